@@ -1,0 +1,1 @@
+"""HTTP in: verify, record, queue, 202."""

@@ -1,0 +1,115 @@
+"""The HTTP process, put together: for `ai-agents api`, and for a plain `uvicorn --factory api.app:create_app`."""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import sys
+from collections.abc import AsyncIterator
+from typing import NoReturn
+
+from fastapi import FastAPI
+
+from api import health, webhook
+from api.acceptance import Acceptance
+from api.rejections import RejectionRecorder
+from api.relay import Relay
+from api.state import ApiState
+from config.settings import ApiSettings, SettingsRefused, load
+from config.tenants import TenantDirectory, read_environment
+from observability import phrases
+from observability.logging import refuse_start, say, start_logging
+from observability.tracing import Tracing
+from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
+from storage.session import Database
+from storage.waiting import wait_for_database
+from worker.inbox import Inbox
+from worker.queue import JobQueue, open_redis
+
+_CONFIGURATION_EXIT = 78
+_DATABASE_CONNECTIONS = 10
+
+
+def create_app() -> FastAPI:
+    """The application, from the environment. Ends the process, saying why, when its settings or database are unfit.
+
+    A database that does not answer yet is no reason not to start: Redis can take events meanwhile.
+    """
+    try:
+        settings = load(ApiSettings)
+    except SettingsRefused as refused:
+        _end(refused.problems)
+    start_logging(settings)
+    tenants = TenantDirectory(read_environment(settings.secrets_dir))
+    if tenants.problems:
+        _end([problem.sentence for problem in tenants.problems])
+    if not any(tenant.webhook_secrets for tenant in tenants.all()):
+        _end(["WEBHOOK_SECRET_<TENANT> is missing: no tenant may post"])
+    try:
+        check_now(settings.database_url)
+    except DatabaseUnfit as unfit:
+        _end([str(unfit)])
+    except DatabaseUnreachable:
+        say(phrases.SERVER_AWAITED, server="the database")
+    app = FastAPI(
+        title="ai-agents",
+        description="Takes signed webhooks of ServiceDesk Plus; each ticket gets an enhancement as a note.",
+        lifespan=lambda app: _lifespan(app, settings, tenants),
+        # FastAPI's own telemetry would take a stranger's `traceparent` for the parent of our trace, and export a second
+        # time: the spans are ours.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    app.include_router(webhook.router)
+    app.include_router(health.router)
+    return app
+
+
+def _end(problems: list[str]) -> NoReturn:
+    refuse_start(problems)
+    sys.exit(_CONFIGURATION_EXIT)
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI, settings: ApiSettings, tenants: TenantDirectory) -> AsyncIterator[None]:
+    """Open everything, run the relay beside the requests, and close in reverse."""
+    say(phrases.PROCESS_STARTING, process="API")
+    tracing = Tracing("ai-agents-api")
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(tracing.close)
+        database = Database(
+            settings.database_url, application_name="ai-agents api", pool_size=_DATABASE_CONNECTIONS, traced=True
+        )
+        stack.push_async_callback(database.close)
+        queue = JobQueue(settings.redis_url)
+        stack.push_async_callback(queue.close)
+        redis = open_redis(settings.redis_url)
+        stack.push_async_callback(redis.aclose)
+        inbox = Inbox(redis)
+        acceptance = Acceptance(database, queue, inbox, settings.job_deadline_seconds)
+        rejections = RejectionRecorder(database)
+        relay = Relay(database, queue, inbox, acceptance, settings.job_deadline_seconds)
+        app.state.api = ApiState(tenants, database, queue, acceptance, rejections)
+        for work in (rejections.run(), _relay_when_ready(database, relay)):
+            stack.push_async_callback(_stop, asyncio.create_task(work))
+        # What is loaded now stays: keeping the collector off it takes the longest pauses out of requests.
+        gc.collect()
+        gc.freeze()
+        say(phrases.PROCESS_READY, process="API")
+        yield
+        say(phrases.PROCESS_STOPPING, process="API")
+    say(phrases.PROCESS_STOPPED, process="API")
+
+
+async def _relay_when_ready(database: Database, relay: Relay) -> None:
+    try:
+        await wait_for_database(database)
+    except DatabaseUnfit as unfit:
+        refuse_start([str(unfit)])
+        signal.raise_signal(signal.SIGTERM)
+        return
+    await relay.run()
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})

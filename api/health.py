@@ -1,0 +1,54 @@
+"""Liveness and readiness: `/health`, `/health/live`, `/health/ready`."""
+
+import asyncio
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import text
+
+from api.state import ApiState
+from observability import tracing
+from storage.session import DATABASE_FAILURES
+from worker.queue import QueueUnreachable
+
+router = APIRouter()
+_CHECK_SECONDS = 1.5
+
+
+@router.get("/health")
+@router.get("/health/live", include_in_schema=False)
+async def live() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/health/ready")
+async def ready(request: Request, response: Response) -> dict[str, str]:
+    """Ready while an event can be taken into either store: 200, else 503."""
+    state: ApiState = request.app.state.api
+    with tracing.untraced():
+        database, redis = await asyncio.gather(_database_answers(state), _redis_answers(state))
+    is_ready = database or redis
+    response.status_code = 200 if is_ready else 503
+    return {
+        "status": "ready" if is_ready else "not ready",
+        "database": "ok" if database else "unreachable",
+        "redis": "ok" if redis else "unreachable",
+    }
+
+
+async def _database_answers(state: ApiState) -> bool:
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS), state.database.across_tenants() as session:
+            await session.execute(text("SELECT 1"))
+    except (*DATABASE_FAILURES, TimeoutError):
+        return False
+    return True
+
+
+async def _redis_answers(state: ApiState) -> bool:
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            await state.queue.depth()
+    except (QueueUnreachable, TimeoutError):
+        return False
+    return True

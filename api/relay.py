@@ -1,0 +1,122 @@
+"""The relay: puts every recorded job that is due into the queue, and ends those past their deadline.
+
+Every API process runs one; rows are taken with SKIP LOCKED, so that several do the work once. What it does each second:
+
+1. events that waited in Redis become rows (Postgres was away);
+2. jobs past their deadline that no worker holds are failed;
+3. jobs whose worker fell silent wait again;
+4. jobs that are due and have no message (retries, Redis was away) get one.
+
+And every few seconds: when Redis holds fewer messages than there are published jobs, messages were lost; the difference
+is published again, oldest first.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from opentelemetry.trace import SpanKind
+
+from api.acceptance import Acceptance
+from observability import phrases, tracing
+from observability.identifiers import bound
+from observability.logging import say
+from storage import jobs, relaying
+from storage.jobs import Published
+from storage.session import DATABASE_FAILURES, Database
+from worker.inbox import Inbox
+from worker.queue import JobQueue, QueueUnreachable
+
+_PAUSE_SECONDS = 1.0
+_LOST_CHECK_SECONDS = 5.0
+_PURGE_SECONDS = 60.0
+_BATCH = 100
+_DEADLINE_PASSED = "deadline passed"
+
+
+class Relay:
+    """The loop; `run()` it until cancelled."""
+
+    def __init__(
+        self, database: Database, queue: JobQueue, inbox: Inbox, acceptance: Acceptance, job_deadline_seconds: int
+    ) -> None:
+        self._database = database
+        self._queue = queue
+        self._inbox = inbox
+        self._acceptance = acceptance
+        self._deadline = job_deadline_seconds
+        self._lost_checked_at = self._purged_at = 0.0
+
+    async def run(self) -> None:
+        """Relay until cancelled; a store that is away is tried again a second later."""
+        while True:
+            try:
+                with tracing.untraced():
+                    await self.once()
+                self._acceptance.database_outage.over()
+            except DATABASE_FAILURES as failure:
+                self._acceptance.database_outage.seen("the relay waits", failure)
+            except QueueUnreachable as failure:
+                self._acceptance.queue_outage.seen("the relay waits", failure)
+            except Exception as failure:  # noqa: BLE001 -- a relay that ended would leave jobs waiting for ever
+                say(phrases.RELAY_FAILED, failure=failure)
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def once(self) -> None:
+        """One round. Raises what the stores raise."""
+        await self._end_overdue()
+        for job in await relaying.recover(self._database, _BATCH):
+            self._say(phrases.JOB_REQUEUED, job, reason="worker lost")
+        await self._empty_inbox()
+        await self._publish(await relaying.take_due(self._database, _BATCH))
+        now = time.monotonic()
+        if now - self._lost_checked_at >= _LOST_CHECK_SECONDS:
+            self._lost_checked_at = now
+            await self._publish_lost()
+        if now - self._purged_at >= _PURGE_SECONDS:
+            self._purged_at = now
+            await relaying.purge_short_lived(self._database)
+
+    async def _end_overdue(self) -> None:
+        for job in await relaying.expire(self._database, _BATCH, _DEADLINE_PASSED):
+            self._say(phrases.TASK_FAILED, job, reason=f"{_DEADLINE_PASSED}; not retried")
+
+    async def _empty_inbox(self) -> None:
+        moved = 0
+        for event in await self._inbox.some(_BATCH):
+            await jobs.accept_late(self._database, event, self._deadline)
+            await self._inbox.remove(event.job_id)
+            moved += 1
+        if moved:
+            say(phrases.INBOX_EMPTIED, count=moved)
+
+    async def _publish_lost(self) -> None:
+        published = await relaying.count_published(self._database)
+        missing = published - await self._queue.depth() if published else 0
+        if missing > 0:
+            await self._publish(await relaying.take_lost(self._database, min(missing, _BATCH)))
+
+    async def _publish(self, due: Sequence[Published]) -> None:
+        for index, job in enumerate(due):
+            with _identified(job):
+                published = await self._acceptance.publish(job.job_id, job.ticket_id)
+            if not published:
+                await relaying.unpublish(self._database, [later.job_id for later in due[index:]])
+                return
+
+    def _say(self, phrase: phrases.Phrase, job: Published, reason: str) -> None:
+        with _identified(job):
+            say(phrase, job_id=job.job_id, ticket_id=job.ticket_id, reason=reason)
+
+
+@contextmanager
+def _identified(job: Published) -> Iterator[None]:
+    """Lines and spans of a relayed job belong to the trace of its webhook."""
+    identifiers = {"ticket_id": job.ticket_id, "tenant_id": job.tenant_id, "job_id": str(job.job_id)}
+    parent = tracing.context_of(job.traceparent)
+    with (
+        bound(**identifiers, attempt=str(job.attempt + 1)),
+        tracing.span("Relay", kind=SpanKind.INTERNAL, parent=parent),
+    ):
+        yield

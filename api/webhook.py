@@ -1,0 +1,180 @@
+"""`POST /webhook`: what a desk posts, verified, recorded and queued; 202.
+
+Checks come in this order: size (413), one readable tenant id (400), signature and timestamp (403), schema (422). All
+403 look alike to the caller; the log says which it was.
+"""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from opentelemetry.trace import Span, SpanKind
+from starlette.requests import ClientDisconnect
+from uuid_utils.compat import uuid7
+
+from api import schemas, signature
+from api.acceptance import NotTaken, Taken
+from api.body import BodyTooLarge, BodyTooSlow, read_body
+from api.state import ApiState
+from config.tenants import TENANT_ID
+from observability import phrases, tracing
+from observability.identifiers import bind, bound
+from observability.logging import say
+from storage.jobs import Event
+
+router = APIRouter()
+_NOBODYS_SECRETS = ("an unknown tenant takes as long to refuse", "as a wrong signature of a known one")
+_LONGEST_DELIVERY_ID = 200
+
+
+@dataclass(eq=False)
+class Rejection(Exception):
+    """A webhook that is not taken: HTTP status, reason for the log, and what the caller may know."""
+
+    status: int
+    reason: str
+    tenant_id: str | None = None
+    ticket_id: str | None = None
+    known_tenant: bool = False
+    verified: bool = False
+
+    @property
+    def answer(self) -> str:
+        """The reason, but for a 403, which tells nothing."""
+        return "forbidden" if self.status == 403 else self.reason
+
+
+_BODY_SCHEMA = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": schemas.WebhookPayload.model_json_schema()}},
+    }
+}
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": schemas.Refused, "description": "Not one JSON object with one tenant id"},
+    403: {"model": schemas.Refused, "description": "Not proved to be the tenant's"},
+    408: {"model": schemas.Refused, "description": "The body came too slowly"},
+    413: {"model": schemas.Refused, "description": "More than 64 KiB"},
+    422: {"model": schemas.Refused, "description": "Signed, but without a usable ticket id"},
+    503: {"model": schemas.Refused, "description": "Try again later: no store could take it"},
+}
+
+
+@router.post(
+    "/webhook", status_code=202, response_model=schemas.Accepted, responses=_REFUSALS, openapi_extra=_BODY_SCHEMA
+)
+async def receive(request: Request) -> JSONResponse:
+    """Take a signed webhook; its ticket will get an enhancement."""
+    state: ApiState = request.app.state.api
+    attributes = {"http.request.method": "POST", "http.route": "/webhook", "url.path": "/webhook"}
+    links = tracing.links_to(request.headers.get("traceparent"))
+    with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER, links=links, attributes=attributes) as span:
+        try:
+            event = await _verified_event(request, state)
+            say(phrases.WEBHOOK_RECEIVED, ticket_id=event.ticket_id, tenant_id=event.tenant_id)
+            taken = await state.acceptance.take(event)
+        except Rejection as rejection:
+            _log_rejection(rejection, state)
+            return _answer(span, rejection.status, {"detail": rejection.answer})
+        except NotTaken as failure:
+            tracing.record_failure(span, failure, "no store could take the event")
+            say(phrases.WEBHOOK_NOT_TAKEN, status=503, reason="database and Redis unreachable")
+            return _answer(span, 503, {"detail": "try again later"}, {"Retry-After": "30"})
+        except Exception as failure:  # noqa: BLE001 -- the line must carry the identifiers, which end with this block
+            tracing.record_failure(span, failure)
+            say(phrases.REQUEST_FAILED, failure=failure)
+            return _answer(span, 500, {"detail": "unexpected failure"})
+        return _answer(span, 202, _accepted(event, taken))
+
+
+def _answer(span: Span, status: int, body: dict[str, str], headers: dict[str, str] | None = None) -> JSONResponse:
+    span.set_attribute("http.response.status_code", status)
+    return JSONResponse(body, status, headers)
+
+
+def _accepted(event: Event, taken: Taken) -> dict[str, str]:
+    bind(job_id=str(taken.job_id))
+    if taken.duplicate:
+        say(phrases.WEBHOOK_DUPLICATE, job_id=taken.job_id, ticket_id=event.ticket_id)
+    return {"job_id": str(taken.job_id), "status": "duplicate" if taken.duplicate else "accepted"}
+
+
+async def _verified_event(request: Request, state: ApiState) -> Event:
+    """The event, proved to be the tenant's. Raises Rejection."""
+    try:
+        body = await read_body(request, schemas.LARGEST_BODY_BYTES)
+    except BodyTooLarge:
+        raise Rejection(413, "body too large") from None
+    except BodyTooSlow:
+        raise Rejection(408, "body too slow") from None
+    except ClientDisconnect:
+        raise Rejection(400, "client disconnected") from None
+    try:
+        payload = schemas.read_object(body)
+        tenant_id = schemas.tenant_of(payload)
+    except schemas.Malformed:
+        raise Rejection(400, "malformed payload") from None
+    _check_signature(state, tenant_id, request.headers, body, schemas.ticket_of(payload))
+    try:
+        parsed = schemas.parse(payload)
+    except schemas.Malformed:
+        raise Rejection(
+            422, "malformed payload", tenant_id, schemas.ticket_of(payload), known_tenant=True, verified=True
+        ) from None
+    bind(ticket_id=parsed.ticket_id, tenant_id=tenant_id)
+    return Event(
+        job_id=uuid7(),
+        tenant_id=tenant_id,
+        ticket_id=parsed.ticket_id,
+        event=parsed.event,
+        dedupe_key=_dedupe_key(request.headers, parsed, body),
+        traceparent=tracing.traceparent(),
+        accepted_at=datetime.now(UTC),
+    )
+
+
+def _check_signature(
+    state: ApiState, tenant_id: str, headers: Mapping[str, str], body: bytes, ticket_id: str | None
+) -> None:
+    tenant = state.tenants.get(tenant_id)
+    secrets = tenant.webhook_secrets if tenant is not None else ()
+    try:
+        # With nobody's secrets for an unknown tenant, so that the time taken does not tell it from a bad signature.
+        signature.verify(secrets or _NOBODYS_SECRETS, headers, body, time.time())
+    except signature.SignatureRefused as refused:
+        reason = str(refused)
+    else:
+        reason = ""
+    if not secrets:
+        raise Rejection(403, "unknown tenant", tenant_id, ticket_id)
+    if reason:
+        raise Rejection(403, reason, tenant_id, ticket_id, known_tenant=True)
+
+
+def _dedupe_key(headers: Mapping[str, str], payload: schemas.WebhookPayload, body: bytes) -> str:
+    """The delivery's id, or what makes two posts the same; hashed, so that it is short whatever came."""
+    delivery = headers.get("webhook-id") or headers.get("x-servicedesk-delivery")
+    if delivery:
+        return hashlib.sha256(b"delivery\0" + delivery[:_LONGEST_DELIVERY_ID].encode()).hexdigest()
+    parts = (payload.tenant_id, payload.ticket_id, payload.event or "", hashlib.sha256(body).hexdigest())
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _log_rejection(rejection: Rejection, state: ApiState) -> None:
+    """One line; identifiers only if they are well-formed, and marked where the sender did not prove them."""
+    also: dict[str, object] = {}
+    tenant_id = rejection.tenant_id
+    if rejection.ticket_id is not None:
+        also["ticket_id"] = rejection.ticket_id
+    if tenant_id is not None and TENANT_ID.fullmatch(tenant_id) and "error" not in tenant_id:
+        also["tenant_id"] = tenant_id
+    if also and not rejection.verified:
+        also["verified"] = "no"
+    say(phrases.WEBHOOK_REJECTED, status=rejection.status, reason=rejection.reason, also=also)
+    if rejection.known_tenant and tenant_id is not None:
+        state.rejections.record(tenant_id, rejection.ticket_id, rejection.status, rejection.reason)

@@ -1,0 +1,38 @@
+"""What must be true of the environment before any library reads it.
+
+Libraries look at `os.environ` while they are imported, so this runs when `config` is imported, which every
+process does first.
+"""
+
+import os
+
+_FORCED = {
+    # langchain-core brings langsmith along: with one of these on, ticket text would be uploaded to a third party.
+    "LANGSMITH_TRACING": "false",
+    "LANGSMITH_TRACING_V2": "false",
+    "LANGCHAIN_TRACING": "false",
+    "LANGCHAIN_TRACING_V2": "false",
+    # The instrumentations then emit today's attribute names, and not the old `http.url` with its query.
+    "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
+}
+_DEFAULTS = {
+    # Seconds. A collector that does not answer may hold back the end of a process for no longer than this.
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "3",
+}
+
+
+def settle_environment() -> None:
+    """Force what would leak or mislead, and give a default to what the libraries set too high."""
+    os.environ.update(_FORCED)
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
+def spans_leave_the_process() -> bool:
+    """Whether a collector is named in OpenTelemetry's own settings, and tracing is not switched off there."""
+    named = any(os.environ.get(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT") for kind in ("", "TRACES_"))
+    off = (
+        os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+        or os.environ.get("OTEL_TRACES_EXPORTER", "").lower() == "none"
+    )
+    return named and not off

@@ -1,0 +1,163 @@
+"""The settings of each process, read once at its start, each one named and checked.
+
+A process asks only for what it uses (`load(ApiSettings)`). Files in `SECRETS_DIR` are named like the settings and
+win over the environment. Settings of a tenant (`WEBHOOK_SECRET_<TENANT>` and its siblings) are in `config.tenants`.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+
+
+class SettingsRefused(Exception):
+    """A process can't start with these settings; `problems` has one sentence for each, without any value."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def _postgres_url(url: str) -> str:
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must begin with postgresql://")
+    return "postgresql://" + url.split("://", 1)[1]
+
+
+def _redis_url(url: str) -> str:
+    if not url.startswith(("redis://", "rediss://")):
+        raise ValueError("must begin with redis:// or rediss://")
+    return url
+
+
+def _http_url(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    return url.rstrip("/")
+
+
+PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+
+
+class LogSettings(BaseSettings):
+    """What each process needs to write its lines."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True, extra="ignore", frozen=True)
+
+    log_format: Literal["text", "json"] = Field("text", description="Format of the log lines.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least level of the lines; lines that the FAQ promises are printed at any level."
+    )
+    secrets_dir: Path | None = Field(
+        None, description="Directory with one file a setting, named like it; wins over the environment."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- there is no .env file, by design
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- replaced by the one that knows the folder
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Files first, then the environment."""
+        folder = os.environ.get("SECRETS_DIR")
+        if not folder or not Path(folder).is_dir():
+            return init_settings, env_settings
+        return init_settings, SecretsSettingsSource(settings_cls, secrets_dir=folder), env_settings
+
+
+class StoreSettings(LogSettings):
+    """What each process needs that touches jobs."""
+
+    database_url: PostgresUrl = Field(
+        description="Postgres, as the application's role: `postgresql://USER:PASSWORD@HOST:PORT/ai_agents`."
+    )
+    redis_url: RedisUrl = Field(description="Redis: `redis://HOST:6379/0`.")
+    job_deadline_seconds: int = Field(1800, gt=0, description="A job that has not ended by then is failed.")
+
+
+class ApiSettings(StoreSettings):
+    """Settings of `ai-agents api`."""
+
+
+class DeskClientSettings(StoreSettings):
+    """What each process needs that calls ServiceDesk Plus."""
+
+    servicedesk_timeout_seconds: float = Field(10, gt=0, description="Longest wait for one answer of ServiceDesk Plus.")
+    servicedesk_ca_bundle: Path | None = Field(
+        None, description="Certificates (PEM) of a private CA that signs the desks' certificates."
+    )
+
+
+class WorkerSettings(DeskClientSettings):
+    """Settings of `ai-agents worker`."""
+
+    openai_api_key: str = Field(description="Key of OpenAI or OpenRouter.")
+    openai_base_url: HttpUrl = Field(
+        "https://api.openai.com/v1", description="OpenRouter: `https://openrouter.ai/api/v1`."
+    )
+    openai_model: str = Field("gpt-6-luna", description="Model that is asked for; any that does chat completions.")
+    openai_timeout_seconds: float = Field(30, gt=0, description="Longest silence (no content) of GPT-4.")
+    openai_deadline_seconds: float = Field(120, gt=0, description="Longest time for one whole answer of GPT-4.")
+    context_timeout_seconds: float = Field(30, gt=0, description="Longest time for gathering context.")
+    attempt_timeout_seconds: float = Field(240, gt=0, description="Longest time for one attempt at a job.")
+    lease_seconds: float = Field(
+        45, ge=1, description="A worker that does not renew its claim for this long has lost the job."
+    )
+    worker_concurrency: int = Field(128, gt=0, le=1024, description="Jobs in flight in one worker process.")
+    worker_grace_seconds: float = Field(
+        50, ge=0, description="Time that running jobs have to end after SIGTERM before they are handed back."
+    )
+
+
+class HousekeepingSettings(DeskClientSettings):
+    """Settings of `ai-agents housekeeping`."""
+
+    sync_interval_seconds: float = Field(
+        300, gt=0, description="Time between two copies of a desk's newest tickets and solutions."
+    )
+
+
+class MigrateSettings(LogSettings):
+    """Settings of `ai-agents migrate`."""
+
+    database_admin_url: PostgresUrl = Field(description="Postgres, as the owner of the tables; for migrations only.")
+    database_url: PostgresUrl = Field(description="Tells the application's role, which the migration grants to.")
+
+
+ProcessSettings = TypeVar("ProcessSettings", bound=LogSettings)
+
+
+def load(kind: type[ProcessSettings]) -> ProcessSettings:
+    """Read the settings of one process.
+
+    Raises SettingsRefused with a sentence for each setting that is missing or wrong.
+    """
+    try:
+        settings = kind()
+    except ValidationError as failure:
+        raise SettingsRefused([_sentence(dict(problem)) for problem in failure.errors()]) from None
+    if settings.secrets_dir is not None and not settings.secrets_dir.is_dir():
+        raise SettingsRefused(["SECRETS_DIR is not a directory"])
+    return settings
+
+
+def _sentence(problem: dict[str, object]) -> str:
+    """One problem as pydantic reports it, without the value, which may be a secret."""
+    location = problem["loc"]
+    name = str(location[0]).upper() if isinstance(location, tuple) and location else "settings"
+    if problem["type"] == "missing":
+        return f"{name} is missing"
+    what = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{name} is wrong: {what[0].lower()}{what[1:]}"

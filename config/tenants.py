@@ -1,0 +1,196 @@
+"""Tenants are settings: who may post webhooks, and which desk a ticket belongs to.
+
+`<TENANT>` in a setting's name is the tenant id in capitals with `-` as `_`: `WEBHOOK_SECRET_ACME_EU` belongs to
+`acme-eu`. The environment and `SECRETS_DIR` are read again after a few seconds, so that a new tenant or a rotated
+secret needs no restart. A tenant whose new values are unusable keeps the old ones: a half-written file must not
+close a door that was open.
+"""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
+
+TENANT_SETTINGS: dict[str, str] = {
+    "WEBHOOK_SECRET_": "Secret that signs the tenant's webhooks.",
+    "PREVIOUS_WEBHOOK_SECRET_": "The secret before, still accepted during a rotation.",
+    "SERVICEDESK_URL_": "Address of the tenant's desk: what stands before `/api/v3` (cloud: with `/app/<portal>`).",
+    "SERVICEDESK_EDITION_": "`onpremises` (default) or `cloud`.",
+    "SERVICEDESK_API_KEY_": "On premises: the technician's API key.",
+    "SERVICEDESK_CLIENT_ID_": "Cloud: OAuth client id.",
+    "SERVICEDESK_CLIENT_SECRET_": "Cloud: OAuth client secret.",
+    "SERVICEDESK_REFRESH_TOKEN_": "Cloud: OAuth refresh token.",
+    "SERVICEDESK_ACCOUNTS_URL_": "Cloud: the accounts host that gives tokens, e.g. `https://accounts.zoho.eu`.",
+    "SERVICEDESK_RATE_PER_MINUTE_": "Most calls a minute to the desk; 300 on premises, 30 on cloud.",
+    "SERVICEDESK_CLOSED_STATUSES_": "More names of statuses that mean closed, separated by commas.",
+}
+_REREAD_SECONDS = 5.0
+_CLOUD_NEEDS = ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "ACCOUNTS_URL")
+
+
+@dataclass(frozen=True, slots=True)
+class DeskSettings:
+    """How to reach one tenant's ServiceDesk Plus. Credentials stay out of its text."""
+
+    url: str
+    edition: Literal["onpremises", "cloud"]
+    api_key: str = field(default="", repr=False)
+    client_id: str = field(default="", repr=False)
+    client_secret: str = field(default="", repr=False)
+    refresh_token: str = field(default="", repr=False)
+    accounts_url: str = ""
+    rate_per_minute: int = 300
+    closed_statuses: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One customer. `webhook_secrets` has the current secret, then the previous one if there is one."""
+
+    id: str
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    desk: DeskSettings | None = None
+
+
+def read_environment(secrets_dir: Path | None) -> Callable[[], Mapping[str, str]]:
+    """A reader of the environment with the files of `secrets_dir` laid over it. Empty values count as unset."""
+
+    def read() -> Mapping[str, str]:
+        values = {name: value for name, value in os.environ.items() if value.strip()}
+        for path in _files(secrets_dir):
+            try:
+                value = path.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError):
+                continue  # half-written or being replaced: the next reading has it
+            if value:
+                values[path.name] = value
+        return values
+
+    return read
+
+
+def _files(folder: Path | None) -> Iterable[Path]:
+    if folder is None or not folder.is_dir():
+        return ()
+    return (path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and path.is_file())
+
+
+class TenantDirectory:
+    """The tenants that are configured now."""
+
+    def __init__(
+        self, read: Callable[[], Mapping[str, str]], *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._read = read
+        self._monotonic = monotonic
+        self._tenants, self.problems = parse_tenants(read())
+        self._read_at = monotonic()
+
+    def get(self, tenant_id: str) -> Tenant | None:
+        """The tenant of that id, or None."""
+        self._refresh()
+        return self._tenants.get(tenant_id)
+
+    def all(self) -> list[Tenant]:
+        """Each tenant, by id."""
+        self._refresh()
+        return list(self._tenants.values())
+
+    def _refresh(self) -> None:
+        now = self._monotonic()
+        if now - self._read_at < _REREAD_SECONDS:
+            return
+        self._read_at = now
+        fresh, self.problems = parse_tenants(self._read())
+        for problem in self.problems:
+            old = self._tenants.get(problem.tenant_id)
+            if old is not None:
+                fresh[old.id] = old
+        self._tenants = dict(sorted(fresh.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class TenantProblem:
+    """Why a tenant's settings can't be used: a sentence that names the setting and no value."""
+
+    tenant_id: str
+    sentence: str
+
+
+def parse_tenants(values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[TenantProblem]]:
+    """The tenants that `values` (setting name -> value) describe, and what is wrong with the others."""
+    by_tenant: dict[str, dict[str, str]] = {}
+    # Longest first: no name may be taken for another one that is its beginning.
+    prefixes = sorted(TENANT_SETTINGS, key=len, reverse=True)
+    for name, value in values.items():
+        prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), None)
+        if prefix is not None and len(name) > len(prefix):
+            tenant_id = name.removeprefix(prefix).lower().replace("_", "-")
+            by_tenant.setdefault(tenant_id, {})[prefix.rstrip("_")] = value
+    tenants: dict[str, Tenant] = {}
+    problems: list[TenantProblem] = []
+    for tenant_id, settings in sorted(by_tenant.items()):
+        try:
+            tenants[tenant_id] = _tenant(tenant_id, settings)
+        except ValueError as problem:
+            problems.append(TenantProblem(tenant_id, str(problem)))
+    return tenants, problems
+
+
+def _tenant(tenant_id: str, settings: Mapping[str, str]) -> Tenant:
+    suffix = tenant_id.upper().replace("-", "_")
+    if not TENANT_ID.fullmatch(tenant_id):
+        raise ValueError(f"WEBHOOK_SECRET_{suffix[:63]}: a tenant id has only a-z, 0-9 and -, at most 63 of them")
+    if "error" in tenant_id:
+        raise ValueError(f"WEBHOOK_SECRET_{suffix}: a tenant id must not contain 'error', since support greps for it")
+    if "PREVIOUS_WEBHOOK_SECRET" in settings and "WEBHOOK_SECRET" not in settings:
+        raise ValueError(f"WEBHOOK_SECRET_{suffix} is missing, but PREVIOUS_WEBHOOK_SECRET_{suffix} is set")
+    secrets = [settings[name] for name in ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET") if name in settings]
+    desk_named = any(name.startswith("SERVICEDESK_") for name in settings)
+    return Tenant(tenant_id, tuple(secrets), _desk(suffix, settings) if desk_named else None)
+
+
+def _desk(suffix: str, settings: Mapping[str, str]) -> DeskSettings:
+    def needed(name: str) -> str:
+        value = settings.get(f"SERVICEDESK_{name}")
+        if value is None:
+            raise ValueError(f"SERVICEDESK_{name}_{suffix} is missing")
+        return value
+
+    edition = settings.get("SERVICEDESK_EDITION", "onpremises").lower()
+    if edition not in ("onpremises", "cloud"):
+        raise ValueError(f"SERVICEDESK_EDITION_{suffix} must be onpremises or cloud")
+    cloud = edition == "cloud"
+    credentials = {name.lower(): needed(name) for name in (_CLOUD_NEEDS if cloud else ("API_KEY",))}
+    if cloud:
+        credentials["accounts_url"] = _address(f"SERVICEDESK_ACCOUNTS_URL_{suffix}", credentials["accounts_url"])
+    rate = settings.get("SERVICEDESK_RATE_PER_MINUTE", "30" if cloud else "300")
+    if not rate.isdecimal() or int(rate) < 1:
+        raise ValueError(f"SERVICEDESK_RATE_PER_MINUTE_{suffix} must be a number from 1")
+    closed = settings.get("SERVICEDESK_CLOSED_STATUSES", "")
+    return DeskSettings(
+        url=_address(f"SERVICEDESK_URL_{suffix}", needed("URL")),
+        edition="cloud" if cloud else "onpremises",
+        rate_per_minute=int(rate),
+        closed_statuses=frozenset(name.strip().casefold() for name in closed.split(",") if name.strip()),
+        **credentials,
+    )
+
+
+def _address(name: str, url: str) -> str:
+    """`url` without a closing slash. Raises ValueError unless it is a plain http(s) address of a host."""
+    try:
+        parts = urlsplit(url)
+        plain = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        plain = False
+        parts = urlsplit("")
+    if not plain or parts.query or parts.fragment or parts.username:
+        raise ValueError(f"{name} must be http(s)://HOST[:PORT][/PATH] without credentials or a query")
+    return url.rstrip("/").removesuffix("/api/v3")

@@ -1,0 +1,1 @@
+"""The outside world: ServiceDesk Plus and GPT-4."""

@@ -1,0 +1,97 @@
+"""What ServiceDesk Plus's API v3 answers mean.
+
+`response_status` is an object on single replies and a list on list replies; 2000 is success; 3000 is a warning, and
+the operation did not happen; a code of 4000 or more inside an HTTP 200 is a failure; the real code may sit only in
+`messages[].status_code` under an outer 4000.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from integrations.errors import DeskRefused, DeskUnavailable, OutsideFailure
+
+SUCCESS = 2000
+NOT_FOUND = 4007
+EXTRA_KEY = "EXTRA_KEY_FOUND_IN_JSON"
+_HTTP_OF_CODE = {4001: 400, 4002: 403, 4004: 500, NOT_FOUND: 404, 4015: 429, 4022: 401}
+_LATER = {408, 425, 429, 500, 502, 503, 504}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A decoded answer: HTTP status, the API's code (0 where it gave none), the JSON object, `Retry-After` seconds."""
+
+    status: int
+    code: int
+    body: dict[str, Any]
+    retry_after: float | None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the operation happened."""
+        return 200 <= self.status < 300 and self.code in (0, SUCCESS)
+
+    @property
+    def not_found(self) -> bool:
+        """Whether the ticket (or what else was asked for) is not there."""
+        # A 404 that is not the API's own comes from a wrong address: no reason to call the ticket gone.
+        return self.code == NOT_FOUND or (self.status == 404 and bool(self.body))
+
+    @property
+    def unauthorized(self) -> bool:
+        """Whether the credentials were not taken."""
+        return self.effective_status == 401
+
+    @property
+    def names_extra_key(self) -> bool:
+        """Whether the body's key was that of the other edition: the one failure that is sure to have done nothing."""
+        return self.status == 400 and EXTRA_KEY in json.dumps(self.body)
+
+    @property
+    def effective_status(self) -> int:
+        """The HTTP status that the answer amounts to; the API's own code where it maps to none."""
+        if self.status < 200 or self.status >= 300:
+            return self.status
+        return _HTTP_OF_CODE.get(self.code, self.code)
+
+    def failure(self) -> OutsideFailure:
+        """The failure that an unsuccessful answer is."""
+        status = self.effective_status
+        if status in _LATER or status >= 500:
+            return DeskUnavailable(str(status), self.retry_after)
+        return DeskRefused(str(status))
+
+
+def decode(status: int, content: bytes, retry_after: str | None) -> Answer:
+    """Read an answer. Raises DeskUnavailable or DeskRefused for one that is not the API's JSON."""
+    wait = float(retry_after) if retry_after and retry_after.isdecimal() else None
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        body = None
+    if isinstance(body, dict):
+        return Answer(status, _code(body), body, wait)
+    if 200 <= status < 300:
+        # A login page or a proxy's page under 200: nothing of it can be trusted to have happened.
+        raise DeskUnavailable("invalid answer")
+    return Answer(status, 0, {}, wait)
+
+
+def _code(body: dict[str, Any]) -> int:
+    statuses = body.get("response_status")
+    first = statuses[0] if isinstance(statuses, list) and statuses else statuses
+    if not isinstance(first, dict):
+        return 0
+    outer = _number(first.get("status_code"))
+    messages = first.get("messages")
+    inner = [
+        code
+        for message in (messages if isinstance(messages, list) else [])
+        if isinstance(message, dict) and (code := _number(message.get("status_code"))) >= 3000
+    ]
+    return inner[0] if inner else outer
+
+
+def _number(value: object) -> int:
+    return int(value) if isinstance(value, int | str) and str(value).isdecimal() else 0

@@ -1,0 +1,120 @@
+"""OAuth tokens of cloud desks, shared by every process through Redis.
+
+A refresh token gives at most 10 access tokens in 10 minutes, so processes must not each fetch their own. Without
+Redis each process keeps its own token for the hour that it lives.
+"""
+
+import asyncio
+import json
+import time
+
+import httpx
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from config.tenants import DeskSettings
+from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable
+from integrations.http import read_bounded
+
+_SPARE_SECONDS = 60
+_LOCK_SECONDS = 15
+
+
+class DeskTokens:
+    """Access tokens by tenant."""
+
+    def __init__(self, http: httpx.AsyncClient, redis: Redis | None, timeout_seconds: float) -> None:
+        self._http = http
+        self._redis = redis
+        self._timeout = timeout_seconds
+        self._tokens: dict[str, tuple[str, float]] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def get(self, tenant_id: str, desk: DeskSettings) -> str:
+        """A token that lives for a minute at least. Raises DeskRefused, DeskUnavailable or DeskTimeout."""
+        async with self._locks.setdefault(tenant_id, asyncio.Lock()):
+            token = self._own(tenant_id) or await self._shared(tenant_id)
+            if token is None:
+                token = await self._fetch_once(tenant_id, desk)
+            return token
+
+    async def forget(self, tenant_id: str, token: str) -> None:
+        """The desk refused this token: the next call fetches another one, unless some process did already."""
+        if self._own(tenant_id) == token:
+            del self._tokens[tenant_id]
+        if self._redis is not None:
+            try:
+                if await self._shared(tenant_id) == token:
+                    await self._redis.delete(_key(tenant_id))
+                    self._tokens.pop(tenant_id, None)
+            except RedisError:
+                return
+
+    def _own(self, tenant_id: str) -> str | None:
+        token, ends = self._tokens.get(tenant_id, ("", 0.0))
+        return token if time.time() < ends - _SPARE_SECONDS else None
+
+    async def _shared(self, tenant_id: str) -> str | None:
+        if self._redis is None:
+            return None
+        try:
+            stored = await self._redis.get(_key(tenant_id))
+        except RedisError:
+            return None
+        if stored is None:
+            return None
+        token, ends = json.loads(stored)
+        self._tokens[tenant_id] = (token, float(ends))
+        return self._own(tenant_id)
+
+    async def _fetch_once(self, tenant_id: str, desk: DeskSettings) -> str:
+        """Fetch a token while no other process does; those wait for ours to appear."""
+        lock = f"{_key(tenant_id)}:lock"
+        for _ in range(_LOCK_SECONDS * 4):
+            try:
+                if self._redis is None or await self._redis.set(lock, "1", nx=True, ex=_LOCK_SECONDS):
+                    break
+            except RedisError:
+                break
+            await asyncio.sleep(0.25)
+            if (token := await self._shared(tenant_id)) is not None:
+                return token
+        token, lifetime = await self._request(desk)
+        self._tokens[tenant_id] = (token, time.time() + lifetime)
+        if self._redis is not None:
+            try:
+                await self._redis.set(_key(tenant_id), json.dumps(self._tokens[tenant_id]), ex=int(lifetime))
+                await self._redis.delete(lock)
+            except RedisError:
+                return token
+        return token
+
+    async def _request(self, desk: DeskSettings) -> tuple[str, float]:
+        form = {
+            "grant_type": "refresh_token",
+            "client_id": desk.client_id,
+            "client_secret": desk.client_secret,
+            "refresh_token": desk.refresh_token,
+        }
+        try:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._http.stream("POST", f"{desk.accounts_url}/oauth/v2/token", data=form) as response,
+            ):
+                status, body = response.status_code, json.loads(await read_bounded(response))
+        except TimeoutError:
+            raise DeskTimeout from None
+        except httpx.HTTPError:
+            raise DeskUnavailable("connection") from None
+        except ValueError:
+            raise DeskUnavailable("invalid answer") from None
+        if status == 429 or status >= 500:
+            raise DeskUnavailable(str(status))
+        if not isinstance(body, dict) or not isinstance(body.get("access_token"), str):
+            # A refused refresh token comes as a 200 with a JSON `error`.
+            raise DeskRefused("401")
+        return body["access_token"], float(body.get("expires_in", 3600))
+
+
+def _key(tenant_id: str) -> str:
+    return f"desk-token:{tenant_id}"

@@ -1,0 +1,125 @@
+"""What can go wrong outside, classed by what the caller must do about it.
+
+    OutsideFailure              has the line that support greps for, and a reason in our own words
+    ├── Temporary               the same call may go through later
+    │   ├── Gpt4Timeout         no content for too long, or not done before the deadline
+    │   ├── Gpt4Unavailable     429, 5xx, connection failures, a broken stream
+    │   ├── DeskTimeout
+    │   └── DeskUnavailable     429, 5xx, connection failures, an answer that is not the API's
+    └── Permanent               no repetition helps
+        ├── Gpt4Refused         400, 401, 403, 404, an unusable answer
+        └── DeskRefused         400, 401, 403, redirects, a desk that is not configured
+    TicketGone                  expected: the job ends as skipped
+    ├── TicketNotFound
+    └── TicketClosed            closed or in the trash
+
+No class carries a server's text: it may hold ticket text, and it would end up in a log line.
+"""
+
+from http import HTTPStatus
+
+from observability import phrases
+from observability.phrases import Phrase
+
+_OPENAI_WORDS = {400: "Bad Request", 429: "Rate Limit", 529: "Overloaded"}
+
+
+def status_words(status: int) -> str:
+    """`429 Rate Limit`: a status with fixed words of our own."""
+    try:
+        words = _OPENAI_WORDS.get(status) or HTTPStatus(status).phrase
+    except ValueError:
+        words = "Unknown Status"
+    return f"{status} {words}"
+
+
+class OutsideFailure(Exception):
+    """A call to the outside failed. `values` fill the places of `phrase`."""
+
+    def __init__(self, phrase: Phrase, reason: str, **values: object) -> None:
+        super().__init__(reason)
+        self.phrase = phrase
+        self.reason = reason
+        self.values = values
+
+
+class Temporary(OutsideFailure):
+    """Try again later: not before `retry_after` seconds, where the server said so."""
+
+    retry_after: float | None = None
+
+
+class Permanent(OutsideFailure):
+    """Trying again gives the same."""
+
+
+class Gpt4Timeout(Temporary):
+    """GPT-4 was silent for `seconds`, or its answer took longer than that in all."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(phrases.GPT4_TIMEOUT, "GPT-4 timeout", seconds=f"{seconds:g}")
+
+
+class Gpt4Unavailable(Temporary):
+    """The model's service can't answer now; `what` is a status with words, or `connection`."""
+
+    def __init__(self, what: str, retry_after: float | None = None) -> None:
+        super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}")
+        self.values = {"reason": what}
+        self.retry_after = retry_after
+
+
+class Gpt4Refused(Permanent):
+    """The model's service will not answer this; `what` is a status with words, or `invalid answer`."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}")
+        self.values = {"reason": what}
+
+
+class DeskTimeout(Temporary):
+    """ServiceDesk Plus did not answer in time. Whether it did what was asked is not known."""
+
+    def __init__(self) -> None:
+        super().__init__(phrases.DESK_TIMEOUT, "ServiceDesk Plus timeout")
+
+
+class DeskUnavailable(Temporary):
+    """ServiceDesk Plus can't do it now; `what` is a status, `connection` or `invalid answer`."""
+
+    def __init__(self, what: str, retry_after: float | None = None) -> None:
+        super().__init__(phrases.DESK_FAILED, f"ServiceDesk Plus API: {what}")
+        self.values = {"reason": what}
+        self.retry_after = retry_after
+
+
+class DeskRefused(Permanent):
+    """ServiceDesk Plus will not do it; `what` is a status, or what is missing."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(phrases.DESK_FAILED, f"ServiceDesk Plus API: {what}")
+        self.values = {"reason": what}
+
+
+class TicketGone(Exception):
+    """There is nothing to enhance any more. `values` fill the places of `phrase`."""
+
+    def __init__(self, phrase: Phrase, reason: str, **values: object) -> None:
+        super().__init__(reason)
+        self.phrase = phrase
+        self.reason = reason
+        self.values = values
+
+
+class TicketNotFound(TicketGone):
+    """The desk has no ticket of that id."""
+
+    def __init__(self, ticket_id: str) -> None:
+        super().__init__(phrases.TICKET_NOT_FOUND, "ticket not found", ticket_id=ticket_id)
+
+
+class TicketClosed(TicketGone):
+    """The ticket is closed or in the trash."""
+
+    def __init__(self) -> None:
+        super().__init__(phrases.TICKET_CLOSED, "ticket deleted or closed")

@@ -1,0 +1,158 @@
+"""GPT-4 through the openai package: one structured answer, streamed.
+
+Streaming is what tells silence from slowness: `idle_seconds` without content is the timeout (keep-alives, comments and
+empty chunks are not content), `total_seconds` caps the whole. The package's own retries are off: a retry belongs to
+the job. A model that answers unusably is asked once more to repair its answer; no job pays for more than two answers.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import httpx2
+import openai
+from openai import AsyncOpenAI, DefaultAsyncHttpx2Client
+from pydantic import BaseModel, ValidationError
+
+from integrations.errors import Gpt4Refused, Gpt4Timeout, Gpt4Unavailable, OutsideFailure
+from integrations.gpt4_failures import classed, of_status
+from integrations.gpt4_stream import Completion, NotAStream, read_completion
+from integrations.gpt4_wire import Wire, strip_fence
+
+Structured = TypeVar("Structured", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model is asked: rules of the house, then the case at hand."""
+
+    system: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gpt4Answer(Generic[Structured]):
+    """A usable answer. Tokens are those of every paid call for it."""
+
+    content: Structured
+    status: int
+    model: str
+    response_id: str
+    finish_reason: str
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+    milliseconds: int
+
+
+class Gpt4:
+    """The model's client of one process; `close()` it."""
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        base_url: str,
+        model: str,
+        idle_seconds: float,
+        total_seconds: float,
+        connections: int,
+    ) -> None:
+        self.model = model
+        self.base_url = base_url
+        self._idle = idle_seconds
+        self._total = total_seconds
+        limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
+        # Our own timeouts decide; the client's are only a net below them.
+        net = httpx2.Timeout(total_seconds + 5, connect=min(10.0, idle_seconds))
+        self._client = AsyncOpenAI(
+            api_key=api_key,
+            base_url=base_url,
+            max_retries=0,
+            timeout=net,
+            http_client=DefaultAsyncHttpx2Client(timeout=net, limits=limits, follow_redirects=False),
+        )
+        self._wire = Wire(base_url, model)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def ask(self, prompt: Prompt, answer_type: type[Structured]) -> Gpt4Answer[Structured]:
+        """An answer of that type. Raises Gpt4Timeout, Gpt4Unavailable or Gpt4Refused."""
+        started = time.monotonic()
+        messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
+        completion = await self._complete(messages, answer_type)
+        content = _usable(completion, answer_type)
+        first = completion
+        if content is None:
+            messages += self._wire.repair(completion.text)
+            completion = (await self._complete(messages, answer_type)).plus(first)
+            content = _usable(completion, answer_type)
+        if content is None:
+            raise Gpt4Refused("invalid answer")
+        return Gpt4Answer(
+            content,
+            completion.status,
+            completion.model or self.model,
+            completion.response_id,
+            completion.finish_reason,
+            completion.input_tokens,
+            completion.output_tokens,
+            completion.cost,
+            round((time.monotonic() - started) * 1000),
+        )
+
+    async def _complete(self, messages: list[dict[str, str]], answer_type: type[BaseModel]) -> Completion:
+        """One paid call.
+
+        Endpoints refuse what they don't know with a 400, unpaid: that part is left out from then on, and the call is
+        made again.
+        """
+        for _ in range(4):
+            request = self._wire.request(messages, answer_type)
+            try:
+                return await self._call(request)
+            except openai.BadRequestError as refusal:
+                if not self._wire.leave_out(refusal):
+                    raise classed(refusal) from None
+        raise Gpt4Refused("400 Bad Request")
+
+    async def _call(self, request: dict[str, Any]) -> Completion:
+        loop = asyncio.get_running_loop()
+        idle = asyncio.timeout(self._idle)
+        try:
+            async with asyncio.timeout(self._total), idle:
+                raw = await self._client.chat.completions.with_raw_response.create(**request)
+                return await read_completion(raw, lambda: idle.reschedule(loop.time() + self._idle))
+        except TimeoutError:
+            raise Gpt4Timeout(self._idle if idle.expired() else self._total) from None
+        except openai.BadRequestError:
+            raise
+        except NotAStream as failure:
+            raise _of_a_plain_body(failure) from None
+        except openai.OpenAIError as failure:
+            raise classed(failure) from None
+        except httpx2.HTTPError:
+            raise Gpt4Unavailable("connection") from None
+        except ValueError:
+            # An event of the stream that is not JSON.
+            raise Gpt4Unavailable("invalid answer") from None
+
+
+def _of_a_plain_body(failure: NotAStream) -> OutsideFailure:
+    """A 200 that was neither a stream nor an answer: OpenRouter puts its upstream's failures there."""
+    return Gpt4Unavailable("invalid answer") if failure.code is None else of_status(failure.code, None)
+
+
+def _usable(completion: Completion, answer_type: type[Structured]) -> Structured | None:
+    """The validated answer; None when it may be repaired. Raises Gpt4Refused for a refusal."""
+    if completion.refused:
+        raise Gpt4Refused("invalid answer")
+    if completion.finish_reason == "length":
+        return None
+    try:
+        return answer_type.model_validate_json(strip_fence(completion.text))
+    except ValidationError:
+        return None

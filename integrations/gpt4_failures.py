@@ -1,0 +1,44 @@
+"""Failures of the openai package as ours."""
+
+import openai
+
+from integrations.errors import Gpt4Refused, Gpt4Unavailable, OutsideFailure, status_words
+
+_LATER = {408, 409, 425, 429}
+_CODES = {"rate_limit_exceeded": 429, "insufficient_quota": 429, "server_error": 500, "overloaded": 503}
+
+
+def of_status(status: int, retry_after: float | None) -> OutsideFailure:
+    """The failure that an HTTP status is: later, or never."""
+    if status in _LATER or status >= 500:
+        return Gpt4Unavailable(status_words(status), retry_after)
+    return Gpt4Refused(status_words(status))
+
+
+def classed(failure: openai.OpenAIError) -> OutsideFailure:
+    """One of the package's exceptions as a failure with our own words; its text is left behind."""
+    if isinstance(failure, openai.APIStatusError):
+        return of_status(failure.status_code, retry_after_seconds(failure.response.headers.get("retry-after")))
+    if isinstance(failure, openai.APIConnectionError):  # its timeout too: ours come first, but for connecting
+        return Gpt4Unavailable("connection")
+    if isinstance(failure, openai.APIResponseValidationError):
+        return Gpt4Refused("invalid answer")
+    if isinstance(failure, openai.APIError):
+        # An error event in the middle of a stream; it has no status, and its code is a number or a word.
+        return of_status(code_of(failure.code if failure.code is not None else failure.type), None)
+    return Gpt4Refused("invalid answer")
+
+
+def code_of(code: object) -> int:
+    """An HTTP status from an error's `code`: a number, a number as text, or one of OpenAI's words; else 500."""
+    if isinstance(code, str | int) and str(code).isdecimal():
+        return int(code)
+    return _CODES.get(str(code), 500)
+
+
+def retry_after_seconds(header: str | None) -> float | None:
+    """`Retry-After` as seconds; None for a date or nothing."""
+    try:
+        return max(0.0, float(header)) if header else None
+    except ValueError:
+        return None

@@ -1,0 +1,61 @@
+"""One HTTP client for each process, and answers that can't flood it."""
+
+import ssl
+from pathlib import Path
+
+import httpx
+from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor, HTTPXClientInstrumentor
+from opentelemetry.trace import Span
+
+LARGEST_ANSWER_BYTES = 5_000_000
+
+
+class AnswerTooLarge(Exception):
+    """A server sent more than `LARGEST_ANSWER_BYTES`."""
+
+
+def trust(ca_bundle: Path | None) -> ssl.SSLContext:
+    """The usual authorities, and those of `ca_bundle` (PEM). Raises OSError or ssl.SSLError on an unusable file."""
+    context = ssl.create_default_context()
+    if ca_bundle is not None:
+        context.load_verify_locations(cafile=str(ca_bundle))
+    return context
+
+
+def open_client(*, connections: int, ca_bundle: Path | None = None) -> httpx.AsyncClient:
+    """A client that verifies certificates and follows no redirect, which would take the credentials along.
+
+    It limits only the time for connecting: each call has a limit for the whole of it.
+    """
+    return httpx.AsyncClient(
+        verify=trust(ca_bundle),
+        follow_redirects=False,
+        trust_env=False,
+        timeout=httpx.Timeout(None, connect=10),
+        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+    )
+
+
+async def read_bounded(response: httpx.Response) -> bytes:
+    """The whole body. Raises AnswerTooLarge before more than the limit is in memory."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.aiter_bytes():
+        size += len(part)
+        if size > LARGEST_ANSWER_BYTES:
+            raise AnswerTooLarge
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def _strip_query(span: Span, request: object) -> None:
+    """ServiceDesk Plus takes ticket text in the query: spans keep the address without it."""
+    url = httpx.URL(str(getattr(request, "url", "")))
+    span.set_attribute("url.full", str(url.copy_with(query=None, userinfo=b"", fragment=None)))
+    span.set_attribute("url.query", "")
+
+
+def trace_clients() -> None:
+    """Spans for each request of httpx (ServiceDesk Plus) and httpx2 (the openai package). Once for each process."""
+    HTTPXClientInstrumentor().instrument(async_request_hook=_strip_query)
+    HTTPX2ClientInstrumentor().instrument(async_request_hook=_strip_query)

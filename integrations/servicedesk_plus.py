@@ -1,0 +1,228 @@
+"""ServiceDesk Plus, API v3: read a ticket, put a note into it, list tickets and solutions.
+
+Bodies are form-encoded, `input_data=<JSON>`; ids are strings. One object serves one tenant and sends that tenant's
+credentials to that tenant's desk only.
+"""
+
+import asyncio
+import html
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from config.tenants import DeskSettings, Tenant
+from integrations.desk_answers import Answer, decode
+from integrations.desk_tokens import DeskTokens
+from integrations.errors import (
+    DeskRefused,
+    DeskTimeout,
+    DeskUnavailable,
+    TicketClosed,
+    TicketNotFound,
+)
+from integrations.http import AnswerTooLarge, read_bounded
+
+_ACCEPT = "application/vnd.manageengine.sdp.v3+json"
+_TAGS = re.compile(r"<[^>]*>")
+_MOST_NOTES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class DeskTicket:
+    """A ticket as the desk has it; texts are plain, without HTML."""
+
+    ticket_id: str
+    subject: str
+    description: str
+    priority: str
+    category: str
+    status: str
+    resolution: str
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """An article of the desk's knowledge base, as plain text."""
+
+    solution_id: str
+    title: str
+    text: str
+
+
+class ServiceDeskPlus:
+    """One tenant's desk.
+
+    Each method raises DeskTimeout, DeskUnavailable or DeskRefused; what concerns one ticket, TicketNotFound too.
+    """
+
+    def __init__(self, tenant: Tenant, http: httpx.AsyncClient, tokens: DeskTokens, timeout_seconds: float) -> None:
+        if tenant.desk is None:
+            raise DeskRefused("no desk configured")
+        self._tenant_id = tenant.id
+        self._desk: DeskSettings = tenant.desk
+        self._http = http
+        self._tokens = tokens
+        self._timeout = timeout_seconds
+        self._note_key = "request_note" if self._desk.edition == "cloud" else "note"
+
+    async def read_ticket(self, ticket_id: str) -> DeskTicket:
+        """The ticket, whatever its state."""
+        return _ticket((await self._of_ticket(ticket_id, "GET", "")).body.get("request"))
+
+    async def read_open_ticket(self, ticket_id: str) -> DeskTicket:
+        """The ticket. Raises TicketClosed when it is closed or in the trash."""
+        body = (await self._of_ticket(ticket_id, "GET", "")).body.get("request")
+        if isinstance(body, dict) and (_yes(body.get("is_trashed")) or self._is_closed(body.get("status"))):
+            raise TicketClosed
+        return _ticket(body)
+
+    def _is_closed(self, status: Any) -> bool:
+        if not isinstance(status, dict):
+            return False
+        names = {str(status.get(field, "")).casefold() for field in ("name", "internal_name")}
+        in_progress = status.get("in_progress")
+        return in_progress is False or str(in_progress).lower() == "false" or bool(names & self._desk.closed_statuses)
+
+    async def add_note(self, ticket_id: str, description: str) -> str:
+        """Put a note (HTML) into the ticket, for technicians only, and answer with its id.
+
+        After DeskTimeout or DeskUnavailable the note may be in the ticket all the same: look with `find_note`.
+        """
+        note: dict[str, Any] = {
+            "description": description,
+            "show_to_requester": False,
+            "mark_first_response": False,
+            "add_to_linked_requests": False,
+        }
+        answer = await self._post_note(ticket_id, note)
+        if answer.names_extra_key:
+            # The other edition's key: nothing was done, so this does not post twice.
+            self._note_key = "note" if self._note_key == "request_note" else "request_note"
+            answer = await self._post_note(ticket_id, note)
+        created = _checked(answer, ticket_id).body
+        for key in (self._note_key, "note", "request_note"):
+            if isinstance(created.get(key), dict):
+                return str(created[key].get("id", ""))
+        raise DeskUnavailable("invalid answer")
+
+    async def _post_note(self, ticket_id: str, note: dict[str, Any]) -> Answer:
+        extra = {"notify_technician": False} if self._note_key == "request_note" else {}
+        return await self._call("POST", f"/requests/{ticket_id}/notes", {self._note_key: note | extra})
+
+    async def find_note(self, ticket_id: str, marker: str) -> str | None:
+        """The id of the newest note that has `marker` in its text, or None. Lists have no texts: each is read."""
+        wanted = {"list_info": {"row_count": _MOST_NOTES, "sort_field": "created_time", "sort_order": "desc"}}
+        listed = (await self._of_ticket(ticket_id, "GET", "/notes", wanted)).body
+        for item in _items(listed, "notes", "request_notes"):
+            text = item.get("description")
+            if not text:
+                single = (await self._of_ticket(ticket_id, "GET", f"/notes/{item.get('id')}")).body
+                text = next((single[key].get("description") for key in ("note", "request_note") if key in single), "")
+            if marker in plain_text(str(text)):
+                return str(item.get("id"))
+        return None
+
+    async def list_newest(self, most: int) -> list[tuple[str, str]]:
+        """Id and status of the newest tickets, at most 100. Lists leave descriptions out: `read_ticket` has them."""
+        wanted = {"list_info": {"row_count": min(most, 100), "sort_field": "created_time", "sort_order": "desc"}}
+        listed = _checked(await self._call("GET", "/requests", wanted)).body
+        return [(str(item.get("id")), _name(item.get("status"))) for item in _items(listed, "requests")]
+
+    async def list_solutions(self, most: int) -> list[str]:
+        """Ids of the approved solutions, at most 100."""
+        wanted = {"list_info": {"row_count": min(most, 100), "filter_by": {"name": "ApprovedSolutions"}}}
+        listed = _checked(await self._call("GET", "/solutions", wanted)).body
+        return [str(item.get("id")) for item in _items(listed, "solutions")]
+
+    async def read_solution(self, solution_id: str) -> Solution:
+        """One solution in full."""
+        body = _checked(await self._call("GET", f"/solutions/{solution_id}")).body.get("solution")
+        if not isinstance(body, dict):
+            raise DeskUnavailable("invalid answer")
+        text = plain_text(str(body.get("description") or ""))
+        return Solution(solution_id, plain_text(str(body.get("title") or "")), text)
+
+    async def _of_ticket(self, ticket_id: str, method: str, rest: str, data: dict[str, Any] | None = None) -> Answer:
+        return _checked(await self._call(method, f"/requests/{ticket_id}{rest}", data), ticket_id)
+
+    async def _call(self, method: str, path: str, data: dict[str, Any] | None = None) -> Answer:
+        """One call; a cloud desk that refuses the token gets a fresh one, once."""
+        headers = await self._credentials()
+        answer = await self._send(method, path, data, headers)
+        if answer.unauthorized and self._desk.edition == "cloud":
+            await self._tokens.forget(self._tenant_id, headers["Authorization"].rpartition(" ")[2])
+            answer = await self._send(method, path, data, await self._credentials())
+        return answer
+
+    async def _credentials(self) -> dict[str, str]:
+        if self._desk.edition == "cloud":
+            return {"Authorization": f"Zoho-oauthtoken {await self._tokens.get(self._tenant_id, self._desk)}"}
+        return {"authtoken": self._desk.api_key}
+
+    async def _send(self, method: str, path: str, data: dict[str, Any] | None, headers: dict[str, str]) -> Answer:
+        form = None if data is None else {"input_data": json.dumps(data, ensure_ascii=False)}
+        try:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._http.stream(
+                    method,
+                    f"{self._desk.url}/api/v3{path}",
+                    params=form if method == "GET" else None,
+                    data=form if method != "GET" else None,
+                    headers={"Accept": _ACCEPT, **headers},
+                ) as response,
+            ):
+                content = await read_bounded(response)
+                return decode(response.status_code, content, response.headers.get("retry-after"))
+        except (TimeoutError, httpx.TimeoutException):
+            raise DeskTimeout from None
+        except httpx.HTTPError:
+            raise DeskUnavailable("connection") from None
+        except AnswerTooLarge:
+            raise DeskUnavailable("invalid answer") from None
+
+
+def _checked(answer: Answer, ticket_id: str | None = None) -> Answer:
+    if answer.succeeded:
+        return answer
+    if ticket_id is not None and answer.not_found:
+        raise TicketNotFound(ticket_id)
+    raise answer.failure()
+
+
+def _items(body: dict[str, Any], *keys: str) -> list[dict[str, Any]]:
+    """The list under the first of `keys` that is there (editions differ)."""
+    found: list[Any] = next((body[key] for key in keys if isinstance(body.get(key), list)), [])
+    return [item for item in found if isinstance(item, dict)]
+
+
+def _ticket(body: Any) -> DeskTicket:
+    if not isinstance(body, dict) or not body.get("id"):
+        raise DeskUnavailable("invalid answer")
+    resolution = body.get("resolution")
+    return DeskTicket(
+        ticket_id=str(body["id"]),
+        subject=plain_text(str(body.get("subject") or "")),
+        description=plain_text(str(body.get("description") or "")),
+        priority=_name(body.get("priority")),
+        category=_name(body.get("category")),
+        status=_name(body.get("status")),
+        resolution=plain_text(str(resolution.get("content") or "")) if isinstance(resolution, dict) else "",
+    )
+
+
+def _name(value: Any) -> str:
+    return str(value.get("name") or "") if isinstance(value, dict) else ""
+
+
+def _yes(value: Any) -> bool:
+    return value is True or str(value).lower() == "true"
+
+
+def plain_text(markup: str) -> str:
+    """HTML as plain text: tags out, entities resolved, white space folded."""
+    without_tags = _TAGS.sub(" ", markup)
+    return " ".join(html.unescape(without_tags).replace("\x00", "").split())

@@ -1,0 +1,1 @@
+"""Log lines and trace spans: what support's FAQ looks for. Imports only `config`."""

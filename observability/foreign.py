@@ -1,0 +1,75 @@
+"""What libraries log, made fit for support: no secrets, no noise, no failure word in a healthy line."""
+
+import logging
+import re
+
+from observability import phrases
+
+_QUIET = {
+    # These log a line for each request, with its address: ServiceDesk Plus takes ticket text in the query.
+    "httpx": logging.WARNING,
+    "httpx2": logging.WARNING,
+    "httpcore": logging.WARNING,
+    "httpcore2": logging.WARNING,
+    "openai": logging.WARNING,
+    "kombu": logging.WARNING,
+    "psycopg": logging.ERROR,
+    "langchain": logging.WARNING,
+    "langgraph": logging.WARNING,
+    "sqlalchemy": logging.WARNING,
+    "alembic": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "urllib3": logging.WARNING,
+    "langsmith": logging.ERROR,
+    "uvicorn": logging.INFO,
+    "uvicorn.access": logging.ERROR,
+    # Celery tells of each task that it received or finished; our own lines do that.
+    "celery": logging.WARNING,
+    "celery.worker.strategy": logging.WARNING,
+    # Each Reject (a job handed back when a worker stops) would be a traceback here.
+    "celery.app.trace": logging.CRITICAL,
+}
+_PASSWORD_IN_URL = re.compile(r"(?<=://)[^/@\s]*@")
+_BROKER_LOST = re.compile(r"Connection to broker lost|Cannot connect to|Trying again", re.IGNORECASE)
+
+
+def calm(handler: logging.Handler) -> None:
+    """Set the levels of noisy libraries, and put the filters in front of `handler`."""
+    for name, level in _QUIET.items():
+        logging.getLogger(name).setLevel(level)
+    for name in list(logging.root.manager.loggerDict):
+        # Libraries that brought a handler or a closed road of their own join the one stream.
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    handler.addFilter(_fit)
+
+
+def _fit(record: logging.LogRecord) -> bool:
+    """Whether to print a library's record; addresses lose their passwords, and some texts get shorter."""
+    if record.name.startswith(_EXPORTERS):
+        return _collector_line(record)
+    message = record.getMessage()
+    if record.name == "celery.worker.consumer.connection" or _BROKER_LOST.search(message):
+        message = phrases.REDIS_UNREACHABLE.template.format(reason="connection lost, trying again")
+        record.levelno, record.levelname = logging.ERROR, "ERROR"
+        record.exc_info = None
+    record.msg, record.args = _PASSWORD_IN_URL.sub("***@", message), None
+    return True
+
+
+_EXPORTERS = ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal", "opentelemetry.sdk.trace.export")
+_collector_told: list[float] = []
+_TOLD_AGAIN_SECONDS = 60.0
+
+
+def _collector_line(record: logging.LogRecord) -> bool:
+    """An exporter logs each failed try; support needs one line a minute, in our words."""
+    if record.levelno < logging.WARNING:
+        return False
+    if _collector_told and record.created - _collector_told[-1] < _TOLD_AGAIN_SECONDS:
+        return False
+    _collector_told[:] = [record.created]
+    record.levelno, record.levelname = logging.WARNING, "WARNING"
+    record.msg, record.args, record.exc_info = phrases.EXPORT_FAILING.template, None, None
+    return True

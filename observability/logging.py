@@ -1,0 +1,128 @@
+"""One stream, one format: our lines, and those of the web server, Celery and every library.
+
+Our own lines go from structlog straight to the stream; records of the standard library's logging go through the same
+renderer. Logger names are never printed (uvicorn's ordinary logger is called `uvicorn.error`).
+"""
+
+import logging
+import sys
+import threading
+from collections.abc import Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+import structlog
+from opentelemetry import trace
+
+from config.settings import LogSettings, SettingsRefused, load
+from observability import foreign, phrases
+from observability.phrases import Phrase
+from observability.rendering import exception_trail, render_json, render_text
+
+_LEVELS: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+_Event = MutableMapping[str, Any]
+_Processor = Callable[[Any, str, _Event], Any]
+_log: Any = structlog.get_logger()
+
+
+def say(
+    phrase: Phrase,
+    given: Mapping[str, object] | None = None,
+    *,
+    failure: BaseException | None = None,
+    also: Mapping[str, object] | None = None,
+    **values: object,
+) -> None:
+    """Print one line.
+
+    `values` (or `given`, a mapping of them) fill the phrase's places; an identifier among them is bound to the line as
+    well. `also` has further identifiers of this line alone. `failure` is shown as its types and places, never with its
+    message.
+    """
+    values |= given or {}
+    fields: dict[str, object] = {
+        name: value for name, value in values.items() if name in ("ticket_id", "tenant_id", "job_id")
+    }
+    fields |= also or {}
+    if failure is not None:
+        fields["exception"] = exception_trail(failure)
+    getattr(_log, phrase.level)(phrase.template.format(**values), _promised=phrase.promised, **fields)
+
+
+def refuse_start(problems: list[str]) -> None:
+    """Say why a process does not start, a line for each thing to mend; in text if the settings name no format."""
+    if not structlog.is_configured():
+        try:
+            start_logging(load(LogSettings))
+        except SettingsRefused:
+            start_logging(LogSettings.model_construct(log_format="text", log_level="INFO", secrets_dir=None))
+    for problem in problems:
+        say(phrases.SETTINGS_REFUSED, reason=problem)
+
+
+def start_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
+    """Send every line of this process to `stream` (standard output unless given), in the format of the settings."""
+    out = stream or sys.stdout
+    least = _LEVELS[settings.log_level.lower()]
+    render: _Processor = render_json if settings.log_format == "json" else render_text
+    shared: list[_Processor] = [structlog.contextvars.merge_contextvars, _add_trace_id, _add_timestamp]
+    structlog.configure(
+        processors=[_drop_below(least), *shared, structlog.stdlib.add_log_level, render],
+        wrapper_class=structlog.BoundLogger,
+        logger_factory=structlog.WriteLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_log_level],
+            processors=[_show_exception, structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        )
+    )
+    foreign.calm(handler)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    handler.setLevel(least)
+    # Debug records of libraries have payloads, statements and headers in them: never, whatever LOG_LEVEL asks for.
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def _drop_below(least: int) -> _Processor:
+    def drop(_logger: Any, method: str, event: _Event) -> _Event:
+        if not event.pop("_promised", False) and _LEVELS[method] < least:
+            raise structlog.DropEvent
+        return event
+
+    return drop
+
+
+def _add_trace_id(_logger: Any, _method: str, event: _Event) -> _Event:
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        event["trace_id"] = f"{context.trace_id:032x}"
+    return event
+
+
+def _add_timestamp(_logger: Any, _method: str, event: _Event) -> _Event:
+    event["timestamp"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return event
+
+
+def _show_exception(_logger: Any, _method: str, event: _Event) -> _Event:
+    """A library's traceback as one line without messages."""
+    failure = event.pop("exc_info", None)
+    if failure is True:
+        failure = sys.exc_info()
+    if isinstance(failure, tuple):
+        failure = failure[1]
+    if isinstance(failure, BaseException):
+        event["exception"] = exception_trail(failure)
+    event.pop("stack_info", None)
+    return event
+
+
+def _uncaught(kind: type[BaseException], failure: BaseException | None, _traceback: object) -> None:
+    say(phrases.PROCESS_FAILED, failure=failure or kind())

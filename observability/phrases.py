@@ -1,0 +1,67 @@
+"""Each log line of the system, once.
+
+The phrases of the first part are an interface: support's FAQ greps for them word for word. They are printed at any
+`LOG_LEVEL`. No phrase of a healthy run has the word "error" in it, in any case.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A line's fixed text with `{places}` for its values. `promised`: the FAQ relies on it."""
+
+    template: str
+    level: Level = "info"
+    promised: bool = True
+
+
+# -- The API, and the relay in it -------------------------------------------------------------------------------------
+WEBHOOK_RECEIVED = Phrase("Webhook received: ticket_id={ticket_id}, tenant_id={tenant_id}")
+WEBHOOK_DUPLICATE = Phrase("Webhook duplicate: job_id={job_id}, ticket_id={ticket_id}")
+WEBHOOK_REJECTED = Phrase("Webhook rejected: status={status}, reason={reason}", "warning")
+WEBHOOK_NOT_TAKEN = Phrase("Webhook rejected: status={status}, reason={reason}", "error")
+JOB_QUEUED = Phrase("Job queued: job_id={job_id}, ticket_id={ticket_id}")
+JOB_REQUEUED = Phrase("Job requeued: job_id={job_id}, ticket_id={ticket_id}, reason={reason}", "warning")
+
+# -- The worker -------------------------------------------------------------------------------------------------------
+TASK_STARTED = Phrase("Task started: job_id={job_id}, ticket_id={ticket_id}")
+WORKFLOW_INITIATED = Phrase("LangGraph workflow initiated")
+CONTEXT_GATHERED = Phrase("Context gathered: ticket_history={ticket_history}, docs={docs}")
+CONTEXT_TIMEOUT = Phrase("Context gathering timeout after {seconds}s", "warning")
+GPT4_ANSWERED = Phrase("GPT-4 API call: status={status}")
+GPT4_ANSWER_KEPT = Phrase("GPT-4 answer of an earlier attempt used", promised=False)
+GPT4_TIMEOUT = Phrase("GPT-4 API call failed: timeout after {seconds}s", "error")
+OPENAI_FAILED = Phrase("OpenAI API error: {reason}", "error")
+TICKET_UPDATED = Phrase("ServiceDesk Plus ticket updated: ticket_id={ticket_id}")
+DESK_TIMEOUT = Phrase("ServiceDesk Plus API timeout", "error")
+DESK_FAILED = Phrase("ServiceDesk Plus API error: {reason}", "error")
+TICKET_NOT_FOUND = Phrase("Ticket not found: {ticket_id}")
+TICKET_CLOSED = Phrase("Ticket deleted/closed")
+TASK_COMPLETED = Phrase("Task completed: job_id={job_id}, duration={seconds}s")
+TASK_SKIPPED = Phrase("Task skipped: job_id={job_id}, ticket_id={ticket_id}, reason={reason}")
+TASK_FAILED = Phrase("Task failed: job_id={job_id}, ticket_id={ticket_id}, reason={reason}", "error")
+CLAIM_LOST = Phrase("Job left to another worker: job_id={job_id}, ticket_id={ticket_id}", "warning", promised=False)
+
+# -- Processes: for the people who run them ---------------------------------------------------------------------------
+SETTINGS_REFUSED = Phrase("Start refused: {reason}", "error")
+PROCESS_STARTING = Phrase("{process} starting", promised=False)
+PROCESS_READY = Phrase("{process} ready.", promised=False)
+PROCESS_STOPPING = Phrase("{process} stopping", promised=False)
+PROCESS_STOPPED = Phrase("{process} stopped", promised=False)
+PROCESS_FAILED = Phrase("Process error: unexpected failure", "error")
+SERVER_AWAITED = Phrase("Waiting for {server}", "warning", promised=False)
+TENANT_UNUSABLE = Phrase("Tenant settings unusable, the ones before stay: {reason}", "warning", promised=False)
+DATABASE_UNREACHABLE = Phrase("Database error: {reason}", "error")
+REDIS_UNREACHABLE = Phrase("Redis error: {reason}", "error")
+RELAY_FAILED = Phrase("Relay error: unexpected failure", "error")
+INBOX_USED = Phrase("Event kept in Redis until the database is back", "warning", promised=False)
+INBOX_EMPTIED = Phrase("Events moved from Redis to the database: {count}", promised=False)
+REQUEST_FAILED = Phrase("Webhook error: unexpected failure", "error")
+EXPORT_FAILING = Phrase("Trace export failing: the collector does not take spans", "warning", promised=False)
+MIGRATED = Phrase("Database migrated: revision={revision}", promised=False)
+SYNC_COMPLETED = Phrase("Sync completed: tenant_id={tenant_id}, tickets={tickets}, passages={passages}", promised=False)
+SYNC_FAILED = Phrase("Sync error: tenant_id={tenant_id}, reason={reason}", "error", promised=False)

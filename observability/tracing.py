@@ -1,0 +1,161 @@
+"""One trace for each job, across the queue, with the spans that the FAQ names.
+
+The provider is always on, so that each line has a `trace_id`; spans leave the process only when
+`OTEL_EXPORTER_OTLP_ENDPOINT` (or its `_TRACES_` form) names a collector, over OTLP with HTTP and protobuf.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import AttributeValue
+
+from config.environment import spans_leave_the_process
+from observability.identifiers import TAGS, current
+from observability.rendering import exception_trail
+
+# The names that the FAQ's step 5 lists, and one for context gathering.
+WEBHOOK = "Webhook"
+QUEUE = "Queue"
+WORKER = "Worker"
+CONTEXT = "Context"
+GPT4 = "GPT-4"
+SERVICEDESK_UPDATE = "ServiceDesk Update"
+
+_FLUSH_SECONDS = 5.0
+_tracer = trace.get_tracer("ai-agents")
+_propagator = TraceContextTextMapPropagator()
+
+
+class _IdentifierTagger(SpanProcessor):
+    """Puts the bound identifiers on each span, those of HTTP and SQL libraries included."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
+        bound = current()
+        for name in TAGS:
+            if name in bound:
+                span.set_attribute(name, bound[name])
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Nothing: tags are set at the start."""
+
+
+class Tracing:
+    """The trace provider of this process."""
+
+    def __init__(self, service_name: str) -> None:
+        # `service.name` and more from OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES win over ours.
+        ours = Resource({SERVICE_NAME: service_name})
+        self._provider = TracerProvider(resource=ours.merge(_named_by_operator()))
+        self._provider.add_span_processor(_IdentifierTagger())
+        if spans_leave_the_process():
+            self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        trace.set_tracer_provider(self._provider)
+
+    def close(self) -> None:
+        """Send what is left, within a bound: an absent collector must not hold back the end of a process."""
+        flush = threading.Thread(target=self._provider.shutdown, name="trace-flush", daemon=True)
+        flush.start()
+        flush.join(_FLUSH_SECONDS)
+
+
+def _named_by_operator() -> Resource:
+    detected = Resource.create()
+    if str(detected.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
+        return Resource({name: value for name, value in detected.attributes.items() if name != SERVICE_NAME})
+    return detected
+
+
+@contextmanager
+def span(
+    name: str,
+    *,
+    kind: SpanKind = SpanKind.INTERNAL,
+    parent: Context | None = None,
+    links: list[Link] | None = None,
+    attributes: Mapping[str, AttributeValue] | None = None,
+) -> Iterator[trace.Span]:
+    """A span around a block, current inside it. An exception that leaves the block is recorded on it."""
+    with _tracer.start_as_current_span(
+        name,
+        context=parent,
+        kind=kind,
+        links=links,
+        attributes=attributes,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as opened:
+        try:
+            yield opened
+        except Exception as failure:
+            record_failure(opened, failure)
+            raise
+
+
+def record_failure(failed: trace.Span, failure: BaseException, reason: str | None = None) -> None:
+    """Turn a span red and put the exception on it: its type and places, and our own words, never a library's text."""
+    kind = f"{type(failure).__module__}.{type(failure).__qualname__}".removeprefix("builtins.")
+    failed.set_status(Status(StatusCode.ERROR, reason or type(failure).__name__))
+    failed.set_attribute("error.type", kind)
+    failed.add_event(
+        "exception",
+        {
+            "exception.type": kind,
+            "exception.message": reason or type(failure).__name__,
+            "exception.stacktrace": exception_trail(failure),
+        },
+    )
+
+
+def queue_span(parent: Context | None, since: datetime, until: datetime) -> None:
+    """The span of a job's wait: from when it was there to be taken until a worker claimed it."""
+    start, end = _nanoseconds(since), _nanoseconds(until)
+    waited = _tracer.start_span(
+        QUEUE,
+        context=parent,
+        start_time=min(start, end),
+        attributes={"messaging.system": "celery", "messaging.destination.name": "celery"},
+    )
+    waited.end(end_time=end)
+
+
+def _nanoseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000_000) * 1000
+
+
+def traceparent() -> str:
+    """The W3C `traceparent` of the span that is open now."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return carrier.get("traceparent", "")
+
+
+def context_of(traceparent_header: str | None) -> Context | None:
+    """The trace context that a `traceparent` names; None where there is none or it is malformed."""
+    if not traceparent_header:
+        return None
+    context = _propagator.extract({"traceparent": traceparent_header}, context=Context())
+    return context if trace.get_current_span(context).get_span_context().is_valid else None
+
+
+def links_to(traceparent_header: str | None) -> list[Link]:
+    """A link to a caller's span: what a stranger sends may be mentioned, but is not the parent of our trace."""
+    context = context_of(traceparent_header)
+    return [] if context is None else [Link(trace.get_current_span(context).get_span_context())]
+
+
+@contextmanager
+def untraced() -> Iterator[None]:
+    """A block whose HTTP and SQL make no spans: periodic work that belongs to no job."""
+    with suppress_instrumentation():
+        yield

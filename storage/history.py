@@ -1,0 +1,109 @@
+"""What context is gathered from: copies of a desk's tickets and solutions, and the search in them.
+
+Searching is by words in common. Under row-level security the text index can't be used (`@@` is not leakproof), so a
+search reads the tenant's rows: fine for some thousand tickets, and bounded by the context's time limit beyond.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, delete, func, literal, select
+from sqlalchemy.dialects.postgresql import insert
+
+from storage.models import Passage, Ticket
+from storage.session import Database
+
+_MOST_WORDS = 24
+_WORD = re.compile(r"[^\W_]{3,40}")
+# Words in common that make a find: one alone would find a ticket for nearly any other.
+_LEAST_RANK = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarTicket:
+    """A resolved ticket that resembles the one at hand."""
+
+    ticket_id: str
+    subject: str
+    resolution: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A passage of the knowledge base that may help."""
+
+    title: str
+    text: str
+
+
+def _query(subject: str, description: str) -> ColumnElement[object]:
+    """Any of the words, the subject's first; a text search query."""
+    words = list(dict.fromkeys(word.lower() for word in _WORD.findall(f"{subject} {description[:4000]}")))
+    return func.to_tsquery("english", literal(" | ".join(words[:_MOST_WORDS])))
+
+
+async def similar_tickets(
+    database: Database, tenant_id: str, ticket_id: str, subject: str, description: str, most: int = 3
+) -> list[SimilarTicket]:
+    """The tenant's tickets that have most in common with this one and were resolved, best first."""
+    query = _query(subject, description)
+    rank = func.ts_rank(Ticket.words, query)
+    question = (
+        select(Ticket.ticket_id, Ticket.subject, Ticket.resolution)
+        .where(Ticket.ticket_id != ticket_id, Ticket.resolution != "", Ticket.words.op("@@")(query), rank > _LEAST_RANK)
+        .order_by(rank.desc(), Ticket.ticket_id)
+        .limit(most)
+    )
+    async with database.tenant(tenant_id) as session:
+        return [SimilarTicket(*row) for row in await session.execute(question)]
+
+
+async def documents(
+    database: Database, tenant_id: str, subject: str, description: str, most: int = 3
+) -> list[Document]:
+    """The passages of the tenant's knowledge base that have most in common with this text, best first."""
+    query = _query(subject, description)
+    rank = func.ts_rank(Passage.words, query)
+    question = (
+        select(Passage.title, Passage.body)
+        .where(Passage.words.op("@@")(query), rank > _LEAST_RANK)
+        .order_by(rank.desc(), Passage.source_id, Passage.position)
+        .limit(most)
+    )
+    async with database.tenant(tenant_id) as session:
+        return [Document(*row) for row in await session.execute(question)]
+
+
+async def known_tickets(database: Database, tenant_id: str) -> dict[str, str]:
+    """Ids of the copied tickets, with the status that each had then."""
+    async with database.tenant(tenant_id) as session:
+        rows = await session.execute(select(Ticket.ticket_id, Ticket.status))
+        return {row.ticket_id: row.status for row in rows}
+
+
+async def save_ticket(database: Database, tenant_id: str, ticket: dict[str, str]) -> None:
+    """Insert or refresh the copy of a ticket: `ticket_id`, `subject`, `description`, `resolution`, `status`."""
+    fresh = insert(Ticket).values(tenant_id=tenant_id, synced_at=func.now(), **ticket)
+    changed = {
+        name: getattr(fresh.excluded, name) for name in ("subject", "description", "resolution", "status", "synced_at")
+    }
+    async with database.tenant(tenant_id) as session:
+        await session.execute(fresh.on_conflict_do_update(index_elements=["tenant_id", "ticket_id"], set_=changed))
+
+
+async def save_passages(database: Database, tenant_id: str, source_id: str, title: str, bodies: Sequence[str]) -> None:
+    """Replace the passages of one solution."""
+    async with database.tenant(tenant_id) as session:
+        await session.execute(delete(Passage).where(Passage.source_id == source_id))
+        for position, body in enumerate(bodies):
+            await session.execute(
+                insert(Passage).values(
+                    tenant_id=tenant_id,
+                    source_id=source_id,
+                    position=position,
+                    title=title,
+                    body=body,
+                    synced_at=func.now(),
+                )
+            )

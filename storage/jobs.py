@@ -1,0 +1,238 @@
+"""The life of a job's row: accepted, claimed, answered, ended. Each function is one short transaction.
+
+A worker's writes are bound to its claim: when another worker holds the job by now, they raise LeaseLost and change
+nothing.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from sqlalchemy import case, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage.models import DeliveryKey, Job, JobState
+from storage.session import Database
+
+_DUPLICATE_WINDOW = text("now() + interval '10 minutes'")
+
+
+class LeaseLost(Exception):
+    """This worker's claim ran out; the job belongs to whoever claimed it since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An accepted webhook, and the job that it asks for."""
+
+    job_id: UUID
+    tenant_id: str
+    ticket_id: str
+    event: str | None
+    dedupe_key: str
+    traceparent: str
+    accepted_at: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        """For the `inbox` in Redis."""
+        values = asdict(self)
+        values["job_id"] = str(self.job_id)
+        values["accepted_at"] = self.accepted_at.isoformat()
+        return values
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The reverse of `to_json`. Raises KeyError, TypeError or ValueError on anything else."""
+        return cls(
+            **{
+                **values,
+                "job_id": UUID(values["job_id"]),
+                "accepted_at": datetime.fromisoformat(values["accepted_at"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One attempt's hold on a job."""
+
+    job_id: UUID
+    owner: str
+    tenant_id: str
+    ticket_id: str
+    attempt: int
+    traceparent: str | None
+    waiting_since: datetime
+    claimed_at: datetime
+    deadline_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What publishing a job takes; never its content."""
+
+    job_id: UUID
+    tenant_id: str
+    ticket_id: str
+    attempt: int
+    traceparent: str | None
+
+
+async def accept(database: Database, event: Event, deadline_seconds: int, *, published: bool) -> UUID:
+    """Record a webhook as a job and answer the job's id: another one than the event's for a duplicate.
+
+    Both in one transaction, so that no delivery is remembered whose job does not exist. `published`: the caller pushes
+    the job's message right after the commit; else the relay does.
+    """
+    async with database.tenant(event.tenant_id) as session:
+        first_id = await _remember_delivery(session, event)
+        if first_id == event.job_id:
+            row = _new_row(event, func.now(), deadline_seconds, published=published)
+            await session.execute(insert(Job).values(**row).on_conflict_do_nothing())
+        return first_id
+
+
+async def accept_late(database: Database, event: Event, deadline_seconds: int) -> None:
+    """Record a webhook that waited in the inbox. A duplicate of a recorded one ends as skipped: it was answered."""
+    async with database.tenant(event.tenant_id) as session:
+        row = _new_row(event, func.least(event.accepted_at, func.now()), deadline_seconds, published=True)
+        if await _remember_delivery(session, event) != event.job_id:
+            row |= {"state": JobState.SKIPPED, "reason": "duplicate webhook", "finished_at": func.now()}
+        await session.execute(insert(Job).values(**row).on_conflict_do_nothing())
+
+
+async def _remember_delivery(session: AsyncSession, event: Event) -> UUID:
+    """Ten minutes, sliding: the first job's id while the key lives, the event's own after that."""
+    fresh = insert(DeliveryKey).values(
+        tenant_id=event.tenant_id, key=event.dedupe_key, job_id=event.job_id, expires_at=_DUPLICATE_WINDOW
+    )
+    remembered = fresh.on_conflict_do_update(
+        index_elements=["tenant_id", "key"],
+        set_={
+            "expires_at": fresh.excluded.expires_at,
+            "job_id": case((DeliveryKey.expires_at > func.now(), DeliveryKey.job_id), else_=fresh.excluded.job_id),
+        },
+    ).returning(DeliveryKey.job_id)
+    first_id: UUID = (await session.execute(remembered)).scalar_one()
+    return first_id
+
+
+def _new_row(event: Event, accepted_at: Any, deadline_seconds: int, *, published: bool) -> dict[str, Any]:
+    """Times are the database's, since claims compare with its clock."""
+    return {
+        "id": event.job_id,
+        "tenant_id": event.tenant_id,
+        "ticket_id": event.ticket_id,
+        "event": event.event,
+        "state": JobState.WAITING,
+        "attempt": 0,
+        "traceparent": event.traceparent or None,
+        "accepted_at": accepted_at,
+        "due_at": accepted_at,
+        "deadline_at": accepted_at + func.make_interval(0, 0, 0, 0, 0, 0, deadline_seconds),
+        "published_at": func.now() if published else None,
+    }
+
+
+async def claim(database: Database, job_id: UUID, owner: str, lease_seconds: float) -> Claim | None:
+    """Take the job if it waits or its lease ran out; None when there is nothing to take."""
+    async with database.across_tenants() as session:
+        question = text("SELECT * FROM claim_job(:id, :owner, :lease)")
+        found = await session.execute(question, {"id": job_id, "owner": owner, "lease": lease_seconds})
+        row = found.mappings().one_or_none()
+    return None if row is None else Claim(job_id=job_id, owner=owner, **row)
+
+
+async def state_of(database: Database, job_id: UUID) -> JobState | None:
+    """Where the job stands; None when there is no row."""
+    async with database.across_tenants() as session:
+        state = await session.scalar(text("SELECT state FROM job_state(:id)"), {"id": job_id})
+    return None if state is None else JobState(state)
+
+
+async def _write(database: Database, held: Claim, **values: Any) -> None:
+    """Change the row if the claim still holds. Raises LeaseLost."""
+    async with database.tenant(held.tenant_id) as session:
+        written = await session.scalar(
+            update(Job)
+            .where(
+                Job.id == held.job_id,
+                Job.state == JobState.RUNNING,
+                Job.lease_owner == held.owner,
+                Job.attempt == held.attempt,
+                Job.lease_until > func.clock_timestamp(),
+            )
+            .values(**values)
+            .returning(Job.id)
+        )
+        if written is None:
+            raise LeaseLost
+
+
+def _from_now(seconds: float) -> Any:
+    return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+async def renew_lease(database: Database, held: Claim, lease_seconds: float) -> None:
+    """Hold the job for `lease_seconds` from now. Raises LeaseLost."""
+    await _write(database, held, lease_until=_from_now(lease_seconds))
+
+
+async def progress(database: Database, held: Claim) -> tuple[dict[str, Any] | None, bool]:
+    """What an earlier attempt left: GPT-4's answer, and whether it may have posted the note."""
+    async with database.tenant(held.tenant_id) as session:
+        question = select(Job.enhancement, Job.note_attempted_at).where(Job.id == held.job_id)
+        answer, attempted_at = (await session.execute(question)).one()
+    return answer, attempted_at is not None
+
+
+async def save_answer(database: Database, held: Claim, answer: dict[str, Any], model: str) -> None:
+    """Commit GPT-4's answer before anything is done with it. Raises LeaseLost."""
+    await _write(database, held, enhancement=answer, model=model)
+
+
+async def about_to_post(database: Database, held: Claim) -> None:
+    """Note that the note may be in the ticket from now on, while the lease certainly holds. Raises LeaseLost."""
+    await _write(database, held, note_attempted_at=func.clock_timestamp())
+
+
+async def complete(database: Database, held: Claim, note_id: str) -> None:
+    """The note is in the ticket. Raises LeaseLost."""
+    await _write(database, held, **_ended(JobState.COMPLETED), reason=None, note_id=note_id)
+
+
+async def skip(database: Database, held: Claim, reason: str) -> None:
+    """The ticket is gone or closed. Raises LeaseLost."""
+    await _write(database, held, **_ended(JobState.SKIPPED), reason=reason)
+
+
+async def fail(database: Database, held: Claim, reason: str) -> None:
+    """No attempt follows. Raises LeaseLost."""
+    await _write(database, held, **_ended(JobState.FAILED), reason=reason)
+
+
+async def retry_later(database: Database, held: Claim, seconds: float, reason: str) -> None:
+    """Another attempt is due in `seconds`; the relay publishes it then. Raises LeaseLost."""
+    await _write(database, held, **_free(), reason=reason, due_at=_from_now(seconds), published_at=None)
+
+
+async def give_back(database: Database, held: Claim) -> None:
+    """Undo the claim of a worker that stops; its message goes back into the list right after. Raises LeaseLost."""
+    await _write(
+        database,
+        held,
+        **_free(),
+        attempt=held.attempt - 1,
+        due_at=func.clock_timestamp(),
+        published_at=func.clock_timestamp(),
+    )
+
+
+def _free() -> dict[str, Any]:
+    return {"state": JobState.WAITING, "lease_owner": None, "lease_until": None}
+
+
+def _ended(state: JobState) -> dict[str, Any]:
+    return {"state": state, "lease_owner": None, "lease_until": None, "finished_at": func.clock_timestamp()}

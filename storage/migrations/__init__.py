@@ -1,0 +1,1 @@
+"""Alembic's migrations: what makes and changes the tables."""

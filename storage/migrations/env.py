@@ -1,0 +1,10 @@
+"""Alembic's entry: runs the versions on the connection that `storage.schema.migrate` opened."""
+
+from alembic import context
+
+from storage.models import Base
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=Base.metadata, transaction_per_migration=False)
+with context.begin_transaction():
+    context.run_migrations()

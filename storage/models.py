@@ -1,0 +1,124 @@
+"""The tables, typed. The migrations make them; a test holds the two against each other."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Computed, Text
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
+
+
+class Base(MappedAsDataclass, DeclarativeBase):
+    """The tables of this system."""
+
+    type_annotation_map = {str: Text(), dict[str, Any]: JSONB(none_as_null=True)}  # noqa: RUF012 -- read by SQLAlchemy
+
+
+class JobState(StrEnum):
+    """Where a job stands. The last three are its outcomes."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+class Job(Base):
+    """One enhancement of one ticket: the truth about it, while Redis only wakes a worker."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[str]
+    ticket_id: Mapped[str]
+    event: Mapped[str | None]
+    state: Mapped[str]
+    reason: Mapped[str | None]
+    """Why it was skipped or failed, or why its last attempt failed: our own words."""
+    attempt: Mapped[int]
+    traceparent: Mapped[str | None]
+    """W3C trace context of the webhook: every attempt belongs to that trace."""
+    accepted_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    """From when on a worker may take it; later than `accepted_at` for a retry."""
+    deadline_at: Mapped[datetime]
+    published_at: Mapped[datetime | None]
+    """When its message was last given to Redis; null while that is still to be done."""
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    lease_owner: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    enhancement: Mapped[dict[str, Any] | None]
+    """GPT-4's validated answer, committed before the note is posted, so that it is paid for once."""
+    model: Mapped[str | None]
+    note_attempted_at: Mapped[datetime | None]
+    """Set before the note is posted: a later attempt then looks for the note first."""
+    note_id: Mapped[str | None]
+
+
+class DeliveryKey(Base):
+    """A webhook that was seen in the last minutes, so that its duplicate gets the first one's job id."""
+
+    __tablename__ = "delivery_keys"
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[UUID]
+    expires_at: Mapped[datetime]
+
+
+class Rejection(Base):
+    """A webhook of a known tenant that was refused; no body, kept for days only."""
+
+    __tablename__ = "rejections"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[str]
+    ticket_id: Mapped[str | None]
+    status: Mapped[int]
+    reason: Mapped[str]
+    rejected_at: Mapped[datetime]
+
+
+class Ticket(Base):
+    """A copy of a ticket of the desk, to find similar ones in."""
+
+    __tablename__ = "tickets"
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    ticket_id: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str]
+    description: Mapped[str]
+    resolution: Mapped[str]
+    status: Mapped[str]
+    synced_at: Mapped[datetime]
+    words: Mapped[Any] = mapped_column(
+        TSVECTOR,
+        Computed(
+            "setweight(to_tsvector('english', subject), 'A') || "
+            "to_tsvector('english', description || ' ' || resolution)",
+            persisted=True,
+        ),
+        init=False,
+    )
+
+
+class Passage(Base):
+    """A part of a solution of the desk's knowledge base."""
+
+    __tablename__ = "passages"
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    source_id: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    body: Mapped[str]
+    synced_at: Mapped[datetime]
+    words: Mapped[Any] = mapped_column(
+        TSVECTOR,
+        Computed("setweight(to_tsvector('english', title), 'A') || to_tsvector('english', body)", persisted=True),
+        init=False,
+    )

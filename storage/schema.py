@@ -1,0 +1,143 @@
+"""Making the tables, and checking at a process's start that they and the role are right."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage.session import Database, driver_url
+
+OLDEST_POSTGRES = 15
+_MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+_CHECK_SECONDS = 5.0
+_MIGRATE_HINT = "run `ai-agents migrate` with DATABASE_ADMIN_URL"
+# SQLSTATE 28P01, 28000: password or role; 3D000: database. What a restart does not mend by itself.
+_REFUSED = {
+    "28P01": "DATABASE_URL is refused: wrong password",
+    "28000": "DATABASE_URL is refused: the role may not log in",
+    "3D000": "DATABASE_URL names a database that does not exist",
+}
+
+
+class DatabaseUnfit(Exception):
+    """The database answers, but this process must not run on it; the text says what to do."""
+
+
+class DatabaseUnreachable(Exception):
+    """The database does not answer (yet)."""
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    return config
+
+
+def newest_revision() -> str:
+    """The revision that this code needs."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def migrate(admin_url: str, application_url: str) -> str:
+    """Bring the database to this code's revision, and answer with it. Safe to run at once from several places.
+
+    The role of `application_url` must exist already; it gets its grants. Raises DatabaseUnfit or DatabaseUnreachable.
+    """
+    role = driver_url(application_url).username
+    engine = create_engine(driver_url(admin_url), poolclass=NullPool, hide_parameters=True)
+    try:
+        with engine.begin() as connection:
+            # Two migrations at once would both try to make the first table.
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('ai-agents migrate'))"))
+            if not connection.scalar(text("SELECT count(*) FROM pg_roles WHERE rolname = :role"), {"role": role}):
+                raise DatabaseUnfit("the role of DATABASE_URL does not exist: create it first")
+            config = _config()
+            config.attributes["connection"] = connection
+            config.attributes["application_role"] = engine.dialect.identifier_preparer.quote(str(role))
+            command.upgrade(config, "head")
+    except OperationalError as failure:
+        raise _classed(failure) from failure
+    except ProgrammingError as failure:
+        raise DatabaseUnfit("DATABASE_ADMIN_URL must be the owner of the database or of its schema") from failure
+    finally:
+        engine.dispose()
+    return newest_revision()
+
+
+async def check(database: Database) -> None:
+    """See that the database can be worked with. Raises DatabaseUnfit with the remedy, or DatabaseUnreachable."""
+    try:
+        async with database.across_tenants() as session:
+            await _check_server_and_role(session)
+            await _check_revision(session)
+    except OperationalError as failure:
+        raise _classed(failure) from failure
+    except PoolTimeout as failure:
+        raise DatabaseUnreachable("the database does not answer") from failure
+
+
+def check_now(url: str) -> None:
+    """The same for code that is not asynchronous, wherever it runs. Raises what `check` raises."""
+
+    async def once() -> None:
+        database = Database(url, application_name="ai-agents start", pool_size=1)
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                await check(database)
+        except TimeoutError as failure:
+            raise DatabaseUnreachable("the database does not answer") from failure
+        finally:
+            await database.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, once()).result()
+
+
+async def _check_server_and_role(session: AsyncSession) -> None:
+    version = int(str(await session.scalar(text("SHOW server_version_num")))) // 10000
+    if version < OLDEST_POSTGRES:
+        raise DatabaseUnfit(f"PostgreSQL {version} is too old: {OLDEST_POSTGRES} or later is needed")
+    question = "SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"
+    is_superuser, bypasses = (await session.execute(text(question))).one()
+    if is_superuser or bypasses:
+        raise DatabaseUnfit("the role of DATABASE_URL must have NOSUPERUSER and NOBYPASSRLS")
+    owns = await session.scalar(
+        text(
+            "SELECT count(*) FROM pg_class WHERE relname = 'jobs' AND relkind = 'r'"
+            " AND pg_has_role(current_user, relowner, 'MEMBER')"
+        )
+    )
+    if owns:
+        raise DatabaseUnfit("the role of DATABASE_URL must not own the tables: give DATABASE_ADMIN_URL the owner")
+
+
+async def _check_revision(session: AsyncSession) -> None:
+    if await session.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+        raise DatabaseUnfit(f"the database is not migrated: {_MIGRATE_HINT}")
+    try:
+        revision = await session.scalar(text("SELECT version_num FROM alembic_version"))
+    except ProgrammingError as failure:
+        raise DatabaseUnfit(f"the role of DATABASE_URL has no grants: {_MIGRATE_HINT}") from failure
+    if revision != newest_revision():
+        raise DatabaseUnfit(f"the database is at revision {revision}, not {newest_revision()}: {_MIGRATE_HINT}")
+
+
+def _classed(failure: OperationalError) -> DatabaseUnfit | DatabaseUnreachable:
+    """A failure to connect, by what has to be done: mended by a person, or waited for."""
+    state = getattr(failure.orig, "sqlstate", None)
+    message = str(failure.orig)
+    if state in _REFUSED:
+        return DatabaseUnfit(_REFUSED[state])
+    # psycopg gives no SQLSTATE for a refused login, only the server's sentence.
+    if "password authentication failed" in message:
+        return DatabaseUnfit(_REFUSED["28P01"])
+    if "does not exist" in message:
+        return DatabaseUnfit("DATABASE_URL or DATABASE_ADMIN_URL names a role or database that does not exist")
+    return DatabaseUnreachable("the database does not answer")

@@ -1,0 +1,100 @@
+"""Connections to Postgres, and the only place that commits."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+from sqlalchemy import text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
+
+DATABASE_FAILURES = (DBAPIError, PoolTimeout)
+"""What a statement raises when the database refuses it or is away."""
+
+# psycopg takes whole seconds, and no fewer than 2; callers with a tighter budget set a timeout of their own.
+_CONNECT_SECONDS = 2
+
+
+def driver_url(url: str) -> URL:
+    """`url` for SQLAlchemy, with the driver named."""
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def is_away(failure: Exception) -> bool:
+    """Whether the server, and not the statement, is the trouble: the same may work when it is back.
+
+    SQLSTATE classes 08 (connection), 53 (resources) and 57P (shutting down or starting up); none when there was no
+    connection at all.
+    """
+    if not isinstance(failure, DBAPIError):
+        return isinstance(failure, PoolTimeout)
+    state = getattr(failure.orig, "sqlstate", None)
+    return failure.connection_invalidated or state is None or str(state).startswith(("08", "53", "57P"))
+
+
+class Database:
+    """The pool of one process.
+
+    Rows of a tenant are seen only inside `tenant(...)`; `across_tenants()` is for the narrow functions that give ids
+    and states, never content. `traced`: statements make spans; for one pool in a process.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        application_name: str,
+        pool_size: int = 10,
+        statement_seconds: float = 30,
+        traced: bool = False,
+    ) -> None:
+        arguments: dict[str, Any] = {
+            "connect_timeout": _CONNECT_SECONDS,
+            "application_name": application_name,
+            "options": f"-c statement_timeout={int(statement_seconds * 1000)} -c timezone=UTC",
+            # A server that vanished without a word is noticed in seconds.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
+        }
+        self._engine = create_async_engine(
+            driver_url(url),
+            connect_args=arguments,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=5,
+            pool_pre_ping=True,
+            hide_parameters=True,
+        )
+        if traced:
+            # It names SQLAlchemy below 2.1 as its range; a test of ours sees its spans with this one.
+            SQLAlchemyInstrumentor().instrument(engine=self._engine.sync_engine, skip_dep_check=True)
+        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: str) -> AsyncIterator[AsyncSession]:
+        """A transaction that sees and writes the rows of one tenant; committed at the end of the block."""
+        async with self._sessions.begin() as session:
+            await session.execute(text("SELECT set_config('app.tenant_id', :tenant, true)"), {"tenant": tenant_id})
+            yield session
+
+    @asynccontextmanager
+    async def across_tenants(self) -> AsyncIterator[AsyncSession]:
+        """A transaction without a tenant: tables look empty in it, only the narrow functions work."""
+        async with self._sessions.begin() as session:
+            yield session
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        """A connection of its own in autocommit, for what lives as long as a connection does."""
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield connection
+
+    async def close(self) -> None:
+        """Close each connection."""
+        await self._engine.dispose()

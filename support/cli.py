@@ -1,0 +1,80 @@
+"""The `ai-agents` command: starts the processes, by import string, and migrates the database."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from config.settings import MigrateSettings, SettingsRefused, load
+from observability import phrases
+from observability.logging import refuse_start, say, start_logging
+
+_CONFIGURATION_EXIT = 78
+_UNREACHABLE_EXIT = 75
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; its exit status is 0, 75 (a server is away: try again) or 78 (something has to be mended)."""
+    parser = argparse.ArgumentParser(prog="ai-agents", description="Ticket enhancement for ServiceDesk Plus.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    api = verbs.add_parser("api", help="receive webhooks and relay jobs")
+    api.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    api.add_argument("--port", type=int, default=8000, help="port to listen on (default: 8000)")
+    verbs.add_parser("worker", help="run jobs")
+    verbs.add_parser("housekeeping", help="copy tickets and solutions of the desks, for context")
+    verbs.add_parser("migrate", help="make or update the tables (with DATABASE_ADMIN_URL)")
+    chosen = parser.parse_args(arguments)
+    if chosen.verb == "api":
+        return _api(chosen.host, chosen.port)
+    return {"worker": _worker, "housekeeping": _housekeeping, "migrate": _migrate}[chosen.verb]()
+
+
+def _api(host: str, port: int) -> int:
+    import uvicorn  # noqa: PLC0415 -- each verb loads only its own process
+
+    uvicorn.run(
+        "api.app:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=20,
+    )
+    return 0
+
+
+def _worker() -> int:
+    from worker.app import app  # noqa: PLC0415
+
+    app.worker_main(["worker"])
+    return 0
+
+
+def _housekeeping() -> int:
+    from worker.housekeeping import run  # noqa: PLC0415
+
+    return run()
+
+
+def _migrate() -> int:
+    from storage.schema import DatabaseUnfit, DatabaseUnreachable, migrate  # noqa: PLC0415
+
+    try:
+        settings = load(MigrateSettings)
+        start_logging(settings)
+        say(phrases.MIGRATED, revision=migrate(settings.database_admin_url, settings.database_url))
+    except SettingsRefused as refused:
+        refuse_start(refused.problems)
+        return _CONFIGURATION_EXIT
+    except DatabaseUnfit as unfit:
+        refuse_start([str(unfit)])
+        return _CONFIGURATION_EXIT
+    except DatabaseUnreachable as away:
+        refuse_start([str(away)])
+        return _UNREACHABLE_EXIT
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Celery, both ends of the queue."""

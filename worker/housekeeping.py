@@ -1,0 +1,107 @@
+"""Housekeeping: copies each desk's newest tickets and solutions, so that context can be gathered from them.
+
+Accepting, working and relaying do without it. Of several processes one is the leader, by a lock in Postgres that ends
+with its connection; the others wait.
+"""
+
+import asyncio
+import signal
+import sys
+
+from config.settings import HousekeepingSettings, SettingsRefused, load
+from config.tenants import TenantDirectory, read_environment
+from integrations.desks import Desks
+from integrations.errors import OutsideFailure
+from integrations.http import trace_clients
+from observability import phrases, tracing
+from observability.identifiers import bound
+from observability.logging import refuse_start, say, start_logging
+from observability.outage import Outage
+from observability.tracing import Tracing
+from storage.leader import lead
+from storage.schema import DatabaseUnfit
+from storage.session import DATABASE_FAILURES, Database
+from storage.waiting import wait_for_database
+from worker.queue import open_redis
+from worker.sync import sync_tenant
+
+_CONFIGURATION_EXIT = 78
+_RETRY_SECONDS = 5.0
+
+
+def run() -> int:
+    """Run until SIGTERM or SIGINT; the exit status is 0, or 78 with the reasons in the log."""
+    try:
+        settings = load(HousekeepingSettings)
+        start_logging(settings)
+        tenants = TenantDirectory(read_environment(settings.secrets_dir))
+        problems = [problem.sentence for problem in tenants.problems]
+    except SettingsRefused as refused:
+        refuse_start(refused.problems)
+        return _CONFIGURATION_EXIT
+    if problems:
+        refuse_start(problems)
+        return _CONFIGURATION_EXIT
+    try:
+        asyncio.run(_main(settings, tenants))
+    except DatabaseUnfit as unfit:
+        refuse_start([str(unfit)])
+        return _CONFIGURATION_EXIT
+    return 0
+
+
+async def _main(settings: HousekeepingSettings, tenants: TenantDirectory) -> None:
+    say(phrases.PROCESS_STARTING, process="Housekeeping")
+    traces = Tracing("ai-agents-housekeeping")
+    trace_clients()
+    database = Database(settings.database_url, application_name="ai-agents housekeeping", pool_size=4, traced=True)
+    redis = open_redis(settings.redis_url, seconds=2)
+    desks = Desks(tenants, settings, redis, connections=8)
+    work = asyncio.create_task(_work(settings, tenants, database, desks))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, work.cancel)
+    try:
+        await work
+    except asyncio.CancelledError:
+        say(phrases.PROCESS_STOPPING, process="Housekeeping")
+    finally:
+        await desks.close()
+        await redis.aclose()
+        await database.close()
+        traces.close()
+    say(phrases.PROCESS_STOPPED, process="Housekeeping")
+
+
+async def _work(settings: HousekeepingSettings, tenants: TenantDirectory, database: Database, desks: Desks) -> None:
+    await wait_for_database(database)
+    say(phrases.PROCESS_READY, process="Housekeeping")
+    outage = Outage(phrases.DATABASE_UNREACHABLE)
+    while True:
+        try:
+            async with lead(database, "housekeeping"):
+                outage.over()
+                while True:
+                    await _sync_all(tenants, database, desks)
+                    await asyncio.sleep(settings.sync_interval_seconds)
+        except DATABASE_FAILURES as failure:
+            outage.seen("housekeeping waits", failure)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def _sync_all(tenants: TenantDirectory, database: Database, desks: Desks) -> None:
+    """Each tenant in turn; one desk that fails does not stop the others'."""
+    for tenant in tenants.all():
+        if tenant.desk is None:
+            continue
+        with bound(tenant_id=tenant.id), tracing.span("Sync"):
+            try:
+                tickets, passages = await sync_tenant(database, desks.of(tenant.id), tenant.id, tenant.desk)
+            except OutsideFailure as failure:
+                say(phrases.SYNC_FAILED, tenant_id=tenant.id, reason=failure.reason)
+            else:
+                say(phrases.SYNC_COMPLETED, tenant_id=tenant.id, tickets=tickets, passages=passages)
+
+
+if __name__ == "__main__":
+    sys.exit(run())

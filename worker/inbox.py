@@ -1,0 +1,72 @@
+"""Events that Redis keeps while Postgres is away: the hash `inbox`, job id -> event.
+
+An event is written before its message is pushed, and deleted after its row is committed, so it is always in one of the
+two stores.
+"""
+
+import json
+from uuid import UUID
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from storage.jobs import Event
+from worker.queue import QueueUnreachable
+
+_INBOX = "inbox"
+_DUPLICATE_SECONDS = 600
+
+
+class Inbox:
+    """The hash and the delivery keys beside it. Each method raises QueueUnreachable."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def put(self, event: Event) -> UUID:
+        """Keep an event and answer its job's id: the first one's for a duplicate."""
+        key = f"delivery:{event.tenant_id}:{event.dedupe_key}"
+        try:
+            # The event first: a key without its event would answer duplicates with a job that does not exist.
+            await self._redis.hset(_INBOX, str(event.job_id), json.dumps(event.to_json()))
+            if await self._redis.set(key, str(event.job_id), nx=True, ex=_DUPLICATE_SECONDS):
+                return event.job_id
+            first = await self._redis.getex(key, ex=_DUPLICATE_SECONDS)
+            if first is None or first == str(event.job_id):
+                return event.job_id
+            await self._redis.hdel(_INBOX, str(event.job_id))
+            return UUID(str(first))
+        except (RedisError, OSError, TimeoutError) as failure:
+            raise QueueUnreachable from failure
+
+    async def get(self, job_id: UUID) -> Event | None:
+        """The event of a job, or None."""
+        try:
+            return _event(await self._redis.hget(_INBOX, str(job_id)))
+        except (RedisError, OSError, TimeoutError) as failure:
+            raise QueueUnreachable from failure
+
+    async def some(self, most: int) -> list[Event]:
+        """Up to about `most` events."""
+        try:
+            if not await self._redis.hlen(_INBOX):
+                return []
+            _, found = await self._redis.hscan(_INBOX, count=most)
+            stored = list(found.values()) if isinstance(found, dict) else []
+        except (RedisError, OSError, TimeoutError) as failure:
+            raise QueueUnreachable from failure
+        return [event for value in stored if (event := _event(value)) is not None]
+
+    async def remove(self, job_id: UUID) -> None:
+        """Its row is committed."""
+        try:
+            await self._redis.hdel(_INBOX, str(job_id))
+        except (RedisError, OSError, TimeoutError) as failure:
+            raise QueueUnreachable from failure
+
+
+def _event(stored: str | bytes | None) -> Event | None:
+    try:
+        return None if stored is None else Event.from_json(json.loads(stored))
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,51 @@
+"""Celery's worker and consumer, without what would go raw to the stream or chatter over Redis."""
+
+import signal
+from types import FrameType
+from typing import Any
+
+from celery import signals
+from celery.apps.worker import Worker
+from celery.platforms import EX_OK
+from celery.worker import state
+from celery.worker.consumer import Consumer
+
+from observability import phrases
+from observability.logging import say
+
+
+class CalmWorker(Worker):
+    """No banner, and signals that speak through the log.
+
+    SIGTERM and SIGINT both stop reserving and give running jobs their grace; a second one changes nothing, SIGKILL
+    loses nothing either (the row's lease sees to that).
+    """
+
+    def emit_banner(self) -> None:
+        """Say that the process starts, in the one format of the log."""
+        say(phrases.PROCESS_STARTING, process="Worker")
+
+    def install_platform_tweaks(self, worker: Any) -> None:  # noqa: ARG002
+        """Our handlers instead of Celery's, which print."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        if state.should_stop is not None and state.should_stop is not False:
+            return
+        setattr(state, "should_stop", EX_OK)  # noqa: B010 -- typed as None where it is declared
+        signals.worker_shutting_down.send(sender=None, sig=signal.Signals(number).name, how="Warm", exitcode=EX_OK)
+
+    def on_consumer_ready(self, consumer: Any) -> None:
+        """The worker takes jobs from now on."""
+        signals.worker_ready.send(sender=consumer)
+        say(phrases.PROCESS_READY, process="Worker")
+
+
+class QuietConsumer(Consumer):
+    """A consumer without gossip, mingle and heartbeat, whatever the command line says."""
+
+    def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        quiet = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
+        kwargs["worker_options"] = (worker_options or {}) | quiet
+        super().__init__(*args, **kwargs)

@@ -1,0 +1,155 @@
+"""What a worker process opens once and closes at its end: event loop, database, HTTP clients, telemetry."""
+
+import asyncio
+import concurrent.futures
+import os
+import socket
+import sys
+import threading
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+from uuid import UUID
+
+from config.settings import WorkerSettings
+from config.tenants import TenantDirectory, read_environment
+from integrations.desks import Desks
+from integrations.gpt4 import Gpt4
+from integrations.http import trace_clients
+from observability import phrases
+from observability.logging import refuse_start, say
+from observability.tracing import Tracing
+from storage.schema import DatabaseUnfit
+from storage.session import Database
+from storage.waiting import wait_for_database
+from worker.inbox import Inbox
+from worker.pickup import JobHandedBack, Pickup
+from worker.queue import open_redis
+from workflow.graph import build_graph
+from workflow.run import Runner
+
+_MOST_DATABASE_CONNECTIONS = 20
+_CLOSE_SECONDS = 5.0
+_CONFIGURATION_EXIT = 78
+
+Result = TypeVar("Result")
+
+
+class Resources:
+    """One event loop in a thread of its own, and what the jobs on it share."""
+
+    def __init__(self, settings: WorkerSettings, tenants: TenantDirectory) -> None:
+        self._settings = settings
+        self._tracing = Tracing("ai-agents-worker")
+        trace_clients()
+        self._running: set[asyncio.Task[None]] = set()
+        self._grace_is_over = False
+        self._stack = AsyncExitStack()
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True).start()
+        self._pickup = self._on_loop(self._open(tenants))
+
+    def _on_loop(self, work: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _open(self, tenants: TenantDirectory) -> Pickup:
+        settings = self._settings
+        database = Database(
+            settings.database_url,
+            application_name="ai-agents worker",
+            pool_size=min(_MOST_DATABASE_CONNECTIONS, settings.worker_concurrency),
+            statement_seconds=settings.context_timeout_seconds,
+            traced=True,
+        )
+        self._stack.push_async_callback(database.close)
+        await wait_for_database(database)
+        gpt4 = Gpt4(
+            api_key=settings.openai_api_key,
+            base_url=settings.openai_base_url,
+            model=settings.openai_model,
+            idle_seconds=settings.openai_timeout_seconds,
+            total_seconds=settings.openai_deadline_seconds,
+            connections=settings.worker_concurrency,
+        )
+        self._stack.push_async_callback(gpt4.close)
+        redis = open_redis(settings.redis_url, seconds=2)
+        self._stack.push_async_callback(redis.aclose)
+        desks = Desks(tenants, settings, redis, connections=settings.worker_concurrency)
+        self._stack.push_async_callback(desks.close)
+        runner = Runner(
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+            database=database,
+            gpt4=gpt4,
+            graph=build_graph(),
+            desk_of=desks.of,
+            context_seconds=settings.context_timeout_seconds,
+            attempt_seconds=settings.attempt_timeout_seconds,
+            lease_seconds=settings.lease_seconds,
+        )
+        return Pickup(runner, Inbox(redis), settings.job_deadline_seconds)
+
+    def run(self, job_id: UUID) -> None:
+        """Run one job to its end; called in a thread of Celery's pool. Raises JobHandedBack."""
+        try:
+            self._on_loop(self._tracked(job_id))
+        except concurrent.futures.CancelledError:
+            raise JobHandedBack from None
+
+    async def _tracked(self, job_id: UUID) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 -- a coroutine always runs in one; for the type checker
+        if self._grace_is_over:
+            raise JobHandedBack
+        self._running.add(task)
+        try:
+            await self._pickup.take(job_id)
+        finally:
+            self._running.discard(task)
+
+    def start_draining(self) -> None:
+        """The worker stops: what still runs after the grace is handed back. Called in a signal handler."""
+        say(phrases.PROCESS_STOPPING, process="Worker")
+        self._loop.call_soon_threadsafe(
+            self._loop.call_later, self._settings.worker_grace_seconds, self._hand_back_the_rest
+        )
+
+    def _hand_back_the_rest(self) -> None:
+        # The tasks themselves are cancelled, inside the loop: each gives its claim back before its thread wakes and
+        # the message is requeued.
+        self._grace_is_over = True
+        for task in self._running:
+            task.cancel()
+
+    def close(self) -> None:
+        """Close everything, within a bound, and send the last spans."""
+        closing = asyncio.run_coroutine_threadsafe(self._stack.aclose(), self._loop)
+        concurrent.futures.wait([closing], timeout=_CLOSE_SECONDS)
+        self._tracing.close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        say(phrases.PROCESS_STOPPED, process="Worker")
+
+
+_opened: list[Resources] = []
+
+
+def open_resources(settings: WorkerSettings) -> None:
+    """Open this process's resources, or refuse to start with what has to be mended."""
+    tenants = TenantDirectory(read_environment(settings.secrets_dir))
+    problems = [problem.sentence for problem in tenants.problems]
+    if not problems and not any(tenant.desk for tenant in tenants.all()):
+        problems = ["SERVICEDESK_URL_<TENANT> is missing: no tenant has a desk"]
+    try:
+        if not problems:
+            _opened.append(Resources(settings, tenants))
+    except DatabaseUnfit as unfit:
+        problems = [str(unfit)]
+    except OSError:
+        problems = ["SERVICEDESK_CA_BUNDLE can't be read as PEM certificates"]
+    if problems:
+        refuse_start(problems)
+        sys.exit(_CONFIGURATION_EXIT)
+
+
+def resources() -> Resources:
+    """This process's resources."""
+    return _opened[0]

@@ -1,0 +1,105 @@
+"""The enhancement: what GPT-4 is asked for, and the note that it becomes in the ticket."""
+
+import html
+import re
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+_LONGEST_TEXT = 1500
+_MOST_ITEMS = 8
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+
+def _cut(text: str) -> str:
+    clean = _UNPRINTABLE.sub("", text).strip()
+    return clean if len(clean) <= _LONGEST_TEXT else clean[: _LONGEST_TEXT - 1] + "…"
+
+
+class _Answer(BaseModel):
+    # Strict structured output takes no schema with length limits in it: what is too long is cut here instead.
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _within_bounds(cls, value: object) -> object:
+        if isinstance(value, str):
+            return _cut(value)
+        if isinstance(value, list):
+            return [_cut(item) if isinstance(item, str) else item for item in value[:_MOST_ITEMS]]
+        return value
+
+
+class RelatedTicket(_Answer):
+    """An earlier ticket that the answer builds on."""
+
+    ticket_id: str
+    relevance: str
+
+
+class RelatedDocument(_Answer):
+    """A document of the knowledge base that the answer builds on."""
+
+    title: str
+    relevance: str
+
+
+class Enhancement(_Answer):
+    """GPT-4's answer: plain texts, no markup."""
+
+    summary: str
+    likely_cause: str
+    next_steps: list[str]
+    similar_tickets: list[RelatedTicket]
+    documents: list[RelatedDocument]
+
+    @field_validator("summary")
+    @classmethod
+    def _says_something(cls, summary: str) -> str:
+        if not summary.strip():
+            raise ValueError("the summary is empty")
+        return summary
+
+    def only_given(self, ticket_ids: Sequence[str], titles: Sequence[str]) -> "Enhancement":
+        """Without tickets and documents that the context did not have: a model may invent some."""
+        return self.model_copy(
+            update={
+                "similar_tickets": [ticket for ticket in self.similar_tickets if ticket.ticket_id in ticket_ids],
+                "documents": [document for document in self.documents if document.title in titles],
+            }
+        )
+
+
+def marker(job_id: object) -> str:
+    """The visible text that tells whose note this is; desks strip comments."""
+    return f"Ref {job_id}"
+
+
+def to_html(enhancement: Enhancement, job_id: object) -> str:
+    """The note. Each text is escaped: nothing that the model wrote becomes markup."""
+    parts = [
+        "<b>Enhancement</b> (written by GPT-4; please check before acting on it)",
+        f"<p>{_escaped(enhancement.summary)}</p>",
+    ]
+    if enhancement.likely_cause:
+        parts.append(f"<p><b>Likely cause:</b> {_escaped(enhancement.likely_cause)}</p>")
+    if enhancement.next_steps:
+        steps = "".join(f"<li>{_escaped(step)}</li>" for step in enhancement.next_steps)
+        parts.append(f"<p><b>Next steps</b></p><ol>{steps}</ol>")
+    if enhancement.similar_tickets:
+        items = "".join(
+            f"<li>#{_escaped(ticket.ticket_id)}: {_escaped(ticket.relevance)}</li>"
+            for ticket in enhancement.similar_tickets
+        )
+        parts.append(f"<p><b>Similar tickets</b></p><ul>{items}</ul>")
+    if enhancement.documents:
+        items = "".join(
+            f"<li>{_escaped(document.title)}: {_escaped(document.relevance)}</li>" for document in enhancement.documents
+        )
+        parts.append(f"<p><b>Documents</b></p><ul>{items}</ul>")
+    parts.append(f"<p>{marker(job_id)}</p>")
+    return "<div>" + "".join(parts) + "</div>"
+
+
+def _escaped(text: str) -> str:
+    return html.escape(text, quote=True).replace("\n", "<br>")

@@ -1,0 +1,40 @@
+"""OpenTelemetry's GenAI attributes for the GPT-4 span; the conventions are in development, so their names live here.
+
+No prompt and no answer: they are ticket text.
+"""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from opentelemetry.util.types import AttributeValue
+
+from integrations.gpt4 import Gpt4, Gpt4Answer
+
+
+def request_attributes(gpt4: Gpt4, prompt_version: str) -> dict[str, AttributeValue]:
+    """What is known before the call."""
+    address = urlsplit(gpt4.base_url)
+    return {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": gpt4.model,
+        "gen_ai.output.type": "json",
+        "server.address": address.hostname or "",
+        "server.port": address.port or (443 if address.scheme == "https" else 80),
+        "prompt.version": prompt_version,
+    }
+
+
+def response_attributes(answer: Gpt4Answer[Any]) -> dict[str, AttributeValue]:
+    """What the answer told; the cost only where the provider names one."""
+    attributes: dict[str, AttributeValue] = {
+        "gen_ai.response.model": answer.model,
+        "gen_ai.response.id": answer.response_id,
+        "gen_ai.response.finish_reasons": [answer.finish_reason],
+        "gen_ai.usage.input_tokens": answer.input_tokens,
+        "gen_ai.usage.output_tokens": answer.output_tokens,
+        "http.response.status_code": answer.status,
+    }
+    if answer.cost is not None:
+        attributes["gen_ai.usage.cost"] = answer.cost
+    return attributes

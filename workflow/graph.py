@@ -1,0 +1,23 @@
+"""The graph of a job: every node and edge."""
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from workflow.nodes import call_gpt4, gather_context, update_ticket
+from workflow.state import Attempt, JobState
+
+JobGraph = CompiledStateGraph[JobState, Attempt, JobState, JobState]
+
+
+def build_graph(checkpointer: BaseCheckpointSaver[str] | None = None) -> JobGraph:
+    """Compile the graph. Durable state is the job's row; a checkpointer is for whoever needs one besides."""
+    graph = StateGraph(JobState, context_schema=Attempt)
+    graph.add_node("gather_context", gather_context)
+    graph.add_node("call_gpt4", call_gpt4)
+    graph.add_node("update_ticket", update_ticket)
+    graph.add_edge(START, "gather_context")
+    graph.add_edge("gather_context", "call_gpt4")
+    graph.add_edge("call_gpt4", "update_ticket")
+    graph.add_edge("update_ticket", END)
+    return graph.compile(checkpointer=checkpointer)

@@ -1,0 +1,67 @@
+"""Holding on to a job while it runs."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from observability import tracing
+from storage import jobs
+from storage.jobs import Claim, LeaseLost
+from storage.session import DATABASE_FAILURES, Database, is_away
+
+_PAUSE_SECONDS = 1.0
+
+
+@contextlib.asynccontextmanager
+async def hold_lease(database: Database, claim: Claim, lease_seconds: float) -> AsyncIterator[None]:
+    """Renew the claim while the block runs.
+
+    Raises LeaseLost when that did not work in time, after cancelling the block: another worker may have the job then,
+    and this one must not post a note any more.
+    """
+    loop = asyncio.get_running_loop()
+    limit = asyncio.timeout(lease_seconds)
+    try:
+        async with limit:
+            renewal = asyncio.create_task(_renew(database, claim, lease_seconds, limit))
+            try:
+                yield
+            finally:
+                renewal.cancel()
+                await asyncio.wait({renewal})
+    except TimeoutError:
+        if limit.expired() or (limit.when() or 0) <= loop.time():
+            raise LeaseLost from None
+        raise
+
+
+async def _renew(database: Database, claim: Claim, lease_seconds: float, limit: asyncio.Timeout) -> None:
+    loop = asyncio.get_running_loop()
+    pause = lease_seconds / 3
+    while True:
+        await asyncio.sleep(pause)
+        asked = loop.time()
+        try:
+            with tracing.untraced():
+                await jobs.renew_lease(database, claim, lease_seconds)
+        except LeaseLost:
+            limit.reschedule(loop.time())
+            return
+        except DATABASE_FAILURES:
+            pause = _PAUSE_SECONDS  # the database is away: the lease holds a while yet
+            continue
+        limit.reschedule(asked + lease_seconds)
+        pause = lease_seconds / 3
+
+
+async def insist(write: Callable[[], Awaitable[None]]) -> None:
+    """Do a write, again and again while the database is away; the lease's end stops it. Raises LeaseLost."""
+    while True:
+        try:
+            await write()
+        except DATABASE_FAILURES as failure:
+            if not is_away(failure):
+                raise
+            await asyncio.sleep(_PAUSE_SECONDS)
+        else:
+            return

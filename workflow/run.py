@@ -1,0 +1,166 @@
+"""One job from start to end: claim it, run the graph, record the outcome, and say each of it in the log."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
+
+from integrations.errors import OutsideFailure, TicketGone
+from integrations.gpt4 import Gpt4
+from integrations.servicedesk_plus import ServiceDeskPlus
+from observability import phrases, tracing
+from observability.identifiers import bound
+from observability.logging import say
+from storage import jobs
+from storage.jobs import Claim, LeaseLost
+from storage.session import DATABASE_FAILURES, Database
+from workflow import retry
+from workflow.graph import JobGraph
+from workflow.lease import hold_lease, insist
+from workflow.state import Attempt
+
+
+class AttemptTimeout(Exception):
+    """An attempt took longer than `ATTEMPT_TIMEOUT_SECONDS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """What running a job takes; made once for each process."""
+
+    owner: str
+    database: Database
+    gpt4: Gpt4
+    graph: JobGraph
+    desk_of: Callable[[str], ServiceDeskPlus]
+    context_seconds: float
+    attempt_seconds: float
+    lease_seconds: float
+
+
+async def run_job(runner: Runner, job_id: UUID) -> bool:
+    """Run one attempt. False when there was nothing to claim: done already, not due, or another worker has it.
+
+    Whatever stops the attempt is in the row and in the log when this returns. When it is cancelled (the worker stops),
+    the claim is given back first. Raises one of DATABASE_FAILURES when the job could not be claimed.
+    """
+    with tracing.untraced():
+        claim = await jobs.claim(runner.database, job_id, runner.owner, runner.lease_seconds)
+    if claim is None:
+        return False
+    parent = tracing.context_of(claim.traceparent)
+    identifiers = {"ticket_id": claim.ticket_id, "tenant_id": claim.tenant_id, "job_id": str(job_id)}
+    with bound(**identifiers, attempt=str(claim.attempt)):
+        tracing.queue_span(parent, claim.waiting_since, claim.claimed_at)
+        attributes: dict[str, AttributeValue] = {
+            "messaging.system": "celery",
+            "messaging.operation.name": "process",
+            "messaging.operation.type": "process",
+            "messaging.destination.name": "celery",
+            "messaging.message.id": str(job_id),
+            "attempt": claim.attempt,
+        }
+        with tracing.span(tracing.WORKER, kind=SpanKind.CONSUMER, parent=parent, attributes=attributes) as span:
+            await _run_claimed(runner, claim, span)
+    return True
+
+
+async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
+    started = time.monotonic()
+    say(phrases.TASK_STARTED, job_id=claim.job_id, ticket_id=claim.ticket_id)
+    try:
+        async with hold_lease(runner.database, claim, runner.lease_seconds):
+            try:
+                note_id = await _run_graph(runner, claim)
+                await insist(lambda: jobs.complete(runner.database, claim, note_id))
+                say(phrases.TASK_COMPLETED, job_id=claim.job_id, seconds=round(time.monotonic() - started))
+            except TicketGone as gone:
+                await _skip(runner, claim, gone)
+            except LeaseLost:
+                raise
+            except OutsideFailure as failure:
+                say(failure.phrase, failure.values)
+                await _fail(runner, claim, span, failure, failure.reason)
+            except AttemptTimeout as failure:
+                await _fail(runner, claim, span, failure, "attempt took too long")
+            except DATABASE_FAILURES as failure:
+                say(phrases.DATABASE_UNREACHABLE, reason="unreachable", failure=failure)
+                await _fail(runner, claim, span, failure, "database unreachable")
+            except Exception as failure:  # noqa: BLE001 -- every job ends: what nobody foresaw fails this attempt too
+                await _fail(runner, claim, span, failure, "unexpected failure", shown=failure)
+    except LeaseLost as lost:
+        tracing.record_failure(span, lost, "claim lost")
+        say(phrases.CLAIM_LOST, job_id=claim.job_id, ticket_id=claim.ticket_id)
+    except asyncio.CancelledError:
+        await _give_back(runner, claim)
+        raise
+
+
+async def _run_graph(runner: Runner, claim: Claim) -> str:
+    """The graph within the attempt's time; answers with the note's id."""
+    attempt = Attempt(
+        claim, runner.desk_of(claim.tenant_id), runner.gpt4, runner.database, runner.context_seconds, insist
+    )
+    say(phrases.WORKFLOW_INITIATED)
+    limit = asyncio.timeout(runner.attempt_seconds)
+    try:
+        async with limit:
+            state = await runner.graph.ainvoke({}, context=attempt)
+    except TimeoutError as failure:
+        if limit.expired():
+            raise AttemptTimeout from failure
+        raise
+    return str(state["note_id"])
+
+
+async def _skip(runner: Runner, claim: Claim, gone: TicketGone) -> None:
+    say(gone.phrase, gone.values)
+    await insist(lambda: jobs.skip(runner.database, claim, gone.reason))
+    say(phrases.TASK_SKIPPED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=gone.reason)
+
+
+async def _fail(
+    runner: Runner,
+    claim: Claim,
+    span: trace.Span,
+    failure: Exception,
+    reason: str,
+    shown: Exception | None = None,
+) -> None:
+    """Record a failed attempt: with another one to come, or as the job's end."""
+    tracing.record_failure(span, failure, reason)
+    decision = retry.decide(failure, claim.attempt, claim.deadline_at)
+    seconds = decision.seconds
+    write: Callable[[], Awaitable[None]]
+    if seconds is None:
+        write = lambda: jobs.fail(runner.database, claim, reason)  # noqa: E731 -- one of two, with its own arguments
+    else:
+        write = lambda: jobs.retry_later(runner.database, claim, seconds, reason)  # noqa: E731
+    await insist(write)
+    say(
+        phrases.TASK_FAILED,
+        job_id=claim.job_id,
+        ticket_id=claim.ticket_id,
+        reason=f"{reason}; {decision.words}",
+        failure=shown,
+    )
+
+
+async def _give_back(runner: Runner, claim: Claim) -> None:
+    """Undo the claim before the message goes back, or the next worker would find the job taken and drop it."""
+    try:
+        async with asyncio.timeout(5):
+            await jobs.give_back(runner.database, claim)
+    except (LeaseLost, *DATABASE_FAILURES, TimeoutError):
+        return  # its lease runs out, and the relay queues it again
+    say(
+        phrases.JOB_REQUEUED,
+        job_id=claim.job_id,
+        ticket_id=claim.ticket_id,
+        reason="worker stopping",
+    )
