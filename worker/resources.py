@@ -58,7 +58,8 @@ class Resources:
             settings.database_url,
             application_name="ai-agents worker",
             pool_size=min(_MOST_DATABASE_CONNECTIONS, settings.worker_concurrency),
-            statement_seconds=settings.context_timeout_seconds,
+            # The context has its own limit; this one is for a statement that hangs.
+            statement_seconds=settings.context_timeout_seconds + 30,
             traced=True,
         )
         self._stack.push_async_callback(database.close)

@@ -1,0 +1,1 @@
+"""Tests: `unit` needs no server, `storage` a real Postgres, `e2e` the whole system as its users start it."""

@@ -1,0 +1,1 @@
+"""The real processes against the simulators; asserts on notes in tickets, rows, log lines and spans."""

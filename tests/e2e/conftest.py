@@ -1,0 +1,44 @@
+"""One running system for each module that asks for it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devstack.system import System
+from tests.e2e.faq import Support
+from tests.e2e.world import World, wait_for
+
+# Short, so that the failures which the FAQ names come within seconds.
+SHORT = {
+    "OPENAI_TIMEOUT_SECONDS": "2",
+    "SERVICEDESK_TIMEOUT_SECONDS": "2",
+    "CONTEXT_TIMEOUT_SECONDS": "1.5",
+    "WORKER_CONCURRENCY": "64",
+}
+
+
+@pytest.fixture(scope="module", params=["text", "json"])
+def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """The whole system, in each of the two log formats."""
+    folder = tmp_path_factory.mktemp("system")
+    with System(folder, settings=SHORT | {"LOG_FORMAT": request.param}, openai_seconds=0.5) as running:
+        assert running.housekeeping is not None
+        log = running.housekeeping.log_path
+        wait_for(lambda: "Sync completed: tenant_id=globex" in log.read_text(encoding="utf-8"))
+        yield running
+
+
+@pytest.fixture(scope="module")
+def world(system: System) -> Iterator[World]:
+    """The system's outside."""
+    outside = World(system)
+    yield outside
+    outside.close()
+
+
+@pytest.fixture(scope="module")
+def support(system: System, tmp_path_factory: pytest.TempPathFactory) -> Support:
+    """A support person at a shell."""
+    folder: Path = tmp_path_factory.mktemp("bin")
+    return Support(system, folder)

@@ -1,0 +1,111 @@
+"""The outside of the system under test: a desk to make tickets on, faults to order, rows to look at."""
+
+import hmac
+import json
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import httpx
+import psycopg
+from psycopg.rows import dict_row
+
+from devstack.system import System
+
+Found = TypeVar("Found")
+
+
+def wait_for(what: Callable[[], Found], seconds: float = 30) -> Found:
+    """Ask again and again until the answer is true, and return it; fail after `seconds`."""
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end, f"not within {seconds} s; the last answer was {found!r}"
+        time.sleep(0.1)
+    return found
+
+
+class World:
+    """The simulators and the database of a running system."""
+
+    def __init__(self, system: System) -> None:
+        self._desk = httpx.Client(base_url=system.state["desk_url"], timeout=30)
+        self._openai = httpx.Client(base_url=system.state["openai_url"].removesuffix("/v1"), timeout=30)
+        self._admin_url = system.state["database_admin_url"]
+        self._api_url = system.state["api_url"]
+        self._secrets = system.state["tenants"]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._desk.close()
+        self._openai.close()
+
+    def create_ticket(self, subject: str = "VPN does not connect from home", tenant: str = "acme", **more: Any) -> str:
+        """Make a ticket on a desk, which posts its signed webhook; the ticket's id."""
+        body = {"tenant": tenant, "subject": subject, "description": f"<p>{subject}, since this morning.</p>", **more}
+        return str(self._post(self._desk, "/_sim/tickets", body)["ticket_id"])
+
+    def change_ticket(self, ticket_id: str, tenant: str = "acme", **change: Any) -> None:
+        """Close or trash a ticket: `status`, `is_trashed`."""
+        self._desk.patch(f"/_sim/tickets/{tenant}/{ticket_id}", json=change).raise_for_status()
+
+    def delete_ticket(self, ticket_id: str, tenant: str = "acme") -> None:
+        """Delete a ticket, so that the desk knows nothing of it."""
+        self._desk.delete(f"/_sim/tickets/{tenant}/{ticket_id}").raise_for_status()
+
+    def send_webhook(self, ticket_id: str, tenant: str = "acme", **how: Any) -> None:
+        """Have the desk post the ticket's webhook (again)."""
+        self._post(self._desk, f"/_sim/webhooks/{tenant}/{ticket_id}", how)
+
+    def post_webhook(self, ticket_id: str, tenant: str = "acme", **more: Any) -> httpx.Response:
+        """Post a signed webhook past the desk, for a ticket that need not exist."""
+        body = json.dumps({"tenant_id": tenant, "ticket_id": ticket_id, **more}).encode()
+        timestamp = str(int(time.time()))
+        signature = hmac.digest(self._secrets[tenant].encode(), timestamp.encode() + b"." + body, "sha256").hex()
+        headers = {"X-ServiceDesk-Signature": f"sha256={signature}", "X-ServiceDesk-Timestamp": timestamp}
+        return httpx.post(f"{self._api_url}/webhook", content=body, headers=headers, timeout=30)
+
+    def notes(self, ticket_id: str, tenant: str = "acme") -> list[str]:
+        """The texts (HTML) of a ticket's notes, as they stand in the desk."""
+        answer = self._desk.get(f"/_sim/tickets/{tenant}/{ticket_id}").raise_for_status()
+        return [note["description"] for note in answer.json()["notes"]]
+
+    def desk_fault(self, **fault: Any) -> None:
+        """Order a fault of the desk."""
+        self._post(self._desk, "/_sim/faults", fault)
+
+    def openai_fault(self, **fault: Any) -> None:
+        """Order a fault of GPT-4."""
+        self._post(self._openai, "/_sim/faults", fault)
+
+    def clear_faults(self) -> None:
+        """End all faults."""
+        for server in (self._desk, self._openai):
+            server.delete("/_sim/faults").raise_for_status()
+
+    def gpt4_requests(self, text: str) -> list[dict[str, Any]]:
+        """Each chat request that GPT-4 got with `text` in it."""
+        requests = self._openai.get("/_sim/requests").raise_for_status().json()
+        listed = requests["requests"] if isinstance(requests, dict) else requests
+        return [request for request in listed if request["operation"] == "chat" and text in str(request)]
+
+    def job(self, ticket_id: str, tenant: str = "acme") -> dict[str, Any]:
+        """The newest row of a ticket's job; empty when there is none."""
+        with psycopg.connect(self._admin_url, row_factory=dict_row) as connection:
+            row = connection.execute(
+                "SELECT * FROM jobs WHERE tenant_id = %s AND ticket_id = %s ORDER BY accepted_at DESC LIMIT 1",
+                (tenant, ticket_id),
+            ).fetchone()
+        return row or {}
+
+    def admin(self) -> psycopg.Connection[Any]:
+        """A connection as the tables' owner."""
+        return psycopg.connect(self._admin_url)
+
+    def ended(self, ticket_id: str, tenant: str = "acme", seconds: float = 60) -> dict[str, Any]:
+        """Wait for a job's end; its row."""
+        wait_for(lambda: self.job(ticket_id, tenant).get("state") in ("completed", "skipped", "failed"), seconds)
+        return self.job(ticket_id, tenant)
+
+    def _post(self, server: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = server.post(path, json=body).raise_for_status().json()
+        return answer
