@@ -104,6 +104,8 @@ class DeskRefused(Permanent):
 class TicketGone(Exception):
     """There is nothing to enhance any more. `values` fill the places of `phrase`."""
 
+    expected = True
+
     def __init__(self, phrase: Phrase, reason: str, **values: object) -> None:
         super().__init__(reason)
         self.phrase = phrase

@@ -85,7 +85,11 @@ def span(
     links: list[Link] | None = None,
     attributes: Mapping[str, AttributeValue] | None = None,
 ) -> Iterator[trace.Span]:
-    """A span around a block, current inside it. An exception that leaves the block is recorded on it."""
+    """A span around a block, current inside it.
+
+    An exception that leaves the block is recorded on it, with its `reason` if it has one (our own words); one that
+    calls itself `expected` is an outcome, and does not turn the span red.
+    """
     with _tracer.start_as_current_span(
         name,
         context=parent,
@@ -98,7 +102,10 @@ def span(
         try:
             yield opened
         except Exception as failure:
-            record_failure(opened, failure)
+            if getattr(failure, "expected", False):
+                opened.set_attribute("outcome", str(failure))
+            else:
+                record_failure(opened, failure, getattr(failure, "reason", None))
             raise
 
 

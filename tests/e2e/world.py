@@ -56,13 +56,15 @@ class World:
         """Have the desk post the ticket's webhook (again)."""
         self._post(self._desk, f"/_sim/webhooks/{tenant}/{ticket_id}", how)
 
-    def post_webhook(self, ticket_id: str, tenant: str = "acme", **more: Any) -> httpx.Response:
+    def post_webhook(
+        self, ticket_id: str, tenant: str = "acme", headers: dict[str, str] | None = None
+    ) -> httpx.Response:
         """Post a signed webhook past the desk, for a ticket that need not exist."""
-        body = json.dumps({"tenant_id": tenant, "ticket_id": ticket_id, **more}).encode()
+        body = json.dumps({"tenant_id": tenant, "ticket_id": ticket_id}).encode()
         timestamp = str(int(time.time()))
         signature = hmac.digest(self._secrets[tenant].encode(), timestamp.encode() + b"." + body, "sha256").hex()
-        headers = {"X-ServiceDesk-Signature": f"sha256={signature}", "X-ServiceDesk-Timestamp": timestamp}
-        return httpx.post(f"{self._api_url}/webhook", content=body, headers=headers, timeout=30)
+        signed = {"X-ServiceDesk-Signature": f"sha256={signature}", "X-ServiceDesk-Timestamp": timestamp}
+        return httpx.post(f"{self._api_url}/webhook", content=body, headers=signed | (headers or {}), timeout=30)
 
     def notes(self, ticket_id: str, tenant: str = "acme") -> list[str]:
         """The texts (HTML) of a ticket's notes, as they stand in the desk."""

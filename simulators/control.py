@@ -1,0 +1,104 @@
+"""The control interface that both simulators share, under `/_sim`.
+
+It has no authentication: simulators listen on loopback and hold no real data.
+"""
+
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from simulators.faults import Fault, FaultBook
+from simulators.journal import Journal
+
+F = TypeVar("F", bound=Fault)
+_FILTERS = ("operation", "tenant", "ticket_id", "method", "fault", "outcome")
+
+
+def show_validation_error(_request: Request, error: Exception) -> Response:
+    """Answer 422 and name each wrong field: the order came from a test, which wants to read it."""
+    if not isinstance(error, ValidationError):
+        raise error
+    problems = [
+        {
+            "field": ".".join(str(part) for part in problem["loc"]),
+            "problem": problem["msg"].removeprefix("Value error, "),
+        }
+        for problem in error.errors(include_url=False, include_context=False)
+    ]
+    summary = "; ".join(f"{problem['field']}: {problem['problem']}".lstrip(": ") for problem in problems)
+    return JSONResponse({"error": summary, "problems": problems}, status_code=422)
+
+
+async def read_object(request: Request) -> dict[str, Any]:
+    """Return the JSON object in a control request; an empty body is an empty object. 422 otherwise."""
+    if not await request.body():
+        return {}
+    try:
+        document = await request.json()
+    except ValueError:
+        raise HTTPException(422, "the body is not JSON") from None
+    if not isinstance(document, dict):
+        raise HTTPException(422, "the body is not a JSON object")
+    return document
+
+
+def _number(request: Request, name: str) -> int:
+    text = request.query_params.get(name, "0")
+    if not text.isdecimal():
+        raise HTTPException(422, f"{name} is not a number")
+    return int(text)
+
+
+class Control(Generic[F]):
+    """`/_sim` of one server, over its faults and its journal."""
+
+    def __init__(self, faults: FaultBook[F], fault_type: type[F], journal: Journal) -> None:
+        self._faults = faults
+        self._fault_type = fault_type
+        self._journal = journal
+
+    def routes(self) -> list[Route]:
+        """Return the routes; put them before any catch-all."""
+        return [
+            Route("/_sim/health", self._health, methods=["GET"]),
+            Route("/_sim/faults", self._order, methods=["POST"]),
+            Route("/_sim/faults", self._list, methods=["GET"]),
+            Route("/_sim/faults", self._clear, methods=["DELETE"]),
+            Route("/_sim/faults/{fault_id}", self._clear, methods=["DELETE"]),
+            Route("/_sim/requests", self._requests, methods=["GET"]),
+            Route("/_sim/requests", self._forget, methods=["DELETE"]),
+            Route("/_sim/counts", self._counts, methods=["GET"]),
+        ]
+
+    async def _health(self, _request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def _order(self, request: Request) -> Response:
+        fault = self._fault_type.model_validate(await read_object(request))
+        return JSONResponse({"id": self._faults.order(fault)}, status_code=201)
+
+    async def _list(self, _request: Request) -> Response:
+        return JSONResponse({"faults": self._faults.listing()})
+
+    async def _clear(self, request: Request) -> Response:
+        if not self._faults.clear(request.path_params.get("fault_id")):
+            raise HTTPException(404, "no such fault")
+        return Response(status_code=204)
+
+    async def _requests(self, request: Request) -> Response:
+        equal = {name: request.query_params[name] for name in _FILTERS if name in request.query_params}
+        entries = self._journal.entries(
+            after=_number(request, "after"), limit=_number(request, "limit") or None, **equal
+        )
+        return JSONResponse({"requests": [entry.as_json() for entry in entries]})
+
+    async def _forget(self, _request: Request) -> Response:
+        self._journal.clear()
+        return Response(status_code=204)
+
+    async def _counts(self, _request: Request) -> Response:
+        return JSONResponse({"counts": self._journal.counts()})

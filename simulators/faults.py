@@ -1,0 +1,90 @@
+"""Faults on demand: what goes wrong, for which requests, and how often."""
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Fault(BaseModel):
+    """What a test orders. `times` is how many requests it hits; null means until it is cleared.
+
+    A subclass names its kinds in `options`: kind -> the fields that mean something for it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    options: ClassVar[Mapping[str, frozenset[str]]] = {}
+    selectors: ClassVar[frozenset[str]] = frozenset()
+
+    kind: str
+    times: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _known_kind_and_fitting_fields(self) -> Self:
+        if self.kind not in self.options:
+            raise ValueError(f"unknown kind {self.kind!r}; known: {', '.join(sorted(self.options))}")
+        allowed = self.options[self.kind] | self.selectors | {"kind", "times"}
+        for name in sorted(self.model_fields_set - allowed):
+            raise ValueError(f"field {name!r} means nothing for kind {self.kind!r}")
+        return self
+
+
+F = TypeVar("F", bound=Fault)
+
+
+@dataclass(slots=True)
+class OrderedFault(Generic[F]):
+    """A fault in the book, with the number of requests that it has hit."""
+
+    id: str
+    fault: F
+    used: int = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether it has hit as many requests as were ordered."""
+        return self.fault.times is not None and self.used >= self.fault.times
+
+
+class FaultBook(Generic[F]):
+    """The ordered faults. The oldest one that fits and is not exhausted is taken: orders make sequences."""
+
+    def __init__(self) -> None:
+        self._ordered: dict[str, OrderedFault[F]] = {}
+        self._numbers = itertools.count(1)
+
+    def order(self, fault: F) -> str:
+        """Add a fault and return its id."""
+        fault_id = f"f{next(self._numbers)}"
+        self._ordered[fault_id] = OrderedFault(fault_id, fault)
+        return fault_id
+
+    def take(self, fits: Callable[[F], bool]) -> F | None:
+        """Return the fault for a request, and count it; None when nothing is ordered for it."""
+        for ordered in self._ordered.values():
+            if not ordered.exhausted and fits(ordered.fault):
+                ordered.used += 1
+                return ordered.fault
+        return None
+
+    def clear(self, fault_id: str | None = None) -> bool:
+        """Remove one fault, or all; False when there is none with that id."""
+        if fault_id is None:
+            self._ordered.clear()
+            return True
+        return self._ordered.pop(fault_id, None) is not None
+
+    def listing(self) -> list[dict[str, Any]]:
+        """Return all faults in their order, exhausted ones too, each with `id`, `used` and `exhausted`."""
+        return [
+            {
+                "id": ordered.id,
+                **ordered.fault.model_dump(exclude_unset=True),
+                "used": ordered.used,
+                "exhausted": ordered.exhausted,
+            }
+            for ordered in self._ordered.values()
+        ]

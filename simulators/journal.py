@@ -1,0 +1,114 @@
+"""The memory of a simulator: everything it received, in order, within bounds."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+MAX_ENTRIES = 20_000
+MAX_PAYLOAD_BYTES = 100_000_000
+
+_SHOWN_HEADERS = frozenset(
+    {
+        "accept",
+        "content-type",
+        "content-length",
+        "user-agent",
+        "traceparent",
+        "x-request-id",
+        "idempotency-key",
+    }
+)
+_SECRET_HEADERS = frozenset({"authorization", "authtoken", "technician_key"})
+
+
+def selected_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the headers worth keeping. Of a credential only its presence and scheme are kept."""
+    shown: dict[str, str] = {}
+    for name_bytes, value_bytes in raw:
+        name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
+        if name in _SECRET_HEADERS:
+            shown[name] = value.split(" ")[0] + " ..." if " " in value else "..."
+        elif name in _SHOWN_HEADERS:
+            shown[name] = value
+    return shown
+
+
+@dataclass(slots=True)
+class Entry:
+    """One received request. `time` is Unix seconds; `status` is None until, or unless, it is answered."""
+
+    seq: int
+    time: float
+    method: str
+    path: str
+    operation: str
+    tenant: str | None
+    ticket_id: str | None
+    payload: Any
+    headers: dict[str, str]
+    fault: str | None = None
+    status: int | None = None
+    outcome: str = "open"
+    seconds: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry as the control interface shows it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(slots=True)
+class Journal:
+    """The newest 20,000 requests and, of them, the newest 100 MB of payload. Counts cover them all."""
+
+    _entries: deque[Entry] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
+    _payloads: deque[tuple[Entry, int]] = field(default_factory=deque)
+    _payload_bytes: int = 0
+    _counts: Counter[str] = field(default_factory=Counter)
+    _received: int = 0
+
+    def receive(
+        self,
+        *,
+        method: str,
+        path: str,
+        operation: str,
+        payload: Any,
+        payload_bytes: int,
+        headers: dict[str, str],
+        tenant: str | None = None,
+        ticket_id: str | None = None,
+    ) -> Entry:
+        """Record a request before it is answered, so that a silent server is seen to have got it."""
+        self._received += 1
+        entry = Entry(self._received, time.time(), method, path, operation, tenant, ticket_id, payload, headers)
+        self._entries.append(entry)
+        self._counts[operation] += 1
+        self._payloads.append((entry, payload_bytes))
+        self._payload_bytes += payload_bytes
+        while self._payload_bytes > MAX_PAYLOAD_BYTES or len(self._payloads) > MAX_ENTRIES:
+            oldest, size = self._payloads.popleft()
+            oldest.payload = None
+            self._payload_bytes -= size
+        return entry
+
+    def entries(self, *, after: int = 0, limit: int | None = None, **equal: str) -> list[Entry]:
+        """Return entries in order with a `seq` above `after` and the given fields, the last `limit` only."""
+        found = [
+            entry
+            for entry in self._entries
+            if entry.seq > after and all(getattr(entry, name) == value for name, value in equal.items())
+        ]
+        return found[-limit:] if limit else found
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of requests per operation since the start or the last clearing."""
+        return dict(self._counts)
+
+    def clear(self) -> None:
+        """Forget everything but the numbering."""
+        self._entries.clear()
+        self._payloads.clear()
+        self._payload_bytes = 0
+        self._counts.clear()

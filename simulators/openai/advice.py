@@ -1,0 +1,94 @@
+"""What the simulated model thinks: advice made from the context alone, the same for the same context."""
+
+import re
+from html import unescape
+from typing import Any
+
+from simulators.openai.context import Context
+
+Json = dict[str, Any]
+_MAX_STEPS = 6
+_MAX_NAMED = 3
+_TAGS = re.compile(r"<[^>]*>")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_WORD = re.compile(r"[^\W_]{3,}")
+# Words that say nothing about a problem's subject.
+_COMMON = frozenset(
+    {
+        "the", "and", "for", "with", "that", "this", "from", "are", "but", "not", "have", "has", "had", "when",
+        "after", "before", "every", "each", "since", "says", "was", "were", "its", "our", "your", "can",
+        "cannot", "into", "out", "off", "all", "any", "new", "more", "than", "then", "there", "here",
+        "please", "need",
+    }
+)  # fmt: skip
+
+
+def plain(value: Any) -> str:
+    """Return a text without HTML tags and with single spaces; line ends are kept."""
+    text = unescape(_TAGS.sub(" ", str(value or "")))
+    return "\n".join(" ".join(line.split()) for line in text.splitlines() if line.strip())
+
+
+def _words(text: str) -> set[str]:
+    return {word for word in _WORD.findall(text.lower()) if word not in _COMMON}
+
+
+def _sentences(text: str) -> list[str]:
+    return [sentence.strip() for sentence in _SENTENCE_END.split(plain(text)) if len(sentence.strip()) > 8]
+
+
+def _ranked(context: Context, items: tuple[Json, ...], *fields: str) -> list[tuple[Json, list[str]]]:
+    """Return items with the words that they share with the ticket, best first, then as given."""
+    wanted = _words(plain(context.words))
+    shared = [(item, sorted(wanted & _words(" ".join(plain(item.get(field)) for field in fields)))) for item in items]
+    return sorted(shared, key=lambda pair: -len(pair[1]))[:_MAX_NAMED]
+
+
+def _relevance(shared: list[str]) -> str:
+    return f"It is also about {', '.join(shared[:4])}." if shared else "It may be related."
+
+
+def _steps(tickets: list[tuple[Json, list[str]]], documents: list[tuple[Json, list[str]]]) -> list[str]:
+    proven = _sentences(str(tickets[0][0].get("resolution") or "")) if tickets else []
+    written = _sentences(str(documents[0][0].get("text") or "")) if documents else []
+    steps = [f"What solved ticket {tickets[0][0].get('ticket_id')}: {step}" for step in proven[:3]]
+    steps += written[: _MAX_STEPS - len(steps)]
+    return steps or [
+        "Ask the user when the problem began and what changed before it.",
+        "Try to reproduce it with the user and note the exact message.",
+    ]
+
+
+def _cause(tickets: list[tuple[Json, list[str]]], documents: list[tuple[Json, list[str]]]) -> str:
+    if tickets:
+        best = tickets[0][0]
+        return f'Probably the same cause as in ticket {best.get("ticket_id")}, "{plain(best.get("subject"))}".'
+    if documents:
+        return f'Probably one of the causes that "{plain(documents[0][0].get("title"))}" describes.'
+    return "Not clear yet: nothing similar was found in the history or in the documents."
+
+
+def advise(context: Context | None) -> Json:
+    """Return the advice under the names of the product's schema; ids and titles only as they were given."""
+    if context is None:
+        return {
+            "summary": "The message holds no ticket to advise on.",
+            "likely_cause": "Unknown: no ticket was given.",
+            "next_steps": ["Ask for the ticket's subject and description."],
+            "similar_tickets": [],
+            "documents": [],
+        }
+    tickets = _ranked(context, context.similar_tickets, "subject", "resolution")
+    documents = _ranked(context, context.documents, "title", "text")
+    described = _sentences(str(context.ticket.get("description") or ""))
+    return {
+        "summary": " ".join([f"{plain(context.subject)}.", *described[:2]]),
+        "likely_cause": _cause(tickets, documents),
+        "next_steps": _steps(tickets, documents),
+        "similar_tickets": [
+            {"ticket_id": str(item.get("ticket_id", "")), "relevance": _relevance(shared)} for item, shared in tickets
+        ],
+        "documents": [
+            {"title": str(item.get("title", "")), "relevance": _relevance(shared)} for item, shared in documents
+        ],
+    }

@@ -1,0 +1,149 @@
+"""A chat completion request: read, and refused for the reasons for which OpenAI refuses one.
+
+Source: OpenAI's API reference for chat completions and its error format.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from simulators.openai.context import Context, find_context, message_text
+from simulators.openai.schemas import SchemaRefusedError, check_strict
+from simulators.openai.settings import OpenAIConfig
+from simulators.wire import Answer
+
+Json = dict[str, Any]
+KNOWN_PARAMETERS = frozenset(
+    {
+        "model", "messages", "stream", "stream_options", "response_format", "temperature", "top_p", "n",
+        "max_tokens", "max_completion_tokens", "reasoning_effort", "seed", "stop", "user", "metadata",
+        "store", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs",
+        "top_logprobs", "tools", "tool_choice", "parallel_tool_calls", "service_tier", "verbosity", "prompt_cache_key",
+        "safety_identifier", "prediction", "modalities", "audio", "provider", "reasoning", "usage",
+    }
+)  # fmt: skip
+_FORMATS = frozenset({"text", "json_object", "json_schema"})
+_SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+
+
+class ApiError(Exception):
+    """An error in OpenAI's envelope: `{"error": {"message", "type", "param", "code"}}`."""
+
+    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.param = param
+        self.code = code
+
+    def answer(self, headers: dict[str, str] | None = None) -> Answer:
+        """Return the HTTP answer of the error."""
+        return Answer.of_json(
+            self.status,
+            {
+                "error": {
+                    "message": self.message,
+                    "type": _error_type(self.status),
+                    "param": self.param,
+                    "code": self.code,
+                }
+            },
+            headers,
+        )
+
+
+def _error_type(status: int) -> str:
+    if status == 429:
+        return "rate_limit_error"
+    return "server_error" if status >= 500 else "invalid_request_error"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A request that OpenAI would accept. `schema` is the one of `json_schema`, or None."""
+
+    body: Json
+    model: str
+    messages: list[Any]
+    stream: bool
+    include_usage: bool
+    format: str
+    schema: Json | None
+    context: Context | None
+
+    @property
+    def prompt_text(self) -> str:
+        """All messages as one text."""
+        return "\n".join(message_text(message) for message in self.messages)
+
+
+def _response_format(body: Json) -> tuple[str, Json | None]:
+    wanted = body.get("response_format") or {"type": "text"}
+    name = wanted.get("type") if isinstance(wanted, dict) else None
+    if name not in _FORMATS:
+        raise ApiError(400, "Invalid value for 'response_format.type'.", param="response_format")
+    if name != "json_schema":
+        return str(name), None
+    inner = wanted.get("json_schema")
+    if not isinstance(inner, dict) or not isinstance(inner.get("schema"), dict):
+        message = "Missing required parameter: 'response_format.json_schema'."
+        raise ApiError(400, message, param="response_format.json_schema")
+    if not _SCHEMA_NAME.match(str(inner.get("name", ""))):
+        message = "Invalid 'response_format.json_schema.name'."
+        raise ApiError(400, message, param="response_format.json_schema.name")
+    if inner.get("strict"):
+        try:
+            check_strict(inner["schema"])
+        except SchemaRefusedError as error:
+            message = f"Invalid schema for response_format '{inner['name']}': {error}"
+            raise ApiError(400, message, param="response_format") from None
+    return "json_schema", inner["schema"]
+
+
+def parse_body(raw: bytes) -> Json | None:
+    """Return the body as a JSON object, or None when it is none."""
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def check_request(body: Json | None, config: OpenAIConfig) -> ChatRequest:
+    """Return the checked request; raises ApiError (400, or 404 for a model that is not served)."""
+    if body is None:
+        raise ApiError(400, "We could not parse the JSON body of your request.")
+    model, messages = body.get("model"), body.get("messages")
+    if not isinstance(model, str) or not model:
+        raise ApiError(400, "you must provide a model parameter", param="model")
+    if not config.knows(model):
+        raise unknown_model(model)
+    if not isinstance(messages, list) or not messages:
+        raise ApiError(400, "Missing required parameter: 'messages'.", param="messages")
+    if "max_tokens" in body and "max_completion_tokens" in body:
+        message = "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported."
+        raise ApiError(400, message, code="invalid_parameter_combination")
+    format_name, schema = _response_format(body)
+    request = ChatRequest(
+        body=body,
+        model=model,
+        messages=messages,
+        stream=body.get("stream") is True,
+        include_usage=bool((body.get("stream_options") or {}).get("include_usage")),
+        format=format_name,
+        schema=schema,
+        context=find_context(messages),
+    )
+    if format_name == "json_object" and "json" not in request.prompt_text.lower():
+        message = (
+            "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'."
+        )
+        raise ApiError(400, message, param="messages")
+    return request
+
+
+def unknown_model(model: str) -> ApiError:
+    """Return the error for a model that was never there, or is retired: OpenAI words both alike."""
+    message = f"The model `{model}` does not exist or you do not have access to it."
+    return ApiError(404, message, code="model_not_found")

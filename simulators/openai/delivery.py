@@ -1,0 +1,126 @@
+"""How a reply goes out, in one piece or as server-sent events, and what can happen on the way."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from simulators.openai.chat_request import ChatRequest
+from simulators.openai.openai_faults import OpenAIFault, error_document, error_of
+from simulators.openai.reply import Reply, chunk, completion, content_chunks
+from simulators.openai.settings import OpenAIConfig
+from simulators.wire import Answer, Wire
+
+Json = dict[str, Any]
+
+
+class ConnectionCutError(Exception):
+    """The fault has closed the connection; nothing more can be sent."""
+
+
+def _event(document: Json) -> bytes:
+    return b"data: " + json.dumps(document, ensure_ascii=False).encode("utf-8", "replace") + b"\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The sending of one reply. `headers` go with it whatever happens."""
+
+    wire: Wire
+    config: OpenAIConfig
+    request: ChatRequest
+    reply: Reply
+    fault: OpenAIFault | None
+    headers: dict[str, str]
+
+    async def send(self) -> None:
+        """Send the reply; raises ClientLeftError, or ConnectionCutError when a fault has cut it off."""
+        if self.request.stream:
+            await self._stream()
+        else:
+            await self._send_whole()
+
+    async def _send_whole(self) -> None:
+        await self.wire.pause(self.config.seconds)
+        fault, kind = self.fault, self.fault.kind if self.fault else None
+        answer = Answer.of_json(200, completion(self.reply), self.headers)
+        if fault is not None and kind == "error_event":
+            await self.wire.answer(error_of(fault).answer(self.headers))
+        elif kind == "cut":
+            await self.wire.answer_half(answer)
+            raise ConnectionCutError
+        elif fault is not None and kind in {"stall", "keep_alive", "empty_deltas", "slow_stream"}:
+            await self._drip(answer, fault)
+        else:
+            await self.wire.answer(answer)
+
+    async def _drip(self, answer: Answer, fault: OpenAIFault) -> None:
+        """Send whitespace before the body, as routers do to keep a connection alive, perhaps for ever."""
+        await self.wire.start(200, answer.headers)
+        if fault.kind == "stall":
+            await self.wire.write(answer.body[: len(answer.body) // 2])
+            await self.wire.pause(None)
+        rounds = self.config.chunks if fault.kind == "slow_stream" else fault.comments
+        sent = 0
+        while rounds is None or sent < rounds:
+            await self.wire.write(b" \n")
+            await self.wire.pause(max(fault.seconds, 0.01))
+            sent += 1
+        await self.wire.write(answer.body, last=True)
+
+    async def _stream(self) -> None:
+        usage, wire = self.request.include_usage, self.wire
+        await wire.start(
+            200,
+            {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"} | self.headers,
+        )
+        await wire.pause(self.config.first_token_seconds)
+        await self._write(chunk(self.reply, {"role": "assistant", "content": "", "refusal": None}, with_usage=usage))
+        if not self.reply.empty:
+            await self._stream_content()
+            await self._write(chunk(self.reply, {}, finish=self.reply.finish_reason, with_usage=usage))
+        if usage:
+            await self._write(chunk(self.reply, None, with_usage=True))
+        await wire.write(b"data: [DONE]\n\n", last=True)
+
+    async def _write(self, document: Json) -> None:
+        if self.reply.empty:
+            document = {**document, "choices": []}
+        await self.wire.write(_event(document))
+
+    async def _stream_content(self) -> None:
+        chunks = content_chunks(self.reply, self.config.chunks, with_usage=self.request.include_usage)
+        pace = max(0.0, self.config.seconds - self.config.first_token_seconds) / max(1, len(chunks))
+        if self.fault is not None and self.fault.kind == "slow_stream":
+            pace = self.fault.seconds
+        for number, document in enumerate(chunks):
+            await self._misbehave_at(number)
+            await self._write(document)
+            await self.wire.pause(pace)
+        if self.fault is not None and self.fault.after >= len(chunks):
+            await self._misbehave_at(self.fault.after)
+
+    async def _misbehave_at(self, number: int) -> None:
+        """Do what the fault wants after `number` pieces; return if it wants nothing there, or has ended."""
+        fault = self.fault
+        if fault is None or number != fault.after:
+            return
+        match fault.kind:
+            case "stall":
+                await self.wire.pause(None)
+            case "keep_alive":
+                await self._repeat(b": OPENROUTER PROCESSING\n\n", fault.seconds, fault.comments)
+            case "empty_deltas":
+                await self._repeat(_event(chunk(self.reply, {"content": ""})), fault.seconds, None)
+            case "error_event":
+                await self.wire.write(_event(error_document(fault)), last=True)
+                raise ConnectionCutError
+            case "cut":
+                await self.wire.hang_up()
+                raise ConnectionCutError
+
+    async def _repeat(self, data: bytes, seconds: float, times: int | None) -> None:
+        sent = 0
+        while times is None or sent < times:
+            await self.wire.write(data)
+            await self.wire.pause(max(seconds, 0.01))
+            sent += 1

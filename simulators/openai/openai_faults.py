@@ -1,0 +1,108 @@
+"""The faults the endpoint can be ordered to have."""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from simulators.faults import Fault
+from simulators.openai.chat_request import KNOWN_PARAMETERS, ApiError
+from simulators.wire import Answer, maintenance_page
+
+Json = dict[str, Any]
+
+CONTENT_KINDS = frozenset({"empty_choices", "refusal", "cut_off", "malformed", "fenced", "wrong_schema", "hostile"})
+
+
+class OpenAIFault(Fault):
+    """A fault for requests whose body contains `match` (null: any), of `operation` (by default `chat`).
+
+    `chunks` is the number of pieces of content that come before the fault: by default none for `keep_alive`
+    and `empty_deltas`, three for the others. `seconds` is the time between what is sent. `comments` ends a
+    `keep_alive` after so many, and the answer goes on; without it there is no end.
+    """
+
+    options: ClassVar = {
+        "status": frozenset({"code", "retry_after", "message", "param", "error_code"}),
+        "refuse_parameter": frozenset({"param", "message"}),
+        "error_in_200": frozenset({"code", "message"}),
+        "error_event": frozenset({"code", "message", "chunks"}),
+        "stall": frozenset({"chunks"}),
+        "cut": frozenset({"chunks"}),
+        "keep_alive": frozenset({"seconds", "chunks", "comments"}),
+        "empty_deltas": frozenset({"seconds", "chunks"}),
+        "slow_stream": frozenset({"seconds"}),
+        **dict.fromkeys(("silence", "html", "no_json_schema", *sorted(CONTENT_KINDS)), frozenset()),
+    }
+    selectors: ClassVar = frozenset({"match", "operation"})
+
+    match: str | None = None
+    operation: Literal["chat", "list_models", "read_model", "unknown"] | None = "chat"
+    code: int = Field(default=502, ge=300, le=599)
+    retry_after: str | None = None
+    message: str = "The server had an error while processing your request. Sorry about that!"
+    param: str | None = None
+    error_code: str | None = None
+    chunks: int | None = Field(default=None, ge=0)
+    seconds: float = Field(default=1.0, ge=0)
+    comments: int | None = Field(default=None, ge=1)
+
+    @field_validator("retry_after", mode="before")
+    @classmethod
+    def _seconds_or_date(cls, value: object) -> object:
+        return str(value) if isinstance(value, int | float) else value
+
+    @property
+    def after(self) -> int:
+        """The number of pieces of content before the fault."""
+        if self.chunks is not None:
+            return self.chunks
+        return 0 if self.kind in {"keep_alive", "empty_deltas"} else 3
+
+
+def error_of(fault: OpenAIFault) -> ApiError:
+    """Return the error that a `status` or `error_event` fault stands for."""
+    codes = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
+    return ApiError(fault.code, fault.message, param=fault.param, code=fault.error_code or codes.get(fault.code))
+
+
+def error_document(fault: OpenAIFault) -> Json:
+    """Return an error as a router reports one under HTTP 200: with the upstream's status as its code."""
+    metadata = {"provider_name": "simulated"}
+    return {"error": {"code": fault.code, "message": fault.message, "metadata": metadata}}
+
+
+def _unwanted_parameter(fault: OpenAIFault, body: Json) -> str | None:
+    if fault.param is not None:
+        return fault.param if fault.param.split(".")[0] in body else None
+    return next((name for name in sorted(body) if name not in KNOWN_PARAMETERS), None)
+
+
+def applies(fault: OpenAIFault, body: Json | None) -> bool:
+    """Return whether a fault that is about something in the body finds it there."""
+    if fault.kind == "refuse_parameter":
+        return body is not None and _unwanted_parameter(fault, body) is not None
+    if fault.kind == "no_json_schema":
+        wanted = (body or {}).get("response_format")
+        return isinstance(wanted, dict) and wanted.get("type") == "json_schema"
+    return True
+
+
+def in_place_of_an_answer(fault: OpenAIFault, body: Json | None, headers: dict[str, str]) -> Answer | None:
+    """Return what is answered instead of a completion; None for a fault of the completion itself."""
+    match fault.kind:
+        case "status":
+            extra = {"retry-after": fault.retry_after} if fault.retry_after is not None else {}
+            return error_of(fault).answer({**headers, **extra})
+        case "html":
+            return Answer.of_html(200, maintenance_page())
+        case "error_in_200":
+            return Answer.of_json(200, error_document(fault), headers)
+        case "refuse_parameter":
+            name = _unwanted_parameter(fault, body or {})
+            message = f"Unsupported parameter: '{name}' is not supported with this model."
+            return ApiError(400, message, param=name, code="unsupported_parameter").answer(headers)
+        case "no_json_schema":
+            message = "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model."
+            return ApiError(400, message, param="response_format").answer(headers)
+        case _:
+            return None

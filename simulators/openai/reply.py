@@ -1,0 +1,107 @@
+"""The model's reply to a request, and its shapes on the wire: one completion, or chunks of a stream."""
+
+import json
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulators.openai.advice import advise
+from simulators.openai.chat_request import ChatRequest
+from simulators.openai.schemas import fit
+
+Json = dict[str, Any]
+_CHARACTERS_PER_TOKEN = 4
+
+
+def tokens(text: str) -> int:
+    """Return about how many tokens a text has; four characters to a token, at least one."""
+    return max(1, -(-len(text) // _CHARACTERS_PER_TOKEN))
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply. Of `content` and `refusal` one is set; `empty` means a completion without choices."""
+
+    model: str
+    prompt_tokens: int
+    content: str | None
+    refusal: str | None = None
+    finish_reason: str = "stop"
+    empty: bool = False
+    id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(14)}")
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def usage(self) -> Json:
+        """The token counts, with the details that OpenAI gives."""
+        completion = tokens(self.content or self.refusal or "")
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": completion,
+            "total_tokens": self.prompt_tokens + completion,
+            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+        }
+
+
+def _prose(advice: Json) -> str:
+    lines = [advice["summary"], "", f"Likely cause: {advice['likely_cause']}", "", "Next steps:"]
+    return "\n".join(lines + [f"- {step}" for step in advice["next_steps"]])
+
+
+def think(request: ChatRequest) -> Reply:
+    """Return the right reply: in the format that was asked for, made from the given context."""
+    advice = advise(request.context)
+    if request.format == "text":
+        content = _prose(advice)
+    else:
+        document = advice if request.schema is None else fit(request.schema, advice)
+        content = json.dumps(document, ensure_ascii=False)
+    prompt = tokens(request.prompt_text) + 4 * len(request.messages)
+    return Reply(request.model, prompt, content)
+
+
+def completion(reply: Reply) -> Json:
+    """Return the body of an answer in one piece."""
+    message: Json = {"role": "assistant", "content": reply.content, "refusal": reply.refusal, "annotations": []}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reply.finish_reason}
+    return {
+        "id": reply.id,
+        "object": "chat.completion",
+        "created": reply.created,
+        "model": reply.model,
+        "choices": [] if reply.empty else [choice],
+        "usage": reply.usage,
+        "service_tier": "default",
+        "system_fingerprint": "fp_simulated",
+    }
+
+
+def chunk(reply: Reply, delta: Json | None, *, finish: str | None = None, with_usage: bool = False) -> Json:
+    """Return one chunk of a stream; `delta` None gives the chunk without choices that carries the usage."""
+    choices = [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
+    document: Json = {
+        "id": reply.id,
+        "object": "chat.completion.chunk",
+        "created": reply.created,
+        "model": reply.model,
+        "service_tier": "default",
+        "system_fingerprint": "fp_simulated",
+        "choices": [] if delta is None else choices,
+    }
+    if with_usage:
+        document["usage"] = reply.usage if delta is None else None
+    return document
+
+
+def pieces(text: str, count: int) -> list[str]:
+    """Return a text in at most `count` pieces of about the same length."""
+    length = max(1, -(-len(text) // count))
+    return [text[start : start + length] for start in range(0, len(text), length)]
+
+
+def content_chunks(reply: Reply, count: int, *, with_usage: bool) -> list[Json]:
+    """Return the chunks that carry the reply's text."""
+    name, text = ("refusal", reply.refusal) if reply.refusal else ("content", reply.content)
+    return [chunk(reply, {name: piece}, with_usage=with_usage) for piece in pieces(text or "", count)]

@@ -1,0 +1,55 @@
+"""Replies whose content is wrong: what a model, or somebody behind it, may send under HTTP 200."""
+
+import itertools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from simulators.openai.reply import Reply
+
+_HOSTILE = (
+    "<script>alert(document.cookie)</script><img src=x onerror=alert(1)>",
+    "\x00\x07\x1b[31mred\x1b[0m\x1b]0;title\x07 \x9b31m \u202etxt.exe\u2066 \ufeff \u2028",
+    "\r\n2026-01-01T00:00:00Z INFO Task completed: job_id=forged, duration=1s\n",
+    "</div></iframe><a href='javascript:alert(1)'>click</a> &lt;b&gt; {{7*7}} ${7*7} %s%n ' OR 1=1 --",
+    "very long " * 5_000,
+)
+
+
+def _poisoned(value: Any, poisons: "itertools.cycle[str]") -> Any:
+    if isinstance(value, str):
+        return f"{value} {next(poisons)}"
+    if isinstance(value, list):
+        return [_poisoned(item, poisons) for item in value]
+    if isinstance(value, dict):
+        return {key: _poisoned(item, poisons) for key, item in value.items()}
+    return value
+
+
+def _hostile(content: str) -> str:
+    poisons = itertools.cycle(_HOSTILE)
+    try:
+        document = json.loads(content)
+    except ValueError:
+        return content + "".join(_HOSTILE)
+    return json.dumps(_poisoned(document, poisons), ensure_ascii=False)
+
+
+_WRONG = {"summary": ["not", "a", "text"], "next_steps": "not a list", "confidence": 0.9}
+
+_CHANGES: Mapping[str, Callable[[str], dict[str, Any]]] = {
+    "empty_choices": lambda _content: {"empty": True},
+    "refusal": lambda _content: {"content": None, "refusal": "I'm sorry, but I can't help with that."},
+    "cut_off": lambda content: {"content": content[: len(content) // 2], "finish_reason": "length"},
+    "malformed": lambda content: {"content": f"Sure! Here is my advice: {content[1 : len(content) * 2 // 3]}"},
+    "fenced": lambda content: {"content": f"```json\n{content}\n```"},
+    "wrong_schema": lambda _content: {"content": json.dumps(_WRONG)},
+    "hostile": lambda content: {"content": _hostile(content)},
+}
+
+
+def spoil(reply: Reply, kind: str) -> Reply:
+    """Return the reply as a fault of that kind changes it; other kinds leave it as it is."""
+    change = _CHANGES.get(kind)
+    return reply if change is None else replace(reply, **change(reply.content or ""))

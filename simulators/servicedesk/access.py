@@ -1,0 +1,108 @@
+"""Who may call a desk, and how often: keys, OAuth access tokens, the rate limit.
+
+Sources: the vendor's pages on authentication (on premises `authtoken`, cloud `Zoho-oauthtoken`) and Zoho's
+OAuth page (ten access tokens in ten minutes per refresh token; a failure can be a 200 with `error`).
+"""
+
+import hmac
+import secrets
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from simulators.servicedesk.envelope import INVALID_KEY, RATE_LIMIT, RefusedError
+from simulators.servicedesk.settings import DeskSettings
+
+MAX_TOKENS = 10
+TOKEN_WINDOW_SECONDS = 600
+_RATE_WINDOW_SECONDS = 60.0
+
+
+class _Window:
+    """Counts events within the last `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._times: deque[float] = deque()
+
+    def admits(self, most: int) -> bool:
+        """Count an event and return True, unless `most` have happened within the window already."""
+        now = time.monotonic()
+        while self._times and self._times[0] <= now - self._seconds:
+            self._times.popleft()
+        if len(self._times) >= most:
+            return False
+        self._times.append(now)
+        return True
+
+
+def _same(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode(), expected.encode())
+
+
+class Access:
+    """The gate of one desk."""
+
+    def __init__(self, settings: DeskSettings) -> None:
+        self._settings = settings
+        self._tokens: dict[str, float] = {}
+        self._issued = _Window(TOKEN_WINDOW_SECONDS)
+        self._called = _Window(_RATE_WINDOW_SECONDS)
+
+    def check(self, headers: Mapping[str, str]) -> None:
+        """Let an API call pass, or raise RefusedError: 4022 for a bad key or token, 4015 over the rate."""
+        known = (
+            self._has_token(headers.get("authorization", ""))
+            if self._settings.edition == "cloud"
+            else self._has_key(headers.get("authtoken") or headers.get("technician_key") or "")
+        )
+        if not known:
+            raise RefusedError(INVALID_KEY, "Invalid token or key", "authtoken")
+        limit = self._settings.rate_per_minute
+        if limit is not None and not self._called.admits(limit):
+            raise RefusedError(RATE_LIMIT, "API request limit exceeded, try again later")
+
+    def _has_key(self, key: str) -> bool:
+        return _same(key, self._settings.api_key)
+
+    def _has_token(self, header: str) -> bool:
+        scheme, _, token = header.partition(" ")
+        expires = self._tokens.get(token.strip())
+        return scheme.lower() == "zoho-oauthtoken" and expires is not None and expires > time.monotonic()
+
+    def issue(self, form: Mapping[str, str]) -> dict[str, Any]:
+        """Return the body of `POST /oauth/v2/token`, which is a 200 even when it holds an `error`."""
+        settings = self._settings
+        if form.get("grant_type") != "refresh_token":
+            return {"error": "unsupported_grant_type"}
+        if not _same(form.get("client_id", ""), settings.client_id):
+            return {"error": "invalid_client"}
+        if not _same(form.get("client_secret", ""), settings.client_secret):
+            return {"error": "invalid_client_secret"}
+        if not _same(form.get("refresh_token", ""), settings.refresh_token):
+            return {"error": "invalid_code"}
+        if not self._issued.admits(MAX_TOKENS):
+            return {
+                "error": "Access Denied",
+                "error_description": "You have made too many requests continuously. Please try again.",
+                "status": "failure",
+            }
+        return self._fresh_token()
+
+    def _fresh_token(self) -> dict[str, Any]:
+        now = time.monotonic()
+        self._tokens = {token: expires for token, expires in self._tokens.items() if expires > now}
+        token = f"1000.{secrets.token_hex(16)}.{secrets.token_hex(16)}"
+        self._tokens[token] = now + self._settings.token_seconds
+        return {
+            "access_token": token,
+            "scope": "SDPOnDemand.requests.ALL SDPOnDemand.solutions.READ",
+            "api_domain": "https://www.zohoapis.com",
+            "token_type": "Bearer",
+            "expires_in": self._settings.token_seconds,
+        }
+
+    def revoke_tokens(self) -> None:
+        """Make every issued access token invalid at once."""
+        self._tokens.clear()

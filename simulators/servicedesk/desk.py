@@ -1,0 +1,137 @@
+"""One tenant's desk: its tickets and articles, and the rules for changing them."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from simulators.servicedesk.envelope import NOT_FOUND, RefusedError
+from simulators.servicedesk.records import Note, Person, Resolution, Solution, Ticket
+from simulators.servicedesk.rendering import IN_PROGRESS_BY_STATUS
+from simulators.servicedesk.seed import SEED_SOLUTIONS, SEED_TICKETS, SeedTicket
+from simulators.servicedesk.settings import DeskSettings
+
+# Cloud ids have 18 digits and do not fit into a double: a client that reads them as numbers breaks them.
+_CLOUD_ID_BASE = 234_759_000_000_312_000
+_DAY_MS = 86_400_000
+
+
+class TicketExistsError(Exception):
+    """A ticket of that id is already there."""
+
+
+class Desk:
+    """The state of one tenant's desk. `on_created` is called with each new ticket to be announced."""
+
+    def __init__(self, tenant: str, settings: DeskSettings) -> None:
+        self.tenant = tenant
+        self.settings = settings
+        self.tickets: dict[str, Ticket] = {}
+        self.solutions: dict[str, Solution] = {}
+        self.on_created: Callable[[Desk, Ticket], None] = lambda _desk, _ticket: None
+        self._last_id = _CLOUD_ID_BASE if settings.edition == "cloud" else 100
+        self._displayed = 0
+        self._requester = Person(self.new_id(), "Jordan Reyes", f"jordan.reyes@{tenant}.example")
+        self.technician = Person(self.new_id(), "Sam Okafor", f"sam.okafor@{tenant}.example")
+        if settings.seeded:
+            self._seed()
+
+    def new_id(self) -> str:
+        """Return a fresh id in the form of the edition: a small number, or 18 digits on cloud."""
+        self._last_id += 1
+        while str(self._last_id) in self.tickets:
+            self._last_id += 1
+        return str(self._last_id)
+
+    def _seed(self) -> None:
+        now = time.time_ns() // 1_000_000
+        for number, seed in enumerate(SEED_TICKETS):
+            created = now - (len(SEED_TICKETS) - number) * 4 * _DAY_MS
+            ticket = self._add(self.new_id(), seed.subject, f"<div>{seed.description}</div>", created)
+            self._resolve_seed(ticket, seed)
+        for seed_solution in SEED_SOLUTIONS:
+            solution = Solution(
+                id=self.new_id(),
+                title=seed_solution.title,
+                description=f"<div>{seed_solution.text}</div>",
+                topic=seed_solution.topic,
+                keywords=seed_solution.keywords,
+                is_public=True,
+                approved=seed_solution.approved,
+                created_ms=now - 90 * _DAY_MS,
+            )
+            self.solutions[solution.id] = solution
+
+    def _resolve_seed(self, ticket: Ticket, seed: SeedTicket) -> None:
+        ticket.priority, ticket.category = seed.priority, seed.category
+        ticket.status = "Resolved"
+        ticket.technician = self.technician
+        ticket.completed_ms = ticket.updated_ms = ticket.created_ms + 5 * 3_600_000
+        ticket.resolution = Resolution(f"<div>{seed.resolution}</div>", ticket.updated_ms, self.technician)
+
+    def _add(self, ticket_id: str, subject: str, description: str, created_ms: int) -> Ticket:
+        if ticket_id in self.tickets:
+            raise TicketExistsError(ticket_id)
+        self._displayed += 1
+        ticket = Ticket(
+            id=ticket_id,
+            display_id=str(self._displayed) if self.settings.edition == "cloud" else ticket_id,
+            subject=subject,
+            description=description,
+            status="Open",
+            priority=None,
+            category=None,
+            requester=self._requester,
+            created_ms=created_ms,
+            updated_ms=created_ms,
+        )
+        self.tickets[ticket_id] = ticket
+        return ticket
+
+    def create_ticket(
+        self,
+        subject: str,
+        description: str,
+        *,
+        priority: str | None = None,
+        category: str | None = None,
+        ticket_id: str | None = None,
+        announce: bool = True,
+    ) -> Ticket:
+        """Create an open ticket and, if `announce`, send its webhook. Raises TicketExistsError."""
+        created = time.time_ns() // 1_000_000
+        ticket = self._add(ticket_id or self.new_id(), subject, description, created)
+        ticket.priority, ticket.category = priority, category
+        if announce:
+            self.on_created(self, ticket)
+        return ticket
+
+    def find(self, ticket_id: str | None) -> Ticket:
+        """Return a ticket, trashed ones too unless the desk hides them; RefusedError (4007) otherwise."""
+        ticket = self.tickets.get(ticket_id or "")
+        if ticket is None or (ticket.is_trashed and self.settings.trashed_is_missing):
+            raise RefusedError(NOT_FOUND, "Invalid URL or the requested resource does not exist", "id")
+        return ticket
+
+    def touch(self, ticket: Ticket) -> int:
+        """Mark a ticket as changed now, and return that time in epoch milliseconds."""
+        ticket.updated_ms = max(time.time_ns() // 1_000_000, ticket.updated_ms + 1)
+        return ticket.updated_ms
+
+    def set_status(self, ticket: Ticket, status: str, in_progress: bool | None = None) -> None:
+        """Set a status by name; `in_progress` None means: as that name says on a new installation."""
+        ticket.status = status
+        ticket.in_progress = in_progress
+        changed = self.touch(ticket)
+        ongoing = in_progress if in_progress is not None else IN_PROGRESS_BY_STATUS.get(status, True)
+        ticket.completed_ms = None if ongoing else changed
+
+    def add_note(self, ticket: Ticket, description: str, flags: dict[str, Any]) -> Note:
+        """Add a note by the technician; `flags` are the note's boolean fields by name."""
+        note = Note(self.new_id(), description, self.touch(ticket), self.technician, **flags)
+        ticket.notes[note.id] = note
+        return note
+
+    def trash(self, ticket: Ticket, *, trashed: bool = True) -> None:
+        """Move a ticket to the trash, or back."""
+        ticket.is_trashed = trashed
+        self.touch(ticket)

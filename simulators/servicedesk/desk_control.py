@@ -1,0 +1,183 @@
+"""The part of `/_sim` that only a desk has: its tickets, its settings and its webhooks."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from simulators.control import read_object
+from simulators.servicedesk.desk import Desk, TicketExistsError
+from simulators.servicedesk.door import Tenancy
+from simulators.servicedesk.records import Ticket
+from simulators.servicedesk.rendering import note_in_full, ticket_in_full
+from simulators.servicedesk.settings import DeskSettings
+from simulators.servicedesk.webhooks import Flaws, WebhookSender
+
+
+class NewTicket(BaseModel):
+    """`POST /_sim/tickets`. Unlike the API it takes any priority and category, and an id of choice."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tenant: str
+    subject: str
+    description: str = ""
+    priority: str | None = None
+    category: str | None = None
+    send_webhook: bool = True
+    id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+
+
+class TicketState(BaseModel):
+    """`PATCH /_sim/tickets/{tenant}/{id}`. A status can have any name; then say whether work goes on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: str | None = None
+    in_progress: bool | None = None
+    is_trashed: bool | None = None
+    subject: str | None = None
+    description: str | None = None
+
+
+class Resend(BaseModel):
+    """`POST /_sim/webhooks/{tenant}/{ticket_id}`: what is repeated or wrong in this webhook.
+
+    `same_delivery_id` repeats the id of the ticket's last delivery; `body` replaces the whole body;
+    `wait` false answers before the receiver has.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    same_delivery_id: bool = False
+    delivery_id: str | None = None
+    wrong_signature: bool = False
+    no_signature: bool = False
+    stale_timestamp: bool = False
+    body: str | None = None
+    secret: str | None = None
+
+
+class DeskControl:
+    """Routes over the desks and the webhook sender of one server."""
+
+    def __init__(self, tenancies: dict[str, Tenancy], sender: WebhookSender) -> None:
+        self._tenancies = tenancies
+        self._sender = sender
+
+    def routes(self) -> list[Route]:
+        """Return the routes; put them before any catch-all."""
+        one = "/_sim/tickets/{tenant}/{ticket_id}"
+        return [
+            Route("/_sim/tickets", self._create, methods=["POST"]),
+            Route("/_sim/tickets/{tenant}", self._list, methods=["GET"]),
+            Route(one, self._show, methods=["GET"]),
+            Route(one, self._change, methods=["PATCH"]),
+            Route(one, self._destroy, methods=["DELETE"]),
+            Route("/_sim/webhooks", self._deliveries, methods=["GET"]),
+            Route("/_sim/webhooks", self._forget, methods=["DELETE"]),
+            Route("/_sim/webhooks/{tenant}/{ticket_id}", self._resend, methods=["POST"]),
+            Route("/_sim/desks/{tenant}", self._configure, methods=["PATCH"]),
+            Route("/_sim/desks/{tenant}/tokens", self._revoke, methods=["DELETE"]),
+        ]
+
+    def _tenancy(self, tenant: str) -> Tenancy:
+        if tenant not in self._tenancies:
+            raise HTTPException(404, "no such desk")
+        return self._tenancies[tenant]
+
+    def _ticket(self, request: Request) -> tuple[Desk, Ticket]:
+        desk = self._tenancy(request.path_params["tenant"]).desk
+        ticket = desk.tickets.get(request.path_params["ticket_id"])
+        if ticket is None:
+            raise HTTPException(404, "no such ticket")
+        return desk, ticket
+
+    async def _create(self, request: Request) -> Response:
+        order = NewTicket.model_validate(await read_object(request))
+        desk = self._tenancy(order.tenant).desk
+        try:
+            ticket = desk.create_ticket(
+                order.subject,
+                order.description,
+                priority=order.priority,
+                category=order.category,
+                ticket_id=order.id,
+                announce=order.send_webhook,
+            )
+        except TicketExistsError:
+            raise HTTPException(409, "a ticket of that id exists") from None
+        return JSONResponse({"ticket_id": ticket.id, "id": ticket.id}, status_code=201)
+
+    async def _list(self, request: Request) -> Response:
+        desk = self._tenancy(request.path_params["tenant"]).desk
+        return JSONResponse({"tickets": [_whole(ticket) for ticket in desk.tickets.values()]})
+
+    async def _show(self, request: Request) -> Response:
+        _, ticket = self._ticket(request)
+        return JSONResponse(_whole(ticket))
+
+    async def _change(self, request: Request) -> Response:
+        desk, ticket = self._ticket(request)
+        state = TicketState.model_validate(await read_object(request))
+        if state.status is not None or state.in_progress is not None:
+            desk.set_status(ticket, state.status or ticket.status, state.in_progress)
+        if state.is_trashed is not None:
+            desk.trash(ticket, trashed=state.is_trashed)
+        ticket.subject = ticket.subject if state.subject is None else state.subject
+        ticket.description = ticket.description if state.description is None else state.description
+        desk.touch(ticket)
+        return JSONResponse(_whole(ticket))
+
+    async def _destroy(self, request: Request) -> Response:
+        desk, ticket = self._ticket(request)
+        del desk.tickets[ticket.id]
+        return Response(status_code=204)
+
+    async def _deliveries(self, request: Request) -> Response:
+        query = request.query_params
+        found = self._sender.deliveries(query.get("tenant"), query.get("ticket_id"))
+        return JSONResponse({"deliveries": [delivery.as_json() for delivery in found]})
+
+    async def _forget(self, _request: Request) -> Response:
+        self._sender.forget()
+        return Response(status_code=204)
+
+    async def _resend(self, request: Request) -> Response:
+        tenant, ticket_id = request.path_params["tenant"], request.path_params["ticket_id"]
+        desk = self._tenancy(tenant).desk
+        order = Resend.model_validate(await read_object(request))
+        if desk.settings.webhook_url is None:
+            raise HTTPException(409, "the desk has no webhook URL")
+        flaws = order.model_dump(exclude={"same_delivery_id"})
+        last = self._sender.last(tenant, ticket_id)
+        if order.same_delivery_id:
+            if last is None:
+                raise HTTPException(409, "no webhook was sent about that ticket")
+            flaws["delivery_id"] = last.delivery_id
+        # A ticket that is gone can be announced as well: a webhook may be late.
+        ticket = desk.tickets.get(ticket_id)
+        delivery = self._sender.prepare(desk, ticket_id, ticket.subject if ticket else "", Flaws(**flaws))
+        await self._sender.send(delivery)
+        return JSONResponse(delivery.as_json())
+
+    async def _configure(self, request: Request) -> Response:
+        """Change settings of a running desk: the receiver's address, a rotated secret, a rate."""
+        settings = self._tenancy(request.path_params["tenant"]).desk.settings
+        changed = await read_object(request)
+        checked = DeskSettings.model_validate({**settings.model_dump(), **changed})
+        for name in changed:
+            setattr(settings, name, getattr(checked, name))
+        return JSONResponse({"changed": sorted(changed)})
+
+    async def _revoke(self, request: Request) -> Response:
+        self._tenancy(request.path_params["tenant"]).access.revoke_tokens()
+        return Response(status_code=204)
+
+
+def _whole(ticket: Ticket) -> dict[str, Any]:
+    notes = [note_in_full(note, ticket.id) for note in ticket.notes.values()]
+    return {**ticket_in_full(ticket), "notes": notes}

@@ -1,0 +1,125 @@
+"""The faults a desk can be ordered to have, and how each one looks on the wire."""
+
+from collections.abc import Callable
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from simulators.faults import Fault
+from simulators.servicedesk.call import LIST_OPERATIONS, OPERATIONS
+from simulators.servicedesk.envelope import (
+    CODE_OF_HTTP_STATUS,
+    INTERNAL,
+    RefusedError,
+    failure,
+    warning,
+)
+from simulators.wire import Answer, Wire, maintenance_page
+
+_PERFORMED = frozenset({"performed"})
+
+
+class DeskFault(Fault):
+    """A fault of a desk, for requests of a tenant, a ticket, an operation, or any (null).
+
+    `performed` says whether the operation is done all the same. It is false by default, so that the fault
+    stands in place of the operation. For `slow` it says when: true (its default) at once, with a late
+    answer; false only at the end of the wait. `cut` and `cut_after` always do the operation.
+    """
+
+    options: ClassVar = {
+        "status": frozenset({"code", "retry_after", "message"}) | _PERFORMED,
+        "silence": _PERFORMED,
+        "slow": frozenset({"seconds"}) | _PERFORMED,
+        "cut": frozenset(),
+        "cut_after": frozenset(),
+        "html": _PERFORMED,
+        "inner_failure": frozenset({"inner_code", "message"}) | _PERFORMED,
+        "warning": frozenset({"message"}),
+        "redirect": frozenset({"location"}) | _PERFORMED,
+        "huge": frozenset({"megabytes"}),
+        "not_json": _PERFORMED,
+    }
+    selectors: ClassVar = frozenset({"tenant", "ticket_id", "operation"})
+
+    tenant: str | None = None
+    ticket_id: str | None = None
+    operation: str | None = None
+    code: int = Field(default=500, ge=300, le=599)
+    retry_after: str | None = None
+    message: str = "Internal error, please try again"
+    inner_code: int = Field(default=INTERNAL, ge=4000)
+    seconds: float = Field(default=5.0, ge=0)
+    location: str = "https://elsewhere.example/login"
+    megabytes: int = Field(default=50, ge=1, le=50)
+    performed: bool | None = None
+
+    @field_validator("operation")
+    @classmethod
+    def _known_operation(cls, operation: str | None) -> str | None:
+        if operation is not None and operation not in OPERATIONS:
+            raise ValueError(f"unknown operation {operation!r}; known: {', '.join(sorted(OPERATIONS))}")
+        return operation
+
+    @field_validator("retry_after", mode="before")
+    @classmethod
+    def _seconds_or_date(cls, value: object) -> object:
+        return str(value) if isinstance(value, int | float) else value
+
+    def hits(self, tenant: str, operation: str, ticket_id: str | None) -> bool:
+        """Return whether a request is one of those the fault was ordered for."""
+        return (
+            self.tenant in {None, tenant}
+            and self.operation in {None, operation}
+            and self.ticket_id in {None, ticket_id}
+        )
+
+
+def _in_place_of_an_answer(fault: DeskFault, operation: str) -> Answer:
+    match fault.kind:
+        case "status":
+            code = CODE_OF_HTTP_STATUS.get(fault.code, INTERNAL)
+            return failure(RefusedError(code, fault.message), fault.code, fault.retry_after)
+        case "html":
+            return Answer.of_html(200, maintenance_page())
+        case "inner_failure":
+            return failure(RefusedError(fault.inner_code, fault.message), http_status=200)
+        case "warning":
+            return warning(fault.message, as_list=operation in LIST_OPERATIONS)
+        case "redirect":
+            return Answer(302, b"", {"location": fault.location})
+        case _:
+            return Answer(200, b'{"request": {"id": "1", ', {"content-type": "application/json;charset=UTF-8"})
+
+
+Outcome = Literal["answered", "silent", "cut", "flooded"]
+
+
+async def misbehave(
+    fault: DeskFault, wire: Wire, operation: str, perform: Callable[[], Answer]
+) -> tuple[Outcome, int | None]:
+    """Play a fault to its end; return what the client got and, if one was sent, the status."""
+    match fault.kind:
+        case "slow":
+            early = perform() if fault.performed is not False else None
+            await wire.pause(fault.seconds)
+            answer = early or perform()
+        case "cut":
+            answer = perform()
+            await wire.answer_half(answer)
+            return "cut", answer.status
+        case "cut_after":
+            perform()
+            await wire.hang_up()
+            return "cut", None
+        case "huge":
+            await wire.flood(b'{"request": {"id": "1", "description": "', fault.megabytes)
+            return "flooded", 200
+        case _:
+            if fault.performed:
+                perform()
+            if fault.kind == "silence":
+                await wire.pause(None)
+            answer = _in_place_of_an_answer(fault, operation)
+    await wire.answer(answer)
+    return "answered", answer.status

@@ -1,0 +1,110 @@
+"""The HTTP door of all desks: whose request it is, the memory of it, the faults, the answer."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from simulators.faults import FaultBook
+from simulators.journal import Entry, Journal, selected_headers
+from simulators.servicedesk.access import Access
+from simulators.servicedesk.call import UNKNOWN, Call, understand
+from simulators.servicedesk.desk import Desk
+from simulators.servicedesk.desk_faults import DeskFault, misbehave
+from simulators.servicedesk.operations import perform
+from simulators.wire import Answer, ClientLeftError, Wire
+
+
+@dataclass(frozen=True, slots=True)
+class Tenancy:
+    """A desk and the gate in front of it."""
+
+    desk: Desk
+    access: Access
+
+
+class DeskDoor:
+    """The ASGI application behind every path that is neither control interface nor page."""
+
+    def __init__(self, tenancies: dict[str, Tenancy], faults: FaultBook[DeskFault], journal: Journal) -> None:
+        self._tenancies = tenancies
+        self._first = next(iter(tenancies))
+        self._faults = faults
+        self._journal = journal
+
+    def _locate(self, path: str) -> tuple[str, list[str]]:
+        """Return the tenant and the rest of the path; the first desk is at the root as well."""
+        segments = [segment for segment in path.split("/") if segment]
+        if segments and segments[0] in self._tenancies:
+            return segments[0], segments[1:]
+        return self._first, segments
+
+    def _understand(self, tenant: str, rest: list[str], scope: Scope, body: bytes) -> Call:
+        settings = self._tenancies[tenant].desk.settings
+        prefix = ["app", settings.portal, "api", "v3"] if settings.edition == "cloud" else ["api", "v3"]
+        content_type = _headers(scope).get("content-type", "")
+        inside = rest[len(prefix) :] if rest[: len(prefix)] == prefix else [UNKNOWN]
+        call = understand(scope["method"], inside, scope["query_string"], body, content_type)
+        is_token = settings.edition == "cloud" and rest == ["oauth", "v2", "token"]
+        if is_token and scope["method"] == "POST":
+            return Call("token", None, None, None, call.form)
+        return call
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Receive, remember and answer one request."""
+        wire = Wire(scope, receive, send)
+        tenant, rest = self._locate(scope["path"])
+        try:
+            body = await wire.read_body()
+            call = self._understand(tenant, rest, scope, body)
+            entry = self._remember(tenant, call, scope, body)
+            await self._respond(wire, entry, tenant, call, _headers(scope))
+        except ClientLeftError:
+            return
+        finally:
+            wire.release()
+
+    def _remember(self, tenant: str, call: Call, scope: Scope, body: bytes) -> Entry:
+        return self._journal.receive(
+            method=scope["method"],
+            path=scope["path"],
+            operation=call.operation,
+            payload=_payload(call),
+            payload_bytes=len(body) + len(scope["query_string"]),
+            headers=selected_headers(scope["headers"]),
+            tenant=tenant,
+            ticket_id=call.ticket_id,
+        )
+
+    async def _respond(self, wire: Wire, entry: Entry, tenant: str, call: Call, headers: dict[str, str]) -> None:
+        tenancy = self._tenancies[tenant]
+
+        def operate() -> Answer:
+            return perform(tenancy.desk, tenancy.access, call, headers)
+
+        started = time.monotonic()
+        fault = self._faults.take(lambda order: order.hits(tenant, call.operation, call.ticket_id))
+        try:
+            if fault is None:
+                answer = operate()
+                await wire.answer(answer)
+                entry.outcome, entry.status = "answered", answer.status
+            else:
+                entry.fault = fault.kind
+                entry.outcome, entry.status = await misbehave(fault, wire, call.operation, operate)
+        except ClientLeftError:
+            entry.outcome = "client_left"
+        finally:
+            entry.seconds = round(time.monotonic() - started, 4)
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _payload(call: Call) -> Any:
+    """Return what is kept of a request's content; of a token request the names of its fields only."""
+    if call.operation == "token":
+        return {"fields": sorted(call.form)}
+    return call.input_data

@@ -1,0 +1,79 @@
+"""The envelope of API v3: `response_status`, and which inner code comes under which HTTP status.
+
+Source: the vendor's list of status codes. The outer code of a failure is 4000; the real one is in `messages`.
+"""
+
+from typing import Any
+
+from simulators.wire import Answer
+
+SUCCESS = 2000
+WARNING = 3000
+FAILED = 4000
+BAD_REFERENCE = 4001
+FORBIDDEN = 4002
+INTERNAL = 4004
+NOT_FOUND = 4007
+MANDATORY_FIELD = 4012
+WRONG_VALUE = 4014
+RATE_LIMIT = 4015
+TOO_LONG = 4016
+WRONG_TYPE = 4021
+INVALID_KEY = 4022
+
+HTTP_STATUS = {
+    BAD_REFERENCE: 400,
+    FORBIDDEN: 403,
+    INTERNAL: 500,
+    NOT_FOUND: 404,
+    MANDATORY_FIELD: 400,
+    WRONG_VALUE: 400,
+    RATE_LIMIT: 429,
+    TOO_LONG: 400,
+    WRONG_TYPE: 400,
+    INVALID_KEY: 401,
+}
+CODE_OF_HTTP_STATUS = {400: BAD_REFERENCE, 401: INVALID_KEY, 403: FORBIDDEN, 404: NOT_FOUND, 429: RATE_LIMIT}
+
+EXTRA_KEY = "EXTRA_KEY_FOUND_IN_JSON"
+
+
+class RefusedError(Exception):
+    """The desk refuses an operation, with an inner code and perhaps the name of the field at fault."""
+
+    def __init__(self, code: int, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.field = field
+
+
+def success(document: dict[str, Any]) -> Answer:
+    """Return a single reply: its `response_status` is an object."""
+    return Answer.of_json(200, {**document, "response_status": {"status_code": SUCCESS, "status": "success"}})
+
+
+def success_list(document: dict[str, Any]) -> Answer:
+    """Return a list reply: its `response_status` is a list."""
+    status = [{"status_code": SUCCESS, "status": "success"}]
+    return Answer.of_json(200, {"response_status": status, **document})
+
+
+def failure(error: RefusedError, http_status: int | None = None, retry_after: str | None = None) -> Answer:
+    """Return a failure, by default under the HTTP status that belongs to its inner code."""
+    message: dict[str, Any] = {"status_code": error.code, "type": "failed", "message": error.message}
+    if error.field is not None:
+        message["field"] = error.field
+    status = {"status_code": FAILED, "messages": [message], "status": "failed"}
+    headers = {"retry-after": retry_after} if retry_after is not None else {}
+    return Answer.of_json(http_status or HTTP_STATUS.get(error.code, 400), {"response_status": status}, headers)
+
+
+def warning(message: str, *, as_list: bool) -> Answer:
+    """Return a 3000 under HTTP 200: it looks like success, but nothing was done."""
+    status = {
+        "status_code": WARNING,
+        "messages": [{"status_code": WARNING, "type": "warning", "message": message}],
+        "status": "warning",
+    }
+    return Answer.of_json(200, {"response_status": [status] if as_list else status})

@@ -1,0 +1,100 @@
+"""The desk as a person sees it in a browser: lists, a form, a ticket and its notes."""
+
+from html import escape
+from urllib.parse import parse_qsl
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from simulators.servicedesk.desk import Desk
+from simulators.servicedesk.door import Tenancy
+from simulators.servicedesk.markup import desk_page, front_page, ticket_page
+from simulators.servicedesk.records import Ticket
+from simulators.servicedesk.ticket_calls import MAX_SUBJECT
+from simulators.servicedesk.webhooks import WebhookSender
+
+# A note's HTML comes from outside: no script runs and nothing is loaded, even if escaping failed.
+_HEADERS = {
+    "Content-Security-Policy": ("default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; form-action 'self'"),
+    "Cache-Control": "no-store",
+}
+
+
+def _as_html(typed: str) -> str:
+    """Return what a person typed as the HTML that a desk's editor makes of it."""
+    return f"<div>{'<br>'.join(escape(line) for line in typed.splitlines())}</div>"
+
+
+class DeskPages:
+    """The pages of all desks of one server."""
+
+    def __init__(self, tenancies: dict[str, Tenancy], sender: WebhookSender) -> None:
+        self._tenancies = tenancies
+        self._sender = sender
+
+    def routes(self) -> list[Route]:
+        """Return the routes; put them before any catch-all."""
+        return [
+            Route("/", self._front, methods=["GET"]),
+            Route("/desks/{tenant}", self._desk_page, methods=["GET"]),
+            Route("/desks/{tenant}/tickets", self._create, methods=["POST"]),
+            Route("/desks/{tenant}/tickets/{ticket_id}", self._ticket_page, methods=["GET"]),
+            Route("/desks/{tenant}/tickets/{ticket_id}/{act}", self._act, methods=["POST"]),
+        ]
+
+    def _desk(self, request: Request) -> Desk:
+        tenancy = self._tenancies.get(request.path_params["tenant"])
+        if tenancy is None:
+            raise HTTPException(404, "no such desk")
+        return tenancy.desk
+
+    def _ticket(self, request: Request) -> tuple[Desk, Ticket]:
+        desk = self._desk(request)
+        ticket = desk.tickets.get(request.path_params["ticket_id"])
+        if ticket is None:
+            raise HTTPException(404, "no such ticket")
+        return desk, ticket
+
+    async def _front(self, _request: Request) -> Response:
+        desks = [tenancy.desk for tenancy in self._tenancies.values()]
+        page = desk_page(desks[0]) if len(desks) == 1 else front_page(desks)
+        return HTMLResponse(page, headers=_HEADERS)
+
+    async def _desk_page(self, request: Request) -> Response:
+        return HTMLResponse(desk_page(self._desk(request)), headers=_HEADERS)
+
+    async def _create(self, request: Request) -> Response:
+        desk = self._desk(request)
+        form = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
+        subject = form.get("subject", "").strip()[:MAX_SUBJECT]
+        if not subject:
+            raise HTTPException(422, "a ticket needs a subject")
+        ticket = desk.create_ticket(
+            subject,
+            _as_html(form.get("description", "")),
+            priority=form.get("priority") or None,
+            category=form.get("category") or None,
+        )
+        return RedirectResponse(f"/desks/{desk.tenant}/tickets/{ticket.id}", status_code=303)
+
+    async def _ticket_page(self, request: Request) -> Response:
+        desk, ticket = self._ticket(request)
+        delivery = self._sender.last(desk.tenant, ticket.id)
+        return HTMLResponse(ticket_page(desk, ticket, delivery), headers=_HEADERS)
+
+    async def _act(self, request: Request) -> Response:
+        desk, ticket = self._ticket(request)
+        match request.path_params["act"]:
+            case "close":
+                desk.set_status(ticket, "Closed")
+            case "reopen":
+                desk.set_status(ticket, "Open")
+            case "trash":
+                desk.trash(ticket)
+            case "restore":
+                desk.trash(ticket, trashed=False)
+            case _:
+                raise HTTPException(404, "no such action")
+        return RedirectResponse(f"/desks/{desk.tenant}/tickets/{ticket.id}", status_code=303)

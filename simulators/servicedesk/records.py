@@ -1,0 +1,75 @@
+"""What a desk stores: tickets, notes, solutions. Times are epoch milliseconds, as on the wire."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A requester or a technician."""
+
+    id: str
+    name: str
+    email_id: str
+
+
+@dataclass(slots=True)
+class Note:
+    """A note on a ticket. `description` is HTML, kept as it was posted."""
+
+    id: str
+    description: str
+    created_ms: int
+    added_by: Person
+    show_to_requester: bool = False
+    mark_first_response: bool = False
+    add_to_linked_requests: bool = False
+    notify_technician: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """How a ticket was solved; `content` is HTML."""
+
+    content: str
+    submitted_ms: int
+    submitted_by: Person
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """An article of the knowledge base; `description` is HTML."""
+
+    id: str
+    title: str
+    description: str
+    topic: str
+    keywords: str
+    is_public: bool
+    approved: bool
+    created_ms: int
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A ticket, which the API calls a request. `in_progress` None means: as its status says."""
+
+    id: str
+    display_id: str
+    subject: str
+    description: str
+    status: str
+    priority: str | None
+    category: str | None
+    requester: Person
+    created_ms: int
+    updated_ms: int
+    technician: Person | None = None
+    group: str | None = None
+    site: str | None = None
+    in_progress: bool | None = None
+    is_trashed: bool = False
+    completed_ms: int | None = None
+    resolution: Resolution | None = None
+    udf_fields: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Note] = field(default_factory=dict)

@@ -1,0 +1,56 @@
+"""What a simulated desk is told at its start."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+RESERVED_NAMES = frozenset({"_sim", "api", "app", "desks", "oauth"})
+
+
+class DeskSettings(BaseModel):
+    """One tenant's desk.
+
+    `rate_per_minute` null means no limit. `token_seconds` is the life of a cloud access token.
+    `note_list_key` is the key under which notes are listed (the cloud's is not documented).
+    `trashed_is_missing` answers 404 for a trashed ticket instead of `is_trashed: true`: both occur.
+    """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    api_key: str = ""
+    edition: Literal["onpremises", "cloud"] = "onpremises"
+    portal: str = "itdesk"
+    webhook_url: str | None = None
+    webhook_secret: str = ""
+    webhook_scheme: Literal["servicedesk", "github", "standard"] = "servicedesk"
+    client_id: str = ""
+    client_secret: str = ""
+    refresh_token: str = ""
+    token_seconds: int = Field(default=3600, ge=1)
+    rate_per_minute: int | None = Field(default=None, ge=1)
+    note_list_key: str = "notes"
+    trashed_is_missing: bool = False
+    seeded: bool = True
+
+    @model_validator(mode="after")
+    def _credentials_of_the_edition(self) -> Self:
+        if self.edition == "onpremises" and not self.api_key:
+            raise ValueError("an on-premises desk needs api_key")
+        if self.edition == "cloud" and not (self.client_id and self.client_secret and self.refresh_token):
+            raise ValueError("a cloud desk needs client_id, client_secret and refresh_token")
+        return self
+
+
+class DeskConfig(BaseModel):
+    """All desks of one server by tenant id. The first one is served at the root as well."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    desks: dict[str, DeskSettings] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _no_reserved_names(self) -> Self:
+        for tenant in self.desks:
+            if tenant in RESERVED_NAMES or "/" in tenant:
+                raise ValueError(f"{tenant!r} cannot be the name of a desk here")
+        return self

@@ -1,0 +1,33 @@
+"""The API's operations on the knowledge base, which the API calls solutions."""
+
+from simulators.servicedesk.call import Call
+from simulators.servicedesk.desk import Desk
+from simulators.servicedesk.envelope import NOT_FOUND, WRONG_VALUE, RefusedError, success, success_list
+from simulators.servicedesk.rendering import solution_in_full
+from simulators.servicedesk.search import select
+from simulators.wire import Answer
+
+_FILTERS = {"ApprovedSolutions": (True,), "UnApprovedSolutions": (False,), "AllSolutions": (True, False)}
+
+
+def list_solutions(desk: Desk, call: Call) -> Answer:
+    """`GET /solutions`: `filter_by {"name": "ApprovedSolutions"}` leaves drafts out."""
+    info = call.list_info()
+    chosen = info.get("filter_by") or {"name": "AllSolutions"}
+    name = chosen.get("name") if isinstance(chosen, dict) else None
+    if name not in _FILTERS:
+        raise RefusedError(WRONG_VALUE, "unknown filter", "filter_by")
+    found = [solution for solution in desk.solutions.values() if solution.approved in _FILTERS[name]]
+    page, reply = select([solution_in_full(solution) for solution in found], info)
+    wanted = info.get("fields_required")
+    if isinstance(wanted, list):
+        page = [{key: value for key, value in item.items() if key == "id" or key in wanted} for item in page]
+    return success_list({"list_info": reply, "solutions": page})
+
+
+def read_solution(desk: Desk, call: Call) -> Answer:
+    """`GET /solutions/{id}`."""
+    solution = desk.solutions.get(call.item_id or "")
+    if solution is None:
+        raise RefusedError(NOT_FOUND, "Invalid URL or the requested resource does not exist", "id")
+    return success({"solution": solution_in_full(solution)})

@@ -1,0 +1,101 @@
+"""An OpenTelemetry collector of a page: takes spans over OTLP (HTTP, protobuf) and lets a test search them by tag."""
+
+import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+
+@dataclass(frozen=True)
+class ReceivedSpan:
+    """A span as it came over the wire. Times are Unix nanoseconds; `status` 2 is an error."""
+
+    name: str
+    service: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    start: int
+    end: int
+    status: int
+    tags: dict[str, Any]
+    events: dict[str, dict[str, Any]]
+    links: list[str]
+
+
+def _value(value: Any) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_value(item) for item in value.array_value.values]
+    return None if kind is None else getattr(value, kind)
+
+
+def _attributes(pairs: Any) -> dict[str, Any]:
+    return {pair.key: _value(pair.value) for pair in pairs}
+
+
+@dataclass
+class Collector:
+    """What was received so far."""
+
+    url: str = ""
+    spans: list[ReceivedSpan] = field(default_factory=list)
+
+    def search(self, **tags: str) -> list[ReceivedSpan]:
+        """The spans that have each of these tags, as Jaeger's search finds them."""
+        return [span for span in self.spans if all(span.tags.get(name) == value for name, value in tags.items())]
+
+    def take(self, body: bytes) -> None:
+        """Decode one export request."""
+        request = ExportTraceServiceRequest()
+        request.ParseFromString(body)
+        for resource in request.resource_spans:
+            service = str(_attributes(resource.resource.attributes).get("service.name"))
+            for span in (span for scope in resource.scope_spans for span in scope.spans):
+                self.spans.append(
+                    ReceivedSpan(
+                        name=span.name,
+                        service=service,
+                        trace_id=span.trace_id.hex(),
+                        span_id=span.span_id.hex(),
+                        parent_id=span.parent_span_id.hex(),
+                        start=span.start_time_unix_nano,
+                        end=span.end_time_unix_nano,
+                        status=span.status.code,
+                        tags=_attributes(span.attributes),
+                        events={event.name: _attributes(event.attributes) for event in span.events},
+                        links=[link.trace_id.hex() for link in span.links],
+                    )
+                )
+
+
+@contextmanager
+def collecting() -> Iterator[Collector]:
+    """A collector on a free port, for the length of the block."""
+    collector = Collector()
+
+    class Door(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            collector.take(gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    collector.url = f"http://127.0.0.1:{server.server_port}"
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield collector
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

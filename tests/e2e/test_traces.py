@@ -1,0 +1,149 @@
+"""One trace for each job, across the queue, as a collector receives it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from devstack.system import System
+from tests.e2e.collector import Collector, ReceivedSpan, collecting
+from tests.e2e.conftest import SHORT
+from tests.e2e.world import World, wait_for
+
+STEPS = ["Webhook", "Queue", "Worker", "Context", "GPT-4", "ServiceDesk Update"]
+
+
+@pytest.fixture(scope="module")
+def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Collector, System]]:
+    """A running system that exports its spans to a collector."""
+    with collecting() as collector:
+        export = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+        folder = tmp_path_factory.mktemp("traced")
+        with System(folder, settings=SHORT | export, openai_seconds=0.5) as system:
+            world = World(system)
+            yield world, collector, system
+            world.close()
+
+
+def trace_of(collector: Collector, ticket_id: str, complete: str = "Worker") -> dict[str, ReceivedSpan]:
+    """The spans of a ticket's trace by name, once the span `complete` has come."""
+    wait_for(lambda: complete in {span.name for span in collector.search(ticket_id=ticket_id)}, 15)
+    wait_for(lambda: "Webhook" in {span.name for span in collector.search(ticket_id=ticket_id)}, 15)
+    (trace_id,) = {span.trace_id for span in collector.search(ticket_id=ticket_id)}
+    spans = [span for span in collector.spans if span.trace_id == trace_id]
+    untagged = [span.name for span in spans if span.tags.get("ticket_id") != ticket_id]
+    assert untagged == []
+    return {span.name: span for span in spans}
+
+
+def test_a_job_is_one_trace_with_the_spans_and_tags_that_the_faq_searches_for(
+    traced: tuple[World, Collector, System],
+) -> None:
+    """Webhook, Queue, Worker, context, GPT-4 and ServiceDesk Update; each tagged, each inside its parent."""
+    world, collector, _ = traced
+    ticket_id = world.create_ticket()
+    row = world.ended(ticket_id)
+    spans = trace_of(collector, ticket_id)
+    assert set(STEPS) <= set(spans)
+    for name in STEPS:
+        tags = spans[name].tags
+        assert (tags["ticket_id"], tags["tenant_id"], tags["job_id"]) == (ticket_id, "acme", str(row["id"])), name
+        assert spans[name].status != 2
+    assert spans["Webhook"].parent_id == ""
+    assert spans["Queue"].parent_id == spans["Worker"].parent_id == spans["Webhook"].span_id
+    for name in ("Context", "GPT-4", "ServiceDesk Update"):
+        assert spans[name].parent_id == spans["Worker"].span_id
+    assert {spans[name].service for name in ("Webhook", "Worker")} == {"ai-agents-api", "ai-agents-worker"}
+    assert collector.search(ticket_id=ticket_id, tenant_id="acme")
+
+
+def test_the_queue_span_lasts_as_long_as_the_job_waited(traced: tuple[World, Collector, System]) -> None:
+    """From the accepting commit to the claim, both by the database's clock."""
+    world, collector, system = traced
+    system.workers[0].pause()
+    ticket_id = world.create_ticket()
+    wait_for(lambda: world.job(ticket_id))
+    wait_for(lambda: world.job(ticket_id)["published_at"])
+    with world.admin() as connection:
+        connection.execute("SELECT pg_sleep(1.2)")
+    system.workers[0].resume()
+    row = world.ended(ticket_id)
+    queue = trace_of(collector, ticket_id)["Queue"]
+    waited = (row["started_at"] - row["accepted_at"]).total_seconds()
+    assert waited > 1.2
+    assert abs((queue.end - queue.start) / 1e9 - waited) < 0.001
+
+
+def test_the_gpt4_span_has_the_genai_attributes_and_no_text(traced: tuple[World, Collector, System]) -> None:
+    """Model, tokens and finish reason; neither a prompt nor an answer, in no span of the trace."""
+    world, collector, _ = traced
+    secret = "Xylophone-4711"
+    ticket_id = world.create_ticket(f"VPN does not connect {secret}")
+    world.ended(ticket_id)
+    spans = trace_of(collector, ticket_id)
+    tags = spans["GPT-4"].tags
+    assert tags["gen_ai.operation.name"] == "chat"
+    assert tags["gen_ai.provider.name"] == "openai"
+    assert tags["gen_ai.request.model"] == "gpt-6-luna"
+    assert tags["gen_ai.response.finish_reasons"] == ["stop"]
+    assert tags["gen_ai.usage.input_tokens"] > 0
+    assert tags["gen_ai.usage.output_tokens"] > 0
+    everything = [span for span in collector.spans if span.trace_id == spans["GPT-4"].trace_id]
+    assert secret not in repr(everything)
+    assert not any("input_data" in repr(span) for span in everything)
+    # HTTP and SQL have spans of their own, by their libraries.
+    assert {"GET", "POST"} <= {span.tags.get("http.request.method") for span in everything}
+    assert any(str(span.tags.get("db.system.name", "")).startswith("postgresql") for span in everything)
+
+
+def test_a_failed_attempt_is_red_and_the_retry_belongs_to_the_same_trace(
+    traced: tuple[World, Collector, System],
+) -> None:
+    """The GPT-4 span and the Worker span carry the exception; the second attempt is another Worker span."""
+    world, collector, _ = traced
+    subject = "VPN does not connect, red"
+    ticket_id = world.create_ticket(subject, send_webhook=False)
+    world.openai_fault(kind="status", code=429, match=subject, times=1)
+    world.send_webhook(ticket_id)
+    assert world.ended(ticket_id)["attempt"] == 2
+    named: list[Any] = wait_for(
+        lambda: (
+            found
+            if len(found := [span for span in collector.search(ticket_id=ticket_id) if span.name == "Worker"]) == 2
+            else []
+        )
+    )
+    assert len({span.trace_id for span in named}) == 1
+    first, second = sorted(named, key=lambda span: span.start)
+    assert (first.status, first.tags["attempt"], second.status != 2, second.tags["attempt"]) == (2, 1, True, 2)
+    gpt4 = next(span for span in collector.search(ticket_id=ticket_id) if span.name == "GPT-4" and span.status == 2)
+    assert gpt4.parent_id == first.span_id
+    assert gpt4.events["exception"]["exception.type"].endswith("Gpt4Unavailable")
+    assert gpt4.events["exception"]["exception.message"] == "OpenAI API: 429 Rate Limit"
+    assert first.events["exception"]["exception.stacktrace"]
+
+
+def test_a_strangers_traceparent_becomes_a_link_and_not_the_parent(traced: tuple[World, Collector, System]) -> None:
+    """What comes from the public side must not decide which trace our spans belong to."""
+    world, collector, _ = traced
+    stranger = "ab" * 16
+    ticket_id = world.create_ticket(send_webhook=False)
+    headers = {"traceparent": f"00-{stranger}-{'cd' * 8}-01"}
+    assert world.post_webhook(ticket_id, headers=headers).status_code == 202
+    world.ended(ticket_id)
+    webhook = trace_of(collector, ticket_id)["Webhook"]
+    assert webhook.trace_id != stranger
+    assert webhook.links == [stranger]
+
+
+def test_the_log_lines_name_the_trace(traced: tuple[World, Collector, System]) -> None:
+    """From a line of the log to the trace: the id is the same."""
+    world, collector, system = traced
+    ticket_id = world.create_ticket()
+    world.ended(ticket_id)
+    trace_id = trace_of(collector, ticket_id)["Worker"].trace_id
+    for process in (system.api, system.workers[0]):
+        lines = process.log_path.read_text(encoding="utf-8").splitlines()
+        own = [line for line in lines if f"ticket_id: {ticket_id}," in line]
+        assert own
+        assert all(f"trace_id: {trace_id}" in line for line in own)

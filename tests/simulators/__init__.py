@@ -1,0 +1,1 @@
+"""Tests of the simulators, through their real HTTP door."""

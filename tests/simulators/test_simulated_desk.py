@@ -1,0 +1,216 @@
+"""The simulated desk speaks API v3 as the fact sheet tells it."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+API = "/acme/api/v3"
+
+
+def call(desk: httpx.Client, method: str, path: str, data: Any = None, status: int = 200, api: str = API) -> Any:
+    form = {"input_data": json.dumps(data)} if data is not None else None
+    where: dict[str, Any] = {"params": form} if method == "GET" else {"data": form}
+    response = desk.request(method, api + path, **where)
+    assert response.status_code == status, response.text
+    return response.json()
+
+
+def new_ticket(desk: httpx.Client, tenant: str = "acme", **fields: Any) -> str:
+    order = {"tenant": tenant, "subject": "VPN drops", "send_webhook": False, **fields}
+    return str(desk.post("/_sim/tickets", json=order).json()["ticket_id"])
+
+
+def inner_code(document: Any) -> tuple[int, str | None]:
+    message = document["response_status"]["messages"][0]
+    return message["status_code"], message.get("field")
+
+
+def test_a_created_ticket_is_read_back_with_the_fields_of_the_fact_sheet(desk: httpx.Client) -> None:
+    order = {"request": {"subject": "No Wi-Fi", "description": "<b>x</b>", "priority": {"name": "High"}}}
+    created = call(desk, "POST", "/requests", order)
+    read = call(desk, "GET", f"/requests/{created['request']['id']}")
+    ticket = read["request"]
+    assert read["response_status"] == {"status_code": 2000, "status": "success"}
+    assert isinstance(ticket["id"], str)
+    assert ticket["description"] == "<b>x</b>"
+    assert ticket["status"]["name"] == "Open"
+    assert ticket["status"]["in_progress"] is True
+    assert ticket["priority"]["name"] == "High"
+    assert ticket["category"] is None
+    assert ticket["created_time"]["value"].isdecimal()
+    assert ticket["requester"]["email_id"].endswith("@acme.example")
+    assert ticket["is_trashed"] is False
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "code", "field"),
+    [
+        ({"description": "x"}, 4012, "subject"),
+        ({"subject": "x" * 251}, 4016, "subject"),
+        ({"subject": "x", "nonsense": 1}, 4001, "nonsense"),
+        ({"subject": "x", "priority": {"name": "Apocalyptic"}}, 4001, "priority"),
+    ],
+)
+def test_wrong_fields_are_refused_by_name(
+    desk: httpx.Client, request_fields: dict[str, Any], code: int, field: str
+) -> None:
+    refused = call(desk, "POST", "/requests", {"request": request_fields}, status=400)
+    assert refused["response_status"]["status_code"] == 4000
+    assert inner_code(refused) == (code, field)
+
+
+def test_the_first_desk_is_at_the_root_and_takes_either_header(desk: httpx.Client) -> None:
+    headers = {"authtoken": "", "TECHNICIAN_KEY": "acme-key"}
+    assert desk.get("/api/v3/requests/103", headers=headers).json()["request"]["id"] == "103"
+    refused = desk.get("/api/v3/requests/103", headers={"authtoken": "wrong"})
+    assert (refused.status_code, inner_code(refused.json())[0]) == (401, 4022)
+
+
+def test_lists_page_and_leave_descriptions_out(desk: httpx.Client) -> None:
+    first = call(desk, "GET", "/requests")
+    assert first["response_status"][0]["status_code"] == 2000
+    assert len(first["requests"]) == 10
+    assert first["list_info"]["has_more_rows"] is True
+    assert "description" not in first["requests"][0]
+    newest = [int(item["created_time"]["value"]) for item in first["requests"]]
+    assert newest == sorted(newest, reverse=True)
+    rest = call(desk, "GET", "/requests", {"list_info": {"row_count": 100, "start_index": 11}})
+    assert rest["list_info"]["has_more_rows"] is False
+    assert {item["id"] for item in rest["requests"]}.isdisjoint(item["id"] for item in first["requests"])
+    second = call(desk, "GET", "/requests", {"list_info": {"page": 2}})
+    assert second["requests"][0]["id"] == rest["requests"][0]["id"]
+    call(desk, "GET", "/requests", {"list_info": {"row_count": 101}}, status=400)
+    few = call(desk, "GET", "/requests", {"list_info": {"row_count": 1, "fields_required": ["subject"]}})
+    assert set(few["requests"][0]) == {"id", "subject"}
+
+
+def test_search_criteria_are_joined_by_operators_and_children(desk: httpx.Client) -> None:
+    def subjects(criteria: Any) -> set[str]:
+        info = {"list_info": {"row_count": 100, "search_criteria": criteria}}
+        return {item["subject"] for item in call(desk, "GET", "/requests", info)["requests"]}
+
+    vpn = {"field": "subject", "condition": "contains", "value": "VPN"}
+    resolved = {"field": "status.name", "condition": "is", "value": "Resolved", "logical_operator": "AND"}
+    printer = {
+        "field": "subject",
+        "condition": "starts with",
+        "value": "printer",
+        "logical_operator": "OR",
+    }
+    assert len(subjects([vpn, resolved])) == 2
+    assert len(subjects([vpn, resolved, printer])) == 4
+    assert len(subjects({**resolved, "children": [{**vpn, "logical_operator": "AND"}]})) == 2
+    future = {"field": "created_time", "condition": "greater than", "value": "9999999999999"}
+    assert subjects([future]) == set()
+    bad = {"list_info": {"search_criteria": {"field": "id", "condition": "smells like", "value": "1"}}}
+    assert inner_code(call(desk, "GET", "/requests", bad, status=400))[1] == "condition"
+
+
+def test_notes_need_the_key_of_the_edition_and_are_listed_without_text(desk: httpx.Client) -> None:
+    ticket = new_ticket(desk)
+    path = f"/requests/{ticket}/notes"
+    wrong = call(desk, "POST", path, {"request_note": {"description": "x"}}, status=400)
+    assert inner_code(wrong) == (4001, "request_note")
+    assert wrong["response_status"]["messages"][0]["message"] == "EXTRA_KEY_FOUND_IN_JSON"
+    note = {"description": "<p>Ref 1</p>", "show_to_requester": False, "mark_first_response": False}
+    added = call(desk, "POST", path, {"note": note})["note"]
+    listed = call(desk, "GET", path)
+    assert [item["id"] for item in listed["notes"]] == [added["id"]]
+    assert "description" not in listed["notes"][0]
+    assert call(desk, "GET", f"{path}/{added['id']}")["note"]["description"] == "<p>Ref 1</p>"
+    call(desk, "GET", f"{path}/999999", status=404)
+    kept = desk.get(f"/_sim/tickets/acme/{ticket}").json()
+    assert [item["description"] for item in kept["notes"]] == ["<p>Ref 1</p>"]
+
+
+def test_states_of_a_ticket_closed_trashed_and_gone(desk: httpx.Client) -> None:
+    ticket = new_ticket(desk)
+    call(desk, "PUT", f"/requests/{ticket}", {"request": {"status": {"name": "Closed"}}})
+    closed = call(desk, "GET", f"/requests/{ticket}")["request"]
+    assert (closed["status"]["name"], closed["status"]["in_progress"]) == ("Closed", False)
+    desk.patch(f"/_sim/tickets/acme/{ticket}", json={"status": "Erledigt", "in_progress": False})
+    assert call(desk, "GET", f"/requests/{ticket}")["request"]["status"]["in_progress"] is False
+    call(desk, "DELETE", f"/requests/{ticket}/move_to_trash")
+    assert call(desk, "GET", f"/requests/{ticket}")["request"]["is_trashed"] is True
+    note = {"note": {"description": "x"}}
+    assert inner_code(call(desk, "POST", f"/requests/{ticket}/notes", note, status=403))[0] == 4002
+    assert desk.delete(f"/_sim/tickets/acme/{ticket}").status_code == 204
+    assert inner_code(call(desk, "GET", f"/requests/{ticket}", status=404))[0] == 4007
+
+
+def test_resolutions_conversations_and_approved_solutions(desk: httpx.Client) -> None:
+    ticket = new_ticket(desk, description="It drops.")
+    call(desk, "POST", f"/requests/{ticket}/resolutions", {"resolution": {"content": "<p>Done</p>"}})
+    read = call(desk, "GET", f"/requests/{ticket}/resolutions")
+    assert read["resolution"]["content"] == "<p>Done</p>"
+    assert len(call(desk, "GET", f"/requests/{ticket}/conversations")["conversations"]) == 1
+    approved = {"list_info": {"row_count": 100, "filter_by": {"name": "ApprovedSolutions"}}}
+    solutions = call(desk, "GET", "/solutions", approved)["solutions"]
+    assert len(solutions) == 8
+    assert {"id", "title", "description", "topic", "keywords", "is_public"} <= set(solutions[0])
+    assert call(desk, "GET", f"/solutions/{solutions[0]['id']}")["solution"]["title"]
+    assert len(call(desk, "GET", "/solutions", {"list_info": {"row_count": 100}})["solutions"]) == 9
+
+
+def test_unreadable_input_is_refused_not_crashed_on(desk: httpx.Client) -> None:
+    assert desk.post(f"{API}/requests", data={"input_data": "{not json"}).status_code == 400
+    assert desk.post(f"{API}/requests", json={"request": {"subject": "x"}}).status_code == 400
+    assert desk.post(f"{API}/requests", data={"input_data": "[1]"}).status_code == 400
+    assert desk.get(f"{API}/requests", params={"input_data": '{"list_info": 3}'}).status_code == 400
+    assert desk.get(f"{API}/nonsense").status_code == 404
+
+
+def test_a_rate_limit_answers_429_with_4015(desk: httpx.Client) -> None:
+    desk.patch("/_sim/desks/acme", json={"rate_per_minute": 1})
+    try:
+        answers = [desk.get(f"{API}/requests/103") for _ in range(3)]
+    finally:
+        desk.patch("/_sim/desks/acme", json={"rate_per_minute": None})
+    assert answers[-1].status_code == 429
+    assert inner_code(answers[-1].json())[0] == 4015
+
+
+def test_the_cloud_edition_has_tokens_long_ids_and_its_own_note_key(desk: httpx.Client) -> None:
+    api = "/globex/app/it/api/v3"
+    grant = {"grant_type": "refresh_token", "client_id": "id", "client_secret": "secret"}
+    wrong = desk.post("/globex/oauth/v2/token", data={**grant, "refresh_token": "wrong"})
+    assert (wrong.status_code, wrong.json()) == (200, {"error": "invalid_code"})
+    grant["refresh_token"] = "refresh"
+    tokens = [desk.post("/globex/oauth/v2/token", data=grant).json() for _ in range(11)]
+    assert tokens[0]["expires_in"] == 3600
+    assert "error" in tokens[10]
+    assert "access_token" not in tokens[10]
+    assert desk.get(f"{api}/requests").status_code == 401
+    desk.headers["authorization"] = f"Zoho-oauthtoken {tokens[0]['access_token']}"
+    ticket = new_ticket(desk, "globex")
+    assert len(ticket) == 18
+    path = f"/requests/{ticket}/notes"
+    assert inner_code(call(desk, "POST", path, {"note": {"description": "x"}}, 400, api)) == (4001, "note")
+    note = {"description": "x", "notify_technician": False}
+    assert call(desk, "POST", path, {"request_note": note}, 200, api)["request_note"]["id"]
+    assert desk.get("/globex/api/v3/requests").status_code == 404
+    desk.delete("/_sim/desks/globex/tokens")
+    assert desk.get(f"{api}/requests").status_code == 401
+    recorded = desk.get("/_sim/requests", params={"operation": "token"}).text
+    assert "secret" not in recorded.replace("client_secret", "")
+
+
+def test_the_pages_show_a_note_only_inside_a_sandbox(desk: httpx.Client) -> None:
+    form = {"subject": "<script>alert(1)</script>", "description": "<img src=x onerror=alert(2)>"}
+    created = desk.post("/desks/acme/tickets", data=form)
+    assert created.status_code == 303
+    page = desk.get(created.headers["location"])
+    assert "<script>" not in page.text
+    assert "<img" not in page.text
+    assert 'http-equiv="refresh"' in page.text
+    ticket = created.headers["location"].rsplit("/", 1)[1]
+    call(desk, "POST", f"/requests/{ticket}/notes", {"note": {"description": '"><script>x</script>'}})
+    page = desk.get(f"/desks/acme/tickets/{ticket}")
+    assert "<script>" not in page.text
+    assert 'sandbox=""' in page.text
+    assert 'http-equiv="refresh"' not in page.text
+    assert desk.post(f"/desks/acme/tickets/{ticket}/close").status_code == 303
+    assert "Closed" in desk.get("/desks/acme").text
+    assert "acme" in desk.get("/").text

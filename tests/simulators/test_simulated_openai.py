@@ -1,0 +1,169 @@
+"""The simulated endpoint answers as OpenAI does, from the context it was given."""
+
+import json
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+TEXT: dict[str, Any] = {"type": "string"}
+
+
+def listed(*names: str) -> dict[str, Any]:
+    return {"type": "array", "items": strict(**dict.fromkeys(names, TEXT))}
+
+
+def strict(**properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": properties,
+        "required": list(properties),
+    }
+
+
+ADVICE = strict(
+    summary=TEXT,
+    likely_cause=TEXT,
+    next_steps={"type": "array", "items": TEXT},
+    similar_tickets=listed("ticket_id", "relevance"),
+    documents=listed("title", "relevance"),
+)
+CONTEXT = {
+    "ticket": {
+        "id": "12345",
+        "subject": 'Printer "Röntgen" is offline',
+        "description": "<p>The printer shows offline since this morning. Jobs stay in the queue.</p>",
+        "priority": "High",
+        "category": "Printers",
+    },
+    "similar_tickets": [
+        {"ticket_id": "101", "subject": "VPN drops", "resolution": "Reinstalled the VPN client."},
+        {
+            "ticket_id": "102",
+            "subject": "Printer offline",
+            "resolution": "Restarted the print spooler. Gave the printer a fixed IP address.",
+        },
+    ],
+    "documents": [{"title": "Printer offline", "text": "Remove the stuck jobs from the queue. Restart the spooler."}],
+}
+
+
+def body(schema: Any = ADVICE, **more: Any) -> dict[str, Any]:
+    return {
+        "model": "gpt-6-luna",
+        "messages": [
+            {"role": "system", "content": 'Advise. Answer in JSON such as {"summary": ""}.'},
+            {"role": "user", "content": "The ticket {with braces}:\n" + json.dumps(CONTEXT)},
+        ],
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "advice", "strict": True, "schema": schema},
+        },
+        **more,
+    }
+
+
+def ask(model: httpx.Client, /, **more: Any) -> httpx.Response:
+    return model.post("/v1/chat/completions", json=body(**more))
+
+
+def content(response: httpx.Response) -> Any:
+    assert response.status_code == 200, response.text
+    return json.loads(response.json()["choices"][0]["message"]["content"])
+
+
+def test_the_answer_is_made_from_the_context(model: httpx.Client) -> None:
+    response = ask(model)
+    answer = content(response)
+    assert set(answer) == set(ADVICE["properties"])
+    assert "Röntgen" in answer["summary"]
+    assert any("print spooler" in step for step in answer["next_steps"])
+    assert any("stuck jobs" in step for step in answer["next_steps"])
+    assert answer["similar_tickets"][0]["ticket_id"] == "102"
+    assert {item["ticket_id"] for item in answer["similar_tickets"]} <= {"101", "102"}
+    assert [item["title"] for item in answer["documents"]] == ["Printer offline"]
+    usage = response.json()["usage"]
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+    assert response.headers["x-request-id"].startswith("req_")
+    (kept,) = model.get("/_sim/answers").json()["answers"]
+    assert (kept["ticket_id"], json.loads(kept["content"])) == ("12345", answer)
+    (entry,) = model.get("/_sim/requests").json()["requests"]
+    assert (entry["operation"], entry["ticket_id"], entry["status"]) == ("chat", "12345", 200)
+    assert "sk-test" not in json.dumps(entry)
+
+
+async def test_the_official_client_streams_it(openai_url: str) -> None:
+    async with openai.AsyncOpenAI(base_url=f"{openai_url}/v1", api_key="sk-test", max_retries=0) as client:
+        stream = await client.chat.completions.create(stream=True, stream_options={"include_usage": True}, **body())
+        chunks = [chunk async for chunk in stream]
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert json.loads(text)["similar_tickets"][0]["ticket_id"] == "102"
+    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens > 0
+    assert chunks[0].usage is None
+
+
+def test_any_schema_gets_a_valid_answer(model: httpx.Client) -> None:
+    schema = {
+        **strict(
+            verdict={"type": "string", "enum": ["yes", "no"]},
+            score={"type": "integer", "minimum": 3},
+            maybe={"anyOf": [{"type": "null"}, {"type": "boolean"}]},
+            tags={"type": "array", "items": TEXT, "minItems": 2, "maxItems": 3},
+            inner={"$ref": "#/$defs/inner"},
+        ),
+        "$defs": {"inner": strict(summary={"type": ["string", "null"], "maxLength": 5})},
+    }
+    answer = content(ask(model, schema=schema))
+    assert answer["verdict"] in {"yes", "no"}
+    assert answer["score"] >= 3
+    assert answer["maybe"] in {None, True, False}
+    assert len(answer["tags"]) == 2
+    assert len(answer["inner"]["summary"]) <= 5
+
+
+def test_other_formats_and_no_context(model: httpx.Client) -> None:
+    assert "summary" in content(ask(model, response_format={"type": "json_object"}))
+    prose = ask(model, response_format={"type": "text"}).json()["choices"][0]["message"]["content"]
+    assert "Next steps:" in prose
+    assert content(ask(model, messages=[{"role": "user", "content": "Hello"}]))["similar_tickets"] == []
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "param"),
+    [
+        ({"model": "gpt-4"}, 404, None),
+        ({"messages": []}, 400, "messages"),
+        ({"max_tokens": 5, "max_completion_tokens": 5}, 400, None),
+        ({"schema": {"type": "object", "properties": {}}}, 400, "response_format"),
+        ({"schema": {**strict(a=TEXT), "required": []}}, 400, "response_format"),
+        ({"response_format": {"type": "yaml"}}, 400, "response_format"),
+        (
+            {"response_format": {"type": "json_object"}, "messages": [{"role": "user", "content": "Hi"}]},
+            400,
+            "messages",
+        ),
+    ],
+)
+def test_what_openai_refuses_is_refused_in_its_envelope(
+    model: httpx.Client, more: dict[str, Any], status: int, param: str | None
+) -> None:
+    response = ask(model, **more)
+    assert response.status_code == status
+    error = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["param"] == param
+
+
+def test_the_key_is_checked_and_models_are_listed(model: httpx.Client) -> None:
+    denied = model.get("/v1/models", headers={"authorization": "Bearer wrong"})
+    assert (denied.status_code, denied.json()["error"]["code"]) == (401, "invalid_api_key")
+    ids = [item["id"] for item in model.get("/v1/models").json()["data"]]
+    assert "gpt-6-luna" in ids
+    assert model.get("/v1/models/gpt-6-luna").json()["id"] == "gpt-6-luna"
+    assert model.get("/v1/models/gpt-4o").json()["shutdown_date"] > 1_790_000_000
+    assert model.get("/v1/models/gpt-4").status_code == 404
+    assert model.post("/v1/chat/completions", content=b"{").status_code == 400

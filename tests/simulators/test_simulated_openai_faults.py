@@ -1,0 +1,184 @@
+"""Every fault of the endpoint, as one piece and as a stream."""
+
+import json
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from simulators.openai.context import find_context
+
+CONTEXT = {"ticket": {"id": "77", "subject": 'Say "hi" to Zoë', "description": "The mailbox is full again."}}
+ADVICE: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"summary": {"type": "string"}, "likely_cause": {"type": "string"}},
+    "required": ["summary", "likely_cause"],
+}
+FORMAT = {"type": "json_schema", "json_schema": {"name": "advice", "strict": True, "schema": ADVICE}}
+BODY: dict[str, Any] = {
+    "model": "gpt-6-luna",
+    "messages": [{"role": "user", "content": json.dumps(CONTEXT)}],
+    "response_format": FORMAT,
+}
+CHAT = "/v1/chat/completions"
+
+
+def order(model: httpx.Client, **fault: Any) -> None:
+    response = model.post("/_sim/faults", json=fault)
+    assert response.status_code == 201, response.text
+
+
+def ask(model: httpx.Client, /, **more: Any) -> httpx.Response:
+    return model.post(CHAT, json=BODY | more)
+
+
+def content(response: httpx.Response) -> Any:
+    return response.json()["choices"][0]["message"]["content"]
+
+
+def stream(model: httpx.Client, seconds: float = 2.0) -> tuple[list[str], str]:
+    """Return the lines of a stream and how it ended: `done`, `cut`, `silent` or `late`."""
+    lines: list[str] = []
+    deadline = time.monotonic() + seconds
+    try:
+        with model.stream("POST", CHAT, json=BODY | {"stream": True}, timeout=0.3) as response:
+            for line in response.iter_lines():
+                lines += [line] if line else []
+                if time.monotonic() > deadline:
+                    return lines, "late"
+    except httpx.ReadTimeout:
+        return lines, "silent"
+    except httpx.RemoteProtocolError:
+        return lines, "cut"
+    return lines, "done"
+
+
+def text_of(lines: list[str]) -> str:
+    text = ""
+    for line in lines:
+        if line.startswith("data: {"):
+            for choice in json.loads(line[6:]).get("choices", []):
+                text += choice["delta"].get("content") or ""
+    return text
+
+
+def test_statuses_come_in_the_envelope_for_the_matching_request_only(model: httpx.Client) -> None:
+    order(model, kind="status", code=429, retry_after=3, match='"hi" to Zoë', times=1)
+    other = [{"role": "user", "content": json.dumps({"ticket": {"id": "78", "subject": "x"}})}]
+    assert ask(model, messages=other).status_code == 200
+    limited = ask(model)
+    assert (limited.status_code, limited.headers["retry-after"]) == (429, "3")
+    assert limited.json()["error"]["code"] == "rate_limit_exceeded"
+    assert ask(model).status_code == 200
+    for code in (401, 404, 500, 503):
+        order(model, kind="status", code=code, times=1)
+        assert ask(model).status_code == code
+    order(model, kind="status", code=400, param="temperature", message="No.", times=1)
+    error = ask(model).json()["error"]
+    assert (error["param"], error["message"]) == ("temperature", "No.")
+    assert model.get("/_sim/counts").json()["counts"]["chat"] == 8
+
+
+def test_parameters_are_refused_only_where_they_occur(model: httpx.Client) -> None:
+    order(model, kind="refuse_parameter", param="temperature")
+    order(model, kind="refuse_parameter")
+    order(model, kind="no_json_schema")
+    assert ask(model, temperature=0).json()["error"]["param"] == "temperature"
+    assert ask(model, fancy=1).json()["error"]["param"] == "fancy"
+    assert ask(model).json()["error"]["param"] == "response_format"
+    assert ask(model, response_format={"type": "text"}).status_code == 200
+
+
+def test_bodies_that_are_no_completions(model: httpx.Client) -> None:
+    for kind in ("html", "error_in_200", "empty_choices"):
+        order(model, kind=kind, times=1)
+    html, routed, empty = ask(model), ask(model), ask(model)
+    assert html.headers["content-type"].startswith("text/html")
+    assert (routed.status_code, routed.json()["error"]["code"]) == (200, 502)
+    assert empty.json()["choices"] == []
+
+
+def test_contents_that_are_wrong(model: httpx.Client) -> None:
+    kinds = ("refusal", "cut_off", "malformed", "fenced", "wrong_schema", "hostile")
+    for kind in kinds:
+        order(model, kind=kind, times=1)
+    answers = {kind: ask(model) for kind in kinds}
+    refusal = answers["refusal"].json()["choices"][0]["message"]
+    assert refusal["content"] is None
+    assert refusal["refusal"]
+    assert answers["cut_off"].json()["choices"][0]["finish_reason"] == "length"
+    for kind in ("cut_off", "malformed", "fenced"):
+        with pytest.raises(json.JSONDecodeError):
+            json.loads(content(answers[kind]))
+    fenced = content(answers["fenced"])
+    assert set(json.loads(fenced.removeprefix("```json").removesuffix("```"))) == set(ADVICE["required"])
+    assert json.loads(content(answers["wrong_schema"]))["summary"] == ["not", "a", "text"]
+    hostile = json.loads(content(answers["hostile"]))
+    assert set(hostile) == set(ADVICE["required"])
+    assert "<script>" in hostile["summary"]
+    assert "\x1b" in hostile["likely_cause"]
+
+
+def test_a_whole_stream_then_one_that_stalls_is_cut_or_reports_an_error(model: httpx.Client) -> None:
+    lines, end = stream(model)
+    assert (end, lines[-1]) == ("done", "data: [DONE]")
+    whole = text_of(lines)
+    assert "mailbox" in json.loads(whole)["summary"]
+    for kind, ending in (("stall", "silent"), ("cut", "cut"), ("error_event", "done")):
+        order(model, kind=kind, chunks=2, times=1)
+        lines, end = stream(model)
+        assert end == ending
+        assert whole.startswith(text_of(lines))
+        assert 0 < len(text_of(lines)) < len(whole)
+    assert json.loads(lines[-1][6:])["error"]["code"] == 502
+
+
+def test_keep_alives_and_empty_deltas_are_no_content(model: httpx.Client) -> None:
+    order(model, kind="keep_alive", seconds=0.05, times=1)
+    lines, end = stream(model, 0.5)
+    assert end == "late"
+    assert text_of(lines) == ""
+    assert lines.count(": OPENROUTER PROCESSING") > 3
+    order(model, kind="empty_deltas", seconds=0.05, times=1)
+    lines, end = stream(model, 0.5)
+    assert (end, text_of(lines)) == ("late", "")
+    order(model, kind="keep_alive", seconds=0.02, comments=3, times=1)
+    lines, end = stream(model)
+    assert (end, lines.count(": OPENROUTER PROCESSING")) == ("done", 3)
+
+
+def test_slow_streams_and_silence(model: httpx.Client) -> None:
+    order(model, kind="slow_stream", seconds=0.1, times=1)
+    started = time.monotonic()
+    assert stream(model)[1] == "done"
+    assert time.monotonic() - started > 0.7
+    order(model, kind="silence", times=1)
+    assert stream(model) == ([], "silent")
+    order(model, kind="keep_alive", seconds=0.05, times=1)
+    received = b""
+    with model.stream("POST", CHAT, json=BODY, timeout=0.3) as response:
+        for part in response.iter_bytes():
+            received += part
+            if len(received) > 10:
+                break
+    assert received.isspace()
+    order(model, kind="cut", times=1)
+    with pytest.raises(httpx.RemoteProtocolError):
+        ask(model)
+
+
+def test_a_wrong_order_is_a_422_that_names_it(model: httpx.Client) -> None:
+    for fault, named in (({"kind": "boredom"}, "boredom"), ({"kind": "fenced", "chunks": 1}, "chunks")):
+        response = model.post("/_sim/faults", json=fault)
+        assert response.status_code == 422
+        assert named in response.json()["error"]
+
+
+def test_the_context_is_found_in_parts_and_behind_prose() -> None:
+    parts = [{"type": "text", "text": "Look {here}: ```json\n" + json.dumps(CONTEXT) + "\n```"}]
+    found = find_context([{"role": "user", "content": parts}, {"role": "assistant", "content": "{}"}])
+    assert found is not None
+    assert found.ticket_id == "77"
+    assert find_context([{"role": "user", "content": "{" * 5000}]) is None

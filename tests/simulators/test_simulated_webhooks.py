@@ -1,0 +1,143 @@
+"""The desk's webhooks, against a receiver that is a real server too."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from simulators.servicedesk import create_desk
+from simulators.serving import serve_in_thread
+
+SECRET = base64.b64encode(b"a secret of the desk").decode()
+
+
+class Receiver:
+    def __init__(self) -> None:
+        self.received: list[tuple[dict[str, str], bytes]] = []
+
+    async def take(self, request: Request) -> Response:
+        self.received.append((dict(request.headers), await request.body()))
+        return JSONResponse({"job_id": "j1"}, status_code=202)
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Receiver:
+    return Receiver()
+
+
+@pytest.fixture(scope="module")
+def announcing(receiver: Receiver) -> Iterator[httpx.Client]:
+    app = Starlette(routes=[Route("/webhook", receiver.take, methods=["POST"])])
+    with serve_in_thread(app) as url:
+        desk: dict[str, Any] = {"api_key": "k", "webhook_url": f"{url}/webhook", "webhook_secret": SECRET}
+        desks = {scheme: {**desk, "webhook_scheme": scheme} for scheme in ("servicedesk", "github", "standard")}
+        desks["unreachable"] = {**desk, "webhook_url": "http://127.0.0.1:1/webhook"}
+        with (
+            serve_in_thread(create_desk({"desks": desks})) as desk_url,
+            httpx.Client(base_url=desk_url, trust_env=False) as client,
+        ):
+            yield client
+
+
+def wait_for(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.01)
+    raise AssertionError("it did not happen")
+
+
+def delivered(client: httpx.Client, tenant: str, ticket: str) -> dict[str, Any]:
+    def answered() -> Any:
+        query = {"tenant": tenant, "ticket_id": ticket}
+        found = client.get("/_sim/webhooks", params=query).json()["deliveries"]
+        return [item for item in found if item["status"] or item["error"]]
+
+    delivery: dict[str, Any] = wait_for(answered)[-1]
+    return delivery
+
+
+def is_signed(scheme: str, headers: dict[str, str], body: bytes) -> bool:
+    if scheme == "github":
+        digest = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+        return headers["x-hub-signature-256"] == f"sha256={digest}"
+    if scheme == "standard":
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+        mac = hmac.new(b"a secret of the desk", signed, hashlib.sha256).digest()
+        return headers["webhook-signature"] == "v1," + base64.b64encode(mac).decode()
+    signed = headers["x-servicedesk-timestamp"].encode() + b"." + body
+    digest = hmac.new(SECRET.encode(), signed, hashlib.sha256).hexdigest()
+    return headers["x-servicedesk-signature"] == f"sha256={digest}"
+
+
+@pytest.mark.parametrize("scheme", ["servicedesk", "github", "standard"])
+def test_a_new_ticket_is_announced_signed_by_its_scheme(
+    announcing: httpx.Client, receiver: Receiver, scheme: str
+) -> None:
+    created = {"tenant": scheme, "subject": "Grüße from the printer", "priority": "High"}
+    ticket = announcing.post("/_sim/tickets", json=created).json()["ticket_id"]
+    delivery = delivered(announcing, scheme, ticket)
+    assert delivery["status"] == 202
+    assert json.loads(delivery["answer"]) == {"job_id": "j1"}
+    headers, body = next(item for item in receiver.received if json.loads(item[1])["tenant_id"] == scheme)
+    assert is_signed(scheme, headers, body)
+    assert json.loads(body) == {
+        "tenant_id": scheme,
+        "ticket_id": ticket,
+        "event": "ticket.created",
+        "subject": "Grüße from the printer",
+    }
+
+
+def test_a_ticket_made_by_the_api_is_announced_too(announcing: httpx.Client) -> None:
+    data = {"input_data": '{"request": {"subject": "By API"}}'}
+    made = announcing.post("/servicedesk/api/v3/requests", data=data, headers={"authtoken": "k"})
+    assert delivered(announcing, "servicedesk", made.json()["request"]["id"])["status"] == 202
+
+
+def test_a_webhook_is_sent_again_with_the_flaws_that_are_ordered(announcing: httpx.Client, receiver: Receiver) -> None:
+    created = {"tenant": "servicedesk", "subject": "Again"}
+    ticket = announcing.post("/_sim/tickets", json=created).json()["ticket_id"]
+    first = delivered(announcing, "servicedesk", ticket)
+    path = f"/_sim/webhooks/servicedesk/{ticket}"
+    assert announcing.post(path).json()["delivery_id"] != first["delivery_id"]
+    same = announcing.post(path, json={"delivery_id": first["delivery_id"]}).json()
+    assert same["delivery_id"] == first["delivery_id"]
+    assert announcing.post(path, json={"same_delivery_id": True}).json()["delivery_id"] == same["delivery_id"]
+    announcing.post(path, json={"wrong_signature": True})
+    assert not is_signed("servicedesk", *receiver.received[-1])
+    stale = announcing.post(path, json={"stale_timestamp": True}).json()
+    assert is_signed("servicedesk", *receiver.received[-1])
+    assert int(stale["headers"]["X-ServiceDesk-Timestamp"]) < time.time() - 3000
+    unsigned = announcing.post(path, json={"no_signature": True}).json()
+    assert "X-ServiceDesk-Signature" not in unsigned["headers"]
+    assert announcing.post(path, json={"wrong": True}).status_code == 422
+
+
+def test_a_receiver_that_is_not_there_is_recorded(announcing: httpx.Client) -> None:
+    ticket = announcing.post("/_sim/tickets", json={"tenant": "unreachable", "subject": "x"}).json()["ticket_id"]
+    delivery = delivered(announcing, "unreachable", ticket)
+    assert delivery["status"] is None
+    assert "ConnectError" in delivery["error"]
+    assert "webhook failed" in announcing.get(f"/desks/unreachable/tickets/{ticket}").text
+
+
+def test_a_running_desk_can_be_told_another_receiver(announcing: httpx.Client) -> None:
+    assert announcing.patch("/_sim/desks/unreachable", json={"webhook_url": None}).status_code == 200
+    order = {"tenant": "unreachable", "subject": "x", "id": "777"}
+    assert announcing.post("/_sim/tickets", json=order).json()["ticket_id"] == "777"
+    assert announcing.post("/_sim/tickets", json=order).status_code == 409
+    query = {"ticket_id": "777"}
+    assert announcing.get("/_sim/webhooks", params=query).json()["deliveries"] == []
