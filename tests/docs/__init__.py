@@ -1,0 +1,1 @@
+"""Documents against the code: what a reader is told is so."""

@@ -1,0 +1,150 @@
+"""How processes start: with what is missing named, with servers waited for or refused, and under other commands."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from devstack.postgres import Postgres
+from devstack.system import System
+from tests.e2e.world import World, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+REFUSED = 78
+ENOUGH = {
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "OPENAI_API_KEY": "sk-test",
+    "WEBHOOK_SECRET_ACME": "s3cret-of-acme",
+    "SERVICEDESK_URL_ACME": "http://127.0.0.1:1",
+    "SERVICEDESK_API_KEY_ACME": "key-of-acme",
+}
+
+
+def run(verb: str, settings: Mapping[str, str]) -> tuple[int, str]:
+    """Run `ai-agents VERB` with these settings alone, to its end; exit status and output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "support.cli", *verb.split()],
+        env={"PATH": os.environ["PATH"], **settings},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("verb", "missing"),
+    [
+        ("api", ["DATABASE_URL", "REDIS_URL"]),
+        ("worker", ["DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY"]),
+        ("housekeeping", ["DATABASE_URL", "REDIS_URL"]),
+        ("migrate", ["DATABASE_URL", "DATABASE_ADMIN_URL"]),
+    ],
+)
+def test_a_process_names_each_setting_that_is_missing(verb: str, missing: list[str]) -> None:
+    """One line for each, status 78, and nothing else in the output."""
+    status, output = run(verb, {})
+    assert status == REFUSED
+    assert sorted(line.split("Start refused: ")[1] for line in output.splitlines()) == sorted(
+        f"{name} is missing" for name in missing
+    )
+
+
+def test_a_process_names_each_setting_that_is_wrong_and_shows_no_value() -> None:
+    """Also in JSON; a secret in the wrong place does not end up in the log."""
+    wrong = {"DATABASE_URL": "mysql://root:pa55word@db/x", "WORKER_CONCURRENCY": "many", "LOG_FORMAT": "json"}
+    status, output = run("worker", ENOUGH | wrong)
+    assert status == REFUSED
+    lines = output.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("{") for line in lines)
+    assert "DATABASE_URL is wrong: must begin with postgresql://" in output
+    assert "WORKER_CONCURRENCY is wrong" in output
+    assert "pa55word" not in output
+    assert "many" not in output
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"SERVICEDESK_API_KEY_ACME": ""}, "SERVICEDESK_API_KEY_ACME is missing"),
+        ({"SERVICEDESK_URL_ACME": "", "SERVICEDESK_API_KEY_ACME": ""}, "SERVICEDESK_URL_<TENANT> is missing"),
+        ({"WEBHOOK_SECRET_MY_ERRORS": "x"}, "must not contain 'error'"),
+        ({"SERVICEDESK_EDITION_ACME": "cloud"}, "SERVICEDESK_CLIENT_ID_ACME is missing"),
+    ],
+)
+def test_a_worker_refuses_tenants_that_are_half_configured(change: dict[str, str], said: str) -> None:
+    """The setting to mend is named."""
+    status, output = run("worker", ENOUGH | {"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x"} | change)
+    assert status == REFUSED
+    assert said in output
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A Postgres that is not migrated."""
+    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+        server.discard()
+
+
+@pytest.mark.parametrize("verb", ["api --port 0", "worker", "housekeeping"])
+def test_a_database_that_waiting_does_not_mend_is_refused_with_the_remedy(verb: str, postgres: Postgres) -> None:
+    """Not migrated; the wrong role; a wrong password."""
+    status, output = run(verb, ENOUGH | {"DATABASE_URL": postgres.url})
+    assert (status, "run `ai-agents migrate`" in output) == (REFUSED, True), output
+    status, output = run(verb, ENOUGH | {"DATABASE_URL": postgres.superuser_url})
+    assert (status, "NOSUPERUSER" in output) == (REFUSED, True), output
+    user, _, place = postgres.url.rpartition("@")
+    wrong = f"{user.rpartition(':')[0]}:not-the-password@{place}"
+    status, output = run(verb, ENOUGH | {"DATABASE_URL": wrong})
+    assert (status, "wrong password" in output) == (REFUSED, True), output
+    assert "not-the-password" not in output
+
+
+def test_migrate_says_when_the_database_is_away_and_can_be_tried_again() -> None:
+    """Status 75, for whoever calls it in a loop."""
+    url = "postgresql://a:b@127.0.0.1:1/x"
+    status, output = run("migrate", {"DATABASE_URL": url, "DATABASE_ADMIN_URL": url})
+    assert status == 75
+    assert "does not answer" in output
+
+
+def test_plain_celery_and_plain_uvicorn_do_the_same_job(tmp_path: Path) -> None:
+    """`celery -A worker.app worker` and `uvicorn --factory api.app:create_app`, as they stand, in the same format."""
+    with System(tmp_path / "system", openai_seconds=0.3, housekeeping=False) as system:
+        world = World(system)
+        port = system.state["api_url"].rpartition(":")[2]
+        commands = [
+            ["-m", "celery", "-A", "worker.app", "worker"],
+            ["-m", "uvicorn", "--factory", "api.app:create_app", "--port", port],
+        ]
+        for process, command in zip((system.workers[0], system.api), commands, strict=True):
+            process.stop(8)
+            log = tmp_path / f"{command[1]}.log"
+            with log.open("w", encoding="utf-8") as output:
+                plain = subprocess.Popen(
+                    [sys.executable, *command], env=process.environment, cwd=ROOT, stdout=output, stderr=output
+                )
+            try:
+                wait_for(lambda log=log: "ready." in log.read_text(encoding="utf-8"))  # type: ignore[misc]
+                time.sleep(0.2)
+                if command[1] == "uvicorn":
+                    system.restart(system.workers[0])
+                assert world.ended(world.create_ticket())["state"] == "completed"
+            finally:
+                plain.send_signal(signal.SIGTERM)
+                # uvicorn stops gracefully, and then ends by the signal that it got.
+                assert plain.wait(20) in (0, -signal.SIGTERM)
+            text = log.read_text(encoding="utf-8")
+            assert "error" not in text.lower()
+            assert [line for line in text.splitlines() if not line[:20].startswith("20")] == []
+        world.close()
