@@ -7,6 +7,8 @@ import asyncio
 from dataclasses import dataclass
 from uuid import UUID
 
+from sqlalchemy.exc import DBAPIError
+
 from api.breaker import Breaker
 from observability import phrases
 from observability.identifiers import bind
@@ -64,7 +66,7 @@ class Acceptance:
         publishes = not self.queue_breaker.is_open
         try:
             async with asyncio.timeout(_DATABASE_SECONDS):
-                first_id = await jobs.accept(self._database, event, self._deadline, published=publishes)
+                first_id = await self._accept(event, publishes)
         except (*DATABASE_FAILURES, TimeoutError) as failure:
             self.database_breaker.failed()
             self.database_outage.seen("webhooks wait in Redis", failure)
@@ -76,6 +78,15 @@ class Acceptance:
             if publishes and not await self.publish(event.job_id, event.ticket_id):
                 await self._leave_to_relay(event.job_id)
         return first_id
+
+    async def _accept(self, event: Event, publishes: bool) -> UUID:
+        """Once more at once when the connection was a stale one: the server was restarted, and is there."""
+        try:
+            return await jobs.accept(self._database, event, self._deadline, published=publishes)
+        except DBAPIError as failure:
+            if not failure.connection_invalidated:
+                raise
+        return await jobs.accept(self._database, event, self._deadline, published=publishes)
 
     async def publish(self, job_id: UUID, ticket_id: str) -> bool:
         """Push a job's message and say so; False when Redis did not take it."""

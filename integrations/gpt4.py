@@ -19,6 +19,7 @@ from integrations.errors import Gpt4Refused, Gpt4Timeout, Gpt4Unavailable, Outsi
 from integrations.gpt4_failures import classed, of_status
 from integrations.gpt4_stream import Completion, NotAStream, read_completion
 from integrations.gpt4_wire import Wire, strip_fence
+from integrations.http import KEPT_SECONDS
 
 Structured = TypeVar("Structured", bound=BaseModel)
 
@@ -63,7 +64,9 @@ class Gpt4:
         self.base_url = base_url
         self._idle = idle_seconds
         self._total = total_seconds
-        limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
+        limits = httpx2.Limits(
+            max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_SECONDS
+        )
         # Our own timeouts decide; the client's are only a net below them.
         net = httpx2.Timeout(total_seconds + 5, connect=min(10.0, idle_seconds))
         self._client = AsyncOpenAI(

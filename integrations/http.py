@@ -8,6 +8,9 @@ from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor, HTTPXC
 from opentelemetry.trace import Span
 
 LARGEST_ANSWER_BYTES = 5_000_000
+KEPT_SECONDS = 3.0
+"""How long an idle connection is used again: less than servers keep theirs (5 s and more), or a request would now and
+then meet a connection that is just being closed."""
 
 
 class AnswerTooLarge(Exception):
@@ -32,7 +35,9 @@ def open_client(*, connections: int, ca_bundle: Path | None = None) -> httpx.Asy
         follow_redirects=False,
         trust_env=False,
         timeout=httpx.Timeout(None, connect=10),
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+        limits=httpx.Limits(
+            max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_SECONDS
+        ),
     )
 
 

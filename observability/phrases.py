@@ -49,7 +49,7 @@ CLAIM_LOST = Phrase("Job left to another worker: job_id={job_id}, ticket_id={tic
 # -- Processes: for the people who run them ---------------------------------------------------------------------------
 SETTINGS_REFUSED = Phrase("Start refused: {reason}", "error")
 PROCESS_STARTING = Phrase("{process} starting", promised=False)
-PROCESS_READY = Phrase("{process} ready.", promised=False)
+PROCESS_READY = Phrase("{process} ready.")
 PROCESS_STOPPING = Phrase("{process} stopping", promised=False)
 PROCESS_STOPPED = Phrase("{process} stopped", promised=False)
 PROCESS_FAILED = Phrase("Process error: unexpected failure", "error")

@@ -67,6 +67,10 @@ class Claim:
     waiting_since: datetime
     claimed_at: datetime
     deadline_at: datetime
+    answered: bool
+    """Whether an earlier attempt committed GPT-4's answer."""
+    note_attempted: bool
+    """Whether an earlier attempt may have posted the note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +184,11 @@ async def renew_lease(database: Database, held: Claim, lease_seconds: float) -> 
     await _write(database, held, lease_until=_from_now(lease_seconds))
 
 
-async def progress(database: Database, held: Claim) -> tuple[dict[str, Any] | None, bool]:
-    """What an earlier attempt left: GPT-4's answer, and whether it may have posted the note."""
+async def load_answer(database: Database, held: Claim) -> dict[str, Any] | None:
+    """GPT-4's answer, as an earlier attempt committed it."""
     async with database.tenant(held.tenant_id) as session:
-        question = select(Job.enhancement, Job.note_attempted_at).where(Job.id == held.job_id)
-        answer, attempted_at = (await session.execute(question)).one()
-    return answer, attempted_at is not None
+        answer: dict[str, Any] | None = await session.scalar(select(Job.enhancement).where(Job.id == held.job_id))
+    return answer
 
 
 async def save_answer(database: Database, held: Claim, answer: dict[str, Any], model: str) -> None:

@@ -39,7 +39,11 @@ class Database:
     """The pool of one process.
 
     Rows of a tenant are seen only inside `tenant(...)`; `across_tenants()` is for the narrow functions that give ids
-    and states, never content. `traced`: statements make spans; for one pool in a process.
+    and states, never content. `pool_seconds` is how long a caller waits in line for a connection. `traced`: statements
+    make spans; for one pool in a process.
+
+    A connection is not tried before it is used: the first statement after the server was restarted fails, as a server
+    that is away does, and the pool is renewed.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Database:
         application_name: str,
         pool_size: int = 10,
         statement_seconds: float = 30,
+        pool_seconds: float = 5,
         traced: bool = False,
     ) -> None:
         arguments: dict[str, Any] = {
@@ -66,8 +71,7 @@ class Database:
             connect_args=arguments,
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=5,
-            pool_pre_ping=True,
+            pool_timeout=pool_seconds,
             hide_parameters=True,
         )
         if traced:

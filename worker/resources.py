@@ -60,9 +60,13 @@ class Resources:
             pool_size=min(_MOST_DATABASE_CONNECTIONS, settings.worker_concurrency),
             # The context has its own limit; this one is for a statement that hangs.
             statement_seconds=settings.context_timeout_seconds + 30,
+            # A burst waits in line for a connection; what that costs an attempt is within the attempt's time.
+            pool_seconds=settings.attempt_timeout_seconds,
             traced=True,
         )
         self._stack.push_async_callback(database.close)
+        leases = Database(settings.database_url, application_name="ai-agents leases", pool_size=2)
+        self._stack.push_async_callback(leases.close)
         await wait_for_database(database)
         gpt4 = Gpt4(
             api_key=settings.openai_api_key,
@@ -80,6 +84,7 @@ class Resources:
         runner = Runner(
             owner=f"{socket.gethostname()}:{os.getpid()}",
             database=database,
+            lease_database=leases,
             gpt4=gpt4,
             graph=build_graph(),
             desk_of=desks.of,

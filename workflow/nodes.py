@@ -70,7 +70,7 @@ async def _find_documents(attempt: Attempt, subject: str, description: str, foun
 async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     """Ask GPT-4, and commit its answer; an answer that an earlier attempt committed is used again."""
     attempt = runtime.context
-    kept, _ = await jobs.progress(attempt.database, attempt.claim)
+    kept = await jobs.load_answer(attempt.database, attempt.claim) if attempt.claim.answered else None
     if kept is not None:
         say(phrases.GPT4_ANSWER_KEPT)
         return {"enhancement": Enhancement.model_validate(kept)}
@@ -103,8 +103,9 @@ async def update_ticket(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     attempt, claim = runtime.context, runtime.context.claim
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
         started = time.monotonic()
-        _, maybe_posted = await jobs.progress(attempt.database, claim)
-        note_id = await attempt.desk.find_note(claim.ticket_id, marker(claim.job_id)) if maybe_posted else None
+        note_id = None
+        if claim.note_attempted:
+            note_id = await attempt.desk.find_note(claim.ticket_id, marker(claim.job_id))
         if note_id is None:
             await attempt.desk.read_open_ticket(claim.ticket_id)
             await attempt.insist(lambda: jobs.about_to_post(attempt.database, claim))

@@ -35,6 +35,8 @@ class Runner:
 
     owner: str
     database: Database
+    lease_database: Database
+    """A small pool of its own: a lease must not run out because its renewal waits in line behind jobs."""
     gpt4: Gpt4
     graph: JobGraph
     desk_of: Callable[[str], ServiceDeskPlus]
@@ -74,7 +76,7 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
     started = time.monotonic()
     say(phrases.TASK_STARTED, job_id=claim.job_id, ticket_id=claim.ticket_id)
     try:
-        async with hold_lease(runner.database, claim, runner.lease_seconds):
+        async with hold_lease(runner.lease_database, claim, runner.lease_seconds):
             try:
                 note_id = await _run_graph(runner, claim)
                 await insist(lambda: jobs.complete(runner.database, claim, note_id))

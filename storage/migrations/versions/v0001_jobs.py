@@ -97,7 +97,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {role};
 _FUNCTIONS = """
 CREATE FUNCTION claim_job(p_id uuid, p_owner text, p_lease_seconds double precision)
 RETURNS TABLE (tenant_id text, ticket_id text, attempt integer, traceparent text, waiting_since timestamptz,
-               claimed_at timestamptz, deadline_at timestamptz)
+               claimed_at timestamptz, deadline_at timestamptz, answered boolean, note_attempted boolean)
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH free AS (
         SELECT j.id, CASE WHEN j.state = 'waiting' THEN j.due_at ELSE j.lease_until END AS since
@@ -110,7 +110,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SET state = 'running', attempt = j.attempt + 1, lease_owner = p_owner, started_at = clock_timestamp(),
         lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds)
     FROM free WHERE j.id = free.id
-    RETURNING j.tenant_id, j.ticket_id, j.attempt, j.traceparent, free.since, j.started_at, j.deadline_at
+    RETURNING j.tenant_id, j.ticket_id, j.attempt, j.traceparent, free.since, j.started_at, j.deadline_at,
+              j.enhancement IS NOT NULL, j.note_attempted_at IS NOT NULL
 $$;
 
 CREATE FUNCTION job_state(p_id uuid) RETURNS TABLE (tenant_id text, state text)
