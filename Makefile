@@ -1,0 +1,47 @@
+# Needs make and Python 3.11 or later, nothing else. `make` alone lists the verbs.
+
+.POSIX:
+.DEFAULT_GOAL := help
+.PHONY: help install demo dev test test-slow lint pins
+
+# The Python that makes .venv; where it is too old, a newer one on PATH is taken.
+PYTHON ?= python3
+# More arguments for `make dev` and the tests, e.g. ARGS="--workers 2" or ARGS="-k signature".
+ARGS =
+
+VENV_PYTHON = .venv/bin/python
+
+help: ## List the verbs
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+install: ## Make the environment in .venv (again only when the pins have changed)
+	@for python in "$(PYTHON)" python3.13 python3.12 python3.11 python3.14; do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    exec "$$python" -I devstack/install.py; \
+	  fi; \
+	done; \
+	echo "Python 3.11 or later is needed, and '$(PYTHON)' is not that. Install one, or name it:" >&2; \
+	echo "  make PYTHON=/path/to/python3" >&2; \
+	exit 1
+
+demo: install ## Show a few tickets on their way through the whole system (30 seconds)
+	@$(VENV_PYTHON) -m devstack demo
+
+dev: install ## Start the whole system and leave it running until Ctrl-C
+	@$(VENV_PYTHON) -m devstack up $(ARGS)
+
+test: install ## Run the tests, except the slow ones
+	@$(VENV_PYTHON) -m pytest -m "not slow" $(ARGS)
+
+test-slow: install ## Run the tests that take minutes
+	@$(VENV_PYTHON) -m pytest -m slow $(ARGS)
+
+lint: install ## Check style, types and the direction of imports
+	@$(VENV_PYTHON) -m ruff check .
+	@$(VENV_PYTHON) -m ruff format --check .
+	@$(VENV_PYTHON) -m mypy
+	@$(VENV_PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+
+pins: install ## Compile requirements/dev.txt anew from pyproject.toml
+	@$(VENV_PYTHON) -m uv pip compile --universal --python-version 3.11 pyproject.toml --extra dev \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet -o requirements/dev.txt

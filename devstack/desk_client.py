@@ -1,0 +1,93 @@
+"""The demo's way to the simulated desk: users write tickets, a technician reads notes."""
+
+from html.parser import HTMLParser
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+_SECONDS = 5.0
+
+
+class DeskClient:
+    """Tickets and notes of the desks at `url`; `keys` are their API keys by tenant id."""
+
+    def __init__(self, url: str, keys: dict[str, str]) -> None:
+        self._keys = keys
+        # Without the environment: a proxy of the caller's is not for loopback.
+        self._http = httpx.Client(base_url=url, timeout=_SECONDS, trust_env=False)
+
+    def create_ticket(self, ticket: dict[str, str]) -> str:
+        """Write a ticket, which makes the desk send its webhook; the ticket's id. Raises httpx.HTTPError."""
+        answer = self._http.post("/_sim/tickets", json=ticket)
+        answer.raise_for_status()
+        return str(answer.json()["ticket_id"])
+
+    def notes(self, tenant_id: str, ticket_id: str) -> list[str]:
+        """Read a ticket's notes (HTML) over the desk's API. Raises httpx.HTTPError."""
+        listed = self._get(tenant_id, f"/requests/{ticket_id}/notes")["notes"]
+        return [
+            str(self._get(tenant_id, f"/requests/{ticket_id}/notes/{note['id']}")["note"]["description"])
+            for note in listed
+        ]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _get(self, tenant_id: str, path: str) -> Any:
+        headers = {"authtoken": self._keys[tenant_id], "Accept": "application/vnd.manageengine.sdp.v3+json"}
+        answer = self._http.get(f"/{tenant_id}/api/v3{path}", headers=headers)
+        answer.raise_for_status()
+        return answer.json()
+
+
+class _Text(HTMLParser):
+    _BLOCKS = frozenset({"p", "div", "ul", "ol", "br", "h1", "h2", "h3", "h4", "tr"})
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.text = ""
+        self._numbers: list[int | None] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        del attrs
+        if tag in {"ul", "ol"}:
+            self._numbers.append(0 if tag == "ol" else None)
+        elif tag == "li" and self._numbers:
+            number = self._numbers[-1]
+            self._numbers[-1] = None if number is None else number + 1
+            self.text += "\n  - " if number is None else f"\n  {number + 1}. "
+        elif tag in self._BLOCKS:
+            self.text += "\n"
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in {"ul", "ol"} and self._numbers:
+            self._numbers.pop()
+        if tag in self._BLOCKS:
+            self.text += "\n"
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def as_text(note: str) -> str:
+    """Turn a note's HTML into lines for a terminal."""
+    parser = _Text()
+    parser.feed(note)
+    parser.close()
+    # Control characters of a note must not reach a terminal.
+    lines = ("".join(char for char in line if char.isprintable()) for line in parser.text.split("\n"))
+    kept: list[str] = []
+    for line in lines:
+        if line.strip() or (kept and kept[-1]):
+            kept.append(line.rstrip())
+    return "\n".join(kept).strip("\n")

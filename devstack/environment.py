@@ -1,0 +1,111 @@
+"""The environment of each process, made from scratch: no setting of the caller leaks into the system."""
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+OPENAI_MODEL = "gpt-6-luna"
+
+# What programs need of the machine that they run on.
+_MACHINE = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR"}
+    | {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+)
+# What a developer may want to change for one start; documented in the README.
+_PASSED_ON = frozenset({"LOG_FORMAT", "LOG_LEVEL"})
+_PASSED_ON_PREFIXES = ("LC_", "OTEL_")
+
+
+class SettingsUnusable(Exception):
+    """The caller's environment names servers in a way that can't be used; the text says how to correct it."""
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """One simulated customer, with secrets that are new for each start."""
+
+    id: str
+    webhook_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    desk_key: str = field(default_factory=lambda: secrets.token_hex(16).upper(), repr=False)
+
+    @property
+    def suffix(self) -> str:
+        """The end of the names of its settings."""
+        return self.id.upper().replace("-", "_")
+
+
+@dataclass(frozen=True)
+class ExternalServers:
+    """Servers that the caller has; None means: the embedded one."""
+
+    database_url: str | None
+    database_admin_url: str | None
+    redis_url: str | None
+
+
+def external_servers(environ: Mapping[str, str] = os.environ) -> ExternalServers:
+    """Read which servers the caller has. Raises SettingsUnusable if one half of a pair is missing."""
+    url, admin_url = environ.get("DATABASE_URL") or None, environ.get("DATABASE_ADMIN_URL") or None
+    if (url is None) != (admin_url is None):
+        given, missing = ("DATABASE_URL", "DATABASE_ADMIN_URL") if url else ("DATABASE_ADMIN_URL", "DATABASE_URL")
+        raise SettingsUnusable(
+            f"{given} is set but {missing} is not: set both to use your own Postgres, or neither for the embedded one"
+        )
+    return ExternalServers(url, admin_url, environ.get("REDIS_URL") or None)
+
+
+def machine_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Keep the variables of the machine and those that are passed on, and nothing else."""
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if name in _MACHINE | _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+    }
+    # Lines must be in the log file when they are written, not when a buffer is full.
+    return kept | {"PYTHONUNBUFFERED": "1"}
+
+
+def product_environment(
+    *,
+    database_url: str,
+    redis_url: str,
+    openai_url: str,
+    openai_key: str,
+    desk_url: str,
+    tenants: Sequence[Tenant],
+) -> dict[str, str]:
+    """Return the settings that all processes of the system share; the desks are below `desk_url`."""
+    settings = {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "OPENAI_API_KEY": openai_key,
+        "OPENAI_BASE_URL": openai_url,
+        "OPENAI_MODEL": OPENAI_MODEL,
+        "WORKER_CONCURRENCY": "16",
+        # The end of a development system should take seconds; jobs that run are handed back.
+        "WORKER_GRACE_SECONDS": "3",
+    }
+    for tenant in tenants:
+        settings[f"WEBHOOK_SECRET_{tenant.suffix}"] = tenant.webhook_secret
+        settings[f"SERVICEDESK_URL_{tenant.suffix}"] = f"{desk_url}/{tenant.id}"
+        settings[f"SERVICEDESK_API_KEY_{tenant.suffix}"] = tenant.desk_key
+        settings[f"SERVICEDESK_EDITION_{tenant.suffix}"] = "onpremises"
+    return settings
+
+
+def desk_config(tenants: Sequence[Tenant], webhook_url: str) -> dict[str, Any]:
+    """Return the desk simulator's configuration: one desk for each tenant, which signs its webhooks."""
+    return {
+        "desks": {
+            tenant.id: {
+                "api_key": tenant.desk_key,
+                "edition": "onpremises",
+                "webhook_url": webhook_url,
+                "webhook_secret": tenant.webhook_secret,
+                "webhook_scheme": "servicedesk",
+            }
+            for tenant in tenants
+        }
+    }

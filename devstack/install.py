@@ -1,0 +1,78 @@
+"""Make the project's virtual environment, if what is pinned has changed: `python3 -I devstack/install.py`.
+
+The one program here that runs before anything is installed: standard library only, Python 3.11 or later. Ends
+with a sentence and a non-zero status when something is missing.
+"""
+
+import hashlib
+import importlib.util
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = PROJECT / ".venv"
+PINS = PROJECT / "requirements" / "dev.txt"
+PYTHON = ENVIRONMENT / "bin" / "python"
+# There while an installation runs: one that was interrupted is begun anew.
+_UNFINISHED = ENVIRONMENT / ".installing"
+_STAMP = ENVIRONMENT / ".installed"
+
+
+def fingerprint() -> str:
+    """Hash what decides about the content of the environment; the place too, since programs in it name it."""
+    parts = [PINS.read_bytes(), (PROJECT / "pyproject.toml").read_bytes(), str(ENVIRONMENT).encode()]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def main() -> int:
+    """Install unless that is done already; the exit status."""
+    wanted = fingerprint()
+    sound = _is_sound()
+    if sound and _STAMP.exists() and _STAMP.read_text() == wanted:
+        return 0
+    missing = [module for module in ("venv", "ensurepip") if importlib.util.find_spec(module) is None]
+    if not sound and missing:
+        sys.stderr.write(
+            f"{sys.executable} lacks its module {missing[0]}. Install it (Debian and Ubuntu: package "
+            "python3-venv), or name another Python 3.11 or later: make PYTHON=/path/to/python3\n"
+        )
+        return 1
+    print("Installing the pinned packages into .venv; this takes about a minute ...", flush=True)
+    began = time.monotonic()
+    try:
+        _install(anew=not sound)
+    except subprocess.CalledProcessError as failure:
+        sys.stderr.write(f"The installation failed (status {failure.returncode}); what pip says is above.\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\nThe installation was interrupted; the next one begins anew.\n")
+        return 130
+    _STAMP.write_text(wanted)
+    _UNFINISHED.unlink()
+    print(f"Installed in {time.monotonic() - began:.0f} s.", flush=True)
+    return 0
+
+
+def _is_sound() -> bool:
+    """Whether there is an environment that was not left half-made and whose Python is new enough."""
+    if _UNFINISHED.exists() or not PYTHON.exists():
+        return False
+    check = "import sys, pip; sys.exit(sys.version_info < (3, 11))"
+    return subprocess.run([PYTHON, "-c", check], capture_output=True, check=False).returncode == 0
+
+
+def _install(*, anew: bool) -> None:
+    if anew:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
+    _UNFINISHED.touch()
+    _STAMP.unlink(missing_ok=True)
+    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
+    subprocess.run([*pip, "--require-hashes", "--requirement", str(PINS)], cwd=PROJECT, check=True)
+    # The project itself in place; its build tool is among the pins.
+    subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", "."], cwd=PROJECT, check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

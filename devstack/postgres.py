@@ -1,0 +1,223 @@
+"""An embedded Postgres: a fresh cluster with the roles and the database that the system expects."""
+
+import os
+import secrets
+import shutil
+import signal
+from pathlib import Path
+from types import TracebackType
+from typing import LiteralString, Self
+
+import psycopg
+from psycopg import sql
+
+from devstack.ports import free_port
+from devstack.postgres_binaries import (
+    find_binaries,
+    has_library,
+    major_version,
+    reachable_folder,
+    server_user,
+)
+from devstack.processes import Process
+
+DATABASE = "ai_agents"
+OWNER_ROLE = "ai_agents_owner"
+APPLICATION_ROLE = "ai_agents"
+_SUPERUSER = "postgres"
+_LIBRARY = "pg_stat_statements"
+_READY_LINE = "database system is ready to accept connections"
+
+
+class Postgres:
+    """One server on 127.0.0.1 with its own data, which lives from the first `start` to `discard`.
+
+    `folder` gets the data and the log (as root the data goes where the server's user can reach it). `fsync`
+    off is for data that may be lost with the machine; a killed server loses no commit either way.
+    """
+
+    def __init__(self, folder: Path, *, port: int | None = None, fsync: bool = False, log_folder: Path | None = None):
+        self.port = port or free_port()
+        self._folder = folder
+        self._fsync = fsync
+        self._logs = log_folder or folder
+        self._passwords = {role: secrets.token_urlsafe(24) for role in (_SUPERUSER, OWNER_ROLE, APPLICATION_ROLE)}
+        self._data: Path | None = None
+        self._process: Process | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the application's role connects; it neither owns anything nor bypasses row-level security."""
+        return self._url(APPLICATION_ROLE)
+
+    @property
+    def admin_url(self) -> str:
+        """Where the owner of the database connects, for migrations."""
+        return self._url(OWNER_ROLE)
+
+    @property
+    def superuser_url(self) -> str:
+        """Where the superuser connects; for tests that must look at everything."""
+        return self._url(_SUPERUSER)
+
+    @property
+    def process(self) -> Process:
+        """The server's process; RuntimeError before the first start."""
+        if self._process is None:
+            raise RuntimeError("Postgres was not started")
+        return self._process
+
+    @property
+    def data(self) -> Path:
+        """The data folder; RuntimeError before the first start."""
+        if self._data is None:
+            raise RuntimeError("Postgres was not started")
+        return self._data
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections; the first time the cluster is made (about 0.5 s).
+
+        Raises ProcessFailed with the server's last lines, PostgresMissing if there is no server.
+        """
+        fresh = self._data is None
+        if fresh:
+            self._process = self._prepare()
+        self.process.start()
+        self.process.wait_ready(30)
+        if fresh:
+            self._create_database()
+
+    def stop(self) -> None:
+        """End it in good order, without waiting for clients to leave."""
+        if self._process is not None:
+            self._process.stop(10)
+
+    def kill(self) -> None:
+        """SIGKILL to the server and its children, as a lost machine or an out-of-memory killer would."""
+        self.process.kill()
+
+    def restart(self) -> None:
+        """Stop it (unless it is down) and start it on the same port with the same data."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """Let it accept connections and answer nothing, until `resume`."""
+        self.process.pause()
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        self.process.resume()
+
+    def discard(self) -> None:
+        """Stop it and remove its data."""
+        self.stop()
+        if self._data is not None:
+            shutil.rmtree(self._data, ignore_errors=True)
+            if not self._data.is_relative_to(self._folder):
+                self._data.parent.rmdir()  # made for it, out of the way of private folders
+        self._data = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()
+
+    def _url(self, role: str) -> str:
+        return f"postgresql://{role}:{self._passwords[role]}@127.0.0.1:{self.port}/{DATABASE}"
+
+    def _prepare(self) -> Process:
+        """Make the cluster; the server's process, not yet started."""
+        binaries = find_binaries()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._data = reachable_folder(self._folder / "data")
+        self._initialise(binaries, self._data)
+        return Process(
+            "postgres",
+            [str(binaries / "postgres"), "-D", str(self._data), *self._server_options(binaries)],
+            log_path=self._logs / "postgres.log",
+            environment=_environment(),
+            ready=lambda process: _READY_LINE in process.output(),
+            folder=self._data,
+            # SIGTERM would wait for every client to leave.
+            stop_signal=signal.SIGINT,
+            # A killed postmaster leaves its children to notice; this way it takes them along.
+            death_signal=signal.SIGINT,
+            user=server_user(),
+        )
+
+    def _initialise(self, binaries: Path, data: Path) -> None:
+        password_file = data.with_name(f"{data.name}.password")
+        password_file.unlink(missing_ok=True)
+        descriptor = os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(self._passwords[_SUPERUSER])
+            user = server_user()
+            if user is not None:
+                os.fchown(descriptor, user, user)
+        options = [f"--username={_SUPERUSER}", f"--pwfile={password_file}", "--auth=scram-sha-256"]
+        options += ["--encoding=UTF8", "--no-sync", "--no-instructions", "-D", str(data)]
+        initdb = Process(
+            "initdb",
+            [str(binaries / "initdb"), *_locale_options(binaries), *options],
+            log_path=self._logs / "initdb.log",
+            environment=_environment(),
+            folder=data,
+            user=user,
+        )
+        try:
+            initdb.run(60)
+        finally:
+            password_file.unlink()
+
+    def _server_options(self, binaries: Path) -> list[str]:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            # No socket: its path would be too long in a deep folder.
+            "unix_socket_directories": "",
+            "max_connections": "200",
+            "password_encryption": "scram-sha-256",
+            "fsync": "on" if self._fsync else "off",
+            "lc_messages": "C",
+            "log_timezone": "UTC",
+            "timezone": "UTC",
+        }
+        if has_library(binaries, _LIBRARY):
+            settings["shared_preload_libraries"] = _LIBRARY
+        return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+
+    def _create_database(self) -> None:
+        outside = self.superuser_url.removesuffix(DATABASE) + "postgres"
+        with psycopg.connect(outside, autocommit=True) as connection:
+            for role in (OWNER_ROLE, APPLICATION_ROLE):
+                statement = "CREATE ROLE {} LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE PASSWORD {}"
+                connection.execute(_fill(statement, sql.Identifier(role), sql.Literal(self._passwords[role])))
+            names = sql.Identifier(DATABASE), sql.Identifier(OWNER_ROLE), sql.Identifier(APPLICATION_ROLE)
+            connection.execute(_fill("CREATE DATABASE {} OWNER {}", *names[:2]))
+            connection.execute(_fill("REVOKE ALL ON DATABASE {} FROM PUBLIC", names[0]))
+            connection.execute(_fill("GRANT CONNECT ON DATABASE {} TO {}", names[0], names[2]))
+        with psycopg.connect(self.superuser_url, autocommit=True) as connection:
+            connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+            connection.execute(_fill("ALTER SCHEMA public OWNER TO {}", names[1]))
+            if connection.execute("SHOW shared_preload_libraries").fetchone() == (_LIBRARY,):
+                connection.execute(_fill("CREATE EXTENSION {}", sql.Identifier(_LIBRARY)))
+
+
+def _fill(statement: LiteralString, *parts: sql.Composable) -> sql.Composed:
+    return sql.SQL(statement).format(*parts)
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": os.defpath, "LC_ALL": "C"}
+
+
+def _locale_options(binaries: Path) -> list[str]:
+    """Choose UTF-8 with upper and lower case of every language, alike on each platform where possible."""
+    if major_version(binaries) >= 17:
+        return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+    return ["--locale=C.UTF-8"]

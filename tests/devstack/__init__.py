@@ -1,0 +1,1 @@
+"""Tests of the development system, with real servers and real signals."""

@@ -1,0 +1,19 @@
+"""Small stand-in programs for tests of supervision."""
+
+import os
+import sys
+from pathlib import Path
+
+from devstack.processes import Process
+from devstack.readiness import says
+
+
+def python(folder: Path, program: str, name: str = "program") -> Process:
+    """Make a process that runs a piece of Python and is ready when it has printed "ready"."""
+    return Process(
+        name,
+        [sys.executable, "-c", program],
+        log_path=folder / f"{name}.log",
+        environment={"PATH": os.defpath, "PYTHONUNBUFFERED": "1"},
+        ready=says("ready"),
+    )

@@ -1,0 +1,65 @@
+"""One system in one folder, and what it tells about itself."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from devstack.state import AlreadyRunning, Claim, living_pids, read_state, write_state
+
+
+def test_the_state_is_readable_by_its_user_only(tmp_path: Path) -> None:
+    write_state(tmp_path, {"api_url": "http://127.0.0.1:1"})
+    write_state(tmp_path, {"api_url": "http://127.0.0.1:2"})
+    assert stat.S_IMODE((tmp_path / "state.json").stat().st_mode) == 0o600
+    assert read_state(tmp_path) == {"api_url": "http://127.0.0.1:2"}
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+
+
+def test_a_second_system_is_refused_while_the_first_starts_and_while_it_runs(tmp_path: Path) -> None:
+    first, second = Claim(tmp_path), Claim(tmp_path)
+    first.take()
+    with pytest.raises(AlreadyRunning, match="is starting in"):
+        second.take()
+    write_state(tmp_path, {"pids": {"devstack": os.getpid()}})
+    with pytest.raises(AlreadyRunning, match=f"runs in .* already .devstack {os.getpid()}"):
+        second.take()
+    first.give_back()
+    assert read_state(tmp_path) is None
+    second.take()
+    second.give_back()
+
+
+def test_processes_that_outlived_a_killed_system_are_not_run_over(tmp_path: Path) -> None:
+    write_state(tmp_path, {"pids": {"worker": os.getpid()}})
+    with pytest.raises(AlreadyRunning, match=f"worker {os.getpid()}"):
+        Claim(tmp_path).take()
+
+
+def test_a_state_that_a_killed_system_left_does_not_hinder(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    write_state(tmp_path, {"pids": {"worker": ended.pid}})
+    claim = Claim(tmp_path)
+    claim.take()
+    assert read_state(tmp_path) is None
+    claim.give_back()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_an_id_that_was_given_to_another_process_since_does_not_hinder(tmp_path: Path) -> None:
+    write_state(tmp_path, {"pids": {"worker": os.getpid()}})
+    long_ago = time.time() - 30 * 24 * 3600
+    os.utime(tmp_path / "state.json", (long_ago, long_ago))
+    assert living_pids(tmp_path) == {}
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"pids": 3}', '{"pids": {"api": "x"}}', json.dumps({"pids": {}})])
+def test_a_broken_state_names_nobody(tmp_path: Path, content: str) -> None:
+    (tmp_path / "state.json").write_text(content)
+    assert living_pids(tmp_path) == {}

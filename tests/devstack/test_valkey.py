@@ -1,0 +1,63 @@
+"""The embedded Valkey."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from devstack.descendants import is_alive
+from devstack.valkey import Valkey
+
+
+@contextmanager
+def client(server: Valkey) -> Iterator["redis.Redis"]:
+    connection = redis.Redis.from_url(server.url, socket_timeout=0.5, retry=Retry(NoBackoff(), 0))
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def test_it_is_an_empty_queue_that_refuses_rather_than_forgets(tmp_path: Path) -> None:
+    with Valkey(tmp_path) as server, client(server) as connection:
+        assert server.url.startswith("redis://127.0.0.1:")
+        assert server.url.endswith("/0")
+        assert connection.llen("celery") == 0
+        assert connection.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        pid = server.process.pid
+    assert not is_alive(pid)
+
+
+def test_with_appendonly_a_restart_keeps_what_was_pushed(tmp_path: Path) -> None:
+    with Valkey(tmp_path, appendonly=True) as server:
+        with client(server) as connection:
+            connection.lpush("celery", "job")
+        server.restart()
+        with client(server) as connection:
+            assert connection.lrange("celery", 0, -1) == [b"job"]
+
+
+def test_without_it_a_killed_server_comes_back_empty_on_the_same_port(tmp_path: Path) -> None:
+    with Valkey(tmp_path) as server:
+        with client(server) as connection:
+            connection.lpush("celery", "job")
+        url = server.url
+        server.kill()
+        server.restart()
+        assert server.url == url
+        with client(server) as connection:
+            assert connection.llen("celery") == 0
+
+
+def test_a_paused_server_accepts_and_does_not_answer(tmp_path: Path) -> None:
+    with Valkey(tmp_path) as server, client(server) as connection:
+        server.pause()
+        with pytest.raises(redis.exceptions.TimeoutError):
+            connection.ping()
+        server.resume()
+    with client(server) as connection, pytest.raises(redis.exceptions.ConnectionError):
+        connection.ping()
