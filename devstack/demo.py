@@ -66,7 +66,7 @@ def closing_words() -> str:
         "\nWhere to look next:\n"
         "  make dev     the same system, left running: write tickets in your browser\n"
         "  README.md    what it is, how to point it at a real desk and a real key\n"
-        "  docs/        the questions that support gets, and what to do about each\n"
+        "  docs/adr/    why some things are as they are\n"
         "  make test    the tests"
     )
 
