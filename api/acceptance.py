@@ -3,13 +3,13 @@
 Nothing is refused while one of the two takes it.
 """
 
-import asyncio
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
 
 from api.breaker import Breaker
+from api.budget import within
 from observability import phrases
 from observability.identifiers import bind
 from observability.logging import say
@@ -50,7 +50,7 @@ class Acceptance:
 
     async def take(self, event: Event) -> Taken:
         """Record the event and queue its job. Raises NotTaken."""
-        skipped_database = self.database_breaker.is_open
+        skipped_database = not self.database_breaker.lets_try()
         first_id = None if skipped_database else await self._record(event)
         if first_id is None:
             first_id = await self._keep_in_redis(event)
@@ -63,10 +63,9 @@ class Acceptance:
 
     async def _record(self, event: Event) -> UUID | None:
         """A row, then the message; None when Postgres did not take it."""
-        publishes = not self.queue_breaker.is_open
+        publishes = self.queue_breaker.lets_try()
         try:
-            async with asyncio.timeout(_DATABASE_SECONDS):
-                first_id = await self._accept(event, publishes)
+            first_id = await within(_DATABASE_SECONDS, self._accept(event, publishes))
         except (*DATABASE_FAILURES, TimeoutError) as failure:
             self.database_breaker.failed()
             self.database_outage.seen("webhooks wait in Redis", failure)
@@ -103,8 +102,7 @@ class Acceptance:
 
     async def _leave_to_relay(self, job_id: UUID) -> None:
         try:
-            async with asyncio.timeout(_DATABASE_SECONDS):
-                await relaying.unpublish(self._database, [job_id])
+            await within(_DATABASE_SECONDS, relaying.unpublish(self._database, [job_id]))
         except (*DATABASE_FAILURES, TimeoutError):
             return  # the relay sees that the list is shorter than it should be
 

@@ -18,7 +18,7 @@ from api.state import ApiState
 from config.settings import ApiSettings, SettingsRefused, load
 from config.tenants import TenantDirectory, read_environment
 from observability import phrases
-from observability.logging import refuse_start, say, start_logging
+from observability.logging import refuse_start, say, say_unusable, start_logging
 from observability.tracing import Tracing
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
 from storage.session import Database
@@ -40,7 +40,7 @@ def create_app() -> FastAPI:
     except SettingsRefused as refused:
         _end(refused.problems)
     start_logging(settings)
-    tenants = TenantDirectory(read_environment(settings.secrets_dir))
+    tenants = TenantDirectory(read_environment(settings.secrets_dir), on_problem=say_unusable)
     if tenants.problems:
         _end([problem.sentence for problem in tenants.problems])
     if not any(tenant.webhook_secrets for tenant in tenants.all()):
@@ -90,7 +90,9 @@ async def _lifespan(app: FastAPI, settings: ApiSettings, tenants: TenantDirector
         relay = Relay(database, queue, inbox, acceptance, settings.job_deadline_seconds)
         app.state.api = ApiState(tenants, database, queue, acceptance, rejections)
         for work in (rejections.run(), _relay_when_ready(database, relay)):
-            stack.push_async_callback(_stop, asyncio.create_task(work))
+            task = asyncio.create_task(work)
+            task.add_done_callback(_end_if_it_failed)
+            stack.push_async_callback(_stop, task)
         # What is loaded now stays: keeping the collector off it takes the longest pauses out of requests.
         gc.collect()
         gc.freeze()
@@ -108,6 +110,13 @@ async def _relay_when_ready(database: Database, relay: Relay) -> None:
         signal.raise_signal(signal.SIGTERM)
         return
     await relay.run()
+
+
+def _end_if_it_failed(task: asyncio.Task[None]) -> None:
+    """Without its relay the API would take webhooks whose jobs might wait for ever: better to be started anew."""
+    if not task.cancelled() and (failure := task.exception()) is not None:
+        say(phrases.PROCESS_FAILED, failure=failure)
+        signal.raise_signal(signal.SIGTERM)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

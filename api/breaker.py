@@ -5,22 +5,32 @@ from collections.abc import Callable
 
 
 class Breaker:
-    """Open for `rest_seconds` after a failure. It saves time; whoever has no other way tries all the same."""
+    """Open for `rest_seconds` after a failure; then one call tries, and the others go on without it until it worked.
+
+    It saves time, it never refuses: whoever has no other way tries all the same.
+    """
 
     def __init__(self, rest_seconds: float = 5.0, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._rest = rest_seconds
         self._monotonic = monotonic
-        self._closed_again_at = 0.0
+        self._failing = False
+        self._next_try_at = 0.0
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the dependency failed just now."""
-        return self._monotonic() < self._closed_again_at
+    def lets_try(self) -> bool:
+        """Whether this call is to try: each one while all is well, one in each rest after a failure."""
+        now = self._monotonic()
+        if not self._failing:
+            return True
+        if now < self._next_try_at:
+            return False
+        self._next_try_at = now + self._rest
+        return True
 
     def failed(self) -> None:
         """A call failed."""
-        self._closed_again_at = self._monotonic() + self._rest
+        self._failing = True
+        self._next_try_at = self._monotonic() + self._rest
 
     def worked(self) -> None:
         """A call went through."""
-        self._closed_again_at = 0.0
+        self._failing = False

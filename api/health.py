@@ -5,6 +5,7 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import text
 
+from api.budget import within
 from api.state import ApiState
 from observability import tracing
 from storage.session import DATABASE_FAILURES
@@ -38,11 +39,15 @@ async def ready(request: Request, response: Response) -> dict[str, str]:
 
 async def _database_answers(state: ApiState) -> bool:
     try:
-        async with asyncio.timeout(_CHECK_SECONDS), state.database.across_tenants() as session:
-            await session.execute(text("SELECT 1"))
+        await within(_CHECK_SECONDS, _ask_database(state))
     except (*DATABASE_FAILURES, TimeoutError):
         return False
     return True
+
+
+async def _ask_database(state: ApiState) -> None:
+    async with state.database.across_tenants() as session:
+        await session.execute(text("SELECT 1"))
 
 
 async def _redis_answers(state: ApiState) -> bool:

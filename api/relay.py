@@ -7,8 +7,8 @@ Every API process runs one; rows are taken with SKIP LOCKED, so that several do 
 3. jobs whose worker fell silent wait again;
 4. jobs that are due and have no message (retries, Redis was away) get one.
 
-And every few seconds: when Redis holds fewer messages than there are published jobs, messages were lost; the difference
-is published again, oldest first.
+And every few seconds: when the list holds fewer messages than there are published jobs, it looks which of them have no
+message, in the list or in a worker's hands, and publishes those again, oldest first.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from api.acceptance import Acceptance
 from observability import phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
+from observability.phrases import Phrase
 from storage import jobs, relaying
 from storage.jobs import Published
 from storage.session import DATABASE_FAILURES, Database
@@ -29,9 +30,13 @@ from worker.inbox import Inbox
 from worker.queue import JobQueue, QueueUnreachable
 
 _PAUSE_SECONDS = 1.0
+_ROUND_SECONDS = 30.0
 _LOST_CHECK_SECONDS = 5.0
 _PURGE_SECONDS = 60.0
 _BATCH = 100
+_LONGEST_LIST = 10_000
+# A worker that holds a message claims its job or hands it back within half a minute: one that does not is dead.
+_HELD_SECONDS = 60.0
 _DEADLINE_PASSED = "deadline passed"
 
 
@@ -53,9 +58,10 @@ class Relay:
         while True:
             try:
                 with tracing.untraced():
-                    await self.once()
+                    async with asyncio.timeout(_ROUND_SECONDS):
+                        await self.once()
                 self._acceptance.database_outage.over()
-            except DATABASE_FAILURES as failure:
+            except (*DATABASE_FAILURES, TimeoutError) as failure:
                 self._acceptance.database_outage.seen("the relay waits", failure)
             except QueueUnreachable as failure:
                 self._acceptance.queue_outage.seen("the relay waits", failure)
@@ -67,7 +73,7 @@ class Relay:
         """One round. Raises what the stores raise."""
         await self._end_overdue()
         for job in await relaying.recover(self._database, _BATCH):
-            self._say(phrases.JOB_REQUEUED, job, reason="worker lost")
+            _say(phrases.JOB_REQUEUED, job, reason="worker lost")
         await self._empty_inbox()
         await self._publish(await relaying.take_due(self._database, _BATCH))
         now = time.monotonic()
@@ -80,43 +86,54 @@ class Relay:
 
     async def _end_overdue(self) -> None:
         for job in await relaying.expire(self._database, _BATCH, _DEADLINE_PASSED):
-            self._say(phrases.TASK_FAILED, job, reason=f"{_DEADLINE_PASSED}; not retried")
+            _say(phrases.TASK_FAILED, job, reason=f"{_DEADLINE_PASSED}; not retried")
 
     async def _empty_inbox(self) -> None:
         moved = 0
         for event in await self._inbox.some(_BATCH):
-            await jobs.accept_late(self._database, event, self._deadline)
+            first = await jobs.accept_late(self._database, event, self._deadline)
             await self._inbox.remove(event.job_id)
             moved += 1
+            if not first:
+                job = Published(event.job_id, event.tenant_id, event.ticket_id, 0, event.traceparent)
+                _say(phrases.TASK_SKIPPED, job, reason=jobs.DUPLICATE)
         if moved:
             say(phrases.INBOX_EMPTIED, count=moved)
 
     async def _publish_lost(self) -> None:
-        published = await relaying.count_published(self._database)
-        missing = published - await self._queue.depth() if published else 0
-        if missing > 0:
-            await self._publish(await relaying.take_lost(self._database, min(missing, _BATCH)))
+        count = await relaying.count_published(self._database)
+        if not count or await self._queue.depth() >= count:
+            return
+        waiting, held = await self._queue.messages(_LONGEST_LIST)
+        lost = [
+            job_id
+            for job_id, seconds in (await relaying.published(self._database, _BATCH)).items()
+            if str(job_id) not in waiting and (str(job_id) not in held or seconds > _HELD_SECONDS)
+        ]
+        if lost and len(waiting) < _LONGEST_LIST:
+            await self._publish(await relaying.take_lost(self._database, lost))
 
     async def _publish(self, due: Sequence[Published]) -> None:
         for index, job in enumerate(due):
-            with _identified(job):
+            with _identified(job, attempt=job.attempt + 1):
                 published = await self._acceptance.publish(job.job_id, job.ticket_id)
             if not published:
                 await relaying.unpublish(self._database, [later.job_id for later in due[index:]])
                 return
 
-    def _say(self, phrase: phrases.Phrase, job: Published, reason: str) -> None:
-        with _identified(job):
-            say(phrase, job_id=job.job_id, ticket_id=job.ticket_id, reason=reason)
+
+def _say(phrase: Phrase, job: Published, reason: str) -> None:
+    with _identified(job, job.attempt):
+        say(phrase, job_id=job.job_id, ticket_id=job.ticket_id, reason=reason)
 
 
 @contextmanager
-def _identified(job: Published) -> Iterator[None]:
+def _identified(job: Published, attempt: int) -> Iterator[None]:
     """Lines and spans of a relayed job belong to the trace of its webhook."""
     identifiers = {"ticket_id": job.ticket_id, "tenant_id": job.tenant_id, "job_id": str(job.job_id)}
     parent = tracing.context_of(job.traceparent)
     with (
-        bound(**identifiers, attempt=str(job.attempt + 1)),
+        bound(**identifiers, attempt=str(attempt)),
         tracing.span("Relay", kind=SpanKind.INTERNAL, parent=parent),
     ):
         yield

@@ -5,6 +5,7 @@ win over the environment. Settings of a tenant (`WEBHOOK_SECRET_<TENANT>` and it
 """
 
 import os
+import ssl
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -41,6 +42,15 @@ def _http_url(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://")
     return url.rstrip("/")
+
+
+def _certificates(path: Path | None) -> Path | None:
+    if path is not None:
+        try:
+            ssl.create_default_context().load_verify_locations(cafile=str(path))
+        except (OSError, ssl.SSLError):
+            raise ValueError("must be a readable file of PEM certificates") from None
+    return path
 
 
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
@@ -95,7 +105,7 @@ class DeskClientSettings(StoreSettings):
     """What each process needs that calls ServiceDesk Plus."""
 
     servicedesk_timeout_seconds: float = Field(10, gt=0, description="Longest wait for one answer of ServiceDesk Plus.")
-    servicedesk_ca_bundle: Path | None = Field(
+    servicedesk_ca_bundle: Annotated[Path | None, AfterValidator(_certificates)] = Field(
         None, description="Certificates (PEM) of a private CA that signs the desks' certificates."
     )
 
@@ -112,6 +122,11 @@ class WorkerSettings(DeskClientSettings):
     openai_deadline_seconds: float = Field(120, gt=0, description="Longest time for one whole answer of GPT-4.")
     context_timeout_seconds: float = Field(30, gt=0, description="Longest time for gathering context.")
     attempt_timeout_seconds: float = Field(240, gt=0, description="Longest time for one attempt at a job.")
+    note_settle_seconds: float = Field(
+        60,
+        gt=0,
+        description="Wait before a note of unknown outcome is posted again, if it is not there.",
+    )
     lease_seconds: float = Field(
         45, ge=1, description="A worker that does not renew its claim for this long has lost the job."
     )

@@ -83,12 +83,17 @@ def _files(folder: Path | None) -> Iterable[Path]:
 
 
 class TenantDirectory:
-    """The tenants that are configured now."""
+    """The tenants that are configured now; `on_problem` hears of settings that became unusable."""
 
     def __init__(
-        self, read: Callable[[], Mapping[str, str]], *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        read: Callable[[], Mapping[str, str]],
+        *,
+        on_problem: Callable[[str], None] = lambda _: None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
+        self._on_problem = on_problem
         self._monotonic = monotonic
         self._tenants, self.problems = parse_tenants(read())
         self._read_at = monotonic()
@@ -108,11 +113,14 @@ class TenantDirectory:
         if now - self._read_at < _REREAD_SECONDS:
             return
         self._read_at = now
-        fresh, self.problems = parse_tenants(self._read())
-        for problem in self.problems:
+        fresh, problems = parse_tenants(self._read())
+        for problem in problems:
+            if problem not in self.problems:
+                self._on_problem(problem.sentence)
             old = self._tenants.get(problem.tenant_id)
             if old is not None:
                 fresh[old.id] = old
+        self.problems = problems
         self._tenants = dict(sorted(fresh.items()))
 
 

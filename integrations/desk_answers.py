@@ -9,12 +9,24 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from integrations.errors import DeskRefused, DeskUnavailable, OutsideFailure
+from integrations.errors import DeskRefused, DeskUnavailable, OutsideFailure, retry_after_seconds
 
 SUCCESS = 2000
+WARNING = 3000
 NOT_FOUND = 4007
 EXTRA_KEY = "EXTRA_KEY_FOUND_IN_JSON"
-_HTTP_OF_CODE = {4001: 400, 4002: 403, 4004: 500, NOT_FOUND: 404, 4015: 429, 4022: 401}
+_HTTP_OF_CODE = {
+    4001: 400,
+    4002: 403,
+    4004: 500,
+    NOT_FOUND: 404,
+    4012: 400,
+    4014: 400,
+    4015: 429,
+    4016: 400,
+    4021: 400,
+    4022: 401,
+}
 _LATER = {408, 425, 429, 500, 502, 503, 504}
 
 
@@ -35,8 +47,8 @@ class Answer:
     @property
     def not_found(self) -> bool:
         """Whether the ticket (or what else was asked for) is not there."""
-        # A 404 that is not the API's own comes from a wrong address: no reason to call the ticket gone.
-        return self.code == NOT_FOUND or (self.status == 404 and bool(self.body))
+        # A 404 without one of the API's codes comes from a wrong address: no reason to call the ticket gone.
+        return self.code == NOT_FOUND or (self.status == 404 and self.code != 0)
 
     @property
     def unauthorized(self) -> bool:
@@ -58,14 +70,15 @@ class Answer:
     def failure(self) -> OutsideFailure:
         """The failure that an unsuccessful answer is."""
         status = self.effective_status
-        if status in _LATER or status >= 500:
-            return DeskUnavailable(str(status), self.retry_after)
+        if status in _LATER or 500 <= status < 600:
+            # 429 and its like did nothing; a 5xx may have failed after the work was done.
+            return DeskUnavailable(str(status), self.retry_after, outcome_unknown=status >= 500)
         return DeskRefused(str(status))
 
 
 def decode(status: int, content: bytes, retry_after: str | None) -> Answer:
     """Read an answer. Raises DeskUnavailable or DeskRefused for one that is not the API's JSON."""
-    wait = float(retry_after) if retry_after and retry_after.isdecimal() else None
+    wait = retry_after_seconds(retry_after)
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
@@ -74,7 +87,7 @@ def decode(status: int, content: bytes, retry_after: str | None) -> Answer:
         return Answer(status, _code(body), body, wait)
     if 200 <= status < 300:
         # A login page or a proxy's page under 200: nothing of it can be trusted to have happened.
-        raise DeskUnavailable("invalid answer")
+        raise DeskUnavailable("invalid answer", outcome_unknown=True)
     return Answer(status, 0, {}, wait)
 
 

@@ -5,6 +5,7 @@ Redis each process keeps its own token for the hour that it lives.
 """
 
 import asyncio
+import contextlib
 import json
 import time
 
@@ -14,9 +15,10 @@ from redis.exceptions import RedisError
 
 from config.tenants import DeskSettings
 from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable
-from integrations.http import read_bounded
+from integrations.http import AnswerTooLarge, read_bounded
 
 _SPARE_SECONDS = 60
+_LIFETIME_SECONDS = 3600.0
 _LOCK_SECONDS = 15
 
 
@@ -79,15 +81,20 @@ class DeskTokens:
             await asyncio.sleep(0.25)
             if (token := await self._shared(tenant_id)) is not None:
                 return token
-        token, lifetime = await self._request(desk)
-        self._tokens[tenant_id] = (token, time.time() + lifetime)
-        if self._redis is not None:
-            try:
-                await self._redis.set(_key(tenant_id), json.dumps(self._tokens[tenant_id]), ex=int(lifetime))
-                await self._redis.delete(lock)
-            except RedisError:
-                return token
+        try:
+            token, lifetime = await self._request(desk)
+            self._tokens[tenant_id] = (token, time.time() + lifetime)
+            await self._share(tenant_id, int(lifetime))
+        finally:
+            if self._redis is not None:
+                with contextlib.suppress(RedisError):
+                    await self._redis.delete(lock)
         return token
+
+    async def _share(self, tenant_id: str, lifetime: int) -> None:
+        if self._redis is not None:
+            with contextlib.suppress(RedisError):
+                await self._redis.set(_key(tenant_id), json.dumps(self._tokens[tenant_id]), ex=max(1, lifetime))
 
     async def _request(self, desk: DeskSettings) -> tuple[str, float]:
         form = {
@@ -106,14 +113,15 @@ class DeskTokens:
             raise DeskTimeout from None
         except httpx.HTTPError:
             raise DeskUnavailable("connection") from None
-        except ValueError:
+        except (ValueError, RecursionError, AnswerTooLarge):
             raise DeskUnavailable("invalid answer") from None
         if status == 429 or status >= 500:
             raise DeskUnavailable(str(status))
         if not isinstance(body, dict) or not isinstance(body.get("access_token"), str):
             # A refused refresh token comes as a 200 with a JSON `error`.
             raise DeskRefused("401")
-        return body["access_token"], float(body.get("expires_in", 3600))
+        lifetime = body.get("expires_in")
+        return body["access_token"], float(lifetime) if isinstance(lifetime, int | float) else _LIFETIME_SECONDS
 
 
 def _key(tenant_id: str) -> str:

@@ -5,7 +5,8 @@
     │   ├── Gpt4Timeout         no content for too long, or not done before the deadline
     │   ├── Gpt4Unavailable     429, 5xx, connection failures, a broken stream
     │   ├── DeskTimeout
-    │   └── DeskUnavailable     429, 5xx, connection failures, an answer that is not the API's
+    │   ├── DeskUnavailable     429, 5xx, connection failures, an answer that is not the API's
+    │   └── NoteUnsettled       the note of a stopped attempt may still arrive
     └── Permanent               no repetition helps
         ├── Gpt4Refused         400, 401, 403, 404, an unusable answer
         └── DeskRefused         400, 401, 403, redirects, a desk that is not configured
@@ -16,6 +17,8 @@
 No class carries a server's text: it may hold ticket text, and it would end up in a log line.
 """
 
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from observability import phrases
@@ -33,6 +36,18 @@ def status_words(status: int) -> str:
     return f"{status} {words}"
 
 
+def retry_after_seconds(header: str | None) -> float | None:
+    """`Retry-After`, seconds or an HTTP date, as seconds from now; None where there is none or it is malformed."""
+    if not header:
+        return None
+    if header.strip().isdecimal():
+        return float(header.strip()[:9])
+    try:
+        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
 class OutsideFailure(Exception):
     """A call to the outside failed. `values` fill the places of `phrase`."""
 
@@ -44,9 +59,13 @@ class OutsideFailure(Exception):
 
 
 class Temporary(OutsideFailure):
-    """Try again later: not before `retry_after` seconds, where the server said so."""
+    """Try again later: not before `retry_after` seconds, where the server said so.
+
+    `outcome_unknown`: what was asked for may have been done all the same.
+    """
 
     retry_after: float | None = None
+    outcome_unknown: bool = False
 
 
 class Permanent(OutsideFailure):
@@ -78,7 +97,9 @@ class Gpt4Refused(Permanent):
 
 
 class DeskTimeout(Temporary):
-    """ServiceDesk Plus did not answer in time. Whether it did what was asked is not known."""
+    """ServiceDesk Plus did not answer in time."""
+
+    outcome_unknown = True
 
     def __init__(self) -> None:
         super().__init__(phrases.DESK_TIMEOUT, "ServiceDesk Plus timeout")
@@ -87,10 +108,19 @@ class DeskTimeout(Temporary):
 class DeskUnavailable(Temporary):
     """ServiceDesk Plus can't do it now; `what` is a status, `connection` or `invalid answer`."""
 
-    def __init__(self, what: str, retry_after: float | None = None) -> None:
+    def __init__(self, what: str, retry_after: float | None = None, *, outcome_unknown: bool = False) -> None:
         super().__init__(phrases.DESK_FAILED, f"ServiceDesk Plus API: {what}")
         self.values = {"reason": what}
         self.retry_after = retry_after
+        self.outcome_unknown = outcome_unknown
+
+
+class NoteUnsettled(Temporary):
+    """An attempt was stopped while it posted the note, and the desk may still be about to store it."""
+
+    def __init__(self, wait_seconds: float) -> None:
+        super().__init__(phrases.NOTE_UNSETTLED, "note may still arrive")
+        self.retry_after = wait_seconds
 
 
 class DeskRefused(Permanent):

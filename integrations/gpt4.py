@@ -2,7 +2,7 @@
 
 Streaming is what tells silence from slowness: `idle_seconds` without content is the timeout (keep-alives, comments and
 empty chunks are not content), `total_seconds` caps the whole. The package's own retries are off: a retry belongs to
-the job. A model that answers unusably is asked once more to repair its answer; no job pays for more than two answers.
+the job. A model that answers unusably is asked once more to repair its answer; no call of `ask` pays for more than two.
 """
 
 import asyncio
@@ -20,6 +20,9 @@ from integrations.gpt4_failures import classed, of_status
 from integrations.gpt4_stream import Completion, NotAStream, read_completion
 from integrations.gpt4_wire import Wire, strip_fence
 from integrations.http import KEPT_SECONDS
+
+# Each optional part of a request may be refused once, and each format but the last.
+_MOST_REFUSALS = 8
 
 Structured = TypeVar("Structured", bound=BaseModel)
 
@@ -113,12 +116,12 @@ class Gpt4:
         Endpoints refuse what they don't know with a 400, unpaid: that part is left out from then on, and the call is
         made again.
         """
-        for _ in range(4):
+        for _ in range(_MOST_REFUSALS):
             request = self._wire.request(messages, answer_type)
             try:
                 return await self._call(request)
             except openai.BadRequestError as refusal:
-                if not self._wire.leave_out(refusal):
+                if not self._wire.leave_out(refusal, request):
                     raise classed(refusal) from None
         raise Gpt4Refused("400 Bad Request")
 

@@ -2,7 +2,7 @@
 
 import openai
 
-from integrations.errors import Gpt4Refused, Gpt4Unavailable, OutsideFailure, status_words
+from integrations.errors import Gpt4Refused, Gpt4Unavailable, OutsideFailure, retry_after_seconds, status_words
 
 _LATER = {408, 409, 425, 429}
 _CODES = {"rate_limit_exceeded": 429, "insufficient_quota": 429, "server_error": 500, "overloaded": 503}
@@ -34,11 +34,3 @@ def code_of(code: object) -> int:
     if isinstance(code, str | int) and str(code).isdecimal():
         return int(code)
     return _CODES.get(str(code), 500)
-
-
-def retry_after_seconds(header: str | None) -> float | None:
-    """`Retry-After` as seconds; None for a date or nothing."""
-    try:
-        return max(0.0, float(header)) if header else None
-    except ValueError:
-        return None

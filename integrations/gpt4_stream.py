@@ -7,6 +7,7 @@ from typing import Any
 
 from openai import AsyncStream
 from openai.types.chat import ChatCompletionChunk
+from openai.types.chat.chat_completion_chunk import ChoiceDelta
 
 from integrations.gpt4_failures import code_of
 
@@ -62,10 +63,13 @@ async def read_completion(raw: Any, on_content: Callable[[], None]) -> Completio
             model, response_id = chunk.model or model, chunk.id or response_id
             usage = chunk.usage or usage
             for choice in chunk.choices or []:
-                piece = choice.delta.content or ""
-                refused = refused or bool(choice.delta.refusal)
+                # Endpoints that are only like OpenAI's send chunks without a delta.
+                delta: ChoiceDelta | None = choice.delta
+                piece = (delta.content if delta else None) or ""
+                refusal = delta.refusal if delta else None
+                refused = refused or bool(refusal)
                 finish_reason = choice.finish_reason or finish_reason
-                if piece or choice.delta.refusal:
+                if piece or refusal:
                     on_content()
                 parts.append(piece)
                 size += len(piece)

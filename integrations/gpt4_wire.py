@@ -61,20 +61,23 @@ class Wire:
             request["max_completion_tokens"] = _MOST_TOKENS
         return {name: value for name, value in request.items() if name not in self._left_out}
 
-    def leave_out(self, refusal: openai.BadRequestError) -> bool:
-        """Learn from a 400. False when it names nothing that can be left out."""
+    def leave_out(self, refusal: openai.BadRequestError, sent: dict[str, Any]) -> bool:
+        """Learn from a 400 to the request `sent`. False when it names nothing of it that can be left out.
+
+        Other calls may have learned the same meanwhile: what counts is what was sent, not what would be sent now.
+        """
         text = f"{refusal.param or ''} {refusal.message}"
         if "response_format" in text or "json_schema" in text:
-            self._format += 1
-            return self._format < len(_FORMATS) or self._stop()
-        named = next((name for name in _OPTIONAL if name in text and name not in self._left_out), None)
-        if named is None:
-            return False
-        self._left_out.add("extra_body" if named == "provider" else named)
-        return True
-
-    def _stop(self) -> bool:
-        self._format = len(_FORMATS) - 1
+            step = _FORMATS.index(str(sent.get("response_format", {}).get("type", "none"))) + 1
+            if step == len(_FORMATS):
+                return False
+            self._format = max(self._format, step)
+            return True
+        for name in _OPTIONAL:
+            argument = "extra_body" if name == "provider" else name
+            if name in text and argument in sent:
+                self._left_out.add(argument)
+                return True
         return False
 
     def repair(self, unusable: str) -> list[dict[str, str]]:

@@ -18,7 +18,7 @@ class AnswerTooLarge(Exception):
 
 
 def trust(ca_bundle: Path | None) -> ssl.SSLContext:
-    """The usual authorities, and those of `ca_bundle` (PEM). Raises OSError or ssl.SSLError on an unusable file."""
+    """The usual authorities, and those of `ca_bundle` (PEM; `config.settings` has seen that it is usable)."""
     context = ssl.create_default_context()
     if ca_bundle is not None:
         context.load_verify_locations(cafile=str(ca_bundle))

@@ -28,6 +28,7 @@ from integrations.http import AnswerTooLarge, read_bounded
 _ACCEPT = "application/vnd.manageengine.sdp.v3+json"
 _TAGS = re.compile(r"<[^>]*>")
 _MOST_NOTES = 100
+_NOTE_KEYS = ("note", "request_note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class ServiceDeskPlus:
         self._http = http
         self._tokens = tokens
         self._timeout = timeout_seconds
-        self._note_key = "request_note" if self._desk.edition == "cloud" else "note"
+        self._note_key = _NOTE_KEYS[self._desk.edition == "cloud"]
 
     async def read_ticket(self, ticket_id: str) -> DeskTicket:
         """The ticket, whatever its state."""
@@ -97,20 +98,21 @@ class ServiceDeskPlus:
             "mark_first_response": False,
             "add_to_linked_requests": False,
         }
-        answer = await self._post_note(ticket_id, note)
+        key = self._note_key
+        answer = await self._post_note(ticket_id, key, note)
         if answer.names_extra_key:
             # The other edition's key: nothing was done, so this does not post twice.
-            self._note_key = "note" if self._note_key == "request_note" else "request_note"
-            answer = await self._post_note(ticket_id, note)
+            key = self._note_key = next(other for other in _NOTE_KEYS if other != key)
+            answer = await self._post_note(ticket_id, key, note)
         created = _checked(answer, ticket_id).body
-        for key in (self._note_key, "note", "request_note"):
-            if isinstance(created.get(key), dict):
-                return str(created[key].get("id", ""))
-        raise DeskUnavailable("invalid answer")
+        for name in _NOTE_KEYS:
+            if isinstance(created.get(name), dict):
+                return str(created[name].get("id", ""))
+        raise DeskUnavailable("invalid answer", outcome_unknown=True)
 
-    async def _post_note(self, ticket_id: str, note: dict[str, Any]) -> Answer:
-        extra = {"notify_technician": False} if self._note_key == "request_note" else {}
-        return await self._call("POST", f"/requests/{ticket_id}/notes", {self._note_key: note | extra})
+    async def _post_note(self, ticket_id: str, key: str, note: dict[str, Any]) -> Answer:
+        extra = {"notify_technician": False} if key == "request_note" else {}
+        return await self._call("POST", f"/requests/{ticket_id}/notes", {key: note | extra})
 
     async def find_note(self, ticket_id: str, marker: str) -> str | None:
         """The id of the newest note that has `marker` in its text, or None. Lists have no texts: each is read."""
@@ -119,11 +121,17 @@ class ServiceDeskPlus:
         for item in _items(listed, "notes", "request_notes"):
             text = item.get("description")
             if not text:
-                single = (await self._of_ticket(ticket_id, "GET", f"/notes/{item.get('id')}")).body
-                text = next((single[key].get("description") for key in ("note", "request_note") if key in single), "")
+                text = await self._note_text(ticket_id, str(item.get("id")))
             if marker in plain_text(str(text)):
                 return str(item.get("id"))
         return None
+
+    async def _note_text(self, ticket_id: str, note_id: str) -> str:
+        answer = await self._call("GET", f"/requests/{ticket_id}/notes/{note_id}")
+        if answer.not_found:
+            return ""  # deleted since it was listed
+        single = _checked(answer).body
+        return str(next((single[key].get("description") for key in _NOTE_KEYS if key in single), ""))
 
     async def list_newest(self, most: int) -> list[tuple[str, str]]:
         """Id and status of the newest tickets, at most 100. Lists leave descriptions out: `read_ticket` has them."""
@@ -137,9 +145,12 @@ class ServiceDeskPlus:
         listed = _checked(await self._call("GET", "/solutions", wanted)).body
         return [str(item.get("id")) for item in _items(listed, "solutions")]
 
-    async def read_solution(self, solution_id: str) -> Solution:
-        """One solution in full."""
-        body = _checked(await self._call("GET", f"/solutions/{solution_id}")).body.get("solution")
+    async def read_solution(self, solution_id: str) -> Solution | None:
+        """One solution in full; None when it was deleted since it was listed."""
+        answer = await self._call("GET", f"/solutions/{solution_id}")
+        if answer.not_found:
+            return None
+        body = _checked(answer).body.get("solution")
         if not isinstance(body, dict):
             raise DeskUnavailable("invalid answer")
         text = plain_text(str(body.get("description") or ""))
@@ -179,10 +190,12 @@ class ServiceDeskPlus:
                 return decode(response.status_code, content, response.headers.get("retry-after"))
         except (TimeoutError, httpx.TimeoutException):
             raise DeskTimeout from None
-        except httpx.HTTPError:
+        except httpx.ConnectError:
             raise DeskUnavailable("connection") from None
+        except httpx.HTTPError:
+            raise DeskUnavailable("connection", outcome_unknown=True) from None
         except AnswerTooLarge:
-            raise DeskUnavailable("invalid answer") from None
+            raise DeskUnavailable("invalid answer", outcome_unknown=True) from None
 
 
 def _checked(answer: Answer, ticket_id: str | None = None) -> Answer:

@@ -22,11 +22,14 @@ def bind(**identifiers: str) -> None:
 @contextmanager
 def bound(**identifiers: str) -> Iterator[None]:
     """The same for a block; what was bound before comes back after it."""
-    tokens = structlog.contextvars.bind_contextvars(**identifiers)
+    before = structlog.contextvars.get_contextvars()
+    structlog.contextvars.bind_contextvars(**identifiers)
     try:
         yield
     finally:
-        structlog.contextvars.reset_contextvars(**tokens)
+        # All of it, what `bind` added inside as well: the next request may come over the same connection.
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(**before)
 
 
 def current() -> dict[str, str]:

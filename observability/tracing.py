@@ -21,6 +21,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import AttributeValue
 
 from config.environment import spans_leave_the_process
+from observability.export import WithoutMessages
 from observability.identifiers import TAGS, current
 from observability.rendering import exception_trail
 
@@ -59,7 +60,7 @@ class Tracing:
         self._provider = TracerProvider(resource=ours.merge(_named_by_operator()))
         self._provider.add_span_processor(_IdentifierTagger())
         if spans_leave_the_process():
-            self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+            self._provider.add_span_processor(BatchSpanProcessor(WithoutMessages(OTLPSpanExporter())))
         trace.set_tracer_provider(self._provider)
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from storage.models import DeliveryKey, Job, JobState
 from storage.session import Database
 
+DUPLICATE = "duplicate webhook"
 _DUPLICATE_WINDOW = text("now() + interval '10 minutes'")
 
 
@@ -67,10 +68,12 @@ class Claim:
     waiting_since: datetime
     claimed_at: datetime
     deadline_at: datetime
+    started_before: bool
+    """Whether there was an attempt before this one, even one that was given back."""
     answered: bool
     """Whether an earlier attempt committed GPT-4's answer."""
-    note_attempted: bool
-    """Whether an earlier attempt may have posted the note."""
+    note_attempted_at: datetime | None
+    """When an earlier attempt posted the note, or was about to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +101,18 @@ async def accept(database: Database, event: Event, deadline_seconds: int, *, pub
         return first_id
 
 
-async def accept_late(database: Database, event: Event, deadline_seconds: int) -> None:
-    """Record a webhook that waited in the inbox. A duplicate of a recorded one ends as skipped: it was answered."""
+async def accept_late(database: Database, event: Event, deadline_seconds: int) -> bool:
+    """Record a webhook that waited in the inbox, to be published; False for a duplicate of a recorded one.
+
+    That one was answered with an id of its own, so it gets a row too, and ends as skipped.
+    """
     async with database.tenant(event.tenant_id) as session:
-        row = _new_row(event, func.least(event.accepted_at, func.now()), deadline_seconds, published=True)
-        if await _remember_delivery(session, event) != event.job_id:
-            row |= {"state": JobState.SKIPPED, "reason": "duplicate webhook", "finished_at": func.now()}
+        row = _new_row(event, func.least(event.accepted_at, func.now()), deadline_seconds, published=False)
+        first = await _remember_delivery(session, event) == event.job_id
+        if not first:
+            row |= {"state": JobState.SKIPPED, "reason": DUPLICATE, "finished_at": func.now()}
         await session.execute(insert(Job).values(**row).on_conflict_do_nothing())
+        return first
 
 
 async def _remember_delivery(session: AsyncSession, event: Event) -> UUID:
@@ -171,8 +179,14 @@ async def _write(database: Database, held: Claim, **values: Any) -> None:
             .values(**values)
             .returning(Job.id)
         )
-        if written is None:
+        if written is None and not await _written_before(session, held, values.get("state")):
             raise LeaseLost
+
+
+async def _written_before(session: AsyncSession, held: Claim, state: object) -> bool:
+    """Whether this very change is in the row: its commit went through, and only the server's word for it was lost."""
+    found = (await session.execute(select(Job.state, Job.attempt).where(Job.id == held.job_id))).one_or_none()
+    return state is not None and found is not None and tuple(found) == (state, held.attempt)
 
 
 def _from_now(seconds: float) -> Any:
@@ -196,9 +210,9 @@ async def save_answer(database: Database, held: Claim, answer: dict[str, Any], m
     await _write(database, held, enhancement=answer, model=model)
 
 
-async def about_to_post(database: Database, held: Claim) -> None:
-    """Note that the note may be in the ticket from now on, while the lease certainly holds. Raises LeaseLost."""
-    await _write(database, held, note_attempted_at=func.clock_timestamp())
+async def about_to_post(database: Database, held: Claim, lease_seconds: float) -> None:
+    """Note that the note may be in the ticket from now on, with a fresh lease for the posting. Raises LeaseLost."""
+    await _write(database, held, note_attempted_at=func.clock_timestamp(), lease_until=_from_now(lease_seconds))
 
 
 async def complete(database: Database, held: Claim, note_id: str) -> None:

@@ -36,9 +36,16 @@ async def count_published(database: Database) -> int:
         return int(await session.scalar(text("SELECT count_published_jobs()")) or 0)
 
 
-async def take_lost(database: Database, most: int) -> list[Published]:
-    """The oldest of those, marked as published anew; none while another relay does the same."""
-    return await _published(database, "take_lost_jobs(:most)", most=most)
+async def published(database: Database, most: int) -> dict[UUID, float]:
+    """The oldest of those, with the seconds since each was published."""
+    async with database.across_tenants() as session:
+        rows = await session.execute(text("SELECT * FROM published_jobs(:most)"), {"most": most})
+        return {row.id: row.published_seconds for row in rows}
+
+
+async def take_lost(database: Database, job_ids: Sequence[UUID]) -> list[Published]:
+    """Those whose message was lost, marked as published anew."""
+    return await _published(database, "take_lost_jobs(:ids)", ids=list(job_ids))
 
 
 async def unpublish(database: Database, job_ids: Sequence[UUID]) -> None:

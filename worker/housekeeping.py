@@ -15,7 +15,7 @@ from integrations.errors import OutsideFailure
 from integrations.http import trace_clients
 from observability import phrases, tracing
 from observability.identifiers import bound
-from observability.logging import refuse_start, say, start_logging
+from observability.logging import refuse_start, say, say_unusable, start_logging
 from observability.outage import Outage
 from observability.tracing import Tracing
 from storage.leader import lead
@@ -34,7 +34,7 @@ def run() -> int:
     try:
         settings = load(HousekeepingSettings)
         start_logging(settings)
-        tenants = TenantDirectory(read_environment(settings.secrets_dir))
+        tenants = TenantDirectory(read_environment(settings.secrets_dir), on_problem=say_unusable)
         problems = [problem.sentence for problem in tenants.problems]
     except SettingsRefused as refused:
         refuse_start(refused.problems)
@@ -79,9 +79,10 @@ async def _work(settings: HousekeepingSettings, tenants: TenantDirectory, databa
     outage = Outage(phrases.DATABASE_UNREACHABLE)
     while True:
         try:
-            async with lead(database, "housekeeping"):
+            async with lead(database, "housekeeping") as still_leads:
                 outage.over()
                 while True:
+                    await still_leads()
                     await _sync_all(tenants, database, desks)
                     await asyncio.sleep(settings.sync_interval_seconds)
         except DATABASE_FAILURES as failure:

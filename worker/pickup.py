@@ -4,9 +4,12 @@ import asyncio
 import time
 from uuid import UUID
 
-from observability import phrases
+from observability import phrases, tracing
+from observability.identifiers import bound
+from observability.logging import say
 from observability.outage import Outage
 from storage import jobs
+from storage.jobs import Event
 from storage.session import DATABASE_FAILURES, is_away
 from worker.inbox import Inbox
 from worker.queue import QueueUnreachable
@@ -37,9 +40,8 @@ class Pickup:
             try:
                 await self._run_or_find(job_id)
             except DATABASE_FAILURES as failure:
-                if not is_away(failure):
-                    raise
-                self._database_outage.seen("unreachable", failure)
+                reason = "unreachable" if is_away(failure) else "job can't be claimed"
+                self._database_outage.seen(reason, failure)
             except QueueUnreachable:
                 pass  # the inbox could not be read: as bad as a database that is away
             else:
@@ -57,6 +59,18 @@ class Pickup:
             return  # a message that came twice or late: the claim has decided
         event = await self._inbox.get(job_id)
         if event is not None:
-            await jobs.accept_late(self._runner.database, event, self._deadline)
+            first = await jobs.accept_late(self._runner.database, event, self._deadline)
             await self._inbox.remove(job_id)
-            await run_job(self._runner, job_id)
+            if first:
+                await run_job(self._runner, job_id)
+            else:
+                _say_duplicate(event)
+
+
+def _say_duplicate(event: Event) -> None:
+    """Its id was answered, so its end is told."""
+    with (
+        bound(ticket_id=event.ticket_id, tenant_id=event.tenant_id, job_id=str(event.job_id)),
+        tracing.span(tracing.WORKER, parent=tracing.context_of(event.traceparent)),
+    ):
+        say(phrases.TASK_SKIPPED, job_id=event.job_id, ticket_id=event.ticket_id, reason=jobs.DUPLICATE)

@@ -6,7 +6,10 @@ workflow.
 """
 
 import asyncio
+import json
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from uuid import UUID
 
 from celery import Celery
@@ -45,6 +48,10 @@ def open_redis(url: str, *, seconds: float = _PUBLISH_SECONDS) -> Redis:
         health_check_interval=15,
     )
     return client
+
+
+def _ids(messages: Iterable[dict[str, Any]]) -> set[str]:
+    return {str(message["headers"]["id"]) for message in messages}
 
 
 class JobQueue:
@@ -102,15 +109,26 @@ class JobQueue:
         )
 
     async def depth(self) -> int:
-        """Jobs that wait or run, as Redis has them. Raises QueueUnreachable."""
+        """Messages that wait in the list. Raises QueueUnreachable."""
         try:
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                pipeline.llen(QUEUE)
-                pipeline.hlen(UNACKED)
-                waiting, running = await pipeline.execute()
+            return int(await self._redis.llen(QUEUE))
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
-        return int(waiting) + int(running)
+
+    async def messages(self, most: int) -> tuple[set[str], set[str]]:
+        """Ids of the jobs whose message waits in the list (its newest `most`), and of those that a worker holds.
+
+        Raises QueueUnreachable.
+        """
+        try:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                pipeline.lrange(QUEUE, 0, most - 1)
+                pipeline.hvals(UNACKED)
+                waiting, held = await pipeline.execute()
+        except (RedisError, OSError, TimeoutError) as failure:
+            raise QueueUnreachable from failure
+        # Celery's hash has `[message, exchange, routing key]`.
+        return _ids(json.loads(message) for message in waiting), _ids(json.loads(item)[0] for item in held)
 
     async def close(self) -> None:
         """Close the connections."""

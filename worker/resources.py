@@ -17,11 +17,12 @@ from integrations.desks import Desks
 from integrations.gpt4 import Gpt4
 from integrations.http import trace_clients
 from observability import phrases
-from observability.logging import refuse_start, say
+from observability.logging import refuse_start, say, say_unusable
 from observability.tracing import Tracing
 from storage.schema import DatabaseUnfit
 from storage.session import Database
 from storage.waiting import wait_for_database
+from worker.answers import AnswersInRedis
 from worker.inbox import Inbox
 from worker.pickup import JobHandedBack, Pickup
 from worker.queue import open_redis
@@ -54,10 +55,12 @@ class Resources:
 
     async def _open(self, tenants: TenantDirectory) -> Pickup:
         settings = self._settings
+        # A job searches over two connections at once.
+        connections = max(2, min(_MOST_DATABASE_CONNECTIONS, settings.worker_concurrency))
         database = Database(
             settings.database_url,
             application_name="ai-agents worker",
-            pool_size=min(_MOST_DATABASE_CONNECTIONS, settings.worker_concurrency),
+            pool_size=connections,
             # The context has its own limit; this one is for a statement that hangs.
             statement_seconds=settings.context_timeout_seconds + 30,
             # A burst waits in line for a connection; what that costs an attempt is within the attempt's time.
@@ -65,7 +68,7 @@ class Resources:
             traced=True,
         )
         self._stack.push_async_callback(database.close)
-        leases = Database(settings.database_url, application_name="ai-agents leases", pool_size=2)
+        leases = Database(settings.database_url, application_name="ai-agents leases", pool_size=4)
         self._stack.push_async_callback(leases.close)
         await wait_for_database(database)
         gpt4 = Gpt4(
@@ -88,9 +91,12 @@ class Resources:
             gpt4=gpt4,
             graph=build_graph(),
             desk_of=desks.of,
+            search_slots=asyncio.Semaphore(max(1, connections // 4)),
             context_seconds=settings.context_timeout_seconds,
             attempt_seconds=settings.attempt_timeout_seconds,
+            note_settle_seconds=settings.note_settle_seconds,
             lease_seconds=settings.lease_seconds,
+            answers=AnswersInRedis(redis, settings.job_deadline_seconds),
         )
         return Pickup(runner, Inbox(redis), settings.job_deadline_seconds)
 
@@ -140,7 +146,7 @@ _opened: list[Resources] = []
 
 def open_resources(settings: WorkerSettings) -> None:
     """Open this process's resources, or refuse to start with what has to be mended."""
-    tenants = TenantDirectory(read_environment(settings.secrets_dir))
+    tenants = TenantDirectory(read_environment(settings.secrets_dir), on_problem=say_unusable)
     problems = [problem.sentence for problem in tenants.problems]
     if not problems and not any(tenant.desk for tenant in tenants.all()):
         problems = ["SERVICEDESK_URL_<TENANT> is missing: no tenant has a desk"]
@@ -149,8 +155,6 @@ def open_resources(settings: WorkerSettings) -> None:
             _opened.append(Resources(settings, tenants))
     except DatabaseUnfit as unfit:
         problems = [str(unfit)]
-    except OSError:
-        problems = ["SERVICEDESK_CA_BUNDLE can't be read as PEM certificates"]
     if problems:
         refuse_start(problems)
         sys.exit(_CONFIGURATION_EXIT)

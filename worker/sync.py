@@ -68,6 +68,8 @@ async def _sync_solutions(database: Database, desk: ServiceDeskPlus, tenant_id: 
     for solution_id in await desk.list_solutions(NEWEST):
         await pace.wait()
         solution = await desk.read_solution(solution_id)
+        if solution is None:
+            continue
         bodies = _passages(solution)
         await history.save_passages(database, tenant_id, solution.solution_id, solution.title, bodies)
         passages += len(bodies)

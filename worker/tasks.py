@@ -1,13 +1,18 @@
 """The bodies of the tasks: what Celery calls."""
 
+import time
 from uuid import UUID
 
 from celery.exceptions import Reject
 
+from observability import phrases
+from observability.logging import say
 from worker.app import app
 from worker.pickup import JobHandedBack
 from worker.queue import TASK
 from worker.resources import resources
+
+_PAUSE_SECONDS = 5.0
 
 
 @app.task(name=TASK, acks_late=True, ignore_result=True)
@@ -17,3 +22,16 @@ def enhance(job_id: str) -> None:
         resources().run(UUID(job_id))
     except JobHandedBack:
         raise Reject("handed back", requeue=True) from None
+    except Exception as failure:  # noqa: BLE001 -- Celery would acknowledge the message, and the job be lost without a line
+        say(phrases.MESSAGE_FAILED, job_id=job_id, reason="unexpected failure", failure=failure)
+        # Not at once: a message that fails for good must not spin.
+        time.sleep(_PAUSE_SECONDS)
+        raise Reject("unexpected failure", requeue=_is_job_id(job_id)) from None
+
+
+def _is_job_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

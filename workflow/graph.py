@@ -17,7 +17,12 @@ def build_graph(checkpointer: BaseCheckpointSaver[str] | None = None) -> JobGrap
     graph.add_node("call_gpt4", call_gpt4)
     graph.add_node("update_ticket", update_ticket)
     graph.add_edge(START, "gather_context")
-    graph.add_edge("gather_context", "call_gpt4")
+    graph.add_conditional_edges("gather_context", _unless_posted, ["call_gpt4", END])
     graph.add_edge("call_gpt4", "update_ticket")
     graph.add_edge("update_ticket", END)
     return graph.compile(checkpointer=checkpointer)
+
+
+def _unless_posted(state: JobState) -> str:
+    """Nothing is left to do when an earlier attempt's note is in the ticket."""
+    return END if "note_id" in state else "call_gpt4"

@@ -45,13 +45,18 @@ async def _renew(database: Database, claim: Claim, lease_seconds: float, limit: 
             with tracing.untraced():
                 await jobs.renew_lease(database, claim, lease_seconds)
         except LeaseLost:
-            limit.reschedule(loop.time())
+            _move(limit, loop.time())
             return
         except DATABASE_FAILURES:
             pause = _PAUSE_SECONDS  # the database is away: the lease holds a while yet
             continue
-        limit.reschedule(asked + lease_seconds)
+        _move(limit, asked + lease_seconds)
         pause = lease_seconds / 3
+
+
+def _move(limit: asyncio.Timeout, when: float) -> None:
+    with contextlib.suppress(RuntimeError):  # it is just running out: too late to move
+        limit.reschedule(when)
 
 
 async def insist(write: Callable[[], Awaitable[None]]) -> None:

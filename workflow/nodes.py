@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind, get_current_span
 
+from integrations.errors import NoteUnsettled
 from integrations.gpt4 import Gpt4Answer
 from observability import phrases, tracing
 from observability.logging import say
@@ -15,6 +16,7 @@ from storage.history import Document, SimilarTicket
 from storage.session import DATABASE_FAILURES
 from workflow import genai
 from workflow.enhancement import Enhancement, marker, to_html
+from workflow.lease import insist
 from workflow.prompts import VERSION, enhancement_prompt
 from workflow.state import Attempt, JobState
 
@@ -26,14 +28,20 @@ class _Found:
 
 
 async def gather_context(state: JobState, runtime: Runtime[Attempt]) -> JobState:  # noqa: ARG001 -- LangGraph's signature
-    """Read the ticket, and find what resembles it; what is not found within the time limit is done without."""
+    """Read the ticket, and find what resembles it; what is not found within the time limit is done without.
+
+    Where an earlier attempt may have posted the note, that is settled first: a note that is there ends the job.
+    """
     attempt = runtime.context
+    if attempt.claim.note_attempted_at is not None and (note_id := await _note_of_earlier_attempt(attempt)):
+        return {"note_id": note_id}
     with tracing.span(tracing.CONTEXT):
         started = time.monotonic()
         ticket = await attempt.desk.read_open_ticket(attempt.claim.ticket_id)
         found = _Found()
         try:
-            async with asyncio.timeout(attempt.context_seconds):
+            # Searches take at most half of the connections: the other half is for what a job has to write.
+            async with asyncio.timeout(attempt.context_seconds), attempt.search_slots:
                 await asyncio.gather(
                     _find_tickets(attempt, ticket.subject, ticket.description, found),
                     _find_documents(attempt, ticket.subject, ticket.description, found),
@@ -48,6 +56,25 @@ async def gather_context(state: JobState, runtime: Runtime[Attempt]) -> JobState
             also={"took_ms": _milliseconds(started)},
         )
     return {"ticket": ticket, "similar_tickets": found.similar_tickets, "documents": found.documents}
+
+
+async def _note_of_earlier_attempt(attempt: Attempt) -> str | None:
+    """The id of the note if it is in the ticket.
+
+    Raises NoteUnsettled while it may still come: a slow desk stores a note long after it was given up on, and posting
+    it again then would make two.
+    """
+    claim = attempt.claim
+    with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
+        started = time.monotonic()
+        note_id = await attempt.desk.find_note(claim.ticket_id, marker(claim.job_id))
+        if note_id is not None:
+            say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": _milliseconds(started)})
+        elif claim.note_attempted_at is not None:
+            waited = (claim.claimed_at - claim.note_attempted_at).total_seconds()
+            if waited < attempt.note_settle_seconds:
+                raise NoteUnsettled(attempt.note_settle_seconds - waited)
+    return note_id
 
 
 async def _find_tickets(attempt: Attempt, subject: str, description: str, found: _Found) -> None:
@@ -68,12 +95,11 @@ async def _find_documents(attempt: Attempt, subject: str, description: str, foun
 
 
 async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
-    """Ask GPT-4, and commit its answer; an answer that an earlier attempt committed is used again."""
+    """Ask GPT-4, and commit its answer; an answer that an earlier attempt got is used again."""
     attempt = runtime.context
-    kept = await jobs.load_answer(attempt.database, attempt.claim) if attempt.claim.answered else None
-    if kept is not None:
+    if (kept := await _answer_of_earlier_attempt(attempt)) is not None:
         say(phrases.GPT4_ANSWER_KEPT)
-        return {"enhancement": Enhancement.model_validate(kept)}
+        return {"enhancement": kept}
     prompt = enhancement_prompt(state["ticket"], state["similar_tickets"], state["documents"])
     request = genai.request_attributes(attempt.gpt4, VERSION)
     with tracing.span(tracing.GPT4, kind=SpanKind.CLIENT, attributes=request) as span:
@@ -82,9 +108,7 @@ async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     enhancement = answer.content.only_given(
         [ticket.ticket_id for ticket in state["similar_tickets"]], [document.title for document in state["documents"]]
     )
-    await attempt.insist(
-        lambda: jobs.save_answer(attempt.database, attempt.claim, enhancement.model_dump(mode="json"), answer.model)
-    )
+    await _commit(attempt, enhancement, answer.model)
     say(
         phrases.GPT4_ANSWERED,
         status=answer.status,
@@ -98,18 +122,37 @@ async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     return {"enhancement": enhancement}
 
 
+async def _answer_of_earlier_attempt(attempt: Attempt) -> Enhancement | None:
+    claim = attempt.claim
+    if claim.answered:
+        committed = await jobs.load_answer(attempt.database, claim)
+        return None if committed is None else Enhancement.model_validate(committed)
+    kept = await attempt.answers.take(claim.job_id) if claim.started_before else None
+    if kept is None:
+        return None
+    enhancement = Enhancement.model_validate(kept[0])
+    await _commit(attempt, enhancement, kept[1])
+    return enhancement
+
+
+async def _commit(attempt: Attempt, enhancement: Enhancement, model: str) -> None:
+    """Write the answer into the row; it is kept elsewhere when that was stopped before it could be done."""
+    answer = enhancement.model_dump(mode="json")
+    try:
+        await insist(lambda: jobs.save_answer(attempt.database, attempt.claim, answer, model))
+    except BaseException:
+        await attempt.answers.put(attempt.claim.job_id, answer, model)
+        raise
+
+
 async def update_ticket(state: JobState, runtime: Runtime[Attempt]) -> JobState:
-    """Put the note into the ticket, unless an earlier attempt did; a ticket closed meanwhile gets none."""
+    """Put the note into the ticket; a ticket that was closed meanwhile gets none."""
     attempt, claim = runtime.context, runtime.context.claim
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
         started = time.monotonic()
-        note_id = None
-        if claim.note_attempted:
-            note_id = await attempt.desk.find_note(claim.ticket_id, marker(claim.job_id))
-        if note_id is None:
-            await attempt.desk.read_open_ticket(claim.ticket_id)
-            await attempt.insist(lambda: jobs.about_to_post(attempt.database, claim))
-            note_id = await attempt.desk.add_note(claim.ticket_id, to_html(state["enhancement"], claim.job_id))
+        await attempt.desk.read_open_ticket(claim.ticket_id)
+        await insist(lambda: jobs.about_to_post(attempt.database, claim, attempt.lease_seconds))
+        note_id = await attempt.desk.add_note(claim.ticket_id, to_html(state["enhancement"], claim.job_id))
         say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": _milliseconds(started)})
     return {"note_id": note_id}
 

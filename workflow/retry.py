@@ -25,6 +25,7 @@ def decide(
     failure: Exception,
     attempt: int,
     deadline: datetime,
+    settle_seconds: float,
     *,
     jitter: Callable[[float, float], float] = random.uniform,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -35,7 +36,8 @@ def decide(
     |------------------------|----------------------------------------------------------|
     | Permanent              | never                                                    |
     | Temporary              | after 2 s, 4 s, ... 300 s, not before its `Retry-After`  |
-    | anything unforeseen    | the same, without a `Retry-After`                        |
+    |   of unknown outcome   | the same, not before `settle_seconds`                    |
+    | anything unforeseen    | after 2 s, 4 s, ... 300 s                                |
 
     At most 8 attempts, and none that would begin past the job's deadline.
     """
@@ -46,6 +48,8 @@ def decide(
     seconds = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** (attempt - 1)) * jitter(*_JITTER)
     if isinstance(failure, Temporary) and failure.retry_after is not None:
         seconds = max(seconds, failure.retry_after)
+    if isinstance(failure, Temporary) and failure.outcome_unknown:
+        seconds = max(seconds, settle_seconds)
     if (deadline - now()).total_seconds() <= seconds:
         return Decision(None, "gave up at its deadline")
     return Decision(seconds, f"will be retried in {seconds:.0f}s")

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import UUID
 
 from opentelemetry import trace
@@ -22,11 +23,11 @@ from storage.session import DATABASE_FAILURES, Database
 from workflow import retry
 from workflow.graph import JobGraph
 from workflow.lease import hold_lease, insist
-from workflow.state import Attempt
+from workflow.state import Attempt, KeptAnswers
 
 
 class AttemptTimeout(Exception):
-    """An attempt took longer than `ATTEMPT_TIMEOUT_SECONDS`."""
+    """An attempt took longer than `ATTEMPT_TIMEOUT_SECONDS`, or the job's deadline came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,16 @@ class Runner:
     owner: str
     database: Database
     lease_database: Database
-    """A small pool of its own: a lease must not run out because its renewal waits in line behind jobs."""
+    """A small pool of its own for claims: none may run out because its renewal waits in line behind searches."""
     gpt4: Gpt4
     graph: JobGraph
     desk_of: Callable[[str], ServiceDeskPlus]
+    search_slots: asyncio.Semaphore
     context_seconds: float
     attempt_seconds: float
+    note_settle_seconds: float
     lease_seconds: float
+    answers: KeptAnswers
 
 
 async def run_job(runner: Runner, job_id: UUID) -> bool:
@@ -52,7 +56,7 @@ async def run_job(runner: Runner, job_id: UUID) -> bool:
     the claim is given back first. Raises one of DATABASE_FAILURES when the job could not be claimed.
     """
     with tracing.untraced():
-        claim = await jobs.claim(runner.database, job_id, runner.owner, runner.lease_seconds)
+        claim = await jobs.claim(runner.lease_database, job_id, runner.owner, runner.lease_seconds)
     if claim is None:
         return False
     parent = tracing.context_of(claim.traceparent)
@@ -97,7 +101,8 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
                 await _fail(runner, claim, span, failure, "unexpected failure", shown=failure)
     except LeaseLost as lost:
         tracing.record_failure(span, lost, "claim lost")
-        say(phrases.CLAIM_LOST, job_id=claim.job_id, ticket_id=claim.ticket_id)
+        reason = "claim lost; left to another attempt"
+        say(phrases.TASK_FAILED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=reason)
     except asyncio.CancelledError:
         await _give_back(runner, claim)
         raise
@@ -106,10 +111,19 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
 async def _run_graph(runner: Runner, claim: Claim) -> str:
     """The graph within the attempt's time; answers with the note's id."""
     attempt = Attempt(
-        claim, runner.desk_of(claim.tenant_id), runner.gpt4, runner.database, runner.context_seconds, insist
+        claim=claim,
+        desk=runner.desk_of(claim.tenant_id),
+        gpt4=runner.gpt4,
+        database=runner.database,
+        search_slots=runner.search_slots,
+        context_seconds=runner.context_seconds,
+        note_settle_seconds=runner.note_settle_seconds,
+        lease_seconds=runner.lease_seconds,
+        answers=runner.answers,
     )
     say(phrases.WORKFLOW_INITIATED)
-    limit = asyncio.timeout(runner.attempt_seconds)
+    until_deadline = (claim.deadline_at - datetime.now(UTC)).total_seconds()
+    limit = asyncio.timeout(max(0.0, min(runner.attempt_seconds, until_deadline)))
     try:
         async with limit:
             state = await runner.graph.ainvoke({}, context=attempt)
@@ -136,7 +150,7 @@ async def _fail(
 ) -> None:
     """Record a failed attempt: with another one to come, or as the job's end."""
     tracing.record_failure(span, failure, reason)
-    decision = retry.decide(failure, claim.attempt, claim.deadline_at)
+    decision = retry.decide(failure, claim.attempt, claim.deadline_at, runner.note_settle_seconds)
     seconds = decision.seconds
     write: Callable[[], Awaitable[None]]
     if seconds is None:
@@ -157,7 +171,7 @@ async def _give_back(runner: Runner, claim: Claim) -> None:
     """Undo the claim before the message goes back, or the next worker would find the job taken and drop it."""
     try:
         async with asyncio.timeout(5):
-            await jobs.give_back(runner.database, claim)
+            await jobs.give_back(runner.lease_database, claim)
     except (LeaseLost, *DATABASE_FAILURES, TimeoutError):
         return  # its lease runs out, and the relay queues it again
     say(

@@ -1,8 +1,9 @@
 """What flows through the graph, and what its nodes may touch."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, Protocol, TypedDict
+from uuid import UUID
 
 from integrations.gpt4 import Gpt4
 from integrations.servicedesk_plus import DeskTicket, ServiceDeskPlus
@@ -22,6 +23,16 @@ class JobState(TypedDict, total=False):
     note_id: str
 
 
+class KeptAnswers(Protocol):
+    """Where an answer of GPT-4 waits that could not be committed: paid for, so not to be asked for again."""
+
+    async def put(self, job_id: UUID, answer: dict[str, Any], model: str) -> None:
+        """Keep it, if that is possible; never raises."""
+
+    async def take(self, job_id: UUID) -> tuple[dict[str, Any], str] | None:
+        """The answer and its model, if there is one; never raises."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One attempt at a job: what the nodes work with. Nothing of it is stored."""
@@ -30,6 +41,8 @@ class Attempt:
     desk: ServiceDeskPlus
     gpt4: Gpt4
     database: Database
+    search_slots: asyncio.Semaphore
     context_seconds: float
-    insist: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
-    """Repeats a write while the database is away, for as long as the lease holds."""
+    note_settle_seconds: float
+    lease_seconds: float
+    answers: KeptAnswers

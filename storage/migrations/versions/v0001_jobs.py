@@ -97,10 +97,12 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {role};
 _FUNCTIONS = """
 CREATE FUNCTION claim_job(p_id uuid, p_owner text, p_lease_seconds double precision)
 RETURNS TABLE (tenant_id text, ticket_id text, attempt integer, traceparent text, waiting_since timestamptz,
-               claimed_at timestamptz, deadline_at timestamptz, answered boolean, note_attempted boolean)
+               claimed_at timestamptz, deadline_at timestamptz, started_before boolean,
+               answered boolean, note_attempted_at timestamptz)
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH free AS (
-        SELECT j.id, CASE WHEN j.state = 'waiting' THEN j.due_at ELSE j.lease_until END AS since
+        SELECT j.id, j.started_at IS NOT NULL AS started_before,
+               CASE WHEN j.state = 'waiting' THEN j.due_at ELSE j.lease_until END AS since
         FROM jobs j
         WHERE j.id = p_id AND ((j.state = 'waiting' AND j.due_at <= now() AND j.deadline_at > now())
                                OR (j.state = 'running' AND j.lease_until < now()))
@@ -111,7 +113,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
         lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds)
     FROM free WHERE j.id = free.id
     RETURNING j.tenant_id, j.ticket_id, j.attempt, j.traceparent, free.since, j.started_at, j.deadline_at,
-              j.enhancement IS NOT NULL, j.note_attempted_at IS NOT NULL
+              free.started_before, j.enhancement IS NOT NULL, j.note_attempted_at
 $$;
 
 CREATE FUNCTION job_state(p_id uuid) RETURNS TABLE (tenant_id text, state text)
@@ -139,22 +141,27 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent
 $$;
 
--- How many jobs should have a message in the list (those published in the last seconds are not looked at), and the
--- oldest of them, to be published again. One relay at a time, so that two do not make up for the same loss.
+-- How many jobs should have a message in Redis (those published in the last seconds are not looked at), the oldest of
+-- them, and those whose message was lost, to be published again; two relays never take the same one.
 CREATE FUNCTION count_published_jobs() RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT count(*) FROM jobs j WHERE j.state = 'waiting' AND j.published_at < now() - interval '3 seconds'
     AND j.due_at <= now()
 $$;
 
-CREATE FUNCTION take_lost_jobs(p_most integer)
+CREATE FUNCTION published_jobs(p_most integer) RETURNS TABLE (id uuid, published_seconds double precision)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT j.id, extract(epoch FROM now() - j.published_at) FROM jobs j
+    WHERE j.state = 'waiting' AND j.published_at < now() - interval '3 seconds' AND j.due_at <= now()
+    ORDER BY j.due_at LIMIT p_most
+$$;
+
+CREATE FUNCTION take_lost_jobs(p_ids uuid[])
 RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text)
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     UPDATE jobs j SET published_at = clock_timestamp()
-    WHERE j.id IN (SELECT w.id FROM jobs w WHERE w.state = 'waiting'
-                   AND w.published_at < now() - interval '3 seconds' AND w.due_at <= now()
-                   ORDER BY w.due_at LIMIT p_most FOR UPDATE SKIP LOCKED)
-    AND pg_try_advisory_xact_lock(hashtext('ai-agents relay'))
+    WHERE j.id IN (SELECT w.id FROM jobs w WHERE w.id = ANY (p_ids) AND w.state = 'waiting'
+                   AND w.published_at < now() - interval '3 seconds' ORDER BY w.due_at FOR UPDATE SKIP LOCKED)
     RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent
 $$;
 
@@ -188,7 +195,8 @@ _FUNCTION_SIGNATURES = (
     "recover_jobs(integer)",
     "take_due_jobs(integer)",
     "count_published_jobs()",
-    "take_lost_jobs(integer)",
+    "published_jobs(integer)",
+    "take_lost_jobs(uuid[])",
     "unpublish_jobs(uuid[])",
     "expire_jobs(integer, text)",
     "purge_short_lived()",
