@@ -7,15 +7,12 @@ win over the environment. Settings of a tenant (`WEBHOOK_SECRET_<TENANT>` and it
 import os
 import ssl
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SecretsSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 
 class SettingsRefused(Exception):
@@ -26,22 +23,32 @@ class SettingsRefused(Exception):
         self.problems = problems
 
 
-def _postgres_url(url: str) -> str:
-    if not url.startswith(("postgresql://", "postgres://")):
-        raise ValueError("must begin with postgresql://")
-    return "postgresql://" + url.split("://", 1)[1]
-
-
-def _redis_url(url: str) -> str:
-    if not url.startswith(("redis://", "rediss://")):
-        raise ValueError("must begin with redis:// or rediss://")
+def _with_host(url: str, schemes: tuple[str, ...], *, needs_host: bool = True) -> str:
+    """`url` if it is an address of one of the schemes. Raises ValueError without quoting it."""
+    if not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+        raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+    try:
+        parts = urlsplit(url)
+        usable = parts.port != 0 and (bool(parts.hostname) or not needs_host)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("must name a host, and if a port, a number")
     return url
 
 
+def _postgres_url(url: str) -> str:
+    # A host may stand in the query instead: `postgresql:///ai_agents?host=/run/postgresql`.
+    checked = _with_host(url, ("postgresql", "postgres"), needs_host=False)
+    return "postgresql://" + checked.split("://", 1)[1]
+
+
+def _redis_url(url: str) -> str:
+    return _with_host(url, ("redis", "rediss"))
+
+
 def _http_url(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        raise ValueError("must begin with http:// or https://")
-    return url.rstrip("/")
+    return _with_host(url, ("http", "https")).rstrip("/")
 
 
 def _certificates(path: Path | None) -> Path | None:
@@ -58,10 +65,31 @@ RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 
+class _SecretFiles(PydanticBaseSettingsSource):
+    """The files of `SECRETS_DIR` that are named like a setting. Empty ones count as unset, like empty variables."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        """The text of the setting's file, or None."""
+        path = Path(os.environ.get("SECRETS_DIR", "")) / field_name.upper()
+        if "SECRETS_DIR" not in os.environ or not path.is_file():
+            return None, field_name, False
+        try:
+            return path.read_text(encoding="utf-8").strip() or None, field_name, False
+        except (OSError, UnicodeDecodeError):
+            raise SettingsRefused([f"{field_name.upper()} is wrong: its file can't be read as text"]) from None
+
+    def __call__(self) -> dict[str, Any]:
+        """All that have a file with something in it."""
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
 class LogSettings(BaseSettings):
     """What each process needs to write its lines."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, hide_input_in_errors=True, extra="ignore", frozen=True, allow_inf_nan=False
+    )
 
     log_format: Literal["text", "json"] = Field("text", description="Format of the log lines.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -81,10 +109,7 @@ class LogSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- replaced by the one that knows the folder
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Files first, then the environment."""
-        folder = os.environ.get("SECRETS_DIR")
-        if not folder or not Path(folder).is_dir():
-            return init_settings, env_settings
-        return init_settings, SecretsSettingsSource(settings_cls, secrets_dir=folder), env_settings
+        return init_settings, _SecretFiles(settings_cls), env_settings
 
 
 class StoreSettings(LogSettings):
@@ -159,13 +184,20 @@ def load(kind: type[ProcessSettings]) -> ProcessSettings:
 
     Raises SettingsRefused with a sentence for each setting that is missing or wrong.
     """
+    problems: list[str] = []
+    folder = os.environ.get("SECRETS_DIR")
+    if folder and not Path(folder).is_dir():
+        problems.append("SECRETS_DIR is not a directory")
     try:
         settings = kind()
     except ValidationError as failure:
-        raise SettingsRefused([_sentence(dict(problem)) for problem in failure.errors()]) from None
-    if settings.secrets_dir is not None and not settings.secrets_dir.is_dir():
-        raise SettingsRefused(["SECRETS_DIR is not a directory"])
-    return settings
+        problems += [_sentence(dict(problem)) for problem in failure.errors()]
+    except SettingsRefused as refused:
+        problems += refused.problems
+    else:
+        if not problems:
+            return settings
+    raise SettingsRefused(problems)
 
 
 def _sentence(problem: dict[str, object]) -> str:

@@ -61,19 +61,25 @@ class Tenant:
 
 def read_environment(secrets_dir: Path | None) -> Callable[[], Mapping[str, str]]:
     """A reader of the environment with the files of `secrets_dir` laid over it. Empty values count as unset."""
+    last: dict[str, str] = {}
 
     def read() -> Mapping[str, str]:
         values = {name: value for name, value in os.environ.items() if value.strip()}
-        for path in _files(secrets_dir):
-            try:
-                value = path.read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError):
-                continue  # half-written or being replaced: the next reading has it
-            if value:
-                values[path.name] = value
-        return values
+        files = {path.name: _text(path) for path in _files(secrets_dir)}
+        # A file that is being written is empty or no text for a moment: what it had before holds until then.
+        now = {name: text or last.get(name, "") for name, text in files.items()}
+        last.clear()
+        last.update({name: text for name, text in now.items() if text})
+        return values | last
 
     return read
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _files(folder: Path | None) -> Iterable[Path]:
@@ -147,59 +153,67 @@ def parse_tenants(values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[Te
     for tenant_id, settings in sorted(by_tenant.items()):
         try:
             tenants[tenant_id] = _tenant(tenant_id, settings)
-        except ValueError as problem:
-            problems.append(TenantProblem(tenant_id, str(problem)))
+        except _UnusableError as unusable:
+            problems += [TenantProblem(tenant_id, sentence) for sentence in unusable.sentences]
     return tenants, problems
+
+
+class _UnusableError(ValueError):
+    def __init__(self, *sentences: str) -> None:
+        super().__init__(*sentences)
+        self.sentences = sentences
 
 
 def _tenant(tenant_id: str, settings: Mapping[str, str]) -> Tenant:
     suffix = tenant_id.upper().replace("-", "_")
     if not TENANT_ID.fullmatch(tenant_id):
-        raise ValueError(f"WEBHOOK_SECRET_{suffix[:63]}: a tenant id has only a-z, 0-9 and -, at most 63 of them")
+        raise _UnusableError(f"WEBHOOK_SECRET_{suffix[:63]}: a tenant id has only a-z, 0-9 and -, at most 63 of them")
     if "error" in tenant_id:
-        raise ValueError(f"WEBHOOK_SECRET_{suffix}: a tenant id must not contain 'error', since support greps for it")
+        raise _UnusableError(
+            f"WEBHOOK_SECRET_{suffix}: a tenant id must not contain 'error', since support greps for it"
+        )
     if "PREVIOUS_WEBHOOK_SECRET" in settings and "WEBHOOK_SECRET" not in settings:
-        raise ValueError(f"WEBHOOK_SECRET_{suffix} is missing, but PREVIOUS_WEBHOOK_SECRET_{suffix} is set")
+        raise _UnusableError(f"WEBHOOK_SECRET_{suffix} is missing, but PREVIOUS_WEBHOOK_SECRET_{suffix} is set")
     secrets = [settings[name] for name in ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET") if name in settings]
     desk_named = any(name.startswith("SERVICEDESK_") for name in settings)
     return Tenant(tenant_id, tuple(secrets), _desk(suffix, settings) if desk_named else None)
 
 
 def _desk(suffix: str, settings: Mapping[str, str]) -> DeskSettings:
-    def needed(name: str) -> str:
-        value = settings.get(f"SERVICEDESK_{name}")
-        if value is None:
-            raise ValueError(f"SERVICEDESK_{name}_{suffix} is missing")
-        return value
-
     edition = settings.get("SERVICEDESK_EDITION", "onpremises").lower()
     if edition not in ("onpremises", "cloud"):
-        raise ValueError(f"SERVICEDESK_EDITION_{suffix} must be onpremises or cloud")
+        raise _UnusableError(f"SERVICEDESK_EDITION_{suffix} must be onpremises or cloud")
     cloud = edition == "cloud"
-    credentials = {name.lower(): needed(name) for name in (_CLOUD_NEEDS if cloud else ("API_KEY",))}
-    if cloud:
-        credentials["accounts_url"] = _address(f"SERVICEDESK_ACCOUNTS_URL_{suffix}", credentials["accounts_url"])
+    needed = ("URL", *(_CLOUD_NEEDS if cloud else ("API_KEY",)))
+    missing = [f"SERVICEDESK_{name}_{suffix} is missing" for name in needed if f"SERVICEDESK_{name}" not in settings]
+    if missing:
+        raise _UnusableError(*missing)
     rate = settings.get("SERVICEDESK_RATE_PER_MINUTE", "30" if cloud else "300")
-    if not rate.isdecimal() or int(rate) < 1:
-        raise ValueError(f"SERVICEDESK_RATE_PER_MINUTE_{suffix} must be a number from 1")
+    if not (rate.isascii() and rate.isdecimal() and int(rate[:9]) >= 1):
+        raise _UnusableError(f"SERVICEDESK_RATE_PER_MINUTE_{suffix} must be a number from 1")
     closed = settings.get("SERVICEDESK_CLOSED_STATUSES", "")
+    accounts = settings.get("SERVICEDESK_ACCOUNTS_URL", "") if cloud else ""
     return DeskSettings(
-        url=_address(f"SERVICEDESK_URL_{suffix}", needed("URL")),
+        url=_address(f"SERVICEDESK_URL_{suffix}", settings["SERVICEDESK_URL"]),
         edition="cloud" if cloud else "onpremises",
-        rate_per_minute=int(rate),
+        api_key=settings.get("SERVICEDESK_API_KEY", ""),
+        client_id=settings.get("SERVICEDESK_CLIENT_ID", ""),
+        client_secret=settings.get("SERVICEDESK_CLIENT_SECRET", ""),
+        refresh_token=settings.get("SERVICEDESK_REFRESH_TOKEN", ""),
+        accounts_url=_address(f"SERVICEDESK_ACCOUNTS_URL_{suffix}", accounts) if cloud else "",
+        rate_per_minute=int(rate[:9]),
         closed_statuses=frozenset(name.strip().casefold() for name in closed.split(",") if name.strip()),
-        **credentials,
     )
 
 
 def _address(name: str, url: str) -> str:
-    """`url` without a closing slash. Raises ValueError unless it is a plain http(s) address of a host."""
+    """`url` without a closing slash, if it is a plain http(s) address of a host."""
     try:
         parts = urlsplit(url)
         plain = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        plain = plain and not (parts.query or parts.fragment or "@" in parts.netloc)
     except ValueError:
         plain = False
-        parts = urlsplit("")
-    if not plain or parts.query or parts.fragment or parts.username:
-        raise ValueError(f"{name} must be http(s)://HOST[:PORT][/PATH] without credentials or a query")
+    if not plain:
+        raise _UnusableError(f"{name} must be http(s)://HOST[:PORT][/PATH] without credentials or a query")
     return url.rstrip("/").removesuffix("/api/v3")

@@ -118,7 +118,10 @@ class DeskTokens:
         if status == 429 or status >= 500:
             raise DeskUnavailable(str(status))
         if not isinstance(body, dict) or not isinstance(body.get("access_token"), str):
-            # A refused refresh token comes as a 200 with a JSON `error`.
+            # A refused client or refresh token comes as a 200 with a JSON `error` that begins with "invalid"; so does
+            # "Access Denied", which is what a refresh token gets that was used too often just now.
+            if isinstance(body, dict) and not str(body.get("error", "")).startswith("invalid"):
+                raise DeskUnavailable("429")
             raise DeskRefused("401")
         lifetime = body.get("expires_in")
         return body["access_token"], float(lifetime) if isinstance(lifetime, int | float) else _LIFETIME_SECONDS

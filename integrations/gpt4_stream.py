@@ -60,6 +60,7 @@ async def read_completion(raw: Any, on_content: Callable[[], None]) -> Completio
     usage: Any = None
     async with stream:
         async for chunk in stream:
+            _check(chunk)
             model, response_id = chunk.model or model, chunk.id or response_id
             usage = chunk.usage or usage
             for choice in chunk.choices or []:
@@ -80,6 +81,13 @@ async def read_completion(raw: Any, on_content: Callable[[], None]) -> Completio
         response.status_code, "".join(parts), refused, model, response_id, finish_reason or "unknown"
     )
     return completion if usage is None else _with_usage(completion, usage.model_dump())
+
+
+def _check(chunk: object) -> None:
+    """The package takes any JSON for a chunk. Raises ValueError for one that is none."""
+    choices = getattr(chunk, "choices", 0)
+    if not isinstance(chunk, ChatCompletionChunk) or not isinstance(choices, list | None):
+        raise ValueError("not a chunk")  # noqa: TRY004 -- to the caller it is an event that can't be read
 
 
 def _with_usage(completion: Completion, usage: dict[str, Any]) -> Completion:

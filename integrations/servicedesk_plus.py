@@ -26,7 +26,8 @@ from integrations.errors import (
 from integrations.http import AnswerTooLarge, read_bounded
 
 _ACCEPT = "application/vnd.manageengine.sdp.v3+json"
-_TAGS = re.compile(r"<[^>]*>")
+_TAGS = re.compile(r"<[/!?a-zA-Z][^>]*>")
+_BROKEN = re.compile("[\x00\ud800-\udfff]")
 _MOST_NOTES = 100
 _NOTE_KEYS = ("note", "request_note")
 
@@ -236,6 +237,6 @@ def _yes(value: Any) -> bool:
 
 
 def plain_text(markup: str) -> str:
-    """HTML as plain text: tags out, entities resolved, white space folded."""
+    """HTML as plain text: tags out, entities resolved, white space folded, nothing that no database or JSON takes."""
     without_tags = _TAGS.sub(" ", markup)
-    return " ".join(html.unescape(without_tags).replace("\x00", "").split())
+    return " ".join(_BROKEN.sub("", html.unescape(without_tags)).split())

@@ -29,7 +29,7 @@ _QUIET = {
     # Each Reject (a job handed back when a worker stops) would be a traceback here.
     "celery.app.trace": logging.CRITICAL,
 }
-_PASSWORD_IN_URL = re.compile(r"(?<=://)[^/@\s]*@")
+_PASSWORD_IN_URL = re.compile(r"(?<=://)[^/\s]*@")
 _BROKER_LOST = re.compile(r"Connection to broker lost|Cannot connect to|Trying again", re.IGNORECASE)
 
 
@@ -49,13 +49,22 @@ def _fit(record: logging.LogRecord) -> bool:
     """Whether to print a library's record; addresses lose their passwords, and some texts get shorter."""
     if record.name.startswith(_EXPORTERS):
         return _collector_line(record)
-    message = record.getMessage()
+    message = _message(record)
     if record.name == "celery.worker.consumer.connection" or _BROKER_LOST.search(message):
         message = phrases.REDIS_UNREACHABLE.template.format(reason="connection lost, trying again")
         record.levelno, record.levelname = logging.ERROR, "ERROR"
         record.exc_info = None
     record.msg, record.args = _PASSWORD_IN_URL.sub("***@", message), None
     return True
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        message = record.getMessage()
+    except (TypeError, ValueError, KeyError):  # arguments that do not fit: a library's mistake must not be ours
+        message = str(record.msg)
+    # What follows a failure's first line repeats the exception, with its message.
+    return message.splitlines()[0] if record.exc_info and message else message
 
 
 _EXPORTERS = ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal", "opentelemetry.sdk.trace.export")

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Computed, Text
+from sqlalchemy import BigInteger, Computed, DateTime, Text
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
@@ -13,7 +13,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_co
 class Base(MappedAsDataclass, DeclarativeBase):
     """The tables of this system."""
 
-    type_annotation_map = {str: Text(), dict[str, Any]: JSONB(none_as_null=True)}  # noqa: RUF012 -- read by SQLAlchemy
+    type_annotation_map = {  # noqa: RUF012 -- read by SQLAlchemy
+        str: Text(),
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB(none_as_null=True),
+    }
 
 
 class JobState(StrEnum):
@@ -75,7 +79,7 @@ class Rejection(Base):
 
     __tablename__ = "rejections"
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     tenant_id: Mapped[str]
     ticket_id: Mapped[str | None]
     status: Mapped[int]

@@ -18,11 +18,14 @@ OLDEST_POSTGRES = 15
 _MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 _CHECK_SECONDS = 5.0
 _MIGRATE_HINT = "run `ai-agents migrate` with DATABASE_ADMIN_URL"
-# SQLSTATE 28P01, 28000: password or role; 3D000: database. What a restart does not mend by itself.
+# What the server says to a connection that it refuses for good -> what to tell the person who set the address.
 _REFUSED = {
-    "28P01": "DATABASE_URL is refused: wrong password",
-    "28000": "DATABASE_URL is refused: the role may not log in",
-    "3D000": "DATABASE_URL names a database that does not exist",
+    "password authentication failed": " is refused: wrong password",
+    "no password supplied": " is refused: it has no password",
+    "is not permitted to log in": " is refused: the role may not log in",
+    "permission denied for database": " is refused: the role has no CONNECT on the database",
+    "no pg_hba.conf entry": " is refused: pg_hba.conf has no entry for it",
+    "does not exist": " names a role or a database that does not exist",
 }
 
 
@@ -63,7 +66,7 @@ def migrate(admin_url: str, application_url: str) -> str:
             config.attributes["application_role"] = engine.dialect.identifier_preparer.quote(str(role))
             command.upgrade(config, "head")
     except OperationalError as failure:
-        raise _classed(failure) from failure
+        raise _classed(failure, "DATABASE_ADMIN_URL") from failure
     except ProgrammingError as failure:
         raise DatabaseUnfit("DATABASE_ADMIN_URL must be the owner of the database or of its schema") from failure
     finally:
@@ -78,7 +81,7 @@ async def check(database: Database) -> None:
             await _check_server_and_role(session)
             await _check_revision(session)
     except OperationalError as failure:
-        raise _classed(failure) from failure
+        raise _classed(failure, "DATABASE_URL") from failure
     except PoolTimeout as failure:
         raise DatabaseUnreachable("the database does not answer") from failure
 
@@ -129,15 +132,11 @@ async def _check_revision(session: AsyncSession) -> None:
         raise DatabaseUnfit(f"the database is at revision {revision}, not {newest_revision()}: {_MIGRATE_HINT}")
 
 
-def _classed(failure: OperationalError) -> DatabaseUnfit | DatabaseUnreachable:
-    """A failure to connect, by what has to be done: mended by a person, or waited for."""
-    state = getattr(failure.orig, "sqlstate", None)
+def _classed(failure: OperationalError, setting: str) -> DatabaseUnfit | DatabaseUnreachable:
+    """A failure to connect, by what has to be done: mended by a person, or waited for.
+
+    psycopg gives no SQLSTATE for a refused connection, only the server's sentence.
+    """
     message = str(failure.orig)
-    if state in _REFUSED:
-        return DatabaseUnfit(_REFUSED[state])
-    # psycopg gives no SQLSTATE for a refused login, only the server's sentence.
-    if "password authentication failed" in message:
-        return DatabaseUnfit(_REFUSED["28P01"])
-    if "does not exist" in message:
-        return DatabaseUnfit("DATABASE_URL or DATABASE_ADMIN_URL names a role or database that does not exist")
-    return DatabaseUnreachable("the database does not answer")
+    remedy = next((remedy for said, remedy in _REFUSED.items() if said in message), None)
+    return DatabaseUnreachable("the database does not answer") if remedy is None else DatabaseUnfit(setting + remedy)

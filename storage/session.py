@@ -97,7 +97,11 @@ class Database:
         """A connection of its own in autocommit, for what lives as long as a connection does."""
         async with self._engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
-            yield connection
+            try:
+                yield connection
+            finally:
+                # Not back into the pool: locks of a session would go on with it.
+                await connection.invalidate()
 
     async def close(self) -> None:
         """Close each connection."""

@@ -68,5 +68,5 @@ class Inbox:
 def _event(stored: str | bytes | None) -> Event | None:
     try:
         return None if stored is None else Event.from_json(json.loads(stored))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None

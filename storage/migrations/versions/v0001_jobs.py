@@ -104,8 +104,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
         SELECT j.id, j.started_at IS NOT NULL AS started_before,
                CASE WHEN j.state = 'waiting' THEN j.due_at ELSE j.lease_until END AS since
         FROM jobs j
-        WHERE j.id = p_id AND ((j.state = 'waiting' AND j.due_at <= now() AND j.deadline_at > now())
-                               OR (j.state = 'running' AND j.lease_until < now()))
+        WHERE j.id = p_id AND j.deadline_at > now()
+        AND ((j.state = 'waiting' AND j.due_at <= now()) OR (j.state = 'running' AND j.lease_until < now()))
         FOR UPDATE SKIP LOCKED
     )
     UPDATE jobs j
