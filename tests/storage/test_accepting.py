@@ -1,0 +1,158 @@
+"""Accepting webhooks: one row for each delivery, and duplicates answered with the first job's id."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import uuid4
+
+import pytest
+
+from storage import jobs
+from storage.jobs import Event
+from storage.session import Database
+from tests.storage.conftest import DEADLINE, NewEvent, Table
+
+
+async def test_an_accepted_webhook_is_a_waiting_job(database: Database, new_event: NewEvent, table: Table) -> None:
+    event = new_event()
+    assert await jobs.accept(database, event, DEADLINE, published=True) == event.job_id
+    row = table.job(event.job_id)
+    expected = {
+        "tenant_id": "acme",
+        "ticket_id": "12345",
+        "event": "ticket.created",
+        "state": "waiting",
+        "attempt": 0,
+        "traceparent": event.traceparent,
+        "reason": None,
+        "lease_owner": None,
+        "enhancement": None,
+        "note_id": None,
+    }
+    assert {name: row[name] for name in expected} == expected
+    assert row["due_at"] == row["accepted_at"] == row["published_at"]
+    assert row["deadline_at"] - row["accepted_at"] == timedelta(seconds=DEADLINE)
+    assert abs(datetime.now(UTC) - row["accepted_at"]) < timedelta(seconds=30)
+
+
+async def test_a_job_whose_message_was_not_sent_is_left_to_the_relay(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    event = new_event(event=None, traceparent="")
+    await jobs.accept(database, event, DEADLINE, published=False)
+    row = table.job(event.job_id)
+    assert (row["published_at"], row["event"], row["traceparent"]) == (None, None, None)
+
+
+async def test_a_duplicate_is_answered_with_the_first_jobs_id_and_makes_no_job(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    first = new_event(dedupe_key="k")
+    await jobs.accept(database, first, DEADLINE, published=True)
+    for _ in range(3):
+        again = new_event(dedupe_key="k")
+        assert await jobs.accept(database, again, DEADLINE, published=True) == first.job_id
+    assert [row["id"] for row in table.run("SELECT id FROM jobs")] == [first.job_id]
+
+
+async def test_of_duplicates_at_the_same_moment_one_makes_the_job(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    copies = [new_event(dedupe_key="k") for _ in range(16)]
+    answers = await asyncio.gather(*(jobs.accept(database, copy, DEADLINE, published=True) for copy in copies))
+    assert set(answers) == {row["id"] for row in table.run("SELECT id FROM jobs")}
+    assert len(set(answers)) == 1
+
+
+async def test_an_event_whose_commit_was_in_doubt_can_be_accepted_again(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    event = new_event()
+    for _ in range(2):
+        assert await jobs.accept(database, event, DEADLINE, published=True) == event.job_id
+    assert await jobs.accept_late(database, event, DEADLINE)
+    (row,) = table.run("SELECT id, state FROM jobs")
+    assert row == {"id": event.job_id, "state": "waiting"}
+
+
+async def test_each_copy_makes_the_ten_minutes_begin_anew(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    first = new_event(dedupe_key="k")
+    await jobs.accept(database, first, DEADLINE, published=True)
+    table.run("UPDATE delivery_keys SET expires_at = now() + interval '1 second'")
+    await jobs.accept(database, new_event(dedupe_key="k"), DEADLINE, published=True)
+    (row,) = table.run("SELECT job_id, expires_at - now() AS remaining FROM delivery_keys")
+    assert row["job_id"] == first.job_id
+    assert timedelta(minutes=9) < row["remaining"] <= timedelta(minutes=10)
+
+
+async def test_a_delivery_after_the_ten_minutes_is_a_new_job(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    first, later = new_event(dedupe_key="k"), new_event(dedupe_key="k")
+    await jobs.accept(database, first, DEADLINE, published=True)
+    table.run("UPDATE delivery_keys SET expires_at = now() - interval '1 second'")
+    assert await jobs.accept(database, later, DEADLINE, published=True) == later.job_id
+    assert await jobs.accept(database, new_event(dedupe_key="k"), DEADLINE, published=True) == later.job_id
+    assert len(table.run("SELECT 1 FROM jobs")) == 2
+
+
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=5, minutes=30)), timezone(-timedelta(hours=8))])
+async def test_an_event_that_waited_in_redis_keeps_the_time_at_which_it_was_accepted(
+    zone: timezone, database: Database, new_event: NewEvent, table: Table
+) -> None:
+    accepted_at = datetime.now(zone) - timedelta(minutes=5)
+    event = new_event(accepted_at=accepted_at)
+    assert await jobs.accept_late(database, event, DEADLINE)
+    row = table.job(event.job_id)
+    assert row["state"] == "waiting"
+    assert row["accepted_at"] == row["due_at"] == accepted_at
+    assert row["deadline_at"] == accepted_at + timedelta(seconds=DEADLINE)
+    assert row["published_at"] is None
+
+
+async def test_a_clock_that_runs_ahead_does_not_put_a_job_off(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    event = new_event(accepted_at=datetime.now(UTC) + timedelta(hours=2))
+    await jobs.accept_late(database, event, DEADLINE)
+    assert table.job(event.job_id)["due_at"] <= table.run("SELECT now() AS now")[0]["now"]
+
+
+async def test_a_duplicate_that_waited_in_redis_ends_as_skipped(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    first = new_event(dedupe_key="k")
+    await jobs.accept(database, first, DEADLINE, published=True)
+    late = new_event(dedupe_key="k")
+    assert not await jobs.accept_late(database, late, DEADLINE)
+    row = table.job(late.job_id)
+    assert (row["state"], row["reason"]) == ("skipped", "duplicate webhook")
+    assert row["finished_at"] is not None
+    assert table.job(first.job_id)["state"] == "waiting"
+    assert await jobs.claim(database, late.job_id, "w", 45) is None
+
+
+async def test_an_event_moved_from_redis_twice_is_one_job_and_changes_nothing(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    event = new_event()
+    await jobs.accept_late(database, event, DEADLINE)
+    assert await jobs.claim(database, event.job_id, "w", 45) is not None
+    before = table.job(event.job_id)
+    await jobs.accept_late(database, event, DEADLINE)
+    assert table.job(event.job_id) == before
+
+
+def test_an_event_survives_the_way_through_json(new_event: NewEvent) -> None:
+    event = new_event()
+    assert Event.from_json(event.to_json()) == event
+    assert Event.from_json(replace(event, event=None).to_json()).event is None
+
+
+async def test_states_are_told_across_tenants(database: Database, new_event: NewEvent) -> None:
+    event = new_event(tenant_id="globex")
+    await jobs.accept(database, event, DEADLINE, published=True)
+    assert await jobs.state_of(database, event.job_id) == "waiting"
+    assert await jobs.state_of(database, uuid4()) is None

@@ -1,0 +1,139 @@
+"""Claims: one worker has a job at a time, and what is left of an attempt for the next one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from storage import jobs
+from storage.jobs import Claim
+from storage.session import Database
+from tests.storage.conftest import DEADLINE, LEASE, NewEvent, Table, claimed
+
+
+async def test_a_claim_holds_the_job_and_knows_what_running_it_takes(
+    waiting: UUID, database: Database, table: Table
+) -> None:
+    claim = await claimed(database, waiting)
+    row = table.job(waiting)
+    assert (row["state"], row["lease_owner"], row["attempt"]) == ("running", "one", 1)
+    assert timedelta(seconds=40) < row["lease_until"] - row["started_at"] < timedelta(seconds=50)
+    assert claim == Claim(
+        job_id=waiting,
+        owner="one",
+        tenant_id="acme",
+        ticket_id="12345",
+        attempt=1,
+        traceparent=row["traceparent"],
+        waiting_since=row["due_at"],
+        claimed_at=row["started_at"],
+        deadline_at=row["deadline_at"],
+        started_before=False,
+        answered=False,
+        note_attempted_at=None,
+    )
+
+
+async def test_of_twenty_claims_at_once_one_wins(waiting: UUID, database: Database, table: Table) -> None:
+    claims = await asyncio.gather(*(jobs.claim(database, waiting, str(number), LEASE) for number in range(20)))
+    (winner,) = [claim for claim in claims if claim is not None]
+    row = table.job(waiting)
+    assert (row["lease_owner"], row["attempt"]) == (winner.owner, 1)
+
+
+async def test_a_job_that_runs_is_not_claimed_again(waiting: UUID, database: Database) -> None:
+    await claimed(database, waiting)
+    for owner in ("one", "two"):
+        assert await jobs.claim(database, waiting, owner, LEASE) is None
+
+
+@pytest.mark.parametrize("state", ["completed", "skipped", "failed"])
+async def test_a_job_that_ended_is_not_claimed(state: str, waiting: UUID, database: Database, table: Table) -> None:
+    table.change(waiting, state=state, finished_at="now()")
+    assert await jobs.claim(database, waiting, "one", LEASE) is None
+
+
+async def test_a_job_that_is_not_due_is_not_claimed(waiting: UUID, database: Database, table: Table) -> None:
+    table.change(waiting, due_at="now() + interval '1 minute'")
+    assert await jobs.claim(database, waiting, "one", LEASE) is None
+
+
+async def test_a_job_past_its_deadline_is_not_claimed(waiting: UUID, database: Database, table: Table) -> None:
+    table.change(waiting, deadline_at="now() - interval '1 second'")
+    assert await jobs.claim(database, waiting, "one", LEASE) is None
+
+
+async def test_a_job_whose_worker_fell_silent_is_claimed_by_another(
+    waiting: UUID, database: Database, table: Table
+) -> None:
+    await claimed(database, waiting)
+    table.change(waiting, lease_until="now() - interval '1 second'")
+    second = await claimed(database, waiting, "two")
+    assert second.attempt == 2
+    assert second.waiting_since < second.claimed_at
+    assert table.job(waiting)["lease_owner"] == "two"
+
+
+async def test_a_job_whose_worker_fell_silent_is_not_claimed_past_its_deadline(
+    waiting: UUID, database: Database, table: Table
+) -> None:
+    await claimed(database, waiting)
+    table.change(waiting, lease_until="now() - interval '2 seconds'", deadline_at="now() - interval '1 second'")
+    assert await jobs.claim(database, waiting, "two", LEASE) is None
+
+
+async def test_an_answer_survives_the_attempt_that_paid_for_it(waiting: UUID, database: Database, table: Table) -> None:
+    first = await claimed(database, waiting)
+    assert await jobs.load_answer(database, first) is None
+    answer = {"summary": 'Zoë\'s \u202e "mailbox"', "next_steps": ["a", "b"]}
+    await jobs.save_answer(database, first, answer, "gpt-6-luna")
+    await jobs.about_to_post(database, first, LEASE)
+    await jobs.retry_later(database, first, 0, "ServiceDesk Plus timeout")
+    second = await claimed(database, waiting, "two")
+    assert (second.attempt, second.started_before, second.answered) == (2, True, True)
+    assert second.note_attempted_at == table.job(waiting)["note_attempted_at"]
+    assert second.note_attempted_at is not None
+    assert await jobs.load_answer(database, second) == answer
+    assert table.job(waiting)["model"] == "gpt-6-luna"
+
+
+async def test_a_job_ends_with_its_outcome_and_no_claim(database: Database, new_event: NewEvent, table: Table) -> None:
+    endings: list[tuple[str, str | None, str | None, Callable[[Claim], Awaitable[None]]]] = [
+        ("completed", None, "77", lambda claim: jobs.complete(database, claim, "77")),
+        ("skipped", "ticket not found", None, lambda claim: jobs.skip(database, claim, "ticket not found")),
+        ("failed", "OpenAI API: 401", None, lambda claim: jobs.fail(database, claim, "OpenAI API: 401")),
+    ]
+    for state, reason, note_id, end in endings:
+        job_id = await jobs.accept(database, new_event(), DEADLINE, published=True)
+        table.change(job_id, reason="an earlier attempt's")
+        await end(await claimed(database, job_id))
+        row = table.job(job_id)
+        assert (row["state"], row["reason"], row["note_id"]) == (state, reason, note_id)
+        assert (row["lease_owner"], row["lease_until"]) == (None, None)
+        assert row["finished_at"] >= row["started_at"]
+
+
+async def test_a_retry_waits_until_it_is_due_and_counts_the_attempt(
+    waiting: UUID, database: Database, table: Table
+) -> None:
+    await jobs.retry_later(database, await claimed(database, waiting), 60, "GPT-4 timeout")
+    row = table.job(waiting)
+    assert (row["state"], row["reason"], row["attempt"]) == ("waiting", "GPT-4 timeout", 1)
+    assert (row["published_at"], row["lease_owner"], row["lease_until"]) == (None, None, None)
+    assert timedelta(seconds=59) < row["due_at"] - row["started_at"] < timedelta(seconds=90)
+    assert await jobs.claim(database, waiting, "two", LEASE) is None
+    table.change(waiting, due_at="now()")
+    assert (await claimed(database, waiting, "two")).attempt == 2
+
+
+async def test_a_claim_given_back_counts_as_no_attempt_and_can_be_taken_at_once(
+    waiting: UUID, database: Database, table: Table
+) -> None:
+    await jobs.give_back(database, await claimed(database, waiting))
+    row = table.job(waiting)
+    assert (row["state"], row["attempt"], row["lease_owner"]) == ("waiting", 0, None)
+    assert row["published_at"] is not None
+    second = await claimed(database, waiting, "two")
+    assert (second.attempt, second.started_before) == (1, True)

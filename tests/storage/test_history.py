@@ -1,0 +1,138 @@
+"""Finding similar tickets and documents: by words in common, within one tenant."""
+
+import pytest
+
+from storage import history
+from storage.history import Document, SimilarTicket
+from storage.session import Database
+from tests.storage.conftest import Table
+
+VPN = ("VPN drops every few minutes", "The VPN client connects and then drops at home.", "Use TCP port 443.")
+PRINTER = ("Printer prints blank pages", "The office printer feeds paper, the pages are blank.", "Replaced the toner.")
+
+
+async def save(
+    database: Database, ticket_id: str, text: tuple[str, str, str], tenant_id: str = "acme", status: str = "Closed"
+) -> None:
+    subject, description, resolution = text
+    ticket = {"ticket_id": ticket_id, "subject": subject, "description": description, "resolution": resolution}
+    await history.save_ticket(database, tenant_id, ticket | {"status": status})
+
+
+async def find(
+    database: Database, subject: str, description: str = "", tenant_id: str = "acme", own: str = "0"
+) -> list[str]:
+    found = await history.similar_tickets(database, tenant_id, own, subject, description)
+    return [ticket.ticket_id for ticket in found]
+
+
+async def test_a_ticket_about_the_same_is_found_with_its_resolution(database: Database) -> None:
+    await save(database, "1", VPN)
+    await save(database, "2", PRINTER)
+    found = await history.similar_tickets(database, "acme", "0", "VPN drops again", "It dropped twice at home.")
+    assert found == [SimilarTicket("1", VPN[0], VPN[2])]
+
+
+async def test_words_are_found_in_their_other_forms(database: Database) -> None:
+    await save(database, "1", VPN)
+    assert await find(database, "the vpn keeps DROPPING") == ["1"]
+
+
+async def test_the_ticket_itself_and_unresolved_ones_are_left_out(database: Database) -> None:
+    await save(database, "1", VPN)
+    await save(database, "2", (VPN[0], VPN[1], ""))
+    assert await find(database, VPN[0], VPN[1], own="1") == []
+    assert await find(database, VPN[0], VPN[1], own="2") == ["1"]
+
+
+async def test_what_has_most_in_common_comes_first_and_three_are_enough(database: Database) -> None:
+    await save(database, "1", ("Mail is slow", "The VPN is up.", "Waited."))
+    await save(database, "2", VPN)
+    await save(database, "3", ("VPN", "It is slow.", "Restarted."))
+    await save(database, "4", ("VPN drops", "Every few minutes.", "Changed the cable."))
+    assert (await find(database, "VPN drops every few minutes", "The VPN client connects, then drops."))[0] == "2"
+    for number in range(5, 9):
+        await save(database, str(number), VPN)
+    assert len(await find(database, VPN[0], VPN[1])) == 3
+
+
+@pytest.mark.parametrize("subject", ["Coffee machine leaks", "", "the and of with", "!!! ??? ...", "a b c", "12 34"])
+async def test_with_nothing_in_common_nothing_is_found(subject: str, database: Database) -> None:
+    await save(database, "1", VPN)
+    await history.save_passages(database, "acme", "1", VPN[0], [VPN[1]])
+    assert await find(database, subject) == []
+    assert await history.documents(database, "acme", subject, "") == []
+
+
+async def test_one_word_in_common_is_not_enough_for_a_long_ticket(database: Database) -> None:
+    await save(database, "1", VPN)
+    long = "My coffee machine in the kitchen leaks water onto the floor whenever somebody starts it at home in winter"
+    assert await find(database, "Coffee machine leaks", long) == []
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "vpn & ! | ( ) : * <-> drops",
+        "'vpn' \"drops\" \\ ; -- drop table tickets",
+        "vpn:*A drops:B",
+        "vpn\x00drops \x1b[31m vpn drops",
+        "vpn drops \ud83d \u202e \ufeff",
+        "VPN drops ²³¹ ½ ١٢٣ 日本語 ﬃ İstanbul ẞ",
+        "vpn_drops vpn-drops vpn/drops vpn.drops vpn drops",
+        "https://vpn.example/drops?x=1 vpn@drops.example vpn drops",
+        "vpn drops " + "x" * 5000,
+        "vpn drops " + "& | ! " * 2000,
+        "vpn drops " + " ".join(f"word{number}" for number in range(20)),
+    ],
+)
+async def test_strange_words_break_nothing_and_hide_nothing(subject: str, database: Database) -> None:
+    await save(database, "1", VPN)
+    await history.save_passages(database, "acme", "1", VPN[0], [VPN[1]])
+    assert await find(database, subject, "x" * 100_000) == ["1"]
+    assert len(await history.documents(database, "acme", subject, "")) == 1
+
+
+async def test_a_tenant_finds_its_own_tickets_and_documents_only(database: Database) -> None:
+    await save(database, "1", VPN, tenant_id="globex")
+    await history.save_passages(database, "globex", "1", VPN[0], [VPN[1]])
+    assert await find(database, VPN[0], VPN[1]) == []
+    assert await history.documents(database, "acme", VPN[0], VPN[1]) == []
+    assert await find(database, VPN[0], VPN[1], tenant_id="globex") == ["1"]
+    assert await history.known_tickets(database, "acme") == {}
+
+
+async def test_documents_are_found_by_title_and_text_best_first(database: Database) -> None:
+    await history.save_passages(database, "acme", "1", "Printers", ["Toner and paper.", "The VPN is not needed."])
+    await history.save_passages(
+        database, "acme", "2", "VPN drops", ["Use port 443.", "The VPN client drops: reinstall."]
+    )
+    found = await history.documents(database, "acme", "VPN drops", "")
+    assert found[0] == Document("VPN drops", "The VPN client drops: reinstall.")
+    assert found[1] == Document("VPN drops", "Use port 443.")
+    assert len(await history.documents(database, "acme", "VPN drops", "", most=1)) == 1
+
+
+async def test_a_changed_ticket_replaces_its_copy(database: Database, table: Table) -> None:
+    await save(database, "1", VPN, status="Open")
+    await save(database, "1", PRINTER)
+    await save(database, "1", VPN, tenant_id="globex", status="Open")
+    assert await history.known_tickets(database, "acme") == {"1": "Closed"}
+    assert await find(database, VPN[0]) == []
+    assert await find(database, PRINTER[0]) == ["1"]
+    assert len(table.run("SELECT 1 FROM tickets")) == 2
+
+
+async def test_a_changed_solution_replaces_all_its_passages(database: Database, table: Table) -> None:
+    await history.save_passages(database, "acme", "1", "Old", ["a", "b", "c"])
+    await history.save_passages(database, "acme", "2", "Other", ["d"])
+    await history.save_passages(database, "globex", "1", "Elsewhere", ["e"])
+    await history.save_passages(database, "acme", "1", "New", ["f"])
+    rows = table.run("SELECT tenant_id, title, body FROM passages ORDER BY body")
+    assert [(row["tenant_id"], row["title"], row["body"]) for row in rows] == [
+        ("acme", "Other", "d"),
+        ("globex", "Elsewhere", "e"),
+        ("acme", "New", "f"),
+    ]
+    await history.save_passages(database, "acme", "1", "New", [])
+    assert len(table.run("SELECT 1 FROM passages")) == 2

@@ -1,0 +1,129 @@
+"""Tenants: what one sees, what nobody sees, and what the application's role can't do."""
+
+import psycopg
+import pytest
+from psycopg import errors
+from sqlalchemy import delete, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+
+from devstack.postgres import Postgres
+from storage import history, jobs, rejections
+from storage.models import DeliveryKey, Job, Passage, Rejection, Ticket
+from storage.session import Database
+from tests.storage.conftest import DEADLINE, TABLES, NewEvent, Table
+
+MODELS = (Job, DeliveryKey, Rejection, Ticket, Passage)
+
+
+async def fill(database: Database, new_event: NewEvent) -> None:
+    """A row of each table for each of two tenants."""
+    for tenant_id in ("acme", "globex"):
+        await jobs.accept(database, new_event(tenant_id=tenant_id), DEADLINE, published=True)
+        await rejections.record(database, tenant_id, "1", 403, "stale timestamp")
+        ticket = {"ticket_id": "1", "subject": "VPN", "description": "d", "resolution": "r", "status": "Open"}
+        await history.save_ticket(database, tenant_id, ticket)
+        await history.save_passages(database, tenant_id, "1", "VPN", ["body"])
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_without_a_tenant_every_table_looks_empty(
+    model: type[Job], database: Database, new_event: NewEvent
+) -> None:
+    await fill(database, new_event)
+    async with database.across_tenants() as session:
+        assert (await session.scalars(select(model.tenant_id))).all() == []
+    for nobody in ("", "initech"):
+        async with database.tenant(nobody) as session:
+            assert (await session.scalars(select(model.tenant_id))).all() == []
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_a_tenant_sees_and_changes_its_own_rows_only(
+    model: type[Job], database: Database, new_event: NewEvent, table: Table
+) -> None:
+    await fill(database, new_event)
+    async with database.tenant("acme") as session:
+        assert (await session.scalars(select(model.tenant_id))).all() == ["acme"]
+        assert (await session.scalars(delete(model).returning(model.tenant_id))).all() == ["acme"]
+        others = update(model).where(model.tenant_id == "globex").values(tenant_id="acme").returning(model.tenant_id)
+        assert (await session.scalars(others)).all() == []
+    left = table.run(f"SELECT tenant_id FROM {model.__tablename__}")  # noqa: S608 -- one of ours
+    assert left == [{"tenant_id": "globex"}]
+
+
+async def test_a_row_can_neither_be_made_for_another_tenant_nor_be_given_to_it(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    await fill(database, new_event)
+    with pytest.raises(ProgrammingError, match="row-level security"):
+        async with database.tenant("acme") as session:
+            await session.execute(insert(Rejection).values(tenant_id="globex", status=403, reason="x"))
+    with pytest.raises(ProgrammingError, match="row-level security"):
+        async with database.tenant("acme") as session:
+            await session.execute(update(Job).values(tenant_id="globex"))
+    assert table.run("SELECT tenant_id FROM jobs ORDER BY 1") == [{"tenant_id": "acme"}, {"tenant_id": "globex"}]
+
+
+async def test_an_event_can_not_be_accepted_under_another_tenants_key(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    await jobs.accept(database, new_event(dedupe_key="k"), DEADLINE, published=True)
+    other = new_event(tenant_id="globex", dedupe_key="k")
+    assert await jobs.accept(database, other, DEADLINE, published=True) == other.job_id
+    assert len(table.run("SELECT 1 FROM delivery_keys")) == 2
+
+
+async def test_the_tenant_of_a_transaction_ends_with_it(database: Database, new_event: NewEvent) -> None:
+    await fill(database, new_event)
+    for _ in range(30):
+        async with database.tenant("acme") as session:
+            await session.execute(select(Job))
+        async with database.across_tenants() as session:
+            assert (await session.scalars(select(Job.tenant_id))).all() == []
+
+
+FORBIDDEN = [
+    *(f"TRUNCATE {name}" for name in TABLES),
+    *(f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY" for name in TABLES),
+    *(f"ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY" for name in TABLES),
+    *(f"DROP POLICY tenant_only ON {name}" for name in TABLES),
+    *(f"DROP TABLE {name}" for name in TABLES),
+    "CREATE POLICY mine ON jobs USING (true)",
+    "ALTER TABLE jobs OWNER TO ai_agents",
+    "SET ROLE ai_agents_owner",
+    "SET SESSION AUTHORIZATION ai_agents_owner",
+    "ALTER ROLE ai_agents BYPASSRLS",
+    "CREATE TABLE mine (a int)",
+    "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "UPDATE alembic_version SET version_num = '9999'",
+    "COPY jobs TO PROGRAM 'cat'",
+    "ALTER FUNCTION job_state(uuid) RESET ALL",
+    "CREATE INDEX mine ON jobs (tenant_id)",
+    "CREATE TRIGGER mine AFTER INSERT ON jobs EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+]
+
+
+@pytest.mark.parametrize("statement", FORBIDDEN)
+def test_the_applications_role_can_not_get_past_row_level_security(statement: str, server: Postgres) -> None:
+    with psycopg.connect(server.url) as connection, pytest.raises(errors.InsufficientPrivilege):
+        connection.execute(statement.encode())
+
+
+async def test_switching_row_security_off_shows_a_failure_and_no_rows(database: Database, new_event: NewEvent) -> None:
+    await fill(database, new_event)
+    async with database.across_tenants() as session:
+        await session.execute(text("SET LOCAL row_security = off"))
+        with pytest.raises(DBAPIError, match="row-level security"):
+            await session.execute(select(Job))
+        await session.rollback()
+
+
+def test_row_level_security_is_forced_on_every_table_that_has_a_tenant(table: Table) -> None:
+    found = table.run(
+        "SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity FROM pg_class c JOIN pg_attribute a"
+        " ON a.attrelid = c.oid WHERE a.attname = 'tenant_id' AND c.relkind IN ('r', 'p')"
+        " AND c.relnamespace = 'public'::regnamespace"
+    )
+    assert {row["relname"] for row in found} == set(TABLES)
+    assert all(row["relrowsecurity"] and row["relforcerowsecurity"] for row in found)

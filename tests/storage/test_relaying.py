@@ -1,0 +1,200 @@
+"""What the relay asks of the table: due jobs once, lost ones oldest first, overdue ones ended."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from storage import jobs, relaying
+from storage.jobs import Published
+from storage.session import Database
+from tests.storage.conftest import DEADLINE, NewEvent, Table
+
+Columns = dict[str, Any]
+
+
+@pytest.fixture
+def accept(database: Database, new_event: NewEvent, table: Table) -> "Accept":
+    """Accept a job and set columns of its row."""
+    return Accept(database, new_event, table)
+
+
+class Accept:
+    def __init__(self, database: Database, new_event: NewEvent, table: Table) -> None:
+        self._database, self._new_event, self._table = database, new_event, table
+
+    async def __call__(self, *, published: bool = False, tenant_id: str = "acme", **columns: object) -> UUID:
+        event = self._new_event(tenant_id=tenant_id)
+        job_id = await jobs.accept(self._database, event, DEADLINE, published=published)
+        if columns:
+            self._table.change(job_id, **columns)
+        return job_id
+
+
+def ids(found: list[Published]) -> set[UUID]:
+    return {job.job_id for job in found}
+
+
+async def test_a_due_job_comes_with_what_publishing_takes(accept: Accept, database: Database, table: Table) -> None:
+    job_id = await accept(tenant_id="globex", attempt=2)
+    row = table.job(job_id)
+    (due,) = await relaying.take_due(database, 10)
+    assert due == Published(job_id, "globex", "12345", 2, row["traceparent"])
+    assert table.job(job_id)["published_at"] is not None
+
+
+async def test_only_waiting_unpublished_due_jobs_are_taken_and_each_once(accept: Accept, database: Database) -> None:
+    due = {await accept(), await accept(tenant_id="globex")}
+    await accept(published=True)
+    await accept(due_at="now() + interval '1 minute'")
+    await accept(state="completed")
+    await accept(state="running", lease_until="now() + interval '1 minute'")
+    assert ids(await relaying.take_due(database, 10)) == due
+    assert await relaying.take_due(database, 10) == []
+
+
+async def test_the_longest_due_are_taken_first(accept: Accept, database: Database) -> None:
+    old = [await accept(due_at=f"now() - interval '{minutes} minutes'") for minutes in (5, 4, 3, 2, 1)]
+    assert ids(await relaying.take_due(database, 2)) == set(old[:2])
+    assert ids(await relaying.take_due(database, 2)) == set(old[2:4])
+    assert ids(await relaying.take_due(database, 2)) == {old[4]}
+
+
+async def test_relays_at_the_same_time_take_no_job_twice(accept: Accept, database: Database) -> None:
+    due = {await accept() for _ in range(40)}
+    taken = await asyncio.gather(*(relaying.take_due(database, 10) for _ in range(8)))
+    found = [job.job_id for batch in taken for job in batch]
+    assert len(found) == len(set(found))
+    while batch := await relaying.take_due(database, 10):
+        found += [job.job_id for job in batch]
+    assert sorted(found) == sorted(due)
+
+
+async def test_a_job_that_redis_did_not_take_is_due_again(accept: Accept, database: Database, table: Table) -> None:
+    taken = await accept()
+    running = await accept(published=True, state="running", lease_until="now() + interval '1 minute'")
+    await relaying.take_due(database, 10)
+    await relaying.unpublish(database, [taken, running, uuid4()])
+    assert table.job(running)["published_at"] is not None
+    assert ids(await relaying.take_due(database, 10)) == {taken}
+    await relaying.unpublish(database, [])
+    assert await relaying.take_due(database, 10) == []
+
+
+async def test_a_job_whose_worker_fell_silent_waits_again(accept: Accept, database: Database, table: Table) -> None:
+    silent: Columns = {"published": True, "state": "running", "lease_owner": "one", "attempt": 1}
+    lost = await accept(**silent, lease_until="now() - interval '1 second'")
+    await accept(**silent, lease_until="now() + interval '1 second'")
+    await accept(**silent, lease_until="now() - interval '1 second'", deadline_at="now() - interval '1 second'")
+    (recovered,) = await relaying.recover(database, 10)
+    assert (recovered.job_id, recovered.attempt) == (lost, 1)
+    row = table.job(lost)
+    assert (row["state"], row["lease_owner"], row["lease_until"], row["published_at"]) == ("waiting", None, None, None)
+    assert await relaying.recover(database, 10) == []
+    assert ids(await relaying.take_due(database, 10)) == {lost}
+
+
+async def test_a_job_past_its_deadline_fails_with_a_reason(accept: Accept, database: Database, table: Table) -> None:
+    past: Columns = {"deadline_at": "now() - interval '1 second'"}
+    waiting = await accept(**past)
+    retried = await accept(**past, reason="GPT-4 timeout", due_at="now() + interval '1 hour'")
+    silent = await accept(**past, state="running", lease_owner="one", lease_until="now() - interval '1 second'")
+    held = await accept(**past, state="running", lease_owner="one", lease_until="now() + interval '1 minute'")
+    ended = await accept(**past, state="completed")
+    in_time = await accept()
+    assert ids(await relaying.expire(database, 10, "deadline passed")) == {waiting, retried, silent}
+    assert {table.job(job)["state"] for job in (waiting, retried, silent)} == {"failed"}
+    assert table.job(waiting)["reason"] == "deadline passed"
+    assert table.job(retried)["reason"] == "deadline passed (last: GPT-4 timeout)"
+    assert (table.job(silent)["lease_owner"], table.job(silent)["lease_until"]) == (None, None)
+    assert table.job(silent)["finished_at"] is not None
+    assert [table.job(job)["state"] for job in (held, ended, in_time)] == ["running", "completed", "waiting"]
+    assert await relaying.expire(database, 10, "deadline passed") == []
+
+
+async def test_every_accepted_job_can_be_taken_or_expires(accept: Accept, database: Database) -> None:
+    """Between the deadline of a claim and that of the relay no job falls through."""
+    past: Columns = {"deadline_at": "now() - interval '1 second'"}
+    silent: Columns = {"state": "running", "lease_owner": "one", "lease_until": "now() - interval '1 second'"}
+    for columns in ({}, silent):
+        job_id = await accept(**columns)
+        assert await jobs.claim(database, job_id, "two", 45) is not None
+        job_id = await accept(**columns, **past)
+        assert ids(await relaying.expire(database, 10, "deadline passed")) == {job_id}
+
+
+async def test_published_jobs_that_still_wait_are_counted_after_some_seconds(
+    accept: Accept, database: Database
+) -> None:
+    old: Columns = {"published_at": "now() - interval '10 seconds'"}
+    await accept(**old)
+    await accept(**old, tenant_id="globex")
+    await accept(published=True)
+    await accept()
+    await accept(**old, state="running", lease_until="now() + interval '1 minute'")
+    await accept(**old, state="failed")
+    await accept(**old, due_at="now() + interval '1 minute'")
+    assert await relaying.count_published(database) == 2
+
+
+OLD: Columns = {"published_at": "now() - interval '10 seconds'"}
+
+
+async def test_the_oldest_published_jobs_that_still_wait_are_told_with_their_age(
+    accept: Accept, database: Database
+) -> None:
+    old = [await accept(**OLD, due_at=f"now() - interval '{minutes} minutes'") for minutes in (3, 2, 1)]
+    await accept(published=True)
+    await accept()
+    await accept(**OLD, state="completed")
+    assert list(await relaying.published(database, 2)) == old[:2]
+    found = await relaying.published(database, 10)
+    assert set(found) == set(old)
+    assert all(10 <= seconds < 20 for seconds in found.values())
+
+
+async def test_jobs_whose_message_was_lost_are_published_again(
+    accept: Accept, database: Database, table: Table
+) -> None:
+    lost = {await accept(**OLD), await accept(**OLD, tenant_id="globex")}
+    still_there = await accept(**OLD)
+    just_published, ended = await accept(published=True), await accept(**OLD, state="completed")
+    named = [*lost, just_published, ended, uuid4()]
+    assert ids(await relaying.take_lost(database, named)) == lost
+    for job_id in lost:
+        age = table.run("SELECT now() - published_at AS age FROM jobs WHERE id = %s", job_id)[0]["age"]
+        assert age < timedelta(seconds=3)
+    assert await relaying.take_lost(database, named) == []
+    assert list(await relaying.published(database, 10)) == [still_there]
+    assert await relaying.take_lost(database, []) == []
+
+
+async def test_relays_at_the_same_time_do_not_make_up_for_the_same_loss(accept: Accept, database: Database) -> None:
+    lost = [await accept(**OLD) for _ in range(20)]
+    taken = await asyncio.gather(*(relaying.take_lost(database, lost) for _ in range(6)))
+    found = [job.job_id for batch in taken for job in batch]
+    assert len(found) == len(set(found))
+    found += [job.job_id for job in await relaying.take_lost(database, lost)]
+    assert sorted(found) == sorted(lost)
+
+
+async def test_what_is_kept_for_a_short_time_is_deleted(accept: Accept, database: Database, table: Table) -> None:
+    for _ in range(2):
+        await accept()
+    table.run(
+        "UPDATE delivery_keys SET expires_at = now() - interval '1 second'"
+        " WHERE ctid = (SELECT ctid FROM delivery_keys LIMIT 1)"
+    )
+    for days in (0, 6, 8):
+        table.run(
+            "INSERT INTO rejections (tenant_id, status, reason, rejected_at)"
+            " VALUES ('acme', 403, %s, now() - make_interval(days => %s))",
+            str(days),
+            days,
+        )
+    await relaying.purge_short_lived(database)
+    assert len(table.run("SELECT 1 FROM delivery_keys")) == 1
+    assert {row["reason"] for row in table.run("SELECT reason FROM rejections")} == {"0", "6"}
+    assert len(table.run("SELECT 1 FROM jobs")) == 2

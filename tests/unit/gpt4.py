@@ -1,0 +1,48 @@
+"""Asking a GPT-4 of a test for an enhancement."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from integrations.errors import OutsideFailure
+from integrations.gpt4 import Gpt4, Gpt4Answer, Prompt
+from integrations.servicedesk_plus import DeskTicket
+from storage.history import Document, SimilarTicket
+from workflow.enhancement import Enhancement
+from workflow.prompts import enhancement_prompt
+
+TICKET = DeskTicket("12345", "Mailbox full", "Zoë can't send mail: the mailbox is full.", "High", "Email", "Open", "")
+SIMILAR = [SimilarTicket("101", "Mailbox full again", "Archived the mail of last year. Raised the quota.")]
+DOCUMENTS = [Document("Mail quotas", "Open the console. Choose the mailbox. Raise its quota.")]
+PROMPT: Prompt = enhancement_prompt(TICKET, SIMILAR, DOCUMENTS)
+
+
+@asynccontextmanager
+async def opened(
+    url: str, *, key: str = "sk-test", idle: float = 5, total: float = 10, model: str = "gpt-6-luna"
+) -> AsyncIterator[Gpt4]:
+    """A client of the endpoint at `url`."""
+    gpt4 = Gpt4(api_key=key, base_url=f"{url}/v1", model=model, idle_seconds=idle, total_seconds=total, connections=16)
+    try:
+        yield gpt4
+    finally:
+        await gpt4.close()
+
+
+async def ask(url: str, *, key: str = "sk-test", idle: float = 5, total: float = 10) -> Gpt4Answer[Enhancement]:
+    """One answer."""
+    async with opened(url, key=key, idle=idle, total=total) as gpt4:
+        return await gpt4.ask(PROMPT, Enhancement)
+
+
+async def failure_of(url: str, *, key: str = "sk-test", idle: float = 5, total: float = 10) -> OutsideFailure:
+    """The failure that asking ends with."""
+    with pytest.raises(OutsideFailure) as failed:
+        await ask(url, key=key, idle=idle, total=total)
+    return failed.value
+
+
+def line_of(failure: OutsideFailure) -> str:
+    """The line that support greps for."""
+    return failure.phrase.template.format(**failure.values)

@@ -1,0 +1,40 @@
+"""Answers of GPT-4 that the database could not take, kept for the next attempt."""
+
+from uuid import UUID, uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from devstack.ports import free_port
+from worker.answers import AnswersInRedis
+from worker.queue import open_redis
+
+JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
+ANSWER = {"summary": "Zoë's \u202e mailbox", "next_steps": ["a"]}
+
+
+async def test_an_answer_comes_back_as_it_was_kept_and_ends_with_its_job(redis: Redis) -> None:
+    answers = AnswersInRedis(redis, 1800)
+    assert await answers.take(JOB) is None
+    await answers.put(JOB, ANSWER, "gpt-6-luna")
+    assert await answers.take(JOB) == (ANSWER, "gpt-6-luna")
+    assert await answers.take(uuid4()) is None
+    (key,) = await redis.keys("*")
+    assert 1700 < await redis.ttl(key) <= 1800
+
+
+@pytest.mark.parametrize("strange", ["", "not json", "[]", "[1, 2, 3]", "17", "null"])
+async def test_what_is_no_answer_is_none(strange: str, redis: Redis) -> None:
+    answers = AnswersInRedis(redis, 1800)
+    await answers.put(JOB, ANSWER, "m")
+    (key,) = await redis.keys("*")
+    await redis.set(key, strange)
+    assert await answers.take(JOB) is None
+
+
+async def test_without_redis_an_answer_is_lost_and_nothing_else() -> None:
+    away = open_redis(f"redis://127.0.0.1:{free_port()}/0")
+    answers = AnswersInRedis(away, 1800)
+    await answers.put(JOB, ANSWER, "m")
+    assert await answers.take(JOB) is None
+    await away.aclose()

@@ -1,0 +1,197 @@
+"""ServiceDesk Plus, both editions: reading tickets, writing notes, finding them again."""
+
+import pytest
+from redis.asyncio import Redis
+
+from config.settings import DeskClientSettings
+from config.tenants import TenantDirectory
+from devstack.ports import free_port
+from integrations.desks import Desks
+from integrations.errors import DeskRefused, DeskUnavailable, TicketClosed, TicketNotFound
+from tests.unit.conftest import Simulator
+from tests.unit.desk import EDITIONS, TENANT_OF, Edition, line_of, new_ticket, notes_of, opened, settings
+from worker.queue import open_redis
+
+
+@EDITIONS
+async def test_a_ticket_is_read_as_plain_text(edition: Edition, desks: Simulator, tokens: Redis) -> None:
+    ticket_id = new_ticket(
+        desks,
+        edition,
+        subject="Zoë &amp; the <b>VPN</b>",
+        description="<div>It drops&nbsp;<br>every 5&nbsp;minutes</div>",
+        priority="High",
+        category="Network",
+    )
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        ticket = await desk.read_open_ticket(ticket_id)
+        assert await desk.read_ticket(ticket_id) == ticket
+    assert (ticket.ticket_id, ticket.subject) == (ticket_id, "Zoë & the VPN")
+    assert ticket.description == "It drops every 5 minutes"
+    assert (ticket.priority, ticket.category, ticket.status, ticket.resolution) == ("High", "Network", "Open", "")
+
+
+@EDITIONS
+async def test_a_ticket_whose_text_was_cut_in_the_middle_of_a_character_can_be_worked_with(
+    edition: Edition, desks: Simulator, tokens: Redis
+) -> None:
+    ticket_id = new_ticket(desks, edition, subject="My screen \ud83d", description="\udc00 broke")
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        ticket = await desk.read_ticket(ticket_id)
+    assert (ticket.subject + ticket.description).encode()
+
+
+@EDITIONS
+async def test_a_note_is_for_technicians_only_and_arrives_as_it_was_written(
+    edition: Edition, desks: Simulator, tokens: Redis
+) -> None:
+    ticket_id = new_ticket(desks, edition)
+    written = "<div><b>A &amp; B</b> = 100 % + Zoë; €<br>line</div>"
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        note_id = await desk.add_note(ticket_id, written)
+    (note,) = notes_of(desks, ticket_id, edition)
+    assert (note["id"], note["description"]) == (note_id, written)
+    (call,) = desks.requests(operation="add_note")
+    assert call["headers"]["content-type"].startswith("application/x-www-form-urlencoded")
+    assert call["headers"]["accept"] == "application/vnd.manageengine.sdp.v3+json"
+    flags = {"show_to_requester": False, "mark_first_response": False, "add_to_linked_requests": False}
+    body = {"description": written} | flags
+    key = "request_note" if edition == "cloud" else "note"
+    assert call["payload"] == {key: body | ({"notify_technician": False} if edition == "cloud" else {})}
+
+
+@EDITIONS
+@pytest.mark.parametrize(
+    "change", [{"status": "Closed"}, {"status": "Done", "in_progress": False}, {"is_trashed": True}]
+)
+async def test_a_closed_or_trashed_ticket_is_gone(
+    edition: Edition, change: dict[str, object], desks: Simulator, tokens: Redis
+) -> None:
+    ticket_id = new_ticket(desks, edition)
+    desks.change("PATCH", f"/tickets/{TENANT_OF[edition]}/{ticket_id}", **change)
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        with pytest.raises(TicketClosed):
+            await desk.read_open_ticket(ticket_id)
+        assert (await desk.read_ticket(ticket_id)).ticket_id == ticket_id
+
+
+async def test_a_status_of_the_sites_own_is_closed_only_if_the_settings_say_so(desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    desks.change("PATCH", f"/tickets/acme/{ticket_id}", status="Erledigt", in_progress=True)
+    async with opened(settings(desks.url)) as desk:
+        assert (await desk.read_open_ticket(ticket_id)).status == "Erledigt"
+    async with opened(settings(desks.url, closed_statuses=frozenset({"erledigt"}))) as desk:
+        with pytest.raises(TicketClosed):
+            await desk.read_open_ticket(ticket_id)
+
+
+@EDITIONS
+async def test_a_ticket_that_is_not_there_is_told_from_one_that_fails(
+    edition: Edition, desks: Simulator, tokens: Redis
+) -> None:
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        for call in (desk.read_open_ticket("999"), desk.add_note("999", "x"), desk.find_note("999", "x")):
+            with pytest.raises(TicketNotFound) as gone:
+                await call
+            assert gone.value.phrase.template.format(**gone.value.values) == "Ticket not found: 999"
+
+
+async def test_a_desk_may_hide_trashed_tickets(desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    desks.change("PATCH", f"/tickets/acme/{ticket_id}", is_trashed=True)
+    desks.change("PATCH", "/desks/acme", trashed_is_missing=True)
+    try:
+        async with opened(settings(desks.url)) as desk:
+            with pytest.raises(TicketNotFound):
+                await desk.read_open_ticket(ticket_id)
+    finally:
+        desks.change("PATCH", "/desks/acme", trashed_is_missing=False)
+
+
+@EDITIONS
+async def test_a_note_is_found_by_its_marker_among_others(edition: Edition, desks: Simulator, tokens: Redis) -> None:
+    ticket_id = new_ticket(desks, edition)
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        assert await desk.find_note(ticket_id, "Ref 1-a") is None
+        await desk.add_note(ticket_id, "<p>of a person</p>")
+        ours = await desk.add_note(ticket_id, "<div><p>Enhancement</p><p>Ref&nbsp;1-a</p></div>")
+        other = await desk.add_note(ticket_id, "<p>Ref 2-b</p>")
+        assert await desk.find_note(ticket_id, "Ref 1-a") == ours
+        assert await desk.find_note(ticket_id, "Ref 2-b") == other
+        assert await desk.find_note(ticket_id, "Ref 3-c") is None
+
+
+async def test_the_clouds_other_key_for_a_list_of_notes_is_understood(desks: Simulator, tokens: Redis) -> None:
+    ticket_id = new_ticket(desks, "cloud")
+    desks.change("PATCH", "/desks/globex", note_list_key="request_notes")
+    try:
+        async with opened(settings(desks.url, "cloud"), redis=tokens) as desk:
+            ours = await desk.add_note(ticket_id, "<p>Ref 1-a</p>")
+            assert await desk.find_note(ticket_id, "Ref 1-a") == ours
+    finally:
+        desks.change("PATCH", "/desks/globex", note_list_key="notes")
+
+
+async def test_a_note_that_vanishes_while_notes_are_read_is_no_missing_ticket(desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    async with opened(settings(desks.url)) as desk:
+        ours = await desk.add_note(ticket_id, "<p>Ref 1-a</p>")
+        await desk.add_note(ticket_id, "<p>deleted right now</p>")
+        desks.order(kind="status", code=404, operation="read_note", times=1)
+        assert await desk.find_note(ticket_id, "Ref 1-a") == ours
+
+
+@EDITIONS
+async def test_the_newest_tickets_and_the_approved_solutions_are_listed(
+    edition: Edition, desks: Simulator, tokens: Redis
+) -> None:
+    newest = [new_ticket(desks, edition, subject=f"T{number}") for number in range(3)]
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        listed = await desk.list_newest(3)
+        assert {ticket_id for ticket_id, _ in listed} == set(newest)
+        assert {status for _, status in listed} == {"Open"}
+        solutions = await desk.list_solutions(100)
+        first = await desk.read_solution(solutions[0])
+    assert len(solutions) > 3
+    assert first is not None
+    assert first.solution_id == solutions[0]
+    assert first.title
+    assert first.text
+    assert "<" not in first.text
+
+
+async def test_a_missing_solution_is_none_and_a_missing_list_is_no_missing_ticket(desks: Simulator) -> None:
+    async with opened(settings(desks.url)) as desk:
+        assert await desk.read_solution("999") is None
+        desks.order(kind="status", code=404)
+        with pytest.raises(DeskRefused) as refused:
+            await desk.list_newest(5)
+    assert line_of(refused.value) == "ServiceDesk Plus API error: 404"
+
+
+async def test_a_tenant_has_the_desk_that_is_configured_now() -> None:
+    values = {
+        "SERVICEDESK_URL_ACME": f"http://127.0.0.1:{free_port()}",
+        "SERVICEDESK_API_KEY_ACME": "k",
+        "WEBHOOK_SECRET_GLOBEX": "s",
+    }
+    now = [1000.0]
+    tenants = TenantDirectory(lambda: values, monotonic=lambda: now[0])
+    found = Desks(tenants, _desk_client_settings(), open_redis("redis://127.0.0.1:1/0"), connections=2)
+    first = found.of("acme")
+    assert found.of("acme") is first
+    values["SERVICEDESK_API_KEY_ACME"] = "rotated"
+    now[0] += 6
+    assert found.of("acme") is not first
+    for unknown in ("globex", "nobody"):
+        with pytest.raises(DeskRefused, match="no desk configured"):
+            found.of(unknown)
+    with pytest.raises(DeskUnavailable, match="connection"):
+        await first.read_ticket("1")
+    await found.close()
+
+
+def _desk_client_settings() -> DeskClientSettings:
+    return DeskClientSettings.model_validate(
+        {"database_url": "postgresql://a@b/c", "redis_url": "redis://d/0", "servicedesk_timeout_seconds": 5}
+    )

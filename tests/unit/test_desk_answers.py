@@ -1,0 +1,165 @@
+"""What an answer of ServiceDesk Plus means, and what its markup says as plain text."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from integrations.desk_answers import Answer, decode
+from integrations.errors import DeskRefused, DeskUnavailable, OutsideFailure
+from integrations.servicedesk_plus import plain_text
+
+
+def answer(status: int, response_status: Any, retry_after: str | None = None, **more: Any) -> Answer:
+    return decode(status, json.dumps({**more, "response_status": response_status}).encode(), retry_after)
+
+
+def coded(code: int, inner: int | None = None) -> dict[str, Any]:
+    messages = [] if inner is None else [{"status_code": inner, "type": "failed", "message": "ticket text"}]
+    return {"status_code": code, "messages": messages, "status": "x"}
+
+
+def kind_and_words(failure: OutsideFailure) -> tuple[type[OutsideFailure], str]:
+    return type(failure), failure.phrase.template.format(**failure.values)
+
+
+@pytest.mark.parametrize("wrap", [lambda status: status, lambda status: [status]], ids=["single", "list"])
+def test_success_comes_as_an_object_or_as_a_list(wrap: Any) -> None:
+    assert answer(200, wrap({"status_code": 2000, "status": "success"})).succeeded
+    assert answer(201, wrap({"status_code": "2000"})).succeeded
+    assert not answer(200, wrap(coded(4000, 4004))).succeeded
+
+
+def test_a_warning_is_no_success_since_nothing_was_done() -> None:
+    assert not answer(200, coded(3000)).succeeded
+    assert not answer(200, [coded(2000, 3000)]).succeeded
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "shown"),
+    [
+        (4001, DeskRefused, "400"),
+        (4002, DeskRefused, "403"),
+        (4004, DeskUnavailable, "500"),
+        (4012, DeskRefused, "400"),
+        (4014, DeskRefused, "400"),
+        (4015, DeskUnavailable, "429"),
+        (4016, DeskRefused, "400"),
+        (4021, DeskRefused, "400"),
+        (4022, DeskRefused, "401"),
+    ],
+)
+@pytest.mark.parametrize("inner", [True, False], ids=["inner", "outer"])
+def test_a_code_under_200_is_the_failure_that_it_stands_for(
+    code: int, kind: type[OutsideFailure], shown: str, inner: bool
+) -> None:
+    failed = answer(200, coded(4000, code) if inner else coded(code))
+    assert not failed.succeeded
+    assert failed.code == code
+    assert kind_and_words(failed.failure()) == (kind, f"ServiceDesk Plus API error: {shown}")
+
+
+def test_an_inner_failure_counts_even_under_an_outer_success() -> None:
+    assert not answer(200, coded(2000, 4004)).succeeded
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, DeskRefused), (401, DeskRefused), (403, DeskRefused), (302, DeskRefused), (404, DeskRefused)]
+    + [(code, DeskUnavailable) for code in (408, 425, 429, 500, 502, 503, 504, 507)],
+)
+def test_an_http_status_decides_whether_to_try_again(status: int, kind: type[OutsideFailure]) -> None:
+    failure = decode(status, b"<html>ticket text</html>", None).failure()
+    assert kind_and_words(failure) == (kind, f"ServiceDesk Plus API error: {status}")
+
+
+def test_a_missing_ticket_is_told_by_the_apis_code_or_by_its_404() -> None:
+    assert answer(404, coded(4000, 4007)).not_found
+    assert answer(200, coded(4000, 4007)).not_found
+    assert answer(404, coded(4007)).not_found
+    assert answer(404, coded(4000)).not_found
+    assert not answer(200, coded(2000)).not_found
+    assert not answer(400, coded(4000, 4001)).not_found
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>Not Found</html>", b"[]", b'{"message": "no Route matched"}', b"{}"])
+def test_a_404_that_is_not_the_apis_own_says_nothing_about_the_ticket(body: bytes) -> None:
+    answered = decode(404, body, None)
+    assert not answered.not_found
+    assert isinstance(answered.failure(), DeskRefused)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>Sign in</html>", b"[]", b"null", b'"ok"', b'{"request": {', b"\xff\xfe"])
+def test_a_200_that_is_not_the_apis_json_may_not_have_happened(body: bytes) -> None:
+    with pytest.raises(DeskUnavailable) as failed:
+        decode(200, body, None)
+    assert kind_and_words(failed.value) == (DeskUnavailable, "ServiceDesk Plus API error: invalid answer")
+    with pytest.raises(DeskUnavailable):
+        decode(200, b"[" * 100_000, None)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        *[("7", 7.0), (" 7 ", 7.0), ("0", 0.0), (None, None), ("", None), ("soon", None), ("-1", None), ("²", None)],
+        *[("Wed, 04 Nov 2020 09:00:00 GMT", 0.0), ("Wed, 99 Nov 2020 09:00:00 GMT", None)],
+        ("9" * 5000, 999999999.0),
+    ],
+)
+def test_a_retry_after_as_seconds_or_date_is_kept(header: str | None, seconds: float | None) -> None:
+    failure = answer(429, coded(4000, 4015), header).failure()
+    assert isinstance(failure, DeskUnavailable)
+    assert failure.retry_after == seconds
+
+
+def test_a_retry_after_in_the_future_is_the_time_until_then() -> None:
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    failure = answer(503, coded(4000), soon).failure()
+    assert isinstance(failure, DeskUnavailable)
+    assert failure.retry_after is not None
+    assert 60 < failure.retry_after <= 100
+
+
+@pytest.mark.parametrize(("status", "unknown"), [(429, False), (408, False), (500, True), (502, True), (504, True)])
+def test_only_a_failure_of_the_server_may_have_done_its_work(status: int, unknown: bool) -> None:
+    failure = answer(status, coded(4000)).failure()
+    assert isinstance(failure, DeskUnavailable)
+    assert failure.outcome_unknown is unknown
+
+
+@pytest.mark.parametrize("status", [None, 17, "x", [], [1], {}, {"status_code": None}, {"status_code": True}])
+def test_a_strange_response_status_is_no_code(status: Any) -> None:
+    assert answer(200, status).code == 0
+    assert answer(500, status).failure().reason == "ServiceDesk Plus API: 500"
+
+
+def test_a_wrong_key_in_the_body_is_told_from_every_other_400() -> None:
+    extra = {"status_code": 4000, "messages": [{"status_code": 4001, "message": "EXTRA_KEY_FOUND_IN_JSON"}]}
+    assert answer(400, extra).names_extra_key
+    assert not answer(200, extra).names_extra_key
+    assert not answer(400, coded(4000, 4001)).names_extra_key
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("<div>The <b>VPN</b> drops</div>", "The VPN drops"),
+        ("one<br>two<br/>three", "one two three"),
+        ("a &amp; b &lt;c&gt; &#8364; &nbsp;&eacute;", "a & b <c> € é"),
+        (" \n\t many \r\n  spaces ", "many spaces"),
+        ("a\x00b &#0;", "ab \ufffd"),
+        ("load < 5 and rising <b>fast</b>", "load < 5 and rising fast"),
+        ("if a<b then <b>restart</b>", "if a<b then restart"),
+        ("no markup", "no markup"),
+        ("", ""),
+    ],
+)
+def test_markup_becomes_plain_text(markup: str, text: str) -> None:
+    assert plain_text(markup) == text
+
+
+def test_half_a_character_does_not_get_any_further() -> None:
+    """Desks cut a subject after so many UTF-16 units: the first half of an emoji can be what is left."""
+    assert plain_text("my screen \ud83d").encode().startswith(b"my screen")

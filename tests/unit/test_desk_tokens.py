@@ -1,0 +1,178 @@
+"""OAuth tokens of cloud desks: at most ten in ten minutes, so each is used as long as it lives."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from config.tenants import DeskSettings
+from devstack.ports import free_port
+from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable, Temporary
+from simulators.servicedesk import create_desk
+from tests.unit.conftest import CLOUD, Simulator, simulator_of
+from tests.unit.desk import line_of, opened, settings
+from worker.queue import open_redis
+
+NAMES = [f"cloud-{number}" for number in range(40)]
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Simulator]:
+    """Many desks: each counts the tokens of the last ten minutes, so each test has one of its own."""
+    yield from simulator_of(create_desk({"desks": dict.fromkeys(NAMES, CLOUD | {"seeded": False})}))
+
+
+@dataclass(frozen=True)
+class CloudDesk:
+    """The desk of one test."""
+
+    server: Simulator
+    name: str
+    ticket_id: str
+
+    @property
+    def settings(self) -> DeskSettings:
+        return settings(self.server.url, "cloud", self.name)
+
+    def order(self, **fault: Any) -> None:
+        self.server.order(tenant=self.name, **fault)
+
+    def calls(self, operation: str) -> int:
+        return len(self.server.requests(operation=operation, tenant=self.name))
+
+    def revoke_tokens(self) -> None:
+        self.server.change("DELETE", f"/desks/{self.name}/tokens")
+
+
+@pytest.fixture
+def desk(cloud: Simulator) -> CloudDesk:
+    name = NAMES.pop()
+    ticket = cloud.change("POST", "/tickets", tenant=name, subject="S", send_webhook=False)
+    return CloudDesk(cloud, name, ticket["ticket_id"])
+
+
+async def test_one_token_serves_all_calls(desk: CloudDesk) -> None:
+    async with opened(desk.settings) as client:
+        await asyncio.gather(*(client.read_ticket(desk.ticket_id) for _ in range(8)))
+        await client.read_ticket(desk.ticket_id)
+    assert desk.calls("token") == 1
+    assert desk.calls("read_ticket") == 9
+
+
+async def test_processes_share_a_token_through_redis(desk: CloudDesk, redis: Redis) -> None:
+    async with (
+        opened(desk.settings, redis=redis) as one,
+        opened(desk.settings, redis=redis) as two,
+        opened(desk.settings, redis=redis) as three,
+    ):
+        await asyncio.gather(one.read_ticket(desk.ticket_id), two.read_ticket(desk.ticket_id))
+        await three.read_ticket(desk.ticket_id)
+    assert desk.calls("token") == 1
+
+
+async def test_a_token_that_the_desk_refuses_is_replaced_once(desk: CloudDesk, redis: Redis) -> None:
+    async with opened(desk.settings, redis=redis) as one, opened(desk.settings, redis=redis) as two:
+        await one.read_ticket(desk.ticket_id)
+        await two.read_ticket(desk.ticket_id)
+        desk.revoke_tokens()
+        await one.read_ticket(desk.ticket_id)
+        await two.read_ticket(desk.ticket_id)
+    assert desk.calls("token") == 2
+
+
+async def test_a_desk_that_refuses_the_new_token_too_is_asked_no_third_time(desk: CloudDesk) -> None:
+    desk.order(kind="status", code=401, operation="read_ticket")
+    async with opened(desk.settings) as client:
+        with pytest.raises(DeskRefused) as refused:
+            await client.read_ticket(desk.ticket_id)
+    assert line_of(refused.value) == "ServiceDesk Plus API error: 401"
+    assert desk.calls("token") == 2
+    assert desk.calls("read_ticket") == 2
+
+
+async def test_a_token_near_its_end_is_replaced_before_it_is_refused(desk: CloudDesk) -> None:
+    desk.server.change("PATCH", f"/desks/{desk.name}", token_seconds=30)
+    async with opened(desk.settings) as client:
+        await client.read_ticket(desk.ticket_id)
+        await client.read_ticket(desk.ticket_id)
+    assert desk.calls("token") == 2
+
+
+@pytest.mark.parametrize("wrong", ["client_id", "client_secret", "refresh_token"])
+async def test_wrong_credentials_under_a_200_are_refused(wrong: str, desk: CloudDesk) -> None:
+    async with opened(settings(desk.server.url, "cloud", desk.name, **{wrong: "hunter2"})) as client:
+        with pytest.raises(DeskRefused) as refused:
+            await client.read_ticket(desk.ticket_id)
+    assert line_of(refused.value) == "ServiceDesk Plus API error: 401"
+    assert desk.calls("read_ticket") == 0
+
+
+async def test_an_accounts_host_that_gives_no_more_tokens_may_give_some_later(desk: CloudDesk) -> None:
+    async with opened(desk.settings) as client:
+        for _ in range(10):
+            await client.read_ticket(desk.ticket_id)
+            desk.revoke_tokens()
+        with pytest.raises(Temporary):
+            await client.read_ticket(desk.ticket_id)
+
+
+@pytest.mark.parametrize(
+    ("fault", "shown"),
+    [
+        ({"kind": "status", "code": 500}, "500"),
+        ({"kind": "status", "code": 429}, "429"),
+        ({"kind": "html"}, "invalid answer"),
+        ({"kind": "not_json"}, "invalid answer"),
+        ({"kind": "huge", "megabytes": 6}, "invalid answer"),
+        ({"kind": "cut"}, "connection"),
+    ],
+)
+async def test_an_accounts_host_in_trouble_is_a_desk_in_trouble(
+    fault: dict[str, object], shown: str, desk: CloudDesk
+) -> None:
+    desk.order(operation="token", **fault)
+    async with opened(desk.settings) as client:
+        with pytest.raises(DeskUnavailable) as failed:
+            await client.read_ticket(desk.ticket_id)
+    assert line_of(failed.value) == f"ServiceDesk Plus API error: {shown}"
+
+
+async def test_a_silent_accounts_host_is_a_timeout(desk: CloudDesk) -> None:
+    desk.order(kind="silence", operation="token")
+    async with opened(desk.settings, timeout=0.4) as client:
+        with pytest.raises(DeskTimeout):
+            await client.read_ticket(desk.ticket_id)
+
+
+async def test_a_fetch_that_failed_does_not_hold_up_the_next_one(desk: CloudDesk, redis: Redis) -> None:
+    desk.order(kind="status", code=500, operation="token", times=1)
+    async with opened(desk.settings, redis=redis) as client:
+        with pytest.raises(DeskUnavailable):
+            await client.read_ticket(desk.ticket_id)
+        async with asyncio.timeout(5):
+            await client.read_ticket(desk.ticket_id)
+    assert desk.calls("token") == 2
+
+
+async def test_without_redis_a_process_keeps_a_token_of_its_own(desk: CloudDesk) -> None:
+    away = open_redis(f"redis://127.0.0.1:{free_port()}/0")
+    async with opened(desk.settings, redis=away) as client:
+        await client.read_ticket(desk.ticket_id)
+        await client.read_ticket(desk.ticket_id)
+    await away.aclose()
+    assert desk.calls("token") == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"access_token": "t", "expires_in": "soon"}, {"access_token": "t", "expires_in": None}, {"access_token": 5}, []],
+)
+async def test_a_strange_token_is_a_failure_of_the_desk(body: object) -> None:
+    transport = httpx.MockTransport(lambda _request: httpx.Response(200, json=body))
+    async with opened(settings("http://desk", "cloud"), transport=transport) as client:
+        with pytest.raises((DeskRefused, DeskUnavailable)):
+            await client.read_ticket("1")

@@ -1,0 +1,160 @@
+"""From GPT-4's answer to the note: validated, cut, escaped, and with nothing that was not given."""
+
+import json
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from integrations.servicedesk_plus import plain_text
+from workflow.enhancement import Enhancement, marker, to_html
+
+JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
+ANSWER: dict[str, Any] = {
+    "summary": "The mailbox is full.",
+    "likely_cause": "Large attachments.",
+    "next_steps": ["Archive old mail.", "Raise the quota."],
+    "similar_tickets": [{"ticket_id": "101", "relevance": "Also a full mailbox."}],
+    "documents": [{"title": "Mail quotas", "relevance": "Says how to raise one."}],
+}
+HOSTILE = (
+    "<script>alert(document.cookie)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</p></div><iframe src=javascript:alert(1)>",
+    "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &#60;b&#62;",
+    "<!-- a comment -->",
+    "<b",
+)
+
+
+class Tags(HTMLParser):
+    """Collects the tags and the text of a page."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: set[str] = set()
+        self.attributes: list[Any] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read(html: str) -> Tags:
+    tags = Tags()
+    tags.feed(html)
+    tags.close()
+    return tags
+
+
+def answer(**changed: Any) -> Enhancement:
+    return Enhancement.model_validate_json(json.dumps(ANSWER | changed))
+
+
+def test_the_note_says_everything_and_whose_it_is() -> None:
+    shown = read(to_html(answer(), JOB))
+    for text in ("written by GPT-4", "The mailbox is full.", "Large attachments.", "Raise the quota.", "#101"):
+        assert text in shown.text
+    assert "Mail quotas: Says how to raise one." in shown.text
+    assert f"Ref {JOB}" in shown.text
+    assert shown.tags == {"div", "b", "p", "ol", "ul", "li"}
+
+
+def test_the_marker_is_found_in_the_text_of_the_note() -> None:
+    assert marker(JOB) == f"Ref {JOB}"
+    assert marker(JOB) in plain_text(to_html(answer(), JOB))
+
+
+def test_parts_that_are_empty_have_no_heading() -> None:
+    empty = answer(likely_cause="", next_steps=[], similar_tickets=[], documents=[])
+    text = read(to_html(empty, JOB)).text
+    assert "The mailbox is full." in text
+    assert not [heading for heading in ("cause", "steps", "tickets", "Documents") if heading in text]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_nothing_that_the_model_wrote_becomes_markup(hostile: str) -> None:
+    everywhere = answer(
+        summary=hostile,
+        likely_cause=hostile,
+        next_steps=[hostile],
+        similar_tickets=[{"ticket_id": hostile, "relevance": hostile}],
+        documents=[{"title": hostile, "relevance": hostile}],
+    )
+    shown = read(to_html(everywhere, JOB))
+    assert shown.tags == {"div", "b", "p", "ol", "ul", "li"}
+    assert shown.attributes == []
+    assert shown.text.count(hostile) == 7
+
+
+def test_lines_of_the_model_stay_lines() -> None:
+    assert "one<br>two" in to_html(answer(summary="one\ntwo"), JOB)
+
+
+def test_control_characters_and_marks_that_reorder_text_are_removed() -> None:
+    dirty = "a\x00\x07\x1b[31m\x7f\x9b\u202eb\u2066\ufeff\u2028\u200bc\r\n\td"
+    assert answer(summary=dirty, next_steps=[dirty]).summary == "a[31mbc\n\td"
+    assert answer(next_steps=[dirty]).next_steps == ["a[31mbc\n\td"]
+    assert answer(similar_tickets=[{"ticket_id": "1\x00", "relevance": dirty}]).similar_tickets[0].ticket_id == "1"
+
+
+def test_texts_and_lists_are_cut_to_a_bounded_length() -> None:
+    long = answer(
+        summary="x" * 10_000,
+        next_steps=["y" * 10_000] * 50,
+        similar_tickets=[{"ticket_id": "1", "relevance": "z" * 10_000}] * 50,
+    )
+    assert (len(long.summary), long.summary[-2:]) == (1500, "x…")
+    assert [len(step) for step in long.next_steps] == [1500] * 8
+    assert [len(ticket.relevance) for ticket in long.similar_tickets] == [1500] * 8
+    assert answer(summary="x" * 1500).summary == "x" * 1500
+
+
+def test_a_kept_answer_is_read_back_as_it_was() -> None:
+    cut = answer(summary="x" * 10_000, next_steps=["  step  "] * 9)
+    assert Enhancement.model_validate(cut.model_dump(mode="json")) == cut
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"summary": ""},
+        {"summary": " \n"},
+        {"summary": "\x00\u200b"},
+        {"summary": None},
+        {"summary": ["not", "a", "text"]},
+        {"next_steps": "not a list"},
+        {"next_steps": [1]},
+        {"similar_tickets": [{"ticket_id": "1"}]},
+        {"documents": [{"title": "x", "relevance": "y", "url": "http://elsewhere"}]},
+        {"confidence": 0.9},
+    ],
+)
+def test_an_answer_of_another_form_is_no_answer(changed: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        answer(**changed)
+
+
+@pytest.mark.parametrize("missing", ANSWER)
+def test_an_answer_with_a_part_missing_is_no_answer(missing: str) -> None:
+    with pytest.raises(ValidationError):
+        Enhancement.model_validate({name: value for name, value in ANSWER.items() if name != missing})
+
+
+def test_tickets_and_documents_that_were_not_given_are_left_out() -> None:
+    invented = answer(
+        similar_tickets=[{"ticket_id": number, "relevance": "r"} for number in ("101", "999", "10")],
+        documents=[{"title": title, "relevance": "r"} for title in ("Mail quotas", "Invented", "mail quotas")],
+    )
+    kept = invented.only_given(["101", "102"], ["Mail quotas"])
+    assert [ticket.ticket_id for ticket in kept.similar_tickets] == ["101"]
+    assert [document.title for document in kept.documents] == ["Mail quotas"]
+    assert kept.summary == invented.summary
+    nothing = invented.only_given([], [])
+    assert (nothing.similar_tickets, nothing.documents) == ([], [])

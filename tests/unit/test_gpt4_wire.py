@@ -1,0 +1,151 @@
+"""How GPT-4 is asked, and what is learned from an endpoint's refusals."""
+
+import json
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+from integrations.gpt4_wire import Wire, strip_fence
+from workflow.enhancement import Enhancement
+
+OPENAI, OPENROUTER = "https://api.openai.com/v1", "https://openrouter.ai/api/v1"
+MESSAGES = [{"role": "system", "content": "Rules."}, {"role": "user", "content": "{}"}]
+
+
+def refusal(message: str, param: str | None = None) -> openai.BadRequestError:
+    request = httpx2.Request("POST", OPENAI)
+    body = {"message": message, "type": "invalid_request_error", "param": param, "code": None}
+    return openai.BadRequestError(message, response=httpx2.Response(400, request=request), body=body)
+
+
+def unsupported(param: str) -> openai.BadRequestError:
+    return refusal(f"Unsupported parameter: '{param}' is not supported with this model.", param)
+
+
+def asked(wire: Wire) -> dict[str, Any]:
+    return wire.request(MESSAGES, Enhancement)
+
+
+def learn(wire: Wire, refused: openai.BadRequestError) -> bool:
+    return wire.leave_out(refused, asked(wire))
+
+
+def schema_of(request: dict[str, Any]) -> Any:
+    return request["response_format"]["json_schema"]["schema"]
+
+
+def test_openai_is_asked_for_a_strict_schema_streamed_and_without_reasoning() -> None:
+    request = asked(Wire(OPENAI, "gpt-6-luna"))
+    assert request["response_format"]["json_schema"]["strict"] is True
+    assert schema_of(request) == Enhancement.model_json_schema()
+    assert (request["model"], request["messages"]) == ("gpt-6-luna", MESSAGES)
+    assert (request["stream"], request["stream_options"]) == (True, {"include_usage": True})
+    assert request["reasoning_effort"] == "none"
+    assert request["max_completion_tokens"] > 0
+    assert not {"max_tokens", "extra_body", "temperature"} & set(request)
+
+
+@pytest.mark.parametrize("base_url", [OPENROUTER, "https://eu.openrouter.ai/api/v1"])
+def test_openrouter_must_not_ignore_the_schema(base_url: str) -> None:
+    request = asked(Wire(base_url, "openai/gpt-6-luna"))
+    assert request["extra_body"]["provider"] == {"require_parameters": True}
+    assert request["extra_body"]["reasoning"] == {"effort": "none"}
+    assert request["max_tokens"] > 0
+    assert not {"max_completion_tokens", "reasoning_effort"} & set(request)
+
+
+def test_a_host_that_only_looks_like_openrouter_is_none() -> None:
+    assert "extra_body" not in asked(Wire("https://notopenrouter.ai/v1", "m"))
+    assert "extra_body" not in asked(Wire("https://openrouter.ai.example/v1", "m"))
+
+
+def test_the_schema_is_strict_in_every_object_of_it() -> None:
+    schema = schema_of(asked(Wire(OPENAI, "m")))
+    objects = [schema, *schema["$defs"].values()]
+    assert len(objects) == 3
+    for part in objects:
+        assert part["additionalProperties"] is False
+        assert set(part["required"]) == set(part["properties"])
+
+
+@pytest.mark.parametrize("param", ["reasoning_effort", "max_completion_tokens", "stream_options"])
+def test_a_refused_parameter_is_left_out_from_then_on(param: str) -> None:
+    wire = Wire(OPENAI, "m")
+    assert learn(wire, unsupported(param))
+    request = asked(wire)
+    assert param not in request
+    assert set(request) | {param} == set(asked(Wire(OPENAI, "m")))
+
+
+def test_the_parameter_that_is_named_is_left_out_and_not_the_one_that_is_recommended() -> None:
+    wire = Wire(OPENROUTER, "m")
+    message = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
+    assert learn(wire, refusal(message, "max_tokens"))
+    assert "max_tokens" not in asked(wire)
+
+
+def test_a_refused_provider_block_is_left_out_whole() -> None:
+    wire = Wire(OPENROUTER, "m")
+    assert learn(wire, refusal("Unknown field: provider"))
+    assert "extra_body" not in asked(wire)
+
+
+def test_the_ladder_goes_from_the_schema_to_json_to_the_prompt_alone() -> None:
+    wire = Wire(OPENAI, "m")
+    assert learn(wire, refusal("'response_format' of type 'json_schema' is not supported", "response_format"))
+    second = asked(wire)
+    assert second["response_format"] == {"type": "json_object"}
+    assert learn(wire, refusal("Invalid schema for response_format"))
+    third = asked(wire)
+    assert "response_format" not in third
+    for request in (second, third):
+        system, user = request["messages"]
+        assert system["content"].startswith("Rules.")
+        assert json.dumps(Enhancement.model_json_schema()) in system["content"]
+        assert user == MESSAGES[1]
+    assert MESSAGES[0]["content"] == "Rules."
+    assert not learn(wire, refusal("response_format again"))
+    assert "response_format" not in asked(wire)
+
+
+def test_what_was_learned_meanwhile_is_reason_enough_to_ask_again() -> None:
+    wire = Wire(OPENAI, "m")
+    sent = asked(wire)
+    for refused in (unsupported("reasoning_effort"), refusal("no json_schema here", "response_format")):
+        assert wire.leave_out(refused, sent)
+        assert wire.leave_out(refused, sent)
+    assert asked(wire)["response_format"] == {"type": "json_object"}
+
+
+def test_a_refusal_that_names_nothing_of_ours_teaches_nothing() -> None:
+    wire = Wire(OPENAI, "m")
+    before = asked(wire)
+    for message in ("We could not parse the JSON body of your request.", "This model's maximum context length is 8192"):
+        assert not learn(wire, refusal(message, "messages"))
+    assert asked(wire) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [
+        ('{"a": 1}', '{"a": 1}'),
+        ('```json\n{"a": 1}\n```', '{"a": 1}'),
+        ('```\n{"a": 1}\n```', '{"a": 1}'),
+        (' \n```json\r\n{"a":\n 1}\n``` \n', '{"a":\n 1}'),
+        ('```json\n{"a": "```"}\n```', '{"a": "```"}'),
+        ('Sure! ```json\n{"a": 1}\n```', 'Sure! ```json\n{"a": 1}\n```'),
+        ("", ""),
+    ],
+)
+def test_a_fence_around_an_answer_is_taken_off(text: str, inside: str) -> None:
+    assert strip_fence(text) == inside
+
+
+def test_a_repair_shows_the_model_its_own_answer_within_bounds() -> None:
+    wire = Wire(OPENAI, "m")
+    shown, request = wire.repair("x" * 100_000)
+    assert (shown["role"], request["role"]) == ("assistant", "user")
+    assert 0 < len(shown["content"]) < 10_000
+    assert wire.repair("")[0]["content"] != ""

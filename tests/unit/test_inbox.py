@@ -1,0 +1,95 @@
+"""Events that Redis keeps while Postgres is away."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from devstack.ports import free_port
+from storage.jobs import Event
+from worker.inbox import Inbox
+from worker.queue import QueueUnreachable, open_redis
+
+EVENT = Event(
+    job_id=UUID("01936b2e-7c1a-7000-8000-0123456789ab"),
+    tenant_id="acme",
+    ticket_id="12345",
+    event=None,
+    dedupe_key="d" * 64,
+    traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    accepted_at=datetime(2026, 11, 4, 9, 0, 0, 123456, tzinfo=UTC),
+)
+
+
+async def test_an_event_comes_back_as_it_was_kept(redis: Redis) -> None:
+    inbox = Inbox(redis)
+    assert await inbox.put(EVENT) == EVENT.job_id
+    assert await inbox.get(EVENT.job_id) == EVENT
+    assert await inbox.some(10) == [EVENT]
+    await inbox.remove(EVENT.job_id)
+    assert await inbox.get(EVENT.job_id) is None
+    assert await inbox.some(10) == []
+
+
+async def test_a_duplicate_is_answered_with_the_first_jobs_id_and_not_kept(redis: Redis) -> None:
+    inbox = Inbox(redis)
+    await inbox.put(EVENT)
+    again = replace(EVENT, job_id=uuid4())
+    assert await inbox.put(again) == EVENT.job_id
+    assert await inbox.some(10) == [EVENT]
+    assert await inbox.put(EVENT) == EVENT.job_id
+    assert await inbox.some(10) == [EVENT]
+
+
+async def test_tenants_have_delivery_keys_of_their_own(redis: Redis) -> None:
+    inbox = Inbox(redis)
+    await inbox.put(EVENT)
+    other = replace(EVENT, job_id=uuid4(), tenant_id="globex")
+    assert await inbox.put(other) == other.job_id
+    assert len(await inbox.some(10)) == 2
+
+
+async def test_a_delivery_is_remembered_for_ten_minutes_after_its_last_copy(redis: Redis) -> None:
+    inbox = Inbox(redis)
+    await inbox.put(EVENT)
+    (key,) = [name for name in await redis.keys("*") if name != "inbox"]
+    assert 590 < await redis.ttl(key) <= 600
+    await redis.expire(key, 5)
+    await inbox.put(replace(EVENT, job_id=uuid4()))
+    assert 590 < await redis.ttl(key) <= 600
+
+
+async def test_nothing_in_the_hash_can_stop_the_others(redis: Redis) -> None:
+    inbox = Inbox(redis)
+    for number, strange in enumerate(["", "not json", "[]", "17", "null", "{}", '{"job_id": 5, "accepted_at": 5}']):
+        await redis.hset("inbox", f"strange {number}", strange)
+    await inbox.put(EVENT)
+    assert await inbox.some(10) == [EVENT]
+    assert await inbox.get(uuid4()) is None
+
+
+async def test_all_of_many_events_are_found_in_the_end(redis: Redis) -> None:
+    inbox = Inbox(redis)
+    kept = [replace(EVENT, job_id=uuid4(), dedupe_key=str(number)) for number in range(600)]
+    for event in kept:
+        await inbox.put(event)
+    found: set[UUID] = set()
+    for _ in range(100):
+        some = await inbox.some(100)
+        for event in some:
+            found.add(event.job_id)
+            await inbox.remove(event.job_id)
+        if not some:
+            break
+    assert found == {event.job_id for event in kept}
+
+
+async def test_a_server_that_is_away_is_one_failure_for_every_call() -> None:
+    away = open_redis(f"redis://127.0.0.1:{free_port()}/0")
+    inbox = Inbox(away)
+    for call in (inbox.put(EVENT), inbox.get(EVENT.job_id), inbox.some(10), inbox.remove(EVENT.job_id)):
+        with pytest.raises(QueueUnreachable):
+            await call
+    await away.aclose()

@@ -1,0 +1,83 @@
+"""The table of retries: what failed -> again when, or given up how."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from integrations.errors import (
+    DeskRefused,
+    DeskTimeout,
+    DeskUnavailable,
+    Gpt4Refused,
+    Gpt4Timeout,
+    Gpt4Unavailable,
+)
+from workflow.retry import Decision, decide
+
+NOW = datetime(2026, 11, 4, 9, tzinfo=UTC)
+SETTLE = 60.0
+TEMPORARY = [Gpt4Timeout(30), Gpt4Unavailable("429 Rate Limit"), DeskUnavailable("429")]
+UNKNOWN = [DeskTimeout(), DeskUnavailable("500", outcome_unknown=True)]
+UNFORESEEN = [RuntimeError("?"), KeyError("?")]
+
+
+def after(failure: Exception, attempt: int = 1, left: float = 1800, jitter: float = 1.0) -> Decision:
+    deadline = NOW + timedelta(seconds=left)
+    return decide(failure, attempt, deadline, SETTLE, jitter=lambda _low, _high: jitter, now=lambda: NOW)
+
+
+@pytest.mark.parametrize("failure", [*TEMPORARY, *UNFORESEEN])
+def test_what_may_pass_is_tried_again_after_twice_the_time_and_eight_times_at_most(failure: Exception) -> None:
+    assert [after(failure, attempt).seconds for attempt in range(1, 8)] == [2, 4, 8, 16, 32, 64, 128]
+    assert after(failure) == Decision(2, "will be retried in 2s")
+    assert after(failure, 8) == Decision(None, "gave up after 8 attempts")
+    assert after(failure, 9).seconds is None
+
+
+@pytest.mark.parametrize("failure", [Gpt4Refused("401 Unauthorized"), DeskRefused("403")])
+def test_what_no_repetition_helps_is_not_tried_again(failure: Exception) -> None:
+    assert after(failure) == Decision(None, "not retried")
+
+
+@pytest.mark.parametrize("kind", [Gpt4Unavailable, DeskUnavailable])
+def test_the_server_is_not_called_before_its_retry_after(kind: type[Gpt4Unavailable] | type[DeskUnavailable]) -> None:
+    assert after(kind("429", 60)).seconds == 60
+    assert after(kind("429", 60), attempt=7).seconds == 128
+    assert after(kind("429", 0)).seconds == 2
+    assert after(kind("429", float("inf"))) == Decision(None, "gave up at its deadline")
+
+
+@pytest.mark.parametrize("failure", UNKNOWN)
+def test_a_call_of_unknown_outcome_is_given_time_to_settle(failure: Exception) -> None:
+    """A slow desk stores a note after it was given up on: posting again at once would make two."""
+    assert [after(failure, attempt).seconds for attempt in (1, 5, 6, 7)] == [60, 60, 64, 128]
+    assert after(failure, 8) == Decision(None, "gave up after 8 attempts")
+
+
+def test_no_attempt_begins_past_the_deadline() -> None:
+    assert after(Gpt4Timeout(30), left=2.1).seconds == 2
+    for left in (2, 1, 0, -5):
+        assert after(Gpt4Timeout(30), left=left) == Decision(None, "gave up at its deadline")
+    assert after(DeskUnavailable("429", 600), left=599) == Decision(None, "gave up at its deadline")
+
+
+def test_jobs_that_failed_together_do_not_come_back_together() -> None:
+    ranges: list[tuple[float, float]] = []
+
+    def jitter(low: float, high: float) -> float:
+        ranges.append((low, high))
+        return high
+
+    seconds = decide(Gpt4Timeout(30), 2, NOW + timedelta(hours=1), SETTLE, jitter=jitter, now=lambda: NOW).seconds
+    ((low, high),) = ranges
+    assert 0 < low < 1 < high < 2
+    assert seconds == pytest.approx(4 * high)
+    drawn = {decide(Gpt4Timeout(30), 2, datetime.now(UTC) + timedelta(hours=1), SETTLE).seconds for _ in range(20)}
+    assert len(drawn) > 10
+
+
+def test_a_wait_is_never_longer_than_five_minutes_unless_the_server_asks_for_it() -> None:
+    for attempt in range(1, 8):
+        seconds = after(DeskTimeout(), attempt, jitter=1.2).seconds
+        assert seconds is not None
+        assert seconds <= 300

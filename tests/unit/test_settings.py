@@ -1,0 +1,179 @@
+"""Settings: each missing or wrong one is named, without its value, and files win over the environment."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from config.settings import (
+    ApiSettings,
+    HousekeepingSettings,
+    LogSettings,
+    MigrateSettings,
+    SettingsRefused,
+    WorkerSettings,
+    load,
+)
+
+COMPLETE = {
+    "DATABASE_URL": "postgresql://app:pw@db:5432/ai_agents",
+    "DATABASE_ADMIN_URL": "postgresql://owner:pw@db:5432/ai_agents",
+    "REDIS_URL": "redis://redis:6379/0",
+    "OPENAI_API_KEY": "sk-1",
+}
+Configure = Callable[..., None]
+
+
+@pytest.fixture
+def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
+    """The environment has these settings and no other of ours."""
+    for kind in (WorkerSettings, HousekeepingSettings, MigrateSettings):
+        for name in kind.model_fields:
+            monkeypatch.delenv(name.upper(), raising=False)
+
+    def set_all(**values: str) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+
+    return set_all
+
+
+def problems(kind: type[LogSettings]) -> list[str]:
+    with pytest.raises(SettingsRefused) as refused:
+        load(kind)
+    assert str(refused.value) == "; ".join(refused.value.problems)
+    return refused.value.problems
+
+
+@pytest.mark.parametrize(
+    ("kind", "needed"),
+    [
+        (ApiSettings, {"DATABASE_URL", "REDIS_URL"}),
+        (HousekeepingSettings, {"DATABASE_URL", "REDIS_URL"}),
+        (WorkerSettings, {"DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY"}),
+        (MigrateSettings, {"DATABASE_URL", "DATABASE_ADMIN_URL"}),
+    ],
+)
+def test_every_missing_setting_is_named_and_only_what_the_process_uses(
+    kind: type[LogSettings], needed: set[str], configure: Configure
+) -> None:
+    assert set(problems(kind)) == {f"{name} is missing" for name in needed}
+    configure(**{name: COMPLETE[name] for name in needed})
+    assert load(kind).log_format == "text"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://app:hunter2@db/x"),
+        ("DATABASE_URL", "hunter2"),
+        ("DATABASE_URL", "postgresql://app:hunter2@db:port/x"),
+        ("REDIS_URL", "http://:hunter2@redis"),
+        ("REDIS_URL", "redis://:hunter2@redis:port/0"),
+        ("OPENAI_BASE_URL", "ftp://hunter2"),
+        ("OPENAI_BASE_URL", "https://"),
+        ("LOG_FORMAT", "hunter2"),
+        ("LOG_LEVEL", "hunter2"),
+        ("WORKER_CONCURRENCY", "hunter2"),
+        ("WORKER_CONCURRENCY", "0"),
+        ("WORKER_CONCURRENCY", "4097"),
+        ("JOB_DEADLINE_SECONDS", "-1"),
+        ("OPENAI_TIMEOUT_SECONDS", "0"),
+        ("OPENAI_DEADLINE_SECONDS", "nan"),
+        ("CONTEXT_TIMEOUT_SECONDS", "inf"),
+        ("SERVICEDESK_TIMEOUT_SECONDS", "ten hunter2"),
+        ("LEASE_SECONDS", "0.5"),
+        ("WORKER_GRACE_SECONDS", "-1"),
+    ],
+)
+def test_a_wrong_setting_is_named_without_its_value(name: str, value: str, configure: Configure) -> None:
+    configure(**COMPLETE | {name: value})
+    (sentence,) = problems(WorkerSettings)
+    assert sentence.startswith(f"{name} is wrong: ")
+    assert "hunter2" not in sentence
+
+
+def test_all_that_is_missing_or_wrong_is_told_at_once(configure: Configure) -> None:
+    configure(REDIS_URL="redis", LOG_LEVEL="loud", WORKER_CONCURRENCY="many")
+    told = {sentence.split(" is ")[0] for sentence in problems(WorkerSettings)}
+    assert told == {"REDIS_URL", "LOG_LEVEL", "WORKER_CONCURRENCY", "DATABASE_URL", "OPENAI_API_KEY"}
+
+
+def test_an_empty_variable_is_unset(configure: Configure) -> None:
+    configure(**COMPLETE | {"REDIS_URL": "", "LOG_FORMAT": "", "WORKER_CONCURRENCY": "", "SECRETS_DIR": ""})
+    assert problems(WorkerSettings) == ["REDIS_URL is missing"]
+    configure(REDIS_URL="redis://redis:6379/0")
+    settings = load(WorkerSettings)
+    assert (settings.log_format, settings.worker_concurrency, settings.secrets_dir) == ("text", 128, None)
+
+
+def test_an_empty_secrets_directory_is_not_the_folder_that_the_process_was_started_in(
+    tmp_path: Path, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "LOG_LEVEL").write_text("ERROR")
+    monkeypatch.chdir(tmp_path)
+    configure(**COMPLETE, SECRETS_DIR="")
+    assert load(ApiSettings).log_level == "INFO"
+
+
+def test_files_win_over_the_environment_and_the_rest_comes_from_it(tmp_path: Path, configure: Configure) -> None:
+    (tmp_path / "DATABASE_URL").write_text("postgresql://app:from-a-file@db/x\n")
+    (tmp_path / "LOG_LEVEL").write_text("ERROR")
+    (tmp_path / "WEBHOOK_SECRET_ACME").write_text("not one of these")
+    (tmp_path / "..data").mkdir()
+    configure(**COMPLETE, LOG_LEVEL="DEBUG", SECRETS_DIR=str(tmp_path))
+    settings = load(ApiSettings)
+    assert settings.database_url == "postgresql://app:from-a-file@db/x"
+    assert (settings.log_level, settings.redis_url) == ("ERROR", COMPLETE["REDIS_URL"])
+
+
+def test_an_empty_file_is_unset(tmp_path: Path, configure: Configure) -> None:
+    for name in ("REDIS_URL", "LOG_FORMAT"):
+        (tmp_path / name).write_text("\n")
+    configure(**COMPLETE, SECRETS_DIR=str(tmp_path))
+    settings = load(ApiSettings)
+    assert (settings.redis_url, settings.log_format) == (COMPLETE["REDIS_URL"], "text")
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path, configure: Configure) -> None:
+    (tmp_path / "REDIS_URL").write_bytes(b"redis://\xff\xfe")
+    configure(**COMPLETE, SECRETS_DIR=str(tmp_path))
+    assert any("REDIS_URL" in sentence for sentence in problems(ApiSettings))
+
+
+def test_a_secrets_directory_that_is_none_is_named_beside_what_is_missing_for_it(
+    tmp_path: Path, configure: Configure
+) -> None:
+    configure(**COMPLETE, SECRETS_DIR=str(tmp_path / "nowhere"))
+    assert problems(ApiSettings) == ["SECRETS_DIR is not a directory"]
+    configure(DATABASE_URL="")
+    assert set(problems(ApiSettings)) == {"SECRETS_DIR is not a directory", "DATABASE_URL is missing"}
+
+
+def test_addresses_are_made_uniform(configure: Configure) -> None:
+    configure(**COMPLETE, OPENAI_BASE_URL="https://openrouter.ai/api/v1/")
+    assert load(WorkerSettings).openai_base_url == "https://openrouter.ai/api/v1"
+    configure(DATABASE_URL="postgres://app:pw@db/x", REDIS_URL="rediss://redis:6380/0")
+    settings = load(ApiSettings)
+    assert (settings.database_url, settings.redis_url) == ("postgresql://app:pw@db/x", "rediss://redis:6380/0")
+
+
+def test_the_defaults_are_those_of_ruling_13(configure: Configure) -> None:
+    configure(**COMPLETE)
+    ruled = {
+        "context_timeout_seconds": 30,
+        "openai_timeout_seconds": 30,
+        "openai_deadline_seconds": 120,
+        "servicedesk_timeout_seconds": 10,
+        "attempt_timeout_seconds": 240,
+        "job_deadline_seconds": 1800,
+        "worker_grace_seconds": 50,
+        "worker_concurrency": 128,
+    }
+    settings = load(WorkerSettings).model_dump()
+    assert {name: settings[name] for name in ruled} == ruled
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    for kind in (WorkerSettings, HousekeepingSettings, MigrateSettings):
+        assert all(field.description for field in kind.model_fields.values())

@@ -1,0 +1,169 @@
+"""Whether a webhook is proved to be the tenant's: three schemes, two secrets, and what does not pass."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable
+
+import pytest
+
+from api.signature import SignatureRefused, verify
+
+NOW = 1_800_000_000
+BODY = b'{"tenant_id": "acme", "ticket_id": "12345"}'
+CURRENT, PREVIOUS = "the current secret", "the previous secret"
+SECRETS = (CURRENT, PREVIOUS)
+Scheme = Callable[..., dict[str, str]]
+KEY = b"\x00\x01 a key that is no text \xff"
+WHSEC = "whsec_" + base64.b64encode(KEY).decode()
+
+
+def mac(secret: str | bytes, signed: bytes) -> bytes:
+    key = secret if isinstance(secret, bytes) else secret.encode()
+    return hmac.new(key, signed, hashlib.sha256).digest()
+
+
+def ours(secret: str = CURRENT, timestamp: str = str(NOW), body: bytes = BODY) -> dict[str, str]:
+    signature = mac(secret, timestamp.encode() + b"." + body).hex()
+    return {"x-servicedesk-signature": f"sha256={signature}", "x-servicedesk-timestamp": timestamp}
+
+
+def ours_untimed(secret: str = CURRENT, body: bytes = BODY) -> dict[str, str]:
+    return {"x-servicedesk-signature": f"sha256={mac(secret, body).hex()}"}
+
+
+def github(secret: str = CURRENT, body: bytes = BODY) -> dict[str, str]:
+    return {"x-hub-signature-256": f"sha256={mac(secret, body).hex()}"}
+
+
+def standard(secret: str | bytes = CURRENT, timestamp: str = str(NOW), body: bytes = BODY) -> dict[str, str]:
+    signature = base64.b64encode(mac(secret, f"msg_1.{timestamp}.".encode() + body)).decode()
+    return {"webhook-id": "msg_1", "webhook-timestamp": timestamp, "webhook-signature": f"v1,{signature}"}
+
+
+SCHEMES = [ours, ours_untimed, github, standard]
+
+
+def refusal(
+    headers: dict[str, str], body: bytes = BODY, secrets: tuple[str, ...] = SECRETS, now: float = float(NOW)
+) -> str:
+    with pytest.raises(SignatureRefused) as refused:
+        verify(secrets, headers, body, now)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("secret", SECRETS)
+def test_each_scheme_verifies_under_the_current_and_the_previous_secret(scheme: Scheme, secret: str) -> None:
+    verify(SECRETS, scheme(secret), BODY, NOW)
+    assert refusal(scheme(secret), secrets=tuple(other for other in SECRETS if other != secret)) == "signature mismatch"
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_changed_body_or_a_wrong_secret_does_not_verify(scheme: Scheme) -> None:
+    assert refusal(scheme(), body=BODY + b" ") == "signature mismatch"
+    assert refusal(scheme("somebody else's secret")) == "signature mismatch"
+    assert refusal(scheme(), secrets=()) == "signature mismatch"
+
+
+def test_the_hex_may_stand_alone_in_capitals_and_with_spaces_around_it() -> None:
+    for scheme in (ours, github):
+        headers = scheme()
+        name = next(name for name in headers if "signature" in name)
+        bare = headers[name].removeprefix("sha256=")
+        for written in (bare, bare.upper(), f"  sha256={bare} "):
+            verify(SECRETS, headers | {name: written}, BODY, NOW)
+
+
+def test_a_whsec_secret_is_the_key_that_it_encodes() -> None:
+    verify((WHSEC,), standard(KEY), BODY, NOW)
+    assert refusal(standard(WHSEC), secrets=(WHSEC,)) == "signature mismatch"
+
+
+def test_a_whsec_secret_that_encodes_nothing_opens_no_door() -> None:
+    for secret in ("whsec_", "whsec_===="):
+        assert refusal(standard(b""), secrets=(secret,)) == "signature mismatch"
+
+
+def test_a_whsec_secret_that_is_no_base64_is_taken_as_it_stands() -> None:
+    for secret in ("whsec_not base64!", "whsec_schlüssel"):
+        verify((secret,), standard(secret), BODY, NOW)
+
+
+def test_one_good_signature_among_several_is_enough() -> None:
+    headers = standard()
+    good = headers["webhook-signature"]
+    stranger = standard("a stranger's")["webhook-signature"]
+    for several in (f"{stranger} {good}", f"v1a,{'A' * 88} {good} {stranger}", f"v1,not-base64! v2,x {good}"):
+        verify(SECRETS, headers | {"webhook-signature": several}, BODY, NOW)
+    assert refusal(headers | {"webhook-signature": f"{stranger} v1a,{good[3:]}"}) == "signature mismatch"
+
+
+@pytest.mark.parametrize("scheme", [ours, standard])
+def test_a_signed_timestamp_holds_for_300_seconds_in_both_directions(scheme: Scheme) -> None:
+    for seconds in (-300, 0, 300):
+        verify(SECRETS, scheme(timestamp=str(NOW + seconds)), BODY, NOW)
+    for seconds in (-301, 301, -(10**8), 10**8):
+        assert refusal(scheme(timestamp=str(NOW + seconds))) == "stale timestamp"
+
+
+@pytest.mark.parametrize("scheme", [ours, standard])
+@pytest.mark.parametrize(
+    "timestamp",
+    [
+        *["", "now", "1.8e9", "-1800000000", "+1800000000", "1800000000.0", "1_800_000_000", f"{NOW}000", "9" * 5000],
+        *[" 1800000000", "1800000000\n", "1800000000\x00", "0x6b49d200"],
+        *["１８００００００００", "١٨٠٠٠٠٠٠٠٠", "18000000²"],
+    ],
+)
+def test_a_timestamp_that_is_no_plain_number_of_now_is_stale_however_well_signed(
+    scheme: Scheme, timestamp: str
+) -> None:
+    assert refusal(scheme(timestamp=timestamp)) == "stale timestamp"
+
+
+def test_the_timestamp_of_a_captured_request_can_be_neither_removed_nor_renewed() -> None:
+    captured = ours(timestamp=str(NOW - 4000))
+    assert refusal(captured) == "stale timestamp"
+    without = {"x-servicedesk-signature": captured["x-servicedesk-signature"]}
+    assert refusal(without) == "signature mismatch"
+    assert refusal(without | {"x-servicedesk-timestamp": str(NOW)}) == "signature mismatch"
+    assert refusal({"x-hub-signature-256": captured["x-servicedesk-signature"]}) == "signature mismatch"
+
+
+def test_no_part_of_a_captured_standard_webhook_can_be_removed_or_exchanged() -> None:
+    captured = standard(timestamp=str(NOW - 4000))
+    for name in ("webhook-id", "webhook-timestamp"):
+        assert refusal({key: value for key, value in captured.items() if key != name}) == "signature mismatch"
+    assert refusal(captured | {"webhook-timestamp": str(NOW)}) == "signature mismatch"
+    assert refusal(captured | {"webhook-id": "msg_2"}) == "signature mismatch"
+
+
+def test_without_a_signature_header_nothing_is_verified() -> None:
+    assert refusal({}) == "signature missing"
+    assert refusal({"x-servicedesk-timestamp": str(NOW), "webhook-id": "msg_1"}) == "signature missing"
+
+
+@pytest.mark.parametrize("name", ["x-servicedesk-signature", "x-hub-signature-256", "webhook-signature"])
+@pytest.mark.parametrize(
+    "value", ["", " ", "sha256=", "v1,", "v1", ",", "sha256=zz", "sha256=abc", "v1,v1,v1", "=" * 64]
+)
+def test_an_empty_or_malformed_signature_is_a_mismatch(name: str, value: str) -> None:
+    assert refusal({name: value, "webhook-id": "msg_1", "webhook-timestamp": str(NOW)}) == "signature mismatch"
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize(
+    "strange", ["é", "\x00", "\x7f", "\x85", "日本", "v1,é", "v1,\u0660", "sha256=é", "sha256=\x00\x00"]
+)
+def test_strange_characters_in_any_header_are_refused_and_break_nothing(scheme: Scheme, strange: str) -> None:
+    signed = scheme()
+    for name in signed:
+        assert refusal(signed | {name: strange}) in ("signature mismatch", "stale timestamp")
+
+
+def test_an_id_with_strange_characters_can_be_signed() -> None:
+    signed = "ménage\x7f.1800000000.".encode() + BODY
+    signature = base64.b64encode(mac(CURRENT, signed)).decode()
+    headers = {"webhook-id": "ménage\x7f", "webhook-timestamp": str(NOW), "webhook-signature": f"v1,{signature}"}
+    verify(SECRETS, headers, BODY, NOW)

@@ -1,0 +1,143 @@
+"""Tenants: how settings become tenants, what is refused, and how changes appear while a process runs."""
+
+import pytest
+
+from config.tenants import DeskSettings, Tenant, parse_tenants
+
+ACME = {
+    "WEBHOOK_SECRET_ACME": "s3cret",
+    "SERVICEDESK_URL_ACME": "https://desk.acme.example:8080",
+    "SERVICEDESK_API_KEY_ACME": "k3y",
+}
+CLOUD = {
+    "SERVICEDESK_EDITION_GLOBEX": "cloud",
+    "SERVICEDESK_URL_GLOBEX": "https://sdpondemand.manageengine.eu/app/itdesk",
+    "SERVICEDESK_CLIENT_ID_GLOBEX": "id",
+    "SERVICEDESK_CLIENT_SECRET_GLOBEX": "hidden",
+    "SERVICEDESK_REFRESH_TOKEN_GLOBEX": "token",
+    "SERVICEDESK_ACCOUNTS_URL_GLOBEX": "https://accounts.zoho.eu/",
+}
+
+
+def tenant(values: dict[str, str]) -> Tenant:
+    tenants, problems = parse_tenants(values)
+    assert problems == []
+    (only,) = tenants.values()
+    return only
+
+
+def sentences(values: dict[str, str]) -> list[str]:
+    tenants, problems = parse_tenants(values)
+    assert all(problem.tenant_id not in tenants for problem in problems)
+    return [problem.sentence for problem in problems]
+
+
+def test_a_desk_on_premises_needs_an_address_and_a_key() -> None:
+    acme = tenant(ACME)
+    assert (acme.id, acme.webhook_secrets) == ("acme", ("s3cret",))
+    assert acme.desk == DeskSettings("https://desk.acme.example:8080", "onpremises", api_key="k3y", rate_per_minute=300)
+
+
+def test_a_cloud_desk_needs_oauth_credentials_and_is_called_less_often() -> None:
+    desk = tenant(CLOUD).desk
+    assert desk is not None
+    assert (desk.edition, desk.url) == ("cloud", "https://sdpondemand.manageengine.eu/app/itdesk")
+    assert (desk.client_id, desk.client_secret, desk.refresh_token) == ("id", "hidden", "token")
+    assert (desk.accounts_url, desk.rate_per_minute) == ("https://accounts.zoho.eu", 30)
+
+
+def test_each_setting_belongs_to_the_tenant_of_its_ending() -> None:
+    values = ACME | CLOUD | {"WEBHOOK_SECRET_ACME_EU": "other", "PREVIOUS_WEBHOOK_SECRET_ACME_EU": "older"}
+    tenants, problems = parse_tenants(values)
+    assert problems == []
+    assert list(tenants) == ["acme", "acme-eu", "globex"]
+    assert tenants["acme-eu"].webhook_secrets == ("other", "older")
+    assert tenants["acme-eu"].desk is None
+    assert tenants["globex"].webhook_secrets == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "tenant_id"),
+    [
+        ("WEBHOOK_SECRET_ACME_EU_2", "acme-eu-2"),
+        ("WEBHOOK_SECRET_ACME-EU", "acme-eu"),
+        ("WEBHOOK_SECRET_acme", "acme"),
+        ("WEBHOOK_SECRET_URL", "url"),
+        ("WEBHOOK_SECRET_" + "A" * 63, "a" * 63),
+    ],
+)
+def test_a_tenant_id_is_the_ending_in_small_letters_with_dashes(name: str, tenant_id: str) -> None:
+    assert tenant({name: "s"}).id == tenant_id
+
+
+@pytest.mark.parametrize("ending", ["ERROR", "TERRORS_INC", "Error", "ACME.EU", "A" * 64, "ÄCME", "A B", "A\nB"])
+def test_an_id_that_would_not_fit_into_a_log_line_is_refused(ending: str) -> None:
+    (sentence,) = sentences({f"WEBHOOK_SECRET_{ending}": "s3cret"})
+    assert sentence.startswith(f"WEBHOOK_SECRET_{ending.upper()[:63]}: a tenant id ")
+    assert "s3cret" not in sentence
+
+
+def test_settings_that_only_look_alike_make_no_tenant() -> None:
+    others = {"WEBHOOK_SECRET_": "s", "WEBHOOK_SECRET": "s", "SERVICEDESK_TIMEOUT_SECONDS": "3", "SECRETS_DIR": "/x"}
+    assert parse_tenants(others) == ({}, [])
+
+
+@pytest.mark.parametrize("missing", ["SERVICEDESK_URL_ACME", "SERVICEDESK_API_KEY_ACME"])
+def test_a_half_configured_desk_names_the_missing_setting(missing: str) -> None:
+    values = {name: value for name, value in ACME.items() if name != missing}
+    assert sentences(values) == [f"{missing} is missing"]
+
+
+@pytest.mark.parametrize("missing", [name for name in CLOUD if "EDITION" not in name])
+def test_a_half_configured_cloud_desk_names_the_missing_setting(missing: str) -> None:
+    values = {name: value for name, value in CLOUD.items() if name != missing}
+    assert sentences(values) == [f"{missing} is missing"]
+
+
+def test_every_missing_setting_of_a_desk_is_named_at_once() -> None:
+    told = " ".join(sentences({"SERVICEDESK_EDITION_GLOBEX": "cloud"}))
+    assert [name for name in CLOUD if "EDITION" not in name and f"{name} is missing" not in told] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SERVICEDESK_EDITION_ACME", "hunter2"),
+        ("SERVICEDESK_RATE_PER_MINUTE_ACME", "hunter2"),
+        ("SERVICEDESK_RATE_PER_MINUTE_ACME", "0"),
+        ("SERVICEDESK_URL_ACME", "hunter2"),
+        ("SERVICEDESK_URL_ACME", "ftp://hunter2"),
+        ("SERVICEDESK_URL_ACME", "https://"),
+        ("SERVICEDESK_URL_ACME", "https://me:hunter2@desk"),
+        ("SERVICEDESK_URL_ACME", "https://:hunter2@desk"),
+        ("SERVICEDESK_URL_ACME", "https://desk?key=hunter2"),
+        ("SERVICEDESK_URL_ACME", "https://desk#hunter2"),
+        ("SERVICEDESK_URL_ACME", "https://desk:99999"),
+    ],
+)
+def test_a_wrong_setting_is_named_without_its_value(name: str, value: str) -> None:
+    (sentence,) = sentences(ACME | {name: value})
+    assert sentence.startswith(name)
+    assert "hunter2" not in sentence
+
+
+def test_a_previous_secret_alone_is_a_rotation_gone_wrong() -> None:
+    (sentence,) = sentences({"PREVIOUS_WEBHOOK_SECRET_ACME": "old"})
+    assert sentence == "WEBHOOK_SECRET_ACME is missing, but PREVIOUS_WEBHOOK_SECRET_ACME is set"
+
+
+def test_what_an_admin_writes_around_an_address_does_not_matter() -> None:
+    for url in ("https://desk.acme.example:8080/", "https://desk.acme.example:8080/api/v3/"):
+        assert tenant(ACME | {"SERVICEDESK_URL_ACME": url}) == tenant(ACME)
+
+
+def test_more_names_of_closed_statuses_are_separated_by_commas() -> None:
+    desk = tenant(ACME | {"SERVICEDESK_CLOSED_STATUSES_ACME": " Done, gelöst ,,GELÖST"}).desk
+    assert desk is not None
+    assert desk.closed_statuses == {"done", "gelöst"}
+
+
+def test_secrets_stay_out_of_the_text_of_a_tenant() -> None:
+    for values in (ACME, CLOUD | {"WEBHOOK_SECRET_GLOBEX": "s3cret"}):
+        shown = repr(tenant(values))
+        assert not [secret for secret in ("s3cret", "k3y", "hidden", "'token'") if secret in shown]
