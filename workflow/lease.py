@@ -10,6 +10,7 @@ from storage.jobs import Claim, LeaseLost
 from storage.session import DATABASE_FAILURES, Database, is_away
 
 _PAUSE_SECONDS = 1.0
+_SETTLE_SECONDS = 3.0
 
 
 @contextlib.asynccontextmanager
@@ -70,3 +71,20 @@ async def insist(write: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(_PAUSE_SECONDS)
         else:
             return
+
+
+async def settle(write: Callable[[], Awaitable[None]]) -> None:
+    """`insist` on the write that ends an attempt, also when the worker stops just then.
+
+    Else the row could have an outcome that no line tells. Raises LeaseLost; asyncio.CancelledError only if the write
+    was not done within some seconds.
+    """
+    writing = asyncio.ensure_future(insist(write))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        done, _ = await asyncio.wait({writing}, timeout=_SETTLE_SECONDS)
+        if not done:
+            writing.cancel()
+            raise
+        writing.result()

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind, get_current_span
@@ -139,7 +140,7 @@ async def _commit(attempt: Attempt, enhancement: Enhancement, model: str) -> Non
     """Write the answer into the row; it is kept elsewhere when that was stopped before it could be done."""
     answer = enhancement.model_dump(mode="json")
     try:
-        await insist(lambda: jobs.save_answer(attempt.database, attempt.claim, answer, model))
+        await insist(partial(jobs.save_answer, attempt.database, attempt.claim, answer, model))
     except BaseException:
         await attempt.answers.put(attempt.claim.job_id, answer, model)
         raise
@@ -151,7 +152,7 @@ async def update_ticket(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
         started = time.monotonic()
         await attempt.desk.read_open_ticket(claim.ticket_id)
-        await insist(lambda: jobs.about_to_post(attempt.database, claim, attempt.lease_seconds))
+        await insist(partial(jobs.about_to_post, attempt.database, claim, attempt.lease_seconds))
         note_id = await attempt.desk.add_note(claim.ticket_id, to_html(state["enhancement"], claim.job_id))
         say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": _milliseconds(started)})
     return {"note_id": note_id}

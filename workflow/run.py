@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 from opentelemetry import trace
@@ -22,7 +23,7 @@ from storage.jobs import Claim, LeaseLost
 from storage.session import DATABASE_FAILURES, Database
 from workflow import retry
 from workflow.graph import JobGraph
-from workflow.lease import hold_lease, insist
+from workflow.lease import hold_lease, settle
 from workflow.state import Attempt, KeptAnswers
 
 
@@ -83,7 +84,7 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
         async with hold_lease(runner.lease_database, claim, runner.lease_seconds):
             try:
                 note_id = await _run_graph(runner, claim)
-                await insist(lambda: jobs.complete(runner.database, claim, note_id))
+                await settle(partial(jobs.complete, runner.database, claim, note_id))
                 say(phrases.TASK_COMPLETED, job_id=claim.job_id, seconds=round(time.monotonic() - started))
             except TicketGone as gone:
                 await _skip(runner, claim, gone)
@@ -136,7 +137,7 @@ async def _run_graph(runner: Runner, claim: Claim) -> str:
 
 async def _skip(runner: Runner, claim: Claim, gone: TicketGone) -> None:
     say(gone.phrase, gone.values)
-    await insist(lambda: jobs.skip(runner.database, claim, gone.reason))
+    await settle(partial(jobs.skip, runner.database, claim, gone.reason))
     say(phrases.TASK_SKIPPED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=gone.reason)
 
 
@@ -152,12 +153,10 @@ async def _fail(
     tracing.record_failure(span, failure, reason)
     decision = retry.decide(failure, claim.attempt, claim.deadline_at, runner.note_settle_seconds)
     seconds = decision.seconds
-    write: Callable[[], Awaitable[None]]
     if seconds is None:
-        write = lambda: jobs.fail(runner.database, claim, reason)  # noqa: E731 -- one of two, with its own arguments
+        await settle(partial(jobs.fail, runner.database, claim, reason))
     else:
-        write = lambda: jobs.retry_later(runner.database, claim, seconds, reason)  # noqa: E731
-    await insist(write)
+        await settle(partial(jobs.retry_later, runner.database, claim, seconds, reason))
     say(
         phrases.TASK_FAILED,
         job_id=claim.job_id,
@@ -174,9 +173,4 @@ async def _give_back(runner: Runner, claim: Claim) -> None:
             await jobs.give_back(runner.lease_database, claim)
     except (LeaseLost, *DATABASE_FAILURES, TimeoutError):
         return  # its lease runs out, and the relay queues it again
-    say(
-        phrases.JOB_REQUEUED,
-        job_id=claim.job_id,
-        ticket_id=claim.ticket_id,
-        reason="worker stopping",
-    )
+    say(phrases.JOB_REQUEUED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason="worker stopping")
