@@ -70,8 +70,9 @@ class _SecretFiles(PydanticBaseSettingsSource):
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
         """The text of the setting's file, or None."""
-        path = Path(os.environ.get("SECRETS_DIR", "")) / field_name.upper()
-        if "SECRETS_DIR" not in os.environ or not path.is_file():
+        folder = os.environ.get("SECRETS_DIR")
+        path = Path(folder or "") / field_name.upper()
+        if not folder or not path.is_file():
             return None, field_name, False
         try:
             return path.read_text(encoding="utf-8").strip() or None, field_name, False

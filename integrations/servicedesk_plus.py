@@ -26,7 +26,7 @@ from integrations.errors import (
 from integrations.http import AnswerTooLarge, read_bounded
 
 _ACCEPT = "application/vnd.manageengine.sdp.v3+json"
-_TAGS = re.compile(r"<[/!?a-zA-Z][^>]*>")
+_TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
 _BROKEN = re.compile("[\x00\ud800-\udfff]")
 _MOST_NOTES = 100
 _NOTE_KEYS = ("note", "request_note")

@@ -10,7 +10,7 @@ from uuid import UUID
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-_FAILURES = (RedisError, OSError, TimeoutError, ValueError)
+_FAILURES = (RedisError, OSError, TimeoutError, ValueError, TypeError)
 
 
 class AnswersInRedis:

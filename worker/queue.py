@@ -9,7 +9,6 @@ import asyncio
 import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 from uuid import UUID
 
 from celery import Celery
@@ -50,8 +49,16 @@ def open_redis(url: str, *, seconds: float = _PUBLISH_SECONDS) -> Redis:
     return client
 
 
-def _ids(messages: Iterable[dict[str, Any]]) -> set[str]:
-    return {str(message["headers"]["id"]) for message in messages}
+def _ids(stored: Iterable[str]) -> set[str]:
+    """The task ids of messages. Celery's hash holds `[message, exchange, routing key]` for each."""
+    ids: set[str] = set()
+    for text in stored:
+        try:
+            message = json.loads(text)
+            ids.add(str((message[0] if isinstance(message, list) else message)["headers"]["id"]))
+        except (ValueError, KeyError, IndexError, TypeError):
+            continue  # not one of ours: no reason to stop looking at the others
+    return ids
 
 
 class JobQueue:
@@ -127,8 +134,7 @@ class JobQueue:
                 waiting, held = await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
-        # Celery's hash has `[message, exchange, routing key]`.
-        return _ids(json.loads(message) for message in waiting), _ids(json.loads(item)[0] for item in held)
+        return _ids(waiting), _ids(held)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -1,5 +1,6 @@
 """ServiceDesk Plus failing in each way that a desk does: the class, the line, and nothing done twice."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -67,6 +68,18 @@ async def test_a_note_posted_by_a_call_of_unknown_outcome_is_found_again(desks: 
         with pytest.raises(DeskTimeout):
             await desk.add_note(ticket_id, "<p>Ref 1-a</p>")
         assert await desk.find_note(ticket_id, "Ref 1-a") == notes_of(desks, ticket_id)[0]["id"]
+
+
+async def test_of_an_answer_without_end_only_some_megabytes_are_read(desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    desks.order(kind="huge", megabytes=50, operation="read_ticket")
+    async with opened(settings(desks.url)) as desk:
+        with pytest.raises(DeskUnavailable):
+            await desk.read_ticket(ticket_id)
+    async with asyncio.timeout(5):
+        while (outcome := desks.requests(operation="read_ticket")[0]["outcome"]) == "open":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert outcome == "client_left"
 
 
 async def test_a_warning_is_no_note(desks: Simulator) -> None:

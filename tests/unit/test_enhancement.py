@@ -93,6 +93,11 @@ def test_nothing_that_the_model_wrote_becomes_markup(hostile: str) -> None:
     assert shown.text.count(hostile) == 7
 
 
+def test_quotes_are_escaped_too_wherever_a_desk_may_put_the_text() -> None:
+    note = to_html(answer(summary="say \"hi\" & 'bye'"), JOB)
+    assert "say &quot;hi&quot; &amp; &#x27;bye&#x27;" in note
+
+
 def test_lines_of_the_model_stay_lines() -> None:
     assert "one<br>two" in to_html(answer(summary="one\ntwo"), JOB)
 
