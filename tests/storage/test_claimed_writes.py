@@ -113,12 +113,15 @@ async def test_a_lease_is_renewed_while_its_block_runs(waiting: UUID, database: 
     assert table.job(waiting)["note_attempted_at"] is not None
 
 
-async def test_a_block_ends_when_another_worker_has_its_job(waiting: UUID, database: Database, table: Table) -> None:
-    claim = await claimed(database, waiting, lease=1)
+async def test_a_block_ends_as_soon_as_another_worker_is_seen_to_have_its_job(
+    waiting: UUID, database: Database, table: Table
+) -> None:
+    claim = await claimed(database, waiting, lease=3)
     reached: list[str] = []
 
     async def work() -> None:
-        async with hold_lease(database, claim, 1):
+        # Before the lease itself ends, which would end the block too.
+        async with asyncio.timeout(2.5), hold_lease(database, claim, 3):
             table.change(waiting, lease_owner="two")
             await asyncio.sleep(30)
             reached.append("the note")
