@@ -8,6 +8,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 LARGEST_BODY_BYTES = 64 * 1024
+_DEEPEST = 100
+_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"')
+_BRACKETS = re.compile(r"[][{}]")
 _TICKET_ID = re.compile(r"[0-9]{1,20}")
 
 
@@ -56,13 +59,29 @@ def read_object(body: bytes) -> dict[str, Any]:
     Raises Malformed; also for an object that has `tenant_id` or `ticket_id` twice: two readers could see two tenants.
     """
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_no_twins)
+        text = body.decode("utf-8")
+        if _too_deep(text):
+            raise Malformed
+        value = json.loads(text, object_pairs_hook=_no_twins)
     except (ValueError, RecursionError):
         # ValueError covers bad UTF-8, bad JSON and numbers of thousands of digits.
         raise Malformed from None
     if not isinstance(value, dict):
         raise Malformed
     return value
+
+
+def _too_deep(text: str) -> bool:
+    """Whether arrays and objects stand in each other deeper than anything that people send.
+
+    How deep the json module goes differs between Python versions.
+    """
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > _DEEPEST:
+            return True
+    return False
 
 
 def _no_twins(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -162,7 +162,9 @@ def _dedupe_key(headers: Mapping[str, str], payload: schemas.WebhookPayload, bod
     """The delivery's id, or what makes two posts the same; hashed, so that it is short whatever came."""
     delivery = headers.get("webhook-id") or headers.get("x-servicedesk-delivery")
     if delivery:
-        return hashlib.sha256(b"delivery\0" + delivery[:_LONGEST_DELIVERY_ID].encode()).hexdigest()
+        # With the ticket: desks send headers of fixed text, and one id for all would make every ticket a duplicate.
+        named = f"delivery\0{payload.ticket_id}\0{delivery[:_LONGEST_DELIVERY_ID]}"
+        return hashlib.sha256(named.encode()).hexdigest()
     parts = (payload.tenant_id, payload.ticket_id, payload.event or "", hashlib.sha256(body).hexdigest())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

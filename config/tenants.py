@@ -64,7 +64,7 @@ def read_environment(secrets_dir: Path | None) -> Callable[[], Mapping[str, str]
     last: dict[str, str] = {}
 
     def read() -> Mapping[str, str]:
-        values = {name: value for name, value in os.environ.items() if value.strip()}
+        values = {name: value.strip() for name, value in os.environ.items() if value.strip()}
         files = {path.name: _text(path) for path in _files(secrets_dir)}
         # A file that is being written is empty or no text for a moment: what it had before holds until then.
         now = {name: text or last.get(name, "") for name, text in files.items()}

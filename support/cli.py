@@ -40,6 +40,8 @@ def _api(host: str, port: int) -> int:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=20,
+        # Longer than proxies keep theirs (60 s): a webhook sent over a connection that is just being closed is lost.
+        timeout_keep_alive=75,
     )
     return 0
 

@@ -100,7 +100,9 @@ class WebhookSender:
 
     async def open(self) -> None:
         """Open the HTTP client."""
-        limits = httpx.Limits(max_connections=100)
+        # A connection for each webhook: one kept from the last could be closed by the receiver just then, and nobody
+        # sends a webhook a second time.
+        limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
         self._client = httpx.AsyncClient(timeout=TIMEOUT_SECONDS, limits=limits, trust_env=False)
 
     async def close(self) -> None:

@@ -54,7 +54,8 @@ class World:
 
     def send_webhook(self, ticket_id: str, tenant: str = "acme", **how: Any) -> None:
         """Have the desk post the ticket's webhook (again)."""
-        self._post(self._desk, f"/_sim/webhooks/{tenant}/{ticket_id}", how)
+        delivery = self._post(self._desk, f"/_sim/webhooks/{tenant}/{ticket_id}", how)
+        assert delivery["error"] is None, delivery
 
     def post_webhook(
         self, ticket_id: str, tenant: str = "acme", headers: dict[str, str] | None = None

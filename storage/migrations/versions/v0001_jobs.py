@@ -106,7 +106,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
         FROM jobs j
         WHERE j.id = p_id AND j.deadline_at > now()
         AND ((j.state = 'waiting' AND j.due_at <= now()) OR (j.state = 'running' AND j.lease_until < now()))
-        FOR UPDATE SKIP LOCKED
+        FOR UPDATE
     )
     UPDATE jobs j
     SET state = 'running', attempt = j.attempt + 1, lease_owner = p_owner, started_at = clock_timestamp(),
