@@ -1,11 +1,16 @@
 """As a newcomer: a clean clone in an empty folder, and the README's first command, twice."""
 
+import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from tests.e2e.world import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
@@ -65,3 +70,23 @@ def test_make_demo_works_from_a_clean_clone_twice_in_a_row(who: str) -> None:
             assert "Every ticket has its note" in done.stdout
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_the_demo_ends_non_zero_and_says_why_when_a_ticket_gets_no_note() -> None:
+    """The worker is killed before the first ticket is written."""
+    state = ROOT / ".devstack" / "demo" / "state.json"
+    state.unlink(missing_ok=True)
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "devstack", "demo"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    wait_for(state.exists, 60)
+    os.kill(json.loads(state.read_text(encoding="utf-8"))["pids"]["worker"], signal.SIGKILL)
+    output, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 1
+    assert "has no note. It came as far as 'queued'" in output
+    assert "Every ticket has its note" not in output
