@@ -51,6 +51,9 @@ def create_app() -> FastAPI:
         _end([str(unfit)])
     except DatabaseUnreachable:
         say(phrases.SERVER_AWAITED, server="the database")
+    except Exception as failure:  # noqa: BLE001 -- the web server would quote its text, which may have the address in it
+        say(phrases.PROCESS_FAILED, failure=failure)
+        sys.exit(1)
     app = FastAPI(
         title="ai-agents",
         description="Takes signed webhooks of ServiceDesk Plus; each ticket gets an enhancement as a note.",

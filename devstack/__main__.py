@@ -76,7 +76,9 @@ def _up(options: argparse.Namespace) -> int:
     if taken:
         sys.stderr.write(f"already in use on this machine: port {', '.join(taken)}\n")
         return 1
-    system = System(options.folder, workers=options.workers, openai_seconds=options.openai_seconds, ports=ports)
+    system = System(
+        options.folder, workers=options.workers, openai_seconds=options.openai_seconds, ports=ports, external=True
+    )
     began = time.monotonic()
     print("Starting ...", flush=True)
     try:

@@ -57,7 +57,7 @@ def _tell(system: System, console: Console) -> bool:
             _show_lines(system, shown, console)
     for story in missing:
         _explain(system, story, console)
-    return not missing
+    return bool(stories) and not missing
 
 
 def closing_words() -> str:

@@ -45,6 +45,9 @@ class ExternalServers:
     redis_url: str | None
 
 
+NO_EXTERNAL_SERVERS = ExternalServers(None, None, None)
+
+
 def external_servers(environ: Mapping[str, str] = os.environ) -> ExternalServers:
     """Read which servers the caller has. Raises SettingsUnusable if one half of a pair is missing."""
     url, admin_url = environ.get("DATABASE_URL") or None, environ.get("DATABASE_ADMIN_URL") or None

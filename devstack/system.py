@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from devstack.environment import Tenant, desk_config, external_servers, product_environment
+from devstack.environment import NO_EXTERNAL_SERVERS, Tenant, desk_config, external_servers, product_environment
 from devstack.ports import free_port
 from devstack.postgres import Postgres
 from devstack.processes import Process, await_ready, stop_all
@@ -26,8 +26,8 @@ class System:
 
     `settings` are more environment for the product's processes. `openai_seconds` is how long one answer of
     the simulated GPT-4 takes. `ports` may fix some of `api`, `desk`, `openai`, `postgres` and `redis`; others
-    are free ones. The caller's DATABASE_URL (with DATABASE_ADMIN_URL) and REDIS_URL replace the embedded
-    servers.
+    are free ones. With `external` the caller's DATABASE_URL (with DATABASE_ADMIN_URL) and REDIS_URL replace the
+    embedded servers; else simulated tickets never get near them.
 
     Each process is an attribute from the beginning and runs after `start`. Logs stay in `<folder>/logs` after
     the end, data does not. Raises SettingsUnusable for half a pair of database addresses.
@@ -43,6 +43,7 @@ class System:
         openai_seconds: float = 1.0,
         housekeeping: bool = True,
         ports: Mapping[str, int] | None = None,
+        external: bool = False,
     ) -> None:
         self.folder = folder.resolve()
         self.logs = self.folder / "logs"
@@ -50,7 +51,7 @@ class System:
         self._ports = {name: free_port() for name in ("api", "desk", "openai")} | dict(ports or {})
         self._with_housekeeping = housekeeping
         self._claim = Claim(self.folder)
-        self._external = external_servers()
+        self._external = external_servers() if external else NO_EXTERNAL_SERVERS
         self._postgres: Postgres | None = None
         self._redis: Valkey | None = None
         if self._external.database_url is None:

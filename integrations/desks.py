@@ -5,7 +5,7 @@ from redis.asyncio import Redis
 from config.settings import DeskClientSettings
 from config.tenants import Tenant, TenantDirectory
 from integrations.desk_tokens import DeskTokens
-from integrations.errors import DeskRefused
+from integrations.errors import DeskUnavailable
 from integrations.http import open_client
 from integrations.servicedesk_plus import ServiceDeskPlus
 
@@ -23,10 +23,13 @@ class Desks:
         self._made: dict[str, tuple[Tenant, ServiceDeskPlus]] = {}
 
     def of(self, tenant_id: str) -> ServiceDeskPlus:
-        """The tenant's desk. Raises DeskRefused when the tenant is unknown or has none."""
+        """The tenant's desk.
+
+        Raises DeskUnavailable when there is none: a tenant that the API knows already may reach this process later.
+        """
         tenant = self._tenants.get(tenant_id)
-        if tenant is None:
-            raise DeskRefused("no desk configured")
+        if tenant is None or tenant.desk is None:
+            raise DeskUnavailable("no desk configured")
         made = self._made.get(tenant_id)
         if made is None or made[0] != tenant:
             made = (tenant, ServiceDeskPlus(tenant, self._http, self._tokens, self._timeout))

@@ -59,6 +59,9 @@ def _fit(record: logging.LogRecord) -> bool:
 
 
 def _message(record: logging.LogRecord) -> str:
+    if isinstance(record.args, tuple):
+        # A failure that is quoted in a line would bring its message along.
+        record.args = tuple(type(arg).__name__ if isinstance(arg, BaseException) else arg for arg in record.args)
     try:
         message = record.getMessage()
     except (TypeError, ValueError, KeyError):  # arguments that do not fit: a library's mistake must not be ours

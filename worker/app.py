@@ -13,7 +13,8 @@ from celery.signals import setup_logging, worker_init, worker_shutdown, worker_s
 from kombu.utils.objects import cached_property
 
 from config.settings import SettingsRefused, WorkerSettings, load
-from observability.logging import refuse_start, start_logging
+from observability import phrases
+from observability.logging import refuse_start, say, start_logging
 from worker.queue import QUEUE, TRANSPORT
 
 _SPARE_CONNECTIONS = 20
@@ -82,9 +83,13 @@ def _keep_our_logging(**_: object) -> None:
 
 @worker_init.connect(weak=False)
 def _open(**_: object) -> None:
-    from worker.resources import open_resources  # noqa: PLC0415 -- loads the workflow: only in a worker
+    try:
+        from worker.resources import open_resources  # noqa: PLC0415 -- loads the workflow: only in a worker
 
-    open_resources(settings)
+        open_resources(settings)
+    except Exception as failure:  # noqa: BLE001 -- Celery would log it, call the worker ready and take jobs
+        say(phrases.PROCESS_FAILED, failure=failure)
+        sys.exit(1)
 
 
 @worker_shutting_down.connect(weak=False)

@@ -164,6 +164,19 @@ def test_a_job_that_can_not_succeed_ends_as_failed_with_its_reason(world: World,
     assert_story(lines, [HEALTHY[0], r"ServiceDesk Plus API error: 401", failed], ticket_id, job_id)
 
 
+def test_step_3_tells_the_backlog(world: World, system: System, support: Support) -> None:
+    """With no worker running, each waiting job counts; and none when they are done."""
+    system.workers[0].stop(8)
+    tickets = [world.create_ticket() for _ in range(5)]
+    for ticket_id in tickets:
+        wait_for(lambda ticket_id=ticket_id: support.job_of(ticket_id))  # type: ignore[misc]
+    assert support.type(faq.STEP_3) == ["(integer) 5"]
+    system.restart(system.workers[0])
+    for ticket_id in tickets:
+        assert world.ended(ticket_id)["state"] == "completed"
+    assert support.type(faq.STEP_3) == ["(integer) 0"]
+
+
 def test_a_webhook_that_was_refused_is_in_the_log_and_nothing_is_queued(world: World, support: Support) -> None:
     """Step 1 finds the refusal, marked as not verified; step 2 finds nothing."""
     ticket_id = world.create_ticket(send_webhook=False)
@@ -174,3 +187,17 @@ def test_a_webhook_that_was_refused_is_in_the_log_and_nothing_is_queued(world: W
     assert "verified: no" in lines[0]
     assert support.type(faq.STEP_2, ticket_id=ticket_id) == []
     assert world.job(ticket_id) == {}
+
+
+def test_no_line_has_a_secret_or_text_of_a_ticket(world: World, system: System) -> None:
+    """Comes last: all that the processes printed, healthy and not."""
+    ticket_id = world.create_ticket("Zanzibar scanner is offline", description="<p>Quokka since this morning</p>")
+    assert world.ended(ticket_id)["state"] == "completed"
+    state = system.state
+    secrets = [*state["tenants"].values(), *(desk["key"] for desk in state["desks"].values())]
+    secrets += [state[name].split("@")[0].rpartition(":")[2] for name in ("database_url", "database_admin_url")]
+    words = ["Zanzibar", "Quokka", "since this morning", "sk-devstack"]
+    assert all(len(secret) > 8 for secret in secrets)
+    for process in (system.api, system.workers[0], system.housekeeping):
+        text = process.log_path.read_text(encoding="utf-8")
+        assert [word for word in (*secrets, *words) if word in text] == []

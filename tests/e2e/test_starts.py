@@ -110,6 +110,16 @@ def test_a_database_that_waiting_does_not_mend_is_refused_with_the_remedy(verb: 
     assert "not-the-password" not in output
 
 
+@pytest.mark.parametrize("verb", ["api --port 0", "worker", "housekeeping"])
+def test_a_start_that_fails_in_an_unforeseen_way_ends_the_process_and_quotes_nothing(verb: str) -> None:
+    """An option that libpq does not know: no process may call itself ready, and the address stays out of the log."""
+    status, output = run(verb, ENOUGH | {"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x?Hunter2=1"})
+    assert status != 0
+    assert "ready." not in output
+    assert "Hunter2" not in output
+    assert "error" in output
+
+
 def test_migrate_says_when_the_database_is_away_and_can_be_tried_again() -> None:
     """Status 75, for whoever calls it in a loop."""
     url = "postgresql://a:b@127.0.0.1:1/x"

@@ -184,7 +184,7 @@ async def test_a_tenant_has_the_desk_that_is_configured_now() -> None:
     now[0] += 6
     assert found.of("acme") is not first
     for unknown in ("globex", "nobody"):
-        with pytest.raises(DeskRefused, match="no desk configured"):
+        with pytest.raises(DeskUnavailable, match="no desk configured"):
             found.of(unknown)
     with pytest.raises(DeskUnavailable, match="connection"):
         await first.read_ticket("1")
