@@ -15,8 +15,9 @@ from api.acceptance import Acceptance
 from api.rejections import RejectionRecorder
 from api.relay import Relay
 from api.state import ApiState
-from config.settings import ApiSettings, SettingsRefused, load
-from config.tenants import TenantDirectory, read_environment
+from config.settings import ApiSettings, SettingsRefused
+from config.startup import load_with_tenants
+from config.tenants import TenantDirectory
 from observability import phrases
 from observability.logging import refuse_start, say, say_unusable, start_logging
 from observability.tracing import Tracing
@@ -36,15 +37,10 @@ def create_app() -> FastAPI:
     A database that does not answer yet is no reason not to start: Redis can take events meanwhile.
     """
     try:
-        settings = load(ApiSettings)
+        settings, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=say_unusable)
     except SettingsRefused as refused:
         _end(refused.problems)
     start_logging(settings)
-    tenants = TenantDirectory(read_environment(settings.secrets_dir), on_problem=say_unusable)
-    if tenants.problems:
-        _end([problem.sentence for problem in tenants.problems])
-    if not any(tenant.webhook_secrets for tenant in tenants.all()):
-        _end(["WEBHOOK_SECRET_<TENANT> is missing: no tenant may post"])
     try:
         check_now(settings.database_url)
     except DatabaseUnfit as unfit:
@@ -76,33 +72,47 @@ def _end(problems: list[str]) -> NoReturn:
 async def _lifespan(app: FastAPI, settings: ApiSettings, tenants: TenantDirectory) -> AsyncIterator[None]:
     """Open everything, run the relay beside the requests, and close in reverse."""
     say(phrases.PROCESS_STARTING, process="API")
-    tracing = Tracing("ai-agents-api")
     async with contextlib.AsyncExitStack() as stack:
-        stack.callback(tracing.close)
-        database = Database(
-            settings.database_url, application_name="ai-agents api", pool_size=_DATABASE_CONNECTIONS, traced=True
-        )
-        stack.push_async_callback(database.close)
-        queue = JobQueue(settings.redis_url)
-        stack.push_async_callback(queue.close)
-        redis = open_redis(settings.redis_url)
-        stack.push_async_callback(redis.aclose)
-        inbox = Inbox(redis)
-        acceptance = Acceptance(database, queue, inbox, settings.job_deadline_seconds)
-        rejections = RejectionRecorder(database)
-        relay = Relay(database, queue, inbox, acceptance, settings.job_deadline_seconds)
-        app.state.api = ApiState(tenants, database, queue, acceptance, rejections)
-        for work in (rejections.run(), _relay_when_ready(database, relay)):
-            task = asyncio.create_task(work)
-            task.add_done_callback(_end_if_it_failed)
-            stack.push_async_callback(_stop, task)
-        # What is loaded now stays: keeping the collector off it takes the longest pauses out of requests.
-        gc.collect()
-        gc.freeze()
+        try:
+            await _open(app, settings, tenants, stack)
+        except Exception as failure:  # noqa: BLE001 -- as above
+            say(phrases.PROCESS_FAILED, failure=failure)
+            raise _StartFailed from None
         say(phrases.PROCESS_READY, process="API")
         yield
         say(phrases.PROCESS_STOPPING, process="API")
     say(phrases.PROCESS_STOPPED, process="API")
+
+
+class _StartFailed(Exception):
+    """A start that failed; the line before it says how."""
+
+
+async def _open(
+    app: FastAPI, settings: ApiSettings, tenants: TenantDirectory, stack: contextlib.AsyncExitStack
+) -> None:
+    """Open what the requests use, and start what runs beside them."""
+    stack.callback(Tracing("ai-agents-api").close)
+    database = Database(
+        settings.database_url, application_name="ai-agents api", pool_size=_DATABASE_CONNECTIONS, traced=True
+    )
+    stack.push_async_callback(database.close)
+    queue = JobQueue(settings.redis_url)
+    stack.push_async_callback(queue.close)
+    redis = open_redis(settings.redis_url)
+    stack.push_async_callback(redis.aclose)
+    inbox = Inbox(redis)
+    acceptance = Acceptance(database, queue, inbox, settings.job_deadline_seconds)
+    rejections = RejectionRecorder(database)
+    relay = Relay(database, queue, inbox, acceptance, settings.job_deadline_seconds)
+    app.state.api = ApiState(tenants, database, queue, acceptance, rejections)
+    for work in (rejections.run(), _relay_when_ready(database, relay)):
+        task = asyncio.create_task(work)
+        task.add_done_callback(_end_if_it_failed)
+        stack.push_async_callback(_stop, task)
+    # What is loaded now stays: keeping the collector off it takes the longest pauses out of requests.
+    gc.collect()
+    gc.freeze()
 
 
 async def _relay_when_ready(database: Database, relay: Relay) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -40,11 +42,19 @@ def _with_host(url: str, schemes: tuple[str, ...], *, needs_host: bool = True) -
 def _postgres_url(url: str) -> str:
     # A host may stand in the query instead: `postgresql:///ai_agents?host=/run/postgresql`.
     checked = _with_host(url, ("postgresql", "postgres"), needs_host=False)
+    try:
+        conninfo_to_dict(checked)
+    except ProgrammingError:
+        raise ValueError("has a part that Postgres's client does not know") from None
     return "postgresql://" + checked.split("://", 1)[1]
 
 
 def _redis_url(url: str) -> str:
-    return _with_host(url, ("redis", "rediss"))
+    checked = _with_host(url, ("redis", "rediss"))
+    database = urlsplit(checked).path.strip("/")
+    if database and not (database.isascii() and database.isdecimal()):
+        raise ValueError("must end with the number of a database, e.g. /0")
+    return checked
 
 
 def _http_url(url: str) -> str:

@@ -159,6 +159,8 @@ def parse_tenants(values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[Te
 
 
 class _UnusableError(ValueError):
+    """`sentences` has one for each setting to mend."""
+
     def __init__(self, *sentences: str) -> None:
         super().__init__(*sentences)
         self.sentences = sentences
@@ -168,52 +170,62 @@ def _tenant(tenant_id: str, settings: Mapping[str, str]) -> Tenant:
     suffix = tenant_id.upper().replace("-", "_")
     if not TENANT_ID.fullmatch(tenant_id):
         raise _UnusableError(f"WEBHOOK_SECRET_{suffix[:63]}: a tenant id has only a-z, 0-9 and -, at most 63 of them")
+    wrong: list[str] = []
     if "error" in tenant_id:
-        raise _UnusableError(
-            f"WEBHOOK_SECRET_{suffix}: a tenant id must not contain 'error', since support greps for it"
-        )
+        wrong.append(f"WEBHOOK_SECRET_{suffix}: a tenant id must not contain 'error', since support greps for it")
     if "PREVIOUS_WEBHOOK_SECRET" in settings and "WEBHOOK_SECRET" not in settings:
-        raise _UnusableError(f"WEBHOOK_SECRET_{suffix} is missing, but PREVIOUS_WEBHOOK_SECRET_{suffix} is set")
-    secrets = [settings[name] for name in ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET") if name in settings]
+        wrong.append(f"WEBHOOK_SECRET_{suffix} is missing, but PREVIOUS_WEBHOOK_SECRET_{suffix} is set")
     desk_named = any(name.startswith("SERVICEDESK_") for name in settings)
-    return Tenant(tenant_id, tuple(secrets), _desk(suffix, settings) if desk_named else None)
+    if desk_named:
+        wrong += _desk_problems(suffix, settings)
+    if wrong:
+        raise _UnusableError(*wrong)
+    secrets = [settings[name] for name in ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET") if name in settings]
+    return Tenant(tenant_id, tuple(secrets), _desk(settings) if desk_named else None)
 
 
-def _desk(suffix: str, settings: Mapping[str, str]) -> DeskSettings:
+def _desk_problems(suffix: str, settings: Mapping[str, str]) -> list[str]:
+    """A sentence for each setting of a desk that is missing or wrong."""
     edition = settings.get("SERVICEDESK_EDITION", "onpremises").lower()
+    wrong = []
     if edition not in ("onpremises", "cloud"):
-        raise _UnusableError(f"SERVICEDESK_EDITION_{suffix} must be onpremises or cloud")
-    cloud = edition == "cloud"
-    needed = ("URL", *(_CLOUD_NEEDS if cloud else ("API_KEY",)))
-    missing = [f"SERVICEDESK_{name}_{suffix} is missing" for name in needed if f"SERVICEDESK_{name}" not in settings]
-    if missing:
-        raise _UnusableError(*missing)
-    rate = settings.get("SERVICEDESK_RATE_PER_MINUTE", "30" if cloud else "300")
+        # What else is needed depends on it.
+        wrong.append(f"SERVICEDESK_EDITION_{suffix} must be onpremises or cloud")
+        needed: tuple[str, ...] = ("URL",)
+    else:
+        needed = ("URL", *(_CLOUD_NEEDS if edition == "cloud" else ("API_KEY",)))
+    wrong += [f"SERVICEDESK_{name}_{suffix} is missing" for name in needed if f"SERVICEDESK_{name}" not in settings]
+    rate = settings.get("SERVICEDESK_RATE_PER_MINUTE", "1")
     if not (rate.isascii() and rate.isdecimal() and int(rate[:9]) >= 1):
-        raise _UnusableError(f"SERVICEDESK_RATE_PER_MINUTE_{suffix} must be a number from 1")
+        wrong.append(f"SERVICEDESK_RATE_PER_MINUTE_{suffix} must be a number from 1")
+    for name in ("SERVICEDESK_URL", *(("SERVICEDESK_ACCOUNTS_URL",) if edition == "cloud" else ())):
+        if name in settings and not _is_address(settings[name]):
+            wrong.append(f"{name}_{suffix} must be http(s)://HOST[:PORT][/PATH] without credentials or a query")
+    return wrong
+
+
+def _desk(settings: Mapping[str, str]) -> DeskSettings:
+    """The desk of settings that have no problem."""
+    cloud = settings.get("SERVICEDESK_EDITION", "onpremises").lower() == "cloud"
     closed = settings.get("SERVICEDESK_CLOSED_STATUSES", "")
-    accounts = settings.get("SERVICEDESK_ACCOUNTS_URL", "") if cloud else ""
     return DeskSettings(
-        url=_address(f"SERVICEDESK_URL_{suffix}", settings["SERVICEDESK_URL"]),
+        url=settings["SERVICEDESK_URL"].rstrip("/").removesuffix("/api/v3"),
         edition="cloud" if cloud else "onpremises",
         api_key=settings.get("SERVICEDESK_API_KEY", ""),
         client_id=settings.get("SERVICEDESK_CLIENT_ID", ""),
         client_secret=settings.get("SERVICEDESK_CLIENT_SECRET", ""),
         refresh_token=settings.get("SERVICEDESK_REFRESH_TOKEN", ""),
-        accounts_url=_address(f"SERVICEDESK_ACCOUNTS_URL_{suffix}", accounts) if cloud else "",
-        rate_per_minute=int(rate[:9]),
+        accounts_url=settings["SERVICEDESK_ACCOUNTS_URL"].rstrip("/") if cloud else "",
+        rate_per_minute=int(settings.get("SERVICEDESK_RATE_PER_MINUTE", "30" if cloud else "300")[:9]),
         closed_statuses=frozenset(name.strip().casefold() for name in closed.split(",") if name.strip()),
     )
 
 
-def _address(name: str, url: str) -> str:
-    """`url` without a closing slash, if it is a plain http(s) address of a host."""
+def _is_address(url: str) -> bool:
+    """Whether it is a plain http(s) address of a host."""
     try:
         parts = urlsplit(url)
         plain = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        plain = plain and not (parts.query or parts.fragment or "@" in parts.netloc)
     except ValueError:
-        plain = False
-    if not plain:
-        raise _UnusableError(f"{name} must be http(s)://HOST[:PORT][/PATH] without credentials or a query")
-    return url.rstrip("/").removesuffix("/api/v3")
+        return False
+    return plain and not (parts.query or parts.fragment or "@" in parts.netloc)

@@ -25,6 +25,10 @@ _REFUSED = {
     "is not permitted to log in": " is refused: the role may not log in",
     "permission denied for database": " is refused: the role has no CONNECT on the database",
     "no pg_hba.conf entry": " is refused: pg_hba.conf has no entry for it",
+    "invalid sslmode value": " has an sslmode that there is not",
+    "invalid channel_binding value": " has a channel_binding that there is not",
+    "for connection option": " has an option whose value is no number",
+    "server does not support SSL": " asks for TLS, which the server does not speak",
     "does not exist": " names a role or a database that does not exist",
 }
 
@@ -54,11 +58,14 @@ def migrate(admin_url: str, application_url: str) -> str:
     The role of `application_url` must exist already; it gets its grants. Raises DatabaseUnfit or DatabaseUnreachable.
     """
     role = driver_url(application_url).username
-    engine = create_engine(driver_url(admin_url), poolclass=NullPool, hide_parameters=True)
+    engine = create_engine(
+        driver_url(admin_url), poolclass=NullPool, hide_parameters=True, connect_args={"client_encoding": "utf8"}
+    )
     try:
         with engine.begin() as connection:
             # Two migrations at once would both try to make the first table.
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('ai-agents migrate'))"))
+            _insist_on_utf8(str(connection.scalar(text("SHOW server_encoding"))))
             if not connection.scalar(text("SELECT count(*) FROM pg_roles WHERE rolname = :role"), {"role": role}):
                 raise DatabaseUnfit("the role of DATABASE_URL does not exist: create it first")
             config = _config()
@@ -107,6 +114,7 @@ async def _check_server_and_role(session: AsyncSession) -> None:
     version = int(str(await session.scalar(text("SHOW server_version_num")))) // 10000
     if version < OLDEST_POSTGRES:
         raise DatabaseUnfit(f"PostgreSQL {version} is too old: {OLDEST_POSTGRES} or later is needed")
+    _insist_on_utf8(str(await session.scalar(text("SHOW server_encoding"))))
     question = "SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"
     is_superuser, bypasses = (await session.execute(text(question))).one()
     if is_superuser or bypasses:
@@ -119,6 +127,11 @@ async def _check_server_and_role(session: AsyncSession) -> None:
     )
     if owns:
         raise DatabaseUnfit("the role of DATABASE_URL must not own the tables: give DATABASE_ADMIN_URL the owner")
+
+
+def _insist_on_utf8(encoding: str) -> None:
+    if encoding != "UTF8":
+        raise DatabaseUnfit(f"the database has the encoding {encoding}: create it anew with ENCODING 'UTF8'")
 
 
 async def _check_revision(session: AsyncSession) -> None:

@@ -59,6 +59,7 @@ class Database:
         arguments: dict[str, Any] = {
             "connect_timeout": _CONNECT_SECONDS,
             "application_name": application_name,
+            "client_encoding": "utf8",
             "options": f"-c statement_timeout={int(statement_seconds * 1000)} -c timezone=UTC",
             # A server that vanished without a word is noticed in seconds.
             "keepalives_idle": 5,

@@ -12,9 +12,11 @@ from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
 from kombu.utils.objects import cached_property
 
-from config.settings import SettingsRefused, WorkerSettings, load
+from config.settings import SettingsRefused, WorkerSettings
+from config.startup import load_with_tenants
+from config.tenants import TenantDirectory
 from observability import phrases
-from observability.logging import refuse_start, say, start_logging
+from observability.logging import refuse_start, say, say_unusable, start_logging
 from worker.queue import QUEUE, TRANSPORT
 
 _SPARE_CONNECTIONS = 20
@@ -29,15 +31,15 @@ class _Worker(Celery):
         return worker
 
 
-def _settings() -> WorkerSettings:
+def _settings() -> tuple[WorkerSettings, TenantDirectory]:
     try:
-        return load(WorkerSettings)
+        return load_with_tenants(WorkerSettings, needs="desk", on_problem=say_unusable)
     except SettingsRefused as refused:
         refuse_start(refused.problems)
         sys.exit(78)
 
 
-settings = _settings()
+settings, tenants = _settings()
 start_logging(settings)
 # Celery warns of root in a dozen lines. The image has a user of its own; on a laptop's container root is what there is.
 warnings.simplefilter("ignore", SecurityWarning)
@@ -86,7 +88,7 @@ def _open(**_: object) -> None:
     try:
         from worker.resources import open_resources  # noqa: PLC0415 -- loads the workflow: only in a worker
 
-        open_resources(settings)
+        open_resources(settings, tenants)
     except Exception as failure:  # noqa: BLE001 -- Celery would log it, call the worker ready and take jobs
         say(phrases.PROCESS_FAILED, failure=failure)
         sys.exit(1)

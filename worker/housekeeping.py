@@ -8,8 +8,9 @@ import asyncio
 import signal
 import sys
 
-from config.settings import HousekeepingSettings, SettingsRefused, load
-from config.tenants import TenantDirectory, read_environment
+from config.settings import HousekeepingSettings, SettingsRefused
+from config.startup import load_with_tenants
+from config.tenants import TenantDirectory
 from integrations.desks import Desks
 from integrations.errors import OutsideFailure
 from integrations.http import trace_clients
@@ -32,16 +33,11 @@ _RETRY_SECONDS = 5.0
 def run() -> int:
     """Run until SIGTERM or SIGINT; the exit status is 0, or 78 with the reasons in the log."""
     try:
-        settings = load(HousekeepingSettings)
-        start_logging(settings)
-        tenants = TenantDirectory(read_environment(settings.secrets_dir), on_problem=say_unusable)
-        problems = [problem.sentence for problem in tenants.problems]
+        settings, tenants = load_with_tenants(HousekeepingSettings, needs="desk", on_problem=say_unusable)
     except SettingsRefused as refused:
         refuse_start(refused.problems)
         return _CONFIGURATION_EXIT
-    if problems:
-        refuse_start(problems)
-        return _CONFIGURATION_EXIT
+    start_logging(settings)
     try:
         asyncio.run(_main(settings, tenants))
     except DatabaseUnfit as unfit:

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from config.settings import WorkerSettings
-from config.tenants import TenantDirectory, read_environment
+from config.tenants import TenantDirectory
 from integrations.desks import Desks
 from integrations.gpt4 import Gpt4
 from integrations.http import trace_clients
 from observability import phrases
-from observability.logging import refuse_start, say, say_unusable
+from observability.logging import refuse_start, say
 from observability.tracing import Tracing
 from storage.schema import DatabaseUnfit
 from storage.session import Database
@@ -144,19 +144,12 @@ class Resources:
 _opened: list[Resources] = []
 
 
-def open_resources(settings: WorkerSettings) -> None:
+def open_resources(settings: WorkerSettings, tenants: TenantDirectory) -> None:
     """Open this process's resources, or refuse to start with what has to be mended."""
-    tenants = TenantDirectory(read_environment(settings.secrets_dir), on_problem=say_unusable)
-    problems = [problem.sentence for problem in tenants.problems]
-    if not problems and not any(tenant.desk for tenant in tenants.all()):
-        problems = ["SERVICEDESK_URL_<TENANT> is missing: no tenant has a desk"]
     try:
-        if not problems:
-            _opened.append(Resources(settings, tenants))
+        _opened.append(Resources(settings, tenants))
     except DatabaseUnfit as unfit:
-        problems = [str(unfit)]
-    if problems:
-        refuse_start(problems)
+        refuse_start([str(unfit)])
         sys.exit(_CONFIGURATION_EXIT)
 
 

@@ -43,9 +43,9 @@ def run(verb: str, settings: Mapping[str, str]) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("verb", "missing"),
     [
-        ("api", ["DATABASE_URL", "REDIS_URL"]),
-        ("worker", ["DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY"]),
-        ("housekeeping", ["DATABASE_URL", "REDIS_URL"]),
+        ("api", ["DATABASE_URL", "REDIS_URL", "WEBHOOK_SECRET_<TENANT>"]),
+        ("worker", ["DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "SERVICEDESK_URL_<TENANT>"]),
+        ("housekeeping", ["DATABASE_URL", "REDIS_URL", "SERVICEDESK_URL_<TENANT>"]),
         ("migrate", ["DATABASE_URL", "DATABASE_ADMIN_URL"]),
     ],
 )
@@ -53,9 +53,37 @@ def test_a_process_names_each_setting_that_is_missing(verb: str, missing: list[s
     """One line for each, status 78, and nothing else in the output."""
     status, output = run(verb, {})
     assert status == REFUSED
-    assert sorted(line.split("Start refused: ")[1] for line in output.splitlines()) == sorted(
-        f"{name} is missing" for name in missing
-    )
+    told = [line.split("Start refused: ")[1].split(":")[0] for line in output.splitlines()]
+    assert sorted(told) == sorted(f"{name} is missing" for name in missing)
+
+
+@pytest.mark.parametrize("verb", ["api", "worker", "housekeeping"])
+def test_one_start_names_what_is_wrong_with_the_process_and_with_each_tenant(verb: str) -> None:
+    """Whoever mends all that one start told need not find more at the next."""
+    wrong = {
+        "REDIS_URL": "redis://127.0.0.1:1/Hunter2",
+        "OPENAI_API_KEY": "sk-test",
+        "SERVICEDESK_URL_ACME": "ftp://desk",
+        "SERVICEDESK_RATE_PER_MINUTE_ACME": "fast",
+        "SERVICEDESK_EDITION_GLOBEX": "cloud",
+        "SERVICEDESK_URL_GLOBEX": "http://127.0.0.1:1",
+        "PREVIOUS_WEBHOOK_SECRET_INITECH": "s3cret",
+    }
+    status, output = run(verb, wrong)
+    assert status == REFUSED
+    told = {line.split("Start refused: ")[1].split(" ")[0] for line in output.splitlines()}
+    cloud = ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "ACCOUNTS_URL")
+    assert told == {
+        "DATABASE_URL",
+        "REDIS_URL",
+        "SERVICEDESK_URL_ACME",
+        "SERVICEDESK_API_KEY_ACME",
+        "SERVICEDESK_RATE_PER_MINUTE_ACME",
+        *(f"SERVICEDESK_{name}_GLOBEX" for name in cloud),
+        "WEBHOOK_SECRET_INITECH",
+    }
+    assert "Hunter2" not in output
+    assert "s3cret" not in output
 
 
 def test_a_process_names_each_setting_that_is_wrong_and_shows_no_value() -> None:
@@ -112,8 +140,9 @@ def test_a_database_that_waiting_does_not_mend_is_refused_with_the_remedy(verb: 
 
 @pytest.mark.parametrize("verb", ["api --port 0", "worker", "housekeeping"])
 def test_a_start_that_fails_in_an_unforeseen_way_ends_the_process_and_quotes_nothing(verb: str) -> None:
-    """An option that libpq does not know: no process may call itself ready, and the address stays out of the log."""
-    status, output = run(verb, ENOUGH | {"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x?Hunter2=1"})
+    """An option that the client of Redis can't read: no process may call itself ready, and its value is not shown."""
+    unforeseen = {"REDIS_URL": "redis://127.0.0.1:1/0?socket_timeout=Hunter2"}
+    status, output = run(verb, ENOUGH | {"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x"} | unforeseen)
     assert status != 0
     assert "ready." not in output
     assert "Hunter2" not in output

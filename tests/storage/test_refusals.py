@@ -77,6 +77,26 @@ def test_a_database_that_does_not_exist_is_refused(server: Postgres) -> None:
     assert "DATABASE_URL" in refusal(server.url.removesuffix("ai_agents") + "nowhere")
 
 
+def test_a_database_that_can_not_hold_every_text_is_refused(server: Postgres, table: Table) -> None:
+    table.run("CREATE DATABASE ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    try:
+        assert "encoding SQL_ASCII" in refusal(f"{server.url.removesuffix('/ai_agents')}/ascii")
+    finally:
+        table.run("DROP DATABASE ascii WITH (FORCE)")
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("sslmode=Hunter2", "has an sslmode that there is not"),
+        ("sslmode=require", "asks for TLS, which the server does not speak"),
+        ("keepalives=Hunter2", "has an option whose value is no number"),
+    ],
+)
+def test_an_option_of_the_address_that_can_not_work_is_refused(server: Postgres, option: str, said: str) -> None:
+    assert refusal(f"{server.url}?{option}") == f"DATABASE_URL {said}"
+
+
 def test_a_server_that_is_not_there_is_waited_for(server: Postgres) -> None:
     with pytest.raises(DatabaseUnreachable):
         check_now(server.url.replace(f":{server.port}/", f":{free_port()}/"))

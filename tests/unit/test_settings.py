@@ -70,6 +70,8 @@ def test_every_missing_setting_is_named_and_only_what_the_process_uses(
         ("DATABASE_URL", "postgresql://app:hunter2@db:port/x"),
         ("REDIS_URL", "http://:hunter2@redis"),
         ("REDIS_URL", "redis://:hunter2@redis:port/0"),
+        ("REDIS_URL", "redis://redis:6379/hunter2"),
+        ("DATABASE_URL", "postgresql://app:pw@db/x?hunter2=1"),
         ("OPENAI_BASE_URL", "ftp://hunter2"),
         ("OPENAI_BASE_URL", "https://"),
         ("LOG_FORMAT", "hunter2"),
