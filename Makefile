@@ -24,14 +24,14 @@ install: ## Make the environment in .venv (again only when the pins have changed
 	echo "  make PYTHON=/path/to/python3" >&2; \
 	exit 1
 
-demo: install ## Show a few tickets on their way through the whole system (30 seconds)
+demo: install ## Show a few tickets on their way through the whole system (15 seconds)
 	@$(VENV_PYTHON) -m devstack demo
 
 dev: install ## Start the whole system and leave it running until Ctrl-C
 	@$(VENV_PYTHON) -m devstack up $(ARGS)
 
 test: install ## Run the tests, except the slow ones
-	@$(VENV_PYTHON) -m pytest -m "not slow" $(ARGS)
+	@$(VENV_PYTHON) -m pytest -n 3 --dist loadfile -m "not slow" $(ARGS)
 
 test-slow: install ## Run the tests that take minutes
 	@$(VENV_PYTHON) -m pytest -m slow $(ARGS)

@@ -18,6 +18,14 @@ class Malformed(Exception):
     """The body is not one readable JSON object that names one tenant."""
 
 
+class Unusable(Exception):
+    """Fields of a readable body have no usable value; `fields` names them."""
+
+    def __init__(self, fields: list[str]) -> None:
+        super().__init__(", ".join(fields))
+        self.fields = fields
+
+
 def _as_text(value: object) -> object:
     """Desks send ids as numbers or as text, some of them longer than a float holds."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -106,8 +114,8 @@ def ticket_of(payload: dict[str, Any]) -> str | None:
 
 
 def parse(payload: dict[str, Any]) -> WebhookPayload:
-    """The payload, checked. Raises Malformed."""
+    """The payload, checked. Raises Unusable."""
     try:
         return WebhookPayload.model_validate(payload)
-    except ValidationError:
-        raise Malformed from None
+    except ValidationError as failure:
+        raise Unusable(sorted({str(problem["loc"][0]) for problem in failure.errors()})) from None

@@ -45,11 +45,14 @@ class Rejection(Exception):
     ticket_id: str | None = None
     known_tenant: bool = False
     verified: bool = False
+    fields: str = ""
 
     @property
     def answer(self) -> str:
-        """The reason, but for a 403, which tells nothing."""
-        return "forbidden" if self.status == 403 else self.reason
+        """The reason, with the fields to mend; but for a 403, which tells nothing."""
+        if self.status == 403:
+            return "forbidden"
+        return f"{self.reason}: {self.fields}" if self.fields else self.reason
 
 
 _BODY_SCHEMA = {
@@ -64,6 +67,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     408: {"model": schemas.Refused, "description": "The body came too slowly"},
     413: {"model": schemas.Refused, "description": "More than 64 KiB"},
     422: {"model": schemas.Refused, "description": "Signed, but without a usable ticket id"},
+    500: {"model": schemas.Refused, "description": "A mistake of ours; the log has a line of it"},
     503: {"model": schemas.Refused, "description": "Try again later: no store could take it"},
 }
 
@@ -125,9 +129,15 @@ async def _verified_event(request: Request, state: ApiState) -> Event:
     _check_signature(state, tenant_id, request.headers, body, schemas.ticket_of(payload))
     try:
         parsed = schemas.parse(payload)
-    except schemas.Malformed:
+    except schemas.Unusable as unusable:
         raise Rejection(
-            422, "malformed payload", tenant_id, schemas.ticket_of(payload), known_tenant=True, verified=True
+            422,
+            "malformed payload",
+            tenant_id,
+            schemas.ticket_of(payload),
+            known_tenant=True,
+            verified=True,
+            fields=str(unusable),
         ) from None
     bind(ticket_id=parsed.ticket_id, tenant_id=tenant_id)
     return Event(
@@ -179,6 +189,8 @@ def _log_rejection(rejection: Rejection, state: ApiState) -> None:
         also["tenant_id"] = tenant_id
     if also and not rejection.verified:
         also["verified"] = "no"
+    if rejection.fields:
+        also["fields"] = rejection.fields
     say(phrases.WEBHOOK_REJECTED, status=rejection.status, reason=rejection.reason, also=also)
     if rejection.known_tenant and tenant_id is not None:
         state.rejections.record(tenant_id, rejection.ticket_id, rejection.status, rejection.reason)

@@ -59,6 +59,19 @@ def test_up_runs_until_it_is_told_to_end_and_alone_in_its_folder(tmp_path: Path)
     assert all(Path(log).exists() for log in state["logs"].values())
 
 
+def test_only_a_system_that_is_asked_to_uses_the_callers_servers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://theirs/x")
+    monkeypatch.setenv("DATABASE_ADMIN_URL", "postgresql://theirs-admin/x")
+    monkeypatch.setenv("REDIS_URL", "redis://theirs/0")
+    names = ("database_url", "database_admin_url", "redis_url")
+    own = System(tmp_path / "demo").state
+    assert not any("theirs" in str(dict(own)[name]) for name in names)
+    asked = System(tmp_path / "up", external=True).state
+    assert all("theirs" in str(dict(asked)[name]) for name in names)
+
+
 def test_a_process_that_does_not_come_up_is_named_and_everything_ends(tmp_path: Path) -> None:
     system = System(tmp_path, settings={"DATABASE_URL": "mysql://nowhere"})
     with pytest.raises(ProcessFailed, match=r"migrate ended with status(.|\n)*DATABASE_URL is wrong"):

@@ -9,8 +9,6 @@ import os
 import sys
 from pathlib import Path
 
-import redis
-
 NAMESPACE = ["-n", "ai-agents-production"]
 
 
@@ -44,6 +42,8 @@ def _logs(deployment: str, options: list[str]) -> int:
 def _redis_cli(words: list[str]) -> int:
     match words:
         case ["redis-cli", "-h", "redis", "LLEN", key]:
+            import redis  # noqa: PLC0415 -- reading a log needs none of it
+
             with redis.Redis.from_url(os.environ["KUBECTL_REDIS"]) as client:
                 sys.stdout.write(f"(integer) {client.llen(key)}\n")
             return 0

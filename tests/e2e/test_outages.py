@@ -224,6 +224,19 @@ def test_a_message_that_can_not_be_claimed_is_told_and_kept(world: World, system
     assert_one_note(world, ticket_id)
 
 
+def test_a_tenant_that_a_worker_does_not_know_yet_is_tried_again(world: World, system: System) -> None:
+    """The API knows a new tenant, the worker will: the attempt fails, says why, and the job is not given up."""
+    worker = system.workers[0]
+    desk = {name: worker.environment[name] for name in ("SERVICEDESK_URL_GLOBEX", "SERVICEDESK_API_KEY_GLOBEX")}
+    system.restart(worker, dict.fromkeys(desk, ""))
+    ticket_id = world.create_ticket(tenant="globex", id="900002")
+    said = f"ticket_id={ticket_id}, reason=ServiceDesk Plus API: no desk configured; will be retried"
+    wait_for(lambda: said in worker.log_path.read_text(encoding="utf-8"))
+    system.restart(worker, desk)
+    assert world.ended(ticket_id, "globex")["state"] == "completed"
+    assert len(world.notes(ticket_id, "globex")) == 1
+
+
 def test_requests_over_one_connection_do_not_borrow_each_others_identifiers(world: World, system: System) -> None:
     """A refused request after an accepted one, pipelined: its line has nothing of the other's."""
     ticket_id = world.create_ticket(send_webhook=False)

@@ -19,7 +19,7 @@ def test_a_webhook_by_hand_and_the_grep_for_a_ticket_do_what_the_readme_says(tmp
     grep = next(block for block in blocks("sh") if block.startswith("grep "))
     with System(tmp_path / ".devstack", openai_seconds=0.5, housekeeping=False) as system:
         world = World(system)
-        ticket_id = grep.split("ticket_id: ")[1].split('"')[0]
+        ticket_id = grep.split("ticket_id: ")[1].split(",")[0]
         assert world.create_ticket(id=ticket_id) == ticket_id
         world.ended(ticket_id)
         environment = {

@@ -31,7 +31,8 @@ def trace_of(collector: Collector, ticket_id: str, complete: str = "Worker") -> 
     wait_for(lambda: "Webhook" in {span.name for span in collector.search(ticket_id=ticket_id)}, 15)
     (trace_id,) = {span.trace_id for span in collector.search(ticket_id=ticket_id)}
     spans = [span for span in collector.spans if span.trace_id == trace_id]
-    untagged = [span.name for span in spans if span.tags.get("ticket_id") != ticket_id]
+    tags = (ticket_id, "acme")
+    untagged = [span.name for span in spans if (span.tags.get("ticket_id"), span.tags.get("tenant_id")) != tags]
     assert untagged == []
     return {span.name: span for span in spans}
 

@@ -1,0 +1,23 @@
+"""What the FAQ's steps expect in the worker's log, and how to compare."""
+
+import re
+
+STARTED = r"Task started: job_id=<J>, ticket_id=<T>"
+HEALTHY = [
+    STARTED,
+    r"LangGraph workflow initiated",
+    r"Context gathered: ticket_history=Yes, docs=Yes",
+    r"GPT-4 API call: status=200",
+    r"ServiceDesk Plus ticket updated: ticket_id=<T>",
+    r"Task completed: job_id=<J>, duration=\d+s",
+]
+RETRIED = r"Task failed: job_id=<J>, ticket_id=<T>, reason=.*will be retried"
+SKIPPED = r"Task skipped: job_id=<J>, ticket_id=<T>, reason="
+
+
+def assert_story(lines: list[str], patterns: list[str], ticket_id: str, job_id: str) -> None:
+    """The phrases occur in the lines, in this order, one line each."""
+    rest = iter(lines)
+    for pattern in patterns:
+        wanted = re.compile(pattern.replace("<J>", job_id).replace("<T>", ticket_id) + r"(?![0-9])")
+        assert any(wanted.search(line) for line in rest), f"{pattern!r} is not (in order) in:\n" + "\n".join(lines)
