@@ -65,11 +65,15 @@ def test_only_a_system_that_is_asked_to_uses_the_callers_servers(
     monkeypatch.setenv("DATABASE_URL", "postgresql://theirs/x")
     monkeypatch.setenv("DATABASE_ADMIN_URL", "postgresql://theirs-admin/x")
     monkeypatch.setenv("REDIS_URL", "redis://theirs/0")
-    names = ("database_url", "database_admin_url", "redis_url")
-    own = System(tmp_path / "demo").state
-    assert not any("theirs" in str(dict(own)[name]) for name in names)
-    asked = System(tmp_path / "up", external=True).state
-    assert all("theirs" in str(dict(asked)[name]) for name in names)
+    own = System(tmp_path / "demo").api.environment
+    assert "theirs" not in own["DATABASE_URL"] + own["REDIS_URL"]
+    asked = System(tmp_path / "up", external=True)
+    assert (asked.api.environment["DATABASE_URL"], asked.api.environment["REDIS_URL"]) == (
+        "postgresql://theirs/x",
+        "redis://theirs/0",
+    )
+    with pytest.raises(RuntimeError, match="no embedded one"):
+        _ = asked.postgres
 
 
 def test_a_process_that_does_not_come_up_is_named_and_everything_ends(tmp_path: Path) -> None:

@@ -227,7 +227,11 @@ def test_a_message_that_can_not_be_claimed_is_told_and_kept(world: World, system
 def test_a_tenant_that_a_worker_does_not_know_yet_is_tried_again(world: World, system: System) -> None:
     """The API knows a new tenant, the worker will: the attempt fails, says why, and the job is not given up."""
     worker = system.workers[0]
-    desk = {name: worker.environment[name] for name in ("SERVICEDESK_URL_GLOBEX", "SERVICEDESK_API_KEY_GLOBEX")}
+    desk = {
+        name: value
+        for name, value in worker.environment.items()
+        if name.startswith("SERVICEDESK_") and name.endswith("_GLOBEX")
+    }
     system.restart(worker, dict.fromkeys(desk, ""))
     ticket_id = world.create_ticket(tenant="globex", id="900002")
     said = f"ticket_id={ticket_id}, reason=ServiceDesk Plus API: no desk configured; will be retried"
