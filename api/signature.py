@@ -25,8 +25,8 @@ class SignatureRefused(Exception):
     """Not proved to be the tenant's; the text is the reason that the log gives."""
 
 
-def verify(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float) -> None:
-    """Return if the body is signed with one of the secrets. `headers` are looked up in lower case; `now` is Unix time.
+def verify(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float) -> bytes:
+    """The bytes that one of the secrets signed. `headers` are looked up in lower case; `now` is Unix time.
 
     Raises SignatureRefused. Each secret is tried whatever the others gave, so that the time taken tells nothing.
     """
@@ -51,6 +51,7 @@ def verify(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now:
         raise SignatureRefused("signature mismatch")
     if timestamp is not None and not _recent(timestamp, now):
         raise SignatureRefused("stale timestamp")
+    return signed
 
 
 def _matches(keys: Sequence[bytes], signed: bytes, given: Sequence[bytes]) -> bool:

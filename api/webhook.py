@@ -126,7 +126,7 @@ async def _verified_event(request: Request, state: ApiState) -> Event:
         tenant_id = schemas.tenant_of(payload)
     except schemas.Malformed:
         raise Rejection(400, "malformed payload") from None
-    _check_signature(state, tenant_id, request.headers, body, schemas.ticket_of(payload))
+    signed = _check_signature(state, tenant_id, request.headers, body, schemas.ticket_of(payload))
     try:
         parsed = schemas.parse(payload)
     except schemas.Unusable as unusable:
@@ -145,7 +145,7 @@ async def _verified_event(request: Request, state: ApiState) -> Event:
         tenant_id=tenant_id,
         ticket_id=parsed.ticket_id,
         event=parsed.event,
-        dedupe_key=_dedupe_key(request.headers, parsed, body),
+        dedupe_keys=_dedupe_keys(request.headers, parsed, body, signed),
         traceparent=tracing.traceparent(),
         accepted_at=datetime.now(UTC),
     )
@@ -153,11 +153,13 @@ async def _verified_event(request: Request, state: ApiState) -> Event:
 
 def _check_signature(
     state: ApiState, tenant_id: str, headers: Mapping[str, str], body: bytes, ticket_id: str | None
-) -> None:
+) -> bytes:
+    """The bytes that were signed. Raises Rejection."""
     tenant = state.tenants.get(tenant_id)
     secrets = tenant.webhook_secrets if tenant is not None else ()
+    signed = b""
     try:
-        signature.verify((*secrets, *_NOBODYS_SECRETS)[:2], headers, body, time.time())
+        signed = signature.verify((*secrets, *_NOBODYS_SECRETS)[:2], headers, body, time.time())
     except signature.SignatureRefused as refused:
         reason = str(refused)
     else:
@@ -166,10 +168,21 @@ def _check_signature(
         raise Rejection(403, "unknown tenant", tenant_id, ticket_id)
     if reason:
         raise Rejection(403, reason, tenant_id, ticket_id, known_tenant=True)
+    return signed
 
 
-def _dedupe_key(headers: Mapping[str, str], payload: schemas.WebhookPayload, body: bytes) -> str:
-    """The delivery's id, or what makes two posts the same; hashed, so that it is short whatever came."""
+def _dedupe_keys(
+    headers: Mapping[str, str], payload: schemas.WebhookPayload, body: bytes, signed: bytes
+) -> tuple[str, str]:
+    """The delivery's id, or what makes two posts the same; and what was signed.
+
+    Most schemes do not sign the id: a captured request that is sent again under another one is the same all the same.
+    """
+    return _delivery_key(headers, payload, body), hashlib.sha256(b"signed\0" + signed).hexdigest()
+
+
+def _delivery_key(headers: Mapping[str, str], payload: schemas.WebhookPayload, body: bytes) -> str:
+    """Hashed, so that it is short whatever came."""
     delivery = headers.get("webhook-id") or headers.get("x-servicedesk-delivery")
     if delivery:
         # With the ticket: desks send headers of fixed text, and one id for all would make every ticket a duplicate.

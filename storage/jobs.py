@@ -9,15 +9,15 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import case, func, select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from storage.models import DeliveryKey, Job, JobState
+from storage.deliveries import remember
+from storage.models import Job, JobState
 from storage.session import Database
 
 DUPLICATE = "duplicate webhook"
-_DUPLICATE_WINDOW = text("now() + interval '10 minutes'")
 
 
 class LeaseLost(Exception):
@@ -32,7 +32,8 @@ class Event:
     tenant_id: str
     ticket_id: str
     event: str | None
-    dedupe_key: str
+    dedupe_keys: tuple[str, ...]
+    """What makes another delivery the same one: any of these that was seen within the last ten minutes."""
     traceparent: str
     accepted_at: datetime
 
@@ -50,6 +51,7 @@ class Event:
             **{
                 **values,
                 "job_id": UUID(values["job_id"]),
+                "dedupe_keys": tuple(values["dedupe_keys"]),
                 "accepted_at": datetime.fromisoformat(values["accepted_at"]),
             }
         )
@@ -94,7 +96,7 @@ async def accept(database: Database, event: Event, deadline_seconds: int, *, pub
     the job's message right after the commit; else the relay does.
     """
     async with database.tenant(event.tenant_id) as session:
-        first_id = await _remember_delivery(session, event)
+        first_id = await remember(session, event.tenant_id, event.job_id, event.dedupe_keys)
         if first_id == event.job_id:
             row = _new_row(event, func.now(), deadline_seconds, published=published)
             await session.execute(insert(Job).values(**row).on_conflict_do_nothing())
@@ -108,27 +110,11 @@ async def accept_late(database: Database, event: Event, deadline_seconds: int) -
     """
     async with database.tenant(event.tenant_id) as session:
         row = _new_row(event, func.least(event.accepted_at, func.now()), deadline_seconds, published=False)
-        first = await _remember_delivery(session, event) == event.job_id
+        first = await remember(session, event.tenant_id, event.job_id, event.dedupe_keys) == event.job_id
         if not first:
             row |= {"state": JobState.SKIPPED, "reason": DUPLICATE, "finished_at": func.now()}
         await session.execute(insert(Job).values(**row).on_conflict_do_nothing())
         return first
-
-
-async def _remember_delivery(session: AsyncSession, event: Event) -> UUID:
-    """Ten minutes, sliding: the first job's id while the key lives, the event's own after that."""
-    fresh = insert(DeliveryKey).values(
-        tenant_id=event.tenant_id, key=event.dedupe_key, job_id=event.job_id, expires_at=_DUPLICATE_WINDOW
-    )
-    remembered = fresh.on_conflict_do_update(
-        index_elements=["tenant_id", "key"],
-        set_={
-            "expires_at": fresh.excluded.expires_at,
-            "job_id": case((DeliveryKey.expires_at > func.now(), DeliveryKey.job_id), else_=fresh.excluded.job_id),
-        },
-    ).returning(DeliveryKey.job_id)
-    first_id: UUID = (await session.execute(remembered)).scalar_one()
-    return first_id
 
 
 def _new_row(event: Event, accepted_at: Any, deadline_seconds: int, *, published: bool) -> dict[str, Any]:

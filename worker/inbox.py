@@ -25,19 +25,27 @@ class Inbox:
 
     async def put(self, event: Event) -> UUID:
         """Keep an event and answer its job's id: the first one's for a duplicate."""
-        key = f"delivery:{event.tenant_id}:{event.dedupe_key}"
+        own = str(event.job_id)
+        keys = [f"delivery:{event.tenant_id}:{key}" for key in sorted(set(event.dedupe_keys))]
         try:
             # The event first: a key without its event would answer duplicates with a job that does not exist.
-            await self._redis.hset(_INBOX, str(event.job_id), json.dumps(event.to_json()))
-            if await self._redis.set(key, str(event.job_id), nx=True, ex=_DUPLICATE_SECONDS):
-                return event.job_id
-            first = await self._redis.getex(key, ex=_DUPLICATE_SECONDS)
-            if first is None or first == str(event.job_id):
-                return event.job_id
-            await self._redis.hdel(_INBOX, str(event.job_id))
-            return UUID(str(first))
+            await self._redis.hset(_INBOX, own, json.dumps(event.to_json()))
+            owners = [await self._owner(key, own) for key in keys]
+            first = min((owner for owner in owners if owner != own), default=own)
+            if first != own:
+                for key, owner in zip(keys, owners, strict=True):
+                    if owner == own:
+                        await self._redis.set(key, first, ex=_DUPLICATE_SECONDS)
+                await self._redis.hdel(_INBOX, own)
+            return UUID(first)
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
+
+    async def _owner(self, key: str, own: str) -> str:
+        """The job that a key belongs to from now on: its first one while it lives."""
+        if await self._redis.set(key, own, nx=True, ex=_DUPLICATE_SECONDS):
+            return own
+        return str(await self._redis.getex(key, ex=_DUPLICATE_SECONDS) or own)
 
     async def get(self, job_id: UUID) -> Event | None:
         """The event of a job, or None."""

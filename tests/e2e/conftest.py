@@ -17,6 +17,8 @@ SHORT = {
     "WORKER_CONCURRENCY": "64",
     "NOTE_SETTLE_SECONDS": "2",
 }
+# And so that a process that dies is soon missed.
+QUICK = {"LEASE_SECONDS": "3", "WORKER_GRACE_SECONDS": "1", "SERVICEDESK_TIMEOUT_SECONDS": "5"}
 
 
 @pytest.fixture(scope="module", params=["text", "json"])
@@ -43,3 +45,20 @@ def support(system: System, tmp_path_factory: pytest.TempPathFactory) -> Support
     """A support person at a shell."""
     folder: Path = tmp_path_factory.mktemp("bin")
     return Support(system, folder)
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system whose leases and graces are short, and whose GPT-4 takes 1.5 s."""
+    folder = tmp_path_factory.mktemp("quick")
+    with System(folder, settings=SHORT | QUICK, openai_seconds=1.5, housekeeping=False) as running:
+        yield running
+
+
+@pytest.fixture
+def around(quick: System) -> Iterator[World]:
+    """The outside of that system; its faults end with the test."""
+    outside = World(quick)
+    yield outside
+    outside.clear_faults()
+    outside.close()

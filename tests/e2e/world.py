@@ -61,17 +61,18 @@ class World:
         self, ticket_id: str, tenant: str = "acme", headers: dict[str, str] | None = None
     ) -> httpx.Response:
         """Post a signed webhook past the desk, for a ticket that need not exist."""
-        body, signed = self._signed(ticket_id, tenant)
+        body, signed = self.signed(ticket_id, tenant)
         return httpx.post(f"{self._api_url}/webhook", content=body, headers=signed | (headers or {}), timeout=30)
 
     def signed_request(self, ticket_id: str, tenant: str = "acme") -> bytes:
         """A signed webhook as the bytes of an HTTP request."""
-        body, signed = self._signed(ticket_id, tenant)
+        body, signed = self.signed(ticket_id, tenant)
         head = {"Host": "api", "Content-Length": str(len(body)), **signed}
         lines = ["POST /webhook HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
         return "\r\n".join([*lines, "", ""]).encode() + body
 
-    def _signed(self, ticket_id: str, tenant: str) -> tuple[bytes, dict[str, str]]:
+    def signed(self, ticket_id: str, tenant: str = "acme") -> tuple[bytes, dict[str, str]]:
+        """A webhook's body, and the headers that sign it."""
         body = json.dumps({"tenant_id": tenant, "ticket_id": ticket_id}).encode()
         timestamp = str(int(time.time()))
         signature = hmac.digest(self._secrets[tenant].encode(), timestamp.encode() + b"." + body, "sha256").hex()

@@ -90,7 +90,7 @@ def new_event() -> NewEvent:
             tenant_id="acme",
             ticket_id="12345",
             event="ticket.created",
-            dedupe_key=f"key of {job_id}",
+            dedupe_keys=(f"key of {job_id}",),
             traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             accepted_at=datetime.now(UTC),
         )

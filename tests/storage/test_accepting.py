@@ -47,10 +47,10 @@ async def test_a_job_whose_message_was_not_sent_is_left_to_the_relay(
 async def test_a_duplicate_is_answered_with_the_first_jobs_id_and_makes_no_job(
     database: Database, new_event: NewEvent, table: Table
 ) -> None:
-    first = new_event(dedupe_key="k")
+    first = new_event(dedupe_keys=("k",))
     await jobs.accept(database, first, DEADLINE, published=True)
     for _ in range(3):
-        again = new_event(dedupe_key="k")
+        again = new_event(dedupe_keys=("k",))
         assert await jobs.accept(database, again, DEADLINE, published=True) == first.job_id
     assert [row["id"] for row in table.run("SELECT id FROM jobs")] == [first.job_id]
 
@@ -58,7 +58,7 @@ async def test_a_duplicate_is_answered_with_the_first_jobs_id_and_makes_no_job(
 async def test_of_duplicates_at_the_same_moment_one_makes_the_job(
     database: Database, new_event: NewEvent, table: Table
 ) -> None:
-    copies = [new_event(dedupe_key="k") for _ in range(16)]
+    copies = [new_event(dedupe_keys=("k",)) for _ in range(16)]
     answers = await asyncio.gather(*(jobs.accept(database, copy, DEADLINE, published=True) for copy in copies))
     assert set(answers) == {row["id"] for row in table.run("SELECT id FROM jobs")}
     assert len(set(answers)) == 1
@@ -78,23 +78,34 @@ async def test_an_event_whose_commit_was_in_doubt_can_be_accepted_again(
 async def test_each_copy_makes_the_ten_minutes_begin_anew(
     database: Database, new_event: NewEvent, table: Table
 ) -> None:
-    first = new_event(dedupe_key="k")
+    first = new_event(dedupe_keys=("k",))
     await jobs.accept(database, first, DEADLINE, published=True)
     table.run("UPDATE delivery_keys SET expires_at = now() + interval '1 second'")
-    await jobs.accept(database, new_event(dedupe_key="k"), DEADLINE, published=True)
+    await jobs.accept(database, new_event(dedupe_keys=("k",)), DEADLINE, published=True)
     (row,) = table.run("SELECT job_id, expires_at - now() AS remaining FROM delivery_keys")
     assert row["job_id"] == first.job_id
     assert timedelta(minutes=9) < row["remaining"] <= timedelta(minutes=10)
 
 
+async def test_a_delivery_that_shares_one_of_its_keys_is_the_same_and_so_is_all_that_shares_its_others(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    first = new_event(dedupe_keys=("id 1", "signed"))
+    await jobs.accept(database, first, DEADLINE, published=True)
+    for keys in (("id 2", "signed"), ("id 1", "signed again"), ("id 2", "signed a third time")):
+        assert await jobs.accept(database, new_event(dedupe_keys=keys), DEADLINE, published=True) == first.job_id
+    assert [row["id"] for row in table.run("SELECT id FROM jobs")] == [first.job_id]
+    assert {row["job_id"] for row in table.run("SELECT job_id FROM delivery_keys")} == {first.job_id}
+
+
 async def test_a_delivery_after_the_ten_minutes_is_a_new_job(
     database: Database, new_event: NewEvent, table: Table
 ) -> None:
-    first, later = new_event(dedupe_key="k"), new_event(dedupe_key="k")
+    first, later = new_event(dedupe_keys=("k",)), new_event(dedupe_keys=("k",))
     await jobs.accept(database, first, DEADLINE, published=True)
     table.run("UPDATE delivery_keys SET expires_at = now() - interval '1 second'")
     assert await jobs.accept(database, later, DEADLINE, published=True) == later.job_id
-    assert await jobs.accept(database, new_event(dedupe_key="k"), DEADLINE, published=True) == later.job_id
+    assert await jobs.accept(database, new_event(dedupe_keys=("k",)), DEADLINE, published=True) == later.job_id
     assert len(table.run("SELECT 1 FROM jobs")) == 2
 
 
@@ -123,9 +134,9 @@ async def test_a_clock_that_runs_ahead_does_not_put_a_job_off(
 async def test_a_duplicate_that_waited_in_redis_ends_as_skipped(
     database: Database, new_event: NewEvent, table: Table
 ) -> None:
-    first = new_event(dedupe_key="k")
+    first = new_event(dedupe_keys=("k",))
     await jobs.accept(database, first, DEADLINE, published=True)
-    late = new_event(dedupe_key="k")
+    late = new_event(dedupe_keys=("k",))
     assert not await jobs.accept_late(database, late, DEADLINE)
     row = table.job(late.job_id)
     assert (row["state"], row["reason"]) == ("skipped", "duplicate webhook")

@@ -68,8 +68,8 @@ async def test_a_row_can_neither_be_made_for_another_tenant_nor_be_given_to_it(
 async def test_an_event_can_not_be_accepted_under_another_tenants_key(
     database: Database, new_event: NewEvent, table: Table
 ) -> None:
-    await jobs.accept(database, new_event(dedupe_key="k"), DEADLINE, published=True)
-    other = new_event(tenant_id="globex", dedupe_key="k")
+    await jobs.accept(database, new_event(dedupe_keys=("k",)), DEADLINE, published=True)
+    other = new_event(tenant_id="globex", dedupe_keys=("k",))
     assert await jobs.accept(database, other, DEADLINE, published=True) == other.job_id
     assert len(table.run("SELECT 1 FROM delivery_keys")) == 2
 

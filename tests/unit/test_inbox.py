@@ -17,7 +17,7 @@ EVENT = Event(
     tenant_id="acme",
     ticket_id="12345",
     event=None,
-    dedupe_key="d" * 64,
+    dedupe_keys=("d",),
     traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     accepted_at=datetime(2026, 11, 4, 9, 0, 0, 123456, tzinfo=UTC),
 )
@@ -41,6 +41,15 @@ async def test_a_duplicate_is_answered_with_the_first_jobs_id_and_not_kept(redis
     assert await inbox.some(10) == [EVENT]
     assert await inbox.put(EVENT) == EVENT.job_id
     assert await inbox.some(10) == [EVENT]
+
+
+async def test_an_event_that_shares_one_of_its_keys_is_the_same(redis: Redis) -> None:
+    inbox = Inbox(redis)
+    first = replace(EVENT, dedupe_keys=("id 1", "signed"))
+    await inbox.put(first)
+    for keys in (("id 2", "signed"), ("id 1", "signed again"), ("id 2", "signed a third time")):
+        assert await inbox.put(replace(EVENT, job_id=uuid4(), dedupe_keys=keys)) == first.job_id
+    assert await inbox.some(10) == [first]
 
 
 async def test_tenants_have_delivery_keys_of_their_own(redis: Redis) -> None:
@@ -72,7 +81,7 @@ async def test_nothing_in_the_hash_can_stop_the_others(redis: Redis) -> None:
 
 async def test_all_of_many_events_are_found_in_the_end(redis: Redis) -> None:
     inbox = Inbox(redis)
-    kept = [replace(EVENT, job_id=uuid4(), dedupe_key=str(number)) for number in range(600)]
+    kept = [replace(EVENT, job_id=uuid4(), dedupe_keys=(str(number),)) for number in range(600)]
     for event in kept:
         await inbox.put(event)
     found: set[UUID] = set()

@@ -1,0 +1,19 @@
+"""What became of a webhook."""
+
+from devstack.system import System
+from tests.e2e.world import World
+
+
+def assert_one_note(world: World, ticket_id: str) -> None:
+    """The job is completed, and its note is in the ticket once."""
+    row = world.ended(ticket_id)
+    assert row["state"] == "completed"
+    notes = world.notes(ticket_id)
+    assert len(notes) == 1
+    assert f"Ref {row['id']}" in notes[0]
+
+
+def log_of(system: System, ticket_id: str) -> str:
+    """The API's lines about a ticket."""
+    lines = system.api.log_path.read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if f"ticket_id: {ticket_id}," in f"{line},")
