@@ -2,7 +2,7 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test test-slow lint pins
+.PHONY: help install demo dev test test-slow chaos lint pins
 
 # The Python that makes .venv; where it is too old, a newer one on PATH is taken.
 PYTHON ?= python3
@@ -35,6 +35,9 @@ test: install ## Run the tests, except the slow ones
 
 test-slow: install ## Run the tests that take minutes
 	@$(VENV_PYTHON) -m pytest -m slow $(ARGS)
+
+chaos: install ## Break everything in turn under load, and count what was lost or doubled (10 minutes)
+	@$(VENV_PYTHON) -m tests.chaos $(ARGS)
 
 lint: install ## Check style, types and the direction of imports
 	@$(VENV_PYTHON) -m ruff check .

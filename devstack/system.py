@@ -59,7 +59,7 @@ class System:
             self._postgres = Postgres(folder, port=self._ports.get("postgres"), log_folder=self.logs)
         if self._external.redis_url is None:
             folder = self.folder / "valkey"
-            self._redis = Valkey(folder, port=self._ports.get("redis"), log_folder=self.logs)
+            self._redis = Valkey(folder, port=self._ports.get("redis"), log_folder=self.logs, appendonly=True)
         openai_key = f"sk-devstack-{secrets.token_hex(16)}"
         self._settings = self._product_settings(openai_key) | dict(settings or {})
         self._programs = Programs(self.logs, self._settings)

@@ -80,6 +80,11 @@ class Valkey:
         self.stop()
         self.start()
 
+    def wipe(self) -> None:
+        """Delete the data of a server that is stopped."""
+        for path in self._folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     def pause(self) -> None:
         """Let it accept connections and answer nothing, until `resume`."""
         self.process.pause()

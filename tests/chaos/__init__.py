@@ -1,0 +1,1 @@
+"""The real system under a steady stream of webhooks, while everything around it breaks in turn."""

@@ -1,0 +1,27 @@
+"""`make chaos`: every scenario, the table, and a status that is not 0 unless nothing was lost or doubled."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.chaos.run import header, line, run, verdict
+from tests.chaos.scenarios import SCENARIOS
+from tests.chaos.stage import staged
+
+
+def main(words: list[str]) -> int:
+    """Run the scenarios whose names have one of the words in them, or all."""
+    chosen = [scenario for scenario in SCENARIOS if not words or any(word in scenario.name for word in words)]
+    results = []
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder, staged(Path(folder)) as stage:
+        sys.stdout.write("\n".join(header()) + "\n")
+        for result in run(stage, chosen):
+            results.append(result)
+            sys.stdout.write(line(result) + "\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"\n{verdict(results)}\n")
+    return 0 if results and all(result.holds for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
