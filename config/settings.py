@@ -167,6 +167,9 @@ class WorkerSettings(DeskClientSettings):
         45, ge=1, description="A worker that does not renew its claim for this long has lost the job."
     )
     worker_concurrency: int = Field(128, gt=0, le=1024, description="Jobs in flight in one worker process.")
+    worker_stuck_seconds: float = Field(
+        60, ge=1, description="A worker that takes no job for this long, though jobs wait and it has room, ends itself."
+    )
     worker_grace_seconds: float = Field(
         50, ge=0, description="Time that running jobs have to end after SIGTERM before they are handed back."
     )

@@ -9,7 +9,7 @@ import warnings
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
-from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
+from celery.signals import setup_logging, worker_init, worker_ready, worker_shutdown, worker_shutting_down
 from kombu.utils.objects import cached_property
 
 from config.settings import SettingsRefused, WorkerSettings
@@ -92,6 +92,13 @@ def _open(**_: object) -> None:
     except Exception as failure:  # noqa: BLE001 -- Celery would log it, call the worker ready and take jobs
         say(phrases.PROCESS_FAILED, failure=failure)
         sys.exit(1)
+
+
+@worker_ready.connect(weak=False)
+def _watch(**_: object) -> None:
+    from worker.resources import resources  # noqa: PLC0415
+
+    resources().watch()
 
 
 @worker_shutting_down.connect(weak=False)

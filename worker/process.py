@@ -14,6 +14,14 @@ from observability import phrases
 from observability.logging import say
 
 
+def stop_worker(exit_status: int, why: str) -> None:
+    """Have this process's worker take no more jobs, give the running ones their grace, and end."""
+    if state.should_stop is not None and state.should_stop is not False:
+        return
+    setattr(state, "should_stop", exit_status)  # noqa: B010 -- typed as None where it is declared
+    signals.worker_shutting_down.send(sender=None, sig=why, how="Warm", exitcode=exit_status)
+
+
 class CalmWorker(Worker):
     """No banner, and signals that speak through the log.
 
@@ -31,10 +39,7 @@ class CalmWorker(Worker):
             signal.signal(number, self._stop)
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
-        if state.should_stop is not None and state.should_stop is not False:
-            return
-        setattr(state, "should_stop", EX_OK)  # noqa: B010 -- typed as None where it is declared
-        signals.worker_shutting_down.send(sender=None, sig=signal.Signals(number).name, how="Warm", exitcode=EX_OK)
+        stop_worker(EX_OK, signal.Signals(number).name)
 
     def on_consumer_ready(self, consumer: Any) -> None:
         """The worker takes jobs from now on."""

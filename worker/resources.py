@@ -11,6 +11,8 @@ from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 from uuid import UUID
 
+from redis import Redis
+
 from config.settings import WorkerSettings
 from config.tenants import TenantDirectory
 from integrations.desks import Desks
@@ -24,7 +26,9 @@ from storage.session import Database
 from storage.waiting import wait_for_database
 from worker.answers import AnswersInRedis
 from worker.inbox import Inbox
+from worker.liveness import Watchdog
 from worker.pickup import JobHandedBack, Pickup
+from worker.process import stop_worker
 from worker.queue import open_redis
 from workflow.graph import build_graph
 from workflow.run import Runner
@@ -32,6 +36,7 @@ from workflow.run import Runner
 _MOST_DATABASE_CONNECTIONS = 20
 _CLOSE_SECONDS = 5.0
 _CONFIGURATION_EXIT = 78
+_STUCK_EXIT = 75
 
 Result = TypeVar("Result")
 
@@ -49,6 +54,13 @@ class Resources:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True).start()
         self._pickup = self._on_loop(self._open(tenants))
+        self._watchdog = Watchdog(
+            Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=2),
+            stuck_seconds=settings.worker_stuck_seconds,
+            is_full=lambda: len(self._running) >= settings.worker_concurrency,
+            ask_loop=self._loop.call_soon_threadsafe,
+            on_stuck=self._end_stuck,
+        )
 
     def _on_loop(self, work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -100,8 +112,19 @@ class Resources:
         )
         return Pickup(runner, Inbox(redis), settings.job_deadline_seconds)
 
+    def watch(self) -> None:
+        """Watch over this worker's progress from now on: Celery is ready to take jobs."""
+        self._watchdog.start()
+
+    def _end_stuck(self, reason: str) -> None:
+        say(phrases.WORKER_STUCK, reason=reason)
+        # What is stuck may not hear it either.
+        threading.Timer(self._settings.worker_grace_seconds + 2 * _CLOSE_SECONDS, os._exit, [_STUCK_EXIT]).start()
+        stop_worker(_STUCK_EXIT, "stuck")
+
     def run(self, job_id: UUID) -> None:
         """Run one job to its end; called in a thread of Celery's pool. Raises JobHandedBack."""
+        self._watchdog.picked_up()
         try:
             self._on_loop(self._tracked(job_id))
         except concurrent.futures.CancelledError:
@@ -121,6 +144,7 @@ class Resources:
     def start_draining(self) -> None:
         """The worker stops: what still runs after the grace is handed back. Called in a signal handler."""
         say(phrases.PROCESS_STOPPING, process="Worker")
+        self._watchdog.stop()
         self._loop.call_soon_threadsafe(
             self._loop.call_later, self._settings.worker_grace_seconds, self._hand_back_the_rest
         )

@@ -187,3 +187,30 @@ def test_plain_celery_and_plain_uvicorn_do_the_same_job(tmp_path: Path) -> None:
             assert "error" not in text.lower()
             assert [line for line in text.splitlines() if not line[:20].startswith("20")] == []
         world.close()
+
+
+def test_a_worker_that_takes_no_job_though_jobs_wait_ends_itself_with_a_line(tmp_path: Path) -> None:
+    """It listens to another queue, which stands for a deaf one: alive, connected, with room, and no progress."""
+    with System(tmp_path / "system", workers=1, housekeeping=False) as system:
+        world = World(system)
+        system.workers[0].stop(8)
+        log = tmp_path / "deaf.log"
+        with log.open("w", encoding="utf-8") as output:
+            deaf = subprocess.Popen(
+                [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-Q", "another"],
+                env=system.workers[0].environment | {"WORKER_STUCK_SECONDS": "2"},
+                cwd=ROOT,
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            ticket_id = world.create_ticket()
+            assert deaf.wait(30) == 75
+        finally:
+            deaf.kill()
+        text = log.read_text(encoding="utf-8")
+        assert "Worker error: jobs wait and none is taken" in text
+        assert "Worker stopped" in text
+        system.restart(system.workers[0])
+        assert world.ended(ticket_id)["state"] == "completed"
+        world.close()
