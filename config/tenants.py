@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+
+from config.addresses import address_problem
 
 TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
 
@@ -199,8 +200,9 @@ def _desk_problems(suffix: str, settings: Mapping[str, str]) -> list[str]:
     if not (rate.isascii() and rate.isdecimal() and int(rate[:9]) >= 1):
         wrong.append(f"SERVICEDESK_RATE_PER_MINUTE_{suffix} must be a number from 1")
     for name in ("SERVICEDESK_URL", *(("SERVICEDESK_ACCOUNTS_URL",) if edition == "cloud" else ())):
-        if name in settings and not _is_address(settings[name]):
-            wrong.append(f"{name}_{suffix} must be http(s)://HOST[:PORT][/PATH] without credentials or a query")
+        problem = address_problem(settings[name], secure=edition == "cloud") if name in settings else None
+        if problem is not None:
+            wrong.append(f"{name}_{suffix} {problem}")
     return wrong
 
 
@@ -219,13 +221,3 @@ def _desk(settings: Mapping[str, str]) -> DeskSettings:
         rate_per_minute=int(settings.get("SERVICEDESK_RATE_PER_MINUTE", "30" if cloud else "300")[:9]),
         closed_statuses=frozenset(name.strip().casefold() for name in closed.split(",") if name.strip()),
     )
-
-
-def _is_address(url: str) -> bool:
-    """Whether it is a plain http(s) address of a host."""
-    try:
-        parts = urlsplit(url)
-        plain = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    return plain and not (parts.query or parts.fragment or "@" in parts.netloc)

@@ -6,6 +6,7 @@ Redis each process keeps its own token for the hour that it lives.
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import time
 
@@ -15,7 +16,7 @@ from redis.exceptions import RedisError
 
 from config.tenants import DeskSettings
 from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable
-from integrations.http import AnswerTooLarge, read_bounded
+from integrations.http import AnswerTooLarge, connection_words, read_bounded
 
 _SPARE_SECONDS = 60
 _LIFETIME_SECONDS = 3600.0
@@ -34,44 +35,46 @@ class DeskTokens:
 
     async def get(self, tenant_id: str, desk: DeskSettings) -> str:
         """A token that lives for a minute at least. Raises DeskRefused, DeskUnavailable or DeskTimeout."""
-        async with self._locks.setdefault(tenant_id, asyncio.Lock()):
-            token = self._own(tenant_id) or await self._shared(tenant_id)
+        name = _name(tenant_id, desk)
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            token = self._own(name) or await self._shared(name)
             if token is None:
-                token = await self._fetch_once(tenant_id, desk)
+                token = await self._fetch_once(name, desk)
             return token
 
-    async def forget(self, tenant_id: str, token: str) -> None:
+    async def forget(self, tenant_id: str, desk: DeskSettings, token: str) -> None:
         """The desk refused this token: the next call fetches another one, unless some process did already."""
-        if self._own(tenant_id) == token:
-            del self._tokens[tenant_id]
+        name = _name(tenant_id, desk)
+        if self._own(name) == token:
+            del self._tokens[name]
         if self._redis is not None:
             try:
-                if await self._shared(tenant_id) == token:
-                    await self._redis.delete(_key(tenant_id))
-                    self._tokens.pop(tenant_id, None)
+                if await self._shared(name) == token:
+                    await self._redis.delete(_key(name))
+                    self._tokens.pop(name, None)
             except RedisError:
                 return
 
-    def _own(self, tenant_id: str) -> str | None:
-        token, ends = self._tokens.get(tenant_id, ("", 0.0))
+    def _own(self, name: str) -> str | None:
+        token, ends = self._tokens.get(name, ("", 0.0))
         return token if time.time() < ends - _SPARE_SECONDS else None
 
-    async def _shared(self, tenant_id: str) -> str | None:
+    async def _shared(self, name: str) -> str | None:
         if self._redis is None:
             return None
         try:
-            stored = await self._redis.get(_key(tenant_id))
+            stored = await self._redis.get(_key(name))
         except RedisError:
             return None
         if stored is None:
             return None
         token, ends = json.loads(stored)
-        self._tokens[tenant_id] = (token, float(ends))
-        return self._own(tenant_id)
+        self._tokens[name] = (token, float(ends))
+        return self._own(name)
 
-    async def _fetch_once(self, tenant_id: str, desk: DeskSettings) -> str:
+    async def _fetch_once(self, name: str, desk: DeskSettings) -> str:
         """Fetch a token while no other process does; those wait for ours to appear."""
-        lock = f"{_key(tenant_id)}:lock"
+        lock = f"{_key(name)}:lock"
         for _ in range(_LOCK_SECONDS * 4):
             try:
                 if self._redis is None or await self._redis.set(lock, "1", nx=True, ex=_LOCK_SECONDS):
@@ -79,22 +82,22 @@ class DeskTokens:
             except RedisError:
                 break
             await asyncio.sleep(0.25)
-            if (token := await self._shared(tenant_id)) is not None:
+            if (token := await self._shared(name)) is not None:
                 return token
         try:
             token, lifetime = await self._request(desk)
-            self._tokens[tenant_id] = (token, time.time() + lifetime)
-            await self._share(tenant_id, int(lifetime))
+            self._tokens[name] = (token, time.time() + lifetime)
+            await self._share(name, int(lifetime))
         finally:
             if self._redis is not None:
                 with contextlib.suppress(RedisError):
                     await self._redis.delete(lock)
         return token
 
-    async def _share(self, tenant_id: str, lifetime: int) -> None:
+    async def _share(self, name: str, lifetime: int) -> None:
         if self._redis is not None:
             with contextlib.suppress(RedisError):
-                await self._redis.set(_key(tenant_id), json.dumps(self._tokens[tenant_id]), ex=max(1, lifetime))
+                await self._redis.set(_key(name), json.dumps(self._tokens[name]), ex=max(1, lifetime))
 
     async def _request(self, desk: DeskSettings) -> tuple[str, float]:
         form = {
@@ -111,8 +114,8 @@ class DeskTokens:
                 status, body = response.status_code, json.loads(await read_bounded(response))
         except TimeoutError:
             raise DeskTimeout from None
-        except httpx.HTTPError:
-            raise DeskUnavailable("connection") from None
+        except httpx.HTTPError as failure:
+            raise DeskUnavailable(connection_words(failure)) from None
         except (ValueError, RecursionError, AnswerTooLarge):
             raise DeskUnavailable("invalid answer") from None
         if status == 429 or status >= 500:
@@ -127,5 +130,11 @@ class DeskTokens:
         return body["access_token"], float(lifetime) if isinstance(lifetime, int | float) else _LIFETIME_SECONDS
 
 
-def _key(tenant_id: str) -> str:
-    return f"desk-token:{tenant_id}"
+def _name(tenant_id: str, desk: DeskSettings) -> str:
+    """The tenant and its desk as it is configured now: a token of one desk is never sent to another."""
+    parts = (desk.url, desk.accounts_url, desk.client_id, desk.refresh_token)
+    return f"{tenant_id}:{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
+
+
+def _key(name: str) -> str:
+    return f"desk-token:{name}"

@@ -14,7 +14,7 @@ then meet a connection that is just being closed."""
 
 
 class AnswerTooLarge(Exception):
-    """A server sent more than `LARGEST_ANSWER_BYTES`."""
+    """A server sent more than `LARGEST_ANSWER_BYTES`, or what may become more: compressed, though we ask for plain."""
 
 
 def trust(ca_bundle: Path | None) -> ssl.SSLContext:
@@ -35,6 +35,7 @@ def open_client(*, connections: int, ca_bundle: Path | None = None) -> httpx.Asy
         follow_redirects=False,
         trust_env=False,
         timeout=httpx.Timeout(None, connect=10),
+        headers={"Accept-Encoding": "identity"},
         limits=httpx.Limits(
             max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_SECONDS
         ),
@@ -43,6 +44,8 @@ def open_client(*, connections: int, ca_bundle: Path | None = None) -> httpx.Asy
 
 async def read_bounded(response: httpx.Response) -> bytes:
     """The whole body. Raises AnswerTooLarge before more than the limit is in memory."""
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise AnswerTooLarge
     parts: list[bytes] = []
     size = 0
     async for part in response.aiter_bytes():
@@ -51,6 +54,16 @@ async def read_bounded(response: httpx.Response) -> bytes:
             raise AnswerTooLarge
         parts.append(part)
     return b"".join(parts)
+
+
+def connection_words(failure: httpx.HTTPError) -> str:
+    """`connection`, and what to mend where that is known."""
+    cause: BaseException | None = failure
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return "connection: certificate not trusted"
+        cause = cause.__cause__ or cause.__context__
+    return "connection"
 
 
 async def _strip_query(span: Span, request: object) -> None:

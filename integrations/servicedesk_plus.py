@@ -23,7 +23,7 @@ from integrations.errors import (
     TicketClosed,
     TicketNotFound,
 )
-from integrations.http import AnswerTooLarge, read_bounded
+from integrations.http import AnswerTooLarge, connection_words, read_bounded
 
 _ACCEPT = "application/vnd.manageengine.sdp.v3+json"
 _TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
@@ -165,7 +165,7 @@ class ServiceDeskPlus:
         headers = await self._credentials()
         answer = await self._send(method, path, data, headers)
         if answer.unauthorized and self._desk.edition == "cloud":
-            await self._tokens.forget(self._tenant_id, headers["Authorization"].rpartition(" ")[2])
+            await self._tokens.forget(self._tenant_id, self._desk, headers["Authorization"].rpartition(" ")[2])
             answer = await self._send(method, path, data, await self._credentials())
         return answer
 
@@ -191,8 +191,8 @@ class ServiceDeskPlus:
                 return decode(response.status_code, content, response.headers.get("retry-after"))
         except (TimeoutError, httpx.TimeoutException):
             raise DeskTimeout from None
-        except httpx.ConnectError:
-            raise DeskUnavailable("connection") from None
+        except httpx.ConnectError as failure:
+            raise DeskUnavailable(connection_words(failure)) from None
         except httpx.HTTPError:
             raise DeskUnavailable("connection", outcome_unknown=True) from None
         except AnswerTooLarge:

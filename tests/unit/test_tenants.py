@@ -113,12 +113,24 @@ def test_every_missing_setting_of_a_desk_is_named_at_once() -> None:
         ("SERVICEDESK_URL_ACME", "https://desk?key=hunter2"),
         ("SERVICEDESK_URL_ACME", "https://desk#hunter2"),
         ("SERVICEDESK_URL_ACME", "https://desk:99999"),
+        ("SERVICEDESK_URL_ACME", "http://169.254.169.254/hunter2"),
+        ("SERVICEDESK_URL_ACME", "http://[::ffff:169.254.169.254]/hunter2"),
+        ("SERVICEDESK_URL_ACME", "http://[fe80::1]/hunter2"),
+        ("SERVICEDESK_URL_ACME", "http://0.0.0.0/hunter2"),
+        ("SERVICEDESK_URL_ACME", "http://224.0.0.1/hunter2"),
     ],
 )
 def test_a_wrong_setting_is_named_without_its_value(name: str, value: str) -> None:
     (sentence,) = sentences(ACME | {name: value})
     assert sentence.startswith(name)
     assert "hunter2" not in sentence
+
+
+@pytest.mark.parametrize("name", ["SERVICEDESK_URL_GLOBEX", "SERVICEDESK_ACCOUNTS_URL_GLOBEX"])
+def test_tokens_of_the_cloud_go_over_https_or_stay_on_this_machine(name: str) -> None:
+    assert sentences(CLOUD | {name: "http://desk.example/app/it"}) == [f"{name} must begin with https://"]
+    for here in ("http://127.0.0.1:8000/app/it", "http://[::1]:8000/app/it", "http://localhost/app/it"):
+        assert tenant(CLOUD | {name: here}).desk is not None
 
 
 def test_a_previous_secret_alone_is_a_rotation_gone_wrong() -> None:
