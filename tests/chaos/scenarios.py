@@ -42,13 +42,24 @@ def _kill_api(stage: Stage) -> None:
         stage.kill(stage.system.api)
 
 
-def _redis_away(stage: Stage, *, forgets: bool) -> None:
+def _redis_away(stage: Stage) -> None:
     time.sleep(1)
     stage.system.redis.stop()
     time.sleep(2)
-    if forgets:
-        stage.system.redis.wipe()
     stage.system.redis.start()
+
+
+def _redis_forgets(stage: Stage) -> None:
+    """It dies with a list full of jobs that nobody has taken yet, and comes back empty."""
+    with stage.breaking():
+        for worker in stage.system.workers:
+            worker.pause()
+        time.sleep(1.5)
+        stage.system.redis.kill()
+        stage.system.redis.wipe()
+        stage.system.redis.start()
+        for worker in stage.system.workers:
+            worker.resume()
 
 
 def _redis_still(stage: Stage) -> None:
@@ -102,8 +113,8 @@ SCENARIOS = [
     Scenario("worker held still for longer than its lease", _pause_worker),
     Scenario("API killed", _kill_api, short=True),
     Scenario("rolling restart", _rolling_restart),
-    Scenario("Redis restarted with its data", partial(_redis_away, forgets=False)),
-    Scenario("Redis restarted without its data", partial(_redis_away, forgets=True), short=True),
+    Scenario("Redis restarted with its data", _redis_away),
+    Scenario("Redis restarted without its data", _redis_forgets, short=True),
     Scenario("Redis accepts and never answers", _redis_still),
     Scenario("Postgres restarted", _postgres_away, short=True),
     Scenario("desk silent", partial(_desk, {"kind": "silence"})),
