@@ -1,0 +1,83 @@
+"""Every accepted webhook ends in one outcome, which the row, the log and the ticket show alike."""
+
+import time
+
+import httpx
+import redis
+
+from devstack.system import System
+from tests.e2e.outcomes import assert_one_note, log_of
+from tests.e2e.world import World, wait_for
+
+
+def test_a_job_that_no_worker_did_is_failed_at_its_deadline(around: World, quick: System) -> None:
+    """The relay ends it, in the API's log; a worker that comes later does not touch it."""
+    quick.workers[0].stop(8)
+    quick.restart(quick.api, {"JOB_DEADLINE_SECONDS": "2"})
+    try:
+        ticket_id = around.create_ticket()
+        row = around.ended(ticket_id)
+    finally:
+        quick.restart(quick.api, {"JOB_DEADLINE_SECONDS": "1800"})
+        quick.restart(quick.workers[0])
+    assert (row["state"], row["reason"], row["attempt"]) == ("failed", "deadline passed", 0)
+    failed = f"Task failed: job_id={row['id']}, ticket_id={ticket_id}, reason=deadline passed; not retried"
+    assert failed in log_of(quick, ticket_id)
+    assert_one_note(around, around.create_ticket())
+    assert around.notes(ticket_id) == []
+    assert around.job(ticket_id)["state"] == "failed"
+
+
+def test_a_message_that_comes_twice_or_late_does_nothing(around: World, quick: System) -> None:
+    """Copies while the job runs, and after its end: one attempt, one call of GPT-4, one note."""
+    quick.workers[0].pause()
+    subject = "VPN does not connect, copied"
+    ticket_id = around.create_ticket(subject)
+    with redis.Redis.from_url(quick.state["redis_url"]) as client:
+        wait_for(lambda: client.llen("celery"))
+        message = client.lindex("celery", 0)
+        for _ in range(3):
+            client.rpush("celery", message)
+        quick.workers[0].resume()
+        assert_one_note(around, ticket_id)
+        client.rpush("celery", message)
+        wait_for(lambda: client.llen("celery") == 0 and client.hlen("unacked") == 0)
+    assert around.job(ticket_id)["attempt"] == 1
+    assert len(around.gpt4_requests(subject)) == 1
+    assert_one_note(around, ticket_id)
+    told = quick.workers[0].log_path.read_text(encoding="utf-8")
+    assert told.count(f"Task started: job_id={around.job(ticket_id)['id']}") == 1
+
+
+def test_a_ticket_that_is_closed_while_gpt4_thinks_gets_no_note(around: World, quick: System) -> None:
+    """It is read again right before the note: skipped, not failed."""
+    subject = "VPN does not connect, closed meanwhile"
+    ticket_id = around.create_ticket(subject)
+    wait_for(lambda: around.gpt4_requests(subject))
+    around.change_ticket(ticket_id, status="Closed")
+    row = around.ended(ticket_id)
+    assert (row["state"], row["reason"], around.notes(ticket_id)) == ("skipped", "ticket deleted or closed", [])
+    told = quick.workers[0].log_path.read_text(encoding="utf-8")
+    assert f"Task skipped: job_id={row['id']}, ticket_id={ticket_id}" in told
+
+
+def test_a_redis_that_accepts_and_never_answers_costs_one_request_a_second_and_not_each(
+    around: World, quick: System
+) -> None:
+    """The breaker: the first webhook waits for the budget, those after it are taken at once."""
+    tickets = [around.create_ticket(send_webhook=False) for _ in range(6)]
+    quick.redis.pause()
+    try:
+        seconds = []
+        for ticket_id in tickets:
+            began = time.monotonic()
+            assert around.post_webhook(ticket_id).status_code == 202
+            seconds.append(time.monotonic() - began)
+        ready = httpx.get(f"{quick.state['api_url']}/health/ready", timeout=10)
+    finally:
+        quick.redis.resume()
+    assert max(seconds) < 3
+    assert sorted(seconds)[len(seconds) // 2] < 0.5
+    assert ready.status_code == 200
+    for ticket_id in tickets:
+        assert_one_note(around, ticket_id)
