@@ -30,6 +30,8 @@ TENANT_SETTINGS: dict[str, str] = {
     "SERVICEDESK_ACCOUNTS_URL_": "Cloud: the accounts host that gives tokens, e.g. `https://accounts.zoho.eu`.",
     "SERVICEDESK_RATE_PER_MINUTE_": "Calls a minute that the desk takes: 300 on premises, 30 on cloud; "
     "copying for context takes a third at most.",
+    "SERVICEDESK_FAILURE_NOTE_": "`context`: a ticket that GPT-4 fails for gets a short note with what was found; "
+    "`none` (default).",
     "SERVICEDESK_CLOSED_STATUSES_": "More names of statuses that mean closed, separated by commas.",
 }
 _REREAD_SECONDS = 5.0
@@ -49,6 +51,7 @@ class DeskSettings:
     accounts_url: str = ""
     rate_per_minute: int = 300
     closed_statuses: frozenset[str] = frozenset()
+    failure_note: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +202,8 @@ def _desk_problems(suffix: str, settings: Mapping[str, str]) -> list[str]:
     rate = settings.get("SERVICEDESK_RATE_PER_MINUTE", "1")
     if not (rate.isascii() and rate.isdecimal() and int(rate[:9]) >= 1):
         wrong.append(f"SERVICEDESK_RATE_PER_MINUTE_{suffix} must be a number from 1")
+    if settings.get("SERVICEDESK_FAILURE_NOTE", "none").lower() not in ("none", "context"):
+        wrong.append(f"SERVICEDESK_FAILURE_NOTE_{suffix} must be none or context")
     for name in ("SERVICEDESK_URL", *(("SERVICEDESK_ACCOUNTS_URL",) if edition == "cloud" else ())):
         problem = address_problem(settings[name], secure=edition == "cloud") if name in settings else None
         if problem is not None:
@@ -219,5 +224,6 @@ def _desk(settings: Mapping[str, str]) -> DeskSettings:
         refresh_token=settings.get("SERVICEDESK_REFRESH_TOKEN", ""),
         accounts_url=settings["SERVICEDESK_ACCOUNTS_URL"].rstrip("/") if cloud else "",
         rate_per_minute=int(settings.get("SERVICEDESK_RATE_PER_MINUTE", "30" if cloud else "300")[:9]),
+        failure_note=settings.get("SERVICEDESK_FAILURE_NOTE", "none").lower() == "context",
         closed_statuses=frozenset(name.strip().casefold() for name in closed.split(",") if name.strip()),
     )

@@ -70,6 +70,11 @@ class ServiceDeskPlus:
         self._timeout = timeout_seconds
         self._note_key = _NOTE_KEYS[self._desk.edition == "cloud"]
 
+    @property
+    def wants_failure_note(self) -> bool:
+        """Whether the tenant wants a note with the context alone when GPT-4 fails for good."""
+        return self._desk.failure_note
+
     async def read_ticket(self, ticket_id: str) -> DeskTicket:
         """The ticket, whatever its state."""
         return _ticket((await self._of_ticket(ticket_id, "GET", "")).body.get("request"))

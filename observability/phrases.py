@@ -42,6 +42,10 @@ DESK_FAILED = Phrase("ServiceDesk Plus API error: {reason}", "error")
 NOTE_UNSETTLED = Phrase("ServiceDesk Plus note of a stopped attempt may still arrive", "warning", promised=False)
 TICKET_NOT_FOUND = Phrase("Ticket not found: {ticket_id}")
 TICKET_CLOSED = Phrase("Ticket deleted/closed")
+FAILURE_NOTE_LEFT = Phrase("Note with context only left: ticket_id={ticket_id}", promised=False)
+FAILURE_NOTE_REFUSED = Phrase(
+    "Note with context only not left: ticket_id={ticket_id}, reason={reason}", "warning", promised=False
+)
 TASK_COMPLETED = Phrase("Task completed: job_id={job_id}, duration={seconds}s")
 TASK_SKIPPED = Phrase("Task skipped: job_id={job_id}, ticket_id={ticket_id}, reason={reason}")
 TASK_FAILED = Phrase("Task failed: job_id={job_id}, ticket_id={ticket_id}, reason={reason}", "error")

@@ -30,6 +30,12 @@ WORD_FOR_WORD: dict[str, tuple[str, str, bool]] = {
     "NOTE_UNSETTLED": ("ServiceDesk Plus note of a stopped attempt may still arrive", "warning", False),
     "TICKET_NOT_FOUND": ("Ticket not found: {ticket_id}", "info", True),
     "TICKET_CLOSED": ("Ticket deleted/closed", "info", True),
+    "FAILURE_NOTE_LEFT": ("Note with context only left: ticket_id={ticket_id}", "info", False),
+    "FAILURE_NOTE_REFUSED": (
+        "Note with context only not left: ticket_id={ticket_id}, reason={reason}",
+        "warning",
+        False,
+    ),
     "TASK_COMPLETED": ("Task completed: job_id={job_id}, duration={seconds}s", "info", True),
     "TASK_SKIPPED": ("Task skipped: job_id={job_id}, ticket_id={ticket_id}, reason={reason}", "info", True),
     "TASK_FAILED": ("Task failed: job_id={job_id}, ticket_id={ticket_id}, reason={reason}", "error", True),

@@ -104,6 +104,7 @@ def test_every_missing_setting_of_a_desk_is_named_at_once() -> None:
     [
         ("SERVICEDESK_EDITION_ACME", "hunter2"),
         ("SERVICEDESK_RATE_PER_MINUTE_ACME", "hunter2"),
+        ("SERVICEDESK_FAILURE_NOTE_ACME", "hunter2"),
         ("SERVICEDESK_RATE_PER_MINUTE_ACME", "0"),
         ("SERVICEDESK_URL_ACME", "hunter2"),
         ("SERVICEDESK_URL_ACME", "ftp://hunter2"),

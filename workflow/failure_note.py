@@ -1,0 +1,73 @@
+"""The note of a tenant that wants one even when GPT-4 fails for good: what was found, and that there is no more.
+
+It carries a text of its own instead of the marker of an enhancement: a job that is retried by hand later still gets
+its note.
+"""
+
+import asyncio
+import html
+import time
+from collections.abc import Sequence
+
+from opentelemetry.trace import SpanKind
+
+from integrations.errors import Gpt4Refused, Gpt4Timeout, Gpt4Unavailable, OutsideFailure, TicketGone
+from observability import phrases, tracing
+from observability.logging import say
+from storage import history
+from storage.history import Document, SimilarTicket
+from storage.session import DATABASE_FAILURES
+from workflow.state import Attempt
+
+_SECONDS = 20.0
+
+
+async def leave_failure_note(attempt: Attempt, failure: Exception) -> None:
+    """Put it into the ticket, once, where the tenant asked for it and GPT-4 is what failed; never raises an outcome.
+
+    A desk that fails gets none, nor a ticket whose note may be under way already.
+    """
+    of_gpt4 = isinstance(failure, Gpt4Refused | Gpt4Timeout | Gpt4Unavailable)
+    claim = attempt.claim
+    if not (of_gpt4 and attempt.desk.wants_failure_note and claim.note_attempted_at is None):
+        return
+    started = time.monotonic()
+    try:
+        async with asyncio.timeout(_SECONDS):
+            with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
+                ticket = await attempt.desk.read_open_ticket(claim.ticket_id)
+                if await attempt.desk.find_note(claim.ticket_id, _marker(claim.job_id)) is None:
+                    tickets, documents = await _found(attempt, ticket.subject, ticket.description)
+                    await attempt.desk.add_note(claim.ticket_id, failure_note(tickets, documents, claim.job_id))
+    except (OutsideFailure, TicketGone, TimeoutError) as refused:
+        reason = getattr(refused, "reason", "took too long")
+        say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason=reason)
+    else:
+        took = round((time.monotonic() - started) * 1000)
+        say(phrases.FAILURE_NOTE_LEFT, ticket_id=claim.ticket_id, also={"took_ms": took})
+
+
+async def _found(attempt: Attempt, subject: str, description: str) -> tuple[list[SimilarTicket], list[Document]]:
+    tenant_id = attempt.claim.tenant_id
+    try:
+        return (
+            await history.similar_tickets(attempt.database, tenant_id, attempt.claim.ticket_id, subject, description),
+            await history.documents(attempt.database, tenant_id, subject, description),
+        )
+    except DATABASE_FAILURES:
+        return [], []
+
+
+def failure_note(tickets: Sequence[SimilarTicket], documents: Sequence[Document], job_id: object) -> str:
+    """The note, as HTML. Each text is escaped."""
+    parts = ["<b>No enhancement</b><p>GPT-4 could not be asked about this ticket. What was found for it:</p>"]
+    items = [f"#{ticket.ticket_id}: {ticket.subject}" for ticket in tickets]
+    items += list(dict.fromkeys(document.title for document in documents))
+    listed = "".join(f"<li>{html.escape(item, quote=True)}</li>" for item in items)
+    parts.append(f"<ul>{listed}</ul>" if items else "<p>Nothing that resembles it.</p>")
+    parts.append(f"<p>{_marker(job_id)}</p>")
+    return "<div>" + "".join(parts) + "</div>"
+
+
+def _marker(job_id: object) -> str:
+    return f"Context of {job_id}"
