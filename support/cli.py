@@ -70,9 +70,14 @@ def _housekeeping() -> int:
 
 
 def _by_hand(chosen: argparse.Namespace) -> int:
-    from support import jobs, retry, show  # noqa: PLC0415
-
-    return {"jobs": jobs.run, "show": show.run, "retry": retry.run}[chosen.verb](chosen)
+    match chosen.verb:
+        case "jobs":
+            from support.jobs import run  # noqa: PLC0415
+        case "show":
+            from support.show import run  # noqa: PLC0415
+        case _:
+            from support.retry import run  # noqa: PLC0415
+    return run(chosen)
 
 
 def _migrate() -> int:
