@@ -12,6 +12,7 @@ _EXIT_CODES = """exit status:
   0   done (also when no job matches)
   1   there is no such job, or one that was named can't be tried again
   2   the command was not understood
+  70  a mistake of ours: the log line has its place
   75  the database is away: try again
   78  a setting or the database has to be mended"""
 

@@ -67,7 +67,7 @@ def _note(job: Details) -> str:
     if job.note_id:
         return f"in the ticket, as {job.note_id}"
     if job.note_attempted_at:
-        return f"may be in the ticket: posting began {_past(job, job.note_attempted_at)}"
+        return f"not confirmed: posting began {_past(job, job.note_attempted_at)}"
     return "no"
 
 

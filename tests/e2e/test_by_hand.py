@@ -105,7 +105,13 @@ def test_the_readmes_commands_find_tell_and_retry_a_failed_job_without_paying_tw
     environment = {"PATH": path, "DATABASE_URL": system.state["database_url"]}
     done = subprocess.run(["bash", "-ec", block], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for part in ("yes, by ", "may be in the ticket", row["reason"], f"`ai-agents retry {job_id}`", "1 job waits again"):
+    for part in (
+        "yes, by ",
+        "not confirmed: posting began",
+        row["reason"],
+        f"`ai-agents retry {job_id}`",
+        "1 job waits again",
+    ):
         assert part in done.stdout
     line = f"Job requeued: job_id={job_id}, ticket_id={ticket_id}, reason=retried by hand"
     trace_id = row["traceparent"].split("-")[1]
@@ -194,6 +200,19 @@ def test_a_missing_setting_is_status_78_and_a_database_that_is_away_75() -> None
     away = run("show", NOBODY, DATABASE_URL="postgresql://ai_agents@127.0.0.1:1/ai_agents")
     assert (away.returncode, away.stdout) == (75, "")
     assert "Start refused: the database does not answer" in away.stderr
+
+
+def test_a_mistake_of_ours_is_status_70(system: System, world: World) -> None:
+    """Never 1, which says something about a job."""
+    with world.admin() as connection:
+        connection.execute("REVOKE EXECUTE ON FUNCTION list_jobs FROM ai_agents")
+    try:
+        done = on(system, "jobs", "--json")
+    finally:
+        with world.admin() as connection:
+            connection.execute("GRANT EXECUTE ON FUNCTION list_jobs TO ai_agents")
+    assert (done.returncode, done.stdout) == (70, "")
+    assert "Process error: unexpected failure | exception: " in done.stderr
 
 
 def test_housekeeping_purges_what_is_old_and_keeps_what_the_desk_lists(system: System, world: World) -> None:

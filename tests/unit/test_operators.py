@@ -140,7 +140,7 @@ def test_a_story_tells_each_step() -> None:
         "queued    2026-03-01 02:59:57 UTC, 3s ago",
         "started   2026-03-01 02:59:58 UTC, 2s ago, attempt 8",
         "answered  yes, purged by age",
-        "note      may be in the ticket: posting began 2026-03-01 02:59:59 UTC, 1s ago",
+        "note      not confirmed: posting began 2026-03-01 02:59:59 UTC, 1s ago",
         "ended     2026-03-01 03:00:00 UTC, 0s ago, 3s after it was accepted",
         "reason    ServiceDesk Plus API error: 401",
         "deadline  2026-03-01 03:30:00 UTC, in 30m00s",
