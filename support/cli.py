@@ -19,7 +19,7 @@ _UNREACHABLE_EXIT = 75
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; its exit status is 0, 75 (a server is away: try again) or 78 (something has to be mended).
 
-    The verbs for operators have 1 and 2 as well: `support.arguments` says when.
+    The verbs for operators have 1, 2 and 70 as well: `support.arguments` says when.
     """
     parser = argparse.ArgumentParser(prog="ai-agents", description="Ticket enhancement for ServiceDesk Plus.")
     verbs = parser.add_subparsers(dest="verb", required=True)
