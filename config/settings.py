@@ -123,14 +123,23 @@ class LogSettings(BaseSettings):
         return init_settings, _SecretFiles(settings_cls), env_settings
 
 
-class StoreSettings(LogSettings):
-    """What each process needs that touches jobs."""
+class JobSettings(LogSettings):
+    """What everything needs that touches the rows of jobs."""
 
     database_url: PostgresUrl = Field(
         description="Postgres, as the application's role: `postgresql://USER:PASSWORD@HOST:PORT/ai_agents`."
     )
-    redis_url: RedisUrl = Field(description="Redis: `redis://HOST:6379/0`.")
     job_deadline_seconds: int = Field(1800, gt=0, description="A job that has not ended by then is failed.")
+
+
+class ByHandSettings(JobSettings):
+    """Settings of `ai-agents jobs`, `show` and `retry`."""
+
+
+class StoreSettings(JobSettings):
+    """What each process needs that touches jobs."""
+
+    redis_url: RedisUrl = Field(description="Redis: `redis://HOST:6379/0`.")
 
 
 class ApiSettings(StoreSettings):
@@ -181,6 +190,14 @@ class HousekeepingSettings(DeskClientSettings):
     sync_interval_seconds: float = Field(
         300, gt=0, description="Time between two copies of a desk's newest tickets and solutions."
     )
+    keep_text_days: int = Field(
+        30,
+        ge=1,
+        le=36500,
+        description="GPT-4's answers are purged so long after their job's end; copies of tickets and solutions, after "
+        "the desk last listed them.",
+    )
+    keep_jobs_days: int = Field(90, ge=1, le=36500, description="The rows of jobs are purged so long after their end.")
 
 
 class MigrateSettings(LogSettings):

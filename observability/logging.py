@@ -49,13 +49,16 @@ def say(
     getattr(_log, phrase.level)(phrase.template.format(**values), _promised=phrase.promised, **fields)
 
 
-def refuse_start(problems: list[str]) -> None:
-    """Say why a process does not start, a line for each thing to mend; in text if the settings name no format."""
+def refuse_start(problems: list[str], stream: TextIO | None = None) -> None:
+    """Say why a process does not start, a line for each thing to mend; in text if the settings name no format.
+
+    `stream` is for a process that could not begin logging yet: standard output unless given.
+    """
     if not structlog.is_configured():
         try:
-            start_logging(load(LogSettings))
+            start_logging(load(LogSettings), stream)
         except SettingsRefused:
-            start_logging(LogSettings.model_construct(log_format="text", log_level="INFO", secrets_dir=None))
+            start_logging(LogSettings.model_construct(log_format="text", log_level="INFO", secrets_dir=None), stream)
     for problem in problems:
         say(phrases.SETTINGS_REFUSED, reason=problem)
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, delete, func, literal, select
+from sqlalchemy import ColumnElement, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from storage.models import Passage, Ticket
@@ -90,6 +90,15 @@ async def save_ticket(database: Database, tenant_id: str, ticket: dict[str, str]
     }
     async with database.tenant(tenant_id) as session:
         await session.execute(fresh.on_conflict_do_update(index_elements=["tenant_id", "ticket_id"], set_=changed))
+
+
+async def touch_tickets(database: Database, tenant_id: str, ticket_ids: Sequence[str]) -> None:
+    """The desk still lists these and their copies are current, so that their age counts from now; to the hour."""
+    current = update(Ticket).where(
+        Ticket.ticket_id.in_(ticket_ids), Ticket.synced_at < func.now() - func.make_interval(0, 0, 0, 0, 1)
+    )
+    async with database.tenant(tenant_id) as session:
+        await session.execute(current.values(synced_at=func.now()))
 
 
 async def save_passages(database: Database, tenant_id: str, source_id: str, title: str, bodies: Sequence[str]) -> None:

@@ -41,7 +41,7 @@ class Job(Base):
     event: Mapped[str | None]
     state: Mapped[str]
     reason: Mapped[str | None]
-    """Why it was skipped or failed, or why its last attempt failed: our own words."""
+    """Why it was skipped or failed, why its last attempt failed, or that it was retried by hand: our own words."""
     attempt: Mapped[int]
     traceparent: Mapped[str | None]
     """W3C trace context of the webhook: every attempt belongs to that trace."""
@@ -99,6 +99,7 @@ class Ticket(Base):
     resolution: Mapped[str]
     status: Mapped[str]
     synced_at: Mapped[datetime]
+    """When the desk last listed it, to the hour; copies are purged by it."""
     words: Mapped[Any] = mapped_column(
         TSVECTOR,
         Computed(

@@ -1,4 +1,7 @@
-"""The `ai-agents` command: starts the processes, by import string, and migrates the database."""
+"""The `ai-agents` command: starts the processes, migrates the database, and operates jobs by hand.
+
+What a verb runs is loaded when it is chosen.
+"""
 
 import argparse
 import sys
@@ -7,24 +10,31 @@ from collections.abc import Sequence
 from config.settings import MigrateSettings, SettingsRefused, load
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging
+from support.arguments import add_verbs
 
 _CONFIGURATION_EXIT = 78
 _UNREACHABLE_EXIT = 75
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; its exit status is 0, 75 (a server is away: try again) or 78 (something has to be mended)."""
+    """Run one verb; its exit status is 0, 75 (a server is away: try again) or 78 (something has to be mended).
+
+    The verbs for operators have 1, 2 and 70 as well: `support.arguments` says when.
+    """
     parser = argparse.ArgumentParser(prog="ai-agents", description="Ticket enhancement for ServiceDesk Plus.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     api = verbs.add_parser("api", help="receive webhooks and relay jobs")
     api.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     api.add_argument("--port", type=int, default=8000, help="port to listen on (default: 8000)")
     verbs.add_parser("worker", help="run jobs")
-    verbs.add_parser("housekeeping", help="copy tickets and solutions of the desks, for context")
+    verbs.add_parser("housekeeping", help="copy tickets and solutions for context, purge what is too old")
     verbs.add_parser("migrate", help="make or update the tables (with DATABASE_ADMIN_URL)")
+    add_verbs(verbs)
     chosen = parser.parse_args(arguments)
     if chosen.verb == "api":
         return _api(chosen.host, chosen.port)
+    if chosen.verb in ("jobs", "show", "retry"):
+        return _by_hand(chosen)
     return {"worker": _worker, "housekeeping": _housekeeping, "migrate": _migrate}[chosen.verb]()
 
 
@@ -57,6 +67,17 @@ def _housekeeping() -> int:
     from worker.housekeeping import run  # noqa: PLC0415
 
     return run()
+
+
+def _by_hand(chosen: argparse.Namespace) -> int:
+    match chosen.verb:
+        case "jobs":
+            from support.jobs import run  # noqa: PLC0415
+        case "show":
+            from support.show import run  # noqa: PLC0415
+        case _:
+            from support.retry import run  # noqa: PLC0415
+    return run(chosen)
 
 
 def _migrate() -> int:

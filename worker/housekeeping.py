@@ -1,4 +1,4 @@
-"""Housekeeping: copies each desk's newest tickets and solutions, so that context can be gathered from them.
+"""Housekeeping: copies each desk's newest tickets and solutions for context, and purges what is too old.
 
 Accepting, working and relaying do without it. Of several processes one is the leader, by a lock in Postgres that ends
 with its connection; the others wait.
@@ -7,6 +7,7 @@ with its connection; the others wait.
 import asyncio
 import signal
 import sys
+import time
 
 from config.settings import HousekeepingSettings, SettingsRefused
 from config.startup import load_with_tenants
@@ -20,6 +21,7 @@ from observability.logging import refuse_start, say, say_unusable, start_logging
 from observability.outage import Outage
 from observability.tracing import Tracing
 from storage.leader import lead
+from storage.purging import purge_by_age
 from storage.schema import DatabaseUnfit
 from storage.session import DATABASE_FAILURES, Database
 from storage.waiting import wait_for_database
@@ -28,6 +30,7 @@ from worker.sync import sync_tenant
 
 _CONFIGURATION_EXIT = 78
 _RETRY_SECONDS = 5.0
+_PURGE_SECONDS = 3600.0
 
 
 def run() -> int:
@@ -73,6 +76,7 @@ async def _work(settings: HousekeepingSettings, tenants: TenantDirectory, databa
     await wait_for_database(database)
     say(phrases.PROCESS_READY, process="Housekeeping")
     outage = Outage(phrases.DATABASE_UNREACHABLE)
+    purged_at = -_PURGE_SECONDS
     while True:
         try:
             async with lead(database, "housekeeping") as still_leads:
@@ -80,6 +84,10 @@ async def _work(settings: HousekeepingSettings, tenants: TenantDirectory, databa
                 while True:
                     await still_leads()
                     await _sync_all(tenants, database, desks)
+                    # After the copying, so that what the desks still list is not old.
+                    if time.monotonic() - purged_at >= _PURGE_SECONDS:
+                        await _purge(settings, database)
+                        purged_at = time.monotonic()
                     await asyncio.sleep(settings.sync_interval_seconds)
         except DATABASE_FAILURES as failure:
             outage.seen("housekeeping waits", failure)
@@ -100,6 +108,13 @@ async def _sync_all(tenants: TenantDirectory, database: Database, desks: Desks) 
                 say(phrases.SYNC_FAILED, tenant_id=tenant.id, reason=failure.reason)
             else:
                 say(phrases.SYNC_COMPLETED, tenant_id=tenant.id, tickets=tickets, passages=passages)
+
+
+async def _purge(settings: HousekeepingSettings, database: Database) -> None:
+    with tracing.untraced():
+        purged = await purge_by_age(database, text_days=settings.keep_text_days, job_days=settings.keep_jobs_days)
+    if purged:
+        say(phrases.PURGED, answers=purged.answers, copies=purged.copies, jobs=purged.jobs)
 
 
 if __name__ == "__main__":

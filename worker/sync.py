@@ -41,9 +41,11 @@ async def sync_tenant(
     await pace.wait()
     listed = await desk.list_newest(NEWEST)
     known = await history.known_tickets(database, tenant_id)
+    current = [ticket_id for ticket_id, status in listed if known.get(ticket_id) == status]
+    await history.touch_tickets(database, tenant_id, current)
     tickets = 0
-    for ticket_id, status in listed:
-        if known.get(ticket_id) == status:
+    for ticket_id, _ in listed:
+        if ticket_id in current:
             continue
         await pace.wait()
         try:

@@ -2,7 +2,14 @@
 
 from pydantic_core import PydanticUndefined
 
-from config.settings import ApiSettings, HousekeepingSettings, LogSettings, MigrateSettings, WorkerSettings
+from config.settings import (
+    ApiSettings,
+    ByHandSettings,
+    HousekeepingSettings,
+    LogSettings,
+    MigrateSettings,
+    WorkerSettings,
+)
 from config.tenants import TENANT_SETTINGS
 from tests.docs.readme import rows
 
@@ -10,6 +17,7 @@ PROCESSES: dict[str, type[LogSettings]] = {
     "api": ApiSettings,
     "worker": WorkerSettings,
     "housekeeping": HousekeepingSettings,
+    "jobs, show, retry": ByHandSettings,
     "migrate": MigrateSettings,
 }
 

@@ -21,11 +21,17 @@ FUNCTIONS = {
     "unpublish_jobs",
     "expire_jobs",
     "purge_short_lived",
+    "list_jobs",
+    "purge_answers",
+    "purge_tickets",
+    "purge_passages",
+    "purge_jobs",
 }
 HARMLESS = {
     *("id", "tenant_id", "ticket_id", "attempt", "traceparent", "state"),
     *("waiting_since", "claimed_at", "deadline_at", "published_seconds"),
     *("started_before", "answered", "note_attempted_at"),
+    *("reason", "accepted_at", "due_at", "started_at", "finished_at"),
 }
 
 

@@ -4,10 +4,13 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.dialects import postgresql
 
@@ -16,6 +19,8 @@ from storage.models import Base
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now, migrate, newest_revision
 from storage.session import driver_url
 from tests.storage.conftest import TABLES, Table
+
+MIGRATIONS = Path(__file__).resolve().parents[2] / "storage" / "migrations"
 
 
 @pytest.fixture
@@ -48,9 +53,9 @@ def test_migrations_at_once_from_several_places_all_succeed(empty: tuple[str, st
         "DATABASE_ADMIN_URL": empty[0],
         "DATABASE_URL": empty[1],
     }
-    command = [sys.executable, "-m", "support.cli", "migrate"]
+    arguments = [sys.executable, "-m", "support.cli", "migrate"]
     running = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for _ in range(3)
     ]
     ended = [(process.communicate(timeout=60)[0], process.returncode) for process in running]
@@ -106,11 +111,44 @@ def test_a_role_without_grants_is_refused(empty: tuple[str, str], server: Postgr
         table.run("DROP ROLE stranger")
 
 
+def test_a_released_database_is_brought_up_with_its_rows_and_each_step_can_be_undone(empty: tuple[str, str]) -> None:
+    def move(how: Callable[[Config, str], None], revision: str) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        engine = create_engine(driver_url(empty[0]))
+        with engine.begin() as connection:
+            config.attributes.update(connection=connection, application_role="ai_agents")
+            how(config, revision)
+        engine.dispose()
+
+    def functions() -> set[str]:
+        question = "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+        with psycopg.connect(empty[0]) as connection:
+            return {str(name) for (name,) in connection.execute(question)}
+
+    move(command.upgrade, "0001")
+    first = functions()
+    with psycopg.connect(empty[0]) as connection:
+        connection.execute(
+            "INSERT INTO jobs (id, tenant_id, ticket_id, deadline_at) VALUES (gen_random_uuid(), 'acme', '1', now())"
+        )
+    assert migrate(*empty) == newest_revision()
+    assert functions() - first == {"list_jobs", "purge_answers", "purge_tickets", "purge_passages", "purge_jobs"}
+    with psycopg.connect(empty[1]) as connection:
+        row = connection.execute("SELECT ticket_id FROM list_jobs(NULL, NULL, NULL, NULL, NULL)").fetchone()
+    assert row == ("1",)
+    move(command.downgrade, "0001")
+    assert functions() == first
+    move(command.downgrade, "base")
+    assert functions() == set()
+
+
 def test_another_revision_is_refused(empty: tuple[str, str]) -> None:
     migrate(*empty)
     with psycopg.connect(empty[0], autocommit=True) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(DatabaseUnfit, match=r"at revision 9999, not 0001: run `ai-agents migrate`"):
+    wanted = f"at revision 9999, not {newest_revision()}: run `ai-agents migrate`"
+    with pytest.raises(DatabaseUnfit, match=wanted):
         check_now(empty[1])
 
 

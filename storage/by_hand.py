@@ -1,0 +1,166 @@
+"""What operators ask of the table of jobs, and the one change that they make: trying a job again.
+
+Looking across tenants goes through `list_jobs`, which has ids, states and times. One job's details and the retry are
+statements of its tenant, under row-level security. None of it reads the text of a ticket or of an answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, func, or_, select, text, update
+
+from storage.jobs import DUPLICATE
+from storage.models import Job, JobState
+from storage.session import Database
+
+RETRIED_BY_HAND = "retried by hand"
+_RETRIABLE = (JobState.FAILED, JobState.SKIPPED)
+_LIST = text("SELECT now() AS asked_at, l.* FROM list_jobs(:tenant, :ticket, :states, :since, :most) l")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One job among many."""
+
+    asked_at: datetime
+    """The database's clock, to which the other times belong."""
+    id: UUID
+    tenant_id: str
+    ticket_id: str
+    state: str
+    attempt: int
+    reason: str | None
+    accepted_at: datetime
+    due_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """All that the row of one job says, but for the answer's text."""
+
+    asked_at: datetime
+    id: UUID
+    tenant_id: str
+    ticket_id: str
+    event: str | None
+    state: str
+    attempt: int
+    reason: str | None
+    traceparent: str | None
+    accepted_at: datetime
+    due_at: datetime
+    deadline_at: datetime
+    published_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    lease_owner: str | None
+    lease_until: datetime | None
+    answered: bool
+    """Whether GPT-4's answer is in the row: another attempt does not pay for it again."""
+    model: str | None
+    note_attempted_at: datetime | None
+    note_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """A job that waits again, and what had ended it."""
+
+    job_id: UUID
+    tenant_id: str
+    ticket_id: str
+    traceparent: str | None
+    was: str
+    """The state before, with its reason."""
+
+
+class NotRetried(Exception):
+    """The job can't be tried again; the text says why."""
+
+
+async def listed(
+    database: Database,
+    *,
+    tenant_id: str | None = None,
+    ticket_id: str | None = None,
+    states: Sequence[str] | None = None,
+    since: datetime | None = None,
+    most: int | None = None,
+) -> list[Listed]:
+    """Jobs that meet each condition that is given, newest first. `since`: accepted, due, started or ended since."""
+    conditions = {"tenant": tenant_id, "ticket": ticket_id, "since": since, "most": most}
+    async with database.across_tenants() as session:
+        rows = await session.execute(_LIST, conditions | {"states": None if states is None else list(states)})
+        return [Listed(**row) for row in rows.mappings()]
+
+
+async def details(database: Database, job_id: UUID) -> Details | None:
+    """What one row says; None when there is no such job."""
+    tenant_id = await _tenant_of(database, job_id)
+    if tenant_id is None:
+        return None
+    computed: dict[str, ColumnElement[Any]] = {"asked_at": func.now(), "answered": Job.enhancement.is_not(None)}
+    columns = [
+        computed[name].label(name) if name in computed else Job.__table__.c[name]
+        for name in Details.__dataclass_fields__
+    ]
+    async with database.tenant(tenant_id) as session:
+        row = (await session.execute(select(*columns).where(Job.id == job_id))).mappings().one_or_none()
+    return None if row is None else Details(**row)
+
+
+async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retried:
+    """Let a job that failed or was skipped wait again, due now, with its attempts counted from the start.
+
+    It keeps its id, its trace, GPT-4's answer, and that its note may have been posted. The relay publishes it. Raises
+    NotRetried.
+    """
+    tenant_id = await _tenant_of(database, job_id)
+    if tenant_id is None:
+        raise NotRetried("no job has this id")
+    async with database.tenant(tenant_id) as session:
+        question = select(Job.ticket_id, Job.traceparent, Job.state, Job.reason).where(Job.id == job_id)
+        found = (await session.execute(question.with_for_update())).one_or_none()
+        if found is None:
+            raise NotRetried("no job has this id")
+        again = (
+            update(Job)
+            .where(
+                Job.id == job_id,
+                Job.state.in_(_RETRIABLE),
+                or_(Job.reason.is_(None), Job.reason != DUPLICATE),
+            )
+            .values(
+                state=JobState.WAITING,
+                attempt=0,
+                reason=RETRIED_BY_HAND,
+                due_at=func.now(),
+                deadline_at=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, deadline_seconds),
+                published_at=None,
+                finished_at=None,
+            )
+            .returning(Job.id)
+        )
+        if await session.scalar(again) is None:
+            raise NotRetried(_why_not(found.state))
+    was = f"{found.state}: {found.reason}" if found.reason else str(found.state)
+    return Retried(job_id, tenant_id, found.ticket_id, found.traceparent, was)
+
+
+def _why_not(state: str) -> str:
+    return {
+        JobState.COMPLETED: "it is completed: its note is in the ticket",
+        JobState.RUNNING: "it is running: a worker has it",
+        JobState.WAITING: "it is waiting already",
+    }.get(JobState(state), "it is a duplicate: another job does the work of its webhook")
+
+
+async def _tenant_of(database: Database, job_id: UUID) -> str | None:
+    async with database.across_tenants() as session:
+        tenant_id: str | None = await session.scalar(text("SELECT tenant_id FROM job_state(:id)"), {"id": job_id})
+    return tenant_id

@@ -1,0 +1,81 @@
+"""What the verbs for operators take, and how it is read; loads nothing of the processes."""
+
+import argparse
+import re
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+STATES = ("waiting", "running", "completed", "skipped", "failed")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_AGO = re.compile(r"(\d{1,6})([smhd])")
+_EXIT_CODES = """exit status:
+  0   done (also when no job matches)
+  1   there is no such job, or one that was named can't be tried again
+  2   the command was not understood
+  70  a mistake of ours: the log line has its place
+  75  the database is away: try again
+  78  a setting or the database has to be mended"""
+
+
+def moment(given: str) -> datetime:
+    """`2h`, `30m`, `3d`, `45s` before now, or an ISO time (UTC unless it names a zone). Raises ArgumentTypeError."""
+    ago = _AGO.fullmatch(given)
+    try:
+        if ago:
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        read = datetime.fromisoformat(given)
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{given!r} is neither like 2h, 30m or 3d nor an ISO time") from None
+
+
+def job_id(given: str) -> UUID:
+    """A job's id. Raises ArgumentTypeError."""
+    try:
+        return UUID(given)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{given!r} is no job id (a UUID, as the log lines have it)") from None
+
+
+def _at_least_one(given: str) -> int:
+    if not (given.isascii() and given.isdecimal() and 0 < int(given) <= 1_000_000):
+        raise argparse.ArgumentTypeError(f"{given!r} is no number from 1 to 1000000")
+    return int(given)
+
+
+def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `jobs`, `show` and `retry`."""
+    jobs = _verb(verbs, "jobs", "list jobs, newest first")
+    jobs.add_argument("--tenant", metavar="ID", help="of this tenant only")
+    jobs.add_argument("--ticket", metavar="ID", help="of this ticket only")
+    jobs.add_argument("--state", nargs="+", choices=STATES, action="extend", help="in one of these states only")
+    jobs.add_argument("--since", type=moment, metavar="TIME", help="accepted, due, started or ended since: 2h, 3d, ISO")
+    jobs.add_argument("--limit", type=_at_least_one, default=50, metavar="N", help="at most so many (default: 50)")
+    show = _verb(verbs, "show", "tell one job's story, and what to do next")
+    show.add_argument("job", type=job_id, metavar="JOB", help="the job's id")
+    retry = _verb(verbs, "retry", "let failed or skipped jobs wait again, with a deadline and attempts of their own")
+    retry.add_argument("jobs", type=job_id, nargs="*", metavar="JOB", help="ids of jobs")
+    retry.add_argument("--failed", action="store_true", help="all that failed since --since")
+    retry.add_argument("--since", type=moment, metavar="TIME", help="with --failed: 2h, 30m, 3d or an ISO time")
+    retry.add_argument("--tenant", metavar="ID", help="with --failed: of this tenant only")
+    retry.set_defaults(refuse=retry.error)
+
+
+def _verb(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, does: str
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(
+        name, help=does, description=does, epilog=_EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true", help="for machines: JSON, with ISO times")
+    return parser
+
+
+def check_retry(chosen: argparse.Namespace) -> None:
+    """Refuse (exit status 2) what would retry nothing, or more than was meant."""
+    if chosen.failed == bool(chosen.jobs):
+        chosen.refuse("name jobs, or give --failed with --since")
+    if chosen.failed and chosen.since is None:
+        chosen.refuse("--failed needs --since: not all that ever failed is meant")
+    if not chosen.failed and (chosen.since or chosen.tenant):
+        chosen.refuse("--since and --tenant go with --failed")

@@ -1,0 +1,67 @@
+"""Running a verb that asks the database: settings, connection, and what goes wrong with either."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+
+from config.settings import ByHandSettings, SettingsRefused, load
+from observability import phrases
+from observability.logging import refuse_start, say, start_logging
+from storage.schema import DatabaseUnfit, DatabaseUnreachable, check
+from storage.session import DATABASE_FAILURES, Database, is_away
+
+_CHECK_SECONDS = 5.0
+_UNFORESEEN_EXIT = 70
+_UNREACHABLE_EXIT = 75
+_CONFIGURATION_EXIT = 78
+_INTERRUPTED_EXIT = 130
+_AWAY = "the database does not answer"
+
+Work = Callable[[Database, ByHandSettings], Awaitable[int]]
+
+
+def ask(work: Work) -> int:
+    """Run `work` on a checked database; its exit status, or 75 (the database is away) or 78 (something to mend).
+
+    A mistake of ours is 70, so that a script does not take it for an answer about a job.
+    Standard output is for what was asked for. Log lines, refusals among them, go to standard error.
+    """
+    try:
+        settings = load(ByHandSettings)
+    except SettingsRefused as refused:
+        refuse_start(refused.problems, sys.stderr)
+        return _CONFIGURATION_EXIT
+    start_logging(settings, sys.stderr)
+    try:
+        return asyncio.run(_checked(work, settings))
+    except (DatabaseUnfit, DatabaseUnreachable) as refused:
+        refuse_start([str(refused)])
+        return _UNREACHABLE_EXIT if isinstance(refused, DatabaseUnreachable) else _CONFIGURATION_EXIT
+    except KeyboardInterrupt:
+        return _INTERRUPTED_EXIT
+    except BrokenPipeError:
+        # Whoever read the output has seen enough (`| head`); the interpreter must not try to write the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as failure:  # noqa: BLE001 -- told by its types and places, never with its message
+        say(phrases.PROCESS_FAILED, failure=failure)
+        return _UNFORESEEN_EXIT
+
+
+async def _checked(work: Work, settings: ByHandSettings) -> int:
+    database = Database(settings.database_url, application_name="ai-agents by hand", pool_size=1)
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            await check(database)
+        status = await work(database, settings)
+    except TimeoutError as failure:
+        raise DatabaseUnreachable(_AWAY) from failure
+    except DATABASE_FAILURES as failure:
+        if not is_away(failure):
+            raise
+        raise DatabaseUnreachable(_AWAY) from failure
+    finally:
+        await database.close()
+    sys.stdout.flush()
+    return status

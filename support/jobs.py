@@ -1,0 +1,73 @@
+"""`ai-agents jobs`: which jobs there are, newest first."""
+
+import argparse
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from config.settings import ByHandSettings
+from storage import by_hand
+from storage.by_hand import Listed
+from storage.models import JobState
+from storage.session import Database
+from support.asking import ask
+from support.tables import age, as_json, duration, table, terminal_width
+
+_HEAD = ("JOB", "TENANT", "TICKET", "STATE", "TRY", "AGE", "TIME", "REASON")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Print the jobs that were asked for; the exit status."""
+
+    async def work(database: Database, _settings: ByHandSettings) -> int:
+        found = await by_hand.listed(
+            database,
+            tenant_id=chosen.tenant,
+            ticket_id=chosen.ticket,
+            states=chosen.state,
+            since=chosen.since,
+            most=chosen.limit + 1,
+        )
+        shown = found[: chosen.limit]
+        if chosen.json:
+            print(as_json([_for_machines(job) for job in shown]))
+        elif shown:
+            print(table(_HEAD, [_cells(job) for job in shown], terminal_width()))
+        else:
+            print("No job matches.", file=sys.stderr)
+        if len(found) > len(shown):
+            print(f"These are the newest {len(shown)}; there are more: see --limit.", file=sys.stderr)
+        return 0
+
+    return ask(work)
+
+
+def _cells(job: Listed) -> tuple[str, ...]:
+    seconds = seconds_in_state(job)
+    until_due = (job.due_at - job.asked_at).total_seconds()
+    delayed = job.state == JobState.WAITING and until_due > 0
+    return (
+        str(job.id),
+        job.tenant_id,
+        job.ticket_id,
+        job.state,
+        str(job.attempt),
+        age((job.asked_at - job.accepted_at).total_seconds()),
+        f"in {duration(until_due)}" if delayed else duration(seconds),
+        job.reason or "",
+    )
+
+
+def _for_machines(job: Listed) -> dict[str, Any]:
+    fields = asdict(job)
+    del fields["asked_at"]
+    return {"job_id": fields.pop("id"), **fields, "seconds": round(seconds_in_state(job), 1)}
+
+
+def seconds_in_state(job: Listed) -> float:
+    """How long the job has been due, its attempt has been running, or it took from the webhook to its end."""
+    if job.state == JobState.WAITING:
+        return max(0.0, (job.asked_at - job.due_at).total_seconds())
+    if job.state == JobState.RUNNING:
+        return (job.asked_at - (job.started_at or job.asked_at)).total_seconds()
+    return ((job.finished_at or job.asked_at) - job.accepted_at).total_seconds()

@@ -1,0 +1,129 @@
+"""`ai-agents show JOB`: one job's story, and what to do next. Neither ticket text nor the answer's is read."""
+
+import argparse
+import sys
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from config.settings import ByHandSettings
+from storage import by_hand
+from storage.by_hand import Details
+from storage.jobs import DUPLICATE
+from storage.models import JobState
+from storage.session import Database
+from support.asking import ask
+from support.tables import as_json, duration, table, when
+
+_NOT_FOUND_EXIT = 1
+# The relay publishes within a second or two; past this it does not.
+_RELAY_SECONDS = 10
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Print the job; the exit status, 1 when there is none."""
+    job_id: UUID = chosen.job
+
+    async def work(database: Database, _settings: ByHandSettings) -> int:
+        job = await by_hand.details(database, job_id)
+        if job is None:
+            print(f"No job has the id {job_id}, or it was purged by age.", file=sys.stderr)
+            return _NOT_FOUND_EXIT
+        print(as_json(_for_machines(job)) if chosen.json else story(job))
+        return 0
+
+    return ask(work)
+
+
+def story(job: Details) -> str:
+    """What the row says, a line for each step."""
+    lines = [
+        ("ticket", f"{job.ticket_id} of tenant {job.tenant_id}" + (f", event {job.event}" if job.event else "")),
+        ("accepted", _past(job, job.accepted_at)),
+        ("queued", _past(job, job.published_at) if job.published_at else "no"),
+        ("started", f"{_past(job, job.started_at)}, attempt {job.attempt}" if job.started_at else "no"),
+        ("answered", f"yes, by {job.model}" if job.answered else "yes, purged by age" if job.model else "no"),
+        ("note", _note(job)),
+        ("ended", _ended(job)),
+        ("reason", job.reason or "none"),
+        ("deadline", _past(job, job.deadline_at) if job.deadline_at <= job.asked_at else _ahead(job, job.deadline_at)),
+        ("trace", trace_id(job) or "none"),
+        ("lease", f"{job.lease_owner}, until {when(job.lease_until)}" if job.lease_until else "none"),
+        ("next", next_step(job)),
+    ]
+    return table(("Job", f"{job.id}: {job.state}"), lines, None)
+
+
+def _past(job: Details, moment: datetime) -> str:
+    return f"{when(moment)}, {duration((job.asked_at - moment).total_seconds())} ago"
+
+
+def _ahead(job: Details, moment: datetime) -> str:
+    return f"{when(moment)}, in {duration((moment - job.asked_at).total_seconds())}"
+
+
+def _note(job: Details) -> str:
+    if job.note_id:
+        return f"in the ticket, as {job.note_id}"
+    if job.note_attempted_at:
+        return f"not confirmed: posting began {_past(job, job.note_attempted_at)}"
+    return "no"
+
+
+def _ended(job: Details) -> str:
+    if job.finished_at is None:
+        return "no"
+    took = duration((job.finished_at - job.accepted_at).total_seconds())
+    return f"{_past(job, job.finished_at)}, {took} after it was accepted"
+
+
+def trace_id(job: Details) -> str | None:
+    """The trace's 32 digits, out of `version-trace-span-flags`."""
+    parts = (job.traceparent or "").split("-")
+    return parts[1] if len(parts) == 4 else None
+
+
+def next_step(job: Details) -> str:
+    """What follows by itself, or what a person has to do: one sentence."""
+    match job.state:
+        case JobState.WAITING:
+            return _next_of_waiting(job)
+        case JobState.RUNNING:
+            return _next_of_running(job)
+        case JobState.COMPLETED:
+            return "nothing: the note is in the ticket"
+        case JobState.SKIPPED if job.reason == DUPLICATE:
+            return "nothing: another job does the work of its webhook"
+        case JobState.SKIPPED:
+            return f"nothing, unless the ticket is open again: `ai-agents retry {job.id}`"
+    kept = " (the answer of GPT-4 is kept)" if job.answered else ""
+    return f"mend what the reason names, then `ai-agents retry {job.id}`{kept}"
+
+
+def _next_of_waiting(job: Details) -> str:
+    attempt = f"attempt {job.attempt + 1}"
+    seconds = (job.asked_at - job.due_at).total_seconds()
+    if job.deadline_at <= job.asked_at:
+        return "its deadline has passed: the relay, in the API, ends it"
+    if seconds < 0:
+        return f"waits for {attempt}, due in {duration(-seconds)}"
+    if job.published_at is not None:
+        return (
+            f"in the queue for {attempt} for {duration(seconds)}; if that lasts, see whether workers run and are free"
+        )
+    if seconds < _RELAY_SECONDS:
+        return f"due for {attempt}: the relay, in the API, queues it within seconds"
+    return f"due for {duration(seconds)} and not queued: see whether the API runs and Redis answers"
+
+
+def _next_of_running(job: Details) -> str:
+    if job.lease_until is not None and job.lease_until > job.asked_at:
+        return f"a worker is at attempt {job.attempt}: wait"
+    return "its worker fell silent: the relay, in the API, queues it again within seconds"
+
+
+def _for_machines(job: Details) -> dict[str, Any]:
+    fields = asdict(job)
+    del fields["asked_at"], fields["traceparent"]
+    return {"job_id": fields.pop("id"), **fields, "trace_id": trace_id(job), "next": next_step(job)}

@@ -1,0 +1,80 @@
+"""Tables, spans of time and JSON on standard output: for people at a terminal, for pipes, for machines."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+_GAP = "  "
+_INDENT = "    "
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> str:
+    """Columns under a head; the last one is free text.
+
+    `width`: of the terminal in characters; where a row is longer, its last cell goes onto a line of its own below.
+    None: one line a row, however long, for grep and awk.
+    """
+    cells = [[_clean(cell) for cell in row] for row in (head, *rows)]
+    fixed = [max(len(row[column]) for row in cells) for column in range(len(head) - 1)]
+    lines: list[str] = []
+    for row in cells:
+        start = _GAP.join(cell.ljust(size) for cell, size in zip(row, fixed, strict=False))
+        line = f"{start}{_GAP}{row[-1]}".rstrip()
+        if width is not None and len(line) > width and row[-1]:
+            lines += [start.rstrip(), f"{_INDENT}{row[-1]}"]
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def terminal_width() -> int | None:
+    """Characters in a line of the terminal; None where standard output is no terminal."""
+    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
+
+
+def _clean(cell: str) -> str:
+    """Nothing that a terminal takes for a command, and no second line."""
+    return "".join(character if character.isprintable() else "?" for character in cell)
+
+
+def duration(seconds: float) -> str:
+    """`9s`, `3m05s`, `2h10m`, `4d03h`; none that is negative."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86_400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86_400}d{whole % 86_400 // 3600:02}h"
+
+
+def age(seconds: float) -> str:
+    """The same with its greatest unit only: `9s`, `3m`, `2h`, `4d`."""
+    whole = max(0, int(seconds))
+    return next(
+        (f"{whole // size}{unit}" for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)) if whole >= size),
+        f"{whole}s",
+    )
+
+
+def when(moment: datetime) -> str:
+    """A time for people, to the second."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def as_json(value: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
+    """JSON with ids as text and ISO times."""
+    return json.dumps(value, default=_text, indent=2, ensure_ascii=False)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")

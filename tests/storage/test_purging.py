@@ -1,0 +1,71 @@
+"""Purging by age: texts first, whole rows later, and nothing that is still current."""
+
+from sqlalchemy import select
+
+from storage import history, jobs
+from storage.models import Ticket
+from storage.purging import Purged, purge_by_age
+from storage.session import Database
+from tests.storage.conftest import DEADLINE, NewEvent, Table
+
+TICKET = {"subject": "VPN", "description": "d", "resolution": "r", "status": "Open"}
+
+
+async def purge(database: Database, batch: int = 500) -> Purged:
+    return await purge_by_age(database, text_days=30, job_days=90, batch=batch)
+
+
+async def test_answers_go_first_then_rows_and_open_jobs_keep_all(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    async def job(tenant_id: str, days: int | None) -> str:
+        event = new_event(tenant_id=tenant_id)
+        await jobs.accept(database, event, DEADLINE, published=True)
+        columns: dict[str, object] = {"enhancement": '{"summary": "s"}', "accepted_at": "now() - interval '400 days'"}
+        if days is not None:
+            columns |= {"state": "completed", "finished_at": f"now() - interval '{days} days'", "note_id": "7"}
+        table.change(event.job_id, **columns)
+        return str(event.job_id)
+
+    still_open, young = await job("acme", None), await job("acme", 29)
+    old = [await job(tenant_id, 31) for tenant_id in ("acme", "globex", "globex")]
+    for tenant_id in ("acme", "globex", "globex"):
+        await job(tenant_id, 91)
+    assert await purge(database, batch=2) == Purged(answers=6, copies=0, jobs=3)
+    rows = {str(row["id"]): row for row in table.run("SELECT * FROM jobs")}
+    assert set(rows) == {still_open, young, *old}
+    assert {job_id for job_id, row in rows.items() if row["enhancement"]} == {still_open, young}
+    assert all(rows[job_id]["note_id"] == "7" for job_id in old)
+    assert not await purge(database)
+
+
+async def test_copies_go_when_the_desk_has_not_listed_them_for_long(database: Database, table: Table) -> None:
+    for tenant_id in ("acme", "globex"):
+        for ticket_id in ("1", "2"):
+            await history.save_ticket(database, tenant_id, {"ticket_id": ticket_id, **TICKET})
+        await history.save_passages(database, tenant_id, "1", "VPN", ["a", "b"])
+        await history.save_passages(database, tenant_id, "2", "VPN", ["c"])
+    table.run("UPDATE tickets SET synced_at = now() - interval '31 days'")
+    table.run("UPDATE passages SET synced_at = now() - interval '31 days' WHERE source_id = '1'")
+    await history.touch_tickets(database, "acme", ["2", "3"])
+    await history.touch_tickets(database, "globex", [])
+    assert await purge(database, batch=2) == Purged(answers=0, copies=7, jobs=0)
+    assert table.run("SELECT tenant_id, ticket_id FROM tickets") == [{"tenant_id": "acme", "ticket_id": "2"}]
+    assert {row["body"] for row in table.run("SELECT body FROM passages")} == {"c"}
+
+
+async def test_a_current_copy_is_not_written_again_within_the_hour(database: Database, table: Table) -> None:
+    await history.save_ticket(database, "acme", {"ticket_id": "1", **TICKET})
+    table.run("UPDATE tickets SET synced_at = now() - interval '50 minutes'")
+    before = table.run("SELECT synced_at FROM tickets")
+    await history.touch_tickets(database, "acme", ["1"])
+    assert table.run("SELECT synced_at FROM tickets") == before
+
+
+async def test_a_row_that_somebody_holds_is_left_for_the_next_time(database: Database, table: Table) -> None:
+    await history.save_ticket(database, "acme", {"ticket_id": "1", **TICKET})
+    table.run("UPDATE tickets SET synced_at = now() - interval '31 days'")
+    async with database.tenant("acme") as session:
+        await session.execute(select(Ticket).with_for_update())
+        assert await purge(database) == Purged(0, 0, 0)
+    assert await purge(database) == Purged(0, 1, 0)

@@ -1,0 +1,151 @@
+"""What operators type and read: times, tables, a job's story and what to do next."""
+
+import argparse
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from storage.by_hand import Details
+from storage.jobs import DUPLICATE
+from support.arguments import moment
+from support.show import next_step, story
+from support.tables import age, as_json, duration, table
+
+NOW = datetime(2026, 3, 1, 3, 0, 0, tzinfo=UTC)
+JOB_ID = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
+WAITING = Details(
+    asked_at=NOW,
+    id=JOB_ID,
+    tenant_id="acme",
+    ticket_id="124",
+    event="ticket.created",
+    state="waiting",
+    attempt=0,
+    reason=None,
+    traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    accepted_at=NOW - timedelta(seconds=3),
+    due_at=NOW - timedelta(seconds=3),
+    deadline_at=NOW + timedelta(minutes=30),
+    published_at=NOW - timedelta(seconds=3),
+    started_at=None,
+    finished_at=None,
+    lease_owner=None,
+    lease_until=None,
+    answered=False,
+    model=None,
+    note_attempted_at=None,
+    note_id=None,
+)
+FAILED = replace(WAITING, state="failed", reason="ServiceDesk Plus API error: 401", attempt=8, finished_at=NOW)
+
+
+@pytest.mark.parametrize(("given", "ago"), [("45s", 45), ("30m", 1800), ("2h", 7200), ("3d", 259_200)])
+def test_a_time_may_be_given_as_so_long_ago(given: str, ago: int) -> None:
+    assert abs((datetime.now(UTC) - moment(given)).total_seconds() - ago) < 5
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("2026-03-01T03:00", NOW),
+        ("2026-03-01 03:00:00Z", NOW),
+        ("2026-03-01T04:00:00+01:00", NOW),
+        ("2026-03-01", NOW.replace(hour=0)),
+    ],
+)
+def test_a_time_may_be_an_iso_time_in_utc_unless_it_names_a_zone(given: str, meant: datetime) -> None:
+    assert moment(given) == meant
+
+
+@pytest.mark.parametrize("given", ["", "2", "h", "2w", "-2h", "1.5h", "yesterday", "999999d", "9999999h", "2026-13-01"])
+def test_anything_else_is_no_time(given: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="neither like 2h, 30m or 3d nor an ISO time"):
+        moment(given)
+
+
+def test_spans_of_time_are_short_and_never_negative() -> None:
+    assert [duration(seconds) for seconds in (-1, 0, 59.9, 65, 7800, 356_400)] == [
+        *("0s", "0s", "59s", "1m05s", "2h10m", "4d03h")
+    ]
+    assert [age(seconds) for seconds in (-1, 9, 200, 7800, 356_400)] == ["0s", "9s", "3m", "2h", "4d"]
+
+
+def test_a_table_has_one_line_a_row_for_pipes_and_a_second_one_where_a_terminal_is_narrow() -> None:
+    rows = [("1", "acme", "short"), ("22", "a", "a reason of some length"), ("3", "globex", "")]
+    assert table(("JOB", "TENANT", "REASON"), rows, None).splitlines() == [
+        "JOB  TENANT  REASON",
+        "1    acme    short",
+        "22   a       a reason of some length",
+        "3    globex",
+    ]
+    assert table(("JOB", "TENANT", "REASON"), rows, 25).splitlines()[2:] == [
+        "22   a",
+        "    a reason of some length",
+        "3    globex",
+    ]
+
+
+def test_no_cell_starts_a_line_or_a_sequence_of_the_terminal() -> None:
+    assert table(("A", "B"), [("x\ny", "\x1b[31mred\u202e")], None).splitlines()[1] == "x?y  ?[31mred?"
+
+
+def test_json_has_ids_as_text_and_iso_times() -> None:
+    assert json.loads(as_json({"id": JOB_ID, "at": NOW})) == {"id": str(JOB_ID), "at": "2026-03-01T03:00:00.000Z"}
+
+
+NEXT = [
+    (WAITING, "in the queue for attempt 1 for 3s"),
+    (replace(WAITING, attempt=2, due_at=NOW + timedelta(seconds=12)), "waits for attempt 3, due in 12s"),
+    (replace(WAITING, published_at=None), "the relay, in the API, queues it within seconds"),
+    (
+        replace(WAITING, published_at=None, due_at=NOW - timedelta(seconds=40)),
+        "due for 40s and not queued: see whether the API runs and Redis answers",
+    ),
+    (replace(WAITING, deadline_at=NOW), "its deadline has passed"),
+    (
+        replace(WAITING, state="running", attempt=1, lease_until=NOW + timedelta(seconds=9)),
+        "a worker is at attempt 1: wait",
+    ),
+    (replace(WAITING, state="running", attempt=1, lease_until=NOW), "its worker fell silent"),
+    (replace(WAITING, state="completed"), "nothing: the note is in the ticket"),
+    (replace(WAITING, state="skipped", reason=DUPLICATE), "nothing: another job does the work"),
+    (replace(WAITING, state="skipped", reason="closed"), f"`ai-agents retry {JOB_ID}`"),
+    (FAILED, f"mend what the reason names, then `ai-agents retry {JOB_ID}`"),
+    (replace(FAILED, answered=True), "the answer of GPT-4 is kept"),
+]
+
+
+@pytest.mark.parametrize(("job", "says"), NEXT)
+def test_one_sentence_says_what_follows_or_what_to_do(job: Details, says: str) -> None:
+    assert says in next_step(job)
+    assert f"next      {next_step(job)}" in story(job)
+
+
+def test_a_story_tells_each_step() -> None:
+    ended = replace(
+        FAILED,
+        started_at=NOW - timedelta(seconds=2),
+        model="gpt-6-luna",
+        note_attempted_at=NOW - timedelta(seconds=1),
+        lease_owner="host:1",
+        lease_until=NOW,
+    )
+    assert story(ended).splitlines()[:-1] == [
+        f"Job       {JOB_ID}: failed",
+        "ticket    124 of tenant acme, event ticket.created",
+        "accepted  2026-03-01 02:59:57 UTC, 3s ago",
+        "queued    2026-03-01 02:59:57 UTC, 3s ago",
+        "started   2026-03-01 02:59:58 UTC, 2s ago, attempt 8",
+        "answered  yes, purged by age",
+        "note      not confirmed: posting began 2026-03-01 02:59:59 UTC, 1s ago",
+        "ended     2026-03-01 03:00:00 UTC, 0s ago, 3s after it was accepted",
+        "reason    ServiceDesk Plus API error: 401",
+        "deadline  2026-03-01 03:30:00 UTC, in 30m00s",
+        "trace     0af7651916cd43dd8448eb211c80319c",
+        "lease     host:1, until 2026-03-01 03:00:00 UTC",
+    ]
+    assert "answered  yes, by gpt-6-luna" in story(replace(ended, answered=True))
+    assert "note      in the ticket, as 7" in story(replace(ended, note_id="7"))
