@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from fastapi import FastAPI
 
-from api import health, webhook
+from api import figures, health, webhook
 from api.acceptance import Acceptance
 from api.rejections import RejectionRecorder
 from api.relay import Relay
@@ -60,6 +60,7 @@ def create_app() -> FastAPI:
     )
     app.include_router(webhook.router)
     app.include_router(health.router)
+    app.include_router(figures.router)
     return app
 
 

@@ -122,6 +122,13 @@ class JobQueue:
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
 
+    async def held(self) -> int:
+        """Messages that workers hold. Raises QueueUnreachable."""
+        try:
+            return int(await self._redis.hlen(UNACKED))
+        except (RedisError, OSError, TimeoutError) as failure:
+            raise QueueUnreachable from failure
+
     async def messages(self, most: int) -> tuple[set[str], set[str]]:
         """Ids of the jobs whose message waits in the list (its newest `most`), and of those that a worker holds.
 

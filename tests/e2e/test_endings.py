@@ -1,5 +1,6 @@
 """Every accepted webhook ends in one outcome, which the row, the log and the ticket show alike."""
 
+import math
 import time
 
 import httpx
@@ -81,3 +82,27 @@ def test_a_redis_that_accepts_and_never_answers_costs_one_request_a_second_and_n
     assert ready.status_code == 200
     for ticket_id in tickets:
         assert_one_note(around, ticket_id)
+
+
+def test_the_api_tells_how_many_jobs_wait_and_that_none_is_without_outcome(around: World, quick: System) -> None:
+    """In Prometheus's format; what a store that is away would say is not an old number."""
+    quick.workers[0].pause()
+    ticket_id = around.create_ticket()
+    wait_for(lambda: figures(quick)["ai_agents_queue_depth"] == 1)
+    quick.redis.stop()
+    try:
+        assert math.isnan(figures(quick)["ai_agents_queue_depth"])
+    finally:
+        quick.redis.start()
+        quick.workers[0].resume()
+    assert_one_note(around, ticket_id)
+    assert wait_for(lambda: figures(quick)["ai_agents_queue_depth"] == 0)
+    assert figures(quick)["ai_agents_accepted_without_outcome"] == 0
+    assert figures(quick)['ai_agents_jobs{state="waiting"}'] == 0
+
+
+def figures(system: System) -> dict[str, float]:
+    """The API's metrics, by name and labels."""
+    text = httpx.get(f"{system.state['api_url']}/metrics", timeout=10).text
+    lines = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}

@@ -26,11 +26,13 @@ FUNCTIONS = {
     "purge_tickets",
     "purge_passages",
     "purge_jobs",
+    "job_figures",
 }
 HARMLESS = {
     *("id", "tenant_id", "ticket_id", "attempt", "traceparent", "state"),
     *("waiting_since", "claimed_at", "deadline_at", "published_seconds"),
     *("started_before", "answered", "note_attempted_at"),
+    *("waiting", "running", "oldest_waiting_seconds", "without_outcome"),
     *("reason", "accepted_at", "due_at", "started_at", "finished_at"),
 }
 

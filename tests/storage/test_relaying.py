@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from storage import jobs, relaying
+from storage.figures import job_figures
 from storage.jobs import Published
 from storage.session import Database
 from tests.storage.conftest import DEADLINE, NewEvent, Table
@@ -198,3 +199,16 @@ async def test_what_is_kept_for_a_short_time_is_deleted(accept: Accept, database
     assert len(table.run("SELECT 1 FROM delivery_keys")) == 1
     assert {row["reason"] for row in table.run("SELECT reason FROM rejections")} == {"0", "6"}
     assert len(table.run("SELECT 1 FROM jobs")) == 2
+
+
+async def test_the_figures_tell_what_has_not_ended_and_what_should_have(
+    accept: Accept, database: Database, table: Table
+) -> None:
+    waiting, overdue, retried, ended = [await accept() for _ in range(4)]
+    table.run("UPDATE jobs SET due_at = now() - interval '40 seconds' WHERE id = %s", waiting)
+    table.run("UPDATE jobs SET deadline_at = now() - interval '2 minutes' WHERE id = %s", overdue)
+    table.run("UPDATE jobs SET due_at = now() + interval '1 minute' WHERE id = %s", retried)
+    table.run("UPDATE jobs SET state = 'failed', deadline_at = now() - interval '1 day' WHERE id = %s", ended)
+    figures = await job_figures(database)
+    assert (figures.waiting, figures.running, figures.without_outcome) == (3, 0, 1)
+    assert 40 <= figures.oldest_waiting_seconds < 60

@@ -1,0 +1,48 @@
+"""`/metrics`: this process's counts, and what Postgres and Redis say about the queue at this moment."""
+
+import asyncio
+import math
+
+from fastapi import APIRouter, Request, Response
+
+from api.budget import within
+from api.state import ApiState
+from observability import metrics, tracing
+from storage.figures import job_figures
+from storage.session import DATABASE_FAILURES
+from worker.queue import QueueUnreachable
+
+router = APIRouter()
+_SECONDS = 2.0
+
+
+@router.get("/metrics", include_in_schema=False)
+async def figures(request: Request) -> Response:
+    """Everything in Prometheus's text format. What a store that is away would say is NaN, not an old number."""
+    state: ApiState = request.app.state.api
+    with tracing.untraced():
+        await asyncio.gather(_ask_database(state), _ask_redis(state))
+    return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+
+
+async def _ask_database(state: ApiState) -> None:
+    try:
+        now = await within(_SECONDS, job_figures(state.database))
+        waiting, running = float(now.waiting), float(now.running)
+        oldest, without = now.oldest_waiting_seconds, float(now.without_outcome)
+    except (*DATABASE_FAILURES, TimeoutError):
+        waiting = running = oldest = without = math.nan
+    metrics.JOBS.labels("waiting").set(waiting)
+    metrics.JOBS.labels("running").set(running)
+    metrics.OLDEST_WAITING.set(oldest)
+    metrics.WITHOUT_OUTCOME.set(without)
+
+
+async def _ask_redis(state: ApiState) -> None:
+    try:
+        async with asyncio.timeout(_SECONDS):
+            depth, held = float(await state.queue.depth()), float(await state.queue.held())
+    except (QueueUnreachable, TimeoutError):
+        depth = held = math.nan
+    metrics.QUEUE_DEPTH.set(depth)
+    metrics.JOBS_HELD.set(held)
