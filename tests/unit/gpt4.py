@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from integrations.breaker import Breaker
 from integrations.errors import OutsideFailure
 from integrations.gpt4 import Gpt4, Gpt4Answer, Prompt
 from integrations.servicedesk_plus import DeskTicket
@@ -23,7 +24,15 @@ async def opened(
     url: str, *, key: str = "sk-test", idle: float = 5, total: float = 10, model: str = "gpt-6-luna"
 ) -> AsyncIterator[Gpt4]:
     """A client of the endpoint at `url`."""
-    gpt4 = Gpt4(api_key=key, base_url=f"{url}/v1", model=model, idle_seconds=idle, total_seconds=total, connections=16)
+    gpt4 = Gpt4(
+        api_key=key,
+        base_url=f"{url}/v1",
+        model=model,
+        idle_seconds=idle,
+        total_seconds=total,
+        connections=16,
+        breaker=Breaker("model", "model unavailable"),
+    )
     try:
         yield gpt4
     finally:
