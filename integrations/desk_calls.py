@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -11,15 +13,21 @@ from config.tenants import DeskSettings
 from integrations.breaker import Breaker
 from integrations.desk_answers import Answer, decode
 from integrations.desk_tokens import DeskTokens
-from integrations.errors import DeskTimeout, DeskUnavailable
+from integrations.errors import DeskTimeout, DeskUnavailable, HeldBack
 from integrations.http import AnswerTooLarge, read_bounded
 from integrations.rate import DeskRate
 
 _ACCEPT = "application/vnd.manageengine.sdp.v3+json"
+_PLACE_SECONDS = 1.0
+_BUSY_SECONDS = (5.0, 6.0)
 
 
 class DeskCalls:
-    """Sends that tenant's credentials to that tenant's desk only; `timeout_seconds` is for one answer."""
+    """Sends that tenant's credentials to that tenant's desk only; `timeout_seconds` is for one answer.
+
+    `most_at_once`: calls in flight. A desk that falls silent holds each call until its timeout, and its breaker opens
+    only then; until that it must not have all of the worker's jobs.
+    """
 
     def __init__(
         self,
@@ -31,6 +39,8 @@ class DeskCalls:
         *,
         breaker: Breaker,
         rate: DeskRate,
+        most_at_once: int,
+        jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._tenant_id = tenant_id
         self._desk = desk
@@ -39,6 +49,8 @@ class DeskCalls:
         self._timeout = timeout_seconds
         self._breaker = breaker
         self._rate = rate
+        self._jitter = jitter
+        self._places = asyncio.Semaphore(most_at_once)
 
     async def make(
         self,
@@ -54,7 +66,30 @@ class DeskCalls:
         """
         # Looked at first: jobs that find the desk down must not use up its rate.
         self._breaker.check()
-        await self._rate.take()
+        async with self._place():
+            await self._rate.take()
+            return await self._make(method, path, data, about_to_send)
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """One of the places. Raises HeldBack after a second: a desk that answers frees many of them meanwhile."""
+        try:
+            async with asyncio.timeout(_PLACE_SECONDS):
+                await self._places.acquire()
+        except TimeoutError:
+            raise HeldBack("desk busy", self._jitter(*_BUSY_SECONDS)) from None
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    async def _make(
+        self,
+        method: str,
+        path: str,
+        data: dict[str, Any] | None,
+        about_to_send: Callable[[], Awaitable[None]] | None,
+    ) -> Answer:
         with self._breaker.watch():
             headers = await self._credentials()
             if about_to_send is not None:

@@ -11,11 +11,15 @@ from integrations.http import open_client
 from integrations.rate import PATIENCE_SECONDS, DeskRate
 from integrations.servicedesk_plus import ServiceDeskPlus
 
+_TENANTS_SHARE = 4
+_LEAST_AT_ONCE = 4
+
 
 class Desks:
     """Finds a tenant's desk; `close()` it.
 
-    `patience_seconds`: how long a call waits for its turn within the desk's rate before it is held back.
+    `connections` are for all of them, a quarter for one. `patience_seconds`: how long a call waits for its turn within
+    the desk's rate before it is held back.
     """
 
     def __init__(
@@ -31,6 +35,7 @@ class Desks:
         self._redis = redis
         self._patience = patience_seconds
         self._timeout = settings.servicedesk_timeout_seconds
+        self._most_at_once = max(_LEAST_AT_ONCE, connections // _TENANTS_SHARE)
         self._http = open_client(connections=connections, ca_bundle=settings.servicedesk_ca_bundle)
         self._tokens = DeskTokens(self._http, redis, self._timeout)
         self._made: dict[str, tuple[Tenant, ServiceDeskPlus]] = {}
@@ -47,7 +52,15 @@ class Desks:
         if made is None or made[0] != tenant:
             breaker = Breaker(f"desk of {tenant_id}", "desk unavailable")
             rate = DeskRate(tenant_id, tenant.desk.rate_per_minute, self._redis, patience_seconds=self._patience)
-            desk = ServiceDeskPlus(tenant, self._http, self._tokens, self._timeout, breaker=breaker, rate=rate)
+            desk = ServiceDeskPlus(
+                tenant,
+                self._http,
+                self._tokens,
+                self._timeout,
+                breaker=breaker,
+                rate=rate,
+                most_at_once=self._most_at_once,
+            )
             self._made[tenant_id] = made = (tenant, desk)
         return made[1]
 

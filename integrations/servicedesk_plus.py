@@ -57,7 +57,7 @@ class ServiceDeskPlus:
     """One tenant's desk.
 
     Each method raises DeskTimeout, DeskUnavailable or DeskRefused; what concerns one ticket, TicketNotFound too.
-    HeldBack, before anything is sent, while the desk is known to be down or has had its calls for now.
+    HeldBack, before anything is sent, while the desk is down, busy with many calls, or has had those of this minute.
     """
 
     def __init__(
@@ -69,11 +69,21 @@ class ServiceDeskPlus:
         *,
         breaker: Breaker,
         rate: DeskRate,
+        most_at_once: int = 32,
     ) -> None:
         if tenant.desk is None:
             raise DeskRefused("no desk configured")
         self._desk: DeskSettings = tenant.desk
-        self._calls = DeskCalls(tenant.id, tenant.desk, http, tokens, timeout_seconds, breaker=breaker, rate=rate)
+        self._calls = DeskCalls(
+            tenant.id,
+            tenant.desk,
+            http,
+            tokens,
+            timeout_seconds,
+            breaker=breaker,
+            rate=rate,
+            most_at_once=most_at_once,
+        )
         self._note_key = _NOTE_KEYS[self._desk.edition == "cloud"]
 
     async def read_ticket(self, ticket_id: str) -> DeskTicket:

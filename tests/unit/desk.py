@@ -40,6 +40,7 @@ async def opened(
     redis: Redis | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     breaker: Breaker | None = None,
+    most_at_once: int = 32,
 ) -> AsyncIterator[ServiceDeskPlus]:
     """The desk's client, over `transport` if one is given."""
     http = open_client(connections=8) if transport is None else httpx.AsyncClient(transport=transport)
@@ -47,7 +48,8 @@ async def opened(
     async with http:
         breaker = breaker or Breaker("desk", "desk unavailable")
         rate = DeskRate(tenant.id, 100_000, None)
-        yield ServiceDeskPlus(tenant, http, DeskTokens(http, redis, timeout), timeout, breaker=breaker, rate=rate)
+        tokens = DeskTokens(http, redis, timeout)
+        yield ServiceDeskPlus(tenant, http, tokens, timeout, breaker=breaker, rate=rate, most_at_once=most_at_once)
 
 
 def new_ticket(desks: Simulator, edition: Edition = "onpremises", **more: Any) -> str:
