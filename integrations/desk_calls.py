@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -22,12 +23,21 @@ _PLACE_SECONDS = 1.0
 _BUSY_SECONDS = (5.0, 6.0)
 
 
-class DeskCalls:
-    """Sends that tenant's credentials to that tenant's desk only; `timeout_seconds` is for one answer.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What lets a call to a desk through.
 
     `most_at_once`: calls in flight. A desk that falls silent holds each call until its timeout, and its breaker opens
     only then; until that it must not have all of the worker's jobs.
     """
+
+    breaker: Breaker
+    rate: DeskRate
+    most_at_once: int
+
+
+class DeskCalls:
+    """Sends that tenant's credentials to that tenant's desk only; `timeout_seconds` is for one answer."""
 
     def __init__(
         self,
@@ -36,10 +46,8 @@ class DeskCalls:
         http: httpx.AsyncClient,
         tokens: DeskTokens,
         timeout_seconds: float,
+        limits: Limits,
         *,
-        breaker: Breaker,
-        rate: DeskRate,
-        most_at_once: int,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._tenant_id = tenant_id
@@ -47,10 +55,10 @@ class DeskCalls:
         self._http = http
         self._tokens = tokens
         self._timeout = timeout_seconds
-        self._breaker = breaker
-        self._rate = rate
+        self._breaker = limits.breaker
+        self._rate = limits.rate
         self._jitter = jitter
-        self._places = asyncio.Semaphore(most_at_once)
+        self._places = asyncio.Semaphore(limits.most_at_once)
 
     async def make(
         self,

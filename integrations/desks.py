@@ -5,6 +5,7 @@ from redis.asyncio import Redis
 from config.settings import DeskClientSettings
 from config.tenants import Tenant, TenantDirectory
 from integrations.breaker import Breaker
+from integrations.desk_calls import Limits
 from integrations.desk_tokens import DeskTokens
 from integrations.errors import DeskUnavailable
 from integrations.http import open_client
@@ -52,15 +53,8 @@ class Desks:
         if made is None or made[0] != tenant:
             breaker = Breaker(f"desk of {tenant_id}", "desk unavailable")
             rate = DeskRate(tenant_id, tenant.desk.rate_per_minute, self._redis, patience_seconds=self._patience)
-            desk = ServiceDeskPlus(
-                tenant,
-                self._http,
-                self._tokens,
-                self._timeout,
-                breaker=breaker,
-                rate=rate,
-                most_at_once=self._most_at_once,
-            )
+            limits = Limits(breaker, rate, self._most_at_once)
+            desk = ServiceDeskPlus(tenant, self._http, self._tokens, self._timeout, limits)
             self._made[tenant_id] = made = (tenant, desk)
         return made[1]
 

@@ -13,9 +13,8 @@ from typing import Any
 import httpx
 
 from config.tenants import DeskSettings, Tenant
-from integrations.breaker import Breaker
 from integrations.desk_answers import Answer
-from integrations.desk_calls import DeskCalls
+from integrations.desk_calls import DeskCalls, Limits
 from integrations.desk_tokens import DeskTokens
 from integrations.errors import (
     DeskRefused,
@@ -23,7 +22,6 @@ from integrations.errors import (
     TicketClosed,
     TicketNotFound,
 )
-from integrations.rate import DeskRate
 
 _TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
 _BROKEN = re.compile("[\x00\ud800-\udfff]")
@@ -66,24 +64,12 @@ class ServiceDeskPlus:
         http: httpx.AsyncClient,
         tokens: DeskTokens,
         timeout_seconds: float,
-        *,
-        breaker: Breaker,
-        rate: DeskRate,
-        most_at_once: int = 32,
+        limits: Limits,
     ) -> None:
         if tenant.desk is None:
             raise DeskRefused("no desk configured")
         self._desk: DeskSettings = tenant.desk
-        self._calls = DeskCalls(
-            tenant.id,
-            tenant.desk,
-            http,
-            tokens,
-            timeout_seconds,
-            breaker=breaker,
-            rate=rate,
-            most_at_once=most_at_once,
-        )
+        self._calls = DeskCalls(tenant.id, tenant.desk, http, tokens, timeout_seconds, limits)
         self._note_key = _NOTE_KEYS[self._desk.edition == "cloud"]
 
     async def read_ticket(self, ticket_id: str) -> DeskTicket:

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from config.tenants import DeskSettings, Tenant
 from integrations.breaker import Breaker
+from integrations.desk_calls import Limits
 from integrations.desk_tokens import DeskTokens
 from integrations.errors import OutsideFailure
 from integrations.http import open_client
@@ -47,9 +48,8 @@ async def opened(
     tenant = Tenant(TENANT_OF[desk.edition], desk=desk)
     async with http:
         breaker = breaker or Breaker("desk", "desk unavailable")
-        rate = DeskRate(tenant.id, 100_000, None)
-        tokens = DeskTokens(http, redis, timeout)
-        yield ServiceDeskPlus(tenant, http, tokens, timeout, breaker=breaker, rate=rate, most_at_once=most_at_once)
+        limits = Limits(breaker, DeskRate(tenant.id, 100_000, None), most_at_once)
+        yield ServiceDeskPlus(tenant, http, DeskTokens(http, redis, timeout), timeout, limits)
 
 
 def new_ticket(desks: Simulator, edition: Edition = "onpremises", **more: Any) -> str:

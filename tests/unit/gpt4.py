@@ -21,7 +21,13 @@ PROMPT: Prompt = enhancement_prompt(TICKET, SIMILAR, DOCUMENTS)
 
 @asynccontextmanager
 async def opened(
-    url: str, *, key: str = "sk-test", idle: float = 5, total: float = 10, model: str = "gpt-6-luna"
+    url: str,
+    *,
+    key: str = "sk-test",
+    idle: float = 5,
+    total: float = 10,
+    model: str = "gpt-6-luna",
+    breaker: Breaker | None = None,
 ) -> AsyncIterator[Gpt4]:
     """A client of the endpoint at `url`."""
     gpt4 = Gpt4(
@@ -31,7 +37,7 @@ async def opened(
         idle_seconds=idle,
         total_seconds=total,
         connections=16,
-        breaker=Breaker("model", "model unavailable"),
+        breaker=breaker or Breaker("model", "model unavailable"),
     )
     try:
         yield gpt4
