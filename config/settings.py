@@ -130,7 +130,11 @@ class StoreSettings(LogSettings):
         description="Postgres, as the application's role: `postgresql://USER:PASSWORD@HOST:PORT/ai_agents`."
     )
     redis_url: RedisUrl = Field(description="Redis: `redis://HOST:6379/0`.")
-    job_deadline_seconds: int = Field(1800, gt=0, description="A job that has not ended by then is failed.")
+    job_deadline_seconds: int = Field(
+        1800,
+        gt=0,
+        description="A job that has not ended by then is failed; time held back is not counted, up to a day.",
+    )
 
 
 class ApiSettings(StoreSettings):
