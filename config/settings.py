@@ -129,7 +129,11 @@ class JobSettings(LogSettings):
     database_url: PostgresUrl = Field(
         description="Postgres, as the application's role: `postgresql://USER:PASSWORD@HOST:PORT/ai_agents`."
     )
-    job_deadline_seconds: int = Field(1800, gt=0, description="A job that has not ended by then is failed.")
+    job_deadline_seconds: int = Field(
+        1800,
+        gt=0,
+        description="A job that has not ended by then is failed; time held back is not counted, up to a day.",
+    )
 
 
 class ByHandSettings(JobSettings):

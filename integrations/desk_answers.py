@@ -51,6 +51,11 @@ class Answer:
         return self.code == NOT_FOUND or (self.status == 404 and self.code != 0)
 
     @property
+    def down(self) -> bool:
+        """Whether the desk itself failed (5xx)."""
+        return not self.succeeded and not self.not_found and 500 <= self.effective_status < 600
+
+    @property
     def unauthorized(self) -> bool:
         """Whether the credentials were not taken."""
         return self.effective_status == 401

@@ -4,20 +4,39 @@ from redis.asyncio import Redis
 
 from config.settings import DeskClientSettings
 from config.tenants import Tenant, TenantDirectory
+from integrations.breaker import Breaker
+from integrations.desk_calls import Limits
 from integrations.desk_tokens import DeskTokens
 from integrations.errors import DeskUnavailable
 from integrations.http import open_client
+from integrations.rate import PATIENCE_SECONDS, DeskRate
 from integrations.servicedesk_plus import ServiceDeskPlus
+
+_TENANTS_SHARE = 4
+_LEAST_AT_ONCE = 4
 
 
 class Desks:
-    """Finds a tenant's desk; `close()` it."""
+    """Finds a tenant's desk; `close()` it.
+
+    `connections` are for all of them, a quarter for one. `patience_seconds`: how long a call waits for its turn within
+    the desk's rate before it is held back.
+    """
 
     def __init__(
-        self, tenants: TenantDirectory, settings: DeskClientSettings, redis: Redis, *, connections: int
+        self,
+        tenants: TenantDirectory,
+        settings: DeskClientSettings,
+        redis: Redis,
+        *,
+        connections: int,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._tenants = tenants
+        self._redis = redis
+        self._patience = patience_seconds
         self._timeout = settings.servicedesk_timeout_seconds
+        self._most_at_once = max(_LEAST_AT_ONCE, connections // _TENANTS_SHARE)
         self._http = open_client(connections=connections, ca_bundle=settings.servicedesk_ca_bundle)
         self._tokens = DeskTokens(self._http, redis, self._timeout)
         self._made: dict[str, tuple[Tenant, ServiceDeskPlus]] = {}
@@ -32,8 +51,11 @@ class Desks:
             raise DeskUnavailable("no desk configured")
         made = self._made.get(tenant_id)
         if made is None or made[0] != tenant:
-            made = (tenant, ServiceDeskPlus(tenant, self._http, self._tokens, self._timeout))
-            self._made[tenant_id] = made
+            breaker = Breaker(f"desk of {tenant_id}", "desk unavailable")
+            rate = DeskRate(tenant_id, tenant.desk.rate_per_minute, self._redis, patience_seconds=self._patience)
+            limits = Limits(breaker, rate, self._most_at_once)
+            desk = ServiceDeskPlus(tenant, self._http, self._tokens, self._timeout, limits)
+            self._made[tenant_id] = made = (tenant, desk)
         return made[1]
 
     async def close(self) -> None:

@@ -13,6 +13,7 @@
     TicketGone                  expected: the job ends as skipped
     ├── TicketNotFound
     └── TicketClosed            closed or in the trash
+    HeldBack                    nothing was called: its server is down, or has had its calls for now
 
 No class carries a server's text: it may hold ticket text, and it would end up in a log line.
 """
@@ -61,11 +62,13 @@ class OutsideFailure(Exception):
 class Temporary(OutsideFailure):
     """Try again later: not before `retry_after` seconds, where the server said so.
 
-    `outcome_unknown`: what was asked for may have been done all the same.
+    `outcome_unknown`: what was asked for may have been done all the same. `down`: it says that the server is down, and
+    not only busy (429) or unable to do this one thing.
     """
 
     retry_after: float | None = None
     outcome_unknown: bool = False
+    down: bool = False
 
 
 class Permanent(OutsideFailure):
@@ -74,6 +77,8 @@ class Permanent(OutsideFailure):
 
 class Gpt4Timeout(Temporary):
     """GPT-4 was silent for `seconds`, or its answer took longer than that in all."""
+
+    down = True
 
     def __init__(self, seconds: float) -> None:
         super().__init__(phrases.GPT4_TIMEOUT, "GPT-4 timeout", seconds=f"{seconds:g}")
@@ -86,6 +91,7 @@ class Gpt4Unavailable(Temporary):
         super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}")
         self.values = {"reason": what}
         self.retry_after = retry_after
+        self.down = _says_down(what)
 
 
 class Gpt4Refused(Permanent):
@@ -100,6 +106,7 @@ class DeskTimeout(Temporary):
     """ServiceDesk Plus did not answer in time."""
 
     outcome_unknown = True
+    down = True
 
     def __init__(self) -> None:
         super().__init__(phrases.DESK_TIMEOUT, "ServiceDesk Plus timeout")
@@ -113,6 +120,12 @@ class DeskUnavailable(Temporary):
         self.values = {"reason": what}
         self.retry_after = retry_after
         self.outcome_unknown = outcome_unknown
+        self.down = _says_down(what)
+
+
+def _says_down(what: str) -> bool:
+    """Whether it is a connection failure or a 5xx."""
+    return what == "connection" or what.startswith("5")
 
 
 class NoteUnsettled(Temporary):
@@ -155,3 +168,14 @@ class TicketClosed(TicketGone):
 
     def __init__(self) -> None:
         super().__init__(phrases.TICKET_CLOSED, "ticket deleted or closed")
+
+
+class HeldBack(Exception):
+    """Nothing was called, and nothing has failed: the job comes again in `seconds`, and that costs it no attempt."""
+
+    expected = True
+
+    def __init__(self, reason: str, seconds: float) -> None:
+        super().__init__(f"held back: {reason}")
+        self.reason = reason
+        self.seconds = max(1.0, seconds)

@@ -15,6 +15,7 @@ import openai
 from openai import AsyncOpenAI, DefaultAsyncHttpx2Client
 from pydantic import BaseModel, ValidationError
 
+from integrations.breaker import Breaker
 from integrations.errors import Gpt4Refused, Gpt4Timeout, Gpt4Unavailable, OutsideFailure
 from integrations.gpt4_failures import classed, of_status
 from integrations.gpt4_stream import Completion, NotAStream, read_completion
@@ -62,11 +63,13 @@ class Gpt4:
         idle_seconds: float,
         total_seconds: float,
         connections: int,
+        breaker: Breaker,
     ) -> None:
         self.model = model
         self.base_url = base_url
         self._idle = idle_seconds
         self._total = total_seconds
+        self._breaker = breaker
         limits = httpx2.Limits(
             max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_SECONDS
         )
@@ -85,8 +88,12 @@ class Gpt4:
         """Close the connections."""
         await self._client.close()
 
+    def check(self) -> None:
+        """Raises HeldBack while the model's service is known to be down: no use in preparing a question."""
+        self._breaker.check()
+
     async def ask(self, prompt: Prompt, answer_type: type[Structured]) -> Gpt4Answer[Structured]:
-        """An answer of that type. Raises Gpt4Timeout, Gpt4Unavailable or Gpt4Refused."""
+        """An answer of that type. Raises Gpt4Timeout, Gpt4Unavailable or Gpt4Refused; HeldBack as `check` does."""
         started = time.monotonic()
         messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
         completion = await self._complete(messages, answer_type)
@@ -119,7 +126,8 @@ class Gpt4:
         for _ in range(_MOST_REFUSALS):
             request = self._wire.request(messages, answer_type)
             try:
-                return await self._call(request)
+                with self._breaker.watch():
+                    return await self._call(request)
             except openai.BadRequestError as refusal:
                 if not self._wire.leave_out(refusal, request):
                     raise classed(refusal) from None

@@ -4,28 +4,25 @@ Bodies are form-encoded, `input_data=<JSON>`; ids are strings. One object serves
 credentials to that tenant's desk only.
 """
 
-import asyncio
 import html
-import json
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from config.tenants import DeskSettings, Tenant
-from integrations.desk_answers import Answer, decode
+from integrations.desk_answers import Answer
+from integrations.desk_calls import DeskCalls, Limits
 from integrations.desk_tokens import DeskTokens
 from integrations.errors import (
     DeskRefused,
-    DeskTimeout,
     DeskUnavailable,
     TicketClosed,
     TicketNotFound,
 )
-from integrations.http import AnswerTooLarge, connection_words, read_bounded
 
-_ACCEPT = "application/vnd.manageengine.sdp.v3+json"
 _TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
 _BROKEN = re.compile("[\x00\ud800-\udfff]")
 _MOST_NOTES = 100
@@ -58,16 +55,21 @@ class ServiceDeskPlus:
     """One tenant's desk.
 
     Each method raises DeskTimeout, DeskUnavailable or DeskRefused; what concerns one ticket, TicketNotFound too.
+    HeldBack, before anything is sent, while the desk is down, busy with many calls, or has had those of this minute.
     """
 
-    def __init__(self, tenant: Tenant, http: httpx.AsyncClient, tokens: DeskTokens, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        tenant: Tenant,
+        http: httpx.AsyncClient,
+        tokens: DeskTokens,
+        timeout_seconds: float,
+        limits: Limits,
+    ) -> None:
         if tenant.desk is None:
             raise DeskRefused("no desk configured")
-        self._tenant_id = tenant.id
         self._desk: DeskSettings = tenant.desk
-        self._http = http
-        self._tokens = tokens
-        self._timeout = timeout_seconds
+        self._calls = DeskCalls(tenant.id, tenant.desk, http, tokens, timeout_seconds, limits)
         self._note_key = _NOTE_KEYS[self._desk.edition == "cloud"]
 
     @property
@@ -93,10 +95,14 @@ class ServiceDeskPlus:
         in_progress = status.get("in_progress")
         return in_progress is False or str(in_progress).lower() == "false" or bool(names & self._desk.closed_statuses)
 
-    async def add_note(self, ticket_id: str, description: str) -> str:
+    async def add_note(
+        self, ticket_id: str, description: str, about_to_post: Callable[[], Awaitable[None]] | None = None
+    ) -> str:
         """Put a note (HTML) into the ticket, for technicians only, and answer with its id.
 
-        After DeskTimeout or DeskUnavailable the note may be in the ticket all the same: look with `find_note`.
+        `about_to_post` is awaited when the call may be made, right before it is: what it writes down is not said of a
+        note that was held back. After DeskTimeout or DeskUnavailable the note may be in the ticket all the same: look
+        with `find_note`.
         """
         note: dict[str, Any] = {
             "description": description,
@@ -105,7 +111,7 @@ class ServiceDeskPlus:
             "add_to_linked_requests": False,
         }
         key = self._note_key
-        answer = await self._post_note(ticket_id, key, note)
+        answer = await self._post_note(ticket_id, key, note, about_to_post)
         if answer.names_extra_key:
             # The other edition's key: nothing was done, so this does not post twice.
             key = self._note_key = next(other for other in _NOTE_KEYS if other != key)
@@ -116,9 +122,11 @@ class ServiceDeskPlus:
                 return str(created[name].get("id", ""))
         raise DeskUnavailable("invalid answer", outcome_unknown=True)
 
-    async def _post_note(self, ticket_id: str, key: str, note: dict[str, Any]) -> Answer:
+    async def _post_note(
+        self, ticket_id: str, key: str, note: dict[str, Any], about_to_post: Callable[[], Awaitable[None]] | None = None
+    ) -> Answer:
         extra = {"notify_technician": False} if key == "request_note" else {}
-        return await self._call("POST", f"/requests/{ticket_id}/notes", {key: note | extra})
+        return await self._calls.make("POST", f"/requests/{ticket_id}/notes", {key: note | extra}, about_to_post)
 
     async def find_note(self, ticket_id: str, marker: str) -> str | None:
         """The id of the newest note that has `marker` in its text, or None. Lists have no texts: each is read."""
@@ -133,7 +141,7 @@ class ServiceDeskPlus:
         return None
 
     async def _note_text(self, ticket_id: str, note_id: str) -> str:
-        answer = await self._call("GET", f"/requests/{ticket_id}/notes/{note_id}")
+        answer = await self._calls.make("GET", f"/requests/{ticket_id}/notes/{note_id}")
         if answer.not_found:
             return ""  # deleted since it was listed
         single = _checked(answer).body
@@ -142,18 +150,18 @@ class ServiceDeskPlus:
     async def list_newest(self, most: int) -> list[tuple[str, str]]:
         """Id and status of the newest tickets, at most 100. Lists leave descriptions out: `read_ticket` has them."""
         wanted = {"list_info": {"row_count": min(most, 100), "sort_field": "created_time", "sort_order": "desc"}}
-        listed = _checked(await self._call("GET", "/requests", wanted)).body
+        listed = _checked(await self._calls.make("GET", "/requests", wanted)).body
         return [(str(item.get("id")), _name(item.get("status"))) for item in _items(listed, "requests")]
 
     async def list_solutions(self, most: int) -> list[str]:
         """Ids of the approved solutions, at most 100."""
         wanted = {"list_info": {"row_count": min(most, 100), "filter_by": {"name": "ApprovedSolutions"}}}
-        listed = _checked(await self._call("GET", "/solutions", wanted)).body
+        listed = _checked(await self._calls.make("GET", "/solutions", wanted)).body
         return [str(item.get("id")) for item in _items(listed, "solutions")]
 
     async def read_solution(self, solution_id: str) -> Solution | None:
         """One solution in full; None when it was deleted since it was listed."""
-        answer = await self._call("GET", f"/solutions/{solution_id}")
+        answer = await self._calls.make("GET", f"/solutions/{solution_id}")
         if answer.not_found:
             return None
         body = _checked(answer).body.get("solution")
@@ -163,45 +171,7 @@ class ServiceDeskPlus:
         return Solution(solution_id, plain_text(str(body.get("title") or "")), text)
 
     async def _of_ticket(self, ticket_id: str, method: str, rest: str, data: dict[str, Any] | None = None) -> Answer:
-        return _checked(await self._call(method, f"/requests/{ticket_id}{rest}", data), ticket_id)
-
-    async def _call(self, method: str, path: str, data: dict[str, Any] | None = None) -> Answer:
-        """One call; a cloud desk that refuses the token gets a fresh one, once."""
-        headers = await self._credentials()
-        answer = await self._send(method, path, data, headers)
-        if answer.unauthorized and self._desk.edition == "cloud":
-            await self._tokens.forget(self._tenant_id, self._desk, headers["Authorization"].rpartition(" ")[2])
-            answer = await self._send(method, path, data, await self._credentials())
-        return answer
-
-    async def _credentials(self) -> dict[str, str]:
-        if self._desk.edition == "cloud":
-            return {"Authorization": f"Zoho-oauthtoken {await self._tokens.get(self._tenant_id, self._desk)}"}
-        return {"authtoken": self._desk.api_key}
-
-    async def _send(self, method: str, path: str, data: dict[str, Any] | None, headers: dict[str, str]) -> Answer:
-        form = None if data is None else {"input_data": json.dumps(data, ensure_ascii=False)}
-        try:
-            async with (
-                asyncio.timeout(self._timeout),
-                self._http.stream(
-                    method,
-                    f"{self._desk.url}/api/v3{path}",
-                    params=form if method == "GET" else None,
-                    data=form if method != "GET" else None,
-                    headers={"Accept": _ACCEPT, **headers},
-                ) as response,
-            ):
-                content = await read_bounded(response)
-                return decode(response.status_code, content, response.headers.get("retry-after"))
-        except (TimeoutError, httpx.TimeoutException):
-            raise DeskTimeout from None
-        except httpx.ConnectError as failure:
-            raise DeskUnavailable(connection_words(failure)) from None
-        except httpx.HTTPError:
-            raise DeskUnavailable("connection", outcome_unknown=True) from None
-        except AnswerTooLarge:
-            raise DeskUnavailable("invalid answer", outcome_unknown=True) from None
+        return _checked(await self._calls.make(method, f"/requests/{ticket_id}{rest}", data), ticket_id)
 
 
 def _checked(answer: Answer, ticket_id: str | None = None) -> Answer:

@@ -40,6 +40,10 @@ TICKET_UPDATED = Phrase("ServiceDesk Plus ticket updated: ticket_id={ticket_id}"
 DESK_TIMEOUT = Phrase("ServiceDesk Plus API timeout", "error")
 DESK_FAILED = Phrase("ServiceDesk Plus API error: {reason}", "error")
 NOTE_UNSETTLED = Phrase("ServiceDesk Plus note of a stopped attempt may still arrive", "warning", promised=False)
+BREAKER_OPENED = Phrase(
+    "Breaker error: {server} failed {count} times in a row, jobs held back for {seconds}s", "error", promised=False
+)
+BREAKER_CLOSED = Phrase("Breaker closed: {server} is back", promised=False)
 TICKET_NOT_FOUND = Phrase("Ticket not found: {ticket_id}")
 TICKET_CLOSED = Phrase("Ticket deleted/closed")
 FAILURE_NOTE_LEFT = Phrase("Note with context only left: ticket_id={ticket_id}", promised=False)

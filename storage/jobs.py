@@ -18,6 +18,7 @@ from storage.models import Job, JobState
 from storage.session import Database
 
 DUPLICATE = "duplicate webhook"
+_LONGEST_LIFE_SECONDS = 24 * 3600.0
 
 
 class LeaseLost(Exception):
@@ -129,7 +130,7 @@ def _new_row(event: Event, accepted_at: Any, deadline_seconds: int, *, published
         "traceparent": event.traceparent or None,
         "accepted_at": accepted_at,
         "due_at": accepted_at,
-        "deadline_at": accepted_at + func.make_interval(0, 0, 0, 0, 0, 0, deadline_seconds),
+        "deadline_at": accepted_at + _interval(deadline_seconds),
         "published_at": func.now() if published else None,
     }
 
@@ -165,18 +166,23 @@ async def _write(database: Database, held: Claim, **values: Any) -> None:
             .values(**values)
             .returning(Job.id)
         )
-        if written is None and not await _written_before(session, held, values.get("state")):
+        if written is None and not await _written_before(session, held, values):
             raise LeaseLost
 
 
-async def _written_before(session: AsyncSession, held: Claim, state: object) -> bool:
+async def _written_before(session: AsyncSession, held: Claim, values: dict[str, Any]) -> bool:
     """Whether this very change is in the row: its commit went through, and only the server's word for it was lost."""
     found = (await session.execute(select(Job.state, Job.attempt).where(Job.id == held.job_id))).one_or_none()
-    return state is not None and found is not None and tuple(found) == (state, held.attempt)
+    written = values.get("state"), values.get("attempt", held.attempt)
+    return "state" in values and found is not None and tuple(found) == written
 
 
 def _from_now(seconds: float) -> Any:
-    return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    return func.clock_timestamp() + _interval(seconds)
+
+
+def _interval(seconds: float) -> Any:
+    return func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
 async def renew_lease(database: Database, held: Claim, lease_seconds: float) -> None:
@@ -219,6 +225,24 @@ async def fail(database: Database, held: Claim, reason: str) -> None:
 async def retry_later(database: Database, held: Claim, seconds: float, reason: str) -> None:
     """Another attempt is due in `seconds`; the relay publishes it then. Raises LeaseLost."""
     await _write(database, held, **_free(), reason=reason, due_at=_from_now(seconds), published_at=None)
+
+
+async def hold_back(database: Database, held: Claim, seconds: float, reason: str) -> None:
+    """Undo the claim until `seconds` from now, when the relay publishes the job. Raises LeaseLost.
+
+    That time is added to the job's deadline, which does not go beyond a day after its acceptance.
+    """
+    later = func.least(Job.deadline_at + _interval(seconds), Job.accepted_at + _interval(_LONGEST_LIFE_SECONDS))
+    await _write(
+        database,
+        held,
+        **_free(),
+        attempt=held.attempt - 1,
+        reason=reason,
+        due_at=_from_now(seconds),
+        published_at=None,
+        deadline_at=func.greatest(Job.deadline_at, later),
+    )
 
 
 async def give_back(database: Database, held: Claim) -> None:

@@ -13,7 +13,7 @@ from config.settings import HousekeepingSettings, SettingsRefused
 from config.startup import load_with_tenants
 from config.tenants import TenantDirectory
 from integrations.desks import Desks
-from integrations.errors import OutsideFailure
+from integrations.errors import HeldBack, OutsideFailure
 from integrations.http import trace_clients
 from observability import phrases, tracing
 from observability.identifiers import bound
@@ -31,6 +31,8 @@ from worker.sync import sync_tenant
 _CONFIGURATION_EXIT = 78
 _RETRY_SECONDS = 5.0
 _PURGE_SECONDS = 3600.0
+# A copy is nobody's wait: it takes its turn whenever that comes.
+_PATIENCE_SECONDS = 3600.0
 
 
 def run() -> int:
@@ -55,7 +57,7 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory) -> Non
     trace_clients()
     database = Database(settings.database_url, application_name="ai-agents housekeeping", pool_size=4, traced=True)
     redis = open_redis(settings.redis_url, seconds=2)
-    desks = Desks(tenants, settings, redis, connections=8)
+    desks = Desks(tenants, settings, redis, connections=8, patience_seconds=_PATIENCE_SECONDS)
     work = asyncio.create_task(_work(settings, tenants, database, desks))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -104,7 +106,7 @@ async def _sync_all(tenants: TenantDirectory, database: Database, desks: Desks) 
                 # A hundred calls: the one span tells all that anybody asks.
                 with tracing.untraced():
                     tickets, passages = await sync_tenant(database, desks.of(tenant.id), tenant.id, tenant.desk)
-            except OutsideFailure as failure:
+            except (OutsideFailure, HeldBack) as failure:
                 say(phrases.SYNC_FAILED, tenant_id=tenant.id, reason=failure.reason)
             else:
                 say(phrases.SYNC_COMPLETED, tenant_id=tenant.id, tickets=tickets, passages=passages)

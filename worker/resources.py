@@ -9,12 +9,14 @@ import threading
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from redis import Redis
 
 from config.settings import WorkerSettings
 from config.tenants import TenantDirectory
+from integrations.breaker import Breaker
 from integrations.desks import Desks
 from integrations.gpt4 import Gpt4
 from integrations.http import trace_clients
@@ -90,6 +92,7 @@ class Resources:
             idle_seconds=settings.openai_timeout_seconds,
             total_seconds=settings.openai_deadline_seconds,
             connections=settings.worker_concurrency,
+            breaker=Breaker(f"model at {urlsplit(settings.openai_base_url).hostname}", "model unavailable"),
         )
         self._stack.push_async_callback(gpt4.close)
         redis = open_redis(settings.redis_url, seconds=2)

@@ -16,7 +16,10 @@ _SHARE_OF_RATE = 3
 
 
 class _Pace:
-    """At most a third of the desk's calls a minute: the rest is for jobs."""
+    """At most a third of the desk's calls a minute: the rest is for jobs.
+
+    Each call takes its turn in the desk's own rate besides (`integrations.rate`), which jobs share.
+    """
 
     def __init__(self, rate_per_minute: int) -> None:
         self._most = max(1, rate_per_minute // _SHARE_OF_RATE)
@@ -35,7 +38,7 @@ async def sync_tenant(
 ) -> tuple[int, int]:
     """Copy what is new or changed; answers with how many tickets and passages were copied.
 
-    Raises OutsideFailure, or one of DATABASE_FAILURES; what was copied until then stays.
+    Raises OutsideFailure or HeldBack, or one of DATABASE_FAILURES; what was copied until then stays.
     """
     pace = _Pace(settings.rate_per_minute)
     await pace.wait()

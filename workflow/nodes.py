@@ -36,6 +36,8 @@ async def gather_context(state: JobState, runtime: Runtime[Attempt]) -> JobState
     attempt = runtime.context
     if attempt.claim.note_attempted_at is not None and (note_id := await _note_of_earlier_attempt(attempt)):
         return {"note_id": note_id}
+    if not attempt.claim.answered:
+        attempt.gpt4.check()
     with tracing.span(tracing.CONTEXT):
         started = time.monotonic()
         ticket = await attempt.desk.read_open_ticket(attempt.claim.ticket_id)
@@ -152,8 +154,9 @@ async def update_ticket(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
         started = time.monotonic()
         await attempt.desk.read_open_ticket(claim.ticket_id)
-        await insist(partial(jobs.about_to_post, attempt.database, claim, attempt.lease_seconds))
-        note_id = await attempt.desk.add_note(claim.ticket_id, to_html(state["enhancement"], claim.job_id))
+        about_to_post = partial(insist, partial(jobs.about_to_post, attempt.database, claim, attempt.lease_seconds))
+        note = to_html(state["enhancement"], claim.job_id)
+        note_id = await attempt.desk.add_note(claim.ticket_id, note, about_to_post)
         say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": _milliseconds(started)})
     return {"note_id": note_id}
 

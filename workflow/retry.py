@@ -38,6 +38,7 @@ def decide(
     | Temporary              | after 2 s, 4 s, ... 300 s, not before its `Retry-After`  |
     |   of unknown outcome   | the same, not before `settle_seconds`                    |
     | anything unforeseen    | after 2 s, 4 s, ... 300 s                                |
+    | HeldBack               | nothing failed: after its seconds, see `workflow.run`    |
 
     At most 8 attempts, and none that would begin past the job's deadline.
     """

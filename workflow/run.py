@@ -12,7 +12,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from integrations.errors import OutsideFailure, TicketGone
+from integrations.errors import HeldBack, OutsideFailure, TicketGone
 from integrations.gpt4 import Gpt4
 from integrations.servicedesk_plus import ServiceDeskPlus
 from observability import phrases, tracing
@@ -88,6 +88,8 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
                 say(phrases.TASK_COMPLETED, job_id=claim.job_id, seconds=round(time.monotonic() - started))
             except TicketGone as gone:
                 await _skip(runner, claim, gone)
+            except HeldBack as held:
+                await _hold_back(runner, claim, span, held)
             except LeaseLost:
                 raise
             except OutsideFailure as failure:
@@ -139,6 +141,14 @@ async def _skip(runner: Runner, claim: Claim, gone: TicketGone) -> None:
     say(gone.phrase, gone.values)
     await settle(partial(jobs.skip, runner.database, claim, gone.reason))
     say(phrases.TASK_SKIPPED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=gone.reason)
+
+
+async def _hold_back(runner: Runner, claim: Claim, span: trace.Span, held: HeldBack) -> None:
+    """Wait in the row, where a wait holds no worker and no message, and costs no attempt."""
+    span.set_attributes({"outcome": str(held), "held_back_seconds": held.seconds})
+    await settle(partial(jobs.hold_back, runner.database, claim, held.seconds, held.reason))
+    reason = f"{held.reason}, held back for {held.seconds:.0f}s"
+    say(phrases.JOB_REQUEUED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=reason)
 
 
 async def _fail(

@@ -102,6 +102,12 @@ class World:
         listed = requests["requests"] if isinstance(requests, dict) else requests
         return [request for request in listed if request["operation"] == "chat" and text in str(request)]
 
+    def desk_requests(self, tenant: str = "acme") -> list[dict[str, Any]]:
+        """Each request that a tenant's desk got, oldest first, with its `time` and `operation`."""
+        answer = self._desk.get("/_sim/requests", params={"tenant": tenant}).raise_for_status()
+        requests: list[dict[str, Any]] = answer.json()["requests"]
+        return requests
+
     def job(self, ticket_id: str, tenant: str = "acme") -> dict[str, Any]:
         """The newest row of a ticket's job; empty when there is none."""
         with psycopg.connect(self._admin_url, row_factory=dict_row) as connection:

@@ -23,6 +23,7 @@ WRITES: dict[str, Callable[[Database, Claim], Awaitable[None]]] = {
     "skip": lambda database, claim: jobs.skip(database, claim, "lost"),
     "fail": lambda database, claim: jobs.fail(database, claim, "lost"),
     "retry_later": lambda database, claim: jobs.retry_later(database, claim, 2, "lost"),
+    "hold_back": lambda database, claim: jobs.hold_back(database, claim, 2, "lost"),
     "give_back": jobs.give_back,
 }
 
@@ -71,7 +72,7 @@ async def test_the_posting_of_a_note_begins_with_a_fresh_lease(waiting: UUID, da
     assert table.job(waiting)["lease_until"] - before > timedelta(seconds=30)
 
 
-ENDS = {name: WRITES[name] for name in ("complete", "skip", "fail", "retry_later")}
+ENDS = {name: WRITES[name] for name in ("complete", "skip", "fail", "retry_later", "hold_back")}
 
 
 @pytest.mark.parametrize("name", ENDS)

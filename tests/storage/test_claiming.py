@@ -128,6 +128,31 @@ async def test_a_retry_waits_until_it_is_due_and_counts_the_attempt(
     assert (await claimed(database, waiting, "two")).attempt == 2
 
 
+async def test_time_held_back_is_no_attempt_and_does_not_count_against_the_deadline(
+    waiting: UUID, database: Database, table: Table
+) -> None:
+    deadline = table.job(waiting)["deadline_at"]
+    await jobs.hold_back(database, await claimed(database, waiting), 60, "desk unavailable")
+    row = table.job(waiting)
+    assert (row["state"], row["reason"], row["attempt"]) == ("waiting", "desk unavailable", 0)
+    assert (row["published_at"], row["lease_owner"], row["lease_until"]) == (None, None, None)
+    assert timedelta(seconds=59) < row["due_at"] - row["started_at"] < timedelta(seconds=90)
+    assert row["deadline_at"] - deadline == timedelta(seconds=60)
+    assert await jobs.claim(database, waiting, "two", LEASE) is None
+    table.change(waiting, due_at="now()")
+    second = await claimed(database, waiting, "two")
+    assert (second.attempt, second.started_before) == (1, True)
+
+
+async def test_no_job_is_held_back_beyond_a_day(waiting: UUID, database: Database, table: Table) -> None:
+    """A deadline that is later anyway stays."""
+    accepted = table.job(waiting)["accepted_at"]
+    for before, after in ((23.99, 24.0), (24.0, 24.0), (30.0, 30.0)):
+        table.change(waiting, deadline_at=accepted + timedelta(hours=before), due_at="now()")
+        await jobs.hold_back(database, await claimed(database, waiting), 300, "desk rate limit")
+        assert table.job(waiting)["deadline_at"] - accepted == timedelta(hours=after)
+
+
 async def test_a_claim_given_back_counts_as_no_attempt_and_can_be_taken_at_once(
     waiting: UUID, database: Database, table: Table
 ) -> None:

@@ -9,9 +9,12 @@ import pytest
 from redis.asyncio import Redis
 
 from config.tenants import DeskSettings, Tenant
+from integrations.breaker import Breaker
+from integrations.desk_calls import Limits
 from integrations.desk_tokens import DeskTokens
 from integrations.errors import OutsideFailure
 from integrations.http import open_client
+from integrations.rate import DeskRate
 from integrations.servicedesk_plus import ServiceDeskPlus
 from tests.unit.conftest import Simulator
 
@@ -37,12 +40,16 @@ async def opened(
     timeout: float = 5,  # noqa: ASYNC109 -- the client's own limit is what is tested
     redis: Redis | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
+    breaker: Breaker | None = None,
+    most_at_once: int = 32,
 ) -> AsyncIterator[ServiceDeskPlus]:
     """The desk's client, over `transport` if one is given."""
     http = open_client(connections=8) if transport is None else httpx.AsyncClient(transport=transport)
     tenant = Tenant(TENANT_OF[desk.edition], desk=desk)
     async with http:
-        yield ServiceDeskPlus(tenant, http, DeskTokens(http, redis, timeout), timeout)
+        breaker = breaker or Breaker("desk", "desk unavailable")
+        limits = Limits(breaker, DeskRate(tenant.id, 100_000, None), most_at_once)
+        yield ServiceDeskPlus(tenant, http, DeskTokens(http, redis, timeout), timeout, limits)
 
 
 def new_ticket(desks: Simulator, edition: Edition = "onpremises", **more: Any) -> str:

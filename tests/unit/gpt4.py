@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from integrations.breaker import Breaker
 from integrations.errors import OutsideFailure
 from integrations.gpt4 import Gpt4, Gpt4Answer, Prompt
 from integrations.servicedesk_plus import DeskTicket
@@ -20,10 +21,24 @@ PROMPT: Prompt = enhancement_prompt(TICKET, SIMILAR, DOCUMENTS)
 
 @asynccontextmanager
 async def opened(
-    url: str, *, key: str = "sk-test", idle: float = 5, total: float = 10, model: str = "gpt-6-luna"
+    url: str,
+    *,
+    key: str = "sk-test",
+    idle: float = 5,
+    total: float = 10,
+    model: str = "gpt-6-luna",
+    breaker: Breaker | None = None,
 ) -> AsyncIterator[Gpt4]:
     """A client of the endpoint at `url`."""
-    gpt4 = Gpt4(api_key=key, base_url=f"{url}/v1", model=model, idle_seconds=idle, total_seconds=total, connections=16)
+    gpt4 = Gpt4(
+        api_key=key,
+        base_url=f"{url}/v1",
+        model=model,
+        idle_seconds=idle,
+        total_seconds=total,
+        connections=16,
+        breaker=breaker or Breaker("model", "model unavailable"),
+    )
     try:
         yield gpt4
     finally:

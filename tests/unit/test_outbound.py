@@ -12,9 +12,12 @@ import pytest
 import trustme
 
 from config.tenants import DeskSettings, Tenant
+from integrations.breaker import Breaker
+from integrations.desk_calls import Limits
 from integrations.desk_tokens import DeskTokens
 from integrations.errors import DeskUnavailable
 from integrations.http import LARGEST_ANSWER_BYTES, open_client
+from integrations.rate import DeskRate
 from integrations.servicedesk_plus import ServiceDeskPlus
 from tests.unit.desk import line_of
 
@@ -70,10 +73,14 @@ def with_certificate(authority: trustme.CA, name: str = "localhost") -> ssl.SSLC
     return context
 
 
+def limits() -> Limits:
+    return Limits(Breaker("desk", "desk unavailable"), DeskRate("acme", 100_000, None), 8)
+
+
 async def read_ticket(url: str, ca_bundle: Path | None = None) -> str:
     desk = DeskSettings(url=url, edition="onpremises", api_key="key-of-acme")
     async with open_client(connections=2, ca_bundle=ca_bundle) as http:
-        client = ServiceDeskPlus(Tenant("acme", desk=desk), http, DeskTokens(http, None, 5), 5)
+        client = ServiceDeskPlus(Tenant("acme", desk=desk), http, DeskTokens(http, None, 5), 5, limits())
         return (await client.read_ticket("1")).subject
 
 
@@ -125,6 +132,6 @@ async def test_a_token_of_one_desk_is_not_sent_to_the_one_that_took_its_place() 
                     refresh_token="refresh",
                     accounts_url=accounts.url,
                 )
-                await ServiceDeskPlus(Tenant("acme", desk=desk), http, tokens, 5).read_ticket("1")
+                await ServiceDeskPlus(Tenant("acme", desk=desk), http, tokens, 5, limits()).read_ticket("1")
     assert first.authorities == ["Zoho-oauthtoken token-1"]
     assert second.authorities == ["Zoho-oauthtoken token-2"]

@@ -28,6 +28,12 @@ WORD_FOR_WORD: dict[str, tuple[str, str, bool]] = {
     "DESK_TIMEOUT": ("ServiceDesk Plus API timeout", "error", True),
     "DESK_FAILED": ("ServiceDesk Plus API error: {reason}", "error", True),
     "NOTE_UNSETTLED": ("ServiceDesk Plus note of a stopped attempt may still arrive", "warning", False),
+    "BREAKER_OPENED": (
+        "Breaker error: {server} failed {count} times in a row, jobs held back for {seconds}s",
+        "error",
+        False,
+    ),
+    "BREAKER_CLOSED": ("Breaker closed: {server} is back", "info", False),
     "TICKET_NOT_FOUND": ("Ticket not found: {ticket_id}", "info", True),
     "TICKET_CLOSED": ("Ticket deleted/closed", "info", True),
     "FAILURE_NOTE_LEFT": ("Note with context only left: ticket_id={ticket_id}", "info", False),

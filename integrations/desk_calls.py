@@ -1,0 +1,142 @@
+"""Calls to one tenant's desk: let through by its breaker and its rate, with its credentials, within the time limit."""
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from config.tenants import DeskSettings
+from integrations.breaker import Breaker
+from integrations.desk_answers import Answer, decode
+from integrations.desk_tokens import DeskTokens
+from integrations.errors import DeskTimeout, DeskUnavailable, HeldBack
+from integrations.http import AnswerTooLarge, connection_words, read_bounded
+from integrations.rate import DeskRate
+
+_ACCEPT = "application/vnd.manageengine.sdp.v3+json"
+_PLACE_SECONDS = 1.0
+_BUSY_SECONDS = (5.0, 6.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What lets a call to a desk through.
+
+    `most_at_once`: calls in flight. A desk that falls silent holds each call until its timeout, and its breaker opens
+    only then; until that it must not have all of the worker's jobs.
+    """
+
+    breaker: Breaker
+    rate: DeskRate
+    most_at_once: int
+
+
+class DeskCalls:
+    """Sends that tenant's credentials to that tenant's desk only; `timeout_seconds` is for one answer."""
+
+    def __init__(
+        self,
+        tenant_id: str,
+        desk: DeskSettings,
+        http: httpx.AsyncClient,
+        tokens: DeskTokens,
+        timeout_seconds: float,
+        limits: Limits,
+        *,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._tenant_id = tenant_id
+        self._desk = desk
+        self._http = http
+        self._tokens = tokens
+        self._timeout = timeout_seconds
+        self._breaker = limits.breaker
+        self._rate = limits.rate
+        self._jitter = jitter
+        self._places = asyncio.Semaphore(limits.most_at_once)
+
+    async def make(
+        self,
+        method: str,
+        path: str,
+        data: dict[str, Any] | None = None,
+        about_to_send: Callable[[], Awaitable[None]] | None = None,
+    ) -> Answer:
+        """One call, with `data` as its `input_data`; a cloud desk that refuses the token gets a fresh one, once.
+
+        `about_to_send` is awaited when the call may be made, right before it is. Raises HeldBack before anything is
+        sent, and DeskTimeout, DeskUnavailable or DeskRefused; of answers only those that say the desk is down.
+        """
+        # Looked at first: jobs that find the desk down must not use up its rate.
+        self._breaker.check()
+        async with self._place():
+            await self._rate.take()
+            return await self._make(method, path, data, about_to_send)
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """One of the places. Raises HeldBack after a second: a desk that answers frees many of them meanwhile."""
+        try:
+            async with asyncio.timeout(_PLACE_SECONDS):
+                await self._places.acquire()
+        except TimeoutError:
+            raise HeldBack("desk busy", self._jitter(*_BUSY_SECONDS)) from None
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    async def _make(
+        self,
+        method: str,
+        path: str,
+        data: dict[str, Any] | None,
+        about_to_send: Callable[[], Awaitable[None]] | None,
+    ) -> Answer:
+        with self._breaker.watch():
+            headers = await self._credentials()
+            if about_to_send is not None:
+                await about_to_send()
+            answer = await self._send(method, path, data, headers)
+            if answer.unauthorized and self._desk.edition == "cloud":
+                await self._tokens.forget(self._tenant_id, self._desk, headers["Authorization"].rpartition(" ")[2])
+                headers = await self._credentials()
+                await self._rate.take()
+                answer = await self._send(method, path, data, headers)
+            if answer.down:
+                raise answer.failure()
+        return answer
+
+    async def _credentials(self) -> dict[str, str]:
+        if self._desk.edition == "cloud":
+            return {"Authorization": f"Zoho-oauthtoken {await self._tokens.get(self._tenant_id, self._desk)}"}
+        return {"authtoken": self._desk.api_key}
+
+    async def _send(self, method: str, path: str, data: dict[str, Any] | None, headers: dict[str, str]) -> Answer:
+        form = None if data is None else {"input_data": json.dumps(data, ensure_ascii=False)}
+        try:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._http.stream(
+                    method,
+                    f"{self._desk.url}/api/v3{path}",
+                    params=form if method == "GET" else None,
+                    data=form if method != "GET" else None,
+                    headers={"Accept": _ACCEPT, **headers},
+                ) as response,
+            ):
+                content = await read_bounded(response)
+                return decode(response.status_code, content, response.headers.get("retry-after"))
+        except (TimeoutError, httpx.TimeoutException):
+            raise DeskTimeout from None
+        except httpx.ConnectError as failure:
+            raise DeskUnavailable(connection_words(failure)) from None
+        except httpx.HTTPError:
+            raise DeskUnavailable("connection", outcome_unknown=True) from None
+        except AnswerTooLarge:
+            raise DeskUnavailable("invalid answer", outcome_unknown=True) from None
