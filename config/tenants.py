@@ -2,19 +2,20 @@
 
 `<TENANT>` in a setting's name is the tenant id in capitals with `-` as `_`: `WEBHOOK_SECRET_ACME_EU` belongs to
 `acme-eu`. The environment and `SECRETS_DIR` are read again after a few seconds, so that a new tenant or a rotated
-secret needs no restart. A tenant whose new values are unusable keeps the old ones: a half-written file must not
-close a door that was open.
+secret needs no restart. A tenant whose new values are unusable keeps the old ones; a file that is being written counts
+when it is finished (`config.secret_files`).
 """
 
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from config.addresses import address_problem
+from config.secret_files import SecretFiles
 
 TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
 
@@ -65,31 +66,13 @@ class Tenant:
 
 def read_environment(secrets_dir: Path | None) -> Callable[[], Mapping[str, str]]:
     """A reader of the environment with the files of `secrets_dir` laid over it. Empty values count as unset."""
-    last: dict[str, str] = {}
+    files = SecretFiles(secrets_dir, group=lambda name: _owner(name)[1] or name)
 
     def read() -> Mapping[str, str]:
         values = {name: value.strip() for name, value in os.environ.items() if value.strip()}
-        files = {path.name: _text(path) for path in _files(secrets_dir)}
-        # A file that is being written is empty or no text for a moment: what it had before holds until then.
-        now = {name: text or last.get(name, "") for name, text in files.items()}
-        last.clear()
-        last.update({name: text for name, text in now.items() if text})
-        return values | last
+        return values | files.read()
 
     return read
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
-
-
-def _files(folder: Path | None) -> Iterable[Path]:
-    if folder is None or not folder.is_dir():
-        return ()
-    return (path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and path.is_file())
 
 
 class TenantDirectory:
@@ -145,13 +128,10 @@ class TenantProblem:
 def parse_tenants(values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[TenantProblem]]:
     """The tenants that `values` (setting name -> value) describe, and what is wrong with the others."""
     by_tenant: dict[str, dict[str, str]] = {}
-    # Longest first: no name may be taken for another one that is its beginning.
-    prefixes = sorted(TENANT_SETTINGS, key=len, reverse=True)
     for name, value in values.items():
-        prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), None)
-        if prefix is not None and len(name) > len(prefix):
-            tenant_id = name.removeprefix(prefix).lower().replace("_", "-")
-            by_tenant.setdefault(tenant_id, {})[prefix.rstrip("_")] = value
+        setting, tenant_id = _owner(name)
+        if tenant_id:
+            by_tenant.setdefault(tenant_id, {})[setting] = value
     tenants: dict[str, Tenant] = {}
     problems: list[TenantProblem] = []
     for tenant_id, settings in sorted(by_tenant.items()):
@@ -160,6 +140,15 @@ def parse_tenants(values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[Te
         except _UnusableError as unusable:
             problems += [TenantProblem(tenant_id, sentence) for sentence in unusable.sentences]
     return tenants, problems
+
+
+def _owner(name: str) -> tuple[str, str]:
+    """Which setting of which tenant a name is; two empty texts for a setting of no tenant."""
+    # Longest first: no name may be taken for another one that is its beginning.
+    for prefix in sorted(TENANT_SETTINGS, key=len, reverse=True):
+        if name.startswith(prefix) and len(name) > len(prefix):
+            return prefix.rstrip("_"), name.removeprefix(prefix).lower().replace("_", "-")
+    return "", ""
 
 
 class _UnusableError(ValueError):

@@ -4,9 +4,10 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 OPENAI_MODEL = "gpt-6-luna"
+_PORTAL = "itdesk"
 
 # What programs need of the machine that they run on.
 _MACHINE = frozenset(
@@ -26,16 +27,28 @@ class SettingsUnusable(Exception):
 
 @dataclass(frozen=True)
 class Tenant:
-    """One simulated customer, with secrets that are new for each start."""
+    """One simulated customer, with secrets that are new for each start; a cloud desk's are made from `desk_key`."""
 
     id: str
     webhook_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     desk_key: str = field(default_factory=lambda: secrets.token_hex(16).upper(), repr=False)
+    edition: Literal["onpremises", "cloud"] = "onpremises"
 
     @property
     def suffix(self) -> str:
         """The end of the names of its settings."""
         return self.id.upper().replace("-", "_")
+
+    @property
+    def oauth(self) -> dict[str, str]:
+        """What a cloud desk's access tokens are asked for with; empty for a desk on premises."""
+        if self.edition == "onpremises":
+            return {}
+        return {
+            "client_id": f"1000.{self.id}",
+            "client_secret": f"client-{self.desk_key}",
+            "refresh_token": f"refresh-{self.desk_key}",
+        }
 
 
 @dataclass(frozen=True)
@@ -94,9 +107,16 @@ def product_environment(
     }
     for tenant in tenants:
         settings[f"WEBHOOK_SECRET_{tenant.suffix}"] = tenant.webhook_secret
-        settings[f"SERVICEDESK_URL_{tenant.suffix}"] = f"{desk_url}/{tenant.id}"
-        settings[f"SERVICEDESK_API_KEY_{tenant.suffix}"] = tenant.desk_key
-        settings[f"SERVICEDESK_EDITION_{tenant.suffix}"] = "onpremises"
+        address = f"{desk_url}/{tenant.id}"
+        settings[f"SERVICEDESK_EDITION_{tenant.suffix}"] = tenant.edition
+        if tenant.edition == "cloud":
+            settings[f"SERVICEDESK_URL_{tenant.suffix}"] = f"{address}/app/{_PORTAL}"
+            settings[f"SERVICEDESK_ACCOUNTS_URL_{tenant.suffix}"] = address
+            for name, value in tenant.oauth.items():
+                settings[f"SERVICEDESK_{name.upper()}_{tenant.suffix}"] = value
+        else:
+            settings[f"SERVICEDESK_URL_{tenant.suffix}"] = address
+            settings[f"SERVICEDESK_API_KEY_{tenant.suffix}"] = tenant.desk_key
         settings[f"SERVICEDESK_RATE_PER_MINUTE_{tenant.suffix}"] = _DESK_RATE_PER_MINUTE
     return settings
 
@@ -107,7 +127,9 @@ def desk_config(tenants: Sequence[Tenant], webhook_url: str) -> dict[str, Any]:
         "desks": {
             tenant.id: {
                 "api_key": tenant.desk_key,
-                "edition": "onpremises",
+                "edition": tenant.edition,
+                "portal": _PORTAL,
+                **tenant.oauth,
                 "webhook_url": webhook_url,
                 "webhook_secret": tenant.webhook_secret,
                 "webhook_scheme": "servicedesk",

@@ -24,7 +24,8 @@ _GRACE_SECONDS = 8
 class System:
     """Servers, simulators and processes of the system, in one folder.
 
-    `settings` are more environment for the product's processes. `openai_seconds` is how long one answer of
+    A tenant that is only named has a desk on premises. `settings` are more environment for the product's
+    processes. `openai_seconds` is how long one answer of
     the simulated GPT-4 takes. `ports` may fix some of `api`, `desk`, `openai`, `postgres` and `redis`; others
     are free ones. With `external` the caller's DATABASE_URL (with DATABASE_ADMIN_URL) and REDIS_URL replace the
     embedded servers; else simulated tickets never get near them.
@@ -37,7 +38,7 @@ class System:
         self,
         folder: Path,
         *,
-        tenants: Sequence[str] = ("acme", "globex"),
+        tenants: Sequence[str | Tenant] = ("acme", "globex"),
         workers: int = 1,
         settings: Mapping[str, str] | None = None,
         openai_seconds: float = 1.0,
@@ -47,7 +48,7 @@ class System:
     ) -> None:
         self.folder = folder.resolve()
         self.logs = self.folder / "logs"
-        self.tenants = [Tenant(tenant_id) for tenant_id in tenants]
+        self.tenants = [tenant if isinstance(tenant, Tenant) else Tenant(tenant) for tenant in tenants]
         self._ports = {name: free_port() for name in ("api", "desk", "openai")} | dict(ports or {})
         self._with_housekeeping = housekeeping
         self._claim = Claim(self.folder)

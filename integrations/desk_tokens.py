@@ -121,13 +121,21 @@ class DeskTokens:
         if status == 429 or status >= 500:
             raise DeskUnavailable(str(status))
         if not isinstance(body, dict) or not isinstance(body.get("access_token"), str):
-            # A refused client or refresh token comes as a 200 with a JSON `error` that begins with "invalid"; so does
-            # "Access Denied", which is what a refresh token gets that was used too often just now.
-            if isinstance(body, dict) and not str(body.get("error", "")).startswith("invalid"):
-                raise DeskUnavailable("429")
-            raise DeskRefused("401")
+            raise _refusal(status, str(body.get("error", "")) if isinstance(body, dict) else "")
         lifetime = body.get("expires_in")
         return body["access_token"], float(lifetime) if isinstance(lifetime, int | float) else _LIFETIME_SECONDS
+
+
+def _refusal(status: int, error: str) -> DeskRefused | DeskUnavailable:
+    """What an answer without a token is; the accounts host may put `error` under a 200."""
+    if error.casefold() == "access denied":
+        # What a refresh token gets that was used too often just now.
+        return DeskUnavailable("429")
+    if status >= 400:
+        return DeskRefused(str(status))
+    if error.startswith(("invalid", "un")):  # invalid_client, invalid_code, unauthorized_client, unsupported_grant_type
+        return DeskRefused("401")
+    return DeskUnavailable("invalid answer")
 
 
 def _name(tenant_id: str, desk: DeskSettings) -> str:

@@ -30,7 +30,7 @@ def classed(failure: openai.OpenAIError) -> OutsideFailure:
 
 
 def code_of(code: object) -> int:
-    """An HTTP status from an error's `code`: a number, a number as text, or one of OpenAI's words; else 500."""
-    if isinstance(code, str | int) and str(code).isdecimal():
+    """A failure's HTTP status from its `code`: a number, also as text, or one of OpenAI's words; else 500."""
+    if isinstance(code, str | int) and str(code).isdecimal() and len(str(code)) == 3 and int(code) >= 400:
         return int(code)
     return _CODES.get(str(code), 500)

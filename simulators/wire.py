@@ -42,7 +42,10 @@ class Answer:
         return cls(status, text.encode(), {"content-type": "text/html;charset=UTF-8"})
 
 
-def maintenance_page(title: str = "Sign in to the network") -> str:
+PORTAL = "Sign in to the network"
+
+
+def maintenance_page(title: str = PORTAL) -> str:
     """Return the HTML of a captive portal or a gateway, for a client that expected JSON."""
     return (
         f"<!DOCTYPE html><html><head><title>{title}</title></head>"

@@ -34,7 +34,7 @@ class Delivery:
 
     async def send(self) -> None:
         """Send the reply; raises ClientLeftError, or ConnectionCutError when a fault has cut it off."""
-        if self.request.stream:
+        if self.request.stream and not (self.fault is not None and self.fault.kind == "not_streamed"):
             await self._stream()
         else:
             await self._send_whole()

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 
 from simulators.faults import Fault
 from simulators.openai.chat_request import KNOWN_PARAMETERS, ApiError
-from simulators.wire import Answer, maintenance_page
+from simulators.wire import PORTAL, Answer, maintenance_page
 
 Json = dict[str, Any]
 
@@ -18,7 +18,8 @@ class OpenAIFault(Fault):
 
     `chunks` is the number of pieces of content that come before the fault: by default none for `keep_alive`
     and `empty_deltas`, three for the others. `seconds` is the time between what is sent. `comments` ends a
-    `keep_alive` after so many, and the answer goes on; without it there is no end.
+    `keep_alive` after so many, and the answer goes on; without it there is no end. `html` comes under HTTP 200
+    unless a `code` is given. `not_streamed` answers in one piece although a stream was asked for.
     """
 
     options: ClassVar = {
@@ -31,7 +32,8 @@ class OpenAIFault(Fault):
         "keep_alive": frozenset({"seconds", "chunks", "comments"}),
         "empty_deltas": frozenset({"seconds", "chunks"}),
         "slow_stream": frozenset({"seconds"}),
-        **dict.fromkeys(("silence", "html", "no_json_schema", *sorted(CONTENT_KINDS)), frozenset()),
+        "html": frozenset({"code", "message"}),
+        **dict.fromkeys(("silence", "no_json_schema", "not_streamed", *sorted(CONTENT_KINDS)), frozenset()),
     }
     selectors: ClassVar = frozenset({"match", "operation"})
 
@@ -94,7 +96,9 @@ def in_place_of_an_answer(fault: OpenAIFault, body: Json | None, headers: dict[s
             extra = {"retry-after": fault.retry_after} if fault.retry_after is not None else {}
             return error_of(fault).answer({**headers, **extra})
         case "html":
-            return Answer.of_html(200, maintenance_page())
+            given = fault.model_fields_set
+            page = maintenance_page(fault.message if "message" in given else PORTAL)
+            return Answer.of_html(fault.code if "code" in given else 200, page)
         case "error_in_200":
             return Answer.of_json(200, error_document(fault), headers)
         case "refuse_parameter":

@@ -14,7 +14,7 @@ from simulators.servicedesk.envelope import (
     failure,
     warning,
 )
-from simulators.wire import Answer, Wire, maintenance_page
+from simulators.wire import PORTAL, Answer, Wire, maintenance_page
 
 _PERFORMED = frozenset({"performed"})
 
@@ -24,7 +24,9 @@ class DeskFault(Fault):
 
     `performed` says whether the operation is done all the same. It is false by default, so that the fault
     stands in place of the operation. For `slow` it says when: true (its default) at once, with a late
-    answer; false only at the end of the wait. `cut` and `cut_after` always do the operation.
+    answer; false only at the end of the wait. `cut` and `cut_after` always do the operation. `html` comes
+    under HTTP 200 unless a `code` is given. `token_refused` is how the accounts host refuses: a 200 whose
+    `error` is the `message`.
     """
 
     options: ClassVar = {
@@ -33,9 +35,10 @@ class DeskFault(Fault):
         "slow": frozenset({"seconds"}) | _PERFORMED,
         "cut": frozenset(),
         "cut_after": frozenset(),
-        "html": _PERFORMED,
+        "html": frozenset({"code", "message"}) | _PERFORMED,
         "inner_failure": frozenset({"inner_code", "message"}) | _PERFORMED,
         "warning": frozenset({"message"}),
+        "token_refused": frozenset({"message"}),
         "redirect": frozenset({"location"}) | _PERFORMED,
         "huge": frozenset({"megabytes"}),
         "not_json": _PERFORMED,
@@ -75,21 +78,30 @@ class DeskFault(Fault):
         )
 
 
+def _html(fault: DeskFault) -> Answer:
+    given = fault.model_fields_set
+    page = maintenance_page(fault.message if "message" in given else PORTAL)
+    return Answer.of_html(fault.code if "code" in given else 200, page)
+
+
 def _in_place_of_an_answer(fault: DeskFault, operation: str) -> Answer:
     match fault.kind:
         case "status":
             code = CODE_OF_HTTP_STATUS.get(fault.code, INTERNAL)
-            return failure(RefusedError(code, fault.message), fault.code, fault.retry_after)
+            answer = failure(RefusedError(code, fault.message), fault.code, fault.retry_after)
         case "html":
-            return Answer.of_html(200, maintenance_page())
+            answer = _html(fault)
         case "inner_failure":
-            return failure(RefusedError(fault.inner_code, fault.message), http_status=200)
+            answer = failure(RefusedError(fault.inner_code, fault.message), http_status=200)
         case "warning":
-            return warning(fault.message, as_list=operation in LIST_OPERATIONS)
+            answer = warning(fault.message, as_list=operation in LIST_OPERATIONS)
         case "redirect":
-            return Answer(302, b"", {"location": fault.location})
+            answer = Answer(302, b"", {"location": fault.location})
+        case "token_refused":
+            answer = Answer.of_json(200, {"error": fault.message, "status": "failure"})
         case _:
-            return Answer(200, b'{"request": {"id": "1", ', {"content-type": "application/json;charset=UTF-8"})
+            answer = Answer(200, b'{"request": {"id": "1", ', {"content-type": "application/json;charset=UTF-8"})
+    return answer
 
 
 Outcome = Literal["answered", "silent", "cut", "flooded"]

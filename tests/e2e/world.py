@@ -58,10 +58,10 @@ class World:
         assert delivery["error"] is None, delivery
 
     def post_webhook(
-        self, ticket_id: str, tenant: str = "acme", headers: dict[str, str] | None = None
+        self, ticket_id: str, tenant: str = "acme", headers: dict[str, str] | None = None, secret: str | None = None
     ) -> httpx.Response:
-        """Post a signed webhook past the desk, for a ticket that need not exist."""
-        body, signed = self.signed(ticket_id, tenant)
+        """Post a webhook past the desk, for a ticket that need not exist; signed with the tenant's `secret`."""
+        body, signed = self.signed(ticket_id, tenant, secret)
         return httpx.post(f"{self._api_url}/webhook", content=body, headers=signed | (headers or {}), timeout=30)
 
     def signed_request(self, ticket_id: str, tenant: str = "acme") -> bytes:
@@ -71,11 +71,12 @@ class World:
         lines = ["POST /webhook HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
         return "\r\n".join([*lines, "", ""]).encode() + body
 
-    def signed(self, ticket_id: str, tenant: str = "acme") -> tuple[bytes, dict[str, str]]:
+    def signed(self, ticket_id: str, tenant: str = "acme", secret: str | None = None) -> tuple[bytes, dict[str, str]]:
         """A webhook's body, and the headers that sign it."""
         body = json.dumps({"tenant_id": tenant, "ticket_id": ticket_id}).encode()
         timestamp = str(int(time.time()))
-        signature = hmac.digest(self._secrets[tenant].encode(), timestamp.encode() + b"." + body, "sha256").hex()
+        key = (secret or self._secrets[tenant]).encode()
+        signature = hmac.digest(key, timestamp.encode() + b"." + body, "sha256").hex()
         return body, {"X-ServiceDesk-Signature": f"sha256={signature}", "X-ServiceDesk-Timestamp": timestamp}
 
     def notes(self, ticket_id: str, tenant: str = "acme") -> list[str]:
@@ -90,6 +91,11 @@ class World:
     def openai_fault(self, **fault: Any) -> None:
         """Order a fault of GPT-4."""
         self._post(self._openai, "/_sim/faults", fault)
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The ordered faults of both servers, with how often each one hit."""
+        listed = [server.get("/_sim/faults").raise_for_status().json() for server in (self._desk, self._openai)]
+        return [fault for answer in listed for fault in answer["faults"]]
 
     def clear_faults(self) -> None:
         """End all faults."""

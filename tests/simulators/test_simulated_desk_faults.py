@@ -57,6 +57,12 @@ def test_answers_that_are_no_answers(desk: httpx.Client) -> None:
     with pytest.raises(json.JSONDecodeError):
         broken.json()
     assert (redirect.status_code, redirect.headers["location"]) == (302, "https://elsewhere.example/")
+    order(desk, kind="html", times=1, code=502, message="Bad gateway")
+    gateway = desk.get(TICKET)
+    assert (gateway.status_code, "<h1>Bad gateway</h1>" in gateway.text) == (502, True)
+    order(desk, kind="token_refused", times=1, message="Access Denied")
+    refused = desk.get(TICKET)
+    assert (refused.status_code, refused.json()["error"]) == (200, "Access Denied")
 
 
 def test_an_inner_failure_and_a_warning_come_under_200_and_do_nothing(desk: httpx.Client) -> None:

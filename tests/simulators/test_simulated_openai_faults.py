@@ -98,6 +98,16 @@ def test_bodies_that_are_no_completions(model: httpx.Client) -> None:
     assert html.headers["content-type"].startswith("text/html")
     assert (routed.status_code, routed.json()["error"]["code"]) == (200, 502)
     assert empty.json()["choices"] == []
+    order(model, kind="html", code=502, message="Bad gateway", times=1)
+    gateway = ask(model)
+    assert (gateway.status_code, "<h1>Bad gateway</h1>" in gateway.text) == (502, True)
+
+
+def test_a_stream_that_is_answered_in_one_piece(model: httpx.Client) -> None:
+    order(model, kind="not_streamed", times=1)
+    whole, streamed = ask(model, stream=True), ask(model, stream=True)
+    assert json.loads(content(whole))["summary"]
+    assert streamed.headers["content-type"].startswith("text/event-stream")
 
 
 def test_contents_that_are_wrong(model: httpx.Client) -> None:

@@ -1,10 +1,13 @@
 """Tenants while a process runs: changes appear, and an unusable one closes no door that was open."""
 
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from config.secret_files import SecretFiles
 from config.tenants import TenantDirectory, read_environment
 from tests.unit.test_tenants import ACME, CLOUD
 
@@ -125,3 +128,40 @@ def test_a_file_that_is_being_replaced_closes_no_door(tmp_path: Path) -> None:
     acme = tenants.get("acme")
     assert acme is not None
     assert acme.webhook_secrets == ("s3cret",)
+
+
+def test_a_text_counts_once_its_file_was_left_alone_and_a_beginning_never(tmp_path: Path) -> None:
+    """The file's own time decides, so that one reading is enough for a change of some seconds ago."""
+    secret, clock = tmp_path / "WEBHOOK_SECRET_ACME", Clock()
+    secret.write_text("s3cret, whole")
+    files = SecretFiles(tmp_path, now=clock)
+
+    def read(text: str, age: float) -> str:
+        secret.write_text(text)
+        os.utime(secret, (clock.now - age, clock.now - age))
+        return files.read()["WEBHOOK_SECRET_ACME"]
+
+    assert read("s3cret, whole", 0) == "s3cret, whole"  # the first reading takes what is there
+    assert read("an0ther", 1) == "s3cret, whole"
+    assert read("an0ther", 2) == "an0ther"
+    assert read("an0", 3600) == "an0ther"
+    assert read("", 3600) == "an0ther"
+    assert read("from a clock ahead", -60) == "an0ther"
+    assert read("from a clock ahead", -60) == "from a clock ahead"
+    secret.unlink()
+    assert files.read() == {}
+
+
+def test_a_tenants_files_change_together(tmp_path: Path) -> None:
+    """Else a rotation that is half read would refuse the secret that is still in use."""
+    current, previous = tmp_path / "WEBHOOK_SECRET_ACME", tmp_path / "PREVIOUS_WEBHOOK_SECRET_ACME"
+    current.write_text("0ld")
+    read = read_environment(tmp_path)
+    read()
+    for path, text in ((current, "n3w"), (previous, "0ld")):
+        path.write_text(text)
+    settled = time.time() - 10
+    os.utime(current, (settled, settled))
+    assert (read()["WEBHOOK_SECRET_ACME"], "PREVIOUS_WEBHOOK_SECRET_ACME" in read()) == ("0ld", False)
+    os.utime(previous, (settled, settled))
+    assert (read()["WEBHOOK_SECRET_ACME"], read()["PREVIOUS_WEBHOOK_SECRET_ACME"]) == ("n3w", "0ld")
