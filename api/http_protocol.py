@@ -185,21 +185,24 @@ class FrontDoorProtocol(HttpToolsProtocol):
         """End the connection, with one line and, if it can't be taken for another request's, with an answer."""
         if self._over or self.transport.is_closing():
             return
+        self._over = True
         answered = self._all_answered()
-        if self._in_body:
+        if self._in_body and answered:
+            self.transport.close()
+            return
+        if self._in_body and not self.pipeline:
             # The application waits for this body: that it breaks off is its rejection, and its line.
-            self._over = True
-            if answered:
-                self.transport.close()
-            else:
-                self._answer(400, "malformed request")
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self._answer(400, "malformed request")
             return
         attributes = {"http.response.status_code": status}
         with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER, attributes=attributes):
             say(phrases.WEBHOOK_REJECTED, status=status, reason=reason)
-        self._over = True
         if answered:
             self._answer(status, reason)
+        elif self._in_body:
+            self.transport.close()
         else:
             self.cycle.keep_alive = False
 
@@ -212,10 +215,7 @@ class FrontDoorProtocol(HttpToolsProtocol):
             "connection: close",
         )
         self.transport.write("\r\n".join((*lines, "", body)).encode())
-        self._close_when_read()
-
-    def _close_when_read(self) -> None:
-        """Close, but not at once: a client that still sends would see a reset connection instead of its answer."""
+        # Not closed at once: a client that still sends would see a reset connection instead of its answer.
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._unread_timer = self.loop.call_later(_UNREAD_SECONDS, self.transport.close)

@@ -73,9 +73,13 @@ class World:
 
     def _signed(self, ticket_id: str, tenant: str) -> tuple[bytes, dict[str, str]]:
         body = json.dumps({"tenant_id": tenant, "ticket_id": ticket_id}).encode()
+        return body, self.sign(body, tenant)
+
+    def sign(self, body: bytes, tenant: str = "acme") -> dict[str, str]:
+        """The headers that prove a body to be the tenant's."""
         timestamp = str(int(time.time()))
         signature = hmac.digest(self._secrets[tenant].encode(), timestamp.encode() + b"." + body, "sha256").hex()
-        return body, {"X-ServiceDesk-Signature": f"sha256={signature}", "X-ServiceDesk-Timestamp": timestamp}
+        return {"X-ServiceDesk-Signature": f"sha256={signature}", "X-ServiceDesk-Timestamp": timestamp}
 
     def notes(self, ticket_id: str, tenant: str = "acme") -> list[str]:
         """The texts (HTML) of a ticket's notes, as they stand in the desk."""
