@@ -127,7 +127,7 @@ def no_http() -> list[Odd]:
         "bytes": bytes(range(128, 256)) * 4,
         "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 64,
         "another protocol": b"SSH-2.0-OpenSSH_9.9\r\n",
-        "no version": b"POST /webhook\r\nHost: api\r\n\r\n",
+        "no version": b"POST /webhook HTTP/x\r\nHost: api\r\n\r\n",
         "HTTP/2 at once": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         "a header without a name": request(GOOD, ": x"),
         "a control character in a header": request(GOOD, "X-Odd: a\x00b"),

@@ -27,7 +27,7 @@ def address(url: str) -> tuple[str, int]:
 def exchange(url: str, parts: Iterable[bytes], pause: float = 0.0) -> bytes:
     """Send the parts over one connection, until they end or the server answers or hangs up; what it sent.
 
-    After the last part the sender says that no more comes, as `curl` does not: a server must not rely on it.
+    `pause` is how long the sender looks for an answer after each part.
     """
     with socket.create_connection(address(url), timeout=_ANSWER_SECONDS) as connection:
         for part in parts:
@@ -43,9 +43,13 @@ def exchange(url: str, parts: Iterable[bytes], pause: float = 0.0) -> bytes:
 def _has_data(connection: socket.socket, seconds: float) -> bool:
     connection.settimeout(seconds)
     try:
-        return bool(connection.recv(1, socket.MSG_PEEK)) or True
+        connection.recv(1, socket.MSG_PEEK)
     except TimeoutError:
         return False
+    except ConnectionError:
+        return True
+    else:
+        return True
     finally:
         connection.settimeout(_ANSWER_SECONDS)
 
@@ -58,7 +62,15 @@ def _received(connection: socket.socket) -> bytes:
             part = connection.recv(65536)
             if not part:
                 break
-            received += part
+            received = (received + part).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return received
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    """All that comes until the server closes."""
+    received = b""
+    while part := connection.recv(65536):
+        received += part
     return received
 
 
