@@ -49,6 +49,7 @@ def no_json() -> list[Odd]:
         "deep nesting": b'{"tenant_id": "acme", "x": ' + b"[" * 30_000 + b"]" * 30_000 + b"}",
         "a number of 5,000 digits": b'{"tenant_id": "acme", "ticket_id": ' + b"9" * 5_000 + b"}",
         "a raw control character": b'{"tenant_id": "acme", "ticket_id": "1\n2"}',
+        "quotes that are never closed": b'"' + b'\\"' * 32_000,
         "bytes": bytes(range(256)),
     }
     return [Odd(name, 400, "malformed payload", request(body)) for name, body in bodies.items()]

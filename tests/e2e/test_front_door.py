@@ -210,16 +210,18 @@ def test_5000_odd_requests_leave_everything_as_it_was(closed_door: Door) -> None
 
 
 def test_requests_with_some_bytes_changed_are_no_trouble(closed_door: Door) -> None:
-    """Bytes of a head changed, left out or doubled: answered below 500, with one line for each refusal."""
+    """Bytes of a head changed, left out or doubled: answered below 500, and each refusal told."""
     chance = random.Random(1)  # noqa: S311 -- no secret
     sent = [mutated(request(GOOD, "Expect: x", "X-Hub-Signature-256: sha256=00"), chance) for _ in range(600)]
     statuses = Counter(asyncio.run(flood(closed_door.url, sent, 300)))
     # 0: a connection that was closed without a word, since nothing had begun; others are for another address.
-    told = {status: times for status, times in statuses.items() if 400 <= status not in (404, 405)}
+    told = Counter({status: times for status, times in statuses.items() if 400 <= status not in (404, 405)})
     assert max(statuses) < 500
     assert {400, 403, 408} <= set(told)
     lines = Counter(int(line.split("Webhook rejected: status=")[1][:3]) for line in closed_door.said())
-    assert lines == told
+    # More than one line where a change made two requests of one.
+    assert told <= lines
+    assert set(told) == set(lines)
 
 
 def mutated(raw: bytes, chance: random.Random) -> bytes:
