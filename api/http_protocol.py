@@ -127,6 +127,7 @@ class FrontDoorProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= _MOST_WAITING_REQUESTS:
             raise _Refused(429, "too many requests at once")
         self._head_open = self._head_begun = False
+        self._set_head_timer(wanted=False)  # the next one, in the same data perhaps, has a time of its own
         super().on_headers_complete()
         self._in_body = True
         self._unaccounted = 0

@@ -18,31 +18,12 @@ from devstack.system import System
 from tests.e2e.conftest import SHORT
 from tests.e2e.door import MOST_MORE_MB, Door, count
 from tests.e2e.odd_requests import GOOD, all_odd
+from tests.e2e.odd_senders import NEVER_ENDING, SLOW, mutated
 from tests.e2e.senders import address, exchange, flood, for_ever, read_to_end, request, status_of
 from tests.e2e.world import wait_for
 
 SENDER_SECONDS = 1.5
 WITHOUT_A_SECRET = {"SERVICEDESK_URL_INITECH": "http://127.0.0.1:1", "SERVICEDESK_API_KEY_INITECH": "key-of-initech"}
-POST = b"POST /webhook HTTP/1.1\r\nHost: api\r\n"
-IN_CHUNKS = POST + b"Transfer-Encoding: chunked\r\n\r\n"
-NEVER_ENDING: dict[str, tuple[bytes, bytes, int, str]] = {
-    "body": (request(length=10**12), b"x" * 65_536, 413, "body too large"),
-    "chunks": (IN_CHUNKS, b"10000\r\n" + b"x" * 65_536 + b"\r\n", 413, "body too large"),
-    "a chunk's size": (IN_CHUNKS + b"1;", b"x" * 65_536, 400, "body incomplete"),
-    "trailers": (IN_CHUNKS + b"0\r\n", b"X-Odd: 1\r\n" * 6_000, 400, "body incomplete"),
-    "headers": (POST, b"X-Odd: " + b"x" * 1_000 + b"\r\n", 431, "headers too large"),
-    "a header": (POST + b"X-Odd: ", b"x" * 65_536, 431, "headers too large"),
-    "address": (b"POST /webhook?", b"x" * 65_536, 431, "headers too large"),
-    "empty lines": (b"", b"\r\n" * 6_000, 431, "headers too large"),
-}
-SLOW: dict[str, tuple[list[bytes], int, str]] = {
-    "body": ([request(length=100), *[b"{"] * 99], 408, "body too slow"),
-    "headers": ([POST, *[b"X-Odd: 1\r\n"] * 99], 408, "headers too slow"),
-    "address": ([b"POST /", *[b"x"] * 99], 408, "headers too slow"),
-    "silence in the headers": ([b"POST /webh", *[b""] * 99], 408, "headers too slow"),
-    "silence in the body": ([request(length=100), *[b""] * 99], 408, "body too slow"),
-    "empty lines": ([b"\r\n"] * 99, 0, ""),
-}
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +142,18 @@ def test_too_many_requests_over_one_connection_end_it(closed_door: Door) -> None
     assert closed_door.reasons() == ["malformed payload"] * answers + ["too many requests at once"]
 
 
+def test_each_request_over_a_connection_has_a_time_of_its_own(closed_door: Door) -> None:
+    """The head of the next always begins with the data of the one before."""
+    raw = request(b"junk")
+    with socket.create_connection(address(closed_door.url), timeout=10) as connection:
+        connection.sendall(raw[:9])
+        for _ in range(9):
+            time.sleep(SENDER_SECONDS / 6)
+            connection.sendall(raw[9:] + raw[:9])
+            assert status_of(connection.recv(65536)) == 400
+    assert closed_door.reasons() == ["malformed payload"] * 9
+
+
 def test_what_looks_odd_but_is_signed_is_taken(door: Door) -> None:
     """Ids as text or number, up to 20 digits; any content type; chunks; an offer of HTTP/2; 64 KiB to the byte."""
     json_type = "Content-Type: application/json"
@@ -222,15 +215,6 @@ def test_requests_with_some_bytes_changed_are_no_trouble(closed_door: Door) -> N
     # More than one line where a change made two requests of one.
     assert told <= lines
     assert set(told) == set(lines)
-
-
-def mutated(raw: bytes, chance: random.Random) -> bytes:
-    """The same with up to three changes."""
-    for _ in range(chance.randint(1, 3)):
-        at = chance.randrange(len(raw))
-        new = chance.choice([b"", bytes([chance.randrange(256)]), raw[at : at + 2] * 2, b"\r\n", b"\x00"])
-        raw = raw[:at] + new + raw[at + 1 :]
-    return raw
 
 
 def test_schemathesis_finds_no_answer_that_the_api_does_not_document(closed_door: Door, tmp_path: Path) -> None:
