@@ -37,7 +37,7 @@ def exchange(url: str, parts: Iterable[bytes], pause: float = 0.0) -> bytes:
                 break
             if pause and _has_data(connection, pause):
                 break
-        return _received(connection)
+        return read_answer(connection)
 
 
 def _has_data(connection: socket.socket, seconds: float) -> bool:
@@ -54,7 +54,7 @@ def _has_data(connection: socket.socket, seconds: float) -> bool:
         connection.settimeout(_ANSWER_SECONDS)
 
 
-def _received(connection: socket.socket) -> bytes:
+def read_answer(connection: socket.socket) -> bytes:
     """The first answer with its body, or what came of it before the connection ended."""
     received = b""
     with contextlib.suppress(ConnectionError):
