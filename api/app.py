@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from api import figures, health, webhook
 from api.acceptance import Acceptance
+from api.http_protocol import SENDER_SECONDS
 from api.rejections import RejectionRecorder
 from api.relay import Relay
 from api.state import ApiState
@@ -70,7 +71,7 @@ def _end(problems: list[str]) -> NoReturn:
 
 
 @contextlib.asynccontextmanager
-async def _lifespan(app: FastAPI, settings: ApiSettings, tenants: TenantDirectory) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI, settings: ApiSettings, tenants: TenantDirectory) -> AsyncIterator[dict[str, float]]:
     """Open everything, run the relay beside the requests, and close in reverse."""
     say(phrases.PROCESS_STARTING, process="API")
     async with contextlib.AsyncExitStack() as stack:
@@ -80,7 +81,7 @@ async def _lifespan(app: FastAPI, settings: ApiSettings, tenants: TenantDirector
             say(phrases.PROCESS_FAILED, failure=failure)
             raise _StartFailed from None
         say(phrases.PROCESS_READY, process="API")
-        yield
+        yield {SENDER_SECONDS: settings.webhook_timeout_seconds}
         say(phrases.PROCESS_STOPPING, process="API")
     say(phrases.PROCESS_STOPPED, process="API")
 
@@ -106,7 +107,7 @@ async def _open(
     acceptance = Acceptance(database, queue, inbox, settings.job_deadline_seconds)
     rejections = RejectionRecorder(database)
     relay = Relay(database, queue, inbox, acceptance, settings.job_deadline_seconds)
-    app.state.api = ApiState(tenants, database, queue, acceptance, rejections)
+    app.state.api = ApiState(tenants, database, queue, acceptance, rejections, settings.webhook_timeout_seconds)
     for work in (rejections.run(), _relay_when_ready(database, relay)):
         task = asyncio.create_task(work)
         task.add_done_callback(_end_if_it_failed)

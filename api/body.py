@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 
 from starlette.requests import ClientDisconnect, Request
 
-_SLOWEST_SECONDS = 10.0
 _MOST_DRAINED_BYTES = 16 * 1024 * 1024
 
 
@@ -13,18 +12,25 @@ class BodyTooLarge(Exception):
     """More than the limit."""
 
 
+class BodyCompressed(Exception):
+    """In a coding that would have to be undone first, to who knows what size."""
+
+
 class BodyTooSlow(Exception):
-    """Not here within 10 seconds."""
+    """Not here in time."""
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The body, at most `limit` bytes.
+async def read_body(request: Request, limit: int, seconds: float) -> bytes:
+    """The body, at most `limit` bytes, within `seconds`.
 
-    Raises BodyTooLarge, BodyTooSlow, or starlette's ClientDisconnect. Of a body that is too large the rest is read and
-    thrown away, within a bound: a client that still sends would see a reset connection instead of the 413.
+    Raises BodyCompressed before anything is read, BodyTooLarge, BodyTooSlow, or starlette's ClientDisconnect. Of a body
+    that is too large the rest is read and thrown away, within a bound: a client that still sends would see a reset
+    connection instead of the 413.
     """
+    if _compressed(request):
+        raise BodyCompressed
     try:
-        async with asyncio.timeout(_SLOWEST_SECONDS):
+        async with asyncio.timeout(seconds):
             stream = request.stream()
             parts: list[bytes] = []
             size = 0
@@ -38,6 +44,11 @@ async def read_body(request: Request, limit: int) -> bytes:
             return b"".join(parts)
     except TimeoutError:
         raise BodyTooSlow from None
+
+
+def _compressed(request: Request) -> bool:
+    codings = ",".join(request.headers.getlist("content-encoding") + request.headers.getlist("transfer-encoding"))
+    return any(coding.strip().lower() not in ("", "identity", "chunked") for coding in codings.split(","))
 
 
 async def _drain(stream: AsyncIterator[bytes]) -> None:

@@ -18,3 +18,4 @@ class ApiState:
     queue: JobQueue
     acceptance: Acceptance
     rejections: RejectionRecorder
+    sender_seconds: float

@@ -1,7 +1,8 @@
 """`POST /webhook`: what a desk posts, verified, recorded and queued; 202.
 
-Checks come in this order: size (413), one readable tenant id (400), signature and timestamp (403), schema (422). All
-403 look alike to the caller; the log says which it was.
+Checks come in this order: no compression (415), size (413), one readable tenant id (400), signature and timestamp
+(403), schema (422). All 403 look alike to the caller; the log says which it was. The content type is not among them:
+desks send odd ones, and the signature proves more. What is refused before the application is in `api.http_protocol`.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from uuid_utils.compat import uuid7
 
 from api import schemas, signature
 from api.acceptance import NotTaken, Taken
-from api.body import BodyTooLarge, BodyTooSlow, read_body
+from api.body import BodyCompressed, BodyTooLarge, BodyTooSlow, read_body
 from api.state import ApiState
 from config.tenants import TENANT_ID
 from observability import phrases, tracing
@@ -64,9 +65,12 @@ _BODY_SCHEMA = {
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": schemas.Refused, "description": "Not one JSON object with one tenant id"},
     403: {"model": schemas.Refused, "description": "Not proved to be the tenant's"},
-    408: {"model": schemas.Refused, "description": "The body came too slowly"},
+    408: {"model": schemas.Refused, "description": "The headers or the body came too slowly"},
     413: {"model": schemas.Refused, "description": "More than 64 KiB"},
+    415: {"model": schemas.Refused, "description": "A compressed body"},
     422: {"model": schemas.Refused, "description": "Signed, but without a usable ticket id"},
+    429: {"model": schemas.Refused, "description": "Too many requests at once over one connection"},
+    431: {"model": schemas.Refused, "description": "More than 32 KiB of headers"},
     500: {"model": schemas.Refused, "description": "A mistake of ours; the log has a line of it"},
     503: {"model": schemas.Refused, "description": "Try again later: no store could take it"},
 }
@@ -114,13 +118,15 @@ def _accepted(event: Event, taken: Taken) -> dict[str, str]:
 async def _verified_event(request: Request, state: ApiState) -> Event:
     """The event, proved to be the tenant's. Raises Rejection."""
     try:
-        body = await read_body(request, schemas.LARGEST_BODY_BYTES)
+        body = await read_body(request, schemas.LARGEST_BODY_BYTES, state.sender_seconds)
+    except BodyCompressed:
+        raise Rejection(415, "compressed body") from None
     except BodyTooLarge:
         raise Rejection(413, "body too large") from None
     except BodyTooSlow:
         raise Rejection(408, "body too slow") from None
     except ClientDisconnect:
-        raise Rejection(400, "client disconnected") from None
+        raise Rejection(400, "body incomplete") from None
     try:
         payload = schemas.read_object(body)
         tenant_id = schemas.tenant_of(payload)

@@ -149,6 +149,10 @@ class StoreSettings(JobSettings):
 class ApiSettings(StoreSettings):
     """Settings of `ai-agents api`."""
 
+    webhook_timeout_seconds: float = Field(
+        10, gt=0, description="Longest time for the headers of a request, and again for its body."
+    )
+
 
 class DeskClientSettings(StoreSettings):
     """What each process needs that calls ServiceDesk Plus."""

@@ -44,6 +44,8 @@ def _api(host: str, port: int) -> int:
     uvicorn.run(
         "api.app:create_app",
         factory=True,
+        http="api.http_protocol:FrontDoorProtocol",
+        ws="none",
         host=host,
         port=port,
         log_config=None,

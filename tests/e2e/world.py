@@ -74,10 +74,14 @@ class World:
     def signed(self, ticket_id: str, tenant: str = "acme", secret: str | None = None) -> tuple[bytes, dict[str, str]]:
         """A webhook's body, and the headers that sign it."""
         body = json.dumps({"tenant_id": tenant, "ticket_id": ticket_id}).encode()
+        return body, self.sign(body, tenant, secret)
+
+    def sign(self, body: bytes, tenant: str = "acme", secret: str | None = None) -> dict[str, str]:
+        """The headers that prove a body to be the tenant's."""
         timestamp = str(int(time.time()))
         key = (secret or self._secrets[tenant]).encode()
         signature = hmac.digest(key, timestamp.encode() + b"." + body, "sha256").hex()
-        return body, {"X-ServiceDesk-Signature": f"sha256={signature}", "X-ServiceDesk-Timestamp": timestamp}
+        return {"X-ServiceDesk-Signature": f"sha256={signature}", "X-ServiceDesk-Timestamp": timestamp}
 
     def notes(self, ticket_id: str, tenant: str = "acme") -> list[str]:
         """The texts (HTML) of a ticket's notes, as they stand in the desk."""

@@ -32,26 +32,26 @@ class Client:
 
 
 async def test_a_body_in_parts_is_put_together_up_to_the_limit() -> None:
-    assert await read_body(Client(b"ab", b"", b"cd").request, 4) == b"abcd"
-    assert await read_body(Client(b"").request, 4) == b""
+    assert await read_body(Client(b"ab", b"", b"cd").request, 4, 10) == b"abcd"
+    assert await read_body(Client(b"").request, 4, 10) == b""
 
 
 async def test_a_body_that_is_too_large_is_read_to_its_end_before_it_is_refused() -> None:
     client = Client(b"abc", b"de", b"f" * 1000, b"g")
     with pytest.raises(BodyTooLarge):
-        await read_body(client.request, 4)
+        await read_body(client.request, 4, 10)
     assert client.read == 4
 
 
 async def test_a_client_that_sends_for_ever_is_not_read_for_ever() -> None:
     client = Client(*[b"x" * 1024 * 1024] * 40)
     with pytest.raises(BodyTooLarge):
-        await read_body(client.request, 4)
+        await read_body(client.request, 4, 10)
     assert client.read < 20
 
 
 async def test_a_client_that_leaves_is_told_from_one_that_sends_too_much() -> None:
     with pytest.raises(ClientDisconnect):
-        await read_body(Client(b"ab", leaves=True).request, 4)
+        await read_body(Client(b"ab", leaves=True).request, 4, 10)
     with pytest.raises(BodyTooLarge):
-        await read_body(Client(b"abcde", b"f", leaves=True).request, 4)
+        await read_body(Client(b"abcde", b"f", leaves=True).request, 4, 10)

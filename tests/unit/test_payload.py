@@ -1,6 +1,7 @@
 """What a desk posts: the bodies and ids that are read, and those that are not."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -90,6 +91,16 @@ def test_five_thousand_levels_are_refused(opening: str) -> None:
     deep = opening * 5000 + "1" + closing * 5000
     refused(deep.encode())
     refused(f'{{"tenant_id": "acme", "ticket_id": 1, "more": {deep}}}'.encode())
+
+
+@pytest.mark.parametrize("start", ['"', '{"tenant_id": "acme", "x": "', ""])
+@pytest.mark.parametrize("piece", ['\\"', '"', "\\", '"\\', "[", '["', '{"":', "1" * 4_000 + ","])
+def test_no_body_takes_long_to_be_refused(start: str, piece: str) -> None:
+    """One event loop serves all: 64 KiB of quotes that are never closed once took ten seconds of it."""
+    raw = (start + piece * (65_000 // len(piece))).encode()
+    began = time.thread_time()
+    refused(raw)
+    assert time.thread_time() - began < 0.25
 
 
 def test_a_number_of_five_thousand_digits_is_refused() -> None:

@@ -1,0 +1,238 @@
+"""What stands before the application: the heads of requests, bounded in size, number and time.
+
+uvicorn's own protocol keeps a head of any length, waits for its end for ever, and logs lines of its own for what is no
+HTTP. This one refuses such a sender with one `Webhook rejected` line, as the application does with what it refuses.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+import httptools
+from opentelemetry.trace import SpanKind
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from observability import phrases, tracing
+from observability.identifiers import bound
+from observability.logging import say
+
+SENDER_SECONDS = "sender_seconds"
+"""Where the application's lifespan state has the time that a head may take."""
+
+LARGEST_HEAD_BYTES = 32 * 1024
+_MOST_WAITING_REQUESTS = 32
+_UNREAD_SECONDS = 2.0
+_DEFAULT_SECONDS = 10.0
+
+
+class _Refused(Exception):
+    """Raised inside the parser, to end it."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class FrontDoorProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 protocol, for senders that may be hostile."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._seconds = float(self.app_state.get(SENDER_SECONDS, _DEFAULT_SECONDS))
+        self._head_size = 0
+        self._unaccounted = 0  # bytes since the last sign that the sender gets on: an end of a head, a piece of a body
+        self._head_open = False
+        self._head_begun = False
+        self._in_body = False
+        self._over = False
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
+
+    # -- The connection -----------------------------------------------------------------------------------------------
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin; a connection over which nothing comes is closed like one that is kept and not used."""
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._over = True
+        self._set_head_timer(wanted=False)
+        self._unread_done()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, and look whether the sender keeps within the bounds."""
+        if self._over:
+            return
+        self._unset_keepalive_if_required()
+        self._unaccounted += len(data)
+        self._head_open = self._head_open or not self._in_body
+        try:
+            self._parse(data)
+        except httptools.HttpParserError as failure:
+            cause = failure.__context__
+            refused = cause if isinstance(cause, _Refused) else _Refused(400, "malformed request")
+            self._refuse(refused.status, refused.reason)
+        else:
+            if self._unaccounted > LARGEST_HEAD_BYTES:
+                self._refuse(431, "headers too large")
+        self._set_head_timer(wanted=self._head_open and not self._over)
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # An offer, of HTTP/2 by Java's client or by curl, that nobody has to take up; but the parser leaves the
+            # body unread. Another one reads it, as if nothing had been offered.
+            self.cycle.keep_alive = False
+            if self._in_body:
+                self.parser = httptools.HttpRequestParser(_BodyOnly(self))
+                self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(self._framing()) + b"\r\n")
+                self.parser.feed_data(data[upgrade.args[0] :])
+            else:
+                self.read_no_more()
+
+    def read_no_more(self) -> None:
+        """Throw away whatever else comes."""
+        self._over = True
+
+    def _framing(self) -> list[bytes]:
+        """The headers that say where the body ends."""
+        names = (b"content-length", b"transfer-encoding")
+        return [name + b": " + value + b"\r\n" for name, value in self.headers if name in names]
+
+    # -- What the parser finds ----------------------------------------------------------------------------------------
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._head_open = self._head_begun = True
+        self._head_size = self._unaccounted = 0
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the address."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; after a body in chunks also a trailer, which nobody reads."""
+        self._count(len(name) + len(value) + 4)
+        if not self._in_body:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is there: the application may begin."""
+        if len(self.pipeline) >= _MOST_WAITING_REQUESTS:
+            raise _Refused(429, "too many requests at once")
+        self._head_open = self._head_begun = False
+        self._set_head_timer(wanted=False)  # the next one, in the same data perhaps, has a time of its own
+        super().on_headers_complete()
+        self._in_body = True
+        self._unaccounted = 0
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._unaccounted = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is there as a whole; or it is one whose body the parser leaves unread."""
+        if self.parser.should_upgrade() and self._framing():
+            return
+        super().on_message_complete()
+        self._unaccounted = 0
+        self._head_open = self._in_body = False
+        self._unread_done()
+
+    def on_response_complete(self) -> None:
+        """Answered. What the sender still has to send of this request is awaited for a moment only.
+
+        Closing at once would reset the connection of a client that sends its body before it reads the answer.
+        """
+        super().on_response_complete()
+        if self._in_body and self.cycle.response_complete and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self._unread_timer = self.loop.call_later(_UNREAD_SECONDS, self.transport.close)
+
+    def _count(self, size: int) -> None:
+        self._head_size += size
+        if self._head_size > LARGEST_HEAD_BYTES:
+            raise _Refused(431, "headers too large")
+
+    # -- Time ---------------------------------------------------------------------------------------------------------
+    def _set_head_timer(self, *, wanted: bool) -> None:
+        if wanted and self._head_timer is None:
+            self._head_timer = self.loop.call_later(self._seconds, self._head_too_slow)
+        elif not wanted and self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_too_slow(self) -> None:
+        self._head_timer = None
+        if self._head_begun:
+            self._refuse(408, "headers too slow")
+        elif not self.transport.is_closing():  # nothing but empty lines
+            self.transport.close()
+
+    def _unread_done(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+
+    # -- Ends ---------------------------------------------------------------------------------------------------------
+    def _refuse(self, status: int, reason: str) -> None:
+        """End the connection, with one line and, if it can't be taken for another request's, with an answer."""
+        if self._over or self.transport.is_closing():
+            return
+        self._over = True
+        answered = self._all_answered()
+        if self._in_body and answered:
+            self.transport.close()
+            return
+        if self._in_body and not self.pipeline:
+            # The application waits for this body: that it breaks off is its rejection, and its line.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self._answer(400, "malformed request")
+            return
+        attributes = {"http.response.status_code": status}
+        with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER, attributes=attributes):
+            say(phrases.WEBHOOK_REJECTED, status=status, reason=reason)
+        if answered:
+            self._answer(status, reason)
+        elif self._in_body:
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False
+
+    def _answer(self, status: int, reason: str) -> None:
+        body = f'{{"detail":"{reason}"}}'
+        lines = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+            "content-type: application/json",
+            f"content-length: {len(body)}",
+            "connection: close",
+        )
+        self.transport.write("\r\n".join((*lines, "", body)).encode())
+        # Not closed at once: a client that still sends would see a reset connection instead of its answer.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._unread_timer = self.loop.call_later(_UNREAD_SECONDS, self.transport.close)
+
+    def _all_answered(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
+
+
+class _BodyOnly:
+    """Hands on what a parser finds in a body, and ends the reading with it."""
+
+    def __init__(self, protocol: FrontDoorProtocol) -> None:
+        self._protocol = protocol
+        self.on_body = protocol.on_body
+
+    def on_message_complete(self) -> None:
+        self._protocol.on_message_complete()
+        self._protocol.read_no_more()

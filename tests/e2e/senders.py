@@ -1,0 +1,122 @@
+"""Senders that keep to no rule: raw bytes to a server, and what comes back."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import httpx
+
+_ANSWER_SECONDS = 15
+
+
+def request(body: bytes = b"", *headers: str, line: str = "POST /webhook HTTP/1.1", length: int | None = None) -> bytes:
+    """An HTTP request as bytes, with the true length of its body unless another is given."""
+    head = [line, "Host: api", f"Content-Length: {len(body) if length is None else length}", *headers, "", ""]
+    return "\r\n".join(head).encode("latin-1") + body
+
+
+def address(url: str) -> tuple[str, int]:
+    """Host and port."""
+    parts = httpx.URL(url)
+    return parts.host, parts.port or 80
+
+
+def exchange(url: str, parts: Iterable[bytes], pause: float = 0.0) -> bytes:
+    """Send the parts over one connection, until they end or the server answers or hangs up; what it sent.
+
+    `pause` is how long the sender looks for an answer after each part.
+    """
+    with socket.create_connection(address(url), timeout=_ANSWER_SECONDS) as connection:
+        for part in parts:
+            try:
+                connection.sendall(part)
+            except OSError:
+                break
+            if pause and _has_data(connection, pause):
+                break
+        return read_answer(connection)
+
+
+def _has_data(connection: socket.socket, seconds: float) -> bool:
+    connection.settimeout(seconds)
+    try:
+        connection.recv(1, socket.MSG_PEEK)
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+    else:
+        return True
+    finally:
+        connection.settimeout(_ANSWER_SECONDS)
+
+
+def read_answer(connection: socket.socket) -> bytes:
+    """The first answer with its body, or what came of it before the connection ended."""
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        while not _complete(received):
+            part = connection.recv(65536)
+            if not part:
+                break
+            received = (received + part).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return received
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    """All that comes until the server closes."""
+    received = b""
+    while part := connection.recv(65536):
+        received += part
+    return received
+
+
+def _complete(received: bytes) -> bool:
+    head, end, body = received.partition(b"\r\n\r\n")
+    if not end:
+        return False
+    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    return bool(lengths) and len(body) >= int(lengths[0].split(b":")[1])
+
+
+def status_of(received: bytes) -> int:
+    """The status of an answer; 0 if there is none."""
+    return int(received[9:12]) if received.startswith(b"HTTP/1.1 ") else 0
+
+
+def for_ever(part: bytes, seconds: float) -> Iterator[bytes]:
+    """The part, again and again; a test ends after so many seconds all the same."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        yield part
+
+
+async def flood(url: str, requests: list[bytes], connections: int) -> list[int]:
+    """Send all requests over so many connections at a time, each over one of its own; the statuses in their order."""
+    host, port = address(url)
+    limit = asyncio.Semaphore(connections)
+
+    async def send(one: bytes) -> int:
+        async with limit:
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(one)
+                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _ANSWER_SECONDS)
+            except (ConnectionError, asyncio.IncompleteReadError):
+                return 0
+            finally:
+                writer.transport.abort()
+            return status_of(head)
+
+    return list(await asyncio.gather(*(send(one) for one in requests)))
+
+
+def memory_mb(pid: int, what: str = "VmRSS:") -> float:
+    """What a process holds in memory now, or (`VmHWM:`) held at most."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(what):
+            return int(line.split()[1]) / 1024
+    raise AssertionError(f"process {pid} has no {what}")

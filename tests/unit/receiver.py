@@ -1,0 +1,85 @@
+"""The receiver without its stores: events and rejections are kept here, and requests need no network."""
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+from fastapi import FastAPI
+
+from api import webhook
+from api.acceptance import Taken
+from api.state import ApiState
+from config.tenants import Tenant, TenantDirectory
+from storage.jobs import Event
+
+SECRET = "s3cret-of-acme"
+Headers = list[tuple[bytes, bytes]]
+
+
+class KnownTenants(TenantDirectory):
+    """One tenant."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: {"WEBHOOK_SECRET_ACME": SECRET})
+
+
+class CheatingTenants(KnownTenants):
+    """Refuses unknown tenants at once, as an implementation would that saves the work of checking the signature."""
+
+    def get(self, tenant_id: str) -> Tenant | None:
+        tenant = super().get(tenant_id)
+        if tenant is None:
+            raise webhook.Rejection(403, "unknown tenant", tenant_id)
+        return tenant
+
+
+class Receiver:
+    """`POST /webhook` of an application, called without a server."""
+
+    def __init__(self, tenants: TenantDirectory | None = None) -> None:
+        self.events: list[Event] = []
+        self.rejections: list[tuple[str, str | None, int, str]] = []
+        self._app = FastAPI(
+            telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+        )
+        self._app.include_router(webhook.router)
+        fake: Any = self
+        nothing: Any = None
+        self._app.state.api = ApiState(tenants or KnownTenants(), nothing, nothing, fake, fake, sender_seconds=10)
+
+    async def take(self, event: Event) -> Taken:
+        """Like `Acceptance.take`."""
+        self.events.append(event)
+        return Taken(event.job_id, duplicate=False)
+
+    def record(self, *rejection: Any) -> None:
+        """Like `RejectionRecorder.record`."""
+        self.rejections.append(cast("tuple[str, str | None, int, str]", rejection))
+
+    async def post(self, parts: Iterable[bytes], headers: Headers, *, leaves: bool = False) -> tuple[int, bytes]:
+        """Send a body in parts; the status and the body of the answer. The sender may leave before the end."""
+        messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+        messages.append({"type": "http.disconnect"} if leaves else {"type": "http.request", "more_body": False})
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return messages.pop(0) if messages else {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": "/webhook",
+            "raw_path": b"/webhook",
+            "root_path": "",
+            "query_string": b"",
+            "headers": headers,
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 2),
+        }
+        await self._app(scope, receive, send)
+        return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
