@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from opentelemetry.trace import SpanKind
 
-from integrations.errors import Gpt4Refused, Gpt4Timeout, Gpt4Unavailable, OutsideFailure, TicketGone
+from integrations.errors import Gpt4Refused, Gpt4Timeout, Gpt4Unavailable, HeldBack, OutsideFailure, TicketGone
 from observability import phrases, tracing
 from observability.logging import say
 from storage import history
@@ -19,17 +19,19 @@ from storage.history import Document, SimilarTicket
 from storage.session import DATABASE_FAILURES
 from workflow.state import Attempt
 
+FAILURES_OF_GPT4 = (Gpt4Refused, Gpt4Timeout, Gpt4Unavailable)
+"""After these it is left. A desk that fails takes no note either."""
+
 _SECONDS = 20.0
 
 
-async def leave_failure_note(attempt: Attempt, failure: Exception) -> None:
-    """Put it into the ticket, once, where the tenant asked for it and GPT-4 is what failed; never raises an outcome.
+async def leave_failure_note(attempt: Attempt) -> None:
+    """Put it into the ticket, once, where the tenant asked for it; what goes wrong with it is a line and no more.
 
-    A desk that fails gets none, nor a ticket whose note may be under way already.
+    A ticket whose note may be under way already gets none.
     """
-    of_gpt4 = isinstance(failure, Gpt4Refused | Gpt4Timeout | Gpt4Unavailable)
     claim = attempt.claim
-    if not (of_gpt4 and attempt.desk.wants_failure_note and claim.note_attempted_at is None):
+    if not attempt.desk.wants_failure_note or claim.note_attempted_at is not None:
         return
     started = time.monotonic()
     try:
@@ -39,7 +41,7 @@ async def leave_failure_note(attempt: Attempt, failure: Exception) -> None:
                 if await attempt.desk.find_note(claim.ticket_id, _marker(claim.job_id)) is None:
                     tickets, documents = await _found(attempt, ticket.subject, ticket.description)
                     await attempt.desk.add_note(claim.ticket_id, failure_note(tickets, documents, claim.job_id))
-    except (OutsideFailure, TicketGone, TimeoutError) as refused:
+    except (OutsideFailure, HeldBack, TicketGone, TimeoutError) as refused:
         reason = getattr(refused, "reason", "took too long")
         say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason=reason)
     else:

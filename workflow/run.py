@@ -22,6 +22,7 @@ from storage import jobs
 from storage.jobs import Claim, LeaseLost
 from storage.session import DATABASE_FAILURES, Database
 from workflow import retry
+from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
 from workflow.lease import hold_lease, settle
 from workflow.state import Attempt, KeptAnswers
@@ -111,9 +112,9 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
         raise
 
 
-async def _run_graph(runner: Runner, claim: Claim) -> str:
-    """The graph within the attempt's time; answers with the note's id."""
-    attempt = Attempt(
+def _attempt(runner: Runner, claim: Claim) -> Attempt:
+    """What the nodes work with. Raises DeskUnavailable when the tenant has no desk."""
+    return Attempt(
         claim=claim,
         desk=runner.desk_of(claim.tenant_id),
         gpt4=runner.gpt4,
@@ -124,6 +125,11 @@ async def _run_graph(runner: Runner, claim: Claim) -> str:
         lease_seconds=runner.lease_seconds,
         answers=runner.answers,
     )
+
+
+async def _run_graph(runner: Runner, claim: Claim) -> str:
+    """The graph within the attempt's time; answers with the note's id."""
+    attempt = _attempt(runner, claim)
     say(phrases.WORKFLOW_INITIATED)
     until_deadline = (claim.deadline_at - datetime.now(UTC)).total_seconds()
     limit = asyncio.timeout(max(0.0, min(runner.attempt_seconds, until_deadline)))
@@ -164,6 +170,8 @@ async def _fail(
     decision = retry.decide(failure, claim.attempt, claim.deadline_at, runner.note_settle_seconds)
     seconds = decision.seconds
     if seconds is None:
+        if isinstance(failure, FAILURES_OF_GPT4):
+            await leave_failure_note(_attempt(runner, claim))
         await settle(partial(jobs.fail, runner.database, claim, reason))
     else:
         await settle(partial(jobs.retry_later, runner.database, claim, seconds, reason))

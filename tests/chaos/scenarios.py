@@ -104,7 +104,7 @@ def _rolling_restart(stage: Stage) -> None:
 
 
 SCENARIOS = [
-    Scenario("worker killed", _kill_worker, short=True),
+    Scenario("worker killed", _kill_worker),
     Scenario("worker killed right after its claim", partial(_kill_at, "Task started")),
     Scenario("worker killed in the GPT-4 call", partial(_kill_at, "Context gathered")),
     Scenario("worker killed right after the answer", partial(_kill_at, "GPT-4 API call: status=200")),

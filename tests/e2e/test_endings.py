@@ -1,6 +1,8 @@
 """Every accepted webhook ends in one outcome, which the row, the log and the ticket show alike."""
 
 import math
+import subprocess
+import sys
 import time
 
 import httpx
@@ -106,3 +108,27 @@ def figures(system: System) -> dict[str, float]:
     text = httpx.get(f"{system.state['api_url']}/metrics", timeout=10).text
     lines = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
     return {name: float(value) for name, _, value in lines}
+
+
+def test_a_tenant_may_have_a_note_with_the_context_alone_when_gpt4_fails(around: World, quick: System) -> None:
+    """One short note, escaped; a retry by hand adds the enhancement. Without the setting there is none."""
+    worker = quick.workers[0]
+    quick.restart(worker, {"SERVICEDESK_FAILURE_NOTE_ACME": "context"})
+    tickets = {tenant: around.create_ticket("Fax <b>7", tenant=tenant, id="900003") for tenant in ("acme", "globex")}
+    for tenant, ticket_id in tickets.items():
+        around.ended(ticket_id, tenant)
+    around.openai_fault(kind="status", code=401)
+    failing = {tenant: around.create_ticket("Fax <b>7", tenant=tenant, id="900004") for tenant in ("acme", "globex")}
+    rows = {tenant: around.ended(ticket_id, tenant) for tenant, ticket_id in failing.items()}
+    assert {row["state"] for row in rows.values()} == {"failed"}
+    assert around.notes(failing["globex"], "globex") == []
+    (note,) = around.notes(failing["acme"])
+    assert "No enhancement" in note
+    assert f"Context of {rows['acme']['id']}" in note
+    assert f"Note with context only left: ticket_id={failing['acme']}" in worker.log_path.read_text(encoding="utf-8")
+    around.clear_faults()
+    command = [sys.executable, "-m", "support.cli", "retry", str(rows["acme"]["id"])]
+    subprocess.run(command, env=worker.environment, cwd=worker.folder, check=True, capture_output=True, timeout=60)
+    wait_for(lambda: around.job(failing["acme"])["state"] == "completed")
+    assert len(around.notes(failing["acme"])) == 2
+    quick.restart(worker, {"SERVICEDESK_FAILURE_NOTE_ACME": ""})

@@ -124,12 +124,15 @@ def assert_nothing_is_doubled(row: Row, lines: list[str]) -> None:
     begins = ("Task started", "Task failed", "Task completed", "Task skipped", "ServiceDesk Plus ticket updated")
     said = Counter(begin for line in lines for begin in begins if f" {begin}: " in f" {line}")
     failures = row.attempts - (row.ends != "failed")
-    wanted = {"Task started": row.attempts, "Task failed": failures}
+    # So many faults at once may open a breaker: a job that is held back begins once more, which is no attempt.
+    held_back = sum("held back for" in line for line in lines)
+    wanted = {"Task started": row.attempts + held_back, "Task failed": failures}
     wanted |= {"Task completed": 1, "ServiceDesk Plus ticket updated": 1} if row.ends == "completed" else {}
     wanted |= {"Task skipped": 1} if row.ends == "skipped" else {}
     assert said == Counter(wanted)
     # Each failed attempt has two lines at level ERROR: the phrase, and the decision.
-    assert len([line for line in lines if "error" in line.lower()]) == 2 * failures
+    told = [line for line in lines if "error" in line.lower() and "Breaker error" not in line]
+    assert len(told) == 2 * failures
 
 
 def test_each_fault_hit_as_often_as_it_was_ordered(world: World, tickets: dict[str, str]) -> None:
