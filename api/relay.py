@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from api.acceptance import Acceptance
@@ -38,6 +39,10 @@ _LONGEST_LIST = 10_000
 # A worker that holds a message claims its job or hands it back within half a minute: one that does not is dead.
 _HELD_SECONDS = 60.0
 _DEADLINE_PASSED = "deadline passed"
+
+
+class DeadlinePassed(Exception):
+    """A job that no worker ended in time; never raised, it is what the trace shows."""
 
 
 class Relay:
@@ -123,17 +128,21 @@ class Relay:
 
 
 def _say(phrase: Phrase, job: Published, reason: str) -> None:
-    with _identified(job, job.attempt):
+    with _identified(job, job.attempt) as span:
+        if phrase is phrases.TASK_FAILED:
+            tracing.record_failure(span, DeadlinePassed(), reason)
+        else:
+            span.set_attribute("outcome", reason)
         say(phrase, job_id=job.job_id, ticket_id=job.ticket_id, reason=reason)
 
 
 @contextmanager
-def _identified(job: Published, attempt: int) -> Iterator[None]:
+def _identified(job: Published, attempt: int) -> Iterator[trace.Span]:
     """Lines and spans of a relayed job belong to the trace of its webhook."""
     identifiers = {"ticket_id": job.ticket_id, "tenant_id": job.tenant_id, "job_id": str(job.job_id)}
     parent = tracing.context_of(job.traceparent)
     with (
         bound(**identifiers, attempt=str(attempt)),
-        tracing.span("Relay", kind=SpanKind.INTERNAL, parent=parent),
+        tracing.span("Relay", kind=SpanKind.INTERNAL, parent=parent) as span,
     ):
-        yield
+        yield span

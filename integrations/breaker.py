@@ -100,4 +100,4 @@ class Breaker:
 
     def _held_back(self, seconds: float) -> HeldBack:
         # Not all at the same moment, and none before the rest is over.
-        return HeldBack(self._reason, seconds + self._jitter(0, self._rest / 5))
+        return HeldBack(self._reason, seconds + self._jitter(0, self._rest / 5), extends_deadline=False)

@@ -5,8 +5,7 @@
     │   ├── Gpt4Timeout         no content for too long, or not done before the deadline
     │   ├── Gpt4Unavailable     429, 5xx, connection failures, a broken stream
     │   ├── DeskTimeout
-    │   ├── DeskUnavailable     429, 5xx, connection failures, an answer that is not the API's
-    │   └── NoteUnsettled       the note of a stopped attempt may still arrive
+    │   └── DeskUnavailable     429, 5xx, connection failures, an answer that is not the API's
     └── Permanent               no repetition helps
         ├── Gpt4Refused         400, 401, 403, 404, an unusable answer
         └── DeskRefused         400, 401, 403, redirects, a desk that is not configured
@@ -24,6 +23,9 @@ from http import HTTPStatus
 
 from observability import phrases
 from observability.phrases import Phrase
+
+MODEL_UNAVAILABLE = "model unavailable"
+"""Why a job is held back while the model is known to be down."""
 
 _OPENAI_WORDS = {400: "Bad Request", 429: "Rate Limit", 529: "Overloaded"}
 
@@ -128,14 +130,6 @@ def _says_down(what: str) -> bool:
     return what == "connection" or what.startswith("5")
 
 
-class NoteUnsettled(Temporary):
-    """An attempt was stopped while it posted the note, and the desk may still be about to store it."""
-
-    def __init__(self, wait_seconds: float) -> None:
-        super().__init__(phrases.NOTE_UNSETTLED, "note may still arrive")
-        self.retry_after = wait_seconds
-
-
 class DeskRefused(Permanent):
     """ServiceDesk Plus will not do it; `what` is a status, or what is missing."""
 
@@ -171,11 +165,31 @@ class TicketClosed(TicketGone):
 
 
 class HeldBack(Exception):
-    """Nothing was called, and nothing has failed: the job comes again in `seconds`, and that costs it no attempt."""
+    """Nothing has failed in this attempt: the job comes again in `seconds`, and that costs it no attempt.
+
+    `extends_deadline`: the wait is the system's wish (fairness, caution) and is added to the job's deadline; a server
+    that is down is not.
+    """
 
     expected = True
 
-    def __init__(self, reason: str, seconds: float) -> None:
+    def __init__(self, reason: str, seconds: float, *, extends_deadline: bool = True) -> None:
         super().__init__(f"held back: {reason}")
         self.reason = reason
         self.seconds = max(1.0, seconds)
+        self.extends_deadline = extends_deadline
+
+
+class NoteUnsettled(HeldBack):
+    """An attempt was stopped while it posted the note, and the desk may still be about to store it."""
+
+    def __init__(self, wait_seconds: float) -> None:
+        super().__init__("note may still arrive", wait_seconds)
+
+
+class NoteMissing(Permanent):
+    """The last look for a note of unknown outcome: it is not there, and no attempt is left to post it again."""
+
+    def __init__(self) -> None:
+        super().__init__(phrases.DESK_FAILED, "ServiceDesk Plus API: note did not arrive")
+        self.values = {"reason": "note did not arrive"}

@@ -39,7 +39,6 @@ OPENAI_FAILED = Phrase("OpenAI API error: {reason}", "error")
 TICKET_UPDATED = Phrase("ServiceDesk Plus ticket updated: ticket_id={ticket_id}")
 DESK_TIMEOUT = Phrase("ServiceDesk Plus API timeout", "error")
 DESK_FAILED = Phrase("ServiceDesk Plus API error: {reason}", "error")
-NOTE_UNSETTLED = Phrase("ServiceDesk Plus note of a stopped attempt may still arrive", "warning", promised=False)
 BREAKER_OPENED = Phrase(
     "Breaker error: {server} failed {count} times in a row, jobs held back for {seconds}s", "error", promised=False
 )

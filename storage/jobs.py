@@ -18,7 +18,10 @@ from storage.models import Job, JobState
 from storage.session import Database
 
 DUPLICATE = "duplicate webhook"
-_LONGEST_LIFE_SECONDS = 24 * 3600.0
+LAST_LOOK_SECONDS = 300.0
+"""How long a worker has for the last look at a ticket whose note may be there."""
+
+LONGEST_LIFE_SECONDS = 24 * 3600.0
 
 
 class LeaseLost(Exception):
@@ -207,6 +210,18 @@ async def about_to_post(database: Database, held: Claim, lease_seconds: float) -
     await _write(database, held, note_attempted_at=func.clock_timestamp(), lease_until=_from_now(lease_seconds))
 
 
+async def not_posted(database: Database, held: Claim) -> None:
+    """The desk refused the note for sure: it is not in the ticket. Raises LeaseLost."""
+    await _write(database, held, note_attempted_at=None)
+
+
+async def may_have_posted(database: Database, held: Claim) -> bool:
+    """Whether the note may be in the ticket, by this attempt or an earlier one."""
+    async with database.tenant(held.tenant_id) as session:
+        question = select(Job.note_attempted_at).where(Job.id == held.job_id)
+        return await session.scalar(question) is not None
+
+
 async def complete(database: Database, held: Claim, note_id: str) -> None:
     """The note is in the ticket. Raises LeaseLost."""
     await _write(database, held, **_ended(JobState.COMPLETED), reason=None, note_id=note_id)
@@ -227,12 +242,25 @@ async def retry_later(database: Database, held: Claim, seconds: float, reason: s
     await _write(database, held, **_free(), reason=reason, due_at=_from_now(seconds), published_at=None)
 
 
-async def hold_back(database: Database, held: Claim, seconds: float, reason: str) -> None:
+async def look_once_more(database: Database, held: Claim, attempts: int, seconds: float, reason: str) -> None:
+    """One more attempt in `seconds`, past all limits, to see whether the note is there. Raises LeaseLost.
+
+    It will be that after `attempts`, which tells it that it may only look.
+    """
+    deadline = func.greatest(Job.deadline_at, _from_now(seconds + LAST_LOOK_SECONDS))
+    later = {"due_at": _from_now(seconds), "published_at": None, "deadline_at": deadline}
+    await _write(database, held, **_free(), **later, attempt=attempts, reason=reason)
+
+
+async def hold_back(
+    database: Database, held: Claim, seconds: float, reason: str, *, extends_deadline: bool = True
+) -> None:
     """Undo the claim until `seconds` from now, when the relay publishes the job. Raises LeaseLost.
 
-    That time is added to the job's deadline, which does not go beyond a day after its acceptance.
+    `extends_deadline`: by that time, though not beyond a day after the job's acceptance.
     """
-    later = func.least(Job.deadline_at + _interval(seconds), Job.accepted_at + _interval(_LONGEST_LIFE_SECONDS))
+    more = seconds if extends_deadline else 0
+    later = func.least(Job.deadline_at + _interval(more), Job.accepted_at + _interval(LONGEST_LIFE_SECONDS))
     await _write(
         database,
         held,

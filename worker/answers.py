@@ -14,7 +14,7 @@ _FAILURES = (RedisError, OSError, TimeoutError, ValueError, TypeError)
 
 
 class AnswersInRedis:
-    """One key a job, gone at the job's deadline."""
+    """One key a job, gone after `seconds`: not before the longest life of a job, or GPT-4 would be paid again."""
 
     def __init__(self, redis: Redis, seconds: int) -> None:
         self._redis = redis

@@ -18,11 +18,13 @@ from config.settings import WorkerSettings
 from config.tenants import TenantDirectory
 from integrations.breaker import Breaker
 from integrations.desks import Desks
+from integrations.errors import MODEL_UNAVAILABLE
 from integrations.gpt4 import Gpt4
 from integrations.http import trace_clients
 from observability import phrases
 from observability.logging import refuse_start, say
 from observability.tracing import Tracing
+from storage import jobs
 from storage.schema import DatabaseUnfit
 from storage.session import Database
 from storage.waiting import wait_for_database
@@ -92,7 +94,7 @@ class Resources:
             idle_seconds=settings.openai_timeout_seconds,
             total_seconds=settings.openai_deadline_seconds,
             connections=settings.worker_concurrency,
-            breaker=Breaker(f"model at {urlsplit(settings.openai_base_url).hostname}", "model unavailable"),
+            breaker=Breaker(f"model at {urlsplit(settings.openai_base_url).hostname}", MODEL_UNAVAILABLE),
         )
         self._stack.push_async_callback(gpt4.close)
         redis = open_redis(settings.redis_url, seconds=2)
@@ -111,7 +113,7 @@ class Resources:
             attempt_seconds=settings.attempt_timeout_seconds,
             note_settle_seconds=settings.note_settle_seconds,
             lease_seconds=settings.lease_seconds,
-            answers=AnswersInRedis(redis, settings.job_deadline_seconds),
+            answers=AnswersInRedis(redis, round(jobs.LONGEST_LIFE_SECONDS)),
         )
         return Pickup(runner, Inbox(redis), settings.job_deadline_seconds)
 

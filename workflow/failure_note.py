@@ -7,7 +7,7 @@ its note.
 import asyncio
 import html
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from opentelemetry.trace import SpanKind
 
@@ -16,6 +16,7 @@ from observability import phrases, tracing
 from observability.logging import say
 from storage import history
 from storage.history import Document, SimilarTicket
+from storage.jobs import Claim
 from storage.session import DATABASE_FAILURES
 from workflow.state import Attempt
 
@@ -25,14 +26,22 @@ FAILURES_OF_GPT4 = (Gpt4Refused, Gpt4Timeout, Gpt4Unavailable)
 _SECONDS = 20.0
 
 
-async def leave_failure_note(attempt: Attempt) -> None:
+async def leave_failure_note(claim: Claim, prepare: Callable[[], Attempt]) -> None:
     """Put it into the ticket, once, where the tenant asked for it; what goes wrong with it is a line and no more.
 
-    A ticket whose note may be under way already gets none.
+    The job has failed already: nothing follows that could post a second note, but a person who asks for it. A ticket
+    whose enhancement may be under way gets none.
     """
+    try:
+        attempt = prepare()
+        if attempt.desk.wants_failure_note and claim.note_attempted_at is None:
+            await _leave(attempt)
+    except Exception as failure:  # noqa: BLE001 -- the job has its outcome, which this must not change
+        say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason="unexpected failure", failure=failure)
+
+
+async def _leave(attempt: Attempt) -> None:
     claim = attempt.claim
-    if not attempt.desk.wants_failure_note or claim.note_attempted_at is not None:
-        return
     started = time.monotonic()
     try:
         async with asyncio.timeout(_SECONDS):

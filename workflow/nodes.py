@@ -8,7 +8,7 @@ from functools import partial
 from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind, get_current_span
 
-from integrations.errors import NoteUnsettled
+from integrations.errors import HeldBack, NoteMissing, NoteUnsettled, OutsideFailure, TicketGone
 from integrations.gpt4 import Gpt4Answer
 from observability import phrases, tracing
 from observability.logging import say
@@ -19,6 +19,7 @@ from workflow import genai
 from workflow.enhancement import Enhancement, marker, to_html
 from workflow.lease import insist
 from workflow.prompts import VERSION, enhancement_prompt
+from workflow.retry import MOST_ATTEMPTS
 from workflow.state import Attempt, JobState
 
 
@@ -36,7 +37,7 @@ async def gather_context(state: JobState, runtime: Runtime[Attempt]) -> JobState
     attempt = runtime.context
     if attempt.claim.note_attempted_at is not None and (note_id := await _note_of_earlier_attempt(attempt)):
         return {"note_id": note_id}
-    if not attempt.claim.answered:
+    if not attempt.claim.answered and not await _kept_in_redis(attempt):
         attempt.gpt4.check()
     with tracing.span(tracing.CONTEXT):
         started = time.monotonic()
@@ -65,7 +66,7 @@ async def _note_of_earlier_attempt(attempt: Attempt) -> str | None:
     """The id of the note if it is in the ticket.
 
     Raises NoteUnsettled while it may still come: a slow desk stores a note long after it was given up on, and posting
-    it again then would make two.
+    it again then would make two. Raises NoteMissing when it did not come and this attempt was for looking only.
     """
     claim = attempt.claim
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
@@ -77,6 +78,8 @@ async def _note_of_earlier_attempt(attempt: Attempt) -> str | None:
             waited = (claim.claimed_at - claim.note_attempted_at).total_seconds()
             if waited < attempt.note_settle_seconds:
                 raise NoteUnsettled(attempt.note_settle_seconds - waited)
+            if claim.attempt > MOST_ATTEMPTS:
+                raise NoteMissing
     return note_id
 
 
@@ -125,6 +128,10 @@ async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     return {"enhancement": enhancement}
 
 
+async def _kept_in_redis(attempt: Attempt) -> bool:
+    return attempt.claim.started_before and await attempt.answers.take(attempt.claim.job_id) is not None
+
+
 async def _answer_of_earlier_attempt(attempt: Attempt) -> Enhancement | None:
     claim = attempt.claim
     if claim.answered:
@@ -156,7 +163,13 @@ async def update_ticket(state: JobState, runtime: Runtime[Attempt]) -> JobState:
         await attempt.desk.read_open_ticket(claim.ticket_id)
         about_to_post = partial(insist, partial(jobs.about_to_post, attempt.database, claim, attempt.lease_seconds))
         note = to_html(state["enhancement"], claim.job_id)
-        note_id = await attempt.desk.add_note(claim.ticket_id, note, about_to_post)
+        try:
+            note_id = await attempt.desk.add_note(claim.ticket_id, note, about_to_post)
+        except (OutsideFailure, HeldBack, TicketGone) as failure:
+            if not getattr(failure, "outcome_unknown", False):
+                # Nothing was stored, so the next attempt need not wait for it.
+                await insist(partial(jobs.not_posted, attempt.database, claim))
+            raise
         say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": _milliseconds(started)})
     return {"note_id": note_id}
 

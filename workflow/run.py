@@ -12,7 +12,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from integrations.errors import HeldBack, OutsideFailure, TicketGone
+from integrations.errors import MODEL_UNAVAILABLE, HeldBack, OutsideFailure, TicketGone
 from integrations.gpt4 import Gpt4
 from integrations.servicedesk_plus import ServiceDeskPlus
 from observability import phrases, tracing
@@ -131,8 +131,7 @@ async def _run_graph(runner: Runner, claim: Claim) -> str:
     """The graph within the attempt's time; answers with the note's id."""
     attempt = _attempt(runner, claim)
     say(phrases.WORKFLOW_INITIATED)
-    until_deadline = (claim.deadline_at - datetime.now(UTC)).total_seconds()
-    limit = asyncio.timeout(max(0.0, min(runner.attempt_seconds, until_deadline)))
+    limit = asyncio.timeout(max(0.0, min(runner.attempt_seconds, _seconds_left(claim))))
     try:
         async with limit:
             state = await runner.graph.ainvoke({}, context=attempt)
@@ -151,8 +150,12 @@ async def _skip(runner: Runner, claim: Claim, gone: TicketGone) -> None:
 
 async def _hold_back(runner: Runner, claim: Claim, span: trace.Span, held: HeldBack) -> None:
     """Wait in the row, where a wait holds no worker and no message, and costs no attempt."""
+    if not held.extends_deadline and _seconds_left(claim) <= held.seconds:
+        await _end(runner, claim, held.reason, "gave up at its deadline", by_gpt4=held.reason == MODEL_UNAVAILABLE)
+        return
     span.set_attributes({"outcome": str(held), "held_back_seconds": held.seconds})
-    await settle(partial(jobs.hold_back, runner.database, claim, held.seconds, held.reason))
+    hold_back = partial(jobs.hold_back, extends_deadline=held.extends_deadline)
+    await settle(partial(hold_back, runner.database, claim, held.seconds, held.reason))
     reason = f"{held.reason}, held back for {held.seconds:.0f}s"
     say(phrases.JOB_REQUEUED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=reason)
 
@@ -169,19 +172,42 @@ async def _fail(
     tracing.record_failure(span, failure, reason)
     decision = retry.decide(failure, claim.attempt, claim.deadline_at, runner.note_settle_seconds)
     seconds = decision.seconds
-    if seconds is None:
-        if isinstance(failure, FAILURES_OF_GPT4):
-            await leave_failure_note(_attempt(runner, claim))
-        await settle(partial(jobs.fail, runner.database, claim, reason))
+    if seconds is None and claim.attempt <= retry.MOST_ATTEMPTS and await _may_have_posted(runner, claim):
+        seconds = runner.note_settle_seconds
+        decision = retry.Decision(seconds, f"will be looked for once more in {seconds:.0f}s")
+        look = partial(jobs.look_once_more, attempts=retry.MOST_ATTEMPTS, seconds=seconds, reason=reason)
+        await settle(partial(look, runner.database, claim))
+    elif seconds is None:
+        await _end(runner, claim, reason, decision.words, by_gpt4=isinstance(failure, FAILURES_OF_GPT4), shown=shown)
+        return
     else:
         await settle(partial(jobs.retry_later, runner.database, claim, seconds, reason))
-    say(
-        phrases.TASK_FAILED,
-        job_id=claim.job_id,
-        ticket_id=claim.ticket_id,
-        reason=f"{reason}; {decision.words}",
-        failure=shown,
-    )
+    _say_failed(claim, f"{reason}; {decision.words}", shown)
+
+
+async def _may_have_posted(runner: Runner, claim: Claim) -> bool:
+    try:
+        return await jobs.may_have_posted(runner.database, claim)
+    except DATABASE_FAILURES:
+        return claim.note_attempted_at is not None
+
+
+async def _end(
+    runner: Runner, claim: Claim, reason: str, words: str, *, by_gpt4: bool, shown: Exception | None = None
+) -> None:
+    """The job fails for good; a tenant that wants one gets its note with the context alone after that."""
+    await settle(partial(jobs.fail, runner.database, claim, reason))
+    _say_failed(claim, f"{reason}; {words}", shown)
+    if by_gpt4:
+        await leave_failure_note(claim, partial(_attempt, runner, claim))
+
+
+def _say_failed(claim: Claim, reason: str, shown: Exception | None = None) -> None:
+    say(phrases.TASK_FAILED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=reason, failure=shown)
+
+
+def _seconds_left(claim: Claim) -> float:
+    return (claim.deadline_at - datetime.now(UTC)).total_seconds()
 
 
 async def _give_back(runner: Runner, claim: Claim) -> None:

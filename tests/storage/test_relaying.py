@@ -212,3 +212,18 @@ async def test_the_figures_tell_what_has_not_ended_and_what_should_have(
     figures = await job_figures(database)
     assert (figures.waiting, figures.running, figures.without_outcome) == (3, 0, 1)
     assert 40 <= figures.oldest_waiting_seconds < 60
+
+
+async def test_a_job_past_its_deadline_whose_note_may_be_there_is_looked_at_once_more(
+    accept: Accept, database: Database, table: Table
+) -> None:
+    job_id = await accept()
+    overdue = "UPDATE jobs SET deadline_at = now() - interval '1 second', note_attempted_at = now() WHERE id = %s"
+    table.run(overdue, job_id)
+    assert await relaying.expire(database, 10, "deadline passed") == []
+    row = table.job(job_id)
+    assert (row["state"], row["attempt"], row["published_at"]) == ("waiting", 8, None)
+    assert [job.job_id for job in await relaying.take_due(database, 10)] == [job_id]
+    table.run(overdue, job_id)
+    assert [job.job_id for job in await relaying.expire(database, 10, "deadline passed")] == [job_id]
+    assert table.job(job_id)["state"] == "failed"

@@ -14,7 +14,6 @@ from integrations.errors import (
     Gpt4Timeout,
     Gpt4Unavailable,
     HeldBack,
-    NoteUnsettled,
     OutsideFailure,
 )
 from tests.unit.conftest import StartLog
@@ -33,7 +32,6 @@ UP = [
     DeskRefused("403"),
     Gpt4Unavailable("429 Rate Limit"),
     Gpt4Refused("400 Bad Request"),
-    NoteUnsettled(5),
 ]
 
 

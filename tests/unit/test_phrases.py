@@ -27,7 +27,6 @@ WORD_FOR_WORD: dict[str, tuple[str, str, bool]] = {
     "TICKET_UPDATED": ("ServiceDesk Plus ticket updated: ticket_id={ticket_id}", "info", True),
     "DESK_TIMEOUT": ("ServiceDesk Plus API timeout", "error", True),
     "DESK_FAILED": ("ServiceDesk Plus API error: {reason}", "error", True),
-    "NOTE_UNSETTLED": ("ServiceDesk Plus note of a stopped attempt may still arrive", "warning", False),
     "BREAKER_OPENED": (
         "Breaker error: {server} failed {count} times in a row, jobs held back for {seconds}s",
         "error",
