@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from config.secret_files import SecretFiles
+from config.settings import ApiSettings
+from config.startup import load_with_tenants
 from config.tenants import TenantDirectory, read_environment
 
 ACME = {
@@ -195,3 +197,16 @@ def test_a_directory_of_tenants_survives_its_files(folder: Folder) -> None:
     acme = tenants.get("acme")
     assert acme is not None
     assert acme.webhook_secrets == (ACME["WEBHOOK_SECRET_ACME"], ACME["PREVIOUS_WEBHOOK_SECRET_ACME"])
+
+
+def test_a_process_hears_of_files_that_are_not_used(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way that leads to the log is the one of unusable settings."""
+    monkeypatch.setenv("SECRETS_DIR", str(folder.path))
+    monkeypatch.setenv("DATABASE_URL", "postgresql://app:pw@db:5432/ai_agents")
+    monkeypatch.setenv("REDIS_URL", "redis://redis:6379/0")
+    monkeypatch.setattr("config.tenants._REREAD_SECONDS", 0.0)
+    told: list[str] = []
+    _, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=told.append)
+    folder.write("WEBHOOK_SECRET_ACME", "")
+    assert tenants.get("acme") is not None
+    assert told == ["WEBHOOK_SECRET_ACME: its file is empty; delete it to withdraw the secret"]
