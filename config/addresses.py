@@ -1,7 +1,18 @@
 """Which addresses a tenant's credentials may be sent to."""
 
 import ipaddress
+import re
+import unicodedata
+from collections.abc import Iterator
 from urllib.parse import urlsplit
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# `2852039166`, `0xA9FEA9FE` and `169.254.43518` are 169.254.169.254 to a resolver, and no name's last label looks so.
+_NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
+_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
+_NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+_COMPATIBLE = ipaddress.IPv6Network("::/96")
 
 
 def address_problem(url: str, *, secure: bool) -> str | None:
@@ -10,28 +21,56 @@ def address_problem(url: str, *, secure: bool) -> str | None:
     `secure`: nothing but https, except to this machine. Link-local addresses are refused: no desk has one, and the
     services that give a cloud machine its credentials do.
     """
-    malformed = "must be http(s)://HOST[:PORT][/PATH] without credentials or a query"
-    try:
-        parts = urlsplit(url)
-        plain = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return malformed
-    if not plain or parts.query or parts.fragment or "@" in parts.netloc:
-        return malformed
-    host = str(parts.hostname)
-    address = _ip(host)
-    if address is not None and (address.is_link_local or address.is_multicast or address.is_unspecified):
+    host = _host(url)
+    address = _ip(host or "")
+    if host is None or (address is None and not _is_name(host)):
+        return "must be http(s)://HOST[:PORT][/PATH] without credentials or a query"
+    if address is not None and any(
+        ip.is_link_local or ip.is_multicast or ip.is_unspecified for ip in _reached(address)
+    ):
         return "must not be a link-local, multicast or unspecified address"
     here = host == "localhost" or (address is not None and address.is_loopback)
-    if secure and parts.scheme != "https" and not here:
+    if secure and not url.lower().startswith("https:") and not here:
         return "must begin with https://"
     return None
 
 
-def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _host(url: str) -> str | None:
+    """The host of a URL that has nothing which a desk's address has not, as a resolver takes it."""
+    # urlsplit takes tabs and line ends out, so what it says is not what is sent.
+    if " " in url or not url.isprintable():
+        return None
+    try:
+        parts = urlsplit(url)
+        plain = parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:
+        return None
+    if not plain or parts.query or parts.fragment or "@" in parts.netloc:
+        return None
+    # The digits and dots of other scripts count like ours.
+    return unicodedata.normalize("NFKC", parts.hostname or "").replace("\u3002", ".").lower()
+
+
+def _is_name(host: str) -> bool:
+    last = host.removesuffix(".").rpartition(".")[2]
+    return _NAME.fullmatch(host) is not None and _NUMBER.fullmatch(last) is None
+
+
+def _ip(host: str) -> _Address | None:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
+
+
+def _reached(address: _Address) -> Iterator[_Address]:
+    """The address, and the IPv4 address that a gateway makes of it."""
+    yield address
+    if isinstance(address, ipaddress.IPv4Address):
+        return
+    if address.sixtofour is not None:
+        yield address.sixtofour
+    if any(address in network for network in _NAT64) or (address in _COMPATIBLE and not address.is_loopback):
+        yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)

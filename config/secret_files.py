@@ -1,22 +1,50 @@
 """Settings from files that change while a process runs: `SECRETS_DIR`.
 
-A file is read while somebody writes it. What it has then is the beginning of a secret: it must not be a secret of its
+A file is read while somebody writes it. What it has then is the beginning of a value: it must not be a value of its
 own, and what the file had before must go on. So a new text counts once nobody has touched its file for two seconds.
 A file that is replaced in one step (renamed, or Kubernetes' `..data`) only waits those two seconds.
+
+A secret that was cut short looks like one whose writer has stopped half-way, so it waits for a minute, and an empty
+one for ever: a secret is withdrawn by deleting its file. What can't be read stays as it was.
 """
 
+import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 SETTLED_SECONDS = 2.0
+LONG_SECONDS = 60.0
+"""After so long nobody is in the middle of writing any more: no file holds others back for longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file as it was found. `text` is None where it can't be read as text."""
+
+    text: str | None
+    changed: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A file that has something else than what counts: this `text` since then, and something since it `began`.
+
+    Both by our own clock, and not by the file's: that one may be ahead, or be set again and again by a copier.
+    """
+
+    text: str | None
+    since: float
+    began: float
 
 
 class SecretFiles:
-    """The files of a folder as settings, name -> text; None has none. `read()` it again and again.
+    """The files of a folder as settings, name -> text; a folder of None has none. `read()` it again and again.
 
     Files of one `group` (by default each is its own) change together: a secret and the one before it, an address and
-    its key.
+    its key. Those whose group is empty are left out. `secret` says which may be withdrawn by nothing but deletion;
+    `on_problem` hears once of each file that is not used as it is.
     """
 
     def __init__(
@@ -24,55 +52,130 @@ class SecretFiles:
         folder: Path | None,
         *,
         group: Callable[[str], str] = lambda name: name,
+        secret: Callable[[str], bool] = lambda _: True,
+        on_problem: Callable[[str], None] = lambda _: None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._folder = folder
         self._group = group
+        self._secret = secret
+        self._on_problem = on_problem
         self._now = now
+        self._started = False
+        self._there = False
         self._values: dict[str, str] = {}
-        self._seen: dict[str, str] | None = None
+        self._changes: dict[str, _Change] = {}
+        self._told: dict[str, str] = {}
 
     def read(self) -> dict[str, str]:
         """What counts now. The first reading takes the files as they are: a process starts with what it was given."""
-        # The time comes after the text: what was written in between is seen to be new.
-        found = {path.name: (_text(path), _changed(path)) for path in _files(self._folder)}
-        waiting: set[str] = set()
-        if self._seen is not None:
-            waiting = {self._group(name) for name, (text, at) in found.items() if not self._counts(name, text, at)}
-        now = {
-            name: self._values.get(name, "") if self._group(name) in waiting else text
-            for name, (text, _) in found.items()
-        }
-        self._values = {name: text for name, text in now.items() if text}
-        self._seen = {name: text for name, (text, _) in found.items()}
+        try:
+            found = self._found()
+        except OSError as failure:
+            # A share that is away for a moment takes no tenant with it.
+            if self._there:
+                self._tell("SECRETS_DIR", f"SECRETS_DIR can't be read ({type(failure).__name__})")
+        else:
+            self._there = True
+            self._told.pop("SECRETS_DIR", None)
+            if self._started:
+                self._take(found)
+            else:
+                self._values = {name: file.text for name, file in found.items() if file.text}
+        self._started = True
         return dict(self._values)
 
-    def _counts(self, name: str, text: str, changed: float) -> bool:
-        before = self._values.get(name, "")
-        if text == before:
-            return True
-        if before.startswith(text):
-            return False  # emptied or cut short, however long ago: no new secret is the beginning of the one before
-        age = self._now() - changed
-        # A clock that is behind the file's: then the same text twice has to do.
-        return age >= SETTLED_SECONDS or (age < 0 and self._seen is not None and self._seen.get(name) == text)
+    def _found(self) -> dict[str, _File]:
+        """The files of the folder. Raises OSError where there is none, or it can't be read."""
+        if self._folder is None:
+            return {}
+        names = sorted(path.name for path in self._folder.iterdir() if not path.name.startswith("."))
+        files = {name: _file(self._folder / name) for name in names if self._group(name)}
+        return {name: file for name, file in files.items() if file is not None}
+
+    def _take(self, found: dict[str, _File]) -> None:
+        """Let count what may, and tell of what may not."""
+        # The time comes after the texts: what was written in between is seen to be new.
+        now = self._now()
+        self._changes = {
+            name: self._change(name, file.text, now)
+            for name, file in found.items()
+            if file.text != self._values.get(name, "")
+        }
+        held = {self._group(name) for name in self._changes if self._holds(name, found[name], now)}
+        values = {name: self._values.get(name, "") for name in found}
+        waiting = set()
+        for name in self._changes:
+            text = found[name].text
+            problem = self._problem(name, found[name], now)
+            if text is not None and problem is None and self._group(name) not in held:
+                values[name] = text
+            else:
+                waiting.add(name)
+            if problem:
+                self._tell(name, problem)
+        self._values = {name: text for name, text in values.items() if text}
+        self._changes = {name: change for name, change in self._changes.items() if name in waiting}
+        self._told = {name: sentence for name, sentence in self._told.items() if name in waiting}
+
+    def _change(self, name: str, text: str | None, now: float) -> _Change:
+        known = self._changes.get(name)
+        if known is None:
+            return _Change(text, now, now)
+        return _Change(text, known.since if known.text == text else now, known.began)
+
+    def _holds(self, name: str, file: _File, now: float) -> bool:
+        """Whether somebody may be writing the file just now, so that its group has to wait for it."""
+        return not self._settled(name, file, now) and now - self._changes[name].began < LONG_SECONDS
+
+    def _settled(self, name: str, file: _File, now: float) -> bool:
+        # A file's clock that is ahead of ours: then the same text twice has to do.
+        again = file.changed > now and self._changes[name].since < now
+        return again or now - file.changed >= SETTLED_SECONDS or self._is_old(name, file, now)
+
+    def _is_old(self, name: str, file: _File, now: float) -> bool:
+        """Whether the text has been there for a minute, left alone or written again and again."""
+        return max(now - file.changed, now - self._changes[name].since) >= LONG_SECONDS
+
+    def _problem(self, name: str, file: _File, now: float) -> str | None:
+        """Why a changed file does not count; empty for one that is only being written, None for one that does."""
+        if self._holds(name, file, now):
+            return ""
+        if file.text is None:
+            return f"{name}: its file can't be read as text"
+        if not self._settled(name, file, now):
+            return f"{name}: its file does not stop changing"
+        if self._secret(name) and self._values.get(name, "").startswith(file.text):
+            return self._cut_problem(name, file, now)
+        return None
+
+    def _cut_problem(self, name: str, file: _File, now: float) -> str | None:
+        """The same for a secret of which only the beginning is left."""
+        if not file.text:
+            return f"{name}: its file is empty; delete it to withdraw the secret"
+        if not self._is_old(name, file, now):
+            return f"{name}: its file has only the beginning of the secret; that counts after a minute"
+        return None
+
+    def _tell(self, name: str, sentence: str) -> None:
+        if self._told.get(name) != sentence:
+            self._told[name] = sentence
+            self._on_problem(sentence)
 
 
-def _text(path: Path) -> str:
+def _file(path: Path) -> _File | None:
+    """What is there; None where there is no file (any more)."""
     try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
-
-
-def _changed(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
+        if not stat.S_ISREG(path.stat().st_mode):
+            return None
+        content = path.read_bytes()
+        # After the content, for the same reason.
+        changed = path.stat().st_mtime
+    except FileNotFoundError:
+        return None
     except OSError:
-        return float("inf")
-
-
-def _files(folder: Path | None) -> Iterable[Path]:
-    if folder is None or not folder.is_dir():
-        return ()
-    return (path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and path.is_file())
+        return _File(None, 0.0)
+    try:
+        return _File(content.decode("utf-8").strip(), changed)
+    except UnicodeDecodeError:
+        return _File(None, changed)

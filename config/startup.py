@@ -25,8 +25,8 @@ def load_with_tenants(
 ) -> tuple[ProcessSettings, TenantDirectory]:
     """The settings of one process and its tenants, at least one of which has what the process `needs`.
 
-    `on_problem` hears later of settings that became unusable. Raises SettingsRefused with a sentence for each setting
-    that is missing or wrong, the tenants' included.
+    `on_problem` hears later of settings that became unusable, and of changed files that are not used. Raises
+    SettingsRefused with a sentence for each setting that is missing or wrong, the tenants' included.
     """
     problems: list[str] = []
     settings: ProcessSettings | None = None
@@ -35,7 +35,8 @@ def load_with_tenants(
     except SettingsRefused as refused:
         problems += refused.problems
     folder = os.environ.get("SECRETS_DIR")
-    tenants = TenantDirectory(read_environment(Path(folder) if folder else None), on_problem=on_problem)
+    read = read_environment(Path(folder) if folder else None, on_problem=on_problem)
+    tenants = TenantDirectory(read, on_problem=on_problem)
     problems += [problem.sentence for problem in tenants.problems]
     there, said = _NEEDS[needs]
     if not tenants.problems and not any(there(tenant) for tenant in tenants.all()):

@@ -35,6 +35,13 @@ TENANT_SETTINGS: dict[str, str] = {
     "`none` (default).",
     "SERVICEDESK_CLOSED_STATUSES_": "More names of statuses that mean closed, separated by commas.",
 }
+_SECRETS = {
+    "WEBHOOK_SECRET",
+    "PREVIOUS_WEBHOOK_SECRET",
+    "SERVICEDESK_API_KEY",
+    "SERVICEDESK_CLIENT_SECRET",
+    "SERVICEDESK_REFRESH_TOKEN",
+}
 _REREAD_SECONDS = 5.0
 _CLOUD_NEEDS = ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "ACCOUNTS_URL")
 
@@ -64,9 +71,23 @@ class Tenant:
     desk: DeskSettings | None = None
 
 
-def read_environment(secrets_dir: Path | None) -> Callable[[], Mapping[str, str]]:
-    """A reader of the environment with the files of `secrets_dir` laid over it. Empty values count as unset."""
-    files = SecretFiles(secrets_dir, group=lambda name: _owner(name)[1] or name)
+def read_environment(
+    secrets_dir: Path | None,
+    *,
+    on_problem: Callable[[str], None] = lambda _: None,
+    now: Callable[[], float] = time.time,
+) -> Callable[[], Mapping[str, str]]:
+    """A reader of the environment with the tenants' files of `secrets_dir` laid over it. Empty values count as unset.
+
+    `on_problem` hears of changed files that are not used as they are; `now` is the time that files are stamped with.
+    """
+    files = SecretFiles(
+        secrets_dir,
+        group=lambda name: _owner(name)[1],
+        secret=lambda name: _owner(name)[0] in _SECRETS,
+        on_problem=on_problem,
+        now=now,
+    )
 
     def read() -> Mapping[str, str]:
         values = {name: value.strip() for name, value in os.environ.items() if value.strip()}

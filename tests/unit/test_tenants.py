@@ -127,6 +127,71 @@ def test_a_wrong_setting_is_named_without_its_value(name: str, value: str) -> No
     assert "hunter2" not in sentence
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "2852039166",
+        "0xA9FEA9FE",
+        "0x",
+        "169.254.43518",
+        "169.254.0xa9fe",
+        "0251.0376.0251.0376",
+        "169.254.169.254.",
+        "2852039166.",
+        "\u0662\u0668\u0665\u0662\u0660\u0663\u0669\u0661\u0666\u0666",
+        "\uff12\uff18\uff15\uff12\uff10\uff13\uff19\uff11\uff16\uff16",
+        "169\u3002254\u3002169\u3002254",
+        "0",
+        "desk.1",
+        "[64:ff9b::a9fe:a9fe]",
+        "[64:ff9b:1::a9fe:a9fe]",
+        "[2002:a9fe:a9fe::1]",
+        "[::a9fe:a9fe]",
+        "[64:ff9b::]",
+        "[fe80::1%25eth0]",
+        "%31%36%39.254.169.254",
+        "exa mple",
+        "de\tsk",
+        "de\nsk",
+        "desk\x7f",
+        "desk\u00a0x",
+        "de\\sk",
+        "desk..example",
+    ],
+)
+def test_a_host_that_is_no_name_and_may_be_the_clouds_own_is_refused(host: str) -> None:
+    """A resolver reads numbers of all kinds as addresses, and gateways make IPv4 of IPv6."""
+    (sentence,) = sentences(ACME | {"SERVICEDESK_URL_ACME": f"http://{host}/"})
+    assert sentence.startswith("SERVICEDESK_URL_ACME must ")
+
+
+@pytest.mark.parametrize("path", ["a b", "a\tb", "a\x00b"])
+def test_spaces_and_control_characters_are_refused_anywhere(path: str) -> None:
+    (sentence,) = sentences(ACME | {"SERVICEDESK_URL_ACME": f"http://desk/{path}"})
+    assert sentence.startswith("SERVICEDESK_URL_ACME must be http(s)://")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "desk",
+        "desk.example.",
+        "help_desk",
+        "desk1",
+        "1.desk",
+        "10desk.x0f",
+        "b\u00fccher.example",
+        "10.0.0.1:8080",
+        "[::1]",
+        "[fd00::1]",
+        "[64:ff9b::a00:1]",
+        "[2002:a00:1::1]",
+    ],
+)
+def test_names_and_addresses_of_a_desk_are_accepted(host: str) -> None:
+    assert tenant(ACME | {"SERVICEDESK_URL_ACME": f"http://{host}/"}).desk is not None
+
+
 @pytest.mark.parametrize("name", ["SERVICEDESK_URL_GLOBEX", "SERVICEDESK_ACCOUNTS_URL_GLOBEX"])
 def test_tokens_of_the_cloud_go_over_https_or_stay_on_this_machine(name: str) -> None:
     assert sentences(CLOUD | {name: "http://desk.example/app/it"}) == [f"{name} must begin with https://"]

@@ -1,0 +1,212 @@
+"""Files of `SECRETS_DIR` that are cut short, emptied, never finished or out of reach: what stays, and what is said."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.secret_files import SecretFiles
+from config.settings import ApiSettings
+from config.startup import load_with_tenants
+from config.tenants import TenantDirectory, read_environment
+
+ACME = {
+    "WEBHOOK_SECRET_ACME": "an 0ld secret",
+    "PREVIOUS_WEBHOOK_SECRET_ACME": "an 0lder secret",
+    "SERVICEDESK_URL_ACME": "https://desk.acme.example",
+    "SERVICEDESK_API_KEY_ACME": "a k3y",
+    "SERVICEDESK_RATE_PER_MINUTE_ACME": "300",
+    "SERVICEDESK_CLOSED_STATUSES_ACME": "Done,Gone",
+}
+
+
+class Folder:
+    """A `SECRETS_DIR` with acme's files, read as the processes do, at times that are told."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.now = 1_000_000.0
+        self.told: list[str] = []
+        path.mkdir()
+        for name, text in ACME.items():
+            self.write(name, text)
+        self.read = read_environment(path, on_problem=self.told.append, now=lambda: self.now)
+        self.read()
+
+    def write(self, name: str, text: str, age: float = 0.0) -> None:
+        (self.path / name).write_text(text, encoding="utf-8")
+        os.utime(self.path / name, (self.now - age, self.now - age))
+
+    def after(self, seconds: float) -> dict[str, str]:
+        """What counts of acme's settings that much later."""
+        self.now += seconds
+        return {name: text for name, text in self.read().items() if name in ACME}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    """The directory, with all of acme's files, read once."""
+    return Folder(tmp_path / "secrets")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("SERVICEDESK_RATE_PER_MINUTE_ACME", "30"),
+        ("SERVICEDESK_URL_ACME", "https://desk.acme"),
+        ("SERVICEDESK_CLOSED_STATUSES_ACME", "Done"),
+    ],
+)
+def test_a_setting_that_is_no_secret_may_become_shorter(folder: Folder, name: str, text: str) -> None:
+    folder.write(name, text)
+    assert folder.after(1) == ACME
+    assert folder.after(5) == ACME | {name: text}
+    folder.write("WEBHOOK_SECRET_ACME", "a n3w one")
+    assert folder.after(6)["WEBHOOK_SECRET_ACME"] == "a n3w one"
+    assert folder.told == []
+
+
+def test_a_setting_that_is_no_secret_may_be_emptied(folder: Folder) -> None:
+    folder.write("SERVICEDESK_RATE_PER_MINUTE_ACME", "")
+    assert "SERVICEDESK_RATE_PER_MINUTE_ACME" not in folder.after(6)
+    assert folder.told == []
+
+
+def test_an_emptied_secret_stays_and_holds_back_no_rotation(folder: Folder) -> None:
+    """The natural end of one rotation, and then the next one."""
+    folder.write("PREVIOUS_WEBHOOK_SECRET_ACME", "")
+    for seconds in (6, 6, 3600):
+        assert folder.after(seconds) == ACME
+    assert folder.told == ["PREVIOUS_WEBHOOK_SECRET_ACME: its file is empty; delete it to withdraw the secret"]
+    folder.write("WEBHOOK_SECRET_ACME", "a n3w one")
+    assert folder.after(3)["WEBHOOK_SECRET_ACME"] == "a n3w one"
+    folder.write("PREVIOUS_WEBHOOK_SECRET_ACME", "an 0ld secret")
+    assert folder.after(6)["PREVIOUS_WEBHOOK_SECRET_ACME"] == "an 0ld secret"
+    folder.write("PREVIOUS_WEBHOOK_SECRET_ACME", "")
+    folder.after(6)
+    assert len(folder.told) == 2
+    (folder.path / "PREVIOUS_WEBHOOK_SECRET_ACME").unlink()
+    assert "PREVIOUS_WEBHOOK_SECRET_ACME" not in folder.after(6)
+
+
+@pytest.mark.parametrize("name", [name for name in ACME if "SECRET" in name or "KEY" in name])
+def test_a_secret_that_was_cut_short_counts_after_a_minute_and_holds_back_nothing(folder: Folder, name: str) -> None:
+    text = ACME[name][:4]
+    folder.write(name, text)
+    folder.write("SERVICEDESK_RATE_PER_MINUTE_ACME", "200")
+    assert folder.after(1) == ACME
+    changed = ACME | {"SERVICEDESK_RATE_PER_MINUTE_ACME": "200"}
+    assert [folder.after(seconds) == changed for seconds in (5, 53)] == [True, True]
+    assert folder.after(1) == changed | {name: text}
+    assert folder.told == [f"{name}: its file has only the beginning of the secret; that counts after a minute"]
+
+
+def test_a_file_that_never_rests_holds_back_its_tenant_for_a_minute_and_is_told_of(folder: Folder) -> None:
+    folder.write("WEBHOOK_SECRET_ACME", "a n3w one")
+    for second in range(0, 65, 5):
+        folder.write("SERVICEDESK_API_KEY_ACME", f"growing {second}")
+        assert folder.after(1)["WEBHOOK_SECRET_ACME"] == (ACME["WEBHOOK_SECRET_ACME"] if second < 60 else "a n3w one")
+        folder.now += 4
+    assert folder.told == ["SERVICEDESK_API_KEY_ACME: its file does not stop changing"]
+    assert folder.after(0)["SERVICEDESK_API_KEY_ACME"] == "growing 60"
+
+
+def test_a_text_that_is_written_again_and_again_counts_after_a_minute(folder: Folder) -> None:
+    """A copier that touches its files all the time."""
+    for second in range(0, 65, 5):
+        folder.now += 5
+        folder.write("WEBHOOK_SECRET_ACME", "a n3w one")
+        assert (folder.after(0) == ACME) == (second < 60)
+
+
+def test_a_file_out_of_reach_stays_as_it_was(folder: Folder) -> None:
+    """A link that leads to itself is one that nobody can follow, whoever asks."""
+    for name in ("WEBHOOK_SECRET_ACME", "SERVICEDESK_API_KEY_ACME"):
+        (folder.path / name).unlink()
+    (folder.path / "WEBHOOK_SECRET_ACME").symlink_to("WEBHOOK_SECRET_ACME")
+    (folder.path / "SERVICEDESK_API_KEY_ACME").write_bytes(b"\xc3")
+    os.utime(folder.path / "SERVICEDESK_API_KEY_ACME", (0, 0))
+    folder.write("SERVICEDESK_RATE_PER_MINUTE_ACME", "30")
+    for _ in range(2):
+        assert folder.after(6) == ACME | {"SERVICEDESK_RATE_PER_MINUTE_ACME": "30"}
+    assert folder.told == [
+        "SERVICEDESK_API_KEY_ACME: its file can't be read as text",
+        "WEBHOOK_SECRET_ACME: its file can't be read as text",
+    ]
+    (folder.path / "WEBHOOK_SECRET_ACME").unlink()
+    folder.write("WEBHOOK_SECRET_ACME", "a n3w one")
+    assert folder.after(6)["WEBHOOK_SECRET_ACME"] == "a n3w one"
+
+
+@pytest.mark.parametrize("failure", [PermissionError, TimeoutError, OSError])
+def test_a_directory_that_can_not_be_read_leaves_all_as_it_was(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, failure: type[OSError]
+) -> None:
+    def fail(path: Path) -> Iterator[Path]:
+        raise failure(str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", fail)
+        assert [folder.after(6) == ACME for _ in range(2)] == [True, True]
+    assert folder.told == [f"SECRETS_DIR can't be read ({failure.__name__})"]
+    folder.write("SERVICEDESK_RATE_PER_MINUTE_ACME", "30")
+    assert folder.after(6)["SERVICEDESK_RATE_PER_MINUTE_ACME"] == "30"
+
+
+def test_a_directory_that_is_away_takes_no_tenant_with_it(folder: Folder) -> None:
+    away = folder.path.rename(folder.path.with_name("away"))
+    assert folder.after(6) == ACME
+    folder.path.write_text("no directory")
+    assert folder.after(6) == ACME
+    folder.path.unlink()
+    away.rename(folder.path)
+    assert folder.after(6) == ACME
+    assert folder.told == [
+        f"SECRETS_DIR can't be read ({name})" for name in ("FileNotFoundError", "NotADirectoryError")
+    ]
+
+
+def test_a_directory_that_was_never_there_is_nothing_to_tell_of(tmp_path: Path) -> None:
+    """The start of a process refuses it; files that appear later are waited for like others."""
+    told: list[str] = []
+    files = SecretFiles(tmp_path / "later", on_problem=told.append)
+    assert files.read() == files.read() == {}
+    (tmp_path / "later").mkdir()
+    (tmp_path / "later" / "WEBHOOK_SECRET_ACME").write_text("half")
+    assert files.read() == {}
+    assert told == []
+
+
+def test_files_of_no_tenant_are_none_of_its_business(folder: Folder) -> None:
+    """`OPENAI_API_KEY` is read at the start, and never again."""
+    folder.write("OPENAI_API_KEY", "sk", age=10)
+    folder.after(6)
+    folder.write("OPENAI_API_KEY", "", age=10)
+    assert "OPENAI_API_KEY" not in folder.read()
+    folder.after(6)
+    assert folder.told == []
+
+
+def test_a_directory_of_tenants_survives_its_files(folder: Folder) -> None:
+    """What a webhook asks for: no failure, and the tenant as it was."""
+    seconds = [0.0]
+    tenants = TenantDirectory(folder.read, monotonic=lambda: seconds[0])
+    folder.path.rename(folder.path.with_name("away"))
+    seconds[0] += 6
+    acme = tenants.get("acme")
+    assert acme is not None
+    assert acme.webhook_secrets == (ACME["WEBHOOK_SECRET_ACME"], ACME["PREVIOUS_WEBHOOK_SECRET_ACME"])
+
+
+def test_a_process_hears_of_files_that_are_not_used(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way that leads to the log is the one of unusable settings."""
+    monkeypatch.setenv("SECRETS_DIR", str(folder.path))
+    monkeypatch.setenv("DATABASE_URL", "postgresql://app:pw@db:5432/ai_agents")
+    monkeypatch.setenv("REDIS_URL", "redis://redis:6379/0")
+    monkeypatch.setattr("config.tenants._REREAD_SECONDS", 0.0)
+    told: list[str] = []
+    _, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=told.append)
+    folder.write("WEBHOOK_SECRET_ACME", "")
+    assert tenants.get("acme") is not None
+    assert told == ["WEBHOOK_SECRET_ACME: its file is empty; delete it to withdraw the secret"]
