@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from integrations.breaker import Breaker
 from integrations.errors import Gpt4Refused, Gpt4Timeout, Gpt4Unavailable, OutsideFailure
+from integrations.gpt4_bounds import PLAIN, Gpt4AnswerTooLarge, bound
 from integrations.gpt4_failures import classed, of_status
 from integrations.gpt4_stream import Completion, NotAStream, read_completion
 from integrations.gpt4_wire import Wire, strip_fence
@@ -80,7 +81,13 @@ class Gpt4:
             base_url=base_url,
             max_retries=0,
             timeout=net,
-            http_client=DefaultAsyncHttpx2Client(timeout=net, limits=limits, follow_redirects=False),
+            http_client=DefaultAsyncHttpx2Client(
+                timeout=net,
+                limits=limits,
+                follow_redirects=False,
+                headers=PLAIN,
+                event_hooks={"response": [bound]},
+            ),
         )
         self._wire = Wire(base_url, model)
 
@@ -144,6 +151,8 @@ class Gpt4:
             raise Gpt4Timeout(self._idle if idle.expired() else self._total) from None
         except openai.BadRequestError:
             raise
+        except Gpt4AnswerTooLarge as failure:
+            raise failure.classed() from None
         except NotAStream as failure:
             raise _of_a_plain_body(failure) from None
         except openai.OpenAIError as failure:
