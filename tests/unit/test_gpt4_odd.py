@@ -63,9 +63,8 @@ USAGES = [
 @pytest.mark.parametrize("content_type", [EVENTS, JSON])
 async def test_odd_numbers_are_not_counted_and_never_logged(usage: str, content_type: str, start_log: StartLog) -> None:
     log = start_log()
-    last = '{"choices": [], "usage": %s}' % usage
-    streamed = stream(piece(json.dumps(ADVICE)), last, "[DONE]")
-    body = streamed if content_type == EVENTS else whole(usage="U").replace(b'"U"', usage.encode())
+    streamed = stream(piece(json.dumps(ADVICE)), {"choices": [], "usage": "U"}, "[DONE]")
+    body = (streamed if content_type == EVENTS else whole(usage="U")).replace(b'"U"', usage.encode())
     with serve_in_thread(endpoint(body, content_type)) as url:
         answer = await ask(url)
     assert answer.content.summary == "S"
