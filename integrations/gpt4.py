@@ -7,6 +7,7 @@ the job. A model that answers unusably is asked once more to repair its answer; 
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -17,9 +18,10 @@ from pydantic import BaseModel, ValidationError
 
 from integrations.breaker import Breaker
 from integrations.errors import Gpt4Refused, Gpt4Timeout, Gpt4Unavailable, OutsideFailure
+from integrations.gpt4_bounds import PLAIN, Gpt4AnswerTooLarge, bound
 from integrations.gpt4_failures import classed, of_status
 from integrations.gpt4_stream import Completion, NotAStream, read_completion
-from integrations.gpt4_wire import Wire, strip_fence
+from integrations.gpt4_wire import Wire, refused_part, strip_fence
 from integrations.http import KEPT_SECONDS
 
 # Each optional part of a request may be refused once, and each format but the last.
@@ -64,6 +66,7 @@ class Gpt4:
         total_seconds: float,
         connections: int,
         breaker: Breaker,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.model = model
         self.base_url = base_url
@@ -80,9 +83,15 @@ class Gpt4:
             base_url=base_url,
             max_retries=0,
             timeout=net,
-            http_client=DefaultAsyncHttpx2Client(timeout=net, limits=limits, follow_redirects=False),
+            http_client=DefaultAsyncHttpx2Client(
+                timeout=net,
+                limits=limits,
+                follow_redirects=False,
+                headers=PLAIN,
+                event_hooks={"response": [bound]},
+            ),
         )
-        self._wire = Wire(base_url, model)
+        self._wire = Wire(base_url, model, monotonic)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -120,17 +129,22 @@ class Gpt4:
     async def _complete(self, messages: list[dict[str, str]], answer_type: type[BaseModel]) -> Completion:
         """One paid call.
 
-        Endpoints refuse what they don't know with a 400, unpaid: that part is left out from then on, and the call is
-        made again.
+        Endpoints refuse what they don't know with a 400, unpaid: the call is made again without that part.
         """
+        known = refused = self._wire.refused()
         for _ in range(_MOST_REFUSALS):
-            request = self._wire.request(messages, answer_type)
+            request = self._wire.request(messages, answer_type, refused)
             try:
                 with self._breaker.watch():
-                    return await self._call(request)
+                    completion = await self._call(request)
             except openai.BadRequestError as refusal:
-                if not self._wire.leave_out(refusal, request):
+                part = refused_part(refusal, request)
+                if part is None:
                     raise classed(refusal) from None
+                refused |= {part}
+            else:
+                self._wire.keep(refused - known)
+                return completion
         raise Gpt4Refused("400 Bad Request")
 
     async def _call(self, request: dict[str, Any]) -> Completion:
@@ -144,6 +158,8 @@ class Gpt4:
             raise Gpt4Timeout(self._idle if idle.expired() else self._total) from None
         except openai.BadRequestError:
             raise
+        except Gpt4AnswerTooLarge as failure:
+            raise failure.classed() from None
         except NotAStream as failure:
             raise _of_a_plain_body(failure) from None
         except openai.OpenAIError as failure:

@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from openai import AsyncStream
 from openai.types.chat import ChatCompletionChunk
-from openai.types.chat.chat_completion_chunk import ChoiceDelta
+from openai.types.chat.chat_completion_chunk import Choice, ChoiceDelta
 
 from integrations.gpt4_failures import code_of
 
 _LONGEST_ANSWER = 100_000
+_LONGEST_WORD = 200
+_LARGEST_NUMBER = 1_000_000_000
 
 
 class NotAStream(Exception):
@@ -48,55 +50,108 @@ class Completion:
 
 
 async def read_completion(raw: Any, on_content: Callable[[], None]) -> Completion:
-    """Read the stream to its end; `on_content` is called for each piece of content. Raises NotAStream."""
+    """Read the answer to its end; `on_content` is called for each piece of content of a stream.
+
+    Raises NotAStream, and ValueError for a stream that holds something else than chunks.
+    """
     response = raw.http_response
     if "text/event-stream" not in response.headers.get("content-type", ""):
         return _whole(response.status_code, await response.aread())
     stream: AsyncStream[ChatCompletionChunk] = raw.parse()
-    parts: list[str] = []
-    size = 0
-    refused = False
-    model = response_id = finish_reason = ""
-    usage: Any = None
-    async with stream:
-        async for chunk in stream:
-            _check(chunk)
-            model, response_id = chunk.model or model, chunk.id or response_id
-            usage = chunk.usage or usage
-            for choice in chunk.choices or []:
-                # Endpoints that are only like OpenAI's send chunks without a delta.
-                delta: ChoiceDelta | None = choice.delta
-                piece = (delta.content if delta else None) or ""
-                refusal = delta.refusal if delta else None
-                refused = refused or bool(refusal)
-                finish_reason = choice.finish_reason or finish_reason
-                if piece or refusal:
+    gathered = _Gathered()
+    try:
+        async with stream:
+            async for chunk in stream:
+                if gathered.add(chunk):
                     on_content()
-                parts.append(piece)
-                size += len(piece)
-            if size > _LONGEST_ANSWER:
-                finish_reason = "length"
-                break
-    completion = Completion(
-        response.status_code, "".join(parts), refused, model, response_id, finish_reason or "unknown"
-    )
-    return completion if usage is None else _with_usage(completion, usage.model_dump())
+                if gathered.size > _LONGEST_ANSWER:
+                    gathered.finish_reason = "length"
+                    break
+    except RecursionError:  # brackets in brackets in brackets
+        raise ValueError("not a chunk") from None
+    if not gathered.chunks:
+        raise ValueError("an empty stream")
+    return gathered.completion(response.status_code)
 
 
-def _check(chunk: object) -> None:
-    """The package takes any JSON for a chunk. Raises ValueError for one that is none."""
-    choices = getattr(chunk, "choices", 0)
-    if not isinstance(chunk, ChatCompletionChunk) or not isinstance(choices, list | None):
-        raise ValueError("not a chunk")  # noqa: TRY004 -- to the caller it is an event that can't be read
+@dataclass(slots=True)
+class _Gathered:
+    """What has come of a stream. The package takes any JSON for a chunk, so nothing has the type that it declares."""
+
+    chunks: int = 0
+    parts: list[str] = field(default_factory=list)
+    size: int = 0
+    refused: bool = False
+    model: str = ""
+    response_id: str = ""
+    finish_reason: str = ""
+    usage: object = None
+
+    def add(self, chunk: object) -> bool:
+        """Take a chunk; whether there was content in it. Raises ValueError for what is none."""
+        choices: object = getattr(chunk, "choices", 0)
+        if not isinstance(chunk, ChatCompletionChunk) or not isinstance(choices, list | None):
+            raise ValueError("not a chunk")  # noqa: TRY004 -- to the caller it is an event that can't be read
+        self.chunks += 1
+        self.model = _word(chunk.model) or self.model
+        self.response_id = _word(chunk.id) or self.response_id
+        self.usage = chunk.usage or self.usage
+        found = [self._add_choice(choice) for choice in choices or []]
+        return any(found)
+
+    def _add_choice(self, choice: object) -> bool:
+        # Endpoints that are only like OpenAI's send chunks without a delta.
+        delta: object = getattr(choice, "delta", None)
+        if not isinstance(choice, Choice) or not isinstance(delta, ChoiceDelta | None):
+            raise ValueError("not a choice")  # noqa: TRY004 -- as above
+        piece = _content(getattr(delta, "content", None))
+        refusal = bool(getattr(delta, "refusal", None))
+        self.refused = self.refused or refusal
+        self.finish_reason = _word(choice.finish_reason) or self.finish_reason
+        self.parts.append(piece)
+        self.size += len(piece)
+        return bool(piece) or refusal
+
+    def completion(self, status: int) -> Completion:
+        """All of it, as one."""
+        completion = Completion(
+            status,
+            "".join(self.parts),
+            self.refused,
+            self.model,
+            self.response_id,
+            self.finish_reason or "unknown",
+        )
+        # No `model_dump`: it warns of odd values, and quotes them.
+        return _with_usage(completion, lambda name: getattr(self.usage, name, None))
 
 
-def _with_usage(completion: Completion, usage: dict[str, Any]) -> Completion:
-    cost = usage.get("cost")
+def _content(value: object) -> str:
+    """A piece of an answer's text. Raises ValueError for what is no text."""
+    if not isinstance(value, str | None):
+        raise ValueError("not a text")  # noqa: TRY004 -- as above
+    return value or ""
+
+
+def _word(value: object) -> str:
+    """A name that is only shown: nothing where it is none."""
+    return value[:_LONGEST_WORD] if isinstance(value, str) else ""
+
+
+def _number(value: object) -> float | None:
+    """A count or a price; None for what can't be one (NaN fails both comparisons)."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST_NUMBER:
+        return None
+    return float(value)
+
+
+def _with_usage(completion: Completion, told: Callable[[str], object]) -> Completion:
+    """With what the endpoint told of its cost; an answer is none the worse for odd numbers beside it."""
     return replace(
         completion,
-        input_tokens=int(usage.get("prompt_tokens") or 0),
-        output_tokens=int(usage.get("completion_tokens") or 0),
-        cost=float(cost) if isinstance(cost, int | float) else None,
+        input_tokens=int(_number(told("prompt_tokens")) or 0),
+        output_tokens=int(_number(told("completion_tokens")) or 0),
+        cost=_number(told("cost")),
     )
 
 
@@ -104,20 +159,20 @@ def _whole(status: int, body: bytes) -> Completion:
     """An endpoint that does not stream: its whole answer, or its error under a 200."""
     try:
         data = json.loads(body)
-        if "error" in data:
-            failure = data["error"]
+        failure = data.get("error")
+        if failure:
             raise NotAStream(code_of(failure.get("code") if isinstance(failure, dict) else None))
         choice = data["choices"][0]
         message = choice["message"]
         completion = Completion(
             status,
-            str(message.get("content") or ""),
+            _content(message.get("content")),
             bool(message.get("refusal")),
-            str(data.get("model") or ""),
-            str(data.get("id") or ""),
-            str(choice.get("finish_reason") or "unknown"),
+            _word(data.get("model")),
+            _word(data.get("id")),
+            _word(choice.get("finish_reason")) or "unknown",
         )
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         raise NotAStream(None) from None
     usage = data.get("usage")
-    return _with_usage(completion, usage) if isinstance(usage, dict) else completion
+    return _with_usage(completion, usage.get) if isinstance(usage, dict) else completion

@@ -6,6 +6,8 @@ refused too, the schema in the prompt alone. Fences around an answer are strippe
 
 import json
 import re
+import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,8 +16,16 @@ from pydantic import BaseModel
 
 _MOST_TOKENS = 2000
 _FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
-_OPTIONAL = ("reasoning_effort", "max_completion_tokens", "max_tokens", "stream_options", "provider")
 _FORMATS = ("json_schema", "json_object", "none")
+_LEARNED_SECONDS = 600.0
+# What a refusal may name -> the argument that it is about.
+_ARGUMENTS = {
+    **dict.fromkeys(("response_format", "json_schema", "json_object"), "response_format"),
+    **dict.fromkeys(("provider", "reasoning"), "extra_body"),
+    **{name: name for name in ("reasoning_effort", "max_completion_tokens", "max_tokens", "stream_options")},
+}
+# Names in quotes, and words that can only be such a name: "no provider available" is about no parameter.
+_NAMES = re.compile(r"""["'`]([a-z_]+)(?=["'`.\[])|\b([a-z]+(?:_[a-z]+)+)\b""")
 
 
 def strip_fence(text: str) -> str:
@@ -25,17 +35,33 @@ def strip_fence(text: str) -> str:
 
 
 class Wire:
-    """How this endpoint wants to be asked; it learns from refusals."""
+    """How this endpoint wants to be asked.
 
-    def __init__(self, base_url: str, model: str) -> None:
+    What it refused is kept out of requests for ten minutes, once a request without it has gone through: one odd answer
+    must not lower every later one, and an endpoint may have learned more meanwhile.
+    """
+
+    def __init__(self, base_url: str, model: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         host = urlsplit(base_url).hostname or ""
         self._openrouter = host == "openrouter.ai" or host.endswith(".openrouter.ai")
         self._model = model
-        self._format = 0
-        self._left_out: set[str] = set()
+        self._monotonic = monotonic
+        self._refused_until: dict[str, float] = {}
 
-    def request(self, messages: list[dict[str, str]], answer_type: type[BaseModel]) -> dict[str, Any]:
-        """The arguments of `chat.completions.create`."""
+    def refused(self) -> frozenset[str]:
+        """What is known to be refused now: arguments, and formats of the ladder."""
+        now = self._monotonic()
+        return frozenset(name for name, until in self._refused_until.items() if until > now)
+
+    def keep(self, learned: frozenset[str]) -> None:
+        """Remember what a call was refused for, now that it went through without."""
+        until = self._monotonic() + _LEARNED_SECONDS
+        self._refused_until |= dict.fromkeys(learned, until)
+
+    def request(
+        self, messages: list[dict[str, str]], answer_type: type[BaseModel], refused: frozenset[str] = frozenset()
+    ) -> dict[str, Any]:
+        """The arguments of `chat.completions.create`, without what is `refused`."""
         schema = answer_type.model_json_schema()
         request: dict[str, Any] = {
             "model": self._model,
@@ -43,7 +69,7 @@ class Wire:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        form = _FORMATS[self._format]
+        form = next(form for form in _FORMATS if form not in refused)
         if form == "json_schema":
             strict = {"name": answer_type.__name__, "strict": True, "schema": schema}
             request["response_format"] = {"type": "json_schema", "json_schema": strict}
@@ -59,26 +85,7 @@ class Wire:
         else:
             request["reasoning_effort"] = "none"
             request["max_completion_tokens"] = _MOST_TOKENS
-        return {name: value for name, value in request.items() if name not in self._left_out}
-
-    def leave_out(self, refusal: openai.BadRequestError, sent: dict[str, Any]) -> bool:
-        """Learn from a 400 to the request `sent`. False when it names nothing of it that can be left out.
-
-        Other calls may have learned the same meanwhile: what counts is what was sent, not what would be sent now.
-        """
-        text = f"{refusal.param or ''} {refusal.message}"
-        if "response_format" in text or "json_schema" in text:
-            step = _FORMATS.index(str(sent.get("response_format", {}).get("type", "none"))) + 1
-            if step == len(_FORMATS):
-                return False
-            self._format = max(self._format, step)
-            return True
-        for name in _OPTIONAL:
-            argument = "extra_body" if name == "provider" else name
-            if name in text and argument in sent:
-                self._left_out.add(argument)
-                return True
-        return False
+        return {name: value for name, value in request.items() if name not in refused}
 
     def repair(self, unusable: str) -> list[dict[str, str]]:
         """The messages that ask for the same answer in the right form."""
@@ -89,3 +96,20 @@ class Wire:
                 "content": "That was not one complete JSON object of the schema. Answer with it alone, shorter.",
             },
         ]
+
+
+def refused_part(refusal: openai.BadRequestError, sent: dict[str, Any]) -> str | None:
+    """What to leave out after a 400 to the request `sent`; None when it names nothing of it that can be left out."""
+    for name in _named(refusal):
+        argument = _ARGUMENTS.get(name)
+        if argument in sent:
+            return str(sent[argument]["type"]) if argument == "response_format" else argument
+    return None
+
+
+def _named(refusal: openai.BadRequestError) -> list[str]:
+    """The parameter that is refused, as far as it is told: by `param`, or else by the message, which may name more."""
+    param: object = refusal.param
+    if isinstance(param, str) and param:
+        return [re.split(r"[.\[]", param)[0]]
+    return [quoted or word for quoted, word in _NAMES.findall(str(refusal.message))]

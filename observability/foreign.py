@@ -2,6 +2,7 @@
 
 import logging
 import re
+from pathlib import Path
 
 from observability import phrases
 
@@ -49,6 +50,9 @@ def _fit(record: logging.LogRecord) -> bool:
     """Whether to print a library's record; addresses lose their passwords, and some texts get shorter."""
     if record.name.startswith(_EXPORTERS):
         return _collector_line(record)
+    if record.name == "py.warnings":
+        record.msg, record.args = _warning(record), None
+        return True
     message = _message(record)
     if record.name == "celery.worker.consumer.connection" or _BROKER_LOST.search(message):
         message = phrases.REDIS_UNREACHABLE.template.format(reason="connection lost, trying again")
@@ -68,6 +72,21 @@ def _message(record: logging.LogRecord) -> str:
         message = str(record.msg)
     # What follows a failure's first line repeats the exception, with its message.
     return message.splitlines()[0] if record.exc_info and message else message
+
+
+# How `logging.captureWarnings` hands a warning over: `<file>:<line>: <category>: <text>`.
+_WARNING = re.compile(r"([^\n]*?):(\d+): (\w+): ")
+_PROJECT = Path(__file__).resolve().parent.parent
+
+
+def _warning(record: logging.LogRecord) -> str:
+    """A warning's category, and its place if that is ours: its text may quote what a server sent."""
+    found = _WARNING.match(_message(record))
+    if found is None:
+        return "Warning of a library"
+    path, line, category = Path(found[1]), found[2], found[3]
+    ours = path.is_relative_to(_PROJECT) and "site-packages" not in path.parts
+    return f"{category} at {path.relative_to(_PROJECT).as_posix()}:{line}" if ours else f"{category} of a library"
 
 
 _EXPORTERS = ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal", "opentelemetry.sdk.trace.export")

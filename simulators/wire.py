@@ -137,9 +137,9 @@ class Wire:
         extension["close"]()
         return True
 
-    async def flood(self, opening: bytes, megabytes: int) -> None:
+    async def flood(self, opening: bytes, megabytes: int, content_type: str = "application/json;charset=UTF-8") -> None:
         """Send a body of up to `megabytes` MB that begins like a proper one and never gets to its end."""
-        await self.start(HTTPStatus.OK, {"content-type": "application/json;charset=UTF-8"})
+        await self.start(HTTPStatus.OK, {"content-type": content_type})
         await self.write(opening)
         for _ in range(min(megabytes, MAX_FLOOD_MEGABYTES) * 1_000_000 // len(_FLOOD_BLOCK)):
             await self.write(_FLOOD_BLOCK)

@@ -34,10 +34,19 @@ class Delivery:
 
     async def send(self) -> None:
         """Send the reply; raises ClientLeftError, or ConnectionCutError when a fault has cut it off."""
-        if self.request.stream and not (self.fault is not None and self.fault.kind == "not_streamed"):
+        if self.fault is not None and self.fault.kind == "huge":
+            await self._flood(self.fault.megabytes)
+        elif self.request.stream and not (self.fault is not None and self.fault.kind == "not_streamed"):
             await self._stream()
         else:
             await self._send_whole()
+
+    async def _flood(self, megabytes: int) -> None:
+        if self.request.stream:
+            opening = b'data: {"choices": [{"index": 0, "delta": {"content": "'
+            await self.wire.flood(opening, megabytes, "text/event-stream; charset=utf-8")
+        else:
+            await self.wire.flood(b'{"choices": [{"index": 0, "message": {"content": "', megabytes)
 
     async def _send_whole(self) -> None:
         await self.wire.pause(self.config.seconds)

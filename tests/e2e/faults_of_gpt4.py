@@ -24,6 +24,7 @@ def rows() -> list[Row]:
             "GPT-4 429 with Retry-After", error + "429 Rate Limit", openai("status", code=429, retry_after=6), wait="6"
         ),
         retried("GPT-4 HTML", invalid, openai("html", message=PLANTED)),
+        retried("GPT-4 without end", invalid, openai("huge", megabytes=6)),
         retried("GPT-4 HTML 502", error + "502 Bad Gateway", openai("html", code=502, message=PLANTED)),
         retried("error in a 200", error + "502 Bad Gateway", openai("error_in_200", message=PLANTED)),
         retried("429 in a 200", error + "429 Rate Limit", openai("error_in_200", code=429, message=PLANTED)),

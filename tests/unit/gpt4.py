@@ -1,6 +1,7 @@
 """Asking a GPT-4 of a test for an enhancement."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -28,6 +29,7 @@ async def opened(
     total: float = 10,
     model: str = "gpt-6-luna",
     breaker: Breaker | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Gpt4]:
     """A client of the endpoint at `url`."""
     gpt4 = Gpt4(
@@ -38,6 +40,7 @@ async def opened(
         total_seconds=total,
         connections=16,
         breaker=breaker or Breaker("model", "model unavailable"),
+        monotonic=monotonic,
     )
     try:
         yield gpt4

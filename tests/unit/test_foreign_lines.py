@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import re
 import sys
 import warnings
 
@@ -137,13 +138,17 @@ def test_a_logger_that_brought_its_own_handler_joins_the_one_stream(start_log: S
     assert len(lines(stream)) == 1
 
 
-def test_warnings_are_lines_too(start_log: StartLog) -> None:
+def test_warnings_are_lines_too_without_their_text(start_log: StartLog) -> None:
     stream = start_log()
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.warn("old habits", DeprecationWarning, stacklevel=1)
-    (line,) = lines(stream)
-    assert "old habits" in line
+        warnings.warn("ticket text: of a person", DeprecationWarning, stacklevel=1)
+        warnings.warn_explicit("ticket text", UserWarning, "/lib/site-packages/pydantic/main.py", 5)
+    logging.getLogger("py.warnings").warning("ticket text")
+    ours, foreign, odd = (line.split("Z ", 1)[1] for line in lines(stream))
+    assert re.fullmatch(r"warning DeprecationWarning at tests/unit/test_foreign_lines\.py:\d+", ours)
+    assert foreign == "warning UserWarning of a library"
+    assert odd == "warning Warning of a library"
 
 
 def test_a_collector_that_fails_again_and_again_is_one_line_without_the_word(start_log: StartLog) -> None:

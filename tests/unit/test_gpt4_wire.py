@@ -7,7 +7,7 @@ import httpx2
 import openai
 import pytest
 
-from integrations.gpt4_wire import Wire, strip_fence
+from integrations.gpt4_wire import Wire, refused_part, strip_fence
 from workflow.enhancement import Enhancement
 
 OPENAI, OPENROUTER = "https://api.openai.com/v1", "https://openrouter.ai/api/v1"
@@ -25,11 +25,14 @@ def unsupported(param: str) -> openai.BadRequestError:
 
 
 def asked(wire: Wire) -> dict[str, Any]:
-    return wire.request(MESSAGES, Enhancement)
+    return wire.request(MESSAGES, Enhancement, wire.refused())
 
 
 def learn(wire: Wire, refused: openai.BadRequestError) -> bool:
-    return wire.leave_out(refused, asked(wire))
+    """Take a refusal of the next request for what it says, and the request without that part for answered."""
+    part = refused_part(refused, asked(wire))
+    wire.keep(frozenset({part} if part else ()))
+    return part is not None
 
 
 def schema_of(request: dict[str, Any]) -> Any:
@@ -86,10 +89,51 @@ def test_the_parameter_that_is_named_is_left_out_and_not_the_one_that_is_recomme
     assert "max_tokens" not in asked(wire)
 
 
-def test_a_refused_provider_block_is_left_out_whole() -> None:
+@pytest.mark.parametrize(
+    "refused",
+    [
+        refusal("Unknown field: 'provider'"),
+        refusal("No such thing.", "provider.require_parameters"),
+        refusal("Reasoning can't be turned off.", "reasoning"),
+        refusal('Unrecognized key "reasoning"'),
+    ],
+)
+def test_a_refused_provider_block_is_left_out_whole(refused: openai.BadRequestError) -> None:
     wire = Wire(OPENROUTER, "m")
-    assert learn(wire, refusal("Unknown field: provider"))
+    assert learn(wire, refused)
     assert "extra_body" not in asked(wire)
+
+
+@pytest.mark.parametrize(
+    ("message", "left_out"),
+    [
+        ("This response_format type is unavailable now", "json_schema"),
+        ("Extra inputs are not permitted: ('body', 'reasoning_effort')", "reasoning_effort"),
+        ("Unsupported: `stream_options.include_usage`", "stream_options"),
+        ("Use 'max_tokens' instead of 'max_completion_tokens'.", "max_completion_tokens"),
+        ("my_response_format is bad", None),
+        ("Reasoning about this provider failed", None),
+    ],
+)
+def test_without_param_the_message_may_name_the_parameter(message: str, left_out: str | None) -> None:
+    assert refused_part(refusal(message), asked(Wire(OPENAI, "m"))) == left_out
+
+
+def test_param_decides_whatever_the_message_quotes() -> None:
+    assert refused_part(refusal("Bad text: 'response_format'", "messages"), asked(Wire(OPENAI, "m"))) is None
+
+
+def test_what_was_learned_expires() -> None:
+    now = [0.0]
+    wire = Wire(OPENAI, "m", lambda: now[0])
+    assert learn(wire, unsupported("reasoning_effort"))
+    now[0] = 300.0
+    assert learn(wire, refusal("no schemas", "response_format"))
+    now[0] = 601.0
+    assert "reasoning_effort" in asked(wire)
+    assert asked(wire)["response_format"] == {"type": "json_object"}
+    now[0] = 901.0
+    assert asked(wire) == asked(Wire(OPENAI, "m"))
 
 
 def test_the_ladder_goes_from_the_schema_to_json_to_the_prompt_alone() -> None:
@@ -110,21 +154,19 @@ def test_the_ladder_goes_from_the_schema_to_json_to_the_prompt_alone() -> None:
     assert "response_format" not in asked(wire)
 
 
-def test_what_was_learned_meanwhile_is_reason_enough_to_ask_again() -> None:
-    wire = Wire(OPENAI, "m")
-    sent = asked(wire)
-    for refused in (unsupported("reasoning_effort"), refusal("no json_schema here", "response_format")):
-        assert wire.leave_out(refused, sent)
-        assert wire.leave_out(refused, sent)
-    assert asked(wire)["response_format"] == {"type": "json_object"}
-
-
 def test_a_refusal_that_names_nothing_of_ours_teaches_nothing() -> None:
     wire = Wire(OPENAI, "m")
     before = asked(wire)
     for message in ("We could not parse the JSON body of your request.", "This model's maximum context length is 8192"):
         assert not learn(wire, refusal(message, "messages"))
     assert asked(wire) == before
+
+
+def test_no_provider_is_no_refusal_of_the_provider_block() -> None:
+    wire = Wire(OPENROUTER, "m")
+    for message in ("No provider available", "No allowed provider available for 'openai/gpt-6-luna'"):
+        assert not learn(wire, refusal(message))
+    assert "extra_body" in asked(wire)
 
 
 @pytest.mark.parametrize(

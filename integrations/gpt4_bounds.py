@@ -1,0 +1,62 @@
+"""A limit on what one answer of the model's service may bring.
+
+The openai package reads error bodies, plain bodies and lines of a stream whole, whatever their size. So the bytes are
+counted below it, where they come in.
+"""
+
+from collections.abc import AsyncIterator
+
+import httpx2
+
+from integrations.errors import Gpt4Unavailable, OutsideFailure, retry_after_seconds
+from integrations.gpt4_failures import of_status
+from integrations.http import LARGEST_ANSWER_BYTES, AnswerTooLarge
+
+PLAIN = {"Accept-Encoding": "identity"}
+"""Asked of the server: a few compressed bytes may become gigabytes."""
+
+
+class Gpt4AnswerTooLarge(AnswerTooLarge):
+    """An answer that was not read to its end. `status` and `retry_after` are from its head."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        super().__init__("answer too large")
+        self.status = response.status_code
+        self.retry_after = retry_after_seconds(response.headers.get("retry-after"))
+
+    def classed(self) -> OutsideFailure:
+        """As a failure: an error's status says enough without its body."""
+        if self.status < 300:
+            return Gpt4Unavailable("invalid answer")
+        return of_status(self.status, self.retry_after)
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """A response's bytes, until they are too many."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream, response: httpx2.Response) -> None:
+        self._stream = stream
+        self._response = response
+        self._size = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._stream:
+            self._size += len(part)
+            if self._size > LARGEST_ANSWER_BYTES:
+                raise Gpt4AnswerTooLarge(self._response)
+            yield part
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def bound(response: httpx2.Response) -> None:
+    """A response hook of the client: called with the head of each answer, before any of its body is read.
+
+    A hook and no transport: a client with a transport of its own would go past the proxy of the environment.
+    Raises Gpt4AnswerTooLarge for a compressed answer.
+    """
+    if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Gpt4AnswerTooLarge(response)
+    if isinstance(response.stream, httpx2.AsyncByteStream):
+        response.stream = _Bounded(response.stream, response)
