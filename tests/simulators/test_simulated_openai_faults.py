@@ -192,3 +192,12 @@ def test_the_context_is_found_in_parts_and_behind_prose() -> None:
     assert found is not None
     assert found.ticket_id == "77"
     assert find_context([{"role": "user", "content": "{" * 5000}]) is None
+
+
+def test_huge_is_bounded_in_one_piece_and_as_a_stream(model: httpx.Client) -> None:
+    for streamed, content_type in ((False, "application/json"), (True, "text/event-stream")):
+        order(model, kind="huge", megabytes=3, times=1)
+        with model.stream("POST", CHAT, json=BODY | {"stream": streamed}) as response:
+            size = sum(len(part) for part in response.iter_bytes())
+        assert response.headers["content-type"].startswith(content_type)
+        assert 2_900_000 < size < 3_100_000
