@@ -22,7 +22,7 @@ async def figures(request: Request) -> Response:
     state: ApiState = request.app.state.api
     with tracing.untraced():
         await asyncio.gather(_ask_database(state), _ask_redis(state))
-    return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+    return Response(metrics.exposition("api"), media_type=metrics.CONTENT_TYPE)
 
 
 async def _ask_database(state: ApiState) -> None:

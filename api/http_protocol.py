@@ -12,7 +12,7 @@ import httptools
 from opentelemetry.trace import SpanKind
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from observability import phrases, tracing
+from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
 
@@ -200,6 +200,7 @@ class FrontDoorProtocol(HttpToolsProtocol):
         attributes = {"http.response.status_code": status}
         with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER, attributes=attributes):
             say(phrases.WEBHOOK_REJECTED, status=status, reason=reason)
+        metrics.webhook(reason)
         if answered:
             self._answer(status, reason)
         elif self._in_body:

@@ -148,6 +148,7 @@ class TicketGone(Exception):
     """There is nothing to enhance any more. `values` fill the places of `phrase`."""
 
     expected = True
+    result = "skipped"
 
     def __init__(self, phrase: Phrase, reason: str, **values: object) -> None:
         super().__init__(reason)
@@ -174,6 +175,7 @@ class HeldBack(Exception):
     """Nothing was called, and nothing has failed: the job comes again in `seconds`, and that costs it no attempt."""
 
     expected = True
+    result = "held back"
 
     def __init__(self, reason: str, seconds: float) -> None:
         super().__init__(f"held back: {reason}")

@@ -4,7 +4,7 @@ import asyncio
 import time
 from uuid import UUID
 
-from observability import phrases, tracing
+from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
 from observability.outage import Outage
@@ -69,6 +69,7 @@ class Pickup:
 
 def _say_duplicate(event: Event) -> None:
     """Its id was answered, so its end is told."""
+    metrics.job_ended(event.tenant_id, event.job_id, "skipped", jobs.DUPLICATE)
     with (
         bound(ticket_id=event.ticket_id, tenant_id=event.tenant_id, job_id=str(event.job_id)),
         tracing.span(tracing.WORKER, parent=tracing.context_of(event.traceparent)),
