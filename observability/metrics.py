@@ -48,6 +48,11 @@ LABELS = {
 # One more series for each, of when it began: nobody asks.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
+# -- Every process ----------------------------------------------------------------------------------------------------
+SPAN_EXPORTS = Counter(
+    "ai_agents_span_exports", "Batches of spans that were sent to the collector, by result: ok, failed.", ["result"]
+)
+
 # -- The API, and the relay in it -------------------------------------------------------------------------------------
 WEBHOOKS = Counter(
     "ai_agents_webhooks",
@@ -125,26 +130,29 @@ SYNCS = Counter(
 SYNCED_AT = Gauge("ai_agents_sync_last_success_timestamp_seconds", "When a desk was last copied.", ["tenant_id"])
 PURGED = Counter("ai_agents_purged", "Rows and texts purged by age.", ["what"])
 
+# At 0 from the start, so that the first one is an increase.
+for _result in ("ok", "failed"):
+    SPAN_EXPORTS.labels(_result)
+for _why in ("webhook", "due", "lost"):
+    JOBS_QUEUED.labels(_why)
+
 _ENDS = (JOBS_ENDED, JOB_SECONDS)
 _CALLS = (CALLS, CALL_SECONDS, BREAKER_OPEN)
 PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
     "api": (
-        *(WEBHOOKS, JOBS_QUEUED, JOBS_RECOVERED, INBOX_MOVED, RELAYED_AT),
+        *(SPAN_EXPORTS, WEBHOOKS, JOBS_QUEUED, JOBS_RECOVERED, INBOX_MOVED, RELAYED_AT),
         *(QUEUE_DEPTH, JOBS_HELD, JOBS, OLDEST_WAITING, WITHOUT_OUTCOME, *_ENDS),
     ),
     "worker": (
-        *(*_ENDS, ATTEMPTS, WAIT_SECONDS, STEP_SECONDS, *_CALLS),
+        *(SPAN_EXPORTS, *_ENDS, ATTEMPTS, WAIT_SECONDS, STEP_SECONDS, *_CALLS),
         *(IN_FLIGHT, CONCURRENCY, GPT4_TOKENS, GPT4_COST),
     ),
-    "housekeeping": (*_CALLS, SYNCS, SYNCED_AT, PURGED),
+    "housekeeping": (SPAN_EXPORTS, *_CALLS, SYNCS, SYNCED_AT, PURGED),
 }
 """What each process gives: nothing at 0 that another one counts."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _UNKNOWN = "unknown"
-
-for _why in ("webhook", "due", "lost"):
-    JOBS_QUEUED.labels(_why)
 
 
 class PortUnusable(Exception):
