@@ -4,26 +4,12 @@ The API gives them at `/metrics`; a worker and housekeeping give theirs at `METR
 have few values: tenants, our own fixed words, the model of the settings; never a ticket or a job.
 """
 
-import errno
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from uuid import UUID
 
-from prometheus_client import (
-    GC_COLLECTOR,
-    PLATFORM_COLLECTOR,
-    PROCESS_COLLECTOR,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
-    start_http_server,
-)
-from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
 # A job takes about 45 s, of which GPT-4 takes 30.
 _JOB_SECONDS = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800)
@@ -136,63 +122,7 @@ for _result in ("ok", "failed"):
 for _why in ("webhook", "due", "lost"):
     JOBS_QUEUED.labels(_why)
 
-_ENDS = (JOBS_ENDED, JOB_SECONDS)
-_CALLS = (CALLS, CALL_SECONDS, BREAKER_OPEN)
-PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
-    "api": (
-        *(SPAN_EXPORTS, WEBHOOKS, JOBS_QUEUED, JOBS_RECOVERED, INBOX_MOVED, RELAYED_AT),
-        *(QUEUE_DEPTH, JOBS_HELD, JOBS, OLDEST_WAITING, WITHOUT_OUTCOME, *_ENDS),
-    ),
-    "worker": (
-        *(SPAN_EXPORTS, *_ENDS, ATTEMPTS, WAIT_SECONDS, STEP_SECONDS, *_CALLS),
-        *(IN_FLIGHT, CONCURRENCY, GPT4_TOKENS, GPT4_COST),
-    ),
-    "housekeeping": (SPAN_EXPORTS, *_CALLS, SYNCS, SYNCED_AT, PURGED),
-}
-"""What each process gives: nothing at 0 that another one counts."""
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _UNKNOWN = "unknown"
-
-
-class PortUnusable(Exception):
-    """`METRICS_PORT` can't be listened on; the text says what to mend."""
-
-
-@cache
-def _registry(process: str) -> CollectorRegistry:
-    registry = CollectorRegistry()
-    for collector in (*PROCESSES[process], PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
-        registry.register(collector)
-    return registry
-
-
-def exposition(process: str) -> bytes:
-    """The metrics of the process in Prometheus's text format."""
-    return generate_latest(_registry(process))
-
-
-def serve(process: str, port: int | None) -> Callable[[], None]:
-    """Give the process's metrics at `port` of every address, until its end or until what is returned is called.
-
-    Not at all without a port. Raises PortUnusable.
-    """
-    if port is None:
-        return lambda: None
-    try:
-        server, thread = start_http_server(port, registry=_registry(process))
-    except OSError as failure:
-        what = "is in use already" if failure.errno == errno.EADDRINUSE else "can't be listened on"
-        raise PortUnusable(f"METRICS_PORT is wrong: the port {what}") from failure
-    # It would print a traceback for each scraper that hangs up: not in the log's format, and nobody's fault here.
-    setattr(server, "handle_error", lambda *_: None)  # noqa: B010 -- a method, for the type checker
-
-    def end() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    return end
 
 
 def webhook(result: str, tenant_id: str | None = None) -> None:

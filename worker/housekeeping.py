@@ -15,7 +15,7 @@ from config.tenants import TenantDirectory
 from integrations.desks import Desks
 from integrations.errors import HeldBack, OutsideFailure
 from integrations.http import trace_clients
-from observability import metrics, phrases, tracing
+from observability import exposition, metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import refuse_start, say, say_unusable, start_logging
 from observability.outage import Outage
@@ -44,9 +44,9 @@ def run() -> int:
         return _CONFIGURATION_EXIT
     start_logging(settings)
     try:
-        metrics.serve("housekeeping", settings.metrics_port)
+        exposition.serve("housekeeping", settings.metrics_port)
         asyncio.run(_main(settings, tenants))
-    except (metrics.PortUnusable, DatabaseUnfit) as unfit:
+    except (exposition.PortUnusable, DatabaseUnfit) as unfit:
         refuse_start([str(unfit)])
         return _CONFIGURATION_EXIT
     return 0

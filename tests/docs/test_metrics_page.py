@@ -2,7 +2,7 @@
 
 from prometheus_client.metrics import MetricWrapperBase
 
-from observability import metrics
+from observability import exposition, metrics
 from tests.docs.readme import ROOT
 
 PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -20,7 +20,7 @@ def expected_rows() -> list[str]:
         (family,) = metric.describe()
         name = family.name + ("_total" if family.type == "counter" else "")
         labels = ", ".join(f"`{label}`" for label in metric._labelnames)
-        givers = ", ".join(process for process, given in metrics.PROCESSES.items() if metric in given)
+        givers = ", ".join(process for process, given in exposition.PROCESSES.items() if metric in given)
         rows.append(f"| `{name}` | {family.type} | {labels} | {givers} | {family.documentation} |")
     return rows
 

@@ -19,7 +19,7 @@ from uuid_utils.compat import uuid7
 from devstack.ports import free_port
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, HeldBack, OutsideFailure, TicketClosed
-from observability import metrics
+from observability import exposition, metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 METRICS = {name: metric for name, metric in vars(metrics).items() if isinstance(metric, MetricWrapperBase)}
@@ -28,7 +28,7 @@ UNITS = ("_seconds", "_dollars")
 
 def value(process: str, name: str, **labels: str) -> float | None:
     """What a process would give now; None for a series that is not there."""
-    for family in text_string_to_metric_families(metrics.exposition(process).decode()):
+    for family in text_string_to_metric_families(exposition.of(process).decode()):
         for sample in family.samples:
             if sample.name == name and sample.labels == labels:
                 return sample.value
@@ -46,7 +46,7 @@ def test_each_metric_is_named_by_convention_explained_and_given_by_some_process(
     assert family.type != "histogram" or family.name.endswith(UNITS)
     assert family.documentation.endswith(".")
     assert set(metric._labelnames) <= set(metrics.LABELS)
-    assert any(metric in given for given in metrics.PROCESSES.values())
+    assert any(metric in given for given in exposition.PROCESSES.values())
 
 
 def test_each_label_is_used() -> None:
@@ -144,7 +144,7 @@ def test_a_breaker_shows_whether_it_is_open_and_the_newest_of_its_name_counts() 
 def port() -> Iterator[int]:
     """A port that gives the metrics of a worker."""
     chosen = free_port()
-    end = metrics.serve("worker", chosen)
+    end = exposition.serve("worker", chosen)
     yield chosen
     end()
 
@@ -159,8 +159,8 @@ def test_a_port_gives_what_its_process_counts_and_nothing_else(port: int) -> Non
 
 
 def test_a_port_that_is_taken_is_refused_with_a_sentence(port: int) -> None:
-    with pytest.raises(metrics.PortUnusable, match="METRICS_PORT is wrong: the port is in use already"):
-        metrics.serve("housekeeping", port)
+    with pytest.raises(exposition.PortUnusable, match="METRICS_PORT is wrong: the port is in use already"):
+        exposition.serve("housekeeping", port)
 
 
 def test_a_scraper_that_hangs_up_leaves_no_trace_in_the_log(port: int, capfd: pytest.CaptureFixture[str]) -> None:
@@ -175,4 +175,4 @@ def test_a_scraper_that_hangs_up_leaves_no_trace_in_the_log(port: int, capfd: py
 
 
 def test_without_a_port_there_is_none() -> None:
-    metrics.serve("worker", None)()
+    exposition.serve("worker", None)()
