@@ -96,11 +96,10 @@ class Relay:
         moved = 0
         for event in await self._inbox.some(_BATCH):
             first = await jobs.accept_late(self._database, event, self._deadline)
-            await self._inbox.remove(event.job_id)
+            if await self._inbox.remove(event.job_id):
+                metrics.inbox_moved(event.tenant_id, event.job_id, None if first else jobs.DUPLICATE)
             moved += 1
-            metrics.INBOX_MOVED.inc()
             if not first:
-                metrics.job_ended(event.tenant_id, event.job_id, "skipped", jobs.DUPLICATE)
                 job = Published(event.job_id, event.tenant_id, event.ticket_id, 0, event.traceparent)
                 _say(phrases.TASK_SKIPPED, job, reason=jobs.DUPLICATE)
         if moved:

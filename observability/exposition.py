@@ -35,6 +35,7 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
     ),
     "worker": (
         metrics.SPAN_EXPORTS,
+        metrics.INBOX_MOVED,
         metrics.ATTEMPTS,
         metrics.WAIT_SECONDS,
         metrics.STEP_SECONDS,

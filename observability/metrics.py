@@ -47,7 +47,9 @@ WEBHOOKS = Counter(
 )
 JOBS_QUEUED = Counter("ai_agents_jobs_queued", "Messages put into the list `celery`, by why.", ["why"])
 JOBS_RECOVERED = Counter("ai_agents_jobs_recovered", "Jobs that the relay made wait again: their worker fell silent.")
-INBOX_MOVED = Counter("ai_agents_inbox_events", "Events that waited in Redis and became rows by the relay.")
+INBOX_MOVED = Counter(
+    "ai_agents_inbox_events", "Events that waited in Redis and became rows, by the relay or a worker."
+)
 RELAYED_AT = Gauge("ai_agents_relay_last_success_timestamp_seconds", "When the relay last came round; 0 before.")
 QUEUE_DEPTH = Gauge("ai_agents_queue_depth", "Jobs that wait in the list `celery`: what LLEN says.")
 JOBS_HELD = Gauge("ai_agents_jobs_held", "Messages in workers' hands: what HLEN unacked says.")
@@ -142,6 +144,13 @@ def job_ended(tenant_id: str, job_id: UUID, outcome: str, reason: str = "") -> N
     accepted_at = (job_id.int >> 80) / 1000
     # Another host's clock may be ahead.
     JOB_SECONDS.labels(tenant_id, outcome).observe(max(0.0, time.time() - accepted_at))
+
+
+def inbox_moved(tenant_id: str, job_id: UUID, skipped: str | None) -> None:
+    """Count an event of the inbox that became a row; `skipped`: why that was its job's end, for a duplicate."""
+    INBOX_MOVED.inc()
+    if skipped is not None:
+        job_ended(tenant_id, job_id, "skipped", skipped)
 
 
 def tokens_paid(tenant_id: str, model: str, tokens: tuple[int, int], cost: float | None) -> None:

@@ -60,7 +60,8 @@ class Pickup:
         event = await self._inbox.get(job_id)
         if event is not None:
             first = await jobs.accept_late(self._runner.database, event, self._deadline)
-            await self._inbox.remove(job_id)
+            if await self._inbox.remove(job_id):
+                metrics.inbox_moved(event.tenant_id, job_id, None if first else jobs.DUPLICATE)
             if first:
                 await run_job(self._runner, job_id)
             else:
@@ -69,7 +70,6 @@ class Pickup:
 
 def _say_duplicate(event: Event) -> None:
     """Its id was answered, so its end is told."""
-    metrics.job_ended(event.tenant_id, event.job_id, "skipped", jobs.DUPLICATE)
     with (
         bound(ticket_id=event.ticket_id, tenant_id=event.tenant_id, job_id=str(event.job_id)),
         tracing.span(tracing.WORKER, parent=tracing.context_of(event.traceparent)),

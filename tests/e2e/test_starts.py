@@ -154,7 +154,7 @@ def test_a_start_that_fails_in_an_unforeseen_way_ends_the_process_and_quotes_not
 def test_a_metrics_port_that_is_taken_is_refused(verb: str) -> None:
     """And one that is no port."""
     settings = ENOUGH | {"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x"}
-    with socket.create_server(("127.0.0.1", 0)) as other:
+    with socket.create_server(("", 0)) as other:
         status, output = run(verb, settings | {"METRICS_PORT": str(other.getsockname()[1])})
     assert (status, "METRICS_PORT is wrong: the port is in use already" in output) == (REFUSED, True), output
     assert len(output.splitlines()) == 1
