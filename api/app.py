@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import NoReturn
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 
 from api import figures, health, webhook
 from api.acceptance import Acceptance
@@ -55,11 +56,14 @@ def create_app() -> FastAPI:
         title="ai-agents",
         description="Takes signed webhooks of ServiceDesk Plus; each ticket gets an enhancement as a note.",
         lifespan=lambda app: _lifespan(app, settings, tenants),
+        # A redirect would name whatever host the sender named, and a webhook is not sent twice.
+        redirect_slashes=False,
         # FastAPI's own telemetry would take a stranger's `traceparent` for the parent of our trace, and export a second
         # time: the spans are ours.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.include_router(webhook.router)
+    app.add_exception_handler(HTTPException, webhook.refuse_address)
     app.include_router(health.router)
     app.include_router(figures.router)
     return app

@@ -1,11 +1,13 @@
 """Reading a request's body within a bound of size and time."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 from starlette.requests import ClientDisconnect, Request
 
 _MOST_DRAINED_BYTES = 16 * 1024 * 1024
+_DRAIN_SILENCE_SECONDS = 1.0
 
 
 class BodyTooLarge(Exception):
@@ -24,26 +26,38 @@ async def read_body(request: Request, limit: int, seconds: float) -> bytes:
     """The body, at most `limit` bytes, within `seconds`.
 
     Raises BodyCompressed before anything is read, BodyTooLarge, BodyTooSlow, or starlette's ClientDisconnect. Of a body
-    that is too large the rest is read and thrown away, within a bound: a client that still sends would see a reset
-    connection instead of the 413.
+    that is too large what the client is sending is read and thrown away, within a bound: it would see a reset
+    connection instead of the 413. One that waits to be told to go on is told at once.
     """
     if _compressed(request):
         raise BodyCompressed
+    stream = request.stream()
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced[:12]) > limit:
+        if "expect" not in request.headers:
+            await _drain(stream, seconds)
+        raise BodyTooLarge
     try:
         async with asyncio.timeout(seconds):
-            stream = request.stream()
-            parts: list[bytes] = []
-            size = 0
-            async for part in stream:
-                size += len(part)
-                if size > limit:
-                    parts.clear()
-                    await _drain(stream)
-                    raise BodyTooLarge
-                parts.append(part)
-            return b"".join(parts)
+            body = await _read(stream, limit)
     except TimeoutError:
         raise BodyTooSlow from None
+    if body is None:
+        await _drain(stream, seconds)
+        raise BodyTooLarge
+    return body
+
+
+async def _read(stream: AsyncIterator[bytes], limit: int) -> bytes | None:
+    """The body, or None as soon as it is more than the limit."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in stream:
+        size += len(part)
+        if size > limit:
+            return None
+        parts.append(part)
+    return b"".join(parts)
 
 
 def _compressed(request: Request) -> bool:
@@ -51,12 +65,11 @@ def _compressed(request: Request) -> bool:
     return any(coding.strip().lower() not in ("", "identity", "chunked") for coding in codings.split(","))
 
 
-async def _drain(stream: AsyncIterator[bytes]) -> None:
+async def _drain(stream: AsyncIterator[bytes], seconds: float) -> None:
+    """Read on until the end, for `seconds` at most, as long as something comes."""
     drained = 0
-    try:
-        async for part in stream:
-            drained += len(part)
-            if drained > _MOST_DRAINED_BYTES:
-                return
-    except ClientDisconnect:
-        return
+    with contextlib.suppress(ClientDisconnect, TimeoutError, StopAsyncIteration):
+        async with asyncio.timeout(seconds):
+            while drained <= _MOST_DRAINED_BYTES:
+                async with asyncio.timeout(_DRAIN_SILENCE_SECONDS):
+                    drained += len(await anext(stream))

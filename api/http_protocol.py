@@ -20,6 +20,8 @@ SENDER_SECONDS = "sender_seconds"
 """Where the application's lifespan state has the time that a head may take."""
 
 LARGEST_HEAD_BYTES = 32 * 1024
+MOST_CONNECTIONS = 500
+_CROWDED_LINE_SECONDS = 10.0
 _MOST_WAITING_REQUESTS = 32
 _UNREAD_SECONDS = 2.0
 _DEFAULT_SECONDS = 10.0
@@ -37,6 +39,9 @@ class _Refused(Exception):
 class FrontDoorProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 protocol, for senders that may be hostile."""
 
+    crowded_at = -_CROWDED_LINE_SECONDS
+    """When it was last said that there are too many connections (the event loop's time)."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._seconds = float(self.app_state.get(SENDER_SECONDS, _DEFAULT_SECONDS))
@@ -53,6 +58,9 @@ class FrontDoorProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin; a connection over which nothing comes is closed like one that is kept and not used."""
         super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            self._refuse_connection()
+            return
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -208,6 +216,15 @@ class FrontDoorProtocol(HttpToolsProtocol):
         else:
             self.cycle.keep_alive = False
 
+    def _refuse_connection(self) -> None:
+        """One too many: what each may keep in memory is bounded, so that all of them are."""
+        self._over = True
+        now = self.loop.time()
+        if now - FrontDoorProtocol.crowded_at > _CROWDED_LINE_SECONDS:
+            FrontDoorProtocol.crowded_at = now
+            say(phrases.WEBHOOK_NOT_TAKEN, status=503, reason="too many connections")
+        self._answer(503, "try again later")
+
     def _answer(self, status: int, reason: str) -> None:
         body = f'{{"detail":"{reason}"}}'
         lines = (
@@ -215,6 +232,7 @@ class FrontDoorProtocol(HttpToolsProtocol):
             "content-type: application/json",
             f"content-length: {len(body)}",
             "connection: close",
+            *(["retry-after: 30"] if status == HTTPStatus.SERVICE_UNAVAILABLE else []),
         )
         self.transport.write("\r\n".join((*lines, "", body)).encode())
         # Not closed at once: a client that still sends would see a reset connection instead of its answer.

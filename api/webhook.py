@@ -16,6 +16,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from opentelemetry.trace import Span, SpanKind
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from uuid_utils.compat import uuid7
 
@@ -105,6 +106,17 @@ async def receive(request: Request) -> JSONResponse:
             metrics.webhook("unexpected failure", tenant_id)
             return _answer(span, 500, {"detail": "unexpected failure"})
         return _answer(span, 202, _accepted(event, taken))
+
+
+async def refuse_address(request: Request, failure: Exception) -> JSONResponse:
+    """Answer a request for an address or with a method that there is not; a line, if it may be a mistyped webhook."""
+    status = failure.status_code if isinstance(failure, HTTPException) else 500
+    if request.method == "POST" or request.url.path.rstrip("/") == "/webhook":
+        reason = "unknown address" if status == 404 else "wrong method"
+        with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER) as span:
+            span.set_attributes({"http.request.method": request.method, "http.response.status_code": status})
+            say(phrases.WEBHOOK_REJECTED, status=status, reason=reason)
+    return JSONResponse({"detail": getattr(failure, "detail", "refused")}, status, getattr(failure, "headers", None))
 
 
 def _answer(span: Span, status: int, body: dict[str, str], headers: dict[str, str] | None = None) -> JSONResponse:

@@ -57,6 +57,8 @@ def _tell(system: System, console: Console) -> bool:
             _show_lines(system, shown, console)
     for story in missing:
         _explain(system, story, console)
+    if (dead := system.died()) is not None:
+        _say(console, f"\nThe process '{dead.name}' ended by itself, with status {dead.returncode}: that may be why.")
     return bool(stories) and not missing
 
 

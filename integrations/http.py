@@ -1,6 +1,7 @@
 """One HTTP client for each process, and answers that can't flood it."""
 
 import ssl
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 
 import httpx
@@ -36,6 +37,8 @@ def open_client(*, connections: int, ca_bundle: Path | None = None) -> httpx.Asy
         trust_env=False,
         timeout=httpx.Timeout(None, connect=10),
         headers={"Accept-Encoding": "identity"},
+        # All tenants share this client, and some of them a host: a session of one must not be another's.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         limits=httpx.Limits(
             max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_SECONDS
         ),

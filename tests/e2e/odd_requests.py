@@ -106,6 +106,15 @@ def unusable(sign: Sign) -> list[Odd]:
     return [Odd(name, 422, "malformed payload", _signed(body, sign)) for name, body in bodies.items()]
 
 
+def elsewhere() -> list[Odd]:
+    """A mistyped address, or another method: support must see that something came."""
+    return [
+        Odd("another address", 404, "unknown address", request(GOOD, line="POST /webhooks HTTP/1.1")),
+        Odd("a slash too many", 404, "unknown address", request(GOOD, line="POST /webhook/ HTTP/1.1")),
+        Odd("another method", 405, "wrong method", request(GOOD, line="PUT /webhook HTTP/1.1")),
+    ]
+
+
 def too_large(sign: Sign) -> list[Odd]:
     """Too much, or compressed, so that nobody knows how much."""
     filler = b'{"tenant_id": "acme", "ticket_id": "12345", "x": "' + b"x" * 65_536 + b'"}'
@@ -148,4 +157,4 @@ def no_http() -> list[Odd]:
 
 def all_odd(sign: Sign) -> list[Odd]:
     """Each kind that is refused at once."""
-    return [*no_json(), *not_proved(sign), *unusable(sign), *too_large(sign), *no_http()]
+    return [*no_json(), *not_proved(sign), *unusable(sign), *elsewhere(), *too_large(sign), *no_http()]

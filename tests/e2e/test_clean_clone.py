@@ -89,4 +89,5 @@ def test_the_demo_ends_non_zero_and_says_why_when_a_ticket_gets_no_note() -> Non
     output, _ = demo.communicate(timeout=60)
     assert demo.returncode == 1
     assert "has no note. It came as far as 'queued'" in output
+    assert "The process 'worker' ended by itself, with status -9" in output
     assert "Every ticket has its note" not in output

@@ -1,5 +1,7 @@
 """Reading a body within a bound."""
 
+import asyncio
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,3 +57,16 @@ async def test_a_client_that_leaves_is_told_from_one_that_sends_too_much() -> No
         await read_body(Client(b"ab", leaves=True).request, 4, 10)
     with pytest.raises(BodyTooLarge):
         await read_body(Client(b"abcde", b"f", leaves=True).request, 4, 10)
+
+
+async def test_an_announced_size_is_refused_without_waiting_for_a_body_that_does_not_come() -> None:
+    async def silence() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        return {"type": "http.disconnect"}
+
+    for headers, most in (([], 3.0), ([(b"expect", b"100-continue")], 0.5)):
+        began = time.monotonic()
+        head = [(b"content-length", b"10000000"), *headers]
+        with pytest.raises(BodyTooLarge):
+            await read_body(Request({"type": "http", "method": "POST", "headers": head}, silence), 4, 10)
+        assert time.monotonic() - began < most

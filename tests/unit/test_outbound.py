@@ -32,6 +32,7 @@ class Server:
     body: bytes = TICKET
     encoding: str = ""
     authorities: list[str] = field(default_factory=list)
+    cookies: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -43,7 +44,9 @@ def serving(server: Server, tls: ssl.SSLContext | None = None) -> Iterator[Serve
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("content-length", 0)))
             server.authorities.append(self.headers.get("authtoken", "") + self.headers.get("authorization", ""))
+            server.cookies.append(self.headers.get("cookie", ""))
             self.send_response(200)
+            self.send_header("set-cookie", "JSESSIONID=session-of-acme; Path=/")
             self.send_header("content-type", "application/json")
             if server.encoding:
                 self.send_header("content-encoding", server.encoding)
@@ -135,3 +138,14 @@ async def test_a_token_of_one_desk_is_not_sent_to_the_one_that_took_its_place() 
                 await ServiceDeskPlus(Tenant("acme", desk=desk), http, tokens, 5, limits()).read_ticket("1")
     assert first.authorities == ["Zoho-oauthtoken token-1"]
     assert second.authorities == ["Zoho-oauthtoken token-2"]
+
+
+async def test_a_session_of_one_tenants_desk_is_not_anothers_on_the_same_host() -> None:
+    with serving(Server()) as server:
+        async with open_client(connections=2) as http:
+            for tenant_id in ("acme", "globex"):
+                desk = DeskSettings(url=f"{server.url}/{tenant_id}", edition="onpremises", api_key="key")
+                client = ServiceDeskPlus(Tenant(tenant_id, desk=desk), http, DeskTokens(http, None, 5), 5, limits())
+                await client.read_ticket("1")
+                await client.read_ticket("1")
+    assert server.cookies == [""] * 4
