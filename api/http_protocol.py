@@ -219,6 +219,7 @@ class FrontDoorProtocol(HttpToolsProtocol):
     def _refuse_connection(self) -> None:
         """One too many: what each may keep in memory is bounded, so that all of them are."""
         self._over = True
+        metrics.webhook("too many connections")
         now = self.loop.time()
         if now - FrontDoorProtocol.crowded_at > _CROWDED_LINE_SECONDS:
             FrontDoorProtocol.crowded_at = now

@@ -116,6 +116,7 @@ async def refuse_address(request: Request, failure: Exception) -> JSONResponse:
         with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER) as span:
             span.set_attributes({"http.request.method": request.method, "http.response.status_code": status})
             say(phrases.WEBHOOK_REJECTED, status=status, reason=reason)
+        metrics.webhook(reason)
     return JSONResponse({"detail": getattr(failure, "detail", "refused")}, status, getattr(failure, "headers", None))
 
 

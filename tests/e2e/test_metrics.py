@@ -37,6 +37,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         assert world.post_webhook(completed, secret="another tenant's").status_code == 403
         assert world.post_webhook(completed, "nobody", secret="nobody's").status_code == 403
         assert httpx.post(f"{system.state['api_url']}/webhook", content=b"{").status_code == 400
+        assert httpx.post(f"{system.state['api_url']}/webhooks", content=b"{}").status_code == 404
         assert system.housekeeping is not None
         log = system.housekeeping.log_path
         wait_for(lambda: "Sync completed: tenant_id=globex" in log.read_text(encoding="utf-8"))
@@ -61,6 +62,7 @@ def test_the_api_tells_what_became_of_each_webhook_and_of_the_queue(lived: Syste
         "accepted, globex": 1,
         "unknown tenant, unknown": 1,
         "malformed payload, unknown": 1,
+        "unknown address, unknown": 1,
     }
     assert of(told, "ai_agents_jobs_queued_total") == {"webhook": 4, "due": 1}
     assert time.time() - told["ai_agents_relay_last_success_timestamp_seconds"] < 5

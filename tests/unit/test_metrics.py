@@ -66,6 +66,14 @@ def test_each_metric_is_set_somewhere() -> None:
     assert set(METRICS) <= used
 
 
+def test_each_webhook_that_has_a_line_is_counted() -> None:
+    """In the same function as the line that says how it was refused."""
+    for path in (ROOT / "api").glob("*.py"):
+        for part in re.split(r"^ *(?:async )?def ", path.read_text(), flags=re.MULTILINE):
+            if "say(phrases.WEBHOOK_REJECTED" in part or "say(phrases.WEBHOOK_NOT_TAKEN" in part:
+                assert "metrics.webhook(" in part, (path.name, part.partition("(")[0])
+
+
 def test_the_buckets_tell_a_job_of_45_seconds_from_slower_ones() -> None:
     """The limit itself is a bucket, with others close on both sides."""
     bounds = metrics.JOB_SECONDS._upper_bounds
