@@ -4,13 +4,14 @@ Nothing is refused while one of the two takes it.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
 
 from api.breaker import Breaker
 from api.budget import within
-from observability import phrases
+from observability import metrics, phrases
 from observability.identifiers import bind
 from observability.logging import say
 from observability.outage import Outage
@@ -87,8 +88,8 @@ class Acceptance:
                 raise
         return await jobs.accept(self._database, event, self._deadline, published=publishes)
 
-    async def publish(self, job_id: UUID, ticket_id: str) -> bool:
-        """Push a job's message and say so; False when Redis did not take it."""
+    async def publish(self, job_id: UUID, ticket_id: str, why: Literal["webhook", "due", "lost"] = "webhook") -> bool:
+        """Push a job's message and say so; False when Redis did not take it. `why` is for the count."""
         try:
             await self._queue.publish(job_id)
         except QueueUnreachable as failure:
@@ -97,6 +98,7 @@ class Acceptance:
             return False
         self.queue_breaker.worked()
         self.queue_outage.over()
+        metrics.JOBS_QUEUED.labels(why).inc()
         say(phrases.JOB_QUEUED, job_id=job_id, ticket_id=ticket_id)
         return True
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.budget import within
 from api.state import ApiState
-from observability import metrics, tracing
+from observability import exposition, metrics, tracing
 from storage.figures import job_figures
 from storage.session import DATABASE_FAILURES
 from worker.queue import QueueUnreachable
@@ -22,7 +22,7 @@ async def figures(request: Request) -> Response:
     state: ApiState = request.app.state.api
     with tracing.untraced():
         await asyncio.gather(_ask_database(state), _ask_redis(state))
-    return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+    return Response(exposition.of("api"), media_type=exposition.CONTENT_TYPE)
 
 
 async def _ask_database(state: ApiState) -> None:

@@ -12,7 +12,7 @@ import httptools
 from opentelemetry.trace import SpanKind
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from observability import phrases, tracing
+from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
 
@@ -208,6 +208,7 @@ class FrontDoorProtocol(HttpToolsProtocol):
         attributes = {"http.response.status_code": status}
         with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER, attributes=attributes):
             say(phrases.WEBHOOK_REJECTED, status=status, reason=reason)
+        metrics.webhook(reason)
         if answered:
             self._answer(status, reason)
         elif self._in_body:
@@ -218,6 +219,7 @@ class FrontDoorProtocol(HttpToolsProtocol):
     def _refuse_connection(self) -> None:
         """One too many: what each may keep in memory is bounded, so that all of them are."""
         self._over = True
+        metrics.webhook("too many connections")
         now = self.loop.time()
         if now - FrontDoorProtocol.crowded_at > _CROWDED_LINE_SECONDS:
             FrontDoorProtocol.crowded_at = now

@@ -15,12 +15,13 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from api.acceptance import Acceptance
-from observability import phrases, tracing
+from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
 from observability.phrases import Phrase
@@ -66,6 +67,7 @@ class Relay:
                     async with asyncio.timeout(_ROUND_SECONDS):
                         await self.once()
                 self._acceptance.database_outage.over()
+                metrics.RELAYED_AT.set_to_current_time()
             except (*DATABASE_FAILURES, TimeoutError) as failure:
                 self._acceptance.database_outage.seen("the relay waits", failure)
             except QueueUnreachable as failure:
@@ -78,9 +80,10 @@ class Relay:
         """One round. Raises what the stores raise."""
         await self._end_overdue()
         for job in await relaying.recover(self._database, _BATCH):
+            metrics.JOBS_RECOVERED.inc()
             _say(phrases.JOB_REQUEUED, job, reason="worker lost")
         await self._empty_inbox()
-        await self._publish(await relaying.take_due(self._database, _BATCH))
+        await self._publish(await relaying.take_due(self._database, _BATCH), "due")
         now = time.monotonic()
         if now - self._lost_checked_at >= _LOST_CHECK_SECONDS:
             self._lost_checked_at = now
@@ -91,13 +94,15 @@ class Relay:
 
     async def _end_overdue(self) -> None:
         for job in await relaying.expire(self._database, _BATCH, _DEADLINE_PASSED):
+            metrics.job_ended(job.tenant_id, job.job_id, "failed", _DEADLINE_PASSED)
             _say(phrases.TASK_FAILED, job, reason=f"{_DEADLINE_PASSED}; not retried")
 
     async def _empty_inbox(self) -> None:
         moved = 0
         for event in await self._inbox.some(_BATCH):
             first = await jobs.accept_late(self._database, event, self._deadline)
-            await self._inbox.remove(event.job_id)
+            if await self._inbox.remove(event.job_id):
+                metrics.inbox_moved(event.tenant_id, event.job_id, None if first else jobs.DUPLICATE)
             moved += 1
             if not first:
                 job = Published(event.job_id, event.tenant_id, event.ticket_id, 0, event.traceparent)
@@ -116,12 +121,12 @@ class Relay:
             if str(job_id) not in waiting and (str(job_id) not in held or seconds > _HELD_SECONDS)
         ]
         if lost and len(waiting) < _LONGEST_LIST:
-            await self._publish(await relaying.take_lost(self._database, lost))
+            await self._publish(await relaying.take_lost(self._database, lost), "lost")
 
-    async def _publish(self, due: Sequence[Published]) -> None:
+    async def _publish(self, due: Sequence[Published], why: Literal["due", "lost"]) -> None:
         for index, job in enumerate(due):
             with _identified(job, attempt=job.attempt + 1):
-                published = await self._acceptance.publish(job.job_id, job.ticket_id)
+                published = await self._acceptance.publish(job.job_id, job.ticket_id, why)
             if not published:
                 await relaying.unpublish(self._database, [later.job_id for later in due[index:]])
                 return

@@ -25,7 +25,7 @@ from api.acceptance import NotTaken, Taken
 from api.body import BodyCompressed, BodyTooLarge, BodyTooSlow, read_body
 from api.state import ApiState
 from config.tenants import TENANT_ID
-from observability import phrases, tracing
+from observability import metrics, phrases, tracing
 from observability.identifiers import bind, bound
 from observability.logging import say
 from storage.jobs import Event
@@ -86,8 +86,10 @@ async def receive(request: Request) -> JSONResponse:
     attributes = {"http.request.method": "POST", "http.route": "/webhook", "url.path": "/webhook"}
     links = tracing.links_to(request.headers.get("traceparent"))
     with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER, links=links, attributes=attributes) as span:
+        tenant_id = None
         try:
             event = await _verified_event(request, state)
+            tenant_id = event.tenant_id
             say(phrases.WEBHOOK_RECEIVED, ticket_id=event.ticket_id, tenant_id=event.tenant_id)
             taken = await state.acceptance.take(event)
         except Rejection as rejection:
@@ -96,10 +98,12 @@ async def receive(request: Request) -> JSONResponse:
         except NotTaken as failure:
             tracing.record_failure(span, failure, "no store could take the event")
             say(phrases.WEBHOOK_NOT_TAKEN, status=503, reason="database and Redis unreachable")
+            metrics.webhook("database and Redis unreachable", tenant_id)
             return _answer(span, 503, {"detail": "try again later"}, {"Retry-After": "30"})
         except Exception as failure:  # noqa: BLE001 -- the line must carry the identifiers, which end with this block
             tracing.record_failure(span, failure)
             say(phrases.REQUEST_FAILED, failure=failure)
+            metrics.webhook("unexpected failure", tenant_id)
             return _answer(span, 500, {"detail": "unexpected failure"})
         return _answer(span, 202, _accepted(event, taken))
 
@@ -112,6 +116,7 @@ async def refuse_address(request: Request, failure: Exception) -> JSONResponse:
         with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER) as span:
             span.set_attributes({"http.request.method": request.method, "http.response.status_code": status})
             say(phrases.WEBHOOK_REJECTED, status=status, reason=reason)
+        metrics.webhook(reason)
     return JSONResponse({"detail": getattr(failure, "detail", "refused")}, status, getattr(failure, "headers", None))
 
 
@@ -122,9 +127,13 @@ def _answer(span: Span, status: int, body: dict[str, str], headers: dict[str, st
 
 def _accepted(event: Event, taken: Taken) -> dict[str, str]:
     bind(job_id=str(taken.job_id))
+    result = "duplicate" if taken.duplicate else "accepted"
     if taken.duplicate:
         say(phrases.WEBHOOK_DUPLICATE, job_id=taken.job_id, ticket_id=event.ticket_id)
-    return {"job_id": str(taken.job_id), "status": "duplicate" if taken.duplicate else "accepted"}
+    metrics.webhook(result, event.tenant_id)
+    # The relay of this process may be what ends it.
+    metrics.expect_outcomes(event.tenant_id, "failed")
+    return {"job_id": str(taken.job_id), "status": result}
 
 
 async def _verified_event(request: Request, state: ApiState) -> Event:
@@ -223,5 +232,6 @@ def _log_rejection(rejection: Rejection, state: ApiState) -> None:
     if rejection.fields:
         also["fields"] = rejection.fields
     say(phrases.WEBHOOK_REJECTED, status=rejection.status, reason=rejection.reason, also=also)
+    metrics.webhook(rejection.reason, tenant_id if rejection.known_tenant else None)
     if rejection.known_tenant and tenant_id is not None:
         state.rejections.record(tenant_id, rejection.ticket_id, rejection.status, rejection.reason)

@@ -163,7 +163,15 @@ class DeskClientSettings(StoreSettings):
     )
 
 
-class WorkerSettings(DeskClientSettings):
+class BackgroundSettings(DeskClientSettings):
+    """What each process needs that has no HTTP interface of its own."""
+
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Port for Prometheus, on all addresses; the API has `/metrics`."
+    )
+
+
+class WorkerSettings(BackgroundSettings):
     """Settings of `ai-agents worker`."""
 
     openai_api_key: str = Field(description="Key of OpenAI or OpenRouter.")
@@ -192,7 +200,7 @@ class WorkerSettings(DeskClientSettings):
     )
 
 
-class HousekeepingSettings(DeskClientSettings):
+class HousekeepingSettings(BackgroundSettings):
     """Settings of `ai-agents housekeeping`."""
 
     sync_interval_seconds: float = Field(

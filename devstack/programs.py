@@ -29,13 +29,14 @@ class Programs:
         ready = answers(port, "/health/ready")
         return self._product("api", ready, "api", "--host", "127.0.0.1", "--port", str(port))
 
-    def worker(self, number: int) -> Process:
+    def worker(self, number: int, metrics_port: int) -> Process:
         """Make a worker: the first is called `worker`, the others `worker-2` and so on."""
-        return self._product("worker" if number == 1 else f"worker-{number}", says("ready."), "worker")
+        name = "worker" if number == 1 else f"worker-{number}"
+        return _with_metrics(self._product(name, says("ready."), "worker"), metrics_port)
 
-    def housekeeping(self) -> Process:
+    def housekeeping(self, metrics_port: int) -> Process:
         """Make what does sync, reconciliation and purge."""
-        return self._product("housekeeping", says("ready"), "housekeeping")
+        return _with_metrics(self._product("housekeeping", says("ready"), "housekeeping"), metrics_port)
 
     def migrate(self, admin_url: str) -> Process:
         """Make what brings the tables up to date, and ends; only it connects as their owner."""
@@ -72,3 +73,9 @@ class Programs:
             ready=ready,
             folder=PROJECT,
         )
+
+
+def _with_metrics(process: Process, port: int) -> Process:
+    """At this port, unless the system's settings say otherwise: an empty METRICS_PORT is for none."""
+    process.environment.setdefault("METRICS_PORT", str(port))
+    return process

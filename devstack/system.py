@@ -68,8 +68,8 @@ class System:
         self.desk = self._programs.desk(self._ports["desk"], self._desk_file)
         self.openai = self._programs.openai(self._ports["openai"], openai_key, openai_seconds)
         self.api = self._programs.api(self._ports["api"])
-        self.workers = [self._programs.worker(number) for number in range(1, workers + 1)]
-        self.housekeeping = self._programs.housekeeping()
+        self.workers = [self._programs.worker(number, free_port()) for number in range(1, workers + 1)]
+        self.housekeeping = self._programs.housekeeping(free_port())
 
     @property
     def postgres(self) -> Postgres:
@@ -110,6 +110,7 @@ class System:
             "database_url": self._settings["DATABASE_URL"],
             "database_admin_url": self._admin_url(),
             "tenants": {tenant.id: tenant.webhook_secret for tenant in self.tenants},
+            "metrics": {"api": f"{self._url('api')}/metrics"} | self._metrics(),
             "logs": logs | {"migrate": str(self.logs / "migrate.log")},
             "pids": {"devstack": os.getpid()} | running,
         }
@@ -140,7 +141,7 @@ class System:
 
     def add_worker(self, settings: Mapping[str, str] | None = None) -> Process:
         """Start one more worker, with settings of its own on top, and wait until it is ready."""
-        worker = self._programs.worker(len(self.workers) + 1)
+        worker = self._programs.worker(len(self.workers) + 1, free_port())
         worker.environment.update(settings or {})
         self.workers.append(worker)
         self._start_one(worker)
@@ -194,6 +195,11 @@ class System:
 
     def _product_processes(self) -> list[Process]:
         return [self.api, *self.workers, *([self.housekeeping] if self._with_housekeeping else [])]
+
+    def _metrics(self) -> dict[str, str]:
+        """Where those processes show their metrics that have a port for them."""
+        ports = {process.name: process.environment.get("METRICS_PORT") for process in self._product_processes()}
+        return {name: f"http://127.0.0.1:{port}/metrics" for name, port in ports.items() if port}
 
     def _url(self, name: str) -> str:
         return f"http://127.0.0.1:{self._ports[name]}"

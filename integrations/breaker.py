@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from integrations.errors import HeldBack, OutsideFailure, Temporary
-from observability import phrases
+from observability import metrics, phrases
 from observability.logging import say
 
 MOST_FAILURES = 5
@@ -19,7 +19,8 @@ REST_SECONDS = 15.0
 class Breaker:
     """Open after `most_failures` in a row that say "down"; after `rest_seconds` one call tries, then all or none.
 
-    `server` names what is called in the lines of its opening and closing; `reason` is what held back jobs say.
+    `server` names what is called in the lines of its opening and closing, and in the metric; `reason` is what held
+    back jobs say.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Breaker:
         self._trying = False
         # Calls that began before it opened or closed end after that: what they met says nothing about now.
         self._era = 0
+        metrics.BREAKER_OPEN.labels(server).set_function(lambda: float(self._open_until is not None))
 
     def check(self) -> None:
         """Raises HeldBack when a call would not be let through now."""

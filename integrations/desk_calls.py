@@ -14,9 +14,10 @@ from config.tenants import DeskSettings
 from integrations.breaker import Breaker
 from integrations.desk_answers import Answer, decode
 from integrations.desk_tokens import DeskTokens
-from integrations.errors import DeskTimeout, DeskUnavailable, HeldBack
+from integrations.errors import DeskTimeout, DeskUnavailable, HeldBack, OutsideFailure
 from integrations.http import AnswerTooLarge, connection_words, read_bounded
 from integrations.rate import DeskRate
+from observability import metrics
 
 _ACCEPT = "application/vnd.manageengine.sdp.v3+json"
 _PLACE_SECONDS = 1.0
@@ -76,7 +77,10 @@ class DeskCalls:
         self._breaker.check()
         async with self._place():
             await self._rate.take()
-            return await self._make(method, path, data, about_to_send)
+            with metrics.external_call("servicedesk", self._tenant_id, OutsideFailure) as call:
+                answer = await self._make(method, path, data, about_to_send)
+                call.failed = not (answer.succeeded or answer.not_found or answer.names_extra_key)
+        return answer
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:

@@ -142,6 +142,7 @@ class TicketGone(Exception):
     """There is nothing to enhance any more. `values` fill the places of `phrase`."""
 
     expected = True
+    result = "skipped"
 
     def __init__(self, phrase: Phrase, reason: str, **values: object) -> None:
         super().__init__(reason)
@@ -172,6 +173,7 @@ class HeldBack(Exception):
     """
 
     expected = True
+    result = "held back"
 
     def __init__(self, reason: str, seconds: float, *, extends_deadline: bool = True) -> None:
         super().__init__(f"held back: {reason}")

@@ -101,16 +101,24 @@ class Gpt4:
         """Raises HeldBack while the model's service is known to be down: no use in preparing a question."""
         self._breaker.check()
 
-    async def ask(self, prompt: Prompt, answer_type: type[Structured]) -> Gpt4Answer[Structured]:
-        """An answer of that type. Raises Gpt4Timeout, Gpt4Unavailable or Gpt4Refused; HeldBack as `check` does."""
+    async def ask(
+        self, prompt: Prompt, answer_type: type[Structured], on_paid: Callable[[Completion], None] = lambda _: None
+    ) -> Gpt4Answer[Structured]:
+        """An answer of that type. Raises Gpt4Timeout, Gpt4Unavailable or Gpt4Refused; HeldBack as `check` does.
+
+        `on_paid` hears of each completion, of the unusable ones too.
+        """
         started = time.monotonic()
         messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
         completion = await self._complete(messages, answer_type)
+        on_paid(completion)
         content = _usable(completion, answer_type)
         first = completion
         if content is None:
             messages += self._wire.repair(completion.text)
-            completion = (await self._complete(messages, answer_type)).plus(first)
+            second = await self._complete(messages, answer_type)
+            on_paid(second)
+            completion = second.plus(first)
             content = _usable(completion, answer_type)
         if content is None:
             raise Gpt4Refused("invalid answer")

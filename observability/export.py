@@ -10,6 +10,8 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Status
 
+from observability import metrics
+
 _LIBRARIES = "opentelemetry.instrumentation"
 _MESSAGES = ("exception.message", "exception.stacktrace")
 
@@ -21,8 +23,10 @@ class WithoutMessages(SpanExporter):
         self._exporter = exporter
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send the spans."""
-        return self._exporter.export([_clean(span) for span in spans])
+        """Send the spans, and count how that went."""
+        result = self._exporter.export([_clean(span) for span in spans])
+        metrics.SPAN_EXPORTS.labels("ok" if result is SpanExportResult.SUCCESS else "failed").inc()
+        return result
 
     def shutdown(self) -> None:
         """Close the other exporter."""

@@ -1,27 +1,56 @@
 """Every metric of the system, once: its name, its labels, and what it counts.
 
 The API gives them at `/metrics`; a worker and housekeeping give theirs at `METRICS_PORT`, where that is set. Labels
-have few values: tenants, our own fixed words, models; never a ticket or a job.
+have few values: tenants, our own fixed words, the model of the settings; never a ticket or a job.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import monotonic
+from uuid import UUID
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest, start_http_server
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
 # A job takes about 45 s, of which GPT-4 takes 30.
 _JOB_SECONDS = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800)
 _STEP_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 45, 60, 120)
 _WAIT_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 1800)
 
+LABELS = {
+    "tenant_id": "A tenant, as the settings name it; `unknown` for webhooks that name none of them.",
+    "result": "How it ended; each metric has its own few words.",
+    "outcome": "`completed`, `skipped` or `failed`, as in the row.",
+    "reason": "The reason in the row and in the log line, without its numbers of tries; empty for what was completed.",
+    "why": "`webhook`: just accepted; `due`: a retry, or a store was away; `lost`: its message was lost.",
+    "state": "`waiting` or `running`, as in the row.",
+    "step": "`context`, `gpt4` or `update`.",
+    "server": "`servicedesk` or `gpt4`; for breakers the words of their log lines, `desk of acme`, `model at HOST`.",
+    "model": "`OPENAI_MODEL`.",
+    "direction": "`input` or `output`.",
+    "what": "`answers`, `copies` or `jobs`.",
+}
+"""Every label, and what values it has."""
+
+# One more series for each, of when it began: nobody asks.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+# -- Every process ----------------------------------------------------------------------------------------------------
+SPAN_EXPORTS = Counter(
+    "ai_agents_span_exports", "Batches of spans that were sent to the collector, by result: ok, failed.", ["result"]
+)
+
 # -- The API, and the relay in it -------------------------------------------------------------------------------------
 WEBHOOKS = Counter(
     "ai_agents_webhooks",
-    "Webhooks by what became of them: accepted, duplicate, or the reason of the refusal; unknown tenants as one.",
+    "Webhooks by what became of them: accepted, duplicate, or the reason of the refusal.",
     ["tenant_id", "result"],
 )
 JOBS_QUEUED = Counter("ai_agents_jobs_queued", "Messages put into the list `celery`, by why.", ["why"])
+JOBS_RECOVERED = Counter("ai_agents_jobs_recovered", "Jobs that the relay made wait again: their worker fell silent.")
+INBOX_MOVED = Counter(
+    "ai_agents_inbox_events", "Events that waited in Redis and became rows, by the relay or a worker."
+)
+RELAYED_AT = Gauge("ai_agents_relay_last_success_timestamp_seconds", "When the relay last came round; 0 before.")
 QUEUE_DEPTH = Gauge("ai_agents_queue_depth", "Jobs that wait in the list `celery`: what LLEN says.")
 JOBS_HELD = Gauge("ai_agents_jobs_held", "Messages in workers' hands: what HLEN unacked says.")
 JOBS = Gauge("ai_agents_jobs", "Rows that have not ended, by state.", ["state"])
@@ -30,66 +59,152 @@ WITHOUT_OUTCOME = Gauge(
     "ai_agents_accepted_without_outcome",
     "Accepted jobs a minute past their deadline that have not ended: stays 0.",
 )
-INBOX_MOVED = Counter("ai_agents_inbox_events", "Events that waited in Redis and became rows.")
 
-# -- The worker -------------------------------------------------------------------------------------------------------
+# -- The worker, and for jobs past their deadline the relay -----------------------------------------------------------
 JOBS_ENDED = Counter(
     "ai_agents_jobs_ended",
-    "Jobs by outcome (completed, skipped, failed) and reason; the relay counts those that it ends.",
+    "Jobs by outcome and reason; one that is retried by hand ends once more.",
     ["tenant_id", "outcome", "reason"],
+)
+JOB_SECONDS = Histogram(
+    "ai_agents_job_duration_seconds",
+    "From acceptance to the end, in wall-clock time; of one that is retried by hand, to its new end.",
+    ["tenant_id", "outcome"],
+    buckets=_JOB_SECONDS,
 )
 ATTEMPTS = Counter(
     "ai_agents_job_attempts",
-    "Attempts by result: completed, skipped, failed, retried, held back, given back.",
+    "Attempts by result: completed, skipped, failed, retried, held back, given back, claim lost.",
     ["tenant_id", "result"],
-)
-JOB_SECONDS = Histogram(
-    "ai_agents_job_duration_seconds", "From acceptance to the end.", ["tenant_id", "outcome"], buckets=_JOB_SECONDS
 )
 WAIT_SECONDS = Histogram(
     "ai_agents_queue_wait_seconds", "From when a job was due until a worker claimed it.", buckets=_WAIT_SECONDS
 )
 STEP_SECONDS = Histogram(
     "ai_agents_step_duration_seconds",
-    "One step of an attempt: context, gpt4, update.",
+    "One step of an attempt, by result: ok, skipped, held back, failed, stopped (by the attempt's end).",
     ["step", "result"],
+    buckets=_STEP_SECONDS,
+)
+CALLS = Counter(
+    "ai_agents_external_calls",
+    "Calls to a tenant's desk, and to GPT-4 for it, by result: ok, failed.",
+    ["server", "tenant_id", "result"],
+)
+CALL_SECONDS = Histogram(
+    "ai_agents_external_call_duration_seconds",
+    "One call to a desk, or one question to GPT-4 with its repair.",
+    ["server"],
     buckets=_STEP_SECONDS,
 )
 IN_FLIGHT = Gauge("ai_agents_jobs_in_flight", "Jobs that run in this process.")
 CONCURRENCY = Gauge("ai_agents_worker_concurrency", "Jobs that this process may run at once.")
-GPT4_TOKENS = Counter("ai_agents_gpt4_tokens", "Tokens paid for.", ["tenant_id", "model", "direction"])
-GPT4_COST = Counter("ai_agents_gpt4_cost_dollars", "What the provider says it cost.", ["tenant_id", "model"])
-BREAKER_OPEN = Gauge("ai_agents_breaker_open", "1 while a breaker keeps calls back.", ["kind", "name"])
+GPT4_TOKENS = Counter(
+    "ai_agents_gpt4_tokens",
+    "Tokens paid for, those of unusable answers too.",
+    ["tenant_id", "model", "direction"],
+)
+GPT4_COST = Counter(
+    "ai_agents_gpt4_cost_dollars",
+    "What the provider says it cost; nothing where it says nothing.",
+    ["tenant_id", "model"],
+)
+BREAKER_OPEN = Gauge("ai_agents_breaker_open", "1 from a breaker's opening until a call works again.", ["server"])
 
 # -- Housekeeping -----------------------------------------------------------------------------------------------------
-SYNCS = Counter("ai_agents_syncs", "Copies of a desk's tickets and solutions, by result.", ["tenant_id", "result"])
+SYNCS = Counter(
+    "ai_agents_syncs", "Copies of a desk's tickets and solutions by result: completed, failed.", ["tenant_id", "result"]
+)
 SYNCED_AT = Gauge("ai_agents_sync_last_success_timestamp_seconds", "When a desk was last copied.", ["tenant_id"])
+PURGED = Counter("ai_agents_purged", "Rows and texts purged by age.", ["what"])
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+# At 0 from the start, so that the first one is an increase.
+for _result in ("ok", "failed"):
+    SPAN_EXPORTS.labels(_result)
+for _why in ("webhook", "due", "lost"):
+    JOBS_QUEUED.labels(_why)
+
+_UNKNOWN = "unknown"
 
 
-def exposition() -> bytes:
-    """All of this process's metrics in Prometheus's text format."""
-    return generate_latest(REGISTRY)
+def webhook(result: str, tenant_id: str | None = None) -> None:
+    """Count a webhook; `tenant_id` only of a known tenant."""
+    WEBHOOKS.labels(tenant_id or _UNKNOWN, result).inc()
 
 
-def serve(port: int | None) -> None:
-    """Give this process's metrics at `port` of every address; not at all without one. Raises OSError if it is taken."""
-    if port is not None:
-        start_http_server(port)
+def expect_outcomes(tenant_id: str, *outcomes: str) -> None:
+    """Show these counts at 0, so that the first one is seen as an increase."""
+    for outcome in outcomes:
+        JOB_SECONDS.labels(tenant_id, outcome)
+
+
+def job_ended(tenant_id: str, job_id: UUID, outcome: str, reason: str = "") -> None:
+    """Count a job's end, and its time since it was accepted: its id (UUIDv7) tells when that was."""
+    JOBS_ENDED.labels(tenant_id, outcome, reason).inc()
+    accepted_at = (job_id.int >> 80) / 1000
+    # Another host's clock may be ahead.
+    JOB_SECONDS.labels(tenant_id, outcome).observe(max(0.0, time.time() - accepted_at))
+
+
+def inbox_moved(tenant_id: str, job_id: UUID, skipped: str | None) -> None:
+    """Count an event of the inbox that became a row; `skipped`: why that was its job's end, for a duplicate."""
+    INBOX_MOVED.inc()
+    if skipped is not None:
+        job_ended(tenant_id, job_id, "skipped", skipped)
+
+
+def tokens_paid(tenant_id: str, model: str, tokens: tuple[int, int], cost: float | None) -> None:
+    """Count the tokens (input, output) of one paid answer, and its cost where that is told."""
+    for direction, count in zip(("input", "output"), tokens, strict=True):
+        GPT4_TOKENS.labels(tenant_id, model, direction).inc(count)
+    if cost is not None:
+        GPT4_COST.labels(tenant_id, model).inc(cost)
+
+
+def purged(**counts: int) -> None:
+    """Count what a purge deleted, by what it was."""
+    for what, count in counts.items():
+        PURGED.labels(what).inc(count)
 
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Time one step of an attempt."""
-    began = monotonic()
-    result = "failed"
+    """Time one step of an attempt; an exception that is no failure names its `result`."""
+    began = time.monotonic()
+    result = "stopped"
     try:
         yield
         result = "ok"
     except Exception as failure:
-        if getattr(failure, "expected", False):
-            result = "skipped"
+        result = str(getattr(failure, "result", "failed"))
         raise
     finally:
-        STEP_SECONDS.labels(name, result).observe(monotonic() - began)
+        STEP_SECONDS.labels(name, result).observe(time.monotonic() - began)
+
+
+class Call:
+    """A call that is under way: say so if its answer is a failure."""
+
+    failed = False
+
+
+@contextmanager
+def external_call(server: str, tenant_id: str, failures: type[Exception]) -> Iterator[Call]:
+    """Count and time one call.
+
+    Only `failures` are the server's: a call that was held back, or that we ended ourselves, counts for nothing.
+    """
+    call = Call()
+    began = time.monotonic()
+    try:
+        yield call
+    except failures:
+        call.failed = True
+        _called(server, tenant_id, call, began)
+        raise
+    _called(server, tenant_id, call, began)
+
+
+def _called(server: str, tenant_id: str, call: Call, began: float) -> None:
+    CALLS.labels(server, tenant_id, "failed" if call.failed else "ok").inc()
+    CALL_SECONDS.labels(server).observe(time.monotonic() - began)

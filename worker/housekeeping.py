@@ -15,7 +15,7 @@ from config.tenants import TenantDirectory
 from integrations.desks import Desks
 from integrations.errors import HeldBack, OutsideFailure
 from integrations.http import trace_clients
-from observability import phrases, tracing
+from observability import exposition, metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import refuse_start, say, say_unusable, start_logging
 from observability.outage import Outage
@@ -44,8 +44,9 @@ def run() -> int:
         return _CONFIGURATION_EXIT
     start_logging(settings)
     try:
+        exposition.serve("housekeeping", settings.metrics_port)
         asyncio.run(_main(settings, tenants))
-    except DatabaseUnfit as unfit:
+    except (exposition.PortUnusable, DatabaseUnfit) as unfit:
         refuse_start([str(unfit)])
         return _CONFIGURATION_EXIT
     return 0
@@ -108,13 +109,17 @@ async def _sync_all(tenants: TenantDirectory, database: Database, desks: Desks) 
                     tickets, passages = await sync_tenant(database, desks.of(tenant.id), tenant.id, tenant.desk)
             except (OutsideFailure, HeldBack) as failure:
                 say(phrases.SYNC_FAILED, tenant_id=tenant.id, reason=failure.reason)
+                metrics.SYNCS.labels(tenant.id, "failed").inc()
             else:
+                metrics.SYNCS.labels(tenant.id, "completed").inc()
+                metrics.SYNCED_AT.labels(tenant.id).set_to_current_time()
                 say(phrases.SYNC_COMPLETED, tenant_id=tenant.id, tickets=tickets, passages=passages)
 
 
 async def _purge(settings: HousekeepingSettings, database: Database) -> None:
     with tracing.untraced():
         purged = await purge_by_age(database, text_days=settings.keep_text_days, job_days=settings.keep_jobs_days)
+    metrics.purged(answers=purged.answers, copies=purged.copies, jobs=purged.jobs)
     if purged:
         say(phrases.PURGED, answers=purged.answers, copies=purged.copies, jobs=purged.jobs)
 

@@ -65,10 +65,10 @@ class Inbox:
             raise QueueUnreachable from failure
         return [event for value in stored if (event := _event(value)) is not None]
 
-    async def remove(self, job_id: UUID) -> None:
-        """Its row is committed."""
+    async def remove(self, job_id: UUID) -> bool:
+        """Its row is committed. False when it was removed already: the relay and a worker may both move it."""
         try:
-            await self._redis.hdel(_INBOX, str(job_id))
+            return bool(await self._redis.hdel(_INBOX, str(job_id)))
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from uuid import UUID
 
-from observability import phrases, tracing
+from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
 from observability.outage import Outage
@@ -60,7 +60,8 @@ class Pickup:
         event = await self._inbox.get(job_id)
         if event is not None:
             first = await jobs.accept_late(self._runner.database, event, self._deadline)
-            await self._inbox.remove(job_id)
+            if await self._inbox.remove(job_id):
+                metrics.inbox_moved(event.tenant_id, job_id, None if first else jobs.DUPLICATE)
             if first:
                 await run_job(self._runner, job_id)
             else:

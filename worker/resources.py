@@ -21,7 +21,7 @@ from integrations.desks import Desks
 from integrations.errors import MODEL_UNAVAILABLE
 from integrations.gpt4 import Gpt4
 from integrations.http import trace_clients
-from observability import phrases
+from observability import exposition, metrics, phrases
 from observability.logging import refuse_start, say
 from observability.tracing import Tracing
 from storage import jobs
@@ -176,8 +176,11 @@ _opened: list[Resources] = []
 def open_resources(settings: WorkerSettings, tenants: TenantDirectory) -> None:
     """Open this process's resources, or refuse to start with what has to be mended."""
     try:
+        # First, so that a process that waits for its database is seen; and open to the end.
+        exposition.serve("worker", settings.metrics_port)
+        metrics.CONCURRENCY.set(settings.worker_concurrency)
         _opened.append(Resources(settings, tenants))
-    except DatabaseUnfit as unfit:
+    except (exposition.PortUnusable, DatabaseUnfit) as unfit:
         refuse_start([str(unfit)])
         sys.exit(_CONFIGURATION_EXIT)
 

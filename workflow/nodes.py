@@ -10,7 +10,8 @@ from opentelemetry.trace import SpanKind, get_current_span
 
 from integrations.errors import HeldBack, NoteMissing, NoteUnsettled, OutsideFailure, TicketGone
 from integrations.gpt4 import Gpt4Answer
-from observability import phrases, tracing
+from integrations.gpt4_stream import Completion
+from observability import metrics, phrases, tracing
 from observability.logging import say
 from storage import history, jobs
 from storage.history import Document, SimilarTicket
@@ -39,7 +40,7 @@ async def gather_context(state: JobState, runtime: Runtime[Attempt]) -> JobState
         return {"note_id": note_id}
     if not attempt.claim.answered and not await _kept_in_redis(attempt):
         attempt.gpt4.check()
-    with tracing.span(tracing.CONTEXT):
+    with tracing.span(tracing.CONTEXT), metrics.step("context"):
         started = time.monotonic()
         ticket = await attempt.desk.read_open_ticket(attempt.claim.ticket_id)
         found = _Found()
@@ -108,8 +109,12 @@ async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
         return {"enhancement": kept}
     prompt = enhancement_prompt(state["ticket"], state["similar_tickets"], state["documents"])
     request = genai.request_attributes(attempt.gpt4, VERSION)
-    with tracing.span(tracing.GPT4, kind=SpanKind.CLIENT, attributes=request) as span:
-        answer: Gpt4Answer[Enhancement] = await attempt.gpt4.ask(prompt, Enhancement)
+    with (
+        tracing.span(tracing.GPT4, kind=SpanKind.CLIENT, attributes=request) as span,
+        metrics.step("gpt4"),
+        metrics.external_call("gpt4", attempt.claim.tenant_id, OutsideFailure),
+    ):
+        answer: Gpt4Answer[Enhancement] = await attempt.gpt4.ask(prompt, Enhancement, partial(_count_tokens, attempt))
         span.set_attributes(genai.response_attributes(answer))
     enhancement = answer.content.only_given(
         [ticket.ticket_id for ticket in state["similar_tickets"]], [document.title for document in state["documents"]]
@@ -130,6 +135,12 @@ async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
 
 async def _kept_in_redis(attempt: Attempt) -> bool:
     return attempt.claim.started_before and await attempt.answers.take(attempt.claim.job_id) is not None
+
+
+def _count_tokens(attempt: Attempt, paid: Completion) -> None:
+    # The model that was asked for: what an answer calls it is from outside, and may be anything.
+    tokens = paid.input_tokens, paid.output_tokens
+    metrics.tokens_paid(attempt.claim.tenant_id, attempt.gpt4.model, tokens, paid.cost)
 
 
 async def _answer_of_earlier_attempt(attempt: Attempt) -> Enhancement | None:
@@ -158,7 +169,7 @@ async def _commit(attempt: Attempt, enhancement: Enhancement, model: str) -> Non
 async def update_ticket(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     """Put the note into the ticket; a ticket that was closed meanwhile gets none."""
     attempt, claim = runtime.context, runtime.context.claim
-    with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
+    with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT), metrics.step("update"):
         started = time.monotonic()
         await attempt.desk.read_open_ticket(claim.ticket_id)
         about_to_post = partial(insist, partial(jobs.about_to_post, attempt.database, claim, attempt.lease_seconds))

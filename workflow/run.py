@@ -15,7 +15,7 @@ from opentelemetry.util.types import AttributeValue
 from integrations.errors import MODEL_UNAVAILABLE, HeldBack, OutsideFailure, TicketGone
 from integrations.gpt4 import Gpt4
 from integrations.servicedesk_plus import ServiceDeskPlus
-from observability import phrases, tracing
+from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
 from storage import jobs
@@ -26,6 +26,8 @@ from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
 from workflow.lease import hold_lease, settle
 from workflow.state import Attempt, KeptAnswers
+
+_OUTCOMES = ("completed", "skipped", "failed")
 
 
 class AttemptTimeout(Exception):
@@ -74,7 +76,10 @@ async def run_job(runner: Runner, job_id: UUID) -> bool:
             "attempt": claim.attempt,
         }
         with tracing.span(tracing.WORKER, kind=SpanKind.CONSUMER, parent=parent, attributes=attributes) as span:
-            await _run_claimed(runner, claim, span)
+            metrics.WAIT_SECONDS.observe(max(0.0, (claim.claimed_at - claim.waiting_since).total_seconds()))
+            metrics.expect_outcomes(claim.tenant_id, *_OUTCOMES)
+            with metrics.IN_FLIGHT.track_inprogress():
+                await _run_claimed(runner, claim, span)
     return True
 
 
@@ -86,6 +91,7 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
             try:
                 note_id = await _run_graph(runner, claim)
                 await settle(partial(jobs.complete, runner.database, claim, note_id))
+                _count(claim, "completed")
                 say(phrases.TASK_COMPLETED, job_id=claim.job_id, seconds=round(time.monotonic() - started))
             except TicketGone as gone:
                 await _skip(runner, claim, gone)
@@ -105,11 +111,19 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
                 await _fail(runner, claim, span, failure, "unexpected failure", shown=failure)
     except LeaseLost as lost:
         tracing.record_failure(span, lost, "claim lost")
+        metrics.ATTEMPTS.labels(claim.tenant_id, "claim lost").inc()
         reason = "claim lost; left to another attempt"
         say(phrases.TASK_FAILED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=reason)
     except asyncio.CancelledError:
+        metrics.ATTEMPTS.labels(claim.tenant_id, "given back").inc()
         await _give_back(runner, claim)
         raise
+
+
+def _count(claim: Claim, outcome: str, reason: str = "") -> None:
+    """The attempt has ended the job, and the row says so."""
+    metrics.ATTEMPTS.labels(claim.tenant_id, outcome).inc()
+    metrics.job_ended(claim.tenant_id, claim.job_id, outcome, reason)
 
 
 def _attempt(runner: Runner, claim: Claim) -> Attempt:
@@ -145,6 +159,7 @@ async def _run_graph(runner: Runner, claim: Claim) -> str:
 async def _skip(runner: Runner, claim: Claim, gone: TicketGone) -> None:
     say(gone.phrase, gone.values)
     await settle(partial(jobs.skip, runner.database, claim, gone.reason))
+    _count(claim, "skipped", gone.reason)
     say(phrases.TASK_SKIPPED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=gone.reason)
 
 
@@ -156,6 +171,7 @@ async def _hold_back(runner: Runner, claim: Claim, span: trace.Span, held: HeldB
     span.set_attributes({"outcome": str(held), "held_back_seconds": held.seconds})
     hold_back = partial(jobs.hold_back, extends_deadline=held.extends_deadline)
     await settle(partial(hold_back, runner.database, claim, held.seconds, held.reason))
+    metrics.ATTEMPTS.labels(claim.tenant_id, "held back").inc()
     reason = f"{held.reason}, held back for {held.seconds:.0f}s"
     say(phrases.JOB_REQUEUED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=reason)
 
@@ -177,11 +193,13 @@ async def _fail(
         decision = retry.Decision(seconds, f"will be looked for once more in {seconds:.0f}s")
         look = partial(jobs.look_once_more, attempts=retry.MOST_ATTEMPTS, seconds=seconds, reason=reason)
         await settle(partial(look, runner.database, claim))
+        metrics.ATTEMPTS.labels(claim.tenant_id, "retried").inc()
     elif seconds is None:
         await _end(runner, claim, reason, decision.words, by_gpt4=isinstance(failure, FAILURES_OF_GPT4), shown=shown)
         return
     else:
         await settle(partial(jobs.retry_later, runner.database, claim, seconds, reason))
+        metrics.ATTEMPTS.labels(claim.tenant_id, "retried").inc()
     _say_failed(claim, f"{reason}; {decision.words}", shown)
 
 
@@ -197,6 +215,7 @@ async def _end(
 ) -> None:
     """The job fails for good; a tenant that wants one gets its note with the context alone after that."""
     await settle(partial(jobs.fail, runner.database, claim, reason))
+    _count(claim, "failed", reason)
     _say_failed(claim, f"{reason}; {words}", shown)
     if by_gpt4:
         await leave_failure_note(claim, partial(_attempt, runner, claim))

@@ -9,7 +9,7 @@ import httpx
 import redis
 
 from devstack.system import System
-from tests.e2e.outcomes import assert_one_note, log_of
+from tests.e2e.outcomes import assert_one_note, figures, log_of
 from tests.e2e.world import World, wait_for
 
 
@@ -20,6 +20,8 @@ def test_a_job_that_no_worker_did_is_failed_at_its_deadline(around: World, quick
     try:
         ticket_id = around.create_ticket()
         row = around.ended(ticket_id)
+        ended = 'ai_agents_jobs_ended_total{outcome="failed",reason="deadline passed",tenant_id="acme"}'
+        assert wait_for(lambda: figures(quick).get(ended)) == 1
     finally:
         quick.restart(quick.api, {"JOB_DEADLINE_SECONDS": "1800"})
         quick.restart(quick.workers[0])
@@ -101,13 +103,6 @@ def test_the_api_tells_how_many_jobs_wait_and_that_none_is_without_outcome(aroun
     assert wait_for(lambda: figures(quick)["ai_agents_queue_depth"] == 0)
     assert figures(quick)["ai_agents_accepted_without_outcome"] == 0
     assert figures(quick)['ai_agents_jobs{state="waiting"}'] == 0
-
-
-def figures(system: System) -> dict[str, float]:
-    """The API's metrics, by name and labels."""
-    text = httpx.get(f"{system.state['api_url']}/metrics", timeout=10).text
-    lines = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
-    return {name: float(value) for name, _, value in lines}
 
 
 def test_a_tenant_may_have_a_note_with_the_context_alone_when_gpt4_fails(around: World, quick: System) -> None:

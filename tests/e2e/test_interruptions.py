@@ -3,7 +3,7 @@
 import redis
 
 from devstack.system import System
-from tests.e2e.outcomes import assert_one_note, log_of
+from tests.e2e.outcomes import assert_one_note, figures, log_of
 from tests.e2e.world import World, wait_for
 
 
@@ -17,6 +17,7 @@ def test_the_job_of_a_killed_worker_is_run_again(around: World, quick: System) -
     assert_one_note(around, ticket_id)
     assert around.job(ticket_id)["attempt"] == 2
     assert f"Job requeued: job_id={around.job(ticket_id)['id']}" in log_of(quick, ticket_id)
+    assert figures(quick)["ai_agents_jobs_recovered_total"] == 1
 
 
 def test_a_note_of_unknown_outcome_is_not_posted_again(around: World) -> None:
@@ -63,6 +64,7 @@ def test_a_message_that_is_lost_is_published_again_though_a_dead_worker_holds_ot
     quick.restart(quick.workers[0])
     for ticket_id in (lost, *held):
         assert_one_note(around, ticket_id)
+    assert figures(quick)['ai_agents_jobs_queued_total{why="lost"}'] >= 1
 
 
 def test_a_note_that_a_slow_desk_stores_late_is_not_posted_again(around: World) -> None:

@@ -5,7 +5,7 @@ import socket
 import httpx
 
 from devstack.system import System
-from tests.e2e.outcomes import assert_one_note, log_of
+from tests.e2e.outcomes import assert_one_note, figures, log_of
 from tests.e2e.world import World, wait_for
 
 
@@ -50,6 +50,7 @@ def test_a_webhook_is_taken_while_redis_is_down_and_queued_when_it_is_back(aroun
 def test_a_webhook_is_taken_while_postgres_is_down(around: World, quick: System) -> None:
     """202 through Redis; the row is made and the note comes when Postgres is back."""
     ticket_id = around.create_ticket(send_webhook=False)
+    before = moved_from_redis(quick)
     quick.postgres.stop()
     try:
         answer = around.post_webhook(ticket_id, headers={"X-ServiceDesk-Delivery": "d-2"})
@@ -60,6 +61,12 @@ def test_a_webhook_is_taken_while_postgres_is_down(around: World, quick: System)
     assert again.json() == {"job_id": answer.json()["job_id"], "status": "duplicate"}
     assert_one_note(around, ticket_id)
     assert str(around.job(ticket_id)["id"]) == answer.json()["job_id"]
+    assert moved_from_redis(quick) == before + 1
+
+
+def moved_from_redis(system: System) -> float:
+    """How many events the relay and the worker have made into rows."""
+    return sum(figures(system, process)["ai_agents_inbox_events_total"] for process in ("api", "worker"))
 
 
 def test_with_both_stores_down_the_answer_is_503_and_later_202(around: World, quick: System) -> None:

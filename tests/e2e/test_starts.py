@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -147,6 +148,18 @@ def test_a_start_that_fails_in_an_unforeseen_way_ends_the_process_and_quotes_not
     assert "ready." not in output
     assert "Hunter2" not in output
     assert "error" in output
+
+
+@pytest.mark.parametrize("verb", ["worker", "housekeeping"])
+def test_a_metrics_port_that_is_taken_is_refused(verb: str) -> None:
+    """And one that is no port."""
+    settings = ENOUGH | {"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x"}
+    with socket.create_server(("", 0)) as other:
+        status, output = run(verb, settings | {"METRICS_PORT": str(other.getsockname()[1])})
+    assert (status, "METRICS_PORT is wrong: the port is in use already" in output) == (REFUSED, True), output
+    assert len(output.splitlines()) == 1
+    status, output = run(verb, settings | {"METRICS_PORT": "0"})
+    assert (status, "METRICS_PORT is wrong" in output) == (REFUSED, True), output
 
 
 def test_migrate_says_when_the_database_is_away_and_can_be_tried_again() -> None:

@@ -1,13 +1,14 @@
 """Spans as they leave the process: no message of a library, since Postgres quotes rows in its own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Status, StatusCode, Tracer
 
+from observability import metrics
 from observability.export import WithoutMessages
 
 SECRET = "Key (subject)=(text of a person) already exists"
@@ -61,3 +62,15 @@ def test_a_librarys_span_that_went_well_passes(tracing: Tracing) -> None:
     with tracing.tracer("opentelemetry.instrumentation.httpx").start_as_current_span("GET"):
         pass
     assert (tracing.span.name, tracing.span.status.status_code) == ("GET", StatusCode.UNSET)
+
+
+@pytest.mark.parametrize(("result", "told"), [(SpanExportResult.SUCCESS, "ok"), (SpanExportResult.FAILURE, "failed")])
+def test_how_each_export_went_is_counted(result: SpanExportResult, told: str) -> None:
+    class Collector(InMemorySpanExporter):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:  # noqa: ARG002
+            return result
+
+    count = metrics.SPAN_EXPORTS.labels(told)
+    before = count._value.get()
+    assert WithoutMessages(Collector()).export([]) is result
+    assert count._value.get() == before + 1

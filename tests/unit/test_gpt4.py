@@ -109,6 +109,16 @@ async def test_a_second_unusable_answer_ends_it(kind: str, model: Simulator) -> 
     assert len(model.requests()) == 2
 
 
+async def test_what_unusable_answers_cost_is_told(model: Simulator) -> None:
+    model.order(kind="malformed")
+    paid: list[int] = []
+    async with opened(model.url) as gpt4:
+        with pytest.raises(Gpt4Refused):
+            await gpt4.ask(PROMPT, Enhancement, lambda completion: paid.append(completion.input_tokens))
+    assert paid == [kept["usage"]["prompt_tokens"] for kept in model.look("/answers")["answers"]]
+    assert len(paid) == 2
+
+
 async def test_a_repair_that_can_not_be_made_now_may_be_made_later(model: Simulator) -> None:
     model.order(kind="malformed", times=1)
     model.order(kind="status", code=503, times=1)

@@ -1,0 +1,45 @@
+"""The alerts: of metrics that exist, each proved to fire and not to fire."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RULES = ROOT / "observability" / "prometheus" / "alerts.yaml"
+PROOFS = Path(__file__).with_name("alerts.yaml")
+TEXT = RULES.read_text(encoding="utf-8")
+DOCUMENTED = re.findall(r"^\| `(ai_agents_\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
+
+
+def test_each_alert_asks_for_metrics_that_there_are() -> None:
+    """The series of a histogram are its buckets, its sum and its count."""
+    asked = set(re.findall(r"\bai_agents_\w+", TEXT))
+    assert asked
+    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked} <= set(DOCUMENTED)
+
+
+def test_each_alert_is_proved_to_fire_and_not_to_fire_and_has_a_summary() -> None:
+    alerts = re.findall(r"- alert: (\w+)", TEXT)
+    proofs = PROOFS.read_text(encoding="utf-8")
+    assert TEXT.count("summary: ") == len(alerts)
+    assert set(re.findall(r"alertname: (\w+)\n +exp_alerts", proofs)) == set(alerts)
+    assert set(re.findall(r"alertname: (\w+)}", proofs)) >= set(alerts)
+
+
+def test_each_runbook_that_is_named_exists() -> None:
+    """As a path in this repository."""
+    assert [path for path in re.findall(r"docs/runbooks/[\w.-]+", TEXT) if not (ROOT / path).is_file()] == []
+
+
+@pytest.mark.parametrize(
+    "command", [["check", "rules", str(RULES)], ["test", "rules", str(PROOFS)]], ids=["check", "test"]
+)
+def test_promtool_accepts_the_rules_and_their_proofs(command: list[str]) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed")
+    done = subprocess.run([promtool, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
