@@ -192,3 +192,14 @@ def test_the_context_is_found_in_parts_and_behind_prose() -> None:
     assert found is not None
     assert found.ticket_id == "77"
     assert find_context([{"role": "user", "content": "{" * 5000}]) is None
+
+
+@pytest.mark.parametrize("kind", ["status", "html"])
+@pytest.mark.parametrize("code", [100, 204, 304])
+def test_a_status_that_may_have_no_body_can_not_be_ordered(model: httpx.Client, kind: str, code: int) -> None:
+    """With one it would spoil the connection, and the next request's answer."""
+    response = model.post("/_sim/faults", json={"kind": kind, "code": code})
+    assert response.status_code == 422
+    assert "code" in response.json()["error"]
+    assert code != 304 or "304 has no body" in response.json()["error"]
+    assert model.get("/_sim/faults").json()["faults"] == []
