@@ -207,6 +207,11 @@ async def about_to_post(database: Database, held: Claim, lease_seconds: float) -
     await _write(database, held, note_attempted_at=func.clock_timestamp(), lease_until=_from_now(lease_seconds))
 
 
+async def not_posted(database: Database, held: Claim) -> None:
+    """Take `about_to_post` of this claim back: the desk surely has no note of it. Raises LeaseLost."""
+    await _write(database, held, note_attempted_at=held.note_attempted_at)
+
+
 async def complete(database: Database, held: Claim, note_id: str) -> None:
     """The note is in the ticket. Raises LeaseLost."""
     await _write(database, held, **_ended(JobState.COMPLETED), reason=None, note_id=note_id)

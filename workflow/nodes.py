@@ -1,6 +1,7 @@
 """The three steps of a job. Each prints its line when it is done, and raises what stops the job."""
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -8,7 +9,7 @@ from functools import partial
 from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind, get_current_span
 
-from integrations.errors import NoteUnsettled
+from integrations.errors import NoteUnsettled, Temporary
 from integrations.gpt4 import Gpt4Answer
 from observability import phrases, tracing
 from observability.logging import say
@@ -156,7 +157,14 @@ async def update_ticket(state: JobState, runtime: Runtime[Attempt]) -> JobState:
         await attempt.desk.read_open_ticket(claim.ticket_id)
         about_to_post = partial(insist, partial(jobs.about_to_post, attempt.database, claim, attempt.lease_seconds))
         note = to_html(state["enhancement"], claim.job_id)
-        note_id = await attempt.desk.add_note(claim.ticket_id, note, about_to_post)
+        try:
+            note_id = await attempt.desk.add_note(claim.ticket_id, note, about_to_post)
+        except Temporary as failure:
+            if not failure.outcome_unknown:
+                # Else the next attempt would wait for a note that can't come. Left as it is, that is all it does.
+                with contextlib.suppress(*DATABASE_FAILURES):
+                    await jobs.not_posted(attempt.database, claim)
+            raise
         say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": _milliseconds(started)})
     return {"note_id": note_id}
 
