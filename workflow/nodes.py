@@ -161,7 +161,7 @@ async def update_ticket(state: JobState, runtime: Runtime[Attempt]) -> JobState:
             note_id = await attempt.desk.add_note(claim.ticket_id, note, about_to_post)
         except Temporary as failure:
             if not failure.outcome_unknown:
-                # Else the next attempt would wait for a note that can't come. Left as it is, that is all it does.
+                # Else the next attempt waits for a note that can't come; where this fails too, it does so in vain.
                 with contextlib.suppress(*DATABASE_FAILURES):
                     await jobs.not_posted(attempt.database, claim)
             raise
