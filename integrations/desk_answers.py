@@ -2,7 +2,7 @@
 
 `response_status` is an object on single replies and a list on list replies; 2000 is success; 3000 is a warning, and
 the operation did not happen; a code of 4000 or more inside an HTTP 200 is a failure; the real code may sit only in
-`messages[].status_code` under an outer 4000.
+`messages[].status_code` under an outer 4000. Of several the worst counts.
 """
 
 import json
@@ -14,6 +14,9 @@ from integrations.errors import DeskRefused, DeskUnavailable, OutsideFailure, re
 SUCCESS = 2000
 WARNING = 3000
 NOT_FOUND = 4007
+UNCLEAR = -1
+"""In place of a code: the answer says that it failed and not why, or its code is no code."""
+
 EXTRA_KEY = "EXTRA_KEY_FOUND_IN_JSON"
 _HTTP_OF_CODE = {
     4001: 400,
@@ -28,16 +31,22 @@ _HTTP_OF_CODE = {
     4022: 401,
 }
 _LATER = {408, 425, 429, 500, 502, 503, 504}
+_NOT_DONE = {"failed", "failure", "error", "warning"}
+_MOST_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A decoded answer: HTTP status, the API's code (0 where it gave none), the JSON object, `Retry-After` seconds."""
+    """A decoded answer: HTTP status, the API's code (0 where it gave none), the JSON object, `Retry-After` seconds.
+
+    `posted`: it answers a call that changes something, which may have been done even if the answer says failure.
+    """
 
     status: int
     code: int
     body: dict[str, Any]
     retry_after: float | None
+    posted: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -48,7 +57,7 @@ class Answer:
     def not_found(self) -> bool:
         """Whether the ticket (or what else was asked for) is not there."""
         # A 404 without one of the API's codes comes from a wrong address: no reason to call the ticket gone.
-        return self.code == NOT_FOUND or (self.status == 404 and self.code != 0)
+        return self.code == NOT_FOUND or (self.status == 404 and self.code > 0)
 
     @property
     def down(self) -> bool:
@@ -75,41 +84,59 @@ class Answer:
     def failure(self) -> OutsideFailure:
         """The failure that an unsuccessful answer is."""
         status = self.effective_status
+        if status == UNCLEAR:
+            return DeskUnavailable("invalid answer", outcome_unknown=self.posted)
         if status in _LATER or 500 <= status < 600:
             # 429 and its like did nothing; a 5xx may have failed after the work was done.
-            return DeskUnavailable(str(status), self.retry_after, outcome_unknown=status >= 500)
+            return DeskUnavailable(str(status), self.retry_after, outcome_unknown=self.posted and status >= 500)
         return DeskRefused(str(status))
 
 
-def decode(status: int, content: bytes, retry_after: str | None) -> Answer:
-    """Read an answer. Raises DeskUnavailable or DeskRefused for one that is not the API's JSON."""
+def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool = False) -> Answer:
+    """Read an answer. Raises DeskUnavailable for a success that is not the API's JSON."""
     wait = retry_after_seconds(retry_after)
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
         body = None
     if isinstance(body, dict):
-        return Answer(status, _code(body), body, wait)
+        return Answer(status, _code(body), body, wait, posted)
     if 200 <= status < 300:
         # A login page or a proxy's page under 200: nothing of it can be trusted to have happened.
-        raise DeskUnavailable("invalid answer", outcome_unknown=True)
-    return Answer(status, 0, {}, wait)
+        raise DeskUnavailable("invalid answer", outcome_unknown=posted)
+    return Answer(status, 0, {}, wait, posted)
 
 
 def _code(body: dict[str, Any]) -> int:
     statuses = body.get("response_status")
-    first = statuses[0] if isinstance(statuses, list) and statuses else statuses
-    if not isinstance(first, dict):
-        return 0
-    outer = _number(first.get("status_code"))
-    messages = first.get("messages")
+    entries = statuses if isinstance(statuses, list) else [statuses]
+    return max((_code_of(entry) for entry in entries if isinstance(entry, dict)), key=_badness, default=0)
+
+
+def _code_of(entry: dict[str, Any]) -> int:
+    """The code of one status: the worst of its messages, where they say more than "success"."""
+    outer = _number(entry.get("status_code"))
+    messages = entry.get("messages")
     inner = [
-        code
+        _number(message.get("status_code"))
         for message in (messages if isinstance(messages, list) else [])
-        if isinstance(message, dict) and (code := _number(message.get("status_code"))) >= 3000
+        if isinstance(message, dict)
     ]
-    return inner[0] if inner else outer
+    worst = max(inner, key=_badness, default=0)
+    code = worst if worst >= WARNING or worst == UNCLEAR else outer
+    says_not_done = str(entry.get("status")).casefold() in _NOT_DONE
+    return UNCLEAR if says_not_done and code in (0, SUCCESS) else code
+
+
+def _badness(code: int) -> int:
+    """The order of codes: a failure with its reason says more than one without, and that more than a warning."""
+    if code > WARNING:
+        return 5
+    return {UNCLEAR: 4, WARNING: 3, SUCCESS: 1, 0: 0}.get(code, 2)
 
 
 def _number(value: object) -> int:
-    return int(value) if isinstance(value, int | str) and str(value).isdecimal() else 0
+    text = str(value) if isinstance(value, int | str) else ""
+    if not text.isdecimal():
+        return 0
+    return int(text) if len(text) <= _MOST_DIGITS else UNCLEAR

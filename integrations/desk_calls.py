@@ -70,8 +70,9 @@ class DeskCalls:
     ) -> Answer:
         """One call, with `data` as its `input_data`; a cloud desk that refuses the token gets a fresh one, once.
 
-        `about_to_send` is awaited when the call may be made, right before it is. Raises HeldBack before anything is
-        sent, and DeskTimeout, DeskUnavailable or DeskRefused; of answers only those that say the desk is down.
+        `about_to_send` is awaited when the call may be made, right before it is. Raises HeldBack only before that and
+        before anything is sent; DeskTimeout, DeskUnavailable or DeskRefused; of answers only those that say the desk
+        is down.
         """
         # Looked at first: jobs that find the desk down must not use up its rate.
         self._breaker.check()
@@ -110,7 +111,8 @@ class DeskCalls:
             if answer.unauthorized and self._desk.edition == "cloud":
                 await self._tokens.forget(self._tenant_id, self._desk, headers["Authorization"].rpartition(" ")[2])
                 headers = await self._credentials()
-                await self._rate.take()
+                # Something was sent already: too late for being held back.
+                await self._rate.take_anyway(self._timeout)
                 answer = await self._send(method, path, data, headers)
             if answer.down:
                 raise answer.failure()
@@ -123,6 +125,7 @@ class DeskCalls:
 
     async def _send(self, method: str, path: str, data: dict[str, Any] | None, headers: dict[str, str]) -> Answer:
         form = None if data is None else {"input_data": json.dumps(data, ensure_ascii=False)}
+        posted = method != "GET"
         try:
             async with (
                 asyncio.timeout(self._timeout),
@@ -135,12 +138,14 @@ class DeskCalls:
                 ) as response,
             ):
                 content = await read_bounded(response)
-                return decode(response.status_code, content, response.headers.get("retry-after"))
-        except (TimeoutError, httpx.TimeoutException):
+                return decode(response.status_code, content, response.headers.get("retry-after"), posted=posted)
+        except (httpx.ConnectTimeout, httpx.PoolTimeout):
             raise DeskTimeout from None
+        except (TimeoutError, httpx.TimeoutException):
+            raise DeskTimeout(outcome_unknown=posted) from None
         except httpx.ConnectError as failure:
             raise DeskUnavailable(connection_words(failure)) from None
         except httpx.HTTPError:
-            raise DeskUnavailable("connection", outcome_unknown=True) from None
+            raise DeskUnavailable("connection", outcome_unknown=posted) from None
         except AnswerTooLarge:
-            raise DeskUnavailable("invalid answer", outcome_unknown=True) from None
+            raise DeskUnavailable("invalid answer", outcome_unknown=posted) from None

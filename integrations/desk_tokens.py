@@ -8,7 +8,10 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import re
 import time
+import uuid
+from typing import Any
 
 import httpx
 from redis.asyncio import Redis
@@ -20,7 +23,12 @@ from integrations.http import AnswerTooLarge, connection_words, read_bounded
 
 _SPARE_SECONDS = 60
 _LIFETIME_SECONDS = 3600.0
+_LONGEST_LIFETIME_SECONDS = 1e9
 _LOCK_SECONDS = 15
+# What goes into a header.
+_TOKEN = re.compile(r"[!-~]{1,4096}")
+# By its value: a lock that ran out meanwhile is another process's by now.
+_UNLOCK = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 
 
 class DeskTokens:
@@ -74,10 +82,12 @@ class DeskTokens:
 
     async def _fetch_once(self, name: str, desk: DeskSettings) -> str:
         """Fetch a token while no other process does; those wait for ours to appear."""
-        lock = f"{_key(name)}:lock"
+        lock, mine = f"{_key(name)}:lock", uuid.uuid4().hex
+        locked = False
         for _ in range(_LOCK_SECONDS * 4):
             try:
-                if self._redis is None or await self._redis.set(lock, "1", nx=True, ex=_LOCK_SECONDS):
+                locked = self._redis is not None and bool(await self._redis.set(lock, mine, nx=True, ex=_LOCK_SECONDS))
+                if locked or self._redis is None:
                     break
             except RedisError:
                 break
@@ -89,9 +99,9 @@ class DeskTokens:
             self._tokens[name] = (token, time.time() + lifetime)
             await self._share(name, int(lifetime))
         finally:
-            if self._redis is not None:
+            if self._redis is not None and locked:
                 with contextlib.suppress(RedisError):
-                    await self._redis.delete(lock)
+                    await self._redis.register_script(_UNLOCK)(keys=[lock], args=[mine])
         return token
 
     async def _share(self, name: str, lifetime: int) -> None:
@@ -120,10 +130,22 @@ class DeskTokens:
             raise DeskUnavailable("invalid answer") from None
         if status == 429 or status >= 500:
             raise DeskUnavailable(str(status))
-        if not isinstance(body, dict) or not isinstance(body.get("access_token"), str):
+        if not isinstance(body, dict) or not _is_token(body.get("access_token")):
             raise _refusal(status, str(body.get("error", "")) if isinstance(body, dict) else "")
-        lifetime = body.get("expires_in")
-        return body["access_token"], float(lifetime) if isinstance(lifetime, int | float) else _LIFETIME_SECONDS
+        return body["access_token"], _lifetime(body.get("expires_in"))
+
+
+def _is_token(token: Any) -> bool:
+    return isinstance(token, str) and _TOKEN.fullmatch(token) is not None
+
+
+def _lifetime(seconds: Any) -> float:
+    """How long a token lives. Raises DeskUnavailable for a number that is no time: infinite, negative, not a number."""
+    if not isinstance(seconds, int | float):
+        return _LIFETIME_SECONDS
+    if not 0 <= seconds <= _LONGEST_LIFETIME_SECONDS:
+        raise DeskUnavailable("invalid answer")
+    return float(seconds)
 
 
 def _refusal(status: int, error: str) -> DeskRefused | DeskUnavailable:

@@ -3,7 +3,7 @@
 from redis.asyncio import Redis
 
 from config.settings import DeskClientSettings
-from config.tenants import Tenant, TenantDirectory
+from config.tenants import DeskSettings, TenantDirectory
 from integrations.breaker import Breaker
 from integrations.desk_calls import Limits
 from integrations.desk_tokens import DeskTokens
@@ -39,7 +39,7 @@ class Desks:
         self._most_at_once = max(_LEAST_AT_ONCE, connections // _TENANTS_SHARE)
         self._http = open_client(connections=connections, ca_bundle=settings.servicedesk_ca_bundle)
         self._tokens = DeskTokens(self._http, redis, self._timeout)
-        self._made: dict[str, tuple[Tenant, ServiceDeskPlus]] = {}
+        self._made: dict[str, tuple[DeskSettings, ServiceDeskPlus]] = {}
 
     def of(self, tenant_id: str) -> ServiceDeskPlus:
         """The tenant's desk.
@@ -50,12 +50,13 @@ class Desks:
         if tenant is None or tenant.desk is None:
             raise DeskUnavailable("no desk configured")
         made = self._made.get(tenant_id)
-        if made is None or made[0] != tenant:
+        # The desk alone: a rotated webhook secret is no reason to forget what is known of it.
+        if made is None or made[0] != tenant.desk:
             breaker = Breaker(f"desk of {tenant_id}", "desk unavailable")
             rate = DeskRate(tenant_id, tenant.desk.rate_per_minute, self._redis, patience_seconds=self._patience)
             limits = Limits(breaker, rate, self._most_at_once)
             desk = ServiceDeskPlus(tenant, self._http, self._tokens, self._timeout, limits)
-            self._made[tenant_id] = made = (tenant, desk)
+            self._made[tenant_id] = made = (tenant.desk, desk)
         return made[1]
 
     async def close(self) -> None:

@@ -64,8 +64,8 @@ class OutsideFailure(Exception):
 class Temporary(OutsideFailure):
     """Try again later: not before `retry_after` seconds, where the server said so.
 
-    `outcome_unknown`: what was asked for may have been done all the same. `down`: it says that the server is down, and
-    not only busy (429) or unable to do this one thing.
+    `outcome_unknown`: what was to be changed may have been all the same; a reading changes nothing. `down`: it says
+    that the server is down, and not only busy (429) or unable to do this one thing.
     """
 
     retry_after: float | None = None
@@ -107,11 +107,11 @@ class Gpt4Refused(Permanent):
 class DeskTimeout(Temporary):
     """ServiceDesk Plus did not answer in time."""
 
-    outcome_unknown = True
     down = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, outcome_unknown: bool = False) -> None:
         super().__init__(phrases.DESK_TIMEOUT, "ServiceDesk Plus timeout")
+        self.outcome_unknown = outcome_unknown
 
 
 class DeskUnavailable(Temporary):

@@ -23,6 +23,7 @@ _BURST_SHARE = 6
 _SHARE_WITHOUT_REDIS = 4
 _CALLS_OF_A_JOB = 3
 _WITHOUT_REDIS_SECONDS = 5.0
+_ANY_PATIENCE = 86_400.0
 _MICROSECONDS = 1_000_000
 
 # All in microseconds, by the server's clock. `next`: when the next even call is due. `turn`: when the next job that has
@@ -113,21 +114,30 @@ class DeskRate:
 
     async def take(self) -> None:
         """Wait until one more call is within the rate. Raises HeldBack at once when that would take too long."""
-        taken = await self._take_shared()
-        let_through, seconds = self._local.take(self._patience) if taken is None else taken
+        let_through, seconds = await self._take(self._patience)
         if not let_through:
             raise HeldBack(REASON, seconds)
         if seconds:
             await self._sleep(seconds)
 
-    async def _take_shared(self) -> tuple[bool, float] | None:
+    async def take_anyway(self, at_most_seconds: float) -> None:
+        """Count one call more, which can't be held back any more, and wait for its turn, but not for longer."""
+        _, seconds = await self._take(_ANY_PATIENCE)
+        if seconds:
+            await self._sleep(min(seconds, at_most_seconds))
+
+    async def _take(self, patience: float) -> tuple[bool, float]:
+        taken = await self._take_shared(patience)
+        return self._local.take(patience) if taken is None else taken
+
+    async def _take_shared(self, patience: float) -> tuple[bool, float] | None:
         """From the shared bucket; None without Redis, which is then not asked again for some seconds."""
         if self._script is None or self._monotonic() < self._redis_again_at:
             return None
         seconds = (
             self._pace.interval,
             self._pace.ahead,
-            self._patience,
+            patience,
             self._pace.interval * _CALLS_OF_A_JOB,
             LONGEST_HOLD_SECONDS,
         )

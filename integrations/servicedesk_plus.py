@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from config.tenants import DeskSettings, Tenant
-from integrations.desk_answers import Answer
+from integrations.desk_answers import SUCCESS, Answer
 from integrations.desk_calls import DeskCalls, Limits
 from integrations.desk_tokens import DeskTokens
 from integrations.errors import (
@@ -129,15 +129,16 @@ class ServiceDeskPlus:
         return await self._calls.make("POST", f"/requests/{ticket_id}/notes", {key: note | extra}, about_to_post)
 
     async def find_note(self, ticket_id: str, marker: str) -> str | None:
-        """The id of the newest note that has `marker` in its text, or None. Lists have no texts: each is read."""
+        """The id of the newest note that has `marker` in its text, or None. Lists have no texts: each is read.
+
+        Raises DeskUnavailable when the answer doesn't say which notes there are: None lets a note be posted.
+        """
         wanted = {"list_info": {"row_count": _MOST_NOTES, "sort_field": "created_time", "sort_order": "desc"}}
-        listed = (await self._of_ticket(ticket_id, "GET", "/notes", wanted)).body
+        listed = await self._of_ticket(ticket_id, "GET", "/notes", wanted)
         for item in _items(listed, "notes", "request_notes"):
-            text = item.get("description")
-            if not text:
-                text = await self._note_text(ticket_id, str(item.get("id")))
+            text = item.get("description") or await self._note_text(ticket_id, str(item["id"]))
             if marker in plain_text(str(text)):
-                return str(item.get("id"))
+                return str(item["id"])
         return None
 
     async def _note_text(self, ticket_id: str, note_id: str) -> str:
@@ -145,19 +146,23 @@ class ServiceDeskPlus:
         if answer.not_found:
             return ""  # deleted since it was listed
         single = _checked(answer).body
-        return str(next((single[key].get("description") for key in _NOTE_KEYS if key in single), ""))
+        note = next((single[key] for key in _NOTE_KEYS if key in single), None)
+        # A note of somebody else's may have no text, but it is a note.
+        if not isinstance(note, dict) or not ("description" in note or note.get("id")):
+            raise DeskUnavailable("invalid answer")
+        return str(note.get("description") or "")
 
     async def list_newest(self, most: int) -> list[tuple[str, str]]:
         """Id and status of the newest tickets, at most 100. Lists leave descriptions out: `read_ticket` has them."""
         wanted = {"list_info": {"row_count": min(most, 100), "sort_field": "created_time", "sort_order": "desc"}}
-        listed = _checked(await self._calls.make("GET", "/requests", wanted)).body
-        return [(str(item.get("id")), _name(item.get("status"))) for item in _items(listed, "requests")]
+        listed = _checked(await self._calls.make("GET", "/requests", wanted))
+        return [(str(item["id"]), _name(item.get("status"))) for item in _items(listed, "requests")]
 
     async def list_solutions(self, most: int) -> list[str]:
         """Ids of the approved solutions, at most 100."""
         wanted = {"list_info": {"row_count": min(most, 100), "filter_by": {"name": "ApprovedSolutions"}}}
-        listed = _checked(await self._calls.make("GET", "/solutions", wanted)).body
-        return [str(item.get("id")) for item in _items(listed, "solutions")]
+        listed = _checked(await self._calls.make("GET", "/solutions", wanted))
+        return [str(item["id"]) for item in _items(listed, "solutions")]
 
     async def read_solution(self, solution_id: str) -> Solution | None:
         """One solution in full; None when it was deleted since it was listed."""
@@ -182,10 +187,20 @@ def _checked(answer: Answer, ticket_id: str | None = None) -> Answer:
     raise answer.failure()
 
 
-def _items(body: dict[str, Any], *keys: str) -> list[dict[str, Any]]:
-    """The list under the first of `keys` that is there (editions differ)."""
-    found: list[Any] = next((body[key] for key in keys if isinstance(body.get(key), list)), [])
-    return [item for item in found if isinstance(item, dict)]
+def _items(answer: Answer, *keys: str) -> list[dict[str, Any]]:
+    """The list under the one of `keys` that is there (editions differ); its items have ids.
+
+    A desk may leave an empty list out. That counts only where it says success and has no list of another name, which
+    may be the same under a key that we don't know. Raises DeskUnavailable for anything else: it is not the API's.
+    """
+    body = answer.body
+    found = next((body[key] for key in keys if key in body), None)
+    if found is None and answer.code == SUCCESS and not any(key in body for key in keys):
+        others = [name for name, value in body.items() if isinstance(value, list) and name != "response_status"]
+        found = None if others else []
+    if not isinstance(found, list) or not all(isinstance(item, dict) and item.get("id") for item in found):
+        raise DeskUnavailable("invalid answer")
+    return found
 
 
 def _ticket(body: Any) -> DeskTicket:

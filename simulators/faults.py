@@ -32,6 +32,14 @@ class Fault(BaseModel):
         return self
 
 
+def with_a_body(code: int) -> int:
+    """Check the status of an answer that carries a body. Raises ValueError for one that may have none."""
+    # A client reads no body after these, and would take it for the beginning of the next answer.
+    if code in {204, 205, 304} or code < 200:
+        raise ValueError(f"an answer with status {code} has no body, so it can't be simulated")
+    return code
+
+
 F = TypeVar("F", bound=Fault)
 
 

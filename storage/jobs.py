@@ -211,8 +211,8 @@ async def about_to_post(database: Database, held: Claim, lease_seconds: float) -
 
 
 async def not_posted(database: Database, held: Claim) -> None:
-    """The desk refused the note for sure: it is not in the ticket. Raises LeaseLost."""
-    await _write(database, held, note_attempted_at=None)
+    """Take `about_to_post` of this claim back: the desk surely has no note of it. Raises LeaseLost."""
+    await _write(database, held, note_attempted_at=held.note_attempted_at)
 
 
 async def may_have_posted(database: Database, held: Claim) -> bool:

@@ -1,10 +1,10 @@
 """The faults the endpoint can be ordered to have."""
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
-from simulators.faults import Fault
+from simulators.faults import Fault, with_a_body
 from simulators.openai.chat_request import KNOWN_PARAMETERS, ApiError
 from simulators.wire import PORTAL, Answer, maintenance_page
 
@@ -41,7 +41,7 @@ class OpenAIFault(Fault):
 
     match: str | None = None
     operation: Literal["chat", "list_models", "read_model", "unknown"] | None = "chat"
-    code: int = Field(default=502, ge=300, le=599)
+    code: Annotated[int, AfterValidator(with_a_body)] = Field(default=502, ge=300, le=599)
     retry_after: str | None = None
     message: str = "The server had an error while processing your request. Sorry about that!"
     param: str | None = None

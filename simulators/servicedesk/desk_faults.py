@@ -1,11 +1,11 @@
 """The faults a desk can be ordered to have, and how each one looks on the wire."""
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
-from simulators.faults import Fault
+from simulators.faults import Fault, with_a_body
 from simulators.servicedesk.call import LIST_OPERATIONS, OPERATIONS
 from simulators.servicedesk.envelope import (
     CODE_OF_HTTP_STATUS,
@@ -48,7 +48,7 @@ class DeskFault(Fault):
     tenant: str | None = None
     ticket_id: str | None = None
     operation: str | None = None
-    code: int = Field(default=500, ge=300, le=599)
+    code: Annotated[int, AfterValidator(with_a_body)] = Field(default=500, ge=300, le=599)
     retry_after: str | None = None
     message: str = "Internal error, please try again"
     inner_code: int = Field(default=INTERNAL, ge=4000)

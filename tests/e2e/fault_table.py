@@ -12,8 +12,8 @@ from typing import Any, Literal
 from tests.e2e.stories import STARTED
 
 PLANTED = "hunter2-<b>zebra</b>"
-IDLE, TOTAL, DESK = 5, 10, 5
-"""Seconds: the limits of GPT-4's silence, of its whole answer, and of one answer of the desk."""
+IDLE, TOTAL, DESK, SETTLE = 5, 10, 5, 6
+"""Seconds: the limits of GPT-4's silence, of its whole answer, of one answer of the desk, and of a note's arrival."""
 
 Server = Literal["desk", "openai"]
 Fault = tuple[Server, Mapping[str, Any]]
@@ -82,7 +82,7 @@ def retried(
     *faults: Fault,
     calls: int = 2,
     then: tuple[str, ...] = (ANSWERED, UPDATED),
-    wait: str = r"\d+",
+    wait: str = "2",
 ) -> Row:
     """The fault hits one attempt; the next one completes, after `wait` seconds."""
     line = failed_line(phrase, rf"will be retried in {wait}s")

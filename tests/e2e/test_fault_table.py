@@ -11,7 +11,7 @@ from devstack.system import System
 from tests.e2e import faq, faults_of_desk, faults_of_gpt4
 from tests.e2e.conftest import SHORT
 from tests.e2e.faq import Support
-from tests.e2e.fault_table import COMPLETED, DESK, IDLE, PLANTED, TOTAL, Row
+from tests.e2e.fault_table import COMPLETED, DESK, IDLE, PLANTED, SETTLE, TOTAL, Row
 from tests.e2e.stories import STARTED, assert_story
 from tests.e2e.world import World, wait_for
 
@@ -20,6 +20,8 @@ LIMITS = {
     "OPENAI_TIMEOUT_SECONDS": str(IDLE),
     "OPENAI_DEADLINE_SECONDS": str(TOTAL),
     "SERVICEDESK_TIMEOUT_SECONDS": str(DESK),
+    # More than the first wait, and another than a `Retry-After`: the table tells them apart.
+    "NOTE_SETTLE_SECONDS": str(SETTLE),
     # A job that is not the row's turn yet waits in the queue: a healthy call must stay well within the limits.
     "WORKER_CONCURRENCY": "32",
     "CONTEXT_TIMEOUT_SECONDS": "20",

@@ -147,3 +147,14 @@ def test_the_memory_has_decoded_input_and_no_key(desk: httpx.Client) -> None:
     assert desk.get("/_sim/counts").json()["counts"] == {"add_note": 1}
     desk.delete("/_sim/requests")
     assert desk.get("/_sim/requests").json()["requests"] == []
+
+
+@pytest.mark.parametrize("kind", ["status", "html"])
+@pytest.mark.parametrize("code", [100, 204, 304])
+def test_a_status_that_may_have_no_body_can_not_be_ordered(desk: httpx.Client, kind: str, code: int) -> None:
+    """With one it would spoil the connection, and the next request's answer."""
+    response = desk.post("/_sim/faults", json={"kind": kind, "code": code})
+    assert response.status_code == 422
+    assert "code" in response.json()["error"]
+    assert code != 304 or "304 has no body" in response.json()["error"]
+    assert desk.get("/_sim/faults").json()["faults"] == []

@@ -201,3 +201,14 @@ def test_huge_is_bounded_in_one_piece_and_as_a_stream(model: httpx.Client) -> No
             size = sum(len(part) for part in response.iter_bytes())
         assert response.headers["content-type"].startswith(content_type)
         assert 2_900_000 < size < 3_100_000
+
+
+@pytest.mark.parametrize("kind", ["status", "html"])
+@pytest.mark.parametrize("code", [100, 204, 304])
+def test_a_status_that_may_have_no_body_can_not_be_ordered(model: httpx.Client, kind: str, code: int) -> None:
+    """With one it would spoil the connection, and the next request's answer."""
+    response = model.post("/_sim/faults", json={"kind": kind, "code": code})
+    assert response.status_code == 422
+    assert "code" in response.json()["error"]
+    assert code != 304 or "304 has no body" in response.json()["error"]
+    assert model.get("/_sim/faults").json()["faults"] == []

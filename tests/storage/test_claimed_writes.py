@@ -19,6 +19,7 @@ WRITES: dict[str, Callable[[Database, Claim], Awaitable[None]]] = {
     "renew_lease": lambda database, claim: jobs.renew_lease(database, claim, LEASE),
     "save_answer": lambda database, claim: jobs.save_answer(database, claim, {"summary": "lost"}, "m"),
     "about_to_post": lambda database, claim: jobs.about_to_post(database, claim, LEASE),
+    "not_posted": jobs.not_posted,
     "complete": lambda database, claim: jobs.complete(database, claim, "1"),
     "skip": lambda database, claim: jobs.skip(database, claim, "lost"),
     "fail": lambda database, claim: jobs.fail(database, claim, "lost"),
@@ -70,6 +71,18 @@ async def test_the_posting_of_a_note_begins_with_a_fresh_lease(waiting: UUID, da
     before = table.job(waiting)["lease_until"]
     await jobs.about_to_post(database, claim, LEASE)
     assert table.job(waiting)["lease_until"] - before > timedelta(seconds=30)
+
+
+async def test_a_posting_that_did_nothing_leaves_what_was_known_before(
+    waiting: UUID, database: Database, table: Table
+) -> None:
+    claim = await claimed(database, waiting)
+    await jobs.about_to_post(database, claim, LEASE)
+    attempted = table.job(waiting)["note_attempted_at"]
+    await jobs.not_posted(database, replace(claim, note_attempted_at=attempted))
+    assert table.job(waiting)["note_attempted_at"] == attempted
+    await jobs.not_posted(database, claim)
+    assert table.job(waiting)["note_attempted_at"] is None
 
 
 ENDS = {name: WRITES[name] for name in ("complete", "skip", "fail", "retry_later", "hold_back")}

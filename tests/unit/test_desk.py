@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 
 from config.settings import DeskClientSettings
-from config.tenants import TenantDirectory
+from config.tenants import DeskSettings, Tenant, TenantDirectory
 from devstack.ports import free_port
 from integrations.desks import Desks
 from integrations.errors import DeskRefused, DeskUnavailable, TicketClosed, TicketNotFound
@@ -180,6 +180,11 @@ async def test_a_tenant_has_the_desk_that_is_configured_now() -> None:
     found = Desks(tenants, _desk_client_settings(), open_redis("redis://127.0.0.1:1/0"), connections=2)
     first = found.of("acme")
     assert found.of("acme") is first
+    # That is no reason to forget the breaker, the note's key and the calls in flight.
+    values["WEBHOOK_SECRET_ACME"] = "rotated"
+    now[0] += 6
+    assert tenants.get("acme") == Tenant("acme", ("rotated",), desk_of(tenants))
+    assert found.of("acme") is first
     values["SERVICEDESK_API_KEY_ACME"] = "rotated"
     now[0] += 6
     assert found.of("acme") is not first
@@ -189,6 +194,12 @@ async def test_a_tenant_has_the_desk_that_is_configured_now() -> None:
     with pytest.raises(DeskUnavailable, match="connection"):
         await first.read_ticket("1")
     await found.close()
+
+
+def desk_of(tenants: TenantDirectory) -> DeskSettings | None:
+    """The settings of acme's desk as they are now."""
+    tenant = tenants.get("acme")
+    return None if tenant is None else tenant.desk
 
 
 def _desk_client_settings() -> DeskClientSettings:

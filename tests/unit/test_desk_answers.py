@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from integrations.desk_answers import Answer, decode
+from integrations.desk_answers import UNCLEAR, Answer, decode
 from integrations.errors import DeskRefused, DeskUnavailable, OutsideFailure
 from integrations.servicedesk_plus import plain_text
 
 
-def answer(status: int, response_status: Any, retry_after: str | None = None, **more: Any) -> Answer:
-    return decode(status, json.dumps({**more, "response_status": response_status}).encode(), retry_after)
+def answer(status: int, response_status: Any, retry_after: str | None = None, *, posted: bool = False) -> Answer:
+    return decode(status, json.dumps({"response_status": response_status}).encode(), retry_after, posted=posted)
 
 
 def coded(code: int, inner: int | None = None) -> dict[str, Any]:
@@ -59,6 +59,45 @@ def test_a_code_under_200_is_the_failure_that_it_stands_for(
     assert not failed.succeeded
     assert failed.code == code
     assert kind_and_words(failed.failure()) == (kind, f"ServiceDesk Plus API error: {shown}")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "code"),
+    [
+        ([coded(2000), coded(4004)], 4004),
+        ([coded(2000), coded(4000)], 4000),
+        ([coded(2000), coded(3000)], 3000),
+        ([coded(3000), coded(4000, 4001)], 4001),
+        ([coded(2000), {"status": "failed"}], UNCLEAR),
+        ([coded(3000), {"status": "failed"}], UNCLEAR),
+        ([17, coded(2000)], 2000),
+    ],
+)
+def test_of_several_statuses_the_worst_counts(statuses: list[Any], code: int) -> None:
+    for order in (statuses, statuses[::-1]):
+        assert answer(200, order).code == code
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"status": "failed"},
+        {"status": "Failure", "status_code": 2000},
+        {"status_code": "9" * 5000},
+        {"status_code": 10**4000},
+        {"status_code": 2000, "messages": [{"status_code": "9" * 5000}]},
+    ],
+)
+def test_a_failure_without_a_reason_and_a_code_that_is_none_are_no_answer(status: Any) -> None:
+    answered = answer(200, status, posted=True)
+    failure = answered.failure()
+    assert not answered.succeeded
+    assert kind_and_words(failure) == (DeskUnavailable, "ServiceDesk Plus API error: invalid answer")
+    assert isinstance(failure, DeskUnavailable)
+    assert failure.outcome_unknown
+    # Under an HTTP failure it says no more than that does, and nothing about the ticket.
+    assert kind_and_words(answer(503, status).failure()) == (DeskUnavailable, "ServiceDesk Plus API error: 503")
+    assert not answer(404, status).not_found
 
 
 def test_an_inner_failure_counts_even_under_an_outer_success() -> None:
@@ -123,10 +162,11 @@ def test_a_retry_after_in_the_future_is_the_time_until_then() -> None:
 
 
 @pytest.mark.parametrize(("status", "unknown"), [(429, False), (408, False), (500, True), (502, True), (504, True)])
-def test_only_a_failure_of_the_server_may_have_done_its_work(status: int, unknown: bool) -> None:
-    failure = answer(status, coded(4000)).failure()
-    assert isinstance(failure, DeskUnavailable)
-    assert failure.outcome_unknown is unknown
+def test_only_a_failure_of_the_server_may_have_done_its_work_and_a_reading_has_none(status: int, unknown: bool) -> None:
+    for posted in (True, False):
+        failure = answer(status, coded(4000), posted=posted).failure()
+        assert isinstance(failure, DeskUnavailable)
+        assert failure.outcome_unknown is (unknown and posted)
 
 
 @pytest.mark.parametrize("status", [None, 17, "x", [], [1], {}, {"status_code": None}, {"status_code": True}])

@@ -167,6 +167,72 @@ async def test_without_redis_a_process_keeps_a_token_of_its_own(desk: CloudDesk)
     assert desk.calls("token") == 1
 
 
+def accounts_host(content: bytes, asked: list[str]) -> httpx.MockTransport:
+    """An accounts host that answers with that, and a desk behind it."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        body = content if request.url.path.endswith("/token") else b'{"request": {"id": "1"}}'
+        return httpx.Response(200, content=body)
+
+    return httpx.MockTransport(answer)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b'{"access_token": "t", "expires_in": %s}' % number for number in (b"Infinity", b"1e400", b"NaN", b"-1")),
+        b'{"access_token": "t", "expires_in": 1%s}' % (b"0" * 400),
+        *(b'{"access_token": %s}' % token for token in (b'""', b'" "', b'"t\\n"', b'"\\u00e9"', b'"\\ud800"', b"null")),
+        b"{}",
+    ],
+)
+async def test_a_token_that_is_none_is_neither_sent_nor_kept(content: bytes, redis: Redis) -> None:
+    asked: list[str] = []
+    async with opened(settings("http://desk", "cloud"), redis=redis, transport=accounts_host(content, asked)) as client:
+        with pytest.raises(DeskUnavailable) as failed:
+            await client.read_ticket("1")
+    assert line_of(failed.value) == "ServiceDesk Plus API error: invalid answer"
+    assert asked == ["/globex/oauth/v2/token"]
+    assert await redis.keys() == []
+
+
+async def test_who_waited_in_vain_for_anothers_fetch_leaves_its_lock_alone(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("integrations.desk_tokens._LOCK_SECONDS", 1)
+    asked: list[str] = []
+    desk = settings("http://desk", "cloud")
+    (lock,) = await _locks_while_fetching(desk, redis)
+    await redis.set(lock, "another's")
+    async with opened(desk, redis=redis, transport=accounts_host(b'{"access_token": "t"}', asked)) as client:
+        assert (await client.read_ticket("1")).ticket_id == "1"
+    assert asked[0] == "/globex/oauth/v2/token"
+    assert await redis.get(lock) in (b"another's", "another's")
+
+
+async def test_a_lock_that_ran_out_and_is_anothers_by_now_stays(redis: Redis) -> None:
+    (lock,) = await _locks_while_fetching(settings("http://desk", "cloud"), redis, taken_over=True)
+    assert await redis.get(lock) in (b"another's", "another's")
+
+
+async def _locks_while_fetching(desk: DeskSettings, redis: Redis, *, taken_over: bool = False) -> list[str]:
+    """The keys of locks during a fetch, which fails; it ends with its lock gone, unless another process has it."""
+    locks: list[str] = []
+
+    async def answer(_request: httpx.Request) -> httpx.Response:
+        locks.extend(str(key.decode() if isinstance(key, bytes) else key) for key in await redis.keys("*:lock"))
+        if taken_over:
+            await redis.set(locks[0], "another's")
+        return httpx.Response(500)
+
+    async with opened(desk, redis=redis, transport=httpx.MockTransport(answer)) as client:
+        with pytest.raises(DeskUnavailable):
+            await client.read_ticket("1")
+    assert len(await redis.keys("*:lock")) == taken_over
+    return locks
+
+
 @pytest.mark.parametrize(
     "body",
     [{"access_token": "t", "expires_in": "soon"}, {"access_token": "t", "expires_in": None}, {"access_token": 5}, []],

@@ -16,8 +16,8 @@ from workflow.retry import Decision, decide
 
 NOW = datetime(2026, 11, 4, 9, tzinfo=UTC)
 SETTLE = 60.0
-TEMPORARY = [Gpt4Timeout(30), Gpt4Unavailable("429 Rate Limit"), DeskUnavailable("429")]
-UNKNOWN = [DeskTimeout(), DeskUnavailable("500", outcome_unknown=True)]
+TEMPORARY = [Gpt4Timeout(30), Gpt4Unavailable("429 Rate Limit"), DeskUnavailable("429"), DeskTimeout()]
+UNKNOWN = [DeskTimeout(outcome_unknown=True), DeskUnavailable("500", outcome_unknown=True)]
 UNFORESEEN = [RuntimeError("?"), KeyError("?")]
 
 

@@ -1,0 +1,91 @@
+"""A call that fails: what it may have done all the same, and its second try with a fresh token."""
+
+import time
+
+import httpx
+import pytest
+
+from config.tenants import DeskSettings, Tenant
+from integrations.breaker import Breaker
+from integrations.desk_calls import Limits
+from integrations.desk_tokens import DeskTokens
+from integrations.errors import DeskTimeout, DeskUnavailable, HeldBack, Temporary
+from integrations.rate import DeskRate
+from integrations.servicedesk_plus import ServiceDeskPlus
+from tests.unit.desk import opened, settings
+
+NOTE = {"request_note": {"id": "7"}, "response_status": {"status_code": 2000}}
+
+
+class Desk:
+    """A cloud desk that refuses each token once."""
+
+    def __init__(self) -> None:
+        self.notes = 0
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/token"):
+            return httpx.Response(200, json={"access_token": f"t{self.notes}"})
+        self.notes += 1
+        return httpx.Response(401) if self.notes == 1 else httpx.Response(200, json=NOTE)
+
+
+async def test_a_call_that_was_sent_is_not_held_back_before_its_second_try() -> None:
+    """What was written down as begun is then done, or fails with what the desk said."""
+    server, begun = Desk(), []
+
+    async def about_to_post() -> None:
+        begun.append(server.notes)
+
+    desk = settings("http://desk", "cloud")
+    async with httpx.AsyncClient(transport=httpx.MockTransport(server.answer)) as http:
+        # One call each four minutes.
+        limits = Limits(Breaker("desk", "desk unavailable"), DeskRate("globex", 1, None), 8)
+        client = _client(desk, http, limits)
+        started = time.monotonic()
+        assert await client.add_note("1", "x", about_to_post) == "7"
+        assert 0.2 < time.monotonic() - started < 2
+        with pytest.raises(HeldBack):
+            await client.add_note("1", "x", about_to_post)
+    assert (begun, server.notes) == ([0], 2)
+
+
+def _client(desk: DeskSettings, http: httpx.AsyncClient, limits: Limits) -> ServiceDeskPlus:
+    return ServiceDeskPlus(Tenant("globex", desk=desk), http, DeskTokens(http, None, 0.3), 0.3, limits)
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "unknown"),
+    [
+        (httpx.ReadTimeout("?"), DeskTimeout, True),
+        (TimeoutError(), DeskTimeout, True),
+        (httpx.ReadError("?"), DeskUnavailable, True),
+        (httpx.RemoteProtocolError("?"), DeskUnavailable, True),
+        (httpx.ConnectTimeout("?"), DeskTimeout, False),
+        (httpx.PoolTimeout("?"), DeskTimeout, False),
+        (httpx.ConnectError("?"), DeskUnavailable, False),
+        (httpx.Response(500), DeskUnavailable, True),
+        (httpx.Response(200, text="<html>"), DeskUnavailable, True),
+        (httpx.Response(200, json={}), DeskUnavailable, True),
+        (httpx.Response(200, json={"response_status": {"status": "failed"}}), DeskUnavailable, True),
+        (httpx.Response(429), DeskUnavailable, False),
+    ],
+    ids=repr,
+)
+async def test_only_a_posting_that_may_have_been_done_has_an_unknown_outcome(
+    failure: Exception | httpx.Response, kind: type[Temporary], *, unknown: bool
+) -> None:
+    def answer(_request: httpx.Request) -> httpx.Response:
+        if isinstance(failure, Exception):
+            raise failure
+        return failure
+
+    async with opened(settings("http://desk"), transport=httpx.MockTransport(answer)) as client:
+        for call, outcome in (
+            (client.add_note("1", "x"), unknown),
+            (client.read_ticket("1"), False),
+            (client.find_note("1", "x"), False),
+        ):
+            with pytest.raises(kind) as failed:
+                await call
+            assert failed.value.outcome_unknown is outcome
