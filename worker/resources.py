@@ -24,7 +24,7 @@ from integrations.http import trace_clients
 from observability import exposition, metrics, phrases
 from observability.logging import refuse_start, say
 from observability.tracing import Tracing
-from storage import jobs
+from storage import claims
 from storage.schema import DatabaseUnfit
 from storage.session import Database
 from storage.waiting import wait_for_database
@@ -113,7 +113,7 @@ class Resources:
             attempt_seconds=settings.attempt_timeout_seconds,
             note_settle_seconds=settings.note_settle_seconds,
             lease_seconds=settings.lease_seconds,
-            answers=AnswersInRedis(redis, round(jobs.LONGEST_LIFE_SECONDS)),
+            answers=AnswersInRedis(redis, round(claims.LONGEST_LIFE_SECONDS)),
         )
         return Pickup(runner, Inbox(redis), settings.job_deadline_seconds)
 

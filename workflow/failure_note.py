@@ -15,8 +15,8 @@ from integrations.errors import Gpt4Refused, Gpt4Timeout, Gpt4Unavailable, HeldB
 from observability import phrases, tracing
 from observability.logging import say
 from storage import history
+from storage.claims import Claim
 from storage.history import Document, SimilarTicket
-from storage.jobs import Claim
 from storage.session import DATABASE_FAILURES
 from workflow.state import Attempt
 

@@ -5,8 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from observability import tracing
-from storage import jobs
-from storage.jobs import Claim, LeaseLost
+from storage import claims
+from storage.claims import Claim, LeaseLost
 from storage.session import DATABASE_FAILURES, Database, is_away
 
 _PAUSE_SECONDS = 1.0
@@ -44,7 +44,7 @@ async def _renew(database: Database, claim: Claim, lease_seconds: float, limit: 
         asked = loop.time()
         try:
             with tracing.untraced():
-                await jobs.renew_lease(database, claim, lease_seconds)
+                await claims.renew_lease(database, claim, lease_seconds)
         except LeaseLost:
             _move(limit, loop.time())
             return

@@ -13,7 +13,7 @@ from integrations.gpt4 import Gpt4Answer
 from integrations.gpt4_stream import Completion
 from observability import metrics, phrases, tracing
 from observability.logging import say
-from storage import history, jobs
+from storage import claims, history
 from storage.history import Document, SimilarTicket
 from storage.session import DATABASE_FAILURES
 from workflow import genai
@@ -146,7 +146,7 @@ def _count_tokens(attempt: Attempt, paid: Completion) -> None:
 async def _answer_of_earlier_attempt(attempt: Attempt) -> Enhancement | None:
     claim = attempt.claim
     if claim.answered:
-        committed = await jobs.load_answer(attempt.database, claim)
+        committed = await claims.load_answer(attempt.database, claim)
         return None if committed is None else Enhancement.model_validate(committed)
     kept = await attempt.answers.take(claim.job_id) if claim.started_before else None
     if kept is None:
@@ -160,7 +160,7 @@ async def _commit(attempt: Attempt, enhancement: Enhancement, model: str) -> Non
     """Write the answer into the row; it is kept elsewhere when that was stopped before it could be done."""
     answer = enhancement.model_dump(mode="json")
     try:
-        await insist(partial(jobs.save_answer, attempt.database, attempt.claim, answer, model))
+        await insist(partial(claims.save_answer, attempt.database, attempt.claim, answer, model))
     except BaseException:
         await attempt.answers.put(attempt.claim.job_id, answer, model)
         raise
@@ -172,14 +172,14 @@ async def update_ticket(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT), metrics.step("update"):
         started = time.monotonic()
         await attempt.desk.read_open_ticket(claim.ticket_id)
-        about_to_post = partial(insist, partial(jobs.about_to_post, attempt.database, claim, attempt.lease_seconds))
+        about_to_post = partial(insist, partial(claims.about_to_post, attempt.database, claim, attempt.lease_seconds))
         note = to_html(state["enhancement"], claim.job_id)
         try:
             note_id = await attempt.desk.add_note(claim.ticket_id, note, about_to_post)
         except (OutsideFailure, HeldBack, TicketGone) as failure:
             if not getattr(failure, "outcome_unknown", False):
                 # Nothing was stored, so the next attempt need not wait for it.
-                await insist(partial(jobs.not_posted, attempt.database, claim))
+                await insist(partial(claims.not_posted, attempt.database, claim))
             raise
         say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": _milliseconds(started)})
     return {"note_id": note_id}

@@ -18,8 +18,8 @@ from integrations.servicedesk_plus import ServiceDeskPlus
 from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
-from storage import jobs
-from storage.jobs import Claim, LeaseLost
+from storage import claims
+from storage.claims import Claim, LeaseLost
 from storage.session import DATABASE_FAILURES, Database
 from workflow import retry
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
@@ -60,7 +60,7 @@ async def run_job(runner: Runner, job_id: UUID) -> bool:
     the claim is given back first. Raises one of DATABASE_FAILURES when the job could not be claimed.
     """
     with tracing.untraced():
-        claim = await jobs.claim(runner.lease_database, job_id, runner.owner, runner.lease_seconds)
+        claim = await claims.claim(runner.lease_database, job_id, runner.owner, runner.lease_seconds)
     if claim is None:
         return False
     parent = tracing.context_of(claim.traceparent)
@@ -90,7 +90,7 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
         async with hold_lease(runner.lease_database, claim, runner.lease_seconds):
             try:
                 note_id = await _run_graph(runner, claim)
-                await settle(partial(jobs.complete, runner.database, claim, note_id))
+                await settle(partial(claims.complete, runner.database, claim, note_id))
                 _count(claim, "completed")
                 say(phrases.TASK_COMPLETED, job_id=claim.job_id, seconds=round(time.monotonic() - started))
             except TicketGone as gone:
@@ -158,7 +158,7 @@ async def _run_graph(runner: Runner, claim: Claim) -> str:
 
 async def _skip(runner: Runner, claim: Claim, gone: TicketGone) -> None:
     say(gone.phrase, gone.values)
-    await settle(partial(jobs.skip, runner.database, claim, gone.reason))
+    await settle(partial(claims.skip, runner.database, claim, gone.reason))
     _count(claim, "skipped", gone.reason)
     say(phrases.TASK_SKIPPED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=gone.reason)
 
@@ -169,7 +169,7 @@ async def _hold_back(runner: Runner, claim: Claim, span: trace.Span, held: HeldB
         await _end(runner, claim, held.reason, "gave up at its deadline", by_gpt4=held.reason == MODEL_UNAVAILABLE)
         return
     span.set_attributes({"outcome": str(held), "held_back_seconds": held.seconds})
-    hold_back = partial(jobs.hold_back, extends_deadline=held.extends_deadline)
+    hold_back = partial(claims.hold_back, extends_deadline=held.extends_deadline)
     await settle(partial(hold_back, runner.database, claim, held.seconds, held.reason))
     metrics.ATTEMPTS.labels(claim.tenant_id, "held back").inc()
     reason = f"{held.reason}, held back for {held.seconds:.0f}s"
@@ -191,21 +191,21 @@ async def _fail(
     if seconds is None and claim.attempt <= retry.MOST_ATTEMPTS and await _may_have_posted(runner, claim):
         seconds = runner.note_settle_seconds
         decision = retry.Decision(seconds, f"will be looked for once more in {seconds:.0f}s")
-        look = partial(jobs.look_once_more, attempts=retry.MOST_ATTEMPTS, seconds=seconds, reason=reason)
+        look = partial(claims.look_once_more, attempts=retry.MOST_ATTEMPTS, seconds=seconds, reason=reason)
         await settle(partial(look, runner.database, claim))
         metrics.ATTEMPTS.labels(claim.tenant_id, "retried").inc()
     elif seconds is None:
         await _end(runner, claim, reason, decision.words, by_gpt4=isinstance(failure, FAILURES_OF_GPT4), shown=shown)
         return
     else:
-        await settle(partial(jobs.retry_later, runner.database, claim, seconds, reason))
+        await settle(partial(claims.retry_later, runner.database, claim, seconds, reason))
         metrics.ATTEMPTS.labels(claim.tenant_id, "retried").inc()
     _say_failed(claim, f"{reason}; {decision.words}", shown)
 
 
 async def _may_have_posted(runner: Runner, claim: Claim) -> bool:
     try:
-        return await jobs.may_have_posted(runner.database, claim)
+        return await claims.may_have_posted(runner.database, claim)
     except DATABASE_FAILURES:
         return claim.note_attempted_at is not None
 
@@ -214,7 +214,7 @@ async def _end(
     runner: Runner, claim: Claim, reason: str, words: str, *, by_gpt4: bool, shown: Exception | None = None
 ) -> None:
     """The job fails for good; a tenant that wants one gets its note with the context alone after that."""
-    await settle(partial(jobs.fail, runner.database, claim, reason))
+    await settle(partial(claims.fail, runner.database, claim, reason))
     _count(claim, "failed", reason)
     _say_failed(claim, f"{reason}; {words}", shown)
     if by_gpt4:
@@ -233,7 +233,7 @@ async def _give_back(runner: Runner, claim: Claim) -> None:
     """Undo the claim before the message goes back, or the next worker would find the job taken and drop it."""
     try:
         async with asyncio.timeout(5):
-            await jobs.give_back(runner.lease_database, claim)
+            await claims.give_back(runner.lease_database, claim)
     except (LeaseLost, *DATABASE_FAILURES, TimeoutError):
         return  # its lease runs out, and the relay queues it again
     say(phrases.JOB_REQUEUED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason="worker stopping")

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from integrations.gpt4 import Gpt4
 from integrations.servicedesk_plus import DeskTicket, ServiceDeskPlus
+from storage.claims import Claim
 from storage.history import Document, SimilarTicket
-from storage.jobs import Claim
 from storage.session import Database
 from workflow.enhancement import Enhancement
 

@@ -11,8 +11,9 @@ import pytest
 from psycopg.rows import dict_row
 
 from devstack.postgres import Postgres
-from storage import jobs
-from storage.jobs import Claim, Event
+from storage import claims, jobs
+from storage.claims import Claim
+from storage.jobs import Event
 from storage.schema import migrate
 from storage.session import Database
 
@@ -107,6 +108,6 @@ async def waiting(database: Database, new_event: NewEvent) -> UUID:
 
 async def claimed(database: Database, job_id: UUID, owner: str = "one", lease: float = LEASE) -> Claim:
     """A claim of the job, which must be there to take."""
-    claim = await jobs.claim(database, job_id, owner, lease)
+    claim = await claims.claim(database, job_id, owner, lease)
     assert claim is not None
     return claim

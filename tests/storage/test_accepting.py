@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from storage import jobs
+from storage import claims, jobs
 from storage.jobs import Event
 from storage.session import Database
 from tests.storage.conftest import DEADLINE, NewEvent, Table
@@ -142,7 +142,7 @@ async def test_a_duplicate_that_waited_in_redis_ends_as_skipped(
     assert (row["state"], row["reason"]) == ("skipped", "duplicate webhook")
     assert row["finished_at"] is not None
     assert table.job(first.job_id)["state"] == "waiting"
-    assert await jobs.claim(database, late.job_id, "w", 45) is None
+    assert await claims.claim(database, late.job_id, "w", 45) is None
 
 
 async def test_an_event_moved_from_redis_twice_is_one_job_and_changes_nothing(
@@ -150,7 +150,7 @@ async def test_an_event_moved_from_redis_twice_is_one_job_and_changes_nothing(
 ) -> None:
     event = new_event()
     await jobs.accept_late(database, event, DEADLINE)
-    assert await jobs.claim(database, event.job_id, "w", 45) is not None
+    assert await claims.claim(database, event.job_id, "w", 45) is not None
     before = table.job(event.job_id)
     await jobs.accept_late(database, event, DEADLINE)
     assert table.job(event.job_id) == before

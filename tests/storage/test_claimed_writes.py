@@ -9,23 +9,23 @@ from uuid import UUID
 
 import pytest
 
-from storage import jobs
-from storage.jobs import Claim, LeaseLost
+from storage import claims
+from storage.claims import Claim, LeaseLost
 from storage.session import Database
 from tests.storage.conftest import LEASE, Table, claimed
 from workflow.lease import hold_lease
 
 WRITES: dict[str, Callable[[Database, Claim], Awaitable[None]]] = {
-    "renew_lease": lambda database, claim: jobs.renew_lease(database, claim, LEASE),
-    "save_answer": lambda database, claim: jobs.save_answer(database, claim, {"summary": "lost"}, "m"),
-    "about_to_post": lambda database, claim: jobs.about_to_post(database, claim, LEASE),
-    "not_posted": jobs.not_posted,
-    "complete": lambda database, claim: jobs.complete(database, claim, "1"),
-    "skip": lambda database, claim: jobs.skip(database, claim, "lost"),
-    "fail": lambda database, claim: jobs.fail(database, claim, "lost"),
-    "retry_later": lambda database, claim: jobs.retry_later(database, claim, 2, "lost"),
-    "hold_back": lambda database, claim: jobs.hold_back(database, claim, 2, "lost"),
-    "give_back": jobs.give_back,
+    "renew_lease": lambda database, claim: claims.renew_lease(database, claim, LEASE),
+    "save_answer": lambda database, claim: claims.save_answer(database, claim, {"summary": "lost"}, "m"),
+    "about_to_post": lambda database, claim: claims.about_to_post(database, claim, LEASE),
+    "not_posted": claims.not_posted,
+    "complete": lambda database, claim: claims.complete(database, claim, "1"),
+    "skip": lambda database, claim: claims.skip(database, claim, "lost"),
+    "fail": lambda database, claim: claims.fail(database, claim, "lost"),
+    "retry_later": lambda database, claim: claims.retry_later(database, claim, 2, "lost"),
+    "hold_back": lambda database, claim: claims.hold_back(database, claim, 2, "lost"),
+    "give_back": claims.give_back,
 }
 
 
@@ -69,7 +69,7 @@ async def test_a_write_needs_owner_attempt_and_tenant_of_the_claim(
 async def test_the_posting_of_a_note_begins_with_a_fresh_lease(waiting: UUID, database: Database, table: Table) -> None:
     claim = await claimed(database, waiting, lease=5)
     before = table.job(waiting)["lease_until"]
-    await jobs.about_to_post(database, claim, LEASE)
+    await claims.about_to_post(database, claim, LEASE)
     assert table.job(waiting)["lease_until"] - before > timedelta(seconds=30)
 
 
@@ -77,11 +77,11 @@ async def test_a_posting_that_did_nothing_leaves_what_was_known_before(
     waiting: UUID, database: Database, table: Table
 ) -> None:
     claim = await claimed(database, waiting)
-    await jobs.about_to_post(database, claim, LEASE)
+    await claims.about_to_post(database, claim, LEASE)
     attempted = table.job(waiting)["note_attempted_at"]
-    await jobs.not_posted(database, replace(claim, note_attempted_at=attempted))
+    await claims.not_posted(database, replace(claim, note_attempted_at=attempted))
     assert table.job(waiting)["note_attempted_at"] == attempted
-    await jobs.not_posted(database, claim)
+    await claims.not_posted(database, claim)
     assert table.job(waiting)["note_attempted_at"] is None
 
 
@@ -115,7 +115,7 @@ async def test_another_end_than_the_one_in_the_row_is_refused(
 async def test_a_renewed_lease_ends_later(waiting: UUID, database: Database, table: Table) -> None:
     claim = await claimed(database, waiting, lease=5)
     before = table.job(waiting)["lease_until"]
-    await jobs.renew_lease(database, claim, 60)
+    await claims.renew_lease(database, claim, 60)
     assert table.job(waiting)["lease_until"] - before > timedelta(seconds=50)
 
 
@@ -123,7 +123,7 @@ async def test_a_lease_is_renewed_while_its_block_runs(waiting: UUID, database: 
     claim = await claimed(database, waiting, lease=1.2)
     async with hold_lease(database, claim, 1.2):
         await asyncio.sleep(1.5)
-        await jobs.about_to_post(database, claim, 1.2)
+        await claims.about_to_post(database, claim, 1.2)
     assert table.job(waiting)["note_attempted_at"] is not None
 
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from storage import jobs
-from storage.jobs import Claim
+from storage import claims, jobs
+from storage.claims import Claim
 from storage.session import Database
 from tests.storage.conftest import DEADLINE, LEASE, NewEvent, Table, claimed
 
@@ -37,7 +37,7 @@ async def test_a_claim_holds_the_job_and_knows_what_running_it_takes(
 
 
 async def test_of_twenty_claims_at_once_one_wins(waiting: UUID, database: Database, table: Table) -> None:
-    claims = await asyncio.gather(*(jobs.claim(database, waiting, str(number), LEASE) for number in range(20)))
+    claims = await asyncio.gather(*(claims.claim(database, waiting, str(number), LEASE) for number in range(20)))
     (winner,) = [claim for claim in claims if claim is not None]
     row = table.job(waiting)
     assert (row["lease_owner"], row["attempt"]) == (winner.owner, 1)
@@ -46,23 +46,23 @@ async def test_of_twenty_claims_at_once_one_wins(waiting: UUID, database: Databa
 async def test_a_job_that_runs_is_not_claimed_again(waiting: UUID, database: Database) -> None:
     await claimed(database, waiting)
     for owner in ("one", "two"):
-        assert await jobs.claim(database, waiting, owner, LEASE) is None
+        assert await claims.claim(database, waiting, owner, LEASE) is None
 
 
 @pytest.mark.parametrize("state", ["completed", "skipped", "failed"])
 async def test_a_job_that_ended_is_not_claimed(state: str, waiting: UUID, database: Database, table: Table) -> None:
     table.change(waiting, state=state, finished_at="now()")
-    assert await jobs.claim(database, waiting, "one", LEASE) is None
+    assert await claims.claim(database, waiting, "one", LEASE) is None
 
 
 async def test_a_job_that_is_not_due_is_not_claimed(waiting: UUID, database: Database, table: Table) -> None:
     table.change(waiting, due_at="now() + interval '1 minute'")
-    assert await jobs.claim(database, waiting, "one", LEASE) is None
+    assert await claims.claim(database, waiting, "one", LEASE) is None
 
 
 async def test_a_job_past_its_deadline_is_not_claimed(waiting: UUID, database: Database, table: Table) -> None:
     table.change(waiting, deadline_at="now() - interval '1 second'")
-    assert await jobs.claim(database, waiting, "one", LEASE) is None
+    assert await claims.claim(database, waiting, "one", LEASE) is None
 
 
 async def test_a_job_whose_worker_fell_silent_is_claimed_by_another(
@@ -81,29 +81,29 @@ async def test_a_job_whose_worker_fell_silent_is_not_claimed_past_its_deadline(
 ) -> None:
     await claimed(database, waiting)
     table.change(waiting, lease_until="now() - interval '2 seconds'", deadline_at="now() - interval '1 second'")
-    assert await jobs.claim(database, waiting, "two", LEASE) is None
+    assert await claims.claim(database, waiting, "two", LEASE) is None
 
 
 async def test_an_answer_survives_the_attempt_that_paid_for_it(waiting: UUID, database: Database, table: Table) -> None:
     first = await claimed(database, waiting)
-    assert await jobs.load_answer(database, first) is None
+    assert await claims.load_answer(database, first) is None
     answer = {"summary": 'Zoë\'s \u202e "mailbox"', "next_steps": ["a", "b"]}
-    await jobs.save_answer(database, first, answer, "gpt-6-luna")
-    await jobs.about_to_post(database, first, LEASE)
-    await jobs.retry_later(database, first, 0, "ServiceDesk Plus timeout")
+    await claims.save_answer(database, first, answer, "gpt-6-luna")
+    await claims.about_to_post(database, first, LEASE)
+    await claims.retry_later(database, first, 0, "ServiceDesk Plus timeout")
     second = await claimed(database, waiting, "two")
     assert (second.attempt, second.started_before, second.answered) == (2, True, True)
     assert second.note_attempted_at == table.job(waiting)["note_attempted_at"]
     assert second.note_attempted_at is not None
-    assert await jobs.load_answer(database, second) == answer
+    assert await claims.load_answer(database, second) == answer
     assert table.job(waiting)["model"] == "gpt-6-luna"
 
 
 async def test_a_job_ends_with_its_outcome_and_no_claim(database: Database, new_event: NewEvent, table: Table) -> None:
     endings: list[tuple[str, str | None, str | None, Callable[[Claim], Awaitable[None]]]] = [
-        ("completed", None, "77", lambda claim: jobs.complete(database, claim, "77")),
-        ("skipped", "ticket not found", None, lambda claim: jobs.skip(database, claim, "ticket not found")),
-        ("failed", "OpenAI API: 401", None, lambda claim: jobs.fail(database, claim, "OpenAI API: 401")),
+        ("completed", None, "77", lambda claim: claims.complete(database, claim, "77")),
+        ("skipped", "ticket not found", None, lambda claim: claims.skip(database, claim, "ticket not found")),
+        ("failed", "OpenAI API: 401", None, lambda claim: claims.fail(database, claim, "OpenAI API: 401")),
     ]
     for state, reason, note_id, end in endings:
         job_id = await jobs.accept(database, new_event(), DEADLINE, published=True)
@@ -118,12 +118,12 @@ async def test_a_job_ends_with_its_outcome_and_no_claim(database: Database, new_
 async def test_a_retry_waits_until_it_is_due_and_counts_the_attempt(
     waiting: UUID, database: Database, table: Table
 ) -> None:
-    await jobs.retry_later(database, await claimed(database, waiting), 60, "GPT-4 timeout")
+    await claims.retry_later(database, await claimed(database, waiting), 60, "GPT-4 timeout")
     row = table.job(waiting)
     assert (row["state"], row["reason"], row["attempt"]) == ("waiting", "GPT-4 timeout", 1)
     assert (row["published_at"], row["lease_owner"], row["lease_until"]) == (None, None, None)
     assert timedelta(seconds=59) < row["due_at"] - row["started_at"] < timedelta(seconds=90)
-    assert await jobs.claim(database, waiting, "two", LEASE) is None
+    assert await claims.claim(database, waiting, "two", LEASE) is None
     table.change(waiting, due_at="now()")
     assert (await claimed(database, waiting, "two")).attempt == 2
 
@@ -132,13 +132,13 @@ async def test_time_held_back_is_no_attempt_and_does_not_count_against_the_deadl
     waiting: UUID, database: Database, table: Table
 ) -> None:
     deadline = table.job(waiting)["deadline_at"]
-    await jobs.hold_back(database, await claimed(database, waiting), 60, "desk unavailable")
+    await claims.hold_back(database, await claimed(database, waiting), 60, "desk unavailable")
     row = table.job(waiting)
     assert (row["state"], row["reason"], row["attempt"]) == ("waiting", "desk unavailable", 0)
     assert (row["published_at"], row["lease_owner"], row["lease_until"]) == (None, None, None)
     assert timedelta(seconds=59) < row["due_at"] - row["started_at"] < timedelta(seconds=90)
     assert row["deadline_at"] - deadline == timedelta(seconds=60)
-    assert await jobs.claim(database, waiting, "two", LEASE) is None
+    assert await claims.claim(database, waiting, "two", LEASE) is None
     table.change(waiting, due_at="now()")
     second = await claimed(database, waiting, "two")
     assert (second.attempt, second.started_before) == (1, True)
@@ -149,14 +149,14 @@ async def test_no_job_is_held_back_beyond_a_day(waiting: UUID, database: Databas
     accepted = table.job(waiting)["accepted_at"]
     for before, after in ((23.99, 24.0), (24.0, 24.0), (30.0, 30.0)):
         table.change(waiting, deadline_at=accepted + timedelta(hours=before), due_at="now()")
-        await jobs.hold_back(database, await claimed(database, waiting), 300, "desk rate limit")
+        await claims.hold_back(database, await claimed(database, waiting), 300, "desk rate limit")
         assert table.job(waiting)["deadline_at"] - accepted == timedelta(hours=after)
 
 
 async def test_a_claim_given_back_counts_as_no_attempt_and_can_be_taken_at_once(
     waiting: UUID, database: Database, table: Table
 ) -> None:
-    await jobs.give_back(database, await claimed(database, waiting))
+    await claims.give_back(database, await claimed(database, waiting))
     row = table.job(waiting)
     assert (row["state"], row["attempt"], row["lease_owner"]) == ("waiting", 0, None)
     assert row["published_at"] is not None

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from storage import jobs
+from storage import claims, jobs
 from storage.session import Database
 from tests.storage.conftest import DEADLINE, NewEvent, Table
 
@@ -113,7 +113,7 @@ async def test_what_the_functions_answer_holds_no_text_of_a_ticket_or_an_answer(
 
 async def test_an_unknown_job_has_no_state(database: Database) -> None:
     assert await jobs.state_of(database, uuid4()) is None
-    assert await jobs.claim(database, uuid4(), "w", 45) is None
+    assert await claims.claim(database, uuid4(), "w", 45) is None
 
 
 @pytest.mark.parametrize("schema", ["pg_temp", "public"])

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from storage import jobs, relaying
+from storage import claims, jobs, relaying
 from storage.figures import job_figures
 from storage.jobs import Published
 from storage.session import Database
@@ -121,7 +121,7 @@ async def test_every_accepted_job_can_be_taken_or_expires(accept: Accept, databa
     silent: Columns = {"state": "running", "lease_owner": "one", "lease_until": "now() - interval '1 second'"}
     for columns in ({}, silent):
         job_id = await accept(**columns)
-        assert await jobs.claim(database, job_id, "two", 45) is not None
+        assert await claims.claim(database, job_id, "two", 45) is not None
         job_id = await accept(**columns, **past)
         assert ids(await relaying.expire(database, 10, "deadline passed")) == {job_id}
 

@@ -1,0 +1,194 @@
+"""An attempt at a job: claimed, answered, ended or given back. Each function is one short transaction.
+
+A worker's writes are bound to its claim: when another worker holds the job by now, they raise LeaseLost and change
+nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage.models import Job, JobState
+from storage.session import Database
+
+LAST_LOOK_SECONDS = 300.0
+"""How long a worker has for the last look at a ticket whose note may be there."""
+
+LONGEST_LIFE_SECONDS = 24 * 3600.0
+
+
+class LeaseLost(Exception):
+    """This worker's claim ran out; the job belongs to whoever claimed it since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One attempt's hold on a job."""
+
+    job_id: UUID
+    owner: str
+    tenant_id: str
+    ticket_id: str
+    attempt: int
+    traceparent: str | None
+    waiting_since: datetime
+    claimed_at: datetime
+    deadline_at: datetime
+    started_before: bool
+    """Whether there was an attempt before this one, even one that was given back."""
+    answered: bool
+    """Whether an earlier attempt committed GPT-4's answer."""
+    note_attempted_at: datetime | None
+    """When an earlier attempt posted the note, or was about to."""
+
+
+async def claim(database: Database, job_id: UUID, owner: str, lease_seconds: float) -> Claim | None:
+    """Take the job if it waits or its lease ran out; None when there is nothing to take."""
+    async with database.across_tenants() as session:
+        question = text("SELECT * FROM claim_job(:id, :owner, :lease)")
+        found = await session.execute(question, {"id": job_id, "owner": owner, "lease": lease_seconds})
+        row = found.mappings().one_or_none()
+    return None if row is None else Claim(job_id=job_id, owner=owner, **row)
+
+
+async def _write(database: Database, held: Claim, **values: Any) -> None:
+    """Change the row if the claim still holds. Raises LeaseLost."""
+    async with database.tenant(held.tenant_id) as session:
+        written = await session.scalar(
+            update(Job)
+            .where(
+                Job.id == held.job_id,
+                Job.state == JobState.RUNNING,
+                Job.lease_owner == held.owner,
+                Job.attempt == held.attempt,
+                Job.lease_until > func.clock_timestamp(),
+            )
+            .values(**values)
+            .returning(Job.id)
+        )
+        if written is None and not await _written_before(session, held, values):
+            raise LeaseLost
+
+
+async def _written_before(session: AsyncSession, held: Claim, values: dict[str, Any]) -> bool:
+    """Whether this very change is in the row: its commit went through, and only the server's word for it was lost."""
+    found = (await session.execute(select(Job.state, Job.attempt).where(Job.id == held.job_id))).one_or_none()
+    written = values.get("state"), values.get("attempt", held.attempt)
+    return "state" in values and found is not None and tuple(found) == written
+
+
+def _from_now(seconds: float) -> Any:
+    return func.clock_timestamp() + _interval(seconds)
+
+
+def _interval(seconds: float) -> Any:
+    return func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+async def renew_lease(database: Database, held: Claim, lease_seconds: float) -> None:
+    """Hold the job for `lease_seconds` from now. Raises LeaseLost."""
+    await _write(database, held, lease_until=_from_now(lease_seconds))
+
+
+async def load_answer(database: Database, held: Claim) -> dict[str, Any] | None:
+    """GPT-4's answer, as an earlier attempt committed it."""
+    async with database.tenant(held.tenant_id) as session:
+        answer: dict[str, Any] | None = await session.scalar(select(Job.enhancement).where(Job.id == held.job_id))
+    return answer
+
+
+async def save_answer(database: Database, held: Claim, answer: dict[str, Any], model: str) -> None:
+    """Commit GPT-4's answer before anything is done with it. Raises LeaseLost."""
+    await _write(database, held, enhancement=answer, model=model)
+
+
+async def about_to_post(database: Database, held: Claim, lease_seconds: float) -> None:
+    """Note that the note may be in the ticket from now on, with a fresh lease for the posting. Raises LeaseLost."""
+    await _write(database, held, note_attempted_at=func.clock_timestamp(), lease_until=_from_now(lease_seconds))
+
+
+async def not_posted(database: Database, held: Claim) -> None:
+    """Take `about_to_post` of this claim back: the desk surely has no note of it. Raises LeaseLost."""
+    await _write(database, held, note_attempted_at=held.note_attempted_at)
+
+
+async def may_have_posted(database: Database, held: Claim) -> bool:
+    """Whether the note may be in the ticket, by this attempt or an earlier one."""
+    async with database.tenant(held.tenant_id) as session:
+        question = select(Job.note_attempted_at).where(Job.id == held.job_id)
+        return await session.scalar(question) is not None
+
+
+async def complete(database: Database, held: Claim, note_id: str) -> None:
+    """The note is in the ticket. Raises LeaseLost."""
+    await _write(database, held, **_ended(JobState.COMPLETED), reason=None, note_id=note_id)
+
+
+async def skip(database: Database, held: Claim, reason: str) -> None:
+    """The ticket is gone or closed. Raises LeaseLost."""
+    await _write(database, held, **_ended(JobState.SKIPPED), reason=reason)
+
+
+async def fail(database: Database, held: Claim, reason: str) -> None:
+    """No attempt follows. Raises LeaseLost."""
+    await _write(database, held, **_ended(JobState.FAILED), reason=reason)
+
+
+async def retry_later(database: Database, held: Claim, seconds: float, reason: str) -> None:
+    """Another attempt is due in `seconds`; the relay publishes it then. Raises LeaseLost."""
+    await _write(database, held, **_free(), reason=reason, due_at=_from_now(seconds), published_at=None)
+
+
+async def look_once_more(database: Database, held: Claim, attempts: int, seconds: float, reason: str) -> None:
+    """One more attempt in `seconds`, past all limits, to see whether the note is there. Raises LeaseLost.
+
+    It will be that after `attempts`, which tells it that it may only look.
+    """
+    deadline = func.greatest(Job.deadline_at, _from_now(seconds + LAST_LOOK_SECONDS))
+    later = {"due_at": _from_now(seconds), "published_at": None, "deadline_at": deadline}
+    await _write(database, held, **_free(), **later, attempt=attempts, reason=reason)
+
+
+async def hold_back(
+    database: Database, held: Claim, seconds: float, reason: str, *, extends_deadline: bool = True
+) -> None:
+    """Undo the claim until `seconds` from now, when the relay publishes the job. Raises LeaseLost.
+
+    `extends_deadline`: by that time, though not beyond a day after the job's acceptance.
+    """
+    more = seconds if extends_deadline else 0
+    later = func.least(Job.deadline_at + _interval(more), Job.accepted_at + _interval(LONGEST_LIFE_SECONDS))
+    await _write(
+        database,
+        held,
+        **_free(),
+        attempt=held.attempt - 1,
+        reason=reason,
+        due_at=_from_now(seconds),
+        published_at=None,
+        deadline_at=func.greatest(Job.deadline_at, later),
+    )
+
+
+async def give_back(database: Database, held: Claim) -> None:
+    """Undo the claim of a worker that stops; its message goes back into the list right after. Raises LeaseLost."""
+    await _write(
+        database,
+        held,
+        **_free(),
+        attempt=held.attempt - 1,
+        due_at=func.clock_timestamp(),
+        published_at=func.clock_timestamp(),
+    )
+
+
+def _free() -> dict[str, Any]:
+    return {"state": JobState.WAITING, "lease_owner": None, "lease_until": None}
+
+
+def _ended(state: JobState) -> dict[str, Any]:
+    return {"state": state, "lease_owner": None, "lease_until": None, "finished_at": func.clock_timestamp()}
