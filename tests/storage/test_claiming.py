@@ -37,8 +37,8 @@ async def test_a_claim_holds_the_job_and_knows_what_running_it_takes(
 
 
 async def test_of_twenty_claims_at_once_one_wins(waiting: UUID, database: Database, table: Table) -> None:
-    claims = await asyncio.gather(*(claims.claim(database, waiting, str(number), LEASE) for number in range(20)))
-    (winner,) = [claim for claim in claims if claim is not None]
+    tried = await asyncio.gather(*(claims.claim(database, waiting, str(number), LEASE) for number in range(20)))
+    (winner,) = [claim for claim in tried if claim is not None]
     row = table.job(waiting)
     assert (row["lease_owner"], row["attempt"]) == (winner.owner, 1)
 
