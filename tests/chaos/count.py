@@ -1,5 +1,6 @@
 """What became of each accepted webhook: counted at the simulators and in the rows, never in the log."""
 
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,11 +9,13 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
+from tests.chaos.held import Excuse
 from tests.chaos.stage import Stage
 from tests.chaos.stream import Accepted
 
 _ENDED = ("completed", "skipped", "failed")
 _POLL_SECONDS = 0.3
+_Call = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +23,28 @@ class Count:
     """The row of the table for one fault."""
 
     fault: str
+    seconds: float
     accepted: int
     refused: int
+    """Deliveries that never got their 202 (one 503 that is tried again is none of them)."""
     completed: int
     lost: int
     """Accepted, and not ended with a note (nothing here closes tickets or gives up for good)."""
     doubled: int
     """Notes, or jobs, beyond one for each webhook."""
     paid_twice: int
-    """Answers of GPT-4 beyond one for each job, where no call was cut off by us."""
+    """Answers of GPT-4 beyond one for each job, though the one before was safe or no process was stopped by force."""
+    excused: int
+    """Answers beyond one, where the one before went to a process that was killed or held still before it was safe."""
     cut_off: int
-    """Answers beyond one that a kill, a pause or a lost database in the middle of the call explains."""
-    seconds: float
+    """Calls that our side broke off before the answer was complete, and made again later."""
+    problems: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
         """Whether the promise was kept."""
-        return self.accepted > 0 and self.lost == self.doubled == self.paid_twice == 0
+        nothing_wrong = self.lost == self.doubled == self.paid_twice == self.refused == 0
+        return self.accepted > 0 and nothing_wrong and not self.problems
 
 
 def await_ends(stage: Stage, accepted: Sequence[Accepted], seconds: float) -> dict[str, dict[str, Any]]:
@@ -57,13 +65,15 @@ def count(
     stage: Stage,
     fault: str,
     accepted: Sequence[Accepted],
-    refused: int,
     rows: dict[str, dict[str, Any]],
+    *,
+    refused: int,
     seconds: float,
 ) -> Count:
-    """Look at each webhook's ticket, row and calls."""
-    lost = doubled = completed = paid_twice = cut_off = 0
-    calls = _answered_calls(stage)
+    """Look at each webhook's ticket, row and calls, and at the problems that the stage has met."""
+    lost = doubled = completed = paid_twice = excused = cut_off = 0
+    problems, stage.problems = stage.problems, []
+    calls = _calls(stage)
     for webhook in accepted:
         ended = [rows[job_id] for job_id in webhook.job_ids if job_id in rows]
         notes = stage.world.notes(webhook.ticket_id, webhook.tenant_id)
@@ -71,23 +81,46 @@ def count(
         completed += done
         lost += not done
         doubled += max(0, len(notes) - 1) + max(0, sum(row["state"] == "completed" for row in ended) - 1)
-        beyond = sorted(calls[webhook.ticket_id], key=lambda call: float(call["time"]))[:-1]
-        explained = sum(_was_cut(stage, call) for call in beyond)
-        cut_off += explained
-        paid_twice += len(beyond) - explained
-    return Count(fault, len(accepted), refused, completed, lost, doubled, paid_twice, cut_off, seconds)
+        asked = calls[webhook.ticket_id]
+        excuses = [excuse for excuse in stage.excuses if excuse.job_id in webhook.job_ids]
+        beyond, explained = _answers_beyond_one(asked, excuses)
+        paid_twice += len(beyond)
+        excused += explained
+        cut_off += sum(call["outcome"] == "client_left" for call in asked[:-1])
+        problems += [f"ticket {webhook.ticket_id} paid again: {_brief(asked, excuses)}"] if beyond else []
+    return Count(
+        fault, seconds, len(accepted), refused, completed, lost, doubled, paid_twice, excused, cut_off, tuple(problems)
+    )
 
 
-def _answered_calls(stage: Stage) -> defaultdict[str, list[dict[str, Any]]]:
-    """The calls that GPT-4 answered in full, by ticket."""
-    calls: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    for call in stage.world.gpt4_requests(""):
-        if call["outcome"] == "answered" and call["status"] == 200:
+def _calls(stage: Stage) -> defaultdict[str, list[_Call]]:
+    """The calls that GPT-4 began to answer, by ticket, oldest first."""
+    calls: defaultdict[str, list[_Call]] = defaultdict(list)
+    for call in sorted(stage.world.gpt4_requests(""), key=lambda call: float(call["time"])):
+        if call["outcome"] in ("answered", "client_left") and call["status"] == 200:
             calls[str(call["ticket_id"])].append(call)
     return calls
 
 
-def _was_cut(stage: Stage, call: dict[str, Any]) -> bool:
-    """Whether a process was killed or held still while the call was under way, or before its answer was written."""
-    began, ended = float(call["time"]), float(call["time"]) + float(call["seconds"] or 0)
-    return any(began <= until and ended >= since for since, until in stage.broken)
+def _answers_beyond_one(calls: Sequence[_Call], excuses: Sequence[Excuse]) -> tuple[list[_Call], int]:
+    """The complete answers that were paid for in vain without an excuse, and the number of those with one.
+
+    An excuse is good for one answer: that of the call which the process had begun when it stopped, if the next call
+    came after.
+    """
+    answered = [call for call in calls if call["outcome"] == "answered"]
+    unused, unexplained = list(excuses), []
+    for call, following in itertools.pairwise(answered):
+        fitting = [excuse for excuse in unused if float(call["time"]) <= excuse.moment < float(following["time"])]
+        if fitting:
+            unused.remove(fitting[0])
+        else:
+            unexplained.append(call)
+    return unexplained, len(excuses) - len(unused)
+
+
+def _brief(calls: Sequence[_Call], excuses: Sequence[Excuse]) -> str:
+    """When each call began, how it ended and when, and when a process was stopped with the job unanswered."""
+    told = [(float(call["time"]), f"{call['outcome']} after {call['seconds']} s") for call in calls]
+    told += [(excuse.moment, "its process stopped") for excuse in excuses]
+    return "; ".join(f"{moment:.2f} {what}" for moment, what in sorted(told))
