@@ -1,6 +1,5 @@
 """What became of each accepted webhook: counted at the simulators and in the rows, never in the log."""
 
-import itertools
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -73,10 +72,8 @@ def count(
     seconds: float,
 ) -> Count:
     """Look at each webhook's ticket, row and calls, and at the problems that the stage has met."""
-    lost = doubled = completed = paid_twice = excused = cut_off = 0
     problems, stage.problems = stage.problems, []
-    repeated: list[str] = []
-    calls = _calls(stage)
+    lost = doubled = completed = 0
     for webhook in accepted:
         ended = [rows[job_id] for job_id in webhook.job_ids if job_id in rows]
         notes = stage.world.notes(webhook.ticket_id, webhook.tenant_id)
@@ -84,18 +81,39 @@ def count(
         completed += done
         lost += not done
         doubled += max(0, len(notes) - 1) + max(0, sum(row["state"] == "completed" for row in ended) - 1)
-        asked = calls[webhook.ticket_id]
-        excuses = [excuse for excuse in stage.excuses if excuse.job_id in webhook.job_ids]
-        beyond, explained = _answers_beyond_one(asked, excuses)
-        paid_twice += len(beyond)
-        excused += explained
-        cut_off += sum(call["outcome"] == "client_left" for call in asked[:-1])
-        if beyond:
-            repeated.append(f"ticket {webhook.ticket_id} paid again: {_brief(asked, excuses)}")
-    problems += repeated[:_MOST_TOLD]
+    calls = _judged_calls(stage, accepted)
+    problems += [f"ticket {one.ticket_id} paid again: {one.story}" for one in calls if one.paid_twice][:_MOST_TOLD]
+    paid_twice, excused, cut_off = (
+        sum(one.paid_twice for one in calls),
+        sum(one.excused for one in calls),
+        sum(one.cut_off for one in calls),
+    )
     return Count(
         fault, seconds, len(accepted), refused, completed, lost, doubled, paid_twice, excused, cut_off, tuple(problems)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """Those of one ticket: answers beyond one, without an excuse and with one, and calls broken off."""
+
+    ticket_id: str
+    paid_twice: int
+    excused: int
+    cut_off: int
+    story: str
+
+
+def _judged_calls(stage: Stage, accepted: Sequence[Accepted]) -> list[_Calls]:
+    by_ticket = _calls(stage)
+    judged = []
+    for webhook in accepted:
+        asked = by_ticket[webhook.ticket_id]
+        excuses = [excuse for excuse in stage.excuses if excuse.job_id in webhook.job_ids]
+        beyond, excused = answers_beyond_one(asked, excuses)
+        cut_off = sum(call["outcome"] == "client_left" for call in asked[:-1])
+        judged.append(_Calls(webhook.ticket_id, beyond, excused, cut_off, _story(asked, excuses)))
+    return judged
 
 
 def _calls(stage: Stage) -> defaultdict[str, list[_Call]]:
@@ -107,24 +125,20 @@ def _calls(stage: Stage) -> defaultdict[str, list[_Call]]:
     return calls
 
 
-def _answers_beyond_one(calls: Sequence[_Call], excuses: Sequence[Excuse]) -> tuple[list[_Call], int]:
-    """The complete answers that were paid for in vain without an excuse, and the number of those with one.
-
-    An excuse is good for one answer: that of the call which the process had begun when it stopped, if the next call
-    came after.
-    """
-    answered = [call for call in calls if call["outcome"] == "answered"]
-    unused, unexplained = list(excuses), []
-    for call, following in itertools.pairwise(answered):
-        fitting = [excuse for excuse in unused if float(call["time"]) <= excuse.moment < float(following["time"])]
+def answers_beyond_one(calls: Sequence[_Call], excuses: Sequence[Excuse]) -> tuple[int, int]:
+    """The number of complete answers beyond the last one, without an excuse and with one; each is good for one call."""
+    unused, without, excused = list(excuses), 0, 0
+    for call in [call for call in calls if call["outcome"] == "answered"][:-1]:
+        fitting = [excuse for excuse in unused if excuse.covers(float(call["time"]))]
         if fitting:
             unused.remove(fitting[0])
+            excused += 1
         else:
-            unexplained.append(call)
-    return unexplained, len(excuses) - len(unused)
+            without += 1
+    return without, excused
 
 
-def _brief(calls: Sequence[_Call], excuses: Sequence[Excuse]) -> str:
+def _story(calls: Sequence[_Call], excuses: Sequence[Excuse]) -> str:
     """When each call began, how it ended and when, and when a process was stopped with the job unanswered."""
     told = [(float(call["time"]), f"{call['outcome']} after {call['seconds']} s") for call in calls]
     told += [(excuse.moment, "its process stopped") for excuse in excuses]

@@ -20,6 +20,8 @@ class Held:
     """A job that ran in the process."""
 
     job_id: str
+    claimed: float
+    """Unix seconds, when this attempt began."""
     answered: bool
     """Whether GPT-4's answer is in the row, or kept in Redis: no reason whatever to ask again."""
     posting: bool
@@ -28,11 +30,16 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Excuse:
-    """A job without an answer that was safe, when its process stopped: the call under way may be made again, once."""
+    """A job without an answer that was safe, when its process stopped: this attempt's call may be made again, once."""
 
     job_id: str
+    claimed: float
     moment: float
     """Unix seconds, when the process did nothing any more."""
+
+    def covers(self, began: float) -> bool:
+        """Whether a call of GPT-4 for the job was that attempt's."""
+        return self.claimed <= began <= self.moment
 
 
 def ids_of(process: Process) -> list[int]:
@@ -46,9 +53,13 @@ def jobs_held_by(ids: list[int], world: World, redis_url: str) -> list[Held]:
     owners = [f"{os.uname().nodename}:{number}" for number in ids]
     with world.admin() as connection:
         rows = connection.execute(
-            "SELECT id::text, enhancement IS NOT NULL, note_attempted_at IS NOT NULL FROM jobs"
+            "SELECT id::text, extract(epoch FROM started_at)::float, enhancement IS NOT NULL,"
+            " note_attempted_at IS NOT NULL FROM jobs"
             " WHERE state = 'running' AND lease_owner = ANY(%s)",
             (owners,),
         ).fetchall()
     with redis.Redis.from_url(redis_url) as client:
-        return [Held(job_id, in_row or bool(client.exists(f"answer:{job_id}")), post) for job_id, in_row, post in rows]
+        return [
+            Held(job_id, claimed, in_row or bool(client.exists(f"answer:{job_id}")), posting)
+            for job_id, claimed, in_row, posting in rows
+        ]

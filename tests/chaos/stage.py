@@ -105,7 +105,7 @@ class Stage:
     def _excuse(self, ids: list[int]) -> list[Held]:
         moment = time.time()
         held = jobs_held_by(ids, self.world, self.system.state["redis_url"])
-        self.excuses += [Excuse(job.job_id, moment) for job in held if not job.answered]
+        self.excuses += [Excuse(job.job_id, job.claimed, moment) for job in held if not job.answered]
         return held
 
     def _next_to_say(self, phrase: str) -> Process:
