@@ -127,9 +127,9 @@ def _pause_worker(stage: Stage) -> None:
 def _rolling_restart(stage: Stage) -> None:
     """Each process in turn is told to end, and a new one takes its place, as a rollout does.
 
-    Half of the answers take longer than a worker's grace, so that it has to hand jobs back.
+    Answers take longer than a worker's grace, so that it has to hand jobs back.
     """
-    with stage.openai(kind="slow_stream", seconds=0.15, match="odd number"):
+    with stage.openai(kind="slow_stream", seconds=0.15):
         for process in (*stage.system.workers, stage.system.api):
             time.sleep(1.5)
             printed = stage.stop(process)

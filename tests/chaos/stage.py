@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,8 +27,8 @@ SETTINGS = {
     "WORKER_GRACE_SECONDS": f"{GRACE_SECONDS:g}",
     "WORKER_CONCURRENCY": "32",
 }
-# A worker closes its connections after the grace that its jobs have.
-_STOP_SECONDS = GRACE_SECONDS + 2.0
+# After the grace that its jobs have, a worker closes its connections, within a bound of its own.
+_STOP_SECONDS = GRACE_SECONDS + 6.0
 _STEP_SECONDS = 20.0
 _POLL_SECONDS = 0.005
 
@@ -72,7 +73,9 @@ class Stage:
         """SIGTERM, as in a rollout, with nothing excused; what the process has printed in its life."""
         began = time.monotonic()
         status = process.stop(_STOP_SECONDS)
-        if status != 0:
+        # The API's server ends in good order, and then by the signal that it was told with.
+        in_order = process is self.system.api and status == -signal.SIGTERM and "API stopped" in process.output()
+        if status != 0 and not in_order:
             how = "was killed" if (status or 0) < 0 else "ended"
             self.problems.append(f"{process.name} {how} after {time.monotonic() - began:.1f} s, status {status}")
         return process.output()

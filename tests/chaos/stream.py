@@ -67,10 +67,10 @@ class Stream:
             sender.start()
 
     def _send(self, number: int) -> None:
-        tenant, parity = ("acme", "odd") if number % 2 else ("globex", "even")
+        tenant = "acme" if number % 2 else "globex"
         ticket_id = str(number)
         try:
-            subject = f"VPN does not connect, {parity} number {ticket_id}"
+            subject = f"VPN does not connect, number {ticket_id}"
             self.world.create_ticket(subject, tenant=tenant, id=ticket_id, send_webhook=False)
             jobs = self._deliver_twice(ticket_id, tenant, at_once=number % _AT_ONCE_EVERY == 0)
         except Exception as failure:  # noqa: BLE001 -- a thread's exception would end in nothing but a line
