@@ -1,5 +1,6 @@
 """`make chaos`: every scenario, the table, and a status that is not 0 unless nothing was lost or doubled."""
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -11,14 +12,22 @@ from tests.chaos.stage import staged
 
 def main(words: list[str]) -> int:
     """Run the scenarios whose names have one of the words in them, or all."""
-    chosen = [scenario for scenario in SCENARIOS if not words or any(word in scenario.name for word in words)]
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("words", nargs="*", help="only scenarios with one of these in their names")
+    parser.add_argument("--seed", type=int, help="of what happens at random; printed by an earlier run")
+    given = parser.parse_args(words)
+    chosen = [
+        scenario for scenario in SCENARIOS if not given.words or any(word in scenario.name for word in given.words)
+    ]
     results = []
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder, staged(Path(folder)) as stage:
-        sys.stdout.write("\n".join(header()) + "\n")
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder, staged(Path(folder), given.seed) as stage:
+        sys.stdout.write("\n".join([f"Seed {stage.seed}\n", *header()]) + "\n")
         for result in run(stage, chosen):
             results.append(result)
             sys.stdout.write(line(result) + "\n")
             sys.stdout.flush()
+            # At once, though the verdict has them: a run that is stopped has none. Not into the table.
+            sys.stderr.write("".join(f"{result.fault}: {problem}\n" for problem in result.problems))
     sys.stdout.write(f"\n{verdict(results)}\n")
     return 0 if results and all(result.holds for result in results) else 1
 

@@ -8,11 +8,15 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
+from tests.chaos.held import Excuse
 from tests.chaos.stage import Stage
 from tests.chaos.stream import Accepted
 
 _ENDED = ("completed", "skipped", "failed")
 _POLL_SECONDS = 0.3
+# Of tickets that are all paid for again; the table has their number.
+_MOST_TOLD = 5
+_Call = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +24,28 @@ class Count:
     """The row of the table for one fault."""
 
     fault: str
+    seconds: float
     accepted: int
     refused: int
+    """Deliveries that never got their 202 (one 503 that is tried again is none of them)."""
     completed: int
     lost: int
     """Accepted, and not ended with a note (nothing here closes tickets or gives up for good)."""
     doubled: int
     """Notes, or jobs, beyond one for each webhook."""
     paid_twice: int
-    """Answers of GPT-4 beyond one for each job, where no call was cut off by us."""
+    """Answers of GPT-4 beyond one for each job, though the one before was safe or no process was stopped by force."""
+    excused: int
+    """Answers beyond one, where the one before went to a process that was killed or held still before it was safe."""
     cut_off: int
-    """Answers beyond one that a kill, a pause or a lost database in the middle of the call explains."""
-    seconds: float
+    """Calls that our side broke off before the answer was complete, and made again later."""
+    problems: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
         """Whether the promise was kept."""
-        return self.accepted > 0 and self.lost == self.doubled == self.paid_twice == 0
+        nothing_wrong = self.lost == self.doubled == self.paid_twice == self.refused == 0
+        return self.accepted > 0 and nothing_wrong and not self.problems
 
 
 def await_ends(stage: Stage, accepted: Sequence[Accepted], seconds: float) -> dict[str, dict[str, Any]]:
@@ -57,13 +66,14 @@ def count(
     stage: Stage,
     fault: str,
     accepted: Sequence[Accepted],
-    refused: int,
     rows: dict[str, dict[str, Any]],
+    *,
+    refused: int,
     seconds: float,
 ) -> Count:
-    """Look at each webhook's ticket, row and calls."""
-    lost = doubled = completed = paid_twice = cut_off = 0
-    calls = _answered_calls(stage)
+    """Look at each webhook's ticket, row and calls, and at the problems that the stage has met."""
+    problems, stage.problems = stage.problems, []
+    lost = doubled = completed = 0
     for webhook in accepted:
         ended = [rows[job_id] for job_id in webhook.job_ids if job_id in rows]
         notes = stage.world.notes(webhook.ticket_id, webhook.tenant_id)
@@ -71,23 +81,65 @@ def count(
         completed += done
         lost += not done
         doubled += max(0, len(notes) - 1) + max(0, sum(row["state"] == "completed" for row in ended) - 1)
-        beyond = sorted(calls[webhook.ticket_id], key=lambda call: float(call["time"]))[:-1]
-        explained = sum(_was_cut(stage, call) for call in beyond)
-        cut_off += explained
-        paid_twice += len(beyond) - explained
-    return Count(fault, len(accepted), refused, completed, lost, doubled, paid_twice, cut_off, seconds)
+    calls = _judged_calls(stage, accepted)
+    problems += [f"ticket {one.ticket_id} paid again: {one.story}" for one in calls if one.paid_twice][:_MOST_TOLD]
+    paid_twice, excused, cut_off = (
+        sum(one.paid_twice for one in calls),
+        sum(one.excused for one in calls),
+        sum(one.cut_off for one in calls),
+    )
+    return Count(
+        fault, seconds, len(accepted), refused, completed, lost, doubled, paid_twice, excused, cut_off, tuple(problems)
+    )
 
 
-def _answered_calls(stage: Stage) -> defaultdict[str, list[dict[str, Any]]]:
-    """The calls that GPT-4 answered in full, by ticket."""
-    calls: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    for call in stage.world.gpt4_requests(""):
-        if call["outcome"] == "answered" and call["status"] == 200:
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """Those of one ticket: answers beyond one, without an excuse and with one, and calls broken off."""
+
+    ticket_id: str
+    paid_twice: int
+    excused: int
+    cut_off: int
+    story: str
+
+
+def _judged_calls(stage: Stage, accepted: Sequence[Accepted]) -> list[_Calls]:
+    by_ticket = _calls(stage)
+    judged = []
+    for webhook in accepted:
+        asked = by_ticket[webhook.ticket_id]
+        excuses = [excuse for excuse in stage.excuses if excuse.job_id in webhook.job_ids]
+        beyond, excused = answers_beyond_one(asked, excuses)
+        cut_off = sum(call["outcome"] == "client_left" for call in asked[:-1])
+        judged.append(_Calls(webhook.ticket_id, beyond, excused, cut_off, _story(asked, excuses)))
+    return judged
+
+
+def _calls(stage: Stage) -> defaultdict[str, list[_Call]]:
+    """The calls that GPT-4 began to answer, by ticket, oldest first."""
+    calls: defaultdict[str, list[_Call]] = defaultdict(list)
+    for call in sorted(stage.world.gpt4_requests(""), key=lambda call: float(call["time"])):
+        if call["outcome"] in ("answered", "client_left") and call["status"] == 200:
             calls[str(call["ticket_id"])].append(call)
     return calls
 
 
-def _was_cut(stage: Stage, call: dict[str, Any]) -> bool:
-    """Whether a process was killed or held still while the call was under way, or before its answer was written."""
-    began, ended = float(call["time"]), float(call["time"]) + float(call["seconds"] or 0)
-    return any(began <= until and ended >= since for since, until in stage.broken)
+def answers_beyond_one(calls: Sequence[_Call], excuses: Sequence[Excuse]) -> tuple[int, int]:
+    """The number of complete answers beyond the last one, without an excuse and with one; each is good for one call."""
+    unused, without, excused = list(excuses), 0, 0
+    for call in [call for call in calls if call["outcome"] == "answered"][:-1]:
+        fitting = [excuse for excuse in unused if excuse.covers(float(call["time"]))]
+        if fitting:
+            unused.remove(fitting[0])
+            excused += 1
+        else:
+            without += 1
+    return without, excused
+
+
+def _story(calls: Sequence[_Call], excuses: Sequence[Excuse]) -> str:
+    """When each call began, how it ended and when, and when a process was stopped with the job unanswered."""
+    told = [(float(call["time"]), f"{call['outcome']} after {call['seconds']} s") for call in calls]
+    told += [(excuse.moment, "its process stopped") for excuse in excuses]
+    return "; ".join(f"{moment:.2f} {what}" for moment, what in sorted(told))

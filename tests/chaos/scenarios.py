@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tests.chaos.stage import Stage
+from tests.chaos.held import Held
+from tests.chaos.stage import LEASE_SECONDS, Stage
+
+_ANSWERED = "GPT-4 API call: status=200"
+# A lease may be a third old when a worker is held still.
+_SHORTER_THAN_A_LEASE = LEASE_SECONDS * 2 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +29,47 @@ def _kill_worker(stage: Stage) -> None:
         stage.kill(worker)
 
 
-def _kill_at(phrase: str, stage: Stage) -> None:
-    for _ in range(2):
-        stage.kill_at(phrase)
+def _kill_at(phrase: str, meant: Callable[[Held], bool] | None, stage: Stage) -> None:
+    """Twice; at least once a job must have been where the scenario wants it to be (None: no matter where)."""
+    held = [job for _ in range(2) for job in stage.kill_at(phrase)]
+    stage.expect(meant is None or any(map(meant, held)), f"no job was caught in time; caught: {held}")
+
+
+def _kill_answered(stage: Stage) -> None:
+    """The answer is committed, and no note under way: the desk takes its time with reading, to leave room for it."""
+    with stage.desk(kind="slow", operation="read_ticket", seconds=0.3):
+        _kill_at(_ANSWERED, lambda job: job.answered and not job.posting, stage)
 
 
 def _kill_while_posting(stage: Stage) -> None:
-    """The desk takes its time with notes, and carries them out: the worker dies with the POST under way."""
-    stage.world.desk_fault(kind="slow", operation="add_note", seconds=1, performed=True)
-    _kill_at("GPT-4 API call: status=200", stage)
-    stage.world.clear_faults()
+    """The worker dies with the POST under way. One desk has stored the note by then; the other one never will."""
+    with (
+        stage.desk(kind="slow", operation="add_note", tenant="acme", seconds=1, performed=True),
+        stage.desk(kind="silence", operation="add_note", tenant="globex"),
+    ):
+        for _ in range(2):
+            stage.kill_at(_ANSWERED)
+            time.sleep(0.5)
 
 
 def _kill_api(stage: Stage) -> None:
     for _ in range(2):
         time.sleep(1)
         stage.kill(stage.system.api)
+
+
+def _pause_api(stage: Stage) -> None:
+    """Its relay is held still too, and the desks wait for an answer."""
+    time.sleep(1)
+    stage.pause(stage.system.api, 4)
+
+
+def _at_random(stage: Stage) -> None:
+    """The API or a worker, whenever it may be."""
+    for kind in stage.random.sample(["api", "worker", "worker"], 3):
+        time.sleep(stage.random.uniform(0.1, 2.5))
+        process = stage.system.api if kind == "api" else stage.random.choice(stage.system.workers)
+        stage.kill(process, down_seconds=stage.random.uniform(0, 1))
 
 
 def _redis_away(stage: Stage) -> None:
@@ -51,15 +81,17 @@ def _redis_away(stage: Stage) -> None:
 
 def _redis_forgets(stage: Stage) -> None:
     """It dies with a list full of jobs that nobody has taken yet, and comes back empty."""
-    with stage.breaking():
-        for worker in stage.system.workers:
-            worker.pause()
-        time.sleep(1.5)
-        stage.system.redis.kill()
-        stage.system.redis.wipe()
-        stage.system.redis.start()
-        for worker in stage.system.workers:
-            worker.resume()
+    began = time.monotonic()
+    for worker in stage.system.workers:
+        worker.pause()
+    time.sleep(1)
+    stage.system.redis.kill()
+    stage.system.redis.wipe()
+    stage.system.redis.start()
+    for worker in stage.system.workers:
+        worker.resume()
+    seconds = time.monotonic() - began
+    stage.expect(seconds < _SHORTER_THAN_A_LEASE, f"the workers were held still for {seconds:.1f} s")
 
 
 def _redis_still(stage: Stage) -> None:
@@ -70,24 +102,21 @@ def _redis_still(stage: Stage) -> None:
 
 
 def _postgres_away(stage: Stage) -> None:
+    """An answer that comes meanwhile can't be committed: it waits in Redis, so no call is excused."""
     time.sleep(1)
-    # What an attempt does meanwhile can't be written down.
-    with stage.breaking():
-        stage.system.postgres.stop()
-        time.sleep(3)
-        stage.system.postgres.restart()
+    stage.system.postgres.stop()
+    time.sleep(3)
+    stage.system.postgres.restart()
 
 
 def _desk(fault: dict[str, Any], stage: Stage) -> None:
-    stage.world.desk_fault(**fault)
-    time.sleep(5)
-    stage.world.clear_faults()
+    with stage.desk(**fault):
+        time.sleep(5)
 
 
 def _openai(fault: dict[str, Any], stage: Stage) -> None:
-    stage.world.openai_fault(**fault)
-    time.sleep(5)
-    stage.world.clear_faults()
+    with stage.openai(**fault):
+        time.sleep(5)
 
 
 def _pause_worker(stage: Stage) -> None:
@@ -96,22 +125,30 @@ def _pause_worker(stage: Stage) -> None:
 
 
 def _rolling_restart(stage: Stage) -> None:
-    """Each process in turn is told to end, and a new one takes its place, as a rollout does."""
-    for process in (*stage.system.workers, stage.system.api):
-        time.sleep(0.5)
-        with stage.breaking():
+    """Each process in turn is told to end, and a new one takes its place, as a rollout does.
+
+    Answers take longer than a worker's grace, so that it has to hand jobs back.
+    """
+    with stage.openai(kind="slow_stream", seconds=0.15):
+        for process in (*stage.system.workers, stage.system.api):
+            time.sleep(1.5)
+            printed = stage.stop(process)
+            if process is not stage.system.api:
+                stage.expect("reason=worker stopping" in printed, f"{process.name} had no job to hand back")
             stage.system.restart(process)
 
 
 SCENARIOS = [
     Scenario("worker killed", _kill_worker),
-    Scenario("worker killed right after its claim", partial(_kill_at, "Task started")),
-    Scenario("worker killed in the GPT-4 call", partial(_kill_at, "Context gathered")),
-    Scenario("worker killed right after the answer", partial(_kill_at, "GPT-4 API call: status=200")),
+    Scenario("worker killed right after its claim", partial(_kill_at, "Task started", lambda job: not job.answered)),
+    Scenario("worker killed in the GPT-4 call", partial(_kill_at, "Context gathered", lambda job: not job.answered)),
+    Scenario("worker killed right after the answer", _kill_answered),
     Scenario("worker killed while it posts the note", _kill_while_posting, short=True),
-    Scenario("worker killed right after the note", partial(_kill_at, "ServiceDesk Plus ticket updated")),
+    Scenario("worker killed right after the note", partial(_kill_at, "ServiceDesk Plus ticket updated", None)),
     Scenario("worker held still for longer than its lease", _pause_worker),
     Scenario("API killed", _kill_api, short=True),
+    Scenario("API held still", _pause_api),
+    Scenario("API and workers killed at random", _at_random),
     Scenario("rolling restart", _rolling_restart),
     Scenario("Redis restarted with its data", _redis_away),
     Scenario("Redis restarted without its data", _redis_forgets, short=True),

@@ -1,65 +1,115 @@
 """Where the faults happen: the running system, and how to break each part of it at a chosen moment."""
 
 import contextlib
+import random
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from devstack.processes import Process
 from devstack.system import System
+from tests.chaos.held import Excuse, Held, ids_of, jobs_held_by
 from tests.e2e.world import World
 
+NOTE_SETTLE_SECONDS = 4.0
+LEASE_SECONDS = 3.0
+GRACE_SECONDS = 2.0
 # Short times, so that what takes minutes in production takes seconds here.
 SETTINGS = {
     "OPENAI_TIMEOUT_SECONDS": "2",
     "SERVICEDESK_TIMEOUT_SECONDS": "2",
     "CONTEXT_TIMEOUT_SECONDS": "2",
-    "NOTE_SETTLE_SECONDS": "4",
-    "LEASE_SECONDS": "3",
-    "WORKER_GRACE_SECONDS": "2",
+    "NOTE_SETTLE_SECONDS": f"{NOTE_SETTLE_SECONDS:g}",
+    "LEASE_SECONDS": f"{LEASE_SECONDS:g}",
+    "WORKER_GRACE_SECONDS": f"{GRACE_SECONDS:g}",
     "WORKER_CONCURRENCY": "32",
 }
+# After the grace that its jobs have, a worker closes its connections, within a bound of its own.
+_STOP_SECONDS = GRACE_SECONDS + 6.0
 _STEP_SECONDS = 20.0
-_POLL_SECONDS = 0.01
+_POLL_SECONDS = 0.005
 
 
 @dataclass
 class Stage:
-    """A running system, its outside, and the moments at which a process was killed or paused."""
+    """A running system, its outside, and what was done to it."""
 
     system: System
     world: World
-    broken: list[tuple[float, float]] = field(default_factory=list)
-    """From when to when (Unix seconds) a process was dead or held still: a call under way then has two halves."""
+    seed: int
+    random: random.Random
+    """Of that seed: what happens at random happens again with it, as far as the machine lets it."""
+    excuses: list[Excuse] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """What went wrong beside the webhooks, in the scenario under way: a fault that hit nothing, a bad exit."""
 
-    @contextlib.contextmanager
-    def breaking(self) -> Iterator[None]:
-        """A block in which calls are cut off by us."""
-        began = time.time()
-        try:
-            yield
-        finally:
-            self.broken.append((began - 0.5, time.time() + 0.5))
-
-    def kill(self, process: Process, down_seconds: float = 0.5) -> None:
-        """SIGKILL, and a new one a little later."""
-        with self.breaking():
-            process.kill()
+    def kill(self, process: Process, down_seconds: float = 0.5) -> list[Held]:
+        """SIGKILL, and a new one a little later; the jobs that it held."""
+        ids = ids_of(process)
+        process.kill()
+        held = self._excuse(ids)
         time.sleep(down_seconds)
         self.system.restart(process)
+        return held
 
-    def kill_at(self, phrase: str) -> None:
+    def kill_at(self, phrase: str) -> list[Held]:
         """SIGKILL to the worker that is the next to print a phrase, at once."""
-        worker = self._next_to_say(phrase)
-        self.kill(worker)
+        return self.kill(self._next_to_say(phrase))
 
     def pause(self, process: Process, seconds: float) -> None:
         """Hold a process still: it looks alive, and does nothing."""
-        with self.breaking():
-            process.pause()
-            time.sleep(seconds)
-            process.resume()
+        ids = ids_of(process)
+        process.pause()
+        began = time.monotonic()
+        if seconds >= LEASE_SECONDS:
+            self._excuse(ids)
+        time.sleep(max(0.0, began + seconds - time.monotonic()))
+        process.resume()
+
+    def stop(self, process: Process) -> str:
+        """SIGTERM, as in a rollout, with nothing excused; what the process has printed in its life."""
+        began = time.monotonic()
+        status = process.stop(_STOP_SECONDS)
+        # The API's server ends in good order, and then by the signal that it was told with.
+        in_order = process is self.system.api and status == -signal.SIGTERM and "API stopped" in process.output()
+        if status != 0 and not in_order:
+            how = "was killed" if (status or 0) < 0 else "ended"
+            self.problems.append(f"{process.name} {how} after {time.monotonic() - began:.1f} s, status {status}")
+        return process.output()
+
+    @contextlib.contextmanager
+    def desk(self, **fault: Any) -> Iterator[None]:
+        """A block in which the desk has a fault."""
+        with self._fault(self.world.desk_fault, fault):
+            yield
+
+    @contextlib.contextmanager
+    def openai(self, **fault: Any) -> Iterator[None]:
+        """A block in which GPT-4 has a fault."""
+        with self._fault(self.world.openai_fault, fault):
+            yield
+
+    def expect(self, came: bool, otherwise: str) -> None:
+        """A scenario that did not break what it is named for proves nothing."""
+        if not came:
+            self.problems.append(otherwise)
+
+    @contextlib.contextmanager
+    def _fault(self, order: Callable[..., None], fault: dict[str, Any]) -> Iterator[None]:
+        order(**fault)
+        yield
+        unused = [ordered for ordered in self.world.faults() if not ordered["used"]]
+        self.world.clear_faults()
+        self.expect(not unused, f"faults that hit no request: {unused}")
+
+    def _excuse(self, ids: list[int]) -> list[Held]:
+        moment = time.time()
+        held = jobs_held_by(ids, self.world, self.system.state["redis_url"])
+        self.excuses += [Excuse(job.job_id, job.claimed, moment) for job in held if not job.answered]
+        return held
 
     def _next_to_say(self, phrase: str) -> Process:
         sizes = {worker.name: worker.log_path.stat().st_size for worker in self.system.workers}
@@ -79,11 +129,12 @@ def _since(path: Path, position: int) -> str:
 
 
 @contextlib.contextmanager
-def staged(folder: Path) -> Iterator[Stage]:
+def staged(folder: Path, seed: int | None = None) -> Iterator[Stage]:
     """The whole system with two workers, for the length of the block."""
+    chosen = random.SystemRandom().randrange(1_000_000) if seed is None else seed
     with System(folder, workers=2, settings=SETTINGS, openai_seconds=0.5, housekeeping=False) as system:
         world = World(system)
         try:
-            yield Stage(system, world)
+            yield Stage(system, world, chosen, random.Random(chosen))  # noqa: S311 -- moments, not secrets
         finally:
             world.close()

@@ -11,8 +11,8 @@ from tests.chaos.stage import staged
 
 def assert_kept(folder: Path, scenarios: list[Scenario]) -> None:
     with staged(folder) as stage:
-        broken = [line(result) for result in run(stage, scenarios) if not result.holds]
-    assert broken == []
+        broken = [(line(result), result.problems) for result in run(stage, scenarios) if not result.holds]
+        assert broken == [], f"seed {stage.seed}"
 
 
 def test_what_was_accepted_is_done_once_whatever_breaks(tmp_path: Path) -> None:

@@ -1,0 +1,36 @@
+"""What the count lets pass: one answer that went to a process which was stopped before it was safe, and no other."""
+
+from typing import Any
+
+from tests.chaos.count import answers_beyond_one
+from tests.chaos.held import Excuse
+
+
+def _call(began: float, outcome: str = "answered") -> dict[str, Any]:
+    return {"time": began, "outcome": outcome, "seconds": 0.5}
+
+
+def test_one_answer_is_not_too_many() -> None:
+    assert answers_beyond_one([_call(1, "client_left"), _call(2)], []) == (0, 0)
+
+
+def test_a_second_answer_is_one_too_many() -> None:
+    assert answers_beyond_one([_call(1), _call(5)], []) == (1, 0)
+
+
+def test_the_answer_of_a_process_that_was_stopped_before_it_was_safe_is_excused() -> None:
+    assert answers_beyond_one([_call(1), _call(5)], [Excuse("job", 0.5, 1.4)]) == (0, 1)
+
+
+def test_an_excuse_is_good_for_one_answer() -> None:
+    assert answers_beyond_one([_call(1), _call(1.2), _call(5)], [Excuse("job", 0.5, 1.4)]) == (1, 1)
+
+
+def test_an_excuse_does_not_cover_an_earlier_attempt() -> None:
+    calls = [_call(1), _call(3, "client_left"), _call(6)]
+    assert answers_beyond_one(calls, [Excuse("job", 2.5, 3.2)]) == (1, 0)
+
+
+def test_an_excuse_does_not_cover_what_came_after_the_stop() -> None:
+    calls = [_call(1, "client_left"), _call(5), _call(9)]
+    assert answers_beyond_one(calls, [Excuse("job", 0.5, 1.4)]) == (1, 0)
