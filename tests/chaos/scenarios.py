@@ -121,7 +121,7 @@ def _openai(fault: dict[str, Any], stage: Stage) -> None:
 
 def _pause_worker(stage: Stage) -> None:
     time.sleep(1)
-    stage.pause(stage.system.workers[0], 5)
+    stage.pause(stage.system.workers[0], 7)
 
 
 def _rolling_restart(stage: Stage) -> None:
@@ -139,11 +139,11 @@ def _rolling_restart(stage: Stage) -> None:
 
 
 SCENARIOS = [
-    Scenario("worker killed", _kill_worker),
+    Scenario("worker killed", _kill_worker, short=True),
     Scenario("worker killed right after its claim", partial(_kill_at, "Task started", lambda job: not job.answered)),
     Scenario("worker killed in the GPT-4 call", partial(_kill_at, "Context gathered", lambda job: not job.answered)),
     Scenario("worker killed right after the answer", _kill_answered),
-    Scenario("worker killed while it posts the note", _kill_while_posting, short=True),
+    Scenario("worker killed while it posts the note", _kill_while_posting),
     Scenario("worker killed right after the note", partial(_kill_at, "ServiceDesk Plus ticket updated", None)),
     Scenario("worker held still for longer than its lease", _pause_worker),
     Scenario("API killed", _kill_api, short=True),
@@ -151,7 +151,7 @@ SCENARIOS = [
     Scenario("API and workers killed at random", _at_random),
     Scenario("rolling restart", _rolling_restart),
     Scenario("Redis restarted with its data", _redis_away),
-    Scenario("Redis restarted without its data", _redis_forgets, short=True),
+    Scenario("Redis restarted without its data", _redis_forgets),
     Scenario("Redis accepts and never answers", _redis_still),
     Scenario("Postgres restarted", _postgres_away, short=True),
     Scenario("desk silent", partial(_desk, {"kind": "silence"})),

@@ -15,7 +15,7 @@ from tests.chaos.held import Excuse, Held, ids_of, jobs_held_by
 from tests.e2e.world import World
 
 NOTE_SETTLE_SECONDS = 4.0
-LEASE_SECONDS = 3.0
+LEASE_SECONDS = 5.0
 GRACE_SECONDS = 2.0
 # Short times, so that what takes minutes in production takes seconds here.
 SETTINGS = {

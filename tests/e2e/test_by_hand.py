@@ -107,7 +107,6 @@ def test_the_readmes_commands_find_tell_and_retry_a_failed_job_without_paying_tw
     assert done.returncode == 0, done.stderr
     for part in (
         "yes, by ",
-        "not confirmed: posting began",
         row["reason"],
         f"`ai-agents retry {job_id}`",
         "1 job waits again",

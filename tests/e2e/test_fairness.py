@@ -68,7 +68,8 @@ def test_a_desk_that_is_down_holds_back_its_own_jobs_only(world: World, system: 
     assert time.monotonic() - started < 12
     rows = [world.job(ticket_id) for ticket_id in held]
     assert {(row["state"], row["attempt"], row["reason"]) for row in rows} == {("waiting", 0, "desk unavailable")}
-    assert all((row["deadline_at"] - row["accepted_at"]).total_seconds() > 1801 for row in rows)
+    # A desk that is down is no reason to wait longer than a job may.
+    assert all(abs((row["deadline_at"] - row["accepted_at"]).total_seconds() - 1800) < 1 for row in rows)
 
     world.clear_faults()
     assert_done_once(world, others, "globex")
