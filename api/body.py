@@ -8,6 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 
 _MOST_DRAINED_BYTES = 16 * 1024 * 1024
 _DRAIN_SILENCE_SECONDS = 1.0
+_UNSPECIFIC = ("", "*/*", "text/plain", "text/json", "application/octet-stream", "application/x-www-form-urlencoded")
 
 
 class BodyTooLarge(Exception):
@@ -18,6 +19,10 @@ class BodyCompressed(Exception):
     """In a coding that would have to be undone first, to who knows what size."""
 
 
+class BodyOfAnotherType(Exception):
+    """Declared as what is no JSON."""
+
+
 class BodyTooSlow(Exception):
     """Not here in time."""
 
@@ -25,12 +30,14 @@ class BodyTooSlow(Exception):
 async def read_body(request: Request, limit: int, seconds: float) -> bytes:
     """The body, at most `limit` bytes, within `seconds`.
 
-    Raises BodyCompressed before anything is read, BodyTooLarge, BodyTooSlow, or starlette's ClientDisconnect. Of a body
-    that is too large what the client is sending is read and thrown away, within a bound: it would see a reset
-    connection instead of the 413. One that waits to be told to go on is told at once.
+    Raises BodyCompressed or BodyOfAnotherType before anything is read, BodyTooLarge, BodyTooSlow, or starlette's
+    ClientDisconnect. Of a body that is too large what the client is sending is read and thrown away, within a
+    bound: it would see a reset connection instead of the 413. One that waits to be told to go on is told at once.
     """
     if _compressed(request):
         raise BodyCompressed
+    if not _may_be_json(request.headers.get("content-type", "")):
+        raise BodyOfAnotherType
     stream = request.stream()
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced[:12]) > limit:
@@ -58,6 +65,12 @@ async def _read(stream: AsyncIterator[bytes], limit: int) -> bytes | None:
             return None
         parts.append(part)
     return b"".join(parts)
+
+
+def _may_be_json(content_type: str) -> bool:
+    """JSON by its name, or one of the types that tools send when they are told none (curl's is that of forms)."""
+    name = content_type.partition(";")[0].strip().lower()
+    return name in _UNSPECIFIC or name == "application/json" or name.endswith("+json")
 
 
 def _compressed(request: Request) -> bool:

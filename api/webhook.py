@@ -1,8 +1,8 @@
 """`POST /webhook`: what a desk posts, verified, recorded and queued; 202.
 
-Checks come in this order: no compression (415), size (413), one readable tenant id (400), signature and timestamp
-(403), schema (422). All 403 look alike to the caller; the log says which it was. The content type is not among them:
-desks send odd ones, and the signature proves more. What is refused before the application is in `api.http_protocol`.
+Checks come in this order: no compression and no other type than JSON (415), size (413), one readable tenant id (400),
+signature and timestamp (403), schema (422). All 403 look alike to the caller; the log says which it was. What is
+refused before the application is in `api.http_protocol`.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from uuid_utils.compat import uuid7
 
 from api import schemas, signature
 from api.acceptance import NotTaken, Taken
-from api.body import BodyCompressed, BodyTooLarge, BodyTooSlow, read_body
+from api.body import BodyCompressed, BodyOfAnotherType, BodyTooLarge, BodyTooSlow, read_body
 from api.state import ApiState
 from config.tenants import TENANT_ID
 from observability import metrics, phrases, tracing
@@ -68,7 +68,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     403: {"model": schemas.Refused, "description": "Not proved to be the tenant's"},
     408: {"model": schemas.Refused, "description": "The headers or the body came too slowly"},
     413: {"model": schemas.Refused, "description": "More than 64 KiB"},
-    415: {"model": schemas.Refused, "description": "A compressed body"},
+    415: {"model": schemas.Refused, "description": "A compressed body, or one of another type than JSON"},
     422: {"model": schemas.Refused, "description": "Signed, but without a usable ticket id"},
     429: {"model": schemas.Refused, "description": "Too many requests at once over one connection"},
     431: {"model": schemas.Refused, "description": "More than 32 KiB of headers"},
@@ -142,6 +142,8 @@ async def _verified_event(request: Request, state: ApiState) -> Event:
         body = await read_body(request, schemas.LARGEST_BODY_BYTES, state.sender_seconds)
     except BodyCompressed:
         raise Rejection(415, "compressed body") from None
+    except BodyOfAnotherType:
+        raise Rejection(415, "unsupported content type") from None
     except BodyTooLarge:
         raise Rejection(413, "body too large") from None
     except BodyTooSlow:

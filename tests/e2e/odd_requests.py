@@ -121,6 +121,10 @@ def too_large(sign: Sign) -> list[Odd]:
     coded = {coding: _signed(gzip.compress(GOOD), sign, f"Content-Encoding: {coding}") for coding in ("gzip", "br")}
     return [
         Odd("a body of over 64 KiB", 413, "body too large", _signed(filler, sign)),
+        *(
+            Odd(f"declared as {kind}", 415, "unsupported content type", _signed(GOOD, sign, f"Content-Type: {kind}"))
+            for kind in ("text/html", "application/xml; charset=utf-8", "multipart/form-data; boundary=x", "json")
+        ),
         *(Odd(f"compressed with {coding}", 415, "compressed body", raw) for coding, raw in coded.items()),
         Odd("compressed twice", 415, "compressed body", request(GOOD, "Content-Encoding: identity, gzip")),
         Odd("one long header", 431, "headers too large", request(GOOD, "X-Odd: " + "x" * 40_000)),
