@@ -148,3 +148,19 @@ def test_the_log_lines_name_the_trace(traced: tuple[World, Collector, System]) -
         own = [line for line in lines if f"ticket_id: {ticket_id}," in line]
         assert own
         assert all(f"trace_id: {trace_id}" in line for line in own)
+
+
+def test_a_job_that_the_relay_ends_is_red_in_its_trace(traced: tuple[World, Collector, System]) -> None:
+    """No worker, and the deadline passes: the end and its reason stand in the webhook's trace."""
+    world, collector, system = traced
+    system.workers[0].stop(8)
+    system.restart(system.api, {"JOB_DEADLINE_SECONDS": "2"})
+    try:
+        ticket_id = world.create_ticket()
+        assert world.ended(ticket_id)["state"] == "failed"
+        spans = trace_of(collector, ticket_id, complete="Relay")
+    finally:
+        system.restart(system.api, {"JOB_DEADLINE_SECONDS": "1800"})
+        system.restart(system.workers[0])
+    assert spans["Relay"].status == 2
+    assert spans["Relay"].events["exception"]["exception.message"] == "deadline passed; not retried"
