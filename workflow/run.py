@@ -86,6 +86,7 @@ async def run_job(runner: Runner, job_id: UUID) -> bool:
 async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
     started = time.monotonic()
     say(phrases.TASK_STARTED, job_id=claim.job_id, ticket_id=claim.ticket_id)
+    wants_note = False
     try:
         async with hold_lease(runner.lease_database, claim, runner.lease_seconds):
             try:
@@ -96,12 +97,12 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
             except TicketGone as gone:
                 await _skip(runner, claim, gone)
             except HeldBack as held:
-                await _hold_back(runner, claim, span, held)
+                wants_note = await _hold_back(runner, claim, span, held)
             except LeaseLost:
                 raise
             except OutsideFailure as failure:
                 say(failure.phrase, failure.values)
-                await _fail(runner, claim, span, failure, failure.reason)
+                wants_note = await _fail(runner, claim, span, failure, failure.reason)
             except AttemptTimeout as failure:
                 await _fail(runner, claim, span, failure, "attempt took too long")
             except DATABASE_FAILURES as failure:
@@ -109,6 +110,9 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
                 await _fail(runner, claim, span, failure, "database unreachable")
             except Exception as failure:  # noqa: BLE001 -- every job ends: what nobody foresaw fails this attempt too
                 await _fail(runner, claim, span, failure, "unexpected failure", shown=failure)
+        if wants_note:
+            # The row has its outcome, so there is no claim to hold any more.
+            await leave_failure_note(claim, partial(_attempt, runner, claim))
     except LeaseLost as lost:
         tracing.record_failure(span, lost, "claim lost")
         metrics.ATTEMPTS.labels(claim.tenant_id, "claim lost").inc()
@@ -163,17 +167,21 @@ async def _skip(runner: Runner, claim: Claim, gone: TicketGone) -> None:
     say(phrases.TASK_SKIPPED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=gone.reason)
 
 
-async def _hold_back(runner: Runner, claim: Claim, span: trace.Span, held: HeldBack) -> None:
-    """Wait in the row, where a wait holds no worker and no message, and costs no attempt."""
+async def _hold_back(runner: Runner, claim: Claim, span: trace.Span, held: HeldBack) -> bool:
+    """Wait in the row, where a wait holds no worker and no message, and costs no attempt.
+
+    A job that has no time for it fails instead; whether GPT-4 is the reason.
+    """
     if not held.extends_deadline and _seconds_left(claim) <= held.seconds:
-        await _end(runner, claim, held.reason, "gave up at its deadline", by_gpt4=held.reason == MODEL_UNAVAILABLE)
-        return
+        await _end(runner, claim, held.reason, "gave up at its deadline")
+        return held.reason == MODEL_UNAVAILABLE
     span.set_attributes({"outcome": str(held), "held_back_seconds": held.seconds})
     hold_back = partial(claims.hold_back, extends_deadline=held.extends_deadline)
     await settle(partial(hold_back, runner.database, claim, held.seconds, held.reason))
     metrics.ATTEMPTS.labels(claim.tenant_id, "held back").inc()
     reason = f"{held.reason}, held back for {held.seconds:.0f}s"
     say(phrases.JOB_REQUEUED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=reason)
+    return False
 
 
 async def _fail(
@@ -183,8 +191,8 @@ async def _fail(
     failure: Exception,
     reason: str,
     shown: Exception | None = None,
-) -> None:
-    """Record a failed attempt: with another one to come, or as the job's end."""
+) -> bool:
+    """Record a failed attempt: with another one to come, or as the job's end; whether it is, and GPT-4 the reason."""
     tracing.record_failure(span, failure, reason)
     decision = retry.decide(failure, claim.attempt, claim.deadline_at, runner.note_settle_seconds)
     seconds = decision.seconds
@@ -195,12 +203,13 @@ async def _fail(
         await settle(partial(look, runner.database, claim))
         metrics.ATTEMPTS.labels(claim.tenant_id, "retried").inc()
     elif seconds is None:
-        await _end(runner, claim, reason, decision.words, by_gpt4=isinstance(failure, FAILURES_OF_GPT4), shown=shown)
-        return
+        await _end(runner, claim, reason, decision.words, shown)
+        return isinstance(failure, FAILURES_OF_GPT4)
     else:
         await settle(partial(claims.retry_later, runner.database, claim, seconds, reason))
         metrics.ATTEMPTS.labels(claim.tenant_id, "retried").inc()
     _say_failed(claim, f"{reason}; {decision.words}", shown)
+    return False
 
 
 async def _may_have_posted(runner: Runner, claim: Claim) -> bool:
@@ -210,15 +219,11 @@ async def _may_have_posted(runner: Runner, claim: Claim) -> bool:
         return claim.note_attempted_at is not None
 
 
-async def _end(
-    runner: Runner, claim: Claim, reason: str, words: str, *, by_gpt4: bool, shown: Exception | None = None
-) -> None:
-    """The job fails for good; a tenant that wants one gets its note with the context alone after that."""
+async def _end(runner: Runner, claim: Claim, reason: str, words: str, shown: Exception | None = None) -> None:
+    """The job fails for good."""
     await settle(partial(claims.fail, runner.database, claim, reason))
     _count(claim, "failed", reason)
     _say_failed(claim, f"{reason}; {words}", shown)
-    if by_gpt4:
-        await leave_failure_note(claim, partial(_attempt, runner, claim))
 
 
 def _say_failed(claim: Claim, reason: str, shown: Exception | None = None) -> None:

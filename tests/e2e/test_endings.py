@@ -113,14 +113,18 @@ def test_a_tenant_may_have_a_note_with_the_context_alone_when_gpt4_fails(around:
     for tenant, ticket_id in tickets.items():
         around.ended(ticket_id, tenant)
     around.openai_fault(kind="status", code=401)
+    # Longer than a lease would go without being renewed: the job has ended, and no claim of it is lost.
+    around.desk_fault(tenant="acme", operation="add_note", kind="slow", seconds=2, times=1)
     failing = {tenant: around.create_ticket("Fax <b>7", tenant=tenant, id="900004") for tenant in ("acme", "globex")}
     rows = {tenant: around.ended(ticket_id, tenant) for tenant, ticket_id in failing.items()}
     assert {row["state"] for row in rows.values()} == {"failed"}
     assert around.notes(failing["globex"], "globex") == []
+    left = f"Note with context only left: ticket_id={failing['acme']}"
+    wait_for(lambda: left in worker.log_path.read_text(encoding="utf-8"))
+    assert f"ticket_id={failing['acme']}, reason=claim lost" not in worker.log_path.read_text(encoding="utf-8")
     (note,) = around.notes(failing["acme"])
     assert "No enhancement" in note
     assert f"Context of {rows['acme']['id']}" in note
-    assert f"Note with context only left: ticket_id={failing['acme']}" in worker.log_path.read_text(encoding="utf-8")
     around.clear_faults()
     command = [sys.executable, "-m", "support.cli", "retry", str(rows["acme"]["id"])]
     subprocess.run(command, env=worker.environment, cwd=worker.folder, check=True, capture_output=True, timeout=60)
