@@ -132,7 +132,7 @@ class JobSettings(LogSettings):
     job_deadline_seconds: int = Field(
         1800,
         gt=0,
-        description="A job that has not ended by then is failed; time held back is not counted, up to a day.",
+        description="A job that has not ended by then is failed; waits for a desk's rate are not counted, up to a day.",
     )
 
 
