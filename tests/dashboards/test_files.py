@@ -18,14 +18,8 @@ from prometheus_client.metrics import MetricWrapperBase
 from observability import exposition, metrics
 from observability.grafana.pages import files
 from tests.dashboards.pages import FOLDER, PAGES, ROOT, Asked, panels, queries
+from tests.unit.test_alerts import RUNBOOKS
 
-RUNBOOKS = {
-    "WEBHOOK_TROUBLESHOOTING_RUNBOOK.md",
-    "high-queue-depth.md",
-    "worker-failures.md",
-    "enhancement-failures.md",
-    "secret-rotation.md",
-}
 PANELS = [pytest.param(panel, id=panel["title"]) for page in PAGES for panel in panels(page)]
 QUERIES = [pytest.param(query, id=str(query)) for query in queries()]
 LABELS = {
@@ -103,7 +97,7 @@ def test_no_two_have_the_same_id_and_no_panel_lies_on_another() -> None:
 @pytest.mark.parametrize("panel", PANELS)
 def test_each_panel_says_what_is_normal_and_what_to_do_otherwise(panel: dict[str, Any]) -> None:
     found = re.fullmatch(
-        r"\*\*Normal:\*\* .+\.\n\n\*\*Otherwise:\*\* .+[.?]\n\n\*\*Runbook:\*\* `docs/runbooks/(.+)`",
+        r"\*\*Normal:\*\* .+\.\n\n\*\*Otherwise:\*\* .+[.?]\n\n\*\*Runbook:\*\* `docs/runbooks/(.+)\.md`",
         panel["description"],
     )
     assert found, panel["description"]
