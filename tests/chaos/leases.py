@@ -13,6 +13,8 @@ import redis
 from tests.chaos.held import Excuse
 
 _POLL_SECONDS = 0.2
+# The process itself hears of it when it is let run again; a call that it begins until then is the lost attempt's.
+_NOTICED_SECONDS = 2.0
 
 
 class LeaseWatch:
@@ -59,4 +61,4 @@ class LeaseWatch:
         for job_id, claimed, moment in found.fetchall():
             seen = any(one.job_id == job_id and one.claimed == claimed for one in self.ran_out)
             if not seen and not self._is_excused(job_id, claimed) and not self._redis.exists(f"answer:{job_id}"):
-                self.ran_out.append(Excuse(job_id, claimed, moment))
+                self.ran_out.append(Excuse(job_id, claimed, moment + _NOTICED_SECONDS))
