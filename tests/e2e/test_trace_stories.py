@@ -136,9 +136,7 @@ def _deaf() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_a_collector_that_never_answers_costs_a_job_nothing(
-    system: System, world: World, collector: Collector
-) -> None:
+def test_a_collector_that_never_answers_costs_a_job_nothing(system: System, world: World, collector: Collector) -> None:
     """Jobs take as long as ever while exports hang, the log says that they fail, and the processes end in time."""
     with _deaf() as address:
         for process in (system.api, system.workers[0]):
