@@ -45,7 +45,8 @@ class Panel:
 
     `unit` is Grafana's id of a unit. `limits` are where it turns bad, in that unit, the last one red; with `falling`
     the one limit is where it stops being bad. `width` is in 24ths of the page. `runbook` is a file of docs/runbooks.
-    `nothing` is what is shown where a query finds nothing, as may be.
+    `likely` is the range that the axis has at least, instead of beginning at 0. `nothing` is what is shown where a
+    query finds nothing, as may be.
     """
 
     title: str
@@ -60,7 +61,7 @@ class Panel:
     width: int = 8
     height: int = 8
     logarithmic: bool = False
-    ceiling: float | None = None
+    likely: tuple[float, float] | None = None
     decimals: int | None = None
     nothing: str = ""
     states: tuple[str, str] = ("closed", "open")
@@ -100,14 +101,18 @@ class Panel:
             panel.no_value(self.nothing)
         for letter, query in zip("ABCDEFGH", self.queries, strict=False):
             target = prometheus.Dataquery().expr(query.expr).legend_format(query.legend).ref_id(letter)
-            panel.with_target(target.range().datasource(SOURCE))
+            # A figure is of now: of a range it would be the newest value of series that are long gone.
+            target = target.instant() if self.kind == "figure" else target.range()
+            panel.with_target(target.datasource(SOURCE))
         return panel
 
     def _lines(self) -> timeseries.Panel:
-        panel = timeseries.Panel().line_width(2).fill_opacity(8).show_points(VisibilityMode.AUTO).min(0)
+        panel = timeseries.Panel().line_width(2).fill_opacity(8).show_points(VisibilityMode.AUTO)
         panel.legend(_legend()).tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
-        if self.ceiling is not None:
-            panel.max(self.ceiling)
+        if self.likely is not None:
+            panel.axis_soft_min(self.likely[0]).axis_soft_max(self.likely[1])
+        else:
+            panel.min(0)
         if self.limits:
             panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
         if self.logarithmic:
