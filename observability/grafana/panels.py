@@ -1,6 +1,5 @@
 """A panel in our words, and what Grafana's builders make of it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,9 +43,9 @@ class Panel:
     """One panel, with what a reader at 3 a.m. needs to know of it.
 
     `unit` is Grafana's id of a unit. `limits` are where it turns bad, in that unit, the last one red; with `falling`
-    the one limit is where it stops being bad. `width` is in 24ths of the page. `runbook` is a file of docs/runbooks.
-    `likely` is the range that the axis has at least, instead of beginning at 0. `nothing` is what is shown where a
-    query finds nothing, as may be.
+    the one limit is where it stops being bad. `kind` says how it looks: `states` are a breaker's. `width` is in 24ths
+    of the page. `runbook` is a file of docs/runbooks. `likely` is the range that the axis has at least, instead of
+    beginning at 0. `nothing` is what is shown where a query finds nothing, as may be.
     """
 
     title: str
@@ -64,7 +63,6 @@ class Panel:
     likely: tuple[float, float] | None = None
     decimals: int | None = None
     nothing: str = ""
-    states: tuple[str, str] = ("closed", "open")
 
     @property
     def description(self) -> str:
@@ -89,7 +87,7 @@ class Panel:
             panel = self._lines()
         elif self.kind == "states":
             panel = statetimeline.Panel().row_height(0.8).line_width(0).fill_opacity(80)
-            panel.legend(_legend()).mappings(_states_of(self.states))
+            panel.legend(_legend()).mappings(_closed_or_open())
         else:
             panel = stat.Panel().reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         panel.id(number).title(self.title).description(self.description).unit(self.unit).datasource(SOURCE)
@@ -126,9 +124,9 @@ def _legend() -> common.VizLegendOptions:
     return legend.display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM)
 
 
-def _states_of(words: Sequence[str]) -> list[ValueMapping]:
+def _closed_or_open() -> list[ValueMapping]:
     options = {
-        str(value): ValueMappingResult(text=word, color=colour, index=value)
-        for value, (word, colour) in enumerate(zip(words, ("green", "red"), strict=True))
+        "0": ValueMappingResult(text="closed", color="green", index=0),
+        "1": ValueMappingResult(text="open", color="red", index=1),
     }
     return [ValueMap(options=options)]
