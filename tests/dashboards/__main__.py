@@ -66,7 +66,7 @@ def record(prometheus: Prometheus, start: float, end: float) -> dict[str, Any]:
     """What every query finds, by page and panel."""
     pages: dict[str, dict[str, list[Any]]] = {}
     for query in queries():
-        series = prometheus.query_range(query.filled(), start, end, STEP_SECONDS)
+        series = prometheus.query_range(query.filled(window="1m"), start, end, STEP_SECONDS)
         pages.setdefault(query.page, {}).setdefault(query.panel, []).append({"legend": query.legend, "series": series})
     return {"start": start, "end": end, "pages": pages}
 

@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from observability import exposition, metrics
 from observability.grafana.pages import files
 from tests.dashboards.pages import FOLDER, PAGES, ROOT, Asked, panels, queries
+from tests.dashboards.promtool import promtool
 from tests.unit.test_alerts import RUNBOOKS
 
 PANELS = [pytest.param(panel, id=panel["title"]) for page in PAGES for panel in panels(page)]
@@ -129,14 +128,6 @@ def test_each_variable_that_a_query_uses_is_the_dashboards() -> None:
         used = {word for query in queries() if query.page == name for word in re.findall(r"\$\w+", query.expr)}
         assert used - {"$__range"} <= defined
         assert {"$tenant", "$window"} <= used
-
-
-def promtool(*arguments: str) -> None:
-    path = shutil.which("promtool")
-    if path is None:
-        pytest.skip("promtool is not installed")
-    done = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_each_query_is_promql(tmp_path: Path) -> None:
