@@ -22,6 +22,7 @@ async def test_a_claim_holds_the_job_and_knows_what_running_it_takes(
     assert timedelta(seconds=40) < row["lease_until"] - row["started_at"] < timedelta(seconds=50)
     assert claim == Claim(
         job_id=waiting,
+        token=row["claim_token"],
         owner="one",
         tenant_id="acme",
         ticket_id="12345",
