@@ -16,6 +16,7 @@ from storage.claims import Claim
 from storage.jobs import Event
 from storage.schema import migrate
 from storage.session import Database
+from tests.unit.conftest import redis, redis_url, start_log, untouched_logging  # noqa: F401 -- fixtures
 
 TABLES = ("jobs", "delivery_keys", "rejections", "tickets", "passages")
 DEADLINE = 1800
