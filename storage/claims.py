@@ -4,7 +4,8 @@ A worker's writes are bound to its claim by the claim's token: when the claim ra
 or ended by anybody since, they raise LeaseLost and change nothing.
 """
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -46,16 +47,23 @@ class Claim:
     """Whether an earlier attempt committed GPT-4's answer."""
     note_attempted_at: datetime | None
     """When an earlier attempt posted the note, or was about to."""
+    asked_at: float = field(default_factory=time.monotonic, compare=False)
+    """This process's stopwatch right before the claim: what has passed since then is told without its clock."""
+
+    def seconds_left(self) -> float:
+        """Until the job's deadline, by the database's clock alone: a worker's may be minutes off."""
+        at_claim = (self.deadline_at - self.claimed_at).total_seconds()
+        return at_claim - (time.monotonic() - self.asked_at)
 
 
 async def claim(database: Database, job_id: UUID, owner: str, lease_seconds: float) -> Claim | None:
     """Take the job if it waits or its lease ran out; None when there is nothing to take."""
-    token = uuid4()
+    token, asked_at = uuid4(), time.monotonic()
     values = {"id": job_id, "owner": owner, "token": token, "lease": lease_seconds}
     async with database.across_tenants() as session:
         found = await session.execute(text("SELECT * FROM claim_job(:id, :owner, :token, :lease)"), values)
         row = found.mappings().one_or_none()
-    return None if row is None else Claim(job_id=job_id, token=token, owner=owner, **row)
+    return None if row is None else Claim(job_id=job_id, token=token, owner=owner, asked_at=asked_at, **row)
 
 
 async def _write(database: Database, held: Claim, **values: Any) -> None:

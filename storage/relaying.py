@@ -31,7 +31,7 @@ async def recover(database: Database, most: int) -> list[Published]:
 
 
 async def fail_lost(database: Database, most: int, reason: str) -> list[Published]:
-    """Jobs whose worker fell silent in their last attempt, now failed; if the note may be there, a last look follows."""
+    """Jobs whose worker fell silent in their last attempt, now failed; one whose note may be there gets a last look."""
     return await _published(database, "fail_lost_jobs(:most, :reason)", most=most, reason=reason)
 
 
