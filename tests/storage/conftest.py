@@ -16,7 +16,14 @@ from storage.claims import Claim
 from storage.jobs import Event
 from storage.schema import migrate
 from storage.session import Database
-from tests.unit.conftest import redis, redis_url, start_log, untouched_logging  # noqa: F401 -- fixtures
+from tests.unit.conftest import (  # noqa: F401 -- fixtures
+    model,
+    openai_simulator,
+    redis,
+    redis_url,
+    start_log,
+    untouched_logging,
+)
 
 TABLES = ("jobs", "delivery_keys", "rejections", "tickets", "passages")
 DEADLINE = 1800
