@@ -143,6 +143,13 @@ async def may_have_posted(database: Database, held: Claim) -> bool:
         return await session.scalar(question) is not None
 
 
+async def is_still_ended(database: Database, held: Claim) -> bool:
+    """Whether the job is as this claim ended it: nobody has retried it since."""
+    async with database.tenant(held.tenant_id) as session:
+        question = select(Job.state).where(Job.id == held.job_id, Job.claim_token == held.token)
+        return await session.scalar(question) in (JobState.COMPLETED, JobState.SKIPPED, JobState.FAILED)
+
+
 async def complete(database: Database, held: Claim, note_id: str) -> None:
     """The note is in the ticket. Raises LeaseLost."""
     await _write(database, held, **_ended(JobState.COMPLETED), reason=None, note_id=note_id)

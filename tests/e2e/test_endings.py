@@ -129,5 +129,8 @@ def test_a_tenant_may_have_a_note_with_the_context_alone_when_gpt4_fails(around:
     command = [sys.executable, "-m", "support.cli", "retry", str(rows["acme"]["id"])]
     subprocess.run(command, env=worker.environment, cwd=worker.folder, check=True, capture_output=True, timeout=60)
     wait_for(lambda: around.job(failing["acme"])["state"] == "completed")
-    assert len(around.notes(failing["acme"])) == 2
+    # Two notes, and never two enhancements: each says which one it is.
+    first, second = sorted(around.notes(failing["acme"]), key=lambda text: "No enhancement" not in text)
+    assert ("Context of" in first, "Ref " in first) == (True, False)
+    assert ("No enhancement" in second, f"Ref {rows['acme']['id']}" in second) == (False, True)
     quick.restart(worker, {"SERVICEDESK_FAILURE_NOTE_ACME": ""})

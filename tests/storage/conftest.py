@@ -17,6 +17,8 @@ from storage.jobs import Event
 from storage.schema import migrate
 from storage.session import Database
 from tests.unit.conftest import (  # noqa: F401 -- fixtures
+    desk_simulator,
+    desks,
     model,
     openai_simulator,
     redis,
