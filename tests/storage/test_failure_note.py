@@ -1,28 +1,18 @@
 """The note of a job that failed: told apart from an enhancement, once, and not for a job that was retried since."""
 
-import asyncio
 import io
-from typing import Any, cast
 from uuid import UUID
 
 import pytest
 
-from integrations.servicedesk_plus import ServiceDeskPlus
 from storage import by_hand, claims, jobs
 from storage.claims import Claim
 from storage.session import Database
-from tests.storage.conftest import DEADLINE, LEASE, NewEvent, claimed
+from tests.storage.conftest import DEADLINE, NewEvent, attempt_at, claimed
 from tests.unit.conftest import Simulator, StartLog
 from tests.unit.desk import new_ticket, notes_of, opened, settings
 from workflow.enhancement import marker
 from workflow.failure_note import leave_failure_note
-from workflow.state import Attempt
-
-
-def attempt_of(claim: Claim, desk: ServiceDeskPlus, database: Database) -> Attempt:
-    """What the note takes: no model."""
-    nothing = cast("Any", None)
-    return Attempt(claim, desk, nothing, database, asyncio.Semaphore(1), 1, 1, LEASE, nothing)
 
 
 async def failed(database: Database, job_id: UUID) -> Claim:
@@ -43,12 +33,12 @@ async def test_a_failed_job_gets_one_failure_note_unless_it_was_retried_meanwhil
         claim = await failed(database, job_id)
         if retried:
             await by_hand.retry(database, job_id, DEADLINE)
-        await leave_failure_note(claim, lambda: attempt_of(claim, desk, database))
+        await leave_failure_note(claim, lambda: attempt_at(claim, database, desk=desk))
         if not retried:
             # It fails once more after a person's retry: the note is there already.
             await by_hand.retry(database, job_id, DEADLINE)
             again = await failed(database, job_id)
-            await leave_failure_note(again, lambda: attempt_of(again, desk, database))
+            await leave_failure_note(again, lambda: attempt_at(again, database, desk=desk))
         notes = [str(note["description"]) for note in notes_of(desks, ticket_id)]
     if retried:
         assert notes == []

@@ -1,8 +1,6 @@
 """What the row says of a note that was not posted after all."""
 
-import asyncio
 from datetime import timedelta
-from typing import Any, cast
 from uuid import UUID
 
 import httpx
@@ -18,12 +16,12 @@ from integrations.rate import DeskRate
 from integrations.servicedesk_plus import ServiceDeskPlus
 from storage import claims
 from storage.session import Database
-from tests.storage.conftest import LEASE, Table, claimed
+from tests.storage.conftest import Table, attempt_at, claimed
 from tests.unit.desk import settings
 from tests.unit.test_desk_note_key import REFUSED
 from workflow.enhancement import Enhancement
 from workflow.nodes import update_ticket
-from workflow.state import Attempt, JobState
+from workflow.state import JobState
 
 TICKET = {"request": {"id": "12345", "subject": "S"}, "response_status": {"status_code": 2000}}
 ANSWER = Enhancement(summary="S", likely_cause="C", next_steps=["N"], similar_tickets=[], documents=[])
@@ -65,8 +63,7 @@ async def test_a_second_posting_decides_whether_the_note_may_be_there(
             1,
             Limits(breaker, DeskRate("acme", 100_000, None), 8),
         )
-        nothing = cast("Any", None)
-        attempt = Attempt(claim, desk, nothing, database, asyncio.Semaphore(1), 1, 60, LEASE, nothing)
+        attempt = attempt_at(claim, database, desk=desk)
         state: JobState = {"enhancement": ANSWER}
         with pytest.raises(HeldBack if second == "held back" else DeskTimeout):
             await update_ticket(state, Runtime(context=attempt))

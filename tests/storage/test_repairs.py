@@ -1,7 +1,6 @@
 """GPT-4's repair call that can't be had at once: what was paid for before it is not paid for again."""
 
 import asyncio
-from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -14,29 +13,19 @@ from integrations.gpt4 import Gpt4
 from storage import by_hand, claims
 from storage.claims import Claim
 from storage.session import Database
-from tests.storage.conftest import DEADLINE, LEASE, Table, claimed
+from tests.storage.conftest import DEADLINE, Table, attempt_at, claimed
 from tests.unit.conftest import Simulator
 from tests.unit.gpt4 import DOCUMENTS, SIMILAR, TICKET, opened
 from worker.answers import AnswersInRedis
 from workflow.nodes import call_gpt4
-from workflow.state import Attempt, JobState
+from workflow.state import JobState
 
 STATE: JobState = {"ticket": TICKET, "similar_tickets": SIMILAR, "documents": DOCUMENTS}
 
 
 async def called(gpt4: Gpt4, claim: Claim, database: Database, redis: Redis) -> JobState:
     """The node, as the graph runs it; it needs no desk."""
-    attempt = Attempt(
-        claim=claim,
-        desk=cast("Any", None),
-        gpt4=gpt4,
-        database=database,
-        search_slots=asyncio.Semaphore(1),
-        context_seconds=1,
-        note_settle_seconds=1,
-        lease_seconds=LEASE,
-        answers=AnswersInRedis(redis, 60),
-    )
+    attempt = attempt_at(claim, database, gpt4=gpt4, answers=AnswersInRedis(redis, 60))
     return await call_gpt4(STATE, Runtime(context=attempt))
 
 
