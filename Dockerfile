@@ -11,9 +11,10 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: --requirement /pins.txt
 
-# Debian's psql without the Perl scripts around it, which would be half of the image.
+# Debian's psql without the Perl scripts around it, which would be a fifth of the image. Debian's packages are not
+# pinned: its security updates come with each build.
 FROM base AS psql
-# hadolint ignore=DL3008 -- Debian's security updates come with each build
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends postgresql-client \
     && cp /usr/lib/postgresql/*/bin/psql /psql
@@ -32,7 +33,7 @@ FROM base AS runtime
 COPY --from=psql /psql /usr/local/bin/psql
 # tini is process 1: the kernel keeps signals from a process 1 that has no handler yet, so a SIGTERM during the start
 # would be lost without it. redis-cli and psql are for support.
-# hadolint ignore=DL3008 -- as above
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libpq5 libreadline8t64 redis-tools tini \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt \
