@@ -1,7 +1,7 @@
 """Docker, or Podman, whichever this machine has: what the tests need of it.
 
-With Podman, Compose talks to a Podman service of our own over a socket. Where there is no systemd, Podman runs no health
-checks by itself: then we do.
+With Podman, Compose talks to a Podman service of our own over a socket. Where there is no systemd, Podman runs no
+health checks by itself: then we do.
 """
 
 import json

@@ -1,6 +1,7 @@
 """docker-compose.yml for real: a ticket gets its note, and support's commands work inside the containers."""
 
 import re
+import shlex
 import time
 
 import httpx
@@ -8,7 +9,7 @@ import pytest
 
 from devstack.desk_client import DeskClient
 from tests.containers.conftest import Stack, eventually
-from tests.containers.files import OURS, SERVICES
+from tests.containers.files import COMMANDS, OURS, SERVICES
 from tests.containers.smoke import KEY, TENANT, TICKET, send_ticket
 
 pytestmark = pytest.mark.containers
@@ -41,6 +42,14 @@ def test_the_faqs_commands_work_inside_the_containers(stack: Stack) -> None:
     slow = 'psql "$DATABASE_URL" -c "SELECT count(*) FROM pg_stat_statements;"'
     assert "(1 row)" in stack.exec("api", "sh", "-c", slow)
     assert "completed" in stack.exec("api", "ai-agents", "jobs", "--tenant", TENANT)
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if " exec " in line])
+def test_the_documents_commands_work(line: str, stack: Stack) -> None:
+    """Word for word but for the terminal that a test has not."""
+    program, verb, *words = shlex.split(line.removeprefix("docker compose "))[0], "exec", *shlex.split(line)[3:]
+    assert program == verb
+    assert stack.compose("exec", "--no-TTY", *words)
 
 
 def test_every_line_of_ours_is_json(stack: Stack) -> None:
@@ -87,21 +96,25 @@ def test_a_redis_that_may_evict_is_told_of_with_the_remedy(stack: Stack) -> None
     stack.await_health("api", "worker")
 
 
-@pytest.mark.parametrize("service", ["api", "worker", "housekeeping"])
-def test_a_database_that_does_not_fit_is_refused_with_the_remedy(service: str, stack: Stack) -> None:
-    """A wrong password, and a database that nobody migrated: status 78, and no restart would help."""
+@pytest.mark.parametrize(
+    ("service", "password", "database", "said"),
+    [
+        ("worker", "not-the-password", "ai_agents", "DATABASE_URL is refused: wrong password"),
+        ("api", "development-only", "empty", "run `ai-agents migrate` with DATABASE_ADMIN_URL"),
+    ],
+)
+def test_a_database_that_does_not_fit_is_refused_with_the_remedy(
+    service: str, password: str, database: str, said: str, stack: Stack
+) -> None:
+    """A wrong password, and a database that nobody migrated; tests/e2e/test_starts.py has every process."""
     stack.exec("postgres", "psql", "-qU", "postgres", "-c", "DROP DATABASE IF EXISTS empty")
     stack.exec("postgres", "psql", "-qU", "postgres", "-c", "CREATE DATABASE empty ENCODING 'UTF8' TEMPLATE template0")
-    url = "postgresql://ai_agents:{}@postgres:5432/{}"
-    for password, database, said in (
-        ("not-the-password", "ai_agents", "DATABASE_URL is refused: wrong password"),
-        ("development-only", "empty", "run `ai-agents migrate` with DATABASE_ADMIN_URL"),
-    ):
-        changed = f"DATABASE_URL={url.format(password, database)}"
-        with pytest.raises(AssertionError, match="status 78") as refused:
-            stack.compose("run", "--rm", "--no-deps", "--no-TTY", "--env", changed, service)
-        assert said in str(refused.value)
-        assert "not-the-password" not in str(refused.value).partition("status 78")[2]
+    changed = f"DATABASE_URL=postgresql://ai_agents:{password}@postgres:5432/{database}"
+    with pytest.raises(AssertionError, match="status 78") as refused:
+        stack.compose("run", "--rm", "--no-deps", "--no-TTY", "--env", changed, service)
+    output = str(refused.value).partition("status 78")[2]
+    assert said in output
+    assert "not-the-password" not in output
 
 
 def test_prometheus_sees_every_process_and_loads_the_alerts(stack: Stack) -> None:
