@@ -1,0 +1,1 @@
+CREATE ROLE ai_agents LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD 'local-application';
