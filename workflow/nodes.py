@@ -112,7 +112,7 @@ async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     with (
         tracing.span(tracing.GPT4, kind=SpanKind.CLIENT, attributes=request) as span,
         metrics.step("gpt4"),
-        metrics.external_call("gpt4", attempt.claim.tenant_id, OutsideFailure),
+        metrics.external_call("gpt4", attempt.claim.tenant_id, OutsideFailure, model=attempt.gpt4.model),
     ):
         answer: Gpt4Answer[Enhancement] = await attempt.gpt4.ask(prompt, Enhancement, partial(_count_tokens, attempt))
         span.set_attributes(genai.response_attributes(answer))
