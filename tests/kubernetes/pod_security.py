@@ -129,7 +129,7 @@ def privilege_escalation(spec: Spec) -> Iterator[str]:
 
 
 def non_root(spec: Spec) -> Iterator[str]:
-    """runAsNonRoot is true for each container, its own word before the pod's."""
+    """RunAsNonRoot is true for each container, its own word before the pod's."""
     general = spec.get("securityContext", {}).get("runAsNonRoot")
     for name, container in _containers(spec):
         if container.get("securityContext", {}).get("runAsNonRoot", general) is not True:

@@ -37,23 +37,22 @@ def _renderer() -> tuple[str, ...] | None:
 
 
 @cache
-def _text(overlay: str) -> str:
+def _objects(overlay: str) -> tuple[Object, ...]:
     command = _renderer()
     if command is None:
         pytest.skip("neither kubectl (1.27 or later) nor kustomize (5 or later) is installed")
-    done = subprocess.run(
-        [*command, str(K8S / "overlays" / overlay)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*command, str(K8S / "overlays" / overlay)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    # The safe loader in C: ten times as fast.
+    return tuple(one for one in yaml.load_all(done.stdout, yaml.CSafeLoader) if one)
 
 
 class Rendered:
-    """The objects of one overlay."""
+    """The objects of one overlay; tests share them, so none changes them."""
 
     def __init__(self, overlay: str) -> None:
         self.overlay = overlay
-        self.objects: list[Object] = [one for one in yaml.safe_load_all(_text(overlay)) if one]
+        self.objects = _objects(overlay)
 
     def of(self, kind: str) -> list[Object]:
         """All of a kind."""

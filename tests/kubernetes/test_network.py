@@ -119,9 +119,7 @@ def test_each_pod_has_a_policy_that_names_it(overlay: str) -> None:
     named = [policy["spec"]["podSelector"] for policy in rendered.of("NetworkPolicy") if policy["spec"]["podSelector"]]
     for _, pod in rendered.pods():
         app = pod["metadata"]["labels"]["app"]
-        assert any(
-            app in (selector.get("matchLabels", {}).get("app"), *_values(selector)) for selector in named
-        ), app
+        assert any(app in (selector.get("matchLabels", {}).get("app"), *_values(selector)) for selector in named), app
 
 
 def _values(selector: dict[str, object]) -> list[str]:

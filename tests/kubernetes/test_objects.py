@@ -122,11 +122,11 @@ def test_each_service_leads_to_a_port_that_there_is(rendered: Rendered) -> None:
     for service in rendered.of("Service"):
         selector = service["spec"]["selector"].items()
         (container,) = [
-            pod["spec"]["containers"][0]
-            for _, pod in rendered.pods()
-            if selector <= pod["metadata"]["labels"].items()
+            pod["spec"]["containers"][0] for _, pod in rendered.pods() if selector <= pod["metadata"]["labels"].items()
         ]
-        assert {port["targetPort"] for port in service["spec"]["ports"]} <= {port["name"] for port in container["ports"]}
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= {
+            port["name"] for port in container["ports"]
+        }
     for ingress in rendered.of("Ingress"):
         for rule in ingress["spec"]["rules"]:
             for path in rule["http"]["paths"]:

@@ -134,7 +134,7 @@ def test_each_container_runs_a_verb_of_ours(rendered: Rendered, capsys: pytest.C
         container = rendered.container(f"ai-agents-{process}")
         assert "command" not in container
         assert container["args"][0] == process
-        with pytest.raises(SystemExit, match="^0$"):
+        with pytest.raises(SystemExit, match=r"^0$"):
             main([*container["args"], "--help"])
     capsys.readouterr()
 
@@ -225,7 +225,7 @@ def test_redis_keeps_what_it_is_given(rendered: Rendered) -> None:
 
 
 def test_support_finds_redis_without_a_flag(rendered: Rendered) -> None:
-    """`redis-cli -h redis LLEN celery` in the API's container: the password is in the environment, as is the list's db."""
+    """`redis-cli -h redis LLEN celery` in the API's container: it has the password, and asks database 0."""
     variables = {one["name"]: one for one in rendered.container("ai-agents-api")["env"]}
     assert variables["REDISCLI_AUTH"]["valueFrom"]["secretKeyRef"]["key"] == "REDIS_PASSWORD"
     assert variables["REDIS_URL"]["value"].endswith("@redis:6379/0")
