@@ -30,6 +30,7 @@ from storage.schema import DatabaseUnfit
 from storage.session import Database
 from storage.waiting import wait_for_database
 from worker.answers import AnswersInRedis
+from worker.eviction import warn_of_eviction
 from worker.inbox import Inbox
 from worker.liveness import Watchdog
 from worker.pickup import JobHandedBack, Pickup
@@ -100,6 +101,7 @@ class Resources:
         self._stack.push_async_callback(gpt4.close)
         redis = open_redis(settings.redis_url, seconds=2)
         self._stack.push_async_callback(redis.aclose)
+        await warn_of_eviction(redis)
         desks = Desks(tenants, settings, redis, connections=settings.worker_concurrency)
         self._stack.push_async_callback(desks.close)
         runner = Runner(
