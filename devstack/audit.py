@@ -45,7 +45,7 @@ def verdict(report: str) -> tuple[str, int]:
     if not looked_up:
         return "SKIPPED: the advisory database can't be reached from here, so no package was looked up.", 0
     lines = [
-        f"{package['name']} {package['version']}: {weakness['id']}, fixed in {', '.join(weakness['fix_versions']) or '-'}"
+        f"{package['name']} {package['version']}: {weakness['id']}, fixed in: {', '.join(weakness['fix_versions'])}"
         for package in looked_up
         for weakness in package["vulns"]
     ]

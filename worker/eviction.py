@@ -12,8 +12,8 @@ _SAFE = "noeviction"
 async def warn_of_eviction(redis: Redis) -> None:
     """Say so if Redis drops keys when its memory is full, and with which policy.
 
-    No reason not to start: a job is a row first, and comes back into the queue. But an event that waits in the inbox for
-    Postgres would be lost. A Redis that does not answer, or may not be asked, says nothing about it.
+    No reason not to start: a job is a row first, and comes back into the queue. But an event that waits in the inbox
+    for Postgres would be lost. A Redis that does not answer, or may not be asked, says nothing about it.
     """
     try:
         memory = await redis.info("memory")

@@ -13,6 +13,12 @@ COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 
+PAGE = (ROOT / "docs" / "containers.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE) for line in block.splitlines()
+]
+"""What the page on containers tells people to type."""
+
 OURS = [name for name, service in SERVICES.items() if "build" in service]
 THEIRS = [name for name in SERVICES if name not in OURS]
 BASE = re.findall(r"^FROM (\S+) AS base$", DOCKERFILE, re.MULTILINE)[0]
