@@ -53,7 +53,7 @@ class Kube:
         secrets = self.rendered.secret("ai-agents-secrets")
         config = self._file("redis.conf", self.rendered.one("ConfigMap", "redis")["data"]["redis.conf"])
         command = [secrets["REDIS_PASSWORD"] if "$(" in word else word for word in self._container("redis")["command"]]
-        self._serve("redis", [f"{config}:/etc/redis/redis.conf:ro"], {}, command)
+        self._serve("redis", [f"{config}:{command[1]}:ro"], {}, command)
         roles = self._file("roles.sql", self.rendered.one("ConfigMap", "postgres-roles")["data"]["roles.sql"])
         given = {one["name"]: one["value"] for one in self._container("postgres")["env"] if one["name"] != "PGDATA"}
         self._serve("postgres", [f"{roles}:/docker-entrypoint-initdb.d/roles.sql:ro"], given, [])

@@ -110,7 +110,7 @@ def test_the_autoscaler_is_paused_before_anybody_scales() -> None:
 
 
 def test_each_file_that_is_named_exists() -> None:
-    named = re.findall(r"`(k8s/[^`]*)`", TEXT)
+    named = re.findall(r"`((?:k8s|storage)/[^`]*)`", TEXT)
     assert named
     assert [path for path in named if not (ROOT / path).exists()] == []
     in_production = re.findall(r"`([a-z]+\.yaml)`", TEXT)

@@ -95,6 +95,11 @@ def test_a_key_that_is_missing_in_the_secret_is_named(pod: Pod) -> None:
         load_with_tenants(WorkerSettings, needs="desk", on_problem=pytest.fail)
 
 
+def test_a_pod_whose_key_is_missing_does_not_start(rendered: Rendered) -> None:
+    """No reference is optional: `kubectl describe` then names the secret or the key."""
+    assert "optional" not in str([pod["spec"] for _, pod in rendered.pods()])
+
+
 def test_only_the_migration_has_the_owners_address(rendered: Rendered) -> None:
     for name, pod in rendered.pods():
         has = "DATABASE_ADMIN_URL" in str(pod) or "ai-agents-database-owner" in str(pod)
