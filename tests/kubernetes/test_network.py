@@ -128,6 +128,15 @@ def _values(selector: dict[str, object]) -> list[str]:
     return [value for expression in expressions for value in expression["values"]]
 
 
+@pytest.mark.parametrize("overlay", HOME)
+def test_a_pod_that_nobody_wrote_a_policy_for_may_do_nothing(overlay: str) -> None:
+    """By the one for all, whatever else there is for all."""
+    policies = [one for one in Rendered(overlay).of("NetworkPolicy") if one["metadata"]["name"] == "deny-all"]
+    new = End("10.244.9.6", HOME[overlay], {"app": "new"})
+    assert not may_connect(policies, new, OUTSIDE["model"], 443)
+    assert not may_connect(policies, OUTSIDE["stranger"], new, 8000)
+
+
 def test_without_policies_all_is_allowed() -> None:
     """The evaluator itself: nothing is refused by mistake."""
     stranger, worker = OUTSIDE["stranger"], end("production", "ai-agents-worker")
