@@ -24,7 +24,7 @@ _QUALITY = (
         _FAILURES,
         limits=(0.95,),
         falling=True,
-        ceiling=1,
+        likely=(0.8, 1),
         width=12,
         nothing="no job ended",
     ),
@@ -50,7 +50,7 @@ _QUALITY = (
         _FAILURES,
         limits=(0.95,),
         falling=True,
-        ceiling=1,
+        likely=(0.8, 1),
         nothing="no job ended",
     ),
 )

@@ -17,7 +17,8 @@ _BACKLOG = (
             Query("max(ai_agents_jobs_held)", "in workers' hands"),
         ),
         "under 20 wait. 20 to 50 is a moderate backlog, 50 to 100 a high one, over 100 is critical (P1). With 10 "
-        "workers it falls by 10 to 20 jobs a minute at least.",
+        "workers it falls by 10 to 20 jobs a minute at least. Jobs that a breaker or a retry holds back wait as rows: "
+        "see Jobs in Flight.",
         "see whether Worker Health and Throughput are as usual; if they are, scale the workers out.",
         _QUEUE,
         limits=(20, 50, 100),

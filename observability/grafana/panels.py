@@ -1,6 +1,5 @@
 """A panel in our words, and what Grafana's builders make of it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,8 +43,9 @@ class Panel:
     """One panel, with what a reader at 3 a.m. needs to know of it.
 
     `unit` is Grafana's id of a unit. `limits` are where it turns bad, in that unit, the last one red; with `falling`
-    the one limit is where it stops being bad. `width` is in 24ths of the page. `runbook` is a file of docs/runbooks.
-    `nothing` is what is shown where a query finds nothing, as may be.
+    the one limit is where it stops being bad. `kind` says how it looks: `states` are a breaker's. `width` is in 24ths
+    of the page. `runbook` is a file of docs/runbooks. `likely` is the range that the axis has at least, instead of
+    beginning at 0. `nothing` is what is shown where a query finds nothing, as may be.
     """
 
     title: str
@@ -60,10 +60,9 @@ class Panel:
     width: int = 8
     height: int = 8
     logarithmic: bool = False
-    ceiling: float | None = None
+    likely: tuple[float, float] | None = None
     decimals: int | None = None
     nothing: str = ""
-    states: tuple[str, str] = ("closed", "open")
 
     @property
     def description(self) -> str:
@@ -88,7 +87,7 @@ class Panel:
             panel = self._lines()
         elif self.kind == "states":
             panel = statetimeline.Panel().row_height(0.8).line_width(0).fill_opacity(80)
-            panel.legend(_legend()).mappings(_states_of(self.states))
+            panel.legend(_legend()).mappings(_closed_or_open())
         else:
             panel = stat.Panel().reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         panel.id(number).title(self.title).description(self.description).unit(self.unit).datasource(SOURCE)
@@ -100,14 +99,18 @@ class Panel:
             panel.no_value(self.nothing)
         for letter, query in zip("ABCDEFGH", self.queries, strict=False):
             target = prometheus.Dataquery().expr(query.expr).legend_format(query.legend).ref_id(letter)
-            panel.with_target(target.range().datasource(SOURCE))
+            # A figure is of now: of a range it would be the newest value of series that are long gone.
+            target = target.instant() if self.kind == "figure" else target.range()
+            panel.with_target(target.datasource(SOURCE))
         return panel
 
     def _lines(self) -> timeseries.Panel:
-        panel = timeseries.Panel().line_width(2).fill_opacity(8).show_points(VisibilityMode.AUTO).min(0)
+        panel = timeseries.Panel().line_width(2).fill_opacity(8).show_points(VisibilityMode.AUTO)
         panel.legend(_legend()).tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
-        if self.ceiling is not None:
-            panel.max(self.ceiling)
+        if self.likely is not None:
+            panel.axis_soft_min(self.likely[0]).axis_soft_max(self.likely[1])
+        else:
+            panel.min(0)
         if self.limits:
             panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
         if self.logarithmic:
@@ -121,9 +124,9 @@ def _legend() -> common.VizLegendOptions:
     return legend.display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM)
 
 
-def _states_of(words: Sequence[str]) -> list[ValueMapping]:
+def _closed_or_open() -> list[ValueMapping]:
     options = {
-        str(value): ValueMappingResult(text=word, color=colour, index=value)
-        for value, (word, colour) in enumerate(zip(words, ("green", "red"), strict=True))
+        "0": ValueMappingResult(text="closed", color="green", index=0),
+        "1": ValueMappingResult(text="open", color="red", index=1),
     }
     return [ValueMap(options=options)]

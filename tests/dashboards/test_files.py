@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -18,14 +16,9 @@ from prometheus_client.metrics import MetricWrapperBase
 from observability import exposition, metrics
 from observability.grafana.pages import files
 from tests.dashboards.pages import FOLDER, PAGES, ROOT, Asked, panels, queries
+from tests.dashboards.promtool import promtool
+from tests.unit.test_alerts import RUNBOOKS
 
-RUNBOOKS = {
-    "WEBHOOK_TROUBLESHOOTING_RUNBOOK.md",
-    "high-queue-depth.md",
-    "worker-failures.md",
-    "enhancement-failures.md",
-    "secret-rotation.md",
-}
 PANELS = [pytest.param(panel, id=panel["title"]) for page in PAGES for panel in panels(page)]
 QUERIES = [pytest.param(query, id=str(query)) for query in queries()]
 LABELS = {
@@ -103,7 +96,7 @@ def test_no_two_have_the_same_id_and_no_panel_lies_on_another() -> None:
 @pytest.mark.parametrize("panel", PANELS)
 def test_each_panel_says_what_is_normal_and_what_to_do_otherwise(panel: dict[str, Any]) -> None:
     found = re.fullmatch(
-        r"\*\*Normal:\*\* .+\.\n\n\*\*Otherwise:\*\* .+[.?]\n\n\*\*Runbook:\*\* `docs/runbooks/(.+)`",
+        r"\*\*Normal:\*\* .+\.\n\n\*\*Otherwise:\*\* .+[.?]\n\n\*\*Runbook:\*\* `docs/runbooks/(.+)\.md`",
         panel["description"],
     )
     assert found, panel["description"]
@@ -135,14 +128,6 @@ def test_each_variable_that_a_query_uses_is_the_dashboards() -> None:
         used = {word for query in queries() if query.page == name for word in re.findall(r"\$\w+", query.expr)}
         assert used - {"$__range"} <= defined
         assert {"$tenant", "$window"} <= used
-
-
-def promtool(*arguments: str) -> None:
-    path = shutil.which("promtool")
-    if path is None:
-        pytest.skip("promtool is not installed")
-    done = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_each_query_is_promql(tmp_path: Path) -> None:
