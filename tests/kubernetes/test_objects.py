@@ -30,13 +30,19 @@ def broken(objects: list[Object], version: str) -> list[str]:
     return found
 
 
-def test_each_object_is_valid(rendered: Rendered) -> None:
-    assert broken(core(rendered), OLDEST) == []
-
-
-@pytest.mark.slow
-def test_each_object_is_valid_in_the_newest_kubernetes(rendered: Rendered) -> None:
-    assert broken(core(rendered), NEWEST) == []
+@pytest.mark.parametrize(
+    ("overlay", "version"),
+    [
+        ("production", OLDEST),
+        *(
+            pytest.param(overlay, version, marks=pytest.mark.slow)
+            for overlay, version in (("production", NEWEST), ("local", OLDEST), ("local", NEWEST))
+        ),
+    ],
+)
+def test_each_object_is_valid(overlay: str, version: str) -> None:
+    """Each takes a second: the definitions are read anew for each object."""
+    assert broken(core(Rendered(overlay)), version) == []
 
 
 def test_a_wrong_field_is_seen(production: Rendered) -> None:
