@@ -11,7 +11,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: --requirement /pins.txt
 
-# Debian's psql without the Perl scripts around it, which would be a fifth of the image. Debian's packages are not
+# Debian's psql without the scripts around it, which would bring the whole of Perl along. Debian's packages are not
 # pinned: its security updates come with each build.
 FROM base AS psql
 # hadolint ignore=DL3008
