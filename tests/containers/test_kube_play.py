@@ -10,7 +10,7 @@ from devstack.desk_client import DeskClient
 from tests.containers.conftest import SIMULATORS, eventually
 from tests.containers.engine import Engine
 from tests.containers.files import ROOT
-from tests.containers.kube import SERVERS, Kube
+from tests.containers.kube import NETWORK, SERVERS, Kube
 
 pytestmark = pytest.mark.containers
 OURS = ("ai-agents-api", "ai-agents-worker", "ai-agents-housekeeping")
@@ -29,7 +29,7 @@ def kube(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory) -
     engine.build(ROOT, "simulators", SIMULATORS)
     try:
         running.open()
-        eventually(lambda: "ready to accept connections" in _postgres(running), 60)
+        eventually(lambda: _has_roles(running), 60)
         for name in ("desk", "openai", "ai-agents-api"):
             running.play(name)
         eventually(lambda: "the database is not migrated" in running.logs("ai-agents-api"), 60)
@@ -44,12 +44,11 @@ def kube(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory) -
         running.close()
 
 
-def _postgres(kube: Kube) -> str:
+def _has_roles(kube: Kube) -> bool:
+    """Whether Postgres is done with its first start: over TCP, as the application."""
     question = ("psql", "-h", "127.0.0.1", "-U", "ai_agents", "-d", "ai_agents", "-c", "SELECT 1")
-    done = kube.engine.run(
-        "exec", "--env", "PGPASSWORD=local-application", "ai-agents-test-kube-postgres", *question, check=False
-    )
-    return "ready to accept connections" if done.returncode == 0 else ""
+    where = ("--env", "PGPASSWORD=local-application", f"{NETWORK}-postgres")
+    return kube.engine.run("exec", *where, *question, check=False).returncode == 0
 
 
 def test_a_pod_that_came_before_the_migration_refused_and_is_ready_by_now(kube: Kube) -> None:

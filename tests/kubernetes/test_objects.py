@@ -193,8 +193,8 @@ def test_a_budget_can_be_kept(production: Rendered) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_only_what_may_be_restarted_by_hand_has_no_number(overlay: str) -> None:
-    """In production the autoscaler has the worker's number; here it is one."""
+def test_the_workers_number_is_the_autoscalers_in_production(overlay: str) -> None:
+    """On a laptop it is one."""
     replicas = Rendered(overlay).one("Deployment", "ai-agents-worker")["spec"].get("replicas")
     assert replicas == (None if overlay == "production" else 1)
 
