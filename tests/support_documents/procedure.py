@@ -107,17 +107,16 @@ class Procedure:
 
 
 def _sections(text: str) -> list[Section]:
-    sections, block, language = [Section("", 0)], None, ""
-    in_table = False
+    sections, block, language, in_table = [Section("", 0)], list[str](), "", False
+    in_block = False
     for line in text.splitlines():
+        section = sections[-1]
         if line.startswith("```"):
-            if block is None:
-                block, language = [], line[3:].strip()
-            elif not sections[-1].rows:
-                sections[-1].todo, sections[-1].language, block = "\n".join(block), language, None
-            else:
-                block = None
-        elif block is not None:
+            # What stands behind the table is for who has arrived.
+            if in_block and not section.rows:
+                section.todo, section.language = "\n".join(block), language
+            in_block, block, language = not in_block, [], line[3:].strip()
+        elif in_block:
             block.append(line)
         elif heading := _HEADING.fullmatch(line):
             sections.append(Section(heading[2], len(heading[1])))
@@ -126,9 +125,9 @@ def _sections(text: str) -> list[Section]:
             if len(cells) == 2 and cells[1] == "Then":
                 in_table = True
             elif in_table and not cells[0].startswith("---"):
-                sections[-1].rows.append(_row(sections[-1], cells))
-            continue
-        in_table = False
+                section.rows.append(_row(section, cells))
+        else:
+            in_table = False
     return sections
 
 
