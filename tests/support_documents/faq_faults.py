@@ -20,11 +20,13 @@ GPT4, DESK = "1. GPT-4 API Timeout/Error", "2. ServiceDesk Plus API Unavailable"
 GONE, CONTEXT = "3. Invalid Ticket ID", "4. Context Gathering Timeout"
 
 
-def _delete(world: World, ticket_id: str) -> None:
+def delete(world: World, ticket_id: str) -> None:
+    """The desk knows it no more."""
     world.delete_ticket(ticket_id)
 
 
-def _close(world: World, ticket_id: str) -> None:
+def close(world: World, ticket_id: str) -> None:
+    """It is done."""
     world.change_ticket(ticket_id, status="Closed")
 
 
@@ -41,8 +43,8 @@ FAULTS = [
     Fault("desk timeout", desk("silence", "read_ticket"), FAILURE, DESK),
     Fault("desk 500", desk("status", "add_note", code=500), FAILURE, DESK, json=True),
     Fault("desk throttles", desk("status", "read_ticket", code=429), FAILURE, DESK),
-    Fault("ticket deleted", gone(_delete), FAILURE, GONE, json=True),
-    Fault("ticket closed", gone(_close), FAILURE, GONE),
+    Fault("ticket deleted", gone(delete), FAILURE, GONE, json=True),
+    Fault("ticket closed", gone(close), FAILURE, GONE),
     Fault("context timeout", outages.slow_context, FAILURE, CONTEXT, quick="Nothing Is Wrong", json=True),
     Fault("slow", outages.slow_gpt4, RUNNING, "Slow but in Progress", json=True),
     Fault("backlog", outages.too_few_workers, BACKLOG, "Too Few Workers", swapped=(3, 4)),

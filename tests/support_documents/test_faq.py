@@ -11,9 +11,10 @@ from devstack.system import System
 from tests.e2e.collector import collecting
 from tests.e2e.conftest import QUICK, SHORT
 from tests.e2e.world import World
-from tests.support_documents.faq_faults import FAULTS
-from tests.support_documents.faults import Fault, Stage
-from tests.support_documents.person import Person, Record
+from tests.support_documents.faq_faults import FAULTS, close
+from tests.support_documents.faults import Fault, Stage, gone
+from tests.support_documents.outages import worker_killed
+from tests.support_documents.person import MISTAKES, Person, Record
 from tests.support_documents.procedure import Procedure, Unfollowable
 from tests.support_documents.shell import Shell
 
@@ -22,6 +23,7 @@ START, TRACE, QUICK_WAY = "Step 1", "Step 5", "The Quicker Way"
 
 
 TRIED = [(form, fault) for form in ("text", "json") for fault in FAULTS if form == "text" or fault.json]
+PODS = "kubectl get pods -n ai-agents-production"
 UNPROVED: set[tuple[str, str]] = set()
 
 
@@ -124,6 +126,37 @@ def test_the_document_leads_from_a_fault_to_its_cause(
     if stage.log_format == "text":
         assert told[TRACE].arrival.cause == fault.cause, ways
         assert told[QUICK_WAY].arrival.cause == (fault.quick or fault.cause), ways
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["text"], indirect=True)
+def test_each_remedy_can_be_typed(stage: Ground, document: Procedure) -> None:
+    """The commands that are no steps: they run, and kubectl has nothing against them."""
+    ground = stage.stage
+    with gone(close)(ground) as ticket_id, worker_killed(ground):
+        pass
+    pod = next(line.split()[0] for line in ground.shell.run(f"{PODS} | grep worker").lines)
+    values = {"TICKET_ID": ticket_id, "TENANT": "acme", "WORKER_POD": pod}
+    values["JOB_ID"] = str(ground.world.job(ticket_id)["id"])
+    for remedy in remedies(document):
+        # In the name of a key a tenant is in capitals; a small machine has no room for ten workers.
+        typed = remedy.replace("SECRET_<TENANT>", "SECRET_ACME").replace("--replicas=10", "--replicas=2")
+        for name, value in values.items():
+            typed = typed.replace(f"<{name}>", value)
+        done = ground.shell.run(f"timeout 2 {typed}" if typed.endswith(" -f") else typed)
+        assert not any(word in done.complaints for word in (*MISTAKES, "Error", "error:")), done
+        assert done.status in ((0, 1) if "grep" in typed else (124,) if typed.endswith(" -f") else (0,)), done
+        if "delete pod" in typed:
+            values["WORKER_POD"] = ground.shell.run(f"{PODS} | grep worker").lines[0].split()[0]
+
+
+def remedies(document: Procedure) -> list[str]:
+    """Each command of the document that no step types, one a line."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```bash\n(.*?)\n```", text, re.MULTILINE | re.DOTALL)
+    steps = {section.todo for section in document.sections if section.rows}
+    lines = [line for block in blocks if block not in steps for line in block.splitlines()]
+    return [*lines, *re.findall(r"`(kubectl [^`]+)`", text)]
 
 
 @pytest.mark.slow
