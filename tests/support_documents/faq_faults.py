@@ -47,7 +47,7 @@ FAULTS = [
     Fault("ticket closed", gone(close), FAILURE, GONE),
     Fault("context timeout", outages.slow_context, FAILURE, CONTEXT, quick="Nothing Is Wrong", json=True),
     Fault("slow", outages.slow_gpt4, RUNNING, "Slow but in Progress", json=True),
-    Fault("backlog", outages.too_few_workers, BACKLOG, "Too Few Workers", swapped=(3, 4)),
+    Fault("backlog", outages.too_few_workers, BACKLOG, "Too Few Workers"),
     Fault("database down", outages.no_database, CRASHES, "Database Down"),
     Fault("database lost in mid-job", outages.database_lost, CRASHES, "Database Down"),
     Fault("Redis down", outages.no_redis, QUEUING, "Redis or Both Stores Down"),
