@@ -31,26 +31,36 @@ def _is_address(text: str) -> bool:
 
 def _is_pair(text: str) -> bool:
     """`tag=value` and `field: value` of a log line."""
-    name, mark, _ = re.match(r"([a-z_]*)([=:]?)(.*)", text).groups()
-    if not (name and mark):
-        return False
-    return name in sources.tags() or sources.is_word(name)
+    found = re.match(r"([a-z_]+)[=:]", text)
+    return found is not None and (found[1] in sources.tags() or sources.is_word(found[1]))
 
 
 def _is_output(text: str) -> bool:
     return sources.is_word(text.strip().rstrip(":"))
 
 
+def _is_metric(text: str) -> bool:
+    return text in sources.metric_names() or text.rstrip("…") in ("process_", "python_") or text in sources.families()
+
+
+def _is_setting(text: str) -> bool:
+    return sources.is_setting(text) or text in vocabulary.OTHER_SETTINGS
+
+
+def _is_route(text: str) -> bool:
+    return text.rsplit(maxsplit=1)[-1] in sources.routes() | vocabulary.DESK_ROUTES
+
+
 # The first shape that fits decides.
 _BY_SHAPE: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
     ("command", re.compile(rf"(?:{'|'.join(sorted(commands.PROGRAMS))}) .+"), commands.is_known),
-    ("metric", re.compile(r"(?:ai_agents|process|python)_\w*…?"), lambda text: _is_metric(text)),
+    ("metric", re.compile(r"(?:ai_agents|process|python)_\w*…?"), _is_metric),
     ("alert", re.compile(r"AiAgents\w+"), lambda text: text in sources.alerts()),
     ("status", re.compile(r"[1-5]\d\d ?"), _is_status),
     ("address", _URL, _is_address),
     ("path", _FOLDERS, _is_path),
-    ("setting", re.compile(r"(?:[A-Z][A-Z0-9]*_)+(?:[A-Z0-9]+|<TENANT>)?"), lambda text: _is_setting(text)),
-    ("route", re.compile(r"(?:POST |GET )?/[a-z]+(?:/[a-z]+)?"), lambda text: _is_route(text)),
+    ("setting", re.compile(r"(?:[A-Z][A-Z0-9]*_)+(?:[A-Z0-9]+|<TENANT>)?"), _is_setting),
+    ("route", re.compile(r"(?:POST |GET )?/[a-z]+(?:/[a-z]+)?"), _is_route),
     ("header", re.compile(r"X-[\w-]+"), lambda text: sources.is_word(text.lower())),
     ("argument of make", re.compile(r"ARGS=.+"), lambda _: True),
     ("name in Kubernetes", re.compile(r"ai-agents-[a-z]+"), lambda text: text in commands.KUBERNETES_NAMES),
@@ -66,18 +76,6 @@ _BY_SEARCH: tuple[tuple[str, Callable[[str], bool]], ...] = (
     ("of others", lambda text: text in vocabulary.OF_OTHERS),
     ("example", lambda text: any(pattern.fullmatch(text) for pattern in vocabulary.EXAMPLES)),
 )
-
-
-def _is_metric(text: str) -> bool:
-    return text in sources.metric_names() or text.rstrip("…") in ("process_", "python_") or text in sources.families()
-
-
-def _is_setting(text: str) -> bool:
-    return sources.is_setting(text) or text in vocabulary.OTHER_SETTINGS
-
-
-def _is_route(text: str) -> bool:
-    return text.split()[-1] in sources.routes() | vocabulary.DESK_ROUTES
 
 
 def kind_of(text: str, document: Document) -> str | None:

@@ -5,7 +5,9 @@ import re
 from tests.support_documents import sources
 
 # Settings of others: OpenTelemetry's own, redis-cli's, the shell's.
-OTHER_SETTINGS = frozenset({"OTEL_EXPORTER_OTLP_ENDPOINT", "REDISCLI_AUTH", "API_URL", "ADMIN_DB", "NEW_KEY", "MODEL_URL"})
+OTHER_SETTINGS = frozenset(
+    {"OTEL_EXPORTER_OTLP_ENDPOINT", "REDISCLI_AUTH", "API_URL", "ADMIN_DB", "NEW_KEY", "MODEL_URL"}
+)
 
 ADDRESSES = frozenset(
     {
@@ -22,8 +24,18 @@ DESK_ROUTES = frozenset({"/api/v3"})
 OF_OTHERS = frozenset(
     {
         # Kubernetes: states, reasons and columns that kubectl prints; its label and field names.
-        *"Running Pending Evicted Error OOMKilled CrashLoopBackOff ImagePullBackOff ErrImagePull Unhealthy".split(),
-        *"FailedScheduling BackOff READY RESTARTS REPLICAS MAXPODS PAUSED False REVISION MEMORY 0/0 pod".split(),
+        *(
+            "Running",
+            "Pending",
+            "Evicted",
+            "Error",
+            "OOMKilled",
+            "CrashLoopBackOff",
+            "ImagePullBackOff",
+            "ErrImagePull",
+        ),
+        *("Unhealthy", "FailedScheduling", "BackOff", "READY", "RESTARTS", "REPLICAS", "MAXPODS", "PAUSED", "False"),
+        *("REVISION", "MEMORY", "0/0"),
         *("State:", "Last State:", "Reason:", "Exit Code:", "Limits:", "LAST SEEN", "No resources found"),
         *("secret/ai-agents-secrets patched", "successfully rolled out", "rolled back", "restarted", "annotated"),
         *("scaled", "deleted", "resource requirements updated", "previous terminated container", "--previous"),
@@ -65,7 +77,7 @@ EXAMPLES = tuple(
 )
 
 # The panels that were agreed, where no dashboard is in the tree.
-_AGREED = {
+AGREED = {
     "Operations Dashboard": (
         "Queue Depth", "Worker Health", "Error Rate", "External API Latency", "Failures by Reason", "Latency by Step",
         "Throughput", "Oldest Job", "Webhooks by Result", "Breaker State", "Jobs in Flight",
@@ -76,5 +88,5 @@ _AGREED = {
 
 def panels() -> frozenset[str]:
     """The dashboards' titles and their panels': of the files, or as agreed while there are none."""
-    found = sources.panels() or {title: frozenset(panels) for title, panels in _AGREED.items()}
+    found = sources.panels() or {title: frozenset(panels) for title, panels in AGREED.items()}
     return frozenset(found) | frozenset(panel for panels in found.values() for panel in panels)
