@@ -89,6 +89,7 @@ def calls(script: str) -> list[list[str]]:
             timeout=20,
         )
         assert "syntax error" not in done.stderr, done.stderr
+        recorded = record.read_text(encoding="utf-8", errors="replace")
         return [call.split("\037") for call in recorded.split("\036") if call]
 
 
