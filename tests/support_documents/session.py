@@ -6,8 +6,8 @@ environment of the next start for what is a process's, as in `k8s/`.
 
 import base64
 import json
-import os
 import subprocess
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ class Cluster(Shell):
         super().__init__(system, folder, secrets)
         self.folder, self.secrets = folder, secrets
         self.annotations: list[str] = []
+        self._patched_at = 0.0
 
     def look(self, reason: str = "Error") -> None:
         """See what runs, and write it down with the secret's keys."""
@@ -48,9 +49,16 @@ class Cluster(Shell):
         self._carry_out()
         self.look()
 
+    def await_secret(self, seconds: float) -> None:
+        """Wait until the last change of the secret is `seconds` old."""
+        time.sleep(max(0.0, self._patched_at + seconds - time.monotonic()))
+
     def _patch(self, values: dict[str, Any]) -> None:
+        self._patched_at = time.monotonic()
         encoded = dict(values.get("data", {}))
-        of_processes = {name: encoded.pop(name) for name in list(encoded) if name.lower() in WorkerSettings.model_fields}
+        of_processes = {
+            name: encoded.pop(name) for name in list(encoded) if name.lower() in WorkerSettings.model_fields
+        }
         super()._patch({**values, "data": encoded})
         for name, value in of_processes.items():
             for process in (self.system.api, *self.system.workers, self.system.housekeeping):
@@ -90,14 +98,18 @@ class Session:
         self._bash.communicate()
 
 
-def restore(cluster: Cluster, values: dict[str, str]) -> None:
-    """Make the secret's files what they were."""
+def restore(cluster: Cluster, values: dict[str, str]) -> bool:
+    """Make the secret's files what they were; whether anything had to be changed."""
+    changed = False
     for file in cluster.secrets.iterdir():
         if file.name not in values:
             file.unlink()
+            changed = True
     for name, value in values.items():
         path = cluster.secrets / name
         if not path.exists() or path.read_text(encoding="utf-8") != value:
             beside = cluster.secrets.parent / f"{name}.new"
             beside.write_text(value, encoding="utf-8")
-            os.replace(beside, path)
+            beside.replace(path)
+            changed = True
+    return changed
