@@ -39,13 +39,14 @@ KUBECTL_FLAGS = {
 _OTHER_FLAGS = {
     "curl": "-sS -s -i -o -w -H -d -m -D --http2",
     "openssl": "-sha256 -hmac -base64 -hex",
-    "redis-cli": "-h -u",
+    "redis-cli": "-h",
     "psql": "-c",
 }
 _NAMES: dict[str, tuple[str, ...]] = {
     "deployment": ("ai-agents-api", "ai-agents-worker", "ai-agents-housekeeping"),
     "scaledobject": ("ai-agents-worker",),
     "secret": ("ai-agents-secrets",),
+    "statefulset": ("redis",),
 }
 KUBERNETES_NAMES = frozenset(name for names in _NAMES.values() for name in names)
 _KINDS = {"pods", "pod", "deployment", "secret", "hpa", "scaledobject", "events"}
@@ -54,7 +55,7 @@ _STUBBED = ("kubectl", "curl", "openssl", "redis-cli", "psql", "ai-agents", "mak
 PROGRAMS = frozenset({*_STUBBED, "date"} - {"sleep"})
 _JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
 # Names that a document has the reader set.
-_GIVEN = {"ADMIN": "redis://admin", "ADMIN_DB": "postgresql://owner", "API_URL": "http://api"}
+_GIVEN = {"API_URL": "http://api"}
 _PRELUDE = """
 record() { local IFS=$'\\037'; printf '%s\\036' "$*" >> "$RECORD"; }
 command_not_found_handle() { record unknown "$@"; }
@@ -151,7 +152,9 @@ def _kubectl(words: list[str]) -> list[str]:
         kind = rest[0].split("/")[0] if rest else ""
         found += [] if kind in _KINDS else [f"no kind {kind}"]
     if verb == "exec":
-        found += problems(behind) if behind else ["nothing to run"]
+        # In its own pod Redis is at hand.
+        here = ["redis-cli", "-h", "redis"] if "statefulset/redis" in rest else behind[:1]
+        found += problems([*here, *behind[1:]]) if behind else ["nothing to run"]
         if behind[:2] == ["sh", "-c"]:
             found += [problem for call in calls(behind[2]) for problem in problems(call)]
             named = re.findall(r"\$\{?([A-Z_]+)", behind[2])
@@ -160,7 +163,7 @@ def _kubectl(words: list[str]) -> list[str]:
 
 
 def _set_in_pods(name: str) -> bool:
-    return name in sources.settings() or name == "REDISCLI_AUTH"
+    return name in sources.settings() or name in ("REDISCLI_AUTH", "REDIS_PASSWORD")
 
 
 def _kubernetes_names(words: list[str]) -> list[str]:
@@ -197,7 +200,7 @@ def _redis(words: list[str]) -> list[str]:
     host = ["redis"] if "-h" in words else asked[:1]
     rest = asked[len(host) :]
     if rest in (["LLEN", "celery"], ["PING"]) or rest[:3] == ["ACL", "SETUSER", "default"]:
-        return [] if words[:2] == ["-h", "redis"] or "-u" in words else ["the host is missing: -h redis"]
+        return [] if words[:2] == ["-h", "redis"] else ["the host is missing: -h redis"]
     return [f"{' '.join(rest)} is no question that support asks"]
 
 
