@@ -11,6 +11,14 @@ _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 _MENTION = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+# What a reader puts in, and a value that fits.
+_PLACES = {
+    "_<TENANT>": "_ACME",
+    "<TENANT>": "acme",
+    "<TICKET_ID>": "12345",
+    "<JOB_ID>": "01936b2e-7c1a-7000-8000-0123456789ab",
+    "<WORKER_POD>": "ai-agents-worker-7d9f-x2x4z",
+}
 _EXPECTATION = re.compile(r"\s*Expect (.+)")
 
 
@@ -76,6 +84,11 @@ class Document:
             if language in ("", found[2])
         ]
 
+    @property
+    def script(self) -> str:
+        """All of its commands, as one shell session, so that names which are set stay set."""
+        return filled("\n".join(block.text for block in self.blocks() if block.language in ("sh", "bash")))
+
     def mentions(self) -> Iterator[Mention]:
         """Everything between back quotes outside code blocks."""
         for number, line in enumerate(self.prose.splitlines(), 1):
@@ -95,6 +108,13 @@ def _expectation(below: str) -> str:
     paragraph = re.split(r"\n\s*\n", below.lstrip("\n"), maxsplit=1)[0]
     found = _EXPECTATION.match(paragraph)
     return found[1] if found else ""
+
+
+def filled(text: str) -> str:
+    """A text with a value in each of its places."""
+    for place, value in _PLACES.items():
+        text = text.replace(place, value)
+    return text
 
 
 def anchor(heading: str) -> str:

@@ -13,28 +13,49 @@ _NOISE = re.compile(r"^(?:Unable to use a TTY.*|command terminated with exit cod
 
 def unmet(expectation: str, printed: str) -> str:
     """What is missing or too much; empty if it is as the document says."""
-    printed = _NOISE.sub("", printed)
-    lines = [line for line in printed.splitlines() if line.strip()]
+    lines = [line.strip() for line in _NOISE.sub("", printed).splitlines() if line.strip()]
     sentence = _first_sentence(expectation)
-    quoted = _QUOTED.findall(sentence)
-    if sentence.startswith("nothing"):
-        allowed = [piece.strip() for piece in _QUOTED.findall(expectation)]
-        extra = [line for line in lines if not any(piece in line for piece in allowed)]
-        return f"printed something: {extra[:3]}" if extra else ""
-    if sentence.startswith("a number"):
-        return "" if any(re.fullmatch(r"\s*\d+\s*", line) for line in lines) else "printed no number"
-    if sentence.startswith("the same line twice"):
-        return "" if len(lines) == 2 and lines[0].split() == lines[1].split() else f"not the same twice: {lines}"
-    if number := re.match(r"(\d+) characters", sentence):
-        return "" if len(printed.strip()) == int(number[1]) else f"{len(printed.strip())} characters"
-    if not quoted:
-        return "" if sentence.startswith(("a count", "lines")) and lines else "nothing that can be looked for"
-    missing = [piece for piece in quoted if piece not in printed]
+    for beginning, check in _KINDS.items():
+        if sentence.startswith(beginning):
+            return check(expectation, lines)
+    return _quoted(sentence, "\n".join(lines))
+
+
+def _nothing(expectation: str, lines: list[str]) -> str:
+    allowed = [piece.strip() for piece in _QUOTED.findall(expectation)]
+    extra = [line for line in lines if not any(piece in line for piece in allowed)]
+    return f"printed something: {extra[:3]}" if extra else ""
+
+
+def _number(_: str, lines: list[str]) -> str:
+    return "" if any(line.isdecimal() for line in lines) else "printed no number"
+
+
+def _same_twice(_: str, lines: list[str]) -> str:
+    return "" if len(lines) == 2 and lines[0] == lines[1] else f"not the same twice: {lines}"
+
+
+def _characters(expectation: str, lines: list[str]) -> str:
+    length = len("".join(lines))
+    return "" if length == int(expectation.partition(" ")[0]) else f"{length} characters"
+
+
+_KINDS = {
+    "nothing": _nothing,
+    "a number": _number,
+    "the same line twice": _same_twice,
+    "44 characters": _characters,
+}
+
+
+def _quoted(sentence: str, printed: str) -> str:
+    pieces = _QUOTED.findall(sentence)
+    missing = [piece for piece in pieces if piece.strip() not in printed]
     if " or " in _QUOTED.sub("", sentence):
-        return f"none of {quoted}" if len(missing) == len(quoted) else ""
+        return f"none of {pieces}" if len(missing) == len(pieces) else ""
     if "twice" in sentence:
-        return "" if printed.count(quoted[0]) == 2 else f"not twice: {quoted[0]}"
-    return f"missing: {missing}" if missing else ""
+        return "" if printed.count(pieces[0]) == 2 else f"not twice: {pieces[0]}"
+    return f"missing: {missing}" if missing or not pieces else ""
 
 
 def _first_sentence(text: str) -> str:

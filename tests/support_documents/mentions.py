@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from http import HTTPStatus
 
-from tests.support_documents import commands, sources, vocabulary
+from tests.support_documents import apart, cluster_words, commands, sources, vocabulary
 from tests.support_documents.documents import ROOT, Document
 
 _PATH_STARTS = "api|worker|workflow|integrations|storage|observability|config|support|simulators|devstack|docs|tests"
@@ -31,8 +31,12 @@ def _is_address(text: str) -> bool:
 
 def _is_pair(text: str) -> bool:
     """`tag=value` and `field: value` of a log line."""
-    found = re.match(r"([a-z_]+)[=:]", text)
-    return found is not None and (found[1] in sources.tags() or sources.is_word(found[1]))
+    found = re.match(r"([a-z_.]+)[=:]\s*(.*)", text)
+    if found is None:
+        return False
+    if found[1] in vocabulary.ATTRIBUTES:
+        return sources.is_word(found[2])
+    return found[1] in sources.tags() or sources.is_word(found[1])
 
 
 def _is_output(text: str) -> bool:
@@ -44,6 +48,7 @@ def _is_metric(text: str) -> bool:
 
 
 def _is_setting(text: str) -> bool:
+    text = text.partition("=")[0]
     return sources.is_setting(text) or text in vocabulary.OTHER_SETTINGS
 
 
@@ -53,17 +58,17 @@ def _is_route(text: str) -> bool:
 
 # The first shape that fits decides.
 _BY_SHAPE: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
-    ("command", re.compile(rf"(?:{'|'.join(sorted(commands.PROGRAMS))}) .+"), commands.is_known),
+    ("command", re.compile(rf"(?:{'|'.join(sorted(apart.PROGRAMS))}) .+"), commands.is_known),
     ("metric", re.compile(r"(?:ai_agents|process|python)_\w*…?"), _is_metric),
     ("alert", re.compile(r"AiAgents\w+"), lambda text: text in sources.alerts()),
     ("status", re.compile(r"[1-5]\d\d ?"), _is_status),
     ("address", _URL, _is_address),
     ("path", _FOLDERS, _is_path),
-    ("setting", re.compile(r"(?:[A-Z][A-Z0-9]*_)+(?:[A-Z0-9]+|<TENANT>)?"), _is_setting),
+    ("setting", re.compile(r"(?:[A-Z][A-Z0-9]*_)+(?:[A-Z0-9]+|<TENANT>)?(?:=\w+)?"), _is_setting),
     ("route", re.compile(r"(?:POST |GET )?/[a-z]+(?:/[a-z]+)?"), _is_route),
     ("header", re.compile(r"X-[\w-]+"), lambda text: sources.is_word(text.lower())),
     ("argument of make", re.compile(r"ARGS=.+"), lambda _: True),
-    ("name in Kubernetes", re.compile(r"ai-agents-[a-z]+"), lambda text: text in commands.KUBERNETES_NAMES),
+    ("name in Kubernetes", re.compile(r"ai-agents-[a-z]+"), lambda text: text in cluster_words.KUBERNETES_NAMES),
     ("tag", re.compile(r"[a-z]+_id"), lambda text: text in sources.tags() or sources.is_word(text)),
     ("span", re.compile("|".join(map(re.escape, sources.spans()))), lambda _: True),
 )
@@ -80,9 +85,11 @@ _BY_SEARCH: tuple[tuple[str, Callable[[str], bool]], ...] = (
 
 def kind_of(text: str, document: Document) -> str | None:
     """The mention's kind; None if there is no such thing."""
+    text = text.removeprefix("| ")
     for kind, shape, exists in _BY_SHAPE:
         if shape.fullmatch(text):
-            return kind if exists(text) or _is_of_others(text, document) else None
+            # Of `NAME=value` the name.
+            return kind if exists(text) or _is_of_others(text.split("=")[0], document) else None
     for kind, exists in _BY_SEARCH:
         if exists(text):
             return kind
@@ -96,7 +103,7 @@ def _is_of_others(text: str, document: Document) -> bool:
     if document.is_for_support:
         return False
     in_tree = all(word in sources.tree_text() for word in text.split())
-    return in_tree or (ROOT / text).exists() or any(ROOT.glob(f"*/{text}"))
+    return in_tree or (ROOT / text).exists() or text in sources.file_names()
 
 
 def unknown_mentions(document: Document) -> list[str]:

@@ -201,5 +201,11 @@ def tree_text() -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in files if path.is_file())
 
 
+@cache
+def file_names() -> frozenset[str]:
+    """The names of all files, without their folders."""
+    return frozenset(path.name for folder in _folders() for path in folder.rglob("*"))
+
+
 def _folders() -> list[Path]:
     return [path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")]

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,8 @@ def tenant_files(system: System) -> dict[str, str]:
 def past_of(example: int, world: World) -> None:
     """What the document's examples met: 12345 is done, 12347 has failed; others met what support meets."""
     world.create_ticket(id=str(example))
-    for case, fault in {"500": {"kind": "status", "code": 500}, "silent": {"kind": "silence"}}.items():
+    faults: dict[str, dict[str, Any]] = {"500": {"kind": "status", "code": 500}, "silent": {"kind": "silence"}}
+    for case, fault in faults.items():
         ticket = world.create_ticket(f"Case {case}", send_webhook=False)
         world.desk_fault(ticket_id=ticket, tenant="acme", times=1, **fault)
         world.send_webhook(ticket)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.webhook import router
-from tests.support_documents import commands, refusals, sources, vocabulary
+from tests.support_documents import cluster_words, commands, refusals, sources, vocabulary
 from tests.support_documents.documents import ROOT, Document, broken_links, documents
 from tests.support_documents.mentions import unknown_mentions
 
@@ -42,9 +42,9 @@ def test_what_a_document_mentions_exists(document: Document) -> None:
 @pytest.mark.parametrize("document", SUPPORT, ids=lambda document: document.name)
 def test_a_document_for_support_begins_with_the_answer_and_ends_with_whom_to_ask(document: Document) -> None:
     headings = re.findall(r"^## (.+)$", document.prose, re.MULTILINE)
-    assert headings[0] == "Quick answer"
+    assert headings[0].lower() == "quick answer"
     assert headings[1].startswith("Symptoms") or "webhook-setup" in document.name
-    assert any(heading in ("When to escalate", "Escalation") for heading in headings)
+    assert any("escalat" in heading.lower() for heading in headings)
 
 
 def test_the_index_names_every_document() -> None:
@@ -95,16 +95,16 @@ def test_names_in_kubernetes_are_those_of_the_manifests() -> None:
     if not manifests.exists():
         pytest.skip("no manifests in the tree yet")
     text = "\n".join(path.read_text(encoding="utf-8") for path in manifests.rglob("*.yaml"))
-    assert {name for name in commands.KUBERNETES_NAMES if not re.search(rf"name: {name}\b", text)} == set()
+    assert {name for name in cluster_words.KUBERNETES_NAMES if not re.search(rf"name: {name}\b", text)} == set()
 
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl")
-@pytest.mark.parametrize("verb", commands.KUBECTL_FLAGS)
+@pytest.mark.parametrize("verb", cluster_words.KUBECTL_FLAGS)
 def test_the_flags_of_kubectl_are_kubectl_s(verb: str) -> None:
     """What the checker lets pass is what the real one takes."""
     told = subprocess.run(["kubectl", *verb.split(), "--help"], capture_output=True, text=True, check=True).stdout
     general = subprocess.run(["kubectl", "options"], capture_output=True, text=True, check=True).stdout
-    for flag in commands.KUBECTL_FLAGS[verb].split():
+    for flag in cluster_words.KUBECTL_FLAGS[verb].split():
         parts = [f"-{letter}" for letter in flag[1:]] if re.fullmatch(r"-[a-z]{2}", flag) else [flag]
         for part in parts:
             assert re.search(rf"(?m)^\s+(?:-\w, )?{part}[ ,=]", told + general), part

@@ -5,12 +5,14 @@ import re
 from tests.support_documents import sources
 
 # Settings of others: OpenTelemetry's own, redis-cli's, the shell's.
-OTHER_SETTINGS = frozenset(
-    {"OTEL_EXPORTER_OTLP_ENDPOINT", "REDISCLI_AUTH", "API_URL", "ADMIN_DB", "NEW_KEY", "MODEL_URL"}
-)
+OTHER_SETTINGS = frozenset({"OTEL_EXPORTER_OTLP_ENDPOINT", "REDISCLI_AUTH", "REDIS_PASSWORD", "API_URL", "MODEL_URL"})
+
+# Attributes of spans with their OpenTelemetry names, as Jaeger shows them.
+ATTRIBUTES = frozenset({"exception.message", "outcome"})
 
 ADDRESSES = frozenset(
     {
+        "http://localhost:8080/",  # the simulated desk, after a port-forward
         "https://api.ai-agents.com/webhook",  # production, as clients have it
         "https://api.ai-agents.com",
         "http://localhost:16686",  # Jaeger, as docker-compose has it
@@ -35,13 +37,15 @@ OF_OTHERS = frozenset(
             "ErrImagePull",
         ),
         *("Unhealthy", "FailedScheduling", "BackOff", "READY", "RESTARTS", "REPLICAS", "MAXPODS", "PAUSED", "False"),
-        *("REVISION", "MEMORY", "0/0"),
+        *("REVISION", "MEMORY", "0/0", "ContainerCreating", "CreateContainerConfigError", "deployment/NAME"),
         *("State:", "Last State:", "Reason:", "Exit Code:", "Limits:", "LAST SEEN", "No resources found"),
         *("secret/ai-agents-secrets patched", "successfully rolled out", "rolled back", "restarted", "annotated"),
         *("scaled", "deleted", "resource requirements updated", "previous terminated container", "--previous"),
         *("--all-pods=true", "-l app=ai-agents-api --tail=-1 --prefix", "sh -c '...'", "kubectl", "k8s/"),
         # KEDA names the autoscaler that it makes after the object.
         "keda-hpa-ai-agents-worker",
+        # Docker, Debian and Prometheus.
+        *("dpkg-query --show", "--pull --no-cache", "--config.file=/etc/prometheus/prometheus.yaml"),
         # Postgres and psql.
         *("active", "Lock", "<insufficient privilege>", "mean_ms", "used", "most", "(1 row)", "pg_stat_statements"),
         *("ALTER ROLE", "$DATABASE_URL"),
@@ -66,6 +70,10 @@ EXAMPLES = tuple(
     for pattern in (
         r"acme",
         r"desk of acme",
+        r"<(?:TICKET_ID|TENANT|JOB_ID)>",
+        r"<JOB_ID>: (?:waiting|running|completed|skipped|failed)",
+        r'"job_id": "<JOB_ID>"',
+        r"Ref",
         r"12345|30000|60000|2000|40s|in 40s",
         r"[-_]",
         r'\{"status":"ok"\}',
