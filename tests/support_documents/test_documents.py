@@ -98,6 +98,7 @@ def test_names_in_kubernetes_are_those_of_the_manifests() -> None:
     assert {name for name in cluster_words.KUBERNETES_NAMES if not re.search(rf"name: {name}\b", text)} == set()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl")
 @pytest.mark.parametrize("verb", cluster_words.KUBECTL_FLAGS)
 def test_the_flags_of_kubectl_are_kubectl_s(verb: str) -> None:
