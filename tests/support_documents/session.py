@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from config.settings import WorkerSettings
+from devstack.postgres_binaries import find_binaries
 from devstack.state import write_state
 from devstack.system import System
 from tests.support_documents import sources
@@ -27,6 +28,7 @@ class Cluster(Shell):
     def __init__(self, system: System, folder: Path, secrets: Path) -> None:
         super().__init__(system, folder, secrets)
         self.folder, self.secrets = folder, secrets
+        self.environment["STANDIN_TOOLS"] = str(find_binaries())
         self.annotations: list[str] = []
         self._patched_at = 0.0
 

@@ -23,7 +23,7 @@ from tests.support_documents.session import Cluster, Session, restore
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not all(map(shutil.which, ("openssl", "curl", "psql"))), reason="needs openssl, curl and psql"),
+    pytest.mark.skipif(not all(map(shutil.which, ("openssl", "curl"))), reason="needs openssl and curl"),
 ]
 # The document that follows decision tables has a test that follows them.
 DOCUMENTS = [d for d in documents() if d.is_for_support and d.blocks("sh")]
