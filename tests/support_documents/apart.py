@@ -18,6 +18,7 @@ EXAMPLE_JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
 _GIVEN = {"API_URL": "http://api"}
 _PRELUDE = """
 record() { local IFS=$'\\037'; printf '%s\\036' "$*" >> "$RECORD"; }
+grep() { record grep "$@"; command grep "$@"; }
 command_not_found_handle() { record unknown "$@"; }
 kubectl() {
   record kubectl "$@"

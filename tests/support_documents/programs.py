@@ -8,7 +8,7 @@ from functools import cache
 
 from support.arguments import add_verbs
 from support.cli import main
-from tests.support_documents import sources
+from tests.support_documents import printed, sources
 
 _FLAGS = {
     "curl": "-sS -s -i -o -w -H -d -m -D --http2",
@@ -43,6 +43,14 @@ def unknown_flags(words: list[str], known: list[str]) -> list[str]:
 
 def _make(words: list[str]) -> list[str]:
     return [f"make has no {word}" for word in words if "=" not in word and word not in sources.make_verbs()]
+
+
+def _grep(words: list[str]) -> list[str]:
+    """What is looked for must be something that is printed: else the answer is `nothing`, whatever happened."""
+    pattern = next((word for word in words if not word.startswith("-")), "")
+    ignores_case = any(re.match(r"-[a-z]*i", word) for word in words)
+    pieces = [piece.strip("^") for piece in pattern.split(r"\|")]
+    return [f"nothing prints {piece}" for piece in pieces if not printed.is_printed(piece, ignores_case=ignores_case)]
 
 
 def _docker(words: list[str]) -> list[str]:
@@ -95,4 +103,11 @@ def _ours(words: list[str]) -> list[str]:
     return []
 
 
-_CHECKS = {"ai-agents": _ours, "make": _make, "redis-cli": _redis, "docker": _docker, "unknown": _unknown}
+_CHECKS = {
+    "ai-agents": _ours,
+    "make": _make,
+    "redis-cli": _redis,
+    "docker": _docker,
+    "grep": _grep,
+    "unknown": _unknown,
+}

@@ -10,7 +10,7 @@ import pytest
 
 from api.webhook import router
 from tests.support_documents import cluster_words, commands, refusals, sources, vocabulary
-from tests.support_documents.documents import ROOT, Document, broken_links, documents
+from tests.support_documents.documents import ROOT, Block, Document, broken_links, documents
 from tests.support_documents.mentions import unknown_mentions
 
 DOCUMENTS = documents()
@@ -28,10 +28,16 @@ def _faults(document: Document, _text: str) -> tuple[str, ...]:
     found = [f"dead link: {target}" for target in broken_links(document)]
     found += [f"no such thing: {mention}" for mention in unknown_mentions(document)]
     found += [f"wrong command: {problem}" for problem in commands.document_problems(document)]
+    found += [f"{block.line}: no kind of block: {block.language}" for block in document.blocks() if not is_known(block)]
     if document.is_for_support:
         blocks = [block for block in document.blocks("sh") if not block.only_names and not block.expectation]
         found += [f"{block.line}: says not what to expect" for block in blocks]
     return tuple(found)
+
+
+def is_known(block: Block) -> bool:
+    """Whether its language is one that is looked after, or it draws something or is what to type into Jaeger."""
+    return block.language in ("sh", "bash", "sql") or "►" in block.text or bool(re.match(r"\w+_id=<", block.text))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
@@ -130,6 +136,7 @@ LIES = {
     "a wrong route": ("`/webhook`", "`/webhooks`"),
     "a wrong header": ("`X-Hub-Signature-256`", "`X-Hub-Signature-512`"),
     "a program that there is not": ("sha256sum", "sha265sum"),
+    "a grep for what nobody prints": ('grep "Tenant settings unusable"', 'grep "Tenant settings unuseable"'),
     "bad syntax": ('body="{', 'body=""{('),
     "no expectation": ("Expect `SHA2-256(stdin)= `", "See `SHA2-256(stdin)= `"),
 }
