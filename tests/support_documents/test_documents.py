@@ -37,6 +37,9 @@ def _faults(document: Document, _text: str) -> tuple[str, ...]:
 
 def is_known(block: Block) -> bool:
     """Whether its language is one that is looked after, or it draws something or is what to type into Jaeger."""
+    if block.language == "ini":
+        names = re.findall(r"^(\w+)=", block.text, re.MULTILINE)
+        return all(sources.is_setting(name) or name in vocabulary.OTHER_SETTINGS for name in names)
     return block.language in ("sh", "bash", "sql") or "►" in block.text or bool(re.match(r"\w+_id=<", block.text))
 
 

@@ -52,6 +52,8 @@ OF_OTHERS = frozenset(
         # Redis.
         *("PONG", "OK", "LLEN celery", "redis-cli"),
         "maxmemory-policy noeviction",
+        # A span of SQLAlchemy's instrumentation.
+        "Engine.connect",
         # Zoho's Deluge.
         "zoho.encryption.hmacsha256",
         # Options of uvicorn.
@@ -76,6 +78,7 @@ EXAMPLES = tuple(
         r"Ref",
         r"12345|30000|60000|2000|40s|in 40s",
         r"[-_]",
+        r"autoscaling\.keda\.sh/paused(?:-replicas)?(?:=\w+|-)?",
         r'\{"status":"ok"\}',
         r"malformed payload: ticket_id",
         r"<timestamp>(?:\.<body>)?",
