@@ -19,7 +19,8 @@ from devstack.system import System
 from tests.support_documents import sources
 from tests.support_documents.shell import Shell
 
-_FIRST = 'source "$BLOCK" </dev/null >"$OUTPUT" 2>&1; echo "$DONE"\n'
+# A block's own standard input is empty: what reads it must not eat the next blocks.
+_RUN = 'source "$BLOCK" </dev/null >"$OUTPUT" 2>&1; echo "$DONE"\n'
 
 
 class Cluster(Shell):
@@ -88,7 +89,7 @@ class Session:
         done = uuid.uuid4().hex
         block, output = (self._cluster.folder / f"{kind}-{done}" for kind in ("block", "output"))
         block.write_text(text, encoding="utf-8")
-        self._bash.stdin.write(f'BLOCK="{block}" OUTPUT="{output}" DONE={done}\n{_FIRST}')
+        self._bash.stdin.write(f'BLOCK="{block}" OUTPUT="{output}" DONE={done}\n{_RUN}')
         self._bash.stdin.flush()
         answer = self._bash.stdout.readline().strip()
         assert answer == done, f"the shell ended: {text}"
@@ -100,17 +101,17 @@ class Session:
         self._bash.communicate()
 
 
-def restore(cluster: Cluster, values: dict[str, str]) -> bool:
-    """Make the secret's files what they were; whether anything had to be changed."""
+def restore(secrets: Path, values: dict[str, str]) -> bool:
+    """Make the secret's files these; whether anything had to be changed."""
     changed = False
-    for file in cluster.secrets.iterdir():
+    for file in secrets.iterdir():
         if file.name not in values:
             file.unlink()
             changed = True
     for name, value in values.items():
-        path = cluster.secrets / name
+        path = secrets / name
         if not path.exists() or path.read_text(encoding="utf-8") != value:
-            beside = cluster.secrets.parent / f"{name}.new"
+            beside = secrets.parent / f"{name}.new"
             beside.write_text(value, encoding="utf-8")
             beside.replace(path)
             changed = True

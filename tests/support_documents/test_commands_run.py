@@ -39,9 +39,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     tools = folder / "shell"
     tools.mkdir()
     system = System(folder / "system", settings=SHORT | {"SECRETS_DIR": str(secrets)}, openai_seconds=0.5)
-    restore(Cluster(system, tools, secrets), tenant_files(system))
-    shutil.rmtree(tools)
-    tools.mkdir()
+    restore(secrets, tenant_files(system))
     with system:
         wait_for(lambda: "Sync completed: tenant_id=globex" in system.housekeeping.log_path.read_text(encoding="utf-8"))
         yield Cluster(system, tools, secrets)
@@ -85,13 +83,13 @@ def as_here(text: str, example: int, system: System) -> str:
     state, environment = system.state, system.workers[0].environment
     key = environment["OPENAI_API_KEY"] if "OPENAI_API_KEY" in text else environment["SERVICEDESK_API_KEY_ACME"]
     own = {
+        "12345": str(example),
+        "12347": str(example + 2),
         "API=https://api.ai-agents.com": f"API={state['api_url']}",
         "MODEL_URL=https://api.openai.com/v1": f"MODEL_URL={state['openai_url']}",
         "NEW_KEY=the-key": f"NEW_KEY={key}",
         "--replicas=10": "--replicas=2",
         "--replicas=5": "--replicas=1",
-        "12345": str(example),
-        "12347": str(example + 2),
     }
     for theirs, ours in own.items():
         text = text.replace(theirs, ours)
@@ -102,7 +100,7 @@ def as_here(text: str, example: int, system: System) -> str:
 def test_each_command_prints_what_the_document_says(number: int, cluster: Cluster, world: World) -> None:
     # Tickets of its own: the lines of others may have gone with their pods.
     example = 12345 + 10 * number
-    if restore(cluster, tenant_files(cluster.system)):
+    if restore(cluster.secrets, tenant_files(cluster.system)):
         time.sleep(IN_FORCE_SECONDS)
     past_of(example, world)
     session = Session(cluster)
