@@ -74,8 +74,10 @@ def wrong_secret(stage: Stage) -> Iterator[str]:
     stage.desk(webhook_secret=f"{secret} ")
     ticket_id = stage.world.create_ticket()
     stage.says(stage.system.api, f"ticket_id: {ticket_id}, tenant_id: acme")
-    yield ticket_id
-    stage.desk(webhook_secret=secret)
+    try:
+        yield ticket_id
+    finally:
+        stage.desk(webhook_secret=secret)
 
 
 @contextmanager
@@ -92,8 +94,10 @@ def wrong_address(stage: Stage) -> Iterator[str]:
     stage.desk(webhook_url=f"{stage.system.state['api_url']}/webhok")
     ticket_id = stage.world.create_ticket()
     stage.says(stage.system.api, "status=404")
-    yield ticket_id
-    stage.desk(webhook_url=f"{stage.system.state['api_url']}/webhook")
+    try:
+        yield ticket_id
+    finally:
+        stage.desk(webhook_url=f"{stage.system.state['api_url']}/webhook")
 
 
 @contextmanager
@@ -102,8 +106,10 @@ def worker_still(stage: Stage) -> Iterator[str]:
     stage.worker.pause()
     ticket_id = stage.world.create_ticket()
     stage.says(stage.system.api, f"ticket_id={ticket_id} ")
-    yield ticket_id
-    stage.worker.resume()
+    try:
+        yield ticket_id
+    finally:
+        stage.worker.resume()
     stage.world.ended(ticket_id)
 
 
@@ -124,8 +130,10 @@ def gpt4(kind: str, **fault: Any) -> Inject:
         stage.world.openai_fault(kind=kind, match=subject, **fault)
         ticket_id = stage.world.create_ticket(subject)
         stage.failing(ticket_id)
-        yield ticket_id
-        stage.world.clear_faults()
+        try:
+            yield ticket_id
+        finally:
+            stage.world.clear_faults()
 
     return inject
 
@@ -139,8 +147,10 @@ def desk(kind: str, operation: str, **fault: Any) -> Inject:
         stage.world.desk_fault(kind=kind, operation=operation, tenant="acme", ticket_id=ticket_id, **fault)
         stage.world.send_webhook(ticket_id)
         stage.failing(ticket_id)
-        yield ticket_id
-        stage.world.clear_faults()
+        try:
+            yield ticket_id
+        finally:
+            stage.world.clear_faults()
 
     return inject
 

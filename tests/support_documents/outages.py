@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from tests.e2e.world import wait_for
 from tests.support_documents.faults import Stage, healthy
 
-_BACKLOG = 64
+_BACKLOG = 80
 _NUMBERS = itertools.count(1)
 
 
@@ -27,11 +27,13 @@ def slow_context(stage: Stage) -> Iterator[str]:
 def slow_gpt4(stage: Stage) -> Iterator[str]:
     """GPT-4 writes, slowly."""
     subject = f"Scanner is slow, {next(_NUMBERS)}"
-    stage.world.openai_fault(kind="slow_stream", match=subject, seconds=0.6)
+    stage.world.openai_fault(kind="slow_stream", match=subject, seconds=1.2)
     ticket_id = stage.world.create_ticket(subject)
-    wait_for(lambda: stage.world.gpt4_requests(subject))
-    yield ticket_id
-    stage.world.clear_faults()
+    try:
+        wait_for(lambda: stage.world.gpt4_requests(subject))
+        yield ticket_id
+    finally:
+        stage.world.clear_faults()
 
 
 @contextmanager
@@ -39,13 +41,15 @@ def too_few_workers(stage: Stage) -> Iterator[str]:
     """Over 50 jobs wait, since the desk is slow and the worker has few places."""
     stage.world.desk_fault(kind="slow", operation="read_ticket", seconds=4)
     tickets = [stage.world.create_ticket() for _ in range(_BACKLOG)]
-    for ticket_id in tickets:
-        stage.says(stage.system.api, f"ticket_id={ticket_id} ")
-    yield tickets[-1]
-    # So that the others are done soon.
-    for ticket_id in tickets:
-        stage.world.delete_ticket(ticket_id)
-    stage.world.clear_faults()
+    try:
+        for ticket_id in tickets:
+            stage.says(stage.system.api, f"ticket_id={ticket_id} ")
+        yield tickets[-1]
+    finally:
+        # So that the others are done soon.
+        for ticket_id in tickets:
+            stage.world.delete_ticket(ticket_id)
+        stage.world.clear_faults()
     for ticket_id in tickets:
         stage.world.ended(ticket_id)
 
@@ -96,9 +100,11 @@ def worker_killed(stage: Stage) -> Iterator[str]:
         stage.worker.wait(5)
         stage.shell.look("OOMKilled")
         # Its lease runs out, and the relay queues the job again.
-        wait_for(lambda: stage.world.job(ticket_id)["state"] == "waiting")
-        yield ticket_id
-    stage.system.restart(stage.worker)
+        try:
+            wait_for(lambda: stage.world.job(ticket_id)["state"] == "waiting")
+            yield ticket_id
+        finally:
+            stage.system.restart(stage.worker)
     stage.world.ended(ticket_id)
 
 
@@ -114,8 +120,10 @@ def crash_loop(stage: Stage) -> Iterator[str]:
         stage.shell.look()
     ticket_id = stage.world.create_ticket()
     stage.says(stage.system.api, f"ticket_id={ticket_id} ")
-    yield ticket_id
-    stage.system.restart(stage.worker, {"OPENAI_API_KEY": key})
+    try:
+        yield ticket_id
+    finally:
+        stage.system.restart(stage.worker, {"OPENAI_API_KEY": key})
     stage.world.ended(ticket_id)
 
 
@@ -141,8 +149,10 @@ def desk_down(stage: Stage) -> Iterator[str]:
     # An attempt at each fails, and the next one is not made.
     for ticket_id in tickets:
         stage.says(stage.worker, f"ticket_id={ticket_id}, reason=desk unavailable")
-    yield tickets[0]
-    stage.world.clear_faults()
+    try:
+        yield tickets[0]
+    finally:
+        stage.world.clear_faults()
 
 
 @contextmanager
