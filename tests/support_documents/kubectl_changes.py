@@ -40,18 +40,23 @@ def annotate(words: list[str]) -> int:
 
 
 def rollout(words: list[str]) -> int:
-    """`rollout restart deployment/NAME` and `rollout status deployment/NAME`."""
+    """`rollout restart deployment/NAME ...`, and `status`, `history` and `undo` of one."""
     action, *rest = words or [""]
-    if action not in {"restart", "status"}:
+    if action not in {"restart", "status", "history", "undo"}:
         raise Refused(f'error: unknown command "{action}" for "kubectl rollout"')
     command = parse(f"rollout {action}", rest, values="timeout")
     if not command.names:
         raise Refused("error: required resource not specified")
-    name = _deployment(command.names)
-    if action == "status":
-        return _said(f'deployment "{name}" successfully rolled out')
-    _order("restart", deployment=name)
-    return _said(f"deployment.apps/{name} restarted")
+    slashed = "/" in command.names[0]
+    for name in [_deployment([word]) for word in command.names] if slashed else [_deployment(command.names)]:
+        if action == "status":
+            _said(f'deployment "{name}" successfully rolled out')
+        elif action == "history":
+            _said(f"deployment.apps/{name} \nREVISION  CHANGE-CAUSE\n1         <none>\n")
+        else:
+            _order("restart", deployment=name)
+            _said(f"deployment.apps/{name} {'rolled back' if action == 'undo' else 'restarted'}")
+    return 0
 
 
 def delete(words: list[str]) -> int:

@@ -60,6 +60,8 @@ def environment_of(pod: Pod, cluster: Cluster, folder: Path) -> dict[str, str]:
     )
     tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
     path = [str(folder), str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
+    # The image has psql; where the machine has none, that of the embedded Postgres will do.
+    path += [os.environ["STANDIN_TOOLS"]] if "STANDIN_TOOLS" in os.environ else []
     return environment | {"PATH": os.pathsep.join(path), "STANDIN_REDIS": cluster.state["redis_url"]}
 
 

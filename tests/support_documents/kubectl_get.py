@@ -10,35 +10,50 @@ from tests.support_documents.kubectl_state import DEPLOYMENTS, SECRET, Cluster, 
 _KINDS = {
     "pod": "pods", "po": "pods", "pods": "pods", "secret": "secrets", "secrets": "secrets", "hpa": "hpa",
     "deployment": "deployments", "deployments": "deployments", "deploy": "deployments",
+    "scaledobject": "scaledobjects", "scaledobjects": "scaledobjects", "so": "scaledobjects",
+    "event": "events", "events": "events", "ev": "events",
 }  # fmt: skip
 _JSONPATH = re.compile(r"jsonpath=\{\.data\.([A-Za-z0-9_-]+)\}")
+_POD_NAME = re.compile(r"jsonpath=\{\.items\[(-?\d+):?\]\.metadata\.name\}")
 _OOM = 137
 
 
 def get(words: list[str]) -> int:
     """Print a table of pods, deployments or autoscalers, or a key of the secret."""
-    command = parse("get", words, values="output selector", switches="watch show-labels")
+    command = parse("get", words, values="output selector sort-by", switches="watch show-labels")
     cluster = read_cluster()
     kind, names = _kind_and_names(command)
     if kind == "secrets":
         return _secret(cluster, command, names)
+    selected = cluster.selected(command.flags.get("selector"))
+    if kind == "pods" and (path := _POD_NAME.fullmatch(command.flags.get("output", ""))):
+        # Sorted by restarts, where that is asked for.
+        pods = sorted(selected, key=lambda pod: pod.restarts) if "sort-by" in command.flags else selected
+        sys.stdout.write(pods[int(path[1])].name if pods else "")
+        return 0
+    if kind == "pods" and not names:
+        names = [pod.name for pod in selected]
     if "output" in command.flags and command.flags["output"] != "wide":
         raise Refused(f"error: this stand-in does not print {command.flags['output']}")
-    tables = {"pods": _pods, "deployments": _deployments, "hpa": _autoscalers}
+    if kind == "events":
+        sys.stderr.write("No resources found in ai-agents-production namespace.\n")
+        return 0
+    tables = {"pods": _pods, "deployments": _deployments, "hpa": _autoscalers, "scaledobjects": _scaled_objects}
     _print_table(tables[kind](cluster, names))
     return 0
 
 
 def describe(words: list[str]) -> int:
     """Print what matters of a pod: its container's state and the last one's."""
-    command = parse("describe", words)
+    command = parse("describe", words, values="selector")
     kind, names = _kind_and_names(command)
-    if kind != "pods" or len(names) != 1:
-        raise Refused("error: this stand-in describes one pod at a time")
-    pod = read_cluster().pod(names[0])
-    lines = [f"Name:             {pod.name}", "Namespace:        ai-agents-production", "Containers:"]
-    lines += [f"  {pod.container}:", *_described(pod)]
-    sys.stdout.write("\n".join(lines) + "\n")
+    if kind != "pods":
+        raise Refused("error: this stand-in describes pods")
+    cluster = read_cluster()
+    for pod in map(cluster.pod, names) if names else cluster.selected(command.flags.get("selector")):
+        lines = [f"Name:             {pod.name}", "Namespace:        ai-agents-production", "Containers:"]
+        lines += [f"  {pod.container}:", *_described(pod), "    Limits:", "      memory:       1Gi"]
+        sys.stdout.write("\n".join(lines) + "\n")
     return 0
 
 
@@ -47,7 +62,8 @@ def top(words: list[str]) -> int:
     command = parse("top", words, values="selector", switches="containers")
     if _KINDS.get((command.names or [""])[0]) != "pods":
         raise Refused('error: unknown command for "kubectl top"')
-    rows = [(pod.name, "5m", f"{_megabytes(pod.pid)}Mi") for pod in read_cluster().pods if pod.runs]
+    pods = read_cluster().selected(command.flags.get("selector"))
+    rows = [(pod.name, "5m", f"{_megabytes(pod.pid)}Mi") for pod in pods if pod.runs]
     _print_table([("NAME", "CPU(cores)", "MEMORY(bytes)"), *rows])
     return 0
 
@@ -95,6 +111,14 @@ def _autoscalers(cluster: Cluster, names: list[str]) -> list[tuple[str, ...]]:
     count = str(len(cluster.of("ai-agents-worker")))
     head = ("NAME", "REFERENCE", "TARGETS", "MINPODS", "MAXPODS", "REPLICAS", "AGE")
     return [head, (name, "Deployment/ai-agents-worker", "0/5 (avg)", "1", "20", count, "2d")]
+
+
+def _scaled_objects(cluster: Cluster, names: list[str]) -> list[tuple[str, ...]]:
+    if names not in ([], ["ai-agents-worker"]):
+        raise Refused(f'Error from server (NotFound): scaledobjects.keda.sh "{names[0]}" not found')
+    paused = any("paused" in name for name in cluster.state.get("annotations", []))
+    head = ("NAME", "SCALETARGETNAME", "MIN", "MAX", "READY", "ACTIVE", "PAUSED", "AGE")
+    return [head, ("ai-agents-worker", "ai-agents-worker", "1", "20", "True", "True", str(paused), "2d")]
 
 
 def _print_table(rows: list[tuple[str, ...]]) -> None:

@@ -104,6 +104,11 @@ class Cluster:
         found = [pod for pod in self.pods if pod.deployment == deployment]
         return sorted(found, key=lambda pod: not pod.runs)
 
+    def selected(self, selector: str | None) -> list[Pod]:
+        """The pods that a selector `app=NAME` means; all without one."""
+        label, _, value = (selector or "").partition("=")
+        return [pod for pod in self.pods if not selector or (label == "app" and pod.deployment == value)]
+
     def pod(self, name: str) -> Pod:
         """The pod of that name. Raises Refused."""
         for pod in self.pods:
