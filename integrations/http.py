@@ -3,6 +3,7 @@
 import ssl
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
+from typing import Any
 
 import httpx
 from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor, HTTPXClientInstrumentor
@@ -69,11 +70,11 @@ def connection_words(failure: httpx.HTTPError) -> str:
     return "connection"
 
 
-async def _strip_query(span: Span, request: object) -> None:
+async def _strip_query(span: Span, request: Any) -> None:
     """ServiceDesk Plus takes ticket text in the query: spans keep the address without it."""
-    url = httpx.URL(str(getattr(request, "url", "")))
-    span.set_attribute("url.full", str(url.copy_with(query=None, userinfo=b"", fragment=None)))
-    span.set_attribute("url.query", "")
+    url: httpx.URL = request.url
+    if url.query or url.userinfo or url.fragment:
+        span.set_attribute("url.full", str(url.copy_with(query=None, userinfo=b"", fragment=None)))
 
 
 def trace_clients() -> None:
