@@ -36,3 +36,9 @@ def spans_leave_the_process() -> bool:
         or os.environ.get("OTEL_TRACES_EXPORTER", "").lower() == "none"
     )
     return named and not off
+
+
+def messages_go_into_spans() -> bool:
+    """Whether prompts and answers may stand on the GPT-4 span: OpenTelemetry's own setting for it, off by default."""
+    chosen = os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "")
+    return chosen.lower() in ("true", "span_only", "span_and_event")

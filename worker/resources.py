@@ -14,6 +14,7 @@ from uuid import UUID
 
 from redis import Redis
 
+from config.environment import messages_go_into_spans
 from config.settings import WorkerSettings
 from config.tenants import TenantDirectory
 from integrations.breaker import Breaker
@@ -114,6 +115,7 @@ class Resources:
             note_settle_seconds=settings.note_settle_seconds,
             lease_seconds=settings.lease_seconds,
             answers=AnswersInRedis(redis, round(claims.LONGEST_LIFE_SECONDS)),
+            capture_messages=messages_go_into_spans(),
         )
         return Pickup(runner, Inbox(redis), settings.job_deadline_seconds)
 

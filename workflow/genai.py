@@ -1,14 +1,16 @@
 """OpenTelemetry's GenAI attributes for the GPT-4 span; the conventions are in development, so their names live here.
 
-No prompt and no answer: they are ticket text.
+No prompt and no answer, which are ticket text, unless the operator has opted in.
 """
 
+import json
 from typing import Any
 from urllib.parse import urlsplit
 
 from opentelemetry.util.types import AttributeValue
 
-from integrations.gpt4 import Gpt4, Gpt4Answer
+from integrations.gpt4 import Gpt4, Gpt4Answer, Prompt
+from workflow.enhancement import Enhancement
 
 
 def request_attributes(gpt4: Gpt4, prompt_version: str) -> dict[str, AttributeValue]:
@@ -38,3 +40,22 @@ def response_attributes(answer: Gpt4Answer[Any]) -> dict[str, AttributeValue]:
     if answer.cost is not None:
         attributes["gen_ai.usage.cost"] = answer.cost
     return attributes
+
+
+def question(prompt: Prompt) -> dict[str, AttributeValue]:
+    """The prompt, as the conventions write it: JSON."""
+    return {
+        "gen_ai.system_instructions": json.dumps([_text(prompt.system)]),
+        "gen_ai.input.messages": json.dumps([{"role": "user", "parts": [_text(prompt.user)]}]),
+    }
+
+
+def reply(answer: Gpt4Answer[Enhancement]) -> dict[str, AttributeValue]:
+    """The usable answer, likewise."""
+    parts = [_text(answer.content.model_dump_json())]
+    message = {"role": "assistant", "parts": parts, "finish_reason": answer.finish_reason}
+    return {"gen_ai.output.messages": json.dumps([message])}
+
+
+def _text(content: str) -> dict[str, str]:
+    return {"type": "text", "content": content}

@@ -109,6 +109,8 @@ async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
         return {"enhancement": kept}
     prompt = enhancement_prompt(state["ticket"], state["similar_tickets"], state["documents"])
     request = genai.request_attributes(attempt.gpt4, VERSION)
+    if attempt.capture_messages:
+        request |= genai.question(prompt)
     with (
         tracing.span(tracing.GPT4, kind=SpanKind.CLIENT, attributes=request) as span,
         metrics.step("gpt4"),
@@ -116,6 +118,8 @@ async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     ):
         answer: Gpt4Answer[Enhancement] = await attempt.gpt4.ask(prompt, Enhancement, partial(_count_tokens, attempt))
         span.set_attributes(genai.response_attributes(answer))
+        if attempt.capture_messages:
+            span.set_attributes(genai.reply(answer))
     enhancement = answer.content.only_given(
         [ticket.ticket_id for ticket in state["similar_tickets"]], [document.title for document in state["documents"]]
     )

@@ -51,6 +51,7 @@ class Runner:
     note_settle_seconds: float
     lease_seconds: float
     answers: KeptAnswers
+    capture_messages: bool
 
 
 async def run_job(runner: Runner, job_id: UUID) -> bool:
@@ -142,6 +143,7 @@ def _attempt(runner: Runner, claim: Claim) -> Attempt:
         note_settle_seconds=runner.note_settle_seconds,
         lease_seconds=runner.lease_seconds,
         answers=runner.answers,
+        capture_messages=runner.capture_messages,
     )
 
 

@@ -46,3 +46,5 @@ class Attempt:
     note_settle_seconds: float
     lease_seconds: float
     answers: KeptAnswers
+    capture_messages: bool
+    """Whether prompt and answer stand on the GPT-4 span."""

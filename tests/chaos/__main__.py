@@ -28,7 +28,7 @@ def main(words: list[str]) -> int:
             sys.stdout.flush()
             # At once, though the verdict has them: a run that is stopped has none. Not into the table.
             sys.stderr.write("".join(f"{result.fault}: {problem}\n" for problem in result.problems))
-    sys.stdout.write(f"\n{verdict(results)}\n")
+    sys.stdout.write(f"\n{verdict(results, len(stage.leases.ran_out))}\n")
     return 0 if results and all(result.holds for result in results) else 1
 
 

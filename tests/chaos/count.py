@@ -36,7 +36,7 @@ class Count:
     paid_twice: int
     """Answers of GPT-4 beyond one for each job, though the one before was safe or no process was stopped by force."""
     excused: int
-    """Answers beyond one, where the one before went to a process that was killed or held still before it was safe."""
+    """Answers beyond one, where the one before went to a process that was killed, held still or too late."""
     cut_off: int
     """Calls that our side broke off before the answer was complete, and made again later."""
     problems: tuple[str, ...] = ()
@@ -109,7 +109,7 @@ def _judged_calls(stage: Stage, accepted: Sequence[Accepted]) -> list[_Calls]:
     judged = []
     for webhook in accepted:
         asked = by_ticket[webhook.ticket_id]
-        excuses = [excuse for excuse in stage.excuses if excuse.job_id in webhook.job_ids]
+        excuses = [excuse for excuse in stage.all_excuses if excuse.job_id in webhook.job_ids]
         beyond, excused = answers_beyond_one(asked, excuses)
         cut_off = sum(call["outcome"] == "client_left" for call in asked[:-1])
         judged.append(_Calls(webhook.ticket_id, beyond, excused, cut_off, _story(asked, excuses)))

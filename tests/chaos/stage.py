@@ -12,6 +12,7 @@ from typing import Any
 from devstack.processes import Process
 from devstack.system import System
 from tests.chaos.held import Excuse, Held, ids_of, jobs_held_by
+from tests.chaos.leases import LeaseWatch
 from tests.e2e.world import World
 
 NOTE_SETTLE_SECONDS = 4.0
@@ -45,6 +46,15 @@ class Stage:
     excuses: list[Excuse] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     """What went wrong beside the webhooks, in the scenario under way: a fault that hit nothing, a bad exit."""
+    leases: LeaseWatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.leases = LeaseWatch(self.world.admin, self.system.state["redis_url"], self._is_excused)
+
+    @property
+    def all_excuses(self) -> list[Excuse]:
+        """Of processes that were stopped here, and of those that the machine held still."""
+        return [*self.excuses, *self.leases.ran_out]
 
     def kill(self, process: Process, down_seconds: float = 0.5) -> list[Held]:
         """SIGKILL, and a new one a little later; the jobs that it held."""
@@ -111,6 +121,9 @@ class Stage:
         self.excuses += [Excuse(job.job_id, job.claimed, moment) for job in held if not job.answered]
         return held
 
+    def _is_excused(self, job_id: str, claimed: float) -> bool:
+        return any(excuse.job_id == job_id and excuse.claimed == claimed for excuse in self.excuses)
+
     def _next_to_say(self, phrase: str) -> Process:
         sizes = {worker.name: worker.log_path.stat().st_size for worker in self.system.workers}
         give_up_at = time.monotonic() + _STEP_SECONDS
@@ -134,7 +147,10 @@ def staged(folder: Path, seed: int | None = None) -> Iterator[Stage]:
     chosen = random.SystemRandom().randrange(1_000_000) if seed is None else seed
     with System(folder, workers=2, settings=SETTINGS, openai_seconds=0.5, housekeeping=False) as system:
         world = World(system)
+        stage = Stage(system, world, chosen, random.Random(chosen))  # noqa: S311 -- moments, not secrets
+        stage.leases.start()
         try:
-            yield Stage(system, world, chosen, random.Random(chosen))  # noqa: S311 -- moments, not secrets
+            yield stage
         finally:
+            stage.leases.stop()
             world.close()
