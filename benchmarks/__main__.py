@@ -24,8 +24,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("what", nargs="*", metavar="cost|sizes", help="both unless named")
     parser.add_argument("--rounds", type=int, default=2, help="of new processes (default: 2)")
-    parser.add_argument("--pairs", type=int, default=4, help="of batches in each round (default: 4)")
+    parser.add_argument("--pairs", type=int, default=6, help="of batches in each round (default: 6)")
     parser.add_argument("--jobs", type=int, default=100, help="in each batch (default: 100)")
+    parser.add_argument("--in-turn", action="store_true", help="the batches of a pair one after the other")
     parser.add_argument("--held", type=int, nargs="+", default=[32, 64, 128], help="jobs in flight (32 64 128)")
     parser.add_argument("--openai-seconds", type=float, default=40.0, help="how long those wait (default: 40)")
     parser.add_argument("--most-ratio", type=float, default=1.15, help="of CPU, on to off (default: 1.15)")
@@ -33,7 +34,8 @@ def main(words: Sequence[str] | None = None) -> int:
     ratio = 0.0
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         if "sizes" not in given.what or "cost" in given.what:
-            found = cost.measure(Path(folder) / "cost", rounds=given.rounds, pairs=given.pairs, jobs=given.jobs)
+            effort = {"rounds": given.rounds, "pairs": given.pairs, "jobs": given.jobs}
+            found = cost.measure(Path(folder) / "cost", **effort, in_turn=given.in_turn)
             ratio = found.ratio
             _print(_cost_table(found, given.jobs))
         if "cost" not in given.what or "sizes" in given.what:

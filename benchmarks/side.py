@@ -75,7 +75,7 @@ class Side:
         ticket = {"tenant": "acme", "subject": subject, "description": text}
         self._desk.post("/_sim/tickets", json=ticket).raise_for_status()
 
-    def await_ends(self, scrape_seconds: float = 5.0) -> None:
+    def await_ends(self, scrape_seconds: float = 15.0) -> None:
         """Wait until every job has completed, scraping the metrics meanwhile. Raises JobsFailed."""
         scraped_at = 0.0
         with psycopg.connect(self.system.state["database_admin_url"], autocommit=True) as rows:
