@@ -30,7 +30,7 @@ from devstack.readiness import answers
 OPENAI_SECONDS = 0.5
 # Longer than the 5 s after which spans leave, unless told otherwise.
 _FLUSH_SECONDS = 5.5
-_SETTINGS = {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO", "WORKER_CONCURRENCY": "64"}
+_SETTINGS = {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO", "WORKER_CONCURRENCY": "16"}
 STEPS = ("Webhook", "Queue", "Worker", "Context", "GPT-4", "ServiceDesk Update")
 
 
