@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks import cost, sizes
-from benchmarks.cost import Cost
+from benchmarks.cost import Cost, SpansLost
 from benchmarks.proc import Memory
+from benchmarks.side import JobsFailed
 
 COST_HEAD = ("| process | all off | all on | on / off |", "|---|---|---|---|")
 SIZES_HEAD = (
@@ -20,7 +21,7 @@ OTHERS_HEAD = ("| process after all of that, MiB | RSS | PSS | peak RSS |", "|--
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run what is named, or both; 1 when observability costs more than it may."""
+    """Run what is named, or both; 1 when observability costs more than it may, 2 when it could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("what", nargs="*", metavar="cost|sizes", help="both unless named")
     parser.add_argument("--rounds", type=int, default=2, help="of new processes (default: 2)")
@@ -31,6 +32,16 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--openai-seconds", type=float, default=40.0, help="how long those wait (default: 40)")
     parser.add_argument("--most-ratio", type=float, default=1.15, help="of CPU, on to off (default: 1.15)")
     given = parser.parse_args(words)
+    try:
+        ratio = _measure(given)
+    except (JobsFailed, SpansLost) as failure:
+        sys.stderr.write(f"{failure}\n")
+        return 2
+    return 0 if ratio <= given.most_ratio else 1
+
+
+def _measure(given: argparse.Namespace) -> float:
+    """Measure and print; the ratio of CPU, 0 where that is not asked for."""
     ratio = 0.0
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         if "sizes" not in given.what or "cost" in given.what:
@@ -40,7 +51,7 @@ def main(words: Sequence[str] | None = None) -> int:
             _print(_cost_table(found, given.jobs))
         if "cost" not in given.what or "sizes" in given.what:
             _print(_sizes_table(Path(folder) / "sizes", given.held, given.openai_seconds))
-    return 0 if ratio <= given.most_ratio else 1
+    return ratio
 
 
 def _print(lines: Sequence[str]) -> None:
