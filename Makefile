@@ -2,7 +2,7 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test test-slow chaos lint containers-test compose-smoke audit pins
+.PHONY: help install demo dev test test-slow chaos bench bench-full lint containers-test compose-smoke audit pins
 
 # The Python that makes .venv; where it is too old, a newer one on PATH is taken.
 PYTHON ?= python3
@@ -38,6 +38,12 @@ test-slow: install ## Run the tests that take minutes
 
 chaos: install ## Break everything in turn under load, and count what was lost or doubled (10 minutes)
 	@$(VENV_PYTHON) -m tests.chaos $(ARGS)
+
+bench: install ## Measure what a job costs, with observability and without, and a worker's memory (12 minutes)
+	@$(VENV_PYTHON) -m benchmarks $(ARGS)
+
+bench-full: install ## The same with more jobs (40 minutes)
+	@$(VENV_PYTHON) -m benchmarks --rounds 4 --pairs 6 --jobs 200 --held 32 64 128 256 $(ARGS)
 
 lint: install ## Check style, types and the direction of imports
 	@$(VENV_PYTHON) -m ruff check .
