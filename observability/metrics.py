@@ -93,8 +93,8 @@ CALLS = Counter(
 )
 CALL_SECONDS = Histogram(
     "ai_agents_external_call_duration_seconds",
-    "One call to a desk, or one question to GPT-4 with its repair.",
-    ["server"],
+    "One call to a tenant's desk, or one question to a model with its repair; the other label is empty.",
+    ["server", "tenant_id", "model"],
     buckets=_STEP_SECONDS,
 )
 IN_FLIGHT = Gauge("ai_agents_jobs_in_flight", "Jobs that run in this process.")
@@ -189,8 +189,10 @@ class Call:
 
 
 @contextmanager
-def external_call(server: str, tenant_id: str, failures: type[Exception]) -> Iterator[Call]:
-    """Count and time one call.
+def external_call(
+    server: str, tenant_id: str, failures: type[Exception], *, model: str | None = None
+) -> Iterator[Call]:
+    """Count one call to a tenant's desk, or for a tenant to a `model`, and time it.
 
     Only `failures` are the server's: a call that was held back, or that we ended ourselves, counts for nothing.
     """
@@ -200,11 +202,13 @@ def external_call(server: str, tenant_id: str, failures: type[Exception]) -> Ite
         yield call
     except failures:
         call.failed = True
-        _called(server, tenant_id, call, began)
+        _called(server, tenant_id, model, call, began)
         raise
-    _called(server, tenant_id, call, began)
+    _called(server, tenant_id, model, call, began)
 
 
-def _called(server: str, tenant_id: str, call: Call, began: float) -> None:
+def _called(server: str, tenant_id: str, model: str | None, call: Call, began: float) -> None:
     CALLS.labels(server, tenant_id, "failed" if call.failed else "ok").inc()
-    CALL_SECONDS.labels(server).observe(time.monotonic() - began)
+    # A model is as slow for one tenant as for another.
+    whose = ("", model) if model else (tenant_id, "")
+    CALL_SECONDS.labels(server, *whose).observe(time.monotonic() - began)

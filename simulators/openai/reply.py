@@ -12,6 +12,8 @@ from simulators.openai.schemas import fit
 
 Json = dict[str, Any]
 _CHARACTERS_PER_TOKEN = 4
+_DOLLARS = (0.25e-6, 2e-6)
+"""Made-up prices of a token, of the prompt and of the completion."""
 
 
 def tokens(text: str) -> int:
@@ -34,9 +36,12 @@ class Reply:
 
     @property
     def usage(self) -> Json:
-        """The token counts, with the details that OpenAI gives."""
+        """The token counts, with the details that OpenAI gives; for a router's model name, what a router adds."""
         completion = tokens(self.content or self.refusal or "")
+        routed = "/" in self.model
+        cost = self.prompt_tokens * _DOLLARS[0] + completion * _DOLLARS[1]
         return {
+            **({"cost": cost} if routed else {}),
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": completion,
             "total_tokens": self.prompt_tokens + completion,

@@ -119,7 +119,11 @@ def test_the_worker_tells_of_each_step_each_call_and_each_token(lived: System) -
         "failed, gpt4, acme": 1,
         "failed, gpt4, globex": 1,
     }
-    assert of(told, "ai_agents_external_call_duration_seconds_count") == {"servicedesk": 9, "gpt4": 4}
+    assert of(told, "ai_agents_external_call_duration_seconds_count") == {
+        ", servicedesk, acme": 8,
+        ", servicedesk, globex": 1,
+        "gpt-6-luna, gpt4, ": 4,
+    }
     log = lived.workers[0].log_path.read_text(encoding="utf-8")
     for direction in ("input", "output"):
         paid = sum(int(count) for count in re.findall(rf"{direction}_tokens: (\d+)", log))

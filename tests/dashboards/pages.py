@@ -1,0 +1,48 @@
+"""The dashboards as Grafana reads them: from their files."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "observability" / "grafana"
+PAGES: dict[str, dict[str, Any]] = {
+    path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted((FOLDER / "dashboards").glob("*.json"))
+}
+WHOLE_RANGE = "5m"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A query of a panel."""
+
+    page: str
+    panel: str
+    letter: str
+    expr: str
+    legend: str
+
+    def filled(self, tenant: str = ".*", window: str = "5m") -> str:
+        """With the dashboard's variables filled in as Grafana does."""
+        values = {"$tenant": tenant, "$window": window, "$__range": WHOLE_RANGE}
+        return re.sub(r"\$\w+", lambda found: values[found[0]], self.expr)
+
+    def __str__(self) -> str:
+        return f"{self.panel} {self.letter}"
+
+
+def panels(page: str) -> list[dict[str, Any]]:
+    """The panels of a file, without the headings."""
+    return [panel for panel in PAGES[page]["panels"] if panel["type"] != "row"]
+
+
+def queries() -> list[Asked]:
+    """Every query of every panel."""
+    return [
+        Asked(page, panel["title"], target["refId"], target["expr"], target["legendFormat"])
+        for page in PAGES
+        for panel in panels(page)
+        for target in panel["targets"]
+    ]
