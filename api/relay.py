@@ -4,7 +4,7 @@ Every API process runs one; rows are taken with SKIP LOCKED, so that several do 
 
 1. events that waited in Redis become rows (Postgres was away);
 2. jobs past their deadline that no worker holds are failed;
-3. jobs whose worker fell silent wait again;
+3. jobs whose worker fell silent wait again, or are failed when that was their last attempt;
 4. jobs that are due and have no message (retries, Redis was away) get one.
 
 And every few seconds: when the list holds fewer messages than there are published jobs, it looks which of them have no
@@ -26,6 +26,7 @@ from observability.identifiers import bound
 from observability.logging import say
 from observability.phrases import Phrase
 from storage import jobs, relaying
+from storage.by_hand import RETRIED_BY_HAND
 from storage.jobs import Published
 from storage.session import DATABASE_FAILURES, Database
 from worker.inbox import Inbox
@@ -40,10 +41,15 @@ _LONGEST_LIST = 10_000
 # A worker that holds a message claims its job or hands it back within half a minute: one that does not is dead.
 _HELD_SECONDS = 60.0
 _DEADLINE_PASSED = "deadline passed"
+_WORKER_LOST = "worker lost at its last attempt"
 
 
 class DeadlinePassed(Exception):
     """A job that no worker ended in time; never raised, it is what the trace shows."""
+
+
+class WorkerLost(Exception):
+    """A job whose worker died or fell silent in the last of its attempts; never raised, as the one above."""
 
 
 class Relay:
@@ -82,6 +88,8 @@ class Relay:
         for job in await relaying.recover(self._database, _BATCH):
             metrics.JOBS_RECOVERED.inc()
             _say(phrases.JOB_REQUEUED, job, reason="worker lost")
+        for job in await relaying.fail_lost(self._database, _BATCH, _WORKER_LOST):
+            _end(job, _WORKER_LOST, WorkerLost())
         await self._empty_inbox()
         await self._publish(await relaying.take_due(self._database, _BATCH), "due")
         now = time.monotonic()
@@ -94,16 +102,17 @@ class Relay:
 
     async def _end_overdue(self) -> None:
         for job in await relaying.expire(self._database, _BATCH, _DEADLINE_PASSED):
-            metrics.job_ended(job.tenant_id, job.job_id, "failed", _DEADLINE_PASSED)
-            _say(phrases.TASK_FAILED, job, reason=f"{_DEADLINE_PASSED}; not retried")
+            _end(job, _DEADLINE_PASSED, DeadlinePassed())
 
     async def _empty_inbox(self) -> None:
+        """Other replicas and workers move the same events: who takes an event away tells of it, and nobody else."""
         moved = 0
         for event in await self._inbox.some(_BATCH):
             first = await jobs.accept_late(self._database, event, self._deadline)
-            if await self._inbox.remove(event.job_id):
-                metrics.inbox_moved(event.tenant_id, event.job_id, None if first else jobs.DUPLICATE)
+            if not await self._inbox.remove(event.job_id):
+                continue
             moved += 1
+            metrics.inbox_moved(event.tenant_id, event.job_id, None if first else jobs.DUPLICATE)
             if not first:
                 job = Published(event.job_id, event.tenant_id, event.ticket_id, 0, event.traceparent)
                 _say(phrases.TASK_SKIPPED, job, reason=jobs.DUPLICATE)
@@ -132,12 +141,18 @@ class Relay:
                 return
 
 
+def _end(job: Published, reason: str, failure: Exception) -> None:
+    """The row says that the job failed: so do the count, the trace and the log."""
+    metrics.job_ended(job.tenant_id, job.job_id, "failed", reason)
+    words = f"{reason}; not retried"
+    with _identified(job, job.attempt) as span:
+        tracing.record_failure(span, failure, words)
+        say(phrases.TASK_FAILED, job_id=job.job_id, ticket_id=job.ticket_id, reason=words)
+
+
 def _say(phrase: Phrase, job: Published, reason: str) -> None:
     with _identified(job, job.attempt) as span:
-        if phrase is phrases.TASK_FAILED:
-            tracing.record_failure(span, DeadlinePassed(), reason)
-        else:
-            span.set_attribute("outcome", reason)
+        span.set_attribute("outcome", reason)
         say(phrase, job_id=job.job_id, ticket_id=job.ticket_id, reason=reason)
 
 
@@ -145,9 +160,13 @@ def _say(phrase: Phrase, job: Published, reason: str) -> None:
 def _identified(job: Published, attempt: int) -> Iterator[trace.Span]:
     """Lines and spans of a relayed job belong to the trace of its webhook."""
     identifiers = {"ticket_id": job.ticket_id, "tenant_id": job.tenant_id, "job_id": str(job.job_id)}
+    identifiers["attempt"] = str(attempt)
+    if job.by_hand:
+        # A job that ended long ago is queued again: the line says why.
+        identifiers["cause"] = RETRIED_BY_HAND
     parent = tracing.context_of(job.traceparent)
     with (
-        bound(**identifiers, attempt=str(attempt)),
+        bound(**identifiers),
         tracing.span("Relay", kind=SpanKind.INTERNAL, parent=parent) as span,
     ):
         yield span

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -186,10 +186,11 @@ class WorkerSettings(BackgroundSettings):
     note_settle_seconds: float = Field(
         60,
         gt=0,
-        description="Wait before a note of unknown outcome is posted again, if it is not there.",
+        description="Wait before a note of unknown outcome is posted again, if it is not there; "
+        "`SERVICEDESK_TIMEOUT_SECONDS` at least.",
     )
     lease_seconds: float = Field(
-        45, ge=1, description="A worker that does not renew its claim for this long has lost the job."
+        45, ge=1, lt=60, description="A worker that does not renew its claim for this long has lost the job."
     )
     worker_concurrency: int = Field(128, gt=0, le=1024, description="Jobs in flight in one worker process.")
     worker_stuck_seconds: float = Field(
@@ -198,6 +199,14 @@ class WorkerSettings(BackgroundSettings):
     worker_grace_seconds: float = Field(
         50, ge=0, description="Time that running jobs have to end after SIGTERM before they are handed back."
     )
+
+    @field_validator("note_settle_seconds")
+    @classmethod
+    def _settles_after_the_call(cls, seconds: float, info: ValidationInfo) -> float:
+        # It counts from before the call: a note could be posted again while the first call is still under way.
+        if seconds < info.data.get("servicedesk_timeout_seconds", 0):
+            raise ValueError("must not be below SERVICEDESK_TIMEOUT_SECONDS: the note may come as late as that")
+        return seconds
 
 
 class HousekeepingSettings(BackgroundSettings):

@@ -3,11 +3,12 @@
 Streaming is what tells silence from slowness: `idle_seconds` without content is the timeout (keep-alives, comments and
 empty chunks are not content), `total_seconds` caps the whole. The package's own retries are off: a retry belongs to
 the job. A model that answers unusably is asked once more to repair its answer; no call of `ask` pays for more than two.
+Where the repair can't be had now (the breaker has opened, a 429), a later `ask` may begin with it: see `unusable`.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -51,6 +52,10 @@ class Gpt4Answer(Generic[Structured]):
     output_tokens: int
     cost: float | None
     milliseconds: int
+
+
+async def _forget(_unusable: str) -> None:
+    pass
 
 
 class Gpt4:
@@ -102,26 +107,39 @@ class Gpt4:
         self._breaker.check()
 
     async def ask(
-        self, prompt: Prompt, answer_type: type[Structured], on_paid: Callable[[Completion], None] = lambda _: None
+        self,
+        prompt: Prompt,
+        answer_type: type[Structured],
+        on_paid: Callable[[Completion], None] = lambda _: None,
+        *,
+        unusable: str | None = None,
+        on_unusable: Callable[[str], Awaitable[None]] = _forget,
     ) -> Gpt4Answer[Structured]:
         """An answer of that type. Raises Gpt4Timeout, Gpt4Unavailable or Gpt4Refused; HeldBack as `check` does.
 
-        `on_paid` hears of each completion, of the unusable ones too.
+        `on_paid` hears of each completion, of the unusable ones too. `on_unusable` is awaited with the text of one
+        that is to be repaired; given as `unusable` to a later call, its repair alone is asked for, and paid.
         """
         started = time.monotonic()
         messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
-        completion = await self._complete(messages, answer_type)
-        on_paid(completion)
-        content = _usable(completion, answer_type)
-        first = completion
-        if content is None:
-            messages += self._wire.repair(completion.text)
-            second = await self._complete(messages, answer_type)
-            on_paid(second)
-            completion = second.plus(first)
-            content = _usable(completion, answer_type)
+        first = None
+        if unusable is None:
+            first = await self._complete(messages, answer_type)
+            on_paid(first)
+            content = _usable(first, answer_type)
+            if content is not None:
+                return self._answer(content, first, started)
+            unusable = first.text
+            await on_unusable(unusable)
+        messages += self._wire.repair(unusable)
+        second = await self._complete(messages, answer_type)
+        on_paid(second)
+        content = _usable(second, answer_type)
         if content is None:
             raise Gpt4Refused("invalid answer")
+        return self._answer(content, second if first is None else second.plus(first), started)
+
+    def _answer(self, content: Structured, completion: Completion, started: float) -> Gpt4Answer[Structured]:
         return Gpt4Answer(
             content,
             completion.status,

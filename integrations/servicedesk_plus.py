@@ -100,9 +100,10 @@ class ServiceDeskPlus:
     ) -> str:
         """Put a note (HTML) into the ticket, for technicians only, and answer with its id.
 
-        `about_to_post` is awaited when the call may be made, right before it is: what it writes down is not said of a
-        note that was held back. After DeskTimeout or DeskUnavailable the note may be in the ticket all the same: look
-        with `find_note`.
+        `about_to_post` is awaited when a call may be made, right before it is; for the second one, with the other
+        edition's key, once more, since that is the call whose outcome may become unknown. After HeldBack nothing was
+        posted, whether `about_to_post` was awaited (the first call was refused for its key) or not. After DeskTimeout
+        or DeskUnavailable with `outcome_unknown` the note may be in the ticket all the same: look with `find_note`.
         """
         note: dict[str, Any] = {
             "description": description,
@@ -115,7 +116,7 @@ class ServiceDeskPlus:
         if answer.names_extra_key:
             # The other edition's key: nothing was done, so this does not post twice.
             key = self._note_key = next(other for other in _NOTE_KEYS if other != key)
-            answer = await self._post_note(ticket_id, key, note)
+            answer = await self._post_note(ticket_id, key, note, about_to_post)
         created = _checked(answer, ticket_id).body
         for name in _NOTE_KEYS:
             if isinstance(created.get(name), dict):
@@ -123,7 +124,7 @@ class ServiceDeskPlus:
         raise DeskUnavailable("invalid answer", outcome_unknown=True)
 
     async def _post_note(
-        self, ticket_id: str, key: str, note: dict[str, Any], about_to_post: Callable[[], Awaitable[None]] | None = None
+        self, ticket_id: str, key: str, note: dict[str, Any], about_to_post: Callable[[], Awaitable[None]] | None
     ) -> Answer:
         extra = {"notify_technician": False} if key == "request_note" else {}
         return await self._calls.make("POST", f"/requests/{ticket_id}/notes", {key: note | extra}, about_to_post)

@@ -1,15 +1,16 @@
 """An attempt at a job: claimed, answered, ended or given back. Each function is one short transaction.
 
-A worker's writes are bound to its claim: when another worker holds the job by now, they raise LeaseLost and change
-nothing.
+A worker's writes are bound to its claim by the claim's token: when the claim ran out, or the job was claimed, retried
+or ended by anybody since, they raise LeaseLost and change nothing.
 """
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.models import Job, JobState
@@ -30,6 +31,8 @@ class Claim:
     """One attempt's hold on a job."""
 
     job_id: UUID
+    token: UUID
+    """This claim's own; the owner, a process, may claim the same job again, and with the same number of attempts."""
     owner: str
     tenant_id: str
     ticket_id: str
@@ -44,15 +47,23 @@ class Claim:
     """Whether an earlier attempt committed GPT-4's answer."""
     note_attempted_at: datetime | None
     """When an earlier attempt posted the note, or was about to."""
+    asked_at: float = field(default_factory=time.monotonic, compare=False)
+    """This process's stopwatch right before the claim: what has passed since then is told without its clock."""
+
+    def seconds_left(self) -> float:
+        """Until the job's deadline, by the database's clock alone: a worker's may be minutes off."""
+        at_claim = (self.deadline_at - self.claimed_at).total_seconds()
+        return at_claim - (time.monotonic() - self.asked_at)
 
 
 async def claim(database: Database, job_id: UUID, owner: str, lease_seconds: float) -> Claim | None:
     """Take the job if it waits or its lease ran out; None when there is nothing to take."""
+    token, asked_at = uuid4(), time.monotonic()
+    values = {"id": job_id, "owner": owner, "token": token, "lease": lease_seconds}
     async with database.across_tenants() as session:
-        question = text("SELECT * FROM claim_job(:id, :owner, :lease)")
-        found = await session.execute(question, {"id": job_id, "owner": owner, "lease": lease_seconds})
+        found = await session.execute(text("SELECT * FROM claim_job(:id, :owner, :token, :lease)"), values)
         row = found.mappings().one_or_none()
-    return None if row is None else Claim(job_id=job_id, owner=owner, **row)
+    return None if row is None else Claim(job_id=job_id, token=token, owner=owner, asked_at=asked_at, **row)
 
 
 async def _write(database: Database, held: Claim, **values: Any) -> None:
@@ -63,8 +74,7 @@ async def _write(database: Database, held: Claim, **values: Any) -> None:
             .where(
                 Job.id == held.job_id,
                 Job.state == JobState.RUNNING,
-                Job.lease_owner == held.owner,
-                Job.attempt == held.attempt,
+                Job.claim_token == held.token,
                 Job.lease_until > func.clock_timestamp(),
             )
             .values(**values)
@@ -75,10 +85,20 @@ async def _write(database: Database, held: Claim, **values: Any) -> None:
 
 
 async def _written_before(session: AsyncSession, held: Claim, values: dict[str, Any]) -> bool:
-    """Whether this very change is in the row: its commit went through, and only the server's word for it was lost."""
-    found = (await session.execute(select(Job.state, Job.attempt).where(Job.id == held.job_id))).one_or_none()
-    written = values.get("state"), values.get("attempt", held.attempt)
-    return "state" in values and found is not None and tuple(found) == written
+    """Whether this very change is in the row: its commit went through, and only the server's word for it was lost.
+
+    A claim frees its job once, and the token stays in the row until somebody else does anything with it.
+    """
+    if "state" not in values:
+        return False
+    # What is an expression (a time) is the database's to compute, and the publication is the relay's to change.
+    plain = {"attempt": held.attempt}
+    plain |= {name: value for name, value in values.items() if not isinstance(value, ColumnElement)}
+    plain.pop("published_at", None)
+    columns = [Job.__table__.c[name] for name in plain]
+    ours = select(*columns).where(Job.id == held.job_id, Job.claim_token == held.token)
+    found = (await session.execute(ours)).one_or_none()
+    return found is not None and tuple(found) == tuple(plain.values())
 
 
 def _from_now(seconds: float) -> Any:
@@ -121,6 +141,13 @@ async def may_have_posted(database: Database, held: Claim) -> bool:
     async with database.tenant(held.tenant_id) as session:
         question = select(Job.note_attempted_at).where(Job.id == held.job_id)
         return await session.scalar(question) is not None
+
+
+async def is_still_ended(database: Database, held: Claim) -> bool:
+    """Whether the job is as this claim ended it: nobody has retried it since."""
+    async with database.tenant(held.tenant_id) as session:
+        question = select(Job.state).where(Job.id == held.job_id, Job.claim_token == held.token)
+        return await session.scalar(question) in (JobState.COMPLETED, JobState.SKIPPED, JobState.FAILED)
 
 
 async def complete(database: Database, held: Claim, note_id: str) -> None:

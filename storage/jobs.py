@@ -57,6 +57,8 @@ class Published:
     ticket_id: str
     attempt: int
     traceparent: str | None
+    by_hand: bool = False
+    """Whether nothing has happened to it since a person let it be tried again."""
 
 
 async def accept(database: Database, event: Event, deadline_seconds: int, *, published: bool) -> UUID:
@@ -74,12 +76,13 @@ async def accept(database: Database, event: Event, deadline_seconds: int, *, pub
 
 
 async def accept_late(database: Database, event: Event, deadline_seconds: int) -> bool:
-    """Record a webhook that waited in the inbox, to be published; False for a duplicate of a recorded one.
+    """Record a webhook that waited in the inbox; False for a duplicate of a recorded one.
 
-    That one was answered with an id of its own, so it gets a row too, and ends as skipped.
+    That one was answered with an id of its own, so it gets a row too, and ends as skipped. Each had its message pushed
+    and told of when it was put into the inbox: a message that is not there is lost, and the relay makes up for it.
     """
     async with database.tenant(event.tenant_id) as session:
-        row = _new_row(event, func.least(event.accepted_at, func.now()), deadline_seconds, published=False)
+        row = _new_row(event, func.least(event.accepted_at, func.now()), deadline_seconds, published=True)
         first = await remember(session, event.tenant_id, event.job_id, event.dedupe_keys) == event.job_id
         if not first:
             row |= {"state": JobState.SKIPPED, "reason": DUPLICATE, "finished_at": func.now()}

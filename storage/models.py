@@ -55,6 +55,8 @@ class Job(Base):
     finished_at: Mapped[datetime | None]
     lease_owner: Mapped[str | None]
     lease_until: Mapped[datetime | None]
+    claim_token: Mapped[UUID | None]
+    """Names the claim that holds the job, or whose own write freed it; null once somebody else did."""
     enhancement: Mapped[dict[str, Any] | None]
     """GPT-4's validated answer, committed before the note is posted, so that it is paid for once."""
     model: Mapped[str | None]

@@ -1,6 +1,7 @@
 """What the relay asks of the table of jobs, across tenants: ids and counts, through the narrow functions."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -12,7 +13,11 @@ from storage.session import Database
 async def _published(database: Database, call: str, **values: object) -> list[Published]:
     async with database.across_tenants() as session:
         rows = await session.execute(text(f"SELECT * FROM {call}"), values)  # noqa: S608 -- `call` is ours, below
-        return [Published(row.id, row.tenant_id, row.ticket_id, row.attempt, row.traceparent) for row in rows]
+        return [_of_row(dict(row)) for row in rows.mappings()]
+
+
+def _of_row(row: dict[str, Any]) -> Published:
+    return Published(job_id=row.pop("id"), **row)
 
 
 async def take_due(database: Database, most: int) -> list[Published]:
@@ -21,8 +26,13 @@ async def take_due(database: Database, most: int) -> list[Published]:
 
 
 async def recover(database: Database, most: int) -> list[Published]:
-    """Jobs whose worker fell silent, now waiting again."""
+    """Jobs whose worker fell silent and that have attempts left, now waiting again."""
     return await _published(database, "recover_jobs(:most)", most=most)
+
+
+async def fail_lost(database: Database, most: int, reason: str) -> list[Published]:
+    """Jobs whose worker fell silent in their last attempt, now failed; one whose note may be there gets a last look."""
+    return await _published(database, "fail_lost_jobs(:most, :reason)", most=most, reason=reason)
 
 
 async def expire(database: Database, most: int, reason: str) -> list[Published]:

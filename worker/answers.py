@@ -1,9 +1,11 @@
 """Answers of GPT-4 that could not be committed, kept in Redis until the next attempt.
 
 Postgres was away for longer than a lease, or the worker had to stop: the answer is paid for, and the row can't take it.
+And texts of unusable answers, whose repair could not be had at once.
 """
 
 import json
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -37,6 +39,28 @@ class AnswersInRedis:
         except _FAILURES:
             return None
         return answer, str(model)
+
+    async def put_unusable(self, job_id: UUID, text: str) -> None:
+        """Keep a text to be repaired; without Redis it is lost, and GPT-4 is asked for another one."""
+        with suppress(*_FAILURES):
+            await self._redis.set(_unusable_key(job_id), text, ex=self._seconds)
+
+    async def take_unusable(self, job_id: UUID) -> str | None:
+        """The kept text, or None."""
+        try:
+            stored = await self._redis.get(_unusable_key(job_id))
+        except _FAILURES:
+            return None
+        return None if stored is None else str(stored)
+
+    async def drop_unusable(self, job_id: UUID) -> None:
+        """Forget the text."""
+        with suppress(*_FAILURES):
+            await self._redis.delete(_unusable_key(job_id))
+
+
+def _unusable_key(job_id: UUID) -> str:
+    return f"unusable:{job_id}"
 
 
 def _key(job_id: UUID) -> str:

@@ -13,10 +13,8 @@ from config.settings import HousekeepingSettings, SettingsRefused
 from config.startup import load_with_tenants
 from config.tenants import TenantDirectory
 from integrations.desks import Desks
-from integrations.errors import HeldBack, OutsideFailure
 from integrations.http import trace_clients
 from observability import exposition, metrics, phrases, tracing
-from observability.identifiers import bound
 from observability.logging import refuse_start, say, say_unusable, start_logging
 from observability.outage import Outage
 from observability.tracing import Tracing
@@ -25,6 +23,7 @@ from storage.purging import purge_by_age
 from storage.schema import DatabaseUnfit
 from storage.session import DATABASE_FAILURES, Database
 from storage.waiting import wait_for_database
+from worker.copying import AT_ONCE, Copying
 from worker.queue import open_redis
 from worker.sync import sync_tenant
 
@@ -58,7 +57,7 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory) -> Non
     trace_clients()
     database = Database(settings.database_url, application_name="ai-agents housekeeping", pool_size=4, traced=True)
     redis = open_redis(settings.redis_url, seconds=2)
-    desks = Desks(tenants, settings, redis, connections=8, patience_seconds=_PATIENCE_SECONDS)
+    desks = Desks(tenants, settings, redis, connections=AT_ONCE, patience_seconds=_PATIENCE_SECONDS)
     work = asyncio.create_task(_work(settings, tenants, database, desks))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -79,6 +78,7 @@ async def _work(settings: HousekeepingSettings, tenants: TenantDirectory, databa
     await wait_for_database(database)
     say(phrases.PROCESS_READY, process="Housekeeping")
     outage = Outage(phrases.DATABASE_UNREACHABLE)
+    copying = Copying(tenants, lambda tenant_id, desk: sync_tenant(database, desks.of(tenant_id), tenant_id, desk))
     purged_at = -_PURGE_SECONDS
     while True:
         try:
@@ -86,34 +86,18 @@ async def _work(settings: HousekeepingSettings, tenants: TenantDirectory, databa
                 outage.over()
                 while True:
                     await still_leads()
-                    await _sync_all(tenants, database, desks)
+                    next_at = time.monotonic() + settings.sync_interval_seconds
+                    await copying.round(settings.sync_interval_seconds)
                     # After the copying, so that what the desks still list is not old.
                     if time.monotonic() - purged_at >= _PURGE_SECONDS:
                         await _purge(settings, database)
                         purged_at = time.monotonic()
-                    await asyncio.sleep(settings.sync_interval_seconds)
+                    await asyncio.sleep(next_at - time.monotonic())
         except DATABASE_FAILURES as failure:
             outage.seen("housekeeping waits", failure)
             await asyncio.sleep(_RETRY_SECONDS)
-
-
-async def _sync_all(tenants: TenantDirectory, database: Database, desks: Desks) -> None:
-    """Each tenant in turn; one desk that fails does not stop the others'."""
-    for tenant in tenants.all():
-        if tenant.desk is None:
-            continue
-        with bound(tenant_id=tenant.id), tracing.span("Sync"):
-            try:
-                # A hundred calls: the one span tells all that anybody asks.
-                with tracing.untraced():
-                    tickets, passages = await sync_tenant(database, desks.of(tenant.id), tenant.id, tenant.desk)
-            except (OutsideFailure, HeldBack) as failure:
-                say(phrases.SYNC_FAILED, tenant_id=tenant.id, reason=failure.reason)
-                metrics.SYNCS.labels(tenant.id, "failed").inc()
-            else:
-                metrics.SYNCS.labels(tenant.id, "completed").inc()
-                metrics.SYNCED_AT.labels(tenant.id).set_to_current_time()
-                say(phrases.SYNC_COMPLETED, tenant_id=tenant.id, tickets=tickets, passages=passages)
+        finally:
+            await copying.stop()
 
 
 async def _purge(settings: HousekeepingSettings, database: Database) -> None:

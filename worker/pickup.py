@@ -60,11 +60,13 @@ class Pickup:
         event = await self._inbox.get(job_id)
         if event is not None:
             first = await jobs.accept_late(self._runner.database, event, self._deadline)
-            if await self._inbox.remove(job_id):
+            # The relays move events too: who takes this one away tells of it.
+            removed = await self._inbox.remove(job_id)
+            if removed:
                 metrics.inbox_moved(event.tenant_id, job_id, None if first else jobs.DUPLICATE)
             if first:
                 await run_job(self._runner, job_id)
-            else:
+            elif removed:
                 _say_duplicate(event)
 
 

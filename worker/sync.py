@@ -15,6 +15,15 @@ _MOST_PASSAGES = 20
 _SHARE_OF_RATE = 3
 
 
+def _calls_a_minute(rate_per_minute: int) -> int:
+    return max(1, rate_per_minute // _SHARE_OF_RATE)
+
+
+def full_copy_seconds(settings: DeskSettings) -> float:
+    """How long the pace makes a copy of all the newest tickets and solutions take: 2 minutes to hours."""
+    return 60 * (2 * NEWEST + 2) / _calls_a_minute(settings.rate_per_minute)
+
+
 class _Pace:
     """At most a third of the desk's calls a minute: the rest is for jobs.
 
@@ -22,7 +31,7 @@ class _Pace:
     """
 
     def __init__(self, rate_per_minute: int) -> None:
-        self._most = max(1, rate_per_minute // _SHARE_OF_RATE)
+        self._most = _calls_a_minute(rate_per_minute)
         self._calls: list[float] = []
 
     async def wait(self) -> None:

@@ -1,7 +1,7 @@
 """The note of a tenant that wants one even when GPT-4 fails for good: what was found, and that there is no more.
 
 It carries a text of its own instead of the marker of an enhancement: a job that is retried by hand later still gets
-its note.
+its note, and whoever reads the ticket can tell the two apart (`docs/adr/0007`).
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind
 from integrations.errors import Gpt4Refused, Gpt4Timeout, Gpt4Unavailable, HeldBack, OutsideFailure, TicketGone
 from observability import phrases, tracing
 from observability.logging import say
-from storage import history
+from storage import claims, history
 from storage.claims import Claim
 from storage.history import Document, SimilarTicket
 from storage.session import DATABASE_FAILURES
@@ -49,7 +49,13 @@ async def _leave(attempt: Attempt) -> None:
                 ticket = await attempt.desk.read_open_ticket(claim.ticket_id)
                 if await attempt.desk.find_note(claim.ticket_id, _marker(claim.job_id)) is None:
                     tickets, documents = await _found(attempt, ticket.subject, ticket.description)
+                    if not await claims.is_still_ended(attempt.database, claim):
+                        # Its enhancement may be there already.
+                        say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason="job was retried")
+                        return
                     await attempt.desk.add_note(claim.ticket_id, failure_note(tickets, documents, claim.job_id))
+    except DATABASE_FAILURES as failure:
+        say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason="database unreachable", failure=failure)
     except (OutsideFailure, HeldBack, TicketGone, TimeoutError) as refused:
         reason = getattr(refused, "reason", "took too long")
         say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason=reason)

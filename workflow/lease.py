@@ -73,17 +73,17 @@ async def insist(write: Callable[[], Awaitable[None]]) -> None:
             return
 
 
-async def settle(write: Callable[[], Awaitable[None]]) -> None:
+async def settle(write: Callable[[], Awaitable[None]], *, stopping_seconds: float = _SETTLE_SECONDS) -> None:
     """`insist` on the write that ends an attempt, also when the worker stops just then.
 
     Else the row could have an outcome that no line tells. Raises LeaseLost; asyncio.CancelledError only if the write
-    was not done within some seconds.
+    was not done within `stopping_seconds`.
     """
     writing = asyncio.ensure_future(insist(write))
     try:
         await asyncio.shield(writing)
     except asyncio.CancelledError:
-        done, _ = await asyncio.wait({writing}, timeout=_SETTLE_SECONDS)
+        done, _ = await asyncio.wait({writing}, timeout=stopping_seconds)
         if not done:
             writing.cancel()
             raise

@@ -8,8 +8,8 @@ from functools import partial
 from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind, get_current_span
 
-from integrations.errors import HeldBack, NoteMissing, NoteUnsettled, OutsideFailure, TicketGone
-from integrations.gpt4 import Gpt4Answer
+from integrations.errors import Gpt4Refused, HeldBack, NoteMissing, NoteUnsettled, OutsideFailure, TicketGone
+from integrations.gpt4 import Gpt4Answer, Prompt
 from integrations.gpt4_stream import Completion
 from observability import metrics, phrases, tracing
 from observability.logging import say
@@ -116,7 +116,7 @@ async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
         metrics.step("gpt4"),
         metrics.external_call("gpt4", attempt.claim.tenant_id, OutsideFailure, model=attempt.gpt4.model),
     ):
-        answer: Gpt4Answer[Enhancement] = await attempt.gpt4.ask(prompt, Enhancement, partial(_count_tokens, attempt))
+        answer = await _ask(attempt, prompt)
         span.set_attributes(genai.response_attributes(answer))
         if attempt.capture_messages:
             span.set_attributes(genai.reply(answer))
@@ -135,6 +135,33 @@ async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
         },
     )
     return {"enhancement": enhancement}
+
+
+async def _ask(attempt: Attempt, prompt: Prompt) -> Gpt4Answer[Enhancement]:
+    """Ask; with an earlier attempt's unusable answer, for its repair alone.
+
+    The repair is a second call, which may be held back or fail for now when the first one is paid. What was paid for is
+    then kept for the next attempt, whatever that finds as context: the repair is about the form. A repair that is no
+    good either fails the job, and a person's retry of it asks anew.
+    """
+    answers, job_id = attempt.answers, attempt.claim.job_id
+    unusable = await answers.take_unusable(job_id) if attempt.claim.started_before else None
+    repaired = unusable is not None
+
+    async def keep(text: str) -> None:
+        nonlocal repaired
+        repaired = True
+        await answers.put_unusable(job_id, text)
+
+    try:
+        count = partial(_count_tokens, attempt)
+        answer = await attempt.gpt4.ask(prompt, Enhancement, count, unusable=unusable, on_unusable=keep)
+    except Gpt4Refused:
+        await answers.drop_unusable(job_id)
+        raise
+    if repaired:
+        await answers.drop_unusable(job_id)
+    return answer
 
 
 async def _kept_in_redis(attempt: Attempt) -> bool:

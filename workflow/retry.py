@@ -3,13 +3,14 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from integrations.errors import Permanent, Temporary
 
 MOST_ATTEMPTS = 8
 FIRST_SECONDS = 2.0
 LONGEST_SECONDS = 300.0
+LAST_TRY_SECONDS = 60.0
+"""How long before its deadline a job is tried for the last time: one takes about 45 s."""
 _JITTER = (0.8, 1.2)
 
 
@@ -24,21 +25,22 @@ class Decision:
 def decide(
     failure: Exception,
     attempt: int,
-    deadline: datetime,
+    seconds_left: float,
     settle_seconds: float,
     *,
     jitter: Callable[[float, float], float] = random.uniform,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Decision:
-    """What follows a failed attempt (the first is 1).
+    """What follows a failed attempt (the first is 1), with `seconds_left` until the job's deadline.
 
-    | what failed            | again                                                    |
-    |------------------------|----------------------------------------------------------|
-    | Permanent              | never                                                    |
-    | Temporary              | after 2 s, 4 s, ... 300 s, not before its `Retry-After`  |
-    |   of unknown outcome   | the same, not before `settle_seconds`                    |
-    | anything unforeseen    | after 2 s, 4 s, ... 300 s                                |
-    | HeldBack               | nothing failed: after its seconds, see `workflow.run`    |
+    | what failed            | again                                                       |
+    |------------------------|-------------------------------------------------------------|
+    | Permanent              | never                                                       |
+    | Temporary              | after 2 s, 4 s, ... 300 s, not before its `Retry-After`     |
+    |   that is later than   | once, a minute before the deadline: a server may be back    |
+    |     the deadline       | earlier than it said, and the job has nothing to lose       |
+    |   of unknown outcome   | the same, not before `settle_seconds`                       |
+    | anything unforeseen    | after 2 s, 4 s, ... 300 s                                   |
+    | HeldBack               | nothing failed: after its seconds, see `workflow.run`       |
 
     At most 8 attempts, and none that would begin past the job's deadline.
     """
@@ -47,10 +49,15 @@ def decide(
     if attempt >= MOST_ATTEMPTS:
         return Decision(None, f"gave up after {attempt} attempts")
     seconds = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** (attempt - 1)) * jitter(*_JITTER)
-    if isinstance(failure, Temporary) and failure.retry_after is not None:
-        seconds = max(seconds, failure.retry_after)
     if isinstance(failure, Temporary) and failure.outcome_unknown:
         seconds = max(seconds, settle_seconds)
-    if (deadline - now()).total_seconds() <= seconds:
-        return Decision(None, "gave up at its deadline")
+    asked_for = failure.retry_after if isinstance(failure, Temporary) and failure.retry_after is not None else 0.0
+    beyond = asked_for > seconds and asked_for >= seconds_left
+    # Once the last minute has begun, such a server is not called again.
+    if seconds_left <= seconds or (beyond and seconds_left - LAST_TRY_SECONDS <= seconds):
+        return Decision(None, "gave up at its deadline" + (", the server asked to wait for longer" if beyond else ""))
+    if beyond:
+        seconds = seconds_left - LAST_TRY_SECONDS
+        return Decision(seconds, f"will be retried in {seconds:.0f}s, the last time before its deadline")
+    seconds = max(seconds, asked_for)
     return Decision(seconds, f"will be retried in {seconds:.0f}s")

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
 
@@ -151,7 +150,7 @@ async def _run_graph(runner: Runner, claim: Claim) -> str:
     """The graph within the attempt's time; answers with the note's id."""
     attempt = _attempt(runner, claim)
     say(phrases.WORKFLOW_INITIATED)
-    limit = asyncio.timeout(max(0.0, min(runner.attempt_seconds, _seconds_left(claim))))
+    limit = asyncio.timeout(max(0.0, min(runner.attempt_seconds, claim.seconds_left())))
     try:
         async with limit:
             state = await runner.graph.ainvoke({}, context=attempt)
@@ -174,7 +173,7 @@ async def _hold_back(runner: Runner, claim: Claim, span: trace.Span, held: HeldB
 
     A job that has no time for it fails instead; whether GPT-4 is the reason.
     """
-    if not held.extends_deadline and _seconds_left(claim) <= held.seconds:
+    if not held.extends_deadline and claim.seconds_left() <= held.seconds:
         await _end(runner, claim, held.reason, "gave up at its deadline")
         return held.reason == MODEL_UNAVAILABLE
     span.set_attributes({"outcome": str(held), "held_back_seconds": held.seconds})
@@ -196,7 +195,7 @@ async def _fail(
 ) -> bool:
     """Record a failed attempt: with another one to come, or as the job's end; whether it is, and GPT-4 the reason."""
     tracing.record_failure(span, failure, reason)
-    decision = retry.decide(failure, claim.attempt, claim.deadline_at, runner.note_settle_seconds)
+    decision = retry.decide(failure, claim.attempt, claim.seconds_left(), runner.note_settle_seconds)
     seconds = decision.seconds
     if seconds is None and claim.attempt <= retry.MOST_ATTEMPTS and await _may_have_posted(runner, claim):
         seconds = runner.note_settle_seconds
@@ -230,10 +229,6 @@ async def _end(runner: Runner, claim: Claim, reason: str, words: str, shown: Exc
 
 def _say_failed(claim: Claim, reason: str, shown: Exception | None = None) -> None:
     say(phrases.TASK_FAILED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=reason, failure=shown)
-
-
-def _seconds_left(claim: Claim) -> float:
-    return (claim.deadline_at - datetime.now(UTC)).total_seconds()
 
 
 async def _give_back(runner: Runner, claim: Claim) -> None:

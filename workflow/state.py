@@ -24,13 +24,25 @@ class JobState(TypedDict, total=False):
 
 
 class KeptAnswers(Protocol):
-    """Where an answer of GPT-4 waits that could not be committed: paid for, so not to be asked for again."""
+    """Where an answer of GPT-4 waits that could not be committed: paid for, so not to be asked for again.
+
+    And one that is unusable as it is, while its repair can't be had. Nothing here ever raises.
+    """
 
     async def put(self, job_id: UUID, answer: dict[str, Any], model: str) -> None:
-        """Keep it, if that is possible; never raises."""
+        """Keep it, if that is possible."""
 
     async def take(self, job_id: UUID) -> tuple[dict[str, Any], str] | None:
-        """The answer and its model, if there is one; never raises."""
+        """The answer and its model, if there is one."""
+
+    async def put_unusable(self, job_id: UUID, text: str) -> None:
+        """Keep the text that is to be repaired, if that is possible."""
+
+    async def take_unusable(self, job_id: UUID) -> str | None:
+        """The text that is to be repaired, if there is one."""
+
+    async def drop_unusable(self, job_id: UUID) -> None:
+        """Forget that text: it is repaired, or never will be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,12 @@ SHORT = {
     "NOTE_SETTLE_SECONDS": "2",
 }
 # And so that a process that dies is soon missed.
-QUICK = {"LEASE_SECONDS": "3", "WORKER_GRACE_SECONDS": "1", "SERVICEDESK_TIMEOUT_SECONDS": "5"}
+QUICK = {
+    "LEASE_SECONDS": "3",
+    "WORKER_GRACE_SECONDS": "1",
+    "SERVICEDESK_TIMEOUT_SECONDS": "5",
+    "NOTE_SETTLE_SECONDS": "5",
+}
 
 
 @pytest.fixture(scope="module", params=["text", "json"])

@@ -69,7 +69,7 @@ def test_a_ticket_that_is_closed_while_gpt4_thinks_gets_no_note(around: World, q
 def test_a_redis_that_accepts_and_never_answers_costs_one_request_a_second_and_not_each(
     around: World, quick: System
 ) -> None:
-    """The breaker: the first webhook waits for the budget, those after it are taken at once."""
+    """The breaker: the first webhook waits for the budget of a second, those after it are taken at once."""
     tickets = [around.create_ticket(send_webhook=False) for _ in range(6)]
     quick.redis.pause()
     try:
@@ -81,8 +81,10 @@ def test_a_redis_that_accepts_and_never_answers_costs_one_request_a_second_and_n
         ready = httpx.get(f"{quick.state['api_url']}/health/ready", timeout=10)
     finally:
         quick.redis.resume()
-    assert max(seconds) < 3
-    assert sorted(seconds)[len(seconds) // 2] < 0.5
+    # The budget, and half a second more that sending may wait for a free thread; all six take a second or two, and the
+    # breaker tries again after five.
+    assert max(seconds) < 2
+    assert len([one for one in seconds if one > 0.9]) == 1
     assert ready.status_code == 200
     for ticket_id in tickets:
         assert_one_note(around, ticket_id)
@@ -129,5 +131,8 @@ def test_a_tenant_may_have_a_note_with_the_context_alone_when_gpt4_fails(around:
     command = [sys.executable, "-m", "support.cli", "retry", str(rows["acme"]["id"])]
     subprocess.run(command, env=worker.environment, cwd=worker.folder, check=True, capture_output=True, timeout=60)
     wait_for(lambda: around.job(failing["acme"])["state"] == "completed")
-    assert len(around.notes(failing["acme"])) == 2
+    # Two notes, and never two enhancements: each says which one it is.
+    first, second = sorted(around.notes(failing["acme"]), key=lambda text: "No enhancement" not in text)
+    assert ("Context of" in first, "Ref " in first) == (True, False)
+    assert ("No enhancement" in second, f"Ref {rows['acme']['id']}" in second) == (False, True)
     quick.restart(worker, {"SERVICEDESK_FAILURE_NOTE_ACME": ""})

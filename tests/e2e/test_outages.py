@@ -61,6 +61,7 @@ def test_a_webhook_is_taken_while_postgres_is_down(around: World, quick: System)
     assert again.json() == {"job_id": answer.json()["job_id"], "status": "duplicate"}
     assert_one_note(around, ticket_id)
     assert str(around.job(ticket_id)["id"]) == answer.json()["job_id"]
+    assert log_of(quick, ticket_id).count("Job queued: ") == 1
     assert moved_from_redis(quick) == before + 1
 
 

@@ -151,7 +151,8 @@ def test_the_log_lines_name_the_trace(traced: tuple[World, Collector, System]) -
 
 
 def test_a_job_that_the_relay_ends_is_red_in_its_trace(traced: tuple[World, Collector, System]) -> None:
-    """No worker, and the deadline passes: the end and its reason stand in the webhook's trace."""
+    """The deadline passes, or the last attempt's worker died: the end and its reason stand in the webhook's trace."""
+    lost = "UPDATE jobs SET state = 'running', attempt = 8, lease_until = now(), deadline_at = now() + interval '1 day'"
     world, collector, system = traced
     system.workers[0].stop(8)
     system.restart(system.api, {"JOB_DEADLINE_SECONDS": "2"})
@@ -159,8 +160,16 @@ def test_a_job_that_the_relay_ends_is_red_in_its_trace(traced: tuple[World, Coll
         ticket_id = world.create_ticket()
         assert world.ended(ticket_id)["state"] == "failed"
         spans = trace_of(collector, ticket_id, complete="Relay")
+        lost_id = world.create_ticket()
+        wait_for(lambda: world.job(lost_id))
+        with world.admin() as connection:
+            connection.execute(f"{lost} WHERE ticket_id = '{lost_id}' AND state = 'waiting'")
+        assert world.ended(lost_id)["reason"].startswith("worker lost at its last attempt")
+        spans_of_lost = trace_of(collector, lost_id, complete="Relay")
     finally:
         system.restart(system.api, {"JOB_DEADLINE_SECONDS": "1800"})
         system.restart(system.workers[0])
     assert spans["Relay"].status == 2
     assert spans["Relay"].events["exception"]["exception.message"] == "deadline passed; not retried"
+    event = spans_of_lost["Relay"].events["exception"]
+    assert event["exception.message"] == "worker lost at its last attempt; not retried"

@@ -1,5 +1,6 @@
 """One embedded Postgres, migrated once; its tables are emptied for each test."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,6 +17,17 @@ from storage.claims import Claim
 from storage.jobs import Event
 from storage.schema import migrate
 from storage.session import Database
+from tests.unit.conftest import (  # noqa: F401 -- fixtures
+    desk_simulator,
+    desks,
+    model,
+    openai_simulator,
+    redis,
+    redis_url,
+    start_log,
+    untouched_logging,
+)
+from workflow.state import Attempt
 
 TABLES = ("jobs", "delivery_keys", "rejections", "tickets", "passages")
 DEADLINE = 1800
@@ -111,3 +123,19 @@ async def claimed(database: Database, job_id: UUID, owner: str = "one", lease: f
     claim = await claims.claim(database, job_id, owner, lease)
     assert claim is not None
     return claim
+
+
+def attempt_at(claim: Claim, database: Database, **with_what: object) -> Attempt:
+    """What the nodes work with; what a test does not need is not there."""
+    nothing: Any = None
+    given: dict[str, Any] = {"desk": nothing, "gpt4": nothing, "answers": nothing, **with_what}
+    return Attempt(
+        claim=claim,
+        database=database,
+        search_slots=asyncio.Semaphore(1),
+        context_seconds=1,
+        note_settle_seconds=60,
+        lease_seconds=LEASE,
+        capture_messages=False,
+        **given,
+    )

@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
-from storage import claims
+from storage import by_hand, claims, relaying
 from storage.claims import Claim, LeaseLost
 from storage.session import Database
-from tests.storage.conftest import LEASE, Table, claimed
+from tests.storage.conftest import DEADLINE, LEASE, Table, claimed
 from workflow.lease import hold_lease
 
 WRITES: dict[str, Callable[[Database, Claim], Awaitable[None]]] = {
@@ -56,14 +56,43 @@ async def test_a_claim_that_ran_out_is_lost_even_if_nobody_took_the_job(
 
 
 @pytest.mark.parametrize("name", WRITES)
-@pytest.mark.parametrize("changed", [{"owner": "two"}, {"attempt": 2}, {"tenant_id": "globex"}])
-async def test_a_write_needs_owner_attempt_and_tenant_of_the_claim(
+@pytest.mark.parametrize("changed", [{"token": uuid4()}, {"tenant_id": "globex"}])
+async def test_a_write_needs_token_and_tenant_of_the_claim(
     name: str, changed: dict[str, Any], waiting: UUID, database: Database
 ) -> None:
     claim = await claimed(database, waiting)
     with pytest.raises(LeaseLost):
         await WRITES[name](database, replace(claim, **changed))
     await WRITES[name](database, claim)
+
+
+async def failed_and_retried(database: Database, claim: Claim) -> None:
+    await claims.fail(database, claim, "ServiceDesk Plus API: 401")
+    await by_hand.retry(database, claim.job_id, DEADLINE)
+
+
+# What frees a job so that the next claim has the first one's number: the owner and the attempt are the same again.
+SAME_NUMBER: dict[str, Callable[[Database, Claim], Awaitable[object]]] = {
+    "given back": claims.give_back,
+    "held back": lambda database, claim: claims.hold_back(database, claim, 0, "desk rate limit"),
+    "retried by hand": failed_and_retried,
+}
+
+
+@pytest.mark.parametrize("freed", SAME_NUMBER)
+async def test_a_stale_claim_of_the_same_owner_and_number_changes_nothing_in_a_later_one(
+    freed: str, waiting: UUID, database: Database, table: Table
+) -> None:
+    stale = await claimed(database, waiting)
+    await SAME_NUMBER[freed](database, stale)
+    later = await claimed(database, waiting)
+    assert (later.owner, later.attempt) == (stale.owner, stale.attempt)
+    before = table.job(waiting)
+    for write in WRITES.values():
+        with pytest.raises(LeaseLost):
+            await write(database, stale)
+        assert table.job(waiting) == before
+    await claims.complete(database, later, "1")
 
 
 async def test_the_posting_of_a_note_begins_with_a_fresh_lease(waiting: UUID, database: Database, table: Table) -> None:
@@ -112,6 +141,37 @@ async def test_another_end_than_the_one_in_the_row_is_refused(
     assert table.job(waiting) == before
 
 
+async def test_a_wait_that_is_in_the_row_is_known_again_after_the_relay_published_it(
+    waiting: UUID, database: Database, table: Table
+) -> None:
+    claim = await claimed(database, waiting)
+    await claims.retry_later(database, claim, 0, "GPT-4 timeout")
+    assert await relaying.take_due(database, 1)
+    before = table.job(waiting)
+    await claims.retry_later(database, claim, 0, "GPT-4 timeout")
+    assert table.job(waiting) == before
+
+
+async def test_a_job_that_somebody_else_freed_is_not_taken_for_the_claims_own_write(
+    waiting: UUID, database: Database, table: Table
+) -> None:
+    """The row looks the same after the relay's recovery as after the claim's own retry."""
+    claim = await claimed(database, waiting)
+    table.change(waiting, lease_until="now() - interval '1 second'")
+    assert await relaying.recover(database, 1)
+    table.change(waiting, reason="GPT-4 timeout")
+    with pytest.raises(LeaseLost):
+        await claims.retry_later(database, claim, 0, "GPT-4 timeout")
+
+
+async def test_a_failure_that_was_retried_by_hand_is_not_told_again(waiting: UUID, database: Database) -> None:
+    claim = await claimed(database, waiting)
+    await claims.fail(database, claim, "GPT-4 timeout")
+    await by_hand.retry(database, waiting, DEADLINE)
+    with pytest.raises(LeaseLost):
+        await claims.fail(database, claim, "GPT-4 timeout")
+
+
 async def test_a_renewed_lease_ends_later(waiting: UUID, database: Database, table: Table) -> None:
     claim = await claimed(database, waiting, lease=5)
     before = table.job(waiting)["lease_until"]
@@ -136,7 +196,7 @@ async def test_a_block_ends_as_soon_as_another_worker_is_seen_to_have_its_job(
     async def work() -> None:
         # Before the lease itself ends, which would end the block too.
         async with asyncio.timeout(2.5), hold_lease(database, claim, 3):
-            table.change(waiting, lease_owner="two")
+            table.change(waiting, claim_token=uuid4())
             await asyncio.sleep(30)
             reached.append("the note")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -22,6 +23,7 @@ async def test_a_claim_holds_the_job_and_knows_what_running_it_takes(
     assert timedelta(seconds=40) < row["lease_until"] - row["started_at"] < timedelta(seconds=50)
     assert claim == Claim(
         job_id=waiting,
+        token=row["claim_token"],
         owner="one",
         tenant_id="acme",
         ticket_id="12345",
@@ -34,6 +36,19 @@ async def test_a_claim_holds_the_job_and_knows_what_running_it_takes(
         answered=False,
         note_attempted_at=None,
     )
+
+
+async def test_the_time_that_is_left_is_told_without_the_workers_clock(
+    waiting: UUID, database: Database, table: Table
+) -> None:
+    """A deadline that the database sees a minute away is a minute away, whatever day the worker believes it is."""
+    table.change(waiting, deadline_at="now() + interval '60 seconds'")
+    claim = await claimed(database, waiting)
+    assert 55 < claim.seconds_left() <= 60
+    years = timedelta(days=3650)
+    skewed = replace(claim, claimed_at=claim.claimed_at - years, deadline_at=claim.deadline_at - years)
+    assert 55 < skewed.seconds_left() <= 60
+    assert 25 < replace(claim, asked_at=claim.asked_at - 30).seconds_left() <= 30
 
 
 async def test_of_twenty_claims_at_once_one_wins(waiting: UUID, database: Database, table: Table) -> None:

@@ -27,12 +27,14 @@ FUNCTIONS = {
     "purge_passages",
     "purge_jobs",
     "job_figures",
+    "fail_lost_jobs",
 }
 HARMLESS = {
     *("id", "tenant_id", "ticket_id", "attempt", "traceparent", "state"),
     *("waiting_since", "claimed_at", "deadline_at", "published_seconds"),
     *("started_before", "answered", "note_attempted_at"),
     *("waiting", "running", "oldest_waiting_seconds", "without_outcome"),
+    "by_hand",
     *("reason", "accepted_at", "due_at", "started_at", "finished_at"),
 }
 
@@ -99,8 +101,18 @@ async def test_what_the_functions_answer_holds_no_text_of_a_ticket_or_an_answer(
     await jobs.accept(database, event, DEADLINE, published=False)
     row = {"enhancement": f'{{"summary": "{SECRET}"}}', "reason": SECRET, "model": SECRET, "note_id": SECRET}
     table.change(event.job_id, **row)
-    calls = ["take_due_jobs(9)", f"job_state('{event.job_id}')", f"claim_job('{event.job_id}', 'w', 0)"]
-    calls += ["recover_jobs(9)", "expire_jobs(9, 'x')", "published_jobs(9)", "count_published_jobs()"]
+    calls = [
+        "take_due_jobs(9)",
+        f"job_state('{event.job_id}')",
+        f"claim_job('{event.job_id}', 'w', gen_random_uuid(), 0)",
+    ]
+    calls += [
+        "recover_jobs(9)",
+        "expire_jobs(9, 'x')",
+        "fail_lost_jobs(9, 'x')",
+        "published_jobs(9)",
+        "count_published_jobs()",
+    ]
     calls += [f"take_lost_jobs(ARRAY['{event.job_id}'::uuid])"]
     answers: list[str] = []
     async with database.across_tenants() as session:

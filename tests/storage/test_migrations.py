@@ -134,7 +134,8 @@ def test_a_released_database_is_brought_up_with_its_rows_and_each_step_can_be_un
         )
     assert migrate(*empty) == newest_revision()
     assert functions() - first == {
-        *("list_jobs", "purge_answers", "purge_tickets", "purge_passages", "purge_jobs", "job_figures")
+        *("list_jobs", "purge_answers", "purge_tickets", "purge_passages", "purge_jobs", "job_figures"),
+        "fail_lost_jobs",
     }
     with psycopg.connect(empty[1]) as connection:
         row = connection.execute("SELECT ticket_id FROM list_jobs(NULL, NULL, NULL, NULL, NULL)").fetchone()

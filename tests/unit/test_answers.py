@@ -37,4 +37,20 @@ async def test_without_redis_an_answer_is_lost_and_nothing_else() -> None:
     answers = AnswersInRedis(away, 1800)
     await answers.put(JOB, ANSWER, "m")
     assert await answers.take(JOB) is None
+    await answers.put_unusable(JOB, "{")
+    assert await answers.take_unusable(JOB) is None
+    await answers.drop_unusable(JOB)
     await away.aclose()
+
+
+async def test_a_text_that_is_to_be_repaired_is_no_answer(redis: Redis) -> None:
+    answers = AnswersInRedis(redis, 1800)
+    for text in ("", "{ Zoë's \u202e"):
+        await answers.put_unusable(JOB, text)
+        assert await answers.take_unusable(JOB) == text
+        assert await answers.take(JOB) is None
+        assert await answers.take_unusable(uuid4()) is None
+        (key,) = await redis.keys("*")
+        assert 1700 < await redis.ttl(key) <= 1800
+    await answers.drop_unusable(JOB)
+    assert await answers.take_unusable(JOB) is None

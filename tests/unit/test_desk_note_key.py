@@ -66,6 +66,18 @@ async def test_no_other_failure_is_answered_with_a_second_post(status: int) -> N
     assert other.keys == ["note"]
 
 
+async def test_each_of_the_two_calls_is_announced() -> None:
+    """The second may be the one that is stored without an answer: its time is what a later look waits from."""
+    other, announced = OtherDesk(), []
+
+    async def about_to_post() -> None:
+        announced.append(len(other.keys))
+
+    async with opened(settings("http://desk"), transport=other.transport) as desk:
+        await desk.add_note("1", "x", about_to_post)
+    assert announced == [0, 1]
+
+
 async def test_notes_that_are_refused_at_the_same_time_all_get_the_other_key() -> None:
     other = OtherDesk(pause=0.01)
     async with opened(settings("http://desk"), transport=other.transport) as desk:

@@ -85,6 +85,8 @@ def test_every_missing_setting_is_named_and_only_what_the_process_uses(
         ("CONTEXT_TIMEOUT_SECONDS", "inf"),
         ("SERVICEDESK_TIMEOUT_SECONDS", "ten hunter2"),
         ("LEASE_SECONDS", "0.5"),
+        ("LEASE_SECONDS", "60"),
+        ("NOTE_SETTLE_SECONDS", "9.9"),
         ("WORKER_GRACE_SECONDS", "-1"),
     ],
 )
@@ -93,6 +95,17 @@ def test_a_wrong_setting_is_named_without_its_value(name: str, value: str, confi
     (sentence,) = problems(WorkerSettings)
     assert sentence.startswith(f"{name} is wrong: ")
     assert "hunter2" not in sentence
+
+
+def test_a_note_settles_no_sooner_than_its_call_can_end(configure: Configure) -> None:
+    """Whichever of the two was set."""
+    said = "NOTE_SETTLE_SECONDS is wrong: must not be below SERVICEDESK_TIMEOUT_SECONDS"
+    for settle, timeout in (("4", "5"), ("", "61")):
+        configure(**COMPLETE | {"NOTE_SETTLE_SECONDS": settle, "SERVICEDESK_TIMEOUT_SECONDS": timeout})
+        (sentence,) = problems(WorkerSettings)
+        assert sentence.startswith(said)
+    configure(NOTE_SETTLE_SECONDS="5", SERVICEDESK_TIMEOUT_SECONDS="5")
+    assert load(WorkerSettings).note_settle_seconds == 5
 
 
 def test_all_that_is_missing_or_wrong_is_told_at_once(configure: Configure) -> None:

@@ -1,0 +1,49 @@
+"""The note of a job that failed: told apart from an enhancement, once, and not for a job that was retried since."""
+
+import io
+from uuid import UUID
+
+import pytest
+
+from storage import by_hand, claims, jobs
+from storage.claims import Claim
+from storage.session import Database
+from tests.storage.conftest import DEADLINE, NewEvent, attempt_at, claimed
+from tests.unit.conftest import Simulator, StartLog
+from tests.unit.desk import new_ticket, notes_of, opened, settings
+from workflow.enhancement import marker
+from workflow.failure_note import leave_failure_note
+
+
+async def failed(database: Database, job_id: UUID) -> Claim:
+    """A claim that has ended its job."""
+    claim = await claimed(database, job_id)
+    await claims.fail(database, claim, "OpenAI API: 401 Unauthorized")
+    return claim
+
+
+@pytest.mark.parametrize("retried", [False, True])
+async def test_a_failed_job_gets_one_failure_note_unless_it_was_retried_meanwhile(
+    database: Database, new_event: NewEvent, desks: Simulator, start_log: StartLog, *, retried: bool
+) -> None:
+    stream: io.StringIO = start_log()
+    ticket_id = new_ticket(desks)
+    job_id = await jobs.accept(database, new_event(ticket_id=ticket_id), DEADLINE, published=True)
+    async with opened(settings(desks.url, failure_note=True)) as desk:
+        claim = await failed(database, job_id)
+        if retried:
+            await by_hand.retry(database, job_id, DEADLINE)
+        await leave_failure_note(claim, lambda: attempt_at(claim, database, desk=desk))
+        if not retried:
+            # It fails once more after a person's retry: the note is there already.
+            await by_hand.retry(database, job_id, DEADLINE)
+            again = await failed(database, job_id)
+            await leave_failure_note(again, lambda: attempt_at(again, database, desk=desk))
+        notes = [str(note["description"]) for note in notes_of(desks, ticket_id)]
+    if retried:
+        assert notes == []
+        assert f"Note with context only not left: ticket_id={ticket_id}, reason=job was retried" in stream.getvalue()
+    else:
+        (note,) = notes
+        assert "No enhancement" in note
+        assert marker(job_id) not in note

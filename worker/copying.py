@@ -1,0 +1,79 @@
+"""When each desk is copied: all of them beside each other, so that a slow one delays nobody's copy but its own."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from config.tenants import DeskSettings, Tenant, TenantDirectory
+from integrations.errors import HeldBack, OutsideFailure
+from observability import metrics, phrases, tracing
+from observability.identifiers import bound
+from observability.logging import say
+from worker.sync import full_copy_seconds
+
+AT_ONCE = 16
+_SHARES = 2
+
+Copy = Callable[[str, DeskSettings], Awaitable[tuple[int, int]]]
+
+
+class Copying:
+    """The copies that are under way; `stop()` it.
+
+    `copy` is `worker.sync.sync_tenant` for a tenant's id and desk. A tenant's copy has twice the time that its own pace
+    takes: one that is not done by then ends, keeps what it has, and gives its place to the next.
+    """
+
+    def __init__(
+        self,
+        tenants: TenantDirectory,
+        copy: Copy,
+        *,
+        at_once: int = AT_ONCE,
+        share_of: Callable[[DeskSettings], float] = lambda desk: _SHARES * full_copy_seconds(desk),
+    ) -> None:
+        self._tenants = tenants
+        self._copy = copy
+        self._places = asyncio.Semaphore(at_once)
+        self._share_of = share_of
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    async def round(self, seconds: float) -> None:
+        """Begin a copy of each desk that has none under way, and wait for all of them, `seconds` at most.
+
+        What takes longer goes on beside the next round. Raises one of DATABASE_FAILURES.
+        """
+        for tenant in self._tenants.all():
+            if tenant.desk is not None and tenant.id not in self._running:
+                self._running[tenant.id] = asyncio.create_task(self._copied(tenant, tenant.desk))
+        if not self._running:
+            return
+        done, _ = await asyncio.wait(self._running.values(), timeout=seconds)
+        self._running = {tenant_id: task for tenant_id, task in self._running.items() if task not in done}
+        for failure in [task.exception() for task in done]:
+            if failure is not None:
+                raise failure
+
+    async def stop(self) -> None:
+        """End all that is under way."""
+        running, self._running = list(self._running.values()), {}
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _copied(self, tenant: Tenant, desk: DeskSettings) -> None:
+        """One desk that fails does not stop the others' copies."""
+        async with self._places:
+            with bound(tenant_id=tenant.id), tracing.span("Sync"):
+                try:
+                    # A hundred calls: the one span tells all that anybody asks.
+                    with tracing.untraced():
+                        async with asyncio.timeout(self._share_of(desk)):
+                            tickets, passages = await self._copy(tenant.id, desk)
+                except (OutsideFailure, HeldBack, TimeoutError) as failure:
+                    reason = getattr(failure, "reason", "took too long")
+                    say(phrases.SYNC_FAILED, tenant_id=tenant.id, reason=reason)
+                    metrics.SYNCS.labels(tenant.id, "failed").inc()
+                else:
+                    metrics.SYNCS.labels(tenant.id, "completed").inc()
+                    metrics.SYNCED_AT.labels(tenant.id).set_to_current_time()
+                    say(phrases.SYNC_COMPLETED, tenant_id=tenant.id, tickets=tickets, passages=passages)
