@@ -88,7 +88,7 @@ def switch_off() -> None:
             **{name: _NoMetric() for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase)},
             **dict.fromkeys(("webhook", "expect_outcomes", "job_ended", "inbox_moved", "tokens_paid"), _nothing),
             "step": _no_block,
-            "external_call": lambda *_: nullcontext(metrics.Call()),
+            "external_call": lambda *_, **__: nullcontext(metrics.Call()),
         },
         integrations.http: {"trace_clients": _nothing},
         storage.session: {"SQLAlchemyInstrumentor": _NoInstrumentor},

@@ -86,7 +86,7 @@ class Side:
                     scraped_at = time.monotonic()
                     self._scrape()
                 ends = self._ends(rows)
-                if ends.keys() & {"failed", "skipped"}:
+                if ends.keys() & {"failed", "skipped", "tried again"}:
                     raise JobsFailed(f"{self._sent} jobs, of them: {ends}")
                 return ends.get("completed", 0) >= self._sent
 
@@ -94,7 +94,11 @@ class Side:
 
     @staticmethod
     def _ends(rows: psycopg.Connection[Any]) -> dict[str, int]:
-        return dict(rows.execute("SELECT state::text, count(*) FROM jobs GROUP BY state").fetchall())
+        return dict(
+            rows.execute(
+                "SELECT CASE WHEN attempt > 1 THEN 'tried again' ELSE state::text END, count(*) FROM jobs GROUP BY 1"
+            ).fetchall()
+        )
 
     def _scrape(self) -> None:
         """Read the metrics as Prometheus does."""
