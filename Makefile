@@ -31,7 +31,7 @@ dev: install ## Start the whole system and leave it running until Ctrl-C
 	@$(VENV_PYTHON) -m devstack up $(ARGS)
 
 test: install ## Run the tests, except the slow ones
-	@$(VENV_PYTHON) -m pytest -n 3 --dist loadfile -m "not slow and not containers" $(ARGS)
+	@$(VENV_PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow and not containers" $(ARGS)
 
 test-slow: install ## Run the tests that take minutes
 	@$(VENV_PYTHON) -m pytest -m "slow and not containers" $(ARGS)
