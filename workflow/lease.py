@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from observability import tracing
@@ -21,12 +22,15 @@ async def hold_lease(database: Database, claim: Claim, lease_seconds: float) -> 
     and this one must not post a note any more.
     """
     loop = asyncio.get_running_loop()
-    limit = asyncio.timeout(lease_seconds)
+    # The claim's time runs since it was asked for: this process may have been held still before it heard of it.
+    limit = asyncio.timeout(claim.asked_at + lease_seconds - time.monotonic())
     try:
         async with limit:
             renewal = asyncio.create_task(_renew(database, claim, lease_seconds, limit))
             try:
                 yield
+                # What the block has written stands, though this process may be held still from here on.
+                _move(limit, None)
             finally:
                 renewal.cancel()
                 await asyncio.wait({renewal})
@@ -55,7 +59,7 @@ async def _renew(database: Database, claim: Claim, lease_seconds: float, limit: 
         pause = lease_seconds / 3
 
 
-def _move(limit: asyncio.Timeout, when: float) -> None:
+def _move(limit: asyncio.Timeout, when: float | None) -> None:
     with contextlib.suppress(RuntimeError):  # it is just running out: too late to move
         limit.reschedule(when)
 
