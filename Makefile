@@ -2,7 +2,7 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test test-slow chaos lint pins
+.PHONY: help install demo dev test test-slow chaos bench bench-full lint containers-test compose-smoke audit pins
 
 # The Python that makes .venv; where it is too old, a newer one on PATH is taken.
 PYTHON ?= python3
@@ -12,7 +12,7 @@ ARGS =
 VENV_PYTHON = .venv/bin/python
 
 help: ## List the verbs
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 install: ## Make the environment in .venv (again only when the pins have changed)
 	@for python in "$(PYTHON)" python3.13 python3.12 python3.11 python3.14; do \
@@ -31,13 +31,19 @@ dev: install ## Start the whole system and leave it running until Ctrl-C
 	@$(VENV_PYTHON) -m devstack up $(ARGS)
 
 test: install ## Run the tests, except the slow ones
-	@$(VENV_PYTHON) -m pytest -n 3 --dist loadfile -m "not slow" $(ARGS)
+	@$(VENV_PYTHON) -m pytest -n 3 --dist loadfile -m "not slow and not containers" $(ARGS)
 
 test-slow: install ## Run the tests that take minutes
-	@$(VENV_PYTHON) -m pytest -m slow $(ARGS)
+	@$(VENV_PYTHON) -m pytest -m "slow and not containers" $(ARGS)
 
 chaos: install ## Break everything in turn under load, and count what was lost or doubled (10 minutes)
 	@$(VENV_PYTHON) -m tests.chaos $(ARGS)
+
+bench: install ## Measure what a job costs, with observability and without, and a worker's memory (12 minutes)
+	@$(VENV_PYTHON) -m benchmarks $(ARGS)
+
+bench-full: install ## The same with more jobs (40 minutes)
+	@$(VENV_PYTHON) -m benchmarks --rounds 4 --pairs 6 --jobs 200 --held 32 64 128 256 $(ARGS)
 
 lint: install ## Check style, types and the direction of imports
 	@$(VENV_PYTHON) -m ruff check .
@@ -45,6 +51,19 @@ lint: install ## Check style, types and the direction of imports
 	@$(VENV_PYTHON) -m mypy
 	@$(VENV_PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
-pins: install ## Compile requirements/dev.txt anew from pyproject.toml
-	@$(VENV_PYTHON) -m uv pip compile --universal --python-version 3.11 pyproject.toml --extra dev \
-	  --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet -o requirements/dev.txt
+containers-test: install ## Build the image, bring docker-compose.yml up with it, and see that it holds (3 minutes)
+	@$(VENV_PYTHON) -m pytest -m containers tests/containers $(ARGS)
+
+compose-smoke: install ## Send a ticket through a running `docker compose up`, and see its note arrive
+	@$(VENV_PYTHON) -m tests.containers.smoke $(ARGS)
+
+audit: install ## List what is in the image (dist/sbom.json), and look it up in the advisory database
+	@$(VENV_PYTHON) -m devstack.audit
+
+COMPILE = $(VENV_PYTHON) -m uv pip compile --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
+
+pins: install ## Compile requirements/*.txt anew: for development, for the image (the same versions), for `make audit`
+	@$(COMPILE) pyproject.toml --extra dev -o requirements/dev.txt
+	@$(COMPILE) pyproject.toml --constraint requirements/dev.txt -o requirements/image.txt
+	@$(COMPILE) requirements/audit.in -o requirements/audit.txt

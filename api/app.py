@@ -26,6 +26,7 @@ from observability.tracing import Tracing
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
 from storage.session import Database
 from storage.waiting import wait_for_database
+from worker.eviction import warn_of_eviction
 from worker.inbox import Inbox
 from worker.queue import JobQueue, open_redis
 
@@ -112,6 +113,7 @@ async def _open(
     rejections = RejectionRecorder(database)
     relay = Relay(database, queue, inbox, acceptance, settings.job_deadline_seconds)
     app.state.api = ApiState(tenants, database, queue, acceptance, rejections, settings.webhook_timeout_seconds)
+    await warn_of_eviction(redis)
     for work in (rejections.run(), _relay_when_ready(database, relay)):
         task = asyncio.create_task(work)
         task.add_done_callback(_end_if_it_failed)

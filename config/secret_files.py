@@ -81,9 +81,15 @@ class SecretFiles:
             if self._started:
                 self._take(found)
             else:
-                self._values = {name: file.text for name, file in found.items() if file.text}
+                self._start(found)
         self._started = True
         return dict(self._values)
+
+    def _start(self, found: dict[str, _File]) -> None:
+        self._values = {name: file.text for name, file in found.items() if file.text}
+        for name, file in found.items():
+            if file.text is None:
+                self._tell(name, _unreadable(name))
 
     def _found(self) -> dict[str, _File]:
         """The files of the folder. Raises OSError where there is none, or it can't be read."""
@@ -142,7 +148,7 @@ class SecretFiles:
         if self._holds(name, file, now):
             return ""
         if file.text is None:
-            return f"{name}: its file can't be read as text"
+            return _unreadable(name)
         if not self._settled(name, file, now):
             return f"{name}: its file does not stop changing"
         if self._secret(name) and self._values.get(name, "").startswith(file.text):
@@ -161,6 +167,10 @@ class SecretFiles:
         if self._told.get(name) != sentence:
             self._told[name] = sentence
             self._on_problem(sentence)
+
+
+def _unreadable(name: str) -> str:
+    return f"{name}: its file can't be read as text"
 
 
 def _file(path: Path) -> _File | None:

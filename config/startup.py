@@ -35,11 +35,18 @@ def load_with_tenants(
     except SettingsRefused as refused:
         problems += refused.problems
     folder = os.environ.get("SECRETS_DIR")
-    read = read_environment(Path(folder) if folder else None, on_problem=on_problem)
+    unreadable: list[str] = []
+    starting = True
+    read = read_environment(
+        Path(folder) if folder else None,
+        # At the start what is wrong with a file is a reason to refuse, like all else.
+        on_problem=lambda sentence: unreadable.append(sentence) if starting else on_problem(sentence),
+    )
     tenants = TenantDirectory(read, on_problem=on_problem)
-    problems += [problem.sentence for problem in tenants.problems]
+    starting = False
+    problems += [*unreadable, *(problem.sentence for problem in tenants.problems)]
     there, said = _NEEDS[needs]
-    if not tenants.problems and not any(there(tenant) for tenant in tenants.all()):
+    if not unreadable and not tenants.problems and not any(there(tenant) for tenant in tenants.all()):
         problems.append(said)
     if problems or settings is None:
         raise SettingsRefused(problems)

@@ -76,6 +76,11 @@ class Process:
         """Whether it ended without having been told to."""
         return self._wanted and not self.running
 
+    @property
+    def log_start(self) -> int:
+        """The byte of the log file where the output of its last start begins."""
+        return self._log_start
+
     def start(self) -> None:
         """Start it, without waiting for anything. Output is appended to the log file."""
         if self.running:

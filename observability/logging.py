@@ -15,7 +15,7 @@ import structlog
 from opentelemetry import trace
 
 from config.settings import LogSettings, SettingsRefused, load
-from observability import foreign, phrases
+from observability import foreign, identifiers, phrases
 from observability.phrases import Phrase
 from observability.rendering import exception_trail, render_json, render_text
 
@@ -73,7 +73,7 @@ def start_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
     out = stream or sys.stdout
     least = _LEVELS[settings.log_level.lower()]
     render: _Processor = render_json if settings.log_format == "json" else render_text
-    shared: list[_Processor] = [structlog.contextvars.merge_contextvars, _add_trace_id, _add_timestamp]
+    shared: list[_Processor] = [_add_identifiers, _add_trace_id, _add_timestamp]
     structlog.configure(
         processors=[_drop_below(least), *shared, structlog.stdlib.add_log_level, render],
         wrapper_class=structlog.BoundLogger,
@@ -105,6 +105,13 @@ def _drop_below(least: int) -> _Processor:
         return event
 
     return drop
+
+
+def _add_identifiers(_logger: Any, _method: str, event: _Event) -> _Event:
+    """Those of this context; what the line was given itself wins."""
+    for name, value in identifiers.current().items():
+        event.setdefault(name, value)
+    return event
 
 
 def _add_trace_id(_logger: Any, _method: str, event: _Event) -> _Event:

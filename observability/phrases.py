@@ -66,6 +66,9 @@ WORKER_STUCK = Phrase("Worker error: {reason}; it ends, to be started anew", "er
 TENANT_UNUSABLE = Phrase("Tenant settings unusable, the ones before stay: {reason}", "warning", promised=False)
 DATABASE_UNREACHABLE = Phrase("Database error: {reason}", "error")
 REDIS_UNREACHABLE = Phrase("Redis error: {reason}", "error")
+REDIS_MAY_EVICT = Phrase(
+    "Redis may drop jobs and events: its maxmemory-policy is {policy}, set it to noeviction", "warning", promised=False
+)
 RELAY_FAILED = Phrase("Relay error: unexpected failure", "error")
 INBOX_USED = Phrase("Event kept in Redis until the database is back", "warning", promised=False)
 INBOX_EMPTIED = Phrase("Events moved from Redis to the database: {count}", promised=False)

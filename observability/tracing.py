@@ -22,7 +22,7 @@ from opentelemetry.util.types import AttributeValue
 
 from config.environment import spans_leave_the_process
 from observability.export import WithoutMessages
-from observability.identifiers import TAGS, current
+from observability.identifiers import tags
 from observability.rendering import exception_trail
 
 # The names that the FAQ's step 5 lists, and one for context gathering.
@@ -42,10 +42,7 @@ class _IdentifierTagger(SpanProcessor):
     """Puts the bound identifiers on each span, those of HTTP and SQL libraries included."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
-        bound = current()
-        for name in TAGS:
-            if name in bound:
-                span.set_attribute(name, bound[name])
+        span.set_attributes(tags())
 
     def on_end(self, span: ReadableSpan) -> None:
         """Nothing: tags are set at the start."""

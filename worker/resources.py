@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import gc
 import os
 import socket
 import sys
@@ -30,6 +31,7 @@ from storage.schema import DatabaseUnfit
 from storage.session import Database
 from storage.waiting import wait_for_database
 from worker.answers import AnswersInRedis
+from worker.eviction import warn_of_eviction
 from worker.inbox import Inbox
 from worker.liveness import Watchdog
 from worker.pickup import JobHandedBack, Pickup
@@ -100,6 +102,7 @@ class Resources:
         self._stack.push_async_callback(gpt4.close)
         redis = open_redis(settings.redis_url, seconds=2)
         self._stack.push_async_callback(redis.aclose)
+        await warn_of_eviction(redis)
         desks = Desks(tenants, settings, redis, connections=settings.worker_concurrency)
         self._stack.push_async_callback(desks.close)
         runner = Runner(
@@ -121,6 +124,9 @@ class Resources:
 
     def watch(self) -> None:
         """Watch over this worker's progress from now on: Celery is ready to take jobs."""
+        # What is loaded now stays: the collector need not go through all of it, a tenth of a second each time.
+        gc.collect()
+        gc.freeze()
         self._watchdog.start()
 
     def _end_stuck(self, reason: str) -> None:

@@ -40,7 +40,6 @@ def untouched_logging() -> Iterator[None]:
     yield
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
     foreign._collector_told.clear()
     for made in manager.loggerDict.values():
         if isinstance(made, logging.Logger) and made not in known:

@@ -30,7 +30,8 @@ def test_the_api_process_loads_neither_the_graph_nor_the_model_nor_a_workers_par
     heavy = {"langgraph", "langchain_core", "langsmith", "openai", "httpx", "httpx2", "workflow", "integrations"}
     assert heavy & set(loaded) == set()
     assert {"fastapi", "celery", "sqlalchemy"} <= set(loaded)
-    assert {name for name in loaded if name.startswith("worker.")} == {"worker.inbox", "worker.queue"}
+    shared = {"worker.eviction", "worker.inbox", "worker.queue"}
+    assert {name for name in loaded if name.startswith("worker.")} == shared
 
 
 def test_the_command_loads_nothing_of_the_processes_that_it_can_start() -> None:

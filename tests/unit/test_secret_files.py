@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config.secret_files import SecretFiles
-from config.settings import ApiSettings
+from config.settings import ApiSettings, SettingsRefused
 from config.startup import load_with_tenants
 from config.tenants import TenantDirectory, read_environment
 
@@ -210,3 +210,16 @@ def test_a_process_hears_of_files_that_are_not_used(folder: Folder, monkeypatch:
     folder.write("WEBHOOK_SECRET_ACME", "")
     assert tenants.get("acme") is not None
     assert told == ["WEBHOOK_SECRET_ACME: its file is empty; delete it to withdraw the secret"]
+
+
+def test_a_file_that_can_not_be_read_at_the_start_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a reason to refuse, and not as a secret that is missing."""
+    (tmp_path / "WEBHOOK_SECRET_ACME").write_bytes(b"\xff")
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("DATABASE_URL", "postgresql://a:b@127.0.0.1:1/x")
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    told: list[str] = []
+    with pytest.raises(SettingsRefused) as refused:
+        load_with_tenants(ApiSettings, needs="secret", on_problem=told.append)
+    assert refused.value.problems == ["WEBHOOK_SECRET_ACME: its file can't be read as text"]
+    assert told == []

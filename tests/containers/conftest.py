@@ -1,0 +1,115 @@
+"""The image, built from the Dockerfile, and the compose file, brought up with it."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from devstack.ports import free_port
+from tests.containers.engine import LABEL, PROJECT, Engine, found_engine
+from tests.containers.files import BASE, OURS, ROOT, SERVICES
+
+IMAGE = "ai-agents:local"
+SIMULATORS = "ai-agents-simulators:local"
+NEEDED = ("redis", "postgres")
+PORTS = ("API_PORT", "DESK_PORT", "OPENAI_PORT", "JAEGER_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
+# Without the .env of whoever runs this.
+OVERRIDE = "services:\n" + "".join(f"  {name}: {{env_file: !reset []}}\n" for name in ("api", "worker", "housekeeping"))
+
+
+class Stack:
+    """The system of docker-compose.yml on free ports."""
+
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self.engine = engine
+        self.ports = {name: str(free_port()) for name in PORTS}
+        self.network = f"{PROJECT}_default"
+        self._override = folder / "override.yaml"
+        self._override.write_text(OVERRIDE, encoding="utf-8")
+
+    def compose(self, *arguments: str) -> str:
+        """Run Compose on it; what it prints."""
+        files = ["-f", "docker-compose.yml", "-f", str(self._override), "--env-file", os.devnull, "-p", PROJECT]
+        return self.engine.compose(*files, *arguments, environment=self.ports, folder=ROOT)
+
+    def container(self, service: str) -> str:
+        """The name of a service's container."""
+        return f"{PROJECT}-{service}-1"
+
+    def exec(self, service: str, *words: str, check: bool = True) -> str:
+        """Run a command in a service's container; what it prints."""
+        return self.engine.run("exec", self.container(service), *words, check=check).stdout.strip()
+
+    def logs(self, service: str) -> str:
+        """All lines of a service's container."""
+        return self.engine.output("logs", self.container(service))
+
+    def url(self, service: str) -> str:
+        """Where this machine reaches a service."""
+        return f"http://127.0.0.1:{self.ports[f'{service.upper()}_PORT']}"
+
+    def await_health(self, *services: str, seconds: float = 90) -> None:
+        """Return when the containers are healthy."""
+        for service in services:
+            eventually(lambda service=service: self.health(service) == "healthy", seconds)  # type: ignore[misc]
+
+    def health(self, service: str) -> str:
+        """What the health check of a service's container says."""
+        return str(self.engine.state(self.container(service))["Health"]["Status"])
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 30) -> None:
+    """Return when something holds; AssertionError if it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """This machine's container engine."""
+    with found_engine(tmp_path_factory.mktemp("engine")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def image(engine: Engine) -> str:
+    """The production image, built from this tree."""
+    if not engine.can_get(BASE):
+        pytest.skip(f"{BASE} is not here and can't be pulled")
+    engine.build(ROOT, "product", IMAGE)
+    return IMAGE
+
+
+@pytest.fixture(scope="session")
+def stack(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:  # noqa: ARG001
+    """All services whose images can be had; without one that the others need the tests are skipped."""
+    there = [name for name, service in SERVICES.items() if name in OURS or engine.can_get(service["image"])]
+    missing = [SERVICES[name]["image"] for name in NEEDED if name not in there]
+    if missing:
+        pytest.skip(f"{' and '.join(missing)} can't be pulled")
+    engine.build(ROOT, "simulators", SIMULATORS)
+    running = Stack(engine, tmp_path_factory.mktemp("stack"))
+    running.compose("down", "--volumes", "--timeout", "1")
+    try:
+        running.compose("up", "--detach", "--no-build", *there)
+        running.await_health("api", "worker", "housekeeping", "desk", "openai")
+        yield running
+    finally:
+        running.compose("down", "--volumes", "--timeout", "1")
+
+
+@pytest.fixture
+def once(engine: Engine, image: str) -> Callable[..., tuple[int, str]]:
+    """Run a container of the image to its end, as it runs in production: its exit status, and what it prints."""
+
+    def run(*words: str, options: tuple[str, ...] = (), **settings: str) -> tuple[int, str]:
+        given = [part for name, value in settings.items() for part in ("--env", f"{name}={value}")]
+        hardened = ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--label", LABEL]  # noqa: S108
+        done = engine.run("run", "--rm", *hardened, *options, *given, image, *words, check=False, seconds=60)
+        return done.returncode, done.stdout
+
+    return run

@@ -1,0 +1,151 @@
+"""Docker, or Podman, whichever this machine has: what the tests need of it.
+
+With Podman, Compose talks to a Podman service of our own over a socket. Where there is no systemd, Podman runs no
+health checks by itself: then we do.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_PULL_SECONDS = 120
+PROJECT = "ai-agents-test"
+"""The name of the compose project, and the label of each container that a test starts by itself."""
+LABEL = f"com.docker.compose.project={PROJECT}"
+# No setting of a developer's own environment may get into the compose file: it could name a real desk.
+_MACHINE = ("PATH", "HOME", "TMPDIR", "XDG_RUNTIME_DIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG")
+
+
+class Engine:
+    """One container engine with its Compose."""
+
+    def __init__(self, program: str, compose: list[str], environment: Mapping[str, str]) -> None:
+        self.program = program
+        self._compose = compose
+        self._environment = dict(environment)
+
+    def run(self, *arguments: str, check: bool = True, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run the engine; standard error is part of the output. Raises CalledProcessError if it must succeed."""
+        return self._call([self.program, *arguments], {}, check=check, seconds=seconds)
+
+    def output(self, *arguments: str, seconds: float = 120) -> str:
+        """What the engine prints."""
+        return self.run(*arguments, seconds=seconds).stdout.strip()
+
+    def compose(self, *arguments: str, environment: Mapping[str, str], folder: Path, seconds: float = 300) -> str:
+        """Run Compose in a folder; what it prints. Raises CalledProcessError."""
+        return self._call([*self._compose, *arguments], environment, folder=folder, seconds=seconds).stdout
+
+    def _call(
+        self,
+        command: list[str],
+        environment: Mapping[str, str],
+        *,
+        check: bool = True,
+        seconds: float,
+        folder: Path | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env={name: os.environ[name] for name in _MACHINE if name in os.environ}
+            | self._environment
+            | dict(environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"{' '.join(command)}: status {done.returncode}\n{done.stdout[-4000:]}")
+        return done
+
+    def has(self, image: str) -> bool:
+        """Whether the image is on this machine."""
+        return self.run("image", "inspect", image, check=False).returncode == 0
+
+    def can_get(self, image: str) -> bool:
+        """Whether the image is here, or could be pulled."""
+        if self.has(image):
+            return True
+        try:
+            return self.run("pull", "--quiet", image, check=False, seconds=_PULL_SECONDS).returncode == 0
+        except subprocess.TimeoutExpired:
+            return False
+
+    def build(self, folder: Path, target: str, tag: str) -> None:
+        """Build one target of the Dockerfile."""
+        network = ["--network", "host"] if self.program == "podman" else []
+        self.run("build", *network, "--target", target, "--tag", tag, str(folder), seconds=600)
+
+    def state(self, container: str) -> Any:
+        """The engine's `State` of a container."""
+        return json.loads(self.output("inspect", "--format", "{{json .State}}", container))
+
+
+@contextmanager
+def found_engine(folder: Path) -> Iterator[Engine]:
+    """The engine of this machine; `folder` is for a socket. Skips the test if there is none."""
+    if shutil.which("docker") and _works(["docker", "info"]) and _works(["docker", "compose", "version"]):
+        yield Engine("docker", ["docker", "compose"], {})
+        return
+    compose = shutil.which("docker-compose")
+    if not shutil.which("podman") or compose is None:
+        pytest.skip("neither Docker nor Podman with docker-compose is installed")
+    quiet = {"PODMAN_IGNORE_CGROUPSV1_WARNING": "1"}
+    socket = folder / "podman.sock"
+    command = ["podman", "system", "service", "--time", "0", f"unix://{socket}"]
+    with subprocess.Popen(command, env=os.environ | quiet, stderr=subprocess.DEVNULL) as service:
+        try:
+            engine = Engine("podman", [compose], quiet | {"DOCKER_HOST": f"unix://{socket}"})
+            _wait_for_file(socket)
+            with _health_checks(engine):
+                yield engine
+        finally:
+            service.terminate()
+
+
+def _works(command: list[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _wait_for_file(path: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} does not appear"
+        time.sleep(0.05)
+
+
+@contextmanager
+def _health_checks(engine: Engine) -> Iterator[None]:
+    """Ask for the health of what starts, if nobody else does."""
+    if Path("/run/systemd/system").exists():
+        yield
+        return
+    ends = threading.Event()
+
+    def ask() -> None:
+        while not ends.wait(0.5):
+            listed = engine.output("ps", "--filter", f"label={LABEL}", "--format", "{{.Names}} {{.Status}}")
+            for line in listed.splitlines():
+                name, _, status = line.partition(" ")
+                if "(starting)" in status or "(unhealthy)" in status:
+                    engine.run("healthcheck", "run", name, check=False)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ends.set()
+        thread.join(timeout=30)

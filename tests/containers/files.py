@@ -1,0 +1,45 @@
+"""docker-compose.yml, .env.example and the Dockerfile, read by machine."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
+
+PAGE = (ROOT / "docs" / "containers.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE) for line in block.splitlines()
+]
+"""What the page on containers tells people to type."""
+
+OURS = [name for name, service in SERVICES.items() if "build" in service]
+THEIRS = [name for name in SERVICES if name not in OURS]
+BASE = re.findall(r"^FROM (\S+) AS base$", DOCKERFILE, re.MULTILINE)[0]
+
+
+def settings(service: str, given: dict[str, str] | None = None) -> dict[str, str]:
+    """The environment that the compose file gives a service, with `given` in .env."""
+    return {name: filled(str(value), given or {}) for name, value in SERVICES[service]["environment"].items()}
+
+
+def filled(text: str, given: dict[str, str]) -> str:
+    """`text` as Compose reads it: `${NAME:-default}` and `${NAME-default}`."""
+
+    def value(place: re.Match[str]) -> str:
+        name, colon, default = place.groups()
+        return given.get(name, default) if not colon else given.get(name) or default
+
+    return re.sub(r"\$\{([A-Z0-9_]+)(:?)-([^}]*)\}", value, text)
+
+
+def example(*, commented_too: bool = False) -> dict[str, str]:
+    """The variables of .env.example; those that are commented out as well if that is wanted."""
+    pattern = r"^#?([A-Z0-9_]+)=(.*)$" if commented_too else r"^([A-Z0-9_]+)=(.*)$"
+    return {name: value.strip("'") for name, value in re.findall(pattern, EXAMPLE, re.MULTILINE)}

@@ -1,0 +1,77 @@
+"""`make compose-smoke`: a ticket is written at the simulated desk of a running compose, and gets its note."""
+
+import argparse
+import sys
+import time
+
+import httpx
+
+from devstack.desk_client import DeskClient, as_text
+
+TENANT = "acme"
+KEY = "development-only"
+TICKET = {
+    "tenant": TENANT,
+    "subject": "VPN does not connect from home",
+    "description": "Since this morning the client says that the gateway can't be reached.",
+}
+
+
+class SmokeFailed(Exception):
+    """The ticket has no note; the text says how far it got and what to do next."""
+
+
+def send_ticket(desk: str, seconds: float) -> tuple[str, float]:
+    """Write a ticket at the desk at this address and wait for its note: the note, and how long it took.
+
+    Raises SmokeFailed.
+    """
+    with DeskClient(desk, {TENANT: KEY}) as client:
+        began = time.monotonic()
+        try:
+            ticket_id = client.create_ticket(TICKET)
+            while time.monotonic() - began < seconds:
+                notes = client.notes(TENANT, ticket_id)
+                if notes:
+                    return notes[0], time.monotonic() - began
+                time.sleep(0.2)
+        except httpx.TransportError:
+            raise SmokeFailed(
+                f"Nothing answers at {desk}. Start the system with `docker compose up`; where DESK_PORT is another one:"
+                ' make compose-smoke ARGS="--desk http://127.0.0.1:PORT"'
+            ) from None
+        except httpx.HTTPStatusError as failure:
+            raise SmokeFailed(
+                f"What answers at {desk} is not the simulated desk: status {failure.response.status_code}"
+            ) from None
+        raise SmokeFailed(f"Ticket {ticket_id} has no note after {seconds:.0f} s. {_how_far(desk, ticket_id)}")
+
+
+def _how_far(desk: str, ticket_id: str) -> str:
+    """What became of the ticket's webhook, and where to look next."""
+    query = {"tenant": TENANT, "ticket_id": ticket_id}
+    answer = httpx.get(f"{desk}/_sim/webhooks", params=query, timeout=5, trust_env=False)
+    statuses = [delivery["status"] for delivery in answer.json()["deliveries"]]
+    if statuses != [202]:
+        told = "not answered" if not statuses or statuses[-1] is None else f"answered with {statuses[-1]}"
+        return f"Its webhook was {told}: see `docker compose ps` and `docker compose logs api`."
+    return f"Its webhook was taken: docker compose logs worker | grep 'ticket_id: {ticket_id},'"
+
+
+def main() -> int:
+    """Send the ticket and tell; the exit status is 1 if no note came."""
+    parser = argparse.ArgumentParser(prog="compose-smoke", description=__doc__)
+    parser.add_argument("--desk", default="http://127.0.0.1:8080", help="where the simulated desk listens")
+    parser.add_argument("--seconds", type=float, default=90, help="longest wait for the note (default: 90)")
+    chosen = parser.parse_args()
+    try:
+        note, took = send_ticket(chosen.desk.rstrip("/"), chosen.seconds)
+    except SmokeFailed as failed:
+        sys.stderr.write(f"{failed}\n")
+        return 1
+    sys.stdout.write(f"{as_text(note)}\n\nThe note arrived {took:.1f} s after its ticket.\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

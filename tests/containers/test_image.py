@@ -1,0 +1,92 @@
+"""The image by itself: what is in it, what it says when it can't start, and that signals reach it."""
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.containers.engine import LABEL, Engine
+
+pytestmark = pytest.mark.containers
+Once = Callable[..., tuple[int, str]]
+SHELL = ("--entrypoint", "sh")
+COMPLETE = {
+    "DATABASE_URL": "postgresql://a:b@127.0.0.1:1/ai_agents",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "OPENAI_API_KEY": "sk-test",
+    "WEBHOOK_SECRET_ACME": "s3cret-of-acme",
+    "SERVICEDESK_URL_ACME": "http://127.0.0.1:1",
+    "SERVICEDESK_API_KEY_ACME": "key-of-acme",
+}
+
+
+def test_it_runs_as_a_user_without_rights_on_a_file_system_that_it_can_not_write(once: Once) -> None:
+    script = "id -u; id -g; for d in / /app /opt/venv /etc /usr; do touch $d/x 2>&1; done; touch /tmp/x && echo free"
+    status, output = once("-c", script, options=SHELL)
+    lines = output.split("\n")
+    assert (status, lines[:2]) == (0, ["10001", "10001"])
+    assert output.count("Read-only file system") == 5
+    assert "free" in lines
+
+
+def test_supports_programs_are_in_it_and_nothing_that_it_does_not_need(once: Once) -> None:
+    """No compiler, no simulator, no test, no package installer in its environment."""
+    _, output = once(
+        "-c", "redis-cli --version; psql --version; which gcc cc make; ls /app /opt/venv/bin", options=SHELL
+    )
+    assert "redis-cli " in output
+    assert "psql (PostgreSQL) " in output
+    found = set(output.split())
+    assert {"api", "worker", "storage", "celery", "uvicorn"} <= found
+    assert not {"simulators", "devstack", "tests", "pip", "pip3", "pytest", "/usr/bin/gcc", "/usr/bin/make"} & found
+
+
+def test_its_code_is_compiled_already(once: Once) -> None:
+    """A start on a read-only file system would compile everything anew, each time."""
+    script = 'find /app /opt/venv -name "*.py" | wc -l; find /app /opt/venv -name "*.pyc" | wc -l'
+    _, output = once("-c", script, options=SHELL)
+    sources, compiled = (int(line) for line in output.split())
+    assert compiled > 0.98 * sources
+
+
+def test_no_secret_and_no_development_setting_is_in_it(engine: Engine, image: str) -> None:
+    config = json.loads(engine.output("inspect", "--format", "{{json .Config}}", image))
+    names = {setting.partition("=")[0] for setting in config["Env"]}
+    assert not {name for name in names if "URL" in name or "SECRET" in name or "KEY" in name or "PASSWORD" in name}
+    assert {"LOG_FORMAT=json", "METRICS_PORT=9464"} <= set(config["Env"])
+    assert config["User"] == "10001:10001"
+    assert config["Entrypoint"] == ["tini", "--", "ai-agents"]
+    assert config["Labels"]["org.opencontainers.image.title"] == "ai-agents"
+
+
+@pytest.mark.parametrize(
+    ("verb", "missing"),
+    [
+        ("api", ["DATABASE_URL", "REDIS_URL", "WEBHOOK_SECRET_<TENANT>"]),
+        ("worker", ["DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "SERVICEDESK_URL_<TENANT>"]),
+        ("housekeeping", ["DATABASE_URL", "REDIS_URL", "SERVICEDESK_URL_<TENANT>"]),
+        ("migrate", ["DATABASE_URL", "DATABASE_ADMIN_URL"]),
+    ],
+)
+def test_a_container_that_lacks_a_secret_says_which_and_does_not_start(
+    verb: str, missing: list[str], once: Once
+) -> None:
+    """A line of JSON for each."""
+    status, output = once(verb)
+    told = [json.loads(line)["event"] for line in output.splitlines()]
+    assert status == 78
+    assert sorted(line.split(" is missing")[0] for line in told) == sorted(f"Start refused: {name}" for name in missing)
+
+
+def test_a_signal_during_the_start_is_not_lost(engine: Engine, image: str) -> None:
+    """Process 1 has no handler of its own in the first second; the container must end all the same."""
+    given = [part for name, value in COMPLETE.items() for part in ("--env", f"{name}={value}")]
+    container = engine.output("run", "--detach", "--label", LABEL, *given, image, "worker")
+    try:
+        began = time.monotonic()
+        engine.run("stop", "--time", "20", container)
+        assert time.monotonic() - began < 10
+        assert engine.state(container)["ExitCode"] != 137
+    finally:
+        engine.run("rm", "--force", container)

@@ -1,0 +1,39 @@
+"""What `make compose-smoke` says when there is no note: a clear sentence with what to do next."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from devstack.ports import free_port
+from simulators.servicedesk import create_desk
+from simulators.serving import serve_in_thread
+from tests.containers.files import ROOT
+from tests.containers.smoke import SmokeFailed, send_ticket
+
+CONFIG = json.loads((ROOT / "simulators" / "servicedesk" / "compose.json").read_text(encoding="utf-8"))
+
+
+def test_where_nothing_runs_it_says_how_to_start_it() -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.containers.smoke", "--desk", nowhere],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"Nothing answers at {nowhere}. Start the system with `docker compose up`;")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_where_no_note_comes_it_says_how_far_the_ticket_got() -> None:
+    """Here the desk of the compose file runs alone, so its webhook reaches nobody."""
+    desk = CONFIG["desks"]["acme"] | {"webhook_url": f"http://127.0.0.1:{free_port()}/webhook"}
+    with (
+        serve_in_thread(create_desk({"desks": {"acme": desk}})) as url,
+        pytest.raises(SmokeFailed, match=r"has no note after 1 s\. Its webhook was not answered: see `docker compose"),
+    ):
+        send_ticket(url, 1)

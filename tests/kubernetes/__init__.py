@@ -1,0 +1,1 @@
+"""The Kubernetes manifests, rendered and checked without a cluster."""

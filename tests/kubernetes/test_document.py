@@ -1,0 +1,117 @@
+"""What docs/kubernetes.md tells people to type is right, as far as that can be seen without a cluster."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from config.tenants import parse_tenants
+from tests.kubernetes.rendering import ROOT, Object, Rendered
+
+TEXT = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+_FOLDED = re.compile(r"^ *```sh\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+COMMANDS = [line.strip() for block in _FOLDED.findall(TEXT) for line in block.splitlines()]
+KUBECTL = [line for line in COMMANDS if line.startswith("kubectl ")]
+SHORT = {"job": "Job", "deployment": "Deployment", "scaledobject": "ScaledObject", "statefulset": "StatefulSet"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _kubectl() -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+
+
+def words(line: str) -> list[str]:
+    """Of the first command in a pipe, without the words of one that runs in a pod."""
+    found = shlex.split(line.split(" | ", maxsplit=1)[0])
+    return found[1 : found.index("--")] if "--" in found else found[1:]
+
+
+def verb(given: list[str]) -> list[str]:
+    """The words of kubectl's command itself."""
+    return given[:3] if given[0] == "create" else given[:2] if given[0] == "rollout" else given[:1]
+
+
+@cache
+def usage(command: tuple[str, ...]) -> str:
+    return subprocess.run(["kubectl", *command, "--help"], capture_output=True, text=True, check=True).stdout
+
+
+def test_each_command_is_of_a_kind_that_is_looked_at() -> None:
+    assert len(KUBECTL) >= 25
+    assert [line for line in COMMANDS if not line.startswith(("kubectl ", "docker build ", "kind load "))] == []
+    checked = subprocess.run(["bash", "-n"], input="\n".join(COMMANDS), capture_output=True, text=True, check=False)
+    assert checked.stderr == ""
+
+
+@pytest.mark.parametrize("line", KUBECTL)
+def test_kubectl_knows_the_command_and_its_options(line: str) -> None:
+    given = words(line)
+    known = usage(tuple(verb(given)))
+    for option in (word.split("=")[0] for word in given if word.startswith("--")):
+        assert f"{option}=" in known or f"{option} " in known or option == "--namespace", option
+
+
+@pytest.mark.parametrize("line", KUBECTL)
+def test_what_it_names_is_there(line: str) -> None:
+    """Files, namespaces, and objects of that namespace's overlay."""
+    given = words(line)
+    for option in ("-k", "-f"):
+        if option in given:
+            assert (ROOT / given[given.index(option) + 1]).exists()
+            return
+    overlay = Rendered("local" if "ai-agents-local" in given else "production")
+    assert overlay.namespace == given[given.index("-n") + 1]
+    rest = given[len(verb(given)) :]
+    named = [tuple(word.split("/", 1)) for word in rest if re.fullmatch(r"[a-z]+/[a-z-]+", word)]
+    if rest[0] in SHORT and not rest[1].startswith("-"):
+        named.append((rest[0], rest[1]))
+    for kind, name in named:
+        assert any(name == one["metadata"]["name"] for one in overlay.of(SHORT[kind])), (kind, name)
+
+
+def test_the_secrets_can_be_made_as_written_and_are_usable(tmp_path: Path) -> None:
+    """The file of the page, through kubectl itself; its tenant is complete, and so is the new one's patch."""
+    (keys,) = re.findall(r"^ *```ini\n(.*?)^ *```$", TEXT, re.DOTALL | re.MULTILINE)
+    (tmp_path / "secrets.env").write_text(re.sub(r"^ +", "", keys, flags=re.MULTILINE), encoding="utf-8")
+    (line,) = [one for one in KUBECTL if "--from-env-file" in one]
+    made = subprocess.run(
+        [*shlex.split(line), "--dry-run=client", "-o", "yaml"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    secret: Object = yaml.safe_load(made.stdout)
+    (patch,) = [shlex.split(one) for one in KUBECTL if one.startswith("kubectl patch secret")]
+    new = yaml.safe_load(patch[patch.index("-p") + 1])["stringData"]
+    tenants, problems = parse_tenants(dict.fromkeys(secret["data"], "https://desk.example") | new)
+    assert problems == []
+    assert set(tenants) == {"acme", "newco"}
+    assert all(tenant.webhook_secrets and tenant.desk for tenant in tenants.values())
+
+
+def test_the_first_part_of_an_upgrade_is_the_migration_alone(production: Rendered) -> None:
+    """`apply -l` takes the objects that have the label themselves."""
+    (selector,) = {words(line)[-1] for line in KUBECTL if " -l " in line}
+    key, value = selector.split("=")
+    chosen = [one for one in production.objects if one["metadata"].get("labels", {}).get(key) == value]
+    assert [(one["kind"], one["metadata"]["name"]) for one in chosen] == [("Job", "ai-agents-migrate")]
+
+
+def test_the_autoscaler_is_paused_before_anybody_scales() -> None:
+    """And the numbers that the page tells are those of the overlay."""
+    scaling = next(number for number, line in enumerate(KUBECTL) if line.startswith("kubectl scale"))
+    assert "autoscaling.keda.sh/paused=true" in KUBECTL[scaling - 1]
+    assert KUBECTL[scaling + 1].endswith("autoscaling.keda.sh/paused-")
+    spec = Rendered("production").one("ScaledObject", "ai-agents-worker")["spec"]
+    assert f"between {spec['minReplicaCount']} and {spec['maxReplicaCount']} workers" in TEXT
+
+
+def test_each_file_that_is_named_exists() -> None:
+    named = re.findall(r"`((?:k8s|storage)/[^`]*)`", TEXT)
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    in_production = re.findall(r"`([a-z]+\.yaml)`", TEXT)
+    assert [name for name in in_production if not (ROOT / "k8s" / "overlays" / "production" / name).exists()] == []

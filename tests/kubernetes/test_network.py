@@ -1,0 +1,150 @@
+"""The network policies say what the documents say: asked as questions, one connection each."""
+
+import pytest
+
+from tests.kubernetes.network import End, may_connect
+from tests.kubernetes.rendering import Rendered
+
+HOME = {"production": "ai-agents-production", "local": "ai-agents-local"}
+OURS = ("ai-agents-api", "ai-agents-worker", "ai-agents-housekeeping", "ai-agents-migrate", "redis")
+OUTSIDE = {
+    "ingress controller": End("10.244.0.1", "ingress", {"app.kubernetes.io/name": "traefik"}),
+    "prometheus": End("10.244.0.2", "monitoring", {"app.kubernetes.io/name": "prometheus"}),
+    "grafana": End("10.244.0.3", "monitoring", {"app.kubernetes.io/name": "grafana"}),
+    "keda": End("10.244.0.4", "keda", {"app": "keda-operator"}),
+    "collector": End("10.244.0.5", "observability", {"app.kubernetes.io/name": "opentelemetry-collector"}),
+    "kubernetes": End("10.96.0.1"),
+    "names": End("10.244.0.6", "kube-system", {"k8s-app": "kube-dns"}),
+    "stranger": End("10.244.0.7", "default", {"app": "ai-agents-worker", "app.kubernetes.io/name": "prometheus"}),
+    "postgres": End("10.20.0.5"),
+    "desk": End("203.0.113.7"),
+    "desk in the company": End("192.168.7.7"),
+    "model": End("2001:db8::7"),
+    "cloud's credentials": End("169.254.169.254"),
+    "cloud's credentials, IPv6": End("fd00:ec2::254"),
+}
+
+
+def end(overlay: str, name: str) -> End:
+    """A pod of ours by its label, or one of the others."""
+    if overlay == "production" and name in OUTSIDE:
+        return OUTSIDE[name]
+    if name in ("names", "stranger"):
+        return OUTSIDE[name]
+    return End("10.244.9.9", HOME[overlay], {"app": name})
+
+
+ALLOWED = [
+    ("production", "ingress controller", "ai-agents-api", 8000),
+    ("production", "prometheus", "ai-agents-api", 8000),
+    ("production", "prometheus", "ai-agents-worker", 9464),
+    ("production", "prometheus", "ai-agents-housekeeping", 9464),
+    ("production", "keda", "redis", 6379),
+    *(("production", name, "redis", 6379) for name in OURS[:3]),
+    *(("production", name, "postgres", 5432) for name in OURS[:4]),
+    *(("production", name, "collector", 4318) for name in OURS[:3]),
+    *(("production", name, there, 443) for name in OURS[1:3] for there in ("desk", "desk in the company", "model")),
+    ("production", "ai-agents-worker", "desk", 8080),
+    *(("local", name, "postgres", 5432) for name in OURS[:4]),
+    *(("local", name, "redis", 6379) for name in OURS[:3]),
+    *(("local", name, there, 8080) for name in OURS[1:3] for there in ("desk", "openai")),
+    ("local", "desk", "ai-agents-api", 8000),
+]
+REFUSED = [
+    # The API reaches no desk and no model, whatever comes in through it.
+    *(("production", "ai-agents-api", there, port) for there in ("desk", "model") for port in (80, 443, 8080)),
+    *(("local", "ai-agents-api", there, 8080) for there in ("desk", "openai")),
+    # Nobody but Prometheus reaches a worker, and Prometheus only its figures.
+    *(
+        ("production", name, "ai-agents-worker", port)
+        for name in (*OUTSIDE, *OURS)
+        for port in (8000, 9464)
+        if (name, port) != ("prometheus", 9464)
+    ),
+    *(("local", name, "ai-agents-worker", 9464) for name in (*OURS, "desk", "openai", "stranger")),
+    *(("production", name, "ai-agents-api", 8000) for name in ("stranger", "grafana", "keda", "desk", *OURS)),
+    # Redis and the migration.
+    *(("production", name, "redis", 6379) for name in ("stranger", "prometheus", "ingress controller", "desk")),
+    ("production", "ai-agents-migrate", "redis", 6379),
+    *(("production", "ai-agents-migrate", name, 443) for name in ("desk", "model", "collector")),
+    *(("production", "redis", name, port) for name in ("desk", "postgres", "ai-agents-api") for port in (443, 5432)),
+    # Nor anything in the cluster that is not ours, its own interface included.
+    *(
+        ("production", name, there, port)
+        for name in OURS
+        for there in ("kubernetes", "keda", "prometheus", "stranger")
+        for port in (443, 8080)
+    ),
+    # No process may fetch the machine's credentials.
+    *(
+        ("production", name, there, port)
+        for name in OURS
+        for there in ("cloud's credentials", "cloud's credentials, IPv6")
+        for port in (80, 443)
+    ),
+    *(("local", name, "postgres", 5432) for name in ("redis", "desk", "openai", "stranger")),
+    *(("local", "openai", name, port) for name in ("ai-agents-api", "desk", "redis") for port in (6379, 8000, 8080)),
+]
+
+
+@pytest.mark.parametrize("overlay", HOME)
+def test_who_may_connect(overlay: str) -> None:
+    """All that are listed as allowed, and none of those that are listed as refused."""
+    policies = Rendered(overlay).of("NetworkPolicy")
+    asked = [(question, True) for question in ALLOWED] + [(question, False) for question in REFUSED]
+    wrong = [
+        (sender, receiver, port, "should be allowed" if expected else "should be refused")
+        for (where, sender, receiver, port), expected in asked
+        if where == overlay
+        and may_connect(policies, end(overlay, sender), end(overlay, receiver), port) is not expected
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("overlay", HOME)
+def test_each_pod_finds_names_and_nobody_enters_by_that(overlay: str) -> None:
+    rendered = Rendered(overlay)
+    policies = rendered.of("NetworkPolicy")
+    for _, pod in rendered.pods():
+        one = End("10.244.9.8", HOME[overlay], pod["metadata"]["labels"])
+        assert may_connect(policies, one, OUTSIDE["names"], 53, "UDP")
+        assert not may_connect(policies, one, OUTSIDE["names"], 443)
+        assert not may_connect(policies, OUTSIDE["stranger"], one, 53, "UDP")
+
+
+@pytest.mark.parametrize("overlay", HOME)
+def test_each_pod_has_a_policy_that_names_it(overlay: str) -> None:
+    """Beside those for all: what it may do is written down."""
+    rendered = Rendered(overlay)
+    named = [policy["spec"]["podSelector"] for policy in rendered.of("NetworkPolicy") if policy["spec"]["podSelector"]]
+    for _, pod in rendered.pods():
+        app = pod["metadata"]["labels"]["app"]
+        assert any(app in (selector.get("matchLabels", {}).get("app"), *_values(selector)) for selector in named), app
+
+
+def _values(selector: dict[str, object]) -> list[str]:
+    expressions = selector.get("matchExpressions", [])
+    assert isinstance(expressions, list)
+    return [value for expression in expressions for value in expression["values"]]
+
+
+@pytest.mark.parametrize("overlay", HOME)
+def test_a_pod_that_nobody_wrote_a_policy_for_may_do_nothing(overlay: str) -> None:
+    """By the one for all, whatever else there is for all."""
+    policies = [one for one in Rendered(overlay).of("NetworkPolicy") if one["metadata"]["name"] == "deny-all"]
+    new = End("10.244.9.6", HOME[overlay], {"app": "new"})
+    assert not may_connect(policies, new, OUTSIDE["model"], 443)
+    assert not may_connect(policies, OUTSIDE["stranger"], new, 8000)
+
+
+def test_without_policies_all_is_allowed() -> None:
+    """The evaluator itself: nothing is refused by mistake."""
+    stranger, worker = OUTSIDE["stranger"], end("production", "ai-agents-worker")
+    assert may_connect([], stranger, worker, 9464)
+
+
+def test_a_pod_of_another_namespace_with_our_labels_is_a_stranger(production: Rendered) -> None:
+    """A selector without a namespace means the policy's own."""
+    policies = production.of("NetworkPolicy")
+    twin = End("10.244.9.7", "default", {"app": "ai-agents-worker"})
+    assert not may_connect(policies, twin, end("production", "redis"), 6379)

@@ -1,0 +1,213 @@
+"""Each object is what Kubernetes takes, and they fit together: selectors, ports, names, images."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from tests.kubernetes.rendering import K8S, OVERLAYS, Object, Rendered, documents
+
+OLDEST, NEWEST = "1.32", "1.37"
+# Kinds whose definitions come with an operator: test_scaling and test_monitoring look at their fields.
+OPERATORS = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PodMonitor", "PrometheusRule"}
+
+
+def core(rendered: Rendered) -> list[Object]:
+    """The objects that Kubernetes itself knows."""
+    return [one for one in rendered.objects if one["kind"] not in OPERATORS]
+
+
+def broken(objects: list[Object], version: str) -> list[str]:
+    """What a Kubernetes of that version would refuse, unknown fields included."""
+    found = []
+    for one in objects:
+        try:
+            kubernetes_validate.validate(one, version, strict=True)
+        except kubernetes_validate.ValidationError as refused:
+            found.append(f"{one['kind']} {one['metadata']['name']}: {refused.message[:200]}")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("overlay", "version"),
+    [
+        ("production", OLDEST),
+        *(
+            pytest.param(overlay, version, marks=pytest.mark.slow)
+            for overlay, version in (("production", NEWEST), ("local", OLDEST), ("local", NEWEST))
+        ),
+    ],
+)
+def test_each_object_is_valid(overlay: str, version: str) -> None:
+    """Each takes a second: the definitions are read anew for each object."""
+    assert broken(core(Rendered(overlay)), version) == []
+
+
+def test_a_wrong_field_is_seen(production: Rendered) -> None:
+    """As `replica` for `replicas`, and a text for a number."""
+    api = production.one("Deployment", "ai-agents-api")
+    assert len(broken([api | {"spec": api["spec"] | {"replica": 1}}], OLDEST)) == 1
+    assert len(broken([api | {"spec": api["spec"] | {"replicas": "three"}}], OLDEST)) == 1
+
+
+def test_the_names_are_those_that_support_types(production: Rendered) -> None:
+    """The contract's section 5."""
+    assert production.namespace == "ai-agents-production"
+    for process in ("api", "worker", "housekeeping"):
+        pod = production.one("Deployment", f"ai-agents-{process}")["spec"]["template"]["spec"]
+        # With two, `kubectl logs` and `exec` would want -c.
+        assert len(pod["containers"]) == 1
+        assert not pod.get("initContainers")
+    production.one("Service", "redis")
+    for name in ("ai-agents-api", "ai-agents-worker"):
+        assert production.pod(name)["metadata"]["labels"]["app"] == name
+    mounted = {
+        volume["secret"]["secretName"]
+        for _, pod in production.pods()
+        for volume in pod["spec"].get("volumes", [])
+        if "secret" in volume
+    }
+    assert mounted == {"ai-agents-secrets"}
+
+
+def test_all_is_in_the_one_namespace(rendered: Rendered) -> None:
+    """And what is for a laptop is not where production is."""
+    for one in rendered.objects:
+        if one["kind"] != "Namespace":
+            assert one["metadata"]["namespace"] == rendered.namespace, one["metadata"]["name"]
+    assert Rendered("local").namespace != Rendered("production").namespace
+
+
+def test_no_secret_is_in_production_nor_in_the_base(production: Rendered) -> None:
+    """Only names of secrets."""
+    assert production.of("Secret") == []
+    texts = [path.read_text(encoding="utf-8") for path in K8S.rglob("*.*") if "local" not in path.parts]
+    assert [text for text in texts if re.search(r"kind: Secret$|stringData", text, re.MULTILINE)] == []
+
+
+def selections(rendered: Rendered) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each selector of pods of ours, by who has it."""
+    for one in rendered.objects:
+        name = f"{one['kind']} {one['metadata']['name']}"
+        match one["kind"]:
+            case "Service":
+                yield name, {"matchLabels": one["spec"]["selector"]}
+            case "Deployment" | "StatefulSet" | "PodDisruptionBudget" | "PodMonitor":
+                yield name, one["spec"]["selector"]
+            case "NetworkPolicy" if one["spec"]["podSelector"]:
+                yield name, one["spec"]["podSelector"]
+    for owner, pod in rendered.pods():
+        for spread in pod["spec"].get("topologySpreadConstraints", []):
+            yield f"spread of {owner}", spread["labelSelector"]
+
+
+def test_each_selector_finds_pods(rendered: Rendered) -> None:
+    """Every value that a selector names is a label of some pod; a deployment finds its own."""
+    labels = [pod["metadata"]["labels"] for _, pod in rendered.pods()]
+    for name, selector in selections(rendered):
+        wanted = [{key: value} for key, value in selector.get("matchLabels", {}).items()] + [
+            {expression["key"]: value}
+            for expression in selector.get("matchExpressions", [])
+            for value in expression["values"]
+        ]
+        assert wanted, name
+        for pair in wanted:
+            assert any(pair.items() <= one.items() for one in labels), (name, pair)
+    for kind in ("Deployment", "StatefulSet"):
+        for owner in rendered.of(kind):
+            assert (
+                owner["spec"]["selector"]["matchLabels"].items()
+                <= owner["spec"]["template"]["metadata"]["labels"].items()
+            )
+
+
+def test_each_service_leads_to_a_port_that_there_is(rendered: Rendered) -> None:
+    """By name, and the ingress to a port of a service."""
+    for service in rendered.of("Service"):
+        selector = service["spec"]["selector"].items()
+        (container,) = [
+            pod["spec"]["containers"][0] for _, pod in rendered.pods() if selector <= pod["metadata"]["labels"].items()
+        ]
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= {
+            port["name"] for port in container["ports"]
+        }
+    for ingress in rendered.of("Ingress"):
+        for rule in ingress["spec"]["rules"]:
+            for path in rule["http"]["paths"]:
+                backend = path["backend"]["service"]
+                ports = rendered.one("Service", backend["name"])["spec"]["ports"]
+                assert backend["port"]["name"] in {port["name"] for port in ports}
+
+
+def test_each_probe_asks_a_port_that_there_is(rendered: Rendered) -> None:
+    for name, pod in rendered.pods():
+        for container in pod["spec"]["containers"]:
+            ports = {port["name"] for port in container.get("ports", [])}
+            for kind in ("startup", "readiness", "liveness"):
+                probe = container.get(f"{kind}Probe", {})
+                for way in ("httpGet", "tcpSocket"):
+                    assert way not in probe or probe[way]["port"] in ports, (name, kind)
+
+
+def test_the_ingress_shows_the_world_the_webhook_only_and_with_tls(production: Rendered) -> None:
+    (ingress,) = production.of("Ingress")
+    (rule,) = ingress["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    assert (rule["host"], path["path"], path["pathType"]) == ("api.ai-agents.com", "/webhook", "Exact")
+    assert rule["host"] in ingress["spec"]["tls"][0]["hosts"]
+
+
+def test_images_are_pinned(rendered: Rendered) -> None:
+    """A tag with a number (or the laptop's own build), never `latest`; one image for all four processes."""
+    ours = set()
+    for name, pod in rendered.pods():
+        image = pod["spec"]["containers"][0]["image"]
+        repository, _, tag = image.rpartition(":")
+        assert repository, f"{image} has no tag"
+        assert tag == "local" if "ai-agents" in repository and rendered.overlay == "local" else re.search(r"\d", tag)
+        if name.startswith("ai-agents-"):
+            ours.add(image)
+    assert len(ours) == 1
+
+
+def test_each_container_says_what_it_needs(rendered: Rendered) -> None:
+    """Memory is limited; a limit of CPU would throttle what renews leases."""
+    for name, pod in rendered.pods():
+        resources = pod["spec"]["containers"][0]["resources"]
+        assert set(resources["requests"]) == {"cpu", "memory"}, name
+        assert set(resources["limits"]) == {"memory"}, name
+
+
+def test_a_budget_can_be_kept(production: Rendered) -> None:
+    """More pods than may be away, so that a node can be drained; a pod that is not ready holds up nothing."""
+    scaled = production.one("ScaledObject", "ai-agents-worker")["spec"]["minReplicaCount"]
+    number = {"ai-agents-api": production.one("Deployment", "ai-agents-api")["spec"]["replicas"]}
+    number["ai-agents-worker"] = scaled
+    budgets = {one["metadata"]["name"]: one["spec"] for one in production.of("PodDisruptionBudget")}
+    assert set(budgets) == set(number)
+    for name, budget in budgets.items():
+        assert number[name] > budget["maxUnavailable"] >= 1
+        assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_workers_number_is_the_autoscalers_in_production(overlay: str) -> None:
+    """On a laptop it is one."""
+    replicas = Rendered(overlay).one("Deployment", "ai-agents-worker")["spec"].get("replicas")
+    assert replicas == (None if overlay == "production" else 1)
+
+
+def test_the_example_for_external_secrets_makes_the_secrets_that_pods_use(production: Rendered) -> None:
+    """By name; all keys of the vault's entry, so that a new tenant changes nothing here."""
+    example = documents(K8S / "examples" / "external-secrets.yaml")
+    made = {one["spec"]["target"]["name"]: one["spec"] for one in example if one["kind"] == "ExternalSecret"}
+    used = set(re.findall(r"'(?:secretName|name)': '(ai-agents-(?:secrets|database-owner))'", str(production.objects)))
+    assert set(made) == used
+    stores = {one["metadata"]["name"] for one in example if one["kind"] == "SecretStore"}
+    for spec in made.values():
+        assert spec["secretStoreRef"]["name"] in stores
+        assert set(spec) <= {"refreshInterval", "secretStoreRef", "target", "data", "dataFrom"}
+    assert made["ai-agents-secrets"]["dataFrom"] == [{"extract": {"key": "ai-agents/production"}}]
+    assert {one["metadata"]["namespace"] for one in example} == {production.namespace}

@@ -1,0 +1,116 @@
+"""The autoscaler: what it is told, and how many workers that makes."""
+
+import math
+import re
+from typing import Any
+
+import pytest
+
+from api.app import _DATABASE_CONNECTIONS
+from tests.kubernetes.rendering import ROOT, Rendered
+from worker.queue import QUEUE, UNACKED
+from worker.resources import _MOST_DATABASE_CONNECTIONS
+
+# Fields of https://keda.sh/docs/2.20/reference/scaledobject-spec/ and of the scaler for Redis lists.
+SPEC = {"scaleTargetRef", "minReplicaCount", "maxReplicaCount", "pollingInterval", "advanced", "triggers"}
+METADATA = {"address", "databaseIndex", "listName", "listLength", "activationListLength", "enableTLS", "unsafeSsl"}
+BEHAVIOUR = {"stabilizationWindowSeconds", "policies", "selectPolicy", "tolerance"}
+_LEASES, _HOUSEKEEPING, _MIGRATION = 4, 4, 1
+DOCUMENT = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def spec(production: Rendered) -> dict[str, Any]:
+    """The ScaledObject's."""
+    return dict(production.one("ScaledObject", "ai-agents-worker")["spec"])
+
+
+def targets(spec: dict[str, Any]) -> dict[str, int]:
+    """Per key of Redis, how much of it one worker is there for."""
+    return {one["metadata"]["listName"]: int(one["metadata"]["listLength"]) for one in spec["triggers"]}
+
+
+def wanted(spec: dict[str, Any], waiting: int, running: int) -> int:
+    """The number of workers that Kubernetes makes of it: the trigger that asks for more wins."""
+    per_worker = targets(spec)
+    most = max(math.ceil(waiting / per_worker[QUEUE]), math.ceil(running / per_worker[UNACKED]))
+    return int(min(max(most, spec["minReplicaCount"]), spec["maxReplicaCount"]))
+
+
+def test_it_asks_for_what_keda_knows(production: Rendered, spec: dict[str, Any]) -> None:
+    """KEDA takes texts only in a trigger's metadata, and refuses two triggers of one name."""
+    assert set(spec) <= SPEC
+    assert len({one["name"] for one in spec["triggers"]}) == len(spec["triggers"]) == 2
+    for trigger in spec["triggers"]:
+        assert (trigger["type"], trigger["metricType"]) == ("redis", "AverageValue")
+        assert set(trigger["metadata"]) <= METADATA
+        assert all(isinstance(value, str) for value in trigger["metadata"].values())
+        authentication = production.one("TriggerAuthentication", trigger["authenticationRef"]["name"])
+        assert authentication["spec"]["secretTargetRef"] == [
+            {"parameter": "password", "name": "ai-agents-secrets", "key": "REDIS_PASSWORD"}
+        ]
+    behaviour = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert set(behaviour) == {"scaleUp", "scaleDown"}
+    assert all(set(one) <= BEHAVIOUR for one in behaviour.values())
+
+
+def test_it_asks_where_the_jobs_are(production: Rendered, spec: dict[str, Any]) -> None:
+    """The keys that the product names, in the database that its address names, at the service's full name."""
+    assert set(targets(spec)) == {QUEUE, UNACKED}
+    (url,) = [one["value"] for one in production.container("ai-agents-api")["env"] if one["name"] == "REDIS_URL"]
+    for trigger in spec["triggers"]:
+        assert trigger["metadata"]["address"] == f"redis.{production.namespace}.svc:6379"
+        assert url.endswith(f"/{trigger['metadata']['databaseIndex']}")
+
+
+def test_more_than_five_waiting_jobs_a_worker_make_more_workers(production: Rendered, spec: dict[str, Any]) -> None:
+    """The contract's numbers; and a worker counts as full at three quarters of its slots."""
+    assert targets(spec)[QUEUE] == 5
+    assert targets(spec)[UNACKED] == round(0.75 * int(production.settings()["WORKER_CONCURRENCY"]))
+    assert spec["minReplicaCount"] == 5
+    assert [wanted(spec, waiting, 0) for waiting in (0, 25, 26, 31, 50, 5000)] == [5, 5, 6, 7, 10, 10]
+
+
+def test_busy_workers_are_not_taken_away_though_the_list_is_empty(production: Rendered, spec: dict[str, Any]) -> None:
+    """However many there are, while their slots are taken they stay."""
+    slots = int(production.settings()["WORKER_CONCURRENCY"])
+    for workers in range(spec["minReplicaCount"], spec["maxReplicaCount"] + 1):
+        assert wanted(spec, 0, workers * slots) >= workers
+        assert wanted(spec, 0, math.ceil(workers * slots * 0.75)) >= workers
+    assert wanted(spec, 0, 0) == spec["minReplicaCount"]
+
+
+def test_it_scales_up_at_once_and_down_calmly(spec: dict[str, Any]) -> None:
+    """Kubernetes looks every 15 s: from the least to the most within 30 s; down one a minute after five calm ones."""
+    behaviour = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    up, down = behaviour["scaleUp"], behaviour["scaleDown"]
+    assert up["stabilizationWindowSeconds"] == 0
+    assert up["selectPolicy"] == "Max"
+    number = spec["minReplicaCount"]
+    for _ in range(30 // 15):
+        number += max(
+            one["value"] if one["type"] == "Pods" else math.ceil(number * one["value"] / 100) for one in up["policies"]
+        )
+    assert number >= spec["maxReplicaCount"]
+    assert all(one["periodSeconds"] <= 15 for one in up["policies"])
+    assert spec["pollingInterval"] <= 15
+    assert down["stabilizationWindowSeconds"] >= 300
+    assert down["policies"] == [{"type": "Pods", "value": 1, "periodSeconds": 60}]
+
+
+def test_nothing_but_the_autoscaler_sets_the_number(production: Rendered, spec: dict[str, Any]) -> None:
+    """Applying the overlay again must not."""
+    deployment = production.one("Deployment", spec["scaleTargetRef"]["name"])
+    assert "replicas" not in deployment["spec"]
+
+
+def test_postgres_is_asked_for_as_many_connections_as_the_document_says(
+    production: Rendered, spec: dict[str, Any]
+) -> None:
+    """Of the most pods that there are during a rollout, each with full pools."""
+    slots = int(production.settings()["WORKER_CONCURRENCY"])
+    of_worker = max(2, min(_MOST_DATABASE_CONNECTIONS, slots)) + _LEASES
+    api = production.one("Deployment", "ai-agents-api")["spec"]["replicas"] + 1
+    total = (spec["maxReplicaCount"] + 1) * of_worker + api * _DATABASE_CONNECTIONS + 2 * _HOUSEKEEPING + _MIGRATION
+    (said,) = re.findall(r"\*\*(\d+) connections\*\*", DOCUMENT)
+    assert int(said) == total

@@ -1,0 +1,1 @@
+"""The documents for support, proved on the running system."""

@@ -1,0 +1,142 @@
+"""The documents, read by machine: code blocks with what they should print, mentions in back quotes, links, headings."""
+
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+_FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+_MENTION = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+_LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+# What a reader puts in, and a value that fits.
+_PLACES = {
+    "_<TENANT>": "_ACME",
+    "<TENANT>": "acme",
+    "<TICKET_ID>": "12345",
+    "<JOB_ID>": "01936b2e-7c1a-7000-8000-0123456789ab",
+    "<WORKER_POD>": "ai-agents-worker-7d9f-x2x4z",
+}
+_EXPECTATION = re.compile(r"\s*Expect (.+)")
+
+
+@dataclass(frozen=True)
+class Mention:
+    """Something between back quotes, and the line that it stands in (from 1)."""
+
+    text: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced code block; `expectation` is the paragraph below it from behind the word `Expect`, or empty."""
+
+    language: str
+    text: str
+    line: int
+    expectation: str
+
+    @property
+    def only_names(self) -> bool:
+        """Whether it sets names for later blocks and prints nothing."""
+        return all(re.match(r"[A-Za-z_]+=", line) for line in self.text.splitlines())
+
+
+@dataclass(frozen=True)
+class Document:
+    """One Markdown file under `root`."""
+
+    path: Path
+    root: Path = ROOT
+
+    @property
+    def name(self) -> str:
+        return str(self.path.relative_to(self.root))
+
+    @property
+    def is_for_support(self) -> bool:
+        """Whether the stricter rules for those who work from it at night hold: each command says what to expect."""
+        return self.name.startswith(("docs/support/", "docs/runbooks/"))
+
+    @property
+    def text(self) -> str:
+        return self.path.read_text(encoding="utf-8")
+
+    @property
+    def prose(self) -> str:
+        """The text with its code blocks blanked, lines kept."""
+        return _FENCE.sub(lambda found: "\n" * found[0].count("\n"), self.text)
+
+    def blocks(self, language: str = "") -> list[Block]:
+        """The code blocks of a language, or all."""
+        text = self.text
+        return [
+            Block(
+                found[2],
+                textwrap.dedent(found[3]),
+                text.count("\n", 0, found.start()) + 1,
+                _expectation(text[found.end() :]),
+            )
+            for found in _FENCE.finditer(text)
+            if language in ("", found[2])
+        ]
+
+    @property
+    def script(self) -> str:
+        """All of its commands, as one shell session, so that names which are set stay set."""
+        return filled("\n".join(block.text for block in self.blocks() if block.language in ("sh", "bash")))
+
+    def mentions(self) -> Iterator[Mention]:
+        """Everything between back quotes outside code blocks."""
+        for number, line in enumerate(self.prose.splitlines(), 1):
+            for found in _MENTION.finditer(line):
+                yield Mention(found[1], number)
+
+    def links(self) -> list[str]:
+        """The targets of its links."""
+        return _LINK.findall(self.prose)
+
+    def anchors(self) -> set[str]:
+        """What `#...` may name, as GitHub makes it from the headings."""
+        return {anchor(heading) for heading in _HEADING.findall(self.prose)}
+
+
+def _expectation(below: str) -> str:
+    paragraph = re.split(r"\n\s*\n", below.lstrip("\n"), maxsplit=1)[0]
+    found = _EXPECTATION.match(paragraph)
+    return found[1] if found else ""
+
+
+def filled(text: str) -> str:
+    """A text with a value in each of its places."""
+    for place, value in _PLACES.items():
+        text = text.replace(place, value)
+    return text
+
+
+def anchor(heading: str) -> str:
+    """A heading's anchor: small letters, no punctuation, `-` for each space."""
+    text = _MENTION.sub(lambda found: found[1], heading).strip().lower()
+    return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+
+
+def documents(root: Path = ROOT) -> list[Document]:
+    """The README and everything under `docs/`."""
+    return [Document(path, root) for path in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]]
+
+
+def broken_links(document: Document) -> list[str]:
+    """Targets within the repository that there are not: files, and headings in them."""
+    broken = []
+    for target in document.links():
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, heading = target.partition("#")
+        path = (document.path.parent / name).resolve() if name else document.path
+        is_there = path.exists() and path.is_relative_to(document.root)
+        if not is_there or (heading and heading not in Document(path, document.root).anchors()):
+            broken.append(target)
+    return broken

@@ -1,0 +1,123 @@
+"""The commands that change something. Each is an order, which who runs the processes carries out."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.support_documents.kubectl_arguments import Refused, parse
+from tests.support_documents.kubectl_state import DEPLOYMENTS, SECRET, read_cluster
+
+_SCALED_OBJECT = "ai-agents-worker"
+
+
+def scale(words: list[str]) -> int:
+    """`scale deployment/NAME --replicas=N`."""
+    command = parse("scale", words, values="replicas")
+    if "replicas" not in command.flags:
+        raise Refused('error: required flag(s) "replicas" not set')
+    name = _deployment(command.names)
+    _order("scale", deployment=name, replicas=command.number("replicas", 1))
+    return _said(f"deployment.apps/{name} scaled")
+
+
+def annotate(words: list[str]) -> int:
+    """`annotate scaledobject NAME KEY=VALUE`, or `KEY-` to take it away."""
+    command = parse("annotate", words, switches="overwrite")
+    first, *rest = command.names or [""]
+    kind, slash, name = first.partition("/")
+    if not slash and rest:
+        name = rest.pop(0)
+    if kind not in {"scaledobject", "scaledobjects", "so"}:
+        raise Refused(f'error: the server doesn\'t have a resource type "{kind}"')
+    if not rest or not all("=" in word or word.endswith("-") for word in rest):
+        raise Refused("error: at least one annotation update is required")
+    if name != _SCALED_OBJECT:
+        raise Refused(f'Error from server (NotFound): scaledobjects.keda.sh "{name}" not found')
+    _order("annotate", name=name, annotations=rest)
+    return _said(f"scaledobject.keda.sh/{name} annotated")
+
+
+def rollout(words: list[str]) -> int:
+    """`rollout restart deployment/NAME ...`, and `status`, `history` and `undo` of one."""
+    action, *rest = words or [""]
+    if action not in {"restart", "status", "history", "undo"}:
+        raise Refused(f'error: unknown command "{action}" for "kubectl rollout"')
+    command = parse(f"rollout {action}", rest, values="timeout")
+    if not command.names:
+        raise Refused("error: required resource not specified")
+    slashed = "/" in command.names[0]
+    for name in [_deployment([word]) for word in command.names] if slashed else [_deployment(command.names)]:
+        if action == "status":
+            _said(f'deployment "{name}" successfully rolled out')
+        elif action == "history":
+            _said(f"deployment.apps/{name} \nREVISION  CHANGE-CAUSE\n1         <none>\n")
+        else:
+            _order("restart", deployment=name)
+            _said(f"deployment.apps/{name} {'rolled back' if action == 'undo' else 'restarted'}")
+    return 0
+
+
+def delete(words: list[str]) -> int:
+    """`delete pod NAME`: a new pod takes its place."""
+    command = parse("delete", words, values="grace-period", switches="force now")
+    kind, *names = command.names or [""]
+    if kind not in {"pod", "pods", "po"}:
+        raise Refused(f'error: the server doesn\'t have a resource type "{kind}"')
+    if not names:
+        raise Refused("error: resource(s) were provided, but no name was specified")
+    cluster = read_cluster()
+    for name in names:
+        _order("delete", process=cluster.pod(name).process)
+        _said(f'pod "{name}" deleted')
+    return 0
+
+
+def set_resources(words: list[str]) -> int:
+    """`set resources deployment NAME --limits=memory=1Gi`: a rollout, since the pods change."""
+    if words[:1] != ["resources"]:
+        raise Refused('error: unknown command for "kubectl set"')
+    command = parse("set resources", words[1:], values="limits requests")
+    if not {"limits", "requests"} & set(command.flags):
+        raise Refused("error: you must specify an update to requests or limits (in the form of --requests/--limits)")
+    name = _deployment(command.names)
+    _order("restart", deployment=name)
+    return _said(f"deployment.apps/{name} resource requirements updated")
+
+
+def patch(words: list[str]) -> int:
+    """`patch secret NAME -p '{"stringData": {...}}'`; a key with null is taken away."""
+    command = parse("patch", words, values="patch type")
+    if command.names != ["secret", SECRET]:
+        raise Refused(f'Error from server (NotFound): secrets "{" ".join(command.names[1:])}" not found')
+    try:
+        values = json.loads(command.flags.get("patch", ""))
+    except ValueError:
+        raise Refused("error: unable to parse the patch: it is no JSON") from None
+    _order("patch", secret=SECRET, values=values)
+    return _said(f"secret/{SECRET} patched")
+
+
+def _deployment(names: list[str]) -> str:
+    kind, slash, name = (names or [""])[0].partition("/")
+    if not slash:
+        name = (names[1:] or [""])[0]
+    if kind not in {"deployment", "deployments", "deploy"}:
+        raise Refused(f'error: the server doesn\'t have a resource type "{kind}"')
+    if name not in DEPLOYMENTS:
+        raise Refused(f'Error from server (NotFound): deployments.apps "{name}" not found')
+    return name
+
+
+def _order(verb: str, **what: Any) -> None:
+    path = os.environ.get("KUBECTL_ORDERS")
+    if not path:
+        raise Refused("error: nobody here carries out changes (KUBECTL_ORDERS is not set)")
+    with Path(path).open("a", encoding="utf-8") as orders:
+        orders.write(json.dumps({"verb": verb, **what}) + "\n")
+
+
+def _said(line: str) -> int:
+    sys.stdout.write(f"{line}\n")
+    return 0

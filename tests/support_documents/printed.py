@@ -1,0 +1,22 @@
+"""What a grep may look for: texts of log lines, of our commands, and of kubectl and other programs."""
+
+import re
+from functools import cache
+
+from tests.support_documents import sources, vocabulary
+
+# Of what kubectl and a shell print, beside `vocabulary.OF_OTHERS`.
+_OF_OTHERS = ("Name:", "State:", "Liveness:", "worker", "date", "Reason", "error")
+
+
+@cache
+def is_printed(piece: str, *, ignores_case: bool) -> bool:
+    """Whether something that a program prints has it."""
+    if found := re.match(r"(\w+): ", piece):
+        return found[1] in sources.tags()
+    if sources.is_phrase(piece):
+        return True
+    if "=" in piece:
+        return sources.is_phrase_part(piece)
+    texts = "\n".join((*sources.templates(), *sources.words(), *vocabulary.OF_OTHERS, *_OF_OTHERS))
+    return piece.lower() in texts.lower() if ignores_case else piece in texts

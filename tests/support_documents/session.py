@@ -1,0 +1,118 @@
+"""One shell for a whole document: its blocks run in their order, and names that one sets are there for the next.
+
+Beside what `shell.Shell` does between them, the secret is files in SECRETS_DIR for what is a tenant's, and the
+environment of the next start for what is a process's, as in `k8s/`.
+"""
+
+import base64
+import json
+import subprocess
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from config.settings import WorkerSettings
+from devstack.postgres_binaries import find_binaries
+from devstack.state import write_state
+from devstack.system import System
+from tests.support_documents import sources
+from tests.support_documents.shell import Shell
+
+# A block's own standard input is empty: what reads it must not eat the next blocks.
+_RUN = 'source "$BLOCK" </dev/null >"$OUTPUT" 2>&1; echo "$DONE"\n'
+
+
+class Cluster(Shell):
+    """The cluster with its secret; `secrets` is the directory that the processes have as SECRETS_DIR."""
+
+    def __init__(self, system: System, folder: Path, secrets: Path) -> None:
+        super().__init__(system, folder, secrets)
+        self.folder, self.secrets = folder, secrets
+        self.environment["STANDIN_TOOLS"] = str(find_binaries())
+        self.annotations: list[str] = []
+        self._patched_at = 0.0
+
+    def look(self, reason: str = "Error") -> None:
+        """See what runs, and write it down with the secret's keys."""
+        super().look(reason)
+        environment = self.system.workers[0].environment
+        plain = {name: environment[name] for name in sources.settings() & environment.keys()}
+        plain |= {file.name: file.read_text(encoding="utf-8") for file in self.secrets.iterdir()}
+        told = {"pods": self._pods, "secrets": plain, "annotations": self.annotations}
+        write_state(self.folder, self.system.state | told)
+
+    def carry_out(self) -> None:
+        """Do what the last commands ordered."""
+        for order in self._orders.read_text(encoding="utf-8").splitlines() if self._orders.exists() else []:
+            for annotation in json.loads(order).get("annotations", []):
+                name = annotation.split("=")[0]
+                self.annotations = [known for known in self.annotations if known != name.rstrip("-")]
+                self.annotations += [name] * ("=" in annotation)
+        self._carry_out()
+        self.look()
+
+    def await_secret(self, seconds: float) -> None:
+        """Wait until the last change of the secret is `seconds` old."""
+        time.sleep(max(0.0, self._patched_at + seconds - time.monotonic()))
+
+    def _patch(self, values: dict[str, Any]) -> None:
+        self._patched_at = time.monotonic()
+        encoded = dict(values.get("data", {}))
+        of_processes = {
+            name: encoded.pop(name) for name in list(encoded) if name.lower() in WorkerSettings.model_fields
+        }
+        super()._patch({**values, "data": encoded})
+        for name, value in of_processes.items():
+            for process in (self.system.api, *self.system.workers, self.system.housekeeping):
+                process.environment[name] = base64.b64decode(value).decode()
+
+
+class Session:
+    """A person's bash, with a document's blocks as its input."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        cluster.look()
+        self._bash = subprocess.Popen(
+            ["bash", "--norc"],
+            env=cluster.environment | {"HOME": str(cluster.folder)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, text: str) -> str:
+        """Run one block; what it printed, on either stream. What it ordered is carried out when this returns."""
+        assert self._bash.stdin is not None
+        assert self._bash.stdout is not None
+        done = uuid.uuid4().hex
+        block, output = (self._cluster.folder / f"{kind}-{done}" for kind in ("block", "output"))
+        block.write_text(text, encoding="utf-8")
+        self._bash.stdin.write(f'BLOCK="{block}" OUTPUT="{output}" DONE={done}\n{_RUN}')
+        self._bash.stdin.flush()
+        answer = self._bash.stdout.readline().strip()
+        assert answer == done, f"the shell ended: {text}"
+        self._cluster.carry_out()
+        return output.read_text(encoding="utf-8", errors="replace")
+
+    def close(self) -> None:
+        """End the shell."""
+        self._bash.communicate()
+
+
+def restore(secrets: Path, values: dict[str, str]) -> bool:
+    """Make the secret's files these; whether anything had to be changed."""
+    changed = False
+    for file in secrets.iterdir():
+        if file.name not in values:
+            file.unlink()
+            changed = True
+    for name, value in values.items():
+        path = secrets / name
+        if not path.exists() or path.read_text(encoding="utf-8") != value:
+            beside = secrets.parent / f"{name}.new"
+            beside.write_text(value, encoding="utf-8")
+            beside.replace(path)
+            changed = True
+    return changed

@@ -1,0 +1,139 @@
+"""Each command of the documents for support, typed into a shell on a running system: it prints what they say.
+
+kubectl is the stand-in (`kubectl.py`); everything behind it is real: logs, Redis, Postgres, `ai-agents`, webhooks,
+signatures, secrets that change while the processes run, restarts.
+"""
+
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.tenants import TENANT_SETTINGS
+from devstack.system import System
+from tests.e2e.conftest import SHORT
+from tests.e2e.world import World, wait_for
+from tests.support_documents.documents import Block, Document, documents
+from tests.support_documents.expectations import unmet
+from tests.support_documents.session import Cluster, Session, restore
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not all(map(shutil.which, ("openssl", "curl"))), reason="needs openssl and curl"),
+]
+# The document that follows decision tables has a test that follows them.
+DOCUMENTS = [d for d in documents() if d.is_for_support and d.blocks("sh")]
+# A changed file counts after 7 s; Kubernetes needs up to two minutes more to bring it, the stand-in none.
+IN_FORCE_SECONDS = 8.0
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("documents")
+    secrets = folder / "secrets"
+    secrets.mkdir()
+    tools = folder / "shell"
+    tools.mkdir()
+    system = System(folder / "system", settings=SHORT | {"SECRETS_DIR": str(secrets)}, openai_seconds=0.5)
+    restore(secrets, tenant_files(system))
+    with system:
+        wait_for(lambda: "Sync completed: tenant_id=globex" in system.housekeeping.log_path.read_text(encoding="utf-8"))
+        yield Cluster(system, tools, secrets)
+
+
+@pytest.fixture(scope="module")
+def world(cluster: Cluster) -> Iterator[World]:
+    outside = World(cluster.system)
+    yield outside
+    outside.close()
+
+
+def tenant_files(system: System) -> dict[str, str]:
+    """The settings of tenants, as Kubernetes mounts them."""
+    environment = system.workers[0].environment | system.api.environment
+    return {name: value for name, value in environment.items() if name.startswith(tuple(TENANT_SETTINGS))}
+
+
+def past_of(example: int, world: World) -> None:
+    """What the document's examples met: 12345 is done, 12347 has failed; others met what support meets."""
+    world.create_ticket(id=str(example))
+    faults: dict[str, dict[str, Any]] = {"500": {"kind": "status", "code": 500}, "silent": {"kind": "silence"}}
+    for case, fault in faults.items():
+        ticket = world.create_ticket(f"Case {case}", send_webhook=False)
+        world.desk_fault(ticket_id=ticket, tenant="acme", times=1, **fault)
+        world.send_webhook(ticket)
+    world.openai_fault(match=f"Case 429 of {example}", times=1, kind="status", code=429)
+    world.create_ticket(f"Case 429 of {example}")
+    refused = world.create_ticket(tenant="globex", send_webhook=False)
+    world.send_webhook(refused, "globex", wrong_signature=True)
+    failed = str(example + 2)
+    world.create_ticket(f"Case {failed}", id=failed, send_webhook=False)
+    world.desk_fault(ticket_id=failed, tenant="acme", times=1, kind="status", code=401)
+    world.send_webhook(failed)
+    assert world.ended(failed)["state"] == "failed"
+    assert world.ended(str(example))["state"] == "completed"
+
+
+def as_here(text: str, example: int, system: System) -> str:
+    """A text with what is the reader's own: tickets, addresses, keys; and fewer workers than a cluster has."""
+    state, environment = system.state, system.workers[0].environment
+    key = environment["OPENAI_API_KEY"] if "OPENAI_API_KEY" in text else environment["SERVICEDESK_API_KEY_ACME"]
+    own = {
+        "12345": str(example),
+        "12347": str(example + 2),
+        "API=https://api.ai-agents.com": f"API={state['api_url']}",
+        "MODEL_URL=https://api.openai.com/v1": f"MODEL_URL={state['openai_url']}",
+        "NEW_KEY=the-key": f"NEW_KEY={key}",
+        "--replicas=10": "--replicas=2",
+        "--replicas=5": "--replicas=1",
+    }
+    for theirs, ours in own.items():
+        text = text.replace(theirs, ours)
+    return text
+
+
+@pytest.mark.parametrize("number", range(len(DOCUMENTS)), ids=[document.name for document in DOCUMENTS])
+def test_each_command_prints_what_the_document_says(number: int, cluster: Cluster, world: World) -> None:
+    # Tickets of its own: the lines of others may have gone with their pods.
+    example = 12345 + 10 * number
+    if restore(cluster.secrets, tenant_files(cluster.system)):
+        time.sleep(IN_FORCE_SECONDS)
+    past_of(example, world)
+    session = Session(cluster)
+    wrong = []
+    for block in DOCUMENTS[number].blocks("sh"):
+        if not_run(block):
+            continue
+        text, expectation = (as_here(text, example, cluster.system) for text in (block.text, block.expectation))
+        if re.search("curl|sha256sum|retry", text):
+            cluster.await_secret(IN_FORCE_SECONDS)
+        printed = session.run(text)
+        if expectation and (problem := unmet(expectation, printed)):
+            wrong.append(f"line {block.line}: {problem}\n{text}\n{printed[:600]}")
+    session.close()
+    assert wrong == [], "\n\n".join(wrong)
+
+
+def not_run(block: Block) -> str:
+    """Why a block is not run here; empty for those that are. The static test takes it apart all the same."""
+    if "statefulset/redis" in block.text or "REDIS_PASSWORD" in block.text:
+        return "the development system's Redis is no pod and has no password"
+    return ""
+
+
+def test_an_expectation_that_is_not_met_is_seen(cluster: Cluster, tmp_path: Path) -> None:
+    """A document that promises another line than the system prints fails."""
+    path = tmp_path / "docs" / "runbooks" / "lie.md"
+    path.parent.mkdir(parents=True)
+    command = 'kubectl logs deployment/ai-agents-api -n ai-agents-production --all-pods=true | grep "API ready"'
+    path.write_text(f"```sh\n{command}\n```\n\nExpect `API ready.` and `API steady.`.\n", encoding="utf-8")
+    (block,) = Document(path, tmp_path).blocks("sh")
+    session = Session(cluster)
+    printed = session.run(block.text)
+    session.close()
+    assert unmet("`API ready.`", printed) == ""
+    assert unmet(block.expectation, printed) == "missing: ['API steady.']"

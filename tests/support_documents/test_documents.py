@@ -1,0 +1,161 @@
+"""Documents can't lie: whatever they mention exists, and each command could be typed. Nothing runs here."""
+
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from api.webhook import router
+from tests.support_documents import cluster_words, commands, refusals, sources, vocabulary
+from tests.support_documents.documents import ROOT, Block, Document, broken_links, documents
+from tests.support_documents.mentions import unknown_mentions
+
+DOCUMENTS = documents()
+SUPPORT = [document for document in DOCUMENTS if document.is_for_support]
+RUNBOOKS = {document.path.name: document for document in SUPPORT if document.name.startswith("docs/runbooks/")}
+
+
+def faults(document: Document) -> list[str]:
+    """All that is wrong with a document."""
+    return list(_faults(document, document.text))
+
+
+@cache
+def _faults(document: Document, _text: str) -> tuple[str, ...]:
+    found = [f"dead link: {target}" for target in broken_links(document)]
+    found += [f"no such thing: {mention}" for mention in unknown_mentions(document)]
+    found += [f"wrong command: {problem}" for problem in commands.document_problems(document)]
+    found += [f"{block.line}: no kind of block: {block.language}" for block in document.blocks() if not is_known(block)]
+    if document.is_for_support:
+        blocks = [block for block in document.blocks("sh") if not block.only_names and not block.expectation]
+        found += [f"{block.line}: says not what to expect" for block in blocks]
+    return tuple(found)
+
+
+def is_known(block: Block) -> bool:
+    """Whether its language is one that is looked after, or it draws something or is what to type into Jaeger."""
+    if block.language == "ini":
+        names = re.findall(r"^(\w+)=", block.text, re.MULTILINE)
+        return all(sources.is_setting(name) or name in vocabulary.OTHER_SETTINGS for name in names)
+    return block.language in ("sh", "bash", "sql") or "►" in block.text or bool(re.match(r"\w+_id=<", block.text))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_what_a_document_mentions_exists(document: Document) -> None:
+    assert faults(document) == []
+
+
+@pytest.mark.parametrize("document", SUPPORT, ids=lambda document: document.name)
+def test_a_document_for_support_begins_with_the_answer_and_ends_with_whom_to_ask(document: Document) -> None:
+    headings = re.findall(r"^## (.+)$", document.prose, re.MULTILINE)
+    assert headings[0].lower() == "quick answer"
+    assert headings[1].startswith("Symptoms") or "webhook-setup" in document.name
+    assert any("escalat" in heading.lower() for heading in headings)
+
+
+def test_the_index_names_every_document() -> None:
+    index = next(document for document in DOCUMENTS if document.name == "docs/README.md")
+    linked = {(index.path.parent / target.split("#")[0]).resolve() for target in index.links()}
+    assert [document.name for document in SUPPORT if document.path not in linked] == []
+
+
+def test_each_alert_has_a_section_in_one_runbook_and_a_row_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    for alert in sources.alerts():
+        homes = [name for name, runbook in RUNBOOKS.items() if f"\n## {alert}\n" in runbook.text]
+        assert len(homes) == 1, alert
+        row = next(line for line in index.splitlines() if f"`{alert}`" in line)
+        assert homes[0] in row
+
+
+def test_the_runbooks_that_alerts_link_exist() -> None:
+    """`runbook_url` of an alert is the runbook that has its section."""
+    text = sources.ALERTS.read_text(encoding="utf-8")
+    for alert, link in re.findall(r"alert: (\w+)\n(?:(?!alert: ).*\n)*? +runbook_url: \"?(\S+?)\"?\n", text):
+        assert f"\n## {alert}\n" in RUNBOOKS[Path(link).name].text, alert
+
+
+def test_the_table_of_refusals_is_the_code_s() -> None:
+    """Each status and each reason that a webhook can be refused with has its row, and there is no other row."""
+    text = RUNBOOKS["WEBHOOK_TROUBLESHOOTING_RUNBOOK.md"].text
+    rows = re.findall(r"^\| (\d{3}) \| ([^|]*) \|", text, re.MULTILINE)
+    route = next(route for route in router.routes if getattr(route, "path", "") == "/webhook")
+    declared = {int(status) for status in getattr(route, "responses", {})} | {202, 404, 405}
+    assert {int(status) for status, _ in rows} == declared
+    told = {(int(status), reason) for status, cell in rows for reason in re.findall(r"`([^`(]+)`", cell)}
+    promised = {(status, reason) for status, reason in told if not reason.startswith("Webhook ")}
+    assert promised == refusals.of_the_api() | {(404, "unknown address"), (405, "wrong method")}
+
+
+def test_panels_are_those_of_the_dashboards() -> None:
+    """Each dashboard that a document names has the panels that it is said to have."""
+    if not sources.panels():
+        pytest.skip("no dashboards in the tree yet: panels are held to the agreed list")
+    assert vocabulary.AGREED.keys() <= sources.panels().keys()
+    for title, panels in vocabulary.AGREED.items():
+        assert set(panels) <= sources.panels()[title]
+
+
+def test_names_in_kubernetes_are_those_of_the_manifests() -> None:
+    manifests = ROOT / "k8s"
+    if not manifests.exists():
+        pytest.skip("no manifests in the tree yet")
+    text = "\n".join(path.read_text(encoding="utf-8") for path in manifests.rglob("*.yaml"))
+    assert {name for name in cluster_words.KUBERNETES_NAMES if not re.search(rf"name: {name}\b", text)} == set()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl")
+@pytest.mark.parametrize("verb", cluster_words.KUBECTL_FLAGS)
+def test_the_flags_of_kubectl_are_kubectl_s(verb: str) -> None:
+    """What the checker lets pass is what the real one takes."""
+    told = subprocess.run(["kubectl", *verb.split(), "--help"], capture_output=True, text=True, check=True).stdout
+    general = subprocess.run(["kubectl", "options"], capture_output=True, text=True, check=True).stdout
+    for flag in cluster_words.KUBECTL_FLAGS[verb].split():
+        parts = [f"-{letter}" for letter in flag[1:]] if re.fullmatch(r"-[a-z]{2}", flag) else [flag]
+        for part in parts:
+            assert re.search(rf"(?m)^\s+(?:-\w, )?{part}[ ,=]", told + general), part
+
+
+# -- Shown to fail: each kind of lie, in a copy -----------------------------------------------------------------------
+LIES = {
+    "a wrong phrase": ("`Webhook duplicate`", "`Webhook doubled`"),
+    "a wrong reason": ("reason=signature mismatch`", "reason=signature wrong`"),
+    "a wrong metric": ("`ai_agents_webhooks_total`", "`ai_agents_webhook_total`"),
+    "a dead link": ("(secret-rotation.md)", "(secrets-rotation.md)"),
+    "a dead anchor": ("(#aiagentssignaturefailuresrising)", "(#signaturefailuresrising)"),
+    "a wrong flag": ("--all-pods=true", "--all-pod=true"),
+    "a forgotten flag": (" --all-pods=true", ""),
+    "a wrong panel": ("`Webhooks by Result`", "`Webhooks by Outcome`"),
+    "a wrong alert": ("[AiAgentsSignatureFailuresRising]", "[`AiAgentsSignatureFailing`]"),
+    "a wrong setting": ("`WEBHOOK_TIMEOUT_SECONDS`", "`WEBHOOK_TIMEOUT`"),
+    "a wrong deployment": ("deployment/ai-agents-api", "deployment/ai-agent-api"),
+    "a wrong namespace": ("-n ai-agents-production", "-n ai-agents"),
+    "a wrong secret": ("get secret ai-agents-secrets", "get secret ai-agents-secret"),
+    "a wrong key of the secret": (".data.WEBHOOK_SECRET_", ".data.WEBHOOKS_SECRET_"),
+    "a wrong route": ("`/webhook`", "`/webhooks`"),
+    "a wrong header": ("`X-Hub-Signature-256`", "`X-Hub-Signature-512`"),
+    "a program that there is not": ("sha256sum", "sha265sum"),
+    "a grep for what nobody prints": ('grep "Tenant settings unusable"', 'grep "Tenant settings unuseable"'),
+    "bad syntax": ('body="{', 'body=""{('),
+    "no expectation": ("Expect `SHA2-256(stdin)= `", "See `SHA2-256(stdin)= `"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_is_found(lie: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    path = tmp_path / "docs" / "runbooks" / "WEBHOOK_TROUBLESHOOTING_RUNBOOK.md"
+    true, false = LIES[lie]
+    text = path.read_text(encoding="utf-8")
+    assert true in text
+    path.write_text(text.replace(true, false), encoding="utf-8")
+    try:
+        found = faults(Document(path, tmp_path))
+    except AssertionError as refused:
+        found = [str(refused)]
+    assert found != []
+    assert set(found) - set(faults(Document(ROOT / path.relative_to(tmp_path))))

@@ -1,0 +1,103 @@
+"""Names that documents may use and that are not this repository's, each group with its reason."""
+
+import re
+
+from tests.support_documents import sources
+
+# Settings of others: OpenTelemetry's own, redis-cli's, the shell's.
+OTHER_SETTINGS = frozenset({"OTEL_EXPORTER_OTLP_ENDPOINT", "REDISCLI_AUTH", "REDIS_PASSWORD", "API_URL", "MODEL_URL"})
+
+# Attributes of spans with their OpenTelemetry names, as Jaeger shows them.
+ATTRIBUTES = frozenset({"exception.message", "outcome"})
+
+ADDRESSES = frozenset(
+    {
+        "http://localhost:8080/",  # the simulated desk, after a port-forward
+        "https://api.ai-agents.com/webhook",  # production, as clients have it
+        "https://api.ai-agents.com",
+        "http://localhost:16686",  # Jaeger, as docker-compose has it
+        "https://openrouter.ai/api/v1",
+        "https://api.openai.com/v1",
+        "https://accounts.zoho.eu",
+    }
+)
+DESK_ROUTES = frozenset({"/api/v3"})
+
+OF_OTHERS = frozenset(
+    {
+        # Kubernetes: states, reasons and columns that kubectl prints; its label and field names.
+        *(
+            "Running",
+            "Pending",
+            "Evicted",
+            "Error",
+            "OOMKilled",
+            "CrashLoopBackOff",
+            "ImagePullBackOff",
+            "ErrImagePull",
+        ),
+        *("Unhealthy", "FailedScheduling", "BackOff", "READY", "RESTARTS", "REPLICAS", "MAXPODS", "PAUSED", "False"),
+        *("REVISION", "MEMORY", "0/0", "ContainerCreating", "CreateContainerConfigError", "deployment/NAME"),
+        *("State:", "Last State:", "Reason:", "Exit Code:", "Limits:", "LAST SEEN", "No resources found"),
+        *("secret/ai-agents-secrets patched", "successfully rolled out", "rolled back", "restarted", "annotated"),
+        *("scaled", "deleted", "resource requirements updated", "previous terminated container", "--previous"),
+        *("--all-pods=true", "-l app=ai-agents-api --tail=-1 --prefix", "sh -c '...'", "kubectl", "k8s/"),
+        # KEDA names the autoscaler that it makes after the object.
+        "keda-hpa-ai-agents-worker",
+        # Docker, Debian and Prometheus.
+        *("dpkg-query --show", "--pull --no-cache", "--config.file=/etc/prometheus/prometheus.yaml"),
+        # Postgres and psql.
+        *("active", "Lock", "<insufficient privilege>", "mean_ms", "used", "most", "(1 row)", "pg_stat_statements"),
+        *("ALTER ROLE", "$DATABASE_URL"),
+        # Redis.
+        *("PONG", "OK", "LLEN celery", "redis-cli"),
+        "maxmemory-policy noeviction",
+        # A span of SQLAlchemy's instrumentation.
+        "Engine.connect",
+        # Zoho's Deluge.
+        "zoho.encryption.hmacsha256",
+        # Options of uvicorn.
+        "--http api.http_protocol:FrontDoorProtocol --ws none",
+        # Written when the development system starts.
+        ".devstack/state.json",
+        # curl, openssl, sockets and the shell.
+        *("date: ", "SHA2-256(stdin)= ", "timed out", "Name or service not known", "HTTP Error 401"),
+        *("curl", "printf", "echo", "now", "body", "SECRET", "OLD", "NEW", "JOB", "NAME"),
+    }
+)
+
+# Ids, names and values that stand for the reader's own.
+EXAMPLES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"acme",
+        r"desk of acme",
+        r"<(?:TICKET_ID|TENANT|JOB_ID)>",
+        r"<JOB_ID>: (?:waiting|running|completed|skipped|failed)",
+        r'"job_id": "<JOB_ID>"',
+        r"Ref",
+        r"12345|30000|60000|2000|40s|in 40s",
+        r"[-_]",
+        r"autoscaling\.keda\.sh/paused(?:-replicas)?(?:=\w+|-)?",
+        r'\{"status":"ok"\}',
+        r"malformed payload: ticket_id",
+        r"<timestamp>(?:\.<body>)?",
+        r'\{"tenant_id": "acme", "ticket_id": "12345"\}',
+        r"X-ServiceDesk-Signature: sha256=<hex>",
+    )
+)
+
+# The panels that were agreed, where no dashboard is in the tree.
+AGREED = {
+    "Operations Dashboard": (
+        "Queue Depth", "Worker Health", "Error Rate", "External API Latency", "Failures by Reason", "Latency by Step",
+        "Throughput", "Oldest Job", "Webhooks by Result", "Breaker State", "Jobs in Flight",
+    ),
+    "Baseline Metrics": ("Success Rate", "p95 Enhancement Latency", "Cost per Enhancement"),
+}  # fmt: skip
+
+
+def panels() -> frozenset[str]:
+    """The dashboards' titles and their panels': of the files, or as agreed while there are none."""
+    found = sources.panels() or {title: frozenset(panels) for title, panels in AGREED.items()}
+    return frozenset(found) | frozenset(panel for panels in found.values() for panel in panels)
