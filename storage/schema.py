@@ -58,7 +58,7 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
     """Bring the database to this code's revision, and answer with it. Safe to run at once from several places.
 
     The role of `application_url` must exist already; it gets its grants. `lock_seconds`: how long to wait for a table
-    that somebody reads (a dump); whoever comes after has to wait behind us. Raises DatabaseUnfit or DatabaseUnreachable.
+    that somebody reads (a dump), since who comes later waits behind us. Raises DatabaseUnfit or DatabaseUnreachable.
     """
     role = driver_url(application_url).username
     engine = create_engine(

@@ -99,12 +99,13 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent
 $$;
 
--- As in 0003.
+-- As in 0003, and the look is also due where a worker died in the last of all attempts, which may have posted the note.
 CREATE OR REPLACE FUNCTION expire_jobs(p_most integer, p_reason text)
 RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text)
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH overdue AS (
-        SELECT o.id, o.note_attempted_at IS NOT NULL AND o.attempt < 8 AS may_be_there
+        SELECT o.id, o.note_attempted_at IS NOT NULL
+            AND (o.attempt < 8 OR (o.attempt = 8 AND o.state = 'running')) AS may_be_there
         FROM jobs o WHERE o.deadline_at < now()
         AND (o.state = 'waiting' OR (o.state = 'running' AND o.lease_until < now()))
         ORDER BY o.deadline_at LIMIT p_most FOR UPDATE SKIP LOCKED
