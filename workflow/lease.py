@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 from observability import tracing
 from storage import claims
@@ -12,6 +13,8 @@ from storage.session import DATABASE_FAILURES, Database, is_away
 
 _PAUSE_SECONDS = 1.0
 _SETTLE_SECONDS = 3.0
+
+Result = TypeVar("Result")
 
 
 @contextlib.asynccontextmanager
@@ -64,17 +67,15 @@ def _move(limit: asyncio.Timeout, when: float | None) -> None:
         limit.reschedule(when)
 
 
-async def insist(write: Callable[[], Awaitable[None]]) -> None:
-    """Do a write, again and again while the database is away; the lease's end stops it. Raises LeaseLost."""
+async def insist(ask: Callable[[], Awaitable[Result]]) -> Result:
+    """Read or write, again and again while the database is away; the lease's end stops it. Raises what `ask` raises."""
     while True:
         try:
-            await write()
+            return await ask()
         except DATABASE_FAILURES as failure:
             if not is_away(failure):
                 raise
             await asyncio.sleep(_PAUSE_SECONDS)
-        else:
-            return
 
 
 async def settle(write: Callable[[], Awaitable[None]], *, stopping_seconds: float = _SETTLE_SECONDS) -> None:

@@ -23,7 +23,7 @@ from storage.session import DATABASE_FAILURES, Database
 from workflow import retry
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
-from workflow.lease import hold_lease, settle
+from workflow.lease import hold_lease, insist, settle
 from workflow.state import Attempt, KeptAnswers
 
 _OUTCOMES = ("completed", "skipped", "failed")
@@ -204,16 +204,10 @@ async def _fail(
     return False
 
 
-async def _may_have_posted(runner: Runner, claim: Claim) -> bool:
-    try:
-        return await claims.may_have_posted(runner.database, claim)
-    except DATABASE_FAILURES:
-        return claim.note_attempted_at is not None
-
-
 async def _end(runner: Runner, claim: Claim, reason: str, words: str, shown: Exception | None = None) -> bool:
     """The job fails for good, but for one whose note may be there: that is looked for once more. Whether it failed."""
-    failed = claim.attempt > retry.MOST_ATTEMPTS or not await _may_have_posted(runner, claim)
+    may_be_there = partial(claims.may_have_posted, runner.database, claim)
+    failed = claim.attempt > retry.MOST_ATTEMPTS or not await insist(may_be_there)
     if failed:
         await settle(partial(claims.fail, runner.database, claim, reason))
         _count(claim, "failed", reason)
