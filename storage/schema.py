@@ -17,6 +17,8 @@ from storage.session import Database, driver_url
 OLDEST_POSTGRES = 15
 _MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 _CHECK_SECONDS = 5.0
+_LOCK_SECONDS = 10.0
+_LOCK_NOT_AVAILABLE = "55P03"
 _MIGRATE_HINT = "run `ai-agents migrate` with DATABASE_ADMIN_URL"
 # What the server says to a connection that it refuses for good -> what to tell the person who set the address.
 _REFUSED = {
@@ -52,10 +54,11 @@ def newest_revision() -> str:
     return str(ScriptDirectory.from_config(_config()).get_current_head())
 
 
-def migrate(admin_url: str, application_url: str) -> str:
+def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK_SECONDS) -> str:
     """Bring the database to this code's revision, and answer with it. Safe to run at once from several places.
 
-    The role of `application_url` must exist already; it gets its grants. Raises DatabaseUnfit or DatabaseUnreachable.
+    The role of `application_url` must exist already; it gets its grants. `lock_seconds`: how long to wait for a table
+    that somebody reads (a dump), since who comes later waits behind us. Raises DatabaseUnfit or DatabaseUnreachable.
     """
     role = driver_url(application_url).username
     engine = create_engine(
@@ -65,6 +68,7 @@ def migrate(admin_url: str, application_url: str) -> str:
         with engine.begin() as connection:
             # Two migrations at once would both try to make the first table.
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('ai-agents migrate'))"))
+            connection.execute(text(f"SET LOCAL lock_timeout = {round(lock_seconds * 1000)}"))
             _insist_on_utf8(str(connection.scalar(text("SHOW server_encoding"))))
             if not connection.scalar(text("SELECT count(*) FROM pg_roles WHERE rolname = :role"), {"role": role}):
                 raise DatabaseUnfit("the role of DATABASE_URL does not exist: create it first")
@@ -151,5 +155,7 @@ def _classed(failure: OperationalError, setting: str) -> DatabaseUnfit | Databas
     psycopg gives no SQLSTATE for a refused connection, only the server's sentence.
     """
     message = str(failure.orig)
+    if getattr(failure.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+        return DatabaseUnreachable("a table is in use (by a dump, for instance): migrate again when it is not")
     remedy = next((remedy for said, remedy in _REFUSED.items() if said in message), None)
     return DatabaseUnreachable("the database does not answer") if remedy is None else DatabaseUnfit(setting + remedy)

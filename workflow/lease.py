@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 from observability import tracing
 from storage import claims
@@ -11,6 +13,8 @@ from storage.session import DATABASE_FAILURES, Database, is_away
 
 _PAUSE_SECONDS = 1.0
 _SETTLE_SECONDS = 3.0
+
+Result = TypeVar("Result")
 
 
 @contextlib.asynccontextmanager
@@ -21,12 +25,15 @@ async def hold_lease(database: Database, claim: Claim, lease_seconds: float) -> 
     and this one must not post a note any more.
     """
     loop = asyncio.get_running_loop()
-    limit = asyncio.timeout(lease_seconds)
+    # The claim's time runs since it was asked for: this process may have been held still before it heard of it.
+    limit = asyncio.timeout(claim.asked_at + lease_seconds - time.monotonic())
     try:
         async with limit:
             renewal = asyncio.create_task(_renew(database, claim, lease_seconds, limit))
             try:
                 yield
+                # What the block has written stands, though this process may be held still from here on.
+                _move(limit, None)
             finally:
                 renewal.cancel()
                 await asyncio.wait({renewal})
@@ -55,22 +62,20 @@ async def _renew(database: Database, claim: Claim, lease_seconds: float, limit: 
         pause = lease_seconds / 3
 
 
-def _move(limit: asyncio.Timeout, when: float) -> None:
+def _move(limit: asyncio.Timeout, when: float | None) -> None:
     with contextlib.suppress(RuntimeError):  # it is just running out: too late to move
         limit.reschedule(when)
 
 
-async def insist(write: Callable[[], Awaitable[None]]) -> None:
-    """Do a write, again and again while the database is away; the lease's end stops it. Raises LeaseLost."""
+async def insist(ask: Callable[[], Awaitable[Result]]) -> Result:
+    """Read or write, again and again while the database is away; the lease's end stops it. Raises what `ask` raises."""
     while True:
         try:
-            await write()
+            return await ask()
         except DATABASE_FAILURES as failure:
             if not is_away(failure):
                 raise
             await asyncio.sleep(_PAUSE_SECONDS)
-        else:
-            return
 
 
 async def settle(write: Callable[[], Awaitable[None]], *, stopping_seconds: float = _SETTLE_SECONDS) -> None:

@@ -116,7 +116,7 @@ async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
         metrics.step("gpt4"),
         metrics.external_call("gpt4", attempt.claim.tenant_id, OutsideFailure, model=attempt.gpt4.model),
     ):
-        answer = await _ask(attempt, prompt)
+        answer, repaired = await _ask(attempt, prompt)
         span.set_attributes(genai.response_attributes(answer))
         if attempt.capture_messages:
             span.set_attributes(genai.reply(answer))
@@ -124,6 +124,9 @@ async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
         [ticket.ticket_id for ticket in state["similar_tickets"]], [document.title for document in state["documents"]]
     )
     await _commit(attempt, enhancement, answer.model)
+    if repaired:
+        # Not before: whoever is stopped while Redis takes its time must not lose what was paid for.
+        await attempt.answers.drop_unusable(attempt.claim.job_id)
     say(
         phrases.GPT4_ANSWERED,
         status=answer.status,
@@ -137,8 +140,8 @@ async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     return {"enhancement": enhancement}
 
 
-async def _ask(attempt: Attempt, prompt: Prompt) -> Gpt4Answer[Enhancement]:
-    """Ask; with an earlier attempt's unusable answer, for its repair alone.
+async def _ask(attempt: Attempt, prompt: Prompt) -> tuple[Gpt4Answer[Enhancement], bool]:
+    """Ask; with an earlier attempt's unusable answer, for its repair alone. Whether it is repaired comes second.
 
     The repair is a second call, which may be held back or fail for now when the first one is paid. What was paid for is
     then kept for the next attempt, whatever that finds as context: the repair is about the form. A repair that is no
@@ -159,9 +162,7 @@ async def _ask(attempt: Attempt, prompt: Prompt) -> Gpt4Answer[Enhancement]:
     except Gpt4Refused:
         await answers.drop_unusable(job_id)
         raise
-    if repaired:
-        await answers.drop_unusable(job_id)
-    return answer
+    return answer, repaired
 
 
 async def _kept_in_redis(attempt: Attempt) -> bool:

@@ -23,7 +23,7 @@ from storage.session import DATABASE_FAILURES, Database
 from workflow import retry
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
-from workflow.lease import hold_lease, settle
+from workflow.lease import hold_lease, insist, settle
 from workflow.state import Attempt, KeptAnswers
 
 _OUTCOMES = ("completed", "skipped", "failed")
@@ -174,8 +174,8 @@ async def _hold_back(runner: Runner, claim: Claim, span: trace.Span, held: HeldB
     A job that has no time for it fails instead; whether GPT-4 is the reason.
     """
     if not held.extends_deadline and claim.seconds_left() <= held.seconds:
-        await _end(runner, claim, held.reason, "gave up at its deadline")
-        return held.reason == MODEL_UNAVAILABLE
+        failed = await _end(runner, claim, held.reason, "gave up at its deadline")
+        return failed and held.reason == MODEL_UNAVAILABLE
     span.set_attributes({"outcome": str(held), "held_back_seconds": held.seconds})
     hold_back = partial(claims.hold_back, extends_deadline=held.extends_deadline)
     await settle(partial(hold_back, runner.database, claim, held.seconds, held.reason))
@@ -196,35 +196,29 @@ async def _fail(
     """Record a failed attempt: with another one to come, or as the job's end; whether it is, and GPT-4 the reason."""
     tracing.record_failure(span, failure, reason)
     decision = retry.decide(failure, claim.attempt, claim.seconds_left(), runner.note_settle_seconds)
-    seconds = decision.seconds
-    if seconds is None and claim.attempt <= retry.MOST_ATTEMPTS and await _may_have_posted(runner, claim):
-        seconds = runner.note_settle_seconds
-        decision = retry.Decision(seconds, f"will be looked for once more in {seconds:.0f}s")
-        look = partial(claims.look_once_more, attempts=retry.MOST_ATTEMPTS, seconds=seconds, reason=reason)
-        await settle(partial(look, runner.database, claim))
-        metrics.ATTEMPTS.labels(claim.tenant_id, "retried").inc()
-    elif seconds is None:
-        await _end(runner, claim, reason, decision.words, shown)
-        return isinstance(failure, FAILURES_OF_GPT4)
-    else:
-        await settle(partial(claims.retry_later, runner.database, claim, seconds, reason))
-        metrics.ATTEMPTS.labels(claim.tenant_id, "retried").inc()
+    if decision.seconds is None:
+        return await _end(runner, claim, reason, decision.words, shown) and isinstance(failure, FAILURES_OF_GPT4)
+    await settle(partial(claims.retry_later, runner.database, claim, decision.seconds, reason))
+    metrics.ATTEMPTS.labels(claim.tenant_id, "retried").inc()
     _say_failed(claim, f"{reason}; {decision.words}", shown)
     return False
 
 
-async def _may_have_posted(runner: Runner, claim: Claim) -> bool:
-    try:
-        return await claims.may_have_posted(runner.database, claim)
-    except DATABASE_FAILURES:
-        return claim.note_attempted_at is not None
-
-
-async def _end(runner: Runner, claim: Claim, reason: str, words: str, shown: Exception | None = None) -> None:
-    """The job fails for good."""
-    await settle(partial(claims.fail, runner.database, claim, reason))
-    _count(claim, "failed", reason)
+async def _end(runner: Runner, claim: Claim, reason: str, words: str, shown: Exception | None = None) -> bool:
+    """The job fails for good, but for one whose note may be there: that is looked for once more. Whether it failed."""
+    may_be_there = partial(claims.may_have_posted, runner.database, claim)
+    failed = claim.attempt > retry.MOST_ATTEMPTS or not await insist(may_be_there)
+    if failed:
+        await settle(partial(claims.fail, runner.database, claim, reason))
+        _count(claim, "failed", reason)
+    else:
+        seconds = runner.note_settle_seconds
+        words = f"will be looked for once more in {seconds:.0f}s"
+        look = partial(claims.look_once_more, attempts=retry.MOST_ATTEMPTS, seconds=seconds, reason=reason)
+        await settle(partial(look, runner.database, claim))
+        metrics.ATTEMPTS.labels(claim.tenant_id, "retried").inc()
     _say_failed(claim, f"{reason}; {words}", shown)
+    return failed
 
 
 def _say_failed(claim: Claim, reason: str, shown: Exception | None = None) -> None:

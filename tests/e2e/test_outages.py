@@ -92,14 +92,15 @@ def test_with_both_stores_down_the_answer_is_503_and_later_202(around: World, qu
 def test_a_message_that_can_not_be_claimed_is_told_and_kept(around: World, quick: System) -> None:
     """The grant for claiming is missing for a while: a line with error says so, and the job is not lost."""
     log = quick.workers[0].log_path
+    function = "FUNCTION claim_job(uuid, text, uuid, double precision)"
     with around.admin() as connection:
-        connection.execute("REVOKE EXECUTE ON FUNCTION claim_job FROM ai_agents")
+        connection.execute(f"REVOKE EXECUTE ON {function} FROM ai_agents")
     ticket_id = around.create_ticket()
     try:
         wait_for(lambda: "Database error: job can't be claimed" in log.read_text(encoding="utf-8"))
     finally:
         with around.admin() as connection:
-            connection.execute("GRANT EXECUTE ON FUNCTION claim_job TO ai_agents")
+            connection.execute(f"GRANT EXECUTE ON {function} TO ai_agents")
     assert_one_note(around, ticket_id)
 
 

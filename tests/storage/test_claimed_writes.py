@@ -1,6 +1,7 @@
 """What a worker writes: bound to its claim, so that one that lost it changes nothing."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -205,8 +206,34 @@ async def test_a_block_ends_as_soon_as_another_worker_is_seen_to_have_its_job(
     assert reached == []
 
 
+async def test_a_claim_that_ran_out_before_its_worker_heard_of_it_begins_no_work(
+    waiting: UUID, database: Database
+) -> None:
+    """Another worker may have asked GPT-4 by now."""
+    claim = replace(await claimed(database, waiting), asked_at=time.monotonic() - LEASE)
+    reached: list[str] = []
+
+    async def work() -> None:
+        async with asyncio.timeout(2), hold_lease(database, claim, LEASE):
+            await asyncio.sleep(0.5)
+            reached.append("GPT-4")
+
+    with pytest.raises(LeaseLost):
+        await work()
+    assert reached == []
+
+
 async def test_the_timeout_of_the_block_itself_is_not_taken_for_a_lost_lease(waiting: UUID, database: Database) -> None:
     claim = await claimed(database, waiting)
     with pytest.raises(TimeoutError):
         async with hold_lease(database, claim, LEASE), asyncio.timeout(0.01):
             await asyncio.sleep(30)
+
+
+async def test_a_block_that_has_ended_its_job_has_not_lost_it(waiting: UUID, database: Database, table: Table) -> None:
+    """A process that is held still right after its last write must not say `completed` and `claim lost` of one job."""
+    claim = await claimed(database, waiting, lease=1)
+    async with hold_lease(database, claim, 1):
+        await claims.complete(database, claim, "1")
+        time.sleep(1.2)  # noqa: ASYNC251 -- the whole loop stands still
+    assert table.job(waiting)["state"] == "completed"

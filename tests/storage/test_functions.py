@@ -1,14 +1,15 @@
 """The narrow functions: who may run them, and that they give ids and states, never content."""
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
 
 from storage import claims, jobs
+from storage.claims import LeaseLost
 from storage.session import Database
-from tests.storage.conftest import DEADLINE, NewEvent, Table
+from tests.storage.conftest import DEADLINE, LEASE, NewEvent, Table, claimed
 
 FUNCTIONS = {
     "claim_job",
@@ -121,6 +122,21 @@ async def test_what_the_functions_answer_holds_no_text_of_a_ticket_or_an_answer(
             answers += [str(tuple(row)) for row in rows]
     assert len(answers) >= 4
     assert not [answer for answer in answers if SECRET in answer]
+
+
+async def test_a_worker_of_the_code_before_takes_jobs_until_a_rollout_reaches_it(
+    waiting: UUID, database: Database, table: Table
+) -> None:
+    """It claims without a token, and whoever had the job before notices all the same."""
+    lost = await claimed(database, waiting)
+    table.change(waiting, lease_until="now() - interval '1 second'")
+    call = text("SELECT * FROM claim_job(:id, :owner, :lease)")
+    async with database.across_tenants() as session:
+        rows = await session.execute(call, {"id": waiting, "owner": lost.owner, "lease": LEASE})
+        assert rows.mappings().one()["attempt"] == 2
+    with pytest.raises(LeaseLost):
+        await claims.complete(database, lost, "1")
+    assert table.job(waiting)["claim_token"] not in (None, lost.token)
 
 
 async def test_an_unknown_job_has_no_state(database: Database) -> None:

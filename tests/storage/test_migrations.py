@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -144,6 +145,22 @@ def test_a_released_database_is_brought_up_with_its_rows_and_each_step_can_be_un
     assert functions() == first
     move(command.downgrade, "base")
     assert functions() == set()
+
+
+def test_a_migration_does_not_hold_up_the_system_behind_a_dump(empty: tuple[str, str]) -> None:
+    """Who waits for a table that a dump reads has every other statement wait behind it."""
+    migrate(*empty)
+    with psycopg.connect(empty[0], autocommit=True) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0003'")
+        connection.execute("ALTER TABLE jobs DROP COLUMN claim_token")
+    with psycopg.connect(empty[0]) as dump, ThreadPoolExecutor(1) as thread:
+        dump.execute("LOCK TABLE jobs IN ACCESS SHARE MODE")
+        migration = thread.submit(migrate, *empty, lock_seconds=0.3)
+        try:
+            with pytest.raises(DatabaseUnreachable, match="a table is in use"):
+                migration.result(timeout=5)
+        finally:
+            dump.rollback()
 
 
 def test_another_revision_is_refused(empty: tuple[str, str]) -> None:

@@ -73,16 +73,18 @@ async def test_a_job_whose_worker_dies_each_time_fails_after_its_attempts(
     assert await claims.claim(database, waiting, "two", LEASE) is None
 
 
+@pytest.mark.parametrize("time_left", [True, False])
 async def test_a_lost_worker_whose_note_may_be_there_leaves_one_last_look(
-    waiting: UUID, database: Database, table: Table, replicas: list[Relay]
+    waiting: UUID, database: Database, table: Table, replicas: list[Relay], *, time_left: bool
 ) -> None:
     table.change(waiting, attempt=MOST_ATTEMPTS - 1, deadline_at="now() + interval '10 seconds'")
     claim = await claimed(database, waiting)
     await claims.about_to_post(database, claim, LEASE)
-    table.change(waiting, lease_until=RAN_OUT)
+    table.change(waiting, lease_until=RAN_OUT, **({} if time_left else {"deadline_at": RAN_OUT}))
     await round_of(replicas)
     row = table.job(waiting)
-    assert (row["state"], row["attempt"], row["reason"]) == ("waiting", MOST_ATTEMPTS, "worker lost")
+    assert (row["state"], row["attempt"]) == ("waiting", MOST_ATTEMPTS)
+    assert row["reason"] == ("worker lost" if time_left else None)
     look = await claimed(database, waiting)
     assert (look.attempt, look.note_attempted_at) == (MOST_ATTEMPTS + 1, row["note_attempted_at"])
     assert (look.deadline_at - look.claimed_at).total_seconds() > 200

@@ -87,3 +87,30 @@ async def test_a_job_that_failed_with_its_repair_asks_anew_when_a_person_retries
         await called(gpt4, await claimed(database, waiting), database, redis)
     assert roles(model) == [2, 4, 2]
     assert table.job(waiting)["enhancement"]["summary"]
+
+
+async def test_a_repaired_answer_is_safe_before_redis_is_told_to_forget_the_text(
+    waiting: UUID, database: Database, redis: Redis, model: Simulator, table: Table
+) -> None:
+    """A Redis that takes its time: a worker that has to stop meanwhile must not lose the answer."""
+
+    class Slow(AnswersInRedis):
+        def __init__(self) -> None:
+            super().__init__(redis, 60)
+            self.asked = asyncio.Event()
+
+        async def drop_unusable(self, job_id: UUID) -> None:
+            self.asked.set()
+            await asyncio.sleep(30)
+            await super().drop_unusable(job_id)
+
+    model.order(kind="malformed", times=1)
+    answers = Slow()
+    async with opened(model.url) as gpt4:
+        attempt = attempt_at(await claimed(database, waiting), database, gpt4=gpt4, answers=answers)
+        under_way = asyncio.ensure_future(call_gpt4(STATE, Runtime(context=attempt)))
+        await asyncio.wait_for(answers.asked.wait(), 10)
+        under_way.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await under_way
+    assert table.job(waiting)["enhancement"]["summary"]

@@ -55,6 +55,16 @@ $$;
 """
 
 _REPLACED = """
+-- For workers of the code before, which run on until a rollout reaches them. The token is theirs too, though they don't
+-- know of it: whoever lost the job to them must not find its own in the row.
+CREATE OR REPLACE FUNCTION claim_job(p_id uuid, p_owner text, p_lease_seconds double precision)
+RETURNS TABLE (tenant_id text, ticket_id text, attempt integer, traceparent text, waiting_since timestamptz,
+               claimed_at timestamptz, deadline_at timestamptz, started_before boolean,
+               answered boolean, note_attempted_at timestamptz)
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT * FROM claim_job(p_id, p_owner, gen_random_uuid(), p_lease_seconds)
+$$;
+
 -- Jobs whose worker fell silent: back to waiting, while attempts are left. The first time at once; then at any moment
 -- of a time that doubles, so that a job which kills its worker is seldom run beside the same jobs again, and does not
 -- use up their attempts with its own.
@@ -89,12 +99,13 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent
 $$;
 
--- As in 0003.
+-- As in 0003, and the look is also due where a worker died in the last of all attempts, which may have posted the note.
 CREATE OR REPLACE FUNCTION expire_jobs(p_most integer, p_reason text)
 RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text)
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH overdue AS (
-        SELECT o.id, o.note_attempted_at IS NOT NULL AND o.attempt < 8 AS may_be_there
+        SELECT o.id, o.note_attempted_at IS NOT NULL
+            AND (o.attempt < 8 OR (o.attempt = 8 AND o.state = 'running')) AS may_be_there
         FROM jobs o WHERE o.deadline_at < now()
         AND (o.state = 'waiting' OR (o.state = 'running' AND o.lease_until < now()))
         ORDER BY o.deadline_at LIMIT p_most FOR UPDATE SKIP LOCKED
@@ -183,15 +194,15 @@ _SIGNATURES = (
     "take_lost_jobs(uuid[])",
     "fail_lost_jobs(integer, text)",
 )
-_SIGNATURES_BEFORE = ("claim_job(uuid, text, double precision)", "take_due_jobs(integer)", "take_lost_jobs(uuid[])")
+# What a function answers can't be replaced. The code before reads columns by their names, and does without a new one.
+_DROPPED = ("take_due_jobs(integer)", "take_lost_jobs(uuid[])")
+_KEPT = "claim_job(uuid, text, double precision)"
 
 
 def upgrade() -> None:
     role = context.config.attributes["application_role"]
     op.execute(_COLUMN)
-    # What a function answers can't be replaced. A worker that still runs the code before finds no claim_job, and hands
-    # its messages back until it is replaced.
-    for signature in _SIGNATURES_BEFORE:
+    for signature in _DROPPED:
         op.execute(f"DROP FUNCTION {signature}")
     op.execute(_CHANGED)
     op.execute(_REPLACED)
@@ -200,10 +211,10 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     role = context.config.attributes["application_role"]
-    for signature in _SIGNATURES:
+    for signature in (_KEPT, *_SIGNATURES):
         op.execute(f"DROP FUNCTION {signature}")
     op.execute(_BEFORE)
-    _grant(_SIGNATURES_BEFORE, role)
+    _grant((_KEPT, *_DROPPED), role)
     op.execute("ALTER TABLE jobs DROP COLUMN claim_token")
 
 

@@ -1,0 +1,110 @@
+"""Attempts that end a job, run whole on a real Postgres: what the row and the log say of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from devstack.postgres import Postgres
+from integrations.breaker import Breaker
+from integrations.errors import DeskTimeout
+from integrations.servicedesk_plus import ServiceDeskPlus
+from storage.session import Database
+from tests.storage.conftest import LEASE, Table
+from tests.storage.test_posting import ANSWER, TICKET
+from tests.unit.conftest import StartLog
+from tests.unit.desk import opened, settings
+from workflow.graph import build_graph
+from workflow.run import Runner, run_job
+
+
+def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Database) -> Runner:
+    """What runs jobs that GPT-4 has answered already."""
+    nothing: Any = None
+    return Runner(
+        owner="one",
+        database=database,
+        lease_database=lease_database,
+        gpt4=nothing,
+        graph=build_graph(),
+        desk_of=lambda _: desk,
+        search_slots=asyncio.Semaphore(1),
+        context_seconds=1,
+        attempt_seconds=240,
+        note_settle_seconds=60,
+        lease_seconds=LEASE,
+        answers=nothing,
+        capture_messages=False,
+    )
+
+
+@pytest.fixture
+async def runner(database: Database) -> AsyncIterator[Runner]:
+    """While the tenant's desk is known to be down."""
+    breaker = Breaker("desk of acme", "desk unavailable", most_failures=1)
+    with pytest.raises(DeskTimeout), breaker.watch():
+        raise DeskTimeout
+    async with opened(settings("http://desk"), breaker=breaker) as desk:
+        yield runner_on(desk, database, database)
+
+
+@pytest.mark.parametrize("posted", [True, False])
+async def test_a_note_that_may_be_there_is_looked_for_though_the_desk_is_down_at_the_deadline(
+    waiting: UUID, table: Table, runner: Runner, start_log: StartLog, *, posted: bool
+) -> None:
+    stream = start_log()
+    attempted = "now() - interval '2 minutes'" if posted else None
+    table.change(waiting, note_attempted_at=attempted, enhancement="{}", deadline_at="now() + interval '8 seconds'")
+    assert await run_job(runner, waiting)
+    row = table.job(waiting)
+    line = f"Task failed: job_id={waiting}, ticket_id=12345, reason=desk unavailable; "
+    if posted:
+        assert (row["state"], row["attempt"]) == ("waiting", 8)
+        assert f"{line}will be looked for once more in 60s" in stream.getvalue()
+        assert row["deadline_at"] > row["due_at"]
+        # That look is the last one: a desk that stays down fails the job.
+        table.change(waiting, due_at="now()", deadline_at="now() + interval '8 seconds'")
+        assert await run_job(runner, waiting)
+        row = table.job(waiting)
+    assert (row["state"], row["reason"]) == ("failed", "desk unavailable")
+    assert f"{line}gave up at its deadline" in stream.getvalue()
+
+
+class Failing(Database):
+    """Away for one statement, when told so."""
+
+    away = False
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: str) -> AsyncIterator[AsyncSession]:
+        if self.away:
+            self.away = False
+            raise PoolTimeout
+        async with super().tenant(tenant_id) as session:
+            yield session
+
+
+async def test_a_note_of_unknown_outcome_is_looked_for_though_the_database_is_away_just_then(
+    waiting: UUID, server: Postgres, database: Database, table: Table
+) -> None:
+    """At the deadline the desk falls silent over the note: only the row knows by now that it may be there."""
+    failing = Failing(server.url, application_name="failing")
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(200, json=TICKET)
+        failing.away = True
+        raise httpx.ReadTimeout("?")
+
+    table.change(waiting, enhancement=ANSWER.model_dump_json(), deadline_at="now() + interval '30 seconds'")
+    async with opened(settings("http://desk"), transport=httpx.MockTransport(answer)) as desk:
+        assert await run_job(runner_on(desk, failing, database), waiting)
+    await failing.close()
+    row = table.job(waiting)
+    assert (row["state"], row["reason"]) == ("waiting", "ServiceDesk Plus timeout")
