@@ -69,6 +69,9 @@ REDIS_UNREACHABLE = Phrase("Redis error: {reason}", "error")
 REDIS_MAY_EVICT = Phrase(
     "Redis may drop jobs and events: its maxmemory-policy is {policy}, set it to noeviction", "warning", promised=False
 )
+DATABASE_NEWER = Phrase(
+    "Database newer than this release: revision={revision}, needed={needed}", "warning", promised=False
+)
 RELAY_FAILED = Phrase("Relay error: unexpected failure", "error")
 INBOX_USED = Phrase("Event kept in Redis until the database is back", "warning", promised=False)
 INBOX_EMPTIED = Phrase("Events moved from Redis to the database: {count}", promised=False)

@@ -12,6 +12,8 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from observability import phrases
+from observability.logging import say
 from storage.session import Database, driver_url
 
 OLDEST_POSTGRES = 15
@@ -50,7 +52,11 @@ def _config() -> Config:
 
 
 def newest_revision() -> str:
-    """The revision that this code needs."""
+    """The revision that this code needs.
+
+    Revisions are numbers that count up. Each leaves the tables and functions usable for the release before it, which
+    goes on working, and starting, until it is replaced.
+    """
     return str(ScriptDirectory.from_config(_config()).get_current_head())
 
 
@@ -145,8 +151,12 @@ async def _check_revision(session: AsyncSession) -> None:
         revision = await session.scalar(text("SELECT version_num FROM alembic_version"))
     except ProgrammingError as failure:
         raise DatabaseUnfit(f"the role of DATABASE_URL has no grants: {_MIGRATE_HINT}") from failure
-    if revision != newest_revision():
-        raise DatabaseUnfit(f"the database is at revision {revision}, not {newest_revision()}: {_MIGRATE_HINT}")
+    needed = newest_revision()
+    if int(revision) > int(needed):
+        # A release rolls out: until the new one has taken over, a process of this one may have to start again.
+        say(phrases.DATABASE_NEWER, revision=revision, needed=needed)
+    elif revision != needed:
+        raise DatabaseUnfit(f"the database is at revision {revision}, not {needed}: {_MIGRATE_HINT}")
 
 
 def _classed(failure: OperationalError, setting: str) -> DatabaseUnfit | DatabaseUnreachable:

@@ -163,13 +163,27 @@ def test_a_migration_does_not_hold_up_the_system_behind_a_dump(empty: tuple[str,
             dump.rollback()
 
 
-def test_another_revision_is_refused(empty: tuple[str, str]) -> None:
+def _set_revision(admin_url: str, revision: str) -> None:
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = %s", (revision,))
+
+
+def test_an_older_revision_is_refused(empty: tuple[str, str]) -> None:
     migrate(*empty)
-    with psycopg.connect(empty[0], autocommit=True) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    wanted = f"at revision 9999, not {newest_revision()}: run `ai-agents migrate`"
+    _set_revision(empty[0], "0001")
+    wanted = f"at revision 0001, not {newest_revision()}: run `ai-agents migrate`"
     with pytest.raises(DatabaseUnfit, match=wanted):
         check_now(empty[1])
+
+
+def test_a_newer_revision_is_worked_with_and_told_of(
+    empty: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While a release rolls out, a pod of the one before may have to start again."""
+    migrate(*empty)
+    _set_revision(empty[0], "9999")
+    check_now(empty[1])
+    assert f"Database newer than this release: revision=9999, needed={newest_revision()}" in capsys.readouterr().out
 
 
 def test_a_migration_needs_the_applications_role_and_names_it(empty: tuple[str, str]) -> None:

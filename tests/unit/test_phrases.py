@@ -56,6 +56,11 @@ WORD_FOR_WORD: dict[str, tuple[str, str, bool]] = {
     "TENANT_UNUSABLE": ("Tenant settings unusable, the ones before stay: {reason}", "warning", False),
     "DATABASE_UNREACHABLE": ("Database error: {reason}", "error", True),
     "REDIS_UNREACHABLE": ("Redis error: {reason}", "error", True),
+    "DATABASE_NEWER": (
+        "Database newer than this release: revision={revision}, needed={needed}",
+        "warning",
+        False,
+    ),
     "REDIS_MAY_EVICT": (
         "Redis may drop jobs and events: its maxmemory-policy is {policy}, set it to noeviction",
         "warning",
