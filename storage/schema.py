@@ -7,7 +7,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -61,7 +61,9 @@ def newest_revision() -> str:
 
 
 def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK_SECONDS) -> str:
-    """Bring the database to this code's revision, and answer with it. Safe to run at once from several places.
+    """Bring the database to this code's revision, and answer with the one that it is at then.
+
+    A newer one is left as it is: a release goes back. Safe to run at once from several places.
 
     The role of `application_url` must exist already; it gets its grants. `lock_seconds`: how long to wait for a table
     that somebody reads (a dump), since who comes later waits behind us. Raises DatabaseUnfit or DatabaseUnreachable.
@@ -78,6 +80,9 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
             _insist_on_utf8(str(connection.scalar(text("SHOW server_encoding"))))
             if not connection.scalar(text("SELECT count(*) FROM pg_roles WHERE rolname = :role"), {"role": role}):
                 raise DatabaseUnfit("the role of DATABASE_URL does not exist: create it first")
+            revision = _revision_of(connection)
+            if int(revision or 0) > int(newest_revision()):
+                return str(revision)
             config = _config()
             config.attributes["connection"] = connection
             config.attributes["application_role"] = engine.dialect.identifier_preparer.quote(str(role))
@@ -89,6 +94,13 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
     finally:
         engine.dispose()
     return newest_revision()
+
+
+def _revision_of(connection: Connection) -> str | None:
+    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
 
 
 async def check(database: Database) -> None:

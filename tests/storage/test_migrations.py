@@ -183,6 +183,7 @@ def test_a_newer_revision_is_worked_with_and_told_of(
     migrate(*empty)
     _set_revision(empty[0], "9999")
     check_now(empty[1])
+    assert migrate(*empty) == "9999"
     assert f"Database newer than this release: revision=9999, needed={newest_revision()}" in capsys.readouterr().out
 
 
