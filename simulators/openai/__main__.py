@@ -15,11 +15,13 @@ def main() -> None:
     parser.add_argument("--api-key", required=True)
     parser.add_argument("--first-token-seconds", type=float, default=0.2)
     parser.add_argument("--seconds", type=float, default=1.0, help="until the whole answer is there")
+    parser.add_argument("--chunks", type=int, default=24, help="pieces of a streamed answer")
     options = parser.parse_args()
     config = OpenAIConfig(
         api_key=options.api_key,
         first_token_seconds=options.first_token_seconds,
         seconds=options.seconds,
+        chunks=options.chunks,
     )
     serve_until_signal(create_openai(config), options.host, options.port)
 
