@@ -34,7 +34,8 @@ test: install ## Run the tests, except the slow ones
 	@$(VENV_PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow and not containers" $(ARGS)
 
 test-slow: install ## Run the tests that take minutes
-	@$(VENV_PYTHON) -m pytest -m "slow and not containers" $(ARGS)
+	@$(VENV_PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "slow and not containers" --ignore tests/chaos $(ARGS)
+	@$(VENV_PYTHON) -m pytest -m "slow and not containers" tests/chaos $(ARGS)
 
 chaos: install ## Break everything in turn under load, and count what was lost or doubled (10 minutes)
 	@$(VENV_PYTHON) -m tests.chaos $(ARGS)
