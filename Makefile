@@ -33,9 +33,10 @@ dev: install ## Start the whole system and leave it running until Ctrl-C
 test: install ## Run the tests, except the slow ones
 	@$(VENV_PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow and not containers" $(ARGS)
 
+# Chaos alone, since it counts leases. Status 5: ARGS chose no test of that half.
 test-slow: install ## Run the tests that take minutes
-	@$(VENV_PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "slow and not containers" --ignore tests/chaos $(ARGS)
-	@$(VENV_PYTHON) -m pytest -m "slow and not containers" tests/chaos $(ARGS)
+	@$(VENV_PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "slow and not containers" --ignore tests/chaos $(ARGS) || [ $$? = 5 ]
+	@$(VENV_PYTHON) -m pytest -m "slow and not containers" tests/chaos $(ARGS) || [ $$? = 5 ]
 
 chaos: install ## Break everything in turn under load, and count what was lost or doubled (10 minutes)
 	@$(VENV_PYTHON) -m tests.chaos $(ARGS)
