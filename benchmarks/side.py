@@ -41,7 +41,7 @@ class Side:
         self, folder: Path, *, openai_seconds: float, dark: bool = False, settings: Mapping[str, str] | None = None
     ) -> None:
         self.system = System(folder, settings=settings, openai_seconds=openai_seconds, tenants=("acme",))
-        self.system.openai.command += ["--chunks", str(_PIECES)]
+        self.system.openai.command = [*self.system.openai.command, "--chunks", str(_PIECES)]
         self.measured = {"api": self.system.api, "worker": self.system.workers[0]}
         if dark:
             for process in self.measured.values():
