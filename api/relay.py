@@ -34,6 +34,7 @@ from worker.queue import JobQueue, QueueUnreachable
 
 _PAUSE_SECONDS = 1.0
 _ROUND_SECONDS = 30.0
+_LAST_ROUND_SECONDS = 3.0
 _LOST_CHECK_SECONDS = 5.0
 _PURGE_SECONDS = 60.0
 _BATCH = 100
@@ -66,21 +67,34 @@ class Relay:
         self._lost_checked_at = self._purged_at = 0.0
 
     async def run(self) -> None:
-        """Relay until cancelled; a store that is away is tried again a second later."""
+        """Relay until cancelled; a store that is away is tried again a second later.
+
+        A round that is under way then is let come to its end, if that is soon: it may have ended jobs in their rows,
+        and not yet said so.
+        """
         while True:
+            under_way = asyncio.ensure_future(self._round())
             try:
-                with tracing.untraced():
-                    async with asyncio.timeout(_ROUND_SECONDS):
-                        await self.once()
-                self._acceptance.database_outage.over()
-                metrics.RELAYED_AT.set_to_current_time()
-            except (*DATABASE_FAILURES, TimeoutError) as failure:
-                self._acceptance.database_outage.seen("the relay waits", failure)
-            except QueueUnreachable as failure:
-                self._acceptance.queue_outage.seen("the relay waits", failure)
-            except Exception as failure:  # noqa: BLE001 -- a relay that ended would leave jobs waiting for ever
-                say(phrases.RELAY_FAILED, failure=failure)
+                await asyncio.shield(under_way)
+            except asyncio.CancelledError:
+                await asyncio.wait({under_way}, timeout=_LAST_ROUND_SECONDS)
+                under_way.cancel()
+                raise
             await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _round(self) -> None:
+        try:
+            with tracing.untraced():
+                async with asyncio.timeout(_ROUND_SECONDS):
+                    await self.once()
+            self._acceptance.database_outage.over()
+            metrics.RELAYED_AT.set_to_current_time()
+        except (*DATABASE_FAILURES, TimeoutError) as failure:
+            self._acceptance.database_outage.seen("the relay waits", failure)
+        except QueueUnreachable as failure:
+            self._acceptance.queue_outage.seen("the relay waits", failure)
+        except Exception as failure:  # noqa: BLE001 -- a relay that ended would leave jobs waiting for ever
+            say(phrases.RELAY_FAILED, failure=failure)
 
     async def once(self) -> None:
         """One round. Raises what the stores raise."""

@@ -5,6 +5,7 @@ import io
 from collections.abc import AsyncIterator
 from uuid import UUID
 
+import psycopg
 import pytest
 from redis.asyncio import Redis
 
@@ -172,3 +173,22 @@ async def test_a_retry_by_hand_is_told_where_it_is_queued(
     await claims.retry_later(database, await claimed(database, waiting), 0, "GPT-4 timeout")
     await round_of(replicas)
     assert [("by hand" in line) for line in told(stream, "Job queued")] == [True, False]
+
+
+async def test_a_relay_that_is_told_to_end_tells_of_what_its_last_round_has_ended(
+    waiting: UUID, table: Table, server: Postgres, replicas: list[Relay], start_log: StartLog
+) -> None:
+    """The stop comes while the round waits for Postgres: the row gets its end after it, and the log its line."""
+    stream = start_log()
+    table.change(waiting, deadline_at=RAN_OUT)
+    async with await psycopg.AsyncConnection.connect(server.admin_url) as other:
+        await other.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+        running = asyncio.create_task(replicas[0].run())
+        await asyncio.sleep(0.3)
+        running.cancel()
+        await asyncio.sleep(0.1)
+        await other.rollback()
+    await asyncio.wait({running}, timeout=5)
+    assert running.cancelled()
+    assert table.job(waiting)["state"] == "failed"
+    assert len(told(stream, f"Task failed: job_id={waiting}")) == 1
