@@ -78,6 +78,20 @@ async def insist(ask: Callable[[], Awaitable[Result]]) -> Result:
             await asyncio.sleep(_PAUSE_SECONDS)
 
 
+async def insist_shortly_before(write: Callable[[], Awaitable[None]], seconds: float) -> None:
+    """`insist` on a write, and on it again until it took less than `seconds`: what follows relies on its being recent.
+
+    A process may be held still at any point, and wake when another worker has the job: it hears of that here, from the
+    write, and not from a second note in the ticket. Raises LeaseLost.
+    """
+    loop = asyncio.get_running_loop()
+    asked = loop.time()
+    await insist(write)
+    while loop.time() - asked > seconds:
+        asked = loop.time()
+        await insist(write)
+
+
 async def settle(write: Callable[[], Awaitable[None]], *, stopping_seconds: float = _SETTLE_SECONDS) -> None:
     """`insist` on the write that ends an attempt, also when the worker stops just then.
 

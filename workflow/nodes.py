@@ -18,7 +18,7 @@ from storage.history import Document, SimilarTicket
 from storage.session import DATABASE_FAILURES
 from workflow import genai
 from workflow.enhancement import Enhancement, marker, to_html
-from workflow.lease import insist
+from workflow.lease import insist, insist_shortly_before
 from workflow.prompts import VERSION, enhancement_prompt
 from workflow.retry import MOST_ATTEMPTS
 from workflow.state import Attempt, JobState
@@ -204,7 +204,8 @@ async def update_ticket(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT), metrics.step("update"):
         started = time.monotonic()
         await attempt.desk.read_open_ticket(claim.ticket_id)
-        about_to_post = partial(insist, partial(claims.about_to_post, attempt.database, claim, attempt.lease_seconds))
+        announce = partial(claims.about_to_post, attempt.database, claim, attempt.lease_seconds)
+        about_to_post = partial(insist_shortly_before, announce, attempt.lease_seconds / 3)
         note = to_html(state["enhancement"], claim.job_id)
         try:
             note_id = await attempt.desk.add_note(claim.ticket_id, note, about_to_post)

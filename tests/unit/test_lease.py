@@ -2,10 +2,11 @@
 
 import asyncio
 
+import pytest
 from sqlalchemy.exc import OperationalError
 
 from storage.claims import LeaseLost
-from workflow.lease import settle
+from workflow.lease import insist_shortly_before, settle
 
 
 class Row:
@@ -62,3 +63,38 @@ async def test_a_write_that_is_not_done_in_some_seconds_is_given_up() -> None:
     assert task.cancelled()
     await asyncio.sleep(0.4)
     assert row.written == 0
+
+
+class HeldStill:
+    """A write whose answer is read late, since the process was held still; by then the claim may be lost."""
+
+    def __init__(self, seconds: float, *, lost: bool) -> None:
+        self.tried = 0
+        self._seconds = seconds
+        self._lost = lost
+
+    async def write(self) -> None:
+        self.tried += 1
+        if self.tried == 1:
+            await asyncio.sleep(self._seconds)
+        elif self._lost:
+            raise LeaseLost
+
+
+async def test_who_was_held_still_between_announcing_and_posting_does_not_post_when_the_job_is_lost() -> None:
+    row = HeldStill(0.1, lost=True)
+    with pytest.raises(LeaseLost):
+        await insist_shortly_before(row.write, 0.05)
+    assert row.tried == 2
+
+
+async def test_who_was_held_still_and_has_the_job_all_the_same_announces_again() -> None:
+    row = HeldStill(0.1, lost=False)
+    await insist_shortly_before(row.write, 0.05)
+    assert row.tried == 2
+
+
+async def test_an_announcement_that_came_at_once_is_enough() -> None:
+    row = HeldStill(0, lost=True)
+    await insist_shortly_before(row.write, 0.05)
+    assert row.tried == 1
