@@ -81,13 +81,19 @@ def count(
     """Look at each webhook's ticket, row and calls, and at the problems that the stage and the log have."""
     problems, stage.problems = [*stage.problems, *told.problems], []
     lost = doubled = completed = 0
+    wrong = []
     for webhook in accepted:
         ended = [rows[job_id] for job_id in webhook.job_ids if job_id in rows]
         notes = stage.world.notes(webhook.ticket_id, webhook.tenant_id)
-        done = any(row["state"] == "completed" for row in ended) and bool(notes)
+        states = [row["state"] for row in ended]
+        done = "completed" in states and bool(notes)
+        twice = max(0, len(notes) - 1) + max(0, states.count("completed") - 1)
         completed += done
         lost += not done
-        doubled += max(0, len(notes) - 1) + max(0, sum(row["state"] == "completed" for row in ended) - 1)
+        doubled += twice
+        if twice or not done:
+            wrong.append(f"ticket {webhook.ticket_id} has {len(notes)} notes; its jobs: {ended or webhook.job_ids}")
+    problems += wrong[:_MOST_TOLD]
     calls = _judged_calls(stage, accepted)
     problems += [f"ticket {one.ticket_id} paid again: {one.story}" for one in calls if one.paid_twice][:_MOST_TOLD]
     paid_twice, excused, cut_off = (

@@ -92,9 +92,7 @@ def verdict(results: Sequence[Count], ran_out: int) -> str:
         return f"Not kept for: {', '.join(result.fault for result in broken)}.{''.join(problems)}"
     total = results[-1]
     again = total.excused + total.cut_off
-    unsaid = f"\n{total.unsaid} of the jobs ended without a line: its process was killed in between." * (
-        total.unsaid > 0
-    )
+    unsaid = f"\n{total.unsaid} jobs ended without a line: the process was killed in between." * (total.unsaid > 0)
     busy = f"\n{ran_out} leases ran out though nobody stopped their process: the machine was too busy." * (ran_out > 0)
     return (
         f"{total.accepted} webhooks accepted, {total.refused} deliveries refused: none lost, no note doubled, "
