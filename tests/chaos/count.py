@@ -1,4 +1,4 @@
-"""What became of each accepted webhook: counted at the simulators and in the rows, never in the log."""
+"""What became of each accepted webhook: counted at the simulators and in the rows, and held against the log."""
 
 import time
 from collections import defaultdict
@@ -9,11 +9,15 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from tests.chaos.held import Excuse
+from tests.chaos.said import ENDED, Told
 from tests.chaos.stage import Stage
 from tests.chaos.stream import Accepted
 
-_ENDED = ("completed", "skipped", "failed")
 _POLL_SECONDS = 0.3
+_ROWS = (
+    "SELECT id::text, state, reason, attempt, extract(epoch FROM finished_at)::float AS finished"
+    " FROM jobs WHERE id::text = ANY(%s)"
+)
 # Of tickets that are all paid for again; the table has their number.
 _MOST_TOLD = 5
 _Call = dict[str, Any]
@@ -39,6 +43,8 @@ class Count:
     """Answers beyond one, where the one before went to a process that was killed, held still or too late."""
     cut_off: int
     """Calls that our side broke off before the answer was complete, and made again later."""
+    unsaid: int
+    """Jobs that ended without a line, since the process was killed in between."""
     problems: tuple[str, ...] = ()
 
     @property
@@ -54,9 +60,9 @@ def await_ends(stage: Stage, accepted: Sequence[Accepted], seconds: float) -> di
     give_up_at = time.monotonic() + seconds
     while True:
         with stage.world.admin() as connection, connection.cursor(row_factory=dict_row) as cursor:
-            found = cursor.execute("SELECT id::text, state, reason, attempt FROM jobs WHERE id::text = ANY(%s)", (ids,))
+            found = cursor.execute(_ROWS, (ids,))
             rows = {row["id"]: row for row in found.fetchall()}
-        missing = [job_id for job_id in ids if rows.get(job_id, {}).get("state") not in _ENDED]
+        missing = [job_id for job_id in ids if rows.get(job_id, {}).get("state") not in ENDED]
         if not missing or time.monotonic() > give_up_at:
             return rows
         time.sleep(_POLL_SECONDS)
@@ -67,20 +73,27 @@ def count(
     fault: str,
     accepted: Sequence[Accepted],
     rows: dict[str, dict[str, Any]],
+    told: Told,
     *,
     refused: int,
     seconds: float,
 ) -> Count:
-    """Look at each webhook's ticket, row and calls, and at the problems that the stage has met."""
-    problems, stage.problems = stage.problems, []
+    """Look at each webhook's ticket, row and calls, and at the problems that the stage and the log have."""
+    problems, stage.problems = [*stage.problems, *told.problems], []
     lost = doubled = completed = 0
+    wrong = []
     for webhook in accepted:
         ended = [rows[job_id] for job_id in webhook.job_ids if job_id in rows]
         notes = stage.world.notes(webhook.ticket_id, webhook.tenant_id)
-        done = any(row["state"] == "completed" for row in ended) and bool(notes)
+        states = [row["state"] for row in ended]
+        done = "completed" in states and bool(notes)
+        twice = max(0, len(notes) - 1) + max(0, states.count("completed") - 1)
         completed += done
         lost += not done
-        doubled += max(0, len(notes) - 1) + max(0, sum(row["state"] == "completed" for row in ended) - 1)
+        doubled += twice
+        if twice or not done:
+            wrong.append(f"ticket {webhook.ticket_id} has {len(notes)} notes; its jobs: {ended or webhook.job_ids}")
+    problems += wrong[:_MOST_TOLD]
     calls = _judged_calls(stage, accepted)
     problems += [f"ticket {one.ticket_id} paid again: {one.story}" for one in calls if one.paid_twice][:_MOST_TOLD]
     paid_twice, excused, cut_off = (
@@ -89,7 +102,18 @@ def count(
         sum(one.cut_off for one in calls),
     )
     return Count(
-        fault, seconds, len(accepted), refused, completed, lost, doubled, paid_twice, excused, cut_off, tuple(problems)
+        fault,
+        seconds,
+        len(accepted),
+        refused,
+        completed,
+        lost,
+        doubled,
+        paid_twice,
+        excused,
+        cut_off,
+        told.unsaid,
+        tuple(problems),
     )
 
 

@@ -2,10 +2,13 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import redis
 
 from tests.chaos.count import Count, await_ends, count
+from tests.chaos.leases import too_many
+from tests.chaos.said import Told, await_told
 from tests.chaos.scenarios import Scenario
 from tests.chaos.stage import NOTE_SETTLE_SECONDS, Stage
 from tests.chaos.stream import Accepted, Stream
@@ -35,10 +38,11 @@ def run(stage: Stage, scenarios: Iterable[Scenario]) -> Iterator[Count]:
             stream.stop()
         stage.problems += stream.failures
         rows = await_ends(stage, stream.accepted, _DRAIN_SECONDS)
+        told = _await_told(stage, stream.accepted, rows)
         seconds = time.monotonic() - began
         everything += stream.accepted
         refused += stream.refused
-        yield count(stage, scenario.name, stream.accepted, rows, refused=stream.refused, seconds=seconds)
+        yield count(stage, scenario.name, stream.accepted, rows, told, refused=stream.refused, seconds=seconds)
     yield _count_again(stage, everything, refused)
 
 
@@ -53,7 +57,15 @@ def _count_again(stage: Stage, everything: Sequence[Accepted], refused: int) -> 
             time.sleep(_POLL_SECONDS)
     time.sleep(NOTE_SETTLE_SECONDS)
     rows = await_ends(stage, everything, _DRAIN_SECONDS)
-    return count(stage, AGAIN, everything, rows, refused=refused, seconds=time.monotonic() - began)
+    told = _await_told(stage, everything, rows)
+    stage.problems += too_many(len(stage.leases.ran_out), len(everything))
+    return count(stage, AGAIN, everything, rows, told, refused=refused, seconds=time.monotonic() - began)
+
+
+def _await_told(stage: Stage, accepted: Sequence[Accepted], rows: dict[str, dict[str, Any]]) -> Told:
+    """What the logs of the API and of the workers say of these webhooks' jobs."""
+    job_ids = {job_id for webhook in accepted for job_id in webhook.job_ids}
+    return await_told([stage.system.api, *stage.system.workers], job_ids, rows, stage.deaths)
 
 
 def header() -> list[str]:
@@ -80,10 +92,12 @@ def verdict(results: Sequence[Count], ran_out: int) -> str:
         return f"Not kept for: {', '.join(result.fault for result in broken)}.{''.join(problems)}"
     total = results[-1]
     again = total.excused + total.cut_off
+    unsaid = f"\n{total.unsaid} jobs ended without a line: the process was killed in between." * (total.unsaid > 0)
     busy = f"\n{ran_out} leases ran out though nobody stopped their process: the machine was too busy." * (ran_out > 0)
     return (
         f"{total.accepted} webhooks accepted, {total.refused} deliveries refused: none lost, no note doubled, "
-        "no answer paid for twice that we had.\n"
+        "no answer paid for twice that we had; the log tells each end once.\n"
         f"{again} calls were cut off in mid-call, by a kill, a pause, the end of a grace or a lost lease, and made "
-        f"again; {total.excused} of them GPT-4 had answered in full, to a process that was dead or held still.{busy}"
+        f"again; {total.excused} of them GPT-4 had answered in full, to a process that was dead or held still."
+        f"{unsaid}{busy}"
     )

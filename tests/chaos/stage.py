@@ -13,6 +13,7 @@ from devstack.processes import Process
 from devstack.system import System
 from tests.chaos.held import Excuse, Held, ids_of, jobs_held_by
 from tests.chaos.leases import LeaseWatch
+from tests.chaos.said import Death
 from tests.e2e.world import World
 
 NOTE_SETTLE_SECONDS = 4.0
@@ -44,6 +45,8 @@ class Stage:
     random: random.Random
     """Of that seed: what happens at random happens again with it, as far as the machine lets it."""
     excuses: list[Excuse] = field(default_factory=list)
+    deaths: list[Death] = field(default_factory=list)
+    """Of the API and the workers, by SIGKILL."""
     problems: list[str] = field(default_factory=list)
     """What went wrong beside the webhooks, in the scenario under way: a fault that hit nothing, a bad exit."""
     leases: LeaseWatch = field(init=False)
@@ -59,7 +62,9 @@ class Stage:
     def kill(self, process: Process, down_seconds: float = 0.5) -> list[Held]:
         """SIGKILL, and a new one a little later; the jobs that it held."""
         ids = ids_of(process)
+        began = time.time()
         process.kill()
+        self.deaths.append(Death(process.name, began, time.time()))
         held = self._excuse(ids)
         time.sleep(down_seconds)
         self.system.restart(process)
@@ -83,6 +88,8 @@ class Stage:
         """SIGTERM, as in a rollout, with nothing excused; what the process has printed in its life."""
         began = time.monotonic()
         status = process.stop(_STOP_SECONDS)
+        if status == -signal.SIGKILL:
+            self.deaths.append(Death(process.name, time.time(), time.time()))
         # The API's server ends in good order, and then by the signal that it was told with.
         in_order = process is self.system.api and status == -signal.SIGTERM and "API stopped" in process.output()
         if status != 0 and not in_order:
