@@ -36,7 +36,7 @@ class Count:
     lost: int
     """Accepted, and not ended with a note (nothing here closes tickets or gives up for good)."""
     doubled: int
-    """Notes, or jobs, beyond one for each webhook."""
+    """Notes, or jobs, beyond one for each webhook; but for those of `held_in_post`."""
     paid_twice: int
     """Answers of GPT-4 beyond one for each job, though the one before was safe or no process was stopped by force."""
     excused: int
@@ -45,6 +45,8 @@ class Count:
     """Calls that our side broke off before the answer was complete, and made again later."""
     unsaid: int
     """Jobs that ended without a line, since the process was killed in between."""
+    held_in_post: int
+    """Notes beyond one, where the process was held still beyond its lease in the POST: no writer can help that."""
     problems: tuple[str, ...] = ()
 
     @property
@@ -80,7 +82,7 @@ def count(
 ) -> Count:
     """Look at each webhook's ticket, row and calls, and at the problems that the stage and the log have."""
     problems, stage.problems = [*stage.problems, *told.problems], []
-    lost = doubled = completed = 0
+    lost = doubled = completed = held_in_post = 0
     wrong = []
     for webhook in accepted:
         ended = [rows[job_id] for job_id in webhook.job_ids if job_id in rows]
@@ -88,6 +90,8 @@ def count(
         states = [row["state"] for row in ended]
         done = "completed" in states and bool(notes)
         twice = max(0, len(notes) - 1) + max(0, states.count("completed") - 1)
+        if len(notes) == 2 and stage.held_posting & set(webhook.job_ids):
+            held_in_post, twice = held_in_post + 1, twice - 1
         completed += done
         lost += not done
         doubled += twice
@@ -113,6 +117,7 @@ def count(
         excused,
         cut_off,
         told.unsaid,
+        held_in_post,
         tuple(problems),
     )
 

@@ -49,6 +49,8 @@ class Stage:
     """Of the API and the workers, by SIGKILL."""
     problems: list[str] = field(default_factory=list)
     """What went wrong beside the webhooks, in the scenario under way: a fault that hit nothing, a bad exit."""
+    held_posting: set[str] = field(default_factory=set)
+    """Jobs whose process was held still beyond its lease while the note's POST was under way, or about to be."""
     leases: LeaseWatch = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,7 +82,7 @@ class Stage:
         process.pause()
         began = time.monotonic()
         if seconds >= LEASE_SECONDS:
-            self._excuse(ids)
+            self.held_posting |= {job.job_id for job in self._excuse(ids) if job.posting}
         time.sleep(max(0.0, began + seconds - time.monotonic()))
         process.resume()
 

@@ -5,22 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.run import line, run
+from tests.chaos.run import header, line, run, verdict
 from tests.chaos.scenarios import SCENARIOS, Scenario
 from tests.chaos.stage import staged
 
 
-def _not_kept(folder: Path, scenarios: Sequence[Scenario]) -> list[str]:
-    """What was broken by which scenario, with the seed that repeats it."""
+def _not_kept(folder: Path, scenarios: Sequence[Scenario], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What was broken by which scenario, with the seed that repeats it; the table is printed in any case."""
     with staged(folder) as stage:
         results = list(run(stage, scenarios))
+        with capsys.disabled():
+            table = [*header(), *map(line, results), "", verdict(results, len(stage.leases.ran_out))]
+            print("", *table, sep="\n")  # noqa: T201 -- for whoever reads the run
         return [f"seed {stage.seed}: {line(one)} {one.problems}" for one in results if not one.holds]
 
 
-def test_what_was_accepted_is_done_once_when_processes_die(tmp_path: Path) -> None:
-    assert _not_kept(tmp_path / "system", [scenario for scenario in SCENARIOS if scenario.short]) == []
+def test_what_was_accepted_is_done_once_when_processes_die(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _not_kept(tmp_path / "system", [scenario for scenario in SCENARIOS if scenario.short], capsys) == []
 
 
 @pytest.mark.slow
-def test_what_was_accepted_is_done_once_whatever_breaks(tmp_path: Path) -> None:
-    assert _not_kept(tmp_path / "system", SCENARIOS) == []
+def test_what_was_accepted_is_done_once_whatever_breaks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _not_kept(tmp_path / "system", SCENARIOS, capsys) == []
