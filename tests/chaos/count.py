@@ -158,13 +158,17 @@ def answers_beyond_one(calls: Sequence[_Call], excuses: Sequence[Excuse]) -> tup
     """The number of complete answers beyond the last one, without an excuse and with one; each is good for one call."""
     unused, without, excused = list(excuses), 0, 0
     for call in [call for call in calls if call["outcome"] == "answered"][:-1]:
-        fitting = [excuse for excuse in unused if excuse.covers(float(call["time"]))]
+        fitting = [excuse for excuse in unused if excuse.covers(float(call["time"]), _ended(call))]
         if fitting:
             unused.remove(fitting[0])
             excused += 1
         else:
             without += 1
     return without, excused
+
+
+def _ended(call: _Call) -> float:
+    return float(call["time"]) + float(call["seconds"])
 
 
 def _story(calls: Sequence[_Call], excuses: Sequence[Excuse]) -> str:

@@ -36,10 +36,12 @@ class Excuse:
     claimed: float
     moment: float
     """Unix seconds, when the process did nothing any more."""
+    not_before: float = 0.0
+    """Unix seconds: an answer that was complete by then had reached the process, and has no excuse."""
 
-    def covers(self, began: float) -> bool:
+    def covers(self, began: float, ended: float) -> bool:
         """Whether a call of GPT-4 for the job was that attempt's."""
-        return self.claimed <= began <= self.moment
+        return self.claimed <= began <= self.moment and ended >= self.not_before
 
 
 def ids_of(process: Process) -> list[int]:

@@ -17,15 +17,18 @@ _POLL_SECONDS = 0.2
 # A call is begun before the lease ran out, or it has no excuse; GPT-4 notes it when it gets to read it.
 _ON_ITS_WAY_SECONDS = 0.5
 _MOST_PER_ACCEPTED = 0.02
+# In a short run, beside other tests, one stall of a worker is as many.
+_FEW = 10
 
 
 def too_many(ran_out: int, accepted: int) -> list[str]:
     """The problem with so many leases that ran out unforced, for so many webhooks; none if it may be."""
-    if ran_out <= _MOST_PER_ACCEPTED * accepted:
+    if ran_out <= max(_FEW, _MOST_PER_ACCEPTED * accepted):
         return []
     return [
-        f"{ran_out} leases ran out though nobody stopped their process, more than {_MOST_PER_ACCEPTED:.0%} of "
-        f"{accepted} webhooks: the machine was too busy, or renewals don't work; this run proves nothing"
+        f"{ran_out} leases ran out though nobody stopped their process, more than {_FEW} "
+        f"and {_MOST_PER_ACCEPTED:.0%} of {accepted} webhooks: "
+        "the machine was too busy, or renewals don't work; this run proves nothing"
     ]
 
 

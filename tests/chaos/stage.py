@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,8 @@ SETTINGS = {
 _STOP_SECONDS = GRACE_SECONDS + 6.0
 _STEP_SECONDS = 20.0
 _POLL_SECONDS = 0.005
+_ON_ITS_WAY_SECONDS = 0.1
+_HANDED_BACK = re.compile(r"Job requeued: job_id=([0-9a-f-]{36}), ticket_id=\d+, reason=worker stopping")
 
 
 @dataclass
@@ -87,8 +90,12 @@ class Stage:
         process.resume()
 
     def stop(self, process: Process) -> str:
-        """SIGTERM, as in a rollout, with nothing excused; what the process has printed in its life."""
-        began = time.monotonic()
+        """SIGTERM, as in a rollout; what the process has printed in its life.
+
+        Nothing is excused but an answer that was just on its way when the worker broke off its call, to hand the job
+        back at the end of the grace.
+        """
+        began, told_at = time.monotonic(), time.time()
         status = process.stop(_STOP_SECONDS)
         if status == -signal.SIGKILL:
             self.deaths.append(Death(process.name, time.time(), time.time()))
@@ -97,6 +104,11 @@ class Stage:
         if status != 0 and not in_order:
             how = "was killed" if (status or 0) < 0 else "ended"
             self.problems.append(f"{process.name} {how} after {time.monotonic() - began:.1f} s, status {status}")
+        broken_off = told_at + GRACE_SECONDS
+        self.excuses += [
+            Excuse(job_id, 0.0, broken_off, not_before=broken_off - _ON_ITS_WAY_SECONDS)
+            for job_id in _HANDED_BACK.findall(process.output())
+        ]
         return process.output()
 
     @contextlib.contextmanager

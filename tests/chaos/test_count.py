@@ -34,3 +34,10 @@ def test_an_excuse_does_not_cover_an_earlier_attempt() -> None:
 def test_an_excuse_does_not_cover_what_came_after_the_stop() -> None:
     calls = [_call(1, "client_left"), _call(5), _call(9)]
     assert answers_beyond_one(calls, [Excuse("job", 0.5, 1.4)]) == (1, 0)
+
+
+def test_an_answer_that_was_complete_before_the_call_was_broken_off_has_no_excuse() -> None:
+    """The end of a grace at 1.55: the call from 1 to 1.5 was on its way, the one from 0.5 to 1 was there."""
+    excuse = Excuse("job", 0, 1.55, not_before=1.45)
+    assert answers_beyond_one([_call(1), _call(5)], [excuse]) == (0, 1)
+    assert answers_beyond_one([_call(0.5), _call(5)], [excuse]) == (1, 0)
