@@ -19,7 +19,7 @@ COMMANDS = [
 ]
 """What the page on containers tells people to type."""
 
-OURS = [name for name, service in SERVICES.items() if "build" in service]
+OURS = [name for name, service in SERVICES.items() if service["image"].startswith("ai-agents")]
 THEIRS = [name for name in SERVICES if name not in OURS]
 BASE = re.findall(r"^FROM (\S+) AS base$", DOCKERFILE, re.MULTILINE)[0]
 

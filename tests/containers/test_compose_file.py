@@ -21,7 +21,9 @@ def test_everything_is_there_and_what_is_ours_is_one_image() -> None:
     assert sorted(OURS) == sorted([*PRODUCT, "desk", "openai"])
     assert sorted(THEIRS) == ["grafana", "jaeger", "postgres", "prometheus", "redis"]
     assert {SERVICES[name]["image"] for name in PRODUCT} == {"ai-agents:local"}
-    assert {SERVICES[name]["build"]["target"] for name in PRODUCT} == {"product"}
+    built = {name: service["build"]["target"] for name, service in SERVICES.items() if "build" in service}
+    assert built == {"migrate": "product", "desk": "simulators"}
+    assert {SERVICES[name]["pull_policy"] for name in OURS if name not in built} == {"never"}
 
 
 @pytest.mark.parametrize("name", THEIRS)
@@ -77,7 +79,7 @@ def test_each_process_has_only_the_secrets_that_it_uses(name: str) -> None:
     url = urlsplit(settings(name)["DATABASE_URL"])
     assert (url.scheme, url.username, url.hostname, url.path) == ("postgresql", "ai_agents", "postgres", "/ai_agents")
     assert ("DATABASE_ADMIN_URL" in settings(name)) is (name == "migrate")
-    passed_on = example(commented_too=True) if SERVICES[name]["env_file"] else {}
+    passed_on = example(commented_too=True) if "env_file" in SERVICES[name] else {}
     given = {setting for setting, value in (passed_on | settings(name, passed_on)).items() if value}
     assert not {"OWNER_PASSWORD", "POSTGRES_PASSWORD", "GRAFANA_PASSWORD"} & given
     assert ("OPENAI_API_KEY" in given) is (name == "worker")
