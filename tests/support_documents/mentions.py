@@ -29,14 +29,42 @@ def _is_address(text: str) -> bool:
     return text in vocabulary.ADDRESSES
 
 
+_STATES = ("waiting", "running", "completed", "skipped", "failed")
+# Fields whose values are few, and known.
+_VALUES: dict[str, Callable[[str], bool]] = {
+    "reason": lambda value: sources.gives_known_reason(f"reason={value}") or _begins_a_word(value),
+    "state": lambda value: value in _STATES,
+    "outcome": lambda value: value in _STATES or sources.is_word(value),
+    "status": _is_status,
+    "ticket_history": lambda value: value in ("Yes", "No"),
+    "docs": lambda value: value in ("Yes", "No"),
+}
+
+
+def _begins_a_word(text: str) -> bool:
+    """`desk ` stands for `desk unavailable` and `desk busy`."""
+    return text.endswith(" ") and any(word.startswith(text) for word in sources.words())
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """`tag=value` and `field: value` of a log line, or several of them; none if it is something else."""
+    found = [re.fullmatch(r"([a-z_.]+)[=:]\s*(.*)", part) for part in re.split(r", (?=[a-z_.]+[=:])", text)]
+    return [(pair[1], pair[2]) for pair in found if pair] if all(found) else []
+
+
 def _is_pair(text: str) -> bool:
-    """`tag=value` and `field: value` of a log line."""
-    found = re.match(r"([a-z_.]+)[=:]\s*(.*)", text)
-    if found is None:
-        return False
-    if found[1] in vocabulary.ATTRIBUTES:
-        return sources.is_word(found[2])
-    return found[1] in sources.tags() or sources.is_word(found[1])
+    pairs = _pairs(text)
+    return bool(pairs) and all(
+        sources.is_word(value) if field in vocabulary.ATTRIBUTES else field in sources.tags() or sources.is_word(field)
+        for field, value in pairs
+    )
+
+
+def _has_a_wrong_value(text: str) -> bool:
+    return any(
+        field in _VALUES and value.strip("….<>") and not value.startswith("<") and not _VALUES[field](value)
+        for field, value in _pairs(text)
+    )
 
 
 def _is_output(text: str) -> bool:
@@ -86,6 +114,8 @@ _BY_SEARCH: tuple[tuple[str, Callable[[str], bool]], ...] = (
 def kind_of(text: str, document: Document) -> str | None:
     """The mention's kind; None if there is no such thing."""
     text = text.removeprefix("| ")
+    if _has_a_wrong_value(text):
+        return None
     for kind, shape, exists in _BY_SHAPE:
         if shape.fullmatch(text):
             # Of `NAME=value` the name.

@@ -38,12 +38,12 @@ def templates() -> tuple[str, ...]:
 def is_phrase(text: str) -> bool:
     """Whether a log line says that: the whole phrase with its places filled, or its beginning up to a word's end."""
     text = re.sub(r"(?<=, )(?:…|\.\.\.)$", "", text)
-    return _gives_known_reason(text) and any(
+    return gives_known_reason(text) and any(
         text.startswith(_start(template)) and re.fullmatch(_pattern(template), text) for template in templates()
     )
 
 
-def _gives_known_reason(text: str) -> bool:
+def gives_known_reason(text: str) -> bool:
     """Whether the reason in it, if there is one, is one that the product has."""
     found = re.match(r"(?:OpenAI|ServiceDesk Plus) API error: (.+)|.*reason=(.+)", text)
     reason = (found[1] or found[2]).split(";")[0].split(", held back")[0] if found else "…"
@@ -62,7 +62,7 @@ def is_phrase_part(text: str) -> bool:
     for template in templates():
         for found in re.finditer(r"(?<![\w{])\w+=", template):
             if found.start() and text.startswith(found[0]) and re.fullmatch(_pattern(template[found.start() :]), text):
-                return _gives_known_reason(text)
+                return gives_known_reason(text)
     return False
 
 

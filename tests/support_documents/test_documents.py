@@ -124,6 +124,7 @@ def test_the_flags_of_kubectl_are_kubectl_s(verb: str) -> None:
 LIES = {
     "a wrong phrase": ("`Webhook duplicate`", "`Webhook doubled`"),
     "a wrong reason": ("reason=signature mismatch`", "reason=signature wrong`"),
+    "a reason that there is not": ("reason=signature mismatch`", "`, `reason=worker vanished`"),
     "a wrong metric": ("`ai_agents_webhooks_total`", "`ai_agents_webhook_total`"),
     "a dead link": ("(secret-rotation.md)", "(secrets-rotation.md)"),
     "a dead anchor": ("(#aiagentssignaturefailuresrising)", "(#signaturefailuresrising)"),
