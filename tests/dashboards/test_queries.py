@@ -131,7 +131,8 @@ def test_the_first_failure_of_a_reason_is_seen(told: Told) -> None:
 def test_the_figures_are_those_of_what_happened(told: Told) -> None:
     assert told.after["Worker Health A"] == {"": 2}
     failed = told.after["Error Rate A"][""]
-    assert failed == pytest.approx(1 / 15, rel=0.2)
+    # One in 15; Prometheus extrapolates what it saw to the window's edges.
+    assert failed == pytest.approx(1 / 15, rel=0.5)
     assert told.after["Success Rate A"][""] == pytest.approx(1 - failed, abs=0.01)
     assert told.after["Success Rate by Tenant A"]["globex"] == 1
     assert set(told.of_acme["Success Rate by Tenant A"]) == {"acme"}
