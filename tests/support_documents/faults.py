@@ -33,6 +33,12 @@ class Stage:
         """Wait until an attempt at the ticket's job has failed."""
         self.says(self.worker, f"ticket_id={ticket_id}, reason=")
 
+    def queued(self, **ticket: Any) -> str:
+        """A ticket whose job is in the queue."""
+        ticket_id = self.world.create_ticket(**ticket)
+        self.says(self.system.api, f"ticket_id={ticket_id} ")
+        return ticket_id
+
     def desk(self, **settings: Any) -> None:
         """Change how the desk is set up."""
         url = f"{self.system.state['desk_url']}/_sim/desks/acme"
@@ -89,6 +95,14 @@ def wrong_form(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
+def wrong_event(stage: Stage) -> Iterator[str]:
+    """The desk's template put markup where the event's name belongs."""
+    ticket_id = stage.world.create_ticket(send_webhook=False)
+    stage.world.send_webhook(ticket_id, body=f'{{"tenant_id": "acme", "ticket_id": "{ticket_id}", "event": "<b>"}}')
+    yield ticket_id
+
+
+@contextmanager
 def wrong_address(stage: Stage) -> Iterator[str]:
     """A typing mistake in the webhook's path."""
     stage.desk(webhook_url=f"{stage.system.state['api_url']}/webhok")
@@ -104,8 +118,7 @@ def wrong_address(stage: Stage) -> Iterator[str]:
 def worker_still(stage: Stage) -> Iterator[str]:
     """The worker is there and does nothing."""
     stage.worker.pause()
-    ticket_id = stage.world.create_ticket()
-    stage.says(stage.system.api, f"ticket_id={ticket_id} ")
+    ticket_id = stage.queued()
     try:
         yield ticket_id
     finally:

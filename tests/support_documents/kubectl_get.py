@@ -1,8 +1,10 @@
 """`kubectl get`, `describe` and `top`."""
 
+import http.client
 import re
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tests.support_documents.kubectl_arguments import Command, Refused, parse
 from tests.support_documents.kubectl_state import DEPLOYMENTS, SECRET, Cluster, Life, Pod, read_cluster
@@ -91,8 +93,23 @@ def _secret(cluster: Cluster, command: Command, names: list[str]) -> int:
 
 def _pods(cluster: Cluster, names: list[str]) -> list[tuple[str, ...]]:
     pods = [cluster.pod(name) for name in names] if names else list(cluster.pods)
-    rows = [(pod.name, f"{int(pod.runs)}/1", pod.status, str(pod.restarts), "2d") for pod in pods]
+    rows = [(pod.name, f"{int(_is_ready(pod, cluster))}/1", pod.status, str(pod.restarts), "2d") for pod in pods]
     return [("NAME", "READY", "STATUS", "RESTARTS", "AGE"), *rows]
+
+
+def _is_ready(pod: Pod, cluster: Cluster) -> bool:
+    """Asks what the readiness probe asks, where there is an address."""
+    address = cluster.state.get("api_url")
+    if not pod.runs or pod.deployment != "ai-agents-api" or not address:
+        return pod.runs
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=4)
+    try:
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _deployments(cluster: Cluster, names: list[str]) -> list[tuple[str, ...]]:
@@ -128,6 +145,8 @@ def _print_table(rows: list[tuple[str, ...]]) -> None:
 
 
 def _described(pod: Pod) -> list[str]:
+    if pod.waits:
+        return ["    State:          Waiting", f"      Reason:       {pod.waits}"]
     lines = ["    State:          Running"] if pod.runs else _ended("State", pod.lives[-1])
     if pod.restarts:
         if not pod.runs:

@@ -2,7 +2,8 @@
 
 Beside what the devstack writes, the file may have `pods`: process name -> `{"revision": 1, "lives": [{"start": 0,
 "pid": 1, "exit": 137, "reason": "OOMKilled"}, ...]}`. A life is one container of the pod: `start` is the byte in the
-log where it begins, `exit` its status (null while it runs). Without it each process of `pids` is a pod with one life.
+log where it begins, `exit` its status (null while it runs). A pod that has none yet `waits`: for what, as `get pods`
+says it. Without it each process of `pids` is a pod with one life.
 """
 
 import base64
@@ -39,6 +40,7 @@ class Pod:
     revision: int
     log: Path
     lives: tuple[Life, ...]
+    waits: str = ""
 
     @property
     def deployment(self) -> str:
@@ -59,21 +61,27 @@ class Pod:
 
     @property
     def runs(self) -> bool:
-        return self.lives[-1].exit is None
+        return not self.waits and self.lives[-1].exit is None
 
     @property
     def restarts(self) -> int:
-        return len(self.lives) - 1
+        return max(0, len(self.lives) - 1)
 
     @property
     def status(self) -> str:
         """What `get pods` calls it: a container that died again and again is waited for longer and longer."""
+        if self.waits:
+            return self.waits
         if self.runs:
             return "Running"
         return "CrashLoopBackOff" if self.restarts > 1 else self.lives[-1].reason
 
     def text(self, *, previous: bool = False) -> str:
         """What its container printed. Raises Refused without a previous one."""
+        if self.waits and not previous:
+            raise Refused(
+                f'Error from server (BadRequest): container "{self.container}" in pod "{self.name}" is waiting to start'
+            )
         if previous and len(self.lives) < 2:
             raise Refused(
                 f'Error from server (BadRequest): previous terminated container "{self.container}" in pod'
@@ -163,6 +171,6 @@ def _pod(name: str, log: Path, told: dict[str, Any]) -> Pod:
     starts = [life["start"] for life in told["lives"]]
     lives = [
         Life(life["start"], end, life["pid"], life.get("exit"), life.get("reason", "Error"))
-        for life, end in zip(told["lives"], [*starts[1:], None], strict=True)
+        for life, end in zip(told["lives"], [*starts, None][1:], strict=True)
     ]
-    return Pod(name, told["revision"], log, tuple(lives))
+    return Pod(name, told["revision"], log, tuple(lives), told.get("waits", ""))

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.e2e.world import wait_for
-from tests.support_documents.faults import Stage, healthy
+from tests.support_documents.faults import Inject, Stage, healthy
 
-_BACKLOG = 80
 _NUMBERS = itertools.count(1)
 
 
@@ -24,10 +23,10 @@ def slow_context(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def slow_gpt4(stage: Stage) -> Iterator[str]:
-    """GPT-4 writes, slowly."""
+def slow_gpt4(stage: Stage, seconds: float = 1.2) -> Iterator[str]:
+    """GPT-4 writes, slowly: so long for each piece."""
     subject = f"Scanner is slow, {next(_NUMBERS)}"
-    stage.world.openai_fault(kind="slow_stream", match=subject, seconds=1.2)
+    stage.world.openai_fault(kind="slow_stream", match=subject, seconds=seconds)
     ticket_id = stage.world.create_ticket(subject)
     try:
         wait_for(lambda: stage.world.gpt4_requests(subject))
@@ -36,20 +35,45 @@ def slow_gpt4(stage: Stage) -> Iterator[str]:
         stage.world.clear_faults()
 
 
+def backlog(count: int) -> Inject:
+    """So many tickets at once, while the desk is slow and the worker has few places."""
+
+    @contextmanager
+    def inject(stage: Stage) -> Iterator[str]:
+        stage.world.desk_fault(kind="slow", operation="read_ticket", seconds=4)
+        with _many(stage, count) as ticket_id:
+            try:
+                yield ticket_id
+            finally:
+                stage.world.clear_faults()
+
+    return inject
+
+
 @contextmanager
-def too_few_workers(stage: Stage) -> Iterator[str]:
-    """Over 50 jobs wait, since the desk is slow and the worker has few places."""
-    stage.world.desk_fault(kind="slow", operation="read_ticket", seconds=4)
-    tickets = [stage.world.create_ticket() for _ in range(_BACKLOG)]
+def backlog_and_still(stage: Stage) -> Iterator[str]:
+    """Over 100 jobs wait, and the worker is there and does nothing."""
+    stage.worker.pause()
+    with _many(stage, 105) as ticket_id:
+        try:
+            yield ticket_id
+        finally:
+            stage.worker.resume()
+    # What it has started since is gone with its lines.
+    stage.system.restart(stage.worker)
+
+
+@contextmanager
+def _many(stage: Stage, count: int) -> Iterator[str]:
+    """The last of so many tickets, all queued; at the end they are deleted, so that their jobs are done soon."""
+    tickets = [stage.world.create_ticket() for _ in range(count)]
     try:
         for ticket_id in tickets:
             stage.says(stage.system.api, f"ticket_id={ticket_id} ")
         yield tickets[-1]
     finally:
-        # So that the others are done soon.
         for ticket_id in tickets:
             stage.world.delete_ticket(ticket_id)
-        stage.world.clear_faults()
     for ticket_id in tickets:
         stage.world.ended(ticket_id)
 
@@ -59,9 +83,7 @@ def no_database(stage: Stage) -> Iterator[str]:
     """Postgres is down when the webhook comes."""
     stage.system.postgres.stop()
     try:
-        ticket_id = stage.world.create_ticket()
-        stage.says(stage.system.api, f"ticket_id={ticket_id} ")
-        yield ticket_id
+        yield (ticket_id := stage.queued())
     finally:
         stage.system.postgres.restart()
     stage.world.ended(ticket_id)
@@ -93,6 +115,20 @@ def no_redis(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
+def redis_lost(stage: Stage) -> Iterator[str]:
+    """Redis goes down while the job waits in it."""
+    stage.worker.pause()
+    ticket_id = stage.queued()
+    stage.system.redis.stop()
+    try:
+        yield ticket_id
+    finally:
+        stage.system.redis.restart()
+        stage.worker.resume()
+    stage.world.ended(ticket_id)
+
+
+@contextmanager
 def worker_killed(stage: Stage) -> Iterator[str]:
     """The worker is killed for memory in mid-job, and does not come again."""
     with slow_gpt4(stage) as ticket_id:
@@ -105,25 +141,6 @@ def worker_killed(stage: Stage) -> Iterator[str]:
             yield ticket_id
         finally:
             stage.system.restart(stage.worker)
-    stage.world.ended(ticket_id)
-
-
-@contextmanager
-def crash_loop(stage: Stage) -> Iterator[str]:
-    """A rollout took a setting away that the worker needs."""
-    key = stage.worker.environment["OPENAI_API_KEY"]
-    stage.worker.stop(5)
-    stage.worker.environment["OPENAI_API_KEY"] = ""
-    for _ in range(3):
-        stage.worker.start()
-        assert stage.worker.wait(20) is not None
-        stage.shell.look()
-    ticket_id = stage.world.create_ticket()
-    stage.says(stage.system.api, f"ticket_id={ticket_id} ")
-    try:
-        yield ticket_id
-    finally:
-        stage.system.restart(stage.worker, {"OPENAI_API_KEY": key})
     stage.world.ended(ticket_id)
 
 

@@ -7,7 +7,15 @@ from tests.support_documents.procedure import Arrival, Procedure, Unfollowable
 from tests.support_documents.shell import Shell
 
 # What the words of a mistake in a command are, rather than of a system in trouble.
-MISTAKES = ("unknown flag", "unknown shorthand", "unknown command", "NotFound", "invalid argument", "command not found")
+MISTAKES = (
+    "unknown flag",
+    "unknown shorthand",
+    "unknown command",
+    "NotFound",
+    "invalid argument",
+    "command not found",
+    "Traceback",
+)
 
 
 @dataclass(frozen=True)

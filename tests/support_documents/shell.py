@@ -48,6 +48,7 @@ class Shell:
         self._folder = folder
         self._secrets = secrets
         self._pods: dict[str, dict[str, Any]] = {}
+        self._held: dict[str, str] = {}
         self._orders = folder / "orders"
         tools = folder / "bin"
         tools.mkdir()
@@ -78,15 +79,27 @@ class Shell:
 
     def look(self, reason: str = "Error") -> None:
         """See which processes live, died or were started anew; `reason` is what one is said to have died of."""
-        for process in [self.system.api, *self.system.workers, self.system.housekeeping]:
+        processes = [self.system.api, *self.system.workers, self.system.housekeeping]
+        for process in processes:
             self._look_at(process, reason)
+        self._pods = {process.name: self._pods[process.name] for process in processes if process.name in self._pods}
         write_state(self._folder, self.system.state | {"pods": self._pods})
 
+    def hold(self, process: Process, state: str) -> None:
+        """Until it is started the next time there is a pod for it without a container; `state` is why."""
+        self._held[process.name] = state
+
     def _look_at(self, process: Process, reason: str) -> None:
+        if process.running:
+            self._held.pop(process.name, None)
+        if process.name in self._held:
+            self._pods[process.name] = {"revision": 1, "lives": [], "waits": self._held[process.name]}
+            return
         if not process.running and not process.died:
             self._pods.pop(process.name, None)
             return
         pod = self._pods.setdefault(process.name, {"revision": 1, "lives": []})
+        pod.pop("waits", None)
         lives = pod["lives"]
         if not lives or lives[-1]["pid"] != process.pid:
             if lives and lives[-1]["exit"] is None:
@@ -120,7 +133,7 @@ class Shell:
             "ai-agents-worker": system.workers,
             "ai-agents-housekeeping": [system.housekeeping],
         }
-        return [process for process in every[deployment] if process.running or process.died]
+        return [one for one in every[deployment] if one.running or one.died or one.name in self._held]
 
     def _named(self, name: str) -> Process:
         every = [self.system.api, *self.system.workers, self.system.housekeeping]
@@ -132,9 +145,16 @@ class Shell:
         self._pods[process.name] = {"revision": self._pods[process.name]["revision"] + 1, "lives": []}
 
     def _scale(self, deployment: str, replicas: int) -> None:
-        """Start or stop workers, as a deployment does; the others have one replica here."""
+        """Start or stop processes, as a deployment does; there is one API at the most."""
+        if deployment == "ai-agents-api":
+            api = self.system.api
+            if not replicas:
+                api.stop(_GRACE_SECONDS)
+            elif not api.running:
+                self.system.restart(api)
+            return
         if deployment != "ai-agents-worker":
-            raise NotImplementedError(f"this cluster scales workers only, not {deployment}")
+            raise NotImplementedError(f"this cluster does not scale {deployment}")
         running = self._of(deployment)
         for process in running[replicas:]:
             process.stop(_GRACE_SECONDS)

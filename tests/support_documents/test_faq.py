@@ -25,32 +25,10 @@ START, TRACE, QUICK_WAY = "Step 1", "Step 5", "The Quicker Way"
 
 
 PODS = "kubectl get pods -n ai-agents-production"
-# Rows that no fault here takes: they stand for moments between two states, for more than a small machine can hold, or
-# for mistakes of ours that nobody can order.
+# Rows that no fault here takes: they stand for mistakes of ours, which nobody can order.
 UNPROVED = {
-    ("Step 3: Check Queue Depth", "a number over 100"),
-    ("Step 3: Check Queue Depth", "a number over 19"),
-    ("Step 3: Check Queue Depth", OTHERWISE),
-    ("The Quicker Way", "`failed`"),
-    ("Resolution: Webhook Delivery Failure", "`Webhook rejected: status=`"),
     ("Resolution: Queuing Failure", "`Webhook error: unexpected failure`"),
-    ("Does Redis Answer?", "`PONG`"),
-    ("Resolution: High Queue Backlog", OTHERWISE),
-    ("Resolution: Worker Crashes", OTHERWISE),
-    ("What Does the Database Say?", "`<JOB_ID>: skipped`"),
-    ("What Does the Database Say?", "`its worker fell silent`"),
-    ("What Does the Database Say?", "`<JOB_ID>: running`"),
-    ("What Does the Database Say?", "`GPT-4 timeout` or `OpenAI API: ` or `model unavailable`"),
-    (
-        "What Does the Database Say?",
-        "`ServiceDesk Plus` or `desk unavailable` or `desk busy` or `desk rate limit`",
-    ),
-    ("Do the Workers Take Jobs?", "`Task started: `"),
-    ("Resolution: Job Processing Failure", "`reason=database unreachable`"),
-    ("Resolution: Job Processing Failure", "`reason=worker stopping` or `reason=claim lost`"),
-    ("Resolution: Job Processing Failure", OTHERWISE),
-    ("Resolution: Still Running", "`its worker fell silent`"),
-    ("Resolution: Still Running", "`note is in the ticket`"),
+    ("Does Redis Take Anything?", OTHERWISE),
 }
 
 
@@ -175,10 +153,13 @@ def test_each_remedy_can_be_typed(ground: Ground, document: Procedure) -> None:
     """The commands that are no steps: they run, and kubectl has nothing against them."""
     stage = ground.stage
     with gone(close)(stage) as ticket_id, worker_killed(stage):
-        pass
+        stage.system.api.kill()
+        stage.shell.look()
+        stage.system.restart(stage.system.api)
     values = {"TICKET_ID": ticket_id, "TENANT": "acme", "JOB_ID": str(stage.world.job(ticket_id)["id"])}
     for remedy in remedies(document):
-        values["WORKER_POD"] = stage.shell.run(f"{PODS} | grep worker").lines[0].split()[0]
+        for name in ("worker", "api"):
+            values[f"{name.upper()}_POD"] = stage.shell.run(f"{PODS} | grep {name}").lines[0].split()[0]
         # In the name of a key a tenant is in capitals; a small machine has no room for ten workers.
         typed = remedy.replace("SECRET_<TENANT>", "SECRET_ACME").replace("--replicas=10", "--replicas=2")
         for name, value in values.items():

@@ -37,7 +37,16 @@ OF_OTHERS = frozenset(
             "ErrImagePull",
         ),
         *("Unhealthy", "FailedScheduling", "BackOff", "READY", "RESTARTS", "REPLICAS", "MAXPODS", "PAUSED", "False"),
-        *("REVISION", "MEMORY", "0/0", "ContainerCreating", "CreateContainerConfigError", "deployment/NAME"),
+        *(
+            "REVISION",
+            "MEMORY",
+            "0/0",
+            "1/1",
+            "Events",
+            "ContainerCreating",
+            "CreateContainerConfigError",
+            "deployment/NAME",
+        ),
         *("State:", "Last State:", "Reason:", "Exit Code:", "Limits:", "LAST SEEN", "No resources found"),
         *("secret/ai-agents-secrets patched", "successfully rolled out", "rolled back", "restarted", "annotated"),
         *("scaled", "deleted", "resource requirements updated", "previous terminated container", "--previous"),
@@ -50,9 +59,18 @@ OF_OTHERS = frozenset(
         *("active", "Lock", "<insufficient privilege>", "mean_ms", "used", "most", "(1 row)", "pg_stat_statements"),
         *("ALTER ROLE", "$DATABASE_URL"),
         # Redis.
-        *("PONG", "OK", "LLEN celery", "redis-cli"),
+        *(
+            "PONG",
+            "OK",
+            "LLEN celery",
+            "redis-cli",
+            "used_memory_human",
+            "maxmemory_human",
+            "aof_last_write_status",
+            "ok",
+        ),
         "maxmemory-policy noeviction",
-        # A span of SQLAlchemy's instrumentation.
+        # A name of SQLAlchemy's.
         "Engine.connect",
         # Zoho's Deluge.
         "zoho.encryption.hmacsha256",
