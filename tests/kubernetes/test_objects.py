@@ -12,7 +12,7 @@ from tests.kubernetes.rendering import K8S, OVERLAYS, Object, Rendered, document
 OLDEST, NEWEST = "1.32", "1.37"
 # Kinds whose definitions come with an operator: test_scaling and test_monitoring look at their fields.
 OPERATORS = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PodMonitor", "PrometheusRule"}
-# Pods that come and go in this namespace and are not ours: https://cert-manager.io/docs/configuration/acme/http01/.
+# Pods that come and go here and are not ours: cert-manager labels its own so (pkg/issuer/acme/http/pod.go).
 GUESTS = [{"acme.cert-manager.io/http01-solver": "true"}]
 
 
