@@ -65,11 +65,12 @@ def test_each_server_has_a_health_check_and_is_started_again(name: str) -> None:
 
 
 def test_the_order_of_the_start_is_by_health() -> None:
-    """Migrated before anything runs; migrating waits for Postgres."""
+    """Migrated before anything runs; migrating waits for Postgres, and the first ticket for who takes its webhook."""
     for name in PRODUCT[:3]:
         waits = {other: condition["condition"] for other, condition in SERVICES[name]["depends_on"].items()}
         assert waits == {"migrate": "service_completed_successfully", "redis": "service_healthy"}
     assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    assert SERVICES["desk"]["depends_on"] == {"api": {"condition": "service_healthy"}}
     assert SERVICES["migrate"]["restart"] == "no"
 
 
