@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,15 +19,35 @@ PORTS = ("API_PORT", "DESK_PORT", "OPENAI_PORT", "JAEGER_PORT", "PROMETHEUS_PORT
 OVERRIDE = "services:\n" + "".join(f"  {name}: {{env_file: !reset []}}\n" for name in ("api", "worker", "housekeeping"))
 
 
-class Stack:
-    """The system of docker-compose.yml on free ports."""
+# What an entry point that can't do without root has to be allowed to become its user.
+_BECOMING = "{user: root, cap_add: [CHOWN, DAC_OVERRIDE, FOWNER, SETGID, SETUID]}"
 
-    def __init__(self, engine: Engine, folder: Path) -> None:
+
+class Stack:
+    """The system of docker-compose.yml on free ports.
+
+    `services` are those whose images can be had. `as_root` are those whose image here, unlike the published one, can't
+    begin as its own user: they begin as root, and the file's `user` is not tried.
+    """
+
+    def __init__(self, engine: Engine, folder: Path, services: Collection[str]) -> None:
         self.engine = engine
+        self.services = services
+        self.as_root = [name for name in NEEDED if not self._begins_as_its_user(name)]
         self.ports = {name: str(free_port()) for name in PORTS}
         self.network = f"{PROJECT}_default"
         self._override = folder / "override.yaml"
-        self._override.write_text(OVERRIDE, encoding="utf-8")
+        changed = "".join(f"  {name}: {_BECOMING}\n" for name in self.as_root)
+        self._override.write_text(OVERRIDE + changed, encoding="utf-8")
+
+    def _begins_as_its_user(self, service: str) -> bool:
+        """Whether the image's entry point starts the server for the user that the file names."""
+        given = SERVICES[service]
+        words = ["--user", given["user"], given["image"], given["command"][0], "--version"]
+        answer = self.engine.run("run", "--rm", "--label", LABEL, *words, check=False)
+        # From 125 on, the engine itself refuses: a user that does not exist.
+        assert answer.returncode < 125, answer.stdout
+        return answer.returncode == 0
 
     def compose(self, *arguments: str) -> str:
         """Run Compose on it; what it prints."""
@@ -41,6 +61,17 @@ class Stack:
     def exec(self, service: str, *words: str, check: bool = True) -> str:
         """Run a command in a service's container; what it prints."""
         return self.engine.run("exec", self.container(service), *words, check=check).stdout.strip()
+
+    def processes(self, service: str) -> list[dict[str, str]]:
+        """What the kernel says of each process in a service's container, by the names in /proc/N/status."""
+        script = 'for one in /proc/[0-9]*; do [ "$one" = "/proc/$$" ] || cat "$one/status" 2>/dev/null; done; true'
+        lines = [line.partition(":") for line in self.exec(service, "sh", "-c", script).splitlines()]
+        found: list[dict[str, str]] = []
+        for key, _, value in lines:
+            if key == "Name":
+                found.append({})
+            found[-1][key] = value.strip()
+        return found
 
     def logs(self, service: str) -> str:
         """All lines of a service's container."""
@@ -92,7 +123,7 @@ def stack(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory) 
     if missing:
         pytest.skip(f"{' and '.join(missing)} can't be pulled")
     engine.build(ROOT, "simulators", SIMULATORS)
-    running = Stack(engine, tmp_path_factory.mktemp("stack"))
+    running = Stack(engine, tmp_path_factory.mktemp("stack"), there)
     running.compose("down", "--volumes", "--timeout", "1")
     try:
         running.compose("up", "--detach", "--no-build", *there)

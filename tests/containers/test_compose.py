@@ -9,7 +9,7 @@ import pytest
 
 from devstack.desk_client import DeskClient
 from tests.containers.conftest import Stack, eventually
-from tests.containers.files import COMMANDS, OURS, SERVICES
+from tests.containers.files import COMMANDS, OURS, SERVICES, THEIRS
 from tests.containers.smoke import KEY, TENANT, TICKET, send_ticket
 
 pytestmark = pytest.mark.containers
@@ -31,6 +31,33 @@ def test_each_container_of_ours_is_unprivileged_and_read_only(service: str, stac
     status = stack.exec(service, "cat", "/proc/1/status")
     assert re.search(r"CapEff:\s+0+$", status, re.MULTILINE)
     assert re.search(r"NoNewPrivs:\s+1$", status, re.MULTILINE)
+
+
+@pytest.mark.parametrize("service", THEIRS)
+def test_each_foreign_server_is_unprivileged_and_read_only(service: str, stack: Stack) -> None:
+    """Each of its processes, and it writes where it was given a place."""
+    if service not in stack.services:
+        pytest.skip(f"{SERVICES[service]['image']} can't be pulled")
+    processes = stack.processes(service)
+    if {one["Name"] for one in processes} == {"sleep"}:
+        pytest.skip(f"{SERVICES[service]['image']} is a stand-in here that only sleeps")
+    # What an entry point does before it is the server, and what its health check does, is its user's.
+    servers = [one for one in processes if service not in stack.as_root or one["Name"] == service]
+    assert servers
+    for one in servers:
+        assert "0" not in one["Uid"].split(), one["Name"]
+        assert int(one["CapEff"], 16) == int(one["CapPrm"], 16) == 0
+        assert one["NoNewPrivs"] == "1"
+    for place in ("/x", "/etc/x", "/usr/x"):
+        assert "Read-only file system" in stack.exec(service, "touch", place, check=False)
+
+
+def test_no_foreign_container_begins_as_root(stack: Stack) -> None:
+    """So nothing in it could ever have a capability, whoever enters it."""
+    if stack.as_root:
+        pytest.skip(f"the image of {' and '.join(stack.as_root)} here has to begin as root, unlike the published one")
+    for service in set(THEIRS) & set(stack.services):
+        assert {int(one["CapBnd"], 16) for one in stack.processes(service)} == {0}
 
 
 def test_the_faqs_commands_work_inside_the_containers(stack: Stack) -> None:

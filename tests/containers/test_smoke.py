@@ -18,7 +18,7 @@ CONFIG = json.loads((ROOT / "simulators" / "servicedesk" / "compose.json").read_
 def test_where_nothing_runs_it_says_how_to_start_it() -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     done = subprocess.run(
-        [sys.executable, "-m", "tests.containers.smoke", "--desk", nowhere],
+        [sys.executable, "-m", "tests.containers.smoke", "--desk", nowhere, "--seconds", "1"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -27,6 +27,19 @@ def test_where_nothing_runs_it_says_how_to_start_it() -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"Nothing answers at {nowhere}. Start the system with `docker compose up`;")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_desk_that_is_still_starting_is_waited_for() -> None:
+    """Here it begins to start with the smoke test itself, and has nobody to send its webhook to."""
+    port = str(free_port())
+    config = ROOT / "simulators" / "servicedesk" / "compose.json"
+    command = [sys.executable, "-m", "simulators.servicedesk", "--port", port, "--config", str(config)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as starting:
+        try:
+            with pytest.raises(SmokeFailed, match=r"^Ticket \d+ has no note after"):
+                send_ticket(f"http://127.0.0.1:{port}", 8)
+        finally:
+            starting.terminate()
 
 
 def test_where_no_note_comes_it_says_how_far_the_ticket_got() -> None:

@@ -37,22 +37,22 @@ def _renderer() -> tuple[str, ...] | None:
 
 
 @cache
-def _objects(overlay: str) -> tuple[Object, ...]:
+def _objects(folder: Path) -> tuple[Object, ...]:
     command = _renderer()
     if command is None:
         pytest.skip("neither kubectl (1.27 or later) nor kustomize (5 or later) is installed")
-    done = subprocess.run([*command, str(K8S / "overlays" / overlay)], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     # The safe loader in C: ten times as fast.
     return tuple(one for one in yaml.load_all(done.stdout, yaml.CSafeLoader) if one)
 
 
 class Rendered:
-    """The objects of one overlay; tests share them, so none changes them."""
+    """The objects of one overlay; tests share them, so none changes them. `root` is where the repository is."""
 
-    def __init__(self, overlay: str) -> None:
+    def __init__(self, overlay: str, root: Path = ROOT) -> None:
         self.overlay = overlay
-        self.objects = _objects(overlay)
+        self.objects = _objects(root / "k8s" / "overlays" / overlay)
 
     def of(self, kind: str) -> list[Object]:
         """All of a kind."""
@@ -110,6 +110,13 @@ class Rendered:
                     r"\$\((\w+)\)", lambda match: values[match.group(1)], variable["value"]
                 )
         return values
+
+
+def copied(root: Path) -> Path:
+    """A copy of all that an overlay is made of, to be changed: its production folder."""
+    for folder in ("k8s", "observability/grafana"):
+        shutil.copytree(ROOT / folder, root / folder)
+    return root / "k8s" / "overlays" / "production"
 
 
 def documents(path: Path) -> list[Object]:

@@ -5,6 +5,16 @@ import pytest
 from tests.kubernetes.network import End, may_connect
 from tests.kubernetes.rendering import Rendered
 
+# Where names are asked for: the cluster's DNS; the node's cache as a pod, at its own address, and at the service's.
+NAMES = {
+    "production": [
+        End("10.244.0.6", "kube-system", {"k8s-app": "kube-dns"}),
+        End("10.244.0.8", "kube-system", {"k8s-app": "node-local-dns"}),
+        End("169.254.20.10"),
+        End("10.96.0.10"),
+    ]
+}
+NAMES["local"] = NAMES["production"][:3]
 HOME = {"production": "ai-agents-production", "local": "ai-agents-local"}
 OURS = ("ai-agents-api", "ai-agents-worker", "ai-agents-housekeeping", "ai-agents-migrate", "redis")
 OUTSIDE = {
@@ -15,6 +25,7 @@ OUTSIDE = {
     "collector": End("10.244.0.5", "observability", {"app.kubernetes.io/name": "opentelemetry-collector"}),
     "kubernetes": End("10.96.0.1"),
     "names": End("10.244.0.6", "kube-system", {"k8s-app": "kube-dns"}),
+    "solver": End("10.244.9.5", "ai-agents-production", {"acme.cert-manager.io/http01-solver": "true"}),
     "stranger": End("10.244.0.7", "default", {"app": "ai-agents-worker", "app.kubernetes.io/name": "prometheus"}),
     "postgres": End("10.20.0.5"),
     "desk": End("203.0.113.7"),
@@ -40,6 +51,7 @@ ALLOWED = [
     ("production", "prometheus", "ai-agents-worker", 9464),
     ("production", "prometheus", "ai-agents-housekeeping", 9464),
     ("production", "keda", "redis", 6379),
+    ("production", "ingress controller", "solver", 8089),
     *(("production", name, "redis", 6379) for name in OURS[:3]),
     *(("production", name, "postgres", 5432) for name in OURS[:4]),
     *(("production", name, "collector", 4318) for name in OURS[:3]),
@@ -82,6 +94,10 @@ REFUSED = [
         for there in ("cloud's credentials", "cloud's credentials, IPv6")
         for port in (80, 443)
     ),
+    # A pod that proves a host name is asked through the ingress controller, and asks nobody.
+    *(("production", name, "solver", 8089) for name in ("stranger", "prometheus", "desk", *OURS)),
+    *(("production", "ingress controller", "solver", port) for port in (80, 8000)),
+    *(("production", "solver", name, port) for name in (*OURS, "model") for port in (443, 5432, 6379, 8000)),
     *(("local", name, "postgres", 5432) for name in ("redis", "desk", "openai", "stranger")),
     *(("local", "openai", name, port) for name in ("ai-agents-api", "desk", "redis") for port in (6379, 8000, 8080)),
 ]
@@ -107,8 +123,10 @@ def test_each_pod_finds_names_and_nobody_enters_by_that(overlay: str) -> None:
     policies = rendered.of("NetworkPolicy")
     for _, pod in rendered.pods():
         one = End("10.244.9.8", HOME[overlay], pod["metadata"]["labels"])
-        assert may_connect(policies, one, OUTSIDE["names"], 53, "UDP")
-        assert not may_connect(policies, one, OUTSIDE["names"], 443)
+        for there in NAMES[overlay]:
+            assert may_connect(policies, one, there, 53, "UDP")
+            assert may_connect(policies, one, there, 53, "TCP")
+            assert not may_connect(policies, one, there, 80)
         assert not may_connect(policies, OUTSIDE["stranger"], one, 53, "UDP")
 
 

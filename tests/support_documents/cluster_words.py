@@ -24,6 +24,7 @@ KUBECTL_FLAGS = {
     # Of those who deploy.
     "apply": "-f -k -l -n",
     "create secret generic": "--from-env-file --from-literal -n",
+    "create secret docker-registry": "--docker-server --docker-username --docker-password -n",
     "wait": "--for --timeout --all -n",
     "port-forward": "-n",
 }
