@@ -106,21 +106,22 @@ class Shell:
                 case "scale":
                     self._scale(order["deployment"], order["replicas"])
                 case "restart":
-                    for process in self._of(order["deployment"]):
+                    for process in self._of(order["workload"]):
                         self._replace(process)
                 case "delete":
                     self._replace(self._named(order["process"]))
                 case "patch":
                     self._patch(order["values"])
 
-    def _of(self, deployment: str) -> list[Process]:
+    def _of(self, workload: str) -> list[Process]:
         system = self.system
         every = {
             "ai-agents-api": [system.api],
             "ai-agents-worker": system.workers,
             "ai-agents-housekeeping": [system.housekeeping],
+            "redis": [system.redis.process],
         }
-        return [process for process in every[deployment] if process.running or process.died]
+        return [process for process in every[workload] if process.running or process.died]
 
     def _named(self, name: str) -> Process:
         every = [self.system.api, *self.system.workers, self.system.housekeeping]
