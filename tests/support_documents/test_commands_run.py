@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import AuthenticationError, Redis
 
 from config.tenants import TENANT_SETTINGS
 from devstack.system import System
 from tests.e2e.conftest import SHORT
 from tests.e2e.world import World, wait_for
-from tests.support_documents.documents import Document, documents
+from tests.support_documents.documents import Block, Document, documents
 from tests.support_documents.expectations import failed, unmet
 from tests.support_documents.session import Cluster, Session, restore
+from tests.support_documents.traffic import Traffic
 
 pytestmark = [
     pytest.mark.slow,
@@ -116,6 +118,35 @@ def test_each_command_prints_what_the_document_says(number: int, cluster: Cluste
             wrong.append(f"line {block.line}: {problem}")
     session.close()
     assert wrong == [], "\n\n".join(wrong)
+
+
+def test_the_password_of_redis_is_rotated_and_no_job_is_lost(cluster: Cluster, world: World) -> None:
+    """The runbook's section, while webhooks come in: the old password is refused then, and each job has its note."""
+    if restore(cluster.secrets, tenant_files(cluster.system)):
+        time.sleep(IN_FORCE_SECONDS)
+    system = cluster.system
+    old = system.redis.url
+    runbook = next(document for document in DOCUMENTS if document.name.endswith("secret-rotation.md"))
+    session = Session(cluster)
+    with Traffic(world) as traffic:
+        for block in blocks_below("## Redis", runbook):
+            assert what_is_wrong(session, block.text, block.expectation) == ""
+            traffic.await_more(3)
+    session.close()
+    with pytest.raises(AuthenticationError), Redis.from_url(old) as client:
+        client.ping()
+    with Redis.from_url(system.redis.url) as client:
+        assert client.ping()
+    assert [ticket for ticket in traffic.taken if world.ended(ticket)["state"] != "completed"] == []
+    assert {len(world.notes(ticket)) for ticket in traffic.taken} == {1}
+
+
+def blocks_below(heading: str, document: Document) -> list[Block]:
+    """The blocks of one section."""
+    lines = document.text.splitlines()
+    start = lines.index(heading) + 1
+    end = start + next(number for number, line in enumerate(lines[start:], 1) if line.startswith("## "))
+    return [block for block in document.blocks("sh") if start < block.line < end]
 
 
 def what_is_wrong(session: Session, text: str, expectation: str) -> str:

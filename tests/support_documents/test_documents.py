@@ -107,6 +107,15 @@ def test_names_in_kubernetes_are_those_of_the_manifests() -> None:
     assert {name for name in cluster_words.KUBERNETES_NAMES if not re.search(rf"name: {name}\b", text)} == set()
 
 
+def test_what_is_called_from_outside_is_what_the_ingress_lets_in() -> None:
+    """`$API` is the address that the world has: everything else of the API stays in the cluster."""
+    ingress = (ROOT / "k8s" / "overlays" / "production" / "ingress.yaml").read_text(encoding="utf-8")
+    open_paths = set(re.findall(r"- path: (\S+)", ingress))
+    called = {path for document in SUPPORT for path in re.findall(r"\$API(/[\w/]*)", document.text)}
+    assert called
+    assert called <= open_paths
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl")
 @pytest.mark.parametrize("verb", cluster_words.KUBECTL_FLAGS)

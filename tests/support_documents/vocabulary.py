@@ -39,6 +39,7 @@ OF_OTHERS = frozenset(
         *("Unhealthy", "FailedScheduling", "BackOff", "READY", "RESTARTS", "REPLICAS", "MAXPODS", "PAUSED", "False"),
         *("REVISION", "MEMORY", "0/0", "ContainerCreating", "CreateContainerConfigError", "deployment/NAME"),
         *("State:", "Last State:", "Reason:", "Exit Code:", "Limits:", "LAST SEEN", "No resources found"),
+        *("rolling update complete", "1000m"),
         *("secret/ai-agents-secrets patched", "successfully rolled out", "rolled back", "restarted", "annotated"),
         *("scaled", "deleted", "resource requirements updated", "previous terminated container", "--previous"),
         *("--all-pods=true", "-l app=ai-agents-api --tail=-1 --prefix", "sh -c '...'", "kubectl", "k8s/"),
@@ -50,7 +51,7 @@ OF_OTHERS = frozenset(
         *("active", "Lock", "<insufficient privilege>", "mean_ms", "used", "most", "(1 row)", "pg_stat_statements"),
         *("ALTER ROLE", "$DATABASE_URL"),
         # Redis.
-        *("PONG", "OK", "LLEN celery", "redis-cli"),
+        *("PONG", "OK", "NOAUTH", "WRONGPASS", "LLEN celery", "redis-cli"),
         "maxmemory-policy noeviction",
         # A span of SQLAlchemy's instrumentation.
         "Engine.connect",
@@ -62,7 +63,7 @@ OF_OTHERS = frozenset(
         ".devstack/state.json",
         # curl, openssl, sockets and the shell.
         *("date: ", "SHA2-256(stdin)= ", "timed out", "Name or service not known", "HTTP Error 401"),
-        *("curl", "printf", "echo", "now", "body", "SECRET", "OLD", "NEW", "JOB", "NAME"),
+        *("curl", "printf", "echo", "now", "body", "SECRET", "OLD", "$OLD", "NEW", "JOB", "NAME"),
     }
 )
 
