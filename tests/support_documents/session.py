@@ -11,7 +11,8 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from config.settings import WorkerSettings
 from devstack.postgres_binaries import find_binaries
@@ -139,7 +140,12 @@ class Session:
         )
         return Ran(output, complaints, tuple(map(_failure, filter(None, failures.split("\0")))))
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """End the shell."""
         self._bash.communicate()
 

@@ -108,15 +108,14 @@ def test_each_command_prints_what_the_document_says(number: int, cluster: Cluste
     if restore(cluster.secrets, tenant_files(cluster.system)):
         time.sleep(IN_FORCE_SECONDS)
     past_of(example, world)
-    session = Session(cluster)
     wrong = []
-    for block in DOCUMENTS[number].blocks("sh"):
-        text, expectation = (as_here(text, example, cluster.system) for text in (block.text, block.expectation))
-        if re.search("curl|sha256sum|retry", text):
-            cluster.await_secret(IN_FORCE_SECONDS)
-        if problem := what_is_wrong(session, text, expectation):
-            wrong.append(f"line {block.line}: {problem}")
-    session.close()
+    with Session(cluster) as session:
+        for block in DOCUMENTS[number].blocks("sh"):
+            text, expectation = (as_here(text, example, cluster.system) for text in (block.text, block.expectation))
+            if re.search("curl|sha256sum|retry", text):
+                cluster.await_secret(IN_FORCE_SECONDS)
+            if problem := what_is_wrong(session, text, expectation):
+                wrong.append(f"line {block.line}: {problem}")
     assert wrong == [], "\n\n".join(wrong)
 
 
@@ -127,12 +126,10 @@ def test_the_password_of_redis_is_rotated_and_no_job_is_lost(cluster: Cluster, w
     system = cluster.system
     old = system.redis.url
     runbook = next(document for document in DOCUMENTS if document.name.endswith("secret-rotation.md"))
-    session = Session(cluster)
-    with Traffic(world) as traffic:
+    with Session(cluster) as session, Traffic(world) as traffic:
         for block in blocks_below("## Redis", runbook):
             assert what_is_wrong(session, block.text, block.expectation) == ""
             traffic.await_more(3)
-    session.close()
     with pytest.raises(AuthenticationError), Redis.from_url(old) as client:
         client.ping()
     with Redis.from_url(system.redis.url) as client:
@@ -186,8 +183,7 @@ def test_an_expectation_that_is_not_met_is_seen(
     path.parent.mkdir(parents=True)
     path.write_text(f"```sh\n{commands}\n```\n\nExpect {expectation}.\n", encoding="utf-8")
     (block,) = Document(path, tmp_path).blocks("sh")
-    session = Session(cluster)
-    problem = what_is_wrong(session, block.text, block.expectation)
-    session.close()
+    with Session(cluster) as session:
+        problem = what_is_wrong(session, block.text, block.expectation)
     assert problem.startswith(seen)
     assert bool(problem) == bool(seen)
