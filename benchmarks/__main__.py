@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks import cost, sizes
 from benchmarks.cost import Cost, SpansLost
 from benchmarks.proc import Memory
-from benchmarks.side import JobsFailed
+from benchmarks.side import PIECES, JobsFailed
 
 COST_HEAD = ("| process | all off | all on | on / off |", "|---|---|---|---|")
 SIZES_HEAD = (
@@ -27,6 +27,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=2, help="of new processes (default: 2)")
     parser.add_argument("--pairs", type=int, default=6, help="of batches in each round (default: 6)")
     parser.add_argument("--jobs", type=int, default=100, help="in each batch (default: 100)")
+    parser.add_argument("--pieces", type=int, default=PIECES, help=f"of each streamed answer (default: {PIECES})")
     parser.add_argument("--in-turn", action="store_true", help="the batches of a pair one after the other")
     parser.add_argument("--held", type=int, nargs="+", default=[32, 64, 128], help="jobs in flight (32 64 128)")
     parser.add_argument("--openai-seconds", type=float, default=40.0, help="how long those wait (default: 40)")
@@ -45,7 +46,7 @@ def _measure(given: argparse.Namespace) -> float:
     ratio = 0.0
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         if "sizes" not in given.what or "cost" in given.what:
-            effort = {"rounds": given.rounds, "pairs": given.pairs, "jobs": given.jobs}
+            effort = {"rounds": given.rounds, "pairs": given.pairs, "jobs": given.jobs, "pieces": given.pieces}
             found = cost.measure(Path(folder) / "cost", **effort, in_turn=given.in_turn)
             ratio = found.ratio
             _print(_cost_table(found, given.jobs))

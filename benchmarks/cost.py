@@ -105,7 +105,7 @@ class Cost:
         return statistics.median(pair.ratio for pair in self.pairs)
 
 
-def measure(folder: Path, *, rounds: int, pairs: int, jobs: int, in_turn: bool) -> Cost:
+def measure(folder: Path, *, rounds: int, pairs: int, jobs: int, pieces: int, in_turn: bool) -> Cost:
     """`pairs` of batches in each of `rounds`; each round has new processes. Raises JobsFailed, or SpansLost."""
     found: list[Pair] = []
     spans: Counter[str] = Counter()
@@ -113,8 +113,13 @@ def measure(folder: Path, *, rounds: int, pairs: int, jobs: int, in_turn: bool) 
         place = folder / str(number)
         with (
             collecting(place) as collector,
-            Side(place / "off", dark=True, settings=_SETTINGS, openai_seconds=OPENAI_SECONDS) as off,
-            Side(place / "on", settings=production_settings(collector), openai_seconds=OPENAI_SECONDS) as on,
+            Side(place / "off", dark=True, settings=_SETTINGS, openai_seconds=OPENAI_SECONDS, pieces=pieces) as off,
+            Side(
+                place / "on",
+                settings=production_settings(collector),
+                openai_seconds=OPENAI_SECONDS,
+                pieces=pieces,
+            ) as on,
         ):
             found += _pairs(off, on, pairs, jobs, in_turn=in_turn)
             spans.update(received(collector))

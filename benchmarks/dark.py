@@ -29,11 +29,6 @@ class _NoTracing:
         """Nothing."""
 
 
-class _NoInstrumentor:
-    def instrument(self, **_: object) -> None:
-        """Nothing."""
-
-
 class _NoMetric:
     """Takes every call of a metric, of its labels and of its blocks."""
 
@@ -90,8 +85,8 @@ def switch_off() -> None:
             "step": _no_block,
             "external_call": lambda *_, **__: nullcontext(metrics.Call()),
         },
-        integrations.http: {"trace_clients": _nothing},
-        storage.session: {"SQLAlchemyInstrumentor": _NoInstrumentor},
+        integrations.http: {"TracedTransport": lambda transport: transport},
+        storage.session: {"trace_statements": _nothing},
     }
     for module, names in replaced.items():
         for name, nothing in names.items():

@@ -17,8 +17,8 @@ from devstack.system import System
 _POLL_SECONDS = 0.05
 _LONGEST_SECONDS = 240
 _SENDERS = 8
-# Of a streamed answer: one a token, as OpenAI sends it; the simulated answer has so many.
-_PIECES = 98
+PIECES = 98
+"""Of a streamed answer: one a token, as OpenAI sends it; the simulated answer has so many."""
 
 
 class JobsFailed(Exception):
@@ -38,10 +38,16 @@ class Side:
     """A running system; `dark` is without observability (`benchmarks.dark`)."""
 
     def __init__(
-        self, folder: Path, *, openai_seconds: float, dark: bool = False, settings: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        openai_seconds: float,
+        pieces: int = PIECES,
+        dark: bool = False,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.system = System(folder, settings=settings, openai_seconds=openai_seconds, tenants=("acme",))
-        self.system.openai.command = [*self.system.openai.command, "--chunks", str(_PIECES)]
+        self.system.openai.command = [*self.system.openai.command, "--chunks", str(pieces)]
         self.measured = {"api": self.system.api, "worker": self.system.workers[0]}
         if dark:
             for process in self.measured.values():

@@ -12,8 +12,6 @@ _FORCED = {
     "LANGSMITH_TRACING_V2": "false",
     "LANGCHAIN_TRACING": "false",
     "LANGCHAIN_TRACING_V2": "false",
-    # The instrumentations then emit today's attribute names, and not the old `http.url` with its query.
-    "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",
 }
 _DEFAULTS = {
     # Seconds. A collector that does not answer may hold back the end of a process for no longer than this.

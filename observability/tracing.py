@@ -7,12 +7,12 @@ The provider is always on, so that each line has a `trace_id`; spans leave the p
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -21,7 +21,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import AttributeValue
 
 from config.environment import spans_leave_the_process
-from observability.export import WithoutMessages
+from observability.export import Counted
 from observability.identifiers import tags
 from observability.rendering import exception_trail
 
@@ -36,10 +36,11 @@ SERVICEDESK_UPDATE = "ServiceDesk Update"
 _FLUSH_SECONDS = 5.0
 _tracer = trace.get_tracer("ai-agents")
 _propagator = TraceContextTextMapPropagator()
+_untraced: ContextVar[bool] = ContextVar("untraced", default=False)
 
 
 class _IdentifierTagger(SpanProcessor):
-    """Puts the bound identifiers on each span, those of HTTP and SQL libraries included."""
+    """Puts the bound identifiers on each span."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
         span.set_attributes(tags())
@@ -57,7 +58,7 @@ class Tracing:
         self._provider = TracerProvider(resource=ours.merge(_named_by_operator()))
         self._provider.add_span_processor(_IdentifierTagger())
         if spans_leave_the_process():
-            self._provider.add_span_processor(BatchSpanProcessor(WithoutMessages(OTLPSpanExporter())))
+            self._provider.add_span_processor(BatchSpanProcessor(Counted(OTLPSpanExporter())))
         trace.set_tracer_provider(self._provider)
 
     def close(self) -> None:
@@ -105,6 +106,11 @@ def span(
             else:
                 record_failure(opened, failure, getattr(failure, "reason", None))
             raise
+
+
+def call_span(name: str, attributes: Mapping[str, AttributeValue]) -> trace.Span:
+    """A span of a call to a server, a child of the current one and itself not current; who asked for it ends it."""
+    return _tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
 
 
 def record_failure(failed: trace.Span, failure: BaseException, reason: str | None = None) -> None:
@@ -162,5 +168,13 @@ def links_to(traceparent_header: str | None) -> list[Link]:
 @contextmanager
 def untraced() -> Iterator[None]:
     """A block whose HTTP and SQL make no spans: periodic work that belongs to no job."""
-    with suppress_instrumentation():
+    token = _untraced.set(True)
+    try:
         yield
+    finally:
+        _untraced.reset(token)
+
+
+def is_untraced() -> bool:
+    """Whether this runs in such a block."""
+    return _untraced.get()

@@ -4,15 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
-from opentelemetry.instrumentation.utils import unwrap
 from sqlalchemy import text
-from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
 
 from observability import tracing
+from storage.statements import trace_statements
 
 DATABASE_FAILURES = (DBAPIError, PoolTimeout)
 """What a statement raises when the database refuses it or is away."""
@@ -44,7 +43,7 @@ class Database:
 
     Rows of a tenant are seen only inside `tenant(...)`; `across_tenants()` is for the narrow functions that give ids
     and states, never content. `pool_seconds` is how long a caller waits in line for a connection. `traced`: statements
-    make spans; for one pool in a process.
+    make spans.
 
     A connection is not tried before it is used: the first statement after the server was restarted fails, as a server
     that is away does, and the pool is renewed.
@@ -80,10 +79,7 @@ class Database:
             hide_parameters=True,
         )
         if traced:
-            # It names SQLAlchemy below 2.1 as its range; a test of ours sees its spans with this one.
-            SQLAlchemyInstrumentor().instrument(engine=self._engine.sync_engine, skip_dep_check=True)
-            # It has a span for each connection taken from any pool, too: a third of all spans, which explain nothing.
-            unwrap(Engine, "connect")
+            trace_statements(self._engine.sync_engine)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
 
     @asynccontextmanager

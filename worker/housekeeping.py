@@ -13,7 +13,6 @@ from config.settings import HousekeepingSettings, SettingsRefused
 from config.startup import load_with_tenants
 from config.tenants import TenantDirectory
 from integrations.desks import Desks
-from integrations.http import trace_clients
 from observability import exposition, metrics, phrases, tracing
 from observability.logging import refuse_start, say, say_unusable, start_logging
 from observability.outage import Outage
@@ -54,7 +53,6 @@ def run() -> int:
 async def _main(settings: HousekeepingSettings, tenants: TenantDirectory) -> None:
     say(phrases.PROCESS_STARTING, process="Housekeeping")
     traces = Tracing("ai-agents-housekeeping")
-    trace_clients()
     database = Database(settings.database_url, application_name="ai-agents housekeeping", pool_size=4, traced=True)
     redis = open_redis(settings.redis_url, seconds=2)
     desks = Desks(tenants, settings, redis, connections=AT_ONCE, patience_seconds=_PATIENCE_SECONDS)

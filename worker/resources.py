@@ -22,7 +22,6 @@ from integrations.breaker import Breaker
 from integrations.desks import Desks
 from integrations.errors import MODEL_UNAVAILABLE
 from integrations.gpt4 import Gpt4
-from integrations.http import trace_clients
 from observability import exposition, metrics, phrases
 from observability.logging import refuse_start, say
 from observability.tracing import Tracing
@@ -54,7 +53,6 @@ class Resources:
     def __init__(self, settings: WorkerSettings, tenants: TenantDirectory) -> None:
         self._settings = settings
         self._tracing = Tracing("ai-agents-worker")
-        trace_clients()
         self._running: set[asyncio.Task[None]] = set()
         self._grace_is_over = False
         self._stack = AsyncExitStack()

@@ -17,6 +17,7 @@ from storage.claims import Claim
 from storage.jobs import Event
 from storage.schema import migrate
 from storage.session import Database
+from tests.spans import spans  # noqa: F401 -- a fixture
 from tests.unit.conftest import (  # noqa: F401 -- fixtures
     desk_simulator,
     desks,

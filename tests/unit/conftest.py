@@ -21,6 +21,7 @@ from observability.logging import start_logging
 from simulators.openai import create_openai
 from simulators.servicedesk import create_desk
 from simulators.serving import serve_in_thread
+from tests.spans import spans  # noqa: F401 -- a fixture
 from worker.queue import open_redis
 
 StartLog = Callable[..., io.StringIO]

@@ -1,0 +1,53 @@
+"""A span for each SQL statement of an engine, named and tagged as OpenTelemetry's conventions for databases say.
+
+By hand and not by the instrumentation for SQLAlchemy, which counts each connection that comes out of a pool and goes
+back, and costs more for each statement than all the rest of a span: docs/adr/0009-which-spans-a-job-has.md.
+"""
+
+from typing import Any
+
+from opentelemetry.trace import Span
+from sqlalchemy import Connection, Engine, ExceptionContext, event
+
+from observability import tracing
+
+_SPAN = "ai-agents span"
+
+
+def trace_statements(engine: Engine) -> None:
+    """Have each statement make a span, except in blocks that are `untraced`.
+
+    Of a statement the text is told and no value; of a failure its type and its SQLSTATE, and never the server's
+    message, which may quote a row.
+    """
+    url = engine.url
+    server: dict[str, str | int] = {
+        "db.system.name": "postgresql",
+        "db.namespace": url.database or "",
+        "server.address": url.host or "",
+        "server.port": url.port or 5432,
+    }
+
+    def begin(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if not tracing.is_untraced():
+            operation = statement.split(None, 1)[0].upper()
+            attributes = {**server, "db.operation.name": operation, "db.query.text": statement}
+            connection.info[_SPAN] = tracing.call_span(operation, attributes)
+
+    def end(connection: Connection, *_: Any) -> None:
+        span: Span | None = connection.info.pop(_SPAN, None)
+        if span is not None:
+            span.end()
+
+    def fail(failure: ExceptionContext) -> None:
+        span: Span | None = failure.connection.info.pop(_SPAN, None) if failure.connection is not None else None
+        if span is not None:
+            state = getattr(failure.original_exception, "sqlstate", None)
+            if state is not None:
+                span.set_attribute("db.response.status_code", str(state))
+            tracing.record_failure(span, failure.original_exception)
+            span.end()
+
+    event.listen(engine, "before_cursor_execute", begin)
+    event.listen(engine, "after_cursor_execute", end)
+    event.listen(engine, "handle_error", fail)

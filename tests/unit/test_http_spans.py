@@ -1,0 +1,75 @@
+"""A span for each request of the HTTP client: what the conventions ask for, and nothing of what is sent."""
+
+import httpx
+import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from integrations.http import TracedTransport
+from observability import tracing
+
+
+def client(answer: httpx.MockTransport) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=TracedTransport(answer))
+
+
+@pytest.mark.parametrize(
+    ("asked", "told", "port"),
+    [
+        ("https://desk.example/app/it%20desk/api?input_data=text", "https://desk.example/app/it%20desk/api", 443),
+        ("http://user:password@desk.example:8080/api#part", "http://desk.example:8080/api", 8080),
+    ],
+)
+async def test_a_request_has_a_span_with_its_address_and_without_its_query(
+    asked: str,
+    told: str,
+    port: int,
+    spans: InMemorySpanExporter,
+) -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(201)
+
+    async with client(httpx.MockTransport(answer)) as http:
+        await http.post(asked, content=b"text of a ticket")
+    (span,) = spans.get_finished_spans()
+    assert (span.name, span.kind, span.status.status_code) == ("POST", SpanKind.CLIENT, StatusCode.UNSET)
+    assert span.attributes == {
+        "http.request.method": "POST",
+        "http.response.status_code": 201,
+        "server.address": "desk.example",
+        "server.port": port,
+        "url.full": told,
+    }
+    assert "traceparent" not in seen[0].headers
+
+
+async def test_a_request_that_is_refused_is_red(spans: InMemorySpanExporter) -> None:
+    async with client(httpx.MockTransport(lambda _: httpx.Response(429))) as http:
+        await http.get("http://desk.example/")
+    (span,) = spans.get_finished_spans()
+    assert span.attributes is not None
+    assert (span.status.status_code, span.attributes["error.type"]) == (StatusCode.ERROR, "429")
+
+
+async def test_a_request_without_an_answer_is_red_and_quotes_nobody(spans: InMemorySpanExporter) -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("text of a stranger")
+
+    async with client(httpx.MockTransport(answer)) as http:
+        with pytest.raises(httpx.ConnectError):
+            await http.get("http://desk.example/")
+    (span,) = spans.get_finished_spans()
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.attributes is not None
+    assert span.attributes["error.type"] == "httpx.ConnectError"
+    assert "text of a stranger" not in span.to_json()
+
+
+async def test_untraced_work_makes_no_span(spans: InMemorySpanExporter) -> None:
+    async with client(httpx.MockTransport(lambda _: httpx.Response(200))) as http:
+        with tracing.untraced():
+            await http.get("http://desk.example/")
+    assert spans.get_finished_spans() == ()
