@@ -25,8 +25,8 @@ class System:
     """Servers, simulators and processes of the system, in one folder.
 
     A tenant that is only named has a desk on premises. `settings` are more environment for the product's
-    processes. `openai_seconds` is how long one answer of
-    the simulated GPT-4 takes. `ports` may fix some of `api`, `desk`, `openai`, `postgres` and `redis`; others
+    processes; REDISCLI_AUTH among them is the password of the embedded Redis. `openai_seconds` is how long one answer
+    of the simulated GPT-4 takes. `ports` may fix some of `api`, `desk`, `openai`, `postgres` and `redis`; others
     are free ones. With `external` the caller's DATABASE_URL (with DATABASE_ADMIN_URL) and REDIS_URL replace the
     embedded servers; else simulated tickets never get near them.
 
@@ -59,8 +59,13 @@ class System:
             folder = self.folder / "postgres"
             self._postgres = Postgres(folder, port=self._ports.get("postgres"), log_folder=self.logs)
         if self._external.redis_url is None:
-            folder = self.folder / "valkey"
-            self._redis = Valkey(folder, port=self._ports.get("redis"), log_folder=self.logs, appendonly=True)
+            self._redis = Valkey(
+                self.folder / "valkey",
+                port=self._ports.get("redis"),
+                log_folder=self.logs,
+                appendonly=True,
+                password=(settings or {}).get("REDISCLI_AUTH"),
+            )
         openai_key = f"sk-devstack-{secrets.token_hex(16)}"
         self._settings = self._product_settings(openai_key) | dict(settings or {})
         self._programs = Programs(self.logs, self._settings)
@@ -152,6 +157,12 @@ class System:
         process.stop(_GRACE_SECONDS)
         process.environment.update(settings or {})
         self._start_one(process)
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Change settings of each of the product's processes, from its next start on; later workers have them too."""
+        self._settings.update(settings)
+        for process in (self.api, *self.workers, self.housekeeping):
+            process.environment.update(settings)
 
     def died(self) -> Process | None:
         """Find a process that ended without having been told to."""

@@ -20,7 +20,8 @@ class ValkeyMissing(Exception):
 class Valkey:
     """One server on 127.0.0.1. Its data lives as long as its process, or longer with `appendonly`.
 
-    With `appendonly` what was written survives a stop, and a kill but for the last second.
+    With `appendonly` what was written survives a stop, and a kill but for the last second. A `password` (letters and
+    digits) is asked of each client, and reaches the server as it reaches Redis in `k8s/`.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class Valkey:
         *,
         port: int | None = None,
         appendonly: bool = False,
+        password: str | None = None,
         log_folder: Path | None = None,
     ) -> None:
         self.port = port or free_port()
@@ -43,19 +45,30 @@ class Valkey:
             "maxmemory-policy": "noeviction",
         }
         arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
+        self._command = [str(find_server()), *arguments]
         self._folder = folder
+        self._password: str | None = None
         self.process = Process(
             "valkey",
-            [str(find_server()), *arguments],
+            self._command,
             log_path=(log_folder or folder) / "valkey.log",
             environment={"LC_ALL": "C"},
             ready=lambda _process: self._answers(),
         )
+        if password is not None:
+            self.change_password(password)
 
     @property
     def url(self) -> str:
         """Where clients connect: database 0."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        user = f":{self._password}@" if self._password else ""
+        return f"redis://{user}127.0.0.1:{self.port}/0"
+
+    def change_password(self, password: str) -> None:
+        """Have this password from the next start on, and in `url` at once. A server that runs keeps its own."""
+        self._password = password
+        self.process.command = [*self._command, "--requirepass", password]
+        self.process.environment["REDISCLI_AUTH"] = password
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises ProcessFailed with its last lines."""
@@ -105,8 +118,10 @@ class Valkey:
     def _answers(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), _PROBE_SECONDS) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(16).startswith(b"+PONG")
+                proof = f"AUTH {self._password}\r\n" if self._password else ""
+                connection.sendall(f"{proof}PING\r\n".encode())
+                with connection.makefile("rb") as answers:
+                    return (not proof or answers.readline() == b"+OK\r\n") and answers.readline() == b"+PONG\r\n"
         except OSError:
             return False
 

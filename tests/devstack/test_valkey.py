@@ -61,3 +61,17 @@ def test_a_paused_server_accepts_and_does_not_answer(tmp_path: Path) -> None:
         server.resume()
     with client(server) as connection, pytest.raises(redis.exceptions.ConnectionError):
         connection.ping()
+
+
+def test_it_asks_for_its_password_and_has_another_one_from_its_next_start_on(tmp_path: Path) -> None:
+    with Valkey(tmp_path, password="first") as server:
+        first = server.url
+        assert redis.Redis.from_url(first).ping()
+        with pytest.raises(redis.exceptions.AuthenticationError):
+            redis.Redis(port=server.port).ping()
+        server.change_password("second")
+        assert redis.Redis.from_url(first).ping()
+        server.restart()
+        assert redis.Redis.from_url(server.url).ping()
+        with pytest.raises(redis.exceptions.AuthenticationError):
+            redis.Redis.from_url(first).ping()

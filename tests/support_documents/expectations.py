@@ -6,19 +6,34 @@ The first sentence below a block says it: `Expect X and Y` (both), `Expect X or 
 
 import re
 
+from tests.support_documents.session import Ran
+
 _QUOTED = re.compile(r"`([^`]+)`")
 # kubectl's complaint about a terminal, which a test has not.
 _NOISE = re.compile(r"^(?:Unable to use a TTY.*|command terminated with exit code \d+)\n?", re.MULTILINE)
 
 
-def unmet(expectation: str, printed: str) -> str:
+def unmet(expectation: str, ran: Ran) -> str:
     """What is missing or too much; empty if it is as the document says."""
-    lines = [line.strip() for line in _NOISE.sub("", printed).splitlines() if line.strip()]
+    lines = [line.strip() for line in _NOISE.sub("", ran.printed).splitlines() if line.strip()]
     sentence = _first_sentence(expectation)
     for beginning, check in _KINDS.items():
         if sentence.startswith(beginning):
             return check(expectation, lines)
     return _quoted(sentence, "\n".join(lines))
+
+
+def failed(text: str, expectation: str, ran: Ran) -> str:
+    """What failed in a block without the document's saying so; empty if nothing did.
+
+    It says so with the words of the complaint, or by reading complaints (`2>&1 |`) in a part that did not fail.
+    """
+    told = [piece for piece in _QUOTED.findall(_first_sentence(expectation)) if piece.strip() in ran.complaints]
+    if told:
+        return ""
+    read = "2>&1 |" in text
+    found = [failure for failure in ran.failures if not (read and failure.statuses[-1] == 0)]
+    return "\n".join(f"failed {failure.statuses}: {failure.command}" for failure in found)
 
 
 def _nothing(expectation: str, lines: list[str]) -> str:

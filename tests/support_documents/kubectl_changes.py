@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.support_documents.kubectl_arguments import Refused, parse
-from tests.support_documents.kubectl_state import DEPLOYMENTS, SECRET, read_cluster
+from tests.support_documents.kubectl_state import DEPLOYMENTS, SECRET, STATEFUL_SETS, read_cluster, typed
 
 _SCALED_OBJECT = "ai-agents-worker"
+_WORKLOADS = {"deployment": DEPLOYMENTS, "statefulset": STATEFUL_SETS}
+_ROLLED_OUT = {
+    "deployment": 'deployment "{name}" successfully rolled out',
+    "statefulset": "statefulset rolling update complete 1 pods at revision {name}-7f6c9d5b8...",
+}
 
 
 def scale(words: list[str]) -> int:
@@ -40,22 +45,22 @@ def annotate(words: list[str]) -> int:
 
 
 def rollout(words: list[str]) -> int:
-    """`rollout restart deployment/NAME ...`, and `status`, `history` and `undo` of one."""
+    """`rollout restart deployment/NAME ...` (or `statefulset/NAME`), and `status`, `history` and `undo` of one."""
     action, *rest = words or [""]
     if action not in {"restart", "status", "history", "undo"}:
         raise Refused(f'error: unknown command "{action}" for "kubectl rollout"')
     command = parse(f"rollout {action}", rest, values="timeout")
     if not command.names:
         raise Refused("error: required resource not specified")
-    slashed = "/" in command.names[0]
-    for name in [_deployment([word]) for word in command.names] if slashed else [_deployment(command.names)]:
+    words = command.names if "/" in command.names[0] else ["/".join(command.names)]
+    for kind, name in map(_workload, words):
         if action == "status":
-            _said(f'deployment "{name}" successfully rolled out')
+            _said(_ROLLED_OUT[kind].format(name=name))
         elif action == "history":
-            _said(f"deployment.apps/{name} \nREVISION  CHANGE-CAUSE\n1         <none>\n")
+            _said(f"{kind}.apps/{name} \nREVISION  CHANGE-CAUSE\n1         <none>\n")
         else:
-            _order("restart", deployment=name)
-            _said(f"deployment.apps/{name} {'rolled back' if action == 'undo' else 'restarted'}")
+            _order("restart", workload=name)
+            _said(f"{kind}.apps/{name} {'rolled back' if action == 'undo' else 'restarted'}")
     return 0
 
 
@@ -82,7 +87,7 @@ def set_resources(words: list[str]) -> int:
     if not {"limits", "requests"} & set(command.flags):
         raise Refused("error: you must specify an update to requests or limits (in the form of --requests/--limits)")
     name = _deployment(command.names)
-    _order("restart", deployment=name)
+    _order("restart", workload=name)
     return _said(f"deployment.apps/{name} resource requirements updated")
 
 
@@ -100,14 +105,19 @@ def patch(words: list[str]) -> int:
 
 
 def _deployment(names: list[str]) -> str:
-    kind, slash, name = (names or [""])[0].partition("/")
-    if not slash:
-        name = (names[1:] or [""])[0]
-    if kind not in {"deployment", "deployments", "deploy"}:
-        raise Refused(f'error: the server doesn\'t have a resource type "{kind}"')
-    if name not in DEPLOYMENTS:
-        raise Refused(f'Error from server (NotFound): deployments.apps "{name}" not found')
+    kind, name = _workload("/".join(names[:2]))
+    if kind != "deployment":
+        raise Refused(f"error: this stand-in changes deployments, and no {kind}")
     return name
+
+
+def _workload(word: str) -> tuple[str, str]:
+    kind, name = typed(word)
+    if kind not in _WORKLOADS:
+        raise Refused(f"error: no rollout of a {kind}")
+    if name not in _WORKLOADS[kind]:
+        raise Refused(f'Error from server (NotFound): {kind}s.apps "{name}" not found')
+    return kind, name
 
 
 def _order(verb: str, **what: Any) -> None:

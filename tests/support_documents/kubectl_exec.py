@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tests.support_documents.kubectl_arguments import Refused, parse
 from tests.support_documents.kubectl_state import Cluster, Pod, read_cluster
@@ -48,11 +49,7 @@ def environment_of(pod: Pod, cluster: Cluster, folder: Path) -> dict[str, str]:
 
     `folder` gets what the image has and this machine has not: a `redis-cli` that knows the host `redis`.
     """
-    environment = _own(pod.pid) or {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": cluster.state["database_url"],
-        "REDIS_URL": cluster.state["redis_url"],
-    }
+    environment = _own(pod.pid) or _told(cluster)
     tool = folder / "redis-cli"
     tool.write_text(
         f'#!/bin/sh\nPYTHONPATH="{_PROJECT}" exec "{sys.executable}" -m tests.support_documents.redis_cli "$@"\n',
@@ -62,7 +59,16 @@ def environment_of(pod: Pod, cluster: Cluster, folder: Path) -> dict[str, str]:
     path = [str(folder), str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
     # The image has psql; where the machine has none, that of the embedded Postgres will do.
     path += [os.environ["STANDIN_TOOLS"]] if "STANDIN_TOOLS" in os.environ else []
-    return environment | {"PATH": os.pathsep.join(path), "STANDIN_REDIS": cluster.state["redis_url"]}
+    redis = urlsplit(cluster.state["redis_url"])
+    hosts = {"STANDIN_REDIS": f"{redis.hostname}:{redis.port}", "STANDIN_POD": pod.name}
+    return environment | {"PATH": os.pathsep.join(path)} | hosts
+
+
+def _told(cluster: Cluster) -> dict[str, str]:
+    redis_url = cluster.state["redis_url"]
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": cluster.state["database_url"], "REDIS_URL": redis_url}
+    password = urlsplit(redis_url).password
+    return environment | ({"REDISCLI_AUTH": password} if password else {})
 
 
 def _own(pid: int) -> dict[str, str]:

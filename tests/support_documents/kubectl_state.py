@@ -19,6 +19,14 @@ from tests.support_documents.kubectl_arguments import Refused
 PREFIX = "ai-agents-"
 DEPLOYMENTS = ("ai-agents-api", "ai-agents-worker", "ai-agents-housekeeping")
 SECRET = "ai-agents-secrets"
+STATEFUL_SETS = ("redis",)
+_KINDS = {
+    "pod": "pod", "pods": "pod", "po": "pod",
+    "deployment": "deployment", "deployments": "deployment", "deploy": "deployment",
+    "statefulset": "statefulset", "statefulsets": "statefulset", "sts": "statefulset",
+}  # fmt: skip
+# What Redis is here.
+_REDIS_PROCESS = "valkey"
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,9 @@ class Pod:
 
     @property
     def deployment(self) -> str:
+        """What made it; of Redis's that is a stateful set."""
+        if self.process == _REDIS_PROCESS:
+            return "redis"
         return PREFIX + self.process.split("-", 1)[0]
 
     @property
@@ -52,6 +63,8 @@ class Pod:
 
     @property
     def name(self) -> str:
+        if self.deployment in STATEFUL_SETS:
+            return f"{self.deployment}-0"
         template = hashlib.sha256(self.deployment.encode()).hexdigest()[:9]
         return f"{self.deployment}-{template}-{self._letters(f'{self.process} {self.revision}')}"
 
@@ -126,13 +139,11 @@ class Cluster:
 
     def target(self, word: str) -> list[Pod]:
         """What `POD`, `pod/POD` or `deployment/NAME` means; a deployment's best pod is the first. Raises Refused."""
-        kind, slash, name = word.partition("/")
-        if not slash:
-            return [self.pod(word)]
-        if kind in {"pod", "pods", "po"}:
+        kind, name = typed(word) if "/" in word else ("pod", word)
+        if kind == "pod":
             return [self.pod(name)]
-        if kind not in {"deployment", "deployments", "deploy"}:
-            raise Refused(f'error: the server doesn\'t have a resource type "{kind}"')
+        if kind == "statefulset":
+            return [self.pod(f"{name}-0")]
         found = self.of(name)
         if not found:
             raise Refused("error: timed out waiting for the condition")
@@ -145,6 +156,14 @@ class Cluster:
             plain[f"WEBHOOK_SECRET_{tenant.upper().replace('-', '_')}"] = secret
         plain |= self.state.get("secrets", {})
         return {name: base64.b64encode(value.encode()).decode() for name, value in sorted(plain.items())}
+
+
+def typed(word: str) -> tuple[str, str]:
+    """`TYPE/NAME` with the type's full name. Raises Refused for a type that is not known here."""
+    kind, _, name = word.partition("/")
+    if kind not in _KINDS:
+        raise Refused(f'error: the server doesn\'t have a resource type "{kind}"')
+    return _KINDS[kind], name
 
 
 def read_cluster() -> Cluster:

@@ -9,18 +9,52 @@ import json
 import subprocess
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from config.settings import WorkerSettings
 from devstack.postgres_binaries import find_binaries
+from devstack.processes import Process
 from devstack.state import write_state
 from devstack.system import System
 from tests.support_documents import sources
 from tests.support_documents.shell import Shell
 
+# What is behind a pipe may hide that the part before it failed. That a grep finds nothing is an answer, no failure.
+_BEGIN = r"""
+set -E -o pipefail
+grep() { command grep "$@" || return $(($? == 1 ? 0 : $?)); }
+"""
+_BLOCK = r"""trap 'printf "%s\t%s\0" "${PIPESTATUS[*]}" "$BASH_COMMAND" >>"$BLOCK.failures"' ERR
+{text}
+trap - ERR
+"""
 # A block's own standard input is empty: what reads it must not eat the next blocks.
-_RUN = 'source "$BLOCK" </dev/null >"$OUTPUT" 2>&1; echo "$DONE"\n'
+_RUN = 'source "$BLOCK" </dev/null >"$BLOCK.output" 2>"$BLOCK.complaints"; echo "$DONE"\n'
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A pipe in which something failed: each part's status, and the last part."""
+
+    statuses: tuple[int, ...]
+    command: str
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a block printed and complained, and what failed in it: a command in the middle too."""
+
+    output: str
+    complaints: str
+    failures: tuple[Failure, ...]
+
+    @property
+    def printed(self) -> str:
+        """All that a person sees."""
+        return self.output + self.complaints
 
 
 class Cluster(Shell):
@@ -33,12 +67,16 @@ class Cluster(Shell):
         self.annotations: list[str] = []
         self._patched_at = 0.0
 
+    def _processes(self) -> list[Process]:
+        return [*super()._processes(), self.system.redis.process]
+
     def look(self, reason: str = "Error") -> None:
         """See what runs, and write it down with the secret's keys."""
         super().look(reason)
         environment = self.system.workers[0].environment
         plain = {name: environment[name] for name in sources.settings() & environment.keys()}
         plain |= {file.name: file.read_text(encoding="utf-8") for file in self.secrets.iterdir()}
+        plain["REDIS_PASSWORD"] = environment["REDISCLI_AUTH"]
         told = {"pods": self._pods, "secrets": plain, "annotations": self.annotations}
         write_state(self.folder, self.system.state | told)
 
@@ -60,12 +98,15 @@ class Cluster(Shell):
         self._patched_at = time.monotonic()
         encoded = dict(values.get("data", {}))
         of_processes = {
-            name: encoded.pop(name) for name in list(encoded) if name.lower() in WorkerSettings.model_fields
+            name: base64.b64decode(encoded.pop(name)).decode()
+            for name in list(encoded)
+            if name.lower() in WorkerSettings.model_fields or name == "REDIS_PASSWORD"
         }
         super()._patch({**values, "data": encoded})
-        for name, value in of_processes.items():
-            for process in (self.system.api, *self.system.workers, self.system.housekeeping):
-                process.environment[name] = base64.b64decode(value).decode()
+        if password := of_processes.pop("REDIS_PASSWORD", None):
+            self.system.redis.change_password(password)
+            of_processes |= {"REDISCLI_AUTH": password, "REDIS_URL": self.system.redis.url}
+        self.system.configure(of_processes)
 
 
 class Session:
@@ -81,24 +122,40 @@ class Session:
             stdout=subprocess.PIPE,
             text=True,
         )
+        assert self._bash.stdin is not None
+        self._bash.stdin.write(_BEGIN)
 
-    def run(self, text: str) -> str:
-        """Run one block; what it printed, on either stream. What it ordered is carried out when this returns."""
+    def run(self, text: str) -> Ran:
+        """Run one block. What it ordered is carried out when this returns."""
         assert self._bash.stdin is not None
         assert self._bash.stdout is not None
         done = uuid.uuid4().hex
-        block, output = (self._cluster.folder / f"{kind}-{done}" for kind in ("block", "output"))
-        block.write_text(text, encoding="utf-8")
-        self._bash.stdin.write(f'BLOCK="{block}" OUTPUT="{output}" DONE={done}\n{_RUN}')
+        block = self._cluster.folder / f"block-{done}"
+        block.write_text(_BLOCK.replace("{text}", text), encoding="utf-8")
+        self._bash.stdin.write(f'BLOCK="{block}" DONE={done}\n{_RUN}')
         self._bash.stdin.flush()
         answer = self._bash.stdout.readline().strip()
         assert answer == done, f"the shell ended: {text}"
         self._cluster.carry_out()
-        return output.read_text(encoding="utf-8", errors="replace")
+        output, complaints, failures = (
+            path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+            for path in (block.with_suffix(f".{kind}") for kind in ("output", "complaints", "failures"))
+        )
+        return Ran(output, complaints, tuple(map(_failure, filter(None, failures.split("\0")))))
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """End the shell."""
         self._bash.communicate()
+
+
+def _failure(told: str) -> Failure:
+    statuses, _, command = told.partition("\t")
+    return Failure(tuple(map(int, statuses.split())), command)
 
 
 def restore(secrets: Path, values: dict[str, str]) -> bool:

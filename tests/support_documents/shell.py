@@ -79,11 +79,15 @@ class Shell:
 
     def look(self, reason: str = "Error") -> None:
         """See which processes live, died or were started anew; `reason` is what one is said to have died of."""
-        processes = [self.system.api, *self.system.workers, self.system.housekeeping]
-        for process in processes:
+        for process in self._processes():
             self._look_at(process, reason)
-        self._pods = {process.name: self._pods[process.name] for process in processes if process.name in self._pods}
+        here = {process.name for process in self._processes()}
+        self._pods = {name: pod for name, pod in self._pods.items() if name in here}
         write_state(self._folder, self.system.state | {"pods": self._pods})
+
+    def _processes(self) -> list[Process]:
+        """Those that are pods."""
+        return [self.system.api, *self.system.workers, self.system.housekeeping]
 
     def hold(self, process: Process, state: str) -> None:
         """Until it is started the next time there is a pod for it without a container; `state` is why."""
@@ -119,25 +123,25 @@ class Shell:
                 case "scale":
                     self._scale(order["deployment"], order["replicas"])
                 case "restart":
-                    for process in self._of(order["deployment"]):
+                    for process in self._of(order["workload"]):
                         self._replace(process)
                 case "delete":
                     self._replace(self._named(order["process"]))
                 case "patch":
                     self._patch(order["values"])
 
-    def _of(self, deployment: str) -> list[Process]:
+    def _of(self, workload: str) -> list[Process]:
         system = self.system
         every = {
             "ai-agents-api": [system.api],
             "ai-agents-worker": system.workers,
             "ai-agents-housekeeping": [system.housekeeping],
+            "redis": [system.redis.process],
         }
-        return [one for one in every[deployment] if one.running or one.died or one.name in self._held]
+        return [one for one in every[workload] if one.running or one.died or one.name in self._held]
 
     def _named(self, name: str) -> Process:
-        every = [self.system.api, *self.system.workers, self.system.housekeeping]
-        return next(process for process in every if process.name == name)
+        return next(process for process in self._processes() if process.name == name)
 
     def _replace(self, process: Process) -> None:
         """A new pod in place of the old one."""

@@ -5,6 +5,7 @@ signatures, secrets that change while the processes run, restarts.
 """
 
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -12,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import AuthenticationError, Redis
 
 from config.tenants import TENANT_SETTINGS
 from devstack.system import System
 from tests.e2e.conftest import SHORT
 from tests.e2e.world import World, wait_for
 from tests.support_documents.documents import Block, Document, documents
-from tests.support_documents.expectations import unmet
+from tests.support_documents.expectations import failed, unmet
 from tests.support_documents.session import Cluster, Session, restore
+from tests.support_documents.traffic import Traffic
 
 pytestmark = [
     pytest.mark.slow,
@@ -34,15 +37,17 @@ IN_FORCE_SECONDS = 8.0
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("documents")
-    secrets = folder / "secrets"
-    secrets.mkdir()
+    mounted = folder / "secrets"
+    mounted.mkdir()
     tools = folder / "shell"
     tools.mkdir()
-    system = System(folder / "system", settings=SHORT | {"SECRETS_DIR": str(secrets)}, openai_seconds=0.5)
-    restore(secrets, tenant_files(system))
+    password = secrets.token_hex(32)
+    settings = SHORT | {"SECRETS_DIR": str(mounted), "REDISCLI_AUTH": password}
+    system = System(folder / "system", settings=settings, openai_seconds=0.5)
+    restore(mounted, tenant_files(system))
     with system:
         wait_for(lambda: "Sync completed: tenant_id=globex" in system.housekeeping.log_path.read_text(encoding="utf-8"))
-        yield Cluster(system, tools, secrets)
+        yield Cluster(system, tools, mounted)
 
 
 @pytest.fixture(scope="module")
@@ -103,37 +108,82 @@ def test_each_command_prints_what_the_document_says(number: int, cluster: Cluste
     if restore(cluster.secrets, tenant_files(cluster.system)):
         time.sleep(IN_FORCE_SECONDS)
     past_of(example, world)
-    session = Session(cluster)
     wrong = []
-    for block in DOCUMENTS[number].blocks("sh"):
-        if not_run(block):
-            continue
-        text, expectation = (as_here(text, example, cluster.system) for text in (block.text, block.expectation))
-        if re.search("curl|sha256sum|retry", text):
-            cluster.await_secret(IN_FORCE_SECONDS)
-        printed = session.run(text)
-        if expectation and (problem := unmet(expectation, printed)):
-            wrong.append(f"line {block.line}: {problem}\n{text}\n{printed[:600]}")
-    session.close()
+    with Session(cluster) as session:
+        for block in DOCUMENTS[number].blocks("sh"):
+            text, expectation = (as_here(text, example, cluster.system) for text in (block.text, block.expectation))
+            if re.search("curl|sha256sum|retry", text):
+                cluster.await_secret(IN_FORCE_SECONDS)
+            if problem := what_is_wrong(session, text, expectation):
+                wrong.append(f"line {block.line}: {problem}")
     assert wrong == [], "\n\n".join(wrong)
 
 
-def not_run(block: Block) -> str:
-    """Why a block is not run here; empty for those that are. The static test takes it apart all the same."""
-    if "statefulset/redis" in block.text or "REDIS_PASSWORD" in block.text:
-        return "the development system's Redis is no pod and has no password"
-    return ""
+def test_the_password_of_redis_is_rotated_and_no_job_is_lost(cluster: Cluster, world: World) -> None:
+    """The runbook's section, while webhooks come in: the old password is refused then, and each job has its note."""
+    if restore(cluster.secrets, tenant_files(cluster.system)):
+        time.sleep(IN_FORCE_SECONDS)
+    system = cluster.system
+    old = system.redis.url
+    runbook = next(document for document in DOCUMENTS if document.name.endswith("secret-rotation.md"))
+    with Session(cluster) as session, Traffic(world) as traffic:
+        for block in blocks_below("## Redis", runbook):
+            assert what_is_wrong(session, block.text, block.expectation) == ""
+            traffic.await_more(3)
+    with pytest.raises(AuthenticationError), Redis.from_url(old) as client:
+        client.ping()
+    with Redis.from_url(system.redis.url) as client:
+        assert client.ping()
+    assert [ticket for ticket in traffic.taken if world.ended(ticket)["state"] != "completed"] == []
+    assert {len(world.notes(ticket)) for ticket in traffic.taken} == {1}
 
 
-def test_an_expectation_that_is_not_met_is_seen(cluster: Cluster, tmp_path: Path) -> None:
-    """A document that promises another line than the system prints fails."""
+def blocks_below(heading: str, document: Document) -> list[Block]:
+    """The blocks of one section."""
+    lines = document.text.splitlines()
+    start = lines.index(heading) + 1
+    end = start + next(number for number, line in enumerate(lines[start:], 1) if line.startswith("## "))
+    return [block for block in document.blocks("sh") if start < block.line < end]
+
+
+def what_is_wrong(session: Session, text: str, expectation: str) -> str:
+    """Run a block: what it prints other than the document says, and what fails in it; empty if all is well."""
+    ran = session.run(text)
+    found = [failed(text, expectation, ran), unmet(expectation, ran) if expectation else ""]
+    return "\n".join([*filter(None, found), text, ran.printed[:600]]) if any(found) else ""
+
+
+_N = "-n ai-agents-production"
+_LOGS = f"kubectl logs deployment/ai-agents-api {_N} --all-pods=true"
+
+
+@pytest.mark.parametrize(
+    ("commands", "expectation", "seen"),
+    [
+        (f'{_LOGS} | grep "API ready"', "`API ready.`", ""),
+        (f'{_LOGS} | grep "API ready"', "`API ready.` and `API steady.`", "missing: ['API steady.']"),
+        (f'{_LOGS} | grep "API steady"', "nothing", ""),
+        (f"{_LOGS}\nkubectl get pods -n ai-agents", "`API ready.`", "failed (1,): kubectl get pods"),
+        (f"kubectl get pods -n ai-agents\n{_LOGS}", "`API ready.`", "failed (1,): kubectl get pods"),
+        (f"kubectl get pods -n ai-agents\n{_LOGS}", "`no such object`, or a pod", ""),
+        (
+            f"kubectl exec deployment/ai-agents-api {_N} -- ai-agents show 2>/dev/null | wc -l",
+            "a number",
+            "failed (2, 0)",
+        ),
+        (f"JOB=$(kubectl exec deployment/ai-agents-api {_N} -- ai-agents show 2>/dev/null)", "", "failed (2,)"),
+        ('grep "API ready" no-such-file 2>/dev/null', "nothing", "failed (2,)"),
+    ],
+)
+def test_an_expectation_that_is_not_met_is_seen(
+    commands: str, expectation: str, seen: str, cluster: Cluster, tmp_path: Path
+) -> None:
+    """A document that promises another line than the system prints fails, and one with a command that fails."""
     path = tmp_path / "docs" / "runbooks" / "lie.md"
     path.parent.mkdir(parents=True)
-    command = 'kubectl logs deployment/ai-agents-api -n ai-agents-production --all-pods=true | grep "API ready"'
-    path.write_text(f"```sh\n{command}\n```\n\nExpect `API ready.` and `API steady.`.\n", encoding="utf-8")
+    path.write_text(f"```sh\n{commands}\n```\n\nExpect {expectation}.\n", encoding="utf-8")
     (block,) = Document(path, tmp_path).blocks("sh")
-    session = Session(cluster)
-    printed = session.run(block.text)
-    session.close()
-    assert unmet("`API ready.`", printed) == ""
-    assert unmet(block.expectation, printed) == "missing: ['API steady.']"
+    with Session(cluster) as session:
+        problem = what_is_wrong(session, block.text, block.expectation)
+    assert problem.startswith(seen)
+    assert bool(problem) == bool(seen)

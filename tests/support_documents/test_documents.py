@@ -18,6 +18,9 @@ SUPPORT = [document for document in DOCUMENTS if document.is_for_support]
 RUNBOOKS = {document.path.name: document for document in SUPPORT if document.name.startswith("docs/runbooks/")}
 
 
+_FROM_OUTSIDE = r"(?:\$API|https://api\.ai-agents\.com)(/[\w/]*)"
+
+
 def faults(document: Document) -> list[str]:
     """All that is wrong with a document."""
     return list(_faults(document, document.text))
@@ -105,6 +108,14 @@ def test_names_in_kubernetes_are_those_of_the_manifests() -> None:
         pytest.skip("no manifests in the tree yet")
     text = "\n".join(path.read_text(encoding="utf-8") for path in manifests.rglob("*.yaml"))
     assert {name for name in cluster_words.KUBERNETES_NAMES if not re.search(rf"name: {name}\b", text)} == set()
+
+
+def test_what_is_called_from_outside_is_what_the_ingress_lets_in() -> None:
+    """`$API` and `api.ai-agents.com` are the world's way to the API: what has no path there stays in the cluster."""
+    ingress = (ROOT / "k8s" / "overlays" / "production" / "ingress.yaml").read_text(encoding="utf-8")
+    open_paths = set(re.findall(r"- path: (\S+)", ingress))
+    called = {path for document in SUPPORT for path in re.findall(_FROM_OUTSIDE, document.text)}
+    assert called == open_paths
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ def cluster(tmp_path: Path) -> Path:
     (tmp_path / "worker-2.log").write_text(_line(9, "two"), encoding="utf-8")
     dead = {"start": 0, "pid": 1, "exit": 137, "reason": "OOMKilled"}
     state = {
-        "logs": {name: str(tmp_path / f"{name}.log") for name in ("api", "worker", "worker-2")},
+        "logs": {name: str(tmp_path / f"{name}.log") for name in ("api", "worker", "worker-2", "valkey")},
         "pids": {"api": os.getpid()},
         "tenants": {"acme": "s3cret"},
         "database_url": "postgresql://a/b",
@@ -37,6 +37,7 @@ def cluster(tmp_path: Path) -> Path:
             "api": {"revision": 1, "lives": [{"start": 0, "pid": os.getpid(), "exit": None}]},
             "worker": {"revision": 1, "lives": [dead, {"start": len(first), "pid": os.getpid(), "exit": None}]},
             "worker-2": {"revision": 1, "lives": [dead, dead, dead]},
+            "valkey": {"revision": 1, "lives": [{"start": 0, "pid": os.getpid(), "exit": None}]},
         },
     }
     (tmp_path / "state.json").write_text(json.dumps(state), encoding="utf-8")
@@ -86,7 +87,9 @@ def test_logs_know_since_and_tail(run: Kubectl) -> None:
 
 def test_pods_are_listed_and_described(run: Kubectl) -> None:
     rows = [line.split() for line in run(f"get pods {_N}")[1].splitlines()]
-    assert [" ".join(row[1:4]) for row in rows[1:]] == ["1/1 Running 0", "1/1 Running 1", "0/1 CrashLoopBackOff 2"]
+    states = ["1/1 Running 0", "1/1 Running 1", "0/1 CrashLoopBackOff 2", "1/1 Running 0"]
+    assert [" ".join(row[1:4]) for row in rows[1:]] == states
+    assert rows[4][0] == "redis-0"
     told = run(f"describe pod {rows[2][0]} {_N}")[1]
     assert "OOMKilled" in told
     assert "Exit Code:    137" in told
@@ -112,6 +115,9 @@ def test_a_change_is_an_order(run: Kubectl) -> None:
     paused = "autoscaling.keda.sh/paused=true"
     assert run(f"annotate scaledobject ai-agents-worker {_N} {paused}")[0] == 0
     assert run(f"rollout restart deployment/ai-agents-worker {_N}")[0] == 0
+    assert run(f"rollout restart statefulset/redis {_N}")[1] == "statefulset.apps/redis restarted\n"
+    orders = (run.folder / "orders").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(order).get("workload") for order in orders[2:]] == ["ai-agents-worker", "redis"]
 
 
 @pytest.mark.parametrize(
@@ -125,6 +131,8 @@ def test_a_change_is_an_order(run: Kubectl) -> None:
         (f"exec deployment/ai-agents-api {_N}", "error: you must specify at least one command for the container"),
         (f"scale deployment/ai-agents-worker {_N}", 'error: required flag(s) "replicas" not set'),
         (f"get secret ai-agents {_N} -o jsonpath='{{.data.A}}'", "Error from server (NotFound): secrets"),
+        (f"rollout restart statefulset/valkey {_N}", 'Error from server (NotFound): statefulsets.apps "valkey" not'),
+        (f"exec deployment/ai-agents-api {_N} -- redis-cli PING", "Could not connect to Redis at 127.0.0.1:6379"),
         (f"describe pod nobody {_N}", 'Error from server (NotFound): pods "nobody" not found'),
         (f"logs deployment/ai-agents-api {_N} --previous", "Error from server (BadRequest): previous terminated"),
         ("frobnicate", 'error: unknown command "frobnicate" for "kubectl"'),

@@ -37,17 +37,10 @@ OF_OTHERS = frozenset(
             "ErrImagePull",
         ),
         *("Unhealthy", "FailedScheduling", "BackOff", "READY", "RESTARTS", "REPLICAS", "MAXPODS", "PAUSED", "False"),
-        *(
-            "REVISION",
-            "MEMORY",
-            "0/0",
-            "1/1",
-            "Events",
-            "ContainerCreating",
-            "CreateContainerConfigError",
-            "deployment/NAME",
-        ),
+        *("REVISION", "MEMORY", "0/0", "1/1", "Events", "deployment/NAME"),
+        *("ContainerCreating", "CreateContainerConfigError"),
         *("State:", "Last State:", "Reason:", "Exit Code:", "Limits:", "LAST SEEN", "No resources found"),
+        *("rolling update complete", "1000m"),
         *("secret/ai-agents-secrets patched", "successfully rolled out", "rolled back", "restarted", "annotated"),
         *("scaled", "deleted", "resource requirements updated", "previous terminated container", "--previous"),
         *("--all-pods=true", "-l app=ai-agents-api --tail=-1 --prefix", "sh -c '...'", "kubectl", "k8s/"),
@@ -59,16 +52,8 @@ OF_OTHERS = frozenset(
         *("active", "Lock", "<insufficient privilege>", "mean_ms", "used", "most", "(1 row)", "pg_stat_statements"),
         *("ALTER ROLE", "$DATABASE_URL"),
         # Redis.
-        *(
-            "PONG",
-            "OK",
-            "LLEN celery",
-            "redis-cli",
-            "used_memory_human",
-            "maxmemory_human",
-            "aof_last_write_status",
-            "ok",
-        ),
+        *("PONG", "OK", "NOAUTH", "WRONGPASS", "LLEN celery", "redis-cli", "ok"),
+        *("used_memory_human", "maxmemory_human", "aof_last_write_status"),
         "maxmemory-policy noeviction",
         # A name of SQLAlchemy's.
         "Engine.connect",
@@ -80,7 +65,7 @@ OF_OTHERS = frozenset(
         ".devstack/state.json",
         # curl, openssl, sockets and the shell.
         *("date: ", "SHA2-256(stdin)= ", "timed out", "Name or service not known", "HTTP Error 401"),
-        *("curl", "printf", "echo", "now", "body", "SECRET", "OLD", "NEW", "JOB", "NAME"),
+        *("curl", "printf", "echo", "now", "body", "SECRET", "OLD", "$OLD", "NEW", "JOB", "NAME"),
     }
 )
 
