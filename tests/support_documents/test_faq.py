@@ -1,6 +1,8 @@
 """The FAQ `enhancements not received`, followed word by word for each fault of its list, on the running system."""
 
+import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -153,7 +155,8 @@ def test_each_remedy_can_be_typed(ground: Ground, document: Procedure) -> None:
     """The commands that are no steps: they run, and kubectl has nothing against them."""
     stage = ground.stage
     with gone(close)(stage) as ticket_id, worker_killed(stage):
-        stage.system.api.kill()
+        os.kill(stage.system.api.pid, signal.SIGKILL)
+        stage.system.api.wait(5)
         stage.shell.look()
         stage.system.restart(stage.system.api)
     values = {"TICKET_ID": ticket_id, "TENANT": "acme", "JOB_ID": str(stage.world.job(ticket_id)["id"])}
