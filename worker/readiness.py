@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from observability import tracing
 
 _CHECK_SECONDS = 1.5
-# Both stores are asked at once; the rest is for a busy loop.
-_LOOP_SECONDS = 2.5
+LOOP_SECONDS = 2.5
+"""Longest time until a probe is answered: the stores are asked at once, the rest is for a busy loop."""
 _GIVE_UP_SECONDS = 10.0
 
 Question = Callable[[], Awaitable[object]]
@@ -60,7 +60,7 @@ class Readiness:
         """Which stores answer; None if the loop does not."""
         asking = self._all()
         try:
-            return asyncio.run_coroutine_threadsafe(asking, loop).result(_LOOP_SECONDS)
+            return asyncio.run_coroutine_threadsafe(asking, loop).result(LOOP_SECONDS)
         except TimeoutError:
             return None
         except RuntimeError:
