@@ -1,19 +1,23 @@
-"""Housekeeping that stands still ends itself, to be started anew; one whose database is silent waits."""
+"""A process that stands still ends itself, to be started anew; one whose database is silent waits."""
 
 import fcntl
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from devstack.processes import Process
 from devstack.system import System
-from tests.e2e.world import wait_for
+from tests.e2e.world import World, wait_for
 
-SETTINGS = {"WORKER_STUCK_SECONDS": "2", "SYNC_INTERVAL_SECONDS": "1"}
+SETTINGS = {"WORKER_STUCK_SECONDS": "2", "SYNC_INTERVAL_SECONDS": "1", "WORKER_GRACE_SECONDS": "1"}
+KEY = "SERVICEDESK_API_KEY_ACME"
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="leases of files are Linux's")
 
 
 @contextmanager
@@ -23,23 +27,36 @@ def not_opened_by_others(path: Path) -> Iterator[None]:
     before = signal.signal(signal.SIGIO, signal.SIG_IGN)
     descriptor = os.open(path, os.O_RDWR)
     try:
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        wait_for(lambda: _lease(descriptor))
         yield
     finally:
         os.close(descriptor)
         signal.signal(signal.SIGIO, before)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="leases of files are Linux's")
+def _lease(descriptor: int) -> bool:
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    except BlockingIOError:
+        return False  # somebody reads it just now
+    return True
+
+
+def with_secret_files(system: System, process: Process, folder: Path) -> Path:
+    """Start the process with a key of its tenant in a file, which it reads again every 5 s; the file."""
+    folder.mkdir()
+    path = folder / KEY
+    path.write_text(process.environment[KEY], encoding="utf-8")
+    system.restart(process, {"SECRETS_DIR": str(folder)})
+    return path
+
+
+@only_linux
 def test_an_event_loop_that_stands_still_ends_housekeeping_with_a_line(tmp_path: Path) -> None:
     """In the reading of a tenant's secret, which does not come back; the one after it works."""
-    secrets = tmp_path / "secrets"
-    secrets.mkdir()
     with System(tmp_path / "system", workers=0, settings=SETTINGS) as system:
         process = system.housekeeping
-        key = secrets / "SERVICEDESK_API_KEY_ACME"
-        key.write_text(process.environment["SERVICEDESK_API_KEY_ACME"], encoding="utf-8")
-        system.restart(process, {"SECRETS_DIR": str(secrets)})
+        key = with_secret_files(system, process, tmp_path / "secrets")
         wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
         with not_opened_by_others(key):
             assert process.wait(30) == 75
@@ -47,6 +64,27 @@ def test_an_event_loop_that_stands_still_ends_housekeeping_with_a_line(tmp_path:
         assert "error   Housekeeping error: its event loop stands still; it ends, to be started anew" in told
         system.restart(process)
         wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
+
+
+@only_linux
+def test_a_worker_whose_event_loop_stands_still_ends_too_and_loses_no_job(tmp_path: Path) -> None:
+    """It can hand nothing back any more: the job is found by its lease."""
+    settings = SETTINGS | {"LEASE_SECONDS": "3"}
+    with System(tmp_path / "system", settings=settings, openai_seconds=0.5, housekeeping=False) as system:
+        world = World(system)
+        worker = system.workers[0]
+        key = with_secret_files(system, worker, tmp_path / "secrets")
+        assert world.ended(world.create_ticket())["state"] == "completed"
+        # The next job is the first to read it again.
+        time.sleep(5)
+        with not_opened_by_others(key):
+            ticket_id = world.create_ticket()
+            assert worker.wait(40) == 75
+        assert "Worker error: its event loop stands still; it ends, to be started anew" in worker.output()
+        system.restart(worker)
+        assert world.ended(ticket_id)["state"] == "completed"
+        assert len(world.notes(ticket_id)) == 1
+        world.close()
 
 
 def test_a_database_that_is_silent_is_an_outage_and_no_reason_to_end(tmp_path: Path) -> None:
