@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
+from observability import tracing
 from worker.readiness import Readiness
 
 
@@ -31,11 +31,11 @@ class Store:
         self.speaks = threading.Event()
         self.speaks.set()
         self.asked = 0
-        self.traced: set[bool] = set()
+        self.untraced: set[bool] = set()
 
     async def ask(self) -> None:
         self.asked += 1
-        self.traced.add(is_instrumentation_enabled())
+        self.untraced.add(tracing.is_untraced())
         await asyncio.to_thread(self.speaks.wait)
         if self.failure:
             raise self.failure
@@ -113,4 +113,4 @@ def test_a_loop_that_stands_still_or_is_closed_is_not_ready(
 
 def test_questions_make_no_spans(readiness: Readiness, stores: dict[str, Store]) -> None:
     assert readiness()[0]
-    assert [store.traced for store in stores.values()] == [{False}, {False}]
+    assert [store.untraced for store in stores.values()] == [{True}, {True}]
