@@ -75,6 +75,17 @@ def test_a_redis_that_is_away_or_silent_makes_a_worker_unready_and_no_housekeepi
                 come()
 
 
+def test_a_worker_that_looks_for_redis_takes_no_jobs_and_says_so(system: System) -> None:
+    """Redis may be back a while before Celery has its connection."""
+    worker = system.workers[0]
+    with nobody_is_restarted(system):
+        system.redis.stop()
+        try:
+            wait_for(lambda: json.loads(get(worker, "/ready")[1])["process"] == "reconnecting")
+        finally:
+            system.redis.restart()
+
+
 def test_a_postgres_that_is_away_or_silent_makes_both_unready(system: System) -> None:
     for go, come in (
         (system.postgres.stop, system.postgres.restart),
