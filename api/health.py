@@ -3,7 +3,6 @@
 import asyncio
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import text
 
 from api.budget import within
 from api.state import ApiState
@@ -39,15 +38,10 @@ async def ready(request: Request, response: Response) -> dict[str, str]:
 
 async def _database_answers(state: ApiState) -> bool:
     try:
-        await within(_CHECK_SECONDS, _ask_database(state))
+        await within(_CHECK_SECONDS, state.database.ask())
     except (*DATABASE_FAILURES, TimeoutError):
         return False
     return True
-
-
-async def _ask_database(state: ApiState) -> None:
-    async with state.database.across_tenants() as session:
-        await session.execute(text("SELECT 1"))
 
 
 async def _redis_answers(state: ApiState) -> bool:

@@ -167,7 +167,13 @@ class BackgroundSettings(DeskClientSettings):
     """What each process needs that has no HTTP interface of its own."""
 
     metrics_port: int | None = Field(
-        None, ge=1, le=65535, description="Port for Prometheus, on all addresses; the API has `/metrics`."
+        None, ge=1, le=65535, description="Port of `/metrics` and `/ready`, on all addresses; the API has its own."
+    )
+    worker_stuck_seconds: float = Field(
+        60,
+        ge=1,
+        description="A worker that takes no job for this long, though jobs wait and it has room, ends itself; so does "
+        "housekeeping that stands still for longer than its work may take.",
     )
 
 
@@ -193,9 +199,6 @@ class WorkerSettings(BackgroundSettings):
         45, ge=1, lt=60, description="A worker that does not renew its claim for this long has lost the job."
     )
     worker_concurrency: int = Field(128, gt=0, le=1024, description="Jobs in flight in one worker process.")
-    worker_stuck_seconds: float = Field(
-        60, ge=1, description="A worker that takes no job for this long, though jobs wait and it has room, ends itself."
-    )
     worker_grace_seconds: float = Field(
         50, ge=0, description="Time that running jobs have to end after SIGTERM before they are handed back."
     )

@@ -1,8 +1,13 @@
-"""Giving the metrics of a process: those that it counts, in Prometheus's text format."""
+"""Giving the metrics of a process: those that it counts, in Prometheus's text format; and beside them its readiness."""
 
 import errno
-from collections.abc import Callable
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.types import StartResponse, WSGIApplication
 
 from prometheus_client import (
     GC_COLLECTOR,
@@ -10,8 +15,9 @@ from prometheus_client import (
     PROCESS_COLLECTOR,
     CollectorRegistry,
     generate_latest,
-    start_http_server,
+    make_wsgi_app,
 )
+from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.metrics import MetricWrapperBase
 
 from observability import metrics
@@ -50,6 +56,9 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
 }
 """What each process gives: nothing at 0 that another one counts."""
 
+Ready = Callable[[], tuple[bool, Mapping[str, str]]]
+"""Whether a process works just now, and what to tell who asks."""
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -70,20 +79,21 @@ def of(process: str) -> bytes:
     return generate_latest(_registry(process))
 
 
-def serve(process: str, port: int | None) -> Callable[[], None]:
+def serve(process: str, port: int | None, ready: Ready) -> Callable[[], None]:
     """Give the process's metrics at `port` of every address, until its end or until what is returned is called.
 
-    Not at all without a port. Raises PortUnusable.
+    `/ready` answers 200 while `ready`, else 503; it is asked in a thread for each request. Not at all without a port.
+    Raises PortUnusable.
     """
     if port is None:
         return lambda: None
     try:
-        server, thread = start_http_server(port, registry=_registry(process))
+        server = make_server("", port, _app(process, ready), server_class=_Server, handler_class=_Handler)
     except OSError as failure:
         what = "is in use already" if failure.errno == errno.EADDRINUSE else "can't be listened on"
         raise PortUnusable(f"METRICS_PORT is wrong: the port {what}") from failure
-    # It would print a traceback for each scraper that hangs up: not in the log's format, and nobody's fault here.
-    setattr(server, "handle_error", lambda *_: None)  # noqa: B010 -- a method, for the type checker
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
 
     def end() -> None:
         server.shutdown()
@@ -91,3 +101,31 @@ def serve(process: str, port: int | None) -> Callable[[], None]:
         thread.join()
 
     return end
+
+
+def _app(process: str, ready: Ready) -> WSGIApplication:
+    metrics_of_it = make_wsgi_app(_registry(process))
+
+    def app(environment: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if environment["PATH_INFO"] != "/ready":
+            return metrics_of_it(environment, start_response)  # type: ignore[no-any-return]  # the library does not say
+        is_ready, told = ready()
+        status = "200 OK" if is_ready else "503 Service Unavailable"
+        start_response(status, [("Content-Type", "application/json")])
+        return [json.dumps(told).encode()]
+
+    return app
+
+
+class _Server(ThreadingWSGIServer):
+    """It would print a traceback for each scraper that hangs up: not in the log's format, and nobody's fault here."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing."""
+
+
+class _Handler(WSGIRequestHandler):
+    """Without a line for each request."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- its name
+        """Nothing."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from sqlalchemy import text
 
@@ -10,6 +10,7 @@ from observability import tracing
 from storage.session import Database
 
 _PAUSE_SECONDS = 5.0
+_ANSWER_SECONDS = 10.0
 
 
 @asynccontextmanager
@@ -17,16 +18,22 @@ async def lead(database: Database, office: str) -> AsyncIterator[Callable[[], Aw
     """Wait to be the only one inside this block. The lock ends with its connection, so a dead leader is replaced.
 
     Await what it gives before each round: it raises one of DATABASE_FAILURES when the connection, and with it the
-    office, is gone.
+    office, is gone. Both raise TimeoutError when the database does not answer for 10 s, however it is connected.
     """
-    async with database.connection() as connection:
+    question = text("SELECT pg_try_advisory_lock(hashtext(:office))")
+    async with AsyncExitStack() as stack:
         with tracing.untraced():
-            question = text("SELECT pg_try_advisory_lock(hashtext(:office))")
-            while not await connection.scalar(question, {"office": f"ai-agents {office}"}):  # noqa: ASYNC110
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                connection = await stack.enter_async_context(database.connection())
+            while True:
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    if await connection.scalar(question, {"office": f"ai-agents {office}"}):
+                        break
                 await asyncio.sleep(_PAUSE_SECONDS)
 
         async def still_leads() -> None:
             with tracing.untraced():
-                await connection.execute(text("SELECT 1"))
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    await connection.execute(text("SELECT 1"))
 
         yield still_leads

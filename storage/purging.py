@@ -1,5 +1,7 @@
 """What is kept only for a time: texts first, whole rows later. In batches, each a short transaction of its own."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -7,6 +9,8 @@ from sqlalchemy import text
 from storage.session import Database
 
 _BATCH = 500
+BATCH_SECONDS = 40.0
+"""Longest time for one batch; the server gives its statement less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,24 +25,36 @@ class Purged:
         return bool(self.answers or self.copies or self.jobs)
 
 
-async def purge_by_age(database: Database, *, text_days: int, job_days: int, batch: int = _BATCH) -> Purged:
-    """Remove what is too old, across tenants.
+async def purge_by_age(
+    database: Database,
+    *,
+    text_days: int,
+    job_days: int,
+    batch: int = _BATCH,
+    before_each: Callable[[], None] = lambda: None,
+) -> Purged:
+    """Remove what is too old, across tenants; `before_each` batch is called.
 
     Answers of GPT-4 go `text_days` after their job's end, copies of tickets and solutions `text_days` after the desk
-    last listed them, whole rows `job_days` after the job's end. A job that has not ended keeps everything.
+    last listed them, whole rows `job_days` after the job's end. A job that has not ended keeps everything. Raises one
+    of DATABASE_FAILURES, or TimeoutError; what was purged until then stays so.
     """
-    answers = await _all(database, "purge_answers", text_days, batch)
-    copies = await _all(database, "purge_tickets", text_days, batch)
-    copies += await _all(database, "purge_passages", text_days, batch)
-    return Purged(answers, copies, await _all(database, "purge_jobs", job_days, batch))
+
+    async def purge(function: str, days: int) -> int:
+        purged, count = 0, batch
+        while count == batch:
+            before_each()
+            count = await _one_batch(database, function, days, batch)
+            purged += count
+        return purged
+
+    answers = await purge("purge_answers", text_days)
+    copies = await purge("purge_tickets", text_days)
+    copies += await purge("purge_passages", text_days)
+    return Purged(answers, copies, await purge("purge_jobs", job_days))
 
 
-async def _all(database: Database, function: str, days: int, batch: int) -> int:
-    purged = 0
-    while True:
-        async with database.across_tenants() as session:
-            question = text(f"SELECT {function}(:days, :most)")
-            count = int(await session.scalar(question, {"days": days, "most": batch}) or 0)
-        purged += count
-        if count < batch:
-            return purged
+async def _one_batch(database: Database, function: str, days: int, batch: int) -> int:
+    question = text(f"SELECT {function}(:days, :most)")
+    async with asyncio.timeout(BATCH_SECONDS), database.across_tenants() as session:
+        return int(await session.scalar(question, {"days": days, "most": batch}) or 0)

@@ -108,6 +108,11 @@ class Database:
                 # Not back into the pool: locks of a session would go on with it.
                 await connection.invalidate()
 
+    async def ask(self) -> None:
+        """Return when the database answers a question that costs it nothing. Raises one of DATABASE_FAILURES."""
+        async with self.across_tenants() as session:
+            await session.execute(text("SELECT 1"))
+
     async def close(self) -> None:
         """Close each connection."""
         await self._engine.dispose()

@@ -8,6 +8,8 @@ from storage.schema import DatabaseUnreachable, check
 from storage.session import Database
 
 _PAUSE_SECONDS = 1.0
+# A server may take a connection, and then be silent.
+_ANSWER_SECONDS = 10.0
 
 
 async def wait_for_database(database: Database) -> None:
@@ -19,8 +21,9 @@ async def wait_for_database(database: Database) -> None:
     with tracing.untraced():
         while True:
             try:
-                await check(database)
-            except DatabaseUnreachable:
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    await check(database)
+            except (DatabaseUnreachable, TimeoutError):
                 if not told:
                     say(phrases.SERVER_AWAITED, server="the database")
                     told = True

@@ -17,6 +17,7 @@ from config.startup import load_with_tenants
 from config.tenants import TenantDirectory
 from observability import phrases
 from observability.logging import refuse_start, say, say_unusable, start_logging
+from worker.process import QuietConsumer
 from worker.queue import QUEUE, TRANSPORT
 
 _SPARE_CONNECTIONS = 20
@@ -95,10 +96,10 @@ def _open(**_: object) -> None:
 
 
 @worker_ready.connect(weak=False)
-def _watch(**_: object) -> None:
+def _watch(sender: QuietConsumer, **_: object) -> None:
     from worker.resources import resources  # noqa: PLC0415
 
-    resources().watch()
+    resources().watch(sender)
 
 
 @worker_shutting_down.connect(weak=False)

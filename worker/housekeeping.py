@@ -5,8 +5,10 @@ with its connection; the others wait.
 """
 
 import asyncio
+import os
 import signal
 import sys
+import threading
 import time
 
 from config.settings import HousekeepingSettings, SettingsRefused
@@ -18,12 +20,14 @@ from observability.logging import refuse_start, say, say_unusable, start_logging
 from observability.outage import Outage
 from observability.tracing import Tracing
 from storage.leader import lead
-from storage.purging import purge_by_age
+from storage.purging import BATCH_SECONDS, purge_by_age
 from storage.schema import DatabaseUnfit
 from storage.session import DATABASE_FAILURES, Database
 from storage.waiting import wait_for_database
 from worker.copying import AT_ONCE, Copying
+from worker.liveness import STUCK_EXIT, Rounds, Watchdog
 from worker.queue import open_redis
+from worker.readiness import Readiness
 from worker.sync import sync_tenant
 
 _CONFIGURATION_EXIT = 78
@@ -31,10 +35,16 @@ _RETRY_SECONDS = 5.0
 _PURGE_SECONDS = 3600.0
 # A copy is nobody's wait: it takes its turn whenever that comes.
 _PATIENCE_SECONDS = 3600.0
+# A question that is given up after 10 s, and what the driver takes for giving it up.
+_SILENCE_SECONDS = 30.0
+_LAST_LINE_SECONDS = 5.0
 
 
 def run() -> int:
-    """Run until SIGTERM or SIGINT; the exit status is 0, or 78 with the reasons in the log."""
+    """Run until SIGTERM or SIGINT; the exit status is 0, or 78 with the reasons in the log.
+
+    The process ends with 75 when it stands still.
+    """
     try:
         settings, tenants = load_with_tenants(HousekeepingSettings, needs="desk", on_problem=say_unusable)
     except SettingsRefused as refused:
@@ -42,22 +52,30 @@ def run() -> int:
         return _CONFIGURATION_EXIT
     start_logging(settings)
     try:
-        exposition.serve("housekeeping", settings.metrics_port)
-        asyncio.run(_main(settings, tenants))
+        readiness = Readiness()
+        exposition.serve("housekeeping", settings.metrics_port, readiness)
+        asyncio.run(_main(settings, tenants, readiness))
     except (exposition.PortUnusable, DatabaseUnfit) as unfit:
         refuse_start([str(unfit)])
         return _CONFIGURATION_EXIT
     return 0
 
 
-async def _main(settings: HousekeepingSettings, tenants: TenantDirectory) -> None:
+async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readiness: Readiness) -> None:
     say(phrases.PROCESS_STARTING, process="Housekeeping")
     traces = Tracing("ai-agents-housekeeping")
     database = Database(settings.database_url, application_name="ai-agents housekeeping", pool_size=4, traced=True)
     redis = open_redis(settings.redis_url, seconds=2)
     desks = Desks(tenants, settings, redis, connections=AT_ONCE, patience_seconds=_PATIENCE_SECONDS)
-    work = asyncio.create_task(_work(settings, tenants, database, desks))
     loop = asyncio.get_running_loop()
+    # Redis is no reason: without it the desks are only called less often.
+    readiness.ask(loop, {"database": database.ask})
+    rounds = Rounds(stuck_seconds=settings.worker_stuck_seconds)
+    watchdog = Watchdog(
+        rounds, stuck_seconds=settings.worker_stuck_seconds, ask_loop=loop.call_soon_threadsafe, on_stuck=_end_stuck
+    )
+    watchdog.start()
+    work = asyncio.create_task(_work(settings, tenants, database, desks, rounds, readiness))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, work.cancel)
     try:
@@ -65,6 +83,8 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory) -> Non
     except asyncio.CancelledError:
         say(phrases.PROCESS_STOPPING, process="Housekeeping")
     finally:
+        readiness.stop()
+        watchdog.stop()
         await desks.close()
         await redis.aclose()
         await database.close()
@@ -72,35 +92,63 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory) -> Non
     say(phrases.PROCESS_STOPPED, process="Housekeeping")
 
 
-async def _work(settings: HousekeepingSettings, tenants: TenantDirectory, database: Database, desks: Desks) -> None:
+def _end_stuck(reason: str) -> None:
+    """At once: what is stuck would hear of no gentler end, and the next one begins where this one stopped."""
+    # Nor may a log that takes no line hold it up.
+    threading.Timer(_LAST_LINE_SECONDS, os._exit, [STUCK_EXIT]).start()
+    say(phrases.HOUSEKEEPING_STUCK, reason=reason)
+    os._exit(STUCK_EXIT)
+
+
+async def _work(
+    settings: HousekeepingSettings,
+    tenants: TenantDirectory,
+    database: Database,
+    desks: Desks,
+    rounds: Rounds,
+    readiness: Readiness,
+) -> None:
     await wait_for_database(database)
+    readiness.start()
     say(phrases.PROCESS_READY, process="Housekeeping")
     outage = Outage(phrases.DATABASE_UNREACHABLE)
     copying = Copying(tenants, lambda tenant_id, desk: sync_tenant(database, desks.of(tenant_id), tenant_id, desk))
     purged_at = -_PURGE_SECONDS
     while True:
         try:
+            # Another one may lead for ever.
+            rounds.may_wait()
             async with lead(database, "housekeeping") as still_leads:
                 outage.over()
                 while True:
+                    rounds.next_within(_SILENCE_SECONDS)
                     await still_leads()
                     next_at = time.monotonic() + settings.sync_interval_seconds
+                    rounds.next_within(settings.sync_interval_seconds)
                     await copying.round(settings.sync_interval_seconds)
                     # After the copying, so that what the desks still list is not old.
                     if time.monotonic() - purged_at >= _PURGE_SECONDS:
-                        await _purge(settings, database)
+                        await _purge(settings, database, rounds)
                         purged_at = time.monotonic()
-                    await asyncio.sleep(next_at - time.monotonic())
-        except DATABASE_FAILURES as failure:
+                    pause = max(0.0, next_at - time.monotonic())
+                    rounds.next_within(pause)
+                    await asyncio.sleep(pause)
+        except (*DATABASE_FAILURES, TimeoutError) as failure:
+            rounds.next_within(_RETRY_SECONDS + _SILENCE_SECONDS)
             outage.seen("housekeeping waits", failure)
             await asyncio.sleep(_RETRY_SECONDS)
         finally:
             await copying.stop()
 
 
-async def _purge(settings: HousekeepingSettings, database: Database) -> None:
+async def _purge(settings: HousekeepingSettings, database: Database, rounds: Rounds) -> None:
     with tracing.untraced():
-        purged = await purge_by_age(database, text_days=settings.keep_text_days, job_days=settings.keep_jobs_days)
+        purged = await purge_by_age(
+            database,
+            text_days=settings.keep_text_days,
+            job_days=settings.keep_jobs_days,
+            before_each=lambda: rounds.next_within(BATCH_SECONDS + _SILENCE_SECONDS),
+        )
     metrics.purged(answers=purged.answers, copies=purged.copies, jobs=purged.jobs)
     if purged:
         say(phrases.PURGED, answers=purged.answers, copies=purged.copies, jobs=purged.jobs)

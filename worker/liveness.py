@@ -1,70 +1,51 @@
-"""A worker that looks alive and takes no jobs is noticed, and ends so that it is started anew.
+"""A process that looks alive and does nothing is noticed, and ends so that it is started anew.
 
 Celery on Redis can go deaf: connected, quiet, and taking nothing for minutes. What counts is progress, not a process
-that exists. A Redis that does not answer is no reason: it would restart every worker at once.
+that exists. A store that does not answer is no reason: it would restart every process at once.
 """
 
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from redis import Redis
 from redis.exceptions import RedisError
 
 from worker.queue import QUEUE
 
+STUCK_EXIT = 75
 _ROUNDS = 10
 
 
-class Watchdog:
-    """A thread of its own, so that it sees the event loop stand still too.
+class Progress(Protocol):
+    """What a process should be doing."""
 
-    `is_full` tells whether each slot has a job. `ask_loop` calls back from the event loop. `on_stuck` is called once,
-    with the reason.
+    def look(self, now: float) -> str | None:
+        """Why there is none, by the watchdog's clock (seconds); or None. Called in the watchdog's thread."""
+
+    def forget(self, now: float) -> None:
+        """The process was held still itself: what was seen before says nothing."""
+
+
+class JobsTaken:
+    """Messages are taken from the queue: a worker with room takes one within `stuck_seconds`, if jobs wait.
+
+    `is_full` tells whether each slot has a job.
     """
 
-    def __init__(
-        self,
-        redis: Redis,
-        *,
-        stuck_seconds: float,
-        is_full: Callable[[], bool],
-        ask_loop: Callable[[Callable[[], None]], object],
-        on_stuck: Callable[[str], None],
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, redis: Redis, *, stuck_seconds: float, is_full: Callable[[], bool]) -> None:
         self._redis = redis
         self._stuck_seconds = stuck_seconds
         self._is_full = is_full
-        self._ask_loop = ask_loop
-        self._on_stuck = on_stuck
-        self._monotonic = monotonic
-        self._ends = threading.Event()
         self._waiting_since: float | None = None
-        self._loop_answered_at = self._looked_at = monotonic()
-
-    def start(self) -> None:
-        """Watch from now on."""
-        threading.Thread(target=self._run, name="watchdog", daemon=True).start()
-
-    def stop(self) -> None:
-        """Watch no more: a worker that ends takes no jobs, and that is right."""
-        self._ends.set()
 
     def picked_up(self) -> None:
         """A message was taken from the queue."""
         self._waiting_since = None
 
-    def look(self) -> str | None:
+    def look(self, now: float) -> str | None:
         """Why the worker is stuck, or None."""
-        now = self._monotonic()
-        if now - self._looked_at > self._stuck_seconds / 2:
-            # This process was held still itself: what it has seen before says nothing.
-            self._waiting_since, self._loop_answered_at = None, now
-        self._looked_at = now
-        self._ask_loop(self._loop_answers)
-        if now - self._loop_answered_at >= self._stuck_seconds:
-            return "its event loop stands still"
         if self._is_full() or not self._jobs_wait():
             self._waiting_since = None
             return None
@@ -72,14 +53,91 @@ class Watchdog:
             self._waiting_since = now
         return "jobs wait and none is taken" if now - self._waiting_since >= self._stuck_seconds else None
 
-    def _loop_answers(self) -> None:
-        self._loop_answered_at = self._monotonic()
+    def forget(self, now: float) -> None:  # noqa: ARG002 -- it begins to wait when it looks again
+        """The wait begins anew."""
+        self._waiting_since = None
 
     def _jobs_wait(self) -> bool:
         try:
             return bool(self._redis.llen(QUEUE))
         except (RedisError, OSError):
             return False
+
+
+class Rounds:
+    """Work in rounds, which says before each step how long that may take; `stuck_seconds` later it is missed."""
+
+    def __init__(self, *, stuck_seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._stuck_seconds = stuck_seconds
+        self._monotonic = monotonic
+        self._missed_at: float | None = None
+
+    def next_within(self, seconds: float) -> None:
+        """The next step begins within so many seconds."""
+        self._missed_at = self._monotonic() + seconds + self._stuck_seconds
+
+    def may_wait(self) -> None:
+        """What comes next may take for ever, and watches over itself."""
+        self._missed_at = None
+
+    def look(self, now: float) -> str | None:
+        """Why the work is stuck, or None."""
+        missed_at = self._missed_at
+        return "its rounds stand still" if missed_at is not None and now >= missed_at else None
+
+    def forget(self, now: float) -> None:
+        """The step that was under way has `stuck_seconds` more at least."""
+        missed_at = self._missed_at
+        if missed_at is not None:
+            self._missed_at = max(missed_at, now + self._stuck_seconds)
+
+
+class Watchdog:
+    """A thread of its own, so that it sees the event loop stand still too.
+
+    `ask_loop` calls back from the event loop. `on_stuck` is called once, with the reason.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        *,
+        stuck_seconds: float,
+        ask_loop: Callable[[Callable[[], None]], object],
+        on_stuck: Callable[[str], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._progress = progress
+        self._stuck_seconds = stuck_seconds
+        self._ask_loop = ask_loop
+        self._on_stuck = on_stuck
+        self._monotonic = monotonic
+        self._ends = threading.Event()
+        self._loop_answered_at = self._looked_at = monotonic()
+
+    def start(self) -> None:
+        """Watch from now on."""
+        self._loop_answered_at = self._looked_at = self._monotonic()
+        threading.Thread(target=self._run, name="watchdog", daemon=True).start()
+
+    def stop(self) -> None:
+        """Watch no more: a process that ends takes on nothing, and that is right."""
+        self._ends.set()
+
+    def look(self) -> str | None:
+        """Why the process is stuck, or None."""
+        now = self._monotonic()
+        if now - self._looked_at > self._stuck_seconds / 2:
+            self._loop_answered_at = now
+            self._progress.forget(now)
+        self._looked_at = now
+        self._ask_loop(self._loop_answers)
+        if now - self._loop_answered_at >= self._stuck_seconds:
+            return "its event loop stands still"
+        return self._progress.look(now)
+
+    def _loop_answers(self) -> None:
+        self._loop_answered_at = self._monotonic()
 
     def _run(self) -> None:
         while not self._ends.wait(self._stuck_seconds / _ROUNDS):

@@ -54,3 +54,8 @@ class QuietConsumer(Consumer):
         quiet = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
         kwargs["worker_options"] = (worker_options or {}) | quiet
         super().__init__(*args, **kwargs)
+
+    @property
+    def takes_jobs(self) -> bool:
+        """Whether it has a connection to take them from: none while Celery looks for a new one."""
+        return self.connection is not None

@@ -32,17 +32,17 @@ from storage.waiting import wait_for_database
 from worker.answers import AnswersInRedis
 from worker.eviction import warn_of_eviction
 from worker.inbox import Inbox
-from worker.liveness import Watchdog
+from worker.liveness import STUCK_EXIT, JobsTaken, Watchdog
 from worker.pickup import JobHandedBack, Pickup
-from worker.process import stop_worker
-from worker.queue import open_redis
+from worker.process import QuietConsumer, stop_worker
+from worker.queue import QUEUE, open_redis
+from worker.readiness import Readiness
 from workflow.graph import build_graph
 from workflow.run import Runner
 
 _MOST_DATABASE_CONNECTIONS = 20
 _CLOSE_SECONDS = 5.0
 _CONFIGURATION_EXIT = 78
-_STUCK_EXIT = 75
 
 Result = TypeVar("Result")
 
@@ -50,8 +50,9 @@ Result = TypeVar("Result")
 class Resources:
     """One event loop in a thread of its own, and what the jobs on it share."""
 
-    def __init__(self, settings: WorkerSettings, tenants: TenantDirectory) -> None:
+    def __init__(self, settings: WorkerSettings, tenants: TenantDirectory, readiness: Readiness) -> None:
         self._settings = settings
+        self._readiness = readiness
         self._tracing = Tracing("ai-agents-worker")
         self._running: set[asyncio.Task[None]] = set()
         self._grace_is_over = False
@@ -59,10 +60,14 @@ class Resources:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True).start()
         self._pickup = self._on_loop(self._open(tenants))
-        self._watchdog = Watchdog(
+        self._jobs_taken = JobsTaken(
             Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=2),
             stuck_seconds=settings.worker_stuck_seconds,
             is_full=lambda: len(self._running) >= settings.worker_concurrency,
+        )
+        self._watchdog = Watchdog(
+            self._jobs_taken,
+            stuck_seconds=settings.worker_stuck_seconds,
             ask_loop=self._loop.call_soon_threadsafe,
             on_stuck=self._end_stuck,
         )
@@ -87,6 +92,10 @@ class Resources:
         self._stack.push_async_callback(database.close)
         leases = Database(settings.database_url, application_name="ai-agents leases", pool_size=4)
         self._stack.push_async_callback(leases.close)
+        redis = open_redis(settings.redis_url, seconds=2)
+        self._stack.push_async_callback(redis.aclose)
+        # Not in line with the searches of a burst for a connection: who renews a lease does not stand there either.
+        self._readiness.ask(self._loop, {"database": leases.ask, "redis": lambda: redis.llen(QUEUE)})
         await wait_for_database(database)
         gpt4 = Gpt4(
             api_key=settings.openai_api_key,
@@ -98,8 +107,6 @@ class Resources:
             breaker=Breaker(f"model at {urlsplit(settings.openai_base_url).hostname}", MODEL_UNAVAILABLE),
         )
         self._stack.push_async_callback(gpt4.close)
-        redis = open_redis(settings.redis_url, seconds=2)
-        self._stack.push_async_callback(redis.aclose)
         await warn_of_eviction(redis)
         desks = Desks(tenants, settings, redis, connections=settings.worker_concurrency)
         self._stack.push_async_callback(desks.close)
@@ -120,22 +127,23 @@ class Resources:
         )
         return Pickup(runner, Inbox(redis), settings.job_deadline_seconds)
 
-    def watch(self) -> None:
+    def watch(self, consumer: QuietConsumer) -> None:
         """Watch over this worker's progress from now on: Celery is ready to take jobs."""
         # What is loaded now stays: the collector need not go through all of it, a tenth of a second each time.
         gc.collect()
         gc.freeze()
         self._watchdog.start()
+        self._readiness.start(lambda: consumer.takes_jobs)
 
     def _end_stuck(self, reason: str) -> None:
+        # What is stuck may not hear it either, the log included.
+        threading.Timer(self._settings.worker_grace_seconds + 2 * _CLOSE_SECONDS, os._exit, [STUCK_EXIT]).start()
         say(phrases.WORKER_STUCK, reason=reason)
-        # What is stuck may not hear it either.
-        threading.Timer(self._settings.worker_grace_seconds + 2 * _CLOSE_SECONDS, os._exit, [_STUCK_EXIT]).start()
-        stop_worker(_STUCK_EXIT, "stuck")
+        stop_worker(STUCK_EXIT, "stuck")
 
     def run(self, job_id: UUID) -> None:
         """Run one job to its end; called in a thread of Celery's pool. Raises JobHandedBack."""
-        self._watchdog.picked_up()
+        self._jobs_taken.picked_up()
         try:
             self._on_loop(self._tracked(job_id))
         except concurrent.futures.CancelledError:
@@ -155,6 +163,7 @@ class Resources:
     def start_draining(self) -> None:
         """The worker stops: what still runs after the grace is handed back. Called in a signal handler."""
         say(phrases.PROCESS_STOPPING, process="Worker")
+        self._readiness.stop()
         self._watchdog.stop()
         self._loop.call_soon_threadsafe(
             self._loop.call_later, self._settings.worker_grace_seconds, self._hand_back_the_rest
@@ -183,9 +192,10 @@ def open_resources(settings: WorkerSettings, tenants: TenantDirectory) -> None:
     """Open this process's resources, or refuse to start with what has to be mended."""
     try:
         # First, so that a process that waits for its database is seen; and open to the end.
-        exposition.serve("worker", settings.metrics_port)
+        readiness = Readiness()
+        exposition.serve("worker", settings.metrics_port, readiness)
         metrics.CONCURRENCY.set(settings.worker_concurrency)
-        _opened.append(Resources(settings, tenants))
+        _opened.append(Resources(settings, tenants, readiness))
     except (exposition.PortUnusable, DatabaseUnfit) as unfit:
         refuse_start([str(unfit)])
         sys.exit(_CONFIGURATION_EXIT)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import worker.liveness
+import worker.readiness
 from config.settings import (
     ApiSettings,
     HousekeepingSettings,
@@ -168,8 +169,11 @@ def test_a_pod_has_longer_than_its_end_takes(rendered: Rendered) -> None:
 
 def test_a_rollout_takes_nothing_away_before_its_replacement_is_there(rendered: Rendered) -> None:
     for process in ("api", "worker"):
-        rolling = rendered.one("Deployment", f"ai-agents-{process}")["spec"]["strategy"]["rollingUpdate"]
+        deployment = rendered.one("Deployment", f"ai-agents-{process}")
+        rolling = deployment["spec"]["strategy"]["rollingUpdate"]
         assert (rolling["maxUnavailable"], rolling["maxSurge"]) == (0, 1)
+        # There is when it is ready: a pod without that probe is, whatever it reaches.
+        assert "readinessProbe" in rendered.container(f"ai-agents-{process}")
 
 
 def test_probes_ask_what_the_processes_answer(rendered: Rendered) -> None:
@@ -177,8 +181,14 @@ def test_probes_ask_what_the_processes_answer(rendered: Rendered) -> None:
     api = rendered.container("ai-agents-api")
     assert api["readinessProbe"]["httpGet"]["path"] == "/health/ready"
     assert api["livenessProbe"]["httpGet"]["path"] == "/health/live"
-    # /health/ready gives each store 1.5 s, /metrics of a busy worker takes a moment.
+    # /health/ready gives each store 1.5 s, /ready of a worker its busy loop one more.
     assert api["readinessProbe"]["timeoutSeconds"] > 1.5
+    for process in ("worker", "housekeeping"):
+        container = rendered.container(f"ai-agents-{process}")
+        assert container["readinessProbe"]["httpGet"] == {"path": "/ready", "port": "metrics"}
+        assert container["readinessProbe"]["timeoutSeconds"] > worker.readiness.LOOP_SECONDS
+        for alive in ("livenessProbe", "startupProbe"):
+            assert container[alive]["httpGet"]["path"] == "/metrics"
     for process in ("api", "worker", "housekeeping"):
         container = rendered.container(f"ai-agents-{process}")
         probe, start = container["livenessProbe"], container["startupProbe"]

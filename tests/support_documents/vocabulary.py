@@ -16,6 +16,7 @@ ADDRESSES = frozenset(
         "https://api.ai-agents.com/webhook",  # production, as clients have it
         "https://api.ai-agents.com",
         "http://localhost:16686",  # Jaeger, as docker-compose has it
+        "http://localhost:9464/ready",  # a worker, after a port-forward
         "https://openrouter.ai/api/v1",
         "https://api.openai.com/v1",
         "https://accounts.zoho.eu",
@@ -37,7 +38,7 @@ OF_OTHERS = frozenset(
             "ErrImagePull",
         ),
         *("Unhealthy", "FailedScheduling", "BackOff", "READY", "RESTARTS", "REPLICAS", "MAXPODS", "PAUSED", "False"),
-        *("REVISION", "MEMORY", "0/0", "1/1", "Events", "deployment/NAME"),
+        *("REVISION", "MEMORY", "0/0", "0/1", "1/1", "Events", "deployment/NAME"),
         *("ContainerCreating", "CreateContainerConfigError"),
         *("State:", "Last State:", "Reason:", "Exit Code:", "Limits:", "LAST SEEN", "No resources found"),
         *("rolling update complete", "1000m"),

@@ -1,4 +1,4 @@
-"""A worker that looks alive and takes nothing: when it is stuck, and when it is not."""
+"""A process that looks alive and does nothing: when it is stuck, and when it is not."""
 
 from collections.abc import Callable, Iterator
 
@@ -7,7 +7,7 @@ import redis as blocking
 
 from devstack.ports import free_port
 from devstack.valkey import Valkey
-from worker.liveness import Watchdog
+from worker.liveness import JobsTaken, Progress, Rounds, Watchdog
 
 STUCK = 60.0
 
@@ -18,21 +18,28 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
         yield running
 
 
-class Worker:
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Process:
     """What the watchdog looks at."""
 
-    def __init__(self, url: str) -> None:
-        self.now = 1000.0
-        self.full = False
+    def __init__(self, progress: Progress, clock: Clock) -> None:
+        self.clock = clock
         self.loop_answers = True
-        self.redis = blocking.Redis.from_url(url, socket_connect_timeout=1)
         self.watchdog = Watchdog(
-            self.redis,
+            progress,
             stuck_seconds=STUCK,
-            is_full=lambda: self.full,
             ask_loop=self._ask,
             on_stuck=lambda _reason: None,
-            monotonic=lambda: self.now,
+            monotonic=clock,
         )
 
     def _ask(self, answer: Callable[[], None]) -> None:
@@ -42,9 +49,28 @@ class Worker:
     def look_after(self, seconds: float) -> str | None:
         """Look every second for so long; the last answer."""
         for _ in range(int(seconds)):
-            self.now += 1
+            self.clock.now += 1
             self.watchdog.look()
         return self.watchdog.look()
+
+
+class Worker(Process):
+    """Takes jobs."""
+
+    def __init__(self, url: str) -> None:
+        self.full = False
+        self.redis = blocking.Redis.from_url(url, socket_connect_timeout=1)
+        self.taken = JobsTaken(self.redis, stuck_seconds=STUCK, is_full=lambda: self.full)
+        super().__init__(self.taken, Clock())
+
+
+class Housekeeping(Process):
+    """Comes round."""
+
+    def __init__(self) -> None:
+        clock = Clock()
+        self.rounds = Rounds(stuck_seconds=STUCK, monotonic=clock)
+        super().__init__(self.rounds, clock)
 
 
 @pytest.fixture
@@ -65,14 +91,14 @@ def test_a_worker_with_room_that_takes_nothing_for_a_minute_is_stuck(worker: Wor
 def test_a_job_that_was_taken_is_progress(worker: Worker) -> None:
     worker.look_after(0)
     worker.look_after(STUCK - 1)
-    worker.watchdog.picked_up()
+    worker.taken.picked_up()
     assert worker.look_after(1) is None
     assert worker.look_after(STUCK) == "jobs wait and none is taken"
 
 
 def test_a_worker_that_was_held_still_itself_is_given_time(worker: Worker) -> None:
     worker.look_after(STUCK - 1)
-    worker.now += 10 * STUCK
+    worker.clock.now += 10 * STUCK
     assert worker.watchdog.look() is None
     assert worker.look_after(STUCK) == "jobs wait and none is taken"
 
@@ -98,3 +124,48 @@ def test_an_event_loop_that_stands_still_is_stuck_though_no_job_waits(worker: Wo
     worker.loop_answers = False
     assert worker.look_after(STUCK - 1) is None
     assert worker.look_after(1) == "its event loop stands still"
+
+
+def test_a_round_that_takes_longer_than_it_may_is_stuck() -> None:
+    housekeeping = Housekeeping()
+    housekeeping.rounds.next_within(300)
+    assert housekeeping.look_after(300 + STUCK - 1) is None
+    assert housekeeping.look_after(1) == "its rounds stand still"
+
+
+def test_a_next_step_is_progress() -> None:
+    housekeeping = Housekeeping()
+    housekeeping.rounds.next_within(300)
+    housekeeping.look_after(300 + STUCK - 1)
+    housekeeping.rounds.next_within(0)
+    assert housekeeping.look_after(STUCK - 1) is None
+    assert housekeeping.look_after(1) == "its rounds stand still"
+
+
+def test_who_does_not_lead_may_wait_for_ever() -> None:
+    housekeeping = Housekeeping()
+    assert housekeeping.look_after(10 * STUCK) is None
+    housekeeping.rounds.next_within(0)
+    housekeeping.rounds.may_wait()
+    assert housekeeping.look_after(10 * STUCK) is None
+
+
+def test_rounds_that_were_held_still_with_their_process_are_given_time() -> None:
+    housekeeping = Housekeeping()
+    housekeeping.rounds.next_within(300)
+    housekeeping.clock.now += 10_000
+    assert housekeeping.look_after(STUCK) is None
+    assert housekeeping.look_after(1) == "its rounds stand still"
+    housekeeping.rounds.next_within(300)
+    housekeeping.clock.now += STUCK
+    # No less time than the step has anyway.
+    assert housekeeping.look_after(240 + STUCK - 1) is None
+    assert housekeeping.look_after(1) == "its rounds stand still"
+
+
+def test_a_loop_that_stands_still_is_stuck_though_nothing_is_expected() -> None:
+    housekeeping = Housekeeping()
+    housekeeping.look_after(1)
+    housekeeping.loop_answers = False
+    assert housekeeping.look_after(STUCK - 1) is None
+    assert housekeeping.look_after(1) == "its event loop stands still"

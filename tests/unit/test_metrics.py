@@ -5,8 +5,10 @@ import contextlib
 import re
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
@@ -152,7 +154,7 @@ def test_a_breaker_shows_whether_it_is_open_and_the_newest_of_its_name_counts() 
 def port() -> Iterator[int]:
     """A port that gives the metrics of a worker."""
     chosen = free_port()
-    end = exposition.serve("worker", chosen)
+    end = exposition.serve("worker", chosen, lambda: (False, {"status": "not ready"}))
     yield chosen
     end()
 
@@ -168,7 +170,31 @@ def test_a_port_gives_what_its_process_counts_and_nothing_else(port: int) -> Non
 
 def test_a_port_that_is_taken_is_refused_with_a_sentence(port: int) -> None:
     with pytest.raises(exposition.PortUnusable, match="METRICS_PORT is wrong: the port is in use already"):
-        exposition.serve("housekeeping", port)
+        exposition.serve("housekeeping", port, lambda: (True, {}))
+
+
+def test_readiness_stands_beside_the_metrics_and_does_not_hold_them_up() -> None:
+    """503 until the process is ready, which may take a moment to find out; each is asked in a thread of its own."""
+    asked, told = threading.Event(), threading.Event()
+    answers = iter([(False, {"status": "not ready", "redis": "unreachable"}), (True, {"status": "ready"})])
+
+    def ready() -> tuple[bool, dict[str, str]]:
+        asked.set()
+        assert told.wait(10)
+        return next(answers)
+
+    port = free_port()
+    end = exposition.serve("worker", port, ready)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client, ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(client.get, "/ready")
+        assert asked.wait(10)
+        assert "ai_agents_jobs_in_flight" in httpx.get(client.base_url.join("/metrics"), trust_env=False).text
+        told.set()
+        first, second = answer.result(), client.get("/ready")
+    end()
+    assert (first.status_code, first.json()) == (503, {"status": "not ready", "redis": "unreachable"})
+    assert (second.status_code, second.json()) == (200, {"status": "ready"})
+    assert second.headers["content-type"] == "application/json"
 
 
 def test_a_scraper_that_hangs_up_leaves_no_trace_in_the_log(port: int, capfd: pytest.CaptureFixture[str]) -> None:
@@ -183,4 +209,4 @@ def test_a_scraper_that_hangs_up_leaves_no_trace_in_the_log(port: int, capfd: py
 
 
 def test_without_a_port_there_is_none() -> None:
-    exposition.serve("worker", None)()
+    exposition.serve("worker", None, lambda: (True, {}))()

@@ -53,6 +53,7 @@ WORD_FOR_WORD: dict[str, tuple[str, str, bool]] = {
     "PROCESS_FAILED": ("Process error: unexpected failure", "error", True),
     "SERVER_AWAITED": ("Waiting for {server}", "warning", False),
     "WORKER_STUCK": ("Worker error: {reason}; it ends, to be started anew", "error", True),
+    "HOUSEKEEPING_STUCK": ("Housekeeping error: {reason}; it ends, to be started anew", "error", True),
     "TENANT_UNUSABLE": ("Tenant settings unusable, the ones before stay: {reason}", "warning", False),
     "DATABASE_UNREACHABLE": ("Database error: {reason}", "error", True),
     "REDIS_UNREACHABLE": ("Redis error: {reason}", "error", True),

@@ -1,0 +1,116 @@
+"""What a probe of a worker or of housekeeping is told, and that asking costs nothing when a store is silent."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from observability import tracing
+from worker.readiness import Readiness
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """The event loop of a process, in a thread of its own."""
+    running = asyncio.new_event_loop()
+    thread = threading.Thread(target=running.run_forever)
+    thread.start()
+    yield running
+    running.call_soon_threadsafe(running.stop)
+    thread.join()
+    running.close()
+
+
+class Store:
+    """Answers, fails, or is silent until it is told to speak."""
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.speaks = threading.Event()
+        self.speaks.set()
+        self.asked = 0
+        self.untraced: set[bool] = set()
+
+    async def ask(self) -> None:
+        self.asked += 1
+        self.untraced.add(tracing.is_untraced())
+        await asyncio.to_thread(self.speaks.wait)
+        if self.failure:
+            raise self.failure
+
+
+@pytest.fixture
+def stores() -> dict[str, Store]:
+    return {"database": Store(), "redis": Store()}
+
+
+@pytest.fixture
+def readiness(loop: asyncio.AbstractEventLoop, stores: dict[str, Store]) -> Readiness:
+    """Of a process that works."""
+    made = Readiness()
+    made.ask(loop, {name: store.ask for name, store in stores.items()})
+    made.start()
+    return made
+
+
+def test_from_its_start_to_its_end(loop: asyncio.AbstractEventLoop, stores: dict[str, Store]) -> None:
+    """Ready only while it works; the stores are named as soon as they can be asked."""
+    readiness = Readiness()
+    assert readiness() == (False, {"status": "not ready", "process": "starting"})
+    readiness.ask(loop, {name: store.ask for name, store in stores.items()})
+    both = {"database": "ok", "redis": "ok"}
+    assert readiness() == (False, {"status": "not ready", "process": "starting", **both})
+    has_connection = True
+    readiness.start(lambda: has_connection)
+    assert readiness() == (True, {"status": "ready", "process": "working", **both})
+    has_connection = False
+    assert readiness() == (False, {"status": "not ready", "process": "reconnecting", **both})
+    readiness.stop()
+    assert readiness() == (False, {"status": "not ready", "process": "stopping"})
+
+
+@pytest.mark.parametrize("failure", [OSError(), TimeoutError(), ValueError("of a library")], ids=repr)
+def test_a_store_that_fails_is_named(readiness: Readiness, stores: dict[str, Store], failure: Exception) -> None:
+    stores["redis"].failure = failure
+    told = {"status": "not ready", "process": "working", "database": "ok", "redis": "unreachable"}
+    assert readiness() == (False, told)
+    stores["redis"].failure = None
+    assert readiness()[0]
+
+
+def test_a_silent_store_is_asked_once_and_counts_when_it_speaks(readiness: Readiness, stores: dict[str, Store]) -> None:
+    """However many probes come meanwhile: each of them would take a connection."""
+    stores["database"].speaks.clear()
+    began = time.monotonic()
+    for _ in range(2):
+        assert readiness()[1]["database"] == "unreachable"
+    assert time.monotonic() - began == pytest.approx(3, abs=1)
+    assert stores["database"].asked == 1
+    threading.Timer(0.5, stores["database"].speaks.set).start()
+    assert readiness()[0]
+    assert stores["database"].asked == 1
+    assert readiness()[0]
+    assert stores["database"].asked == 2
+
+
+def test_a_loop_that_stands_still_or_is_closed_is_not_ready(
+    readiness: Readiness, loop: asyncio.AbstractEventLoop
+) -> None:
+    told = (False, {"status": "not ready", "process": "standing still"})
+    began = time.monotonic()
+    loop.call_soon_threadsafe(time.sleep, 3)
+    assert readiness() == told
+    assert time.monotonic() - began < 3
+    while not readiness()[0]:
+        assert time.monotonic() - began < 10
+    closed = asyncio.new_event_loop()
+    closed.close()
+    readiness.ask(closed, {})
+    assert readiness() == told
+
+
+def test_questions_make_no_spans(readiness: Readiness, stores: dict[str, Store]) -> None:
+    assert readiness()[0]
+    assert [store.untraced for store in stores.values()] == [{True}, {True}]
