@@ -1,8 +1,10 @@
 """One trace for each job, across the queue, as a collector receives it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import httpx
 import pytest
 
 from devstack.system import System
@@ -89,12 +91,30 @@ def test_the_gpt4_span_has_the_genai_attributes_and_no_text(traced: tuple[World,
     assert tags["gen_ai.response.finish_reasons"] == ["stop"]
     assert tags["gen_ai.usage.input_tokens"] > 0
     assert tags["gen_ai.usage.output_tokens"] > 0
+    assert "gen_ai.usage.cost" not in tags
     everything = [span for span in collector.spans if span.trace_id == spans["GPT-4"].trace_id]
     assert secret not in repr(everything)
     assert not any("input_data" in repr(span) for span in everything)
-    # HTTP and SQL have spans of their own, by their libraries.
+    # HTTP and SQL have spans of their own.
     assert {"GET", "POST"} <= {span.tags.get("http.request.method") for span in everything}
-    assert any(str(span.tags.get("db.system.name", "")).startswith("postgresql") for span in everything)
+    assert {"INSERT", "UPDATE"} <= {span.name for span in everything if span.tags.get("db.system.name") == "postgresql"}
+
+
+def test_the_gpt4_span_tells_the_cost_where_the_provider_names_one(traced: tuple[World, Collector, System]) -> None:
+    """OpenRouter does, whose models have a maker's name before a slash; the metric counts the same."""
+    world, collector, system = traced
+    worker = system.workers[0]
+    system.restart(worker, {"OPENAI_MODEL": "openai/gpt-6-luna"})
+    try:
+        ticket_id = world.create_ticket()
+        world.ended(ticket_id)
+        cost = trace_of(collector, ticket_id)["GPT-4"].tags["gen_ai.usage.cost"]
+        counted = httpx.get(system.state["metrics"]["worker"], timeout=10).text
+    finally:
+        system.restart(worker, {"OPENAI_MODEL": "gpt-6-luna"})
+    assert cost > 0
+    (line,) = [line for line in counted.splitlines() if line.startswith("ai_agents_gpt4_cost_dollars_total{")]
+    assert float(line.split()[-1]) == pytest.approx(cost)
 
 
 def test_a_failed_attempt_is_red_and_the_retry_belongs_to_the_same_trace(
@@ -122,6 +142,78 @@ def test_a_failed_attempt_is_red_and_the_retry_belongs_to_the_same_trace(
     assert gpt4.events["exception"]["exception.type"].endswith("Gpt4Unavailable")
     assert gpt4.events["exception"]["exception.message"] == "OpenAI API: 429 Rate Limit"
     assert first.events["exception"]["exception.stacktrace"]
+
+
+@contextmanager
+def slow_documents(world: World, _: str) -> Iterator[None]:
+    with world.admin() as connection:
+        connection.execute("LOCK TABLE passages IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+@contextmanager
+def desk_refuses_notes(world: World, ticket_id: str) -> Iterator[None]:
+    world.desk_fault(kind="status", operation="add_note", tenant="acme", ticket_id=ticket_id, code=403)
+    yield
+    world.clear_faults()
+
+
+@contextmanager
+def model_is_silent(world: World, ticket_id: str) -> Iterator[None]:
+    world.openai_fault(kind="silence", match=f"Red {ticket_id}")
+    yield
+    world.clear_faults()
+
+
+@pytest.mark.parametrize(
+    ("name", "fault", "kind", "message", "reds"),
+    [
+        ("Context", slow_documents, "TimeoutError", "context gathering timeout", {"Context"}),
+        ("GPT-4", model_is_silent, "Gpt4Timeout", "GPT-4 timeout", {"GPT-4", "Worker"}),
+        (
+            "ServiceDesk Update",
+            desk_refuses_notes,
+            "DeskRefused",
+            "ServiceDesk Plus API: 403",
+            {"ServiceDesk Update", "POST", "Worker"},
+        ),
+    ],
+)
+def test_the_step_that_failed_is_red_and_says_why(
+    name: str,
+    fault: Callable[[World, str], AbstractContextManager[None]],
+    kind: str,
+    message: str,
+    reds: set[str],
+    traced: tuple[World, Collector, System],
+) -> None:
+    """With the exception: its type, our reason, and where it was; and no other step is."""
+    world, collector, _ = traced
+    ticket_id = world.create_ticket(send_webhook=False)
+    world.change_ticket(ticket_id, subject=f"Red {ticket_id}")
+    with fault(world, ticket_id):
+        world.send_webhook(ticket_id)
+        wait_for(lambda: any(span.name == "Worker" for span in collector.search(ticket_id=ticket_id)))
+    spans = trace_of(collector, ticket_id)
+    event = spans[name].events["exception"]
+    assert event["exception.type"].split(".")[-1] == kind
+    assert event["exception.message"].startswith(message)
+    assert ".py:" in event["exception.stacktrace"]
+    assert {span.name for span in spans.values() if span.status == 2} - {"SELECT"} == reds
+
+
+def test_a_webhook_that_no_store_can_take_is_red(traced: tuple[World, Collector, System]) -> None:
+    world, collector, system = traced
+    system.postgres.stop()
+    system.redis.stop()
+    try:
+        assert world.post_webhook("4711").status_code == 503
+    finally:
+        system.redis.restart()
+        system.postgres.restart()
+    (span,) = wait_for(lambda: [span for span in collector.search(ticket_id="4711") if span.name == "Webhook"])
+    assert (span.status, span.tags["http.response.status_code"], span.tags["tenant_id"]) == (2, 503, "acme")
+    assert span.events["exception"]["exception.message"] == "no store could take the event"
 
 
 def test_a_strangers_traceparent_becomes_a_link_and_not_the_parent(traced: tuple[World, Collector, System]) -> None:

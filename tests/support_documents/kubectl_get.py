@@ -18,6 +18,8 @@ _KINDS = {
 _JSONPATH = re.compile(r"jsonpath=\{\.data\.([A-Za-z0-9_-]+)\}")
 _POD_NAME = re.compile(r"jsonpath=\{\.items\[(-?\d+):?\]\.metadata\.name\}")
 _OOM = 137
+# A process that stands still does not answer.
+_PROBE_SECONDS = 2.0
 
 
 def get(words: list[str]) -> int:
@@ -99,12 +101,13 @@ def _pods(cluster: Cluster, names: list[str]) -> list[tuple[str, ...]]:
 
 def _is_ready(pod: Pod, cluster: Cluster) -> bool:
     """Asks what the readiness probe asks, where there is an address."""
-    address = cluster.state.get("api_url")
-    if not pod.runs or pod.deployment != "ai-agents-api" or not address:
+    api = "/health/ready", cluster.state.get("api_url")
+    path, address = api if pod.process == "api" else ("/ready", cluster.state.get("metrics", {}).get(pod.process))
+    if not pod.runs or not address:
         return pod.runs
-    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=4)
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=_PROBE_SECONDS)
     try:
-        connection.request("GET", "/health/ready")
+        connection.request("GET", path)
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False
