@@ -55,7 +55,10 @@ def _fit(record: logging.LogRecord) -> bool:
         return True
     message = _message(record)
     if record.name == "celery.worker.consumer.connection" or _BROKER_LOST.search(message):
-        message = phrases.REDIS_UNREACHABLE.template.format(reason="connection lost, trying again")
+        # By its type: that is all that is left of a failure here.
+        refused = "AuthenticationError" in message
+        reason = "password refused, trying again" if refused else "connection lost, trying again"
+        message = phrases.REDIS_UNREACHABLE.template.format(reason=reason)
         record.levelno, record.levelname = logging.ERROR, "ERROR"
         record.exc_info = None
     record.msg, record.args = _PASSWORD_IN_URL.sub("***@", message), None

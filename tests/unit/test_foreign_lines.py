@@ -9,6 +9,7 @@ import sys
 import warnings
 
 import pytest
+from redis.exceptions import AuthenticationError
 
 from tests.unit.conftest import StartLog
 
@@ -158,6 +159,18 @@ def test_a_collector_that_fails_again_and_again_is_one_line_without_the_word(sta
         log.error("Failed to export span batch code: 500, reason: Internal Server Error", exc_info=OSError("refused"))
     (line,) = lines(stream)
     assert line.endswith("warning Trace export failing: the collector does not take spans")
+
+
+def test_a_broker_that_refuses_the_password_is_told_apart(start_log: StartLog) -> None:
+    stream = start_log()
+    logging.getLogger("celery.worker.consumer.consumer").error(
+        "consumer: Cannot connect to %s: %s.\n%s\n",
+        "redis://:hunter2@redis",
+        AuthenticationError("invalid username-password pair"),
+        "Trying again in 2s",
+    )
+    (line,) = lines(stream)
+    assert line.endswith("error   Redis error: password refused, trying again")
 
 
 def test_a_lost_broker_is_told_in_our_own_words(start_log: StartLog) -> None:
