@@ -213,7 +213,6 @@ def api_replaced(stage: Stage) -> Iterator[str]:
     with slow_gpt4(stage) as ticket_id:
         stage.shell.run("kubectl rollout restart deployment/ai-agents-api -n ai-agents-production")
         yield ticket_id
-    stage.world.ended(ticket_id)
 
 
 @contextmanager
