@@ -1,5 +1,6 @@
 """One HTTP client for each process, a span for each of its requests, and answers that can't flood it."""
 
+import asyncio
 import ssl
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
@@ -42,7 +43,12 @@ class TracedTransport(httpx.AsyncBaseTransport):
             "url.full": f"{url.scheme}://{url.netloc.decode()}{url.raw_path.partition(b'?')[0].decode()}",
         }
         with tracing.span(request.method, kind=SpanKind.CLIENT, attributes=attributes) as span:
-            response = await self._transport.handle_async_request(request)
+            try:
+                response = await self._transport.handle_async_request(request)
+            except asyncio.CancelledError as cancelled:
+                # Mostly a server that was waited for long enough.
+                tracing.record_failure(span, cancelled, "cancelled")
+                raise
             span.set_attribute("http.response.status_code", response.status_code)
             if response.status_code >= 400:
                 span.set_attribute("error.type", str(response.status_code))

@@ -92,6 +92,7 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
             try:
                 note_id = await _run_graph(runner, claim)
                 await settle(partial(claims.complete, runner.database, claim, note_id))
+                span.set_attribute("outcome", "completed")
                 _count(claim, "completed")
                 say(phrases.TASK_COMPLETED, job_id=claim.job_id, seconds=round(time.monotonic() - started))
             except TicketGone as gone:
@@ -119,6 +120,7 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
         reason = "claim lost; left to another attempt"
         say(phrases.TASK_FAILED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=reason)
     except asyncio.CancelledError:
+        span.set_attribute("outcome", "given back")
         metrics.ATTEMPTS.labels(claim.tenant_id, "given back").inc()
         await _give_back(runner, claim)
         raise
@@ -174,6 +176,7 @@ async def _hold_back(runner: Runner, claim: Claim, span: trace.Span, held: HeldB
     A job that has no time for it fails instead; whether GPT-4 is the reason.
     """
     if not held.extends_deadline and claim.seconds_left() <= held.seconds:
+        tracing.record_failure(span, held, f"{held.reason}; gave up at its deadline")
         failed = await _end(runner, claim, held.reason, "gave up at its deadline")
         return failed and held.reason == MODEL_UNAVAILABLE
     span.set_attributes({"outcome": str(held), "held_back_seconds": held.seconds})

@@ -47,8 +47,13 @@ class Collector:
     spans: list[ReceivedSpan] = field(default_factory=list)
 
     def search(self, **tags: str) -> list[ReceivedSpan]:
-        """The spans that have each of these tags, as Jaeger's search finds them."""
+        """The spans that have each of these tags."""
         return [span for span in self.spans if all(span.tags.get(name) == value for name, value in tags.items())]
+
+    def traces(self, service: str, **tags: str) -> list[ReceivedSpan]:
+        """All spans of the traces that Jaeger's search finds: a span of that service has each of the tags."""
+        found = {span.trace_id for span in self.search(**tags) if span.service == service}
+        return [span for span in list(self.spans) if span.trace_id in found]
 
     def take(self, body: bytes) -> None:
         """Decode one export request."""

@@ -52,12 +52,16 @@ def test_a_job_is_one_trace_with_the_spans_and_tags_that_the_faq_searches_for(
         tags = spans[name].tags
         assert (tags["ticket_id"], tags["tenant_id"], tags["job_id"]) == (ticket_id, "acme", str(row["id"])), name
         assert spans[name].status != 2
+    assert spans["Worker"].tags["outcome"] == "completed"
     assert spans["Webhook"].parent_id == ""
     assert spans["Queue"].parent_id == spans["Worker"].parent_id == spans["Webhook"].span_id
     for name in ("Context", "GPT-4", "ServiceDesk Update"):
         assert spans[name].parent_id == spans["Worker"].span_id
     assert {spans[name].service for name in ("Webhook", "Worker")} == {"ai-agents-api", "ai-agents-worker"}
-    assert collector.search(ticket_id=ticket_id, tenant_id="acme")
+    # As Jaeger searches, where a service has to be chosen: a trace begins in the API's, and is found in the worker's.
+    for service in ("ai-agents-api", "ai-agents-worker"):
+        for tags in ({"ticket_id": ticket_id, "tenant_id": "acme"}, {"job_id": str(row["id"])}):
+            assert set(STEPS) <= {span.name for span in collector.traces(service, **tags)}
 
 
 def test_the_queue_span_lasts_as_long_as_the_job_waited(traced: tuple[World, Collector, System]) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -56,7 +57,7 @@ async def runner(database: Database) -> AsyncIterator[Runner]:
 
 @pytest.mark.parametrize("posted", [True, False])
 async def test_a_note_that_may_be_there_is_looked_for_though_the_desk_is_down_at_the_deadline(
-    waiting: UUID, table: Table, runner: Runner, start_log: StartLog, *, posted: bool
+    waiting: UUID, table: Table, runner: Runner, start_log: StartLog, *, posted: bool, spans: InMemorySpanExporter
 ) -> None:
     stream = start_log()
     attempted = "now() - interval '2 minutes'" if posted else None
@@ -74,6 +75,9 @@ async def test_a_note_that_may_be_there_is_looked_for_though_the_desk_is_down_at
         row = table.job(waiting)
     assert (row["state"], row["reason"]) == ("failed", "desk unavailable")
     assert f"{line}gave up at its deadline" in stream.getvalue()
+    attempt = [span for span in spans.get_finished_spans() if span.name == "Worker"][-1]
+    assert attempt.status.description == "desk unavailable; gave up at its deadline"
+    assert not attempt.status.is_ok
 
 
 class Failing(Database):

@@ -52,8 +52,9 @@ Inject = Callable[[Stage], AbstractContextManager[str]]
 class Fault:
     """What to do to the system (it answers with the ticket that a client asks about), and where support must arrive.
 
-    `quick` is where the quicker way ends, if elsewhere. `swapped` are two steps that must not change places: with them
-    the other way round the document leads elsewhere. `json` is for faults that are tried with the other log format too.
+    `quick` is where the quicker way ends, if elsewhere, and `traced` where the trace leads. `swapped` are two steps
+    that must not change places: with them the other way round the document leads elsewhere. `json` is for faults that
+    are tried with the other log format too.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Fault:
     resolution: str
     cause: str
     quick: str | None = None
+    traced: str | None = None
     swapped: tuple[int, int] | None = None
     json: bool = False
 

@@ -166,8 +166,11 @@ def desk_down(stage: Stage) -> Iterator[str]:
     # An attempt at each fails, and the next one is not made.
     for ticket_id in tickets:
         stage.says(stage.worker, f"ticket_id={ticket_id}, reason=desk unavailable")
+    # And one that comes later is held back before anything is asked.
+    late = stage.world.create_ticket()
+    stage.says(stage.worker, f"ticket_id={late}, reason=desk unavailable")
     try:
-        yield tickets[0]
+        yield late
     finally:
         stage.world.clear_faults()
 
@@ -189,6 +192,28 @@ def came_twice(stage: Stage) -> Iterator[str]:
         stage.shell.run("kubectl rollout restart deployment/ai-agents-api -n ai-agents-production")
         stage.world.send_webhook(ticket_id, same_delivery_id=True)
         yield ticket_id
+
+
+@contextmanager
+def came_twice_while_away(stage: Stage) -> Iterator[str]:
+    """The same webhook again while Postgres is away: that it is the same is found out when Postgres is back."""
+    with healthy(stage) as ticket_id:
+        stage.system.postgres.stop()
+        try:
+            stage.world.send_webhook(ticket_id, same_delivery_id=True)
+        finally:
+            stage.system.postgres.restart()
+        wait_for(lambda: stage.world.job(ticket_id)["state"] == "skipped")
+        yield ticket_id
+
+
+@contextmanager
+def api_replaced(stage: Stage) -> Iterator[str]:
+    """The API's pod was replaced while GPT-4 writes: that the job was queued is told nowhere any more."""
+    with slow_gpt4(stage) as ticket_id:
+        stage.shell.run("kubectl rollout restart deployment/ai-agents-api -n ai-agents-production")
+        yield ticket_id
+    stage.world.ended(ticket_id)
 
 
 @contextmanager

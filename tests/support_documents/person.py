@@ -34,7 +34,7 @@ class Record:
 
 
 class Person:
-    """Does what a step says: types a command, or searches for a trace by its tags."""
+    """Does what a step says: types a command, or searches for a trace by a service and tags."""
 
     def __init__(self, shell: Shell, collector: Collector) -> None:
         self._shell = shell
@@ -62,9 +62,7 @@ class Person:
         return Record(values, seen, document.follow(start, values, do))
 
     def _search(self, tags: dict[str, str]) -> list[str]:
-        """The spans of the traces that the tags find: name, tags, and what a red one says."""
-        found = {span.trace_id for span in self._collector.search(**tags)}
-        spans = [span for span in list(self._collector.spans) if span.trace_id in found]
+        """The spans of the traces that service and tags find: name, tags, and what a red one says."""
         return [
             " ".join(
                 [
@@ -73,5 +71,5 @@ class Person:
                     *(f"{name}={value}" for name, value in span.events.get("exception", {}).items()),
                 ]
             )
-            for span in spans
+            for span in self._collector.traces(**tags)
         ]

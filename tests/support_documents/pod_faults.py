@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from redis import Redis
+
 from devstack.processes import Process
 from tests.e2e.world import wait_for
 from tests.support_documents.faults import Inject, Stage, webhook_off
@@ -111,4 +113,19 @@ def full_redis(stage: Stage) -> Iterator[str]:
         yield ticket_id
     finally:
         stage.shell.run(f"{ask} 0")
+    stage.world.ended(ticket_id)
+
+
+@contextmanager
+def redis_refuses(stage: Stage) -> Iterator[str]:
+    """Somebody gave Redis a password that the pods do not have; who is connected stays so."""
+    stage.worker.pause()
+    ticket_id = stage.queued()
+    with Redis.from_url(stage.system.state["redis_url"]) as redis:
+        redis.config_set("requirepass", "of-somebody-else")
+        try:
+            yield ticket_id
+        finally:
+            redis.config_set("requirepass", "")
+            stage.worker.resume()
     stage.world.ended(ticket_id)

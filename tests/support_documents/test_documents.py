@@ -17,6 +17,7 @@ SUPPORT = [document for document in DOCUMENTS if document.is_for_support]
 RUNBOOKS = {document.path.name: document for document in SUPPORT if document.name.startswith("docs/runbooks/")}
 
 
+_JAEGER = re.compile(r"service=ai-agents-(?:api|worker|housekeeping) \w+_id=<")
 _FROM_OUTSIDE = r"(?:\$API|https://api\.ai-agents\.com)(/[\w/]*)"
 
 
@@ -43,7 +44,7 @@ def is_known(block: Block) -> bool:
     if block.language == "ini":
         names = re.findall(r"^(\w+)=", block.text, re.MULTILINE)
         return all(sources.is_setting(name) or name in vocabulary.OTHER_SETTINGS for name in names)
-    return block.language in ("sh", "bash", "sql") or "►" in block.text or bool(re.match(r"\w+_id=<", block.text))
+    return block.language in ("sh", "bash", "sql") or "►" in block.text or bool(_JAEGER.match(block.text))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)

@@ -27,10 +27,13 @@ START, TRACE, QUICK_WAY = "Step 1", "Step 5", "The Quicker Way"
 
 
 PODS = "kubectl get pods -n ai-agents-production"
-# Rows that no fault here takes: they stand for mistakes of ours, which nobody can order.
+# Rows that no fault here takes: they stand for mistakes of ours, which nobody can order, and for the one of two
+# processes that seldom comes first.
 UNPROVED = {
+    ("Step 4: Check Worker Processing", "`reason=duplicate webhook`"),
     ("Resolution: Queuing Failure", "`Webhook error: unexpected failure`"),
-    ("Does Redis Take Anything?", OTHERWISE),
+    ("Was It Queued All the Same?", OTHERWISE),
+    ("Is It in the Queue?", "`and not queued`"),
 }
 
 
@@ -134,7 +137,7 @@ def test_the_document_leads_from_a_fault_to_its_cause(
     ways = "\n".join(f"{start}: {' > '.join(record.arrival.way)}" for start, record in told.items())
     steps = told[START].arrival
     assert (steps.resolution, steps.cause) == (fault.resolution, fault.cause), ways
-    assert told[TRACE].arrival.cause == fault.cause, ways
+    assert told[TRACE].arrival.cause == (fault.traced or fault.cause), ways
     assert told[QUICK_WAY].arrival.cause == (fault.quick or fault.cause), ways
 
 

@@ -39,7 +39,7 @@ OF_OTHERS = frozenset(
         ),
         *("Unhealthy", "FailedScheduling", "BackOff", "READY", "RESTARTS", "REPLICAS", "MAXPODS", "PAUSED", "False"),
         *("REVISION", "MEMORY", "0/0", "0/1", "1/1", "Events", "deployment/NAME"),
-        *("ContainerCreating", "CreateContainerConfigError"),
+        *("ContainerCreating", "CreateContainerConfigError", "InvalidImageName", "Unknown", "Terminating"),
         *("State:", "Last State:", "Reason:", "Exit Code:", "Limits:", "LAST SEEN", "No resources found"),
         *("rolling update complete", "1000m"),
         *("secret/ai-agents-secrets patched", "successfully rolled out", "rolled back", "restarted", "annotated"),

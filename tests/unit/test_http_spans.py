@@ -1,5 +1,7 @@
 """A span for each request of the HTTP client: what the conventions ask for, and nothing of what is sent."""
 
+import asyncio
+
 import httpx
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -66,6 +68,23 @@ async def test_a_request_without_an_answer_is_red_and_quotes_nobody(spans: InMem
     assert span.attributes is not None
     assert span.attributes["error.type"] == "httpx.ConnectError"
     assert "text of a stranger" not in span.to_json()
+
+
+async def test_a_request_that_is_waited_for_too_long_is_red(spans: InMemorySpanExporter) -> None:
+    async def answer(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(60)
+        return httpx.Response(200)
+
+    async with client(httpx.MockTransport(answer)) as http:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await http.get("http://desk.example/")
+    (span,) = spans.get_finished_spans()
+    assert span.attributes is not None
+    assert (span.status.status_code, span.attributes["error.type"]) == (
+        StatusCode.ERROR,
+        "asyncio.exceptions.CancelledError",
+    )
 
 
 async def test_untraced_work_makes_no_span(spans: InMemorySpanExporter) -> None:
