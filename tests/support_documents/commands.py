@@ -4,8 +4,10 @@ import re
 import shlex
 
 from tests.support_documents import apart, cluster_words, programs
-from tests.support_documents.documents import Document, filled
+from tests.support_documents.documents import Block, Document, filled
 
+# Where a sentence says no more than `ai-agents`.
+_IN_THE_API = "kubectl exec deployment/ai-agents-api -n ai-agents-production -- "
 # As a sentence speaks of them.
 _SHORT = ("describe pod", "get pods", "rollout status", "scale", "logs deployment/NAME", "exec")
 
@@ -31,6 +33,24 @@ def is_known(text: str) -> bool:
         calls = apart.calls(text.replace("JOB", apart.EXAMPLE_JOB))
     except AssertionError:
         return False
-    left_out = (cluster_words.NO_NAMESPACE, cluster_words.NOT_ALL_PODS)
-    wrong = [problem for call in calls for problem in problems(call) if not problem.startswith(left_out)]
+    told = [problem for call in calls for problem in problems(call)]
+    wrong = [problem for problem in told if not problem.startswith(cluster_words.NO_NAMESPACE)]
     return bool(calls or text.startswith(("date", "grep"))) and not wrong
+
+
+def to_type(document: Document) -> list[Block]:
+    """Its blocks, and the whole commands in the middle of its sentences, as a reader comes to them."""
+    told = [Block("sh", whole, mention.line, "") for mention in document.mentions() if (whole := _whole(mention.text))]
+    return sorted([*document.blocks("sh"), *told], key=lambda block: block.line)
+
+
+def _whole(text: str) -> str:
+    """A command as it can be typed; empty if it only names one, or has a place to fill."""
+    if "<" in text or text.endswith("..."):
+        return ""
+    if text.startswith("ai-agents ") and " -" in text:
+        return _IN_THE_API + text
+    if not text.startswith("kubectl ") or " -n " not in text:
+        return ""
+    # What follows a log ends when somebody ends it.
+    return f"timeout 2 {text} || [ $? = 124 ]" if text.endswith(" -f") else text

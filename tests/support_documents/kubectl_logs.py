@@ -13,13 +13,16 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _EXPECTED = "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument"
 _LINES_BY_SELECTOR = 10
 _POLL_SECONDS = 0.1
+_MOST_FOLLOWED = 5
 
 
 def run(words: list[str]) -> int:
     """Print a container's lines, or those of several pods."""
-    values, switches = "since tail container selector", "follow previous prefix all-pods timestamps"
+    values, switches = "since tail container selector max-log-requests", "follow previous prefix all-pods timestamps"
     command = parse("logs", words, values=values, switches=switches)
     pods = _pods(read_cluster(), command)
+    if command.on("follow"):
+        _refuse_too_many(len(pods), command.number("max-log-requests", _MOST_FOLLOWED))
     tail = command.number("tail", _LINES_BY_SELECTOR if "selector" in command.flags else -1)
     since = command.seconds("since")
     prefixed = command.on("prefix") or command.on("all-pods")
@@ -30,6 +33,14 @@ def run(words: list[str]) -> int:
     if command.on("follow"):
         _follow(pods, prefixed=prefixed)
     return 0
+
+
+def _refuse_too_many(pods: int, most: int) -> None:
+    if pods > max(most, 1):
+        raise Refused(
+            f"error: you are attempting to follow {pods} log streams, but maximum allowed concurrency is {most},"
+            " use --max-log-requests to increase the limit"
+        )
 
 
 def _pods(cluster: Cluster, command: Command) -> list[Pod]:

@@ -7,18 +7,13 @@ nothing goes unchecked.
 
 import re
 from collections.abc import Callable
-from http import HTTPStatus
 
-from tests.support_documents import apart, cluster_words, commands, sources, vocabulary
+from tests.support_documents import apart, cluster_words, commands, sources, statuses, vocabulary
 from tests.support_documents.documents import ROOT, Document
 
 _PATH_STARTS = "api|worker|workflow|integrations|storage|observability|config|support|simulators|devstack|docs|tests"
 _FOLDERS = re.compile(rf"(?:{_PATH_STARTS}|benchmarks|k8s|requirements)/[\w./*-]*")
 _URL = re.compile(r"https?://[^\s]+")
-
-
-def _is_status(text: str) -> bool:
-    return text.strip() in {str(status.value) for status in HTTPStatus}
 
 
 def _is_path(text: str) -> bool:
@@ -35,7 +30,7 @@ _VALUES: dict[str, Callable[[str], bool]] = {
     "reason": lambda value: sources.gives_known_reason(f"reason={value}") or _begins_a_word(value),
     "state": lambda value: value in _STATES,
     "outcome": lambda value: value in _STATES or sources.is_word(value),
-    "status": _is_status,
+    "status": statuses.is_known,
     "ticket_history": lambda value: value in ("Yes", "No"),
     "docs": lambda value: value in ("Yes", "No"),
 }
@@ -89,7 +84,7 @@ _BY_SHAPE: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
     ("command", re.compile(rf"(?:{'|'.join(sorted(apart.PROGRAMS))}) .+"), commands.is_known),
     ("metric", re.compile(r"(?:ai_agents|process|python)_\w*…?"), _is_metric),
     ("alert", re.compile(r"AiAgents\w+"), lambda text: text in sources.alerts()),
-    ("status", re.compile(r"[1-5]\d\d ?"), _is_status),
+    ("status", re.compile(r"[1-5]\d\d ?"), statuses.is_known),
     ("address", _URL, _is_address),
     ("path", _FOLDERS, _is_path),
     ("setting", re.compile(r"(?:[A-Z][A-Z0-9]*_)+(?:[A-Z0-9]+|<TENANT>)?(?:=\w+)?"), _is_setting),
@@ -114,7 +109,7 @@ _BY_SEARCH: tuple[tuple[str, Callable[[str], bool]], ...] = (
 def kind_of(text: str, document: Document) -> str | None:
     """The mention's kind; None if there is no such thing."""
     text = text.removeprefix("| ")
-    if _has_a_wrong_value(text):
+    if _has_a_wrong_value(text) or statuses.is_wrong_in(text):
         return None
     for kind, shape, exists in _BY_SHAPE:
         if shape.fullmatch(text):

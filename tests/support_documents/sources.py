@@ -12,10 +12,10 @@ from prometheus_client.metrics import MetricWrapperBase
 from api import health, webhook
 from config.settings import ApiSettings, ByHandSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
 from config.tenants import TENANT_SETTINGS
-from integrations.errors import status_words
 from observability import metrics, phrases, tracing
 from observability.identifiers import TAGS
 from observability.phrases import Phrase
+from tests.support_documents import statuses
 from tests.support_documents.documents import ROOT
 
 ALERTS = ROOT / "observability" / "prometheus" / "alerts.yaml"
@@ -44,11 +44,12 @@ def is_phrase(text: str) -> bool:
 
 
 def gives_known_reason(text: str) -> bool:
-    """Whether the reason in it, if there is one, is one that the product has."""
+    """Whether the reason in it, if there is one, is one that the product has, and so is its status."""
+    if statuses.is_wrong_in(text):
+        return False
     found = re.match(r"(?:OpenAI|ServiceDesk Plus) API error: (.+)|.*reason=(.+)", text)
     reason = (found[1] or found[2]).split(";")[0].split(", held back")[0] if found else "…"
-    is_status = re.fullmatch(r"\d{3}", reason) or (reason[:3].isdecimal() and status_words(int(reason[:3])) == reason)
-    return bool(is_status) or reason.startswith(("…", "...")) or is_word(reason)
+    return reason in statuses.of_others() or reason.startswith(("…", "...")) or is_word(reason)
 
 
 @cache

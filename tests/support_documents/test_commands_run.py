@@ -19,6 +19,7 @@ from config.tenants import TENANT_SETTINGS
 from devstack.system import System
 from tests.e2e.conftest import SHORT
 from tests.e2e.world import World, wait_for
+from tests.support_documents import commands
 from tests.support_documents.documents import Block, Document, documents
 from tests.support_documents.expectations import failed, unmet
 from tests.support_documents.session import Cluster, Session, restore
@@ -108,15 +109,21 @@ def test_each_command_prints_what_the_document_says(number: int, cluster: Cluste
     if restore(cluster.secrets, tenant_files(cluster.system)):
         time.sleep(IN_FORCE_SECONDS)
     past_of(example, world)
+    wrong = wrong_commands(DOCUMENTS[number], example, cluster)
+    assert wrong == [], "\n\n".join(wrong)
+
+
+def wrong_commands(document: Document, example: int, cluster: Cluster) -> list[str]:
+    """Type the document from its beginning to its end: what is wrong, with its line."""
     wrong = []
     with Session(cluster) as session:
-        for block in DOCUMENTS[number].blocks("sh"):
+        for block in commands.to_type(document):
             text, expectation = (as_here(text, example, cluster.system) for text in (block.text, block.expectation))
             if re.search("curl|sha256sum|retry", text):
                 cluster.await_secret(IN_FORCE_SECONDS)
             if problem := what_is_wrong(session, text, expectation):
                 wrong.append(f"line {block.line}: {problem}")
-    assert wrong == [], "\n\n".join(wrong)
+    return wrong
 
 
 def test_the_password_of_redis_is_rotated_and_no_job_is_lost(cluster: Cluster, world: World) -> None:
@@ -158,7 +165,7 @@ _LOGS = f"kubectl logs deployment/ai-agents-api {_N} --all-pods=true"
 
 
 @pytest.mark.parametrize(
-    ("commands", "expectation", "seen"),
+    ("typed", "expectation", "seen"),
     [
         (f'{_LOGS} | grep "API ready"', "`API ready.`", ""),
         (f'{_LOGS} | grep "API ready"', "`API ready.` and `API steady.`", "missing: ['API steady.']"),
@@ -176,14 +183,40 @@ _LOGS = f"kubectl logs deployment/ai-agents-api {_N} --all-pods=true"
     ],
 )
 def test_an_expectation_that_is_not_met_is_seen(
-    commands: str, expectation: str, seen: str, cluster: Cluster, tmp_path: Path
+    typed: str, expectation: str, seen: str, cluster: Cluster, tmp_path: Path
 ) -> None:
     """A document that promises another line than the system prints fails, and one with a command that fails."""
     path = tmp_path / "docs" / "runbooks" / "lie.md"
     path.parent.mkdir(parents=True)
-    path.write_text(f"```sh\n{commands}\n```\n\nExpect {expectation}.\n", encoding="utf-8")
+    path.write_text(f"```sh\n{typed}\n```\n\nExpect {expectation}.\n", encoding="utf-8")
     (block,) = Document(path, tmp_path).blocks("sh")
     with Session(cluster) as session:
         problem = what_is_wrong(session, block.text, block.expectation)
     assert problem.startswith(seen)
     assert bool(problem) == bool(seen)
+
+
+@pytest.mark.parametrize(
+    ("typed", "is_wrong"),
+    [
+        (f"kubectl get pods {_N}", False),
+        (f"{_LOGS} -f", False),
+        (f"kubectl logs deployment/ai-agents-wroker {_N} --all-pods=true -f", True),
+        (f"kubectl rollout history deployment/ai-agents-wroker {_N}", True),
+        (f"kubectl rollout undone deployment/ai-agents-worker {_N}", True),
+        ("ai-agents jobs --state failed", False),
+        ("ai-agents jobs --state broken", True),
+        # They only name a command, or leave a place to fill.
+        ("ai-agents show JOB", False),
+        ("kubectl scale", False),
+        (f"kubectl delete pod <WORKER_POD> {_N}", False),
+    ],
+)
+def test_a_command_in_a_sentence_that_fails_is_seen(
+    typed: str, is_wrong: bool, cluster: Cluster, tmp_path: Path
+) -> None:
+    path = tmp_path / "docs" / "runbooks" / "lie.md"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"Where nothing helps: `{typed}`.\n", encoding="utf-8")
+    found = wrong_commands(Document(path, tmp_path), 12345, cluster)
+    assert [problem.split(":")[0] for problem in found] == ["line 1"] * is_wrong

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_documents import kubectl
+from tests.support_documents import cluster_words, kubectl
 
 _N = "-n ai-agents-production"
 
@@ -83,6 +83,41 @@ def test_logs_know_since_and_tail(run: Kubectl) -> None:
     assert "old" not in run(f"{logs} --since=1h")[1]
     assert "old" not in run(f"{logs} --tail=1")[1]
     assert "old" in run(f"logs -l app=ai-agents-api {_N} --tail=-1 --prefix")[1]
+
+
+def test_a_tail_counts_for_each_pod(run: Kubectl) -> None:
+    told = run(f"logs deployment/ai-agents-worker {_N} --all-pods=true --tail=1")[1].splitlines()
+    assert ["after" in told[0], "two" in told[1]] == [True, True]
+    assert len(told) == 2
+
+
+def test_no_more_pods_are_followed_at_once_than_kubectl_follows(run: Kubectl) -> None:
+    state = json.loads((run.folder / "state.json").read_text(encoding="utf-8"))
+    for number in range(3, 7):
+        state["logs"][f"worker-{number}"] = state["logs"]["worker"]
+        state["pods"][f"worker-{number}"] = state["pods"]["worker"]
+    (run.folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    follow = f"logs deployment/ai-agents-worker {_N} --all-pods=true -f"
+    for words in (follow, f"{follow} --max-log-requests=4"):
+        status, output, complaints = run(words)
+        assert (status, output) == (1, "")
+        assert complaints.startswith("error: you are attempting to follow 6 log streams, but maximum allowed")
+
+
+@pytest.mark.parametrize(
+    ("words", "missing"),
+    [
+        (f"logs deployment/ai-agents-api {_N}", "--all-pods=true"),
+        (f"logs deployment/ai-agents-api {_N} -f", "--all-pods=true"),
+        (f"logs deployment/ai-agents-worker {_N} --tail=50", "--all-pods=true"),
+        (f"logs deployment/ai-agents-worker {_N} --all-pods=true -f", "--max-log-requests=10"),
+        (f"logs deployment/ai-agents-worker {_N} --all-pods=true -f --max-log-requests=10", ""),
+        (f"logs deployment/ai-agents-api {_N} --all-pods=true -f", ""),
+        (f"logs deployment/ai-agents-housekeeping {_N} --tail=50", ""),
+    ],
+)
+def test_a_document_reads_the_logs_of_all_pods(words: str, missing: str) -> None:
+    assert cluster_words.problems(shlex.split(words)) == ([f"{missing} is missing"] if missing else [])
 
 
 def test_pods_are_listed_and_described(run: Kubectl) -> None:
