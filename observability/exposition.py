@@ -82,8 +82,8 @@ def of(process: str) -> bytes:
 def serve(process: str, port: int | None, ready: Ready) -> Callable[[], None]:
     """Give the process's metrics at `port` of every address, until its end or until what is returned is called.
 
-    `/ready` answers 200 while `ready`, else 503, also when `ready` raises; it is asked in a thread for each request. Not at all without a port.
-    Raises PortUnusable.
+    `/ready` answers 200 while `ready`, else 503, also when that raises; it is asked in a thread for each request. Not
+    at all without a port. Raises PortUnusable.
     """
     if port is None:
         return lambda: None
