@@ -82,8 +82,8 @@ def of(process: str) -> bytes:
 def serve(process: str, port: int | None, ready: Ready) -> Callable[[], None]:
     """Give the process's metrics at `port` of every address, until its end or until what is returned is called.
 
-    `/ready` answers 200 while `ready`, else 503; it is asked in a thread for each request. Not at all without a port.
-    Raises PortUnusable.
+    `/ready` answers 200 while `ready`, else 503, also when that raises; it is asked in a thread for each request. Not
+    at all without a port. Raises PortUnusable.
     """
     if port is None:
         return lambda: None
@@ -109,12 +109,19 @@ def _app(process: str, ready: Ready) -> WSGIApplication:
     def app(environment: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if environment["PATH_INFO"] != "/ready":
             return metrics_of_it(environment, start_response)  # type: ignore[no-any-return]  # the library does not say
-        is_ready, told = ready()
+        is_ready, told = _ask(ready)
         status = "200 OK" if is_ready else "503 Service Unavailable"
         start_response(status, [("Content-Type", "application/json")])
         return [json.dumps(told).encode()]
 
     return app
+
+
+def _ask(ready: Ready) -> tuple[bool, Mapping[str, str]]:
+    try:
+        return ready()
+    except Exception as failure:  # noqa: BLE001 -- wsgiref would print it, not in the log's format
+        return False, {"status": "not ready", "failure": type(failure).__name__}
 
 
 class _Server(ThreadingWSGIServer):

@@ -6,6 +6,7 @@ not ready either.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import CancelledError
 
 from observability import tracing
 
@@ -46,7 +47,11 @@ class Readiness:
         """
         if self._stopping or self._loop is None:
             return _answer(self._phase(), {})
-        stores = self._ask_stores(self._loop)
+        try:
+            stores = self._ask_stores(self._loop)
+        except CancelledError:
+            # The loop came to its end meanwhile, and ended the question with everything else.
+            return _answer("stopping", {})
         return _answer("standing still", {}) if stores is None else _answer(self._phase(), stores)
 
     def _phase(self) -> str:
@@ -57,7 +62,7 @@ class Readiness:
         return "working" if self._works() else "reconnecting"
 
     def _ask_stores(self, loop: asyncio.AbstractEventLoop) -> dict[str, bool] | None:
-        """Which stores answer; None if the loop does not."""
+        """Which stores answer; None if the loop does not. Raises CancelledError if the loop ends meanwhile."""
         asking = self._all()
         try:
             return asyncio.run_coroutine_threadsafe(asking, loop).result(LOOP_SECONDS)

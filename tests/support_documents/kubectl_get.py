@@ -1,10 +1,8 @@
 """`kubectl get`, `describe` and `top`."""
 
-import http.client
 import re
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from tests.support_documents.kubectl_arguments import Command, Refused, parse
 from tests.support_documents.kubectl_state import DEPLOYMENTS, SECRET, Cluster, Life, Pod, read_cluster
@@ -18,8 +16,6 @@ _KINDS = {
 _JSONPATH = re.compile(r"jsonpath=\{\.data\.([A-Za-z0-9_-]+)\}")
 _POD_NAME = re.compile(r"jsonpath=\{\.items\[(-?\d+):?\]\.metadata\.name\}")
 _OOM = 137
-# A process that stands still does not answer.
-_PROBE_SECONDS = 2.0
 
 
 def get(words: list[str]) -> int:
@@ -95,24 +91,8 @@ def _secret(cluster: Cluster, command: Command, names: list[str]) -> int:
 
 def _pods(cluster: Cluster, names: list[str]) -> list[tuple[str, ...]]:
     pods = [cluster.pod(name) for name in names] if names else list(cluster.pods)
-    rows = [(pod.name, f"{int(_is_ready(pod, cluster))}/1", pod.status, str(pod.restarts), "2d") for pod in pods]
+    rows = [(pod.name, f"{int(cluster.is_ready(pod))}/1", pod.status, str(pod.restarts), "2d") for pod in pods]
     return [("NAME", "READY", "STATUS", "RESTARTS", "AGE"), *rows]
-
-
-def _is_ready(pod: Pod, cluster: Cluster) -> bool:
-    """Asks what the readiness probe asks, where there is an address."""
-    api = "/health/ready", cluster.state.get("api_url")
-    path, address = api if pod.process == "api" else ("/ready", cluster.state.get("metrics", {}).get(pod.process))
-    if not pod.runs or not address:
-        return pod.runs
-    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=_PROBE_SECONDS)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def _deployments(cluster: Cluster, names: list[str]) -> list[tuple[str, ...]]:

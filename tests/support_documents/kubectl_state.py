@@ -8,11 +8,13 @@ says it. Without it each process of `pids` is a pod with one life.
 
 import base64
 import hashlib
+import http.client
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.support_documents.kubectl_arguments import Refused
 
@@ -27,6 +29,8 @@ _KINDS = {
 }  # fmt: skip
 # What Redis is here.
 _REDIS_PROCESS = "valkey"
+# A process that stands still does not answer.
+_PROBE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ class Cluster:
     pods: tuple[Pod, ...]
 
     def of(self, deployment: str) -> list[Pod]:
-        """The pods of a deployment, those that are ready first. Raises Refused for a name that there is not."""
+        """The pods of a deployment, those that run first. Raises Refused for a name that there is not."""
         if deployment not in DEPLOYMENTS:
             raise Refused(f'Error from server (NotFound): deployments.apps "{deployment}" not found')
         found = [pod for pod in self.pods if pod.deployment == deployment]
@@ -138,7 +142,7 @@ class Cluster:
         raise Refused(f'Error from server (NotFound): pods "{name}" not found')
 
     def target(self, word: str) -> list[Pod]:
-        """What `POD`, `pod/POD` or `deployment/NAME` means; a deployment's best pod is the first. Raises Refused."""
+        """What `POD`, `pod/POD` or `deployment/NAME` means; a deployment's first is ready if one is. Raises Refused."""
         kind, name = typed(word) if "/" in word else ("pod", word)
         if kind == "pod":
             return [self.pod(name)]
@@ -147,7 +151,22 @@ class Cluster:
         found = self.of(name)
         if not found:
             raise Refused("error: timed out waiting for the condition")
-        return found
+        return sorted(found, key=lambda pod: not self.is_ready(pod)) if len(found) > 1 else found
+
+    def is_ready(self, pod: Pod) -> bool:
+        """Asks what the readiness probe asks, where there is an address."""
+        api = "/health/ready", self.state.get("api_url")
+        path, address = api if pod.process == "api" else ("/ready", self.state.get("metrics", {}).get(pod.process))
+        if not pod.runs or not address:
+            return pod.runs
+        connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=_PROBE_SECONDS)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def secrets(self) -> dict[str, str]:
         """The keys of the secret, encoded as Kubernetes gives them."""

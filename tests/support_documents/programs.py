@@ -14,7 +14,7 @@ _FLAGS = {
     "curl": "-sS -s -i -o -w -H -d -m -D --http2",
     "openssl": "-sha256 -hmac -base64 -hex",
     "redis-cli": "-h",
-    "psql": "-c",
+    "psql": "-c -f",
 }
 
 

@@ -1,13 +1,17 @@
 """What a probe of a worker or of housekeeping is told, and that asking costs nothing when a store is silent."""
 
 import asyncio
+import http.client
+import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from observability import tracing
+from devstack.ports import free_port
+from observability import exposition, tracing
 from worker.readiness import Readiness
 
 
@@ -109,6 +113,46 @@ def test_a_loop_that_stands_still_or_is_closed_is_not_ready(
     closed.close()
     readiness.ask(closed, {})
     assert readiness() == told
+
+
+def test_a_probe_in_flight_when_the_loop_ends_is_told_that_the_process_stops() -> None:
+    """The end of `asyncio.run` cancels what it was asked."""
+    readiness = Readiness()
+
+    async def process(probes: ThreadPoolExecutor) -> Future[tuple[bool, dict[str, str]]]:
+        asked = asyncio.Event()
+
+        async def silent() -> None:
+            asked.set()
+            await asyncio.Event().wait()
+
+        readiness.ask(asyncio.get_running_loop(), {"redis": silent})
+        readiness.start()
+        probe = probes.submit(readiness)
+        await asked.wait()
+        return probe
+
+    with ThreadPoolExecutor() as probes:
+        told = asyncio.run(process(probes)).result()
+    assert told == (False, {"status": "not ready", "process": "stopping"})
+
+
+def test_a_fault_of_ours_in_the_answer_is_503_and_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    def broken() -> tuple[bool, Mapping[str, str]]:
+        raise ValueError("a fault of ours")
+
+    port = free_port()
+    end = exposition.serve("worker", port, broken)
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=4)
+        connection.request("GET", "/ready")
+        answer = connection.getresponse()
+        told = json.loads(answer.read())
+        connection.close()
+    finally:
+        end()
+    assert (answer.status, told) == (503, {"status": "not ready", "failure": "ValueError"})
+    assert capfd.readouterr() == ("", "")
 
 
 def test_questions_make_no_spans(readiness: Readiness, stores: dict[str, Store]) -> None:
