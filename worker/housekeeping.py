@@ -68,8 +68,9 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
     redis = open_redis(settings.redis_url, seconds=2)
     desks = Desks(tenants, settings, redis, connections=AT_ONCE, patience_seconds=_PATIENCE_SECONDS)
     loop = asyncio.get_running_loop()
-    # Redis is no reason: without it the desks are only called less often.
-    readiness.ask(loop, {"database": database.ask})
+    # Not in line with the copies for a connection. Redis is no reason: without it the desks are only called less often.
+    probed = Database(settings.database_url, application_name="ai-agents housekeeping", pool_size=1)
+    readiness.ask(loop, {"database": probed.ask})
     rounds = Rounds(stuck_seconds=settings.worker_stuck_seconds)
     watchdog = Watchdog(
         rounds, stuck_seconds=settings.worker_stuck_seconds, ask_loop=loop.call_soon_threadsafe, on_stuck=_end_stuck
@@ -87,6 +88,7 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
         watchdog.stop()
         await desks.close()
         await redis.aclose()
+        await probed.close()
         await database.close()
         traces.close()
     say(phrases.PROCESS_STOPPED, process="Housekeeping")

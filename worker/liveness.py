@@ -4,6 +4,7 @@ Celery on Redis can go deaf: connected, quiet, and taking nothing for minutes. W
 that exists. A store that does not answer is no reason: it would restart every process at once.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -70,7 +71,9 @@ class Rounds:
     def __init__(self, *, stuck_seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._stuck_seconds = stuck_seconds
         self._monotonic = monotonic
+        # Each is written by one thread: the first by the work's, the other by the watchdog's.
         self._missed_at: float | None = None
+        self._forgiven_until = -math.inf
 
     def next_within(self, seconds: float) -> None:
         """The next step begins within so many seconds."""
@@ -83,13 +86,12 @@ class Rounds:
     def look(self, now: float) -> str | None:
         """Why the work is stuck, or None."""
         missed_at = self._missed_at
-        return "its rounds stand still" if missed_at is not None and now >= missed_at else None
+        is_missed = missed_at is not None and now >= max(missed_at, self._forgiven_until)
+        return "its rounds stand still" if is_missed else None
 
     def forget(self, now: float) -> None:
         """The step that was under way has `stuck_seconds` more at least."""
-        missed_at = self._missed_at
-        if missed_at is not None:
-            self._missed_at = max(missed_at, now + self._stuck_seconds)
+        self._forgiven_until = now + self._stuck_seconds
 
 
 class Watchdog:

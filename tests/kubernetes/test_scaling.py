@@ -8,6 +8,7 @@ import pytest
 
 from api.app import _DATABASE_CONNECTIONS
 from tests.kubernetes.rendering import ROOT, Rendered
+from tests.support_documents import cluster_words
 from worker.queue import QUEUE, UNACKED
 from worker.resources import _MOST_DATABASE_CONNECTIONS
 
@@ -15,7 +16,7 @@ from worker.resources import _MOST_DATABASE_CONNECTIONS
 SPEC = {"scaleTargetRef", "minReplicaCount", "maxReplicaCount", "pollingInterval", "advanced", "triggers"}
 METADATA = {"address", "databaseIndex", "listName", "listLength", "activationListLength", "enableTLS", "unsafeSsl"}
 BEHAVIOUR = {"stabilizationWindowSeconds", "policies", "selectPolicy", "tolerance"}
-_LEASES, _HOUSEKEEPING, _MIGRATION = 4, 4, 1
+_LEASES, _HOUSEKEEPING, _MIGRATION = 4, 5, 1
 DOCUMENT = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 
 
@@ -102,6 +103,11 @@ def test_nothing_but_the_autoscaler_sets_the_number(production: Rendered, spec: 
     """Applying the overlay again must not."""
     deployment = production.one("Deployment", spec["scaleTargetRef"]["name"])
     assert "replicas" not in deployment["spec"]
+
+
+def test_support_may_follow_each_worker_that_there_can_be(spec: dict[str, Any]) -> None:
+    """One more while a rollout replaces them."""
+    assert int(cluster_words.ROOM_FOR_MANY.rpartition("=")[2]) > spec["maxReplicaCount"]
 
 
 def test_postgres_is_asked_for_as_many_connections_as_the_document_says(

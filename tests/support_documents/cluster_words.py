@@ -41,8 +41,8 @@ _APPS = {*_NAMES["deployment"], *_NAMES["job"]}
 KUBERNETES_NAMES = frozenset(name for names in _NAMES.values() for name in names)
 _KINDS = {"pods", "pod", "deployment", "secret", "hpa", "scaledobject", "events", "job"}
 NO_NAMESPACE, NOT_ALL_PODS = "not in the namespace:", "--all-pods=true is missing"
-# kubectl follows five pods at once, and refuses more; workers are ten when there is much to do.
-_MANY, ROOM_FOR_MANY = "deployment/ai-agents-worker", "--max-log-requests=10"
+# kubectl follows five pods at once, and refuses more; workers are more when there is much to do.
+_MANY, ROOM_FOR_MANY = "deployment/ai-agents-worker", "--max-log-requests=20"
 
 
 def problems(words: list[str]) -> list[str]:

@@ -163,6 +163,23 @@ def test_rounds_that_were_held_still_with_their_process_are_given_time() -> None
     assert housekeeping.look_after(1) == "its rounds stand still"
 
 
+def test_who_stops_leading_while_the_watchdog_forgives_may_wait_for_ever() -> None:
+    """The two are threads: the watchdog writes nothing of what the work has said."""
+
+    class Late(float):
+        """A time that is compared just before the work says that it may wait."""
+
+        def __add__(self, other: float) -> float:
+            housekeeping.rounds.may_wait()
+            return float(self) + other
+
+    housekeeping = Housekeeping()
+    housekeeping.rounds.next_within(300)
+    housekeeping.rounds.forget(Late(10_000))
+    housekeeping.clock.now += 10_000
+    assert housekeeping.look_after(10 * STUCK) is None
+
+
 def test_a_loop_that_stands_still_is_stuck_though_nothing_is_expected() -> None:
     housekeeping = Housekeeping()
     housekeeping.look_after(1)
