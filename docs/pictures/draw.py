@@ -19,6 +19,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 HERE = Path(__file__).parent
 PAGES = HERE.parents[1] / "observability" / "grafana" / "dashboards"
@@ -203,8 +204,11 @@ def main() -> None:
         page = json.loads((PAGES / name).read_text(encoding="utf-8"))
         path = HERE / f"{Path(name).stem}.png"
         draw(page, recorded, panels).savefig(path)
+        # Which panels these are: a test holds the pictures to the files.
+        stamp = PngInfo()
+        stamp.add_text("Panels", recorded["digests"][name])
         # Few colours: a third of the size.
-        Image.open(path).convert("RGB").quantize(160).save(path, optimize=True)
+        Image.open(path).convert("RGB").quantize(160).save(path, optimize=True, pnginfo=stamp)
 
 
 if __name__ == "__main__":

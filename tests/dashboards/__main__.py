@@ -19,7 +19,7 @@ from typing import Any
 from uv import find_uv_bin
 
 from devstack.system import System
-from tests.dashboards.pages import ROOT, queries
+from tests.dashboards.pages import PAGES, ROOT, digest, queries
 from tests.dashboards.prometheus import Prometheus, settle, watching
 from tests.e2e.collector import collecting
 from tests.e2e.world import World
@@ -63,12 +63,12 @@ def live(system: System, world: World) -> None:
 
 
 def record(prometheus: Prometheus, start: float, end: float) -> dict[str, Any]:
-    """What every query finds, by page and panel."""
+    """What every query finds, by page and panel, and what the pages were then."""
     pages: dict[str, dict[str, list[Any]]] = {}
     for query in queries():
         series = prometheus.query_range(query.filled(window="1m"), start, end, STEP_SECONDS)
         pages.setdefault(query.page, {}).setdefault(query.panel, []).append({"legend": query.legend, "series": series})
-    return {"start": start, "end": end, "pages": pages}
+    return {"start": start, "end": end, "pages": pages, "digests": {page: digest(page) for page in PAGES}}
 
 
 def main() -> int:

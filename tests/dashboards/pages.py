@@ -1,5 +1,6 @@
 """The dashboards as Grafana reads them: from their files."""
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -46,3 +47,9 @@ def queries() -> list[Asked]:
         for panel in panels(page)
         for target in panel["targets"]
     ]
+
+
+def digest(page: str) -> str:
+    """Of what a picture shows of a file: all but what its readers are told beside the panels."""
+    shown = [{key: value for key, value in panel.items() if key != "description"} for panel in PAGES[page]["panels"]]
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()

@@ -15,7 +15,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from observability import exposition, metrics
 from observability.grafana.pages import files
-from tests.dashboards.pages import FOLDER, PAGES, ROOT, Asked, panels, queries
+from tests.dashboards.pages import FOLDER, PAGES, ROOT, Asked, digest, panels, queries
 from tests.dashboards.promtool import promtool
 from tests.unit.test_alerts import RUNBOOKS
 
@@ -49,6 +49,13 @@ def limits(page: str, title: str) -> list[float]:
 def test_the_files_are_what_the_source_makes() -> None:
     """`python -m observability.grafana` writes them anew."""
     assert files() == {name: (FOLDER / "dashboards" / name).read_text(encoding="utf-8") for name in PAGES}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_picture_is_of_the_panels_that_there_are(page: str) -> None:
+    """`python -m tests.dashboards` makes it anew, and writes into it of what it is."""
+    picture = (ROOT / "docs" / "pictures" / f"{Path(page).stem}.png").read_bytes()
+    assert b"tEXtPanels\0" + digest(page).encode() in picture
 
 
 @pytest.mark.parametrize("page", PAGES)
