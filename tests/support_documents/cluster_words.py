@@ -7,7 +7,7 @@ from tests.support_documents import apart, programs, sources
 from tests.support_documents.documents import ROOT
 
 KUBECTL_FLAGS = {
-    "logs": "--all-pods --since --tail --previous --prefix --max-log-requests -l -f -n",
+    "logs": "--all-pods --ignore-errors --since --tail --previous --prefix --max-log-requests -l -f -n",
     "exec": "-it -i -n",
     "get": "-l -o -n --sort-by",
     "describe": "-l -n",
@@ -41,6 +41,8 @@ _APPS = {*_NAMES["deployment"], *_NAMES["job"]}
 KUBERNETES_NAMES = frozenset(name for names in _NAMES.values() for name in names)
 _KINDS = {"pods", "pod", "deployment", "secret", "hpa", "scaledobject", "events", "job"}
 NO_NAMESPACE, NOT_ALL_PODS = "not in the namespace:", "--all-pods=true is missing"
+# Of several pods kubectl reads none behind the first that has no log yet.
+WHATEVER_WAITS = "--ignore-errors=true"
 # kubectl follows five pods at once, and refuses more; workers are more when there is much to do.
 _MANY, ROOM_FOR_MANY = "deployment/ai-agents-worker", "--max-log-requests=20"
 
@@ -77,10 +79,12 @@ def _kinds(verb: str, rest: list[str]) -> list[str]:
 
 
 def _pods_read(rest: list[str]) -> list[str]:
-    """A deployment's name alone means one pod. Of housekeeping one works."""
+    """A deployment's name alone means one pod, and one without a log hides the others. Of housekeeping one works."""
     named = [word for word in rest if word.startswith("deployment/")]
     one_will_do = named == ["deployment/ai-agents-housekeeping"]
     found = [NOT_ALL_PODS] if named and not one_will_do and "--all-pods=true" not in rest else []
+    if ("--all-pods=true" in rest or "-l" in rest) and WHATEVER_WAITS not in rest:
+        found.append(f"{WHATEVER_WAITS} is missing")
     too_many = "-f" in rest and _MANY in named and ROOM_FOR_MANY not in rest
     return found + ([f"{ROOM_FOR_MANY} is missing"] if too_many else [])
 

@@ -11,6 +11,8 @@ from tests.support_documents.kubectl_state import Cluster, Pod, read_cluster
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _EXPECTED = "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument"
+_VALUES = "since tail container selector max-log-requests"
+_SWITCHES = "follow previous prefix all-pods ignore-errors timestamps"
 _LINES_BY_SELECTOR = 10
 _POLL_SECONDS = 0.1
 _MOST_FOLLOWED = 5
@@ -18,21 +20,32 @@ _MOST_FOLLOWED = 5
 
 def run(words: list[str]) -> int:
     """Print a container's lines, or those of several pods."""
-    values, switches = "since tail container selector max-log-requests", "follow previous prefix all-pods timestamps"
-    command = parse("logs", words, values=values, switches=switches)
-    pods = _pods(read_cluster(), command)
+    command = parse("logs", words, values=_VALUES, switches=_SWITCHES)
+    # kubectl takes several in no order; here those without a log come first, which is the worst for the others.
+    pods = sorted(_pods(read_cluster(), command), key=lambda pod: not pod.waits)
     if command.on("follow"):
         _refuse_too_many(len(pods), command.number("max-log-requests", _MOST_FOLLOWED))
     tail = command.number("tail", _LINES_BY_SELECTOR if "selector" in command.flags else -1)
     since = command.seconds("since")
     prefixed = command.on("prefix") or command.on("all-pods")
     for pod in pods:
-        lines = _since(pod.text(previous=command.on("previous")).splitlines(), since)
+        lines = _since(_text(pod, command).splitlines(), since)
         for line in lines if tail < 0 else lines[len(lines) - tail if tail < len(lines) else 0 :]:
             _print(pod, line, prefixed=prefixed)
     if command.on("follow"):
         _follow(pods, prefixed=prefixed)
     return 0
+
+
+def _text(pod: Pod, command: Command) -> str:
+    """What the pod printed. Raises Refused for one that has no log, as kubectl ends there unless it is told not to."""
+    try:
+        return pod.text(previous=command.on("previous"))
+    except Refused as refused:
+        if not command.on("ignore-errors"):
+            raise
+        sys.stdout.write(f"error: {str(refused).partition('): ')[2]}\n")
+        return ""
 
 
 def _refuse_too_many(pods: int, most: int) -> None:

@@ -202,7 +202,7 @@ def _pods(state: dict[str, Any]) -> list[Pod]:
     if known is None:
         lives = {name: {"revision": 1, "lives": [{"start": 0, "pid": pid}]} for name, pid in state["pids"].items()}
         known = {name: pod for name, pod in lives.items() if PREFIX + name.split("-", 1)[0] in DEPLOYMENTS}
-    return [_pod(name, Path(state["logs"][name]), told) for name, told in known.items()]
+    return [_pod(name, Path(state["logs"].get(name, os.devnull)), told) for name, told in known.items()]
 
 
 def _pod(name: str, log: Path, told: dict[str, Any]) -> Pod:

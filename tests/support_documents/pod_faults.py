@@ -89,6 +89,18 @@ def worker_waits(state: str) -> Inject:
     return inject
 
 
+def while_a_rollout_waits(inject: Inject, deployment: str, state: str) -> Inject:
+    """Beside that there is a new pod of `api` or `worker` that has no container; `state` is why."""
+
+    @contextmanager
+    def also(stage: Stage) -> Iterator[str]:
+        process = {"api": stage.system.api, "worker": stage.worker}[deployment]
+        with stage.shell.surging(process, state), inject(stage) as ticket_id:
+            yield ticket_id
+
+    return also
+
+
 @contextmanager
 def no_worker(stage: Stage) -> Iterator[str]:
     """Somebody scaled the workers to nothing."""

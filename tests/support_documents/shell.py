@@ -10,6 +10,8 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,7 @@ class Shell:
         self._secrets = secrets
         self._pods: dict[str, dict[str, Any]] = {}
         self._held: dict[str, str] = {}
+        self._surging: dict[str, str] = {}
         self._orders = folder / "orders"
         tools = folder / "bin"
         tools.mkdir()
@@ -83,6 +86,7 @@ class Shell:
             self._look_at(process, reason)
         here = {process.name for process in self._processes()}
         self._pods = {name: pod for name, pod in self._pods.items() if name in here}
+        self._pods |= {name: {"revision": 1, "lives": [], "waits": why} for name, why in self._surging.items()}
         write_state(self._folder, self.system.state | {"pods": self._pods})
 
     def _processes(self) -> list[Process]:
@@ -92,6 +96,14 @@ class Shell:
     def hold(self, process: Process, state: str) -> None:
         """Until it is started the next time there is a pod for it without a container; `state` is why."""
         self._held[process.name] = state
+
+    @contextmanager
+    def surging(self, process: Process, state: str) -> Iterator[None]:
+        """Beside the process there is another pod of its deployment, without a container; `state` is why."""
+        name = f"{process.name}-new"
+        self._surging[name] = state
+        yield
+        del self._surging[name]
 
     def _look_at(self, process: Process, reason: str) -> None:
         if process.running:

@@ -161,7 +161,7 @@ def what_is_wrong(session: Session, text: str, expectation: str) -> str:
 
 
 _N = "-n ai-agents-production"
-_LOGS = f"kubectl logs deployment/ai-agents-api {_N} --all-pods=true"
+_LOGS = f"kubectl logs deployment/ai-agents-api {_N} --all-pods=true --ignore-errors=true"
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_an_expectation_that_is_not_met_is_seen(
     [
         (f"kubectl get pods {_N}", False),
         (f"{_LOGS} -f", False),
-        (f"kubectl logs deployment/ai-agents-wroker {_N} --all-pods=true -f", True),
+        (f"kubectl logs deployment/ai-agents-wroker {_N} --all-pods=true --ignore-errors=true -f", True),
         (f"kubectl rollout history deployment/ai-agents-wroker {_N}", True),
         (f"kubectl rollout undone deployment/ai-agents-worker {_N}", True),
         ("ai-agents jobs --state failed", False),

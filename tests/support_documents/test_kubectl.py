@@ -12,6 +12,7 @@ import pytest
 from tests.support_documents import cluster_words, kubectl
 
 _N = "-n ai-agents-production"
+_ALL = "--all-pods=true --ignore-errors=true"
 
 
 def _line(seconds_ago: float, text: str) -> str:
@@ -91,6 +92,21 @@ def test_a_tail_counts_for_each_pod(run: Kubectl) -> None:
     assert len(told) == 2
 
 
+def test_a_pod_without_a_log_hides_the_others_unless_errors_are_ignored(run: Kubectl) -> None:
+    state = json.loads((run.folder / "state.json").read_text(encoding="utf-8"))
+    state["pods"]["worker-new"] = {"revision": 1, "lives": [], "waits": "ImagePullBackOff"}
+    (run.folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    for words in (f"deployment/ai-agents-worker {_N} --all-pods=true", f"-l app=ai-agents-worker {_N} --tail=-1"):
+        status, output, complaints = run(f"logs {words}")
+        assert (status, output) == (1, "")
+        assert complaints.startswith('Error from server (BadRequest): container "worker" in pod ')
+        status, output, _ = run(f"logs {words} --ignore-errors=true")
+        assert status == 0
+        first, *others = output.splitlines()
+        assert first.startswith('error: container "worker" in pod "ai-agents-worker-')
+        assert ["after" in output, "two" in output, len(others)] == [True, True, 2]
+
+
 def test_no_more_pods_are_followed_at_once_than_kubectl_follows(run: Kubectl) -> None:
     state = json.loads((run.folder / "state.json").read_text(encoding="utf-8"))
     for number in range(3, 7):
@@ -110,13 +126,15 @@ def test_no_more_pods_are_followed_at_once_than_kubectl_follows(run: Kubectl) ->
         (f"logs deployment/ai-agents-api {_N}", "--all-pods=true"),
         (f"logs deployment/ai-agents-api {_N} -f", "--all-pods=true"),
         (f"logs deployment/ai-agents-worker {_N} --tail=50", "--all-pods=true"),
-        (f"logs deployment/ai-agents-worker {_N} --all-pods=true -f", "--max-log-requests=20"),
-        (f"logs deployment/ai-agents-worker {_N} --all-pods=true -f --max-log-requests=20", ""),
-        (f"logs deployment/ai-agents-api {_N} --all-pods=true -f", ""),
+        (f"logs deployment/ai-agents-worker {_N} --all-pods=true", "--ignore-errors=true"),
+        (f"logs -l app=ai-agents-worker {_N} --tail=-1", "--ignore-errors=true"),
+        (f"logs deployment/ai-agents-worker {_N} {_ALL} -f", "--max-log-requests=20"),
+        (f"logs deployment/ai-agents-worker {_N} {_ALL} -f --max-log-requests=20", ""),
+        (f"logs deployment/ai-agents-api {_N} {_ALL} -f", ""),
         (f"logs deployment/ai-agents-housekeeping {_N} --tail=50", ""),
     ],
 )
-def test_a_document_reads_the_logs_of_all_pods(words: str, missing: str) -> None:
+def test_a_document_reads_the_logs_of_all_pods_whatever_waits(words: str, missing: str) -> None:
     assert cluster_words.problems(shlex.split(words)) == ([f"{missing} is missing"] if missing else [])
 
 

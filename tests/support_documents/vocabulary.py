@@ -44,7 +44,14 @@ OF_OTHERS = frozenset(
         *("rolling update complete", "1000m"),
         *("secret/ai-agents-secrets patched", "successfully rolled out", "rolled back", "restarted", "annotated"),
         *("scaled", "deleted", "resource requirements updated", "previous terminated container", "--previous"),
-        *("--all-pods=true", "-l app=ai-agents-api --tail=-1 --prefix", "sh -c '...'", "kubectl", "k8s/"),
+        *(
+            "--all-pods=true",
+            "--ignore-errors=true",
+            "-l app=ai-agents-api --tail=-1 --prefix",
+            "sh -c '...'",
+            "kubectl",
+            "k8s/",
+        ),
         *("--tail", "-f", "--max-log-requests=20"),
         # KEDA names the autoscaler that it makes after the object.
         "keda-hpa-ai-agents-worker",
