@@ -10,6 +10,8 @@ import pytest
 
 from tests.support_documents import cluster_words, commands, sources, statuses, vocabulary
 from tests.support_documents.documents import ROOT, Block, Document, broken_links, documents
+from tests.support_documents.lies import LIES as OTHER_LIES
+from tests.support_documents.lists import unknown_in_lists
 from tests.support_documents.mentions import unknown_mentions
 
 DOCUMENTS = documents()
@@ -30,6 +32,7 @@ def faults(document: Document) -> list[str]:
 def _faults(document: Document, _text: str) -> tuple[str, ...]:
     found = [f"dead link: {target}" for target in broken_links(document)]
     found += [f"no such thing: {mention}" for mention in unknown_mentions(document)]
+    found += [f"not of that kind: {name}" for name in unknown_in_lists(document)]
     found += [f"no such status: {number}" for number in statuses.unknown_in_prose(document)]
     found += [f"wrong command: {problem}" for problem in commands.document_problems(document)]
     found += [f"{block.line}: no kind of block: {block.language}" for block in document.blocks() if not is_known(block)]
@@ -161,7 +164,7 @@ LIES = {
 }
 _FAILURES, _SETUP = "docs/runbooks/enhancement-failures.md", "docs/support/faq/faq-webhook-setup.md"
 _ERRORS = "docs/support/faq/troubleshooting-high-error-rate.md"
-LIES_ELSEWHERE = {
+LIES_ELSEWHERE = OTHER_LIES | {
     "a status of nobody's": (_FAILURES, "`404`: the model", "`410`: the model"),
     "a status that the model never gave": (_ERRORS, "error: 404 Not Found`", "error: 410 Gone`"),
     "other words for a status": (_ERRORS, "429 Rate Limit", "429 Too Many Requests"),
