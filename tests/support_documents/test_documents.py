@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.support_documents import cluster_words, commands, sources, statuses, vocabulary
+from tests.support_documents.alert_words import rules, summaries, wrong_alerts, wrong_in
 from tests.support_documents.documents import ROOT, Block, Document, broken_links, documents
 from tests.support_documents.lies import LIES as OTHER_LIES
 from tests.support_documents.lists import unknown_in_lists
 from tests.support_documents.mentions import unknown_mentions
+from tests.support_documents.panel_cells import unknown_panels
 
 DOCUMENTS = documents()
 SUPPORT = [document for document in DOCUMENTS if document.is_for_support]
@@ -33,6 +35,8 @@ def _faults(document: Document, _text: str) -> tuple[str, ...]:
     found = [f"dead link: {target}" for target in broken_links(document)]
     found += [f"no such thing: {mention}" for mention in unknown_mentions(document)]
     found += [f"not of that kind: {name}" for name in unknown_in_lists(document)]
+    found += [f"no such panel: {part}" for part in unknown_panels(document)]
+    found += [f"not as the alert has it: {amount}" for amount in wrong_alerts(document)]
     found += [f"no such status: {number}" for number in statuses.unknown_in_prose(document)]
     found += [f"wrong command: {problem}" for problem in commands.document_problems(document)]
     found += [f"{block.line}: no kind of block: {block.language}" for block in document.blocks() if not is_known(block)]
@@ -83,6 +87,12 @@ def test_the_runbooks_that_alerts_link_exist() -> None:
     text = sources.ALERTS.read_text(encoding="utf-8")
     for alert, link in re.findall(r"alert: (\w+)\n(?:(?!alert: ).*\n)*? +runbook_url: \"?(\S+?)\"?\n", text):
         assert f"\n## {alert}\n" in RUNBOOKS[Path(link).name].text, alert
+
+
+def test_each_alert_says_of_itself_what_it_asks_for() -> None:
+    """Its summary has the numbers and times of its rule."""
+    assert rules().keys() == summaries().keys() == sources.alerts()
+    assert [wrong for name, summary in summaries().items() for wrong in wrong_in(summary, rules()[name])] == []
 
 
 def test_the_table_of_refusals_is_the_code_s() -> None:
