@@ -3,12 +3,18 @@
 import re
 from dataclasses import dataclass
 
-_WORDS = {"a": 1, "an": 1, "half": 0.5, "half an": 0.5, "the last": 1} | {
+_WORDS: dict[str, float] = {"a": 1, "an": 1, "half": 0.5, "half an": 0.5, "the last": 1} | {
     word: number
     for number, word in enumerate(("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"), 2)
 }
-_SECONDS = {"ms": 0.001, "s": 1, "second": 1, "m": 60, "minute": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
-_BYTES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_SECONDS: dict[str, float] = {
+    "ms": 0.001,
+    **dict.fromkeys(("s", "second"), 1),
+    **dict.fromkeys(("m", "minute"), 60),
+    **dict.fromkeys(("h", "hour"), 3600),
+    **dict.fromkeys(("d", "day"), 86400),
+}
+_BYTES: dict[str, float] = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _COUNTED = rf"\d+(?:\.\d+)?|{'|'.join(sorted(_WORDS, key=len, reverse=True))}"
 # Before `a minute` and its like, what makes it a time and no rate (`calls a minute`).
 _AS_A_TIME = r"(?<=\bfor )|(?<=\bafter )|(?<=\bover )|(?<=\bwithin )|(?<=\babout )|(?<=\bas )|(?<=\bin )|^"
@@ -55,4 +61,5 @@ def _value(kind: str, parts: list[str]) -> float:
     number = float(_WORDS[parts[0]]) if parts[0] in _WORDS else float(parts[0])
     if kind == "share":
         return number if parts[0] == "half" else number / 100
-    return number * {"seconds": _SECONDS, "bytes": _BYTES}.get(kind, {}).get(parts[-1], 1)
+    units: dict[str, float] = _SECONDS if kind == "seconds" else _BYTES if kind == "bytes" else {}
+    return number * units.get(parts[-1], 1)

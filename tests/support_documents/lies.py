@@ -1,5 +1,8 @@
 """Statements that are false, each in place of a true one of a document; each must be found."""
 
+_SLOW, _CRASHES = "docs/support/faq/faq-slow-enhancements.md", "docs/support/faq/troubleshooting-worker-crashes.md"
+_ERRORS, _ROTATION = "docs/support/faq/troubleshooting-high-error-rate.md", "docs/runbooks/secret-rotation.md"
+_SETTLES = "docs/adr/0004-a-note-of-unknown-outcome-settles.md"
 _README, _KUBERNETES, _DASHBOARDS = "README.md", "docs/kubernetes.md", "docs/dashboards.md"
 _WEBHOOKS = "docs/runbooks/WEBHOOK_TROUBLESHOOTING_RUNBOOK.md"
 _FAILURES, _QUEUE = "docs/runbooks/enhancement-failures.md", "docs/runbooks/high-queue-depth.md"
@@ -25,6 +28,42 @@ OF_NAMES = {
 OF_SETTINGS = {
     "another time limit in a line": (_FAQ, "call failed: timeout after 30s", "call failed: timeout after 60s"),
     "another time limit of the context": (_FAQ, "gathering timeout after 30s", "gathering timeout after 90s"),
+    "another time beside a setting": (
+        _WEBHOOKS,
+        "over 10 s for either (`WEBHOOK_T",
+        "over 20 s for either (`WEBHOOK_T",
+    ),
+    "another deadline beside its setting": (_SLOW, "again for 30 minutes (`JOB_", "again for 99 minutes (`JOB_"),
+    "another lease": (_CRASHES, "runs out within 45 s", "runs out within an hour"),
+    "another number behind a setting": ("docs/containers.md", "SECONDS` (50)", "SECONDS` (500)"),
+    "another default": (_SETTLES, "`NOTE_SETTLE_SECONDS`, 60", "`NOTE_SETTLE_SECONDS`, 90"),
+    "another concurrency": ("docs/benchmarks.md", "`WORKER_CONCURRENCY` 128", "`WORKER_CONCURRENCY` 256"),
+    "another silence of GPT-4": (_FAILURES, "30 s without content", "90 s without content"),
+    "other attempts and another deadline": (_FAILURES, "8 attempts within 30 minutes", "20 attempts within 90 minutes"),
+    "other attempts": (_README, "gave up after 8 attempts", "gave up after 9 attempts"),
+    "another deadline": (_FAQ, "ended the job within 30 minutes", "ended the job within 60 minutes"),
+    "another rest": (_README, "held back for 15s", "held back for 60s"),
+    "another patience": (_FAQ, "up to 4 minutes an attempt", "up to 9 minutes an attempt"),
+    "another rate": (_QUEUE, "the usual 300", "the usual 500"),
+    "another time to read again": (_README, "again every 5 seconds", "again every 50 seconds"),
+    "another time until it counts": (_ROTATION, "counts 7 seconds later", "counts 70 seconds later"),
+}
+
+# Limits of the front door, and of what alerts ask for, elsewhere than in the alerts' own sections.
+OF_LIMITS = {
+    "another size of a body": (_WEBHOOKS, "over 64 KiB", "over 128 KiB"),
+    "another size of a body, in the table": (_README, "more than 64 KiB", "more than 128 KiB"),
+    "another size of headers": (_README, "more than 32 KiB", "more than 64 KiB"),
+    "another window of the clock": (_WEBHOOKS, "clocks are over 300 s apart", "clocks are over 600 s apart"),
+    "another window, in a sentence": (_README, "must be within 300 s", "must be within 600 s"),
+    "another window, in minutes": (_FAQ, "off by over 5 minutes", "off by over 10 minutes"),
+    "other connections": (_WEBHOOKS, "over 500 open connections", "over 900 open connections"),
+    "other requests": (_README, "over 32 requests", "over 64 requests"),
+    "another time for headers": (_README, "within 10 s each", "within 20 s each"),
+    "another memory of duplicates": (_WEBHOOKS, "delivery within 10 minutes", "delivery within 30 minutes"),
+    "an alert elsewhere": (_FAQ, "over 30 jobs for 5 minutes", "over 30 jobs for 15 minutes"),
+    "an alert's share elsewhere": (_ERRORS, "success rate under 95 % for", "success rate under 85 % for"),
+    "a panel's limit": (_QUEUE, "`Queue Depth` over 30,", "`Queue Depth` over 60,"),
 }
 
 OF_PANELS = {
@@ -52,4 +91,20 @@ OF_ALERTS = {
     "another age in a runbook": (_QUEUE, "has been due for over 5 minutes", "has been due for over 10 minutes"),
 }
 
-LIES = OF_NAMES | OF_SETTINGS | OF_PANELS | OF_ALERTS
+# Statuses that processes end with.
+OF_EXITS = {
+    "an exit status of nobody's": (_KUBERNETES, "exit code 78", "exit code 77"),
+    "an exit status of something else": (_KUBERNETES, "a worker with exit code 75", "a worker with exit code 78"),
+    "another exit status of nobody's": (_CRASHES, "`Error`, 75", "`Error`, 76"),
+    "a setting's exit status": (_CRASHES, "`Error`, 78", "`Error`, 75"),
+    "a signal's exit status": (_CRASHES, "`OOMKilled`, 137", "`OOMKilled`, 143"),
+    "a fault's exit status": (_CRASHES, "`Error`, 1 ", "`Error`, 3 "),
+    "an exit status in brackets": ("docs/runbooks/worker-failures.md", "(exit status 78)", "(exit status 77)"),
+    "an exit status at a list's beginning": ("docs/containers.md", "Exit status 78:", "Exit status 77:"),
+    "an exit status in a list": ("docs/containers.md", "75: a server is away", "78: a server is away"),
+    "a mistake's exit status": (_README, "70 a mistake of ours", "71 a mistake of ours"),
+    "an exit status at a list's end": (_README, "78 something has", "79 something has"),
+    "an exit status for another": (_README, "75 the database is away", "70 the database is away"),
+}
+
+LIES = OF_EXITS | OF_NAMES | OF_SETTINGS | OF_LIMITS | OF_PANELS | OF_ALERTS

@@ -11,10 +11,13 @@ import pytest
 from tests.support_documents import cluster_words, commands, sources, statuses, vocabulary
 from tests.support_documents.alert_words import rules, summaries, wrong_alerts, wrong_in
 from tests.support_documents.documents import ROOT, Block, Document, broken_links, documents
+from tests.support_documents.exits import known, of_the_help, wrong_exits
 from tests.support_documents.lies import LIES as OTHER_LIES
+from tests.support_documents.limits import facts, told_in, wrong_limits
 from tests.support_documents.lists import unknown_in_lists
 from tests.support_documents.mentions import unknown_mentions
 from tests.support_documents.panel_cells import unknown_panels
+from tests.support_documents.setting_words import wrong_defaults
 
 DOCUMENTS = documents()
 SUPPORT = [document for document in DOCUMENTS if document.is_for_support]
@@ -37,6 +40,9 @@ def _faults(document: Document, _text: str) -> tuple[str, ...]:
     found += [f"not of that kind: {name}" for name in unknown_in_lists(document)]
     found += [f"no such panel: {part}" for part in unknown_panels(document)]
     found += [f"not as the alert has it: {amount}" for amount in wrong_alerts(document)]
+    found += [f"not the default: {amount}" for amount in wrong_defaults(document)]
+    found += [f"not the limit: {words}" for words in wrong_limits(document)]
+    found += [f"no such exit status: {status}" for status in wrong_exits(document)]
     found += [f"no such status: {number}" for number in statuses.unknown_in_prose(document)]
     found += [f"wrong command: {problem}" for problem in commands.document_problems(document)]
     found += [f"{block.line}: no kind of block: {block.language}" for block in document.blocks() if not is_known(block)]
@@ -93,6 +99,18 @@ def test_each_alert_says_of_itself_what_it_asks_for() -> None:
     """Its summary has the numbers and times of its rule."""
     assert rules().keys() == summaries().keys() == sources.alerts()
     assert [wrong for name, summary in summaries().items() for wrong in wrong_in(summary, rules()[name])] == []
+
+
+def test_each_limit_that_is_held_is_told_somewhere() -> None:
+    """Words that no document has any more would hold nothing."""
+    told = {fact for document in DOCUMENTS for fact, _, _ in told_in(document)}
+    assert [fact.words for fact in facts() if fact not in told] == []
+
+
+def test_the_help_says_of_each_exit_status_what_the_code_means_by_it() -> None:
+    assert {status: known()[status].search(words) is not None for status, words in of_the_help().items()} == (
+        dict.fromkeys(of_the_help(), True)
+    )
 
 
 def test_the_table_of_refusals_is_the_code_s() -> None:
