@@ -64,6 +64,26 @@ OF_LIMITS = {
     "an alert elsewhere": (_FAQ, "over 30 jobs for 5 minutes", "over 30 jobs for 15 minutes"),
     "an alert's share elsewhere": (_ERRORS, "success rate under 95 % for", "success rate under 85 % for"),
     "a panel's limit": (_QUEUE, "`Queue Depth` over 30,", "`Queue Depth` over 60,"),
+    "a panel's limit in seconds": (
+        _SLOW,
+        "`p95 Enhancement Latency`: over 60 s",
+        "`p95 Enhancement Latency`: over 90 s",
+    ),
+    "a panel's limit in words": (_SLOW, "`Oldest Job` over a minute", "`Oldest Job` over an hour"),
+    "a panel's share": (_ERRORS, "`Error Rate`: over 5 %", "`Error Rate`: over 15 %"),
+    "a panel's steps": (_QUEUE, "50 to 100 high", "50 to 200 high"),
+}
+
+# Numbers of the manifests and of the command.
+OF_THE_CLUSTER = {
+    "other numbers of workers": (_KUBERNETES, "between 5 and 10 workers", "between 5 and 20 workers"),
+    "other waiting jobs a worker": (_FAQ, "from 5 waiting jobs", "from 50 waiting jobs"),
+    "another time to learn": (_KUBERNETES, "taking webhooks for 10 s", "taking webhooks for 60 s"),
+    "another time to end": ("docs/containers.md", "the API within 20 s", "the API within 2 s"),
+    "another length of a list": (_README, "lists the newest 50", "lists the newest 500"),
+    "other digits": (_WEBHOOKS, "not 1 to 20 digits", "not 1 to 10 digits"),
+    "another length of an id": (_README, "and `-`, at most 63)", "and `-`, at most 36)"),
+    "other memory": (_KUBERNETES, "is given 256 and may take 512", "is given 256 and may take 1024"),
 }
 
 OF_PANELS = {
@@ -107,4 +127,4 @@ OF_EXITS = {
     "an exit status for another": (_README, "75 the database is away", "70 the database is away"),
 }
 
-LIES = OF_EXITS | OF_NAMES | OF_SETTINGS | OF_LIMITS | OF_PANELS | OF_ALERTS
+LIES = OF_EXITS | OF_THE_CLUSTER | OF_NAMES | OF_SETTINGS | OF_LIMITS | OF_PANELS | OF_ALERTS

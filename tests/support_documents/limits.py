@@ -3,36 +3,19 @@
 A fact's sentence stands in some document, or it would hold nothing; its numbers are the code's, in whatever unit.
 """
 
-import re
-from dataclasses import dataclass
 from functools import cache
 
 from api import http_protocol, schemas, signature
 from config import secret_files, tenants
 from integrations import breaker
 from tests.support_documents.alert_words import rules
-from tests.support_documents.amounts import amounts
+from tests.support_documents.cluster_limits import facts_of_the_cluster
 from tests.support_documents.defaults import of_settings
 from tests.support_documents.documents import Document
+from tests.support_documents.facts import Fact, told_in
+from tests.support_documents.panel_limits import limits_of
 from worker import inbox
 from workflow import retry
-
-_UNIT = r"(?: ?(?:%|(?:[KMG]iB|ms|[smhd]|seconds?|minutes?|hours?|days?)\b))"
-_WORDS = "two|three|four|five|six|seven|eight|nine|ten"
-_AMOUNT = rf"(\d+(?:\.\d+)?{_UNIT}?|(?:half )?an? (?:minute|hour|day)|(?:{_WORDS})\b{_UNIT}?)"
-
-
-@dataclass(frozen=True)
-class Fact:
-    """Words with `{}` for each amount, and what the amounts are."""
-
-    words: str
-    values: tuple[float, ...]
-
-    @property
-    def pattern(self) -> re.Pattern[str]:
-        """What finds the words with whatever amounts."""
-        return re.compile(_AMOUNT.join(map(re.escape, self.words.split("{}"))), re.IGNORECASE)
 
 
 def _facts_of_the_front_door() -> list[Fact]:
@@ -110,36 +93,34 @@ def _usual_rate(edition: str) -> int:
 
 
 def _facts_of_alerts() -> list[Fact]:
+    moderate, high, critical = limits_of("Queue Depth")
     depth, success = rules()["AiAgentsQueueDepthHigh"], rules()["AiAgentsSuccessRateLow"]
     (waiting,) = [value for kind, value, _ in depth.limits if kind == "count"]
     (share,) = [value for kind, value, _ in success.limits if kind == "share"]
-    (old,) = [value for _, value, way in rules()["AiAgentsOldestJobWaits"].limits if way]
     both = "a queue of over {} jobs for {} and on a success rate of under {} for {}"
     return [
         Fact(both, (waiting, depth.lasts, share, success.lasts)),
+        Fact(
+            "under {} normal, {} to {} moderate, {} to {} high, over {} critical",
+            (moderate, moderate, high, high, critical, critical),
+        ),
         Fact("success rate under {} for {}", (share, success.lasts)),
-        Fact("`Success Rate` under {}", (share,)),
-        Fact("`Success Rate`: under {}", (share,)),
         Fact("success rate in `Baseline Metrics` is under {}", (share,)),
-        Fact("`Queue Depth` over {}, `Oldest Job` over {}, `Throughput`", (waiting, old)),
     ]
 
 
 @cache
 def facts() -> tuple[Fact, ...]:
     """Everything that is held."""
-    return (*_facts_of_the_front_door(), *_facts_of_jobs(), *_facts_of_tenants(), *_facts_of_alerts())
-
-
-def told_in(document: Document) -> list[tuple[Fact, str, bool]]:
-    """Each place where a fact stands: the fact, the words there, and whether they are true."""
-    return [
-        (fact, found[0], tuple(amounts(amount)[0].value for amount in found.groups()) == fact.values)
-        for fact in facts()
-        for found in fact.pattern.finditer(document.prose)
-    ]
+    return (
+        *_facts_of_the_front_door(),
+        *_facts_of_jobs(),
+        *_facts_of_tenants(),
+        *_facts_of_alerts(),
+        *facts_of_the_cluster(),
+    )
 
 
 def wrong_limits(document: Document) -> list[str]:
     """The words of each fact that are not so."""
-    return [words for _, words, is_true in told_in(document) if not is_true]
+    return [words for _, words, is_true in told_in(document, facts()) if not is_true]

@@ -12,11 +12,13 @@ from tests.support_documents import cluster_words, commands, sources, statuses, 
 from tests.support_documents.alert_words import rules, summaries, wrong_alerts, wrong_in
 from tests.support_documents.documents import ROOT, Block, Document, broken_links, documents
 from tests.support_documents.exits import known, of_the_help, wrong_exits
+from tests.support_documents.facts import told_in
 from tests.support_documents.lies import LIES as OTHER_LIES
-from tests.support_documents.limits import facts, told_in, wrong_limits
+from tests.support_documents.limits import facts, wrong_limits
 from tests.support_documents.lists import unknown_in_lists
 from tests.support_documents.mentions import unknown_mentions
 from tests.support_documents.panel_cells import unknown_panels
+from tests.support_documents.panel_limits import wrong_panel_limits
 from tests.support_documents.setting_words import wrong_defaults
 
 DOCUMENTS = documents()
@@ -41,6 +43,7 @@ def _faults(document: Document, _text: str) -> tuple[str, ...]:
     found += [f"no such panel: {part}" for part in unknown_panels(document)]
     found += [f"not as the alert has it: {amount}" for amount in wrong_alerts(document)]
     found += [f"not the default: {amount}" for amount in wrong_defaults(document)]
+    found += [f"not the panel's limit: {amount}" for amount in wrong_panel_limits(document)]
     found += [f"not the limit: {words}" for words in wrong_limits(document)]
     found += [f"no such exit status: {status}" for status in wrong_exits(document)]
     found += [f"no such status: {number}" for number in statuses.unknown_in_prose(document)]
@@ -103,7 +106,7 @@ def test_each_alert_says_of_itself_what_it_asks_for() -> None:
 
 def test_each_limit_that_is_held_is_told_somewhere() -> None:
     """Words that no document has any more would hold nothing."""
-    told = {fact for document in DOCUMENTS for fact, _, _ in told_in(document)}
+    told = {fact for document in DOCUMENTS for fact, _, _ in told_in(document, facts())}
     assert [fact.words for fact in facts() if fact not in told] == []
 
 
