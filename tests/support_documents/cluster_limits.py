@@ -10,6 +10,7 @@ import yaml
 
 from api import schemas
 from config import tenants
+from storage import schema
 from support import arguments
 from tests.support_documents.documents import ROOT
 from tests.support_documents.facts import Fact
@@ -24,6 +25,12 @@ def facts_of_the_cluster() -> list[Fact]:
         Fact("keeps between {} and {} workers", (least, most)),
         Fact("one for each {} waiting jobs", (waiting,)),
         Fact("Workers are added from {} waiting jobs a worker", (waiting,)),
+        Fact("Double their number (normally {})", (least,)),
+        Fact("a worker holds up to {} jobs", (_setting("WORKER_CONCURRENCY"),)),
+        Fact("they are ready, at port {}", (_setting("METRICS_PORT"),)),
+        Fact("`GET /ready` at port {} of a worker", (_setting("METRICS_PORT"),)),
+        Fact("runs as user {}", (_user(),)),
+        Fact("Postgres {} or later with two roles", (schema.OLDEST_POSTGRES,)),
         Fact("scale to {} as in", (least,)),
         Fact("With {} workers the depth falls", (most,)),
         Fact("goes on taking webhooks for {}", (_seconds_before_the_end(),)),
@@ -31,7 +38,7 @@ def facts_of_the_cluster() -> list[Fact]:
         Fact("`jobs` lists the newest {}", (_newest(),)),
         Fact("not 1 to {} digits", (_most(schemas._TICKET_ID),)),
         Fact("a-z, 0-9 and `-`, at most {})", (_most(tenants.TENANT_ID),)),
-        Fact("a worker of {} is given {} and may take {}", (_concurrency(), *_mebibytes())),
+        Fact("a worker of {} is given {} and may take {}", (_setting("WORKER_CONCURRENCY"), *_mebibytes())),
     ]
 
 
@@ -80,6 +87,11 @@ def _most(pattern: re.Pattern[str]) -> int:
     return int(most)
 
 
-def _concurrency() -> int:
-    (found,) = re.findall(r"^WORKER_CONCURRENCY=(\d+)$", (_BASE / "settings.env").read_text(), re.MULTILINE)
+def _setting(name: str) -> int:
+    (found,) = re.findall(rf"^{name}=(\d+)$", (_BASE / "settings.env").read_text(encoding="utf-8"), re.MULTILINE)
+    return int(found)
+
+
+def _user() -> int:
+    (found,) = re.findall(r"^USER (\d+):", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     return int(found)

@@ -11,6 +11,7 @@ _FAQ = "docs/support/faq/faq-enhancements-not-received.md"
 # What is between back quotes in documents for developers.
 OF_NAMES = {
     "a line that there is not": (_README, "`Webhook received: ticket_id=124, tenant_id=acme`", "`Webhook accepted`"),
+    "a command in place of a line": (_README, "| `GPT-4 API call: status=200` |", "| `retry --failed` |"),
     "other words for a line": (_README, "`GPT-4 API call: status=200`", "`GPT-4 call status`"),
     "another end of a line": (_README, "`Breaker closed: desk of acme is back`", "`Breaker gone`"),
     "a span that there is not": (_README, "`Webhook`, `Queue`", "`Webhooks`, `Queue`"),
@@ -71,6 +72,10 @@ OF_LIMITS = {
     ),
     "a panel's limit in words": (_SLOW, "`Oldest Job` over a minute", "`Oldest Job` over an hour"),
     "a panel's share": (_ERRORS, "`Error Rate`: over 5 %", "`Error Rate`: over 15 %"),
+    "a panel's steps in a table": (_FAQ, "a number over 50 | high", "a number over 70 | high"),
+    "a panel's steps, to go back": (_KUBERNETES, "the queue is under 20", "the queue is under 50"),
+    "another slow desk": (_SLOW, "desk answers in over 2 s", "desk answers in over 20 s"),
+    "another window of the dashboards": (_DASHBOARDS, "over, 10 minutes unless", "over, 5 minutes unless"),
     "a panel's steps": (_QUEUE, "50 to 100 high", "50 to 200 high"),
 }
 
@@ -80,6 +85,9 @@ OF_THE_CLUSTER = {
     "other waiting jobs a worker": (_FAQ, "from 5 waiting jobs", "from 50 waiting jobs"),
     "another time to learn": (_KUBERNETES, "taking webhooks for 10 s", "taking webhooks for 60 s"),
     "another time to end": ("docs/containers.md", "the API within 20 s", "the API within 2 s"),
+    "another port": ("docs/containers.md", "ready, at port 9464", "ready, at port 9090"),
+    "another user": ("docs/containers.md", "as user 10001", "as user 1001"),
+    "another Postgres": (_README, "Postgres 15 or later", "Postgres 13 or later"),
     "another length of a list": (_README, "lists the newest 50", "lists the newest 500"),
     "other digits": (_WEBHOOKS, "not 1 to 20 digits", "not 1 to 10 digits"),
     "another length of an id": (_README, "and `-`, at most 63)", "and `-`, at most 36)"),

@@ -13,7 +13,7 @@ from tests.support_documents.cluster_limits import facts_of_the_cluster
 from tests.support_documents.defaults import of_settings
 from tests.support_documents.documents import Document
 from tests.support_documents.facts import Fact, told_in
-from tests.support_documents.panel_limits import limits_of
+from tests.support_documents.panel_limits import facts_of_panels
 from worker import inbox
 from workflow import retry
 
@@ -93,17 +93,12 @@ def _usual_rate(edition: str) -> int:
 
 
 def _facts_of_alerts() -> list[Fact]:
-    moderate, high, critical = limits_of("Queue Depth")
     depth, success = rules()["AiAgentsQueueDepthHigh"], rules()["AiAgentsSuccessRateLow"]
     (waiting,) = [value for kind, value, _ in depth.limits if kind == "count"]
     (share,) = [value for kind, value, _ in success.limits if kind == "share"]
     both = "a queue of over {} jobs for {} and on a success rate of under {} for {}"
     return [
         Fact(both, (waiting, depth.lasts, share, success.lasts)),
-        Fact(
-            "under {} normal, {} to {} moderate, {} to {} high, over {} critical",
-            (moderate, moderate, high, high, critical, critical),
-        ),
         Fact("success rate under {} for {}", (share, success.lasts)),
         Fact("success rate in `Baseline Metrics` is under {}", (share,)),
     ]
@@ -117,6 +112,7 @@ def facts() -> tuple[Fact, ...]:
         *_facts_of_jobs(),
         *_facts_of_tenants(),
         *_facts_of_alerts(),
+        *facts_of_panels(),
         *facts_of_the_cluster(),
     )
 

@@ -7,7 +7,7 @@ from tests.dashboards.pages import PAGES, panels
 from tests.support_documents.alert_words import rules
 from tests.support_documents.amounts import amounts
 from tests.support_documents.documents import Document
-from tests.support_documents.facts import AMOUNT
+from tests.support_documents.facts import AMOUNT, Fact
 
 _BESIDE = re.compile(rf"`([^`]+)`:? (?:over|under) {AMOUNT}")
 # Which alert asks for what a panel shows.
@@ -35,3 +35,36 @@ def wrong_panel_limits(document: Document) -> list[str]:
 def _known(title: str) -> set[float]:
     limits = rules()[_ALERTS[title]].limits if title in _ALERTS else ()
     return set(limits_of(title)) | {value for _, value, direction in limits if direction}
+
+
+def facts_of_panels() -> list[Fact]:
+    """Where documents tell a panel's limits without its name."""
+    moderate, high, critical = limits_of("Queue Depth")
+    (slow,) = limits_of("External API Latency")
+    steps = (moderate, moderate, high, high, critical)
+    return [
+        Fact("under {} normal, {} to {} moderate, {} to {} high, over {} critical", (*steps, critical)),
+        Fact("under {} is normal, {} to {} moderate, over {} high, over {} critical", steps),
+        Fact("a number over {} | critical", (critical,)),
+        Fact("a number over {} | high", (high,)),
+        Fact("a number over {} | moderate", (moderate - 1,)),
+        Fact("over {} waiting (P1)", (critical,)),
+        Fact("over {} jobs wait and it grows", (high,)),
+        Fact("when under {} wait", (moderate,)),
+        Fact("when the queue is under {}", (moderate,)),
+        Fact("Under {}, give it back", (moderate,)),
+        Fact("a p95 over {} is slow", (slow,)),
+        Fact("desk answers in over {}", (slow,)),
+        Fact("Over {}: slow", (slow,)),
+        Fact("rates and counts are taken over, {} unless", (_usual_window(),)),
+    ]
+
+
+def _usual_window() -> float:
+    (usual,) = {
+        variable["current"]["value"]
+        for page in PAGES.values()
+        for variable in page["templating"]["list"]
+        if variable["name"] == "window"
+    }
+    return amounts(usual)[0].value

@@ -15,7 +15,7 @@ from tests.support_documents.exits import known, of_the_help, wrong_exits
 from tests.support_documents.facts import told_in
 from tests.support_documents.lies import LIES as OTHER_LIES
 from tests.support_documents.limits import facts, wrong_limits
-from tests.support_documents.lists import unknown_in_lists
+from tests.support_documents.lists import unknown_in_lists, unknown_lines
 from tests.support_documents.mentions import unknown_mentions
 from tests.support_documents.panel_cells import unknown_panels
 from tests.support_documents.panel_limits import wrong_panel_limits
@@ -40,6 +40,7 @@ def _faults(document: Document, _text: str) -> tuple[str, ...]:
     found = [f"dead link: {target}" for target in broken_links(document)]
     found += [f"no such thing: {mention}" for mention in unknown_mentions(document)]
     found += [f"not of that kind: {name}" for name in unknown_in_lists(document)]
+    found += [f"no such line: {line}" for line in unknown_lines(document)]
     found += [f"no such panel: {part}" for part in unknown_panels(document)]
     found += [f"not as the alert has it: {amount}" for amount in wrong_alerts(document)]
     found += [f"not the default: {amount}" for amount in wrong_defaults(document)]
