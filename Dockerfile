@@ -23,7 +23,9 @@ FROM base AS source
 WORKDIR /source
 # What .dockerignore lets through: the packages of the product and the simulators.
 COPY . .
-RUN rm -r requirements \
+# A checkout may be its owner's alone (umask 077), and the image's user is somebody else.
+RUN chmod -R u=rwX,go=rX . \
+    && rm -r requirements \
     && python -m compileall -q --invalidation-mode unchecked-hash . \
     && mv simulators /simulators \
     && printf '#!/bin/sh\nexec python -m support.cli "$@"\n' >/ai-agents \

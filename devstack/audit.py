@@ -6,6 +6,7 @@ audit that could not be made must not stop a machine without a way out.
 """
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,10 +17,11 @@ _TOOLS = PROJECT / "requirements" / "audit.txt"
 _PINS = PROJECT / "requirements" / "image.txt"
 _OUT = PROJECT / "dist"
 _LONGEST_SECONDS = 300
+_UNREACHABLE = re.compile(r"connect|timed? ?out|resol(?:ve|ution)|unreachable|proxy", re.IGNORECASE)
 
 
 def main() -> int:
-    """Write the bill and print the findings; the exit status: 0, or 1 if a package has a known weakness."""
+    """Write the bill and print the findings; the exit status: 0, or 1 for a known weakness or an audit that broke."""
     _OUT.mkdir(exist_ok=True)
     pins = _OUT / "image-pins.txt"
     # Only what is installed on the image's platform, each with its hashes.
@@ -30,16 +32,18 @@ def main() -> int:
     _tool("cyclonedx-py", "requirements", str(pins), "--output-reproducible", "-o", str(bill)).check_returncode()
     print(f"{len(json.loads(bill.read_text())['components'])} packages in {bill.relative_to(PROJECT)}")
     found = _tool("pip-audit", "--disable-pip", "--require-hashes", "-r", str(pins), "--format", "json")
-    sentence, status = verdict(found.stdout)
+    sentence, status = verdict(found.stdout, found.stderr)
     print(sentence)
     return status
 
 
-def verdict(report: str) -> tuple[str, int]:
+def verdict(report: str, complaints: str = "") -> tuple[str, int]:
     """What to tell of pip-audit's report (JSON, or nothing if it could not be made), and the exit status."""
     try:
         packages = json.loads(report)["dependencies"]
     except (ValueError, KeyError, TypeError):
+        if not _UNREACHABLE.search(complaints):
+            return f"The audit could not be made:\n{complaints or report}", 1
         packages = []
     looked_up = [package for package in packages if "skip_reason" not in package]
     if not looked_up:

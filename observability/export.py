@@ -13,6 +13,9 @@ class Counted(SpanExporter):
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
+        # At 0, so that the first that fails is seen as an increase.
+        for result in ("ok", "failed"):
+            metrics.SPAN_EXPORTS.labels(result)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send the spans."""

@@ -195,6 +195,8 @@ def open_resources(settings: WorkerSettings, tenants: TenantDirectory) -> None:
         readiness = Readiness()
         exposition.serve("worker", settings.metrics_port, readiness)
         metrics.CONCURRENCY.set(settings.worker_concurrency)
+        for tenant in tenants.all():
+            metrics.expect_outcomes(tenant.id)
         _opened.append(Resources(settings, tenants, readiness))
     except (exposition.PortUnusable, DatabaseUnfit) as unfit:
         refuse_start([str(unfit)])

@@ -1,6 +1,7 @@
 """The image, built from the Dockerfile, and the compose file, brought up with it."""
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from devstack.ports import free_port
 from tests.containers.engine import LABEL, PROJECT, Engine, found_engine
-from tests.containers.files import BASE, OURS, ROOT, SERVICES
+from tests.containers.files import BASE, OURS, ROOT, SERVICES, let_in
 
 IMAGE = "ai-agents:local"
 SIMULATORS = "ai-agents-simulators:local"
@@ -107,22 +108,48 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def image(engine: Engine) -> str:
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This tree as its owner's alone: what a clone is under umask 077."""
+
+    def private(source: str, target: str) -> None:
+        shutil.copyfile(source, target)
+        Path(target).chmod(0o600)
+
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("Dockerfile", ".dockerignore", *let_in()):
+        (folder / name).parent.mkdir(exist_ok=True)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, copy_function=private)
+        else:
+            private(str(ROOT / name), str(folder / name))
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o700)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def image(engine: Engine, checkout: Path) -> str:
     """The production image, built from this tree."""
     if not engine.can_get(BASE):
         pytest.skip(f"{BASE} is not here and can't be pulled")
-    engine.build(ROOT, "product", IMAGE)
+    engine.build(checkout, "product", IMAGE)
     return IMAGE
 
 
 @pytest.fixture(scope="session")
-def stack(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:  # noqa: ARG001
+def stack(
+    engine: Engine,
+    image: str,  # noqa: ARG001
+    checkout: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stack]:
     """All services whose images can be had; without one that the others need the tests are skipped."""
     there = [name for name, service in SERVICES.items() if name in OURS or engine.can_get(service["image"])]
     missing = [SERVICES[name]["image"] for name in NEEDED if name not in there]
     if missing:
         pytest.skip(f"{' and '.join(missing)} can't be pulled")
-    engine.build(ROOT, "simulators", SIMULATORS)
+    engine.build(checkout, "simulators", SIMULATORS)
     running = Stack(engine, tmp_path_factory.mktemp("stack"), there)
     running.compose("down", "--volumes", "--timeout", "1")
     try:

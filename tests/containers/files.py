@@ -43,3 +43,9 @@ def example(*, commented_too: bool = False) -> dict[str, str]:
     """The variables of .env.example; those that are commented out as well if that is wanted."""
     pattern = r"^#?([A-Z0-9_]+)=(.*)$" if commented_too else r"^([A-Z0-9_]+)=(.*)$"
     return {name: value.strip("'") for name, value in re.findall(pattern, EXAMPLE, re.MULTILINE)}
+
+
+def let_in() -> list[str]:
+    """What .dockerignore lets into a build."""
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    return [line.removeprefix("!") for line in lines if line.startswith("!")]

@@ -47,7 +47,7 @@ class Kube:
         self._played: list[Path] = []
 
     def open(self) -> None:
-        """The network, and in it Redis and Postgres: their images want to begin as root in Podman."""
+        """The network, and in it Redis and Postgres: what stands in for their images may want to begin as root."""
         self.close()
         self.engine.run("network", "create", NETWORK)
         secrets = self.rendered.secret("ai-agents-secrets")

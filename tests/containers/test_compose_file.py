@@ -24,6 +24,7 @@ def test_everything_is_there_and_what_is_ours_is_one_image() -> None:
     built = {name: service["build"]["target"] for name, service in SERVICES.items() if "build" in service}
     assert built == {"migrate": "product", "desk": "simulators"}
     assert {SERVICES[name]["pull_policy"] for name in OURS if name not in built} == {"never"}
+    assert {SERVICES[name]["pull_policy"] for name in built} == {"build"}
 
 
 @pytest.mark.parametrize("name", THEIRS)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers.files import BASE, DOCKERFILE, ROOT
+from tests.containers.files import BASE, DOCKERFILE, ROOT, let_in
 
 STAGES = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]
 
@@ -56,8 +56,10 @@ def test_exactly_the_packages_of_the_product_and_the_simulators_get_into_a_build
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert lines[1] == "*"
-    let_in = {line.removeprefix("!") for line in lines if line.startswith("!")}
-    assert let_in == {*project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"], "requirements/image.txt"}
+    assert set(let_in()) == {
+        *project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"],
+        "requirements/image.txt",
+    }
 
 
 def test_the_image_has_the_versions_that_are_tested_and_no_development_package() -> None:

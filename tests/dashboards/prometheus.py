@@ -42,7 +42,7 @@ class Prometheus:
         return found
 
     def rules(self) -> list[dict[str, Any]]:
-        """The alerts that it knows, each with its `name`, `health` and `state`."""
+        """The alerts and recordings that it knows, each with its `name`, `type` and `health`."""
         return [rule for group in self._ask("rules")["groups"] for rule in group["rules"]]
 
     def targets(self) -> dict[str, str]:

@@ -131,8 +131,8 @@ def test_the_first_failure_of_a_reason_is_seen(told: Told) -> None:
 def test_the_figures_are_those_of_what_happened(told: Told) -> None:
     assert told.after["Worker Health A"] == {"": 2}
     failed = told.after["Error Rate A"][""]
-    # One in 15; Prometheus extrapolates what it saw to the window's edges.
-    assert failed == pytest.approx(1 / 15, rel=0.5)
+    # One in 15, of counters that were there before the first job; two workers are not asked at the same moment.
+    assert failed == pytest.approx(1 / 15, rel=0.05)
     assert told.after["Success Rate A"][""] == pytest.approx(1 - failed, abs=0.01)
     assert told.after["Success Rate by Tenant A"]["globex"] == 1
     assert set(told.of_acme["Success Rate by Tenant A"]) == {"acme"}
@@ -145,9 +145,10 @@ def test_the_figures_are_those_of_what_happened(told: Told) -> None:
 def test_the_alerts_are_loaded_and_none_of_them_fails(prometheus: Prometheus, told: Told) -> None:
     assert told.after
     rules = prometheus.rules()
-    assert len(rules) == 10
+    alerts = [rule for rule in rules if rule["type"] == "alerting"]
+    assert len(alerts) == 10
     assert {rule["health"] for rule in rules} == {"ok"}
-    assert {rule["annotations"]["runbook_url"].partition("/runbooks/")[0] for rule in rules} == {"docs"}
+    assert {alert["annotations"]["runbook_url"].partition("/runbooks/")[0] for alert in alerts} == {"docs"}
 
 
 def test_dead_workers_are_counted_as_such(system: System, prometheus: Prometheus, told: Told) -> None:

@@ -29,8 +29,22 @@ def test_without_a_weakness_it_says_how_many_were_looked_up() -> None:
     assert verdict(report(CLEAN, MISSED)) == ("0 known weaknesses in 1 packages; 1 could not be looked up.", 0)
 
 
-@pytest.mark.parametrize("output", ["", "no JSON", "[]", report(), report(MISSED, MISSED)])
-def test_a_database_that_can_not_be_reached_is_said_to_be_that_and_is_no_failure(output: str) -> None:
+@pytest.mark.parametrize(
+    ("output", "complaints"),
+    [
+        (report(), ""),
+        (report(MISSED, MISSED), "No known vulnerabilities found"),
+        ("", "ERROR:pip_audit._cli:Could not connect to PyPI's vulnerability feed"),
+    ],
+)
+def test_a_database_that_can_not_be_reached_is_said_to_be_that_and_is_no_failure(output: str, complaints: str) -> None:
     """Never that nothing was found: nothing was looked up."""
-    sentence, status = verdict(output)
+    sentence, status = verdict(output, complaints)
     assert (sentence.startswith("SKIPPED: "), status) == (True, 0)
+
+
+@pytest.mark.parametrize("output", ["", "no JSON", "[]"])
+def test_an_audit_that_broke_is_a_failure_with_what_it_said(output: str) -> None:
+    sentence, status = verdict(output, "pip-audit: error: unrecognized arguments: --nonsense")
+    assert status == 1
+    assert "unrecognized arguments" in sentence

@@ -167,3 +167,15 @@ def test_a_port_ends_with_its_process(lived: System) -> None:
     lived.workers[0].stop(8)
     with pytest.raises(httpx.ConnectError):
         httpx.get(lived.state["metrics"]["worker"], timeout=5)
+
+
+def test_a_worker_tells_of_each_outcome_of_each_tenant_from_its_start(lived: System) -> None:
+    """So that Prometheus sees a job that fails at once as an increase. The last test: the worker begins anew."""
+    lived.restart(lived.workers[0])
+    counted = {
+        key: value
+        for key, value in figures(lived, "worker").items()
+        if key.startswith("ai_agents_job_duration_seconds_count{")
+    }
+    assert len(counted) == 6
+    assert set(counted.values()) == {0}

@@ -11,7 +11,7 @@ from tests.kubernetes.rendering import ROOT, Rendered
 # Fields of https://prometheus-operator.dev/docs/api-reference/api/ that are used here.
 MONITOR = {"jobLabel", "selector", "endpoints", "podMetricsEndpoints"}
 ENDPOINT = {"port", "path", "interval", "scrapeTimeout"}
-RULE = {"alert", "expr", "for", "labels", "annotations"}
+RULE = {"alert", "record", "expr", "for", "labels", "annotations"}
 DASHBOARDS = ROOT / "observability" / "grafana" / "dashboards"
 
 

@@ -16,6 +16,7 @@ from worker.resources import _MOST_DATABASE_CONNECTIONS
 SPEC = {"scaleTargetRef", "minReplicaCount", "maxReplicaCount", "pollingInterval", "advanced", "triggers"}
 METADATA = {"address", "databaseIndex", "listName", "listLength", "activationListLength", "enableTLS", "unsafeSsl"}
 BEHAVIOUR = {"stabilizationWindowSeconds", "policies", "selectPolicy", "tolerance"}
+_TOLERANCE = 0.1
 _LEASES, _HOUSEKEEPING, _MIGRATION = 4, 5, 1
 DOCUMENT = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 
@@ -31,11 +32,18 @@ def targets(spec: dict[str, Any]) -> dict[str, int]:
     return {one["metadata"]["listName"]: int(one["metadata"]["listLength"]) for one in spec["triggers"]}
 
 
-def wanted(spec: dict[str, Any], waiting: int, running: int) -> int:
-    """The number of workers that Kubernetes makes of it: the trigger that asks for more wins."""
+def wanted(spec: dict[str, Any], waiting: int, running: int, now: int | None = None) -> int:
+    """The number of workers that Kubernetes makes of it, of `now`: the trigger that asks for more wins.
+
+    A tenth more or less than there should be of a key leaves the number as it is: the autoscaler's tolerance.
+    """
+    now = now or spec["minReplicaCount"]
     per_worker = targets(spec)
-    most = max(math.ceil(waiting / per_worker[QUEUE]), math.ceil(running / per_worker[UNACKED]))
-    return int(min(max(most, spec["minReplicaCount"]), spec["maxReplicaCount"]))
+    asked = []
+    for key, amount in ((QUEUE, waiting), (UNACKED, running)):
+        is_near = abs(amount / (per_worker[key] * now) - 1) <= _TOLERANCE
+        asked.append(now if is_near else math.ceil(amount / per_worker[key]))
+    return int(min(max(*asked, spec["minReplicaCount"]), spec["maxReplicaCount"]))
 
 
 def test_it_asks_for_what_keda_knows(production: Rendered, spec: dict[str, Any]) -> None:
@@ -69,15 +77,15 @@ def test_more_than_five_waiting_jobs_a_worker_make_more_workers(production: Rend
     assert targets(spec)[QUEUE] == 5
     assert targets(spec)[UNACKED] == round(0.75 * int(production.settings()["WORKER_CONCURRENCY"]))
     assert spec["minReplicaCount"] == 5
-    assert [wanted(spec, waiting, 0) for waiting in (0, 25, 26, 31, 50, 5000)] == [5, 5, 6, 7, 10, 10]
+    assert [wanted(spec, waiting, 0) for waiting in (0, 25, 27, 28, 31, 50, 5000)] == [5, 5, 5, 6, 7, 10, 10]
 
 
 def test_busy_workers_are_not_taken_away_though_the_list_is_empty(production: Rendered, spec: dict[str, Any]) -> None:
     """However many there are, while their slots are taken they stay."""
     slots = int(production.settings()["WORKER_CONCURRENCY"])
     for workers in range(spec["minReplicaCount"], spec["maxReplicaCount"] + 1):
-        assert wanted(spec, 0, workers * slots) >= workers
-        assert wanted(spec, 0, math.ceil(workers * slots * 0.75)) >= workers
+        assert wanted(spec, 0, workers * slots, workers) >= workers
+        assert wanted(spec, 0, math.ceil(workers * slots * 0.75), workers) >= workers
     assert wanted(spec, 0, 0) == spec["minReplicaCount"]
 
 

@@ -33,6 +33,7 @@ def close(world: World, ticket_id: str) -> None:
 FAULTS = [
     # The first looks for what was refused lately, the second for what was started lately: they come before the others.
     Fault("webhook switched off", faults.webhook_off, WEBHOOK, "Never Sent", json=True),
+    Fault("webhook switched off, another number begins alike", faults.longer_number, WEBHOOK, "Never Sent"),
     Fault("over 100 wait, worker takes nothing", outages.backlog_and_still, CRASHES, "Alive but Taking Nothing"),
     Fault("worker alive, takes nothing", faults.worker_still, CRASHES, "Alive but Taking Nothing"),
     Fault(

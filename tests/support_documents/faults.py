@@ -89,6 +89,15 @@ def wrong_secret(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
+def longer_number(stage: Stage) -> Iterator[str]:
+    """The desk's webhook is off; of another ticket, whose number begins with this one's, a forged one was refused."""
+    with webhook_off(stage) as ticket_id:
+        assert stage.world.post_webhook(f"{ticket_id}0", secret="somebody else's").status_code == 403
+        stage.says(stage.system.api, f"ticket_id: {ticket_id}0, tenant_id: acme")
+        yield ticket_id
+
+
+@contextmanager
 def wrong_form(stage: Stage) -> Iterator[str]:
     """The desk's template left the ticket's number empty."""
     ticket_id = stage.world.create_ticket(send_webhook=False)
