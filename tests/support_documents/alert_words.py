@@ -14,6 +14,7 @@ from tests.support_documents.amounts import Amount, amounts
 from tests.support_documents.documents import Document
 
 _RULE = re.compile(r"- alert: (\w+)\n(?: +#[^\n]*\n)* +expr: (.*?)\n +for: (\w+)\n.*?summary: \"(.*?)\"\n", re.DOTALL)
+_RECORDED = re.compile(r"- record: (\S+)\n +expr: (.*?)\n\n", re.DOTALL)
 _LIMIT = re.compile(r"(_seconds\)+)? ([<>])=? (\d+(?:\.\d+)?)(?! \*)")
 _WINDOW = re.compile(r"(?:\[|offset )(\d+[smhd])")
 _ROW = re.compile(r"^\| `(AiAgents\w+)` \| ([^|`]*) \|")
@@ -33,8 +34,13 @@ class Rule:
 @cache
 def rules() -> dict[str, Rule]:
     """Each alert's rule."""
-    found = _RULE.findall(sources.ALERTS.read_text(encoding="utf-8"))
-    return {name: Rule(_limits(expr, lasts), amounts(lasts)[0].value) for name, expr, lasts, _ in found}
+    text = sources.ALERTS.read_text(encoding="utf-8")
+    recorded = _RECORDED.findall(text)
+    found = {}
+    for name, expr, lasts, _ in _RULE.findall(text):
+        of_others = [other for recording, other in recorded if recording in expr]
+        found[name] = Rule(_limits(" ".join([expr, *of_others]), lasts), amounts(lasts)[0].value)
+    return found
 
 
 def summaries() -> dict[str, str]:
@@ -44,7 +50,9 @@ def summaries() -> dict[str, str]:
 
 def _limits(expr: str, lasts: str) -> frozenset[tuple[str, float, str]]:
     limits = {("seconds", amounts(window)[0].value, "") for window in [*_WINDOW.findall(expr), lasts]}
-    limits |= {_limit(float(number), direction, bool(of_time)) for of_time, direction, number in _LIMIT.findall(expr)}
+    # That something is there at all (`> 0`) needs no number in words.
+    told = [found for found in _LIMIT.findall(expr) if float(found[2])]
+    limits |= {_limit(float(number), direction, bool(of_time)) for of_time, direction, number in told}
     return frozenset(limits | {("factor", float(factor), "") for factor in re.findall(r"([2-9]) \* ", expr)})
 
 

@@ -22,6 +22,13 @@ OF_NAMES = {
     "a name of ours that is no tag": (_README, "the tags `ticket_id`", "the tags `trace_id`"),
     "half a header": (_README, "`X-ServiceDesk-Timestamp`", "`X-ServiceDesk-Time`"),
     "another failure": (_KUBERNETES, "`ServiceDesk Plus API timeout`", "`ServiceDesk Plus API too slow`"),
+    "another reason of an error": (
+        _ERRORS,
+        "`GPT-4 API call failed: timeout after 30s`",
+        "`Database error: out of luck`",
+    ),
+    "another namespace": (_FAQ, "`kubectl get pods -n ai-agents-production | ", "`kubectl get pods -n ai-agents | "),
+    "another cause": (_README, "`cause: retried by hand`", "`cause: retried by magic`"),
     "words in place of a number": (_FAQ, "`LangGraph workflow initiated`", "`attempt took very long`"),
     "any words in place of a number": (_FAQ, "`LangGraph workflow initiated`", "`attempt eaten by dragons`"),
 }
@@ -111,6 +118,9 @@ OF_ALERTS = {
     "another number of failures": (_DASHBOARDS, "if two failed", "if three failed"),
     "another time in words": (_DASHBOARDS, "came round for a minute", "came round for an hour"),
     "the other direction": (_DASHBOARDS, "under 95 % of the jobs", "over 95 % of the jobs"),
+    "another number in words": (_DASHBOARDS, "fail, and more than three do", "fail, and more than ten do"),
+    "another number in a runbook": (_FAILURES, "and more than three (", "and more than two ("),
+    "another window in a row": (_DASHBOARDS, "taken within 15 minutes", "taken within 50 minutes"),
     "another share in words": (_DASHBOARDS, "over half of the calls", "over 60 % of the calls"),
     "another limit in a runbook": (_WEBHOOKS, "More than 5 webhooks", "More than 50 webhooks"),
     "another window in a runbook": (_WEBHOOKS, "not proved within 10 minutes", "not proved within 30 minutes"),

@@ -44,9 +44,16 @@ def gives_known_reason(text: str) -> bool:
     """Whether the reason in it, if there is one, is one that the product has, and so is its status."""
     if statuses.is_wrong_in(text):
         return False
-    found = re.match(r"(?:OpenAI|ServiceDesk Plus) API error: (.+)|.*reason=(.+)", text)
+    found = re.match(rf"(?:{'|'.join(_before_reasons())})(.+)|.*reason=(.+)", text)
     reason = (found[1] or found[2]).split(";")[0].split(", held back")[0] if found else "…"
     return reason in statuses.of_others() or reason.startswith(("…", "...")) or is_word(reason)
+
+
+@cache
+def _before_reasons() -> tuple[str, ...]:
+    """What stands before a reason that has no name: `OpenAI API error: `."""
+    found = [template.split("{reason}")[0] for template in templates() if re.search(r": \{reason\}", template)]
+    return tuple(map(re.escape, found))
 
 
 @cache

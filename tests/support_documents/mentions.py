@@ -41,6 +41,9 @@ _VALUES: dict[str, Callable[[str], bool]] = {
     "state": lambda value: value in _STATES,
     "outcome": lambda value: value in _STATES or texts.is_word(value),
     "status": statuses.is_known,
+    "cause": texts.is_word,
+    "verified": lambda value: value in ("yes", "no"),
+    "took_ms": str.isdecimal,
     "ticket_history": lambda value: value in ("Yes", "No"),
     "docs": lambda value: value in ("Yes", "No"),
 }

@@ -49,8 +49,8 @@ def is_word(text: str) -> bool:
 
 @cache
 def _templates() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    # A text that is nothing but places would match everything.
-    with_places = [text for text in words() if "{}" in text and re.search(r"[A-Za-z]{3}", text.replace("{}", ""))]
+    # A text that is nothing but places would match everything, and one without a blank is part of some name.
+    with_places = [text for text in words() if "{}" in text and re.search(r"[A-Za-z]{3}.* | .*[A-Za-z]{3}", text)]
     return tuple((text, re.compile("(.+?)".join(map(re.escape, text.split("{}"))))) for text in with_places)
 
 
