@@ -8,7 +8,17 @@ nothing goes unchecked.
 import re
 from collections.abc import Callable
 
-from tests.support_documents import apart, cluster_words, commands, sources, statuses, vocabulary
+from tests.support_documents import (
+    apart,
+    cluster_words,
+    commands,
+    log_lines,
+    repository,
+    sources,
+    statuses,
+    texts,
+    vocabulary,
+)
 from tests.support_documents.documents import ROOT, Document
 
 _PATH_STARTS = "api|worker|workflow|integrations|storage|observability|config|support|simulators|devstack|docs|tests"
@@ -27,10 +37,13 @@ def _is_address(text: str) -> bool:
 _STATES = ("waiting", "running", "completed", "skipped", "failed")
 # Fields whose values are few, and known.
 _VALUES: dict[str, Callable[[str], bool]] = {
-    "reason": lambda value: sources.gives_known_reason(f"reason={value}") or _begins_a_word(value),
+    "reason": lambda value: log_lines.gives_known_reason(f"reason={value}") or _begins_a_word(value),
     "state": lambda value: value in _STATES,
-    "outcome": lambda value: value in _STATES or sources.is_word(value),
+    "outcome": lambda value: value in _STATES or texts.is_word(value),
     "status": statuses.is_known,
+    "cause": texts.is_word,
+    "verified": lambda value: value in ("yes", "no"),
+    "took_ms": str.isdecimal,
     "ticket_history": lambda value: value in ("Yes", "No"),
     "docs": lambda value: value in ("Yes", "No"),
 }
@@ -38,7 +51,7 @@ _VALUES: dict[str, Callable[[str], bool]] = {
 
 def _begins_a_word(text: str) -> bool:
     """`desk ` stands for `desk unavailable` and `desk busy`."""
-    return text.endswith(" ") and any(word.startswith(text) for word in sources.words())
+    return text.endswith(" ") and any(word.startswith(text) for word in texts.words())
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
@@ -50,7 +63,7 @@ def _pairs(text: str) -> list[tuple[str, str]]:
 def _is_pair(text: str) -> bool:
     pairs = _pairs(text)
     return bool(pairs) and all(
-        sources.is_word(value) if field in vocabulary.ATTRIBUTES else field in sources.tags() or sources.is_word(field)
+        texts.is_word(value) if field in vocabulary.ATTRIBUTES else field in sources.tags() or texts.is_word(field)
         for field, value in pairs
     )
 
@@ -63,7 +76,7 @@ def _has_a_wrong_value(text: str) -> bool:
 
 
 def _is_output(text: str) -> bool:
-    return sources.is_word(text.strip().rstrip(":"))
+    return texts.is_word(text.strip().rstrip(":"))
 
 
 def _is_metric(text: str) -> bool:
@@ -76,7 +89,9 @@ def _is_setting(text: str) -> bool:
 
 
 def _is_route(text: str) -> bool:
-    return text.rsplit(maxsplit=1)[-1] in sources.routes() | vocabulary.DESK_ROUTES
+    route = text.rsplit(maxsplit=1)[-1]
+    # Those of workers are no routes of FastAPI's.
+    return route in sources.routes() | vocabulary.DESK_ROUTES or route in texts.words()
 
 
 # The first shape that fits decides.
@@ -89,15 +104,15 @@ _BY_SHAPE: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
     ("path", _FOLDERS, _is_path),
     ("setting", re.compile(r"(?:[A-Z][A-Z0-9]*_)+(?:[A-Z0-9]+|<TENANT>)?(?:=\w+)?"), _is_setting),
     ("route", re.compile(r"(?:POST |GET )?/[a-z]+(?:/[a-z]+)?"), _is_route),
-    ("header", re.compile(r"X-[\w-]+"), lambda text: sources.is_word(text.lower())),
+    ("header", re.compile(r"X-[\w-]+"), lambda text: texts.is_word(text.lower())),
     ("argument of make", re.compile(r"ARGS=.+"), lambda _: True),
     ("name in Kubernetes", re.compile(r"ai-agents-[a-z]+"), lambda text: text in cluster_words.KUBERNETES_NAMES),
-    ("tag", re.compile(r"[a-z]+_id"), lambda text: text in sources.tags() or sources.is_word(text)),
+    ("tag", re.compile(r"[a-z]+_id"), lambda text: text in sources.tags() or texts.is_word(text)),
     ("span", re.compile("|".join(map(re.escape, sources.spans()))), lambda _: True),
 )
 _BY_SEARCH: tuple[tuple[str, Callable[[str], bool]], ...] = (
-    ("phrase", sources.is_phrase),
-    ("part of a phrase", sources.is_phrase_part),
+    ("phrase", log_lines.is_phrase),
+    ("part of a phrase", log_lines.is_phrase_part),
     ("panel", lambda text: text in vocabulary.panels()),
     ("pair", _is_pair),
     ("word", _is_output),
@@ -123,12 +138,15 @@ def kind_of(text: str, document: Document) -> str | None:
 
 def _is_of_others(text: str, document: Document) -> bool:
     """In documents for developers, whatever the repository has; everywhere, what is listed with its reason."""
-    if text in vocabulary.OF_OTHERS:
+    if text in vocabulary.OF_OTHERS or _are_options_of_others(text):
         return True
     if document.is_for_support:
         return False
-    in_tree = all(word in sources.tree_text() for word in text.split())
-    return in_tree or (ROOT / text).exists() or text in sources.file_names()
+    return repository.has(text) or (document.path.parent / text).exists()
+
+
+def _are_options_of_others(text: str) -> bool:
+    return all(option.startswith("--") and option in vocabulary.OF_OTHERS for option in text.split())
 
 
 def unknown_mentions(document: Document) -> list[str]:

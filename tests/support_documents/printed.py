@@ -3,7 +3,7 @@
 import re
 from functools import cache
 
-from tests.support_documents import sources, vocabulary
+from tests.support_documents import log_lines, sources, texts, vocabulary
 
 # Of what kubectl and a shell print, beside `vocabulary.OF_OTHERS`.
 _OF_OTHERS = ("Name:", "State:", "Liveness:", "worker", "date", "Reason", "error")
@@ -14,9 +14,9 @@ def is_printed(piece: str, *, ignores_case: bool) -> bool:
     """Whether something that a program prints has it."""
     if found := re.match(r"(\w+): ", piece):
         return found[1] in sources.tags()
-    if sources.is_phrase(piece):
+    if log_lines.is_phrase(piece):
         return True
     if "=" in piece:
-        return sources.is_phrase_part(piece)
-    texts = "\n".join((*sources.templates(), *sources.words(), *vocabulary.OF_OTHERS, *_OF_OTHERS))
-    return piece.lower() in texts.lower() if ignores_case else piece in texts
+        return log_lines.is_phrase_part(piece)
+    told = "\n".join((*log_lines.templates(), *texts.words(), *vocabulary.OF_OTHERS, *_OF_OTHERS))
+    return piece.lower() in told.lower() if ignores_case else piece in told

@@ -9,8 +9,17 @@ from pathlib import Path
 import pytest
 
 from tests.support_documents import cluster_words, commands, sources, statuses, vocabulary
+from tests.support_documents.alert_words import rules, summaries, wrong_alerts, wrong_in
 from tests.support_documents.documents import ROOT, Block, Document, broken_links, documents
+from tests.support_documents.exits import known, of_the_help, wrong_exits
+from tests.support_documents.facts import told_in
+from tests.support_documents.lies import LIES as OTHER_LIES
+from tests.support_documents.limits import facts, wrong_limits
+from tests.support_documents.lists import unknown_in_lists, unknown_lines
 from tests.support_documents.mentions import unknown_mentions
+from tests.support_documents.panel_cells import unknown_panels
+from tests.support_documents.panel_limits import wrong_panel_limits
+from tests.support_documents.setting_words import wrong_defaults
 
 DOCUMENTS = documents()
 SUPPORT = [document for document in DOCUMENTS if document.is_for_support]
@@ -30,6 +39,14 @@ def faults(document: Document) -> list[str]:
 def _faults(document: Document, _text: str) -> tuple[str, ...]:
     found = [f"dead link: {target}" for target in broken_links(document)]
     found += [f"no such thing: {mention}" for mention in unknown_mentions(document)]
+    found += [f"not of that kind: {name}" for name in unknown_in_lists(document)]
+    found += [f"no such line: {line}" for line in unknown_lines(document)]
+    found += [f"no such panel: {part}" for part in unknown_panels(document)]
+    found += [f"not as the alert has it: {amount}" for amount in wrong_alerts(document)]
+    found += [f"not the default: {amount}" for amount in wrong_defaults(document)]
+    found += [f"not the panel's limit: {amount}" for amount in wrong_panel_limits(document)]
+    found += [f"not the limit: {words}" for words in wrong_limits(document)]
+    found += [f"no such exit status: {status}" for status in wrong_exits(document)]
     found += [f"no such status: {number}" for number in statuses.unknown_in_prose(document)]
     found += [f"wrong command: {problem}" for problem in commands.document_problems(document)]
     found += [f"{block.line}: no kind of block: {block.language}" for block in document.blocks() if not is_known(block)]
@@ -80,6 +97,24 @@ def test_the_runbooks_that_alerts_link_exist() -> None:
     text = sources.ALERTS.read_text(encoding="utf-8")
     for alert, link in re.findall(r"alert: (\w+)\n(?:(?!alert: ).*\n)*? +runbook_url: \"?(\S+?)\"?\n", text):
         assert f"\n## {alert}\n" in RUNBOOKS[Path(link).name].text, alert
+
+
+def test_each_alert_says_of_itself_what_it_asks_for() -> None:
+    """Its summary has the numbers and times of its rule."""
+    assert rules().keys() == summaries().keys() == sources.alerts()
+    assert [wrong for name, summary in summaries().items() for wrong in wrong_in(summary, rules()[name])] == []
+
+
+def test_each_limit_that_is_held_is_told_somewhere() -> None:
+    """Words that no document has any more would hold nothing."""
+    told = {fact for document in DOCUMENTS for fact, _, _ in told_in(document, facts())}
+    assert [fact.words for fact in facts() if fact not in told] == []
+
+
+def test_the_help_says_of_each_exit_status_what_the_code_means_by_it() -> None:
+    assert {status: known()[status].search(words) is not None for status, words in of_the_help().items()} == (
+        dict.fromkeys(of_the_help(), True)
+    )
 
 
 def test_the_table_of_refusals_is_the_code_s() -> None:
@@ -161,7 +196,7 @@ LIES = {
 }
 _FAILURES, _SETUP = "docs/runbooks/enhancement-failures.md", "docs/support/faq/faq-webhook-setup.md"
 _ERRORS = "docs/support/faq/troubleshooting-high-error-rate.md"
-LIES_ELSEWHERE = {
+LIES_ELSEWHERE = OTHER_LIES | {
     "a status of nobody's": (_FAILURES, "`404`: the model", "`410`: the model"),
     "a status that the model never gave": (_ERRORS, "error: 404 Not Found`", "error: 410 Gone`"),
     "other words for a status": (_ERRORS, "429 Rate Limit", "429 Too Many Requests"),

@@ -64,10 +64,17 @@ OF_OTHERS = frozenset(
         *("PONG", "OK", "NOAUTH", "WRONGPASS", "LLEN celery", "redis-cli", "ok"),
         *("used_memory_human", "maxmemory_human", "aof_last_write_status"),
         "maxmemory-policy noeviction",
-        # A name of SQLAlchemy's.
-        "Engine.connect",
-        # Zoho's Deluge.
-        "zoho.encryption.hmacsha256",
+        # A name of SQLAlchemy's, and a function of Postgres's that it calls; the share of memory that Linux counts.
+        *("Engine.connect", "set_config", "PSS"),
+        # Zoho's Deluge, and the scopes and addresses of its desks.
+        *("zoho.encryption.hmacsha256", "SDPOnDemand.requests.ALL", "SDPOnDemand.solutions.READ", "/app/<portal>"),
+        # Docker's older command, Grafana's first user and its sign for a description, a name for an alert's runbook.
+        *("docker-compose", "admin", "i", "runbook_url"),
+        # The state of a Kubernetes job, and KEDA's annotation without its beginning.
+        *("Failed", "paused=true"),
+        # Why things are as they are: what was asked of Redis and of uvicorn before.
+        *("LLEN celery + HLEN unacked", "Upgrade: h2c", "sqlalchemy < 2.1"),
+        "uvicorn --factory api.app:create_app",
         # Options of uvicorn.
         "--http api.http_protocol:FrontDoorProtocol --ws none",
         # Written when the development system starts.
