@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from devstack.ports import free_port
-from tests.containers.engine import LABEL, PROJECT, Engine, found_engine
+from tests.containers.engine import BECOMING, LABEL, PROJECT, Engine, found_engine
 from tests.containers.files import BASE, OURS, ROOT, SERVICES, let_in
 
 IMAGE = "ai-agents:local"
@@ -18,10 +18,7 @@ NEEDED = ("redis", "postgres")
 PORTS = ("API_PORT", "DESK_PORT", "OPENAI_PORT", "JAEGER_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
 # Without the .env of whoever runs this.
 OVERRIDE = "services:\n" + "".join(f"  {name}: {{env_file: !reset []}}\n" for name in ("api", "worker", "housekeeping"))
-
-
-# What an entry point that can't do without root has to be allowed to become its user.
-_BECOMING = "{user: root, cap_add: [CHOWN, DAC_OVERRIDE, FOWNER, SETGID, SETUID]}"
+_AS_ROOT = f"{{user: root, cap_add: [{', '.join(BECOMING)}]}}"
 
 
 class Stack:
@@ -38,17 +35,12 @@ class Stack:
         self.ports = {name: str(free_port()) for name in PORTS}
         self.network = f"{PROJECT}_default"
         self._override = folder / "override.yaml"
-        changed = "".join(f"  {name}: {_BECOMING}\n" for name in self.as_root)
+        changed = "".join(f"  {name}: {_AS_ROOT}\n" for name in self.as_root)
         self._override.write_text(OVERRIDE + changed, encoding="utf-8")
 
     def _begins_as_its_user(self, service: str) -> bool:
-        """Whether the image's entry point starts the server for the user that the file names."""
         given = SERVICES[service]
-        words = ["--user", given["user"], given["image"], given["command"][0], "--version"]
-        answer = self.engine.run("run", "--rm", "--label", LABEL, *words, check=False)
-        # From 125 on, the engine itself refuses: a user that does not exist.
-        assert answer.returncode < 125, answer.stdout
-        return answer.returncode == 0
+        return self.engine.begins_as(given["user"], given["image"], given["command"][0])
 
     def compose(self, *arguments: str) -> str:
         """Run Compose on it; what it prints."""

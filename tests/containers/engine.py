@@ -21,6 +21,8 @@ _PULL_SECONDS = 120
 PROJECT = "ai-agents-test"
 """The name of the compose project, and the label of each container that a test starts by itself."""
 LABEL = f"com.docker.compose.project={PROJECT}"
+BECOMING = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
+"""What an entry point that can't do without root has to be allowed to become its user."""
 # No setting of a developer's own environment may get into the compose file: it could name a real desk.
 _MACHINE = ("PATH", "HOME", "TMPDIR", "XDG_RUNTIME_DIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG")
 
@@ -82,6 +84,14 @@ class Engine:
             return self.run("pull", "--quiet", image, check=False, seconds=_PULL_SECONDS).returncode == 0
         except subprocess.TimeoutExpired:
             return False
+
+    def begins_as(self, user: str, image: str, program: str) -> bool:
+        """Whether the image's entry point starts its server as this user, without having to be root before."""
+        words = ["--user", user, image, program, "--version"]
+        answer = self.run("run", "--rm", "--label", LABEL, *words, check=False)
+        # From 125 on, the engine itself refuses: a user that does not exist.
+        assert answer.returncode < 125, answer.stdout
+        return answer.returncode == 0
 
     def build(self, folder: Path, target: str, tag: str) -> None:
         """Build one target of the Dockerfile."""

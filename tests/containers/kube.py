@@ -2,27 +2,34 @@
 
 import copy
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from devstack.ports import free_port
-from tests.containers.engine import Engine
+from tests.containers.engine import BECOMING, Engine
 from tests.kubernetes.rendering import Rendered
 
 NETWORK = "ai-agents-test-kube"
 SERVERS = ("redis", "postgres")
 
 
-def for_podman(workload: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
-    """A deployment or job without what Podman does not do as Kubernetes does.
+def for_podman(workload: dict[str, Any], environment: dict[str, str], folder: Path) -> dict[str, Any]:
+    """A workload without what Podman does not do as Kubernetes does.
 
-    It puts no values into variables, knows no `fsGroup`, and asks over HTTP with curl, which the image has not.
+    It puts no values into variables and commands, knows neither `fsGroup` nor stateful sets, and asks over HTTP with
+    curl, which the image has not. What a stateful set claims is in `folder`.
     """
     changed = copy.deepcopy(workload)
     spec = changed["spec"]["template"]["spec"]
+    if changed["kind"] == "StatefulSet":
+        changed["kind"] = "Deployment"
+        for claim in changed["spec"].pop("volumeClaimTemplates"):
+            path = folder / claim["metadata"]["name"]
+            path.mkdir()
+            path.chmod(0o777)
+            spec["volumes"].append({"name": path.name, "hostPath": {"path": str(path), "type": "Directory"}})
     for volume in spec.get("volumes", []):
         if "secret" in volume:
             volume["secret"]["defaultMode"] = 0o444
@@ -30,13 +37,31 @@ def for_podman(workload: dict[str, Any], environment: dict[str, str]) -> dict[st
         for variable in container.get("env", []):
             if "value" in variable:
                 variable["value"] = environment[variable["name"]]
+        if "command" in container:
+            container["command"] = [
+                re.sub(r"\$\((\w+)\)", lambda place: environment[place[1]], word) for word in container["command"]
+            ]
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             container.pop(probe, None)
     return changed
 
 
+def begun_as_root(workload: dict[str, Any]) -> dict[str, Any]:
+    """A workload whose entry point may become its user by itself."""
+    changed = copy.deepcopy(workload)
+    spec = changed["spec"]["template"]["spec"]
+    del spec["securityContext"]
+    for container in spec["containers"]:
+        container["securityContext"]["capabilities"]["add"] = list(BECOMING)
+    return changed
+
+
 class Kube:
-    """The pods that were played. `desk` is where this machine reaches the simulated desk."""
+    """The pods that were played.
+
+    `desk` is where this machine reaches the simulated desk. `as_root` are the servers whose image here, unlike the
+    published one, can't begin as its own user: they begin as root, and the manifest's `runAsUser` is not tried.
+    """
 
     def __init__(self, engine: Engine, folder: Path) -> None:
         self.engine = engine
@@ -45,43 +70,39 @@ class Kube:
         self._port = free_port()
         self.desk = f"http://127.0.0.1:{self._port}"
         self._played: list[Path] = []
+        self.as_root = [name for name in SERVERS if not self._begins_as_its_user(name)]
+
+    def _begins_as_its_user(self, name: str) -> bool:
+        given = self.rendered.pod(name)["spec"]["securityContext"]
+        container = self._container(name)
+        user = f"{given['runAsUser']}:{given['runAsGroup']}"
+        return self.engine.begins_as(user, container["image"], container.get("command", [name])[0])
 
     def open(self) -> None:
-        """The network, and in it Redis and Postgres: what stands in for their images may want to begin as root."""
+        """The network, and in it Redis and Postgres."""
         self.close()
         self.engine.run("network", "create", NETWORK)
-        secrets = self.rendered.secret("ai-agents-secrets")
-        config = self._file("redis.conf", self.rendered.one("ConfigMap", "redis")["data"]["redis.conf"])
-        command = [secrets["REDIS_PASSWORD"] if "$(" in word else word for word in self._container("redis")["command"]]
-        self._serve("redis", [f"{config}:{command[1]}:ro"], {}, command)
-        roles = self._file("roles.sql", self.rendered.one("ConfigMap", "postgres-roles")["data"]["roles.sql"])
-        given = {one["name"]: one["value"] for one in self._container("postgres")["env"] if one["name"] != "PGDATA"}
-        self._serve("postgres", [f"{roles}:/docker-entrypoint-initdb.d/roles.sql:ro"], given, [])
+        for name in SERVERS:
+            self.play(name)
 
     def _container(self, name: str) -> dict[str, Any]:
         return self.rendered.container(name)
 
-    def _file(self, name: str, text: str) -> Path:
-        path = self._folder / name
-        path.write_text(text, encoding="utf-8")
-        path.chmod(0o644)
-        return path
-
-    def _serve(self, name: str, mounts: Iterable[str], environment: dict[str, str], command: list[str]) -> None:
-        options = [part for mount in mounts for part in ("--volume", mount)]
-        options += [part for key, value in environment.items() for part in ("--env", f"{key}={value}")]
-        names = ["--name", f"{NETWORK}-{name}", "--network", f"{NETWORK}:alias={name}"]
-        self.engine.run("run", "--detach", *names, *options, self._container(name)["image"], *command)
-
     def play(self, name: str) -> None:
-        """Start a deployment or a job, reached by its service's name."""
+        """Start what runs pods of this name, reached by its service's name."""
         secrets = {one: self.rendered.secret(one) for one in ("ai-agents-secrets", "ai-agents-database-owner")}
         (workload,) = [
-            one for kind in ("Deployment", "Job") for one in self.rendered.of(kind) if one["metadata"]["name"] == name
+            one
+            for kind in ("Deployment", "StatefulSet", "Job")
+            for one in self.rendered.of(kind)
+            if one["metadata"]["name"] == name
         ]
+        if name in self.as_root:
+            workload = begun_as_root(workload)
         objects = [*self.rendered.of("ConfigMap"), *self.rendered.of("Secret")]
-        objects.append(for_podman(workload, self.rendered.environment(name, secrets)))
-        path = self._file(f"{name}.yaml", yaml.safe_dump_all(objects))
+        objects.append(for_podman(workload, self.rendered.environment(name, secrets), self._folder))
+        path = self._folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump_all(objects), encoding="utf-8")
         published = ["--publish", f"127.0.0.1:{self._port}:8080"] if name == "desk" else []
         self.engine.run("kube", "play", "--network", f"{NETWORK}:alias={name}", *published, str(path))
         self._played.append(path)
@@ -109,5 +130,4 @@ class Kube:
         """Everything away, with what was kept."""
         for path in reversed(self._played):
             self.engine.run("kube", "down", "--force", str(path), check=False)
-        self.engine.run("rm", "--force", "--volumes", *(f"{NETWORK}-{name}" for name in SERVERS), check=False)
         self.engine.run("network", "rm", "--force", NETWORK, check=False)

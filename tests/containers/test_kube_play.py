@@ -10,7 +10,7 @@ from devstack.desk_client import DeskClient
 from tests.containers.conftest import SIMULATORS, eventually
 from tests.containers.engine import Engine
 from tests.containers.files import ROOT
-from tests.containers.kube import NETWORK, SERVERS, Kube
+from tests.containers.kube import SERVERS, Kube
 
 pytestmark = pytest.mark.containers
 OURS = ("ai-agents-api", "ai-agents-worker", "ai-agents-housekeeping")
@@ -47,7 +47,7 @@ def kube(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory) -
 def _has_roles(kube: Kube) -> bool:
     """Whether Postgres is done with its first start: over TCP, as the application."""
     question = ("psql", "-h", "127.0.0.1", "-U", "ai_agents", "-d", "ai_agents", "-c", "SELECT 1")
-    where = ("--env", "PGPASSWORD=local-application", f"{NETWORK}-postgres")
+    where = ("--env", "PGPASSWORD=local-application", kube.name("postgres"))
     return kube.engine.run("exec", *where, *question, check=False).returncode == 0
 
 
@@ -71,9 +71,26 @@ def test_what_the_probes_ask_is_answered(name: str, kube: Kube) -> None:
         assert kube.exec(name, "python", "-c", script) == "200"
 
 
+@pytest.mark.parametrize("name", SERVERS)
+def test_what_makes_a_server_ready_holds(name: str, kube: Kube) -> None:
+    asked = kube.rendered.container(name)["readinessProbe"]["exec"]["command"]
+    assert kube.engine.run("exec", kube.name(name), *asked, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_server_runs_as_the_images_own_user(name: str, kube: Kube) -> None:
+    if name in kube.as_root:
+        pytest.skip(f"the image of {name} here has to begin as root, unlike the published one")
+    _is_confined(kube, name, "999")
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_each_pod_of_ours_is_unprivileged_and_read_only(name: str, kube: Kube) -> None:
-    assert kube.exec(name, "id", "-u") == "10001"
+    _is_confined(kube, name, "10001")
+
+
+def _is_confined(kube: Kube, name: str, user: str) -> None:
+    assert kube.exec(name, "id", "-u") == user
     assert "Read-only file system" in kube.exec(name, "touch", "/x", check=False)
     status = kube.exec(name, "cat", "/proc/self/status")
     assert re.search(r"CapEff:\s+0+$", status, re.MULTILINE)
