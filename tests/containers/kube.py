@@ -88,6 +88,9 @@ class Kube:
     def _container(self, name: str) -> dict[str, Any]:
         return self.rendered.container(name)
 
+    def _mounted(self) -> list[dict[str, Any]]:
+        return [*self.rendered.of("ConfigMap"), *self.rendered.of("Secret")]
+
     def play(self, name: str) -> None:
         """Start what runs pods of this name, reached by its service's name."""
         secrets = {one: self.rendered.secret(one) for one in ("ai-agents-secrets", "ai-agents-database-owner")}
@@ -99,8 +102,7 @@ class Kube:
         ]
         if name in self.as_root:
             workload = begun_as_root(workload)
-        objects = [*self.rendered.of("ConfigMap"), *self.rendered.of("Secret")]
-        objects.append(for_podman(workload, self.rendered.environment(name, secrets), self._folder))
+        objects = [*self._mounted(), for_podman(workload, self.rendered.environment(name, secrets), self._folder)]
         path = self._folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump_all(objects), encoding="utf-8")
         published = ["--publish", f"127.0.0.1:{self._port}:8080"] if name == "desk" else []
@@ -130,4 +132,6 @@ class Kube:
         """Everything away, with what was kept."""
         for path in reversed(self._played):
             self.engine.run("kube", "down", "--force", str(path), check=False)
+        # Podman keeps a volume of each of them, and the order of the pods decides which ones it takes away.
+        self.engine.run("volume", "rm", "--force", *(one["metadata"]["name"] for one in self._mounted()), check=False)
         self.engine.run("network", "rm", "--force", NETWORK, check=False)
