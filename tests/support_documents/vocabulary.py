@@ -4,8 +4,17 @@ import re
 
 from tests.support_documents import sources
 
-# Settings of others: OpenTelemetry's own, redis-cli's, the shell's.
-OTHER_SETTINGS = frozenset({"OTEL_EXPORTER_OTLP_ENDPOINT", "REDISCLI_AUTH", "REDIS_PASSWORD", "API_URL", "MODEL_URL"})
+# Settings of others: OpenTelemetry's own, redis-cli's, Compose's, the shell's.
+OTHER_SETTINGS = frozenset(
+    {
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "REDISCLI_AUTH",
+        "REDIS_PASSWORD",
+        "DOCKER_BUILDKIT",
+        "API_URL",
+        "MODEL_URL",
+    }
+)
 
 # Attributes of spans with their OpenTelemetry names, as Jaeger shows them.
 ATTRIBUTES = frozenset({"exception.message", "outcome"})
