@@ -38,7 +38,7 @@ test-slow: install ## Run the tests that take minutes
 	@$(VENV_PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "slow and not containers" --ignore tests/chaos $(ARGS) || [ $$? = 5 ]
 	@$(VENV_PYTHON) -m pytest -m "slow and not containers" tests/chaos $(ARGS) || [ $$? = 5 ]
 
-chaos: install ## Break everything in turn under load, and count what was lost or doubled (10 minutes)
+chaos: install ## Break everything in turn under load, and count what was lost or doubled (6 minutes)
 	@$(VENV_PYTHON) -m tests.chaos $(ARGS)
 
 bench: install ## Measure what a job costs, with observability and without, and a worker's memory (12 minutes)

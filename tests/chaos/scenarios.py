@@ -16,7 +16,7 @@ _SHORTER_THAN_A_LEASE = LEASE_SECONDS * 2 / 3
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A fault of the table; `short` ones are part of `make test`."""
+    """A fault of the table; a `short` one is part of `make test`."""
 
     name: str
     happen: Callable[[Stage], None]
@@ -146,14 +146,14 @@ SCENARIOS = [
     Scenario("worker killed while it posts the note", _kill_while_posting),
     Scenario("worker killed right after the note", partial(_kill_at, "ServiceDesk Plus ticket updated", None)),
     Scenario("worker held still for longer than its lease", _pause_worker),
-    Scenario("API killed", _kill_api, short=True),
+    Scenario("API killed", _kill_api),
     Scenario("API held still", _pause_api),
     Scenario("API and workers killed at random", _at_random),
     Scenario("rolling restart", _rolling_restart),
     Scenario("Redis restarted with its data", _redis_away),
     Scenario("Redis restarted without its data", _redis_forgets),
     Scenario("Redis accepts and never answers", _redis_still),
-    Scenario("Postgres restarted", _postgres_away, short=True),
+    Scenario("Postgres restarted", _postgres_away),
     Scenario("desk silent", partial(_desk, {"kind": "silence"})),
     Scenario("desk throttles (429)", partial(_desk, {"kind": "status", "code": 429})),
     Scenario("desk cuts after it took the note", partial(_desk, {"kind": "cut_after", "operation": "add_note"})),

@@ -20,7 +20,7 @@ def _not_kept(folder: Path, scenarios: Sequence[Scenario], capsys: pytest.Captur
         return [f"seed {stage.seed}: {line(one)} {one.problems}" for one in results if not one.holds]
 
 
-def test_what_was_accepted_is_done_once_when_processes_die(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_accepted_is_done_once_when_a_worker_dies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _not_kept(tmp_path / "system", [scenario for scenario in SCENARIOS if scenario.short], capsys) == []
 
 

@@ -2,11 +2,14 @@
 
 import re
 
+import pytest
+
 from devstack.system import System
 from tests.e2e.outcomes import assert_one_note, log_of
 from tests.e2e.world import World
 
 
+@pytest.mark.slow
 def test_a_note_of_unknown_outcome_is_looked_for_though_no_time_is_left(around: World, quick: System) -> None:
     """The desk stores the note and cuts the connection right before the job's deadline: completed, not failed."""
     worker = quick.workers[0]

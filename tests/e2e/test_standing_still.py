@@ -66,6 +66,7 @@ def test_an_event_loop_that_stands_still_ends_housekeeping_with_a_line(tmp_path:
         wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
 
 
+@pytest.mark.slow
 @only_linux
 def test_a_worker_whose_event_loop_stands_still_ends_too_and_loses_no_job(tmp_path: Path) -> None:
     """It can hand nothing back any more: the job is found by its lease."""
@@ -87,6 +88,7 @@ def test_a_worker_whose_event_loop_stands_still_ends_too_and_loses_no_job(tmp_pa
         world.close()
 
 
+@pytest.mark.slow
 def test_a_database_that_is_silent_is_an_outage_and_no_reason_to_end(tmp_path: Path) -> None:
     """For ten times as long as a process may stand still: it says so, and goes on when the database does."""
     with System(tmp_path / "system", workers=0, settings=SETTINGS) as system:
