@@ -143,6 +143,8 @@ async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retr
                 deadline_at=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, deadline_seconds),
                 published_at=None,
                 finished_at=None,
+                retried_at=func.now(),
+                seen_open_at=None,
                 claim_token=None,
             )
             .returning(Job.id)

@@ -20,6 +20,7 @@ LAST_LOOK_SECONDS = 300.0
 """How long a worker has for the last look at a ticket whose note may be there."""
 
 LONGEST_LIFE_SECONDS = 24 * 3600.0
+MOST_ATTEMPTS = 8
 
 
 class LeaseLost(Exception):
@@ -47,6 +48,12 @@ class Claim:
     """Whether an earlier attempt committed GPT-4's answer."""
     note_attempted_at: datetime | None
     """When an earlier attempt posted the note, or was about to."""
+    seen_open_at: datetime | None
+    """When an attempt that was then held back saw the ticket open."""
+    enhanced: bool
+    """Whether another job has put its note into this ticket; never of a job that a person asked for."""
+    another_first: bool
+    """Whether another job of this ticket has to come to its end first, lest the ticket gets two notes."""
     asked_at: float = field(default_factory=time.monotonic, compare=False)
     """This process's stopwatch right before the claim: what has passed since then is told without its clock."""
 
@@ -59,9 +66,9 @@ class Claim:
 async def claim(database: Database, job_id: UUID, owner: str, lease_seconds: float) -> Claim | None:
     """Take the job if it waits or its lease ran out; None when there is nothing to take."""
     token, asked_at = uuid4(), time.monotonic()
-    values = {"id": job_id, "owner": owner, "token": token, "lease": lease_seconds}
+    values = {"id": job_id, "owner": owner, "token": token, "lease": lease_seconds, "attempts": MOST_ATTEMPTS}
     async with database.across_tenants() as session:
-        found = await session.execute(text("SELECT * FROM claim_job(:id, :owner, :token, :lease)"), values)
+        found = await session.execute(text("SELECT * FROM claim_job(:id, :owner, :token, :lease, :attempts)"), values)
         row = found.mappings().one_or_none()
     return None if row is None else Claim(job_id=job_id, token=token, owner=owner, asked_at=asked_at, **row)
 
@@ -136,6 +143,11 @@ async def not_posted(database: Database, held: Claim) -> None:
     await _write(database, held, note_attempted_at=held.note_attempted_at)
 
 
+async def seen_open(database: Database, held: Claim) -> None:
+    """Note that the ticket was just seen open, for the attempt that follows a hold. Raises LeaseLost."""
+    await _write(database, held, seen_open_at=func.clock_timestamp())
+
+
 async def may_have_posted(database: Database, held: Claim) -> bool:
     """Whether the note may be in the ticket, by this attempt or an earlier one."""
     async with database.tenant(held.tenant_id) as session:
@@ -185,10 +197,11 @@ async def hold_back(
 ) -> None:
     """Undo the claim until `seconds` from now, when the relay publishes the job. Raises LeaseLost.
 
-    `extends_deadline`: by that time, though not beyond a day after the job's acceptance.
+    `extends_deadline`: by that time, though not beyond a day after the job's acceptance or its last retry by hand.
     """
     more = seconds if extends_deadline else 0
-    later = func.least(Job.deadline_at + _interval(more), Job.accepted_at + _interval(LONGEST_LIFE_SECONDS))
+    began = func.coalesce(Job.retried_at, Job.accepted_at)
+    later = func.least(Job.deadline_at + _interval(more), began + _interval(LONGEST_LIFE_SECONDS))
     await _write(
         database,
         held,

@@ -53,6 +53,8 @@ class Job(Base):
     """When its message was last given to Redis; null while that is still to be done."""
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    retried_at: Mapped[datetime | None]
+    """When a person let it be tried again: from then on it counts anew, and is asked for."""
     lease_owner: Mapped[str | None]
     lease_until: Mapped[datetime | None]
     claim_token: Mapped[UUID | None]
@@ -63,6 +65,8 @@ class Job(Base):
     note_attempted_at: Mapped[datetime | None]
     """Set before the note is posted: a later attempt then looks for the note first."""
     note_id: Mapped[str | None]
+    seen_open_at: Mapped[datetime | None]
+    """When an attempt that was then held back saw the ticket open: the next one need not look again."""
 
 
 class DeliveryKey(Base):

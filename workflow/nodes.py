@@ -14,13 +14,13 @@ from integrations.gpt4_stream import Completion
 from observability import metrics, phrases, tracing
 from observability.logging import say
 from storage import claims, history
+from storage.claims import MOST_ATTEMPTS
 from storage.history import Document, SimilarTicket
 from storage.session import DATABASE_FAILURES
 from workflow import genai
 from workflow.enhancement import Enhancement, marker, to_html
 from workflow.lease import insist, insist_shortly_before
 from workflow.prompts import VERSION, enhancement_prompt
-from workflow.retry import MOST_ATTEMPTS
 from workflow.state import Attempt, JobState
 
 

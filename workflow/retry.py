@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from integrations.errors import Permanent, Temporary
+from storage.claims import MOST_ATTEMPTS
 
-MOST_ATTEMPTS = 8
 FIRST_SECONDS = 2.0
 LONGEST_SECONDS = 300.0
 LAST_TRY_SECONDS = 60.0

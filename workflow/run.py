@@ -208,14 +208,14 @@ async def _fail(
 async def _end(runner: Runner, claim: Claim, reason: str, words: str, shown: Exception | None = None) -> bool:
     """The job fails for good, but for one whose note may be there: that is looked for once more. Whether it failed."""
     may_be_there = partial(claims.may_have_posted, runner.database, claim)
-    failed = claim.attempt > retry.MOST_ATTEMPTS or not await insist(may_be_there)
+    failed = claim.attempt > claims.MOST_ATTEMPTS or not await insist(may_be_there)
     if failed:
         await settle(partial(claims.fail, runner.database, claim, reason))
         _count(claim, "failed", reason)
     else:
         seconds = runner.note_settle_seconds
         words = f"will be looked for once more in {seconds:.0f}s"
-        look = partial(claims.look_once_more, attempts=retry.MOST_ATTEMPTS, seconds=seconds, reason=reason)
+        look = partial(claims.look_once_more, attempts=claims.MOST_ATTEMPTS, seconds=seconds, reason=reason)
         await settle(partial(look, runner.database, claim))
         metrics.ATTEMPTS.labels(claim.tenant_id, "retried").inc()
     _say_failed(claim, f"{reason}; {words}", shown)

@@ -93,7 +93,8 @@ async def test_a_retried_job_is_due_now_with_a_fresh_deadline_and_keeps_what_was
     assert (retried.tenant_id, retried.ticket_id) == ("globex", "12345")
     assert retried.was == f"{ended['state']}: {ended['reason']}"
     row = table.job(job_id)
-    changed = {"state", "attempt", "reason", "due_at", "deadline_at", "published_at", "finished_at", "claim_token"}
+    changed = {"state", "attempt", "reason", "due_at", "deadline_at", "published_at", "finished_at"}
+    changed |= {"claim_token", "retried_at"}
     assert {name for name in row if row[name] != before[name]} <= changed
     assert (row["state"], row["attempt"], row["reason"]) == ("waiting", 0, "retried by hand")
     assert row["published_at"] is row["finished_at"] is None

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from storage import claims, jobs
+from storage import by_hand, claims, jobs
 from storage.claims import Claim
 from storage.session import Database
 from tests.storage.conftest import DEADLINE, LEASE, NewEvent, Table, claimed
@@ -35,6 +35,9 @@ async def test_a_claim_holds_the_job_and_knows_what_running_it_takes(
         started_before=False,
         answered=False,
         note_attempted_at=None,
+        seen_open_at=None,
+        enhanced=False,
+        another_first=False,
     )
 
 
@@ -166,6 +169,22 @@ async def test_no_job_is_held_back_beyond_a_day(waiting: UUID, database: Databas
         table.change(waiting, deadline_at=accepted + timedelta(hours=before), due_at="now()")
         await claims.hold_back(database, await claimed(database, waiting), 300, "desk rate limit")
         assert table.job(waiting)["deadline_at"] - accepted == timedelta(hours=after)
+
+
+async def test_a_day_of_holds_counts_from_the_last_retry_by_hand(
+    waiting: UUID, database: Database, table: Table
+) -> None:
+    """A job that was retried when it was old has all the time that a new one has."""
+    table.change(waiting, state="failed", accepted_at="now() - interval '30 hours'", finished_at="now()")
+    await by_hand.retry(database, waiting, DEADLINE)
+    for _ in range(3):
+        table.change(waiting, due_at="now()")
+        await claims.hold_back(database, await claimed(database, waiting), 300, "desk rate limit")
+    row = table.job(waiting)
+    assert row["deadline_at"] - row["retried_at"] == timedelta(seconds=DEADLINE + 900)
+    table.change(waiting, deadline_at="now() + interval '24 hours'", due_at="now()")
+    await claims.hold_back(database, await claimed(database, waiting), 300, "desk rate limit")
+    assert table.job(waiting)["deadline_at"] - row["retried_at"] < timedelta(hours=24, seconds=60)
 
 
 async def test_a_claim_given_back_counts_as_no_attempt_and_can_be_taken_at_once(

@@ -13,12 +13,12 @@ from api.acceptance import Acceptance
 from api.relay import Relay
 from devstack.postgres import Postgres
 from storage import by_hand, claims
+from storage.claims import MOST_ATTEMPTS
 from storage.session import Database
 from tests.storage.conftest import DEADLINE, LEASE, NewEvent, Table, claimed
 from tests.unit.conftest import StartLog
 from worker.inbox import Inbox
 from worker.queue import JobQueue
-from workflow.retry import MOST_ATTEMPTS
 
 RAN_OUT = "now() - interval '1 second'"
 

@@ -8,6 +8,7 @@ from functools import cache
 from api import http_protocol, schemas, signature
 from config import secret_files, tenants
 from integrations import breaker
+from storage import claims
 from tests.support_documents.alert_words import rules
 from tests.support_documents.cluster_limits import facts_of_the_cluster
 from tests.support_documents.defaults import of_settings
@@ -42,7 +43,7 @@ def _facts_of_the_front_door() -> list[Fact]:
 
 
 def _facts_of_jobs() -> list[Fact]:
-    setting, attempts = of_settings(), retry.MOST_ATTEMPTS
+    setting, attempts = of_settings(), claims.MOST_ATTEMPTS
     deadline, past = setting["JOB_DEADLINE_SECONDS"], rules()["AiAgentsAcceptedWithoutOutcome"].lasts
     return [
         Fact("{} attempts within {}", (attempts, deadline)),

@@ -1,0 +1,66 @@
+"""What a hold need not do again, what a retry by hand counts from, and whether a ticket has its enhancement."""
+
+from alembic import context, op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+_COLUMNS = """
+ALTER TABLE jobs
+    ADD COLUMN retried_at timestamptz,
+    ADD COLUMN seen_open_at timestamptz;
+"""
+
+# The one before stays for workers of the code before, which do not know the limit's parameter nor the new columns.
+#
+# `enhanced`: another job has put its note into this ticket. `another_first`: another job of this ticket has to come to
+# its end first: it runs, or may have posted its note, or was accepted earlier. Neither holds for a job that a person
+# asked for, and a job that may have posted its own note waits for nobody.
+_CLAIM = """
+CREATE FUNCTION claim_job(
+    p_id uuid, p_owner text, p_token uuid, p_lease_seconds double precision, p_most_attempts integer)
+RETURNS TABLE (tenant_id text, ticket_id text, attempt integer, traceparent text, waiting_since timestamptz,
+               claimed_at timestamptz, deadline_at timestamptz, started_before boolean, answered boolean,
+               note_attempted_at timestamptz, seen_open_at timestamptz, enhanced boolean, another_first boolean)
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH free AS (
+        SELECT j.id, j.started_at IS NOT NULL AS started_before,
+               CASE WHEN j.state = 'waiting' THEN j.due_at ELSE j.lease_until END AS since
+        FROM jobs j
+        WHERE j.id = p_id AND j.deadline_at > now()
+        AND ((j.state = 'waiting' AND j.due_at <= now())
+             OR (j.state = 'running' AND j.lease_until < now() AND j.attempt < p_most_attempts))
+        FOR UPDATE
+    )
+    UPDATE jobs j
+    SET state = 'running', attempt = j.attempt + 1, lease_owner = p_owner, claim_token = p_token,
+        started_at = clock_timestamp(), lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds)
+    FROM free WHERE j.id = free.id
+    RETURNING j.tenant_id, j.ticket_id, j.attempt, j.traceparent, free.since, j.started_at, j.deadline_at,
+              free.started_before, j.enhancement IS NOT NULL, j.note_attempted_at, j.seen_open_at,
+              j.retried_at IS NULL AND EXISTS (
+                  SELECT 1 FROM jobs o WHERE o.tenant_id = j.tenant_id AND o.ticket_id = j.ticket_id AND o.id <> j.id
+                  AND o.state = 'completed'),
+              j.retried_at IS NULL AND j.note_attempted_at IS NULL AND EXISTS (
+                  SELECT 1 FROM jobs o WHERE o.tenant_id = j.tenant_id AND o.ticket_id = j.ticket_id AND o.id <> j.id
+                  AND (o.state = 'running'
+                       OR (o.state = 'waiting' AND (o.note_attempted_at IS NOT NULL
+                                                    OR (o.accepted_at, o.id) < (j.accepted_at, j.id)))))
+$$;
+"""
+_SIGNATURE = "claim_job(uuid, text, uuid, double precision, integer)"
+
+
+def upgrade() -> None:
+    role = context.config.attributes["application_role"]
+    op.execute(_COLUMNS)
+    op.execute(_CLAIM)
+    op.execute(f"REVOKE ALL ON FUNCTION {_SIGNATURE} FROM PUBLIC")
+    op.execute(f"GRANT EXECUTE ON FUNCTION {_SIGNATURE} TO {role}")
+
+
+def downgrade() -> None:
+    op.execute(f"DROP FUNCTION {_SIGNATURE}")
+    op.execute("ALTER TABLE jobs DROP COLUMN retried_at, DROP COLUMN seen_open_at")
