@@ -28,6 +28,7 @@ from config.tenants import TENANT_ID
 from observability import metrics, phrases, tracing
 from observability.identifiers import bind, bound
 from observability.logging import say
+from storage.deliveries import signed_key
 from storage.jobs import Event
 
 router = APIRouter()
@@ -207,7 +208,7 @@ def _dedupe_keys(
 
     Most schemes do not sign the id: a captured request that is sent again under another one is the same all the same.
     """
-    return _delivery_key(headers, payload, body), hashlib.sha256(b"signed\0" + signed).hexdigest()
+    return _delivery_key(headers, payload, body), signed_key(hashlib.sha256(signed).hexdigest())
 
 
 def _delivery_key(headers: Mapping[str, str], payload: schemas.WebhookPayload, body: bytes) -> str:

@@ -24,7 +24,7 @@ class Event:
     ticket_id: str
     event: str | None
     dedupe_keys: tuple[str, ...]
-    """What makes another delivery the same one: any of these that was seen within the last ten minutes."""
+    """What makes another delivery the same one: any of these that is known (`storage.deliveries`)."""
     traceparent: str
     accepted_at: datetime
 
@@ -68,7 +68,7 @@ async def accept(database: Database, event: Event, deadline_seconds: int, *, pub
     the job's message right after the commit; else the relay does.
     """
     async with database.tenant(event.tenant_id) as session:
-        first_id = await remember(session, event.tenant_id, event.job_id, event.dedupe_keys)
+        first_id = await remember(session, event.tenant_id, event.job_id, event.dedupe_keys, func.now())
         if first_id == event.job_id:
             row = _new_row(event, func.now(), deadline_seconds, published=published)
             await session.execute(insert(Job).values(**row).on_conflict_do_nothing())
@@ -82,8 +82,10 @@ async def accept_late(database: Database, event: Event, deadline_seconds: int) -
     and told of when it was put into the inbox: a message that is not there is lost, and the relay makes up for it.
     """
     async with database.tenant(event.tenant_id) as session:
-        row = _new_row(event, func.least(event.accepted_at, func.now()), deadline_seconds, published=True)
-        first = await remember(session, event.tenant_id, event.job_id, event.dedupe_keys) == event.job_id
+        accepted_at = func.least(event.accepted_at, func.now())
+        row = _new_row(event, accepted_at, deadline_seconds, published=True)
+        first_id = await remember(session, event.tenant_id, event.job_id, event.dedupe_keys, accepted_at)
+        first = first_id == event.job_id
         if not first:
             row |= {"state": JobState.SKIPPED, "reason": DUPLICATE, "finished_at": func.now()}
         await session.execute(insert(Job).values(**row).on_conflict_do_nothing())

@@ -10,11 +10,12 @@ from uuid import UUID
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from storage.deliveries import WINDOW, is_signed_key
 from storage.jobs import Event
 from worker.queue import QueueUnreachable
 
 _INBOX = "inbox"
-_DUPLICATE_SECONDS = 600
+_DUPLICATE_SECONDS = round(WINDOW.total_seconds())
 
 
 class Inbox:
@@ -26,26 +27,35 @@ class Inbox:
     async def put(self, event: Event) -> UUID:
         """Keep an event and answer its job's id: the first one's for a duplicate."""
         own = str(event.job_id)
-        keys = [f"delivery:{event.tenant_id}:{key}" for key in sorted(set(event.dedupe_keys))]
         try:
             # The event first: a key without its event would answer duplicates with a job that does not exist.
             await self._redis.hset(_INBOX, own, json.dumps(event.to_json()))
-            owners = [await self._owner(key, own) for key in keys]
-            first = min((owner for owner in owners if owner != own), default=own)
+            owners = {key: await self._owner(event.tenant_id, key, own) for key in sorted(set(event.dedupe_keys))}
+            firsts = [owner for key, owner in owners.items() if owner != own and await self._decides(key, owner)]
+            first = min(firsts, default=own)
             if first != own:
-                for key, owner in zip(keys, owners, strict=True):
+                for key, owner in owners.items():
                     if owner == own:
-                        await self._redis.set(key, first, ex=_DUPLICATE_SECONDS)
+                        await self._redis.set(_delivery(event.tenant_id, key), first, ex=_DUPLICATE_SECONDS)
                 await self._redis.hdel(_INBOX, own)
             return UUID(first)
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
 
-    async def _owner(self, key: str, own: str) -> str:
-        """The job that a key belongs to from now on: its first one while it lives."""
-        if await self._redis.set(key, own, nx=True, ex=_DUPLICATE_SECONDS):
+    async def _owner(self, tenant_id: str, key: str, own: str) -> str:
+        """The job that a key belongs to: its first one, for ten minutes from then on."""
+        name = _delivery(tenant_id, key)
+        if await self._redis.set(name, own, nx=True, ex=_DUPLICATE_SECONDS):
             return own
-        return str(await self._redis.getex(key, ex=_DUPLICATE_SECONDS) or own)
+        return str(await self._redis.get(name) or own)
+
+    async def _decides(self, key: str, owner: str) -> bool:
+        """Return True if the key's owner is enough to call an event its duplicate.
+
+        An owner that is in Postgres may have ended without a note, which frees its keys but that of the signed bytes:
+        such an event is kept, and Postgres decides when it becomes a row.
+        """
+        return is_signed_key(key) or bool(await self._redis.hexists(_INBOX, owner))
 
     async def get(self, job_id: UUID) -> Event | None:
         """The event of a job, or None."""
@@ -71,6 +81,10 @@ class Inbox:
             return bool(await self._redis.hdel(_INBOX, str(job_id)))
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
+
+
+def _delivery(tenant_id: str, key: str) -> str:
+    return f"delivery:{tenant_id}:{key}"
 
 
 def _event(stored: str | bytes | None) -> Event | None:
