@@ -13,6 +13,7 @@ from storage.models import Job, JobState
 from storage.session import Database
 
 DUPLICATE = "duplicate webhook"
+ALREADY_ENHANCED = "already enhanced"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from uuid import UUID
 from config.settings import ByHandSettings
 from storage import by_hand
 from storage.by_hand import Details
-from storage.jobs import DUPLICATE
+from storage.jobs import ALREADY_ENHANCED, DUPLICATE
 from storage.models import JobState
 from storage.session import Database
 from support.asking import ask
@@ -93,12 +93,18 @@ def next_step(job: Details) -> str:
             return _next_of_running(job)
         case JobState.COMPLETED:
             return "nothing: the note is in the ticket"
-        case JobState.SKIPPED if job.reason == DUPLICATE:
-            return "nothing: another job does the work of its webhook"
         case JobState.SKIPPED:
-            return f"nothing, unless the ticket is open again: `ai-agents retry {job.id}`"
+            return _next_of_skipped(job)
     kept = " (the answer of GPT-4 is kept)" if job.answered else ""
     return f"mend what the reason names, then `ai-agents retry {job.id}`{kept}"
+
+
+def _next_of_skipped(job: Details) -> str:
+    if job.reason == DUPLICATE:
+        return "nothing: another job does the work of its webhook"
+    if job.reason == ALREADY_ENHANCED:
+        return f"nothing: another job did this ticket; if a second note is wanted, `ai-agents retry {job.id}`"
+    return f"nothing, unless the ticket is open again: `ai-agents retry {job.id}`"
 
 
 def _next_of_waiting(job: Details) -> str:

@@ -21,7 +21,7 @@ from workflow import genai
 from workflow.enhancement import Enhancement, marker, to_html
 from workflow.lease import insist, insist_shortly_before
 from workflow.prompts import VERSION, enhancement_prompt
-from workflow.state import Attempt, JobState
+from workflow.state import AlreadyEnhanced, Attempt, JobState
 
 
 @dataclass(slots=True)
@@ -38,6 +38,8 @@ async def gather_context(state: JobState, runtime: Runtime[Attempt]) -> JobState
     attempt = runtime.context
     if attempt.claim.note_attempted_at is not None and (note_id := await _note_of_earlier_attempt(attempt)):
         return {"note_id": note_id}
+    if attempt.claim.enhanced:
+        raise AlreadyEnhanced
     if not attempt.claim.answered and not await _kept_in_redis(attempt):
         attempt.gpt4.check()
     with tracing.span(tracing.CONTEXT), metrics.step("context"):

@@ -24,7 +24,10 @@ from workflow import retry
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
 from workflow.lease import hold_lease, insist, settle
-from workflow.state import Attempt, KeptAnswers
+from workflow.state import AlreadyEnhanced, Attempt, KeptAnswers
+
+_ANOTHER_FIRST = "another job of this ticket"
+_ANOTHER_FIRST_SECONDS = 15.0
 
 
 class AttemptTimeout(Exception):
@@ -94,7 +97,10 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
                 _count(claim, "completed")
                 say(phrases.TASK_COMPLETED, job_id=claim.job_id, seconds=round(time.monotonic() - started))
             except TicketGone as gone:
-                await _skip(runner, claim, gone)
+                say(gone.phrase, gone.values)
+                await _skip(runner, claim, gone.reason)
+            except AlreadyEnhanced as done:
+                await _skip(runner, claim, done.reason)
             except HeldBack as held:
                 wants_note = await _hold_back(runner, claim, span, held)
             except LeaseLost:
@@ -147,7 +153,15 @@ def _attempt(runner: Runner, claim: Claim) -> Attempt:
 
 
 async def _run_graph(runner: Runner, claim: Claim) -> str:
-    """The graph within the attempt's time; answers with the note's id."""
+    """Run the graph within the attempt's time, and return the note's id.
+
+    Raises AlreadyEnhanced or HeldBack, before anything is called, for a ticket that another job's note is in, or may
+    soon be in.
+    """
+    if claim.enhanced and claim.note_attempted_at is None:
+        raise AlreadyEnhanced
+    if claim.another_first:
+        raise HeldBack(_ANOTHER_FIRST, _ANOTHER_FIRST_SECONDS)
     attempt = _attempt(runner, claim)
     say(phrases.WORKFLOW_INITIATED)
     limit = asyncio.timeout(max(0.0, min(runner.attempt_seconds, claim.seconds_left())))
@@ -161,11 +175,10 @@ async def _run_graph(runner: Runner, claim: Claim) -> str:
     return str(state["note_id"])
 
 
-async def _skip(runner: Runner, claim: Claim, gone: TicketGone) -> None:
-    say(gone.phrase, gone.values)
-    await settle(partial(claims.skip, runner.database, claim, gone.reason))
-    _count(claim, "skipped", gone.reason)
-    say(phrases.TASK_SKIPPED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=gone.reason)
+async def _skip(runner: Runner, claim: Claim, reason: str) -> None:
+    await settle(partial(claims.skip, runner.database, claim, reason))
+    _count(claim, "skipped", reason)
+    say(phrases.TASK_SKIPPED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=reason)
 
 
 async def _hold_back(runner: Runner, claim: Claim, span: trace.Span, held: HeldBack) -> bool:

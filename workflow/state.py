@@ -9,6 +9,7 @@ from integrations.gpt4 import Gpt4
 from integrations.servicedesk_plus import DeskTicket, ServiceDeskPlus
 from storage.claims import Claim
 from storage.history import Document, SimilarTicket
+from storage.jobs import ALREADY_ENHANCED
 from storage.session import Database
 from workflow.enhancement import Enhancement
 
@@ -21,6 +22,17 @@ class JobState(TypedDict, total=False):
     documents: list[Document]
     enhancement: Enhancement
     note_id: str
+
+
+class AlreadyEnhanced(Exception):
+    """Another job has put its note into the ticket, and nobody asked for a second one: the job ends as skipped.
+
+    Our own note changes the ticket, and a desk may send a webhook for each change.
+    """
+
+    expected = True
+    result = "skipped"
+    reason = ALREADY_ENHANCED
 
 
 class KeptAnswers(Protocol):

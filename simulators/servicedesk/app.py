@@ -29,7 +29,7 @@ def create_desk(config: DeskConfig | Mapping[str, Any]) -> Starlette:
     }
     sender = WebhookSender()
     for tenancy in tenancies.values():
-        tenancy.desk.on_created = sender.send_soon
+        tenancy.desk.announce = sender.send_soon
     faults: FaultBook[DeskFault] = FaultBook()
     journal = Journal()
 

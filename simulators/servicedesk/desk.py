@@ -20,14 +20,17 @@ class TicketExistsError(Exception):
 
 
 class Desk:
-    """The state of one tenant's desk. `on_created` is called with each new ticket to be announced."""
+    """The state of one tenant's desk.
+
+    `announce` is called with each ticket that a webhook is due for, and what happened: created, or updated.
+    """
 
     def __init__(self, tenant: str, settings: DeskSettings) -> None:
         self.tenant = tenant
         self.settings = settings
         self.tickets: dict[str, Ticket] = {}
         self.solutions: dict[str, Solution] = {}
-        self.on_created: Callable[[Desk, Ticket], None] = lambda _desk, _ticket: None
+        self.announce: Callable[[Desk, Ticket, str], None] = lambda _desk, _ticket, _what: None
         self._last_id = _CLOUD_ID_BASE if settings.edition == "cloud" else 100
         self._displayed = 0
         self._requester = Person(self.new_id(), "Jordan Reyes", f"jordan.reyes@{tenant}.example")
@@ -102,7 +105,7 @@ class Desk:
         ticket = self._add(ticket_id or self.new_id(), subject, description, created)
         ticket.priority, ticket.category = priority, category
         if announce:
-            self.on_created(self, ticket)
+            self.announce(self, ticket, "created")
         return ticket
 
     def find(self, ticket_id: str | None) -> Ticket:
@@ -115,6 +118,8 @@ class Desk:
     def touch(self, ticket: Ticket) -> int:
         """Mark a ticket as changed now, and return that time in epoch milliseconds."""
         ticket.updated_ms = max(time.time_ns() // 1_000_000, ticket.updated_ms + 1)
+        if self.settings.webhook_on_update:
+            self.announce(self, ticket, "updated")
         return ticket.updated_ms
 
     def set_status(self, ticket: Ticket, status: str, in_progress: bool | None = None) -> None:

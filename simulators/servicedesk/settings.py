@@ -12,6 +12,9 @@ class DeskSettings(BaseModel):
 
     `rate_per_minute` null means no limit. `token_seconds` is the life of a cloud access token.
     `note_list_key` is the key under which notes are listed (the cloud's is not documented).
+    `webhook_on_update` sends one at each change of a ticket too, our own note included: a trigger may run on each edit
+    of a request (https://help.supportcenterplus.com/portal/en/kb/articles/custom-triggers, "Every time a request is
+    edited"); whether a note is an edit is not documented, so it is one here.
     `trashed_is_missing` answers 404 for a trashed ticket instead of `is_trashed: true`: both occur.
     """
 
@@ -23,6 +26,7 @@ class DeskSettings(BaseModel):
     webhook_url: str | None = None
     webhook_secret: str = ""
     webhook_scheme: Literal["servicedesk", "github", "standard"] = "servicedesk"
+    webhook_on_update: bool = False
     client_id: str = ""
     client_secret: str = ""
     refresh_token: str = ""

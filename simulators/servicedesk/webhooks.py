@@ -113,18 +113,18 @@ class WebhookSender:
         if self._client is not None:
             await self._client.aclose()
 
-    def send_soon(self, desk: Desk, ticket: Ticket) -> None:
-        """Announce a new ticket in the background; nothing happens at a desk without a webhook URL."""
+    def send_soon(self, desk: Desk, ticket: Ticket, what: str) -> None:
+        """Announce a ticket that was created or updated in the background; nothing happens without a webhook URL."""
         if desk.settings.webhook_url is None:
             return
-        delivery = self.prepare(desk, ticket.id, ticket.subject, Flaws())
+        delivery = self.prepare(desk, ticket.id, ticket.subject, Flaws(), what)
         task = asyncio.get_running_loop().create_task(self.send(delivery))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    def prepare(self, desk: Desk, ticket_id: str, subject: str, flaws: Flaws) -> Delivery:
+    def prepare(self, desk: Desk, ticket_id: str, subject: str, flaws: Flaws, what: str = "created") -> Delivery:
         """Build, sign and remember a webhook; the desk must have a URL."""
-        body = flaws.body if flaws.body is not None else _body(desk.tenant, ticket_id, subject)
+        body = flaws.body if flaws.body is not None else _body(desk.tenant, ticket_id, subject, what)
         delivery_id = flaws.delivery_id or f"dlv_{secrets.token_hex(12)}"
         timestamp = int(time.time()) - (STALE_SECONDS if flaws.stale_timestamp else 0)
         secret = flaws.secret if flaws.secret is not None else desk.settings.webhook_secret
@@ -177,11 +177,11 @@ class WebhookSender:
         self._deliveries.clear()
 
 
-def _body(tenant: str, ticket_id: str, subject: str) -> str:
+def _body(tenant: str, ticket_id: str, subject: str, what: str) -> str:
     announcement = {
         "tenant_id": tenant,
         "ticket_id": ticket_id,
-        "event": "ticket.created",
+        "event": f"ticket.{what}",
         "subject": subject,
     }
     return json.dumps(announcement, ensure_ascii=False)

@@ -48,6 +48,16 @@ class World:
         """Close or trash a ticket: `status`, `is_trashed`."""
         self._desk.patch(f"/_sim/tickets/{tenant}/{ticket_id}", json=change).raise_for_status()
 
+    def configure_desk(self, tenant: str = "acme", **settings: Any) -> None:
+        """Change settings of a tenant's simulated desk."""
+        self._desk.patch(f"/_sim/desks/{tenant}", json=settings).raise_for_status()
+
+    def deliveries(self, ticket_id: str, tenant: str = "acme") -> list[dict[str, Any]]:
+        """The webhooks that a desk sent of a ticket, with the `status` of each answer."""
+        query = {"tenant": tenant, "ticket_id": ticket_id}
+        sent: list[dict[str, Any]] = self._desk.get("/_sim/webhooks", params=query).json()["deliveries"]
+        return sent
+
     def delete_ticket(self, ticket_id: str, tenant: str = "acme") -> None:
         """Delete a ticket, so that the desk knows nothing of it."""
         self._desk.delete(f"/_sim/tickets/{tenant}/{ticket_id}").raise_for_status()
@@ -117,6 +127,12 @@ class World:
         answer = self._desk.get("/_sim/requests", params={"tenant": tenant}).raise_for_status()
         requests: list[dict[str, Any]] = answer.json()["requests"]
         return requests
+
+    def jobs(self, ticket_id: str, tenant: str = "acme") -> list[dict[str, Any]]:
+        """The rows of a ticket's jobs, oldest first."""
+        question = "SELECT * FROM jobs WHERE tenant_id = %s AND ticket_id = %s ORDER BY accepted_at, id"
+        with psycopg.connect(self._admin_url, row_factory=dict_row) as connection:
+            return connection.execute(question, (tenant, ticket_id)).fetchall()
 
     def job(self, ticket_id: str, tenant: str = "acme") -> dict[str, Any]:
         """The newest row of a ticket's job; empty when there is none."""

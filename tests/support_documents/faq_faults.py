@@ -90,6 +90,14 @@ FAULTS = [
         "Another Job Has It",
         traced="Nothing Is Wrong",
     ),
+    Fault(
+        "webhook at each change of the ticket",
+        faults.sent_at_each_change,
+        FAILURE,
+        "Another Job Has It",
+        traced="Nothing Is Wrong",
+    ),
+    Fault("ticket changed in mid-job", outages.sent_again_meanwhile, FAILURE, "Another Job Has It"),
     Fault("API replaced in mid-job", outages.api_replaced, RUNNING, "Slow but in Progress"),
     Fault("no worker until the deadline", outages.too_late, CRASHES, "Ended at Its Deadline"),
     Fault(

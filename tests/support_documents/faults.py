@@ -145,6 +145,22 @@ def healthy(stage: Stage) -> Iterator[str]:
     yield ticket_id
 
 
+def tell_of_a_change(world: World, ticket_id: str) -> None:
+    """Change a ticket at a desk that sends a webhook for that too."""
+    world.configure_desk(webhook_on_update=True)
+    world.change_ticket(ticket_id, subject="Scanner is slow, and loud")
+    world.configure_desk(webhook_on_update=False)
+
+
+@contextmanager
+def sent_at_each_change(stage: Stage) -> Iterator[str]:
+    """The ticket has its enhancement, and the desk sent another webhook since."""
+    with healthy(stage) as ticket_id:
+        tell_of_a_change(stage.world, ticket_id)
+        wait_for(lambda: stage.world.job(ticket_id)["state"] == "skipped")
+        yield ticket_id
+
+
 def gpt4(kind: str, **fault: Any) -> Inject:
     """GPT-4 has a fault for this ticket."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.e2e.world import wait_for
-from tests.support_documents.faults import Inject, Stage, healthy
+from tests.support_documents.faults import Inject, Stage, healthy, tell_of_a_change
 
 _NUMBERS = itertools.count(1)
 
@@ -204,6 +204,15 @@ def came_twice_while_away(stage: Stage) -> Iterator[str]:
         finally:
             stage.system.postgres.restart()
         wait_for(lambda: stage.world.job(ticket_id)["state"] == "skipped")
+        yield ticket_id
+
+
+@contextmanager
+def sent_again_meanwhile(stage: Stage) -> Iterator[str]:
+    """The ticket was changed while its job is at work, and the desk sends a webhook for that too."""
+    with slow_gpt4(stage) as ticket_id:
+        tell_of_a_change(stage.world, ticket_id)
+        wait_for(lambda: stage.world.job(ticket_id)["reason"] == "another job of this ticket")
         yield ticket_id
 
 

@@ -30,7 +30,6 @@ PODS = "kubectl get pods -n ai-agents-production"
 # Rows that no fault here takes: they stand for mistakes of ours, which nobody can order, and for the one of two
 # processes that seldom comes first.
 UNPROVED = {
-    ("Step 4: Check Worker Processing", "`reason=duplicate webhook`"),
     ("Resolution: Queuing Failure", "`Webhook error: unexpected failure`"),
     ("Was It Queued All the Same?", OTHERWISE),
     ("Is It in the Queue?", "`and not queued`"),
