@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 STATES = ("waiting", "running", "completed", "skipped", "failed")
+MOST_RETRIED = 100
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _AGO = re.compile(r"(\d{1,6})([smhd])")
 _EXIT_CODES = """exit status:
   0   done (also when no job matches)
-  1   there is no such job, or one that was named can't be tried again
+  1   there is no such job, one that was named can't be tried again, or the question was not answered with y
   2   the command was not understood
   70  a mistake of ours: the log line has its place
   75  the database is away: try again
@@ -58,6 +59,10 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     retry.add_argument("--failed", action="store_true", help="all that failed since --since")
     retry.add_argument("--since", type=moment, metavar="TIME", help="with --failed: 2h, 30m, 3d or an ISO time")
     retry.add_argument("--tenant", metavar="ID", help="with --failed: of this tenant only")
+    retry.add_argument(
+        "--limit", type=_at_least_one, metavar="N", help=f"with --failed: the oldest N (default: {MOST_RETRIED})"
+    )
+    retry.add_argument("--yes", action="store_true", help="with --failed: do not ask first")
     retry.set_defaults(refuse=retry.error)
 
 
@@ -77,5 +82,7 @@ def check_retry(chosen: argparse.Namespace) -> None:
         chosen.refuse("name jobs, or give --failed with --since")
     if chosen.failed and chosen.since is None:
         chosen.refuse("--failed needs --since: not all that ever failed is meant")
-    if not chosen.failed and (chosen.since or chosen.tenant):
-        chosen.refuse("--since and --tenant go with --failed")
+    if not chosen.failed and (chosen.since or chosen.tenant or chosen.limit or chosen.yes):
+        chosen.refuse("--since, --tenant, --limit and --yes go with --failed")
+    if chosen.failed and chosen.json and not chosen.yes:
+        chosen.refuse("--failed --json needs --yes: a machine is not asked")

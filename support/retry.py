@@ -6,6 +6,7 @@ goes to standard error, where the log of this command is.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -14,11 +15,12 @@ from observability import phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
 from storage import by_hand
-from storage.by_hand import NotRetried, Retried
+from storage.by_hand import Listed, NotRetried, Retried
 from storage.models import JobState
 from storage.session import Database
-from support.arguments import check_retry
+from support.arguments import MOST_RETRIED, check_retry
 from support.asking import ask
+from support.confirming import NotAsked, confirmed
 from support.tables import as_json, table, terminal_width
 
 _REFUSED_EXIT = 1
@@ -46,29 +48,60 @@ class _Outcome:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Retry what was named, or all that failed; the exit status, 1 when a named job can't be tried again."""
+    """Retry what was named, or all that failed; the exit status, 1 when a named job can't be tried again.
+
+    All that failed is shown first, and the person asked: 1 if the answer is no, 2 if there is nobody to ask.
+    """
     check_retry(chosen)
 
     async def work(database: Database, settings: ByHandSettings) -> int:
-        job_ids = await _failed(database, chosen) if chosen.failed else chosen.jobs
-        outcome = _Outcome()
-        try:
-            for job_id in job_ids:
-                await _retry(database, job_id, settings.job_deadline_seconds, outcome)
-        finally:
-            # Also what was done before the database went away.
-            outcome.show(for_machines=chosen.json)
-        return _REFUSED_EXIT if outcome.refused and not chosen.failed else 0
+        if not chosen.failed:
+            return await _retry_each(database, chosen.jobs, settings.job_deadline_seconds, chosen)
+        jobs = await _failed(database, chosen)
+        if jobs and not _wanted(jobs, chosen):
+            return _REFUSED_EXIT
+        await _retry_each(database, [job.id for job in jobs], settings.job_deadline_seconds, chosen)
+        return 0
 
     return ask(work)
 
 
-async def _failed(database: Database, chosen: argparse.Namespace) -> list[UUID]:
-    """Those that `ai-agents jobs --state failed` lists, oldest first."""
+async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed]:
+    """Those that `ai-agents jobs --state failed` lists, the oldest `--limit` of them, oldest first."""
+    most = chosen.limit or MOST_RETRIED
     found = await by_hand.listed(
         database, tenant_id=chosen.tenant, states=[JobState.FAILED.value], since=chosen.since, most=None
     )
-    return [job.id for job in reversed(found)]
+    if len(found) > most:
+        print(f"These are the oldest {most} of {len(found)}: see --limit.", file=sys.stderr)
+    return found[::-1][:most]
+
+
+def _wanted(jobs: Sequence[Listed], chosen: argparse.Namespace) -> bool:
+    """Show the jobs, and return True if the person wants them; refuse (exit status 2) if there is nobody to ask."""
+    if not chosen.yes:
+        rows = [(str(job.id), job.tenant_id, job.ticket_id, job.reason or "") for job in jobs]
+        print(table(("JOB", "TENANT", "TICKET", "FAILED WITH"), rows, terminal_width()))
+        sys.stdout.flush()
+    count = "this job" if len(jobs) == 1 else f"these {len(jobs)} jobs"
+    try:
+        return confirmed(f"Retry {count}?", yes=chosen.yes)
+    except NotAsked:
+        chosen.refuse("standard input is no terminal: give --yes to retry these without being asked")
+        raise
+
+
+async def _retry_each(
+    database: Database, job_ids: Sequence[UUID], deadline_seconds: int, chosen: argparse.Namespace
+) -> int:
+    outcome = _Outcome()
+    try:
+        for job_id in job_ids:
+            await _retry(database, job_id, deadline_seconds, outcome)
+    finally:
+        # Also what was done before the database went away.
+        outcome.show(for_machines=chosen.json)
+    return _REFUSED_EXIT if outcome.refused else 0
 
 
 async def _retry(database: Database, job_id: UUID, deadline_seconds: int, outcome: _Outcome) -> None:

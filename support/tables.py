@@ -37,7 +37,8 @@ def terminal_width() -> int | None:
 
 
 def _clean(cell: str) -> str:
-    """Nothing that a terminal takes for a command, and no second line."""
+    """Nothing that a terminal takes for a command or a direction, and no second line."""
+    # Not printable are control characters, those that turn the direction of text, and lone surrogates.
     return "".join(character if character.isprintable() else "?" for character in cell)
 
 
@@ -68,8 +69,13 @@ def when(moment: datetime) -> str:
 
 
 def as_json(value: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
-    """JSON with ids as text and ISO times."""
-    return json.dumps(value, default=_text, indent=2, ensure_ascii=False)
+    """JSON with ids as text and ISO times, and with escapes for what a terminal takes for a command or a direction."""
+    written = json.dumps(value, default=_text, indent=2, ensure_ascii=False)
+    # The line breaks are ours: json has escaped those of the values, as it does with everything below a space.
+    return "".join(
+        character if character.isprintable() or character == "\n" else json.dumps(character)[1:-1]
+        for character in written
+    )
 
 
 def _text(value: object) -> str:

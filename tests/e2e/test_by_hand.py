@@ -137,7 +137,11 @@ def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: Syste
     for_globex = ("--since", "5m", "--tenant", "globex")
     ids = [job["job_id"] for job in listed(system, "--state", "failed", *for_globex)]
     assert set(ids) == {str(row["id"]) for row in rows}
-    done = on(system, "retry", "--failed", *for_globex, "--json")
+    asked = on(system, "retry", "--failed", *for_globex)
+    assert (asked.returncode, world.job(rows[0]["ticket_id"], "globex")["state"]) == (2, "failed")
+    assert "give --yes to retry these without being asked" in asked.stderr
+    assert all(job_id in asked.stdout for job_id in ids)
+    done = on(system, "retry", "--failed", *for_globex, "--json", "--yes")
     assert done.returncode == 0
     assert [job["job_id"] for job in json.loads(done.stdout)] == ids[::-1]
     for row in rows:

@@ -149,3 +149,19 @@ def test_a_story_tells_each_step() -> None:
     ]
     assert "answered  yes, by gpt-6-luna" in story(replace(ended, answered=True))
     assert "note      in the ticket, as 7" in story(replace(ended, note_id="7"))
+
+
+# What ends a line, moves the cursor, turns the direction of what follows, or hides; and a lone surrogate.
+COMMANDS = "\n\r\x1b\x07\x7f\x9b\u200e\u200f\u202a\u202e\u2066\u2069\ufeff\u2028\ud800"
+
+
+def test_nothing_from_outside_speaks_to_the_terminal() -> None:
+    """The model's name and the note's id come from outside."""
+    job = replace(FAILED, model=f"gpt{COMMANDS}", note_id=f"7{COMMANDS}", answered=True)
+    told = story(job)
+    assert not any(character in told for character in COMMANDS if character != "\n")
+    assert told.count("\n") == story(replace(job, model="gpt", note_id="7")).count("\n")
+    machine = as_json({"model": job.model, "name": "Zoë"})
+    assert not any(character in machine for character in COMMANDS if character != "\n")
+    assert json.loads(machine) == {"model": job.model, "name": "Zoë"}
+    machine.encode()
