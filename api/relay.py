@@ -9,9 +9,12 @@ Every API process runs one; rows are taken with SKIP LOCKED, so that several do 
 
 And every few seconds: when the list holds fewer messages than there are published jobs, it looks which of them have no
 message, in the list or in a worker's hands, and publishes those again, oldest first.
+
+Each step stands by itself, within a few seconds: whoever vanished with a lock on some row delays that row alone.
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +24,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from api.acceptance import Acceptance
+from api.budget import within
 from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
@@ -28,12 +32,13 @@ from observability.phrases import Phrase
 from storage import jobs, relaying
 from storage.by_hand import RETRIED_BY_HAND
 from storage.jobs import Published
-from storage.session import DATABASE_FAILURES, Database
+from storage.session import DATABASE_FAILURES, Database, is_locked
 from worker.inbox import Inbox
 from worker.queue import JobQueue, QueueUnreachable
 
 _PAUSE_SECONDS = 1.0
-_ROUND_SECONDS = 30.0
+# The server gives a statement that waits for a lock a second more.
+_STEP_SECONDS = 4.0
 _LAST_ROUND_SECONDS = 3.0
 _LOST_CHECK_SECONDS = 5.0
 _PURGE_SECONDS = 60.0
@@ -83,35 +88,59 @@ class Relay:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _round(self) -> None:
-        try:
-            with tracing.untraced():
-                async with asyncio.timeout(_ROUND_SECONDS):
-                    await self.once()
-            self._acceptance.database_outage.over()
-            metrics.RELAYED_AT.set_to_current_time()
-        except (*DATABASE_FAILURES, TimeoutError) as failure:
-            self._acceptance.database_outage.seen("the relay waits", failure)
-        except QueueUnreachable as failure:
-            self._acceptance.queue_outage.seen("the relay waits", failure)
-        except Exception as failure:  # noqa: BLE001 -- a relay that ended would leave jobs waiting for ever
-            say(phrases.RELAY_FAILED, failure=failure)
+        with tracing.untraced():
+            if await self.once():
+                self._acceptance.database_outage.over()
+                metrics.RELAYED_AT.set_to_current_time()
 
-    async def once(self) -> None:
-        """One round. Raises what the stores raise."""
-        await self._end_overdue()
+    async def once(self) -> bool:
+        """Take each step once, by itself, and return True if all of them worked.
+
+        One that waits for a lock or takes too long does not keep the others from theirs; a store that is away ends the
+        round.
+        """
+        worked = True
+        for step in (
+            self._end_overdue,
+            self._recover,
+            self._fail_lost,
+            self._empty_inbox,
+            self._publish_due,
+            self._publish_lost,
+            self._purge,
+        ):
+            try:
+                await within(_STEP_SECONDS, step())
+            except (*DATABASE_FAILURES, TimeoutError) as failure:
+                worked = False
+                locked = is_locked(failure)
+                reason = "the relay waits for a locked row" if locked else "the relay waits"
+                self._acceptance.database_outage.seen(reason, failure)
+                if not locked and not isinstance(failure, TimeoutError):
+                    break
+            except QueueUnreachable as failure:
+                worked = False
+                self._acceptance.queue_outage.seen("the relay waits", failure)
+            except Exception as failure:  # noqa: BLE001 -- a relay that ended would leave jobs waiting for ever
+                worked = False
+                say(phrases.RELAY_FAILED, failure=failure)
+        return worked
+
+    async def _recover(self) -> None:
         for job in await relaying.recover(self._database, _BATCH):
             metrics.JOBS_RECOVERED.inc()
             _say(phrases.JOB_REQUEUED, job, reason="worker lost")
+
+    async def _fail_lost(self) -> None:
         for job in await relaying.fail_lost(self._database, _BATCH, _WORKER_LOST):
             _end(job, _WORKER_LOST, WorkerLost())
-        await self._empty_inbox()
+
+    async def _publish_due(self) -> None:
         await self._publish(await relaying.take_due(self._database, _BATCH), "due")
-        now = time.monotonic()
-        if now - self._lost_checked_at >= _LOST_CHECK_SECONDS:
-            self._lost_checked_at = now
-            await self._publish_lost()
-        if now - self._purged_at >= _PURGE_SECONDS:
-            self._purged_at = now
+
+    async def _purge(self) -> None:
+        if time.monotonic() - self._purged_at >= _PURGE_SECONDS:
+            self._purged_at = time.monotonic()
             await relaying.purge_short_lived(self._database)
 
     async def _end_overdue(self) -> None:
@@ -121,8 +150,16 @@ class Relay:
     async def _empty_inbox(self) -> None:
         """Other replicas and workers move the same events: who takes an event away tells of it, and nobody else."""
         moved = 0
-        for event in await self._inbox.some(_BATCH):
-            first = await jobs.accept_late(self._database, event, self._deadline)
+        events = await self._inbox.some(_BATCH)
+        # In another order each time: no event that can't be moved keeps others from their turn for ever.
+        random.shuffle(events)
+        for event in events:
+            try:
+                first = await jobs.accept_late(self._database, event, self._deadline)
+            except DATABASE_FAILURES as failure:
+                if not is_locked(failure):
+                    raise
+                continue  # its delivery is just being recorded, or somebody vanished while doing that
             if not await self._inbox.remove(event.job_id):
                 continue
             moved += 1
@@ -134,6 +171,9 @@ class Relay:
             say(phrases.INBOX_EMPTIED, count=moved)
 
     async def _publish_lost(self) -> None:
+        if time.monotonic() - self._lost_checked_at < _LOST_CHECK_SECONDS:
+            return
+        self._lost_checked_at = time.monotonic()
         count = await relaying.count_published(self._database)
         if not count or await self._queue.depth() >= count:
             return

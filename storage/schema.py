@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from observability import phrases
 from observability.logging import say
-from storage.session import Database, driver_url
+from storage.session import Database, as_arguments, driver_url, session_options
 
 OLDEST_POSTGRES = 15
 _MIGRATIONS = Path(__file__).resolve().parent / "migrations"
@@ -69,9 +69,10 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
     that somebody reads (a dump), since who comes later waits behind us. Raises DatabaseUnfit or DatabaseUnreachable.
     """
     role = driver_url(application_url).username
-    engine = create_engine(
-        driver_url(admin_url), poolclass=NullPool, hide_parameters=True, connect_args={"client_encoding": "utf8"}
-    )
+    # Whoever vanishes in the middle of it must not keep the others waiting; a statement of it may take its time.
+    options = session_options(0) | {"lock_timeout": "0"}
+    arguments = {"client_encoding": "utf8", "options": as_arguments(options)}
+    engine = create_engine(driver_url(admin_url), poolclass=NullPool, hide_parameters=True, connect_args=arguments)
     try:
         with engine.begin() as connection:
             # Two migrations at once would both try to make the first table.

@@ -1,6 +1,6 @@
 """Connections to Postgres, and the only place that commits."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,7 +18,38 @@ DATABASE_FAILURES = (DBAPIError, PoolTimeout)
 
 # psycopg takes whole seconds, and no fewer than 2; callers with a tighter budget set a timeout of their own.
 _CONNECT_SECONDS = 2
+_IDLE_TRANSACTION_SECONDS = 10
+"""No transaction of ours waits for anything but the next statement: one that is silent for so long has lost its peer,
+and its locks would keep everybody waiting."""
+_LOCK_SECONDS = 5
+_KEEPALIVE = {"idle": 5, "interval": 2, "count": 3}
+"""Seconds, seconds, probes: a peer that vanished without a word is noticed in 11 seconds, at either end."""
+_UNANSWERED_MS = 10_000
 _SET_TENANT = text("SELECT set_config('app.tenant_id', :tenant, true)")
+
+
+_LOCK_NOT_AVAILABLE = "55P03"
+_AWAY = ("08", "53", "57P", _LOCK_NOT_AVAILABLE, "25P03", "25006")
+
+
+def session_options(statement_seconds: float) -> dict[str, str]:
+    """Return what each session of ours asks of the server, by the names of its settings; times in milliseconds.
+
+    The keepalives are the server's: without them it holds a vanished peer's locks for two hours.
+    """
+    return {
+        "statement_timeout": str(round(statement_seconds * 1000)),
+        "idle_in_transaction_session_timeout": str(_IDLE_TRANSACTION_SECONDS * 1000),
+        "lock_timeout": str(_LOCK_SECONDS * 1000),
+        **{f"tcp_keepalives_{name}": str(value) for name, value in _KEEPALIVE.items()},
+        "tcp_user_timeout": str(_UNANSWERED_MS),
+        "timezone": "UTC",
+    }
+
+
+def as_arguments(options: Mapping[str, str]) -> str:
+    """Return the settings of a session as libpq takes them: `-c name=value ...`."""
+    return " ".join(f"-c {name}={value}" for name, value in options.items())
 
 
 def driver_url(url: str) -> URL:
@@ -29,13 +60,19 @@ def driver_url(url: str) -> URL:
 def is_away(failure: Exception) -> bool:
     """Whether the server, and not the statement, is the trouble: the same may work when it is back.
 
-    SQLSTATE classes 08 (connection), 53 (resources) and 57P (shutting down or starting up); none when there was no
-    connection at all.
+    SQLSTATE classes 08 (connection), 53 (resources) and 57P (shutting down or starting up), a lock that somebody holds
+    (55P03), a transaction that was ended for its silence (25P03), a server that became a standby (25006); none when
+    there was no connection at all.
     """
     if not isinstance(failure, DBAPIError):
         return isinstance(failure, PoolTimeout)
     state = getattr(failure.orig, "sqlstate", None)
-    return failure.connection_invalidated or state is None or str(state).startswith(("08", "53", "57P"))
+    return failure.connection_invalidated or state is None or str(state).startswith(_AWAY)
+
+
+def is_locked(failure: Exception) -> bool:
+    """Return True if somebody holds a lock that the statement waited for: not for longer than the server lets him."""
+    return isinstance(failure, DBAPIError) and getattr(failure.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
 class Database:
@@ -63,12 +100,9 @@ class Database:
             "connect_timeout": _CONNECT_SECONDS,
             "application_name": application_name,
             "client_encoding": "utf8",
-            "options": f"-c statement_timeout={int(statement_seconds * 1000)} -c timezone=UTC",
-            # A server that vanished without a word is noticed in seconds.
-            "keepalives_idle": 5,
-            "keepalives_interval": 2,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 10_000,
+            "options": as_arguments(session_options(statement_seconds)),
+            **{f"keepalives_{name}": value for name, value in _KEEPALIVE.items()},
+            "tcp_user_timeout": _UNANSWERED_MS,
         }
         self._engine = create_async_engine(
             driver_url(url),

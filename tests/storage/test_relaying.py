@@ -185,7 +185,7 @@ async def test_what_is_kept_for_a_short_time_is_deleted(accept: Accept, database
     for _ in range(2):
         await accept()
     table.run(
-        "UPDATE delivery_keys SET expires_at = now() - interval '1 second'"
+        "UPDATE delivery_keys SET expires_at = now() - interval '61 minutes'"
         " WHERE ctid = (SELECT ctid FROM delivery_keys LIMIT 1)"
     )
     for days in (0, 6, 8):

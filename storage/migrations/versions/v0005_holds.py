@@ -50,6 +50,36 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
                                                     OR (o.accepted_at, o.id) < (j.accepted_at, j.id)))))
 $$;
 """
+# Neither waits for a row that somebody holds. Keys stay for an hour after their time: of an event that waited in Redis
+# the time is compared with its own, not with the clock.
+_UNBLOCKED = """
+CREATE OR REPLACE FUNCTION purge_short_lived() RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    DELETE FROM delivery_keys k WHERE (k.tenant_id, k.key) IN (
+        SELECT o.tenant_id, o.key FROM delivery_keys o WHERE o.expires_at < now() - interval '1 hour'
+        FOR UPDATE SKIP LOCKED);
+    DELETE FROM rejections r WHERE r.id IN (
+        SELECT o.id FROM rejections o WHERE o.rejected_at < now() - interval '7 days' FOR UPDATE SKIP LOCKED);
+$$;
+
+CREATE OR REPLACE FUNCTION unpublish_jobs(p_ids uuid[]) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    UPDATE jobs j SET published_at = NULL
+    WHERE j.id IN (SELECT w.id FROM jobs w WHERE w.id = ANY (p_ids) AND w.state = 'waiting' FOR UPDATE SKIP LOCKED)
+$$;
+"""
+_BEFORE = """
+CREATE OR REPLACE FUNCTION purge_short_lived() RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    DELETE FROM delivery_keys WHERE expires_at < now();
+    DELETE FROM rejections WHERE rejected_at < now() - interval '7 days';
+$$;
+
+CREATE OR REPLACE FUNCTION unpublish_jobs(p_ids uuid[]) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    UPDATE jobs j SET published_at = NULL WHERE j.id = ANY (p_ids) AND j.state = 'waiting'
+$$;
+"""
 _SIGNATURE = "claim_job(uuid, text, uuid, double precision, integer)"
 
 
@@ -57,10 +87,12 @@ def upgrade() -> None:
     role = context.config.attributes["application_role"]
     op.execute(_COLUMNS)
     op.execute(_CLAIM)
+    op.execute(_UNBLOCKED)
     op.execute(f"REVOKE ALL ON FUNCTION {_SIGNATURE} FROM PUBLIC")
     op.execute(f"GRANT EXECUTE ON FUNCTION {_SIGNATURE} TO {role}")
 
 
 def downgrade() -> None:
+    op.execute(_BEFORE)
     op.execute(f"DROP FUNCTION {_SIGNATURE}")
     op.execute("ALTER TABLE jobs DROP COLUMN retried_at, DROP COLUMN seen_open_at")
