@@ -1,8 +1,8 @@
 """What stands before the application: the heads of requests, bounded in size, number and time.
 
 uvicorn's own protocol keeps a head of any length, waits for its end for ever, and logs lines of its own for what is no
-HTTP. This one refuses such a sender with one `Webhook rejected` line, as the application does with what it refuses. Of too
-many connections the one whose sender has kept it waiting longest is closed.
+HTTP. This one refuses such a sender with one `Webhook rejected` line, as the application does with what it refuses. Of
+too many connections the one whose sender has kept it waiting longest is closed.
 """
 
 import asyncio
@@ -118,9 +118,10 @@ class FrontDoorProtocol(HttpToolsProtocol):
         while data:
             try:
                 self.parser.feed_data(data)
-                return
             except httptools.HttpParserUpgrade as upgrade:
                 data = data[upgrade.args[0] :]
+            else:
+                return
             self._pass_over_offer()
 
     def _pass_over_offer(self) -> None:

@@ -152,6 +152,13 @@ class ApiSettings(StoreSettings):
     webhook_timeout_seconds: float = Field(
         10, gt=0, description="Longest time for the headers of a request, and again for its body."
     )
+    api_probe_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port of `/health/live`, `/health/ready`, `/metrics` and `/docs`, on all addresses; without it the "
+        "first three are at the webhook's port.",
+    )
 
 
 class DeskClientSettings(StoreSettings):
@@ -167,7 +174,10 @@ class BackgroundSettings(DeskClientSettings):
     """What each process needs that has no HTTP interface of its own."""
 
     metrics_port: int | None = Field(
-        None, ge=1, le=65535, description="Port of `/metrics` and `/ready`, on all addresses; the API has its own."
+        None,
+        ge=1,
+        le=65535,
+        description="Port of `/metrics` and `/ready`, on all addresses; the API has `API_PROBE_PORT`.",
     )
     worker_stuck_seconds: float = Field(
         60,
