@@ -67,7 +67,7 @@ class Valkey:
     def change_password(self, password: str) -> None:
         """Have this password from the next start on, and in `url` at once. A server that runs keeps its own."""
         self._password = password
-        read = f'exec "$@" - <<END\nrequirepass $REDISCLI_AUTH\nEND'
+        read = 'exec "$@" - <<END\nrequirepass $REDISCLI_AUTH\nEND'
         self.process.command = ["/bin/sh", "-c", read, "sh", *self._command]
         self.process.environment["REDISCLI_AUTH"] = password
 

@@ -151,8 +151,8 @@ def test_the_ports_are_those_that_the_processes_listen_on(rendered: Rendered) ->
     probes = int(rendered.settings()["API_PROBE_PORT"])
     assert ports == {"http": int(api["args"][api["args"].index("--port") + 1]), "metrics": probes}
     for process in ("worker", "housekeeping"):
-        ports = [port["containerPort"] for port in rendered.container(f"ai-agents-{process}")["ports"]]
-        assert ports == [int(rendered.settings()["METRICS_PORT"])]
+        given = [port["containerPort"] for port in rendered.container(f"ai-agents-{process}")["ports"]]
+        assert given == [int(rendered.settings()["METRICS_PORT"])]
 
 
 def test_a_pod_has_longer_than_its_end_takes(rendered: Rendered) -> None:
