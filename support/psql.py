@@ -16,12 +16,12 @@ _CONFIGURATION_EXIT = 78
 def run(arguments: Sequence[str]) -> int:
     """Become psql with these arguments, at DATABASE_URL; an exit status only if that can't be."""
     try:
-        where = conninfo_to_dict(load(ByHandSettings).database_url)
+        where = {name: str(value) for name, value in conninfo_to_dict(load(ByHandSettings).database_url).items()}
     except SettingsRefused as refused:
         refuse_start(refused.problems, sys.stderr)
         return _CONFIGURATION_EXIT
-    password = str(where.pop("password", ""))
-    command = ["psql", "--dbname", make_conninfo(**where), *arguments]
+    password = where.pop("password", "")
+    command = ["psql", "--dbname", make_conninfo("", **where), *arguments]
     try:
         os.execvpe(command[0], command, environment_with(PGPASSWORD=password))  # noqa: S606 -- no shell is wanted
     except FileNotFoundError:
