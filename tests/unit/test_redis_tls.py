@@ -4,9 +4,11 @@ The embedded server speaks no TLS, so a tunnel in front of it does.
 """
 
 import asyncio
+import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -33,31 +35,34 @@ def authority(tmp_path: Path) -> tuple[trustme.CA, Path]:
     return made, tmp_path / "authority.pem"
 
 
-@asynccontextmanager
-async def tunnel(redis_url: str, authority: trustme.CA, name: str = "localhost") -> AsyncIterator[str]:
+@contextmanager
+def tunnel(redis_url: str, authority: trustme.CA, name: str = "localhost") -> Iterator[str]:
     """Where the Redis is reached over TLS, with a certificate for `name`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
     there = urlsplit(redis_url)
 
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65536):
-                writer.write(data)
-        finally:
-            writer.close()
+    def serve(plain: socket.socket) -> None:
+        with plain, suppress(OSError), context.wrap_socket(plain, server_side=True) as outer:
+            with socket.create_connection((there.hostname, there.port)) as inner:
+                threading.Thread(target=_pass_on, args=(inner, outer), daemon=True).start()
+                _pass_on(outer, inner)
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection(there.hostname, there.port)
-        await asyncio.gather(pass_on(reader, inner_writer), pass_on(inner_reader, writer), return_exceptions=True)
+    def listen(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context)
-    try:
-        yield f"rediss://localhost:{server.sockets[0].getsockname()[1]}/0"
-    finally:
-        server.close()
-        # For the connections that end with it, and those that never came about.
-        await asyncio.sleep(0.05)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=listen, args=(listener,), daemon=True).start()
+        yield f"rediss://localhost:{listener.getsockname()[1]}/0"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
 
 
 def as_setting(url: str) -> str:
@@ -94,7 +99,7 @@ def consume(url: str) -> None:
 async def test_a_certificate_of_a_private_authority_is_trusted_with_its_file(
     redis_url: str, redis: Redis, authority: tuple[trustme.CA, Path]
 ) -> None:
-    async with tunnel(redis_url, authority[0]) as url:
+    with tunnel(redis_url, authority[0]) as url:
         trusting = as_setting(f"{url}?ssl_ca_certs={authority[1]}")
         await publish(trusting)
         await ask(trusting)
@@ -114,7 +119,7 @@ async def assert_nobody_talks_to_it(url: str) -> None:
 async def test_a_certificate_of_nobody_knows_whom_is_not_trusted_by_default(
     redis_url: str, redis: Redis, authority: tuple[trustme.CA, Path]
 ) -> None:
-    async with tunnel(redis_url, authority[0]) as url:
+    with tunnel(redis_url, authority[0]) as url:
         await assert_nobody_talks_to_it(as_setting(url))
     assert await redis.llen(QUEUE) == 0
 
@@ -122,6 +127,6 @@ async def test_a_certificate_of_nobody_knows_whom_is_not_trusted_by_default(
 async def test_a_certificate_for_another_name_is_not_trusted(
     redis_url: str, redis: Redis, authority: tuple[trustme.CA, Path]
 ) -> None:
-    async with tunnel(redis_url, authority[0], "redis.example") as url:
+    with tunnel(redis_url, authority[0], "redis.example") as url:
         await assert_nobody_talks_to_it(as_setting(f"{url}?ssl_ca_certs={authority[1]}"))
     assert await redis.llen(QUEUE) == 0
