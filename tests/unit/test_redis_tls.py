@@ -43,10 +43,14 @@ def tunnel(redis_url: str, authority: trustme.CA, name: str = "localhost") -> It
     there = urlsplit(redis_url)
 
     def serve(plain: socket.socket) -> None:
-        with plain, suppress(OSError), context.wrap_socket(plain, server_side=True) as outer:
-            with socket.create_connection((there.hostname, there.port)) as inner:
-                threading.Thread(target=_pass_on, args=(inner, outer), daemon=True).start()
-                _pass_on(outer, inner)
+        with (
+            plain,
+            suppress(OSError),
+            context.wrap_socket(plain, server_side=True) as outer,
+            socket.create_connection((there.hostname, there.port)) as inner,
+        ):
+            threading.Thread(target=_pass_on, args=(inner, outer), daemon=True).start()
+            _pass_on(outer, inner)
 
     def listen(listener: socket.socket) -> None:
         with suppress(OSError):
