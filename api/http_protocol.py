@@ -75,7 +75,8 @@ class FrontDoorProtocol(HttpToolsProtocol):
     def give_way(self) -> None:
         """End, for a newcomer; a request that has begun breaks off as if its sender had left."""
         self._over = True
-        self._tell_of_crowd(phrases.CROWDED)
+        if self._may_tell(phrases.CROWDED):
+            say(phrases.CROWDED)
         self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -258,16 +259,17 @@ class FrontDoorProtocol(HttpToolsProtocol):
         """One too many: what each may keep in memory is bounded, so that all of them are."""
         self._over = True
         metrics.webhook("too many connections")
-        self._tell_of_crowd(phrases.WEBHOOK_NOT_TAKEN, status=503, reason="too many connections")
+        if self._may_tell(phrases.WEBHOOK_NOT_TAKEN):
+            say(phrases.WEBHOOK_NOT_TAKEN, status=503, reason="too many connections")
         self._answer(503, "try again later")
 
-    def _tell_of_crowd(self, phrase: phrases.Phrase, **values: object) -> None:
-        """One line in ten seconds of each kind."""
-        told = FrontDoorProtocol.crowd_told
-        now = self.loop.time()
-        if now - told.get(phrase, -_CROWDED_LINE_SECONDS) >= _CROWDED_LINE_SECONDS:
-            told[phrase] = now
-            say(phrase, values)
+    def _may_tell(self, phrase: phrases.Phrase) -> bool:
+        """Of each kind of line one in ten seconds."""
+        now, told = self.loop.time(), FrontDoorProtocol.crowd_told
+        if now - told.get(phrase, -_CROWDED_LINE_SECONDS) < _CROWDED_LINE_SECONDS:
+            return False
+        told[phrase] = now
+        return True
 
     def _answer(self, status: int, reason: str) -> None:
         body = f'{{"detail":"{reason}"}}'

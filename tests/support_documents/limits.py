@@ -36,7 +36,9 @@ def _facts_of_the_front_door() -> list[Fact]:
         Fact("(within {} where a timestamp is signed", (window,)),
         Fact("over {} requests", (waiting,)),
         Fact("at most {} requests", (waiting,)),
-        Fact("over {} open connections", (crowd.MOST_CONNECTIONS,)),
+        Fact("{} requests are being answered", (crowd.MOST_CONNECTIONS,)),
+        Fact("more than {} connections", (crowd.MOST_CONNECTIONS,)),
+        Fact("comes at all is closed after {}", (http_protocol.FIRST_BYTE_SECONDS,)),
         Fact("a second delivery within {}", (inbox._DUPLICATE_SECONDS,)),
     ]
 
