@@ -60,10 +60,11 @@ CMD ["simulators.servicedesk", "--help"]
 FROM runtime AS product
 COPY --from=source /ai-agents /usr/local/bin/ai-agents
 COPY --from=source /source /app
-# METRICS_PORT is for worker and housekeeping; the API has /metrics at its own port.
+# Probes and metrics: of the API, and of worker and housekeeping.
 ENV LOG_FORMAT=json \
+    API_PROBE_PORT=8001 \
     METRICS_PORT=9464
-EXPOSE 8000 9464
+EXPOSE 8000 8001 9464
 ENTRYPOINT ["tini", "--", "ai-agents"]
 CMD ["--help"]
 ARG VERSION=development

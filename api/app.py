@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from typing import NoReturn
@@ -11,7 +12,7 @@ from typing import NoReturn
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from api import figures, health, webhook
+from api import figures, health, probes, webhook
 from api.acceptance import Acceptance
 from api.http_protocol import SENDER_SECONDS
 from api.rejections import RejectionRecorder
@@ -41,6 +42,8 @@ def create_app() -> FastAPI:
     """
     try:
         settings, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=say_unusable)
+        port = settings.api_probe_port
+        listener = None if port is None else probes.listen(port)
     except SettingsRefused as refused:
         _end(refused.problems)
     start_logging(settings)
@@ -56,17 +59,19 @@ def create_app() -> FastAPI:
     app = FastAPI(
         title="ai-agents",
         description="Takes signed webhooks of ServiceDesk Plus; each ticket gets an enhancement as a note.",
-        lifespan=lambda app: _lifespan(app, settings, tenants),
+        lifespan=lambda app: _lifespan(app, settings, tenants, listener),
+        # Those are the probes' port's to tell: the world may reach this one.
+        openapi_url=None,
         # A redirect would name whatever host the sender named, and a webhook is not sent twice.
         redirect_slashes=False,
-        # FastAPI's own telemetry would take a stranger's `traceparent` for the parent of our trace, and export a second
-        # time: the spans are ours.
-        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+        telemetry=probes.NO_TELEMETRY,
     )
     app.include_router(webhook.router)
     app.add_exception_handler(HTTPException, webhook.refuse_address)
     app.include_router(health.router)
-    app.include_router(figures.router)
+    if listener is None:
+        app.include_router(health.probes)
+        app.include_router(figures.router)
     return app
 
 
@@ -76,12 +81,19 @@ def _end(problems: list[str]) -> NoReturn:
 
 
 @contextlib.asynccontextmanager
-async def _lifespan(app: FastAPI, settings: ApiSettings, tenants: TenantDirectory) -> AsyncIterator[dict[str, float]]:
+async def _lifespan(
+    app: FastAPI, settings: ApiSettings, tenants: TenantDirectory, listener: socket.socket | None
+) -> AsyncIterator[dict[str, float]]:
     """Open everything, run the relay beside the requests, and close in reverse."""
     say(phrases.PROCESS_STARTING, process="API")
     async with contextlib.AsyncExitStack() as stack:
         try:
             await _open(app, settings, tenants, stack)
+            if listener is not None:
+                # Until the requests that run have ended: that is before this stack is unwound.
+                await stack.enter_async_context(
+                    probes.serve(probes.create_probes(app), listener, settings.webhook_timeout_seconds)
+                )
         except Exception as failure:  # noqa: BLE001 -- as above
             say(phrases.PROCESS_FAILED, failure=failure)
             raise _StartFailed from None

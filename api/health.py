@@ -1,4 +1,4 @@
-"""Liveness and readiness: `/health`, `/health/live`, `/health/ready`."""
+"""`/health` for the world; liveness and readiness for who runs the process: `/health/live`, `/health/ready`."""
 
 import asyncio
 
@@ -11,17 +11,18 @@ from storage.session import DATABASE_FAILURES
 from worker.queue import QueueUnreachable
 
 router = APIRouter()
+probes = APIRouter(include_in_schema=False)
 _CHECK_SECONDS = 1.5
 
 
 @router.get("/health")
-@router.get("/health/live", include_in_schema=False)
+@probes.get("/health/live")
 async def live() -> dict[str, str]:
     """The process answers."""
     return {"status": "ok"}
 
 
-@router.get("/health/ready")
+@probes.get("/health/ready")
 async def ready(request: Request, response: Response) -> dict[str, str]:
     """Ready while an event can be taken into either store: 200, else 503."""
     state: ApiState = request.app.state.api

@@ -1,17 +1,19 @@
 """What stands before the application: the heads of requests, bounded in size, number and time.
 
 uvicorn's own protocol keeps a head of any length, waits for its end for ever, and logs lines of its own for what is no
-HTTP. This one refuses such a sender with one `Webhook rejected` line, as the application does with what it refuses.
+HTTP. This one refuses such a sender with one `Webhook rejected` line, as the application does with what it refuses. Of
+too many connections the one whose sender has kept it waiting longest is closed.
 """
 
 import asyncio
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
 import httptools
 from opentelemetry.trace import SpanKind
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from api.crowd import Crowd
 from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
@@ -20,7 +22,7 @@ SENDER_SECONDS = "sender_seconds"
 """Where the application's lifespan state has the time that a head may take."""
 
 LARGEST_HEAD_BYTES = 32 * 1024
-MOST_CONNECTIONS = 500
+FIRST_BYTE_SECONDS = 5.0
 _CROWDED_LINE_SECONDS = 10.0
 _MOST_WAITING_REQUESTS = 32
 _UNREAD_SECONDS = 2.0
@@ -39,8 +41,8 @@ class _Refused(Exception):
 class FrontDoorProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 protocol, for senders that may be hostile."""
 
-    crowded_at = -_CROWDED_LINE_SECONDS
-    """When it was last said that there are too many connections (the event loop's time)."""
+    crowd_told: ClassVar[dict[phrases.Phrase, float]] = {}
+    """When each line about too many connections was said last (the event loop's time)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -51,21 +53,36 @@ class FrontDoorProtocol(HttpToolsProtocol):
         self._head_begun = False
         self._in_body = False
         self._over = False
+        self._reads_old_head = False
+        # One for all connections of a listener.
+        self._crowd: Crowd[FrontDoorProtocol] = vars(self.server_state).setdefault("crowd", Crowd())
         self._head_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
 
     # -- The connection -----------------------------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin; a connection over which nothing comes is closed like one that is kept and not used."""
+        """Begin; a connection over which nothing comes is closed long before one that was used."""
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
+        if self._crowd.is_busy:
             self._refuse_connection()
             return
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        now = self.loop.time()
+        self._crowd.wait(self, now)
+        for other in self._crowd.make_room(now):
+            other.give_way()
+        self.timeout_keep_alive_task = self.loop.call_later(FIRST_BYTE_SECONDS, self.timeout_keep_alive_handler)
+
+    def give_way(self) -> None:
+        """End, for a newcomer; a request that has begun breaks off as if its sender had left."""
+        self._over = True
+        if self._may_tell(phrases.CROWDED):
+            say(phrases.CROWDED)
+        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._over = True
+        self._crowd.leave(self)
         self._set_head_timer(wanted=False)
         self._unread_done()
         self._unset_keepalive_if_required()
@@ -88,24 +105,37 @@ class FrontDoorProtocol(HttpToolsProtocol):
             if self._unaccounted > LARGEST_HEAD_BYTES:
                 self._refuse(431, "headers too large")
         self._set_head_timer(wanted=self._head_open and not self._over)
+        self._take_place()
+
+    def _take_place(self) -> None:
+        """Among those that wait for their sender, or among those that are served."""
+        if self.pipeline or not (self._in_body or self._all_answered()):
+            self._crowd.serve(self)
+        else:
+            self._crowd.wait(self, self.loop.time())
 
     def _parse(self, data: bytes) -> None:
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            # An offer, of HTTP/2 by Java's client or by curl, that nobody has to take up; but the parser leaves the
-            # body unread. Another one reads it, as if nothing had been offered.
-            self.cycle.keep_alive = False
-            if self._in_body:
-                self.parser = httptools.HttpRequestParser(_BodyOnly(self))
-                self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(self._framing()) + b"\r\n")
-                self.parser.feed_data(data[upgrade.args[0] :])
+        """Parse all of it, whatever is offered in between."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
             else:
-                self.read_no_more()
+                return
+            self._pass_over_offer()
 
-    def read_no_more(self) -> None:
-        """Throw away whatever else comes."""
-        self._over = True
+    def _pass_over_offer(self) -> None:
+        """Go on behind a head with an offer, of HTTP/2 by Java's client or by curl, that nobody has to take up.
+
+        The parser goes no further, and leaves the body unread. Another one goes on, as if nothing had been offered: it
+        is told where the body ends by a head that says nothing else.
+        """
+        self.parser = httptools.HttpRequestParser(self)
+        if self._in_body:
+            self._reads_old_head = True
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(self._framing()) + b"\r\n")
+            self._reads_old_head = False
 
     def _framing(self) -> list[bytes]:
         """The headers that say where the body ends."""
@@ -115,23 +145,31 @@ class FrontDoorProtocol(HttpToolsProtocol):
     # -- What the parser finds ----------------------------------------------------------------------------------------
     def on_message_begin(self) -> None:
         """A request begins."""
+        if self._reads_old_head:
+            return
         super().on_message_begin()
         self._head_open = self._head_begun = True
         self._head_size = self._unaccounted = 0
 
     def on_url(self, url: bytes) -> None:
         """A piece of the address."""
+        if self._reads_old_head:
+            return
         self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; after a body in chunks also a trailer, which nobody reads."""
+        if self._reads_old_head:
+            return
         self._count(len(name) + len(value) + 4)
         if not self._in_body:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is there: the application may begin."""
+        if self._reads_old_head:
+            return
         if len(self.pipeline) >= _MOST_WAITING_REQUESTS:
             raise _Refused(429, "too many requests at once")
         self._head_open = self._head_begun = False
@@ -160,6 +198,7 @@ class FrontDoorProtocol(HttpToolsProtocol):
         Closing at once would reset the connection of a client that sends its body before it reads the answer.
         """
         super().on_response_complete()
+        self._take_place()
         if self._in_body and self.cycle.response_complete and not self.transport.is_closing():
             self._unset_keepalive_if_required()
             self._unread_timer = self.loop.call_later(_UNREAD_SECONDS, self.transport.close)
@@ -220,11 +259,17 @@ class FrontDoorProtocol(HttpToolsProtocol):
         """One too many: what each may keep in memory is bounded, so that all of them are."""
         self._over = True
         metrics.webhook("too many connections")
-        now = self.loop.time()
-        if now - FrontDoorProtocol.crowded_at > _CROWDED_LINE_SECONDS:
-            FrontDoorProtocol.crowded_at = now
+        if self._may_tell(phrases.WEBHOOK_NOT_TAKEN):
             say(phrases.WEBHOOK_NOT_TAKEN, status=503, reason="too many connections")
         self._answer(503, "try again later")
+
+    def _may_tell(self, phrase: phrases.Phrase) -> bool:
+        """Of each kind of line one in ten seconds."""
+        now, told = self.loop.time(), FrontDoorProtocol.crowd_told
+        if now - told.get(phrase, -_CROWDED_LINE_SECONDS) < _CROWDED_LINE_SECONDS:
+            return False
+        told[phrase] = now
+        return True
 
     def _answer(self, status: int, reason: str) -> None:
         body = f'{{"detail":"{reason}"}}'
@@ -244,15 +289,3 @@ class FrontDoorProtocol(HttpToolsProtocol):
     def _all_answered(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is None or cycle.response_complete
-
-
-class _BodyOnly:
-    """Hands on what a parser finds in a body, and ends the reading with it."""
-
-    def __init__(self, protocol: FrontDoorProtocol) -> None:
-        self._protocol = protocol
-        self.on_body = protocol.on_body
-
-    def on_message_complete(self) -> None:
-        self._protocol.on_message_complete()
-        self._protocol.read_no_more()

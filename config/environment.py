@@ -26,6 +26,11 @@ def settle_environment() -> None:
         os.environ.setdefault(name, value)
 
 
+def environment_with(**more: str) -> dict[str, str]:
+    """This process's environment and what is not empty of `more`, for a program that takes its place."""
+    return dict(os.environ) | {name: value for name, value in more.items() if value}
+
+
 def spans_leave_the_process() -> bool:
     """Whether a collector is named in OpenTelemetry's own settings, and tracing is not switched off there."""
     named = any(os.environ.get(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT") for kind in ("", "TRACES_"))

@@ -8,7 +8,7 @@ import os
 import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
@@ -43,9 +43,13 @@ def _postgres_url(url: str) -> str:
     # A host may stand in the query instead: `postgresql:///ai_agents?host=/run/postgresql`.
     checked = _with_host(url, ("postgresql", "postgres"), needs_host=False)
     try:
-        conninfo_to_dict(checked)
+        parts = conninfo_to_dict(checked)
     except ProgrammingError:
         raise ValueError("has a part that Postgres's client does not know") from None
+    authorities = parts.get("sslrootcert")
+    # The client's own word for those that the system trusts.
+    if authorities and authorities != "system":
+        _certificates(Path(str(authorities)), what="sslrootcert ")
     return "postgresql://" + checked.split("://", 1)[1]
 
 
@@ -54,19 +58,26 @@ def _redis_url(url: str) -> str:
     database = urlsplit(checked).path.strip("/")
     if database and not (database.isascii() and database.isdecimal()):
         raise ValueError("must end with the number of a database, e.g. /0")
-    return checked
+    if not checked.startswith("rediss://"):
+        return checked
+    options = parse_qs(urlsplit(checked).query)
+    for path in options.get("ssl_ca_certs", []):
+        _certificates(Path(path), what="ssl_ca_certs ")
+    # Celery's client takes any certificate unless it is told, redis-py's own does not.
+    told = "ssl_cert_reqs" in options
+    return checked if told else f"{checked}{'&' if options else '?'}ssl_cert_reqs=required"
 
 
 def _http_url(url: str) -> str:
     return _with_host(url, ("http", "https")).rstrip("/")
 
 
-def _certificates(path: Path | None) -> Path | None:
+def _certificates(path: Path | None, *, what: str = "") -> Path | None:
     if path is not None:
         try:
             ssl.create_default_context().load_verify_locations(cafile=str(path))
         except (OSError, ssl.SSLError):
-            raise ValueError("must be a readable file of PEM certificates") from None
+            raise ValueError(f"{what}must be a readable file of PEM certificates") from None
     return path
 
 
@@ -143,7 +154,10 @@ class ByHandSettings(JobSettings):
 class StoreSettings(JobSettings):
     """What each process needs that touches jobs."""
 
-    redis_url: RedisUrl = Field(description="Redis: `redis://HOST:6379/0`.")
+    redis_url: RedisUrl = Field(
+        description="Redis: `redis://HOST:6379/0`; `rediss://` with TLS, whose certificate is verified, by "
+        "`?ssl_ca_certs=FILE` where a private CA signed it."
+    )
 
 
 class ApiSettings(StoreSettings):
@@ -151,6 +165,13 @@ class ApiSettings(StoreSettings):
 
     webhook_timeout_seconds: float = Field(
         10, gt=0, description="Longest time for the headers of a request, and again for its body."
+    )
+    api_probe_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port of `/health/live`, `/health/ready`, `/metrics` and `/docs`, on all addresses; without it the "
+        "first three are at the webhook's port.",
     )
 
 
@@ -167,7 +188,10 @@ class BackgroundSettings(DeskClientSettings):
     """What each process needs that has no HTTP interface of its own."""
 
     metrics_port: int | None = Field(
-        None, ge=1, le=65535, description="Port of `/metrics` and `/ready`, on all addresses; the API has its own."
+        None,
+        ge=1,
+        le=65535,
+        description="Port of `/metrics` and `/ready`, on all addresses; the API has `API_PROBE_PORT`.",
     )
     worker_stuck_seconds: float = Field(
         60,

@@ -24,10 +24,15 @@ class Programs:
     logs: Path
     settings: dict[str, str] = field(repr=False)
 
-    def api(self, port: int) -> Process:
-        """Make the API, ready when it says so at its own endpoint."""
-        ready = answers(port, "/health/ready")
-        return self._product("api", ready, "api", "--host", "127.0.0.1", "--port", str(port))
+    def api(self, port: int, probe_port: int) -> Process:
+        """Make the API, ready when it says so at its probes' port; an empty API_PROBE_PORT is for none."""
+
+        def ready(process: Process) -> bool:
+            return answers(int(process.environment["API_PROBE_PORT"] or port), "/health/ready")(process)
+
+        process = self._product("api", ready, "api", "--host", "127.0.0.1", "--port", str(port))
+        process.environment.setdefault("API_PROBE_PORT", str(probe_port))
+        return process
 
     def worker(self, number: int, metrics_port: int) -> Process:
         """Make a worker: the first is called `worker`, the others `worker-2` and so on."""

@@ -13,7 +13,7 @@ def summarise(system: System, seconds: float) -> str:
     state = system.state
     tenant = system.tenants[0].id
     rows = {
-        "API": state["api_url"],
+        "API": f"{state['api_url']}  (its health, metrics and /docs: {state['api_probe_url']})",
         "Desk": f"{state['desk_url']}/  (write a ticket there, and see its note arrive)",
         "GPT-4": f"{state['openai_url']}  (simulated)",
         "Redis": state["redis_url"],

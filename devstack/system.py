@@ -72,7 +72,7 @@ class System:
         self._desk_file = self.folder / "desk.json"
         self.desk = self._programs.desk(self._ports["desk"], self._desk_file)
         self.openai = self._programs.openai(self._ports["openai"], openai_key, openai_seconds)
-        self.api = self._programs.api(self._ports["api"])
+        self.api = self._programs.api(self._ports["api"], free_port())
         self.workers = [self._programs.worker(number, free_port()) for number in range(1, workers + 1)]
         self.housekeeping = self._programs.housekeeping(free_port())
 
@@ -104,6 +104,7 @@ class System:
         logs = {process.name: str(process.log_path) for process in self.processes}
         return {
             "api_url": self._url("api"),
+            "api_probe_url": self._probe_url(),
             "desk_url": self._url("desk"),
             "desk_key": self.tenants[0].desk_key,
             "desks": {
@@ -115,7 +116,7 @@ class System:
             "database_url": self._settings["DATABASE_URL"],
             "database_admin_url": self._admin_url(),
             "tenants": {tenant.id: tenant.webhook_secret for tenant in self.tenants},
-            "metrics": {"api": f"{self._url('api')}/metrics"} | self._metrics(),
+            "metrics": {"api": f"{self._probe_url()}/metrics"} | self._metrics(),
             "logs": logs | {"migrate": str(self.logs / "migrate.log")},
             "pids": {"devstack": os.getpid()} | running,
         }
@@ -214,6 +215,11 @@ class System:
 
     def _url(self, name: str) -> str:
         return f"http://127.0.0.1:{self._ports[name]}"
+
+    def _probe_url(self) -> str:
+        """Where the API's health and metrics are."""
+        port = self.api.environment["API_PROBE_PORT"]
+        return f"http://127.0.0.1:{port}" if port else self._url("api")
 
     def _admin_url(self) -> str:
         return self._external.database_admin_url or self.postgres.admin_url

@@ -67,7 +67,8 @@ class Valkey:
     def change_password(self, password: str) -> None:
         """Have this password from the next start on, and in `url` at once. A server that runs keeps its own."""
         self._password = password
-        self.process.command = [*self._command, "--requirepass", password]
+        read = 'exec "$@" - <<END\nrequirepass $REDISCLI_AUTH\nEND'
+        self.process.command = ["/bin/sh", "-c", read, "sh", *self._command]
         self.process.environment["REDISCLI_AUTH"] = password
 
     def start(self) -> None:

@@ -24,6 +24,7 @@ WEBHOOK_RECEIVED = Phrase("Webhook received: ticket_id={ticket_id}, tenant_id={t
 WEBHOOK_DUPLICATE = Phrase("Webhook duplicate: job_id={job_id}, ticket_id={ticket_id}")
 WEBHOOK_REJECTED = Phrase("Webhook rejected: status={status}, reason={reason}", "warning")
 WEBHOOK_NOT_TAKEN = Phrase("Webhook rejected: status={status}, reason={reason}", "error")
+CROWDED = Phrase("Too many connections: those whose senders are silent longest are closed", "warning", promised=False)
 JOB_QUEUED = Phrase("Job queued: job_id={job_id}, ticket_id={ticket_id}")
 JOB_REQUEUED = Phrase("Job requeued: job_id={job_id}, ticket_id={ticket_id}, reason={reason}", "warning")
 

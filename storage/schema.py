@@ -33,6 +33,8 @@ _REFUSED = {
     "invalid channel_binding value": " has a channel_binding that there is not",
     "for connection option": " has an option whose value is no number",
     "server does not support SSL": " asks for TLS, which the server does not speak",
+    "certificate verify failed": " is refused: the server's certificate is not trusted",
+    "does not match host name": " is refused: the server's certificate is another host's",
     "does not exist": " names a role or a database that does not exist",
 }
 

@@ -30,9 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbs.add_parser("housekeeping", help="copy tickets and solutions for context, purge what is too old")
     verbs.add_parser("migrate", help="make or update the tables (with DATABASE_ADMIN_URL)")
     add_verbs(verbs)
+    # What follows is psql's, options and all.
+    psql = verbs.add_parser("psql", help="ask the database by hand, with psql", prefix_chars="\0", add_help=False)
+    psql.add_argument("arguments", nargs="*", metavar="ARGUMENT")
     chosen = parser.parse_args(arguments)
     if chosen.verb == "api":
         return _api(chosen.host, chosen.port)
+    if chosen.verb == "psql":
+        from support.psql import run  # noqa: PLC0415
+
+        return run(chosen.arguments)
     if chosen.verb in ("jobs", "show", "retry"):
         return _by_hand(chosen)
     return {"worker": _worker, "housekeeping": _housekeeping, "migrate": _migrate}[chosen.verb]()

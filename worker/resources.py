@@ -137,7 +137,7 @@ class Resources:
 
     def _end_stuck(self, reason: str) -> None:
         # What is stuck may not hear it either, the log included.
-        threading.Timer(self._settings.worker_grace_seconds + 2 * _CLOSE_SECONDS, os._exit, [STUCK_EXIT]).start()
+        _end_after(self._settings.worker_grace_seconds + 2 * _CLOSE_SECONDS)
         say(phrases.WORKER_STUCK, reason=reason)
         stop_worker(STUCK_EXIT, "stuck")
 
@@ -162,12 +162,13 @@ class Resources:
 
     def start_draining(self) -> None:
         """The worker stops: what still runs after the grace is handed back. Called in a signal handler."""
-        say(phrases.PROCESS_STOPPING, process="Worker")
+        grace = self._settings.worker_grace_seconds
+        self._loop.call_soon_threadsafe(self._loop.call_later, grace, self._hand_back_the_rest)
         self._readiness.stop()
         self._watchdog.stop()
-        self._loop.call_soon_threadsafe(
-            self._loop.call_later, self._settings.worker_grace_seconds, self._hand_back_the_rest
-        )
+        # A log that takes no line holds up who speaks, this thread to begin with: all else comes before, its end too.
+        _end_after(grace + 4 * _CLOSE_SECONDS)
+        say(phrases.PROCESS_STOPPING, process="Worker")
 
     def _hand_back_the_rest(self) -> None:
         # The tasks themselves are cancelled, inside the loop: each gives its claim back before its thread wakes and
@@ -183,6 +184,13 @@ class Resources:
         self._tracing.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         say(phrases.PROCESS_STOPPED, process="Worker")
+
+
+def _end_after(seconds: float) -> None:
+    """End the process, if it is still there then."""
+    timer = threading.Timer(seconds, os._exit, [STUCK_EXIT])
+    timer.daemon = True
+    timer.start()
 
 
 _opened: list[Resources] = []

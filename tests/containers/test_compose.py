@@ -64,10 +64,10 @@ def test_the_faqs_commands_work_inside_the_containers(stack: Stack) -> None:
     """Word for word behind `exec`; the password of Redis needs no flag."""
     assert re.fullmatch(r"(\(integer\) )?\d+", stack.exec("api", *REDIS_CLI, "LLEN", "celery"))
     for service in ("api", "worker"):
-        answer = stack.exec(service, "sh", "-c", 'psql "$DATABASE_URL" -c "SELECT 1;"')
+        answer = stack.exec(service, "ai-agents", "psql", "-c", "SELECT 1;")
         assert "(1 row)" in answer
-    slow = 'psql "$DATABASE_URL" -c "SELECT count(*) FROM pg_stat_statements;"'
-    assert "(1 row)" in stack.exec("api", "sh", "-c", slow)
+    slow = ("ai-agents", "psql", "-c", "SELECT count(*) FROM pg_stat_statements;")
+    assert "(1 row)" in stack.exec("api", *slow)
     assert "completed" in stack.exec("api", "ai-agents", "jobs", "--tenant", TENANT)
 
 

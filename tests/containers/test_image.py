@@ -54,7 +54,7 @@ def test_no_secret_and_no_development_setting_is_in_it(engine: Engine, image: st
     config = json.loads(engine.output("inspect", "--format", "{{json .Config}}", image))
     names = {setting.partition("=")[0] for setting in config["Env"]}
     assert not {name for name in names if "URL" in name or "SECRET" in name or "KEY" in name or "PASSWORD" in name}
-    assert {"LOG_FORMAT=json", "METRICS_PORT=9464"} <= set(config["Env"])
+    assert {"LOG_FORMAT=json", "API_PROBE_PORT=8001", "METRICS_PORT=9464"} <= set(config["Env"])
     assert config["User"] == "10001:10001"
     assert config["Entrypoint"] == ["tini", "--", "ai-agents"]
     assert config["Labels"]["org.opencontainers.image.title"] == "ai-agents"

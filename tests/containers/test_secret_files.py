@@ -71,9 +71,9 @@ def door(stack: Stack, secret: Path) -> Iterator[str]:
 
 
 def answers(url: str) -> bool:
-    """Whether the API is ready."""
+    """Whether the API takes webhooks: it listens there once it is ready."""
     try:
-        return httpx.get(f"{url}/health/ready", timeout=2).status_code == 200
+        return httpx.get(f"{url}/health", timeout=2).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -78,7 +78,7 @@ def test_a_redis_that_accepts_and_never_answers_costs_one_request_a_second_and_n
             began = time.monotonic()
             assert around.post_webhook(ticket_id).status_code == 202
             seconds.append(time.monotonic() - began)
-        ready = httpx.get(f"{quick.state['api_url']}/health/ready", timeout=10)
+        ready = httpx.get(f"{quick.state['api_probe_url']}/health/ready", timeout=10)
     finally:
         quick.redis.resume()
     # The budget, and half a second more that sending may wait for a free thread; all six take a second or two, and the

@@ -77,7 +77,7 @@ def test_with_both_stores_down_the_answer_is_503_and_later_202(around: World, qu
     quick.postgres.stop()
     try:
         refused = around.post_webhook(ticket_id)
-        ready = httpx.get(f"{quick.state['api_url']}/health/ready", timeout=10)
+        ready = httpx.get(f"{quick.state['api_probe_url']}/health/ready", timeout=10)
     finally:
         quick.redis.restart()
         quick.postgres.restart()

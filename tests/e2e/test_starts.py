@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import httpx
 import pytest
 
 from devstack.postgres import Postgres
@@ -150,16 +151,18 @@ def test_a_start_that_fails_in_an_unforeseen_way_ends_the_process_and_quotes_not
     assert "error" in output
 
 
-@pytest.mark.parametrize("verb", ["worker", "housekeeping"])
-def test_a_metrics_port_that_is_taken_is_refused(verb: str) -> None:
+@pytest.mark.parametrize(
+    ("verb", "setting"), [("worker", "METRICS_PORT"), ("housekeeping", "METRICS_PORT"), ("api", "API_PROBE_PORT")]
+)
+def test_a_metrics_port_that_is_taken_is_refused(verb: str, setting: str) -> None:
     """And one that is no port."""
     settings = ENOUGH | {"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x"}
     with socket.create_server(("", 0)) as other:
-        status, output = run(verb, settings | {"METRICS_PORT": str(other.getsockname()[1])})
-    assert (status, "METRICS_PORT is wrong: the port is in use already" in output) == (REFUSED, True), output
+        status, output = run(verb, settings | {setting: str(other.getsockname()[1])})
+    assert (status, f"{setting} is wrong: the port is in use already" in output) == (REFUSED, True), output
     assert len(output.splitlines()) == 1
-    status, output = run(verb, settings | {"METRICS_PORT": "0"})
-    assert (status, "METRICS_PORT is wrong" in output) == (REFUSED, True), output
+    status, output = run(verb, settings | {setting: "0"})
+    assert (status, f"{setting} is wrong" in output) == (REFUSED, True), output
 
 
 def test_migrate_says_when_the_database_is_away_and_can_be_tried_again() -> None:
@@ -190,6 +193,8 @@ def test_plain_celery_and_plain_uvicorn_do_the_same_job(tmp_path: Path) -> None:
                 wait_for(lambda log=log: "ready." in log.read_text(encoding="utf-8"))  # type: ignore[misc]
                 time.sleep(0.2)
                 if command[1] == "uvicorn":
+                    health = f"{system.state['api_probe_url']}/health"
+                    assert [httpx.get(f"{health}/{asked}").status_code for asked in ("live", "ready")] == [200, 200]
                     system.restart(system.workers[0])
                 assert world.ended(world.create_ticket())["state"] == "completed"
             finally:

@@ -38,6 +38,7 @@ def test_each_process_is_asked_once_for_its_figures(production: Rendered) -> Non
                 if spec["selector"]["matchLabels"].items() <= one["metadata"]["labels"].items()
             ]
             (endpoint,) = spec["endpoints"]
+            assert endpoint["port"] == "metrics"
             assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
             found[service["metadata"]["labels"][spec["jobLabel"]]] += 1
         else:

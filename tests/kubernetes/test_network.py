@@ -47,7 +47,7 @@ def end(overlay: str, name: str) -> End:
 
 ALLOWED = [
     ("production", "ingress controller", "ai-agents-api", 8000),
-    ("production", "prometheus", "ai-agents-api", 8000),
+    ("production", "prometheus", "ai-agents-api", 8001),
     ("production", "prometheus", "ai-agents-worker", 9464),
     ("production", "prometheus", "ai-agents-housekeeping", 9464),
     ("production", "keda", "redis", 6379),
@@ -75,6 +75,10 @@ REFUSED = [
     ),
     *(("local", name, "ai-agents-worker", 9464) for name in (*OURS, "desk", "openai", "stranger")),
     *(("production", name, "ai-agents-api", 8000) for name in ("stranger", "grafana", "keda", "desk", *OURS)),
+    # The world's way leads to webhooks alone; probes come from the pod's node, which is always allowed.
+    *(("production", name, "ai-agents-api", 8001) for name in (*OUTSIDE, *OURS) if name != "prometheus"),
+    ("production", "prometheus", "ai-agents-api", 8000),
+    *(("local", name, "ai-agents-api", 8001) for name in (*OURS, "desk", "openai", "stranger")),
     # Redis and the migration.
     *(("production", name, "redis", 6379) for name in ("stranger", "prometheus", "ingress controller", "desk")),
     ("production", "ai-agents-migrate", "redis", 6379),

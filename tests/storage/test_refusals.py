@@ -1,12 +1,17 @@
 """What a process refuses to run on, with the remedy, and what it waits for instead."""
 
 import re
+import socket
+import ssl
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
+import trustme
 from psycopg import errors
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -95,6 +100,40 @@ def test_a_database_that_can_not_hold_every_text_is_refused(server: Postgres, ta
 )
 def test_an_option_of_the_address_that_can_not_work_is_refused(server: Postgres, option: str, said: str) -> None:
     assert refusal(f"{server.url}?{option}") == f"DATABASE_URL {said}"
+
+
+@contextmanager
+def speaking_tls(authority: trustme.CA, name: str) -> Iterator[int]:
+    """The port of what begins as Postgres does that speaks TLS (protocol 3, SSLRequest), with a certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection, suppress(OSError):
+                        connection.recv(8)
+                        connection.sendall(b"S")
+                        context.wrap_socket(connection, server_side=True).close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_certificate_that_is_not_to_be_trusted_is_refused(tmp_path: Path) -> None:
+    """By sslmode=verify-full: of an authority that nobody knows, or another host's."""
+    known, other = trustme.CA(), trustme.CA()
+    known.cert_pem.write_to_path(str(tmp_path / "known.pem"))
+    for authority, name, said in (
+        (other, "localhost", "DATABASE_URL is refused: the server's certificate is not trusted"),
+        (known, "postgres.example", "DATABASE_URL is refused: the server's certificate is another host's"),
+    ):
+        with speaking_tls(authority, name) as port:
+            url = f"postgresql://a:b@localhost:{port}/x?sslmode=verify-full&sslrootcert={tmp_path}/known.pem"
+            assert refusal(url) == said
 
 
 def test_a_server_that_is_not_there_is_waited_for(server: Postgres) -> None:

@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 
 _PLAIN = ("awk", "sed", "grep", "sort", "uniq", "wc", "base64", "head", "tail", "tr", "sha256sum", "cat", "date")
-_STUBBED = ("kubectl", "curl", "openssl", "redis-cli", "psql", "ai-agents", "make", "sleep", "docker", "kind")
+_STUBBED = ("kubectl", "curl", "openssl", "redis-cli", "psql", "ai-agents", "make", "sleep", "docker", "kind", "rm")
 # What a command in the middle of a sentence begins with.
-PROGRAMS = frozenset({*_STUBBED, "date", "grep"} - {"sleep"})
+PROGRAMS = frozenset({*_STUBBED, "date", "grep"} - {"sleep", "rm"})
 EXAMPLE_JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
 # Names that a document has the reader set.
 _GIVEN = {"API_URL": "http://api"}

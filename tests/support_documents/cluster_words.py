@@ -14,7 +14,7 @@ KUBECTL_FLAGS = {
     "top pods": "-l -n",
     "scale": "--replicas -n",
     "annotate": "--overwrite -n",
-    "patch": "--type -p -n",
+    "patch": "--type --patch-file -p -n",
     "delete": "--ignore-not-found -k -n",
     "rollout restart": "-n",
     "rollout status": "--timeout -n",
@@ -23,8 +23,8 @@ KUBECTL_FLAGS = {
     "set resources": "--limits -n",
     # Of those who deploy.
     "apply": "-f -k -l -n",
-    "create secret generic": "--from-env-file --from-literal -n",
-    "create secret docker-registry": "--docker-server --docker-username --docker-password -n",
+    "create secret generic": "--from-env-file -n",
+    "create secret docker-registry": "--from-file -n",
     "wait": "--for --timeout --all -n",
     "port-forward": "-n",
 }

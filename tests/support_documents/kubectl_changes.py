@@ -93,11 +93,12 @@ def set_resources(words: list[str]) -> int:
 
 def patch(words: list[str]) -> int:
     """`patch secret NAME -p '{"stringData": {...}}'`; a key with null is taken away."""
-    command = parse("patch", words, values="patch type")
+    command = parse("patch", words, values="patch patch-file type")
     if command.names != ["secret", SECRET]:
         raise Refused(f'Error from server (NotFound): secrets "{" ".join(command.names[1:])}" not found')
     try:
-        values = json.loads(command.flags.get("patch", ""))
+        path = command.flags.get("patch-file")
+        values = json.loads(Path(path).read_text(encoding="utf-8") if path else command.flags.get("patch", ""))
     except ValueError:
         raise Refused("error: unable to parse the patch: it is no JSON") from None
     _order("patch", secret=SECRET, values=values)

@@ -155,7 +155,7 @@ class Cluster:
 
     def is_ready(self, pod: Pod) -> bool:
         """Asks what the readiness probe asks, where there is an address."""
-        api = "/health/ready", self.state.get("api_url")
+        api = "/health/ready", self.state.get("api_probe_url")
         path, address = api if pod.process == "api" else ("/ready", self.state.get("metrics", {}).get(pod.process))
         if not pod.runs or not address:
             return pod.runs

@@ -65,7 +65,7 @@ OF_LIMITS = {
     "another window of the clock": (_WEBHOOKS, "clocks are over 300 s apart", "clocks are over 600 s apart"),
     "another window, in a sentence": (_README, "must be within 300 s", "must be within 600 s"),
     "another window, in minutes": (_FAQ, "off by over 5 minutes", "off by over 10 minutes"),
-    "other connections": (_WEBHOOKS, "over 500 open connections", "over 900 open connections"),
+    "other connections": (_WEBHOOKS, "more than 500 connections", "more than 900 connections"),
     "other requests": (_README, "over 32 requests", "over 64 requests"),
     "another time for headers": (_README, "within 10 s each", "within 20 s each"),
     "another memory of duplicates": (_WEBHOOKS, "delivery within 10 minutes", "delivery within 30 minutes"),

@@ -5,7 +5,7 @@ A fact's sentence stands in some document, or it would hold nothing; its numbers
 
 from functools import cache
 
-from api import http_protocol, schemas, signature
+from api import crowd, http_protocol, schemas, signature
 from config import secret_files, tenants
 from integrations import breaker
 from storage import claims
@@ -37,7 +37,9 @@ def _facts_of_the_front_door() -> list[Fact]:
         Fact("(within {} where a timestamp is signed", (window,)),
         Fact("over {} requests", (waiting,)),
         Fact("at most {} requests", (waiting,)),
-        Fact("over {} open connections", (http_protocol.MOST_CONNECTIONS,)),
+        Fact("{} requests are being answered", (crowd.MOST_CONNECTIONS,)),
+        Fact("more than {} connections", (crowd.MOST_CONNECTIONS,)),
+        Fact("comes at all is closed after {}", (http_protocol.FIRST_BYTE_SECONDS,)),
         Fact("a second delivery within {}", (inbox._DUPLICATE_SECONDS,)),
     ]
 

@@ -66,11 +66,8 @@ def _redis(words: list[str]) -> list[str]:
     asked = [word for word in words if not word.startswith("-")]
     host = ["redis"] if "-h" in words else asked[:1]
     rest = asked[len(host) :]
-    if rest in (["LLEN", "celery"], ["PING"], ["INFO", "memory"], ["INFO", "persistence"]) or rest[:3] == [
-        "ACL",
-        "SETUSER",
-        "default",
-    ]:
+    # Without words it is told through a pipe: a password.
+    if rest in ([], ["LLEN", "celery"], ["PING"], ["INFO", "memory"], ["INFO", "persistence"]):
         return [] if words[:2] == ["-h", "redis"] else ["the host is missing: -h redis"]
     return [f"{' '.join(rest)} is no question that support asks"]
 

@@ -4,6 +4,7 @@ The password is what the container has as REDISCLI_AUTH, as for the real one.
 """
 
 import os
+import shlex
 import shutil
 import socket
 import sys
@@ -36,7 +37,9 @@ def _ask(host: str, port: int, words: list[str]) -> int:
         with socket.create_connection((host, port), timeout=10) as connection, connection.makefile("rwb") as wire:
             refused = "\n".join(_call(wire, ["AUTH", password])) if password else "OK"
             sys.stderr.write("" if refused == "OK" else f"AUTH failed: {refused}")
-            sys.stdout.write("\n".join(_call(wire, words)) + "\n")
+            # Without a question it takes them from standard input, a line each.
+            for question in [words] if words else map(shlex.split, sys.stdin):
+                sys.stdout.write("\n".join(_call(wire, question)) + "\n")
     except ConnectionError:
         sys.stderr.write(f"Could not connect to Redis at {host}:{port}: Connection refused\n")
         return 1

@@ -53,8 +53,8 @@ def is_setting(text: str) -> bool:
 @cache
 def routes() -> frozenset[str]:
     """The addresses of the API."""
-    found = [route for router in (webhook.router, health.router) for route in router.routes]
-    return frozenset(str(getattr(route, "path", "")) for route in found) | {"/metrics"}
+    found = [route for router in (webhook.router, health.router, health.probes) for route in router.routes]
+    return frozenset(str(getattr(route, "path", "")) for route in found) | {"/metrics", "/docs", "/openapi.json"}
 
 
 @cache

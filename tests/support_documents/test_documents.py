@@ -1,5 +1,6 @@
 """Documents can't lie: whatever they mention exists, and each command could be typed. Nothing runs here."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -61,6 +62,8 @@ def is_known(block: Block) -> bool:
     if block.language == "ini":
         names = re.findall(r"^(\w+)=", block.text, re.MULTILINE)
         return all(sources.is_setting(name) or name in vocabulary.OTHER_SETTINGS for name in names)
+    if block.language == "json":
+        return all(sources.is_setting(name) for name in json.loads(block.text)["stringData"])
     return block.language in ("sh", "bash", "sql") or "►" in block.text or bool(_JAEGER.match(block.text))
 
 

@@ -57,22 +57,24 @@ OF_OTHERS = frozenset(
             "--all-pods=true",
             "--ignore-errors=true",
             "-l app=ai-agents-api --tail=-1 --prefix",
-            "sh -c '...'",
             "kubectl",
             "k8s/",
         ),
         *("--tail", "-f", "--max-log-requests=20"),
         # KEDA names the autoscaler that it makes after the object.
         "keda-hpa-ai-agents-worker",
+        # What an address there or the autoscaler is told; files that the reader makes; how a digest begins.
+        *("/etc/ai-agents/authorities.pem", 'enableTLS: "true"', "owner.env", "newco.json", "sha256:"),
         # Docker, Debian and Prometheus.
         *("dpkg-query --show", "--pull --no-cache", "--config.file=/etc/prometheus/prometheus.yaml"),
         # Postgres and psql.
         *("active", "Lock", "<insufficient privilege>", "mean_ms", "used", "most", "(1 row)", "pg_stat_statements"),
-        *("ALTER ROLE", "$DATABASE_URL"),
+        *("ALTER ROLE", '-c "SELECT 1;"'),
+        *("?sslmode=verify-full&sslrootcert=FILE", "sslmode=verify-full", "verify-full", "require"),
         # Redis.
         *("PONG", "OK", "NOAUTH", "WRONGPASS", "LLEN celery", "redis-cli", "ok"),
         *("used_memory_human", "maxmemory_human", "aof_last_write_status"),
-        "maxmemory-policy noeviction",
+        *("maxmemory-policy noeviction", "?ssl_ca_certs=FILE", "--tls"),
         # A name of SQLAlchemy's, and a function of Postgres's that it calls; the share of memory that Linux counts.
         *("Engine.connect", "set_config", "PSS"),
         # Zoho's Deluge, and the scopes and addresses of its desks.
@@ -83,14 +85,16 @@ OF_OTHERS = frozenset(
         *("Failed", "paused=true"),
         # Why things are as they are: what was asked of Redis and of uvicorn before.
         *("LLEN celery + HLEN unacked", "Upgrade: h2c", "sqlalchemy < 2.1"),
-        "uvicorn --factory api.app:create_app",
+        *("uvicorn --factory api.app:create_app", "loop.create_server", "uvicorn.Server"),
+        # FastAPI's.
+        "/openapi.json",
         # Options of uvicorn.
         "--http api.http_protocol:FrontDoorProtocol --ws none",
         # Written when the development system starts.
         ".devstack/state.json",
         # curl, openssl, sockets and the shell.
         *("date: ", "SHA2-256(stdin)= ", "timed out", "Name or service not known", "HTTP Error 401"),
-        *("curl", "printf", "echo", "now", "body", "SECRET", "OLD", "$OLD", "NEW", "JOB", "NAME"),
+        *("-hmac", "curl", "printf", "echo", "now", "body", "SECRET", "OLD", "$OLD", "NEW", "JOB", "NAME"),
     }
 )
 

@@ -14,6 +14,7 @@ WORD_FOR_WORD: dict[str, tuple[str, str, bool]] = {
     "WEBHOOK_DUPLICATE": ("Webhook duplicate: job_id={job_id}, ticket_id={ticket_id}", "info", True),
     "WEBHOOK_REJECTED": ("Webhook rejected: status={status}, reason={reason}", "warning", True),
     "WEBHOOK_NOT_TAKEN": ("Webhook rejected: status={status}, reason={reason}", "error", True),
+    "CROWDED": ("Too many connections: those whose senders are silent longest are closed", "warning", False),
     "JOB_QUEUED": ("Job queued: job_id={job_id}, ticket_id={ticket_id}", "info", True),
     "JOB_REQUEUED": ("Job requeued: job_id={job_id}, ticket_id={ticket_id}, reason={reason}", "warning", True),
     "TASK_STARTED": ("Task started: job_id={job_id}, ticket_id={ticket_id}", "info", True),

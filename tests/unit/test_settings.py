@@ -71,6 +71,8 @@ def test_every_missing_setting_is_named_and_only_what_the_process_uses(
         ("REDIS_URL", "http://:hunter2@redis"),
         ("REDIS_URL", "redis://:hunter2@redis:port/0"),
         ("REDIS_URL", "redis://redis:6379/hunter2"),
+        ("REDIS_URL", "rediss://redis:6379/0?ssl_ca_certs=/nowhere/hunter2.pem"),
+        ("DATABASE_URL", "postgresql://app:pw@db/x?sslmode=verify-full&sslrootcert=/nowhere/hunter2.pem"),
         ("DATABASE_URL", "postgresql://app:pw@db/x?hunter2=1"),
         ("OPENAI_BASE_URL", "ftp://hunter2"),
         ("OPENAI_BASE_URL", "https://"),
@@ -170,7 +172,10 @@ def test_addresses_are_made_uniform(configure: Configure) -> None:
     assert load(WorkerSettings).openai_base_url == "https://openrouter.ai/api/v1"
     configure(DATABASE_URL="postgres://app:pw@db/x", REDIS_URL="rediss://redis:6380/0")
     settings = load(ApiSettings)
-    assert (settings.database_url, settings.redis_url) == ("postgresql://app:pw@db/x", "rediss://redis:6380/0")
+    assert (settings.database_url, settings.redis_url) == (
+        "postgresql://app:pw@db/x",
+        "rediss://redis:6380/0?ssl_cert_reqs=required",
+    )
 
 
 def test_the_defaults_are_those_of_ruling_13(configure: Configure) -> None:

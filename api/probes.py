@@ -1,0 +1,63 @@
+"""The probes' port: health, metrics and documentation, where a flood at the webhook's port does not reach.
+
+In the same process and event loop, since a liveness probe must see one that stands still; with connections of its own.
+"""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
+from starlette.exceptions import HTTPException
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from api import figures, health, webhook
+from api.http_protocol import SENDER_SECONDS, FrontDoorProtocol
+from config.settings import SettingsRefused
+
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""FastAPI's own would take a stranger's `traceparent` for the parent of our trace, and export a second time."""
+_LAST_ANSWER_SECONDS = 3.0
+
+
+def listen(port: int) -> socket.socket:
+    """Take the port, on all addresses. Raises SettingsRefused; nothing is answered before `serve`."""
+    try:
+        return socket.create_server(("", port))
+    except OSError as failure:
+        what = "is in use already" if failure.errno == errno.EADDRINUSE else "can't be listened on"
+        raise SettingsRefused([f"API_PROBE_PORT is wrong: the port {what}"]) from failure
+
+
+def create_probes(api: FastAPI) -> FastAPI:
+    """What the port answers: the probes, `/metrics`, and what describes the API itself (`/docs`, `/openapi.json`)."""
+    app = FastAPI(title=api.title, redoc_url=None, redirect_slashes=False, telemetry=NO_TELEMETRY)
+    app.state = api.state
+    app.add_exception_handler(HTTPException, webhook.refuse_address)
+    app.include_router(health.probes)
+    app.include_router(figures.router)
+    app.openapi = api.openapi  # type: ignore[method-assign]  # FastAPI's documented way
+    return app
+
+
+@contextlib.asynccontextmanager
+async def serve(app: FastAPI, listener: socket.socket, sender_seconds: float) -> AsyncIterator[None]:
+    """Answer over the listener, which is closed at the end."""
+    config = Config(app, log_config=None, access_log=False, ws="none", lifespan="off", timeout_keep_alive=75)
+    state = ServerState()
+    given = {SENDER_SECONDS: sender_seconds}
+    server = await asyncio.get_running_loop().create_server(
+        lambda: FrontDoorProtocol(config, state, given), sock=listener
+    )
+    try:
+        yield
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+        if state.tasks:
+            await asyncio.wait(state.tasks, timeout=_LAST_ANSWER_SECONDS)

@@ -1,0 +1,59 @@
+"""No password stands on a command line, in what is deployed or in what people are told to type.
+
+Whoever is on a machine reads the arguments of its processes; not so their environment, files and pipes.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("docs", "k8s", "devstack", "observability")
+FILES = ("README.md", "Dockerfile", "docker-compose.yml", "Makefile", ".env.example")
+# Options and forms that take a secret as an argument. Signing with openssl, which has no other way, is told as such.
+FORBIDDEN = {
+    "a server's password": r"--(?:requirepass|masterauth)\b",
+    "redis-cli's password": r"redis-cli\b[^|\n]*\s(?:-a|--pass|-u|--user)\s",
+    "an address of psql": r"(?<!ai-agents )psql\s+(?:-d\s+|--dbname[= ])?\\?[\"']?(?:\\?\$\{?\w*URL|postgres\w*://[^\s/]*:[^\s@/]+@)",
+    "a password in SQL": r"psql\b[^|\n]*-c[^|\n]*PASSWORD '",
+    "a user's password of Redis": r"redis-cli\b[^|\n]*SETUSER[^|\n]*>",
+    "a variable for one command in a shell": r"sh -c \S*\"[^\n]*(?:REDISCLI_AUTH|PGPASSWORD)=\\?\$",
+    "kubectl's literals": r"--from-literal|--docker-password\b",
+    "a patch with a value": r"kubectl patch secret[^\n]*-p (?![^\n]*(?:null|RATE_PER_MINUTE))",
+    "a header of curl": r"-H \"(?:authtoken|Authorization)",
+    "curl's user": r"curl\b[^|\n]*\s(?:-u|--user)\s",
+    "docker's password": r"docker login[^\n]*(?:\s-p\s|--password[ =])",
+}
+SAMPLES = {
+    "a server's password": "command: [redis-server, --requirepass, $(REDISCLI_AUTH)]",
+    "redis-cli's password": "redis-cli -h redis -a secret PING",
+    "an address of psql": 'sh -c \'psql "$DATABASE_URL" -c "SELECT 1;"\'',
+    "a password in SQL": "psql -c \"ALTER ROLE x PASSWORD '$NEW'\"",
+    "a user's password of Redis": 'redis-cli ACL SETUSER default ">$NEW"',
+    "a variable for one command in a shell": 'exec pod -- sh -c "REDISCLI_AUTH=$OLD redis-cli PING"',
+    "kubectl's literals": "kubectl create secret generic x --from-literal=KEY=value",
+    "a patch with a value": 'kubectl patch secret x --type merge -p "{\\"data\\":{\\"KEY\\":\\"$VALUE\\"}}"',
+    "a header of curl": 'curl -H "authtoken: $KEY" "$DESK"',
+    "curl's user": "curl -u admin:secret http://localhost",
+    "docker's password": "docker login --password secret registry.example.com",
+}
+
+
+def given() -> list[Path]:
+    """What is deployed, and what is read by people."""
+    inside = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*")) if path.is_file()]
+    texts = {".md", ".yaml", ".yml", ".env", ".conf", ".sql", ".py", ".json"}
+    return [path for path in inside if path.suffix in texts] + [ROOT / name for name in FILES]
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_no_command_line_has(what: str) -> None:
+    assert re.search(FORBIDDEN[what], SAMPLES[what])
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()[:120]}"
+        for path in given()
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(FORBIDDEN[what], line)
+    ]
+    assert found == []

@@ -1,0 +1,97 @@
+"""The protocol in front of an application that answers with the body that it got."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from api.http_protocol import FrontDoorProtocol
+
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+Exchange = Callable[[list[bytes]], Awaitable[bytes]]
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    await asyncio.sleep(0.01)
+    said = b"%s %s %s;" % (scope["method"].encode(), scope["raw_path"], body)
+    headers = [(b"content-length", b"%d" % len(said))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": said})
+
+
+@pytest.fixture
+async def exchange() -> AsyncIterator[Exchange]:
+    """Sends the parts over one connection, a moment after each other; all that comes within half a second."""
+    loop = asyncio.get_running_loop()
+    config = Config(echo, log_config=None, access_log=False, ws="none", lifespan="off", timeout_keep_alive=75)
+    state = ServerState()
+    server = await loop.create_server(lambda: FrontDoorProtocol(config, state, {}), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+
+    async def send(parts: list[bytes]) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for part in parts:
+            writer.write(part)
+            await asyncio.sleep(0.05)
+        writer.write_eof()
+        received = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        return received
+
+    yield send
+    server.close()
+
+
+def post(body: bytes, *, offers: bool, chunked: bool) -> bytes:
+    head = b"POST /first HTTP/1.1\r\nHost: api\r\n" + (OFFER if offers else b"")
+    if chunked:
+        return head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    return head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+GET = b"GET /second HTTP/1.1\r\nHost: api\r\n"
+FIRST = {
+    "a length": (post(b"one", offers=True, chunked=False), b"POST /first one;"),
+    "chunks": (post(b"one", offers=True, chunked=True), b"POST /first one;"),
+    "a length of 0": (post(b"", offers=True, chunked=False), b"POST /first ;"),
+    "no body": (b"GET /first HTTP/1.1\r\nHost: api\r\n" + OFFER + b"\r\n", b"GET /first ;"),
+}
+SECOND = {
+    "plain": (GET + b"\r\n", b"GET /second ;"),
+    "with an offer too": (GET + OFFER + b"\r\n", b"GET /second ;"),
+    "with a body and an offer": (post(b"two", offers=True, chunked=True), b"POST /first two;"),
+}
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one piece", "in pieces"])
+@pytest.mark.parametrize("second", SECOND)
+@pytest.mark.parametrize("first", FIRST)
+async def test_an_offer_is_passed_over_and_the_request_behind_it_is_answered(
+    first: str, second: str, apart: bool, exchange: Exchange
+) -> None:
+    """An offer of HTTP/2 is nothing that has to be taken up: RFC 9110, 7.8."""
+    (one, said_first), (two, said_second) = FIRST[first], SECOND[second]
+    received = await exchange([one, two] if apart else [one + two])
+    assert received.count(b"HTTP/1.1 200 OK\r\n") == 2, received
+    assert received.index(said_first) < received.index(said_second)
+
+
+async def test_an_offer_in_front_of_what_is_no_http_takes_nothing_from_its_own_answer(exchange: Exchange) -> None:
+    received = await exchange([FIRST["a length"][0] + b"\x00\x01\x02\r\n\r\n"])
+    assert received.count(b"HTTP/1.1 ") == 1, received
+    assert b"POST /first one;" in received
+    assert b"connection: close" in received
+
+
+async def test_a_head_with_an_offer_cut_anywhere_is_read_all_the_same(exchange: Exchange) -> None:
+    whole = FIRST["chunks"][0] + SECOND["plain"][0]
+    for at in range(1, len(whole), 29):
+        received = await exchange([whole[:at], whole[at:]])
+        assert received.count(b"HTTP/1.1 200 OK\r\n") == 2, (at, received)

@@ -1,0 +1,136 @@
+"""Redis behind TLS: whoever of ours talks to it looks at its certificate, Celery's client too.
+
+The embedded server speaks no TLS, so a tunnel in front of it does.
+"""
+
+import asyncio
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import pytest
+import trustme
+from celery import Celery
+from kombu import Connection
+from pydantic import TypeAdapter
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from config.settings import RedisUrl
+from worker.queue import QUEUE, JobQueue, QueueUnreachable, open_redis
+
+JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> tuple[trustme.CA, Path]:
+    """One that signs, and the file of its certificate."""
+    made = trustme.CA()
+    made.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    return made, tmp_path / "authority.pem"
+
+
+@contextmanager
+def tunnel(redis_url: str, authority: trustme.CA, name: str = "localhost") -> Iterator[str]:
+    """Where the Redis is reached over TLS, with a certificate for `name`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    there = urlsplit(redis_url)
+
+    def serve(plain: socket.socket) -> None:
+        with (
+            plain,
+            suppress(OSError),
+            context.wrap_socket(plain, server_side=True) as outer,
+            socket.create_connection((there.hostname, there.port)) as inner,
+        ):
+            threading.Thread(target=_pass_on, args=(inner, outer), daemon=True).start()
+            _pass_on(outer, inner)
+
+    def listen(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=listen, args=(listener,), daemon=True).start()
+        yield f"rediss://localhost:{listener.getsockname()[1]}/0"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+
+
+def as_setting(url: str) -> str:
+    """The address as processes have it."""
+    return TypeAdapter(RedisUrl).validate_python(url)
+
+
+async def publish(url: str) -> None:
+    queue = JobQueue(url)
+    try:
+        await queue.publish(JOB)
+        await queue.depth()
+    finally:
+        await queue.close()
+
+
+async def ask(url: str) -> None:
+    client = open_redis(url)
+    try:
+        await client.ping()
+    finally:
+        await client.aclose()
+
+
+def consume(url: str) -> None:
+    """As a worker's connection to its broker is made."""
+    app = Celery(broker=url, set_as_current=False)
+    with app.connection_for_read() as connection:
+        assert isinstance(connection, Connection)
+        connection.ensure_connection(max_retries=0, timeout=2)
+        assert connection.default_channel is not None
+
+
+async def test_a_certificate_of_a_private_authority_is_trusted_with_its_file(
+    redis_url: str, redis: Redis, authority: tuple[trustme.CA, Path]
+) -> None:
+    with tunnel(redis_url, authority[0]) as url:
+        trusting = as_setting(f"{url}?ssl_ca_certs={authority[1]}")
+        await publish(trusting)
+        await ask(trusting)
+        await asyncio.to_thread(consume, trusting)
+    assert await redis.llen(QUEUE) == 1
+
+
+async def assert_nobody_talks_to_it(url: str) -> None:
+    with pytest.raises(QueueUnreachable):
+        await publish(url)
+    with pytest.raises(RedisError):
+        await ask(url)
+    with pytest.raises(Exception, match="certificate verify failed"):
+        await asyncio.to_thread(consume, url)
+
+
+async def test_a_certificate_of_nobody_knows_whom_is_not_trusted_by_default(
+    redis_url: str, redis: Redis, authority: tuple[trustme.CA, Path]
+) -> None:
+    with tunnel(redis_url, authority[0]) as url:
+        await assert_nobody_talks_to_it(as_setting(url))
+    assert await redis.llen(QUEUE) == 0
+
+
+async def test_a_certificate_for_another_name_is_not_trusted(
+    redis_url: str, redis: Redis, authority: tuple[trustme.CA, Path]
+) -> None:
+    with tunnel(redis_url, authority[0], "redis.example") as url:
+        await assert_nobody_talks_to_it(as_setting(f"{url}?ssl_ca_certs={authority[1]}"))
+    assert await redis.llen(QUEUE) == 0
