@@ -7,7 +7,7 @@ from config.settings import DeskClientSettings
 from config.tenants import DeskSettings, Tenant, TenantDirectory
 from devstack.ports import free_port
 from integrations.desks import Desks
-from integrations.errors import DeskRefused, DeskUnavailable, TicketClosed, TicketNotFound
+from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, TicketClosed, TicketNotFound
 from tests.unit.conftest import Simulator
 from tests.unit.desk import EDITIONS, TENANT_OF, Edition, line_of, new_ticket, notes_of, opened, settings
 from worker.queue import open_redis

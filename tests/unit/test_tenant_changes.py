@@ -1,4 +1,4 @@
-"""Tenants while a process runs: changes appear, an unusable one closes no door, and a secret that is gone opens none."""
+"""Tenants while a process runs: changes appear, an unusable one closes no door, a secret that is gone opens none."""
 
 import os
 import threading
