@@ -209,9 +209,8 @@ def test_a_job_of_a_tenant_that_is_closed_in_the_worker_waits_until_it_is_mended
         url = worker.environment["SERVICEDESK_URL_GLOBEX"]
         system.restart(worker, {"SERVICEDESK_URL_GLOBEX": "nowhere"})
         ticket_id = world.create_ticket(tenant="globex")
-        said = (
-            f"Job requeued: job_id={world.job(ticket_id, 'globex')['id']}, ticket_id={ticket_id}, reason=tenant closed"
-        )
+        job_id = wait_for(lambda: world.job(ticket_id, "globex").get("id"))
+        said = f"Job requeued: job_id={job_id}, ticket_id={ticket_id}, reason=tenant closed, held back for 30s"
         wait_for(lambda: said in worker.log_path.read_text(encoding="utf-8"))
         system.restart(worker, {"SERVICEDESK_URL_GLOBEX": url})
         job = world.ended(ticket_id, "globex")
