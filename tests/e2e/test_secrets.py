@@ -177,12 +177,25 @@ def finish_all(files: Files, doors: Doors) -> None:
     (files.folder / "WEBHOOK_SECRET_EMPTIED").unlink()
 
 
+@pytest.mark.slow
+def test_a_directory_that_can_not_be_listed_changes_nothing(files: Files, doors: Doors) -> None:
+    """For longer than a deletion takes: a file is where the directory was."""
+    away = files.folder.rename(files.folder.with_name("away"))
+    files.folder.write_text("no directory")
+    end = time.monotonic() + DEAD_SECONDS + 1
+    while time.monotonic() < end:
+        assert doors.opens("leaked", doors.old["leaked"])
+        assert doors.opens("leaked", PREVIOUS)
+        time.sleep(0.5)
+    files.folder.unlink()
+    away.rename(files.folder)
+
+
 def test_a_leaked_secret_is_dead_within_ten_seconds_whatever_else_is_wrong(
     files: Files, system: System, doors: Doors
 ) -> None:
     """The previous one stays, another setting is broken, a third is never finished; then the previous one goes too."""
     leaked, log = doors.old["leaked"], system.api.log_path
-    assert_a_directory_that_is_away_changes_nothing(files, doors)
     files.write("SERVICEDESK_URL_LEAKED", "nowhere")
     wait_for(lambda: doors.opens("leaked", leaked) and "SERVICEDESK_URL_LEAKED must" in log.read_text(encoding="utf-8"))
     (files.folder / "WEBHOOK_SECRET_LEAKED").unlink()
@@ -201,19 +214,6 @@ def test_a_leaked_secret_is_dead_within_ten_seconds_whatever_else_is_wrong(
     assert 'ai_agents_tenant_settings_unusable{tenant_id="acme"} 0.0' in figures
 
 
-def assert_a_directory_that_is_away_changes_nothing(files: Files, doors: Doors) -> None:
-    """For longer than a deletion takes: a file is where the directory was."""
-    away = files.folder.rename(files.folder.with_name("away"))
-    files.folder.write_text("no directory")
-    end = time.monotonic() + IN_FORCE_SECONDS
-    while time.monotonic() < end:
-        assert doors.opens("leaked", doors.old["leaked"])
-        assert doors.opens("leaked", PREVIOUS)
-        time.sleep(0.5)
-    files.folder.unlink()
-    away.rename(files.folder)
-
-
 def refused_within(files: Files, doors: Doors, secret: str) -> float:
     """Seconds until the secret is refused, while somebody writes another of the tenant's files again and again."""
     began = time.monotonic()
@@ -222,3 +222,26 @@ def refused_within(files: Files, doors: Doors, secret: str) -> float:
         time.sleep(0.2)
         assert time.monotonic() - began < 3 * DEAD_SECONDS
     return time.monotonic() - began
+
+
+def test_a_desk_key_that_is_deleted_is_sent_nowhere_any_more(
+    files: Files, system: System, world: World, doors: Doors
+) -> None:
+    """Webhooks are taken on, and their jobs wait."""
+    fresh = next(tenant for tenant in system.tenants if tenant.id == "fresh")
+    files.write("WEBHOOK_SECRET_FRESH", fresh.webhook_secret)
+    files.write("SERVICEDESK_URL_FRESH", f"{system.state['desk_url']}/fresh")
+    files.write("SERVICEDESK_API_KEY_FRESH", fresh.desk_key)
+    wait_for(lambda: doors.opens("fresh", fresh.webhook_secret) and world.desk_requests("fresh"))
+    (files.folder / "SERVICEDESK_API_KEY_FRESH").unlink()
+    log = system.workers[0].log_path
+
+    def waits() -> bool:
+        assert doors.opens("fresh", fresh.webhook_secret)
+        return "reason=tenant closed, held back for" in log.read_text(encoding="utf-8")
+
+    wait_for(waits, DEAD_SECONDS)
+    asked = len(world.desk_requests("fresh"))
+    assert doors.opens("fresh", fresh.webhook_secret)
+    time.sleep(1)
+    assert len(world.desk_requests("fresh")) == asked
