@@ -22,7 +22,8 @@ from config.settings import ApiSettings, SettingsRefused
 from config.startup import load_with_tenants
 from config.tenants import TenantDirectory
 from observability import phrases
-from observability.logging import refuse_start, say, say_unusable, start_logging
+from observability.logging import refuse_start, say, start_logging
+from observability.tenants import follow_tenants, say_unusable
 from observability.tracing import Tracing
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
 from storage.session import Database
@@ -47,6 +48,7 @@ def create_app() -> FastAPI:
     except SettingsRefused as refused:
         _end(refused.problems)
     start_logging(settings)
+    follow_tenants(tenants)
     try:
         check_now(settings.database_url)
     except DatabaseUnfit as unfit:

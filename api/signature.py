@@ -8,7 +8,7 @@
 | Standard Webhooks   | `webhook-signature: v1,<base64> ...` with `webhook-id` and      | `<id>.<timestamp>.`    |
 |                     | `webhook-timestamp`; the key is `whsec_<base64>`                | `<body>`               |
 
-A signed timestamp must be within 300 s of now.
+A signed timestamp must be within 300 s of now; a tenant may require that there is one.
 """
 
 import base64
@@ -25,10 +25,13 @@ class SignatureRefused(Exception):
     """Not proved to be the tenant's; the text is the reason that the log gives."""
 
 
-def verify(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float) -> bytes:
+def verify(
+    secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float, *, require_timestamp: bool = False
+) -> bytes:
     """The bytes that one of the secrets signed. `headers` are looked up in lower case; `now` is Unix time.
 
-    Raises SignatureRefused. Each secret is tried whatever the others gave, so that the time taken tells nothing.
+    `require_timestamp`: a signature over the body alone is refused, however good. Raises SignatureRefused. Each secret
+    is tried whatever the others gave, so that the time taken tells nothing.
     """
     timestamp: str | None
     if "webhook-signature" in headers:
@@ -49,6 +52,8 @@ def verify(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now:
         raise SignatureRefused("signature missing")
     if not _matches(keys, signed, given):
         raise SignatureRefused("signature mismatch")
+    if timestamp is None and require_timestamp:
+        raise SignatureRefused("timestamp missing")
     if timestamp is not None and not _recent(timestamp, now):
         raise SignatureRefused("stale timestamp")
     return signed

@@ -24,7 +24,7 @@ from api import schemas, signature
 from api.acceptance import NotTaken, Taken
 from api.body import BodyCompressed, BodyOfAnotherType, BodyTooLarge, BodyTooSlow, read_body
 from api.state import ApiState
-from config.tenants import TENANT_ID
+from config.tenant_problems import is_tenant_id
 from observability import metrics, phrases, tracing
 from observability.identifiers import bind, bound
 from observability.logging import say
@@ -189,11 +189,19 @@ def _check_signature(
     secrets = tenant.webhook_secrets if tenant is not None else ()
     signed = b""
     try:
-        signed = signature.verify((*secrets, *_NOBODYS_SECRETS)[:2], headers, body, time.time())
+        signed = signature.verify(
+            (*secrets, *_NOBODYS_SECRETS)[:2],
+            headers,
+            body,
+            time.time(),
+            require_timestamp=tenant is not None and tenant.require_timestamp,
+        )
     except signature.SignatureRefused as refused:
         reason = str(refused)
     else:
         reason = ""
+    if not secrets and tenant is not None and not tenant.usable:
+        raise Rejection(403, "tenant closed", tenant_id, ticket_id, known_tenant=True)
     if not secrets:
         raise Rejection(403, "unknown tenant", tenant_id, ticket_id)
     if reason:
@@ -228,7 +236,7 @@ def _log_rejection(rejection: Rejection, state: ApiState) -> None:
     tenant_id = rejection.tenant_id
     if rejection.ticket_id is not None:
         also["ticket_id"] = rejection.ticket_id
-    if tenant_id is not None and TENANT_ID.fullmatch(tenant_id) and "error" not in tenant_id:
+    if tenant_id is not None and is_tenant_id(tenant_id):
         also["tenant_id"] = tenant_id
     if also and not rejection.verified:
         also["verified"] = "no"

@@ -5,7 +5,8 @@ own, and what the file had before must go on. So a new text counts once nobody h
 A file that is replaced in one step (renamed, or Kubernetes' `..data`) only waits those two seconds.
 
 A secret that was cut short looks like one whose writer has stopped half-way, so it waits for a minute, and an empty
-one for ever: a secret is withdrawn by deleting its file. What can't be read stays as it was.
+one for ever: a secret is withdrawn by deleting its file, and that counts at once, whatever else is being written. What
+can't be read stays as it was.
 """
 
 import stat
@@ -17,6 +18,8 @@ from pathlib import Path
 SETTLED_SECONDS = 2.0
 LONG_SECONDS = 60.0
 """After so long nobody is in the middle of writing any more: no file holds others back for longer."""
+UNREADABLE = "\0"
+"""Stands for a file that can't be read, where nothing was read before: unset might be a laxer value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +89,8 @@ class SecretFiles:
         return dict(self._values)
 
     def _start(self, found: dict[str, _File]) -> None:
-        self._values = {name: file.text for name, file in found.items() if file.text}
-        for name, file in found.items():
-            if file.text is None:
-                self._tell(name, _unreadable(name))
+        texts = {name: UNREADABLE if file.text is None else file.text for name, file in found.items()}
+        self._values = {name: text for name, text in texts.items() if text}
 
     def _found(self) -> dict[str, _File]:
         """The files of the folder. Raises OSError where there is none, or it can't be read."""
@@ -106,7 +107,7 @@ class SecretFiles:
         self._changes = {
             name: self._change(name, file.text, now)
             for name, file in found.items()
-            if file.text != self._values.get(name, "")
+            if (UNREADABLE if file.text is None else file.text) != self._values.get(name, "")
         }
         held = {self._group(name) for name in self._changes if self._holds(name, found[name], now)}
         values = {name: self._values.get(name, "") for name in found}
@@ -114,12 +115,14 @@ class SecretFiles:
         for name in self._changes:
             text = found[name].text
             problem = self._problem(name, found[name], now)
-            if text is not None and problem is None and self._group(name) not in held:
+            if self._group(name) not in held and text is None and not values[name]:
+                values[name] = UNREADABLE
+            elif self._group(name) not in held and text is not None and problem is None:
                 values[name] = text
             else:
                 waiting.add(name)
-            if problem:
-                self._tell(name, problem)
+                if problem:
+                    self._tell(name, problem)
         self._values = {name: text for name, text in values.items() if text}
         self._changes = {name: change for name, change in self._changes.items() if name in waiting}
         self._told = {name: sentence for name, sentence in self._told.items() if name in waiting}
@@ -148,12 +151,15 @@ class SecretFiles:
         if self._holds(name, file, now):
             return ""
         if file.text is None:
-            return _unreadable(name)
+            return unreadable(name)
         if not self._settled(name, file, now):
             return f"{name}: its file does not stop changing"
-        if self._secret(name) and self._values.get(name, "").startswith(file.text):
+        if self._secret(name) and self._values.get(name) != UNREADABLE and self._begins(name, file.text):
             return self._cut_problem(name, file, now)
         return None
+
+    def _begins(self, name: str, text: str) -> bool:
+        return self._values.get(name, "").startswith(text)
 
     def _cut_problem(self, name: str, file: _File, now: float) -> str | None:
         """The same for a secret of which only the beginning is left."""
@@ -169,7 +175,8 @@ class SecretFiles:
             self._on_problem(sentence)
 
 
-def _unreadable(name: str) -> str:
+def unreadable(name: str) -> str:
+    """Say that a setting's file can't be read."""
     return f"{name}: its file can't be read as text"
 
 

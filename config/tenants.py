@@ -2,26 +2,28 @@
 
 `<TENANT>` in a setting's name is the tenant id in capitals with `-` as `_`: `WEBHOOK_SECRET_ACME_EU` belongs to
 `acme-eu`. The environment and `SECRETS_DIR` are read again after a few seconds, so that a new tenant or a rotated
-secret needs no restart. A tenant whose new values are unusable keeps the old ones; a file that is being written counts
-when it is finished (`config.secret_files`).
+secret needs no restart; a file that is being written counts when it is finished (`config.secret_files`).
+
+A tenant whose settings are unusable is closed: it has neither secrets nor a desk. One that was open before keeps what
+worked, its secrets or its desk, but for secrets that are not there any more.
 """
 
 import os
-import re
+import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from config.addresses import address_problem
-from config.secret_files import SecretFiles
-
-TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
+from config.secret_files import UNREADABLE, SecretFiles
+from config.tenant_problems import desk_problems, has_desk, id_problems, is_tenant_id, webhook_problems
 
 TENANT_SETTINGS: dict[str, str] = {
     "WEBHOOK_SECRET_": "Secret that signs the tenant's webhooks.",
     "PREVIOUS_WEBHOOK_SECRET_": "The secret before, still accepted during a rotation.",
+    "WEBHOOK_REQUIRE_TIMESTAMP_": "`true`: a signature without a signed timestamp is refused, so that nobody can "
+    "send an old request again (GitHub's scheme has none); `false` (default).",
     "SERVICEDESK_URL_": "Address of the tenant's desk: what stands before `/api/v3` (cloud: with `/app/<portal>`).",
     "SERVICEDESK_EDITION_": "`onpremises` (default) or `cloud`.",
     "SERVICEDESK_API_KEY_": "On premises: the technician's API key.",
@@ -43,7 +45,9 @@ _SECRETS = {
     "SERVICEDESK_REFRESH_TOKEN",
 }
 _REREAD_SECONDS = 5.0
-_CLOUD_NEEDS = ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "ACCOUNTS_URL")
+_WEBHOOK_SECRETS = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET")
+_REQUIRE_TIMESTAMP = "WEBHOOK_REQUIRE_TIMESTAMP"
+_CREDENTIALS = {"onpremises": ("api_key",), "cloud": ("client_secret", "refresh_token")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +65,24 @@ class DeskSettings:
     closed_statuses: frozenset[str] = frozenset()
     failure_note: bool = False
 
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The secrets that are sent to the desk, by the names of their settings (without the tenant)."""
+        return {f"SERVICEDESK_{name.upper()}": getattr(self, name) for name in _CREDENTIALS[self.edition]}
+
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """One customer. `webhook_secrets` has the current secret, then the previous one if there is one."""
+    """One customer. `webhook_secrets` has the current secret, then the previous one if there is one.
+
+    While its settings have to be mended it is not `usable`, and has what is left of those before: nothing, or a part.
+    """
 
     id: str
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     desk: DeskSettings | None = None
+    require_timestamp: bool = False
+    usable: bool = True
 
 
 def read_environment(
@@ -96,20 +110,41 @@ def read_environment(
     return read
 
 
+@dataclass(frozen=True, slots=True)
+class TenantProblem:
+    """Why a tenant's settings can't be used: a sentence that names the setting and no value.
+
+    `tenant_id` is as the setting's name has it, well-formed or not; empty where a file is not used that may be of no
+    tenant. `closed`: nothing is left of settings before.
+    """
+
+    tenant_id: str
+    sentence: str
+    closed: bool = False
+
+
 class TenantDirectory:
-    """The tenants that are configured now; `on_problem` hears of settings that became unusable."""
+    """The tenants that are configured now, those with unusable settings among them; may be asked in any thread.
+
+    `on_problem` hears of settings that became unusable; those of the start are in `problems`. `needs` tells whether a
+    tenant has what this process uses: without it the tenant is closed here.
+    """
 
     def __init__(
         self,
         read: Callable[[], Mapping[str, str]],
         *,
-        on_problem: Callable[[str], None] = lambda _: None,
+        needs: Callable[[Tenant], bool] = lambda tenant: bool(tenant.webhook_secrets or tenant.desk),
+        on_problem: Callable[[TenantProblem], None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
+        self._needs = needs
         self._on_problem = on_problem
         self._monotonic = monotonic
-        self._tenants, self.problems = parse_tenants(read())
+        self._reading = threading.Lock()
+        self._tenants: dict[str, Tenant] = {}
+        self._tenants, self.problems = self._parse(read())
         self._read_at = monotonic()
 
     def get(self, tenant_id: str) -> Tenant | None:
@@ -122,45 +157,63 @@ class TenantDirectory:
         self._refresh()
         return list(self._tenants.values())
 
+    def unusable(self) -> dict[str, bool]:
+        """Whether each tenant's settings are unusable, by id; those whose id can't be one have the empty one."""
+        told = {tenant.id: not tenant.usable for tenant in self.all()}
+        return told | ({"": True} if any(problem.tenant_id not in told for problem in self.problems) else {})
+
     def _refresh(self) -> None:
         now = self._monotonic()
-        if now - self._read_at < _REREAD_SECONDS:
+        if now - self._read_at < _REREAD_SECONDS or not self._reading.acquire(blocking=False):
             return
-        self._read_at = now
-        fresh, problems = parse_tenants(self._read())
-        for problem in problems:
-            if problem not in self.problems:
-                self._on_problem(problem.sentence)
-            old = self._tenants.get(problem.tenant_id)
-            if old is not None:
-                fresh[old.id] = old
-        self.problems = problems
-        self._tenants = dict(sorted(fresh.items()))
+        try:
+            self._read_at = now
+            tenants, problems = self._parse(self._read())
+            fresh = [problem for problem in problems if problem not in self.problems]
+            self._tenants, self.problems = tenants, problems
+        finally:
+            self._reading.release()
+        for problem in fresh:
+            self._on_problem(problem)
 
-
-@dataclass(frozen=True, slots=True)
-class TenantProblem:
-    """Why a tenant's settings can't be used: a sentence that names the setting and no value."""
-
-    tenant_id: str
-    sentence: str
+    def _parse(self, values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[TenantProblem]]:
+        """The tenants of `values`; of unusable ones, what is left of those before."""
+        tenants, problems = parse_tenants(values)
+        settings = _by_tenant(values)
+        for tenant_id in {problem.tenant_id for problem in problems if is_tenant_id(problem.tenant_id)}:
+            tenants[tenant_id] = _left(self._tenants.get(tenant_id, Tenant(tenant_id)), settings[tenant_id])
+        closed = [not self._needs(tenants.get(problem.tenant_id, Tenant(""))) for problem in problems]
+        told = [replace(problem, closed=shut) for problem, shut in zip(problems, closed, strict=True)]
+        return dict(sorted(tenants.items())), told
 
 
 def parse_tenants(values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[TenantProblem]]:
     """The tenants that `values` (setting name -> value) describe, and what is wrong with the others."""
-    by_tenant: dict[str, dict[str, str]] = {}
+    tenants: dict[str, Tenant] = {}
+    problems: list[TenantProblem] = []
+    for tenant_id, settings in sorted(_by_tenant(values).items()):
+        wrong = id_problems(tenant_id) or (webhook_problems(tenant_id, settings) + desk_problems(tenant_id, settings))
+        if wrong:
+            problems += [TenantProblem(tenant_id, sentence) for sentence in wrong]
+        else:
+            tenants[tenant_id] = Tenant(
+                tenant_id,
+                _webhook_secrets(settings),
+                _desk(settings),
+                require_timestamp=settings.get(_REQUIRE_TIMESTAMP, "false").lower() == "true",
+            )
+    return tenants, problems
+
+
+def _by_tenant(values: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Tenant id -> setting without the tenant -> value."""
+    found: dict[str, dict[str, str]] = {}
     for name, value in values.items():
         setting, tenant_id = _owner(name)
         if tenant_id:
-            by_tenant.setdefault(tenant_id, {})[setting] = value
-    tenants: dict[str, Tenant] = {}
-    problems: list[TenantProblem] = []
-    for tenant_id, settings in sorted(by_tenant.items()):
-        try:
-            tenants[tenant_id] = _tenant(tenant_id, settings)
-        except _UnusableError as unusable:
-            problems += [TenantProblem(tenant_id, sentence) for sentence in unusable.sentences]
-    return tenants, problems
+            found.setdefault(tenant_id, {})[setting] = value
+    # What only says how to check a signature makes no tenant.
+    return {tenant_id: settings for tenant_id, settings in found.items() if settings.keys() != {_REQUIRE_TIMESTAMP}}
 
 
 def _owner(name: str) -> tuple[str, str]:
@@ -172,57 +225,34 @@ def _owner(name: str) -> tuple[str, str]:
     return "", ""
 
 
-class _UnusableError(ValueError):
-    """`sentences` has one for each setting to mend."""
+def _left(old: Tenant, settings: Mapping[str, str]) -> Tenant:
+    """What goes on of a tenant whose settings have a problem now; nothing of one that was closed.
 
-    def __init__(self, *sentences: str) -> None:
-        super().__init__(*sentences)
-        self.sentences = sentences
-
-
-def _tenant(tenant_id: str, settings: Mapping[str, str]) -> Tenant:
-    suffix = tenant_id.upper().replace("-", "_")
-    if not TENANT_ID.fullmatch(tenant_id):
-        raise _UnusableError(f"WEBHOOK_SECRET_{suffix[:63]}: a tenant id has only a-z, 0-9 and -, at most 63 of them")
-    wrong: list[str] = []
-    if "error" in tenant_id:
-        wrong.append(f"WEBHOOK_SECRET_{suffix}: a tenant id must not contain 'error', since support greps for it")
-    if "PREVIOUS_WEBHOOK_SECRET" in settings and "WEBHOOK_SECRET" not in settings:
-        wrong.append(f"WEBHOOK_SECRET_{suffix} is missing, but PREVIOUS_WEBHOOK_SECRET_{suffix} is set")
-    desk_named = any(name.startswith("SERVICEDESK_") for name in settings)
-    if desk_named:
-        wrong += _desk_problems(suffix, settings)
-    if wrong:
-        raise _UnusableError(*wrong)
-    secrets = [settings[name] for name in ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET") if name in settings]
-    return Tenant(tenant_id, tuple(secrets), _desk(settings) if desk_named else None)
+    Its secrets, whether a timestamp is required, and its desk stand by themselves: what is usable is as the settings
+    have it now, what is not is as it was, but for secrets that are not there any more.
+    """
+    if not (old.webhook_secrets or old.desk):
+        return Tenant(old.id, usable=False)
+    secrets, desk = _webhook_secrets(settings), old.desk
+    if "PREVIOUS_WEBHOOK_SECRET" in settings and settings.get("WEBHOOK_SECRET", UNREADABLE) == UNREADABLE:
+        secrets = tuple(secret for secret in old.webhook_secrets if secret in secrets)
+    if not desk_problems(old.id, settings):
+        desk = _desk(settings)
+    elif desk is not None and not desk.credentials.items() <= settings.items():
+        desk = None
+    required = settings.get(_REQUIRE_TIMESTAMP, "false").lower()
+    require_timestamp = required == "true" if required in ("true", "false") else old.require_timestamp
+    return Tenant(old.id, secrets, desk, require_timestamp, usable=False)
 
 
-def _desk_problems(suffix: str, settings: Mapping[str, str]) -> list[str]:
-    """A sentence for each setting of a desk that is missing or wrong."""
-    edition = settings.get("SERVICEDESK_EDITION", "onpremises").lower()
-    wrong = []
-    if edition not in ("onpremises", "cloud"):
-        # What else is needed depends on it.
-        wrong.append(f"SERVICEDESK_EDITION_{suffix} must be onpremises or cloud")
-        needed: tuple[str, ...] = ("URL",)
-    else:
-        needed = ("URL", *(_CLOUD_NEEDS if edition == "cloud" else ("API_KEY",)))
-    wrong += [f"SERVICEDESK_{name}_{suffix} is missing" for name in needed if f"SERVICEDESK_{name}" not in settings]
-    rate = settings.get("SERVICEDESK_RATE_PER_MINUTE", "1")
-    if not (rate.isascii() and rate.isdecimal() and int(rate[:9]) >= 1):
-        wrong.append(f"SERVICEDESK_RATE_PER_MINUTE_{suffix} must be a number from 1")
-    if settings.get("SERVICEDESK_FAILURE_NOTE", "none").lower() not in ("none", "context"):
-        wrong.append(f"SERVICEDESK_FAILURE_NOTE_{suffix} must be none or context")
-    for name in ("SERVICEDESK_URL", *(("SERVICEDESK_ACCOUNTS_URL",) if edition == "cloud" else ())):
-        problem = address_problem(settings[name], secure=edition == "cloud") if name in settings else None
-        if problem is not None:
-            wrong.append(f"{name}_{suffix} {problem}")
-    return wrong
+def _webhook_secrets(settings: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(settings[name] for name in _WEBHOOK_SECRETS if settings.get(name, UNREADABLE) != UNREADABLE)
 
 
-def _desk(settings: Mapping[str, str]) -> DeskSettings:
-    """The desk of settings that have no problem."""
+def _desk(settings: Mapping[str, str]) -> DeskSettings | None:
+    """The desk of settings that have no problem; None where there is none."""
+    if not has_desk(settings):
+        return None
     cloud = settings.get("SERVICEDESK_EDITION", "onpremises").lower() == "cloud"
     closed = settings.get("SERVICEDESK_CLOSED_STATUSES", "")
     return DeskSettings(

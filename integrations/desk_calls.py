@@ -29,12 +29,14 @@ class Limits:
     """What lets a call to a desk through.
 
     `most_at_once`: calls in flight. A desk that falls silent holds each call until its timeout, and its breaker opens
-    only then; until that it must not have all of the worker's jobs.
+    only then; until that it must not have all of the worker's jobs. `check` raises HeldBack or DeskUnavailable where
+    the desk's credentials are not the tenant's any more.
     """
 
     breaker: Breaker
     rate: DeskRate
     most_at_once: int
+    check: Callable[[], object] = bool
 
 
 class DeskCalls:
@@ -58,6 +60,7 @@ class DeskCalls:
         self._timeout = timeout_seconds
         self._breaker = limits.breaker
         self._rate = limits.rate
+        self._check = limits.check
         self._jitter = jitter
         self._places = asyncio.Semaphore(limits.most_at_once)
 
@@ -78,6 +81,8 @@ class DeskCalls:
         self._breaker.check()
         async with self._place():
             await self._rate.take()
+            # Last: a copy waits for its turn for minutes.
+            self._check()
             with metrics.external_call("servicedesk", self._tenant_id, OutsideFailure) as call:
                 answer = await self._make(method, path, data, about_to_send)
                 call.failed = not (answer.succeeded or answer.not_found or answer.names_extra_key)

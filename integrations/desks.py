@@ -1,5 +1,7 @@
 """The desks of all tenants: one HTTP client for the process, one object for each tenant as it is configured now."""
 
+from functools import partial
+
 from redis.asyncio import Redis
 
 from config.settings import DeskClientSettings
@@ -7,13 +9,15 @@ from config.tenants import DeskSettings, TenantDirectory
 from integrations.breaker import Breaker
 from integrations.desk_calls import Limits
 from integrations.desk_tokens import DeskTokens
-from integrations.errors import DeskUnavailable
+from integrations.errors import DeskUnavailable, HeldBack
 from integrations.http import open_client
 from integrations.rate import PATIENCE_SECONDS, DeskRate
 from integrations.servicedesk_plus import ServiceDeskPlus
 
 _TENANTS_SHARE = 4
 _LEAST_AT_ONCE = 4
+_CLOSED_SECONDS = 30.0
+_CHANGED_SECONDS = 1.0
 
 
 class Desks:
@@ -45,8 +49,11 @@ class Desks:
         """The tenant's desk.
 
         Raises DeskUnavailable when there is none: a tenant that the API knows already may reach this process later.
+        HeldBack while the tenant's settings have to be mended: no number of tries would do that.
         """
         tenant = self._tenants.get(tenant_id)
+        if tenant is not None and tenant.desk is None and not tenant.usable:
+            raise HeldBack("tenant closed", _CLOSED_SECONDS, extends_deadline=False)
         if tenant is None or tenant.desk is None:
             raise DeskUnavailable("no desk configured")
         made = self._made.get(tenant_id)
@@ -54,10 +61,16 @@ class Desks:
         if made is None or made[0] != tenant.desk:
             breaker = Breaker(f"desk of {tenant_id}", "desk unavailable")
             rate = DeskRate(tenant_id, tenant.desk.rate_per_minute, self._redis, patience_seconds=self._patience)
-            limits = Limits(breaker, rate, self._most_at_once)
+            limits = Limits(breaker, rate, self._most_at_once, partial(self._insist, tenant_id, tenant.desk))
             desk = ServiceDeskPlus(tenant, self._http, self._tokens, self._timeout, limits)
             self._made[tenant_id] = made = (tenant.desk, desk)
         return made[1]
+
+    def _insist(self, tenant_id: str, desk: DeskSettings) -> None:
+        """Hold back who still has a desk from before its credentials were withdrawn or exchanged."""
+        self.of(tenant_id)
+        if self._made[tenant_id][0].credentials != desk.credentials:
+            raise HeldBack("desk key changed", _CHANGED_SECONDS)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -22,11 +22,12 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from observability import metrics
 
+_ALL = (metrics.SPAN_EXPORTS, metrics.TENANT_UNUSABLE)
 _ENDS = (metrics.JOBS_ENDED, metrics.JOB_SECONDS)
 _CALLS = (metrics.CALLS, metrics.CALL_SECONDS, metrics.BREAKER_OPEN)
 PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
     "api": (
-        metrics.SPAN_EXPORTS,
+        *_ALL,
         metrics.WEBHOOKS,
         metrics.JOBS_QUEUED,
         metrics.JOBS_RECOVERED,
@@ -40,7 +41,7 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
         *_ENDS,
     ),
     "worker": (
-        metrics.SPAN_EXPORTS,
+        *_ALL,
         metrics.INBOX_MOVED,
         metrics.ATTEMPTS,
         metrics.WAIT_SECONDS,
@@ -52,7 +53,7 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
         *_ENDS,
         *_CALLS,
     ),
-    "housekeeping": (metrics.SPAN_EXPORTS, *_CALLS, metrics.SYNCS, metrics.SYNCED_AT, metrics.PURGED),
+    "housekeeping": (*_ALL, *_CALLS, metrics.SYNCS, metrics.SYNCED_AT, metrics.PURGED),
 }
 """What each process gives: nothing at 0 that another one counts."""
 

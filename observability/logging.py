@@ -63,11 +63,6 @@ def refuse_start(problems: list[str], stream: TextIO | None = None) -> None:
         say(phrases.SETTINGS_REFUSED, reason=problem)
 
 
-def say_unusable(sentence: str) -> None:
-    """Tell of tenant settings that were read again and can't be used."""
-    say(phrases.TENANT_UNUSABLE, reason=sentence)
-
-
 def start_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
     """Send every line of this process to `stream` (standard output unless given), in the format of the settings."""
     out = stream or sys.stdout

@@ -5,11 +5,11 @@ have few values: tenants, our own fixed words, the model of the settings; never 
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from uuid import UUID
 
-from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import Counter, Gauge, Histogram, Metric, disable_created_metrics
 
 # A job takes about 45 s, of which GPT-4 takes 30.
 _JOB_SECONDS = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800)
@@ -17,7 +17,8 @@ _STEP_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 45, 60, 120)
 _WAIT_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 1800)
 
 LABELS = {
-    "tenant_id": "A tenant, as the settings name it; `unknown` for webhooks that name none of them.",
+    "tenant_id": "A tenant, as the settings name it; `unknown` for webhooks that name none of them, and for settings "
+    "whose tenant id can't be one.",
     "result": "How it ended; each metric has its own few words.",
     "outcome": "`completed`, `skipped` or `failed`, as in the row.",
     "reason": "The reason in the row and in the log line, without its numbers of tries; empty for what was completed.",
@@ -37,9 +38,28 @@ OUTCOMES = ("completed", "skipped", "failed")
 # One more series for each, of when it began: nobody asks.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
+
+class _TenantsGauge(Gauge):
+    """Asks which tenants there are whenever somebody looks: one that nobody uses must be seen as well."""
+
+    ask: Callable[[], Mapping[str, bool]] | None = None
+
+    def collect(self) -> Iterable[Metric]:
+        """The series, as they are now."""
+        (family,) = self.describe()
+        told = self.ask() if self.ask is not None else {}
+        for label, value in {tenant_id or _UNKNOWN: value for tenant_id, value in told.items()}.items():
+            family.add_sample(family.name, {"tenant_id": label}, float(value))
+        return [family]
+
+
 # -- Every process ----------------------------------------------------------------------------------------------------
 SPAN_EXPORTS = Counter(
     "ai_agents_span_exports", "Batches of spans that were sent to the collector, by result: ok, failed.", ["result"]
+)
+
+TENANT_UNUSABLE = _TenantsGauge(
+    "ai_agents_tenant_settings_unusable", "1 while a tenant's settings have to be mended, 0 while not.", ["tenant_id"]
 )
 
 # -- The API, and the relay in it -------------------------------------------------------------------------------------

@@ -66,6 +66,7 @@ SERVER_AWAITED = Phrase("Waiting for {server}", "warning", promised=False)
 WORKER_STUCK = Phrase("Worker error: {reason}; it ends, to be started anew", "error")
 HOUSEKEEPING_STUCK = Phrase("Housekeeping error: {reason}; it ends, to be started anew", "error")
 TENANT_UNUSABLE = Phrase("Tenant settings unusable, the ones before stay: {reason}", "warning", promised=False)
+TENANT_CLOSED = Phrase("Tenant settings unusable, the tenant is closed: {reason}", "error", promised=False)
 DATABASE_UNREACHABLE = Phrase("Database error: {reason}", "error")
 REDIS_UNREACHABLE = Phrase("Redis error: {reason}", "error")
 REDIS_MAY_EVICT = Phrase(

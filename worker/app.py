@@ -16,7 +16,8 @@ from config.settings import SettingsRefused, WorkerSettings
 from config.startup import load_with_tenants
 from config.tenants import TenantDirectory
 from observability import phrases
-from observability.logging import refuse_start, say, say_unusable, start_logging
+from observability.logging import refuse_start, say, start_logging
+from observability.tenants import follow_tenants, say_unusable
 from worker.process import QuietConsumer
 from worker.queue import QUEUE, TRANSPORT
 
@@ -42,6 +43,7 @@ def _settings() -> tuple[WorkerSettings, TenantDirectory]:
 
 settings, tenants = _settings()
 start_logging(settings)
+follow_tenants(tenants)
 # Celery warns of root in a dozen lines. The image has a user of its own; on a laptop's container root is what there is.
 warnings.simplefilter("ignore", SecurityWarning)
 app = _Worker("ai-agents", broker=settings.redis_url, include=["worker.tasks"])

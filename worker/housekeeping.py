@@ -16,8 +16,9 @@ from config.startup import load_with_tenants
 from config.tenants import TenantDirectory
 from integrations.desks import Desks
 from observability import exposition, metrics, phrases, tracing
-from observability.logging import refuse_start, say, say_unusable, start_logging
+from observability.logging import refuse_start, say, start_logging
 from observability.outage import Outage
+from observability.tenants import follow_tenants, say_unusable
 from observability.tracing import Tracing
 from storage.leader import lead
 from storage.purging import BATCH_SECONDS, purge_by_age
@@ -51,6 +52,7 @@ def run() -> int:
         refuse_start(refused.problems)
         return _CONFIGURATION_EXIT
     start_logging(settings)
+    follow_tenants(tenants)
     try:
         readiness = Readiness()
         exposition.serve("housekeeping", settings.metrics_port, readiness)

@@ -51,7 +51,8 @@ FAILING = (
         ),
         "accepted, and now and then a duplicate. Strangers on the internet make some `unknown address`.",
         "`signature mismatch`, `signature missing`: a secret differs. `stale timestamp`: a clock is off. `unknown "
-        "tenant`: the id is misspelt. Nothing at all: the desk does not send, or can't reach us.",
+        "tenant`: the id is misspelt. `tenant closed`: our settings of it can't be used. Nothing at all: the desk "
+        "does not send, or can't reach us.",
         _WEBHOOKS,
         width=12,
         decimals=0,

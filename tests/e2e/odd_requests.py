@@ -1,6 +1,7 @@
 """Requests that are to be refused, each with the status and the reason of its one line."""
 
 import gzip
+import hmac
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +9,13 @@ from dataclasses import dataclass
 from tests.e2e.senders import request
 
 Sign = Callable[[bytes], dict[str, str]]
+SETTINGS = {
+    "WEBHOOK_SECRET_STRICT": "s3cret-of-strict",
+    "WEBHOOK_REQUIRE_TIMESTAMP_STRICT": "true",
+    "WEBHOOK_SECRET_SHUT": "s3cret-of-shut",
+    "SERVICEDESK_URL_SHUT": "nowhere",
+}
+"""More tenants that these requests name: `strict`, and `shut`, whose settings are unusable."""
 GOOD = b'{"tenant_id": "acme", "ticket_id": "12345"}'
 
 
@@ -74,7 +82,13 @@ def not_proved(sign: Sign) -> list[Odd]:
         Odd("an unknown tenant", 403, "unknown tenant", _signed(of("umbrella"), sign)),
         Odd("a tenant of another kind", 403, "unknown tenant", _signed(of("ACME\n\x1b[31m\u202e"), sign)),
         Odd("a tenant without a secret", 403, "unknown tenant", _signed(of("initech"), sign)),
+        Odd("a tenant that is closed", 403, "tenant closed", _untimed(of("shut"), SETTINGS["WEBHOOK_SECRET_SHUT"])),
+        Odd("no timestamp", 403, "timestamp missing", _untimed(of("strict"), SETTINGS["WEBHOOK_SECRET_STRICT"])),
     ]
+
+
+def _untimed(body: bytes, secret: str) -> bytes:
+    return request(body, f"X-Hub-Signature-256: sha256={hmac.digest(secret.encode(), body, 'sha256').hex()}")
 
 
 def _lines(headers: dict[str, str]) -> list[str]:

@@ -17,7 +17,7 @@ import pytest
 from devstack.system import System
 from tests.e2e.conftest import SHORT
 from tests.e2e.door import MOST_MORE_MB, Door, count
-from tests.e2e.odd_requests import GOOD, all_odd
+from tests.e2e.odd_requests import GOOD, SETTINGS, all_odd
 from tests.e2e.odd_senders import NEVER_ENDING, SLOW, mutated
 from tests.e2e.senders import address, exchange, flood, for_ever, read_answer, read_to_end, request, status_of
 from tests.e2e.world import wait_for
@@ -29,7 +29,7 @@ WITHOUT_A_SECRET = {"SERVICEDESK_URL_INITECH": "http://127.0.0.1:1", "SERVICEDES
 @pytest.fixture(scope="module")
 def door_of_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     """A system that waits 1.5 s for slow senders, and knows a tenant that has no secret."""
-    settings = SHORT | WITHOUT_A_SECRET | {"WEBHOOK_TIMEOUT_SECONDS": str(SENDER_SECONDS)}
+    settings = SHORT | WITHOUT_A_SECRET | SETTINGS | {"WEBHOOK_TIMEOUT_SECONDS": str(SENDER_SECONDS)}
     with System(tmp_path_factory.mktemp("door"), settings=settings, openai_seconds=0.2, housekeeping=False) as running:
         door = Door(running)
         yield door

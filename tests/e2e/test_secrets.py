@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from devstack.system import System
@@ -13,9 +14,12 @@ from tests.e2e.conftest import SHORT
 from tests.e2e.world import World, wait_for
 
 # The tenant says what happens to it; `acme` is in the environment, and nothing does.
-TENANTS = ("acme", "fresh", "rotated", "growing", "cut", "emptied")
+TENANTS = ("acme", "fresh", "rotated", "growing", "cut", "emptied", "leaked")
 IN_FORCE_SECONDS = 7.0
 """What the README promises."""
+DEAD_SECONDS = 10.0
+"""And what it promises of a secret whose file is deleted."""
+PREVIOUS = "the secret before the leaked one"
 _NUMBERS = itertools.count(800_000)
 
 
@@ -71,8 +75,10 @@ def system(files: Files, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
             if moved or name.endswith("_FRESH"):
                 del process.environment[name]
     for tenant in running.tenants:
-        if tenant.id in ("growing", "cut", "emptied"):
+        if tenant.id in ("growing", "cut", "emptied", "leaked"):
             files.write(f"WEBHOOK_SECRET_{tenant.suffix}", tenant.webhook_secret)
+        if tenant.id == "leaked":
+            files.write("PREVIOUS_WEBHOOK_SECRET_LEAKED", PREVIOUS)
         if tenant.id == "rotated":
             files.publish(WEBHOOK_SECRET_ROTATED=tenant.webhook_secret)
     with running:
@@ -169,3 +175,73 @@ def finish_all(files: Files, doors: Doors) -> None:
     files.replace("WEBHOOK_SECRET_CUT", doors.new["cut"])
     files.publish(WEBHOOK_SECRET_ROTATED=doors.new["rotated"])
     (files.folder / "WEBHOOK_SECRET_EMPTIED").unlink()
+
+
+@pytest.mark.slow
+def test_a_directory_that_can_not_be_listed_changes_nothing(files: Files, doors: Doors) -> None:
+    """For longer than a deletion takes: a file is where the directory was."""
+    away = files.folder.rename(files.folder.with_name("away"))
+    files.folder.write_text("no directory")
+    end = time.monotonic() + DEAD_SECONDS + 1
+    while time.monotonic() < end:
+        assert doors.opens("leaked", doors.old["leaked"])
+        assert doors.opens("leaked", PREVIOUS)
+        time.sleep(0.5)
+    files.folder.unlink()
+    away.rename(files.folder)
+
+
+def test_a_leaked_secret_is_dead_within_ten_seconds_whatever_else_is_wrong(
+    files: Files, system: System, doors: Doors
+) -> None:
+    """The previous one stays, another setting is broken, a third is never finished; then the previous one goes too."""
+    leaked, log = doors.old["leaked"], system.api.log_path
+    files.write("SERVICEDESK_URL_LEAKED", "nowhere")
+    wait_for(lambda: doors.opens("leaked", leaked) and "SERVICEDESK_URL_LEAKED must" in log.read_text(encoding="utf-8"))
+    (files.folder / "WEBHOOK_SECRET_LEAKED").unlink()
+    assert refused_within(files, doors, leaked) <= DEAD_SECONDS
+    assert doors.opens("leaked", PREVIOUS)
+    doors.assert_open("acme")
+    (files.folder / "PREVIOUS_WEBHOOK_SECRET_LEAKED").unlink()
+    assert refused_within(files, doors, PREVIOUS) <= DEAD_SECONDS
+    doors.assert_open("acme")
+    told = log.read_text(encoding="utf-8")
+    assert "the ones before stay: WEBHOOK_SECRET_LEAKED is missing, but PREVIOUS_WEBHOOK_SECRET_LEAKED is set" in told
+    assert "Tenant settings unusable, the tenant is closed: SERVICEDESK_URL_LEAKED must be" in told
+    assert "Webhook rejected: status=403, reason=tenant closed" in told
+    figures = httpx.get(f"{system.state['api_url']}/metrics").text
+    assert 'ai_agents_tenant_settings_unusable{tenant_id="leaked"} 1.0' in figures
+    assert 'ai_agents_tenant_settings_unusable{tenant_id="acme"} 0.0' in figures
+
+
+def refused_within(files: Files, doors: Doors, secret: str) -> float:
+    """Seconds until the secret is refused, while somebody writes another of the tenant's files again and again."""
+    began = time.monotonic()
+    while doors.opens("leaked", secret):
+        files.write("SERVICEDESK_RATE_PER_MINUTE_LEAKED", f"{time.monotonic():.0f}")
+        time.sleep(0.2)
+        assert time.monotonic() - began < 3 * DEAD_SECONDS
+    return time.monotonic() - began
+
+
+def test_a_desk_key_that_is_deleted_is_sent_nowhere_any_more(
+    files: Files, system: System, world: World, doors: Doors
+) -> None:
+    """Webhooks are taken on, and their jobs wait."""
+    fresh = next(tenant for tenant in system.tenants if tenant.id == "fresh")
+    files.write("WEBHOOK_SECRET_FRESH", fresh.webhook_secret)
+    files.write("SERVICEDESK_URL_FRESH", f"{system.state['desk_url']}/fresh")
+    files.write("SERVICEDESK_API_KEY_FRESH", fresh.desk_key)
+    wait_for(lambda: doors.opens("fresh", fresh.webhook_secret) and world.desk_requests("fresh"))
+    (files.folder / "SERVICEDESK_API_KEY_FRESH").unlink()
+    log = system.workers[0].log_path
+
+    def waits() -> bool:
+        assert doors.opens("fresh", fresh.webhook_secret)
+        return "reason=tenant closed, held back for" in log.read_text(encoding="utf-8")
+
+    wait_for(waits, DEAD_SECONDS)
+    asked = len(world.desk_requests("fresh"))
+    assert doors.opens("fresh", fresh.webhook_secret)
+    time.sleep(1)
+    assert len(world.desk_requests("fresh")) == asked

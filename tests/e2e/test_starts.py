@@ -107,11 +107,14 @@ def test_a_process_names_each_setting_that_is_wrong_and_shows_no_value() -> None
     [
         ({"SERVICEDESK_API_KEY_ACME": ""}, "SERVICEDESK_API_KEY_ACME is missing"),
         ({"SERVICEDESK_URL_ACME": "", "SERVICEDESK_API_KEY_ACME": ""}, "SERVICEDESK_URL_<TENANT> is missing"),
-        ({"WEBHOOK_SECRET_MY_ERRORS": "x"}, "must not contain 'error'"),
+        (
+            {"SERVICEDESK_URL_ACME": "", "SERVICEDESK_API_KEY_ACME": "", "WEBHOOK_SECRET_MY_ERRORS": "x"},
+            "must not contain 'error'",
+        ),
         ({"SERVICEDESK_EDITION_ACME": "cloud"}, "SERVICEDESK_CLIENT_ID_ACME is missing"),
     ],
 )
-def test_a_worker_refuses_tenants_that_are_half_configured(change: dict[str, str], said: str) -> None:
+def test_a_worker_whose_every_tenant_is_half_configured_refuses_to_start(change: dict[str, str], said: str) -> None:
     """The setting to mend is named."""
     status, output = run("worker", ENOUGH | {"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x"} | change)
     assert status == REFUSED
@@ -171,6 +174,50 @@ def test_migrate_says_when_the_database_is_away_and_can_be_tried_again() -> None
     status, output = run("migrate", {"DATABASE_URL": url, "DATABASE_ADMIN_URL": url})
     assert status == 75
     assert "does not answer" in output
+
+
+def test_one_tenant_with_unusable_settings_is_closed_and_the_other_one_is_served(tmp_path: Path) -> None:
+    """In each process a line for each thing to mend and a figure; its webhook is refused for a reason of its own."""
+    broken = {"SERVICEDESK_URL_GLOBEX": "nowhere", "WEBHOOK_SECRET_MY_ERRORS": "x"}
+    with System(tmp_path / "system", settings=broken, openai_seconds=0.3) as system:
+        world = World(system)
+        ticket_id = world.create_ticket()
+        assert world.post_webhook("900001", "globex").status_code == 403
+        assert world.ended(ticket_id)["state"] == "completed"
+        world.close()
+        for process in (system.api, system.workers[0], system.housekeeping):
+            told = process.log_path.read_text(encoding="utf-8")
+            for setting in ("SERVICEDESK_URL_GLOBEX must be", "WEBHOOK_SECRET_MY_ERRORS: a tenant id must not"):
+                assert told.count(f"Tenant settings unusable, the tenant is closed: {setting}") == 1, process.name
+            figures = httpx.get(system.state["metrics"][process.name]).text
+            for tenant_id, unusable in (("acme", 0), ("globex", 1), ("unknown", 1)):
+                series = f'ai_agents_tenant_settings_unusable{{tenant_id="{tenant_id}"}} {unusable}.0'
+                assert series in figures, process.name
+        told = system.api.log_path.read_text(encoding="utf-8")
+        (line,) = [line for line in told.splitlines() if "reason=tenant closed" in line]
+        assert "Webhook rejected: status=403" in line
+        assert "tenant_id: globex" in line
+        with world.admin() as connection:
+            rows = connection.execute("SELECT tenant_id, reason FROM rejections").fetchall()
+        assert rows == [("globex", "tenant closed")]
+
+
+@pytest.mark.slow  # A job of a closed tenant is tried again after half a minute.
+def test_a_job_of_a_tenant_that_is_closed_in_the_worker_waits_until_it_is_mended(tmp_path: Path) -> None:
+    """Nothing is lost that another process accepted, and no attempt is used up."""
+    with System(tmp_path / "system", openai_seconds=0.3, housekeeping=False) as system:
+        world = World(system)
+        (worker,) = system.workers
+        url = worker.environment["SERVICEDESK_URL_GLOBEX"]
+        system.restart(worker, {"SERVICEDESK_URL_GLOBEX": "nowhere"})
+        ticket_id = world.create_ticket(tenant="globex")
+        job_id = wait_for(lambda: world.job(ticket_id, "globex").get("id"))
+        said = f"Job requeued: job_id={job_id}, ticket_id={ticket_id}, reason=tenant closed, held back for 30s"
+        wait_for(lambda: said in worker.log_path.read_text(encoding="utf-8"))
+        system.restart(worker, {"SERVICEDESK_URL_GLOBEX": url})
+        job = world.ended(ticket_id, "globex")
+        assert (job["state"], job["attempt"]) == ("completed", 1)
+        world.close()
 
 
 def test_plain_celery_and_plain_uvicorn_do_the_same_job(tmp_path: Path) -> None:

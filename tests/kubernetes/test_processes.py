@@ -18,7 +18,7 @@ from config.settings import (
     load,
 )
 from config.startup import load_with_tenants
-from config.tenants import TENANT_SETTINGS
+from config.tenants import TENANT_SETTINGS, TenantProblem
 from support.cli import main
 from tests.kubernetes.rendering import PROCESSES, ROOT, Rendered
 
@@ -73,17 +73,21 @@ class Pod:
             self._monkeypatch.setenv(name, value)
 
 
+def _fail(problem: TenantProblem) -> None:
+    pytest.fail(problem.sentence)
+
+
 def test_each_process_starts_with_what_it_is_given(pod: Pod) -> None:
     """Read by the code that reads them when it runs."""
     pod.enter("api")
-    api, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=pytest.fail)
+    api, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=_fail)
     assert api.redis_url == "redis://:local-redis@redis:6379/0"
-    assert [tenant.id for tenant in tenants.all()] == ["acme"]
+    assert [(tenant.id, tenant.usable) for tenant in tenants.all()] == [("acme", True)]
     pod.enter("worker")
-    one, _ = load_with_tenants(WorkerSettings, needs="desk", on_problem=pytest.fail)
+    one, _ = load_with_tenants(WorkerSettings, needs="desk", on_problem=_fail)
     assert (one.metrics_port, one.log_format) == (9464, "json")
     pod.enter("housekeeping")
-    load_with_tenants(HousekeepingSettings, needs="desk", on_problem=pytest.fail)
+    load_with_tenants(HousekeepingSettings, needs="desk", on_problem=_fail)
     pod.enter("migrate")
     assert "ai_agents_owner" in load(MigrateSettings).database_admin_url
 
@@ -93,7 +97,7 @@ def test_a_key_that_is_missing_in_the_secret_is_named(pod: Pod) -> None:
     del pod.secrets["ai-agents-secrets"]["OPENAI_API_KEY"]
     pod.enter("worker")
     with pytest.raises(SettingsRefused, match="OPENAI_API_KEY is missing"):
-        load_with_tenants(WorkerSettings, needs="desk", on_problem=pytest.fail)
+        load_with_tenants(WorkerSettings, needs="desk", on_problem=_fail)
 
 
 def test_a_pod_whose_key_is_missing_does_not_start(rendered: Rendered) -> None:

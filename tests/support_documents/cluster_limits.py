@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from api import schemas
-from config import tenants
+from config import tenant_problems
 from storage import schema
 from support import arguments
 from tests.support_documents.documents import ROOT
@@ -37,7 +37,7 @@ def facts_of_the_cluster() -> list[Fact]:
         Fact("the API within {}", (_graceful_seconds(),)),
         Fact("`jobs` lists the newest {}", (_newest(),)),
         Fact("not 1 to {} digits", (_most(schemas._TICKET_ID),)),
-        Fact("a-z, 0-9 and `-`, at most {})", (_most(tenants.TENANT_ID),)),
+        Fact("a-z, 0-9 and `-`, at most {})", (_most(tenant_problems.TENANT_ID),)),
         Fact("a worker of {} is given {} and may take {}", (_setting("WORKER_CONCURRENCY"), *_mebibytes())),
     ]
 

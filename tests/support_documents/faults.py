@@ -89,6 +89,34 @@ def wrong_secret(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
+def _mistyped(stage: Stage, process: Process) -> Iterator[str]:
+    """Somebody mistyped the address of the tenant's desk before the process started; the ticket that comes then."""
+    url = process.environment["SERVICEDESK_URL_ACME"]
+    stage.system.restart(process, {"SERVICEDESK_URL_ACME": "nowhere"})
+    try:
+        yield stage.world.create_ticket()
+    finally:
+        stage.system.restart(process, {"SERVICEDESK_URL_ACME": url})
+
+
+@contextmanager
+def tenant_closed(stage: Stage) -> Iterator[str]:
+    """The API can't use a setting of the tenant."""
+    with _mistyped(stage, stage.system.api) as ticket_id:
+        stage.says(stage.system.api, "reason=tenant closed")
+        yield ticket_id
+
+
+@contextmanager
+def tenant_closed_in_worker(stage: Stage) -> Iterator[str]:
+    """The API could, and a worker can't."""
+    with _mistyped(stage, stage.worker) as ticket_id:
+        stage.failing(ticket_id)
+        yield ticket_id
+    stage.world.ended(ticket_id)
+
+
+@contextmanager
 def longer_number(stage: Stage) -> Iterator[str]:
     """The desk's webhook is off; of another ticket, whose number begins with this one's, a forged one was refused."""
     with webhook_off(stage) as ticket_id:

@@ -16,10 +16,18 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class KnownTenants(TenantDirectory):
-    """One tenant."""
+    """`acme`, `strict`, which requires a timestamp, and `globex`, which is closed."""
 
     def __init__(self) -> None:
-        super().__init__(lambda: {"WEBHOOK_SECRET_ACME": SECRET})
+        super().__init__(
+            lambda: {
+                "WEBHOOK_SECRET_ACME": SECRET,
+                "WEBHOOK_SECRET_STRICT": SECRET,
+                "WEBHOOK_REQUIRE_TIMESTAMP_STRICT": "true",
+                "WEBHOOK_SECRET_GLOBEX": SECRET,
+                "SERVICEDESK_URL_GLOBEX": "nowhere",
+            }
+        )
 
 
 class CheatingTenants(KnownTenants):

@@ -7,7 +7,7 @@ from config.settings import DeskClientSettings
 from config.tenants import DeskSettings, Tenant, TenantDirectory
 from devstack.ports import free_port
 from integrations.desks import Desks
-from integrations.errors import DeskRefused, DeskUnavailable, TicketClosed, TicketNotFound
+from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, TicketClosed, TicketNotFound
 from tests.unit.conftest import Simulator
 from tests.unit.desk import EDITIONS, TENANT_OF, Edition, line_of, new_ticket, notes_of, opened, settings
 from worker.queue import open_redis
@@ -192,6 +192,28 @@ async def test_a_tenant_has_the_desk_that_is_configured_now() -> None:
         with pytest.raises(DeskUnavailable, match="no desk configured"):
             found.of(unknown)
     with pytest.raises(DeskUnavailable, match="connection"):
+        await found.of("acme").read_ticket("1")
+    with pytest.raises(HeldBack, match="desk key changed"):
+        await first.read_ticket("1")
+    await found.close()
+
+
+async def test_a_desk_of_unusable_settings_is_waited_for_and_one_whose_key_is_gone_is_called_no_more() -> None:
+    """Also by who has it since before."""
+    values = {"SERVICEDESK_URL_ACME": f"http://127.0.0.1:{free_port()}", "SERVICEDESK_API_KEY_ACME": "k"}
+    now = [1000.0]
+    tenants = TenantDirectory(lambda: values, monotonic=lambda: now[0])
+    found = Desks(tenants, _desk_client_settings(), open_redis("redis://127.0.0.1:1/0"), connections=2)
+    first = found.of("acme")
+    values["SERVICEDESK_RATE_PER_MINUTE_ACME"] = "fast"
+    now[0] += 6
+    assert found.of("acme") is first
+    del values["SERVICEDESK_API_KEY_ACME"]
+    now[0] += 6
+    with pytest.raises(HeldBack, match="tenant closed") as held:
+        found.of("acme")
+    assert not held.value.extends_deadline
+    with pytest.raises(HeldBack, match="tenant closed"):
         await first.read_ticket("1")
     await found.close()
 

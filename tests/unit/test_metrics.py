@@ -18,10 +18,13 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 from uuid_utils.compat import uuid7
 
+from config.tenants import TenantDirectory
 from devstack.ports import free_port
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, HeldBack, OutsideFailure, TicketClosed
 from observability import exposition, metrics
+from observability.tenants import follow_tenants, say_unusable
+from tests.unit.conftest import StartLog
 
 ROOT = Path(__file__).resolve().parents[2]
 METRICS = {name: metric for name, metric in vars(metrics).items() if isinstance(metric, MetricWrapperBase)}
@@ -74,6 +77,33 @@ def test_each_webhook_that_has_a_line_is_counted() -> None:
         for part in re.split(r"^ *(?:async )?def ", path.read_text(), flags=re.MULTILINE):
             if "say(phrases.WEBHOOK_REJECTED" in part or "say(phrases.WEBHOOK_NOT_TAKEN" in part:
                 assert "metrics.webhook(" in part, (path.name, part.partition("(")[0])
+
+
+def test_tenants_whose_settings_are_unusable_are_seen_though_nobody_uses_them(
+    start_log: StartLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for at each look; told with a line each at the start, the id only where it can be one."""
+    values = {"WEBHOOK_SECRET_ACME": "s", "WEBHOOK_SECRET_GLOBEX": "s", "SERVICEDESK_URL_GLOBEX": "nowhere"}
+    now = [1000.0]
+    stream = start_log()
+    monkeypatch.setattr(metrics.TENANT_UNUSABLE, "ask", None)
+    tenants = TenantDirectory(lambda: values, monotonic=lambda: now[0], on_problem=say_unusable)
+    follow_tenants(tenants)
+    name = "ai_agents_tenant_settings_unusable"
+    for process in exposition.PROCESSES:
+        assert [value(process, name, tenant_id=one) for one in ("acme", "globex", "unknown")] == [0, 1, None]
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2
+    assert all("Tenant settings unusable, the tenant is closed: SERVICEDESK_" in line for line in lines)
+    assert all(line.split()[1] == "error" for line in lines)
+    assert all("tenant_id: globex" in line for line in lines)
+    del values["SERVICEDESK_URL_GLOBEX"]
+    values |= {"WEBHOOK_SECRET_MY_ERRORS": "s", "WEBHOOK_SECRET_UNKNOWN": "s", "WEBHOOK_REQUIRE_TIMESTAMP_ACME": "yes"}
+    now[0] += 6
+    assert [value("api", name, tenant_id=one) for one in ("acme", "globex", "unknown")] == [1, 0, 1]
+    lines = stream.getvalue().splitlines()[2:]
+    assert sum("tenant_id: " in line for line in lines) == 1
+    assert "Tenant settings unusable, the ones before stay: WEBHOOK_REQUIRE_TIMESTAMP_ACME" in lines[0]
 
 
 def test_the_buckets_tell_a_job_of_45_seconds_from_slower_ones() -> None:

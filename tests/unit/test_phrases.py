@@ -56,6 +56,7 @@ WORD_FOR_WORD: dict[str, tuple[str, str, bool]] = {
     "WORKER_STUCK": ("Worker error: {reason}; it ends, to be started anew", "error", True),
     "HOUSEKEEPING_STUCK": ("Housekeeping error: {reason}; it ends, to be started anew", "error", True),
     "TENANT_UNUSABLE": ("Tenant settings unusable, the ones before stay: {reason}", "warning", False),
+    "TENANT_CLOSED": ("Tenant settings unusable, the tenant is closed: {reason}", "error", False),
     "DATABASE_UNREACHABLE": ("Database error: {reason}", "error", True),
     "REDIS_UNREACHABLE": ("Redis error: {reason}", "error", True),
     "DATABASE_NEWER": (

@@ -9,7 +9,7 @@ import pytest
 from config.secret_files import SecretFiles
 from config.settings import ApiSettings, SettingsRefused
 from config.startup import load_with_tenants
-from config.tenants import TenantDirectory, read_environment
+from config.tenants import TenantDirectory, TenantProblem, read_environment
 
 ACME = {
     "WEBHOOK_SECRET_ACME": "an 0ld secret",
@@ -205,11 +205,11 @@ def test_a_process_hears_of_files_that_are_not_used(folder: Folder, monkeypatch:
     monkeypatch.setenv("DATABASE_URL", "postgresql://app:pw@db:5432/ai_agents")
     monkeypatch.setenv("REDIS_URL", "redis://redis:6379/0")
     monkeypatch.setattr("config.tenants._REREAD_SECONDS", 0.0)
-    told: list[str] = []
+    told: list[TenantProblem] = []
     _, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=told.append)
     folder.write("WEBHOOK_SECRET_ACME", "")
     assert tenants.get("acme") is not None
-    assert told == ["WEBHOOK_SECRET_ACME: its file is empty; delete it to withdraw the secret"]
+    assert told == [TenantProblem("", "WEBHOOK_SECRET_ACME: its file is empty; delete it to withdraw the secret")]
 
 
 def test_a_file_that_can_not_be_read_at_the_start_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +218,7 @@ def test_a_file_that_can_not_be_read_at_the_start_is_named(tmp_path: Path, monke
     monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
     monkeypatch.setenv("DATABASE_URL", "postgresql://a:b@127.0.0.1:1/x")
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
-    told: list[str] = []
+    told: list[TenantProblem] = []
     with pytest.raises(SettingsRefused) as refused:
         load_with_tenants(ApiSettings, needs="secret", on_problem=told.append)
     assert refused.value.problems == ["WEBHOOK_SECRET_ACME: its file can't be read as text"]

@@ -139,6 +139,25 @@ def test_no_part_of_a_captured_standard_webhook_can_be_removed_or_exchanged() ->
     assert refusal(captured | {"webhook-id": "msg_2"}) == "signature mismatch"
 
 
+@pytest.mark.parametrize("scheme", [ours_untimed, github])
+def test_a_signature_without_a_timestamp_is_refused_where_one_is_required(scheme: Scheme) -> None:
+    """Only who knows the secret is told so; nor does a timestamp that is not signed help."""
+    with pytest.raises(SignatureRefused, match="timestamp missing"):
+        verify(SECRETS, scheme(), BODY, NOW, require_timestamp=True)
+    with pytest.raises(SignatureRefused, match="signature mismatch"):
+        verify(SECRETS, scheme("a stranger's"), BODY, NOW, require_timestamp=True)
+    added = scheme() | {"webhook-timestamp": str(NOW), "x-servicedesk-timestamp": str(NOW)}
+    with pytest.raises(SignatureRefused, match=r"timestamp missing|signature mismatch"):
+        verify(SECRETS, added, BODY, NOW, require_timestamp=True)
+
+
+@pytest.mark.parametrize("scheme", [ours, standard])
+def test_a_signed_timestamp_is_all_that_is_required(scheme: Scheme) -> None:
+    verify(SECRETS, scheme(), BODY, NOW, require_timestamp=True)
+    with pytest.raises(SignatureRefused, match="stale timestamp"):
+        verify(SECRETS, scheme(timestamp=""), BODY, NOW, require_timestamp=True)
+
+
 def test_without_a_signature_header_nothing_is_verified() -> None:
     assert refusal({}) == "signature missing"
     assert refusal({"x-servicedesk-timestamp": str(NOW), "webhook-id": "msg_1"}) == "signature missing"

@@ -1,15 +1,19 @@
-"""Tenants while a process runs: changes appear, and an unusable one closes no door that was open."""
+"""Tenants while a process runs: changes appear, an unusable one closes no door, a secret that is gone opens none."""
 
 import os
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from config.secret_files import SecretFiles
-from config.tenants import TenantDirectory, read_environment
+from config.tenants import Tenant, TenantDirectory, TenantProblem, read_environment
 from tests.unit.test_tenants import ACME, CLOUD
+
+ROTATED = ACME | {"WEBHOOK_SECRET_ACME": "leaked", "PREVIOUS_WEBHOOK_SECRET_ACME": "s3cret"}
 
 
 class Clock:
@@ -23,7 +27,7 @@ class Clock:
 
 
 def directory(
-    values: Callable[[], dict[str, str]], on_problem: Callable[[str], None] = lambda _: None
+    values: Callable[[], dict[str, str]], on_problem: Callable[[TenantProblem], None] = lambda _: None
 ) -> tuple[TenantDirectory, Clock]:
     clock = Clock()
     return TenantDirectory(values, on_problem=on_problem, monotonic=clock), clock
@@ -54,27 +58,180 @@ def test_a_tenant_that_is_taken_away_is_gone() -> None:
 def test_an_unusable_change_keeps_the_tenant_as_it_was_and_says_why() -> None:
     values = dict(ACME)
     tenants, clock = directory(lambda: values)
-    before = tenants.get("acme")
+    before = asked(tenants)
     values["SERVICEDESK_URL_ACME"] = "not an address"
     values["WEBHOOK_SECRET_GLOBEX"] = "new"
     clock.now += 6
-    assert tenants.get("acme") == before
+    assert asked(tenants) == replace(before, usable=False)
     assert [problem.tenant_id for problem in tenants.problems] == ["acme"]
     assert tenants.get("globex") is not None
     values |= ACME
     clock.now += 6
-    assert tenants.get("acme") == before
+    assert asked(tenants) == before
     assert tenants.problems == []
 
 
+def asked(tenants: TenantDirectory, tenant_id: str = "acme") -> Tenant:
+    """The tenant as it is now."""
+    tenant = tenants.get(tenant_id)
+    assert tenant is not None
+    return tenant
+
+
+def test_a_current_secret_that_is_gone_is_refused_though_the_previous_one_stays() -> None:
+    """Half a rotation is unusable settings; the leaked secret is dead all the same."""
+    values, told = dict(ROTATED), list[TenantProblem]()
+    tenants, clock = directory(lambda: values, told.append)
+    before = asked(tenants)
+    del values["WEBHOOK_SECRET_ACME"]
+    clock.now += 6
+    assert asked(tenants) == replace(before, webhook_secrets=("s3cret",), usable=False)
+    assert [problem.closed for problem in told] == [False]
+    del values["PREVIOUS_WEBHOOK_SECRET_ACME"]
+    clock.now += 6
+    assert asked(tenants) == replace(before, webhook_secrets=(), usable=True)
+
+
+@pytest.mark.parametrize("gone", ["WEBHOOK_SECRET_ACME", "PREVIOUS_WEBHOOK_SECRET_ACME"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SERVICEDESK_URL_ACME", "not an address"),
+        ("SERVICEDESK_EDITION_ACME", "other"),
+        ("SERVICEDESK_RATE_PER_MINUTE_ACME", "fast"),
+        ("WEBHOOK_REQUIRE_TIMESTAMP_ACME", "perhaps"),
+    ],
+)
+def test_a_secret_that_is_gone_is_refused_whatever_else_is_wrong(gone: str, name: str, value: str) -> None:
+    values = dict(ROTATED)
+    tenants, clock = directory(lambda: values)
+    before = asked(tenants)
+    values[name] = value
+    secret = values.pop(gone)
+    clock.now += 6
+    kept = tuple(one for one in before.webhook_secrets if one != secret)
+    assert asked(tenants) == replace(before, webhook_secrets=kept, usable=False)
+
+
+def test_a_secret_that_moves_to_the_other_name_lives_on() -> None:
+    values = dict(ACME)
+    tenants, clock = directory(lambda: values)
+    del values["WEBHOOK_SECRET_ACME"]
+    values["PREVIOUS_WEBHOOK_SECRET_ACME"] = "s3cret"
+    clock.now += 6
+    assert asked(tenants).webhook_secrets == ("s3cret",)
+    # And one that was never in force does not begin as the previous one.
+    values["PREVIOUS_WEBHOOK_SECRET_ACME"] = "another"
+    clock.now += 6
+    assert asked(tenants).webhook_secrets == ()
+
+
+def test_a_rotation_counts_though_the_desks_settings_are_unusable() -> None:
+    """Neither is a webhook lost, nor does a secret that was overwritten open any more."""
+    values = dict(ACME)
+    tenants, clock = directory(lambda: values)
+    before = asked(tenants)
+    values |= {"SERVICEDESK_URL_ACME": "nowhere", "WEBHOOK_SECRET_ACME": "n3w"}
+    clock.now += 6
+    assert asked(tenants) == replace(before, webhook_secrets=("n3w",), usable=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "gone"),
+    [
+        (ACME, "SERVICEDESK_API_KEY_ACME"),
+        (CLOUD, "SERVICEDESK_CLIENT_SECRET_GLOBEX"),
+        (CLOUD, "SERVICEDESK_REFRESH_TOKEN_GLOBEX"),
+    ],
+)
+def test_a_desk_whose_credential_is_gone_is_called_no_more(settings: dict[str, str], gone: str) -> None:
+    """Nor is another credential sent to the address before."""
+    for change in ({}, {gone: "another"}):
+        values = settings | {"WEBHOOK_SECRET_" + gone.rpartition("_")[2]: "s3cret"}
+        tenants, clock = directory(lambda values=values: values)  # type: ignore[misc]
+        (before,) = tenants.all()
+        assert before.desk is not None
+        del values[gone]
+        values |= change | {gone.replace(gone.removeprefix("SERVICEDESK_").rpartition("_")[0], "URL"): "nowhere"}
+        clock.now += 6
+        assert tenants.all() == [replace(before, desk=None, usable=False)]
+        values |= settings
+        clock.now += 6
+        assert tenants.all() == [before]
+
+
+def test_a_tenant_that_was_never_usable_is_closed_until_it_is() -> None:
+    """At the start and later: nothing worked before that could go on."""
+    values = CLOUD | {"SERVICEDESK_URL_ACME": "nowhere", "WEBHOOK_SECRET_ACME": "s3cret"}
+    told: list[TenantProblem] = []
+    tenants, clock = directory(lambda: values, told.append)
+    assert asked(tenants) == Tenant("acme", usable=False)
+    assert asked(tenants, "globex").usable
+    values |= {"WEBHOOK_SECRET_INITECH": "s3cret", "SERVICEDESK_URL_INITECH": "nowhere"}
+    clock.now += 6
+    assert [asked(tenants, tenant_id) for tenant_id in ("acme", "initech")] == [
+        Tenant("acme", usable=False),
+        Tenant("initech", usable=False),
+    ]
+    assert {(problem.tenant_id, problem.closed) for problem in (*tenants.problems, *told)} == {
+        ("acme", True),
+        ("initech", True),
+    }
+    assert tenants.unusable() == {"acme": True, "globex": False, "initech": True}
+    values |= ACME
+    clock.now += 6
+    assert asked(tenants).usable
+    assert asked(tenants).webhook_secrets == ("s3cret",)
+
+
+def test_an_id_that_can_be_none_is_a_problem_and_no_tenant() -> None:
+    values = ACME | {"WEBHOOK_SECRET_TERRORS": "s", "WEBHOOK_SECRET_A.B": "s", "PREVIOUS_WEBHOOK_SECRET_A\nB": "s"}
+    tenants, _ = directory(lambda: values)
+    assert [tenant.id for tenant in tenants.all()] == ["acme"]
+    assert [problem.closed for problem in tenants.problems] == [True] * 3
+    assert [problem.sentence for problem in tenants.problems if "is missing" in problem.sentence] == []
+    assert tenants.unusable() == {"acme": False, "": True}
+
+
+def test_what_a_process_needs_decides_whether_a_tenant_is_closed_there() -> None:
+    values = dict(ACME)
+    clock, told = Clock(), list[TenantProblem]()
+    tenants = TenantDirectory(
+        lambda: values, needs=lambda tenant: tenant.desk is not None, on_problem=told.append, monotonic=clock
+    )
+    del values["SERVICEDESK_API_KEY_ACME"]
+    clock.now += 6
+    assert asked(tenants).webhook_secrets == ("s3cret",)
+    assert told == [TenantProblem("acme", "SERVICEDESK_API_KEY_ACME is missing", closed=True)]
+
+
+def test_a_thread_that_asks_while_another_one_reads_does_not_wait_for_it() -> None:
+    """A slow share must not stop whoever looks at the figures."""
+    slow, goes_on = threading.Event(), threading.Event()
+
+    def read() -> dict[str, str]:
+        if slow.is_set():
+            assert goes_on.wait(10)
+        return ACME
+
+    tenants, clock = directory(read)
+    slow.set()
+    clock.now += 6
+    thread = threading.Thread(target=tenants.all)
+    thread.start()
+    assert asked(tenants).webhook_secrets == ("s3cret",)
+    goes_on.set()
+    thread.join(10)
+
+
 def test_settings_that_became_unusable_are_told_once() -> None:
-    values, told = dict(ACME), list[str]()
+    values, told = dict(ACME), list[TenantProblem]()
     tenants, clock = directory(lambda: values, told.append)
     values["SERVICEDESK_EDITION_ACME"] = "other"
     for _ in range(3):
         clock.now += 6
         tenants.all()
-    assert told == ["SERVICEDESK_EDITION_ACME must be onpremises or cloud"]
+    assert told == [TenantProblem("acme", "SERVICEDESK_EDITION_ACME must be onpremises or cloud")]
     del values["SERVICEDESK_EDITION_ACME"]
     clock.now += 6
     tenants.all()
@@ -167,3 +324,46 @@ def test_a_tenants_files_change_together(tmp_path: Path) -> None:
     assert (read()["WEBHOOK_SECRET_ACME"], "PREVIOUS_WEBHOOK_SECRET_ACME" in read()) == ("0ld", False)
     os.utime(previous, (settled, settled))
     assert (read()["WEBHOOK_SECRET_ACME"], read()["PREVIOUS_WEBHOOK_SECRET_ACME"]) == ("n3w", "0ld")
+
+
+def test_a_deleted_secret_is_gone_at_once_though_its_tenants_other_files_are_held(tmp_path: Path) -> None:
+    """Somebody writes one, and another one can't be read: a link that leads to itself."""
+    for name, text in ROTATED.items():
+        (tmp_path / name).write_text(text)
+    files = read_environment(tmp_path)
+    files()
+    (tmp_path / "SERVICEDESK_API_KEY_ACME").unlink()
+    (tmp_path / "SERVICEDESK_API_KEY_ACME").symlink_to("SERVICEDESK_API_KEY_ACME")
+    (tmp_path / "SERVICEDESK_URL_ACME").write_text("https://des")
+    (tmp_path / "WEBHOOK_SECRET_ACME").unlink()
+    read = files()
+    assert "WEBHOOK_SECRET_ACME" not in read
+    assert {name: read[name] for name in ROTATED if name in read} == {
+        name: text for name, text in ROTATED.items() if name != "WEBHOOK_SECRET_ACME"
+    }
+
+
+def test_a_file_that_can_not_be_read_closes_a_tenant_that_is_new_and_is_no_laxer_value(tmp_path: Path) -> None:
+    """At the start and later, until it can be read."""
+    clock = Clock()
+
+    def write(tenant: str) -> Path:
+        strict = tmp_path / f"WEBHOOK_REQUIRE_TIMESTAMP_{tenant}"
+        (tmp_path / f"WEBHOOK_SECRET_{tenant}").write_text("s3cret")
+        strict.symlink_to(strict.name)
+        return strict
+
+    loops = [write("ACME")]
+    tenants = TenantDirectory(read_environment(tmp_path, now=lambda: time.time() + 10), monotonic=clock)
+    loops.append(write("GLOBEX"))
+    for _ in range(2):
+        clock.now += 6
+        assert tenants.all() == [Tenant("acme", usable=False), Tenant("globex", usable=False)]
+    assert [problem.sentence for problem in tenants.problems] == [
+        f"{path.name}: its file can't be read as text" for path in loops
+    ]
+    for path in loops:
+        path.unlink()
+        path.write_text("true")
+    clock.now += 6
+    assert tenants.all() == [Tenant(one, ("s3cret",), require_timestamp=True) for one in ("acme", "globex")]

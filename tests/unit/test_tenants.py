@@ -204,6 +204,25 @@ def test_a_previous_secret_alone_is_a_rotation_gone_wrong() -> None:
     assert sentence == "WEBHOOK_SECRET_ACME is missing, but PREVIOUS_WEBHOOK_SECRET_ACME is set"
 
 
+@pytest.mark.parametrize(("value", "required"), [("true", True), ("TRUE", True), ("false", False), (None, False)])
+def test_a_tenant_may_require_a_signed_timestamp(value: str | None, required: bool) -> None:
+    acme = tenant(ACME | ({} if value is None else {"WEBHOOK_REQUIRE_TIMESTAMP_ACME": value}))
+    assert acme.require_timestamp is required
+
+
+@pytest.mark.parametrize("value", ["yes", "1", "on", "hunter2"])
+def test_whether_a_timestamp_is_required_is_said_plainly(value: str) -> None:
+    (sentence,) = sentences(ACME | {"WEBHOOK_REQUIRE_TIMESTAMP_ACME": value})
+    assert sentence == "WEBHOOK_REQUIRE_TIMESTAMP_ACME must be true or false"
+
+
+def test_the_requirement_alone_makes_no_tenant() -> None:
+    assert parse_tenants({"WEBHOOK_REQUIRE_TIMESTAMP_ACME": "true", "WEBHOOK_REQUIRE_TIMESTAMP_B": "yes"}) == ({}, [])
+    # A tenant of such a name is another one.
+    tenants, problems = parse_tenants({"WEBHOOK_SECRET_REQUIRE_TIMESTAMP_ACME": "s"})
+    assert (list(tenants), problems) == (["require-timestamp-acme"], [])
+
+
 def test_what_an_admin_writes_around_an_address_does_not_matter() -> None:
     for url in ("https://desk.acme.example:8080/", "https://desk.acme.example:8080/api/v3/"):
         assert tenant(ACME | {"SERVICEDESK_URL_ACME": url}) == tenant(ACME)

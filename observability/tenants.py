@@ -1,0 +1,20 @@
+"""What is told of tenants whose settings are unusable: lines, and a metric."""
+
+from config.tenant_problems import is_tenant_id
+from config.tenants import TenantDirectory, TenantProblem
+from observability import metrics, phrases
+from observability.logging import say
+
+
+def follow_tenants(tenants: TenantDirectory) -> None:
+    """Tell what is wrong with tenants at the start of this process, a line for each thing, and show it from now on."""
+    for problem in tenants.problems:
+        say_unusable(problem)
+    metrics.TENANT_UNUSABLE.ask = tenants.unusable
+
+
+def say_unusable(problem: TenantProblem) -> None:
+    """Tell of settings that can't be used."""
+    phrase = phrases.TENANT_CLOSED if problem.closed else phrases.TENANT_UNUSABLE
+    also = {"tenant_id": problem.tenant_id} if is_tenant_id(problem.tenant_id) else None
+    say(phrase, reason=problem.sentence, also=also)
