@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
 
@@ -30,9 +30,9 @@ def is_away(failure: Exception) -> bool:
     """Whether the server, and not the statement, is the trouble: the same may work when it is back.
 
     SQLSTATE classes 08 (connection), 53 (resources) and 57P (shutting down or starting up); none when there was no
-    connection at all.
+    connection at all. What the driver itself refuses has no SQLSTATE either, but is the statement's fault.
     """
-    if not isinstance(failure, DBAPIError):
+    if not isinstance(failure, DBAPIError) or isinstance(failure, DataError):
         return isinstance(failure, PoolTimeout)
     state = getattr(failure.orig, "sqlstate", None)
     return failure.connection_invalidated or state is None or str(state).startswith(("08", "53", "57P"))
