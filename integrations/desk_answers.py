@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from integrations.errors import DeskRefused, DeskUnavailable, OutsideFailure, retry_after_seconds
+from integrations.text import all_storable
 
 SUCCESS = 2000
 WARNING = 3000
@@ -93,10 +94,10 @@ class Answer:
 
 
 def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool = False) -> Answer:
-    """Read an answer. Raises DeskUnavailable for a success that is not the API's JSON."""
+    """Read an answer, each text in it storable. Raises DeskUnavailable for a success that is not the API's JSON."""
     wait = retry_after_seconds(retry_after)
     try:
-        body = json.loads(content)
+        body = all_storable(json.loads(content))
     except (ValueError, RecursionError):
         body = None
     if isinstance(body, dict):

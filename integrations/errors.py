@@ -11,7 +11,8 @@
         └── DeskRefused         400, 401, 403, redirects, a desk that is not configured
     TicketGone                  expected: the job ends as skipped
     ├── TicketNotFound
-    └── TicketClosed            closed or in the trash
+    └── TicketClosed
+        └── TicketTrashed       in the trash: deleted, as TicketNotFound is
     HeldBack                    nothing was called: its server is down, or has had its calls for now
 
 No class carries a server's text: it may hold ticket text, and it would end up in a log line.
@@ -115,7 +116,10 @@ class DeskTimeout(Temporary):
 
 
 class DeskUnavailable(Temporary):
-    """ServiceDesk Plus can't do it now; `what` is a status, `connection` or `invalid answer`."""
+    """ServiceDesk Plus can't do it now; `what` is a status, `connection` or `invalid answer`.
+
+    `unusable`: it is the latter, which may be due to the one thing that was asked for.
+    """
 
     def __init__(self, what: str, retry_after: float | None = None, *, outcome_unknown: bool = False) -> None:
         super().__init__(phrases.DESK_FAILED, f"ServiceDesk Plus API: {what}")
@@ -123,6 +127,7 @@ class DeskUnavailable(Temporary):
         self.retry_after = retry_after
         self.outcome_unknown = outcome_unknown
         self.down = _says_down(what)
+        self.unusable = what == "invalid answer"
 
 
 def _says_down(what: str) -> bool:
@@ -139,10 +144,14 @@ class DeskRefused(Permanent):
 
 
 class TicketGone(Exception):
-    """There is nothing to enhance any more. `values` fill the places of `phrase`."""
+    """There is nothing to enhance any more. `values` fill the places of `phrase`.
+
+    `deleted`: the desk has erased it, so that no copy of it may stay.
+    """
 
     expected = True
     result = "skipped"
+    deleted = False
 
     def __init__(self, phrase: Phrase, reason: str, **values: object) -> None:
         super().__init__(reason)
@@ -154,6 +163,8 @@ class TicketGone(Exception):
 class TicketNotFound(TicketGone):
     """The desk has no ticket of that id."""
 
+    deleted = True
+
     def __init__(self, ticket_id: str) -> None:
         super().__init__(phrases.TICKET_NOT_FOUND, "ticket not found", ticket_id=ticket_id)
 
@@ -163,6 +174,12 @@ class TicketClosed(TicketGone):
 
     def __init__(self) -> None:
         super().__init__(phrases.TICKET_CLOSED, "ticket deleted or closed")
+
+
+class TicketTrashed(TicketClosed):
+    """The ticket is in the trash."""
+
+    deleted = True
 
 
 class HeldBack(Exception):

@@ -10,6 +10,7 @@ from openai.types.chat import ChatCompletionChunk
 from openai.types.chat.chat_completion_chunk import Choice, ChoiceDelta
 
 from integrations.gpt4_failures import code_of
+from integrations.text import storable
 
 _LONGEST_ANSWER = 100_000
 _LONGEST_WORD = 200
@@ -130,12 +131,12 @@ def _content(value: object) -> str:
     """A piece of an answer's text. Raises ValueError for what is no text."""
     if not isinstance(value, str | None):
         raise ValueError("not a text")  # noqa: TRY004 -- as above
-    return value or ""
+    return storable(value or "")
 
 
 def _word(value: object) -> str:
     """A name that is only shown: nothing where it is none."""
-    return value[:_LONGEST_WORD] if isinstance(value, str) else ""
+    return storable(value[:_LONGEST_WORD]) if isinstance(value, str) else ""
 
 
 def _number(value: object) -> float | None:

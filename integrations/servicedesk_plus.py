@@ -21,10 +21,14 @@ from integrations.errors import (
     DeskUnavailable,
     TicketClosed,
     TicketNotFound,
+    TicketTrashed,
 )
 
 _TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
-_BROKEN = re.compile("[\x00\ud800-\udfff]")
+# What a text index takes for certain, of description and resolution together: it has room for 1,048,575 bytes of words,
+# and a character costs up to 8.2 (words of four-byte characters with hyphens count as a whole and in parts).
+_LONGEST_TEXT = 50_000
+_LONGEST_NAME = 1_000
 _MOST_NOTES = 100
 _NOTE_KEYS = ("note", "request_note")
 
@@ -78,13 +82,13 @@ class ServiceDeskPlus:
         return self._desk.failure_note
 
     async def read_ticket(self, ticket_id: str) -> DeskTicket:
-        """The ticket, whatever its state."""
+        """The ticket, closed or not. Raises TicketTrashed when it is in the trash."""
         return _ticket((await self._of_ticket(ticket_id, "GET", "")).body.get("request"))
 
     async def read_open_ticket(self, ticket_id: str) -> DeskTicket:
-        """The ticket. Raises TicketClosed when it is closed or in the trash."""
+        """The ticket. Raises TicketClosed when it is closed, and TicketTrashed when it is in the trash."""
         body = (await self._of_ticket(ticket_id, "GET", "")).body.get("request")
-        if isinstance(body, dict) and (_yes(body.get("is_trashed")) or self._is_closed(body.get("status"))):
+        if isinstance(body, dict) and not _is_trashed(body) and self._is_closed(body.get("status")):
             raise TicketClosed
         return _ticket(body)
 
@@ -173,8 +177,11 @@ class ServiceDeskPlus:
         body = _checked(answer).body.get("solution")
         if not isinstance(body, dict):
             raise DeskUnavailable("invalid answer")
-        text = plain_text(str(body.get("description") or ""))
-        return Solution(solution_id, plain_text(str(body.get("title") or "")), text)
+        return Solution(
+            solution_id,
+            title=plain_text(str(body.get("title") or ""))[:_LONGEST_NAME],
+            text=plain_text(str(body.get("description") or ""))[:_LONGEST_TEXT],
+        )
 
     async def _of_ticket(self, ticket_id: str, method: str, rest: str, data: dict[str, Any] | None = None) -> Answer:
         return _checked(await self._calls.make(method, f"/requests/{ticket_id}{rest}", data), ticket_id)
@@ -205,29 +212,32 @@ def _items(answer: Answer, *keys: str) -> list[dict[str, Any]]:
 
 
 def _ticket(body: Any) -> DeskTicket:
+    if isinstance(body, dict) and _is_trashed(body):
+        raise TicketTrashed
     if not isinstance(body, dict) or not body.get("id"):
         raise DeskUnavailable("invalid answer")
     resolution = body.get("resolution")
+    solved = plain_text(str(resolution.get("content") or "")) if isinstance(resolution, dict) else ""
     return DeskTicket(
         ticket_id=str(body["id"]),
-        subject=plain_text(str(body.get("subject") or "")),
-        description=plain_text(str(body.get("description") or "")),
+        subject=plain_text(str(body.get("subject") or ""))[:_LONGEST_NAME],
+        description=plain_text(str(body.get("description") or ""))[:_LONGEST_TEXT],
         priority=_name(body.get("priority")),
         category=_name(body.get("category")),
         status=_name(body.get("status")),
-        resolution=plain_text(str(resolution.get("content") or "")) if isinstance(resolution, dict) else "",
+        resolution=solved[:_LONGEST_TEXT],
     )
 
 
 def _name(value: Any) -> str:
-    return str(value.get("name") or "") if isinstance(value, dict) else ""
+    return str(value.get("name") or "")[:_LONGEST_NAME] if isinstance(value, dict) else ""
 
 
-def _yes(value: Any) -> bool:
+def _is_trashed(body: dict[str, Any]) -> bool:
+    value = body.get("is_trashed")
     return value is True or str(value).lower() == "true"
 
 
 def plain_text(markup: str) -> str:
-    """HTML as plain text: tags out, entities resolved, white space folded, nothing that no database or JSON takes."""
-    without_tags = _TAGS.sub(" ", markup)
-    return " ".join(_BROKEN.sub("", html.unescape(without_tags)).split())
+    """HTML as plain text: tags out, entities resolved, white space folded."""
+    return " ".join(html.unescape(_TAGS.sub(" ", markup)).split())

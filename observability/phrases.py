@@ -82,5 +82,8 @@ REQUEST_FAILED = Phrase("Webhook error: unexpected failure", "error")
 EXPORT_FAILING = Phrase("Trace export failing: the collector does not take spans", "warning", promised=False)
 MIGRATED = Phrase("Database migrated: revision={revision}", promised=False)
 PURGED = Phrase("Purged by age: answers={answers}, copies={copies}, jobs={jobs}", promised=False)
-SYNC_COMPLETED = Phrase("Sync completed: tenant_id={tenant_id}, tickets={tickets}, passages={passages}", promised=False)
+PURGE_FAILED = Phrase("Purge error: what={what}, reason={reason}", "error", promised=False)
+SYNC_COMPLETED = Phrase(
+    "Sync completed: tenant_id={tenant_id}, tickets={tickets}, passages={passages}, removed={removed}", promised=False
+)
 SYNC_FAILED = Phrase("Sync error: tenant_id={tenant_id}, reason={reason}", "error", promised=False)

@@ -7,8 +7,9 @@ search reads the tenant's rows: fine for some thousand tickets, and bounded by t
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, literal, select, update
+from sqlalchemy import ColumnElement, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from storage.models import Passage, Ticket
@@ -82,14 +83,23 @@ async def known_tickets(database: Database, tenant_id: str) -> dict[str, str]:
         return {row.ticket_id: row.status for row in rows}
 
 
-async def save_ticket(database: Database, tenant_id: str, ticket: dict[str, str]) -> None:
-    """Insert or refresh the copy of a ticket: `ticket_id`, `subject`, `description`, `resolution`, `status`."""
-    fresh = insert(Ticket).values(tenant_id=tenant_id, synced_at=func.now(), **ticket)
-    changed = {
-        name: getattr(fresh.excluded, name) for name in ("subject", "description", "resolution", "status", "synced_at")
-    }
+async def save_ticket(database: Database, tenant_id: str, ticket: dict[str, str], *, listed: bool = True) -> None:
+    """Insert or refresh the copy of a ticket: `ticket_id`, `subject`, `description`, `resolution`, `status`.
+
+    `listed`: the desk lists it, so that its age counts from now; else it only gave it when asked.
+    """
+    fresh = insert(Ticket).values(tenant_id=tenant_id, synced_at=func.now(), seen_at=func.now(), **ticket)
+    names = ["subject", "description", "resolution", "status", "seen_at", *(["synced_at"] if listed else [])]
+    changed = {name: getattr(fresh.excluded, name) for name in names}
     async with database.tenant(tenant_id) as session:
         await session.execute(fresh.on_conflict_do_update(index_elements=["tenant_id", "ticket_id"], set_=changed))
+
+
+async def remove_ticket(database: Database, tenant_id: str, ticket_id: str) -> int:
+    """Delete the copy of a ticket that is gone; how many there were."""
+    gone = delete(Ticket).where(Ticket.ticket_id == ticket_id).returning(Ticket.ticket_id)
+    async with database.tenant(tenant_id) as session:
+        return len((await session.scalars(gone)).all())
 
 
 async def touch_tickets(database: Database, tenant_id: str, ticket_ids: Sequence[str]) -> None:
@@ -98,12 +108,16 @@ async def touch_tickets(database: Database, tenant_id: str, ticket_ids: Sequence
         Ticket.ticket_id.in_(ticket_ids), Ticket.synced_at < func.now() - func.make_interval(0, 0, 0, 0, 1)
     )
     async with database.tenant(tenant_id) as session:
-        await session.execute(current.values(synced_at=func.now()))
+        await session.execute(current.values(synced_at=func.now(), seen_at=func.now()))
 
 
-async def save_passages(database: Database, tenant_id: str, source_id: str, title: str, bodies: Sequence[str]) -> None:
-    """Replace the passages of one solution."""
+async def save_passages(
+    database: Database, tenant_id: str, source_id: str, title: str, bodies: Sequence[str], *, listed: bool = True
+) -> None:
+    """Replace the passages of one solution; `listed` as for a ticket."""
     async with database.tenant(tenant_id) as session:
+        listed_at = select(func.min(Passage.synced_at)).where(Passage.source_id == source_id)
+        synced_at = func.now() if listed else (await session.scalar(listed_at) or func.now())
         await session.execute(delete(Passage).where(Passage.source_id == source_id))
         for position, body in enumerate(bodies):
             await session.execute(
@@ -113,6 +127,56 @@ async def save_passages(database: Database, tenant_id: str, source_id: str, titl
                     position=position,
                     title=title,
                     body=body,
-                    synced_at=func.now(),
+                    synced_at=synced_at,
+                    seen_at=func.now(),
                 )
             )
+
+
+async def remove_passages(database: Database, tenant_id: str, source_id: str) -> int:
+    """Delete the passages of a solution that is gone; how many there were."""
+    gone = delete(Passage).where(Passage.source_id == source_id).returning(Passage.position)
+    async with database.tenant(tenant_id) as session:
+        return len((await session.scalars(gone)).all())
+
+
+async def tickets_to_ask_for(
+    database: Database, tenant_id: str, listed: Sequence[str], *, hours: int, most: int
+) -> list[str]:
+    """Copied tickets that the desk has not just `listed`, and that may be gone.
+
+    First those that it has not shown since it last listed them: they are newly missing. Then those that it has not
+    shown for `hours`, the longest unseen first.
+    """
+    missed = Ticket.seen_at <= Ticket.synced_at
+    question = (
+        select(Ticket.ticket_id)
+        .where(Ticket.ticket_id.not_in(listed), or_(missed, _unseen(Ticket.seen_at, hours)))
+        .order_by(missed.desc(), Ticket.seen_at)
+        .limit(most)
+    )
+    async with database.tenant(tenant_id) as session:
+        return list(await session.scalars(question))
+
+
+async def solutions_to_ask_for(
+    database: Database, tenant_id: str, listed: Sequence[str], *, hours: int, most: int
+) -> list[str]:
+    """The same for solutions."""
+    missed = func.bool_or(Passage.seen_at <= Passage.synced_at)
+    seen_at = func.min(Passage.seen_at)
+    question = (
+        select(Passage.source_id)
+        .where(Passage.source_id.not_in(listed))
+        .group_by(Passage.source_id)
+        .having(or_(missed, _unseen(seen_at, hours)))
+        .order_by(missed.desc(), seen_at)
+        .limit(most)
+    )
+    async with database.tenant(tenant_id) as session:
+        return list(await session.scalars(question))
+
+
+def _unseen(seen_at: Any, hours: int) -> ColumnElement[bool]:
+    unseen: ColumnElement[bool] = seen_at < func.now() - func.make_interval(0, 0, 0, 0, hours)
+    return unseen

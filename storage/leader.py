@@ -17,8 +17,9 @@ _ANSWER_SECONDS = 10.0
 async def lead(database: Database, office: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Wait to be the only one inside this block. The lock ends with its connection, so a dead leader is replaced.
 
-    Await what it gives before each round: it raises one of DATABASE_FAILURES when the connection, and with it the
-    office, is gone. Both raise TimeoutError when the database does not answer for 10 s, however it is connected.
+    Await what it gives before each round, from as many tasks as there are rounds: it raises one of DATABASE_FAILURES
+    when the connection, and with it the office, is gone. Both raise TimeoutError when the database does not answer for
+    10 s, however it is connected.
     """
     question = text("SELECT pg_try_advisory_lock(hashtext(:office))")
     async with AsyncExitStack() as stack:
@@ -31,9 +32,11 @@ async def lead(database: Database, office: str) -> AsyncIterator[Callable[[], Aw
                         break
                 await asyncio.sleep(_PAUSE_SECONDS)
 
+        one_at_a_time = asyncio.Lock()
+
         async def still_leads() -> None:
             with tracing.untraced():
-                async with asyncio.timeout(_ANSWER_SECONDS):
+                async with one_at_a_time, asyncio.timeout(_ANSWER_SECONDS):
                     await connection.execute(text("SELECT 1"))
 
         yield still_leads

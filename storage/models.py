@@ -106,6 +106,8 @@ class Ticket(Base):
     status: Mapped[str]
     synced_at: Mapped[datetime]
     """When the desk last listed it, to the hour; copies are purged by it."""
+    seen_at: Mapped[datetime]
+    """When the desk last showed it: listed it, or gave it when it was asked for."""
     words: Mapped[Any] = mapped_column(
         TSVECTOR,
         Computed(
@@ -128,6 +130,7 @@ class Passage(Base):
     title: Mapped[str]
     body: Mapped[str]
     synced_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
     words: Mapped[Any] = mapped_column(
         TSVECTOR,
         Computed("setweight(to_tsvector('english', title), 'A') || to_tsvector('english', body)", persisted=True),

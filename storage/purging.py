@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from storage.session import Database
+from storage.session import DATABASE_FAILURES, Database, is_away
 
 _BATCH = 500
 BATCH_SECONDS = 40.0
@@ -32,26 +32,34 @@ async def purge_by_age(
     job_days: int,
     batch: int = _BATCH,
     before_each: Callable[[], None] = lambda: None,
+    on_failure: Callable[[str, Exception], None],
 ) -> Purged:
     """Remove what is too old, across tenants; `before_each` batch is called.
 
+    `on_failure` hears of a kind that the database refuses to purge ("answers", "tickets"); the others are purged.
+
     Answers of GPT-4 go `text_days` after their job's end, copies of tickets and solutions `text_days` after the desk
     last listed them, whole rows `job_days` after the job's end. A job that has not ended keeps everything. Raises one
-    of DATABASE_FAILURES, or TimeoutError; what was purged until then stays so.
+    of DATABASE_FAILURES, or TimeoutError, when the database is away; what was purged until then stays so.
     """
 
-    async def purge(function: str, days: int) -> int:
+    async def purge(kind: str, days: int) -> int:
         purged, count = 0, batch
-        while count == batch:
-            before_each()
-            count = await _one_batch(database, function, days, batch)
-            purged += count
+        try:
+            while count == batch:
+                before_each()
+                count = await _one_batch(database, f"purge_{kind}", days, batch)
+                purged += count
+        except DATABASE_FAILURES as failure:
+            if is_away(failure):
+                raise
+            on_failure(kind, failure)
         return purged
 
-    answers = await purge("purge_answers", text_days)
-    copies = await purge("purge_tickets", text_days)
-    copies += await purge("purge_passages", text_days)
-    return Purged(answers, copies, await purge("purge_jobs", job_days))
+    answers = await purge("answers", text_days)
+    copies = await purge("tickets", text_days)
+    copies += await purge("passages", text_days)
+    return Purged(answers, copies, await purge("jobs", job_days))
 
 
 async def _one_batch(database: Database, function: str, days: int, batch: int) -> int:

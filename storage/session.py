@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
 
@@ -62,9 +62,9 @@ def is_away(failure: Exception) -> bool:
 
     SQLSTATE classes 08 (connection), 53 (resources) and 57P (shutting down or starting up), a lock that somebody holds
     (55P03), a transaction that was ended for its silence (25P03), a server that became a standby (25006); none when
-    there was no connection at all.
+    there was no connection at all. What the driver itself refuses has no SQLSTATE either, but is the statement's fault.
     """
-    if not isinstance(failure, DBAPIError):
+    if not isinstance(failure, DBAPIError) or isinstance(failure, DataError):
         return isinstance(failure, PoolTimeout)
     state = getattr(failure.orig, "sqlstate", None)
     return failure.connection_invalidated or state is None or str(state).startswith(_AWAY)

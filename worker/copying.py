@@ -8,12 +8,13 @@ from integrations.errors import HeldBack, OutsideFailure
 from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
-from worker.sync import full_copy_seconds
+from storage.session import DATABASE_FAILURES, is_away
+from worker.sync import Synced, full_copy_seconds
 
 AT_ONCE = 16
 _SHARES = 2
 
-Copy = Callable[[str, DeskSettings], Awaitable[tuple[int, int]]]
+Copy = Callable[[str, DeskSettings], Awaitable[Synced]]
 
 
 class Copying:
@@ -40,7 +41,7 @@ class Copying:
     async def round(self, seconds: float) -> None:
         """Begin a copy of each desk that has none under way, and wait for all of them, `seconds` at most.
 
-        What takes longer goes on beside the next round. Raises one of DATABASE_FAILURES.
+        What takes longer goes on beside the next round. Raises one of DATABASE_FAILURES when the database is away.
         """
         for tenant in self._tenants.all():
             if tenant.desk is not None and tenant.id not in self._running:
@@ -68,12 +69,21 @@ class Copying:
                     # A hundred calls: the one span tells all that anybody asks.
                     with tracing.untraced():
                         async with asyncio.timeout(self._share_of(desk)):
-                            tickets, passages = await self._copy(tenant.id, desk)
+                            synced = await self._copy(tenant.id, desk)
                 except (OutsideFailure, HeldBack, TimeoutError) as failure:
-                    reason = getattr(failure, "reason", "took too long")
-                    say(phrases.SYNC_FAILED, tenant_id=tenant.id, reason=reason)
-                    metrics.SYNCS.labels(tenant.id, "failed").inc()
+                    _failed(tenant.id, getattr(failure, "reason", "took too long"))
+                except DATABASE_FAILURES as failure:
+                    if is_away(failure):
+                        raise
+                    _failed(tenant.id, "refused by the database", failure)
+                except Exception as failure:  # noqa: BLE001 -- what nobody foresaw in one desk is no reason to end others'
+                    _failed(tenant.id, "unexpected failure", failure)
                 else:
                     metrics.SYNCS.labels(tenant.id, "completed").inc()
                     metrics.SYNCED_AT.labels(tenant.id).set_to_current_time()
-                    say(phrases.SYNC_COMPLETED, tenant_id=tenant.id, tickets=tickets, passages=passages)
+                    say(phrases.SYNC_COMPLETED, {"tenant_id": tenant.id, **synced._asdict()})
+
+
+def _failed(tenant_id: str, reason: str, failure: Exception | None = None) -> None:
+    say(phrases.SYNC_FAILED, tenant_id=tenant_id, reason=reason, failure=failure)
+    metrics.SYNCS.labels(tenant_id, "failed").inc()

@@ -1,7 +1,8 @@
 """Housekeeping: copies each desk's newest tickets and solutions for context, and purges what is too old.
 
-Accepting, working and relaying do without it. Of several processes one is the leader, by a lock in Postgres that ends
-with its connection; the others wait.
+The two go on beside each other: whatever the desks do, what is too old is purged. Accepting, working and relaying do
+without either. Of several processes one is the leader, by a lock in Postgres that ends with its connection; the others
+wait.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Awaitable, Callable
 
 from config.settings import HousekeepingSettings, SettingsRefused
 from config.startup import load_with_tenants
@@ -26,7 +28,7 @@ from storage.schema import DatabaseUnfit
 from storage.session import DATABASE_FAILURES, Database
 from storage.waiting import wait_for_database
 from worker.copying import AT_ONCE, Copying
-from worker.liveness import STUCK_EXIT, Rounds, Watchdog
+from worker.liveness import STUCK_EXIT, Each, Rounds, Watchdog
 from worker.queue import open_redis
 from worker.readiness import Readiness
 from worker.sync import sync_tenant
@@ -34,6 +36,8 @@ from worker.sync import sync_tenant
 _CONFIGURATION_EXIT = 78
 _RETRY_SECONDS = 5.0
 _PURGE_SECONDS = 3600.0
+# Time for the desks to list what they have: it is no longer old then.
+_FIRST_PURGE_SECONDS = 5.0
 # A copy is nobody's wait: it takes its turn whenever that comes.
 _PATIENCE_SECONDS = 3600.0
 # A question that is given up after 10 s, and what the driver takes for giving it up.
@@ -73,12 +77,16 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
     # Not in line with the copies for a connection. Redis is no reason: without it the desks are only called less often.
     probed = Database(settings.database_url, application_name="ai-agents housekeeping", pool_size=1)
     readiness.ask(loop, {"database": probed.ask})
-    rounds = Rounds(stuck_seconds=settings.worker_stuck_seconds)
+    copying = Copying(tenants, lambda tenant_id, desk: sync_tenant(database, desks.of(tenant_id), tenant_id, desk))
+    housekeeping = _Housekeeping(settings, database, copying)
     watchdog = Watchdog(
-        rounds, stuck_seconds=settings.worker_stuck_seconds, ask_loop=loop.call_soon_threadsafe, on_stuck=_end_stuck
+        housekeeping.rounds,
+        stuck_seconds=settings.worker_stuck_seconds,
+        ask_loop=loop.call_soon_threadsafe,
+        on_stuck=_end_stuck,
     )
     watchdog.start()
-    work = asyncio.create_task(_work(settings, tenants, database, desks, rounds, readiness))
+    work = asyncio.create_task(_work(database, readiness, housekeeping))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, work.cancel)
     try:
@@ -104,58 +112,84 @@ def _end_stuck(reason: str) -> None:
     os._exit(STUCK_EXIT)
 
 
-async def _work(
-    settings: HousekeepingSettings,
-    tenants: TenantDirectory,
-    database: Database,
-    desks: Desks,
-    rounds: Rounds,
-    readiness: Readiness,
-) -> None:
+async def _work(database: Database, readiness: Readiness, housekeeping: "_Housekeeping") -> None:
     await wait_for_database(database)
     readiness.start()
     say(phrases.PROCESS_READY, process="Housekeeping")
-    outage = Outage(phrases.DATABASE_UNREACHABLE)
-    copying = Copying(tenants, lambda tenant_id, desk: sync_tenant(database, desks.of(tenant_id), tenant_id, desk))
-    purged_at = -_PURGE_SECONDS
-    while True:
-        try:
-            # Another one may lead for ever.
-            rounds.may_wait()
-            async with lead(database, "housekeeping") as still_leads:
-                outage.over()
-                while True:
-                    rounds.next_within(_SILENCE_SECONDS)
-                    await still_leads()
-                    next_at = time.monotonic() + settings.sync_interval_seconds
-                    rounds.next_within(settings.sync_interval_seconds)
-                    await copying.round(settings.sync_interval_seconds)
-                    # After the copying, so that what the desks still list is not old.
-                    if time.monotonic() - purged_at >= _PURGE_SECONDS:
-                        await _purge(settings, database, rounds)
-                        purged_at = time.monotonic()
-                    pause = max(0.0, next_at - time.monotonic())
-                    rounds.next_within(pause)
-                    await asyncio.sleep(pause)
-        except (*DATABASE_FAILURES, TimeoutError) as failure:
-            rounds.next_within(_RETRY_SECONDS + _SILENCE_SECONDS)
-            outage.seen("housekeeping waits", failure)
-            await asyncio.sleep(_RETRY_SECONDS)
-        finally:
-            await copying.stop()
+    await housekeeping.lead()
 
 
-async def _purge(settings: HousekeepingSettings, database: Database, rounds: Rounds) -> None:
-    with tracing.untraced():
-        purged = await purge_by_age(
-            database,
-            text_days=settings.keep_text_days,
-            job_days=settings.keep_jobs_days,
-            before_each=lambda: rounds.next_within(BATCH_SECONDS + _SILENCE_SECONDS),
-        )
-    metrics.purged(answers=purged.answers, copies=purged.copies, jobs=purged.jobs)
-    if purged:
-        say(phrases.PURGED, answers=purged.answers, copies=purged.copies, jobs=purged.jobs)
+class _Housekeeping:
+    """The leader's work. `rounds` is what the watchdog looks at."""
+
+    def __init__(self, settings: HousekeepingSettings, database: Database, copying: Copying) -> None:
+        self._settings = settings
+        self._database = database
+        self._copying = copying
+        self._copies = Rounds(stuck_seconds=settings.worker_stuck_seconds)
+        self._purges = Rounds(stuck_seconds=settings.worker_stuck_seconds)
+        self._purge_at: float | None = None
+        self.rounds = Each(self._copies, self._purges)
+
+    async def lead(self) -> None:
+        """Wait to be the leader, and work for as long as that lasts; again and again, until cancelled."""
+        outage = Outage(phrases.DATABASE_UNREACHABLE)
+        while True:
+            try:
+                # Another one may lead for ever.
+                self._copies.may_wait()
+                async with lead(self._database, "housekeeping") as still_leads, asyncio.TaskGroup() as both:
+                    outage.over()
+                    both.create_task(self._copy(still_leads))
+                    both.create_task(self._purge(still_leads))
+            except* (*DATABASE_FAILURES, TimeoutError) as failures:
+                self._purges.may_wait()
+                self._copies.next_within(_RETRY_SECONDS + _SILENCE_SECONDS)
+                outage.seen("housekeeping waits", failures.exceptions[0])
+                await asyncio.sleep(_RETRY_SECONDS)
+            finally:
+                await self._copying.stop()
+
+    async def _copy(self, still_leads: Callable[[], Awaitable[None]]) -> None:
+        interval = self._settings.sync_interval_seconds
+        while True:
+            self._copies.next_within(_SILENCE_SECONDS)
+            await still_leads()
+            next_at = time.monotonic() + interval
+            self._copies.next_within(interval)
+            await self._copying.round(interval)
+            pause = max(0.0, next_at - time.monotonic())
+            self._copies.next_within(pause)
+            await asyncio.sleep(pause)
+
+    async def _purge(self, still_leads: Callable[[], Awaitable[None]]) -> None:
+        # Kept when the lead is lost: who has it again every other second must come to purging too.
+        self._purge_at = self._purge_at or time.monotonic() + _FIRST_PURGE_SECONDS
+        while True:
+            pause = max(0.0, self._purge_at - time.monotonic())
+            self._purges.next_within(pause)
+            await asyncio.sleep(pause)
+            self._purges.next_within(_SILENCE_SECONDS)
+            await still_leads()
+            await self._purge_all()
+            self._purge_at = time.monotonic() + _PURGE_SECONDS
+
+    async def _purge_all(self) -> None:
+        with tracing.untraced():
+            purged = await purge_by_age(
+                self._database,
+                text_days=self._settings.keep_text_days,
+                job_days=self._settings.keep_jobs_days,
+                before_each=lambda: self._purges.next_within(BATCH_SECONDS + _SILENCE_SECONDS),
+                on_failure=_say_not_purged,
+            )
+        metrics.purged(answers=purged.answers, copies=purged.copies, jobs=purged.jobs)
+        if purged:
+            say(phrases.PURGED, answers=purged.answers, copies=purged.copies, jobs=purged.jobs)
+
+
+def _say_not_purged(kind: str, failure: Exception) -> None:
+    say(phrases.PURGE_FAILED, what=kind, reason="refused by the database", failure=failure)
 
 
 if __name__ == "__main__":

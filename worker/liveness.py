@@ -94,6 +94,22 @@ class Rounds:
         self._forgiven_until = now + self._stuck_seconds
 
 
+class Each:
+    """Several pieces of work, none of which may stand still."""
+
+    def __init__(self, *parts: Progress) -> None:
+        self._parts = parts
+
+    def look(self, now: float) -> str | None:
+        """Why one of them is stuck, or None."""
+        return next((reason for part in self._parts if (reason := part.look(now)) is not None), None)
+
+    def forget(self, now: float) -> None:
+        """Tell each of them."""
+        for part in self._parts:
+            part.forget(now)
+
+
 class Watchdog:
     """A thread of its own, so that it sees the event loop stand still too.
 

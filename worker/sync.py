@@ -2,14 +2,27 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from config.tenants import DeskSettings
-from integrations.errors import TicketGone
+from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, OutsideFailure, TicketGone
 from integrations.servicedesk_plus import ServiceDeskPlus, Solution
+from observability import phrases
+from observability.identifiers import bound
+from observability.logging import say
 from storage import history
-from storage.session import Database
+from storage.session import DATABASE_FAILURES, Database, is_away
 
 NEWEST = 100
+# Asked about again after this time: with the time that asking about all of them takes, each once a day.
+_UNSEEN_HOURS = 20
+_MOST_ASKED_FOR = 1000
+# Of the time of a full copy, from the sync's start. The copy ends after twice that time, whatever it does.
+_ASKS_UNTIL = 1.5
+# More tickets in a row that the desk does not give are its own trouble.
+_MOST_REFUSED_IN_A_ROW = 3
 _PASSAGE_CHARACTERS = 1500
 _MOST_PASSAGES = 20
 _SHARE_OF_RATE = 3
@@ -42,52 +55,128 @@ class _Pace:
         self._calls.append(time.monotonic())
 
 
-async def sync_tenant(
-    database: Database, desk: ServiceDeskPlus, tenant_id: str, settings: DeskSettings
-) -> tuple[int, int]:
-    """Copy what is new or changed; answers with how many tickets and passages were copied.
+class Synced(NamedTuple):
+    """How many were copied, and how many copies were removed, because the desk has no such ticket or solution."""
 
-    Raises OutsideFailure or HeldBack, or one of DATABASE_FAILURES; what was copied until then stays.
+    tickets: int
+    passages: int
+    removed: int
+
+
+async def sync_tenant(database: Database, desk: ServiceDeskPlus, tenant_id: str, settings: DeskSettings) -> Synced:
+    """Copy what is new or changed, and remove the copies of what is gone from the desk.
+
+    What is wrong with one ticket or solution is a line, and the others are copied. Raises OutsideFailure or HeldBack,
+    or one of DATABASE_FAILURES; what was copied until then stays.
     """
-    pace = _Pace(settings.rate_per_minute)
-    await pace.wait()
-    listed = await desk.list_newest(NEWEST)
-    known = await history.known_tickets(database, tenant_id)
-    current = [ticket_id for ticket_id, status in listed if known.get(ticket_id) == status]
-    await history.touch_tickets(database, tenant_id, current)
-    tickets = 0
-    for ticket_id, _ in listed:
-        if ticket_id in current:
-            continue
-        await pace.wait()
+    sync = _Sync(database, desk, tenant_id, _Pace(settings.rate_per_minute))
+    asks_until = time.monotonic() + _ASKS_UNTIL * full_copy_seconds(settings)
+    tickets = await sync.newest_tickets()
+    solutions = await sync.solutions()
+    await sync.ask_for_the_rest(tickets, solutions, asks_until)
+    return Synced(sync.tickets, sync.passages, sync.removed)
+
+
+@dataclass(slots=True)
+class _Sync:
+    """One tenant's sync, and what it has done so far."""
+
+    database: Database
+    desk: ServiceDeskPlus
+    tenant_id: str
+    pace: _Pace
+    tickets: int = 0
+    passages: int = 0
+    removed: int = 0
+    refused_in_a_row: int = 0
+
+    async def newest_tickets(self) -> list[str]:
+        """Copy those that are new or changed; the ids of all that the desk lists."""
+        await self.pace.wait()
+        listed = await self.desk.list_newest(NEWEST)
+        known = await history.known_tickets(self.database, self.tenant_id)
+        changed = [ticket_id for ticket_id, status in listed if known.get(ticket_id) != status]
+        current = [ticket_id for ticket_id, status in listed if known.get(ticket_id) == status]
+        await history.touch_tickets(self.database, self.tenant_id, current)
+        for ticket_id in changed:
+            await self._alone(self._ticket(ticket_id, listed=True), ticket_id=ticket_id)
+        return [ticket_id for ticket_id, _ in listed]
+
+    async def solutions(self) -> list[str]:
+        """Copy those that the desk lists; their ids."""
+        await self.pace.wait()
+        listed = await self.desk.list_solutions(NEWEST)
+        for solution_id in listed:
+            await self._alone(self._solution(solution_id, listed=True), solution_id=solution_id)
+        return listed
+
+    async def ask_for_the_rest(self, tickets: list[str], solutions: list[str], until: float) -> None:
+        """Ask for copies that may be gone, as long as there is time for it; the next sync goes on from there."""
+        asked = {"hours": _UNSEEN_HOURS, "most": _MOST_ASKED_FOR}
+        for ticket_id in await history.tickets_to_ask_for(self.database, self.tenant_id, tickets, **asked):
+            if time.monotonic() >= until:
+                return
+            await self._alone(self._ticket(ticket_id, listed=False), ticket_id=ticket_id)
+        for solution_id in await history.solutions_to_ask_for(self.database, self.tenant_id, solutions, **asked):
+            if time.monotonic() >= until:
+                return
+            await self._alone(self._solution(solution_id, listed=False), solution_id=solution_id)
+
+    async def _ticket(self, ticket_id: str, *, listed: bool) -> None:
+        await self.pace.wait()
         try:
-            ticket = await desk.read_ticket(ticket_id)
+            ticket = await self.desk.read_ticket(ticket_id)
         except TicketGone:
-            continue  # deleted since it was listed
+            self.removed += await history.remove_ticket(self.database, self.tenant_id, ticket_id)
+            return
         copy = {
-            "ticket_id": ticket.ticket_id,
+            "ticket_id": ticket_id,
             "subject": ticket.subject,
             "description": ticket.description,
             "resolution": ticket.resolution,
             "status": ticket.status,
         }
-        await history.save_ticket(database, tenant_id, copy)
-        tickets += 1
-    return tickets, await _sync_solutions(database, desk, tenant_id, pace)
+        await history.save_ticket(self.database, self.tenant_id, copy, listed=listed)
+        self.tickets += listed
 
-
-async def _sync_solutions(database: Database, desk: ServiceDeskPlus, tenant_id: str, pace: _Pace) -> int:
-    passages = 0
-    await pace.wait()
-    for solution_id in await desk.list_solutions(NEWEST):
-        await pace.wait()
-        solution = await desk.read_solution(solution_id)
+    async def _solution(self, solution_id: str, *, listed: bool) -> None:
+        await self.pace.wait()
+        solution = await self.desk.read_solution(solution_id)
         if solution is None:
-            continue
+            self.removed += await history.remove_passages(self.database, self.tenant_id, solution_id)
+            return
         bodies = _passages(solution)
-        await history.save_passages(database, tenant_id, solution.solution_id, solution.title, bodies)
-        passages += len(bodies)
-    return passages
+        await history.save_passages(self.database, self.tenant_id, solution_id, solution.title, bodies, listed=listed)
+        self.passages += len(bodies) if listed else 0
+
+    async def _alone(self, step: Awaitable[None], **which: str) -> None:
+        """Take a step for one ticket or solution; what is wrong with that one alone is said, and no more.
+
+        Raises what concerns the desk or the database as a whole.
+        """
+        with bound(**which):
+            try:
+                await step
+            except HeldBack:
+                raise
+            except OutsideFailure as failure:
+                self.refused_in_a_row += 1
+                if not _may_be_its_own(failure) or self.refused_in_a_row > _MOST_REFUSED_IN_A_ROW:
+                    raise
+                say(phrases.SYNC_FAILED, tenant_id=self.tenant_id, reason=failure.reason)
+            except DATABASE_FAILURES as failure:
+                if is_away(failure):
+                    raise
+                say(phrases.SYNC_FAILED, tenant_id=self.tenant_id, reason="could not be stored", failure=failure)
+            except Exception as failure:  # noqa: BLE001 -- one odd ticket must not end the copying of all the others
+                say(phrases.SYNC_FAILED, tenant_id=self.tenant_id, reason="unexpected failure", failure=failure)
+            else:
+                self.refused_in_a_row = 0
+
+
+def _may_be_its_own(failure: OutsideFailure) -> bool:
+    """Whether the failure may be that of the one ticket or solution that was asked for."""
+    return isinstance(failure, DeskRefused) or (isinstance(failure, DeskUnavailable) and failure.unusable)
 
 
 def _passages(solution: Solution) -> list[str]:

@@ -17,7 +17,7 @@ from integrations.servicedesk_plus import ServiceDeskPlus
 from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
-from storage import claims
+from storage import claims, history
 from storage.claims import Claim, LeaseLost
 from storage.session import DATABASE_FAILURES, Database
 from workflow import retry
@@ -156,7 +156,7 @@ async def _run_graph(runner: Runner, claim: Claim) -> str:
     """Run the graph within the attempt's time, and return the note's id.
 
     Raises AlreadyEnhanced or HeldBack, before anything is called, for a ticket that another job's note is in, or may
-    soon be in.
+    soon be in. Raises TicketGone; the copy of a ticket that was deleted is gone then too.
     """
     if claim.enhanced and claim.note_attempted_at is None:
         raise AlreadyEnhanced
@@ -167,7 +167,12 @@ async def _run_graph(runner: Runner, claim: Claim) -> str:
     limit = asyncio.timeout(max(0.0, min(runner.attempt_seconds, claim.seconds_left())))
     try:
         async with limit:
-            state = await runner.graph.ainvoke({}, context=attempt)
+            try:
+                state = await runner.graph.ainvoke({}, context=attempt)
+            except TicketGone as gone:
+                if gone.deleted:
+                    await insist(partial(history.remove_ticket, runner.database, claim.tenant_id, claim.ticket_id))
+                raise
     except TimeoutError as failure:
         if limit.expired():
             raise AttemptTimeout from failure

@@ -12,7 +12,10 @@ TICKET = {"subject": "VPN", "description": "d", "resolution": "r", "status": "Op
 
 
 async def purge(database: Database, batch: int = 500) -> Purged:
-    return await purge_by_age(database, text_days=30, job_days=90, batch=batch)
+    def fail(kind: str, failure: Exception) -> None:
+        raise AssertionError(kind) from failure
+
+    return await purge_by_age(database, text_days=30, job_days=90, batch=batch, on_failure=fail)
 
 
 async def test_answers_go_first_then_rows_and_open_jobs_keep_all(

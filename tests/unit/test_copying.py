@@ -13,7 +13,7 @@ from integrations.errors import DeskTimeout
 from tests.unit.conftest import StartLog
 from tests.unit.desk import settings
 from worker.copying import Copying
-from worker.sync import full_copy_seconds
+from worker.sync import Synced, full_copy_seconds
 
 DESK = settings("http://desk")
 
@@ -37,7 +37,7 @@ class Desks:
         self.copied: Counter[str] = Counter()
         self.under_way: Counter[str] = Counter()
 
-    async def copy(self, tenant_id: str, desk: DeskSettings) -> tuple[int, int]:
+    async def copy(self, tenant_id: str, desk: DeskSettings) -> Synced:
         assert desk is DESK
         self.under_way[tenant_id] += 1
         try:
@@ -47,7 +47,7 @@ class Desks:
         if tenant_id in self.fail:
             raise self.fail[tenant_id]
         self.copied[tenant_id] += 1
-        return 3, 4
+        return Synced(3, 4, 0)
 
 
 def copying_of(desks: Desks, at_once: int = 16, share: float = 60) -> Copying:
@@ -85,8 +85,8 @@ async def test_a_desk_that_takes_more_than_its_share_gives_its_place_to_the_next
     assert desks.copied == {"a": 1, "b": 1}
     assert told(stream) == {
         "error: tenant_id=slow, reason=took too long",
-        "completed: tenant_id=a, tickets=3, passages=4",
-        "completed: tenant_id=b, tickets=3, passages=4",
+        "completed: tenant_id=a, tickets=3, passages=4, removed=0",
+        "completed: tenant_id=b, tickets=3, passages=4, removed=0",
     }
 
 

@@ -7,7 +7,7 @@ from config.settings import DeskClientSettings
 from config.tenants import DeskSettings, Tenant, TenantDirectory
 from devstack.ports import free_port
 from integrations.desks import Desks
-from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, TicketClosed, TicketNotFound
+from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, TicketClosed, TicketNotFound, TicketTrashed
 from tests.unit.conftest import Simulator
 from tests.unit.desk import EDITIONS, TENANT_OF, Edition, line_of, new_ticket, notes_of, opened, settings
 from worker.queue import open_redis
@@ -70,9 +70,14 @@ async def test_a_closed_or_trashed_ticket_is_gone(
     ticket_id = new_ticket(desks, edition)
     desks.change("PATCH", f"/tickets/{TENANT_OF[edition]}/{ticket_id}", **change)
     async with opened(settings(desks.url, edition), redis=tokens) as desk:
-        with pytest.raises(TicketClosed):
+        with pytest.raises(TicketClosed) as gone:
             await desk.read_open_ticket(ticket_id)
-        assert (await desk.read_ticket(ticket_id)).ticket_id == ticket_id
+        assert gone.value.deleted == ("is_trashed" in change)
+        if gone.value.deleted:
+            with pytest.raises(TicketTrashed):
+                await desk.read_ticket(ticket_id)
+        else:
+            assert (await desk.read_ticket(ticket_id)).ticket_id == ticket_id
 
 
 async def test_a_status_of_the_sites_own_is_closed_only_if_the_settings_say_so(desks: Simulator) -> None:
@@ -93,6 +98,7 @@ async def test_a_ticket_that_is_not_there_is_told_from_one_that_fails(
         for call in (desk.read_open_ticket("999"), desk.add_note("999", "x"), desk.find_note("999", "x")):
             with pytest.raises(TicketNotFound) as gone:
                 await call
+            assert gone.value.deleted
             assert gone.value.phrase.template.format(**gone.value.values) == "Ticket not found: 999"
 
 

@@ -189,7 +189,7 @@ def test_a_wrong_key_in_the_body_is_told_from_every_other_400() -> None:
         ("one<br>two<br/>three", "one two three"),
         ("a &amp; b &lt;c&gt; &#8364; &nbsp;&eacute;", "a & b <c> € é"),
         (" \n\t many \r\n  spaces ", "many spaces"),
-        ("a\x00b &#0;", "ab \ufffd"),
+        ("a &#0; &#xd800;", "a \ufffd \ufffd"),
         ("load < 5 and rising <b>fast</b>", "load < 5 and rising fast"),
         ("if a<b then <b>restart</b>", "if a<b then restart"),
         ("no markup", "no markup"),
@@ -200,6 +200,13 @@ def test_markup_becomes_plain_text(markup: str, text: str) -> None:
     assert plain_text(markup) == text
 
 
-def test_half_a_character_does_not_get_any_further() -> None:
+@pytest.mark.parametrize("odd", [b"\\ud83d", b"\\u0000", b"\xed\xa0\xbd"], ids=["half", "NUL", "half as bytes"])
+def test_what_no_database_takes_does_not_get_any_further_in_whatever_field(odd: bytes) -> None:
     """Desks cut a subject after so many UTF-16 units: the first half of an emoji can be what is left."""
-    assert plain_text("my screen \ud83d").encode().startswith(b"my screen")
+    body = b'{"request": [{"id": "1X", "X\\ud83d\\ude00": {"nameX": null}, "n": [1, true, "aXb"]}]}'.replace(b"X", odd)
+    assert decode(200, body, None).body == {"request": [{"id": "1", "😀": {"name": None}, "n": [1, True, "ab"]}]}
+
+
+def test_brackets_in_brackets_are_no_answer() -> None:
+    with pytest.raises(DeskUnavailable):
+        decode(200, b'{"a": ' + b"[" * 900 + b"]" * 900 + b"}", None)

@@ -76,7 +76,12 @@ WORD_FOR_WORD: dict[str, tuple[str, str, bool]] = {
     "EXPORT_FAILING": ("Trace export failing: the collector does not take spans", "warning", False),
     "MIGRATED": ("Database migrated: revision={revision}", "info", False),
     "PURGED": ("Purged by age: answers={answers}, copies={copies}, jobs={jobs}", "info", False),
-    "SYNC_COMPLETED": ("Sync completed: tenant_id={tenant_id}, tickets={tickets}, passages={passages}", "info", False),
+    "PURGE_FAILED": ("Purge error: what={what}, reason={reason}", "error", False),
+    "SYNC_COMPLETED": (
+        "Sync completed: tenant_id={tenant_id}, tickets={tickets}, passages={passages}, removed={removed}",
+        "info",
+        False,
+    ),
     "SYNC_FAILED": ("Sync error: tenant_id={tenant_id}, reason={reason}", "error", False),
 }
 # The lines of the contract as support sees them, filled in.

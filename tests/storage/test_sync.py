@@ -1,0 +1,258 @@
+"""Copying a simulated desk into a real Postgres: what is odd is made fit or left out alone, and what is gone goes."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import httpx
+import pytest
+
+from integrations.errors import DeskRefused
+from integrations.servicedesk_plus import ServiceDeskPlus
+from simulators.servicedesk import create_desk
+from storage import history
+from storage.session import Database
+from tests.storage.conftest import Table
+from tests.unit.conftest import Simulator, StartLog, simulator_of
+from tests.unit.desk import new_ticket, opened, settings
+from worker.sync import Synced, sync_tenant
+
+# A pace that nobody waits for; a full copy takes 12 s at it, and asking for old copies ends after 18.
+FAST = 3000
+
+
+@pytest.fixture
+def own_desk() -> Iterator[Simulator]:
+    """A desk that no other test has made tickets in; none but the test's, and the knowledge base is empty."""
+    yield from simulator_of(create_desk({"desks": {"acme": {"api_key": "acme-key", "seeded": False}}}))
+
+
+@pytest.fixture
+async def desk(own_desk: Simulator) -> AsyncIterator[ServiceDeskPlus]:
+    """The tenant's client of it."""
+    async with opened(settings(own_desk.url)) as client:
+        yield client
+
+
+async def sync(database: Database, desk: ServiceDeskPlus, rate: int = FAST) -> Synced:
+    return await sync_tenant(database, desk, "acme", settings("http://desk", rate_per_minute=rate))
+
+
+def copies(table: Table) -> set[str]:
+    return {row["ticket_id"] for row in table.run("SELECT ticket_id FROM tickets")}
+
+
+def delete(desk: Simulator, ticket_id: str) -> None:
+    httpx.delete(f"{desk.url}/_sim/tickets/acme/{ticket_id}").raise_for_status()
+
+
+def change(desk: Simulator, ticket_id: str, **values: object) -> None:
+    desk.change("PATCH", f"/tickets/acme/{ticket_id}", **values)
+
+
+def resolve(desk: Simulator, ticket_id: str, content: str) -> None:
+    url = f"{desk.url}/acme/api/v3/requests/{ticket_id}/resolutions"
+    form = {"input_data": json.dumps({"resolution": {"content": content}})}
+    httpx.post(url, data=form, headers={"authtoken": "acme-key"}).raise_for_status()
+
+
+def words(count: int) -> str:
+    """As many that are all different."""
+    return " ".join(f"w{number:x}" for number in range(count))
+
+
+def four_byte_words(characters: int) -> str:
+    """What needs most room in an index: compounds of rare ideographs, which count as a whole and in parts."""
+    units = [chr(0x20000 + number * 7919 % 42000) for number in range(characters)]
+    return "".join(unit + ("-" if number % 4 == 3 else "") for number, unit in enumerate(units))[:characters]
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        words(260_000),
+        four_byte_words(200_000),
+        "<p>" + words(20) + "<img src='data:image/png;base64," + "A" * 1_700_000 + "'>",
+    ],
+    ids=["1.7 MB of words", "widest characters", "inline image"],
+)
+async def test_the_longest_text_is_copied_and_found(
+    description: str, database: Database, own_desk: Simulator, desk: ServiceDeskPlus, start_log: StartLog
+) -> None:
+    stream = start_log()
+    ticket_id = new_ticket(own_desk, subject="Scanner jams", description=description)
+    resolve(own_desk, ticket_id, description)
+    assert await sync(database, desk) == Synced(1, 0, 0), stream.getvalue()
+    found = await history.similar_tickets(database, "acme", "0", "Scanner jams", "")
+    assert [ticket.ticket_id for ticket in found] == [ticket_id]
+
+
+async def test_half_a_character_in_any_field_is_left_out(
+    database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
+) -> None:
+    ticket_id = new_ticket(own_desk, subject="My screen \ud83d", description="is\x00 dark \udc00")
+    change(own_desk, ticket_id, status="Wait\x00ing \ud83d", in_progress=True)
+    assert (await sync(database, desk)).tickets == 1
+    (row,) = table.run("SELECT subject, description, status FROM tickets")
+    assert row == {"subject": "My screen", "description": "is dark", "status": "Waiting "}
+    assert (await sync(database, desk)).tickets == 0
+
+
+@pytest.fixture
+def refused(table: Table) -> Iterator[Callable[[str], None]]:
+    """Let the database refuse a ticket of this id."""
+
+    def refuse(ticket_id: str) -> None:
+        table.run(
+            "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            f" IF NEW.ticket_id = '{ticket_id}' THEN RAISE EXCEPTION 'secret text'; END IF; RETURN NEW; END $$"
+        )
+        table.run("CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON tickets FOR EACH ROW EXECUTE FUNCTION refuse()")
+
+    yield refuse
+    table.run("DROP FUNCTION IF EXISTS refuse CASCADE")
+
+
+async def test_a_ticket_that_cannot_be_stored_is_a_line_and_the_others_are_copied(
+    database: Database,
+    table: Table,
+    own_desk: Simulator,
+    desk: ServiceDeskPlus,
+    refused: Callable[[str], None],
+    start_log: StartLog,
+) -> None:
+    stream = start_log()
+    first, odd, last = (new_ticket(own_desk) for _ in range(3))
+    refused(odd)
+    assert (await sync(database, desk)).tickets == 2
+    assert copies(table) == {first, last}
+    (line,) = [line for line in stream.getvalue().splitlines() if "Sync error" in line]
+    assert "Sync error: tenant_id=acme, reason=could not be stored" in line
+    assert f"ticket_id: {odd}" in line
+    assert "secret text" not in line
+
+
+@pytest.mark.parametrize("fault", [{"kind": "status", "code": 403}, {"kind": "not_json"}], ids=["403", "odd answer"])
+async def test_a_ticket_that_the_desk_does_not_give_is_a_line_but_four_in_a_row_are_the_desks_failure(
+    fault: dict[str, object],
+    database: Database,
+    table: Table,
+    own_desk: Simulator,
+    desk: ServiceDeskPlus,
+    start_log: StartLog,
+) -> None:
+    stream = start_log()
+    tickets = [new_ticket(own_desk) for _ in range(6)]
+    for ticket_id in tickets[2:5]:
+        own_desk.order(**fault, operation="read_ticket", ticket_id=ticket_id)
+    assert (await sync(database, desk)).tickets == 3
+    assert copies(table) == {*tickets[:2], tickets[5]}
+    assert [f"ticket_id: {ticket_id}" in stream.getvalue() for ticket_id in tickets] == [False] * 2 + [True] * 3 + [
+        False
+    ]
+    own_desk.order(**fault | {"times": 4}, operation="read_ticket")
+    for ticket_id in tickets:
+        change(own_desk, ticket_id, status="Onhold")
+    with pytest.raises(DeskRefused) if "code" in fault else pytest.raises(Exception, match="invalid answer"):
+        await sync(database, desk)
+
+
+@pytest.mark.parametrize("trashed_is_missing", [False, True])
+async def test_a_copy_goes_within_a_sync_when_its_ticket_is_deleted_or_trashed_and_stays_when_it_is_closed(
+    trashed_is_missing: bool, database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
+) -> None:
+    own_desk.change("PATCH", "/desks/acme", trashed_is_missing=trashed_is_missing)
+    deleted, trashed, closed, open_one = (new_ticket(own_desk) for _ in range(4))
+    assert await sync(database, desk) == Synced(4, 0, 0)
+    delete(own_desk, deleted)
+    change(own_desk, trashed, is_trashed=True)
+    change(own_desk, closed, status="Closed")
+    assert await sync(database, desk) == Synced(1, 0, 2)
+    assert copies(table) == {closed, open_one}
+    own_desk.forget()
+    assert await sync(database, desk) == Synced(0, 0, 0)
+    assert not own_desk.requests(operation="read_ticket")
+
+
+async def test_a_ticket_deleted_between_the_list_and_the_reading_leaves_no_copy(
+    database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
+) -> None:
+    ticket_id = new_ticket(own_desk)
+    await sync(database, desk)
+    change(own_desk, ticket_id, status="Onhold")
+    own_desk.order(kind="status", code=404, operation="read_ticket", ticket_id=ticket_id)
+    assert await sync(database, desk) == Synced(0, 0, 1)
+    assert not copies(table)
+
+
+async def test_a_copy_beyond_the_newest_is_asked_for_once_and_then_once_a_day(
+    database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
+) -> None:
+    gone, kept = (new_ticket(own_desk, subject="Before") for _ in range(2))
+    await sync(database, desk)
+    newer = [new_ticket(own_desk) for _ in range(100)]
+    own_desk.forget()
+    assert (await sync(database, desk)).tickets == 100
+    assert {call["ticket_id"] for call in own_desk.requests(operation="read_ticket")} == {gone, kept, *newer}
+    delete(own_desk, gone)
+    change(own_desk, kept, subject="After")
+    table.run("UPDATE tickets SET synced_at = now() - interval '3 days' WHERE ticket_id IN (%s, %s)", gone, kept)
+    (listed,) = table.run("SELECT synced_at FROM tickets WHERE ticket_id = %s", kept)
+    own_desk.forget()
+    assert await sync(database, desk) == Synced(0, 0, 0)
+    assert not own_desk.requests(operation="read_ticket")
+    table.run("UPDATE tickets SET seen_at = now() - interval '21 hours' WHERE ticket_id IN (%s, %s)", gone, kept)
+    assert await sync(database, desk) == Synced(0, 0, 1)
+    assert copies(table) == {kept, *newer}
+    (row,) = table.run(
+        "SELECT subject, synced_at, seen_at > now() - interval '1 minute' AS seen FROM tickets WHERE ticket_id = %s",
+        kept,
+    )
+    assert row == {"subject": "After", **listed, "seen": True}
+
+
+async def test_asking_ends_with_its_time_and_the_next_sync_goes_on(
+    database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
+) -> None:
+    ticket_id = new_ticket(own_desk)
+    await sync(database, desk)
+    delete(own_desk, ticket_id)
+    assert await sync(database, desk, rate=30_000_000) == Synced(0, 0, 0)
+    assert copies(table) == {ticket_id}
+    assert await sync(database, desk) == Synced(0, 0, 1)
+
+
+async def test_passages_of_a_solution_that_is_gone_go(database: Database, table: Table, desks: Simulator) -> None:
+    """One that is still listed, and one that is not; passages of those that are there stay."""
+    async with opened(settings(desks.url)) as desk:
+        await sync(database, desk)
+        (first, *others) = [row["source_id"] for row in table.run("SELECT DISTINCT source_id FROM passages")]
+        await history.save_passages(database, "acme", "999999", "Old", ["a", "b"])
+        desks.order(kind="status", code=404, operation="read_solution", times=1)
+        removed = (await sync(database, desk)).removed
+        assert removed >= 3
+        left = [row["source_id"] for row in table.run("SELECT DISTINCT source_id FROM passages")]
+        assert len(left) == len(others)
+        assert set(left) < {first, *others}
+        assert (await sync(database, desk)).removed == 0
+
+
+async def test_what_is_newly_missing_is_asked_for_first_then_what_was_longest_unseen(
+    database: Database, table: Table
+) -> None:
+    ticket = {"subject": "s", "description": "d", "resolution": "r", "status": "Open"}
+    for number in range(6):
+        for tenant_id in ("acme", "globex"):
+            await history.save_ticket(database, tenant_id, {"ticket_id": str(number), **ticket})
+            await history.save_passages(database, tenant_id, str(number), "t", ["a", "b"])
+    for name, key in (("tickets", "ticket_id"), ("passages", "source_id")):
+        for number, hours in ((1, 30), (2, 40), (3, 19), (4, 50)):
+            table.run(
+                f"UPDATE {name} SET seen_at = now() - make_interval(hours => %s),"  # noqa: S608 -- a test's own
+                f" synced_at = now() - interval '9 days' WHERE tenant_id = 'acme' AND {key} = %s",
+                hours,
+                str(number),
+            )
+    for question in (history.tickets_to_ask_for, history.solutions_to_ask_for):
+        assert await question(database, "acme", ["0"], hours=20, most=9) == ["5", "4", "2", "1"]
+        assert await question(database, "acme", ["0", "4"], hours=20, most=2) == ["5", "2"]
+        assert await question(database, "acme", [], hours=20, most=1) in (["0"], ["5"])
