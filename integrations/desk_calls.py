@@ -70,8 +70,13 @@ class DeskCalls:
         path: str,
         data: dict[str, Any] | None = None,
         about_to_send: Callable[[], Awaitable[None]] | None = None,
+        *,
+        who: str = "",
+        begun: bool = True,
     ) -> Answer:
         """One call, with `data` as its `input_data`; a cloud desk that refuses the token gets a fresh one, once.
+
+        `who` and `begun` are those of `DeskRate.take`.
 
         `about_to_send` is awaited when the call may be made, right before it is. Raises HeldBack only before that and
         before anything is sent; DeskTimeout, DeskUnavailable or DeskRefused; of answers only those that say the desk
@@ -80,7 +85,7 @@ class DeskCalls:
         # Looked at first: jobs that find the desk down must not use up its rate.
         self._breaker.check()
         async with self._place():
-            await self._rate.take()
+            await self._rate.take(who, begun=begun)
             # Last: a copy waits for its turn for minutes.
             self._check()
             with metrics.external_call("servicedesk", self._tenant_id, OutsideFailure) as call:

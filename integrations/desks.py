@@ -11,7 +11,7 @@ from integrations.desk_calls import Limits
 from integrations.desk_tokens import DeskTokens
 from integrations.errors import DeskUnavailable, HeldBack
 from integrations.http import open_client
-from integrations.rate import PATIENCE_SECONDS, DeskRate
+from integrations.rate import DeskRate
 from integrations.servicedesk_plus import ServiceDeskPlus
 
 _TENANTS_SHARE = 4
@@ -23,8 +23,7 @@ _CHANGED_SECONDS = 1.0
 class Desks:
     """Finds a tenant's desk; `close()` it.
 
-    `connections` are for all of them, a quarter for one. `patience_seconds`: how long a call waits for its turn within
-    the desk's rate before it is held back.
+    `connections` are for all of them, a quarter for one. `yields`: its calls wait until no job's does, however long.
     """
 
     def __init__(
@@ -34,11 +33,11 @@ class Desks:
         redis: Redis,
         *,
         connections: int,
-        patience_seconds: float = PATIENCE_SECONDS,
+        yields: bool = False,
     ) -> None:
         self._tenants = tenants
         self._redis = redis
-        self._patience = patience_seconds
+        self._yields = yields
         self._timeout = settings.servicedesk_timeout_seconds
         self._most_at_once = max(_LEAST_AT_ONCE, connections // _TENANTS_SHARE)
         self._http = open_client(connections=connections, ca_bundle=settings.servicedesk_ca_bundle)
@@ -60,7 +59,7 @@ class Desks:
         # The desk alone: a rotated webhook secret is no reason to forget what is known of it.
         if made is None or made[0] != tenant.desk:
             breaker = Breaker(f"desk of {tenant_id}", "desk unavailable")
-            rate = DeskRate(tenant_id, tenant.desk.rate_per_minute, self._redis, patience_seconds=self._patience)
+            rate = DeskRate(tenant_id, tenant.desk.rate_per_minute, self._redis, yields=self._yields)
             limits = Limits(breaker, rate, self._most_at_once, partial(self._insist, tenant_id, tenant.desk))
             desk = ServiceDeskPlus(tenant, self._http, self._tokens, self._timeout, limits)
             self._made[tenant_id] = made = (tenant.desk, desk)

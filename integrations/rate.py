@@ -1,52 +1,51 @@
 """How often a tenant's desk is called: one bucket for each tenant, shared by all processes through Redis.
 
 In no minute a desk gets more calls than its rate: a burst of a sixth of it, and the rest evenly. (GCRA: the bucket is
-one moment, that of the next even call; a call may come as much ahead of it as the burst allows.) Without Redis each
-process takes a quarter of the rate.
+one moment, that of the next even call; a call may come as much ahead of it as the burst allows.) Who would have to wait
+for too long is held back, and keeps its place in the line: nobody who comes later is let through before it, but for the
+calls that end what has begun. Without Redis each process takes a quarter of the rate.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Self
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from integrations.errors import HeldBack
+from integrations.rate_script import SCRIPT
 
 PATIENCE_SECONDS = 5.0
 LONGEST_HOLD_SECONDS = 300.0
 REASON = "desk rate limit"
+# A minute, and what two calls may come closer to each other on their way than they were let through.
+_MINUTE_SECONDS = 63.0
 _BURST_SHARE = 6
 _SHARE_WITHOUT_REDIS = 4
 _CALLS_OF_A_JOB = 3
+# Who is told to come back is expected for so long, with a call kept for it; then those behind it are let through.
+_EXPECTED_SECONDS = 15.0
+# Who is this much late has lost its place: most likely it does not come back.
+_LATE_SECONDS = 120.0
 _WITHOUT_REDIS_SECONDS = 5.0
-_ANY_PATIENCE = 86_400.0
+_LOOK_AGAIN_SECONDS = 1.0
 _MICROSECONDS = 1_000_000
 
-# All in microseconds, by the server's clock. `next`: when the next even call is due. `turn`: when the next job that has
-# to come back finds room; each is told a later one, so that they don't come back all at once to be refused again.
-_SCRIPT = """
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local interval, ahead, patience, job, longest = unpack(ARGV)
-local kept = redis.call('HMGET', KEYS[1], 'next', 'turn')
-local next = math.max(tonumber(kept[1] or 0), now)
-local wait = math.max(0, next - ahead - now)
-if wait <= tonumber(patience) then
-  redis.call('HSET', KEYS[1], 'next', string.format('%.0f', next + interval))
-  redis.call('PEXPIRE', KEYS[1], math.ceil((next + interval - now) / 1000) + 600000)
-  return {1, wait}
-end
-local turn = math.max(tonumber(kept[2] or 0), now + wait)
-local hold = math.min(turn - now, tonumber(longest))
-if turn - now <= tonumber(longest) then
-  redis.call('HSET', KEYS[1], 'turn', string.format('%.0f', turn + job))
-end
-return {0, hold}
-"""
+
+class Standing(StrEnum):
+    """Who calls, and so what it may go before."""
+
+    BEGUN = "begun"
+    """A job that has had its first call: it goes before those that have not, lest many begin and none ends."""
+    NEW = "new"
+    COPY = "copy"
+    """Nobody waits for it: it is let through while nobody is held back and a call is due, and keeps no place."""
+    SENT = "sent"
+    """Something of it was sent already: it can't be held back any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,39 +58,79 @@ class Pace:
     @classmethod
     def of(cls, per_minute: int, share: int = 1) -> Self:
         """The pace that keeps each minute, wherever it begins, within `per_minute` (divided by `share`)."""
-        burst = max(1, per_minute // _BURST_SHARE)
-        return cls(60 / max(1, per_minute - burst) * share, max(1, burst // share))
+        mine = per_minute // share
+        if mine < 1:
+            return cls(_MINUTE_SECONDS * share / max(1, per_minute), 1)
+        burst = max(1, mine // _BURST_SHARE)
+        return cls(_MINUTE_SECONDS / (mine - burst + 1), burst)
 
     @property
     def ahead(self) -> float:
         """How many seconds ahead of its even moment a call may come."""
         return self.interval * (self.burst - 1)
 
+    def apart(self, standing: Standing, patience: float) -> float:
+        """The seconds between the turns of two that are held back.
+
+        A job makes all of its calls in its turn, unless they are so far from each other that it is held back for each.
+        """
+        whole = self.interval * _CALLS_OF_A_JOB
+        return whole if standing is Standing.NEW and whole <= patience else self.interval
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    place: tuple[bool, float]
+    turn: float
+
 
 class LocalBucket:
-    """The same bucket within one process, for while Redis is away."""
+    """The same bucket within one process, for while Redis is away. `rate_script` is its like; a test compares them."""
 
     def __init__(self, pace: Pace, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._pace = pace
         self._monotonic = monotonic
-        self._next = self._turn = 0.0
+        self._next = 0.0
+        self._held: dict[str, _Held] = {}
 
-    def take(self, patience: float) -> tuple[bool, float]:
+    def take(self, patience: float, standing: Standing = Standing.NEW, who: str = "") -> tuple[bool, float]:
         """Whether a call is let through, and the seconds to wait before it; else those to stay away."""
         now = self._monotonic()
+        self._held = {name: held for name, held in self._held.items() if held.turn >= now - _LATE_SECONDS}
         due = max(self._next, now)
         wait = max(0.0, due - self._pace.ahead - now)
-        if wait <= patience:
+        held = self._held.get(who)
+        place = held.place if held else (standing is not Standing.BEGUN, now)
+        before = sum(standing is Standing.COPY or other.place < place for other in self._held.values())
+        expected = sum(
+            now - _EXPECTED_SECONDS <= other.turn <= now + patience and other.place < place
+            for other in self._held.values()
+        )
+        may_pass = (
+            standing is Standing.SENT
+            or before == 0
+            or (held is not None and held.turn <= now + patience and wait + expected * self._pace.interval <= patience)
+            # It leaves a call for who comes back just now.
+            or (standing is not Standing.COPY and due + self._pace.interval - self._pace.ahead <= now)
+        )
+        if may_pass and (wait <= patience or standing is Standing.SENT):
+            self._held.pop(who, None)
             self._next = due + self._pace.interval
             return True, wait
-        turn = max(self._turn, now + wait)
-        if turn - now <= LONGEST_HOLD_SECONDS:
-            self._turn = turn + self._pace.interval * _CALLS_OF_A_JOB
-        return False, min(turn - now, LONGEST_HOLD_SECONDS)
+        hold = wait + before * self._pace.apart(standing, patience)
+        if standing is not Standing.COPY:
+            if before == 0:
+                # The next one comes a little earlier, and waits for its call where nobody else can take it.
+                hold -= patience / 2
+            self._held[who] = _Held(place, now + hold)
+        return False, min(hold, LONGEST_HOLD_SECONDS)
 
 
 class DeskRate:
-    """The calls to one tenant's desk; who would have to wait for more than `patience_seconds` is held back."""
+    """The calls to one tenant's desk; who would have to wait for more than `patience_seconds` is held back.
+
+    `yields`: these are calls that nobody waits for. They wait, however long, until no job does.
+    """
 
     def __init__(
         self,
@@ -100,21 +139,31 @@ class DeskRate:
         redis: Redis | None,
         *,
         patience_seconds: float = PATIENCE_SECONDS,
+        yields: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._key = f"rate:{tenant_id}"
+        self._keys = [f"rate:{tenant_id}", f"rate:{tenant_id}:places", f"rate:{tenant_id}:turns"]
         self._pace = Pace.of(per_minute)
         self._patience = patience_seconds
-        self._script = None if redis is None else redis.register_script(_SCRIPT)
+        self._yields = yields
+        self._script = None if redis is None else redis.register_script(SCRIPT)
         self._local = LocalBucket(Pace.of(per_minute, _SHARE_WITHOUT_REDIS), monotonic)
         self._monotonic = monotonic
         self._sleep = sleep
         self._redis_again_at = 0.0
 
-    async def take(self) -> None:
-        """Wait until one more call is within the rate. Raises HeldBack at once when that would take too long."""
-        let_through, seconds = await self._take(self._patience)
+    async def take(self, who: str = "", *, begun: bool = False) -> None:
+        """Wait until one more call is within the rate. Raises HeldBack at once when that would take too long.
+
+        `who` keeps its place in the line while it is held back; `begun`: it has had a call before.
+        """
+        while self._yields:
+            let_through, seconds = await self._take(Standing.COPY)
+            if let_through:
+                return
+            await self._sleep(max(_LOOK_AGAIN_SECONDS, seconds))
+        let_through, seconds = await self._take(Standing.BEGUN if begun else Standing.NEW, who)
         if not let_through:
             raise HeldBack(REASON, seconds)
         if seconds:
@@ -122,27 +171,24 @@ class DeskRate:
 
     async def take_anyway(self, at_most_seconds: float) -> None:
         """Count one call more, which can't be held back any more, and wait for its turn, but not for longer."""
-        _, seconds = await self._take(_ANY_PATIENCE)
+        _, seconds = await self._take(Standing.SENT)
         if seconds:
             await self._sleep(min(seconds, at_most_seconds))
 
-    async def _take(self, patience: float) -> tuple[bool, float]:
-        taken = await self._take_shared(patience)
-        return self._local.take(patience) if taken is None else taken
+    async def _take(self, standing: Standing, who: str = "") -> tuple[bool, float]:
+        patience = 0.0 if standing is Standing.COPY else self._patience
+        taken = await self._take_shared(standing, who, patience)
+        return self._local.take(patience, standing, who) if taken is None else taken
 
-    async def _take_shared(self, patience: float) -> tuple[bool, float] | None:
+    async def _take_shared(self, standing: Standing, who: str, patience: float) -> tuple[bool, float] | None:
         """From the shared bucket; None without Redis, which is then not asked again for some seconds."""
         if self._script is None or self._monotonic() < self._redis_again_at:
             return None
-        seconds = (
-            self._pace.interval,
-            self._pace.ahead,
-            patience,
-            self._pace.interval * _CALLS_OF_A_JOB,
-            LONGEST_HOLD_SECONDS,
-        )
+        pace, apart = self._pace, self._pace.apart(standing, patience)
+        seconds = (pace.interval, pace.ahead, patience, apart, LONGEST_HOLD_SECONDS, _EXPECTED_SECONDS, _LATE_SECONDS)
         try:
-            taken = await self._script(keys=[self._key], args=[round(value * _MICROSECONDS) for value in seconds])
+            given: list[str | int] = [standing, who, *(round(value * _MICROSECONDS) for value in seconds)]
+            taken = await self._script(keys=self._keys, args=given)
         except (RedisError, OSError, TimeoutError):
             self._redis_again_at = self._monotonic() + _WITHOUT_REDIS_SECONDS
             return None

@@ -85,9 +85,12 @@ class ServiceDeskPlus:
         """The ticket, closed or not. Raises TicketTrashed when it is in the trash."""
         return _ticket((await self._of_ticket(ticket_id, "GET", "")).body.get("request"))
 
-    async def read_open_ticket(self, ticket_id: str) -> DeskTicket:
-        """The ticket. Raises TicketClosed when it is closed, and TicketTrashed when it is in the trash."""
-        body = (await self._of_ticket(ticket_id, "GET", "")).body.get("request")
+    async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
+        """The ticket. Raises TicketClosed when it is closed, and TicketTrashed when it is in the trash.
+
+        `begun`: the desk was called for this job before, so that it goes before those that wait for their first call.
+        """
+        body = (await self._of_ticket(ticket_id, "GET", "", begun=begun)).body.get("request")
         if isinstance(body, dict) and not _is_trashed(body) and self._is_closed(body.get("status")):
             raise TicketClosed
         return _ticket(body)
@@ -131,7 +134,8 @@ class ServiceDeskPlus:
         self, ticket_id: str, key: str, note: dict[str, Any], about_to_post: Callable[[], Awaitable[None]] | None
     ) -> Answer:
         extra = {"notify_technician": False} if key == "request_note" else {}
-        return await self._calls.make("POST", f"/requests/{ticket_id}/notes", {key: note | extra}, about_to_post)
+        path, body = f"/requests/{ticket_id}/notes", {key: note | extra}
+        return await self._calls.make("POST", path, body, about_to_post, who=ticket_id)
 
     async def find_note(self, ticket_id: str, marker: str) -> str | None:
         """The id of the newest note that has `marker` in its text, or None. Lists have no texts: each is read.
@@ -147,7 +151,7 @@ class ServiceDeskPlus:
         return None
 
     async def _note_text(self, ticket_id: str, note_id: str) -> str:
-        answer = await self._calls.make("GET", f"/requests/{ticket_id}/notes/{note_id}")
+        answer = await self._calls.make("GET", f"/requests/{ticket_id}/notes/{note_id}", who=ticket_id)
         if answer.not_found:
             return ""  # deleted since it was listed
         single = _checked(answer).body
@@ -183,8 +187,11 @@ class ServiceDeskPlus:
             text=plain_text(str(body.get("description") or ""))[:_LONGEST_TEXT],
         )
 
-    async def _of_ticket(self, ticket_id: str, method: str, rest: str, data: dict[str, Any] | None = None) -> Answer:
-        return _checked(await self._calls.make(method, f"/requests/{ticket_id}{rest}", data), ticket_id)
+    async def _of_ticket(
+        self, ticket_id: str, method: str, rest: str, data: dict[str, Any] | None = None, *, begun: bool = True
+    ) -> Answer:
+        answer = await self._calls.make(method, f"/requests/{ticket_id}{rest}", data, who=ticket_id, begun=begun)
+        return _checked(answer, ticket_id)
 
 
 def _checked(answer: Answer, ticket_id: str | None = None) -> Answer:

@@ -20,6 +20,8 @@ LAST_LOOK_SECONDS = 300.0
 """How long a worker has for the last look at a ticket whose note may be there."""
 
 LONGEST_LIFE_SECONDS = 24 * 3600.0
+SEEN_OPEN_SECONDS = 3600.0
+"""How long it counts that a ticket was seen open: a job that is held back meanwhile does not look again."""
 MOST_ATTEMPTS = 8
 
 
@@ -61,6 +63,11 @@ class Claim:
         """Until the job's deadline, by the database's clock alone: a worker's may be minutes off."""
         at_claim = (self.deadline_at - self.claimed_at).total_seconds()
         return at_claim - (time.monotonic() - self.asked_at)
+
+    def saw_open_lately(self) -> bool:
+        """Whether the ticket was seen open in the last hour, and nothing but holds came since."""
+        seen = self.seen_open_at
+        return seen is not None and (self.claimed_at - seen).total_seconds() < SEEN_OPEN_SECONDS
 
 
 async def claim(database: Database, job_id: UUID, owner: str, lease_seconds: float) -> Claim | None:
@@ -179,7 +186,8 @@ async def fail(database: Database, held: Claim, reason: str) -> None:
 
 async def retry_later(database: Database, held: Claim, seconds: float, reason: str) -> None:
     """Another attempt is due in `seconds`; the relay publishes it then. Raises LeaseLost."""
-    await _write(database, held, **_free(), reason=reason, due_at=_from_now(seconds), published_at=None)
+    later = {"due_at": _from_now(seconds), "published_at": None, "seen_open_at": None}
+    await _write(database, held, **_free(), **later, reason=reason)
 
 
 async def look_once_more(database: Database, held: Claim, attempts: int, seconds: float, reason: str) -> None:

@@ -38,8 +38,6 @@ _RETRY_SECONDS = 5.0
 _PURGE_SECONDS = 3600.0
 # Time for the desks to list what they have: it is no longer old then.
 _FIRST_PURGE_SECONDS = 5.0
-# A copy is nobody's wait: it takes its turn whenever that comes.
-_PATIENCE_SECONDS = 3600.0
 # A question that is given up after 10 s, and what the driver takes for giving it up.
 _SILENCE_SECONDS = 30.0
 _LAST_LINE_SECONDS = 5.0
@@ -72,7 +70,7 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
     traces = Tracing("ai-agents-housekeeping")
     database = Database(settings.database_url, application_name="ai-agents housekeeping", pool_size=4, traced=True)
     redis = open_redis(settings.redis_url, seconds=2)
-    desks = Desks(tenants, settings, redis, connections=AT_ONCE, patience_seconds=_PATIENCE_SECONDS)
+    desks = Desks(tenants, settings, redis, connections=AT_ONCE, yields=True)
     loop = asyncio.get_running_loop()
     # Not in line with the copies for a connection. Redis is no reason: without it the desks are only called less often.
     probed = Database(settings.database_url, application_name="ai-agents housekeeping", pool_size=1)

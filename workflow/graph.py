@@ -4,7 +4,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from workflow.nodes import call_gpt4, gather_context, update_ticket
+from workflow.nodes import call_gpt4, gather_context, resume, update_ticket
 from workflow.state import Attempt, JobState
 
 JobGraph = CompiledStateGraph[JobState, Attempt, JobState, JobState]
@@ -13,16 +13,20 @@ JobGraph = CompiledStateGraph[JobState, Attempt, JobState, JobState]
 def build_graph(checkpointer: BaseCheckpointSaver[str] | None = None) -> JobGraph:
     """Compile the graph. Durable state is the job's row; a checkpointer is for whoever needs one besides."""
     graph = StateGraph(JobState, context_schema=Attempt)
+    graph.add_node("resume", resume)
     graph.add_node("gather_context", gather_context)
     graph.add_node("call_gpt4", call_gpt4)
     graph.add_node("update_ticket", update_ticket)
-    graph.add_edge(START, "gather_context")
-    graph.add_conditional_edges("gather_context", _unless_posted, ["call_gpt4", END])
+    graph.add_edge(START, "resume")
+    graph.add_conditional_edges("resume", _what_is_left, ["gather_context", "update_ticket", END])
+    graph.add_edge("gather_context", "call_gpt4")
     graph.add_edge("call_gpt4", "update_ticket")
     graph.add_edge("update_ticket", END)
     return graph.compile(checkpointer=checkpointer)
 
 
-def _unless_posted(state: JobState) -> str:
-    """Nothing is left to do when an earlier attempt's note is in the ticket."""
-    return END if "note_id" in state else "call_gpt4"
+def _what_is_left(state: JobState) -> str:
+    """Nothing when an earlier attempt's note is in the ticket; with GPT-4's answer, the ticket's update alone."""
+    if "note_id" in state:
+        return END
+    return "update_ticket" if "enhancement" in state else "gather_context"

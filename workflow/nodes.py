@@ -1,4 +1,4 @@
-"""The three steps of a job. Each prints its line when it is done, and raises what stops the job."""
+"""The three steps of a job, and where an attempt resumes it. Each prints its line, and raises what stops the job."""
 
 import asyncio
 import time
@@ -30,21 +30,29 @@ class _Found:
     documents: list[Document] = field(default_factory=list)
 
 
-async def gather_context(state: JobState, runtime: Runtime[Attempt]) -> JobState:  # noqa: ARG001 -- LangGraph's signature
-    """Read the ticket, and find what resembles it; what is not found within the time limit is done without.
+async def resume(state: JobState, runtime: Runtime[Attempt]) -> JobState:  # noqa: ARG001 -- LangGraph's signature
+    """What earlier attempts have done, so that it is not done again: the note's id, GPT-4's answer, or nothing.
 
-    Where an earlier attempt may have posted the note, that is settled first: a note that is there ends the job.
+    Where an earlier attempt may have posted the note, that is settled first. Raises AlreadyEnhanced.
     """
     attempt = runtime.context
     if attempt.claim.note_attempted_at is not None and (note_id := await _note_of_earlier_attempt(attempt)):
         return {"note_id": note_id}
     if attempt.claim.enhanced:
         raise AlreadyEnhanced
-    if not attempt.claim.answered and not await _kept_in_redis(attempt):
-        attempt.gpt4.check()
+    if (kept := await _answer_of_earlier_attempt(attempt)) is None:
+        return {}
+    say(phrases.GPT4_ANSWER_KEPT)
+    return {"enhancement": kept}
+
+
+async def gather_context(state: JobState, runtime: Runtime[Attempt]) -> JobState:  # noqa: ARG001 -- LangGraph's signature
+    """Read the ticket, and find what resembles it; what is not found within the time limit is done without."""
+    attempt = runtime.context
+    attempt.gpt4.check()
     with tracing.span(tracing.CONTEXT), metrics.step("context"):
         started = time.monotonic()
-        ticket = await attempt.desk.read_open_ticket(attempt.claim.ticket_id)
+        ticket = await attempt.desk.read_open_ticket(attempt.claim.ticket_id, begun=False)
         found = _Found()
         try:
             # Searches take at most half of the connections: the other half is for what a job has to write.
@@ -104,11 +112,8 @@ async def _find_documents(attempt: Attempt, subject: str, description: str, foun
 
 
 async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
-    """Ask GPT-4, and commit its answer; an answer that an earlier attempt got is used again."""
+    """Ask GPT-4, and commit its answer."""
     attempt = runtime.context
-    if (kept := await _answer_of_earlier_attempt(attempt)) is not None:
-        say(phrases.GPT4_ANSWER_KEPT)
-        return {"enhancement": kept}
     prompt = enhancement_prompt(state["ticket"], state["similar_tickets"], state["documents"])
     request = genai.request_attributes(attempt.gpt4, VERSION)
     if attempt.capture_messages:
@@ -167,10 +172,6 @@ async def _ask(attempt: Attempt, prompt: Prompt) -> tuple[Gpt4Answer[Enhancement
     return answer, repaired
 
 
-async def _kept_in_redis(attempt: Attempt) -> bool:
-    return attempt.claim.started_before and await attempt.answers.take(attempt.claim.job_id) is not None
-
-
 def _count_tokens(attempt: Attempt, paid: Completion) -> None:
     # The model that was asked for: what an answer calls it is from outside, and may be anything.
     tokens = paid.input_tokens, paid.output_tokens
@@ -205,7 +206,8 @@ async def update_ticket(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     attempt, claim = runtime.context, runtime.context.claim
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT), metrics.step("update"):
         started = time.monotonic()
-        await attempt.desk.read_open_ticket(claim.ticket_id)
+        if not claim.saw_open_lately():
+            await attempt.desk.read_open_ticket(claim.ticket_id)
         announce = partial(claims.about_to_post, attempt.database, claim, attempt.lease_seconds)
         about_to_post = partial(insist_shortly_before, announce, attempt.lease_seconds / 3)
         note = to_html(state["enhancement"], claim.job_id)
@@ -215,6 +217,9 @@ async def update_ticket(state: JobState, runtime: Runtime[Attempt]) -> JobState:
             if not getattr(failure, "outcome_unknown", False):
                 # Nothing was stored, so the next attempt need not wait for it.
                 await insist(partial(claims.not_posted, attempt.database, claim))
+            if isinstance(failure, HeldBack) and not claim.saw_open_lately():
+                # Nor look once more.
+                await insist(partial(claims.seen_open, attempt.database, claim))
             raise
         say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": _milliseconds(started)})
     return {"note_id": note_id}

@@ -61,7 +61,12 @@ async def test_a_note_that_may_be_there_is_looked_for_though_the_desk_is_down_at
 ) -> None:
     stream = start_log()
     attempted = "now() - interval '2 minutes'" if posted else None
-    table.change(waiting, note_attempted_at=attempted, enhancement="{}", deadline_at="now() + interval '8 seconds'")
+    table.change(
+        waiting,
+        note_attempted_at=attempted,
+        enhancement=ANSWER.model_dump_json(),
+        deadline_at="now() + interval '8 seconds'",
+    )
     assert await run_job(runner, waiting)
     row = table.job(waiting)
     line = f"Task failed: job_id={waiting}, ticket_id=12345, reason=desk unavailable; "

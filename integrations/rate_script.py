@@ -1,0 +1,56 @@
+"""The bucket of `integrations.rate` as Redis runs it, so that all processes share it: `LocalBucket.take` in Lua."""
+
+# All in microseconds, by the server's clock. Of the keys the first has the moment of the next even call, the second who
+# is held back by its place in the line (those that have begun are before all others), the third when each was told to
+# come back.
+SCRIPT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local bucket, places, turns = unpack(KEYS)
+local standing, who = ARGV[1], ARGV[2]
+local interval, ahead, patience = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local apart, longest = tonumber(ARGV[6]), tonumber(ARGV[7])
+local expecting, late = tonumber(ARGV[8]), tonumber(ARGV[9])
+local function whole(number) return string.format('%.0f', number) end
+
+for _, gone in ipairs(redis.call('ZRANGEBYSCORE', turns, '-inf', '(' .. whole(now - late))) do
+  redis.call('ZREM', places, gone)
+  redis.call('ZREM', turns, gone)
+end
+local due = math.max(tonumber(redis.call('HGET', bucket, 'next') or 0), now)
+local wait = math.max(0, due - ahead - now)
+local turn = tonumber(redis.call('ZSCORE', turns, who) or '')
+local place = tonumber(redis.call('ZSCORE', places, who) or '')
+if not place then
+  place = standing == 'begun' and now - 8e15 or now
+end
+local before = redis.call('ZCOUNT', places, '-inf', standing == 'copy' and '+inf' or '(' .. whole(place))
+local expected = 0
+for _, other in ipairs(redis.call('ZRANGEBYSCORE', turns, whole(now - expecting), whole(now + patience))) do
+  if tonumber(redis.call('ZSCORE', places, other)) < place then
+    expected = expected + 1
+  end
+end
+local may_pass = standing == 'sent' or before == 0
+  or (turn and turn <= now + patience and wait + expected * interval <= patience)
+  or (standing ~= 'copy' and due + interval - ahead <= now)
+local kept = math.ceil((due + interval - now) / 1000) + 600000
+if may_pass and (wait <= patience or standing == 'sent') then
+  redis.call('ZREM', places, who)
+  redis.call('ZREM', turns, who)
+  redis.call('HSET', bucket, 'next', whole(due + interval))
+  redis.call('PEXPIRE', bucket, kept)
+  return {1, wait}
+end
+local hold = wait + before * apart
+if standing ~= 'copy' then
+  if before == 0 then
+    hold = hold - patience / 2
+  end
+  redis.call('ZADD', places, whole(place), who)
+  redis.call('ZADD', turns, whole(now + hold), who)
+  redis.call('PEXPIRE', places, kept)
+  redis.call('PEXPIRE', turns, kept)
+end
+return {0, math.min(hold, longest)}
+"""
