@@ -1,6 +1,7 @@
 """Servers that go away, and webhooks that come twice: what was accepted is not lost, and not doubled."""
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
@@ -63,6 +64,28 @@ def test_a_webhook_is_taken_while_postgres_is_down(around: World, quick: System)
     assert str(around.job(ticket_id)["id"]) == answer.json()["job_id"]
     assert log_of(quick, ticket_id).count("Job queued: ") == 1
     assert moved_from_redis(quick) == before + 1
+
+
+def test_connections_that_died_in_the_pool_refuse_nobody(around: World, quick: System) -> None:
+    """Redis was restarted long ago, and nobody needed most of its connections since; now Postgres goes away."""
+    ticket_ids = [around.create_ticket(send_webhook=False) for _ in range(12)]
+
+    def burst(chosen: list[str]) -> list[int]:
+        with ThreadPoolExecutor(len(chosen)) as threads:
+            return list(threads.map(lambda ticket_id: around.post_webhook(ticket_id).status_code, chosen))
+
+    quick.postgres.stop()
+    try:
+        assert burst(ticket_ids[:6]) == [202] * 6
+        quick.redis.restart()
+        quick.postgres.restart()
+        wait_for(lambda: httpx.get(f"{quick.state['api_url']}/health/ready", timeout=10).json()["redis"] == "ok")
+        quick.postgres.stop()
+        assert burst(ticket_ids[6:]) == [202] * 6
+    finally:
+        quick.postgres.restart()
+    for ticket_id in ticket_ids:
+        assert_one_note(around, ticket_id)
 
 
 def moved_from_redis(system: System) -> float:
