@@ -30,6 +30,8 @@ _UNANSWERED_MS = 10_000
 _SET_TENANT = text("SELECT set_config('app.tenant_id', :tenant, true)")
 
 
+INSISTED_ON = ("idle_in_transaction_session_timeout", "lock_timeout")
+"""Settings without which a peer that vanished could hold everybody up: a process does not start if it lacks them."""
 _LOCK_NOT_AVAILABLE = "55P03"
 _AWAY = ("08", "53", "57P", _LOCK_NOT_AVAILABLE, "25P03", "25006")
 
