@@ -45,6 +45,7 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
         metrics.INBOX_MOVED,
         metrics.ATTEMPTS,
         metrics.WAIT_SECONDS,
+        metrics.MESSAGES_WITHOUT_ROW,
         metrics.STEP_SECONDS,
         metrics.IN_FLIGHT,
         metrics.CONCURRENCY,

@@ -103,6 +103,10 @@ ATTEMPTS = Counter(
 WAIT_SECONDS = Histogram(
     "ai_agents_queue_wait_seconds", "From when a job was due until a worker claimed it.", buckets=_WAIT_SECONDS
 )
+MESSAGES_WITHOUT_ROW = Counter(
+    "ai_agents_messages_without_row",
+    "Messages whose job is in neither store: lost with the last commits of a Postgres that failed over.",
+)
 STEP_SECONDS = Histogram(
     "ai_agents_step_duration_seconds",
     "One step of an attempt, by result: ok, skipped, held back, failed, stopped (by the attempt's end).",

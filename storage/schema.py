@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from observability import phrases
 from observability.logging import say
-from storage.session import Database, as_arguments, driver_url, session_options
+from storage import pooler
+from storage.session import INSISTED_ON, Database, as_arguments, driver_url, session_options
 
 OLDEST_POSTGRES = 15
 _MIGRATIONS = Path(__file__).resolve().parent / "migrations"
@@ -35,6 +36,7 @@ _REFUSED = {
     "server does not support SSL": " asks for TLS, which the server does not speak",
     "certificate verify failed": " is refused: the server's certificate is not trusted",
     "does not match host name": " is refused: the server's certificate is another host's",
+    "unsupported startup parameter": " leads to a pooler that refuses the settings of our sessions: " + pooler.REMEDY,
     "does not exist": " names a role or a database that does not exist",
 }
 
@@ -107,11 +109,17 @@ def _revision_of(connection: Connection) -> str | None:
 
 
 async def check(database: Database) -> None:
-    """See that the database can be worked with. Raises DatabaseUnfit with the remedy, or DatabaseUnreachable."""
+    """See that the database can be worked with, over two connections of its pool.
+
+    Raises DatabaseUnfit with the remedy, or DatabaseUnreachable.
+    """
     try:
         async with database.across_tenants() as session:
             await _check_server_and_role(session)
             await _check_revision(session)
+            await _check_settings(session)
+        if await pooler.shares_sessions(database):
+            raise DatabaseUnfit(f"DATABASE_URL leads to a pooler in transaction mode: {pooler.REMEDY}")
     except OperationalError as failure:
         raise _classed(failure, "DATABASE_URL") from failure
     except PoolTimeout as failure:
@@ -122,7 +130,7 @@ def check_now(url: str) -> None:
     """The same for code that is not asynchronous, wherever it runs. Raises what `check` raises."""
 
     async def once() -> None:
-        database = Database(url, application_name="ai-agents start", pool_size=1)
+        database = Database(url, application_name="ai-agents start", pool_size=2)
         try:
             async with asyncio.timeout(_CHECK_SECONDS):
                 await check(database)
@@ -157,6 +165,15 @@ async def _check_server_and_role(session: AsyncSession) -> None:
 def _insist_on_utf8(encoding: str) -> None:
     if encoding != "UTF8":
         raise DatabaseUnfit(f"the database has the encoding {encoding}: create it anew with ENCODING 'UTF8'")
+
+
+async def _check_settings(session: AsyncSession) -> None:
+    """See that the session has what it asked for at its start: a pooler may have kept that to itself."""
+    asked = session_options(0)
+    question = text("SELECT setting FROM pg_settings WHERE name = :name")
+    for name in INSISTED_ON:
+        if await session.scalar(question, {"name": name}) != asked[name]:
+            raise DatabaseUnfit(f"DATABASE_URL leads to a pooler that drops {name}: {pooler.REMEDY}")
 
 
 async def _check_revision(session: AsyncSession) -> None:

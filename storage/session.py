@@ -1,14 +1,16 @@
 """Connections to Postgres, and the only place that commits."""
 
+import select
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DataError, DBAPIError
+from sqlalchemy import event, text
+from sqlalchemy.engine import URL, AdaptedConnection, make_url
+from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from observability import tracing
 from storage.statements import trace_statements
@@ -28,6 +30,8 @@ _UNANSWERED_MS = 10_000
 _SET_TENANT = text("SELECT set_config('app.tenant_id', :tenant, true)")
 
 
+INSISTED_ON = ("idle_in_transaction_session_timeout", "lock_timeout")
+"""Settings without which a peer that vanished could hold everybody up: a process does not start if it lacks them."""
 _LOCK_NOT_AVAILABLE = "55P03"
 _AWAY = ("08", "53", "57P", _LOCK_NOT_AVAILABLE, "25P03", "25006")
 
@@ -75,6 +79,18 @@ def is_locked(failure: Exception) -> bool:
     return isinstance(failure, DBAPIError) and getattr(failure.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
+def _insist_on_silence(
+    connection: AdaptedConnection, entry: ConnectionPoolEntry, _checked_out: PoolProxiedConnection
+) -> None:
+    """Have the pool replace a connection over which something came while it lay idle: mostly its end."""
+    if entry.info.get("used"):
+        poll = select.poll()
+        poll.register(connection.driver_connection.fileno(), select.POLLIN)
+        if poll.poll(0):
+            raise DisconnectionError
+    entry.info["used"] = True
+
+
 class Database:
     """The pool of one process.
 
@@ -82,8 +98,8 @@ class Database:
     and states, never content. `pool_seconds` is how long a caller waits in line for a connection. `traced`: statements
     make spans.
 
-    A connection is not tried before it is used: the first statement after the server was restarted fails, as a server
-    that is away does, and the pool is renewed.
+    A connection that died while it lay idle, since the server was restarted, is replaced before it is used, without
+    asking the server. One whose end nobody was told of fails at its first statement, as a server that is away does.
     """
 
     def __init__(
@@ -112,6 +128,7 @@ class Database:
             pool_timeout=pool_seconds,
             hide_parameters=True,
         )
+        event.listen(self._engine.sync_engine, "checkout", _insist_on_silence)
         if traced:
             trace_statements(self._engine.sync_engine)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)

@@ -10,13 +10,14 @@ from observability.logging import say
 from observability.outage import Outage
 from storage import jobs
 from storage.jobs import Event
-from storage.session import DATABASE_FAILURES, is_away
+from storage.session import DATABASE_FAILURES, is_away, is_locked
 from worker.inbox import Inbox
 from worker.queue import QueueUnreachable
 from workflow.run import Runner, run_job
 
 _KEEP_SECONDS = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
+_NOWHERE = "its row is nowhere"
 
 
 class JobHandedBack(Exception):
@@ -40,8 +41,7 @@ class Pickup:
             try:
                 await self._run_or_find(job_id)
             except DATABASE_FAILURES as failure:
-                reason = "unreachable" if is_away(failure) else "job can't be claimed"
-                self._database_outage.seen(reason, failure)
+                self._database_outage.seen(_words(failure), failure)
             except QueueUnreachable:
                 pass  # the inbox could not be read: as bad as a database that is away
             else:
@@ -58,7 +58,12 @@ class Pickup:
         if await jobs.state_of(self._runner.database, job_id) is not None:
             return  # a message that came twice or late: the claim has decided
         event = await self._inbox.get(job_id)
-        if event is not None:
+        if event is None:
+            # The relay moves events too: it may have done so between the two looks.
+            if await jobs.state_of(self._runner.database, job_id) is None:
+                metrics.MESSAGES_WITHOUT_ROW.inc()
+                say(phrases.MESSAGE_FAILED, job_id=job_id, reason=_NOWHERE)
+        else:
             first = await jobs.accept_late(self._runner.database, event, self._deadline)
             # The relays move events too: who takes this one away tells of it.
             removed = await self._inbox.remove(job_id)
@@ -68,6 +73,12 @@ class Pickup:
                 await run_job(self._runner, job_id)
             elif removed:
                 _say_duplicate(event)
+
+
+def _words(failure: Exception) -> str:
+    if is_locked(failure):
+        return "a job's row is locked"
+    return "unreachable" if is_away(failure) else "job can't be claimed"
 
 
 def _say_duplicate(event: Event) -> None:

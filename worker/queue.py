@@ -12,11 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 from celery import Celery
+from kombu import Producer
 from kombu.exceptions import KombuError, OperationalError
 from opentelemetry.trace import SpanKind
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from observability import tracing
@@ -37,12 +39,16 @@ class QueueUnreachable(Exception):
 
 
 def open_redis(url: str, *, seconds: float = _PUBLISH_SECONDS) -> Redis:
-    """A client that gives up after `seconds` instead of trying ten times."""
+    """A client that gives up after `seconds` instead of trying ten times.
+
+    A command that finds its connection closed is sent again at once, once, over a fresh one: the server was restarted
+    while the connection lay idle, and is there. One that gets no answer is not.
+    """
     client: Redis = Redis.from_url(
         url,
         socket_timeout=seconds,
         socket_connect_timeout=min(seconds, 0.5),
-        retry=Retry(NoBackoff(), 0),
+        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         decode_responses=True,
         health_check_interval=15,
     )
@@ -105,6 +111,16 @@ class JobQueue:
                 raise QueueUnreachable from failure
 
     def _send(self, job_id: UUID, traceparent: str) -> None:
+        # The same producer both times: another one's connection may be as old as the one that was found closed.
+        with self._celery.producer_or_acquire() as producer:
+            try:
+                self._send_by(producer, job_id, traceparent)
+            except OperationalError as failure:
+                if not isinstance(failure.__cause__, RedisConnectionError):
+                    raise
+                self._send_by(producer, job_id, traceparent)
+
+    def _send_by(self, producer: Producer, job_id: UUID, traceparent: str) -> None:
         self._celery.send_task(
             TASK,
             args=[str(job_id)],
@@ -113,6 +129,7 @@ class JobQueue:
             headers={"traceparent": traceparent},
             argsrepr="",
             kwargsrepr="",
+            producer=producer,
         )
 
     async def depth(self) -> int:

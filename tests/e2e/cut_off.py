@@ -42,7 +42,7 @@ def stopped_while_it_accepts(database_url: str, tenant_id: str, key: str) -> Ite
 
 
 class Cable:
-    """What lies between a process and Postgres: `url` goes through it, until `cut_at` is sent over it.
+    """What lies between a process and Postgres: `url` goes through it, until a transaction with `cut_at` in it commits.
 
     From then on nothing passes in either direction, and no connection is closed: as when a host loses its network.
     """
@@ -82,9 +82,11 @@ class Cable:
                     threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
 
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        is_meant = False
         with suppress(OSError):
             while data := source.recv(65536):
-                if self.cut_at is not None and self.cut_at in data:
+                is_meant = is_meant or (self.cut_at is not None and self.cut_at in data)
+                if is_meant and b"COMMIT" in data:
                     self.is_cut.set()
                 if self.is_cut.is_set():
                     return

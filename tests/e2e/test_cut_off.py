@@ -52,7 +52,7 @@ def test_a_job_whose_worker_was_cut_off_at_its_claim_ends_at_its_deadline_and_wi
     quick.restart(quick.api, {"JOB_DEADLINE_SECONDS": "4"})
     quick.restart(quick.workers[0], {"DATABASE_URL": cable.url})
     try:
-        cable.cut_at = b"COMMIT"
+        cable.cut_at = b"claim_job"
         ticket_id = around.create_ticket()
         assert cable.is_cut.wait(10)
         row = around.ended(ticket_id, seconds=25)

@@ -1,12 +1,16 @@
 """Servers that go away, and webhooks that come twice: what was accepted is not lost, and not doubled."""
 
+import asyncio
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
 
 import httpx
 
 from devstack.system import System
 from tests.e2e.outcomes import assert_one_note, figures, log_of
 from tests.e2e.world import World, wait_for
+from worker.queue import JobQueue
 
 
 def test_a_duplicate_is_answered_with_the_first_jobs_id(around: World, quick: System) -> None:
@@ -65,6 +69,28 @@ def test_a_webhook_is_taken_while_postgres_is_down(around: World, quick: System)
     assert moved_from_redis(quick) == before + 1
 
 
+def test_connections_that_died_in_the_pool_refuse_nobody(around: World, quick: System) -> None:
+    """Redis was restarted long ago, and nobody needed most of its connections since; now Postgres goes away."""
+    ticket_ids = [around.create_ticket(send_webhook=False) for _ in range(12)]
+
+    def burst(chosen: list[str]) -> list[int]:
+        with ThreadPoolExecutor(len(chosen)) as threads:
+            return list(threads.map(lambda ticket_id: around.post_webhook(ticket_id).status_code, chosen))
+
+    quick.postgres.stop()
+    try:
+        assert burst(ticket_ids[:6]) == [202] * 6
+        quick.redis.restart()
+        quick.postgres.restart()
+        wait_for(lambda: httpx.get(f"{quick.state['api_url']}/health/ready", timeout=10).json()["redis"] == "ok")
+        quick.postgres.stop()
+        assert burst(ticket_ids[6:]) == [202] * 6
+    finally:
+        quick.postgres.restart()
+    for ticket_id in ticket_ids:
+        assert_one_note(around, ticket_id)
+
+
 def moved_from_redis(system: System) -> float:
     """How many events the relay and the worker have made into rows."""
     return sum(figures(system, process)["ai_agents_inbox_events_total"] for process in ("api", "worker"))
@@ -89,10 +115,46 @@ def test_with_both_stores_down_the_answer_is_503_and_later_202(around: World, qu
     assert_one_note(around, ticket_id)
 
 
+def test_a_message_whose_row_a_failover_lost_is_told_and_its_ticket_can_be_sent_again(
+    around: World, quick: System
+) -> None:
+    """The standby that took over had not heard of the last commit: the message is there, the row and its keys are not.
+
+    A message that comes twice for a job that has ended is nothing of the kind.
+    """
+    worker = quick.workers[0]
+    ended = around.create_ticket()
+    assert_one_note(around, ended)
+    ticket_id = around.create_ticket(send_webhook=False)
+    worker.pause()
+    try:
+        job_id = around.post_webhook(ticket_id).json()["job_id"]
+        with around.admin() as connection:
+            connection.execute("DELETE FROM jobs WHERE id = %s", (job_id,))
+            connection.execute("DELETE FROM delivery_keys WHERE job_id = %s", (job_id,))
+        asyncio.run(push(quick, str(around.job(ended)["id"])))
+    finally:
+        worker.resume()
+    said = f"Message error: job_id={job_id}, reason=its row is nowhere"
+    wait_for(lambda: said in worker.log_path.read_text(encoding="utf-8"))
+    wait_for(lambda: figures(quick, "worker")["ai_agents_messages_without_row_total"] == 1)
+    assert f"Job queued: job_id={job_id}, ticket_id={ticket_id}" in log_of(quick, ticket_id)
+    around.send_webhook(ticket_id)
+    assert_one_note(around, ticket_id)
+    assert worker.log_path.read_text(encoding="utf-8").count("reason=its row is nowhere") == 1
+
+
+async def push(system: System, job_id: str) -> None:
+    """Have one more message of a job in the list."""
+    queue = JobQueue(system.state["redis_url"])
+    await queue.publish(UUID(job_id))
+    await queue.close()
+
+
 def test_a_message_that_can_not_be_claimed_is_told_and_kept(around: World, quick: System) -> None:
     """The grant for claiming is missing for a while: a line with error says so, and the job is not lost."""
     log = quick.workers[0].log_path
-    function = "FUNCTION claim_job(uuid, text, uuid, double precision)"
+    function = "FUNCTION claim_job(uuid, text, uuid, double precision, integer)"
     with around.admin() as connection:
         connection.execute(f"REVOKE EXECUTE ON {function} FROM ai_agents")
     ticket_id = around.create_ticket()

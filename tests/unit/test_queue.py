@@ -1,18 +1,22 @@
 """The message of a job: its id and its trace, in the list whose length support reads."""
 
+import asyncio
 import base64
 import json
 import socket
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from devstack.ports import free_port
-from worker.queue import QUEUE, TASK, UNACKED, JobQueue, QueueUnreachable
+from tests.unit.forgetful import Forgetful
+from worker.queue import QUEUE, TASK, UNACKED, JobQueue, QueueUnreachable, open_redis
 
 JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
 OTHER = UUID("01936b2e-7c1a-7000-8000-0123456789ac")
@@ -104,3 +108,48 @@ async def test_a_server_that_accepts_and_never_answers_counts_as_away() -> None:
             with pytest.raises(QueueUnreachable):
                 await call
         await queue.close()
+
+
+@pytest.fixture
+def forgetful(redis_url: str, redis: Redis) -> Iterator[Forgetful]:  # noqa: ARG001 -- emptied by it
+    door = Forgetful(redis_url)
+    yield door
+    door.close()
+
+
+Call = Callable[[], Awaitable[object]]
+
+
+@pytest.mark.parametrize("what", ["publish", "ask", "client"])
+async def test_connections_that_died_while_they_lay_idle_fail_no_call(
+    what: str, forgetful: Forgetful, redis: Redis
+) -> None:
+    queue, client = JobQueue(forgetful.url), open_redis(forgetful.url)
+    calls: dict[str, Call] = {
+        "publish": lambda: queue.publish(uuid4()),
+        "ask": queue.depth,
+        "client": lambda: client.lpush(QUEUE, "x"),
+    }
+    await asyncio.gather(*(calls[what]() for _ in range(6)))
+    opened, sent = forgetful.opened, await redis.llen(QUEUE)
+    assert opened > 1
+    forgetful.forget()
+    await asyncio.gather(*(calls[what]() for _ in range(6)))
+    assert forgetful.opened > opened
+    assert await redis.llen(QUEUE) == 2 * sent
+    await queue.close()
+    await client.aclose()
+
+
+async def test_a_server_that_falls_silent_costs_its_second_once() -> None:
+    """It may be slow, or have taken the message: asked twice it would cost two."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        queue, client = JobQueue(url), open_redis(url)
+        for call in (lambda: queue.publish(JOB), queue.depth, lambda: client.get("x")):
+            began = time.monotonic()
+            with pytest.raises((QueueUnreachable, RedisError)):
+                await call()
+            assert time.monotonic() - began < 1.5
+        await queue.close()
+        await client.aclose()

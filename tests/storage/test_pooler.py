@@ -1,0 +1,145 @@
+"""A real PgBouncer between us and Postgres: refused in transaction mode, and worked with in session mode."""
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from devstack.ports import free_port
+from devstack.postgres import Postgres
+from devstack.postgres_binaries import reachable_folder, server_user
+from devstack.processes import Process
+from storage.leader import lead
+from storage.schema import DatabaseUnfit, check_now, migrate
+from storage.session import Database
+from tests.storage.conftest import Table
+
+_PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+_KEPT = "idle_in_transaction_session_timeout = '10s'", "lock_timeout = '5s'"
+
+pytestmark = pytest.mark.skipif(_PROGRAM is None, reason="pgbouncer is not installed")
+
+Pooled = Callable[..., str]
+
+
+@pytest.fixture
+def pooled(server: Postgres, tmp_path: Path) -> Iterator[Pooled]:
+    """Start PgBouncer with these settings; the address through it."""
+    started: list[tuple[Process, Path]] = []
+
+    def start(direct: str = server.url, **settings: str) -> str:
+        parts, port = urlsplit(direct), free_port()
+        folder = reachable_folder(tmp_path / f"pooler-{len(started)}")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "users.txt").write_text(f'"{parts.username}" "{parts.password}"\n')
+        chosen = {
+            "listen_addr": "127.0.0.1",
+            "listen_port": str(port),
+            "unix_socket_dir": "",
+            "auth_type": "scram-sha-256",
+            "auth_file": str(folder / "users.txt"),
+            **settings,
+        }
+        lines = [f"{name} = {value}" for name, value in chosen.items()]
+        target = f"{parts.path[1:]} = host={parts.hostname} port={parts.port}"
+        (folder / "pgbouncer.ini").write_text("\n".join(["[databases]", target, "[pgbouncer]", *lines, ""]))
+        user = server_user()
+        if user is not None:
+            for path in (folder, *folder.iterdir()):
+                os.chown(path, user, user)
+        process = Process(
+            "pgbouncer",
+            [str(_PROGRAM), str(folder / "pgbouncer.ini")],
+            log_path=tmp_path / f"pgbouncer-{len(started)}.log",
+            environment={"LC_ALL": "C"},
+            ready=lambda process: "process up" in process.output(),
+            folder=folder,
+            # SIGTERM waits for clients to leave.
+            stop_signal=signal.SIGINT,
+            user=user,
+        )
+        started.append((process, folder))
+        process.start()
+        process.wait_ready(10)
+        return parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}").geturl()
+
+    yield start
+    for process, folder in started:
+        process.stop(5)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def kept(table: Table) -> Iterator[None]:
+    """The role has by itself what a pooler does not pass on."""
+    for setting in _KEPT:
+        table.run(f"ALTER ROLE ai_agents SET {setting}")
+    yield
+    table.run("ALTER ROLE ai_agents RESET ALL")
+
+
+def refusal(url: str) -> str:
+    with pytest.raises(DatabaseUnfit) as refused:
+        check_now(url)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+def test_one_that_refuses_the_settings_of_our_sessions_is_no_server_that_is_awaited(mode: str, pooled: Pooled) -> None:
+    said = refusal(pooled(pool_mode=mode))
+    assert said.startswith("DATABASE_URL leads to a pooler that refuses the settings of our sessions: connect to")
+
+
+def test_a_migration_through_it_is_refused_too(server: Postgres, pooled: Pooled) -> None:
+    with pytest.raises(DatabaseUnfit, match="DATABASE_ADMIN_URL leads to a pooler that refuses"):
+        migrate(pooled(server.admin_url, pool_mode="transaction"), server.url)
+
+
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+def test_one_that_drops_them_without_a_word_is_refused(mode: str, pooled: Pooled) -> None:
+    said = refusal(pooled(pool_mode=mode, ignore_startup_parameters="options"))
+    assert said.startswith("DATABASE_URL leads to a pooler that drops idle_in_transaction_session_timeout: connect to")
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("round_robin", ["0", "1"])
+@pytest.mark.parametrize("others", [0, 3])
+def test_transaction_mode_is_refused_though_the_settings_are_there(
+    others: int, round_robin: str, pooled: Pooled
+) -> None:
+    """Alone at the pooler, and with sessions of others that lie idle there."""
+    url = pooled(pool_mode="transaction", ignore_startup_parameters="options", server_round_robin=round_robin)
+    idle = [psycopg.connect(url) for _ in range(others)]
+    for connection in idle:
+        connection.execute("SELECT 1")
+    for connection in idle:
+        connection.rollback()
+    assert refusal(url).startswith("DATABASE_URL leads to a pooler in transaction mode: connect to")
+    for connection in idle:
+        connection.close()
+
+
+@pytest.mark.usefixtures("kept")
+async def test_session_mode_with_the_settings_in_the_role_is_fit_and_has_one_leader(pooled: Pooled) -> None:
+    """As docs/kubernetes.md says."""
+    url = pooled(pool_mode="session", ignore_startup_parameters="options")
+    check_now(url)
+    one, other = (Database(url, application_name=name, pool_size=2) for name in ("one", "other"))
+    async with lead(one, "an office") as still_leads:
+        with pytest.raises(TimeoutError):
+            await _leads_within(other, 0.5)
+        await still_leads()
+    await _leads_within(other, 5)
+    for database in (one, other):
+        await database.close()
+
+
+async def _leads_within(database: Database, seconds: float) -> None:
+    async with asyncio.timeout(seconds), lead(database, "an office"):
+        pass
