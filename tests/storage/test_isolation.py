@@ -9,11 +9,11 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from devstack.postgres import Postgres
 from storage import history, jobs, rejections
-from storage.models import DeliveryKey, Job, Passage, Rejection, Ticket
+from storage.models import DeliveryKey, Job, Passage, Rejection, Ticket, Tombstone, TombstoneKey
 from storage.session import Database
 from tests.storage.conftest import DEADLINE, TABLES, NewEvent, Table
 
-MODELS = (Job, DeliveryKey, Rejection, Ticket, Passage)
+MODELS = (Job, DeliveryKey, Rejection, Ticket, Passage, TombstoneKey, Tombstone)
 
 
 async def fill(database: Database, new_event: NewEvent) -> None:
