@@ -146,6 +146,10 @@ class StoreSettings(JobSettings):
     redis_url: RedisUrl = Field(description="Redis: `redis://HOST:6379/0`.")
 
 
+class ForgetSettings(StoreSettings):
+    """Settings of `ai-agents forget`."""
+
+
 class ApiSettings(StoreSettings):
     """Settings of `ai-agents api`."""
 

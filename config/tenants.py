@@ -96,6 +96,11 @@ def read_environment(
     return read
 
 
+def names_tenant(values: Mapping[str, str], tenant_id: str) -> bool:
+    """Whether any of `values` (setting name -> value) is a setting of the tenant, usable or not."""
+    return any(_owner(name)[1] == tenant_id for name in values)
+
+
 class TenantDirectory:
     """The tenants that are configured now; `on_problem` hears of settings that became unusable."""
 

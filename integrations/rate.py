@@ -16,6 +16,8 @@ from redis.exceptions import RedisError
 
 from integrations.errors import HeldBack
 
+KEY = "rate:"
+"""How a bucket's key begins; the tenant's id follows."""
 PATIENCE_SECONDS = 5.0
 LONGEST_HOLD_SECONDS = 300.0
 REASON = "desk rate limit"
@@ -103,7 +105,7 @@ class DeskRate:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._key = f"rate:{tenant_id}"
+        self._key = f"{KEY}{tenant_id}"
         self._pace = Pace.of(per_minute)
         self._patience = patience_seconds
         self._script = None if redis is None else redis.register_script(_SCRIPT)

@@ -79,6 +79,9 @@ INBOX_EMPTIED = Phrase("Events moved from Redis to the database: {count}", promi
 REQUEST_FAILED = Phrase("Webhook error: unexpected failure", "error")
 EXPORT_FAILING = Phrase("Trace export failing: the collector does not take spans", "warning", promised=False)
 MIGRATED = Phrase("Database migrated: revision={revision}", promised=False)
+ERASED = Phrase(
+    "Erased: tenant_id={tenant_id}, copies={copies}, answers={answers}, jobs={jobs}, keys={keys}", promised=False
+)
 PURGED = Phrase("Purged by age: answers={answers}, copies={copies}, jobs={jobs}", promised=False)
 SYNC_COMPLETED = Phrase("Sync completed: tenant_id={tenant_id}, tickets={tickets}, passages={passages}", promised=False)
 SYNC_FAILED = Phrase("Sync error: tenant_id={tenant_id}, reason={reason}", "error", promised=False)

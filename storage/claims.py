@@ -130,9 +130,7 @@ async def load_answer(database: Database, held: Claim) -> dict[str, Any] | None:
     return answer
 
 
-async def save_answer(
-    database: Database, held: Claim, answer: dict[str, Any], model: str, requester: str = ""
-) -> None:
+async def save_answer(database: Database, held: Claim, answer: dict[str, Any], model: str, requester: str = "") -> None:
     """Commit GPT-4's answer before anything is done with it, and whose ticket it is of. Raises LeaseLost."""
     await _write(database, held, enhancement=answer, model=model, requester=tombstones.of_requester(requester))
 

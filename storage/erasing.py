@@ -45,8 +45,6 @@ class Stored:
     """GPT-4's, of jobs of these tickets or with one of them among the similar ones."""
     jobs: int
     """That have not ended."""
-    running: int
-    """All that workers of the tenant are at: they may have read what is to be erased."""
     unattributed: int
     """Copies and answers of which it is not known whose ticket they are of."""
 
@@ -69,6 +67,8 @@ class Erased:
     answers: int
     ended: Sequence[EndedJob]
     ticket_ids: Sequence[str]
+    running: int
+    """Other jobs of the tenant that workers were at: they may have read what was erased, and write it once more."""
     rows: int = 0
 
 
@@ -89,7 +89,6 @@ async def stored(database: Database, which: Which) -> Stored:
             copies=copies + (await count(Passage) if which.all else 0),
             answers=await count(Job, Job.enhancement.is_not(None), _holds_text_of(which, ticket_ids)),
             jobs=await count(Job, Job.state.in_(_NOT_ENDED), _of(Job, which, ticket_ids)),
-            running=await count(Job, Job.state == JobState.RUNNING),
             unattributed=unattributed,
         )
 
@@ -114,6 +113,7 @@ async def erase(database: Database, which: Which, *, job_rows: bool = True) -> E
         )
         await _changed(session, update(Job).where(_of(Job, which, ticket_ids)).values(requester=None))
         copies = await _changed(session, delete(Ticket).where(_of(Ticket, which, ticket_ids)))
+        running = await session.scalar(select(func.count()).select_from(Job).where(Job.state == JobState.RUNNING))
         rows = 0
         if which.all:
             copies += await _changed(session, delete(Passage))
@@ -122,7 +122,7 @@ async def erase(database: Database, which: Which, *, job_rows: bool = True) -> E
             if job_rows:
                 these = [job.job_id for job in ended]
                 rows = await _changed(session, delete(Job).where(Job.id.not_in(these)))
-    return Erased(copies, answers, ended, ticket_ids, rows)
+    return Erased(copies, answers, ended, ticket_ids, int(running or 0), rows)
 
 
 async def jobs_among(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> dict[UUID, str]:

@@ -15,6 +15,8 @@ from storage.jobs import Event
 from worker.queue import QueueUnreachable
 
 _INBOX = "inbox"
+DELIVERY = "delivery:"
+"""How the delivery keys begin; the tenant's id and a colon follow."""
 _DUPLICATE_SECONDS = round(WINDOW.total_seconds())
 
 
@@ -75,6 +77,15 @@ class Inbox:
             raise QueueUnreachable from failure
         return [event for value in stored if (event := _event(value)) is not None]
 
+    async def of_tenant(self, tenant_id: str) -> list[Event]:
+        """All of one tenant."""
+        try:
+            stored = [value async for _, value in self._redis.hscan_iter(_INBOX, count=1000)]
+        except (RedisError, OSError, TimeoutError) as failure:
+            raise QueueUnreachable from failure
+        events = [event for value in stored if (event := _event(value)) is not None]
+        return [event for event in events if event.tenant_id == tenant_id]
+
     async def remove(self, job_id: UUID) -> bool:
         """Its row is committed. False when it was removed already: the relay and a worker may both move it."""
         try:
@@ -84,7 +95,7 @@ class Inbox:
 
 
 def _delivery(tenant_id: str, key: str) -> str:
-    return f"delivery:{tenant_id}:{key}"
+    return f"{DELIVERY}{tenant_id}:{key}"
 
 
 def _event(stored: str | bytes | None) -> Event | None:

@@ -6,7 +6,7 @@ import time
 from config.tenants import DeskSettings
 from integrations.errors import TicketGone
 from integrations.servicedesk_plus import ServiceDeskPlus, Solution
-from storage import history
+from storage import history, tombstones
 from storage.session import Database
 
 NEWEST = 100
@@ -54,10 +54,11 @@ async def sync_tenant(
     listed = await desk.list_newest(NEWEST)
     known = await history.known_tickets(database, tenant_id)
     current = [ticket_id for ticket_id, status in listed if known.get(ticket_id) == status]
+    forgotten = await tombstones.forgotten_among(database, tenant_id, [ticket_id for ticket_id, _ in listed])
     await history.touch_tickets(database, tenant_id, current)
     tickets = 0
     for ticket_id, _ in listed:
-        if ticket_id in current:
+        if ticket_id in current or ticket_id in forgotten:
             continue
         await pace.wait()
         try:
@@ -71,8 +72,7 @@ async def sync_tenant(
             "resolution": ticket.resolution,
             "status": ticket.status,
         }
-        await history.save_ticket(database, tenant_id, copy)
-        tickets += 1
+        tickets += await history.save_ticket(database, tenant_id, copy, ticket.requester)
     return tickets, await _sync_solutions(database, desk, tenant_id, pace)
 
 

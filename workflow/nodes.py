@@ -11,9 +11,10 @@ from opentelemetry.trace import SpanKind, get_current_span
 from integrations.errors import Gpt4Refused, HeldBack, NoteMissing, NoteUnsettled, OutsideFailure, TicketGone
 from integrations.gpt4 import Gpt4Answer, Prompt
 from integrations.gpt4_stream import Completion
+from integrations.servicedesk_plus import DeskTicket
 from observability import metrics, phrases, tracing
 from observability.logging import say
-from storage import claims, history
+from storage import claims, history, tombstones
 from storage.claims import MOST_ATTEMPTS
 from storage.history import Document, SimilarTicket
 from storage.session import DATABASE_FAILURES
@@ -21,7 +22,7 @@ from workflow import genai
 from workflow.enhancement import Enhancement, marker, to_html
 from workflow.lease import insist, insist_shortly_before
 from workflow.prompts import VERSION, enhancement_prompt
-from workflow.state import AlreadyEnhanced, Attempt, JobState
+from workflow.state import AlreadyEnhanced, Attempt, Forgotten, JobState
 
 
 @dataclass(slots=True)
@@ -45,6 +46,7 @@ async def gather_context(state: JobState, runtime: Runtime[Attempt]) -> JobState
     with tracing.span(tracing.CONTEXT), metrics.step("context"):
         started = time.monotonic()
         ticket = await attempt.desk.read_open_ticket(attempt.claim.ticket_id)
+        await _refuse_forgotten(attempt, ticket)
         found = _Found()
         try:
             # Searches take at most half of the connections: the other half is for what a job has to write.
@@ -63,6 +65,14 @@ async def gather_context(state: JobState, runtime: Runtime[Attempt]) -> JobState
             also={"took_ms": _milliseconds(started)},
         )
     return {"ticket": ticket, "similar_tickets": found.similar_tickets, "documents": found.documents}
+
+
+async def _refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
+    """Raise Forgotten before anything is done with a text that was to be erased."""
+    claim = attempt.claim
+    question = partial(tombstones.is_forgotten, attempt.database, claim.tenant_id, claim.ticket_id, ticket.requester)
+    if await insist(question):
+        raise Forgotten
 
 
 async def _note_of_earlier_attempt(attempt: Attempt) -> str | None:
@@ -106,7 +116,8 @@ async def _find_documents(attempt: Attempt, subject: str, description: str, foun
 async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     """Ask GPT-4, and commit its answer; an answer that an earlier attempt got is used again."""
     attempt = runtime.context
-    if (kept := await _answer_of_earlier_attempt(attempt)) is not None:
+    requester = state["ticket"].requester
+    if (kept := await _answer_of_earlier_attempt(attempt, requester)) is not None:
         say(phrases.GPT4_ANSWER_KEPT)
         return {"enhancement": kept}
     prompt = enhancement_prompt(state["ticket"], state["similar_tickets"], state["documents"])
@@ -125,7 +136,7 @@ async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     enhancement = answer.content.only_given(
         [ticket.ticket_id for ticket in state["similar_tickets"]], [document.title for document in state["documents"]]
     )
-    await _commit(attempt, enhancement, answer.model)
+    await _commit(attempt, enhancement, answer.model, requester)
     if repaired:
         # Not before: whoever is stopped while Redis takes its time must not lose what was paid for.
         await attempt.answers.drop_unusable(attempt.claim.job_id)
@@ -177,7 +188,7 @@ def _count_tokens(attempt: Attempt, paid: Completion) -> None:
     metrics.tokens_paid(attempt.claim.tenant_id, attempt.gpt4.model, tokens, paid.cost)
 
 
-async def _answer_of_earlier_attempt(attempt: Attempt) -> Enhancement | None:
+async def _answer_of_earlier_attempt(attempt: Attempt, requester: str) -> Enhancement | None:
     claim = attempt.claim
     if claim.answered:
         committed = await claims.load_answer(attempt.database, claim)
@@ -186,15 +197,15 @@ async def _answer_of_earlier_attempt(attempt: Attempt) -> Enhancement | None:
     if kept is None:
         return None
     enhancement = Enhancement.model_validate(kept[0])
-    await _commit(attempt, enhancement, kept[1])
+    await _commit(attempt, enhancement, kept[1], requester)
     return enhancement
 
 
-async def _commit(attempt: Attempt, enhancement: Enhancement, model: str) -> None:
+async def _commit(attempt: Attempt, enhancement: Enhancement, model: str, requester: str) -> None:
     """Write the answer into the row; it is kept elsewhere when that was stopped before it could be done."""
     answer = enhancement.model_dump(mode="json")
     try:
-        await insist(partial(claims.save_answer, attempt.database, attempt.claim, answer, model))
+        await insist(partial(claims.save_answer, attempt.database, attempt.claim, answer, model, requester))
     except BaseException:
         await attempt.answers.put(attempt.claim.job_id, answer, model)
         raise

@@ -52,10 +52,13 @@ async def test_a_forgotten_ticket_leaves_neither_copy_nor_answer_and_another_ten
     naming = await answered(database, new_event, "8", similar="7")
     other = await answered(database, new_event, "9", similar="77")
     elsewhere = await answered(database, new_event, "7", tenant_id="globex")
+    at_work = new_event(ticket_id="8")
+    await jobs.accept(database, at_work, DEADLINE, published=True)
+    await claimed(database, at_work.job_id)
     which = Which("acme", ticket_id="7")
-    assert await erasing.stored(database, which) == Stored(copies=1, answers=2, jobs=0, running=0, unattributed=0)
+    assert await erasing.stored(database, which) == Stored(copies=1, answers=2, jobs=0, unattributed=0)
     erased = await erasing.erase(database, which)
-    assert (erased.copies, erased.answers, list(erased.ended), erased.rows) == (1, 2, [], 0)
+    assert (erased.copies, erased.answers, list(erased.ended), erased.running, erased.rows) == (1, 2, [], 1, 0)
     assert copies(table) == [("acme", "8"), ("globex", "7")]
     kept = {job_id: table.job(job_id)["enhancement"] is not None for job_id in (own, naming, other, elsewhere)}
     assert kept == {own: False, naming: False, other: True, elsewhere: True}
@@ -134,7 +137,7 @@ async def test_all_of_a_tenant_goes_but_rows_whose_messages_may_come(
         await history.save_passages(database, tenant_id, "1", "VPN", ["a", "b"])
         await answered(database, new_event, "7", tenant_id=tenant_id)
     await erasing.erase(database, Which("acme", ticket_id="8"))
-    assert await erasing.stored(database, Which("acme")) == Stored(3, 1, 1, 0, 0)
+    assert await erasing.stored(database, Which("acme")) == Stored(3, 1, 1, 0)
     # Without Redis the rows stay, which tell whose answers are there.
     assert (await erasing.erase(database, Which("acme"), job_rows=False)).rows == 0
     table.change(waiting, state="waiting")
@@ -177,8 +180,6 @@ async def test_a_copy_waits_for_an_erasure_that_is_under_way(database: Database,
     assert copies(table) == []
 
 
-async def test_only_a_tenants_own_jobs_are_told_as_its(
-    database: Database, new_event: NewEvent, waiting: UUID
-) -> None:
+async def test_only_a_tenants_own_jobs_are_told_as_its(database: Database, new_event: NewEvent, waiting: UUID) -> None:
     other = await answered(database, new_event, "7", tenant_id="globex")
     assert await erasing.jobs_among(database, "acme", [waiting, other]) == {waiting: "12345"}
