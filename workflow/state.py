@@ -42,6 +42,9 @@ class Forgotten(Exception):
     result = "skipped"
     reason = FORGOTTEN
 
+    def __init__(self) -> None:
+        super().__init__(FORGOTTEN)
+
 
 class KeptAnswers(Protocol):
     """Where an answer of GPT-4 waits that could not be committed: paid for, so not to be asked for again.

@@ -12,6 +12,7 @@ import redis
 from devstack.ports import free_port
 from devstack.system import System
 from support.cli import main
+from tests.docs.test_data_page import redis_keys
 from tests.e2e.conftest import SHORT
 from tests.e2e.test_by_hand import failed_job, run
 from tests.e2e.world import World, wait_for
@@ -248,7 +249,7 @@ def test_all_of_a_tenant_that_leaves_goes_and_a_second_run_takes_the_last_rows(
             return {
                 name: (
                     connection.execute(f"SELECT count(*) FROM {name} WHERE tenant_id = 'globex'").fetchone() or (9,)
-                )[0]  # noqa: E501, S608 -- ours
+                )[0]
                 for name in tables
             }
 
@@ -263,6 +264,11 @@ def test_all_of_a_tenant_that_leaves_goes_and_a_second_run_takes_the_last_rows(
     assert forget(system, "--tenant", "globex", "--all", "--yes").returncode == 0
     assert not any(rows().values())
     assert copied(world) == others
+
+
+def test_each_key_of_a_running_system_stands_on_the_page_of_what_is_stored(kept: "redis.Redis[str]") -> None:
+    assert kept.keys("rate:*")
+    assert [key for key in kept.keys("*") if not key.startswith(tuple(redis_keys()))] == []
 
 
 @pytest.mark.parametrize(
