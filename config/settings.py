@@ -160,6 +160,10 @@ class StoreSettings(JobSettings):
     )
 
 
+class ForgetSettings(StoreSettings):
+    """Settings of `ai-agents forget`."""
+
+
 class ApiSettings(StoreSettings):
     """Settings of `ai-agents api`."""
 

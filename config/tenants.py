@@ -123,6 +123,11 @@ class TenantProblem:
     closed: bool = False
 
 
+def names_tenant(values: Mapping[str, str], tenant_id: str) -> bool:
+    """Whether any of `values` (setting name -> value) is a setting of the tenant, usable or not."""
+    return any(_owner(name)[1] == tenant_id for name in values)
+
+
 class TenantDirectory:
     """The tenants that are configured now, those with unusable settings among them; may be asked in any thread.
 

@@ -21,6 +21,8 @@ from config.tenants import DeskSettings
 from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable
 from integrations.http import AnswerTooLarge, connection_words, read_bounded
 
+KEY = "desk-token:"
+"""How a token's key begins; the tenant's id and a colon follow."""
 _SPARE_SECONDS = 60
 _LIFETIME_SECONDS = 3600.0
 _LONGEST_LIFETIME_SECONDS = 1e9
@@ -167,4 +169,4 @@ def _name(tenant_id: str, desk: DeskSettings) -> str:
 
 
 def _key(name: str) -> str:
-    return f"desk-token:{name}"
+    return f"{KEY}{name}"

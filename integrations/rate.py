@@ -19,6 +19,8 @@ from redis.exceptions import RedisError
 from integrations.errors import HeldBack
 from integrations.rate_script import SCRIPT
 
+KEY = "rate:"
+"""How a bucket's key begins; the tenant's id follows."""
 PATIENCE_SECONDS = 5.0
 LONGEST_HOLD_SECONDS = 300.0
 REASON = "desk rate limit"
@@ -143,7 +145,7 @@ class DeskRate:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._keys = [f"rate:{tenant_id}", f"rate:{tenant_id}:places", f"rate:{tenant_id}:turns"]
+        self._keys = [f"{KEY}{tenant_id}", f"{KEY}{tenant_id}:places", f"{KEY}{tenant_id}:turns"]
         self._pace = Pace.of(per_minute)
         self._patience = patience_seconds
         self._yields = yields

@@ -7,7 +7,7 @@ credentials to that tenant's desk only.
 import html
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -44,6 +44,8 @@ class DeskTicket:
     category: str
     status: str
     resolution: str
+    requester: str = field(default="", repr=False)
+    """Whose ticket it is, as a mail address: for `storage.tombstones`, never for a prompt, a line or a span."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,11 +235,16 @@ def _ticket(body: Any) -> DeskTicket:
         category=_name(body.get("category")),
         status=_name(body.get("status")),
         resolution=solved[:_LONGEST_TEXT],
+        requester=_address(body.get("requester")),
     )
 
 
 def _name(value: Any) -> str:
     return str(value.get("name") or "")[:_LONGEST_NAME] if isinstance(value, dict) else ""
+
+
+def _address(person: Any) -> str:
+    return str(person.get("email_id") or "")[:_LONGEST_NAME] if isinstance(person, dict) else ""
 
 
 def _is_trashed(body: dict[str, Any]) -> bool:

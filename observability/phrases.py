@@ -81,6 +81,9 @@ INBOX_EMPTIED = Phrase("Events moved from Redis to the database: {count}", promi
 REQUEST_FAILED = Phrase("Webhook error: unexpected failure", "error")
 EXPORT_FAILING = Phrase("Trace export failing: the collector does not take spans", "warning", promised=False)
 MIGRATED = Phrase("Database migrated: revision={revision}", promised=False)
+ERASED = Phrase(
+    "Erased: tenant_id={tenant_id}, copies={copies}, answers={answers}, jobs={jobs}, keys={keys}", promised=False
+)
 PURGED = Phrase("Purged by age: answers={answers}, copies={copies}, jobs={jobs}", promised=False)
 PURGE_FAILED = Phrase("Purge error: what={what}, reason={reason}", "error", promised=False)
 SYNC_COMPLETED = Phrase(

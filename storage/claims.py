@@ -13,6 +13,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from storage import tombstones
+from storage.jobs import FORGOTTEN
 from storage.models import Job, JobState
 from storage.session import Database
 
@@ -135,9 +137,9 @@ async def load_answer(database: Database, held: Claim) -> dict[str, Any] | None:
     return answer
 
 
-async def save_answer(database: Database, held: Claim, answer: dict[str, Any], model: str) -> None:
-    """Commit GPT-4's answer before anything is done with it. Raises LeaseLost."""
-    await _write(database, held, enhancement=answer, model=model)
+async def save_answer(database: Database, held: Claim, answer: dict[str, Any], model: str, requester: str = "") -> None:
+    """Commit GPT-4's answer before anything is done with it, and whose ticket it is of. Raises LeaseLost."""
+    await _write(database, held, enhancement=answer, model=model, requester=tombstones.of_requester(requester))
 
 
 async def about_to_post(database: Database, held: Claim, lease_seconds: float) -> None:
@@ -167,6 +169,13 @@ async def is_still_ended(database: Database, held: Claim) -> bool:
     async with database.tenant(held.tenant_id) as session:
         question = select(Job.state).where(Job.id == held.job_id, Job.claim_token == held.token)
         return await session.scalar(question) in (JobState.COMPLETED, JobState.SKIPPED, JobState.FAILED)
+
+
+async def was_forgotten(database: Database, held: Claim) -> bool:
+    """Whether the job was ended because its ticket was forgotten."""
+    async with database.tenant(held.tenant_id) as session:
+        question = select(Job.reason).where(Job.id == held.job_id, Job.state == JobState.SKIPPED)
+        return await session.scalar(question) == FORGOTTEN
 
 
 async def complete(database: Database, held: Claim, note_id: str) -> None:

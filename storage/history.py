@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, case, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from storage import tombstones
 from storage.models import Passage, Ticket
 from storage.session import Database
 
@@ -77,22 +78,31 @@ async def documents(
 
 
 async def known_tickets(database: Database, tenant_id: str) -> dict[str, str]:
-    """Ids of the copied tickets, with the status that each had then."""
+    """Ids of the copied tickets, with the status that each had then; none where its requester was not looked at."""
+    status = case((Ticket.requester.is_(None), ""), else_=Ticket.status).label("status")
     async with database.tenant(tenant_id) as session:
-        rows = await session.execute(select(Ticket.ticket_id, Ticket.status))
+        rows = await session.execute(select(Ticket.ticket_id, status))
         return {row.ticket_id: row.status for row in rows}
 
 
-async def save_ticket(database: Database, tenant_id: str, ticket: dict[str, str], *, listed: bool = True) -> None:
+async def save_ticket(
+    database: Database, tenant_id: str, ticket: dict[str, str], requester: str = "", *, listed: bool = True
+) -> bool:
     """Insert or refresh the copy of a ticket: `ticket_id`, `subject`, `description`, `resolution`, `status`.
 
-    `listed`: the desk lists it, so that its age counts from now; else it only gave it when asked.
+    `listed`: the desk lists it, so that its age counts from now; else it only gave it when asked. False for one that
+    was forgotten, or whose `requester` (an address, of which only a keyed hash is kept) was.
     """
-    fresh = insert(Ticket).values(tenant_id=tenant_id, synced_at=func.now(), seen_at=func.now(), **ticket)
-    names = ["subject", "description", "resolution", "status", "seen_at", *(["synced_at"] if listed else [])]
+    whose = {"requester": tombstones.of_requester(requester)}
+    fresh = insert(Ticket).values(tenant_id=tenant_id, synced_at=func.now(), seen_at=func.now(), **ticket, **whose)
+    names = ["subject", "description", "resolution", "status", "requester", "seen_at"]
+    names += ["synced_at"] if listed else []
     changed = {name: getattr(fresh.excluded, name) for name in names}
     async with database.tenant(tenant_id) as session:
+        if await tombstones.bars_copy(session, tenant_id, ticket["ticket_id"], requester):
+            return False
         await session.execute(fresh.on_conflict_do_update(index_elements=["tenant_id", "ticket_id"], set_=changed))
+    return True
 
 
 async def remove_ticket(database: Database, tenant_id: str, ticket_id: str) -> int:

@@ -14,6 +14,7 @@ from storage.session import Database
 
 DUPLICATE = "duplicate webhook"
 ALREADY_ENHANCED = "already enhanced"
+FORGOTTEN = "forgotten"
 _SHORT_LOCKS = text("SET LOCAL lock_timeout = '100ms'")
 
 

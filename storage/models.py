@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Computed, DateTime, Text
-from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
 
@@ -17,6 +17,7 @@ class Base(MappedAsDataclass, DeclarativeBase):
         str: Text(),
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB(none_as_null=True),
+        bytes: BYTEA(),
     }
 
 
@@ -67,6 +68,8 @@ class Job(Base):
     note_id: Mapped[str | None]
     seen_open_at: Mapped[datetime | None]
     """When an attempt that was then held back saw the ticket open: the next one need not look again."""
+    requester: Mapped[bytes | None]
+    """Whose ticket it is, as a keyed hash (`storage.tombstones`); written with the answer."""
 
 
 class DeliveryKey(Base):
@@ -117,6 +120,8 @@ class Ticket(Base):
         ),
         init=False,
     )
+    requester: Mapped[bytes | None]
+    """Whose ticket it is, as a keyed hash; empty where the ticket names nobody, null where it was not looked at."""
 
 
 class Passage(Base):
@@ -136,3 +141,22 @@ class Passage(Base):
         Computed("setweight(to_tsvector('english', title), 'A') || to_tsvector('english', body)", persisted=True),
         init=False,
     )
+
+
+class TombstoneKey(Base):
+    """A tenant's secret, without which its tombstones say nothing: neither ids nor addresses can be tried out."""
+
+    __tablename__ = "tombstone_keys"
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[bytes]
+
+
+class Tombstone(Base):
+    """A ticket or a requester that was forgotten, as a keyed hash: what comes of it later is not kept."""
+
+    __tablename__ = "tombstones"
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    hash: Mapped[bytes] = mapped_column(primary_key=True)
+    left_at: Mapped[datetime]

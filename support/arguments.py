@@ -8,13 +8,14 @@ from uuid import UUID
 STATES = ("waiting", "running", "completed", "skipped", "failed")
 MOST_RETRIED = 100
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
 _AGO = re.compile(r"(\d{1,6})([smhd])")
 _EXIT_CODES = """exit status:
   0   done (also when no job matches)
   1   there is no such job, one that was named can't be tried again, or the question was not answered with y
   2   the command was not understood
   70  a mistake of ours: the log line has its place
-  75  the database is away: try again
+  75  the database is away, or Redis (forget): try again
   78  a setting or the database has to be mended"""
 
 
@@ -38,6 +39,26 @@ def job_id(given: str) -> UUID:
         raise argparse.ArgumentTypeError(f"{given!r} is no job id (a UUID, as the log lines have it)") from None
 
 
+def tenant(given: str) -> str:
+    """A tenant's id. Raises ArgumentTypeError."""
+    if not _TENANT_ID.fullmatch(given):
+        raise argparse.ArgumentTypeError("a tenant's id has a-z, 0-9 and - only, at most 63 of them")
+    return given
+
+
+def _word(given: str) -> str:
+    if not (given.isprintable() and given.strip()):
+        raise argparse.ArgumentTypeError("must be one line, and not empty")
+    return given.strip()
+
+
+def _address(given: str) -> str:
+    if "@" not in _word(given):
+        # Not quoted: it may be somebody's name.
+        raise argparse.ArgumentTypeError("is no mail address")
+    return given.strip()
+
+
 def _at_least_one(given: str) -> int:
     if not (given.isascii() and given.isdecimal() and 0 < int(given) <= 1_000_000):
         raise argparse.ArgumentTypeError(f"{given!r} is no number from 1 to 1000000")
@@ -45,7 +66,7 @@ def _at_least_one(given: str) -> int:
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `jobs`, `show` and `retry`."""
+    """Add `jobs`, `show`, `retry` and `forget`."""
     jobs = _verb(verbs, "jobs", "list jobs, newest first")
     jobs.add_argument("--tenant", metavar="ID", help="of this tenant only")
     jobs.add_argument("--ticket", metavar="ID", help="of this ticket only")
@@ -64,6 +85,16 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     retry.add_argument("--yes", action="store_true", help="with --failed: do not ask first")
     retry.set_defaults(refuse=retry.error)
+    forget = _verb(verbs, "forget", "erase what is stored of a ticket, of a requester, or of a tenant that leaves")
+    forget.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
+    which = forget.add_mutually_exclusive_group(required=True)
+    which.add_argument("--ticket", type=_word, metavar="ID", help="this ticket, now and for good")
+    which.add_argument(
+        "--requester", type=_address, metavar="ADDRESS", help="all tickets of this mail address, for good"
+    )
+    which.add_argument("--all", action="store_true", help="all of the tenant, once its settings are gone")
+    forget.add_argument("--yes", action="store_true", help="do not ask first")
+    forget.set_defaults(refuse=forget.error)
 
 
 def _verb(
@@ -86,3 +117,9 @@ def check_retry(chosen: argparse.Namespace) -> None:
         chosen.refuse("--since, --tenant, --limit and --yes go with --failed")
     if chosen.failed and chosen.json and not chosen.yes:
         chosen.refuse("--failed --json needs --yes: a machine is not asked")
+
+
+def check_forget(chosen: argparse.Namespace) -> None:
+    """Refuse (exit status 2) what nobody could answer for."""
+    if chosen.json and not chosen.yes:
+        chosen.refuse("--json needs --yes: a machine is not asked")

@@ -4,8 +4,9 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-from config.settings import ByHandSettings, SettingsRefused, load
+from config.settings import ByHandSettings, JobSettings, SettingsRefused, load
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check
@@ -18,17 +19,24 @@ _CONFIGURATION_EXIT = 78
 _INTERRUPTED_EXIT = 130
 _AWAY = "the database does not answer"
 
+Settings = TypeVar("Settings", bound=JobSettings)
 Work = Callable[[Database, ByHandSettings], Awaitable[int]]
 
 
 def ask(work: Work) -> int:
-    """Run `work` on a checked database; its exit status, or 75 (the database is away) or 78 (something to mend).
+    """Run `work` on a checked database, for a verb that needs no other server; its exit status, as `ask_with` says."""
+    return ask_with(ByHandSettings, work)
 
+
+def ask_with(kind: type[Settings], work: Callable[[Database, Settings], Awaitable[int]]) -> int:
+    """Run `work` on a checked database, with settings of that `kind`; its exit status.
+
+    75 when the database is away, 78 when there is something to mend.
     A mistake of ours is 70, so that a script does not take it for an answer about a job.
     Standard output is for what was asked for. Log lines, refusals among them, go to standard error.
     """
     try:
-        settings = load(ByHandSettings)
+        settings = load(kind)
     except SettingsRefused as refused:
         refuse_start(refused.problems, sys.stderr)
         return _CONFIGURATION_EXIT
@@ -49,7 +57,7 @@ def ask(work: Work) -> int:
         return _UNFORESEEN_EXIT
 
 
-async def _checked(work: Work, settings: ByHandSettings) -> int:
+async def _checked(work: Callable[[Database, Settings], Awaitable[int]], settings: Settings) -> int:
     database = Database(settings.database_url, application_name="ai-agents by hand", pool_size=1)
     try:
         async with asyncio.timeout(_CHECK_SECONDS):

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from support.psql import run  # noqa: PLC0415
 
         return run(chosen.arguments)
-    if chosen.verb in ("jobs", "show", "retry"):
+    if chosen.verb in ("jobs", "show", "retry", "forget"):
         return _by_hand(chosen)
     return {"worker": _worker, "housekeeping": _housekeeping, "migrate": _migrate}[chosen.verb]()
 
@@ -84,6 +84,8 @@ def _by_hand(chosen: argparse.Namespace) -> int:
             from support.jobs import run  # noqa: PLC0415
         case "show":
             from support.show import run  # noqa: PLC0415
+        case "forget":
+            from support.forget import run  # noqa: PLC0415
         case _:
             from support.retry import run  # noqa: PLC0415
     return run(chosen)

@@ -10,7 +10,7 @@ from uuid import UUID
 from config.settings import ByHandSettings
 from storage import by_hand
 from storage.by_hand import Details
-from storage.jobs import ALREADY_ENHANCED, DUPLICATE
+from storage.jobs import ALREADY_ENHANCED, DUPLICATE, FORGOTTEN
 from storage.models import JobState
 from storage.session import Database
 from support.asking import ask
@@ -43,7 +43,7 @@ def story(job: Details) -> str:
         ("accepted", _past(job, job.accepted_at)),
         ("queued", _past(job, job.published_at) if job.published_at else "no"),
         ("started", f"{_past(job, job.started_at)}, attempt {job.attempt}" if job.started_at else "no"),
-        ("answered", f"yes, by {job.model}" if job.answered else "yes, purged by age" if job.model else "no"),
+        ("answered", f"yes, by {job.model}" if job.answered else "yes, erased since" if job.model else "no"),
         ("note", _note(job)),
         ("ended", _ended(job)),
         ("reason", job.reason or "none"),
@@ -104,6 +104,8 @@ def _next_of_skipped(job: Details) -> str:
         return "nothing: another job does the work of its webhook"
     if job.reason == ALREADY_ENHANCED:
         return f"nothing: another job did this ticket; if a second note is wanted, `ai-agents retry {job.id}`"
+    if job.reason == FORGOTTEN:
+        return "nothing: its ticket was forgotten, and no attempt would come further"
     return f"nothing, unless the ticket is open again: `ai-agents retry {job.id}`"
 
 

@@ -12,6 +12,8 @@ from uuid import UUID
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+ANSWER, UNUSABLE = "answer:", "unusable:"
+"""How the keys begin; the job's id follows."""
 _FAILURES = (RedisError, OSError, TimeoutError, ValueError, TypeError)
 
 
@@ -58,10 +60,15 @@ class AnswersInRedis:
         with suppress(*_FAILURES):
             await self._redis.delete(_unusable_key(job_id))
 
+    async def drop(self, job_id: UUID) -> None:
+        """Forget all that is kept of a job."""
+        with suppress(*_FAILURES):
+            await self._redis.delete(_key(job_id), _unusable_key(job_id))
+
 
 def _unusable_key(job_id: UUID) -> str:
-    return f"unusable:{job_id}"
+    return f"{UNUSABLE}{job_id}"
 
 
 def _key(job_id: UUID) -> str:
-    return f"answer:{job_id}"
+    return f"{ANSWER}{job_id}"

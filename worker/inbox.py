@@ -14,7 +14,10 @@ from storage.deliveries import WINDOW, is_signed_key
 from storage.jobs import Event
 from worker.queue import QueueUnreachable
 
-_INBOX = "inbox"
+INBOX = "inbox"
+"""The hash."""
+DELIVERY = "delivery:"
+"""How the delivery keys begin; the tenant's id and a colon follow."""
 _DUPLICATE_SECONDS = round(WINDOW.total_seconds())
 
 
@@ -29,7 +32,7 @@ class Inbox:
         own = str(event.job_id)
         try:
             # The event first: a key without its event would answer duplicates with a job that does not exist.
-            await self._redis.hset(_INBOX, own, json.dumps(event.to_json()))
+            await self._redis.hset(INBOX, own, json.dumps(event.to_json()))
             owners = {key: await self._owner(event.tenant_id, key, own) for key in sorted(set(event.dedupe_keys))}
             firsts = [owner for key, owner in owners.items() if owner != own and await self._decides(key, owner)]
             first = min(firsts, default=own)
@@ -37,7 +40,7 @@ class Inbox:
                 for key, owner in owners.items():
                     if owner == own:
                         await self._redis.set(_delivery(event.tenant_id, key), first, ex=_DUPLICATE_SECONDS)
-                await self._redis.hdel(_INBOX, own)
+                await self._redis.hdel(INBOX, own)
             return UUID(first)
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
@@ -55,36 +58,45 @@ class Inbox:
         An owner that is in Postgres may have ended without a note, which frees its keys but that of the signed bytes:
         such an event is kept, and Postgres decides when it becomes a row.
         """
-        return is_signed_key(key) or bool(await self._redis.hexists(_INBOX, owner))
+        return is_signed_key(key) or bool(await self._redis.hexists(INBOX, owner))
 
     async def get(self, job_id: UUID) -> Event | None:
         """The event of a job, or None."""
         try:
-            return _event(await self._redis.hget(_INBOX, str(job_id)))
+            return _event(await self._redis.hget(INBOX, str(job_id)))
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
 
     async def some(self, most: int) -> list[Event]:
         """Up to about `most` events."""
         try:
-            if not await self._redis.hlen(_INBOX):
+            if not await self._redis.hlen(INBOX):
                 return []
-            _, found = await self._redis.hscan(_INBOX, count=most)
+            _, found = await self._redis.hscan(INBOX, count=most)
             stored = list(found.values()) if isinstance(found, dict) else []
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
         return [event for value in stored if (event := _event(value)) is not None]
 
+    async def of_tenant(self, tenant_id: str) -> list[Event]:
+        """All of one tenant."""
+        try:
+            stored = [value async for _, value in self._redis.hscan_iter(INBOX, count=1000)]
+        except (RedisError, OSError, TimeoutError) as failure:
+            raise QueueUnreachable from failure
+        events = [event for value in stored if (event := _event(value)) is not None]
+        return [event for event in events if event.tenant_id == tenant_id]
+
     async def remove(self, job_id: UUID) -> bool:
         """Its row is committed. False when it was removed already: the relay and a worker may both move it."""
         try:
-            return bool(await self._redis.hdel(_INBOX, str(job_id)))
+            return bool(await self._redis.hdel(INBOX, str(job_id)))
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
 
 
 def _delivery(tenant_id: str, key: str) -> str:
-    return f"delivery:{tenant_id}:{key}"
+    return f"{DELIVERY}{tenant_id}:{key}"
 
 
 def _event(stored: str | bytes | None) -> Event | None:

@@ -12,7 +12,7 @@ from integrations.servicedesk_plus import ServiceDeskPlus, Solution
 from observability import phrases
 from observability.identifiers import bound
 from observability.logging import say
-from storage import history
+from storage import history, tombstones
 from storage.session import DATABASE_FAILURES, Database, is_away
 
 NEWEST = 100
@@ -97,12 +97,17 @@ class _Sync:
         await self.pace.wait()
         listed = await self.desk.list_newest(NEWEST)
         known = await history.known_tickets(self.database, self.tenant_id)
-        changed = [ticket_id for ticket_id, status in listed if known.get(ticket_id) != status]
+        forgotten = await tombstones.forgotten_among(
+            self.database, self.tenant_id, [ticket_id for ticket_id, _ in listed]
+        )
+        changed = [
+            ticket_id for ticket_id, status in listed if known.get(ticket_id) != status and ticket_id not in forgotten
+        ]
         current = [ticket_id for ticket_id, status in listed if known.get(ticket_id) == status]
         await history.touch_tickets(self.database, self.tenant_id, current)
         for ticket_id in changed:
             await self._alone(self._ticket(ticket_id, listed=True), ticket_id=ticket_id)
-        return [ticket_id for ticket_id, _ in listed]
+        return tickets
 
     async def solutions(self) -> list[str]:
         """Copy those that the desk lists; their ids."""
@@ -138,8 +143,8 @@ class _Sync:
             "resolution": ticket.resolution,
             "status": ticket.status,
         }
-        await history.save_ticket(self.database, self.tenant_id, copy, listed=listed)
-        self.tickets += listed
+        saved = await history.save_ticket(self.database, self.tenant_id, copy, ticket.requester, listed=listed)
+        self.tickets += saved and listed
 
     async def _solution(self, solution_id: str, *, listed: bool) -> None:
         await self.pace.wait()

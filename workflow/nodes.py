@@ -11,9 +11,10 @@ from opentelemetry.trace import SpanKind, get_current_span
 from integrations.errors import Gpt4Refused, HeldBack, NoteMissing, NoteUnsettled, OutsideFailure, TicketGone
 from integrations.gpt4 import Gpt4Answer, Prompt
 from integrations.gpt4_stream import Completion
+from integrations.servicedesk_plus import DeskTicket
 from observability import metrics, phrases, tracing
 from observability.logging import say
-from storage import claims, history
+from storage import claims, history, tombstones
 from storage.claims import MOST_ATTEMPTS
 from storage.history import Document, SimilarTicket
 from storage.session import DATABASE_FAILURES
@@ -21,7 +22,7 @@ from workflow import genai
 from workflow.enhancement import Enhancement, marker, to_html
 from workflow.lease import insist, insist_shortly_before
 from workflow.prompts import VERSION, enhancement_prompt
-from workflow.state import AlreadyEnhanced, Attempt, JobState
+from workflow.state import AlreadyEnhanced, Attempt, Forgotten, JobState
 
 
 @dataclass(slots=True)
@@ -40,19 +41,22 @@ async def resume(state: JobState, runtime: Runtime[Attempt]) -> JobState:  # noq
         return {"note_id": note_id}
     if attempt.claim.enhanced:
         raise AlreadyEnhanced
-    if (kept := await _answer_of_earlier_attempt(attempt)) is None:
+    committed = await claims.load_answer(attempt.database, attempt.claim) if attempt.claim.answered else None
+    if committed is None:
         return {}
     say(phrases.GPT4_ANSWER_KEPT)
-    return {"enhancement": kept}
+    return {"enhancement": Enhancement.model_validate(committed)}
 
 
 async def gather_context(state: JobState, runtime: Runtime[Attempt]) -> JobState:  # noqa: ARG001 -- LangGraph's signature
     """Read the ticket, and find what resembles it; what is not found within the time limit is done without."""
     attempt = runtime.context
-    attempt.gpt4.check()
+    if not await _kept_in_redis(attempt):
+        attempt.gpt4.check()
     with tracing.span(tracing.CONTEXT), metrics.step("context"):
         started = time.monotonic()
         ticket = await attempt.desk.read_open_ticket(attempt.claim.ticket_id, begun=False)
+        await _refuse_forgotten(attempt, ticket)
         found = _Found()
         try:
             # Searches take at most half of the connections: the other half is for what a job has to write.
@@ -71,6 +75,14 @@ async def gather_context(state: JobState, runtime: Runtime[Attempt]) -> JobState
             also={"took_ms": _milliseconds(started)},
         )
     return {"ticket": ticket, "similar_tickets": found.similar_tickets, "documents": found.documents}
+
+
+async def _refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
+    """Raise Forgotten before anything is done with a text that was to be erased."""
+    claim = attempt.claim
+    question = partial(tombstones.is_forgotten, attempt.database, claim.tenant_id, claim.ticket_id, ticket.requester)
+    if await insist(question):
+        raise Forgotten
 
 
 async def _note_of_earlier_attempt(attempt: Attempt) -> str | None:
@@ -112,8 +124,12 @@ async def _find_documents(attempt: Attempt, subject: str, description: str, foun
 
 
 async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
-    """Ask GPT-4, and commit its answer."""
+    """Ask GPT-4, and commit its answer; one that an earlier attempt could not commit is used."""
     attempt = runtime.context
+    requester = state["ticket"].requester
+    if (kept := await _answer_kept_in_redis(attempt, requester)) is not None:
+        say(phrases.GPT4_ANSWER_KEPT)
+        return {"enhancement": kept}
     prompt = enhancement_prompt(state["ticket"], state["similar_tickets"], state["documents"])
     request = genai.request_attributes(attempt.gpt4, VERSION)
     if attempt.capture_messages:
@@ -130,7 +146,7 @@ async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     enhancement = answer.content.only_given(
         [ticket.ticket_id for ticket in state["similar_tickets"]], [document.title for document in state["documents"]]
     )
-    await _commit(attempt, enhancement, answer.model)
+    await _commit(attempt, enhancement, answer.model, requester)
     if repaired:
         # Not before: whoever is stopped while Redis takes its time must not lose what was paid for.
         await attempt.answers.drop_unusable(attempt.claim.job_id)
@@ -178,24 +194,25 @@ def _count_tokens(attempt: Attempt, paid: Completion) -> None:
     metrics.tokens_paid(attempt.claim.tenant_id, attempt.gpt4.model, tokens, paid.cost)
 
 
-async def _answer_of_earlier_attempt(attempt: Attempt) -> Enhancement | None:
+async def _kept_in_redis(attempt: Attempt) -> bool:
+    return attempt.claim.started_before and await attempt.answers.take(attempt.claim.job_id) is not None
+
+
+async def _answer_kept_in_redis(attempt: Attempt, requester: str) -> Enhancement | None:
     claim = attempt.claim
-    if claim.answered:
-        committed = await claims.load_answer(attempt.database, claim)
-        return None if committed is None else Enhancement.model_validate(committed)
     kept = await attempt.answers.take(claim.job_id) if claim.started_before else None
     if kept is None:
         return None
     enhancement = Enhancement.model_validate(kept[0])
-    await _commit(attempt, enhancement, kept[1])
+    await _commit(attempt, enhancement, kept[1], requester)
     return enhancement
 
 
-async def _commit(attempt: Attempt, enhancement: Enhancement, model: str) -> None:
+async def _commit(attempt: Attempt, enhancement: Enhancement, model: str, requester: str) -> None:
     """Write the answer into the row; it is kept elsewhere when that was stopped before it could be done."""
     answer = enhancement.model_dump(mode="json")
     try:
-        await insist(partial(claims.save_answer, attempt.database, attempt.claim, answer, model))
+        await insist(partial(claims.save_answer, attempt.database, attempt.claim, answer, model, requester))
     except BaseException:
         await attempt.answers.put(attempt.claim.job_id, answer, model)
         raise

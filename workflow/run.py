@@ -24,7 +24,7 @@ from workflow import retry
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
 from workflow.lease import hold_lease, insist, settle
-from workflow.state import AlreadyEnhanced, Attempt, KeptAnswers
+from workflow.state import AlreadyEnhanced, Attempt, Forgotten, KeptAnswers
 
 _ANOTHER_FIRST = "another job of this ticket"
 _ANOTHER_FIRST_SECONDS = 15.0
@@ -99,7 +99,7 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
             except TicketGone as gone:
                 say(gone.phrase, gone.values)
                 await _skip(runner, claim, gone.reason)
-            except AlreadyEnhanced as done:
+            except (AlreadyEnhanced, Forgotten) as done:
                 await _skip(runner, claim, done.reason)
             except HeldBack as held:
                 wants_note = await _hold_back(runner, claim, span, held)
@@ -119,6 +119,10 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
             # The row has its outcome, so there is no claim to hold any more.
             await leave_failure_note(claim, partial(_attempt, runner, claim))
     except LeaseLost as lost:
+        if await _was_forgotten(runner, claim):
+            span.set_attribute("outcome", Forgotten.reason)
+            _tell_skipped(claim, Forgotten.reason)
+            return
         tracing.record_failure(span, lost, "claim lost")
         metrics.ATTEMPTS.labels(claim.tenant_id, "claim lost").inc()
         reason = "claim lost; left to another attempt"
@@ -182,8 +186,23 @@ async def _run_graph(runner: Runner, claim: Claim) -> str:
 
 async def _skip(runner: Runner, claim: Claim, reason: str) -> None:
     await settle(partial(claims.skip, runner.database, claim, reason))
+    _tell_skipped(claim, reason)
+
+
+def _tell_skipped(claim: Claim, reason: str) -> None:
     _count(claim, "skipped", reason)
     say(phrases.TASK_SKIPPED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=reason)
+
+
+async def _was_forgotten(runner: Runner, claim: Claim) -> bool:
+    """Whether the claim was lost because a person had the ticket forgotten; what this attempt kept of it then goes."""
+    try:
+        forgotten = await claims.was_forgotten(runner.lease_database, claim)
+    except DATABASE_FAILURES:
+        return False
+    if forgotten:
+        await runner.answers.drop(claim.job_id)
+    return forgotten
 
 
 async def _hold_back(runner: Runner, claim: Claim, span: trace.Span, held: HeldBack) -> bool:

@@ -9,7 +9,7 @@ from integrations.gpt4 import Gpt4
 from integrations.servicedesk_plus import DeskTicket, ServiceDeskPlus
 from storage.claims import Claim
 from storage.history import Document, SimilarTicket
-from storage.jobs import ALREADY_ENHANCED
+from storage.jobs import ALREADY_ENHANCED, FORGOTTEN
 from storage.session import Database
 from workflow.enhancement import Enhancement
 
@@ -35,6 +35,17 @@ class AlreadyEnhanced(Exception):
     reason = ALREADY_ENHANCED
 
 
+class Forgotten(Exception):
+    """The ticket, or whoever asked in it, was forgotten at a person's word: the job ends as skipped."""
+
+    expected = True
+    result = "skipped"
+    reason = FORGOTTEN
+
+    def __init__(self) -> None:
+        super().__init__(FORGOTTEN)
+
+
 class KeptAnswers(Protocol):
     """Where an answer of GPT-4 waits that could not be committed: paid for, so not to be asked for again.
 
@@ -55,6 +66,9 @@ class KeptAnswers(Protocol):
 
     async def drop_unusable(self, job_id: UUID) -> None:
         """Forget that text: it is repaired, or never will be."""
+
+    async def drop(self, job_id: UUID) -> None:
+        """Forget all that is kept of a job."""
 
 
 @dataclass(frozen=True, slots=True)

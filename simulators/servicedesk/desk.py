@@ -98,11 +98,17 @@ class Desk:
         priority: str | None = None,
         category: str | None = None,
         ticket_id: str | None = None,
+        requester: str | None = None,
         announce: bool = True,
     ) -> Ticket:
-        """Create an open ticket and, if `announce`, send its webhook. Raises TicketExistsError."""
+        """Create an open ticket and, if `announce`, send its webhook. Raises TicketExistsError.
+
+        `requester` is a mail address; without one it is the desk's usual requester's.
+        """
         created = time.time_ns() // 1_000_000
         ticket = self._add(ticket_id or self.new_id(), subject, description, created)
+        if requester is not None:
+            ticket.requester = Person(self.new_id(), requester.split("@")[0], requester)
         ticket.priority, ticket.category = priority, category
         if announce:
             self.announce(self, ticket, "created")

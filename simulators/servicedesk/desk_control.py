@@ -28,6 +28,8 @@ class NewTicket(BaseModel):
     description: str = ""
     priority: str | None = None
     category: str | None = None
+    requester: str | None = None
+    """A mail address; the desk's usual requester's by default."""
     send_webhook: bool = True
     id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
 
@@ -107,6 +109,7 @@ class DeskControl:
                 priority=order.priority,
                 category=order.category,
                 ticket_id=order.id,
+                requester=order.requester,
                 announce=order.send_webhook,
             )
         except TicketExistsError:

@@ -5,6 +5,7 @@ from pydantic_core import PydanticUndefined
 from config.settings import (
     ApiSettings,
     ByHandSettings,
+    ForgetSettings,
     HousekeepingSettings,
     LogSettings,
     MigrateSettings,
@@ -18,6 +19,7 @@ PROCESSES: dict[str, type[LogSettings]] = {
     "worker": WorkerSettings,
     "housekeeping": HousekeepingSettings,
     "jobs, show, retry": ByHandSettings,
+    "forget": ForgetSettings,
     "migrate": MigrateSettings,
 }
 

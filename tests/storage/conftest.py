@@ -30,7 +30,7 @@ from tests.unit.conftest import (  # noqa: F401 -- fixtures
 )
 from workflow.state import Attempt
 
-TABLES = ("jobs", "delivery_keys", "rejections", "tickets", "passages")
+TABLES = ("jobs", "delivery_keys", "rejections", "tickets", "passages", "tombstone_keys", "tombstones")
 DEADLINE = 1800
 LEASE = 45.0
 

@@ -8,12 +8,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from devstack.postgres import Postgres
-from storage import history, jobs, rejections
-from storage.models import DeliveryKey, Job, Passage, Rejection, Ticket
+from storage import erasing, history, jobs, rejections
+from storage.erasing import Which
+from storage.models import DeliveryKey, Job, Passage, Rejection, Ticket, Tombstone, TombstoneKey
 from storage.session import Database
 from tests.storage.conftest import DEADLINE, TABLES, NewEvent, Table
 
-MODELS = (Job, DeliveryKey, Rejection, Ticket, Passage)
+MODELS = (Job, DeliveryKey, Rejection, Ticket, Passage, TombstoneKey, Tombstone)
 
 
 async def fill(database: Database, new_event: NewEvent) -> None:
@@ -24,6 +25,7 @@ async def fill(database: Database, new_event: NewEvent) -> None:
         ticket = {"ticket_id": "1", "subject": "VPN", "description": "d", "resolution": "r", "status": "Open"}
         await history.save_ticket(database, tenant_id, ticket)
         await history.save_passages(database, tenant_id, "1", "VPN", ["body"])
+        await erasing.erase(database, Which(tenant_id, ticket_id="2"))
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -65,6 +65,7 @@ FAULTS = [
     Fault("tenant closed in a worker", faults.tenant_closed_in_worker, FAILURE, DESK),
     Fault("ticket deleted", gone(delete), FAILURE, GONE, json=True),
     Fault("ticket closed", gone(close), FAILURE, GONE),
+    Fault("ticket forgotten", faults.forgotten, FAILURE, GONE),
     Fault("context timeout", outages.slow_context, FAILURE, CONTEXT, quick="Nothing Is Wrong", json=True),
     Fault("slow", outages.slow_gpt4, RUNNING, "Slow but in Progress", json=True),
     Fault("backlog", outages.backlog(80), BACKLOG, "Too Few Workers"),

@@ -223,6 +223,17 @@ def desk(kind: str, operation: str, **fault: Any) -> Inject:
     return inject
 
 
+@contextmanager
+def forgotten(stage: Stage) -> Iterator[str]:
+    """An operator had the ticket forgotten before its webhook came."""
+    ticket_id = stage.world.create_ticket(send_webhook=False)
+    words = f"ai-agents forget --tenant acme --ticket {ticket_id} --yes"
+    stage.shell.run(f"kubectl exec deployment/ai-agents-api -n ai-agents-production -- {words}")
+    assert stage.world.post_webhook(ticket_id).status_code == 202
+    assert stage.world.ended(ticket_id)["reason"] == "forgotten"
+    yield ticket_id
+
+
 def gone(change: Callable[[World, str], None]) -> Inject:
     """The ticket is not open any more when its webhook comes."""
 

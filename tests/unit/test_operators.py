@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from storage.by_hand import Details
-from storage.jobs import DUPLICATE
+from storage.jobs import DUPLICATE, FORGOTTEN
 from support.arguments import moment
 from support.show import next_step, story
 from support.tables import age, as_json, duration, table
@@ -112,6 +112,7 @@ NEXT = [
     (replace(WAITING, state="running", attempt=1, lease_until=NOW), "its worker fell silent"),
     (replace(WAITING, state="completed"), "nothing: the note is in the ticket"),
     (replace(WAITING, state="skipped", reason=DUPLICATE), "nothing: another job does the work"),
+    (replace(WAITING, state="skipped", reason=FORGOTTEN), "its ticket was forgotten"),
     (replace(WAITING, state="skipped", reason="closed"), f"`ai-agents retry {JOB_ID}`"),
     (FAILED, f"mend what the reason names, then `ai-agents retry {JOB_ID}`"),
     (replace(FAILED, answered=True), "the answer of GPT-4 is kept"),
@@ -139,7 +140,7 @@ def test_a_story_tells_each_step() -> None:
         "accepted  2026-03-01 02:59:57 UTC, 3s ago",
         "queued    2026-03-01 02:59:57 UTC, 3s ago",
         "started   2026-03-01 02:59:58 UTC, 2s ago, attempt 8",
-        "answered  yes, purged by age",
+        "answered  yes, erased since",
         "note      not confirmed: posting began 2026-03-01 02:59:59 UTC, 1s ago",
         "ended     2026-03-01 03:00:00 UTC, 0s ago, 3s after it was accepted",
         "reason    ServiceDesk Plus API error: 401",

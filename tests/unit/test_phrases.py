@@ -75,6 +75,11 @@ WORD_FOR_WORD: dict[str, tuple[str, str, bool]] = {
     "REQUEST_FAILED": ("Webhook error: unexpected failure", "error", True),
     "EXPORT_FAILING": ("Trace export failing: the collector does not take spans", "warning", False),
     "MIGRATED": ("Database migrated: revision={revision}", "info", False),
+    "ERASED": (
+        "Erased: tenant_id={tenant_id}, copies={copies}, answers={answers}, jobs={jobs}, keys={keys}",
+        "info",
+        False,
+    ),
     "PURGED": ("Purged by age: answers={answers}, copies={copies}, jobs={jobs}", "info", False),
     "PURGE_FAILED": ("Purge error: what={what}, reason={reason}", "error", False),
     "SYNC_COMPLETED": (

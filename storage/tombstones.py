@@ -1,0 +1,91 @@
+"""What was forgotten stays so: keyed hashes of tickets and requesters, with a random key for each tenant.
+
+Neither a ticket's number nor an address can be read from a hash, or tried out without the key. The key's row is also
+what a writer of copies and an eraser agree on: one shares it, the other has it alone.
+"""
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Text, cast, delete, exists, func, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage.models import Ticket, Tombstone, TombstoneKey
+from storage.session import Database
+
+_KEY_BYTES = 32
+_NOBODY = b""
+
+
+def of_ticket(ticket_id: str | ColumnElement[str]) -> ColumnElement[bytes]:
+    """The keyed hash of a ticket; null while the tenant has no key."""
+    return _hash("ticket", ticket_id)
+
+
+def of_requester(address: str) -> ColumnElement[bytes]:
+    """The keyed hash of a mail address, however it is written; empty for none, null while the tenant has no key."""
+    folded = address.strip().casefold()
+    return _hash("requester", folded) if folded else literal(_NOBODY)
+
+
+def _hash(kind: str, value: str | ColumnElement[str]) -> ColumnElement[Any]:
+    told: ColumnElement[bytes] = func.convert_to(literal(kind) + value, "UTF8")
+    return select(func.sha256(TombstoneKey.key.op("||")(told))).scalar_subquery()
+
+
+async def lock(session: AsyncSession, tenant_id: str, *, shared: bool) -> None:
+    """Hold the tenant's key, which is made if there is none, to the transaction's end: shared to copy, alone to erase.
+
+    So no copy is written past a tombstone, and none goes unseen by who leaves one.
+    """
+    await _make_key(session, tenant_id)
+    await session.execute(select(TombstoneKey.tenant_id).with_for_update(read=shared))
+
+
+async def _make_key(session: AsyncSession, tenant_id: str) -> None:
+    key = insert(TombstoneKey).values(tenant_id=tenant_id, key=secrets.token_bytes(_KEY_BYTES))
+    await session.execute(key.on_conflict_do_nothing())
+
+
+async def leave(session: AsyncSession, tenant_id: str, hashes: Sequence[ColumnElement[bytes]]) -> None:
+    """Leave a tombstone for each; one that is there stays."""
+    for of_what in hashes:
+        stone = insert(Tombstone).values(tenant_id=tenant_id, hash=of_what, left_at=func.now())
+        await session.execute(stone.on_conflict_do_nothing())
+
+
+async def is_forgotten(database: Database, tenant_id: str, ticket_id: str, requester: str) -> bool:
+    """Whether the ticket, or whoever asked (an address), was forgotten. The tenant has its key from then on."""
+    async with database.tenant(tenant_id) as session:
+        question = select(exists(select(TombstoneKey.tenant_id)), _any_of(ticket_id, requester))
+        has_key, forgotten = (await session.execute(question)).one()
+        if not has_key:
+            await _make_key(session, tenant_id)
+    return bool(forgotten)
+
+
+def _any_of(ticket_id: str, requester: str) -> ColumnElement[bool]:
+    return exists().where(Tombstone.hash.in_([of_ticket(ticket_id), of_requester(requester)]))
+
+
+async def forgotten_among(database: Database, tenant_id: str, ticket_ids: Sequence[str]) -> set[str]:
+    """Those tickets that have a tombstone of their own."""
+    listed: ColumnElement[str] = func.unnest(cast(list(ticket_ids), ARRAY(Text))).column_valued("listed")
+    question = select(listed).join(Tombstone, Tombstone.hash == of_ticket(listed))
+    async with database.tenant(tenant_id) as session:
+        return set((await session.scalars(question)).all())
+
+
+async def bars_copy(session: AsyncSession, tenant_id: str, ticket_id: str, requester: str) -> bool:
+    """Whether a ticket must not be copied; a copy that is there goes, and the ticket need not be read again.
+
+    To be asked in the transaction that writes the copy, before it does.
+    """
+    await lock(session, tenant_id, shared=True)
+    if not await session.scalar(select(_any_of(ticket_id, requester))):
+        return False
+    await leave(session, tenant_id, [of_ticket(ticket_id)])
+    await session.execute(delete(Ticket).where(Ticket.ticket_id == ticket_id))
+    return True

@@ -1,0 +1,177 @@
+"""`ai-agents forget`: what is stored of a ticket, of a requester, or of a tenant that leaves is erased.
+
+Standard output tells what was erased, in counts; the line `Erased` goes to standard error, where the log of this
+command is. `docs/data.md` says what it reaches, and what not.
+"""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from config.settings import ForgetSettings
+from config.tenants import names_tenant, read_environment
+from observability import phrases, tracing
+from observability.identifiers import bound
+from observability.logging import say
+from storage import erasing, jobs
+from storage.erasing import Erased, Stored, Which
+from storage.session import Database
+from support.arguments import check_forget
+from support.asking import ask_with
+from support.confirming import NotAsked, confirmed
+from support.tables import as_json, table
+from worker.erasing import erase_keys
+from worker.inbox import Inbox
+from worker.queue import QueueUnreachable, open_redis
+
+_REFUSED_EXIT = 1
+_AWAY_EXIT = 75
+_CONFIGURED_EXIT = 78
+_REDIS_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What was erased; `keys` in Redis, None when it did not answer."""
+
+    erased: Erased
+    keys: int | None
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Tell what there is, ask, and erase it; the exit status.
+
+    1 if the answer is no, 2 if there is nobody to ask, 75 when Redis did not answer, 78 for all of a tenant whose
+    settings are there.
+    """
+    check_forget(chosen)
+    which = Which(chosen.tenant, chosen.ticket, chosen.requester)
+
+    async def work(database: Database, settings: ForgetSettings) -> int:
+        if which.all and names_tenant(read_environment(settings.secrets_dir)(), which.tenant_id):
+            print(
+                f"Not erased: {which.tenant_id} has settings, and the next copy of its desk would bring all back. "
+                "Remove them, and run this again.",
+                file=sys.stderr,
+            )
+            return _CONFIGURED_EXIT
+        found = await erasing.stored(database, which)
+        if not _wanted(found, chosen):
+            return _REFUSED_EXIT
+        redis = open_redis(settings.redis_url, seconds=_REDIS_SECONDS)
+        try:
+            done = await _forget(database, redis, which, settings.job_deadline_seconds)
+        finally:
+            await redis.aclose()
+        _log(which, done)
+        print(as_json(_for_machines(which, found, done)) if chosen.json else _told(which, found, done))
+        return 0 if done.keys is not None else _AWAY_EXIT
+
+    return ask_with(ForgetSettings, work)
+
+
+def _wanted(found: Stored, chosen: argparse.Namespace) -> bool:
+    """Show what there is, and return True if the person wants it erased; refuse if there is nobody to ask."""
+    if not chosen.yes:
+        rows = [
+            ("copies", str(found.copies)),
+            ("answers of GPT-4", str(found.answers)),
+            ("jobs that have not ended", str(found.jobs)),
+        ]
+        print(table(("STORED", "COUNT"), rows, None))
+        sys.stdout.flush()
+    what = "all of this tenant" if chosen.all else "this ticket" if chosen.ticket else "all tickets of this requester"
+    try:
+        return confirmed(f"Erase {what} for good?", yes=chosen.yes)
+    except NotAsked:
+        chosen.refuse("standard input is no terminal: give --yes to erase this without being asked")
+        raise
+
+
+async def _forget(database: Database, redis: Redis, which: Which, deadline_seconds: int) -> _Done:
+    if not which.all:
+        erased = await erasing.erase(database, which)
+        return _Done(erased, await _keys(redis, database, which, erased))
+    keys = None
+    try:
+        inbox = Inbox(redis)
+        # A row each, so that no message is left without one.
+        for event in await inbox.of_tenant(which.tenant_id):
+            await jobs.accept_late(database, event, deadline_seconds)
+            await inbox.remove(event.job_id)
+        # Before the rows, which tell whose an answer in Redis is.
+        keys = await erase_keys(redis, database, which, ())
+    except QueueUnreachable:
+        pass
+    return _Done(await erasing.erase(database, which, job_rows=keys is not None), keys)
+
+
+async def _keys(redis: Redis, database: Database, which: Which, erased: Erased) -> int | None:
+    try:
+        return await erase_keys(redis, database, which, erased.ticket_ids)
+    except QueueUnreachable:
+        return None
+
+
+def _log(which: Which, done: _Done) -> None:
+    for job in done.erased.ended:
+        # Whoever runs one tells it himself.
+        if not job.was_running:
+            identifiers = {"ticket_id": job.ticket_id, "tenant_id": which.tenant_id, "job_id": str(job.job_id)}
+            with bound(**identifiers), tracing.span("Forget", parent=tracing.context_of(job.traceparent)):
+                say(phrases.TASK_SKIPPED, job_id=job.job_id, ticket_id=job.ticket_id, reason=jobs.FORGOTTEN)
+    with bound(tenant_id=which.tenant_id), tracing.span("Forget"):
+        say(
+            phrases.ERASED,
+            tenant_id=which.tenant_id,
+            copies=done.erased.copies,
+            answers=done.erased.answers,
+            jobs=len(done.erased.ended) + done.erased.rows,
+            keys="unknown" if done.keys is None else done.keys,
+        )
+
+
+def _told(which: Which, found: Stored, done: _Done) -> str:
+    """For people: what was done, and what is left to do."""
+    erased = done.erased
+    ended = len(erased.ended)
+    rows = [
+        ("copies", str(erased.copies)),
+        ("answers of GPT-4", str(erased.answers)),
+        ("jobs ended as skipped", str(ended)),
+        *([("rows of jobs", str(erased.rows))] if which.all else []),
+        ("keys in Redis", "it does not answer" if done.keys is None else str(done.keys)),
+    ]
+    parts = [table(("ERASED", "COUNT"), rows, None)]
+    if done.keys is None:
+        parts.append("Redis does not answer, and still has its part: run this again when it does.")
+    if which.all and (ended or done.keys is None):
+        parts.append("Rows of jobs stay, without text, while a message of theirs may come: run this again in an hour.")
+    if erased.running:
+        parts.append(
+            f"Workers are at {erased.running} other jobs of this tenant, and may have read what was erased before it "
+            "was: run this again when those have ended."
+        )
+    if found.unattributed:
+        parts.append(
+            f"Of {found.unattributed} copies and answers from before it was kept, it is not known whose they are: "
+            "name their tickets, or run this again when the copies are a day older."
+        )
+    return "\n".join([*parts, "Notes in the desk, backups, traces and the model's provider are not reached."])
+
+
+def _for_machines(which: Which, found: Stored, done: _Done) -> dict[str, Any]:
+    erased = done.erased
+    return {
+        "tenant_id": which.tenant_id,
+        "copies": erased.copies,
+        "answers": erased.answers,
+        "jobs_ended": [job.job_id for job in erased.ended],
+        "job_rows": erased.rows,
+        "redis_keys": done.keys,
+        "others_running": erased.running,
+        "unattributed": found.unattributed,
+    }

@@ -1,0 +1,185 @@
+"""Erasing a ticket, a requester, a tenant: what goes, what stays, and what never comes back."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import insert
+
+from storage import claims, erasing, history, jobs, tombstones
+from storage.claims import LeaseLost
+from storage.erasing import Stored, Which
+from storage.models import Ticket
+from storage.session import Database
+from tests.storage.conftest import DEADLINE, NewEvent, Table, claimed
+
+WHO = "Jordan.Reyes@acme.example"
+TEXT = {"subject": "VPN drops", "description": "at home", "resolution": "Port 443.", "status": "Closed"}
+
+
+async def copy(database: Database, ticket_id: str, requester: str = WHO, tenant_id: str = "acme") -> bool:
+    return await history.save_ticket(database, tenant_id, {"ticket_id": ticket_id, **TEXT}, requester)
+
+
+async def answered(
+    database: Database, new_event: NewEvent, ticket_id: str, requester: str = WHO, similar: str = "", **event: Any
+) -> UUID:
+    """A completed job with an answer."""
+    accepted = new_event(ticket_id=ticket_id, **event)
+    await jobs.accept(database, accepted, DEADLINE, published=True)
+    claim = await claimed(database, accepted.job_id)
+    await tombstones.is_forgotten(database, claim.tenant_id, ticket_id, requester)
+    answer = {"summary": "s", "similar_tickets": [{"ticket_id": similar, "relevance": "r"}] if similar else []}
+    await claims.save_answer(database, claim, answer, "m", requester)
+    await claims.complete(database, claim, "1")
+    return accepted.job_id
+
+
+def copies(table: Table) -> list[tuple[str, str]]:
+    rows = table.run("SELECT tenant_id, ticket_id FROM tickets ORDER BY 1, 2")
+    return [(row["tenant_id"], row["ticket_id"]) for row in rows]
+
+
+async def test_a_forgotten_ticket_leaves_neither_copy_nor_answer_and_another_tenants_stays(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    for tenant_id in ("acme", "globex"):
+        await copy(database, "7", tenant_id=tenant_id)
+    await copy(database, "8")
+    own = await answered(database, new_event, "7")
+    naming = await answered(database, new_event, "8", similar="7")
+    other = await answered(database, new_event, "9", similar="77")
+    elsewhere = await answered(database, new_event, "7", tenant_id="globex")
+    at_work = new_event(ticket_id="8")
+    await jobs.accept(database, at_work, DEADLINE, published=True)
+    await claimed(database, at_work.job_id)
+    which = Which("acme", ticket_id="7")
+    assert await erasing.stored(database, which) == Stored(copies=1, answers=2, jobs=0, unattributed=0)
+    erased = await erasing.erase(database, which)
+    assert (erased.copies, erased.answers, list(erased.ended), erased.running, erased.rows) == (1, 2, [], 1, 0)
+    assert copies(table) == [("acme", "8"), ("globex", "7")]
+    kept = {job_id: table.job(job_id)["enhancement"] is not None for job_id in (own, naming, other, elsewhere)}
+    assert kept == {own: False, naming: False, other: True, elsewhere: True}
+    assert table.job(own)["requester"] is None
+    # What is written later is not kept either.
+    assert not await copy(database, "7")
+    assert await copy(database, "7", tenant_id="globex")
+    assert await tombstones.forgotten_among(database, "acme", ["7", "8"]) == {"7"}
+    assert await tombstones.forgotten_among(database, "globex", ["7", "8"]) == set()
+
+
+async def test_a_requester_is_known_however_the_address_is_written_and_nowhere_in_clear(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    await copy(database, "1", WHO)
+    await copy(database, "2", f" {WHO.upper()} ")
+    await copy(database, "3", "someone.else@acme.example")
+    await copy(database, "4", "")
+    purged_copy = await answered(database, new_event, "5")
+    erased = await erasing.erase(database, Which("acme", requester="jordan.reyes@ACME.example"))
+    assert (erased.ticket_ids, erased.copies, erased.answers) == (["1", "2", "5"], 2, 1)
+    assert copies(table) == [("acme", "3"), ("acme", "4")]
+    assert table.job(purged_copy)["enhancement"] is None
+    # New tickets of theirs, and tickets that the desk gives to them later.
+    assert not await copy(database, "6")
+    assert not await copy(database, "3")
+    assert copies(table) == [("acme", "4")]
+    assert await tombstones.forgotten_among(database, "acme", ["1", "3", "4", "6"]) == {"1", "3", "6"}
+    assert await tombstones.is_forgotten(database, "acme", "10", WHO)
+    assert not await tombstones.is_forgotten(database, "acme", "10", "")
+    for name in ("tickets", "jobs", "tombstones"):
+        assert "reyes" not in str(table.run(f"SELECT * FROM {name}")).lower()  # noqa: S608 -- one of ours
+
+
+async def test_hashes_of_two_tenants_have_nothing_in_common(database: Database, table: Table) -> None:
+    for tenant_id in ("acme", "globex"):
+        await copy(database, "1", tenant_id=tenant_id)
+        await erasing.erase(database, Which(tenant_id, requester=WHO))
+    hashes = [bytes(row["hash"]) for row in table.run("SELECT hash FROM tombstones")]
+    assert (len(hashes), len(set(hashes))) == (4, 4)
+    keys = [bytes(row["key"]) for row in table.run("SELECT key FROM tombstone_keys")]
+    assert [len(key) for key in keys] == [32, 32]
+    assert keys[0] != keys[1]
+
+
+async def test_copies_from_before_are_read_again_and_told_of(database: Database, table: Table) -> None:
+    await copy(database, "1")
+    await copy(database, "2", "")
+    table.run("UPDATE tickets SET requester = NULL WHERE ticket_id = '1'")
+    assert await history.known_tickets(database, "acme") == {"1": "", "2": "Closed"}
+    assert (await erasing.stored(database, Which("acme", requester=WHO))).unattributed == 1
+
+
+@pytest.mark.parametrize("running", [True, False])
+async def test_a_job_that_has_not_ended_is_skipped_and_whoever_runs_it_loses_it(
+    running: bool, waiting: UUID, database: Database, table: Table
+) -> None:
+    claim = await claimed(database, waiting) if running else None
+    erased = await erasing.erase(database, Which("acme", ticket_id="12345"))
+    assert [(job.job_id, job.was_running) for job in erased.ended] == [(waiting, running)]
+    row = table.job(waiting)
+    assert (row["state"], row["reason"], row["claim_token"], row["lease_until"]) == ("skipped", "forgotten", None, None)
+    assert row["finished_at"] is not None
+    if claim is not None:
+        with pytest.raises(LeaseLost):
+            await claims.save_answer(database, claim, {"summary": "s"}, "m", WHO)
+        assert await claims.was_forgotten(database, claim)
+        assert table.job(waiting)["enhancement"] is None
+
+
+async def test_all_of_a_tenant_goes_but_rows_whose_messages_may_come(
+    database: Database, new_event: NewEvent, waiting: UUID, table: Table
+) -> None:
+    for tenant_id in ("acme", "globex"):
+        await copy(database, "7", tenant_id=tenant_id)
+        await history.save_passages(database, tenant_id, "1", "VPN", ["a", "b"])
+        await answered(database, new_event, "7", tenant_id=tenant_id)
+    await erasing.erase(database, Which("acme", ticket_id="8"))
+    assert await erasing.stored(database, Which("acme")) == Stored(3, 1, 1, 0)
+    # Without Redis the rows stay, which tell whose answers are there.
+    assert (await erasing.erase(database, Which("acme"), job_rows=False)).rows == 0
+    table.change(waiting, state="waiting")
+    erased = await erasing.erase(database, Which("acme"))
+    assert ([job.job_id for job in erased.ended], erased.rows) == ([waiting], 1)
+    left = {
+        name: [row["tenant_id"] for row in table.run(f"SELECT tenant_id FROM {name} ORDER BY 1")]  # noqa: S608 -- ours
+        for name in ("jobs", "delivery_keys", "tickets", "passages", "tombstones", "tombstone_keys")
+    }
+    assert left == {
+        "jobs": ["acme", "globex"],
+        "delivery_keys": ["globex"],
+        "tickets": ["globex"],
+        "passages": ["globex", "globex"],
+        "tombstones": [],
+        "tombstone_keys": ["globex"],
+    }
+    assert (await erasing.erase(database, Which("acme"))).rows == 1
+
+
+async def test_an_erasure_waits_for_a_copy_that_is_being_written(database: Database, table: Table) -> None:
+    async with database.tenant("acme") as copying:
+        await tombstones.lock(copying, "acme", shared=True)
+        erasure = asyncio.create_task(erasing.erase(database, Which("acme", ticket_id="7")))
+        await asyncio.sleep(0.2)
+        await copying.execute(insert(Ticket).values(tenant_id="acme", ticket_id="7", synced_at=func.now(), **TEXT))
+        assert not erasure.done()
+    assert (await erasure).copies == 1
+    assert copies(table) == []
+
+
+async def test_a_copy_waits_for_an_erasure_that_is_under_way(database: Database, table: Table) -> None:
+    async with database.tenant("acme") as erasure:
+        await tombstones.lock(erasure, "acme", shared=False)
+        late = asyncio.create_task(copy(database, "7"))
+        await asyncio.sleep(0.2)
+        await tombstones.leave(erasure, "acme", [tombstones.of_ticket("7")])
+        assert not late.done()
+    assert not await late
+    assert copies(table) == []
+
+
+async def test_only_a_tenants_own_jobs_are_told_as_its(database: Database, new_event: NewEvent, waiting: UUID) -> None:
+    other = await answered(database, new_event, "7", tenant_id="globex")
+    assert await erasing.jobs_among(database, "acme", [waiting, other]) == {waiting: "12345"}
