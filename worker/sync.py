@@ -97,9 +97,8 @@ class _Sync:
         await self.pace.wait()
         listed = await self.desk.list_newest(NEWEST)
         known = await history.known_tickets(self.database, self.tenant_id)
-        forgotten = await tombstones.forgotten_among(
-            self.database, self.tenant_id, [ticket_id for ticket_id, _ in listed]
-        )
+        tickets = [ticket_id for ticket_id, _ in listed]
+        forgotten = await tombstones.forgotten_among(self.database, self.tenant_id, tickets)
         changed = [
             ticket_id for ticket_id, status in listed if known.get(ticket_id) != status and ticket_id not in forgotten
         ]
