@@ -36,7 +36,7 @@ class Limits:
     breaker: Breaker
     rate: DeskRate
     most_at_once: int
-    check: Callable[[], object] = bool
+    check: Callable[[], None] = lambda: None
 
 
 class DeskCalls:
