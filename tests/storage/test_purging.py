@@ -72,3 +72,21 @@ async def test_a_row_that_somebody_holds_is_left_for_the_next_time(database: Dat
         await session.execute(select(Ticket).with_for_update())
         assert await purge(database) == Purged(0, 0, 0)
     assert await purge(database) == Purged(0, 1, 0)
+
+
+async def test_a_kind_that_the_database_refuses_to_purge_stops_no_other(database: Database, table: Table) -> None:
+    await history.save_ticket(database, "acme", {"ticket_id": "1", **TICKET})
+    await history.save_passages(database, "acme", "1", "VPN", ["a", "b"])
+    table.run("UPDATE tickets SET synced_at = now() - interval '31 days'")
+    table.run("UPDATE passages SET synced_at = now() - interval '31 days'")
+    table.run("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$")
+    table.run("CREATE TRIGGER refuse BEFORE DELETE ON tickets FOR EACH ROW EXECUTE FUNCTION refuse()")
+    failed: list[str] = []
+    try:
+        purged = await purge_by_age(
+            database, text_days=30, job_days=90, on_failure=lambda kind, _failure: failed.append(kind)
+        )
+    finally:
+        table.run("DROP FUNCTION refuse CASCADE")
+    assert (purged, failed) == (Purged(answers=0, copies=2, jobs=0), ["tickets"])
+    assert await purge(database) == Purged(answers=0, copies=1, jobs=0)

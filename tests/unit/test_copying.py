@@ -5,8 +5,10 @@ import io
 from collections import Counter
 from typing import cast
 
+import psycopg
 import pytest
-from sqlalchemy.exc import OperationalError
+from psycopg.errors import ProgramLimitExceeded
+from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 
 from config.tenants import DeskSettings, Tenant, TenantDirectory
 from integrations.errors import DeskTimeout
@@ -108,6 +110,27 @@ async def test_a_desk_that_fails_is_told_and_tried_in_the_next_round(start_log: 
     desks.fail.clear()
     await copying.round(60)
     assert desks.copied == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (ProgrammingError("?", None, ProgramLimitExceeded()), "refused by the database"),
+        (DataError("?", None, psycopg.DataError()), "refused by the database"),
+        (UnicodeEncodeError("utf-8", "\ud83d", 0, 1, "?"), "unexpected failure"),
+    ],
+)
+async def test_what_nobody_foresaw_in_one_desk_stops_no_other(
+    failure: Exception, reason: str, start_log: StartLog
+) -> None:
+    stream = start_log()
+    desks = Desks(a=0, b=0.02)
+    desks.fail["a"] = failure
+    copying = copying_of(desks)
+    for _ in range(2):
+        await copying.round(60)
+    assert desks.copied == {"b": 2}
+    assert f"error: tenant_id=a, reason={reason}" in told(stream)
 
 
 async def test_a_database_that_is_away_ends_the_round() -> None:

@@ -85,6 +85,22 @@ async def test_odd_names_beside_an_answer_do_not_harm_it(odd: dict[str, Any]) ->
         assert (answer.content.summary, answer.model, answer.response_id) == ("S", "gpt-6-luna", "")
 
 
+@pytest.mark.parametrize("odd", ["\ud83d", "\x00"])
+async def test_what_no_database_takes_does_not_get_any_further(odd: str) -> None:
+    """Neither in the answer nor in a name beside it."""
+    names = {"model": f"gpt{odd}-6", "id": f"{odd}1"}
+    text = json.dumps(ADVICE | {"summary": "SX"}).replace("X", odd)
+    bodies = [
+        (whole(choices=[{"message": {"content": text}, "finish_reason": f"stop{odd}"}], **names), JSON),
+        (stream({**piece(text, finish_reason=f"stop{odd}"), **names}, "[DONE]"), EVENTS),
+    ]
+    for body, content_type in bodies:
+        with serve_in_thread(endpoint(body, content_type)) as url:
+            answer = await ask(url)
+        assert (answer.content.summary, answer.model, answer.response_id) == ("S", "gpt-6", "1")
+        assert answer.finish_reason == "stop"
+
+
 @pytest.mark.parametrize("nothing", [None, {}, False, ""])
 async def test_no_error_beside_an_answer_is_none(nothing: Any) -> None:
     with serve_in_thread(endpoint(whole(error=nothing), JSON)) as url:

@@ -7,7 +7,7 @@ import redis as blocking
 
 from devstack.ports import free_port
 from devstack.valkey import Valkey
-from worker.liveness import JobsTaken, Progress, Rounds, Watchdog
+from worker.liveness import Each, JobsTaken, Progress, Rounds, Watchdog
 
 STUCK = 60.0
 
@@ -178,6 +178,23 @@ def test_who_stops_leading_while_the_watchdog_forgives_may_wait_for_ever() -> No
     housekeeping.rounds.forget(Late(10_000))
     housekeeping.clock.now += 10_000
     assert housekeeping.look_after(10 * STUCK) is None
+
+
+@pytest.mark.parametrize("stuck", [0, 1])
+def test_of_several_pieces_of_work_each_is_watched(stuck: int) -> None:
+    clock = Clock()
+    both = [Rounds(stuck_seconds=STUCK, monotonic=clock) for _ in range(2)]
+    process = Process(Each(*both), clock)
+    both[stuck].next_within(300)
+    both[not stuck].next_within(3000)
+    assert process.look_after(300 + STUCK - 1) is None
+    assert process.look_after(1) == "its rounds stand still"
+    both[stuck].may_wait()
+    assert process.look_after(STUCK) is None
+    both[stuck].next_within(300)
+    clock.now += 10_000
+    assert process.look_after(STUCK) is None
+    assert process.look_after(1) == "its rounds stand still"
 
 
 def test_a_loop_that_stands_still_is_stuck_though_nothing_is_expected() -> None:
