@@ -69,8 +69,11 @@ OF_OTHERS = frozenset(
         *("dpkg-query --show", "--pull --no-cache", "--config.file=/etc/prometheus/prometheus.yaml"),
         # Postgres and psql.
         *("active", "Lock", "<insufficient privilege>", "mean_ms", "used", "most", "(1 row)", "pg_stat_statements"),
-        *("ALTER ROLE", '-c "SELECT 1;"'),
+        *("ALTER ROLE", '-c "SELECT 1;"', "pg_blocking_pids", "statement_timeout", "poll"),
+        *("synchronous_standby_names", "on", "remote_apply", "remote_write", "local", "off", "sync", "quorum"),
         *("?sslmode=verify-full&sslrootcert=FILE", "sslmode=verify-full", "verify-full", "require"),
+        # PgBouncer.
+        *("pool_mode = transaction", "default_pool_size", "tcp_keepidle"),
         # Redis.
         *("PONG", "OK", "NOAUTH", "WRONGPASS", "LLEN celery", "redis-cli", "ok"),
         *("used_memory_human", "maxmemory_human", "aof_last_write_status"),
