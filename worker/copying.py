@@ -71,7 +71,7 @@ class Copying:
                             tickets, passages = await self._copy(tenant.id, desk)
                 except (OutsideFailure, HeldBack, TimeoutError) as failure:
                     reason = getattr(failure, "reason", "took too long")
-                    say(phrases.SYNC_FAILED, tenant_id=tenant.id, reason=reason)
+                    say(phrases.SYNC_FAILED, tenant_id=tenant.id, reason=reason, also=getattr(failure, "also", None))
                     metrics.SYNCS.labels(tenant.id, "failed").inc()
                 else:
                     metrics.SYNCS.labels(tenant.id, "completed").inc()

@@ -114,11 +114,10 @@ class DeskControl:
 
     async def _list(self, request: Request) -> Response:
         desk = self._tenancy(request.path_params["tenant"]).desk
-        return JSONResponse({"tickets": [_whole(ticket) for ticket in desk.tickets.values()]})
+        return JSONResponse({"tickets": [_whole(desk, ticket) for ticket in desk.tickets.values()]})
 
     async def _show(self, request: Request) -> Response:
-        _, ticket = self._ticket(request)
-        return JSONResponse(_whole(ticket))
+        return JSONResponse(_whole(*self._ticket(request)))
 
     async def _change(self, request: Request) -> Response:
         desk, ticket = self._ticket(request)
@@ -130,7 +129,7 @@ class DeskControl:
         ticket.subject = ticket.subject if state.subject is None else state.subject
         ticket.description = ticket.description if state.description is None else state.description
         desk.touch(ticket)
-        return JSONResponse(_whole(ticket))
+        return JSONResponse(_whole(desk, ticket))
 
     async def _destroy(self, request: Request) -> Response:
         desk, ticket = self._ticket(request)
@@ -178,6 +177,6 @@ class DeskControl:
         return Response(status_code=204)
 
 
-def _whole(ticket: Ticket) -> dict[str, Any]:
-    notes = [note_in_full(note, ticket.id) for note in ticket.notes.values()]
+def _whole(desk: Desk, ticket: Ticket) -> dict[str, Any]:
+    notes = [note_in_full(note, ticket.id, desk.settings.edition) for note in ticket.notes.values()]
     return {**ticket_in_full(ticket), "notes": notes}

@@ -113,7 +113,7 @@ def create_ticket(desk: Desk, call: Call) -> Answer:
     ticket.udf_fields = draft.udf_fields
     if draft.status != "Open":
         desk.set_status(ticket, draft.status)
-    desk.on_created(desk, ticket)
+    desk.announce(desk, ticket, "created")
     return success({"request": ticket_in_full(ticket)})
 
 
