@@ -85,7 +85,7 @@ class Answer:
         return known_status(self.code) if 400 <= self.code < 600 else 400
 
     def failure(self) -> OutsideFailure:
-        """The failure that an unsuccessful answer is; its line has the desk's own code where no status stands for it."""
+        """The failure that an unsuccessful answer is; its line has the desk's code where no status is its own."""
         failure = self._failure()
         told = self.code if 200 <= self.status < 300 else self.status
         if told not in (UNCLEAR, self.effective_status) and told not in _HTTP_OF_CODE:

@@ -11,7 +11,6 @@ from integrations.desk_answers import UNCLEAR, Answer, decode
 from integrations.errors import DeskRefused, DeskUnavailable, OutsideFailure
 from integrations.servicedesk_plus import plain_text
 
-
 ODD_ZONES = ("", " +9999", " -9999", " -0000", " +0000", " EST", " UTC", " Z", " +0100", " 99999999999", "GMT")
 
 
