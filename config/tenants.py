@@ -32,7 +32,7 @@ TENANT_SETTINGS: dict[str, str] = {
     "SERVICEDESK_REFRESH_TOKEN_": "Cloud: OAuth refresh token.",
     "SERVICEDESK_ACCOUNTS_URL_": "Cloud: the accounts host that gives tokens, e.g. `https://accounts.zoho.eu`.",
     "SERVICEDESK_RATE_PER_MINUTE_": "Calls a minute that the desk takes, of all processes together: 300 on "
-    "premises, 30 on cloud; copying for context takes a third at most.",
+    "premises, 30 on cloud; from 1 on. Copying for context takes a third at most, and nothing while jobs wait for it.",
     "SERVICEDESK_FAILURE_NOTE_": "`context`: a ticket that GPT-4 fails for gets a short note with what was found; "
     "`none` (default).",
     "SERVICEDESK_CLOSED_STATUSES_": "More names of statuses that mean closed, separated by commas.",

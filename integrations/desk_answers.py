@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from integrations.errors import DeskRefused, DeskUnavailable, OutsideFailure, retry_after_seconds
+from integrations.errors import DeskRefused, DeskUnavailable, OutsideFailure, known_status, retry_after_seconds
 from integrations.text import all_storable
 
 SUCCESS = 2000
@@ -77,13 +77,23 @@ class Answer:
 
     @property
     def effective_status(self) -> int:
-        """The HTTP status that the answer amounts to; the API's own code where it maps to none."""
+        """The HTTP status that the answer amounts to, or UNCLEAR; of a code that is not the API's, 400."""
         if self.status < 200 or self.status >= 300:
-            return self.status
-        return _HTTP_OF_CODE.get(self.code, self.code)
+            return known_status(self.status)
+        if self.code == UNCLEAR or self.code in _HTTP_OF_CODE:
+            return _HTTP_OF_CODE.get(self.code, UNCLEAR)
+        # Some desks repeat the HTTP status that they mean.
+        return known_status(self.code) if 400 <= self.code < 600 else 400
 
     def failure(self) -> OutsideFailure:
-        """The failure that an unsuccessful answer is."""
+        """The failure that an unsuccessful answer is; its line has the desk's code where no status is its own."""
+        failure = self._failure()
+        told = self.code if 200 <= self.status < 300 else self.status
+        if told not in (UNCLEAR, self.effective_status) and told not in _HTTP_OF_CODE:
+            failure.also = {"desk_code": told}
+        return failure
+
+    def _failure(self) -> OutsideFailure:
         status = self.effective_status
         if status == UNCLEAR:
             return DeskUnavailable("invalid answer", outcome_unknown=self.posted)

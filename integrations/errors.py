@@ -18,9 +18,11 @@
 No class carries a server's text: it may hold ticket text, and it would end up in a log line.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from types import MappingProxyType
 
 from observability import phrases
 from observability.phrases import Phrase
@@ -29,31 +31,43 @@ MODEL_UNAVAILABLE = "model unavailable"
 """Why a job is held back while the model is known to be down."""
 
 _OPENAI_WORDS = {400: "Bad Request", 429: "Rate Limit", 529: "Overloaded"}
+_LONGEST_WAIT_SECONDS = 999_999_999.0
+
+
+def known_status(status: int) -> int:
+    """The status, or for one that no standard has that of its class: what a server makes up must not become a label."""
+    if status in _OPENAI_WORDS or status in set(HTTPStatus):
+        return status
+    return status // 100 * 100 if 100 <= status < 600 else 500
 
 
 def status_words(status: int) -> str:
     """`429 Rate Limit`: a status with fixed words of our own."""
-    try:
-        words = _OPENAI_WORDS.get(status) or HTTPStatus(status).phrase
-    except ValueError:
-        words = "Unknown Status"
-    return f"{status} {words}"
+    known = known_status(status)
+    return f"{known} {_OPENAI_WORDS.get(known) or HTTPStatus(known).phrase}"
 
 
 def retry_after_seconds(header: str | None) -> float | None:
-    """`Retry-After`, seconds or an HTTP date, as seconds from now; None where there is none or it is malformed."""
-    if not header:
+    """`Retry-After`, seconds or an HTTP date, as seconds from now; None where there is none or it is malformed.
+
+    An HTTP date is in GMT: one of another zone says nothing that could be relied on.
+    """
+    value = (header or "").strip()
+    if value.isdecimal():
+        return float(value[:9])
+    if not value.endswith(" GMT"):
         return None
-    if header.strip().isdecimal():
-        return float(header.strip()[:9])
     try:
-        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+        seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, OverflowError):
         return None
+    return min(max(0.0, seconds), _LONGEST_WAIT_SECONDS)
 
 
 class OutsideFailure(Exception):
-    """A call to the outside failed. `values` fill the places of `phrase`."""
+    """A call to the outside failed. `values` fill the places of `phrase`; `also` are more identifiers of its line."""
+
+    also: Mapping[str, object] = MappingProxyType({})
 
     def __init__(self, phrase: Phrase, reason: str, **values: object) -> None:
         super().__init__(reason)

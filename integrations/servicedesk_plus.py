@@ -5,9 +5,11 @@ credentials to that tenant's desk only.
 """
 
 import html
+import math
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -30,6 +32,9 @@ _TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
 _LONGEST_TEXT = 50_000
 _LONGEST_NAME = 1_000
 _MOST_NOTES = 100
+_ALWAYS_READ = 3
+_DESK_CLOCK_SECONDS = 900.0
+_MOST_DIGITS = 15
 _NOTE_KEYS = ("note", "request_note")
 
 
@@ -139,16 +144,23 @@ class ServiceDeskPlus:
         path, body = f"/requests/{ticket_id}/notes", {key: note | extra}
         return await self._calls.make("POST", path, body, about_to_post, who=ticket_id)
 
-    async def find_note(self, ticket_id: str, marker: str) -> str | None:
-        """The id of the newest note that has `marker` in its text, or None. Lists have no texts: each is read.
+    async def find_note(
+        self, ticket_id: str, is_ours: Callable[[str], bool], since: datetime | None = None
+    ) -> str | None:
+        """The id of the newest note whose plain text `is_ours`, or None. Lists have no texts: each is read.
 
-        Raises DeskUnavailable when the answer doesn't say which notes there are: None lets a note be posted.
+        Only the newest three and those written after `since` are, less a quarter of an hour: the desk has a clock of
+        its own. Raises DeskUnavailable when the answer doesn't say which notes there are: None lets a note be posted.
         """
         wanted = {"list_info": {"row_count": _MOST_NOTES, "sort_field": "created_time", "sort_order": "desc"}}
         listed = await self._of_ticket(ticket_id, "GET", "/notes", wanted)
-        for item in _items(listed, "notes", "request_notes"):
+        oldest = 0.0 if since is None else since.timestamp() - _DESK_CLOCK_SECONDS
+        newest_first = sorted(_items(listed, "notes", "request_notes"), key=_written_at, reverse=True)
+        for number, item in enumerate(newest_first):
+            if number >= _ALWAYS_READ and _written_at(item) < oldest:
+                break
             text = item.get("description") or await self._note_text(ticket_id, str(item["id"]))
-            if marker in plain_text(str(text)):
+            if is_ours(plain_text(str(text))):
                 return str(item["id"])
         return None
 
@@ -237,6 +249,16 @@ def _ticket(body: Any) -> DeskTicket:
         resolution=solved[:_LONGEST_TEXT],
         requester=_address(body.get("requester")),
     )
+
+
+def _written_at(note: dict[str, Any]) -> float:
+    """When a note of a list was written, in Unix seconds: `added_time` on premises, `created_time` in the cloud.
+
+    One that does not say counts as the newest, so that it is read.
+    """
+    moment = note.get("added_time") or note.get("created_time")
+    value = str(moment.get("value")) if isinstance(moment, dict) else ""
+    return int(value) / 1000 if value.isdecimal() and len(value) <= _MOST_DIGITS else math.inf
 
 
 def _name(value: Any) -> str:

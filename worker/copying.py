@@ -1,7 +1,7 @@
 """When each desk is copied: all of them beside each other, so that a slow one delays nobody's copy but its own."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from config.tenants import DeskSettings, Tenant, TenantDirectory
 from integrations.errors import HeldBack, OutsideFailure
@@ -71,7 +71,7 @@ class Copying:
                         async with asyncio.timeout(self._share_of(desk)):
                             synced = await self._copy(tenant.id, desk)
                 except (OutsideFailure, HeldBack, TimeoutError) as failure:
-                    _failed(tenant.id, getattr(failure, "reason", "took too long"))
+                    _failed(tenant.id, getattr(failure, "reason", "took too long"), also=getattr(failure, "also", None))
                 except DATABASE_FAILURES as failure:
                     if is_away(failure):
                         raise
@@ -84,6 +84,8 @@ class Copying:
                     say(phrases.SYNC_COMPLETED, {"tenant_id": tenant.id, **synced._asdict()})
 
 
-def _failed(tenant_id: str, reason: str, failure: Exception | None = None) -> None:
-    say(phrases.SYNC_FAILED, tenant_id=tenant_id, reason=reason, failure=failure)
+def _failed(
+    tenant_id: str, reason: str, failure: Exception | None = None, also: Mapping[str, object] | None = None
+) -> None:
+    say(phrases.SYNC_FAILED, tenant_id=tenant_id, reason=reason, failure=failure, also=also)
     metrics.SYNCS.labels(tenant_id, "failed").inc()

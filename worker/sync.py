@@ -169,7 +169,7 @@ class _Sync:
                 self.refused_in_a_row += 1
                 if not _may_be_its_own(failure) or self.refused_in_a_row > _MOST_REFUSED_IN_A_ROW:
                     raise
-                say(phrases.SYNC_FAILED, tenant_id=self.tenant_id, reason=failure.reason)
+                say(phrases.SYNC_FAILED, tenant_id=self.tenant_id, reason=failure.reason, also=failure.also)
             except DATABASE_FAILURES as failure:
                 if is_away(failure):
                     raise

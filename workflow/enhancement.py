@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
+_TITLE = "Enhancement"
 _LONGEST_TEXT = 1500
 _MOST_ITEMS = 8
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
@@ -75,10 +76,15 @@ def marker(job_id: object) -> str:
     return f"Ref {job_id}"
 
 
+def is_note_of(job_id: object, text: str) -> bool:
+    """Whether a note's plain text is what `to_html` wrote for the job: all of it, and not a person's quote of it."""
+    return text.startswith(f"{_TITLE} (written by ") and text.endswith(marker(job_id))
+
+
 def to_html(enhancement: Enhancement, job_id: object) -> str:
     """The note. Each text is escaped: nothing that the model wrote becomes markup."""
     parts = [
-        "<b>Enhancement</b> (written by GPT-4; please check before acting on it)",
+        f"<b>{_TITLE}</b> (written by GPT-4; please check before acting on it)",
         f"<p>{_escaped(enhancement.summary)}</p>",
     ]
     if enhancement.likely_cause:

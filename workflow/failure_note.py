@@ -8,6 +8,7 @@ import asyncio
 import html
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from opentelemetry.trace import SpanKind
 
@@ -24,6 +25,7 @@ FAILURES_OF_GPT4 = (Gpt4Refused, Gpt4Timeout, Gpt4Unavailable)
 """After these it is left. A desk that fails takes no note either."""
 
 _SECONDS = 20.0
+_TITLE = "No enhancement"
 
 
 async def leave_failure_note(claim: Claim, prepare: Callable[[], Attempt]) -> None:
@@ -47,7 +49,8 @@ async def _leave(attempt: Attempt) -> None:
         async with asyncio.timeout(_SECONDS):
             with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
                 ticket = await attempt.desk.read_open_ticket(claim.ticket_id)
-                if await attempt.desk.find_note(claim.ticket_id, _marker(claim.job_id)) is None:
+                # Whenever it was: the job may have failed days ago, and was retried since.
+                if await attempt.desk.find_note(claim.ticket_id, partial(is_failure_note_of, claim.job_id)) is None:
                     tickets, documents = await _found(attempt, ticket.subject, ticket.description)
                     if not await claims.is_still_ended(attempt.database, claim):
                         # Its enhancement may be there already.
@@ -77,13 +80,18 @@ async def _found(attempt: Attempt, subject: str, description: str) -> tuple[list
 
 def failure_note(tickets: Sequence[SimilarTicket], documents: Sequence[Document], job_id: object) -> str:
     """The note, as HTML. Each text is escaped."""
-    parts = ["<b>No enhancement</b><p>GPT-4 could not be asked about this ticket. What was found for it:</p>"]
+    parts = [f"<b>{_TITLE}</b><p>GPT-4 could not be asked about this ticket. What was found for it:</p>"]
     items = [f"#{ticket.ticket_id}: {ticket.subject}" for ticket in tickets]
     items += list(dict.fromkeys(document.title for document in documents))
     listed = "".join(f"<li>{html.escape(item, quote=True)}</li>" for item in items)
     parts.append(f"<ul>{listed}</ul>" if items else "<p>Nothing that resembles it.</p>")
     parts.append(f"<p>{_marker(job_id)}</p>")
     return "<div>" + "".join(parts) + "</div>"
+
+
+def is_failure_note_of(job_id: object, text: str) -> bool:
+    """Whether a note's plain text is what `failure_note` wrote for the job: all of it, and not a person's quote."""
+    return text.startswith(f"{_TITLE} GPT-4 ") and text.endswith(_marker(job_id))
 
 
 def _marker(job_id: object) -> str:

@@ -19,7 +19,7 @@ from storage.claims import MOST_ATTEMPTS
 from storage.history import Document, SimilarTicket
 from storage.session import DATABASE_FAILURES
 from workflow import genai
-from workflow.enhancement import Enhancement, marker, to_html
+from workflow.enhancement import Enhancement, is_note_of, to_html
 from workflow.lease import insist, insist_shortly_before
 from workflow.prompts import VERSION, enhancement_prompt
 from workflow.state import AlreadyEnhanced, Attempt, Forgotten, JobState
@@ -94,7 +94,8 @@ async def _note_of_earlier_attempt(attempt: Attempt) -> str | None:
     claim = attempt.claim
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
         started = time.monotonic()
-        note_id = await attempt.desk.find_note(claim.ticket_id, marker(claim.job_id))
+        is_ours = partial(is_note_of, claim.job_id)
+        note_id = await attempt.desk.find_note(claim.ticket_id, is_ours, claim.note_attempted_at)
         if note_id is not None:
             say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": _milliseconds(started)})
         elif claim.note_attempted_at is not None:

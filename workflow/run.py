@@ -106,7 +106,7 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
             except LeaseLost:
                 raise
             except OutsideFailure as failure:
-                say(failure.phrase, failure.values)
+                say(failure.phrase, failure.values, also=failure.also)
                 wants_note = await _fail(runner, claim, span, failure, failure.reason)
             except AttemptTimeout as failure:
                 await _fail(runner, claim, span, failure, "attempt took too long")

@@ -118,11 +118,10 @@ class DeskControl:
 
     async def _list(self, request: Request) -> Response:
         desk = self._tenancy(request.path_params["tenant"]).desk
-        return JSONResponse({"tickets": [_whole(ticket) for ticket in desk.tickets.values()]})
+        return JSONResponse({"tickets": [_whole(desk, ticket) for ticket in desk.tickets.values()]})
 
     async def _show(self, request: Request) -> Response:
-        _, ticket = self._ticket(request)
-        return _shown(ticket)
+        return _shown(*self._ticket(request))
 
     async def _change(self, request: Request) -> Response:
         desk, ticket = self._ticket(request)
@@ -134,7 +133,7 @@ class DeskControl:
         ticket.subject = ticket.subject if state.subject is None else state.subject
         ticket.description = ticket.description if state.description is None else state.description
         desk.touch(ticket)
-        return _shown(ticket)
+        return _shown(desk, ticket)
 
     async def _destroy(self, request: Request) -> Response:
         desk, ticket = self._ticket(request)
@@ -182,11 +181,11 @@ class DeskControl:
         return Response(status_code=204)
 
 
-def _shown(ticket: Ticket) -> Response:
+def _shown(desk: Desk, ticket: Ticket) -> Response:
     # In ASCII: a ticket can be one with halves of characters, which have no bytes of their own.
-    return Response(json.dumps(_whole(ticket)), media_type="application/json")
+    return Response(json.dumps(_whole(desk, ticket)), media_type="application/json")
 
 
-def _whole(ticket: Ticket) -> dict[str, Any]:
-    notes = [note_in_full(note, ticket.id) for note in ticket.notes.values()]
+def _whole(desk: Desk, ticket: Ticket) -> dict[str, Any]:
+    notes = [note_in_full(note, ticket.id, desk.settings.edition) for note in ticket.notes.values()]
     return {**ticket_in_full(ticket), "notes": notes}

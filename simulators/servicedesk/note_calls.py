@@ -69,20 +69,22 @@ def add_note(desk: Desk, call: Call) -> Answer:
     ticket = _changeable(desk, call)
     description, flags = _checked(desk, call)
     note = desk.add_note(ticket, description, flags)
-    return success({_body_key(desk): note_in_full(note, ticket.id)})
+    return success({_body_key(desk): note_in_full(note, ticket.id, desk.settings.edition)})
 
 
 def list_notes(desk: Desk, call: Call) -> Answer:
     """`GET /requests/{id}/notes`: newest first, items without their description."""
     ticket = desk.find(call.ticket_id)
-    page, reply = select([note_in_list(note) for note in ticket.notes.values()], call.list_info())
-    return success_list({"list_info": reply, desk.settings.note_list_key: page})
+    # One name to sort by, whatever the edition shows.
+    page, reply = select([note_in_list(note, "cloud") for note in ticket.notes.values()], call.list_info())
+    shown = [note_in_list(ticket.notes[record["id"]], desk.settings.edition) for record in page]
+    return success_list({"list_info": reply, desk.settings.note_list_key: shown})
 
 
 def read_note(desk: Desk, call: Call) -> Answer:
     """`GET /requests/{id}/notes/{note id}`: the whole note."""
     ticket = desk.find(call.ticket_id)
-    return success({_body_key(desk): note_in_full(_note(ticket, call), ticket.id)})
+    return success({_body_key(desk): note_in_full(_note(ticket, call), ticket.id, desk.settings.edition)})
 
 
 def update_note(desk: Desk, call: Call) -> Answer:
@@ -93,7 +95,7 @@ def update_note(desk: Desk, call: Call) -> Answer:
     for key, value in flags.items():
         setattr(note, key, value)
     desk.touch(ticket)
-    return success({_body_key(desk): note_in_full(note, ticket.id)})
+    return success({_body_key(desk): note_in_full(note, ticket.id, desk.settings.edition)})
 
 
 def delete_note(desk: Desk, call: Call) -> Answer:
@@ -110,7 +112,7 @@ def list_conversations(desk: Desk, call: Call) -> Answer:
     first = Note(ticket.id, ticket.description, ticket.created_ms, ticket.requester, show_to_requester=True)
     said = [first, *(note for note in ticket.notes.values() if note.show_to_requester)]
     records = [
-        {**note_in_list(note), "type": "email" if note is first else "note", "from": note.added_by.email_id}
+        {**note_in_list(note, "cloud"), "type": "email" if note is first else "note", "from": note.added_by.email_id}
         for note in said
     ]
     page, reply = select(records, call.list_info())

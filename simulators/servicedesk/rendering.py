@@ -116,21 +116,24 @@ def ticket_in_list(ticket: Ticket, fields_required: list[str] | None) -> Json:
     return {name: value for name, value in shown.items() if name == "id" or name in fields_required}
 
 
-def note_in_list(note: Note) -> Json:
-    """Return a note as the list of a ticket's notes gives it: without its description."""
+def note_in_list(note: Note, edition: str) -> Json:
+    """Return a note as the list of a ticket's notes gives it: without its description.
+
+    Its time is `added_time` on premises and `created_time` in the cloud (vendor's API pages).
+    """
     return {
         "id": note.id,
-        "created_time": moment(note.created_ms),
+        "created_time" if edition == "cloud" else "added_time": moment(note.created_ms),
         "added_by": person(note.added_by),
         "created_by": person(note.added_by),
         "show_to_requester": note.show_to_requester,
     }
 
 
-def note_in_full(note: Note, ticket_id: str) -> Json:
+def note_in_full(note: Note, ticket_id: str, edition: str) -> Json:
     """Return a note as a read by id gives it."""
     return {
-        **note_in_list(note),
+        **note_in_list(note, edition),
         "description": note.description,
         "mark_first_response": note.mark_first_response,
         "add_to_linked_requests": note.add_to_linked_requests,

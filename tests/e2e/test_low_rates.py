@@ -1,4 +1,4 @@
-"""A desk that may be called a few times a minute: its jobs are held back, resume where they stood, and complete."""
+"""A desk that takes a few calls a minute only: its jobs are held back, resume where they stood, and complete."""
 
 import time
 from bisect import bisect_left

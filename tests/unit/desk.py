@@ -1,6 +1,6 @@
 """A tenant's desk of a test, on premises or in the cloud."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
@@ -56,6 +56,11 @@ def new_ticket(desks: Simulator, edition: Edition = "onpremises", **more: Any) -
     """A ticket in the desk of that edition; its id."""
     order = {"tenant": TENANT_OF[edition], "subject": "S", "send_webhook": False}
     return str(desks.change("POST", "/tickets", **order | more)["ticket_id"])
+
+
+def has(words: str) -> Callable[[str], bool]:
+    """What tells a note by words in its text."""
+    return lambda text: words in text
 
 
 def notes_of(desks: Simulator, ticket_id: str, edition: Edition = "onpremises") -> list[dict[str, Any]]:

@@ -11,6 +11,8 @@ from integrations.desk_answers import UNCLEAR, Answer, decode
 from integrations.errors import DeskRefused, DeskUnavailable, OutsideFailure
 from integrations.servicedesk_plus import plain_text
 
+ODD_ZONES = ("", " +9999", " -9999", " -0000", " +0000", " EST", " UTC", " Z", " +0100", " 99999999999", "GMT")
+
 
 def answer(status: int, response_status: Any, retry_after: str | None = None, *, posted: bool = False) -> Answer:
     return decode(status, json.dumps({"response_status": response_status}).encode(), retry_after, posted=posted)
@@ -100,6 +102,29 @@ def test_a_failure_without_a_reason_and_a_code_that_is_none_are_no_answer(status
     assert not answer(404, status).not_found
 
 
+def test_what_a_desk_makes_up_is_one_of_a_few_reasons() -> None:
+    """Codes and statuses end up in rows and as a metric's label; the line alone has the desk's own."""
+    coded_ones = [answer(200, coded(4000, code)).failure() for code in range(4000, 9000)]
+    coded_ones += [answer(200, coded(code)).failure() for code in (*range(1, 2000), 10**8, 3000)]
+    statuses = [decode(status, b"", None).failure() for status in range(300, 1000)]
+    reasons = {failure.reason for failure in coded_ones + statuses}
+    assert len(reasons) < 50
+    assert len({failure.reason for failure in coded_ones}) < 45
+    for code, shown, kind in ((4999, "400", DeskRefused), (503, "503", DeskUnavailable), (599, "500", DeskUnavailable)):
+        failure = answer(200, coded(code)).failure()
+        assert kind_and_words(failure) == (kind, f"ServiceDesk Plus API error: {shown}")
+        assert failure.also == ({} if code == 503 else {"desk_code": code})
+    for status, shown, kind in (
+        (499, "400", DeskRefused),
+        (599, "500", DeskUnavailable),
+        (999, "500", DeskUnavailable),
+    ):
+        failure = decode(status, b"", None).failure()
+        assert kind_and_words(failure) == (kind, f"ServiceDesk Plus API error: {shown}")
+        assert failure.also == {"desk_code": status}
+    assert answer(200, coded(4001)).failure().also == {}
+
+
 def test_an_inner_failure_counts_even_under_an_outer_success() -> None:
     assert not answer(200, coded(2000, 4004)).succeeded
 
@@ -145,6 +170,8 @@ def test_a_200_that_is_not_the_apis_json_may_not_have_happened(body: bytes) -> N
         *[("7", 7.0), (" 7 ", 7.0), ("0", 0.0), (None, None), ("", None), ("soon", None), ("-1", None), ("²", None)],
         *[("Wed, 04 Nov 2020 09:00:00 GMT", 0.0), ("Wed, 99 Nov 2020 09:00:00 GMT", None)],
         ("9" * 5000, 999999999.0),
+        *[(f"Wed, 04 Nov 2099 09:00:00{zone}", None) for zone in ODD_ZONES],
+        *[("Fri, 31 Dec 9999 23:59:59 GMT", 999999999.0), ("Wed, 04 Nov 99999 09:00:00 GMT", None), (" GMT", None)],
     ],
 )
 def test_a_retry_after_as_seconds_or_date_is_kept(header: str | None, seconds: float | None) -> None:

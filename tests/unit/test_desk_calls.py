@@ -12,7 +12,7 @@ from integrations.desk_tokens import DeskTokens
 from integrations.errors import DeskTimeout, DeskUnavailable, HeldBack, Temporary
 from integrations.rate import DeskRate
 from integrations.servicedesk_plus import ServiceDeskPlus
-from tests.unit.desk import opened, settings
+from tests.unit.desk import has, opened, settings
 
 NOTE = {"request_note": {"id": "7"}, "response_status": {"status_code": 2000}}
 
@@ -84,7 +84,7 @@ async def test_only_a_posting_that_may_have_been_done_has_an_unknown_outcome(
         for call, outcome in (
             (client.add_note("1", "x"), unknown),
             (client.read_ticket("1"), False),
-            (client.find_note("1", "x"), False),
+            (client.find_note("1", has("x")), False),
         ):
             with pytest.raises(kind) as failed:
                 await call

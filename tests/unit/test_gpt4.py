@@ -45,7 +45,7 @@ async def test_an_answer_is_validated_and_its_cost_is_told(model: Simulator) -> 
         ({"kind": "status", "code": 500}, Gpt4Unavailable, "500 Internal Server Error", None),
         ({"kind": "status", "code": 503, "retry_after": 3}, Gpt4Unavailable, "503 Service Unavailable", 3.0),
         ({"kind": "status", "code": 529}, Gpt4Unavailable, "529 Overloaded", None),
-        ({"kind": "status", "code": 599}, Gpt4Unavailable, "599 Unknown Status", None),
+        ({"kind": "status", "code": 599}, Gpt4Unavailable, "500 Internal Server Error", None),
         ({"kind": "status", "code": 400, "message": "No."}, Gpt4Refused, "400 Bad Request", None),
         ({"kind": "status", "code": 401}, Gpt4Refused, "401 Unauthorized", None),
         ({"kind": "status", "code": 403}, Gpt4Refused, "403 Forbidden", None),
