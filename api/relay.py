@@ -32,7 +32,7 @@ from observability.phrases import Phrase
 from storage import jobs, relaying
 from storage.by_hand import RETRIED_BY_HAND
 from storage.jobs import Published
-from storage.session import DATABASE_FAILURES, Database, is_locked
+from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 from worker.inbox import Inbox
 from worker.queue import JobQueue, QueueUnreachable
 
@@ -113,10 +113,8 @@ class Relay:
                 await within(_STEP_SECONDS, step())
             except (*DATABASE_FAILURES, TimeoutError) as failure:
                 worked = False
-                locked = is_locked(failure)
-                reason = "the relay waits for a locked row" if locked else "the relay waits"
-                self._acceptance.database_outage.seen(reason, failure)
-                if not locked and not isinstance(failure, TimeoutError):
+                self._acceptance.database_outage.seen(_words(failure), failure)
+                if is_away(failure) and not is_locked(failure):
                     break
             except QueueUnreachable as failure:
                 worked = False
@@ -193,6 +191,12 @@ class Relay:
             if not published:
                 await relaying.unpublish(self._database, [later.job_id for later in due[index:]])
                 return
+
+
+def _words(failure: Exception) -> str:
+    if is_locked(failure):
+        return "the relay waits for a locked row"
+    return "the relay waits" if is_away(failure) or isinstance(failure, TimeoutError) else "a step of the relay fails"
 
 
 def _end(job: Published, reason: str, failure: Exception) -> None:

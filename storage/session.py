@@ -36,7 +36,7 @@ _LOCK_NOT_AVAILABLE = "55P03"
 _AWAY = ("08", "53", "57P", _LOCK_NOT_AVAILABLE, "25P03", "25006")
 
 
-def session_options(statement_seconds: float) -> dict[str, str]:
+def session_options(statement_seconds: float, lock_seconds: float = _LOCK_SECONDS) -> dict[str, str]:
     """Return what each session of ours asks of the server, by the names of its settings; times in milliseconds.
 
     The keepalives are the server's: without them it holds a vanished peer's locks for two hours.
@@ -44,7 +44,7 @@ def session_options(statement_seconds: float) -> dict[str, str]:
     return {
         "statement_timeout": str(round(statement_seconds * 1000)),
         "idle_in_transaction_session_timeout": str(_IDLE_TRANSACTION_SECONDS * 1000),
-        "lock_timeout": str(_LOCK_SECONDS * 1000),
+        "lock_timeout": str(round(lock_seconds * 1000)),
         **{f"tcp_keepalives_{name}": str(value) for name, value in _KEEPALIVE.items()},
         "tcp_user_timeout": str(_UNANSWERED_MS),
         "timezone": "UTC",
@@ -95,8 +95,8 @@ class Database:
     """The pool of one process.
 
     Rows of a tenant are seen only inside `tenant(...)`; `across_tenants()` is for the narrow functions that give ids
-    and states, never content. `pool_seconds` is how long a caller waits in line for a connection. `traced`: statements
-    make spans.
+    and states, never content. `pool_seconds` is how long a caller waits in line for a connection, `lock_seconds` how
+    long a statement waits for a lock. `traced`: statements make spans.
 
     A connection that died while it lay idle, since the server was restarted, is replaced before it is used, without
     asking the server. One whose end nobody was told of fails at its first statement, as a server that is away does.
@@ -109,6 +109,7 @@ class Database:
         application_name: str,
         pool_size: int = 10,
         statement_seconds: float = 30,
+        lock_seconds: float = _LOCK_SECONDS,
         pool_seconds: float = 5,
         traced: bool = False,
     ) -> None:
@@ -116,7 +117,7 @@ class Database:
             "connect_timeout": _CONNECT_SECONDS,
             "application_name": application_name,
             "client_encoding": "utf8",
-            "options": as_arguments(session_options(statement_seconds)),
+            "options": as_arguments(session_options(statement_seconds, lock_seconds)),
             **{f"keepalives_{name}": value for name, value in _KEEPALIVE.items()},
             "tcp_user_timeout": _UNANSWERED_MS,
         }

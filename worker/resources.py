@@ -41,6 +41,7 @@ from workflow.graph import build_graph
 from workflow.run import Runner
 
 _MOST_DATABASE_CONNECTIONS = 20
+_CLAIM_LOCK_SECONDS = 0.5
 _CLOSE_SECONDS = 5.0
 _CONFIGURATION_EXIT = 78
 
@@ -90,7 +91,10 @@ class Resources:
             traced=True,
         )
         self._stack.push_async_callback(database.close)
-        leases = Database(settings.database_url, application_name="ai-agents leases", pool_size=4)
+        # Claims of rows that somebody holds must not stand in the way of renewals.
+        leases = Database(
+            settings.database_url, application_name="ai-agents leases", pool_size=4, lock_seconds=_CLAIM_LOCK_SECONDS
+        )
         self._stack.push_async_callback(leases.close)
         redis = open_redis(settings.redis_url, seconds=2)
         self._stack.push_async_callback(redis.aclose)

@@ -1,15 +1,21 @@
 """What breaks, one thing at a time; each is done while webhooks stream in, and ends mended."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from tests.chaos.held import Held
 from tests.chaos.stage import LEASE_SECONDS, Stage
+from tests.chaos.vanished import NAME as VANISHED
+from tests.chaos.vanished import about_to_vanish
 
 _ANSWERED = "GPT-4 API call: status=200"
+_REFUSED = "Webhook rejected: status=503"
+# A session of ours that says nothing in a transaction is ended after 10 s.
+_NOTICED_SECONDS = 14.0
 # A lease may be a third old when a worker is held still.
 _SHORTER_THAN_A_LEASE = LEASE_SECONDS * 2 / 3
 
@@ -81,17 +87,11 @@ def _redis_away(stage: Stage) -> None:
 
 def _redis_forgets(stage: Stage) -> None:
     """It dies with a list full of jobs that nobody has taken yet, and comes back empty."""
-    began = time.monotonic()
-    for worker in stage.system.workers:
-        worker.pause()
-    time.sleep(1)
-    stage.system.redis.kill()
-    stage.system.redis.wipe()
-    stage.system.redis.start()
-    for worker in stage.system.workers:
-        worker.resume()
-    seconds = time.monotonic() - began
-    stage.expect(seconds < _SHORTER_THAN_A_LEASE, f"the workers were held still for {seconds:.1f} s")
+    with _workers_still(stage):
+        time.sleep(1)
+        stage.system.redis.kill()
+        stage.system.redis.wipe()
+        stage.system.redis.start()
 
 
 def _redis_still(stage: Stage) -> None:
@@ -107,6 +107,56 @@ def _postgres_away(stage: Stage) -> None:
     stage.system.postgres.stop()
     time.sleep(3)
     stage.system.postgres.restart()
+
+
+def _idle_connections_die(stage: Stage) -> None:
+    """Redis was restarted while most of its connections lay idle, and Postgres goes away when they are needed.
+
+    The API is held still for a moment each time, so that what came meanwhile needs many of them at once.
+    """
+    before = stage.system.api.output().count(_REFUSED)
+    for again in (False, True):
+        stage.system.postgres.stop()
+        stage.pause(stage.system.api, 1.5)
+        time.sleep(0.5)
+        stage.system.postgres.restart()
+        if not again:
+            time.sleep(1)
+            stage.system.redis.restart()
+            time.sleep(1)
+    refused = stage.system.api.output().count(_REFUSED) - before
+    stage.expect(not refused, f"{refused} deliveries were refused though one of the two stores was there")
+
+
+def _peer_vanishes(stage: Stage) -> None:
+    """With the rows of a tenant's waiting jobs: nobody tells Postgres, which has to find out by itself."""
+    with about_to_vanish(stage.system.state["database_url"], "acme") as vanish:
+        with _workers_still(stage):
+            time.sleep(1)
+            stage.expect(vanish() > 0, "no job was waiting to be locked")
+        give_up_at = time.monotonic() + _NOTICED_SECONDS
+        while _sessions(stage, VANISHED) and time.monotonic() < give_up_at:
+            time.sleep(0.2)
+        stage.expect(not _sessions(stage, VANISHED), f"its session goes on after {_NOTICED_SECONDS:g} s")
+
+
+@contextmanager
+def _workers_still(stage: Stage) -> Iterator[None]:
+    began = time.monotonic()
+    for worker in stage.system.workers:
+        worker.pause()
+    yield
+    for worker in stage.system.workers:
+        worker.resume()
+    seconds = time.monotonic() - began
+    stage.expect(seconds < _SHORTER_THAN_A_LEASE, f"the workers were held still for {seconds:.1f} s")
+
+
+def _sessions(stage: Stage, application_name: str) -> int:
+    with stage.world.admin() as connection:
+        question = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
+        ((count,),) = connection.execute(question, (application_name,)).fetchall()
+    return int(count)
 
 
 def _desk(fault: dict[str, Any], stage: Stage) -> None:
@@ -154,6 +204,8 @@ SCENARIOS = [
     Scenario("Redis restarted without its data", _redis_forgets),
     Scenario("Redis accepts and never answers", _redis_still),
     Scenario("Postgres restarted", _postgres_away),
+    Scenario("Redis restarted, later Postgres away", _idle_connections_die),
+    Scenario("peer vanishes in a transaction", _peer_vanishes),
     Scenario("desk silent", partial(_desk, {"kind": "silence"})),
     Scenario("desk throttles (429)", partial(_desk, {"kind": "status", "code": 429})),
     Scenario("desk cuts after it took the note", partial(_desk, {"kind": "cut_after", "operation": "add_note"})),

@@ -175,6 +175,23 @@ async def test_a_retry_by_hand_is_told_where_it_is_queued(
     assert [("by hand" in line) for line in told(stream, "Job queued")] == [True, False]
 
 
+async def test_a_step_that_may_not_be_taken_is_told_and_keeps_none_of_the_others_from_theirs(
+    waiting: UUID, table: Table, redis: Redis, replicas: list[Relay], start_log: StartLog
+) -> None:
+    stream = start_log()
+    table.change(waiting, published_at=None)
+    function = "FUNCTION expire_jobs(integer, text)"
+    table.run(f"REVOKE EXECUTE ON {function} FROM ai_agents")
+    try:
+        assert not await replicas[0].once()
+    finally:
+        table.run(f"GRANT EXECUTE ON {function} TO ai_agents")
+    assert len(told(stream, "Database error: a step of the relay fails")) == 1
+    assert len(told(stream, f"Job queued: job_id={waiting}")) == 1
+    assert await redis.llen("celery") == 1
+    assert await replicas[0].once()
+
+
 async def test_a_relay_that_is_told_to_end_tells_of_what_its_last_round_has_ended(
     waiting: UUID, table: Table, server: Postgres, replicas: list[Relay], start_log: StartLog
 ) -> None:
