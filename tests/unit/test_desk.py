@@ -15,6 +15,7 @@ from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, TicketCl
 from tests.unit.conftest import Simulator
 from tests.unit.desk import EDITIONS, TENANT_OF, Edition, has, line_of, new_ticket, notes_of, opened, settings
 from worker.queue import open_redis
+from workflow.prompts import enhancement_prompt
 
 
 @EDITIONS
@@ -33,6 +34,17 @@ async def test_a_ticket_is_read_as_plain_text(edition: Edition, desks: Simulator
     assert (ticket.ticket_id, ticket.subject) == (ticket_id, "Zoë & the VPN")
     assert ticket.description == "It drops every 5 minutes"
     assert (ticket.priority, ticket.category, ticket.status, ticket.resolution) == ("High", "Network", "Open", "")
+
+
+@EDITIONS
+async def test_whose_ticket_it_is_is_read_and_stands_in_no_text_of_it(
+    edition: Edition, desks: Simulator, tokens: Redis
+) -> None:
+    ticket_id = new_ticket(desks, edition, requester="robin\x00.adeyemi@acme.example")
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        ticket = await desk.read_ticket(ticket_id)
+    assert ticket.requester == "robin.adeyemi@acme.example"
+    assert "adeyemi" not in f"{ticket}{enhancement_prompt(ticket, [], [])}"
 
 
 @EDITIONS

@@ -1,0 +1,62 @@
+"""A job that is forgotten while GPT-4 answers: nothing of the answer is kept, in either store."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import httpx
+from redis.asyncio import Redis
+
+from integrations.gpt4 import Gpt4
+from storage import erasing
+from storage.erasing import Which
+from storage.session import Database
+from tests.storage.conftest import Table
+from tests.storage.test_ends import runner_on
+from tests.storage.test_posting import TICKET
+from tests.unit import desk, gpt4
+from tests.unit.conftest import Simulator, StartLog
+from worker.answers import AnswersInRedis
+from workflow.run import run_job
+
+
+class MeanwhileForgotten:
+    """GPT-4, whose answer is there and repaired when the ticket is forgotten."""
+
+    def __init__(self, real: Gpt4, forget: Callable[[], Awaitable[object]]) -> None:
+        self._real = real
+        self._forget = forget
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    async def ask(self, *given: Any, **named: Any) -> Any:
+        answer = await self._real.ask(*given, **named)
+        await named["on_unusable"]("{ the ticket's text")
+        await self._forget()
+        return answer
+
+
+async def test_its_answer_is_kept_neither_in_the_row_nor_in_redis_and_nothing_fails(
+    waiting: UUID, database: Database, table: Table, redis: Redis, model: Simulator, start_log: StartLog
+) -> None:
+    stream = start_log()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.method == "GET"
+        return httpx.Response(200, json=TICKET)
+
+    async with (
+        desk.opened(desk.settings("http://desk"), transport=httpx.MockTransport(answer)) as its_desk,
+        gpt4.opened(model.url) as real,
+    ):
+        asked: Any = MeanwhileForgotten(real, lambda: erasing.erase(database, Which("acme", ticket_id="12345")))
+        runner = replace(runner_on(its_desk, database, database), gpt4=asked, answers=AnswersInRedis(redis, 60))
+        assert await run_job(runner, waiting)
+    row = table.job(waiting)
+    assert (row["state"], row["reason"], row["enhancement"]) == ("skipped", "forgotten", None)
+    assert await redis.keys("*:*") == []
+    told = stream.getvalue()
+    assert f"Task skipped: job_id={waiting}, ticket_id=12345, reason=forgotten" in told
+    assert "error" not in told.lower()
