@@ -77,11 +77,13 @@ class Answer:
 
     @property
     def effective_status(self) -> int:
-        """The HTTP status that the answer amounts to, or UNCLEAR; of a code that is not the API's, 400."""
+        """The HTTP status that the answer amounts to, 400 of a code that we do not know; or UNCLEAR, or WARNING."""
         if self.status < 200 or self.status >= 300:
             return known_status(self.status)
-        if self.code == UNCLEAR or self.code in _HTTP_OF_CODE:
-            return _HTTP_OF_CODE.get(self.code, UNCLEAR)
+        if self.code in (UNCLEAR, WARNING):
+            return self.code
+        if self.code in _HTTP_OF_CODE:
+            return _HTTP_OF_CODE[self.code]
         # Some desks repeat the HTTP status that they mean.
         return known_status(self.code) if 400 <= self.code < 600 else 400
 
