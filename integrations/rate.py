@@ -38,6 +38,11 @@ _LOOK_AGAIN_SECONDS = 1.0
 _MICROSECONDS = 1_000_000
 
 
+def keys_of(tenant_id: str) -> list[str]:
+    """The keys of a tenant's bucket: when the next call is due, who stands in line, and when the turn of each is."""
+    return [f"{KEY}{tenant_id}{part}" for part in ("", ":places", ":turns")]
+
+
 class Standing(StrEnum):
     """Who calls, and so what it may go before."""
 
@@ -145,7 +150,7 @@ class DeskRate:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._keys = [f"{KEY}{tenant_id}", f"{KEY}{tenant_id}:places", f"{KEY}{tenant_id}:turns"]
+        self._keys = keys_of(tenant_id)
         self._pace = Pace.of(per_minute)
         self._patience = patience_seconds
         self._yields = yields

@@ -25,7 +25,7 @@ async def erase_keys(redis: Redis, database: Database, which: Which, ticket_ids:
     try:
         doomed = await _kept_of_jobs(redis, database, which, ticket_ids)
         if which.all:
-            doomed.append(f"{rate.KEY}{which.tenant_id}")
+            doomed += rate.keys_of(which.tenant_id)
             for begin in (desk_tokens.KEY, DELIVERY):
                 doomed += await _keys(redis, f"{begin}{which.tenant_id}:*")
         return int(await redis.delete(*doomed)) if doomed else 0

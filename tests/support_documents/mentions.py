@@ -114,6 +114,7 @@ _BY_SEARCH: tuple[tuple[str, Callable[[str], bool]], ...] = (
     ("phrase", log_lines.is_phrase),
     ("part of a phrase", log_lines.is_phrase_part),
     ("panel", lambda text: text in vocabulary.panels()),
+    ("stored", sources.is_stored),
     ("pair", _is_pair),
     ("word", _is_output),
     ("of others", lambda text: text in vocabulary.OF_OTHERS),

@@ -10,9 +10,12 @@ from prometheus_client.metrics import MetricWrapperBase
 from api import health, webhook
 from config.settings import ApiSettings, ByHandSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
 from config.tenants import TENANT_SETTINGS
+from integrations import desk_tokens, rate
 from observability import metrics, tracing
 from observability.identifiers import TAGS
+from storage.models import Base
 from tests.support_documents.documents import ROOT
+from worker import answers, inbox
 
 ALERTS = ROOT / "observability" / "prometheus" / "alerts.yaml"
 
@@ -91,3 +94,17 @@ def panels() -> dict[str, frozenset[str]]:
 def make_verbs() -> frozenset[str]:
     """The verbs of the Makefile."""
     return frozenset(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+@cache
+def stored() -> frozenset[str]:
+    """Tables, their columns, and how the keys in Redis begin: `tests/docs/test_data_page.py` says where they stand."""
+    tables = Base.metadata.tables
+    columns = {column.name for table in tables.values() for column in table.columns}
+    keys = {answers.ANSWER, answers.UNUSABLE, inbox.INBOX, inbox.DELIVERY, rate.KEY, desk_tokens.KEY}
+    return frozenset({*tables, *columns, *keys})
+
+
+def is_stored(text: str) -> bool:
+    """Whether it names one of those; of a key what is not the same for all stands in angle brackets."""
+    return re.sub(r"<.*", "", text) in stored()

@@ -74,6 +74,8 @@ OF_OTHERS = frozenset(
         *("?sslmode=verify-full&sslrootcert=FILE", "sslmode=verify-full", "verify-full", "require"),
         # PgBouncer.
         *("pool_mode = transaction", "default_pool_size", "tcp_keepidle"),
+        # Celery's own keys in Redis.
+        *("unacked_index", "unacked_mutex", "_kombu.binding"),
         # Redis.
         *("PONG", "OK", "NOAUTH", "WRONGPASS", "LLEN celery", "redis-cli", "ok"),
         *("used_memory_human", "maxmemory_human", "aof_last_write_status"),
