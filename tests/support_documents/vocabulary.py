@@ -70,6 +70,7 @@ OF_OTHERS = frozenset(
         # Postgres and psql.
         *("active", "Lock", "<insufficient privilege>", "mean_ms", "used", "most", "(1 row)", "pg_stat_statements"),
         *("ALTER ROLE", '-c "SELECT 1;"', "pg_blocking_pids", "statement_timeout", "poll"),
+        *("log_statement", "log_min_duration_statement"),
         *("synchronous_standby_names", "on", "remote_apply", "remote_write", "local", "off", "sync", "quorum"),
         *("?sslmode=verify-full&sslrootcert=FILE", "sslmode=verify-full", "verify-full", "require"),
         # PgBouncer.
@@ -108,6 +109,8 @@ EXAMPLES = tuple(
     re.compile(pattern)
     for pattern in (
         r"acme",
+        # Keys in Redis: tests/docs/test_data_page.py holds their beginnings to the code.
+        r"(?:answer|unusable|rate|delivery|desk-token):<\w+>(?::<\w+>)?",
         r"desk of acme",
         r"<(?:TICKET_ID|TENANT|JOB_ID)>",
         r"<JOB_ID>: (?:waiting|running|completed|skipped|failed)",
