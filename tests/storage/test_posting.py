@@ -77,3 +77,23 @@ async def test_a_second_posting_decides_whether_the_note_may_be_there(
         assert server.posts == 2
         assert attempted - table.job(waiting)["started_at"] < timedelta(seconds=30)
         assert await claims.may_have_posted(database, claim)
+
+
+async def test_a_ticket_seen_open_is_not_looked_at_again_after_a_hold_for_an_hour(
+    waiting: UUID, database: Database, table: Table
+) -> None:
+    claim = await claimed(database, waiting)
+    assert not claim.saw_open_lately()
+    await claims.seen_open(database, claim)
+    for ago, counts in (("59 minutes", True), ("61 minutes", False)):
+        await claims.hold_back(database, claim, 0, "desk rate limit")
+        table.change(waiting, seen_open_at=f"now() - interval '{ago}'")
+        claim = await claimed(database, waiting)
+        assert claim.saw_open_lately() is counts
+
+
+async def test_a_failed_attempt_ends_what_was_seen(waiting: UUID, database: Database) -> None:
+    claim = await claimed(database, waiting)
+    await claims.seen_open(database, claim)
+    await claims.retry_later(database, claim, 0, "ServiceDesk Plus timeout")
+    assert (await claimed(database, waiting)).seen_open_at is None

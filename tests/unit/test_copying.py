@@ -145,3 +145,6 @@ async def test_a_database_that_is_away_ends_the_round() -> None:
 def test_a_share_is_longer_than_a_first_copy_at_the_desks_pace() -> None:
     assert full_copy_seconds(settings("http://desk", rate_per_minute=300)) == pytest.approx(121, abs=1)
     assert full_copy_seconds(settings("http://desk", "cloud", rate_per_minute=30)) == pytest.approx(1212, abs=1)
+    # A third of a low rate is less than one call a minute.
+    assert full_copy_seconds(settings("http://desk", rate_per_minute=2)) == 202 * 90
+    assert full_copy_seconds(settings("http://desk", rate_per_minute=1)) == 202 * 180
