@@ -209,7 +209,7 @@ def test_a_leaked_secret_is_dead_within_ten_seconds_whatever_else_is_wrong(
     assert "the ones before stay: WEBHOOK_SECRET_LEAKED is missing, but PREVIOUS_WEBHOOK_SECRET_LEAKED is set" in told
     assert "Tenant settings unusable, the tenant is closed: SERVICEDESK_URL_LEAKED must be" in told
     assert "Webhook rejected: status=403, reason=tenant closed" in told
-    figures = httpx.get(f"{system.state['api_url']}/metrics").text
+    figures = httpx.get(system.state["metrics"]["api"]).text
     assert 'ai_agents_tenant_settings_unusable{tenant_id="leaked"} 1.0' in figures
     assert 'ai_agents_tenant_settings_unusable{tenant_id="acme"} 0.0' in figures
 
