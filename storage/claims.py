@@ -137,9 +137,23 @@ async def load_answer(database: Database, held: Claim) -> dict[str, Any] | None:
     return answer
 
 
-async def save_answer(database: Database, held: Claim, answer: dict[str, Any], model: str, requester: str = "") -> None:
-    """Commit GPT-4's answer before anything is done with it, and whose ticket it is of. Raises LeaseLost."""
-    await _write(database, held, enhancement=answer, model=model, requester=tombstones.of_requester(requester))
+async def is_forgotten(database: Database, held: Claim, ticket_id: str, requester: str) -> bool:
+    """Whether the ticket, by its id in the desk too, or whoever asked (an address) was forgotten.
+
+    Whose ticket the job is about is written down first, so that who forgets a requester finds this job from now on.
+    """
+    noted = update(Job).where(Job.id == held.job_id, Job.claim_token == held.token)
+    noted = noted.values(requester=tombstones.of_requester(requester))
+    async with database.tenant(held.tenant_id) as session:
+        if await session.scalar(noted.returning(Job.requester)) is None:
+            await tombstones.make_key(session, held.tenant_id)
+            await session.execute(noted)
+        return await tombstones.are_left(session, [held.ticket_id, ticket_id], requester)
+
+
+async def save_answer(database: Database, held: Claim, answer: dict[str, Any], model: str) -> None:
+    """Commit GPT-4's answer before anything is done with it. Raises LeaseLost."""
+    await _write(database, held, enhancement=answer, model=model)
 
 
 async def about_to_post(database: Database, held: Claim, lease_seconds: float) -> None:

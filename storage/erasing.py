@@ -101,6 +101,8 @@ async def erase(database: Database, which: Which, *, job_rows: bool = True) -> E
     """
     async with database.tenant(which.tenant_id) as session:
         await tombstones.lock(session, which.tenant_id, shared=False)
+        # Who writes into one of them just now is waited for: whose ticket it is of may be what he writes.
+        await session.execute(select(Job.id).where(Job.state.in_(_NOT_ENDED)).order_by(Job.id).with_for_update())
         ticket_ids = await _ticket_ids(session, which)
         stones = [tombstones.of_ticket(ticket_id) for ticket_id in ticket_ids]
         if which.requester is not None:

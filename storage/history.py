@@ -112,6 +112,17 @@ async def remove_ticket(database: Database, tenant_id: str, ticket_id: str) -> i
         return len((await session.scalars(gone)).all())
 
 
+async def put_off(
+    database: Database, tenant_id: str, *, ticket_id: str | None = None, solution_id: str | None = None
+) -> None:
+    """The desk refused to show a copied ticket or solution: it is asked for again in a day, and not before all else."""
+    refused = update(Ticket).where(Ticket.ticket_id == ticket_id).values(seen_at=func.now())
+    if solution_id is not None:
+        refused = update(Passage).where(Passage.source_id == solution_id).values(seen_at=func.now())
+    async with database.tenant(tenant_id) as session:
+        await session.execute(refused)
+
+
 async def touch_tickets(database: Database, tenant_id: str, ticket_ids: Sequence[str]) -> None:
     """The desk still lists these and their copies are current, so that their age counts from now; to the hour."""
     current = update(Ticket).where(

@@ -40,11 +40,12 @@ async def lock(session: AsyncSession, tenant_id: str, *, shared: bool) -> None:
 
     So no copy is written past a tombstone, and none goes unseen by who leaves one.
     """
-    await _make_key(session, tenant_id)
+    await make_key(session, tenant_id)
     await session.execute(select(TombstoneKey.tenant_id).with_for_update(read=shared))
 
 
-async def _make_key(session: AsyncSession, tenant_id: str) -> None:
+async def make_key(session: AsyncSession, tenant_id: str) -> None:
+    """Make the tenant's key if it has none."""
     key = insert(TombstoneKey).values(tenant_id=tenant_id, key=secrets.token_bytes(_KEY_BYTES))
     await session.execute(key.on_conflict_do_nothing())
 
@@ -56,18 +57,10 @@ async def leave(session: AsyncSession, tenant_id: str, hashes: Sequence[ColumnEl
         await session.execute(stone.on_conflict_do_nothing())
 
 
-async def is_forgotten(database: Database, tenant_id: str, ticket_id: str, requester: str) -> bool:
-    """Whether the ticket, or whoever asked (an address), was forgotten. The tenant has its key from then on."""
-    async with database.tenant(tenant_id) as session:
-        question = select(exists(select(TombstoneKey.tenant_id)), _any_of(ticket_id, requester))
-        has_key, forgotten = (await session.execute(question)).one()
-        if not has_key:
-            await _make_key(session, tenant_id)
-    return bool(forgotten)
-
-
-def _any_of(ticket_id: str, requester: str) -> ColumnElement[bool]:
-    return exists().where(Tombstone.hash.in_([of_ticket(ticket_id), of_requester(requester)]))
+async def are_left(session: AsyncSession, ticket_ids: Sequence[str], requester: str) -> bool:
+    """Whether one of the tickets, or whoever asked (an address), was forgotten."""
+    hashes = [of_ticket(ticket_id) for ticket_id in ticket_ids]
+    return bool(await session.scalar(select(exists().where(Tombstone.hash.in_([*hashes, of_requester(requester)])))))
 
 
 async def forgotten_among(database: Database, tenant_id: str, ticket_ids: Sequence[str]) -> set[str]:
@@ -84,7 +77,7 @@ async def bars_copy(session: AsyncSession, tenant_id: str, ticket_id: str, reque
     To be asked in the transaction that writes the copy, before it does.
     """
     await lock(session, tenant_id, shared=True)
-    if not await session.scalar(select(_any_of(ticket_id, requester))):
+    if not await are_left(session, [ticket_id], requester):
         return False
     await leave(session, tenant_id, [of_ticket(ticket_id)])
     await session.execute(delete(Ticket).where(Ticket.ticket_id == ticket_id))

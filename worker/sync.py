@@ -122,11 +122,11 @@ class _Sync:
         for ticket_id in await history.tickets_to_ask_for(self.database, self.tenant_id, tickets, **asked):
             if time.monotonic() >= until:
                 return
-            await self._alone(self._ticket(ticket_id, listed=False), ticket_id=ticket_id)
+            await self._alone(self._ticket(ticket_id, listed=False), asked=True, ticket_id=ticket_id)
         for solution_id in await history.solutions_to_ask_for(self.database, self.tenant_id, solutions, **asked):
             if time.monotonic() >= until:
                 return
-            await self._alone(self._solution(solution_id, listed=False), solution_id=solution_id)
+            await self._alone(self._solution(solution_id, listed=False), asked=True, solution_id=solution_id)
 
     async def _ticket(self, ticket_id: str, *, listed: bool) -> None:
         await self.pace.wait()
@@ -155,9 +155,11 @@ class _Sync:
         await history.save_passages(self.database, self.tenant_id, solution_id, solution.title, bodies, listed=listed)
         self.passages += len(bodies) if listed else 0
 
-    async def _alone(self, step: Awaitable[None], **which: str) -> None:
+    async def _alone(self, step: Awaitable[None], *, asked: bool = False, **which: str) -> None:
         """Take a step for one ticket or solution; what is wrong with that one alone is said, and no more.
 
+        `asked`: for one that may be gone. If the desk refuses it, as it does with what it hides from us, the others
+        come first the next time.
         Raises what concerns the desk or the database as a whole.
         """
         with bound(**which):
@@ -167,6 +169,8 @@ class _Sync:
                 raise
             except OutsideFailure as failure:
                 self.refused_in_a_row += 1
+                if asked and _may_be_its_own(failure):
+                    await history.put_off(self.database, self.tenant_id, **which)
                 if not _may_be_its_own(failure) or self.refused_in_a_row > _MOST_REFUSED_IN_A_ROW:
                     raise
                 say(phrases.SYNC_FAILED, tenant_id=self.tenant_id, reason=failure.reason, also=failure.also)

@@ -14,7 +14,7 @@ from integrations.gpt4_stream import Completion
 from integrations.servicedesk_plus import DeskTicket
 from observability import metrics, phrases, tracing
 from observability.logging import say
-from storage import claims, history, tombstones
+from storage import claims, history
 from storage.claims import MOST_ATTEMPTS
 from storage.history import Document, SimilarTicket
 from storage.session import DATABASE_FAILURES
@@ -79,9 +79,7 @@ async def gather_context(state: JobState, runtime: Runtime[Attempt]) -> JobState
 
 async def _refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
     """Raise Forgotten before anything is done with a text that was to be erased."""
-    claim = attempt.claim
-    question = partial(tombstones.is_forgotten, attempt.database, claim.tenant_id, claim.ticket_id, ticket.requester)
-    if await insist(question):
+    if await insist(partial(claims.is_forgotten, attempt.database, attempt.claim, ticket.ticket_id, ticket.requester)):
         raise Forgotten
 
 
@@ -127,8 +125,7 @@ async def _find_documents(attempt: Attempt, subject: str, description: str, foun
 async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     """Ask GPT-4, and commit its answer; one that an earlier attempt could not commit is used."""
     attempt = runtime.context
-    requester = state["ticket"].requester
-    if (kept := await _answer_kept_in_redis(attempt, requester)) is not None:
+    if (kept := await _answer_kept_in_redis(attempt)) is not None:
         say(phrases.GPT4_ANSWER_KEPT)
         return {"enhancement": kept}
     prompt = enhancement_prompt(state["ticket"], state["similar_tickets"], state["documents"])
@@ -147,7 +144,7 @@ async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     enhancement = answer.content.only_given(
         [ticket.ticket_id for ticket in state["similar_tickets"]], [document.title for document in state["documents"]]
     )
-    await _commit(attempt, enhancement, answer.model, requester)
+    await _commit(attempt, enhancement, answer.model)
     if repaired:
         # Not before: whoever is stopped while Redis takes its time must not lose what was paid for.
         await attempt.answers.drop_unusable(attempt.claim.job_id)
@@ -199,21 +196,21 @@ async def _kept_in_redis(attempt: Attempt) -> bool:
     return attempt.claim.started_before and await attempt.answers.take(attempt.claim.job_id) is not None
 
 
-async def _answer_kept_in_redis(attempt: Attempt, requester: str) -> Enhancement | None:
+async def _answer_kept_in_redis(attempt: Attempt) -> Enhancement | None:
     claim = attempt.claim
     kept = await attempt.answers.take(claim.job_id) if claim.started_before else None
     if kept is None:
         return None
     enhancement = Enhancement.model_validate(kept[0])
-    await _commit(attempt, enhancement, kept[1], requester)
+    await _commit(attempt, enhancement, kept[1])
     return enhancement
 
 
-async def _commit(attempt: Attempt, enhancement: Enhancement, model: str, requester: str) -> None:
+async def _commit(attempt: Attempt, enhancement: Enhancement, model: str) -> None:
     """Write the answer into the row; it is kept elsewhere when that was stopped before it could be done."""
     answer = enhancement.model_dump(mode="json")
     try:
-        await insist(partial(claims.save_answer, attempt.database, attempt.claim, answer, model, requester))
+        await insist(partial(claims.save_answer, attempt.database, attempt.claim, answer, model))
     except BaseException:
         await attempt.answers.put(attempt.claim.job_id, answer, model)
         raise

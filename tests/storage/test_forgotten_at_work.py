@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import pytest
 from redis.asyncio import Redis
 
 from integrations.gpt4 import Gpt4
@@ -38,20 +39,32 @@ class MeanwhileForgotten:
         return answer
 
 
+@pytest.mark.parametrize(
+    "which",
+    [Which("acme", ticket_id="12345"), Which("acme", requester="zoe@acme.example")],
+    ids=["ticket", "requester"],
+)
 async def test_its_answer_is_kept_neither_in_the_row_nor_in_redis_and_nothing_fails(
-    waiting: UUID, database: Database, table: Table, redis: Redis, model: Simulator, start_log: StartLog
+    which: Which,
+    waiting: UUID,
+    database: Database,
+    table: Table,
+    redis: Redis,
+    model: Simulator,
+    start_log: StartLog,
 ) -> None:
     stream = start_log()
 
     def answer(request: httpx.Request) -> httpx.Response:
         assert request.method == "GET"
-        return httpx.Response(200, json=TICKET)
+        request_with = {"id": "12345", "subject": "S", "requester": {"email_id": "Zoe@acme.example"}}
+        return httpx.Response(200, json=TICKET | {"request": request_with})
 
     async with (
         desk.opened(desk.settings("http://desk"), transport=httpx.MockTransport(answer)) as its_desk,
         gpt4.opened(model.url) as real,
     ):
-        asked: Any = MeanwhileForgotten(real, lambda: erasing.erase(database, Which("acme", ticket_id="12345")))
+        asked: Any = MeanwhileForgotten(real, lambda: erasing.erase(database, which))
         runner = replace(runner_on(its_desk, database, database), gpt4=asked, answers=AnswersInRedis(redis, 60))
         assert await run_job(runner, waiting)
     row = table.job(waiting)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -208,6 +209,36 @@ async def test_a_copy_beyond_the_newest_is_asked_for_once_and_then_once_a_day(
         kept,
     )
     assert row == {"subject": "After", **listed, "seen": True}
+
+
+async def test_copies_that_the_desk_no_longer_shows_us_keep_no_other_from_being_asked_for(
+    database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
+) -> None:
+    """More of them than a desk may refuse in a row: each is asked for once a day, as all are."""
+    hidden = [new_ticket(own_desk) for _ in range(6)]
+    deleted = new_ticket(own_desk)
+    await sync(database, desk)
+    for _ in range(100):
+        new_ticket(own_desk)
+    await sync(database, desk)
+    for age, ticket_id in enumerate([deleted, *hidden], 21):
+        table.run(
+            "UPDATE tickets SET seen_at = now() - make_interval(hours => %s), synced_at = now()"
+            " - interval '3 days' WHERE ticket_id = %s",
+            age,
+            ticket_id,
+        )
+    delete(own_desk, deleted)
+    for ticket_id in hidden:
+        own_desk.order(kind="status", code=403, operation="read_ticket", ticket_id=ticket_id, times=99)
+    for _ in range(2):
+        with suppress(DeskRefused):
+            await sync(database, desk)
+    assert deleted not in copies(table)
+    assert {*hidden} <= copies(table)
+    own_desk.change("DELETE", "/requests")
+    await sync(database, desk)
+    assert not own_desk.requests(operation="read_ticket")
 
 
 async def test_asking_ends_with_its_time_and_the_next_sync_goes_on(
