@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, cast, delete, func, or_, select, true, union, update
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy import ColumnElement, Text, cast, delete, func, or_, select, true, union, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage import tombstones
@@ -109,6 +109,7 @@ async def erase(database: Database, which: Which, *, job_rows: bool = True) -> E
             stones.append(tombstones.of_requester(which.requester))
         await tombstones.leave(session, which.tenant_id, stones)
         ended = await _end_jobs(session, _of(Job, which, ticket_ids))
+        await _ask_again(session, ticket_ids)
         holds_text = _holds_text_of(which, ticket_ids)
         answers = await _changed(
             session, update(Job).where(holds_text, Job.enhancement.is_not(None)).values(enhancement=None)
@@ -150,10 +151,18 @@ def _of(model: type[Ticket] | type[Job], which: Which, ticket_ids: Sequence[str]
 
 
 def _holds_text_of(which: Which, ticket_ids: Sequence[str]) -> ColumnElement[bool]:
-    """Jobs of these tickets, and jobs whose answer names one of them as similar."""
+    """Jobs of these tickets, and jobs whose answer names as similar one of them, or one that was forgotten before."""
+    return or_(_of(Job, which, ticket_ids), _names_one(ticket_ids))
+
+
+def _names_one(ticket_ids: Sequence[str]) -> ColumnElement[bool]:
     named = [{"similar_tickets": [{"ticket_id": ticket_id}]} for ticket_id in ticket_ids]
-    names_one = Job.enhancement.op("@>", is_comparison=True)(func.any(cast(named, ARRAY(JSONB))))
-    return or_(_of(Job, which, ticket_ids), names_one)
+    path = cast("$.similar_tickets[*].ticket_id", JSONPATH)
+    each: ColumnElement[str] = func.jsonb_path_query(Job.enhancement, path).column_valued("named")
+    ticket_id: ColumnElement[str] = each.op("#>>")(cast([], ARRAY(Text)))
+    # A job that had read the copy may have written its answer since, when nothing else tells whose ticket that was.
+    of_stone = select(each).where(tombstones.of_ticket(ticket_id).in_(select(Tombstone.hash)))
+    return or_(Job.enhancement.op("@>", is_comparison=True)(func.any(cast(named, ARRAY(JSONB)))), of_stone.exists())
 
 
 async def _end_jobs(session: AsyncSession, condition: ColumnElement[bool]) -> list[EndedJob]:
@@ -165,6 +174,15 @@ async def _end_jobs(session: AsyncSession, condition: ColumnElement[bool]) -> li
     ended = {"state": JobState.SKIPPED, "reason": FORGOTTEN, "finished_at": func.clock_timestamp()}
     await session.execute(end.values(**nobody, **ended))
     return [EndedJob(row.id, row.ticket_id, row.traceparent, row.state == JobState.RUNNING) for row in found]
+
+
+async def _ask_again(session: AsyncSession, ticket_ids: Sequence[str]) -> None:
+    """A worker whose job's answer names one of them loses its claim, and with it the answer: it is not posted."""
+    nobody: dict[str, Any] = {"lease_owner": None, "lease_until": None, "claim_token": None, "published_at": None}
+    again = update(Job).where(Job.state == JobState.RUNNING, _names_one(ticket_ids))
+    await session.execute(
+        again.values(state=JobState.WAITING, attempt=Job.attempt - 1, due_at=func.clock_timestamp(), **nobody)
+    )
 
 
 async def _changed(session: AsyncSession, statement: Any) -> int:

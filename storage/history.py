@@ -90,19 +90,23 @@ async def save_ticket(
 ) -> bool:
     """Insert or refresh the copy of a ticket: `ticket_id`, `subject`, `description`, `resolution`, `status`.
 
-    `listed`: the desk lists it, so that its age counts from now; else it only gave it when asked. False for one that
-    was forgotten, or whose `requester` (an address, of which only a keyed hash is kept) was.
+    `listed`: the desk lists it, so that its age counts from now; else it only gave it when asked for a copy that there
+    is. False for one that was forgotten, or whose `requester` (an address, of which only a keyed hash is kept) was.
     """
     whose = {"requester": tombstones.of_requester(requester)}
     fresh = insert(Ticket).values(tenant_id=tenant_id, synced_at=func.now(), seen_at=func.now(), **ticket, **whose)
-    names = ["subject", "description", "resolution", "status", "requester", "seen_at"]
-    names += ["synced_at"] if listed else []
+    names = ["subject", "description", "resolution", "status", "requester", "seen_at", "synced_at"]
     changed = {name: getattr(fresh.excluded, name) for name in names}
     async with database.tenant(tenant_id) as session:
         if await tombstones.bars_copy(session, tenant_id, ticket["ticket_id"], requester):
             return False
-        await session.execute(fresh.on_conflict_do_update(index_elements=["tenant_id", "ticket_id"], set_=changed))
-    return True
+        if listed:
+            await session.execute(fresh.on_conflict_do_update(index_elements=["tenant_id", "ticket_id"], set_=changed))
+            return True
+        # One that was purged since it was asked for stays so.
+        known = update(Ticket).where(Ticket.ticket_id == ticket["ticket_id"])
+        known = known.values(**ticket, **whose, seen_at=func.now())
+        return await session.scalar(known.returning(Ticket.ticket_id)) is not None
 
 
 async def remove_ticket(database: Database, tenant_id: str, ticket_id: str) -> int:
@@ -138,7 +142,9 @@ async def save_passages(
     """Replace the passages of one solution; `listed` as for a ticket."""
     async with database.tenant(tenant_id) as session:
         listed_at = select(func.min(Passage.synced_at)).where(Passage.source_id == source_id)
-        synced_at = func.now() if listed else (await session.scalar(listed_at) or func.now())
+        synced_at = func.now() if listed else await session.scalar(listed_at)
+        if synced_at is None:
+            return  # purged since it was asked for
         await session.execute(delete(Passage).where(Passage.source_id == source_id))
         for position, body in enumerate(bodies):
             await session.execute(

@@ -13,15 +13,21 @@ from worker.sync import Synced, full_copy_seconds
 
 AT_ONCE = 16
 _SHARES = 2
+_LEAST_SHARE_SECONDS = 120.0
 
 Copy = Callable[[str, DeskSettings], Awaitable[Synced]]
+
+
+def share_of(desk: DeskSettings) -> float:
+    """How many seconds a copy of this desk may take."""
+    return max(_LEAST_SHARE_SECONDS, _SHARES * full_copy_seconds(desk))
 
 
 class Copying:
     """The copies that are under way; `stop()` it.
 
     `copy` is `worker.sync.sync_tenant` for a tenant's id and desk. A tenant's copy has twice the time that its own pace
-    takes: one that is not done by then ends, keeps what it has, and gives its place to the next.
+    takes, two minutes at least: one that is not done by then ends, keeps what it has, and gives its place to the next.
     """
 
     def __init__(
@@ -30,7 +36,7 @@ class Copying:
         copy: Copy,
         *,
         at_once: int = AT_ONCE,
-        share_of: Callable[[DeskSettings], float] = lambda desk: _SHARES * full_copy_seconds(desk),
+        share_of: Callable[[DeskSettings], float] = share_of,
     ) -> None:
         self._tenants = tenants
         self._copy = copy

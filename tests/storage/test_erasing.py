@@ -94,6 +94,34 @@ async def test_a_requester_is_known_however_the_address_is_written_and_nowhere_i
         assert "reyes" not in str(table.run(f"SELECT * FROM {name}")).lower()  # noqa: S608 -- one of ours
 
 
+async def test_running_it_again_finds_what_a_job_wrote_that_had_read_the_copy(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    """Nothing but its tombstone tells by then that the ticket was of that requester."""
+    await copy(database, "1")
+    await copy(database, "2", "someone.else@acme.example")
+    assert (await erasing.erase(database, Which("acme", requester=WHO))).answers == 0
+    late = await answered(database, new_event, "8", "someone.else@acme.example", similar="1")
+    other = await answered(database, new_event, "9", "someone.else@acme.example", similar="2")
+    assert (await erasing.stored(database, Which("acme", requester=WHO))).answers == 1
+    assert (await erasing.erase(database, Which("acme", requester=WHO))).answers == 1
+    assert table.job(late)["enhancement"] is None
+    assert table.job(other)["enhancement"] is not None
+
+
+async def test_a_worker_whose_answer_names_it_asks_again_and_posts_no_word_of_it(
+    waiting: UUID, database: Database, table: Table
+) -> None:
+    claim = await claimed(database, waiting)
+    await claims.save_answer(database, claim, {"similar_tickets": [{"ticket_id": "1"}]}, "m")
+    await erasing.erase(database, Which("acme", ticket_id="1"))
+    with pytest.raises(LeaseLost):
+        await claims.about_to_post(database, claim, 45)
+    assert not await claims.was_forgotten(database, claim)
+    row = table.job(waiting)
+    assert (row["state"], row["attempt"], row["published_at"], row["enhancement"]) == ("waiting", 0, None, None)
+
+
 async def test_hashes_of_two_tenants_have_nothing_in_common(database: Database, table: Table) -> None:
     for tenant_id in ("acme", "globex"):
         await copy(database, "1", tenant_id=tenant_id)

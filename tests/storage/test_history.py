@@ -136,3 +136,10 @@ async def test_a_changed_solution_replaces_all_its_passages(database: Database, 
     ]
     await history.save_passages(database, "acme", "1", "New", [])
     assert len(table.run("SELECT 1 FROM passages")) == 2
+
+
+async def test_what_was_purged_since_it_was_asked_for_does_not_come_back(database: Database, table: Table) -> None:
+    ticket = {"ticket_id": "1", "subject": "s", "description": "d", "resolution": "r", "status": "Closed"}
+    assert not await history.save_ticket(database, "acme", ticket, listed=False)
+    await history.save_passages(database, "acme", "1", "t", ["a"], listed=False)
+    assert table.run("SELECT 1 FROM tickets") + table.run("SELECT 1 FROM passages") == []

@@ -14,7 +14,7 @@ from config.tenants import DeskSettings, Tenant, TenantDirectory
 from integrations.errors import DeskTimeout
 from tests.unit.conftest import StartLog
 from tests.unit.desk import settings
-from worker.copying import Copying
+from worker.copying import Copying, share_of
 from worker.sync import Synced, full_copy_seconds
 
 DESK = settings("http://desk")
@@ -145,6 +145,9 @@ async def test_a_database_that_is_away_ends_the_round() -> None:
 def test_a_share_is_longer_than_a_first_copy_at_the_desks_pace() -> None:
     assert full_copy_seconds(settings("http://desk", rate_per_minute=300)) == pytest.approx(121, abs=1)
     assert full_copy_seconds(settings("http://desk", "cloud", rate_per_minute=30)) == pytest.approx(1212, abs=1)
+    assert share_of(settings("http://desk", "cloud", rate_per_minute=30)) == pytest.approx(2424, abs=1)
+    # No desk answers as fast as a high rate lets it be called.
+    assert share_of(settings("http://desk", rate_per_minute=3000)) == 120
     # A third of a low rate is less than one call a minute.
     assert full_copy_seconds(settings("http://desk", rate_per_minute=2)) == 202 * 90
     assert full_copy_seconds(settings("http://desk", rate_per_minute=1)) == 202 * 180
