@@ -143,12 +143,17 @@ async def is_forgotten(database: Database, held: Claim, ticket_id: str, requeste
     Whose ticket the job is about is written down first, so that who forgets a requester finds this job from now on.
     """
     noted = update(Job).where(Job.id == held.job_id, Job.claim_token == held.token)
-    noted = noted.values(requester=tombstones.of_requester(requester))
+    noted = noted.values(requester=tombstones.of_requester(requester)).returning(Job.requester)
+    ticket_ids = [held.ticket_id, ticket_id]
     async with database.tenant(held.tenant_id) as session:
-        if await session.scalar(noted.returning(Job.requester)) is None:
-            await tombstones.make_key(session, held.tenant_id)
-            await session.execute(noted)
-        return await tombstones.are_left(session, [held.ticket_id, ticket_id], requester)
+        if await session.scalar(noted) is not None:
+            return await tombstones.are_left(session, ticket_ids, requester)
+    # There is no key yet. In a transaction of its own: an eraser may make it just now, and wait for the row above.
+    async with database.tenant(held.tenant_id) as session:
+        await tombstones.make_key(session, held.tenant_id)
+    async with database.tenant(held.tenant_id) as session:
+        await session.execute(noted)
+        return await tombstones.are_left(session, ticket_ids, requester)
 
 
 async def save_answer(database: Database, held: Claim, answer: dict[str, Any], model: str) -> None:

@@ -110,7 +110,7 @@ class Ticket(Base):
     synced_at: Mapped[datetime]
     """When the desk last listed it, to the hour; copies are purged by it."""
     seen_at: Mapped[datetime]
-    """When the desk last showed it: listed it, or gave it when it was asked for."""
+    """When the desk last showed it: listed it, or gave it when it was asked for, or then refused to."""
     words: Mapped[Any] = mapped_column(
         TSVECTOR,
         Computed(

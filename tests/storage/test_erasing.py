@@ -214,3 +214,30 @@ async def test_a_copy_waits_for_an_erasure_that_is_under_way(database: Database,
 async def test_only_a_tenants_own_jobs_are_told_as_its(database: Database, new_event: NewEvent, waiting: UUID) -> None:
     other = await answered(database, new_event, "7", tenant_id="globex")
     assert await erasing.jobs_among(database, "acme", [waiting, other]) == {waiting: "12345"}
+
+
+async def test_what_is_read_at_the_same_moment_is_told_or_ended(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    """Jobs that come to reading their ticket before, while and after somebody forgets the requester."""
+    events = [new_event(ticket_id=str(number)) for number in range(12)]
+    for event in events:
+        await jobs.accept(database, event, DEADLINE, published=True)
+    held = [await claimed(database, event.job_id) for event in events]
+
+    async def read(number: int) -> bool:
+        await asyncio.sleep(number * 0.003)
+        return await claims.is_forgotten(database, held[number], str(number), WHO)
+
+    async def forget() -> None:
+        await asyncio.sleep(0.015)
+        await erasing.erase(database, Which("acme", requester=WHO))
+
+    for _ in range(6):
+        # The key too: both may make it at once.
+        table.run("TRUNCATE tombstones, tombstone_keys")
+        for claim in held:
+            table.change(claim.job_id, claim_token=claim.token, requester=None, state="running", reason=None)
+        *told, _ = await asyncio.gather(*map(read, range(12)), forget())
+        for claim, forgotten in zip(held, told, strict=True):
+            assert forgotten or table.job(claim.job_id)["reason"] == "forgotten"
