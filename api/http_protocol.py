@@ -58,6 +58,7 @@ class FrontDoorProtocol(HttpToolsProtocol):
         self._crowd: Crowd[FrontDoorProtocol] = vars(self.server_state).setdefault("crowd", Crowd())
         self._head_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
+        self._unheard_timer: asyncio.TimerHandle | None = None
 
     # -- The connection -----------------------------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -79,9 +80,25 @@ class FrontDoorProtocol(HttpToolsProtocol):
             say(phrases.CROWDED)
         self.transport.abort()
 
+    def pause_writing(self) -> None:
+        """Wait for a sender that does not read its answers, but not for long: nobody else could take its place."""
+        super().pause_writing()
+        self._unheard_timer = self.loop.call_later(self._seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: it reads."""
+        super().resume_writing()
+        self._heard()
+
+    def _heard(self) -> None:
+        if self._unheard_timer is not None:
+            self._unheard_timer.cancel()
+            self._unheard_timer = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._over = True
+        self._heard()
         self._crowd.leave(self)
         self._set_head_timer(wanted=False)
         self._unread_done()

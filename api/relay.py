@@ -16,7 +16,7 @@ Each step stands by itself, within a few seconds: whoever vanished with a lock o
 import asyncio
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -24,7 +24,6 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from api.acceptance import Acceptance
-from api.budget import within
 from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
@@ -59,17 +58,26 @@ class WorkerLost(Exception):
 
 
 class Relay:
-    """The loop; `run()` it until cancelled."""
+    """The loop; `run()` it until cancelled. A step that takes longer than `step_seconds` is not waited for."""
 
     def __init__(
-        self, database: Database, queue: JobQueue, inbox: Inbox, acceptance: Acceptance, job_deadline_seconds: int
+        self,
+        database: Database,
+        queue: JobQueue,
+        inbox: Inbox,
+        acceptance: Acceptance,
+        job_deadline_seconds: int,
+        *,
+        step_seconds: float = _STEP_SECONDS,
     ) -> None:
         self._database = database
         self._queue = queue
         self._inbox = inbox
         self._acceptance = acceptance
         self._deadline = job_deadline_seconds
+        self._step_seconds = step_seconds
         self._lost_checked_at = self._purged_at = 0.0
+        self._under_way: dict[str, asyncio.Future[None]] = {}
 
     async def run(self) -> None:
         """Relay until cancelled; a store that is away is tried again a second later.
@@ -84,6 +92,8 @@ class Relay:
             except asyncio.CancelledError:
                 await asyncio.wait({under_way}, timeout=_LAST_ROUND_SECONDS)
                 under_way.cancel()
+                for step in self._under_way.values():
+                    step.cancel()
                 raise
             await asyncio.sleep(_PAUSE_SECONDS)
 
@@ -110,7 +120,7 @@ class Relay:
             self._purge,
         ):
             try:
-                await within(_STEP_SECONDS, step())
+                await self._within_its_time(step)
             except (*DATABASE_FAILURES, TimeoutError) as failure:
                 worked = False
                 self._acceptance.database_outage.seen(_words(failure), failure)
@@ -123,6 +133,21 @@ class Relay:
                 worked = False
                 say(phrases.RELAY_FAILED, failure=failure)
         return worked
+
+    async def _within_its_time(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Take a step, or wait for it if it is still under way. Raises TimeoutError, and what the step raises.
+
+        A late one is let come to its end: it may have ended jobs in their rows, and not yet said so.
+        """
+        name = step.__name__
+        if name not in self._under_way:
+            self._under_way[name] = asyncio.ensure_future(step())
+        under_way = self._under_way[name]
+        done, _ = await asyncio.wait({under_way}, timeout=self._step_seconds)
+        if not done:
+            raise TimeoutError
+        del self._under_way[name]
+        under_way.result()
 
     async def _recover(self) -> None:
         for job in await relaying.recover(self._database, _BATCH):

@@ -8,7 +8,7 @@ import os
 import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
@@ -60,12 +60,12 @@ def _redis_url(url: str) -> str:
         raise ValueError("must end with the number of a database, e.g. /0")
     if not checked.startswith("rediss://"):
         return checked
-    options = parse_qs(urlsplit(checked).query)
+    parts = urlsplit(checked)
+    options = parse_qs(parts.query)
     for path in options.get("ssl_ca_certs", []):
         _certificates(Path(path), what="ssl_ca_certs ")
     # Celery's client takes any certificate unless it is told, redis-py's own does not.
-    told = "ssl_cert_reqs" in options
-    return checked if told else f"{checked}{'&' if options else '?'}ssl_cert_reqs=required"
+    return parts._replace(query=urlencode({"ssl_cert_reqs": ["required"]} | options, doseq=True), fragment="").geturl()
 
 
 def _http_url(url: str) -> str:

@@ -58,8 +58,11 @@ def retry_after_seconds(header: str | None) -> float | None:
     if not value.endswith(" GMT"):
         return None
     try:
-        seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+        moment = parsedate_to_datetime(value)
+        seconds = (moment - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError, OverflowError):
+        return None
+    if moment.utcoffset():  # of two zones the parser takes the first
         return None
     return min(max(0.0, seconds), _LONGEST_WAIT_SECONDS)
 

@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, func, select, text, update
+from sqlalchemy import ColumnElement, exists, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from storage import tombstones
 from storage.jobs import FORGOTTEN
@@ -25,6 +26,18 @@ LONGEST_LIFE_SECONDS = 24 * 3600.0
 SEEN_OPEN_SECONDS = 3600.0
 """How long it counts that a ticket was seen open: a job that is held back meanwhile does not look again."""
 MOST_ATTEMPTS = 8
+ANOTHER_FIRST_SECONDS = 15.0
+"""How long a job waits for another one of its ticket before it looks again."""
+_ECHO_SECONDS = 600.0
+
+
+_LIMITS = {
+    "attempts": MOST_ATTEMPTS,
+    "wait": ANOTHER_FIRST_SECONDS,
+    "longest": LONGEST_LIFE_SECONDS,
+    "echo": _ECHO_SECONDS,
+}
+_CLAIM = text("SELECT * FROM claim_job(:id, :owner, :token, :lease, :attempts, :wait, :longest, :echo)")
 
 
 class LeaseLost(Exception):
@@ -56,8 +69,10 @@ class Claim:
     """When an attempt that was then held back saw the ticket open."""
     enhanced: bool
     """Whether another job has put its note into this ticket; never of a job that a person asked for."""
+    echo: bool
+    """Whether another job has just left a failure note in this ticket; likewise."""
     another_first: bool
-    """Whether another job of this ticket has to come to its end first, lest the ticket gets two notes."""
+    """Whether another job of this ticket has to come to its end first: the job waits on, and nobody holds it."""
     asked_at: float = field(default_factory=time.monotonic, compare=False)
     """This process's stopwatch right before the claim: what has passed since then is told without its clock."""
 
@@ -73,11 +88,14 @@ class Claim:
 
 
 async def claim(database: Database, job_id: UUID, owner: str, lease_seconds: float) -> Claim | None:
-    """Take the job if it waits or its lease ran out; None when there is nothing to take."""
+    """Take the job if it waits or its lease ran out; None when there is nothing to take.
+
+    A job that is told of `another_first` was not taken.
+    """
     token, asked_at = uuid4(), time.monotonic()
-    values = {"id": job_id, "owner": owner, "token": token, "lease": lease_seconds, "attempts": MOST_ATTEMPTS}
+    values = {"id": job_id, "owner": owner, "token": token, "lease": lease_seconds}
     async with database.across_tenants() as session:
-        found = await session.execute(text("SELECT * FROM claim_job(:id, :owner, :token, :lease, :attempts)"), values)
+        found = await session.execute(_CLAIM, values | _LIMITS)
         row = found.mappings().one_or_none()
     return None if row is None else Claim(job_id=job_id, token=token, owner=owner, asked_at=asked_at, **row)
 
@@ -183,11 +201,23 @@ async def may_have_posted(database: Database, held: Claim) -> bool:
         return await session.scalar(question) is not None
 
 
-async def is_still_ended(database: Database, held: Claim) -> bool:
-    """Whether the job is as this claim ended it: nobody has retried it since."""
+async def may_leave_failure_note(database: Database, held: Claim) -> bool:
+    """Note that a failure note is left now, and return True; False if the job was retried since, or its ticket has one.
+
+    A ticket gets one, whatever comes later: the note changes the ticket, and its desk may send a webhook for that.
+    """
+    other = aliased(Job)
+    has_one = exists().where(
+        other.tenant_id == held.tenant_id, other.ticket_id == held.ticket_id, other.failure_noted_at.is_not(None)
+    )
+    noted = (
+        update(Job)
+        .where(Job.id == held.job_id, Job.claim_token == held.token, Job.state == JobState.FAILED, ~has_one)
+        .values(failure_noted_at=func.clock_timestamp())
+        .returning(Job.id)
+    )
     async with database.tenant(held.tenant_id) as session:
-        question = select(Job.state).where(Job.id == held.job_id, Job.claim_token == held.token)
-        return await session.scalar(question) in (JobState.COMPLETED, JobState.SKIPPED, JobState.FAILED)
+        return await session.scalar(noted) is not None
 
 
 async def was_forgotten(database: Database, held: Claim) -> bool:

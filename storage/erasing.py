@@ -114,7 +114,7 @@ async def erase(database: Database, which: Which, *, job_rows: bool = True) -> E
         answers = await _changed(
             session, update(Job).where(holds_text, Job.enhancement.is_not(None)).values(enhancement=None)
         )
-        await _changed(session, update(Job).where(_of(Job, which, ticket_ids)).values(requester=None))
+        await _changed(session, update(Job).where(_of(Job, which, ticket_ids)).values(requester=None, event=None))
         copies = await _changed(session, delete(Ticket).where(_of(Ticket, which, ticket_ids)))
         running = await session.scalar(select(func.count()).select_from(Job).where(Job.state == JobState.RUNNING))
         rows = 0

@@ -15,6 +15,8 @@ from storage.session import Database
 DUPLICATE = "duplicate webhook"
 ALREADY_ENHANCED = "already enhanced"
 FORGOTTEN = "forgotten"
+OWN_FAILURE_NOTE = "own failure note"
+ANOTHER_FIRST = "another job of this ticket"
 _SHORT_LOCKS = text("SET LOCAL lock_timeout = '100ms'")
 
 

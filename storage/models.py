@@ -68,6 +68,8 @@ class Job(Base):
     note_id: Mapped[str | None]
     seen_open_at: Mapped[datetime | None]
     """When an attempt that was then held back saw the ticket open: the next one need not look again."""
+    failure_noted_at: Mapped[datetime | None]
+    """Set before a note with the context alone is posted: a ticket gets one."""
     requester: Mapped[bytes | None]
     """Whose ticket it is, as a keyed hash (`storage.tombstones`); written with the answer."""
 

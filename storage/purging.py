@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from storage.session import DATABASE_FAILURES, Database, is_away
+from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 
 _BATCH = 500
 BATCH_SECONDS = 40.0
@@ -51,7 +51,7 @@ async def purge_by_age(
                 count = await _one_batch(database, f"purge_{kind}", days, batch)
                 purged += count
         except DATABASE_FAILURES as failure:
-            if is_away(failure):
+            if is_away(failure) and not is_locked(failure):
                 raise
             on_failure(kind, failure)
         return purged

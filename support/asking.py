@@ -58,7 +58,7 @@ def ask_with(kind: type[Settings], work: Callable[[Database, Settings], Awaitabl
 
 
 async def _checked(work: Callable[[Database, Settings], Awaitable[int]], settings: Settings) -> int:
-    database = Database(settings.database_url, application_name="ai-agents by hand", pool_size=1)
+    database = Database(settings.database_url, application_name="ai-agents by hand", pool_size=2)
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
             await check(database)

@@ -67,14 +67,29 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed]:
-    """Those that `ai-agents jobs --state failed` lists, the oldest `--limit` of them, oldest first."""
-    most = chosen.limit or MOST_RETRIED
+    """Those that `ai-agents jobs --state failed` lists, oldest first, the oldest `--limit` of them, one a ticket.
+
+    A ticket gets one enhancement: a job is left out where a newer one of its ticket, or one that did it or still may,
+    is there. Who wants a second note names the job.
+    """
     found = await by_hand.listed(
         database, tenant_id=chosen.tenant, states=[JobState.FAILED.value], since=chosen.since, most=None
     )
+    most = chosen.limit or MOST_RETRIED
     if len(found) > most:
         print(f"These are the oldest {most} of {len(found)}: see --limit.", file=sys.stderr)
-    return found[::-1][:most]
+    oldest = found[::-1][:most]
+    jobs = [job for job in oldest if await _is_its_tickets_last(database, job)]
+    if len(jobs) < len(oldest):
+        print(f"{len(oldest) - len(jobs)} left out: another job of the ticket did it, or may.", file=sys.stderr)
+    return jobs
+
+
+async def _is_its_tickets_last(database: Database, job: Listed) -> bool:
+    others = await by_hand.listed(database, tenant_id=job.tenant_id, ticket_id=job.ticket_id)
+    states = [other.state for other in others]
+    newest_failed = next(other.id for other in others if other.state == JobState.FAILED)
+    return newest_failed == job.id and not {JobState.COMPLETED, JobState.WAITING, JobState.RUNNING} & set(states)
 
 
 def _wanted(jobs: Sequence[Listed], chosen: argparse.Namespace) -> bool:

@@ -8,10 +8,10 @@ from integrations.errors import HeldBack, OutsideFailure
 from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
-from storage.session import DATABASE_FAILURES, is_away
+from storage.session import DATABASE_FAILURES, is_away, is_locked
 from worker.sync import Synced, full_copy_seconds
 
-AT_ONCE = 16
+AT_ONCE = 64
 _SHARES = 2
 _LEAST_SHARE_SECONDS = 120.0
 
@@ -79,7 +79,7 @@ class Copying:
                 except (OutsideFailure, HeldBack, TimeoutError) as failure:
                     _failed(tenant.id, getattr(failure, "reason", "took too long"), also=getattr(failure, "also", None))
                 except DATABASE_FAILURES as failure:
-                    if is_away(failure):
+                    if is_away(failure) and not is_locked(failure):
                         raise
                     _failed(tenant.id, "refused by the database", failure)
                 except Exception as failure:  # noqa: BLE001 -- what nobody foresaw in one desk is no reason to end others'

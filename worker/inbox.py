@@ -35,7 +35,8 @@ class Inbox:
             await self._redis.hset(INBOX, own, json.dumps(event.to_json()))
             owners = {key: await self._owner(event.tenant_id, key, own) for key in sorted(set(event.dedupe_keys))}
             firsts = [owner for key, owner in owners.items() if owner != own and await self._decides(key, owner)]
-            first = min(firsts, default=own)
+            # Itself among them: of two that came at once each may see the other, and one of them has to stay.
+            first = min([*firsts, own])
             if first != own:
                 for key, owner in owners.items():
                     if owner == own:

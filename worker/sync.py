@@ -13,7 +13,7 @@ from observability import phrases
 from observability.identifiers import bound
 from observability.logging import say
 from storage import history, tombstones
-from storage.session import DATABASE_FAILURES, Database, is_away
+from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 
 NEWEST = 100
 # Asked about again after this time: with the time that asking about all of them takes, each once a day.
@@ -175,7 +175,7 @@ class _Sync:
                     raise
                 say(phrases.SYNC_FAILED, tenant_id=self.tenant_id, reason=failure.reason, also=failure.also)
             except DATABASE_FAILURES as failure:
-                if is_away(failure):
+                if is_away(failure) and not is_locked(failure):
                     raise
                 say(phrases.SYNC_FAILED, tenant_id=self.tenant_id, reason="could not be stored", failure=failure)
             except Exception as failure:  # noqa: BLE001 -- one odd ticket must not end the copying of all the others

@@ -1,14 +1,13 @@
 """The note of a tenant that wants one even when GPT-4 fails for good: what was found, and that there is no more.
 
 It carries a text of its own instead of the marker of an enhancement: a job that is retried by hand later still gets
-its note, and whoever reads the ticket can tell the two apart (`docs/adr/0007`).
+its note, and whoever reads the ticket can tell the two apart (`docs/adr/0007`). A ticket gets one, as the rows say.
 """
 
 import asyncio
 import html
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from opentelemetry.trace import SpanKind
 
@@ -49,14 +48,12 @@ async def _leave(attempt: Attempt) -> None:
         async with asyncio.timeout(_SECONDS):
             with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
                 ticket = await attempt.desk.read_open_ticket(claim.ticket_id)
-                # Whenever it was: the job may have failed days ago, and was retried since.
-                if await attempt.desk.find_note(claim.ticket_id, partial(is_failure_note_of, claim.job_id)) is None:
-                    tickets, documents = await _found(attempt, ticket.subject, ticket.description)
-                    if not await claims.is_still_ended(attempt.database, claim):
-                        # Its enhancement may be there already.
-                        say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason="job was retried")
-                        return
-                    await attempt.desk.add_note(claim.ticket_id, failure_note(tickets, documents, claim.job_id))
+                tickets, documents = await _found(attempt, ticket.subject, ticket.description)
+                if not await claims.may_leave_failure_note(attempt.database, claim):
+                    reason = "job was retried, or the ticket has one"
+                    say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason=reason)
+                    return
+                await attempt.desk.add_note(claim.ticket_id, failure_note(tickets, documents, claim.job_id))
     except DATABASE_FAILURES as failure:
         say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason="database unreachable", failure=failure)
     except (OutsideFailure, HeldBack, TicketGone, TimeoutError) as refused:
@@ -85,14 +82,5 @@ def failure_note(tickets: Sequence[SimilarTicket], documents: Sequence[Document]
     items += list(dict.fromkeys(document.title for document in documents))
     listed = "".join(f"<li>{html.escape(item, quote=True)}</li>" for item in items)
     parts.append(f"<ul>{listed}</ul>" if items else "<p>Nothing that resembles it.</p>")
-    parts.append(f"<p>{_marker(job_id)}</p>")
+    parts.append(f"<p>Context of {job_id}</p>")
     return "<div>" + "".join(parts) + "</div>"
-
-
-def is_failure_note_of(job_id: object, text: str) -> bool:
-    """Whether a note's plain text is what `failure_note` wrote for the job: all of it, and not a person's quote."""
-    return text.startswith(f"{_TITLE} GPT-4 ") and text.endswith(_marker(job_id))
-
-
-def _marker(job_id: object) -> str:
-    return f"Context of {job_id}"

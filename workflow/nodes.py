@@ -232,8 +232,8 @@ async def update_ticket(state: JobState, runtime: Runtime[Attempt]) -> JobState:
             if not getattr(failure, "outcome_unknown", False):
                 # Nothing was stored, so the next attempt need not wait for it.
                 await insist(partial(claims.not_posted, attempt.database, claim))
-            if isinstance(failure, HeldBack) and not claim.saw_open_lately():
-                # Nor look once more.
+            if isinstance(failure, HeldBack) and failure.extends_deadline and not claim.saw_open_lately():
+                # Nor look once more: the desk is well, and only has had its calls for now.
                 await insist(partial(claims.seen_open, attempt.database, claim))
             raise
         say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": _milliseconds(started)})

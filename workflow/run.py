@@ -8,6 +8,7 @@ from functools import partial
 from uuid import UUID
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
@@ -19,15 +20,13 @@ from observability.identifiers import bound
 from observability.logging import say
 from storage import claims, history
 from storage.claims import Claim, LeaseLost
+from storage.jobs import ANOTHER_FIRST, FORGOTTEN
 from storage.session import DATABASE_FAILURES, Database
 from workflow import retry
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
 from workflow.lease import hold_lease, insist, settle
-from workflow.state import AlreadyEnhanced, Attempt, Forgotten, KeptAnswers
-
-_ANOTHER_FIRST = "another job of this ticket"
-_ANOTHER_FIRST_SECONDS = 15.0
+from workflow.state import AlreadyEnhanced, Attempt, Echo, Forgotten, KeptAnswers
 
 
 class AttemptTimeout(Exception):
@@ -67,6 +66,9 @@ async def run_job(runner: Runner, job_id: UUID) -> bool:
     parent = tracing.context_of(claim.traceparent)
     identifiers = {"ticket_id": claim.ticket_id, "tenant_id": claim.tenant_id, "job_id": str(job_id)}
     with bound(**identifiers, attempt=str(claim.attempt)):
+        if claim.another_first:
+            _wait_for_another(claim, parent)
+            return True
         tracing.queue_span(parent, claim.waiting_since, claim.claimed_at)
         attributes: dict[str, AttributeValue] = {
             "messaging.system": "celery",
@@ -84,6 +86,15 @@ async def run_job(runner: Runner, job_id: UUID) -> bool:
     return True
 
 
+def _wait_for_another(claim: Claim, parent: Context | None) -> None:
+    """Tell of a job that was not taken, since another one of its ticket has to come to its end first."""
+    with tracing.span(tracing.WORKER, kind=SpanKind.CONSUMER, parent=parent) as span:
+        span.set_attribute("outcome", f"held back: {ANOTHER_FIRST}")
+        metrics.ATTEMPTS.labels(claim.tenant_id, "held back").inc()
+        reason = f"{ANOTHER_FIRST}, held back for {claims.ANOTHER_FIRST_SECONDS:.0f}s"
+        say(phrases.JOB_REQUEUED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=reason)
+
+
 async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
     started = time.monotonic()
     say(phrases.TASK_STARTED, job_id=claim.job_id, ticket_id=claim.ticket_id)
@@ -99,7 +110,7 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
             except TicketGone as gone:
                 say(gone.phrase, gone.values)
                 await _skip(runner, claim, gone.reason)
-            except (AlreadyEnhanced, Forgotten) as done:
+            except (AlreadyEnhanced, Echo, Forgotten) as done:
                 await _skip(runner, claim, done.reason)
             except HeldBack as held:
                 wants_note = await _hold_back(runner, claim, span, held)
@@ -159,13 +170,13 @@ def _attempt(runner: Runner, claim: Claim) -> Attempt:
 async def _run_graph(runner: Runner, claim: Claim) -> str:
     """Run the graph within the attempt's time, and return the note's id.
 
-    Raises AlreadyEnhanced or HeldBack, before anything is called, for a ticket that another job's note is in, or may
-    soon be in. Raises TicketGone; the copy of a ticket that was deleted is gone then too.
+    Raises AlreadyEnhanced or Echo, before anything is called, for a ticket that another job's note is in; TicketGone,
+    when the copy of a ticket that was deleted is gone too.
     """
     if claim.enhanced and claim.note_attempted_at is None:
         raise AlreadyEnhanced
-    if claim.another_first:
-        raise HeldBack(_ANOTHER_FIRST, _ANOTHER_FIRST_SECONDS)
+    if claim.echo and claim.note_attempted_at is None:
+        raise Echo
     attempt = _attempt(runner, claim)
     say(phrases.WORKFLOW_INITIATED)
     limit = asyncio.timeout(max(0.0, min(runner.attempt_seconds, claim.seconds_left())))
@@ -185,6 +196,9 @@ async def _run_graph(runner: Runner, claim: Claim) -> str:
 
 
 async def _skip(runner: Runner, claim: Claim, reason: str) -> None:
+    if reason == FORGOTTEN:
+        # An attempt before this one may have left its answer.
+        await runner.answers.drop(claim.job_id)
     await settle(partial(claims.skip, runner.database, claim, reason))
     _tell_skipped(claim, reason)
 

@@ -9,7 +9,7 @@ from integrations.gpt4 import Gpt4
 from integrations.servicedesk_plus import DeskTicket, ServiceDeskPlus
 from storage.claims import Claim
 from storage.history import Document, SimilarTicket
-from storage.jobs import ALREADY_ENHANCED, FORGOTTEN
+from storage.jobs import ALREADY_ENHANCED, FORGOTTEN, OWN_FAILURE_NOTE
 from storage.session import Database
 from workflow.enhancement import Enhancement
 
@@ -33,6 +33,14 @@ class AlreadyEnhanced(Exception):
     expected = True
     result = "skipped"
     reason = ALREADY_ENHANCED
+
+
+class Echo(Exception):
+    """Another job has just left a failure note in the ticket, which a desk may have sent this webhook for."""
+
+    expected = True
+    result = "skipped"
+    reason = OWN_FAILURE_NOTE
 
 
 class Forgotten(Exception):

@@ -20,7 +20,8 @@ FORBIDDEN = {
     "a user's password of Redis": r"redis-cli\b[^|\n]*SETUSER[^|\n]*>",
     "a variable for one command in a shell": r"sh -c \S*\"[^\n]*(?:REDISCLI_AUTH|PGPASSWORD)=\\?\$",
     "kubectl's literals": r"--from-literal|--docker-password\b",
-    "a patch with a value": r"kubectl patch secret[^\n]*-p (?![^\n]*(?:null|RATE_PER_MINUTE))",
+    "a patch with a value": r"kubectl patch secret[^\n]*-p "
+    r"(?![^\n]*RATE_PER_MINUTE)(?:[^\n]*\$(?:NEW|OLD|VALUE)|(?![^\n]*null))",
     "a header of curl": r"-H \"(?:authtoken|Authorization)",
     "curl's user": r"curl\b[^|\n]*\s(?:-u|--user)\s",
     "docker's password": r"docker login[^\n]*(?:\s-p\s|--password[ =])",

@@ -135,14 +135,23 @@ def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: Syste
     other = failed_job(world, "Mailbox is full elsewhere")
     world.clear_faults()
     for_globex = ("--since", "5m", "--tenant", "globex")
+    with world.admin() as connection:
+        # An older webhook of the same ticket failed too: its note would be a second one.
+        connection.execute(
+            "INSERT INTO jobs (id, tenant_id, ticket_id, state, accepted_at, due_at, deadline_at, finished_at)"
+            " SELECT gen_random_uuid(), tenant_id, ticket_id, state, accepted_at - interval '1 second', due_at,"
+            " deadline_at, finished_at FROM jobs WHERE id = %s",
+            (rows[0]["id"],),
+        )
     ids = [job["job_id"] for job in listed(system, "--state", "failed", *for_globex)]
-    assert set(ids) == {str(row["id"]) for row in rows}
+    assert len(ids) == len(rows) + 1
+    ids = [job_id for job_id in ids if job_id in {str(row["id"]) for row in rows}]
     asked = on(system, "retry", "--failed", *for_globex)
     assert (asked.returncode, world.job(rows[0]["ticket_id"], "globex")["state"]) == (2, "failed")
     assert "give --yes to retry these without being asked" in asked.stderr
     assert all(job_id in asked.stdout for job_id in ids)
     done = on(system, "retry", "--failed", *for_globex, "--json", "--yes")
-    assert done.returncode == 0
+    assert (done.returncode, "1 left out" in done.stderr) == (0, True)
     assert [job["job_id"] for job in json.loads(done.stdout)] == ids[::-1]
     for row in rows:
         ticket_id = row["ticket_id"]
@@ -150,7 +159,11 @@ def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: Syste
         assert len(world.notes(ticket_id, "globex")) == 1
     assert world.job(other["ticket_id"])["state"] == "failed"
     none = on(system, "retry", "--failed", *for_globex)
-    assert (none.returncode, none.stdout, none.stderr) == (0, "0 jobs wait again.\n", "")
+    assert (none.returncode, none.stdout, none.stderr) == (
+        0,
+        "0 jobs wait again.\n",
+        "1 left out: another job of the ticket did it, or may.\n",
+    )
 
 
 def test_the_list_is_a_table_for_people_and_lines_for_pipes(system: System, world: World) -> None:

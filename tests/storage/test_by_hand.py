@@ -109,7 +109,7 @@ async def test_a_retried_job_is_due_now_with_a_fresh_deadline_and_keeps_what_was
 async def test_what_is_done_or_under_way_is_not_retried_and_does_not_change(
     database: Database, new_event: NewEvent, table: Table
 ) -> None:
-    waiting, running, completed, duplicate = [await accepted(database, new_event, table) for _ in range(4)]
+    running, waiting, completed, duplicate = [await accepted(database, new_event, table) for _ in range(4)]
     await claimed(database, running, lease=LEASE)
     table.change(completed, state=JobState.COMPLETED.value, finished_at="now()", note_id="7")
     table.change(duplicate, state=JobState.SKIPPED.value, finished_at="now()", reason=jobs.DUPLICATE)

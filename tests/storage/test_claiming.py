@@ -37,6 +37,7 @@ async def test_a_claim_holds_the_job_and_knows_what_running_it_takes(
         note_attempted_at=None,
         seen_open_at=None,
         enhanced=False,
+        echo=False,
         another_first=False,
     )
 
@@ -196,3 +197,41 @@ async def test_a_claim_given_back_counts_as_no_attempt_and_can_be_taken_at_once(
     assert row["published_at"] is not None
     second = await claimed(database, waiting, "two")
     assert (second.attempt, second.started_before) == (1, True)
+
+
+async def test_of_one_tickets_jobs_the_first_runs_and_the_others_wait_on_without_being_taken(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    """However they come: who waits for another one is none that others would have to wait for."""
+    accepted = [await jobs.accept(database, new_event(), DEADLINE, published=True) for _ in range(10)]
+    before = {job_id: table.job(job_id) for job_id in accepted}
+    told = [await claims.claim(database, job_id, "one", LEASE) for job_id in reversed(accepted)]
+    assert [claim is not None and claim.another_first for claim in told] == [True] * 9 + [False]
+    for job_id in accepted[1:]:
+        row = table.job(job_id)
+        assert (row["state"], row["attempt"], row["reason"]) == ("waiting", 0, "another job of this ticket")
+        assert (row["claim_token"], row["published_at"]) == (None, None)
+        assert timedelta(seconds=14) < row["due_at"] - before[job_id]["due_at"] < timedelta(seconds=45)
+        assert row["deadline_at"] - before[job_id]["deadline_at"] >= timedelta(seconds=15)
+    assert table.job(accepted[0])["state"] == "running"
+
+
+async def test_what_such_a_job_has_waited_in_the_queue_is_added_to_its_deadline_too(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    first, second = [await jobs.accept(database, new_event(), DEADLINE, published=True) for _ in range(2)]
+    await claimed(database, first)
+    table.change(second, due_at="now() - interval '10 minutes'")
+    deadline = table.job(second)["deadline_at"]
+    await claimed(database, second)
+    more = table.job(second)["deadline_at"] - deadline
+    assert timedelta(seconds=615) <= more < timedelta(seconds=650)
+
+
+async def test_two_claims_of_one_ticket_at_the_same_moment_do_not_both_run(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    for number in range(5):
+        pair = [await jobs.accept(database, new_event(ticket_id=str(number)), DEADLINE, published=True) for _ in "ab"]
+        await asyncio.gather(*(claims.claim(database, job_id, "one", LEASE) for job_id in reversed(pair)))
+        assert sorted(table.job(job_id)["state"] for job_id in pair) == ["running", "waiting"]

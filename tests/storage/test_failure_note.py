@@ -1,6 +1,7 @@
 """The note of a job that failed: told apart from an enhancement, once, and not for a job that was retried since."""
 
 import io
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -42,8 +43,32 @@ async def test_a_failed_job_gets_one_failure_note_unless_it_was_retried_meanwhil
         notes = [str(note["description"]) for note in notes_of(desks, ticket_id)]
     if retried:
         assert notes == []
-        assert f"Note with context only not left: ticket_id={ticket_id}, reason=job was retried" in stream.getvalue()
+        assert (
+            f"Note with context only not left: ticket_id={ticket_id}, reason=job was retried, or the ticket has one"
+            in stream.getvalue()
+        )
     else:
         (note,) = notes
         assert "No enhancement" in note
         assert marker(job_id) not in note
+
+
+async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(
+    database: Database, new_event: NewEvent, desks: Simulator, start_log: StartLog
+) -> None:
+    """The note changes the ticket, and a desk may tell of each change: for ever, if each job that fails left one."""
+    stream: io.StringIO = start_log()
+    ticket_id = new_ticket(desks)
+    async with opened(settings(desks.url, failure_note=True)) as desk:
+        job_ids = [new_event().job_id for _ in range(3)]
+        for job_id in job_ids:
+            event = new_event(ticket_id=ticket_id, job_id=job_id, dedupe_keys=(str(job_id),))
+            await jobs.accept(database, event, DEADLINE, published=True)
+            claim = await claimed(database, job_id)
+            assert claim.echo is (job_id != job_ids[0])
+            await claims.fail(database, claim, "OpenAI API: 401 Unauthorized")
+            await leave_failure_note(claim, partial(attempt_at, claim, database, desk=desk))
+        assert len(notes_of(desks, ticket_id)) == 1
+    assert stream.getvalue().count("reason=job was retried, or the ticket has one") == 2
+    await by_hand.retry(database, job_ids[-1], DEADLINE)
+    assert not (await claimed(database, job_ids[-1])).echo

@@ -33,7 +33,8 @@ FUNCTIONS = {
 HARMLESS = {
     *("id", "tenant_id", "ticket_id", "attempt", "traceparent", "state"),
     *("waiting_since", "claimed_at", "deadline_at", "published_seconds"),
-    *("started_before", "answered", "note_attempted_at", "seen_open_at", "enhanced", "another_first"),
+    *("started_before", "answered", "note_attempted_at", "seen_open_at", "enhanced", "echo"),
+    "another_first",
     *("waiting", "running", "oldest_waiting_seconds", "without_outcome"),
     "by_hand",
     *("reason", "accepted_at", "due_at", "started_at", "finished_at"),

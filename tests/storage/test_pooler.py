@@ -4,6 +4,8 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -130,6 +132,11 @@ async def test_session_mode_with_the_settings_in_the_role_is_fit_and_has_one_lea
     """As docs/kubernetes.md says."""
     url = pooled(pool_mode="session", ignore_startup_parameters="options")
     check_now(url)
+    command = [sys.executable, "-m", "support.cli", "jobs", "--json"]
+    by_hand = await asyncio.to_thread(
+        subprocess.run, command, env={"DATABASE_URL": url}, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (by_hand.returncode, by_hand.stdout.strip()) == (0, "[]"), by_hand.stderr
     one, other = (Database(url, application_name=name, pool_size=2) for name in ("one", "other"))
     async with lead(one, "an office") as still_leads:
         with pytest.raises(TimeoutError):

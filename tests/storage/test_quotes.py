@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from redis.asyncio import Redis
 
-from integrations.servicedesk_plus import ServiceDeskPlus, plain_text
+from integrations.servicedesk_plus import ServiceDeskPlus
 from storage import jobs
 from storage.session import Database
 from tests.storage.conftest import DEADLINE, NewEvent, Table
@@ -16,7 +16,6 @@ from tests.unit.conftest import Simulator
 from tests.unit.desk import new_ticket, notes_of, opened, settings
 from worker.answers import AnswersInRedis
 from workflow.enhancement import marker, to_html
-from workflow.failure_note import failure_note, is_failure_note_of
 from workflow.run import run_job
 
 QUOTES = (
@@ -82,12 +81,3 @@ async def test_a_look_for_a_note_reads_those_since_the_attempt(
         assert await run_job(runner, job_id)
     assert table.job(job_id)["reason"] == "note may still arrive"
     assert len(desks.requests(operation="read_note")) == 3
-
-
-def test_a_failure_note_is_known_by_its_whole_form() -> None:
-    text = plain_text(failure_note([], [], "1-a"))
-    assert is_failure_note_of("1-a", text)
-    assert not is_failure_note_of("2-b", text)
-    assert not is_failure_note_of("1-a", f"> {text}")
-    assert not is_failure_note_of("1-a", f"{text} Thanks.")
-    assert not is_failure_note_of("1-a", "Context of 1-a")

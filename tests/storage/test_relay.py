@@ -3,11 +3,13 @@
 import asyncio
 import io
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 import psycopg
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.acceptance import Acceptance
 from api.relay import Relay
@@ -190,6 +192,32 @@ async def test_a_step_that_may_not_be_taken_is_told_and_keeps_none_of_the_others
     assert len(told(stream, f"Job queued: job_id={waiting}")) == 1
     assert await redis.llen("celery") == 1
     assert await replicas[0].once()
+
+
+class _Late(Database):
+    """Gives the server's word of each commit half a second late."""
+
+    @asynccontextmanager
+    async def across_tenants(self) -> AsyncIterator[AsyncSession]:
+        async with super().across_tenants() as session:
+            yield session
+        await asyncio.sleep(0.5)
+
+
+async def test_a_step_that_takes_too_long_comes_to_its_end_and_tells_of_it(
+    server: Postgres, redis: Redis, redis_url: str, waiting: UUID, table: Table, start_log: StartLog
+) -> None:
+    """The row says that the job failed before the server's word is there: the line comes all the same, once."""
+    stream = start_log()
+    database, queue, inbox = _Late(server.url, application_name="late"), JobQueue(redis_url), Inbox(redis)
+    relay = Relay(database, queue, inbox, Acceptance(database, queue, inbox, DEADLINE), DEADLINE, step_seconds=0.1)
+    table.change(waiting, deadline_at=RAN_OUT, due_at=RAN_OUT)
+    assert not await relay.once()
+    for _ in range(4):
+        await relay.once()
+    assert len(told(stream, f"Task failed: job_id={waiting}")) == 1
+    await queue.close()
+    await database.close()
 
 
 async def test_a_relay_that_is_told_to_end_tells_of_what_its_last_round_has_ended(

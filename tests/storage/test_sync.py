@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 
 import httpx
+import psycopg
 import pytest
 
+from devstack.postgres import Postgres
 from integrations.errors import DeskRefused
 from integrations.servicedesk_plus import ServiceDeskPlus
 from simulators.servicedesk import create_desk
@@ -130,6 +132,24 @@ async def test_a_ticket_that_cannot_be_stored_is_a_line_and_the_others_are_copie
     assert "Sync error: tenant_id=acme, reason=could not be stored" in line
     assert f"ticket_id: {odd}" in line
     assert "secret text" not in line
+
+
+async def test_a_copy_whose_row_is_locked_is_a_line_and_the_others_are_copied(
+    server: Postgres, database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus, start_log: StartLog
+) -> None:
+    """Whoever holds it, an operator or a peer that vanished: the copying of nothing else ends with it."""
+    locked, last = (new_ticket(own_desk) for _ in range(2))
+    await sync(database, desk)
+    change(own_desk, locked, status="Onhold")
+    newer = new_ticket(own_desk)
+    stream = start_log()
+    with psycopg.connect(server.superuser_url) as holder:
+        holder.execute("SELECT 1 FROM tickets WHERE ticket_id = %s FOR UPDATE", (locked,))
+        await sync(database, desk)
+        holder.rollback()
+    assert copies(table) == {locked, last, newer}
+    (line,) = [line for line in stream.getvalue().splitlines() if "Sync error" in line]
+    assert f"ticket_id: {locked}" in line
 
 
 @pytest.mark.parametrize("fault", [{"kind": "status", "code": 403}, {"kind": "not_json"}], ids=["403", "odd answer"])

@@ -11,7 +11,21 @@ from integrations.desk_answers import UNCLEAR, Answer, decode
 from integrations.errors import DeskRefused, DeskUnavailable, OutsideFailure
 from integrations.servicedesk_plus import plain_text
 
-ODD_ZONES = ("", " +9999", " -9999", " -0000", " +0000", " EST", " UTC", " Z", " +0100", " 99999999999", "GMT")
+ODD_ZONES = (
+    " EST GMT",
+    " -0500 GMT",
+    "",
+    " +9999",
+    " -9999",
+    " -0000",
+    " +0000",
+    " EST",
+    " UTC",
+    " Z",
+    " +0100",
+    " 99999999999",
+    "GMT",
+)
 
 
 def answer(status: int, response_status: Any, retry_after: str | None = None, *, posted: bool = False) -> Answer:

@@ -1,6 +1,7 @@
 """The protocol in front of an application that answers with the body that it got."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from api.http_protocol import FrontDoorProtocol
+from api.http_protocol import SENDER_SECONDS, FrontDoorProtocol
 
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
 Exchange = Callable[[list[bytes]], Awaitable[bytes]]
@@ -95,3 +96,25 @@ async def test_a_head_with_an_offer_cut_anywhere_is_read_all_the_same(exchange: 
     for at in range(1, len(whole), 29):
         received = await exchange([whole[:at], whole[at:]])
         assert received.count(b"HTTP/1.1 200 OK\r\n") == 2, (at, received)
+
+
+async def test_a_sender_that_reads_no_answer_is_not_waited_for_for_ever() -> None:
+    """Its answers pile up until no more fits, and nobody else could have its place."""
+    loop = asyncio.get_running_loop()
+    config = Config(flood, log_config=None, access_log=False, ws="none", lifespan="off", timeout_keep_alive=75)
+    state = ServerState()
+    server = await loop.create_server(lambda: FrontDoorProtocol(config, state, {SENDER_SECONDS: 0.3}), "127.0.0.1", 0)
+    with socket.create_connection(server.sockets[0].getsockname()[:2]) as silent:
+        silent.sendall(GET + b"\r\n")
+        for _ in range(50):
+            await asyncio.sleep(0.1)
+            if not state.connections:
+                break
+    server.close()
+    assert not state.connections
+
+
+async def flood(_scope: Any, _receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"transfer-encoding", b"chunked")]})
+    for _ in range(100):
+        await send({"type": "http.response.body", "body": bytes(1_000_000), "more_body": True})

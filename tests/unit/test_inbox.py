@@ -1,5 +1,6 @@
 """Events that Redis keeps while Postgres is away."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -114,3 +115,16 @@ async def test_a_server_that_is_away_is_one_failure_for_every_call() -> None:
         with pytest.raises(QueueUnreachable):
             await call
     await away.aclose()
+
+
+async def test_of_two_that_come_at_once_and_see_each_other_one_stays(redis: Redis) -> None:
+    """Each took one of the keys before the other did: who calls the other one the first must not be both."""
+    inbox = Inbox(redis)
+    one, other = (replace(EVENT, job_id=UUID(int=number), dedupe_keys=("a", "b")) for number in (1, 2))
+    # What Redis holds when both are in the middle of it.
+    for event, key in ((one, "a"), (other, "b")):
+        await redis.hset("inbox", str(event.job_id), json.dumps(event.to_json()))
+        await redis.set(f"delivery:acme:{key}", str(event.job_id))
+    answers = [await inbox.put(event) for event in (one, other)]
+    assert answers == [one.job_id, one.job_id]
+    assert [event.job_id for event in await inbox.some(10)] == [one.job_id]

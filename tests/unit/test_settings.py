@@ -197,3 +197,9 @@ def test_the_defaults_are_those_of_ruling_13(configure: Configure) -> None:
 def test_every_setting_says_what_it_is_for() -> None:
     for kind in (WorkerSettings, HousekeepingSettings, MigrateSettings):
         assert all(field.description for field in kind.model_fields.values())
+
+
+@pytest.mark.parametrize("address", ["rediss://h:6379/0?", "rediss://h:6379/0#x", "rediss://h:6379/0?ssl_cert_reqs="])
+def test_an_odd_address_with_tls_is_verified_all_the_same(address: str, configure: Configure) -> None:
+    configure(DATABASE_URL="postgres://app:pw@db/x", REDIS_URL=address)
+    assert load(ApiSettings).redis_url == "rediss://h:6379/0?ssl_cert_reqs=required"
