@@ -78,9 +78,9 @@ class DeskCalls:
 
         `who` and `begun` are those of `DeskRate.take`.
 
-        `about_to_send` is awaited when the call may be made, right before it is. Raises HeldBack only before that and
-        before anything is sent; DeskTimeout, DeskUnavailable or DeskRefused; of answers only those that say the desk
-        is down.
+        `about_to_send` is awaited when the call may be made, right before it is. Raises HeldBack before anything is
+        sent, or after what was sent has surely done nothing; DeskTimeout, DeskUnavailable or DeskRefused; of answers
+        only those that say the desk is down.
         """
         # Looked at first: jobs that find the desk down must not use up its rate.
         self._breaker.check()
@@ -89,7 +89,7 @@ class DeskCalls:
             # Last: a copy waits for its turn for minutes.
             self._check()
             with metrics.external_call("servicedesk", self._tenant_id, OutsideFailure) as call:
-                answer = await self._make(method, path, data, about_to_send)
+                answer = await self._make(method, path, data, about_to_send, who)
                 call.failed = not (answer.succeeded or answer.not_found or answer.names_extra_key)
         return answer
 
@@ -112,6 +112,7 @@ class DeskCalls:
         path: str,
         data: dict[str, Any] | None,
         about_to_send: Callable[[], Awaitable[None]] | None,
+        who: str,
     ) -> Answer:
         with self._breaker.watch():
             headers = await self._credentials()
@@ -121,8 +122,8 @@ class DeskCalls:
             if answer.unauthorized and self._desk.edition == "cloud":
                 await self._tokens.forget(self._tenant_id, self._desk, headers["Authorization"].rpartition(" ")[2])
                 headers = await self._credentials()
-                # Something was sent already: too late for being held back.
-                await self._rate.take_anyway(self._timeout)
+                # One call more. What was refused for its token has done nothing, so it may be held back.
+                await self._rate.take(who, begun=True)
                 answer = await self._send(method, path, data, headers)
             if answer.down:
                 raise answer.failure()

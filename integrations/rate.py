@@ -51,8 +51,6 @@ class Standing(StrEnum):
     NEW = "new"
     COPY = "copy"
     """Nobody waits for it: it is let through while nobody is held back and a call is due, and keeps no place."""
-    SENT = "sent"
-    """Something of it was sent already: it can't be held back any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +112,12 @@ class LocalBucket:
             for other in self._held.values()
         )
         may_pass = (
-            standing is Standing.SENT
-            or before == 0
+            before == 0
             or (held is not None and held.turn <= now + patience and wait + expected * self._pace.interval <= patience)
             # It leaves a call for who comes back just now.
             or (standing is not Standing.COPY and due + self._pace.interval - self._pace.ahead <= now)
         )
-        if may_pass and (wait <= patience or standing is Standing.SENT):
+        if may_pass and wait <= patience:
             self._held.pop(who, None)
             self._next = due + self._pace.interval
             return True, wait
@@ -175,12 +172,6 @@ class DeskRate:
             raise HeldBack(REASON, seconds)
         if seconds:
             await self._sleep(seconds)
-
-    async def take_anyway(self, at_most_seconds: float) -> None:
-        """Count one call more, which can't be held back any more, and wait for its turn, but not for longer."""
-        _, seconds = await self._take(Standing.SENT)
-        if seconds:
-            await self._sleep(min(seconds, at_most_seconds))
 
     async def _take(self, standing: Standing, who: str = "") -> tuple[bool, float]:
         patience = 0.0 if standing is Standing.COPY else self._patience

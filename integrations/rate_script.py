@@ -31,11 +31,11 @@ for _, other in ipairs(redis.call('ZRANGEBYSCORE', turns, whole(now - expecting)
     expected = expected + 1
   end
 end
-local may_pass = standing == 'sent' or before == 0
+local may_pass = before == 0
   or (turn and turn <= now + patience and wait + expected * interval <= patience)
   or (standing ~= 'copy' and due + interval - ahead <= now)
 local kept = math.ceil((due + interval - now) / 1000) + 600000
-if may_pass and (wait <= patience or standing == 'sent') then
+if may_pass and wait <= patience then
   redis.call('ZREM', places, who)
   redis.call('ZREM', turns, who)
   redis.call('HSET', bucket, 'next', whole(due + interval))

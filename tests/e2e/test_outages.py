@@ -156,7 +156,8 @@ async def push(system: System, job_id: str) -> None:
 def test_a_message_that_can_not_be_claimed_is_told_and_kept(around: World, quick: System) -> None:
     """The grant for claiming is missing for a while: a line with error says so, and the job is not lost."""
     log = quick.workers[0].log_path
-    function = "FUNCTION claim_job(uuid, text, uuid, double precision, integer)"
+    seconds = ", double precision" * 3
+    function = f"FUNCTION claim_job(uuid, text, uuid, double precision, integer{seconds})"
     with around.admin() as connection:
         connection.execute(f"REVOKE EXECUTE ON {function} FROM ai_agents")
     ticket_id = around.create_ticket()

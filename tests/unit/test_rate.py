@@ -104,29 +104,6 @@ async def held_back(rate: DeskRate, who: str = "") -> float:
     return held.value.seconds
 
 
-@pytest.mark.parametrize("shared", [True, False])
-async def test_a_call_that_can_not_be_held_back_any_more_is_counted_and_waits_so_long_at_most(
-    redis: Redis, *, shared: bool
-) -> None:
-    waited: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        waited.append(seconds)
-
-    # 60 a minute without Redis are a burst of two, and then one each 4.8 s.
-    rate = DeskRate("acme", 6 if shared else 60, redis if shared else None, patience_seconds=0, sleep=sleep)
-    for _ in range(1 if shared else 2):
-        await rate.take()
-    before = await held_back(rate)
-    await rate.take_anyway(5)
-    await rate.take_anyway(3)
-    await rate.take_anyway(100)
-    assert waited[:2] == pytest.approx([min(before, 5), 3], abs=0.5)
-    assert waited[2] > before
-    with pytest.raises(HeldBack):
-        await rate.take()
-
-
 async def test_the_bucket_of_redis_fills_again(redis: Redis) -> None:
     rate = DeskRate("acme", 1200, redis)
     started = asyncio.get_running_loop().time()
