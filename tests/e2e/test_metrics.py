@@ -31,9 +31,12 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         world.ended(world.create_ticket(tenant="globex"), "globex")
         world.openai_fault(kind="status", code=500, times=1)
         world.ended(world.create_ticket())
-        assert world.post_webhook("999999").status_code == 202
+        # The very same bytes: its job ends without a note, which frees all other keys of a delivery.
+        body, signed = world.signed("999999")
+        webhook = f"{system.state['api_url']}/webhook"
+        assert httpx.post(webhook, content=body, headers=signed, timeout=30).status_code == 202
         world.ended("999999")
-        assert world.post_webhook("999999").json()["status"] == "duplicate"
+        assert httpx.post(webhook, content=body, headers=signed, timeout=30).json()["status"] == "duplicate"
         assert world.post_webhook(completed, secret="another tenant's").status_code == 403
         assert world.post_webhook(completed, "nobody", secret="nobody's").status_code == 403
         assert httpx.post(f"{system.state['api_url']}/webhook", content=b"{").status_code == 400

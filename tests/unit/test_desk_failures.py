@@ -39,7 +39,7 @@ async def test_each_failure_of_a_reading_has_its_class_and_its_line_after_one_ca
 ) -> None:
     ticket_id = new_ticket(desks, edition)
     desks.order(operation="read_ticket", **fault)
-    async with opened(settings(desks.url, edition), redis=tokens, timeout=0.5) as desk:
+    async with opened(settings(desks.url, edition), redis=tokens, timeout=1.5) as desk:
         with pytest.raises(OutsideFailure) as failed:
             await desk.read_open_ticket(ticket_id)
     assert (type(failed.value), line_of(failed.value)) == (kind, shown)
@@ -52,7 +52,7 @@ async def test_each_failure_of_a_writing_is_told_and_the_note_is_posted_once(
 ) -> None:
     ticket_id = new_ticket(desks)
     desks.order(operation="add_note", **fault)
-    async with opened(settings(desks.url), timeout=0.5) as desk:
+    async with opened(settings(desks.url), timeout=1.5) as desk:
         with pytest.raises(OutsideFailure) as failed:
             await desk.add_note(ticket_id, "<p>x</p>")
     assert (type(failed.value), line_of(failed.value)) == (kind, shown)
@@ -64,7 +64,7 @@ async def test_each_failure_of_a_writing_is_told_and_the_note_is_posted_once(
 async def test_a_note_posted_by_a_call_of_unknown_outcome_is_found_again(desks: Simulator) -> None:
     ticket_id = new_ticket(desks)
     desks.order(kind="slow", seconds=2, operation="add_note", times=1)
-    async with opened(settings(desks.url), timeout=0.5) as desk:
+    async with opened(settings(desks.url), timeout=1.5) as desk:
         with pytest.raises(DeskTimeout):
             await desk.add_note(ticket_id, "<p>Ref 1-a</p>")
         assert await desk.find_note(ticket_id, has("Ref 1-a")) == notes_of(desks, ticket_id)[0]["id"]
