@@ -33,10 +33,18 @@ async def lead(database: Database, office: str) -> AsyncIterator[Callable[[], Aw
                 await asyncio.sleep(_PAUSE_SECONDS)
 
         one_at_a_time = asyncio.Lock()
+        lost = False
 
         async def still_leads() -> None:
-            with tracing.untraced():
-                async with one_at_a_time, asyncio.timeout(_ANSWER_SECONDS):
-                    await connection.execute(text("SELECT 1"))
+            nonlocal lost
+            async with one_at_a_time:
+                # What became of the connection then is nothing to ask over.
+                if lost:
+                    raise TimeoutError
+                lost = True
+                with tracing.untraced():
+                    async with asyncio.timeout(_ANSWER_SECONDS):
+                        await connection.execute(text("SELECT 1"))
+                lost = False
 
         yield still_leads

@@ -30,6 +30,7 @@ PODS = "kubectl get pods -n ai-agents-production"
 # Rows that no fault here takes: they stand for mistakes of ours, which nobody can order, and for the one of two
 # processes that seldom comes first.
 UNPROVED = {
+    ("What Does the Database Say?", "`another job`"),
     ("Resolution: Queuing Failure", "`Webhook error: unexpected failure`"),
     ("Was It Queued All the Same?", OTHERWISE),
     ("Is It in the Queue?", "`and not queued`"),
