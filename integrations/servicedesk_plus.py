@@ -175,9 +175,13 @@ class ServiceDeskPlus:
             raise DeskUnavailable("invalid answer")
         return str(note.get("description") or "")
 
-    async def list_newest(self, most: int) -> list[tuple[str, str]]:
-        """Id and status of the newest tickets, at most 100. Lists leave descriptions out: `read_ticket` has them."""
-        wanted = {"list_info": {"row_count": min(most, 100), "sort_field": "created_time", "sort_order": "desc"}}
+    async def list_newest(self, most: int, start: int = 1) -> list[tuple[str, str]]:
+        """Id and status of the newest tickets, at most 100, from the `start`-th on.
+
+        Lists leave descriptions out (`read_ticket` has them), and tickets in the trash.
+        """
+        page = {"row_count": min(most, 100), "start_index": start}
+        wanted = {"list_info": {**page, "sort_field": "created_time", "sort_order": "desc"}}
         listed = _checked(await self._calls.make("GET", "/requests", wanted))
         return [(str(item["id"]), _name(item.get("status"))) for item in _items(listed, "requests")]
 

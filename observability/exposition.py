@@ -54,7 +54,7 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
         *_ENDS,
         *_CALLS,
     ),
-    "housekeeping": (*_ALL, *_CALLS, metrics.SYNCS, metrics.SYNCED_AT, metrics.PURGED),
+    "housekeeping": (*_ALL, *_CALLS, metrics.SYNCS, metrics.SYNCED_AT, metrics.OLDEST_COPY_SEEN_AT, metrics.PURGED),
 }
 """What each process gives: nothing at 0 that another one counts."""
 

@@ -143,6 +143,11 @@ SYNCS = Counter(
     "ai_agents_syncs", "Copies of a desk's tickets and solutions by result: completed, failed.", ["tenant_id", "result"]
 )
 SYNCED_AT = Gauge("ai_agents_sync_last_success_timestamp_seconds", "When a desk was last copied.", ["tenant_id"])
+OLDEST_COPY_SEEN_AT = Gauge(
+    "ai_agents_oldest_copy_seen_timestamp_seconds",
+    "When the desk last showed the copy that it has not shown for the longest; now, without copies.",
+    ["tenant_id"],
+)
 PURGED = Counter("ai_agents_purged", "Rows and texts purged by age.", ["what"])
 
 # At 0 from the start, so that the first one is an increase.
@@ -189,6 +194,15 @@ def tokens_paid(tenant_id: str, model: str, tokens: tuple[int, int], cost: float
         GPT4_TOKENS.labels(tenant_id, model, direction).inc(count)
     if cost is not None:
         GPT4_COST.labels(tenant_id, model).inc(cost)
+
+
+def copied_tenants(tenant_ids: Iterable[str]) -> None:
+    """Tell of the copies of these tenants only: one that has left must not look like one whose desk fails."""
+    there = set(tenant_ids)
+    for gauge in (SYNCED_AT, OLDEST_COPY_SEEN_AT):
+        for tenant_id in {sample.labels["tenant_id"] for metric in gauge.collect() for sample in metric.samples}:
+            if tenant_id not in there:
+                gauge.remove(tenant_id)
 
 
 def purged(**counts: int) -> None:

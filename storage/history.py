@@ -5,11 +5,12 @@ search reads the tenant's rows: fine for some thousand tickets, and bounded by t
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, case, delete, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from storage import tombstones
@@ -134,6 +135,25 @@ async def touch_tickets(database: Database, tenant_id: str, ticket_ids: Sequence
     )
     async with database.tenant(tenant_id) as session:
         await session.execute(current.values(synced_at=func.now(), seen_at=func.now()))
+
+
+async def see_tickets(database: Database, tenant_id: str, listed: Mapping[str, str]) -> None:
+    """The desk has just listed these (ids with the status of each): it has shown the copies that have the same status.
+
+    Their age goes on: it counts from when the desk last listed them among its newest.
+    """
+    alike = tuple_(Ticket.ticket_id, Ticket.status).in_(listed.items())
+    async with database.tenant(tenant_id) as session:
+        await session.execute(update(Ticket).where(alike, Ticket.requester.is_not(None)).values(seen_at=func.now()))
+
+
+async def oldest_seen(database: Database, tenant_id: str) -> datetime | None:
+    """When the desk last showed the copy, of a ticket or a solution, that it has not shown for the longest."""
+    async with database.tenant(tenant_id) as session:
+        tickets, passages = select(func.min(Ticket.seen_at)), select(func.min(Passage.seen_at))
+        both = func.least(tickets.scalar_subquery(), passages.scalar_subquery())
+        oldest: datetime | None = await session.scalar(select(both))
+        return oldest
 
 
 async def save_passages(

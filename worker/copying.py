@@ -49,7 +49,9 @@ class Copying:
 
         What takes longer goes on beside the next round. Raises one of DATABASE_FAILURES when the database is away.
         """
-        for tenant in self._tenants.all():
+        tenants = self._tenants.all()
+        metrics.copied_tenants(tenant.id for tenant in tenants if tenant.desk is not None)
+        for tenant in tenants:
             if tenant.desk is not None and tenant.id not in self._running:
                 self._running[tenant.id] = asyncio.create_task(self._copied(tenant, tenant.desk))
         if not self._running:

@@ -3,13 +3,13 @@
 import asyncio
 import time
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from config.tenants import DeskSettings
 from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, OutsideFailure, TicketGone
 from integrations.servicedesk_plus import ServiceDeskPlus, Solution
-from observability import phrases
+from observability import metrics, phrases
 from observability.identifiers import bound
 from observability.logging import say
 from storage import history, tombstones
@@ -73,9 +73,12 @@ async def sync_tenant(database: Database, desk: ServiceDeskPlus, tenant_id: str,
     """
     sync = _Sync(database, desk, tenant_id, _Pace(settings.rate_per_minute))
     asks_until = time.monotonic() + _ASKS_UNTIL * full_copy_seconds(settings)
+    await sync.tell_oldest_seen()
     tickets = await sync.newest_tickets()
     solutions = await sync.solutions()
+    await sync.look_further(tickets, asks_until)
     await sync.ask_for_the_rest(tickets, solutions, asks_until)
+    await sync.tell_oldest_seen()
     return Synced(sync.tickets, sync.passages, sync.removed)
 
 
@@ -91,12 +94,14 @@ class _Sync:
     passages: int = 0
     removed: int = 0
     refused_in_a_row: int = 0
+    known: dict[str, str] = field(default_factory=dict)
+    """The copied tickets, with the status of each."""
 
     async def newest_tickets(self) -> list[str]:
         """Copy those that are new or changed; the ids of all that the desk lists."""
         await self.pace.wait()
         listed = await self.desk.list_newest(NEWEST)
-        known = await history.known_tickets(self.database, self.tenant_id)
+        known = self.known = await history.known_tickets(self.database, self.tenant_id)
         tickets = [ticket_id for ticket_id, _ in listed]
         forgotten = await tombstones.forgotten_among(self.database, self.tenant_id, tickets)
         changed = [
@@ -116,13 +121,45 @@ class _Sync:
             await self._alone(self._solution(solution_id, listed=True), solution_id=solution_id)
         return listed
 
+    async def look_further(self, newest: list[str], until: float) -> None:
+        """See copies in further pages of the desk's list, a hundred a call, while there is more than one to ask for.
+
+        A copy that is listed with another status is not seen by that: it is asked for, as one that is not listed is.
+        """
+        to_ask_for = await self._to_ask_for(newest, most=len(self.known))
+        # What was seen not long ago are the first ones, up to where the sync before ended. What this skips comes then.
+        goes_on = max(NEWEST, len(self.known) - len(to_ask_for) - NEWEST)
+        # The copies are the newest tickets of some weeks: what is far beyond them is none.
+        pages = 2 + 2 * len(self.known) // NEWEST
+        listed = set(newest)
+        for first in dict.fromkeys((goes_on, NEWEST)):
+            start = first + 1
+            while pages and time.monotonic() < until and len(await self._to_ask_for(newest, most=2)) > 1:
+                await self.pace.wait()
+                page = dict(await self.desk.list_newest(NEWEST, start))
+                if page.keys() <= listed:
+                    break  # the end, or a desk that knows one page only
+                await history.see_tickets(self.database, self.tenant_id, page)
+                listed |= page.keys()
+                start += len(page)
+                pages -= 1
+
+    async def _to_ask_for(self, newest: list[str], most: int) -> list[str]:
+        return await history.tickets_to_ask_for(self.database, self.tenant_id, newest, hours=_UNSEEN_HOURS, most=most)
+
+    async def tell_oldest_seen(self) -> None:
+        """Tell how long the desk has not shown the copy that it has not shown for the longest."""
+        oldest = await history.oldest_seen(self.database, self.tenant_id)
+        moment = time.time() if oldest is None else oldest.timestamp()
+        metrics.OLDEST_COPY_SEEN_AT.labels(self.tenant_id).set(moment)
+
     async def ask_for_the_rest(self, tickets: list[str], solutions: list[str], until: float) -> None:
         """Ask for copies that may be gone, as long as there is time for it; the next sync goes on from there."""
-        asked = {"hours": _UNSEEN_HOURS, "most": _MOST_ASKED_FOR}
-        for ticket_id in await history.tickets_to_ask_for(self.database, self.tenant_id, tickets, **asked):
+        for ticket_id in await self._to_ask_for(tickets, most=_MOST_ASKED_FOR):
             if time.monotonic() >= until:
                 return
             await self._alone(self._ticket(ticket_id, listed=False), asked=True, ticket_id=ticket_id)
+        asked = {"hours": _UNSEEN_HOURS, "most": _MOST_ASKED_FOR}
         for solution_id in await history.solutions_to_ask_for(self.database, self.tenant_id, solutions, **asked):
             if time.monotonic() >= until:
                 return

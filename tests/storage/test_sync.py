@@ -1,15 +1,18 @@
 """Copying a simulated desk into a real Postgres: what is odd is made fit or left out alone, and what is gone goes."""
 
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from typing import ClassVar
 
 import httpx
 import psycopg
 import pytest
+from prometheus_client import REGISTRY
 
 from devstack.postgres import Postgres
-from integrations.errors import DeskRefused
+from integrations.errors import DeskRefused, DeskUnavailable
 from integrations.servicedesk_plus import ServiceDeskPlus
 from simulators.servicedesk import create_desk
 from storage import history
@@ -208,27 +211,140 @@ async def test_a_ticket_deleted_between_the_list_and_the_reading_leaves_no_copy(
 async def test_a_copy_beyond_the_newest_is_asked_for_once_and_then_once_a_day(
     database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
 ) -> None:
-    gone, kept = (new_ticket(own_desk, subject="Before") for _ in range(2))
+    kept = new_ticket(own_desk, subject="Before")
     await sync(database, desk)
     newer = [new_ticket(own_desk) for _ in range(100)]
     own_desk.forget()
     assert (await sync(database, desk)).tickets == 100
-    assert {call["ticket_id"] for call in own_desk.requests(operation="read_ticket")} == {gone, kept, *newer}
-    delete(own_desk, gone)
+    assert {call["ticket_id"] for call in own_desk.requests(operation="read_ticket")} == {kept, *newer}
     change(own_desk, kept, subject="After")
-    table.run("UPDATE tickets SET synced_at = now() - interval '3 days' WHERE ticket_id IN (%s, %s)", gone, kept)
+    table.run("UPDATE tickets SET synced_at = now() - interval '3 days' WHERE ticket_id = %s", kept)
     (listed,) = table.run("SELECT synced_at FROM tickets WHERE ticket_id = %s", kept)
     own_desk.forget()
     assert await sync(database, desk) == Synced(0, 0, 0)
     assert not own_desk.requests(operation="read_ticket")
-    table.run("UPDATE tickets SET seen_at = now() - interval '21 hours' WHERE ticket_id IN (%s, %s)", gone, kept)
-    assert await sync(database, desk) == Synced(0, 0, 1)
-    assert copies(table) == {kept, *newer}
+    table.run("UPDATE tickets SET seen_at = now() - interval '21 hours' WHERE ticket_id = %s", kept)
+    assert await sync(database, desk) == Synced(0, 0, 0)
     (row,) = table.run(
         "SELECT subject, synced_at, seen_at > now() - interval '1 minute' AS seen FROM tickets WHERE ticket_id = %s",
         kept,
     )
     assert row == {"subject": "After", **listed, "seen": True}
+
+
+def unseen(table: Table) -> set[str]:
+    return {
+        row["ticket_id"]
+        for row in table.run("SELECT ticket_id FROM tickets WHERE seen_at < now() - interval '1 minute'")
+    }
+
+
+def age(table: Table, *, except_newest: int) -> None:
+    """The copies were last seen the day before, those of the newest tickets just now; none is newly missing."""
+    table.run(
+        "UPDATE tickets SET synced_at = now() - interval '3 days', seen_at = now() - interval '1 day' WHERE ticket_id"
+        " NOT IN (SELECT ticket_id FROM tickets ORDER BY ticket_id::bigint DESC LIMIT %s)",
+        except_newest,
+    )
+
+
+async def copied_and_old(database: Database, table: Table, own_desk: Simulator, count: int = 320) -> list[str]:
+    """Tickets of a desk, each with a copy that it has not shown for a day, but of the newest 100; oldest first."""
+    tickets = [new_ticket(own_desk) for _ in range(count)]
+    for ticket_id in tickets:
+        copy = {"ticket_id": ticket_id, "subject": "s", "description": "d", "resolution": "r", "status": "Open"}
+        await history.save_ticket(database, "acme", copy)
+    age(table, except_newest=100)
+    own_desk.forget()
+    return tickets
+
+
+async def test_each_of_many_old_copies_is_seen_in_a_list_and_only_what_is_not_listed_alike_is_asked_for(
+    database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
+) -> None:
+    (gone, changed, *others) = await copied_and_old(database, table, own_desk)
+    delete(own_desk, gone)
+    change(own_desk, changed, status="Resolved")
+    assert await sync(database, desk) == Synced(0, 0, 1)
+    assert {call["ticket_id"] for call in own_desk.requests(operation="read_ticket")} == {gone, changed}
+    assert len(own_desk.requests(operation="list_tickets")) == 5
+    assert copies(table) == {changed, *others}
+    assert unseen(table) == set()
+    (row,) = table.run("SELECT status FROM tickets WHERE ticket_id = %s", changed)
+    assert row["status"] == "Resolved"
+
+
+async def test_looking_further_ends_when_its_time_is_over_or_all_are_seen(
+    database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
+) -> None:
+    await copied_and_old(database, table, own_desk)
+    await sync(database, desk, rate=30_000_000)
+    assert len(unseen(table)) == 220
+    await sync(database, desk)
+    assert len(own_desk.requests(operation="list_tickets")) == 1 + 4
+    assert unseen(table) == set()
+
+
+class Pages(ServiceDeskPlus):
+    """Notes which pages are wanted."""
+
+    starts: ClassVar[list[int]] = []
+
+    async def list_newest(self, most: int, start: int = 1) -> list[tuple[str, str]]:
+        self.starts.append(start)
+        return await super().list_newest(most, start)
+
+
+async def test_looking_further_goes_on_where_the_sync_before_ended_and_comes_round_to_what_that_skips(
+    database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
+) -> None:
+    tickets = await copied_and_old(database, table, own_desk, count=520)
+    table.run("UPDATE tickets SET seen_at = now() WHERE ticket_id = ANY(%s)", [*tickets[120:250], *tickets[252:]])
+    desk.__class__ = Pages
+    await sync(database, desk)
+    assert Pages.starts == [1, 299, 399, 499, 521, 101, 201]
+    assert unseen(table) == set()
+    assert not own_desk.requests(operation="read_ticket")
+
+
+class OnePage(ServiceDeskPlus):
+    """A desk that lists its newest whatever page is wanted."""
+
+    async def list_newest(self, most: int, start: int = 1) -> list[tuple[str, str]]:  # noqa: ARG002 -- as it does
+        return await super().list_newest(most)
+
+
+async def test_a_desk_that_repeats_its_first_page_is_asked_for_each_copy(
+    database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
+) -> None:
+    await copied_and_old(database, table, own_desk, count=120)
+    desk.__class__ = OnePage
+    await sync(database, desk)
+    assert unseen(table) == set()
+    assert len(own_desk.requests(operation="list_tickets")) == 2
+
+
+def oldest_seen() -> float:
+    told = REGISTRY.get_sample_value("ai_agents_oldest_copy_seen_timestamp_seconds", {"tenant_id": "acme"})
+    assert told is not None
+    return told
+
+
+async def test_how_long_a_copy_was_not_shown_is_told_also_when_the_desk_fails(
+    database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
+) -> None:
+    await sync(database, desk)
+    assert time.time() - oldest_seen() < 60
+    new_ticket(own_desk)
+    await sync(database, desk)
+    assert time.time() - oldest_seen() < 60
+    age(table, except_newest=0)
+    own_desk.order(kind="status", code=503, times=1)
+    with suppress(DeskUnavailable):
+        await sync(database, desk)
+    assert 86_300 < time.time() - oldest_seen() < 86_500
+    await sync(database, desk)
+    assert time.time() - oldest_seen() < 60
 
 
 async def test_copies_that_the_desk_no_longer_shows_us_keep_no_other_from_being_asked_for(

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 
 from config.tenants import DeskSettings, Tenant, TenantDirectory
 from integrations.errors import DeskTimeout
+from observability import metrics
 from tests.unit.conftest import StartLog
 from tests.unit.desk import settings
 from worker.copying import Copying, share_of
@@ -90,6 +91,21 @@ async def test_a_desk_that_takes_more_than_its_share_gives_its_place_to_the_next
         "completed: tenant_id=a, tickets=3, passages=4, removed=0",
         "completed: tenant_id=b, tickets=3, passages=4, removed=0",
     }
+
+
+def copied_tenants() -> set[str]:
+    samples = [sample for metric in metrics.SYNCED_AT.collect() for sample in metric.samples]
+    return {sample.labels["tenant_id"] for sample in samples}
+
+
+async def test_of_a_tenant_that_has_left_nothing_is_told() -> None:
+    """Else it would look like one whose desk has shown nothing since."""
+    desks = Desks(leaves=0, stays=0)
+    await copying_of(desks).round(60)
+    assert copied_tenants() >= {"leaves", "stays"}
+    del desks.seconds["leaves"]
+    await copying_of(desks).round(60)
+    assert copied_tenants() == {"stays"}
 
 
 async def test_no_more_are_copied_at_once_than_there_are_places() -> None:
