@@ -8,6 +8,7 @@ from config.secret_files import UNREADABLE, unreadable
 
 TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
 _CLOUD_NEEDS = ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "ACCOUNTS_URL")
+_CREDENTIALS = ("API_KEY", "CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")
 
 
 def is_tenant_id(text: str) -> bool:
@@ -55,6 +56,12 @@ def desk_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     else:
         needed = ("URL", *(_CLOUD_NEEDS if edition == "cloud" else ("API_KEY",)))
     wrong += [f"SERVICEDESK_{name}_{suffix} is missing" for name in needed if f"SERVICEDESK_{name}" not in settings]
+    # They go into the head of a request.
+    wrong += [
+        f"SERVICEDESK_{name}_{suffix} has a line break or a character that no key has"
+        for name in _CREDENTIALS
+        if not _may_be_sent(settings.get(f"SERVICEDESK_{name}", ""))
+    ]
     rate = settings.get("SERVICEDESK_RATE_PER_MINUTE", "1")
     if not (rate.isascii() and rate.isdecimal() and int(rate[:9]) >= 1):
         wrong.append(f"SERVICEDESK_RATE_PER_MINUTE_{suffix} must be a number from 1")
@@ -65,6 +72,10 @@ def desk_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
         if problem is not None:
             wrong.append(f"{name}_{suffix} {problem}")
     return wrong
+
+
+def _may_be_sent(value: str) -> bool:
+    return value.isascii() and (not value or value.isprintable())
 
 
 def _suffix(tenant_id: str) -> str:

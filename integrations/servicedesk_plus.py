@@ -178,12 +178,13 @@ class ServiceDeskPlus:
     async def list_newest(self, most: int, start: int = 1) -> list[tuple[str, str]]:
         """Id and status of the newest tickets, at most 100, from the `start`-th on.
 
-        Lists leave descriptions out (`read_ticket` has them), and tickets in the trash.
+        Tickets in the trash are left out, and descriptions: `read_ticket` has them.
         """
         page = {"row_count": min(most, 100), "start_index": start}
         wanted = {"list_info": {**page, "sort_field": "created_time", "sort_order": "desc"}}
         listed = _checked(await self._calls.make("GET", "/requests", wanted))
-        return [(str(item["id"]), _name(item.get("status"))) for item in _items(listed, "requests")]
+        items = _items(listed, "requests")
+        return [(str(item["id"]), _name(item.get("status"))) for item in items if not _is_trashed(item)]
 
     async def list_solutions(self, most: int) -> list[str]:
         """Ids of the approved solutions, at most 100."""

@@ -68,7 +68,7 @@ class Claim:
     seen_open_at: datetime | None
     """When an attempt that was then held back saw the ticket open."""
     enhanced: bool
-    """Whether another job has put its note into this ticket; never of a job that a person asked for."""
+    """Whether another job has put its note into this ticket, or may have; never of a job that a person asked for."""
     echo: bool
     """Whether another job has just left a failure note in this ticket; likewise."""
     another_first: bool

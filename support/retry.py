@@ -76,12 +76,18 @@ async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed
         database, tenant_id=chosen.tenant, states=[JobState.FAILED.value], since=chosen.since, most=None
     )
     most = chosen.limit or MOST_RETRIED
-    if len(found) > most:
-        print(f"These are the oldest {most} of {len(found)}: see --limit.", file=sys.stderr)
-    oldest = found[::-1][:most]
-    jobs = [job for job in oldest if await _is_its_tickets_last(database, job)]
-    if len(jobs) < len(oldest):
-        print(f"{len(oldest) - len(jobs)} left out: another job of the ticket did it, or may.", file=sys.stderr)
+    jobs: list[Listed] = []
+    left_out = 0
+    for job in found[::-1]:
+        if len(jobs) == most:
+            print(f"These are the oldest {most}, and there are more: see --limit.", file=sys.stderr)
+            break
+        if await _is_its_tickets_last(database, job):
+            jobs.append(job)
+        else:
+            left_out += 1
+    if left_out:
+        print(f"{left_out} left out: another job of the ticket did it, or may.", file=sys.stderr)
     return jobs
 
 

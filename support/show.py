@@ -103,7 +103,8 @@ def _next_of_skipped(job: Details) -> str:
     if job.reason == DUPLICATE:
         return "nothing: another job does the work of its webhook"
     if job.reason == ALREADY_ENHANCED:
-        return f"nothing: another job did this ticket; if a second note is wanted, `ai-agents retry {job.id}`"
+        wanted = f"if a second note is wanted, `ai-agents retry {job.id}`"
+        return f"nothing: another job did this ticket, or its note may be there though it failed; {wanted}"
     if job.reason == FORGOTTEN:
         return "nothing: its ticket was forgotten, and no attempt would come further"
     return f"nothing, unless the ticket is open again: `ai-agents retry {job.id}`"

@@ -9,7 +9,8 @@ from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
 from storage.session import DATABASE_FAILURES, is_away, is_locked
-from worker.sync import Synced, full_copy_seconds
+from worker.pace import full_copy_seconds
+from worker.sync import Synced
 
 AT_ONCE = 64
 _SHARES = 2

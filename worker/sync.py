@@ -1,9 +1,11 @@
 """Copying one desk's newest tickets and solutions into the tables that context is gathered from."""
 
-import asyncio
+import math
+import random
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from config.tenants import DeskSettings
@@ -14,47 +16,17 @@ from observability.identifiers import bound
 from observability.logging import say
 from storage import history, tombstones
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
+from worker.pace import NEWEST, Pace, full_copy_seconds
 
-NEWEST = 100
 # Asked about again after this time: with the time that asking about all of them takes, each once a day.
 _UNSEEN_HOURS = 20
 _MOST_ASKED_FOR = 1000
 # Of the time of a full copy, from the sync's start. The copy ends after twice that time, whatever it does.
 _ASKS_UNTIL = 1.5
-# More tickets in a row that the desk does not give are its own trouble.
+# More in a row that the desk does not give end a step.
 _MOST_REFUSED_IN_A_ROW = 3
 _PASSAGE_CHARACTERS = 1500
 _MOST_PASSAGES = 20
-_SHARE_OF_RATE = 3
-
-
-def _pace_of(rate_per_minute: int) -> tuple[int, float]:
-    """How many calls within how many seconds; a third of a low rate is less than one a minute."""
-    return max(1, rate_per_minute // _SHARE_OF_RATE), max(60.0, 60.0 * _SHARE_OF_RATE / rate_per_minute)
-
-
-def full_copy_seconds(settings: DeskSettings) -> float:
-    """How long the pace makes a copy of all the newest tickets and solutions take: 2 minutes to half a day."""
-    calls, seconds = _pace_of(settings.rate_per_minute)
-    return (2 * NEWEST + 2) * seconds / calls
-
-
-class _Pace:
-    """At most a third of the desk's calls: the rest is for jobs.
-
-    Each call waits besides until it is within the desk's own rate and no job waits for it (`integrations.rate`).
-    """
-
-    def __init__(self, rate_per_minute: int) -> None:
-        self._most, self._seconds = _pace_of(rate_per_minute)
-        self._calls: list[float] = []
-
-    async def wait(self) -> None:
-        now = time.monotonic()
-        self._calls = [moment for moment in self._calls if now - moment < self._seconds]
-        if len(self._calls) >= self._most:
-            await asyncio.sleep(self._seconds - (now - self._calls[0]))
-        self._calls.append(time.monotonic())
 
 
 class Synced(NamedTuple):
@@ -69,9 +41,10 @@ async def sync_tenant(database: Database, desk: ServiceDeskPlus, tenant_id: str,
     """Copy what is new or changed, and remove the copies of what is gone from the desk.
 
     What is wrong with one ticket or solution is a line, and the others are copied. Raises OutsideFailure or HeldBack,
-    or one of DATABASE_FAILURES; what was copied until then stays.
+    or one of DATABASE_FAILURES; what was copied until then stays. A desk that gives its lists and nothing else has
+    failed as well.
     """
-    sync = _Sync(database, desk, tenant_id, _Pace(settings.rate_per_minute))
+    sync = _Sync(database, desk, tenant_id, Pace(settings.rate_per_minute))
     asks_until = time.monotonic() + _ASKS_UNTIL * full_copy_seconds(settings)
     await sync.tell_oldest_seen()
     tickets = await sync.newest_tickets()
@@ -79,6 +52,8 @@ async def sync_tenant(database: Database, desk: ServiceDeskPlus, tenant_id: str,
     await sync.look_further(tickets, asks_until)
     await sync.ask_for_the_rest(tickets, solutions, asks_until)
     await sync.tell_oldest_seen()
+    if sync.gave_up is not None and not sync.given:
+        raise sync.gave_up
     return Synced(sync.tickets, sync.passages, sync.removed)
 
 
@@ -89,11 +64,14 @@ class _Sync:
     database: Database
     desk: ServiceDeskPlus
     tenant_id: str
-    pace: _Pace
+    pace: Pace
     tickets: int = 0
     passages: int = 0
     removed: int = 0
-    refused_in_a_row: int = 0
+    given: int = 0
+    """How many single tickets and solutions the desk gave, or said to be gone."""
+    gave_up: OutsideFailure | None = None
+    """What ended a step: several in a row that the desk did not give."""
     known: dict[str, str] = field(default_factory=dict)
     """The copied tickets, with the status of each."""
 
@@ -109,16 +87,16 @@ class _Sync:
         ]
         current = [ticket_id for ticket_id, status in listed if known.get(ticket_id) == status]
         await history.touch_tickets(self.database, self.tenant_id, current)
-        for ticket_id in changed:
-            await self._alone(self._ticket(ticket_id, listed=True), ticket_id=ticket_id)
+        # In another order each time: those that the desk never gives keep no other from its turn for ever.
+        random.shuffle(changed)
+        await self._each("ticket_id", changed, partial(self._ticket, listed=True))
         return tickets
 
     async def solutions(self) -> list[str]:
         """Copy those that the desk lists; their ids."""
         await self.pace.wait()
         listed = await self.desk.list_solutions(NEWEST)
-        for solution_id in listed:
-            await self._alone(self._solution(solution_id, listed=True), solution_id=solution_id)
+        await self._each("solution_id", listed, partial(self._solution, listed=True))
         return listed
 
     async def look_further(self, newest: list[str], until: float) -> None:
@@ -155,15 +133,41 @@ class _Sync:
 
     async def ask_for_the_rest(self, tickets: list[str], solutions: list[str], until: float) -> None:
         """Ask for copies that may be gone, as long as there is time for it; the next sync goes on from there."""
-        for ticket_id in await self._to_ask_for(tickets, most=_MOST_ASKED_FOR):
+        asked = await self._to_ask_for(tickets, most=_MOST_ASKED_FOR)
+        await self._each("ticket_id", asked, partial(self._ticket, listed=False), until=until, put_off=True)
+        limits = {"hours": _UNSEEN_HOURS, "most": _MOST_ASKED_FOR}
+        asked = await history.solutions_to_ask_for(self.database, self.tenant_id, solutions, **limits)
+        await self._each("solution_id", asked, partial(self._solution, listed=False), until=until, put_off=True)
+
+    async def _each(
+        self,
+        name: str,
+        ids: Sequence[str],
+        step: Callable[[str], Awaitable[None]],
+        *,
+        until: float = math.inf,
+        put_off: bool = False,
+    ) -> None:
+        """Take a step for each, by itself, until its time is over or the desk does not give several in a row.
+
+        `put_off`: those may be gone. One that the desk refuses, as it does with what it hides from us, comes after the
+        others the next time.
+        """
+        refused_in_a_row = 0
+        for each in ids:
             if time.monotonic() >= until:
                 return
-            await self._alone(self._ticket(ticket_id, listed=False), asked=True, ticket_id=ticket_id)
-        asked = {"hours": _UNSEEN_HOURS, "most": _MOST_ASKED_FOR}
-        for solution_id in await history.solutions_to_ask_for(self.database, self.tenant_id, solutions, **asked):
-            if time.monotonic() >= until:
+            with bound(**{name: each}):
+                refusal = await self._alone(step(each))
+                if refusal is None:
+                    refused_in_a_row = 0
+                    continue
+                if put_off:
+                    await history.put_off(self.database, self.tenant_id, **{name: each})
+            refused_in_a_row += 1
+            if refused_in_a_row > _MOST_REFUSED_IN_A_ROW:
+                self.gave_up = refusal
                 return
-            await self._alone(self._solution(solution_id, listed=False), asked=True, solution_id=solution_id)
 
     async def _ticket(self, ticket_id: str, *, listed: bool) -> None:
         await self.pace.wait()
@@ -192,33 +196,29 @@ class _Sync:
         await history.save_passages(self.database, self.tenant_id, solution_id, solution.title, bodies, listed=listed)
         self.passages += len(bodies) if listed else 0
 
-    async def _alone(self, step: Awaitable[None], *, asked: bool = False, **which: str) -> None:
+    async def _alone(self, step: Awaitable[None]) -> OutsideFailure | None:
         """Take a step for one ticket or solution; what is wrong with that one alone is said, and no more.
 
-        `asked`: for one that may be gone. If the desk refuses it, as it does with what it hides from us, the others
-        come first the next time.
-        Raises what concerns the desk or the database as a whole.
+        Returns the desk's refusal to give that one. Raises what concerns the desk or the database as a whole.
         """
-        with bound(**which):
-            try:
-                await step
-            except HeldBack:
+        try:
+            await step
+        except HeldBack:
+            raise
+        except OutsideFailure as failure:
+            if not _may_be_its_own(failure):
                 raise
-            except OutsideFailure as failure:
-                self.refused_in_a_row += 1
-                if asked and _may_be_its_own(failure):
-                    await history.put_off(self.database, self.tenant_id, **which)
-                if not _may_be_its_own(failure) or self.refused_in_a_row > _MOST_REFUSED_IN_A_ROW:
-                    raise
-                say(phrases.SYNC_FAILED, tenant_id=self.tenant_id, reason=failure.reason, also=failure.also)
-            except DATABASE_FAILURES as failure:
-                if is_away(failure) and not is_locked(failure):
-                    raise
-                say(phrases.SYNC_FAILED, tenant_id=self.tenant_id, reason="could not be stored", failure=failure)
-            except Exception as failure:  # noqa: BLE001 -- one odd ticket must not end the copying of all the others
-                say(phrases.SYNC_FAILED, tenant_id=self.tenant_id, reason="unexpected failure", failure=failure)
-            else:
-                self.refused_in_a_row = 0
+            say(phrases.SYNC_FAILED, tenant_id=self.tenant_id, reason=failure.reason, also=failure.also)
+            return failure
+        except DATABASE_FAILURES as failure:
+            if is_away(failure) and not is_locked(failure):
+                raise
+            say(phrases.SYNC_FAILED, tenant_id=self.tenant_id, reason="could not be stored", failure=failure)
+        except Exception as failure:  # noqa: BLE001 -- one odd ticket must not end the copying of all the others
+            say(phrases.SYNC_FAILED, tenant_id=self.tenant_id, reason="unexpected failure", failure=failure)
+        else:
+            self.given += 1
+        return None
 
 
 def _may_be_its_own(failure: OutsideFailure) -> bool:

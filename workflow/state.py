@@ -25,7 +25,7 @@ class JobState(TypedDict, total=False):
 
 
 class AlreadyEnhanced(Exception):
-    """Another job has put its note into the ticket, and nobody asked for a second one: the job ends as skipped.
+    """Another job has put its note into the ticket, or may have, and nobody asked for a second one: skipped.
 
     Our own note changes the ticket, and a desk may send a webhook for each change.
     """

@@ -65,6 +65,24 @@ def test_our_own_note_makes_no_second_job_of_a_desk_that_fires_on_every_update(t
     wait_for(lambda: len(talkative.notes(ticket_id)) == 2)
 
 
+@pytest.mark.slow
+def test_a_note_that_the_desk_stores_without_saying_so_makes_no_second_job(talkative: World) -> None:
+    """Nor may we look: the first job fails, though its note is there, and the webhook of that note was sent."""
+    subject = "VPN does not connect, stored and denied"
+    ticket_id = talkative.create_ticket(subject, send_webhook=False)
+    for fault in (
+        {"operation": "add_note", "kind": "html", "performed": True},
+        {"operation": "list_notes", "code": 403},
+    ):
+        talkative.desk_fault(**{"ticket_id": ticket_id, "tenant": "acme", "kind": "status"} | fault)
+    assert talkative.post_webhook(ticket_id).status_code == 202
+    first, second = ended(talkative, ticket_id, 2)
+    assert first["state"] == "failed"
+    assert (second["state"], second["reason"]) == ("skipped", "already enhanced")
+    assert len(talkative.notes(ticket_id)) == 1
+    assert len(talkative.gpt4_requests(subject)) == 1
+
+
 def test_of_two_webhooks_while_gpt4_thinks_one_is_worked_on(talkative: World, quick: System) -> None:
     subject = "VPN does not connect, edited meanwhile"
     ticket_id = talkative.create_ticket(subject)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from integrations.errors import NoteMissing
 from storage import by_hand, claims, jobs
 from storage.claims import Claim
 from storage.session import Database
@@ -235,3 +236,26 @@ async def test_two_claims_of_one_ticket_at_the_same_moment_do_not_both_run(
         pair = [await jobs.accept(database, new_event(ticket_id=str(number)), DEADLINE, published=True) for _ in "ab"]
         await asyncio.gather(*(claims.claim(database, job_id, "one", LEASE) for job_id in reversed(pair)))
         assert sorted(table.job(job_id)["state"] for job_id in pair) == ["running", "waiting"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "done"),
+    [
+        ("ServiceDesk Plus timeout", True),
+        ("deadline passed (last: ServiceDesk Plus timeout)", True),
+        (NoteMissing().reason, False),
+    ],
+)
+async def test_a_job_that_failed_when_its_note_may_be_there_has_done_its_ticket(
+    reason: str, done: bool, database: Database, new_event: NewEvent
+) -> None:
+    """Unless the last look found that it is not there; who asks by hand minds no other job."""
+    first, second = [await jobs.accept(database, new_event(), DEADLINE, published=True) for _ in range(2)]
+    held = await claimed(database, first)
+    await claims.about_to_post(database, held, LEASE)
+    await claims.fail(database, held, reason)
+    again = await claimed(database, second)
+    assert (again.enhanced, again.another_first, again.echo) == (done, False, False)
+    await claims.skip(database, again, "already enhanced")
+    await by_hand.retry(database, second, DEADLINE)
+    assert not (await claimed(database, second)).enhanced

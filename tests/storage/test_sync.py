@@ -180,6 +180,39 @@ async def test_a_ticket_that_the_desk_does_not_give_is_a_line_but_four_in_a_row_
         await sync(database, desk)
 
 
+async def test_tickets_that_the_desk_never_gives_end_no_later_sync(
+    database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
+) -> None:
+    """Scattered among others as they come, they are all that is new in the next sync."""
+    old, *others = (new_ticket(own_desk) for _ in range(6))
+    await sync(database, desk)
+    odd = [new_ticket(own_desk) for _ in range(4)]
+    for ticket_id in odd:
+        own_desk.order(kind="status", code=403, operation="read_ticket", ticket_id=ticket_id, times=99)
+    table.run("UPDATE tickets SET seen_at = now() - interval '3 days' WHERE ticket_id = %s", old)
+    delete(own_desk, old)
+    assert (await sync(database, desk)).removed == 1
+    assert copies(table) == set(others)
+    with pytest.raises(DeskRefused):
+        await sync(database, desk)
+
+
+async def test_a_ticket_in_the_trash_that_is_still_listed_leaves_no_copy(database: Database, table: Table) -> None:
+    body = {"id": "1", "subject": "s", "description": "d", "status": {"name": "Open"}, "is_trashed": False}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        empty: dict[str, object] = {"response_status": {"status_code": 2000, "status": "success"}}
+        if request.url.path.endswith("/requests"):
+            return httpx.Response(200, json=empty | {"requests": [body]})
+        return httpx.Response(200, json=empty | ({"request": body} if "requests" in request.url.path else {}))
+
+    async with opened(settings("http://desk"), transport=httpx.MockTransport(answer)) as desk:
+        assert await sync(database, desk) == Synced(1, 0, 0)
+        body["is_trashed"] = True
+        assert await sync(database, desk) == Synced(0, 0, 1)
+    assert copies(table) == set()
+
+
 @pytest.mark.parametrize("trashed_is_missing", [False, True])
 async def test_a_copy_goes_within_a_sync_when_its_ticket_is_deleted_or_trashed_and_stays_when_it_is_closed(
     trashed_is_missing: bool, database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus

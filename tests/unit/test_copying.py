@@ -16,7 +16,8 @@ from observability import metrics
 from tests.unit.conftest import StartLog
 from tests.unit.desk import settings
 from worker.copying import Copying, share_of
-from worker.sync import Synced, full_copy_seconds
+from worker.pace import full_copy_seconds
+from worker.sync import Synced
 
 DESK = settings("http://desk")
 

@@ -94,6 +94,13 @@ def test_a_half_configured_cloud_desk_names_the_missing_setting(missing: str) ->
     assert sentences(values) == [f"{missing} is missing"]
 
 
+@pytest.mark.parametrize("value", ["\u043a\u043b\u044e\u0447", "k3y\nand more", "k3y\x01", "k\u200b3y"])
+def test_a_key_that_cannot_be_sent_is_named(value: str) -> None:
+    for values, name in ((ACME, "SERVICEDESK_API_KEY_ACME"), (CLOUD, "SERVICEDESK_REFRESH_TOKEN_GLOBEX")):
+        told = f"{name} has a line break or a character that no key has"
+        assert sentences(values | {name: value}) == [told]
+
+
 def test_every_missing_setting_of_a_desk_is_named_at_once() -> None:
     told = " ".join(sentences({"SERVICEDESK_EDITION_GLOBEX": "cloud"}))
     assert [name for name in CLOUD if "EDITION" not in name and f"{name} is missing" not in told] == []

@@ -23,7 +23,7 @@ ALTER TABLE jobs
 # - `another_first`: another job has to come to its end first: it runs, or may have posted its note, or was accepted
 #   earlier. This one then goes on waiting, and what that costs it is added to its deadline, up to a day. A job that may
 #   have posted its own note waits for nobody.
-_CLAIM = """
+CLAIM = """
 CREATE FUNCTION claim_job(
     p_id uuid, p_owner text, p_token uuid, p_lease_seconds double precision, p_most_attempts integer,
     p_wait_seconds double precision, p_longest_seconds double precision, p_echo_seconds double precision)
@@ -116,7 +116,7 @@ _SIGNATURE = (
 def upgrade() -> None:
     role = context.config.attributes["application_role"]
     op.execute(_COLUMNS)
-    op.execute(_CLAIM)
+    op.execute(CLAIM)
     op.execute(_UNBLOCKED)
     op.execute(f"REVOKE ALL ON FUNCTION {_SIGNATURE} FROM PUBLIC")
     op.execute(f"GRANT EXECUTE ON FUNCTION {_SIGNATURE} TO {role}")
