@@ -2,51 +2,29 @@
 
 What is erased is text, and what tells whose it was. Rows of jobs have ids, states and times besides, which stay until
 they are purged by age; only where all of a tenant goes, they go too.
+
+The tombstones come first and are committed: from then on nothing new is written. They also say what is still to be
+erased, so that the rest goes page by page, in transactions that are short for a tenant of any size, and an erasure that
+was interrupted is gone on with by the next one.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, cast, delete, func, or_, select, true, union, update
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from storage import tombstones
+from storage.erasable import NOT_ENDED, Which, names_forgotten
 from storage.jobs import FORGOTTEN
 from storage.models import DeliveryKey, Job, JobState, Passage, Rejection, Ticket, Tombstone, TombstoneKey
+from storage.pages import PAGE, among, pages, pages_of
 from storage.session import Database
-
-_NOT_ENDED = (JobState.WAITING, JobState.RUNNING)
-
-
-@dataclass(frozen=True, slots=True)
-class Which:
-    """What is to be erased of a tenant: one ticket, or all tickets of one address; neither of both is all there is."""
-
-    tenant_id: str
-    ticket_id: str | None = None
-    requester: str | None = None
-
-    @property
-    def all(self) -> bool:
-        """Whether the tenant leaves."""
-        return self.ticket_id is None and self.requester is None
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """How much there is to erase."""
-
-    copies: int
-    """Of tickets, and where all goes, of parts of solutions."""
-    answers: int
-    """GPT-4's, of jobs of these tickets or with one of them among the similar ones."""
-    jobs: int
-    """That have not ended."""
-    unattributed: int
-    """Copies and answers of which it is not known whose ticket they are of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,120 +44,164 @@ class Erased:
     copies: int
     answers: int
     ended: Sequence[EndedJob]
-    ticket_ids: Sequence[str]
     running: int
     """Other jobs of the tenant that workers were at: they may have read what was erased, and write it once more."""
     rows: int = 0
 
 
-async def stored(database: Database, which: Which) -> Stored:
-    """Count what `erase` would erase."""
-    async with database.tenant(which.tenant_id) as session:
-        ticket_ids = await _ticket_ids(session, which)
+async def erase(
+    database: Database,
+    which: Which,
+    *,
+    job_rows: bool = True,
+    page: int = PAGE,
+    on_ended: Callable[[Sequence[EndedJob]], None] = lambda _: None,
+) -> Erased:
+    """Leave tombstones, then erase `page` rows at a time; jobs that have not ended end as skipped.
 
-        async def count(model: Any, *conditions: ColumnElement[bool]) -> int:
-            return int(await session.scalar(select(func.count()).select_from(model).where(*conditions)) or 0)
-
-        copies = await count(Ticket, _of(Ticket, which, ticket_ids))
-        unattributed = 0
-        if which.requester is not None:
-            unattributed = await count(Ticket, Ticket.requester.is_(None))
-            unattributed += await count(Job, Job.requester.is_(None), Job.enhancement.is_not(None))
-        return Stored(
-            copies=copies + (await count(Passage) if which.all else 0),
-            answers=await count(Job, Job.enhancement.is_not(None), _holds_text_of(which, ticket_ids)),
-            jobs=await count(Job, Job.state.in_(_NOT_ENDED), _of(Job, which, ticket_ids)),
-            unattributed=unattributed,
-        )
-
-
-async def erase(database: Database, which: Which, *, job_rows: bool = True) -> Erased:
-    """Erase it and leave tombstones, in one transaction; jobs that have not ended end as skipped.
-
-    Where all of a tenant goes, rows of jobs that had ended go too, if `job_rows`. Those that end by this stay: their
-    messages may still come.
+    `on_ended` hears of those after each commit: what was done stays done if the rest fails, and the next call does the
+    rest. Where all of a tenant goes, rows of jobs that had ended go too, if `job_rows`. Those that end by this stay:
+    their messages may still come. Raises one of DATABASE_FAILURES.
     """
-    async with database.tenant(which.tenant_id) as session:
-        await tombstones.lock(session, which.tenant_id, shared=False)
-        # Who writes into one of them just now is waited for: whose ticket it is of may be what he writes.
-        await session.execute(select(Job.id).where(Job.state.in_(_NOT_ENDED)).order_by(Job.id).with_for_update())
-        ticket_ids = await _ticket_ids(session, which)
-        stones = [tombstones.of_ticket(ticket_id) for ticket_id in ticket_ids]
-        if which.requester is not None:
-            stones.append(tombstones.of_requester(which.requester))
-        await tombstones.leave(session, which.tenant_id, stones)
-        ended = await _end_jobs(session, _of(Job, which, ticket_ids))
-        await _ask_again(session, ticket_ids)
-        holds_text = _holds_text_of(which, ticket_ids)
-        answers = await _changed(
-            session, update(Job).where(holds_text, Job.enhancement.is_not(None)).values(enhancement=None)
-        )
-        await _changed(session, update(Job).where(_of(Job, which, ticket_ids)).values(requester=None, event=None))
-        copies = await _changed(session, delete(Ticket).where(_of(Ticket, which, ticket_ids)))
-        running = await session.scalar(select(func.count()).select_from(Job).where(Job.state == JobState.RUNNING))
-        rows = 0
-        if which.all:
-            copies += await _changed(session, delete(Passage))
-            for model in (DeliveryKey, Rejection, Tombstone, TombstoneKey):
-                await session.execute(delete(model))
-            if job_rows:
-                these = [job.job_id for job in ended]
-                rows = await _changed(session, delete(Job).where(Job.id.not_in(these)))
-    return Erased(copies, answers, ended, ticket_ids, int(running or 0), rows)
+    work = _Erasure(database, which, page, on_ended)
+    began = await work.begin()
+    for those in pages_of(Job.id, await work.jobs_in(*NOT_ENDED), page):
+        await work.forget_jobs(those)
+    await work.erase_copies()
+    # They may have read a copy before it went, and write of it behind the next step.
+    at_work = await work.jobs_in(JobState.RUNNING)
+    if which.requester is not None:
+        await work.mark_tickets_of_jobs()
+    async for page_of_all in work.pages(Job.ticket_id):
+        await work.forget_jobs(page_of_all)
+    for those in pages_of(Job.id, at_work, page):
+        await work.forget_jobs(those)
+    running = set(at_work).intersection(await work.jobs_in(JobState.RUNNING))
+    rows = await work.erase_the_rest(began if job_rows else None) if which.all else 0
+    return Erased(work.copies, work.answers, work.ended, len(running), rows)
 
 
 async def jobs_among(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> dict[UUID, str]:
     """Those of these jobs that are the tenant's, with the ticket of each."""
     async with database.tenant(tenant_id) as session:
-        rows = await session.execute(select(Job.id, Job.ticket_id).where(Job.id.in_(job_ids)))
+        rows = await session.execute(select(Job.id, Job.ticket_id).where(among(Job.id, job_ids)))
         return {row.id: row.ticket_id for row in rows}
 
 
-async def _ticket_ids(session: AsyncSession, which: Which) -> list[str]:
-    if which.requester is None:
-        return [] if which.ticket_id is None else [which.ticket_id]
-    theirs = tombstones.of_requester(which.requester)
-    found = union(
-        select(Ticket.ticket_id).where(Ticket.requester == theirs),
-        select(Job.ticket_id).where(Job.requester == theirs),
-    )
-    return sorted((await session.scalars(found)).all())
+@dataclass(slots=True)
+class _Erasure:
+    database: Database
+    which: Which
+    page: int
+    on_ended: Callable[[Sequence[EndedJob]], None]
+    copies: int = 0
+    answers: int = 0
+    ended: list[EndedJob] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[AsyncSession]:
+        """A transaction beside which nobody copies, or erases."""
+        async with self.database.tenant(self.which.tenant_id) as session:
+            await tombstones.lock(session, self.which.tenant_id, shared=False)
+            yield session
+
+    def pages(self, column: InstrumentedAttribute[Any]) -> AsyncIterator[ColumnElement[bool]]:
+        return pages(self.database, self.which.tenant_id, column, self.page)
+
+    async def begin(self) -> datetime:
+        """Leave the tombstones of what was named; the database's time."""
+        stones = []
+        if self.which.ticket_id is not None:
+            stones.append(tombstones.of_ticket(self.which.ticket_id))
+        if self.which.requester is not None:
+            stones.append(tombstones.of_requester(self.which.requester))
+        async with self._alone() as session:
+            await tombstones.leave(session, self.which.tenant_id, stones)
+            began: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+        return began
+
+    async def jobs_in(self, *states: JobState) -> list[UUID]:
+        found: list[UUID] = []
+        async with self.database.tenant(self.which.tenant_id) as session:
+            for state in states:  # one at a time: each has an index
+                found += (await session.scalars(select(Job.id).where(Job.state == state))).all()
+        return sorted(found)
+
+    async def erase_copies(self) -> None:
+        theirs = self.which.names(Ticket)
+        async for those in self.pages(Ticket.ticket_id):
+            async with self._alone() as session:
+                await self._mark(session, Ticket, those)
+                copies = await _changed(session, delete(Ticket).where(those, theirs))
+            self.copies += copies
+
+    async def mark_tickets_of_jobs(self) -> None:
+        """Before answers are looked through for tickets that were forgotten: all of those are to be known by then."""
+        async for those in self.pages(Job.ticket_id):
+            async with self._alone() as session:
+                await self._mark(session, Job, those)
+
+    async def _mark(self, session: AsyncSession, model: type[Ticket] | type[Job], those: ColumnElement[bool]) -> None:
+        """Leave tombstones for the tickets of a requester: what says whose they are may go then."""
+        if self.which.requester is not None:
+            theirs = select(model.ticket_id).where(those, self.which.names(model))
+            await tombstones.leave_for_tickets(session, self.which.tenant_id, theirs)
+
+    async def forget_jobs(self, those: ColumnElement[bool]) -> None:
+        """End those that have not ended, and erase the answers, of jobs of what is forgotten or that name it."""
+        async with self._alone() as session:
+            # Who writes into one of them just now is waited for: whose ticket it is of may be what he writes.
+            not_ended = select(Job.id).where(those, Job.state.in_(NOT_ENDED))
+            await session.execute(not_ended.order_by(Job.id).with_for_update())
+            await self._mark(session, Job, those)
+            own = and_(those, true() if self.which.all else tombstones.is_left(Job.ticket_id))
+            ended = await _end_jobs(session, own)
+            names = and_(those, names_forgotten())
+            await _ask_again(session, names)
+            answers = await _changed(
+                session, update(Job).where(or_(own, names), Job.enhancement.is_not(None)).values(enhancement=None)
+            )
+            told = or_(Job.requester.is_not(None), Job.event.is_not(None))
+            await session.execute(update(Job).where(own, told).values(requester=None, event=None))
+        self.answers += answers
+        self.ended += ended
+        self.on_ended(ended)
+
+    async def erase_the_rest(self, rows_ended_before: datetime | None) -> int:
+        """What a tenant has besides; rows of jobs that ended before this time, if there is one. How many there were."""
+        self.copies += await self._erase_all(Passage.source_id)
+        for column in (DeliveryKey.key, Rejection.rejected_at, Tombstone.hash):
+            await self._erase_all(column)
+        rows = 0
+        if rows_ended_before is not None:
+            rows = await self._erase_all(Job.ticket_id, Job.finished_at < rows_ended_before)
+        async with self._alone() as session:
+            await session.execute(delete(TombstoneKey))
+        return rows
+
+    async def _erase_all(self, column: InstrumentedAttribute[Any], *conditions: ColumnElement[bool]) -> int:
+        erased = 0
+        async for those in self.pages(column):
+            async with self._alone() as session:
+                erased += await _changed(session, delete(column.class_).where(those, *conditions))
+        return erased
 
 
-def _of(model: type[Ticket] | type[Job], which: Which, ticket_ids: Sequence[str]) -> ColumnElement[bool]:
-    return true() if which.all else model.ticket_id.in_(ticket_ids)
-
-
-def _holds_text_of(which: Which, ticket_ids: Sequence[str]) -> ColumnElement[bool]:
-    """Jobs of these tickets, and jobs whose answer names as similar one of them, or one that was forgotten before."""
-    return or_(_of(Job, which, ticket_ids), _names_one(ticket_ids))
-
-
-def _names_one(ticket_ids: Sequence[str]) -> ColumnElement[bool]:
-    named = [{"similar_tickets": [{"ticket_id": ticket_id}]} for ticket_id in ticket_ids]
-    path = cast("$.similar_tickets[*].ticket_id", JSONPATH)
-    each: ColumnElement[str] = func.jsonb_path_query(Job.enhancement, path).column_valued("named")
-    ticket_id: ColumnElement[str] = each.op("#>>")(cast([], ARRAY(Text)))
-    # A job that had read the copy may have written its answer since, when nothing else tells whose ticket that was.
-    of_stone = select(each).where(tombstones.of_ticket(ticket_id).in_(select(Tombstone.hash)))
-    return or_(Job.enhancement.op("@>", is_comparison=True)(func.any(cast(named, ARRAY(JSONB)))), of_stone.exists())
-
-
-async def _end_jobs(session: AsyncSession, condition: ColumnElement[bool]) -> list[EndedJob]:
+async def _end_jobs(session: AsyncSession, those: ColumnElement[bool]) -> list[EndedJob]:
     """The worker that runs one loses its claim, and hears of it at its next write."""
-    question = select(Job.id, Job.ticket_id, Job.traceparent, Job.state).where(Job.state.in_(_NOT_ENDED), condition)
+    question = select(Job.id, Job.ticket_id, Job.traceparent, Job.state).where(those, Job.state.in_(NOT_ENDED))
     found = (await session.execute(question.order_by(Job.id).with_for_update())).all()
-    end = update(Job).where(Job.id.in_([row.id for row in found]))
+    end = update(Job).where(among(Job.id, [row.id for row in found]))
     nobody: dict[str, Any] = {"lease_owner": None, "lease_until": None, "claim_token": None}
     ended = {"state": JobState.SKIPPED, "reason": FORGOTTEN, "finished_at": func.clock_timestamp()}
     await session.execute(end.values(**nobody, **ended))
     return [EndedJob(row.id, row.ticket_id, row.traceparent, row.state == JobState.RUNNING) for row in found]
 
 
-async def _ask_again(session: AsyncSession, ticket_ids: Sequence[str]) -> None:
-    """A worker whose job's answer names one of them loses its claim, and with it the answer: it is not posted."""
+async def _ask_again(session: AsyncSession, those: ColumnElement[bool]) -> None:
+    """A worker whose job's answer names what is forgotten loses its claim, and with it the answer: it is not posted."""
     nobody: dict[str, Any] = {"lease_owner": None, "lease_until": None, "claim_token": None, "published_at": None}
-    again = update(Job).where(Job.state == JobState.RUNNING, _names_one(ticket_ids))
+    again = update(Job).where(those, Job.state == JobState.RUNNING)
     await session.execute(
         again.values(state=JobState.WAITING, attempt=Job.attempt - 1, due_at=func.clock_timestamp(), **nobody)
     )

@@ -8,9 +8,10 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, cast, delete, exists, func, literal, select
+from sqlalchemy import ColumnElement, Select, Text, cast, delete, exists, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from storage.models import Ticket, Tombstone, TombstoneKey
 from storage.session import Database
@@ -19,7 +20,7 @@ _KEY_BYTES = 32
 _NOBODY = b""
 
 
-def of_ticket(ticket_id: str | ColumnElement[str]) -> ColumnElement[bytes]:
+def of_ticket(ticket_id: str | ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bytes]:
     """The keyed hash of a ticket; null while the tenant has no key."""
     return _hash("ticket", ticket_id)
 
@@ -30,9 +31,10 @@ def of_requester(address: str) -> ColumnElement[bytes]:
     return _hash("requester", folded) if folded else literal(_NOBODY)
 
 
-def _hash(kind: str, value: str | ColumnElement[str]) -> ColumnElement[Any]:
+def _hash(kind: str, value: str | ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[Any]:
     told: ColumnElement[bytes] = func.convert_to(literal(kind) + value, "UTF8")
-    return select(func.sha256(TombstoneKey.key.op("||")(told))).scalar_subquery()
+    # The key by itself: so it is read once, however many are hashed.
+    return func.sha256(select(TombstoneKey.key).scalar_subquery().op("||")(told))
 
 
 async def lock(session: AsyncSession, tenant_id: str, *, shared: bool) -> None:
@@ -55,6 +57,19 @@ async def leave(session: AsyncSession, tenant_id: str, hashes: Sequence[ColumnEl
     for of_what in hashes:
         stone = insert(Tombstone).values(tenant_id=tenant_id, hash=of_what, left_at=func.now())
         await session.execute(stone.on_conflict_do_nothing())
+
+
+async def leave_for_tickets(session: AsyncSession, tenant_id: str, ticket_ids: Select[Any]) -> None:
+    """Leave a tombstone for each ticket that a question finds."""
+    listed = ticket_ids.subquery()
+    stones = select(literal(tenant_id), of_ticket(listed.c.ticket_id), func.now()).select_from(listed)
+    stone = insert(Tombstone).from_select(["tenant_id", "hash", "left_at"], stones)
+    await session.execute(stone.on_conflict_do_nothing())
+
+
+def is_left(ticket_id: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    """Whether the ticket has a tombstone of its own."""
+    return exists().where(Tombstone.hash == of_ticket(ticket_id))
 
 
 async def are_left(session: AsyncSession, ticket_ids: Sequence[str], requester: str) -> bool:

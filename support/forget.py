@@ -6,6 +6,7 @@ command is. `docs/data.md` says what it reaches, and what not.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,8 @@ from observability import phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
 from storage import erasing, jobs
-from storage.erasing import Erased, Stored, Which
+from storage.erasable import Stored, Which, stored
+from storage.erasing import EndedJob, Erased
 from storage.session import Database
 from support.arguments import check_forget
 from support.asking import ask_with
@@ -31,6 +33,10 @@ _REFUSED_EXIT = 1
 _AWAY_EXIT = 75
 _CONFIGURED_EXIT = 78
 _REDIS_SECONDS = 2.0
+_INTERRUPTED = (
+    "Not all is erased: this was interrupted. What is gone stays so, and nothing new is kept of what was named. "
+    "Run it again: it goes on where it stopped."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +64,16 @@ def run(chosen: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
             return _CONFIGURED_EXIT
-        found = await erasing.stored(database, which)
+        found = await stored(database, which)
         if not _wanted(found, chosen):
             return _REFUSED_EXIT
         redis = open_redis(settings.redis_url, seconds=_REDIS_SECONDS)
         try:
             done = await _forget(database, redis, which, settings.job_deadline_seconds)
+        except BaseException:
+            # Whatever stops it, the person too.
+            print(_INTERRUPTED, file=sys.stderr)
+            raise
         finally:
             await redis.aclose()
         _log(which, done)
@@ -92,9 +102,12 @@ def _wanted(found: Stored, chosen: argparse.Namespace) -> bool:
 
 
 async def _forget(database: Database, redis: Redis, which: Which, deadline_seconds: int) -> _Done:
+    def tell(ended: Sequence[EndedJob]) -> None:
+        _log_ended(which, ended)
+
     if not which.all:
-        erased = await erasing.erase(database, which)
-        return _Done(erased, await _keys(redis, database, which, erased))
+        erased = await erasing.erase(database, which, on_ended=tell)
+        return _Done(erased, await _keys(redis, database, which))
     keys = None
     try:
         inbox = Inbox(redis)
@@ -103,26 +116,29 @@ async def _forget(database: Database, redis: Redis, which: Which, deadline_secon
             await jobs.accept_late(database, event, deadline_seconds)
             await inbox.remove(event.job_id)
         # Before the rows, which tell whose an answer in Redis is.
-        keys = await erase_keys(redis, database, which, ())
+        keys = await erase_keys(redis, database, which)
     except QueueUnreachable:
         pass
-    return _Done(await erasing.erase(database, which, job_rows=keys is not None), keys)
+    return _Done(await erasing.erase(database, which, job_rows=keys is not None, on_ended=tell), keys)
 
 
-async def _keys(redis: Redis, database: Database, which: Which, erased: Erased) -> int | None:
+async def _keys(redis: Redis, database: Database, which: Which) -> int | None:
     try:
-        return await erase_keys(redis, database, which, erased.ticket_ids)
+        return await erase_keys(redis, database, which)
     except QueueUnreachable:
         return None
 
 
-def _log(which: Which, done: _Done) -> None:
-    for job in done.erased.ended:
+def _log_ended(which: Which, ended: Sequence[EndedJob]) -> None:
+    for job in ended:
         # Whoever runs one tells it himself.
         if not job.was_running:
             identifiers = {"ticket_id": job.ticket_id, "tenant_id": which.tenant_id, "job_id": str(job.job_id)}
             with bound(**identifiers), tracing.span("Forget", parent=tracing.context_of(job.traceparent)):
                 say(phrases.TASK_SKIPPED, job_id=job.job_id, ticket_id=job.ticket_id, reason=jobs.FORGOTTEN)
+
+
+def _log(which: Which, done: _Done) -> None:
     with bound(tenant_id=which.tenant_id), tracing.span("Forget"):
         say(
             phrases.ERASED,

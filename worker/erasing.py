@@ -8,27 +8,30 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from integrations import desk_tokens, rate
-from storage import erasing
-from storage.erasing import Which
+from storage import erasing, tombstones
+from storage.erasable import Which
+from storage.pages import split
 from storage.session import Database
 from worker.answers import ANSWER, UNUSABLE
 from worker.inbox import DELIVERY
 from worker.queue import QueueUnreachable
 
+_WORD = re.compile(r"\w+")
 
-async def erase_keys(redis: Redis, database: Database, which: Which, ticket_ids: Sequence[str]) -> int:
-    """Erase the answers and unusable texts of these tickets' jobs, and those that name one; how many keys went.
 
-    Where all of a tenant goes, all of its keys; before the rows go, which tell whose an answer is. Raises
-    QueueUnreachable, or one of DATABASE_FAILURES.
+async def erase_keys(redis: Redis, database: Database, which: Which) -> int:
+    """Erase the answers and unusable texts of jobs whose ticket was forgotten, and those that name one; how many went.
+
+    What has a tombstone was forgotten, by this erasure or one before. Where all of a tenant goes, all of its keys;
+    before the rows go, which tell whose an answer is. Raises QueueUnreachable, or one of DATABASE_FAILURES.
     """
     try:
-        doomed = await _kept_of_jobs(redis, database, which, ticket_ids)
+        doomed = await _kept_of_jobs(redis, database, which)
         if which.all:
             doomed += rate.keys_of(which.tenant_id)
             for begin in (desk_tokens.KEY, DELIVERY):
                 doomed += await _keys(redis, f"{begin}{which.tenant_id}:*")
-        return int(await redis.delete(*doomed)) if doomed else 0
+        return sum([int(await redis.delete(*keys)) for keys in split(doomed)])
     except (RedisError, OSError, TimeoutError) as failure:
         raise QueueUnreachable from failure
 
@@ -37,16 +40,21 @@ async def _keys(redis: Redis, pattern: str) -> list[str]:
     return [str(key) async for key in redis.scan_iter(match=pattern, count=1000)]
 
 
-async def _kept_of_jobs(redis: Redis, database: Database, which: Which, ticket_ids: Sequence[str]) -> list[str]:
-    kept = {key: job_id for begin in (ANSWER, UNUSABLE) for key, job_id in _jobs(await _keys(redis, f"{begin}*"))}
-    ours = await erasing.jobs_among(database, which.tenant_id, list(set(kept.values())))
+async def _kept_of_jobs(redis: Redis, database: Database, which: Which) -> list[str]:
     doomed: list[str] = []
-    for key, job_id in kept.items():
-        if job_id in ours:
-            of_them = which.all or ours[job_id] in ticket_ids
-            if of_them or _names_one(str(await redis.get(key) or ""), ticket_ids):
+    kept = [pair for begin in (ANSWER, UNUSABLE) for pair in _jobs(await _keys(redis, f"{begin}*"))]
+    for some in split(kept):
+        ours = await erasing.jobs_among(database, which.tenant_id, [job_id for _, job_id in some])
+        for key, job_id in some:
+            if job_id in ours and (which.all or await _is_of_forgotten(redis, database, which, key, ours[job_id])):
                 doomed.append(key)
     return doomed
+
+
+async def _is_of_forgotten(redis: Redis, database: Database, which: Which, key: str, ticket_id: str) -> bool:
+    """Any of its words may be a ticket's number: rather one answer too many, which can be had again."""
+    words = set(_WORD.findall(str(await redis.get(key) or "")))
+    return bool(await tombstones.forgotten_among(database, which.tenant_id, [ticket_id, *words]))
 
 
 def _jobs(keys: Sequence[str]) -> Iterator[tuple[str, UUID]]:
@@ -55,8 +63,3 @@ def _jobs(keys: Sequence[str]) -> Iterator[tuple[str, UUID]]:
             yield key, UUID(key.partition(":")[2])
         except ValueError:
             continue  # not one of ours
-
-
-def _names_one(text: str, ticket_ids: Sequence[str]) -> bool:
-    """Whether a text has one of the ids, as a word: rather one answer too many, which can be had again."""
-    return any(re.search(rf"(?<!\w){re.escape(ticket_id)}(?!\w)", text) for ticket_id in ticket_ids)

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from integrations.gpt4 import Gpt4
 from storage import erasing
-from storage.erasing import Which
+from storage.erasable import Which
 from storage.session import Database
 from tests.storage.conftest import Table
 from tests.storage.test_ends import runner_on

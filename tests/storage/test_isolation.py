@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from devstack.postgres import Postgres
 from storage import erasing, history, jobs, rejections
-from storage.erasing import Which
+from storage.erasable import Which
 from storage.models import DeliveryKey, Job, Passage, Rejection, Ticket, Tombstone, TombstoneKey
 from storage.session import Database
 from tests.storage.conftest import DEADLINE, TABLES, NewEvent, Table

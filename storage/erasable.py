@@ -1,0 +1,109 @@
+"""What there is to erase of a ticket, a requester or a tenant: said, and counted before anything goes."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, Text, cast, func, or_, select, true
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH
+from sqlalchemy.orm import InstrumentedAttribute
+
+from storage import tombstones
+from storage.models import Job, JobState, Passage, Ticket
+from storage.pages import PAGE, pages
+from storage.session import Database
+
+NOT_ENDED = (JobState.WAITING, JobState.RUNNING)
+_NAMED = cast("$.similar_tickets[*].ticket_id", JSONPATH)
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """What is to be erased of a tenant: one ticket, or all tickets of one address; neither of both is all there is."""
+
+    tenant_id: str
+    ticket_id: str | None = None
+    requester: str | None = None
+
+    @property
+    def all(self) -> bool:
+        """Whether the tenant leaves."""
+        return self.ticket_id is None and self.requester is None
+
+    def names(self, model: type[Ticket] | type[Job]) -> ColumnElement[bool]:
+        """Whether a row is one of these, as far as it says so itself."""
+        if self.requester is not None:
+            return model.requester == tombstones.of_requester(self.requester)
+        return true() if self.ticket_id is None else model.ticket_id == self.ticket_id
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """How much there is to erase."""
+
+    copies: int
+    """Of tickets, and where all goes, of parts of solutions."""
+    answers: int
+    """GPT-4's, of jobs of these tickets or with one of them among the similar ones."""
+    jobs: int
+    """That have not ended."""
+    unattributed: int
+    """Copies and answers of which it is not known whose ticket they are of."""
+
+
+async def stored(database: Database, which: Which, *, page: int = PAGE) -> Stored:
+    """Count what `erasing.erase` would erase, going through `page` rows at a time."""
+    count = _Counting(database, which.tenant_id, page)
+    copies = await count.of(Ticket.ticket_id, which.names(Ticket))
+    if which.all:
+        answers = await count.of(Job.ticket_id, Job.enhancement.is_not(None))
+        not_ended = await count.of(Job.ticket_id, Job.state.in_(NOT_ENDED))
+        return Stored(copies + await count.of(Passage.source_id), answers, not_ended, 0)
+    ticket_ids = {which.ticket_id}
+    unattributed = 0
+    if which.requester is not None:
+        for column, model in ((Ticket.ticket_id, Ticket), (Job.ticket_id, Job)):
+            ticket_ids |= {row.ticket_id async for row in count.rows(column, select(column).where(which.names(model)))}
+        unattributed = await count.of(Ticket.ticket_id, Ticket.requester.is_(None))
+        unattributed += await count.of(Job.ticket_id, Job.requester.is_(None), Job.enhancement.is_not(None))
+    answers = not_ended = 0
+    async for job in count.rows(Job.ticket_id, _JOBS):
+        own = job.forgotten or job.ticket_id in ticket_ids
+        answers += job.answered and (own or job.names_forgotten or not ticket_ids.isdisjoint(job.named or ()))
+        not_ended += job.not_ended and own
+    return Stored(copies, answers, not_ended, unattributed)
+
+
+def names_forgotten() -> ColumnElement[bool]:
+    """Whether a job's answer calls a ticket similar that was forgotten."""
+    each: ColumnElement[Any] = func.jsonb_path_query(Job.enhancement, _NAMED).column_valued("named")
+    ticket_id: ColumnElement[str] = each.op("#>>")(cast([], ARRAY(Text)))
+    return select(each).where(tombstones.is_left(ticket_id)).exists()
+
+
+_JOBS = select(
+    Job.ticket_id,
+    Job.enhancement.is_not(None).label("answered"),
+    Job.state.in_(NOT_ENDED).label("not_ended"),
+    tombstones.is_left(Job.ticket_id).label("forgotten"),
+    names_forgotten().label("names_forgotten"),
+    func.jsonb_path_query_array(Job.enhancement, _NAMED, type_=JSONB).label("named"),
+).where(or_(Job.enhancement.is_not(None), Job.state.in_(NOT_ENDED)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Counting:
+    database: Database
+    tenant_id: str
+    page: int
+
+    async def rows(self, column: InstrumentedAttribute[Any], question: Select[Any]) -> AsyncIterator[Row[Any]]:
+        async for those in pages(self.database, self.tenant_id, column, self.page):
+            async with self.database.tenant(self.tenant_id) as session:
+                found = (await session.execute(question.where(those))).all()
+            for row in found:
+                yield row
+
+    async def of(self, column: InstrumentedAttribute[Any], *conditions: ColumnElement[bool]) -> int:
+        question = select(func.count().label("number")).select_from(column.class_).where(*conditions)
+        return sum([row.number async for row in self.rows(column, question)])

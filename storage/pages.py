@@ -1,0 +1,48 @@
+"""Going through a tenant's rows, however many there are: a page at a time, each for a short transaction of its own."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, any_, literal, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import InstrumentedAttribute
+
+from storage.session import Database
+
+PAGE = 1000
+"""Rows of a page."""
+Item = TypeVar("Item")
+
+
+def split(items: Sequence[Item], size: int = PAGE) -> list[Sequence[Item]]:
+    """All of them, in order, `size` at a time."""
+    return [items[begin : begin + size] for begin in range(0, len(items), size)]
+
+
+async def pages(
+    database: Database, tenant_id: str, column: InstrumentedAttribute[Any], size: int = PAGE
+) -> AsyncIterator[ColumnElement[bool]]:
+    """Conditions that name the tenant's rows in the order of `column`, which has an index, about `size` rows each.
+
+    Rows of one value are in one page. What is removed meanwhile costs nothing; what is added behind is not seen.
+    """
+    rest: ColumnElement[bool] = true()
+    while True:
+        page = select(column.label("value")).where(rest).order_by(column).limit(size).subquery()
+        last = select(page.c.value).order_by(page.c.value.desc()).limit(1)
+        async with database.tenant(tenant_id) as session:
+            upper = await session.scalar(last)
+        if upper is None:
+            return
+        yield rest & (column <= upper)
+        rest = column > upper
+
+
+def pages_of(column: InstrumentedAttribute[Any], values: Sequence[Any], size: int = PAGE) -> list[ColumnElement[bool]]:
+    """Conditions that name the rows with one of these values, `size` values each."""
+    return [among(column, values_of_page) for values_of_page in split(values, size)]
+
+
+def among(column: InstrumentedAttribute[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Whether the column has one of these values: one parameter, however many they are."""
+    return column == any_(literal(list(values), ARRAY(column.type)))
