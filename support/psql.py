@@ -1,7 +1,8 @@
-"""`ai-agents psql`: psql as the application's role, its password where other users of the machine do not see it."""
+"""`ai-agents psql`: psql as the application's role, its passwords where other users of the machine do not see them."""
 
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -11,6 +12,7 @@ from config.settings import ByHandSettings, SettingsRefused, load
 from observability.logging import refuse_start
 
 _CONFIGURATION_EXIT = 78
+_SERVICE = "ai-agents"
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -20,10 +22,22 @@ def run(arguments: Sequence[str]) -> int:
     except SettingsRefused as refused:
         refuse_start(refused.problems, sys.stderr)
         return _CONFIGURATION_EXIT
-    password = where.pop("password", "")
+    secrets = {"PGPASSWORD": where.pop("password", "")}
+    if key_password := where.pop("sslpassword", ""):
+        secrets |= {"PGSERVICE": _SERVICE, "PGSERVICEFILE": _service_file(f"sslpassword={key_password}")}
     command = ["psql", "--dbname", make_conninfo("", **where), *arguments]
     try:
-        os.execvpe(command[0], command, environment_with(PGPASSWORD=password))  # noqa: S606 -- no shell is wanted
+        os.execvpe(command[0], command, environment_with(**secrets))  # noqa: S606 -- no shell is wanted
     except FileNotFoundError:
         refuse_start(["psql is not installed"], sys.stderr)
         return _CONFIGURATION_EXIT
+
+
+def _service_file(line: str) -> str:
+    """Where psql finds what no variable of its own takes: a file without a name, which goes when psql does."""
+    with tempfile.TemporaryFile(buffering=0) as file:
+        file.write(f"[{_SERVICE}]\n{line}\n".encode())
+        file.seek(0)
+        kept = os.dup(file.fileno())
+    os.set_inheritable(kept, True)
+    return f"/dev/fd/{kept}"

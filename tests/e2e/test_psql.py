@@ -23,10 +23,10 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
         server.discard()
 
 
-def psql(url: str, *arguments: str) -> "subprocess.Popen[str]":
+def psql(url: str, *arguments: str, path: str = os.environ["PATH"]) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "support.cli", "psql", *arguments],
-        env={"PATH": os.environ["PATH"], "DATABASE_URL": url},
+        env={"PATH": path, "DATABASE_URL": url},
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -51,6 +51,35 @@ def test_nobody_reads_the_password_in_its_arguments(postgres: Postgres) -> None:
         assert "user=ai_agents" in seen
         assert password not in seen
         running.communicate("", timeout=30)
+
+
+# Tells its arguments, what it has in its environment, and what its service file says, twice: so does `\\c` read it.
+FAKE = """#!/bin/sh
+printf '%s\\n' "$@"
+printf 'PGPASSWORD=%s\\n' "$PGPASSWORD"
+cat "$PGSERVICEFILE" && cat "$PGSERVICEFILE"
+"""
+
+
+def test_nor_the_password_of_the_clients_key(tmp_path: Path) -> None:
+    """Which no variable of psql takes."""
+    fake = tmp_path / "psql"
+    fake.write_text(FAKE, encoding="utf-8")
+    fake.chmod(0o700)
+    url = "postgresql://me:first@host/db?sslcert=c&sslkey=k&sslpassword=it's%20second%3D"
+    told, _ = psql(url, "-c", "SELECT 1", path=f"{tmp_path}:{os.environ['PATH']}").communicate(timeout=30)
+    where, *rest = told.splitlines()[1:]
+    assert where == "user=me dbname=db host=host sslcert=c sslkey=k"
+    service = ["[ai-agents]", "sslpassword=it's second="]
+    assert rest == ["-c", "SELECT 1", "PGPASSWORD=first", *service, *service]
+
+
+def test_with_a_password_of_the_clients_key_it_still_asks(postgres: Postgres) -> None:
+    mark = "&" if "?" in postgres.url else "?"
+    url = f"{postgres.url}{mark}sslpassword=second"
+    again = "SELECT 1;\n\\c\nSELECT 2;\n"
+    told, _ = psql(url, "-At").communicate(again, timeout=30)
+    assert [line for line in told.splitlines() if "connected" not in line] == ["1", "2"]
 
 
 def test_what_is_missing_is_named() -> None:

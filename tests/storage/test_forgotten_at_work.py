@@ -10,10 +10,10 @@ import pytest
 from redis.asyncio import Redis
 
 from integrations.gpt4 import Gpt4
-from storage import erasing
+from storage import by_hand, erasing
 from storage.erasable import Which
 from storage.session import Database
-from tests.storage.conftest import Table
+from tests.storage.conftest import DEADLINE, Table
 from tests.storage.test_ends import runner_on
 from tests.storage.test_posting import TICKET
 from tests.unit import desk, gpt4
@@ -73,3 +73,21 @@ async def test_its_answer_is_kept_neither_in_the_row_nor_in_redis_and_nothing_fa
     told = stream.getvalue()
     assert f"Task skipped: job_id={waiting}, ticket_id=12345, reason=forgotten" in told
     assert "error" not in told.lower()
+
+
+async def test_what_an_earlier_attempt_left_in_redis_goes_with_the_one_that_finds_it_forgotten(
+    waiting: UUID, database: Database, table: Table, redis: Redis
+) -> None:
+    """Redis was away when it was forgotten, and a person has it tried again."""
+    table.change(waiting, started_at="now()", attempt=1)
+    await erasing.erase(database, Which("acme", ticket_id="12345"))
+    await by_hand.retry(database, waiting, DEADLINE)
+    answers = AnswersInRedis(redis, 60)
+    await answers.put(waiting, {"summary": "the ticket's text"}, "m")
+    await answers.put_unusable(waiting, "{ the ticket's text")
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=TICKET))
+    async with desk.opened(desk.settings("http://desk"), transport=transport) as its_desk:
+        assert await run_job(replace(runner_on(its_desk, database, database), answers=answers), waiting)
+    row = table.job(waiting)
+    assert (row["state"], row["reason"]) == ("skipped", "forgotten")
+    assert await redis.keys("*:*") == []

@@ -1,0 +1,138 @@
+"""Erasing in a tenant that has much, and an erasure that is interrupted."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy.exc import DBAPIError
+
+from devstack.postgres import Postgres
+from storage import claims, erasing, jobs, tombstones
+from storage.erasable import Stored, Which, stored
+from storage.session import Database
+from tests.storage.conftest import DEADLINE, NewEvent, Table, claimed
+from tests.storage.test_erasing import WHO, answered, copies, copy
+from worker.erasing import erase_keys
+
+COPIES = """INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status, requester)
+    SELECT 'acme', i, '', '', '', '', t.requester FROM generate_series(%s::int, %s::int) i, tickets t
+    WHERE t.tenant_id = 'acme' AND t.ticket_id = '1'"""
+JOBS = """INSERT INTO jobs (id, tenant_id, ticket_id, state, deadline_at, finished_at, enhancement)
+    SELECT gen_random_uuid(), 'acme', i, 'completed', now(), now(), '{"summary": "s"}'
+    FROM generate_series(%s::int, %s::int) i"""
+
+
+@contextmanager
+def at_each_deletion_of(name: str, table: Table, body: str) -> Iterator[None]:
+    """Have the database do something before it deletes a row."""
+    table.run(f"CREATE FUNCTION before() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN OLD; END $$")
+    table.run(f"CREATE TRIGGER before BEFORE DELETE ON {name} FOR EACH ROW EXECUTE FUNCTION before()")
+    try:
+        yield
+    finally:
+        table.run("DROP FUNCTION before CASCADE")
+
+
+@pytest.fixture
+async def hasty(server: Postgres, table: Table) -> AsyncIterator[Database]:  # noqa: ARG001 -- emptied by it
+    """A database that ends a statement after a second."""
+    opened = Database(server.url, application_name="hasty", statement_seconds=1)
+    yield opened
+    await opened.close()
+
+
+async def test_a_requester_of_seventy_thousand_tickets_is_forgotten(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    """More than a statement takes as parameters of their own."""
+    await copy(database, "1")
+    table.run(COPIES, 2, 70_000)
+    table.run(JOBS, 60_001, 60_003)
+    late = await answered(database, new_event, "70001", "someone.else@acme.example", similar="69999")
+    which = Which("acme", requester=WHO)
+    assert await stored(database, which, page=10_000) == Stored(70_000, 4, 0, 3)
+    erased = await erasing.erase(database, which, page=10_000)
+    assert (erased.copies, erased.answers) == (70_000, 4)
+    assert table.job(late)["enhancement"] is None
+    assert table.run("SELECT count(*) FROM tombstones") == [{"count": 70_001}]
+    assert copies(table) == []
+
+
+async def test_no_statement_takes_longer_for_a_tenant_that_has_more(hasty: Database, table: Table) -> None:
+    """All of it takes twice as long as the database lets a statement take."""
+    await copy(hasty, "1")
+    table.run(COPIES, 2, 100)
+    with at_each_deletion_of("tickets", table, "PERFORM pg_sleep(0.02)"):
+        assert (await erasing.erase(hasty, Which("acme"), page=10)).copies == 100
+    assert copies(table) == []
+
+
+async def test_all_of_a_tenant_goes_page_by_page_and_another_tenants_stays(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    await copy(database, "1")
+    await copy(database, "1", tenant_id="globex")
+    table.run(COPIES, 2, 25)
+    table.run(JOBS, 1, 25)
+    waiting = [new_event(ticket_id=str(number % 3)) for number in range(7)]
+    for event in waiting:
+        await jobs.accept(database, event, DEADLINE, published=True)
+    assert await stored(database, Which("acme"), page=3) == Stored(25, 25, 7, 0)
+    erased = await erasing.erase(database, Which("acme"), page=3)
+    assert (erased.copies, erased.answers, len(erased.ended), erased.rows) == (25, 25, 7, 25)
+    assert {job.job_id for job in erased.ended} == {event.job_id for event in waiting}
+    assert copies(table) == [("globex", "1")]
+    assert table.run("SELECT DISTINCT state, reason, event FROM jobs WHERE tenant_id = 'acme'") == [
+        {"state": "skipped", "reason": "forgotten", "event": None}
+    ]
+    assert (await erasing.erase(database, Which("acme"), page=3)).rows == 7
+
+
+async def test_an_erasure_that_is_interrupted_has_stopped_all_that_is_new_and_is_gone_on_with(
+    database: Database, new_event: NewEvent, table: Table
+) -> None:
+    """Whose the rest is, is known although the copies that said so are gone."""
+    for number in range(1, 10):
+        await copy(database, str(number))
+    # Their rows do not say whose they are.
+    own, naming = [await answered(database, new_event, *of, "") for of in (("2",), ("20",))]
+    table.run("UPDATE jobs SET requester = NULL")
+    table.change(naming, enhancement='{"similar_tickets": [{"ticket_id": "1"}]}')
+    at_work = new_event(ticket_id="30")
+    await jobs.accept(database, at_work, DEADLINE, published=True)
+    claim = await claimed(database, at_work.job_id)
+    assert not await claims.is_forgotten(database, claim, "30", WHO)
+    told: list[str] = []
+    which = Which("acme", requester=WHO)
+    with (
+        at_each_deletion_of("tickets", table, "IF OLD.ticket_id = '5' THEN RAISE EXCEPTION 'no'; END IF"),
+        pytest.raises(DBAPIError),
+    ):
+        await erasing.erase(database, which, page=2, on_ended=lambda ended: told.extend(job.ticket_id for job in ended))
+    assert copies(table) == [("acme", str(number)) for number in range(5, 10)]
+    # What has begun is stopped, and what comes is not kept.
+    assert told == ["30"]
+    assert table.job(at_work.job_id)["reason"] == "forgotten"
+    assert not await copy(database, "3", "")
+    assert not await copy(database, "11")
+    assert table.job(own)["enhancement"] is not None
+    erased = await erasing.erase(database, which, page=2)
+    assert (erased.copies, erased.answers, list(erased.ended)) == (5, 2, [])
+    assert (table.job(own)["enhancement"], table.job(naming)["enhancement"]) == (None, None)
+    numbers = [str(number) for number in range(1, 10)]
+    assert await tombstones.forgotten_among(database, "acme", [*numbers, "20"]) == set(numbers)
+
+
+async def test_what_redis_has_is_found_though_the_rows_no_longer_say_whose_it_is(
+    database: Database, new_event: NewEvent, redis: Redis
+) -> None:
+    """The command is told to run again when Redis was away."""
+    await copy(database, "2", WHO)
+    own, naming, other = [await answered(database, new_event, *of) for of in (("1", WHO), ("20", ""), ("21", ""))]
+    await erasing.erase(database, Which("acme", requester=WHO))
+    await redis.set(f"answer:{own}", "[]")
+    await redis.set(f"unusable:{naming}", '{"ticket_id": "2"')
+    await redis.set(f"unusable:{other}", '{"ticket_id": "22"')
+    assert await erase_keys(redis, database, Which("acme", requester=WHO)) == 2
+    assert await redis.keys("*:*") == [f"unusable:{other}"]
