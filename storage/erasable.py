@@ -1,11 +1,11 @@
 """What there is to erase of a ticket, a requester or a tenant: said, and counted before anything goes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, Text, cast, func, or_, select, true
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH
+from sqlalchemy import ColumnElement, Row, Select, cast, func, select, true
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage import tombstones
@@ -14,7 +14,6 @@ from storage.pages import PAGE, pages
 from storage.session import Database
 
 NOT_ENDED = (JobState.WAITING, JobState.RUNNING)
-_NAMED = cast("$.similar_tickets[*].ticket_id", JSONPATH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ async def stored(database: Database, which: Which, *, page: int = PAGE) -> Store
         answers = await count.of(Job.ticket_id, Job.enhancement.is_not(None))
         not_ended = await count.of(Job.ticket_id, Job.state.in_(NOT_ENDED))
         return Stored(copies + await count.of(Passage.source_id), answers, not_ended, 0)
-    ticket_ids = {which.ticket_id}
+    ticket_ids = {which.ticket_id or ""}
     unattributed = 0
     if which.requester is not None:
         for column, model in ((Ticket.ticket_id, Ticket), (Job.ticket_id, Job)):
@@ -67,28 +66,32 @@ async def stored(database: Database, which: Which, *, page: int = PAGE) -> Store
         unattributed = await count.of(Ticket.ticket_id, Ticket.requester.is_(None))
         unattributed += await count.of(Job.ticket_id, Job.requester.is_(None), Job.enhancement.is_not(None))
     answers = not_ended = 0
-    async for job in count.rows(Job.ticket_id, _JOBS):
-        own = job.forgotten or job.ticket_id in ticket_ids
-        answers += job.answered and (own or job.names_forgotten or not ticket_ids.isdisjoint(job.named or ()))
-        not_ended += job.not_ended and own
+    async for those in pages(database, which.tenant_id, Job.ticket_id, page):
+        async with database.tenant(which.tenant_id) as session:
+            found = (await session.execute(JOBS.where(those))).all()
+            forgotten = ticket_ids | await tombstones.among(session, tickets_of(found))
+        answers += sum(job.answered and not forgotten.isdisjoint((job.ticket_id, *job.named)) for job in found)
+        not_ended += sum(job.not_ended and job.ticket_id in forgotten for job in found)
     return Stored(copies, answers, not_ended, unattributed)
 
 
-def names_forgotten() -> ColumnElement[bool]:
-    """Whether a job's answer calls a ticket similar that was forgotten."""
-    each: ColumnElement[Any] = func.jsonb_path_query(Job.enhancement, _NAMED).column_valued("named")
-    ticket_id: ColumnElement[str] = each.op("#>>")(cast([], ARRAY(Text)))
-    return select(each).where(tombstones.is_left(ticket_id)).exists()
-
-
-_JOBS = select(
+JOBS = select(
+    Job.id,
     Job.ticket_id,
     Job.enhancement.is_not(None).label("answered"),
     Job.state.in_(NOT_ENDED).label("not_ended"),
-    tombstones.is_left(Job.ticket_id).label("forgotten"),
-    names_forgotten().label("names_forgotten"),
-    func.jsonb_path_query_array(Job.enhancement, _NAMED, type_=JSONB).label("named"),
-).where(or_(Job.enhancement.is_not(None), Job.state.in_(NOT_ENDED)))
+    func.coalesce(
+        func.jsonb_path_query_array(Job.enhancement, cast("$.similar_tickets[*].ticket_id", JSONPATH)),
+        cast([], JSONB),
+        type_=JSONB,
+    ).label("named"),
+)
+"""Jobs, with the tickets that each one's answer calls similar."""
+
+
+def tickets_of(jobs: Sequence[Row[Any]]) -> set[str]:
+    """The tickets of jobs, and those that their answers name."""
+    return {str(ticket_id) for job in jobs for ticket_id in (job.ticket_id, *job.named)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, true, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage import tombstones
-from storage.erasable import NOT_ENDED, Which, names_forgotten
+from storage.erasable import JOBS, NOT_ENDED, Which, tickets_of
 from storage.jobs import FORGOTTEN
 from storage.models import DeliveryKey, Job, JobState, Passage, Rejection, Ticket, Tombstone, TombstoneKey
 from storage.pages import PAGE, among, pages, pages_of
@@ -154,15 +154,16 @@ class _Erasure:
             not_ended = select(Job.id).where(those, Job.state.in_(NOT_ENDED))
             await session.execute(not_ended.order_by(Job.id).with_for_update())
             await self._mark(session, Job, those)
-            own = and_(those, true() if self.which.all else tombstones.is_left(Job.ticket_id))
-            ended = await _end_jobs(session, own)
-            names = and_(those, names_forgotten())
-            await _ask_again(session, names)
-            answers = await _changed(
-                session, update(Job).where(or_(own, names), Job.enhancement.is_not(None)).values(enhancement=None)
-            )
-            told = or_(Job.requester.is_not(None), Job.event.is_not(None))
-            await session.execute(update(Job).where(own, told).values(requester=None, event=None))
+            jobs = (await session.execute(JOBS.where(those))).all()
+            forgotten = set() if self.which.all else await tombstones.among(session, tickets_of(jobs))
+            own = [job.id for job in jobs if self.which.all or job.ticket_id in forgotten]
+            names = [job.id for job in jobs if not forgotten.isdisjoint(job.named)]
+            ended = await _end_jobs(session, among(Job.id, own))
+            await _ask_again(session, among(Job.id, names))
+            holds_text = and_(among(Job.id, [*own, *names]), Job.enhancement.is_not(None))
+            answers = await _changed(session, update(Job).where(holds_text).values(enhancement=None))
+            told = and_(among(Job.id, own), or_(Job.requester.is_not(None), Job.event.is_not(None)))
+            await session.execute(update(Job).where(told).values(requester=None, event=None))
         self.answers += answers
         self.ended += ended
         self.on_ended(ended)

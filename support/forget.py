@@ -33,10 +33,7 @@ _REFUSED_EXIT = 1
 _AWAY_EXIT = 75
 _CONFIGURED_EXIT = 78
 _REDIS_SECONDS = 2.0
-_INTERRUPTED = (
-    "Not all is erased: this was interrupted. What is gone stays so, and nothing new is kept of what was named. "
-    "Run it again: it goes on where it stopped."
-)
+_INTERRUPTED = "Not all is erased. What is gone stays so: run this again, and it goes on where it stopped."
 
 
 @dataclass(frozen=True, slots=True)

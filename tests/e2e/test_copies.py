@@ -79,6 +79,19 @@ def test_a_ticket_that_cannot_be_stored_is_a_line_and_all_else_is_copied_and_pur
         superuser.execute("DROP FUNCTION refuse CASCADE")
 
 
+def test_a_table_that_somebody_has_locked_is_a_line_and_the_others_are_purged(system: System, world: World) -> None:
+    """For as long as anybody waits for a lock, which is until the next hour."""
+    with psycopg.connect(system.postgres.superuser_url) as locking:
+        locking.execute(OLD)
+        locking.commit()
+        locking.execute("LOCK TABLE passages IN EXCLUSIVE MODE")
+        system.restart(system.housekeeping)
+        wait_for(lambda: "Purged by age: answers=0, copies=1, jobs=0" in system.housekeeping.output(), 20)
+    (line,) = [line for line in system.housekeeping.output().splitlines() if "Purge error" in line]
+    assert "Purge error: what=passages, reason=refused by the database" in line
+    assert "old" not in copies(world, "globex")
+
+
 def test_a_desk_that_is_silent_delays_no_purge(system: System, world: World) -> None:
     with psycopg.connect(system.postgres.superuser_url, autocommit=True) as superuser:
         superuser.execute(OLD)

@@ -198,6 +198,38 @@ def test_without_redis_the_database_is_done_and_the_rest_is_for_another_run(
     assert kept.keys(f"answer:{row['id']}") == []
 
 
+def test_an_interrupted_one_says_so_and_is_gone_on_with(system: System, world: World) -> None:
+    """A job that it had ended by then is told as well, and nothing new is kept."""
+    subject = "Contract ends in June"
+    ticket_id = failed_job(world, subject)["ticket_id"]
+    wait_for(lambda: ticket_id in copied(world))
+    waiting = uuid4()
+    with world.admin() as connection:
+        connection.execute(
+            "INSERT INTO jobs (id, tenant_id, ticket_id, due_at, deadline_at)"
+            " VALUES (%s, 'acme', %s, now() + interval '1 hour', now() + interval '1 hour')",
+            (waiting, ticket_id),
+        )
+        connection.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;"
+            " CREATE TRIGGER refuse BEFORE DELETE ON tickets FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
+    words = ("--tenant", "acme", "--ticket", ticket_id, "--yes")
+    cut = forget(system, *words)
+    with world.admin() as connection:
+        connection.execute("DROP FUNCTION refuse CASCADE")
+    assert (cut.returncode, cut.stdout) == (70, "")
+    assert "Not all is erased. What is gone stays so: run this again, and it goes on where it stopped." in cut.stderr
+    assert f"Task skipped: job_id={waiting}, ticket_id={ticket_id}, reason=forgotten" in cut.stderr
+    assert "Erased: " not in cut.stderr
+    assert subject not in cut.stderr
+    done = forget(system, *words)
+    assert "Erased: tenant_id=acme, copies=1, answers=1, jobs=0, keys=0" in done.stderr
+    assert (done.returncode, world.job(ticket_id)["reason"]) == (0, "forgotten")
+    sync_twice(system)
+    assert ticket_id not in copied(world)
+
+
 def test_all_of_a_tenant_that_leaves_goes_and_a_second_run_takes_the_last_rows(
     system: System, world: World, kept: redis.Redis
 ) -> None:
