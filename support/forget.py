@@ -159,6 +159,11 @@ def _told(which: Which, found: Stored, done: _Done) -> str:
         ("keys in Redis", "it does not answer" if done.keys is None else str(done.keys)),
     ]
     parts = [table(("ERASED", "COUNT"), rows, None)]
+    if which.ticket_id is not None and not (erased.copies or erased.answers or ended or done.keys):
+        parts.append(
+            f"Nothing was stored of {which.ticket_id}. A cloud desk shows people another number than the id that its "
+            "webhooks name: if this is that number, forget the id."
+        )
     if done.keys is None:
         parts.append("Redis does not answer, and still has its part: run this again when it does.")
     if which.all and (ended or done.keys is None):

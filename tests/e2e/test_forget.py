@@ -130,6 +130,9 @@ def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
     assert world.notes(ticket_id) == []
     log = system.workers[0].log_path.read_text(encoding="utf-8")
     assert f"Task skipped: job_id={late['id']}, ticket_id={ticket_id}, reason=forgotten" in log
+    told_again = forget(system, "--tenant", "acme", "--ticket", ticket_id, "--yes")
+    assert told_again.returncode == 0
+    assert f"Nothing was stored of {ticket_id}. A cloud desk shows people another number" in told_again.stdout
 
 
 def test_a_requester_is_forgotten_with_all_tickets_old_and_new(system: System, world: World) -> None:
