@@ -25,9 +25,10 @@ _LAST_ANSWER_SECONDS = 3.0
 
 
 def listen(port: int) -> socket.socket:
-    """Take the port, on all addresses. Raises SettingsRefused; nothing is answered before `serve`."""
+    """Take the port, on all addresses, of IPv6 too. Raises SettingsRefused; nothing is answered before `serve`."""
+    both = socket.has_dualstack_ipv6()
     try:
-        return socket.create_server(("", port))
+        return socket.create_server(("", port), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both)
     except OSError as failure:
         what = "is in use already" if failure.errno == errno.EADDRINUSE else "can't be listened on"
         raise SettingsRefused([f"API_PROBE_PORT is wrong: the port {what}"]) from failure

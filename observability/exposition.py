@@ -2,6 +2,7 @@
 
 import errno
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
@@ -82,7 +83,7 @@ def of(process: str) -> bytes:
 
 
 def serve(process: str, port: int | None, ready: Ready) -> Callable[[], None]:
-    """Give the process's metrics at `port` of every address, until its end or until what is returned is called.
+    """Give the process's metrics at `port` of every address until its end, or until what is returned is called.
 
     `/ready` answers 200 while `ready`, else 503, also when that raises; it is asked in a thread for each request. Not
     at all without a port. Raises PortUnusable.
@@ -127,10 +128,18 @@ def _ask(ready: Ready) -> tuple[bool, Mapping[str, str]]:
 
 
 class _Server(ThreadingWSGIServer):
-    """It would print a traceback for each scraper that hangs up: not in the log's format, and nobody's fault here."""
+    """On addresses of both families, where the machine has both; without a traceback for each scraper that hangs up."""
+
+    address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+
+    def server_bind(self) -> None:
+        """Take the port for IPv4 as well: how that is by default, is the machine's to say."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing."""
+        """Nothing: it would not be in the log's format, and is nobody's fault here."""
 
 
 class _Handler(WSGIRequestHandler):

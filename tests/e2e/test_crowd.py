@@ -140,6 +140,14 @@ def test_what_the_two_ports_answer(door: Door) -> None:
     assert door.reasons() == ["unknown address"]
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="a machine without IPv6")
+def test_the_probes_are_reached_over_ipv6_too(door: Door) -> None:
+    """Pods of some clusters have no other address."""
+    over_ipv6 = door.system.state["api_probe_url"].replace("127.0.0.1", "[::1]")
+    assert httpx.get(f"{over_ipv6}/health/live", timeout=SOON_SECONDS).status_code == 200
+    assert probe(door, "/health/live") == 200
+
+
 def test_the_probes_are_answered_until_the_last_request_is(door: Door) -> None:
     """A request is under way when the API is told to end: it is answered, and so is a probe meanwhile."""
     url, signed = address(door.url), door.world.signed_request("12345")

@@ -189,6 +189,12 @@ def port() -> Iterator[int]:
     end()
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="a machine without IPv6")
+def test_a_port_is_reached_over_ipv6_too(port: int) -> None:
+    """Pods of some clusters have no other address."""
+    assert httpx.get(f"http://[::1]:{port}/metrics", trust_env=False).status_code == 200
+
+
 def test_a_port_gives_what_its_process_counts_and_nothing_else(port: int) -> None:
     answer = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False)
     assert answer.status_code == 200
