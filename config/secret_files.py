@@ -65,10 +65,15 @@ class SecretFiles:
         self._on_problem = on_problem
         self._now = now
         self._started = False
-        self._there = False
+        self._there = self._unlisted = False
         self._values: dict[str, str] = {}
         self._changes: dict[str, _Change] = {}
         self._told: dict[str, str] = {}
+
+    @property
+    def never_listed(self) -> bool:
+        """Whether the folder is there, and nobody knows yet which files it has: each reading has failed."""
+        return self._unlisted and not self._there
 
     def read(self) -> dict[str, str]:
         """What counts now. The first reading takes the files as they are: a process starts with what it was given."""
@@ -76,6 +81,7 @@ class SecretFiles:
             found = self._found()
         except OSError as failure:
             # A share that is away for a moment takes no tenant with it.
+            self._unlisted = not isinstance(failure, FileNotFoundError | NotADirectoryError)
             if self._there:
                 self._tell("SECRETS_DIR", f"SECRETS_DIR can't be read ({type(failure).__name__})")
         else:

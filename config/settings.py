@@ -93,9 +93,9 @@ class _SecretFiles(PydanticBaseSettingsSource):
         """The text of the setting's file, or None."""
         folder = os.environ.get("SECRETS_DIR")
         path = Path(folder or "") / field_name.upper()
-        if not folder or not path.is_file():
-            return None, field_name, False
         try:
+            if not folder or not path.is_file():
+                return None, field_name, False
             return path.read_text(encoding="utf-8").strip() or None, field_name, False
         except (OSError, UnicodeDecodeError):
             raise SettingsRefused([f"{field_name.upper()} is wrong: its file can't be read as text"]) from None
@@ -273,7 +273,7 @@ def load(kind: type[ProcessSettings]) -> ProcessSettings:
     """
     problems: list[str] = []
     folder = os.environ.get("SECRETS_DIR")
-    if folder and not Path(folder).is_dir():
+    if folder and not os.path.isdir(folder):  # noqa: PTH112 -- pathlib's raises where it may not look
         problems.append("SECRETS_DIR is not a directory")
     try:
         settings = kind()

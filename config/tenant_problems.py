@@ -16,6 +16,11 @@ def is_tenant_id(text: str) -> bool:
     return TENANT_ID.fullmatch(text) is not None and "error" not in text
 
 
+def directory_problems(secrets_dir: str | None) -> list[str]:
+    """What is wrong with `SECRETS_DIR`: whose files could never be listed, so that nobody knows their tenants."""
+    return ["SECRETS_DIR can't be listed: this process must be able to read it"] if secrets_dir == UNREADABLE else []
+
+
 def id_problems(tenant_id: str) -> list[str]:
     """What is wrong with the id."""
     suffix = _suffix(tenant_id)

@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Literal
 
 from config.secret_files import UNREADABLE, SecretFiles
-from config.tenant_problems import desk_problems, has_desk, id_problems, is_tenant_id, webhook_problems
+from config.tenant_problems import (
+    desk_problems,
+    directory_problems,
+    has_desk,
+    id_problems,
+    is_tenant_id,
+    webhook_problems,
+)
 
 TENANT_SETTINGS: dict[str, str] = {
     "WEBHOOK_SECRET_": "Secret that signs the tenant's webhooks.",
@@ -44,6 +51,7 @@ _SECRETS = {
     "SERVICEDESK_CLIENT_SECRET",
     "SERVICEDESK_REFRESH_TOKEN",
 }
+_DIRECTORY = "SECRETS_DIR"
 _REREAD_SECONDS = 5.0
 _WEBHOOK_SECRETS = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET")
 _REQUIRE_TIMESTAMP = "WEBHOOK_REQUIRE_TIMESTAMP"
@@ -93,7 +101,8 @@ def read_environment(
 ) -> Callable[[], Mapping[str, str]]:
     """A reader of the environment with the tenants' files of `secrets_dir` laid over it. Empty values count as unset.
 
-    `on_problem` hears of changed files that are not used as they are; `now` is the time that files are stamped with.
+    `SECRETS_DIR` itself is UNREADABLE while its files could never be listed. `on_problem` hears of changed files that
+    are not used as they are; `now` is the time that files are stamped with.
     """
     files = SecretFiles(
         secrets_dir,
@@ -105,7 +114,8 @@ def read_environment(
 
     def read() -> Mapping[str, str]:
         values = {name: value.strip() for name, value in os.environ.items() if value.strip()}
-        return values | files.read()
+        values |= files.read()
+        return values | ({_DIRECTORY: UNREADABLE} if files.never_listed else {})
 
     return read
 
@@ -195,7 +205,7 @@ class TenantDirectory:
 def parse_tenants(values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[TenantProblem]]:
     """The tenants that `values` (setting name -> value) describe, and what is wrong with the others."""
     tenants: dict[str, Tenant] = {}
-    problems: list[TenantProblem] = []
+    problems = [TenantProblem("", sentence) for sentence in directory_problems(values.get(_DIRECTORY))]
     for tenant_id, settings in sorted(_by_tenant(values).items()):
         wrong = id_problems(tenant_id) or (webhook_problems(tenant_id, settings) + desk_problems(tenant_id, settings))
         if wrong:

@@ -1,5 +1,6 @@
 """How processes start: with what is missing named, with servers waited for or refused, and under other commands."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -27,6 +28,17 @@ ENOUGH = {
 }
 
 
+_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
+_PR_CAPBSET_DROP = 24
+
+
+def obey_modes() -> None:
+    """Have the program that comes next read nothing that files' modes forbid, even as root."""
+    system = ctypes.CDLL(None)
+    for capability in (_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH):
+        system.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
 def run(verb: str, settings: Mapping[str, str]) -> tuple[int, str]:
     """Run `ai-agents VERB` with these settings alone, to its end; exit status and output."""
     done = subprocess.run(
@@ -38,6 +50,7 @@ def run(verb: str, settings: Mapping[str, str]) -> tuple[int, str]:
         text=True,
         check=False,
         timeout=60,
+        preexec_fn=obey_modes,
     )
     return done.returncode, done.stdout
 
@@ -166,6 +179,25 @@ def test_a_metrics_port_that_is_taken_is_refused(verb: str, setting: str) -> Non
     assert len(output.splitlines()) == 1
     status, output = run(verb, settings | {setting: "0"})
     assert (status, f"{setting} is wrong" in output) == (REFUSED, True), output
+
+
+@pytest.mark.parametrize("verb", ["api --port 0", "worker", "housekeeping"])
+@pytest.mark.parametrize("mode", [0o311, 0])
+def test_a_secrets_directory_that_can_not_be_listed_is_told(verb: str, mode: int, tmp_path: Path) -> None:
+    """Whose tenants it has, nobody knows: without others the start is refused, and nothing is called missing."""
+    folder = tmp_path / "secrets"
+    folder.mkdir(mode)
+    settings = ENOUGH | {"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x", "SECRETS_DIR": str(folder)}
+    alone = {name: value for name, value in settings.items() if not name.endswith("_ACME")}
+    status, output = run(verb, alone)
+    assert status == REFUSED
+    assert output.count("Start refused: SECRETS_DIR can't be listed: this process must be able to read it") == 1
+    assert "is missing" not in output
+    if mode:
+        # With a tenant of the environment it is no reason to refuse: this process ends for another one.
+        _, output = run(verb, settings | {"REDIS_URL": "redis://127.0.0.1:1/0?socket_timeout=Hunter2"})
+        assert output.count("the tenant is closed: SECRETS_DIR can't be listed") == 1, output
+        assert "Start refused" not in output
 
 
 def test_migrate_says_when_the_database_is_away_and_can_be_tried_again() -> None:

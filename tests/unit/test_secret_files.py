@@ -178,6 +178,32 @@ def test_a_directory_that_was_never_there_is_nothing_to_tell_of(tmp_path: Path) 
     assert told == []
 
 
+def test_a_directory_that_could_never_be_listed_is_a_problem_until_it_can(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows which tenants it has: those of the environment are served, and it is shown as long as it lasts."""
+    monkeypatch.setenv("WEBHOOK_SECRET_GLOBEX", "of the environment")
+    (folder.path / "WEBHOOK_SECRET_ACME").unlink()
+    seconds, now = [0.0], lambda: folder.now + seconds[0]
+    told: list[TenantProblem] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", _not_permitted)
+        read = read_environment(folder.path, now=now)
+        tenants = TenantDirectory(read, on_problem=told.append, monotonic=lambda: seconds[0])
+        sentence = "SECRETS_DIR can't be listed: this process must be able to read it"
+        assert tenants.problems == [TenantProblem("", sentence, closed=True)]
+        seconds[0] += 6
+        assert tenants.unusable() == {"globex": False, "": True}
+    (folder.path / "PREVIOUS_WEBHOOK_SECRET_ACME").unlink()
+    seconds[0] += 6
+    assert tenants.unusable() == {"acme": False, "globex": False}
+    assert (tenants.problems, told) == ([], [])
+
+
+def _not_permitted(path: Path) -> Iterator[Path]:
+    raise PermissionError(str(path))
+
+
 def test_files_of_no_tenant_are_none_of_its_business(folder: Folder) -> None:
     """`OPENAI_API_KEY` is read at the start, and never again."""
     folder.write("OPENAI_API_KEY", "sk", age=10)
