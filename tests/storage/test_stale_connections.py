@@ -2,13 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
+from redis.asyncio import Redis
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.acceptance import Acceptance
 from devstack.postgres import Postgres
 from storage.leader import lead
 from storage.session import Database
-from tests.storage.conftest import Table
+from tests.storage.conftest import DEADLINE, NewEvent, Table
+from worker.inbox import INBOX, Inbox
+from worker.queue import JobQueue
 
 _CONNECTIONS = 5
 
@@ -46,3 +53,34 @@ async def test_a_connection_that_is_well_is_used_again(pool: Database, table: Ta
     before = table.run(question)
     await asyncio.gather(*(pool.ask() for _ in range(_CONNECTIONS)))
     assert table.run(question) == before
+
+
+class _EndedInBetween(Database):
+    """Whose first connection dies after it was looked at, and before it is used."""
+
+    ends: Table | None = None
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: str) -> AsyncIterator[AsyncSession]:
+        async with super().tenant(tenant_id) as session:
+            if self.ends is not None:
+                table, self.ends = self.ends, None
+                table.run(
+                    "SELECT pg_terminate_backend(%s, 5000)", await session.scalar(text("SELECT pg_backend_pid()"))
+                )
+            yield session
+
+
+async def test_a_webhook_is_recorded_over_a_fresh_connection_when_its_own_has_just_died(
+    server: Postgres, table: Table, redis: Redis, redis_url: str, new_event: NewEvent
+) -> None:
+    """Postgres is there: the event need not wait in Redis, which may be away."""
+    database, queue, event = _EndedInBetween(server.url, application_name="dies"), JobQueue(redis_url), new_event()
+    database.ends = table
+    taken = await Acceptance(database, queue, Inbox(redis), DEADLINE).take(event)
+    assert database.ends is None
+    assert (taken.job_id, taken.duplicate) == (event.job_id, False)
+    assert table.job(event.job_id)["state"] == "waiting"
+    assert await redis.hlen(INBOX) == 0
+    await queue.close()
+    await database.close()
