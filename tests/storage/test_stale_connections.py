@@ -1,8 +1,10 @@
 """Connections that the server has ended while they lay idle in the pool: nobody hears of them."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -53,6 +55,19 @@ async def test_a_connection_that_is_well_is_used_again(pool: Database, table: Ta
     before = table.run(question)
     await asyncio.gather(*(pool.ask() for _ in range(_CONNECTIONS)))
     assert table.run(question) == before
+
+
+async def test_both_ends_ask_for_a_sign_of_life_within_seconds(pool: Database) -> None:
+    """A peer whose host is gone sends nothing, not even the end of the connection: the system has to ask for it."""
+    names = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
+    async with pool.connection() as connection:
+        # Of a connection over TCP the server tells what is in force.
+        at_the_server = [int(await connection.scalar(text(f"SELECT current_setting('{name}')"))) for name in names]
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+        with socket.fromfd(raw.fileno(), socket.AF_INET, socket.SOCK_STREAM) as ours:
+            options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+            at_ours = [ours.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+    assert at_the_server == at_ours == [5, 2, 3, 10_000]
 
 
 class _EndedInBetween(Database):
