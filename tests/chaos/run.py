@@ -97,10 +97,15 @@ def verdict(results: Sequence[Count], ran_out: int) -> str:
         total.held_in_post > 0
     )
     busy = f"\n{ran_out} leases ran out though nobody stopped their process: the machine was too busy." * (ran_out > 0)
+    faults = ", ".join(f'"{result.fault}"' for result in results[:-1] if result.missed)
+    missed = (
+        f"\n{faults} took over a minute: of {total.missed} jobs the worker was killed between taking the message and "
+        "claiming the job. One that lives claims it or hands it back within half a minute, so the relay waits for one."
+    ) * (total.missed > 0)
     return (
         f"{total.accepted} webhooks accepted, {total.refused} deliveries refused: none lost, no note doubled, "
         "no answer paid for twice that we had; the log tells each end once.\n"
         f"{again} calls were cut off in mid-call, by a kill, a pause, the end of a grace or a lost lease, and made "
         f"again; {total.excused} of them GPT-4 had answered in full, to a process that was dead or held still."
-        f"{unsaid}{held}{busy}"
+        f"{unsaid}{held}{missed}{busy}"
     )

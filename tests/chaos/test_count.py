@@ -2,8 +2,13 @@
 
 from typing import Any
 
-from tests.chaos.count import answers_beyond_one
+import pytest
+
+from tests.chaos.count import Count, answers_beyond_one, is_missed
 from tests.chaos.held import Excuse
+from tests.chaos.run import verdict
+
+ZEROS = ("refused", "lost", "doubled", "paid_twice", "excused", "cut_off", "unsaid", "held_in_post")
 
 
 def _call(began: float, outcome: str = "answered") -> dict[str, Any]:
@@ -41,3 +46,24 @@ def test_an_answer_that_was_complete_before_the_call_was_broken_off_has_no_excus
     excuse = Excuse("job", 0, 1.55, not_before=1.45)
     assert answers_beyond_one([_call(1), _call(5)], [excuse]) == (0, 1)
     assert answers_beyond_one([_call(0.5), _call(5)], [excuse]) == (1, 0)
+
+
+@pytest.mark.parametrize(("published_late", "missed"), [(None, False), (0.0, False), (8.5, False), (61.2, True)])
+def test_a_job_whose_message_was_held_for_a_minute_is_missed(published_late: float | None, missed: bool) -> None:
+    assert is_missed({"published_late": published_late}) == missed
+
+
+def test_faults_that_took_a_minute_are_named_with_the_reason() -> None:
+    def count(fault: str, missed: int) -> Count:
+        return Count(
+            fault,
+            seconds=70,
+            accepted=5,
+            completed=5,
+            missed=missed,
+            **dict.fromkeys(ZEROS, 0),  # type: ignore[arg-type]  # none of them is `problems`
+        )
+
+    told = verdict([count("worker killed", 2), count("API killed", 0), count("all", 2)], 0)
+    assert '"worker killed" took over a minute: of 2 jobs the worker was killed between' in told
+    assert "took over a minute" not in verdict([count("API killed", 0), count("all", 0)], 0)

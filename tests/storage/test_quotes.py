@@ -81,3 +81,20 @@ async def test_a_look_for_a_note_reads_those_since_the_attempt(
         assert await run_job(runner, job_id)
     assert table.job(job_id)["reason"] == "note may still arrive"
     assert len(desks.requests(operation="read_note")) == 3
+
+
+async def test_a_lost_note_is_not_posted_into_a_ticket_that_another_job_has_enhanced(
+    database: Database, table: Table, new_event: NewEvent, desks: Simulator, redis: Redis
+) -> None:
+    """Its own note is looked for first, and is not there."""
+    ticket_id = new_ticket(desks)
+    job_id, other = [
+        await jobs.accept(database, new_event(ticket_id=ticket_id, dedupe_keys=(key,)), DEADLINE, published=True)
+        for key in ("one", "two")
+    ]
+    table.change(other, state="completed", finished_at="now()")
+    async with opened(settings(desks.url)) as desk:
+        await unsettled(desk, database, table, redis, job_id)
+    row = table.job(job_id)
+    assert (row["state"], row["reason"]) == ("skipped", "already enhanced")
+    assert notes_of(desks, ticket_id) == []
