@@ -9,11 +9,13 @@ import pytest
 from storage import by_hand, claims, jobs
 from storage.claims import Claim
 from storage.session import Database
-from tests.storage.conftest import DEADLINE, NewEvent, attempt_at, claimed
+from tests.storage.conftest import DEADLINE, NewEvent, Table, attempt_at, claimed
+from tests.storage.test_ends import runner_on
 from tests.unit.conftest import Simulator, StartLog
 from tests.unit.desk import new_ticket, notes_of, opened, settings
 from workflow.enhancement import marker
 from workflow.failure_note import leave_failure_note
+from workflow.run import run_job
 
 
 async def failed(database: Database, job_id: UUID) -> Claim:
@@ -72,3 +74,19 @@ async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(
     assert stream.getvalue().count("reason=job was retried, or the ticket has one") == 2
     await by_hand.retry(database, job_ids[-1], DEADLINE)
     assert not (await claimed(database, job_ids[-1])).echo
+
+
+async def test_the_echo_of_a_failure_note_ends_before_anything_is_asked(
+    database: Database, table: Table, new_event: NewEvent, desks: Simulator
+) -> None:
+    ticket_id = new_ticket(desks)
+    failed_id, echo_id = [
+        await jobs.accept(database, new_event(ticket_id=ticket_id, dedupe_keys=(key,)), DEADLINE, published=True)
+        for key in ("one", "two")
+    ]
+    table.change(failed_id, state="failed", failure_noted_at="now() - interval '1 minute'")
+    async with opened(settings(desks.url)) as desk:
+        assert await run_job(runner_on(desk, database, database), echo_id)
+    row = table.job(echo_id)
+    assert (row["state"], row["reason"]) == ("skipped", "own failure note")
+    assert desks.requests(ticket_id=ticket_id) == []
