@@ -137,14 +137,19 @@ async def touch_tickets(database: Database, tenant_id: str, ticket_ids: Sequence
         await session.execute(current.values(synced_at=func.now(), seen_at=func.now()))
 
 
-async def see_tickets(database: Database, tenant_id: str, listed: Mapping[str, str]) -> None:
+async def see_tickets(database: Database, tenant_id: str, listed: Mapping[str, str], *, hours: int) -> int:
     """The desk has just listed these (ids with the status of each): it has shown the copies that have the same status.
 
-    Their age goes on: it counts from when the desk last listed them among its newest.
+    How many of those would have had to be asked for (`tickets_to_ask_for`). Their age goes on: it counts from when the
+    desk last listed them among its newest.
     """
     alike = tuple_(Ticket.ticket_id, Ticket.status).in_(listed.items())
+    these = update(Ticket).where(alike, Ticket.requester.is_not(None))
     async with database.tenant(tenant_id) as session:
-        await session.execute(update(Ticket).where(alike, Ticket.requester.is_not(None)).values(seen_at=func.now()))
+        to_ask_for = select(func.count()).select_from(Ticket).where(alike, Ticket.requester.is_not(None))
+        seen = await session.scalar(to_ask_for.where(_to_ask_for(hours)))
+        await session.execute(these.values(seen_at=func.now()))
+    return int(seen or 0)
 
 
 async def oldest_seen(database: Database, tenant_id: str) -> datetime | None:
@@ -195,11 +200,10 @@ async def tickets_to_ask_for(
     First those that it has not shown since it last listed them: they are newly missing. Then those that it has not
     shown for `hours`, the longest unseen first.
     """
-    missed = Ticket.seen_at <= Ticket.synced_at
     question = (
         select(Ticket.ticket_id)
-        .where(Ticket.ticket_id.not_in(listed), or_(missed, _unseen(Ticket.seen_at, hours)))
-        .order_by(missed.desc(), Ticket.seen_at)
+        .where(Ticket.ticket_id.not_in(listed), _to_ask_for(hours))
+        .order_by(_MISSED.desc(), Ticket.seen_at)
         .limit(most)
     )
     async with database.tenant(tenant_id) as session:
@@ -222,6 +226,13 @@ async def solutions_to_ask_for(
     )
     async with database.tenant(tenant_id) as session:
         return list(await session.scalars(question))
+
+
+_MISSED = Ticket.seen_at <= Ticket.synced_at
+
+
+def _to_ask_for(hours: int) -> ColumnElement[bool]:
+    return or_(_MISSED, _unseen(Ticket.seen_at, hours))
 
 
 def _unseen(seen_at: Any, hours: int) -> ColumnElement[bool]:

@@ -10,23 +10,26 @@ from typing import NamedTuple
 
 from config.tenants import DeskSettings
 from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, OutsideFailure, TicketGone
-from integrations.servicedesk_plus import ServiceDeskPlus, Solution
+from integrations.servicedesk_plus import ServiceDeskPlus
 from observability import metrics, phrases
 from observability.identifiers import bound
 from observability.logging import say
 from storage import history, tombstones
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 from worker.pace import NEWEST, Pace, full_copy_seconds
+from worker.passages import passages_of
 
 # Asked about again after this time: with the time that asking about all of them takes, each once a day.
 _UNSEEN_HOURS = 20
 _MOST_ASKED_FOR = 1000
 # Of the time of a full copy, from the sync's start. The copy ends after twice that time, whatever it does.
 _ASKS_UNTIL = 1.5
+# Of the time that is left after copying: the rest is for asking.
+_LISTS_SHARE = 0.75
+# More pages in a row than these that show nothing new end a look.
+_MOST_IN_VAIN = 2
 # More in a row that the desk does not give end a step.
 _MOST_REFUSED_IN_A_ROW = 3
-_PASSAGE_CHARACTERS = 1500
-_MOST_PASSAGES = 20
 
 
 class Synced(NamedTuple):
@@ -37,15 +40,22 @@ class Synced(NamedTuple):
     removed: int
 
 
-async def sync_tenant(database: Database, desk: ServiceDeskPlus, tenant_id: str, settings: DeskSettings) -> Synced:
+async def sync_tenant(
+    database: Database,
+    desk: ServiceDeskPlus,
+    tenant_id: str,
+    settings: DeskSettings,
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Synced:
     """Copy what is new or changed, and remove the copies of what is gone from the desk.
 
     What is wrong with one ticket or solution is a line, and the others are copied. Raises OutsideFailure or HeldBack,
     or one of DATABASE_FAILURES; what was copied until then stays. A desk that gives its lists and nothing else has
     failed as well.
     """
-    sync = _Sync(database, desk, tenant_id, Pace(settings.rate_per_minute))
-    asks_until = time.monotonic() + _ASKS_UNTIL * full_copy_seconds(settings)
+    sync = _Sync(database, desk, tenant_id, Pace(settings.rate_per_minute), monotonic)
+    asks_until = monotonic() + _ASKS_UNTIL * full_copy_seconds(settings)
     await sync.tell_oldest_seen()
     tickets = await sync.newest_tickets()
     solutions = await sync.solutions()
@@ -65,6 +75,7 @@ class _Sync:
     desk: ServiceDeskPlus
     tenant_id: str
     pace: Pace
+    monotonic: Callable[[], float]
     tickets: int = 0
     passages: int = 0
     removed: int = 0
@@ -102,25 +113,37 @@ class _Sync:
     async def look_further(self, newest: list[str], until: float) -> None:
         """See copies in further pages of the desk's list, a hundred a call, while there is more than one to ask for.
 
-        A copy that is listed with another status is not seen by that: it is asked for, as one that is not listed is.
+        A copy that is listed with another status is not seen by that: it is asked for, as one that is not listed is,
+        and a part of the time is left for those.
         """
+        now = self.monotonic()
+        until = now + _LISTS_SHARE * (until - now)
         to_ask_for = await self._to_ask_for(newest, most=len(self.known))
         # What was seen not long ago are the first ones, up to where the sync before ended. What this skips comes then.
         goes_on = max(NEWEST, len(self.known) - len(to_ask_for) - NEWEST)
-        # The copies are the newest tickets of some weeks: what is far beyond them is none.
-        pages = 2 + 2 * len(self.known) // NEWEST
         listed = set(newest)
-        for first in dict.fromkeys((goes_on, NEWEST)):
-            start = first + 1
-            while pages and time.monotonic() < until and len(await self._to_ask_for(newest, most=2)) > 1:
-                await self.pace.wait()
+        for start in dict.fromkeys((goes_on, NEWEST)):
+            await self._look_from(start + 1, newest, listed, until)
+
+    async def _look_from(self, start: int, newest: list[str], listed: set[str], until: float) -> None:
+        """Read pages until one is missing, or several have shown nothing that is to be asked for."""
+        in_vain = 0
+        while self.monotonic() < until and len(await self._to_ask_for(newest, most=2)) > 1:
+            await self.pace.wait()
+            try:
                 page = dict(await self.desk.list_newest(NEWEST, start))
-                if page.keys() <= listed:
-                    break  # the end, or a desk that knows one page only
-                await history.see_tickets(self.database, self.tenant_id, page)
-                listed |= page.keys()
-                start += len(page)
-                pages -= 1
+            except OutsideFailure as failure:
+                # If it is not this page alone, whatever is asked for next says so.
+                say(phrases.SYNC_FAILED, tenant_id=self.tenant_id, reason=failure.reason, also=failure.also)
+                return
+            if page.keys() <= listed:
+                return  # the end, or a desk that knows one page only
+            seen = await history.see_tickets(self.database, self.tenant_id, page, hours=_UNSEEN_HOURS)
+            in_vain = 0 if seen else in_vain + 1
+            if in_vain > _MOST_IN_VAIN:
+                return
+            listed |= page.keys()
+            start += len(page)
 
     async def _to_ask_for(self, newest: list[str], most: int) -> list[str]:
         return await history.tickets_to_ask_for(self.database, self.tenant_id, newest, hours=_UNSEEN_HOURS, most=most)
@@ -134,10 +157,10 @@ class _Sync:
     async def ask_for_the_rest(self, tickets: list[str], solutions: list[str], until: float) -> None:
         """Ask for copies that may be gone, as long as there is time for it; the next sync goes on from there."""
         asked = await self._to_ask_for(tickets, most=_MOST_ASKED_FOR)
-        await self._each("ticket_id", asked, partial(self._ticket, listed=False), until=until, put_off=True)
+        await self._each("ticket_id", asked, partial(self._ticket, listed=False), until=until)
         limits = {"hours": _UNSEEN_HOURS, "most": _MOST_ASKED_FOR}
         asked = await history.solutions_to_ask_for(self.database, self.tenant_id, solutions, **limits)
-        await self._each("solution_id", asked, partial(self._solution, listed=False), until=until, put_off=True)
+        await self._each("solution_id", asked, partial(self._solution, listed=False), until=until)
 
     async def _each(
         self,
@@ -146,24 +169,21 @@ class _Sync:
         step: Callable[[str], Awaitable[None]],
         *,
         until: float = math.inf,
-        put_off: bool = False,
     ) -> None:
         """Take a step for each, by itself, until its time is over or the desk does not give several in a row.
 
-        `put_off`: those may be gone. One that the desk refuses, as it does with what it hides from us, comes after the
-        others the next time.
+        A copy that the desk refuses to give, as it does with what it hides from us, comes after the others next time.
         """
         refused_in_a_row = 0
         for each in ids:
-            if time.monotonic() >= until:
+            if self.monotonic() >= until:
                 return
             with bound(**{name: each}):
                 refusal = await self._alone(step(each))
                 if refusal is None:
                     refused_in_a_row = 0
                     continue
-                if put_off:
-                    await history.put_off(self.database, self.tenant_id, **{name: each})
+                await history.put_off(self.database, self.tenant_id, **{name: each})
             refused_in_a_row += 1
             if refused_in_a_row > _MOST_REFUSED_IN_A_ROW:
                 self.gave_up = refusal
@@ -192,7 +212,7 @@ class _Sync:
         if solution is None:
             self.removed += await history.remove_passages(self.database, self.tenant_id, solution_id)
             return
-        bodies = _passages(solution)
+        bodies = passages_of(solution)
         await history.save_passages(self.database, self.tenant_id, solution_id, solution.title, bodies, listed=listed)
         self.passages += len(bodies) if listed else 0
 
@@ -224,17 +244,3 @@ class _Sync:
 def _may_be_its_own(failure: OutsideFailure) -> bool:
     """Whether the failure may be that of the one ticket or solution that was asked for."""
     return isinstance(failure, DeskRefused) or (isinstance(failure, DeskUnavailable) and failure.unusable)
-
-
-def _passages(solution: Solution) -> list[str]:
-    """The text in parts of about 1500 characters, cut between words."""
-    parts: list[str] = []
-    current = ""
-    for word in solution.text.split():
-        if len(current) + len(word) > _PASSAGE_CHARACTERS:
-            parts.append(current)
-            current = ""
-        current = f"{current} {word}".strip()
-    if current:
-        parts.append(current)
-    return parts[:_MOST_PASSAGES]

@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 
 from devstack.postgres import Postgres
 from integrations.errors import DeskRefused, DeskUnavailable
-from integrations.servicedesk_plus import ServiceDeskPlus
+from integrations.servicedesk_plus import DeskTicket, ServiceDeskPlus
 from simulators.servicedesk import create_desk
 from storage import history
 from storage.session import Database
@@ -338,6 +338,51 @@ async def test_looking_further_goes_on_where_the_sync_before_ended_and_comes_rou
     assert Pages.starts == [1, 299, 399, 499, 521, 101, 201]
     assert unseen(table) == set()
     assert not own_desk.requests(operation="read_ticket")
+
+
+@pytest.mark.parametrize("how", [DeskUnavailable("500"), DeskRefused("400")], ids=["500", "400"])
+async def test_a_desk_that_fails_at_its_second_page_is_asked_for_each_copy(
+    how: Exception, database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
+) -> None:
+    class NoSecondPage(ServiceDeskPlus):
+        async def list_newest(self, most: int, start: int = 1) -> list[tuple[str, str]]:
+            if start > 1:
+                raise how
+            return await super().list_newest(most)
+
+    gone, *others = await copied_and_old(database, table, own_desk, count=104)
+    delete(own_desk, gone)
+    desk.__class__ = NoSecondPage
+    assert await sync(database, desk) == Synced(0, 0, 1)
+    assert copies(table) == set(others)
+
+
+class Slow(ServiceDeskPlus):
+    """A desk each of whose answers takes 3 of the 18 seconds that a sync has."""
+
+    now: ClassVar[float] = 0
+
+    async def list_newest(self, most: int, start: int = 1) -> list[tuple[str, str]]:
+        Slow.now += 3
+        return await super().list_newest(most, start)
+
+    async def read_ticket(self, ticket_id: str) -> DeskTicket:
+        Slow.now += 3
+        return await super().read_ticket(ticket_id)
+
+
+async def test_copies_that_no_list_shows_are_asked_for_though_there_is_no_time_for_all_pages(
+    database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
+) -> None:
+    tickets = await copied_and_old(database, table, own_desk, count=620)
+    for ticket_id in (gone := tickets[:5]):
+        delete(own_desk, ticket_id)
+    desk.__class__ = Slow
+    desk_settings = settings("http://desk", rate_per_minute=FAST)
+    for _ in range(8):
+        await sync_tenant(database, desk, "acme", desk_settings, monotonic=lambda: Slow.now)
+    assert copies(table) == set(tickets) - set(gone)
+    assert unseen(table) == set()
 
 
 class OnePage(ServiceDeskPlus):
