@@ -134,8 +134,11 @@ class TenantProblem:
 
 
 def names_tenant(values: Mapping[str, str], tenant_id: str) -> bool:
-    """Whether any of `values` (setting name -> value) is a setting of the tenant, usable or not."""
-    return any(_owner(name)[1] == tenant_id for name in values)
+    """Whether any of `values` (setting name -> value) is a setting of the tenant, usable or not.
+
+    True as well while nobody knows, since `SECRETS_DIR` could never be listed.
+    """
+    return values.get(_DIRECTORY) == UNREADABLE or any(_owner(name)[1] == tenant_id for name in values)
 
 
 class TenantDirectory:

@@ -7,6 +7,7 @@ Where the repair can't be had now (the breaker has opened, a 429), a later `ask`
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import httpx2
 import openai
 from openai import AsyncOpenAI, DefaultAsyncHttpx2Client
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from integrations.breaker import Breaker
 from integrations.errors import Gpt4Refused, Gpt4Timeout, Gpt4Unavailable, OutsideFailure
@@ -24,6 +25,7 @@ from integrations.gpt4_failures import classed, of_status
 from integrations.gpt4_stream import Completion, NotAStream, read_completion
 from integrations.gpt4_wire import Wire, refused_part, strip_fence
 from integrations.http import KEPT_SECONDS
+from integrations.text import all_storable
 
 # Each optional part of a request may be refused once, and each format but the last.
 _MOST_REFUSALS = 8
@@ -209,6 +211,6 @@ def _usable(completion: Completion, answer_type: type[Structured]) -> Structured
     if completion.finish_reason == "length":
         return None
     try:
-        return answer_type.model_validate_json(strip_fence(completion.text))
-    except ValidationError:
+        return answer_type.model_validate(all_storable(json.loads(strip_fence(completion.text))))
+    except (ValueError, RecursionError):
         return None

@@ -7,7 +7,7 @@ credentials to that tenant's desk only.
 import html
 import math
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from integrations.desk_tokens import DeskTokens
 from integrations.errors import (
     DeskRefused,
     DeskUnavailable,
+    HeldBack,
     TicketClosed,
     TicketNotFound,
     TicketTrashed,
@@ -145,24 +146,47 @@ class ServiceDeskPlus:
         return await self._calls.make("POST", path, body, about_to_post, who=ticket_id)
 
     async def find_note(
-        self, ticket_id: str, is_ours: Callable[[str], bool], since: datetime | None = None
+        self,
+        ticket_id: str,
+        is_ours: Callable[[str], bool],
+        since: datetime | None = None,
+        *,
+        unread: Sequence[str] | None = None,
+        on_held_back: Callable[[list[str]], Awaitable[None]] | None = None,
     ) -> str | None:
         """The id of the newest note whose plain text `is_ours`, or None. Lists have no texts: each is read.
 
         Only the newest three and those written after `since` are, less a quarter of an hour: the desk has a clock of
-        its own. Raises DeskUnavailable when the answer doesn't say which notes there are: None lets a note be posted.
+        its own. A look that is held back between two calls tells `on_held_back` which notes it has not read: `unread`
+        for the look that goes on with it. Raises DeskUnavailable when the answer doesn't say which notes there are:
+        None lets a note be posted.
         """
+        if unread is None:
+            notes = await self._notes_to_read(ticket_id, since)
+        else:
+            notes = [(note_id, "") for note_id in unread]
+        for number, (note_id, listed_text) in enumerate(notes):
+            try:
+                text = listed_text or await self._note_text(ticket_id, note_id)
+            except HeldBack:
+                if on_held_back is not None:
+                    await on_held_back([left for left, _ in notes[number:]])
+                raise
+            if is_ours(plain_text(text)):
+                return note_id
+        return None
+
+    async def _notes_to_read(self, ticket_id: str, since: datetime | None) -> list[tuple[str, str]]:
+        """Ids, newest first, each with its text where the desk lists it."""
         wanted = {"list_info": {"row_count": _MOST_NOTES, "sort_field": "created_time", "sort_order": "desc"}}
         listed = await self._of_ticket(ticket_id, "GET", "/notes", wanted)
         oldest = 0.0 if since is None else since.timestamp() - _DESK_CLOCK_SECONDS
         newest_first = sorted(_items(listed, "notes", "request_notes"), key=_written_at, reverse=True)
-        for number, item in enumerate(newest_first):
-            if number >= _ALWAYS_READ and _written_at(item) < oldest:
-                break
-            text = item.get("description") or await self._note_text(ticket_id, str(item["id"]))
-            if is_ours(plain_text(str(text))):
-                return str(item["id"])
-        return None
+        return [
+            (str(item["id"]), str(item.get("description") or ""))
+            for number, item in enumerate(newest_first)
+            if number < _ALWAYS_READ or _written_at(item) >= oldest
+        ]
 
     async def _note_text(self, ticket_id: str, note_id: str) -> str:
         answer = await self._calls.make("GET", f"/requests/{ticket_id}/notes/{note_id}", who=ticket_id)

@@ -189,6 +189,11 @@ async def not_posted(database: Database, held: Claim) -> None:
     await _write(database, held, note_attempted_at=held.note_attempted_at)
 
 
+async def note_not_there(database: Database, held: Claim) -> None:
+    """Note that the note of an earlier attempt did not come, and is not to be looked for again. Raises LeaseLost."""
+    await _write(database, held, note_attempted_at=None)
+
+
 async def seen_open(database: Database, held: Claim) -> None:
     """Note that the ticket was just seen open, for the attempt that follows a hold. Raises LeaseLost."""
     await _write(database, held, seen_open_at=func.clock_timestamp())
@@ -218,6 +223,13 @@ async def may_leave_failure_note(database: Database, held: Claim) -> bool:
     )
     async with database.tenant(held.tenant_id) as session:
         return await session.scalar(noted) is not None
+
+
+async def failure_note_not_left(database: Database, held: Claim) -> None:
+    """Take `may_leave_failure_note` back: the desk surely has no such note."""
+    noted = update(Job).where(Job.id == held.job_id, Job.claim_token == held.token, Job.state == JobState.FAILED)
+    async with database.tenant(held.tenant_id) as session:
+        await session.execute(noted.values(failure_noted_at=None))
 
 
 async def was_forgotten(database: Database, held: Claim) -> bool:

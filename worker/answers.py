@@ -1,18 +1,21 @@
 """Answers of GPT-4 that could not be committed, kept in Redis until the next attempt.
 
 Postgres was away for longer than a lease, or the worker had to stop: the answer is paid for, and the row can't take it.
-And texts of unusable answers, whose repair could not be had at once.
+And texts of unusable answers, whose repair could not be had at once; and how far a look for a note has come.
 """
 
 import json
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-ANSWER, UNUSABLE = "answer:", "unusable:"
+from workflow.state import Look
+
+ANSWER, UNUSABLE, LOOK = "answer:", "unusable:", "look:"
 """How the keys begin; the job's id follows."""
 _FAILURES = (RedisError, OSError, TimeoutError, ValueError, TypeError)
 
@@ -60,10 +63,28 @@ class AnswersInRedis:
         with suppress(*_FAILURES):
             await self._redis.delete(_unusable_key(job_id))
 
+    async def put_look(self, job_id: UUID, look: Look) -> None:
+        """Keep how far a look has come; without Redis the next attempt begins it anew."""
+        with suppress(*_FAILURES):
+            await self._redis.set(f"{LOOK}{job_id}", json.dumps(asdict(look)), ex=self._seconds)
+
+    async def take_look(self, job_id: UUID) -> Look | None:
+        """How far a look has come, or None."""
+        try:
+            stored = await self._redis.get(f"{LOOK}{job_id}")
+            return None if stored is None else Look(**json.loads(stored))
+        except _FAILURES:
+            return None
+
+    async def drop_look(self, job_id: UUID) -> None:
+        """Forget how far a look has come."""
+        with suppress(*_FAILURES):
+            await self._redis.delete(f"{LOOK}{job_id}")
+
     async def drop(self, job_id: UUID) -> None:
         """Forget all that is kept of a job."""
         with suppress(*_FAILURES):
-            await self._redis.delete(_key(job_id), _unusable_key(job_id))
+            await self._redis.delete(_key(job_id), _unusable_key(job_id), f"{LOOK}{job_id}")
 
 
 def _unusable_key(job_id: UUID) -> str:

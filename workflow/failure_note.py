@@ -53,7 +53,7 @@ async def _leave(attempt: Attempt) -> None:
                     reason = "job was retried, or the ticket has one"
                     say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason=reason)
                     return
-                await attempt.desk.add_note(claim.ticket_id, failure_note(tickets, documents, claim.job_id))
+                await _post(attempt, failure_note(tickets, documents, claim.job_id))
     except DATABASE_FAILURES as failure:
         say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason="database unreachable", failure=failure)
     except (OutsideFailure, HeldBack, TicketGone, TimeoutError) as refused:
@@ -62,6 +62,16 @@ async def _leave(attempt: Attempt) -> None:
     else:
         took = round((time.monotonic() - started) * 1000)
         say(phrases.FAILURE_NOTE_LEFT, ticket_id=claim.ticket_id, also={"took_ms": took})
+
+
+async def _post(attempt: Attempt, note: str) -> None:
+    try:
+        await attempt.desk.add_note(attempt.claim.ticket_id, note)
+    except (OutsideFailure, HeldBack, TicketGone) as refused:
+        if not getattr(refused, "outcome_unknown", False):
+            # Nothing of it is in the ticket that a webhook could be the echo of.
+            await claims.failure_note_not_left(attempt.database, attempt.claim)
+        raise
 
 
 async def _found(attempt: Attempt, subject: str, description: str) -> tuple[list[SimilarTicket], list[Document]]:

@@ -4,7 +4,8 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from workflow.nodes import call_gpt4, gather_context, resume, update_ticket
+from workflow.nodes import call_gpt4, gather_context, update_ticket
+from workflow.resume import resume
 from workflow.state import Attempt, JobState
 
 JobGraph = CompiledStateGraph[JobState, Attempt, JobState, JobState]

@@ -1,4 +1,4 @@
-"""The three steps of a job, and where an attempt resumes it. Each prints its line, and raises what stops the job."""
+"""The three steps of a job. Each prints its line, and raises what stops the job."""
 
 import asyncio
 import time
@@ -8,44 +8,26 @@ from functools import partial
 from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind, get_current_span
 
-from integrations.errors import Gpt4Refused, HeldBack, NoteMissing, NoteUnsettled, OutsideFailure, TicketGone
+from integrations.errors import Gpt4Refused, HeldBack, OutsideFailure, TicketGone
 from integrations.gpt4 import Gpt4Answer, Prompt
 from integrations.gpt4_stream import Completion
 from integrations.servicedesk_plus import DeskTicket
 from observability import metrics, phrases, tracing
 from observability.logging import say
 from storage import claims, history
-from storage.claims import MOST_ATTEMPTS
 from storage.history import Document, SimilarTicket
 from storage.session import DATABASE_FAILURES
 from workflow import genai
-from workflow.enhancement import Enhancement, is_note_of, to_html
+from workflow.enhancement import Enhancement, to_html
 from workflow.lease import insist, insist_shortly_before
 from workflow.prompts import VERSION, enhancement_prompt
-from workflow.state import AlreadyEnhanced, Attempt, Forgotten, JobState
+from workflow.state import Attempt, Forgotten, JobState
 
 
 @dataclass(slots=True)
 class _Found:
     similar_tickets: list[SimilarTicket] = field(default_factory=list)
     documents: list[Document] = field(default_factory=list)
-
-
-async def resume(state: JobState, runtime: Runtime[Attempt]) -> JobState:  # noqa: ARG001 -- LangGraph's signature
-    """What earlier attempts have done, so that it is not done again: the note's id, GPT-4's answer, or nothing.
-
-    Where an earlier attempt may have posted the note, that is settled first. Raises AlreadyEnhanced.
-    """
-    attempt = runtime.context
-    if attempt.claim.note_attempted_at is not None and (note_id := await _note_of_earlier_attempt(attempt)):
-        return {"note_id": note_id}
-    if attempt.claim.enhanced:
-        raise AlreadyEnhanced
-    committed = await claims.load_answer(attempt.database, attempt.claim) if attempt.claim.answered else None
-    if committed is None:
-        return {}
-    say(phrases.GPT4_ANSWER_KEPT)
-    return {"enhancement": Enhancement.model_validate(committed)}
 
 
 async def gather_context(state: JobState, runtime: Runtime[Attempt]) -> JobState:  # noqa: ARG001 -- LangGraph's signature
@@ -81,28 +63,6 @@ async def _refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
     """Raise Forgotten before anything is done with a text that was to be erased."""
     if await insist(partial(claims.is_forgotten, attempt.database, attempt.claim, ticket.ticket_id, ticket.requester)):
         raise Forgotten
-
-
-async def _note_of_earlier_attempt(attempt: Attempt) -> str | None:
-    """The id of the note if it is in the ticket.
-
-    Raises NoteUnsettled while it may still come: a slow desk stores a note long after it was given up on, and posting
-    it again then would make two. Raises NoteMissing when it did not come and this attempt was for looking only.
-    """
-    claim = attempt.claim
-    with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
-        started = time.monotonic()
-        is_ours = partial(is_note_of, claim.job_id)
-        note_id = await attempt.desk.find_note(claim.ticket_id, is_ours, claim.note_attempted_at)
-        if note_id is not None:
-            say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": _milliseconds(started)})
-        elif claim.note_attempted_at is not None:
-            waited = (claim.claimed_at - claim.note_attempted_at).total_seconds()
-            if waited < attempt.note_settle_seconds:
-                raise NoteUnsettled(attempt.note_settle_seconds - waited)
-            if claim.attempt > MOST_ATTEMPTS:
-                raise NoteMissing
-    return note_id
 
 
 async def _find_tickets(attempt: Attempt, subject: str, description: str, found: _Found) -> None:

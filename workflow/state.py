@@ -54,6 +54,18 @@ class Forgotten(Exception):
         super().__init__(FORGOTTEN)
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A look for the note of an earlier attempt that was held back between two calls of the desk."""
+
+    posted_at: str
+    """When that note was posted, or about to be: another posting is another look."""
+    listed_at: str
+    """When the desk listed the ticket's notes; both in ISO 8601, by the database's clock."""
+    unread: list[str]
+    """Ids of those that are still to be read."""
+
+
 class KeptAnswers(Protocol):
     """Where an answer of GPT-4 waits that could not be committed: paid for, so not to be asked for again.
 
@@ -75,15 +87,25 @@ class KeptAnswers(Protocol):
     async def drop_unusable(self, job_id: UUID) -> None:
         """Forget that text: it is repaired, or never will be."""
 
+    async def put_look(self, job_id: UUID, look: Look) -> None:
+        """Keep how far a look has come, if that is possible."""
+
+    async def take_look(self, job_id: UUID) -> Look | None:
+        """How far a look has come, if there is one."""
+
+    async def drop_look(self, job_id: UUID) -> None:
+        """Forget how far a look has come: it has come to its end."""
+
     async def drop(self, job_id: UUID) -> None:
         """Forget all that is kept of a job."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempt:
     """One attempt at a job: what the nodes work with. Nothing of it is stored."""
 
     claim: Claim
+    """As the row has it: a node that writes what stands in it, replaces it."""
     desk: ServiceDeskPlus
     gpt4: Gpt4
     database: Database

@@ -9,6 +9,7 @@ from uuid import UUID
 import httpx
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from redis.asyncio import Redis
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,8 +22,16 @@ from tests.storage.conftest import LEASE, Table
 from tests.storage.test_posting import ANSWER, TICKET
 from tests.unit.conftest import StartLog
 from tests.unit.desk import opened, settings
+from worker.answers import AnswersInRedis
 from workflow.graph import build_graph
 from workflow.run import Runner, run_job
+
+
+class Nowhere(AnswersInRedis):
+    """Nothing is kept."""
+
+    def __init__(self) -> None:
+        super().__init__(Redis.from_url("redis://127.0.0.1:1/0", socket_connect_timeout=0.1), 1)
 
 
 def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Database) -> Runner:
@@ -40,7 +49,7 @@ def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Databas
         attempt_seconds=240,
         note_settle_seconds=60,
         lease_seconds=LEASE,
-        answers=nothing,
+        answers=Nowhere(),
         capture_messages=False,
     )
 

@@ -76,6 +76,27 @@ async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(
     assert not (await claimed(database, job_ids[-1])).echo
 
 
+@pytest.mark.parametrize(
+    ("fault", "may_be_there"), [({"kind": "status", "code": 403}, False), ({"kind": "html"}, True)]
+)
+async def test_a_failure_note_that_the_desk_surely_has_not_has_no_echo(
+    fault: dict[str, object],
+    may_be_there: bool,
+    database: Database,
+    table: Table,
+    new_event: NewEvent,
+    desks: Simulator,
+) -> None:
+    ticket_id = new_ticket(desks)
+    job_id = await jobs.accept(database, new_event(ticket_id=ticket_id), DEADLINE, published=True)
+    desks.order(**fault, operation="add_note")
+    async with opened(settings(desks.url, failure_note=True)) as desk:
+        claim = await failed(database, job_id)
+        await leave_failure_note(claim, lambda: attempt_at(claim, database, desk=desk))
+    assert notes_of(desks, ticket_id) == []
+    assert (table.job(job_id)["failure_noted_at"] is not None) == may_be_there
+
+
 async def test_the_echo_of_a_failure_note_ends_before_anything_is_asked(
     database: Database, table: Table, new_event: NewEvent, desks: Simulator
 ) -> None:

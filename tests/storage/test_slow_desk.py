@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from uuid import UUID
 
 import httpx
+import pytest
 from redis.asyncio import Redis
 
 from config.tenants import Tenant
@@ -20,7 +22,7 @@ from storage.session import Database
 from tests.storage.conftest import DEADLINE, NewEvent, Table
 from tests.storage.test_ends import runner_on
 from tests.unit.conftest import Simulator
-from tests.unit.desk import new_ticket, notes_of, settings
+from tests.unit.desk import new_ticket, notes_of, opened, settings
 from tests.unit.gpt4 import opened as model_opened
 from tests.unit.test_rate import Time
 from worker.answers import AnswersInRedis
@@ -57,28 +59,79 @@ class Relay:
                 del due[job_id]
 
 
-async def test_ten_jobs_of_a_desk_that_takes_one_call_a_minute_get_their_notes(
+class SlowDesk:
+    """A desk that takes one call a minute, and what runs its jobs."""
+
+    def __init__(
+        self, database: Database, table: Table, new_event: NewEvent, desks: Simulator, model: Simulator, redis: Redis
+    ) -> None:
+        self._database = database
+        self._new_event = new_event
+        self._desks = desks
+        self._model = model
+        self._redis = redis
+        self._time = Time()
+        self.relay = Relay(table, self._time, desks)
+
+    async def enhance(self, tickets: Sequence[str], minutes: int) -> list[UUID]:
+        """A job for each ticket, all of them until the last has ended; their ids. Fails after so many minutes."""
+        # Without Redis a process takes a quarter of the rate.
+        rate = DeskRate("acme", 4, None, monotonic=self._time, sleep=self._time.sleep)
+        events = [self._new_event(ticket_id=ticket_id) for ticket_id in tickets]
+        job_ids = [await jobs.accept(self._database, event, DEADLINE, published=True) for event in events]
+        async with httpx.AsyncClient() as http, model_opened(self._model.url) as gpt4:
+            limits = Limits(Breaker("desk of acme", "desk unavailable"), rate, 8)
+            tenant = Tenant("acme", desk=settings(self._desks.url))
+            desk = ServiceDeskPlus(tenant, http, DeskTokens(http, None, 5), 5, limits)
+            answers = AnswersInRedis(self._redis, 60)
+            runner = replace(runner_on(desk, self._database, self._database), gpt4=gpt4, answers=answers)
+            async with asyncio.timeout(60):
+                await self.relay.run(replace(runner, note_settle_seconds=0), job_ids, minutes * 60)
+        return job_ids
+
+    def calls(self, ticket_id: str) -> list[str]:
+        """What the desk was asked about a ticket."""
+        return [request["operation"] for request in self._desks.requests(ticket_id=ticket_id)]
+
+
+@pytest.fixture
+def slow_desk(
     database: Database, table: Table, new_event: NewEvent, desks: Simulator, model: Simulator, redis: Redis
+) -> SlowDesk:
+    """One call a minute."""
+    return SlowDesk(database, table, new_event, desks, model, redis)
+
+
+async def test_ten_jobs_of_a_desk_that_takes_one_call_a_minute_get_their_notes(
+    slow_desk: SlowDesk, table: Table, desks: Simulator, model: Simulator
 ) -> None:
     """Three calls each, GPT-4 asked once each, and no two calls within a minute."""
-    time = Time()
-    # Without Redis a process takes a quarter of the rate.
-    rate = DeskRate("acme", 4, None, monotonic=time, sleep=time.sleep)
-    breaker = Breaker("desk of acme", "desk unavailable")
     tickets = [new_ticket(desks) for _ in range(10)]
-    events = [new_event(ticket_id=ticket_id) for ticket_id in tickets]
-    job_ids = [await jobs.accept(database, event, DEADLINE, published=True) for event in events]
-    relay = Relay(table, time, desks)
-    async with httpx.AsyncClient() as http, model_opened(model.url) as gpt4:
-        limits = Limits(breaker, rate, 8)
-        tenant = Tenant("acme", desk=settings(desks.url))
-        desk = ServiceDeskPlus(tenant, http, DeskTokens(http, None, 5), 5, limits)
-        runner = replace(runner_on(desk, database, database), gpt4=gpt4, answers=AnswersInRedis(redis, 60))
-        async with asyncio.timeout(60):
-            await relay.run(runner, job_ids, 30 * 63 * 1.2)
+    job_ids = await slow_desk.enhance(tickets, minutes=38)
     assert {table.job(job_id)["state"] for job_id in job_ids} == {"completed"}
     assert {table.job(job_id)["attempt"] for job_id in job_ids} == {1}
     assert [len(notes_of(desks, ticket_id)) for ticket_id in tickets] == [1] * 10
     assert Counter(request["ticket_id"] for request in desks.requests()) == dict.fromkeys(tickets, 3)
     assert len(model.requests(operation="chat")) == 10
-    assert all(later - sooner > 60 for sooner, later in pairwise(relay.calls))
+    assert all(later - sooner > 60 for sooner, later in pairwise(slow_desk.relay.calls))
+
+
+async def test_a_note_of_unknown_outcome_is_looked_for_a_call_at_a_time_and_holds_no_other_job_up(
+    slow_desk: SlowDesk, table: Table, desks: Simulator, model: Simulator
+) -> None:
+    """One note is there; one is not, and is posted again; a third ticket has no trouble."""
+    stored, missing, other = tickets = [new_ticket(desks) for _ in range(3)]
+    async with opened(settings(desks.url)) as technician:
+        for number in range(2):
+            await technician.add_note(missing, f"<p>call back {number}</p>")
+    desks.change("DELETE", "/requests")
+    desks.order(kind="cut_after", operation="add_note", ticket_id=stored, times=1)
+    desks.order(kind="status", code=503, operation="add_note", ticket_id=missing, times=1)
+    job_ids = await slow_desk.enhance(tickets, minutes=25)
+    assert {table.job(job_id)["state"] for job_id in job_ids} == {"completed"}
+    assert [len(notes_of(desks, ticket_id)) for ticket_id in tickets] == [1, 3, 1]
+    assert len(model.requests(operation="chat")) == 3
+    begun = ["read_ticket", "read_ticket", "add_note"]
+    assert slow_desk.calls(stored) == [*begun, "list_notes", "read_note"]
+    assert slow_desk.calls(missing) == [*begun, "list_notes", "read_note", "read_note", "read_ticket", "add_note"]
+    assert slow_desk.calls(other) == begun

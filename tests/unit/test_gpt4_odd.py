@@ -101,6 +101,16 @@ async def test_what_no_database_takes_does_not_get_any_further(odd: str) -> None
         assert answer.finish_reason == "stop"
 
 
+@pytest.mark.parametrize("odd", ["\x00", "\ud83d"])
+async def test_nor_does_it_as_an_escape_in_the_answer(odd: str) -> None:
+    text = json.dumps(ADVICE | {"summary": f"S{odd}"})
+    assert odd not in text
+    with serve_in_thread(
+        endpoint(whole(choices=[{"message": {"content": text}, "finish_reason": "stop"}]), JSON)
+    ) as url:
+        assert (await ask(url)).content.summary == "S"
+
+
 @pytest.mark.parametrize("nothing", [None, {}, False, ""])
 async def test_no_error_beside_an_answer_is_none(nothing: Any) -> None:
     with serve_in_thread(endpoint(whole(error=nothing), JSON)) as url:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from config.tenants import DeskSettings, Tenant, parse_tenants
+from config.secret_files import UNREADABLE
+from config.tenants import DeskSettings, Tenant, names_tenant, parse_tenants
 
 ACME = {
     "WEBHOOK_SECRET_ACME": "s3cret",
@@ -245,3 +246,9 @@ def test_secrets_stay_out_of_the_text_of_a_tenant() -> None:
     for values in (ACME, CLOUD | {"WEBHOOK_SECRET_GLOBEX": "s3cret"}):
         shown = repr(tenant(values))
         assert not [secret for secret in ("s3cret", "k3y", "hidden", "'token'") if secret in shown]
+
+
+def test_a_tenant_may_be_named_while_the_secrets_cannot_be_listed() -> None:
+    assert names_tenant({"SERVICEDESK_URL_ACME": "x"}, "acme")
+    assert not names_tenant({"SERVICEDESK_URL_ACME": "x", "SECRETS_DIR": "/run/secrets"}, "globex")
+    assert names_tenant({"SECRETS_DIR": UNREADABLE}, "globex")

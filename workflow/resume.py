@@ -1,0 +1,78 @@
+"""Where an attempt resumes a job: what earlier ones have done is not done again."""
+
+import time
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+
+from langgraph.runtime import Runtime
+from opentelemetry.trace import SpanKind
+
+from integrations.errors import NoteMissing, NoteUnsettled
+from observability import phrases, tracing
+from observability.logging import say
+from storage import claims
+from storage.claims import MOST_ATTEMPTS
+from workflow.enhancement import Enhancement, is_note_of
+from workflow.lease import insist
+from workflow.state import AlreadyEnhanced, Attempt, JobState, Look
+
+
+async def resume(state: JobState, runtime: Runtime[Attempt]) -> JobState:  # noqa: ARG001 -- LangGraph's signature
+    """What earlier attempts have done, so that it is not done again: the note's id, GPT-4's answer, or nothing.
+
+    Where an earlier attempt may have posted the note, that is settled first. Raises AlreadyEnhanced.
+    """
+    attempt = runtime.context
+    posted_at = attempt.claim.note_attempted_at
+    if posted_at is not None and (note_id := await _note_of_earlier_attempt(attempt, posted_at)):
+        return {"note_id": note_id}
+    if attempt.claim.enhanced:
+        raise AlreadyEnhanced
+    committed = await claims.load_answer(attempt.database, attempt.claim) if attempt.claim.answered else None
+    if committed is None:
+        return {}
+    say(phrases.GPT4_ANSWER_KEPT)
+    return {"enhancement": Enhancement.model_validate(committed)}
+
+
+async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str | None:
+    """The id of the note if it is in the ticket; if it is not, no later attempt looks for it again.
+
+    Raises NoteUnsettled while it may still come: a slow desk stores a note long after it was given up on, and posting
+    it again then would make two. Raises NoteMissing when it did not come and this attempt was for looking only.
+    """
+    claim = attempt.claim
+    with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
+        started = time.monotonic()
+        note_id, listed_at = await _look(attempt, posted_at)
+        if note_id is not None:
+            took = round((time.monotonic() - started) * 1000)
+            say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": took})
+            return note_id
+        if (listed_at - posted_at).total_seconds() < attempt.note_settle_seconds:
+            raise NoteUnsettled(attempt.note_settle_seconds - (claim.claimed_at - posted_at).total_seconds())
+        if claim.attempt > MOST_ATTEMPTS:
+            raise NoteMissing
+        await insist(partial(claims.note_not_there, attempt.database, claim))
+        attempt.claim = replace(claim, note_attempted_at=None)
+    return None
+
+
+async def _look(attempt: Attempt, posted_at: datetime) -> tuple[str | None, datetime]:
+    """Look for the note, or go on with a look that was held back; the note's id, and when the desk listed its notes."""
+    claim = attempt.claim
+    kept = await attempt.answers.take_look(claim.job_id)
+    if kept is None or kept.posted_at != posted_at.isoformat():
+        kept = Look(posted_at.isoformat(), claim.claimed_at.isoformat(), [])
+
+    async def keep(unread: list[str]) -> None:
+        await attempt.answers.put_look(claim.job_id, replace(kept, unread=unread))
+
+    note_id = await attempt.desk.find_note(
+        claim.ticket_id, partial(is_note_of, claim.job_id), posted_at, unread=kept.unread or None, on_held_back=keep
+    )
+    if kept.unread:
+        # A look that comes after it, since the note may still come, begins with the list.
+        await attempt.answers.drop_look(claim.job_id)
+    return note_id, datetime.fromisoformat(kept.listed_at)
