@@ -56,9 +56,8 @@ def run(chosen: argparse.Namespace) -> int:
     async def work(database: Database, settings: ForgetSettings) -> int:
         if which.all and names_tenant(read_environment(settings.secrets_dir)(), which.tenant_id):
             print(
-                f"Not erased: {which.tenant_id} has settings, or SECRETS_DIR can't be read, and the next copy of its desk "
-                "would bring all back. "
-                "Remove them, and run this again.",
+                f"Not erased: {which.tenant_id} has settings, or SECRETS_DIR can't be listed, and the next copy of its "
+                "desk would bring all back. Mend that, and run this again.",
                 file=sys.stderr,
             )
             return _CONFIGURED_EXIT
