@@ -101,7 +101,7 @@ def stored() -> frozenset[str]:
     """Tables, their columns, and how the keys in Redis begin: `tests/docs/test_data_page.py` says where they stand."""
     tables = Base.metadata.tables
     columns = {column.name for table in tables.values() for column in table.columns}
-    keys = {answers.ANSWER, answers.UNUSABLE, inbox.INBOX, inbox.DELIVERY, rate.KEY, desk_tokens.KEY}
+    keys = {answers.ANSWER, answers.UNUSABLE, answers.LOOK, inbox.INBOX, inbox.DELIVERY, rate.KEY, desk_tokens.KEY}
     return frozenset({*tables, *columns, *keys})
 
 
