@@ -7,10 +7,10 @@ credentials to that tenant's desk only.
 import html
 import math
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -52,6 +52,18 @@ class DeskTicket:
     resolution: str
     requester: str = field(default="", repr=False)
     """Whose ticket it is, as a mail address: for `storage.tombstones`, never for a prompt, a line or a span."""
+
+
+class ListedTicket(NamedTuple):
+    """A ticket as a list has it."""
+
+    ticket_id: str
+    status: str
+    is_trashed: bool = False
+
+    def is_as(self, known: Mapping[str, str]) -> bool:
+        """Return True if it has the status that is known of it (by its id), and is not in the trash."""
+        return not self.is_trashed and known.get(self.ticket_id) == self.status
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,22 +211,19 @@ class ServiceDeskPlus:
             raise DeskUnavailable("invalid answer")
         return str(note.get("description") or "")
 
-    async def list_newest(self, most: int, start: int = 1) -> list[tuple[str, str]]:
-        """Id and status of the newest tickets, at most 100, from the `start`-th on.
-
-        Tickets in the trash are left out, and descriptions: `read_ticket` has them.
-        """
+    async def list_newest(self, most: int, start: int = 1) -> list[ListedTicket]:
+        """The newest tickets, `most` of them (100 at most), from the `start`-th on; `read_ticket` has their texts."""
         page = {"row_count": min(most, 100), "start_index": start}
         wanted = {"list_info": {**page, "sort_field": "created_time", "sort_order": "desc"}}
         listed = _checked(await self._calls.make("GET", "/requests", wanted))
-        items = _items(listed, "requests")
-        return [(str(item["id"]), _name(item.get("status"))) for item in items if not _is_trashed(item)]
+        items = {str(item["id"]): item for item in _items(listed, "requests")[:most]}
+        return [ListedTicket(each, _name(item.get("status")), _is_trashed(item)) for each, item in items.items()]
 
     async def list_solutions(self, most: int) -> list[str]:
-        """Ids of the approved solutions, at most 100."""
+        """Ids of the approved solutions, `most` of them (100 at most)."""
         wanted = {"list_info": {"row_count": min(most, 100), "filter_by": {"name": "ApprovedSolutions"}}}
         listed = _checked(await self._calls.make("GET", "/solutions", wanted))
-        return [str(item["id"]) for item in _items(listed, "solutions")]
+        return list(dict.fromkeys(str(item["id"]) for item in _items(listed, "solutions")[:most]))
 
     async def read_solution(self, solution_id: str) -> Solution | None:
         """One solution in full; None when it was deleted since it was listed."""

@@ -226,7 +226,7 @@ async def may_leave_failure_note(database: Database, held: Claim) -> bool:
 
 
 async def failure_note_not_left(database: Database, held: Claim) -> None:
-    """Take `may_leave_failure_note` back: the desk surely has no such note."""
+    """Take `may_leave_failure_note` back: the note was not sent."""
     noted = update(Job).where(Job.id == held.job_id, Job.claim_token == held.token, Job.state == JobState.FAILED)
     async with database.tenant(held.tenant_id) as session:
         await session.execute(noted.values(failure_noted_at=None))

@@ -53,11 +53,11 @@ class Stored:
 async def stored(database: Database, which: Which, *, page: int = PAGE) -> Stored:
     """Count what `erasing.erase` would erase, going through `page` rows at a time."""
     count = _Counting(database, which.tenant_id, page)
-    copies = await count.of(Ticket.ticket_id, which.names(Ticket))
     if which.all:
+        copies = await count.of(Ticket.ticket_id) + await count.of(Passage.source_id)
         answers = await count.of(Job.ticket_id, Job.enhancement.is_not(None))
         not_ended = await count.of(Job.ticket_id, Job.state.in_(NOT_ENDED))
-        return Stored(copies + await count.of(Passage.source_id), answers, not_ended, 0)
+        return Stored(copies, answers, not_ended, 0)
     ticket_ids = {which.ticket_id or ""}
     unattributed = 0
     if which.requester is not None:
@@ -65,7 +65,11 @@ async def stored(database: Database, which: Which, *, page: int = PAGE) -> Store
             ticket_ids |= {row.ticket_id async for row in count.rows(column, select(column).where(which.names(model)))}
         unattributed = await count.of(Ticket.ticket_id, Ticket.requester.is_(None))
         unattributed += await count.of(Job.ticket_id, Job.requester.is_(None), Job.enhancement.is_not(None))
-    answers = not_ended = 0
+    copies = answers = not_ended = 0
+    async for those in pages(database, which.tenant_id, Ticket.ticket_id, page):
+        async with database.tenant(which.tenant_id) as session:
+            copied = (await session.scalars(select(Ticket.ticket_id).where(those))).all()
+            copies += len(set(copied) & (ticket_ids | await tombstones.among(session, copied)))
     async for those in pages(database, which.tenant_id, Job.ticket_id, page):
         async with database.tenant(which.tenant_id) as session:
             found = (await session.execute(JOBS.where(those))).all()

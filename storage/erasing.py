@@ -67,11 +67,11 @@ async def erase(
     began = await work.begin()
     for those in pages_of(Job.id, await work.jobs_in(*NOT_ENDED), page):
         await work.forget_jobs(those)
+    if which.requester is not None:
+        await work.mark_tickets_of_jobs()
     await work.erase_copies()
     # They may have read a copy before it went, and write of it behind the next step.
     at_work = await work.jobs_in(JobState.RUNNING)
-    if which.requester is not None:
-        await work.mark_tickets_of_jobs()
     async for page_of_all in work.pages(Job.ticket_id):
         await work.forget_jobs(page_of_all)
     for those in pages_of(Job.id, at_work, page):
@@ -128,15 +128,20 @@ class _Erasure:
         return sorted(found)
 
     async def erase_copies(self) -> None:
-        theirs = self.which.names(Ticket)
+        """All that has a tombstone: a copy may not say itself whose it is, or be wrong about it by now."""
+        if self.which.all:
+            self.copies += await self._erase_all(Ticket.ticket_id)
+            return
         async for those in self.pages(Ticket.ticket_id):
             async with self._alone() as session:
                 await self._mark(session, Ticket, those)
-                copies = await _changed(session, delete(Ticket).where(those, theirs))
+                ticket_ids = (await session.scalars(select(Ticket.ticket_id).where(those))).all()
+                forgotten = await tombstones.among(session, ticket_ids)
+                copies = await _changed(session, delete(Ticket).where(among(Ticket.ticket_id, sorted(forgotten))))
             self.copies += copies
 
     async def mark_tickets_of_jobs(self) -> None:
-        """Before answers are looked through for tickets that were forgotten: all of those are to be known by then."""
+        """Before copies and answers are looked through for what was forgotten: all of it is to be known by then."""
         async for those in self.pages(Job.ticket_id):
             async with self._alone() as session:
                 await self._mark(session, Job, those)

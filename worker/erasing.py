@@ -12,7 +12,7 @@ from storage import erasing, tombstones
 from storage.erasable import Which
 from storage.pages import split
 from storage.session import Database
-from worker.answers import ANSWER, UNUSABLE
+from worker.answers import ANSWER, LOOK, UNUSABLE
 from worker.inbox import DELIVERY
 from worker.queue import QueueUnreachable
 
@@ -42,7 +42,7 @@ async def _keys(redis: Redis, pattern: str) -> list[str]:
 
 async def _kept_of_jobs(redis: Redis, database: Database, which: Which) -> list[str]:
     doomed: list[str] = []
-    kept = [pair for begin in (ANSWER, UNUSABLE) for pair in _jobs(await _keys(redis, f"{begin}*"))]
+    kept = [pair for begin in (ANSWER, UNUSABLE, LOOK) for pair in _jobs(await _keys(redis, f"{begin}*"))]
     for some in split(kept):
         ours = await erasing.jobs_among(database, which.tenant_id, [job_id for _, job_id in some])
         for key, job_id in some:

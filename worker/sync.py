@@ -19,7 +19,7 @@ from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 from worker.pace import NEWEST, Pace, full_copy_seconds
 from worker.passages import passages_of
 
-# Asked about again after this time: with the time that asking about all of them takes, each once a day.
+# Looked for again after this time, so that each is seen once a day.
 _UNSEEN_HOURS = 20
 _MOST_ASKED_FOR = 1000
 # Of the time of a full copy, from the sync's start. The copy ends after twice that time, whatever it does.
@@ -80,7 +80,7 @@ class _Sync:
     passages: int = 0
     removed: int = 0
     given: int = 0
-    """How many single tickets and solutions the desk gave, or said to be gone."""
+    """Single tickets and solutions that the desk gave, or said to be gone."""
     gave_up: OutsideFailure | None = None
     """What ended a step: several in a row that the desk did not give."""
     known: dict[str, str] = field(default_factory=dict)
@@ -91,13 +91,16 @@ class _Sync:
         await self.pace.wait()
         listed = await self.desk.list_newest(NEWEST)
         known = self.known = await history.known_tickets(self.database, self.tenant_id)
-        tickets = [ticket_id for ticket_id, _ in listed]
+        tickets = [ticket.ticket_id for ticket in listed]
         forgotten = await tombstones.forgotten_among(self.database, self.tenant_id, tickets)
-        changed = [
-            ticket_id for ticket_id, status in listed if known.get(ticket_id) != status and ticket_id not in forgotten
-        ]
-        current = [ticket_id for ticket_id, status in listed if known.get(ticket_id) == status]
+        for ticket_id in forgotten & known.keys():
+            self.removed += await history.remove_ticket(self.database, self.tenant_id, ticket_id)
+        # One in the trash is asked for only where there is a copy.
+        there = [each for each in listed if not each.is_trashed or each.ticket_id in known]
+        ours = [each for each in there if each.ticket_id not in forgotten]
+        current = [each.ticket_id for each in ours if each.is_as(known)]
         await history.touch_tickets(self.database, self.tenant_id, current)
+        changed = [each.ticket_id for each in ours if not each.is_as(known)]
         # In another order each time: those that the desk never gives keep no other from its turn for ever.
         random.shuffle(changed)
         await self._each("ticket_id", changed, partial(self._ticket, listed=True))
@@ -131,18 +134,20 @@ class _Sync:
         while self.monotonic() < until and len(await self._to_ask_for(newest, most=2)) > 1:
             await self.pace.wait()
             try:
-                page = dict(await self.desk.list_newest(NEWEST, start))
+                page = await self.desk.list_newest(NEWEST, start)
             except OutsideFailure as failure:
                 # If it is not this page alone, whatever is asked for next says so.
                 say(phrases.SYNC_FAILED, tenant_id=self.tenant_id, reason=failure.reason, also=failure.also)
                 return
-            if page.keys() <= listed:
+            ticket_ids = {ticket.ticket_id for ticket in page}
+            if ticket_ids <= listed:
                 return  # the end, or a desk that knows one page only
-            seen = await history.see_tickets(self.database, self.tenant_id, page, hours=_UNSEEN_HOURS)
+            shown = {ticket.ticket_id: ticket.status for ticket in page if not ticket.is_trashed}
+            seen = await history.see_tickets(self.database, self.tenant_id, shown, hours=_UNSEEN_HOURS)
             in_vain = 0 if seen else in_vain + 1
             if in_vain > _MOST_IN_VAIN:
                 return
-            listed |= page.keys()
+            listed |= ticket_ids
             start += len(page)
 
     async def _to_ask_for(self, newest: list[str], most: int) -> list[str]:

@@ -67,10 +67,9 @@ async def _leave(attempt: Attempt) -> None:
 async def _post(attempt: Attempt, note: str) -> None:
     try:
         await attempt.desk.add_note(attempt.claim.ticket_id, note)
-    except (OutsideFailure, HeldBack, TicketGone) as refused:
-        if not getattr(refused, "outcome_unknown", False):
-            # Nothing of it is in the ticket that a webhook could be the echo of.
-            await claims.failure_note_not_left(attempt.database, attempt.claim)
+    except HeldBack:
+        # It was not even sent: nothing is in the ticket that a webhook could be the echo of.
+        await claims.failure_note_not_left(attempt.database, attempt.claim)
         raise
 
 

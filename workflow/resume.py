@@ -12,10 +12,13 @@ from integrations.errors import NoteMissing, NoteUnsettled
 from observability import phrases, tracing
 from observability.logging import say
 from storage import claims
-from storage.claims import MOST_ATTEMPTS
+from storage.claims import MOST_ATTEMPTS, Claim
 from workflow.enhancement import Enhancement, is_note_of
 from workflow.lease import insist
 from workflow.state import AlreadyEnhanced, Attempt, JobState, Look
+
+# A hundred notes at one call a minute take less.
+_LOOK_SECONDS = 7200.0
 
 
 async def resume(state: JobState, runtime: Runtime[Attempt]) -> JobState:  # noqa: ARG001 -- LangGraph's signature
@@ -59,11 +62,16 @@ async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str
     return None
 
 
+def _is_old(look: Look, claim: Claim) -> bool:
+    """Return True if notes may have come since that no attempt at this job waited for: it ended meanwhile."""
+    return (claim.claimed_at - datetime.fromisoformat(look.listed_at)).total_seconds() > _LOOK_SECONDS
+
+
 async def _look(attempt: Attempt, posted_at: datetime) -> tuple[str | None, datetime]:
     """Look for the note, or go on with a look that was held back; the note's id, and when the desk listed its notes."""
     claim = attempt.claim
     kept = await attempt.answers.take_look(claim.job_id)
-    if kept is None or kept.posted_at != posted_at.isoformat():
+    if kept is None or kept.posted_at != posted_at.isoformat() or _is_old(kept, claim):
         kept = Look(posted_at.isoformat(), claim.claimed_at.isoformat(), [])
 
     async def keep(unread: list[str]) -> None:

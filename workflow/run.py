@@ -261,6 +261,7 @@ async def _end(runner: Runner, claim: Claim, reason: str, words: str, shown: Exc
     may_be_there = partial(claims.may_have_posted, runner.database, claim)
     failed = claim.attempt > claims.MOST_ATTEMPTS or not await insist(may_be_there)
     if failed:
+        await runner.answers.drop_look(claim.job_id)
         await settle(partial(claims.fail, runner.database, claim, reason))
         _count(claim, "failed", reason)
     else:

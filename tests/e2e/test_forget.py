@@ -88,6 +88,7 @@ def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
     for job in (job_id, naming["id"], elsewhere["id"]):
         kept.set(f"answer:{job}", json.dumps([{"similar_tickets": [{"ticket_id": ticket_id}]}, "m"]))
         kept.set(f"unusable:{job}", '{"summary": "no end')
+        kept.set(f"look:{job}", '{"posted_at": "x", "listed_at": "x", "unread": ["9"]}')
     wait_for(lambda: ticket_id in copied(world) and ticket_id in copied(world, "globex"))
 
     asked = forget(system, "--tenant", "acme", "--ticket", ticket_id)
@@ -104,11 +105,11 @@ def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
         "answers": 2,
         "jobs_ended": [],
         "job_rows": 0,
-        "redis_keys": 3,
+        "redis_keys": 4,
         "others_running": 0,
         "unattributed": 0,
     }
-    assert "Erased: tenant_id=acme, copies=1, answers=2, jobs=0, keys=3" in done.stderr
+    assert "Erased: tenant_id=acme, copies=1, answers=2, jobs=0, keys=4" in done.stderr
     assert subject not in done.stdout + done.stderr
     assert (world.job(ticket_id)["enhancement"], world.job(naming["ticket_id"])["enhancement"]) == (None, None)
     assert world.job(ticket_id, "globex")["enhancement"] is not None

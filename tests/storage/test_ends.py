@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,14 +19,17 @@ from devstack.postgres import Postgres
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout
 from integrations.servicedesk_plus import ServiceDeskPlus
+from storage import by_hand, jobs
 from storage.session import Database
-from tests.storage.conftest import LEASE, Table
+from tests.storage.conftest import DEADLINE, LEASE, NewEvent, Table
 from tests.storage.test_posting import ANSWER, TICKET
-from tests.unit.conftest import StartLog
-from tests.unit.desk import opened, settings
+from tests.unit.conftest import Simulator, StartLog
+from tests.unit.desk import new_ticket, notes_of, opened, settings
 from worker.answers import AnswersInRedis
+from workflow.enhancement import to_html
 from workflow.graph import build_graph
 from workflow.run import Runner, run_job
+from workflow.state import Look
 
 
 class Nowhere(AnswersInRedis):
@@ -126,3 +131,33 @@ async def test_a_note_of_unknown_outcome_is_looked_for_though_the_database_is_aw
     await failing.close()
     row = table.job(waiting)
     assert (row["state"], row["reason"]) == ("waiting", "ServiceDesk Plus timeout")
+
+
+@pytest.mark.parametrize("kept_by", ["its end", "its age"])
+async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
+    kept_by: str, database: Database, table: Table, new_event: NewEvent, desks: Simulator, redis: Redis
+) -> None:
+    """The note may have come since: the list that was kept does not have it."""
+    ticket_id = new_ticket(desks)
+    job_id = await jobs.accept(database, new_event(ticket_id=ticket_id), DEADLINE, published=True)
+    answers = AnswersInRedis(redis, 1000)
+    posted = "now() - interval '3 hours'" if kept_by == "its age" else "now() - interval '5 minutes'"
+    last = {"attempt": 8, "note_attempted_at": posted, "deadline_at": "now() + interval '5 seconds'"}
+    table.change(job_id, **last, enhancement=ANSWER.model_dump_json())
+    breaker = Breaker("desk of acme", "desk unavailable", most_failures=1)
+    async with opened(settings(desks.url), breaker=breaker) as down, opened(settings(desks.url)) as desk:
+        other = await desk.add_note(ticket_id, "<p>call back</p>")
+        posted_at = table.job(job_id)["note_attempted_at"].astimezone(UTC)
+        look = Look(posted_at.isoformat(), (posted_at + timedelta(seconds=100)).isoformat(), [other])
+        await answers.put_look(job_id, look)
+        with pytest.raises(DeskTimeout), breaker.watch():
+            raise DeskTimeout
+        assert await run_job(replace(runner_on(down, database, database), answers=answers), job_id)
+        assert table.job(job_id)["state"] == "failed"
+        if kept_by == "its age":
+            await answers.put_look(job_id, look)
+        await desk.add_note(ticket_id, to_html(ANSWER, job_id))
+        await by_hand.retry(database, job_id, DEADLINE)
+        assert await run_job(replace(runner_on(desk, database, database), answers=answers), job_id)
+    assert table.job(job_id)["state"] == "completed"
+    assert len(notes_of(desks, ticket_id)) == 2

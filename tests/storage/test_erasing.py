@@ -242,3 +242,18 @@ async def test_what_is_read_at_the_same_moment_is_told_or_ended(
         *told, _ = await asyncio.gather(*map(read, range(12)), forget())
         for claim, forgotten in zip(held, told, strict=True):
             assert forgotten or table.job(claim.job_id)["reason"] == "forgotten"
+
+
+@pytest.mark.parametrize("whose", ["agent@acme.example", "", None])
+async def test_a_copy_that_does_not_say_whose_it_is_goes_with_the_ticket_that_a_job_says_is_theirs(
+    whose: str | None, database: Database, new_event: NewEvent, table: Table
+) -> None:
+    await copy(database, "1", whose or "")
+    await copy(database, "2", "agent@acme.example")
+    if whose is None:
+        table.run("UPDATE tickets SET requester = NULL WHERE ticket_id = '1'")
+    await answered(database, new_event, "1", WHO)
+    which = Which("acme", requester=WHO)
+    assert (await stored(database, which)).copies == 1
+    assert (await erasing.erase(database, which)).copies == 1
+    assert copies(table) == [("acme", "2")]

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from integrations.rate import DeskRate
 from storage import by_hand, claims, jobs
 from storage.claims import Claim
 from storage.session import Database
@@ -76,25 +77,22 @@ async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(
     assert not (await claimed(database, job_ids[-1])).echo
 
 
-@pytest.mark.parametrize(
-    ("fault", "may_be_there"), [({"kind": "status", "code": 403}, False), ({"kind": "html"}, True)]
-)
-async def test_a_failure_note_that_the_desk_surely_has_not_has_no_echo(
-    fault: dict[str, object],
-    may_be_there: bool,
-    database: Database,
-    table: Table,
-    new_event: NewEvent,
-    desks: Simulator,
+async def test_a_failure_note_that_was_not_even_sent_has_no_echo_and_one_that_was_refused_may_have(
+    database: Database, table: Table, new_event: NewEvent, desks: Simulator
 ) -> None:
-    ticket_id = new_ticket(desks)
-    job_id = await jobs.accept(database, new_event(ticket_id=ticket_id), DEADLINE, published=True)
-    desks.order(**fault, operation="add_note")
-    async with opened(settings(desks.url, failure_note=True)) as desk:
-        claim = await failed(database, job_id)
-        await leave_failure_note(claim, lambda: attempt_at(claim, database, desk=desk))
-    assert notes_of(desks, ticket_id) == []
-    assert (table.job(job_id)["failure_noted_at"] is not None) == may_be_there
+    """A desk may store a note and refuse it all the same, and tell of the change."""
+    held, refused = [new_ticket(desks) for _ in range(2)]
+    for ticket_id in (held, refused):
+        event = new_event(ticket_id=ticket_id, dedupe_keys=(ticket_id,))
+        await jobs.accept(database, event, DEADLINE, published=True)
+        # One call at once: reading the ticket.
+        rate = DeskRate("acme", 4 if ticket_id == held else 3000, None)
+        desks.order(kind="status", code=403, operation="add_note", performed=True)
+        async with opened(settings(desks.url, failure_note=True), rate=rate) as desk:
+            claim = await failed(database, event.job_id)
+            await leave_failure_note(claim, partial(attempt_at, claim, database, desk=desk))
+        noted = table.job(event.job_id)["failure_noted_at"] is not None
+        assert (noted, len(notes_of(desks, ticket_id))) == (ticket_id == refused, int(ticket_id == refused))
 
 
 async def test_the_echo_of_a_failure_note_ends_before_anything_is_asked(

@@ -13,9 +13,9 @@ from prometheus_client import REGISTRY
 
 from devstack.postgres import Postgres
 from integrations.errors import DeskRefused, DeskUnavailable
-from integrations.servicedesk_plus import DeskTicket, ServiceDeskPlus
+from integrations.servicedesk_plus import DeskTicket, ListedTicket, ServiceDeskPlus
 from simulators.servicedesk import create_desk
-from storage import history
+from storage import history, tombstones
 from storage.session import Database
 from tests.storage.conftest import Table
 from tests.unit.conftest import Simulator, StartLog, simulator_of
@@ -323,7 +323,7 @@ class Pages(ServiceDeskPlus):
 
     starts: ClassVar[list[int]] = []
 
-    async def list_newest(self, most: int, start: int = 1) -> list[tuple[str, str]]:
+    async def list_newest(self, most: int, start: int = 1) -> list[ListedTicket]:
         self.starts.append(start)
         return await super().list_newest(most, start)
 
@@ -345,7 +345,7 @@ async def test_a_desk_that_fails_at_its_second_page_is_asked_for_each_copy(
     how: Exception, database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
 ) -> None:
     class NoSecondPage(ServiceDeskPlus):
-        async def list_newest(self, most: int, start: int = 1) -> list[tuple[str, str]]:
+        async def list_newest(self, most: int, start: int = 1) -> list[ListedTicket]:
             if start > 1:
                 raise how
             return await super().list_newest(most)
@@ -362,7 +362,7 @@ class Slow(ServiceDeskPlus):
 
     now: ClassVar[float] = 0
 
-    async def list_newest(self, most: int, start: int = 1) -> list[tuple[str, str]]:
+    async def list_newest(self, most: int, start: int = 1) -> list[ListedTicket]:
         Slow.now += 3
         return await super().list_newest(most, start)
 
@@ -385,10 +385,28 @@ async def test_copies_that_no_list_shows_are_asked_for_though_there_is_no_time_f
     assert unseen(table) == set()
 
 
+async def test_a_page_of_trash_does_not_end_the_list(
+    database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
+) -> None:
+    class Trash(Pages):
+        async def list_newest(self, most: int, start: int = 1) -> list[ListedTicket]:
+            page = await super().list_newest(most, start)
+            return [each._replace(is_trashed=True) for each in page] if start == 101 else page
+
+    tickets = await copied_and_old(database, table, own_desk, count=320)
+    desk.__class__ = Trash
+    Pages.starts.clear()
+    await sync(database, desk)
+    assert Pages.starts == [1, 101, 201, 301, 321]
+    # Asked for, each: the desk has them after all.
+    assert {call["ticket_id"] for call in own_desk.requests(operation="read_ticket")} == set(tickets[120:220])
+    assert copies(table) == set(tickets)
+
+
 class OnePage(ServiceDeskPlus):
     """A desk that lists its newest whatever page is wanted."""
 
-    async def list_newest(self, most: int, start: int = 1) -> list[tuple[str, str]]:  # noqa: ARG002 -- as it does
+    async def list_newest(self, most: int, start: int = 1) -> list[ListedTicket]:  # noqa: ARG002 -- as it does
         return await super().list_newest(most)
 
 
@@ -501,3 +519,16 @@ async def test_what_is_newly_missing_is_asked_for_first_then_what_was_longest_un
         assert await question(database, "acme", ["0"], hours=20, most=9) == ["5", "4", "2", "1"]
         assert await question(database, "acme", ["0", "4"], hours=20, most=2) == ["5", "2"]
         assert await question(database, "acme", [], hours=20, most=1) in (["0"], ["5"])
+
+
+async def test_a_copy_of_what_was_forgotten_goes_with_the_next_sync(
+    database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
+) -> None:
+    """However it came to be there: its status is as the desk lists it, so it would not be read again."""
+    forgotten, other = (new_ticket(own_desk) for _ in range(2))
+    await sync(database, desk)
+    async with database.tenant("acme") as session:
+        await tombstones.lock(session, "acme", shared=False)
+        await tombstones.leave(session, "acme", [tombstones.of_ticket(forgotten)])
+    assert await sync(database, desk) == Synced(0, 0, 1)
+    assert copies(table) == {other}

@@ -41,6 +41,7 @@ async def opened(
     redis: Redis | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     breaker: Breaker | None = None,
+    rate: DeskRate | None = None,
     most_at_once: int = 32,
 ) -> AsyncIterator[ServiceDeskPlus]:
     """The desk's client, over `transport` if one is given."""
@@ -48,7 +49,7 @@ async def opened(
     tenant = Tenant(TENANT_OF[desk.edition], desk=desk)
     async with http:
         breaker = breaker or Breaker("desk", "desk unavailable")
-        limits = Limits(breaker, DeskRate(tenant.id, 100_000, None), most_at_once)
+        limits = Limits(breaker, rate or DeskRate(tenant.id, 100_000, None), most_at_once)
         yield ServiceDeskPlus(tenant, http, DeskTokens(http, redis, timeout), timeout, limits)
 
 

@@ -203,8 +203,8 @@ async def test_the_newest_tickets_and_the_approved_solutions_are_listed(
     newest = [new_ticket(desks, edition, subject=f"T{number}") for number in range(3)]
     async with opened(settings(desks.url, edition), redis=tokens) as desk:
         listed = await desk.list_newest(3)
-        assert {ticket_id for ticket_id, _ in listed} == set(newest)
-        assert {status for _, status in listed} == {"Open"}
+        assert {each.ticket_id for each in listed} == set(newest)
+        assert {(each.status, each.is_trashed) for each in listed} == {("Open", False)}
         solutions = await desk.list_solutions(100)
         first = await desk.read_solution(solutions[0])
     assert len(solutions) > 3
@@ -283,3 +283,16 @@ def _desk_client_settings() -> DeskClientSettings:
     return DeskClientSettings.model_validate(
         {"database_url": "postgresql://a@b/c", "redis_url": "redis://d/0", "servicedesk_timeout_seconds": 5}
     )
+
+
+async def test_a_desk_that_lists_more_than_was_wanted_is_cut_short() -> None:
+    items = [{"id": str(number // 2), "status": {"name": "Open"}} for number in range(400)]
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        status = [{"status_code": 2000, "status": "success"}]
+        return httpx.Response(200, json={"requests": items, "solutions": items, "response_status": status})
+
+    async with opened(settings("http://desk"), transport=httpx.MockTransport(answer)) as desk:
+        expected = [str(number) for number in range(50)]
+        assert [each.ticket_id for each in await desk.list_newest(100)] == expected
+        assert await desk.list_solutions(100) == expected
