@@ -1,6 +1,7 @@
 """Forgetting at a person's word: what is stored goes from every store, and neither sync nor webhook brings it back."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -131,9 +132,9 @@ def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
     assert world.notes(ticket_id) == []
     log = system.workers[0].log_path.read_text(encoding="utf-8")
     assert f"Task skipped: job_id={late['id']}, ticket_id={ticket_id}, reason=forgotten" in log
-    told_again = forget(system, "--tenant", "acme", "--ticket", ticket_id, "--yes")
-    assert told_again.returncode == 0
-    assert f"Nothing was stored of {ticket_id}. A cloud desk shows people another number" in told_again.stdout
+    unknown = forget(system, "--tenant", "acme", "--ticket", "987654321", "--yes")
+    assert unknown.returncode == 0
+    assert "Nothing was stored of 987654321. A cloud desk shows people another number" in unknown.stdout
 
 
 def test_a_requester_is_forgotten_with_all_tickets_old_and_new(system: System, world: World) -> None:
@@ -228,7 +229,8 @@ def test_an_interrupted_one_says_so_and_is_gone_on_with(system: System, world: W
     assert "Erased: " not in cut.stderr
     assert subject not in cut.stderr
     done = forget(system, *words)
-    assert "Erased: tenant_id=acme, copies=1, answers=1, jobs=0, keys=0" in done.stderr
+    # The next sync takes the copy too, and may be there first.
+    assert re.search("Erased: tenant_id=acme, copies=[01], answers=1, jobs=0, keys=0", done.stderr)
     assert (done.returncode, world.job(ticket_id)["reason"]) == (0, "forgotten")
     sync_twice(system)
     assert ticket_id not in copied(world)
