@@ -4,75 +4,40 @@ Bodies are form-encoded, `input_data=<JSON>`; ids are strings. One object serves
 credentials to that tenant's desk only.
 """
 
-import html
-import math
-import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 
 from config.tenants import DeskSettings, Tenant
-from integrations.desk_answers import SUCCESS, Answer
+from integrations.desk_answers import Answer
 from integrations.desk_calls import DeskCalls, Limits
 from integrations.desk_tokens import DeskTokens
+from integrations.desk_values import (
+    DeskTicket,
+    ListedTicket,
+    Solution,
+    is_trashed,
+    items_of,
+    listed_ticket_of,
+    plain_text,
+    solution_of,
+    ticket_of,
+    written_at,
+)
 from integrations.errors import (
     DeskRefused,
     DeskUnavailable,
     HeldBack,
     TicketClosed,
     TicketNotFound,
-    TicketTrashed,
 )
 
-_TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
-# What a text index takes for certain, of description and resolution together: it has room for 1,048,575 bytes of words,
-# and a character costs up to 8.2 (words of four-byte characters with hyphens count as a whole and in parts).
-_LONGEST_TEXT = 50_000
-_LONGEST_NAME = 1_000
 _MOST_NOTES = 100
 _ALWAYS_READ = 3
 _DESK_CLOCK_SECONDS = 900.0
-_MOST_DIGITS = 15
 _NOTE_KEYS = ("note", "request_note")
-
-
-@dataclass(frozen=True, slots=True)
-class DeskTicket:
-    """A ticket as the desk has it; texts are plain, without HTML."""
-
-    ticket_id: str
-    subject: str
-    description: str
-    priority: str
-    category: str
-    status: str
-    resolution: str
-    requester: str = field(default="", repr=False)
-    """Whose ticket it is, as a mail address: for `storage.tombstones`, never for a prompt, a line or a span."""
-
-
-class ListedTicket(NamedTuple):
-    """A ticket as a list has it."""
-
-    ticket_id: str
-    status: str
-    is_trashed: bool = False
-
-    def is_as(self, known: Mapping[str, str]) -> bool:
-        """Return True if it has the status that is known of it (by its id), and is not in the trash."""
-        return not self.is_trashed and known.get(self.ticket_id) == self.status
-
-
-@dataclass(frozen=True, slots=True)
-class Solution:
-    """An article of the desk's knowledge base, as plain text."""
-
-    solution_id: str
-    title: str
-    text: str
 
 
 class ServiceDeskPlus:
@@ -103,7 +68,7 @@ class ServiceDeskPlus:
 
     async def read_ticket(self, ticket_id: str) -> DeskTicket:
         """The ticket, closed or not. Raises TicketTrashed when it is in the trash."""
-        return _ticket((await self._of_ticket(ticket_id, "GET", "")).body.get("request"))
+        return ticket_of((await self._of_ticket(ticket_id, "GET", "")).body.get("request"))
 
     async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
         """The ticket. Raises TicketClosed when it is closed, and TicketTrashed when it is in the trash.
@@ -111,9 +76,9 @@ class ServiceDeskPlus:
         `begun`: the desk was called for this job before, so that it goes before those that wait for their first call.
         """
         body = (await self._of_ticket(ticket_id, "GET", "", begun=begun)).body.get("request")
-        if isinstance(body, dict) and not _is_trashed(body) and self._is_closed(body.get("status")):
+        if isinstance(body, dict) and not is_trashed(body) and self._is_closed(body.get("status")):
             raise TicketClosed
-        return _ticket(body)
+        return ticket_of(body)
 
     def _is_closed(self, status: Any) -> bool:
         if not isinstance(status, dict):
@@ -193,11 +158,11 @@ class ServiceDeskPlus:
         wanted = {"list_info": {"row_count": _MOST_NOTES, "sort_field": "created_time", "sort_order": "desc"}}
         listed = await self._of_ticket(ticket_id, "GET", "/notes", wanted)
         oldest = 0.0 if since is None else since.timestamp() - _DESK_CLOCK_SECONDS
-        newest_first = sorted(_items(listed, "notes", "request_notes"), key=_written_at, reverse=True)
+        newest_first = sorted(items_of(listed, "notes", "request_notes"), key=written_at, reverse=True)
         return [
             (str(item["id"]), str(item.get("description") or ""))
             for number, item in enumerate(newest_first)
-            if number < _ALWAYS_READ or _written_at(item) >= oldest
+            if number < _ALWAYS_READ or written_at(item) >= oldest
         ]
 
     async def _note_text(self, ticket_id: str, note_id: str) -> str:
@@ -216,28 +181,21 @@ class ServiceDeskPlus:
         page = {"row_count": min(most, 100), "start_index": start}
         wanted = {"list_info": {**page, "sort_field": "created_time", "sort_order": "desc"}}
         listed = _checked(await self._calls.make("GET", "/requests", wanted))
-        items = {str(item["id"]): item for item in _items(listed, "requests")[:most]}
-        return [ListedTicket(each, _name(item.get("status")), _is_trashed(item)) for each, item in items.items()]
+        tickets = [listed_ticket_of(item) for item in items_of(listed, "requests")[:most]]
+        return list({ticket.ticket_id: ticket for ticket in tickets}.values())
 
     async def list_solutions(self, most: int) -> list[str]:
         """Ids of the approved solutions, `most` of them (100 at most)."""
         wanted = {"list_info": {"row_count": min(most, 100), "filter_by": {"name": "ApprovedSolutions"}}}
         listed = _checked(await self._calls.make("GET", "/solutions", wanted))
-        return list(dict.fromkeys(str(item["id"]) for item in _items(listed, "solutions")[:most]))
+        return list(dict.fromkeys(str(item["id"]) for item in items_of(listed, "solutions")[:most]))
 
     async def read_solution(self, solution_id: str) -> Solution | None:
         """One solution in full; None when it was deleted since it was listed."""
         answer = await self._calls.make("GET", f"/solutions/{solution_id}")
         if answer.not_found:
             return None
-        body = _checked(answer).body.get("solution")
-        if not isinstance(body, dict):
-            raise DeskUnavailable("invalid answer")
-        return Solution(
-            solution_id,
-            title=plain_text(str(body.get("title") or ""))[:_LONGEST_NAME],
-            text=plain_text(str(body.get("description") or ""))[:_LONGEST_TEXT],
-        )
+        return solution_of(solution_id, _checked(answer).body.get("solution"))
 
     async def _of_ticket(
         self, ticket_id: str, method: str, rest: str, data: dict[str, Any] | None = None, *, begun: bool = True
@@ -252,66 +210,3 @@ def _checked(answer: Answer, ticket_id: str | None = None) -> Answer:
     if ticket_id is not None and answer.not_found:
         raise TicketNotFound(ticket_id)
     raise answer.failure()
-
-
-def _items(answer: Answer, *keys: str) -> list[dict[str, Any]]:
-    """The list under the one of `keys` that is there (editions differ); its items have ids.
-
-    A desk may leave an empty list out. That counts only where it says success and has no list of another name, which
-    may be the same under a key that we don't know. Raises DeskUnavailable for anything else: it is not the API's.
-    """
-    body = answer.body
-    found = next((body[key] for key in keys if key in body), None)
-    if found is None and answer.code == SUCCESS and not any(key in body for key in keys):
-        others = [name for name, value in body.items() if isinstance(value, list) and name != "response_status"]
-        found = None if others else []
-    if not isinstance(found, list) or not all(isinstance(item, dict) and item.get("id") for item in found):
-        raise DeskUnavailable("invalid answer")
-    return found
-
-
-def _ticket(body: Any) -> DeskTicket:
-    if isinstance(body, dict) and _is_trashed(body):
-        raise TicketTrashed
-    if not isinstance(body, dict) or not body.get("id"):
-        raise DeskUnavailable("invalid answer")
-    resolution = body.get("resolution")
-    solved = plain_text(str(resolution.get("content") or "")) if isinstance(resolution, dict) else ""
-    return DeskTicket(
-        ticket_id=str(body["id"]),
-        subject=plain_text(str(body.get("subject") or ""))[:_LONGEST_NAME],
-        description=plain_text(str(body.get("description") or ""))[:_LONGEST_TEXT],
-        priority=_name(body.get("priority")),
-        category=_name(body.get("category")),
-        status=_name(body.get("status")),
-        resolution=solved[:_LONGEST_TEXT],
-        requester=_address(body.get("requester")),
-    )
-
-
-def _written_at(note: dict[str, Any]) -> float:
-    """When a note of a list was written, in Unix seconds: `added_time` on premises, `created_time` in the cloud.
-
-    One that does not say counts as the newest, so that it is read.
-    """
-    moment = note.get("added_time") or note.get("created_time")
-    value = str(moment.get("value")) if isinstance(moment, dict) else ""
-    return int(value) / 1000 if value.isdecimal() and len(value) <= _MOST_DIGITS else math.inf
-
-
-def _name(value: Any) -> str:
-    return str(value.get("name") or "")[:_LONGEST_NAME] if isinstance(value, dict) else ""
-
-
-def _address(person: Any) -> str:
-    return str(person.get("email_id") or "")[:_LONGEST_NAME] if isinstance(person, dict) else ""
-
-
-def _is_trashed(body: dict[str, Any]) -> bool:
-    value = body.get("is_trashed")
-    return value is True or str(value).lower() == "true"
-
-
-def plain_text(markup: str) -> str:
-    """HTML as plain text: tags out, entities resolved, white space folded."""
-    return " ".join(html.unescape(_TAGS.sub(" ", markup)).split())

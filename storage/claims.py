@@ -10,12 +10,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, exists, func, select, text, update
+from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
-from storage import tombstones
-from storage.jobs import FORGOTTEN
 from storage.models import Job, JobState
 from storage.session import Database
 
@@ -155,25 +152,6 @@ async def load_answer(database: Database, held: Claim) -> dict[str, Any] | None:
     return answer
 
 
-async def is_forgotten(database: Database, held: Claim, ticket_id: str, requester: str) -> bool:
-    """Whether the ticket, by its id in the desk too, or whoever asked (an address) was forgotten.
-
-    Whose ticket the job is about is written down first, so that who forgets a requester finds this job from now on.
-    """
-    noted = update(Job).where(Job.id == held.job_id, Job.claim_token == held.token)
-    noted = noted.values(requester=tombstones.of_requester(requester)).returning(Job.requester)
-    ticket_ids = [held.ticket_id, ticket_id]
-    async with database.tenant(held.tenant_id) as session:
-        if await session.scalar(noted) is not None:
-            return await tombstones.are_left(session, ticket_ids, requester)
-    # There is no key yet. In a transaction of its own: an eraser may make it just now, and wait for the row above.
-    async with database.tenant(held.tenant_id) as session:
-        await tombstones.make_key(session, held.tenant_id)
-    async with database.tenant(held.tenant_id) as session:
-        await session.execute(noted)
-        return await tombstones.are_left(session, ticket_ids, requester)
-
-
 async def save_answer(database: Database, held: Claim, answer: dict[str, Any], model: str) -> None:
     """Commit GPT-4's answer before anything is done with it. Raises LeaseLost."""
     await _write(database, held, enhancement=answer, model=model)
@@ -204,39 +182,6 @@ async def may_have_posted(database: Database, held: Claim) -> bool:
     async with database.tenant(held.tenant_id) as session:
         question = select(Job.note_attempted_at).where(Job.id == held.job_id)
         return await session.scalar(question) is not None
-
-
-async def may_leave_failure_note(database: Database, held: Claim) -> bool:
-    """Note that a failure note is left now, and return True; False if the job was retried since, or its ticket has one.
-
-    A ticket gets one, whatever comes later: the note changes the ticket, and its desk may send a webhook for that.
-    """
-    other = aliased(Job)
-    has_one = exists().where(
-        other.tenant_id == held.tenant_id, other.ticket_id == held.ticket_id, other.failure_noted_at.is_not(None)
-    )
-    noted = (
-        update(Job)
-        .where(Job.id == held.job_id, Job.claim_token == held.token, Job.state == JobState.FAILED, ~has_one)
-        .values(failure_noted_at=func.clock_timestamp())
-        .returning(Job.id)
-    )
-    async with database.tenant(held.tenant_id) as session:
-        return await session.scalar(noted) is not None
-
-
-async def failure_note_not_left(database: Database, held: Claim) -> None:
-    """Take `may_leave_failure_note` back: the note was not sent."""
-    noted = update(Job).where(Job.id == held.job_id, Job.claim_token == held.token, Job.state == JobState.FAILED)
-    async with database.tenant(held.tenant_id) as session:
-        await session.execute(noted.values(failure_noted_at=None))
-
-
-async def was_forgotten(database: Database, held: Claim) -> bool:
-    """Whether the job was ended because its ticket was forgotten."""
-    async with database.tenant(held.tenant_id) as session:
-        question = select(Job.reason).where(Job.id == held.job_id, Job.state == JobState.SKIPPED)
-        return await session.scalar(question) == FORGOTTEN
 
 
 async def complete(database: Database, held: Claim, note_id: str) -> None:

@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind
 from integrations.errors import Gpt4Refused, Gpt4Timeout, Gpt4Unavailable, HeldBack, OutsideFailure, TicketGone
 from observability import phrases, tracing
 from observability.logging import say
-from storage import claims, history
+from storage import failure_notes, history
 from storage.claims import Claim
 from storage.history import Document, SimilarTicket
 from storage.session import DATABASE_FAILURES
@@ -49,7 +49,7 @@ async def _leave(attempt: Attempt) -> None:
             with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
                 ticket = await attempt.desk.read_open_ticket(claim.ticket_id)
                 tickets, documents = await _found(attempt, ticket.subject, ticket.description)
-                if not await claims.may_leave_failure_note(attempt.database, claim):
+                if not await failure_notes.may_leave(attempt.database, claim):
                     reason = "job was retried, or the ticket has one"
                     say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason=reason)
                     return
@@ -69,7 +69,7 @@ async def _post(attempt: Attempt, note: str) -> None:
         await attempt.desk.add_note(attempt.claim.ticket_id, note)
     except HeldBack:
         # It was not even sent: nothing is in the ticket that a webhook could be the echo of.
-        await claims.failure_note_not_left(attempt.database, attempt.claim)
+        await failure_notes.not_left(attempt.database, attempt.claim)
         raise
 
 

@@ -8,13 +8,14 @@ from functools import partial
 from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind, get_current_span
 
+from integrations.desk_values import DeskTicket
 from integrations.errors import Gpt4Refused, HeldBack, OutsideFailure, TicketGone
 from integrations.gpt4 import Gpt4Answer, Prompt
 from integrations.gpt4_stream import Completion
-from integrations.servicedesk_plus import DeskTicket
 from observability import metrics, phrases, tracing
 from observability.logging import say
 from storage import claims, history
+from storage.forgotten import is_forgotten
 from storage.history import Document, SimilarTicket
 from storage.session import DATABASE_FAILURES
 from workflow import genai
@@ -61,7 +62,7 @@ async def gather_context(state: JobState, runtime: Runtime[Attempt]) -> JobState
 
 async def _refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
     """Raise Forgotten before anything is done with a text that was to be erased."""
-    if await insist(partial(claims.is_forgotten, attempt.database, attempt.claim, ticket.ticket_id, ticket.requester)):
+    if await insist(partial(is_forgotten, attempt.database, attempt.claim, ticket.ticket_id, ticket.requester)):
         raise Forgotten
 
 

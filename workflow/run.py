@@ -20,6 +20,7 @@ from observability.identifiers import bound
 from observability.logging import say
 from storage import claims, history
 from storage.claims import Claim, LeaseLost
+from storage.forgotten import was_forgotten
 from storage.jobs import ANOTHER_FIRST, FORGOTTEN
 from storage.session import DATABASE_FAILURES, Database
 from workflow import retry
@@ -211,7 +212,7 @@ def _tell_skipped(claim: Claim, reason: str) -> None:
 async def _was_forgotten(runner: Runner, claim: Claim) -> bool:
     """Whether the claim was lost because a person had the ticket forgotten; what this attempt kept of it then goes."""
     try:
-        forgotten = await claims.was_forgotten(runner.lease_database, claim)
+        forgotten = await was_forgotten(runner.lease_database, claim)
     except DATABASE_FAILURES:
         return False
     if forgotten:

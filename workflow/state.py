@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypedDict
 from uuid import UUID
 
+from integrations.desk_values import DeskTicket
 from integrations.gpt4 import Gpt4
-from integrations.servicedesk_plus import DeskTicket, ServiceDeskPlus
+from integrations.servicedesk_plus import ServiceDeskPlus
 from storage.claims import Claim
 from storage.history import Document, SimilarTicket
 from storage.jobs import ALREADY_ENHANCED, FORGOTTEN, OWN_FAILURE_NOTE

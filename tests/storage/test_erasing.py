@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 
-from storage import claims, erasing, history, jobs, tombstones
+from storage import claims, erasing, forgotten, history, jobs, tombstones
 from storage.claims import LeaseLost
 from storage.erasable import Stored, Which, stored
 from storage.models import Ticket
@@ -30,7 +30,7 @@ async def answered(
     accepted = new_event(ticket_id=ticket_id, **event)
     await jobs.accept(database, accepted, DEADLINE, published=True)
     claim = await claimed(database, accepted.job_id)
-    await claims.is_forgotten(database, claim, ticket_id, requester)
+    await forgotten.is_forgotten(database, claim, ticket_id, requester)
     answer = {"summary": "s", "similar_tickets": [{"ticket_id": similar, "relevance": "r"}] if similar else []}
     await claims.save_answer(database, claim, answer, "m")
     await claims.complete(database, claim, "1")
@@ -118,7 +118,7 @@ async def test_a_worker_whose_answer_names_it_asks_again_and_posts_no_word_of_it
     await erasing.erase(database, Which("acme", ticket_id="1"))
     with pytest.raises(LeaseLost):
         await claims.about_to_post(database, claim, 45)
-    assert not await claims.was_forgotten(database, claim)
+    assert not await forgotten.was_forgotten(database, claim)
     row = table.job(waiting)
     assert (row["state"], row["attempt"], row["published_at"], row["enhancement"]) == ("waiting", 0, None, None)
 
@@ -155,7 +155,7 @@ async def test_a_job_that_has_not_ended_is_skipped_and_whoever_runs_it_loses_it(
     if claim is not None:
         with pytest.raises(LeaseLost):
             await claims.save_answer(database, claim, {"summary": "s"}, "m")
-        assert await claims.was_forgotten(database, claim)
+        assert await forgotten.was_forgotten(database, claim)
         assert table.job(waiting)["enhancement"] is None
 
 
@@ -228,7 +228,7 @@ async def test_what_is_read_at_the_same_moment_is_told_or_ended(
 
     async def read(number: int) -> bool:
         await asyncio.sleep(number * 0.003)
-        return await claims.is_forgotten(database, held[number], str(number), WHO)
+        return await forgotten.is_forgotten(database, held[number], str(number), WHO)
 
     async def forget() -> None:
         await asyncio.sleep(0.015)
@@ -240,8 +240,8 @@ async def test_what_is_read_at_the_same_moment_is_told_or_ended(
         for claim in held:
             table.change(claim.job_id, claim_token=claim.token, requester=None, state="running", reason=None)
         *told, _ = await asyncio.gather(*map(read, range(12)), forget())
-        for claim, forgotten in zip(held, told, strict=True):
-            assert forgotten or table.job(claim.job_id)["reason"] == "forgotten"
+        for claim, was_told in zip(held, told, strict=True):
+            assert was_told or table.job(claim.job_id)["reason"] == "forgotten"
 
 
 @pytest.mark.parametrize("whose", ["agent@acme.example", "", None])

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from sqlalchemy.exc import DBAPIError
 
 from devstack.postgres import Postgres
-from storage import claims, erasing, jobs, tombstones
+from storage import erasing, forgotten, jobs, tombstones
 from storage.erasable import Stored, Which, stored
 from storage.session import Database
 from tests.storage.conftest import DEADLINE, NewEvent, Table, claimed
@@ -102,7 +102,7 @@ async def test_an_erasure_that_is_interrupted_has_stopped_all_that_is_new_and_is
     at_work = new_event(ticket_id="30")
     await jobs.accept(database, at_work, DEADLINE, published=True)
     claim = await claimed(database, at_work.job_id)
-    assert not await claims.is_forgotten(database, claim, "30", WHO)
+    assert not await forgotten.is_forgotten(database, claim, "30", WHO)
     told: list[str] = []
     which = Which("acme", requester=WHO)
     with (

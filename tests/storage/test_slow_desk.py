@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from uuid import UUID
 
@@ -59,39 +59,40 @@ class Relay:
                 del due[job_id]
 
 
+@dataclass
 class SlowDesk:
     """A desk that takes one call a minute, and what runs its jobs."""
 
-    def __init__(
-        self, database: Database, table: Table, new_event: NewEvent, desks: Simulator, model: Simulator, redis: Redis
-    ) -> None:
-        self._database = database
-        self._new_event = new_event
-        self._desks = desks
-        self._model = model
-        self._redis = redis
-        self._time = Time()
-        self.relay = Relay(table, self._time, desks)
+    database: Database
+    table: Table
+    new_event: NewEvent
+    desks: Simulator
+    model: Simulator
+    redis: Redis
+    time: Time = field(default_factory=Time)
+
+    def __post_init__(self) -> None:
+        self.relay = Relay(self.table, self.time, self.desks)
 
     async def enhance(self, tickets: Sequence[str], minutes: int) -> list[UUID]:
         """A job for each ticket, all of them until the last has ended; their ids. Fails after so many minutes."""
         # Without Redis a process takes a quarter of the rate.
-        rate = DeskRate("acme", 4, None, monotonic=self._time, sleep=self._time.sleep)
-        events = [self._new_event(ticket_id=ticket_id) for ticket_id in tickets]
-        job_ids = [await jobs.accept(self._database, event, DEADLINE, published=True) for event in events]
-        async with httpx.AsyncClient() as http, model_opened(self._model.url) as gpt4:
+        rate = DeskRate("acme", 4, None, monotonic=self.time, sleep=self.time.sleep)
+        events = [self.new_event(ticket_id=ticket_id) for ticket_id in tickets]
+        job_ids = [await jobs.accept(self.database, event, DEADLINE, published=True) for event in events]
+        async with httpx.AsyncClient() as http, model_opened(self.model.url) as gpt4:
             limits = Limits(Breaker("desk of acme", "desk unavailable"), rate, 8)
-            tenant = Tenant("acme", desk=settings(self._desks.url))
+            tenant = Tenant("acme", desk=settings(self.desks.url))
             desk = ServiceDeskPlus(tenant, http, DeskTokens(http, None, 5), 5, limits)
-            answers = AnswersInRedis(self._redis, 60)
-            runner = replace(runner_on(desk, self._database, self._database), gpt4=gpt4, answers=answers)
+            answers = AnswersInRedis(self.redis, 60)
+            runner = replace(runner_on(desk, self.database, self.database), gpt4=gpt4, answers=answers)
             async with asyncio.timeout(60):
                 await self.relay.run(replace(runner, note_settle_seconds=0), job_ids, minutes * 60)
         return job_ids
 
     def calls(self, ticket_id: str) -> list[str]:
         """What the desk was asked about a ticket."""
-        return [request["operation"] for request in self._desks.requests(ticket_id=ticket_id)]
+        return [request["operation"] for request in self.desks.requests(ticket_id=ticket_id)]
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from devstack.postgres import Postgres
+from integrations.desk_values import DeskTicket, ListedTicket
 from integrations.errors import DeskRefused, DeskUnavailable
-from integrations.servicedesk_plus import DeskTicket, ListedTicket, ServiceDeskPlus
+from integrations.servicedesk_plus import ServiceDeskPlus
 from simulators.servicedesk import create_desk
 from storage import history, tombstones
 from storage.session import Database

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from integrations.breaker import Breaker
+from integrations.desk_values import DeskTicket
 from integrations.errors import OutsideFailure
 from integrations.gpt4 import Gpt4, Gpt4Answer, Prompt
-from integrations.servicedesk_plus import DeskTicket
 from storage.history import Document, SimilarTicket
 from workflow.enhancement import Enhancement
 from workflow.prompts import enhancement_prompt

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from integrations.desk_answers import UNCLEAR, Answer, decode
+from integrations.desk_values import plain_text
 from integrations.errors import DeskRefused, DeskUnavailable, OutsideFailure
-from integrations.servicedesk_plus import plain_text
 
 ODD_ZONES = (
     " EST GMT",

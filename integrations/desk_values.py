@@ -1,0 +1,138 @@
+"""What the answers of ServiceDesk Plus hold, as values of ours: tickets, solutions, lists, times.
+
+Each field may be missing or of another kind than documented; texts become plain, and are cut to what can be stored.
+"""
+
+import html
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from integrations.desk_answers import SUCCESS, Answer
+from integrations.errors import DeskUnavailable, TicketTrashed
+
+_TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
+# What a text index takes for certain, of description and resolution together: it has room for 1,048,575 bytes of words,
+# and a character costs up to 8.2 (words of four-byte characters with hyphens count as a whole and in parts).
+_LONGEST_TEXT = 50_000
+_LONGEST_NAME = 1_000
+_MOST_DIGITS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class DeskTicket:
+    """A ticket as the desk has it; texts are plain, without HTML."""
+
+    ticket_id: str
+    subject: str
+    description: str
+    priority: str
+    category: str
+    status: str
+    resolution: str
+    requester: str = field(default="", repr=False)
+    """Whose ticket it is, as a mail address: for `storage.tombstones`, never for a prompt, a line or a span."""
+
+
+class ListedTicket(NamedTuple):
+    """A ticket as a list has it."""
+
+    ticket_id: str
+    status: str
+    is_trashed: bool = False
+
+    def is_as(self, known: Mapping[str, str]) -> bool:
+        """Return True if it has the status that is known of it (by its id), and is not in the trash."""
+        return not self.is_trashed and known.get(self.ticket_id) == self.status
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """An article of the desk's knowledge base, as plain text."""
+
+    solution_id: str
+    title: str
+    text: str
+
+
+def items_of(answer: Answer, *keys: str) -> list[dict[str, Any]]:
+    """The list under the one of `keys` that is there (editions differ); its items have ids.
+
+    A desk may leave an empty list out. That counts only where it says success and has no list of another name, which
+    may be the same under a key that we don't know. Raises DeskUnavailable for anything else: it is not the API's.
+    """
+    body = answer.body
+    found = next((body[key] for key in keys if key in body), None)
+    if found is None and answer.code == SUCCESS and not any(key in body for key in keys):
+        others = [name for name, value in body.items() if isinstance(value, list) and name != "response_status"]
+        found = None if others else []
+    if not isinstance(found, list) or not all(isinstance(item, dict) and item.get("id") for item in found):
+        raise DeskUnavailable("invalid answer")
+    return found
+
+
+def ticket_of(body: Any) -> DeskTicket:
+    """Return the ticket of an answer. Raises TicketTrashed when it is in the trash, DeskUnavailable when it is none."""
+    if isinstance(body, dict) and is_trashed(body):
+        raise TicketTrashed
+    if not isinstance(body, dict) or not body.get("id"):
+        raise DeskUnavailable("invalid answer")
+    resolution = body.get("resolution")
+    solved = plain_text(str(resolution.get("content") or "")) if isinstance(resolution, dict) else ""
+    return DeskTicket(
+        ticket_id=str(body["id"]),
+        subject=plain_text(str(body.get("subject") or ""))[:_LONGEST_NAME],
+        description=plain_text(str(body.get("description") or ""))[:_LONGEST_TEXT],
+        priority=_name(body.get("priority")),
+        category=_name(body.get("category")),
+        status=_name(body.get("status")),
+        resolution=solved[:_LONGEST_TEXT],
+        requester=_address(body.get("requester")),
+    )
+
+
+def listed_ticket_of(item: dict[str, Any]) -> ListedTicket:
+    """Return a ticket of a list."""
+    return ListedTicket(str(item["id"]), _name(item.get("status")), is_trashed(item))
+
+
+def solution_of(solution_id: str, body: Any) -> Solution:
+    """Return the solution of an answer. Raises DeskUnavailable when it is none."""
+    if not isinstance(body, dict):
+        raise DeskUnavailable("invalid answer")
+    return Solution(
+        solution_id,
+        title=plain_text(str(body.get("title") or ""))[:_LONGEST_NAME],
+        text=plain_text(str(body.get("description") or ""))[:_LONGEST_TEXT],
+    )
+
+
+def written_at(note: dict[str, Any]) -> float:
+    """When a note of a list was written, in Unix seconds: `added_time` on premises, `created_time` in the cloud.
+
+    One that does not say counts as the newest, so that it is read.
+    """
+    moment = note.get("added_time") or note.get("created_time")
+    value = str(moment.get("value")) if isinstance(moment, dict) else ""
+    return int(value) / 1000 if value.isdecimal() and len(value) <= _MOST_DIGITS else math.inf
+
+
+def _name(value: Any) -> str:
+    return str(value.get("name") or "")[:_LONGEST_NAME] if isinstance(value, dict) else ""
+
+
+def _address(person: Any) -> str:
+    return str(person.get("email_id") or "")[:_LONGEST_NAME] if isinstance(person, dict) else ""
+
+
+def is_trashed(body: dict[str, Any]) -> bool:
+    """Return True if the ticket, of an answer or of a list, is in the trash."""
+    value = body.get("is_trashed")
+    return value is True or str(value).lower() == "true"
+
+
+def plain_text(markup: str) -> str:
+    """HTML as plain text: tags out, entities resolved, white space folded."""
+    return " ".join(html.unescape(_TAGS.sub(" ", markup)).split())
