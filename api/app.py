@@ -12,15 +12,19 @@ from typing import NoReturn
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from api import figures, health, probes, webhook
-from api.acceptance import Acceptance
+from api import health, probes, webhook
+from api import metrics_route as figures
+from api.app_state import ApiState
 from api.http_protocol import SENDER_SECONDS
-from api.rejections import RejectionRecorder
-from api.relay import Relay
-from api.state import ApiState
+from api.rejection_recorder import RejectionRecorder
 from config.settings import ApiSettings, SettingsRefused
 from config.startup import load_with_tenants
 from config.tenants import TenantDirectory
+from dispatch.acceptance import Acceptance
+from dispatch.eviction import warn_of_eviction
+from dispatch.inbox import Inbox
+from dispatch.queue import JobQueue, open_redis
+from dispatch.relay import Relay
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging
 from observability.tenants import follow_tenants, say_unusable
@@ -28,9 +32,6 @@ from observability.tracing import Tracing
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
 from storage.session import Database
 from storage.waiting import wait_for_database
-from worker.eviction import warn_of_eviction
-from worker.inbox import Inbox
-from worker.queue import JobQueue, open_redis
 
 _CONFIGURATION_EXIT = 78
 _DATABASE_CONNECTIONS = 10

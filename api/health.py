@@ -4,11 +4,11 @@ import asyncio
 
 from fastapi import APIRouter, Request, Response
 
-from api.budget import within
-from api.state import ApiState
+from api.app_state import ApiState
+from dispatch.budget import within
+from dispatch.queue import QueueUnreachable
 from observability import tracing
 from storage.session import DATABASE_FAILURES
-from worker.queue import QueueUnreachable
 
 router = APIRouter()
 probes = APIRouter(include_in_schema=False)

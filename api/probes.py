@@ -15,7 +15,8 @@ from starlette.exceptions import HTTPException
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from api import figures, health, webhook
+from api import health, webhook
+from api import metrics_route as figures
 from api.http_protocol import SENDER_SECONDS, FrontDoorProtocol
 from config.settings import SettingsRefused
 

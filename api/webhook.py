@@ -21,10 +21,10 @@ from starlette.requests import ClientDisconnect
 from uuid_utils.compat import uuid7
 
 from api import schemas, signature
-from api.acceptance import NotTaken, Taken
+from api.app_state import ApiState
 from api.body import BodyCompressed, BodyOfAnotherType, BodyTooLarge, BodyTooSlow, read_body
-from api.state import ApiState
 from config.tenant_problems import is_tenant_id
+from dispatch.acceptance import NotTaken, Taken
 from observability import metrics, phrases, tracing
 from observability.identifiers import bind, bound
 from observability.logging import say

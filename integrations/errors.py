@@ -2,12 +2,12 @@
 
     OutsideFailure              has the line that support greps for, and a reason in our own words
     ├── Temporary               the same call may go through later
-    │   ├── Gpt4Timeout         no content for too long, or not done before the deadline
-    │   ├── Gpt4Unavailable     429, 5xx, connection failures, a broken stream
+    │   ├── ModelTimeout         no content for too long, or not done before the deadline
+    │   ├── ModelUnavailable     429, 5xx, connection failures, a broken stream
     │   ├── DeskTimeout
     │   └── DeskUnavailable     429, 5xx, connection failures, an answer that is not the API's
     └── Permanent               no repetition helps
-        ├── Gpt4Refused         400, 401, 403, 404, an unusable answer
+        ├── ModelRefused         400, 401, 403, 404, an unusable answer
         └── DeskRefused         400, 401, 403, redirects, a desk that is not configured
     TicketGone                  expected: the job ends as skipped
     ├── TicketNotFound
@@ -95,7 +95,7 @@ class Permanent(OutsideFailure):
     """Trying again gives the same."""
 
 
-class Gpt4Timeout(Temporary):
+class ModelTimeout(Temporary):
     """GPT-4 was silent for `seconds`, or its answer took longer than that in all."""
 
     down = True
@@ -104,7 +104,7 @@ class Gpt4Timeout(Temporary):
         super().__init__(phrases.GPT4_TIMEOUT, "GPT-4 timeout", seconds=f"{seconds:g}")
 
 
-class Gpt4Unavailable(Temporary):
+class ModelUnavailable(Temporary):
     """The model's service can't answer now; `what` is a status with words, or `connection`."""
 
     def __init__(self, what: str, retry_after: float | None = None) -> None:
@@ -114,7 +114,7 @@ class Gpt4Unavailable(Temporary):
         self.down = _says_down(what)
 
 
-class Gpt4Refused(Permanent):
+class ModelRefused(Permanent):
     """The model's service will not answer this; `what` is a status with words, or `invalid answer`."""
 
     def __init__(self, what: str) -> None:

@@ -1,11 +1,12 @@
 """The `ai-agents` command: starts the processes, migrates the database, and operates jobs by hand.
 
-What a verb runs is loaded when it is chosen.
+What a verb runs is loaded when it is chosen. Processes are named by text: the command knows none of their rooms.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pkgutil import resolve_name
 
 from config.settings import MigrateSettings, SettingsRefused, load
 from observability import phrases
@@ -66,28 +67,25 @@ def _api(host: str, port: int) -> int:
 
 
 def _worker() -> int:
-    from worker.app import app  # noqa: PLC0415
-
-    app.worker_main(["worker"])
+    resolve_name("worker.app:app").worker_main(["worker"])
     return 0
 
 
 def _housekeeping() -> int:
-    from worker.housekeeping import run  # noqa: PLC0415
-
-    return run()
+    status: int = resolve_name("housekeeping.app:run")()
+    return status
 
 
 def _by_hand(chosen: argparse.Namespace) -> int:
     match chosen.verb:
         case "jobs":
-            from support.jobs import run  # noqa: PLC0415
+            from support.list_jobs import run  # noqa: PLC0415
         case "show":
-            from support.show import run  # noqa: PLC0415
+            from support.show_job import run  # noqa: PLC0415
         case "forget":
             from support.forget import run  # noqa: PLC0415
         case _:
-            from support.retry import run  # noqa: PLC0415
+            from support.retry_jobs import run  # noqa: PLC0415
     return run(chosen)
 
 

@@ -14,6 +14,8 @@ from redis.asyncio import Redis
 
 from config.settings import ForgetSettings
 from config.tenants import names_tenant, read_environment
+from dispatch.inbox import Inbox
+from dispatch.queue import QueueUnreachable, open_redis
 from observability import phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
@@ -24,10 +26,8 @@ from storage.session import Database
 from support.arguments import check_forget
 from support.asking import ask_with
 from support.confirming import NotAsked, confirmed
+from support.erasing_keys import erase_keys
 from support.tables import as_json, table
-from worker.erasing import erase_keys
-from worker.inbox import Inbox
-from worker.queue import QueueUnreachable, open_redis
 
 _REFUSED_EXIT = 1
 _AWAY_EXIT = 75

@@ -15,11 +15,11 @@ from kombu.utils.objects import cached_property
 from config.settings import SettingsRefused, WorkerSettings
 from config.startup import load_with_tenants
 from config.tenants import TenantDirectory
+from dispatch.queue import QUEUE, TRANSPORT
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging
 from observability.tenants import follow_tenants, say_unusable
 from worker.process import QuietConsumer
-from worker.queue import QUEUE, TRANSPORT
 
 _SPARE_CONNECTIONS = 20
 

@@ -4,6 +4,8 @@ import asyncio
 import time
 from uuid import UUID
 
+from dispatch.inbox import Inbox
+from dispatch.queue import QueueUnreachable
 from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
@@ -11,8 +13,6 @@ from observability.outage import Outage
 from storage import jobs
 from storage.jobs import Event
 from storage.session import DATABASE_FAILURES, is_away, is_locked
-from worker.inbox import Inbox
-from worker.queue import QueueUnreachable
 from workflow.run import Runner, run_job
 
 _KEEP_SECONDS = 30.0

@@ -18,26 +18,27 @@ from redis import Redis
 from config.environment import messages_go_into_spans
 from config.settings import WorkerSettings
 from config.tenants import TenantDirectory
+from dispatch.eviction import warn_of_eviction
+from dispatch.inbox import Inbox
+from dispatch.queue import QUEUE, open_redis
 from integrations.breaker import Breaker
-from integrations.desks import Desks
 from integrations.errors import MODEL_UNAVAILABLE
-from integrations.gpt4 import Gpt4
+from integrations.model.client import ModelClient
+from integrations.servicedesk.desks import Desks
 from observability import exposition, metrics, phrases
 from observability.logging import refuse_start, say
+from observability.readiness import Readiness
 from observability.tracing import Tracing
+from observability.watchdog import STUCK_EXIT, Watchdog
 from storage import claims
 from storage.schema import DatabaseUnfit
 from storage.session import Database
 from storage.waiting import wait_for_database
-from worker.answers import AnswersInRedis
-from worker.eviction import warn_of_eviction
-from worker.inbox import Inbox
-from worker.liveness import STUCK_EXIT, JobsTaken, Watchdog
+from worker.jobs_taken import JobsTaken
 from worker.pickup import JobHandedBack, Pickup
 from worker.process import QuietConsumer, stop_worker
-from worker.queue import QUEUE, open_redis
-from worker.readiness import Readiness
 from workflow.graph import build_graph
+from workflow.kept_answers import AnswersInRedis
 from workflow.run import Runner
 
 _MOST_DATABASE_CONNECTIONS = 20
@@ -101,7 +102,7 @@ class Resources:
         # Not in line with the searches of a burst for a connection: who renews a lease does not stand there either.
         self._readiness.ask(self._loop, {"database": leases.ask, "redis": lambda: redis.llen(QUEUE)})
         await wait_for_database(database)
-        gpt4 = Gpt4(
+        gpt4 = ModelClient(
             api_key=settings.openai_api_key,
             base_url=settings.openai_base_url,
             model=settings.openai_model,

@@ -5,11 +5,11 @@ from uuid import UUID
 
 from celery.exceptions import Reject
 
+from dispatch.queue import TASK
 from observability import phrases
 from observability.logging import say
 from worker.app import app
 from worker.pickup import JobHandedBack
-from worker.queue import TASK
 from worker.resources import resources
 
 _PAUSE_SECONDS = 5.0

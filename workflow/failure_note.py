@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from opentelemetry.trace import SpanKind
 
-from integrations.errors import Gpt4Refused, Gpt4Timeout, Gpt4Unavailable, HeldBack, OutsideFailure, TicketGone
+from integrations.errors import HeldBack, ModelRefused, ModelTimeout, ModelUnavailable, OutsideFailure, TicketGone
 from observability import phrases, tracing
 from observability.logging import say
 from storage import failure_notes, history
@@ -20,7 +20,7 @@ from storage.history import Document, SimilarTicket
 from storage.session import DATABASE_FAILURES
 from workflow.state import Attempt
 
-FAILURES_OF_GPT4 = (Gpt4Refused, Gpt4Timeout, Gpt4Unavailable)
+FAILURES_OF_GPT4 = (ModelRefused, ModelTimeout, ModelUnavailable)
 """After these it is left. A desk that fails takes no note either."""
 
 _SECONDS = 20.0

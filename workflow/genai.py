@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 from opentelemetry.util.types import AttributeValue
 
-from integrations.gpt4 import Gpt4, Gpt4Answer, Prompt
+from integrations.model.client import ModelAnswer, ModelClient, Prompt
 from workflow.enhancement import Enhancement
 
 
-def request_attributes(gpt4: Gpt4, prompt_version: str) -> dict[str, AttributeValue]:
+def request_attributes(gpt4: ModelClient, prompt_version: str) -> dict[str, AttributeValue]:
     """What is known before the call."""
     address = urlsplit(gpt4.base_url)
     return {
@@ -27,7 +27,7 @@ def request_attributes(gpt4: Gpt4, prompt_version: str) -> dict[str, AttributeVa
     }
 
 
-def response_attributes(answer: Gpt4Answer[Any]) -> dict[str, AttributeValue]:
+def response_attributes(answer: ModelAnswer[Any]) -> dict[str, AttributeValue]:
     """What the answer told; the cost only where the provider names one."""
     attributes: dict[str, AttributeValue] = {
         "gen_ai.response.model": answer.model,
@@ -50,7 +50,7 @@ def question(prompt: Prompt) -> dict[str, AttributeValue]:
     }
 
 
-def reply(answer: Gpt4Answer[Enhancement]) -> dict[str, AttributeValue]:
+def reply(answer: ModelAnswer[Enhancement]) -> dict[str, AttributeValue]:
     """The usable answer, likewise."""
     parts = [_text(answer.content.model_dump_json())]
     message = {"role": "assistant", "parts": parts, "finish_reason": answer.finish_reason}

@@ -6,14 +6,14 @@ from langgraph.graph.state import CompiledStateGraph
 
 from workflow.nodes import call_gpt4, gather_context, update_ticket
 from workflow.resume import resume
-from workflow.state import Attempt, JobState
+from workflow.state import Attempt, GraphState
 
-JobGraph = CompiledStateGraph[JobState, Attempt, JobState, JobState]
+JobGraph = CompiledStateGraph[GraphState, Attempt, GraphState, GraphState]
 
 
 def build_graph(checkpointer: BaseCheckpointSaver[str] | None = None) -> JobGraph:
     """Compile the graph. Durable state is the job's row; a checkpointer is for whoever needs one besides."""
-    graph = StateGraph(JobState, context_schema=Attempt)
+    graph = StateGraph(GraphState, context_schema=Attempt)
     graph.add_node("resume", resume)
     graph.add_node("gather_context", gather_context)
     graph.add_node("call_gpt4", call_gpt4)
@@ -26,7 +26,7 @@ def build_graph(checkpointer: BaseCheckpointSaver[str] | None = None) -> JobGrap
     return graph.compile(checkpointer=checkpointer)
 
 
-def _what_is_left(state: JobState) -> str:
+def _what_is_left(state: GraphState) -> str:
     """Nothing when an earlier attempt's note is in the ticket; with GPT-4's answer, the ticket's update alone."""
     if "note_id" in state:
         return END

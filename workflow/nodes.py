@@ -8,10 +8,10 @@ from functools import partial
 from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind, get_current_span
 
-from integrations.desk_values import DeskTicket
-from integrations.errors import Gpt4Refused, HeldBack, OutsideFailure, TicketGone
-from integrations.gpt4 import Gpt4Answer, Prompt
-from integrations.gpt4_stream import Completion
+from integrations.errors import HeldBack, ModelRefused, OutsideFailure, TicketGone
+from integrations.model.client import ModelAnswer, Prompt
+from integrations.model.stream import Completion
+from integrations.servicedesk.values import DeskTicket
 from observability import metrics, phrases, tracing
 from observability.logging import say
 from storage import claims, history
@@ -22,7 +22,7 @@ from workflow import genai
 from workflow.enhancement import Enhancement, to_html
 from workflow.lease import insist, insist_shortly_before
 from workflow.prompts import VERSION, enhancement_prompt
-from workflow.state import Attempt, Forgotten, JobState
+from workflow.state import Attempt, Forgotten, GraphState
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class _Found:
     documents: list[Document] = field(default_factory=list)
 
 
-async def gather_context(state: JobState, runtime: Runtime[Attempt]) -> JobState:  # noqa: ARG001 -- LangGraph's signature
+async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  # noqa: ARG001 -- LangGraph's signature
     """Read the ticket, and find what resembles it; what is not found within the time limit is done without."""
     attempt = runtime.context
     if not await _kept_in_redis(attempt):
@@ -83,7 +83,7 @@ async def _find_documents(attempt: Attempt, subject: str, description: str, foun
         say(phrases.DATABASE_UNREACHABLE, reason="documents not searched", failure=failure)
 
 
-async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
+async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
     """Ask GPT-4, and commit its answer; one that an earlier attempt could not commit is used."""
     attempt = runtime.context
     if (kept := await _answer_kept_in_redis(attempt)) is not None:
@@ -122,7 +122,7 @@ async def call_gpt4(state: JobState, runtime: Runtime[Attempt]) -> JobState:
     return {"enhancement": enhancement}
 
 
-async def _ask(attempt: Attempt, prompt: Prompt) -> tuple[Gpt4Answer[Enhancement], bool]:
+async def _ask(attempt: Attempt, prompt: Prompt) -> tuple[ModelAnswer[Enhancement], bool]:
     """Ask; with an earlier attempt's unusable answer, for its repair alone. Whether it is repaired comes second.
 
     The repair is a second call, which may be held back or fail for now when the first one is paid. What was paid for is
@@ -141,7 +141,7 @@ async def _ask(attempt: Attempt, prompt: Prompt) -> tuple[Gpt4Answer[Enhancement
     try:
         count = partial(_count_tokens, attempt)
         answer = await attempt.gpt4.ask(prompt, Enhancement, count, unusable=unusable, on_unusable=keep)
-    except Gpt4Refused:
+    except ModelRefused:
         await answers.drop_unusable(job_id)
         raise
     return answer, repaired
@@ -177,7 +177,7 @@ async def _commit(attempt: Attempt, enhancement: Enhancement, model: str) -> Non
         raise
 
 
-async def update_ticket(state: JobState, runtime: Runtime[Attempt]) -> JobState:
+async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
     """Put the note into the ticket; a ticket that was closed meanwhile gets none."""
     attempt, claim = runtime.context, runtime.context.claim
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT), metrics.step("update"):

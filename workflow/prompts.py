@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from integrations.desk_values import DeskTicket
-from integrations.gpt4 import Prompt
+from integrations.model.client import Prompt
+from integrations.servicedesk.values import DeskTicket
 from storage.history import Document, SimilarTicket
 
 VERSION = "1"

@@ -15,13 +15,13 @@ from storage import claims
 from storage.claims import MOST_ATTEMPTS, Claim
 from workflow.enhancement import Enhancement, is_note_of
 from workflow.lease import insist
-from workflow.state import AlreadyEnhanced, Attempt, JobState, Look
+from workflow.state import AlreadyEnhanced, Attempt, GraphState, Look
 
 # A hundred notes at one call a minute take less.
 _LOOK_SECONDS = 7200.0
 
 
-async def resume(state: JobState, runtime: Runtime[Attempt]) -> JobState:  # noqa: ARG001 -- LangGraph's signature
+async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  # noqa: ARG001 -- LangGraph's signature
     """What earlier attempts have done, so that it is not done again: the note's id, GPT-4's answer, or nothing.
 
     Where an earlier attempt may have posted the note, that is settled first. Raises AlreadyEnhanced.

@@ -13,8 +13,8 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from integrations.errors import MODEL_UNAVAILABLE, HeldBack, OutsideFailure, TicketGone
-from integrations.gpt4 import Gpt4
-from integrations.servicedesk_plus import ServiceDeskPlus
+from integrations.model.client import ModelClient
+from integrations.servicedesk.client import ServiceDeskPlus
 from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
@@ -42,7 +42,7 @@ class Runner:
     database: Database
     lease_database: Database
     """A small pool of its own for claims: none may run out because its renewal waits in line behind searches."""
-    gpt4: Gpt4
+    gpt4: ModelClient
     graph: JobGraph
     desk_of: Callable[[str], ServiceDeskPlus]
     search_slots: asyncio.Semaphore

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypedDict
 from uuid import UUID
 
-from integrations.desk_values import DeskTicket
-from integrations.gpt4 import Gpt4
-from integrations.servicedesk_plus import ServiceDeskPlus
+from integrations.model.client import ModelClient
+from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.servicedesk.values import DeskTicket
 from storage.claims import Claim
 from storage.history import Document, SimilarTicket
 from storage.jobs import ALREADY_ENHANCED, FORGOTTEN, OWN_FAILURE_NOTE
@@ -15,7 +15,7 @@ from storage.session import Database
 from workflow.enhancement import Enhancement
 
 
-class JobState(TypedDict, total=False):
+class GraphState(TypedDict, total=False):
     """One job on its way through the graph."""
 
     ticket: DeskTicket
@@ -108,7 +108,7 @@ class Attempt:
     claim: Claim
     """As the row has it: a node that writes what stands in it, replaces it."""
     desk: ServiceDeskPlus
-    gpt4: Gpt4
+    gpt4: ModelClient
     database: Database
     search_slots: asyncio.Semaphore
     context_seconds: float

@@ -3,11 +3,13 @@
 import re
 
 from config.settings import HousekeepingSettings
-from integrations import desk_tokens, rate
+from dispatch import inbox
+from dispatch.queue import QUEUE, UNACKED
+from integrations import rate
+from integrations.servicedesk import tokens as desk_tokens
 from storage.models import Base
 from tests.docs.readme import ROOT
-from worker import answers, inbox
-from worker.queue import QUEUE, UNACKED
+from workflow import kept_answers as answers
 
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 # What Celery makes beside the list and the hash.

@@ -7,12 +7,12 @@ from uuid import uuid4
 import pytest
 
 from devstack.system import System
+from dispatch.inbox import Inbox
+from dispatch.queue import open_redis
 from storage.jobs import Event
 from tests.e2e.cut_off import Cable, stopped_while_it_accepts
 from tests.e2e.outcomes import assert_one_note, log_of
 from tests.e2e.world import World, wait_for
-from worker.inbox import Inbox
-from worker.queue import open_redis
 
 
 def test_a_peer_that_holds_one_tenants_delivery_holds_up_nobodys_retries(around: World, quick: System) -> None:

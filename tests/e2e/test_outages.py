@@ -8,9 +8,9 @@ from uuid import UUID
 import httpx
 
 from devstack.system import System
+from dispatch.queue import JobQueue
 from tests.e2e.outcomes import assert_one_note, figures, log_of
 from tests.e2e.world import World, wait_for
-from worker.queue import JobQueue
 
 
 def test_a_duplicate_is_answered_with_the_first_jobs_id(around: World, quick: System) -> None:

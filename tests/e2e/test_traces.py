@@ -143,7 +143,7 @@ def test_a_failed_attempt_is_red_and_the_retry_belongs_to_the_same_trace(
     assert (first.status, first.tags["attempt"], second.status != 2, second.tags["attempt"]) == (2, 1, True, 2)
     gpt4 = next(span for span in collector.search(ticket_id=ticket_id) if span.name == "GPT-4" and span.status == 2)
     assert gpt4.parent_id == first.span_id
-    assert gpt4.events["exception"]["exception.type"].endswith("Gpt4Unavailable")
+    assert gpt4.events["exception"]["exception.type"].endswith("ModelUnavailable")
     assert gpt4.events["exception"]["exception.message"] == "OpenAI API: 429 Rate Limit"
     assert first.events["exception"]["exception.stacktrace"]
 
@@ -173,7 +173,7 @@ def model_is_silent(world: World, ticket_id: str) -> Iterator[None]:
     ("name", "fault", "kind", "message", "reds"),
     [
         ("Context", slow_documents, "TimeoutError", "context gathering timeout", {"Context"}),
-        ("GPT-4", model_is_silent, "Gpt4Timeout", "GPT-4 timeout", {"GPT-4", "Worker"}),
+        ("GPT-4", model_is_silent, "ModelTimeout", "GPT-4 timeout", {"GPT-4", "Worker"}),
         (
             "ServiceDesk Update",
             desk_refuses_notes,

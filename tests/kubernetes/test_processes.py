@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import worker.liveness
-import worker.readiness
+import observability.readiness
+import observability.watchdog
 from config.settings import (
     ApiSettings,
     HousekeepingSettings,
@@ -194,7 +194,7 @@ def test_probes_ask_what_the_processes_answer(rendered: Rendered) -> None:
     for process in ("worker", "housekeeping"):
         container = rendered.container(f"ai-agents-{process}")
         assert container["readinessProbe"]["httpGet"] == {"path": "/ready", "port": "metrics"}
-        assert container["readinessProbe"]["timeoutSeconds"] > worker.readiness.LOOP_SECONDS
+        assert container["readinessProbe"]["timeoutSeconds"] > observability.readiness.LOOP_SECONDS
         for alive in ("livenessProbe", "startupProbe"):
             assert container[alive]["httpGet"]["path"] == "/metrics"
     for process in ("api", "worker", "housekeeping"):
@@ -207,7 +207,7 @@ def test_probes_ask_what_the_processes_answer(rendered: Rendered) -> None:
 
 def test_a_worker_notices_that_it_is_stuck_before_its_probe_would(production: Rendered) -> None:
     """So the reason is in the log, and running jobs have their grace."""
-    assert worker.liveness.__doc__ is not None
+    assert observability.watchdog.__doc__ is not None
     probe = production.container("ai-agents-worker")["livenessProbe"]
     stuck = WorkerSettings.model_fields["worker_stuck_seconds"].default
     assert probe["failureThreshold"] * probe["periodSeconds"] > stuck * 1.2

@@ -18,16 +18,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from devstack.postgres import Postgres
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout
-from integrations.servicedesk_plus import ServiceDeskPlus
+from integrations.servicedesk.client import ServiceDeskPlus
 from storage import by_hand, jobs
 from storage.session import Database
 from tests.storage.conftest import DEADLINE, LEASE, NewEvent, Table
 from tests.storage.test_posting import ANSWER, TICKET
 from tests.unit.conftest import Simulator, StartLog
 from tests.unit.desk import new_ticket, notes_of, opened, settings
-from worker.answers import AnswersInRedis
 from workflow.enhancement import to_html
 from workflow.graph import build_graph
+from workflow.kept_answers import AnswersInRedis
 from workflow.run import Runner, run_job
 from workflow.state import Look
 

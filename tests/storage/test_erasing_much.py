@@ -11,9 +11,9 @@ from devstack.postgres import Postgres
 from storage import erasing, forgotten, jobs, tombstones
 from storage.erasable import Stored, Which, stored
 from storage.session import Database
+from support.erasing_keys import erase_keys
 from tests.storage.conftest import DEADLINE, NewEvent, Table, claimed
 from tests.storage.test_erasing import WHO, answered, copies, copy
-from worker.erasing import erase_keys
 
 COPIES = """INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status, requester)
     SELECT 'acme', i, '', '', '', '', t.requester FROM generate_series(%s::int, %s::int) i, tickets t

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from integrations.gpt4 import Gpt4
+from integrations.model.client import ModelClient
 from storage import by_hand, erasing
 from storage.erasable import Which
 from storage.session import Database
@@ -18,14 +18,14 @@ from tests.storage.test_ends import runner_on
 from tests.storage.test_posting import TICKET
 from tests.unit import desk, gpt4
 from tests.unit.conftest import Simulator, StartLog
-from worker.answers import AnswersInRedis
+from workflow.kept_answers import AnswersInRedis
 from workflow.run import run_job
 
 
 class MeanwhileForgotten:
     """GPT-4, whose answer is there and repaired when the ticket is forgotten."""
 
-    def __init__(self, real: Gpt4, forget: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, real: ModelClient, forget: Callable[[], Awaitable[object]]) -> None:
         self._real = real
         self._forget = forget
 

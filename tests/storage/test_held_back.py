@@ -8,11 +8,11 @@ import pytest
 
 from config.tenants import Tenant
 from integrations.breaker import Breaker
-from integrations.desk_calls import Limits
-from integrations.desk_tokens import DeskTokens
 from integrations.errors import DeskTimeout, HeldBack
 from integrations.rate import DeskRate
-from integrations.servicedesk_plus import ServiceDeskPlus
+from integrations.servicedesk.calls import Limits
+from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.servicedesk.tokens import DeskTokens
 from storage.session import Database
 from tests.storage.conftest import Table, claimed
 from tests.storage.test_ends import runner_on

@@ -7,12 +7,12 @@ from uuid import UUID, uuid4
 import pytest
 from redis.asyncio import Redis
 
+from dispatch.inbox import Inbox
 from storage import claims, jobs
 from storage.jobs import Event
 from storage.session import Database
 from tests.storage.conftest import DEADLINE, NewEvent, claimed
 from tests.unit.conftest import StartLog
-from worker.inbox import Inbox
 from worker.pickup import Pickup
 from workflow.run import Runner
 

@@ -9,11 +9,11 @@ from langgraph.runtime import Runtime
 
 from config.tenants import Tenant
 from integrations.breaker import Breaker
-from integrations.desk_calls import Limits
-from integrations.desk_tokens import DeskTokens
 from integrations.errors import DeskTimeout, HeldBack
 from integrations.rate import DeskRate
-from integrations.servicedesk_plus import ServiceDeskPlus
+from integrations.servicedesk.calls import Limits
+from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.servicedesk.tokens import DeskTokens
 from storage import claims
 from storage.session import Database
 from tests.storage.conftest import Table, attempt_at, claimed
@@ -21,7 +21,7 @@ from tests.unit.desk import settings
 from tests.unit.test_desk_note_key import REFUSED
 from workflow.enhancement import Enhancement
 from workflow.nodes import update_ticket
-from workflow.state import JobState
+from workflow.state import GraphState
 
 TICKET = {"request": {"id": "12345", "subject": "S"}, "response_status": {"status_code": 2000}}
 ANSWER = Enhancement(summary="S", likely_cause="C", next_steps=["N"], similar_tickets=[], documents=[])
@@ -64,7 +64,7 @@ async def test_a_second_posting_decides_whether_the_note_may_be_there(
             Limits(breaker, DeskRate("acme", 100_000, None), 8),
         )
         attempt = attempt_at(claim, database, desk=desk)
-        state: JobState = {"enhancement": ANSWER}
+        state: GraphState = {"enhancement": ANSWER}
         with pytest.raises(HeldBack if second == "held back" else DeskTimeout):
             await update_ticket(state, Runtime(context=attempt))
     attempted = table.job(waiting)["note_attempted_at"]

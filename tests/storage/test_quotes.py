@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from redis.asyncio import Redis
 
-from integrations.servicedesk_plus import ServiceDeskPlus
+from integrations.servicedesk.client import ServiceDeskPlus
 from storage import jobs
 from storage.session import Database
 from tests.storage.conftest import DEADLINE, NewEvent, Table
@@ -14,8 +14,8 @@ from tests.storage.test_ends import runner_on
 from tests.storage.test_posting import ANSWER
 from tests.unit.conftest import Simulator
 from tests.unit.desk import new_ticket, notes_of, opened, settings
-from worker.answers import AnswersInRedis
 from workflow.enhancement import marker, to_html
+from workflow.kept_answers import AnswersInRedis
 from workflow.run import run_job
 
 QUOTES = (

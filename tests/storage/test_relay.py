@@ -11,16 +11,16 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.acceptance import Acceptance
-from api.relay import Relay
 from devstack.postgres import Postgres
+from dispatch.acceptance import Acceptance
+from dispatch.inbox import Inbox
+from dispatch.queue import JobQueue
+from dispatch.relay import Relay
 from storage import by_hand, claims
 from storage.claims import MOST_ATTEMPTS
 from storage.session import Database
 from tests.storage.conftest import DEADLINE, LEASE, NewEvent, Table, claimed
 from tests.unit.conftest import StartLog
-from worker.inbox import Inbox
-from worker.queue import JobQueue
 
 RAN_OUT = "now() - interval '1 second'"
 

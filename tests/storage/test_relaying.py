@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from storage import claims, jobs, relaying
-from storage.figures import job_figures
+from storage.job_figures import job_figures
 from storage.jobs import Published
 from storage.session import Database
 from tests.storage.conftest import DEADLINE, NewEvent, Table

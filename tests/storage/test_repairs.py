@@ -8,22 +8,22 @@ from langgraph.runtime import Runtime
 from redis.asyncio import Redis
 
 from integrations.breaker import Breaker
-from integrations.errors import Gpt4Refused, Gpt4Unavailable, HeldBack
-from integrations.gpt4 import Gpt4
+from integrations.errors import HeldBack, ModelRefused, ModelUnavailable
+from integrations.model.client import ModelClient
 from storage import by_hand, claims
 from storage.claims import Claim
 from storage.session import Database
 from tests.storage.conftest import DEADLINE, Table, attempt_at, claimed
 from tests.unit.conftest import Simulator
 from tests.unit.gpt4 import DOCUMENTS, SIMILAR, TICKET, opened
-from worker.answers import AnswersInRedis
+from workflow.kept_answers import AnswersInRedis
 from workflow.nodes import call_gpt4
-from workflow.state import JobState
+from workflow.state import GraphState
 
-STATE: JobState = {"ticket": TICKET, "similar_tickets": SIMILAR, "documents": DOCUMENTS}
+STATE: GraphState = {"ticket": TICKET, "similar_tickets": SIMILAR, "documents": DOCUMENTS}
 
 
-async def called(gpt4: Gpt4, claim: Claim, database: Database, redis: Redis) -> JobState:
+async def called(gpt4: ModelClient, claim: Claim, database: Database, redis: Redis) -> GraphState:
     """The node, as the graph runs it; it needs no desk."""
     attempt = attempt_at(claim, database, gpt4=gpt4, answers=AnswersInRedis(redis, 60))
     return await call_gpt4(STATE, Runtime(context=attempt))
@@ -41,7 +41,7 @@ async def test_a_repair_that_failed_for_now_is_all_that_the_next_attempt_asks_fo
     model.order(kind="status", code=503, times=1)
     async with opened(model.url) as gpt4:
         first = await claimed(database, waiting)
-        with pytest.raises(Gpt4Unavailable):
+        with pytest.raises(ModelUnavailable):
             await called(gpt4, first, database, redis)
         await claims.retry_later(database, first, 0, "OpenAI API: 503")
         state = await called(gpt4, await claimed(database, waiting), database, redis)
@@ -63,8 +63,8 @@ async def test_a_repair_that_is_held_back_is_all_that_the_next_attempt_asks_for(
         under_way = asyncio.create_task(called(gpt4, first, database, redis))
         while not model.requests(operation="chat"):  # noqa: ASYNC110 -- another server's memory
             await asyncio.sleep(0)
-        with pytest.raises(Gpt4Unavailable), breaker.watch():
-            raise Gpt4Unavailable("503 Service Unavailable")
+        with pytest.raises(ModelUnavailable), breaker.watch():
+            raise ModelUnavailable("503 Service Unavailable")
         with pytest.raises(HeldBack):
             await under_way
         await claims.hold_back(database, first, 0, "model unavailable")
@@ -80,7 +80,7 @@ async def test_a_job_that_failed_with_its_repair_asks_anew_when_a_person_retries
     model.order(kind="malformed", times=2)
     async with opened(model.url) as gpt4:
         first = await claimed(database, waiting)
-        with pytest.raises(Gpt4Refused):
+        with pytest.raises(ModelRefused):
             await called(gpt4, first, database, redis)
         await claims.fail(database, first, "OpenAI API: invalid answer")
         await by_hand.retry(database, waiting, DEADLINE)

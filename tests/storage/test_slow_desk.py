@@ -13,10 +13,10 @@ from redis.asyncio import Redis
 
 from config.tenants import Tenant
 from integrations.breaker import Breaker
-from integrations.desk_calls import Limits
-from integrations.desk_tokens import DeskTokens
 from integrations.rate import DeskRate
-from integrations.servicedesk_plus import ServiceDeskPlus
+from integrations.servicedesk.calls import Limits
+from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.servicedesk.tokens import DeskTokens
 from storage import jobs
 from storage.session import Database
 from tests.storage.conftest import DEADLINE, NewEvent, Table
@@ -25,7 +25,7 @@ from tests.unit.conftest import Simulator
 from tests.unit.desk import new_ticket, notes_of, opened, settings
 from tests.unit.gpt4 import opened as model_opened
 from tests.unit.test_rate import Time
-from worker.answers import AnswersInRedis
+from workflow.kept_answers import AnswersInRedis
 from workflow.run import Runner, run_job
 
 ENDED = ("completed", "skipped", "failed")

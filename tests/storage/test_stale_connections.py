@@ -11,13 +11,13 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.acceptance import Acceptance
 from devstack.postgres import Postgres
+from dispatch.acceptance import Acceptance
+from dispatch.inbox import INBOX, Inbox
+from dispatch.queue import JobQueue
 from storage.leader import lead
 from storage.session import Database
 from tests.storage.conftest import DEADLINE, NewEvent, Table
-from worker.inbox import INBOX, Inbox
-from worker.queue import JobQueue
 
 _CONNECTIONS = 5
 

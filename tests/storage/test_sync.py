@@ -12,16 +12,16 @@ import pytest
 from prometheus_client import REGISTRY
 
 from devstack.postgres import Postgres
-from integrations.desk_values import DeskTicket, ListedTicket
+from housekeeping.sync import Synced, sync_tenant
 from integrations.errors import DeskRefused, DeskUnavailable
-from integrations.servicedesk_plus import ServiceDeskPlus
+from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.servicedesk.values import DeskTicket, ListedTicket
 from simulators.servicedesk import create_desk
 from storage import history, tombstones
 from storage.session import Database
 from tests.storage.conftest import Table
 from tests.unit.conftest import Simulator, StartLog, simulator_of
 from tests.unit.desk import new_ticket, opened, settings
-from worker.sync import Synced, sync_tenant
 
 # A pace that nobody waits for; a full copy takes 12 s at it, and asking for old copies ends after 18.
 FAST = 3000

@@ -5,9 +5,12 @@ import signal
 from functools import cache
 
 from api import app as api_app
-from support import arguments, asking, cli, show
+from housekeeping import app as housekeeping
+from observability import watchdog as liveness
+from support import arguments, asking, cli
+from support import show_job as show
 from tests.support_documents.documents import Document
-from worker import housekeeping, liveness, resources
+from worker import resources
 
 _KILLED, _STOPPED = 128 + signal.SIGKILL, 128 + signal.SIGTERM
 _TOLD = re.compile(

@@ -7,6 +7,7 @@ from functools import cache
 
 from api import crowd, http_protocol, schemas, signature
 from config import secret_files, tenants
+from dispatch import inbox
 from integrations import breaker
 from storage import claims
 from tests.support_documents.alert_words import rules
@@ -15,7 +16,6 @@ from tests.support_documents.defaults import of_settings
 from tests.support_documents.documents import Document
 from tests.support_documents.facts import Fact, told_in
 from tests.support_documents.panel_limits import facts_of_panels
-from worker import inbox
 from workflow import retry
 
 

@@ -10,12 +10,14 @@ from prometheus_client.metrics import MetricWrapperBase
 from api import health, webhook
 from config.settings import ApiSettings, ByHandSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
 from config.tenants import TENANT_SETTINGS
-from integrations import desk_tokens, rate
+from dispatch import inbox
+from integrations import rate
+from integrations.servicedesk import tokens as desk_tokens
 from observability import metrics, tracing
 from observability.identifiers import TAGS
 from storage.models import Base
 from tests.support_documents.documents import ROOT
-from worker import answers, inbox
+from workflow import kept_answers as answers
 
 ALERTS = ROOT / "observability" / "prometheus" / "alerts.yaml"
 

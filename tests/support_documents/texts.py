@@ -6,7 +6,18 @@ from functools import cache
 
 from tests.support_documents.documents import ROOT
 
-PRODUCT = ("api", "config", "integrations", "observability", "storage", "support", "worker", "workflow")
+PRODUCT = (
+    "api",
+    "config",
+    "dispatch",
+    "housekeeping",
+    "integrations",
+    "observability",
+    "storage",
+    "support",
+    "worker",
+    "workflow",
+)
 _NUMBER = r"\d+(?:\.\d+)?"
 # A number, or a name: of the example's tenant, of a place that the reader fills, of something with `_` in it.
 _NAME = re.compile(rf"{_NUMBER}|acme|HOST|<[\w ]+>|[a-z]+(?:_[a-z]+)+|…|\.\.\.")

@@ -16,13 +16,13 @@ from starlette.types import ASGIApp
 
 from config.settings import LogSettings
 from devstack.valkey import Valkey
+from dispatch.queue import open_redis
 from observability import foreign
 from observability.logging import start_logging
 from simulators.openai import create_openai
 from simulators.servicedesk import create_desk
 from simulators.serving import serve_in_thread
 from tests.spans import spans  # noqa: F401 -- a fixture
-from worker.queue import open_redis
 
 StartLog = Callable[..., io.StringIO]
 

@@ -10,12 +10,12 @@ from redis.asyncio import Redis
 
 from config.tenants import DeskSettings, Tenant
 from integrations.breaker import Breaker
-from integrations.desk_calls import Limits
-from integrations.desk_tokens import DeskTokens
 from integrations.errors import OutsideFailure
 from integrations.http import open_client
 from integrations.rate import DeskRate
-from integrations.servicedesk_plus import ServiceDeskPlus
+from integrations.servicedesk.calls import Limits
+from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.servicedesk.tokens import DeskTokens
 from tests.unit.conftest import Simulator
 
 Edition = Literal["onpremises", "cloud"]

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from integrations.breaker import Breaker
-from integrations.desk_values import DeskTicket
 from integrations.errors import OutsideFailure
-from integrations.gpt4 import Gpt4, Gpt4Answer, Prompt
+from integrations.model.client import ModelAnswer, ModelClient, Prompt
+from integrations.servicedesk.values import DeskTicket
 from storage.history import Document, SimilarTicket
 from workflow.enhancement import Enhancement
 from workflow.prompts import enhancement_prompt
@@ -30,9 +30,9 @@ async def opened(
     model: str = "gpt-6-luna",
     breaker: Breaker | None = None,
     monotonic: Callable[[], float] = time.monotonic,
-) -> AsyncIterator[Gpt4]:
+) -> AsyncIterator[ModelClient]:
     """A client of the endpoint at `url`."""
-    gpt4 = Gpt4(
+    gpt4 = ModelClient(
         api_key=key,
         base_url=f"{url}/v1",
         model=model,
@@ -48,7 +48,7 @@ async def opened(
         await gpt4.close()
 
 
-async def ask(url: str, *, key: str = "sk-test", idle: float = 5, total: float = 10) -> Gpt4Answer[Enhancement]:
+async def ask(url: str, *, key: str = "sk-test", idle: float = 5, total: float = 10) -> ModelAnswer[Enhancement]:
     """One answer."""
     async with opened(url, key=key, idle=idle, total=total) as gpt4:
         return await gpt4.ask(PROMPT, Enhancement)

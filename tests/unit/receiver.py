@@ -6,9 +6,9 @@ from typing import Any, cast
 from fastapi import FastAPI
 
 from api import webhook
-from api.acceptance import Taken
-from api.state import ApiState
+from api.app_state import ApiState
 from config.tenants import Tenant, TenantDirectory
+from dispatch.acceptance import Taken
 from storage.jobs import Event
 
 SECRET = "s3cret-of-acme"

@@ -6,8 +6,8 @@ import pytest
 from redis.asyncio import Redis
 
 from devstack.ports import free_port
-from worker.answers import AnswersInRedis
-from worker.queue import open_redis
+from dispatch.queue import open_redis
+from workflow.kept_answers import AnswersInRedis
 
 JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
 ANSWER = {"summary": "Zoë's \u202e mailbox", "next_steps": ["a"]}

@@ -10,10 +10,10 @@ from integrations.errors import (
     DeskRefused,
     DeskTimeout,
     DeskUnavailable,
-    Gpt4Refused,
-    Gpt4Timeout,
-    Gpt4Unavailable,
     HeldBack,
+    ModelRefused,
+    ModelTimeout,
+    ModelUnavailable,
     OutsideFailure,
 )
 from tests.unit.conftest import StartLog
@@ -22,16 +22,16 @@ DOWN = [
     DeskTimeout(),
     DeskUnavailable("503"),
     DeskUnavailable("connection"),
-    Gpt4Timeout(30),
-    Gpt4Unavailable("500 Internal Server Error"),
-    Gpt4Unavailable("connection"),
+    ModelTimeout(30),
+    ModelUnavailable("500 Internal Server Error"),
+    ModelUnavailable("connection"),
 ]
 UP = [
     DeskUnavailable("429", 60),
     DeskUnavailable("408"),
     DeskRefused("403"),
-    Gpt4Unavailable("429 Rate Limit"),
-    Gpt4Refused("400 Bad Request"),
+    ModelUnavailable("429 Rate Limit"),
+    ModelRefused("400 Bad Request"),
 ]
 
 

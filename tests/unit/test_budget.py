@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from api.budget import within
+from dispatch.budget import within
 
 
 async def test_what_comes_in_time_is_given_on() -> None:

@@ -11,13 +11,13 @@ from psycopg.errors import ProgramLimitExceeded
 from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 
 from config.tenants import DeskSettings, Tenant, TenantDirectory
+from housekeeping.copying import Copying, share_of
+from housekeeping.pace import full_copy_seconds
+from housekeeping.sync import Synced
 from integrations.errors import DeskTimeout
 from observability import metrics
 from tests.unit.conftest import StartLog
 from tests.unit.desk import settings
-from worker.copying import Copying, share_of
-from worker.pace import full_copy_seconds
-from worker.sync import Synced
 
 DESK = settings("http://desk")
 

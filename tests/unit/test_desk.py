@@ -10,11 +10,11 @@ from redis.asyncio import Redis
 from config.settings import DeskClientSettings
 from config.tenants import DeskSettings, Tenant, TenantDirectory
 from devstack.ports import free_port
-from integrations.desks import Desks
+from dispatch.queue import open_redis
 from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, TicketClosed, TicketNotFound, TicketTrashed
+from integrations.servicedesk.desks import Desks
 from tests.unit.conftest import Simulator
 from tests.unit.desk import EDITIONS, TENANT_OF, Edition, has, line_of, new_ticket, notes_of, opened, settings
-from worker.queue import open_redis
 from workflow.prompts import enhancement_prompt
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from integrations.desk_answers import UNCLEAR, Answer, decode
-from integrations.desk_values import plain_text
 from integrations.errors import DeskRefused, DeskUnavailable, OutsideFailure
+from integrations.servicedesk.answers import UNCLEAR, Answer, decode
+from integrations.servicedesk.values import plain_text
 
 ODD_ZONES = (
     " EST GMT",

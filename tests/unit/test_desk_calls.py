@@ -5,11 +5,11 @@ import pytest
 
 from config.tenants import DeskSettings, Tenant
 from integrations.breaker import Breaker
-from integrations.desk_calls import Limits
-from integrations.desk_tokens import DeskTokens
 from integrations.errors import DeskTimeout, DeskUnavailable, HeldBack, Temporary
 from integrations.rate import DeskRate
-from integrations.servicedesk_plus import ServiceDeskPlus
+from integrations.servicedesk.calls import Limits
+from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.servicedesk.tokens import DeskTokens
 from tests.unit.desk import has, opened, settings
 
 NOTE = {"request_note": {"id": "7"}, "response_status": {"status_code": 2000}}

@@ -11,11 +11,11 @@ from redis.asyncio import Redis
 
 from config.tenants import DeskSettings
 from devstack.ports import free_port
+from dispatch.queue import open_redis
 from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable, Temporary
 from simulators.servicedesk import create_desk
 from tests.unit.conftest import CLOUD, Simulator, simulator_of
 from tests.unit.desk import line_of, opened, settings
-from worker.queue import open_redis
 
 NAMES = [f"cloud-{number}" for number in range(40)]
 
@@ -200,7 +200,7 @@ async def test_a_token_that_is_none_is_neither_sent_nor_kept(content: bytes, red
 async def test_who_waited_in_vain_for_anothers_fetch_leaves_its_lock_alone(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("integrations.desk_tokens._LOCK_SECONDS", 1)
+    monkeypatch.setattr("integrations.servicedesk.tokens._LOCK_SECONDS", 1)
     asked: list[str] = []
     desk = settings("http://desk", "cloud")
     (lock,) = await _locks_while_fetching(desk, redis)

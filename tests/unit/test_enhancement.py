@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from integrations.desk_values import plain_text
+from integrations.servicedesk.values import plain_text
 from workflow.enhancement import Enhancement, marker, to_html
 
 JOB = "01936b2e-7c1a-7000-8000-0123456789ab"

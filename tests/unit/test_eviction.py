@@ -6,9 +6,9 @@ import pytest
 from redis.asyncio import Redis
 
 from devstack.ports import free_port
+from dispatch.eviction import warn_of_eviction
+from dispatch.queue import open_redis
 from tests.unit.conftest import StartLog
-from worker.eviction import warn_of_eviction
-from worker.queue import open_redis
 
 
 @pytest.fixture

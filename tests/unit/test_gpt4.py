@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from devstack.ports import free_port
-from integrations.errors import Gpt4Refused, Gpt4Unavailable, OutsideFailure, Temporary
+from integrations.errors import ModelRefused, ModelUnavailable, OutsideFailure, Temporary
 from tests.unit.conftest import Simulator
 from tests.unit.gpt4 import PROMPT, TICKET, ask, failure_of, line_of, opened
 from workflow.enhancement import Enhancement
@@ -33,33 +33,33 @@ async def test_an_answer_is_validated_and_its_cost_is_told(model: Simulator) -> 
 @pytest.mark.parametrize(
     ("fault", "kind", "shown", "retry_after"),
     [
-        ({"kind": "status", "code": 429, "retry_after": 7}, Gpt4Unavailable, "429 Rate Limit", 7.0),
-        ({"kind": "status", "code": 429, "retry_after": "soon"}, Gpt4Unavailable, "429 Rate Limit", None),
+        ({"kind": "status", "code": 429, "retry_after": 7}, ModelUnavailable, "429 Rate Limit", 7.0),
+        ({"kind": "status", "code": 429, "retry_after": "soon"}, ModelUnavailable, "429 Rate Limit", None),
         (
             {"kind": "status", "code": 429, "retry_after": "Wed, 04 Nov 2020 09:00:00 GMT"},
-            Gpt4Unavailable,
+            ModelUnavailable,
             "429 Rate Limit",
             0.0,
         ),
-        ({"kind": "status", "code": 408}, Gpt4Unavailable, "408 Request Timeout", None),
-        ({"kind": "status", "code": 500}, Gpt4Unavailable, "500 Internal Server Error", None),
-        ({"kind": "status", "code": 503, "retry_after": 3}, Gpt4Unavailable, "503 Service Unavailable", 3.0),
-        ({"kind": "status", "code": 529}, Gpt4Unavailable, "529 Overloaded", None),
-        ({"kind": "status", "code": 599}, Gpt4Unavailable, "500 Internal Server Error", None),
-        ({"kind": "status", "code": 400, "message": "No."}, Gpt4Refused, "400 Bad Request", None),
-        ({"kind": "status", "code": 401}, Gpt4Refused, "401 Unauthorized", None),
-        ({"kind": "status", "code": 403}, Gpt4Refused, "403 Forbidden", None),
-        ({"kind": "status", "code": 404}, Gpt4Refused, "404 Not Found", None),
-        ({"kind": "status", "code": 302}, Gpt4Refused, "302 Found", None),
-        ({"kind": "error_in_200", "code": 502}, Gpt4Unavailable, "502 Bad Gateway", None),
-        ({"kind": "error_in_200", "code": 429}, Gpt4Unavailable, "429 Rate Limit", None),
-        ({"kind": "error_in_200", "code": 401}, Gpt4Refused, "401 Unauthorized", None),
-        ({"kind": "error_event", "code": 502}, Gpt4Unavailable, "502 Bad Gateway", None),
-        ({"kind": "error_event", "code": 429}, Gpt4Unavailable, "429 Rate Limit", None),
-        ({"kind": "html"}, Gpt4Unavailable, "invalid answer", None),
-        ({"kind": "cut"}, Gpt4Unavailable, "connection", None),
-        ({"kind": "cut", "chunks": 0}, Gpt4Unavailable, "connection", None),
-        ({"kind": "refusal"}, Gpt4Refused, "invalid answer", None),
+        ({"kind": "status", "code": 408}, ModelUnavailable, "408 Request Timeout", None),
+        ({"kind": "status", "code": 500}, ModelUnavailable, "500 Internal Server Error", None),
+        ({"kind": "status", "code": 503, "retry_after": 3}, ModelUnavailable, "503 Service Unavailable", 3.0),
+        ({"kind": "status", "code": 529}, ModelUnavailable, "529 Overloaded", None),
+        ({"kind": "status", "code": 599}, ModelUnavailable, "500 Internal Server Error", None),
+        ({"kind": "status", "code": 400, "message": "No."}, ModelRefused, "400 Bad Request", None),
+        ({"kind": "status", "code": 401}, ModelRefused, "401 Unauthorized", None),
+        ({"kind": "status", "code": 403}, ModelRefused, "403 Forbidden", None),
+        ({"kind": "status", "code": 404}, ModelRefused, "404 Not Found", None),
+        ({"kind": "status", "code": 302}, ModelRefused, "302 Found", None),
+        ({"kind": "error_in_200", "code": 502}, ModelUnavailable, "502 Bad Gateway", None),
+        ({"kind": "error_in_200", "code": 429}, ModelUnavailable, "429 Rate Limit", None),
+        ({"kind": "error_in_200", "code": 401}, ModelRefused, "401 Unauthorized", None),
+        ({"kind": "error_event", "code": 502}, ModelUnavailable, "502 Bad Gateway", None),
+        ({"kind": "error_event", "code": 429}, ModelUnavailable, "429 Rate Limit", None),
+        ({"kind": "html"}, ModelUnavailable, "invalid answer", None),
+        ({"kind": "cut"}, ModelUnavailable, "connection", None),
+        ({"kind": "cut", "chunks": 0}, ModelUnavailable, "connection", None),
+        ({"kind": "refusal"}, ModelRefused, "invalid answer", None),
     ],
 )
 async def test_each_failure_has_its_class_and_its_line_after_one_call(
@@ -75,13 +75,13 @@ async def test_each_failure_has_its_class_and_its_line_after_one_call(
 
 async def test_a_wrong_key_is_refused(model: Simulator) -> None:
     failure = await failure_of(model.url, key="sk-wrong")
-    assert (type(failure), line_of(failure)) == (Gpt4Refused, ERROR + "401 Unauthorized")
+    assert (type(failure), line_of(failure)) == (ModelRefused, ERROR + "401 Unauthorized")
     assert "sk-wrong" not in repr(failure)
 
 
 async def test_an_endpoint_that_is_not_there_is_a_connection_failure() -> None:
     failure = await failure_of(f"http://127.0.0.1:{free_port()}")
-    assert (type(failure), line_of(failure)) == (Gpt4Unavailable, ERROR + "connection")
+    assert (type(failure), line_of(failure)) == (ModelUnavailable, ERROR + "connection")
 
 
 UNUSABLE = ["cut_off", "malformed", "wrong_schema", "empty_choices"]
@@ -105,7 +105,7 @@ async def test_an_unusable_answer_is_repaired_once_and_both_are_paid(kind: str, 
 async def test_a_second_unusable_answer_ends_it(kind: str, model: Simulator) -> None:
     model.order(kind=kind)
     failure = await failure_of(model.url)
-    assert (type(failure), line_of(failure)) == (Gpt4Refused, ERROR + "invalid answer")
+    assert (type(failure), line_of(failure)) == (ModelRefused, ERROR + "invalid answer")
     assert len(model.requests()) == 2
 
 
@@ -113,7 +113,7 @@ async def test_what_unusable_answers_cost_is_told(model: Simulator) -> None:
     model.order(kind="malformed")
     paid: list[int] = []
     async with opened(model.url) as gpt4:
-        with pytest.raises(Gpt4Refused):
+        with pytest.raises(ModelRefused):
             await gpt4.ask(PROMPT, Enhancement, lambda completion: paid.append(completion.input_tokens))
     assert paid == [kept["usage"]["prompt_tokens"] for kept in model.look("/answers")["answers"]]
     assert len(paid) == 2

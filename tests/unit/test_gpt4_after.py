@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from integrations.errors import Gpt4Refused
+from integrations.errors import ModelRefused
 from tests.unit.conftest import Simulator
 from tests.unit.gpt4 import PROMPT, opened
 from workflow.enhancement import Enhancement
@@ -32,7 +32,7 @@ async def test_a_job_that_fails_all_the_same_teaches_the_next_one_nothing(
     for fault in faults:
         model.order(**fault)
     async with opened(model.url) as gpt4:
-        with pytest.raises(Gpt4Refused):
+        with pytest.raises(ModelRefused):
             await gpt4.ask(PROMPT, Enhancement)
         assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
     assert formats(model) == [*first, "json_schema"]

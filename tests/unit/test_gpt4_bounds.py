@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from integrations.errors import Gpt4Refused, Gpt4Unavailable, OutsideFailure
+from integrations.errors import ModelRefused, ModelUnavailable, OutsideFailure
 from integrations.http import LARGEST_ANSWER_BYTES
 from simulators.serving import serve_in_thread
 from tests.unit.conftest import Simulator
@@ -41,13 +41,13 @@ def flooding(status: int, content_type: str, opening: bytes) -> Starlette:
 @pytest.mark.parametrize(
     ("status", "content_type", "opening", "kind", "line"),
     [
-        (200, PLAIN, b'{"choices": "', Gpt4Unavailable, INVALID),
-        (200, STREAM, b"data: ", Gpt4Unavailable, INVALID),
-        (200, STREAM, b": ", Gpt4Unavailable, INVALID),
-        (200, STREAM, b"data: {}\n" * 2, Gpt4Unavailable, INVALID),
-        (503, PLAIN, b'{"error": "', Gpt4Unavailable, "OpenAI API error: 503 Service Unavailable"),
-        (401, PLAIN, b'{"error": "', Gpt4Refused, "OpenAI API error: 401 Unauthorized"),
-        (400, PLAIN, b'{"error": "response_format', Gpt4Refused, "OpenAI API error: 400 Bad Request"),
+        (200, PLAIN, b'{"choices": "', ModelUnavailable, INVALID),
+        (200, STREAM, b"data: ", ModelUnavailable, INVALID),
+        (200, STREAM, b": ", ModelUnavailable, INVALID),
+        (200, STREAM, b"data: {}\n" * 2, ModelUnavailable, INVALID),
+        (503, PLAIN, b'{"error": "', ModelUnavailable, "OpenAI API error: 503 Service Unavailable"),
+        (401, PLAIN, b'{"error": "', ModelRefused, "OpenAI API error: 401 Unauthorized"),
+        (400, PLAIN, b'{"error": "response_format', ModelRefused, "OpenAI API error: 400 Bad Request"),
     ],
 )
 async def test_an_answer_without_end_is_not_kept_in_memory(
@@ -69,7 +69,7 @@ async def test_an_answer_without_end_is_not_kept_in_memory(
 async def test_a_line_without_end_is_an_invalid_answer_and_the_next_one_counts(model: Simulator) -> None:
     model.order(kind="huge", megabytes=6, times=1)
     failure = await failure_of(model.url)
-    assert (type(failure), line_of(failure)) == (Gpt4Unavailable, INVALID)
+    assert (type(failure), line_of(failure)) == (ModelUnavailable, INVALID)
     assert len(model.requests()) == 1
     assert (await ask(model.url)).content.summary
 
@@ -85,5 +85,5 @@ async def test_an_answer_is_asked_for_plain_and_a_packed_one_is_refused() -> Non
     app = Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])])
     with serve_in_thread(app) as url:
         failure = await failure_of(url)
-    assert (type(failure), line_of(failure)) == (Gpt4Unavailable, INVALID)
+    assert (type(failure), line_of(failure)) == (ModelUnavailable, INVALID)
     assert seen == ["identity"]

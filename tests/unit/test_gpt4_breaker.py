@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from integrations.breaker import Breaker
-from integrations.errors import Gpt4Refused, Gpt4Unavailable, HeldBack
+from integrations.errors import HeldBack, ModelRefused, ModelUnavailable
 from tests.unit.conftest import Simulator
 from tests.unit.gpt4 import PROMPT, opened
 from workflow.enhancement import Enhancement
@@ -16,7 +16,7 @@ async def test_a_service_that_fails_is_not_asked_until_its_rest_is_over(model: S
     async with opened(model.url, breaker=Breaker("model", "model unavailable", rest_seconds=0.3)) as gpt4:
         for _ in range(5):
             gpt4.check()
-            with pytest.raises(Gpt4Unavailable):
+            with pytest.raises(ModelUnavailable):
                 await gpt4.ask(PROMPT, Enhancement)
         with pytest.raises(HeldBack, match="model unavailable"):
             gpt4.check()
@@ -28,7 +28,7 @@ async def test_a_service_that_fails_is_not_asked_until_its_rest_is_over(model: S
         gpt4.check()
 
 
-@pytest.mark.parametrize(("code", "failure"), [(429, Gpt4Unavailable), (401, Gpt4Refused)])
+@pytest.mark.parametrize(("code", "failure"), [(429, ModelUnavailable), (401, ModelRefused)])
 async def test_a_service_that_refuses_is_not_down(model: Simulator, code: int, failure: type[Exception]) -> None:
     model.order(kind="status", code=code)
     async with opened(model.url) as gpt4:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from integrations.errors import Gpt4Unavailable
+from integrations.errors import ModelUnavailable
 from simulators.serving import serve_in_thread
 from tests.unit.conftest import StartLog
 from tests.unit.gpt4 import ask, failure_of, line_of
@@ -44,7 +44,7 @@ def message(content: Any) -> bytes:
 async def test_an_oddly_typed_answer_is_invalid_after_one_call(body: bytes, content_type: str) -> None:
     with serve_in_thread(endpoint(body, content_type)) as url:
         failure = await failure_of(url)
-    assert (type(failure), line_of(failure)) == (Gpt4Unavailable, "OpenAI API error: invalid answer")
+    assert (type(failure), line_of(failure)) == (ModelUnavailable, "OpenAI API error: invalid answer")
 
 
 USAGES = [

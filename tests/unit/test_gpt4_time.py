@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from integrations.errors import Gpt4Timeout, Gpt4Unavailable
+from integrations.errors import ModelTimeout, ModelUnavailable
 from simulators.serving import serve_in_thread
 from tests.unit.conftest import Simulator
 from tests.unit.gpt4 import ask, failure_of, line_of
@@ -34,7 +34,7 @@ async def test_no_content_for_too_long_is_the_timeout_whatever_else_is_sent(
 ) -> None:
     model.order(**fault)
     failure = await failure_of(model.url, idle=IDLE)
-    assert type(failure) is Gpt4Timeout
+    assert type(failure) is ModelTimeout
     assert line_of(failure) == "GPT-4 API call failed: timeout after 0.4s"
 
 
@@ -53,7 +53,7 @@ async def test_an_answer_that_begins_late_but_in_time_is_an_answer(model: Simula
 async def test_the_whole_is_capped_however_steady_it_is(model: Simulator) -> None:
     model.order(kind="slow_stream", seconds=0.15)
     failure = await failure_of(model.url, idle=0.4, total=0.5)
-    assert type(failure) is Gpt4Timeout
+    assert type(failure) is ModelTimeout
     assert line_of(failure) == "GPT-4 API call failed: timeout after 0.5s"
 
 
@@ -135,5 +135,5 @@ async def test_tokens_that_are_not_told_count_as_none(usage: Any) -> None:
 async def test_a_200_that_is_no_answer_may_be_one_later(body: bytes, content_type: str) -> None:
     with serve_in_thread(endpoint(body, content_type)) as url:
         failure = await failure_of(url)
-    assert type(failure) is Gpt4Unavailable
+    assert type(failure) is ModelUnavailable
     assert line_of(failure) == "OpenAI API error: invalid answer"

@@ -7,7 +7,7 @@ import httpx2
 import openai
 import pytest
 
-from integrations.gpt4_wire import Wire, refused_part, strip_fence
+from integrations.model.wire import Wire, refused_part, strip_fence
 from workflow.enhancement import Enhancement
 
 OPENAI, OPENROUTER = "https://api.openai.com/v1", "https://openrouter.ai/api/v1"

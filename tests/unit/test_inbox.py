@@ -9,9 +9,9 @@ import pytest
 from redis.asyncio import Redis
 
 from devstack.ports import free_port
+from dispatch.inbox import Inbox
+from dispatch.queue import QueueUnreachable, open_redis
 from storage.jobs import Event
-from worker.inbox import Inbox
-from worker.queue import QueueUnreachable, open_redis
 
 EVENT = Event(
     job_id=UUID("01936b2e-7c1a-7000-8000-0123456789ab"),

@@ -7,7 +7,8 @@ import redis as blocking
 
 from devstack.ports import free_port
 from devstack.valkey import Valkey
-from worker.liveness import Each, JobsTaken, Progress, Rounds, Watchdog
+from observability.watchdog import Each, Progress, Rounds, Watchdog
+from worker.jobs_taken import JobsTaken
 
 STUCK = 60.0
 

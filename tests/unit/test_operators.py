@@ -11,7 +11,7 @@ import pytest
 from storage.by_hand import Details
 from storage.jobs import DUPLICATE, FORGOTTEN
 from support.arguments import moment
-from support.show import next_step, story
+from support.show_job import next_step, story
 from support.tables import age, as_json, duration, table
 
 NOW = datetime(2026, 3, 1, 3, 0, 0, tzinfo=UTC)

@@ -1,6 +1,6 @@
 """A dead dependency: told when it goes and once a minute, and not called for each request."""
 
-from api.breaker import Breaker
+from dispatch.store_breaker import StoreBreaker
 from observability import phrases
 from observability.outage import Outage
 from tests.unit.conftest import StartLog
@@ -37,7 +37,7 @@ def test_the_next_outage_is_told_at_once(start_log: StartLog) -> None:
 
 def test_after_a_failure_one_call_in_each_rest_tries_until_one_worked() -> None:
     clock = Clock()
-    breaker = Breaker(rest_seconds=5, monotonic=clock)
+    breaker = StoreBreaker(rest_seconds=5, monotonic=clock)
     assert [breaker.lets_try() for _ in range(3)] == [True, True, True]
     breaker.failed()
     clock.now = 4.9

@@ -13,12 +13,12 @@ import trustme
 
 from config.tenants import DeskSettings, Tenant
 from integrations.breaker import Breaker
-from integrations.desk_calls import Limits
-from integrations.desk_tokens import DeskTokens
 from integrations.errors import DeskUnavailable
 from integrations.http import LARGEST_ANSWER_BYTES, open_client
 from integrations.rate import DeskRate
-from integrations.servicedesk_plus import ServiceDeskPlus
+from integrations.servicedesk.calls import Limits
+from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.servicedesk.tokens import DeskTokens
 from tests.unit.desk import line_of
 
 TICKET = b'{"request": {"id": "1", "subject": "S"}, "response_status": {"status_code": 2000, "status": "success"}}'

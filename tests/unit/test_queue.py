@@ -15,8 +15,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from devstack.ports import free_port
+from dispatch.queue import QUEUE, TASK, UNACKED, JobQueue, QueueUnreachable, open_redis
 from tests.unit.forgetful import Forgetful
-from worker.queue import QUEUE, TASK, UNACKED, JobQueue, QueueUnreachable, open_redis
 
 JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
 OTHER = UUID("01936b2e-7c1a-7000-8000-0123456789ac")

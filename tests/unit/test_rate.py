@@ -8,9 +8,9 @@ from random import Random
 import pytest
 from redis.asyncio import Redis
 
+from dispatch.queue import open_redis
 from integrations.errors import HeldBack
 from integrations.rate import LONGEST_HOLD_SECONDS, DeskRate, LocalBucket, Pace, Standing
-from worker.queue import open_redis
 
 
 class Time:

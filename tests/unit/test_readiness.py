@@ -12,7 +12,7 @@ import pytest
 
 from devstack.ports import free_port
 from observability import exposition, tracing
-from worker.readiness import Readiness
+from observability.readiness import Readiness
 
 
 @pytest.fixture

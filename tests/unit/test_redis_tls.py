@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from config.settings import RedisUrl
-from worker.queue import QUEUE, JobQueue, QueueUnreachable, open_redis
+from dispatch.queue import QUEUE, JobQueue, QueueUnreachable, open_redis
 
 JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
 

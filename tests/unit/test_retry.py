@@ -6,14 +6,14 @@ from integrations.errors import (
     DeskRefused,
     DeskTimeout,
     DeskUnavailable,
-    Gpt4Refused,
-    Gpt4Timeout,
-    Gpt4Unavailable,
+    ModelRefused,
+    ModelTimeout,
+    ModelUnavailable,
 )
 from workflow.retry import Decision, decide
 
 SETTLE = 60.0
-TEMPORARY = [Gpt4Timeout(30), Gpt4Unavailable("429 Rate Limit"), DeskUnavailable("429"), DeskTimeout()]
+TEMPORARY = [ModelTimeout(30), ModelUnavailable("429 Rate Limit"), DeskUnavailable("429"), DeskTimeout()]
 UNKNOWN = [DeskTimeout(outcome_unknown=True), DeskUnavailable("500", outcome_unknown=True)]
 UNFORESEEN = [RuntimeError("?"), KeyError("?")]
 
@@ -30,13 +30,13 @@ def test_what_may_pass_is_tried_again_after_twice_the_time_and_eight_times_at_mo
     assert after(failure, 9).seconds is None
 
 
-@pytest.mark.parametrize("failure", [Gpt4Refused("401 Unauthorized"), DeskRefused("403")])
+@pytest.mark.parametrize("failure", [ModelRefused("401 Unauthorized"), DeskRefused("403")])
 def test_what_no_repetition_helps_is_not_tried_again(failure: Exception) -> None:
     assert after(failure) == Decision(None, "not retried")
 
 
-@pytest.mark.parametrize("kind", [Gpt4Unavailable, DeskUnavailable])
-def test_the_server_is_not_called_before_its_retry_after(kind: type[Gpt4Unavailable] | type[DeskUnavailable]) -> None:
+@pytest.mark.parametrize("kind", [ModelUnavailable, DeskUnavailable])
+def test_the_server_is_not_called_before_its_retry_after(kind: type[ModelUnavailable] | type[DeskUnavailable]) -> None:
     assert after(kind("429", 60)).seconds == 60
     assert after(kind("429", 60), attempt=7).seconds == 128
     assert after(kind("429", 0)).seconds == 2
@@ -45,7 +45,7 @@ def test_the_server_is_not_called_before_its_retry_after(kind: type[Gpt4Unavaila
 
 @pytest.mark.parametrize("asked", [1800, 86_400, float("inf")])
 def test_a_server_that_asks_for_longer_than_the_job_has_is_tried_once_more_before_the_deadline(asked: float) -> None:
-    failure = Gpt4Unavailable("429 Rate Limit", asked)
+    failure = ModelUnavailable("429 Rate Limit", asked)
     words = "will be retried in 1740s, the last time before its deadline"
     assert after(failure) == Decision(1740, words)
     assert after(failure, attempt=7).seconds == 1740
@@ -65,9 +65,9 @@ def test_a_call_of_unknown_outcome_is_given_time_to_settle(failure: Exception) -
 
 
 def test_no_attempt_begins_past_the_deadline() -> None:
-    assert after(Gpt4Timeout(30), left=2.1).seconds == 2
+    assert after(ModelTimeout(30), left=2.1).seconds == 2
     for left in (2, 1, 0, -5):
-        assert after(Gpt4Timeout(30), left=left) == Decision(None, "gave up at its deadline")
+        assert after(ModelTimeout(30), left=left) == Decision(None, "gave up at its deadline")
 
 
 def test_jobs_that_failed_together_do_not_come_back_together() -> None:
@@ -77,11 +77,11 @@ def test_jobs_that_failed_together_do_not_come_back_together() -> None:
         ranges.append((low, high))
         return high
 
-    seconds = decide(Gpt4Timeout(30), 2, 3600, SETTLE, jitter=jitter).seconds
+    seconds = decide(ModelTimeout(30), 2, 3600, SETTLE, jitter=jitter).seconds
     ((low, high),) = ranges
     assert 0 < low < 1 < high < 2
     assert seconds == pytest.approx(4 * high)
-    drawn = {decide(Gpt4Timeout(30), 2, 3600, SETTLE).seconds for _ in range(20)}
+    drawn = {decide(ModelTimeout(30), 2, 3600, SETTLE).seconds for _ in range(20)}
     assert len(drawn) > 10
 
 

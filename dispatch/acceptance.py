@@ -9,8 +9,10 @@ from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
 
-from api.breaker import Breaker
-from api.budget import within
+from dispatch.budget import within
+from dispatch.inbox import Inbox
+from dispatch.queue import JobQueue, QueueUnreachable
+from dispatch.store_breaker import StoreBreaker
 from observability import metrics, phrases
 from observability.identifiers import bind
 from observability.logging import say
@@ -18,8 +20,6 @@ from observability.outage import Outage
 from storage import jobs, relaying
 from storage.jobs import Event
 from storage.session import DATABASE_FAILURES, Database
-from worker.inbox import Inbox
-from worker.queue import JobQueue, QueueUnreachable
 
 _DATABASE_SECONDS = 2.0
 
@@ -44,8 +44,8 @@ class Acceptance:
         self._queue = queue
         self._inbox = inbox
         self._deadline = job_deadline_seconds
-        self.database_breaker = Breaker()
-        self.queue_breaker = Breaker()
+        self.database_breaker = StoreBreaker()
+        self.queue_breaker = StoreBreaker()
         self.database_outage = Outage(phrases.DATABASE_UNREACHABLE)
         self.queue_outage = Outage(phrases.REDIS_UNREACHABLE)
 

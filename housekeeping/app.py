@@ -16,22 +16,22 @@ from collections.abc import Awaitable, Callable
 from config.settings import HousekeepingSettings, SettingsRefused
 from config.startup import load_with_tenants
 from config.tenants import TenantDirectory
-from integrations.desks import Desks
+from dispatch.queue import open_redis
+from housekeeping.copying import AT_ONCE, Copying
+from housekeeping.sync import sync_tenant
+from integrations.servicedesk.desks import Desks
 from observability import exposition, metrics, phrases, tracing
 from observability.logging import refuse_start, say, start_logging
 from observability.outage import Outage
+from observability.readiness import Readiness
 from observability.tenants import follow_tenants, say_unusable
 from observability.tracing import Tracing
+from observability.watchdog import STUCK_EXIT, Each, Rounds, Watchdog
 from storage.leader import lead
 from storage.purging import BATCH_SECONDS, purge_by_age
 from storage.schema import DatabaseUnfit
 from storage.session import DATABASE_FAILURES, Database
 from storage.waiting import wait_for_database
-from worker.copying import AT_ONCE, Copying
-from worker.liveness import STUCK_EXIT, Each, Rounds, Watchdog
-from worker.queue import open_redis
-from worker.readiness import Readiness
-from worker.sync import sync_tenant
 
 _CONFIGURATION_EXIT = 78
 _RETRY_SECONDS = 5.0

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from integrations.desk_answers import SUCCESS, Answer
 from integrations.errors import DeskUnavailable, TicketTrashed
+from integrations.servicedesk.answers import SUCCESS, Answer
 
 _TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
 # What a text index takes for certain, of description and resolution together: it has room for 1,048,575 bytes of words,

@@ -11,10 +11,17 @@ from typing import Any
 import httpx
 
 from config.tenants import DeskSettings, Tenant
-from integrations.desk_answers import Answer
-from integrations.desk_calls import DeskCalls, Limits
-from integrations.desk_tokens import DeskTokens
-from integrations.desk_values import (
+from integrations.errors import (
+    DeskRefused,
+    DeskUnavailable,
+    HeldBack,
+    TicketClosed,
+    TicketNotFound,
+)
+from integrations.servicedesk.answers import Answer
+from integrations.servicedesk.calls import DeskCalls, Limits
+from integrations.servicedesk.tokens import DeskTokens
+from integrations.servicedesk.values import (
     DeskTicket,
     ListedTicket,
     Solution,
@@ -25,13 +32,6 @@ from integrations.desk_values import (
     solution_of,
     ticket_of,
     written_at,
-)
-from integrations.errors import (
-    DeskRefused,
-    DeskUnavailable,
-    HeldBack,
-    TicketClosed,
-    TicketNotFound,
 )
 
 _MOST_NOTES = 100

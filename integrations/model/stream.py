@@ -9,7 +9,7 @@ from openai import AsyncStream
 from openai.types.chat import ChatCompletionChunk
 from openai.types.chat.chat_completion_chunk import Choice, ChoiceDelta
 
-from integrations.gpt4_failures import code_of
+from integrations.model.failures import code_of
 from integrations.text import storable
 
 _LONGEST_ANSWER = 100_000

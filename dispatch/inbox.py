@@ -10,9 +10,9 @@ from uuid import UUID
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from dispatch.queue import QueueUnreachable
 from storage.deliveries import WINDOW, is_signed_key
 from storage.jobs import Event
-from worker.queue import QueueUnreachable
 
 INBOX = "inbox"
 """The hash."""

@@ -7,12 +7,12 @@ from redis.asyncio import Redis
 from config.settings import DeskClientSettings
 from config.tenants import DeskSettings, TenantDirectory
 from integrations.breaker import Breaker
-from integrations.desk_calls import Limits
-from integrations.desk_tokens import DeskTokens
 from integrations.errors import DeskUnavailable, HeldBack
 from integrations.http import open_client
 from integrations.rate import DeskRate
-from integrations.servicedesk_plus import ServiceDeskPlus
+from integrations.servicedesk.calls import Limits
+from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.servicedesk.tokens import DeskTokens
 
 _TENANTS_SHARE = 4
 _LEAST_AT_ONCE = 4

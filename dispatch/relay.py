@@ -23,7 +23,9 @@ from typing import Literal
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
-from api.acceptance import Acceptance
+from dispatch.acceptance import Acceptance
+from dispatch.inbox import Inbox
+from dispatch.queue import JobQueue, QueueUnreachable
 from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
@@ -32,8 +34,6 @@ from storage import jobs, relaying
 from storage.by_hand import RETRIED_BY_HAND
 from storage.jobs import Published
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
-from worker.inbox import Inbox
-from worker.queue import JobQueue, QueueUnreachable
 
 _PAUSE_SECONDS = 1.0
 # The server gives a statement that waits for a lock a second more.

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from config.tenants import DeskSettings, Tenant, TenantDirectory
+from housekeeping.pace import full_copy_seconds
+from housekeeping.sync import Synced
 from integrations.errors import HeldBack, OutsideFailure
 from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
 from storage.session import DATABASE_FAILURES, is_away, is_locked
-from worker.pace import full_copy_seconds
-from worker.sync import Synced
 
 AT_ONCE = 64
 _SHARES = 2
@@ -27,8 +27,9 @@ def share_of(desk: DeskSettings) -> float:
 class Copying:
     """The copies that are under way; `stop()` it.
 
-    `copy` is `worker.sync.sync_tenant` for a tenant's id and desk. A tenant's copy has twice the time that its own pace
-    takes, two minutes at least: one that is not done by then ends, keeps what it has, and gives its place to the next.
+    `copy` is `housekeeping.sync.sync_tenant` for a tenant's id and desk. A tenant's copy has twice the time that its
+    own pace takes, two minutes at least: one that is not done by then ends, keeps what it has, and gives its place to
+    the next.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 import openai
 
-from integrations.errors import Gpt4Refused, Gpt4Unavailable, OutsideFailure, retry_after_seconds, status_words
+from integrations.errors import ModelRefused, ModelUnavailable, OutsideFailure, retry_after_seconds, status_words
 
 _LATER = {408, 409, 425, 429}
 _CODES = {"rate_limit_exceeded": 429, "insufficient_quota": 429, "server_error": 500, "overloaded": 503}
@@ -11,8 +11,8 @@ _CODES = {"rate_limit_exceeded": 429, "insufficient_quota": 429, "server_error":
 def of_status(status: int, retry_after: float | None) -> OutsideFailure:
     """The failure that an HTTP status is: later, or never."""
     if status in _LATER or status >= 500:
-        return Gpt4Unavailable(status_words(status), retry_after)
-    return Gpt4Refused(status_words(status))
+        return ModelUnavailable(status_words(status), retry_after)
+    return ModelRefused(status_words(status))
 
 
 def classed(failure: openai.OpenAIError) -> OutsideFailure:
@@ -20,13 +20,13 @@ def classed(failure: openai.OpenAIError) -> OutsideFailure:
     if isinstance(failure, openai.APIStatusError):
         return of_status(failure.status_code, retry_after_seconds(failure.response.headers.get("retry-after")))
     if isinstance(failure, openai.APIConnectionError):  # its timeout too: ours come first, but for connecting
-        return Gpt4Unavailable("connection")
+        return ModelUnavailable("connection")
     if isinstance(failure, openai.APIResponseValidationError):
-        return Gpt4Refused("invalid answer")
+        return ModelRefused("invalid answer")
     if isinstance(failure, openai.APIError):
         # An error event in the middle of a stream; it has no status, and its code is a number or a word.
         return of_status(code_of(failure.code if failure.code is not None else failure.type), None)
-    return Gpt4Refused("invalid answer")
+    return ModelRefused("invalid answer")
 
 
 def code_of(code: object) -> int:

@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator
 
 import httpx2
 
-from integrations.errors import Gpt4Unavailable, OutsideFailure, retry_after_seconds
-from integrations.gpt4_failures import of_status
+from integrations.errors import ModelUnavailable, OutsideFailure, retry_after_seconds
 from integrations.http import LARGEST_ANSWER_BYTES, AnswerTooLarge
+from integrations.model.failures import of_status
 
 PLAIN = {"Accept-Encoding": "identity"}
 """Asked of the server: a few compressed bytes may become gigabytes."""
 
 
-class Gpt4AnswerTooLarge(AnswerTooLarge):
+class ModelAnswerTooLarge(AnswerTooLarge):
     """An answer that was not read to its end. `status` and `retry_after` are from its head."""
 
     def __init__(self, response: httpx2.Response) -> None:
@@ -27,7 +27,7 @@ class Gpt4AnswerTooLarge(AnswerTooLarge):
     def classed(self) -> OutsideFailure:
         """As a failure: an error's status says enough without its body."""
         if self.status < 300:
-            return Gpt4Unavailable("invalid answer")
+            return ModelUnavailable("invalid answer")
         return of_status(self.status, self.retry_after)
 
 
@@ -43,7 +43,7 @@ class _Bounded(httpx2.AsyncByteStream):
         async for part in self._stream:
             self._size += len(part)
             if self._size > LARGEST_ANSWER_BYTES:
-                raise Gpt4AnswerTooLarge(self._response)
+                raise ModelAnswerTooLarge(self._response)
             yield part
 
     async def aclose(self) -> None:
@@ -54,9 +54,9 @@ async def bound(response: httpx2.Response) -> None:
     """A response hook of the client: called with the head of each answer, before any of its body is read.
 
     A hook and no transport: a client with a transport of its own would go past the proxy of the environment.
-    Raises Gpt4AnswerTooLarge for a compressed answer.
+    Raises ModelAnswerTooLarge for a compressed answer.
     """
     if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise Gpt4AnswerTooLarge(response)
+        raise ModelAnswerTooLarge(response)
     if isinstance(response.stream, httpx2.AsyncByteStream):
         response.stream = _Bounded(response.stream, response)

@@ -12,11 +12,11 @@ import httpx
 
 from config.tenants import DeskSettings
 from integrations.breaker import Breaker
-from integrations.desk_answers import Answer, decode
-from integrations.desk_tokens import DeskTokens
 from integrations.errors import DeskTimeout, DeskUnavailable, HeldBack, OutsideFailure
 from integrations.http import AnswerTooLarge, connection_words, read_bounded
 from integrations.rate import DeskRate
+from integrations.servicedesk.answers import Answer, decode
+from integrations.servicedesk.tokens import DeskTokens
 from observability import metrics
 
 _ACCEPT = "application/vnd.manageengine.sdp.v3+json"

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from api.acceptance import Acceptance
-from api.rejections import RejectionRecorder
+from api.rejection_recorder import RejectionRecorder
 from config.tenants import TenantDirectory
+from dispatch.acceptance import Acceptance
+from dispatch.queue import JobQueue
 from storage.session import Database
-from worker.queue import JobQueue
 
 
 @dataclass(frozen=True, slots=True)

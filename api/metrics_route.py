@@ -5,12 +5,12 @@ import math
 
 from fastapi import APIRouter, Request, Response
 
-from api.budget import within
-from api.state import ApiState
+from api.app_state import ApiState
+from dispatch.budget import within
+from dispatch.queue import QueueUnreachable
 from observability import exposition, metrics, tracing
-from storage.figures import job_figures
+from storage.job_figures import job_figures
 from storage.session import DATABASE_FAILURES
-from worker.queue import QueueUnreachable
 
 router = APIRouter()
 _SECONDS = 2.0

@@ -9,15 +9,15 @@ from functools import partial
 from typing import NamedTuple
 
 from config.tenants import DeskSettings
+from housekeeping.pace import NEWEST, Pace, full_copy_seconds
+from housekeeping.passages import passages_of
 from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, OutsideFailure, TicketGone
-from integrations.servicedesk_plus import ServiceDeskPlus
+from integrations.servicedesk.client import ServiceDeskPlus
 from observability import metrics, phrases
 from observability.identifiers import bound
 from observability.logging import say
 from storage import history, tombstones
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
-from worker.pace import NEWEST, Pace, full_copy_seconds
-from worker.passages import passages_of
 
 # Looked for again after this time, so that each is seen once a day.
 _UNSEEN_HOURS = 20

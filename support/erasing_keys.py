@@ -7,14 +7,15 @@ from uuid import UUID
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from integrations import desk_tokens, rate
+from dispatch.inbox import DELIVERY
+from dispatch.queue import QueueUnreachable
+from integrations import rate
+from integrations.servicedesk import tokens as desk_tokens
 from storage import erasing, tombstones
 from storage.erasable import Which
 from storage.pages import split
 from storage.session import Database
-from worker.answers import ANSWER, LOOK, UNUSABLE
-from worker.inbox import DELIVERY
-from worker.queue import QueueUnreachable
+from workflow.kept_answers import ANSWER, LOOK, UNUSABLE
 
 _WORD = re.compile(r"\w+")
 

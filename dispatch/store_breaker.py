@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-class Breaker:
+class StoreBreaker:
     """Open for `rest_seconds` after a failure; then one call tries, and the others go on without it until it worked.
 
     It saves time, it never refuses: whoever has no other way tries all the same.

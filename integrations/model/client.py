@@ -19,12 +19,12 @@ from openai import AsyncOpenAI, DefaultAsyncHttpx2Client
 from pydantic import BaseModel
 
 from integrations.breaker import Breaker
-from integrations.errors import Gpt4Refused, Gpt4Timeout, Gpt4Unavailable, OutsideFailure
-from integrations.gpt4_bounds import PLAIN, Gpt4AnswerTooLarge, bound
-from integrations.gpt4_failures import classed, of_status
-from integrations.gpt4_stream import Completion, NotAStream, read_completion
-from integrations.gpt4_wire import Wire, refused_part, strip_fence
+from integrations.errors import ModelRefused, ModelTimeout, ModelUnavailable, OutsideFailure
 from integrations.http import KEPT_SECONDS
+from integrations.model.bounds import PLAIN, ModelAnswerTooLarge, bound
+from integrations.model.failures import classed, of_status
+from integrations.model.stream import Completion, NotAStream, read_completion
+from integrations.model.wire import Wire, refused_part, strip_fence
 from integrations.text import all_storable
 
 # Each optional part of a request may be refused once, and each format but the last.
@@ -42,7 +42,7 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Gpt4Answer(Generic[Structured]):
+class ModelAnswer(Generic[Structured]):
     """A usable answer. Tokens are those of every paid call for it."""
 
     content: Structured
@@ -60,7 +60,7 @@ async def _forget(_unusable: str) -> None:
     pass
 
 
-class Gpt4:
+class ModelClient:
     """The model's client of one process; `close()` it."""
 
     def __init__(
@@ -116,8 +116,8 @@ class Gpt4:
         *,
         unusable: str | None = None,
         on_unusable: Callable[[str], Awaitable[None]] = _forget,
-    ) -> Gpt4Answer[Structured]:
-        """An answer of that type. Raises Gpt4Timeout, Gpt4Unavailable or Gpt4Refused; HeldBack as `check` does.
+    ) -> ModelAnswer[Structured]:
+        """An answer of that type. Raises ModelTimeout, ModelUnavailable or ModelRefused; HeldBack as `check` does.
 
         `on_paid` hears of each completion, of the unusable ones too. `on_unusable` is awaited with the text of one
         that is to be repaired; given as `unusable` to a later call, its repair alone is asked for, and paid.
@@ -138,11 +138,11 @@ class Gpt4:
         on_paid(second)
         content = _usable(second, answer_type)
         if content is None:
-            raise Gpt4Refused("invalid answer")
+            raise ModelRefused("invalid answer")
         return self._answer(content, second if first is None else second.plus(first), started)
 
-    def _answer(self, content: Structured, completion: Completion, started: float) -> Gpt4Answer[Structured]:
-        return Gpt4Answer(
+    def _answer(self, content: Structured, completion: Completion, started: float) -> ModelAnswer[Structured]:
+        return ModelAnswer(
             content,
             completion.status,
             completion.model or self.model,
@@ -173,7 +173,7 @@ class Gpt4:
             else:
                 self._wire.keep(refused - known)
                 return completion
-        raise Gpt4Refused("400 Bad Request")
+        raise ModelRefused("400 Bad Request")
 
     async def _call(self, request: dict[str, Any]) -> Completion:
         loop = asyncio.get_running_loop()
@@ -183,31 +183,31 @@ class Gpt4:
                 raw = await self._client.chat.completions.with_raw_response.create(**request)
                 return await read_completion(raw, lambda: idle.reschedule(loop.time() + self._idle))
         except TimeoutError:
-            raise Gpt4Timeout(self._idle if idle.expired() else self._total) from None
+            raise ModelTimeout(self._idle if idle.expired() else self._total) from None
         except openai.BadRequestError:
             raise
-        except Gpt4AnswerTooLarge as failure:
+        except ModelAnswerTooLarge as failure:
             raise failure.classed() from None
         except NotAStream as failure:
             raise _of_a_plain_body(failure) from None
         except openai.OpenAIError as failure:
             raise classed(failure) from None
         except httpx2.HTTPError:
-            raise Gpt4Unavailable("connection") from None
+            raise ModelUnavailable("connection") from None
         except ValueError:
             # An event of the stream that is not JSON.
-            raise Gpt4Unavailable("invalid answer") from None
+            raise ModelUnavailable("invalid answer") from None
 
 
 def _of_a_plain_body(failure: NotAStream) -> OutsideFailure:
     """A 200 that was neither a stream nor an answer: OpenRouter puts its upstream's failures there."""
-    return Gpt4Unavailable("invalid answer") if failure.code is None else of_status(failure.code, None)
+    return ModelUnavailable("invalid answer") if failure.code is None else of_status(failure.code, None)
 
 
 def _usable(completion: Completion, answer_type: type[Structured]) -> Structured | None:
-    """The validated answer; None when it may be repaired. Raises Gpt4Refused for a refusal."""
+    """The validated answer; None when it may be repaired. Raises ModelRefused for a refusal."""
     if completion.refused:
-        raise Gpt4Refused("invalid answer")
+        raise ModelRefused("invalid answer")
     if completion.finish_reason == "length":
         return None
     try:

@@ -1,0 +1,1 @@
+"""From an accepted event to a message in Redis, and back when one is lost."""
