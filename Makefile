@@ -35,11 +35,11 @@ test: install ## Run the tests, except the slow ones
 
 # Chaos alone, since it counts leases. Status 5: ARGS chose no test of that half.
 test-slow: install ## Run the tests that take minutes
-	@$(VENV_PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "slow and not containers" --ignore tests/chaos $(ARGS) || [ $$? = 5 ]
-	@$(VENV_PYTHON) -m pytest -m "slow and not containers" tests/chaos $(ARGS) || [ $$? = 5 ]
+	@$(VENV_PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "slow and not containers" --ignore tests/system/chaos $(ARGS) || [ $$? = 5 ]
+	@$(VENV_PYTHON) -m pytest -m "slow and not containers" tests/system/chaos $(ARGS) || [ $$? = 5 ]
 
 chaos: install ## Break everything in turn under load, and count what was lost or doubled (6 minutes)
-	@$(VENV_PYTHON) -m tests.chaos $(ARGS)
+	@$(VENV_PYTHON) -m tests.system.chaos $(ARGS)
 
 bench: install ## Measure what a job costs, with observability and without, and a worker's memory (12 minutes)
 	@$(VENV_PYTHON) -m benchmarks $(ARGS)

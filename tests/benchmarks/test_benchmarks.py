@@ -10,7 +10,7 @@ import pytest
 from benchmarks.__main__ import COST_HEAD, OTHERS_HEAD, SIZES_HEAD
 from benchmarks.cost import STEPS
 from benchmarks.side import Side
-from tests.docs.readme import ROOT
+from tests.documents.readme import ROOT
 
 TINY = "--rounds 1 --pairs 1 --jobs 4 --held 2 3 --openai-seconds 3 --most-ratio 99"
 

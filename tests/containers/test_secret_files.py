@@ -1,6 +1,6 @@
 """Secrets as mounted files: read by the image's user, changed without a restart, and never half of one.
 
-What is accepted while a file is being written is tested in tests/e2e/test_secrets.py; here it is the mount that counts.
+What is accepted while a file is written is tested in tests/system/test_secrets.py; here it is the mount that counts.
 """
 
 import itertools

@@ -8,8 +8,8 @@ import pytest
 
 from api.app import _DATABASE_CONNECTIONS
 from dispatch.queue import QUEUE, UNACKED
+from tests.documents import cluster_words
 from tests.kubernetes.rendering import ROOT, Rendered
-from tests.support_documents import cluster_words
 from worker.resources import _MOST_DATABASE_CONNECTIONS
 
 # Fields of https://keda.sh/docs/2.20/reference/scaledobject-spec/ and of the scaler for Redis lists.

@@ -10,7 +10,7 @@ import pytest
 from storage import claims, jobs
 from storage.jobs import Event
 from storage.session import Database
-from tests.storage.conftest import DEADLINE, NewEvent, Table
+from tests.kit.postgres import DEADLINE, NewEvent, Table
 
 
 async def test_an_accepted_webhook_is_a_waiting_job(database: Database, new_event: NewEvent, table: Table) -> None:

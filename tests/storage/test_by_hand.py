@@ -10,7 +10,7 @@ from storage import by_hand, jobs, relaying
 from storage.by_hand import Listed, NotRetried
 from storage.models import JobState
 from storage.session import Database
-from tests.storage.conftest import DEADLINE, LEASE, NewEvent, Table, claimed
+from tests.kit.postgres import DEADLINE, LEASE, NewEvent, Table, claimed
 
 SECRET = "text of a person"
 

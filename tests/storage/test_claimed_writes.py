@@ -13,7 +13,7 @@ import pytest
 from storage import by_hand, claims, relaying
 from storage.claims import Claim, LeaseLost
 from storage.session import Database
-from tests.storage.conftest import DEADLINE, LEASE, Table, claimed
+from tests.kit.postgres import DEADLINE, LEASE, Table, claimed
 from workflow.lease import hold_lease
 
 WRITES: dict[str, Callable[[Database, Claim], Awaitable[None]]] = {

@@ -12,7 +12,7 @@ from integrations.errors import NoteMissing
 from storage import by_hand, claims, jobs
 from storage.claims import Claim
 from storage.session import Database
-from tests.storage.conftest import DEADLINE, LEASE, NewEvent, Table, claimed
+from tests.kit.postgres import DEADLINE, LEASE, NewEvent, Table, claimed
 
 
 async def test_a_claim_holds_the_job_and_knows_what_running_it_takes(

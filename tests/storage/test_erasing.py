@@ -13,7 +13,7 @@ from storage.claims import LeaseLost
 from storage.erasable import Stored, Which, stored
 from storage.models import Ticket
 from storage.session import Database
-from tests.storage.conftest import DEADLINE, NewEvent, Table, claimed
+from tests.kit.postgres import DEADLINE, NewEvent, Table, claimed
 
 WHO = "Jordan.Reyes@acme.example"
 TEXT = {"subject": "VPN drops", "description": "at home", "resolution": "Port 443.", "status": "Closed"}

@@ -12,7 +12,7 @@ from storage import erasing, forgotten, jobs, tombstones
 from storage.erasable import Stored, Which, stored
 from storage.session import Database
 from support.erasing_keys import erase_keys
-from tests.storage.conftest import DEADLINE, NewEvent, Table, claimed
+from tests.kit.postgres import DEADLINE, NewEvent, Table, claimed
 from tests.storage.test_erasing import WHO, answered, copies, copy
 
 COPIES = """INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status, requester)

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from storage import claims, jobs
 from storage.claims import LeaseLost
 from storage.session import Database
-from tests.storage.conftest import DEADLINE, LEASE, NewEvent, Table, claimed
+from tests.kit.postgres import DEADLINE, LEASE, NewEvent, Table, claimed
 
 FUNCTIONS = {
     "claim_job",

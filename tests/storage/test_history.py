@@ -5,7 +5,7 @@ import pytest
 from storage import history
 from storage.history import Document, SimilarTicket
 from storage.session import Database
-from tests.storage.conftest import Table
+from tests.kit.postgres import Table
 
 VPN = ("VPN drops every few minutes", "The VPN client connects and then drops at home.", "Use TCP port 443.")
 PRINTER = ("Printer prints blank pages", "The office printer feeds paper, the pages are blank.", "Replaced the toner.")

@@ -12,7 +12,7 @@ from storage import erasing, history, jobs, rejections
 from storage.erasable import Which
 from storage.models import DeliveryKey, Job, Passage, Rejection, Ticket, Tombstone, TombstoneKey
 from storage.session import Database
-from tests.storage.conftest import DEADLINE, TABLES, NewEvent, Table
+from tests.kit.postgres import DEADLINE, TABLES, NewEvent, Table
 
 MODELS = (Job, DeliveryKey, Rejection, Ticket, Passage, TombstoneKey, Tombstone)
 

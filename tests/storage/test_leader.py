@@ -8,7 +8,7 @@ import pytest
 from devstack.postgres import Postgres
 from storage.leader import lead
 from storage.session import DATABASE_FAILURES, Database
-from tests.storage.conftest import Table
+from tests.kit.postgres import Table
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from devstack.postgres import Postgres
 from storage.models import Base
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now, migrate, newest_revision
 from storage.session import driver_url
-from tests.storage.conftest import TABLES, Table
+from tests.kit.postgres import TABLES, Table
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "storage" / "migrations"
 

@@ -20,7 +20,7 @@ from devstack.processes import Process
 from storage.leader import lead
 from storage.schema import DatabaseUnfit, check_now, migrate
 from storage.session import Database
-from tests.storage.conftest import Table
+from tests.kit.postgres import Table
 
 _PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 _KEPT = "idle_in_transaction_session_timeout = '10s'", "lock_timeout = '5s'"

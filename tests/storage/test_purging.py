@@ -7,7 +7,7 @@ from storage import history, jobs
 from storage.models import Ticket
 from storage.purging import Purged, purge_by_age
 from storage.session import Database
-from tests.storage.conftest import DEADLINE, NewEvent, Table
+from tests.kit.postgres import DEADLINE, NewEvent, Table
 
 TICKET = {"subject": "VPN", "description": "d", "resolution": "r", "status": "Open"}
 

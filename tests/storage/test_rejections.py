@@ -2,7 +2,7 @@
 
 from storage import rejections
 from storage.session import Database
-from tests.storage.conftest import Table
+from tests.kit.postgres import Table
 
 
 async def test_a_rejection_is_kept_under_its_tenant(database: Database, table: Table) -> None:

@@ -11,7 +11,7 @@ from storage import claims, jobs, relaying
 from storage.job_figures import job_figures
 from storage.jobs import Published
 from storage.session import Database
-from tests.storage.conftest import DEADLINE, NewEvent, Table
+from tests.kit.postgres import DEADLINE, NewEvent, Table
 
 Columns = dict[str, Any]
 

@@ -17,7 +17,7 @@ from dispatch.inbox import INBOX, Inbox
 from dispatch.queue import JobQueue
 from storage.leader import lead
 from storage.session import Database
-from tests.storage.conftest import DEADLINE, NewEvent, Table
+from tests.kit.postgres import DEADLINE, NewEvent, Table
 
 _CONNECTIONS = 5
 

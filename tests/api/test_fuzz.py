@@ -1,0 +1,104 @@
+"""Whatever bodies and headers come: 202 or a clear 4xx, with one line, and never an exception."""
+
+import asyncio
+import base64
+import hmac
+import json
+import re
+import time
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests.kit.logs import StartLog
+from tests.kit.receiver import SECRET, Headers, Receiver
+
+NAMES = [
+    b"content-type",
+    b"content-encoding",
+    b"content-length",
+    b"transfer-encoding",
+    b"expect",
+    b"traceparent",
+    b"webhook-id",
+    b"webhook-timestamp",
+    b"webhook-signature",
+    b"x-servicedesk-delivery",
+    b"x-servicedesk-signature",
+    b"x-servicedesk-timestamp",
+    b"x-hub-signature-256",
+]
+VALUES = [b"", b"gzip", b"identity", b"sha256=", b"v1,", b"v1,AAAA", b"9" * 40, b"-1", b"application/json", b"\xff"]
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+tenants = st.sampled_from(["acme", "globex", "ACME", "acme\n", "acme\0", "", "error"]) | anything
+tickets = st.sampled_from(["1", "00012345678901234567", "1\n", 1, 10**20, 1e400, True, "\ud800"]) | anything
+objects = st.fixed_dictionaries(
+    {"tenant_id": tenants, "ticket_id": tickets}, optional={"event": anything, "x": anything}
+)
+texts = st.text(alphabet='{}[]":,\\ \n\0019.eE-+tfnua\u0661\u202e', max_size=60)
+bodies = st.one_of(
+    st.binary(max_size=200),
+    texts.map(str.encode),
+    objects.map(json.dumps).map(str.encode),
+    st.builds(lambda value, tail: json.dumps(value).encode() + tail, objects, st.binary(max_size=4)),
+    st.builds(lambda depth: b'{"tenant_id": "acme", "x": ' + b"[" * depth, st.integers(0, 70_000)),
+    st.builds(lambda digits: b'{"tenant_id": "acme", "ticket_id": %b}' % (b"9" * digits), st.integers(0, 70_000)),
+)
+names = st.sampled_from(NAMES) | st.binary(min_size=1, max_size=20)
+values = st.sampled_from(VALUES) | st.binary(max_size=80)
+headers = st.lists(st.tuples(names, values), max_size=6)
+SCHEMES = ["none", "servicedesk", "hub", "standard"]
+
+
+def signature(scheme: str, body: bytes) -> Headers:
+    """The headers that prove a body in one of the schemes."""
+    now = str(int(time.time())).encode()
+    if scheme == "none":
+        return []
+    if scheme == "hub":
+        return [(b"x-hub-signature-256", b"sha256=" + hmac.digest(SECRET.encode(), body, "sha256").hex().encode())]
+    if scheme == "servicedesk":
+        signed = hmac.digest(SECRET.encode(), now + b"." + body, "sha256").hex().encode()
+        return [(b"x-servicedesk-signature", signed), (b"x-servicedesk-timestamp", now)]
+    signed = base64.b64encode(hmac.digest(SECRET.encode(), b"d-1." + now + b"." + body, "sha256"))
+    return [(b"webhook-signature", b"v1," + signed), (b"webhook-id", b"d-1"), (b"webhook-timestamp", now)]
+
+
+def test_no_body_and_no_header_gets_a_5xx_or_a_second_line(start_log: StartLog) -> None:
+    """Signed or not, in one part or several, to the end or not."""
+    stream, receiver = start_log(), Receiver()
+    seen: set[int] = set()
+    with asyncio.Runner() as runner:
+
+        @settings(
+            max_examples=600, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+        )
+        @given(bodies, headers, st.sampled_from(SCHEMES), st.integers(1, 70_000), st.booleans())
+        @example(b'{"tenant_id": "acme", "ticket_id": "1"}', [], "standard", 70_000, False)
+        @example(b"x" * 70_000, [], "hub", 1_000, False)
+        def fuzz(body: bytes, more: Headers, scheme: str, size: int, leaves: bool) -> None:
+            stream.seek(0)
+            stream.truncate()
+            receiver.events.clear()
+            parts = [body[at : at + size] for at in range(0, len(body), size)]
+            status, answer = runner.run(receiver.post(parts, [*signature(scheme, body), *more], leaves=leaves))
+            seen.add(status)
+            (line,) = stream.getvalue().splitlines()
+            if status == 202:
+                (event,) = receiver.events
+                assert re.fullmatch("[0-9]{1,20}", event.ticket_id)
+                assert f"Webhook received: ticket_id={event.ticket_id}, tenant_id=acme" in line
+            else:
+                assert 400 <= status < 500
+                assert receiver.events == []
+                assert f"Webhook rejected: status={status}, reason=" in line
+                assert "error" not in line
+            assert set(json.loads(answer)) in ({"detail"}, {"job_id", "status"})
+
+        fuzz()
+    # The run is worth something only if it came to each check.
+    assert seen == {202, 400, 403, 413, 415, 422}

@@ -1,0 +1,188 @@
+"""What a process refuses to run on, with the remedy, and what it waits for instead."""
+
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+import trustme
+from psycopg import errors
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from devstack.ports import free_port
+from devstack.postgres import Postgres
+from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
+from storage.session import is_away
+from tests.kit.postgres import Table
+
+
+def refusal(url: str) -> str:
+    with pytest.raises(DatabaseUnfit) as refused:
+        check_now(url)
+    return str(refused.value)
+
+
+@contextmanager
+def role(table: Table, server: Postgres, attributes: str) -> Iterator[str]:
+    """A role beside the application's; the address at which it connects."""
+    name = f"other_{uuid4().hex}"
+    table.run(f"CREATE ROLE {name} PASSWORD 'p' {attributes}")
+    try:
+        yield f"postgresql://{name}:p@127.0.0.1:{server.port}/ai_agents"
+    finally:
+        table.run(f"DROP OWNED BY {name}")
+        table.run(f"DROP ROLE {name}")
+
+
+def test_the_applications_own_role_is_fit(server: Postgres, table: Table) -> None:  # noqa: ARG001 -- migrated
+    check_now(server.url)
+
+
+def test_a_superuser_is_refused(server: Postgres) -> None:
+    assert refusal(server.superuser_url) == "the role of DATABASE_URL must have NOSUPERUSER and NOBYPASSRLS"
+
+
+def test_a_role_that_bypasses_row_level_security_is_refused(server: Postgres, table: Table) -> None:
+    with role(table, server, "LOGIN NOSUPERUSER BYPASSRLS IN ROLE ai_agents") as url:
+        assert refusal(url) == "the role of DATABASE_URL must have NOSUPERUSER and NOBYPASSRLS"
+
+
+def test_the_owner_of_the_tables_is_refused(server: Postgres) -> None:
+    assert refusal(server.admin_url).startswith("the role of DATABASE_URL must not own the tables")
+
+
+def test_a_member_of_the_owner_is_refused(server: Postgres, table: Table) -> None:
+    with role(table, server, "LOGIN IN ROLE ai_agents_owner, ai_agents") as url:
+        assert refusal(url).startswith("the role of DATABASE_URL must not own the tables")
+
+
+def test_a_wrong_password_is_refused_without_being_shown(server: Postgres) -> None:
+    sentence = refusal(re.sub(r":[^:@]+@", ":hunter2@", server.url))
+    assert sentence == "DATABASE_URL is refused: wrong password"
+
+
+def test_a_role_that_may_not_log_in_is_refused(server: Postgres, table: Table) -> None:
+    with role(table, server, "NOLOGIN") as url:
+        assert "DATABASE_URL" in refusal(url)
+
+
+def test_a_role_that_may_not_connect_to_the_database_is_refused(server: Postgres, table: Table) -> None:
+    with role(table, server, "LOGIN") as url:
+        assert "DATABASE_URL" in refusal(url)
+
+
+def test_a_database_that_does_not_exist_is_refused(server: Postgres) -> None:
+    assert "DATABASE_URL" in refusal(server.url.removesuffix("ai_agents") + "nowhere")
+
+
+def test_a_database_that_can_not_hold_every_text_is_refused(server: Postgres, table: Table) -> None:
+    table.run("CREATE DATABASE ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    try:
+        assert "encoding SQL_ASCII" in refusal(f"{server.url.removesuffix('/ai_agents')}/ascii")
+    finally:
+        table.run("DROP DATABASE ascii WITH (FORCE)")
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("sslmode=Hunter2", "has an sslmode that there is not"),
+        ("sslmode=require", "asks for TLS, which the server does not speak"),
+        ("keepalives=Hunter2", "has an option whose value is no number"),
+    ],
+)
+def test_an_option_of_the_address_that_can_not_work_is_refused(server: Postgres, option: str, said: str) -> None:
+    assert refusal(f"{server.url}?{option}") == f"DATABASE_URL {said}"
+
+
+@contextmanager
+def speaking_tls(authority: trustme.CA, name: str) -> Iterator[int]:
+    """The port of what begins as Postgres does that speaks TLS (protocol 3, SSLRequest), with a certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection, suppress(OSError):
+                        connection.recv(8)
+                        connection.sendall(b"S")
+                        context.wrap_socket(connection, server_side=True).close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_certificate_that_is_not_to_be_trusted_is_refused(tmp_path: Path) -> None:
+    """By sslmode=verify-full: of an authority that nobody knows, or another host's."""
+    known, other = trustme.CA(), trustme.CA()
+    known.cert_pem.write_to_path(str(tmp_path / "known.pem"))
+    for authority, name, said in (
+        (other, "localhost", "DATABASE_URL is refused: the server's certificate is not trusted"),
+        (known, "postgres.example", "DATABASE_URL is refused: the server's certificate is another host's"),
+    ):
+        with speaking_tls(authority, name) as port:
+            url = f"postgresql://a:b@localhost:{port}/x?sslmode=verify-full&sslrootcert={tmp_path}/known.pem"
+            assert refusal(url) == said
+
+
+def test_a_server_that_is_not_there_is_waited_for(server: Postgres) -> None:
+    with pytest.raises(DatabaseUnreachable):
+        check_now(server.url.replace(f":{server.port}/", f":{free_port()}/"))
+
+
+def raised(kind: type[psycopg.Error]) -> DBAPIError:
+    return DBAPIError("SELECT 1", None, kind("x"))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        errors.ConnectionFailure,
+        errors.ConnectionDoesNotExist,
+        errors.TooManyConnections,
+        errors.DiskFull,
+        errors.AdminShutdown,
+        errors.CrashShutdown,
+        errors.CannotConnectNow,
+        psycopg.OperationalError,
+    ],
+)
+def test_a_failure_of_the_server_passes_when_it_is_back(kind: type[psycopg.Error]) -> None:
+    assert is_away(raised(kind))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        errors.InsufficientPrivilege,
+        errors.UniqueViolation,
+        errors.UndefinedTable,
+        errors.QueryCanceled,
+        errors.InvalidTextRepresentation,
+    ],
+)
+def test_a_failure_of_the_statement_does_not(kind: type[psycopg.Error]) -> None:
+    assert not is_away(raised(kind))
+
+
+@pytest.mark.parametrize(
+    ("make", "away"),
+    [
+        (lambda: PoolTimeout("no connection free"), True),
+        (lambda: ValueError("x"), False),
+        (lambda: DBAPIError("SELECT 1", None, errors.UniqueViolation("x"), connection_invalidated=True), True),
+    ],
+)
+def test_a_pool_without_a_free_connection_is_as_bad_as_a_server_away(make: Callable[[], Exception], away: bool) -> None:
+    assert is_away(make()) is away

@@ -1,0 +1,369 @@
+"""Tenants while a process runs: changes appear, an unusable one closes no door, a secret that is gone opens none."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from config.secret_files import SecretFiles
+from config.tenants import Tenant, TenantDirectory, TenantProblem, read_environment
+from tests.config.test_tenants import ACME, CLOUD
+
+ROTATED = ACME | {"WEBHOOK_SECRET_ACME": "leaked", "PREVIOUS_WEBHOOK_SECRET_ACME": "s3cret"}
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def directory(
+    values: Callable[[], dict[str, str]], on_problem: Callable[[TenantProblem], None] = lambda _: None
+) -> tuple[TenantDirectory, Clock]:
+    clock = Clock()
+    return TenantDirectory(values, on_problem=on_problem, monotonic=clock), clock
+
+
+def test_a_new_tenant_and_a_rotated_secret_appear_within_some_seconds() -> None:
+    values = dict(ACME)
+    tenants, clock = directory(lambda: values)
+    assert tenants.get("globex") is None
+    values |= {"WEBHOOK_SECRET_GLOBEX": "new", "WEBHOOK_SECRET_ACME": "n3w", "PREVIOUS_WEBHOOK_SECRET_ACME": "s3cret"}
+    clock.now += 6
+    globex, acme = tenants.get("globex"), tenants.get("acme")
+    assert globex is not None
+    assert acme is not None
+    assert acme.webhook_secrets == ("n3w", "s3cret")
+    assert tenants.all() == [acme, globex]
+
+
+def test_a_tenant_that_is_taken_away_is_gone() -> None:
+    values = ACME | CLOUD
+    tenants, clock = directory(lambda: values)
+    for name in CLOUD:
+        del values[name]
+    clock.now += 6
+    assert [known.id for known in tenants.all()] == ["acme"]
+
+
+def test_an_unusable_change_keeps_the_tenant_as_it_was_and_says_why() -> None:
+    values = dict(ACME)
+    tenants, clock = directory(lambda: values)
+    before = asked(tenants)
+    values["SERVICEDESK_URL_ACME"] = "not an address"
+    values["WEBHOOK_SECRET_GLOBEX"] = "new"
+    clock.now += 6
+    assert asked(tenants) == replace(before, usable=False)
+    assert [problem.tenant_id for problem in tenants.problems] == ["acme"]
+    assert tenants.get("globex") is not None
+    values |= ACME
+    clock.now += 6
+    assert asked(tenants) == before
+    assert tenants.problems == []
+
+
+def asked(tenants: TenantDirectory, tenant_id: str = "acme") -> Tenant:
+    """The tenant as it is now."""
+    tenant = tenants.get(tenant_id)
+    assert tenant is not None
+    return tenant
+
+
+def test_a_current_secret_that_is_gone_is_refused_though_the_previous_one_stays() -> None:
+    """Half a rotation is unusable settings; the leaked secret is dead all the same."""
+    values, told = dict(ROTATED), list[TenantProblem]()
+    tenants, clock = directory(lambda: values, told.append)
+    before = asked(tenants)
+    del values["WEBHOOK_SECRET_ACME"]
+    clock.now += 6
+    assert asked(tenants) == replace(before, webhook_secrets=("s3cret",), usable=False)
+    assert [problem.closed for problem in told] == [False]
+    del values["PREVIOUS_WEBHOOK_SECRET_ACME"]
+    clock.now += 6
+    assert asked(tenants) == replace(before, webhook_secrets=(), usable=True)
+
+
+@pytest.mark.parametrize("gone", ["WEBHOOK_SECRET_ACME", "PREVIOUS_WEBHOOK_SECRET_ACME"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SERVICEDESK_URL_ACME", "not an address"),
+        ("SERVICEDESK_EDITION_ACME", "other"),
+        ("SERVICEDESK_RATE_PER_MINUTE_ACME", "fast"),
+        ("WEBHOOK_REQUIRE_TIMESTAMP_ACME", "perhaps"),
+    ],
+)
+def test_a_secret_that_is_gone_is_refused_whatever_else_is_wrong(gone: str, name: str, value: str) -> None:
+    values = dict(ROTATED)
+    tenants, clock = directory(lambda: values)
+    before = asked(tenants)
+    values[name] = value
+    secret = values.pop(gone)
+    clock.now += 6
+    kept = tuple(one for one in before.webhook_secrets if one != secret)
+    assert asked(tenants) == replace(before, webhook_secrets=kept, usable=False)
+
+
+def test_a_secret_that_moves_to_the_other_name_lives_on() -> None:
+    values = dict(ACME)
+    tenants, clock = directory(lambda: values)
+    del values["WEBHOOK_SECRET_ACME"]
+    values["PREVIOUS_WEBHOOK_SECRET_ACME"] = "s3cret"
+    clock.now += 6
+    assert asked(tenants).webhook_secrets == ("s3cret",)
+    # And one that was never in force does not begin as the previous one.
+    values["PREVIOUS_WEBHOOK_SECRET_ACME"] = "another"
+    clock.now += 6
+    assert asked(tenants).webhook_secrets == ()
+
+
+def test_a_rotation_counts_though_the_desks_settings_are_unusable() -> None:
+    """Neither is a webhook lost, nor does a secret that was overwritten open any more."""
+    values = dict(ACME)
+    tenants, clock = directory(lambda: values)
+    before = asked(tenants)
+    values |= {"SERVICEDESK_URL_ACME": "nowhere", "WEBHOOK_SECRET_ACME": "n3w"}
+    clock.now += 6
+    assert asked(tenants) == replace(before, webhook_secrets=("n3w",), usable=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "gone"),
+    [
+        (ACME, "SERVICEDESK_API_KEY_ACME"),
+        (CLOUD, "SERVICEDESK_CLIENT_SECRET_GLOBEX"),
+        (CLOUD, "SERVICEDESK_REFRESH_TOKEN_GLOBEX"),
+    ],
+)
+def test_a_desk_whose_credential_is_gone_is_called_no_more(settings: dict[str, str], gone: str) -> None:
+    """Nor is another credential sent to the address before."""
+    for change in ({}, {gone: "another"}):
+        values = settings | {"WEBHOOK_SECRET_" + gone.rpartition("_")[2]: "s3cret"}
+        tenants, clock = directory(lambda values=values: values)  # type: ignore[misc]
+        (before,) = tenants.all()
+        assert before.desk is not None
+        del values[gone]
+        values |= change | {gone.replace(gone.removeprefix("SERVICEDESK_").rpartition("_")[0], "URL"): "nowhere"}
+        clock.now += 6
+        assert tenants.all() == [replace(before, desk=None, usable=False)]
+        values |= settings
+        clock.now += 6
+        assert tenants.all() == [before]
+
+
+def test_a_tenant_that_was_never_usable_is_closed_until_it_is() -> None:
+    """At the start and later: nothing worked before that could go on."""
+    values = CLOUD | {"SERVICEDESK_URL_ACME": "nowhere", "WEBHOOK_SECRET_ACME": "s3cret"}
+    told: list[TenantProblem] = []
+    tenants, clock = directory(lambda: values, told.append)
+    assert asked(tenants) == Tenant("acme", usable=False)
+    assert asked(tenants, "globex").usable
+    values |= {"WEBHOOK_SECRET_INITECH": "s3cret", "SERVICEDESK_URL_INITECH": "nowhere"}
+    clock.now += 6
+    assert [asked(tenants, tenant_id) for tenant_id in ("acme", "initech")] == [
+        Tenant("acme", usable=False),
+        Tenant("initech", usable=False),
+    ]
+    assert {(problem.tenant_id, problem.closed) for problem in (*tenants.problems, *told)} == {
+        ("acme", True),
+        ("initech", True),
+    }
+    assert tenants.unusable() == {"acme": True, "globex": False, "initech": True}
+    values |= ACME
+    clock.now += 6
+    assert asked(tenants).usable
+    assert asked(tenants).webhook_secrets == ("s3cret",)
+
+
+def test_an_id_that_can_be_none_is_a_problem_and_no_tenant() -> None:
+    values = ACME | {"WEBHOOK_SECRET_TERRORS": "s", "WEBHOOK_SECRET_A.B": "s", "PREVIOUS_WEBHOOK_SECRET_A\nB": "s"}
+    tenants, _ = directory(lambda: values)
+    assert [tenant.id for tenant in tenants.all()] == ["acme"]
+    assert [problem.closed for problem in tenants.problems] == [True] * 3
+    assert [problem.sentence for problem in tenants.problems if "is missing" in problem.sentence] == []
+    assert tenants.unusable() == {"acme": False, "": True}
+
+
+def test_what_a_process_needs_decides_whether_a_tenant_is_closed_there() -> None:
+    values = dict(ACME)
+    clock, told = Clock(), list[TenantProblem]()
+    tenants = TenantDirectory(
+        lambda: values, needs=lambda tenant: tenant.desk is not None, on_problem=told.append, monotonic=clock
+    )
+    del values["SERVICEDESK_API_KEY_ACME"]
+    clock.now += 6
+    assert asked(tenants).webhook_secrets == ("s3cret",)
+    assert told == [TenantProblem("acme", "SERVICEDESK_API_KEY_ACME is missing", closed=True)]
+
+
+def test_a_thread_that_asks_while_another_one_reads_does_not_wait_for_it() -> None:
+    """A slow share must not stop whoever looks at the figures."""
+    slow, goes_on = threading.Event(), threading.Event()
+
+    def read() -> dict[str, str]:
+        if slow.is_set():
+            assert goes_on.wait(10)
+        return ACME
+
+    tenants, clock = directory(read)
+    slow.set()
+    clock.now += 6
+    thread = threading.Thread(target=tenants.all)
+    thread.start()
+    assert asked(tenants).webhook_secrets == ("s3cret",)
+    goes_on.set()
+    thread.join(10)
+
+
+def test_settings_that_became_unusable_are_told_once() -> None:
+    values, told = dict(ACME), list[TenantProblem]()
+    tenants, clock = directory(lambda: values, told.append)
+    values["SERVICEDESK_EDITION_ACME"] = "other"
+    for _ in range(3):
+        clock.now += 6
+        tenants.all()
+    assert told == [TenantProblem("acme", "SERVICEDESK_EDITION_ACME must be onpremises or cloud")]
+    del values["SERVICEDESK_EDITION_ACME"]
+    clock.now += 6
+    tenants.all()
+    values["SERVICEDESK_EDITION_ACME"] = "other"
+    clock.now += 6
+    tenants.all()
+    assert len(told) == 2
+
+
+def test_the_environment_is_not_read_for_each_webhook() -> None:
+    readings: list[int] = []
+
+    def read() -> dict[str, str]:
+        readings.append(1)
+        return ACME
+
+    tenants, clock = directory(read)
+    for _ in range(100):
+        tenants.get("acme")
+    assert len(readings) == 1
+    clock.now += 6
+    tenants.get("acme")
+    assert len(readings) == 2
+
+
+def test_files_win_over_the_environment_and_empty_ones_count_as_unset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEBHOOK_SECRET_ACME", "from the environment")
+    monkeypatch.setenv("WEBHOOK_SECRET_GLOBEX", "from the environment")
+    monkeypatch.setenv("WEBHOOK_SECRET_EMPTY", " ")
+    (tmp_path / "WEBHOOK_SECRET_ACME").write_text("from a file\n")
+    (tmp_path / "WEBHOOK_SECRET_GLOBEX").write_text("\n")
+    (tmp_path / ".hidden").write_text("no setting")
+    (tmp_path / "..data").mkdir()
+    read = read_environment(tmp_path)()
+    assert read["WEBHOOK_SECRET_ACME"] == "from a file"
+    assert read["WEBHOOK_SECRET_GLOBEX"] == "from the environment"
+    assert not {"WEBHOOK_SECRET_EMPTY", ".hidden", "..data"} & set(read)
+    assert read_environment(None)()["WEBHOOK_SECRET_ACME"] == "from the environment"
+    assert read_environment(tmp_path / "gone")()["WEBHOOK_SECRET_ACME"] == "from the environment"
+
+
+def test_a_file_that_is_being_replaced_closes_no_door(tmp_path: Path) -> None:
+    secret = tmp_path / "WEBHOOK_SECRET_ACME"
+    secret.write_text("s3cret")
+    clock = Clock()
+    tenants = TenantDirectory(read_environment(tmp_path), monotonic=clock)
+    secret.write_bytes(b"half of it: \xc3")
+    clock.now += 6
+    acme = tenants.get("acme")
+    assert acme is not None
+    assert acme.webhook_secrets == ("s3cret",)
+
+
+def test_a_text_counts_once_its_file_was_left_alone_and_a_beginning_after_a_minute(tmp_path: Path) -> None:
+    """The file's own time decides, so that one reading is enough for a change of some seconds ago."""
+    secret, clock = tmp_path / "WEBHOOK_SECRET_ACME", Clock()
+    secret.write_text("s3cret, whole")
+    files = SecretFiles(tmp_path, now=clock)
+
+    def read(text: str, age: float) -> str:
+        secret.write_text(text)
+        os.utime(secret, (clock.now - age, clock.now - age))
+        return files.read()["WEBHOOK_SECRET_ACME"]
+
+    assert read("s3cret, whole", 0) == "s3cret, whole"  # the first reading takes what is there
+    assert read("an0ther", 1) == "s3cret, whole"
+    assert read("an0ther", 2) == "an0ther"
+    assert read("an0", 59) == "an0ther"
+    assert read("", 3600) == "an0ther"
+    assert read("an0", 60) == "an0"
+    assert read("from a clock ahead", -60) == "an0"
+    clock.now += 5
+    assert read("from a clock ahead", -60) == "from a clock ahead"
+    secret.unlink()
+    assert files.read() == {}
+
+
+def test_a_tenants_files_change_together(tmp_path: Path) -> None:
+    """Else a rotation that is half read would refuse the secret that is still in use."""
+    current, previous = tmp_path / "WEBHOOK_SECRET_ACME", tmp_path / "PREVIOUS_WEBHOOK_SECRET_ACME"
+    current.write_text("0ld")
+    read = read_environment(tmp_path)
+    read()
+    for path, text in ((current, "n3w"), (previous, "0ld")):
+        path.write_text(text)
+    settled = time.time() - 10
+    os.utime(current, (settled, settled))
+    assert (read()["WEBHOOK_SECRET_ACME"], "PREVIOUS_WEBHOOK_SECRET_ACME" in read()) == ("0ld", False)
+    os.utime(previous, (settled, settled))
+    assert (read()["WEBHOOK_SECRET_ACME"], read()["PREVIOUS_WEBHOOK_SECRET_ACME"]) == ("n3w", "0ld")
+
+
+def test_a_deleted_secret_is_gone_at_once_though_its_tenants_other_files_are_held(tmp_path: Path) -> None:
+    """Somebody writes one, and another one can't be read: a link that leads to itself."""
+    for name, text in ROTATED.items():
+        (tmp_path / name).write_text(text)
+    files = read_environment(tmp_path)
+    files()
+    (tmp_path / "SERVICEDESK_API_KEY_ACME").unlink()
+    (tmp_path / "SERVICEDESK_API_KEY_ACME").symlink_to("SERVICEDESK_API_KEY_ACME")
+    (tmp_path / "SERVICEDESK_URL_ACME").write_text("https://des")
+    (tmp_path / "WEBHOOK_SECRET_ACME").unlink()
+    read = files()
+    assert "WEBHOOK_SECRET_ACME" not in read
+    assert {name: read[name] for name in ROTATED if name in read} == {
+        name: text for name, text in ROTATED.items() if name != "WEBHOOK_SECRET_ACME"
+    }
+
+
+def test_a_file_that_can_not_be_read_closes_a_tenant_that_is_new_and_is_no_laxer_value(tmp_path: Path) -> None:
+    """At the start and later, until it can be read."""
+    clock = Clock()
+
+    def write(tenant: str) -> Path:
+        strict = tmp_path / f"WEBHOOK_REQUIRE_TIMESTAMP_{tenant}"
+        (tmp_path / f"WEBHOOK_SECRET_{tenant}").write_text("s3cret")
+        strict.symlink_to(strict.name)
+        return strict
+
+    loops = [write("ACME")]
+    tenants = TenantDirectory(read_environment(tmp_path, now=lambda: time.time() + 10), monotonic=clock)
+    loops.append(write("GLOBEX"))
+    for _ in range(2):
+        clock.now += 6
+        assert tenants.all() == [Tenant("acme", usable=False), Tenant("globex", usable=False)]
+    assert [problem.sentence for problem in tenants.problems] == [
+        f"{path.name}: its file can't be read as text" for path in loops
+    ]
+    for path in loops:
+        path.unlink()
+        path.write_text("true")
+    clock.now += 6
+    assert tenants.all() == [Tenant(one, ("s3cret",), require_timestamp=True) for one in ("acme", "globex")]

@@ -1,1 +1,0 @@
-"""The dashboards: as files, and against a real Prometheus that asks real processes."""

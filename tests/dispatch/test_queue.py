@@ -1,0 +1,155 @@
+"""The message of a job: its id and its trace, in the list whose length support reads."""
+
+import asyncio
+import base64
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from devstack.ports import free_port
+from dispatch.queue import QUEUE, TASK, UNACKED, JobQueue, QueueUnreachable, open_redis
+from tests.kit.forgetful import Forgetful
+
+JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
+OTHER = UUID("01936b2e-7c1a-7000-8000-0123456789ac")
+
+
+@pytest.fixture
+async def queue(redis_url: str, redis: Redis) -> AsyncIterator[JobQueue]:  # noqa: ARG001 -- emptied by it
+    opened = JobQueue(redis_url)
+    yield opened
+    await opened.close()
+
+
+async def messages(redis: Redis) -> list[dict[str, Any]]:
+    return [json.loads(message) for message in await redis.lrange("celery", 0, -1)]
+
+
+async def test_a_message_is_the_jobs_id_and_nothing_else(queue: JobQueue, redis: Redis) -> None:
+    await queue.publish(JOB)
+    (message,) = await messages(redis)
+    assert message["headers"]["id"] == message["properties"]["correlation_id"] == str(JOB)
+    assert message["headers"]["task"] == TASK
+    arguments, keywords, embedded = json.loads(base64.b64decode(message["body"]))
+    assert (arguments, keywords) == ([str(JOB)], {})
+    assert [value for value in embedded.values() if value is not None] == []
+    assert (message["headers"]["argsrepr"], message["headers"]["kwargsrepr"]) == ("", "")
+    assert (message["headers"]["eta"], message["headers"]["expires"]) == (None, None)
+
+
+async def test_a_message_carries_the_trace_of_its_job(queue: JobQueue, redis: Redis) -> None:
+    context = SpanContext(0xACE, 0xB, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    with use_span(NonRecordingSpan(context)):
+        await queue.publish(JOB)
+    (message,) = await messages(redis)
+    version, trace_id, span_id, flags = message["headers"]["traceparent"].split("-")
+    assert (version, trace_id, flags) == ("00", f"{0xACE:032x}", "01")
+    assert len(span_id) == 16
+
+
+async def test_jobs_wait_in_the_one_list_celery_and_are_taken_in_their_order(queue: JobQueue, redis: Redis) -> None:
+    await queue.publish(JOB)
+    await queue.publish(OTHER)
+    assert await redis.llen("celery") == 2
+    assert [str(key) for key in await redis.keys("celery*")] == ["celery"]
+    newest, oldest = await messages(redis)
+    assert (oldest["headers"]["id"], newest["headers"]["id"]) == (str(JOB), str(OTHER))
+    assert len({message["properties"]["delivery_tag"] for message in (newest, oldest)}) == 2
+
+
+async def test_the_depth_counts_what_waits(queue: JobQueue, redis: Redis) -> None:
+    assert (QUEUE, UNACKED) == ("celery", "unacked")
+    assert await queue.depth() == 0
+    await queue.publish(JOB)
+    await redis.hset("unacked", "a delivery tag", "a message")
+    assert await queue.depth() == 1
+
+
+async def test_it_is_known_whose_message_waits_and_whose_a_worker_holds(queue: JobQueue, redis: Redis) -> None:
+    assert await queue.messages(10) == (set(), set())
+    await queue.publish(JOB)
+    # What a worker does when it takes one: kombu keeps message, exchange and routing key.
+    taken = json.loads(str(await redis.rpop("celery")))
+    await redis.hset("unacked", "a delivery tag", json.dumps([taken, "", "celery"]))
+    await queue.publish(OTHER)
+    assert await queue.messages(10) == ({str(OTHER)}, {str(JOB)})
+
+
+async def test_what_is_no_message_of_a_job_hides_none(queue: JobQueue, redis: Redis) -> None:
+    await queue.publish(JOB)
+    for strange in ("", "not json", "[]", "17", "{}", '{"headers": null}', '{"headers": {}}'):
+        await redis.lpush("celery", strange)
+        await redis.hset("unacked", f"tag of {strange}", strange)
+    waiting, held = await queue.messages(100)
+    assert str(JOB) in waiting
+    assert str(JOB) not in held
+
+
+async def test_a_server_that_is_not_there_is_told_at_once() -> None:
+    queue = JobQueue(f"redis://127.0.0.1:{free_port()}/0")
+    for call in (queue.publish(JOB), queue.depth(), queue.messages(10)):
+        with pytest.raises(QueueUnreachable):
+            await call
+    await queue.close()
+
+
+async def test_a_server_that_accepts_and_never_answers_counts_as_away() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        queue = JobQueue(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        for call in (queue.publish(JOB), queue.depth(), queue.messages(10)):
+            with pytest.raises(QueueUnreachable):
+                await call
+        await queue.close()
+
+
+@pytest.fixture
+def forgetful(redis_url: str, redis: Redis) -> Iterator[Forgetful]:  # noqa: ARG001 -- emptied by it
+    door = Forgetful(redis_url)
+    yield door
+    door.close()
+
+
+Call = Callable[[], Awaitable[object]]
+
+
+@pytest.mark.parametrize("what", ["publish", "ask", "client"])
+async def test_connections_that_died_while_they_lay_idle_fail_no_call(
+    what: str, forgetful: Forgetful, redis: Redis
+) -> None:
+    queue, client = JobQueue(forgetful.url), open_redis(forgetful.url)
+    calls: dict[str, Call] = {
+        "publish": lambda: queue.publish(uuid4()),
+        "ask": queue.depth,
+        "client": lambda: client.lpush(QUEUE, "x"),
+    }
+    await asyncio.gather(*(calls[what]() for _ in range(6)))
+    opened, sent = forgetful.opened, await redis.llen(QUEUE)
+    assert opened > 1
+    forgetful.forget()
+    await asyncio.gather(*(calls[what]() for _ in range(6)))
+    assert forgetful.opened > opened
+    assert await redis.llen(QUEUE) == 2 * sent
+    await queue.close()
+    await client.aclose()
+
+
+async def test_a_server_that_falls_silent_costs_its_second_once() -> None:
+    """It may be slow, or have taken the message: asked twice it would cost two."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        queue, client = JobQueue(url), open_redis(url)
+        for call in (lambda: queue.publish(JOB), queue.depth, lambda: client.get("x")):
+            began = time.monotonic()
+            with pytest.raises((QueueUnreachable, RedisError)):
+                await call()
+            assert time.monotonic() - began < 1.5
+        await queue.close()
+        await client.aclose()

@@ -1,0 +1,239 @@
+"""The relay on real stores: each job that it queues, ends or moves is told of once, by whichever replica."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import psycopg
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from devstack.postgres import Postgres
+from dispatch.acceptance import Acceptance
+from dispatch.inbox import Inbox
+from dispatch.queue import JobQueue
+from dispatch.relay import Relay
+from storage import by_hand, claims
+from storage.claims import MOST_ATTEMPTS
+from storage.session import Database
+from tests.kit.logs import StartLog
+from tests.kit.postgres import DEADLINE, LEASE, NewEvent, Table, claimed
+
+RAN_OUT = "now() - interval '1 second'"
+
+
+@pytest.fixture
+async def replicas(server: Postgres, table: Table, redis: Redis, redis_url: str) -> AsyncIterator[list[Relay]]:  # noqa: ARG001 -- emptied by them
+    """Two API processes' relays, on the same stores."""
+    databases = [Database(server.url, application_name=f"replica {number}") for number in (1, 2)]
+    queues = [JobQueue(redis_url) for _ in databases]
+    inbox = Inbox(redis)
+    yield [
+        Relay(database, queue, inbox, Acceptance(database, queue, inbox, DEADLINE), DEADLINE)
+        for database, queue in zip(databases, queues, strict=True)
+    ]
+    for database, queue in zip(databases, queues, strict=True):
+        await database.close()
+        await queue.close()
+
+
+async def round_of(relays: list[Relay], times: int = 1) -> None:
+    """What all of them do at once."""
+    for _ in range(times):
+        await asyncio.gather(*(relay.once() for relay in relays))
+
+
+def told(stream: io.StringIO, phrase: str) -> list[str]:
+    """The lines that have these words."""
+    return [line for line in stream.getvalue().splitlines() if phrase in line]
+
+
+async def test_a_job_whose_worker_dies_each_time_fails_after_its_attempts(
+    waiting: UUID, database: Database, table: Table, replicas: list[Relay], start_log: StartLog
+) -> None:
+    stream = start_log()
+    for number in range(1, MOST_ATTEMPTS + 1):
+        claim = await claimed(database, waiting)
+        assert claim.attempt == number
+        table.change(waiting, lease_until=RAN_OUT)
+        # A copy of the message must not begin one attempt more.
+        if number == MOST_ATTEMPTS:
+            assert await claims.claim(database, waiting, "two", LEASE) is None
+        await round_of(replicas)
+        table.change(waiting, due_at="now()")
+    row = table.job(waiting)
+    assert (row["state"], row["attempt"], row["lease_owner"], row["claim_token"]) == ("failed", 8, None, None)
+    assert row["reason"] == "worker lost at its last attempt (before: worker lost)"
+    assert row["finished_at"] is not None
+    assert len(told(stream, "reason=worker lost |")) == MOST_ATTEMPTS - 1
+    (failed,) = told(stream, f"Task failed: job_id={waiting}, ticket_id=12345, reason=worker lost at its last attempt;")
+    assert "not retried" in failed
+    assert "attempt: 8" in failed
+    assert "trace_id: 0af7651916cd43dd8448eb211c80319c" in failed
+    assert await claims.claim(database, waiting, "two", LEASE) is None
+
+
+@pytest.mark.parametrize("time_left", [True, False])
+async def test_a_lost_worker_whose_note_may_be_there_leaves_one_last_look(
+    waiting: UUID, database: Database, table: Table, replicas: list[Relay], *, time_left: bool
+) -> None:
+    table.change(waiting, attempt=MOST_ATTEMPTS - 1, deadline_at="now() + interval '10 seconds'")
+    claim = await claimed(database, waiting)
+    await claims.about_to_post(database, claim, LEASE)
+    table.change(waiting, lease_until=RAN_OUT, **({} if time_left else {"deadline_at": RAN_OUT}))
+    await round_of(replicas)
+    row = table.job(waiting)
+    assert (row["state"], row["attempt"]) == ("waiting", MOST_ATTEMPTS)
+    assert row["reason"] == ("worker lost" if time_left else None)
+    look = await claimed(database, waiting)
+    assert (look.attempt, look.note_attempted_at) == (MOST_ATTEMPTS + 1, row["note_attempted_at"])
+    assert (look.deadline_at - look.claimed_at).total_seconds() > 200
+    table.change(waiting, lease_until=RAN_OUT)
+    await round_of(replicas)
+    assert table.job(waiting)["state"] == "failed"
+
+
+async def test_restarts_that_hand_a_job_back_use_up_no_attempt(
+    waiting: UUID, database: Database, table: Table, replicas: list[Relay]
+) -> None:
+    for _ in range(MOST_ATTEMPTS + 2):
+        await claims.give_back(database, await claimed(database, waiting))
+        await round_of(replicas)
+    assert (table.job(waiting)["state"], table.job(waiting)["attempt"]) == ("waiting", 0)
+
+
+async def test_a_job_that_lost_its_worker_often_comes_back_at_an_odd_moment(
+    waiting: UUID, database: Database, table: Table, replicas: list[Relay]
+) -> None:
+    """Else a job that kills its worker would take the same ones along each time, to the end of their attempts."""
+    waits = []
+    for _ in range(8):
+        table.change(waiting, state="running", attempt=7, lease_until=RAN_OUT)
+        await round_of(replicas)
+        waits.append(table.run("SELECT extract(epoch FROM due_at - now()) AS s FROM jobs")[0]["s"])
+    assert all(-2 < wait <= 63 for wait in waits)
+    assert max(waits) - min(waits) > 5
+    table.change(waiting, state="running", attempt=1, lease_until=RAN_OUT)
+    await round_of(replicas)
+    await claimed(database, waiting)
+
+
+async def test_events_that_waited_in_redis_are_told_of_once_whoever_moves_them(
+    redis: Redis, new_event: NewEvent, table: Table, replicas: list[Relay], start_log: StartLog
+) -> None:
+    stream = start_log()
+    inbox = Inbox(redis)
+    first = [new_event(ticket_id=str(number)) for number in range(30)]
+    # Redis forgot the keys: duplicates that only the database knows.
+    again = [new_event(ticket_id=event.ticket_id, dedupe_keys=event.dedupe_keys) for event in first[:10]]
+    for event in first:
+        await inbox.put(event)
+    await round_of(replicas, 3)
+    await redis.flushdb()
+    for event in again:
+        await inbox.put(event)
+    await round_of(replicas, 3)
+    assert {row["state"] for row in table.run("SELECT state FROM jobs")} == {"waiting", "skipped"}
+    counted = [int(line.split("to the database: ")[1].split()[0]) for line in told(stream, "Events moved")]
+    assert sum(counted) == len(first) + len(again)
+    assert len(told(stream, "Task skipped: ")) == len(again)
+    for event in again:
+        (line,) = told(stream, f"Task skipped: job_id={event.job_id}")
+        assert "reason=duplicate webhook" in line
+    # Their messages were pushed and told of when the events were kept.
+    assert told(stream, "Job queued") == []
+
+
+async def test_an_event_whose_message_is_not_there_is_published_once(
+    redis: Redis, new_event: NewEvent, table: Table, replicas: list[Relay], start_log: StartLog
+) -> None:
+    stream = start_log()
+    event = new_event()
+    await Inbox(redis).put(event)
+    await round_of(replicas)
+    table.change(event.job_id, published_at="now() - interval '5 seconds'")
+    for relay in replicas:
+        relay._lost_checked_at = 0
+    await round_of(replicas, 2)
+    assert len(told(stream, f"Job queued: job_id={event.job_id}")) == 1
+    assert await redis.llen("celery") == 1
+
+
+async def test_a_retry_by_hand_is_told_where_it_is_queued(
+    waiting: UUID, database: Database, replicas: list[Relay], start_log: StartLog
+) -> None:
+    await claims.fail(database, await claimed(database, waiting), "GPT-4 timeout")
+    await by_hand.retry(database, waiting, DEADLINE)
+    stream = start_log()
+    await round_of(replicas)
+    (line,) = told(stream, "Job queued")
+    assert f"Job queued: job_id={waiting}, ticket_id=12345 | " in line
+    assert "cause: retried by hand" in line
+    await claims.retry_later(database, await claimed(database, waiting), 0, "GPT-4 timeout")
+    await round_of(replicas)
+    assert [("by hand" in line) for line in told(stream, "Job queued")] == [True, False]
+
+
+async def test_a_step_that_may_not_be_taken_is_told_and_keeps_none_of_the_others_from_theirs(
+    waiting: UUID, table: Table, redis: Redis, replicas: list[Relay], start_log: StartLog
+) -> None:
+    stream = start_log()
+    table.change(waiting, published_at=None)
+    function = "FUNCTION expire_jobs(integer, text)"
+    table.run(f"REVOKE EXECUTE ON {function} FROM ai_agents")
+    try:
+        assert not await replicas[0].once()
+    finally:
+        table.run(f"GRANT EXECUTE ON {function} TO ai_agents")
+    assert len(told(stream, "Database error: a step of the relay fails")) == 1
+    assert len(told(stream, f"Job queued: job_id={waiting}")) == 1
+    assert await redis.llen("celery") == 1
+    assert await replicas[0].once()
+
+
+class _Late(Database):
+    """Gives the server's word of each commit half a second late."""
+
+    @asynccontextmanager
+    async def across_tenants(self) -> AsyncIterator[AsyncSession]:
+        async with super().across_tenants() as session:
+            yield session
+        await asyncio.sleep(0.5)
+
+
+async def test_a_step_that_takes_too_long_comes_to_its_end_and_tells_of_it(
+    server: Postgres, redis: Redis, redis_url: str, waiting: UUID, table: Table, start_log: StartLog
+) -> None:
+    """The row says that the job failed before the server's word is there: the line comes all the same, once."""
+    stream = start_log()
+    database, queue, inbox = _Late(server.url, application_name="late"), JobQueue(redis_url), Inbox(redis)
+    relay = Relay(database, queue, inbox, Acceptance(database, queue, inbox, DEADLINE), DEADLINE, step_seconds=0.1)
+    table.change(waiting, deadline_at=RAN_OUT, due_at=RAN_OUT)
+    assert not await relay.once()
+    for _ in range(4):
+        await relay.once()
+    assert len(told(stream, f"Task failed: job_id={waiting}")) == 1
+    await queue.close()
+    await database.close()
+
+
+async def test_a_relay_that_is_told_to_end_tells_of_what_its_last_round_has_ended(
+    waiting: UUID, table: Table, server: Postgres, replicas: list[Relay], start_log: StartLog
+) -> None:
+    """The stop comes while the round waits for Postgres: the row gets its end after it, and the log its line."""
+    stream = start_log()
+    table.change(waiting, deadline_at=RAN_OUT)
+    async with await psycopg.AsyncConnection.connect(server.admin_url) as other:
+        await other.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+        running = asyncio.create_task(replicas[0].run())
+        await asyncio.sleep(0.3)
+        running.cancel()
+        await asyncio.sleep(0.1)
+        await other.rollback()
+    await asyncio.wait({running}, timeout=5)
+    assert running.cancelled()
+    assert table.job(waiting)["state"] == "failed"
+    assert len(told(stream, f"Task failed: job_id={waiting}")) == 1

@@ -1,1 +1,0 @@
-"""Documents against the code: what a reader is told is so."""

@@ -1,0 +1,248 @@
+"""The faults of the FAQ, each done to the running system for the length of a block, and the cause that it is."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from devstack.processes import Process
+from devstack.system import System
+from tests.documents.shell import Shell
+from tests.kit.world import World, wait_for
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The running system, its outside, and the person at a shell who is asked about it."""
+
+    system: System
+    world: World
+    shell: Shell
+
+    @property
+    def worker(self) -> Process:
+        return self.system.workers[0]
+
+    def says(self, process: Process, text: str) -> None:
+        """Wait until a process has said that."""
+        wait_for(lambda: text in process.log_path.read_text(encoding="utf-8"))
+
+    def failing(self, ticket_id: str) -> None:
+        """Wait until an attempt at the ticket's job has failed."""
+        self.says(self.worker, f"ticket_id={ticket_id}, reason=")
+
+    def queued(self, **ticket: Any) -> str:
+        """A ticket whose job is in the queue."""
+        ticket_id = self.world.create_ticket(**ticket)
+        self.says(self.system.api, f"ticket_id={ticket_id} ")
+        return ticket_id
+
+    def desk(self, **settings: Any) -> None:
+        """Change how the desk is set up."""
+        url = f"{self.system.state['desk_url']}/_sim/desks/acme"
+        httpx.patch(url, json=settings, timeout=10).raise_for_status()
+
+
+Inject = Callable[[Stage], AbstractContextManager[str]]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What to do to the system (it answers with the ticket that a client asks about), and where support must arrive.
+
+    `quick` is where the quicker way ends, if elsewhere, and `traced` where the trace leads. `swapped` are two steps
+    that must not change places: with them the other way round the document leads elsewhere. `json` is for faults that
+    are tried with the other log format too.
+    """
+
+    name: str
+    inject: Inject
+    resolution: str
+    cause: str
+    quick: str | None = None
+    traced: str | None = None
+    swapped: tuple[int, int] | None = None
+    json: bool = False
+
+
+@contextmanager
+def webhook_off(stage: Stage) -> Iterator[str]:
+    """The desk's webhook is switched off."""
+    stage.desk(webhook_url=None)
+    yield stage.world.create_ticket()
+    stage.desk(webhook_url=f"{stage.system.state['api_url']}/webhook")
+
+
+@contextmanager
+def wrong_secret(stage: Stage) -> Iterator[str]:
+    """The secret was pasted with a blank at its end."""
+    secret = stage.system.state["tenants"]["acme"]
+    stage.desk(webhook_secret=f"{secret} ")
+    ticket_id = stage.world.create_ticket()
+    stage.says(stage.system.api, f"ticket_id: {ticket_id}, tenant_id: acme")
+    try:
+        yield ticket_id
+    finally:
+        stage.desk(webhook_secret=secret)
+
+
+@contextmanager
+def _mistyped(stage: Stage, process: Process) -> Iterator[str]:
+    """Somebody mistyped the address of the tenant's desk before the process started; the ticket that comes then."""
+    url = process.environment["SERVICEDESK_URL_ACME"]
+    stage.system.restart(process, {"SERVICEDESK_URL_ACME": "nowhere"})
+    try:
+        yield stage.world.create_ticket()
+    finally:
+        stage.system.restart(process, {"SERVICEDESK_URL_ACME": url})
+
+
+@contextmanager
+def tenant_closed(stage: Stage) -> Iterator[str]:
+    """The API can't use a setting of the tenant."""
+    with _mistyped(stage, stage.system.api) as ticket_id:
+        stage.says(stage.system.api, "reason=tenant closed")
+        yield ticket_id
+
+
+@contextmanager
+def tenant_closed_in_worker(stage: Stage) -> Iterator[str]:
+    """The API could, and a worker can't."""
+    with _mistyped(stage, stage.worker) as ticket_id:
+        stage.failing(ticket_id)
+        yield ticket_id
+    stage.world.ended(ticket_id)
+
+
+@contextmanager
+def longer_number(stage: Stage) -> Iterator[str]:
+    """The desk's webhook is off; of another ticket, whose number begins with this one's, a forged one was refused."""
+    with webhook_off(stage) as ticket_id:
+        assert stage.world.post_webhook(f"{ticket_id}0", secret="somebody else's").status_code == 403
+        stage.says(stage.system.api, f"ticket_id: {ticket_id}0, tenant_id: acme")
+        yield ticket_id
+
+
+@contextmanager
+def wrong_form(stage: Stage) -> Iterator[str]:
+    """The desk's template left the ticket's number empty."""
+    ticket_id = stage.world.create_ticket(send_webhook=False)
+    stage.world.send_webhook(ticket_id, body='{"tenant_id": "acme", "ticket_id": ""}')
+    yield ticket_id
+
+
+@contextmanager
+def wrong_event(stage: Stage) -> Iterator[str]:
+    """The desk's template put markup where the event's name belongs."""
+    ticket_id = stage.world.create_ticket(send_webhook=False)
+    stage.world.send_webhook(ticket_id, body=f'{{"tenant_id": "acme", "ticket_id": "{ticket_id}", "event": "<b>"}}')
+    yield ticket_id
+
+
+@contextmanager
+def wrong_address(stage: Stage) -> Iterator[str]:
+    """A typing mistake in the webhook's path."""
+    stage.desk(webhook_url=f"{stage.system.state['api_url']}/webhok")
+    ticket_id = stage.world.create_ticket()
+    stage.says(stage.system.api, "status=404")
+    try:
+        yield ticket_id
+    finally:
+        stage.desk(webhook_url=f"{stage.system.state['api_url']}/webhook")
+
+
+@contextmanager
+def worker_still(stage: Stage) -> Iterator[str]:
+    """The worker is there and does nothing."""
+    stage.worker.pause()
+    ticket_id = stage.queued()
+    try:
+        yield ticket_id
+    finally:
+        stage.worker.resume()
+    stage.world.ended(ticket_id)
+
+
+@contextmanager
+def healthy(stage: Stage) -> Iterator[str]:
+    """Nothing is wrong."""
+    ticket_id = stage.world.create_ticket()
+    stage.world.ended(ticket_id)
+    yield ticket_id
+
+
+def tell_of_a_change(world: World, ticket_id: str) -> None:
+    """Change a ticket at a desk that sends a webhook for that too."""
+    world.configure_desk(webhook_on_update=True)
+    world.change_ticket(ticket_id, subject="Scanner is slow, and loud")
+    world.configure_desk(webhook_on_update=False)
+
+
+@contextmanager
+def sent_at_each_change(stage: Stage) -> Iterator[str]:
+    """The ticket has its enhancement, and the desk sent another webhook since."""
+    with healthy(stage) as ticket_id:
+        tell_of_a_change(stage.world, ticket_id)
+        wait_for(lambda: stage.world.job(ticket_id)["state"] == "skipped")
+        yield ticket_id
+
+
+def gpt4(kind: str, **fault: Any) -> Inject:
+    """GPT-4 has a fault for this ticket."""
+
+    @contextmanager
+    def inject(stage: Stage) -> Iterator[str]:
+        subject = f"Scanner jams, {kind} {fault}"
+        stage.world.openai_fault(kind=kind, match=subject, **fault)
+        ticket_id = stage.world.create_ticket(subject)
+        stage.failing(ticket_id)
+        try:
+            yield ticket_id
+        finally:
+            stage.world.clear_faults()
+
+    return inject
+
+
+def desk(kind: str, operation: str, **fault: Any) -> Inject:
+    """The desk has a fault for this ticket."""
+
+    @contextmanager
+    def inject(stage: Stage) -> Iterator[str]:
+        ticket_id = stage.world.create_ticket(send_webhook=False)
+        stage.world.desk_fault(kind=kind, operation=operation, tenant="acme", ticket_id=ticket_id, **fault)
+        stage.world.send_webhook(ticket_id)
+        stage.failing(ticket_id)
+        try:
+            yield ticket_id
+        finally:
+            stage.world.clear_faults()
+
+    return inject
+
+
+@contextmanager
+def forgotten(stage: Stage) -> Iterator[str]:
+    """An operator had the ticket forgotten before its webhook came."""
+    ticket_id = stage.world.create_ticket(send_webhook=False)
+    words = f"ai-agents forget --tenant acme --ticket {ticket_id} --yes"
+    stage.shell.run(f"kubectl exec deployment/ai-agents-api -n ai-agents-production -- {words}")
+    assert stage.world.post_webhook(ticket_id).status_code == 202
+    assert stage.world.ended(ticket_id)["reason"] == "forgotten"
+    yield ticket_id
+
+
+def gone(change: Callable[[World, str], None]) -> Inject:
+    """The ticket is not open any more when its webhook comes."""
+
+    @contextmanager
+    def inject(stage: Stage) -> Iterator[str]:
+        ticket_id = stage.world.create_ticket(send_webhook=False)
+        change(stage.world, ticket_id)
+        assert stage.world.post_webhook(ticket_id).status_code == 202
+        stage.world.ended(ticket_id)
+        yield ticket_id
+
+    return inject

@@ -1,0 +1,49 @@
+"""A stand-in for kubectl: what it says of the cluster is what the real processes of a development system say.
+
+`KUBECTL_STATE` is the path of a `state.json` as the devstack writes it (see `kubectl_state`). `KUBECTL_ORDERS` is the
+path of a file that gets a line (JSON) for each command that changes something; who runs the processes carries it out
+(`shell.Shell` does). It knows the commands and flags that support's documents use, and refuses all others with the
+words and the status of kubectl 1.32, so that a document with a mistake in it fails.
+
+    KUBECTL_STATE=.devstack/state.json python -m tests.documents.kubectl get pods -n ai-agents-production
+"""
+
+import os
+import signal
+import sys
+
+from tests.documents import kubectl_changes, kubectl_exec, kubectl_get, kubectl_logs
+from tests.documents.kubectl_arguments import Refused
+
+_VERBS = {
+    "logs": kubectl_logs.run,
+    "exec": kubectl_exec.run,
+    "get": kubectl_get.get,
+    "describe": kubectl_get.describe,
+    "top": kubectl_get.top,
+    "scale": kubectl_changes.scale,
+    "annotate": kubectl_changes.annotate,
+    "rollout": kubectl_changes.rollout,
+    "delete": kubectl_changes.delete,
+    "set": kubectl_changes.set_resources,
+    "patch": kubectl_changes.patch,
+}
+
+
+def main(words: list[str]) -> int:
+    """Run one command; its exit status."""
+    if not words or words[0] not in _VERBS:
+        sys.stderr.write(f'error: unknown command "{" ".join(words[:1])}" for "kubectl"\n')
+        return 1
+    try:
+        return _VERBS[words[0]](words[1:])
+    except Refused as refusal:
+        sys.stderr.write(f"{refusal}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    # `| head` ends the reader early, which is no mistake of ours.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    sys.exit(main(sys.argv[1:]))

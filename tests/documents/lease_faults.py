@@ -1,0 +1,176 @@
+"""Faults in mid-job, and after the worker's lines are gone; see `faults`."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from tests.documents.faults import Inject, Stage
+from tests.documents.outages import slow_gpt4
+from tests.kit.system import QUICK
+from tests.kit.world import wait_for
+
+_LONG_LEASE = {"LEASE_SECONDS": "45"}
+_SHORT_LEASE = {"LEASE_SECONDS": QUICK["LEASE_SECONDS"]}
+
+
+def worker_replaced(fault: Inject) -> Inject:
+    """The worker's pod was replaced after the fault, and its lines went with it."""
+
+    @contextmanager
+    def inject(stage: Stage) -> Iterator[str]:
+        with fault(stage) as ticket_id:
+            done = stage.shell.run("kubectl rollout restart deployment/ai-agents-worker -n ai-agents-production")
+            assert done.status == 0, done
+            yield ticket_id
+
+    return inject
+
+
+@contextmanager
+def _lease_of(stage: Stage, seconds: dict[str, str]) -> Iterator[None]:
+    try:
+        stage.system.restart(stage.worker, seconds)
+        yield
+    finally:
+        stage.system.restart(stage.worker, _SHORT_LEASE)
+
+
+def _kill_worker(stage: Stage) -> None:
+    """Killed, and started anew at once: what it said is gone."""
+    os.kill(stage.worker.pid, signal.SIGKILL)
+    stage.worker.wait(5)
+    stage.shell.look("OOMKilled")
+    stage.system.restart(stage.worker)
+
+
+def _end_lease(stage: Stage, ticket_id: str) -> None:
+    with stage.world.admin() as connection:
+        connection.execute("UPDATE jobs SET lease_until = now() WHERE ticket_id = %s", (ticket_id,))
+
+
+@contextmanager
+def worker_back(stage: Stage) -> Iterator[str]:
+    """The worker was killed in mid-job and is there again; its claim has not run out yet."""
+    with _lease_of(stage, _LONG_LEASE):
+        with slow_gpt4(stage) as ticket_id:
+            _kill_worker(stage)
+            yield ticket_id
+        _end_lease(stage, ticket_id)
+        stage.world.ended(ticket_id)
+
+
+def _relay_kept_away(stage: Stage, ticket_id: str) -> None:
+    """Its lease runs out while a transaction that somebody left open has the row: the relay goes past it."""
+    wait_for(
+        lambda: (
+            "fell silent"
+            in stage.shell.run(
+                "kubectl exec deployment/ai-agents-api -n ai-agents-production -- ai-agents show "
+                + str(stage.world.job(ticket_id)["id"])
+            ).output
+        )
+    )
+
+
+@contextmanager
+def worker_silent(stage: Stage) -> Iterator[str]:
+    """The worker's machine stopped in mid-job, and nothing queues the job again."""
+    with slow_gpt4(stage) as ticket_id, stage.world.admin() as connection:
+        stage.worker.pause()
+        connection.execute("SELECT 1 FROM jobs WHERE ticket_id = %s FOR UPDATE", (ticket_id,))
+        try:
+            _relay_kept_away(stage, ticket_id)
+            yield ticket_id
+        finally:
+            stage.worker.resume()
+    stage.world.ended(ticket_id)
+
+
+@contextmanager
+def worker_silent_and_back(stage: Stage) -> Iterator[str]:
+    """The same, but the worker was killed and is there again."""
+    with slow_gpt4(stage) as ticket_id, stage.world.admin() as connection:
+        connection.execute("SELECT 1 FROM jobs WHERE ticket_id = %s FOR UPDATE", (ticket_id,))
+        _kill_worker(stage)
+        _relay_kept_away(stage, ticket_id)
+        yield ticket_id
+    stage.world.ended(ticket_id)
+
+
+@contextmanager
+def last_attempt_lost(stage: Stage) -> Iterator[str]:
+    """The last of a job's attempts lost its worker; which attempt that is, the test says."""
+    with slow_gpt4(stage) as ticket_id:
+        stage.worker.pause()
+        with stage.world.admin() as connection:
+            connection.execute(
+                "UPDATE jobs SET attempt = 8, lease_until = now() WHERE ticket_id = %s AND state = 'running'",
+                (ticket_id,),
+            )
+        try:
+            assert stage.world.ended(ticket_id)["state"] == "failed"
+            yield ticket_id
+        finally:
+            stage.worker.resume()
+
+
+@contextmanager
+def claim_lost(stage: Stage) -> Iterator[str]:
+    """A worker stood still for longer than its claim, and another one is at the job now."""
+    with slow_gpt4(stage) as ticket_id:
+        stage.worker.pause()
+        other = stage.system.add_worker()
+        try:
+            stage.says(other, f"ticket_id={ticket_id} ")
+            stage.worker.resume()
+            stage.says(stage.worker, f"ticket_id={ticket_id}, reason=claim lost")
+            yield ticket_id
+        finally:
+            stage.worker.resume()
+            stage.world.clear_faults()
+            other.stop(8)
+            stage.system.workers.remove(other)
+    stage.world.ended(ticket_id)
+
+
+@contextmanager
+def attempt_too_long(stage: Stage) -> Iterator[str]:
+    """GPT-4 writes on and on, until the attempt's time is up."""
+    try:
+        stage.system.restart(stage.worker, {"ATTEMPT_TIMEOUT_SECONDS": "2"})
+        with slow_gpt4(stage) as ticket_id:
+            stage.says(stage.worker, f"ticket_id={ticket_id}, reason=attempt took too long")
+            yield ticket_id
+    finally:
+        stage.system.restart(stage.worker, {"ATTEMPT_TIMEOUT_SECONDS": ""})
+    stage.world.ended(ticket_id)
+
+
+@contextmanager
+def statement_cancelled(stage: Stage) -> Iterator[str]:
+    """Somebody locked the table of jobs, and then cancelled the statements that wait for it."""
+    waiting = "application_name = 'ai-agents worker' AND wait_event_type = 'Lock'"
+    with _lease_of(stage, _LONG_LEASE):
+        stage.world.desk_fault(kind="slow", operation="read_ticket", seconds=1.5)
+        ticket_id = stage.queued()
+        stage.says(stage.worker, f"ticket_id={ticket_id} ")
+        with (
+            psycopg.connect(stage.system.postgres.superuser_url, autocommit=True) as superuser,
+            stage.world.admin() as connection,
+        ):
+            connection.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+            wait_for(
+                lambda: superuser.execute(
+                    f"SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE {waiting}"  # noqa: S608 -- ours
+                ).fetchall()
+            )
+            stage.says(stage.worker, f"Database error: unreachable | ticket_id: {ticket_id},")
+        try:
+            stage.says(stage.worker, f"ticket_id={ticket_id}, reason=database unreachable")
+            yield ticket_id
+        finally:
+            stage.world.clear_faults()
+        stage.world.ended(ticket_id)

@@ -1,0 +1,93 @@
+"""What the README tells people to type exists and does what it says; what can run without servers runs here."""
+
+import re
+import subprocess
+import sys
+
+import psycopg
+import pytest
+
+from api.webhook import router
+from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
+from config.tenants import parse_tenants
+from tests.documents.readme import ROOT, TEXT, blocks, rows
+
+SHELL = blocks("sh")
+# Blocks that tests/system/test_readme_commands.py runs against a running system.
+RUN_AGAINST_A_SYSTEM = ("grep ", "body=")
+SETTINGS = {
+    name.upper()
+    for settings in (ApiSettings, WorkerSettings, HousekeepingSettings, MigrateSettings)
+    for name in settings.model_fields
+}
+
+
+def exports(block: str) -> dict[str, str]:
+    """The settings that a block of `export` lines makes."""
+    return dict(re.findall(r"^export ([A-Z0-9_]+)=(.*)$", block, re.MULTILINE))
+
+
+def test_each_command_is_of_a_kind_that_a_test_looks_after() -> None:
+    """A new kind of command needs a test of its own."""
+    known = ("make ", "ai-agents ", "export ", *RUN_AGAINST_A_SYSTEM)
+    assert [block for block in SHELL if not block.startswith(known)] == []
+
+
+def test_each_make_verb_exists_and_is_listed_by_help() -> None:
+    """`make help` tells of each verb that the README names."""
+    verbs = set(re.findall(r"(?:^|`)make ([a-z-]+)", TEXT, re.MULTILINE))
+    assert {"demo", "test", "dev", "lint", "help"} <= verbs
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert verbs <= set(re.findall(r"make ([a-z-]+)", listed))
+
+
+@pytest.mark.parametrize("line", [line for block in SHELL for line in block.splitlines() if "ai-agents" in line[:9]])
+def test_each_command_of_ours_knows_its_verb_and_options(line: str) -> None:
+    """Each verb and option of `ai-agents` is one that the command takes."""
+    words = line.split()[1:]
+    done = subprocess.run(
+        [sys.executable, "-m", "support.cli", *words, "--help"], cwd=ROOT, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_each_exported_setting_exists_and_makes_usable_tenants() -> None:
+    """The blocks for desks on premises and in the cloud are complete as they stand."""
+    desks = 0
+    for block in SHELL:
+        values = exports(block)
+        tenants, problems = parse_tenants(values)
+        assert problems == []
+        for name in values:
+            assert name.endswith("_ACME") or name in SETTINGS or name == "OTEL_EXPORTER_OTLP_ENDPOINT", name
+        desks += sum(tenant.desk is not None for tenant in tenants.values())
+    assert desks == 2
+
+
+def test_the_sql_makes_roles_that_the_system_accepts(postgres_superuser_url: str) -> None:
+    """The statements run as they stand; the application's role can't go round row-level security."""
+    (statements,) = blocks("sql")
+    renamed = re.sub(r"\bai_agents", "readme_agents", statements)
+    with psycopg.connect(postgres_superuser_url, autocommit=True) as connection:
+        for statement in renamed.strip().split(";\n"):
+            connection.execute(statement.rstrip(";"))
+        row = connection.execute(
+            "SELECT rolsuper, rolbypassrls, rolcanlogin FROM pg_roles WHERE rolname = 'readme_agents'"
+        ).fetchone()
+    assert row == (False, False, True)
+
+
+def test_the_answers_are_those_of_the_interface() -> None:
+    """Each status of the README's table is declared by the endpoint, and the other way round."""
+    told = {int(status) for row in rows("| answer | means |") for status in re.findall(r"\d{3}", row.split("|")[1])}
+    route = next(route for route in router.routes if getattr(route, "path", "") == "/webhook")
+    declared = {int(status) for status in getattr(route, "responses", {})} | {202}
+    assert told == declared
+
+
+def test_each_file_and_folder_that_is_named_exists() -> None:
+    """Paths between back quotes that look like ours."""
+    folders = "api|worker|workflow|integrations|storage|observability|config|support|simulators|devstack|docs|tests"
+    named = re.findall(rf"`((?:{folders})/[^`]*)`", TEXT)
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []

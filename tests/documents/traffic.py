@@ -1,0 +1,46 @@
+"""Webhooks that come in while somebody works on the system."""
+
+import threading
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from tests.kit.world import World, wait_for
+
+_PAUSE_SECONDS = 0.1
+
+
+class Traffic:
+    """A ticket and its webhook, again and again until the end. `taken` are the tickets whose webhook got its 202."""
+
+    def __init__(self, world: World) -> None:
+        self.taken: list[str] = []
+        self._world = world
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
+
+    def await_more(self, count: int) -> None:
+        """Wait until so many more were taken; fails when that lasts."""
+        before = len(self.taken)
+        wait_for(lambda: len(self.taken) >= before + count)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._end.wait(_PAUSE_SECONDS):
+            ticket = self._world.create_ticket("Traffic", send_webhook=False)
+            try:
+                answer = self._world.post_webhook(ticket)
+            except httpx.TransportError:
+                continue  # the one API process of this system is being started anew: nothing was promised
+            if answer.status_code == httpx.codes.ACCEPTED:
+                self.taken.append(ticket)

@@ -1,0 +1,170 @@
+"""Copies of many desks: a slow one, or one that fails, delays nobody's but its own."""
+
+import asyncio
+import io
+from collections import Counter
+from typing import cast
+
+import psycopg
+import pytest
+from psycopg.errors import ProgramLimitExceeded
+from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
+
+from config.tenants import DeskSettings, Tenant, TenantDirectory
+from housekeeping.copying import Copying, share_of
+from housekeeping.pace import full_copy_seconds
+from housekeeping.sync import Synced
+from integrations.errors import DeskTimeout
+from observability import metrics
+from tests.kit.desk import settings
+from tests.kit.logs import StartLog
+
+DESK = settings("http://desk")
+
+
+class Directory:
+    """Tenants with a desk, and one without."""
+
+    def __init__(self, *ids: str) -> None:
+        self._ids = ids
+
+    def all(self) -> list[Tenant]:
+        return [*(Tenant(tenant_id, desk=DESK) for tenant_id in self._ids), Tenant("new")]
+
+
+class Desks:
+    """Copies that take as long as is ordered; `fail` names what a tenant's ends with."""
+
+    def __init__(self, **seconds: float) -> None:
+        self.seconds = seconds
+        self.fail: dict[str, Exception] = {}
+        self.copied: Counter[str] = Counter()
+        self.under_way: Counter[str] = Counter()
+
+    async def copy(self, tenant_id: str, desk: DeskSettings) -> Synced:
+        assert desk is DESK
+        self.under_way[tenant_id] += 1
+        try:
+            await asyncio.sleep(self.seconds[tenant_id])
+        finally:
+            self.under_way[tenant_id] -= 1
+        if tenant_id in self.fail:
+            raise self.fail[tenant_id]
+        self.copied[tenant_id] += 1
+        return Synced(3, 4, 0)
+
+
+def copying_of(desks: Desks, at_once: int = 16, share: float = 60) -> Copying:
+    directory = cast("TenantDirectory", Directory(*desks.seconds))
+    return Copying(directory, desks.copy, at_once=at_once, share_of=lambda _desk: share)
+
+
+def told(stream: io.StringIO) -> set[str]:
+    return {line.split("Sync ")[1].split(" |")[0] for line in stream.getvalue().splitlines() if "Sync " in line}
+
+
+async def test_a_slow_desk_goes_on_beside_the_next_copies_of_the_others() -> None:
+    desks = Desks(slow=60, a=0, b=0)
+    copying = copying_of(desks)
+    for _ in range(3):
+        await copying.round(0.05)
+        assert desks.under_way["slow"] == 1
+    assert desks.copied == {"a": 3, "b": 3}
+    await copying.stop()
+    assert desks.under_way["slow"] == 0
+
+
+async def test_a_round_ends_with_its_last_copy() -> None:
+    desks = Desks(a=0, b=0.05)
+    async with asyncio.timeout(5):
+        await copying_of(desks).round(60)
+    assert desks.copied == {"a": 1, "b": 1}
+
+
+async def test_a_desk_that_takes_more_than_its_share_gives_its_place_to_the_next(start_log: StartLog) -> None:
+    stream = start_log()
+    desks = Desks(slow=60, a=0, b=0)
+    async with asyncio.timeout(5):
+        await copying_of(desks, at_once=1, share=0.05).round(60)
+    assert desks.copied == {"a": 1, "b": 1}
+    assert told(stream) == {
+        "error: tenant_id=slow, reason=took too long",
+        "completed: tenant_id=a, tickets=3, passages=4, removed=0",
+        "completed: tenant_id=b, tickets=3, passages=4, removed=0",
+    }
+
+
+def copied_tenants() -> set[str]:
+    samples = [sample for metric in metrics.SYNCED_AT.collect() for sample in metric.samples]
+    return {sample.labels["tenant_id"] for sample in samples}
+
+
+async def test_of_a_tenant_that_has_left_nothing_is_told() -> None:
+    """Else it would look like one whose desk has shown nothing since."""
+    desks = Desks(leaves=0, stays=0)
+    await copying_of(desks).round(60)
+    assert copied_tenants() >= {"leaves", "stays"}
+    del desks.seconds["leaves"]
+    await copying_of(desks).round(60)
+    assert copied_tenants() == {"stays"}
+
+
+async def test_no_more_are_copied_at_once_than_there_are_places() -> None:
+    desks = Desks(**{f"t{number}": 60 for number in range(5)})
+    copying = copying_of(desks, at_once=3)
+    await copying.round(0.02)
+    assert desks.under_way.total() == 3
+    await copying.stop()
+
+
+async def test_a_desk_that_fails_is_told_and_tried_in_the_next_round(start_log: StartLog) -> None:
+    stream = start_log()
+    desks = Desks(a=0, b=0)
+    desks.fail["a"] = DeskTimeout()
+    copying = copying_of(desks)
+    await copying.round(60)
+    assert "error: tenant_id=a, reason=ServiceDesk Plus timeout" in told(stream)
+    desks.fail.clear()
+    await copying.round(60)
+    assert desks.copied == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (ProgrammingError("?", None, ProgramLimitExceeded()), "refused by the database"),
+        (DataError("?", None, psycopg.DataError()), "refused by the database"),
+        (UnicodeEncodeError("utf-8", "\ud83d", 0, 1, "?"), "unexpected failure"),
+    ],
+)
+async def test_what_nobody_foresaw_in_one_desk_stops_no_other(
+    failure: Exception, reason: str, start_log: StartLog
+) -> None:
+    stream = start_log()
+    desks = Desks(a=0, b=0.02)
+    desks.fail["a"] = failure
+    copying = copying_of(desks)
+    for _ in range(2):
+        await copying.round(60)
+    assert desks.copied == {"b": 2}
+    assert f"error: tenant_id=a, reason={reason}" in told(stream)
+
+
+async def test_a_database_that_is_away_ends_the_round() -> None:
+    desks = Desks(a=0, b=0)
+    desks.fail = dict.fromkeys(desks.seconds, OperationalError("?", None, Exception()))
+    copying = copying_of(desks)
+    with pytest.raises(OperationalError):
+        await copying.round(60)
+    await copying.stop()
+
+
+def test_a_share_is_longer_than_a_first_copy_at_the_desks_pace() -> None:
+    assert full_copy_seconds(settings("http://desk", rate_per_minute=300)) == pytest.approx(121, abs=1)
+    assert full_copy_seconds(settings("http://desk", "cloud", rate_per_minute=30)) == pytest.approx(1212, abs=1)
+    assert share_of(settings("http://desk", "cloud", rate_per_minute=30)) == pytest.approx(2424, abs=1)
+    # No desk answers as fast as a high rate lets it be called.
+    assert share_of(settings("http://desk", rate_per_minute=3000)) == 120
+    # A third of a low rate is less than one call a minute.
+    assert full_copy_seconds(settings("http://desk", rate_per_minute=2)) == 202 * 90
+    assert full_copy_seconds(settings("http://desk", rate_per_minute=1)) == 202 * 180

@@ -1,0 +1,170 @@
+"""The breaker of a server: open after five failures in a row, one trial after 15 s."""
+
+import asyncio
+import io
+
+import pytest
+
+from integrations.breaker import Breaker
+from integrations.errors import (
+    DeskRefused,
+    DeskTimeout,
+    DeskUnavailable,
+    HeldBack,
+    ModelRefused,
+    ModelTimeout,
+    ModelUnavailable,
+    OutsideFailure,
+)
+from tests.kit.logs import StartLog
+
+DOWN = [
+    DeskTimeout(),
+    DeskUnavailable("503"),
+    DeskUnavailable("connection"),
+    ModelTimeout(30),
+    ModelUnavailable("500 Internal Server Error"),
+    ModelUnavailable("connection"),
+]
+UP = [
+    DeskUnavailable("429", 60),
+    DeskUnavailable("408"),
+    DeskRefused("403"),
+    ModelUnavailable("429 Rate Limit"),
+    ModelRefused("400 Bad Request"),
+]
+
+
+class Clock:
+    """A time that stands until it is moved."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Server:
+    """A breaker before a server that answers what the test says."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.breaker = Breaker("desk of acme", "desk unavailable", monotonic=self.clock, jitter=lambda low, _high: low)
+
+    def call(self, failure: Exception | None = None) -> None:
+        """One call; what it raises is what the caller gets."""
+        with self.breaker.watch():
+            if failure is not None:
+                raise failure
+
+    def fail(self, failure: OutsideFailure | None = None, times: int = 5) -> None:
+        """That many failures."""
+        for _ in range(times):
+            with pytest.raises(OutsideFailure):
+                self.call(failure or DeskTimeout())
+
+    def held_back(self) -> float:
+        """The seconds that a call is held back for."""
+        with pytest.raises(HeldBack) as held:
+            self.call()
+        with pytest.raises(HeldBack):
+            self.breaker.check()
+        assert held.value.reason == "desk unavailable"
+        return held.value.seconds
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def log(start_log: StartLog) -> io.StringIO:
+    return start_log()
+
+
+@pytest.mark.parametrize("failure", DOWN, ids=str)
+def test_five_failures_that_say_down_open_it_for_fifteen_seconds(server: Server, failure: OutsideFailure) -> None:
+    server.fail(failure, 4)
+    server.breaker.check()
+    server.fail(failure, 1)
+    assert server.held_back() == 15
+    server.clock.now += 10
+    assert server.held_back() == 5
+
+
+@pytest.mark.parametrize("failure", UP, ids=str)
+def test_a_server_that_refuses_is_up(server: Server, failure: OutsideFailure) -> None:
+    server.fail(failure, 20)
+    server.fail(times=4)
+    server.fail(failure, 1)
+    server.fail(times=4)
+    server.call()
+
+
+def test_failures_count_only_in_a_row(server: Server) -> None:
+    for _ in range(5):
+        server.fail(times=4)
+        server.call()
+    server.breaker.check()
+
+
+def test_one_trial_closes_it_for_all(server: Server, log: io.StringIO) -> None:
+    server.fail()
+    server.clock.now += 15
+    with server.breaker.watch():
+        assert server.held_back() == 5
+    server.call()
+    server.fail(times=4)
+    server.call()
+    opened, closed = log.getvalue().splitlines()
+    assert "Breaker error: desk of acme failed 5 times in a row, jobs held back for 15s" in opened
+    assert "Breaker closed: desk of acme is back" in closed
+
+
+def test_a_trial_that_fails_opens_it_again_and_says_nothing(server: Server, log: io.StringIO) -> None:
+    server.fail()
+    for _ in range(3):
+        server.clock.now += 15
+        server.fail(times=1)
+        assert server.held_back() == 15
+    assert len(log.getvalue().splitlines()) == 1
+
+
+@pytest.mark.parametrize("end", [asyncio.CancelledError(), RuntimeError()], ids=repr)
+def test_a_trial_without_an_answer_leaves_it_to_the_next_call(server: Server, end: BaseException) -> None:
+    server.fail()
+    server.clock.now += 15
+    with pytest.raises(type(end)), server.breaker.watch():
+        raise end
+    server.call()
+    server.breaker.check()
+
+
+def test_calls_that_began_before_it_opened_change_nothing(server: Server) -> None:
+    """Sixty jobs call a silent desk at once: their timeouts come one after the other, some after the opening."""
+    late = [server.breaker.watch() for _ in range(3)]
+    for call in late:
+        call.__enter__()
+    server.fail()
+    server.clock.now += 10
+    late[0].__exit__(None, None, None)
+    late[1].__exit__(DeskTimeout, DeskTimeout(), None)
+    assert server.held_back() == 5
+    server.clock.now += 5
+    with server.breaker.watch():
+        late[2].__exit__(None, None, None)
+        assert server.held_back() == 5
+
+
+def test_held_back_jobs_do_not_come_back_all_at_once() -> None:
+    breaker = Breaker("desk of acme", "desk unavailable", most_failures=1)
+    with pytest.raises(DeskTimeout), breaker.watch():
+        raise DeskTimeout
+    seconds = set()
+    for _ in range(20):
+        with pytest.raises(HeldBack) as held:
+            breaker.check()
+        seconds.add(held.value.seconds)
+    assert len(seconds) > 10
+    assert 14.9 < min(seconds) <= max(seconds) <= 18

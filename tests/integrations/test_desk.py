@@ -1,0 +1,298 @@
+"""ServiceDesk Plus, both editions: reading tickets, writing notes, finding them again."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from config.settings import DeskClientSettings
+from config.tenants import DeskSettings, Tenant, TenantDirectory
+from devstack.ports import free_port
+from dispatch.queue import open_redis
+from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, TicketClosed, TicketNotFound, TicketTrashed
+from integrations.servicedesk.desks import Desks
+from tests.kit.desk import EDITIONS, TENANT_OF, Edition, has, line_of, new_ticket, notes_of, opened, settings
+from tests.kit.simulators import Simulator
+from workflow.prompts import enhancement_prompt
+
+
+@EDITIONS
+async def test_a_ticket_is_read_as_plain_text(edition: Edition, desks: Simulator, tokens: Redis) -> None:
+    ticket_id = new_ticket(
+        desks,
+        edition,
+        subject="Zoë &amp; the <b>VPN</b>",
+        description="<div>It drops&nbsp;<br>every 5&nbsp;minutes</div>",
+        priority="High",
+        category="Network",
+    )
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        ticket = await desk.read_open_ticket(ticket_id)
+        assert await desk.read_ticket(ticket_id) == ticket
+    assert (ticket.ticket_id, ticket.subject) == (ticket_id, "Zoë & the VPN")
+    assert ticket.description == "It drops every 5 minutes"
+    assert (ticket.priority, ticket.category, ticket.status, ticket.resolution) == ("High", "Network", "Open", "")
+
+
+@EDITIONS
+async def test_whose_ticket_it_is_is_read_and_stands_in_no_text_of_it(
+    edition: Edition, desks: Simulator, tokens: Redis
+) -> None:
+    ticket_id = new_ticket(desks, edition, requester="robin\x00.adeyemi@acme.example")
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        ticket = await desk.read_ticket(ticket_id)
+    assert ticket.requester == "robin.adeyemi@acme.example"
+    assert "adeyemi" not in f"{ticket}{enhancement_prompt(ticket, [], [])}"
+
+
+@EDITIONS
+async def test_a_ticket_whose_text_was_cut_in_the_middle_of_a_character_can_be_worked_with(
+    edition: Edition, desks: Simulator, tokens: Redis
+) -> None:
+    ticket_id = new_ticket(desks, edition, subject="My screen \ud83d", description="\udc00 broke")
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        ticket = await desk.read_ticket(ticket_id)
+    assert (ticket.subject + ticket.description).encode()
+
+
+@EDITIONS
+async def test_a_note_is_for_technicians_only_and_arrives_as_it_was_written(
+    edition: Edition, desks: Simulator, tokens: Redis
+) -> None:
+    ticket_id = new_ticket(desks, edition)
+    written = "<div><b>A &amp; B</b> = 100 % + Zoë; €<br>line</div>"
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        note_id = await desk.add_note(ticket_id, written)
+    (note,) = notes_of(desks, ticket_id, edition)
+    assert (note["id"], note["description"]) == (note_id, written)
+    (call,) = desks.requests(operation="add_note")
+    assert call["headers"]["content-type"].startswith("application/x-www-form-urlencoded")
+    assert call["headers"]["accept"] == "application/vnd.manageengine.sdp.v3+json"
+    flags = {"show_to_requester": False, "mark_first_response": False, "add_to_linked_requests": False}
+    body = {"description": written} | flags
+    key = "request_note" if edition == "cloud" else "note"
+    assert call["payload"] == {key: body | ({"notify_technician": False} if edition == "cloud" else {})}
+
+
+@EDITIONS
+@pytest.mark.parametrize(
+    "change", [{"status": "Closed"}, {"status": "Done", "in_progress": False}, {"is_trashed": True}]
+)
+async def test_a_closed_or_trashed_ticket_is_gone(
+    edition: Edition, change: dict[str, object], desks: Simulator, tokens: Redis
+) -> None:
+    ticket_id = new_ticket(desks, edition)
+    desks.change("PATCH", f"/tickets/{TENANT_OF[edition]}/{ticket_id}", **change)
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        with pytest.raises(TicketClosed) as gone:
+            await desk.read_open_ticket(ticket_id)
+        assert gone.value.deleted == ("is_trashed" in change)
+        if gone.value.deleted:
+            with pytest.raises(TicketTrashed):
+                await desk.read_ticket(ticket_id)
+        else:
+            assert (await desk.read_ticket(ticket_id)).ticket_id == ticket_id
+
+
+async def test_a_status_of_the_sites_own_is_closed_only_if_the_settings_say_so(desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    desks.change("PATCH", f"/tickets/acme/{ticket_id}", status="Erledigt", in_progress=True)
+    async with opened(settings(desks.url)) as desk:
+        assert (await desk.read_open_ticket(ticket_id)).status == "Erledigt"
+    async with opened(settings(desks.url, closed_statuses=frozenset({"erledigt"}))) as desk:
+        with pytest.raises(TicketClosed):
+            await desk.read_open_ticket(ticket_id)
+
+
+@EDITIONS
+async def test_a_ticket_that_is_not_there_is_told_from_one_that_fails(
+    edition: Edition, desks: Simulator, tokens: Redis
+) -> None:
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        for call in (desk.read_open_ticket("999"), desk.add_note("999", "x"), desk.find_note("999", has("x"))):
+            with pytest.raises(TicketNotFound) as gone:
+                await call
+            assert gone.value.deleted
+            assert gone.value.phrase.template.format(**gone.value.values) == "Ticket not found: 999"
+
+
+async def test_a_desk_may_hide_trashed_tickets(desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    desks.change("PATCH", f"/tickets/acme/{ticket_id}", is_trashed=True)
+    desks.change("PATCH", "/desks/acme", trashed_is_missing=True)
+    try:
+        async with opened(settings(desks.url)) as desk:
+            with pytest.raises(TicketNotFound):
+                await desk.read_open_ticket(ticket_id)
+    finally:
+        desks.change("PATCH", "/desks/acme", trashed_is_missing=False)
+
+
+@EDITIONS
+async def test_a_note_is_found_by_its_marker_among_others(edition: Edition, desks: Simulator, tokens: Redis) -> None:
+    ticket_id = new_ticket(desks, edition)
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        assert await desk.find_note(ticket_id, has("Ref 1-a")) is None
+        await desk.add_note(ticket_id, "<p>of a person</p>")
+        ours = await desk.add_note(ticket_id, "<div><p>Enhancement</p><p>Ref&nbsp;1-a</p></div>")
+        other = await desk.add_note(ticket_id, "<p>Ref 2-b</p>")
+        assert await desk.find_note(ticket_id, has("Ref 1-a")) == ours
+        assert await desk.find_note(ticket_id, has("Ref 2-b")) == other
+        assert await desk.find_note(ticket_id, has("Ref 3-c")) is None
+
+
+@EDITIONS
+async def test_only_notes_since_the_attempt_are_read_and_the_newest_three(
+    edition: Edition, desks: Simulator, tokens: Redis
+) -> None:
+    """The desk's clock may be a quarter of an hour off."""
+    ticket_id = new_ticket(desks, edition)
+    now = datetime.now(UTC)
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        for number in range(8):
+            await desk.add_note(ticket_id, f"<p>note {number}</p>")
+        for minutes, read in ((16, 3), (14, 8), (-60, 8)):
+            before = len(desks.requests(operation="read_note"))
+            assert await desk.find_note(ticket_id, has("?"), now + timedelta(minutes=minutes)) is None
+            assert len(desks.requests(operation="read_note")) - before == read
+        newest = notes_of(desks, ticket_id, edition)[-1]["id"]
+        assert await desk.find_note(ticket_id, has("note 7"), now + timedelta(days=1)) == newest
+
+
+@pytest.mark.parametrize("moment", [None, {}, {"value": None}, {"value": "soon"}, {"value": "9" * 400}, "1", 5])
+async def test_a_note_that_does_not_say_when_it_was_written_is_read(moment: Any) -> None:
+    old = {"value": "1000"}
+    items = [{"id": str(number), "added_time": old} for number in range(5)] + [{"id": "7", "added_time": moment}]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        number = request.url.path.rpartition("/")[2]
+        body = {"notes": items} if number == "notes" else {"note": {"id": number, "description": f"note {number}"}}
+        return httpx.Response(200, json=body | {"response_status": {"status_code": 2000}})
+
+    async with opened(settings("http://desk"), transport=httpx.MockTransport(answer)) as desk:
+        assert await desk.find_note("1", has("note 7"), datetime.now(UTC)) == "7"
+        assert await desk.find_note("1", has("note 4"), datetime.now(UTC)) is None
+
+
+async def test_the_clouds_other_key_for_a_list_of_notes_is_understood(desks: Simulator, tokens: Redis) -> None:
+    ticket_id = new_ticket(desks, "cloud")
+    desks.change("PATCH", "/desks/globex", note_list_key="request_notes")
+    try:
+        async with opened(settings(desks.url, "cloud"), redis=tokens) as desk:
+            ours = await desk.add_note(ticket_id, "<p>Ref 1-a</p>")
+            assert await desk.find_note(ticket_id, has("Ref 1-a")) == ours
+    finally:
+        desks.change("PATCH", "/desks/globex", note_list_key="notes")
+
+
+async def test_a_note_that_vanishes_while_notes_are_read_is_no_missing_ticket(desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    async with opened(settings(desks.url)) as desk:
+        ours = await desk.add_note(ticket_id, "<p>Ref 1-a</p>")
+        await desk.add_note(ticket_id, "<p>deleted right now</p>")
+        desks.order(kind="status", code=404, operation="read_note", times=1)
+        assert await desk.find_note(ticket_id, has("Ref 1-a")) == ours
+
+
+@EDITIONS
+async def test_the_newest_tickets_and_the_approved_solutions_are_listed(
+    edition: Edition, desks: Simulator, tokens: Redis
+) -> None:
+    newest = [new_ticket(desks, edition, subject=f"T{number}") for number in range(3)]
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        listed = await desk.list_newest(3)
+        assert {each.ticket_id for each in listed} == set(newest)
+        assert {(each.status, each.is_trashed) for each in listed} == {("Open", False)}
+        solutions = await desk.list_solutions(100)
+        first = await desk.read_solution(solutions[0])
+    assert len(solutions) > 3
+    assert first is not None
+    assert first.solution_id == solutions[0]
+    assert first.title
+    assert first.text
+    assert "<" not in first.text
+
+
+async def test_a_missing_solution_is_none_and_a_missing_list_is_no_missing_ticket(desks: Simulator) -> None:
+    async with opened(settings(desks.url)) as desk:
+        assert await desk.read_solution("999") is None
+        desks.order(kind="status", code=404)
+        with pytest.raises(DeskRefused) as refused:
+            await desk.list_newest(5)
+    assert line_of(refused.value) == "ServiceDesk Plus API error: 404"
+
+
+async def test_a_tenant_has_the_desk_that_is_configured_now() -> None:
+    values = {
+        "SERVICEDESK_URL_ACME": f"http://127.0.0.1:{free_port()}",
+        "SERVICEDESK_API_KEY_ACME": "k",
+        "WEBHOOK_SECRET_GLOBEX": "s",
+    }
+    now = [1000.0]
+    tenants = TenantDirectory(lambda: values, monotonic=lambda: now[0])
+    found = Desks(tenants, _desk_client_settings(), open_redis("redis://127.0.0.1:1/0"), connections=2)
+    first = found.of("acme")
+    assert found.of("acme") is first
+    # That is no reason to forget the breaker, the note's key and the calls in flight.
+    values["WEBHOOK_SECRET_ACME"] = "rotated"
+    now[0] += 6
+    assert tenants.get("acme") == Tenant("acme", ("rotated",), desk_of(tenants))
+    assert found.of("acme") is first
+    values["SERVICEDESK_API_KEY_ACME"] = "rotated"
+    now[0] += 6
+    assert found.of("acme") is not first
+    for unknown in ("globex", "nobody"):
+        with pytest.raises(DeskUnavailable, match="no desk configured"):
+            found.of(unknown)
+    with pytest.raises(DeskUnavailable, match="connection"):
+        await found.of("acme").read_ticket("1")
+    with pytest.raises(HeldBack, match="desk key changed"):
+        await first.read_ticket("1")
+    await found.close()
+
+
+async def test_a_desk_of_unusable_settings_is_waited_for_and_one_whose_key_is_gone_is_called_no_more() -> None:
+    """Also by who has it since before."""
+    values = {"SERVICEDESK_URL_ACME": f"http://127.0.0.1:{free_port()}", "SERVICEDESK_API_KEY_ACME": "k"}
+    now = [1000.0]
+    tenants = TenantDirectory(lambda: values, monotonic=lambda: now[0])
+    found = Desks(tenants, _desk_client_settings(), open_redis("redis://127.0.0.1:1/0"), connections=2)
+    first = found.of("acme")
+    values["SERVICEDESK_RATE_PER_MINUTE_ACME"] = "fast"
+    now[0] += 6
+    assert found.of("acme") is first
+    del values["SERVICEDESK_API_KEY_ACME"]
+    now[0] += 6
+    with pytest.raises(HeldBack, match="tenant closed") as held:
+        found.of("acme")
+    assert not held.value.extends_deadline
+    with pytest.raises(HeldBack, match="tenant closed"):
+        await first.read_ticket("1")
+    await found.close()
+
+
+def desk_of(tenants: TenantDirectory) -> DeskSettings | None:
+    """The settings of acme's desk as they are now."""
+    tenant = tenants.get("acme")
+    return None if tenant is None else tenant.desk
+
+
+def _desk_client_settings() -> DeskClientSettings:
+    return DeskClientSettings.model_validate(
+        {"database_url": "postgresql://a@b/c", "redis_url": "redis://d/0", "servicedesk_timeout_seconds": 5}
+    )
+
+
+async def test_a_desk_that_lists_more_than_was_wanted_is_cut_short() -> None:
+    items = [{"id": str(number // 2), "status": {"name": "Open"}} for number in range(400)]
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        status = [{"status_code": 2000, "status": "success"}]
+        return httpx.Response(200, json={"requests": items, "solutions": items, "response_status": status})
+
+    async with opened(settings("http://desk"), transport=httpx.MockTransport(answer)) as desk:
+        expected = [str(number) for number in range(50)]
+        assert [each.ticket_id for each in await desk.list_newest(100)] == expected
+        assert await desk.list_solutions(100) == expected

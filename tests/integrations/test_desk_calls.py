@@ -1,0 +1,88 @@
+"""A call that fails: what it may have done all the same, and its second try with a fresh token."""
+
+import httpx
+import pytest
+
+from config.tenants import DeskSettings, Tenant
+from integrations.breaker import Breaker
+from integrations.errors import DeskTimeout, DeskUnavailable, HeldBack, Temporary
+from integrations.rate import DeskRate
+from integrations.servicedesk.calls import Limits
+from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.servicedesk.tokens import DeskTokens
+from tests.kit.desk import has, opened, settings
+
+NOTE = {"request_note": {"id": "7"}, "response_status": {"status_code": 2000}}
+
+
+class Desk:
+    """A cloud desk that refuses each token once."""
+
+    def __init__(self) -> None:
+        self.notes = 0
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/token"):
+            return httpx.Response(200, json={"access_token": f"t{self.notes}"})
+        self.notes += 1
+        return httpx.Response(401) if self.notes == 1 else httpx.Response(200, json=NOTE)
+
+
+async def test_the_second_try_with_a_fresh_token_is_within_the_rate_too() -> None:
+    """What was refused for its token has done nothing: it waits for its turn like any other."""
+    server, begun = Desk(), []
+
+    async def about_to_post() -> None:
+        begun.append(server.notes)
+
+    desk = settings("http://desk", "cloud")
+    async with httpx.AsyncClient(transport=httpx.MockTransport(server.answer)) as http:
+        # One call each four minutes.
+        limits = Limits(Breaker("desk", "desk unavailable"), DeskRate("globex", 1, None), 8)
+        with pytest.raises(HeldBack, match="desk rate limit"):
+            await _client(desk, http, limits).add_note("1", "x", about_to_post)
+        assert (begun, server.notes) == ([0], 1)
+        unhurried = Limits(Breaker("desk", "desk unavailable"), DeskRate("globex", 600, None), 8)
+        assert await _client(desk, http, unhurried).add_note("1", "x", about_to_post) == "7"
+    assert (begun, server.notes) == ([0, 1], 2)
+
+
+def _client(desk: DeskSettings, http: httpx.AsyncClient, limits: Limits) -> ServiceDeskPlus:
+    return ServiceDeskPlus(Tenant("globex", desk=desk), http, DeskTokens(http, None, 0.3), 0.3, limits)
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "unknown"),
+    [
+        (httpx.ReadTimeout("?"), DeskTimeout, True),
+        (TimeoutError(), DeskTimeout, True),
+        (httpx.ReadError("?"), DeskUnavailable, True),
+        (httpx.RemoteProtocolError("?"), DeskUnavailable, True),
+        (httpx.ConnectTimeout("?"), DeskTimeout, False),
+        (httpx.PoolTimeout("?"), DeskTimeout, False),
+        (httpx.ConnectError("?"), DeskUnavailable, False),
+        (httpx.Response(500), DeskUnavailable, True),
+        (httpx.Response(200, text="<html>"), DeskUnavailable, True),
+        (httpx.Response(200, json={}), DeskUnavailable, True),
+        (httpx.Response(200, json={"response_status": {"status": "failed"}}), DeskUnavailable, True),
+        (httpx.Response(429), DeskUnavailable, False),
+    ],
+    ids=repr,
+)
+async def test_only_a_posting_that_may_have_been_done_has_an_unknown_outcome(
+    failure: Exception | httpx.Response, kind: type[Temporary], *, unknown: bool
+) -> None:
+    def answer(_request: httpx.Request) -> httpx.Response:
+        if isinstance(failure, Exception):
+            raise failure
+        return failure
+
+    async with opened(settings("http://desk"), transport=httpx.MockTransport(answer)) as client:
+        for call, outcome in (
+            (client.add_note("1", "x"), unknown),
+            (client.read_ticket("1"), False),
+            (client.find_note("1", has("x")), False),
+        ):
+            with pytest.raises(kind) as failed:
+                await call
+            assert failed.value.outcome_unknown is outcome

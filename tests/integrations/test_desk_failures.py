@@ -1,0 +1,138 @@
+"""ServiceDesk Plus failing in each way that a desk does: the class, the line, and nothing done twice."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from devstack.ports import free_port
+from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable, OutsideFailure
+from tests.kit.desk import EDITIONS, Edition, has, line_of, new_ticket, notes_of, opened, settings
+from tests.kit.simulators import Simulator
+
+TIMEOUT = "ServiceDesk Plus API timeout"
+ERROR = "ServiceDesk Plus API error: "
+FAULTS: list[tuple[dict[str, Any], type[OutsideFailure], str]] = [
+    ({"kind": "silence"}, DeskTimeout, TIMEOUT),
+    ({"kind": "slow", "seconds": 2}, DeskTimeout, TIMEOUT),
+    ({"kind": "status", "code": 429}, DeskUnavailable, ERROR + "429"),
+    ({"kind": "status", "code": 500}, DeskUnavailable, ERROR + "500"),
+    ({"kind": "status", "code": 503}, DeskUnavailable, ERROR + "503"),
+    ({"kind": "status", "code": 400}, DeskRefused, ERROR + "400"),
+    ({"kind": "status", "code": 403}, DeskRefused, ERROR + "403"),
+    ({"kind": "inner_failure"}, DeskUnavailable, ERROR + "500"),
+    ({"kind": "inner_failure", "inner_code": 4002}, DeskRefused, ERROR + "403"),
+    ({"kind": "html"}, DeskUnavailable, ERROR + "invalid answer"),
+    ({"kind": "not_json"}, DeskUnavailable, ERROR + "invalid answer"),
+    ({"kind": "huge", "megabytes": 6}, DeskUnavailable, ERROR + "invalid answer"),
+    ({"kind": "redirect"}, DeskRefused, ERROR + "302"),
+    ({"kind": "cut"}, DeskUnavailable, ERROR + "connection"),
+    ({"kind": "cut_after"}, DeskUnavailable, ERROR + "connection"),
+]
+
+
+@EDITIONS
+@pytest.mark.parametrize(("fault", "kind", "shown"), FAULTS, ids=[str(fault[0]) for fault in FAULTS])
+async def test_each_failure_of_a_reading_has_its_class_and_its_line_after_one_call(
+    fault: dict[str, Any], kind: type[OutsideFailure], shown: str, edition: Edition, desks: Simulator, tokens: Redis
+) -> None:
+    ticket_id = new_ticket(desks, edition)
+    desks.order(operation="read_ticket", **fault)
+    async with opened(settings(desks.url, edition), redis=tokens, timeout=1.5) as desk:
+        with pytest.raises(OutsideFailure) as failed:
+            await desk.read_open_ticket(ticket_id)
+    assert (type(failed.value), line_of(failed.value)) == (kind, shown)
+    assert len(desks.requests(operation="read_ticket")) == 1
+
+
+@pytest.mark.parametrize(("fault", "kind", "shown"), FAULTS, ids=[str(fault[0]) for fault in FAULTS])
+async def test_each_failure_of_a_writing_is_told_and_the_note_is_posted_once(
+    fault: dict[str, Any], kind: type[OutsideFailure], shown: str, desks: Simulator
+) -> None:
+    ticket_id = new_ticket(desks)
+    desks.order(operation="add_note", **fault)
+    async with opened(settings(desks.url), timeout=1.5) as desk:
+        with pytest.raises(OutsideFailure) as failed:
+            await desk.add_note(ticket_id, "<p>x</p>")
+    assert (type(failed.value), line_of(failed.value)) == (kind, shown)
+    assert len(desks.requests(operation="add_note")) == 1
+    done_all_the_same = {"slow", "cut", "cut_after"}
+    assert len(notes_of(desks, ticket_id)) == (1 if fault["kind"] in done_all_the_same else 0)
+
+
+async def test_a_note_posted_by_a_call_of_unknown_outcome_is_found_again(desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    desks.order(kind="slow", seconds=2, operation="add_note", times=1)
+    async with opened(settings(desks.url), timeout=1.5) as desk:
+        with pytest.raises(DeskTimeout):
+            await desk.add_note(ticket_id, "<p>Ref 1-a</p>")
+        assert await desk.find_note(ticket_id, has("Ref 1-a")) == notes_of(desks, ticket_id)[0]["id"]
+
+
+async def test_of_an_answer_without_end_only_some_megabytes_are_read(desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    desks.order(kind="huge", megabytes=50, operation="read_ticket")
+    async with opened(settings(desks.url)) as desk:
+        with pytest.raises(DeskUnavailable):
+            await desk.read_ticket(ticket_id)
+    async with asyncio.timeout(5):
+        while (outcome := desks.requests(operation="read_ticket")[0]["outcome"]) == "open":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert outcome == "client_left"
+
+
+async def test_a_warning_is_no_note(desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    desks.order(kind="warning", operation="add_note")
+    async with opened(settings(desks.url)) as desk:
+        with pytest.raises(OutsideFailure):
+            await desk.add_note(ticket_id, "<p>x</p>")
+    assert notes_of(desks, ticket_id) == []
+
+
+@pytest.mark.parametrize(("header", "seconds"), [(7, 7.0), ("soon", None), (None, None)])
+@pytest.mark.parametrize("code", [429, 503])
+async def test_retry_after_goes_along(code: int, header: Any, seconds: float | None, desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    desks.order(kind="status", code=code, **({} if header is None else {"retry_after": header}))
+    async with opened(settings(desks.url)) as desk:
+        with pytest.raises(DeskUnavailable) as failed:
+            await desk.read_ticket(ticket_id)
+    assert failed.value.retry_after == seconds
+
+
+async def test_no_redirect_is_followed_since_the_key_would_go_along(desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    elsewhere = f"{desks.url}/acme/api/v3/solutions"
+    desks.order(kind="redirect", location=elsewhere, operation="read_ticket")
+    async with opened(settings(desks.url)) as desk:
+        with pytest.raises(DeskRefused):
+            await desk.read_ticket(ticket_id)
+    assert [call["operation"] for call in desks.requests()] == ["read_ticket"]
+
+
+async def test_a_wrong_key_is_refused_after_one_call(desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    async with opened(settings(desks.url, api_key="not-the-key")) as desk:
+        with pytest.raises(DeskRefused) as refused:
+            await desk.read_ticket(ticket_id)
+    assert line_of(refused.value) == ERROR + "401"
+    assert "not-the-key" not in repr(refused.value)
+    assert len(desks.requests()) == 1
+
+
+@EDITIONS
+async def test_a_desk_that_is_not_there_is_a_connection_failure(edition: Edition) -> None:
+    async with opened(settings(f"http://127.0.0.1:{free_port()}", edition)) as desk:
+        with pytest.raises(DeskUnavailable) as failed:
+            await desk.read_ticket("1")
+    assert line_of(failed.value) == ERROR + "connection"
+
+
+async def test_a_ticket_without_an_id_is_no_answer(desks: Simulator) -> None:
+    """A desk behind another address answers with JSON, but not with a ticket."""
+    async with opened(settings("", url=f"{desks.url}/_sim/health?")) as desk:
+        with pytest.raises(DeskUnavailable) as failed:
+            await desk.read_ticket("1")
+    assert line_of(failed.value) == ERROR + "invalid answer"

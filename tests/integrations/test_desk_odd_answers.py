@@ -1,0 +1,88 @@
+"""Answers under 200 that are JSON and not the API's: "no note there" must be said, or a note could be posted twice."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from integrations.errors import DeskUnavailable, OutsideFailure
+from tests.kit.desk import has, line_of, opened, settings
+
+DONE: dict[str, Any] = {"response_status": {"status_code": 2000, "status": "success"}}
+LISTED: dict[str, Any] = {"response_status": [{"status_code": 2000, "status": "success"}]}
+INFO = {"has_more_rows": False, "row_count": 0}
+NOT_THE_APIS: list[dict[str, Any]] = [
+    {},
+    {"error": "maintenance"},
+    {"response_status": {"status": "failed"}},
+    {"response_status": [{"status_code": "9" * 5000}]},
+]
+NO_LISTS = [
+    *NOT_THE_APIS,
+    {"notes": None},
+    {"notes": {}},
+    {"notes": [17]},
+    {"notes": [{}]},
+    LISTED | {"notes": None},
+    # The same list, under a name that only some other edition knows.
+    LISTED | {"ticket_notes": [{"id": "5"}]},
+    {
+        "response_status": [{"status_code": 2000}, {"status_code": 4000, "status": "failed", "messages": []}],
+        "notes": [],
+    },
+]
+
+
+def shown(document: Any) -> str:
+    return json.dumps(document)[:60]
+
+
+def desk_with(listed: dict[str, Any], single: dict[str, Any] | None = None) -> httpx.MockTransport:
+    """A desk that answers a list with `listed`, and one note with `single`."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=listed if request.url.path.endswith("s") else single)
+
+    return httpx.MockTransport(answer)
+
+
+@pytest.mark.parametrize("listed", NO_LISTS, ids=shown)
+async def test_an_answer_that_is_no_list_of_notes_does_not_say_that_there_is_none(listed: dict[str, Any]) -> None:
+    async with opened(settings("http://desk"), transport=desk_with(listed)) as desk:
+        with pytest.raises(OutsideFailure):
+            await desk.find_note("1", has("Ref 1-a"))
+
+
+@pytest.mark.parametrize("listed", NOT_THE_APIS, ids=shown)
+async def test_no_list_is_read_from_an_answer_that_is_not_the_apis(listed: dict[str, Any]) -> None:
+    async with opened(settings("http://desk"), transport=desk_with(listed)) as desk:
+        for call in (desk.find_note("1", has("x")), desk.list_newest(5), desk.list_solutions(5)):
+            with pytest.raises(DeskUnavailable) as failed:
+                await call
+            assert line_of(failed.value) == "ServiceDesk Plus API error: invalid answer"
+            assert not failed.value.outcome_unknown
+
+
+@pytest.mark.parametrize(
+    "single",
+    [*NOT_THE_APIS, {"note": None}, {"note": []}, {"note": {}}, {"note": "x"}, DONE, DONE | {"solution": {}}],
+    ids=shown,
+)
+async def test_an_answer_that_is_no_note_does_not_say_that_it_is_another_one(single: dict[str, Any]) -> None:
+    async with opened(settings("http://desk"), transport=desk_with({"notes": [{"id": "7"}]}, single)) as desk:
+        with pytest.raises(DeskUnavailable, match="invalid answer"):
+            await desk.find_note("1", has("Ref 1-a"))
+
+
+@pytest.mark.parametrize("listed", [LISTED, LISTED | {"list_info": INFO}, LISTED | {"notes": []}, DONE], ids=shown)
+async def test_a_desk_that_says_success_may_leave_an_empty_list_out(listed: dict[str, Any]) -> None:
+    async with opened(settings("http://desk"), transport=desk_with(listed)) as desk:
+        assert await desk.find_note("1", has("Ref 1-a")) is None
+
+
+@pytest.mark.parametrize("note", [{"id": "7", "description": None}, {"id": "7"}, {"description": "of a person"}])
+async def test_a_note_without_text_is_somebody_elses(note: dict[str, Any]) -> None:
+    transport = desk_with(LISTED | {"notes": [{"id": "7"}]}, DONE | {"note": note})
+    async with opened(settings("http://desk"), transport=transport) as desk:
+        assert await desk.find_note("1", has("Ref 1-a")) is None

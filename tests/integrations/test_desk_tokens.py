@@ -1,0 +1,244 @@
+"""OAuth tokens of cloud desks: at most ten in ten minutes, so each is used as long as it lives."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from config.tenants import DeskSettings
+from devstack.ports import free_port
+from dispatch.queue import open_redis
+from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable, Temporary
+from simulators.servicedesk import create_desk
+from tests.kit.desk import line_of, opened, settings
+from tests.kit.simulators import CLOUD, Simulator, simulator_of
+
+NAMES = [f"cloud-{number}" for number in range(40)]
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Simulator]:
+    """Many desks: each counts the tokens of the last ten minutes, so each test has one of its own."""
+    yield from simulator_of(create_desk({"desks": dict.fromkeys(NAMES, CLOUD | {"seeded": False})}))
+
+
+@dataclass(frozen=True)
+class CloudDesk:
+    """The desk of one test."""
+
+    server: Simulator
+    name: str
+    ticket_id: str
+
+    @property
+    def settings(self) -> DeskSettings:
+        return settings(self.server.url, "cloud", self.name)
+
+    def order(self, **fault: Any) -> None:
+        self.server.order(tenant=self.name, **fault)
+
+    def calls(self, operation: str) -> int:
+        return len(self.server.requests(operation=operation, tenant=self.name))
+
+    def revoke_tokens(self) -> None:
+        self.server.change("DELETE", f"/desks/{self.name}/tokens")
+
+
+@pytest.fixture
+def desk(cloud: Simulator) -> CloudDesk:
+    name = NAMES.pop()
+    ticket = cloud.change("POST", "/tickets", tenant=name, subject="S", send_webhook=False)
+    return CloudDesk(cloud, name, ticket["ticket_id"])
+
+
+async def test_one_token_serves_all_calls(desk: CloudDesk) -> None:
+    async with opened(desk.settings) as client:
+        await asyncio.gather(*(client.read_ticket(desk.ticket_id) for _ in range(8)))
+        await client.read_ticket(desk.ticket_id)
+    assert desk.calls("token") == 1
+    assert desk.calls("read_ticket") == 9
+
+
+async def test_processes_share_a_token_through_redis(desk: CloudDesk, redis: Redis) -> None:
+    async with (
+        opened(desk.settings, redis=redis) as one,
+        opened(desk.settings, redis=redis) as two,
+        opened(desk.settings, redis=redis) as three,
+    ):
+        await asyncio.gather(one.read_ticket(desk.ticket_id), two.read_ticket(desk.ticket_id))
+        await three.read_ticket(desk.ticket_id)
+    assert desk.calls("token") == 1
+
+
+async def test_a_token_that_the_desk_refuses_is_replaced_once(desk: CloudDesk, redis: Redis) -> None:
+    async with opened(desk.settings, redis=redis) as one, opened(desk.settings, redis=redis) as two:
+        await one.read_ticket(desk.ticket_id)
+        await two.read_ticket(desk.ticket_id)
+        desk.revoke_tokens()
+        await one.read_ticket(desk.ticket_id)
+        await two.read_ticket(desk.ticket_id)
+    assert desk.calls("token") == 2
+
+
+async def test_a_desk_that_refuses_the_new_token_too_is_asked_no_third_time(desk: CloudDesk) -> None:
+    desk.order(kind="status", code=401, operation="read_ticket")
+    async with opened(desk.settings) as client:
+        with pytest.raises(DeskRefused) as refused:
+            await client.read_ticket(desk.ticket_id)
+    assert line_of(refused.value) == "ServiceDesk Plus API error: 401"
+    assert desk.calls("token") == 2
+    assert desk.calls("read_ticket") == 2
+
+
+async def test_a_token_near_its_end_is_replaced_before_it_is_refused(desk: CloudDesk) -> None:
+    desk.server.change("PATCH", f"/desks/{desk.name}", token_seconds=30)
+    async with opened(desk.settings) as client:
+        await client.read_ticket(desk.ticket_id)
+        await client.read_ticket(desk.ticket_id)
+    assert desk.calls("token") == 2
+
+
+@pytest.mark.parametrize("wrong", ["client_id", "client_secret", "refresh_token"])
+async def test_wrong_credentials_under_a_200_are_refused(wrong: str, desk: CloudDesk) -> None:
+    async with opened(settings(desk.server.url, "cloud", desk.name, **{wrong: "hunter2"})) as client:
+        with pytest.raises(DeskRefused) as refused:
+            await client.read_ticket(desk.ticket_id)
+    assert line_of(refused.value) == "ServiceDesk Plus API error: 401"
+    assert desk.calls("read_ticket") == 0
+
+
+async def test_an_accounts_host_that_gives_no_more_tokens_may_give_some_later(desk: CloudDesk) -> None:
+    async with opened(desk.settings) as client:
+        for _ in range(10):
+            await client.read_ticket(desk.ticket_id)
+            desk.revoke_tokens()
+        with pytest.raises(Temporary):
+            await client.read_ticket(desk.ticket_id)
+
+
+@pytest.mark.parametrize(
+    ("fault", "shown"),
+    [
+        ({"kind": "status", "code": 500}, "500"),
+        ({"kind": "status", "code": 429}, "429"),
+        ({"kind": "html"}, "invalid answer"),
+        ({"kind": "not_json"}, "invalid answer"),
+        ({"kind": "huge", "megabytes": 6}, "invalid answer"),
+        ({"kind": "cut"}, "connection"),
+    ],
+)
+async def test_an_accounts_host_in_trouble_is_a_desk_in_trouble(
+    fault: dict[str, object], shown: str, desk: CloudDesk
+) -> None:
+    desk.order(operation="token", **fault)
+    async with opened(desk.settings) as client:
+        with pytest.raises(DeskUnavailable) as failed:
+            await client.read_ticket(desk.ticket_id)
+    assert line_of(failed.value) == f"ServiceDesk Plus API error: {shown}"
+
+
+async def test_a_silent_accounts_host_is_a_timeout(desk: CloudDesk) -> None:
+    desk.order(kind="silence", operation="token")
+    async with opened(desk.settings, timeout=0.4) as client:
+        with pytest.raises(DeskTimeout):
+            await client.read_ticket(desk.ticket_id)
+
+
+async def test_a_fetch_that_failed_does_not_hold_up_the_next_one(desk: CloudDesk, redis: Redis) -> None:
+    desk.order(kind="status", code=500, operation="token", times=1)
+    async with opened(desk.settings, redis=redis) as client:
+        with pytest.raises(DeskUnavailable):
+            await client.read_ticket(desk.ticket_id)
+        async with asyncio.timeout(5):
+            await client.read_ticket(desk.ticket_id)
+    assert desk.calls("token") == 2
+
+
+async def test_without_redis_a_process_keeps_a_token_of_its_own(desk: CloudDesk) -> None:
+    away = open_redis(f"redis://127.0.0.1:{free_port()}/0")
+    async with opened(desk.settings, redis=away) as client:
+        await client.read_ticket(desk.ticket_id)
+        await client.read_ticket(desk.ticket_id)
+    await away.aclose()
+    assert desk.calls("token") == 1
+
+
+def accounts_host(content: bytes, asked: list[str]) -> httpx.MockTransport:
+    """An accounts host that answers with that, and a desk behind it."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        body = content if request.url.path.endswith("/token") else b'{"request": {"id": "1"}}'
+        return httpx.Response(200, content=body)
+
+    return httpx.MockTransport(answer)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b'{"access_token": "t", "expires_in": %s}' % number for number in (b"Infinity", b"1e400", b"NaN", b"-1")),
+        b'{"access_token": "t", "expires_in": 1%s}' % (b"0" * 400),
+        *(b'{"access_token": %s}' % token for token in (b'""', b'" "', b'"t\\n"', b'"\\u00e9"', b'"\\ud800"', b"null")),
+        b"{}",
+    ],
+)
+async def test_a_token_that_is_none_is_neither_sent_nor_kept(content: bytes, redis: Redis) -> None:
+    asked: list[str] = []
+    async with opened(settings("http://desk", "cloud"), redis=redis, transport=accounts_host(content, asked)) as client:
+        with pytest.raises(DeskUnavailable) as failed:
+            await client.read_ticket("1")
+    assert line_of(failed.value) == "ServiceDesk Plus API error: invalid answer"
+    assert asked == ["/globex/oauth/v2/token"]
+    assert await redis.keys() == []
+
+
+async def test_who_waited_in_vain_for_anothers_fetch_leaves_its_lock_alone(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("integrations.servicedesk.tokens._LOCK_SECONDS", 1)
+    asked: list[str] = []
+    desk = settings("http://desk", "cloud")
+    (lock,) = await _locks_while_fetching(desk, redis)
+    await redis.set(lock, "another's")
+    async with opened(desk, redis=redis, transport=accounts_host(b'{"access_token": "t"}', asked)) as client:
+        assert (await client.read_ticket("1")).ticket_id == "1"
+    assert asked[0] == "/globex/oauth/v2/token"
+    assert await redis.get(lock) in (b"another's", "another's")
+
+
+async def test_a_lock_that_ran_out_and_is_anothers_by_now_stays(redis: Redis) -> None:
+    (lock,) = await _locks_while_fetching(settings("http://desk", "cloud"), redis, taken_over=True)
+    assert await redis.get(lock) in (b"another's", "another's")
+
+
+async def _locks_while_fetching(desk: DeskSettings, redis: Redis, *, taken_over: bool = False) -> list[str]:
+    """The keys of locks during a fetch, which fails; it ends with its lock gone, unless another process has it."""
+    locks: list[str] = []
+
+    async def answer(_request: httpx.Request) -> httpx.Response:
+        locks.extend(str(key.decode() if isinstance(key, bytes) else key) for key in await redis.keys("*:lock"))
+        if taken_over:
+            await redis.set(locks[0], "another's")
+        return httpx.Response(500)
+
+    async with opened(desk, redis=redis, transport=httpx.MockTransport(answer)) as client:
+        with pytest.raises(DeskUnavailable):
+            await client.read_ticket("1")
+    assert len(await redis.keys("*:lock")) == taken_over
+    return locks
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"access_token": "t", "expires_in": "soon"}, {"access_token": "t", "expires_in": None}, {"access_token": 5}, []],
+)
+async def test_a_strange_token_is_a_failure_of_the_desk(body: object) -> None:
+    transport = httpx.MockTransport(lambda _request: httpx.Response(200, json=body))
+    async with opened(settings("http://desk", "cloud"), transport=transport) as client:
+        with pytest.raises((DeskRefused, DeskUnavailable)):
+            await client.read_ticket("1")

@@ -1,0 +1,181 @@
+"""GPT-4's client against an endpoint that answers, and one that fails in each way that endpoints do."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from devstack.ports import free_port
+from integrations.errors import ModelRefused, ModelUnavailable, OutsideFailure, Temporary
+from tests.kit.model import PROMPT, TICKET, ask, failure_of, line_of, opened
+from tests.kit.simulators import Simulator
+from workflow.enhancement import Enhancement
+from workflow.prompts import enhancement_prompt
+
+ERROR = "OpenAI API error: "
+
+
+async def test_an_answer_is_validated_and_its_cost_is_told(model: Simulator) -> None:
+    answer = await ask(model.url)
+    assert "mailbox" in answer.content.summary.lower()
+    assert [ticket.ticket_id for ticket in answer.content.similar_tickets] == ["101"]
+    (kept,) = model.look("/answers")["answers"]
+    assert (answer.status, answer.model, answer.finish_reason) == (200, "gpt-6-luna", "stop")
+    assert answer.response_id == kept["id"]
+    assert (answer.input_tokens, answer.output_tokens) == (
+        kept["usage"]["prompt_tokens"],
+        kept["usage"]["completion_tokens"],
+    )
+    assert answer.cost is None
+    assert kept["stream"] is True
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "shown", "retry_after"),
+    [
+        ({"kind": "status", "code": 429, "retry_after": 7}, ModelUnavailable, "429 Rate Limit", 7.0),
+        ({"kind": "status", "code": 429, "retry_after": "soon"}, ModelUnavailable, "429 Rate Limit", None),
+        (
+            {"kind": "status", "code": 429, "retry_after": "Wed, 04 Nov 2020 09:00:00 GMT"},
+            ModelUnavailable,
+            "429 Rate Limit",
+            0.0,
+        ),
+        ({"kind": "status", "code": 408}, ModelUnavailable, "408 Request Timeout", None),
+        ({"kind": "status", "code": 500}, ModelUnavailable, "500 Internal Server Error", None),
+        ({"kind": "status", "code": 503, "retry_after": 3}, ModelUnavailable, "503 Service Unavailable", 3.0),
+        ({"kind": "status", "code": 529}, ModelUnavailable, "529 Overloaded", None),
+        ({"kind": "status", "code": 599}, ModelUnavailable, "500 Internal Server Error", None),
+        ({"kind": "status", "code": 400, "message": "No."}, ModelRefused, "400 Bad Request", None),
+        ({"kind": "status", "code": 401}, ModelRefused, "401 Unauthorized", None),
+        ({"kind": "status", "code": 403}, ModelRefused, "403 Forbidden", None),
+        ({"kind": "status", "code": 404}, ModelRefused, "404 Not Found", None),
+        ({"kind": "status", "code": 302}, ModelRefused, "302 Found", None),
+        ({"kind": "error_in_200", "code": 502}, ModelUnavailable, "502 Bad Gateway", None),
+        ({"kind": "error_in_200", "code": 429}, ModelUnavailable, "429 Rate Limit", None),
+        ({"kind": "error_in_200", "code": 401}, ModelRefused, "401 Unauthorized", None),
+        ({"kind": "error_event", "code": 502}, ModelUnavailable, "502 Bad Gateway", None),
+        ({"kind": "error_event", "code": 429}, ModelUnavailable, "429 Rate Limit", None),
+        ({"kind": "html"}, ModelUnavailable, "invalid answer", None),
+        ({"kind": "cut"}, ModelUnavailable, "connection", None),
+        ({"kind": "cut", "chunks": 0}, ModelUnavailable, "connection", None),
+        ({"kind": "refusal"}, ModelRefused, "invalid answer", None),
+    ],
+)
+async def test_each_failure_has_its_class_and_its_line_after_one_call(
+    fault: dict[str, Any], kind: type[OutsideFailure], shown: str, retry_after: float | None, model: Simulator
+) -> None:
+    model.order(**fault)
+    failure = await failure_of(model.url)
+    assert (type(failure), line_of(failure)) == (kind, ERROR + shown)
+    assert "error on our side" not in str(failure)
+    assert getattr(failure, "retry_after", None) == retry_after
+    assert len(model.requests()) == 1
+
+
+async def test_a_wrong_key_is_refused(model: Simulator) -> None:
+    failure = await failure_of(model.url, key="sk-wrong")
+    assert (type(failure), line_of(failure)) == (ModelRefused, ERROR + "401 Unauthorized")
+    assert "sk-wrong" not in repr(failure)
+
+
+async def test_an_endpoint_that_is_not_there_is_a_connection_failure() -> None:
+    failure = await failure_of(f"http://127.0.0.1:{free_port()}")
+    assert (type(failure), line_of(failure)) == (ModelUnavailable, ERROR + "connection")
+
+
+UNUSABLE = ["cut_off", "malformed", "wrong_schema", "empty_choices"]
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+async def test_an_unusable_answer_is_repaired_once_and_both_are_paid(kind: str, model: Simulator) -> None:
+    model.order(kind=kind, times=1)
+    answer = await ask(model.url)
+    assert answer.content.summary
+    usages = [kept["usage"] for kept in model.look("/answers")["answers"]]
+    assert len(usages) == 2
+    assert answer.input_tokens == sum(usage["prompt_tokens"] for usage in usages)
+    assert answer.output_tokens == sum(usage["completion_tokens"] for usage in usages)
+    _, repair = model.requests()
+    roles = [message["role"] for message in repair["payload"]["messages"]]
+    assert roles == ["system", "user", "assistant", "user"]
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+async def test_a_second_unusable_answer_ends_it(kind: str, model: Simulator) -> None:
+    model.order(kind=kind)
+    failure = await failure_of(model.url)
+    assert (type(failure), line_of(failure)) == (ModelRefused, ERROR + "invalid answer")
+    assert len(model.requests()) == 2
+
+
+async def test_what_unusable_answers_cost_is_told(model: Simulator) -> None:
+    model.order(kind="malformed")
+    paid: list[int] = []
+    async with opened(model.url) as gpt4:
+        with pytest.raises(ModelRefused):
+            await gpt4.ask(PROMPT, Enhancement, lambda completion: paid.append(completion.input_tokens))
+    assert paid == [kept["usage"]["prompt_tokens"] for kept in model.look("/answers")["answers"]]
+    assert len(paid) == 2
+
+
+async def test_a_repair_that_can_not_be_made_now_may_be_made_later(model: Simulator) -> None:
+    model.order(kind="malformed", times=1)
+    model.order(kind="status", code=503, times=1)
+    assert isinstance(await failure_of(model.url), Temporary)
+
+
+async def test_a_fenced_answer_needs_no_repair(model: Simulator) -> None:
+    model.order(kind="fenced")
+    assert (await ask(model.url)).content.summary
+    assert len(model.requests()) == 1
+
+
+async def test_a_hostile_answer_is_cleaned_and_cut(model: Simulator) -> None:
+    model.order(kind="hostile")
+    async with opened(model.url) as gpt4:
+        content = (await gpt4.ask(enhancement_prompt(TICKET, [], []), Enhancement)).content
+    for text in (content.summary, content.likely_cause, *content.next_steps):
+        assert len(text) <= 1500
+        assert not set(text) & set("\x00\x07\x1b\x9b\r\u202e\u2066\ufeff\u2028")
+
+
+@pytest.mark.parametrize("param", ["reasoning_effort", "max_completion_tokens", "stream_options"])
+async def test_what_an_endpoint_refuses_is_left_out_and_not_tried_again(param: str, model: Simulator) -> None:
+    model.order(kind="refuse_parameter", param=param)
+    async with opened(model.url) as gpt4:
+        assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
+        first = len(model.requests())
+        assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
+    assert first == 2
+    assert len(model.requests()) == first + 1
+    assert param not in model.requests()[-1]["payload"]
+
+
+async def test_an_endpoint_without_schemas_is_asked_for_json(model: Simulator) -> None:
+    model.order(kind="no_json_schema")
+    assert (await ask(model.url)).content.summary
+    refused, answered = model.requests()
+    assert refused["payload"]["response_format"]["type"] == "json_schema"
+    assert answered["payload"]["response_format"] == {"type": "json_object"}
+
+
+async def test_an_endpoint_that_knows_none_of_the_optional_parts_is_asked_without_them(model: Simulator) -> None:
+    model.order(kind="no_json_schema")
+    for param in ("reasoning_effort", "max_completion_tokens", "stream_options"):
+        model.order(kind="refuse_parameter", param=param)
+    assert (await ask(model.url)).content.summary
+
+
+@pytest.mark.parametrize(
+    "fault", [{"kind": "refuse_parameter", "param": "reasoning_effort"}, {"kind": "no_json_schema"}]
+)
+async def test_jobs_that_are_refused_at_the_same_time_all_learn_from_it(
+    fault: dict[str, Any], model: Simulator
+) -> None:
+    model.order(**fault)
+    async with opened(model.url) as gpt4:
+        answers = await asyncio.gather(*(gpt4.ask(PROMPT, Enhancement) for _ in range(6)))
+    assert all(answer.content.summary for answer in answers)
+    if fault["kind"] == "no_json_schema":
+        assert model.requests()[-1]["payload"]["response_format"] == {"type": "json_object"}

@@ -1,0 +1,139 @@
+"""Silence, slowness and strange streams: what counts as an answer in time."""
+
+import json
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
+
+from integrations.errors import ModelTimeout, ModelUnavailable
+from simulators.serving import serve_in_thread
+from tests.kit.model import ask, failure_of, line_of
+from tests.kit.simulators import Simulator
+
+IDLE = 0.4
+ADVICE = {"summary": "S", "likely_cause": "", "next_steps": [], "similar_tickets": [], "documents": []}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "silence"},
+        {"kind": "stall"},
+        {"kind": "stall", "chunks": 0},
+        {"kind": "keep_alive", "seconds": 0.05},
+        {"kind": "keep_alive", "seconds": 0.05, "chunks": 3},
+        {"kind": "empty_deltas", "seconds": 0.05},
+        {"kind": "empty_deltas", "seconds": 0.05, "chunks": 3},
+    ],
+)
+async def test_no_content_for_too_long_is_the_timeout_whatever_else_is_sent(
+    fault: dict[str, Any], model: Simulator
+) -> None:
+    model.order(**fault)
+    failure = await failure_of(model.url, idle=IDLE)
+    assert type(failure) is ModelTimeout
+    assert line_of(failure) == "GPT-4 API call failed: timeout after 0.4s"
+
+
+async def test_a_slow_but_steady_answer_may_take_longer_than_the_silence_allowed(model: Simulator) -> None:
+    model.order(kind="slow_stream", seconds=0.15)
+    answer = await ask(model.url, idle=0.6)
+    assert answer.content.summary
+    assert answer.milliseconds > 1000
+
+
+async def test_an_answer_that_begins_late_but_in_time_is_an_answer(model: Simulator) -> None:
+    model.order(kind="keep_alive", seconds=0.05, comments=3)
+    assert (await ask(model.url, idle=IDLE)).content.summary
+
+
+async def test_the_whole_is_capped_however_steady_it_is(model: Simulator) -> None:
+    model.order(kind="slow_stream", seconds=0.15)
+    failure = await failure_of(model.url, idle=0.4, total=0.5)
+    assert type(failure) is ModelTimeout
+    assert line_of(failure) == "GPT-4 API call failed: timeout after 0.5s"
+
+
+def endpoint(body: bytes, content_type: str) -> Starlette:
+    async def answer(_request: object) -> Response:
+        return Response(body, headers={"content-type": content_type})
+
+    return Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])])
+
+
+def stream(*events: Any) -> bytes:
+    return b"".join(f"data: {event if isinstance(event, str) else json.dumps(event)}\n\n".encode() for event in events)
+
+
+def piece(text: str | None, **more: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": {"content": text}, **more}]}
+
+
+def whole(**changed: Any) -> bytes:
+    message = {"role": "assistant", "content": json.dumps(ADVICE)}
+    body = {"id": "c1", "model": "m-1", "choices": [{"message": message, "finish_reason": "stop"}]}
+    return json.dumps(body | changed).encode()
+
+
+USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12, "cost": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (whole(usage=USAGE), "application/json"),
+        (b" \n" * 50 + whole(usage=USAGE), "application/json"),
+        (stream(piece(json.dumps(ADVICE)), {"choices": [], "usage": USAGE}, "[DONE]"), "text/event-stream"),
+        (
+            b": OPENROUTER PROCESSING\n\n"
+            + stream(*(piece(character) for character in json.dumps(ADVICE)))
+            + stream({"choices": [{"index": 0, "delta": None}]}, piece(None, finish_reason="stop"))
+            + stream({"choices": [], "usage": USAGE}, "[DONE]"),
+            "text/event-stream; charset=utf-8",
+        ),
+    ],
+    ids=["whole", "whole after white space", "one piece", "many pieces"],
+)
+async def test_an_answer_counts_in_whatever_pieces_it_comes(body: bytes, content_type: str) -> None:
+    with serve_in_thread(endpoint(body, content_type)) as url:
+        answer = await ask(url)
+    assert answer.content.summary == "S"
+    assert (answer.input_tokens, answer.output_tokens, answer.cost) == (7, 5, 0.25)
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None}, {"cost": "much"}])
+async def test_tokens_that_are_not_told_count_as_none(usage: Any) -> None:
+    with serve_in_thread(endpoint(whole(usage=usage), "application/json")) as url:
+        answer = await ask(url)
+    assert (answer.input_tokens, answer.output_tokens, answer.cost) == (0, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"", "application/json"),
+        (b"null", "application/json"),
+        (b"[]", "application/json"),
+        (b'"ok"', "application/json"),
+        (b"{}", "application/json"),
+        (whole(choices=None), "application/json"),
+        (whole(choices=[]), "application/json"),
+        (whole(choices=[{}]), "application/json"),
+        (whole(choices=[{"message": None}]), "application/json"),
+        (b"[" * 100_000, "application/json"),
+        (b"\xff\xfe", "application/json"),
+        (b"<html>Sign in</html>", "text/html"),
+        (stream("not json"), "text/event-stream"),
+        (stream("17"), "text/event-stream"),
+        (stream([]), "text/event-stream"),
+        (stream({"choices": 5}), "text/event-stream"),
+    ],
+)
+async def test_a_200_that_is_no_answer_may_be_one_later(body: bytes, content_type: str) -> None:
+    with serve_in_thread(endpoint(body, content_type)) as url:
+        failure = await failure_of(url)
+    assert type(failure) is ModelUnavailable
+    assert line_of(failure) == "OpenAI API error: invalid answer"

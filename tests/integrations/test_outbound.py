@@ -1,0 +1,151 @@
+"""Calls to a desk: certificates are checked, answers are bounded, and no credential goes where it does not belong."""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import trustme
+
+from config.tenants import DeskSettings, Tenant
+from integrations.breaker import Breaker
+from integrations.errors import DeskUnavailable
+from integrations.http import LARGEST_ANSWER_BYTES, open_client
+from integrations.rate import DeskRate
+from integrations.servicedesk.calls import Limits
+from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.servicedesk.tokens import DeskTokens
+from tests.kit.desk import line_of
+
+TICKET = b'{"request": {"id": "1", "subject": "S"}, "response_status": {"status_code": 2000, "status": "success"}}'
+
+
+@dataclass
+class Server:
+    """An HTTP server that answers each request alike, and remembers what was sent along."""
+
+    url: str = ""
+    body: bytes = TICKET
+    encoding: str = ""
+    authorities: list[str] = field(default_factory=list)
+    cookies: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def serving(server: Server, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    class Door(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            server.authorities.append(self.headers.get("authtoken", "") + self.headers.get("authorization", ""))
+            server.cookies.append(self.headers.get("cookie", ""))
+            self.send_response(200)
+            self.send_header("set-cookie", "JSESSIONID=session-of-acme; Path=/")
+            self.send_header("content-type", "application/json")
+            if server.encoding:
+                self.send_header("content-encoding", server.encoding)
+            self.end_headers()
+            self.wfile.write(server.body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    listener = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    if tls is not None:
+        listener.socket = tls.wrap_socket(listener.socket, server_side=True)
+    server.url = f"{'http' if tls is None else 'https'}://localhost:{listener.server_port}"
+    thread = Thread(target=listener.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        listener.shutdown()
+        thread.join()
+        listener.server_close()
+
+
+def with_certificate(authority: trustme.CA, name: str = "localhost") -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+def limits() -> Limits:
+    return Limits(Breaker("desk", "desk unavailable"), DeskRate("acme", 100_000, None), 8)
+
+
+async def read_ticket(url: str, ca_bundle: Path | None = None) -> str:
+    desk = DeskSettings(url=url, edition="onpremises", api_key="key-of-acme")
+    async with open_client(connections=2, ca_bundle=ca_bundle) as http:
+        client = ServiceDeskPlus(Tenant("acme", desk=desk), http, DeskTokens(http, None, 5), 5, limits())
+        return (await client.read_ticket("1")).subject
+
+
+async def test_a_certificate_of_a_private_authority_is_trusted_with_its_bundle_and_not_without(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    bundle = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    with serving(Server(), with_certificate(authority)) as server:
+        assert await read_ticket(server.url, bundle) == "S"
+        with pytest.raises(DeskUnavailable) as refused:
+            await read_ticket(server.url)
+    assert line_of(refused.value) == "ServiceDesk Plus API error: connection: certificate not trusted"
+    assert server.authorities == ["key-of-acme"]
+
+
+async def test_a_certificate_for_another_name_is_not_trusted_and_gets_no_key(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    bundle = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    with (
+        serving(Server(), with_certificate(authority, "desk.example")) as server,
+        pytest.raises(DeskUnavailable, match="certificate not trusted"),
+    ):
+        await read_ticket(server.url, bundle)
+    assert server.authorities == []
+
+
+async def test_an_answer_that_is_too_large_or_compressed_is_not_read() -> None:
+    for body, encoding in ((b" " * (LARGEST_ANSWER_BYTES + 1), ""), (b"\x1f\x8b", "gzip"), (b"?", "br")):
+        with (
+            serving(Server(body=body, encoding=encoding)) as server,
+            pytest.raises(DeskUnavailable, match="invalid answer"),
+        ):
+            await read_ticket(server.url)
+
+
+async def test_a_token_of_one_desk_is_not_sent_to_the_one_that_took_its_place() -> None:
+    issued = Server(body=b'{"access_token": "token-1", "expires_in": 3600}')
+    with serving(issued) as accounts, serving(Server()) as first, serving(Server()) as second:
+        async with open_client(connections=2) as http:
+            tokens = DeskTokens(http, None, 5)
+            for desk_server, token in ((first, b"token-1"), (second, b"token-2")):
+                accounts.body = b'{"access_token": "%s", "expires_in": 3600}' % token
+                desk = DeskSettings(
+                    url=desk_server.url,
+                    edition="cloud",
+                    client_id="id",
+                    client_secret="secret",
+                    refresh_token="refresh",
+                    accounts_url=accounts.url,
+                )
+                await ServiceDeskPlus(Tenant("acme", desk=desk), http, tokens, 5, limits()).read_ticket("1")
+    assert first.authorities == ["Zoho-oauthtoken token-1"]
+    assert second.authorities == ["Zoho-oauthtoken token-2"]
+
+
+async def test_a_session_of_one_tenants_desk_is_not_anothers_on_the_same_host() -> None:
+    with serving(Server()) as server:
+        async with open_client(connections=2) as http:
+            for tenant_id in ("acme", "globex"):
+                desk = DeskSettings(url=f"{server.url}/{tenant_id}", edition="onpremises", api_key="key")
+                client = ServiceDeskPlus(Tenant(tenant_id, desk=desk), http, DeskTokens(http, None, 5), 5, limits())
+                await client.read_ticket("1")
+                await client.read_ticket("1")
+    assert server.cookies == [""] * 4

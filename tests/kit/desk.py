@@ -1,0 +1,75 @@
+"""A tenant's desk of a test, on premises or in the cloud."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from config.tenants import DeskSettings, Tenant
+from integrations.breaker import Breaker
+from integrations.errors import OutsideFailure
+from integrations.http import open_client
+from integrations.rate import DeskRate
+from integrations.servicedesk.calls import Limits
+from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.servicedesk.tokens import DeskTokens
+from tests.kit.simulators import Simulator
+
+Edition = Literal["onpremises", "cloud"]
+EDITIONS = pytest.mark.parametrize("edition", ["onpremises", "cloud"])
+TENANT_OF = {"onpremises": "acme", "cloud": "globex"}
+
+
+def settings(base: str, edition: Edition = "onpremises", name: str | None = None, **changed: Any) -> DeskSettings:
+    """What reaches the simulated desk of that edition (or name)."""
+    tenant = name or TENANT_OF[edition]
+    values: dict[str, Any] = {"url": f"{base}/{tenant}", "edition": edition, "api_key": "acme-key"}
+    if edition == "cloud":
+        values |= {"url": f"{base}/{tenant}/app/it", "accounts_url": f"{base}/{tenant}"}
+        values |= {"client_id": "id", "client_secret": "secret", "refresh_token": "refresh"}
+    return DeskSettings(**values | changed)
+
+
+@asynccontextmanager
+async def opened(
+    desk: DeskSettings,
+    *,
+    timeout: float = 5,  # noqa: ASYNC109 -- the client's own limit is what is tested
+    redis: Redis | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+    breaker: Breaker | None = None,
+    rate: DeskRate | None = None,
+    most_at_once: int = 32,
+) -> AsyncIterator[ServiceDeskPlus]:
+    """The desk's client, over `transport` if one is given."""
+    http = open_client(connections=8) if transport is None else httpx.AsyncClient(transport=transport)
+    tenant = Tenant(TENANT_OF[desk.edition], desk=desk)
+    async with http:
+        breaker = breaker or Breaker("desk", "desk unavailable")
+        limits = Limits(breaker, rate or DeskRate(tenant.id, 100_000, None), most_at_once)
+        yield ServiceDeskPlus(tenant, http, DeskTokens(http, redis, timeout), timeout, limits)
+
+
+def new_ticket(desks: Simulator, edition: Edition = "onpremises", **more: Any) -> str:
+    """A ticket in the desk of that edition; its id."""
+    order = {"tenant": TENANT_OF[edition], "subject": "S", "send_webhook": False}
+    return str(desks.change("POST", "/tickets", **order | more)["ticket_id"])
+
+
+def has(words: str) -> Callable[[str], bool]:
+    """What tells a note by words in its text."""
+    return lambda text: words in text
+
+
+def notes_of(desks: Simulator, ticket_id: str, edition: Edition = "onpremises") -> list[dict[str, Any]]:
+    """The notes in a ticket."""
+    notes: list[dict[str, Any]] = desks.look(f"/tickets/{TENANT_OF[edition]}/{ticket_id}")["notes"]
+    return notes
+
+
+def line_of(failure: OutsideFailure) -> str:
+    """The line that support greps for."""
+    return failure.phrase.template.format(**failure.values)

@@ -1,0 +1,56 @@
+"""A log that is put back after the test."""
+
+import io
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import structlog
+
+from config.settings import LogSettings
+from observability import foreign
+from observability.logging import start_logging
+
+StartLog = Callable[..., io.StringIO]
+
+
+@pytest.fixture
+def untouched_logging() -> Iterator[None]:
+    """Logging as it is before a process configures it, and again after the test."""
+    root, manager = logging.getLogger(), logging.root.manager
+    handlers, level, hooks = list(root.handlers), root.level, (sys.excepthook, threading.excepthook)
+    known = [logger for logger in manager.loggerDict.values() if isinstance(logger, logging.Logger)]
+    states = [(logger, logger.level, logger.propagate, list(logger.handlers)) for logger in known]
+    structlog.reset_defaults()
+    for logger in known:
+        # Another test's server in this process may have silenced its loggers.
+        logger.setLevel(logging.NOTSET)
+    yield
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+    foreign._collector_told.clear()
+    for made in manager.loggerDict.values():
+        if isinstance(made, logging.Logger) and made not in known:
+            made.setLevel(logging.NOTSET)
+    for logger, its_level, propagate, its_handlers in states:
+        logger.setLevel(its_level)
+        logger.propagate = propagate
+        logger.handlers[:] = its_handlers
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    sys.excepthook, threading.excepthook = hooks
+
+
+@pytest.fixture
+def start_log(untouched_logging: None) -> StartLog:  # noqa: ARG001 -- puts everything back
+    """Start logging as a process does; answers with the stream that the lines go to."""
+
+    def start(log_format: str = "text", log_level: str = "INFO") -> io.StringIO:
+        stream = io.StringIO()
+        settings = LogSettings.model_validate({"log_format": log_format, "log_level": log_level})
+        start_logging(settings, stream)
+        return stream
+
+    return start

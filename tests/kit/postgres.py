@@ -1,0 +1,139 @@
+"""One embedded Postgres, migrated once; its tables are emptied for each test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from devstack.postgres import Postgres
+from storage import claims, jobs
+from storage.claims import Claim
+from storage.jobs import Event
+from storage.schema import migrate
+from storage.session import Database
+from workflow.state import Attempt
+
+TABLES = ("jobs", "delivery_keys", "rejections", "tickets", "passages", "tombstone_keys", "tombstones")
+DEADLINE = 1800
+LEASE = 45.0
+
+
+class Table:
+    """What the superuser sees and changes, past row-level security."""
+
+    def __init__(self, connection: "psycopg.Connection[dict[str, Any]]") -> None:
+        self._connection = connection
+
+    def run(self, statement: str, *values: object) -> list[dict[str, Any]]:
+        """The rows that a statement gives."""
+        cursor = self._connection.execute(statement.encode(), values)
+        return cursor.fetchall() if cursor.description else []
+
+    def job(self, job_id: UUID) -> dict[str, Any]:
+        """One job's row."""
+        (row,) = self.run("SELECT * FROM jobs WHERE id = %s", job_id)
+        return row
+
+    def change(self, job_id: UUID, **values: object) -> None:
+        """Set columns of a job; a text that begins with `now()` is an expression."""
+        parts = [f"{name} = {value}" if is_expression(value) else f"{name} = %s" for name, value in values.items()]
+        given = [value for value in values.values() if not is_expression(value)]
+        self.run(f"UPDATE jobs SET {', '.join(parts)} WHERE id = %s", *given, job_id)  # noqa: S608 -- a test's own
+
+
+def is_expression(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("now()")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    with Postgres(tmp_path_factory.mktemp("storage")) as running:
+        migrate(running.admin_url, running.url)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def postgres_superuser_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a superuser connects to an empty Postgres."""
+    with Postgres(tmp_path_factory.mktemp("postgres")) as postgres:
+        yield postgres.superuser_url
+        postgres.discard()
+
+
+@pytest.fixture(scope="session")
+def _superuser(server: Postgres) -> "Iterator[psycopg.Connection[dict[str, Any]]]":
+    with psycopg.connect(server.superuser_url, autocommit=True, row_factory=dict_row) as connection:
+        yield connection
+
+
+@pytest.fixture
+def table(_superuser: "psycopg.Connection[dict[str, Any]]") -> Table:
+    """The tables, empty."""
+    _superuser.execute(f"TRUNCATE {', '.join(TABLES)}".encode())
+    return Table(_superuser)
+
+
+@pytest.fixture
+async def database(server: Postgres, table: Table) -> AsyncIterator[Database]:  # noqa: ARG001 -- emptied by it
+    """The application's pool."""
+    opened = Database(server.url, application_name="tests", pool_size=20)
+    yield opened
+    await opened.close()
+
+
+NewEvent = Callable[..., Event]
+
+
+@pytest.fixture
+def new_event() -> NewEvent:
+    """Make an event of a webhook, each with an id and a delivery of its own."""
+
+    def make(**changed: Any) -> Event:
+        job_id = uuid4()
+        event = Event(
+            job_id=job_id,
+            tenant_id="acme",
+            ticket_id="12345",
+            event="ticket.created",
+            dedupe_keys=(f"key of {job_id}",),
+            traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            accepted_at=datetime.now(UTC),
+        )
+        return replace(event, **changed)
+
+    return make
+
+
+@pytest.fixture
+async def waiting(database: Database, new_event: NewEvent) -> UUID:
+    """The id of a job that waits."""
+    return await jobs.accept(database, new_event(), DEADLINE, published=True)
+
+
+async def claimed(database: Database, job_id: UUID, owner: str = "one", lease: float = LEASE) -> Claim:
+    """A claim of the job, which must be there to take."""
+    claim = await claims.claim(database, job_id, owner, lease)
+    assert claim is not None
+    return claim
+
+
+def attempt_at(claim: Claim, database: Database, **with_what: object) -> Attempt:
+    """What the nodes work with; what a test does not need is not there."""
+    nothing: Any = None
+    given: dict[str, Any] = {"desk": nothing, "gpt4": nothing, "answers": nothing, **with_what}
+    return Attempt(
+        claim=claim,
+        database=database,
+        search_slots=asyncio.Semaphore(1),
+        context_seconds=1,
+        note_settle_seconds=60,
+        lease_seconds=LEASE,
+        capture_messages=False,
+        **given,
+    )

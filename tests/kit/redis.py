@@ -1,0 +1,33 @@
+"""An embedded Valkey for tests of single parts."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from redis.asyncio import Redis
+
+from devstack.valkey import Valkey
+from dispatch.queue import open_redis
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An embedded Valkey."""
+    with Valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server.url
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    """A client of an empty Valkey."""
+    client = open_redis(redis_url, seconds=5)
+    await client.flushdb()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def tokens(redis_url: str) -> AsyncIterator[Redis]:
+    """A Redis that keeps the cloud desk's token from test to test: a desk gives ten in ten minutes."""
+    client = open_redis(redis_url.removesuffix("/0") + "/1", seconds=5)
+    yield client
+    await client.aclose()

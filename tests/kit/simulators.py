@@ -1,0 +1,91 @@
+"""The desk and the model, simulated, each behind its real HTTP door, and what a test orders of them."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from starlette.types import ASGIApp
+
+from simulators.openai import create_openai
+from simulators.servicedesk import create_desk
+from simulators.serving import serve_in_thread
+
+
+class Simulator:
+    """A simulator's control interface."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._control = httpx.Client(base_url=url, timeout=10, trust_env=False)
+
+    def order(self, **fault: Any) -> None:
+        """Order a fault."""
+        answer = self._control.post("/_sim/faults", json=fault)
+        assert answer.status_code == 201, answer.text
+
+    def requests(self, **equal: str) -> list[dict[str, Any]]:
+        """What was received since the test began."""
+        found: list[dict[str, Any]] = self._control.get("/_sim/requests", params=equal).json()["requests"]
+        return found
+
+    def look(self, path: str) -> Any:
+        """What is at a path of the control interface."""
+        return self._control.get(f"/_sim{path}").json()
+
+    def change(self, method: str, path: str, **values: Any) -> Any:
+        """Do something there."""
+        # json.dumps, since httpx would not send the halves of characters that some tests are about.
+        answer = self._control.request(method, f"/_sim{path}", content=json.dumps(values))
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    def forget(self) -> None:
+        """Clear faults and memory."""
+        for path in ("/faults", "/requests"):
+            self._control.delete(f"/_sim{path}")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._control.close()
+
+
+def simulator_of(app: ASGIApp) -> Iterator[Simulator]:
+    """An application behind its real door, with its control interface."""
+    with serve_in_thread(app) as url:
+        simulator = Simulator(url)
+        yield simulator
+        simulator.close()
+
+
+@pytest.fixture(scope="session")
+def openai_simulator() -> Iterator[Simulator]:
+    """A fast model: eight pieces within 50 ms."""
+    yield from simulator_of(
+        create_openai({"api_key": "sk-test", "first_token_seconds": 0.01, "seconds": 0.05, "chunks": 8})
+    )
+
+
+@pytest.fixture
+def model(openai_simulator: Simulator) -> Simulator:
+    """The model, without faults and memory."""
+    openai_simulator.forget()
+    openai_simulator.change("DELETE", "/answers")
+    return openai_simulator
+
+
+CLOUD = {"edition": "cloud", "portal": "it", "client_id": "id", "client_secret": "secret", "refresh_token": "refresh"}
+
+
+@pytest.fixture(scope="session")
+def desk_simulator() -> Iterator[Simulator]:
+    """Two desks: acme on premises, globex in the cloud."""
+    yield from simulator_of(create_desk({"desks": {"acme": {"api_key": "acme-key"}, "globex": CLOUD}}))
+
+
+@pytest.fixture
+def desks(desk_simulator: Simulator) -> Simulator:
+    """The desks, without faults and memory."""
+    desk_simulator.forget()
+    return desk_simulator

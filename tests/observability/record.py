@@ -1,0 +1,98 @@
+"""Make the pictures of docs/dashboards.md anew: nine minutes of a running system, then `docs/pictures/draw.py`.
+
+Needs `prometheus`; matplotlib is brought by uv, for the drawing alone. With `--keep FILE` what was recorded is kept,
+and `docs/pictures/draw.py FILE` draws it again.
+"""
+
+import argparse
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from uv import find_uv_bin
+
+from devstack.system import System
+from tests.kit.world import World
+from tests.observability.pages import PAGES, ROOT, digest, queries
+from tests.observability.prometheus import Prometheus, settle, watching
+from tests.system.collector import collecting
+
+SECONDS = 540
+STEP_SECONDS = 4
+# Answers as slow as real ones; so few places that a burst has to wait; a lease after which a death is soon noticed.
+OPENAI_SECONDS = 24
+SETTINGS = {"WORKER_CONCURRENCY": "9", "LEASE_SECONDS": "10", "OPENAI_MODEL": "openai/gpt-6-luna"}
+TICKETS_A_MINUTE = 24
+
+
+def story(system: System, world: World) -> list[tuple[float, Callable[[], Any]]]:
+    """What happens beside the steady stream, and when: seconds after the beginning."""
+    missing = (f"99{number}" for number in range(100, 200))
+    return [
+        (75, lambda: [world.create_ticket(tenant="globex") for _ in range(75)]),
+        (110, lambda: world.openai_fault(kind="status", code=500, times=6)),
+        *((second, lambda: world.post_webhook(next(missing))) for second in range(20, SECONDS, 60)),
+        *((second, lambda: world.post_webhook("1", secret="an old one")) for second in range(190, 260, 6)),
+        (250, system.workers[1].kill),
+        (262, lambda: system.restart(system.workers[1])),
+        (300, lambda: world.desk_fault(kind="status", tenant="globex", operation=None, code=503)),
+        (370, world.clear_faults),
+        (420, lambda: world.openai_fault(kind="status", code=401, times=5)),
+    ]
+
+
+def live(system: System, world: World) -> None:
+    """The stream and the story, until the end."""
+    began = time.monotonic()
+    stream = [
+        (60 / TICKETS_A_MINUTE * number, lambda tenant=tenant: world.create_ticket(tenant=tenant))
+        for number, tenant in enumerate(["acme", "acme", "globex"] * (SECONDS * TICKETS_A_MINUTE // 180))
+    ]
+    for second, event in sorted([*stream, *story(system, world)], key=lambda planned: planned[0]):
+        time.sleep(max(0.0, began + second - time.monotonic()))
+        # A burst and a restart take their time; the stream goes on.
+        threading.Thread(target=event, daemon=True).start()
+    time.sleep(max(0.0, began + SECONDS - time.monotonic()))
+
+
+def record(prometheus: Prometheus, start: float, end: float) -> dict[str, Any]:
+    """What every query finds, by page and panel, and what the pages were then."""
+    pages: dict[str, dict[str, list[Any]]] = {}
+    for query in queries():
+        series = prometheus.query_range(query.filled(window="1m"), start, end, STEP_SECONDS)
+        pages.setdefault(query.page, {}).setdefault(query.panel, []).append({"legend": query.legend, "series": series})
+    return {"start": start, "end": end, "pages": pages, "digests": {page: digest(page) for page in PAGES}}
+
+
+def main() -> int:
+    """Record and draw; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.observability.record", description=__doc__)
+    parser.add_argument("--keep", type=Path, help="keep what was recorded in this file")
+    kept = parser.parse_args().keep
+    with tempfile.TemporaryDirectory(prefix="pictures-") as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        collector = stack.enter_context(collecting())
+        settings = SETTINGS | {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+        system = System(folder / "system", settings=settings, workers=2, openai_seconds=OPENAI_SECONDS)
+        stack.enter_context(system)
+        prometheus = stack.enter_context(watching(system, folder / "prometheus"))
+        world = World(system)
+        stack.callback(world.close)
+        settle(prometheus)
+        start = time.time()
+        live(system, world)
+        recorded = kept or folder / "recorded.json"
+        recorded.write_text(json.dumps(record(prometheus, start, time.time())), encoding="utf-8")
+        script = ROOT / "docs" / "pictures" / "draw.py"
+        return subprocess.run([find_uv_bin(), "run", "--quiet", "--script", script, recorded], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""Each query of each panel, asked of a real Prometheus that watches real processes: nothing yet, then some of each."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from devstack.system import System
+from tests.kit.system import SHORT
+from tests.kit.world import World, wait_for
+from tests.observability.pages import Asked, queries
+from tests.observability.prometheus import Prometheus, Series, settle, watching
+from tests.system.collector import collecting
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed"),
+]
+# The name of a router's model: the provider then tells what it cost.
+SETTINGS = SHORT | {"OPENAI_MODEL": "openai/gpt-6-luna"}
+REFUSED = "OpenAI API: 401 Unauthorized"
+QUERIES = [pytest.param(query, id=str(query)) for query in queries()]
+# Where 0 is the good news, and has to be seen.
+ZEROS = {
+    "Queue Depth A",
+    "Queue Depth B",
+    "Oldest Job A",
+    "Jobs in Flight A",
+    "Accepted without Outcome A",
+    "Alerts Firing A",
+    "Worker Health B",
+    "Worker Health C",
+    "Breaker State A",
+    "Relay and Reconciliation A",
+    "Relay and Reconciliation B",
+    "Relay and Reconciliation C",
+    "Error Rate A",
+    "Failures by Reason A",
+    "Attempts by Result A",
+    "Webhooks by Result A",
+    "External API Errors A",
+}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What Prometheus said: before the first ticket, and after some of each kind."""
+
+    before: dict[str, Series]
+    after: dict[str, Series]
+    of_acme: dict[str, Series]
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """Two workers, and a collector for the traces."""
+    with (
+        collecting() as collector,
+        System(
+            tmp_path_factory.mktemp("system"),
+            settings=SETTINGS | {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url},
+            workers=2,
+            openai_seconds=0.5,
+        ) as running,
+    ):
+        yield running
+
+
+@pytest.fixture(scope="module")
+def prometheus(system: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    with watching(system, tmp_path_factory.mktemp("prometheus")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def told(system: System, prometheus: Prometheus) -> Told:
+    """The whole story, once for all queries."""
+    world = World(system)
+    assert system.housekeeping is not None
+    log = system.housekeeping.log_path
+    wait_for(lambda: "Sync completed: tenant_id=globex" in log.read_text(encoding="utf-8"))
+    settle(prometheus)
+    before = _ask_all(prometheus)
+    _live(world)
+    settle(prometheus, 4)
+    wait_for(lambda: prometheus.query("sum(ai_agents_jobs_in_flight)") == {"": 0})
+    answered = Told(before, _ask_all(prometheus), _ask_all(prometheus, "acme"))
+    world.close()
+    return answered
+
+
+def _live(world: World) -> None:
+    """Two rounds, since a rate needs two events: completed, retried, failed, skipped and refused ones."""
+    for _ in range(2):
+        for tenant in ("acme", "globex"):
+            tickets = [world.create_ticket(tenant=tenant) for _ in range(3)]
+            for ticket in tickets:
+                world.ended(ticket, tenant)
+        world.openai_fault(kind="status", code=500, times=1)
+        world.ended(world.create_ticket())
+        world.post_webhook("999999", secret="another tenant's")
+        assert world.post_webhook(f"99999{_}").status_code == 202
+        world.ended(f"99999{_}")
+    world.openai_fault(kind="status", code=401, times=1)
+    world.ended(world.create_ticket())
+
+
+def _ask_all(prometheus: Prometheus, tenant: str = ".*") -> dict[str, Series]:
+    return {str(query): prometheus.query(query.filled(tenant)) for query in queries()}
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_each_query_finds_something_for_all_tenants_and_for_one(told: Told, query: Asked) -> None:
+    assert told.after[str(query)]
+    assert told.of_acme[str(query)]
+
+
+@pytest.mark.parametrize("name", sorted(ZEROS))
+def test_where_nothing_happened_it_is_a_zero_and_not_nothing(told: Told, name: str) -> None:
+    assert told.before[name]
+    assert set(told.before[name].values()) == {0.0}
+
+
+def test_the_first_failure_of_a_reason_is_seen(told: Told) -> None:
+    """Its series is born with it, which `increase` alone does not see."""
+    assert told.after["Failures by Reason A"] == {REFUSED: 1}
+    assert told.after["Webhooks by Result A"]["signature mismatch"] >= 2
+
+
+def test_the_figures_are_those_of_what_happened(told: Told) -> None:
+    assert told.after["Worker Health A"] == {"": 2}
+    failed = told.after["Error Rate A"][""]
+    # One in 15, of counters that were there before the first job; two workers are not asked at the same moment.
+    assert failed == pytest.approx(1 / 15, rel=0.05)
+    assert told.after["Success Rate A"][""] == pytest.approx(1 - failed, abs=0.01)
+    assert told.after["Success Rate by Tenant A"]["globex"] == 1
+    assert set(told.of_acme["Success Rate by Tenant A"]) == {"acme"}
+    assert set(told.after["External API Latency A"]) == {"acme", "globex"}
+    assert set(told.after["External API Latency B"]) == {"openai/gpt-6-luna"}
+    assert told.after["Tokens per Enhancement A"]["input"] > told.after["Tokens per Enhancement A"]["output"] > 0
+    assert 0.0001 < told.after["Cost per Enhancement A"][""] < 0.01
+
+
+def test_the_alerts_are_loaded_and_none_of_them_fails(prometheus: Prometheus, told: Told) -> None:
+    assert told.after
+    rules = prometheus.rules()
+    alerts = [rule for rule in rules if rule["type"] == "alerting"]
+    assert len(alerts) == 13
+    assert {rule["health"] for rule in rules} == {"ok"}
+    assert {alert["annotations"]["runbook_url"].partition("/runbooks/")[0] for alert in alerts} == {"docs"}
+
+
+def test_dead_workers_are_counted_as_such(system: System, prometheus: Prometheus, told: Told) -> None:
+    """And the API, which is there to be asked, makes their number a 0. The last test: they stay dead."""
+    assert told.after
+    health = [query.filled() for query in queries() if query.panel == "Worker Health"]
+    for worker in system.workers:
+        worker.stop(8)
+    wait_for(lambda: prometheus.query(health[0]) == {"": 0})
+    assert prometheus.query(health[1]) == {"": 2}

@@ -1,0 +1,227 @@
+"""Lines of our own: what support greps for, in both formats, and what can't get into them."""
+
+import io
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
+
+from observability import phrases
+from observability.identifiers import bind, bound
+from observability.logging import refuse_start, say
+from tests.kit.logs import StartLog
+
+JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+IDS = f"ticket_id: 12345, tenant_id: acme, job_id: {JOB}, trace_id: {TRACE}"
+FORMATS = pytest.mark.parametrize("log_format", ["text", "json"])
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+HERE = r"tests/observability/test_log_lines\.py"
+
+
+@contextmanager
+def traced() -> Iterator[None]:
+    context = SpanContext(int(TRACE, 16), 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    with use_span(NonRecordingSpan(context)):
+        yield
+
+
+def lines(stream: io.StringIO) -> list[str]:
+    text = stream.getvalue()
+    assert text == "" or text.endswith("\n")
+    return text.split("\n")[:-1]
+
+
+def raise_with_a_secret() -> None:
+    try:
+        {"id": 1}["ticket text of a person"]
+    except KeyError as cause:
+        raise ValueError("postgresql://app:hunter2@db") from cause
+
+
+def test_a_line_carries_its_identifiers_after_the_phrase(start_log: StartLog) -> None:
+    stream = start_log("text")
+    with traced(), bound(ticket_id="12345", tenant_id="acme", job_id=JOB):
+        say(phrases.TASK_STARTED, job_id=JOB, ticket_id="12345")
+    (line,) = lines(stream)
+    phrase = f"Task started: job_id={JOB}, ticket_id=12345"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info    " + re.escape(f"{phrase} | {IDS}"), line)
+
+
+def test_in_json_the_phrase_the_identifiers_and_each_of_them_are_fields(start_log: StartLog) -> None:
+    stream = start_log("json")
+    with traced(), bound(ticket_id="12345", tenant_id="acme", job_id=JOB):
+        say(phrases.TASK_STARTED, job_id=JOB, ticket_id="12345")
+    (line,) = lines(stream)
+    fields = json.loads(line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", fields.pop("timestamp"))
+    assert fields == {
+        "level": "info",
+        "event": f"Task started: job_id={JOB}, ticket_id=12345",
+        "ids": IDS,
+        "ticket_id": "12345",
+        "tenant_id": "acme",
+        "job_id": JOB,
+        "trace_id": TRACE,
+    }
+
+
+@FORMATS
+def test_what_support_greps_for_is_in_the_line(log_format: str, start_log: StartLog) -> None:
+    stream = start_log(log_format)
+    with bound():
+        say(phrases.WEBHOOK_RECEIVED, ticket_id="12345", tenant_id="acme")
+        bind(ticket_id="12345", tenant_id="acme", job_id=JOB)
+        say(phrases.JOB_QUEUED, job_id=JOB, ticket_id="12345")
+    received, queued = lines(stream)
+    assert "Webhook received: ticket_id=12345, tenant_id=acme" in received
+    assert "ticket_id: 12345, tenant_id: acme" in received
+    assert "job_id" not in received
+    assert f"Job queued: job_id={JOB}, ticket_id=12345" in queued
+    assert f"ticket_id: 12345, tenant_id: acme, job_id: {JOB}" in queued
+
+
+@FORMATS
+def test_identifiers_end_with_their_block_and_belong_to_their_thread(log_format: str, start_log: StartLog) -> None:
+    stream = start_log(log_format)
+    with bound(ticket_id="12345"):
+        with bound(ticket_id="67890", attempt="2"):
+            say(phrases.WORKFLOW_INITIATED)
+        with bound():
+            bind(job_id="of a request that is over")
+        say(phrases.WORKFLOW_INITIATED)
+        other = threading.Thread(target=say, args=(phrases.WORKFLOW_INITIATED,))
+        other.start()
+        other.join()
+    inner, outer, elsewhere = lines(stream)
+    assert "ticket_id: 67890, attempt: 2" in inner
+    assert "ticket_id: 12345" in outer
+    assert "attempt" not in outer
+    assert "job_id" not in outer
+    assert "ticket_id" not in elsewhere
+
+
+def test_a_line_without_identifiers_ends_with_its_phrase(start_log: StartLog) -> None:
+    stream = start_log("text")
+    say(phrases.PROCESS_READY, process="Worker")
+    (line,) = lines(stream)
+    assert line.endswith("Z info    Worker ready.")
+
+
+HOSTILE = [
+    "1\n2026-01-01T00:00:00.000Z error   Task failed",
+    "1\r\n\x0b\x0c\x85\u2028\u2029",
+    "\x1b[31mred\x1b[0m\x1b]0;title\x07\x9b31m",
+    "\u202etxt.exe\u2066\u200f\u061c\ufeff",
+    "\x00\x08\x7f",
+    "\ud800",
+]
+
+
+@FORMATS
+@pytest.mark.parametrize("value", HOSTILE)
+def test_nothing_in_a_value_starts_a_line_or_moves_the_cursor(log_format: str, value: str, start_log: StartLog) -> None:
+    stream = start_log(log_format)
+    with bound(ticket_id=value):
+        say(phrases.SETTINGS_REFUSED, reason=value, also={"model": value})
+    (line,) = lines(stream)
+    assert UNPRINTABLE.search(line) is None
+    line.encode()
+    if log_format == "json":
+        fields = json.loads(line)
+        assert not [name for name, shown in fields.items() if UNPRINTABLE.search(shown)]
+
+
+@FORMATS
+def test_no_value_is_long(log_format: str, start_log: StartLog) -> None:
+    stream = start_log(log_format)
+    with bound(ticket_id="1" * 100_000):
+        say(phrases.SETTINGS_REFUSED, reason="x" * 100_000, also={"model": "y" * 100_000})
+    (line,) = lines(stream)
+    assert len(line) < 3000
+    assert "…" in line
+
+
+@FORMATS
+def test_a_failure_is_shown_as_types_and_places_without_messages(log_format: str, start_log: StartLog) -> None:
+    stream = start_log(log_format)
+    try:
+        raise_with_a_secret()
+    except ValueError as failure:
+        say(phrases.REQUEST_FAILED, failure=failure)
+    (line,) = lines(stream)
+    assert re.search(
+        rf"exception: ValueError at {HERE}:\d+ raise_with_a_secret < {HERE}:\d+ \w+"
+        rf" caused by KeyError at {HERE}:\d+ raise_with_a_secret",
+        line,
+    )
+    assert "hunter2" not in line
+    assert "ticket text" not in line
+
+
+def test_exceptions_that_refer_to_each_other_end(start_log: StartLog) -> None:
+    stream = start_log("text")
+    first, second = ValueError("a"), KeyError("b")
+    first.__cause__, second.__cause__ = second, first
+    say(phrases.REQUEST_FAILED, failure=first)
+    assert lines(stream)[0].endswith("exception: ValueError caused by KeyError")
+
+
+@FORMATS
+def test_promised_lines_are_printed_at_any_level_and_others_are_not(log_format: str, start_log: StartLog) -> None:
+    stream = start_log(log_format, "ERROR")
+    say(phrases.PROCESS_STARTING, process="Worker")
+    say(phrases.SERVER_AWAITED, server="the database")
+    say(phrases.GPT4_ANSWER_KEPT)
+    assert lines(stream) == []
+    say(phrases.TASK_STARTED, job_id=JOB, ticket_id="1")
+    say(phrases.CONTEXT_TIMEOUT, seconds=30)
+    assert [line for line in lines(stream) if "_promised" in line] == []
+    assert len(lines(stream)) == 2
+
+
+def test_the_level_is_printed_as_a_word_that_support_can_grep(start_log: StartLog) -> None:
+    stream = start_log("text")
+    say(phrases.TASK_FAILED, job_id=JOB, ticket_id="1", reason="x")
+    say(phrases.DESK_TIMEOUT)
+    assert [line for line in lines(stream) if " error   " not in line] == []
+
+
+@FORMATS
+def test_what_nobody_caught_is_one_line_without_its_message(log_format: str, start_log: StartLog) -> None:
+    stream = start_log(log_format)
+
+    def crash() -> None:
+        raise RuntimeError("hunter2")
+
+    thread = threading.Thread(target=crash)
+    thread.start()
+    thread.join()
+    (line,) = lines(stream)
+    assert "Process error: unexpected failure" in line
+    assert "RuntimeError at tests/observability/test_log_lines.py" in line
+    assert "hunter2" not in line
+
+
+@pytest.mark.usefixtures("untouched_logging")
+def test_a_start_is_refused_in_the_format_of_the_settings(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_FORMAT", "json")
+    refuse_start(["DATABASE_URL is missing", "REDIS_URL is missing"])
+    told = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
+    assert told == ["Start refused: DATABASE_URL is missing", "Start refused: REDIS_URL is missing"]
+
+
+@pytest.mark.usefixtures("untouched_logging")
+def test_a_start_is_refused_in_text_when_the_settings_name_no_format(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_FORMAT", "xml")
+    refuse_start(["LOG_FORMAT is wrong"])
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith("Z error   Start refused: LOG_FORMAT is wrong")

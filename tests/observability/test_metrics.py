@@ -1,0 +1,248 @@
+"""The metrics themselves: how they are named, where they are set, and how a port gives them."""
+
+import ast
+import contextlib
+import re
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.parser import text_string_to_metric_families
+from uuid_utils.compat import uuid7
+
+from config.tenants import TenantDirectory
+from devstack.ports import free_port
+from integrations.breaker import Breaker
+from integrations.errors import DeskTimeout, HeldBack, OutsideFailure, TicketClosed
+from observability import exposition, metrics
+from observability.tenants import follow_tenants, say_unusable
+from tests.kit.logs import StartLog
+
+ROOT = Path(__file__).resolve().parents[2]
+METRICS = {name: metric for name, metric in vars(metrics).items() if isinstance(metric, MetricWrapperBase)}
+UNITS = ("_seconds", "_dollars")
+
+
+def value(process: str, name: str, **labels: str) -> float | None:
+    """What a process would give now; None for a series that is not there."""
+    for family in text_string_to_metric_families(exposition.of(process).decode()):
+        for sample in family.samples:
+            if sample.name == name and sample.labels == labels:
+                return sample.value
+    return None
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_each_metric_is_named_by_convention_explained_and_given_by_some_process(name: str) -> None:
+    """Snake case under our prefix, the unit last, one sentence of help, labels that have few values."""
+    metric = METRICS[name]
+    (family,) = metric.describe()
+    assert re.fullmatch(r"ai_agents(_[a-z0-9]+)+", family.name)
+    assert not family.name.endswith(("_total", "_count", "_sum", "_bucket"))
+    assert "seconds" not in family.name or family.name.endswith(UNITS)
+    assert family.type != "histogram" or family.name.endswith(UNITS)
+    assert family.documentation.endswith(".")
+    assert set(metric._labelnames) <= set(metrics.LABELS)
+    assert any(metric in given for given in exposition.PROCESSES.values())
+
+
+def test_each_label_is_used() -> None:
+    used = {label for metric in METRICS.values() for label in metric._labelnames}
+    assert used == set(metrics.LABELS)
+
+
+def test_each_metric_is_set_somewhere() -> None:
+    """In the code of a process, or in a function beside the definitions that some process calls."""
+    folders = ("api", "worker", "workflow", "integrations", "observability")
+    code = "".join(path.read_text() for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    used = set(re.findall(r"metrics\.(\w+)", code))
+    beside = ast.parse(Path(metrics.__file__).read_text())
+    for function in (node for node in beside.body if isinstance(node, ast.FunctionDef)):
+        if function.name in used or function.name.startswith("_"):
+            used |= {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+    assert set(METRICS) <= used
+
+
+def test_each_webhook_that_has_a_line_is_counted() -> None:
+    """In the same function as the line that says how it was refused."""
+    for path in (ROOT / "api").glob("*.py"):
+        for part in re.split(r"^ *(?:async )?def ", path.read_text(), flags=re.MULTILINE):
+            if "say(phrases.WEBHOOK_REJECTED" in part or "say(phrases.WEBHOOK_NOT_TAKEN" in part:
+                assert "metrics.webhook(" in part, (path.name, part.partition("(")[0])
+
+
+def test_tenants_whose_settings_are_unusable_are_seen_though_nobody_uses_them(
+    start_log: StartLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for at each look; told with a line each at the start, the id only where it can be one."""
+    values = {"WEBHOOK_SECRET_ACME": "s", "WEBHOOK_SECRET_GLOBEX": "s", "SERVICEDESK_URL_GLOBEX": "nowhere"}
+    now = [1000.0]
+    stream = start_log()
+    monkeypatch.setattr(metrics.TENANT_UNUSABLE, "ask", None)
+    tenants = TenantDirectory(lambda: values, monotonic=lambda: now[0], on_problem=say_unusable)
+    follow_tenants(tenants)
+    name = "ai_agents_tenant_settings_unusable"
+    for process in exposition.PROCESSES:
+        assert [value(process, name, tenant_id=one) for one in ("acme", "globex", "unknown")] == [0, 1, None]
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2
+    assert all("Tenant settings unusable, the tenant is closed: SERVICEDESK_" in line for line in lines)
+    assert all(line.split()[1] == "error" for line in lines)
+    assert all("tenant_id: globex" in line for line in lines)
+    del values["SERVICEDESK_URL_GLOBEX"]
+    values |= {"WEBHOOK_SECRET_MY_ERRORS": "s", "WEBHOOK_SECRET_UNKNOWN": "s", "WEBHOOK_REQUIRE_TIMESTAMP_ACME": "yes"}
+    now[0] += 6
+    assert [value("api", name, tenant_id=one) for one in ("acme", "globex", "unknown")] == [1, 0, 1]
+    lines = stream.getvalue().splitlines()[2:]
+    assert sum("tenant_id: " in line for line in lines) == 1
+    assert "Tenant settings unusable, the ones before stay: WEBHOOK_REQUIRE_TIMESTAMP_ACME" in lines[0]
+
+
+def test_the_buckets_tell_a_job_of_45_seconds_from_slower_ones() -> None:
+    """The limit itself is a bucket, with others close on both sides."""
+    bounds = metrics.JOB_SECONDS._upper_bounds
+    at = bounds.index(45)
+    assert (bounds[at - 1], bounds[at + 1]) == (30, 60)
+
+
+def test_a_jobs_time_counts_from_when_its_id_was_made() -> None:
+    now = time.time_ns() // 1_000_000
+    job_id = UUID(int=((now - 45_000) << 80) | (uuid7().int & ((1 << 80) - 1)))
+    labels = {"tenant_id": "a-tenant-of-this-test", "outcome": "failed"}
+    metrics.expect_outcomes(labels["tenant_id"], "failed")
+    assert value("worker", "ai_agents_job_duration_seconds_count", **labels) == 0
+    metrics.job_ended(labels["tenant_id"], job_id, "failed", "GPT-4 timeout")
+    ahead = UUID(int=((now + 60_000) << 80) | 1)
+    metrics.job_ended(labels["tenant_id"], ahead, "failed", "GPT-4 timeout")
+    assert value("api", "ai_agents_job_duration_seconds_count", **labels) == 2
+    assert value("worker", "ai_agents_job_duration_seconds_sum", **labels) == pytest.approx(45, abs=2)
+    assert value("worker", "ai_agents_jobs_ended_total", reason="GPT-4 timeout", **labels) == 2
+
+
+@pytest.mark.parametrize(
+    ("end", "result"),
+    [
+        (None, "ok"),
+        (TicketClosed(), "skipped"),
+        (HeldBack("desk busy", 5), "held back"),
+        (DeskTimeout(), "failed"),
+        (KeyboardInterrupt(), "stopped"),
+    ],
+    ids=repr,
+)
+def test_a_step_tells_how_it_ended(end: BaseException | None, result: str) -> None:
+    labels = {"step": "a step of this test", "result": result}
+    before = value("worker", "ai_agents_step_duration_seconds_count", **labels) or 0
+    with (
+        pytest.raises(type(end)) if end is not None else contextlib.nullcontext(),
+        metrics.step(labels["step"]),
+    ):
+        if end is not None:
+            raise end
+    assert value("worker", "ai_agents_step_duration_seconds_count", **labels) == before + 1
+
+
+def test_a_call_that_was_held_back_is_none() -> None:
+    for end in (HeldBack("desk busy", 5), DeskTimeout(), OSError()):
+        with (
+            pytest.raises(type(end)),
+            metrics.external_call("servicedesk", "a-tenant-of-this-test", OutsideFailure),
+        ):
+            raise end
+    with metrics.external_call("servicedesk", "a-tenant-of-this-test", OutsideFailure) as call:
+        call.failed = True
+    told = {"server": "servicedesk", "tenant_id": "a-tenant-of-this-test"}
+    assert value("worker", "ai_agents_external_calls_total", result="failed", **told) == 2
+    assert value("worker", "ai_agents_external_calls_total", result="ok", **told) is None
+
+
+def test_a_breaker_shows_whether_it_is_open_and_the_newest_of_its_name_counts() -> None:
+    """A tenant whose settings change gets a new desk, with a new breaker; the old one is forgotten."""
+    name = "desk of a-tenant-of-this-test"
+    old = Breaker(name, "desk unavailable", most_failures=1, rest_seconds=0)
+    with pytest.raises(DeskTimeout), old.watch():
+        raise DeskTimeout
+    assert value("worker", "ai_agents_breaker_open", server=name) == 1
+    with old.watch():
+        pass
+    assert value("worker", "ai_agents_breaker_open", server=name) == 0
+    with pytest.raises(DeskTimeout), old.watch():
+        raise DeskTimeout
+    Breaker(name, "desk unavailable")
+    assert value("worker", "ai_agents_breaker_open", server=name) == 0
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port that gives the metrics of a worker."""
+    chosen = free_port()
+    end = exposition.serve("worker", chosen, lambda: (False, {"status": "not ready"}))
+    yield chosen
+    end()
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="a machine without IPv6")
+def test_a_port_is_reached_over_ipv6_too(port: int) -> None:
+    """Pods of some clusters have no other address."""
+    assert httpx.get(f"http://[::1]:{port}/metrics", trust_env=False).status_code == 200
+
+
+def test_a_port_gives_what_its_process_counts_and_nothing_else(port: int) -> None:
+    answer = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False)
+    assert answer.status_code == 200
+    assert "ai_agents_jobs_in_flight 0.0" in answer.text
+    assert "process_cpu_seconds_total" in answer.text
+    assert "ai_agents_queue_depth" not in answer.text
+    assert "_created" not in answer.text
+
+
+def test_a_port_that_is_taken_is_refused_with_a_sentence(port: int) -> None:
+    with pytest.raises(exposition.PortUnusable, match="METRICS_PORT is wrong: the port is in use already"):
+        exposition.serve("housekeeping", port, lambda: (True, {}))
+
+
+def test_readiness_stands_beside_the_metrics_and_does_not_hold_them_up() -> None:
+    """503 until the process is ready, which may take a moment to find out; each is asked in a thread of its own."""
+    asked, told = threading.Event(), threading.Event()
+    answers = iter([(False, {"status": "not ready", "redis": "unreachable"}), (True, {"status": "ready"})])
+
+    def ready() -> tuple[bool, dict[str, str]]:
+        asked.set()
+        assert told.wait(10)
+        return next(answers)
+
+    port = free_port()
+    end = exposition.serve("worker", port, ready)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client, ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(client.get, "/ready")
+        assert asked.wait(10)
+        assert "ai_agents_jobs_in_flight" in httpx.get(client.base_url.join("/metrics"), trust_env=False).text
+        told.set()
+        first, second = answer.result(), client.get("/ready")
+    end()
+    assert (first.status_code, first.json()) == (503, {"status": "not ready", "redis": "unreachable"})
+    assert (second.status_code, second.json()) == (200, {"status": "ready"})
+    assert second.headers["content-type"] == "application/json"
+
+
+def test_a_scraper_that_hangs_up_leaves_no_trace_in_the_log(port: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """The server of the library would print a traceback."""
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", port)) as rude:
+            rude.sendall(b"GET /metrics HTTP/1.1\r\nHost:")
+            time.sleep(0.05)
+            rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).status_code == 200
+    assert capfd.readouterr() == ("", "")
+
+
+def test_without_a_port_there_is_none() -> None:
+    exposition.serve("worker", None, lambda: (True, {}))()

@@ -1,0 +1,67 @@
+"""Which jobs a process holds at the moment it is killed or held still, and what of each is safe by then."""
+
+import os
+import time
+from dataclasses import dataclass
+
+import redis
+
+from devstack.descendants import descendants
+from devstack.processes import Process
+from tests.kit.world import World
+
+# What a process has sent to Postgres or Redis before its end is carried out after it. No lease is that short, so
+# nobody else has the jobs yet.
+_LANDING_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A job that ran in the process."""
+
+    job_id: str
+    claimed: float
+    """Unix seconds, when this attempt began."""
+    answered: bool
+    """Whether GPT-4's answer is in the row, or kept in Redis: no reason whatever to ask again."""
+    posting: bool
+    """Whether its note may be in the ticket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Excuse:
+    """A job without an answer that was safe, when its process stopped: this attempt's call may be made again, once."""
+
+    job_id: str
+    claimed: float
+    moment: float
+    """Unix seconds, when the process did nothing any more."""
+    not_before: float = 0.0
+    """Unix seconds: an answer that was complete by then had reached the process, and has no excuse."""
+
+    def covers(self, began: float, ended: float) -> bool:
+        """Whether a call of GPT-4 for the job was that attempt's."""
+        return self.claimed <= began <= self.moment and ended >= self.not_before
+
+
+def ids_of(process: Process) -> list[int]:
+    """The process and what is below it; ask before it dies."""
+    return [process.pid, *descendants(process.pid)]
+
+
+def jobs_held_by(ids: list[int], world: World, redis_url: str) -> list[Held]:
+    """Look at the jobs of a process that stopped just now: at their rows, and at the answers kept in Redis."""
+    time.sleep(_LANDING_SECONDS)
+    owners = [f"{os.uname().nodename}:{number}" for number in ids]
+    with world.admin() as connection:
+        rows = connection.execute(
+            "SELECT id::text, extract(epoch FROM started_at)::float, enhancement IS NOT NULL,"
+            " note_attempted_at IS NOT NULL FROM jobs"
+            " WHERE state = 'running' AND lease_owner = ANY(%s)",
+            (owners,),
+        ).fetchall()
+    with redis.Redis.from_url(redis_url) as client:
+        return [
+            Held(job_id, claimed, in_row or bool(client.exists(f"answer:{job_id}")), posting)
+            for job_id, claimed, in_row, posting in rows
+        ]

@@ -1,0 +1,111 @@
+"""One scenario after the other, and the table of what came of them."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import redis
+
+from tests.system.chaos.count import Count, await_ends, count
+from tests.system.chaos.leases import too_many
+from tests.system.chaos.said import Told, await_told
+from tests.system.chaos.scenarios import Scenario
+from tests.system.chaos.stage import NOTE_SETTLE_SECONDS, Stage
+from tests.system.chaos.stream import Accepted, Stream
+
+_RATE = 5.0
+_BEFORE_SECONDS = _AFTER_SECONDS = 0.8
+# A message in the hands of a worker that was killed before its claim is missed after a minute.
+_DRAIN_SECONDS = 150.0
+_POLL_SECONDS = 0.2
+AGAIN = "all of them, counted again at the end"
+
+
+def run(stage: Stage, scenarios: Iterable[Scenario]) -> Iterator[Count]:
+    """Let each happen under a stream of webhooks, wait until all jobs have ended, and count; all again at the end."""
+    everything: list[Accepted] = []
+    refused = 0
+    for scenario in scenarios:
+        began = time.monotonic()
+        stream = Stream(stage.world, _RATE)
+        stream.start()
+        try:
+            time.sleep(_BEFORE_SECONDS)
+            scenario.happen(stage)
+            time.sleep(_AFTER_SECONDS)
+        finally:
+            stage.world.clear_faults()
+            stream.stop()
+        stage.problems += stream.failures
+        rows = await_ends(stage, stream.accepted, _DRAIN_SECONDS)
+        told = _await_told(stage, stream.accepted, rows)
+        seconds = time.monotonic() - began
+        everything += stream.accepted
+        refused += stream.refused
+        yield count(stage, scenario.name, stream.accepted, rows, told, refused=stream.refused, seconds=seconds)
+    yield _count_again(stage, everything, refused)
+
+
+def _count_again(stage: Stage, everything: Sequence[Accepted], refused: int) -> Count:
+    """A note of an attempt that was given up on may come after its job's end: until nothing more can come."""
+    began = time.monotonic()
+    with redis.Redis.from_url(stage.system.state["redis_url"]) as client:
+        while client.llen("celery"):
+            if time.monotonic() > began + _DRAIN_SECONDS:
+                stage.problems.append("the queue is not empty at the end")
+                break
+            time.sleep(_POLL_SECONDS)
+    time.sleep(NOTE_SETTLE_SECONDS)
+    rows = await_ends(stage, everything, _DRAIN_SECONDS)
+    told = _await_told(stage, everything, rows)
+    stage.problems += too_many(len(stage.leases.ran_out), len(everything))
+    return count(stage, AGAIN, everything, rows, told, refused=refused, seconds=time.monotonic() - began)
+
+
+def _await_told(stage: Stage, accepted: Sequence[Accepted], rows: dict[str, dict[str, Any]]) -> Told:
+    """What the logs of the API and of the workers say of these webhooks' jobs."""
+    job_ids = {job_id for webhook in accepted for job_id in webhook.job_ids}
+    return await_told([stage.system.api, *stage.system.workers], job_ids, rows, stage.deaths)
+
+
+def header() -> list[str]:
+    """The head of a table in Markdown."""
+    return [
+        "| fault | accepted | refused | lost | doubled notes | GPT-4 paid twice"
+        " | answered to a dead or still process | cut off in mid-call | seconds |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+
+
+def line(result: Count) -> str:
+    """A row of it."""
+    counts = (result.accepted, result.refused, result.lost, result.doubled, result.paid_twice)
+    cells = (*counts, result.excused, result.cut_off, f"{result.seconds:.0f}")
+    return f"| {result.fault} | {' | '.join(map(str, cells))} |"
+
+
+def verdict(results: Sequence[Count], ran_out: int) -> str:
+    """The sentences below it; the last row has the totals. `ran_out`: leases of processes that nobody stopped."""
+    broken = [result for result in results if not result.holds]
+    if broken or not results:
+        problems = [f"\n- {result.fault}: {problem}" for result in broken for problem in result.problems]
+        return f"Not kept for: {', '.join(result.fault for result in broken)}.{''.join(problems)}"
+    total = results[-1]
+    again = total.excused + total.cut_off
+    unsaid = f"\n{total.unsaid} jobs ended without a line: the process was killed in between." * (total.unsaid > 0)
+    held = f"\n{total.held_in_post} notes came twice: the process was held still in its POST." * (
+        total.held_in_post > 0
+    )
+    busy = f"\n{ran_out} leases ran out though nobody stopped their process: the machine was too busy." * (ran_out > 0)
+    faults = ", ".join(f'"{result.fault}"' for result in results[:-1] if result.missed)
+    missed = (
+        f"\n{faults} took over a minute: of {total.missed} jobs the worker was killed between taking the message and "
+        "claiming the job. One that lives claims it or hands it back within half a minute, so the relay waits for one."
+    ) * (total.missed > 0)
+    return (
+        f"{total.accepted} webhooks accepted, {total.refused} deliveries refused: none lost, no note doubled, "
+        "no answer paid for twice that we had; the log tells each end once.\n"
+        f"{again} calls were cut off in mid-call, by a kill, a pause, the end of a grace or a lost lease, and made "
+        f"again; {total.excused} of them GPT-4 had answered in full, to a process that was dead or held still."
+        f"{unsaid}{held}{missed}{busy}"
+    )

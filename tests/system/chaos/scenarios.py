@@ -1,0 +1,217 @@
+"""What breaks, one thing at a time; each is done while webhooks stream in, and ends mended."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from tests.system.chaos.held import Held
+from tests.system.chaos.stage import LEASE_SECONDS, Stage
+from tests.system.chaos.vanished import NAME as VANISHED
+from tests.system.chaos.vanished import about_to_vanish
+
+_ANSWERED = "GPT-4 API call: status=200"
+_REFUSED = "Webhook rejected: status=503"
+# A session of ours that says nothing in a transaction is ended after 10 s.
+_NOTICED_SECONDS = 14.0
+# A lease may be a third old when a worker is held still.
+_SHORTER_THAN_A_LEASE = LEASE_SECONDS * 2 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A fault of the table; a `short` one is part of `make test`."""
+
+    name: str
+    happen: Callable[[Stage], None]
+    short: bool = False
+
+
+def _kill_worker(stage: Stage) -> None:
+    for worker in stage.system.workers:
+        time.sleep(1)
+        stage.kill(worker)
+
+
+def _kill_at(phrase: str, meant: Callable[[Held], bool] | None, stage: Stage) -> None:
+    """Twice; at least once a job must have been where the scenario wants it to be (None: no matter where)."""
+    held = [job for _ in range(2) for job in stage.kill_at(phrase)]
+    stage.expect(meant is None or any(map(meant, held)), f"no job was caught in time; caught: {held}")
+
+
+def _kill_answered(stage: Stage) -> None:
+    """The answer is committed, and no note under way: the desk takes its time with reading, to leave room for it."""
+    with stage.desk(kind="slow", operation="read_ticket", seconds=0.3):
+        _kill_at(_ANSWERED, lambda job: job.answered and not job.posting, stage)
+
+
+def _kill_while_posting(stage: Stage) -> None:
+    """The worker dies with the POST under way. One desk has stored the note by then; the other one never will."""
+    with (
+        stage.desk(kind="slow", operation="add_note", tenant="acme", seconds=1, performed=True),
+        stage.desk(kind="silence", operation="add_note", tenant="globex"),
+    ):
+        for _ in range(2):
+            stage.kill_at(_ANSWERED)
+            time.sleep(0.5)
+
+
+def _kill_api(stage: Stage) -> None:
+    for _ in range(2):
+        time.sleep(1)
+        stage.kill(stage.system.api)
+
+
+def _pause_api(stage: Stage) -> None:
+    """Its relay is held still too, and the desks wait for an answer."""
+    time.sleep(1)
+    stage.pause(stage.system.api, 4)
+
+
+def _at_random(stage: Stage) -> None:
+    """The API or a worker, whenever it may be."""
+    for kind in stage.random.sample(["api", "worker", "worker"], 3):
+        time.sleep(stage.random.uniform(0.1, 2.5))
+        process = stage.system.api if kind == "api" else stage.random.choice(stage.system.workers)
+        stage.kill(process, down_seconds=stage.random.uniform(0, 1))
+
+
+def _redis_away(stage: Stage) -> None:
+    time.sleep(1)
+    stage.system.redis.stop()
+    time.sleep(2)
+    stage.system.redis.start()
+
+
+def _redis_forgets(stage: Stage) -> None:
+    """It dies with a list full of jobs that nobody has taken yet, and comes back empty."""
+    with _workers_still(stage):
+        time.sleep(1)
+        stage.system.redis.kill()
+        stage.system.redis.wipe()
+        stage.system.redis.start()
+
+
+def _redis_still(stage: Stage) -> None:
+    time.sleep(1)
+    stage.system.redis.pause()
+    time.sleep(3)
+    stage.system.redis.resume()
+
+
+def _postgres_away(stage: Stage) -> None:
+    """An answer that comes meanwhile can't be committed: it waits in Redis, so no call is excused."""
+    time.sleep(1)
+    stage.system.postgres.stop()
+    time.sleep(3)
+    stage.system.postgres.restart()
+
+
+def _idle_connections_die(stage: Stage) -> None:
+    """Redis was restarted while most of its connections lay idle, and Postgres goes away when they are needed.
+
+    The API is held still for a moment each time, so that what came meanwhile needs many of them at once.
+    """
+    before = stage.system.api.output().count(_REFUSED)
+    for again in (False, True):
+        stage.system.postgres.stop()
+        stage.pause(stage.system.api, 1.5)
+        time.sleep(0.5)
+        stage.system.postgres.restart()
+        if not again:
+            time.sleep(1)
+            stage.system.redis.restart()
+            time.sleep(1)
+    refused = stage.system.api.output().count(_REFUSED) - before
+    stage.expect(not refused, f"{refused} deliveries were refused though one of the two stores was there")
+
+
+def _peer_vanishes(stage: Stage) -> None:
+    """With the rows of a tenant's waiting jobs: nobody tells Postgres, which has to find out by itself."""
+    with about_to_vanish(stage.system.state["database_url"], "acme") as vanish:
+        with _workers_still(stage):
+            time.sleep(1)
+            stage.expect(vanish() > 0, "no job was waiting to be locked")
+        give_up_at = time.monotonic() + _NOTICED_SECONDS
+        while _sessions(stage, VANISHED) and time.monotonic() < give_up_at:
+            time.sleep(0.2)
+        stage.expect(not _sessions(stage, VANISHED), f"its session goes on after {_NOTICED_SECONDS:g} s")
+
+
+@contextmanager
+def _workers_still(stage: Stage) -> Iterator[None]:
+    began = time.monotonic()
+    for worker in stage.system.workers:
+        worker.pause()
+    yield
+    for worker in stage.system.workers:
+        worker.resume()
+    seconds = time.monotonic() - began
+    stage.expect(seconds < _SHORTER_THAN_A_LEASE, f"the workers were held still for {seconds:.1f} s")
+
+
+def _sessions(stage: Stage, application_name: str) -> int:
+    with stage.world.admin() as connection:
+        question = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
+        ((count,),) = connection.execute(question, (application_name,)).fetchall()
+    return int(count)
+
+
+def _desk(fault: dict[str, Any], stage: Stage) -> None:
+    with stage.desk(**fault):
+        time.sleep(5)
+
+
+def _openai(fault: dict[str, Any], stage: Stage) -> None:
+    with stage.openai(**fault):
+        time.sleep(5)
+
+
+def _pause_worker(stage: Stage) -> None:
+    time.sleep(1)
+    stage.pause(stage.system.workers[0], 7)
+
+
+def _rolling_restart(stage: Stage) -> None:
+    """Each process in turn is told to end, and a new one takes its place, as a rollout does.
+
+    Answers take longer than a worker's grace, so that it has to hand jobs back.
+    """
+    with stage.openai(kind="slow_stream", seconds=0.15):
+        for process in (*stage.system.workers, stage.system.api):
+            time.sleep(1.5)
+            printed = stage.stop(process)
+            if process is not stage.system.api:
+                stage.expect("reason=worker stopping" in printed, f"{process.name} had no job to hand back")
+            stage.system.restart(process)
+
+
+SCENARIOS = [
+    Scenario("worker killed", _kill_worker, short=True),
+    Scenario("worker killed right after its claim", partial(_kill_at, "Task started", lambda job: not job.answered)),
+    Scenario("worker killed in the GPT-4 call", partial(_kill_at, "Context gathered", lambda job: not job.answered)),
+    Scenario("worker killed right after the answer", _kill_answered),
+    Scenario("worker killed while it posts the note", _kill_while_posting),
+    Scenario("worker killed right after the note", partial(_kill_at, "ServiceDesk Plus ticket updated", None)),
+    Scenario("worker held still for longer than its lease", _pause_worker),
+    Scenario("API killed", _kill_api),
+    Scenario("API held still", _pause_api),
+    Scenario("API and workers killed at random", _at_random),
+    Scenario("rolling restart", _rolling_restart),
+    Scenario("Redis restarted with its data", _redis_away),
+    Scenario("Redis restarted without its data", _redis_forgets),
+    Scenario("Redis accepts and never answers", _redis_still),
+    Scenario("Postgres restarted", _postgres_away),
+    Scenario("Redis restarted, later Postgres away", _idle_connections_die),
+    Scenario("peer vanishes in a transaction", _peer_vanishes),
+    Scenario("desk silent", partial(_desk, {"kind": "silence"})),
+    Scenario("desk throttles (429)", partial(_desk, {"kind": "status", "code": 429})),
+    Scenario("desk cuts after it took the note", partial(_desk, {"kind": "cut_after", "operation": "add_note"})),
+    Scenario("desk answers 500", partial(_desk, {"kind": "status", "code": 500})),
+    Scenario("GPT-4 silent", partial(_openai, {"kind": "silence"})),
+    Scenario("GPT-4 throttles (429)", partial(_openai, {"kind": "status", "code": 429})),
+    Scenario("GPT-4 cuts in mid-answer", partial(_openai, {"kind": "cut"})),
+    Scenario("GPT-4 answers 500", partial(_openai, {"kind": "status", "code": 500})),
+]

@@ -1,0 +1,105 @@
+"""A steady stream of webhooks, each delivered twice, as from a desk that tries again until it is told 202."""
+
+import itertools
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import httpx
+
+from tests.kit.world import World
+
+_RETRY_SECONDS = 0.3
+_GIVE_UP_SECONDS = 20.0
+# Each so manieth ticket has its two copies delivered at the same time, the others one after the other.
+_AT_ONCE_EVERY = 3
+# Ids of tickets that no two desks share, so that a call of GPT-4 can be told from the id in its prompt.
+_numbers = itertools.count(500_001)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A webhook that was answered with 202, and the ids of the jobs that its deliveries were answered with."""
+
+    tenant_id: str
+    ticket_id: str
+    job_ids: frozenset[str]
+
+
+@dataclass
+class Stream:
+    """Webhooks at `rate` a second, for two tenants in turn, until `stop`."""
+
+    world: World
+    rate: float
+    accepted: list[Accepted] = field(default_factory=list)
+    refused: int = 0
+    """Deliveries that were never answered with 202, however often they were tried again."""
+    failures: list[str] = field(default_factory=list)
+    """What no sender should meet: answers that are neither 202 nor 503, and failures of its own."""
+    _ends: threading.Event = field(default_factory=threading.Event)
+    _senders: list[threading.Thread] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Begin to send, in threads of its own."""
+        pacer = threading.Thread(target=self._pace, name="stream")
+        self._senders.append(pacer)
+        pacer.start()
+
+    def stop(self) -> None:
+        """Send no more, and wait for the answers of what is under way."""
+        self._ends.set()
+        # The pacer is the first: when it has ended, the list is complete.
+        self._senders[0].join()
+        give_up_at = time.monotonic() + _GIVE_UP_SECONDS + 30
+        for sender in self._senders:
+            sender.join(max(0.0, give_up_at - time.monotonic()))
+        stuck = sum(sender.is_alive() for sender in self._senders)
+        if stuck:
+            self.failures.append(f"{stuck} senders did not end")
+
+    def _pace(self) -> None:
+        while not self._ends.wait(1 / self.rate):
+            number = next(_numbers)
+            sender = threading.Thread(target=self._send, args=(number,))
+            self._senders.append(sender)
+            sender.start()
+
+    def _send(self, number: int) -> None:
+        tenant = "acme" if number % 2 else "globex"
+        ticket_id = str(number)
+        try:
+            subject = f"VPN does not connect, number {ticket_id}"
+            self.world.create_ticket(subject, tenant=tenant, id=ticket_id, send_webhook=False)
+            jobs = self._deliver_twice(ticket_id, tenant, at_once=number % _AT_ONCE_EVERY == 0)
+        except Exception as failure:  # noqa: BLE001 -- a thread's exception would end in nothing but a line
+            self.failures.append(f"the sender of ticket {ticket_id} failed: {failure!r}")
+            return
+        self.refused += jobs.count(None)
+        answered = frozenset(job for job in jobs if job is not None)
+        if answered:
+            self.accepted.append(Accepted(tenant, ticket_id, answered))
+
+    def _deliver_twice(self, ticket_id: str, tenant: str, *, at_once: bool) -> list[str | None]:
+        headers = {"X-ServiceDesk-Delivery": f"delivery {ticket_id}"}
+        if not at_once:
+            return [self._deliver(ticket_id, tenant, headers) for _ in range(2)]
+        with ThreadPoolExecutor(2) as senders:
+            return list(senders.map(lambda _: self._deliver(ticket_id, tenant, headers), range(2)))
+
+    def _deliver(self, ticket_id: str, tenant: str, headers: dict[str, str]) -> str | None:
+        """The id of the job, once the answer is 202; None when it never was."""
+        give_up_at = time.monotonic() + _GIVE_UP_SECONDS
+        while time.monotonic() < give_up_at:
+            try:
+                answer = self.world.post_webhook(ticket_id, tenant, headers)
+            except httpx.HTTPError:
+                pass  # the API was killed, or is not back yet
+            else:
+                if answer.status_code == 202:
+                    return str(answer.json()["job_id"])
+                if answer.status_code != 503:
+                    self.failures.append(f"a webhook was answered with {answer.status_code}: {answer.text[:200]}")
+            time.sleep(_RETRY_SECONDS)
+        return None

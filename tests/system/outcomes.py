@@ -1,0 +1,32 @@
+"""What became of a webhook."""
+
+import httpx
+
+from devstack.system import System
+from tests.kit.world import World
+
+
+def assert_one_note(world: World, ticket_id: str) -> None:
+    """The job is completed, and its note is in the ticket once."""
+    row = world.ended(ticket_id)
+    assert row["state"] == "completed"
+    notes = world.notes(ticket_id)
+    assert len(notes) == 1
+    assert f"Ref {row['id']}" in notes[0]
+
+
+def log_of(system: System, ticket_id: str) -> str:
+    """The API's lines about a ticket."""
+    lines = system.api.log_path.read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if f"ticket_id: {ticket_id}," in f"{line},")
+
+
+def exposition(system: System, process: str) -> str:
+    """What a process gives to Prometheus."""
+    return httpx.get(system.state["metrics"][process], timeout=10).raise_for_status().text
+
+
+def figures(system: System, process: str = "api") -> dict[str, float]:
+    """The metrics of a process, by name and labels."""
+    lines = [line.rpartition(" ") for line in exposition(system, process).splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}

@@ -1,0 +1,178 @@
+"""More connections than the API holds: a signed webhook gets through, and the probes' port hears nothing of them."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from devstack.system import System
+from tests.kit.system import SHORT
+from tests.kit.world import wait_for
+from tests.system.door import MOST_MORE_MB, Door
+from tests.system.senders import address, read_to_end, request
+
+SOON_SECONDS = 2.0
+PROBED = ("/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json")
+TOLD = "Too many connections: those whose senders are silent longest are closed"
+SENT = {
+    "nothing": b"",
+    "one byte": b"P",
+    "half a head": b"POST /webhook HTTP/1.1\r\nHost: api\r\n",
+    "half a body": request(b'{"tenant_id": ', length=100),
+    "one request, and stays": request(b"junk"),
+}
+
+
+@pytest.fixture(scope="module")
+def door_of_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    with System(tmp_path_factory.mktemp("crowd"), settings=SHORT, openai_seconds=0.2, housekeeping=False) as running:
+        door = Door(running)
+        yield door
+        door.close()
+
+
+@pytest.fixture
+def door(door_of_system: Door) -> Door:
+    door_of_system.listen()
+    return door_of_system
+
+
+@contextmanager
+def crowd(door: Door, size: int, sent: bytes) -> Iterator[list[socket.socket]]:
+    """So many connections, each of which sends that much and then nothing."""
+    with contextlib.ExitStack() as stack:
+        opened = []
+        for _ in range(size):
+            opened.append(stack.enter_context(socket.create_connection(address(door.url), timeout=10)))
+            opened[-1].sendall(sent)
+        yield opened
+
+
+def assert_webhook_is_taken(door: Door, ticket_id: str) -> None:
+    began = time.monotonic()
+    assert door.world.post_webhook(ticket_id).status_code == 202
+    assert time.monotonic() - began < SOON_SECONDS
+
+
+def probe(door: Door, path: str) -> int:
+    return httpx.get(f"{door.system.state['api_probe_url']}{path}", timeout=SOON_SECONDS).status_code
+
+
+@pytest.mark.parametrize("size", [500, 600])
+@pytest.mark.parametrize("sent", SENT)
+def test_a_signed_webhook_gets_through_a_crowd_that_sends_little(sent: str, size: int, door: Door) -> None:
+    """Whoever has kept the API waiting longest goes; memory stays."""
+    before = door.memory_mb("VmHWM:")
+    with crowd(door, size, SENT[sent]):
+        for number in range(3):
+            assert_webhook_is_taken(door, f"{size}{list(SENT).index(sent)}{number}")
+        assert probe(door, "/health/live") == 200
+    assert door.memory_mb("VmHWM:") - before < MOST_MORE_MB
+    assert "too many connections" not in "".join(door.said())
+
+
+def test_who_goes_first_is_who_waited_longest_and_it_is_told_once(door: Door) -> None:
+    with crowd(door, 500, b"") as opened:
+        time.sleep(0.2)
+        assert_webhook_is_taken(door, "1")
+        assert opened[0].recv(1) == b""
+        opened[-1].settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            opened[-1].recv(1)
+        for number in range(2, 5):
+            assert_webhook_is_taken(door, str(number))
+    assert sum(TOLD in line for line in door.said()) <= 1
+
+
+def test_a_signed_webhook_gets_through_a_crowd_that_opens_and_opens_again(door: Door) -> None:
+    over = threading.Event()
+
+    def open_for_ever() -> None:
+        kept: list[socket.socket] = []
+        while not over.is_set():
+            kept.append(socket.create_connection(address(door.url), timeout=10))
+            if len(kept) > 700:
+                kept.pop(0).close()
+        for one in kept:
+            one.close()
+
+    crowds = [threading.Thread(target=open_for_ever) for _ in range(2)]
+    for thread in crowds:
+        thread.start()
+    try:
+        time.sleep(1)
+        for number in range(10):
+            assert_webhook_is_taken(door, f"77{number}")
+        assert probe(door, "/health/ready") == 200
+    finally:
+        over.set()
+        for thread in crowds:
+            thread.join()
+
+
+def test_a_connection_that_sends_nothing_is_closed_after_five_seconds_and_one_that_was_used_is_kept(door: Door) -> None:
+    with crowd(door, 1, b"") as (silent,), crowd(door, 1, request(b"junk")) as (used,):
+        answer = b""
+        while not answer.endswith(b"}"):  # its head and its body may come apart
+            answer += used.recv(4096)
+        began = time.monotonic()
+        assert read_to_end(silent) == b""
+        assert 4 < time.monotonic() - began < 7
+        used.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            used.recv(1)
+
+
+def test_what_the_two_ports_answer(door: Door) -> None:
+    """Nothing but the webhook and a word of health where the world may come."""
+    assert [probe(door, path) for path in PROBED] == [200] * len(PROBED)
+    assert [httpx.get(f"{door.url}{path}").status_code for path in (*PROBED, "/redoc")] == [404] * 6
+    assert httpx.get(f"{door.url}/health").json() == {"status": "ok"}
+    paths = httpx.get(f"{door.system.state['api_probe_url']}/openapi.json").json()["paths"]
+    assert set(paths) == {"/webhook", "/health"}
+    assert door.system.state["metrics"]["api"] == f"{door.system.state['api_probe_url']}/metrics"
+    assert httpx.post(f"{door.system.state['api_probe_url']}/webhook", content=b"{}").status_code == 404
+    assert door.reasons() == ["unknown address"]
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="a machine without IPv6")
+def test_the_probes_are_reached_over_ipv6_too(door: Door) -> None:
+    """Pods of some clusters have no other address."""
+    over_ipv6 = door.system.state["api_probe_url"].replace("127.0.0.1", "[::1]")
+    assert httpx.get(f"{over_ipv6}/health/live", timeout=SOON_SECONDS).status_code == 200
+    assert probe(door, "/health/live") == 200
+
+
+def test_the_probes_are_answered_until_the_last_request_is(door: Door) -> None:
+    """A request is under way when the API is told to end: it is answered, and so is a probe meanwhile."""
+    url, signed = address(door.url), door.world.signed_request("12345")
+    with socket.create_connection(url, timeout=10) as slow:
+        slow.sendall(signed[:-5])
+        time.sleep(0.2)
+        door.system.api.terminate()
+        wait_for(lambda: not _accepts(url), 5)
+        assert probe(door, "/health/live") == 200
+        slow.sendall(signed[-5:])
+        assert slow.recv(4096).startswith(b"HTTP/1.1 202 ")
+    assert door.system.api.wait(10) is not None
+    door.system.restart(door.system.api)
+
+
+def _accepts(url: tuple[str, int]) -> bool:
+    try:
+        with socket.create_connection(url, timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def test_without_a_port_of_their_own_the_probes_are_at_the_webhooks(door: Door) -> None:
+    """Documentation is nowhere then. It is the last test of this module."""
+    door.system.restart(door.system.api, {"API_PROBE_PORT": ""})
+    assert [httpx.get(f"{door.url}{path}").status_code for path in PROBED] == [200, 200, 200, 404, 404]
+    assert door.system.state["api_probe_url"] == door.url

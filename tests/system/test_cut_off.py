@@ -1,0 +1,65 @@
+"""Whoever vanishes in the middle of a transaction delays the row that he holds, for seconds, and nobody else."""
+
+import asyncio
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from devstack.system import System
+from dispatch.inbox import Inbox
+from dispatch.queue import open_redis
+from storage.jobs import Event
+from tests.kit.world import World, wait_for
+from tests.system.cut_off import Cable, stopped_while_it_accepts
+from tests.system.outcomes import assert_one_note, log_of
+
+
+def test_a_peer_that_holds_one_tenants_delivery_holds_up_nobodys_retries(around: World, quick: System) -> None:
+    """The relay has an event to move whose delivery is locked; another tenant's ten retries are due."""
+    around.desk_fault(tenant="globex", operation="read_ticket", kind="status", code=429, times=10)
+    with stopped_while_it_accepts(quick.state["database_url"], "acme", "held"):
+        mine = around.create_ticket(send_webhook=False)
+        waits = keep_in_redis(quick, mine, "held")
+        tickets = [around.create_ticket(f"Mail is late {number}", "globex") for number in range(10)]
+        for ticket_id in tickets:
+            row = around.ended(ticket_id, "globex", seconds=20)
+            assert (row["state"], row["attempt"]) == ("completed", 2)
+        # The server ends the silent transaction, and the event becomes a row.
+        assert_one_note(around, mine)
+    assert str(around.job(mine)["id"]) == waits
+
+
+def keep_in_redis(system: System, ticket_id: str, key: str) -> str:
+    """Put an event into the inbox, as the API does while Postgres is away; its job's id."""
+    event = Event(uuid4(), "acme", ticket_id, None, (key,), "", datetime.now(UTC))
+
+    async def put() -> None:
+        redis = open_redis(system.state["redis_url"], seconds=5)
+        await Inbox(redis).put(event)
+        await redis.aclose()
+
+    asyncio.run(put())
+    return str(event.job_id)
+
+
+@pytest.mark.slow
+def test_a_job_whose_worker_was_cut_off_at_its_claim_ends_at_its_deadline_and_with_a_line(
+    around: World, quick: System
+) -> None:
+    """The claim's commit never arrives: its row is locked, and both ends believe in the connection."""
+    cable = Cable(quick.state["database_url"])
+    quick.restart(quick.api, {"JOB_DEADLINE_SECONDS": "4"})
+    quick.restart(quick.workers[0], {"DATABASE_URL": cable.url})
+    try:
+        cable.cut_at = b"claim_job"
+        ticket_id = around.create_ticket()
+        assert cable.is_cut.wait(10)
+        row = around.ended(ticket_id, seconds=25)
+    finally:
+        cable.close()
+        quick.restart(quick.workers[0], {"DATABASE_URL": quick.state["database_url"]})
+        quick.restart(quick.api, {"JOB_DEADLINE_SECONDS": "1800"})
+    assert (row["state"], row["attempt"]) == ("failed", 0)
+    failed = f"Task failed: job_id={row['id']}, ticket_id={ticket_id}, reason=deadline passed; not retried"
+    wait_for(lambda: failed in log_of(quick, ticket_id))

@@ -1,0 +1,138 @@
+"""Every accepted webhook ends in one outcome, which the row, the log and the ticket show alike."""
+
+import math
+import subprocess
+import sys
+import time
+
+import httpx
+import redis
+
+from devstack.system import System
+from tests.kit.world import World, wait_for
+from tests.system.outcomes import assert_one_note, figures, log_of
+
+
+def test_a_job_that_no_worker_did_is_failed_at_its_deadline(around: World, quick: System) -> None:
+    """The relay ends it, in the API's log; a worker that comes later does not touch it."""
+    quick.workers[0].stop(8)
+    quick.restart(quick.api, {"JOB_DEADLINE_SECONDS": "2"})
+    try:
+        ticket_id = around.create_ticket()
+        row = around.ended(ticket_id)
+        ended = 'ai_agents_jobs_ended_total{outcome="failed",reason="deadline passed",tenant_id="acme"}'
+        assert wait_for(lambda: figures(quick).get(ended)) == 1
+    finally:
+        quick.restart(quick.api, {"JOB_DEADLINE_SECONDS": "1800"})
+        quick.restart(quick.workers[0])
+    assert (row["state"], row["reason"], row["attempt"]) == ("failed", "deadline passed", 0)
+    failed = f"Task failed: job_id={row['id']}, ticket_id={ticket_id}, reason=deadline passed; not retried"
+    assert failed in log_of(quick, ticket_id)
+    assert_one_note(around, around.create_ticket())
+    assert around.notes(ticket_id) == []
+    assert around.job(ticket_id)["state"] == "failed"
+
+
+def test_a_message_that_comes_twice_or_late_does_nothing(around: World, quick: System) -> None:
+    """Copies while the job runs, and after its end: one attempt, one call of GPT-4, one note."""
+    quick.workers[0].pause()
+    subject = "VPN does not connect, copied"
+    ticket_id = around.create_ticket(subject)
+    with redis.Redis.from_url(quick.state["redis_url"]) as client:
+        wait_for(lambda: client.llen("celery"))
+        message = client.lindex("celery", 0)
+        for _ in range(3):
+            client.rpush("celery", message)
+        quick.workers[0].resume()
+        assert_one_note(around, ticket_id)
+        client.rpush("celery", message)
+        wait_for(lambda: client.llen("celery") == 0 and client.hlen("unacked") == 0)
+    assert around.job(ticket_id)["attempt"] == 1
+    assert len(around.gpt4_requests(subject)) == 1
+    assert_one_note(around, ticket_id)
+    told = quick.workers[0].log_path.read_text(encoding="utf-8")
+    assert told.count(f"Task started: job_id={around.job(ticket_id)['id']}") == 1
+
+
+def test_a_ticket_that_is_closed_while_gpt4_thinks_gets_no_note(around: World, quick: System) -> None:
+    """It is read again right before the note: skipped, not failed."""
+    subject = "VPN does not connect, closed meanwhile"
+    ticket_id = around.create_ticket(subject)
+    wait_for(lambda: around.gpt4_requests(subject))
+    around.change_ticket(ticket_id, status="Closed")
+    row = around.ended(ticket_id)
+    assert (row["state"], row["reason"], around.notes(ticket_id)) == ("skipped", "ticket deleted or closed", [])
+    told = quick.workers[0].log_path.read_text(encoding="utf-8")
+    assert f"Task skipped: job_id={row['id']}, ticket_id={ticket_id}" in told
+
+
+def test_a_redis_that_accepts_and_never_answers_costs_one_request_a_second_and_not_each(
+    around: World, quick: System
+) -> None:
+    """The breaker: the first webhook waits for the budget of a second, those after it are taken at once."""
+    tickets = [around.create_ticket(send_webhook=False) for _ in range(6)]
+    quick.redis.pause()
+    try:
+        seconds = []
+        for ticket_id in tickets:
+            began = time.monotonic()
+            assert around.post_webhook(ticket_id).status_code == 202
+            seconds.append(time.monotonic() - began)
+        ready = httpx.get(f"{quick.state['api_probe_url']}/health/ready", timeout=10)
+    finally:
+        quick.redis.resume()
+    # The budget, and half a second more that sending may wait for a free thread; all six take a second or two, and the
+    # breaker tries again after five.
+    assert max(seconds) < 2
+    assert len([one for one in seconds if one > 0.9]) == 1
+    assert ready.status_code == 200
+    for ticket_id in tickets:
+        assert_one_note(around, ticket_id)
+
+
+def test_the_api_tells_how_many_jobs_wait_and_that_none_is_without_outcome(around: World, quick: System) -> None:
+    """In Prometheus's format; what a store that is away would say is not an old number."""
+    quick.workers[0].pause()
+    ticket_id = around.create_ticket()
+    wait_for(lambda: figures(quick)["ai_agents_queue_depth"] == 1)
+    quick.redis.stop()
+    try:
+        assert math.isnan(figures(quick)["ai_agents_queue_depth"])
+    finally:
+        quick.redis.start()
+        quick.workers[0].resume()
+    assert_one_note(around, ticket_id)
+    assert wait_for(lambda: figures(quick)["ai_agents_queue_depth"] == 0)
+    assert figures(quick)["ai_agents_accepted_without_outcome"] == 0
+    assert figures(quick)['ai_agents_jobs{state="waiting"}'] == 0
+
+
+def test_a_tenant_may_have_a_note_with_the_context_alone_when_gpt4_fails(around: World, quick: System) -> None:
+    """One short note, escaped; a retry by hand adds the enhancement. Without the setting there is none."""
+    worker = quick.workers[0]
+    quick.restart(worker, {"SERVICEDESK_FAILURE_NOTE_ACME": "context"})
+    tickets = {tenant: around.create_ticket("Fax <b>7", tenant=tenant, id="900003") for tenant in ("acme", "globex")}
+    for tenant, ticket_id in tickets.items():
+        around.ended(ticket_id, tenant)
+    around.openai_fault(kind="status", code=401)
+    # Longer than a lease would go without being renewed: the job has ended, and no claim of it is lost.
+    around.desk_fault(tenant="acme", operation="add_note", kind="slow", seconds=2, times=1)
+    failing = {tenant: around.create_ticket("Fax <b>7", tenant=tenant, id="900004") for tenant in ("acme", "globex")}
+    rows = {tenant: around.ended(ticket_id, tenant) for tenant, ticket_id in failing.items()}
+    assert {row["state"] for row in rows.values()} == {"failed"}
+    assert around.notes(failing["globex"], "globex") == []
+    left = f"Note with context only left: ticket_id={failing['acme']}"
+    wait_for(lambda: left in worker.log_path.read_text(encoding="utf-8"))
+    assert f"ticket_id={failing['acme']}, reason=claim lost" not in worker.log_path.read_text(encoding="utf-8")
+    (note,) = around.notes(failing["acme"])
+    assert "No enhancement" in note
+    assert f"Context of {rows['acme']['id']}" in note
+    around.clear_faults()
+    command = [sys.executable, "-m", "support.cli", "retry", str(rows["acme"]["id"])]
+    subprocess.run(command, env=worker.environment, cwd=worker.folder, check=True, capture_output=True, timeout=60)
+    wait_for(lambda: around.job(failing["acme"])["state"] == "completed")
+    # Two notes, and never two enhancements: each says which one it is.
+    first, second = sorted(around.notes(failing["acme"]), key=lambda text: "No enhancement" not in text)
+    assert ("Context of" in first, "Ref " in first) == (True, False)
+    assert ("No enhancement" in second, f"Ref {rows['acme']['id']}" in second) == (False, True)
+    quick.restart(worker, {"SERVICEDESK_FAILURE_NOTE_ACME": ""})

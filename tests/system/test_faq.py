@@ -1,0 +1,166 @@
+"""The FAQ's steps 1 to 4, word for word, for each failure that the FAQ names, 30 jobs at once."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from devstack.system import System
+from tests.kit.world import World, wait_for
+from tests.system import faq
+from tests.system.faq import Support
+from tests.system.stories import HEALTHY, RETRIED, SKIPPED, STARTED, assert_story
+
+JOBS = 30
+CALLS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
+    "GPT-4 timeout": ("openai", {"kind": "silence"}, [r"GPT-4 API call failed: timeout after 2s"]),
+    "GPT-4 429": ("openai", {"kind": "status", "code": 429}, [r"OpenAI API error: 429 Rate Limit"]),
+    "desk timeout": ("desk", {"kind": "silence", "operation": "add_note"}, [r"ServiceDesk Plus API timeout"]),
+    "desk 500": ("desk", {"kind": "status", "code": 500}, [r"ServiceDesk Plus API error: 500"]),
+}
+GONE = {
+    "deleted": [r"Ticket not found: <T>", SKIPPED],
+    "trashed": [r"Ticket deleted/closed", SKIPPED],
+    "closed": [r"Ticket deleted/closed", SKIPPED],
+}
+SLOW_CONTEXT = [
+    STARTED,
+    r"Context gathering timeout after 1.5s",
+    r"Context gathered: ticket_history=Yes, docs=No",
+    *HEALTHY[3:],
+]
+# Stands for slow queries: what globex knows can't be read in time, what acme knows can.
+MAKE_SLOW = (
+    "CREATE POLICY slow ON passages AS RESTRICTIVE FOR SELECT"
+    " USING (CASE WHEN tenant_id = 'globex' THEN pg_sleep(5) IS NOT NULL ELSE true END)"
+)
+
+
+def prepare(world: World) -> dict[str, str]:
+    """A ticket for each failure that the FAQ names, whose webhook was not sent yet: name of the failure -> id."""
+    tickets: dict[str, str] = {}
+    for name, (server, fault, _) in CALLS.items():
+        subject = f"VPN does not connect, case {name}"
+        tickets[name] = world.create_ticket(subject, send_webhook=False)
+        if server == "openai":
+            world.openai_fault(match=subject, times=1, **fault)
+        else:
+            world.desk_fault(ticket_id=tickets[name], tenant="acme", times=1, **fault)
+    for name in GONE:
+        tickets[name] = world.create_ticket(f"Printer jams, {name}", send_webhook=False)
+    world.delete_ticket(tickets["deleted"])
+    world.change_ticket(tickets["trashed"], is_trashed=True)
+    world.change_ticket(tickets["closed"], status="Closed")
+    return tickets
+
+
+@pytest.fixture
+def slow_documents(world: World) -> Iterator[None]:
+    """The documents of one tenant take longer than a context may."""
+    with world.admin() as connection:
+        connection.execute(MAKE_SLOW)
+    yield
+    with world.admin() as connection:
+        connection.execute("DROP POLICY slow ON passages")
+
+
+@pytest.mark.usefixtures("slow_documents")
+def test_each_failure_that_the_faq_names_is_found_by_its_steps_among_thirty_jobs(
+    world: World, support: Support
+) -> None:
+    """A fault hits the first attempt only: the log names it, says what follows, and the job ends as it should."""
+    tickets = prepare(world)
+    for ticket_id in tickets.values():
+        assert world.post_webhook(ticket_id).status_code == 202
+    # An id of its own: two desks may well count alike.
+    slow = world.create_ticket(tenant="globex", id="900001")
+    others = [world.create_ticket() for _ in range(JOBS - len(tickets) - 1)]
+    for ticket_id in [*others, *(tickets[name] for name in CALLS)]:
+        assert world.ended(ticket_id)["state"] == "completed"
+        assert len(world.notes(ticket_id)) == 1
+    for ticket_id in others:
+        assert_story(support.worker_lines(ticket_id), HEALTHY, ticket_id, support.job_of(ticket_id))
+    for name, (_, _, phrases) in CALLS.items():
+        assert_told_and_retried(world, support, tickets[name], phrases)
+    for name, phrases in GONE.items():
+        assert_skipped(world, support, tickets[name], phrases)
+        assert world.gpt4_requests(f"Printer jams, {name}") == []
+    assert world.ended(slow, "globex")["state"] == "completed"
+    assert_story(support.worker_lines(slow), SLOW_CONTEXT, slow, support.job_of(slow))
+    assert len(world.notes(slow, "globex")) == 1
+    # The FAQ's other two ways in: the failures of the last lines, and all lines of a ticket.
+    assert all("error" in line.lower() for line in support.type(faq.CAUSE_3))
+    told = support.type(faq.CAUSE_4, ticket_id=tickets["desk 500"])
+    assert any("ServiceDesk Plus API error: 500" in line for line in told)
+
+
+def assert_told_and_retried(world: World, support: Support, ticket_id: str, phrases: list[str]) -> None:
+    """The failure is named, a retry announced, and the second attempt completes; each failure line says error."""
+    job_id = support.job_of(ticket_id)
+    lines = support.type(faq.STEP_4, job_id=job_id)
+    assert_story(lines, [STARTED, *phrases, RETRIED, STARTED, HEALTHY[-1]], ticket_id, job_id)
+    assert all("error" in line.lower() for line in lines if re.search("|".join([*phrases, "Task failed"]), line))
+    assert world.job(ticket_id)["attempt"] == 2
+
+
+def assert_skipped(world: World, support: Support, ticket_id: str, phrases: list[str]) -> None:
+    """Expected, not a failure: no `Task failed`, no retry, and no line with error."""
+    assert world.ended(ticket_id)["state"] == "skipped"
+    job_id = support.job_of(ticket_id)
+    lines = support.type(faq.STEP_4, job_id=job_id)
+    assert_story(lines, [STARTED, *phrases], ticket_id, job_id)
+    assert not any("error" in line.lower() or "Task failed" in line for line in lines)
+
+
+def test_a_job_that_can_not_succeed_ends_as_failed_with_its_reason(world: World, support: Support) -> None:
+    """An invalid key is not retried: one attempt, one `Task failed`, the reason in the row."""
+    ticket_id = world.create_ticket(send_webhook=False)
+    world.desk_fault(ticket_id=ticket_id, tenant="acme", kind="status", code=401)
+    world.send_webhook(ticket_id)
+    row = world.ended(ticket_id)
+    world.clear_faults()
+    assert (row["state"], row["attempt"], row["reason"]) == ("failed", 1, "ServiceDesk Plus API: 401")
+    job_id = support.job_of(ticket_id)
+    failed = r"Task failed: job_id=<J>, ticket_id=<T>, reason=ServiceDesk Plus API: 401; not retried"
+    lines = support.type(faq.STEP_4, job_id=job_id)
+    assert_story(lines, [STARTED, r"ServiceDesk Plus API error: 401", failed], ticket_id, job_id)
+
+
+def test_step_3_tells_the_backlog(world: World, system: System, support: Support) -> None:
+    """With no worker running, each waiting job counts; and none when they are done."""
+    system.workers[0].stop(8)
+    tickets = [world.create_ticket() for _ in range(5)]
+    for ticket_id in tickets:
+        wait_for(lambda ticket_id=ticket_id: support.job_of(ticket_id))  # type: ignore[misc]
+    assert support.type(faq.STEP_3) == ["(integer) 5"]
+    system.restart(system.workers[0])
+    for ticket_id in tickets:
+        assert world.ended(ticket_id)["state"] == "completed"
+    assert support.type(faq.STEP_3) == ["(integer) 0"]
+
+
+def test_a_webhook_that_was_refused_is_in_the_log_and_nothing_is_queued(world: World, support: Support) -> None:
+    """Step 1 finds the refusal, marked as not verified; step 2 finds nothing."""
+    ticket_id = world.create_ticket(send_webhook=False)
+    world.send_webhook(ticket_id, wrong_signature=True)
+    lines = wait_for(lambda: support.type(faq.STEP_1, ticket_id=ticket_id))
+    assert len(lines) == 1
+    assert "Webhook rejected: status=403, reason=signature mismatch" in lines[0]
+    assert "verified: no" in lines[0]
+    assert support.type(faq.STEP_2, ticket_id=ticket_id) == []
+    assert world.job(ticket_id) == {}
+
+
+def test_no_line_has_a_secret_or_text_of_a_ticket(world: World, system: System) -> None:
+    """Comes last: all that the processes printed, healthy and not."""
+    ticket_id = world.create_ticket("Zanzibar scanner is offline", description="<p>Quokka since this morning</p>")
+    assert world.ended(ticket_id)["state"] == "completed"
+    state = system.state
+    secrets = [*state["tenants"].values(), *(desk["key"] for desk in state["desks"].values())]
+    secrets += [state[name].split("@")[0].rpartition(":")[2] for name in ("database_url", "database_admin_url")]
+    words = ["Zanzibar", "Quokka", "since this morning", "sk-devstack"]
+    assert all(len(secret) > 8 for secret in secrets)
+    for process in (system.api, system.workers[0], system.housekeeping):
+        text = process.log_path.read_text(encoding="utf-8")
+        assert [word for word in (*secrets, *words) if word in text] == []

@@ -1,0 +1,152 @@
+"""Every row of the fault table, all at once, on one real system."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from devstack.environment import Tenant
+from devstack.system import System
+from tests.kit.system import SHORT
+from tests.kit.world import World, wait_for
+from tests.system import faq, faults_of_desk, faults_of_gpt4
+from tests.system.faq import Support
+from tests.system.fault_table import COMPLETED, DESK, IDLE, PLANTED, SETTLE, TOTAL, Row
+from tests.system.stories import STARTED, assert_story
+
+ROWS = {row.name: row for row in [*faults_of_gpt4.rows(), *faults_of_desk.rows()]}
+LIMITS = {
+    "OPENAI_TIMEOUT_SECONDS": str(IDLE),
+    "OPENAI_DEADLINE_SECONDS": str(TOTAL),
+    "SERVICEDESK_TIMEOUT_SECONDS": str(DESK),
+    # More than the first wait, and another than a `Retry-After`: the table tells them apart.
+    "NOTE_SETTLE_SECONDS": str(SETTLE),
+    # A job that is not the row's turn yet waits in the queue: a healthy call must stay well within the limits.
+    "WORKER_CONCURRENCY": "32",
+    "CONTEXT_TIMEOUT_SECONDS": "20",
+}
+# What the servers sent beside the planted text.
+FOREIGN = (
+    *re.split(r"[<>/]+", PLANTED)[:3:2],
+    "Sign in to",
+    "html>",
+    "PROCESSING",
+    "can't help",
+    "forged",
+    "elsewhere",
+)
+FOREIGN += ("response_status", "EXTRA_KEY", "rate_limit_exceeded", "Access Denied", "invalid_", "[31m", "very long")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system with a desk of each edition, and one for each fault of its tokens."""
+    others = sorted({row.tenant for row in ROWS.values()} - {"acme"})
+    tenants = [Tenant("acme"), *(Tenant(tenant, edition="cloud") for tenant in others)]
+    folder = tmp_path_factory.mktemp("faults")
+    with System(folder, tenants=tenants, settings=SHORT | LIMITS, openai_seconds=0.3, housekeeping=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def tickets(world: World) -> dict[str, str]:
+    """Play the whole table, and wait for the end of each job; the rows' ticket ids."""
+    made = {row.name: prepare(world, row, number) for number, row in enumerate(ROWS.values())}
+    # First those whose tickets change while GPT-4 writes, so that their moment is not missed.
+    changing = [row for row in ROWS.values() if row.meanwhile != {}]
+    for row in changing:
+        assert world.post_webhook(made[row.name], row.tenant).status_code == 202
+    for row in changing:
+        wait_for(lambda row=row: world.gpt4_requests(subject_of(row)))  # type: ignore[misc]
+        change(world, row, made[row.name], row.meanwhile)
+    # Then the longest, so that nobody waits for them alone.
+    for row in sorted(ROWS.values(), key=lambda row: -row.attempts):
+        if row not in changing:
+            assert world.post_webhook(made[row.name], row.tenant).status_code == 202
+    for row in ROWS.values():
+        world.ended(made[row.name], row.tenant)
+    return made
+
+
+@pytest.fixture(scope="module")
+def calls(world: World, tickets: dict[str, str]) -> dict[str, int]:
+    """How often GPT-4 was asked about each row's ticket."""
+    assert tickets
+    asked = [str(request) for request in world.gpt4_requests("Printer jams, case")]
+    return {name: sum(subject_of(row) in text for text in asked) for name, row in ROWS.items()}
+
+
+def subject_of(row: Row) -> str:
+    """What only this row's ticket is about."""
+    return f"Printer jams, case [{row.name}]"
+
+
+def prepare(world: World, row: Row, number: int) -> str:
+    """Make the row's ticket, with an id that no other desk gives, and order its faults."""
+    ticket_id = world.create_ticket(subject_of(row), row.tenant, send_webhook=False, id=str(700_000 + number))
+    for server, fault in row.faults:
+        if server == "openai":
+            world.openai_fault(match=subject_of(row), **fault)
+        elif fault["operation"] == "token":
+            world.desk_fault(tenant=row.tenant, **fault)
+        else:
+            world.desk_fault(tenant=row.tenant, ticket_id=ticket_id, **fault)
+    change(world, row, ticket_id, row.before)
+    return ticket_id
+
+
+def change(world: World, row: Row, ticket_id: str, how: object) -> None:
+    """Do to the ticket what the row says."""
+    if how is None:
+        world.delete_ticket(ticket_id, row.tenant)
+    elif isinstance(how, dict) and how:
+        world.change_ticket(ticket_id, row.tenant, **how)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_fault_is_told_and_decided_as_the_table_says(
+    name: str, world: World, support: Support, tickets: dict[str, str], calls: dict[str, int]
+) -> None:
+    """The phrases in their order, the decision in the row and in the desk, GPT-4 paid as often as it must be."""
+    row, ticket_id = ROWS[name], tickets[name]
+    job = world.job(ticket_id, row.tenant)
+    lines = support.type(faq.STEP_4, job_id=str(job["id"]))
+    end = [COMPLETED] if row.ends == "completed" else []
+    assert_story(lines, [STARTED, *row.told, *end], ticket_id, str(job["id"]))
+    assert (job["state"], job["reason"], job["attempt"]) == (row.ends, row.reason, row.attempts)
+    if row.meanwhile is not None and row.before is not None:
+        assert len(world.notes(ticket_id, row.tenant)) == row.notes
+    assert calls[name] == row.calls
+    assert_nothing_is_doubled(row, lines)
+
+
+def assert_nothing_is_doubled(row: Row, lines: list[str]) -> None:
+    """One start and one end for each attempt, one update, and no failure that the table does not know."""
+    begins = ("Task started", "Task failed", "Task completed", "Task skipped", "ServiceDesk Plus ticket updated")
+    said = Counter(begin for line in lines for begin in begins if f" {begin}: " in f" {line}")
+    failures = row.attempts - (row.ends != "failed")
+    # So many faults at once may open a breaker: a job that is held back begins once more, which is no attempt.
+    held_back = sum("Job requeued: " in line and "held back for" in line for line in lines)
+    wanted = {"Task started": row.attempts + held_back, "Task failed": failures}
+    wanted |= {"Task completed": 1, "ServiceDesk Plus ticket updated": 1} if row.ends == "completed" else {}
+    wanted |= {"Task skipped": 1} if row.ends == "skipped" else {}
+    assert said == Counter(wanted)
+    # Each failed attempt has two lines at level ERROR: the phrase, and the decision.
+    told = [line for line in lines if "error" in line.lower() and "Breaker error" not in line]
+    assert len(told) == 2 * failures
+
+
+def test_each_fault_hit_as_often_as_it_was_ordered(world: World, tickets: dict[str, str]) -> None:
+    """Else a row would have seen a healthy server."""
+    assert tickets
+    assert [fault for fault in world.faults() if not fault["exhausted"]] == []
+    assert len(world.faults()) == sum(len(row.faults) for row in ROWS.values())
+
+
+def test_no_line_has_text_of_a_servers_answer(system: System, tickets: dict[str, str]) -> None:
+    """Comes last: a secret, markup or prose in an answer stays out of every line, at any level."""
+    assert tickets
+    for process in (system.api, system.workers[0]):
+        text = process.log_path.read_text(encoding="utf-8")
+        assert [word for word in FOREIGN if word in text] == []

@@ -1,0 +1,315 @@
+"""Forgetting at a person's word: what is stored goes from every store, and neither sync nor webhook brings it back."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+
+from devstack.ports import free_port
+from devstack.system import System
+from storage.models import Base
+from support.cli import main
+from tests.documents.test_data_page import redis_keys
+from tests.kit.system import SHORT
+from tests.kit.world import World, wait_for
+from tests.system.test_by_hand import failed_job, run
+
+WHO = "Robin.Adeyemi@acme.example"
+# Copied each second, and a desk that lets itself be.
+OFTEN = {"SYNC_INTERVAL_SECONDS": "1", "SERVICEDESK_RATE_PER_MINUTE_ACME": "100000", "LEASE_SECONDS": "3"}
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system that copies its desks all the time."""
+    with System(tmp_path_factory.mktemp("forget"), settings=SHORT | OFTEN, openai_seconds=0.3) as running:
+        yield running
+
+
+@pytest.fixture
+def world(system: System) -> Iterator[World]:
+    """The system's outside."""
+    outside = World(system)
+    yield outside
+    outside.clear_faults()
+    outside.close()
+
+
+@pytest.fixture
+def kept(system: System) -> Iterator[redis.Redis]:
+    """The system's Redis."""
+    with redis.Redis.from_url(system.state["redis_url"], decode_responses=True) as client:
+        yield client
+
+
+def forget(system: System, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """Run `ai-agents forget` with the addresses of both stores."""
+    stores = {"DATABASE_URL": system.state["database_url"], "REDIS_URL": system.state["redis_url"]}
+    return run("forget", *words, **stores | settings)
+
+
+def copied(world: World, tenant: str = "acme") -> set[str]:
+    """The tickets of which there is a copy."""
+    with world.admin() as connection:
+        rows = connection.execute("SELECT ticket_id FROM tickets WHERE tenant_id = %s", (tenant,)).fetchall()
+    return {str(ticket_id) for (ticket_id,) in rows}
+
+
+def sync_twice(system: System) -> None:
+    """Wait until a copy of acme's desk has begun and ended."""
+    assert system.housekeeping is not None
+    log = system.housekeeping.log_path
+    done = "Sync completed: tenant_id=acme"
+    so_far = log.read_text(encoding="utf-8").count(done)
+    wait_for(lambda: log.read_text(encoding="utf-8").count(done) >= so_far + 2)
+
+
+def answer_in_row(world: World, job_id: object, answer: dict[str, Any]) -> None:
+    """Change what is stored as GPT-4's answer of a job."""
+    with world.admin() as connection:
+        connection.execute("UPDATE jobs SET enhancement = %s WHERE id = %s", (json.dumps(answer), job_id))
+
+
+def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
+    system: System, world: World, kept: redis.Redis
+) -> None:
+    """Its copy, its answers, those that name it, its keys; another tenant's ticket of the same number stays."""
+    subject = "Payslip of March shows the wrong sum"
+    row = failed_job(world, subject)
+    ticket_id, job_id = row["ticket_id"], row["id"]
+    elsewhere = failed_job(world, subject, "globex", id=ticket_id)
+    naming = failed_job(world, "Another payslip")
+    world.clear_faults()
+    answer_in_row(world, naming["id"], {"similar_tickets": [{"ticket_id": ticket_id, "relevance": subject}]})
+    for job in (job_id, naming["id"], elsewhere["id"]):
+        kept.set(f"answer:{job}", json.dumps([{"similar_tickets": [{"ticket_id": ticket_id}]}, "m"]))
+        kept.set(f"unusable:{job}", '{"summary": "no end')
+        kept.set(f"look:{job}", '{"posted_at": "x", "listed_at": "x", "unread": ["9"]}')
+    wait_for(lambda: ticket_id in copied(world) and ticket_id in copied(world, "globex"))
+
+    asked = forget(system, "--tenant", "acme", "--ticket", ticket_id)
+    assert (asked.returncode, ticket_id in copied(world)) == (2, True)
+    assert "give --yes to erase this without being asked" in asked.stderr
+    assert [line.split()[-1] for line in asked.stdout.splitlines()[1:]] == ["1", "2", "0"]
+    assert world.job(ticket_id)["enhancement"] is not None
+    done = forget(system, "--tenant", "acme", "--ticket", ticket_id, "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told == {
+        "tenant_id": "acme",
+        "copies": 1,
+        "answers": 2,
+        "jobs_ended": [],
+        "job_rows": 0,
+        "redis_keys": 4,
+        "others_running": 0,
+        "unattributed": 0,
+    }
+    assert "Erased: tenant_id=acme, copies=1, answers=2, jobs=0, keys=4" in done.stderr
+    assert subject not in done.stdout + done.stderr
+    assert (world.job(ticket_id)["enhancement"], world.job(naming["ticket_id"])["enhancement"]) == (None, None)
+    assert world.job(ticket_id, "globex")["enhancement"] is not None
+    left = {f"unusable:{naming['id']}", f"answer:{elsewhere['id']}", f"unusable:{elsewhere['id']}"}
+    assert {*kept.keys("answer:*"), *kept.keys("unusable:*")} == left
+
+    sync_twice(system)
+    assert ticket_id not in copied(world)
+    assert ticket_id in copied(world, "globex")
+    questions = len(world.gpt4_requests(subject))
+    world.send_webhook(ticket_id)
+    wait_for(lambda: len(world.jobs(ticket_id)) == 2)
+    late = world.ended(ticket_id)
+    assert (late["state"], late["reason"]) == ("skipped", "forgotten")
+    again = run("retry", str(job_id), DATABASE_URL=system.state["database_url"])
+    assert again.returncode == 0, again.stderr
+    wait_for(lambda: world.jobs(ticket_id)[0]["reason"] == "forgotten")
+    assert len(world.gpt4_requests(subject)) == questions
+    assert world.notes(ticket_id) == []
+    log = system.workers[0].log_path.read_text(encoding="utf-8")
+    assert f"Task skipped: job_id={late['id']}, ticket_id={ticket_id}, reason=forgotten" in log
+    unknown = forget(system, "--tenant", "acme", "--ticket", "987654321", "--yes")
+    assert unknown.returncode == 0
+    assert "Nothing was stored of 987654321. A cloud desk shows people another number" in unknown.stdout
+
+
+def test_a_requester_is_forgotten_with_all_tickets_old_and_new(system: System, world: World) -> None:
+    """By the address, however it is written, which stands in no store; everybody else's tickets stay."""
+    subject = "Sick leave is booked twice"
+    row = failed_job(world, subject, requester=WHO)
+    other = failed_job(world, "Screen flickers")
+    world.clear_faults()
+    silent = world.create_ticket(subject, send_webhook=False, requester=WHO.upper())
+    ours = {row["ticket_id"], silent}
+    wait_for(lambda: ours | {other["ticket_id"]} <= copied(world))
+    done = forget(system, "--tenant", "acme", "--requester", f" {WHO.lower()}", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "Erased: tenant_id=acme, copies=2, answers=1, jobs=0, keys=0" in done.stderr
+    assert WHO.lower() not in (done.stdout + done.stderr).lower()
+    new = world.create_ticket(subject, requester=WHO)
+    ended = world.ended(new)
+    assert (ended["state"], ended["reason"]) == ("skipped", "forgotten")
+    assert len(world.gpt4_requests(subject)) == 1
+    sync_twice(system)
+    assert not copied(world) & {*ours, new}
+    assert other["ticket_id"] in copied(world)
+    assert world.job(row["ticket_id"])["enhancement"] is None
+    assert world.job(other["ticket_id"])["enhancement"] is not None
+    with world.admin() as connection:
+        dump = str([connection.execute(f"SELECT * FROM {name}").fetchall() for name in ("jobs", "tickets")])  # noqa: S608
+    assert "adeyemi" not in dump.lower()
+    # By the worker, and once by housekeeping; not at each copy.
+    reads = [one for one in world.desk_requests() if (one["operation"], one["ticket_id"]) == ("read_ticket", new)]
+    assert len(reads) <= 2
+
+
+def test_a_job_that_runs_is_stopped_keeps_nothing_and_raises_no_alarm(
+    system: System, world: World, kept: redis.Redis
+) -> None:
+    """Its worker finds the claim gone while GPT-4 is at work."""
+    world.openai_fault(kind="slow_stream", seconds=1)
+    ticket_id = world.create_ticket("Salary cap is leaked")
+    wait_for(lambda: world.gpt4_requests("Salary cap is leaked"))
+    done = forget(system, "--tenant", "acme", "--ticket", ticket_id, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "jobs ended as skipped  1" in done.stdout
+    row = world.job(ticket_id)
+    assert (row["state"], row["reason"], row["enhancement"]) == ("skipped", "forgotten", None)
+    log = system.workers[0].log_path
+    skipped = f"Task skipped: job_id={row['id']}, ticket_id={ticket_id}, reason=forgotten"
+    wait_for(lambda: skipped in log.read_text(encoding="utf-8"))
+    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if str(row["id"]) in line]
+    assert not [line for line in lines if "error" in line.lower()]
+    assert kept.keys(f"*:{row['id']}") == []
+    assert (world.job(ticket_id)["enhancement"], world.notes(ticket_id)) == (None, [])
+
+
+def test_without_redis_the_database_is_done_and_the_rest_is_for_another_run(
+    system: System, world: World, kept: redis.Redis
+) -> None:
+    """Exit status 75; the second run finds what is left."""
+    row = failed_job(world, "Badge does not open the door")
+    kept.set(f"answer:{row['id']}", "[]")
+    words = ("--tenant", "acme", "--ticket", row["ticket_id"], "--yes")
+    away = forget(system, *words, REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+    assert away.returncode == 75
+    assert "Redis does not answer, and still has its part" in away.stdout
+    assert world.job(row["ticket_id"])["enhancement"] is None
+    assert forget(system, *words).returncode == 0
+    assert kept.keys(f"answer:{row['id']}") == []
+
+
+def test_an_interrupted_one_says_so_and_is_gone_on_with(system: System, world: World) -> None:
+    """A job that it had ended by then is told as well, and nothing new is kept."""
+    subject = "Contract ends in June"
+    ticket_id = failed_job(world, subject)["ticket_id"]
+    wait_for(lambda: ticket_id in copied(world))
+    waiting = uuid4()
+    with world.admin() as connection:
+        connection.execute(
+            "INSERT INTO jobs (id, tenant_id, ticket_id, due_at, deadline_at)"
+            " VALUES (%s, 'acme', %s, now() + interval '1 hour', now() + interval '1 hour')",
+            (waiting, ticket_id),
+        )
+        connection.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;"
+            " CREATE TRIGGER refuse BEFORE DELETE ON tickets FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
+    words = ("--tenant", "acme", "--ticket", ticket_id, "--yes")
+    cut = forget(system, *words)
+    with world.admin() as connection:
+        connection.execute("DROP FUNCTION refuse CASCADE")
+    assert (cut.returncode, cut.stdout) == (70, "")
+    assert "Not all is erased. What is gone stays so: run this again, and it goes on where it stopped." in cut.stderr
+    assert f"Task skipped: job_id={waiting}, ticket_id={ticket_id}, reason=forgotten" in cut.stderr
+    assert "Erased: " not in cut.stderr
+    assert subject not in cut.stderr
+    done = forget(system, *words)
+    # The next sync takes the copy too, and may be there first.
+    assert re.search("Erased: tenant_id=acme, copies=[01], answers=1, jobs=0, keys=0", done.stderr)
+    assert (done.returncode, world.job(ticket_id)["reason"]) == (0, "forgotten")
+    sync_twice(system)
+    assert ticket_id not in copied(world)
+
+
+def test_all_of_a_tenant_that_leaves_goes_and_a_second_run_takes_the_last_rows(
+    system: System, world: World, kept: redis.Redis
+) -> None:
+    """Not while it is configured. Housekeeping, which still has its settings, stops first."""
+    row = failed_job(world, "Mailbox is full", "globex")
+    world.clear_faults()
+    assert system.housekeeping is not None
+    system.housekeeping.stop(5)
+    waiting = uuid4()
+    kept.hset("inbox", str(uuid4()), "not an event")
+    kept.set(f"answer:{row['id']}", "[]")
+    kept.set("rate:globex", "1")
+    kept.set("desk-token:globex:0123", "1")
+    kept.set("delivery:globex:key", "1")
+    kept.set("delivery:acme:key", "1")
+    with world.admin() as connection:
+        connection.execute(
+            "INSERT INTO jobs (id, tenant_id, ticket_id, due_at, deadline_at)"
+            " VALUES (%s, 'globex', '1', now() + interval '1 hour', now() + interval '1 hour')",
+            (waiting,),
+        )
+    others = copied(world)
+
+    def rows() -> dict[str, int]:
+        with world.admin() as connection:
+            found = {
+                name: connection.execute(f"SELECT count(*) FROM {name} WHERE tenant_id = 'globex'").fetchone()  # noqa: S608
+                for name in Base.metadata.tables
+            }
+        return {name: count[0] for name, count in found.items() if count and count[0]}
+
+    before = rows()
+    # Unusable settings may be usable tomorrow.
+    refused = forget(system, "--tenant", "globex", "--all", "--yes", SERVICEDESK_URL_GLOBEX="nonsense")
+    assert (refused.returncode, refused.stdout, rows()) == (78, "", before)
+    assert "Not erased: globex has settings" in refused.stderr
+    assert before["passages"] > 0
+    done = forget(system, "--tenant", "globex", "--all", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "Rows of jobs stay, without text, while a message of theirs may come" in done.stdout
+    # No worker tells of it.
+    assert f"Task skipped: job_id={waiting}, ticket_id=1, reason=forgotten | ticket_id: 1, " in done.stderr
+    assert rows() == {"jobs": 1}
+    assert (world.job("1", "globex")["id"], world.job("1", "globex")["reason"]) == (waiting, "forgotten")
+    assert [key for key in kept.keys("*") if "globex" in key or str(row["id"]) in key] == []
+    assert kept.exists("delivery:acme:key")
+    assert forget(system, "--tenant", "globex", "--all", "--yes").returncode == 0
+    assert rows() == {}
+    assert copied(world) == others
+
+
+def test_each_key_of_a_running_system_stands_on_the_page_of_what_is_stored(kept: redis.Redis) -> None:
+    assert kept.keys("rate:*")
+    assert [key for key in kept.keys("*") if not str(key).startswith(tuple(redis_keys()))] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--tenant", "acme"],
+        ["--ticket", "7"],
+        ["--tenant", "Acme!", "--ticket", "7"],
+        ["--tenant", "acme", "--ticket", " "],
+        ["--tenant", "acme", "--requester", "Robin"],
+        ["--tenant", "acme", "--ticket", "7", "--all"],
+        ["--tenant", "acme", "--ticket", "7", "--json"],
+    ],
+)
+def test_what_is_not_understood_erases_nothing(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit status 2, before any setting is asked for, and without the address."""
+    with pytest.raises(SystemExit) as ended:
+        main(["forget", *words])
+    printed = capsys.readouterr()
+    assert (ended.value.code, printed.out) == (2, "")
+    assert "ai-agents forget: error: " in printed.err
+    assert "Robin" not in printed.err

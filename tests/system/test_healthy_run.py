@@ -1,0 +1,56 @@
+"""A run in which nothing goes wrong: what the FAQ's steps find for each job, and what grep must not find."""
+
+from pathlib import Path
+
+import pytest
+
+from devstack.system import System
+from tests.kit.world import World, wait_for
+from tests.system import faq
+from tests.system.faq import Support
+from tests.system.stories import HEALTHY, assert_story
+
+JOBS = 30
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_thirty_healthy_jobs_at_once_from_the_first_line_of_each_process_to_its_last(
+    log_format: str, tmp_path: Path
+) -> None:
+    """Steps 1 to 4 for each of 30 interleaved jobs; then all is stopped, and `grep -i error` finds nothing anywhere."""
+    with System(tmp_path / "system", settings={"LOG_FORMAT": log_format}, openai_seconds=0.5) as system:
+        log = system.housekeeping.log_path
+        wait_for(lambda: log.read_text(encoding="utf-8").count("Sync completed: ") == len(system.tenants))
+        world = World(system)
+        (tmp_path / "bin").mkdir()
+        support = Support(system, tmp_path / "bin")
+        tenants = ["acme" if number % 2 else "globex" for number in range(JOBS)]
+        tickets = [(world.create_ticket(tenant=tenant), tenant) for tenant in tenants]
+        for ticket_id, tenant in tickets:
+            row = world.ended(ticket_id, tenant)
+            assert row["state"] == "completed"
+            notes = world.notes(ticket_id, tenant)
+            assert len(notes) == 1
+            assert f"Ref {row['id']}" in notes[0]
+        for ticket_id, tenant in tickets:
+            assert_healthy_steps(support, ticket_id, tenant, str(world.job(ticket_id, tenant)["id"]))
+        assert support.type(faq.STEP_3) == ["(integer) 0"]
+        assert support.type(faq.CAUSE_3) == []
+        world.close()
+    logs = {path.stem: path.read_text(encoding="utf-8") for path in system.logs.glob("*.log")}
+    assert {"api", "worker", "housekeeping", "migrate"} <= set(logs)
+    for name in ("api", "worker", "housekeeping", "migrate"):
+        assert [line for line in logs[name].splitlines() if "error" in line.lower()] == []
+    for process in ("API", "Worker", "Housekeeping"):
+        assert f"{process} stopped" in logs[process.lower()]
+
+
+def assert_healthy_steps(support: Support, ticket_id: str, tenant: str, job_id: str) -> None:
+    """Each step finds what the FAQ expects, of this job and of no other."""
+    received = support.type(faq.STEP_1, ticket_id=ticket_id)
+    assert any(f"Webhook received: ticket_id={ticket_id}, tenant_id={tenant}" in line for line in received)
+    queued = support.type(faq.STEP_2, ticket_id=ticket_id)
+    assert any(f"Job queued: job_id={job_id}, ticket_id={ticket_id}" in line for line in queued)
+    lines = support.type(faq.STEP_4, job_id=job_id)
+    assert_story(lines, HEALTHY, ticket_id, job_id)
+    assert len(lines) == len(HEALTHY), lines

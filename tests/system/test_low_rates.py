@@ -1,0 +1,61 @@
+"""A desk that takes a few calls a minute only: its jobs are held back, resume where they stood, and complete."""
+
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devstack.system import System
+from tests.kit.system import SHORT
+from tests.kit.world import World
+
+
+def rates(**per_minute: int) -> dict[str, str]:
+    """The settings of the tenants' rates."""
+    return {f"SERVICEDESK_RATE_PER_MINUTE_{tenant.upper()}": str(rate) for tenant, rate in per_minute.items()}
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """With a desk at 11 calls a minute and one at 10, and two workers."""
+    folder: Path = tmp_path_factory.mktemp("rates")
+    settings = SHORT | rates(acme=11, globex=10)
+    with System(folder, settings=settings, workers=2, openai_seconds=0.5, housekeeping=False) as running:
+        yield running
+
+
+@pytest.fixture
+def world(system: System) -> Iterator[World]:
+    """The system's outside."""
+    outside = World(system)
+    yield outside
+    outside.close()
+
+
+def test_a_lone_job_of_a_desk_at_eleven_a_minute_completes(world: World) -> None:
+    """It is held back before its note, and comes back for that alone."""
+    subject = "VPN does not connect, told to a slow desk"
+    ticket_id = world.create_ticket(subject)
+    assert world.ended(ticket_id, seconds=25)["state"] == "completed"
+    assert [request["operation"] for request in world.desk_requests()] == ["read_ticket", "read_ticket", "add_note"]
+    assert len(world.gpt4_requests(subject)) == 1
+
+
+@pytest.mark.slow
+def test_ten_jobs_at_once_complete_within_the_rate(world: World) -> None:
+    """Thirty calls at ten a minute: three minutes, and no job begins anew."""
+    subjects = [f"Paced-{number:02}-x" for number in range(10)]
+    started = time.monotonic()
+    tickets = {world.create_ticket(subject, "globex"): subject for subject in subjects}
+    for ticket_id, subject in tickets.items():
+        assert world.ended(ticket_id, "globex", seconds=280)["state"] == "completed"
+        assert len(world.notes(ticket_id, "globex")) == 1
+        assert len(world.gpt4_requests(subject)) == 1
+    assert time.monotonic() - started < 280
+    requests = world.desk_requests("globex")
+    assert Counter(request["ticket_id"] for request in requests) == dict.fromkeys(tickets, 3)
+    moments = [request["time"] for request in requests]
+    assert max(bisect_left(moments, first + 60) - index for index, first in enumerate(moments)) <= 10

@@ -1,0 +1,184 @@
+"""What the endpoints tell is what happened: one job of each kind, some webhooks that are none, then every number."""
+
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from devstack.system import System
+from tests.kit.system import SHORT
+from tests.kit.world import World, wait_for
+from tests.system.outcomes import exposition, figures
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTED = set(re.findall(r"^\| `(ai_agents_\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
+REFUSED = "OpenAI API: 401 Unauthorized"
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system in which four jobs ended: completed, skipped, failed, and completed by a second attempt."""
+    with System(tmp_path_factory.mktemp("metrics"), settings=SHORT, openai_seconds=0.5) as system:
+        world = World(system)
+        completed = world.create_ticket()
+        world.ended(completed)
+        world.openai_fault(kind="status", code=401, times=1)
+        world.ended(world.create_ticket(tenant="globex"), "globex")
+        world.openai_fault(kind="status", code=500, times=1)
+        world.ended(world.create_ticket())
+        # The very same bytes: its job ends without a note, which frees all other keys of a delivery.
+        body, signed = world.signed("999999")
+        webhook = f"{system.state['api_url']}/webhook"
+        assert httpx.post(webhook, content=body, headers=signed, timeout=30).status_code == 202
+        world.ended("999999")
+        assert httpx.post(webhook, content=body, headers=signed, timeout=30).json()["status"] == "duplicate"
+        assert world.post_webhook(completed, secret="another tenant's").status_code == 403
+        assert world.post_webhook(completed, "nobody", secret="nobody's").status_code == 403
+        assert httpx.post(f"{system.state['api_url']}/webhook", content=b"{").status_code == 400
+        assert httpx.post(f"{system.state['api_url']}/webhooks", content=b"{}").status_code == 404
+        assert system.housekeeping is not None
+        log = system.housekeeping.log_path
+        wait_for(lambda: "Sync completed: tenant_id=globex" in log.read_text(encoding="utf-8"))
+        wait_for(lambda: figures(system)["ai_agents_jobs_held"] == 0)
+        yield system
+        world.close()
+
+
+def of(told: dict[str, float], name: str) -> dict[str, float]:
+    """The series of one metric, by their labels (`a, b`), without the zeros."""
+    found = {key.removeprefix(name): value for key, value in told.items() if key.partition("{")[0] == name}
+    return {", ".join(re.findall(r'"([^"]*)"', key)): value for key, value in found.items() if value}
+
+
+def test_the_api_tells_what_became_of_each_webhook_and_of_the_queue(lived: System) -> None:
+    """Unknown tenants and unreadable ones are one; what has zero is left out here."""
+    told = figures(lived)
+    assert of(told, "ai_agents_webhooks_total") == {
+        "accepted, acme": 3,
+        "duplicate, acme": 1,
+        "signature mismatch, acme": 1,
+        "accepted, globex": 1,
+        "unknown tenant, unknown": 1,
+        "malformed payload, unknown": 1,
+        "unknown address, unknown": 1,
+    }
+    assert of(told, "ai_agents_jobs_queued_total") == {"webhook": 4, "due": 1}
+    assert time.time() - told["ai_agents_relay_last_success_timestamp_seconds"] < 5
+    assert told['ai_agents_job_duration_seconds_count{outcome="failed",tenant_id="globex"}'] == 0
+    for nothing in ("queue_depth", "jobs_held", "accepted_without_outcome", "oldest_waiting_job_seconds"):
+        assert told[f"ai_agents_{nothing}"] == 0
+    for nothing in ("jobs", "jobs_ended_total", "jobs_recovered_total", "inbox_events_total"):
+        assert of(told, f"ai_agents_{nothing}") == {}
+
+
+def test_the_worker_tells_how_each_job_and_attempt_ended_and_how_long_it_took(lived: System) -> None:
+    told = figures(lived, "worker")
+    assert of(told, "ai_agents_jobs_ended_total") == {
+        "completed, , acme": 2,
+        "skipped, ticket not found, acme": 1,
+        f"failed, {REFUSED}, globex": 1,
+    }
+    counted = of(told, "ai_agents_job_duration_seconds_count")
+    assert counted == {"completed, acme": 2, "skipped, acme": 1, "failed, globex": 1}
+    world = World(lived)
+    with world.admin() as connection:
+        rows = connection.execute(
+            "SELECT state || ', ' || tenant_id, sum(extract(epoch FROM finished_at - accepted_at))::float "
+            "FROM jobs GROUP BY 1"
+        ).fetchall()
+    world.close()
+    assert of(told, "ai_agents_job_duration_seconds_sum") == pytest.approx(dict(rows), abs=0.3)
+    assert of(told, "ai_agents_job_attempts_total") == {
+        "completed, acme": 2,
+        "retried, acme": 1,
+        "skipped, acme": 1,
+        "failed, globex": 1,
+    }
+    assert told["ai_agents_queue_wait_seconds_count"] == 5
+    assert 0 < told["ai_agents_queue_wait_seconds_sum"] < 15
+    assert told["ai_agents_jobs_in_flight"] == 0
+    assert told["ai_agents_worker_concurrency"] == 64
+
+
+def test_the_worker_tells_of_each_step_each_call_and_each_token(lived: System) -> None:
+    told = figures(lived, "worker")
+    assert of(told, "ai_agents_step_duration_seconds_count") == {
+        "ok, context": 4,
+        "skipped, context": 1,
+        "ok, gpt4": 2,
+        "failed, gpt4": 2,
+        "ok, update": 2,
+    }
+    # A ticket that is not there is an answer, and no failure of the desk.
+    assert of(told, "ai_agents_external_calls_total") == {
+        "ok, servicedesk, acme": 3 + 1 + 3 + 1,
+        "ok, servicedesk, globex": 1,
+        "ok, gpt4, acme": 2,
+        "failed, gpt4, acme": 1,
+        "failed, gpt4, globex": 1,
+    }
+    assert of(told, "ai_agents_external_call_duration_seconds_count") == {
+        ", servicedesk, acme": 8,
+        ", servicedesk, globex": 1,
+        "gpt-6-luna, gpt4, ": 4,
+    }
+    log = lived.workers[0].log_path.read_text(encoding="utf-8")
+    for direction in ("input", "output"):
+        paid = sum(int(count) for count in re.findall(rf"{direction}_tokens: (\d+)", log))
+        assert paid > 0
+        assert of(told, "ai_agents_gpt4_tokens_total")[f"{direction}, gpt-6-luna, acme"] == paid
+    breakers = {key for key in told if key.startswith("ai_agents_breaker_open")}
+    assert breakers == {
+        f'ai_agents_breaker_open{{server="{name}"}}'
+        for name in ("desk of acme", "desk of globex", "model at 127.0.0.1")
+    }
+    assert of(told, "ai_agents_breaker_open") == {}
+
+
+def test_housekeeping_tells_what_it_copied(lived: System) -> None:
+    told = figures(lived, "housekeeping")
+    assert of(told, "ai_agents_syncs_total") == {"completed, acme": 1, "completed, globex": 1}
+    for moment in of(told, "ai_agents_sync_last_success_timestamp_seconds").values():
+        assert 0 <= time.time() - moment < 60
+    assert of(told, "ai_agents_external_calls_total").keys() == {"ok, servicedesk, acme", "ok, servicedesk, globex"}
+
+
+@pytest.mark.parametrize("process", ["api", "worker", "housekeeping"])
+def test_each_metric_that_is_given_is_documented_and_well_named(lived: System, process: str) -> None:
+    """`promtool check metrics` has nothing to say."""
+    text = exposition(lived, process)
+    families = dict(re.findall(r"^# TYPE (ai_agents_\w+) (\w+)$", text, re.MULTILINE))
+    assert families
+    assert set(families) <= DOCUMENTED
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed")
+    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_port_ends_with_its_process(lived: System) -> None:
+    """And it is the same one when the process is started again, with counts that begin anew."""
+    lived.restart(lived.workers[0])
+    told = figures(lived, "worker")
+    assert (told["ai_agents_queue_wait_seconds_count"], of(told, "ai_agents_jobs_ended_total")) == (0, {})
+    lived.workers[0].stop(8)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(lived.state["metrics"]["worker"], timeout=5)
+
+
+def test_a_worker_tells_of_each_outcome_of_each_tenant_from_its_start(lived: System) -> None:
+    """So that Prometheus sees a job that fails at once as an increase. The last test: the worker begins anew."""
+    lived.restart(lived.workers[0])
+    counted = {
+        key: value
+        for key, value in figures(lived, "worker").items()
+        if key.startswith("ai_agents_job_duration_seconds_count{")
+    }
+    assert len(counted) == 6
+    assert set(counted.values()) == {0}

@@ -1,0 +1,206 @@
+"""Servers that go away, and webhooks that come twice: what was accepted is not lost, and not doubled."""
+
+import asyncio
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+import httpx
+
+from devstack.system import System
+from dispatch.queue import JobQueue
+from tests.kit.world import World, wait_for
+from tests.system.outcomes import assert_one_note, figures, log_of
+
+
+def test_a_duplicate_is_answered_with_the_first_jobs_id(around: World, quick: System) -> None:
+    """One job, one note, and a line that says so."""
+    ticket_id = around.create_ticket(send_webhook=False)
+    first, second = (around.post_webhook(ticket_id, headers={"X-ServiceDesk-Delivery": "d-1"}) for _ in range(2))
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json()["job_id"] == second.json()["job_id"]
+    assert (first.json()["status"], second.json()["status"]) == ("accepted", "duplicate")
+    assert_one_note(around, ticket_id)
+    line = f"Webhook duplicate: job_id={first.json()['job_id']}, ticket_id={ticket_id}"
+    assert line in quick.api.log_path.read_text(encoding="utf-8")
+
+
+def test_a_captured_webhook_is_no_new_job_under_another_delivery_id(around: World, quick: System) -> None:
+    """The id is not signed: the same signed bytes again are a duplicate whatever id comes with them, or none."""
+    ticket_id = around.create_ticket(send_webhook=False)
+    body, signed = around.signed(ticket_id)
+    ids: list[dict[str, str]] = [{"X-ServiceDesk-Delivery": "d-8"}, {"X-ServiceDesk-Delivery": "d-9"}, {}]
+    url = f"{quick.state['api_url']}/webhook"
+    answers = [httpx.post(url, content=body, headers=signed | more, timeout=30).json() for more in ids]
+    assert len({answer["job_id"] for answer in answers}) == 1
+    assert [answer["status"] for answer in answers] == ["accepted", "duplicate", "duplicate"]
+    assert_one_note(around, ticket_id)
+
+
+def test_a_webhook_is_taken_while_redis_is_down_and_queued_when_it_is_back(around: World, quick: System) -> None:
+    """202, `Job queued` only when the message is in Redis, then the note."""
+    ticket_id = around.create_ticket(send_webhook=False)
+    quick.redis.stop()
+    try:
+        answer = around.post_webhook(ticket_id)
+        assert answer.status_code == 202
+        assert "Job queued" not in log_of(quick, ticket_id)
+    finally:
+        quick.redis.restart()
+    assert_one_note(around, ticket_id)
+    assert f"Job queued: job_id={answer.json()['job_id']}" in log_of(quick, ticket_id)
+
+
+def test_a_webhook_is_taken_while_postgres_is_down(around: World, quick: System) -> None:
+    """202 through Redis; the row is made and the note comes when Postgres is back."""
+    ticket_id = around.create_ticket(send_webhook=False)
+    before = moved_from_redis(quick)
+    quick.postgres.stop()
+    try:
+        answer = around.post_webhook(ticket_id, headers={"X-ServiceDesk-Delivery": "d-2"})
+        again = around.post_webhook(ticket_id, headers={"X-ServiceDesk-Delivery": "d-2"})
+    finally:
+        quick.postgres.restart()
+    assert answer.status_code == 202
+    assert again.json() == {"job_id": answer.json()["job_id"], "status": "duplicate"}
+    assert_one_note(around, ticket_id)
+    assert str(around.job(ticket_id)["id"]) == answer.json()["job_id"]
+    assert log_of(quick, ticket_id).count("Job queued: ") == 1
+    assert moved_from_redis(quick) == before + 1
+
+
+def test_connections_that_died_in_the_pool_refuse_nobody(around: World, quick: System) -> None:
+    """Redis was restarted long ago, and nobody needed most of its connections since; now Postgres goes away."""
+    ticket_ids = [around.create_ticket(send_webhook=False) for _ in range(12)]
+
+    def burst(chosen: list[str]) -> list[int]:
+        with ThreadPoolExecutor(len(chosen)) as threads:
+            return list(threads.map(lambda ticket_id: around.post_webhook(ticket_id).status_code, chosen))
+
+    quick.postgres.stop()
+    try:
+        assert burst(ticket_ids[:6]) == [202] * 6
+        quick.redis.restart()
+        quick.postgres.restart()
+        wait_for(lambda: httpx.get(f"{quick.state['api_probe_url']}/health/ready", timeout=10).json()["redis"] == "ok")
+        quick.postgres.stop()
+        assert burst(ticket_ids[6:]) == [202] * 6
+    finally:
+        quick.postgres.restart()
+    for ticket_id in ticket_ids:
+        assert_one_note(around, ticket_id)
+
+
+def moved_from_redis(system: System) -> float:
+    """How many events the relay and the worker have made into rows."""
+    return sum(figures(system, process)["ai_agents_inbox_events_total"] for process in ("api", "worker"))
+
+
+def test_with_both_stores_down_the_answer_is_503_and_later_202(around: World, quick: System) -> None:
+    """Nothing is promised that can't be kept, and the sender is told when to try again."""
+    ticket_id = around.create_ticket(send_webhook=False)
+    quick.redis.stop()
+    quick.postgres.stop()
+    try:
+        refused = around.post_webhook(ticket_id)
+        ready = httpx.get(f"{quick.state['api_probe_url']}/health/ready", timeout=10)
+    finally:
+        quick.redis.restart()
+        quick.postgres.restart()
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) > 0
+    assert ready.status_code == 503
+    assert "Webhook rejected: status=503" in log_of(quick, ticket_id)
+    assert wait_for(lambda: around.post_webhook(ticket_id).status_code == 202)
+    assert_one_note(around, ticket_id)
+
+
+def test_a_message_whose_row_a_failover_lost_is_told_and_its_ticket_can_be_sent_again(
+    around: World, quick: System
+) -> None:
+    """The standby that took over had not heard of the last commit: the message is there, the row and its keys are not.
+
+    A message that comes twice for a job that has ended is nothing of the kind.
+    """
+    worker = quick.workers[0]
+    ended = around.create_ticket()
+    assert_one_note(around, ended)
+    ticket_id = around.create_ticket(send_webhook=False)
+    worker.pause()
+    try:
+        job_id = around.post_webhook(ticket_id).json()["job_id"]
+        # An API that has just missed Postgres would keep it in Redis first.
+        wait_for(lambda: around.job(ticket_id))
+        with around.admin() as connection:
+            connection.execute("DELETE FROM jobs WHERE id = %s", (job_id,))
+            connection.execute("DELETE FROM delivery_keys WHERE job_id = %s", (job_id,))
+        asyncio.run(push(quick, str(around.job(ended)["id"])))
+    finally:
+        worker.resume()
+    said = f"Message error: job_id={job_id}, reason=its row is nowhere"
+    wait_for(lambda: said in worker.log_path.read_text(encoding="utf-8"))
+    wait_for(lambda: figures(quick, "worker")["ai_agents_messages_without_row_total"] == 1)
+    assert f"Job queued: job_id={job_id}, ticket_id={ticket_id}" in log_of(quick, ticket_id)
+    around.send_webhook(ticket_id)
+    assert_one_note(around, ticket_id)
+    assert worker.log_path.read_text(encoding="utf-8").count("reason=its row is nowhere") == 1
+
+
+async def push(system: System, job_id: str) -> None:
+    """Have one more message of a job in the list."""
+    queue = JobQueue(system.state["redis_url"])
+    await queue.publish(UUID(job_id))
+    await queue.close()
+
+
+def test_a_message_that_can_not_be_claimed_is_told_and_kept(around: World, quick: System) -> None:
+    """The grant for claiming is missing for a while: a line with error says so, and the job is not lost."""
+    log = quick.workers[0].log_path
+    seconds = ", double precision" * 3
+    function = f"FUNCTION claim_job(uuid, text, uuid, double precision, integer{seconds})"
+    with around.admin() as connection:
+        connection.execute(f"REVOKE EXECUTE ON {function} FROM ai_agents")
+    ticket_id = around.create_ticket()
+    try:
+        wait_for(lambda: "Database error: job can't be claimed" in log.read_text(encoding="utf-8"))
+    finally:
+        with around.admin() as connection:
+            connection.execute(f"GRANT EXECUTE ON {function} TO ai_agents")
+    assert_one_note(around, ticket_id)
+
+
+def test_a_tenant_that_a_worker_does_not_know_yet_is_tried_again(around: World, quick: System) -> None:
+    """The API knows a new tenant, the worker will: the attempt fails, says why, and the job is not given up."""
+    worker = quick.workers[0]
+    desk = {
+        name: value
+        for name, value in worker.environment.items()
+        if name.startswith("SERVICEDESK_") and name.endswith("_GLOBEX")
+    }
+    quick.restart(worker, dict.fromkeys(desk, ""))
+    ticket_id = around.create_ticket(tenant="globex", id="900002")
+    said = f"ticket_id={ticket_id}, reason=ServiceDesk Plus API: no desk configured; will be retried"
+    wait_for(lambda: said in worker.log_path.read_text(encoding="utf-8"))
+    quick.restart(worker, desk)
+    assert around.ended(ticket_id, "globex")["state"] == "completed"
+    assert len(around.notes(ticket_id, "globex")) == 1
+
+
+def test_requests_over_one_connection_do_not_borrow_each_others_identifiers(around: World, quick: System) -> None:
+    """A refused request after an accepted one, pipelined: its line has nothing of the other's."""
+    ticket_id = around.create_ticket(send_webhook=False)
+    request = around.signed_request(ticket_id)
+    junk = b"POST /webhook HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\njunk"
+    url = httpx.URL(quick.state["api_url"])
+    with socket.create_connection((url.host, url.port or 80), timeout=10) as connection:
+        connection.sendall(request + junk)
+        received = b""
+        while received.count(b"HTTP/1.1") < 2 or not received.endswith(b"}"):
+            received += connection.recv(65536)
+    assert b" 202 " in received
+    assert b" 400 " in received
+    lines = quick.api.log_path.read_text(encoding="utf-8").splitlines()
+    refused = [line for line in lines if "status=400, reason=malformed payload" in line]
+    assert refused
+    assert not any("ticket_id" in line or "job_id" in line for line in refused)
+    assert_one_note(around, ticket_id)

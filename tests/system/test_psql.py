@@ -1,0 +1,92 @@
+"""`ai-agents psql`: a question to the real database, whose password is nobody else's to read."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devstack.postgres import Postgres
+from tests.kit.world import wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.skipif(shutil.which("psql") is None, reason="psql is not installed")
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+        server.discard()
+
+
+def psql(url: str, *arguments: str, path: str = os.environ["PATH"]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "support.cli", "psql", *arguments],
+        env={"PATH": path, "DATABASE_URL": url},
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_it_answers_a_question_and_takes_more_of_them_from_standard_input(postgres: Postgres) -> None:
+    told, _ = psql(postgres.url, "-At", "-c", "SELECT current_user || ' ' || 40 + 2").communicate(timeout=30)
+    assert told == "ai_agents 42\n"
+    told, _ = psql(postgres.url, "-At").communicate("SELECT 1;\nSELECT 2;\n", timeout=30)
+    assert told == "1\n2\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="the machine does not show arguments there")
+def test_nobody_reads_the_password_in_its_arguments(postgres: Postgres) -> None:
+    password = postgres.url.split("@")[0].rpartition(":")[2]
+    with psql(postgres.url) as running:
+        wait_for(lambda: "--dbname" in _arguments(running.pid))
+        seen = _arguments(running.pid)
+        assert "user=ai_agents" in seen
+        assert password not in seen
+        running.communicate("", timeout=30)
+
+
+# Tells its arguments, what it has in its environment, and what its service file says, twice: so does `\\c` read it.
+FAKE = """#!/bin/sh
+printf '%s\\n' "$@"
+printf 'PGPASSWORD=%s\\n' "$PGPASSWORD"
+cat "$PGSERVICEFILE" && cat "$PGSERVICEFILE"
+"""
+
+
+def test_nor_the_password_of_the_clients_key(tmp_path: Path) -> None:
+    """Which no variable of psql takes."""
+    fake = tmp_path / "psql"
+    fake.write_text(FAKE, encoding="utf-8")
+    fake.chmod(0o700)
+    url = "postgresql://me:first@host/db?sslcert=c&sslkey=k&sslpassword=it's%20second%3D"
+    told, _ = psql(url, "-c", "SELECT 1", path=f"{tmp_path}:{os.environ['PATH']}").communicate(timeout=30)
+    where, *rest = told.splitlines()[1:]
+    assert where == "user=me dbname=db host=host sslcert=c sslkey=k"
+    service = ["[ai-agents]", "sslpassword=it's second="]
+    assert rest == ["-c", "SELECT 1", "PGPASSWORD=first", *service, *service]
+
+
+def test_with_a_password_of_the_clients_key_it_still_asks(postgres: Postgres) -> None:
+    mark = "&" if "?" in postgres.url else "?"
+    url = f"{postgres.url}{mark}sslpassword=second"
+    again = "SELECT 1;\n\\c\nSELECT 2;\n"
+    told, _ = psql(url, "-At").communicate(again, timeout=30)
+    assert [line for line in told.splitlines() if "connected" not in line] == ["1", "2"]
+
+
+def test_what_is_missing_is_named() -> None:
+    with psql("") as refused:
+        told, _ = refused.communicate(timeout=30)
+    assert (refused.returncode, "DATABASE_URL is missing" in told) == (78, True)
+
+
+def _arguments(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").replace("\0", " ")

@@ -1,0 +1,155 @@
+"""Whether a worker and housekeeping work just now, asked beside their metrics: a store that is away ends nobody."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from devstack.ports import free_port
+from devstack.processes import Process
+from devstack.system import System
+from tests.kit.world import World, wait_for
+
+BOTH = ("database", "redis")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    settings = {"WORKER_GRACE_SECONDS": "8"}
+    with System(tmp_path_factory.mktemp("system"), settings=settings, openai_seconds=2) as running:
+        yield running
+
+
+def background(system: System) -> list[Process]:
+    return [system.workers[0], system.housekeeping]
+
+
+def get(process: Process, path: str) -> tuple[int, str]:
+    port = int(process.environment["METRICS_PORT"])
+    # A probe of Kubernetes gives it 4 s.
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=4)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def ready(process: Process) -> bool:
+    """What it says, in its status and in its words, while its metrics go on."""
+    assert get(process, "/metrics")[0] == 200
+    status, told = get(process, "/ready")
+    assert (status, json.loads(told)["status"]) in {(200, "ready"), (503, "not ready")}
+    return status == 200
+
+
+def away(process: Process) -> set[str]:
+    told = json.loads(get(process, "/ready")[1])
+    return {store for store in BOTH if told.get(store) == "unreachable"}
+
+
+@contextmanager
+def nobody_is_restarted(system: System) -> Iterator[None]:
+    """All are ready again afterwards, by themselves, and log nothing about being asked."""
+    before = [process.pid for process in background(system)]
+    yield
+    for process in background(system):
+        wait_for(lambda process=process: ready(process))  # type: ignore[misc]
+        assert "Traceback" not in process.output()
+    assert [process.pid for process in background(system)] == before
+
+
+def test_a_redis_that_is_away_or_silent_makes_a_worker_unready_and_no_housekeeping(system: System) -> None:
+    worker, housekeeping = background(system)
+    for go, come in ((system.redis.stop, system.redis.restart), (system.redis.pause, system.redis.resume)):
+        with nobody_is_restarted(system):
+            go()
+            try:
+                wait_for(lambda: not ready(worker))
+                assert away(worker) == {"redis"}
+                assert ready(housekeeping)
+            finally:
+                come()
+
+
+def test_a_worker_that_looks_for_redis_takes_no_jobs_and_says_so(system: System) -> None:
+    """Redis may be back a while before Celery has its connection."""
+    worker = system.workers[0]
+    with nobody_is_restarted(system):
+        system.redis.stop()
+        try:
+            wait_for(lambda: json.loads(get(worker, "/ready")[1])["process"] == "reconnecting")
+        finally:
+            system.redis.restart()
+
+
+def test_a_postgres_that_is_away_or_silent_makes_both_unready(system: System) -> None:
+    for go, come in (
+        (system.postgres.stop, system.postgres.restart),
+        (system.postgres.pause, system.postgres.resume),
+    ):
+        with nobody_is_restarted(system):
+            go()
+            try:
+                for process in background(system):
+                    wait_for(lambda process=process: not ready(process))  # type: ignore[misc]
+                    assert away(process) == {"database"}
+            finally:
+                come()
+
+
+def test_a_process_is_unready_until_it_has_reached_its_stores(system: System) -> None:
+    """It waits for them, and says for which; a rollout waits with it."""
+    for process in background(system):
+        process.stop(8)
+    system.postgres.stop()
+    system.redis.stop()
+    try:
+        for process in background(system):
+            process.start()
+            wait_for(lambda process=process: "Waiting for the database" in process.output())  # type: ignore[misc]
+            assert not ready(process)
+            assert json.loads(get(process, "/ready")[1])["process"] == "starting"
+        assert [away(process) for process in background(system)] == [{"database", "redis"}, {"database"}]
+    finally:
+        system.postgres.restart()
+    wait_for(lambda: ready(system.housekeeping))
+    # Celery has not got Redis yet: the database alone is not enough.
+    assert away(system.workers[0]) == {"redis"}
+    system.redis.restart()
+    wait_for(lambda: ready(system.workers[0]))
+    assert "Traceback" not in "".join(process.output() for process in background(system))
+
+
+def test_a_housekeeping_that_waits_for_its_turn_is_ready(system: System) -> None:
+    """As a rollout has it: the new one comes before the old one goes."""
+    leader = system.housekeeping
+    environment = leader.environment | {"METRICS_PORT": str(free_port())}
+    log = system.logs / "follower.log"
+    follower = Process("follower", leader.command, log_path=log, environment=environment, folder=leader.folder)
+    follower.start()
+    try:
+        wait_for(lambda: "Housekeeping ready." in follower.output())
+        assert ready(follower)
+        assert ready(leader)
+        assert "Sync completed" not in follower.output()
+    finally:
+        follower.stop(8)
+
+
+def test_a_worker_that_drains_is_unready_though_all_is_well(system: System) -> None:
+    """It ends the job that it has, and takes no other."""
+    worker = system.workers[0]
+    world = World(system)
+    ticket_id = world.create_ticket()
+    wait_for(lambda: "Task started: job_id=" in worker.output())
+    worker.terminate()
+    wait_for(lambda: "Worker stopping" in worker.output())
+    assert not ready(worker)
+    assert json.loads(get(worker, "/ready")[1])["process"] == "stopping"
+    assert worker.wait(20) == 0
+    assert world.ended(ticket_id)["state"] == "completed"
+    world.close()

@@ -1,0 +1,247 @@
+"""Secrets that change while the system runs: who gets 202 and who 403, at each moment."""
+
+import itertools
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from devstack.system import System
+from tests.kit.system import SHORT
+from tests.kit.world import World, wait_for
+
+# The tenant says what happens to it; `acme` is in the environment, and nothing does.
+TENANTS = ("acme", "fresh", "rotated", "growing", "cut", "emptied", "leaked")
+IN_FORCE_SECONDS = 7.0
+"""What the README promises."""
+DEAD_SECONDS = 10.0
+"""And what it promises of a secret whose file is deleted."""
+PREVIOUS = "the secret before the leaked one"
+_NUMBERS = itertools.count(800_000)
+
+
+class Files:
+    """`SECRETS_DIR`: plain files, and files that are there Kubernetes' way, behind `..data`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._versions = itertools.count(1)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file in place: it is empty for a moment."""
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+    def replace(self, name: str, text: str) -> None:
+        """Put a finished file in the place of another."""
+        finished = self.folder / f".{name}"
+        finished.write_text(text, encoding="utf-8")
+        finished.replace(self.folder / name)
+
+    def publish(self, **files: str) -> None:
+        """Swap all files behind `..data` at once, as the kubelet does."""
+        version = self.folder / f"..version_{next(self._versions)}"
+        version.mkdir()
+        for name, text in files.items():
+            (version / name).write_text(text, encoding="utf-8")
+        fresh = self.folder / "..data_tmp"
+        fresh.symlink_to(version.name)
+        fresh.replace(self.folder / "..data")
+        for name in files:
+            if not (self.folder / name).is_symlink():
+                (self.folder / name).symlink_to(Path("..data") / name)
+        for link in self.folder.iterdir():
+            if link.is_symlink() and link.name not in {"..data", *files}:
+                link.unlink()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """The directory, empty."""
+    return Files(tmp_path_factory.mktemp("secrets"))
+
+
+@pytest.fixture(scope="module")
+def system(files: Files, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system whose tenants have their secrets in files, but for `acme`; of `fresh` it knows nothing."""
+    folder = tmp_path_factory.mktemp("system")
+    settings = SHORT | {"SECRETS_DIR": str(files.folder)}
+    running = System(folder, tenants=TENANTS, settings=settings, openai_seconds=0.3, housekeeping=False)
+    for process in (running.api, *running.workers):
+        for name in list(process.environment):
+            moved = name.startswith("WEBHOOK_SECRET_") and not name.endswith("_ACME")
+            if moved or name.endswith("_FRESH"):
+                del process.environment[name]
+    for tenant in running.tenants:
+        if tenant.id in ("growing", "cut", "emptied", "leaked"):
+            files.write(f"WEBHOOK_SECRET_{tenant.suffix}", tenant.webhook_secret)
+        if tenant.id == "leaked":
+            files.write("PREVIOUS_WEBHOOK_SECRET_LEAKED", PREVIOUS)
+        if tenant.id == "rotated":
+            files.publish(WEBHOOK_SECRET_ROTATED=tenant.webhook_secret)
+    with running:
+        yield running
+
+
+class Doors:
+    """Tries secrets at the webhook's door."""
+
+    def __init__(self, world: World, old: dict[str, str]) -> None:
+        self._world = world
+        self.old = old
+        self.new = {tenant: secrets.token_urlsafe(32) for tenant in TENANTS}
+
+    def opens(self, tenant: str, secret: str) -> bool:
+        """Whether a webhook that is signed with it is accepted; if not, it is a 403."""
+        status = self._world.post_webhook(str(next(_NUMBERS)), tenant, secret=secret).status_code
+        assert status in (202, 403), status
+        return status == 202
+
+    def assert_open(self, *tenants: str) -> None:
+        """The secrets that the tenants had at the start are good."""
+        assert [tenant for tenant in tenants if not self.opens(tenant, self.old[tenant])] == []
+
+
+@pytest.fixture
+def doors(system: System, world: World) -> Doors:
+    """The system's doors."""
+    return Doors(world, {tenant.id: tenant.webhook_secret for tenant in system.tenants})
+
+
+def test_secrets_change_without_a_restart_and_no_half_of_one_is_a_secret(
+    files: Files, system: System, world: World, doors: Doors
+) -> None:
+    """A new tenant, a rotation and three files in the making at once; then all of them finished."""
+    doors.assert_open("acme", "rotated", "growing", "cut", "emptied")
+    assert not doors.opens("fresh", doors.old["fresh"])
+    change_all(files, system, doors)
+    watch(files, doors)
+    ticket_id = world.create_ticket(tenant="fresh")
+    finish_all(files, doors)
+    wait_for(lambda: doors.opens("growing", doors.new["growing"]), IN_FORCE_SECONDS + 1)
+    wait_for(lambda: doors.opens("cut", doors.new["cut"]), IN_FORCE_SECONDS + 1)
+    for tenant in ("growing", "cut", "rotated", "emptied"):
+        wait_for(lambda tenant=tenant: not doors.opens(tenant, doors.old[tenant]), IN_FORCE_SECONDS + 1)  # type: ignore[misc]
+    assert doors.opens("rotated", doors.new["rotated"])
+    doors.assert_open("acme", "fresh")
+    # The worker knows the new tenant's desk as well.
+    assert world.ended(ticket_id, "fresh")["state"] == "completed"
+    assert len(world.notes(ticket_id, "fresh")) == 1
+
+
+def change_all(files: Files, system: System, doors: Doors) -> None:
+    """A tenant more, a rotation, and files that somebody has only begun to write."""
+    fresh = next(tenant for tenant in system.tenants if tenant.id == "fresh")
+    files.write("WEBHOOK_SECRET_FRESH", f"{fresh.webhook_secret}\n")
+    files.write("SERVICEDESK_URL_FRESH", f"{system.state['desk_url']}/fresh")
+    files.write("SERVICEDESK_API_KEY_FRESH", fresh.desk_key)
+    files.publish(WEBHOOK_SECRET_ROTATED=doors.new["rotated"], PREVIOUS_WEBHOOK_SECRET_ROTATED=doors.old["rotated"])
+    files.write("WEBHOOK_SECRET_GROWING", "")
+    files.write("WEBHOOK_SECRET_CUT", doors.old["cut"][:16])
+    files.write("WEBHOOK_SECRET_EMPTIED", "")
+
+
+def watch(files: Files, doors: Doors) -> None:
+    """For longer than a change takes: the old doors stay open, halves open none, finished changes come into force."""
+    began = time.monotonic()
+    opened: dict[str, float] = {}
+    for length in itertools.count(1):
+        passed = time.monotonic() - began
+        if passed > IN_FORCE_SECONDS + 2:
+            break
+        half = doors.new["growing"][: min(length, 40)]
+        # A writer that never pauses for long, however slow the machine; its last piece is still to come.
+        for tenant in ("acme", "rotated", "growing", "cut", "emptied"):
+            files.write("WEBHOOK_SECRET_GROWING", half)
+            doors.assert_open(tenant)
+        files.write("WEBHOOK_SECRET_GROWING", half)
+        assert not doors.opens("growing", half)
+        assert not doors.opens("cut", doors.old["cut"][:16])
+        for tenant, secret in (("fresh", doors.old["fresh"]), ("rotated", doors.new["rotated"])):
+            if doors.opens(tenant, secret):
+                opened.setdefault(tenant, passed)
+            else:
+                assert tenant not in opened, "open once, closed again"
+        time.sleep(0.3)
+    assert set(opened) == {"fresh", "rotated"}
+    assert max(opened.values()) <= IN_FORCE_SECONDS + 1
+
+
+def finish_all(files: Files, doors: Doors) -> None:
+    """Whole secrets where halves were, the previous one withdrawn, and one tenant's taken away."""
+    files.write("WEBHOOK_SECRET_GROWING", doors.new["growing"])
+    files.replace("WEBHOOK_SECRET_CUT", doors.new["cut"])
+    files.publish(WEBHOOK_SECRET_ROTATED=doors.new["rotated"])
+    (files.folder / "WEBHOOK_SECRET_EMPTIED").unlink()
+
+
+@pytest.mark.slow
+def test_a_directory_that_can_not_be_listed_changes_nothing(files: Files, doors: Doors) -> None:
+    """For longer than a deletion takes: a file is where the directory was."""
+    away = files.folder.rename(files.folder.with_name("away"))
+    files.folder.write_text("no directory")
+    end = time.monotonic() + DEAD_SECONDS + 1
+    while time.monotonic() < end:
+        assert doors.opens("leaked", doors.old["leaked"])
+        assert doors.opens("leaked", PREVIOUS)
+        time.sleep(0.5)
+    files.folder.unlink()
+    away.rename(files.folder)
+
+
+def test_a_leaked_secret_is_dead_within_ten_seconds_whatever_else_is_wrong(
+    files: Files, system: System, doors: Doors
+) -> None:
+    """The previous one stays, another setting is broken, a third is never finished; then the previous one goes too."""
+    leaked, log = doors.old["leaked"], system.api.log_path
+    files.write("SERVICEDESK_URL_LEAKED", "nowhere")
+    wait_for(lambda: doors.opens("leaked", leaked) and "SERVICEDESK_URL_LEAKED must" in log.read_text(encoding="utf-8"))
+    (files.folder / "WEBHOOK_SECRET_LEAKED").unlink()
+    assert refused_within(files, doors, leaked) <= DEAD_SECONDS
+    assert doors.opens("leaked", PREVIOUS)
+    doors.assert_open("acme")
+    (files.folder / "PREVIOUS_WEBHOOK_SECRET_LEAKED").unlink()
+    assert refused_within(files, doors, PREVIOUS) <= DEAD_SECONDS
+    doors.assert_open("acme")
+    told = log.read_text(encoding="utf-8")
+    assert "the ones before stay: WEBHOOK_SECRET_LEAKED is missing, but PREVIOUS_WEBHOOK_SECRET_LEAKED is set" in told
+    assert "Tenant settings unusable, the tenant is closed: SERVICEDESK_URL_LEAKED must be" in told
+    assert "Webhook rejected: status=403, reason=tenant closed" in told
+    figures = httpx.get(system.state["metrics"]["api"]).text
+    assert 'ai_agents_tenant_settings_unusable{tenant_id="leaked"} 1.0' in figures
+    assert 'ai_agents_tenant_settings_unusable{tenant_id="acme"} 0.0' in figures
+
+
+def refused_within(files: Files, doors: Doors, secret: str) -> float:
+    """Seconds until the secret is refused, while somebody writes another of the tenant's files again and again."""
+    began = time.monotonic()
+    while doors.opens("leaked", secret):
+        files.write("SERVICEDESK_RATE_PER_MINUTE_LEAKED", f"{time.monotonic():.0f}")
+        time.sleep(0.2)
+        assert time.monotonic() - began < 3 * DEAD_SECONDS
+    return time.monotonic() - began
+
+
+def test_a_desk_key_that_is_deleted_is_sent_nowhere_any_more(
+    files: Files, system: System, world: World, doors: Doors
+) -> None:
+    """Webhooks are taken on, and their jobs wait."""
+    fresh = next(tenant for tenant in system.tenants if tenant.id == "fresh")
+    files.write("WEBHOOK_SECRET_FRESH", fresh.webhook_secret)
+    files.write("SERVICEDESK_URL_FRESH", f"{system.state['desk_url']}/fresh")
+    files.write("SERVICEDESK_API_KEY_FRESH", fresh.desk_key)
+    wait_for(lambda: doors.opens("fresh", fresh.webhook_secret) and world.desk_requests("fresh"))
+    (files.folder / "SERVICEDESK_API_KEY_FRESH").unlink()
+    log = system.workers[0].log_path
+
+    def waits() -> bool:
+        assert doors.opens("fresh", fresh.webhook_secret)
+        return "reason=tenant closed, held back for" in log.read_text(encoding="utf-8")
+
+    wait_for(waits, DEAD_SECONDS)
+    asked = len(world.desk_requests("fresh"))
+    assert doors.opens("fresh", fresh.webhook_secret)
+    time.sleep(1)
+    assert len(world.desk_requests("fresh")) == asked

@@ -1,0 +1,158 @@
+"""What becomes of a job's trace when its worker dies, when it is retried by hand, and when the collector is away."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from devstack.system import System
+from tests.kit.system import QUICK, SHORT
+from tests.kit.world import World, wait_for
+from tests.system.collector import Collector, ReceivedSpan, collecting
+from tests.system.test_by_hand import on
+from tests.system.test_traces import STEPS, trace_of
+
+pytestmark = pytest.mark.slow
+
+# Longer than any test: spans leave a process at its end only.
+NEVER = {"OTEL_BSP_SCHEDULE_DELAY": "600000"}
+SOON = {"OTEL_BSP_SCHEDULE_DELAY": "200"}
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    """Where the spans go."""
+    with collecting() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def system(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system that misses a dead worker soon."""
+    export = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+    settings = SHORT | QUICK | export | SOON
+    with System(tmp_path_factory.mktemp("stories"), settings=settings, openai_seconds=0.5) as running:
+        yield running
+
+
+@pytest.fixture
+def world(system: System) -> Iterator[World]:
+    """Its outside."""
+    outside = World(system)
+    yield outside
+    outside.clear_faults()
+    outside.close()
+
+
+def spans_named(collector: Collector, ticket_id: str, name: str, count: int) -> list[ReceivedSpan]:
+    """Those spans of the ticket, oldest first, once there are so many."""
+
+    def found() -> list[ReceivedSpan]:
+        named = [span for span in collector.search(ticket_id=ticket_id, tenant_id="acme") if span.name == name]
+        return named if len(named) >= count else []
+
+    return sorted(wait_for(found), key=lambda span: span.start)
+
+
+def test_a_job_whose_worker_died_goes_on_in_its_trace(system: System, world: World, collector: Collector) -> None:
+    """The dead worker's own span is lost with it; the relay tells why there is a second wait and a second attempt."""
+    subject = "VPN does not connect, worker dies"
+    world.openai_fault(kind="slow_stream", seconds=0.5, match=subject, times=1)
+    ticket_id = world.create_ticket(subject)
+    wait_for(lambda: world.gpt4_requests(subject))
+    system.workers[0].kill()
+    system.restart(system.workers[0])
+    assert world.ended(ticket_id)["attempt"] == 2
+    (worker,) = spans_named(collector, ticket_id, "Worker", 1)
+    assert worker.tags["attempt"] == 2
+    relayed = spans_named(collector, ticket_id, "Relay", 2)
+    assert relayed[0].tags["outcome"] == "worker lost"
+    assert spans_named(collector, ticket_id, "Queue", 1)
+    assert {span.trace_id for span in collector.search(ticket_id=ticket_id)} == {worker.trace_id}
+    assert {str(span.tags["job_id"]) for span in relayed} == {str(worker.tags["job_id"])}
+
+
+def test_a_job_that_is_retried_by_hand_goes_on_in_its_trace(system: System, world: World, collector: Collector) -> None:
+    """The first end is red, the second attempt is not, and both are found under the ticket."""
+    subject = "VPN does not connect, by hand"
+    world.openai_fault(kind="status", code=401, match=subject)
+    ticket_id = world.create_ticket(subject)
+    row = world.ended(ticket_id)
+    assert row["state"] == "failed"
+    world.clear_faults()
+    assert on(system, "retry", str(row["id"])).returncode == 0
+    wait_for(lambda: world.job(ticket_id)["state"] == "completed")
+    first, second = spans_named(collector, ticket_id, "Worker", 2)
+    assert (first.status, second.status == 2) == (2, False)
+    assert first.trace_id == second.trace_id == spans_named(collector, ticket_id, "Webhook", 1)[0].trace_id
+
+
+def test_no_span_is_lost_when_the_processes_are_told_to_end(system: System, world: World, collector: Collector) -> None:
+    """What has not left yet leaves at the end."""
+    for process in (system.api, system.workers[0]):
+        system.restart(process, NEVER)
+    ticket_id = world.create_ticket()
+    world.ended(ticket_id)
+    assert collector.search(ticket_id=ticket_id) == []
+    for process in (system.api, system.workers[0]):
+        system.restart(process, SOON)
+    assert set(STEPS) <= set(trace_of(collector, ticket_id))
+
+
+def test_prompt_and_answer_are_on_the_gpt4_span_if_the_operator_wants_it(
+    system: System, world: World, collector: Collector
+) -> None:
+    """By OpenTelemetry's own setting, as its conventions write them; on no other span, and in no line."""
+    worker = system.workers[0]
+    system.restart(worker, {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "true"})
+    try:
+        ticket_id = world.create_ticket("VPN does not connect Marimba-4711")
+        world.ended(ticket_id)
+        spans = trace_of(collector, ticket_id)
+    finally:
+        system.restart(worker, {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": ""})
+    tags = spans["GPT-4"].tags
+    (asked,) = json.loads(tags["gen_ai.input.messages"])
+    assert asked["role"] == "user"
+    assert "Marimba-4711" in asked["parts"][0]["content"]
+    (rules,) = json.loads(tags["gen_ai.system_instructions"])
+    assert rules["content"]
+    (answered,) = json.loads(tags["gen_ai.output.messages"])
+    assert (answered["role"], answered["finish_reason"]) == ("assistant", "stop")
+    assert json.loads(answered["parts"][0]["content"])["summary"]
+    trace_id = spans["GPT-4"].trace_id
+    others = [span for span in collector.spans if span.trace_id == trace_id and span.name != "GPT-4"]
+    assert "Marimba-4711" not in repr(others)
+    assert "Marimba-4711" not in worker.output()
+
+
+@contextmanager
+def _deaf() -> Iterator[str]:
+    """The address of a collector that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_collector_that_never_answers_costs_a_job_nothing(system: System, world: World, collector: Collector) -> None:
+    """Jobs take as long as ever while exports hang, the log says that they fail, and the processes end in time."""
+    with _deaf() as address:
+        for process in (system.api, system.workers[0]):
+            system.restart(process, {"OTEL_EXPORTER_OTLP_ENDPOINT": address})
+        tickets = [world.create_ticket() for _ in range(12)]
+        rows = [world.ended(ticket_id) for ticket_id in tickets]
+        took = [(row["finished_at"] - row["accepted_at"]).total_seconds() for row in rows]
+        log = system.workers[0].log_path
+        wait_for(lambda: "Trace export failing" in log.read_text(encoding="utf-8"))
+        began = time.monotonic()
+        for process in (system.api, system.workers[0]):
+            assert process.stop(20) in (0, -15)
+        stopping = time.monotonic() - began
+        for process in (system.api, system.workers[0]):
+            system.restart(process, {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url})
+    assert {row["state"] for row in rows} == {"completed"}
+    # GPT-4 answers in 0.5 s; an export gives up after 3 s, and none of these jobs waited for one.
+    assert max(took) < 3
+    assert stopping < 16

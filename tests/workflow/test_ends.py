@@ -1,0 +1,164 @@
+"""Attempts that end a job, run whole on a real Postgres: what the row and the log say of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from redis.asyncio import Redis
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from devstack.postgres import Postgres
+from integrations.breaker import Breaker
+from integrations.errors import DeskTimeout
+from integrations.servicedesk.client import ServiceDeskPlus
+from storage import by_hand, jobs
+from storage.session import Database
+from tests.kit.desk import new_ticket, notes_of, opened, settings
+from tests.kit.logs import StartLog
+from tests.kit.postgres import DEADLINE, LEASE, NewEvent, Table
+from tests.kit.simulators import Simulator
+from tests.workflow.test_posting import ANSWER, TICKET
+from workflow.enhancement import to_html
+from workflow.graph import build_graph
+from workflow.kept_answers import AnswersInRedis
+from workflow.run import Runner, run_job
+from workflow.state import Look
+
+
+class Nowhere(AnswersInRedis):
+    """Nothing is kept."""
+
+    def __init__(self) -> None:
+        super().__init__(Redis.from_url("redis://127.0.0.1:1/0", socket_connect_timeout=0.1), 1)
+
+
+def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Database) -> Runner:
+    """What runs jobs that GPT-4 has answered already."""
+    nothing: Any = None
+    return Runner(
+        owner="one",
+        database=database,
+        lease_database=lease_database,
+        gpt4=nothing,
+        graph=build_graph(),
+        desk_of=lambda _: desk,
+        search_slots=asyncio.Semaphore(1),
+        context_seconds=1,
+        attempt_seconds=240,
+        note_settle_seconds=60,
+        lease_seconds=LEASE,
+        answers=Nowhere(),
+        capture_messages=False,
+    )
+
+
+@pytest.fixture
+async def runner(database: Database) -> AsyncIterator[Runner]:
+    """While the tenant's desk is known to be down."""
+    breaker = Breaker("desk of acme", "desk unavailable", most_failures=1)
+    with pytest.raises(DeskTimeout), breaker.watch():
+        raise DeskTimeout
+    async with opened(settings("http://desk"), breaker=breaker) as desk:
+        yield runner_on(desk, database, database)
+
+
+@pytest.mark.parametrize("posted", [True, False])
+async def test_a_note_that_may_be_there_is_looked_for_though_the_desk_is_down_at_the_deadline(
+    waiting: UUID, table: Table, runner: Runner, start_log: StartLog, *, posted: bool, spans: InMemorySpanExporter
+) -> None:
+    stream = start_log()
+    attempted = "now() - interval '2 minutes'" if posted else None
+    table.change(
+        waiting,
+        note_attempted_at=attempted,
+        enhancement=ANSWER.model_dump_json(),
+        deadline_at="now() + interval '8 seconds'",
+    )
+    assert await run_job(runner, waiting)
+    row = table.job(waiting)
+    line = f"Task failed: job_id={waiting}, ticket_id=12345, reason=desk unavailable; "
+    if posted:
+        assert (row["state"], row["attempt"]) == ("waiting", 8)
+        assert f"{line}will be looked for once more in 60s" in stream.getvalue()
+        assert row["deadline_at"] > row["due_at"]
+        # That look is the last one: a desk that stays down fails the job.
+        table.change(waiting, due_at="now()", deadline_at="now() + interval '8 seconds'")
+        assert await run_job(runner, waiting)
+        row = table.job(waiting)
+    assert (row["state"], row["reason"]) == ("failed", "desk unavailable")
+    assert f"{line}gave up at its deadline" in stream.getvalue()
+    attempt = [span for span in spans.get_finished_spans() if span.name == "Worker"][-1]
+    assert attempt.status.description == "desk unavailable; gave up at its deadline"
+    assert not attempt.status.is_ok
+
+
+class Failing(Database):
+    """Away for one statement, when told so."""
+
+    away = False
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: str) -> AsyncIterator[AsyncSession]:
+        if self.away:
+            self.away = False
+            raise PoolTimeout
+        async with super().tenant(tenant_id) as session:
+            yield session
+
+
+async def test_a_note_of_unknown_outcome_is_looked_for_though_the_database_is_away_just_then(
+    waiting: UUID, server: Postgres, database: Database, table: Table
+) -> None:
+    """At the deadline the desk falls silent over the note: only the row knows by now that it may be there."""
+    failing = Failing(server.url, application_name="failing")
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(200, json=TICKET)
+        failing.away = True
+        raise httpx.ReadTimeout("?")
+
+    table.change(waiting, enhancement=ANSWER.model_dump_json(), deadline_at="now() + interval '30 seconds'")
+    async with opened(settings("http://desk"), transport=httpx.MockTransport(answer)) as desk:
+        assert await run_job(runner_on(desk, failing, database), waiting)
+    await failing.close()
+    row = table.job(waiting)
+    assert (row["state"], row["reason"]) == ("waiting", "ServiceDesk Plus timeout")
+
+
+@pytest.mark.parametrize("kept_by", ["its end", "its age"])
+async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
+    kept_by: str, database: Database, table: Table, new_event: NewEvent, desks: Simulator, redis: Redis
+) -> None:
+    """The note may have come since: the list that was kept does not have it."""
+    ticket_id = new_ticket(desks)
+    job_id = await jobs.accept(database, new_event(ticket_id=ticket_id), DEADLINE, published=True)
+    answers = AnswersInRedis(redis, 1000)
+    posted = "now() - interval '3 hours'" if kept_by == "its age" else "now() - interval '5 minutes'"
+    last = {"attempt": 8, "note_attempted_at": posted, "deadline_at": "now() + interval '5 seconds'"}
+    table.change(job_id, **last, enhancement=ANSWER.model_dump_json())
+    breaker = Breaker("desk of acme", "desk unavailable", most_failures=1)
+    async with opened(settings(desks.url), breaker=breaker) as down, opened(settings(desks.url)) as desk:
+        other = await desk.add_note(ticket_id, "<p>call back</p>")
+        posted_at = table.job(job_id)["note_attempted_at"].astimezone(UTC)
+        look = Look(posted_at.isoformat(), (posted_at + timedelta(seconds=100)).isoformat(), [other])
+        await answers.put_look(job_id, look)
+        with pytest.raises(DeskTimeout), breaker.watch():
+            raise DeskTimeout
+        assert await run_job(replace(runner_on(down, database, database), answers=answers), job_id)
+        assert table.job(job_id)["state"] == "failed"
+        if kept_by == "its age":
+            await answers.put_look(job_id, look)
+        await desk.add_note(ticket_id, to_html(ANSWER, job_id))
+        await by_hand.retry(database, job_id, DEADLINE)
+        assert await run_job(replace(runner_on(desk, database, database), answers=answers), job_id)
+    assert table.job(job_id)["state"] == "completed"
+    assert len(notes_of(desks, ticket_id)) == 2

@@ -1,0 +1,112 @@
+"""The note of a job that failed: told apart from an enhancement, once, and not for a job that was retried since."""
+
+import io
+from functools import partial
+from uuid import UUID
+
+import pytest
+
+from integrations.rate import DeskRate
+from storage import by_hand, claims, jobs
+from storage.claims import Claim
+from storage.session import Database
+from tests.kit.desk import new_ticket, notes_of, opened, settings
+from tests.kit.logs import StartLog
+from tests.kit.postgres import DEADLINE, NewEvent, Table, attempt_at, claimed
+from tests.kit.simulators import Simulator
+from tests.workflow.test_ends import runner_on
+from workflow.enhancement import marker
+from workflow.failure_note import leave_failure_note
+from workflow.run import run_job
+
+
+async def failed(database: Database, job_id: UUID) -> Claim:
+    """A claim that has ended its job."""
+    claim = await claimed(database, job_id)
+    await claims.fail(database, claim, "OpenAI API: 401 Unauthorized")
+    return claim
+
+
+@pytest.mark.parametrize("retried", [False, True])
+async def test_a_failed_job_gets_one_failure_note_unless_it_was_retried_meanwhile(
+    database: Database, new_event: NewEvent, desks: Simulator, start_log: StartLog, *, retried: bool
+) -> None:
+    stream: io.StringIO = start_log()
+    ticket_id = new_ticket(desks)
+    job_id = await jobs.accept(database, new_event(ticket_id=ticket_id), DEADLINE, published=True)
+    async with opened(settings(desks.url, failure_note=True)) as desk:
+        claim = await failed(database, job_id)
+        if retried:
+            await by_hand.retry(database, job_id, DEADLINE)
+        await leave_failure_note(claim, lambda: attempt_at(claim, database, desk=desk))
+        if not retried:
+            # It fails once more after a person's retry: the note is there already.
+            await by_hand.retry(database, job_id, DEADLINE)
+            again = await failed(database, job_id)
+            await leave_failure_note(again, lambda: attempt_at(again, database, desk=desk))
+        notes = [str(note["description"]) for note in notes_of(desks, ticket_id)]
+    if retried:
+        assert notes == []
+        assert (
+            f"Note with context only not left: ticket_id={ticket_id}, reason=job was retried, or the ticket has one"
+            in stream.getvalue()
+        )
+    else:
+        (note,) = notes
+        assert "No enhancement" in note
+        assert marker(job_id) not in note
+
+
+async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(
+    database: Database, new_event: NewEvent, desks: Simulator, start_log: StartLog
+) -> None:
+    """The note changes the ticket, and a desk may tell of each change: for ever, if each job that fails left one."""
+    stream: io.StringIO = start_log()
+    ticket_id = new_ticket(desks)
+    async with opened(settings(desks.url, failure_note=True)) as desk:
+        job_ids = [new_event().job_id for _ in range(3)]
+        for job_id in job_ids:
+            event = new_event(ticket_id=ticket_id, job_id=job_id, dedupe_keys=(str(job_id),))
+            await jobs.accept(database, event, DEADLINE, published=True)
+            claim = await claimed(database, job_id)
+            assert claim.echo is (job_id != job_ids[0])
+            await claims.fail(database, claim, "OpenAI API: 401 Unauthorized")
+            await leave_failure_note(claim, partial(attempt_at, claim, database, desk=desk))
+        assert len(notes_of(desks, ticket_id)) == 1
+    assert stream.getvalue().count("reason=job was retried, or the ticket has one") == 2
+    await by_hand.retry(database, job_ids[-1], DEADLINE)
+    assert not (await claimed(database, job_ids[-1])).echo
+
+
+async def test_a_failure_note_that_was_not_even_sent_has_no_echo_and_one_that_was_refused_may_have(
+    database: Database, table: Table, new_event: NewEvent, desks: Simulator
+) -> None:
+    """A desk may store a note and refuse it all the same, and tell of the change."""
+    held, refused = [new_ticket(desks) for _ in range(2)]
+    for ticket_id in (held, refused):
+        event = new_event(ticket_id=ticket_id, dedupe_keys=(ticket_id,))
+        await jobs.accept(database, event, DEADLINE, published=True)
+        # One call at once: reading the ticket.
+        rate = DeskRate("acme", 4 if ticket_id == held else 3000, None)
+        desks.order(kind="status", code=403, operation="add_note", performed=True)
+        async with opened(settings(desks.url, failure_note=True), rate=rate) as desk:
+            claim = await failed(database, event.job_id)
+            await leave_failure_note(claim, partial(attempt_at, claim, database, desk=desk))
+        noted = table.job(event.job_id)["failure_noted_at"] is not None
+        assert (noted, len(notes_of(desks, ticket_id))) == (ticket_id == refused, int(ticket_id == refused))
+
+
+async def test_the_echo_of_a_failure_note_ends_before_anything_is_asked(
+    database: Database, table: Table, new_event: NewEvent, desks: Simulator
+) -> None:
+    ticket_id = new_ticket(desks)
+    failed_id, echo_id = [
+        await jobs.accept(database, new_event(ticket_id=ticket_id, dedupe_keys=(key,)), DEADLINE, published=True)
+        for key in ("one", "two")
+    ]
+    table.change(failed_id, state="failed", failure_noted_at="now() - interval '1 minute'")
+    async with opened(settings(desks.url)) as desk:
+        assert await run_job(runner_on(desk, database, database), echo_id)
+    row = table.job(echo_id)
+    assert (row["state"], row["reason"]) == ("skipped", "own failure note")
+    assert desks.requests(ticket_id=ticket_id) == []

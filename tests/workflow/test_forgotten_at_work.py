@@ -1,0 +1,95 @@
+"""A job that is forgotten while GPT-4 answers: nothing of the answer is kept, in either store."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from integrations.model.client import ModelClient
+from storage import by_hand, erasing
+from storage.erasable import Which
+from storage.session import Database
+from tests.kit import desk
+from tests.kit import model as gpt4
+from tests.kit.logs import StartLog
+from tests.kit.postgres import DEADLINE, Table
+from tests.kit.simulators import Simulator
+from tests.workflow.test_ends import runner_on
+from tests.workflow.test_posting import TICKET
+from workflow.kept_answers import AnswersInRedis
+from workflow.run import run_job
+
+
+class MeanwhileForgotten:
+    """GPT-4, whose answer is there and repaired when the ticket is forgotten."""
+
+    def __init__(self, real: ModelClient, forget: Callable[[], Awaitable[object]]) -> None:
+        self._real = real
+        self._forget = forget
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    async def ask(self, *given: Any, **named: Any) -> Any:
+        answer = await self._real.ask(*given, **named)
+        await named["on_unusable"]("{ the ticket's text")
+        await self._forget()
+        return answer
+
+
+@pytest.mark.parametrize(
+    "which",
+    [Which("acme", ticket_id="12345"), Which("acme", requester="zoe@acme.example")],
+    ids=["ticket", "requester"],
+)
+async def test_its_answer_is_kept_neither_in_the_row_nor_in_redis_and_nothing_fails(
+    which: Which,
+    waiting: UUID,
+    database: Database,
+    table: Table,
+    redis: Redis,
+    model: Simulator,
+    start_log: StartLog,
+) -> None:
+    stream = start_log()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.method == "GET"
+        request_with = {"id": "12345", "subject": "S", "requester": {"email_id": "Zoe@acme.example"}}
+        return httpx.Response(200, json=TICKET | {"request": request_with})
+
+    async with (
+        desk.opened(desk.settings("http://desk"), transport=httpx.MockTransport(answer)) as its_desk,
+        gpt4.opened(model.url) as real,
+    ):
+        asked: Any = MeanwhileForgotten(real, lambda: erasing.erase(database, which))
+        runner = replace(runner_on(its_desk, database, database), gpt4=asked, answers=AnswersInRedis(redis, 60))
+        assert await run_job(runner, waiting)
+    row = table.job(waiting)
+    assert (row["state"], row["reason"], row["enhancement"]) == ("skipped", "forgotten", None)
+    assert await redis.keys("*:*") == []
+    told = stream.getvalue()
+    assert f"Task skipped: job_id={waiting}, ticket_id=12345, reason=forgotten" in told
+    assert "error" not in told.lower()
+
+
+async def test_what_an_earlier_attempt_left_in_redis_goes_with_the_one_that_finds_it_forgotten(
+    waiting: UUID, database: Database, table: Table, redis: Redis
+) -> None:
+    """Redis was away when it was forgotten, and a person has it tried again."""
+    table.change(waiting, started_at="now()", attempt=1)
+    await erasing.erase(database, Which("acme", ticket_id="12345"))
+    await by_hand.retry(database, waiting, DEADLINE)
+    answers = AnswersInRedis(redis, 60)
+    await answers.put(waiting, {"summary": "the ticket's text"}, "m")
+    await answers.put_unusable(waiting, "{ the ticket's text")
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=TICKET))
+    async with desk.opened(desk.settings("http://desk"), transport=transport) as its_desk:
+        assert await run_job(replace(runner_on(its_desk, database, database), answers=answers), waiting)
+    row = table.job(waiting)
+    assert (row["state"], row["reason"]) == ("skipped", "forgotten")
+    assert await redis.keys("*:*") == []

@@ -1,0 +1,99 @@
+"""What the row says of a note that was not posted after all."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import httpx
+import pytest
+from langgraph.runtime import Runtime
+
+from config.tenants import Tenant
+from integrations.breaker import Breaker
+from integrations.errors import DeskTimeout, HeldBack
+from integrations.rate import DeskRate
+from integrations.servicedesk.calls import Limits
+from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.servicedesk.tokens import DeskTokens
+from storage import claims
+from storage.session import Database
+from tests.integrations.test_desk_note_key import REFUSED
+from tests.kit.desk import settings
+from tests.kit.postgres import Table, attempt_at, claimed
+from workflow.enhancement import Enhancement
+from workflow.nodes import update_ticket
+from workflow.state import GraphState
+
+TICKET = {"request": {"id": "12345", "subject": "S"}, "response_status": {"status_code": 2000}}
+ANSWER = Enhancement(summary="S", likely_cause="C", next_steps=["N"], similar_tickets=[], documents=[])
+
+
+class OtherKey:
+    """A desk that wants the other edition's key, and after refusing the first one lets nothing more through."""
+
+    def __init__(self, breaker: Breaker, second: str) -> None:
+        self.posts = 0
+        self._breaker = breaker
+        self._second = second
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(200, json=TICKET)
+        self.posts += 1
+        if self.posts == 1:
+            if self._second == "held back":
+                with pytest.raises(DeskTimeout), self._breaker.watch():
+                    raise DeskTimeout
+            return httpx.Response(400, json=REFUSED)
+        raise httpx.ReadTimeout("?")
+
+
+@pytest.mark.parametrize("second", ["held back", "unknown"])
+async def test_a_second_posting_decides_whether_the_note_may_be_there(
+    second: str, waiting: UUID, database: Database, table: Table
+) -> None:
+    """The first was refused for its key and did nothing: one that is then held back leaves no doubt behind."""
+    breaker = Breaker("desk", "desk unavailable", most_failures=1)
+    server = OtherKey(breaker, second)
+    claim = await claimed(database, waiting)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(server.answer)) as http:
+        desk = ServiceDeskPlus(
+            Tenant("acme", desk=settings("http://desk")),
+            http,
+            DeskTokens(http, None, 1),
+            1,
+            Limits(breaker, DeskRate("acme", 100_000, None), 8),
+        )
+        attempt = attempt_at(claim, database, desk=desk)
+        state: GraphState = {"enhancement": ANSWER}
+        with pytest.raises(HeldBack if second == "held back" else DeskTimeout):
+            await update_ticket(state, Runtime(context=attempt))
+    attempted = table.job(waiting)["note_attempted_at"]
+    if second == "held back":
+        assert (server.posts, attempted) == (1, None)
+        await claims.hold_back(database, claim, 0, "desk unavailable")
+        # So the next attempt posts at once, and need not wait for a note that can't be there.
+        assert (await claimed(database, waiting)).note_attempted_at is None
+    else:
+        assert server.posts == 2
+        assert attempted - table.job(waiting)["started_at"] < timedelta(seconds=30)
+        assert await claims.may_have_posted(database, claim)
+
+
+async def test_a_ticket_seen_open_is_not_looked_at_again_after_a_hold_for_an_hour(
+    waiting: UUID, database: Database, table: Table
+) -> None:
+    claim = await claimed(database, waiting)
+    assert not claim.saw_open_lately()
+    await claims.seen_open(database, claim)
+    for ago, counts in (("59 minutes", True), ("61 minutes", False)):
+        await claims.hold_back(database, claim, 0, "desk rate limit")
+        table.change(waiting, seen_open_at=f"now() - interval '{ago}'")
+        claim = await claimed(database, waiting)
+        assert claim.saw_open_lately() is counts
+
+
+async def test_a_failed_attempt_ends_what_was_seen(waiting: UUID, database: Database) -> None:
+    claim = await claimed(database, waiting)
+    await claims.seen_open(database, claim)
+    await claims.retry_later(database, claim, 0, "ServiceDesk Plus timeout")
+    assert (await claimed(database, waiting)).seen_open_at is None

@@ -1,0 +1,100 @@
+"""A note is ours by its whole form: a person's quote of it neither completes a job nor stands for what was lost."""
+
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+from redis.asyncio import Redis
+
+from integrations.servicedesk.client import ServiceDeskPlus
+from storage import jobs
+from storage.session import Database
+from tests.kit.desk import new_ticket, notes_of, opened, settings
+from tests.kit.postgres import DEADLINE, NewEvent, Table
+from tests.kit.simulators import Simulator
+from tests.workflow.test_ends import runner_on
+from tests.workflow.test_posting import ANSWER
+from workflow.enhancement import marker, to_html
+from workflow.kept_answers import AnswersInRedis
+from workflow.run import run_job
+
+QUOTES = (
+    "&gt; {note}",
+    "On Monday Sam wrote:<br>{note}",
+    "<blockquote>{note}</blockquote><p>Thanks, that was it.</p>",
+    "{marker}",
+    "Enhancement done by hand, see {marker}",
+    "Fwd: {note} -- Sam",
+)
+
+
+async def unsettled(desk: ServiceDeskPlus, database: Database, table: Table, redis: Redis, job_id: UUID) -> None:
+    """Run the attempt after one that may have posted the note some minutes ago."""
+    table.change(job_id, note_attempted_at="now() - interval '5 minutes'", enhancement=ANSWER.model_dump_json())
+    runner = replace(runner_on(desk, database, database), answers=AnswersInRedis(redis, 60))
+    assert await run_job(runner, job_id)
+
+
+@pytest.mark.parametrize("quote", QUOTES)
+async def test_a_quote_of_a_note_does_not_complete_the_job(
+    quote: str, database: Database, table: Table, new_event: NewEvent, desks: Simulator, redis: Redis
+) -> None:
+    """The note was lost, and a technician has quoted it from a mail: it is posted again."""
+    ticket_id = new_ticket(desks)
+    job_id = await jobs.accept(database, new_event(ticket_id=ticket_id), DEADLINE, published=True)
+    ours = to_html(ANSWER, job_id)
+    async with opened(settings(desks.url)) as desk:
+        quoted = await desk.add_note(ticket_id, quote.format(note=ours, marker=marker(job_id)))
+        await unsettled(desk, database, table, redis, job_id)
+    row = table.job(job_id)
+    assert row["state"] == "completed"
+    assert row["note_id"] != quoted
+    assert [note["description"] for note in notes_of(desks, ticket_id)][1:] == [ours]
+
+
+@pytest.mark.parametrize("stored", ["{note}", "<html><body>\n{note}\n&nbsp;</body></html>", "<p>{note}</p><br/>"])
+async def test_our_note_is_found_however_the_desk_wraps_it(
+    stored: str, database: Database, table: Table, new_event: NewEvent, desks: Simulator, redis: Redis
+) -> None:
+    ticket_id = new_ticket(desks)
+    job_id = await jobs.accept(database, new_event(ticket_id=ticket_id), DEADLINE, published=True)
+    async with opened(settings(desks.url)) as desk:
+        there = await desk.add_note(ticket_id, stored.format(note=to_html(ANSWER, job_id)))
+        await desk.add_note(ticket_id, f"&gt; {to_html(ANSWER, job_id)}")
+        await unsettled(desk, database, table, redis, job_id)
+    row = table.job(job_id)
+    assert (row["state"], row["note_id"]) == ("completed", there)
+    assert len(notes_of(desks, ticket_id)) == 2
+
+
+async def test_a_look_for_a_note_reads_those_since_the_attempt(
+    database: Database, table: Table, new_event: NewEvent, desks: Simulator, redis: Redis
+) -> None:
+    """Each note is a call: of a ticket with many, only the newest three and what came since are read."""
+    ticket_id = new_ticket(desks)
+    job_id = await jobs.accept(database, new_event(ticket_id=ticket_id), DEADLINE, published=True)
+    async with opened(settings(desks.url)) as desk:
+        for number in range(9):
+            await desk.add_note(ticket_id, f"<p>note {number}</p>")
+        table.change(job_id, note_attempted_at="now() + interval '20 minutes'")
+        runner = replace(runner_on(desk, database, database), answers=AnswersInRedis(redis, 60))
+        assert await run_job(runner, job_id)
+    assert table.job(job_id)["reason"] == "note may still arrive"
+    assert len(desks.requests(operation="read_note")) == 3
+
+
+async def test_a_lost_note_is_not_posted_into_a_ticket_that_another_job_has_enhanced(
+    database: Database, table: Table, new_event: NewEvent, desks: Simulator, redis: Redis
+) -> None:
+    """Its own note is looked for first, and is not there."""
+    ticket_id = new_ticket(desks)
+    job_id, other = [
+        await jobs.accept(database, new_event(ticket_id=ticket_id, dedupe_keys=(key,)), DEADLINE, published=True)
+        for key in ("one", "two")
+    ]
+    table.change(other, state="completed", finished_at="now()")
+    async with opened(settings(desks.url)) as desk:
+        await unsettled(desk, database, table, redis, job_id)
+    row = table.job(job_id)
+    assert (row["state"], row["reason"]) == ("skipped", "already enhanced")
+    assert notes_of(desks, ticket_id) == []
