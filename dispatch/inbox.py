@@ -11,14 +11,15 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from dispatch.queue import QueueUnreachable
-from storage.deliveries import WINDOW, is_signed_key
+from storage.deliveries import is_signed_key
 from storage.jobs import Event
+from storage.limits import DELIVERY_KNOWN
 
 INBOX = "inbox"
 """The hash."""
 DELIVERY = "delivery:"
 """How the delivery keys begin; the tenant's id and a colon follow."""
-_DUPLICATE_SECONDS = round(WINDOW.total_seconds())
+_DUPLICATE_SECONDS = round(DELIVERY_KNOWN.total_seconds())
 
 
 class Inbox:

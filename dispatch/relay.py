@@ -31,8 +31,7 @@ from observability.identifiers import bound
 from observability.logging import say
 from observability.phrases import Phrase
 from storage import jobs, relaying
-from storage.by_hand import RETRIED_BY_HAND
-from storage.jobs import Published
+from storage.jobs import RETRIED_BY_HAND, Published
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 
 _PAUSE_SECONDS = 1.0

@@ -1,23 +1,23 @@
 """What operators ask of the table of jobs, and the one change that they make: trying a job again.
 
 Looking across tenants goes through `list_jobs`, which has ids, states and times. One job's details and the retry are
-statements of its tenant, under row-level security. None of it reads the text of a ticket or of an answer.
+its tenant's, under row-level security. None of it reads the text of a ticket or of an answer.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select, text, update
+from sqlalchemy import ColumnElement, func, select, text
 
-from storage.jobs import DUPLICATE
+from storage.jobs import DUPLICATE, RETRIED_BY_HAND
 from storage.models import Job, JobState
 from storage.session import Database
 
-RETRIED_BY_HAND = "retried by hand"
-_RETRIABLE = (JobState.FAILED, JobState.SKIPPED)
+_RETRY = text("SELECT * FROM retry_job_by_hand(:tenant, :id, :deadline, :reason, :duplicate)")
+_TENANT = text("SELECT tenant_id FROM job_state(:id)")
 _LIST = text("SELECT now() AS asked_at, l.* FROM list_jobs(:tenant, :ticket, :states, :since, :most) l")
 
 
@@ -94,9 +94,8 @@ async def listed(
 ) -> list[Listed]:
     """Jobs that meet each condition that is given, newest first. `since`: accepted, due, started or ended since."""
     conditions = {"tenant": tenant_id, "ticket": ticket_id, "since": since, "most": most}
-    async with database.across_tenants() as session:
-        rows = await session.execute(_LIST, conditions | {"states": None if states is None else list(states)})
-        return [Listed(**row) for row in rows.mappings()]
+    rows = await database.call(_LIST, **conditions, states=None if states is None else list(states))
+    return [Listed(**row) for row in rows]
 
 
 async def details(database: Database, job_id: UUID) -> Details | None:
@@ -123,36 +122,15 @@ async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retr
     tenant_id = await _tenant_of(database, job_id)
     if tenant_id is None:
         raise NotRetried("no job has this id")
-    async with database.tenant(tenant_id) as session:
-        question = select(Job.ticket_id, Job.traceparent, Job.state, Job.reason).where(Job.id == job_id)
-        found = (await session.execute(question.with_for_update())).one_or_none()
-        if found is None:
-            raise NotRetried("no job has this id")
-        again = (
-            update(Job)
-            .where(
-                Job.id == job_id,
-                Job.state.in_(_RETRIABLE),
-                or_(Job.reason.is_(None), Job.reason != DUPLICATE),
-            )
-            .values(
-                state=JobState.WAITING,
-                attempt=0,
-                reason=RETRIED_BY_HAND,
-                due_at=func.now(),
-                deadline_at=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, deadline_seconds),
-                published_at=None,
-                finished_at=None,
-                retried_at=func.now(),
-                seen_open_at=None,
-                claim_token=None,
-            )
-            .returning(Job.id)
-        )
-        if await session.scalar(again) is None:
-            raise NotRetried(_why_not(found.state))
-    was = f"{found.state}: {found.reason}" if found.reason else str(found.state)
-    return Retried(job_id, tenant_id, found.ticket_id, found.traceparent, was)
+    values = {"deadline": timedelta(seconds=deadline_seconds), "reason": RETRIED_BY_HAND, "duplicate": DUPLICATE}
+    rows = await database.call(_RETRY, tenant=tenant_id, id=job_id, **values)
+    if not rows:
+        raise NotRetried("no job has this id")
+    (found,) = rows
+    if not found["retried"]:
+        raise NotRetried(_why_not(found["state"]))
+    was = f"{found['state']}: {found['reason']}" if found["reason"] else str(found["state"])
+    return Retried(job_id, tenant_id, found["ticket_id"], found["traceparent"], was)
 
 
 def _why_not(state: str) -> str:
@@ -164,6 +142,5 @@ def _why_not(state: str) -> str:
 
 
 async def _tenant_of(database: Database, job_id: UUID) -> str | None:
-    async with database.across_tenants() as session:
-        tenant_id: str | None = await session.scalar(text("SELECT tenant_id FROM job_state(:id)"), {"id": job_id})
+    tenant_id: str | None = await database.call_for_one(_TENANT, id=job_id)
     return tenant_id

@@ -15,16 +15,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage import tombstones
 from storage.erasable import JOBS, NOT_ENDED, Which, tickets_of
 from storage.jobs import FORGOTTEN
-from storage.models import DeliveryKey, Job, JobState, Passage, Rejection, Ticket, Tombstone, TombstoneKey
+from storage.models import DeliveryKey, Job, JobEvent, JobState, Passage, Rejection, Ticket, Tombstone, TombstoneKey
 from storage.pages import PAGE, among, pages, pages_of
 from storage.session import Database
+
+_SKIP = text("SELECT id, ticket_id, traceparent, was_running FROM skip_forgotten_jobs(:ids, :reason)")
+_ASK_AGAIN = text("SELECT ask_jobs_again(:ids)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +166,9 @@ class _Erasure:
             forgotten = set() if self.which.all else await tombstones.among(session, tickets_of(jobs))
             own = [job.id for job in jobs if self.which.all or job.ticket_id in forgotten]
             names = [job.id for job in jobs if not forgotten.isdisjoint(job.named)]
-            ended = await _end_jobs(session, among(Job.id, own))
-            await _ask_again(session, among(Job.id, names))
+            ended = [EndedJob(*row) for row in await session.execute(_SKIP, {"ids": own, "reason": FORGOTTEN})]
+            # A worker whose job's answer names what is forgotten loses its claim, and the answer: it is not posted.
+            await session.execute(_ASK_AGAIN, {"ids": names})
             holds_text = and_(among(Job.id, [*own, *names]), Job.enhancement.is_not(None))
             answers = await _changed(session, update(Job).where(holds_text).values(enhancement=None))
             told = and_(among(Job.id, own), or_(Job.requester.is_not(None), Job.event.is_not(None)))
@@ -181,6 +185,7 @@ class _Erasure:
         rows = 0
         if rows_ended_before is not None:
             rows = await self._erase_all(Job.ticket_id, Job.finished_at < rows_ended_before)
+            await self._erase_all(JobEvent.job_id, ~exists().where(Job.id == JobEvent.job_id))
         async with self._alone() as session:
             await session.execute(delete(TombstoneKey))
         return rows
@@ -191,26 +196,6 @@ class _Erasure:
             async with self._alone() as session:
                 erased += await _changed(session, delete(column.class_).where(those, *conditions))
         return erased
-
-
-async def _end_jobs(session: AsyncSession, those: ColumnElement[bool]) -> list[EndedJob]:
-    """The worker that runs one loses its claim, and hears of it at its next write."""
-    question = select(Job.id, Job.ticket_id, Job.traceparent, Job.state).where(those, Job.state.in_(NOT_ENDED))
-    found = (await session.execute(question.order_by(Job.id).with_for_update())).all()
-    end = update(Job).where(among(Job.id, [row.id for row in found]))
-    nobody: dict[str, Any] = {"lease_owner": None, "lease_until": None, "claim_token": None}
-    ended = {"state": JobState.SKIPPED, "reason": FORGOTTEN, "finished_at": func.clock_timestamp()}
-    await session.execute(end.values(**nobody, **ended))
-    return [EndedJob(row.id, row.ticket_id, row.traceparent, row.state == JobState.RUNNING) for row in found]
-
-
-async def _ask_again(session: AsyncSession, those: ColumnElement[bool]) -> None:
-    """A worker whose job's answer names what is forgotten loses its claim, and with it the answer: it is not posted."""
-    nobody: dict[str, Any] = {"lease_owner": None, "lease_until": None, "claim_token": None, "published_at": None}
-    again = update(Job).where(those, Job.state == JobState.RUNNING)
-    await session.execute(
-        again.values(state=JobState.WAITING, attempt=Job.attempt - 1, due_at=func.clock_timestamp(), **nobody)
-    )
 
 
 async def _changed(session: AsyncSession, statement: Any) -> int:

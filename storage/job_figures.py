@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from storage.limits import OVERDUE
 from storage.session import Database
+
+_FIGURES = text("SELECT * FROM job_figures(:overdue)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,5 @@ class JobFigures:
 
 async def job_figures(database: Database) -> JobFigures:
     """The figures now. Raises one of DATABASE_FAILURES."""
-    async with database.across_tenants() as session:
-        row = (await session.execute(text("SELECT * FROM job_figures()"))).one()
-    return JobFigures(row.waiting, row.running, row.oldest_waiting_seconds, row.without_outcome)
+    (row,) = await database.call(_FIGURES, overdue=OVERDUE)
+    return JobFigures(**row)

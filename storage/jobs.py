@@ -1,15 +1,14 @@
-"""A job's row: accepted, and looked at. Each function is one short transaction."""
+"""A job's row: accepted, and looked at. Each is one function of `functions.sql`."""
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import func, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import text
 
-from storage.deliveries import remember
-from storage.models import Job, JobState
+from storage.limits import DELIVERY_KNOWN
+from storage.models import JobState
 from storage.session import Database
 
 DUPLICATE = "duplicate webhook"
@@ -17,7 +16,10 @@ ALREADY_ENHANCED = "already enhanced"
 FORGOTTEN = "forgotten"
 OWN_FAILURE_NOTE = "own failure note"
 ANOTHER_FIRST = "another job of this ticket"
-_SHORT_LOCKS = text("SET LOCAL lock_timeout = '100ms'")
+NOTE_MISSING = "ServiceDesk Plus API: note did not arrive"
+"""Why a job failed whose last look found no note in the ticket."""
+WORKER_LOST = "worker lost"
+RETRIED_BY_HAND = "retried by hand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,58 +68,49 @@ class Published:
     """Whether nothing has happened to it since a person let it be tried again."""
 
 
+_OF_EVENT = ":tenant, :id, :ticket, :event, :traceparent, :keys"
+_ACCEPT = text(f"SELECT accept_job({_OF_EVENT}, :published, :known, :deadline)")
+_ACCEPT_LATE = text(f"SELECT accept_late_job({_OF_EVENT}, :accepted_at, :known, :deadline, :duplicate)")
+_STATE = text("SELECT state FROM job_state(:id)")
+
+
 async def accept(database: Database, event: Event, deadline_seconds: int, *, published: bool) -> UUID:
     """Record a webhook as a job and answer the job's id: another one than the event's for a duplicate.
 
-    Both in one transaction, so that no delivery is remembered whose job does not exist. `published`: the caller pushes
-    the job's message right after the commit; else the relay does.
+    `published`: the caller pushes the job's message right after the commit; else the relay does.
     """
-    async with database.tenant(event.tenant_id) as session:
-        first_id = await remember(session, event.tenant_id, event.job_id, event.dedupe_keys, func.now())
-        if first_id == event.job_id:
-            row = _new_row(event, func.now(), deadline_seconds, published=published)
-            await session.execute(insert(Job).values(**row).on_conflict_do_nothing())
-        return first_id
+    given = _of_event(event, deadline_seconds)
+    first_id: UUID = await database.call_for_one(_ACCEPT, **given, published=published)
+    return first_id
 
 
 async def accept_late(database: Database, event: Event, deadline_seconds: int) -> bool:
-    """Record a webhook that waited in the inbox; False for a duplicate of a recorded one.
+    """Record a webhook that waited in the inbox, and return True if no other delivery of it was recorded before.
 
-    That one was answered with an id of its own, so it gets a row too, and ends as skipped. Each had its message pushed
-    and told of when it was put into the inbox: a message that is not there is lost, and the relay makes up for it.
-    Raises one of DATABASE_FAILURES soon if somebody holds a lock on the delivery: others must not wait for this one.
+    A duplicate was answered with an id of its own, so it gets a row too, and ends as skipped. Each had its message
+    pushed and told of when it was put into the inbox: a message that is not there is lost, and the relay makes up for
+    it. Raises one of DATABASE_FAILURES soon if somebody holds a lock on the delivery: others must not wait for this
+    one.
     """
-    async with database.tenant(event.tenant_id) as session:
-        await session.execute(_SHORT_LOCKS)
-        accepted_at = func.least(event.accepted_at, func.now())
-        row = _new_row(event, accepted_at, deadline_seconds, published=True)
-        first_id = await remember(session, event.tenant_id, event.job_id, event.dedupe_keys, accepted_at)
-        first = first_id == event.job_id
-        if not first:
-            row |= {"state": JobState.SKIPPED, "reason": DUPLICATE, "finished_at": func.now()}
-        await session.execute(insert(Job).values(**row).on_conflict_do_nothing())
-        return first
+    given = _of_event(event, deadline_seconds)
+    late = {"accepted_at": event.accepted_at, "duplicate": DUPLICATE}
+    return bool(await database.call_for_one(_ACCEPT_LATE, **given, **late))
 
 
-def _new_row(event: Event, accepted_at: Any, deadline_seconds: int, *, published: bool) -> dict[str, Any]:
-    """Times are the database's, since claims compare with its clock."""
+def _of_event(event: Event, deadline_seconds: int) -> dict[str, Any]:
     return {
+        "tenant": event.tenant_id,
         "id": event.job_id,
-        "tenant_id": event.tenant_id,
-        "ticket_id": event.ticket_id,
+        "ticket": event.ticket_id,
         "event": event.event,
-        "state": JobState.WAITING,
-        "attempt": 0,
         "traceparent": event.traceparent or None,
-        "accepted_at": accepted_at,
-        "due_at": accepted_at,
-        "deadline_at": accepted_at + func.make_interval(0, 0, 0, 0, 0, 0, deadline_seconds),
-        "published_at": func.now() if published else None,
+        "keys": list(event.dedupe_keys),
+        "known": DELIVERY_KNOWN,
+        "deadline": timedelta(seconds=deadline_seconds),
     }
 
 
 async def state_of(database: Database, job_id: UUID) -> JobState | None:
     """Where the job stands; None when there is no row."""
-    async with database.across_tenants() as session:
-        state = await session.scalar(text("SELECT state FROM job_state(:id)"), {"id": job_id})
+    state = await database.call_for_one(_STATE, id=job_id)
     return None if state is None else JobState(state)

@@ -74,6 +74,20 @@ class Job(Base):
     """Whose ticket it is, as a keyed hash (`storage.tombstones`); written with the answer."""
 
 
+class JobEvent(Base):
+    """What happened to a job, written with the change itself: its story, which lasts as long as its row does."""
+
+    __tablename__ = "job_events"
+
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    tenant_id: Mapped[str]
+    attempt: Mapped[int]
+    at: Mapped[datetime]
+    what: Mapped[str]
+    reason: Mapped[str | None]
+
+
 class DeliveryKey(Base):
     """A webhook that was seen in the last minutes, so that its duplicate gets the first one's job id."""
 

@@ -63,6 +63,5 @@ async def purge_by_age(
 
 
 async def _one_batch(database: Database, function: str, days: int, batch: int) -> int:
-    question = text(f"SELECT {function}(:days, :most)")
-    async with asyncio.timeout(BATCH_SECONDS), database.across_tenants() as session:
-        return int(await session.scalar(question, {"days": days, "most": batch}) or 0)
+    async with asyncio.timeout(BATCH_SECONDS):
+        return int(await database.call_for_one(text(f"SELECT {function}(:days, :most)"), days=days, most=batch))

@@ -1,4 +1,4 @@
-"""What the relay asks of the table of jobs, across tenants: ids and counts, through the narrow functions."""
+"""What the relay asks of the table of jobs, across tenants: ids and counts, through the functions of the database."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,65 +6,70 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from storage.jobs import Published
+from storage.jobs import RETRIED_BY_HAND, WORKER_LOST, Published
+from storage.limits import KEYS_KEPT, LAST_LOOK, MOST_ATTEMPTS, PUBLISHED_LATELY, REJECTIONS_KEPT
 from storage.session import Database
 
+_TAKE_DUE = text("SELECT * FROM take_due_jobs(:most, :by_hand)")
+_RECOVER = text("SELECT * FROM recover_jobs(:most, :attempts, :reason)")
+_FAIL_LOST = text("SELECT * FROM fail_lost_jobs(:most, :attempts, :reason, :lost, :look)")
+_EXPIRE = text("SELECT * FROM expire_jobs(:most, :attempts, :reason, :look)")
+_COUNT = text("SELECT count_published_jobs(:lately)")
+_PUBLISHED = text("SELECT * FROM published_jobs(:most, :lately)")
+_TAKE_LOST = text("SELECT * FROM take_lost_jobs(:ids, :lately, :by_hand)")
+_UNPUBLISH = text("SELECT unpublish_jobs(:ids)")
+_PURGE = text("SELECT purge_short_lived(:keys, :rejections)")
 
-async def _published(database: Database, call: str, **values: object) -> list[Published]:
-    async with database.across_tenants() as session:
-        rows = await session.execute(text(f"SELECT * FROM {call}"), values)  # noqa: S608 -- `call` is ours, below
-        return [_of_row(dict(row)) for row in rows.mappings()]
 
-
-def _of_row(row: dict[str, Any]) -> Published:
-    return Published(job_id=row.pop("id"), **row)
+async def _published(database: Database, question: Any, **values: object) -> list[Published]:
+    rows = await database.call(question, **values)
+    return [Published(job_id=row["id"], **{name: row[name] for name in row if name != "id"}) for row in rows]
 
 
 async def take_due(database: Database, most: int) -> list[Published]:
     """Jobs that are due and have no message in Redis, marked as published."""
-    return await _published(database, "take_due_jobs(:most)", most=most)
+    return await _published(database, _TAKE_DUE, most=most, by_hand=RETRIED_BY_HAND)
 
 
 async def recover(database: Database, most: int) -> list[Published]:
     """Jobs whose worker fell silent and that have attempts left, now waiting again."""
-    return await _published(database, "recover_jobs(:most)", most=most)
+    return await _published(database, _RECOVER, most=most, attempts=MOST_ATTEMPTS, reason=WORKER_LOST)
 
 
 async def fail_lost(database: Database, most: int, reason: str) -> list[Published]:
     """Jobs whose worker fell silent in their last attempt, now failed; one whose note may be there gets a last look."""
-    return await _published(database, "fail_lost_jobs(:most, :reason)", most=most, reason=reason)
+    values = {"attempts": MOST_ATTEMPTS, "reason": reason, "lost": WORKER_LOST, "look": LAST_LOOK}
+    return await _published(database, _FAIL_LOST, most=most, **values)
 
 
 async def expire(database: Database, most: int, reason: str) -> list[Published]:
-    """Jobs past their deadline that no worker holds, now failed."""
-    return await _published(database, "expire_jobs(:most, :reason)", most=most, reason=reason)
+    """Jobs past their deadline that no worker holds, now failed; one whose note may be there gets a last look."""
+    values = {"attempts": MOST_ATTEMPTS, "reason": reason, "look": LAST_LOOK}
+    return await _published(database, _EXPIRE, most=most, **values)
 
 
 async def count_published(database: Database) -> int:
     """How many jobs should have a message in Redis."""
-    async with database.across_tenants() as session:
-        return int(await session.scalar(text("SELECT count_published_jobs()")) or 0)
+    return int(await database.call_for_one(_COUNT, lately=PUBLISHED_LATELY))
 
 
 async def published(database: Database, most: int) -> dict[UUID, float]:
     """The oldest of those, with the seconds since each was published."""
-    async with database.across_tenants() as session:
-        rows = await session.execute(text("SELECT * FROM published_jobs(:most)"), {"most": most})
-        return {row.id: row.published_seconds for row in rows}
+    rows = await database.call(_PUBLISHED, most=most, lately=PUBLISHED_LATELY)
+    return {row["id"]: row["published_seconds"] for row in rows}
 
 
 async def take_lost(database: Database, job_ids: Sequence[UUID]) -> list[Published]:
     """Those whose message was lost, marked as published anew."""
-    return await _published(database, "take_lost_jobs(:ids)", ids=list(job_ids))
+    values = {"lately": PUBLISHED_LATELY, "by_hand": RETRIED_BY_HAND}
+    return await _published(database, _TAKE_LOST, ids=list(job_ids), **values)
 
 
 async def unpublish(database: Database, job_ids: Sequence[UUID]) -> None:
     """Redis did not take these: the relay tries again."""
-    async with database.across_tenants() as session:
-        await session.execute(text("SELECT unpublish_jobs(:ids)"), {"ids": list(job_ids)})
+    await database.call(_UNPUBLISH, ids=list(job_ids))
 
 
 async def purge_short_lived(database: Database) -> None:
     """Delete delivery keys that ran out and old rejections."""
-    async with database.across_tenants() as session:
-        await session.execute(text("SELECT purge_short_lived()"))
+    await database.call(_PURGE, keys=KEYS_KEPT, rejections=REJECTIONS_KEPT)

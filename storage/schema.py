@@ -7,6 +7,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -19,9 +20,16 @@ from storage.session import INSISTED_ON, Database, as_arguments, driver_url, ses
 
 OLDEST_POSTGRES = 15
 _MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+_FUNCTIONS = Path(__file__).resolve().parent / "functions.sql"
+_OWN_FUNCTIONS = text(
+    "SELECT p.oid::regprocedure::text FROM pg_proc p"
+    " WHERE p.pronamespace = 'public'::regnamespace AND pg_get_userbyid(p.proowner) = current_user"
+    " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')"
+)
 _CHECK_SECONDS = 5.0
 _LOCK_SECONDS = 10.0
 _LOCK_NOT_AVAILABLE = "55P03"
+_UNKNOWN_REVISION = "the tables are of before the first release, and nothing leads from there: take an empty database"
 _MIGRATE_HINT = "run `ai-agents migrate` with DATABASE_ADMIN_URL"
 # What the server says to a connection that it refuses for good -> what to tell the person who set the address.
 _REFUSED = {
@@ -88,10 +96,13 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
             revision = _revision_of(connection)
             if int(revision or 0) > int(newest_revision()):
                 return str(revision)
+            quoted = engine.dialect.identifier_preparer.quote(str(role))
             config = _config()
-            config.attributes["connection"] = connection
-            config.attributes["application_role"] = engine.dialect.identifier_preparer.quote(str(role))
+            config.attributes.update(connection=connection, application_role=quoted)
             command.upgrade(config, "head")
+            _apply_functions(connection, quoted)
+    except CommandError as failure:
+        raise DatabaseUnfit(_UNKNOWN_REVISION) from failure
     except OperationalError as failure:
         raise _classed(failure, "DATABASE_ADMIN_URL") from failure
     except ProgrammingError as failure:
@@ -99,6 +110,14 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
     finally:
         engine.dispose()
     return newest_revision()
+
+
+def _apply_functions(connection: Connection, role: str) -> None:
+    """Make each function as `functions.sql` has it, for the application alone to run."""
+    connection.exec_driver_sql(_FUNCTIONS.read_text(encoding="utf-8"))
+    for signature in connection.scalars(_OWN_FUNCTIONS).all():
+        connection.exec_driver_sql(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
+        connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {signature} TO {role}")
 
 
 def _revision_of(connection: Connection) -> str | None:

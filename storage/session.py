@@ -1,11 +1,11 @@
 """Connections to Postgres, and the only place that commits."""
 
 import select
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import event, text
+from sqlalchemy import RowMapping, TextClause, event, text
 from sqlalchemy.engine import URL, AdaptedConnection, make_url
 from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -94,8 +94,8 @@ def _insist_on_silence(
 class Database:
     """The pool of one process.
 
-    Rows of a tenant are seen only inside `tenant(...)`; `across_tenants()` is for the narrow functions that give ids
-    and states, never content. `pool_seconds` is how long a caller waits in line for a connection, `lock_seconds` how
+    Rows of a tenant are seen only inside `tenant(...)`; without one, only the functions of the database work: `call`
+    them. `pool_seconds` is how long a caller waits in line for a connection, `lock_seconds` how
     long a statement waits for a lock. `traced`: statements make spans.
 
     A connection that died while it lay idle, since the server was restarted, is replaced before it is used, without
@@ -133,6 +133,7 @@ class Database:
         if traced:
             trace_statements(self._engine.sync_engine)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+        self._calls = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def tenant(self, tenant_id: str) -> AsyncIterator[AsyncSession]:
@@ -143,9 +144,21 @@ class Database:
                 await session.execute(_SET_TENANT, {"tenant": tenant_id})
             yield session
 
+    async def call(self, question: TextClause, **values: Any) -> Sequence[RowMapping]:
+        """Return the rows that a function of the database gives. It is a transaction of its own: one round trip."""
+        async with self._calls.connect() as connection:
+            return (await connection.execute(question, values)).mappings().all()
+
+    async def call_for_one(self, question: TextClause, **values: Any) -> Any:
+        """Return the one value that a function of the database gives, None if it gives no row; likewise."""
+        for row in await self.call(question, **values):
+            (value,) = row.values()
+            return value
+        return None
+
     @asynccontextmanager
     async def across_tenants(self) -> AsyncIterator[AsyncSession]:
-        """A transaction without a tenant: tables look empty in it, only the narrow functions work."""
+        """A transaction without a tenant: tables look empty in it."""
         async with self._sessions.begin() as session:
             yield session
 

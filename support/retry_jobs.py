@@ -16,6 +16,7 @@ from observability.identifiers import bound
 from observability.logging import say
 from storage import by_hand
 from storage.by_hand import Listed, NotRetried, Retried
+from storage.jobs import RETRIED_BY_HAND
 from storage.models import JobState
 from storage.session import Database
 from support.arguments import MOST_RETRIED, check_retry
@@ -134,7 +135,7 @@ async def _retry(database: Database, job_id: UUID, deadline_seconds: int, outcom
     outcome.retried.append(job)
     identifiers = {"ticket_id": job.ticket_id, "tenant_id": job.tenant_id, "job_id": str(job_id)}
     with bound(**identifiers), tracing.span("Retry", parent=tracing.context_of(job.traceparent)):
-        say(phrases.JOB_REQUEUED, job_id=job_id, ticket_id=job.ticket_id, reason=by_hand.RETRIED_BY_HAND)
+        say(phrases.JOB_REQUEUED, job_id=job_id, ticket_id=job.ticket_id, reason=RETRIED_BY_HAND)
 
 
 def _retried(job: Retried) -> dict[str, Any]:

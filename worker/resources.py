@@ -30,7 +30,7 @@ from observability.logging import refuse_start, say
 from observability.readiness import Readiness
 from observability.tracing import Tracing
 from observability.watchdog import STUCK_EXIT, Watchdog
-from storage import claims
+from storage.limits import LONGEST_LIFE
 from storage.schema import DatabaseUnfit
 from storage.session import Database
 from storage.waiting import wait_for_database
@@ -127,7 +127,7 @@ class Resources:
             attempt_seconds=settings.attempt_timeout_seconds,
             note_settle_seconds=settings.note_settle_seconds,
             lease_seconds=settings.lease_seconds,
-            answers=AnswersInRedis(redis, round(claims.LONGEST_LIFE_SECONDS)),
+            answers=AnswersInRedis(redis, round(LONGEST_LIFE.total_seconds())),
             capture_messages=messages_go_into_spans(),
         )
         return Pickup(runner, Inbox(redis), settings.job_deadline_seconds)

@@ -12,7 +12,8 @@ from integrations.errors import NoteMissing, NoteUnsettled
 from observability import phrases, tracing
 from observability.logging import say
 from storage import claims
-from storage.claims import MOST_ATTEMPTS, Claim
+from storage.claims import Claim
+from storage.limits import MOST_ATTEMPTS
 from workflow.enhancement import Enhancement, is_note_of
 from workflow.lease import insist
 from workflow.state import AlreadyEnhanced, Attempt, GraphState, Look

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from integrations.errors import Permanent, Temporary
-from storage.claims import MOST_ATTEMPTS
+from storage.limits import MOST_ATTEMPTS
 
 FIRST_SECONDS = 2.0
 LONGEST_SECONDS = 300.0

@@ -22,6 +22,7 @@ from storage import claims, history
 from storage.claims import Claim, LeaseLost
 from storage.forgotten import was_forgotten
 from storage.jobs import ANOTHER_FIRST, FORGOTTEN
+from storage.limits import ANOTHER_FIRST_WAIT, MOST_ATTEMPTS
 from storage.session import DATABASE_FAILURES, Database
 from workflow import retry
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
@@ -92,7 +93,7 @@ def _wait_for_another(claim: Claim, parent: Context | None) -> None:
     with tracing.span(tracing.WORKER, kind=SpanKind.CONSUMER, parent=parent) as span:
         span.set_attribute("outcome", f"held back: {ANOTHER_FIRST}")
         metrics.ATTEMPTS.labels(claim.tenant_id, "held back").inc()
-        reason = f"{ANOTHER_FIRST}, held back for {claims.ANOTHER_FIRST_SECONDS:.0f}s"
+        reason = f"{ANOTHER_FIRST}, held back for {ANOTHER_FIRST_WAIT.total_seconds():.0f}s"
         say(phrases.JOB_REQUEUED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=reason)
 
 
@@ -260,7 +261,7 @@ async def _fail(
 async def _end(runner: Runner, claim: Claim, reason: str, words: str, shown: Exception | None = None) -> bool:
     """The job fails for good, but for one whose note may be there: that is looked for once more. Whether it failed."""
     may_be_there = partial(claims.may_have_posted, runner.database, claim)
-    failed = claim.attempt > claims.MOST_ATTEMPTS or not await insist(may_be_there)
+    failed = claim.attempt > MOST_ATTEMPTS or not await insist(may_be_there)
     if failed:
         await runner.answers.drop_look(claim.job_id)
         await settle(partial(claims.fail, runner.database, claim, reason))
@@ -268,7 +269,7 @@ async def _end(runner: Runner, claim: Claim, reason: str, words: str, shown: Exc
     else:
         seconds = runner.note_settle_seconds
         words = f"will be looked for once more in {seconds:.0f}s"
-        look = partial(claims.look_once_more, attempts=claims.MOST_ATTEMPTS, seconds=seconds, reason=reason)
+        look = partial(claims.look_once_more, attempts=MOST_ATTEMPTS, seconds=seconds, reason=reason)
         await settle(partial(look, runner.database, claim))
         metrics.ATTEMPTS.labels(claim.tenant_id, "retried").inc()
     _say_failed(claim, f"{reason}; {words}", shown)

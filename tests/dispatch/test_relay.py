@@ -2,14 +2,14 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import RowMapping, TextClause
 
 from devstack.postgres import Postgres
 from dispatch.acceptance import Acceptance
@@ -17,7 +17,7 @@ from dispatch.inbox import Inbox
 from dispatch.queue import JobQueue
 from dispatch.relay import Relay
 from storage import by_hand, claims
-from storage.claims import MOST_ATTEMPTS
+from storage.limits import MOST_ATTEMPTS
 from storage.session import Database
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, LEASE, NewEvent, Table, claimed
@@ -182,7 +182,7 @@ async def test_a_step_that_may_not_be_taken_is_told_and_keeps_none_of_the_others
 ) -> None:
     stream = start_log()
     table.change(waiting, published_at=None)
-    function = "FUNCTION expire_jobs(integer, text)"
+    function = "FUNCTION expire_jobs(integer, integer, text, interval)"
     table.run(f"REVOKE EXECUTE ON {function} FROM ai_agents")
     try:
         assert not await replicas[0].once()
@@ -197,11 +197,10 @@ async def test_a_step_that_may_not_be_taken_is_told_and_keeps_none_of_the_others
 class _Late(Database):
     """Gives the server's word of each commit half a second late."""
 
-    @asynccontextmanager
-    async def across_tenants(self) -> AsyncIterator[AsyncSession]:
-        async with super().across_tenants() as session:
-            yield session
+    async def call(self, question: TextClause, **values: Any) -> Sequence[RowMapping]:
+        rows = await super().call(question, **values)
         await asyncio.sleep(0.5)
+        return rows
 
 
 async def test_a_step_that_takes_too_long_comes_to_its_end_and_tells_of_it(

@@ -9,7 +9,7 @@ from api import crowd, http_protocol, schemas, signature
 from config import secret_files, tenants
 from dispatch import inbox
 from integrations import breaker
-from storage import claims
+from storage.limits import MOST_ATTEMPTS
 from tests.documents.alert_words import rules
 from tests.documents.cluster_limits import facts_of_the_cluster
 from tests.documents.defaults import of_settings
@@ -45,7 +45,7 @@ def _facts_of_the_front_door() -> list[Fact]:
 
 
 def _facts_of_jobs() -> list[Fact]:
-    setting, attempts = of_settings(), claims.MOST_ATTEMPTS
+    setting, attempts = of_settings(), MOST_ATTEMPTS
     deadline, past = setting["JOB_DEADLINE_SECONDS"], rules()["AiAgentsAcceptedWithoutOutcome"].lasts
     return [
         Fact("{} attempts within {}", (attempts, deadline)),

@@ -19,7 +19,7 @@ from storage.schema import migrate
 from storage.session import Database
 from workflow.state import Attempt
 
-TABLES = ("jobs", "delivery_keys", "rejections", "tickets", "passages", "tombstone_keys", "tombstones")
+TABLES = ("jobs", "job_events", "delivery_keys", "rejections", "tickets", "passages", "tombstone_keys", "tombstones")
 DEADLINE = 1800
 LEASE = 45.0
 

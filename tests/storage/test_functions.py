@@ -3,32 +3,40 @@
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
+from devstack.postgres import Postgres
 from storage import claims, jobs
-from storage.claims import LeaseLost
 from storage.session import Database
-from tests.kit.postgres import DEADLINE, LEASE, NewEvent, Table, claimed
+from tests.kit.postgres import DEADLINE, NewEvent, Table, claimed
 
-FUNCTIONS = {
-    "claim_job",
-    "job_state",
-    "recover_jobs",
-    "take_due_jobs",
-    "count_published_jobs",
-    "published_jobs",
-    "take_lost_jobs",
-    "unpublish_jobs",
-    "expire_jobs",
-    "purge_short_lived",
-    "list_jobs",
-    "purge_answers",
-    "purge_tickets",
-    "purge_passages",
-    "purge_jobs",
-    "job_figures",
-    "fail_lost_jobs",
+ACROSS_TENANTS = {
+    *("claim_job", "job_state", "recover_jobs", "take_due_jobs", "count_published_jobs", "published_jobs"),
+    *("take_lost_jobs", "unpublish_jobs", "expire_jobs", "purge_short_lived", "list_jobs", "purge_answers"),
+    *("purge_tickets", "purge_passages", "purge_jobs", "job_figures", "fail_lost_jobs"),
+}
+BOUND_TO_A_CLAIM = {
+    "renew_lease": "interval '1 hour'",
+    "see_open": "",
+    "keep_answer": "1, '{}', 'm'",
+    "begin_posting": "1, interval '1 hour'",
+    "end_posting": "1, 'not posted', null",
+    "complete_job": "1, '7'",
+    "skip_job": "1, 'x'",
+    "fail_job": "1, 'x'",
+    "retry_job_later": "1, interval '0', 'x'",
+    "look_once_more": "8, interval '0', 'x', interval '0'",
+    "hold_job_back": "1, interval '0', 'x', interval '0', interval '1 day'",
+    "give_job_back": "1",
+    "begin_failure_note": "1",
+    "end_failure_note": "1",
+}
+"""With what follows tenant, job and token."""
+OF_THE_CALLER = {
+    *("tell_event", "tell_freed", "remember_delivery", "accept_job", "accept_late_job", "retry_job_by_hand"),
+    *("skip_forgotten_jobs", "ask_jobs_again"),
 }
 HARMLESS = {
     *("id", "tenant_id", "ticket_id", "attempt", "traceparent", "state"),
@@ -53,14 +61,15 @@ def functions(table: Table) -> list[dict[str, Any]]:
 
 
 def test_there_is_no_function_but_the_known_ones(table: Table) -> None:
-    assert {function["name"] for function in functions(table)} == FUNCTIONS
-    assert all(function["may_run"] for function in functions(table))
-    assert all(function["owner"] == "ai_agents_owner" for function in functions(table))
+    found = functions(table)
+    assert {function["name"] for function in found} == ACROSS_TENANTS | BOUND_TO_A_CLAIM.keys() | OF_THE_CALLER
+    assert {function["name"] for function in found if function["definer"]} == ACROSS_TENANTS | BOUND_TO_A_CLAIM.keys()
+    assert all(function["may_run"] for function in found)
+    assert all(function["owner"] == "ai_agents_owner" for function in found)
 
 
-def test_each_definers_function_has_a_fixed_search_path(table: Table) -> None:
-    assert all(function["definer"] for function in functions(table))
-    assert {tuple(function["config"]) for function in functions(table)} == {("search_path=public, pg_temp",)}
+def test_each_function_has_a_fixed_search_path(table: Table) -> None:
+    assert all("search_path=public, pg_temp" in function["config"] for function in functions(table))
 
 
 def test_none_is_executable_by_everyone(table: Table) -> None:
@@ -83,14 +92,16 @@ def test_a_stranger_can_run_none(table: Table) -> None:
         table.run("DROP ROLE stranger_to_functions")
 
 
-def test_none_gives_content(table: Table) -> None:
+def test_none_of_the_owners_gives_content(table: Table) -> None:
     for function in functions(table):
+        if not function["definer"]:
+            continue
         modes = function["modes"] or []
         given = {
             name for name, mode in zip(function["arguments"] or [], modes, strict=False) if mode in ("t", "o", "b")
         }
         assert given <= HARMLESS, function["name"]
-        assert given or function["returns"] in ("bigint", "void"), function["name"]
+        assert given or function["returns"] in ("bigint", "boolean", "void"), function["name"]
 
 
 SECRET = "text of a person"
@@ -104,18 +115,16 @@ async def test_what_the_functions_answer_holds_no_text_of_a_ticket_or_an_answer(
     row = {"enhancement": f'{{"summary": "{SECRET}"}}', "reason": SECRET, "model": SECRET, "note_id": SECRET}
     table.change(event.job_id, **row)
     calls = [
-        "take_due_jobs(9)",
+        "take_due_jobs(9, 'by hand')",
         f"job_state('{event.job_id}')",
-        f"claim_job('{event.job_id}', 'w', gen_random_uuid(), 0)",
+        f"claim_job('{event.job_id}', 'w', gen_random_uuid(), '0', 8, '0', '1 day', '0', 'x', 'x')",
+        "recover_jobs(9, 8, 'x')",
+        "expire_jobs(9, 8, 'x', '0')",
+        "fail_lost_jobs(9, 8, 'x', 'x', '0')",
+        "published_jobs(9, '0')",
+        "count_published_jobs('0')",
+        f"take_lost_jobs(ARRAY['{event.job_id}'::uuid], '0', 'by hand')",
     ]
-    calls += [
-        "recover_jobs(9)",
-        "expire_jobs(9, 'x')",
-        "fail_lost_jobs(9, 'x')",
-        "published_jobs(9)",
-        "count_published_jobs()",
-    ]
-    calls += [f"take_lost_jobs(ARRAY['{event.job_id}'::uuid])"]
     answers: list[str] = []
     async with database.across_tenants() as session:
         for call in calls:
@@ -125,19 +134,47 @@ async def test_what_the_functions_answer_holds_no_text_of_a_ticket_or_an_answer(
     assert not [answer for answer in answers if SECRET in answer]
 
 
-async def test_a_worker_of_the_code_before_takes_jobs_until_a_rollout_reaches_it(
-    waiting: UUID, database: Database, table: Table
+@pytest.mark.parametrize("function", BOUND_TO_A_CLAIM)
+@pytest.mark.parametrize("state", ["running", "failed"])
+async def test_a_claimed_job_is_changed_by_who_knows_its_tenant_and_token_alone(
+    function: str, state: str, waiting: UUID, database: Database, table: Table, server: Postgres
 ) -> None:
-    """It claims without a token, and whoever had the job before notices all the same."""
-    lost = await claimed(database, waiting)
-    table.change(waiting, lease_until="now() - interval '1 second'")
-    call = text("SELECT * FROM claim_job(:id, :owner, :lease)")
-    async with database.across_tenants() as session:
-        rows = await session.execute(call, {"id": waiting, "owner": lost.owner, "lease": LEASE})
-        assert rows.mappings().one()["attempt"] == 2
-    with pytest.raises(LeaseLost):
-        await claims.complete(database, lost, "1")
-    assert table.job(waiting)["claim_token"] not in (None, lost.token)
+    claim = await claimed(database, waiting)
+    table.change(waiting, state=state)
+    before, rest = table.job(waiting), BOUND_TO_A_CLAIM[function]
+    with psycopg.connect(server.url) as attacker:
+        for tenant, token in (("globex", str(claim.token)), ("acme", str(uuid4())), ("acme", None), (None, None)):
+            call = f"SELECT {function}(%s, %s, %s{', ' if rest else ''}{rest})"
+            assert attacker.execute(call.encode(), (tenant, waiting, token)).fetchone() == (False,)
+    assert table.job(waiting) == before
+    assert [event["what"] for event in table.run("SELECT what FROM job_events ORDER BY id")] == ["accepted", "claimed"]
+
+
+async def test_what_runs_with_the_callers_rights_is_under_row_level_security(
+    waiting: UUID, table: Table, server: Postgres
+) -> None:
+    """Whoever names a tenant sees and writes that one's rows alone, and names it for the one call."""
+    before = table.job(waiting)
+    with psycopg.connect(server.url, autocommit=True) as attacker:
+        again = attacker.execute(
+            "SELECT * FROM retry_job_by_hand('globex', %s, '1 hour', 'x', 'x')", (waiting,)
+        ).fetchall()
+        skipped = attacker.execute("SELECT * FROM skip_forgotten_jobs(%s, 'x')", ([waiting],)).fetchall()
+        attacker.execute("SELECT ask_jobs_again(%s)", ([waiting],))
+        for forged in (
+            "tell_event('acme', %s, 1, 'completed')",
+            "remember_delivery('acme', %s, '{k}', now(), '1 hour')",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+                attacker.execute(f"SELECT {forged}".encode(), (waiting,))
+        accepted = attacker.execute(
+            "SELECT accept_job('globex', %s, '1', null, null, '{k}', true, '1 hour', '1 hour')", (waiting,)
+        )
+        assert accepted.fetchone() == (waiting,)
+        assert attacker.execute("SELECT current_setting('app.tenant_id', true)").fetchone() in ((None,), ("",))
+        assert attacker.execute("SELECT * FROM jobs").fetchall() == []
+    assert (again, skipped) == ([], [])
+    assert table.job(waiting) == before
 
 
 async def test_an_unknown_job_has_no_state(database: Database) -> None:

@@ -3,13 +3,11 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Connection, event, text
 
 from devstack.postgres import Postgres
 from dispatch.acceptance import Acceptance
@@ -70,32 +68,30 @@ async def test_both_ends_ask_for_a_sign_of_life_within_seconds(pool: Database) -
     assert at_the_server == at_ours == [5, 2, 3, 10_000]
 
 
-class _EndedInBetween(Database):
-    """Whose first connection dies after it was looked at, and before it is used."""
+def _end_before_it_is_used(database: Database, table: Table) -> list[int]:
+    """Have the first connection die after it was looked at, and before its statement; the server's names of those."""
+    ended: list[int] = []
 
-    ends: Table | None = None
+    def end(connection: Connection, *_: object) -> None:
+        if not ended:
+            driver: Any = connection.connection.driver_connection
+            ended.append(driver.info.backend_pid)
+            table.run("SELECT pg_terminate_backend(%s, 5000)", ended[0])
 
-    @asynccontextmanager
-    async def tenant(self, tenant_id: str) -> AsyncIterator[AsyncSession]:
-        async with super().tenant(tenant_id) as session:
-            if self.ends is not None:
-                table, self.ends = self.ends, None
-                table.run(
-                    "SELECT pg_terminate_backend(%s, 5000)", await session.scalar(text("SELECT pg_backend_pid()"))
-                )
-            yield session
+    event.listen(database._engine.sync_engine, "before_cursor_execute", end)
+    return ended
 
 
 async def test_a_webhook_is_recorded_over_a_fresh_connection_when_its_own_has_just_died(
     server: Postgres, table: Table, redis: Redis, redis_url: str, new_event: NewEvent
 ) -> None:
     """Postgres is there: the event need not wait in Redis, which may be away."""
-    database, queue, event = _EndedInBetween(server.url, application_name="dies"), JobQueue(redis_url), new_event()
-    database.ends = table
-    taken = await Acceptance(database, queue, Inbox(redis), DEADLINE).take(event)
-    assert database.ends is None
-    assert (taken.job_id, taken.duplicate) == (event.job_id, False)
-    assert table.job(event.job_id)["state"] == "waiting"
+    database, queue, webhook = Database(server.url, application_name="dies"), JobQueue(redis_url), new_event()
+    ended = _end_before_it_is_used(database, table)
+    taken = await Acceptance(database, queue, Inbox(redis), DEADLINE).take(webhook)
+    assert len(ended) == 1
+    assert (taken.job_id, taken.duplicate) == (webhook.job_id, False)
+    assert table.job(webhook.job_id)["state"] == "waiting"
     assert await redis.hlen(INBOX) == 0
     await queue.close()
     await database.close()

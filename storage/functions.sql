@@ -1,0 +1,681 @@
+-- The state machine of a job, and what else is asked across tenants: the current truth.
+--
+-- `ai-agents migrate` applies this file after the tables, each time. Each transition is one function: it changes the row
+-- and writes the job's event with it, so that a caller in autocommit needs one round trip. Limits and reasons are
+-- parameters; they are named in storage/limits.py and storage/jobs.py. Comments that begin with `state:` are what
+-- docs/dev/states.md draws, and a test compares both with what the functions do.
+--
+-- Rights. What looks across tenants runs as the owner, with a fixed search_path, and gives ids, tenants, ticket numbers,
+-- states, counts and trace contexts: never text of a ticket or an answer. What changes a claimed job runs as the owner
+-- too, and is bound to the claim's tenant and token. All else runs with the caller's rights, under row-level security.
+--
+-- A rolling update runs the release before on these functions. What it calls stays for one release: a function of other
+-- parameters or columns is a new one beside the old one.
+
+-- -- Events ----------------------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION tell_event(p_tenant text, p_id uuid, p_attempt integer, p_what text, p_reason text DEFAULT NULL)
+RETURNS void LANGUAGE sql SET search_path = public, pg_temp AS $$
+    INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
+    VALUES (p_tenant, p_id, p_attempt, p_what, p_reason)
+$$;
+
+-- Whether a claimed job has changed. A change whose commit went through, while the server's word for it was lost, is
+-- asked for again: it is known by the token, which stays in a row that the claim itself has freed, until anybody else
+-- does anything with the job.
+CREATE OR REPLACE FUNCTION tell_freed(
+    p_changed boolean, p_tenant text, p_id uuid, p_token uuid, p_state text, p_attempt integer, p_what text,
+    p_reason text)
+RETURNS boolean LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    IF p_changed THEN
+        PERFORM tell_event(p_tenant, p_id, p_attempt, p_what, p_reason);
+        RETURN true;
+    END IF;
+    RETURN EXISTS (
+        SELECT FROM jobs j WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token
+        AND j.state = p_state AND j.attempt = p_attempt AND j.reason IS NOT DISTINCT FROM p_reason);
+END $$;
+
+-- -- Accepting -------------------------------------------------------------------------------------------------------
+
+-- Take the keys of a delivery that came at `p_seen_at`: the id of the first job while one of them is known, else `p_id`.
+-- A key is known for a time, from the first delivery on. One that is not of signed bytes is free again once its job has
+-- ended without a note: a ticket that was closed and is open again may be sent again. In one order, so that two
+-- deliveries at once never wait for each other.
+CREATE OR REPLACE FUNCTION remember_delivery(
+    p_tenant text, p_id uuid, p_keys text[], p_seen_at timestamptz, p_known interval)
+RETURNS uuid LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    v_first uuid;
+BEGIN
+    WITH taken AS (
+        INSERT INTO delivery_keys AS k (tenant_id, key, job_id, expires_at)
+        SELECT p_tenant, u.key, p_id, p_seen_at + p_known
+        FROM (SELECT DISTINCT unnest(p_keys) AS key ORDER BY 1) u
+        ON CONFLICT (tenant_id, key) DO UPDATE SET (job_id, expires_at) = (
+            SELECT CASE WHEN s.known THEN k.job_id ELSE excluded.job_id END,
+                   CASE WHEN s.known THEN k.expires_at ELSE excluded.expires_at END
+            FROM (SELECT k.expires_at > p_seen_at AND (starts_with(k.key, 'signed:') OR NOT EXISTS (
+                      SELECT FROM jobs j WHERE j.id = k.job_id AND j.state IN ('skipped', 'failed'))) AS known) s)
+        RETURNING k.job_id
+    )
+    SELECT t.job_id INTO v_first FROM taken t WHERE t.job_id <> p_id ORDER BY 1 LIMIT 1;
+    IF v_first IS NULL THEN
+        RETURN p_id;
+    END IF;
+    UPDATE delivery_keys k SET job_id = v_first WHERE k.tenant_id = p_tenant AND k.key = ANY (p_keys)
+    AND k.job_id = p_id;
+    RETURN v_first;
+END $$;
+
+-- state: [*] -> waiting: accepted
+-- Record a webhook as a job: its id, or the first job's for a duplicate. In one transaction, so that no delivery is
+-- remembered whose job does not exist. `p_published`: the caller pushes the job's message right after.
+CREATE OR REPLACE FUNCTION accept_job(
+    p_tenant text, p_id uuid, p_ticket text, p_event text, p_traceparent text, p_keys text[], p_published boolean,
+    p_known interval, p_deadline interval)
+RETURNS uuid LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    v_first uuid;
+BEGIN
+    PERFORM set_config('app.tenant_id', p_tenant, true);
+    v_first := remember_delivery(p_tenant, p_id, p_keys, now(), p_known);
+    IF v_first = p_id THEN
+        INSERT INTO jobs (id, tenant_id, ticket_id, event, state, traceparent, accepted_at, due_at, deadline_at,
+                          published_at)
+        VALUES (p_id, p_tenant, p_ticket, p_event, 'waiting', p_traceparent, now(), now(), now() + p_deadline,
+                CASE WHEN p_published THEN now() END)
+        ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+            PERFORM tell_event(p_tenant, p_id, 0, 'accepted');
+        END IF;
+    END IF;
+    RETURN v_first;
+END $$;
+
+-- state: [*] -> waiting: accepted late, from Redis
+-- state: [*] -> skipped: accepted late, a duplicate
+-- Record a webhook that waited in Redis; false for a duplicate, which was answered with an id of its own and so gets a
+-- row too. Nobody waits long for a delivery that somebody else holds. Its message was pushed when it was answered.
+CREATE OR REPLACE FUNCTION accept_late_job(
+    p_tenant text, p_id uuid, p_ticket text, p_event text, p_traceparent text, p_keys text[],
+    p_accepted_at timestamptz, p_known interval, p_deadline interval, p_duplicate text)
+RETURNS boolean LANGUAGE plpgsql SET search_path = public, pg_temp SET lock_timeout = '100ms' AS $$
+DECLARE
+    v_at timestamptz := least(p_accepted_at, now());
+    v_is_first boolean;
+BEGIN
+    PERFORM set_config('app.tenant_id', p_tenant, true);
+    v_is_first := remember_delivery(p_tenant, p_id, p_keys, v_at, p_known) = p_id;
+    INSERT INTO jobs (id, tenant_id, ticket_id, event, state, reason, traceparent, accepted_at, due_at, deadline_at,
+                      published_at, finished_at)
+    VALUES (p_id, p_tenant, p_ticket, p_event, CASE WHEN v_is_first THEN 'waiting' ELSE 'skipped' END,
+            CASE WHEN NOT v_is_first THEN p_duplicate END, p_traceparent, v_at, v_at, v_at + p_deadline, now(),
+            CASE WHEN NOT v_is_first THEN now() END)
+    ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+        PERFORM tell_event(p_tenant, p_id, 0, 'accepted');
+        IF NOT v_is_first THEN
+            PERFORM tell_event(p_tenant, p_id, 0, 'skipped', p_duplicate);
+        END IF;
+    END IF;
+    RETURN v_is_first;
+END $$;
+
+-- -- An attempt ------------------------------------------------------------------------------------------------------
+
+-- state: waiting -> running: claimed
+-- state: running -> running: claimed from a worker that fell silent
+-- state: waiting -> waiting: another job of its ticket comes first
+-- Take a job that is due, or whose lease ran out. It asks about the other jobs of its ticket, one claim of a ticket at a
+-- time; the second statement sees what was committed while it waited for that. None of it holds for a job that a person
+-- asked for.
+-- - `another_first`: another job has to come to its end first: it runs, or may have posted its note, or was accepted
+--   earlier. This one then goes on waiting, and what that costs it is added to its deadline, up to the longest life. A
+--   job that may have posted its own note waits for nobody.
+-- - `enhanced`: another job has put its note into this ticket, or failed while it may have. Else a desk that stores each
+--   note, answers with a failure and fires at each change would have a paid note for each. Where the last look found
+--   that there is none (`p_missing`), the next webhook is the ticket's chance.
+-- - `echo`: another job has just left a failure note there, which may be what the webhook was sent for.
+CREATE OR REPLACE FUNCTION claim_job(
+    p_id uuid, p_owner text, p_token uuid, p_lease interval, p_attempts integer, p_wait interval, p_longest interval,
+    p_echo interval, p_another_first text, p_missing text)
+RETURNS TABLE (tenant_id text, ticket_id text, attempt integer, traceparent text, waiting_since timestamptz,
+               claimed_at timestamptz, deadline_at timestamptz, started_before boolean, answered boolean,
+               note_attempted_at timestamptz, seen_open_at timestamptz, enhanced boolean, echo boolean,
+               another_first boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended(j.tenant_id || ' ' || j.ticket_id, 0)) FROM jobs j WHERE j.id = p_id;
+
+    RETURN QUERY WITH free AS (
+        SELECT j.id, j.started_at IS NOT NULL AS started_before,
+               CASE WHEN j.state = 'waiting' THEN j.due_at ELSE j.lease_until END AS since,
+               j.retried_at IS NULL AND j.note_attempted_at IS NULL AND EXISTS (
+                   SELECT FROM jobs o WHERE o.tenant_id = j.tenant_id AND o.ticket_id = j.ticket_id AND o.id <> j.id
+                   AND (o.state = 'running'
+                        OR (o.state = 'waiting' AND (o.note_attempted_at IS NOT NULL
+                                                     OR (o.accepted_at, o.id) < (j.accepted_at, j.id))))
+               ) AS another_first
+        FROM jobs j
+        WHERE j.id = p_id AND j.deadline_at > now()
+        AND ((j.state = 'waiting' AND j.due_at <= now())
+             OR (j.state = 'running' AND j.lease_until < now() AND j.attempt < p_attempts))
+        FOR UPDATE
+    ), waits AS (
+        UPDATE jobs j
+        SET state = 'waiting', reason = p_another_first, published_at = NULL, lease_owner = NULL, lease_until = NULL,
+            claim_token = NULL, due_at = clock_timestamp() + p_wait,
+            deadline_at = greatest(j.deadline_at, least(
+                j.deadline_at + (clock_timestamp() - f.since) + p_wait, j.accepted_at + p_longest))
+        FROM free f WHERE j.id = f.id AND f.another_first
+        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, f.since, clock_timestamp() AS claimed_at,
+                  j.deadline_at, f.started_before, j.enhancement IS NOT NULL AS answered, j.note_attempted_at,
+                  j.seen_open_at, false AS enhanced, false AS echo, true AS another_first
+    ), runs AS (
+        UPDATE jobs j
+        SET state = 'running', attempt = j.attempt + 1, lease_owner = p_owner, claim_token = p_token,
+            started_at = clock_timestamp(), lease_until = clock_timestamp() + p_lease
+        FROM free f WHERE j.id = f.id AND NOT f.another_first
+        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, f.since, j.started_at, j.deadline_at,
+                  f.started_before, j.enhancement IS NOT NULL, j.note_attempted_at, j.seen_open_at,
+                  j.retried_at IS NULL AND EXISTS (
+                      SELECT FROM jobs o WHERE o.tenant_id = j.tenant_id AND o.ticket_id = j.ticket_id
+                      AND o.id <> j.id AND (o.state = 'completed' OR (
+                          o.state = 'failed' AND o.note_attempted_at IS NOT NULL
+                          AND o.reason IS DISTINCT FROM p_missing))),
+                  j.retried_at IS NULL AND EXISTS (
+                      SELECT FROM jobs o WHERE o.tenant_id = j.tenant_id AND o.ticket_id = j.ticket_id
+                      AND o.id <> j.id
+                      AND j.accepted_at BETWEEN o.failure_noted_at AND o.failure_noted_at + p_echo),
+                  false
+    ), taken AS (
+        SELECT * FROM waits UNION ALL SELECT * FROM runs
+    ), told AS (
+        INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
+        SELECT t.tenant_id, t.id, t.attempt, CASE WHEN t.another_first THEN 'held back' ELSE 'claimed' END,
+               CASE WHEN t.another_first THEN p_another_first END
+        FROM taken t
+    )
+    SELECT t.tenant_id, t.ticket_id, t.attempt, t.traceparent, t.since, t.claimed_at, t.deadline_at, t.started_before,
+           t.answered, t.note_attempted_at, t.seen_open_at, t.enhanced, t.echo, t.another_first
+    FROM taken t;
+END $$;
+
+CREATE OR REPLACE FUNCTION renew_lease(p_tenant text, p_id uuid, p_token uuid, p_lease interval)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET lease_until = clock_timestamp() + p_lease
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    RETURN FOUND;
+END $$;
+
+-- The ticket was just seen open, for the attempt that follows a hold.
+CREATE OR REPLACE FUNCTION see_open(p_tenant text, p_id uuid, p_token uuid)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET seen_open_at = clock_timestamp()
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    RETURN FOUND;
+END $$;
+
+-- state: running -> running: GPT-4's answer is kept
+CREATE OR REPLACE FUNCTION keep_answer(
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_answer jsonb, p_model text)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET enhancement = p_answer, model = p_model
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM tell_event(p_tenant, p_id, p_attempt, 'answered');
+    RETURN true;
+END $$;
+
+-- state: running -> running: the note is being posted, from now on it may be in the ticket
+CREATE OR REPLACE FUNCTION begin_posting(
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_lease interval)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET note_attempted_at = clock_timestamp(), lease_until = clock_timestamp() + p_lease
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM tell_event(p_tenant, p_id, p_attempt, 'posting');
+    RETURN true;
+END $$;
+
+-- state: running -> running: the note was not posted, or did not come
+-- The desk surely has no note of this posting (`p_before`: when an earlier attempt posted it, or null), or that of an
+-- earlier attempt did not come and is not to be looked for again.
+CREATE OR REPLACE FUNCTION end_posting(
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_what text, p_before timestamptz)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET note_attempted_at = p_before
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM tell_event(p_tenant, p_id, p_attempt, p_what);
+    RETURN true;
+END $$;
+
+-- state: running -> completed: the note is in the ticket
+CREATE OR REPLACE FUNCTION complete_job(p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_note text)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET state = 'completed', reason = NULL, note_id = p_note, finished_at = clock_timestamp(),
+        lease_owner = NULL, lease_until = NULL
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'completed', p_attempt, 'completed', NULL);
+END $$;
+
+-- state: running -> skipped: the ticket is gone, closed, enhanced or forgotten
+CREATE OR REPLACE FUNCTION skip_job(p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_reason text)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET state = 'skipped', reason = p_reason, finished_at = clock_timestamp(), lease_owner = NULL,
+        lease_until = NULL
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'skipped', p_attempt, 'skipped', p_reason);
+END $$;
+
+-- state: running -> failed: no attempt follows
+CREATE OR REPLACE FUNCTION fail_job(p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_reason text)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET state = 'failed', reason = p_reason, finished_at = clock_timestamp(), lease_owner = NULL,
+        lease_until = NULL
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'failed', p_attempt, 'failed', p_reason);
+END $$;
+
+-- state: running -> waiting: the attempt failed, another one follows
+CREATE OR REPLACE FUNCTION retry_job_later(
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_in interval, p_reason text)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET state = 'waiting', reason = p_reason, due_at = clock_timestamp() + p_in, published_at = NULL,
+        seen_open_at = NULL, lease_owner = NULL, lease_until = NULL
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'waiting', p_attempt, 'retried', p_reason);
+END $$;
+
+-- state: running -> waiting: the note may be in the ticket, a last attempt looks for it
+-- One more attempt past all limits. It is that after `p_attempts`, which tells it that it may only look.
+CREATE OR REPLACE FUNCTION look_once_more(
+    p_tenant text, p_id uuid, p_token uuid, p_attempts integer, p_in interval, p_reason text, p_look interval)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET state = 'waiting', reason = p_reason, attempt = p_attempts, due_at = clock_timestamp() + p_in,
+        published_at = NULL, deadline_at = greatest(j.deadline_at, clock_timestamp() + p_in + p_look),
+        lease_owner = NULL, lease_until = NULL
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'waiting', p_attempts, 'looked for once more', p_reason);
+END $$;
+
+-- state: running -> waiting: held back, the attempt does not count
+-- `p_longer`: for how long the deadline is put off, though not beyond the longest life.
+CREATE OR REPLACE FUNCTION hold_job_back(
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_for interval, p_reason text, p_longer interval,
+    p_longest interval)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET state = 'waiting', reason = p_reason, attempt = p_attempt - 1, due_at = clock_timestamp() + p_for,
+        published_at = NULL, lease_owner = NULL, lease_until = NULL,
+        deadline_at = greatest(j.deadline_at, least(
+            j.deadline_at + p_longer, coalesce(j.retried_at, j.accepted_at) + p_longest))
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'waiting', p_attempt - 1, 'held back', p_reason);
+END $$;
+
+-- state: running -> waiting: given back by a worker that stops, the attempt does not count
+-- Its message goes back into the list right after.
+CREATE OR REPLACE FUNCTION give_job_back(p_tenant text, p_id uuid, p_token uuid, p_attempt integer)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET state = 'waiting', attempt = p_attempt - 1, due_at = clock_timestamp(),
+        published_at = clock_timestamp(), lease_owner = NULL, lease_until = NULL
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM tell_event(p_tenant, p_id, p_attempt, 'given back');
+    RETURN true;
+END $$;
+
+-- -- A failure note --------------------------------------------------------------------------------------------------
+
+-- A failed job is about to leave a note that it failed; false if it was retried since, or its ticket has such a note.
+CREATE OR REPLACE FUNCTION begin_failure_note(p_tenant text, p_id uuid, p_token uuid, p_attempt integer)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET failure_noted_at = clock_timestamp()
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'failed' AND NOT EXISTS (
+        SELECT FROM jobs o WHERE o.tenant_id = j.tenant_id AND o.ticket_id = j.ticket_id
+        AND o.failure_noted_at IS NOT NULL);
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM tell_event(p_tenant, p_id, p_attempt, 'leaving a failure note');
+    RETURN true;
+END $$;
+
+CREATE OR REPLACE FUNCTION end_failure_note(p_tenant text, p_id uuid, p_token uuid, p_attempt integer)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE jobs j SET failure_noted_at = NULL
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'failed';
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM tell_event(p_tenant, p_id, p_attempt, 'failure note not left');
+    RETURN true;
+END $$;
+
+-- -- By hand ---------------------------------------------------------------------------------------------------------
+
+-- state: failed -> waiting: retried by hand
+-- state: skipped -> waiting: retried by hand, but for a duplicate
+-- What the job was before, and whether it waits again, due now, with its attempts counted from the start. It keeps its
+-- id, its trace, GPT-4's answer, and that its note may have been posted.
+CREATE OR REPLACE FUNCTION retry_job_by_hand(
+    p_tenant text, p_id uuid, p_deadline interval, p_reason text, p_duplicate text)
+RETURNS TABLE (ticket_id text, traceparent text, state text, reason text, retried boolean)
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM set_config('app.tenant_id', p_tenant, true);
+    RETURN QUERY WITH found AS (
+        SELECT j.id, j.ticket_id, j.traceparent, j.state, j.reason FROM jobs j WHERE j.id = p_id FOR UPDATE
+    ), again AS (
+        UPDATE jobs j SET state = 'waiting', attempt = 0, reason = p_reason, due_at = now(), published_at = NULL,
+            deadline_at = now() + p_deadline, finished_at = NULL, retried_at = now(), seen_open_at = NULL,
+            claim_token = NULL
+        FROM found f
+        WHERE j.id = f.id AND f.state IN ('failed', 'skipped') AND f.reason IS DISTINCT FROM p_duplicate
+        RETURNING j.id
+    ), told AS (
+        INSERT INTO job_events (tenant_id, job_id, attempt, what) SELECT p_tenant, a.id, 0, 'retried by hand'
+        FROM again a
+    )
+    SELECT f.ticket_id, f.traceparent, f.state, f.reason, EXISTS (SELECT FROM again) FROM found f;
+END $$;
+
+-- state: waiting -> skipped: forgotten
+-- state: running -> skipped: forgotten, its worker loses the claim
+-- In the transaction that erases: with the caller's rights, and its tenant.
+CREATE OR REPLACE FUNCTION skip_forgotten_jobs(p_ids uuid[], p_reason text)
+RETURNS TABLE (id uuid, ticket_id text, traceparent text, was_running boolean)
+LANGUAGE sql SET search_path = public, pg_temp AS $$
+    WITH found AS (
+        SELECT j.id, j.state = 'running' AS was_running FROM jobs j
+        WHERE j.id = ANY (p_ids) AND j.state IN ('waiting', 'running') ORDER BY j.id FOR UPDATE
+    ), ended AS (
+        UPDATE jobs j SET state = 'skipped', reason = p_reason, finished_at = clock_timestamp(), lease_owner = NULL,
+            lease_until = NULL, claim_token = NULL
+        FROM found f WHERE j.id = f.id
+        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, f.was_running
+    ), told AS (
+        INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
+        SELECT e.tenant_id, e.id, e.attempt, 'skipped', p_reason FROM ended e
+    )
+    SELECT e.id, e.ticket_id, e.traceparent, e.was_running FROM ended e ORDER BY e.id
+$$;
+
+-- state: running -> waiting: its answer names what was forgotten, the attempt does not count
+CREATE OR REPLACE FUNCTION ask_jobs_again(p_ids uuid[]) RETURNS void
+LANGUAGE sql SET search_path = public, pg_temp AS $$
+    WITH again AS (
+        UPDATE jobs j SET state = 'waiting', attempt = j.attempt - 1, due_at = clock_timestamp(), published_at = NULL,
+            lease_owner = NULL, lease_until = NULL, claim_token = NULL
+        WHERE j.id = ANY (p_ids) AND j.state = 'running'
+        RETURNING j.id, j.tenant_id, j.attempt
+    )
+    INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
+    SELECT a.tenant_id, a.id, a.attempt, 'recovered', 'its answer named what was forgotten' FROM again a
+$$;
+
+-- -- The relay -------------------------------------------------------------------------------------------------------
+
+-- Jobs that are due and have no message in Redis: marked as published, to be published now.
+CREATE OR REPLACE FUNCTION take_due_jobs(p_most integer, p_by_hand text)
+RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text, by_hand boolean)
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    UPDATE jobs j SET published_at = clock_timestamp()
+    WHERE j.id IN (SELECT w.id FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NULL AND w.due_at <= now()
+                   ORDER BY w.due_at LIMIT p_most FOR UPDATE SKIP LOCKED)
+    RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, coalesce(j.reason = p_by_hand, false)
+$$;
+
+-- How many jobs should have a message in Redis (those published lately are not looked at), the oldest of them, and
+-- those whose message was lost, to be published again; two relays never take the same one.
+CREATE OR REPLACE FUNCTION count_published_jobs(p_lately interval) RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT count(*) FROM jobs j WHERE j.state = 'waiting' AND j.published_at < now() - p_lately AND j.due_at <= now()
+$$;
+
+CREATE OR REPLACE FUNCTION published_jobs(p_most integer, p_lately interval)
+RETURNS TABLE (id uuid, published_seconds double precision)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT j.id, extract(epoch FROM now() - j.published_at) FROM jobs j
+    WHERE j.state = 'waiting' AND j.published_at < now() - p_lately AND j.due_at <= now()
+    ORDER BY j.due_at LIMIT p_most
+$$;
+
+CREATE OR REPLACE FUNCTION take_lost_jobs(p_ids uuid[], p_lately interval, p_by_hand text)
+RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text, by_hand boolean)
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH lost AS (
+        UPDATE jobs j SET published_at = clock_timestamp()
+        WHERE j.id IN (SELECT w.id FROM jobs w WHERE w.id = ANY (p_ids) AND w.state = 'waiting'
+                       AND w.published_at < now() - p_lately ORDER BY w.due_at FOR UPDATE SKIP LOCKED)
+        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, coalesce(j.reason = p_by_hand, false)
+    ), told AS (
+        INSERT INTO job_events (tenant_id, job_id, attempt, what)
+        SELECT l.tenant_id, l.id, l.attempt, 'published again' FROM lost l
+    )
+    SELECT * FROM lost
+$$;
+
+-- Redis did not take these. Nobody waits for a row that somebody holds.
+CREATE OR REPLACE FUNCTION unpublish_jobs(p_ids uuid[]) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    UPDATE jobs j SET published_at = NULL
+    WHERE j.id IN (SELECT w.id FROM jobs w WHERE w.id = ANY (p_ids) AND w.state = 'waiting' FOR UPDATE SKIP LOCKED)
+$$;
+
+-- state: running -> waiting: recovered, its worker fell silent
+-- While attempts are left. The first time at once; then at any moment of a time that doubles, so that a job which kills
+-- its worker is seldom run beside the same jobs again, and does not use up their attempts with its own.
+CREATE OR REPLACE FUNCTION recover_jobs(p_most integer, p_attempts integer, p_reason text)
+RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text)
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH recovered AS (
+        UPDATE jobs j SET state = 'waiting', published_at = NULL, lease_owner = NULL, lease_until = NULL,
+            claim_token = NULL, reason = p_reason,
+            due_at = now() + make_interval(secs => random() * (2 ^ (greatest(j.attempt, 1) - 1) - 1))
+        WHERE j.id IN (SELECT r.id FROM jobs r WHERE r.state = 'running' AND r.lease_until < now()
+                       AND r.attempt < p_attempts AND r.deadline_at > now()
+                       ORDER BY r.lease_until LIMIT p_most FOR UPDATE SKIP LOCKED)
+        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent
+    ), told AS (
+        INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
+        SELECT r.tenant_id, r.id, r.attempt, 'recovered', p_reason FROM recovered r
+    )
+    SELECT * FROM recovered
+$$;
+
+-- state: running -> failed: its worker fell silent in the last attempt
+-- state: running -> waiting: its worker fell silent in the last attempt, and a last one looks for the note
+CREATE OR REPLACE FUNCTION fail_lost_jobs(
+    p_most integer, p_attempts integer, p_reason text, p_lost text, p_look interval)
+RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text)
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH lost AS (
+        SELECT r.id, r.note_attempted_at IS NOT NULL AND r.attempt = p_attempts AS may_be_there
+        FROM jobs r
+        WHERE r.state = 'running' AND r.lease_until < now() AND r.attempt >= p_attempts AND r.deadline_at > now()
+        ORDER BY r.lease_until LIMIT p_most FOR UPDATE SKIP LOCKED
+    ), looks AS (
+        UPDATE jobs j SET state = 'waiting', reason = p_lost, due_at = now(), published_at = NULL, lease_owner = NULL,
+            lease_until = NULL, claim_token = NULL, deadline_at = greatest(j.deadline_at, now() + p_look)
+        FROM lost l WHERE l.id = j.id AND l.may_be_there
+        RETURNING j.id, j.tenant_id, j.attempt, j.reason
+    ), failed AS (
+        UPDATE jobs j SET state = 'failed', finished_at = now(), lease_owner = NULL, lease_until = NULL,
+            claim_token = NULL,
+            reason = CASE WHEN j.reason IS NULL THEN p_reason ELSE p_reason || ' (before: ' || j.reason || ')' END
+        FROM lost l WHERE l.id = j.id AND NOT l.may_be_there
+        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, j.reason
+    ), told AS (
+        INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
+        SELECT k.tenant_id, k.id, k.attempt, 'looked for once more', k.reason FROM looks k
+        UNION ALL SELECT f.tenant_id, f.id, f.attempt, 'failed', f.reason FROM failed f
+    )
+    SELECT f.id, f.tenant_id, f.ticket_id, f.attempt, f.traceparent FROM failed f
+$$;
+
+-- state: waiting -> failed: past its deadline
+-- state: running -> failed: past its deadline, its worker fell silent
+-- state: waiting -> waiting: past its deadline, a last attempt looks for the note
+-- state: running -> waiting: past its deadline, its worker fell silent, and a last attempt looks for the note
+-- That one is due where the note may be there and no last look was begun. Jobs that a worker holds are left to it.
+CREATE OR REPLACE FUNCTION expire_jobs(p_most integer, p_attempts integer, p_reason text, p_look interval)
+RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text)
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH overdue AS (
+        SELECT o.id, o.note_attempted_at IS NOT NULL
+            AND (o.attempt < p_attempts OR (o.attempt = p_attempts AND o.state = 'running')) AS may_be_there
+        FROM jobs o WHERE o.deadline_at < now()
+        AND (o.state = 'waiting' OR (o.state = 'running' AND o.lease_until < now()))
+        ORDER BY o.deadline_at LIMIT p_most FOR UPDATE SKIP LOCKED
+    ), looks AS (
+        UPDATE jobs j SET state = 'waiting', attempt = p_attempts, due_at = now(), published_at = NULL,
+            lease_owner = NULL, lease_until = NULL, claim_token = NULL, deadline_at = now() + p_look
+        FROM overdue o WHERE o.id = j.id AND o.may_be_there
+        RETURNING j.id, j.tenant_id, j.attempt
+    ), expired AS (
+        UPDATE jobs j SET state = 'failed', finished_at = now(), lease_owner = NULL, lease_until = NULL,
+            claim_token = NULL,
+            reason = CASE WHEN j.reason IS NULL THEN p_reason ELSE p_reason || ' (last: ' || j.reason || ')' END
+        FROM overdue o WHERE o.id = j.id AND NOT o.may_be_there
+        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, j.reason
+    ), told AS (
+        INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
+        SELECT k.tenant_id, k.id, k.attempt, 'looked for once more', p_reason FROM looks k
+        UNION ALL SELECT e.tenant_id, e.id, e.attempt, 'expired', e.reason FROM expired e
+    )
+    SELECT e.id, e.tenant_id, e.ticket_id, e.attempt, e.traceparent FROM expired e
+$$;
+
+-- -- Looking ---------------------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION job_state(p_id uuid) RETURNS TABLE (tenant_id text, state text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT j.tenant_id, j.state FROM jobs j WHERE j.id = p_id
+$$;
+
+-- Jobs, newest first; a null condition is none. `p_since`: something happened to the job since then. Reasons are this
+-- system's own words.
+CREATE OR REPLACE FUNCTION list_jobs(
+    p_tenant text, p_ticket text, p_states text[], p_since timestamptz, p_most integer)
+RETURNS TABLE (id uuid, tenant_id text, ticket_id text, state text, attempt integer, reason text,
+               accepted_at timestamptz, due_at timestamptz, started_at timestamptz, finished_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT j.id, j.tenant_id, j.ticket_id, j.state, j.attempt, j.reason,
+           j.accepted_at, j.due_at, j.started_at, j.finished_at
+    FROM jobs j
+    WHERE (p_tenant IS NULL OR j.tenant_id = p_tenant)
+    AND (p_ticket IS NULL OR j.ticket_id = p_ticket)
+    AND (p_states IS NULL OR j.state = ANY (p_states))
+    AND (p_since IS NULL OR greatest(j.accepted_at, j.due_at, j.started_at, j.finished_at) >= p_since)
+    ORDER BY j.accepted_at DESC, j.id DESC LIMIT p_most
+$$;
+
+-- Jobs that have not ended, how long the longest due one has waited (seconds), and those long past their deadline.
+CREATE OR REPLACE FUNCTION job_figures(p_overdue interval)
+RETURNS TABLE (waiting bigint, running bigint, oldest_waiting_seconds double precision, without_outcome bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT count(*) FILTER (WHERE j.state = 'waiting'), count(*) FILTER (WHERE j.state = 'running'),
+           coalesce(extract(epoch FROM now() - min(j.due_at) FILTER (WHERE j.state = 'waiting' AND j.due_at <= now())),
+                    0)::double precision,
+           count(*) FILTER (WHERE j.deadline_at < now() - p_overdue)
+    FROM jobs j WHERE j.state IN ('waiting', 'running')
+$$;
+
+-- -- Purging ---------------------------------------------------------------------------------------------------------
+-- In batches, each a short transaction of its own; a row that somebody holds just now waits for the next.
+
+CREATE OR REPLACE FUNCTION purge_short_lived(p_keys_kept interval, p_rejections_kept interval) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    DELETE FROM delivery_keys k WHERE (k.tenant_id, k.key) IN (
+        SELECT o.tenant_id, o.key FROM delivery_keys o WHERE o.expires_at < now() - p_keys_kept
+        FOR UPDATE SKIP LOCKED);
+    DELETE FROM rejections r WHERE r.id IN (
+        SELECT o.id FROM rejections o WHERE o.rejected_at < now() - p_rejections_kept FOR UPDATE SKIP LOCKED);
+$$;
+
+-- The answers of GPT-4, of jobs that ended long ago.
+CREATE OR REPLACE FUNCTION purge_answers(p_days integer, p_most integer) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH purged AS (
+        UPDATE jobs j SET enhancement = NULL
+        WHERE j.id IN (SELECT o.id FROM jobs o WHERE o.finished_at < now() - make_interval(days => p_days)
+                       AND o.enhancement IS NOT NULL ORDER BY o.finished_at LIMIT p_most FOR UPDATE SKIP LOCKED)
+        RETURNING 1
+    ) SELECT count(*) FROM purged
+$$;
+
+-- Copies of tickets and solutions that the desk has not listed for long.
+CREATE OR REPLACE FUNCTION purge_tickets(p_days integer, p_most integer) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH purged AS (
+        DELETE FROM tickets t
+        WHERE (t.tenant_id, t.ticket_id) IN (
+            SELECT o.tenant_id, o.ticket_id FROM tickets o WHERE o.synced_at < now() - make_interval(days => p_days)
+            LIMIT p_most FOR UPDATE SKIP LOCKED)
+        RETURNING 1
+    ) SELECT count(*) FROM purged
+$$;
+
+CREATE OR REPLACE FUNCTION purge_passages(p_days integer, p_most integer) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH purged AS (
+        DELETE FROM passages t
+        WHERE (t.tenant_id, t.source_id, t.position) IN (
+            SELECT o.tenant_id, o.source_id, o.position FROM passages o
+            WHERE o.synced_at < now() - make_interval(days => p_days) LIMIT p_most FOR UPDATE SKIP LOCKED)
+        RETURNING 1
+    ) SELECT count(*) FROM purged
+$$;
+
+-- Whole rows of jobs that ended long ago, with their events.
+CREATE OR REPLACE FUNCTION purge_jobs(p_days integer, p_most integer) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH purged AS (
+        DELETE FROM jobs j
+        WHERE j.id IN (SELECT o.id FROM jobs o WHERE o.finished_at < now() - make_interval(days => p_days)
+                       ORDER BY o.finished_at LIMIT p_most FOR UPDATE SKIP LOCKED)
+        RETURNING j.id
+    ), told AS (
+        DELETE FROM job_events e USING purged p WHERE e.job_id = p.id
+    ) SELECT count(*) FROM purged
+$$;

@@ -1,0 +1,24 @@
+"""How long and how often: what the functions of the database are given, each named once."""
+
+from datetime import timedelta
+
+MOST_ATTEMPTS = 8
+LAST_LOOK = timedelta(minutes=5)
+"""How long a worker has for the last look at a ticket whose note may be there."""
+LONGEST_LIFE = timedelta(days=1)
+"""How long holds may put a job's deadline off, from its acceptance or its last retry by hand on."""
+SEEN_OPEN = timedelta(hours=1)
+"""How long it counts that a ticket was seen open: a job that is held back meanwhile does not look again."""
+ANOTHER_FIRST_WAIT = timedelta(seconds=15)
+"""How long a job waits for another one of its ticket before it looks again."""
+ECHO = timedelta(minutes=10)
+"""How long after a failure note a webhook of its ticket may be what the note itself set off."""
+DELIVERY_KNOWN = timedelta(minutes=10)
+"""How long a delivery is known, from the first one on."""
+KEYS_KEPT = timedelta(hours=1)
+"""How long a delivery's keys stay past their time: of an event that waited in Redis it is compared with its own."""
+REJECTIONS_KEPT = timedelta(days=7)
+PUBLISHED_LATELY = timedelta(seconds=3)
+"""How long after a publication nobody asks where the message is: it may be on its way."""
+OVERDUE = timedelta(minutes=1)
+"""How long past its deadline a job without an outcome is counted as one that should not be."""
