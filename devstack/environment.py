@@ -14,7 +14,7 @@ _MACHINE = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR"}
     | {"LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 )
-# What a developer may want to change for one start; documented in the README.
+# What a developer may want to change for one start; documented in CONTRIBUTING.md.
 _PASSED_ON = frozenset({"LOG_FORMAT", "LOG_LEVEL"})
 _PASSED_ON_PREFIXES = ("LC_", "OTEL_")
 # A simulated desk takes more calls than a customer's, whose rate would be the limit of every experiment.

@@ -124,8 +124,8 @@ def anchor(heading: str) -> str:
 
 
 def documents(root: Path = ROOT) -> list[Document]:
-    """The README and everything under `docs/`."""
-    return [Document(path, root) for path in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]]
+    """Those at the top, and everything under `docs/`."""
+    return [Document(path, root) for path in [*sorted(root.glob("*.md")), *sorted((root / "docs").rglob("*.md"))]]
 
 
 def broken_links(document: Document) -> list[str]:

@@ -3,24 +3,26 @@
 _SLOW, _CRASHES = "docs/support/faq/faq-slow-enhancements.md", "docs/support/faq/troubleshooting-worker-crashes.md"
 _ERRORS, _ROTATION = "docs/support/faq/troubleshooting-high-error-rate.md", "docs/runbooks/secret-rotation.md"
 _SETTLES = "docs/adr/0004-a-note-of-unknown-outcome-settles.md"
-_README, _KUBERNETES, _DASHBOARDS = "README.md", "docs/kubernetes.md", "docs/dashboards.md"
+_KUBERNETES, _DASHBOARDS = "docs/kubernetes.md", "docs/dashboards.md"
+_OPERATING, _RUNNING = "docs/operating.md", "docs/running.md"
+_SETTINGS, _WEBHOOK = "docs/settings.md", "docs/webhook.md"
 _WEBHOOKS = "docs/runbooks/WEBHOOK_TROUBLESHOOTING_RUNBOOK.md"
 _FAILURES, _QUEUE = "docs/runbooks/enhancement-failures.md", "docs/runbooks/high-queue-depth.md"
 _FAQ = "docs/support/faq/faq-enhancements-not-received.md"
 
 # What is between back quotes in documents for developers.
 OF_NAMES = {
-    "a line that there is not": (_README, "`Webhook received: ticket_id=124, tenant_id=acme`", "`Webhook accepted`"),
-    "a command in place of a line": (_README, "| `GPT-4 API call: status=200` |", "| `retry --failed` |"),
-    "other words for a line": (_README, "`GPT-4 API call: status=200`", "`GPT-4 call status`"),
-    "another end of a line": (_README, "`Breaker closed: desk of acme is back`", "`Breaker gone`"),
-    "a span that there is not": (_README, "`Webhook`, `Queue`", "`Webhooks`, `Queue`"),
-    "half a span": (_README, "`Context`, `GPT-4`", "`Context`, `GPT`"),
-    "another span": (_README, "`ServiceDesk Update`", "`ServiceDesk Note`"),
-    "a line in place of a span": (_README, "`Queue`, `Worker`", "`Webhook rejected`, `Worker`"),
-    "a tag that there is not": (_README, "the tags `ticket_id`", "the tags `ticket_no`"),
-    "a name of ours that is no tag": (_README, "the tags `ticket_id`", "the tags `trace_id`"),
-    "half a header": (_README, "`X-ServiceDesk-Timestamp`", "`X-ServiceDesk-Time`"),
+    "a line that there is not": (_OPERATING, "`Webhook received: ticket_id=124, tenant_id=acme`", "`Webhook accepted`"),
+    "a command in place of a line": (_OPERATING, "| `GPT-4 API call: status=200` |", "| `retry --failed` |"),
+    "other words for a line": (_OPERATING, "`GPT-4 API call: status=200`", "`GPT-4 call status`"),
+    "another end of a line": (_OPERATING, "`Breaker closed: desk of acme is back`", "`Breaker gone`"),
+    "a span that there is not": (_RUNNING, "`Webhook`, `Queue`", "`Webhooks`, `Queue`"),
+    "half a span": (_RUNNING, "`Context`, `GPT-4`", "`Context`, `GPT`"),
+    "another span": (_RUNNING, "`ServiceDesk Update`", "`ServiceDesk Note`"),
+    "a line in place of a span": (_RUNNING, "`Queue`, `Worker`", "`Webhook rejected`, `Worker`"),
+    "a tag that there is not": (_RUNNING, "the tags `ticket_id`", "the tags `ticket_no`"),
+    "a name of ours that is no tag": (_RUNNING, "the tags `ticket_id`", "the tags `trace_id`"),
+    "half a header": (_WEBHOOK, "`X-ServiceDesk-Timestamp`", "`X-ServiceDesk-Time`"),
     "another failure": (_KUBERNETES, "`ServiceDesk Plus API timeout`", "`ServiceDesk Plus API too slow`"),
     "another reason of an error": (
         _ERRORS,
@@ -28,7 +30,7 @@ OF_NAMES = {
         "`Database error: out of luck`",
     ),
     "another namespace": (_FAQ, "`kubectl get pods -n ai-agents-production | ", "`kubectl get pods -n ai-agents | "),
-    "another cause": (_README, "`cause: retried by hand`", "`cause: retried by magic`"),
+    "another cause": (_OPERATING, "`cause: retried by hand`", "`cause: retried by magic`"),
     "words in place of a number": (_FAQ, "`LangGraph workflow initiated`", "`attempt took very long`"),
     "any words in place of a number": (_FAQ, "`LangGraph workflow initiated`", "`attempt eaten by dragons`"),
 }
@@ -48,26 +50,26 @@ OF_SETTINGS = {
     "another concurrency": ("docs/benchmarks.md", "`WORKER_CONCURRENCY` 128", "`WORKER_CONCURRENCY` 256"),
     "another silence of GPT-4": (_FAILURES, "30 s without content", "90 s without content"),
     "other attempts and another deadline": (_FAILURES, "8 attempts within 30 minutes", "20 attempts within 90 minutes"),
-    "other attempts": (_README, "gave up after 8 attempts", "gave up after 9 attempts"),
+    "other attempts": (_OPERATING, "gave up after 8 attempts", "gave up after 9 attempts"),
     "another deadline": (_FAQ, "ended the job within 30 minutes", "ended the job within 60 minutes"),
-    "another rest": (_README, "held back for 15s", "held back for 60s"),
+    "another rest": (_OPERATING, "held back for 15s", "held back for 60s"),
     "another patience": (_FAQ, "up to 4 minutes an attempt", "up to 9 minutes an attempt"),
     "another rate": (_QUEUE, "the usual 300", "the usual 500"),
-    "another time to read again": (_README, "again every 5 seconds", "again every 50 seconds"),
+    "another time to read again": (_SETTINGS, "again every 5 seconds", "again every 50 seconds"),
     "another time until it counts": (_ROTATION, "counts 7 seconds later", "counts 70 seconds later"),
 }
 
 # Limits of the front door, and of what alerts ask for, elsewhere than in the alerts' own sections.
 OF_LIMITS = {
     "another size of a body": (_WEBHOOKS, "over 64 KiB", "over 128 KiB"),
-    "another size of a body, in the table": (_README, "more than 64 KiB", "more than 128 KiB"),
-    "another size of headers": (_README, "more than 32 KiB", "more than 64 KiB"),
+    "another size of a body, in the table": (_WEBHOOK, "more than 64 KiB", "more than 128 KiB"),
+    "another size of headers": (_WEBHOOK, "more than 32 KiB", "more than 64 KiB"),
     "another window of the clock": (_WEBHOOKS, "clocks are over 300 s apart", "clocks are over 600 s apart"),
-    "another window, in a sentence": (_README, "must be within 300 s", "must be within 600 s"),
+    "another window, in a sentence": (_WEBHOOK, "must be within 300 s", "must be within 600 s"),
     "another window, in minutes": (_FAQ, "off by over 5 minutes", "off by over 10 minutes"),
     "other connections": (_WEBHOOKS, "more than 500 connections", "more than 900 connections"),
-    "other requests": (_README, "over 32 requests", "over 64 requests"),
-    "another time for headers": (_README, "within 10 s each", "within 20 s each"),
+    "other requests": (_WEBHOOK, "over 32 requests", "over 64 requests"),
+    "another time for headers": (_WEBHOOK, "within 10 s each", "within 20 s each"),
     "another memory of duplicates": (_WEBHOOKS, "delivery within 10 minutes", "delivery within 30 minutes"),
     "an alert elsewhere": (_FAQ, "over 30 jobs for 5 minutes", "over 30 jobs for 15 minutes"),
     "an alert's share elsewhere": (_ERRORS, "success rate under 95 % for", "success rate under 85 % for"),
@@ -94,10 +96,10 @@ OF_THE_CLUSTER = {
     "another time to end": ("docs/containers.md", "the API within 20 s", "the API within 2 s"),
     "another port": ("docs/containers.md", "ready, at port 9464", "ready, at port 9090"),
     "another user": ("docs/containers.md", "as user 10001", "as user 1001"),
-    "another Postgres": (_README, "Postgres 15 or later", "Postgres 13 or later"),
-    "another length of a list": (_README, "lists the newest 50", "lists the newest 500"),
+    "another Postgres": (_RUNNING, "Postgres 15 or later", "Postgres 13 or later"),
+    "another length of a list": (_OPERATING, "lists the newest 50", "lists the newest 500"),
     "other digits": (_WEBHOOKS, "not 1 to 20 digits", "not 1 to 10 digits"),
-    "another length of an id": (_README, "and `-`, at most 63)", "and `-`, at most 36)"),
+    "another length of an id": (_SETTINGS, "and `-`, at most 63)", "and `-`, at most 36)"),
     "other memory": (_KUBERNETES, "is given 256 and may take 512", "is given 256 and may take 1024"),
 }
 
@@ -140,9 +142,9 @@ OF_EXITS = {
     "an exit status in brackets": ("docs/runbooks/worker-failures.md", "(exit status 78)", "(exit status 77)"),
     "an exit status at a list's beginning": ("docs/containers.md", "Exit status 78:", "Exit status 77:"),
     "an exit status in a list": ("docs/containers.md", "75: a server is away", "78: a server is away"),
-    "a mistake's exit status": (_README, "70 a mistake of ours", "71 a mistake of ours"),
-    "an exit status at a list's end": (_README, "78 something has", "79 something has"),
-    "an exit status for another": (_README, "75 the database is away", "70 the database is away"),
+    "a mistake's exit status": (_OPERATING, "70 a mistake of ours", "71 a mistake of ours"),
+    "an exit status at a list's end": (_OPERATING, "78 something has", "79 something has"),
+    "an exit status for another": (_OPERATING, "75 the database is away", "70 the database is away"),
 }
 
 LIES = OF_EXITS | OF_THE_CLUSTER | OF_NAMES | OF_SETTINGS | OF_LIMITS | OF_PANELS | OF_ALERTS

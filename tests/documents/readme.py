@@ -1,10 +1,12 @@
-"""The README, read by machine."""
+"""The README and the pages that it sends people to first, read by machine as one text."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+_OF_DOCS = ("operating", "webhook", "running", "settings")
+_PAGES = ("README.md", "CONTRIBUTING.md", *(f"docs/{page}.md" for page in _OF_DOCS))
+TEXT = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in _PAGES)
 
 
 def blocks(language: str) -> list[str]:

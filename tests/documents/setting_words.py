@@ -8,7 +8,7 @@ from tests.documents.defaults import of_settings
 from tests.documents.documents import Document
 
 _NAME = re.compile(r"`([A-Z][A-Z_]+)`")
-# The README's table, which has a test of its own, has limits of other things in its descriptions.
+# The table of settings, which has a test of its own, has limits of other things in its descriptions.
 _ROW_OF_A_SETTING = re.compile(r"^\| `[A-Z_]+(?:<TENANT>)?` \|")
 _CLAUSE_ENDS = re.compile(r"[.;:,|](?:\s|$)")
 # `NAME` (50), `NAME`, 60 by default, `NAME` 128.

@@ -33,6 +33,12 @@ def test_each_command_is_of_a_kind_that_a_test_looks_after() -> None:
     assert [block for block in SHELL if not block.startswith(known)] == []
 
 
+def test_the_readme_is_short_and_begins_with_the_demo_and_the_tests() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(readme.splitlines()) < 150
+    assert re.findall(r"^```(?!$)(.*\n.*)$", readme, re.MULTILINE)[:2] == ["sh\nmake demo", "sh\nmake test"]
+
+
 def test_each_make_verb_exists_and_is_listed_by_help() -> None:
     """`make help` tells of each verb that the README names."""
     verbs = set(re.findall(r"(?:^|`)make ([a-z-]+)", TEXT, re.MULTILINE))
@@ -87,7 +93,8 @@ def test_the_answers_are_those_of_the_interface() -> None:
 
 def test_each_file_and_folder_that_is_named_exists() -> None:
     """Paths between back quotes that look like ours."""
-    folders = "api|worker|workflow|integrations|storage|observability|config|support|simulators|devstack|docs|tests"
+    rooms = "api|worker|housekeeping|workflow|dispatch|integrations|storage|observability|config|support"
+    folders = f"{rooms}|simulators|devstack|docs|tests"
     named = re.findall(rf"`((?:{folders})/[^`]*)`", TEXT)
     assert named
     assert [path for path in named if not (ROOT / path).exists()] == []

@@ -1,4 +1,4 @@
-"""The README's settings tables are the code's."""
+"""The tables of settings are the code's."""
 
 from pydantic_core import PydanticUndefined
 
@@ -38,13 +38,13 @@ def expected_rows() -> list[str]:
     ]
 
 
-def test_each_setting_stands_in_the_readme_with_its_default_and_meaning() -> None:
+def test_each_setting_stands_in_the_table_with_its_default_and_meaning() -> None:
     """And no other does."""
-    assert rows("<!-- settings") == expected_rows()
+    assert rows("<!-- table: settings") == expected_rows()
 
 
-def test_each_setting_of_a_tenant_stands_in_the_readme() -> None:
+def test_each_setting_of_a_tenant_stands_in_its_table() -> None:
     """And no other does."""
-    assert rows("<!-- tenant settings") == [
+    assert rows("<!-- table: tenant settings") == [
         f"| `{prefix}<TENANT>` | {description} |" for prefix, description in TENANT_SETTINGS.items()
     ]

@@ -55,7 +55,7 @@ def test_a_wrong_field_is_seen(production: Rendered) -> None:
 
 
 def test_the_names_are_those_that_support_types(production: Rendered) -> None:
-    """The contract's section 5."""
+    """An interface: they stand in commands that people know by heart."""
     assert production.namespace == "ai-agents-production"
     for process in ("api", "worker", "housekeeping"):
         pod = production.one("Deployment", f"ai-agents-{process}")["spec"]["template"]["spec"]

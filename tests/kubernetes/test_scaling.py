@@ -73,7 +73,7 @@ def test_it_asks_where_the_jobs_are(production: Rendered, spec: dict[str, Any]) 
 
 
 def test_more_than_five_waiting_jobs_a_worker_make_more_workers(production: Rendered, spec: dict[str, Any]) -> None:
-    """The contract's numbers; and a worker counts as full at three quarters of its slots."""
+    """Five workers are normal, each five jobs that wait want one; one is full at three quarters of its slots."""
     assert targets(spec)[QUEUE] == 5
     assert targets(spec)[UNACKED] == round(0.75 * int(production.settings()["WORKER_CONCURRENCY"]))
     assert spec["minReplicaCount"] == 5

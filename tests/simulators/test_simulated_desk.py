@@ -1,4 +1,4 @@
-"""The simulated desk speaks API v3 as the fact sheet tells it."""
+"""The simulated desk speaks API v3 as docs/dev/outside.md tells it."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def inner_code(document: Any) -> tuple[int, str | None]:
     return message["status_code"], message.get("field")
 
 
-def test_a_created_ticket_is_read_back_with_the_fields_of_the_fact_sheet(desk: httpx.Client) -> None:
+def test_a_created_ticket_is_read_back_with_the_fields_of_a_real_one(desk: httpx.Client) -> None:
     order = {"request": {"subject": "No Wi-Fi", "description": "<b>x</b>", "priority": {"name": "High"}}}
     created = call(desk, "POST", "/requests", order)
     read = call(desk, "GET", f"/requests/{created['request']['id']}")
