@@ -1,6 +1,6 @@
 """The text of a solution, in parts that a search can tell apart."""
 
-from integrations.servicedesk.values import Solution
+from integrations.servicedesk.contents import Solution
 
 _PASSAGE_CHARACTERS = 1500
 _MOST_PASSAGES = 20

@@ -1,81 +1,15 @@
-"""What context is gathered from: copies of a desk's tickets and solutions, and the search in them.
+"""The copies of a desk's tickets and solutions that context is gathered from; `storage.search` finds in them."""
 
-Searching is by words in common. Under row-level security the text index can't be used (`@@` is not leakproof), so a
-search reads the tenant's rows: fine for some thousand tickets, and bounded by the context's time limit beyond.
-"""
-
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, func, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, case, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from storage import tombstones
 from storage.models import Passage, Ticket
 from storage.session import Database
-
-_MOST_WORDS = 24
-_WORD = re.compile(r"[^\W_]{3,40}")
-# Words in common that make a find: one alone would find a ticket for nearly any other.
-_LEAST_RANK = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class SimilarTicket:
-    """A resolved ticket that resembles the one at hand."""
-
-    ticket_id: str
-    subject: str
-    resolution: str
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A passage of the knowledge base that may help."""
-
-    title: str
-    text: str
-
-
-def _query(subject: str, description: str) -> ColumnElement[object]:
-    """Any of the words, the subject's first; a text search query."""
-    words = list(dict.fromkeys(word.lower() for word in _WORD.findall(f"{subject} {description[:4000]}")))
-    return func.to_tsquery("english", literal(" | ".join(words[:_MOST_WORDS])))
-
-
-async def similar_tickets(
-    database: Database, tenant_id: str, ticket_id: str, subject: str, description: str, most: int = 3
-) -> list[SimilarTicket]:
-    """The tenant's tickets that have most in common with this one and were resolved, best first."""
-    query = _query(subject, description)
-    rank = func.ts_rank(Ticket.words, query)
-    question = (
-        select(Ticket.ticket_id, Ticket.subject, Ticket.resolution)
-        .where(Ticket.ticket_id != ticket_id, Ticket.resolution != "", Ticket.words.op("@@")(query), rank > _LEAST_RANK)
-        .order_by(rank.desc(), Ticket.ticket_id)
-        .limit(most)
-    )
-    async with database.tenant(tenant_id) as session:
-        return [SimilarTicket(*row) for row in await session.execute(question)]
-
-
-async def documents(
-    database: Database, tenant_id: str, subject: str, description: str, most: int = 3
-) -> list[Document]:
-    """The passages of the tenant's knowledge base that have most in common with this text, best first."""
-    query = _query(subject, description)
-    rank = func.ts_rank(Passage.words, query)
-    question = (
-        select(Passage.title, Passage.body)
-        .where(Passage.words.op("@@")(query), rank > _LEAST_RANK)
-        .order_by(rank.desc(), Passage.source_id, Passage.position)
-        .limit(most)
-    )
-    async with database.tenant(tenant_id) as session:
-        return [Document(*row) for row in await session.execute(question)]
 
 
 async def known_tickets(database: Database, tenant_id: str) -> dict[str, str]:

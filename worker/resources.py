@@ -32,6 +32,7 @@ from observability.tracing import Tracing
 from observability.watchdog import STUCK_EXIT, Watchdog
 from storage.limits import LONGEST_LIFE
 from storage.schema import DatabaseUnfit
+from storage.search import SearchInPostgres
 from storage.session import Database
 from storage.waiting import wait_for_database
 from worker.jobs_taken import JobsTaken
@@ -102,7 +103,7 @@ class Resources:
         # Not in line with the searches of a burst for a connection: who renews a lease does not stand there either.
         self._readiness.ask(self._loop, {"database": leases.ask, "redis": lambda: redis.llen(QUEUE)})
         await wait_for_database(database)
-        gpt4 = ModelClient(
+        model = ModelClient(
             api_key=settings.openai_api_key,
             base_url=settings.openai_base_url,
             model=settings.openai_model,
@@ -111,7 +112,7 @@ class Resources:
             connections=settings.worker_concurrency,
             breaker=Breaker(f"model at {urlsplit(settings.openai_base_url).hostname}", MODEL_UNAVAILABLE),
         )
-        self._stack.push_async_callback(gpt4.close)
+        self._stack.push_async_callback(model.close)
         await warn_of_eviction(redis)
         desks = Desks(tenants, settings, redis, connections=settings.worker_concurrency)
         self._stack.push_async_callback(desks.close)
@@ -119,15 +120,15 @@ class Resources:
             owner=f"{socket.gethostname()}:{os.getpid()}",
             database=database,
             lease_database=leases,
-            gpt4=gpt4,
-            graph=build_graph(),
             desk_of=desks.of,
-            search_slots=asyncio.Semaphore(max(1, connections // 4)),
+            model=model,
+            search=SearchInPostgres(database, max(2, connections // 2)),
+            answers=AnswersInRedis(redis, round(LONGEST_LIFE.total_seconds())),
+            graph=build_graph(),
             context_seconds=settings.context_timeout_seconds,
             attempt_seconds=settings.attempt_timeout_seconds,
             note_settle_seconds=settings.note_settle_seconds,
             lease_seconds=settings.lease_seconds,
-            answers=AnswersInRedis(redis, round(LONGEST_LIFE.total_seconds())),
             capture_messages=messages_go_into_spans(),
         )
         return Pickup(runner, Inbox(redis), settings.job_deadline_seconds)

@@ -2,7 +2,6 @@
 
 import html
 import re
-from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
@@ -17,7 +16,7 @@ def _cut(text: str) -> str:
     return clean if len(clean) <= _LONGEST_TEXT else clean[: _LONGEST_TEXT - 1] + "…"
 
 
-class _Answer(BaseModel):
+class _StrictTexts(BaseModel):
     # Strict structured output takes no schema with length limits in it: what is too long is cut here instead.
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -31,21 +30,21 @@ class _Answer(BaseModel):
         return value
 
 
-class RelatedTicket(_Answer):
+class RelatedTicket(_StrictTexts):
     """An earlier ticket that the answer builds on."""
 
     ticket_id: str
     relevance: str
 
 
-class RelatedDocument(_Answer):
+class RelatedDocument(_StrictTexts):
     """A document of the knowledge base that the answer builds on."""
 
     title: str
     relevance: str
 
 
-class Enhancement(_Answer):
+class Enhancement(_StrictTexts):
     """GPT-4's answer: plain texts, no markup."""
 
     summary: str
@@ -61,28 +60,19 @@ class Enhancement(_Answer):
             raise ValueError("the summary is empty")
         return summary
 
-    def only_given(self, ticket_ids: Sequence[str], titles: Sequence[str]) -> "Enhancement":
-        """Without tickets and documents that the context did not have: a model may invent some."""
-        return self.model_copy(
-            update={
-                "similar_tickets": [ticket for ticket in self.similar_tickets if ticket.ticket_id in ticket_ids],
-                "documents": [document for document in self.documents if document.title in titles],
-            }
-        )
-
 
 def marker(job_id: object) -> str:
-    """The visible text that tells whose note this is; desks strip comments."""
+    """Return the visible text that tells whose note this is; desks strip comments."""
     return f"Ref {job_id}"
 
 
 def is_note_of(job_id: object, text: str) -> bool:
-    """Whether a note's plain text is what `to_html` wrote for the job: all of it, and not a person's quote of it."""
+    """Return True if a note's plain text is what `to_html` wrote for the job: all of it, and not a person's quote."""
     return text.startswith(f"{_TITLE} (written by ") and text.endswith(marker(job_id))
 
 
 def to_html(enhancement: Enhancement, job_id: object) -> str:
-    """The note. Each text is escaped: nothing that the model wrote becomes markup."""
+    """Return the note. Each text is escaped: nothing that the model wrote becomes markup."""
     parts = [
         f"<b>{_TITLE}</b> (written by GPT-4; please check before acting on it)",
         f"<p>{_escaped(enhancement.summary)}</p>",

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from opentelemetry.trace import SpanKind
 
 from integrations.errors import HeldBack, ModelRefused, ModelTimeout, ModelUnavailable, OutsideFailure, TicketGone
+from integrations.values import Document, SimilarTicket
 from observability import phrases, tracing
 from observability.logging import say
-from storage import failure_notes, history
+from storage import failure_notes
 from storage.claims import Claim
-from storage.history import Document, SimilarTicket
 from storage.session import DATABASE_FAILURES
-from workflow.state import Attempt
+from workflow.attempt import Attempt
 
 FAILURES_OF_GPT4 = (ModelRefused, ModelTimeout, ModelUnavailable)
 """After these it is left. A desk that fails takes no note either."""
@@ -73,19 +73,21 @@ async def _post(attempt: Attempt, note: str) -> None:
         raise
 
 
-async def _found(attempt: Attempt, subject: str, description: str) -> tuple[list[SimilarTicket], list[Document]]:
-    tenant_id = attempt.claim.tenant_id
+async def _found(
+    attempt: Attempt, subject: str, description: str
+) -> tuple[Sequence[SimilarTicket], Sequence[Document]]:
+    tenant_id, search = attempt.claim.tenant_id, attempt.search
     try:
         return (
-            await history.similar_tickets(attempt.database, tenant_id, attempt.claim.ticket_id, subject, description),
-            await history.documents(attempt.database, tenant_id, subject, description),
+            await search.similar_tickets(tenant_id, attempt.claim.ticket_id, subject, description),
+            await search.documents(tenant_id, subject, description),
         )
-    except DATABASE_FAILURES:
+    except (OutsideFailure, *DATABASE_FAILURES):
         return [], []
 
 
 def failure_note(tickets: Sequence[SimilarTicket], documents: Sequence[Document], job_id: object) -> str:
-    """The note, as HTML. Each text is escaped."""
+    """Return the note, as HTML. Each text is escaped."""
     parts = [f"<b>{_TITLE}</b><p>GPT-4 could not be asked about this ticket. What was found for it:</p>"]
     items = [f"#{ticket.ticket_id}: {ticket.subject}" for ticket in tickets]
     items += list(dict.fromkeys(document.title for document in documents))

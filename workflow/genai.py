@@ -9,17 +9,18 @@ from urllib.parse import urlsplit
 
 from opentelemetry.util.types import AttributeValue
 
-from integrations.model.client import ModelAnswer, ModelClient, Prompt
+from integrations.values import ModelAnswer, Prompt
 from workflow.enhancement import Enhancement
+from workflow.ports import Model
 
 
-def request_attributes(gpt4: ModelClient, prompt_version: str) -> dict[str, AttributeValue]:
-    """What is known before the call."""
-    address = urlsplit(gpt4.base_url)
+def request_attributes(model: Model, prompt_version: str) -> dict[str, AttributeValue]:
+    """Return what is known before the call."""
+    address = urlsplit(model.base_url)
     return {
         "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": "openai",
-        "gen_ai.request.model": gpt4.model,
+        "gen_ai.provider.name": model.provider,
+        "gen_ai.request.model": model.name,
         "gen_ai.output.type": "json",
         "server.address": address.hostname or "",
         "server.port": address.port or (443 if address.scheme == "https" else 80),
@@ -28,22 +29,22 @@ def request_attributes(gpt4: ModelClient, prompt_version: str) -> dict[str, Attr
 
 
 def response_attributes(answer: ModelAnswer[Any]) -> dict[str, AttributeValue]:
-    """What the answer told; the cost only where the provider names one."""
+    """Return what the answer told; the cost only where the provider names one."""
     attributes: dict[str, AttributeValue] = {
         "gen_ai.response.model": answer.model,
         "gen_ai.response.id": answer.response_id,
         "gen_ai.response.finish_reasons": [answer.finish_reason],
-        "gen_ai.usage.input_tokens": answer.input_tokens,
-        "gen_ai.usage.output_tokens": answer.output_tokens,
+        "gen_ai.usage.input_tokens": answer.usage.input_tokens,
+        "gen_ai.usage.output_tokens": answer.usage.output_tokens,
         "http.response.status_code": answer.status,
     }
-    if answer.cost is not None:
-        attributes["gen_ai.usage.cost"] = answer.cost
+    if answer.usage.cost is not None:
+        attributes["gen_ai.usage.cost"] = answer.usage.cost
     return attributes
 
 
 def question(prompt: Prompt) -> dict[str, AttributeValue]:
-    """The prompt, as the conventions write it: JSON."""
+    """Return the prompt as the conventions write it: JSON."""
     return {
         "gen_ai.system_instructions": json.dumps([_text(prompt.system)]),
         "gen_ai.input.messages": json.dumps([{"role": "user", "parts": [_text(prompt.user)]}]),
@@ -51,7 +52,7 @@ def question(prompt: Prompt) -> dict[str, AttributeValue]:
 
 
 def reply(answer: ModelAnswer[Enhancement]) -> dict[str, AttributeValue]:
-    """The usable answer, likewise."""
+    """Return the usable answer, likewise."""
     parts = [_text(answer.content.model_dump_json())]
     message = {"role": "assistant", "parts": parts, "finish_reason": answer.finish_reason}
     return {"gen_ai.output.messages": json.dumps([message])}

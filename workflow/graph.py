@@ -4,9 +4,11 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from workflow.nodes import call_gpt4, gather_context, update_ticket
-from workflow.resume import resume
-from workflow.state import Attempt, GraphState
+from workflow.attempt import Attempt, GraphState
+from workflow.nodes.call_gpt4 import call_gpt4
+from workflow.nodes.gather_context import gather_context
+from workflow.nodes.resume import resume
+from workflow.nodes.update_ticket import update_ticket
 
 JobGraph = CompiledStateGraph[GraphState, Attempt, GraphState, GraphState]
 
@@ -27,7 +29,7 @@ def build_graph(checkpointer: BaseCheckpointSaver[str] | None = None) -> JobGrap
 
 
 def _what_is_left(state: GraphState) -> str:
-    """Nothing when an earlier attempt's note is in the ticket; with GPT-4's answer, the ticket's update alone."""
+    """Return what follows: nothing if the note is in the ticket already, its update alone if GPT-4 has answered."""
     if "note_id" in state:
         return END
     return "update_ticket" if "enhancement" in state else "gather_context"

@@ -13,7 +13,7 @@ from uuid import UUID
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from workflow.state import Look
+from workflow.ports import UnfinishedLook
 
 ANSWER, UNUSABLE, LOOK = "answer:", "unusable:", "look:"
 """How the keys begin; the job's id follows."""
@@ -35,7 +35,7 @@ class AnswersInRedis:
             return
 
     async def take(self, job_id: UUID) -> tuple[dict[str, Any], str] | None:
-        """The kept answer and its model, or None."""
+        """Return the kept answer and its model, or None."""
         try:
             stored = await self._redis.get(_key(job_id))
             if stored is None:
@@ -51,7 +51,7 @@ class AnswersInRedis:
             await self._redis.set(_unusable_key(job_id), text, ex=self._seconds)
 
     async def take_unusable(self, job_id: UUID) -> str | None:
-        """The kept text, or None."""
+        """Return the kept text, or None."""
         try:
             stored = await self._redis.get(_unusable_key(job_id))
         except _FAILURES:
@@ -63,16 +63,16 @@ class AnswersInRedis:
         with suppress(*_FAILURES):
             await self._redis.delete(_unusable_key(job_id))
 
-    async def put_look(self, job_id: UUID, look: Look) -> None:
+    async def put_look(self, job_id: UUID, look: UnfinishedLook) -> None:
         """Keep how far a look has come; without Redis the next attempt begins it anew."""
         with suppress(*_FAILURES):
             await self._redis.set(f"{LOOK}{job_id}", json.dumps(asdict(look)), ex=self._seconds)
 
-    async def take_look(self, job_id: UUID) -> Look | None:
-        """How far a look has come, or None."""
+    async def take_look(self, job_id: UUID) -> UnfinishedLook | None:
+        """Return how far a look has come, or None."""
         try:
             stored = await self._redis.get(f"{LOOK}{job_id}")
-            return None if stored is None else Look(**json.loads(stored))
+            return None if stored is None else UnfinishedLook(**json.loads(stored))
         except _FAILURES:
             return None
 

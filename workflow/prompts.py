@@ -1,12 +1,11 @@
 """The texts that GPT-4 gets. A change of wording is a new version, which the GPT-4 span tells."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 
-from integrations.model.client import Prompt
-from integrations.servicedesk.values import DeskTicket
-from storage.history import Document, SimilarTicket
+from integrations.values import Prompt
+from workflow.attempt import GraphState
+from workflow.enhancement import Enhancement
 
 VERSION = "1"
 _LONGEST_DESCRIPTION = 6000
@@ -21,8 +20,9 @@ given. Where they do not help, say what to ask or check first. Never invent name
 """
 
 
-def enhancement_prompt(ticket: DeskTicket, similar: Sequence[SimilarTicket], documents: Sequence[Document]) -> Prompt:
-    """The prompt for one ticket and the context that was found for it."""
+def enhancement_prompt(state: GraphState) -> Prompt:
+    """Return the prompt for one ticket and the context that was found for it."""
+    ticket = state["ticket"]
     case = {
         "ticket": {
             "id": ticket.ticket_id,
@@ -32,8 +32,21 @@ def enhancement_prompt(ticket: DeskTicket, similar: Sequence[SimilarTicket], doc
             "category": ticket.category,
         },
         "similar_tickets": [
-            asdict(earlier) | {"resolution": earlier.resolution[:_LONGEST_PASSAGE]} for earlier in similar
+            asdict(earlier) | {"resolution": earlier.resolution[:_LONGEST_PASSAGE]}
+            for earlier in state["similar_tickets"]
         ],
-        "documents": [asdict(document) | {"text": document.text[:_LONGEST_PASSAGE]} for document in documents],
+        "documents": [asdict(document) | {"text": document.text[:_LONGEST_PASSAGE]} for document in state["documents"]],
     }
     return Prompt(_SYSTEM, json.dumps(case, ensure_ascii=False))
+
+
+def only_given(enhancement: Enhancement, state: GraphState) -> Enhancement:
+    """Return it without tickets and documents that the prompt did not have: a model may invent some."""
+    ticket_ids = {ticket.ticket_id for ticket in state["similar_tickets"]}
+    titles = {document.title for document in state["documents"]}
+    return enhancement.model_copy(
+        update={
+            "similar_tickets": [ticket for ticket in enhancement.similar_tickets if ticket.ticket_id in ticket_ids],
+            "documents": [document for document in enhancement.documents if document.title in titles],
+        }
+    )

@@ -13,8 +13,6 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from integrations.errors import MODEL_UNAVAILABLE, HeldBack, OutsideFailure, TicketGone
-from integrations.model.client import ModelClient
-from integrations.servicedesk.client import ServiceDeskPlus
 from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
@@ -25,10 +23,11 @@ from storage.jobs import ANOTHER_FIRST, FORGOTTEN
 from storage.limits import ANOTHER_FIRST_WAIT, MOST_ATTEMPTS
 from storage.session import DATABASE_FAILURES, Database
 from workflow import retry
+from workflow.attempt import AlreadyEnhanced, Attempt, Echo, Forgotten
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
 from workflow.lease import hold_lease, insist, settle
-from workflow.state import AlreadyEnhanced, Attempt, Echo, Forgotten, KeptAnswers
+from workflow.ports import Desk, KeptAnswers, Model, Search
 
 
 class AttemptTimeout(Exception):
@@ -43,15 +42,15 @@ class Runner:
     database: Database
     lease_database: Database
     """A small pool of its own for claims: none may run out because its renewal waits in line behind searches."""
-    gpt4: ModelClient
+    desk_of: Callable[[str], Desk]
+    model: Model
+    search: Search
+    answers: KeptAnswers
     graph: JobGraph
-    desk_of: Callable[[str], ServiceDeskPlus]
-    search_slots: asyncio.Semaphore
     context_seconds: float
     attempt_seconds: float
     note_settle_seconds: float
     lease_seconds: float
-    answers: KeptAnswers
     capture_messages: bool
 
 
@@ -158,13 +157,13 @@ def _attempt(runner: Runner, claim: Claim) -> Attempt:
     return Attempt(
         claim=claim,
         desk=runner.desk_of(claim.tenant_id),
-        gpt4=runner.gpt4,
+        model=runner.model,
+        search=runner.search,
+        answers=runner.answers,
         database=runner.database,
-        search_slots=runner.search_slots,
         context_seconds=runner.context_seconds,
         note_settle_seconds=runner.note_settle_seconds,
         lease_seconds=runner.lease_seconds,
-        answers=runner.answers,
         capture_messages=runner.capture_messages,
     )
 

@@ -10,8 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import httpx2
 import openai
@@ -26,34 +25,10 @@ from integrations.model.failures import classed, of_status
 from integrations.model.stream import Completion, NotAStream, read_completion
 from integrations.model.wire import Wire, refused_part, strip_fence
 from integrations.text import all_storable
+from integrations.values import ModelAnswer, Prompt, Structured, Usage
 
 # Each optional part of a request may be refused once, and each format but the last.
 _MOST_REFUSALS = 8
-
-Structured = TypeVar("Structured", bound=BaseModel)
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """What the model is asked: rules of the house, then the case at hand."""
-
-    system: str
-    user: str
-
-
-@dataclass(frozen=True, slots=True)
-class ModelAnswer(Generic[Structured]):
-    """A usable answer. Tokens are those of every paid call for it."""
-
-    content: Structured
-    status: int
-    model: str
-    response_id: str
-    finish_reason: str
-    input_tokens: int
-    output_tokens: int
-    cost: float | None
-    milliseconds: int
 
 
 async def _forget(_unusable: str) -> None:
@@ -62,6 +37,9 @@ async def _forget(_unusable: str) -> None:
 
 class ModelClient:
     """The model's client of one process; `close()` it."""
+
+    provider = "openai"
+    """Whose API is spoken, in OpenTelemetry's words."""
 
     def __init__(
         self,
@@ -75,7 +53,7 @@ class ModelClient:
         breaker: Breaker,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.model = model
+        self.name = model
         self.base_url = base_url
         self._idle = idle_seconds
         self._total = total_seconds
@@ -112,7 +90,7 @@ class ModelClient:
         self,
         prompt: Prompt,
         answer_type: type[Structured],
-        on_paid: Callable[[Completion], None] = lambda _: None,
+        on_paid: Callable[[Usage], None] = lambda _: None,
         *,
         unusable: str | None = None,
         on_unusable: Callable[[str], Awaitable[None]] = _forget,
@@ -124,33 +102,34 @@ class ModelClient:
         """
         started = time.monotonic()
         messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
-        first = None
+        earlier = Usage()
         if unusable is None:
             first = await self._complete(messages, answer_type)
-            on_paid(first)
+            earlier = first.usage
+            on_paid(earlier)
             content = _usable(first, answer_type)
             if content is not None:
-                return self._answer(content, first, started)
+                return self._answer(content, first, earlier, started)
             unusable = first.text
             await on_unusable(unusable)
         messages += self._wire.repair(unusable)
         second = await self._complete(messages, answer_type)
-        on_paid(second)
+        on_paid(second.usage)
         content = _usable(second, answer_type)
         if content is None:
             raise ModelRefused("invalid answer")
-        return self._answer(content, second if first is None else second.plus(first), started)
+        return self._answer(content, second, second.usage.plus(earlier), started)
 
-    def _answer(self, content: Structured, completion: Completion, started: float) -> ModelAnswer[Structured]:
+    def _answer(
+        self, content: Structured, completion: Completion, usage: Usage, started: float
+    ) -> ModelAnswer[Structured]:
         return ModelAnswer(
             content,
             completion.status,
-            completion.model or self.model,
+            completion.model or self.name,
             completion.response_id,
             completion.finish_reason,
-            completion.input_tokens,
-            completion.output_tokens,
-            completion.cost,
+            usage,
             round((time.monotonic() - started) * 1000),
         )
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from openai import AsyncStream
@@ -11,6 +11,7 @@ from openai.types.chat.chat_completion_chunk import Choice, ChoiceDelta
 
 from integrations.model.failures import code_of
 from integrations.text import storable
+from integrations.values import Usage
 
 _LONGEST_ANSWER = 100_000
 _LONGEST_WORD = 200
@@ -27,7 +28,7 @@ class NotAStream(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What one call brought. Token counts are 0 and `cost` None where the endpoint did not tell."""
+    """What one call brought."""
 
     status: int
     text: str
@@ -35,19 +36,7 @@ class Completion:
     model: str
     response_id: str
     finish_reason: str
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: float | None = None
-
-    def plus(self, earlier: "Completion") -> "Completion":
-        """This completion, with what an earlier one cost added."""
-        cost = None if self.cost is None and earlier.cost is None else (self.cost or 0) + (earlier.cost or 0)
-        return replace(
-            self,
-            input_tokens=self.input_tokens + earlier.input_tokens,
-            output_tokens=self.output_tokens + earlier.output_tokens,
-            cost=cost,
-        )
+    usage: Usage
 
 
 async def read_completion(raw: Any, on_content: Callable[[], None]) -> Completion:
@@ -115,16 +104,16 @@ class _Gathered:
 
     def completion(self, status: int) -> Completion:
         """All of it, as one."""
-        completion = Completion(
+        return Completion(
             status,
             "".join(self.parts),
             self.refused,
             self.model,
             self.response_id,
             self.finish_reason or "unknown",
+            # No `model_dump`: it warns of odd values, and quotes them.
+            _usage_of(lambda name: getattr(self.usage, name, None)),
         )
-        # No `model_dump`: it warns of odd values, and quotes them.
-        return _with_usage(completion, lambda name: getattr(self.usage, name, None))
 
 
 def _content(value: object) -> str:
@@ -146,10 +135,9 @@ def _number(value: object) -> float | None:
     return float(value)
 
 
-def _with_usage(completion: Completion, told: Callable[[str], object]) -> Completion:
-    """With what the endpoint told of its cost; an answer is none the worse for odd numbers beside it."""
-    return replace(
-        completion,
+def _usage_of(told: Callable[[str], object]) -> Usage:
+    """Return what the endpoint told of its cost; an answer is none the worse for odd numbers beside it."""
+    return Usage(
         input_tokens=int(_number(told("prompt_tokens")) or 0),
         output_tokens=int(_number(told("completion_tokens")) or 0),
         cost=_number(told("cost")),
@@ -165,15 +153,15 @@ def _whole(status: int, body: bytes) -> Completion:
             raise NotAStream(code_of(failure.get("code") if isinstance(failure, dict) else None))
         choice = data["choices"][0]
         message = choice["message"]
-        completion = Completion(
+        usage = data.get("usage")
+        return Completion(
             status,
             _content(message.get("content")),
             bool(message.get("refusal")),
             _word(data.get("model")),
             _word(data.get("id")),
             _word(choice.get("finish_reason")) or "unknown",
+            _usage_of(usage.get) if isinstance(usage, dict) else Usage(),
         )
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         raise NotAStream(None) from None
-    usage = data.get("usage")
-    return _with_usage(completion, usage.get) if isinstance(usage, dict) else completion

@@ -37,7 +37,7 @@ _MOST_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DeskAnswer:
     """A decoded answer: HTTP status, the API's code (0 where it gave none), the JSON object, `Retry-After` seconds.
 
     `posted`: it answers a call that changes something, which may have been done even if the answer says failure.
@@ -105,7 +105,7 @@ class Answer:
         return DeskRefused(str(status))
 
 
-def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool = False) -> Answer:
+def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool = False) -> DeskAnswer:
     """Read an answer, each text in it storable. Raises DeskUnavailable for a success that is not the API's JSON."""
     wait = retry_after_seconds(retry_after)
     try:
@@ -113,11 +113,11 @@ def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool
     except (ValueError, RecursionError):
         body = None
     if isinstance(body, dict):
-        return Answer(status, _code(body), body, wait, posted)
+        return DeskAnswer(status, _code(body), body, wait, posted)
     if 200 <= status < 300:
         # A login page or a proxy's page under 200: nothing of it can be trusted to have happened.
         raise DeskUnavailable("invalid answer", outcome_unknown=posted)
-    return Answer(status, 0, {}, wait, posted)
+    return DeskAnswer(status, 0, {}, wait, posted)
 
 
 def _code(body: dict[str, Any]) -> int:

@@ -15,7 +15,7 @@ from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, DeskUnavailable, HeldBack, OutsideFailure
 from integrations.http import AnswerTooLarge, connection_words, read_bounded
 from integrations.rate import DeskRate
-from integrations.servicedesk.answers import Answer, decode
+from integrations.servicedesk.answers import DeskAnswer, decode
 from integrations.servicedesk.tokens import DeskTokens
 from observability import metrics
 
@@ -73,7 +73,7 @@ class DeskCalls:
         *,
         who: str = "",
         begun: bool = True,
-    ) -> Answer:
+    ) -> DeskAnswer:
         """One call, with `data` as its `input_data`; a cloud desk that refuses the token gets a fresh one, once.
 
         `who` and `begun` are those of `DeskRate.take`.
@@ -113,7 +113,7 @@ class DeskCalls:
         data: dict[str, Any] | None,
         about_to_send: Callable[[], Awaitable[None]] | None,
         who: str,
-    ) -> Answer:
+    ) -> DeskAnswer:
         with self._breaker.watch():
             headers = await self._credentials()
             if about_to_send is not None:
@@ -134,7 +134,7 @@ class DeskCalls:
             return {"Authorization": f"Zoho-oauthtoken {await self._tokens.get(self._tenant_id, self._desk)}"}
         return {"authtoken": self._desk.api_key}
 
-    async def _send(self, method: str, path: str, data: dict[str, Any] | None, headers: dict[str, str]) -> Answer:
+    async def _send(self, method: str, path: str, data: dict[str, Any] | None, headers: dict[str, str]) -> DeskAnswer:
         form = None if data is None else {"input_data": json.dumps(data, ensure_ascii=False)}
         posted = method != "GET"
         try:

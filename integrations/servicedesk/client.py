@@ -18,11 +18,9 @@ from integrations.errors import (
     TicketClosed,
     TicketNotFound,
 )
-from integrations.servicedesk.answers import Answer
+from integrations.servicedesk.answers import DeskAnswer
 from integrations.servicedesk.calls import DeskCalls, Limits
-from integrations.servicedesk.tokens import DeskTokens
-from integrations.servicedesk.values import (
-    DeskTicket,
+from integrations.servicedesk.contents import (
     ListedTicket,
     Solution,
     is_trashed,
@@ -33,6 +31,8 @@ from integrations.servicedesk.values import (
     ticket_of,
     written_at,
 )
+from integrations.servicedesk.tokens import DeskTokens
+from integrations.values import DeskTicket
 
 _MOST_NOTES = 100
 _ALWAYS_READ = 3
@@ -117,7 +117,7 @@ class ServiceDeskPlus:
 
     async def _post_note(
         self, ticket_id: str, key: str, note: dict[str, Any], about_to_post: Callable[[], Awaitable[None]] | None
-    ) -> Answer:
+    ) -> DeskAnswer:
         extra = {"notify_technician": False} if key == "request_note" else {}
         path, body = f"/requests/{ticket_id}/notes", {key: note | extra}
         return await self._calls.make("POST", path, body, about_to_post, who=ticket_id)
@@ -199,12 +199,12 @@ class ServiceDeskPlus:
 
     async def _of_ticket(
         self, ticket_id: str, method: str, rest: str, data: dict[str, Any] | None = None, *, begun: bool = True
-    ) -> Answer:
+    ) -> DeskAnswer:
         answer = await self._calls.make(method, f"/requests/{ticket_id}{rest}", data, who=ticket_id, begun=begun)
         return _checked(answer, ticket_id)
 
 
-def _checked(answer: Answer, ticket_id: str | None = None) -> Answer:
+def _checked(answer: DeskAnswer, ticket_id: str | None = None) -> DeskAnswer:
     if answer.succeeded:
         return answer
     if ticket_id is not None and answer.not_found:

@@ -15,9 +15,11 @@ from devstack.postgres import Postgres
 from housekeeping.sync import Synced, sync_tenant
 from integrations.errors import DeskRefused, DeskUnavailable
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.values import DeskTicket, ListedTicket
+from integrations.servicedesk.contents import ListedTicket
+from integrations.values import DeskTicket
 from simulators.servicedesk import create_desk
 from storage import history, tombstones
+from storage.search import SearchInPostgres
 from storage.session import Database
 from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.logs import StartLog
@@ -90,7 +92,7 @@ async def test_the_longest_text_is_copied_and_found(
     ticket_id = new_ticket(own_desk, subject="Scanner jams", description=description)
     resolve(own_desk, ticket_id, description)
     assert await sync(database, desk) == Synced(1, 0, 0), stream.getvalue()
-    found = await history.similar_tickets(database, "acme", "0", "Scanner jams", "")
+    found = await SearchInPostgres(database, 2).similar_tickets("acme", "0", "Scanner jams", "")
     assert [ticket.ticket_id for ticket in found] == [ticket_id]
 
 

@@ -44,7 +44,7 @@ async def test_whose_ticket_it_is_is_read_and_stands_in_no_text_of_it(
     async with opened(settings(desks.url, edition), redis=tokens) as desk:
         ticket = await desk.read_ticket(ticket_id)
     assert ticket.requester == "robin.adeyemi@acme.example"
-    assert "adeyemi" not in f"{ticket}{enhancement_prompt(ticket, [], [])}"
+    assert "adeyemi" not in f"{ticket}{enhancement_prompt({'ticket': ticket, 'similar_tickets': [], 'documents': []})}"
 
 
 @EDITIONS

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from integrations.errors import DeskRefused, DeskUnavailable, OutsideFailure
-from integrations.servicedesk.answers import UNCLEAR, Answer, decode
-from integrations.servicedesk.values import plain_text
+from integrations.servicedesk.answers import UNCLEAR, DeskAnswer, decode
+from integrations.servicedesk.contents import plain_text
 
 ODD_ZONES = (
     " EST GMT",
@@ -28,7 +28,7 @@ ODD_ZONES = (
 )
 
 
-def answer(status: int, response_status: Any, retry_after: str | None = None, *, posted: bool = False) -> Answer:
+def answer(status: int, response_status: Any, retry_after: str | None = None, *, posted: bool = False) -> DeskAnswer:
     return decode(status, json.dumps({"response_status": response_status}).encode(), retry_after, posted=posted)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from devstack.ports import free_port
 from integrations.errors import ModelRefused, ModelUnavailable, OutsideFailure, Temporary
-from tests.kit.model import PROMPT, TICKET, ask, failure_of, line_of, opened
+from tests.kit.model import BARE, PROMPT, ask, failure_of, line_of, opened
 from tests.kit.simulators import Simulator
 from workflow.enhancement import Enhancement
 from workflow.prompts import enhancement_prompt
@@ -22,11 +22,11 @@ async def test_an_answer_is_validated_and_its_cost_is_told(model: Simulator) -> 
     (kept,) = model.look("/answers")["answers"]
     assert (answer.status, answer.model, answer.finish_reason) == (200, "gpt-6-luna", "stop")
     assert answer.response_id == kept["id"]
-    assert (answer.input_tokens, answer.output_tokens) == (
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (
         kept["usage"]["prompt_tokens"],
         kept["usage"]["completion_tokens"],
     )
-    assert answer.cost is None
+    assert answer.usage.cost is None
     assert kept["stream"] is True
 
 
@@ -94,8 +94,8 @@ async def test_an_unusable_answer_is_repaired_once_and_both_are_paid(kind: str, 
     assert answer.content.summary
     usages = [kept["usage"] for kept in model.look("/answers")["answers"]]
     assert len(usages) == 2
-    assert answer.input_tokens == sum(usage["prompt_tokens"] for usage in usages)
-    assert answer.output_tokens == sum(usage["completion_tokens"] for usage in usages)
+    assert answer.usage.input_tokens == sum(usage["prompt_tokens"] for usage in usages)
+    assert answer.usage.output_tokens == sum(usage["completion_tokens"] for usage in usages)
     _, repair = model.requests()
     roles = [message["role"] for message in repair["payload"]["messages"]]
     assert roles == ["system", "user", "assistant", "user"]
@@ -114,7 +114,7 @@ async def test_what_unusable_answers_cost_is_told(model: Simulator) -> None:
     paid: list[int] = []
     async with opened(model.url) as gpt4:
         with pytest.raises(ModelRefused):
-            await gpt4.ask(PROMPT, Enhancement, lambda completion: paid.append(completion.input_tokens))
+            await gpt4.ask(PROMPT, Enhancement, lambda usage: paid.append(usage.input_tokens))
     assert paid == [kept["usage"]["prompt_tokens"] for kept in model.look("/answers")["answers"]]
     assert len(paid) == 2
 
@@ -134,7 +134,7 @@ async def test_a_fenced_answer_needs_no_repair(model: Simulator) -> None:
 async def test_a_hostile_answer_is_cleaned_and_cut(model: Simulator) -> None:
     model.order(kind="hostile")
     async with opened(model.url) as gpt4:
-        content = (await gpt4.ask(enhancement_prompt(TICKET, [], []), Enhancement)).content
+        content = (await gpt4.ask(enhancement_prompt(BARE), Enhancement)).content
     for text in (content.summary, content.likely_cause, *content.next_steps):
         assert len(text) <= 1500
         assert not set(text) & set("\x00\x07\x1b\x9b\r\u202e\u2066\ufeff\u2028")

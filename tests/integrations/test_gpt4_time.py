@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from integrations.errors import ModelTimeout, ModelUnavailable
+from integrations.values import Usage
 from simulators.serving import serve_in_thread
 from tests.kit.model import ask, failure_of, line_of
 from tests.kit.simulators import Simulator
@@ -101,14 +102,14 @@ async def test_an_answer_counts_in_whatever_pieces_it_comes(body: bytes, content
     with serve_in_thread(endpoint(body, content_type)) as url:
         answer = await ask(url)
     assert answer.content.summary == "S"
-    assert (answer.input_tokens, answer.output_tokens, answer.cost) == (7, 5, 0.25)
+    assert answer.usage == Usage(7, 5, 0.25)
 
 
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None}, {"cost": "much"}])
 async def test_tokens_that_are_not_told_count_as_none(usage: Any) -> None:
     with serve_in_thread(endpoint(whole(usage=usage), "application/json")) as url:
         answer = await ask(url)
-    assert (answer.input_tokens, answer.output_tokens, answer.cost) == (0, 0, None)
+    assert answer.usage == Usage(0, 0, None)
 
 
 @pytest.mark.parametrize(

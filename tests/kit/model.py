@@ -8,16 +8,18 @@ import pytest
 
 from integrations.breaker import Breaker
 from integrations.errors import OutsideFailure
-from integrations.model.client import ModelAnswer, ModelClient, Prompt
-from integrations.servicedesk.values import DeskTicket
-from storage.history import Document, SimilarTicket
+from integrations.model.client import ModelClient
+from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket
+from workflow.attempt import GraphState
 from workflow.enhancement import Enhancement
 from workflow.prompts import enhancement_prompt
 
 TICKET = DeskTicket("12345", "Mailbox full", "Zoë can't send mail: the mailbox is full.", "High", "Email", "Open", "")
 SIMILAR = [SimilarTicket("101", "Mailbox full again", "Archived the mail of last year. Raised the quota.")]
 DOCUMENTS = [Document("Mail quotas", "Open the console. Choose the mailbox. Raise its quota.")]
-PROMPT: Prompt = enhancement_prompt(TICKET, SIMILAR, DOCUMENTS)
+STATE: GraphState = {"ticket": TICKET, "similar_tickets": SIMILAR, "documents": DOCUMENTS}
+BARE: GraphState = {"ticket": TICKET, "similar_tickets": [], "documents": []}
+PROMPT: Prompt = enhancement_prompt(STATE)
 
 
 @asynccontextmanager
@@ -32,7 +34,7 @@ async def opened(
     monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[ModelClient]:
     """A client of the endpoint at `url`."""
-    gpt4 = ModelClient(
+    client = ModelClient(
         api_key=key,
         base_url=f"{url}/v1",
         model=model,
@@ -43,15 +45,15 @@ async def opened(
         monotonic=monotonic,
     )
     try:
-        yield gpt4
+        yield client
     finally:
-        await gpt4.close()
+        await client.close()
 
 
 async def ask(url: str, *, key: str = "sk-test", idle: float = 5, total: float = 10) -> ModelAnswer[Enhancement]:
     """One answer."""
-    async with opened(url, key=key, idle=idle, total=total) as gpt4:
-        return await gpt4.ask(PROMPT, Enhancement)
+    async with opened(url, key=key, idle=idle, total=total) as client:
+        return await client.ask(PROMPT, Enhancement)
 
 
 async def failure_of(url: str, *, key: str = "sk-test", idle: float = 5, total: float = 10) -> OutsideFailure:

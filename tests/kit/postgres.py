@@ -1,6 +1,5 @@
 """One embedded Postgres, migrated once; its tables are emptied for each test."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,8 +15,9 @@ from storage import claims, jobs
 from storage.claims import Claim
 from storage.jobs import Event
 from storage.schema import migrate
+from storage.search import SearchInPostgres
 from storage.session import Database
-from workflow.state import Attempt
+from workflow.attempt import Attempt
 
 TABLES = ("jobs", "job_events", "delivery_keys", "rejections", "tickets", "passages", "tombstone_keys", "tombstones")
 DEADLINE = 1800
@@ -126,11 +126,11 @@ async def claimed(database: Database, job_id: UUID, owner: str = "one", lease: f
 def attempt_at(claim: Claim, database: Database, **with_what: object) -> Attempt:
     """What the nodes work with; what a test does not need is not there."""
     nothing: Any = None
-    given: dict[str, Any] = {"desk": nothing, "gpt4": nothing, "answers": nothing, **with_what}
+    given: dict[str, Any] = {"desk": nothing, "model": nothing, "answers": nothing, **with_what}
     return Attempt(
         claim=claim,
+        search=SearchInPostgres(database, 2),
         database=database,
-        search_slots=asyncio.Semaphore(1),
         context_seconds=1,
         note_settle_seconds=60,
         lease_seconds=LEASE,

@@ -2,8 +2,9 @@
 
 import pytest
 
+from integrations.values import Document, SimilarTicket
 from storage import history
-from storage.history import Document, SimilarTicket
+from storage.search import SearchInPostgres
 from storage.session import Database
 from tests.kit.postgres import Table
 
@@ -22,14 +23,16 @@ async def save(
 async def find(
     database: Database, subject: str, description: str = "", tenant_id: str = "acme", own: str = "0"
 ) -> list[str]:
-    found = await history.similar_tickets(database, tenant_id, own, subject, description)
+    found = await SearchInPostgres(database, 2).similar_tickets(tenant_id, own, subject, description)
     return [ticket.ticket_id for ticket in found]
 
 
 async def test_a_ticket_about_the_same_is_found_with_its_resolution(database: Database) -> None:
     await save(database, "1", VPN)
     await save(database, "2", PRINTER)
-    found = await history.similar_tickets(database, "acme", "0", "VPN drops again", "It dropped twice at home.")
+    found = await SearchInPostgres(database, 2).similar_tickets(
+        "acme", "0", "VPN drops again", "It dropped twice at home."
+    )
     assert found == [SimilarTicket("1", VPN[0], VPN[2])]
 
 
@@ -61,7 +64,7 @@ async def test_with_nothing_in_common_nothing_is_found(subject: str, database: D
     await save(database, "1", VPN)
     await history.save_passages(database, "acme", "1", VPN[0], [VPN[1]])
     assert await find(database, subject) == []
-    assert await history.documents(database, "acme", subject, "") == []
+    assert await SearchInPostgres(database, 2).documents("acme", subject, "") == []
 
 
 async def test_one_word_in_common_is_not_enough_for_a_long_ticket(database: Database) -> None:
@@ -90,14 +93,14 @@ async def test_strange_words_break_nothing_and_hide_nothing(subject: str, databa
     await save(database, "1", VPN)
     await history.save_passages(database, "acme", "1", VPN[0], [VPN[1]])
     assert await find(database, subject, "x" * 100_000) == ["1"]
-    assert len(await history.documents(database, "acme", subject, "")) == 1
+    assert len(await SearchInPostgres(database, 2).documents("acme", subject, "")) == 1
 
 
 async def test_a_tenant_finds_its_own_tickets_and_documents_only(database: Database) -> None:
     await save(database, "1", VPN, tenant_id="globex")
     await history.save_passages(database, "globex", "1", VPN[0], [VPN[1]])
     assert await find(database, VPN[0], VPN[1]) == []
-    assert await history.documents(database, "acme", VPN[0], VPN[1]) == []
+    assert await SearchInPostgres(database, 2).documents("acme", VPN[0], VPN[1]) == []
     assert await find(database, VPN[0], VPN[1], tenant_id="globex") == ["1"]
     assert await history.known_tickets(database, "acme") == {}
 
@@ -107,10 +110,9 @@ async def test_documents_are_found_by_title_and_text_best_first(database: Databa
     await history.save_passages(
         database, "acme", "2", "VPN drops", ["Use port 443.", "The VPN client drops: reinstall."]
     )
-    found = await history.documents(database, "acme", "VPN drops", "")
+    found = await SearchInPostgres(database, 2).documents("acme", "VPN drops", "")
     assert found[0] == Document("VPN drops", "The VPN client drops: reinstall.")
     assert found[1] == Document("VPN drops", "Use port 443.")
-    assert len(await history.documents(database, "acme", "VPN drops", "", most=1)) == 1
 
 
 async def test_a_changed_ticket_replaces_its_copy(database: Database, table: Table) -> None:

@@ -1,6 +1,5 @@
 """Attempts that end a job, run whole on a real Postgres: what the row and the log say of it."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -20,6 +19,7 @@ from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout
 from integrations.servicedesk.client import ServiceDeskPlus
 from storage import by_hand, jobs
+from storage.search import SearchInPostgres
 from storage.session import Database
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
@@ -29,8 +29,8 @@ from tests.workflow.test_posting import ANSWER, TICKET
 from workflow.enhancement import to_html
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
+from workflow.ports import UnfinishedLook
 from workflow.run import Runner, run_job
-from workflow.state import Look
 
 
 class Nowhere(AnswersInRedis):
@@ -47,10 +47,10 @@ def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Databas
         owner="one",
         database=database,
         lease_database=lease_database,
-        gpt4=nothing,
+        model=nothing,
+        search=SearchInPostgres(database, 2),
         graph=build_graph(),
         desk_of=lambda _: desk,
-        search_slots=asyncio.Semaphore(1),
         context_seconds=1,
         attempt_seconds=240,
         note_settle_seconds=60,
@@ -149,7 +149,7 @@ async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
     async with opened(settings(desks.url), breaker=breaker) as down, opened(settings(desks.url)) as desk:
         other = await desk.add_note(ticket_id, "<p>call back</p>")
         posted_at = table.job(job_id)["note_attempted_at"].astimezone(UTC)
-        look = Look(posted_at.isoformat(), (posted_at + timedelta(seconds=100)).isoformat(), [other])
+        look = UnfinishedLook(posted_at.isoformat(), (posted_at + timedelta(seconds=100)).isoformat(), [other])
         await answers.put_look(job_id, look)
         with pytest.raises(DeskTimeout), breaker.watch():
             raise DeskTimeout

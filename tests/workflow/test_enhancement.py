@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from integrations.servicedesk.values import plain_text
+from integrations.servicedesk.contents import plain_text
+from tests.kit.model import BARE, STATE
 from workflow.enhancement import Enhancement, marker, to_html
+from workflow.prompts import only_given
 
 JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
 ANSWER: dict[str, Any] = {
@@ -157,9 +159,9 @@ def test_tickets_and_documents_that_were_not_given_are_left_out() -> None:
         similar_tickets=[{"ticket_id": number, "relevance": "r"} for number in ("101", "999", "10")],
         documents=[{"title": title, "relevance": "r"} for title in ("Mail quotas", "Invented", "mail quotas")],
     )
-    kept = invented.only_given(["101", "102"], ["Mail quotas"])
+    kept = only_given(invented, STATE)
     assert [ticket.ticket_id for ticket in kept.similar_tickets] == ["101"]
     assert [document.title for document in kept.documents] == ["Mail quotas"]
     assert kept.summary == invented.summary
-    nothing = invented.only_given([], [])
+    nothing = only_given(invented, BARE)
     assert (nothing.similar_tickets, nothing.documents) == ([], [])

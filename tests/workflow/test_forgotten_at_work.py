@@ -67,7 +67,7 @@ async def test_its_answer_is_kept_neither_in_the_row_nor_in_redis_and_nothing_fa
         gpt4.opened(model.url) as real,
     ):
         asked: Any = MeanwhileForgotten(real, lambda: erasing.erase(database, which))
-        runner = replace(runner_on(its_desk, database, database), gpt4=asked, answers=AnswersInRedis(redis, 60))
+        runner = replace(runner_on(its_desk, database, database), model=asked, answers=AnswersInRedis(redis, 60))
         assert await run_job(runner, waiting)
     row = table.job(waiting)
     assert (row["state"], row["reason"], row["enhancement"]) == ("skipped", "forgotten", None)

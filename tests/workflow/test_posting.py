@@ -19,9 +19,9 @@ from storage.session import Database
 from tests.integrations.test_desk_note_key import REFUSED
 from tests.kit.desk import settings
 from tests.kit.postgres import Table, attempt_at, claimed
+from workflow.attempt import GraphState
 from workflow.enhancement import Enhancement
-from workflow.nodes import update_ticket
-from workflow.state import GraphState
+from workflow.nodes.update_ticket import update_ticket
 
 TICKET = {"request": {"id": "12345", "subject": "S"}, "response_status": {"status_code": 2000}}
 ANSWER = Enhancement(summary="S", likely_cause="C", next_steps=["N"], similar_tickets=[], documents=[])

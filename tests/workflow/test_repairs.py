@@ -16,16 +16,16 @@ from storage.session import Database
 from tests.kit.model import DOCUMENTS, SIMILAR, TICKET, opened
 from tests.kit.postgres import DEADLINE, Table, attempt_at, claimed
 from tests.kit.simulators import Simulator
+from workflow.attempt import GraphState
 from workflow.kept_answers import AnswersInRedis
-from workflow.nodes import call_gpt4
-from workflow.state import GraphState
+from workflow.nodes.call_gpt4 import call_gpt4
 
 STATE: GraphState = {"ticket": TICKET, "similar_tickets": SIMILAR, "documents": DOCUMENTS}
 
 
 async def called(gpt4: ModelClient, claim: Claim, database: Database, redis: Redis) -> GraphState:
     """The node, as the graph runs it; it needs no desk."""
-    attempt = attempt_at(claim, database, gpt4=gpt4, answers=AnswersInRedis(redis, 60))
+    attempt = attempt_at(claim, database, model=gpt4, answers=AnswersInRedis(redis, 60))
     return await call_gpt4(STATE, Runtime(context=attempt))
 
 
@@ -107,7 +107,7 @@ async def test_a_repaired_answer_is_safe_before_redis_is_told_to_forget_the_text
     model.order(kind="malformed", times=1)
     answers = Slow()
     async with opened(model.url) as gpt4:
-        attempt = attempt_at(await claimed(database, waiting), database, gpt4=gpt4, answers=answers)
+        attempt = attempt_at(await claimed(database, waiting), database, model=gpt4, answers=answers)
         under_way = asyncio.ensure_future(call_gpt4(STATE, Runtime(context=attempt)))
         await asyncio.wait_for(answers.asked.wait(), 10)
         under_way.cancel()

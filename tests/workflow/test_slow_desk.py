@@ -85,7 +85,7 @@ class SlowDesk:
             tenant = Tenant("acme", desk=settings(self.desks.url))
             desk = ServiceDeskPlus(tenant, http, DeskTokens(http, None, 5), 5, limits)
             answers = AnswersInRedis(self.redis, 60)
-            runner = replace(runner_on(desk, self.database, self.database), gpt4=gpt4, answers=answers)
+            runner = replace(runner_on(desk, self.database, self.database), model=gpt4, answers=answers)
             async with asyncio.timeout(60):
                 await self.relay.run(replace(runner, note_settle_seconds=0), job_ids, minutes * 60)
         return job_ids

@@ -7,11 +7,12 @@ import html
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from integrations.errors import DeskUnavailable, TicketTrashed
-from integrations.servicedesk.answers import SUCCESS, Answer
+from integrations.servicedesk.answers import SUCCESS, DeskAnswer
+from integrations.values import DeskTicket
 
 _TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
 # What a text index takes for certain, of description and resolution together: it has room for 1,048,575 bytes of words,
@@ -19,21 +20,6 @@ _TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
 _LONGEST_TEXT = 50_000
 _LONGEST_NAME = 1_000
 _MOST_DIGITS = 15
-
-
-@dataclass(frozen=True, slots=True)
-class DeskTicket:
-    """A ticket as the desk has it; texts are plain, without HTML."""
-
-    ticket_id: str
-    subject: str
-    description: str
-    priority: str
-    category: str
-    status: str
-    resolution: str
-    requester: str = field(default="", repr=False)
-    """Whose ticket it is, as a mail address: for `storage.tombstones`, never for a prompt, a line or a span."""
 
 
 class ListedTicket(NamedTuple):
@@ -57,7 +43,7 @@ class Solution:
     text: str
 
 
-def items_of(answer: Answer, *keys: str) -> list[dict[str, Any]]:
+def items_of(answer: DeskAnswer, *keys: str) -> list[dict[str, Any]]:
     """The list under the one of `keys` that is there (editions differ); its items have ids.
 
     A desk may leave an empty list out. That counts only where it says success and has no list of another name, which

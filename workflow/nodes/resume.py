@@ -14,16 +14,17 @@ from observability.logging import say
 from storage import claims
 from storage.claims import Claim
 from storage.limits import MOST_ATTEMPTS
+from workflow.attempt import AlreadyEnhanced, Attempt, GraphState
 from workflow.enhancement import Enhancement, is_note_of
 from workflow.lease import insist
-from workflow.state import AlreadyEnhanced, Attempt, GraphState, Look
+from workflow.ports import UnfinishedLook
 
 # A hundred notes at one call a minute take less.
 _LOOK_SECONDS = 7200.0
 
 
 async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  # noqa: ARG001 -- LangGraph's signature
-    """What earlier attempts have done, so that it is not done again: the note's id, GPT-4's answer, or nothing.
+    """Return what earlier attempts have done, so that it is not done again: the note's id, GPT-4's answer, or nothing.
 
     Where an earlier attempt may have posted the note, that is settled first. Raises AlreadyEnhanced.
     """
@@ -41,7 +42,7 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
 
 
 async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str | None:
-    """The id of the note if it is in the ticket; if it is not, no later attempt looks for it again.
+    """Return the id of the note, or None if it is not in the ticket: then no later attempt looks for it again.
 
     Raises NoteUnsettled while it may still come: a slow desk stores a note long after it was given up on, and posting
     it again then would make two. Raises NoteMissing when it did not come and this attempt was for looking only.
@@ -63,17 +64,20 @@ async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str
     return None
 
 
-def _is_old(look: Look, claim: Claim) -> bool:
-    """Return True if notes may have come since that no attempt at this job waited for: it ended meanwhile."""
+def _is_old(look: UnfinishedLook, claim: Claim) -> bool:
+    """Return True if the look is older than an attempt's wait: the job ended meanwhile, and the note may have come."""
     return (claim.claimed_at - datetime.fromisoformat(look.listed_at)).total_seconds() > _LOOK_SECONDS
 
 
 async def _look(attempt: Attempt, posted_at: datetime) -> tuple[str | None, datetime]:
-    """Look for the note, or go on with a look that was held back; the note's id, and when the desk listed its notes."""
+    """Look for the note, or go on with a look that was held back.
+
+    Return the note's id, or None, and the moment at which the desk listed the ticket's notes.
+    """
     claim = attempt.claim
     kept = await attempt.answers.take_look(claim.job_id)
     if kept is None or kept.posted_at != posted_at.isoformat() or _is_old(kept, claim):
-        kept = Look(posted_at.isoformat(), claim.claimed_at.isoformat(), [])
+        kept = UnfinishedLook(posted_at.isoformat(), claim.claimed_at.isoformat(), [])
 
     async def keep(unread: list[str]) -> None:
         await attempt.answers.put_look(claim.job_id, replace(kept, unread=unread))

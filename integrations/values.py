@@ -1,0 +1,78 @@
+"""What the outside world gives and takes, as plain values: they cross the ports of `workflow`, whoever is behind them.
+
+Nothing here knows a desk, a model or a search; whoever implements one fills these.
+"""
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel
+
+Structured = TypeVar("Structured", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class DeskTicket:
+    """A ticket as the desk has it; texts are plain, without HTML."""
+
+    ticket_id: str
+    subject: str
+    description: str
+    priority: str
+    category: str
+    status: str
+    resolution: str
+    requester: str = field(default="", repr=False)
+    """Whose ticket it is, as a mail address: for `storage.tombstones`, never for a prompt, a line or a span."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarTicket:
+    """A resolved ticket that resembles the one at hand."""
+
+    ticket_id: str
+    subject: str
+    resolution: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A passage of the knowledge base that may help."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model is asked: rules of the house, then the case at hand."""
+
+    system: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What was paid for: tokens (0 where the endpoint did not tell), and dollars where it did."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = None
+
+    def plus(self, other: "Usage") -> "Usage":
+        """Return the sum of both."""
+        cost = None if self.cost is None and other.cost is None else (self.cost or 0) + (other.cost or 0)
+        return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens, cost)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAnswer(Generic[Structured]):
+    """A usable answer. `usage` is that of every paid call for it."""
+
+    content: Structured
+    status: int
+    model: str
+    response_id: str
+    finish_reason: str
+    usage: Usage
+    milliseconds: int

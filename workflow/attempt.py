@@ -1,0 +1,72 @@
+"""One attempt at a job: what its steps find and hand on, what they work with, and what ends it without a note."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+from integrations.values import DeskTicket, Document, SimilarTicket
+from storage.claims import Claim
+from storage.jobs import ALREADY_ENHANCED, FORGOTTEN, OWN_FAILURE_NOTE
+from storage.session import Database
+from workflow.enhancement import Enhancement
+from workflow.ports import Desk, KeptAnswers, Model, Search
+
+
+class GraphState(TypedDict, total=False):
+    """What the steps have found so far: a step returns what it adds."""
+
+    ticket: DeskTicket
+    similar_tickets: Sequence[SimilarTicket]
+    documents: Sequence[Document]
+    enhancement: Enhancement
+    note_id: str
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What the steps work with. Nothing of it is stored."""
+
+    claim: Claim
+    """As the row has it: a step that writes what stands in it, replaces it."""
+    desk: Desk
+    model: Model
+    search: Search
+    answers: KeptAnswers
+    database: Database
+    context_seconds: float
+    note_settle_seconds: float
+    lease_seconds: float
+    capture_messages: bool
+    """True if prompt and answer go onto the GPT-4 span."""
+
+
+class NoNoteWanted(Exception):
+    """The ticket must not get a note by this job, which ends as skipped."""
+
+    expected = True
+    result = "skipped"
+    reason: str
+
+    def __init__(self) -> None:
+        super().__init__(self.reason)
+
+
+class AlreadyEnhanced(NoNoteWanted):
+    """Another job has put its note into the ticket, or may have, and nobody asked for a second one.
+
+    Our own note changes the ticket, and a desk may send a webhook for each change.
+    """
+
+    reason = ALREADY_ENHANCED
+
+
+class Echo(NoNoteWanted):
+    """Another job has just left a failure note in the ticket, which a desk may have sent this webhook for."""
+
+    reason = OWN_FAILURE_NOTE
+
+
+class Forgotten(NoNoteWanted):
+    """The ticket, or whoever asked in it, was forgotten at a person's word."""
+
+    reason = FORGOTTEN

@@ -1,0 +1,107 @@
+"""Ask GPT-4 for the enhancement, and commit its answer."""
+
+from functools import partial
+
+from langgraph.runtime import Runtime
+from opentelemetry.trace import SpanKind
+
+from integrations.errors import ModelRefused, OutsideFailure
+from integrations.values import ModelAnswer, Prompt, Usage
+from observability import metrics, phrases, tracing
+from observability.logging import say
+from storage import claims
+from workflow import genai
+from workflow.attempt import Attempt, GraphState
+from workflow.enhancement import Enhancement
+from workflow.lease import insist
+from workflow.prompts import VERSION, enhancement_prompt, only_given
+
+
+async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
+    """Ask GPT-4, and commit its answer; one that an earlier attempt could not commit is used."""
+    attempt = runtime.context
+    if (kept := await _kept_answer(attempt)) is not None:
+        say(phrases.GPT4_ANSWER_KEPT)
+        return {"enhancement": kept}
+    prompt = enhancement_prompt(state)
+    request = genai.request_attributes(attempt.model, VERSION)
+    if attempt.capture_messages:
+        request |= genai.question(prompt)
+    with (
+        tracing.span(tracing.GPT4, kind=SpanKind.CLIENT, attributes=request) as span,
+        metrics.step("gpt4"),
+        metrics.external_call("gpt4", attempt.claim.tenant_id, OutsideFailure, model=attempt.model.name),
+    ):
+        answer, repaired = await _ask(attempt, prompt)
+        span.set_attributes(genai.response_attributes(answer))
+        if attempt.capture_messages:
+            span.set_attributes(genai.reply(answer))
+    enhancement = only_given(answer.content, state)
+    await _commit(attempt, enhancement, answer.model)
+    if repaired:
+        # Not before: whoever is stopped while Redis takes its time must not lose what was paid for.
+        await attempt.answers.drop_unusable(attempt.claim.job_id)
+    say(
+        phrases.GPT4_ANSWERED,
+        status=answer.status,
+        also={
+            "model": answer.model,
+            "input_tokens": answer.usage.input_tokens,
+            "output_tokens": answer.usage.output_tokens,
+            "took_ms": answer.milliseconds,
+        },
+    )
+    return {"enhancement": enhancement}
+
+
+async def _ask(attempt: Attempt, prompt: Prompt) -> tuple[ModelAnswer[Enhancement], bool]:
+    """Return the answer, and True if it is the repair of an unusable one.
+
+    A repair is a call of its own, which may fail for now or be held back when the unusable answer is already paid for.
+    That text is then kept, and the next attempt asks for its repair alone: the repair is about the answer's form, so
+    what that attempt finds as context does not matter. A repair that is unusable too fails the job; a person who has
+    it retried gets a new answer.
+    """
+    answers, job_id = attempt.answers, attempt.claim.job_id
+    unusable = await answers.take_unusable(job_id) if attempt.claim.started_before else None
+    repaired = unusable is not None
+
+    async def keep(text: str) -> None:
+        nonlocal repaired
+        repaired = True
+        await answers.put_unusable(job_id, text)
+
+    try:
+        count = partial(_count, attempt)
+        answer = await attempt.model.ask(prompt, Enhancement, count, unusable=unusable, on_unusable=keep)
+    except ModelRefused:
+        await answers.drop_unusable(job_id)
+        raise
+    return answer, repaired
+
+
+def _count(attempt: Attempt, usage: Usage) -> None:
+    # The model that was asked for: what an answer calls it is from outside, and may be anything.
+    tokens = usage.input_tokens, usage.output_tokens
+    metrics.tokens_paid(attempt.claim.tenant_id, attempt.model.name, tokens, usage.cost)
+
+
+async def _kept_answer(attempt: Attempt) -> Enhancement | None:
+    """Return the answer that an earlier attempt kept since it could not commit it, committed now; None without one."""
+    claim = attempt.claim
+    kept = await attempt.answers.take(claim.job_id) if claim.started_before else None
+    if kept is None:
+        return None
+    enhancement = Enhancement.model_validate(kept[0])
+    await _commit(attempt, enhancement, kept[1])
+    return enhancement
+
+
+async def _commit(attempt: Attempt, enhancement: Enhancement, model: str) -> None:
+    """Write the answer into the row; it is kept elsewhere when that was stopped before it could be done."""
+    answer = enhancement.model_dump(mode="json")
+    try:
+        await insist(partial(claims.save_answer, attempt.database, attempt.claim, answer, model))
+    except BaseException:
+        await attempt.answers.put(attempt.claim.job_id, answer, model)
+        raise

@@ -1,0 +1,84 @@
+"""Read the ticket, and find what may help with it."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from langgraph.runtime import Runtime
+from opentelemetry.trace import get_current_span
+
+from integrations.errors import OutsideFailure
+from integrations.values import DeskTicket, Document, SimilarTicket
+from observability import metrics, phrases, tracing
+from observability.logging import say
+from storage.forgotten import is_forgotten
+from storage.session import DATABASE_FAILURES
+from workflow.attempt import Attempt, Forgotten, GraphState
+from workflow.lease import insist
+
+
+@dataclass(slots=True)
+class _Found:
+    similar_tickets: Sequence[SimilarTicket] = ()
+    documents: Sequence[Document] = ()
+
+
+async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  # noqa: ARG001 -- LangGraph's signature
+    """Read the ticket, and find what resembles it; what is not found within the time limit is done without."""
+    attempt = runtime.context
+    if not await _is_answered(attempt):
+        attempt.model.check()
+    with tracing.span(tracing.CONTEXT), metrics.step("context"):
+        started = time.monotonic()
+        ticket = await attempt.desk.read_open_ticket(attempt.claim.ticket_id, begun=False)
+        await _refuse_forgotten(attempt, ticket)
+        found = _Found()
+        try:
+            async with asyncio.timeout(attempt.context_seconds):
+                await asyncio.gather(_find_tickets(attempt, ticket, found), _find_documents(attempt, ticket, found))
+        except TimeoutError as timeout:
+            tracing.record_failure(get_current_span(), timeout, "context gathering timeout")
+            say(phrases.CONTEXT_TIMEOUT, seconds=f"{attempt.context_seconds:g}")
+        say(
+            phrases.CONTEXT_GATHERED,
+            ticket_history="Yes" if found.similar_tickets else "No",
+            docs="Yes" if found.documents else "No",
+            also={"took_ms": round((time.monotonic() - started) * 1000)},
+        )
+    return {"ticket": ticket, "similar_tickets": found.similar_tickets, "documents": found.documents}
+
+
+async def _is_answered(attempt: Attempt) -> bool:
+    """Return True if GPT-4 need not be asked: an earlier attempt could not commit its answer, and kept it."""
+    return attempt.claim.started_before and await attempt.answers.take(attempt.claim.job_id) is not None
+
+
+async def _refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
+    """Raise Forgotten before anything is done with a text that was to be erased."""
+    if await insist(partial(is_forgotten, attempt.database, attempt.claim, ticket.ticket_id, ticket.requester)):
+        raise Forgotten
+
+
+async def _find_tickets(attempt: Attempt, ticket: DeskTicket, found: _Found) -> None:
+    claim, words = attempt.claim, (ticket.subject, ticket.description)
+    with _done_without("ticket history not searched"):
+        found.similar_tickets = await attempt.search.similar_tickets(claim.tenant_id, claim.ticket_id, *words)
+
+
+async def _find_documents(attempt: Attempt, ticket: DeskTicket, found: _Found) -> None:
+    with _done_without("documents not searched"):
+        found.documents = await attempt.search.documents(attempt.claim.tenant_id, ticket.subject, ticket.description)
+
+
+@contextmanager
+def _done_without(reason: str) -> Iterator[None]:
+    """Make a search that fails a line, and no more."""
+    try:
+        yield
+    except DATABASE_FAILURES as failure:
+        say(phrases.DATABASE_UNREACHABLE, reason=reason, failure=failure)
+    except OutsideFailure as failure:
+        say(failure.phrase, failure.values, also=failure.also)

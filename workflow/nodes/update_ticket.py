@@ -1,0 +1,40 @@
+"""Put the note into the ticket."""
+
+import time
+from functools import partial
+
+from langgraph.runtime import Runtime
+from opentelemetry.trace import SpanKind
+
+from integrations.errors import HeldBack, OutsideFailure, TicketGone
+from observability import metrics, phrases, tracing
+from observability.logging import say
+from storage import claims
+from workflow.attempt import Attempt, GraphState
+from workflow.enhancement import to_html
+from workflow.lease import insist, insist_shortly_before
+
+
+async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
+    """Put the note into the ticket; a ticket that was closed meanwhile gets none."""
+    attempt, claim = runtime.context, runtime.context.claim
+    with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT), metrics.step("update"):
+        started = time.monotonic()
+        if not claim.saw_open_lately():
+            await attempt.desk.read_open_ticket(claim.ticket_id)
+        announce = partial(claims.about_to_post, attempt.database, claim, attempt.lease_seconds)
+        about_to_post = partial(insist_shortly_before, announce, attempt.lease_seconds / 3)
+        note = to_html(state["enhancement"], claim.job_id)
+        try:
+            note_id = await attempt.desk.add_note(claim.ticket_id, note, about_to_post)
+        except (OutsideFailure, HeldBack, TicketGone) as failure:
+            if not getattr(failure, "outcome_unknown", False):
+                # Nothing was stored, so the next attempt need not wait for it.
+                await insist(partial(claims.not_posted, attempt.database, claim))
+            if isinstance(failure, HeldBack) and failure.extends_deadline and not claim.saw_open_lately():
+                # The desk is well, and only has had its calls for now: the next attempt need not look at the ticket.
+                await insist(partial(claims.seen_open, attempt.database, claim))
+            raise
+        took = round((time.monotonic() - started) * 1000)
+        say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": took})
+    return {"note_id": note_id}

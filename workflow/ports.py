@@ -1,0 +1,145 @@
+"""What a step may touch of the outside: protocols, so that another desk, model or search needs no change in here.
+
+`worker.resources` decides what stands behind each. What crosses them are the values of `integrations.values`, and what
+goes wrong are the failures of `integrations.errors`.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket, Structured, Usage
+
+
+class Desk(Protocol):
+    """One tenant's desk.
+
+    Each method raises DeskTimeout, DeskUnavailable or DeskRefused, or TicketNotFound; HeldBack, before anything is
+    sent, when the desk can't be called now.
+    """
+
+    @property
+    def wants_failure_note(self) -> bool:
+        """True if the tenant wants a note with the context alone when GPT-4 fails for good."""
+
+    async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
+        """Return the ticket. Raises TicketClosed when it is closed, and TicketTrashed when it is in the trash.
+
+        `begun`: the desk was called for this job before, so that it goes before those that wait for their first call.
+        """
+
+    async def add_note(
+        self, ticket_id: str, description: str, about_to_post: Callable[[], Awaitable[None]] | None = None
+    ) -> str:
+        """Put a note (HTML) into the ticket, for technicians only, and return its id.
+
+        `about_to_post` is awaited right before each call that may store the note. After HeldBack nothing was stored;
+        after a failure with `outcome_unknown` the note may be in the ticket all the same: look with `find_note`.
+        """
+
+    async def find_note(
+        self,
+        ticket_id: str,
+        is_ours: Callable[[str], bool],
+        since: datetime | None = None,
+        *,
+        unread: Sequence[str] | None = None,
+        on_held_back: Callable[[list[str]], Awaitable[None]] | None = None,
+    ) -> str | None:
+        """Return the id of the newest note whose plain text `is_ours`, or None: then a note may be posted.
+
+        Notes that were written long before `since` need not be read. A look that is held back between two calls tells
+        `on_held_back` the ids that are still to be read; as `unread` they are where a later look goes on.
+        """
+
+
+class Model(Protocol):
+    """The model that is asked."""
+
+    provider: str
+    """Whose API is spoken, in OpenTelemetry's words."""
+    name: str
+    """As it is asked for; an answer may name another one."""
+    base_url: str
+
+    def check(self) -> None:
+        """Raises HeldBack while the model is known to be down: no use in preparing a question."""
+
+    async def ask(
+        self,
+        prompt: Prompt,
+        answer_type: type[Structured],
+        on_paid: Callable[[Usage], None],
+        *,
+        unusable: str | None,
+        on_unusable: Callable[[str], Awaitable[None]],
+    ) -> ModelAnswer[Structured]:
+        """Return an answer of that type.
+
+        `on_paid` hears of each call that was paid for. `on_unusable` is awaited with the text of an answer that is to
+        be repaired by a second call; given as `unusable` to a later `ask`, its repair alone is asked for.
+        Raises ModelTimeout, ModelUnavailable or ModelRefused; HeldBack as `check` does.
+        """
+
+
+class Search(Protocol):
+    """Where context is found.
+
+    Each method raises an OutsideFailure, or one of DATABASE_FAILURES, when it can't search: the job does without then.
+    """
+
+    async def similar_tickets(
+        self, tenant_id: str, ticket_id: str, subject: str, description: str
+    ) -> Sequence[SimilarTicket]:
+        """Return the few tickets of the tenant, but this one, that resemble it and were resolved; best first."""
+
+    async def documents(self, tenant_id: str, subject: str, description: str) -> Sequence[Document]:
+        """Return the few passages of the tenant's knowledge base that fit this text; best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedLook:
+    """A look for the note of an earlier attempt that was held back between two calls of the desk."""
+
+    posted_at: str
+    """When that note was posted, or about to be: another posting is another look."""
+    listed_at: str
+    """When the desk listed the ticket's notes; both in ISO 8601, by the database's clock."""
+    unread: list[str]
+    """Ids of those that are still to be read."""
+
+
+class KeptAnswers(Protocol):
+    """Where an answer of GPT-4 waits that could not be committed: paid for, so not to be asked for again.
+
+    And one that is unusable as it is, while its repair can't be had. Nothing here ever raises.
+    """
+
+    async def put(self, job_id: UUID, answer: dict[str, Any], model: str) -> None:
+        """Keep it, if that is possible."""
+
+    async def take(self, job_id: UUID) -> tuple[dict[str, Any], str] | None:
+        """Return the answer and its model, if there is one."""
+
+    async def put_unusable(self, job_id: UUID, text: str) -> None:
+        """Keep the text that is to be repaired, if that is possible."""
+
+    async def take_unusable(self, job_id: UUID) -> str | None:
+        """Return the text that is to be repaired, if there is one."""
+
+    async def drop_unusable(self, job_id: UUID) -> None:
+        """Forget that text: it is repaired, or never will be."""
+
+    async def put_look(self, job_id: UUID, look: UnfinishedLook) -> None:
+        """Keep how far a look has come, if that is possible."""
+
+    async def take_look(self, job_id: UUID) -> UnfinishedLook | None:
+        """Return how far a look has come, if there is one."""
+
+    async def drop_look(self, job_id: UUID) -> None:
+        """Forget how far a look has come: it has come to its end."""
+
+    async def drop(self, job_id: UUID) -> None:
+        """Forget all that is kept of a job."""
