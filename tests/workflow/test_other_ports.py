@@ -1,0 +1,196 @@
+"""The whole graph with another kind of desk, another model and another search: `workflow` has heard of none of them."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from redis.asyncio import Redis
+
+from integrations.errors import DeskTimeout, OutsideFailure
+from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket, Structured, Usage
+from observability import phrases
+from storage.session import Database
+from tests.kit.logs import StartLog
+from tests.kit.postgres import LEASE, Table
+from workflow.graph import build_graph
+from workflow.kept_answers import AnswersInRedis
+from workflow.run import Runner, run_job
+
+FOUND = SimilarTicket("77", "Badge reader is dark", "Replaced the fuse.")
+PASSAGE = Document("Doors", "The fuse is behind the panel.")
+
+
+@dataclass
+class BoxOfCards:
+    """A desk: notes are written on cards. It may lose its voice over a note that it has stored."""
+
+    falls_silent: bool = False
+    cards: list[str] = field(default_factory=list)
+    wants_failure_note = False
+
+    async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:  # noqa: ARG002 -- the port's
+        return DeskTicket(f"card {ticket_id}", "The door stays shut", "My badge does nothing.", "", "", "new", "")
+
+    async def add_note(
+        self, ticket_id: str, description: str, about_to_post: Callable[[], Awaitable[None]] | None = None
+    ) -> str:
+        if about_to_post is not None:
+            await about_to_post()
+        self.cards.append(description.removeprefix("<div><b>").replace("</b>", "").removesuffix("</p></div>"))
+        if self.falls_silent:
+            raise DeskTimeout(outcome_unknown=True)
+        return f"{ticket_id}/{len(self.cards)}"
+
+    async def find_note(
+        self,
+        ticket_id: str,
+        is_ours: Callable[[str], bool],
+        since: datetime | None = None,  # noqa: ARG002 -- the port's
+        *,
+        unread: Sequence[str] | None = None,  # noqa: ARG002 -- the port's
+        on_held_back: Callable[[list[str]], Awaitable[None]] | None = None,  # noqa: ARG002 -- the port's
+    ) -> str | None:
+        numbers = [number for number, card in enumerate(self.cards, 1) if is_ours(card)]
+        return f"{ticket_id}/{numbers[-1]}" if numbers else None
+
+
+@dataclass
+class Parrot:
+    """A model: it says what it was told of an earlier ticket."""
+
+    provider = "parrot"
+    name = "parrot-1"
+    base_url = "http://cage"
+    asked: list[Prompt] = field(default_factory=list)
+
+    def check(self) -> None:
+        pass
+
+    async def ask(
+        self,
+        prompt: Prompt,
+        answer_type: type[Structured],
+        on_paid: Callable[[Usage], None],
+        *,
+        unusable: str | None,  # noqa: ARG002 -- the port's
+        on_unusable: Callable[[str], Awaitable[None]],  # noqa: ARG002 -- the port's
+    ) -> ModelAnswer[Structured]:
+        self.asked.append(prompt)
+        on_paid(Usage(3, 2))
+        answer = {
+            "summary": "A door.",
+            "likely_cause": "",
+            "next_steps": [],
+            "similar_tickets": [{"ticket_id": "77", "relevance": "A fuse."}, {"ticket_id": "78", "relevance": "?"}],
+            "documents": [],
+        }
+        return ModelAnswer(answer_type.model_validate(answer), 200, "parrot-1b", "r", "stop", Usage(3, 2), 1)
+
+
+class DrawerStuck(OutsideFailure):
+    """It is opened with a kick, some other time."""
+
+    def __init__(self, tenant_id: str) -> None:
+        super().__init__(phrases.SYNC_FAILED, "drawer is stuck")
+        self.values = {"tenant_id": tenant_id, "reason": self.reason}
+
+
+@dataclass
+class Drawer:
+    """A search: it has one ticket and one document, and may be stuck."""
+
+    stuck: bool = False
+
+    async def similar_tickets(
+        self, tenant_id: str, ticket_id: str, subject: str, description: str
+    ) -> Sequence[SimilarTicket]:
+        asked = (tenant_id, ticket_id, subject, description)
+        assert asked == ("acme", "12345", "The door stays shut", "My badge does nothing.")
+        return (FOUND,)
+
+    async def documents(self, tenant_id: str, subject: str, description: str) -> Sequence[Document]:
+        assert (tenant_id, subject, description) == ("acme", "The door stays shut", "My badge does nothing.")
+        if self.stuck:
+            raise DrawerStuck(tenant_id)
+        return (PASSAGE,)
+
+
+@pytest.fixture
+def desk() -> BoxOfCards:
+    return BoxOfCards()
+
+
+@pytest.fixture
+def parrot() -> Parrot:
+    return Parrot()
+
+
+@pytest.fixture
+def drawer() -> Drawer:
+    return Drawer()
+
+
+@pytest.fixture
+def runner(desk: BoxOfCards, parrot: Parrot, drawer: Drawer, database: Database, redis: Redis) -> Runner:
+    return Runner(
+        owner="one",
+        database=database,
+        lease_database=database,
+        desk_of=lambda _: desk,
+        model=parrot,
+        search=drawer,
+        answers=AnswersInRedis(redis, 60),
+        graph=build_graph(),
+        context_seconds=5,
+        attempt_seconds=60,
+        note_settle_seconds=60,
+        lease_seconds=LEASE,
+        capture_messages=False,
+    )
+
+
+async def test_the_note_is_in_that_desk_and_what_that_search_found_in_the_prompt(
+    waiting: UUID, runner: Runner, desk: BoxOfCards, parrot: Parrot, table: Table, spans: InMemorySpanExporter
+) -> None:
+    assert await run_job(runner, waiting)
+    (prompt,) = parrot.asked
+    for text in (FOUND.subject, FOUND.resolution, PASSAGE.title, PASSAGE.text, "My badge does nothing."):
+        assert text in prompt.user
+    (card,) = desk.cards
+    assert "A door." in card
+    assert "#77: A fuse." in card
+    assert "78" not in card.partition("Ref ")[0]
+    row = table.job(waiting)
+    assert (row["state"], row["note_id"], row["model"]) == ("completed", "12345/1", "parrot-1b")
+    (asked,) = [span for span in spans.get_finished_spans() if span.name == "GPT-4"]
+    assert asked.attributes is not None
+    names = ("gen_ai.provider.name", "gen_ai.request.model", "gen_ai.response.model", "server.address")
+    assert [asked.attributes[name] for name in names] == ["parrot", "parrot-1", "parrot-1b", "cage"]
+
+
+async def test_a_note_of_unknown_outcome_is_found_there_by_the_next_attempt(
+    waiting: UUID, runner: Runner, desk: BoxOfCards, parrot: Parrot, table: Table
+) -> None:
+    desk.falls_silent = True
+    assert await run_job(runner, waiting)
+    assert table.job(waiting)["state"] == "waiting"
+    table.change(waiting, due_at="now()")
+    assert await run_job(runner, waiting)
+    assert (table.job(waiting)["state"], table.job(waiting)["note_id"]) == ("completed", "12345/1")
+    assert (len(desk.cards), len(parrot.asked)) == (1, 1)
+
+
+async def test_what_that_search_can_not_find_is_a_line_and_the_job_does_without(
+    waiting: UUID, runner: Runner, drawer: Drawer, parrot: Parrot, table: Table, start_log: StartLog
+) -> None:
+    stream = start_log()
+    drawer.stuck = True
+    assert await run_job(runner, waiting)
+    assert FOUND.resolution in parrot.asked[0].user
+    assert PASSAGE.text not in parrot.asked[0].user
+    assert table.job(waiting)["state"] == "completed"
+    assert "Context gathered: ticket_history=Yes, docs=No" in stream.getvalue()
+    assert "Sync error: tenant_id=acme, reason=drawer is stuck" in stream.getvalue()
