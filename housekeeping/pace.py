@@ -21,7 +21,7 @@ def full_copy_seconds(settings: DeskSettings) -> float:
     return (2 * NEWEST + 2) * seconds / calls
 
 
-class Pace:
+class CopyPace:
     """At most a third of the desk's calls: the rest is for jobs.
 
     Each call waits besides until it is within the desk's own rate and no job waits for it (`integrations.rate`).

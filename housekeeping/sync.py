@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from config.tenants import DeskSettings
-from housekeeping.pace import NEWEST, Pace, full_copy_seconds
+from housekeeping.pace import NEWEST, CopyPace, full_copy_seconds
 from housekeeping.passages import passages_of
 from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, OutsideFailure, TicketGone
 from integrations.servicedesk.client import ServiceDeskPlus
@@ -54,7 +54,7 @@ async def sync_tenant(
     or one of DATABASE_FAILURES; what was copied until then stays. A desk that gives its lists and nothing else has
     failed as well.
     """
-    sync = _Sync(database, desk, tenant_id, Pace(settings.rate_per_minute), monotonic)
+    sync = _Sync(database, desk, tenant_id, CopyPace(settings.rate_per_minute), monotonic)
     asks_until = monotonic() + _ASKS_UNTIL * full_copy_seconds(settings)
     await sync.tell_oldest_seen()
     tickets = await sync.newest_tickets()
@@ -74,7 +74,7 @@ class _Sync:
     database: Database
     desk: ServiceDeskPlus
     tenant_id: str
-    pace: Pace
+    pace: CopyPace
     monotonic: Callable[[], float]
     tickets: int = 0
     passages: int = 0

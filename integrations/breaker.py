@@ -59,7 +59,7 @@ class Breaker:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """The block is one call, and its outcome counts. Raises HeldBack instead of beginning it while open.
+        """Watch over one call, the block: its outcome counts. Raises HeldBack instead of beginning it while open.
 
         A Temporary failure that is `down` counts against the server; any other answer, a refusal included, shows that
         it is up. What is no answer (a cancelled call) counts for nothing.

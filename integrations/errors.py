@@ -35,20 +35,20 @@ _LONGEST_WAIT_SECONDS = 999_999_999.0
 
 
 def known_status(status: int) -> int:
-    """The status, or for one that no standard has that of its class: what a server makes up must not become a label."""
+    """Return the status, or that of its class for one that no standard has: what is made up must not become a label."""
     if status in _OPENAI_WORDS or status in set(HTTPStatus):
         return status
     return status // 100 * 100 if 100 <= status < 600 else 500
 
 
 def status_words(status: int) -> str:
-    """`429 Rate Limit`: a status with fixed words of our own."""
+    """Return a status with fixed words of our own, such as `429 Rate Limit`."""
     known = known_status(status)
     return f"{known} {_OPENAI_WORDS.get(known) or HTTPStatus(known).phrase}"
 
 
 def retry_after_seconds(header: str | None) -> float | None:
-    """`Retry-After`, seconds or an HTTP date, as seconds from now; None where there is none or it is malformed.
+    """Return `Retry-After`, seconds or an HTTP date, as seconds from now; None for one that is malformed.
 
     An HTTP date is in GMT: one of another zone says nothing that could be relied on.
     """
@@ -148,7 +148,7 @@ class DeskUnavailable(Temporary):
 
 
 def _says_down(what: str) -> bool:
-    """Whether it is a connection failure or a 5xx."""
+    """Return True for a connection failure or a 5xx."""
     return what == "connection" or what.startswith("5")
 
 

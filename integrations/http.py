@@ -61,7 +61,7 @@ class TracedTransport(httpx.AsyncBaseTransport):
 
 
 def trust(ca_bundle: Path | None) -> ssl.SSLContext:
-    """The usual authorities, and those of `ca_bundle` (PEM; `config.settings` has seen that it is usable)."""
+    """Trust the usual authorities, and those of `ca_bundle` (PEM, seen to be usable by `config.settings`)."""
     context = ssl.create_default_context()
     if ca_bundle is not None:
         context.load_verify_locations(cafile=str(ca_bundle))
@@ -69,7 +69,7 @@ def trust(ca_bundle: Path | None) -> ssl.SSLContext:
 
 
 def open_client(*, connections: int, ca_bundle: Path | None = None) -> httpx.AsyncClient:
-    """A client that verifies certificates and follows no redirect, which would take the credentials along.
+    """Return a client that verifies certificates and follows no redirect, which would take the credentials along.
 
     It limits only the time for connecting: each call has a limit for the whole of it.
     """
@@ -88,7 +88,7 @@ def open_client(*, connections: int, ca_bundle: Path | None = None) -> httpx.Asy
 
 
 async def read_bounded(response: httpx.Response) -> bytes:
-    """The whole body. Raises AnswerTooLarge before more than the limit is in memory."""
+    """Return the whole body. Raises AnswerTooLarge before more than the limit is in memory."""
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise AnswerTooLarge
     parts: list[bytes] = []
@@ -102,7 +102,7 @@ async def read_bounded(response: httpx.Response) -> bytes:
 
 
 def connection_words(failure: httpx.HTTPError) -> str:
-    """`connection`, and what to mend where that is known."""
+    """Return `connection`, and what to mend where that is known."""
     cause: BaseException | None = failure
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):

@@ -39,7 +39,7 @@ _MICROSECONDS = 1_000_000
 
 
 def keys_of(tenant_id: str) -> list[str]:
-    """The keys of a tenant's bucket: when the next call is due, who stands in line, and when the turn of each is."""
+    """Return the keys of a tenant's bucket: when the next call is due, who stands in line, when the turn of each is."""
     return [f"{KEY}{tenant_id}{part}" for part in ("", ":places", ":turns")]
 
 
@@ -62,7 +62,7 @@ class Pace:
 
     @classmethod
     def of(cls, per_minute: int, share: int = 1) -> Self:
-        """The pace that keeps each minute, wherever it begins, within `per_minute` (divided by `share`)."""
+        """Return the pace that keeps each minute, wherever it begins, within `per_minute` (divided by `share`)."""
         mine = per_minute // share
         if mine < 1:
             return cls(_MINUTE_SECONDS * share / max(1, per_minute), 1)
@@ -71,11 +71,11 @@ class Pace:
 
     @property
     def ahead(self) -> float:
-        """How many seconds ahead of its even moment a call may come."""
+        """Seconds that a call may come ahead of its even moment."""
         return self.interval * (self.burst - 1)
 
     def apart(self, standing: Standing, patience: float) -> float:
-        """The seconds between the turns of two that are held back.
+        """Return the seconds between the turns of two that are held back.
 
         A job makes all of its calls in its turn, unless they are so far from each other that it is held back for each.
         """
@@ -99,7 +99,7 @@ class LocalBucket:
         self._held: dict[str, _Held] = {}
 
     def take(self, patience: float, standing: Standing = Standing.NEW, who: str = "") -> tuple[bool, float]:
-        """Whether a call is let through, and the seconds to wait before it; else those to stay away."""
+        """Return True and the seconds to wait before the call, or False and the seconds to stay away."""
         now = self._monotonic()
         self._held = {name: held for name, held in self._held.items() if held.turn >= now - _LATE_SECONDS}
         due = max(self._next, now)
@@ -179,7 +179,7 @@ class DeskRate:
         return self._local.take(patience, standing, who) if taken is None else taken
 
     async def _take_shared(self, standing: Standing, who: str, patience: float) -> tuple[bool, float] | None:
-        """From the shared bucket; None without Redis, which is then not asked again for some seconds."""
+        """Take from the shared bucket; None without Redis, which is then not asked again for some seconds."""
         if self._script is None or self._monotonic() < self._redis_again_at:
             return None
         pace, apart = self._pace, self._pace.apart(standing, patience)

@@ -7,12 +7,12 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def storable(text: str) -> str:
-    """The text without what no database and no UTF-8 takes: NUL, and halves of characters."""
+    """Return the text without what no database and no UTF-8 takes: NUL, and halves of characters."""
     return _UNSTORABLE.sub("", text)
 
 
 def all_storable(value: Any) -> Any:
-    """A decoded JSON value with each of its texts storable, names too. Raises RecursionError for the deepest ones."""
+    """Return a decoded JSON value with all its texts and names storable. Raises RecursionError for the deepest ones."""
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, list):

@@ -62,6 +62,6 @@ class SearchInPostgres:
 
 
 def _query(subject: str, description: str) -> ColumnElement[object]:
-    """Any of the words, the subject's first; a text search query."""
+    """Return a text search query for any of the words, the subject's first."""
     words = list(dict.fromkeys(word.lower() for word in _WORD.findall(f"{subject} {description[:4000]}")))
     return func.to_tsquery("english", literal(" | ".join(words[:_MOST_WORDS])))

@@ -30,7 +30,7 @@ def decide(
     *,
     jitter: Callable[[float, float], float] = random.uniform,
 ) -> Decision:
-    """What follows a failed attempt (the first is 1), with `seconds_left` until the job's deadline.
+    """Return what follows a failed attempt (the first is 1), with `seconds_left` until the job's deadline.
 
     | what failed            | again                                                       |
     |------------------------|-------------------------------------------------------------|

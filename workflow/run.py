@@ -153,7 +153,7 @@ def _count(claim: Claim, outcome: str, reason: str = "") -> None:
 
 
 def _attempt(runner: Runner, claim: Claim) -> Attempt:
-    """What the nodes work with. Raises DeskUnavailable when the tenant has no desk."""
+    """Return what the steps work with. Raises DeskUnavailable when the tenant has no desk."""
     return Attempt(
         claim=claim,
         desk=runner.desk_of(claim.tenant_id),

@@ -25,7 +25,7 @@ class ModelAnswerTooLarge(AnswerTooLarge):
         self.retry_after = retry_after_seconds(response.headers.get("retry-after"))
 
     def classed(self) -> OutsideFailure:
-        """As a failure: an error's status says enough without its body."""
+        """Return it as a failure: an error's status says enough without its body."""
         if self.status < 300:
             return ModelUnavailable("invalid answer")
         return of_status(self.status, self.retry_after)
@@ -51,7 +51,7 @@ class _Bounded(httpx2.AsyncByteStream):
 
 
 async def bound(response: httpx2.Response) -> None:
-    """A response hook of the client: called with the head of each answer, before any of its body is read.
+    """Limit what is read of an answer; a response hook, called with its head before any of its body is read.
 
     A hook and no transport: a client with a transport of its own would go past the proxy of the environment.
     Raises ModelAnswerTooLarge for a compressed answer.

@@ -95,10 +95,10 @@ class ModelClient:
         unusable: str | None = None,
         on_unusable: Callable[[str], Awaitable[None]] = _forget,
     ) -> ModelAnswer[Structured]:
-        """An answer of that type. Raises ModelTimeout, ModelUnavailable or ModelRefused; HeldBack as `check` does.
+        """Return an answer of that type. Raises ModelTimeout, ModelUnavailable, ModelRefused; HeldBack as `check` does.
 
-        `on_paid` hears of each completion, of the unusable ones too. `on_unusable` is awaited with the text of one
-        that is to be repaired; given as `unusable` to a later call, its repair alone is asked for, and paid.
+        `on_paid` hears of each paid call, also of one with an unusable answer. `on_unusable` is awaited with the text
+        of an answer that is to be repaired; given as `unusable` to a later `ask`, its repair alone is asked for.
         """
         started = time.monotonic()
         messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
@@ -179,12 +179,12 @@ class ModelClient:
 
 
 def _of_a_plain_body(failure: NotAStream) -> OutsideFailure:
-    """A 200 that was neither a stream nor an answer: OpenRouter puts its upstream's failures there."""
+    """Return the failure in a 200 that is neither stream nor answer: OpenRouter puts its upstream's there."""
     return ModelUnavailable("invalid answer") if failure.code is None else of_status(failure.code, None)
 
 
 def _usable(completion: Completion, answer_type: type[Structured]) -> Structured | None:
-    """The validated answer; None when it may be repaired. Raises ModelRefused for a refusal."""
+    """Return the validated answer; None when it may be repaired. Raises ModelRefused for a refusal."""
     if completion.refused:
         raise ModelRefused("invalid answer")
     if completion.finish_reason == "length":

@@ -9,14 +9,14 @@ _CODES = {"rate_limit_exceeded": 429, "insufficient_quota": 429, "server_error":
 
 
 def of_status(status: int, retry_after: float | None) -> OutsideFailure:
-    """The failure that an HTTP status is: later, or never."""
+    """Return the failure that an HTTP status is: later, or never."""
     if status in _LATER or status >= 500:
         return ModelUnavailable(status_words(status), retry_after)
     return ModelRefused(status_words(status))
 
 
 def classed(failure: openai.OpenAIError) -> OutsideFailure:
-    """One of the package's exceptions as a failure with our own words; its text is left behind."""
+    """Return one of the package's exceptions as a failure with our own words; its text is left behind."""
     if isinstance(failure, openai.APIStatusError):
         return of_status(failure.status_code, retry_after_seconds(failure.response.headers.get("retry-after")))
     if isinstance(failure, openai.APIConnectionError):  # its timeout too: ours come first, but for connecting
@@ -30,7 +30,7 @@ def classed(failure: openai.OpenAIError) -> OutsideFailure:
 
 
 def code_of(code: object) -> int:
-    """A failure's HTTP status from its `code`: a number, also as text, or one of OpenAI's words; else 500."""
+    """Return the HTTP status in a failure's `code`: a number, also as text, or one of OpenAI's words; else 500."""
     if isinstance(code, str | int) and str(code).isdecimal() and len(str(code)) == 3 and int(code) >= 400:
         return int(code)
     return _CODES.get(str(code), 500)

@@ -78,7 +78,7 @@ class _Gathered:
     usage: object = None
 
     def add(self, chunk: object) -> bool:
-        """Take a chunk; whether there was content in it. Raises ValueError for what is none."""
+        """Take a chunk, and return True if there was content in it. Raises ValueError for what is none."""
         choices: object = getattr(chunk, "choices", 0)
         if not isinstance(chunk, ChatCompletionChunk) or not isinstance(choices, list | None):
             raise ValueError("not a chunk")  # noqa: TRY004 -- to the caller it is an event that can't be read
@@ -103,7 +103,7 @@ class _Gathered:
         return bool(piece) or refusal
 
     def completion(self, status: int) -> Completion:
-        """All of it, as one."""
+        """Return all of it, as one."""
         return Completion(
             status,
             "".join(self.parts),
@@ -117,19 +117,19 @@ class _Gathered:
 
 
 def _content(value: object) -> str:
-    """A piece of an answer's text. Raises ValueError for what is no text."""
+    """Return a piece of an answer's text. Raises ValueError for what is no text."""
     if not isinstance(value, str | None):
         raise ValueError("not a text")  # noqa: TRY004 -- as above
     return storable(value or "")
 
 
 def _word(value: object) -> str:
-    """A name that is only shown: nothing where it is none."""
+    """Return a name that is only shown, or nothing where it is no text."""
     return storable(value[:_LONGEST_WORD]) if isinstance(value, str) else ""
 
 
 def _number(value: object) -> float | None:
-    """A count or a price; None for what can't be one (NaN fails both comparisons)."""
+    """Return a count or a price; None for what can't be one (NaN fails both comparisons)."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST_NUMBER:
         return None
     return float(value)
@@ -145,7 +145,7 @@ def _usage_of(told: Callable[[str], object]) -> Usage:
 
 
 def _whole(status: int, body: bytes) -> Completion:
-    """An endpoint that does not stream: its whole answer, or its error under a 200."""
+    """Return the answer of an endpoint that does not stream. Raises NotAStream for its error under a 200."""
     try:
         data = json.loads(body)
         failure = data.get("error")

@@ -29,7 +29,7 @@ _NAMES = re.compile(r"""["'`]([a-z_]+)(?=["'`.\[])|\b([a-z]+(?:_[a-z]+)+)\b""")
 
 
 def strip_fence(text: str) -> str:
-    """The JSON inside a Markdown fence, or the text as it is."""
+    """Return the JSON inside a Markdown fence, or the text as it is."""
     found = _FENCE.match(text)
     return found[1] if found else text
 
@@ -49,7 +49,7 @@ class Wire:
         self._refused_until: dict[str, float] = {}
 
     def refused(self) -> frozenset[str]:
-        """What is known to be refused now: arguments, and formats of the ladder."""
+        """Return what is known to be refused now: arguments, and formats of the ladder."""
         now = self._monotonic()
         return frozenset(name for name, until in self._refused_until.items() if until > now)
 
@@ -61,7 +61,7 @@ class Wire:
     def request(
         self, messages: list[dict[str, str]], answer_type: type[BaseModel], refused: frozenset[str] = frozenset()
     ) -> dict[str, Any]:
-        """The arguments of `chat.completions.create`, without what is `refused`."""
+        """Return the arguments of `chat.completions.create`, without what is `refused`."""
         schema = answer_type.model_json_schema()
         request: dict[str, Any] = {
             "model": self._model,
@@ -88,7 +88,7 @@ class Wire:
         return {name: value for name, value in request.items() if name not in refused}
 
     def repair(self, unusable: str) -> list[dict[str, str]]:
-        """The messages that ask for the same answer in the right form."""
+        """Return the messages that ask for the same answer in the right form."""
         return [
             {"role": "assistant", "content": unusable[:4000] or "(nothing)"},
             {
@@ -99,7 +99,7 @@ class Wire:
 
 
 def refused_part(refusal: openai.BadRequestError, sent: dict[str, Any]) -> str | None:
-    """What to leave out after a 400 to the request `sent`; None when it names nothing of it that can be left out."""
+    """Return what to leave out after a 400 to the request `sent`; None when it names nothing that can be."""
     for name in _named(refusal):
         argument = _ARGUMENTS.get(name)
         if argument in sent:
@@ -108,7 +108,7 @@ def refused_part(refusal: openai.BadRequestError, sent: dict[str, Any]) -> str |
 
 
 def _named(refusal: openai.BadRequestError) -> list[str]:
-    """The parameter that is refused, as far as it is told: by `param`, or else by the message, which may name more."""
+    """Return the name of what is refused, from `param`, or else all names in the message."""
     param: object = refusal.param
     if isinstance(param, str) and param:
         return [re.split(r"[.\[]", param)[0]]

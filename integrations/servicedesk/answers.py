@@ -51,33 +51,33 @@ class DeskAnswer:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the operation happened."""
+        """True if the operation happened."""
         return 200 <= self.status < 300 and self.code in (0, SUCCESS)
 
     @property
     def not_found(self) -> bool:
-        """Whether the ticket (or what else was asked for) is not there."""
+        """True if the ticket, or what else was asked for, is not there."""
         # A 404 without one of the API's codes comes from a wrong address: no reason to call the ticket gone.
         return self.code == NOT_FOUND or (self.status == 404 and self.code > 0)
 
     @property
     def down(self) -> bool:
-        """Whether the desk itself failed (5xx)."""
+        """True if the desk itself failed (5xx)."""
         return not self.succeeded and not self.not_found and 500 <= self.effective_status < 600
 
     @property
     def unauthorized(self) -> bool:
-        """Whether the credentials were not taken."""
+        """True if the credentials were not taken."""
         return self.effective_status == 401
 
     @property
     def names_extra_key(self) -> bool:
-        """Whether the body's key was that of the other edition: the one failure that is sure to have done nothing."""
+        """True if the body's key was that of the other edition: the one failure that is sure to have done nothing."""
         return self.status == 400 and EXTRA_KEY in json.dumps(self.body)
 
     @property
     def effective_status(self) -> int:
-        """The HTTP status that the answer amounts to, 400 of a code that we do not know; or UNCLEAR, or WARNING."""
+        """The HTTP status that the answer amounts to (400 for a code that we do not know), or UNCLEAR, or WARNING."""
         if self.status < 200 or self.status >= 300:
             return known_status(self.status)
         if self.code in (UNCLEAR, WARNING):
@@ -88,7 +88,7 @@ class DeskAnswer:
         return known_status(self.code) if 400 <= self.code < 600 else 400
 
     def failure(self) -> OutsideFailure:
-        """The failure that an unsuccessful answer is; its line has the desk's code where no status is its own."""
+        """Return the failure that an unsuccessful answer is; its line tells the desk's code where no status does."""
         failure = self._failure()
         told = self.code if 200 <= self.status < 300 else self.status
         if told not in (UNCLEAR, self.effective_status) and told not in _HTTP_OF_CODE:
@@ -127,7 +127,7 @@ def _code(body: dict[str, Any]) -> int:
 
 
 def _code_of(entry: dict[str, Any]) -> int:
-    """The code of one status: the worst of its messages, where they say more than "success"."""
+    """Return the code of one status: the worst of its messages, where they say more than "success"."""
     outer = _number(entry.get("status_code"))
     messages = entry.get("messages")
     inner = [
@@ -142,7 +142,7 @@ def _code_of(entry: dict[str, Any]) -> int:
 
 
 def _badness(code: int) -> int:
-    """The order of codes: a failure with its reason says more than one without, and that more than a warning."""
+    """Return the rank of a code: a failure with its reason counts before one without, and that before a warning."""
     if code > WARNING:
         return 5
     return {UNCLEAR: 4, WARNING: 3, SUCCESS: 1, 0: 0}.get(code, 2)

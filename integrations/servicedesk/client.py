@@ -63,15 +63,15 @@ class ServiceDeskPlus:
 
     @property
     def wants_failure_note(self) -> bool:
-        """Whether the tenant wants a note with the context alone when GPT-4 fails for good."""
+        """True if the tenant wants a note with the context alone when GPT-4 fails for good."""
         return self._desk.failure_note
 
     async def read_ticket(self, ticket_id: str) -> DeskTicket:
-        """The ticket, closed or not. Raises TicketTrashed when it is in the trash."""
+        """Return the ticket, closed or not. Raises TicketTrashed when it is in the trash."""
         return ticket_of((await self._of_ticket(ticket_id, "GET", "")).body.get("request"))
 
     async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
-        """The ticket. Raises TicketClosed when it is closed, and TicketTrashed when it is in the trash.
+        """Return the ticket. Raises TicketClosed when it is closed, and TicketTrashed when it is in the trash.
 
         `begun`: the desk was called for this job before, so that it goes before those that wait for their first call.
         """
@@ -90,12 +90,11 @@ class ServiceDeskPlus:
     async def add_note(
         self, ticket_id: str, description: str, about_to_post: Callable[[], Awaitable[None]] | None = None
     ) -> str:
-        """Put a note (HTML) into the ticket, for technicians only, and answer with its id.
+        """Put a note (HTML) into the ticket, for technicians only, and return its id.
 
-        `about_to_post` is awaited when a call may be made, right before it is; for the second one, with the other
-        edition's key, once more, since that is the call whose outcome may become unknown. After HeldBack nothing was
-        posted, whether `about_to_post` was awaited (the first call was refused for its key) or not. After DeskTimeout
-        or DeskUnavailable with `outcome_unknown` the note may be in the ticket all the same: look with `find_note`.
+        `about_to_post` is awaited right before each call: there is a second one, with the other edition's key, where
+        the first was refused for its key. After HeldBack nothing was posted, though it may have been awaited. After
+        DeskTimeout or DeskUnavailable with `outcome_unknown` the note may be in the ticket: look with `find_note`.
         """
         note: dict[str, Any] = {
             "description": description,
@@ -131,12 +130,12 @@ class ServiceDeskPlus:
         unread: Sequence[str] | None = None,
         on_held_back: Callable[[list[str]], Awaitable[None]] | None = None,
     ) -> str | None:
-        """The id of the newest note whose plain text `is_ours`, or None. Lists have no texts: each is read.
+        """Return the id of the newest note whose plain text `is_ours`, or None. Lists have no texts: each is read.
 
-        Only the newest three and those written after `since` are, less a quarter of an hour: the desk has a clock of
-        its own. A look that is held back between two calls tells `on_held_back` which notes it has not read: `unread`
-        for the look that goes on with it. Raises DeskUnavailable when the answer doesn't say which notes there are:
-        None lets a note be posted.
+        Those are read that were written after `since` or up to a quarter of an hour before (the desk has a clock of its
+        own), and the newest three in any case. A look that is held back between two calls tells `on_held_back` which
+        notes it has not read; as `unread` they are where a later look goes on. Raises DeskUnavailable when the answer
+        doesn't say which notes there are, since None lets a note be posted.
         """
         if unread is None:
             notes = await self._notes_to_read(ticket_id, since)
@@ -154,7 +153,7 @@ class ServiceDeskPlus:
         return None
 
     async def _notes_to_read(self, ticket_id: str, since: datetime | None) -> list[tuple[str, str]]:
-        """Ids, newest first, each with its text where the desk lists it."""
+        """Return ids, newest first, each with its text where the desk lists it."""
         wanted = {"list_info": {"row_count": _MOST_NOTES, "sort_field": "created_time", "sort_order": "desc"}}
         listed = await self._of_ticket(ticket_id, "GET", "/notes", wanted)
         oldest = 0.0 if since is None else since.timestamp() - _DESK_CLOCK_SECONDS
@@ -177,7 +176,7 @@ class ServiceDeskPlus:
         return str(note.get("description") or "")
 
     async def list_newest(self, most: int, start: int = 1) -> list[ListedTicket]:
-        """The newest tickets, `most` of them (100 at most), from the `start`-th on; `read_ticket` has their texts."""
+        """Return the newest tickets from the `start`-th on, `most` of them (100 at most); without their texts."""
         page = {"row_count": min(most, 100), "start_index": start}
         wanted = {"list_info": {**page, "sort_field": "created_time", "sort_order": "desc"}}
         listed = _checked(await self._calls.make("GET", "/requests", wanted))
@@ -185,13 +184,13 @@ class ServiceDeskPlus:
         return list({ticket.ticket_id: ticket for ticket in tickets}.values())
 
     async def list_solutions(self, most: int) -> list[str]:
-        """Ids of the approved solutions, `most` of them (100 at most)."""
+        """Return the ids of the approved solutions, `most` of them (100 at most)."""
         wanted = {"list_info": {"row_count": min(most, 100), "filter_by": {"name": "ApprovedSolutions"}}}
         listed = _checked(await self._calls.make("GET", "/solutions", wanted))
         return list(dict.fromkeys(str(item["id"]) for item in items_of(listed, "solutions")[:most]))
 
     async def read_solution(self, solution_id: str) -> Solution | None:
-        """One solution in full; None when it was deleted since it was listed."""
+        """Return one solution in full; None when it was deleted since it was listed."""
         answer = await self._calls.make("GET", f"/solutions/{solution_id}")
         if answer.not_found:
             return None

@@ -44,7 +44,7 @@ class Solution:
 
 
 def items_of(answer: DeskAnswer, *keys: str) -> list[dict[str, Any]]:
-    """The list under the one of `keys` that is there (editions differ); its items have ids.
+    """Return the list under the one of `keys` that is there (editions differ); its items have ids.
 
     A desk may leave an empty list out. That counts only where it says success and has no list of another name, which
     may be the same under a key that we don't know. Raises DeskUnavailable for anything else: it is not the API's.
@@ -96,7 +96,7 @@ def solution_of(solution_id: str, body: Any) -> Solution:
 
 
 def written_at(note: dict[str, Any]) -> float:
-    """When a note of a list was written, in Unix seconds: `added_time` on premises, `created_time` in the cloud.
+    """Return when a note of a list was written, in Unix seconds: `added_time` on premises, `created_time` in the cloud.
 
     One that does not say counts as the newest, so that it is read.
     """
@@ -120,5 +120,5 @@ def is_trashed(body: dict[str, Any]) -> bool:
 
 
 def plain_text(markup: str) -> str:
-    """HTML as plain text: tags out, entities resolved, white space folded."""
+    """Return HTML as plain text: tags out, entities resolved, white space folded."""
     return " ".join(html.unescape(_TAGS.sub(" ", markup)).split())

@@ -21,7 +21,7 @@ _CHANGED_SECONDS = 1.0
 
 
 class Desks:
-    """Finds a tenant's desk; `close()` it.
+    """The desks by tenant; `close()` them.
 
     `connections` are for all of them, a quarter for one. `yields`: its calls wait until no job's does, however long.
     """
@@ -45,7 +45,7 @@ class Desks:
         self._made: dict[str, tuple[DeskSettings, ServiceDeskPlus]] = {}
 
     def of(self, tenant_id: str) -> ServiceDeskPlus:
-        """The tenant's desk.
+        """Return the tenant's desk.
 
         Raises DeskUnavailable when there is none: a tenant that the API knows already may reach this process later.
         HeldBack while the tenant's settings have to be mended: no number of tries would do that.

@@ -44,7 +44,7 @@ class DeskTokens:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def get(self, tenant_id: str, desk: DeskSettings) -> str:
-        """A token that lives for a minute at least. Raises DeskRefused, DeskUnavailable or DeskTimeout."""
+        """Return a token that lives for a minute at least. Raises DeskRefused, DeskUnavailable or DeskTimeout."""
         name = _name(tenant_id, desk)
         async with self._locks.setdefault(name, asyncio.Lock()):
             token = self._own(name) or await self._shared(name)
@@ -53,7 +53,7 @@ class DeskTokens:
             return token
 
     async def forget(self, tenant_id: str, desk: DeskSettings, token: str) -> None:
-        """The desk refused this token: the next call fetches another one, unless some process did already."""
+        """Forget a token that the desk refused: the next call fetches another one, unless some process did already."""
         name = _name(tenant_id, desk)
         if self._own(name) == token:
             del self._tokens[name]
@@ -142,7 +142,7 @@ def _is_token(token: Any) -> bool:
 
 
 def _lifetime(seconds: Any) -> float:
-    """How long a token lives. Raises DeskUnavailable for a number that is no time: infinite, negative, not a number."""
+    """Return how many seconds a token lives. Raises DeskUnavailable for what is no time: infinite, negative, NaN."""
     if not isinstance(seconds, int | float):
         return _LIFETIME_SECONDS
     if not 0 <= seconds <= _LONGEST_LIFETIME_SECONDS:
@@ -151,7 +151,7 @@ def _lifetime(seconds: Any) -> float:
 
 
 def _refusal(status: int, error: str) -> DeskRefused | DeskUnavailable:
-    """What an answer without a token is; the accounts host may put `error` under a 200."""
+    """Return the failure that an answer without a token is; the accounts host may put `error` under a 200."""
     if error.casefold() == "access denied":
         # What a refresh token gets that was used too often just now.
         return DeskUnavailable("429")
@@ -163,7 +163,7 @@ def _refusal(status: int, error: str) -> DeskRefused | DeskUnavailable:
 
 
 def _name(tenant_id: str, desk: DeskSettings) -> str:
-    """The tenant and its desk as it is configured now: a token of one desk is never sent to another."""
+    """Return a name for the tenant's desk as it is configured now: a token of one is never sent to another."""
     parts = (desk.url, desk.accounts_url, desk.client_id, desk.refresh_token)
     return f"{tenant_id}:{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
 
