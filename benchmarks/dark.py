@@ -81,7 +81,7 @@ def switch_off() -> None:
         },
         metrics: {
             **{name: _NoMetric() for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase)},
-            **dict.fromkeys(("webhook", "expect_outcomes", "job_ended", "inbox_moved", "tokens_paid"), _nothing),
+            **dict.fromkeys(("webhook", "expect_outcomes", "job_ended", "tokens_paid"), _nothing),
             "step": _no_block,
             "external_call": lambda *_, **__: nullcontext(metrics.Call()),
         },

@@ -16,20 +16,15 @@ Each step stands by itself, within a few seconds: whoever vanished with a lock o
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
-
-from opentelemetry import trace
-from opentelemetry.trace import SpanKind
 
 from dispatch.acceptance import Acceptance
 from dispatch.inbox import Inbox
+from dispatch.outcome import How, Outcome, in_its_trace, report_apart
 from dispatch.queue import JobQueue, QueueUnreachable
 from observability import metrics, phrases, tracing
-from observability.identifiers import bound
 from observability.logging import say
-from observability.phrases import Phrase
 from storage import jobs, relaying
 from storage.jobs import RETRIED_BY_HAND, Published
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
@@ -44,6 +39,7 @@ _BATCH = 100
 _LONGEST_LIST = 10_000
 # A worker that holds a message claims its job or hands it back within half a minute: one that does not is dead.
 _HELD_SECONDS = 60.0
+_SPAN = "Relay"
 _DEADLINE_PASSED = "deadline passed"
 _WORKER_LOST = "worker lost at its last attempt"
 
@@ -150,12 +146,11 @@ class Relay:
 
     async def _recover(self) -> None:
         for job in await relaying.recover(self._database, _BATCH):
-            metrics.JOBS_RECOVERED.inc()
-            _say(phrases.JOB_REQUEUED, job, reason="worker lost")
+            _report(job, Outcome(How.RECOVERED, "worker lost"))
 
     async def _fail_lost(self) -> None:
         for job in await relaying.fail_lost(self._database, _BATCH, _WORKER_LOST):
-            _end(job, _WORKER_LOST, WorkerLost())
+            _report(job, Outcome(How.WORKER_LOST, _WORKER_LOST, failure=WorkerLost()))
 
     async def _publish_due(self) -> None:
         await self._publish(await relaying.take_due(self._database, _BATCH), "due")
@@ -167,7 +162,7 @@ class Relay:
 
     async def _end_overdue(self) -> None:
         for job in await relaying.expire(self._database, _BATCH, _DEADLINE_PASSED):
-            _end(job, _DEADLINE_PASSED, DeadlinePassed())
+            _report(job, Outcome(How.EXPIRED, _DEADLINE_PASSED, failure=DeadlinePassed()))
 
     async def _empty_inbox(self) -> None:
         """Other replicas and workers move the same events: who takes an event away tells of it, and nobody else."""
@@ -185,10 +180,9 @@ class Relay:
             if not await self._inbox.remove(event.job_id):
                 continue
             moved += 1
-            metrics.inbox_moved(event.tenant_id, event.job_id, None if first else jobs.DUPLICATE)
+            metrics.INBOX_MOVED.inc()
             if not first:
-                job = Published(event.job_id, event.tenant_id, event.ticket_id, 0, event.traceparent)
-                _say(phrases.TASK_SKIPPED, job, reason=jobs.DUPLICATE)
+                report_apart(_SPAN, event, Outcome(How.DUPLICATE, jobs.DUPLICATE))
         if moved:
             say(phrases.INBOX_EMPTIED, count=moved)
 
@@ -210,7 +204,7 @@ class Relay:
 
     async def _publish(self, due: Sequence[Published], why: Literal["due", "lost"]) -> None:
         for index, job in enumerate(due):
-            with _identified(job, attempt=job.attempt + 1):
+            with in_its_trace(_SPAN, job, **_identifiers(job, attempt=job.attempt + 1)):
                 published = await self._acceptance.publish(job.job_id, job.ticket_id, why)
             if not published:
                 await relaying.unpublish(self._database, [later.job_id for later in due[index:]])
@@ -223,32 +217,10 @@ def _words(failure: Exception) -> str:
     return "the relay waits" if is_away(failure) or isinstance(failure, TimeoutError) else "a step of the relay fails"
 
 
-def _end(job: Published, reason: str, failure: Exception) -> None:
-    """The row says that the job failed: so do the count, the trace and the log."""
-    metrics.job_ended(job.tenant_id, job.job_id, "failed", reason)
-    words = f"{reason}; not retried"
-    with _identified(job, job.attempt) as span:
-        tracing.record_failure(span, failure, words)
-        say(phrases.TASK_FAILED, job_id=job.job_id, ticket_id=job.ticket_id, reason=words)
+def _report(job: Published, outcome: Outcome) -> None:
+    report_apart(_SPAN, job, outcome, **_identifiers(job, job.attempt))
 
 
-def _say(phrase: Phrase, job: Published, reason: str) -> None:
-    with _identified(job, job.attempt) as span:
-        span.set_attribute("outcome", reason)
-        say(phrase, job_id=job.job_id, ticket_id=job.ticket_id, reason=reason)
-
-
-@contextmanager
-def _identified(job: Published, attempt: int) -> Iterator[trace.Span]:
-    """Lines and spans of a relayed job belong to the trace of its webhook."""
-    identifiers = {"ticket_id": job.ticket_id, "tenant_id": job.tenant_id, "job_id": str(job.job_id)}
-    identifiers["attempt"] = str(attempt)
-    if job.by_hand:
-        # A job that ended long ago is queued again: the line says why.
-        identifiers["cause"] = RETRIED_BY_HAND
-    parent = tracing.context_of(job.traceparent)
-    with (
-        bound(**identifiers),
-        tracing.span("Relay", kind=SpanKind.INTERNAL, parent=parent) as span,
-    ):
-        yield span
+def _identifiers(job: Published, attempt: int) -> dict[str, str]:
+    # A job that ended long ago is queued again: the line says why.
+    return {"attempt": str(attempt)} | ({"cause": RETRIED_BY_HAND} if job.by_hand else {})

@@ -181,13 +181,6 @@ def job_ended(tenant_id: str, job_id: UUID, outcome: str, reason: str = "") -> N
     JOB_SECONDS.labels(tenant_id, outcome).observe(max(0.0, time.time() - accepted_at))
 
 
-def inbox_moved(tenant_id: str, job_id: UUID, skipped: str | None) -> None:
-    """Count an event of the inbox that became a row; `skipped`: why that was its job's end, for a duplicate."""
-    INBOX_MOVED.inc()
-    if skipped is not None:
-        job_ended(tenant_id, job_id, "skipped", skipped)
-
-
 def tokens_paid(tenant_id: str, model: str, tokens: tuple[int, int], cost: float | None) -> None:
     """Count the tokens (input, output) of one paid answer, and its cost where that is told."""
     for direction, count in zip(("input", "output"), tokens, strict=True):

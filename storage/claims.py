@@ -184,13 +184,13 @@ async def retry_later(database: Database, held: Claim, seconds: float, reason: s
     await _write(database, held, _RETRY, **{"in": timedelta(seconds=seconds)}, reason=reason)
 
 
-async def look_once_more(database: Database, held: Claim, attempts: int, seconds: float, reason: str) -> None:
+async def look_once_more(database: Database, held: Claim, seconds: float, reason: str) -> None:
     """One more attempt in `seconds`, past all limits, to see whether the note is there. Raises LeaseLost.
 
-    It will be that after `attempts`, which tells it that it may only look.
+    It will be that after the last, which tells it that it may only look.
     """
     later = {"in": timedelta(seconds=seconds), "look": LAST_LOOK}
-    await _write(database, held, _LOOK, attempts=attempts, reason=reason, **later)
+    await _write(database, held, _LOOK, attempts=MOST_ATTEMPTS, reason=reason, **later)
 
 
 async def hold_back(

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from config.settings import ForgetSettings
 from config.tenants import names_tenant, read_environment
 from dispatch.inbox import Inbox
+from dispatch.outcome import How, Outcome, report_apart
 from dispatch.queue import QueueUnreachable, open_redis
 from observability import phrases, tracing
 from observability.identifiers import bound
@@ -22,6 +23,7 @@ from observability.logging import say
 from storage import erasing, jobs
 from storage.erasable import Stored, Which, stored
 from storage.erasing import EndedJob, Erased
+from storage.jobs import Published
 from storage.session import Database
 from support.arguments import check_forget
 from support.asking import ask_with
@@ -130,9 +132,8 @@ def _log_ended(which: Which, ended: Sequence[EndedJob]) -> None:
     for job in ended:
         # Whoever runs one tells it himself.
         if not job.was_running:
-            identifiers = {"ticket_id": job.ticket_id, "tenant_id": which.tenant_id, "job_id": str(job.job_id)}
-            with bound(**identifiers), tracing.span("Forget", parent=tracing.context_of(job.traceparent)):
-                say(phrases.TASK_SKIPPED, job_id=job.job_id, ticket_id=job.ticket_id, reason=jobs.FORGOTTEN)
+            told = Published(job.job_id, which.tenant_id, job.ticket_id, 0, job.traceparent)
+            report_apart("Forget", told, Outcome(How.FORGOTTEN, jobs.FORGOTTEN))
 
 
 def _log(which: Which, done: _Done) -> None:

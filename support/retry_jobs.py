@@ -11,9 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from config.settings import ByHandSettings
-from observability import phrases, tracing
-from observability.identifiers import bound
-from observability.logging import say
+from dispatch.outcome import How, Outcome, report_apart
 from storage import by_hand
 from storage.by_hand import Listed, NotRetried, Retried
 from storage.jobs import RETRIED_BY_HAND
@@ -28,7 +26,7 @@ _REFUSED_EXIT = 1
 _HEAD = ("JOB", "TENANT", "TICKET", "WAS")
 
 
-class _Outcome:
+class _Retries:
     """What became of each job so far."""
 
     def __init__(self) -> None:
@@ -116,26 +114,24 @@ def _wanted(jobs: Sequence[Listed], chosen: argparse.Namespace) -> bool:
 async def _retry_each(
     database: Database, job_ids: Sequence[UUID], deadline_seconds: int, chosen: argparse.Namespace
 ) -> int:
-    outcome = _Outcome()
+    done = _Retries()
     try:
         for job_id in job_ids:
-            await _retry(database, job_id, deadline_seconds, outcome)
+            await _retry(database, job_id, deadline_seconds, done)
     finally:
         # Also what was done before the database went away.
-        outcome.show(for_machines=chosen.json)
-    return _REFUSED_EXIT if outcome.refused else 0
+        done.show(for_machines=chosen.json)
+    return _REFUSED_EXIT if done.refused else 0
 
 
-async def _retry(database: Database, job_id: UUID, deadline_seconds: int, outcome: _Outcome) -> None:
+async def _retry(database: Database, job_id: UUID, deadline_seconds: int, done: _Retries) -> None:
     try:
         job = await by_hand.retry(database, job_id, deadline_seconds)
     except NotRetried as refusal:
-        outcome.refused.append((job_id, str(refusal)))
+        done.refused.append((job_id, str(refusal)))
         return
-    outcome.retried.append(job)
-    identifiers = {"ticket_id": job.ticket_id, "tenant_id": job.tenant_id, "job_id": str(job_id)}
-    with bound(**identifiers), tracing.span("Retry", parent=tracing.context_of(job.traceparent)):
-        say(phrases.JOB_REQUEUED, job_id=job_id, ticket_id=job.ticket_id, reason=RETRIED_BY_HAND)
+    done.retried.append(job)
+    report_apart("Retry", job, Outcome(How.RETRIED_BY_HAND, RETRIED_BY_HAND))
 
 
 def _retried(job: Retried) -> dict[str, Any]:

@@ -5,13 +5,12 @@ import time
 from uuid import UUID
 
 from dispatch.inbox import Inbox
+from dispatch.outcome import How, Outcome, report_apart
 from dispatch.queue import QueueUnreachable
 from observability import metrics, phrases, tracing
-from observability.identifiers import bound
 from observability.logging import say
 from observability.outage import Outage
 from storage import jobs
-from storage.jobs import Event
 from storage.session import DATABASE_FAILURES, is_away, is_locked
 from workflow.run import Runner, run_job
 
@@ -53,7 +52,7 @@ class Pickup:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _run_or_find(self, job_id: UUID) -> None:
-        if await run_job(self._runner, job_id):
+        if await run_job(self._runner, job_id) is not None:
             return
         if await jobs.state_of(self._runner.database, job_id) is not None:
             return  # a message that came twice or late: the claim has decided
@@ -66,25 +65,15 @@ class Pickup:
         else:
             first = await jobs.accept_late(self._runner.database, event, self._deadline)
             # The relays move events too: who takes this one away tells of it.
-            removed = await self._inbox.remove(job_id)
-            if removed:
-                metrics.inbox_moved(event.tenant_id, job_id, None if first else jobs.DUPLICATE)
+            if await self._inbox.remove(job_id):
+                metrics.INBOX_MOVED.inc()
+                if not first:
+                    report_apart(tracing.WORKER, event, Outcome(How.DUPLICATE, jobs.DUPLICATE))
             if first:
                 await run_job(self._runner, job_id)
-            elif removed:
-                _say_duplicate(event)
 
 
 def _words(failure: Exception) -> str:
     if is_locked(failure):
         return "a job's row is locked"
     return "unreachable" if is_away(failure) else "job can't be claimed"
-
-
-def _say_duplicate(event: Event) -> None:
-    """Its id was answered, so its end is told."""
-    with (
-        bound(ticket_id=event.ticket_id, tenant_id=event.tenant_id, job_id=str(event.job_id)),
-        tracing.span(tracing.WORKER, parent=tracing.context_of(event.traceparent)),
-    ):
-        say(phrases.TASK_SKIPPED, job_id=event.job_id, ticket_id=event.ticket_id, reason=jobs.DUPLICATE)

@@ -1,17 +1,17 @@
-"""One job from start to end: claim it, run the graph, record the outcome, and say each of it in the log."""
+"""One attempt at a job: claim it, run the graph, and report what came of it."""
 
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
 
 from opentelemetry import trace
-from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
+from dispatch.outcome import How, Outcome, record, report
 from integrations.errors import MODEL_UNAVAILABLE, HeldBack, OutsideFailure, TicketGone
 from observability import metrics, phrases, tracing
 from observability.identifiers import bound
@@ -28,6 +28,8 @@ from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
 from workflow.lease import hold_lease, insist, settle
 from workflow.ports import Desk, KeptAnswers, Model, Search
+
+_GIVE_BACK_SECONDS = 5.0
 
 
 class AttemptTimeout(Exception):
@@ -54,102 +56,153 @@ class Runner:
     capture_messages: bool
 
 
-async def run_job(runner: Runner, job_id: UUID) -> bool:
-    """Run one attempt. False when there was nothing to claim: done already, not due, or another worker has it.
+async def run_job(runner: Runner, job_id: UUID) -> Outcome | None:
+    """Run one attempt and return its outcome, reported; None when there was nothing to claim.
 
-    Whatever stops the attempt is in the row and in the log when this returns. When it is cancelled (the worker stops),
-    the claim is given back first. Raises one of DATABASE_FAILURES when the job could not be claimed.
+    There is nothing to claim of a job that has ended, is not due, or is another worker's. When this is cancelled (the
+    worker stops), the claim is given back first. Raises one of DATABASE_FAILURES when the job could not be claimed.
     """
     with tracing.untraced():
         claim = await claims.claim(runner.lease_database, job_id, runner.owner, runner.lease_seconds)
     if claim is None:
-        return False
+        return None
     parent = tracing.context_of(claim.traceparent)
-    identifiers = {"ticket_id": claim.ticket_id, "tenant_id": claim.tenant_id, "job_id": str(job_id)}
-    with bound(**identifiers, attempt=str(claim.attempt)):
-        if claim.another_first:
-            _wait_for_another(claim, parent)
-            return True
-        tracing.queue_span(parent, claim.waiting_since, claim.claimed_at)
-        attributes: dict[str, AttributeValue] = {
-            "messaging.system": "celery",
-            "messaging.operation.name": "process",
-            "messaging.operation.type": "process",
-            "messaging.destination.name": "celery",
-            "messaging.message.id": str(job_id),
-            "attempt": claim.attempt,
-        }
+    ids = {"ticket_id": claim.ticket_id, "tenant_id": claim.tenant_id, "job_id": str(job_id)}
+    attributes: dict[str, AttributeValue] = {
+        "messaging.system": "celery",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": "celery",
+        "messaging.message.id": str(job_id),
+        "attempt": claim.attempt,
+    }
+    with bound(**ids, attempt=str(claim.attempt)):
+        if not claim.another_first:
+            tracing.queue_span(parent, claim.waiting_since, claim.claimed_at)
         with tracing.span(tracing.WORKER, kind=SpanKind.CONSUMER, parent=parent, attributes=attributes) as span:
+            if claim.another_first:
+                # The claim itself has put it off in the row.
+                wait = Outcome(How.HELD_BACK, ANOTHER_FIRST, seconds=ANOTHER_FIRST_WAIT.total_seconds())
+                report(claim, wait, span)
+                return wait
             metrics.WAIT_SECONDS.observe(max(0.0, (claim.claimed_at - claim.waiting_since).total_seconds()))
             metrics.expect_outcomes(claim.tenant_id)
             with metrics.IN_FLIGHT.track_inprogress():
-                await _run_claimed(runner, claim, span)
-    return True
+                return await _run_claimed(runner, claim, span)
 
 
-def _wait_for_another(claim: Claim, parent: Context | None) -> None:
-    """Tell of a job that was not taken, since another one of its ticket has to come to its end first."""
-    with tracing.span(tracing.WORKER, kind=SpanKind.CONSUMER, parent=parent) as span:
-        span.set_attribute("outcome", f"held back: {ANOTHER_FIRST}")
-        metrics.ATTEMPTS.labels(claim.tenant_id, "held back").inc()
-        reason = f"{ANOTHER_FIRST}, held back for {ANOTHER_FIRST_WAIT.total_seconds():.0f}s"
-        say(phrases.JOB_REQUEUED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=reason)
-
-
-async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> None:
-    started = time.monotonic()
+async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcome:
     say(phrases.TASK_STARTED, job_id=claim.job_id, ticket_id=claim.ticket_id)
-    wants_note = False
+    outcome: Outcome | None = None
     try:
         async with hold_lease(runner.lease_database, claim, runner.lease_seconds):
-            try:
-                note_id = await _run_graph(runner, claim)
-                await settle(partial(claims.complete, runner.database, claim, note_id))
-                span.set_attribute("outcome", "completed")
-                _count(claim, "completed")
-                say(phrases.TASK_COMPLETED, job_id=claim.job_id, seconds=round(time.monotonic() - started))
-            except TicketGone as gone:
-                say(gone.phrase, gone.values)
-                await _skip(runner, claim, gone.reason)
-            except (AlreadyEnhanced, Echo, Forgotten) as done:
-                await _skip(runner, claim, done.reason)
-            except HeldBack as held:
-                wants_note = await _hold_back(runner, claim, span, held)
-            except LeaseLost:
-                raise
-            except OutsideFailure as failure:
-                say(failure.phrase, failure.values, also=failure.also)
-                wants_note = await _fail(runner, claim, span, failure, failure.reason)
-            except AttemptTimeout as failure:
-                await _fail(runner, claim, span, failure, "attempt took too long")
-            except DATABASE_FAILURES as failure:
-                say(phrases.DATABASE_UNREACHABLE, reason="unreachable", failure=failure)
-                await _fail(runner, claim, span, failure, "database unreachable")
-            except Exception as failure:  # noqa: BLE001 -- every job ends: what nobody foresaw fails this attempt too
-                await _fail(runner, claim, span, failure, "unexpected failure", shown=failure)
-        if wants_note:
-            # The row has its outcome, so there is no claim to hold any more.
-            await leave_failure_note(claim, partial(_attempt, runner, claim))
+            outcome = await _run_and_record(runner, claim)
+            # Together with the row: whatever stops this process from here on, the outcome stands.
+            report(claim, outcome, span)
     except LeaseLost as lost:
-        if await _was_forgotten(runner, claim):
-            span.set_attribute("outcome", Forgotten.reason)
-            _tell_skipped(claim, Forgotten.reason)
-            return
-        tracing.record_failure(span, lost, "claim lost")
-        metrics.ATTEMPTS.labels(claim.tenant_id, "claim lost").inc()
-        reason = "claim lost; left to another attempt"
-        say(phrases.TASK_FAILED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=reason)
+        if outcome is None:
+            outcome = await _without_claim(runner, claim, lost)
+            report(claim, outcome, span)
     except asyncio.CancelledError:
-        span.set_attribute("outcome", "given back")
-        metrics.ATTEMPTS.labels(claim.tenant_id, "given back").inc()
-        await _give_back(runner, claim)
+        if outcome is None:
+            report(claim, await _give_back(runner, claim), span)
         raise
+    by_gpt4 = isinstance(outcome.failure, FAILURES_OF_GPT4) or outcome.reason == MODEL_UNAVAILABLE
+    if by_gpt4 and outcome.how is How.FAILED:
+        # The row has its outcome, so there is no claim to hold any more.
+        await leave_failure_note(claim, partial(_attempt, runner, claim))
+    return outcome
 
 
-def _count(claim: Claim, outcome: str, reason: str = "") -> None:
-    """The attempt has ended the job, and the row says so."""
-    metrics.ATTEMPTS.labels(claim.tenant_id, outcome).inc()
-    metrics.job_ended(claim.tenant_id, claim.job_id, outcome, reason)
+async def _run_and_record(runner: Runner, claim: Claim) -> Outcome:
+    """Run the graph and write into the row what came of it. Raises LeaseLost."""
+    started = time.monotonic()
+    try:
+        note_id = await _run_graph(runner, claim)
+        outcome = Outcome(How.COMPLETED, note_id=note_id, seconds=time.monotonic() - started)
+        await settle(partial(record, runner.database, claim, outcome))
+    except LeaseLost:
+        raise
+    except Exception as stopped:  # noqa: BLE001 -- every job ends: what nobody foresaw fails this attempt too
+        outcome = await _outcome_of(runner, claim, stopped)
+        await settle(partial(record, runner.database, claim, outcome))
+    return outcome
+
+
+async def _outcome_of(runner: Runner, claim: Claim, stopped: Exception) -> Outcome:
+    """Return what follows from the exception that stopped the graph, and print the line that it has of its own."""
+    match stopped:
+        case TicketGone():
+            say(stopped.phrase, stopped.values)
+            return Outcome(How.SKIPPED, stopped.reason)
+        case AlreadyEnhanced() | Echo() | Forgotten():
+            if isinstance(stopped, Forgotten):
+                # An attempt before this one may have left its answer.
+                await runner.answers.drop(claim.job_id)
+            return Outcome(How.SKIPPED, stopped.reason)
+        case HeldBack(reason=reason, seconds=seconds, extends_deadline=extends):
+            if extends or claim.seconds_left() > seconds:
+                # It waits in the row, where it holds no worker and no message, and costs no attempt.
+                return Outcome(How.HELD_BACK, reason, seconds=seconds, extends_deadline=extends)
+            failed = Outcome(How.FAILED, reason, "gave up at its deadline", failure=stopped)
+        case _:
+            failed = _failed(stopped)
+            decision = retry.decide(stopped, claim.attempt, claim.seconds_left(), runner.note_settle_seconds)
+            failed = replace(failed, words=decision.words)
+            if decision.seconds is not None:
+                return replace(failed, how=How.RETRIED, seconds=decision.seconds)
+    may_be_there = partial(claims.may_have_posted, runner.database, claim)
+    if claim.attempt <= MOST_ATTEMPTS and await insist(may_be_there):
+        seconds = runner.note_settle_seconds
+        words = f"will be looked for once more in {seconds:.0f}s"
+        return replace(failed, how=How.LOOKED_FOR, words=words, seconds=seconds)
+    await runner.answers.drop_look(claim.job_id)
+    return failed
+
+
+def _failed(failure: Exception) -> Outcome:
+    """Return the failure with our own words for it, and print the line that it has of its own."""
+    if isinstance(failure, OutsideFailure):
+        say(failure.phrase, failure.values, also=failure.also)
+        return Outcome(How.FAILED, failure.reason, failure=failure)
+    if isinstance(failure, AttemptTimeout):
+        return Outcome(How.FAILED, "attempt took too long", failure=failure)
+    if isinstance(failure, DATABASE_FAILURES):
+        say(phrases.DATABASE_UNREACHABLE, reason="unreachable", failure=failure)
+        return Outcome(How.FAILED, "database unreachable", failure=failure)
+    return Outcome(How.FAILED, "unexpected failure", failure=failure, unforeseen=True)
+
+
+async def _without_claim(runner: Runner, claim: Claim, lost: Exception) -> Outcome:
+    """Return the outcome of an attempt whose claim is gone: skipped if its ticket was forgotten, else claim lost."""
+    try:
+        forgotten = await was_forgotten(runner.lease_database, claim)
+    except DATABASE_FAILURES:
+        forgotten = False
+    if forgotten:
+        await runner.answers.drop(claim.job_id)
+        return Outcome(How.SKIPPED, FORGOTTEN)
+    return _claim_lost(lost)
+
+
+def _claim_lost(failure: Exception) -> Outcome:
+    return Outcome(How.CLAIM_LOST, "claim lost", "left to another attempt", failure=failure)
+
+
+async def _give_back(runner: Runner, claim: Claim) -> Outcome:
+    """Undo the claim before the message goes back, or the next worker would find the job taken and drop it.
+
+    A claim that can't be undone within seconds runs out: it is lost, and the relay queues the job again.
+    """
+    given_back = Outcome(How.GIVEN_BACK, "worker stopping")
+    try:
+        async with asyncio.timeout(_GIVE_BACK_SECONDS):
+            await record(runner.lease_database, claim, given_back)
+    except LeaseLost as lost:
+        return await _without_claim(runner, claim, lost)
+    except (*DATABASE_FAILURES, TimeoutError) as failure:
+        return _claim_lost(failure)
+    return given_back
 
 
 def _attempt(runner: Runner, claim: Claim) -> Attempt:
@@ -194,96 +247,3 @@ async def _run_graph(runner: Runner, claim: Claim) -> str:
             raise AttemptTimeout from failure
         raise
     return str(state["note_id"])
-
-
-async def _skip(runner: Runner, claim: Claim, reason: str) -> None:
-    if reason == FORGOTTEN:
-        # An attempt before this one may have left its answer.
-        await runner.answers.drop(claim.job_id)
-    await settle(partial(claims.skip, runner.database, claim, reason))
-    _tell_skipped(claim, reason)
-
-
-def _tell_skipped(claim: Claim, reason: str) -> None:
-    _count(claim, "skipped", reason)
-    say(phrases.TASK_SKIPPED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=reason)
-
-
-async def _was_forgotten(runner: Runner, claim: Claim) -> bool:
-    """Whether the claim was lost because a person had the ticket forgotten; what this attempt kept of it then goes."""
-    try:
-        forgotten = await was_forgotten(runner.lease_database, claim)
-    except DATABASE_FAILURES:
-        return False
-    if forgotten:
-        await runner.answers.drop(claim.job_id)
-    return forgotten
-
-
-async def _hold_back(runner: Runner, claim: Claim, span: trace.Span, held: HeldBack) -> bool:
-    """Wait in the row, where a wait holds no worker and no message, and costs no attempt.
-
-    A job that has no time for it fails instead; whether GPT-4 is the reason.
-    """
-    if not held.extends_deadline and claim.seconds_left() <= held.seconds:
-        tracing.record_failure(span, held, f"{held.reason}; gave up at its deadline")
-        failed = await _end(runner, claim, held.reason, "gave up at its deadline")
-        return failed and held.reason == MODEL_UNAVAILABLE
-    span.set_attributes({"outcome": str(held), "held_back_seconds": held.seconds})
-    hold_back = partial(claims.hold_back, extends_deadline=held.extends_deadline)
-    await settle(partial(hold_back, runner.database, claim, held.seconds, held.reason))
-    metrics.ATTEMPTS.labels(claim.tenant_id, "held back").inc()
-    reason = f"{held.reason}, held back for {held.seconds:.0f}s"
-    say(phrases.JOB_REQUEUED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=reason)
-    return False
-
-
-async def _fail(
-    runner: Runner,
-    claim: Claim,
-    span: trace.Span,
-    failure: Exception,
-    reason: str,
-    shown: Exception | None = None,
-) -> bool:
-    """Record a failed attempt: with another one to come, or as the job's end; whether it is, and GPT-4 the reason."""
-    tracing.record_failure(span, failure, reason)
-    decision = retry.decide(failure, claim.attempt, claim.seconds_left(), runner.note_settle_seconds)
-    if decision.seconds is None:
-        return await _end(runner, claim, reason, decision.words, shown) and isinstance(failure, FAILURES_OF_GPT4)
-    await settle(partial(claims.retry_later, runner.database, claim, decision.seconds, reason))
-    metrics.ATTEMPTS.labels(claim.tenant_id, "retried").inc()
-    _say_failed(claim, f"{reason}; {decision.words}", shown)
-    return False
-
-
-async def _end(runner: Runner, claim: Claim, reason: str, words: str, shown: Exception | None = None) -> bool:
-    """The job fails for good, but for one whose note may be there: that is looked for once more. Whether it failed."""
-    may_be_there = partial(claims.may_have_posted, runner.database, claim)
-    failed = claim.attempt > MOST_ATTEMPTS or not await insist(may_be_there)
-    if failed:
-        await runner.answers.drop_look(claim.job_id)
-        await settle(partial(claims.fail, runner.database, claim, reason))
-        _count(claim, "failed", reason)
-    else:
-        seconds = runner.note_settle_seconds
-        words = f"will be looked for once more in {seconds:.0f}s"
-        look = partial(claims.look_once_more, attempts=MOST_ATTEMPTS, seconds=seconds, reason=reason)
-        await settle(partial(look, runner.database, claim))
-        metrics.ATTEMPTS.labels(claim.tenant_id, "retried").inc()
-    _say_failed(claim, f"{reason}; {words}", shown)
-    return failed
-
-
-def _say_failed(claim: Claim, reason: str, shown: Exception | None = None) -> None:
-    say(phrases.TASK_FAILED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason=reason, failure=shown)
-
-
-async def _give_back(runner: Runner, claim: Claim) -> None:
-    """Undo the claim before the message goes back, or the next worker would find the job taken and drop it."""
-    try:
-        async with asyncio.timeout(5):
-            await claims.give_back(runner.lease_database, claim)
-    except (LeaseLost, *DATABASE_FAILURES, TimeoutError):
-        return  # its lease runs out, and the relay queues it again
-    say(phrases.JOB_REQUEUED, job_id=claim.job_id, ticket_id=claim.ticket_id, reason="worker stopping")

@@ -1,0 +1,177 @@
+"""How an attempt or a job ends, and the one place that tells of it: in the row, the log, the metrics and the trace."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from opentelemetry import trace
+
+from observability import metrics, phrases, tracing
+from observability.identifiers import bound
+from observability.logging import say
+from observability.phrases import Phrase
+from storage import claims
+from storage.claims import Claim
+from storage.models import JobState
+from storage.session import Database
+
+
+class How(StrEnum):
+    """The ways: first those of an attempt, then those that a job comes to while no worker holds it."""
+
+    COMPLETED = "completed"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    RETRIED = "retried"
+    LOOKED_FOR = "looked for once more"
+    """Its note may be in the ticket: the last attempt of all only looks for it."""
+    HELD_BACK = "held back"
+    """By a desk, a model or a rate; or, before it began, for another job of its ticket."""
+    GIVEN_BACK = "given back"
+    CLAIM_LOST = "claim lost"
+
+    DUPLICATE = "duplicate"
+    """Of an event that waited in Redis and was answered with an id of its own."""
+    FORGOTTEN = "forgotten"
+    """At a person's word, while it waited."""
+    RETRIED_BY_HAND = "retried by hand"
+    RECOVERED = "recovered"
+    """Its worker fell silent, and it has attempts left."""
+    WORKER_LOST = "worker lost"
+    """The same in the last of its attempts."""
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one attempt or job ended. `reason` stands in the row; `words` follow it in the line of a failure."""
+
+    how: How
+    reason: str = ""
+    words: str = "not retried"
+    seconds: float = 0.0
+    """How long the attempt took that completed the job; of one that waits again, until it is due."""
+    note_id: str = ""
+    extends_deadline: bool = True
+    """Whether those seconds of a hold are added to the job's deadline."""
+    failure: BaseException | None = None
+    """What the span shows; it turns red."""
+    unforeseen: bool = False
+    """Whether the line shows it too."""
+
+
+class _Telling(NamedTuple):
+    """What an outcome looks like: the row's state, the line, the count of attempts, and the span's `outcome`."""
+
+    state: JobState | None
+    """None where the row is another's to change."""
+    phrase: Phrase
+    attempts: str | None = None
+    """The `result` of the attempt's metric; None where there was no attempt of this process."""
+    line: str = "{reason}"
+    span: str = "{how}"
+
+
+_FAILURE = "{reason}; {words}"
+_TELLINGS = {
+    How.COMPLETED: _Telling(JobState.COMPLETED, phrases.TASK_COMPLETED, "completed"),
+    How.SKIPPED: _Telling(JobState.SKIPPED, phrases.TASK_SKIPPED, "skipped", span="{reason}"),
+    How.FAILED: _Telling(JobState.FAILED, phrases.TASK_FAILED, "failed", _FAILURE),
+    How.RETRIED: _Telling(JobState.WAITING, phrases.TASK_FAILED, "retried", _FAILURE),
+    How.LOOKED_FOR: _Telling(JobState.WAITING, phrases.TASK_FAILED, "retried", _FAILURE),
+    How.HELD_BACK: _Telling(
+        JobState.WAITING,
+        phrases.JOB_REQUEUED,
+        "held back",
+        "{reason}, held back for {seconds:.0f}s",
+        "{how}: {reason}",
+    ),
+    How.GIVEN_BACK: _Telling(JobState.WAITING, phrases.JOB_REQUEUED, "given back"),
+    How.CLAIM_LOST: _Telling(None, phrases.TASK_FAILED, "claim lost", _FAILURE),
+    How.DUPLICATE: _Telling(JobState.SKIPPED, phrases.TASK_SKIPPED, span="{reason}"),
+    How.FORGOTTEN: _Telling(JobState.SKIPPED, phrases.TASK_SKIPPED, span="{reason}"),
+    How.RETRIED_BY_HAND: _Telling(JobState.WAITING, phrases.JOB_REQUEUED),
+    How.RECOVERED: _Telling(JobState.WAITING, phrases.JOB_REQUEUED, span="{reason}"),
+    How.WORKER_LOST: _Telling(JobState.FAILED, phrases.TASK_FAILED, line=_FAILURE),
+    How.EXPIRED: _Telling(JobState.FAILED, phrases.TASK_FAILED, line=_FAILURE),
+}
+
+
+class Told(Protocol):
+    """A job that is told of: a claim, an event, or what the relay publishes."""
+
+    @property
+    def job_id(self) -> UUID: ...  # noqa: D102 -- as in the row
+    @property
+    def tenant_id(self) -> str: ...  # noqa: D102
+    @property
+    def ticket_id(self) -> str: ...  # noqa: D102
+    @property
+    def traceparent(self) -> str | None: ...  # noqa: D102
+
+
+async def record(database: Database, claim: Claim, outcome: Outcome) -> None:
+    """Write an attempt's outcome into the row. Raises LeaseLost, and ValueError for an outcome of no attempt."""
+    reason, seconds = outcome.reason, outcome.seconds
+    match outcome.how:
+        case How.COMPLETED:
+            await claims.complete(database, claim, outcome.note_id)
+        case How.SKIPPED:
+            await claims.skip(database, claim, reason)
+        case How.FAILED:
+            await claims.fail(database, claim, reason)
+        case How.RETRIED:
+            await claims.retry_later(database, claim, seconds, reason)
+        case How.LOOKED_FOR:
+            await claims.look_once_more(database, claim, seconds, reason)
+        case How.HELD_BACK:
+            await claims.hold_back(database, claim, seconds, reason, extends_deadline=outcome.extends_deadline)
+        case How.GIVEN_BACK:
+            await claims.give_back(database, claim)
+        case _:
+            raise ValueError(outcome.how)
+
+
+def report(job: Told, outcome: Outcome, span: trace.Span) -> None:
+    """Tell of an outcome that the row has: a line, the metrics, and the span of the attempt, or of whoever ended it."""
+    how = outcome.how
+    telling = _TELLINGS[how]
+    values = {"how": how, "reason": outcome.reason, "words": outcome.words, "seconds": outcome.seconds}
+    reason = telling.line.format(**values)
+    span.set_attribute("outcome", telling.span.format(**values))
+    if how is How.HELD_BACK:
+        span.set_attribute("held_back_seconds", outcome.seconds)
+    if outcome.failure is not None:
+        tracing.record_failure(span, outcome.failure, reason)
+    if telling.attempts is not None:
+        metrics.ATTEMPTS.labels(job.tenant_id, telling.attempts).inc()
+    if how is How.RECOVERED:
+        metrics.JOBS_RECOVERED.inc()
+    if telling.state is not None and telling.state in metrics.OUTCOMES:
+        metrics.job_ended(job.tenant_id, job.job_id, telling.state.value, outcome.reason)
+    say(
+        telling.phrase,
+        job_id=job.job_id,
+        ticket_id=job.ticket_id,
+        reason=reason,
+        seconds=round(outcome.seconds),
+        failure=outcome.failure if outcome.unforeseen else None,
+    )
+
+
+def report_apart(span_name: str, job: Told, outcome: Outcome, **identifiers: str) -> None:
+    """Report of a job that this process runs no attempt at, in a span of its own."""
+    with in_its_trace(span_name, job, **identifiers) as span:
+        report(job, outcome, span)
+
+
+@contextmanager
+def in_its_trace(span_name: str, job: Told, **identifiers: str) -> Iterator[trace.Span]:
+    """Open a span in the trace of a job's webhook; lines and spans in the block carry the job's identifiers."""
+    ids = {"ticket_id": job.ticket_id, "tenant_id": job.tenant_id, "job_id": str(job.job_id)}
+    parent = tracing.context_of(job.traceparent)
+    with bound(**ids, **identifiers), tracing.span(span_name, parent=parent) as span:
+        yield span
