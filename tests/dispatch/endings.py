@@ -1,0 +1,226 @@
+"""Every way an attempt or a job can end, driven through the doors that lead there."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import httpx
+from redis.asyncio import Redis
+
+from dispatch.acceptance import Acceptance
+from dispatch.inbox import Inbox
+from dispatch.queue import JobQueue
+from dispatch.relay import Relay
+from integrations.breaker import Breaker
+from integrations.errors import DeskTimeout
+from storage import claims, erasing, jobs
+from storage.erasable import Which
+from storage.session import Database
+from support.cli import main
+from tests.kit.desk import new_ticket, opened, settings
+from tests.kit.postgres import DEADLINE, NewEvent, Table, claimed
+from tests.kit.simulators import Simulator
+from tests.workflow.test_ends import runner_on
+from worker.pickup import Pickup
+from workflow.enhancement import Enhancement
+from workflow.run import run_job
+
+ANSWER = Enhancement(summary="S", likely_cause="C", next_steps=["N"], similar_tickets=[], documents=[])
+RAN_OUT = "now() - interval '1 second'"
+SHORTLY = "now() + interval '8 seconds'"
+TICKET = {"request": {"id": "12345", "subject": "S"}, "response_status": {"status_code": 2000}}
+Meanwhile = Callable[[UUID], Awaitable[object]]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A desk, the stores, and the log of what happens between them."""
+
+    database: Database
+    table: Table
+    redis: Redis
+    redis_url: str
+    desks: Simulator
+    new_event: NewEvent
+
+    async def job(self, ticket_id: str | None = None, **columns: object) -> UUID:
+        """A job that waits, and that GPT-4 has answered already."""
+        event = self.new_event(ticket_id=ticket_id or new_ticket(self.desks))
+        await jobs.accept(self.database, event, DEADLINE, published=True)
+        self.table.change(event.job_id, enhancement=ANSWER.model_dump_json(), **columns)
+        return event.job_id
+
+    async def run(self, job_id: UUID, *, down: bool = False) -> UUID:
+        """One attempt; `down`: while the desk is known to be."""
+        breaker = Breaker("desk of acme", "desk unavailable", most_failures=1)
+        if down:
+            with suppress(DeskTimeout), breaker.watch():
+                raise DeskTimeout
+        async with opened(settings(self.desks.url), breaker=breaker) as desk:
+            assert await run_job(runner_on(desk, self.database, self.database), job_id) is not None
+        return job_id
+
+    @asynccontextmanager
+    async def running(
+        self, meanwhile: Meanwhile, *, hangs: bool = False
+    ) -> AsyncIterator[tuple[UUID, asyncio.Task[object]]]:
+        """An attempt whose desk answers after that, or `hangs`."""
+        reached = asyncio.Event()
+
+        async def answer(_: httpx.Request) -> httpx.Response:
+            await meanwhile(job_id)
+            reached.set()
+            await asyncio.sleep(60 if hangs else 0)
+            return httpx.Response(200, json=TICKET)
+
+        job_id = await self.job("12345")
+        async with opened(settings("http://desk"), transport=httpx.MockTransport(answer)) as desk:
+            run: Awaitable[object] = run_job(runner_on(desk, self.database, self.database), job_id)
+            task = asyncio.ensure_future(run)
+            await reached.wait()
+            yield job_id, task
+
+    async def relay(self) -> None:
+        """One round."""
+        queue, inbox = JobQueue(self.redis_url), Inbox(self.redis)
+        assert await Relay(
+            self.database, queue, inbox, Acceptance(self.database, queue, inbox, DEADLINE), DEADLINE
+        ).once()
+        await queue.close()
+
+    async def duplicate(self) -> UUID:
+        """The job of an event in the inbox that Postgres knows already."""
+        event = self.new_event()
+        await jobs.accept(self.database, event, DEADLINE, published=True)
+        again = self.new_event(dedupe_keys=event.dedupe_keys)
+        await Inbox(self.redis).put(again)
+        return again.job_id
+
+    async def take_claim(self, job_id: UUID) -> None:
+        """What another worker does when the claim has run out."""
+        self.table.change(job_id, claim_token=uuid4())
+
+    async def forget(self, _: UUID) -> None:
+        """What a person's command does."""
+        await erasing.erase(self.database, Which("acme", ticket_id="12345"))
+
+
+async def completed(stage: Stage) -> UUID:
+    return await stage.run(await stage.job())
+
+
+async def gone(stage: Stage) -> UUID:
+    return await stage.run(await stage.job("404404"))
+
+
+async def forgotten_at_work(stage: Stage) -> UUID:
+    async with stage.running(stage.forget) as (job_id, attempt):
+        await attempt
+    return job_id
+
+
+async def forgotten_at_a_stop(stage: Stage) -> UUID:
+    return await stopped(stage, stage.forget)
+
+
+async def refused(stage: Stage) -> UUID:
+    stage.desks.order(kind="status", code=403, operation="read_ticket")
+    return await stage.run(await stage.job())
+
+
+async def down_at_the_deadline(stage: Stage) -> UUID:
+    return await stage.run(await stage.job(deadline_at=SHORTLY), down=True)
+
+
+async def retried(stage: Stage) -> UUID:
+    stage.desks.order(kind="status", code=500, operation="read_ticket")
+    return await stage.run(await stage.job())
+
+
+async def looked_for(stage: Stage) -> UUID:
+    posted = "now() - interval '2 minutes'"
+    return await stage.run(await stage.job(deadline_at=SHORTLY, note_attempted_at=posted), down=True)
+
+
+async def held_back(stage: Stage) -> UUID:
+    return await stage.run(await stage.job(), down=True)
+
+
+async def another_first(stage: Stage) -> UUID:
+    await claimed(stage.database, await stage.job("12345"))
+    return await stage.run(await stage.job("12345"))
+
+
+async def stopped(stage: Stage, meanwhile: Meanwhile) -> UUID:
+    """A worker is told to stop after that has happened."""
+    async with stage.running(meanwhile, hangs=True) as (job_id, attempt):
+        attempt.cancel()
+        with suppress(asyncio.CancelledError):
+            await attempt
+        assert attempt.cancelled()
+    return job_id
+
+
+async def given_back(stage: Stage) -> UUID:
+    return await stopped(stage, lambda _: asyncio.sleep(0))
+
+
+async def claim_lost(stage: Stage) -> UUID:
+    async with stage.running(stage.take_claim) as (job_id, attempt):
+        await attempt
+    return job_id
+
+
+async def claim_lost_at_a_stop(stage: Stage) -> UUID:
+    return await stopped(stage, stage.take_claim)
+
+
+async def duplicate_at_a_worker(stage: Stage) -> UUID:
+    job_id = await stage.duplicate()
+    async with opened(settings(stage.desks.url)) as desk:
+        runner = runner_on(desk, stage.database, stage.database)
+        await Pickup(runner, Inbox(stage.redis), DEADLINE).take(job_id)
+    return job_id
+
+
+async def duplicate_at_the_relay(stage: Stage) -> UUID:
+    job_id = await stage.duplicate()
+    await stage.relay()
+    return job_id
+
+
+async def forgotten_by_command(stage: Stage) -> UUID:
+    job_id = await stage.job("12345")
+    assert await asyncio.to_thread(main, ["forget", "--tenant", "acme", "--ticket", "12345", "--yes"]) == 0
+    return job_id
+
+
+async def retried_by_hand(stage: Stage) -> UUID:
+    job_id = await stage.job()
+    await claims.fail(stage.database, await claimed(stage.database, job_id), "GPT-4 timeout")
+    assert await asyncio.to_thread(main, ["retry", str(job_id)]) == 0
+    return job_id
+
+
+async def recovered(stage: Stage) -> UUID:
+    job_id = await stage.job()
+    await claimed(stage.database, job_id)
+    stage.table.change(job_id, lease_until=RAN_OUT)
+    await stage.relay()
+    return job_id
+
+
+async def worker_lost(stage: Stage) -> UUID:
+    job_id = await stage.job(attempt=7)
+    await claimed(stage.database, job_id)
+    stage.table.change(job_id, lease_until=RAN_OUT)
+    await stage.relay()
+    return job_id
+
+
+async def expired(stage: Stage) -> UUID:
+    job_id = await stage.job(deadline_at=RAN_OUT)
+    await stage.relay()
+    return job_id
