@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from uuid import UUID, uuid4
 
 import httpx
@@ -20,6 +21,7 @@ from storage.erasable import Which
 from storage.session import Database
 from support.cli import main
 from tests.kit.desk import new_ticket, opened, settings
+from tests.kit.model import opened as model_opened
 from tests.kit.postgres import DEADLINE, NewEvent, Table, claimed
 from tests.kit.simulators import Simulator
 from tests.workflow.test_ends import runner_on
@@ -43,13 +45,14 @@ class Stage:
     redis: Redis
     redis_url: str
     desks: Simulator
+    model: Simulator
     new_event: NewEvent
 
     async def job(self, ticket_id: str | None = None, **columns: object) -> UUID:
         """A job that waits, and that GPT-4 has answered already."""
         event = self.new_event(ticket_id=ticket_id or new_ticket(self.desks))
         await jobs.accept(self.database, event, DEADLINE, published=True)
-        self.table.change(event.job_id, enhancement=ANSWER.model_dump_json(), **columns)
+        self.table.change(event.job_id, **{"enhancement": ANSWER.model_dump_json(), **columns})
         return event.job_id
 
     async def run(self, job_id: UUID, *, down: bool = False) -> UUID:
@@ -64,20 +67,23 @@ class Stage:
 
     @asynccontextmanager
     async def running(
-        self, meanwhile: Meanwhile, *, hangs: bool = False
+        self, meanwhile: Meanwhile, *, hangs_at: int = 0, **columns: object
     ) -> AsyncIterator[tuple[UUID, asyncio.Task[object]]]:
-        """An attempt whose desk answers after that, or `hangs`."""
-        reached = asyncio.Event()
+        """An attempt whose desk answers after that, but for its call number `hangs_at`; GPT-4 refuses its key."""
+        reached, calls = asyncio.Event(), count(1)
 
         async def answer(_: httpx.Request) -> httpx.Response:
             await meanwhile(job_id)
-            reached.set()
-            await asyncio.sleep(60 if hangs else 0)
+            if (call := next(calls)) >= hangs_at:
+                reached.set()
+            await asyncio.sleep(60 if call == hangs_at else 0)
             return httpx.Response(200, json=TICKET)
 
-        job_id = await self.job("12345")
-        async with opened(settings("http://desk"), transport=httpx.MockTransport(answer)) as desk:
-            run: Awaitable[object] = run_job(runner_on(desk, self.database, self.database), job_id)
+        job_id = await self.job("12345", **columns)
+        its_desk = opened(settings("http://desk", failure_note=True), transport=httpx.MockTransport(answer))
+        async with its_desk as desk, model_opened(self.model.url, key="wrong") as gpt4:
+            runner = replace(runner_on(desk, self.database, self.database), gpt4=gpt4)
+            run: Awaitable[object] = run_job(runner, job_id)
             task = asyncio.ensure_future(run)
             await reached.wait()
             yield job_id, task
@@ -153,9 +159,13 @@ async def another_first(stage: Stage) -> UUID:
     return await stage.run(await stage.job("12345"))
 
 
-async def stopped(stage: Stage, meanwhile: Meanwhile) -> UUID:
-    """A worker is told to stop after that has happened."""
-    async with stage.running(meanwhile, hangs=True) as (job_id, attempt):
+async def nothing(_: UUID) -> None:
+    """All goes well meanwhile."""
+
+
+async def stopped(stage: Stage, meanwhile: Meanwhile, hangs_at: int = 1, **columns: object) -> UUID:
+    """A worker is told to stop after that has happened, while the desk is called."""
+    async with stage.running(meanwhile, hangs_at=hangs_at, **columns) as (job_id, attempt):
         attempt.cancel()
         with suppress(asyncio.CancelledError):
             await attempt
@@ -163,8 +173,12 @@ async def stopped(stage: Stage, meanwhile: Meanwhile) -> UUID:
     return job_id
 
 
+async def stopped_at_its_failure_note(stage: Stage) -> UUID:
+    return await stopped(stage, nothing, hangs_at=2, enhancement=None)
+
+
 async def given_back(stage: Stage) -> UUID:
-    return await stopped(stage, lambda _: asyncio.sleep(0))
+    return await stopped(stage, nothing)
 
 
 async def claim_lost(stage: Stage) -> UUID:

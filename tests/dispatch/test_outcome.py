@@ -63,6 +63,7 @@ DOWN, ANOTHER = ("waiting", "desk unavailable"), ("waiting", "another job of thi
 LOST = "Task failed reason=claim lost; left to another attempt"
 LOOK = "Task failed reason=~; will be looked for once more in 60s"
 LAST_WORKER = ("failed", "worker lost at its last attempt")
+KEY = ("failed", "OpenAI API: 401 Unauthorized")
 REFUSED, BROKEN = ("failed", "ServiceDesk Plus API: 403"), ("waiting", "ServiceDesk Plus API: 500")
 SKIPPED, REQUEUED, ENDED = "Task skipped reason=~", "Job requeued reason=~", "Task failed reason=~; not retried"
 HELD, GAVE_UP = REQUEUED + r", held back for (\d+)s", "Task failed reason=~; gave up at its deadline"
@@ -77,6 +78,7 @@ CASES = [
     Case(How.SKIPPED, endings.forgotten_at_a_stop, FORGOTTEN, SKIPPED, "skipped", "Worker: ~"),
     Case(How.FAILED, endings.refused, REFUSED, ENDED, "failed", "Worker: failed", red=True),
     Case(How.FAILED, endings.down_at_the_deadline, ("failed", DOWN[1]), GAVE_UP, "failed", "Worker: failed", red=True),
+    Case(How.FAILED, endings.stopped_at_its_failure_note, KEY, ENDED, "failed", "Worker: failed", red=True),
     Case(How.RETRIED, endings.retried, BROKEN, AGAIN, "retried", "Worker: retried", red=True),
     Case(How.LOOKED_FOR, endings.looked_for, DOWN, LOOK, "retried", "Worker: looked for once more", red=True),
     Case(How.HELD_BACK, endings.held_back, DOWN, HELD, "held back", "Worker: held back: ~"),
@@ -114,10 +116,16 @@ def counted() -> Counter[tuple[str, ...]]:
 
 @pytest.fixture
 def stage(
-    database: Database, table: Table, redis: Redis, redis_url: str, desks: Simulator, new_event: NewEvent
+    database: Database,
+    table: Table,
+    redis: Redis,
+    redis_url: str,
+    desks: Simulator,
+    model: Simulator,
+    new_event: NewEvent,
 ) -> Stage:
     """The stores, empty."""
-    return Stage(database, table, redis, redis_url, desks, new_event)
+    return Stage(database, table, redis, redis_url, desks, model, new_event)
 
 
 @pytest.fixture
