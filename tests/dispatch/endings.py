@@ -82,7 +82,7 @@ class Stage:
         job_id = await self.job("12345", **columns)
         its_desk = opened(settings("http://desk", failure_note=True), transport=httpx.MockTransport(answer))
         async with its_desk as desk, model_opened(self.model.url, key="wrong") as gpt4:
-            runner = replace(runner_on(desk, self.database, self.database), gpt4=gpt4)
+            runner = replace(runner_on(desk, self.database, self.database), model=gpt4)
             run: Awaitable[object] = run_job(runner, job_id)
             task = asyncio.ensure_future(run)
             await reached.wait()
