@@ -11,7 +11,7 @@ import pytest
 
 from config.secret_files import SecretFiles
 from config.tenants import Tenant, TenantDirectory, TenantProblem, read_environment
-from tests.config.test_tenants import ACME, CLOUD
+from tests.config.given import ACME, CLOUD
 
 ROTATED = ACME | {"WEBHOOK_SECRET_ACME": "leaked", "PREVIOUS_WEBHOOK_SECRET_ACME": "s3cret"}
 

@@ -4,20 +4,7 @@ import pytest
 
 from config.secret_files import UNREADABLE
 from config.tenants import DeskSettings, Tenant, names_tenant, parse_tenants
-
-ACME = {
-    "WEBHOOK_SECRET_ACME": "s3cret",
-    "SERVICEDESK_URL_ACME": "https://desk.acme.example:8080",
-    "SERVICEDESK_API_KEY_ACME": "k3y",
-}
-CLOUD = {
-    "SERVICEDESK_EDITION_GLOBEX": "cloud",
-    "SERVICEDESK_URL_GLOBEX": "https://sdpondemand.manageengine.eu/app/itdesk",
-    "SERVICEDESK_CLIENT_ID_GLOBEX": "id",
-    "SERVICEDESK_CLIENT_SECRET_GLOBEX": "hidden",
-    "SERVICEDESK_REFRESH_TOKEN_GLOBEX": "token",
-    "SERVICEDESK_ACCOUNTS_URL_GLOBEX": "https://accounts.zoho.eu/",
-}
+from tests.config.given import ACME, CLOUD
 
 
 def tenant(values: dict[str, str]) -> Tenant:

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from devstack.desk_client import DeskClient
-from tests.containers.conftest import Stack, eventually
 from tests.containers.files import COMMANDS, OURS, SERVICES, THEIRS
 from tests.containers.smoke import KEY, TENANT, TICKET, send_ticket
+from tests.containers.stack import Stack, eventually
 
 pytestmark = pytest.mark.containers
 RUNNING = [name for name in OURS if name != "migrate"]

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from devstack.desk_client import DeskClient
-from tests.containers.conftest import SIMULATORS, eventually
 from tests.containers.engine import Engine
 from tests.containers.files import ROOT
 from tests.containers.kube import SERVERS, Kube
+from tests.containers.stack import SIMULATORS, eventually
 
 pytestmark = pytest.mark.containers
 OURS = ("ai-agents-api", "ai-agents-worker", "ai-agents-housekeeping")

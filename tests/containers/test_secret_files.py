@@ -14,8 +14,8 @@ import pytest
 
 from devstack.ports import free_port
 from simulators.servicedesk.webhooks import sign
-from tests.containers.conftest import Stack, eventually
 from tests.containers.engine import LABEL
+from tests.containers.stack import Stack, eventually
 
 pytestmark = pytest.mark.containers
 NAME = "WEBHOOK_SECRET_FILED"

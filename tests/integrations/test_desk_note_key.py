@@ -9,10 +9,7 @@ import httpx
 import pytest
 
 from integrations.errors import OutsideFailure
-from tests.kit.desk import opened, settings
-
-EXTRA_KEY = {"status_code": 4001, "type": "failed", "message": "EXTRA_KEY_FOUND_IN_JSON", "field": "note"}
-REFUSED: dict[str, Any] = {"response_status": {"status_code": 4000, "messages": [EXTRA_KEY], "status": "failed"}}
+from tests.kit.desk import EXTRA_KEY_REFUSED, opened, settings
 
 
 class OtherDesk:
@@ -32,7 +29,7 @@ class OtherDesk:
         if self._refusal is not None:
             return httpx.Response(self._refusal[0], json=self._refusal[1])
         if key != "request_note":
-            return httpx.Response(400, json=REFUSED)
+            return httpx.Response(400, json=EXTRA_KEY_REFUSED)
         return httpx.Response(200, json={key: {"id": "7"}, "response_status": {"status_code": 2000}})
 
     @property
@@ -48,7 +45,7 @@ async def test_the_other_key_is_used_once_the_first_was_refused_and_remembered()
 
 
 async def test_a_desk_that_refuses_both_keys_is_asked_no_third_time() -> None:
-    other = OtherDesk((400, REFUSED))
+    other = OtherDesk((400, EXTRA_KEY_REFUSED))
     async with opened(settings("http://desk"), transport=other.transport) as desk:
         with pytest.raises(OutsideFailure):
             await desk.add_note("1", "x")
@@ -59,7 +56,7 @@ async def test_a_desk_that_refuses_both_keys_is_asked_no_third_time() -> None:
 async def test_no_other_failure_is_answered_with_a_second_post(status: int) -> None:
     message = {"status_code": 4001, "message": "the given id does not exist"}
     document = {"response_status": {"status_code": 4000, "messages": [message]}}
-    other = OtherDesk((status, REFUSED if status not in (200, 400) else document))
+    other = OtherDesk((status, EXTRA_KEY_REFUSED if status not in (200, 400) else document))
     async with opened(settings("http://desk"), transport=other.transport) as desk:
         with pytest.raises(OutsideFailure):
             await desk.add_note("1", "x")

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from integrations.errors import ModelRefused, ModelUnavailable, OutsideFailure
 from integrations.http import LARGEST_ANSWER_BYTES
 from simulators.serving import serve_in_thread
-from tests.integrations.test_gpt4_time import whole
+from tests.integrations.endpoints import whole
 from tests.kit.model import ask, failure_of, line_of
 from tests.kit.simulators import Simulator
 

@@ -8,7 +8,7 @@ import pytest
 from integrations.errors import ModelUnavailable
 from integrations.values import Usage
 from simulators.serving import serve_in_thread
-from tests.integrations.test_gpt4_time import ADVICE, endpoint, piece, stream, whole
+from tests.integrations.endpoints import ADVICE, endpoint, piece, stream, whole
 from tests.kit.logs import StartLog
 from tests.kit.model import ask, failure_of, line_of
 

@@ -4,18 +4,15 @@ import json
 from typing import Any
 
 import pytest
-from starlette.applications import Starlette
-from starlette.responses import Response
-from starlette.routing import Route
 
 from integrations.errors import ModelTimeout, ModelUnavailable
 from integrations.values import Usage
 from simulators.serving import serve_in_thread
+from tests.integrations.endpoints import ADVICE, endpoint, piece, stream, whole
 from tests.kit.model import ask, failure_of, line_of
 from tests.kit.simulators import Simulator
 
 IDLE = 0.4
-ADVICE = {"summary": "S", "likely_cause": "", "next_steps": [], "similar_tickets": [], "documents": []}
 
 
 @pytest.mark.parametrize(
@@ -56,27 +53,6 @@ async def test_the_whole_is_capped_however_steady_it_is(model: Simulator) -> Non
     failure = await failure_of(model.url, idle=0.4, total=0.5)
     assert type(failure) is ModelTimeout
     assert line_of(failure) == "GPT-4 API call failed: timeout after 0.5s"
-
-
-def endpoint(body: bytes, content_type: str) -> Starlette:
-    async def answer(_request: object) -> Response:
-        return Response(body, headers={"content-type": content_type})
-
-    return Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])])
-
-
-def stream(*events: Any) -> bytes:
-    return b"".join(f"data: {event if isinstance(event, str) else json.dumps(event)}\n\n".encode() for event in events)
-
-
-def piece(text: str | None, **more: Any) -> dict[str, Any]:
-    return {"choices": [{"index": 0, "delta": {"content": text}, **more}]}
-
-
-def whole(**changed: Any) -> bytes:
-    message = {"role": "assistant", "content": json.dumps(ADVICE)}
-    body = {"id": "c1", "model": "m-1", "choices": [{"message": message, "finish_reason": "stop"}]}
-    return json.dumps(body | changed).encode()
 
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12, "cost": 0.25}

@@ -21,6 +21,11 @@ from tests.kit.simulators import Simulator
 Edition = Literal["onpremises", "cloud"]
 EDITIONS = pytest.mark.parametrize("edition", ["onpremises", "cloud"])
 TENANT_OF = {"onpremises": "acme", "cloud": "globex"}
+EXTRA_KEY = {"status_code": 4001, "type": "failed", "message": "EXTRA_KEY_FOUND_IN_JSON", "field": "note"}
+EXTRA_KEY_REFUSED: dict[str, Any] = {
+    "response_status": {"status_code": 4000, "messages": [EXTRA_KEY], "status": "failed"}
+}
+"""What a desk says to a note under the other edition's key."""
 
 
 def settings(base: str, edition: Edition = "onpremises", name: str | None = None, **changed: Any) -> DeskSettings:

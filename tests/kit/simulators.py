@@ -12,6 +12,10 @@ from simulators.openai import create_openai
 from simulators.servicedesk import create_desk
 from simulators.serving import serve_in_thread
 
+FAST_MODEL = {"api_key": "sk-test", "first_token_seconds": 0.01, "seconds": 0.05, "chunks": 8}
+CLOUD = {"edition": "cloud", "portal": "it", "client_id": "id", "client_secret": "secret", "refresh_token": "refresh"}
+DESKS: dict[str, Any] = {"desks": {"acme": {"api_key": "acme-key"}, "globex": CLOUD}}
+
 
 class Simulator:
     """A simulator's control interface."""
@@ -62,9 +66,7 @@ def simulator_of(app: ASGIApp) -> Iterator[Simulator]:
 @pytest.fixture(scope="session")
 def openai_simulator() -> Iterator[Simulator]:
     """A fast model: eight pieces within 50 ms."""
-    yield from simulator_of(
-        create_openai({"api_key": "sk-test", "first_token_seconds": 0.01, "seconds": 0.05, "chunks": 8})
-    )
+    yield from simulator_of(create_openai(FAST_MODEL))
 
 
 @pytest.fixture
@@ -75,13 +77,10 @@ def model(openai_simulator: Simulator) -> Simulator:
     return openai_simulator
 
 
-CLOUD = {"edition": "cloud", "portal": "it", "client_id": "id", "client_secret": "secret", "refresh_token": "refresh"}
-
-
 @pytest.fixture(scope="session")
 def desk_simulator() -> Iterator[Simulator]:
     """Two desks: acme on premises, globex in the cloud."""
-    yield from simulator_of(create_desk({"desks": {"acme": {"api_key": "acme-key"}, "globex": CLOUD}}))
+    yield from simulator_of(create_desk(DESKS))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import base64
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 K8S = ROOT / "k8s"
 OVERLAYS = ("production", "local")
 PROCESSES = ("api", "worker", "housekeeping", "migrate")
+# Kinds whose definitions come with an operator: test_scaling and test_monitoring look at their fields.
+OPERATORS = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PodMonitor", "PrometheusRule"}
 _OLDEST_KUSTOMIZE = 5
 
 Object = dict[str, Any]
@@ -122,3 +124,42 @@ def copied(root: Path) -> Path:
 def documents(path: Path) -> list[Object]:
     """The objects of a file."""
     return [one for one in yaml.safe_load_all(path.read_text(encoding="utf-8")) if one]
+
+
+@pytest.fixture(params=OVERLAYS)
+def rendered(request: pytest.FixtureRequest) -> Rendered:
+    """Each overlay in turn."""
+    return Rendered(request.param)
+
+
+@pytest.fixture
+def production() -> Rendered:
+    """What runs for customers."""
+    return Rendered("production")
+
+
+@pytest.fixture
+def local() -> Rendered:
+    """What runs on a laptop's cluster, with its secrets."""
+    return Rendered("local")
+
+
+Change = Callable[..., Rendered]
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Change:
+    """The production overlay with lines replaced in its files, by their names: `(before, after)` each."""
+
+    def render(**replaced: list[tuple[str, str]]) -> Rendered:
+        folder = copied(tmp_path)
+        for name, pairs in replaced.items():
+            path = folder / f"{name}.yaml"
+            text = path.read_text(encoding="utf-8")
+            for before, after in pairs:
+                assert text.count(before) == 1
+                text = text.replace(before, after)
+            path.write_text(text, encoding="utf-8")
+        return Rendered("production", tmp_path)
+
+    return render

@@ -1,35 +1,13 @@
 """What the production overlay lets people choose: one line each, and what is left still fits together."""
 
 import re
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from tests.kubernetes.rendering import K8S, Rendered, copied
-from tests.kubernetes.test_objects import OPERATORS
+from tests.kubernetes.rendering import K8S, OPERATORS, Change, Rendered
 
 KEDA, MONITORING = "  - ../../components/keda\n", "  - ../../components/monitoring\n"
 _REGISTRY = re.compile(r"(?<=take the # away\.\n)((?:  # .*\n?)+)")
-Change = Callable[..., Rendered]
-
-
-@pytest.fixture
-def changed(tmp_path: Path) -> Change:
-    """The production overlay with lines replaced in its files, by their names: `(before, after)` each."""
-
-    def render(**replaced: list[tuple[str, str]]) -> Rendered:
-        folder = copied(tmp_path)
-        for name, pairs in replaced.items():
-            path = folder / f"{name}.yaml"
-            text = path.read_text(encoding="utf-8")
-            for before, after in pairs:
-                assert text.count(before) == 1
-                text = text.replace(before, after)
-            path.write_text(text, encoding="utf-8")
-        return Rendered("production", tmp_path)
-
-    return render
 
 
 def names(rendered: Rendered) -> set[tuple[str, str]]:

@@ -7,11 +7,9 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from tests.kubernetes.rendering import K8S, OVERLAYS, Object, Rendered, documents
+from tests.kubernetes.rendering import K8S, OPERATORS, OVERLAYS, Object, Rendered, documents
 
 OLDEST, NEWEST = "1.32", "1.37"
-# Kinds whose definitions come with an operator: test_scaling and test_monitoring look at their fields.
-OPERATORS = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PodMonitor", "PrometheusRule"}
 # Pods that come and go here and are not ours: cert-manager labels its own so (pkg/issuer/acme/http/pod.go).
 GUESTS = [{"acme.cert-manager.io/http01-solver": "true"}]
 

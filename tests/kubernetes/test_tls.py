@@ -4,8 +4,7 @@ import re
 
 import pytest
 
-from tests.kubernetes.rendering import K8S, PROCESSES, ROOT, Rendered
-from tests.kubernetes.test_choices import Change, changed  # noqa: F401 -- a fixture
+from tests.kubernetes.rendering import K8S, PROCESSES, ROOT, Change, Rendered
 
 DOCUMENT = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 FOLDER, FILE = "/etc/ai-agents", "authorities.pem"
@@ -27,7 +26,7 @@ def test_each_process_has_the_authorities_that_the_documents_addresses_name(prod
     assert "sslmode=require" not in DOCUMENT
 
 
-def test_a_redis_of_ones_own_is_verified(changed: Change) -> None:  # noqa: F811
+def test_a_redis_of_ones_own_is_verified(changed: Change) -> None:
     """By the lines that are commented out."""
     path = K8S / "overlays" / "production" / "kustomization.yaml"
     (lines,) = _REDIS.findall(path.read_text(encoding="utf-8"))

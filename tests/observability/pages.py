@@ -53,3 +53,12 @@ def digest(page: str) -> str:
     """Of what a picture shows of a file: all but what its readers are told beside the panels."""
     shown = [{key: value for key, value in panel.items() if key != "description"} for panel in PAGES[page]["panels"]]
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
+
+
+RUNBOOKS = {
+    "WEBHOOK_TROUBLESHOOTING_RUNBOOK",
+    "high-queue-depth",
+    "worker-failures",
+    "enhancement-failures",
+    "secret-rotation",
+}

@@ -7,18 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.observability.pages import RUNBOOKS
+
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "observability" / "prometheus" / "alerts.yaml"
 PROOFS = Path(__file__).with_name("alerts.yaml")
 TEXT = RULES.read_text(encoding="utf-8")
 NAMED = re.findall(r"^ +runbook_url: (docs/runbooks/[\w-]+\.md)$", TEXT, re.MULTILINE)
-RUNBOOKS = {
-    "WEBHOOK_TROUBLESHOOTING_RUNBOOK",
-    "high-queue-depth",
-    "worker-failures",
-    "enhancement-failures",
-    "secret-rotation",
-}
 DOCUMENTED = re.findall(r"^\| `(ai_agents_\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
 
 

@@ -15,9 +15,8 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from observability import exposition, metrics
 from observability.grafana.pages import files
-from tests.observability.pages import FOLDER, PAGES, ROOT, Asked, digest, panels, queries
+from tests.observability.pages import FOLDER, PAGES, ROOT, RUNBOOKS, Asked, digest, panels, queries
 from tests.observability.promtool import promtool
-from tests.observability.test_alerts import RUNBOOKS
 
 PANELS = [pytest.param(panel, id=panel["title"]) for page in PAGES for panel in panels(page)]
 QUERIES = [pytest.param(query, id=str(query)) for query in queries()]

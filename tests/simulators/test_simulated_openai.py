@@ -65,8 +65,8 @@ def body(schema: Any = ADVICE, **more: Any) -> dict[str, Any]:
     }
 
 
-def ask(model: httpx.Client, /, **more: Any) -> httpx.Response:
-    return model.post("/v1/chat/completions", json=body(**more))
+def ask(gpt4: httpx.Client, /, **more: Any) -> httpx.Response:
+    return gpt4.post("/v1/chat/completions", json=body(**more))
 
 
 def content(response: httpx.Response) -> Any:
@@ -74,8 +74,8 @@ def content(response: httpx.Response) -> Any:
     return json.loads(response.json()["choices"][0]["message"]["content"])
 
 
-def test_the_answer_is_made_from_the_context(model: httpx.Client) -> None:
-    response = ask(model)
+def test_the_answer_is_made_from_the_context(gpt4: httpx.Client) -> None:
+    response = ask(gpt4)
     answer = content(response)
     assert set(answer) == set(ADVICE["properties"])
     assert "Röntgen" in answer["summary"]
@@ -87,9 +87,9 @@ def test_the_answer_is_made_from_the_context(model: httpx.Client) -> None:
     usage = response.json()["usage"]
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
     assert response.headers["x-request-id"].startswith("req_")
-    (kept,) = model.get("/_sim/answers").json()["answers"]
+    (kept,) = gpt4.get("/_sim/answers").json()["answers"]
     assert (kept["ticket_id"], json.loads(kept["content"])) == ("12345", answer)
-    (entry,) = model.get("/_sim/requests").json()["requests"]
+    (entry,) = gpt4.get("/_sim/requests").json()["requests"]
     assert (entry["operation"], entry["ticket_id"], entry["status"]) == ("chat", "12345", 200)
     assert "sk-test" not in json.dumps(entry)
 
@@ -106,7 +106,7 @@ async def test_the_official_client_streams_it(openai_url: str) -> None:
     assert chunks[0].usage is None
 
 
-def test_any_schema_gets_a_valid_answer(model: httpx.Client) -> None:
+def test_any_schema_gets_a_valid_answer(gpt4: httpx.Client) -> None:
     schema = {
         **strict(
             verdict={"type": "string", "enum": ["yes", "no"]},
@@ -117,7 +117,7 @@ def test_any_schema_gets_a_valid_answer(model: httpx.Client) -> None:
         ),
         "$defs": {"inner": strict(summary={"type": ["string", "null"], "maxLength": 5})},
     }
-    answer = content(ask(model, schema=schema))
+    answer = content(ask(gpt4, schema=schema))
     assert answer["verdict"] in {"yes", "no"}
     assert answer["score"] >= 3
     assert answer["maybe"] in {None, True, False}
@@ -125,11 +125,11 @@ def test_any_schema_gets_a_valid_answer(model: httpx.Client) -> None:
     assert len(answer["inner"]["summary"]) <= 5
 
 
-def test_other_formats_and_no_context(model: httpx.Client) -> None:
-    assert "summary" in content(ask(model, response_format={"type": "json_object"}))
-    prose = ask(model, response_format={"type": "text"}).json()["choices"][0]["message"]["content"]
+def test_other_formats_and_no_context(gpt4: httpx.Client) -> None:
+    assert "summary" in content(ask(gpt4, response_format={"type": "json_object"}))
+    prose = ask(gpt4, response_format={"type": "text"}).json()["choices"][0]["message"]["content"]
     assert "Next steps:" in prose
-    assert content(ask(model, messages=[{"role": "user", "content": "Hello"}]))["similar_tickets"] == []
+    assert content(ask(gpt4, messages=[{"role": "user", "content": "Hello"}]))["similar_tickets"] == []
 
 
 @pytest.mark.parametrize(
@@ -149,21 +149,21 @@ def test_other_formats_and_no_context(model: httpx.Client) -> None:
     ],
 )
 def test_what_openai_refuses_is_refused_in_its_envelope(
-    model: httpx.Client, more: dict[str, Any], status: int, param: str | None
+    gpt4: httpx.Client, more: dict[str, Any], status: int, param: str | None
 ) -> None:
-    response = ask(model, **more)
+    response = ask(gpt4, **more)
     assert response.status_code == status
     error = response.json()["error"]
     assert set(error) == {"message", "type", "param", "code"}
     assert error["param"] == param
 
 
-def test_the_key_is_checked_and_models_are_listed(model: httpx.Client) -> None:
-    denied = model.get("/v1/models", headers={"authorization": "Bearer wrong"})
+def test_the_key_is_checked_and_models_are_listed(gpt4: httpx.Client) -> None:
+    denied = gpt4.get("/v1/models", headers={"authorization": "Bearer wrong"})
     assert (denied.status_code, denied.json()["error"]["code"]) == (401, "invalid_api_key")
-    ids = [item["id"] for item in model.get("/v1/models").json()["data"]]
+    ids = [item["id"] for item in gpt4.get("/v1/models").json()["data"]]
     assert "gpt-6-luna" in ids
-    assert model.get("/v1/models/gpt-6-luna").json()["id"] == "gpt-6-luna"
-    assert model.get("/v1/models/gpt-4o").json()["shutdown_date"] > 1_790_000_000
-    assert model.get("/v1/models/gpt-4").status_code == 404
-    assert model.post("/v1/chat/completions", content=b"{").status_code == 400
+    assert gpt4.get("/v1/models/gpt-6-luna").json()["id"] == "gpt-6-luna"
+    assert gpt4.get("/v1/models/gpt-4o").json()["shutdown_date"] > 1_790_000_000
+    assert gpt4.get("/v1/models/gpt-4").status_code == 404
+    assert gpt4.post("/v1/chat/completions", content=b"{").status_code == 400

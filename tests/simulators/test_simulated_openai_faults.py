@@ -25,25 +25,25 @@ BODY: dict[str, Any] = {
 CHAT = "/v1/chat/completions"
 
 
-def order(model: httpx.Client, **fault: Any) -> None:
-    response = model.post("/_sim/faults", json=fault)
+def order(gpt4: httpx.Client, **fault: Any) -> None:
+    response = gpt4.post("/_sim/faults", json=fault)
     assert response.status_code == 201, response.text
 
 
-def ask(model: httpx.Client, /, **more: Any) -> httpx.Response:
-    return model.post(CHAT, json=BODY | more)
+def ask(gpt4: httpx.Client, /, **more: Any) -> httpx.Response:
+    return gpt4.post(CHAT, json=BODY | more)
 
 
 def content(response: httpx.Response) -> Any:
     return response.json()["choices"][0]["message"]["content"]
 
 
-def stream(model: httpx.Client, seconds: float = 2.0) -> tuple[list[str], str]:
+def stream(gpt4: httpx.Client, seconds: float = 2.0) -> tuple[list[str], str]:
     """Return the lines of a stream and how it ended: `done`, `cut`, `silent` or `late`."""
     lines: list[str] = []
     deadline = time.monotonic() + seconds
     try:
-        with model.stream("POST", CHAT, json=BODY | {"stream": True}, timeout=0.3) as response:
+        with gpt4.stream("POST", CHAT, json=BODY | {"stream": True}, timeout=0.3) as response:
             for line in response.iter_lines():
                 lines += [line] if line else []
                 if time.monotonic() > deadline:
@@ -64,57 +64,57 @@ def text_of(lines: list[str]) -> str:
     return text
 
 
-def test_statuses_come_in_the_envelope_for_the_matching_request_only(model: httpx.Client) -> None:
-    order(model, kind="status", code=429, retry_after=3, match='"hi" to Zoë', times=1)
+def test_statuses_come_in_the_envelope_for_the_matching_request_only(gpt4: httpx.Client) -> None:
+    order(gpt4, kind="status", code=429, retry_after=3, match='"hi" to Zoë', times=1)
     other = [{"role": "user", "content": json.dumps({"ticket": {"id": "78", "subject": "x"}})}]
-    assert ask(model, messages=other).status_code == 200
-    limited = ask(model)
+    assert ask(gpt4, messages=other).status_code == 200
+    limited = ask(gpt4)
     assert (limited.status_code, limited.headers["retry-after"]) == (429, "3")
     assert limited.json()["error"]["code"] == "rate_limit_exceeded"
-    assert ask(model).status_code == 200
+    assert ask(gpt4).status_code == 200
     for code in (401, 404, 500, 503):
-        order(model, kind="status", code=code, times=1)
-        assert ask(model).status_code == code
-    order(model, kind="status", code=400, param="temperature", message="No.", times=1)
-    error = ask(model).json()["error"]
+        order(gpt4, kind="status", code=code, times=1)
+        assert ask(gpt4).status_code == code
+    order(gpt4, kind="status", code=400, param="temperature", message="No.", times=1)
+    error = ask(gpt4).json()["error"]
     assert (error["param"], error["message"]) == ("temperature", "No.")
-    assert model.get("/_sim/counts").json()["counts"]["chat"] == 8
+    assert gpt4.get("/_sim/counts").json()["counts"]["chat"] == 8
 
 
-def test_parameters_are_refused_only_where_they_occur(model: httpx.Client) -> None:
-    order(model, kind="refuse_parameter", param="temperature")
-    order(model, kind="refuse_parameter")
-    order(model, kind="no_json_schema")
-    assert ask(model, temperature=0).json()["error"]["param"] == "temperature"
-    assert ask(model, fancy=1).json()["error"]["param"] == "fancy"
-    assert ask(model).json()["error"]["param"] == "response_format"
-    assert ask(model, response_format={"type": "text"}).status_code == 200
+def test_parameters_are_refused_only_where_they_occur(gpt4: httpx.Client) -> None:
+    order(gpt4, kind="refuse_parameter", param="temperature")
+    order(gpt4, kind="refuse_parameter")
+    order(gpt4, kind="no_json_schema")
+    assert ask(gpt4, temperature=0).json()["error"]["param"] == "temperature"
+    assert ask(gpt4, fancy=1).json()["error"]["param"] == "fancy"
+    assert ask(gpt4).json()["error"]["param"] == "response_format"
+    assert ask(gpt4, response_format={"type": "text"}).status_code == 200
 
 
-def test_bodies_that_are_no_completions(model: httpx.Client) -> None:
+def test_bodies_that_are_no_completions(gpt4: httpx.Client) -> None:
     for kind in ("html", "error_in_200", "empty_choices"):
-        order(model, kind=kind, times=1)
-    html, routed, empty = ask(model), ask(model), ask(model)
+        order(gpt4, kind=kind, times=1)
+    html, routed, empty = ask(gpt4), ask(gpt4), ask(gpt4)
     assert html.headers["content-type"].startswith("text/html")
     assert (routed.status_code, routed.json()["error"]["code"]) == (200, 502)
     assert empty.json()["choices"] == []
-    order(model, kind="html", code=502, message="Bad gateway", times=1)
-    gateway = ask(model)
+    order(gpt4, kind="html", code=502, message="Bad gateway", times=1)
+    gateway = ask(gpt4)
     assert (gateway.status_code, "<h1>Bad gateway</h1>" in gateway.text) == (502, True)
 
 
-def test_a_stream_that_is_answered_in_one_piece(model: httpx.Client) -> None:
-    order(model, kind="not_streamed", times=1)
-    whole, streamed = ask(model, stream=True), ask(model, stream=True)
+def test_a_stream_that_is_answered_in_one_piece(gpt4: httpx.Client) -> None:
+    order(gpt4, kind="not_streamed", times=1)
+    whole, streamed = ask(gpt4, stream=True), ask(gpt4, stream=True)
     assert json.loads(content(whole))["summary"]
     assert streamed.headers["content-type"].startswith("text/event-stream")
 
 
-def test_contents_that_are_wrong(model: httpx.Client) -> None:
+def test_contents_that_are_wrong(gpt4: httpx.Client) -> None:
     kinds = ("refusal", "cut_off", "malformed", "fenced", "wrong_schema", "hostile")
     for kind in kinds:
-        order(model, kind=kind, times=1)
-    answers = {kind: ask(model) for kind in kinds}
+        order(gpt4, kind=kind, times=1)
+    answers = {kind: ask(gpt4) for kind in kinds}
     refusal = answers["refusal"].json()["choices"][0]["message"]
     assert refusal["content"] is None
     assert refusal["refusal"]
@@ -131,57 +131,57 @@ def test_contents_that_are_wrong(model: httpx.Client) -> None:
     assert "\x1b" in hostile["likely_cause"]
 
 
-def test_a_whole_stream_then_one_that_stalls_is_cut_or_reports_an_error(model: httpx.Client) -> None:
-    lines, end = stream(model)
+def test_a_whole_stream_then_one_that_stalls_is_cut_or_reports_an_error(gpt4: httpx.Client) -> None:
+    lines, end = stream(gpt4)
     assert (end, lines[-1]) == ("done", "data: [DONE]")
     whole = text_of(lines)
     assert "mailbox" in json.loads(whole)["summary"]
     for kind, ending in (("stall", "silent"), ("cut", "cut"), ("error_event", "done")):
-        order(model, kind=kind, chunks=2, times=1)
-        lines, end = stream(model)
+        order(gpt4, kind=kind, chunks=2, times=1)
+        lines, end = stream(gpt4)
         assert end == ending
         assert whole.startswith(text_of(lines))
         assert 0 < len(text_of(lines)) < len(whole)
     assert json.loads(lines[-1][6:])["error"]["code"] == 502
 
 
-def test_keep_alives_and_empty_deltas_are_no_content(model: httpx.Client) -> None:
-    order(model, kind="keep_alive", seconds=0.05, times=1)
-    lines, end = stream(model, 0.5)
+def test_keep_alives_and_empty_deltas_are_no_content(gpt4: httpx.Client) -> None:
+    order(gpt4, kind="keep_alive", seconds=0.05, times=1)
+    lines, end = stream(gpt4, 0.5)
     assert end == "late"
     assert text_of(lines) == ""
     assert lines.count(": OPENROUTER PROCESSING") > 3
-    order(model, kind="empty_deltas", seconds=0.05, times=1)
-    lines, end = stream(model, 0.5)
+    order(gpt4, kind="empty_deltas", seconds=0.05, times=1)
+    lines, end = stream(gpt4, 0.5)
     assert (end, text_of(lines)) == ("late", "")
-    order(model, kind="keep_alive", seconds=0.02, comments=3, times=1)
-    lines, end = stream(model)
+    order(gpt4, kind="keep_alive", seconds=0.02, comments=3, times=1)
+    lines, end = stream(gpt4)
     assert (end, lines.count(": OPENROUTER PROCESSING")) == ("done", 3)
 
 
-def test_slow_streams_and_silence(model: httpx.Client) -> None:
-    order(model, kind="slow_stream", seconds=0.1, times=1)
+def test_slow_streams_and_silence(gpt4: httpx.Client) -> None:
+    order(gpt4, kind="slow_stream", seconds=0.1, times=1)
     started = time.monotonic()
-    assert stream(model)[1] == "done"
+    assert stream(gpt4)[1] == "done"
     assert time.monotonic() - started > 0.7
-    order(model, kind="silence", times=1)
-    assert stream(model) == ([], "silent")
-    order(model, kind="keep_alive", seconds=0.05, times=1)
+    order(gpt4, kind="silence", times=1)
+    assert stream(gpt4) == ([], "silent")
+    order(gpt4, kind="keep_alive", seconds=0.05, times=1)
     received = b""
-    with model.stream("POST", CHAT, json=BODY, timeout=0.3) as response:
+    with gpt4.stream("POST", CHAT, json=BODY, timeout=0.3) as response:
         for part in response.iter_bytes():
             received += part
             if len(received) > 10:
                 break
     assert received.isspace()
-    order(model, kind="cut", times=1)
+    order(gpt4, kind="cut", times=1)
     with pytest.raises(httpx.RemoteProtocolError):
-        ask(model)
+        ask(gpt4)
 
 
-def test_a_wrong_order_is_a_422_that_names_it(model: httpx.Client) -> None:
+def test_a_wrong_order_is_a_422_that_names_it(gpt4: httpx.Client) -> None:
     for fault, named in (({"kind": "boredom"}, "boredom"), ({"kind": "fenced", "chunks": 1}, "chunks")):
-        response = model.post("/_sim/faults", json=fault)
+        response = gpt4.post("/_sim/faults", json=fault)
         assert response.status_code == 422
         assert named in response.json()["error"]
 
@@ -194,10 +194,10 @@ def test_the_context_is_found_in_parts_and_behind_prose() -> None:
     assert find_context([{"role": "user", "content": "{" * 5000}]) is None
 
 
-def test_huge_is_bounded_in_one_piece_and_as_a_stream(model: httpx.Client) -> None:
+def test_huge_is_bounded_in_one_piece_and_as_a_stream(gpt4: httpx.Client) -> None:
     for streamed, content_type in ((False, "application/json"), (True, "text/event-stream")):
-        order(model, kind="huge", megabytes=3, times=1)
-        with model.stream("POST", CHAT, json=BODY | {"stream": streamed}) as response:
+        order(gpt4, kind="huge", megabytes=3, times=1)
+        with gpt4.stream("POST", CHAT, json=BODY | {"stream": streamed}) as response:
             size = sum(len(part) for part in response.iter_bytes())
         assert response.headers["content-type"].startswith(content_type)
         assert 2_900_000 < size < 3_100_000
@@ -205,10 +205,10 @@ def test_huge_is_bounded_in_one_piece_and_as_a_stream(model: httpx.Client) -> No
 
 @pytest.mark.parametrize("kind", ["status", "html"])
 @pytest.mark.parametrize("code", [100, 204, 304])
-def test_a_status_that_may_have_no_body_can_not_be_ordered(model: httpx.Client, kind: str, code: int) -> None:
+def test_a_status_that_may_have_no_body_can_not_be_ordered(gpt4: httpx.Client, kind: str, code: int) -> None:
     """With one it would spoil the connection, and the next request's answer."""
-    response = model.post("/_sim/faults", json={"kind": kind, "code": code})
+    response = gpt4.post("/_sim/faults", json={"kind": kind, "code": code})
     assert response.status_code == 422
     assert "code" in response.json()["error"]
     assert code != 304 or "304 has no body" in response.json()["error"]
-    assert model.get("/_sim/faults").json()["faults"] == []
+    assert gpt4.get("/_sim/faults").json()["faults"] == []

@@ -1,7 +1,6 @@
 """Erasing a ticket, a requester, a tenant: what goes, what stays, and what never comes back."""
 
 import asyncio
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -14,32 +13,7 @@ from storage.erasable import Stored, Which, stored
 from storage.models import Ticket
 from storage.session import Database
 from tests.kit.postgres import DEADLINE, NewEvent, Table, claimed
-
-WHO = "Jordan.Reyes@acme.example"
-TEXT = {"subject": "VPN drops", "description": "at home", "resolution": "Port 443.", "status": "Closed"}
-
-
-async def copy(database: Database, ticket_id: str, requester: str = WHO, tenant_id: str = "acme") -> bool:
-    return await history.save_ticket(database, tenant_id, {"ticket_id": ticket_id, **TEXT}, requester)
-
-
-async def answered(
-    database: Database, new_event: NewEvent, ticket_id: str, requester: str = WHO, similar: str = "", **event: Any
-) -> UUID:
-    """A completed job with an answer."""
-    accepted = new_event(ticket_id=ticket_id, **event)
-    await jobs.accept(database, accepted, DEADLINE, published=True)
-    claim = await claimed(database, accepted.job_id)
-    await forgotten.is_forgotten(database, claim, ticket_id, requester)
-    answer = {"summary": "s", "similar_tickets": [{"ticket_id": similar, "relevance": "r"}] if similar else []}
-    await claims.save_answer(database, claim, answer, "m")
-    await claims.complete(database, claim, "1")
-    return accepted.job_id
-
-
-def copies(table: Table) -> list[tuple[str, str]]:
-    rows = table.run("SELECT tenant_id, ticket_id FROM tickets ORDER BY 1, 2")
-    return [(row["tenant_id"], row["ticket_id"]) for row in rows]
+from tests.storage.copies import TEXT, WHO, answered, copies, copy
 
 
 async def test_a_forgotten_ticket_leaves_neither_copy_nor_answer_and_another_tenants_stays(

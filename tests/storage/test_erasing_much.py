@@ -13,7 +13,7 @@ from storage.erasable import Stored, Which, stored
 from storage.session import Database
 from support.erasing_keys import erase_keys
 from tests.kit.postgres import DEADLINE, NewEvent, Table, claimed
-from tests.storage.test_erasing import WHO, answered, copies, copy
+from tests.storage.copies import WHO, answered, copies, copy
 
 COPIES = """INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status, requester)
     SELECT 'acme', i, '', '', '', '', t.requester FROM generate_series(%s::int, %s::int) i, tickets t

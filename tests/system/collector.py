@@ -10,6 +10,10 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.kit.world import wait_for
+
+STEPS = ["Webhook", "Queue", "Worker", "Context", "GPT-4", "ServiceDesk Update"]
+
 
 @dataclass(frozen=True)
 class ReceivedSpan:
@@ -104,3 +108,15 @@ def collecting() -> Iterator[Collector]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def trace_of(collector: Collector, ticket_id: str, complete: str = "Worker") -> dict[str, ReceivedSpan]:
+    """The spans of a ticket's trace by name, once the span `complete` has come."""
+    wait_for(lambda: complete in {span.name for span in collector.search(ticket_id=ticket_id)}, 15)
+    wait_for(lambda: "Webhook" in {span.name for span in collector.search(ticket_id=ticket_id)}, 15)
+    (trace_id,) = {span.trace_id for span in collector.search(ticket_id=ticket_id)}
+    spans = [span for span in collector.spans if span.trace_id == trace_id]
+    tags = (ticket_id, "acme")
+    untagged = [span.name for span in spans if (span.tags.get("ticket_id"), span.tags.get("tenant_id")) != tags]
+    assert untagged == []
+    return {span.name: span for span in spans}

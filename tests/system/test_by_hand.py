@@ -14,9 +14,10 @@ import pytest
 
 from devstack.system import System
 from support.cli import main
-from tests.documents.readme import ROOT, blocks
+from tests.documents.readme import blocks
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
+from tests.system.operator import failed_job, on, run
 
 NOBODY = str(uuid4())
 
@@ -44,24 +45,6 @@ def housekeeping_log(system: System) -> str:
     return system.housekeeping.log_path.read_text(encoding="utf-8")
 
 
-def run(*words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """Run `ai-agents` with these settings alone."""
-    return subprocess.run(
-        [sys.executable, "-m", "support.cli", *words],
-        env={"PATH": os.environ["PATH"], **settings},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
-def on(system: System, *words: str) -> "subprocess.CompletedProcess[str]":
-    """Run `ai-agents` as the application's role, with no other setting."""
-    return run(*words, DATABASE_URL=system.state["database_url"])
-
-
 def at_once(system: System, *commands: str) -> "list[subprocess.CompletedProcess[str]]":
     """Run several at the same time, since each takes a second to load."""
     with ThreadPoolExecutor() as pool:
@@ -74,16 +57,6 @@ def listed(system: System, *words: str) -> list[dict[str, Any]]:
     assert done.returncode == 0, done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
-
-
-def failed_job(world: World, subject: str, tenant: str = "acme", **more: Any) -> dict[str, Any]:
-    """The row of a job whose note the desk refused (with 401, which is not tried again)."""
-    ticket_id = world.create_ticket(subject, tenant, send_webhook=False, **more)
-    world.desk_fault(ticket_id=ticket_id, tenant=tenant, operation="add_note", kind="status", code=401)
-    world.send_webhook(ticket_id, tenant)
-    row = world.ended(ticket_id, tenant)
-    assert row["state"] == "failed"
-    return row
 
 
 def test_the_readmes_commands_find_tell_and_retry_a_failed_job_without_paying_twice(

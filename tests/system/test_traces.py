@@ -10,9 +10,7 @@ import pytest
 from devstack.system import System
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
-from tests.system.collector import Collector, ReceivedSpan, collecting
-
-STEPS = ["Webhook", "Queue", "Worker", "Context", "GPT-4", "ServiceDesk Update"]
+from tests.system.collector import STEPS, Collector, collecting, trace_of
 
 
 @pytest.fixture(scope="module")
@@ -25,18 +23,6 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Co
             world = World(system)
             yield world, collector, system
             world.close()
-
-
-def trace_of(collector: Collector, ticket_id: str, complete: str = "Worker") -> dict[str, ReceivedSpan]:
-    """The spans of a ticket's trace by name, once the span `complete` has come."""
-    wait_for(lambda: complete in {span.name for span in collector.search(ticket_id=ticket_id)}, 15)
-    wait_for(lambda: "Webhook" in {span.name for span in collector.search(ticket_id=ticket_id)}, 15)
-    (trace_id,) = {span.trace_id for span in collector.search(ticket_id=ticket_id)}
-    spans = [span for span in collector.spans if span.trace_id == trace_id]
-    tags = (ticket_id, "acme")
-    untagged = [span.name for span in spans if (span.tags.get("ticket_id"), span.tags.get("tenant_id")) != tags]
-    assert untagged == []
-    return {span.name: span for span in spans}
 
 
 def test_a_job_is_one_trace_with_the_spans_and_tags_that_the_faq_searches_for(

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, timedelta
-from typing import Any
 from uuid import UUID
 
 import httpx
@@ -17,47 +16,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from devstack.postgres import Postgres
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout
-from integrations.servicedesk.client import ServiceDeskPlus
 from storage import by_hand, jobs
 from storage.search import SearchInPostgres
 from storage.session import Database
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
-from tests.kit.postgres import DEADLINE, LEASE, NewEvent, Table
+from tests.kit.postgres import DEADLINE, NewEvent, Table
+from tests.kit.runner import ANSWER, TICKET, runner_on
 from tests.kit.simulators import Simulator
-from tests.workflow.test_posting import ANSWER, TICKET
 from workflow.enhancement import to_html
-from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
 from workflow.ports import UnfinishedLook
 from workflow.run import Runner, run_job
-
-
-class Nowhere(AnswersInRedis):
-    """Nothing is kept."""
-
-    def __init__(self) -> None:
-        super().__init__(Redis.from_url("redis://127.0.0.1:1/0", socket_connect_timeout=0.1), 1)
-
-
-def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Database) -> Runner:
-    """What runs jobs that GPT-4 has answered already."""
-    nothing: Any = None
-    return Runner(
-        owner="one",
-        database=database,
-        lease_database=lease_database,
-        model=nothing,
-        search=SearchInPostgres(database, 2),
-        graph=build_graph(),
-        desk_of=lambda _: desk,
-        context_seconds=1,
-        attempt_seconds=240,
-        note_settle_seconds=60,
-        lease_seconds=LEASE,
-        answers=Nowhere(),
-        capture_messages=False,
-    )
 
 
 @pytest.fixture

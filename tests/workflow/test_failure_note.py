@@ -13,8 +13,8 @@ from storage.session import Database
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, NewEvent, Table, attempt_at, claimed
+from tests.kit.runner import runner_on
 from tests.kit.simulators import Simulator
-from tests.workflow.test_ends import runner_on
 from workflow.enhancement import marker
 from workflow.failure_note import leave_failure_note
 from workflow.run import run_job

@@ -17,9 +17,8 @@ from tests.kit import desk
 from tests.kit import model as gpt4
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, Table
+from tests.kit.runner import TICKET, runner_on
 from tests.kit.simulators import Simulator
-from tests.workflow.test_ends import runner_on
-from tests.workflow.test_posting import TICKET
 from workflow.kept_answers import AnswersInRedis
 from workflow.run import run_job
 

@@ -16,8 +16,7 @@ from integrations.servicedesk.tokens import DeskTokens
 from storage.session import Database
 from tests.kit.desk import settings
 from tests.kit.postgres import Table, claimed
-from tests.workflow.test_ends import runner_on
-from tests.workflow.test_posting import ANSWER, TICKET
+from tests.kit.runner import ANSWER, TICKET, runner_on
 from workflow.run import run_job
 
 

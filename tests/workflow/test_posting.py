@@ -16,15 +16,11 @@ from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.tokens import DeskTokens
 from storage import claims
 from storage.session import Database
-from tests.integrations.test_desk_note_key import REFUSED
-from tests.kit.desk import settings
+from tests.kit.desk import EXTRA_KEY_REFUSED, settings
 from tests.kit.postgres import Table, attempt_at, claimed
+from tests.kit.runner import ANSWER, TICKET
 from workflow.attempt import GraphState
-from workflow.enhancement import Enhancement
 from workflow.nodes.update_ticket import update_ticket
-
-TICKET = {"request": {"id": "12345", "subject": "S"}, "response_status": {"status_code": 2000}}
-ANSWER = Enhancement(summary="S", likely_cause="C", next_steps=["N"], similar_tickets=[], documents=[])
 
 
 class OtherKey:
@@ -43,7 +39,7 @@ class OtherKey:
             if self._second == "held back":
                 with pytest.raises(DeskTimeout), self._breaker.watch():
                     raise DeskTimeout
-            return httpx.Response(400, json=REFUSED)
+            return httpx.Response(400, json=EXTRA_KEY_REFUSED)
         raise httpx.ReadTimeout("?")
 
 

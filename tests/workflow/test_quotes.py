@@ -11,9 +11,8 @@ from storage import jobs
 from storage.session import Database
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.postgres import DEADLINE, NewEvent, Table
+from tests.kit.runner import ANSWER, runner_on
 from tests.kit.simulators import Simulator
-from tests.workflow.test_ends import runner_on
-from tests.workflow.test_posting import ANSWER
 from workflow.enhancement import marker, to_html
 from workflow.kept_answers import AnswersInRedis
 from workflow.run import run_job

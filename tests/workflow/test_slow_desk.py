@@ -23,8 +23,8 @@ from tests.integrations.test_rate import Time
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.model import opened as model_opened
 from tests.kit.postgres import DEADLINE, NewEvent, Table
+from tests.kit.runner import runner_on
 from tests.kit.simulators import Simulator
-from tests.workflow.test_ends import runner_on
 from workflow.kept_answers import AnswersInRedis
 from workflow.run import Runner, run_job
 

@@ -1,0 +1,44 @@
+"""What runs jobs whole, on a real Postgres, and what the desk and GPT-4 of such a job say."""
+
+from typing import Any
+
+from redis.asyncio import Redis
+
+from integrations.servicedesk.client import ServiceDeskPlus
+from storage.search import SearchInPostgres
+from storage.session import Database
+from tests.kit.postgres import LEASE
+from workflow.enhancement import Enhancement
+from workflow.graph import build_graph
+from workflow.kept_answers import AnswersInRedis
+from workflow.run import Runner
+
+TICKET = {"request": {"id": "12345", "subject": "S"}, "response_status": {"status_code": 2000}}
+ANSWER = Enhancement(summary="S", likely_cause="C", next_steps=["N"], similar_tickets=[], documents=[])
+
+
+class Nowhere(AnswersInRedis):
+    """Nothing is kept."""
+
+    def __init__(self) -> None:
+        super().__init__(Redis.from_url("redis://127.0.0.1:1/0", socket_connect_timeout=0.1), 1)
+
+
+def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Database) -> Runner:
+    """What runs jobs that GPT-4 has answered already."""
+    nothing: Any = None
+    return Runner(
+        owner="one",
+        database=database,
+        lease_database=lease_database,
+        model=nothing,
+        search=SearchInPostgres(database, 2),
+        graph=build_graph(),
+        desk_of=lambda _: desk,
+        context_seconds=1,
+        attempt_seconds=240,
+        note_settle_seconds=60,
+        lease_seconds=LEASE,
+        answers=Nowhere(),
+        capture_messages=False,
+    )

@@ -1,0 +1,32 @@
+"""What each test keeps to, so that it can be read, moved and run alone."""
+
+import ast
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1]
+FILES = {path.relative_to(TESTS.parent): ast.parse(path.read_bytes()) for path in TESTS.rglob("*.py")}
+
+
+def test_there_is_one_conftest() -> None:
+    """Whatever else gives fixtures is named there."""
+    assert [path for path in FILES if path.name == "conftest.py"] == [Path("tests/conftest.py")]
+
+
+def test_no_test_imports_from_a_conftest_or_from_a_module_of_tests() -> None:
+    """What two of them need stands in the kit, or in a plain module of their room."""
+    imported = [
+        (path, name)
+        for path, module in FILES.items()
+        for node in ast.walk(module)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [])
+        + [f"{getattr(node, 'module', '')}.{one.name}" for one in node.names]
+        if name.startswith("tests.") or ".tests." in name
+    ]
+    assert len(imported) > 500
+    wrong = [(path, name) for path, name in imported if any(_is_of_tests(part) for part in name.split(".")[1:])]
+    assert wrong == []
+
+
+def _is_of_tests(part: str) -> bool:
+    return part == "conftest" or part.startswith("test_")

@@ -1,0 +1,41 @@
+"""Simulators as whoever calls them sees them, one of each per module; faults and memory cleared for each test."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from simulators.openai import create_openai
+from simulators.servicedesk import create_desk
+from simulators.serving import serve_in_thread
+from tests.kit.simulators import DESKS, FAST_MODEL
+
+
+def _fresh_client(url: str, *memory: str, **headers: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=url, timeout=5, trust_env=False) as client:
+        for path in ("faults", "requests", *memory):
+            client.delete(f"/_sim/{path}")
+        client.headers.update(headers)
+        yield client
+
+
+@pytest.fixture(scope="module")
+def desk_url() -> Iterator[str]:
+    with serve_in_thread(create_desk(DESKS)) as url:
+        yield url
+
+
+@pytest.fixture
+def desk(desk_url: str) -> Iterator[httpx.Client]:
+    yield from _fresh_client(desk_url, authtoken="acme-key")
+
+
+@pytest.fixture(scope="module")
+def openai_url() -> Iterator[str]:
+    with serve_in_thread(create_openai(FAST_MODEL)) as url:
+        yield url
+
+
+@pytest.fixture
+def gpt4(openai_url: str) -> Iterator[httpx.Client]:
+    yield from _fresh_client(openai_url, "answers", authorization="Bearer sk-test")
