@@ -124,7 +124,7 @@ def test_an_empty_variable_is_unset(configure: Configure) -> None:
     assert (settings.log_format, settings.worker_concurrency, settings.secrets_dir) == ("text", 128, None)
 
 
-def test_an_empty_secrets_directory_is_not_the_folder_that_the_process_was_started_in(
+def test_an_empty_secrets_directory_is_not_the_folder_that_a_process_begins_in(
     tmp_path: Path, configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "LOG_LEVEL").write_text("ERROR")

@@ -343,7 +343,7 @@ def test_a_deleted_secret_is_gone_at_once_though_its_tenants_other_files_are_hel
     }
 
 
-def test_a_file_that_can_not_be_read_closes_a_tenant_that_is_new_and_is_no_laxer_value(tmp_path: Path) -> None:
+def test_an_unreadable_file_closes_a_new_tenant_and_is_no_laxer_value(tmp_path: Path) -> None:
     """At the start and later, until it can be read."""
     clock = Clock()
 

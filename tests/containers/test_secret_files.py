@@ -87,7 +87,7 @@ def opens(url: str, key: str) -> bool:
     return status == 202
 
 
-def test_a_rotation_in_a_mounted_folder_needs_no_restart_and_half_of_a_secret_is_none(door: str, secret: Path) -> None:
+def test_a_rotation_in_a_mounted_folder_needs_no_restart(door: str, secret: Path) -> None:
     """Half written, the old one stays valid; finished, the new one is in force."""
     assert opens(door, OLD)
     secret.chmod(0o644)

@@ -73,7 +73,7 @@ async def test_tenants_have_delivery_keys_of_their_own(redis: Redis) -> None:
     assert len(await inbox.some(10)) == 2
 
 
-async def test_a_delivery_is_remembered_for_ten_minutes_and_a_copy_does_not_make_that_longer(redis: Redis) -> None:
+async def test_a_delivery_is_remembered_for_ten_minutes_and_no_longer_for_a_copy(redis: Redis) -> None:
     inbox = Inbox(redis)
     await inbox.put(EVENT)
     (key,) = [name for name in await redis.keys("*") if name != "inbox"]

@@ -177,7 +177,7 @@ async def test_a_retry_by_hand_is_told_where_it_is_queued(
     assert [("by hand" in line) for line in told(stream, "Job queued")] == [True, False]
 
 
-async def test_a_step_that_may_not_be_taken_is_told_and_keeps_none_of_the_others_from_theirs(
+async def test_a_step_that_may_not_be_taken_is_told_and_stops_no_other(
     waiting: UUID, table: Table, redis: Redis, replicas: list[Relay], start_log: StartLog
 ) -> None:
     stream = start_log()

@@ -160,7 +160,7 @@ async def test_a_copy_whose_row_is_locked_is_a_line_and_the_others_are_copied(
 
 
 @pytest.mark.parametrize("fault", [{"kind": "status", "code": 403}, {"kind": "not_json"}], ids=["403", "odd answer"])
-async def test_a_ticket_that_the_desk_does_not_give_is_a_line_but_four_in_a_row_are_the_desks_failure(
+async def test_a_ticket_that_is_not_given_is_a_line_but_four_in_a_row_are_a_failure(
     fault: dict[str, object],
     database: Database,
     table: Table,
@@ -218,7 +218,7 @@ async def test_a_ticket_in_the_trash_that_is_still_listed_leaves_no_copy(databas
 
 
 @pytest.mark.parametrize("trashed_is_missing", [False, True])
-async def test_a_copy_goes_within_a_sync_when_its_ticket_is_deleted_or_trashed_and_stays_when_it_is_closed(
+async def test_a_copy_goes_when_its_ticket_is_deleted_or_trashed_but_not_when_closed(
     trashed_is_missing: bool, database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
 ) -> None:
     own_desk.change("PATCH", "/desks/acme", trashed_is_missing=trashed_is_missing)
@@ -296,7 +296,7 @@ async def copied_and_old(database: Database, table: Table, own_desk: Simulator, 
     return tickets
 
 
-async def test_each_of_many_old_copies_is_seen_in_a_list_and_only_what_is_not_listed_alike_is_asked_for(
+async def test_old_copies_are_seen_in_lists_and_only_what_differs_is_asked_for(
     database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
 ) -> None:
     (gone, changed, *others) = await copied_and_old(database, table, own_desk)
@@ -332,7 +332,7 @@ class Pages(ServiceDeskPlus):
         return await super().list_newest(most, start)
 
 
-async def test_looking_further_goes_on_where_the_sync_before_ended_and_comes_round_to_what_that_skips(
+async def test_a_sync_goes_on_where_the_last_one_ended_and_comes_round_to_the_rest(
     database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
 ) -> None:
     tickets = await copied_and_old(database, table, own_desk, count=520)
@@ -375,7 +375,7 @@ class Slow(ServiceDeskPlus):
         return await super().read_ticket(ticket_id)
 
 
-async def test_copies_that_no_list_shows_are_asked_for_though_there_is_no_time_for_all_pages(
+async def test_copies_that_no_list_shows_are_asked_for_without_time_for_all_pages(
     database: Database, table: Table, own_desk: Simulator, desk: ServiceDeskPlus
 ) -> None:
     tickets = await copied_and_old(database, table, own_desk, count=620)

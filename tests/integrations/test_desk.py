@@ -48,7 +48,7 @@ async def test_whose_ticket_it_is_is_read_and_stands_in_no_text_of_it(
 
 
 @EDITIONS
-async def test_a_ticket_whose_text_was_cut_in_the_middle_of_a_character_can_be_worked_with(
+async def test_a_ticket_whose_text_was_cut_within_a_character_can_be_worked_with(
     edition: Edition, desks: Simulator, tokens: Redis
 ) -> None:
     ticket_id = new_ticket(desks, edition, subject="My screen \ud83d", description="\udc00 broke")
@@ -253,7 +253,7 @@ async def test_a_tenant_has_the_desk_that_is_configured_now() -> None:
     await found.close()
 
 
-async def test_a_desk_of_unusable_settings_is_waited_for_and_one_whose_key_is_gone_is_called_no_more() -> None:
+async def test_unusable_settings_are_waited_for_and_without_its_key_a_desk_is_not_called() -> None:
     """Also by who has it since before."""
     values = {"SERVICEDESK_URL_ACME": f"http://127.0.0.1:{free_port()}", "SERVICEDESK_API_KEY_ACME": "k"}
     now = [1000.0]

@@ -82,7 +82,7 @@ def test_a_refused_parameter_is_left_out_from_then_on(param: str) -> None:
     assert set(request) | {param} == set(asked(Wire(OPENAI, "m")))
 
 
-def test_the_parameter_that_is_named_is_left_out_and_not_the_one_that_is_recommended() -> None:
+def test_the_parameter_that_is_refused_is_left_out_not_the_recommended_one() -> None:
     wire = Wire(OPENROUTER, "m")
     message = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
     assert learn(wire, refusal(message, "max_tokens"))

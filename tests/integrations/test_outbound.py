@@ -87,7 +87,7 @@ async def read_ticket(url: str, ca_bundle: Path | None = None) -> str:
         return (await client.read_ticket("1")).subject
 
 
-async def test_a_certificate_of_a_private_authority_is_trusted_with_its_bundle_and_not_without(tmp_path: Path) -> None:
+async def test_a_private_authority_is_trusted_with_its_bundle_and_not_without(tmp_path: Path) -> None:
     authority = trustme.CA()
     bundle = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(str(bundle))

@@ -28,5 +28,17 @@ def test_no_test_imports_from_a_conftest_or_from_a_module_of_tests() -> None:
     assert wrong == []
 
 
+def test_the_name_of_a_test_is_under_80_characters() -> None:
+    """It says the behaviour, and a line of pytest's shows all of it."""
+    functions = [
+        (path, node.name)
+        for path, module in FILES.items()
+        for node in ast.walk(module)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_")
+    ]
+    assert len(functions) > 900
+    assert [(path, name) for path, name in functions if len(name) >= 80] == []
+
+
 def _is_of_tests(part: str) -> bool:
     return part == "conftest" or part.startswith("test_")

@@ -90,7 +90,7 @@ async def test_a_copy_does_not_make_the_ten_minutes_longer(
 
 
 @pytest.mark.parametrize("state", ["skipped", "failed"])
-async def test_a_job_that_ended_without_a_note_frees_its_keys_but_what_was_signed_stays_known(
+async def test_a_job_without_a_note_frees_its_keys_but_what_was_signed_stays_known(
     state: str, database: Database, new_event: NewEvent, table: Table
 ) -> None:
     first = new_event(dedupe_keys=("id", "signed:1"))
@@ -128,7 +128,7 @@ async def test_of_an_event_that_waited_in_redis_the_ten_minutes_count_from_its_d
     assert [await jobs.accept_late(database, event, DEADLINE) for event in (first, copy, later)] == [True, False, True]
 
 
-async def test_a_delivery_that_shares_one_of_its_keys_is_the_same_and_so_is_all_that_shares_its_others(
+async def test_deliveries_that_share_a_key_are_the_same_and_so_are_those_of_its_others(
     database: Database, new_event: NewEvent, table: Table
 ) -> None:
     first = new_event(dedupe_keys=("id 1", "signed"))

@@ -200,7 +200,7 @@ async def test_a_claim_given_back_counts_as_no_attempt_and_can_be_taken_at_once(
     assert (second.attempt, second.started_before) == (1, True)
 
 
-async def test_of_one_tickets_jobs_the_first_runs_and_the_others_wait_on_without_being_taken(
+async def test_of_one_tickets_jobs_the_first_runs_and_no_other_is_taken(
     database: Database, new_event: NewEvent, table: Table
 ) -> None:
     """However they come: who waits for another one is none that others would have to wait for."""

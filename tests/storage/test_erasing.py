@@ -16,7 +16,7 @@ from tests.kit.postgres import DEADLINE, NewEvent, Table, claimed
 from tests.storage.copies import TEXT, WHO, answered, copies, copy
 
 
-async def test_a_forgotten_ticket_leaves_neither_copy_nor_answer_and_another_tenants_stays(
+async def test_a_forgotten_ticket_leaves_no_copy_or_answer_and_another_tenants_stays(
     database: Database, new_event: NewEvent, table: Table
 ) -> None:
     for tenant_id in ("acme", "globex"):
@@ -219,7 +219,7 @@ async def test_what_is_read_at_the_same_moment_is_told_or_ended(
 
 
 @pytest.mark.parametrize("whose", ["agent@acme.example", "", None])
-async def test_a_copy_that_does_not_say_whose_it_is_goes_with_the_ticket_that_a_job_says_is_theirs(
+async def test_a_copy_without_a_requester_goes_by_what_a_job_says_of_its_ticket(
     whose: str | None, database: Database, new_event: NewEvent, table: Table
 ) -> None:
     await copy(database, "1", whose or "")

@@ -89,7 +89,7 @@ async def test_all_of_a_tenant_goes_page_by_page_and_another_tenants_stays(
     assert (await erasing.erase(database, Which("acme"), page=3)).rows == 7
 
 
-async def test_an_erasure_that_is_interrupted_has_stopped_all_that_is_new_and_is_gone_on_with(
+async def test_an_interrupted_erasure_has_stopped_all_new_text_and_is_gone_on_with(
     database: Database, new_event: NewEvent, table: Table
 ) -> None:
     """Whose the rest is, is known although the copies that said so are gone."""

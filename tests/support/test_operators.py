@@ -73,7 +73,7 @@ def test_spans_of_time_are_short_and_never_negative() -> None:
     assert [age(seconds) for seconds in (-1, 9, 200, 7800, 356_400)] == ["0s", "9s", "3m", "2h", "4d"]
 
 
-def test_a_table_has_one_line_a_row_for_pipes_and_a_second_one_where_a_terminal_is_narrow() -> None:
+def test_a_table_has_one_line_a_row_and_a_second_in_a_narrow_terminal() -> None:
     rows = [("1", "acme", "short"), ("22", "a", "a reason of some length"), ("3", "globex", "")]
     assert table(("JOB", "TENANT", "REASON"), rows, None).splitlines() == [
         "JOB  TENANT  REASON",

@@ -115,7 +115,7 @@ def test_a_signed_webhook_gets_through_a_crowd_that_opens_and_opens_again(door: 
             thread.join()
 
 
-def test_a_connection_that_sends_nothing_is_closed_after_five_seconds_and_one_that_was_used_is_kept(door: Door) -> None:
+def test_a_silent_connection_is_closed_after_five_seconds_and_a_used_one_is_kept(door: Door) -> None:
     with crowd(door, 1, b"") as (silent,), crowd(door, 1, request(b"junk")) as (used,):
         answer = b""
         while not answer.endswith(b"}"):  # its head and its body may come apart

@@ -44,9 +44,7 @@ def keep_in_redis(system: System, ticket_id: str, key: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_job_whose_worker_was_cut_off_at_its_claim_ends_at_its_deadline_and_with_a_line(
-    around: World, quick: System
-) -> None:
+def test_a_job_whose_worker_was_cut_off_ends_at_its_deadline_with_a_line(around: World, quick: System) -> None:
     """The claim's commit never arrives: its row is locked, and both ends believe in the connection."""
     cable = Cable(quick.state["database_url"])
     quick.restart(quick.api, {"JOB_DEADLINE_SECONDS": "4"})

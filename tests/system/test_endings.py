@@ -66,9 +66,7 @@ def test_a_ticket_that_is_closed_while_gpt4_thinks_gets_no_note(around: World, q
     assert f"Task skipped: job_id={row['id']}, ticket_id={ticket_id}" in told
 
 
-def test_a_redis_that_accepts_and_never_answers_costs_one_request_a_second_and_not_each(
-    around: World, quick: System
-) -> None:
+def test_a_redis_that_never_answers_costs_one_request_a_second_and_not_each(around: World, quick: System) -> None:
     """The breaker: the first webhook waits for the budget of a second, those after it are taken at once."""
     tickets = [around.create_ticket(send_webhook=False) for _ in range(6)]
     quick.redis.pause()

@@ -14,9 +14,7 @@ JOBS = 30
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_thirty_healthy_jobs_at_once_from_the_first_line_of_each_process_to_its_last(
-    log_format: str, tmp_path: Path
-) -> None:
+def test_thirty_healthy_jobs_from_the_first_line_of_each_process_to_its_last(log_format: str, tmp_path: Path) -> None:
     """Steps 1 to 4 for each of 30 interleaved jobs; then all is stopped, and `grep -i error` finds nothing anywhere."""
     with System(tmp_path / "system", settings={"LOG_FORMAT": log_format}, openai_seconds=0.5) as system:
         log = system.housekeeping.log_path

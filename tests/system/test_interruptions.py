@@ -48,9 +48,7 @@ def test_a_worker_that_is_told_to_stop_hands_back_what_does_not_end_in_its_grace
         assert around.job(ticket_id)["attempt"] == 1
 
 
-def test_a_message_that_is_lost_is_published_again_though_a_dead_worker_holds_others(
-    around: World, quick: System
-) -> None:
+def test_a_lost_message_is_published_again_though_a_dead_worker_holds_others(around: World, quick: System) -> None:
     """What a killed worker leaves in `unacked` must not hide that another job's message is gone."""
     subject = "VPN does not connect, held"
     held = [around.create_ticket(f"{subject} {number}") for number in range(3)]

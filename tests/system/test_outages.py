@@ -115,9 +115,7 @@ def test_with_both_stores_down_the_answer_is_503_and_later_202(around: World, qu
     assert_one_note(around, ticket_id)
 
 
-def test_a_message_whose_row_a_failover_lost_is_told_and_its_ticket_can_be_sent_again(
-    around: World, quick: System
-) -> None:
+def test_a_row_that_a_failover_lost_is_told_and_its_ticket_can_be_sent_again(around: World, quick: System) -> None:
     """The standby that took over had not heard of the last commit: the message is there, the row and its keys are not.
 
     A message that comes twice for a job that has ended is nothing of the kind.

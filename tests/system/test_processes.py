@@ -50,7 +50,7 @@ def test_ticket_text_is_never_uploaded_by_langsmith_whatever_the_environment_say
     assert enabled is False
 
 
-def test_a_collector_that_does_not_answer_is_given_seconds_unless_the_operator_gives_more() -> None:
+def test_a_silent_collector_is_given_seconds_unless_the_operator_gives_more() -> None:
     program = "import json, os, config; print(json.dumps(os.environ['OTEL_EXPORTER_OTLP_TIMEOUT']))"
     assert in_a_fresh_process(program) == "3"
     assert in_a_fresh_process(program, OTEL_EXPORTER_OTLP_TIMEOUT="9") == "9"

@@ -157,7 +157,7 @@ def test_a_database_that_waiting_does_not_mend_is_refused_with_the_remedy(verb: 
 
 
 @pytest.mark.parametrize("verb", ["api --port 0", "worker", "housekeeping"])
-def test_a_start_that_fails_in_an_unforeseen_way_ends_the_process_and_quotes_nothing(verb: str) -> None:
+def test_a_start_that_fails_unforeseen_ends_the_process_and_quotes_nothing(verb: str) -> None:
     """An option that the client of Redis can't read: no process may call itself ready, and its value is not shown."""
     unforeseen = {"REDIS_URL": "redis://127.0.0.1:1/0?socket_timeout=Hunter2"}
     status, output = run(verb, ENOUGH | {"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x"} | unforeseen)

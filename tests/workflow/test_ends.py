@@ -41,7 +41,7 @@ async def runner(database: Database) -> AsyncIterator[Runner]:
 
 
 @pytest.mark.parametrize("posted", [True, False])
-async def test_a_note_that_may_be_there_is_looked_for_though_the_desk_is_down_at_the_deadline(
+async def test_a_note_that_may_be_there_is_looked_for_though_the_desk_is_down(
     waiting: UUID, table: Table, runner: Runner, start_log: StartLog, *, posted: bool, spans: InMemorySpanExporter
 ) -> None:
     stream = start_log()
@@ -84,7 +84,7 @@ class Failing(Database):
             yield session
 
 
-async def test_a_note_of_unknown_outcome_is_looked_for_though_the_database_is_away_just_then(
+async def test_a_note_that_may_be_there_is_looked_for_though_the_database_is_away(
     waiting: UUID, server: Postgres, database: Database, table: Table
 ) -> None:
     """At the deadline the desk falls silent over the note: only the row knows by now that it may be there."""

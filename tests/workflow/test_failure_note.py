@@ -78,7 +78,7 @@ async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(
     assert not (await claimed(database, job_ids[-1])).echo
 
 
-async def test_a_failure_note_that_was_not_even_sent_has_no_echo_and_one_that_was_refused_may_have(
+async def test_an_unsent_failure_note_has_no_echo_and_a_refused_one_may_have(
     database: Database, table: Table, new_event: NewEvent, desks: Simulator
 ) -> None:
     """A desk may store a note and refuse it all the same, and tell of the change."""

@@ -76,7 +76,7 @@ async def test_its_answer_is_kept_neither_in_the_row_nor_in_redis_and_nothing_fa
     assert "error" not in told.lower()
 
 
-async def test_what_an_earlier_attempt_left_in_redis_goes_with_the_one_that_finds_it_forgotten(
+async def test_what_an_earlier_attempt_left_in_redis_goes_when_it_is_found_forgotten(
     waiting: UUID, database: Database, table: Table, redis: Redis
 ) -> None:
     """Redis was away when it was forgotten, and a person has it tried again."""

@@ -81,7 +81,7 @@ class HeldStill:
             raise LeaseLost
 
 
-async def test_who_was_held_still_between_announcing_and_posting_does_not_post_when_the_job_is_lost() -> None:
+async def test_who_was_held_still_before_posting_does_not_post_when_the_job_is_lost() -> None:
     row = HeldStill(0.1, lost=True)
     with pytest.raises(LeaseLost):
         await insist_shortly_before(row.write, 0.05)

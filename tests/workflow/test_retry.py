@@ -44,7 +44,7 @@ def test_the_server_is_not_called_before_its_retry_after(kind: type[ModelUnavail
 
 
 @pytest.mark.parametrize("asked", [1800, 86_400, float("inf")])
-def test_a_server_that_asks_for_longer_than_the_job_has_is_tried_once_more_before_the_deadline(asked: float) -> None:
+def test_a_server_that_asks_for_too_long_is_tried_once_more_before_the_deadline(asked: float) -> None:
     failure = ModelUnavailable("429 Rate Limit", asked)
     words = "will be retried in 1740s, the last time before its deadline"
     assert after(failure) == Decision(1740, words)

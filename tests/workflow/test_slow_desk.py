@@ -117,7 +117,7 @@ async def test_ten_jobs_of_a_desk_that_takes_one_call_a_minute_get_their_notes(
     assert all(later - sooner > 60 for sooner, later in pairwise(slow_desk.relay.calls))
 
 
-async def test_a_note_of_unknown_outcome_is_looked_for_a_call_at_a_time_and_holds_no_other_job_up(
+async def test_a_look_for_a_note_goes_a_call_at_a_time_and_holds_no_other_job_up(
     slow_desk: SlowDesk, table: Table, desks: Simulator, model: Simulator
 ) -> None:
     """One note is there; one is not, and is posted again; a third ticket has no trouble."""
