@@ -10,6 +10,7 @@ from config.secret_files import SecretFiles
 from config.settings import ApiSettings, SettingsRefused
 from config.startup import load_with_tenants
 from config.tenants import TenantDirectory, TenantProblem, read_environment
+from tests.kit.clock import Clock
 
 ACME = {
     "WEBHOOK_SECRET_ACME": "an 0ld secret",
@@ -184,18 +185,18 @@ def test_a_directory_that_could_never_be_listed_is_a_problem_until_it_can(
     """Nobody knows which tenants it has: those of the environment are served, and it is shown as long as it lasts."""
     monkeypatch.setenv("WEBHOOK_SECRET_GLOBEX", "of the environment")
     (folder.path / "WEBHOOK_SECRET_ACME").unlink()
-    seconds, now = [0.0], lambda: folder.now + seconds[0]
+    clock = Clock(0)
     told: list[TenantProblem] = []
     with monkeypatch.context() as patch:
         patch.setattr(Path, "iterdir", _not_permitted)
-        read = read_environment(folder.path, now=now)
-        tenants = TenantDirectory(read, on_problem=told.append, monotonic=lambda: seconds[0])
+        read = read_environment(folder.path, now=lambda: folder.now + clock.now)
+        tenants = TenantDirectory(read, on_problem=told.append, monotonic=clock)
         sentence = "SECRETS_DIR can't be listed: this process must be able to read it"
         assert tenants.problems == [TenantProblem("", sentence, closed=True)]
-        seconds[0] += 6
+        clock.now += 6
         assert tenants.unusable() == {"globex": False, "": True}
     (folder.path / "PREVIOUS_WEBHOOK_SECRET_ACME").unlink()
-    seconds[0] += 6
+    clock.now += 6
     assert tenants.unusable() == {"acme": False, "globex": False}
     assert (tenants.problems, told) == ([], [])
 
@@ -216,10 +217,10 @@ def test_files_of_no_tenant_are_none_of_its_business(folder: Folder) -> None:
 
 def test_a_directory_of_tenants_survives_its_files(folder: Folder) -> None:
     """What a webhook asks for: no failure, and the tenant as it was."""
-    seconds = [0.0]
-    tenants = TenantDirectory(folder.read, monotonic=lambda: seconds[0])
+    clock = Clock(0)
+    tenants = TenantDirectory(folder.read, monotonic=clock)
     folder.path.rename(folder.path.with_name("away"))
-    seconds[0] += 6
+    clock.now += 6
     acme = tenants.get("acme")
     assert acme is not None
     assert acme.webhook_secrets == (ACME["WEBHOOK_SECRET_ACME"], ACME["PREVIOUS_WEBHOOK_SECRET_ACME"])

@@ -12,18 +12,9 @@ import pytest
 from config.secret_files import SecretFiles
 from config.tenants import Tenant, TenantDirectory, TenantProblem, read_environment
 from tests.config.given import ACME, CLOUD
+from tests.kit.clock import Clock
 
 ROTATED = ACME | {"WEBHOOK_SECRET_ACME": "leaked", "PREVIOUS_WEBHOOK_SECRET_ACME": "s3cret"}
-
-
-class Clock:
-    """Time that passes when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def directory(

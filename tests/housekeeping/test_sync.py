@@ -21,6 +21,7 @@ from simulators.servicedesk import create_desk
 from storage import history, tombstones
 from storage.search import SearchInPostgres
 from storage.session import Database
+from tests.kit.clock import Clock
 from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Table
@@ -364,14 +365,14 @@ async def test_a_desk_that_fails_at_its_second_page_is_asked_for_each_copy(
 class Slow(ServiceDeskPlus):
     """A desk each of whose answers takes 3 of the 18 seconds that a sync has."""
 
-    now: ClassVar[float] = 0
+    clock: ClassVar = Clock(0)
 
     async def list_newest(self, most: int, start: int = 1) -> list[ListedTicket]:
-        Slow.now += 3
+        Slow.clock.now += 3
         return await super().list_newest(most, start)
 
     async def read_ticket(self, ticket_id: str) -> DeskTicket:
-        Slow.now += 3
+        Slow.clock.now += 3
         return await super().read_ticket(ticket_id)
 
 
@@ -384,7 +385,7 @@ async def test_copies_that_no_list_shows_are_asked_for_without_time_for_all_page
     desk.__class__ = Slow
     desk_settings = settings("http://desk", rate_per_minute=FAST)
     for _ in range(8):
-        await sync_tenant(database, desk, "acme", desk_settings, monotonic=lambda: Slow.now)
+        await sync_tenant(database, desk, "acme", desk_settings, monotonic=Slow.clock)
     assert copies(table) == set(tickets) - set(gone)
     assert unseen(table) == set()
 

@@ -16,6 +16,7 @@ from integrations.errors import (
     ModelUnavailable,
     OutsideFailure,
 )
+from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
 
 DOWN = [
@@ -33,15 +34,6 @@ UP = [
     ModelUnavailable("429 Rate Limit"),
     ModelRefused("400 Bad Request"),
 ]
-
-
-class Clock:
-    """A time that stands until it is moved."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Server:

@@ -13,6 +13,7 @@ from devstack.ports import free_port
 from dispatch.queue import open_redis
 from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, TicketClosed, TicketNotFound, TicketTrashed
 from integrations.servicedesk.desks import Desks
+from tests.kit.clock import Clock
 from tests.kit.desk import EDITIONS, TENANT_OF, Edition, has, line_of, new_ticket, notes_of, opened, settings
 from tests.kit.simulators import Simulator
 from workflow.prompts import enhancement_prompt
@@ -230,18 +231,18 @@ async def test_a_tenant_has_the_desk_that_is_configured_now() -> None:
         "SERVICEDESK_API_KEY_ACME": "k",
         "WEBHOOK_SECRET_GLOBEX": "s",
     }
-    now = [1000.0]
-    tenants = TenantDirectory(lambda: values, monotonic=lambda: now[0])
+    clock = Clock()
+    tenants = TenantDirectory(lambda: values, monotonic=clock)
     found = Desks(tenants, _desk_client_settings(), open_redis("redis://127.0.0.1:1/0"), connections=2)
     first = found.of("acme")
     assert found.of("acme") is first
     # That is no reason to forget the breaker, the note's key and the calls in flight.
     values["WEBHOOK_SECRET_ACME"] = "rotated"
-    now[0] += 6
+    clock.now += 6
     assert tenants.get("acme") == Tenant("acme", ("rotated",), desk_of(tenants))
     assert found.of("acme") is first
     values["SERVICEDESK_API_KEY_ACME"] = "rotated"
-    now[0] += 6
+    clock.now += 6
     assert found.of("acme") is not first
     for unknown in ("globex", "nobody"):
         with pytest.raises(DeskUnavailable, match="no desk configured"):
@@ -256,15 +257,15 @@ async def test_a_tenant_has_the_desk_that_is_configured_now() -> None:
 async def test_unusable_settings_are_waited_for_and_without_its_key_a_desk_is_not_called() -> None:
     """Also by who has it since before."""
     values = {"SERVICEDESK_URL_ACME": f"http://127.0.0.1:{free_port()}", "SERVICEDESK_API_KEY_ACME": "k"}
-    now = [1000.0]
-    tenants = TenantDirectory(lambda: values, monotonic=lambda: now[0])
+    clock = Clock()
+    tenants = TenantDirectory(lambda: values, monotonic=clock)
     found = Desks(tenants, _desk_client_settings(), open_redis("redis://127.0.0.1:1/0"), connections=2)
     first = found.of("acme")
     values["SERVICEDESK_RATE_PER_MINUTE_ACME"] = "fast"
-    now[0] += 6
+    clock.now += 6
     assert found.of("acme") is first
     del values["SERVICEDESK_API_KEY_ACME"]
-    now[0] += 6
+    clock.now += 6
     with pytest.raises(HeldBack, match="tenant closed") as held:
         found.of("acme")
     assert not held.value.extends_deadline

@@ -11,20 +11,7 @@ from redis.asyncio import Redis
 from dispatch.queue import open_redis
 from integrations.errors import HeldBack
 from integrations.rate import LONGEST_HOLD_SECONDS, DeskRate, LocalBucket, Pace, Standing
-
-
-class Time:
-    """A clock, and a sleep that moves it."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        self.now += seconds
+from tests.kit.clock import Clock
 
 
 @pytest.mark.parametrize("share", [1, 4])
@@ -34,7 +21,7 @@ def test_no_minute_has_more_calls_than_the_rate(per_minute: int, share: int) -> 
 
     Two calls may come closer by two seconds on their way, and the minute still holds.
     """
-    time = Time()
+    time = Clock()
     bucket = LocalBucket(Pace.of(per_minute, share), time)
     calls: list[float] = []
     while time.now < 1000 + 180 * max(1, share / per_minute):
@@ -51,7 +38,7 @@ def test_no_minute_has_more_calls_than_the_rate(per_minute: int, share: int) -> 
 
 
 def test_a_burst_is_let_through_at_once_and_the_next_calls_wait_evenly() -> None:
-    bucket = LocalBucket(Pace.of(30), Time())
+    bucket = LocalBucket(Pace.of(30), Clock())
     waits = [bucket.take(5) for _ in range(7)]
     assert waits[:5] == [(True, 0)] * 5
     assert [wait for _, wait in waits[5:]] == pytest.approx([63 / 26, 126 / 26])
@@ -60,7 +47,7 @@ def test_a_burst_is_let_through_at_once_and_the_next_calls_wait_evenly() -> None
 
 def test_who_is_held_back_is_told_a_turn_of_its_own() -> None:
     """They don't come back all at once to be refused again, and none is sent away for longer than five minutes."""
-    time = Time()
+    time = Clock()
     bucket = LocalBucket(Pace.of(60), time)
     while bucket.take(5)[0]:
         pass
@@ -133,7 +120,7 @@ async def test_the_two_buckets_are_one_rule(redis: Redis) -> None:
 
 
 async def test_without_redis_a_process_takes_a_quarter_and_asks_redis_again_later(redis: Redis) -> None:
-    time = Time()
+    time = Clock()
     gone = open_redis("redis://127.0.0.1:1/0", seconds=1)
     rate = DeskRate("acme", 240, gone, monotonic=time, sleep=time.sleep)
     started = time.now
@@ -146,7 +133,7 @@ async def test_without_redis_a_process_takes_a_quarter_and_asks_redis_again_late
 
 
 async def test_a_redis_that_came_back_is_used_again(redis: Redis, redis_url: str) -> None:
-    time = Time()
+    time = Clock()
     client = open_redis(redis_url, seconds=5)
     rate = DeskRate("acme", 240, client, monotonic=time, sleep=time.sleep)
     await client.set("rate:acme", "of another type: the script fails")

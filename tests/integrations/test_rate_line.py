@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from integrations.rate import DeskRate, LocalBucket, Pace, Standing
+from tests.kit.clock import Clock
 
 GPT4_SECONDS = 20.0
 
@@ -129,20 +130,20 @@ def test_copies_take_no_call_while_jobs_wait(per_minute: int) -> None:
 
 async def test_a_copy_looks_again_until_nobody_waits() -> None:
     """Through the rate itself, which housekeeping makes with `yields`."""
-    now = [0.0]
+    clock = Clock(0)
     slept: list[float] = []
-    rate = DeskRate("acme", 4, None, yields=True, monotonic=lambda: now[0])
+    rate = DeskRate("acme", 4, None, yields=True, monotonic=clock)
     bucket = rate._local
     bucket.take(0)
     assert bucket.take(0, Standing.NEW, "a job")[0] is False
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
-        now[0] += seconds
+        clock.now += seconds
         if len(slept) == 2:
             assert bucket.take(5, Standing.NEW, "a job")[0]
 
     rate._sleep = sleep
     await rate.take("another")
-    assert now[0] > 126
+    assert clock.now > 126
     assert len(slept) >= 3

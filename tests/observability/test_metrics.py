@@ -24,6 +24,7 @@ from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, HeldBack, OutsideFailure, TicketClosed
 from observability import exposition, metrics
 from observability.tenants import follow_tenants, say_unusable
+from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,10 +85,10 @@ def test_tenants_whose_settings_are_unusable_are_seen_though_nobody_uses_them(
 ) -> None:
     """Asked for at each look; told with a line each at the start, the id only where it can be one."""
     values = {"WEBHOOK_SECRET_ACME": "s", "WEBHOOK_SECRET_GLOBEX": "s", "SERVICEDESK_URL_GLOBEX": "nowhere"}
-    now = [1000.0]
+    clock = Clock()
     stream = start_log()
     monkeypatch.setattr(metrics.TENANT_UNUSABLE, "ask", None)
-    tenants = TenantDirectory(lambda: values, monotonic=lambda: now[0], on_problem=say_unusable)
+    tenants = TenantDirectory(lambda: values, monotonic=clock, on_problem=say_unusable)
     follow_tenants(tenants)
     name = "ai_agents_tenant_settings_unusable"
     for process in exposition.PROCESSES:
@@ -99,7 +100,7 @@ def test_tenants_whose_settings_are_unusable_are_seen_though_nobody_uses_them(
     assert all("tenant_id: globex" in line for line in lines)
     del values["SERVICEDESK_URL_GLOBEX"]
     values |= {"WEBHOOK_SECRET_MY_ERRORS": "s", "WEBHOOK_SECRET_UNKNOWN": "s", "WEBHOOK_REQUIRE_TIMESTAMP_ACME": "yes"}
-    now[0] += 6
+    clock.now += 6
     assert [value("api", name, tenant_id=one) for one in ("acme", "globex", "unknown")] == [1, 0, 1]
     lines = stream.getvalue().splitlines()[2:]
     assert sum("tenant_id: " in line for line in lines) == 1

@@ -3,19 +3,12 @@
 from dispatch.store_breaker import StoreBreaker
 from observability import phrases
 from observability.outage import Outage
+from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_an_outage_is_told_at_its_beginning_and_once_a_minute(start_log: StartLog) -> None:
-    stream, clock = start_log(), Clock()
+    stream, clock = start_log(), Clock(0)
     outage = Outage(phrases.REDIS_UNREACHABLE, monotonic=clock)
     for clock.now in (0.0, 1.0, 59.0):
         outage.seen("jobs wait in the database", OSError("hunter2"))
@@ -27,7 +20,7 @@ def test_an_outage_is_told_at_its_beginning_and_once_a_minute(start_log: StartLo
 
 
 def test_the_next_outage_is_told_at_once(start_log: StartLog) -> None:
-    stream, clock = start_log(), Clock()
+    stream, clock = start_log(), Clock(0)
     outage = Outage(phrases.REDIS_UNREACHABLE, monotonic=clock)
     outage.seen("x")
     outage.over()
@@ -36,7 +29,7 @@ def test_the_next_outage_is_told_at_once(start_log: StartLog) -> None:
 
 
 def test_after_a_failure_one_call_in_each_rest_tries_until_one_worked() -> None:
-    clock = Clock()
+    clock = Clock(0)
     breaker = StoreBreaker(rest_seconds=5, monotonic=clock)
     assert [breaker.lets_try() for _ in range(3)] == [True, True, True]
     breaker.failed()

@@ -8,6 +8,7 @@ import redis as blocking
 from devstack.ports import free_port
 from devstack.valkey import Valkey
 from observability.watchdog import Each, Progress, Rounds, Watchdog
+from tests.kit.clock import Clock
 from worker.jobs_taken import JobsTaken
 
 STUCK = 60.0
@@ -17,16 +18,6 @@ STUCK = 60.0
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     with Valkey(tmp_path_factory.mktemp("valkey")) as running:
         yield running
-
-
-class Clock:
-    """Seconds that pass when they are told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Process:

@@ -13,6 +13,7 @@ from integrations.model.client import ModelClient
 from storage import by_hand, claims
 from storage.claims import Claim
 from storage.session import Database
+from tests.kit.clock import Clock
 from tests.kit.model import DOCUMENTS, SIMILAR, TICKET, opened
 from tests.kit.postgres import DEADLINE, Table, attempt_at, claimed
 from tests.kit.simulators import Simulator
@@ -56,8 +57,8 @@ async def test_a_repair_that_is_held_back_is_all_that_the_next_attempt_asks_for(
 ) -> None:
     """The breaker opens while the first answer comes: other jobs have met a model that is down."""
     model.order(kind="malformed", times=1)
-    now = [0.0]
-    breaker = Breaker("model", "model unavailable", most_failures=1, monotonic=lambda: now[0])
+    clock = Clock(0)
+    breaker = Breaker("model", "model unavailable", most_failures=1, monotonic=clock)
     async with opened(model.url, breaker=breaker) as gpt4:
         first = await claimed(database, waiting)
         under_way = asyncio.create_task(called(gpt4, first, database, redis))
@@ -68,7 +69,7 @@ async def test_a_repair_that_is_held_back_is_all_that_the_next_attempt_asks_for(
         with pytest.raises(HeldBack):
             await under_way
         await claims.hold_back(database, first, 0, "model unavailable")
-        now[0] += 60
+        clock.now += 60
         await called(gpt4, await claimed(database, waiting), database, redis)
     assert roles(model) == [2, 4]
     assert len(model.look("/answers")["answers"]) == 2

@@ -19,7 +19,7 @@ from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.tokens import DeskTokens
 from storage import jobs
 from storage.session import Database
-from tests.integrations.test_rate import Time
+from tests.kit.clock import Clock
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.model import opened as model_opened
 from tests.kit.postgres import DEADLINE, NewEvent, Table
@@ -34,7 +34,7 @@ ENDED = ("completed", "skipped", "failed")
 class Relay:
     """Runs each job when it is due, by the test's clock: a row's time is moved back when that has come."""
 
-    def __init__(self, table: Table, time: Time, desks: Simulator) -> None:
+    def __init__(self, table: Table, time: Clock, desks: Simulator) -> None:
         self._table = table
         self._time = time
         self._desks = desks
@@ -69,7 +69,7 @@ class SlowDesk:
     desks: Simulator
     model: Simulator
     redis: Redis
-    time: Time = field(default_factory=Time)
+    time: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
         self.relay = Relay(self.table, self.time, self.desks)
