@@ -17,7 +17,7 @@ from support.cli import main
 from tests.documents.readme import blocks
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
-from tests.system.operator import failed_job, on, run
+from tests.system.by_hand import failed_job, on, run
 
 NOBODY = str(uuid4())
 

@@ -17,7 +17,7 @@ from storage.models import Base
 from support.cli import main
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
-from tests.system.operator import failed_job, run
+from tests.system.by_hand import failed_job, run
 
 WHO = "Robin.Adeyemi@acme.example"
 # Copied each second, and a desk that lets itself be.

@@ -11,8 +11,8 @@ import pytest
 from devstack.system import System
 from tests.kit.system import QUICK, SHORT
 from tests.kit.world import World, wait_for
+from tests.system.by_hand import on
 from tests.system.collector import STEPS, Collector, ReceivedSpan, collecting, trace_of
-from tests.system.operator import on
 
 pytestmark = pytest.mark.slow
 
