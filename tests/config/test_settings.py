@@ -90,11 +90,13 @@ def test_every_missing_setting_is_named_and_only_what_the_process_uses(
         ("LEASE_SECONDS", "60"),
         ("NOTE_SETTLE_SECONDS", "9.9"),
         ("WORKER_GRACE_SECONDS", "-1"),
+        ("METRICS_PORT", "0"),
+        ("API_PROBE_PORT", "0"),
     ],
 )
 def test_a_wrong_setting_is_named_without_its_value(name: str, value: str, configure: Configure) -> None:
     configure(**COMPLETE | {name: value})
-    (sentence,) = problems(WorkerSettings)
+    (sentence,) = problems(ApiSettings if name == "API_PROBE_PORT" else WorkerSettings)
     assert sentence.startswith(f"{name} is wrong: ")
     assert "hunter2" not in sentence
 

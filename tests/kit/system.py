@@ -26,7 +26,7 @@ QUICK = {
 }
 
 
-@pytest.fixture(scope="module", params=["text", "json"])
+@pytest.fixture(scope="module", params=["text", pytest.param("json", marks=pytest.mark.slow)])
 def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """The whole system, in each of the two log formats."""
     folder = tmp_path_factory.mktemp("system")

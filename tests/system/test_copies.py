@@ -9,6 +9,7 @@ import pytest
 from devstack.system import System
 from tests.kit.world import World, wait_for
 
+pytestmark = pytest.mark.slow
 REFUSE = """
 CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN IF NEW.ticket_id = '{}' THEN RAISE EXCEPTION 'no'; END IF; RETURN NEW; END $$;

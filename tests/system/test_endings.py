@@ -6,6 +6,7 @@ import sys
 import time
 
 import httpx
+import pytest
 import redis
 
 from devstack.system import System
@@ -13,6 +14,7 @@ from tests.kit.world import World, wait_for
 from tests.system.outcomes import assert_one_note, figures, log_of
 
 
+@pytest.mark.slow
 def test_a_job_that_no_worker_did_is_failed_at_its_deadline(around: World, quick: System) -> None:
     """The relay ends it, in the API's log; a worker that comes later does not touch it."""
     quick.workers[0].stop(8)
@@ -105,6 +107,7 @@ def test_the_api_tells_how_many_jobs_wait_and_that_none_is_without_outcome(aroun
     assert figures(quick)['ai_agents_jobs{state="waiting"}'] == 0
 
 
+@pytest.mark.slow
 def test_a_tenant_may_have_a_note_with_the_context_alone_when_gpt4_fails(around: World, quick: System) -> None:
     """One short note, escaped; a retry by hand adds the enhancement. Without the setting there is none."""
     worker = quick.workers[0]

@@ -10,6 +10,8 @@ from devstack.system import System
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:

@@ -13,7 +13,8 @@ from tests.system.stories import HEALTHY, assert_story
 JOBS = 30
 
 
-@pytest.mark.parametrize("log_format", ["text", "json"])
+# The other tests read text.
+@pytest.mark.parametrize("log_format", [pytest.param("text", marks=pytest.mark.slow), "json"])
 def test_thirty_healthy_jobs_from_the_first_line_of_each_process_to_its_last(log_format: str, tmp_path: Path) -> None:
     """Steps 1 to 4 for each of 30 interleaved jobs; then all is stopped, and `grep -i error` finds nothing anywhere."""
     with System(tmp_path / "system", settings={"LOG_FORMAT": log_format}, openai_seconds=0.5) as system:

@@ -17,7 +17,7 @@ _POLL_SECONDS = 0.2
 # A call is begun before the lease ran out, or it has no excuse; GPT-4 notes it when it gets to read it.
 _ON_ITS_WAY_SECONDS = 0.5
 _MOST_PER_ACCEPTED = 0.02
-# In a short run, beside other tests, one stall of a worker is as many.
+# In a short run, beside another one, one stall of a worker is as many.
 _FEW = 10
 
 

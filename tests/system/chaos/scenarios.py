@@ -22,11 +22,10 @@ _SHORTER_THAN_A_LEASE = LEASE_SECONDS * 2 / 3
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A fault of the table; a `short` one is part of `make test`."""
+    """A fault of the table."""
 
     name: str
     happen: Callable[[Stage], None]
-    short: bool = False
 
 
 def _kill_worker(stage: Stage) -> None:
@@ -189,7 +188,7 @@ def _rolling_restart(stage: Stage) -> None:
 
 
 SCENARIOS = [
-    Scenario("worker killed", _kill_worker, short=True),
+    Scenario("worker killed", _kill_worker),
     Scenario("worker killed right after its claim", partial(_kill_at, "Task started", lambda job: not job.answered)),
     Scenario("worker killed in the GPT-4 call", partial(_kill_at, "Context gathered", lambda job: not job.answered)),
     Scenario("worker killed right after the answer", _kill_answered),
