@@ -38,11 +38,18 @@ def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="module")
-def world(system: System) -> Iterator[World]:
-    """The system's outside."""
-    outside = World(system)
+def outside(system: System) -> Iterator[World]:
+    """The outside of the module's `system`, for what all of the module's tests look at."""
+    world = World(system)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def world(outside: World) -> Iterator[World]:
+    """The same for one test, whose faults end with it."""
     yield outside
-    outside.close()
+    outside.clear_faults()
 
 
 @pytest.fixture(scope="module")

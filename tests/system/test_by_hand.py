@@ -30,15 +30,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield running
 
 
-@pytest.fixture
-def world(system: System) -> Iterator[World]:
-    """The system's outside."""
-    outside = World(system)
-    yield outside
-    outside.clear_faults()
-    outside.close()
-
-
 def housekeeping_log(system: System) -> str:
     """What housekeeping said so far."""
     assert system.housekeeping is not None

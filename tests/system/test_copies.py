@@ -32,15 +32,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield running
 
 
-@pytest.fixture
-def world(system: System) -> Iterator[World]:
-    """The system's outside."""
-    outside = World(system)
-    yield outside
-    outside.clear_faults()
-    outside.close()
-
-
 def new_ticket(world: World, tenant: str = "acme", **more: object) -> str:
     return world.create_ticket("Scanner jams", tenant, send_webhook=False, **more)
 

@@ -23,15 +23,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield running
 
 
-@pytest.fixture
-def world(system: System) -> Iterator[World]:
-    """The system's outside."""
-    outside = World(system)
-    yield outside
-    outside.clear_faults()
-    outside.close()
-
-
 def lines_of(system: System, job_id: object) -> list[str]:
     """The worker's lines about a job."""
     lines = system.workers[0].log_path.read_text(encoding="utf-8").splitlines()

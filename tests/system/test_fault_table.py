@@ -50,30 +50,30 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 
 @pytest.fixture(scope="module")
-def tickets(world: World) -> dict[str, str]:
+def tickets(outside: World) -> dict[str, str]:
     """Play the whole table, and wait for the end of each job; the rows' ticket ids."""
-    made = {row.name: prepare(world, row, number) for number, row in enumerate(ROWS.values())}
+    made = {row.name: prepare(outside, row, number) for number, row in enumerate(ROWS.values())}
     # First those whose tickets change while GPT-4 writes, so that their moment is not missed.
     changing = [row for row in ROWS.values() if row.meanwhile != {}]
     for row in changing:
-        assert world.post_webhook(made[row.name], row.tenant).status_code == 202
+        assert outside.post_webhook(made[row.name], row.tenant).status_code == 202
     for row in changing:
-        wait_for(lambda row=row: world.gpt4_requests(subject_of(row)))  # type: ignore[misc]
-        change(world, row, made[row.name], row.meanwhile)
+        wait_for(lambda row=row: outside.gpt4_requests(subject_of(row)))  # type: ignore[misc]
+        change(outside, row, made[row.name], row.meanwhile)
     # Then the longest, so that nobody waits for them alone.
     for row in sorted(ROWS.values(), key=lambda row: -row.attempts):
         if row not in changing:
-            assert world.post_webhook(made[row.name], row.tenant).status_code == 202
+            assert outside.post_webhook(made[row.name], row.tenant).status_code == 202
     for row in ROWS.values():
-        world.ended(made[row.name], row.tenant)
+        outside.ended(made[row.name], row.tenant)
     return made
 
 
 @pytest.fixture(scope="module")
-def calls(world: World, tickets: dict[str, str]) -> dict[str, int]:
+def calls(outside: World, tickets: dict[str, str]) -> dict[str, int]:
     """How often GPT-4 was asked about each row's ticket."""
     assert tickets
-    asked = [str(request) for request in world.gpt4_requests("Printer jams, case")]
+    asked = [str(request) for request in outside.gpt4_requests("Printer jams, case")]
     return {name: sum(subject_of(row) in text for text in asked) for name, row in ROWS.items()}
 
 
@@ -82,41 +82,41 @@ def subject_of(row: Row) -> str:
     return f"Printer jams, case [{row.name}]"
 
 
-def prepare(world: World, row: Row, number: int) -> str:
+def prepare(outside: World, row: Row, number: int) -> str:
     """Make the row's ticket, with an id that no other desk gives, and order its faults."""
-    ticket_id = world.create_ticket(subject_of(row), row.tenant, send_webhook=False, id=str(700_000 + number))
+    ticket_id = outside.create_ticket(subject_of(row), row.tenant, send_webhook=False, id=str(700_000 + number))
     for server, fault in row.faults:
         if server == "openai":
-            world.openai_fault(match=subject_of(row), **fault)
+            outside.openai_fault(match=subject_of(row), **fault)
         elif fault["operation"] == "token":
-            world.desk_fault(tenant=row.tenant, **fault)
+            outside.desk_fault(tenant=row.tenant, **fault)
         else:
-            world.desk_fault(tenant=row.tenant, ticket_id=ticket_id, **fault)
-    change(world, row, ticket_id, row.before)
+            outside.desk_fault(tenant=row.tenant, ticket_id=ticket_id, **fault)
+    change(outside, row, ticket_id, row.before)
     return ticket_id
 
 
-def change(world: World, row: Row, ticket_id: str, how: object) -> None:
+def change(outside: World, row: Row, ticket_id: str, how: object) -> None:
     """Do to the ticket what the row says."""
     if how is None:
-        world.delete_ticket(ticket_id, row.tenant)
+        outside.delete_ticket(ticket_id, row.tenant)
     elif isinstance(how, dict) and how:
-        world.change_ticket(ticket_id, row.tenant, **how)
+        outside.change_ticket(ticket_id, row.tenant, **how)
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_fault_is_told_and_decided_as_the_table_says(
-    name: str, world: World, support: Support, tickets: dict[str, str], calls: dict[str, int]
+    name: str, outside: World, support: Support, tickets: dict[str, str], calls: dict[str, int]
 ) -> None:
     """The phrases in their order, the decision in the row and in the desk, GPT-4 paid as often as it must be."""
     row, ticket_id = ROWS[name], tickets[name]
-    job = world.job(ticket_id, row.tenant)
+    job = outside.job(ticket_id, row.tenant)
     lines = support.type(faq.STEP_4, job_id=str(job["id"]))
     end = [COMPLETED] if row.ends == "completed" else []
     assert_story(lines, [STARTED, *row.told, *end], ticket_id, str(job["id"]))
     assert (job["state"], job["reason"], job["attempt"]) == (row.ends, row.reason, row.attempts)
     if row.meanwhile is not None and row.before is not None:
-        assert len(world.notes(ticket_id, row.tenant)) == row.notes
+        assert len(outside.notes(ticket_id, row.tenant)) == row.notes
     assert calls[name] == row.calls
     assert_nothing_is_doubled(row, lines)
 
@@ -137,11 +137,11 @@ def assert_nothing_is_doubled(row: Row, lines: list[str]) -> None:
     assert len(told) == 2 * failures
 
 
-def test_each_fault_hit_as_often_as_it_was_ordered(world: World, tickets: dict[str, str]) -> None:
+def test_each_fault_hit_as_often_as_it_was_ordered(outside: World, tickets: dict[str, str]) -> None:
     """Else a row would have seen a healthy server."""
     assert tickets
-    assert [fault for fault in world.faults() if not fault["exhausted"]] == []
-    assert len(world.faults()) == sum(len(row.faults) for row in ROWS.values())
+    assert [fault for fault in outside.faults() if not fault["exhausted"]] == []
+    assert len(outside.faults()) == sum(len(row.faults) for row in ROWS.values())
 
 
 def test_no_line_has_text_of_a_servers_answer(system: System, tickets: dict[str, str]) -> None:

@@ -32,15 +32,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 
 @pytest.fixture
-def world(system: System) -> Iterator[World]:
-    """The system's outside."""
-    outside = World(system)
-    yield outside
-    outside.clear_faults()
-    outside.close()
-
-
-@pytest.fixture
 def kept(system: System) -> Iterator[redis.Redis]:
     """The system's Redis."""
     with redis.Redis.from_url(system.state["redis_url"], decode_responses=True) as client:

@@ -27,14 +27,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield running
 
 
-@pytest.fixture
-def world(system: System) -> Iterator[World]:
-    """The system's outside."""
-    outside = World(system)
-    yield outside
-    outside.close()
-
-
 def test_a_lone_job_of_a_desk_at_eleven_a_minute_completes(world: World) -> None:
     """It is held back before its note, and comes back for that alone."""
     subject = "VPN does not connect, told to a slow desk"

@@ -37,15 +37,6 @@ def system(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> It
         yield running
 
 
-@pytest.fixture
-def world(system: System) -> Iterator[World]:
-    """Its outside."""
-    outside = World(system)
-    yield outside
-    outside.clear_faults()
-    outside.close()
-
-
 def spans_named(collector: Collector, ticket_id: str, name: str, count: int) -> list[ReceivedSpan]:
     """Those spans of the ticket, oldest first, once there are so many."""
 
