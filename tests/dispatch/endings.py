@@ -23,8 +23,8 @@ from support.cli import main
 from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.model import opened as model_opened
 from tests.kit.postgres import DEADLINE, NewEvent, Table, claimed
+from tests.kit.runner import runner_on
 from tests.kit.simulators import Simulator
-from tests.workflow.test_ends import runner_on
 from worker.pickup import Pickup
 from workflow.enhancement import Enhancement
 from workflow.run import run_job

@@ -17,7 +17,6 @@ from devstack.postgres import Postgres
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout
 from storage import by_hand, jobs
-from storage.search import SearchInPostgres
 from storage.session import Database
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
