@@ -19,7 +19,7 @@ from api.http_protocol import SENDER_SECONDS
 from api.rejection_recorder import RejectionRecorder
 from config.settings import ApiSettings, SettingsRefused
 from config.startup import load_with_tenants
-from config.tenants import TenantDirectory
+from config.tenant_directory import TenantDirectory
 from dispatch.acceptance import Acceptance
 from dispatch.eviction import warn_of_eviction
 from dispatch.inbox import Inbox

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from api.rejection_recorder import RejectionRecorder
-from config.tenants import TenantDirectory
+from config.tenant_directory import TenantDirectory
 from dispatch.acceptance import Acceptance
 from dispatch.queue import JobQueue
 from storage.session import Database

@@ -5,16 +5,14 @@ win over the environment. Settings of a tenant (`WEBHOOK_SECRET_<TENANT>` and it
 """
 
 import os
-import ssl
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import parse_qs, urlencode, urlsplit
+from typing import Any, Literal, TypeVar
 
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
-from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from config.urls import Certificates, HttpUrl, PostgresUrl, RedisUrl
 
 
 class SettingsRefused(Exception):
@@ -23,67 +21,6 @@ class SettingsRefused(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
-
-
-def _with_host(url: str, schemes: tuple[str, ...], *, needs_host: bool = True) -> str:
-    """`url` if it is an address of one of the schemes. Raises ValueError without quoting it."""
-    if not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-        raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-    try:
-        parts = urlsplit(url)
-        usable = parts.port != 0 and (bool(parts.hostname) or not needs_host)
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ValueError("must name a host, and if a port, a number")
-    return url
-
-
-def _postgres_url(url: str) -> str:
-    # A host may stand in the query instead: `postgresql:///ai_agents?host=/run/postgresql`.
-    checked = _with_host(url, ("postgresql", "postgres"), needs_host=False)
-    try:
-        parts = conninfo_to_dict(checked)
-    except ProgrammingError:
-        raise ValueError("has a part that Postgres's client does not know") from None
-    authorities = parts.get("sslrootcert")
-    # The client's own word for those that the system trusts.
-    if authorities and authorities != "system":
-        _certificates(Path(str(authorities)), what="sslrootcert ")
-    return "postgresql://" + checked.split("://", 1)[1]
-
-
-def _redis_url(url: str) -> str:
-    checked = _with_host(url, ("redis", "rediss"))
-    database = urlsplit(checked).path.strip("/")
-    if database and not (database.isascii() and database.isdecimal()):
-        raise ValueError("must end with the number of a database, e.g. /0")
-    if not checked.startswith("rediss://"):
-        return checked
-    parts = urlsplit(checked)
-    options = parse_qs(parts.query)
-    for path in options.get("ssl_ca_certs", []):
-        _certificates(Path(path), what="ssl_ca_certs ")
-    # Celery's client takes any certificate unless it is told, redis-py's own does not.
-    return parts._replace(query=urlencode({"ssl_cert_reqs": ["required"]} | options, doseq=True), fragment="").geturl()
-
-
-def _http_url(url: str) -> str:
-    return _with_host(url, ("http", "https")).rstrip("/")
-
-
-def _certificates(path: Path | None, *, what: str = "") -> Path | None:
-    if path is not None:
-        try:
-            ssl.create_default_context().load_verify_locations(cafile=str(path))
-        except (OSError, ssl.SSLError):
-            raise ValueError(f"{what}must be a readable file of PEM certificates") from None
-    return path
-
-
-PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
-RedisUrl = Annotated[str, AfterValidator(_redis_url)]
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
@@ -183,7 +120,7 @@ class DeskClientSettings(StoreSettings):
     """What each process needs that calls ServiceDesk Plus."""
 
     servicedesk_timeout_seconds: float = Field(10, gt=0, description="Longest wait for one answer of ServiceDesk Plus.")
-    servicedesk_ca_bundle: Annotated[Path | None, AfterValidator(_certificates)] = Field(
+    servicedesk_ca_bundle: Certificates | None = Field(
         None, description="Certificates (PEM) of a private CA that signs the desks' certificates."
     )
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from config.settings import ProcessSettings, SettingsRefused, load
-from config.tenants import Tenant, TenantDirectory, TenantProblem, read_environment
+from config.tenant_directory import TenantDirectory
+from config.tenants import Tenant, TenantProblem, read_environment
 
 _NEEDS: dict[str, tuple[Callable[[Tenant], bool], str]] = {
     "secret": (

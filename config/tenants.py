@@ -1,18 +1,16 @@
 """Tenants are settings: who may post webhooks, and which desk a ticket belongs to.
 
 `<TENANT>` in a setting's name is the tenant id in capitals with `-` as `_`: `WEBHOOK_SECRET_ACME_EU` belongs to
-`acme-eu`. The environment and `SECRETS_DIR` are read again after a few seconds, so that a new tenant or a rotated
-secret needs no restart; a file that is being written counts when it is finished (`config.secret_files`).
+`acme-eu`. They are read again while a process runs (`config.tenant_directory`).
 
 A tenant whose settings are unusable is closed: it has neither secrets nor a desk. One that was open before keeps what
 worked, its secrets or its desk, but for secrets that are not there any more.
 """
 
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -52,7 +50,6 @@ _SECRETS = {
     "SERVICEDESK_REFRESH_TOKEN",
 }
 _DIRECTORY = "SECRETS_DIR"
-_REREAD_SECONDS = 5.0
 _WEBHOOK_SECRETS = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET")
 _REQUIRE_TIMESTAMP = "WEBHOOK_REQUIRE_TIMESTAMP"
 _CREDENTIALS = {"onpremises": ("api_key",), "cloud": ("client_secret", "refresh_token")}
@@ -141,70 +138,6 @@ def names_tenant(values: Mapping[str, str], tenant_id: str) -> bool:
     return values.get(_DIRECTORY) == UNREADABLE or any(_owner(name)[1] == tenant_id for name in values)
 
 
-class TenantDirectory:
-    """The tenants that are configured now, those with unusable settings among them; may be asked in any thread.
-
-    `on_problem` hears of settings that became unusable; those of the start are in `problems`. `needs` tells whether a
-    tenant has what this process uses: without it the tenant is closed here.
-    """
-
-    def __init__(
-        self,
-        read: Callable[[], Mapping[str, str]],
-        *,
-        needs: Callable[[Tenant], bool] = lambda tenant: bool(tenant.webhook_secrets or tenant.desk),
-        on_problem: Callable[[TenantProblem], None] = lambda _: None,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._read = read
-        self._needs = needs
-        self._on_problem = on_problem
-        self._monotonic = monotonic
-        self._reading = threading.Lock()
-        self._tenants: dict[str, Tenant] = {}
-        self._tenants, self.problems = self._parse(read())
-        self._read_at = monotonic()
-
-    def get(self, tenant_id: str) -> Tenant | None:
-        """The tenant of that id, or None."""
-        self._refresh()
-        return self._tenants.get(tenant_id)
-
-    def all(self) -> list[Tenant]:
-        """Each tenant, by id."""
-        self._refresh()
-        return list(self._tenants.values())
-
-    def unusable(self) -> dict[str, bool]:
-        """Whether each tenant's settings are unusable, by id; those whose id can't be one have the empty one."""
-        told = {tenant.id: not tenant.usable for tenant in self.all()}
-        return told | ({"": True} if any(problem.tenant_id not in told for problem in self.problems) else {})
-
-    def _refresh(self) -> None:
-        now = self._monotonic()
-        if now - self._read_at < _REREAD_SECONDS or not self._reading.acquire(blocking=False):
-            return
-        try:
-            self._read_at = now
-            tenants, problems = self._parse(self._read())
-            fresh = [problem for problem in problems if problem not in self.problems]
-            self._tenants, self.problems = tenants, problems
-        finally:
-            self._reading.release()
-        for problem in fresh:
-            self._on_problem(problem)
-
-    def _parse(self, values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[TenantProblem]]:
-        """The tenants of `values`; of unusable ones, what is left of those before."""
-        tenants, problems = parse_tenants(values)
-        settings = _by_tenant(values)
-        for tenant_id in {problem.tenant_id for problem in problems if is_tenant_id(problem.tenant_id)}:
-            tenants[tenant_id] = _left(self._tenants.get(tenant_id, Tenant(tenant_id)), settings[tenant_id])
-        closed = [not self._needs(tenants.get(problem.tenant_id, Tenant(""))) for problem in problems]
-        told = [replace(problem, closed=shut) for problem, shut in zip(problems, closed, strict=True)]
-        return dict(sorted(tenants.items())), told
-
-
 def parse_tenants(values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[TenantProblem]]:
     """The tenants that `values` (setting name -> value) describe, and what is wrong with the others."""
     tenants: dict[str, Tenant] = {}
@@ -221,6 +154,17 @@ def parse_tenants(values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[Te
                 require_timestamp=settings.get(_REQUIRE_TIMESTAMP, "false").lower() == "true",
             )
     return tenants, problems
+
+
+def tenants_after(
+    before: Mapping[str, Tenant], values: Mapping[str, str]
+) -> tuple[dict[str, Tenant], list[TenantProblem]]:
+    """Return the tenants of `values`, of unusable ones what is left of those `before`, and what is wrong."""
+    tenants, problems = parse_tenants(values)
+    settings = _by_tenant(values)
+    for tenant_id in {problem.tenant_id for problem in problems if is_tenant_id(problem.tenant_id)}:
+        tenants[tenant_id] = _left(before.get(tenant_id, Tenant(tenant_id)), settings[tenant_id])
+    return dict(sorted(tenants.items())), problems
 
 
 def _by_tenant(values: Mapping[str, str]) -> dict[str, dict[str, str]]:

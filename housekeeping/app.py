@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 
 from config.settings import HousekeepingSettings, SettingsRefused
 from config.startup import load_with_tenants
-from config.tenants import TenantDirectory
+from config.tenant_directory import TenantDirectory
 from dispatch.queue import open_redis
 from housekeeping.copying import AT_ONCE, Copying
 from housekeeping.sync import sync_tenant

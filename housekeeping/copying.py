@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-from config.tenants import DeskSettings, Tenant, TenantDirectory
+from config.tenant_directory import TenantDirectory
+from config.tenants import DeskSettings, Tenant
 from housekeeping.pace import full_copy_seconds
 from housekeeping.sync import Synced
 from integrations.errors import HeldBack, OutsideFailure

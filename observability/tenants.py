@@ -1,7 +1,8 @@
 """What is told of tenants whose settings are unusable: lines, and a metric."""
 
+from config.tenant_directory import TenantDirectory
 from config.tenant_problems import is_tenant_id
-from config.tenants import TenantDirectory, TenantProblem
+from config.tenants import TenantProblem
 from observability import metrics, phrases
 from observability.logging import say
 

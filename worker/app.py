@@ -14,7 +14,7 @@ from kombu.utils.objects import cached_property
 
 from config.settings import SettingsRefused, WorkerSettings
 from config.startup import load_with_tenants
-from config.tenants import TenantDirectory
+from config.tenant_directory import TenantDirectory
 from dispatch.queue import QUEUE, TRANSPORT
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging

@@ -17,7 +17,7 @@ from redis import Redis
 
 from config.environment import messages_go_into_spans
 from config.settings import WorkerSettings
-from config.tenants import TenantDirectory
+from config.tenant_directory import TenantDirectory
 from dispatch.eviction import warn_of_eviction
 from dispatch.inbox import Inbox
 from dispatch.queue import QUEUE, open_redis

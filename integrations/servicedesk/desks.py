@@ -5,7 +5,8 @@ from functools import partial
 from redis.asyncio import Redis
 
 from config.settings import DeskClientSettings
-from config.tenants import DeskSettings, TenantDirectory
+from config.tenant_directory import TenantDirectory
+from config.tenants import DeskSettings
 from integrations.breaker import Breaker
 from integrations.errors import DeskUnavailable, HeldBack
 from integrations.http import open_client

@@ -9,8 +9,9 @@ import pytest
 from config.secret_files import SecretFiles
 from config.settings import ApiSettings, SettingsRefused
 from config.startup import load_with_tenants
-from config.tenants import TenantDirectory, TenantProblem, read_environment
 from tests.kit.clock import Clock
+from config.tenant_directory import TenantDirectory
+from config.tenants import TenantProblem, read_environment
 
 ACME = {
     "WEBHOOK_SECRET_ACME": "an 0ld secret",
@@ -231,7 +232,7 @@ def test_a_process_hears_of_files_that_are_not_used(folder: Folder, monkeypatch:
     monkeypatch.setenv("SECRETS_DIR", str(folder.path))
     monkeypatch.setenv("DATABASE_URL", "postgresql://app:pw@db:5432/ai_agents")
     monkeypatch.setenv("REDIS_URL", "redis://redis:6379/0")
-    monkeypatch.setattr("config.tenants._REREAD_SECONDS", 0.0)
+    monkeypatch.setattr("config.tenant_directory._REREAD_SECONDS", 0.0)
     told: list[TenantProblem] = []
     _, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=told.append)
     folder.write("WEBHOOK_SECRET_ACME", "")

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from config.settings import RedisUrl
+from config.urls import RedisUrl
 from dispatch.queue import QUEUE, JobQueue, QueueUnreachable, open_redis
 
 JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")

@@ -6,7 +6,7 @@ A fact's sentence stands in some document, or it would hold nothing; its numbers
 from functools import cache
 
 from api import crowd, http_protocol, schemas, signature
-from config import secret_files, tenants
+from config import secret_files, tenant_directory, tenants
 from dispatch import inbox
 from integrations import breaker
 from storage.limits import MOST_ATTEMPTS
@@ -66,7 +66,7 @@ def _facts_of_jobs() -> list[Fact]:
 
 
 def _facts_of_tenants() -> list[Fact]:
-    again, settled = tenants._REREAD_SECONDS, secret_files.SETTLED_SECONDS
+    again, settled = tenant_directory._REREAD_SECONDS, secret_files.SETTLED_SECONDS
     return [
         Fact("are read again every {}", (again,)),
         Fact("were left alone for {}", (settled,)),

@@ -10,7 +10,8 @@ import pytest
 from psycopg.errors import ProgramLimitExceeded
 from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 
-from config.tenants import DeskSettings, Tenant, TenantDirectory
+from config.tenant_directory import TenantDirectory
+from config.tenants import DeskSettings, Tenant
 from housekeeping.copying import Copying, share_of
 from housekeeping.pace import full_copy_seconds
 from housekeeping.sync import Synced

@@ -8,7 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 from config.settings import DeskClientSettings
-from config.tenants import DeskSettings, Tenant, TenantDirectory
+from config.tenant_directory import TenantDirectory
+from config.tenants import DeskSettings, Tenant
 from devstack.ports import free_port
 from dispatch.queue import open_redis
 from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, TicketClosed, TicketNotFound, TicketTrashed

@@ -7,7 +7,8 @@ from fastapi import FastAPI
 
 from api import webhook
 from api.app_state import ApiState
-from config.tenants import Tenant, TenantDirectory
+from config.tenant_directory import TenantDirectory
+from config.tenants import Tenant
 from dispatch.acceptance import Taken
 from storage.jobs import Event
 

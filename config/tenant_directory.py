@@ -1,0 +1,73 @@
+"""The tenants of a running process.
+
+The environment and `SECRETS_DIR` are read again after a few seconds, so that a new tenant or a rotated secret needs no
+restart; a file that is being written counts when it is finished (`config.secret_files`).
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from config.tenants import Tenant, TenantProblem, tenants_after
+
+_REREAD_SECONDS = 5.0
+
+
+class TenantDirectory:
+    """The tenants that are configured now, those with unusable settings among them; may be asked in any thread.
+
+    `on_problem` hears of settings that became unusable; those of the start are in `problems`. `needs` tells whether a
+    tenant has what this process uses: without it the tenant is closed here.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Mapping[str, str]],
+        *,
+        needs: Callable[[Tenant], bool] = lambda tenant: bool(tenant.webhook_secrets or tenant.desk),
+        on_problem: Callable[[TenantProblem], None] = lambda _: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._read = read
+        self._needs = needs
+        self._on_problem = on_problem
+        self._monotonic = monotonic
+        self._reading = threading.Lock()
+        self._tenants: dict[str, Tenant] = {}
+        self._tenants, self.problems = self._parse(read())
+        self._read_at = monotonic()
+
+    def get(self, tenant_id: str) -> Tenant | None:
+        """The tenant of that id, or None."""
+        self._refresh()
+        return self._tenants.get(tenant_id)
+
+    def all(self) -> list[Tenant]:
+        """Each tenant, by id."""
+        self._refresh()
+        return list(self._tenants.values())
+
+    def unusable(self) -> dict[str, bool]:
+        """Whether each tenant's settings are unusable, by id; those whose id can't be one have the empty one."""
+        told = {tenant.id: not tenant.usable for tenant in self.all()}
+        return told | ({"": True} if any(problem.tenant_id not in told for problem in self.problems) else {})
+
+    def _refresh(self) -> None:
+        now = self._monotonic()
+        if now - self._read_at < _REREAD_SECONDS or not self._reading.acquire(blocking=False):
+            return
+        try:
+            self._read_at = now
+            tenants, problems = self._parse(self._read())
+            fresh = [problem for problem in problems if problem not in self.problems]
+            self._tenants, self.problems = tenants, problems
+        finally:
+            self._reading.release()
+        for problem in fresh:
+            self._on_problem(problem)
+
+    def _parse(self, values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[TenantProblem]]:
+        tenants, problems = tenants_after(self._tenants, values)
+        closed = [not self._needs(tenants.get(problem.tenant_id, Tenant(""))) for problem in problems]
+        return tenants, [replace(problem, closed=shut) for problem, shut in zip(problems, closed, strict=True)]
