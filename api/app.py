@@ -7,7 +7,6 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from typing import NoReturn
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -18,7 +17,6 @@ from api.app_state import ApiState
 from api.http_protocol import SENDER_SECONDS
 from api.rejection_recorder import RejectionRecorder
 from config.settings import ApiSettings, SettingsRefused
-from config.startup import load_with_tenants
 from config.tenant_directory import TenantDirectory
 from dispatch.acceptance import Acceptance
 from dispatch.eviction import warn_of_eviction
@@ -26,14 +24,13 @@ from dispatch.inbox import Inbox
 from dispatch.queue import JobQueue, open_redis
 from dispatch.relay import Relay
 from observability import phrases
-from observability.logging import refuse_start, say, start_logging
-from observability.tenants import follow_tenants, say_unusable
+from observability.logging import refuse_start, say
+from observability.start import end_refused, start_process
 from observability.tracing import Tracing
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
 from storage.session import Database
 from storage.waiting import wait_for_database
 
-_CONFIGURATION_EXIT = 78
 _DATABASE_CONNECTIONS = 10
 
 
@@ -42,18 +39,16 @@ def create_app() -> FastAPI:
 
     A database that does not answer yet is no reason not to start: Redis can take events meanwhile.
     """
+    settings, tenants = start_process(ApiSettings, needs="secret")
+    port = settings.api_probe_port
     try:
-        settings, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=say_unusable)
-        port = settings.api_probe_port
         listener = None if port is None else probes.listen(port)
     except SettingsRefused as refused:
-        _end(refused.problems)
-    start_logging(settings)
-    follow_tenants(tenants)
+        end_refused(refused.problems)
     try:
         check_now(settings.database_url)
     except DatabaseUnfit as unfit:
-        _end([str(unfit)])
+        end_refused([str(unfit)])
     except DatabaseUnreachable:
         say(phrases.SERVER_AWAITED, server="the database")
     except Exception as failure:  # noqa: BLE001 -- the web server would quote its text, which may have the address in it
@@ -76,11 +71,6 @@ def create_app() -> FastAPI:
         app.include_router(health.probes)
         app.include_router(figures.router)
     return app
-
-
-def _end(problems: list[str]) -> NoReturn:
-    refuse_start(problems)
-    sys.exit(_CONFIGURATION_EXIT)
 
 
 @contextlib.asynccontextmanager

@@ -1,8 +1,4 @@
-"""What must be true of the environment before any library reads it.
-
-Libraries look at `os.environ` while they are imported, so this runs when `config` is imported, which every
-process does first.
-"""
+"""What of the environment is no setting of ours: the libraries' own variables, and a program's that takes our place."""
 
 import os
 
@@ -20,7 +16,10 @@ _DEFAULTS = {
 
 
 def settle_environment() -> None:
-    """Force what would leak or mislead, and give a default to what the libraries set too high."""
+    """Force what would leak, and give a default to what the libraries set too high.
+
+    To be called before LangSmith or OpenTelemetry are first used: they ask then, and LangSmith keeps the answer.
+    """
     os.environ.update(_FORCED)
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)

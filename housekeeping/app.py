@@ -13,18 +13,17 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 
-from config.settings import HousekeepingSettings, SettingsRefused
-from config.startup import load_with_tenants
+from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
 from dispatch.queue import open_redis
 from housekeeping.copying import AT_ONCE, Copying
 from housekeeping.sync import sync_tenant
 from integrations.servicedesk.desks import Desks
 from observability import exposition, metrics, phrases, tracing
-from observability.logging import refuse_start, say, start_logging
+from observability.logging import say
 from observability.outage import Outage
 from observability.readiness import Readiness
-from observability.tenants import follow_tenants, say_unusable
+from observability.start import end_refused, start_process
 from observability.tracing import Tracing
 from observability.watchdog import STUCK_EXIT, Each, Rounds, Watchdog
 from storage.leader import lead
@@ -33,7 +32,6 @@ from storage.schema import DatabaseUnfit
 from storage.session import DATABASE_FAILURES, Database
 from storage.waiting import wait_for_database
 
-_CONFIGURATION_EXIT = 78
 _RETRY_SECONDS = 5.0
 _PURGE_SECONDS = 3600.0
 # Time for the desks to list what they have: it is no longer old then.
@@ -48,20 +46,13 @@ def run() -> int:
 
     The process ends with 75 when it stands still.
     """
-    try:
-        settings, tenants = load_with_tenants(HousekeepingSettings, needs="desk", on_problem=say_unusable)
-    except SettingsRefused as refused:
-        refuse_start(refused.problems)
-        return _CONFIGURATION_EXIT
-    start_logging(settings)
-    follow_tenants(tenants)
+    settings, tenants = start_process(HousekeepingSettings, needs="desk")
     try:
         readiness = Readiness()
         exposition.serve("housekeeping", settings.metrics_port, readiness)
         asyncio.run(_main(settings, tenants, readiness))
     except (exposition.PortUnusable, DatabaseUnfit) as unfit:
-        refuse_start([str(unfit)])
-        return _CONFIGURATION_EXIT
+        end_refused([str(unfit)])
     return 0
 
 

@@ -5,11 +5,10 @@ import concurrent.futures
 import gc
 import os
 import socket
-import sys
 import threading
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -26,8 +25,9 @@ from integrations.errors import MODEL_UNAVAILABLE
 from integrations.model.client import ModelClient
 from integrations.servicedesk.desks import Desks
 from observability import exposition, metrics, phrases
-from observability.logging import refuse_start, say
+from observability.logging import say
 from observability.readiness import Readiness
+from observability.start import end_refused
 from observability.tracing import Tracing
 from observability.watchdog import STUCK_EXIT, Watchdog
 from storage.limits import LONGEST_LIFE
@@ -45,13 +45,26 @@ from workflow.run import Runner
 _MOST_DATABASE_CONNECTIONS = 20
 _CLAIM_LOCK_SECONDS = 0.5
 _CLOSE_SECONDS = 5.0
-_CONFIGURATION_EXIT = 78
 
 Result = TypeVar("Result")
 
 
 class Resources:
     """One event loop in a thread of its own, and what the jobs on it share."""
+
+    @classmethod
+    def open(cls, settings: WorkerSettings, tenants: TenantDirectory) -> Self:
+        """Open this process's resources, or refuse to start with what has to be mended."""
+        try:
+            # First, so that a process that waits for its database is seen; and open to the end.
+            readiness = Readiness()
+            exposition.serve("worker", settings.metrics_port, readiness)
+            metrics.CONCURRENCY.set(settings.worker_concurrency)
+            for tenant in tenants.all():
+                metrics.expect_outcomes(tenant.id)
+            return cls(settings, tenants, readiness)
+        except (exposition.PortUnusable, DatabaseUnfit) as unfit:
+            end_refused([str(unfit)])
 
     def __init__(self, settings: WorkerSettings, tenants: TenantDirectory, readiness: Readiness) -> None:
         self._settings = settings
@@ -197,26 +210,3 @@ def _end_after(seconds: float) -> None:
     timer = threading.Timer(seconds, os._exit, [STUCK_EXIT])
     timer.daemon = True
     timer.start()
-
-
-_opened: list[Resources] = []
-
-
-def open_resources(settings: WorkerSettings, tenants: TenantDirectory) -> None:
-    """Open this process's resources, or refuse to start with what has to be mended."""
-    try:
-        # First, so that a process that waits for its database is seen; and open to the end.
-        readiness = Readiness()
-        exposition.serve("worker", settings.metrics_port, readiness)
-        metrics.CONCURRENCY.set(settings.worker_concurrency)
-        for tenant in tenants.all():
-            metrics.expect_outcomes(tenant.id)
-        _opened.append(Resources(settings, tenants, readiness))
-    except (exposition.PortUnusable, DatabaseUnfit) as unfit:
-        refuse_start([str(unfit)])
-        sys.exit(_CONFIGURATION_EXIT)
-
-
-def resources() -> Resources:
-    """This process's resources."""
-    return _opened[0]

@@ -10,7 +10,6 @@ from observability import phrases
 from observability.logging import say
 from worker.app import app
 from worker.pickup import JobHandedBack
-from worker.resources import resources
 
 _PAUSE_SECONDS = 5.0
 
@@ -19,7 +18,7 @@ _PAUSE_SECONDS = 5.0
 def enhance(job_id: str) -> None:
     """Enhance the ticket of one job. Its message goes back into the list when the job could not be run here."""
     try:
-        resources().run(UUID(job_id))
+        app.resources.run(UUID(job_id))
     except JobHandedBack:
         raise Reject("handed back", requeue=True) from None
     except Exception as failure:  # noqa: BLE001 -- Celery would acknowledge the message, and the job be lost without a line

@@ -4,13 +4,11 @@ import re
 import signal
 from functools import cache
 
-from api import app as api_app
-from housekeeping import app as housekeeping
+from observability import start
 from observability import watchdog as liveness
 from support import arguments, asking, cli
 from support import show_job as show
 from tests.documents.documents import Document
-from worker import resources
 
 _KILLED, _STOPPED = 128 + signal.SIGKILL, 128 + signal.SIGTERM
 _TOLD = re.compile(
@@ -23,8 +21,7 @@ _IN_A_LIST = re.compile(r"(?:[,.] |^)(\d+)(?: |: )([^.,|]*)")
 @cache
 def known() -> dict[int, re.Pattern[str]]:
     """Each status, with words that only its meaning has."""
-    assert cli._CONFIGURATION_EXIT == asking._CONFIGURATION_EXIT == api_app._CONFIGURATION_EXIT
-    assert housekeeping._CONFIGURATION_EXIT == resources._CONFIGURATION_EXIT == cli._CONFIGURATION_EXIT
+    assert cli._CONFIGURATION_EXIT == asking._CONFIGURATION_EXIT == start.CONFIGURATION_EXIT
     assert liveness.STUCK_EXIT == asking._UNREACHABLE_EXIT == cli._UNREACHABLE_EXIT
     words = {
         0: r"\bdone\b",

@@ -1,0 +1,37 @@
+"""How a process begins: its settings read, or refused; its log begun; its tenants told of."""
+
+import sys
+from typing import Literal, NoReturn
+
+from config.environment import settle_environment
+from config.settings import ProcessSettings, SettingsRefused
+from config.startup import load_with_tenants
+from config.tenant_directory import TenantDirectory
+from observability.logging import refuse_start, start_logging
+from observability.tenants import follow_tenants, say_unusable
+
+CONFIGURATION_EXIT = 78
+
+
+def start_process(
+    kind: type[ProcessSettings], *, needs: Literal["secret", "desk"]
+) -> tuple[ProcessSettings, TenantDirectory]:
+    """Return this process's settings and tenants, from the environment, with the log begun.
+
+    Ends the process with the reasons where they are refused. First of all in a process: before the libraries are used
+    whose variables it settles.
+    """
+    settle_environment()
+    try:
+        settings, tenants = load_with_tenants(kind, needs=needs, on_problem=say_unusable)
+    except SettingsRefused as refused:
+        end_refused(refused.problems)
+    start_logging(settings)
+    follow_tenants(tenants)
+    return settings, tenants
+
+
+def end_refused(problems: list[str]) -> NoReturn:
+    """End the process with the status that says that something has to be mended, and a line for each such thing."""
+    refuse_start(problems)
+    sys.exit(CONFIGURATION_EXIT)
