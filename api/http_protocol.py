@@ -6,43 +6,27 @@ too many connections the one whose sender has kept it waiting longest is closed.
 """
 
 import asyncio
-from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any
 
 import httptools
-from opentelemetry.trace import SpanKind
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from api.alarm import Alarm
 from api.crowd import Crowd
-from observability import metrics, phrases, tracing
-from observability.identifiers import bound
-from observability.logging import say
+from api.head_refusals import CrowdLog, Refused, answer_to, tell
 
 SENDER_SECONDS = "sender_seconds"
 """Where the application's lifespan state has the time that a head may take."""
 
 LARGEST_HEAD_BYTES = 32 * 1024
 FIRST_BYTE_SECONDS = 5.0
-_CROWDED_LINE_SECONDS = 10.0
 _MOST_WAITING_REQUESTS = 32
 _UNREAD_SECONDS = 2.0
 _DEFAULT_SECONDS = 10.0
 
 
-class _Refused(Exception):
-    """Raised inside the parser, to end it."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
-
-
 class FrontDoorProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 protocol, for senders that may be hostile."""
-
-    crowd_told: ClassVar[dict[phrases.Phrase, float]] = {}
-    """When each line about too many connections was said last (the event loop's time)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -55,17 +39,20 @@ class FrontDoorProtocol(HttpToolsProtocol):
         self._over = False
         self._reads_old_head = False
         # One for all connections of a listener.
-        self._crowd: Crowd[FrontDoorProtocol] = vars(self.server_state).setdefault("crowd", Crowd())
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._unread_timer: asyncio.TimerHandle | None = None
-        self._unheard_timer: asyncio.TimerHandle | None = None
+        listener = vars(self.server_state)
+        self._crowd: Crowd[FrontDoorProtocol] = listener.setdefault("crowd", Crowd())
+        self._crowd_log: CrowdLog = listener.setdefault("crowd_log", CrowdLog(self.loop.time))
+        self._slow_head, self._unread, self._unheard = (Alarm(self.loop) for _ in range(3))
 
     # -- The connection -----------------------------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin; a connection over which nothing comes is closed long before one that was used."""
         super().connection_made(transport)
         if self._crowd.is_busy:
-            self._refuse_connection()
+            # What each may keep in memory is bounded, so that all of them are.
+            self._over = True
+            self._crowd_log.one_turned_away()
+            self._answer(Refused(503, "try again later"))
             return
         now = self.loop.time()
         self._crowd.wait(self, now)
@@ -76,32 +63,25 @@ class FrontDoorProtocol(HttpToolsProtocol):
     def give_way(self) -> None:
         """End, for a newcomer; a request that has begun breaks off as if its sender had left."""
         self._over = True
-        if self._may_tell(phrases.CROWDED):
-            say(phrases.CROWDED)
+        self._crowd_log.one_closed()
         self.transport.abort()
 
     def pause_writing(self) -> None:
         """Wait for a sender that does not read its answers, but not for long: nobody else could take its place."""
         super().pause_writing()
-        self._unheard_timer = self.loop.call_later(self._seconds, self.transport.abort)
+        self._unheard.set(self._seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
         """Go on: it reads."""
         super().resume_writing()
-        self._heard()
-
-    def _heard(self) -> None:
-        if self._unheard_timer is not None:
-            self._unheard_timer.cancel()
-            self._unheard_timer = None
+        self._unheard.cancel()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._over = True
-        self._heard()
         self._crowd.leave(self)
-        self._set_head_timer(wanted=False)
-        self._unread_done()
+        for alarm in (self._slow_head, self._unread, self._unheard):
+            alarm.cancel()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
@@ -116,12 +96,14 @@ class FrontDoorProtocol(HttpToolsProtocol):
             self._parse(data)
         except httptools.HttpParserError as failure:
             cause = failure.__context__
-            refused = cause if isinstance(cause, _Refused) else _Refused(400, "malformed request")
-            self._refuse(refused.status, refused.reason)
+            self._refuse(cause if isinstance(cause, Refused) else Refused(400, "malformed request"))
         else:
             if self._unaccounted > LARGEST_HEAD_BYTES:
-                self._refuse(431, "headers too large")
-        self._set_head_timer(wanted=self._head_open and not self._over)
+                self._refuse(Refused(431, "headers too large"))
+        if self._head_open and not self._over:
+            self._slow_head.set(self._seconds, self._head_too_slow)
+        else:
+            self._slow_head.cancel()
         self._take_place()
 
     def _take_place(self) -> None:
@@ -188,9 +170,9 @@ class FrontDoorProtocol(HttpToolsProtocol):
         if self._reads_old_head:
             return
         if len(self.pipeline) >= _MOST_WAITING_REQUESTS:
-            raise _Refused(429, "too many requests at once")
+            raise Refused(429, "too many requests at once")
         self._head_open = self._head_begun = False
-        self._set_head_timer(wanted=False)  # the next one, in the same data perhaps, has a time of its own
+        self._slow_head.cancel()  # the next one, in the same data perhaps, has a time of its own
         super().on_headers_complete()
         self._in_body = True
         self._unaccounted = 0
@@ -207,7 +189,7 @@ class FrontDoorProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._unaccounted = 0
         self._head_open = self._in_body = False
-        self._unread_done()
+        self._unread.cancel()
 
     def on_response_complete(self) -> None:
         """Answered. What the sender still has to send of this request is awaited for a moment only.
@@ -218,35 +200,22 @@ class FrontDoorProtocol(HttpToolsProtocol):
         self._take_place()
         if self._in_body and self.cycle.response_complete and not self.transport.is_closing():
             self._unset_keepalive_if_required()
-            self._unread_timer = self.loop.call_later(_UNREAD_SECONDS, self.transport.close)
+            self._unread.set(_UNREAD_SECONDS, self.transport.close)
 
     def _count(self, size: int) -> None:
         self._head_size += size
         if self._head_size > LARGEST_HEAD_BYTES:
-            raise _Refused(431, "headers too large")
+            raise Refused(431, "headers too large")
 
-    # -- Time ---------------------------------------------------------------------------------------------------------
-    def _set_head_timer(self, *, wanted: bool) -> None:
-        if wanted and self._head_timer is None:
-            self._head_timer = self.loop.call_later(self._seconds, self._head_too_slow)
-        elif not wanted and self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
+    # -- Ends ---------------------------------------------------------------------------------------------------------
     def _head_too_slow(self) -> None:
-        self._head_timer = None
+        self._slow_head.cancel()
         if self._head_begun:
-            self._refuse(408, "headers too slow")
+            self._refuse(Refused(408, "headers too slow"))
         elif not self.transport.is_closing():  # nothing but empty lines
             self.transport.close()
 
-    def _unread_done(self) -> None:
-        if self._unread_timer is not None:
-            self._unread_timer.cancel()
-            self._unread_timer = None
-
-    # -- Ends ---------------------------------------------------------------------------------------------------------
-    def _refuse(self, status: int, reason: str) -> None:
+    def _refuse(self, refused: Refused) -> None:
         """End the connection, with one line and, if it can't be taken for another request's, with an answer."""
         if self._over or self.transport.is_closing():
             return
@@ -259,49 +228,22 @@ class FrontDoorProtocol(HttpToolsProtocol):
             # The application waits for this body: that it breaks off is its rejection, and its line.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-            self._answer(400, "malformed request")
+            self._answer(Refused(400, "malformed request"))
             return
-        attributes = {"http.response.status_code": status}
-        with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER, attributes=attributes):
-            say(phrases.WEBHOOK_REJECTED, status=status, reason=reason)
-        metrics.webhook(reason)
+        tell(refused)
         if answered:
-            self._answer(status, reason)
+            self._answer(refused)
         elif self._in_body:
             self.transport.close()
         else:
             self.cycle.keep_alive = False
 
-    def _refuse_connection(self) -> None:
-        """One too many: what each may keep in memory is bounded, so that all of them are."""
-        self._over = True
-        metrics.webhook("too many connections")
-        if self._may_tell(phrases.WEBHOOK_NOT_TAKEN):
-            say(phrases.WEBHOOK_NOT_TAKEN, status=503, reason="too many connections")
-        self._answer(503, "try again later")
-
-    def _may_tell(self, phrase: phrases.Phrase) -> bool:
-        """Of each kind of line one in ten seconds."""
-        now, told = self.loop.time(), FrontDoorProtocol.crowd_told
-        if now - told.get(phrase, -_CROWDED_LINE_SECONDS) < _CROWDED_LINE_SECONDS:
-            return False
-        told[phrase] = now
-        return True
-
-    def _answer(self, status: int, reason: str) -> None:
-        body = f'{{"detail":"{reason}"}}'
-        lines = (
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
-            "content-type: application/json",
-            f"content-length: {len(body)}",
-            "connection: close",
-            *(["retry-after: 30"] if status == HTTPStatus.SERVICE_UNAVAILABLE else []),
-        )
-        self.transport.write("\r\n".join((*lines, "", body)).encode())
+    def _answer(self, refused: Refused) -> None:
+        self.transport.write(answer_to(refused))
         # Not closed at once: a client that still sends would see a reset connection instead of its answer.
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._unread_timer = self.loop.call_later(_UNREAD_SECONDS, self.transport.close)
+        self._unread.set(_UNREAD_SECONDS, self.transport.close)
 
     def _all_answered(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle

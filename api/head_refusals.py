@@ -1,0 +1,68 @@
+"""What the log and the sender are told when a request is refused before the application has it."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from opentelemetry.trace import SpanKind
+
+from observability import metrics, phrases, tracing
+from observability.identifiers import bound
+from observability.logging import say
+
+_CROWDED_LINE_SECONDS = 10.0
+
+
+class Refused(Exception):
+    """A request that is answered with `status`, for `reason`."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+def tell(refused: Refused) -> None:
+    """Say and count that a request was refused, with a span of its own."""
+    attributes = {"http.response.status_code": refused.status}
+    with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER, attributes=attributes):
+        say(phrases.WEBHOOK_REJECTED, status=refused.status, reason=refused.reason)
+    metrics.webhook(refused.reason)
+
+
+def answer_to(refused: Refused) -> bytes:
+    """Return the whole answer, which is the last one of its connection."""
+    body = f'{{"detail":"{refused.reason}"}}'
+    lines = (
+        f"HTTP/1.1 {refused.status} {HTTPStatus(refused.status).phrase}",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+        "connection: close",
+        *(["retry-after: 30"] if refused.status == HTTPStatus.SERVICE_UNAVAILABLE else []),
+    )
+    return "\r\n".join((*lines, "", body)).encode()
+
+
+class CrowdLog:
+    """The lines about too many connections at one listener: of each kind one in ten seconds. `now` is in seconds."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._told: dict[phrases.Phrase, float] = {}
+
+    def one_closed(self) -> None:
+        """Say that a connection was closed for a newcomer."""
+        if self._may_tell(phrases.CROWDED):
+            say(phrases.CROWDED)
+
+    def one_turned_away(self) -> None:
+        """Say and count that a newcomer found no place."""
+        metrics.webhook("too many connections")
+        if self._may_tell(phrases.WEBHOOK_NOT_TAKEN):
+            say(phrases.WEBHOOK_NOT_TAKEN, status=503, reason="too many connections")
+
+    def _may_tell(self, phrase: phrases.Phrase) -> bool:
+        now = self._now()
+        if now - self._told.get(phrase, -_CROWDED_LINE_SECONDS) < _CROWDED_LINE_SECONDS:
+            return False
+        self._told[phrase] = now
+        return True
