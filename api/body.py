@@ -12,27 +12,28 @@ _UNSPECIFIC = ("", "*/*", "text/plain", "text/json", "application/octet-stream",
 
 
 class BodyTooLarge(Exception):
-    """More than the limit."""
+    """The body is larger than the limit."""
 
 
 class BodyCompressed(Exception):
-    """In a coding that would have to be undone first, to who knows what size."""
+    """The body is in a coding that would have to be undone first, and could then have any size."""
 
 
 class BodyOfAnotherType(Exception):
-    """Declared as what is no JSON."""
+    """The body is declared as something else than JSON."""
 
 
 class BodyTooSlow(Exception):
-    """Not here in time."""
+    """The body did not come in time."""
 
 
 async def read_body(request: Request, limit: int, seconds: float) -> bytes:
-    """The body, at most `limit` bytes, within `seconds`.
+    """Return the body.
 
-    Raises BodyCompressed or BodyOfAnotherType before anything is read, BodyTooLarge, BodyTooSlow, or starlette's
-    ClientDisconnect. Of a body that is too large what the client is sending is read and thrown away, within a
-    bound: it would see a reset connection instead of the 413. One that waits to be told to go on is told at once.
+    Raises BodyCompressed or BodyOfAnotherType before anything is read, BodyTooLarge above `limit` bytes, BodyTooSlow
+    after `seconds`, and starlette's ClientDisconnect. What a client still sends of a body that is too large is read
+    and thrown away, within a bound: otherwise it would see a reset connection instead of its 413. A client that waits
+    for `100 Continue` sends nothing yet, and has its 413 at once.
     """
     if _compressed(request):
         raise BodyCompressed
@@ -56,7 +57,7 @@ async def read_body(request: Request, limit: int, seconds: float) -> bytes:
 
 
 async def _read(stream: AsyncIterator[bytes], limit: int) -> bytes | None:
-    """The body, or None as soon as it is more than the limit."""
+    """Return the body, or None as soon as it is larger than `limit` bytes."""
     parts: list[bytes] = []
     size = 0
     async for part in stream:
@@ -68,7 +69,7 @@ async def _read(stream: AsyncIterator[bytes], limit: int) -> bytes | None:
 
 
 def _may_be_json(content_type: str) -> bool:
-    """JSON by its name, or one of the types that tools send when they are told none (curl's is that of forms)."""
+    """Return True for JSON, and for what tools declare that were told no type: curl says that it sends a form."""
     name = content_type.partition(";")[0].strip().lower()
     return name in _UNSPECIFIC or name == "application/json" or name.endswith("+json")
 

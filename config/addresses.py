@@ -16,10 +16,10 @@ _COMPATIBLE = ipaddress.IPv6Network("::/96")
 
 
 def address_problem(url: str, *, secure: bool) -> str | None:
-    """What is wrong with the address of a desk, in words that follow its setting's name; None for a usable one.
+    """Return what is wrong with a desk's address, in words that follow its setting's name; None if it is usable.
 
-    `secure`: nothing but https, except to this machine. Link-local addresses are refused: no desk has one, and the
-    services that give a cloud machine its credentials do.
+    With `secure` it must be https, except to this machine. A link-local address is refused: no desk has one, but the
+    services that hand a cloud machine its credentials do.
     """
     host = _host(url)
     address = _ip(host or "")
@@ -36,8 +36,11 @@ def address_problem(url: str, *, secure: bool) -> str | None:
 
 
 def _host(url: str) -> str | None:
-    """The host of a URL that has nothing which a desk's address has not, as a resolver takes it."""
-    # urlsplit takes tabs and line ends out, so what it says is not what is sent.
+    """Return the URL's host in the form in which it is looked up.
+
+    None if the URL has a part that no desk's address has: another scheme, credentials, a query, a fragment, blanks.
+    """
+    # urlsplit drops tabs and line ends without a word; what is sent would still have them.
     if " " in url or not url.isprintable():
         return None
     try:
@@ -47,7 +50,7 @@ def _host(url: str) -> str | None:
         return None
     if not plain or parts.query or parts.fragment or "@" in parts.netloc:
         return None
-    # The digits and dots of other scripts count like ours.
+    # A resolver takes the digits and dots of other scripts for ours.
     return unicodedata.normalize("NFKC", parts.hostname or "").replace("\u3002", ".").lower()
 
 
@@ -66,7 +69,7 @@ def _ip(host: str) -> _Address | None:
 
 
 def _reached(address: _Address) -> Iterator[_Address]:
-    """The address, and the IPv4 address that a gateway makes of it."""
+    """Yield the address, and the IPv4 address that a gateway would send to in its place."""
     yield address
     if isinstance(address, ipaddress.IPv4Address):
         return
