@@ -1,10 +1,11 @@
 """What the API process holds while it runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from api.rejection_recorder import RejectionRecorder
 from config.tenant_directory import TenantDirectory
 from dispatch.acceptance import Acceptance
+from dispatch.budget import Budget
 from dispatch.queue import JobQueue
 from storage.session import Database
 
@@ -19,3 +20,4 @@ class ApiState:
     acceptance: Acceptance
     rejections: RejectionRecorder
     sender_seconds: float
+    budget: Budget = field(default_factory=Budget)

@@ -5,7 +5,6 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 
 from api.app_state import ApiState
-from dispatch.budget import within
 from dispatch.queue import QueueUnreachable
 from observability import tracing
 from storage.session import DATABASE_FAILURES
@@ -39,7 +38,7 @@ async def ready(request: Request, response: Response) -> dict[str, str]:
 
 async def _database_answers(state: ApiState) -> bool:
     try:
-        await within(_CHECK_SECONDS, state.database.ask())
+        await state.budget.within(_CHECK_SECONDS, state.database.ask())
     except (*DATABASE_FAILURES, TimeoutError):
         return False
     return True

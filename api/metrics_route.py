@@ -6,7 +6,6 @@ import math
 from fastapi import APIRouter, Request, Response
 
 from api.app_state import ApiState
-from dispatch.budget import within
 from dispatch.queue import QueueUnreachable
 from observability import exposition, metrics, tracing
 from storage.job_figures import job_figures
@@ -27,7 +26,7 @@ async def figures(request: Request) -> Response:
 
 async def _ask_database(state: ApiState) -> None:
     try:
-        now = await within(_SECONDS, job_figures(state.database))
+        now = await state.budget.within(_SECONDS, job_figures(state.database))
         waiting, running = float(now.waiting), float(now.running)
         oldest, without = now.oldest_waiting_seconds, float(now.without_outcome)
     except (*DATABASE_FAILURES, TimeoutError):

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
 
-from dispatch.budget import within
+from dispatch.budget import Budget
 from dispatch.inbox import Inbox
 from dispatch.queue import JobQueue, QueueUnreachable
 from dispatch.store_breaker import StoreBreaker
@@ -44,6 +44,7 @@ class Acceptance:
         self._queue = queue
         self._inbox = inbox
         self._deadline = job_deadline_seconds
+        self._budget = Budget()
         self.database_breaker = StoreBreaker()
         self.queue_breaker = StoreBreaker()
         self.database_outage = Outage(phrases.DATABASE_UNREACHABLE)
@@ -66,7 +67,7 @@ class Acceptance:
         """A row, then the message; None when Postgres did not take it."""
         publishes = self.queue_breaker.lets_try()
         try:
-            first_id = await within(_DATABASE_SECONDS, self._accept(event, publishes))
+            first_id = await self._budget.within(_DATABASE_SECONDS, self._accept(event, publishes))
         except (*DATABASE_FAILURES, TimeoutError) as failure:
             self.database_breaker.failed()
             self.database_outage.seen("webhooks wait in Redis", failure)
@@ -104,7 +105,7 @@ class Acceptance:
 
     async def _leave_to_relay(self, job_id: UUID) -> None:
         try:
-            await within(_DATABASE_SECONDS, relaying.unpublish(self._database, [job_id]))
+            await self._budget.within(_DATABASE_SECONDS, relaying.unpublish(self._database, [job_id]))
         except (*DATABASE_FAILURES, TimeoutError):
             return  # the relay sees that the list is shorter than it should be
 

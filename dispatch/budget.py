@@ -5,30 +5,34 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
-_left_behind: set[asyncio.Task[Any]] = set()
 
 
-async def within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of `work`, if it comes within `seconds`. Raises TimeoutError, and what `work` raises.
+class Budget:
+    """Gives work a time, and holds what is late until it has ended: asyncio alone would forget it half-way."""
 
-    What is late is cancelled and left behind: psycopg spends up to ten seconds on cancelling a statement of a server
-    that does not answer, and no webhook may wait for that.
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        done, _ = await asyncio.wait({task}, timeout=seconds)
-    except asyncio.CancelledError:
+    def __init__(self) -> None:
+        self._left_behind: set[asyncio.Task[Any]] = set()
+
+    async def within(self, seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
+        """Return the result of `work`, if it comes within `seconds`. Raises TimeoutError, and what `work` raises.
+
+        What is late is cancelled and left behind: psycopg spends up to ten seconds on cancelling a statement of a
+        server that does not answer, and no webhook may wait for that.
+        """
+        task = asyncio.ensure_future(work)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=seconds)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if done:
+            return task.result()
+        self._left_behind.add(task)
+        task.add_done_callback(self._forget)
         task.cancel()
-        raise
-    if done:
-        return task.result()
-    _left_behind.add(task)
-    task.add_done_callback(_forget)
-    task.cancel()
-    raise TimeoutError
+        raise TimeoutError
 
-
-def _forget(task: asyncio.Task[Any]) -> None:
-    _left_behind.discard(task)
-    if not task.cancelled():
-        task.exception()  # seen, so that asyncio does not complain; the caller has gone on without it
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._left_behind.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, so that asyncio does not complain; the caller has gone on without it

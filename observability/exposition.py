@@ -130,7 +130,9 @@ def _ask(ready: Ready) -> tuple[bool, Mapping[str, str]]:
 class _Server(ThreadingWSGIServer):
     """On addresses of both families, where the machine has both; without a traceback for each scraper that hangs up."""
 
-    address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+    def __init__(self, *args: Any) -> None:
+        self.address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+        super().__init__(*args)
 
     def server_bind(self) -> None:
         """Take the port for IPv4 as well: how that is by default, is the machine's to say."""

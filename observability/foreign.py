@@ -30,6 +30,8 @@ _QUIET = {
     # Each Reject (a job handed back when a worker stops) would be a traceback here.
     "celery.app.trace": logging.CRITICAL,
 }
+_EXPORTERS = ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal", "opentelemetry.sdk.trace.export")
+_TOLD_AGAIN_SECONDS = 60.0
 _PASSWORD_IN_URL = re.compile(r"(?<=://)[^/\s]*@")
 _BROKER_LOST = re.compile(r"Connection to broker lost|Cannot connect to|Trying again", re.IGNORECASE)
 
@@ -43,26 +45,42 @@ def calm(handler: logging.Handler) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-    handler.addFilter(_fit)
+    handler.addFilter(_Fit())
 
 
-def _fit(record: logging.LogRecord) -> bool:
+class _Fit(logging.Filter):
     """Whether to print a library's record; addresses lose their passwords, and some texts get shorter."""
-    if record.name.startswith(_EXPORTERS):
-        return _collector_line(record)
-    if record.name == "py.warnings":
-        record.msg, record.args = _warning(record), None
+
+    _collector_told: float | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Mend the record, and return True if it is to be printed."""
+        if record.name.startswith(_EXPORTERS):
+            return self._collector_line(record)
+        if record.name == "py.warnings":
+            record.msg, record.args = _warning(record), None
+            return True
+        message = _message(record)
+        if record.name == "celery.worker.consumer.connection" or _BROKER_LOST.search(message):
+            # By its type: that is all that is left of a failure here.
+            refused = "AuthenticationError" in message
+            reason = "password refused, trying again" if refused else "connection lost, trying again"
+            message = phrases.REDIS_UNREACHABLE.template.format(reason=reason)
+            record.levelno, record.levelname = logging.ERROR, "ERROR"
+            record.exc_info = None
+        record.msg, record.args = _PASSWORD_IN_URL.sub("***@", message), None
         return True
-    message = _message(record)
-    if record.name == "celery.worker.consumer.connection" or _BROKER_LOST.search(message):
-        # By its type: that is all that is left of a failure here.
-        refused = "AuthenticationError" in message
-        reason = "password refused, trying again" if refused else "connection lost, trying again"
-        message = phrases.REDIS_UNREACHABLE.template.format(reason=reason)
-        record.levelno, record.levelname = logging.ERROR, "ERROR"
-        record.exc_info = None
-    record.msg, record.args = _PASSWORD_IN_URL.sub("***@", message), None
-    return True
+
+    def _collector_line(self, record: logging.LogRecord) -> bool:
+        """An exporter logs each failed try; support needs one line a minute, in our words."""
+        if record.levelno < logging.WARNING:
+            return False
+        if self._collector_told is not None and record.created - self._collector_told < _TOLD_AGAIN_SECONDS:
+            return False
+        self._collector_told = record.created
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args, record.exc_info = phrases.EXPORT_FAILING.template, None, None
+        return True
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -90,20 +108,3 @@ def _warning(record: logging.LogRecord) -> str:
     path, line, category = Path(found[1]), found[2], found[3]
     ours = path.is_relative_to(_PROJECT) and "site-packages" not in path.parts
     return f"{category} at {path.relative_to(_PROJECT).as_posix()}:{line}" if ours else f"{category} of a library"
-
-
-_EXPORTERS = ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal", "opentelemetry.sdk.trace.export")
-_collector_told: list[float] = []
-_TOLD_AGAIN_SECONDS = 60.0
-
-
-def _collector_line(record: logging.LogRecord) -> bool:
-    """An exporter logs each failed try; support needs one line a minute, in our words."""
-    if record.levelno < logging.WARNING:
-        return False
-    if _collector_told and record.created - _collector_told[-1] < _TOLD_AGAIN_SECONDS:
-        return False
-    _collector_told[:] = [record.created]
-    record.levelno, record.levelname = logging.WARNING, "WARNING"
-    record.msg, record.args, record.exc_info = phrases.EXPORT_FAILING.template, None, None
-    return True

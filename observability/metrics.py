@@ -5,11 +5,13 @@ have few values: tenants, our own fixed words, the model of the settings; never 
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from prometheus_client import Counter, Gauge, Histogram, Metric, disable_created_metrics
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+from observability.asked_gauge import AskedGauge
 
 # A job takes about 45 s, of which GPT-4 takes 30.
 _JOB_SECONDS = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800)
@@ -39,26 +41,12 @@ OUTCOMES = ("completed", "skipped", "failed")
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
-class _TenantsGauge(Gauge):
-    """Asks which tenants there are whenever somebody looks: one that nobody uses must be seen as well."""
-
-    ask: Callable[[], Mapping[str, bool]] | None = None
-
-    def collect(self) -> Iterable[Metric]:
-        """The series, as they are now."""
-        (family,) = self.describe()
-        told = self.ask() if self.ask is not None else {}
-        for label, value in {tenant_id or _UNKNOWN: value for tenant_id, value in told.items()}.items():
-            family.add_sample(family.name, {"tenant_id": label}, float(value))
-        return [family]
-
-
 # -- Every process ----------------------------------------------------------------------------------------------------
 SPAN_EXPORTS = Counter(
     "ai_agents_span_exports", "Batches of spans that were sent to the collector, by result: ok, failed.", ["result"]
 )
 
-TENANT_UNUSABLE = _TenantsGauge(
+TENANT_UNUSABLE = AskedGauge(
     "ai_agents_tenant_settings_unusable", "1 while a tenant's settings have to be mended, 0 while not.", ["tenant_id"]
 )
 
@@ -156,12 +144,13 @@ for _result in ("ok", "failed"):
 for _why in ("webhook", "due", "lost"):
     JOBS_QUEUED.labels(_why)
 
-_UNKNOWN = "unknown"
+UNKNOWN_TENANT = "unknown"
+"""Stands for the tenant where none of ours is named."""
 
 
 def webhook(result: str, tenant_id: str | None = None) -> None:
     """Count a webhook; `tenant_id` only of a known tenant."""
-    WEBHOOKS.labels(tenant_id or _UNKNOWN, result).inc()
+    WEBHOOKS.labels(tenant_id or UNKNOWN_TENANT, result).inc()
 
 
 def expect_outcomes(tenant_id: str, *outcomes: str) -> None:

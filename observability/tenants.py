@@ -11,7 +11,9 @@ def follow_tenants(tenants: TenantDirectory) -> None:
     """Tell what is wrong with tenants at the start of this process, a line for each thing, and show it from now on."""
     for problem in tenants.problems:
         say_unusable(problem)
-    metrics.TENANT_UNUSABLE.ask = tenants.unusable
+    metrics.TENANT_UNUSABLE.ask = lambda: {
+        tenant_id or metrics.UNKNOWN_TENANT: unusable for tenant_id, unusable in tenants.unusable().items()
+    }
 
 
 def say_unusable(problem: TenantProblem) -> None:

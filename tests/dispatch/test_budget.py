@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from dispatch.budget import within
+from dispatch.budget import Budget
 
 
 async def test_what_comes_in_time_is_given_on() -> None:
@@ -14,9 +14,9 @@ async def test_what_comes_in_time_is_given_on() -> None:
     async def fail() -> int:
         raise KeyError("x")
 
-    assert await within(5, answer()) == 7
+    assert await Budget().within(5, answer()) == 7
     with pytest.raises(KeyError):
-        await within(5, fail())
+        await Budget().within(5, fail())
 
 
 async def test_work_that_does_not_let_go_is_left_behind() -> None:
@@ -32,7 +32,7 @@ async def test_work_that_does_not_let_go_is_left_behind() -> None:
             raise RuntimeError("nobody hears of this") from None
 
     with pytest.raises(TimeoutError):
-        await within(0.01, stubborn())
+        await Budget().within(0.01, stubborn())
     assert ended == []
     let_go.set()
     await asyncio.sleep(0.01)
@@ -49,7 +49,7 @@ async def test_a_caller_that_is_cancelled_cancels_the_work() -> None:
             cancelled.append("work")
             raise
 
-    caller = asyncio.create_task(within(30, work()))
+    caller = asyncio.create_task(Budget().within(30, work()))
     await asyncio.sleep(0.01)
     caller.cancel()
     await asyncio.wait({caller})

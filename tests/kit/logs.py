@@ -10,7 +10,6 @@ import pytest
 import structlog
 
 from config.settings import LogSettings
-from observability import foreign
 from observability.logging import start_logging
 
 StartLog = Callable[..., io.StringIO]
@@ -30,7 +29,6 @@ def untouched_logging() -> Iterator[None]:
     yield
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
-    foreign._collector_told.clear()
     for made in manager.loggerDict.values():
         if isinstance(made, logging.Logger) and made not in known:
             made.setLevel(logging.NOTSET)

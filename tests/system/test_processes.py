@@ -39,18 +39,33 @@ def test_the_command_loads_nothing_of_the_processes_that_it_can_start() -> None:
 SWITCHES = ["LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2"]
 
 
+ENOUGH = {
+    "DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "OPENAI_API_KEY": "sk-test",
+    "SERVICEDESK_URL_ACME": "http://127.0.0.1:1",
+    "SERVICEDESK_API_KEY_ACME": "key-of-acme",
+}
+
+
 def test_ticket_text_is_never_uploaded_by_langsmith_whatever_the_environment_says() -> None:
+    """A worker settles that when Celery asks for its configuration, and loads LangSmith after that."""
     program = (
-        "import json, os, config; seen = {name: os.environ[name] for name in " + repr(SWITCHES) + "};"
-        "import workflow.graph; from langsmith.utils import tracing_is_enabled;"
-        "print(json.dumps([seen, bool(tracing_is_enabled())]))"
+        "import json, os, sys; from worker.app import app; early = 'langsmith' in sys.modules; app.conf.worker_pool;"
+        "seen = {name: os.environ[name] for name in " + repr(SWITCHES) + "};"
+        "import worker.resources; from langsmith.utils import tracing_is_enabled;"
+        "print(json.dumps([early, seen, bool(tracing_is_enabled())]))"
     )
-    seen, enabled = in_a_fresh_process(program, **dict.fromkeys(SWITCHES, "true"), LANGSMITH_API_KEY="k")
+    switched_on = dict.fromkeys(SWITCHES, "true") | {"LANGSMITH_API_KEY": "k"}
+    early, seen, enabled = in_a_fresh_process(program, **ENOUGH, **switched_on)
     assert seen == dict.fromkeys(SWITCHES, "false")
-    assert enabled is False
+    assert (early, enabled) == (False, False)
 
 
 def test_a_silent_collector_is_given_seconds_unless_the_operator_gives_more() -> None:
-    program = "import json, os, config; print(json.dumps(os.environ['OTEL_EXPORTER_OTLP_TIMEOUT']))"
-    assert in_a_fresh_process(program) == "3"
-    assert in_a_fresh_process(program, OTEL_EXPORTER_OTLP_TIMEOUT="9") == "9"
+    program = (
+        "import json, os; from config.settings import LogSettings; from observability.start import start_process;"
+        "start_process(LogSettings, needs='desk'); print(json.dumps(os.environ['OTEL_EXPORTER_OTLP_TIMEOUT']))"
+    )
+    assert in_a_fresh_process(program, **ENOUGH) == "3"
+    assert in_a_fresh_process(program, **ENOUGH, OTEL_EXPORTER_OTLP_TIMEOUT="9") == "9"

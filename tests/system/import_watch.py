@@ -1,0 +1,131 @@
+"""Imports every module of the product, and prints as JSON what that did beside defining names.
+
+A program for a fresh process: `python -m tests.system.import_watch`.
+"""
+
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = (
+    "api",
+    "config",
+    "dispatch",
+    "housekeeping",
+    "integrations",
+    "observability",
+    "storage",
+    "support",
+    "worker",
+    "workflow",
+)
+# Programs that somebody runs: Alembic's, and the one that writes the dashboards.
+_PROGRAMS = {"storage.migrations.env", "observability.grafana.__main__"}
+_STARTS = {"_thread.start_new_thread": "thread", "socket.__new__": "socket", "subprocess.Popen": "process"}
+# What may stand between the environment and who asks.
+_BETWEEN = ("os.py", "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>", "import_watch.py")
+_done: list[str] = []
+
+
+def main() -> None:
+    """Import all of it; whatever is printed is one thing too many."""
+    hooks = (sys.excepthook, signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
+    os.environ.__class__ = _Watched
+    sys.addaudithook(_audit)
+    modules = [module for name in product_modules() if (module := _import(name)) is not None]
+    if hooks != (sys.excepthook, signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)):
+        _done.append("hooks: changed")
+    if logging.getLogger().handlers:
+        _done.append("logging: set up")
+    for module in modules:
+        _done.extend(f"{module.__name__}: {name} waits to be filled" for name in sorted(_empty(module)))
+    print(json.dumps(sorted(set(_done))))  # noqa: T201 -- it is a program
+
+
+def product_modules() -> list[str]:
+    """The name of each module, as it is imported."""
+    paths = [path.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    names = {".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths}
+    return sorted(names - _PROGRAMS)
+
+
+def _import(name: str) -> ModuleType | None:
+    try:
+        return importlib.import_module(name)
+    except SystemExit as ended:
+        _done.append(f"{name}: exits with {ended.code}")
+    return None
+
+
+class _Watched(type(os.environ)):  # type: ignore[misc]  # a class of the standard library without a name
+    """The environment, which notes what the product's own code asks it for while it is imported."""
+
+    def __getitem__(self, key: str) -> str:
+        _note_variable(key)
+        return str(super().__getitem__(key))
+
+    def __setitem__(self, key: str, value: str) -> None:
+        _note_variable(key)
+        super().__setitem__(key, value)
+
+    def __iter__(self) -> Iterator[str]:
+        _note_variable("all of it")
+        return iter(super().__iter__())
+
+
+def _note_variable(name: str) -> None:
+    for frame in _frames():
+        if not frame.f_code.co_filename.endswith(
+            ("os.py", "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>", "import_watch.py")
+        ):
+            if (room := _product(frame)) is not None:
+                _done.append(f"{room}: environment, {name}")
+            return
+
+
+def _audit(event: str, _arguments: tuple[Any, ...]) -> None:
+    """What a library starts while it is imported is its own; what it starts for a module of ours is ours."""
+    if event not in _STARTS:
+        return
+    importing = next((frame for frame in _frames() if frame.f_code.co_name == "<module>"), None)
+    if importing is not None and (room := _product(importing)) is not None:
+        _done.append(f"{room}: {_STARTS[event]}")
+
+
+def _frames() -> Iterator[FrameType]:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _product(frame: FrameType) -> str | None:
+    path = Path(frame.f_code.co_filename)
+    if not path.is_relative_to(ROOT):
+        return None
+    inside = path.relative_to(ROOT)
+    return inside.as_posix() if inside.parts[0] in ROOMS else None
+
+
+def _empty(module: ModuleType) -> Iterator[str]:
+    """The names of empty containers in the module and its classes: a constant is not empty, what a process holds is."""
+    # Classes of pydantic, SQLAlchemy and enum have empty containers of their makers.
+    plain = (value for value in vars(module).values() if type(value) is type and not issubclass(value, tuple))
+    holders = [vars(module), *(vars(value) for value in plain if value.__module__ == module.__name__)]
+    for names in holders:
+        for name, value in names.items():
+            # Not isinstance: that would have Celery's proxies ask for their application's configuration.
+            if issubclass(type(value), list | set | dict) and not value and not name.startswith("__"):
+                yield name
+
+
+if __name__ == "__main__":
+    main()
