@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-STUCK_EXIT = 75
+from config.exits import AWAY_EXIT
+
+STUCK_EXIT = AWAY_EXIT
 _ROUNDS = 10
 
 

@@ -5,18 +5,14 @@ import re
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from config.exits import OF_COMMANDS
+
 STATES = ("waiting", "running", "completed", "skipped", "failed")
 MOST_RETRIED = 100
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
 _AGO = re.compile(r"(\d{1,6})([smhd])")
-_EXIT_CODES = """exit status:
-  0   done (also when no job matches)
-  1   there is no such job, one that was named can't be tried again, or the question was not answered with y
-  2   the command was not understood
-  70  a mistake of ours: the log line has its place
-  75  the database is away, or Redis (forget): try again
-  78  a setting or the database has to be mended"""
+_EXIT_CODES = "\n".join(["exit status:", *(f"  {status:<3} {meaning}" for status, meaning in OF_COMMANDS.items())])
 
 
 def moment(given: str) -> datetime:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, INTERRUPTED_EXIT, UNFORESEEN_EXIT
 from config.settings import ByHandSettings, JobSettings, SettingsRefused, load
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging
@@ -13,10 +14,6 @@ from storage.schema import DatabaseUnfit, DatabaseUnreachable, check
 from storage.session import DATABASE_FAILURES, Database, is_away
 
 _CHECK_SECONDS = 5.0
-_UNFORESEEN_EXIT = 70
-_UNREACHABLE_EXIT = 75
-_CONFIGURATION_EXIT = 78
-_INTERRUPTED_EXIT = 130
 _AWAY = "the database does not answer"
 
 Settings = TypeVar("Settings", bound=JobSettings)
@@ -39,22 +36,22 @@ def ask_with(kind: type[Settings], work: Callable[[Database, Settings], Awaitabl
         settings = load(kind)
     except SettingsRefused as refused:
         refuse_start(refused.problems, sys.stderr)
-        return _CONFIGURATION_EXIT
+        return CONFIGURATION_EXIT
     start_logging(settings, sys.stderr)
     try:
         return asyncio.run(_checked(work, settings))
     except (DatabaseUnfit, DatabaseUnreachable) as refused:
         refuse_start([str(refused)])
-        return _UNREACHABLE_EXIT if isinstance(refused, DatabaseUnreachable) else _CONFIGURATION_EXIT
+        return AWAY_EXIT if isinstance(refused, DatabaseUnreachable) else CONFIGURATION_EXIT
     except KeyboardInterrupt:
-        return _INTERRUPTED_EXIT
+        return INTERRUPTED_EXIT
     except BrokenPipeError:
         # Whoever read the output has seen enough (`| head`); the interpreter must not try to write the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as failure:  # noqa: BLE001 -- told by its types and places, never with its message
         say(phrases.PROCESS_FAILED, failure=failure)
-        return _UNFORESEEN_EXIT
+        return UNFORESEEN_EXIT
 
 
 async def _checked(work: Callable[[Database, Settings], Awaitable[int]], settings: Settings) -> int:

@@ -8,13 +8,11 @@ import sys
 from collections.abc import Sequence
 from pkgutil import resolve_name
 
+from config.exits import AWAY_EXIT, CONFIGURATION_EXIT
 from config.settings import MigrateSettings, SettingsRefused, load
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging
 from support.arguments import add_verbs
-
-_CONFIGURATION_EXIT = 78
-_UNREACHABLE_EXIT = 75
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,13 +96,13 @@ def _migrate() -> int:
         say(phrases.MIGRATED, revision=migrate(settings.database_admin_url, settings.database_url))
     except SettingsRefused as refused:
         refuse_start(refused.problems)
-        return _CONFIGURATION_EXIT
+        return CONFIGURATION_EXIT
     except DatabaseUnfit as unfit:
         refuse_start([str(unfit)])
-        return _CONFIGURATION_EXIT
+        return CONFIGURATION_EXIT
     except DatabaseUnreachable as away:
         refuse_start([str(away)])
-        return _UNREACHABLE_EXIT
+        return AWAY_EXIT
     return 0
 
 

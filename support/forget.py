@@ -12,6 +12,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, NOT_DONE_EXIT
 from config.settings import ForgetSettings
 from config.tenants import names_tenant, read_environment
 from dispatch.inbox import Inbox
@@ -31,9 +32,6 @@ from support.confirming import NotAsked, confirmed
 from support.erasing_keys import erase_keys
 from support.tables import as_json, table
 
-_REFUSED_EXIT = 1
-_AWAY_EXIT = 75
-_CONFIGURED_EXIT = 78
 _REDIS_SECONDS = 2.0
 _INTERRUPTED = "Not all is erased. What is gone stays so: run this again, and it goes on where it stopped."
 
@@ -62,10 +60,10 @@ def run(chosen: argparse.Namespace) -> int:
                 "desk would bring all back. Mend that, and run this again.",
                 file=sys.stderr,
             )
-            return _CONFIGURED_EXIT
+            return CONFIGURATION_EXIT
         found = await stored(database, which)
         if not _wanted(found, chosen):
-            return _REFUSED_EXIT
+            return NOT_DONE_EXIT
         redis = open_redis(settings.redis_url, seconds=_REDIS_SECONDS)
         try:
             done = await _forget(database, redis, which, settings.job_deadline_seconds)
@@ -77,7 +75,7 @@ def run(chosen: argparse.Namespace) -> int:
             await redis.aclose()
         _log(which, done)
         print(as_json(_for_machines(which, found, done)) if chosen.json else _told(which, found, done))
-        return 0 if done.keys is not None else _AWAY_EXIT
+        return 0 if done.keys is not None else AWAY_EXIT
 
     return ask_with(ForgetSettings, work)
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from config.environment import environment_with
+from config.exits import CONFIGURATION_EXIT
 from config.settings import ByHandSettings, SettingsRefused, load
 from observability.logging import refuse_start
 
-_CONFIGURATION_EXIT = 78
 _SERVICE = "ai-agents"
 
 
@@ -21,7 +21,7 @@ def run(arguments: Sequence[str]) -> int:
         where = {name: str(value) for name, value in conninfo_to_dict(load(ByHandSettings).database_url).items()}
     except SettingsRefused as refused:
         refuse_start(refused.problems, sys.stderr)
-        return _CONFIGURATION_EXIT
+        return CONFIGURATION_EXIT
     secrets = {"PGPASSWORD": where.pop("password", "")}
     if key_password := where.pop("sslpassword", ""):
         secrets |= {"PGSERVICE": _SERVICE, "PGSERVICEFILE": _service_file(f"sslpassword={key_password}")}
@@ -30,7 +30,7 @@ def run(arguments: Sequence[str]) -> int:
         os.execvpe(command[0], command, environment_with(**secrets))  # noqa: S606 -- no shell is wanted
     except FileNotFoundError:
         refuse_start(["psql is not installed"], sys.stderr)
-        return _CONFIGURATION_EXIT
+        return CONFIGURATION_EXIT
 
 
 def _service_file(line: str) -> str:

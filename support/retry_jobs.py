@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from dispatch.outcome import How, Outcome, report_apart
 from storage import by_hand
@@ -22,7 +23,6 @@ from support.asking import ask
 from support.confirming import NotAsked, confirmed
 from support.tables import as_json, table, terminal_width
 
-_REFUSED_EXIT = 1
 _HEAD = ("JOB", "TENANT", "TICKET", "WAS")
 
 
@@ -58,7 +58,7 @@ def run(chosen: argparse.Namespace) -> int:
             return await _retry_each(database, chosen.jobs, settings.job_deadline_seconds, chosen)
         jobs = await _failed(database, chosen)
         if jobs and not _wanted(jobs, chosen):
-            return _REFUSED_EXIT
+            return NOT_DONE_EXIT
         await _retry_each(database, [job.id for job in jobs], settings.job_deadline_seconds, chosen)
         return 0
 
@@ -121,7 +121,7 @@ async def _retry_each(
     finally:
         # Also what was done before the database went away.
         done.show(for_machines=chosen.json)
-    return _REFUSED_EXIT if done.refused else 0
+    return NOT_DONE_EXIT if done.refused else 0
 
 
 async def _retry(database: Database, job_id: UUID, deadline_seconds: int, done: _Retries) -> None:

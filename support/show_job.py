@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from storage import by_hand
 from storage.by_hand import Details
@@ -16,7 +17,6 @@ from storage.session import Database
 from support.asking import ask
 from support.tables import as_json, duration, table, when
 
-_NOT_FOUND_EXIT = 1
 # The relay publishes within a second or two; past this it does not.
 _RELAY_SECONDS = 10
 
@@ -29,7 +29,7 @@ def run(chosen: argparse.Namespace) -> int:
         job = await by_hand.details(database, job_id)
         if job is None:
             print(f"No job has the id {job_id}, or it was purged by age.", file=sys.stderr)
-            return _NOT_FOUND_EXIT
+            return NOT_DONE_EXIT
         print(as_json(_for_machines(job)) if chosen.json else story(job))
         return 0
 

@@ -1,0 +1,25 @@
+"""The statuses that our processes end with, and what each means: of a command, and of a process that serves."""
+
+NOT_DONE_EXIT = 1
+UNFORESEEN_EXIT = 70
+AWAY_EXIT = 75
+CONFIGURATION_EXIT = 78
+INTERRUPTED_EXIT = 130
+
+OF_COMMANDS = {
+    0: "done (also when no job matches)",
+    NOT_DONE_EXIT: "there is no such job, one that was named can't be tried again, or the question was not answered "
+    "with y",
+    2: "the command was not understood",
+    UNFORESEEN_EXIT: "a mistake of ours: the log line has its place",
+    AWAY_EXIT: "the database is away, or Redis (forget): try again",
+    CONFIGURATION_EXIT: "a setting or the database has to be mended",
+}
+OF_PROCESSES = {
+    0: "it was told to stop, and did",
+    1: "a fault of ours: its log has an exception",
+    AWAY_EXIT: "no job was taken though jobs waited, or it stood still, and it ended itself: the line says which",
+    CONFIGURATION_EXIT: "a setting or the database has to be mended: the line says what",
+    137: "killed: over its memory limit (`OOMKilled`), or its time to stop was over",
+    143: "it was told to stop before it was ready",
+}
