@@ -2,7 +2,7 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test test-slow chaos bench bench-full lint containers-test compose-smoke audit pins
+.PHONY: help install demo dev test test-slow chaos bench bench-full tables lint containers-test compose-smoke audit pins
 
 # The Python that makes .venv; where it is too old, a newer one on PATH is taken.
 PYTHON ?= python3
@@ -46,6 +46,9 @@ bench: install ## Measure what a job costs, with observability and without, and 
 
 bench-full: install ## The same with more jobs (40 minutes)
 	@$(VENV_PYTHON) -m benchmarks --rounds 4 --pairs 6 --jobs 200 --held 32 64 128 256 $(ARGS)
+
+tables: install ## Write the tables in the documents anew, from the code
+	@$(VENV_PYTHON) -m devstack.tables
 
 lint: install ## Check style, types and the direction of imports
 	@$(VENV_PYTHON) -m ruff check .

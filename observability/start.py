@@ -10,7 +10,7 @@ from config.tenant_directory import TenantDirectory
 from observability.logging import refuse_start, start_logging
 from observability.tenants import follow_tenants, say_unusable
 
-CONFIGURATION_EXIT = 78
+
 
 
 def start_process(

@@ -1,46 +1,13 @@
-"""Commands of documents, looked at without running them."""
+"""The commands of a document as a reader comes to them: its blocks, and whole ones in the middle of its sentences."""
 
-import re
-import shlex
-
-from tests.documents import apart, cluster_words, programs
-from tests.documents.documents import Block, Document, filled
+from tests.documents.documents import Block, Document
 
 # Where a sentence says no more than `ai-agents`.
 _IN_THE_API = "kubectl exec deployment/ai-agents-api -n ai-agents-production -- "
-# As a sentence speaks of them.
-_SHORT = ("describe pod", "get pods", "rollout status", "scale", "logs deployment/NAME", "exec")
-
-
-def problems(call: list[str]) -> list[str]:
-    """What is wrong with one call; empty when nothing is."""
-    return cluster_words.problems(call[1:]) if call[0] == "kubectl" else programs.problems(call)
-
-
-def document_problems(document: Document) -> list[str]:
-    """What is wrong with the commands of its blocks. Raises AssertionError for bad syntax."""
-    return [f"{shlex.join(call)}: {problem}" for call in apart.calls(document.script) for problem in problems(call)]
-
-
-def is_known(text: str) -> bool:
-    """Whether a command in the middle of a sentence is one that could be typed; it may leave out the namespace."""
-    text = filled(text).removesuffix(" ...")
-    if text.removeprefix("kubectl ") in {*cluster_words.KUBECTL_FLAGS, *_SHORT}:
-        return True
-    if found := re.fullmatch(r"ai-agents ([a-z]+)(?: JOB)?", text):
-        return found[1] in programs.our_verbs()
-    try:
-        calls = apart.calls(text.replace("JOB", apart.EXAMPLE_JOB))
-    except AssertionError:
-        return False
-    told = [problem for call in calls for problem in problems(call)]
-    may_lack = () if " -n " in text else (cluster_words.NO_NAMESPACE,)
-    wrong = [problem for problem in told if not problem.startswith(may_lack)]
-    return bool(calls or text.startswith(("date", "grep"))) and not wrong
 
 
 def to_type(document: Document) -> list[Block]:
-    """Its blocks, and the whole commands in the middle of its sentences, as a reader comes to them."""
+    """All of them, in their order."""
     told = [Block("sh", whole, mention.line, "") for mention in document.mentions() if (whole := _whole(mention.text))]
     return sorted([*document.blocks("sh"), *told], key=lambda block: block.line)
 

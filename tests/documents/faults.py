@@ -9,7 +9,7 @@ import httpx
 
 from devstack.processes import Process
 from devstack.system import System
-from tests.documents.shell import Shell
+from tests.kit.kubectl.shell import Shell
 from tests.kit.world import World, wait_for
 
 

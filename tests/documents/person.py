@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tests.documents.procedure import Arrival, Procedure, Unfollowable
-from tests.documents.shell import Shell
+from tests.kit.kubectl.shell import Shell
 from tests.system.collector import Collector
 
 # What the words of a mistake in a command are, rather than of a system in trouble.

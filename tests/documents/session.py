@@ -19,9 +19,10 @@ from devstack.postgres_binaries import find_binaries
 from devstack.processes import Process
 from devstack.state import write_state
 from devstack.system import System
-from tests.documents import sources
-from tests.documents.shell import Shell
+from devstack.tables import PROCESSES
+from tests.kit.kubectl.shell import Shell
 
+_SETTINGS = frozenset(name for settings in PROCESSES.values() for name in settings.model_fields)
 # What is behind a pipe may hide that the part before it failed. That a grep finds nothing is an answer, no failure.
 _BEGIN = r"""
 set -E -o pipefail
@@ -74,7 +75,7 @@ class Cluster(Shell):
         """See what runs, and write it down with the secret's keys."""
         super().look(reason)
         environment = self.system.workers[0].environment
-        plain = {name: environment[name] for name in sources.settings() & environment.keys()}
+        plain = {name: value for name, value in environment.items() if name.lower() in _SETTINGS}
         plain |= {file.name: file.read_text(encoding="utf-8") for file in self.secrets.iterdir()}
         plain["REDIS_PASSWORD"] = environment["REDISCLI_AUTH"]
         told = {"pods": self._pods, "secrets": plain, "annotations": self.annotations}

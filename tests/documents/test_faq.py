@@ -16,7 +16,7 @@ from tests.documents.faults import Fault, Stage, gone
 from tests.documents.outages import worker_killed
 from tests.documents.person import MISTAKES, Person, Record
 from tests.documents.procedure import Procedure, Unfollowable
-from tests.documents.shell import Shell
+from tests.kit.kubectl.shell import Shell
 from tests.kit.system import QUICK, SHORT
 from tests.kit.world import World
 from tests.system.collector import collecting

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import cluster_words, kubectl
+from tests.kit.kubectl.__main__ import main
 
 _N = "-n ai-agents-production"
-_ALL = "--all-pods=true --ignore-errors=true"
 
 
 def _line(seconds_ago: float, text: str) -> str:
@@ -54,7 +53,7 @@ class Kubectl:
 
     def __call__(self, words: str) -> tuple[int, str, str]:
         """Status, output, complaints."""
-        status = kubectl.main(shlex.split(words))
+        status = main(shlex.split(words))
         output, complaints = self.capture.readouterr()
         return status, output, complaints
 
@@ -118,24 +117,6 @@ def test_no_more_pods_are_followed_at_once_than_kubectl_follows(run: Kubectl) ->
         status, output, complaints = run(words)
         assert (status, output) == (1, "")
         assert complaints.startswith("error: you are attempting to follow 6 log streams, but maximum allowed")
-
-
-@pytest.mark.parametrize(
-    ("words", "missing"),
-    [
-        (f"logs deployment/ai-agents-api {_N}", "--all-pods=true"),
-        (f"logs deployment/ai-agents-api {_N} -f", "--all-pods=true"),
-        (f"logs deployment/ai-agents-worker {_N} --tail=50", "--all-pods=true"),
-        (f"logs deployment/ai-agents-worker {_N} --all-pods=true", "--ignore-errors=true"),
-        (f"logs -l app=ai-agents-worker {_N} --tail=-1", "--ignore-errors=true"),
-        (f"logs deployment/ai-agents-worker {_N} {_ALL} -f", "--max-log-requests=20"),
-        (f"logs deployment/ai-agents-worker {_N} {_ALL} -f --max-log-requests=20", ""),
-        (f"logs deployment/ai-agents-api {_N} {_ALL} -f", ""),
-        (f"logs deployment/ai-agents-housekeeping {_N} --tail=50", ""),
-    ],
-)
-def test_a_document_reads_the_logs_of_all_pods_whatever_waits(words: str, missing: str) -> None:
-    assert cluster_words.problems(shlex.split(words)) == ([f"{missing} is missing"] if missing else [])
 
 
 def test_pods_are_listed_and_described(run: Kubectl) -> None:

@@ -34,7 +34,7 @@ def path(request: pytest.FixtureRequest) -> str:
 
 
 def _ask(path: str, port: int, *words: str, password: str = _PASSWORD) -> tuple[int, str, str]:
-    command = [sys.executable, "-m", "tests.documents.redis_cli", "-h", "redis", *words]
+    command = [sys.executable, "-m", "tests.kit.kubectl.redis_cli", "-h", "redis", *words]
     given = {"PATH": path, "REDISCLI_AUTH": password} if password else {"PATH": path}
     told = {"STANDIN_REDIS": f"127.0.0.1:{port}", "STANDIN_POD": "ai-agents-api-1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | given | told)

@@ -8,7 +8,6 @@ import pytest
 
 from api.app import _DATABASE_CONNECTIONS
 from dispatch.queue import QUEUE, UNACKED
-from tests.documents import cluster_words
 from tests.kubernetes.rendering import ROOT, Rendered
 from worker.resources import _MOST_DATABASE_CONNECTIONS
 
@@ -115,7 +114,8 @@ def test_nothing_but_the_autoscaler_sets_the_number(production: Rendered, spec: 
 
 def test_support_may_follow_each_worker_that_there_can_be(spec: dict[str, Any]) -> None:
     """One more while a rollout replaces them."""
-    assert int(cluster_words.ROOM_FOR_MANY.rpartition("=")[2]) > spec["maxReplicaCount"]
+    (room,) = re.findall(r"--max-log-requests=(\d+)", (ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
+    assert int(room) > spec["maxReplicaCount"]
 
 
 def test_postgres_is_asked_for_as_many_connections_as_the_document_says(

@@ -1,13 +1,9 @@
 """The FAQ's diagnosis, as support types it: each command word for word, run by a shell on real output."""
 
-import json
-import os
-import stat
-import subprocess
-import sys
 from pathlib import Path
 
 from devstack.system import System
+from tests.kit.kubectl.shell import Shell
 
 STEP_1 = 'kubectl logs deployment/ai-agents-api -n ai-agents-production --since=24h | grep "ticket_id: <TICKET_ID>"'
 STEP_2 = (
@@ -18,31 +14,21 @@ STEP_3 = "kubectl exec -it deployment/ai-agents-api -n ai-agents-production -- r
 STEP_4 = 'kubectl logs deployment/ai-agents-worker -n ai-agents-production --since=24h | grep "job_id: <JOB_ID>"'
 CAUSE_3 = "kubectl logs deployment/ai-agents-worker -n ai-agents-production --tail=50 | grep -i error"
 CAUSE_4 = 'kubectl logs deployment/ai-agents-worker -n ai-agents-production --since=24h | grep "ticket_id: <TICKET_ID>"'
+# kubectl's complaint about a terminal, which a test has not.
+_NO_TERMINAL = "Unable to use a TTY - input is not a terminal or the right kind of file\n"
 
 
 class Support:
     """A support person at a shell, with kubectl."""
 
     def __init__(self, system: System, folder: Path) -> None:
-        kubectl = folder / "kubectl"
-        script = Path(__file__).with_name("kubectl.py")
-        kubectl.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n', encoding="utf-8")
-        kubectl.chmod(kubectl.stat().st_mode | stat.S_IXUSR)
-        logs = {"ai-agents-api": str(system.api.log_path), "ai-agents-worker": str(system.workers[0].log_path)}
-        self._environment = {
-            "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
-            "KUBECTL_LOGS": json.dumps(logs),
-            "KUBECTL_REDIS": system.state["redis_url"],
-        }
+        self._shell = Shell(system, folder)
 
     def type(self, command: str, *, ticket_id: str = "", job_id: str = "") -> list[str]:
         """Run a command of the FAQ with its places filled in; the lines that it prints."""
-        filled = command.replace("<TICKET_ID>", ticket_id).replace("<JOB_ID>", job_id)
-        done = subprocess.run(
-            ["bash", "-c", filled], env=self._environment, capture_output=True, text=True, check=False, timeout=30
-        )
-        assert done.stderr == "", done.stderr
-        return done.stdout.splitlines()
+        done = self._shell.run(command.replace("<TICKET_ID>", ticket_id).replace("<JOB_ID>", job_id))
+        assert done.complaints.replace(_NO_TERMINAL, "") == "", done
+        return done.lines
 
     def job_of(self, ticket_id: str) -> str:
         """Step 2: the job id that support notes down; an empty text when nothing was queued."""

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from tests.documents.kubectl_arguments import Command, Refused, parse
-from tests.documents.kubectl_state import Cluster, Pod, read_cluster
+from tests.kit.kubectl.arguments import Command, Refused, parse
+from tests.kit.kubectl.state import Cluster, Pod, read_cluster
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _EXPECTED = "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument"

@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.documents.kubectl_arguments import Refused, parse
-from tests.documents.kubectl_state import Cluster, Pod, read_cluster
+from tests.kit.kubectl.arguments import Refused, parse
+from tests.kit.kubectl.state import Cluster, Pod, read_cluster
 
-_PROJECT = Path(__file__).resolve().parents[2]
+_PROJECT = Path(__file__).resolve().parents[3]
 
 
 def run(words: list[str]) -> int:
@@ -52,7 +52,7 @@ def environment_of(pod: Pod, cluster: Cluster, folder: Path) -> dict[str, str]:
     environment = _own(pod.pid) or _told(cluster)
     tool = folder / "redis-cli"
     tool.write_text(
-        f'#!/bin/sh\nPYTHONPATH="{_PROJECT}" exec "{sys.executable}" -m tests.documents.redis_cli "$@"\n',
+        f'#!/bin/sh\nPYTHONPATH="{_PROJECT}" exec "{sys.executable}" -m tests.kit.kubectl.redis_cli "$@"\n',
         encoding="utf-8",
     )
     tool.chmod(tool.stat().st_mode | stat.S_IXUSR)

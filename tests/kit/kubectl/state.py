@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.documents.kubectl_arguments import Refused
+from tests.kit.kubectl.arguments import Refused
 
 PREFIX = "ai-agents-"
 DEPLOYMENTS = ("ai-agents-api", "ai-agents-worker", "ai-agents-housekeeping")

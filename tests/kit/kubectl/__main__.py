@@ -1,32 +1,32 @@
 """A stand-in for kubectl: what it says of the cluster is what the real processes of a development system say.
 
-`KUBECTL_STATE` is the path of a `state.json` as the devstack writes it (see `kubectl_state`). `KUBECTL_ORDERS` is the
+`KUBECTL_STATE` is the path of a `state.json` as the devstack writes it (see `state`). `KUBECTL_ORDERS` is the
 path of a file that gets a line (JSON) for each command that changes something; who runs the processes carries it out
 (`shell.Shell` does). It knows the commands and flags that support's documents use, and refuses all others with the
 words and the status of kubectl 1.32, so that a document with a mistake in it fails.
 
-    KUBECTL_STATE=.devstack/state.json python -m tests.documents.kubectl get pods -n ai-agents-production
+    KUBECTL_STATE=.devstack/state.json python -m tests.kit.kubectl get pods -n ai-agents-production
 """
 
 import os
 import signal
 import sys
 
-from tests.documents import kubectl_changes, kubectl_exec, kubectl_get, kubectl_logs
-from tests.documents.kubectl_arguments import Refused
+from tests.kit.kubectl import changes, execution, get, logs
+from tests.kit.kubectl.arguments import Refused
 
 _VERBS = {
-    "logs": kubectl_logs.run,
-    "exec": kubectl_exec.run,
-    "get": kubectl_get.get,
-    "describe": kubectl_get.describe,
-    "top": kubectl_get.top,
-    "scale": kubectl_changes.scale,
-    "annotate": kubectl_changes.annotate,
-    "rollout": kubectl_changes.rollout,
-    "delete": kubectl_changes.delete,
-    "set": kubectl_changes.set_resources,
-    "patch": kubectl_changes.patch,
+    "logs": logs.run,
+    "exec": execution.run,
+    "get": get.get,
+    "describe": get.describe,
+    "top": get.top,
+    "scale": changes.scale,
+    "annotate": changes.annotate,
+    "rollout": changes.rollout,
+    "delete": changes.delete,
+    "set": changes.set_resources,
+    "patch": changes.patch,
 }
 
 

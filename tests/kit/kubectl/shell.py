@@ -20,7 +20,7 @@ from devstack.processes import Process
 from devstack.state import write_state
 from devstack.system import System
 
-_PROJECT = Path(__file__).resolve().parents[2]
+_PROJECT = Path(__file__).resolve().parents[3]
 _GRACE_SECONDS = 8
 
 
@@ -56,7 +56,7 @@ class Shell:
         tools = folder / "bin"
         tools.mkdir()
         kubectl = tools / "kubectl"
-        script = f'PYTHONPATH="{_PROJECT}" exec "{sys.executable}" -S -m tests.documents.kubectl "$@"'
+        script = f'PYTHONPATH="{_PROJECT}" exec "{sys.executable}" -S -m tests.kit.kubectl "$@"'
         kubectl.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         kubectl.chmod(kubectl.stat().st_mode | stat.S_IXUSR)
         self.environment = {

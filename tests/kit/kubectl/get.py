@@ -4,8 +4,8 @@ import re
 import sys
 from pathlib import Path
 
-from tests.documents.kubectl_arguments import Command, Refused, parse
-from tests.documents.kubectl_state import DEPLOYMENTS, SECRET, Cluster, Life, Pod, read_cluster
+from tests.kit.kubectl.arguments import Command, Refused, parse
+from tests.kit.kubectl.state import DEPLOYMENTS, SECRET, Cluster, Life, Pod, read_cluster
 
 _KINDS = {
     "pod": "pods", "po": "pods", "pods": "pods", "secret": "secrets", "secrets": "secrets", "hpa": "hpa",

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.documents.kubectl_arguments import Refused, parse
-from tests.documents.kubectl_state import DEPLOYMENTS, SECRET, STATEFUL_SETS, read_cluster, typed
+from tests.kit.kubectl.arguments import Refused, parse
+from tests.kit.kubectl.state import DEPLOYMENTS, SECRET, STATEFUL_SETS, read_cluster, typed
 
 _SCALED_OBJECT = "ai-agents-worker"
 _WORKLOADS = {"deployment": DEPLOYMENTS, "statefulset": STATEFUL_SETS}

@@ -1,0 +1,99 @@
+"""The numbers that documents tell and that are no settings: each with the constant or the manifest that holds it."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import yaml
+
+K8S = Path(__file__).resolve().parents[1] / "k8s"
+# What it limits, and the constant; its name or its kind tells the unit.
+LIMITS = (
+    ("Body of a webhook", "api.schemas:LARGEST_BODY_BYTES"),
+    ("Headers of a request", "api.http_protocol:LARGEST_HEAD_BYTES"),
+    ("Signed timestamp: clocks may be apart by", "api.signature:WINDOW_SECONDS"),
+    ("A ticket id, in digits", "api.schemas:_TICKET_ID"),
+    ("A tenant's id, in characters", "config.tenant_problems:TENANT_ID"),
+    ("Connections and requests at once of one API process", "api.crowd:MOST_CONNECTIONS"),
+    ("Requests over one connection without waiting for an answer", "api.http_protocol:_MOST_WAITING_REQUESTS"),
+    ("Silence of a new connection until it is closed", "api.http_protocol:FIRST_BYTE_SECONDS"),
+    ("Wait for Postgres to take a webhook, then Redis takes it", "dispatch.acceptance:_DATABASE_SECONDS"),
+    ("A second delivery is known as a duplicate for", "storage.deliveries:WINDOW"),
+    ("Refused webhooks that are kept, of a tenant in an hour", "storage.rejections:MOST_PER_HOUR"),
+    ("A message in the hands of a dead worker is queued again after", "dispatch.relay:_HELD_SECONDS"),
+    ("Attempts at a job", "storage.claims:MOST_ATTEMPTS"),
+    ("First wait for a retry, doubled each time", "workflow.retry:FIRST_SECONDS"),
+    ("Longest wait for a retry", "workflow.retry:LONGEST_SECONDS"),
+    ("A job ends at the latest, all holds counted, after", "storage.claims:LONGEST_LIFE_SECONDS"),
+    ("Failures in a row that open a breaker", "integrations.breaker:MOST_FAILURES"),
+    ("An open breaker holds jobs back for", "integrations.breaker:REST_SECONDS"),
+    ("Settings of tenants are read again every", "config.tenants:_REREAD_SECONDS"),
+    ("A changed file counts once it was left alone for", "config.secret_files:SETTLED_SECONDS"),
+    ("An answer of a desk or a model", "integrations.http:LARGEST_ANSWER_BYTES"),
+    ("Wait of a statement for a lock", "storage.session:_LOCK_SECONDS"),
+    ("Silence of a session in a transaction until Postgres ends it", "storage.session:_IDLE_TRANSACTION_SECONDS"),
+    ("Postgres has to be at least", "storage.schema:OLDEST_POSTGRES"),
+    ("Time between two purges by age", "housekeeping.app:_PURGE_SECONDS"),
+    ("`retry --failed` takes at once, without `--limit`", "support.arguments:MOST_RETRIED"),
+)
+
+
+def rows(value: Callable[[str], Any] = resolve_name) -> list[tuple[str, ...]]:
+    """Give one row a limit, with the file that says it."""
+    told = [
+        (what, _shown(name, value(name)), f"`{name.partition(':')[0].replace('.', '/')}.py`") for what, name in LIMITS
+    ]
+    return [("limit", "is", "said in"), *told]
+
+
+def _shown(name: str, value: Any) -> str:
+    """A value with its unit."""
+    if isinstance(value, re.Pattern):
+        (most,) = re.findall(r"\{1,(\d+)\}", value.pattern)
+        return f"1 to {most}"
+    if isinstance(value, timedelta):
+        return _time(value.total_seconds())
+    if name.endswith("_SECONDS"):
+        return _time(value)
+    if name.endswith("_BYTES"):
+        return f"{value // 1024} KiB" if value % 1024 == 0 else f"{value / 1_000_000:g} MB"
+    return str(value)
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size and seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
+
+
+def sizes() -> list[tuple[str, ...]]:
+    """Give one row a process in Kubernetes: how many pods, what each may take, and its time to stop."""
+    numbers = {one["metadata"]["name"]: one["spec"] for one in _objects("overlays/production/sizes.yaml")}
+    (scaled,) = _objects("overlays/production/scaling.yaml")
+    numbers |= {scaled["metadata"]["name"]: scaled["spec"]}
+    found = []
+    for name in ("api", "worker", "housekeeping"):
+        (spec,) = [one["spec"] for one in _objects(f"base/{name}.yaml") if one["kind"] == "Deployment"]
+        pod = spec["template"]["spec"]
+        resources = pod["containers"][0]["resources"]
+        number = numbers.get(f"ai-agents-{name}", spec)
+        least, most = number.get("minReplicaCount"), number.get("maxReplicaCount")
+        found.append(
+            (
+                f"`ai-agents-{name}`",
+                f"{least} to {most}" if most else str(number.get("replicas", 1)),
+                resources["requests"]["memory"],
+                resources["limits"]["memory"],
+                resources["requests"]["cpu"],
+                f"{pod['terminationGracePeriodSeconds']} s",
+            )
+        )
+    return [("deployment", "pods", "memory asked for", "memory at most", "CPU asked for", "time to stop"), *found]
+
+
+def _objects(path: str) -> list[dict[str, Any]]:
+    return [one for one in yaml.safe_load_all((K8S / path).read_text(encoding="utf-8")) if one]
