@@ -23,6 +23,7 @@ from uuid_utils.compat import uuid7
 from api import schemas, signature
 from api.app_state import ApiState
 from api.body import BodyCompressed, BodyOfAnotherType, BodyTooLarge, BodyTooSlow, read_body
+from api.http_protocol import LARGEST_HEAD_BYTES
 from config.tenant_problems import is_tenant_id
 from dispatch.acceptance import NotTaken, Taken
 from observability import metrics, phrases, tracing
@@ -68,11 +69,11 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": schemas.Refused, "description": "Not one JSON object with one tenant id"},
     403: {"model": schemas.Refused, "description": "Not proved to be the tenant's"},
     408: {"model": schemas.Refused, "description": "The headers or the body came too slowly"},
-    413: {"model": schemas.Refused, "description": "More than 64 KiB"},
+    413: {"model": schemas.Refused, "description": f"More than {schemas.LARGEST_BODY_BYTES // 1024} KiB"},
     415: {"model": schemas.Refused, "description": "A compressed body, or one of another type than JSON"},
     422: {"model": schemas.Refused, "description": "Signed, but without a usable ticket id"},
     429: {"model": schemas.Refused, "description": "Too many requests at once over one connection"},
-    431: {"model": schemas.Refused, "description": "More than 32 KiB of headers"},
+    431: {"model": schemas.Refused, "description": f"More than {LARGEST_HEAD_BYTES // 1024} KiB of headers"},
     500: {"model": schemas.Refused, "description": "A mistake of ours; the log has a line of it"},
     503: {"model": schemas.Refused, "description": "Try again later: no store could take it"},
 }

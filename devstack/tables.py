@@ -115,13 +115,14 @@ def _link(runbook: str) -> str:
 
 def alerts() -> list[Row]:
     """Give one row an alert: what it says, what its rule asks for, and the panels that show the same metrics."""
-    shown = [(panel["title"], json.dumps(panel["targets"])) for page in _pages() for panel in _panels(page)]
+    shown = [panel for page in _pages() for panel in _panels(page)]
     rows = []
     for rule in _rules():
         words = re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"`\1`", rule["annotations"]["summary"])
         asked = set(re.findall(r"ai_agents_\w+", rule["expr"]))
-        seen = [title for title, targets in shown if any(metric in targets for metric in asked)]
         runbook = rule["annotations"]["runbook_url"].removeprefix("docs/")
+        of_runbook = [panel for panel in shown if runbook in panel["description"]]
+        seen = [panel["title"] for panel in of_runbook if any(one in json.dumps(panel["targets"]) for one in asked)]
         rows.append(
             (
                 f"[{rule['alert']}]({runbook}#{rule['alert'].lower()})",
@@ -129,7 +130,7 @@ def alerts() -> list[Row]:
                 ", ".join(f"`{limit}`" for limit in re.findall(r"[<>]=? (?!0\b(?!\.))[\d.]+(?! \*)", rule["expr"])),
                 rule["for"],
                 rule["labels"]["severity"],
-                ", ".join(dict.fromkeys(seen)),
+                ", ".join(seen[:4]),
             )
         )
     return [("alert", "says", "limits of its rule", "for", "severity", "panels of the same metrics"), *rows]
