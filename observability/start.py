@@ -4,13 +4,12 @@ import sys
 from typing import Literal, NoReturn
 
 from config.environment import settle_environment
+from config.exits import CONFIGURATION_EXIT
 from config.settings import ProcessSettings, SettingsRefused
 from config.startup import load_with_tenants
 from config.tenant_directory import TenantDirectory
 from observability.logging import refuse_start, start_logging
 from observability.tenants import follow_tenants, say_unusable
-
-
 
 
 def start_process(

@@ -9,9 +9,9 @@ import pytest
 from config.secret_files import SecretFiles
 from config.settings import ApiSettings, SettingsRefused
 from config.startup import load_with_tenants
-from tests.kit.clock import Clock
 from config.tenant_directory import TenantDirectory
 from config.tenants import TenantProblem, read_environment
+from tests.kit.clock import Clock
 
 ACME = {
     "WEBHOOK_SECRET_ACME": "an 0ld secret",

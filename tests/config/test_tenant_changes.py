@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from config.secret_files import SecretFiles
-from tests.config.given import ACME, CLOUD
-from tests.kit.clock import Clock
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant, TenantProblem, read_environment
+from tests.config.given import ACME, CLOUD
+from tests.kit.clock import Clock
 
 ROTATED = ACME | {"WEBHOOK_SECRET_ACME": "leaked", "PREVIOUS_WEBHOOK_SECRET_ACME": "s3cret"}
 
