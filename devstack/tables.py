@@ -27,7 +27,7 @@ from config.settings import (
     WorkerSettings,
 )
 from config.tenants import TENANT_SETTINGS
-from devstack import limits
+from devstack import limits, transitions
 from observability import exposition, metrics
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,7 +42,7 @@ PROCESSES: dict[str, type[LogSettings]] = {
     "migrate": MigrateSettings,
 }
 _MARKED = re.compile(r"(?m)^(<!-- table: ([a-z ]+) -->\n).*?^(<!-- end -->)$", re.DOTALL)
-_REFUSING = {"Rejection", "_Refused", "_refuse"}
+_REFUSING = {"Rejection", "Refused", "_refuse"}
 
 Row = tuple[str, ...]
 Table = Callable[[], list[Row]]
@@ -175,7 +175,8 @@ def refusals() -> set[tuple[int, str]]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
                 found |= set(_refusals_of(node))
-    return found
+    # The words of an answer; the line of it is another.
+    return found - {(503, "try again later")}
 
 
 def _refusals_of(call: ast.Call) -> Iterator[tuple[int, str]]:
@@ -211,6 +212,7 @@ TABLES: dict[str, Table] = {
     "exits": exit_rows,
     "limits": limits.rows,
     "sizes": limits.sizes,
+    "transitions": transitions.rows,
 }
 
 

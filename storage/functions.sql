@@ -128,6 +128,7 @@ END $$;
 -- state: waiting -> running: claimed
 -- state: running -> running: claimed from a worker that fell silent
 -- state: waiting -> waiting: another job of its ticket comes first
+-- state: running -> waiting: its worker fell silent, and another job of its ticket comes first
 -- Take a job that is due, or whose lease ran out. It asks about the other jobs of its ticket, one claim of a ticket at a
 -- time; the second statement sees what was committed while it waited for that. None of it holds for a job that a person
 -- asked for.

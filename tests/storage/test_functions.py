@@ -11,29 +11,13 @@ from devstack.postgres import Postgres
 from storage import claims, jobs
 from storage.session import Database
 from tests.kit.postgres import DEADLINE, NewEvent, Table, claimed
+from tests.storage.calls import BOUND_TO_A_CLAIM
 
 ACROSS_TENANTS = {
     *("claim_job", "job_state", "recover_jobs", "take_due_jobs", "count_published_jobs", "published_jobs"),
     *("take_lost_jobs", "unpublish_jobs", "expire_jobs", "purge_short_lived", "list_jobs", "purge_answers"),
     *("purge_tickets", "purge_passages", "purge_jobs", "job_figures", "fail_lost_jobs"),
 }
-BOUND_TO_A_CLAIM = {
-    "renew_lease": "interval '1 hour'",
-    "see_open": "",
-    "keep_answer": "1, '{}', 'm'",
-    "begin_posting": "1, interval '1 hour'",
-    "end_posting": "1, 'not posted', null",
-    "complete_job": "1, '7'",
-    "skip_job": "1, 'x'",
-    "fail_job": "1, 'x'",
-    "retry_job_later": "1, interval '0', 'x'",
-    "look_once_more": "8, interval '0', 'x', interval '0'",
-    "hold_job_back": "1, interval '0', 'x', interval '0', interval '1 day'",
-    "give_job_back": "1",
-    "begin_failure_note": "1",
-    "end_failure_note": "1",
-}
-"""With what follows tenant, job and token."""
 OF_THE_CALLER = {
     *("tell_event", "tell_freed", "remember_delivery", "accept_job", "accept_late_job", "retry_job_by_hand"),
     *("skip_forgotten_jobs", "ask_jobs_again"),

@@ -1,0 +1,19 @@
+"""How the functions of the database that change a claimed job are called."""
+
+BOUND_TO_A_CLAIM = {
+    "renew_lease": "interval '1 hour'",
+    "see_open": "",
+    "keep_answer": "1, '{}', 'm'",
+    "begin_posting": "1, interval '1 hour'",
+    "end_posting": "1, 'not posted', null",
+    "complete_job": "1, '7'",
+    "skip_job": "1, 'x'",
+    "fail_job": "1, 'x'",
+    "retry_job_later": "1, interval '0', 'x'",
+    "look_once_more": "8, interval '0', 'x', interval '0'",
+    "hold_job_back": "1, interval '0', 'x', interval '0', interval '1 day'",
+    "give_job_back": "1",
+    "begin_failure_note": "1",
+    "end_failure_note": "1",
+}
+"""With what follows tenant, job and token."""
