@@ -23,7 +23,7 @@ from storage.jobs import ANOTHER_FIRST, FORGOTTEN
 from storage.limits import ANOTHER_FIRST_WAIT, MOST_ATTEMPTS
 from storage.session import DATABASE_FAILURES, Database
 from workflow import retry
-from workflow.attempt import AlreadyEnhanced, Attempt, Echo, Forgotten
+from workflow.attempt import AlreadyEnhanced, Attempt, Echo, Forgotten, NoNoteWanted
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
 from workflow.lease import hold_lease, insist, settle
@@ -135,7 +135,7 @@ async def _outcome_of(runner: Runner, claim: Claim, stopped: Exception) -> Outco
         case TicketGone():
             say(stopped.phrase, stopped.values)
             return Outcome(How.SKIPPED, stopped.reason)
-        case AlreadyEnhanced() | Echo() | Forgotten():
+        case NoNoteWanted():
             if isinstance(stopped, Forgotten):
                 # An attempt before this one may have left its answer.
                 await runner.answers.drop(claim.job_id)
