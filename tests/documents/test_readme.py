@@ -78,12 +78,3 @@ def test_the_sql_makes_roles_that_the_system_accepts(postgres_superuser_url: str
             "SELECT rolsuper, rolbypassrls, rolcanlogin FROM pg_roles WHERE rolname = 'readme_agents'"
         ).fetchone()
     assert row == (False, False, True)
-
-
-def test_each_file_and_folder_that_is_named_exists() -> None:
-    """Paths between back quotes that look like ours."""
-    rooms = "api|worker|housekeeping|workflow|dispatch|integrations|storage|observability|config|support"
-    folders = f"{rooms}|simulators|devstack|docs|tests"
-    named = re.findall(rf"`((?:{folders})/[^`]*)`", TEXT)
-    assert named
-    assert [path for path in named if not (ROOT / path).exists()] == []

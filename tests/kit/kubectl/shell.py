@@ -56,7 +56,8 @@ class Shell:
         tools = folder / "bin"
         tools.mkdir()
         kubectl = tools / "kubectl"
-        script = f'PYTHONPATH="{_PROJECT}" exec "{sys.executable}" -S -m tests.kit.kubectl "$@"'
+        program = Path(__file__).with_name("__main__.py")
+        script = f'PYTHONPATH="{_PROJECT}" exec "{sys.executable}" -SP "{program}" "$@"'
         kubectl.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         kubectl.chmod(kubectl.stat().st_mode | stat.S_IXUSR)
         self.environment = {

@@ -8,7 +8,6 @@ says it. Without it each process of `pids` is a pod with one life.
 
 import base64
 import hashlib
-import http.client
 import json
 import os
 from dataclasses import dataclass
@@ -159,6 +158,8 @@ class Cluster:
         path, address = api if pod.process == "api" else ("/ready", self.state.get("metrics", {}).get(pod.process))
         if not pod.runs or not address:
             return pod.runs
+        import http.client  # noqa: PLC0415 -- most commands ask nobody
+
         connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=_PROBE_SECONDS)
         try:
             connection.request("GET", path)
