@@ -66,10 +66,10 @@ def closing_words() -> str:
     """Tell where to look next."""
     return (
         "\nWhere to look next:\n"
-        "  make dev           the same system, left running: write tickets in your browser\n"
-        "  docs/running.md    how to point it at a real desk and a real key\n"
-        "  CONTRIBUTING.md    how to change it\n"
-        "  make test          the tests"
+        "  make dev         the same system, left running: write tickets in your browser\n"
+        "  docs/running.md  how to point it at a real desk and a real key\n"
+        "  CONTRIBUTING.md  how to change it\n"
+        "  make test        the tests"
     )
 
 
