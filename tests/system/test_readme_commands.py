@@ -56,4 +56,5 @@ def test_commands_of_documents_do_what_these_say(tmp_path: Path) -> None:
         assert phrase in found
     for told in (f"{job_id}: completed", "Task completed", "chat/completions", f"requests/{ticket_id}/notes"):
         assert told in debugged
-    assert not HAS_PSQL or re.search(r"^state +\| completed$", debugged, re.MULTILINE)
+    for seen in (r"^state +\| completed$", r"\| +1 \| claimed +\|"):
+        assert not HAS_PSQL or re.search(seen, debugged, re.MULTILINE)
