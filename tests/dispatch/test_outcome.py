@@ -1,4 +1,4 @@
-"""Each outcome on real stores: row, line, metrics and span are compared with what has to be said, and say the same."""
+"""Each outcome on real stores: row, event, line, metrics and span say what they have to, and say the same."""
 
 import re
 from collections import Counter
@@ -23,6 +23,13 @@ from tests.kit.simulators import Simulator
 TOLD = re.compile(
     r"(Task completed|Task skipped|Task failed|Job requeued): job_id=(\S+?), (?:ticket_id=\S+, )?(.*?) \|"
 )
+# The words of `job_events` where they are not the outcome's own; a claim that is lost leaves no word.
+EVENTS = {
+    How.CLAIM_LOST: "claimed",
+    How.DUPLICATE: "skipped",
+    How.FORGOTTEN: "skipped",
+    How.WORKER_LOST: "failed",
+}
 SPANS = ("Worker", "Relay", "Forget", "Retry")
 
 
@@ -149,6 +156,8 @@ async def test_row_line_metrics_and_span_agree(
     job_id = await case.drive(stage)
     row = stage.table.job(job_id)
     assert (row["state"], row["reason"]) == case.row
+    events = stage.table.run("SELECT what FROM job_events WHERE job_id = %s ORDER BY id", job_id)
+    assert events[-1]["what"] == EVENTS.get(case.how, case.how)
     assert counted() - before == case.counts()
     log = stream.getvalue() + capsys.readouterr().err
     ((phrase, told),) = [(phrase, told) for phrase, told_of, told in TOLD.findall(log) if told_of == str(job_id)]
