@@ -1,5 +1,7 @@
 """Where fixtures come from: each stands in the kit, or in its room, beside what it gives."""
 
+import pytest
+
 pytest_plugins = [
     "tests.containers.stack",
     "tests.kit.logs",
@@ -11,3 +13,8 @@ pytest_plugins = [
     "tests.kubernetes.rendering",
     "tests.simulators.doors",
 ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """First what waits most, on whole systems: else a long file is left over at the end, for one process alone."""
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/system/", "tests/documents/")))

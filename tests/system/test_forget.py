@@ -179,6 +179,7 @@ def test_a_job_that_runs_is_stopped_keeps_nothing_and_raises_no_alarm(
     assert (world.job(ticket_id)["enhancement"], world.notes(ticket_id)) == (None, [])
 
 
+@pytest.mark.slow
 def test_without_redis_the_database_is_done_and_the_rest_is_for_another_run(
     system: System, world: World, kept: redis.Redis
 ) -> None:
@@ -194,6 +195,7 @@ def test_without_redis_the_database_is_done_and_the_rest_is_for_another_run(
     assert kept.keys(f"answer:{row['id']}") == []
 
 
+@pytest.mark.slow
 def test_an_interrupted_one_says_so_and_is_gone_on_with(system: System, world: World) -> None:
     """A job that it had ended by then is told as well, and nothing new is kept."""
     subject = "Contract ends in June"

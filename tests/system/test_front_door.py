@@ -184,6 +184,7 @@ def test_what_looks_odd_but_is_signed_is_taken(door: Door) -> None:
     assert len(door.said()) == 2 * len(kinds)
 
 
+@pytest.mark.slow
 def test_5000_odd_requests_leave_everything_as_it_was(closed_door: Door) -> None:
     """Each is answered and told; memory, queue, rows and keys stay, and what is kept of rejections is capped."""
     kinds = closed_door.odd_requests()
@@ -216,6 +217,7 @@ def test_requests_with_some_bytes_changed_are_no_trouble(closed_door: Door) -> N
     assert set(told) == set(lines) - {404, 405}
 
 
+@pytest.mark.slow
 def test_schemathesis_finds_no_answer_that_the_api_does_not_document(closed_door: Door, tmp_path: Path) -> None:
     """Against the OpenAPI document of the running API; a 5xx is what it must not find above all."""
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"

@@ -43,6 +43,7 @@ def test_a_note_that_the_desk_refused_for_sure_is_posted_again_soon(around: Worl
     assert_one_note(around, ticket_id)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_down_does_not_keep_jobs_past_their_deadline(around: World, quick: System) -> None:
     """Held back by the breaker or failed by the model: each ends in its time, with a reason; one that waits is told."""
     quick.restart(quick.api, {"JOB_DEADLINE_SECONDS": "12"})
