@@ -22,12 +22,14 @@ LIMITS = (
     ("Silence of a new connection until it is closed", "api.http_protocol:FIRST_BYTE_SECONDS"),
     ("Wait for Postgres to take a webhook, then Redis takes it", "dispatch.acceptance:_DATABASE_SECONDS"),
     ("A second delivery is known as a duplicate for", "storage.limits:DELIVERY_KNOWN"),
+    ("Refused webhooks are kept for", "storage.limits:REJECTIONS_KEPT"),
     ("Refused webhooks that are kept, of a tenant in an hour", "storage.rejections:MOST_PER_HOUR"),
     ("A message in the hands of a dead worker is queued again after", "dispatch.relay:_HELD_SECONDS"),
     ("Attempts at a job", "storage.limits:MOST_ATTEMPTS"),
     ("First wait for a retry, doubled each time", "workflow.retry:FIRST_SECONDS"),
     ("Longest wait for a retry", "workflow.retry:LONGEST_SECONDS"),
     ("A job ends at the latest, all holds counted, after", "storage.limits:LONGEST_LIFE"),
+    ("A job waits for another one of its ticket, at first", "storage.limits:ANOTHER_FIRST_WAIT"),
     ("Failures in a row that open a breaker", "integrations.breaker:MOST_FAILURES"),
     ("An open breaker holds jobs back for", "integrations.breaker:REST_SECONDS"),
     ("Settings of tenants are read again every", "config.tenant_directory:_REREAD_SECONDS"),
@@ -64,7 +66,7 @@ def _shown(name: str, value: Any) -> str:
 
 
 def _time(seconds: float) -> str:
-    for unit, size in (("hours", 3600), ("minutes", 60)):
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size and seconds % size == 0:
             return f"{seconds / size:g} {unit}"
     return f"{seconds:g} s"

@@ -42,7 +42,6 @@ PROCESSES: dict[str, type[LogSettings]] = {
     "migrate": MigrateSettings,
 }
 _MARKED = re.compile(r"(?m)^(<!-- table: ([a-z ]+) -->\n).*?^(<!-- end -->)$", re.DOTALL)
-_REFUSING = {"Rejection", "Refused", "_refuse"}
 
 Row = tuple[str, ...]
 Table = Callable[[], list[Row]]
@@ -180,14 +179,15 @@ def refusals() -> set[tuple[int, str]]:
 
 
 def _refusals_of(call: ast.Call) -> Iterator[tuple[int, str]]:
+    """Find what begins with a status and a reason, or is a line that names both."""
     name = getattr(call.func, "id", "") or getattr(call.func, "attr", "")
-    values = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
     named = {keyword.arg: keyword.value.value for keyword in call.keywords if isinstance(keyword.value, ast.Constant)}
-    if name == "SignatureRefused" and values:
-        yield 403, str(values[0])
-    elif name in _REFUSING and len(values) >= 2:
-        yield int(str(values[0])), str(values[1])
-    elif name == "say" and "status" in named:
+    match [argument.value for argument in call.args[:2] if isinstance(argument, ast.Constant)]:
+        case [int(status), str(reason)] if status < 500 and re.match("_?re(ject|fuse)", name, re.IGNORECASE):
+            yield status, reason
+        case [str(reason), *_] if name == "SignatureRefused":
+            yield 403, reason
+    if name == "say" and "status" in named:
         yield int(str(named["status"])), str(named["reason"])
 
 
