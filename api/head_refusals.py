@@ -1,6 +1,7 @@
 """What the log and the sender are told when a request is refused before the application has it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from opentelemetry.trace import SpanKind
@@ -12,13 +13,12 @@ from observability.logging import say
 _CROWDED_LINE_SECONDS = 10.0
 
 
+@dataclass(eq=False)
 class Refused(Exception):
     """A request that is answered with `status`, for `reason`."""
 
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
+    status: int
+    reason: str
 
 
 def tell(refused: Refused) -> None:

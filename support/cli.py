@@ -14,6 +14,13 @@ from observability import phrases
 from observability.logging import refuse_start, say, start_logging
 from support.arguments import add_verbs
 
+_BY_HAND = {
+    "jobs": "support.list_jobs:run",
+    "show": "support.show_job:run",
+    "retry": "support.retry_jobs:run",
+    "forget": "support.forget:run",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; its exit status is 0, 75 (a server is away: try again) or 78 (something has to be mended).
@@ -33,15 +40,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     psql = verbs.add_parser("psql", help="ask the database by hand, with psql", prefix_chars="\0", add_help=False)
     psql.add_argument("arguments", nargs="*", metavar="ARGUMENT")
     chosen = parser.parse_args(arguments)
-    if chosen.verb == "api":
-        return _api(chosen.host, chosen.port)
-    if chosen.verb == "psql":
-        from support.psql import run  # noqa: PLC0415
-
-        return run(chosen.arguments)
-    if chosen.verb in ("jobs", "show", "retry", "forget"):
-        return _by_hand(chosen)
-    return {"worker": _worker, "housekeeping": _housekeeping, "migrate": _migrate}[chosen.verb]()
+    match chosen.verb:
+        case "api":
+            return _api(chosen.host, chosen.port)
+        case "worker":
+            resolve_name("worker.app:app").worker_main(["worker"])
+            return 0
+        case "housekeeping":
+            status: int = resolve_name("housekeeping.app:run")()
+        case "migrate":
+            status = _migrate()
+        case "psql":
+            status = resolve_name("support.psql:run")(chosen.arguments)
+        case verb:
+            status = resolve_name(_BY_HAND[verb])(chosen)
+    return status
 
 
 def _api(host: str, port: int) -> int:
@@ -62,29 +75,6 @@ def _api(host: str, port: int) -> int:
         timeout_keep_alive=75,
     )
     return 0
-
-
-def _worker() -> int:
-    resolve_name("worker.app:app").worker_main(["worker"])
-    return 0
-
-
-def _housekeeping() -> int:
-    status: int = resolve_name("housekeeping.app:run")()
-    return status
-
-
-def _by_hand(chosen: argparse.Namespace) -> int:
-    match chosen.verb:
-        case "jobs":
-            from support.list_jobs import run  # noqa: PLC0415
-        case "show":
-            from support.show_job import run  # noqa: PLC0415
-        case "forget":
-            from support.forget import run  # noqa: PLC0415
-        case _:
-            from support.retry_jobs import run  # noqa: PLC0415
-    return run(chosen)
 
 
 def _migrate() -> int:
