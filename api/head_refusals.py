@@ -29,15 +29,15 @@ def tell(refused: Refused) -> None:
     metrics.webhook(refused.reason)
 
 
-def answer_to(refused: Refused) -> bytes:
-    """Return the whole answer, which is the last one of its connection."""
-    body = f'{{"detail":"{refused.reason}"}}'
+def last_answer(status: int, reason: str) -> bytes:
+    """Return the whole of an answer after which the connection is closed."""
+    body = f'{{"detail":"{reason}"}}'
     lines = (
-        f"HTTP/1.1 {refused.status} {HTTPStatus(refused.status).phrase}",
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
         "content-type: application/json",
         f"content-length: {len(body)}",
         "connection: close",
-        *(["retry-after: 30"] if refused.status == HTTPStatus.SERVICE_UNAVAILABLE else []),
+        *(["retry-after: 30"] if status == HTTPStatus.SERVICE_UNAVAILABLE else []),
     )
     return "\r\n".join((*lines, "", body)).encode()
 

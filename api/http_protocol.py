@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from api.alarm import Alarm
 from api.crowd import Crowd
-from api.head_refusals import CrowdLog, Refused, answer_to, tell
+from api.head_refusals import CrowdLog, Refused, last_answer, tell
 
 SENDER_SECONDS = "sender_seconds"
 """Where the application's lifespan state has the time that a head may take."""
@@ -52,7 +52,7 @@ class FrontDoorProtocol(HttpToolsProtocol):
             # What each may keep in memory is bounded, so that all of them are.
             self._over = True
             self._crowd_log.one_turned_away()
-            self._answer(Refused(503, "try again later"))
+            self._answer(503, "try again later")
             return
         now = self.loop.time()
         self._crowd.wait(self, now)
@@ -228,18 +228,18 @@ class FrontDoorProtocol(HttpToolsProtocol):
             # The application waits for this body: that it breaks off is its rejection, and its line.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-            self._answer(Refused(400, "malformed request"))
+            self._answer(400, "malformed request")
             return
         tell(refused)
         if answered:
-            self._answer(refused)
+            self._answer(refused.status, refused.reason)
         elif self._in_body:
             self.transport.close()
         else:
             self.cycle.keep_alive = False
 
-    def _answer(self, refused: Refused) -> None:
-        self.transport.write(answer_to(refused))
+    def _answer(self, status: int, reason: str) -> None:
+        self.transport.write(last_answer(status, reason))
         # Not closed at once: a client that still sends would see a reset connection instead of its answer.
         if self.transport.can_write_eof():
             self.transport.write_eof()
