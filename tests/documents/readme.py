@@ -12,15 +12,3 @@ TEXT = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in _PAGES)
 def blocks(language: str) -> list[str]:
     """The fenced blocks of a language, in their order."""
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
-
-
-def rows(after: str) -> list[str]:
-    """The rows of the first table after a text, without its head."""
-    lines = TEXT[TEXT.index(after) :].splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith("|"))
-    table: list[str] = []
-    for line in lines[start:]:
-        if not line.startswith("|"):
-            break
-        table.append(line)
-    return table[2:]

@@ -1,4 +1,4 @@
-"""What the README tells people to type exists and does what it says; what can run without servers runs here."""
+"""What the first pages tell people to type exists; what can run without servers runs here."""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ from support.cli import main
 from tests.documents.readme import ROOT, TEXT, blocks
 
 SHELL = blocks("sh")
-# Blocks that tests/system/test_readme_commands.py runs against a running system.
+# Blocks that tests/system/test_typed_commands.py runs against a running system.
 RUN_AGAINST_A_SYSTEM = ("grep ", "body=")
 SETTINGS = {
     name.upper()
@@ -39,7 +39,7 @@ def test_the_readme_is_short_and_begins_with_the_demo_and_the_tests() -> None:
 
 
 def test_each_make_verb_exists_and_is_listed_by_help() -> None:
-    """`make help` tells of each verb that the README names."""
+    """`make help` tells of each verb that they name."""
     verbs = set(re.findall(r"(?:^|`)make ([a-z-]+)", TEXT, re.MULTILINE))
     assert {"demo", "test", "dev", "lint", "help"} <= verbs
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout

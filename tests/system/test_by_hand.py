@@ -50,12 +50,10 @@ def listed(system: System, *words: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_readmes_commands_find_tell_and_retry_a_failed_job_without_paying_twice(
-    system: System, world: World
-) -> None:
+def test_the_commands_to_paste_retry_a_failed_job_and_pay_once(system: System, world: World) -> None:
     """From the list to the note: one note, one question to GPT-4, the same job and trace.
 
-    As they stand, on a job with the README's id; first of all, while no other ticket has the README's number.
+    As they stand, on a job with their id; first of all, while no other ticket has their number.
     """
     block = next(block for block in blocks("sh") if block.startswith("ai-agents jobs"))
     job_id = block.split("ai-agents show ")[1].split()[0]

@@ -16,7 +16,7 @@ from tests.kit.world import World, wait_for
 # The tenant says what happens to it; `acme` is in the environment, and nothing does.
 TENANTS = ("acme", "fresh", "rotated", "growing", "cut", "emptied", "leaked")
 IN_FORCE_SECONDS = 7.0
-"""What the README promises."""
+"""What docs/settings.md promises."""
 DEAD_SECONDS = 10.0
 """And what it promises of a secret whose file is deleted."""
 PREVIOUS = "the secret before the leaked one"
