@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from api import health, probes, webhook
-from api import metrics_route as figures
+from api import health, metrics_route, probes, webhook
 from api.app_state import ApiState
 from api.http_protocol import SENDER_SECONDS
 from api.rejection_recorder import RejectionRecorder
@@ -69,7 +68,7 @@ def create_app() -> FastAPI:
     app.include_router(health.router)
     if listener is None:
         app.include_router(health.probes)
-        app.include_router(figures.router)
+        app.include_router(metrics_route.router)
     return app
 
 

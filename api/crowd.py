@@ -30,7 +30,7 @@ class Crowd(Generic[Connection]):
 
     @property
     def is_busy(self) -> bool:
-        """Whether as many as there may be have a request that is being answered: none of them can go."""
+        """True if as many as there may be have a request that is being answered: none of them can go."""
         return len(self._served) >= self._most
 
     def wait(self, connection: Connection, now: float) -> None:

@@ -14,14 +14,14 @@ _CROWDED_LINE_SECONDS = 10.0
 
 
 @dataclass(eq=False)
-class Refused(Exception):
+class HeadRefused(Exception):
     """A request that is answered with `status`, for `reason`."""
 
     status: int
     reason: str
 
 
-def tell(refused: Refused) -> None:
+def tell(refused: HeadRefused) -> None:
     """Say and count that a request was refused, with a span of its own."""
     attributes = {"http.response.status_code": refused.status}
     with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER, attributes=attributes):

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from api.alarm import Alarm
 from api.crowd import Crowd
-from api.head_refusals import CrowdLog, Refused, last_answer, tell
+from api.head_refusals import CrowdLog, HeadRefused, last_answer, tell
 
 SENDER_SECONDS = "sender_seconds"
 """Where the application's lifespan state has the time that a head may take."""
@@ -96,10 +96,10 @@ class FrontDoorProtocol(HttpToolsProtocol):
             self._parse(data)
         except httptools.HttpParserError as failure:
             cause = failure.__context__
-            self._refuse(cause if isinstance(cause, Refused) else Refused(400, "malformed request"))
+            self._refuse(cause if isinstance(cause, HeadRefused) else HeadRefused(400, "malformed request"))
         else:
             if self._unaccounted > LARGEST_HEAD_BYTES:
-                self._refuse(Refused(431, "headers too large"))
+                self._refuse(HeadRefused(431, "headers too large"))
         if self._head_open and not self._over:
             self._slow_head.set(self._seconds, self._head_too_slow)
         else:
@@ -170,7 +170,7 @@ class FrontDoorProtocol(HttpToolsProtocol):
         if self._reads_old_head:
             return
         if len(self.pipeline) >= _MOST_WAITING_REQUESTS:
-            raise Refused(429, "too many requests at once")
+            raise HeadRefused(429, "too many requests at once")
         self._head_open = self._head_begun = False
         self._slow_head.cancel()  # the next one, in the same data perhaps, has a time of its own
         super().on_headers_complete()
@@ -205,17 +205,17 @@ class FrontDoorProtocol(HttpToolsProtocol):
     def _count(self, size: int) -> None:
         self._head_size += size
         if self._head_size > LARGEST_HEAD_BYTES:
-            raise Refused(431, "headers too large")
+            raise HeadRefused(431, "headers too large")
 
     # -- Ends ---------------------------------------------------------------------------------------------------------
     def _head_too_slow(self) -> None:
         self._slow_head.cancel()
         if self._head_begun:
-            self._refuse(Refused(408, "headers too slow"))
+            self._refuse(HeadRefused(408, "headers too slow"))
         elif not self.transport.is_closing():  # nothing but empty lines
             self.transport.close()
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: HeadRefused) -> None:
         """End the connection, with one line and, if it can't be taken for another request's, with an answer."""
         if self._over or self.transport.is_closing():
             return

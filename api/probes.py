@@ -15,8 +15,7 @@ from starlette.exceptions import HTTPException
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from api import health, webhook
-from api import metrics_route as figures
+from api import health, metrics_route, webhook
 from api.http_protocol import SENDER_SECONDS, FrontDoorProtocol
 from config.settings import SettingsRefused
 
@@ -41,7 +40,7 @@ def create_probes(api: FastAPI) -> FastAPI:
     app.state = api.state
     app.add_exception_handler(HTTPException, webhook.refuse_address)
     app.include_router(health.probes)
-    app.include_router(figures.router)
+    app.include_router(metrics_route.router)
     app.openapi = api.openapi  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 

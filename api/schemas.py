@@ -81,7 +81,7 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def _too_deep(text: str) -> bool:
-    """Whether arrays and objects stand in each other deeper than anything that people send.
+    """Return True if arrays and objects stand in each other deeper than anything that people send.
 
     How deep the json module goes differs between Python versions.
     """

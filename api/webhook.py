@@ -40,7 +40,7 @@ _LONGEST_DELIVERY_ID = 200
 
 
 @dataclass(eq=False)
-class Rejection(Exception):
+class WebhookRefused(Exception):
     """A webhook that is not taken: HTTP status, reason for the log, and what the caller may know."""
 
     status: int
@@ -94,7 +94,7 @@ async def receive(request: Request) -> JSONResponse:
             tenant_id = event.tenant_id
             say(phrases.WEBHOOK_RECEIVED, ticket_id=event.ticket_id, tenant_id=event.tenant_id)
             taken = await state.acceptance.take(event)
-        except Rejection as rejection:
+        except WebhookRefused as rejection:
             _log_rejection(rejection, state)
             return _answer(span, rejection.status, {"detail": rejection.answer})
         except NotTaken as failure:
@@ -139,29 +139,29 @@ def _accepted(event: Event, taken: Taken) -> dict[str, str]:
 
 
 async def _verified_event(request: Request, state: ApiState) -> Event:
-    """The event, proved to be the tenant's. Raises Rejection."""
+    """The event, proved to be the tenant's. Raises WebhookRefused."""
     try:
         body = await read_body(request, schemas.LARGEST_BODY_BYTES, state.sender_seconds)
     except BodyCompressed:
-        raise Rejection(415, "compressed body") from None
+        raise WebhookRefused(415, "compressed body") from None
     except BodyOfAnotherType:
-        raise Rejection(415, "unsupported content type") from None
+        raise WebhookRefused(415, "unsupported content type") from None
     except BodyTooLarge:
-        raise Rejection(413, "body too large") from None
+        raise WebhookRefused(413, "body too large") from None
     except BodyTooSlow:
-        raise Rejection(408, "body too slow") from None
+        raise WebhookRefused(408, "body too slow") from None
     except ClientDisconnect:
-        raise Rejection(400, "body incomplete") from None
+        raise WebhookRefused(400, "body incomplete") from None
     try:
         payload = schemas.read_object(body)
         tenant_id = schemas.tenant_of(payload)
     except schemas.Malformed:
-        raise Rejection(400, "malformed payload") from None
+        raise WebhookRefused(400, "malformed payload") from None
     signed = _check_signature(state, tenant_id, request.headers, body, schemas.ticket_of(payload))
     try:
         parsed = schemas.parse(payload)
     except schemas.Unusable as unusable:
-        raise Rejection(
+        raise WebhookRefused(
             422,
             "malformed payload",
             tenant_id,
@@ -185,7 +185,7 @@ async def _verified_event(request: Request, state: ApiState) -> Event:
 def _check_signature(
     state: ApiState, tenant_id: str, headers: Mapping[str, str], body: bytes, ticket_id: str | None
 ) -> bytes:
-    """The bytes that were signed. Raises Rejection."""
+    """The bytes that were signed. Raises WebhookRefused."""
     tenant = state.tenants.get(tenant_id)
     secrets = tenant.webhook_secrets if tenant is not None else ()
     signed = b""
@@ -202,11 +202,11 @@ def _check_signature(
     else:
         reason = ""
     if not secrets and tenant is not None and not tenant.usable:
-        raise Rejection(403, "tenant closed", tenant_id, ticket_id, known_tenant=True)
+        raise WebhookRefused(403, "tenant closed", tenant_id, ticket_id, known_tenant=True)
     if not secrets:
-        raise Rejection(403, "unknown tenant", tenant_id, ticket_id)
+        raise WebhookRefused(403, "unknown tenant", tenant_id, ticket_id)
     if reason:
-        raise Rejection(403, reason, tenant_id, ticket_id, known_tenant=True)
+        raise WebhookRefused(403, reason, tenant_id, ticket_id, known_tenant=True)
     return signed
 
 
@@ -231,7 +231,7 @@ def _delivery_key(headers: Mapping[str, str], payload: schemas.WebhookPayload, b
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _log_rejection(rejection: Rejection, state: ApiState) -> None:
+def _log_rejection(rejection: WebhookRefused, state: ApiState) -> None:
     """One line; identifiers only if they are well-formed, and marked where the sender did not prove them."""
     also: dict[str, object] = {}
     tenant_id = rejection.tenant_id

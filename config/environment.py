@@ -31,7 +31,7 @@ def environment_with(**more: str) -> dict[str, str]:
 
 
 def spans_leave_the_process() -> bool:
-    """Whether a collector is named in OpenTelemetry's own settings, and tracing is not switched off there."""
+    """Return True if a collector is named in OpenTelemetry's own settings, and tracing is not switched off there."""
     named = any(os.environ.get(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT") for kind in ("", "TRACES_"))
     off = (
         os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
@@ -41,6 +41,6 @@ def spans_leave_the_process() -> bool:
 
 
 def messages_go_into_spans() -> bool:
-    """Whether prompts and answers may stand on the GPT-4 span: OpenTelemetry's own setting for it, off by default."""
+    """Return True if prompts and answers may stand on the GPT-4 span: OpenTelemetry's own setting, off by default."""
     chosen = os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "")
     return chosen.lower() in ("true", "span_only", "span_and_event")

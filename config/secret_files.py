@@ -140,7 +140,7 @@ class SecretFiles:
         return _Change(text, known.since if known.text == text else now, known.began)
 
     def _holds(self, name: str, file: _File, now: float) -> bool:
-        """Whether somebody may be writing the file just now, so that its group has to wait for it."""
+        """Return True if somebody may be writing the file just now, so that its group has to wait for it."""
         return not self._settled(name, file, now) and now - self._changes[name].began < LONG_SECONDS
 
     def _settled(self, name: str, file: _File, now: float) -> bool:
@@ -149,7 +149,7 @@ class SecretFiles:
         return again or now - file.changed >= SETTLED_SECONDS or self._is_old(name, file, now)
 
     def _is_old(self, name: str, file: _File, now: float) -> bool:
-        """Whether the text has been there for a minute, left alone or written again and again."""
+        """Return True if the text has been there for a minute, left alone or written again and again."""
         return max(now - file.changed, now - self._changes[name].since) >= LONG_SECONDS
 
     def _problem(self, name: str, file: _File, now: float) -> str | None:

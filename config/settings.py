@@ -165,7 +165,7 @@ class WorkerSettings(BackgroundSettings):
     )
     worker_concurrency: int = Field(128, gt=0, le=1024, description="Jobs in flight in one worker process.")
     worker_grace_seconds: float = Field(
-        50, ge=0, description="Time that running jobs have to end after SIGTERM before they are handed back."
+        50, ge=0, description="Time that running jobs have to end after SIGTERM before they are given back."
     )
 
     @field_validator("note_settle_seconds")

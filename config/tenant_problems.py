@@ -12,7 +12,7 @@ _CREDENTIALS = ("API_KEY", "CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")
 
 
 def is_tenant_id(text: str) -> bool:
-    """Whether it may stand in log lines, where support greps for `error`, and in labels."""
+    """Return True if it may stand in log lines, where support greps for `error`, and in labels."""
     return TENANT_ID.fullmatch(text) is not None and "error" not in text
 
 
@@ -43,7 +43,7 @@ def webhook_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
 
 
 def has_desk(settings: Mapping[str, str]) -> bool:
-    """Whether any of them is of a desk."""
+    """Return True if any of them is of a desk."""
     return any(name.startswith("SERVICEDESK_") for name in settings)
 
 

@@ -131,7 +131,7 @@ class TenantProblem:
 
 
 def names_tenant(values: Mapping[str, str], tenant_id: str) -> bool:
-    """Whether any of `values` (setting name -> value) is a setting of the tenant, usable or not.
+    """Return True if any of `values` (setting name -> value) is a setting of the tenant, usable or not.
 
     True as well while nobody knows, since `SECRETS_DIR` could never be listed.
     """

@@ -102,7 +102,7 @@ def product_environment(
         "OPENAI_BASE_URL": openai_url,
         "OPENAI_MODEL": OPENAI_MODEL,
         "WORKER_CONCURRENCY": "16",
-        # The end of a development system should take seconds; jobs that run are handed back.
+        # The end of a development system should take seconds; jobs that run are given back.
         "WORKER_GRACE_SECONDS": "3",
     }
     for tenant in tenants:

@@ -136,7 +136,7 @@ class System:
 
     def stop(self) -> None:
         """End everything within about ten seconds; harmless for what does not run."""
-        # The product first: it hands its jobs back, for which it needs the servers.
+        # The product first: it gives its jobs back, for which it needs the servers.
         stop_all(self._product_processes(), _GRACE_SECONDS)
         stop_all([self.desk, self.openai], 2)
         if self._redis is not None:

@@ -37,7 +37,7 @@ _LOST_CHECK_SECONDS = 5.0
 _PURGE_SECONDS = 60.0
 _BATCH = 100
 _LONGEST_LIST = 10_000
-# A worker that holds a message claims its job or hands it back within half a minute: one that does not is dead.
+# A worker that holds a message claims its job or gives it back within half a minute: one that does not is dead.
 _HELD_SECONDS = 60.0
 _SPAN = "Relay"
 _DEADLINE_PASSED = "deadline passed"

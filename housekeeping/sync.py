@@ -247,5 +247,5 @@ class _Sync:
 
 
 def _may_be_its_own(failure: OutsideFailure) -> bool:
-    """Whether the failure may be that of the one ticket or solution that was asked for."""
+    """Return True if the failure may be that of the one ticket or solution that was asked for."""
     return isinstance(failure, DeskRefused) or (isinstance(failure, DeskUnavailable) and failure.unusable)

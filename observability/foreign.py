@@ -27,7 +27,7 @@ _QUIET = {
     # Celery tells of each task that it received or finished; our own lines do that.
     "celery": logging.WARNING,
     "celery.worker.strategy": logging.WARNING,
-    # Each Reject (a job handed back when a worker stops) would be a traceback here.
+    # Each Reject (a job given back when a worker stops) would be a traceback here.
     "celery.app.trace": logging.CRITICAL,
 }
 _EXPORTERS = ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal", "opentelemetry.sdk.trace.export")

@@ -95,7 +95,7 @@ class _Store:
         self._asking: asyncio.Task[bool] | None = None
 
     async def answers(self) -> bool:
-        """Whether it answers within 1.5 s."""
+        """Return True if it answers within 1.5 s."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
         done, _ = await asyncio.wait({self._asking}, timeout=_CHECK_SECONDS)

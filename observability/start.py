@@ -9,7 +9,7 @@ from config.settings import ProcessSettings, SettingsRefused
 from config.startup import load_with_tenants
 from config.tenant_directory import TenantDirectory
 from observability.logging import refuse_start, start_logging
-from observability.tenants import follow_tenants, say_unusable
+from observability.tenant_lines import follow_tenants, say_unusable
 
 
 def start_process(

@@ -176,5 +176,5 @@ def untraced() -> Iterator[None]:
 
 
 def is_untraced() -> bool:
-    """Whether this runs in such a block."""
+    """Return True if this runs in such a block."""
     return _untraced.get()

@@ -61,7 +61,7 @@ class Claim:
         return at_claim - (time.monotonic() - self.asked_at)
 
     def saw_open_lately(self) -> bool:
-        """Whether the ticket was seen open in the last hour, and nothing but holds came since."""
+        """Return True if the ticket was seen open in the last hour, and nothing but holds came since."""
         seen = self.seen_open_at
         return seen is not None and self.claimed_at - seen < SEEN_OPEN
 

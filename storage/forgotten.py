@@ -10,7 +10,7 @@ from storage.session import Database
 
 
 async def is_forgotten(database: Database, held: Claim, ticket_id: str, requester: str) -> bool:
-    """Whether the ticket, by its id in the desk too, or whoever asked (an address) was forgotten.
+    """Return True if the ticket, by its id in the desk too, or whoever asked (an address) was forgotten.
 
     Whose ticket the job is about is written down first, so that who forgets a requester finds this job from now on.
     """
@@ -29,7 +29,7 @@ async def is_forgotten(database: Database, held: Claim, ticket_id: str, requeste
 
 
 async def was_forgotten(database: Database, held: Claim) -> bool:
-    """Whether the job was ended because its ticket was forgotten."""
+    """Return True if the job was ended because its ticket was forgotten."""
     async with database.tenant(held.tenant_id) as session:
         question = select(Job.reason).where(Job.id == held.job_id, Job.state == JobState.SKIPPED)
         return await session.scalar(question) == FORGOTTEN

@@ -62,7 +62,7 @@ def driver_url(url: str) -> URL:
 
 
 def is_away(failure: Exception) -> bool:
-    """Whether the server, and not the statement, is the trouble: the same may work when it is back.
+    """Return True if the server, and not the statement, is the trouble: the same may work when it is back.
 
     SQLSTATE classes 08 (connection), 53 (resources) and 57P (shutting down or starting up), a lock that somebody holds
     (55P03), a transaction that was ended for its silence (25P03), a server that became a standby (25006); none when

@@ -69,7 +69,7 @@ async def leave_for_tickets(session: AsyncSession, tenant_id: str, ticket_ids: S
 
 
 async def are_left(session: AsyncSession, ticket_ids: Sequence[str], requester: str) -> bool:
-    """Whether one of the tickets, or whoever asked (an address), was forgotten."""
+    """Return True if one of the tickets, or whoever asked (an address), was forgotten."""
     hashes = [of_ticket(ticket_id) for ticket_id in ticket_ids]
     return bool(await session.scalar(select(exists().where(Tombstone.hash.in_([*hashes, of_requester(requester)])))))
 
@@ -94,7 +94,7 @@ async def among(session: AsyncSession, ticket_ids: Collection[str]) -> set[str]:
 
 
 async def bars_copy(session: AsyncSession, tenant_id: str, ticket_id: str, requester: str) -> bool:
-    """Whether a ticket must not be copied; a copy that is there goes, and the ticket need not be read again.
+    """Return True if a ticket must not be copied; a copy that is there goes, and the ticket need not be read again.
 
     To be asked in the transaction that writes the copy, before it does.
     """

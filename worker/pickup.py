@@ -1,4 +1,4 @@
-"""From a message to a job: claimed, found in the inbox, or handed back while the database is away."""
+"""From a message to a job: claimed, found in the inbox, or given back while the database is away."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 _NOWHERE = "its row is nowhere"
 
 
-class JobHandedBack(Exception):
+class JobGivenBack(Exception):
     """This worker can't run the job now: its message must go back into the list, never be acknowledged."""
 
 
@@ -33,7 +33,7 @@ class Pickup:
         self._database_outage = Outage(phrases.DATABASE_UNREACHABLE)
 
     async def take(self, job_id: UUID) -> None:
-        """Run the job, if there is anything to run. Raises JobHandedBack after half a minute without a database."""
+        """Run the job, if there is anything to run. Raises JobGivenBack after half a minute without a database."""
         give_up_at = time.monotonic() + _KEEP_SECONDS
         pause = _FIRST_PAUSE
         while True:
@@ -47,7 +47,7 @@ class Pickup:
                 self._database_outage.over()
                 return
             if time.monotonic() + pause > give_up_at:
-                raise JobHandedBack
+                raise JobGivenBack
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 

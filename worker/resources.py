@@ -36,7 +36,7 @@ from storage.search import SearchInPostgres
 from storage.session import Database
 from storage.waiting import wait_for_database
 from worker.jobs_taken import JobsTaken
-from worker.pickup import JobHandedBack, Pickup
+from worker.pickup import JobGivenBack, Pickup
 from worker.process import QuietConsumer, stop_worker
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
@@ -161,18 +161,18 @@ class Resources:
         stop_worker(STUCK_EXIT, "stuck")
 
     def run(self, job_id: UUID) -> None:
-        """Run one job to its end; called in a thread of Celery's pool. Raises JobHandedBack."""
+        """Run one job to its end; called in a thread of Celery's pool. Raises JobGivenBack."""
         self._jobs_taken.picked_up()
         try:
             self._on_loop(self._tracked(job_id))
         except concurrent.futures.CancelledError:
-            raise JobHandedBack from None
+            raise JobGivenBack from None
 
     async def _tracked(self, job_id: UUID) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 -- a coroutine always runs in one; for the type checker
         if self._grace_is_over:
-            raise JobHandedBack
+            raise JobGivenBack
         self._running.add(task)
         try:
             await self._pickup.take(job_id)
@@ -180,7 +180,7 @@ class Resources:
             self._running.discard(task)
 
     def start_draining(self) -> None:
-        """The worker stops: what still runs after the grace is handed back. Called in a signal handler."""
+        """The worker stops: what still runs after the grace is given back. Called in a signal handler."""
         grace = self._settings.worker_grace_seconds
         self._loop.call_soon_threadsafe(self._loop.call_later, grace, self._hand_back_the_rest)
         self._readiness.stop()

@@ -9,7 +9,7 @@ from dispatch.queue import TASK
 from observability import phrases
 from observability.logging import say
 from worker.app import app
-from worker.pickup import JobHandedBack
+from worker.pickup import JobGivenBack
 
 _PAUSE_SECONDS = 5.0
 
@@ -19,8 +19,8 @@ def enhance(job_id: str) -> None:
     """Enhance the ticket of one job. Its message goes back into the list when the job could not be run here."""
     try:
         app.resources.run(UUID(job_id))
-    except JobHandedBack:
-        raise Reject("handed back", requeue=True) from None
+    except JobGivenBack:
+        raise Reject("given back", requeue=True) from None
     except Exception as failure:  # noqa: BLE001 -- Celery would acknowledge the message, and the job be lost without a line
         say(phrases.MESSAGE_FAILED, job_id=job_id, reason="unexpected failure", failure=failure)
         # Not at once: a message that fails for good must not spin.

@@ -37,7 +37,7 @@ class CheatingTenants(KnownTenants):
     def get(self, tenant_id: str) -> Tenant | None:
         tenant = super().get(tenant_id)
         if tenant is None:
-            raise webhook.Rejection(403, "unknown tenant", tenant_id)
+            raise webhook.WebhookRefused(403, "unknown tenant", tenant_id)
         return tenant
 
 

@@ -23,7 +23,7 @@ from devstack.ports import free_port
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, HeldBack, OutsideFailure, TicketClosed
 from observability import exposition, metrics
-from observability.tenants import follow_tenants, say_unusable
+from observability.tenant_lines import follow_tenants, say_unusable
 from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
 

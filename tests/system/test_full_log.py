@@ -1,4 +1,4 @@
-"""A log that takes no line, since nobody reads its pipe: who is told to end hands its job back all the same."""
+"""A log that takes no line, since nobody reads its pipe: who is told to end gives its job back all the same."""
 
 import fcntl
 import os

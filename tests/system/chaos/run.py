@@ -100,7 +100,7 @@ def verdict(results: Sequence[Count], ran_out: int) -> str:
     faults = ", ".join(f'"{result.fault}"' for result in results[:-1] if result.missed)
     missed = (
         f"\n{faults} took over a minute: of {total.missed} jobs the worker was killed between taking the message and "
-        "claiming the job. One that lives claims it or hands it back within half a minute, so the relay waits for one."
+        "claiming the job. One that lives claims it or gives it back within half a minute, so the relay waits for one."
     ) * (total.missed > 0)
     return (
         f"{total.accepted} webhooks accepted, {total.refused} deliveries refused: none lost, no note doubled, "
