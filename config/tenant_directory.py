@@ -49,7 +49,7 @@ class TenantDirectory:
         return list(self._tenants.values())
 
     def unusable(self) -> dict[str, bool]:
-        """Return, for each tenant's id, whether its settings are unusable; what can't be an id counts as the empty one."""
+        """Return by tenant id whether its settings are unusable; what can't be an id counts as the empty one."""
         told = {tenant.id: not tenant.usable for tenant in self.all()}
         return told | ({"": True} if any(problem.tenant_id not in told for problem in self.problems) else {})
 

@@ -45,15 +45,6 @@ def test_each_runbook_that_is_named_exists() -> None:
     assert {path.stem for path in folder.glob("*.md")} >= RUNBOOKS
 
 
-def test_the_page_has_each_alert_with_its_runbook() -> None:
-    """In the table of docs/dashboards.md."""
-    page = (ROOT / "docs" / "dashboards.md").read_text(encoding="utf-8")
-    table = dict(re.findall(r"^\| `(AiAgents\w+)` \|.*\]\((runbooks/.+?)\) \|$", page, re.MULTILINE))
-    rules = dict(re.findall(r"- alert: (\w+)\n(?: {8}.*\n)+? +runbook_url: docs/(.+)\n", TEXT))
-    assert len(rules) == TEXT.count("- alert: ")
-    assert table == rules
-
-
 @pytest.mark.parametrize(
     "command", [["check", "rules", str(RULES)], ["test", "rules", str(PROOFS)]], ids=["check", "test"]
 )
