@@ -15,9 +15,9 @@ from storage import erasing, tombstones
 from storage.erasable import Which
 from storage.pages import split
 from storage.session import Database
-from workflow.kept_answers import ANSWER, LOOK, UNUSABLE
+from workflow.ports import Kept
 
-_WORD = re.compile(r"\w+")
+_NUMBER = re.compile(r"\d+")
 
 
 async def erase_keys(redis: Redis, database: Database, which: Which) -> int:
@@ -43,7 +43,7 @@ async def _keys(redis: Redis, pattern: str) -> list[str]:
 
 async def _kept_of_jobs(redis: Redis, database: Database, which: Which) -> list[str]:
     doomed: list[str] = []
-    kept = [pair for begin in (ANSWER, UNUSABLE, LOOK) for pair in _jobs(await _keys(redis, f"{begin}*"))]
+    kept = [pair for what in Kept for pair in _jobs(await _keys(redis, f"{what}:*"))]
     for some in split(kept):
         ours = await erasing.jobs_among(database, which.tenant_id, [job_id for _, job_id in some])
         for key, job_id in some:
@@ -53,9 +53,9 @@ async def _kept_of_jobs(redis: Redis, database: Database, which: Which) -> list[
 
 
 async def _is_of_forgotten(redis: Redis, database: Database, which: Which, key: str, ticket_id: str) -> bool:
-    """Any of its words may be a ticket's number: rather one answer too many, which can be had again."""
-    words = set(_WORD.findall(str(await redis.get(key) or "")))
-    return bool(await tombstones.forgotten_among(database, which.tenant_id, [ticket_id, *words]))
+    """Any number in it may be a ticket's: rather one answer too many, which can be had again."""
+    numbers = set(_NUMBER.findall(str(await redis.get(key) or "")))
+    return bool(await tombstones.forgotten_among(database, which.tenant_id, [ticket_id, *numbers]))
 
 
 def _jobs(keys: Sequence[str]) -> Iterator[tuple[str, UUID]]:

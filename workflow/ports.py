@@ -7,6 +7,7 @@ goes wrong are the failures of `integrations.errors`.
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -111,35 +112,25 @@ class UnfinishedLook:
     """Ids of those that are still to be read."""
 
 
+class Kept(StrEnum):
+    """What is kept of a job for its next attempt, and as what."""
+
+    ANSWER = "answer"
+    """An answer of GPT-4 that could not be committed, and its model's name: paid for, so not to be asked for again."""
+    UNUSABLE = "unusable"
+    """The text of one that is to be repaired, while its repair can't be had."""
+    LOOK = "look"
+    """An UnfinishedLook."""
+
+
 class KeptAnswers(Protocol):
-    """Where an answer of GPT-4 waits that could not be committed: paid for, so not to be asked for again.
+    """Where such things wait. Nothing here ever raises."""
 
-    And one that is unusable as it is, while its repair can't be had. Nothing here ever raises.
-    """
-
-    async def put(self, job_id: UUID, answer: dict[str, Any], model: str) -> None:
+    async def put(self, what: Kept, job_id: UUID, value: Any) -> None:
         """Keep it, if that is possible."""
 
-    async def take(self, job_id: UUID) -> tuple[dict[str, Any], str] | None:
-        """Return the answer and its model, if there is one."""
+    async def take(self, what: Kept, job_id: UUID) -> Any:
+        """Return it, or None if there is none."""
 
-    async def put_unusable(self, job_id: UUID, text: str) -> None:
-        """Keep the text that is to be repaired, if that is possible."""
-
-    async def take_unusable(self, job_id: UUID) -> str | None:
-        """Return the text that is to be repaired, if there is one."""
-
-    async def drop_unusable(self, job_id: UUID) -> None:
-        """Forget that text: it is repaired, or never will be."""
-
-    async def put_look(self, job_id: UUID, look: UnfinishedLook) -> None:
-        """Keep how far a look has come, if that is possible."""
-
-    async def take_look(self, job_id: UUID) -> UnfinishedLook | None:
-        """Return how far a look has come, if there is one."""
-
-    async def drop_look(self, job_id: UUID) -> None:
-        """Forget how far a look has come: it has come to its end."""
-
-    async def drop(self, job_id: UUID) -> None:
-        """Forget all that is kept of a job."""
+    async def drop(self, job_id: UUID, *what: Kept) -> None:
+        """Forget it; all that is kept of the job where nothing is named."""

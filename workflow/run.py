@@ -27,7 +27,7 @@ from workflow.attempt import AlreadyEnhanced, Attempt, Echo, Forgotten, NoNoteWa
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
 from workflow.lease import hold_lease, insist, settle
-from workflow.ports import Desk, KeptAnswers, Model, Search
+from workflow.ports import Desk, Kept, KeptAnswers, Model, Search
 
 _GIVE_BACK_SECONDS = 5.0
 
@@ -156,7 +156,7 @@ async def _outcome_of(runner: Runner, claim: Claim, stopped: Exception) -> Outco
         seconds = runner.note_settle_seconds
         words = f"will be looked for once more in {seconds:.0f}s"
         return replace(failed, how=How.LOOKED_FOR, words=words, seconds=seconds)
-    await runner.answers.drop_look(claim.job_id)
+    await runner.answers.drop(claim.job_id, Kept.LOOK)
     return failed
 
 

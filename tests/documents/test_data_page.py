@@ -9,7 +9,7 @@ from integrations import rate
 from integrations.servicedesk import tokens as desk_tokens
 from storage.models import Base
 from tests.documents.readme import ROOT
-from workflow import kept_answers as answers
+from workflow.ports import Kept
 
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 # What Celery makes beside the list and the hash.
@@ -44,7 +44,7 @@ def test_columns_that_hold_text_from_outside_are_not_told_as_ids() -> None:
 
 def test_each_key_in_redis_stands_there() -> None:
     """By how it begins; tests/system/test_forget.py looks at a running system's."""
-    ours = {answers.ANSWER, answers.UNUSABLE, answers.LOOK, inbox.INBOX, inbox.DELIVERY}
+    ours = {*(f"{what}:" for what in Kept), inbox.INBOX, inbox.DELIVERY}
     ours |= {rate.KEY, desk_tokens.KEY, QUEUE, UNACKED}
     assert redis_keys() == ours | CELERYS
 

@@ -25,7 +25,7 @@ from tests.kit.runner import ANSWER, TICKET, runner_on
 from tests.kit.simulators import Simulator
 from workflow.enhancement import to_html
 from workflow.kept_answers import AnswersInRedis
-from workflow.ports import UnfinishedLook
+from workflow.ports import Kept, UnfinishedLook
 from workflow.run import Runner, run_job
 
 
@@ -119,13 +119,13 @@ async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
         other = await desk.add_note(ticket_id, "<p>call back</p>")
         posted_at = table.job(job_id)["note_attempted_at"].astimezone(UTC)
         look = UnfinishedLook(posted_at.isoformat(), (posted_at + timedelta(seconds=100)).isoformat(), [other])
-        await answers.put_look(job_id, look)
+        await answers.put(Kept.LOOK, job_id, look)
         with pytest.raises(DeskTimeout), breaker.watch():
             raise DeskTimeout
         assert await run_job(replace(runner_on(down, database, database), answers=answers), job_id)
         assert table.job(job_id)["state"] == "failed"
         if kept_by == "its age":
-            await answers.put_look(job_id, look)
+            await answers.put(Kept.LOOK, job_id, look)
         await desk.add_note(ticket_id, to_html(ANSWER, job_id))
         await by_hand.retry(database, job_id, DEADLINE)
         assert await run_job(replace(runner_on(desk, database, database), answers=answers), job_id)

@@ -20,6 +20,7 @@ from tests.kit.postgres import DEADLINE, Table
 from tests.kit.runner import TICKET, runner_on
 from tests.kit.simulators import Simulator
 from workflow.kept_answers import AnswersInRedis
+from workflow.ports import Kept
 from workflow.run import run_job
 
 
@@ -84,8 +85,8 @@ async def test_what_an_earlier_attempt_left_in_redis_goes_when_it_is_found_forgo
     await erasing.erase(database, Which("acme", ticket_id="12345"))
     await by_hand.retry(database, waiting, DEADLINE)
     answers = AnswersInRedis(redis, 60)
-    await answers.put(waiting, {"summary": "the ticket's text"}, "m")
-    await answers.put_unusable(waiting, "{ the ticket's text")
+    await answers.put(Kept.ANSWER, waiting, ({"summary": "the ticket's text"}, "m"))
+    await answers.put(Kept.UNUSABLE, waiting, "{ the ticket's text")
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json=TICKET))
     async with desk.opened(desk.settings("http://desk"), transport=transport) as its_desk:
         assert await run_job(replace(runner_on(its_desk, database, database), answers=answers), waiting)

@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from devstack.ports import free_port
 from dispatch.queue import open_redis
 from workflow.kept_answers import AnswersInRedis
+from workflow.ports import Kept
 
 JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
 ANSWER = {"summary": "Zoë's \u202e mailbox", "next_steps": ["a"]}
@@ -15,10 +16,10 @@ ANSWER = {"summary": "Zoë's \u202e mailbox", "next_steps": ["a"]}
 
 async def test_an_answer_comes_back_as_it_was_kept_and_ends_with_its_job(redis: Redis) -> None:
     answers = AnswersInRedis(redis, 1800)
-    assert await answers.take(JOB) is None
-    await answers.put(JOB, ANSWER, "gpt-6-luna")
-    assert await answers.take(JOB) == (ANSWER, "gpt-6-luna")
-    assert await answers.take(uuid4()) is None
+    assert await answers.take(Kept.ANSWER, JOB) is None
+    await answers.put(Kept.ANSWER, JOB, (ANSWER, "gpt-6-luna"))
+    assert await answers.take(Kept.ANSWER, JOB) == (ANSWER, "gpt-6-luna")
+    assert await answers.take(Kept.ANSWER, uuid4()) is None
     (key,) = await redis.keys("*")
     assert 1700 < await redis.ttl(key) <= 1800
 
@@ -26,31 +27,31 @@ async def test_an_answer_comes_back_as_it_was_kept_and_ends_with_its_job(redis: 
 @pytest.mark.parametrize("strange", ["", "not json", "[]", "[1, 2, 3]", "17", "null"])
 async def test_what_is_no_answer_is_none(strange: str, redis: Redis) -> None:
     answers = AnswersInRedis(redis, 1800)
-    await answers.put(JOB, ANSWER, "m")
+    await answers.put(Kept.ANSWER, JOB, (ANSWER, "m"))
     (key,) = await redis.keys("*")
     await redis.set(key, strange)
-    assert await answers.take(JOB) is None
+    assert await answers.take(Kept.ANSWER, JOB) is None
 
 
 async def test_without_redis_an_answer_is_lost_and_nothing_else() -> None:
     away = open_redis(f"redis://127.0.0.1:{free_port()}/0")
     answers = AnswersInRedis(away, 1800)
-    await answers.put(JOB, ANSWER, "m")
-    assert await answers.take(JOB) is None
-    await answers.put_unusable(JOB, "{")
-    assert await answers.take_unusable(JOB) is None
-    await answers.drop_unusable(JOB)
+    await answers.put(Kept.ANSWER, JOB, (ANSWER, "m"))
+    assert await answers.take(Kept.ANSWER, JOB) is None
+    await answers.put(Kept.UNUSABLE, JOB, "{")
+    assert await answers.take(Kept.UNUSABLE, JOB) is None
+    await answers.drop(JOB, Kept.UNUSABLE)
     await away.aclose()
 
 
 async def test_a_text_that_is_to_be_repaired_is_no_answer(redis: Redis) -> None:
     answers = AnswersInRedis(redis, 1800)
     for text in ("", "{ Zoë's \u202e"):
-        await answers.put_unusable(JOB, text)
-        assert await answers.take_unusable(JOB) == text
-        assert await answers.take(JOB) is None
-        assert await answers.take_unusable(uuid4()) is None
+        await answers.put(Kept.UNUSABLE, JOB, text)
+        assert await answers.take(Kept.UNUSABLE, JOB) == text
+        assert await answers.take(Kept.ANSWER, JOB) is None
+        assert await answers.take(Kept.UNUSABLE, uuid4()) is None
         (key,) = await redis.keys("*")
         assert 1700 < await redis.ttl(key) <= 1800
-    await answers.drop_unusable(JOB)
-    assert await answers.take_unusable(JOB) is None
+    await answers.drop(JOB, Kept.UNUSABLE)
+    assert await answers.take(Kept.UNUSABLE, JOB) is None

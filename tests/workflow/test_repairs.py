@@ -20,6 +20,7 @@ from tests.kit.simulators import Simulator
 from workflow.attempt import GraphState
 from workflow.kept_answers import AnswersInRedis
 from workflow.nodes.call_gpt4 import call_gpt4
+from workflow.ports import Kept
 
 STATE: GraphState = {"ticket": TICKET, "similar_tickets": SIMILAR, "documents": DOCUMENTS}
 
@@ -100,10 +101,10 @@ async def test_a_repaired_answer_is_safe_before_redis_is_told_to_forget_the_text
             super().__init__(redis, 60)
             self.asked = asyncio.Event()
 
-        async def drop_unusable(self, job_id: UUID) -> None:
+        async def drop(self, job_id: UUID, *what: Kept) -> None:
             self.asked.set()
             await asyncio.sleep(30)
-            await super().drop_unusable(job_id)
+            await super().drop(job_id, *what)
 
     model.order(kind="malformed", times=1)
     answers = Slow()

@@ -14,6 +14,7 @@ from workflow import genai
 from workflow.attempt import Attempt, GraphState
 from workflow.enhancement import Enhancement
 from workflow.lease import insist
+from workflow.ports import Kept
 from workflow.prompts import VERSION, enhancement_prompt, only_given
 
 
@@ -40,7 +41,7 @@ async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
     await _commit(attempt, enhancement, answer.model)
     if repaired:
         # Not before: whoever is stopped while Redis takes its time must not lose what was paid for.
-        await attempt.answers.drop_unusable(attempt.claim.job_id)
+        await attempt.answers.drop(attempt.claim.job_id, Kept.UNUSABLE)
     say(
         phrases.GPT4_ANSWERED,
         status=answer.status,
@@ -63,19 +64,19 @@ async def _ask(attempt: Attempt, prompt: Prompt) -> tuple[ModelAnswer[Enhancemen
     it retried gets a new answer.
     """
     answers, job_id = attempt.answers, attempt.claim.job_id
-    unusable = await answers.take_unusable(job_id) if attempt.claim.started_before else None
+    unusable = await answers.take(Kept.UNUSABLE, job_id) if attempt.claim.started_before else None
     repaired = unusable is not None
 
     async def keep(text: str) -> None:
         nonlocal repaired
         repaired = True
-        await answers.put_unusable(job_id, text)
+        await answers.put(Kept.UNUSABLE, job_id, text)
 
     try:
         count = partial(_count, attempt)
         answer = await attempt.model.ask(prompt, Enhancement, count, unusable=unusable, on_unusable=keep)
     except ModelRefused:
-        await answers.drop_unusable(job_id)
+        await answers.drop(job_id, Kept.UNUSABLE)
         raise
     return answer, repaired
 
@@ -89,7 +90,7 @@ def _count(attempt: Attempt, usage: Usage) -> None:
 async def _kept_answer(attempt: Attempt) -> Enhancement | None:
     """Return the answer that an earlier attempt kept since it could not commit it, committed now; None without one."""
     claim = attempt.claim
-    kept = await attempt.answers.take(claim.job_id) if claim.started_before else None
+    kept = await attempt.answers.take(Kept.ANSWER, claim.job_id) if claim.started_before else None
     if kept is None:
         return None
     enhancement = Enhancement.model_validate(kept[0])
@@ -103,5 +104,5 @@ async def _commit(attempt: Attempt, enhancement: Enhancement, model: str) -> Non
     try:
         await insist(partial(claims.save_answer, attempt.database, attempt.claim, answer, model))
     except BaseException:
-        await attempt.answers.put(attempt.claim.job_id, answer, model)
+        await attempt.answers.put(Kept.ANSWER, attempt.claim.job_id, (answer, model))
         raise

@@ -18,6 +18,7 @@ from storage.forgotten import is_forgotten
 from storage.session import DATABASE_FAILURES
 from workflow.attempt import Attempt, Forgotten, GraphState
 from workflow.lease import insist
+from workflow.ports import Kept
 
 
 @dataclass(slots=True)
@@ -53,7 +54,7 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
 
 async def _is_answered(attempt: Attempt) -> bool:
     """Return True if GPT-4 need not be asked: an earlier attempt could not commit its answer, and kept it."""
-    return attempt.claim.started_before and await attempt.answers.take(attempt.claim.job_id) is not None
+    return attempt.claim.started_before and await attempt.answers.take(Kept.ANSWER, attempt.claim.job_id) is not None
 
 
 async def _refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:

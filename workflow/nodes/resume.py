@@ -17,7 +17,7 @@ from storage.limits import MOST_ATTEMPTS
 from workflow.attempt import AlreadyEnhanced, Attempt, GraphState
 from workflow.enhancement import Enhancement, is_note_of
 from workflow.lease import insist
-from workflow.ports import UnfinishedLook
+from workflow.ports import Kept, UnfinishedLook
 
 # A hundred notes at one call a minute take less.
 _LOOK_SECONDS = 7200.0
@@ -75,17 +75,17 @@ async def _look(attempt: Attempt, posted_at: datetime) -> tuple[str | None, date
     Return the note's id, or None, and the moment at which the desk listed the ticket's notes.
     """
     claim = attempt.claim
-    kept = await attempt.answers.take_look(claim.job_id)
+    kept = await attempt.answers.take(Kept.LOOK, claim.job_id)
     if kept is None or kept.posted_at != posted_at.isoformat() or _is_old(kept, claim):
         kept = UnfinishedLook(posted_at.isoformat(), claim.claimed_at.isoformat(), [])
 
     async def keep(unread: list[str]) -> None:
-        await attempt.answers.put_look(claim.job_id, replace(kept, unread=unread))
+        await attempt.answers.put(Kept.LOOK, claim.job_id, replace(kept, unread=unread))
 
     note_id = await attempt.desk.find_note(
         claim.ticket_id, partial(is_note_of, claim.job_id), posted_at, unread=kept.unread or None, on_held_back=keep
     )
     if kept.unread:
         # A look that comes after it, since the note may still come, begins with the list.
-        await attempt.answers.drop_look(claim.job_id)
+        await attempt.answers.drop(claim.job_id, Kept.LOOK)
     return note_id, datetime.fromisoformat(kept.listed_at)
