@@ -132,7 +132,6 @@ def desk_config(tenants: Sequence[Tenant], webhook_url: str) -> dict[str, Any]:
                 **tenant.oauth,
                 "webhook_url": webhook_url,
                 "webhook_secret": tenant.webhook_secret,
-                "webhook_scheme": "servicedesk",
             }
             for tenant in tenants
         }

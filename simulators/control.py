@@ -3,6 +3,7 @@
 It has no authentication: simulators listen on loopback and hold no real data.
 """
 
+from dataclasses import asdict
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
@@ -15,7 +16,7 @@ from simulators.faults import Fault, FaultBook
 from simulators.journal import Journal
 
 F = TypeVar("F", bound=Fault)
-_FILTERS = ("operation", "tenant", "ticket_id", "method", "fault", "outcome")
+_FILTERS = ("operation", "tenant", "ticket_id")
 
 
 def show_validation_error(_request: Request, error: Exception) -> Response:
@@ -35,22 +36,10 @@ def show_validation_error(_request: Request, error: Exception) -> Response:
 
 async def read_object(request: Request) -> dict[str, Any]:
     """Return the JSON object in a control request; an empty body is an empty object. 422 otherwise."""
-    if not await request.body():
-        return {}
     try:
-        document = await request.json()
-    except ValueError:
-        raise HTTPException(422, "the body is not JSON") from None
-    if not isinstance(document, dict):
-        raise HTTPException(422, "the body is not a JSON object")
-    return document
-
-
-def _number(request: Request, name: str) -> int:
-    text = request.query_params.get(name, "0")
-    if not text.isdecimal():
-        raise HTTPException(422, f"{name} is not a number")
-    return int(text)
+        return dict(await request.json()) if await request.body() else {}
+    except (ValueError, TypeError):
+        raise HTTPException(422, "the body is not a JSON object") from None
 
 
 class Control(Generic[F]):
@@ -68,10 +57,8 @@ class Control(Generic[F]):
             Route("/_sim/faults", self._order, methods=["POST"]),
             Route("/_sim/faults", self._list, methods=["GET"]),
             Route("/_sim/faults", self._clear, methods=["DELETE"]),
-            Route("/_sim/faults/{fault_id}", self._clear, methods=["DELETE"]),
             Route("/_sim/requests", self._requests, methods=["GET"]),
             Route("/_sim/requests", self._forget, methods=["DELETE"]),
-            Route("/_sim/counts", self._counts, methods=["GET"]),
         ]
 
     async def _health(self, _request: Request) -> Response:
@@ -79,26 +66,20 @@ class Control(Generic[F]):
 
     async def _order(self, request: Request) -> Response:
         fault = self._fault_type.model_validate(await read_object(request))
-        return JSONResponse({"id": self._faults.order(fault)}, status_code=201)
+        self._faults.order(fault)
+        return JSONResponse({}, status_code=201)
 
     async def _list(self, _request: Request) -> Response:
         return JSONResponse({"faults": self._faults.listing()})
 
-    async def _clear(self, request: Request) -> Response:
-        if not self._faults.clear(request.path_params.get("fault_id")):
-            raise HTTPException(404, "no such fault")
+    async def _clear(self, _request: Request) -> Response:
+        self._faults.clear()
         return Response(status_code=204)
 
     async def _requests(self, request: Request) -> Response:
         equal = {name: request.query_params[name] for name in _FILTERS if name in request.query_params}
-        entries = self._journal.entries(
-            after=_number(request, "after"), limit=_number(request, "limit") or None, **equal
-        )
-        return JSONResponse({"requests": [entry.as_json() for entry in entries]})
+        return JSONResponse({"requests": [asdict(entry) for entry in self._journal.entries(**equal)]})
 
     async def _forget(self, _request: Request) -> Response:
         self._journal.clear()
         return Response(status_code=204)
-
-    async def _counts(self, _request: Request) -> Response:
-        return JSONResponse({"counts": self._journal.counts()})

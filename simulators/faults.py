@@ -1,6 +1,5 @@
 """Faults on demand: what goes wrong, for which requests, and how often."""
 
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -14,7 +13,7 @@ class Fault(BaseModel):
     A subclass names its kinds in `options`: kind -> the fields that mean something for it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
     options: ClassVar[Mapping[str, frozenset[str]]] = {}
     selectors: ClassVar[frozenset[str]] = frozenset()
@@ -47,7 +46,6 @@ F = TypeVar("F", bound=Fault)
 class OrderedFault(Generic[F]):
     """A fault in the book, with the number of requests that it has hit."""
 
-    id: str
     fault: F
     used: int = 0
 
@@ -61,38 +59,24 @@ class FaultBook(Generic[F]):
     """The ordered faults. The oldest one that fits and is not exhausted is taken: orders make sequences."""
 
     def __init__(self) -> None:
-        self._ordered: dict[str, OrderedFault[F]] = {}
-        self._numbers = itertools.count(1)
+        self._ordered: list[OrderedFault[F]] = []
 
-    def order(self, fault: F) -> str:
-        """Add a fault and return its id."""
-        fault_id = f"f{next(self._numbers)}"
-        self._ordered[fault_id] = OrderedFault(fault_id, fault)
-        return fault_id
+    def order(self, fault: F) -> None:
+        """Add a fault."""
+        self._ordered.append(OrderedFault(fault))
 
     def take(self, fits: Callable[[F], bool]) -> F | None:
         """Return the fault for a request, and count it; None when nothing is ordered for it."""
-        for ordered in self._ordered.values():
+        for ordered in self._ordered:
             if not ordered.exhausted and fits(ordered.fault):
                 ordered.used += 1
                 return ordered.fault
         return None
 
-    def clear(self, fault_id: str | None = None) -> bool:
-        """Remove one fault, or all; False when there is none with that id."""
-        if fault_id is None:
-            self._ordered.clear()
-            return True
-        return self._ordered.pop(fault_id, None) is not None
+    def clear(self) -> None:
+        """Remove all."""
+        self._ordered.clear()
 
     def listing(self) -> list[dict[str, Any]]:
-        """Return all faults in their order, exhausted ones too, each with `id`, `used` and `exhausted`."""
-        return [
-            {
-                "id": ordered.id,
-                **ordered.fault.model_dump(exclude_unset=True),
-                "used": ordered.used,
-                "exhausted": ordered.exhausted,
-            }
-            for ordered in self._ordered.values()
-        ]
+        """Return all faults in their order, exhausted ones too, each with the number of its hits."""
+        return [ordered.fault.model_dump(exclude_unset=True) | {"used": ordered.used} for ordered in self._ordered]

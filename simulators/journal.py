@@ -1,7 +1,7 @@
 """The memory of a simulator: everything it received, in order, within bounds."""
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,19 +53,14 @@ class Entry:
     outcome: str = "open"
     seconds: float | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the entry as the control interface shows it."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
 
 @dataclass(slots=True)
 class Journal:
-    """The newest 20,000 requests and, of them, the newest 100 MB of payload. Counts cover them all."""
+    """The newest 20,000 requests and, of them, the newest 100 MB of payload."""
 
     _entries: deque[Entry] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     _payloads: deque[tuple[Entry, int]] = field(default_factory=deque)
     _payload_bytes: int = 0
-    _counts: Counter[str] = field(default_factory=Counter)
     _received: int = 0
 
     def receive(
@@ -84,7 +79,6 @@ class Journal:
         self._received += 1
         entry = Entry(self._received, time.time(), method, path, operation, tenant, ticket_id, payload, headers)
         self._entries.append(entry)
-        self._counts[operation] += 1
         self._payloads.append((entry, payload_bytes))
         self._payload_bytes += payload_bytes
         while self._payload_bytes > MAX_PAYLOAD_BYTES or len(self._payloads) > MAX_ENTRIES:
@@ -93,22 +87,12 @@ class Journal:
             self._payload_bytes -= size
         return entry
 
-    def entries(self, *, after: int = 0, limit: int | None = None, **equal: str) -> list[Entry]:
-        """Return entries in order with a `seq` above `after` and the given fields, the last `limit` only."""
-        found = [
-            entry
-            for entry in self._entries
-            if entry.seq > after and all(getattr(entry, name) == value for name, value in equal.items())
-        ]
-        return found[-limit:] if limit else found
-
-    def counts(self) -> dict[str, int]:
-        """Return the number of requests per operation since the start or the last clearing."""
-        return dict(self._counts)
+    def entries(self, **equal: str) -> list[Entry]:
+        """Return the entries with these fields in their order."""
+        return [entry for entry in self._entries if all(getattr(entry, name) == value for name, value in equal.items())]
 
     def clear(self) -> None:
         """Forget everything but the numbering."""
         self._entries.clear()
         self._payloads.clear()
         self._payload_bytes = 0
-        self._counts.clear()

@@ -16,7 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from simulators.wire import HANG_UP_EXTENSION
+from simulators.exchange import HANG_UP_EXTENSION
 
 _START_SECONDS = 10.0
 
@@ -49,15 +49,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+    return socket.create_server((host, port), family=family, backlog=2048)
 
 
 def _address(listener: socket.socket) -> str:

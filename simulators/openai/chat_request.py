@@ -8,21 +8,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from simulators.exchange import Answer
 from simulators.openai.context import Context, find_context, message_text
-from simulators.openai.schemas import SchemaRefusedError, check_strict
 from simulators.openai.settings import OpenAIConfig
-from simulators.wire import Answer
+from simulators.openai.strict_schemas import SchemaRefusedError, check_strict
 
 Json = dict[str, Any]
-KNOWN_PARAMETERS = frozenset(
-    {
-        "model", "messages", "stream", "stream_options", "response_format", "temperature", "top_p", "n",
-        "max_tokens", "max_completion_tokens", "reasoning_effort", "seed", "stop", "user", "metadata",
-        "store", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs",
-        "top_logprobs", "tools", "tool_choice", "parallel_tool_calls", "service_tier", "verbosity", "prompt_cache_key",
-        "safety_identifier", "prediction", "modalities", "audio", "provider", "reasoning", "usage",
-    }
-)  # fmt: skip
 _FORMATS = frozenset({"text", "json_object", "json_schema"})
 _SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
@@ -63,12 +54,10 @@ def _error_type(status: int) -> str:
 class ChatRequest:
     """A request that OpenAI would accept. `schema` is the one of `json_schema`, or None."""
 
-    body: Json
     model: str
     messages: list[Any]
     stream: bool
     include_usage: bool
-    format: str
     schema: Json | None
     context: Context | None
 
@@ -79,6 +68,7 @@ class ChatRequest:
 
 
 def _response_format(body: Json) -> tuple[str, Json | None]:
+    """Return the kind of format that is wanted, and the schema of a `json_schema`."""
     wanted = body.get("response_format") or {"type": "text"}
     name = wanted.get("type") if isinstance(wanted, dict) else None
     if name not in _FORMATS:
@@ -118,7 +108,9 @@ def check_request(body: Json | None, config: OpenAIConfig) -> ChatRequest:
     if not isinstance(model, str) or not model:
         raise ApiError(400, "you must provide a model parameter", param="model")
     if not config.knows(model):
-        raise unknown_model(model)
+        # One that was never there, or is retired: OpenAI words both alike.
+        message = f"The model `{model}` does not exist or you do not have access to it."
+        raise ApiError(404, message, code="model_not_found")
     if not isinstance(messages, list) or not messages:
         raise ApiError(400, "Missing required parameter: 'messages'.", param="messages")
     if "max_tokens" in body and "max_completion_tokens" in body:
@@ -126,12 +118,10 @@ def check_request(body: Json | None, config: OpenAIConfig) -> ChatRequest:
         raise ApiError(400, message, code="invalid_parameter_combination")
     format_name, schema = _response_format(body)
     request = ChatRequest(
-        body=body,
         model=model,
         messages=messages,
         stream=body.get("stream") is True,
         include_usage=bool((body.get("stream_options") or {}).get("include_usage")),
-        format=format_name,
         schema=schema,
         context=find_context(messages),
     )
@@ -141,9 +131,3 @@ def check_request(body: Json | None, config: OpenAIConfig) -> ChatRequest:
         )
         raise ApiError(400, message, param="messages")
     return request
-
-
-def unknown_model(model: str) -> ApiError:
-    """Return the error for a model that was never there, or is retired: OpenAI words both alike."""
-    message = f"The model `{model}` does not exist or you do not have access to it."
-    return ApiError(404, message, code="model_not_found")

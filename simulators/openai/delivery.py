@@ -1,16 +1,17 @@
-"""How a reply goes out, in one piece or as server-sent events, and what can happen on the way."""
+"""How a reply goes out, in one piece or as server-sent events, and what can happen to a stream on the way."""
 
 import json
 from dataclasses import dataclass
 from typing import Any
 
+from simulators.exchange import Answer, Exchange
 from simulators.openai.chat_request import ChatRequest
-from simulators.openai.openai_faults import OpenAIFault, error_document, error_of
+from simulators.openai.openai_faults import OpenAIFault, error_document
 from simulators.openai.reply import Reply, chunk, completion, content_chunks
 from simulators.openai.settings import OpenAIConfig
-from simulators.wire import Answer, Wire
 
 Json = dict[str, Any]
+_EVENTS = "text/event-stream; charset=utf-8"
 
 
 class ConnectionCutError(Exception):
@@ -22,10 +23,10 @@ def _event(document: Json) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class ReplyDelivery:
     """The sending of one reply. `headers` go with it whatever happens."""
 
-    wire: Wire
+    wire: Exchange
     config: OpenAIConfig
     request: ChatRequest
     reply: Reply
@@ -35,53 +36,17 @@ class Delivery:
     async def send(self) -> None:
         """Send the reply; raises ClientLeftError, or ConnectionCutError when a fault has cut it off."""
         if self.fault is not None and self.fault.kind == "huge":
-            await self._flood(self.fault.megabytes)
+            opening = b'data: {"choices": [{"index": 0, "delta": {"content": "'
+            await self.wire.flood(opening, self.fault.megabytes, _EVENTS)
         elif self.request.stream and not (self.fault is not None and self.fault.kind == "not_streamed"):
             await self._stream()
         else:
-            await self._send_whole()
-
-    async def _flood(self, megabytes: int) -> None:
-        if self.request.stream:
-            opening = b'data: {"choices": [{"index": 0, "delta": {"content": "'
-            await self.wire.flood(opening, megabytes, "text/event-stream; charset=utf-8")
-        else:
-            await self.wire.flood(b'{"choices": [{"index": 0, "message": {"content": "', megabytes)
-
-    async def _send_whole(self) -> None:
-        await self.wire.pause(self.config.seconds)
-        fault, kind = self.fault, self.fault.kind if self.fault else None
-        answer = Answer.of_json(200, completion(self.reply), self.headers)
-        if fault is not None and kind == "error_event":
-            await self.wire.answer(error_of(fault).answer(self.headers))
-        elif kind == "cut":
-            await self.wire.answer_half(answer)
-            raise ConnectionCutError
-        elif fault is not None and kind in {"stall", "keep_alive", "empty_deltas", "slow_stream"}:
-            await self._drip(answer, fault)
-        else:
-            await self.wire.answer(answer)
-
-    async def _drip(self, answer: Answer, fault: OpenAIFault) -> None:
-        """Send whitespace before the body, as routers do to keep a connection alive, perhaps for ever."""
-        await self.wire.start(200, answer.headers)
-        if fault.kind == "stall":
-            await self.wire.write(answer.body[: len(answer.body) // 2])
-            await self.wire.pause(None)
-        rounds = self.config.chunks if fault.kind == "slow_stream" else fault.comments
-        sent = 0
-        while rounds is None or sent < rounds:
-            await self.wire.write(b" \n")
-            await self.wire.pause(max(fault.seconds, 0.01))
-            sent += 1
-        await self.wire.write(answer.body, last=True)
+            await self.wire.pause(self.config.seconds)
+            await self.wire.answer(Answer.of_json(200, completion(self.reply), self.headers))
 
     async def _stream(self) -> None:
         usage, wire = self.request.include_usage, self.wire
-        await wire.start(
-            200,
-            {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"} | self.headers,
-        )
+        await wire.start(200, {"content-type": _EVENTS, "cache-control": "no-cache"} | self.headers)
         await wire.pause(self.config.first_token_seconds)
         await self._write(chunk(self.reply, {"role": "assistant", "content": "", "refusal": None}, with_usage=usage))
         if not self.reply.empty:

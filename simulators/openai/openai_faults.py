@@ -1,12 +1,12 @@
 """The faults the endpoint can be ordered to have."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field
 
+from simulators.exchange import PORTAL, Answer, maintenance_page
 from simulators.faults import Fault, with_a_body
-from simulators.openai.chat_request import KNOWN_PARAMETERS, ApiError
-from simulators.wire import PORTAL, Answer, maintenance_page
+from simulators.openai.chat_request import ApiError
 
 Json = dict[str, Any]
 
@@ -14,7 +14,7 @@ CONTENT_KINDS = frozenset({"empty_choices", "refusal", "cut_off", "malformed", "
 
 
 class OpenAIFault(Fault):
-    """A fault for requests whose body contains `match` (null: any), of `operation` (by default `chat`).
+    """A fault for chat requests whose body contains `match` (null: any).
 
     `chunks` is the number of pieces of content that come before the fault: by default none for `keep_alive`
     and `empty_deltas`, three for the others. `seconds` is the time between what is sent. `comments` ends a
@@ -24,8 +24,8 @@ class OpenAIFault(Fault):
     """
 
     options: ClassVar = {
-        "status": frozenset({"code", "retry_after", "message", "param", "error_code"}),
-        "refuse_parameter": frozenset({"param", "message"}),
+        "status": frozenset({"code", "retry_after", "message"}),
+        "refuse_parameter": frozenset({"param"}),
         "error_in_200": frozenset({"code", "message"}),
         "error_event": frozenset({"code", "message", "chunks"}),
         "stall": frozenset({"chunks"}),
@@ -37,24 +37,17 @@ class OpenAIFault(Fault):
         "huge": frozenset({"megabytes"}),
         **dict.fromkeys(("silence", "no_json_schema", "not_streamed", *sorted(CONTENT_KINDS)), frozenset()),
     }
-    selectors: ClassVar = frozenset({"match", "operation"})
+    selectors: ClassVar = frozenset({"match"})
 
     match: str | None = None
-    operation: Literal["chat", "list_models", "read_model", "unknown"] | None = "chat"
     code: Annotated[int, AfterValidator(with_a_body)] = Field(default=502, ge=300, le=599)
     retry_after: str | None = None
     message: str = "The server had an error while processing your request. Sorry about that!"
-    param: str | None = None
-    error_code: str | None = None
+    param: str = ""
     chunks: int | None = Field(default=None, ge=0)
     seconds: float = Field(default=1.0, ge=0)
     comments: int | None = Field(default=None, ge=1)
     megabytes: int = Field(default=50, ge=1, le=50)
-
-    @field_validator("retry_after", mode="before")
-    @classmethod
-    def _seconds_or_date(cls, value: object) -> object:
-        return str(value) if isinstance(value, int | float) else value
 
     @property
     def after(self) -> int:
@@ -67,7 +60,7 @@ class OpenAIFault(Fault):
 def error_of(fault: OpenAIFault) -> ApiError:
     """Return the error that a `status` or `error_event` fault stands for."""
     codes = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
-    return ApiError(fault.code, fault.message, param=fault.param, code=fault.error_code or codes.get(fault.code))
+    return ApiError(fault.code, fault.message, code=codes.get(fault.code))
 
 
 def error_document(fault: OpenAIFault) -> Json:
@@ -76,23 +69,17 @@ def error_document(fault: OpenAIFault) -> Json:
     return {"error": {"code": fault.code, "message": fault.message, "metadata": metadata}}
 
 
-def _unwanted_parameter(fault: OpenAIFault, body: Json) -> str | None:
-    if fault.param is not None:
-        return fault.param if fault.param.split(".")[0] in body else None
-    return next((name for name in sorted(body) if name not in KNOWN_PARAMETERS), None)
-
-
-def applies(fault: OpenAIFault, body: Json | None) -> bool:
+def applies(fault: OpenAIFault, body: Json) -> bool:
     """Return whether a fault that is about something in the body finds it there."""
     if fault.kind == "refuse_parameter":
-        return body is not None and _unwanted_parameter(fault, body) is not None
+        return fault.param in body
     if fault.kind == "no_json_schema":
-        wanted = (body or {}).get("response_format")
+        wanted = body.get("response_format")
         return isinstance(wanted, dict) and wanted.get("type") == "json_schema"
     return True
 
 
-def in_place_of_an_answer(fault: OpenAIFault, body: Json | None, headers: dict[str, str]) -> Answer | None:
+def in_place_of_an_answer(fault: OpenAIFault, headers: dict[str, str]) -> Answer | None:
     """Return what is answered instead of a completion; None for a fault of the completion itself."""
     match fault.kind:
         case "status":
@@ -105,9 +92,8 @@ def in_place_of_an_answer(fault: OpenAIFault, body: Json | None, headers: dict[s
         case "error_in_200":
             return Answer.of_json(200, error_document(fault), headers)
         case "refuse_parameter":
-            name = _unwanted_parameter(fault, body or {})
-            message = f"Unsupported parameter: '{name}' is not supported with this model."
-            return ApiError(400, message, param=name, code="unsupported_parameter").answer(headers)
+            message = f"Unsupported parameter: '{fault.param}' is not supported with this model."
+            return ApiError(400, message, param=fault.param, code="unsupported_parameter").answer(headers)
         case "no_json_schema":
             message = "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model."
             return ApiError(400, message, param="response_format").answer(headers)

@@ -8,7 +8,7 @@ from typing import Any
 
 from simulators.openai.advice import advise
 from simulators.openai.chat_request import ChatRequest
-from simulators.openai.schemas import fit
+from simulators.openai.strict_schemas import fit
 
 Json = dict[str, Any]
 _CHARACTERS_PER_TOKEN = 4
@@ -50,19 +50,11 @@ class Reply:
         }
 
 
-def _prose(advice: Json) -> str:
-    lines = [advice["summary"], "", f"Likely cause: {advice['likely_cause']}", "", "Next steps:"]
-    return "\n".join(lines + [f"- {step}" for step in advice["next_steps"]])
-
-
 def think(request: ChatRequest) -> Reply:
-    """Return the right reply: in the format that was asked for, made from the given context."""
+    """Return the right reply: of the schema that was asked for, made from the given context."""
     advice = advise(request.context)
-    if request.format == "text":
-        content = _prose(advice)
-    else:
-        document = advice if request.schema is None else fit(request.schema, advice)
-        content = json.dumps(document, ensure_ascii=False)
+    document = advice if request.schema is None else fit(request.schema, advice, request.schema)
+    content = json.dumps(document, ensure_ascii=False)
     prompt = tokens(request.prompt_text) + 4 * len(request.messages)
     return Reply(request.model, prompt, content)
 

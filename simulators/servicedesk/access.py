@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simulators.servicedesk.envelope import INVALID_KEY, RATE_LIMIT, RefusedError
-from simulators.servicedesk.settings import DeskSettings
+from simulators.servicedesk.settings import DeskOptions
 
 MAX_TOKENS = 10
 TOKEN_WINDOW_SECONDS = 600
@@ -44,7 +44,7 @@ def _same(given: str, expected: str) -> bool:
 class Access:
     """The gate of one desk."""
 
-    def __init__(self, settings: DeskSettings) -> None:
+    def __init__(self, settings: DeskOptions) -> None:
         self._settings = settings
         self._tokens: dict[str, float] = {}
         self._issued = _Window(TOKEN_WINDOW_SECONDS)

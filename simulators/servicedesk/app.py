@@ -12,11 +12,11 @@ from simulators.control import Control, show_validation_error
 from simulators.faults import FaultBook
 from simulators.journal import Journal
 from simulators.servicedesk.access import Access
-from simulators.servicedesk.desk import Desk
+from simulators.servicedesk.desk import SimulatedDesk
 from simulators.servicedesk.desk_control import DeskControl
 from simulators.servicedesk.desk_faults import DeskFault
+from simulators.servicedesk.desk_pages import DeskPages
 from simulators.servicedesk.door import DeskDoor, Tenancy
-from simulators.servicedesk.pages import DeskPages
 from simulators.servicedesk.settings import DeskConfig
 from simulators.servicedesk.webhooks import WebhookSender
 
@@ -25,7 +25,7 @@ def create_desk(config: DeskConfig | Mapping[str, Any]) -> Starlette:
     """Return the ASGI app of all desks in `config`; raises pydantic's ValidationError for a wrong one."""
     checked = DeskConfig.model_validate(config)
     tenancies = {
-        tenant: Tenancy(Desk(tenant, settings), Access(settings)) for tenant, settings in checked.desks.items()
+        tenant: Tenancy(SimulatedDesk(tenant, settings), Access(settings)) for tenant, settings in checked.desks.items()
     }
     sender = WebhookSender()
     for tenancy in tenancies.values():

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from simulators.servicedesk.envelope import NOT_FOUND, RefusedError
-from simulators.servicedesk.records import Note, Person, Resolution, Solution, Ticket
-from simulators.servicedesk.rendering import IN_PROGRESS_BY_STATUS
+from simulators.servicedesk.records import Note, Person, Resolution, StoredSolution, StoredTicket
 from simulators.servicedesk.seed import SEED_SOLUTIONS, SEED_TICKETS, SeedTicket
-from simulators.servicedesk.settings import DeskSettings
+from simulators.servicedesk.settings import DeskOptions
+from simulators.servicedesk.shapes import IN_PROGRESS_BY_STATUS
 
 # Cloud ids have 18 digits and do not fit into a double: a client that reads them as numbers breaks them.
 _CLOUD_ID_BASE = 234_759_000_000_312_000
@@ -19,18 +19,18 @@ class TicketExistsError(Exception):
     """A ticket of that id is already there."""
 
 
-class Desk:
+class SimulatedDesk:
     """The state of one tenant's desk.
 
     `announce` is called with each ticket that a webhook is due for, and what happened: created, or updated.
     """
 
-    def __init__(self, tenant: str, settings: DeskSettings) -> None:
+    def __init__(self, tenant: str, settings: DeskOptions) -> None:
         self.tenant = tenant
         self.settings = settings
-        self.tickets: dict[str, Ticket] = {}
-        self.solutions: dict[str, Solution] = {}
-        self.announce: Callable[[Desk, Ticket, str], None] = lambda _desk, _ticket, _what: None
+        self.tickets: dict[str, StoredTicket] = {}
+        self.solutions: dict[str, StoredSolution] = {}
+        self.announce: Callable[[SimulatedDesk, StoredTicket, str], None] = lambda _desk, _ticket, _what: None
         self._last_id = _CLOUD_ID_BASE if settings.edition == "cloud" else 100
         self._displayed = 0
         self._requester = Person(self.new_id(), "Jordan Reyes", f"jordan.reyes@{tenant}.example")
@@ -52,7 +52,7 @@ class Desk:
             ticket = self._add(self.new_id(), seed.subject, f"<div>{seed.description}</div>", created)
             self._resolve_seed(ticket, seed)
         for seed_solution in SEED_SOLUTIONS:
-            solution = Solution(
+            solution = StoredSolution(
                 id=self.new_id(),
                 title=seed_solution.title,
                 description=f"<div>{seed_solution.text}</div>",
@@ -64,18 +64,18 @@ class Desk:
             )
             self.solutions[solution.id] = solution
 
-    def _resolve_seed(self, ticket: Ticket, seed: SeedTicket) -> None:
+    def _resolve_seed(self, ticket: StoredTicket, seed: SeedTicket) -> None:
         ticket.priority, ticket.category = seed.priority, seed.category
         ticket.status = "Resolved"
         ticket.technician = self.technician
         ticket.completed_ms = ticket.updated_ms = ticket.created_ms + 5 * 3_600_000
         ticket.resolution = Resolution(f"<div>{seed.resolution}</div>", ticket.updated_ms, self.technician)
 
-    def _add(self, ticket_id: str, subject: str, description: str, created_ms: int) -> Ticket:
+    def _add(self, ticket_id: str, subject: str, description: str, created_ms: int) -> StoredTicket:
         if ticket_id in self.tickets:
             raise TicketExistsError(ticket_id)
         self._displayed += 1
-        ticket = Ticket(
+        ticket = StoredTicket(
             id=ticket_id,
             display_id=str(self._displayed) if self.settings.edition == "cloud" else ticket_id,
             subject=subject,
@@ -100,7 +100,7 @@ class Desk:
         ticket_id: str | None = None,
         requester: str | None = None,
         announce: bool = True,
-    ) -> Ticket:
+    ) -> StoredTicket:
         """Create an open ticket and, if `announce`, send its webhook. Raises TicketExistsError.
 
         `requester` is a mail address; without one it is the desk's usual requester's.
@@ -114,21 +114,21 @@ class Desk:
             self.announce(self, ticket, "created")
         return ticket
 
-    def find(self, ticket_id: str | None) -> Ticket:
+    def find(self, ticket_id: str | None) -> StoredTicket:
         """Return a ticket, trashed ones too unless the desk hides them; RefusedError (4007) otherwise."""
         ticket = self.tickets.get(ticket_id or "")
         if ticket is None or (ticket.is_trashed and self.settings.trashed_is_missing):
             raise RefusedError(NOT_FOUND, "Invalid URL or the requested resource does not exist", "id")
         return ticket
 
-    def touch(self, ticket: Ticket) -> int:
+    def touch(self, ticket: StoredTicket) -> int:
         """Mark a ticket as changed now, and return that time in epoch milliseconds."""
         ticket.updated_ms = max(time.time_ns() // 1_000_000, ticket.updated_ms + 1)
         if self.settings.webhook_on_update:
             self.announce(self, ticket, "updated")
         return ticket.updated_ms
 
-    def set_status(self, ticket: Ticket, status: str, in_progress: bool | None = None) -> None:
+    def set_status(self, ticket: StoredTicket, status: str, in_progress: bool | None = None) -> None:
         """Set a status by name; `in_progress` None means: as that name says on a new installation."""
         ticket.status = status
         ticket.in_progress = in_progress
@@ -136,13 +136,13 @@ class Desk:
         ongoing = in_progress if in_progress is not None else IN_PROGRESS_BY_STATUS.get(status, True)
         ticket.completed_ms = None if ongoing else changed
 
-    def add_note(self, ticket: Ticket, description: str, flags: dict[str, Any]) -> Note:
+    def add_note(self, ticket: StoredTicket, description: str, flags: dict[str, Any]) -> Note:
         """Add a note by the technician; `flags` are the note's boolean fields by name."""
         note = Note(self.new_id(), description, self.touch(ticket), self.technician, **flags)
         ticket.notes[note.id] = note
         return note
 
-    def trash(self, ticket: Ticket, *, trashed: bool = True) -> None:
+    def trash(self, ticket: StoredTicket, *, trashed: bool = True) -> None:
         """Move a ticket to the trash, or back."""
         ticket.is_trashed = trashed
         self.touch(ticket)

@@ -1,6 +1,7 @@
 """The part of `/_sim` that only a desk has: its tickets, its settings and its webhooks."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,12 +11,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from simulators.control import read_object
-from simulators.servicedesk.desk import Desk, TicketExistsError
+from simulators.servicedesk.desk import SimulatedDesk, TicketExistsError
 from simulators.servicedesk.door import Tenancy
-from simulators.servicedesk.records import Ticket
-from simulators.servicedesk.rendering import note_in_full, ticket_in_full
-from simulators.servicedesk.settings import DeskSettings
-from simulators.servicedesk.webhooks import Flaws, WebhookSender
+from simulators.servicedesk.records import StoredTicket
+from simulators.servicedesk.settings import DeskOptions
+from simulators.servicedesk.shapes import note_in_full, ticket_in_full
+from simulators.servicedesk.webhooks import Resend, WebhookSender
 
 
 class NewTicket(BaseModel):
@@ -46,24 +47,6 @@ class TicketState(BaseModel):
     description: str | None = None
 
 
-class Resend(BaseModel):
-    """`POST /_sim/webhooks/{tenant}/{ticket_id}`: what is repeated or wrong in this webhook.
-
-    `same_delivery_id` repeats the id of the ticket's last delivery; `body` replaces the whole body;
-    `wait` false answers before the receiver has.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    same_delivery_id: bool = False
-    delivery_id: str | None = None
-    wrong_signature: bool = False
-    no_signature: bool = False
-    stale_timestamp: bool = False
-    body: str | None = None
-    secret: str | None = None
-
-
 class DeskControl:
     """Routes over the desks and the webhook sender of one server."""
 
@@ -76,12 +59,10 @@ class DeskControl:
         one = "/_sim/tickets/{tenant}/{ticket_id}"
         return [
             Route("/_sim/tickets", self._create, methods=["POST"]),
-            Route("/_sim/tickets/{tenant}", self._list, methods=["GET"]),
             Route(one, self._show, methods=["GET"]),
             Route(one, self._change, methods=["PATCH"]),
             Route(one, self._destroy, methods=["DELETE"]),
             Route("/_sim/webhooks", self._deliveries, methods=["GET"]),
-            Route("/_sim/webhooks", self._forget, methods=["DELETE"]),
             Route("/_sim/webhooks/{tenant}/{ticket_id}", self._resend, methods=["POST"]),
             Route("/_sim/desks/{tenant}", self._configure, methods=["PATCH"]),
             Route("/_sim/desks/{tenant}/tokens", self._revoke, methods=["DELETE"]),
@@ -92,7 +73,7 @@ class DeskControl:
             raise HTTPException(404, "no such desk")
         return self._tenancies[tenant]
 
-    def _ticket(self, request: Request) -> tuple[Desk, Ticket]:
+    def _ticket(self, request: Request) -> tuple[SimulatedDesk, StoredTicket]:
         desk = self._tenancy(request.path_params["tenant"]).desk
         ticket = desk.tickets.get(request.path_params["ticket_id"])
         if ticket is None:
@@ -115,10 +96,6 @@ class DeskControl:
         except TicketExistsError:
             raise HTTPException(409, "a ticket of that id exists") from None
         return JSONResponse({"ticket_id": ticket.id, "id": ticket.id}, status_code=201)
-
-    async def _list(self, request: Request) -> Response:
-        desk = self._tenancy(request.path_params["tenant"]).desk
-        return JSONResponse({"tickets": [_whole(desk, ticket) for ticket in desk.tickets.values()]})
 
     async def _show(self, request: Request) -> Response:
         return _shown(*self._ticket(request))
@@ -143,11 +120,7 @@ class DeskControl:
     async def _deliveries(self, request: Request) -> Response:
         query = request.query_params
         found = self._sender.deliveries(query.get("tenant"), query.get("ticket_id"))
-        return JSONResponse({"deliveries": [delivery.as_json() for delivery in found]})
-
-    async def _forget(self, _request: Request) -> Response:
-        self._sender.forget()
-        return Response(status_code=204)
+        return JSONResponse({"deliveries": [asdict(delivery) for delivery in found]})
 
     async def _resend(self, request: Request) -> Response:
         tenant, ticket_id = request.path_params["tenant"], request.path_params["ticket_id"]
@@ -155,23 +128,17 @@ class DeskControl:
         order = Resend.model_validate(await read_object(request))
         if desk.settings.webhook_url is None:
             raise HTTPException(409, "the desk has no webhook URL")
-        flaws = order.model_dump(exclude={"same_delivery_id"})
-        last = self._sender.last(tenant, ticket_id)
-        if order.same_delivery_id:
-            if last is None:
-                raise HTTPException(409, "no webhook was sent about that ticket")
-            flaws["delivery_id"] = last.delivery_id
         # A ticket that is gone can be announced as well: a webhook may be late.
         ticket = desk.tickets.get(ticket_id)
-        delivery = self._sender.prepare(desk, ticket_id, ticket.subject if ticket else "", Flaws(**flaws))
+        delivery = self._sender.prepare(desk, ticket_id, ticket.subject if ticket else "", order)
         await self._sender.send(delivery)
-        return JSONResponse(delivery.as_json())
+        return JSONResponse(asdict(delivery))
 
     async def _configure(self, request: Request) -> Response:
         """Change settings of a running desk: the receiver's address, a rotated secret, a rate."""
         settings = self._tenancy(request.path_params["tenant"]).desk.settings
         changed = await read_object(request)
-        checked = DeskSettings.model_validate({**settings.model_dump(), **changed})
+        checked = DeskOptions.model_validate({**settings.model_dump(), **changed})
         for name in changed:
             setattr(settings, name, getattr(checked, name))
         return JSONResponse({"changed": sorted(changed)})
@@ -181,11 +148,11 @@ class DeskControl:
         return Response(status_code=204)
 
 
-def _shown(desk: Desk, ticket: Ticket) -> Response:
+def _shown(desk: SimulatedDesk, ticket: StoredTicket) -> Response:
     # In ASCII: a ticket can be one with halves of characters, which have no bytes of their own.
     return Response(json.dumps(_whole(desk, ticket)), media_type="application/json")
 
 
-def _whole(desk: Desk, ticket: Ticket) -> dict[str, Any]:
+def _whole(desk: SimulatedDesk, ticket: StoredTicket) -> dict[str, Any]:
     notes = [note_in_full(note, ticket.id, desk.settings.edition) for note in ticket.notes.values()]
     return {**ticket_in_full(ticket), "notes": notes}

@@ -5,8 +5,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
+from simulators.exchange import PORTAL, Answer, Exchange, maintenance_page
 from simulators.faults import Fault, with_a_body
-from simulators.servicedesk.call import LIST_OPERATIONS, OPERATIONS
+from simulators.servicedesk.desk_operations import OPERATIONS
 from simulators.servicedesk.envelope import (
     CODE_OF_HTTP_STATUS,
     INTERNAL,
@@ -14,7 +15,6 @@ from simulators.servicedesk.envelope import (
     failure,
     warning,
 )
-from simulators.wire import PORTAL, Answer, Wire, maintenance_page
 
 _PERFORMED = frozenset({"performed"})
 
@@ -64,11 +64,6 @@ class DeskFault(Fault):
             raise ValueError(f"unknown operation {operation!r}; known: {', '.join(sorted(OPERATIONS))}")
         return operation
 
-    @field_validator("retry_after", mode="before")
-    @classmethod
-    def _seconds_or_date(cls, value: object) -> object:
-        return str(value) if isinstance(value, int | float) else value
-
     def hits(self, tenant: str, operation: str, ticket_id: str | None) -> bool:
         """Return whether a request is one of those the fault was ordered for."""
         return (
@@ -94,7 +89,7 @@ def _in_place_of_an_answer(fault: DeskFault, operation: str) -> Answer:
         case "inner_failure":
             answer = failure(RefusedError(fault.inner_code, fault.message), http_status=200)
         case "warning":
-            answer = warning(fault.message, as_list=operation in LIST_OPERATIONS)
+            answer = warning(fault.message, as_list=operation.startswith("list_"))
         case "redirect":
             answer = Answer(302, b"", {"location": fault.location})
         case "token_refused":
@@ -108,7 +103,7 @@ Outcome = Literal["answered", "silent", "cut", "flooded"]
 
 
 async def misbehave(
-    fault: DeskFault, wire: Wire, operation: str, perform: Callable[[], Answer]
+    fault: DeskFault, wire: Exchange, operation: str, perform: Callable[[], Answer]
 ) -> tuple[Outcome, int | None]:
     """Play a fault to its end; return what the client got and, if one was sent, the status."""
     match fault.kind:

@@ -6,21 +6,21 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from simulators.exchange import Answer, ClientLeftError, Exchange
 from simulators.faults import FaultBook
 from simulators.journal import Entry, Journal, selected_headers
 from simulators.servicedesk.access import Access
-from simulators.servicedesk.call import UNKNOWN, Call, understand
-from simulators.servicedesk.desk import Desk
+from simulators.servicedesk.call import DeskCall, read_form, read_input
+from simulators.servicedesk.desk import SimulatedDesk
 from simulators.servicedesk.desk_faults import DeskFault, misbehave
-from simulators.servicedesk.operations import perform
-from simulators.wire import Answer, ClientLeftError, Wire
+from simulators.servicedesk.desk_operations import UNKNOWN, find_operation, perform
 
 
 @dataclass(frozen=True, slots=True)
 class Tenancy:
     """A desk and the gate in front of it."""
 
-    desk: Desk
+    desk: SimulatedDesk
     access: Access
 
 
@@ -40,20 +40,18 @@ class DeskDoor:
             return segments[0], segments[1:]
         return self._first, segments
 
-    def _understand(self, tenant: str, rest: list[str], scope: Scope, body: bytes) -> Call:
-        settings = self._tenancies[tenant].desk.settings
+    def _understand(self, tenant: str, rest: list[str], scope: Scope, body: bytes) -> DeskCall:
+        settings, method = self._tenancies[tenant].desk.settings, scope["method"]
         prefix = ["app", settings.portal, "api", "v3"] if settings.edition == "cloud" else ["api", "v3"]
-        content_type = _headers(scope).get("content-type", "")
+        form = read_form(scope["query_string"], body, _headers(scope).get("content-type", ""))
+        if settings.edition == "cloud" and (method, rest) == ("POST", ["oauth", "v2", "token"]):
+            return DeskCall("token", None, None, None, form)
         inside = rest[len(prefix) :] if rest[: len(prefix)] == prefix else [UNKNOWN]
-        call = understand(scope["method"], inside, scope["query_string"], body, content_type)
-        is_token = settings.edition == "cloud" and rest == ["oauth", "v2", "token"]
-        if is_token and scope["method"] == "POST":
-            return Call("token", None, None, None, call.form)
-        return call
+        return DeskCall(*find_operation(method, inside), read_input(form), form)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Receive, remember and answer one request."""
-        wire = Wire(scope, receive, send)
+        wire = Exchange(scope, receive, send)
         tenant, rest = self._locate(scope["path"])
         try:
             body = await wire.read_body()
@@ -65,7 +63,7 @@ class DeskDoor:
         finally:
             wire.release()
 
-    def _remember(self, tenant: str, call: Call, scope: Scope, body: bytes) -> Entry:
+    def _remember(self, tenant: str, call: DeskCall, scope: Scope, body: bytes) -> Entry:
         return self._journal.receive(
             method=scope["method"],
             path=scope["path"],
@@ -77,7 +75,9 @@ class DeskDoor:
             ticket_id=call.ticket_id,
         )
 
-    async def _respond(self, wire: Wire, entry: Entry, tenant: str, call: Call, headers: dict[str, str]) -> None:
+    async def _respond(
+        self, wire: Exchange, entry: Entry, tenant: str, call: DeskCall, headers: dict[str, str]
+    ) -> None:
         tenancy = self._tenancies[tenant]
 
         def operate() -> Answer:
@@ -103,7 +103,7 @@ def _headers(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
 
-def _payload(call: Call) -> Any:
+def _payload(call: DeskCall) -> Any:
     """Return what is kept of a request's content; of a token request the names of its fields only."""
     if call.operation == "token":
         return {"fields": sorted(call.form)}

@@ -5,7 +5,7 @@ Source: the vendor's list of status codes. The outer code of a failure is 4000; 
 
 from typing import Any
 
-from simulators.wire import Answer
+from simulators.exchange import Answer
 
 SUCCESS = 2000
 WARNING = 3000

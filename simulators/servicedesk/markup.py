@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 from html import escape
 
-from simulators.servicedesk.desk import Desk
-from simulators.servicedesk.records import Note, Ticket
-from simulators.servicedesk.rendering import CATEGORIES, PRIORITIES, is_in_progress
-from simulators.servicedesk.webhooks import Delivery
+from simulators.servicedesk.desk import SimulatedDesk
+from simulators.servicedesk.records import Note, StoredTicket
+from simulators.servicedesk.shapes import CATEGORIES, PRIORITIES, is_in_progress
+from simulators.servicedesk.webhooks import SentWebhook
 
 REFRESH_SECONDS = 2
 _STYLE = """
@@ -55,7 +55,7 @@ def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%d %b %Y, %H:%M:%S UTC")
 
 
-def _status_tag(ticket: Ticket) -> str:
+def _status_tag(ticket: StoredTicket) -> str:
     if ticket.is_trashed:
         return '<span class="tag bad">Trashed</span>'
     return f'<span class="tag {"open" if is_in_progress(ticket) else ""}">{_text(ticket.status)}</span>'
@@ -69,7 +69,7 @@ def _frame(markup: str) -> str:
     return f'<iframe sandbox="" referrerpolicy="no-referrer" height="{height}" srcdoc="{inside}"></iframe>'
 
 
-def front_page(desks: list[Desk]) -> str:
+def front_page(desks: list[SimulatedDesk]) -> str:
     """Return the list of desks."""
     rows = "".join(
         f"<tr><td><a href='/desks/{_text(desk.tenant)}'>{_text(desk.tenant)}</a></td>"
@@ -85,7 +85,7 @@ def _choice(name: str, values: tuple[str, ...], chosen: str) -> str:
     return f"<select name='{name}' aria-label='{name}'>{options}</select>"
 
 
-def _new_ticket_form(desk: Desk) -> str:
+def _new_ticket_form(desk: SimulatedDesk) -> str:
     return (
         f"<section><h2>New ticket at {_text(desk.tenant)}</h2>"
         f"<form method='post' action='/desks/{_text(desk.tenant)}/tickets'>"
@@ -96,7 +96,7 @@ def _new_ticket_form(desk: Desk) -> str:
     )
 
 
-def desk_page(desk: Desk) -> str:
+def desk_page(desk: SimulatedDesk) -> str:
     """Return the form for a new ticket and the list of tickets, newest first."""
     oldest_first = sorted(desk.tickets.values(), key=lambda ticket: ticket.created_ms)
     newest = oldest_first[-500:][::-1]  # of two in the same millisecond the later one comes first
@@ -112,7 +112,7 @@ def desk_page(desk: Desk) -> str:
     return _page(f"{desk.tenant} - tickets", _new_ticket_form(desk) + tickets)
 
 
-def _delivery_line(delivery: Delivery | None) -> str:
+def _delivery_line(delivery: SentWebhook | None) -> str:
     if delivery is None:
         return '<span class="tag">no webhook sent</span>'
     if delivery.error is not None:
@@ -131,7 +131,7 @@ def _note(note: Note) -> str:
     )
 
 
-def _buttons(desk: Desk, ticket: Ticket) -> str:
+def _buttons(desk: SimulatedDesk, ticket: StoredTicket) -> str:
     acts = ("close", "Close") if is_in_progress(ticket) else ("reopen", "Reopen")
     bin_act = ("restore", "Restore") if ticket.is_trashed else ("trash", "Move to trash")
     base = f"/desks/{_text(desk.tenant)}/tickets/{_text(ticket.id)}"
@@ -141,7 +141,7 @@ def _buttons(desk: Desk, ticket: Ticket) -> str:
     return f"<form class='row' method='post'>{buttons}</form>"
 
 
-def ticket_page(desk: Desk, ticket: Ticket, delivery: Delivery | None) -> str:
+def ticket_page(desk: SimulatedDesk, ticket: StoredTicket, delivery: SentWebhook | None) -> str:
     """Return a ticket with its notes; the page reloads itself until an ongoing ticket has one."""
     waits = not ticket.notes and is_in_progress(ticket) and not ticket.is_trashed
     facts = " &middot; ".join(_text(fact) for fact in (ticket.requester.name, ticket.priority, ticket.category) if fact)

@@ -1,16 +1,16 @@
-"""The API's operations on notes and conversations.
+"""The API's operations on notes.
 
 Source of the body key: the vendor's pages, `note` on premises and `request_note` on cloud.
 """
 
 from typing import Any
 
-from simulators.servicedesk.call import Call
-from simulators.servicedesk.desk import Desk
+from simulators.exchange import Answer
+from simulators.servicedesk.call import DeskCall
+from simulators.servicedesk.desk import SimulatedDesk
 from simulators.servicedesk.envelope import (
     BAD_REFERENCE,
     EXTRA_KEY,
-    FORBIDDEN,
     MANDATORY_FIELD,
     NOT_FOUND,
     WRONG_TYPE,
@@ -18,24 +18,23 @@ from simulators.servicedesk.envelope import (
     success,
     success_list,
 )
-from simulators.servicedesk.records import Note, Ticket
-from simulators.servicedesk.rendering import note_in_full, note_in_list
-from simulators.servicedesk.search import select
-from simulators.servicedesk.ticket_calls import the_only_key
-from simulators.wire import Answer
+from simulators.servicedesk.listing import select
+from simulators.servicedesk.records import Note, StoredTicket
+from simulators.servicedesk.shapes import note_in_full, note_in_list
+from simulators.servicedesk.ticket_calls import changeable, the_only_key
 
 _FLAGS = ("show_to_requester", "mark_first_response", "add_to_linked_requests")
 
 
-def _body_key(desk: Desk) -> str:
+def _body_key(desk: SimulatedDesk) -> str:
     return "request_note" if desk.settings.edition == "cloud" else "note"
 
 
-def _flags(desk: Desk) -> tuple[str, ...]:
+def _flags(desk: SimulatedDesk) -> tuple[str, ...]:
     return (*_FLAGS, "notify_technician") if desk.settings.edition == "cloud" else _FLAGS
 
 
-def _checked(desk: Desk, call: Call) -> tuple[str, dict[str, Any]]:
+def _checked(desk: SimulatedDesk, call: DeskCall) -> tuple[str, dict[str, Any]]:
     """Return description and flags of the posted note, or raise RefusedError naming the field at fault."""
     fields = the_only_key(call.document(), _body_key(desk))
     flags = _flags(desk)
@@ -50,29 +49,22 @@ def _checked(desk: Desk, call: Call) -> tuple[str, dict[str, Any]]:
     return description, {key: fields[key] for key in flags if key in fields}
 
 
-def _changeable(desk: Desk, call: Call) -> Ticket:
-    ticket = desk.find(call.ticket_id)
-    if ticket.is_trashed:
-        raise RefusedError(FORBIDDEN, "The request is in the trash", "id")
-    return ticket
-
-
-def _note(ticket: Ticket, call: Call) -> Note:
+def _note(ticket: StoredTicket, call: DeskCall) -> Note:
     note = ticket.notes.get(call.item_id or "")
     if note is None:
         raise RefusedError(NOT_FOUND, "Invalid URL or the requested resource does not exist", "id")
     return note
 
 
-def add_note(desk: Desk, call: Call) -> Answer:
+def add_note(desk: SimulatedDesk, call: DeskCall) -> Answer:
     """`POST /requests/{id}/notes`. There is no idempotency key: posting twice makes two notes."""
-    ticket = _changeable(desk, call)
+    ticket = changeable(desk, call)
     description, flags = _checked(desk, call)
     note = desk.add_note(ticket, description, flags)
     return success({_body_key(desk): note_in_full(note, ticket.id, desk.settings.edition)})
 
 
-def list_notes(desk: Desk, call: Call) -> Answer:
+def list_notes(desk: SimulatedDesk, call: DeskCall) -> Answer:
     """`GET /requests/{id}/notes`: newest first, items without their description."""
     ticket = desk.find(call.ticket_id)
     # One name to sort by, whatever the edition shows.
@@ -81,39 +73,7 @@ def list_notes(desk: Desk, call: Call) -> Answer:
     return success_list({"list_info": reply, desk.settings.note_list_key: shown})
 
 
-def read_note(desk: Desk, call: Call) -> Answer:
+def read_note(desk: SimulatedDesk, call: DeskCall) -> Answer:
     """`GET /requests/{id}/notes/{note id}`: the whole note."""
     ticket = desk.find(call.ticket_id)
     return success({_body_key(desk): note_in_full(_note(ticket, call), ticket.id, desk.settings.edition)})
-
-
-def update_note(desk: Desk, call: Call) -> Answer:
-    """`PUT /requests/{id}/notes/{note id}`: replaces description and given flags."""
-    ticket = _changeable(desk, call)
-    note = _note(ticket, call)
-    note.description, flags = _checked(desk, call)
-    for key, value in flags.items():
-        setattr(note, key, value)
-    desk.touch(ticket)
-    return success({_body_key(desk): note_in_full(note, ticket.id, desk.settings.edition)})
-
-
-def delete_note(desk: Desk, call: Call) -> Answer:
-    """`DELETE /requests/{id}/notes/{note id}`."""
-    ticket = _changeable(desk, call)
-    del ticket.notes[_note(ticket, call).id]
-    desk.touch(ticket)
-    return success({})
-
-
-def list_conversations(desk: Desk, call: Call) -> Answer:
-    """`GET /requests/{id}/conversations`: the requester's opening message, and the notes shown to them."""
-    ticket = desk.find(call.ticket_id)
-    first = Note(ticket.id, ticket.description, ticket.created_ms, ticket.requester, show_to_requester=True)
-    said = [first, *(note for note in ticket.notes.values() if note.show_to_requester)]
-    records = [
-        {**note_in_list(note, "cloud"), "type": "email" if note is first else "note", "from": note.added_by.email_id}
-        for note in said
-    ]
-    page, reply = select(records, call.list_info())
-    return success_list({"list_info": reply, "conversations": page})

@@ -1,7 +1,6 @@
 """What a desk stores: tickets, notes, solutions. Times are epoch milliseconds, as on the wire."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Resolution:
 
 
 @dataclass(frozen=True, slots=True)
-class Solution:
+class StoredSolution:
     """An article of the knowledge base; `description` is HTML."""
 
     id: str
@@ -51,7 +50,7 @@ class Solution:
 
 
 @dataclass(slots=True)
-class Ticket:
+class StoredTicket:
     """A ticket, which the API calls a request. `in_progress` None means: as its status says."""
 
     id: str
@@ -65,11 +64,8 @@ class Ticket:
     created_ms: int
     updated_ms: int
     technician: Person | None = None
-    group: str | None = None
-    site: str | None = None
     in_progress: bool | None = None
     is_trashed: bool = False
     completed_ms: int | None = None
     resolution: Resolution | None = None
-    udf_fields: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, Note] = field(default_factory=dict)

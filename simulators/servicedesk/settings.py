@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 RESERVED_NAMES = frozenset({"_sim", "api", "app", "desks", "oauth"})
 
 
-class DeskSettings(BaseModel):
+class DeskOptions(BaseModel):
     """One tenant's desk.
 
     `rate_per_minute` null means no limit. `token_seconds` is the life of a cloud access token.
@@ -25,7 +25,6 @@ class DeskSettings(BaseModel):
     portal: str = "itdesk"
     webhook_url: str | None = None
     webhook_secret: str = ""
-    webhook_scheme: Literal["servicedesk", "github", "standard"] = "servicedesk"
     webhook_on_update: bool = False
     client_id: str = ""
     client_secret: str = ""
@@ -50,7 +49,7 @@ class DeskConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    desks: dict[str, DeskSettings] = Field(min_length=1)
+    desks: dict[str, DeskOptions] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _no_reserved_names(self) -> Self:

@@ -1,16 +1,16 @@
 """The API's operations on the knowledge base, which the API calls solutions."""
 
-from simulators.servicedesk.call import Call
-from simulators.servicedesk.desk import Desk
+from simulators.exchange import Answer
+from simulators.servicedesk.call import DeskCall
+from simulators.servicedesk.desk import SimulatedDesk
 from simulators.servicedesk.envelope import NOT_FOUND, WRONG_VALUE, RefusedError, success, success_list
-from simulators.servicedesk.rendering import solution_in_full
-from simulators.servicedesk.search import select
-from simulators.wire import Answer
+from simulators.servicedesk.listing import select
+from simulators.servicedesk.shapes import solution_in_full
 
 _FILTERS = {"ApprovedSolutions": (True,), "UnApprovedSolutions": (False,), "AllSolutions": (True, False)}
 
 
-def list_solutions(desk: Desk, call: Call) -> Answer:
+def list_solutions(desk: SimulatedDesk, call: DeskCall) -> Answer:
     """`GET /solutions`: `filter_by {"name": "ApprovedSolutions"}` leaves drafts out."""
     info = call.list_info()
     chosen = info.get("filter_by") or {"name": "AllSolutions"}
@@ -19,13 +19,10 @@ def list_solutions(desk: Desk, call: Call) -> Answer:
         raise RefusedError(WRONG_VALUE, "unknown filter", "filter_by")
     found = [solution for solution in desk.solutions.values() if solution.approved in _FILTERS[name]]
     page, reply = select([solution_in_full(solution) for solution in found], info)
-    wanted = info.get("fields_required")
-    if isinstance(wanted, list):
-        page = [{key: value for key, value in item.items() if key == "id" or key in wanted} for item in page]
     return success_list({"list_info": reply, "solutions": page})
 
 
-def read_solution(desk: Desk, call: Call) -> Answer:
+def read_solution(desk: SimulatedDesk, call: DeskCall) -> Answer:
     """`GET /solutions/{id}`."""
     solution = desk.solutions.get(call.item_id or "")
     if solution is None:

@@ -11,10 +11,9 @@ TICKET = "/acme/api/v3/requests/103"
 NOTES = f"{TICKET}/notes"
 
 
-def order(desk: httpx.Client, **fault: Any) -> str:
+def order(desk: httpx.Client, **fault: Any) -> None:
     response = desk.post("/_sim/faults", json=fault)
     assert response.status_code == 201, response.text
-    return str(response.json()["id"])
 
 
 def add_note(desk: httpx.Client) -> httpx.Response:
@@ -38,12 +37,12 @@ def test_a_status_hits_n_times_only_its_operation_and_ticket(desk: httpx.Client)
 
 @pytest.mark.parametrize("code", [401, 403, 404, 500, 503])
 def test_a_status_without_retry_after_lasts_until_it_is_cleared(desk: httpx.Client, code: int) -> None:
-    fault_id = order(desk, kind="status", code=code, tenant="acme")
+    order(desk, kind="status", code=code, tenant="acme")
     for _ in range(2):
         answer = desk.get(TICKET)
         assert answer.status_code == code
         assert "retry-after" not in answer.headers
-    assert desk.delete(f"/_sim/faults/{fault_id}").status_code == 204
+    assert desk.delete("/_sim/faults").status_code == 204
     assert desk.get(TICKET).status_code == 200
 
 
@@ -144,7 +143,6 @@ def test_the_memory_has_decoded_input_and_no_key(desk: httpx.Client) -> None:
     assert entry["payload"] == {"note": {"description": "x"}}
     assert (entry["tenant"], entry["ticket_id"], entry["status"]) == ("acme", "103", 200)
     assert "acme-key" not in json.dumps(entry)
-    assert desk.get("/_sim/counts").json()["counts"] == {"add_note": 1}
     desk.delete("/_sim/requests")
     assert desk.get("/_sim/requests").json()["requests"] == []
 

@@ -106,29 +106,11 @@ async def test_the_official_client_streams_it(openai_url: str) -> None:
     assert chunks[0].usage is None
 
 
-def test_any_schema_gets_a_valid_answer(gpt4: httpx.Client) -> None:
-    schema = {
-        **strict(
-            verdict={"type": "string", "enum": ["yes", "no"]},
-            score={"type": "integer", "minimum": 3},
-            maybe={"anyOf": [{"type": "null"}, {"type": "boolean"}]},
-            tags={"type": "array", "items": TEXT, "minItems": 2, "maxItems": 3},
-            inner={"$ref": "#/$defs/inner"},
-        ),
-        "$defs": {"inner": strict(summary={"type": ["string", "null"], "maxLength": 5})},
-    }
-    answer = content(ask(gpt4, schema=schema))
-    assert answer["verdict"] in {"yes", "no"}
-    assert answer["score"] >= 3
-    assert answer["maybe"] in {None, True, False}
-    assert len(answer["tags"]) == 2
-    assert len(answer["inner"]["summary"]) <= 5
-
-
 def test_other_formats_and_no_context(gpt4: httpx.Client) -> None:
     assert "summary" in content(ask(gpt4, response_format={"type": "json_object"}))
-    prose = ask(gpt4, response_format={"type": "text"}).json()["choices"][0]["message"]["content"]
-    assert "Next steps:" in prose
+    assert "summary" in content(ask(gpt4, response_format={"type": "text"}))
+    schema = {**strict(more={"$ref": "#/$defs/more"}), "$defs": {"more": strict(number={"type": "integer"}, text=TEXT)}}
+    assert content(ask(gpt4, schema=schema)) == {"more": {"number": 0, "text": "Not specified."}}
     assert content(ask(gpt4, messages=[{"role": "user", "content": "Hello"}]))["similar_tickets"] == []
 
 
@@ -158,12 +140,8 @@ def test_what_openai_refuses_is_refused_in_its_envelope(
     assert error["param"] == param
 
 
-def test_the_key_is_checked_and_models_are_listed(gpt4: httpx.Client) -> None:
-    denied = gpt4.get("/v1/models", headers={"authorization": "Bearer wrong"})
+def test_the_key_and_the_body_are_checked(gpt4: httpx.Client) -> None:
+    denied = gpt4.post("/v1/chat/completions", headers={"authorization": "Bearer wrong"})
     assert (denied.status_code, denied.json()["error"]["code"]) == (401, "invalid_api_key")
-    ids = [item["id"] for item in gpt4.get("/v1/models").json()["data"]]
-    assert "gpt-6-luna" in ids
-    assert gpt4.get("/v1/models/gpt-6-luna").json()["id"] == "gpt-6-luna"
-    assert gpt4.get("/v1/models/gpt-4o").json()["shutdown_date"] > 1_790_000_000
-    assert gpt4.get("/v1/models/gpt-4").status_code == 404
+    assert gpt4.get("/v1/nonsense").status_code == 404
     assert gpt4.post("/v1/chat/completions", content=b"{").status_code == 400

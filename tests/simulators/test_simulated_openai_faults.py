@@ -75,18 +75,13 @@ def test_statuses_come_in_the_envelope_for_the_matching_request_only(gpt4: httpx
     for code in (401, 404, 500, 503):
         order(gpt4, kind="status", code=code, times=1)
         assert ask(gpt4).status_code == code
-    order(gpt4, kind="status", code=400, param="temperature", message="No.", times=1)
-    error = ask(gpt4).json()["error"]
-    assert (error["param"], error["message"]) == ("temperature", "No.")
-    assert gpt4.get("/_sim/counts").json()["counts"]["chat"] == 8
+    assert len(gpt4.get("/_sim/requests").json()["requests"]) == 7
 
 
 def test_parameters_are_refused_only_where_they_occur(gpt4: httpx.Client) -> None:
     order(gpt4, kind="refuse_parameter", param="temperature")
-    order(gpt4, kind="refuse_parameter")
     order(gpt4, kind="no_json_schema")
     assert ask(gpt4, temperature=0).json()["error"]["param"] == "temperature"
-    assert ask(gpt4, fancy=1).json()["error"]["param"] == "fancy"
     assert ask(gpt4).json()["error"]["param"] == "response_format"
     assert ask(gpt4, response_format={"type": "text"}).status_code == 200
 
@@ -166,17 +161,6 @@ def test_slow_streams_and_silence(gpt4: httpx.Client) -> None:
     assert time.monotonic() - started > 0.7
     order(gpt4, kind="silence", times=1)
     assert stream(gpt4) == ([], "silent")
-    order(gpt4, kind="keep_alive", seconds=0.05, times=1)
-    received = b""
-    with gpt4.stream("POST", CHAT, json=BODY, timeout=0.3) as response:
-        for part in response.iter_bytes():
-            received += part
-            if len(received) > 10:
-                break
-    assert received.isspace()
-    order(gpt4, kind="cut", times=1)
-    with pytest.raises(httpx.RemoteProtocolError):
-        ask(gpt4)
 
 
 def test_a_wrong_order_is_a_422_that_names_it(gpt4: httpx.Client) -> None:
@@ -194,13 +178,12 @@ def test_the_context_is_found_in_parts_and_behind_prose() -> None:
     assert find_context([{"role": "user", "content": "{" * 5000}]) is None
 
 
-def test_huge_is_bounded_in_one_piece_and_as_a_stream(gpt4: httpx.Client) -> None:
-    for streamed, content_type in ((False, "application/json"), (True, "text/event-stream")):
-        order(gpt4, kind="huge", megabytes=3, times=1)
-        with gpt4.stream("POST", CHAT, json=BODY | {"stream": streamed}) as response:
-            size = sum(len(part) for part in response.iter_bytes())
-        assert response.headers["content-type"].startswith(content_type)
-        assert 2_900_000 < size < 3_100_000
+def test_huge_is_bounded(gpt4: httpx.Client) -> None:
+    order(gpt4, kind="huge", megabytes=3, times=1)
+    with gpt4.stream("POST", CHAT, json=BODY | {"stream": True}) as response:
+        size = sum(len(part) for part in response.iter_bytes())
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert 2_900_000 < size < 3_100_000
 
 
 @pytest.mark.parametrize("kind", ["status", "html"])

@@ -1,7 +1,5 @@
 """The desk's webhooks, against a receiver that is a real server too."""
 
-import base64
-import hashlib
 import hmac
 import json
 import time
@@ -18,7 +16,7 @@ from starlette.routing import Route
 from simulators.servicedesk import create_desk
 from simulators.serving import serve_in_thread
 
-SECRET = base64.b64encode(b"a secret of the desk").decode()
+SECRET = "a secret of the desk"
 
 
 class Receiver:
@@ -40,8 +38,7 @@ def announcing(receiver: Receiver) -> Iterator[httpx.Client]:
     app = Starlette(routes=[Route("/webhook", receiver.take, methods=["POST"])])
     with serve_in_thread(app) as url:
         desk: dict[str, Any] = {"api_key": "k", "webhook_url": f"{url}/webhook", "webhook_secret": SECRET}
-        desks = {scheme: {**desk, "webhook_scheme": scheme} for scheme in ("servicedesk", "github", "standard")}
-        desks["unreachable"] = {**desk, "webhook_url": "http://127.0.0.1:1/webhook"}
+        desks = {"acme": desk, "unreachable": {**desk, "webhook_url": "http://127.0.0.1:1/webhook"}}
         with (
             serve_in_thread(create_desk({"desks": desks})) as desk_url,
             httpx.Client(base_url=desk_url, trust_env=False) as client,
@@ -69,60 +66,38 @@ def delivered(client: httpx.Client, tenant: str, ticket: str) -> dict[str, Any]:
     return delivery
 
 
-def is_signed(scheme: str, headers: dict[str, str], body: bytes) -> bool:
-    if scheme == "github":
-        digest = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-        return headers["x-hub-signature-256"] == f"sha256={digest}"
-    if scheme == "standard":
-        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-        mac = hmac.new(b"a secret of the desk", signed, hashlib.sha256).digest()
-        return headers["webhook-signature"] == "v1," + base64.b64encode(mac).decode()
+def is_signed(headers: dict[str, str], body: bytes) -> bool:
     signed = headers["x-servicedesk-timestamp"].encode() + b"." + body
-    digest = hmac.new(SECRET.encode(), signed, hashlib.sha256).hexdigest()
-    return headers["x-servicedesk-signature"] == f"sha256={digest}"
+    return headers["x-servicedesk-signature"] == f"sha256={hmac.digest(SECRET.encode(), signed, 'sha256').hex()}"
 
 
-@pytest.mark.parametrize("scheme", ["servicedesk", "github", "standard"])
-def test_a_new_ticket_is_announced_signed_by_its_scheme(
-    announcing: httpx.Client, receiver: Receiver, scheme: str
-) -> None:
-    created = {"tenant": scheme, "subject": "Grüße from the printer", "priority": "High"}
+def test_a_new_ticket_is_announced_and_signed(announcing: httpx.Client, receiver: Receiver) -> None:
+    created = {"tenant": "acme", "subject": "Grüße from the printer", "priority": "High"}
     ticket = announcing.post("/_sim/tickets", json=created).json()["ticket_id"]
-    delivery = delivered(announcing, scheme, ticket)
+    delivery = delivered(announcing, "acme", ticket)
     assert delivery["status"] == 202
     assert json.loads(delivery["answer"]) == {"job_id": "j1"}
-    headers, body = next(item for item in receiver.received if json.loads(item[1])["tenant_id"] == scheme)
-    assert is_signed(scheme, headers, body)
+    headers, body = next(item for item in receiver.received if json.loads(item[1])["ticket_id"] == ticket)
+    assert is_signed(headers, body)
     assert json.loads(body) == {
-        "tenant_id": scheme,
+        "tenant_id": "acme",
         "ticket_id": ticket,
         "event": "ticket.created",
         "subject": "Grüße from the printer",
     }
 
 
-def test_a_ticket_made_by_the_api_is_announced_too(announcing: httpx.Client) -> None:
-    data = {"input_data": '{"request": {"subject": "By API"}}'}
-    made = announcing.post("/servicedesk/api/v3/requests", data=data, headers={"authtoken": "k"})
-    assert delivered(announcing, "servicedesk", made.json()["request"]["id"])["status"] == 202
-
-
 def test_a_webhook_is_sent_again_with_the_flaws_that_are_ordered(announcing: httpx.Client, receiver: Receiver) -> None:
-    created = {"tenant": "servicedesk", "subject": "Again"}
+    created = {"tenant": "acme", "subject": "Again"}
     ticket = announcing.post("/_sim/tickets", json=created).json()["ticket_id"]
-    first = delivered(announcing, "servicedesk", ticket)
-    path = f"/_sim/webhooks/servicedesk/{ticket}"
+    first = delivered(announcing, "acme", ticket)
+    path = f"/_sim/webhooks/acme/{ticket}"
     assert announcing.post(path).json()["delivery_id"] != first["delivery_id"]
     same = announcing.post(path, json={"delivery_id": first["delivery_id"]}).json()
     assert same["delivery_id"] == first["delivery_id"]
     assert announcing.post(path, json={"same_delivery_id": True}).json()["delivery_id"] == same["delivery_id"]
     announcing.post(path, json={"wrong_signature": True})
-    assert not is_signed("servicedesk", *receiver.received[-1])
-    stale = announcing.post(path, json={"stale_timestamp": True}).json()
-    assert is_signed("servicedesk", *receiver.received[-1])
-    assert int(stale["headers"]["X-ServiceDesk-Timestamp"]) < time.time() - 3000
-    unsigned = announcing.post(path, json={"no_signature": True}).json()
-    assert "X-ServiceDesk-Signature" not in unsigned["headers"]
+    assert not is_signed(*receiver.received[-1])
     assert announcing.post(path, json={"wrong": True}).status_code == 422
 
 

@@ -8,13 +8,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from simulators.servicedesk.desk import Desk
+from simulators.servicedesk.desk import SimulatedDesk
 from simulators.servicedesk.door import Tenancy
 from simulators.servicedesk.markup import desk_page, front_page, ticket_page
-from simulators.servicedesk.records import Ticket
-from simulators.servicedesk.ticket_calls import MAX_SUBJECT
+from simulators.servicedesk.records import StoredTicket
 from simulators.servicedesk.webhooks import WebhookSender
 
+_LONGEST_SUBJECT = 250
 # A note's HTML comes from outside: no script runs and nothing is loaded, even if escaping failed.
 _HEADERS = {
     "Content-Security-Policy": ("default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; form-action 'self'"),
@@ -44,13 +44,13 @@ class DeskPages:
             Route("/desks/{tenant}/tickets/{ticket_id}/{act}", self._act, methods=["POST"]),
         ]
 
-    def _desk(self, request: Request) -> Desk:
+    def _desk(self, request: Request) -> SimulatedDesk:
         tenancy = self._tenancies.get(request.path_params["tenant"])
         if tenancy is None:
             raise HTTPException(404, "no such desk")
         return tenancy.desk
 
-    def _ticket(self, request: Request) -> tuple[Desk, Ticket]:
+    def _ticket(self, request: Request) -> tuple[SimulatedDesk, StoredTicket]:
         desk = self._desk(request)
         ticket = desk.tickets.get(request.path_params["ticket_id"])
         if ticket is None:
@@ -68,7 +68,7 @@ class DeskPages:
     async def _create(self, request: Request) -> Response:
         desk = self._desk(request)
         form = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
-        subject = form.get("subject", "").strip()[:MAX_SUBJECT]
+        subject = form.get("subject", "").strip()[:_LONGEST_SUBJECT]
         if not subject:
             raise HTTPException(422, "a ticket needs a subject")
         ticket = desk.create_ticket(
@@ -87,14 +87,10 @@ class DeskPages:
     async def _act(self, request: Request) -> Response:
         desk, ticket = self._ticket(request)
         match request.path_params["act"]:
-            case "close":
-                desk.set_status(ticket, "Closed")
-            case "reopen":
-                desk.set_status(ticket, "Open")
-            case "trash":
-                desk.trash(ticket)
-            case "restore":
-                desk.trash(ticket, trashed=False)
+            case "close" | "reopen" as act:
+                desk.set_status(ticket, "Closed" if act == "close" else "Open")
+            case "trash" | "restore" as act:
+                desk.trash(ticket, trashed=act == "trash")
             case _:
                 raise HTTPException(404, "no such action")
         return RedirectResponse(f"/desks/{desk.tenant}/tickets/{ticket.id}", status_code=303)

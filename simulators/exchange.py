@@ -53,7 +53,7 @@ def maintenance_page(title: str = PORTAL) -> str:
     )
 
 
-class Wire:
+class Exchange:
     """The exchange of one request. Every wait ends with ClientLeftError when the client hangs up."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:

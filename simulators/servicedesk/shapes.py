@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from simulators.servicedesk.records import Note, Person, Resolution, Solution, Ticket
+from simulators.servicedesk.records import Note, Person, Resolution, StoredSolution, StoredTicket
 
 Json = dict[str, Any]
 
@@ -49,14 +49,14 @@ def _named(name: str | None, known: tuple[str, ...]) -> Json | None:
     return {"id": str(known.index(name) + 1 if name in known else 900), "name": name}
 
 
-def is_in_progress(ticket: Ticket) -> bool:
+def is_in_progress(ticket: StoredTicket) -> bool:
     """Return whether the desk counts the ticket's status as one in which work goes on."""
     if ticket.in_progress is not None:
         return ticket.in_progress
     return IN_PROGRESS_BY_STATUS.get(ticket.status, True)
 
 
-def _status(ticket: Ticket) -> Json:
+def _status(ticket: StoredTicket) -> Json:
     names = tuple(IN_PROGRESS_BY_STATUS)
     return {
         "id": str(names.index(ticket.status) + 1 if ticket.status in names else 900),
@@ -79,7 +79,7 @@ def resolution(written: Resolution | None) -> Json:
     }
 
 
-def ticket_in_full(ticket: Ticket) -> Json:
+def ticket_in_full(ticket: StoredTicket) -> Json:
     """Return the ticket as a read by id gives it."""
     return {
         "id": ticket.id,
@@ -90,8 +90,8 @@ def ticket_in_full(ticket: Ticket) -> Json:
         "status": _status(ticket),
         "priority": _named(ticket.priority, PRIORITIES),
         "category": _named(ticket.category, CATEGORIES),
-        "site": _named(ticket.site, ()),
-        "group": _named(ticket.group, ()),
+        "site": None,
+        "group": None,
         "requester": person(ticket.requester),
         "technician": person(ticket.technician),
         "created_time": moment(ticket.created_ms),
@@ -99,7 +99,7 @@ def ticket_in_full(ticket: Ticket) -> Json:
         "due_by_time": moment(ticket.created_ms + 8 * 3_600_000),
         "completed_time": moment(ticket.completed_ms),
         "resolved_time": moment(ticket.completed_ms),
-        "udf_fields": ticket.udf_fields,
+        "udf_fields": {},
         "resolution": resolution(ticket.resolution) if ticket.resolution else None,
         "has_notes": bool(ticket.notes),
         "is_trashed": ticket.is_trashed,
@@ -108,12 +108,9 @@ def ticket_in_full(ticket: Ticket) -> Json:
     }
 
 
-def ticket_in_list(ticket: Ticket, fields_required: list[str] | None) -> Json:
-    """Return the ticket as a list gives it: no description and no resolution, whatever is asked for."""
-    shown = {name: value for name, value in ticket_in_full(ticket).items() if name not in _LIST_OMITS}
-    if fields_required is None:
-        return shown
-    return {name: value for name, value in shown.items() if name == "id" or name in fields_required}
+def ticket_in_list(ticket: StoredTicket) -> Json:
+    """Return the ticket as a list gives it: no description and no resolution."""
+    return {name: value for name, value in ticket_in_full(ticket).items() if name not in _LIST_OMITS}
 
 
 def note_in_list(note: Note, edition: str) -> Json:
@@ -142,7 +139,7 @@ def note_in_full(note: Note, ticket_id: str, edition: str) -> Json:
     }
 
 
-def solution_in_full(solution: Solution) -> Json:
+def solution_in_full(solution: StoredSolution) -> Json:
     """Return an article of the knowledge base."""
     return {
         "id": solution.id,
