@@ -24,7 +24,7 @@ class OpenAIFault(Fault):
     """
 
     options: ClassVar = {
-        "status": frozenset({"code", "retry_after", "message"}),
+        "status": frozenset({"code", "retry_after", "message", "param"}),
         "refuse_parameter": frozenset({"param"}),
         "error_in_200": frozenset({"code", "message"}),
         "error_event": frozenset({"code", "message", "chunks"}),
@@ -60,7 +60,7 @@ class OpenAIFault(Fault):
 def error_of(fault: OpenAIFault) -> ApiError:
     """Return the error that a `status` or `error_event` fault stands for."""
     codes = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
-    return ApiError(fault.code, fault.message, code=codes.get(fault.code))
+    return ApiError(fault.code, fault.message, param=fault.param or None, code=codes.get(fault.code))
 
 
 def error_document(fault: OpenAIFault) -> Json:

@@ -75,7 +75,10 @@ def test_statuses_come_in_the_envelope_for_the_matching_request_only(gpt4: httpx
     for code in (401, 404, 500, 503):
         order(gpt4, kind="status", code=code, times=1)
         assert ask(gpt4).status_code == code
-    assert len(gpt4.get("/_sim/requests").json()["requests"]) == 7
+    order(gpt4, kind="status", code=400, param="temperature", message="No.", times=1)
+    error = ask(gpt4).json()["error"]
+    assert (error["param"], error["message"]) == ("temperature", "No.")
+    assert len(gpt4.get("/_sim/requests").json()["requests"]) == 8
 
 
 def test_parameters_are_refused_only_where_they_occur(gpt4: httpx.Client) -> None:
