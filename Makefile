@@ -49,7 +49,7 @@ bench-full: install ## The same with more jobs (40 minutes)
 	@$(VENV_PYTHON) -m benchmarks --rounds 4 --pairs 6 --jobs 200 --held 32 64 128 256 $(ARGS)
 
 tables: install ## Write the tables in the documents anew, from the code
-	@$(VENV_PYTHON) -m devstack.tables
+	@$(VENV_PYTHON) -m devstack.document_tables
 
 lint: install ## Check style, types and the direction of imports
 	@$(VENV_PYTHON) -m ruff check .

@@ -21,11 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.side import JobsFailed, Side
-from devstack.environment import machine_environment
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from devstack.processes import Process
-from devstack.programs import PROJECT
-from devstack.readiness import answers
+from devstack.programs import PROJECT, answers
+from devstack.surroundings import machine_environment
 
 OPENAI_SECONDS = 0.5
 # Longer than the 5 s after which spans leave, unless told otherwise.

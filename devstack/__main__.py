@@ -11,13 +11,13 @@ from types import FrameType
 from rich.console import Console
 
 from devstack import demo
-from devstack.environment import SettingsUnusable
-from devstack.ports import is_free
+from devstack.free_ports import is_free
 from devstack.postgres_binaries import PostgresMissing
 from devstack.processes import ProcessFailed
 from devstack.programs import PROJECT
-from devstack.state import AlreadyRunning
+from devstack.state_file import AlreadyRunning
 from devstack.summary import summarise
+from devstack.surroundings import SettingsUnusable
 from devstack.system import System
 from devstack.valkey import ValkeyMissing
 

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from devstack.story import STAGES, Event, TicketStory
+from devstack.story import STAGES, News, TicketStory
 
 _LONGEST_SUBJECT = 44
 
@@ -32,7 +32,7 @@ class Screen:
         if self._live is not None:
             self._live.stop()
 
-    def show(self, stories: Sequence[TicketStory], events: Sequence[Event], now: float) -> None:
+    def show(self, stories: Sequence[TicketStory], events: Sequence[News], now: float) -> None:
         """Show the events, and where each ticket is at `now` (seconds, of the stories' clock)."""
         if self._live is not None:
             self._live.update(_table(stories, now))

@@ -11,7 +11,7 @@ from typing import LiteralString, Self
 import psycopg
 from psycopg import sql
 
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from devstack.postgres_binaries import (
     find_binaries,
     has_library,

@@ -1,17 +1,40 @@
 """Which command each process of the system is, and when it is ready."""
 
+import http.client
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from devstack.environment import machine_environment
 from devstack.processes import Process
-from devstack.readiness import answers, says
+from devstack.surroundings import machine_environment
 
 PROJECT = Path(__file__).resolve().parent.parent
 # How much of GPT-4's time passes before its first token.
 _FIRST_TOKEN_SHARE = 0.3
+_PROBE_SECONDS = 2.0
+
+
+def answers(port: int, path: str) -> Callable[[Process], bool]:
+    """Ready when `GET path` on 127.0.0.1 answers 200."""
+
+    def ready(_process: Process) -> bool:
+        # http.client, since it knows no proxies: a proxy of the caller's is not for loopback.
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PROBE_SECONDS)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    return ready
+
+
+def says(text: str) -> Callable[[Process], bool]:
+    """Ready when the process has written `text` since its start."""
+    return lambda process: text in process.output()
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class TicketStory:
 
 
 @dataclass(frozen=True)
-class Event:
+class News:
     """Something new about a ticket: a stage, or the phrase of a failure."""
 
     ticket: TicketStory
@@ -48,7 +48,7 @@ class Event:
     seconds: float
 
 
-def follow(lines: Sequence[str], stories: Sequence[TicketStory], now: float) -> Iterator[Event]:
+def follow(lines: Sequence[str], stories: Sequence[TicketStory], now: float) -> Iterator[News]:
     """Enter what the lines say into the stories; `now` is in seconds, of the clock of `created_at`."""
     for line in lines:
         story = _whose(line, stories)
@@ -60,11 +60,11 @@ def follow(lines: Sequence[str], stories: Sequence[TicketStory], now: float) -> 
         for stage, phrase in STAGES.items():
             if fixed_part(phrase) in line and stage not in story.reached:
                 story.reached[stage] = seconds
-                yield Event(story, stage, seconds)
+                yield News(story, stage, seconds)
         story.ended = story.ended or any(fixed_part(end) in line for end in _ENDS)
         if fixed_part(_FAILED) in line:
             story.failure = line[line.index(fixed_part(_FAILED)) :].partition(" | ")[0]
-            yield Event(story, story.failure, seconds)
+            yield News(story, story.failure, seconds)
 
 
 def _whose(line: str, stories: Sequence[TicketStory]) -> TicketStory | None:

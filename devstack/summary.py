@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from devstack.state import STATE_FILE
+from devstack.state_file import STATE_FILE
 from devstack.system import System
 
 _WIDTH = 14

@@ -9,12 +9,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from devstack.environment import NO_EXTERNAL_SERVERS, Tenant, desk_config, external_servers, product_environment
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from devstack.postgres import Postgres
 from devstack.processes import Process, await_ready, stop_all
 from devstack.programs import Programs
-from devstack.state import Claim, State, write_state
+from devstack.state_file import FolderLock, State, write_state
+from devstack.surroundings import (
+    NO_EXTERNAL_SERVERS,
+    SimulatedTenant,
+    desk_config,
+    external_servers,
+    product_environment,
+)
 from devstack.valkey import Valkey
 
 _START_SECONDS = 60
@@ -38,7 +44,7 @@ class System:
         self,
         folder: Path,
         *,
-        tenants: Sequence[str | Tenant] = ("acme", "globex"),
+        tenants: Sequence[str | SimulatedTenant] = ("acme", "globex"),
         workers: int = 1,
         settings: Mapping[str, str] | None = None,
         openai_seconds: float = 1.0,
@@ -48,10 +54,12 @@ class System:
     ) -> None:
         self.folder = folder.resolve()
         self.logs = self.folder / "logs"
-        self.tenants = [tenant if isinstance(tenant, Tenant) else Tenant(tenant) for tenant in tenants]
+        self.tenants = [
+            tenant if isinstance(tenant, SimulatedTenant) else SimulatedTenant(tenant) for tenant in tenants
+        ]
         self._ports = {name: free_port() for name in ("api", "desk", "openai")} | dict(ports or {})
         self._with_housekeeping = housekeeping
-        self._claim = Claim(self.folder)
+        self._lock = FolderLock(self.folder)
         self._external = external_servers() if external else NO_EXTERNAL_SERVERS
         self._postgres: Postgres | None = None
         self._redis: Valkey | None = None
@@ -127,7 +135,7 @@ class System:
         Raises AlreadyRunning if a system runs in the folder. Raises ProcessFailed, with its last
         lines, for the first process that does not come up; nothing is left running then.
         """
-        self._claim.take()
+        self._lock.take()
         try:
             self._start_all()
         except BaseException:
@@ -143,7 +151,7 @@ class System:
             self._redis.stop()
         if self._postgres is not None:
             self._postgres.discard()
-        self._claim.give_back()
+        self._lock.give_back()
 
     def add_worker(self, settings: Mapping[str, str] | None = None) -> Process:
         """Start one more worker, with settings of its own on top, and wait until it is ready."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from devstack.processes import Process
 
 _PROBE_SECONDS = 1.0

@@ -16,7 +16,7 @@ from psycopg import errors
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from devstack.postgres import Postgres
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
 from storage.session import is_away

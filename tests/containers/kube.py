@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from tests.containers.engine import BECOMING, Engine
 from tests.kubernetes.rendering import Rendered
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from tests.containers.engine import BECOMING, LABEL, PROJECT, Engine, found_engine
 from tests.containers.files import BASE, OURS, ROOT, SERVICES, let_in
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from simulators.servicedesk.webhooks import sign
 from tests.containers.engine import LABEL
 from tests.containers.stack import Stack, eventually

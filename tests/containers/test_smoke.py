@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from simulators.servicedesk import create_desk
 from simulators.serving import serve_in_thread
 from tests.containers.files import ROOT

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from devstack.processes import Process
-from devstack.readiness import says
+from devstack.programs import says
 
 
 def python(folder: Path, program: str, name: str = "program") -> Process:

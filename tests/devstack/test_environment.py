@@ -2,10 +2,10 @@
 
 import pytest
 
-from devstack.environment import (
+from devstack.surroundings import (
     ExternalServers,
     SettingsUnusable,
-    Tenant,
+    SimulatedTenant,
     external_servers,
     machine_environment,
     product_environment,
@@ -39,7 +39,7 @@ def test_external_servers_come_as_a_pair_or_not_at_all() -> None:
 
 
 def test_each_tenant_has_its_own_settings_and_secrets() -> None:
-    tenants = [Tenant("acme-eu"), Tenant("globex")]
+    tenants = [SimulatedTenant("acme-eu"), SimulatedTenant("globex")]
     settings = product_environment(
         database_url="d", redis_url="r", openai_url="o", openai_key="k", desk_url="http://d", tenants=tenants
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.state import AlreadyRunning, Claim, living_pids, read_state, write_state
+from devstack.state_file import AlreadyRunning, FolderLock, living_pids, read_state, write_state
 
 
 def test_the_state_is_readable_by_its_user_only(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_the_state_is_readable_by_its_user_only(tmp_path: Path) -> None:
 
 
 def test_a_second_system_is_refused_while_the_first_starts_and_while_it_runs(tmp_path: Path) -> None:
-    first, second = Claim(tmp_path), Claim(tmp_path)
+    first, second = FolderLock(tmp_path), FolderLock(tmp_path)
     first.take()
     with pytest.raises(AlreadyRunning, match="is starting in"):
         second.take()
@@ -38,14 +38,14 @@ def test_a_second_system_is_refused_while_the_first_starts_and_while_it_runs(tmp
 def test_processes_that_outlived_a_killed_system_are_not_run_over(tmp_path: Path) -> None:
     write_state(tmp_path, {"pids": {"worker": os.getpid()}})
     with pytest.raises(AlreadyRunning, match=f"worker {os.getpid()}"):
-        Claim(tmp_path).take()
+        FolderLock(tmp_path).take()
 
 
 def test_a_state_that_a_killed_system_left_does_not_hinder(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
     write_state(tmp_path, {"pids": {"worker": ended.pid}})
-    claim = Claim(tmp_path)
+    claim = FolderLock(tmp_path)
     claim.take()
     assert read_state(tmp_path) is None
     claim.give_back()

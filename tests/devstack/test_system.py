@@ -12,7 +12,7 @@ import pytest
 
 from devstack.descendants import is_alive
 from devstack.processes import ProcessFailed
-from devstack.state import State, read_state
+from devstack.state_file import State, read_state
 from devstack.system import System
 
 EMBEDDED = not any(os.environ.get(name) for name in ("DATABASE_URL", "REDIS_URL"))

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from dispatch.eviction import warn_of_eviction
 from dispatch.queue import open_redis
 from tests.kit.logs import StartLog

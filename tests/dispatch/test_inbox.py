@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from redis.asyncio import Redis
 
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from dispatch.inbox import Inbox
 from dispatch.queue import QueueUnreachable, open_redis
 from storage.jobs import Event

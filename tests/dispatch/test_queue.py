@@ -14,7 +14,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_s
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from dispatch.queue import QUEUE, TASK, UNACKED, JobQueue, QueueUnreachable, open_redis
 from tests.kit.forgetful import Forgetful
 

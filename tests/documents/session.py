@@ -15,11 +15,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from config.settings import WorkerSettings
+from devstack.document_tables import PROCESSES
 from devstack.postgres_binaries import find_binaries
 from devstack.processes import Process
-from devstack.state import write_state
+from devstack.state_file import write_state
 from devstack.system import System
-from devstack.tables import PROCESSES
 from tests.kit.kubectl.shell import Shell
 
 _SETTINGS = frozenset(name for settings in PROCESSES.values() for name in settings.model_fields)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from devstack.tables import DASHBOARDS, ROOT
+from devstack.document_tables import DASHBOARDS, ROOT
 
 PAGE = (ROOT / "docs" / "dashboards.md").read_text(encoding="utf-8")
 RECORD, WRITE = re.findall(r"^```sh\n\.venv/bin/python (.+)\n```$", PAGE, re.MULTILINE)

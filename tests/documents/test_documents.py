@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack import tables
+from devstack import document_tables as tables
 from tests.documents.documents import ROOT, Document, broken_links, documents
 
 DOCUMENTS = documents()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from config.tenants import TENANT_SETTINGS
-from devstack import tables
+from devstack import document_tables as tables
 from observability import phrases, tracing
 from observability.phrases import Phrase
 from tests.documents.documents import ROOT, Document, documents

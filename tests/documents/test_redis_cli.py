@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from devstack.valkey import Valkey
 
 _PASSWORD = "s3cret"

@@ -8,7 +8,8 @@ import pytest
 from pydantic import Field
 
 from config.settings import WorkerSettings
-from devstack import limits, tables
+from devstack import document_limits as limits
+from devstack import document_tables as tables
 
 RUNBOOK = tables.ROOT / "docs" / "runbooks" / "WEBHOOK_TROUBLESHOOTING_RUNBOOK.md"
 

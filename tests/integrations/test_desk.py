@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from config.settings import DeskClientSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from dispatch.queue import open_redis
 from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, TicketClosed, TicketNotFound, TicketTrashed
 from integrations.servicedesk.desks import Desks

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable, OutsideFailure
 from tests.kit.desk import EDITIONS, Edition, has, line_of, new_ticket, notes_of, opened, settings
 from tests.kit.simulators import Simulator

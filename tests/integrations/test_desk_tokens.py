@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from config.tenants import DeskSettings
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from dispatch.queue import open_redis
 from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable, Temporary
 from simulators.servicedesk import create_desk

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from integrations.errors import ModelRefused, ModelUnavailable, OutsideFailure, Temporary
 from tests.kit.model import BARE, PROMPT, ask, failure_of, line_of, opened
 from tests.kit.simulators import Simulator

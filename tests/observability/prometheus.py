@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import yaml
 
-from devstack.environment import machine_environment
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from devstack.processes import Process
-from devstack.readiness import answers
+from devstack.programs import answers
+from devstack.surroundings import machine_environment
 from devstack.system import System
 from tests.kit.world import wait_for
 from tests.observability.pages import ROOT

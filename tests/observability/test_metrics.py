@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from uuid_utils.compat import uuid7
 
 from config.tenant_directory import TenantDirectory
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, HeldBack, OutsideFailure, TicketClosed
 from observability import exposition, metrics

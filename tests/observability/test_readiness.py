@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from observability import exposition, tracing
 from observability.readiness import Readiness
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis as blocking
 
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from devstack.valkey import Valkey
 from observability.watchdog import Each, Progress, Rounds, Watchdog
 from tests.kit.clock import Clock

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from devstack.postgres import Postgres
 from devstack.postgres_binaries import reachable_folder, server_user
 from devstack.processes import Process

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from devstack.environment import Tenant
+from devstack.surroundings import SimulatedTenant
 from devstack.system import System
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
@@ -43,7 +43,7 @@ FOREIGN += ("response_status", "EXTRA_KEY", "rate_limit_exceeded", "Access Denie
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system with a desk of each edition, and one for each fault of its tokens."""
     others = sorted({row.tenant for row in ROWS.values()} - {"acme"})
-    tenants = [Tenant("acme"), *(Tenant(tenant, edition="cloud") for tenant in others)]
+    tenants = [SimulatedTenant("acme"), *(SimulatedTenant(tenant, edition="cloud") for tenant in others)]
     folder = tmp_path_factory.mktemp("faults")
     with System(folder, tenants=tenants, settings=SHORT | LIMITS, openai_seconds=0.3, housekeeping=False) as running:
         yield running

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from devstack.system import System
 from storage.models import Base
 from support.cli import main

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from devstack.processes import Process
 from devstack.system import System
 from tests.kit.world import World, wait_for

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 from redis.asyncio import Redis
 
-from devstack.ports import free_port
+from devstack.free_ports import free_port
 from dispatch.queue import open_redis
 from workflow.kept_answers import AnswersInRedis
 from workflow.ports import Kept

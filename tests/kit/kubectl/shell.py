@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from devstack.processes import Process
-from devstack.state import write_state
+from devstack.state_file import write_state
 from devstack.system import System
 
 _PROJECT = Path(__file__).resolve().parents[3]

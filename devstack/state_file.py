@@ -18,7 +18,7 @@ class AlreadyRunning(Exception):
     """A system runs in this folder; the text says which one and how to end it."""
 
 
-class Claim:
+class FolderLock:
     """The right to run in a folder. It ends with the process that holds it, however that dies."""
 
     def __init__(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The tables in the documents that are made from the code: `python -m devstack.tables` writes them anew.
+"""The tables in the documents that are made from the code: `python -m devstack.document_tables` writes them anew.
 
 Each stands between `<!-- table: NAME -->` and `<!-- end -->`. Where the words of a row live is where the thing itself
 does: a field's description, a metric's help, an alert's summary, a panel's description.
@@ -27,7 +27,7 @@ from config.settings import (
     WorkerSettings,
 )
 from config.tenants import TENANT_SETTINGS
-from devstack import limits, transitions
+from devstack import document_limits, transitions
 from observability import exposition, metrics
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -210,8 +210,8 @@ TABLES: dict[str, Table] = {
     "runbooks": runbooks,
     "statuses": statuses,
     "exits": exit_rows,
-    "limits": limits.rows,
-    "sizes": limits.sizes,
+    "limits": document_limits.rows,
+    "sizes": document_limits.sizes,
     "transitions": transitions.rows,
 }
 

@@ -26,7 +26,7 @@ class SettingsUnusable(Exception):
 
 
 @dataclass(frozen=True)
-class Tenant:
+class SimulatedTenant:
     """One simulated customer, with secrets that are new for each start; a cloud desk's are made from `desk_key`."""
 
     id: str
@@ -92,7 +92,7 @@ def product_environment(
     openai_url: str,
     openai_key: str,
     desk_url: str,
-    tenants: Sequence[Tenant],
+    tenants: Sequence[SimulatedTenant],
 ) -> dict[str, str]:
     """Return the settings that all processes of the system share; the desks are below `desk_url`."""
     settings = {
@@ -121,7 +121,7 @@ def product_environment(
     return settings
 
 
-def desk_config(tenants: Sequence[Tenant], webhook_url: str) -> dict[str, Any]:
+def desk_config(tenants: Sequence[SimulatedTenant], webhook_url: str) -> dict[str, Any]:
     """Return the desk simulator's configuration: one desk for each tenant, which signs its webhooks."""
     return {
         "desks": {
