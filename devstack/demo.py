@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from pathlib import Path
+from contextlib import nullcontext
 
 import httpx
 from rich.console import Console
@@ -13,6 +13,7 @@ from devstack.demo_screen import Screen
 from devstack.demo_tickets import DEMO_TICKETS
 from devstack.desk_client import DeskClient, as_text
 from devstack.story import LogTail, TicketStory, follow, grep
+from devstack.summary import relative
 from devstack.system import System
 from observability import phrases
 
@@ -38,7 +39,7 @@ def play(system: System, console: Console) -> bool:
     try:
         complete = _tell(system, console)
     except httpx.HTTPError as failure:
-        _say(console, f"The simulated desk failed: {failure!r}. Its log: {_relative(system.desk.log_path)}")
+        _say(console, f"The simulated desk failed: {failure!r}. Its log: {relative(system.desk.log_path)}")
         return False
     if complete:
         _say(console, f"\nEvery ticket has its note, {time.monotonic() - began:.0f} s after the start.")
@@ -95,7 +96,7 @@ def _watch(system: System, desk: DeskClient, screen: Screen) -> list[TicketStory
     tails = [LogTail(process.log_path) for process in (system.api, *system.workers)]
     stories: list[TicketStory] = []
     began = time.monotonic()
-    with screen:
+    with screen.live or nullcontext():
         while time.monotonic() < began + _JOB_SECONDS:
             due = 1 + int((time.monotonic() - began) / _BETWEEN_TICKETS_SECONDS)
             for ticket in DEMO_TICKETS[len(stories) : due]:
@@ -126,7 +127,7 @@ def _show_note(desk: DeskClient, story: TicketStory, console: Console) -> None:
 def _show_lines(system: System, story: TicketStory, console: Console) -> None:
     wanted = f"ticket_id: {story.ticket_id}"
     paths = [system.api.log_path, system.workers[0].log_path]
-    shown = " ".join(shlex.quote(str(_relative(path))) for path in paths)
+    shown = " ".join(shlex.quote(str(relative(path))) for path in paths)
     _say(console, f'\nWhat support greps for this ticket:\n\n$ grep -h "{wanted}" {shown}')
     for line in grep(wanted, paths):
         _say(console, line)
@@ -136,7 +137,7 @@ def _explain(system: System, story: TicketStory, console: Console) -> None:
     _say(console, f"\nTicket {story.ticket_id} ({story.tenant_id}) has no note. {_reason(story)}")
     for process in (system.api, *system.workers):
         lines = grep(f"ticket_id: {story.ticket_id}", [process.log_path])[-5:]
-        _say(console, f"{_relative(process.log_path)}:")
+        _say(console, f"{relative(process.log_path)}:")
         for line in lines or process.tail(5):
             _say(console, f"  | {line}")
 
@@ -146,7 +147,3 @@ def _reason(story: TicketStory) -> str:
         return story.failure
     last = next(reversed(story.reached), None)
     return f"It came as far as '{last}'." if last else "No log has a line of it: its webhook did not arrive."
-
-
-def _relative(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,8 +1,6 @@
 """The demo's progress: a live table on a terminal, a line for each event anywhere else."""
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.live import Live
@@ -15,27 +13,16 @@ _LONGEST_SUBJECT = 44
 
 
 class Screen:
-    """Shows what happens to the tickets. Inside the `with` block the live table is drawn."""
+    """Shows what happens to the tickets; `live` is the table to enter, None where there is no terminal."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self._live = Live(console=console, refresh_per_second=12) if console.is_terminal else None
-
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
+        self.live = Live(console=console, refresh_per_second=12) if console.is_terminal else None
 
     def show(self, stories: Sequence[TicketStory], events: Sequence[News], now: float) -> None:
         """Show the events, and where each ticket is at `now` (seconds, of the stories' clock)."""
-        if self._live is not None:
-            self._live.update(_table(stories, now))
+        if self.live is not None:
+            self.live.update(_table(stories, now))
             return
         for event in events:
             ticket = f"ticket {event.ticket.ticket_id} ({event.ticket.tenant_id})"

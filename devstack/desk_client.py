@@ -1,51 +1,38 @@
 """The demo's way to the simulated desk: users write tickets, a technician reads notes."""
 
 from html.parser import HTMLParser
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
 _SECONDS = 5.0
 
 
-class DeskClient:
+class DeskClient(httpx.Client):
     """Tickets and notes of the desks at `url`; `keys` are their API keys by tenant id."""
 
     def __init__(self, url: str, keys: dict[str, str]) -> None:
-        self._keys = keys
         # Without the environment: a proxy of the caller's is not for loopback.
-        self._http = httpx.Client(base_url=url, timeout=_SECONDS, trust_env=False)
+        super().__init__(base_url=url, timeout=_SECONDS, trust_env=False)
+        self._keys = keys
 
     def create_ticket(self, ticket: dict[str, str]) -> str:
         """Write a ticket, which makes the desk send its webhook; the ticket's id. Raises httpx.HTTPError."""
-        answer = self._http.post("/_sim/tickets", json=ticket)
+        answer = self.post("/_sim/tickets", json=ticket)
         answer.raise_for_status()
         return str(answer.json()["ticket_id"])
 
     def notes(self, tenant_id: str, ticket_id: str) -> list[str]:
         """Read a ticket's notes (HTML) over the desk's API. Raises httpx.HTTPError."""
-        listed = self._get(tenant_id, f"/requests/{ticket_id}/notes")["notes"]
+        listed = self._read(tenant_id, f"/requests/{ticket_id}/notes")["notes"]
         return [
-            str(self._get(tenant_id, f"/requests/{ticket_id}/notes/{note['id']}")["note"]["description"])
+            str(self._read(tenant_id, f"/requests/{ticket_id}/notes/{note['id']}")["note"]["description"])
             for note in listed
         ]
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _get(self, tenant_id: str, path: str) -> Any:
+    def _read(self, tenant_id: str, path: str) -> Any:
         headers = {"authtoken": self._keys[tenant_id], "Accept": "application/vnd.manageengine.sdp.v3+json"}
-        answer = self._http.get(f"/{tenant_id}/api/v3{path}", headers=headers)
+        answer = self.get(f"/{tenant_id}/api/v3{path}", headers=headers)
         answer.raise_for_status()
         return answer.json()
 

@@ -5,8 +5,7 @@ import secrets
 import shutil
 import signal
 from pathlib import Path
-from types import TracebackType
-from typing import LiteralString, Self
+from typing import LiteralString
 
 import psycopg
 from psycopg import sql
@@ -20,6 +19,7 @@ from devstack.postgres_binaries import (
     server_user,
 )
 from devstack.processes import Process
+from devstack.servers import Server
 
 DATABASE = "ai_agents"
 OWNER_ROLE = "ai_agents_owner"
@@ -29,21 +29,19 @@ _LIBRARY = "pg_stat_statements"
 _READY_LINE = "database system is ready to accept connections"
 
 
-class Postgres:
+class Postgres(Server):
     """One server on 127.0.0.1 with its own data, which lives from the first `start` to `discard`.
 
-    `folder` gets the data and the log (as root the data goes where the server's user can reach it). `fsync`
-    off is for data that may be lost with the machine; a killed server loses no commit either way.
+    `folder` gets the data and the log (as root the data goes where the server's user can reach it). `process` and
+    `data` (its folder) are there from the first start on.
     """
 
-    def __init__(self, folder: Path, *, port: int | None = None, fsync: bool = False, log_folder: Path | None = None):
+    def __init__(self, folder: Path, *, port: int | None = None, log_folder: Path | None = None):
         self.port = port or free_port()
         self._folder = folder
-        self._fsync = fsync
         self._logs = log_folder or folder
         self._passwords = {role: secrets.token_urlsafe(24) for role in (_SUPERUSER, OWNER_ROLE, APPLICATION_ROLE)}
-        self._data: Path | None = None
-        self._process: Process | None = None
+        self.data: Path | None = None
 
     @property
     def url(self) -> str:
@@ -60,28 +58,14 @@ class Postgres:
         """Where the superuser connects; for tests that must look at everything."""
         return self._url(_SUPERUSER)
 
-    @property
-    def process(self) -> Process:
-        """The server's process; RuntimeError before the first start."""
-        if self._process is None:
-            raise RuntimeError("Postgres was not started")
-        return self._process
-
-    @property
-    def data(self) -> Path:
-        """The data folder; RuntimeError before the first start."""
-        if self._data is None:
-            raise RuntimeError("Postgres was not started")
-        return self._data
-
     def start(self) -> None:
         """Start it and wait until it takes connections; the first time the cluster is made (about 0.5 s).
 
         Raises ProcessFailed with the server's last lines, PostgresMissing if there is no server.
         """
-        fresh = self._data is None
+        fresh = self.data is None
         if fresh:
-            self._process = self._prepare()
+            self._prepare()
         self.process.start()
         self.process.wait_ready(30)
         if fresh:
@@ -89,66 +73,40 @@ class Postgres:
 
     def stop(self) -> None:
         """End it in good order, without waiting for clients to leave."""
-        if self._process is not None:
-            self._process.stop(10)
-
-    def kill(self) -> None:
-        """SIGKILL to the server and its children, as a lost machine or an out-of-memory killer would."""
-        self.process.kill()
-
-    def restart(self) -> None:
-        """Stop it (unless it is down) and start it on the same port with the same data."""
-        self.stop()
-        self.start()
-
-    def pause(self) -> None:
-        """Let it accept connections and answer nothing, until `resume`."""
-        self.process.pause()
-
-    def resume(self) -> None:
-        """Undo `pause`."""
-        self.process.resume()
+        if self.data is not None:
+            self.process.stop(10)
 
     def discard(self) -> None:
         """Stop it and remove its data."""
         self.stop()
-        if self._data is not None:
-            shutil.rmtree(self._data, ignore_errors=True)
-            if not self._data.is_relative_to(self._folder):
-                self._data.parent.rmdir()  # made for it, out of the way of private folders
-        self._data = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.discard()
+        if self.data is not None:
+            shutil.rmtree(self.data, ignore_errors=True)
+            if not self.data.is_relative_to(self._folder):
+                self.data.parent.rmdir()  # made for it, out of the way of private folders
+        self.data = None
 
     def _url(self, role: str) -> str:
         return f"postgresql://{role}:{self._passwords[role]}@127.0.0.1:{self.port}/{DATABASE}"
 
-    def _prepare(self) -> Process:
-        """Make the cluster; the server's process, not yet started."""
+    def _prepare(self) -> None:
+        """Make the cluster and the server's process, not yet started."""
         binaries = find_binaries()
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._data = reachable_folder(self._folder / "data")
-        self._initialise(binaries, self._data)
-        return Process(
+        self.data = data = reachable_folder(self._folder / "data")
+        self.process = Process(
             "postgres",
-            [str(binaries / "postgres"), "-D", str(self._data), *self._server_options(binaries)],
+            [str(binaries / "postgres"), "-D", str(data), *self._server_options(binaries)],
             log_path=self._logs / "postgres.log",
             environment=_environment(),
             ready=lambda process: _READY_LINE in process.output(),
-            folder=self._data,
+            folder=data,
             # SIGTERM would wait for every client to leave.
             stop_signal=signal.SIGINT,
             # A killed postmaster leaves its children to notice; this way it takes them along.
             death_signal=signal.SIGINT,
             user=server_user(),
         )
+        self._initialise(binaries, data)
 
     def _initialise(self, binaries: Path, data: Path) -> None:
         password_file = data.with_name(f"{data.name}.password")
@@ -182,7 +140,8 @@ class Postgres:
             "unix_socket_directories": "",
             "max_connections": "200",
             "password_encryption": "scram-sha-256",
-            "fsync": "on" if self._fsync else "off",
+            # Data may be lost with the machine; a killed server loses no commit.
+            "fsync": "off",
             "lc_messages": "C",
             "log_timezone": "UTC",
             "timezone": "UTC",

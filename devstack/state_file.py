@@ -31,12 +31,14 @@ class FolderLock:
         lock = (self._folder / "lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._refuse_beside_living()
-        except (BlockingIOError, AlreadyRunning) as refusal:
+            free = True
+        except BlockingIOError:
+            free = False
+        living = living_pids(self._folder)
+        if living or not free:
             lock.close()
-            if isinstance(refusal, AlreadyRunning):
-                raise
-            raise AlreadyRunning(self._sentence(living_pids(self._folder))) from None
+            raise AlreadyRunning(self._sentence(living))
+        (self._folder / STATE_FILE).unlink(missing_ok=True)
         self._lock = lock
 
     def give_back(self) -> None:
@@ -45,12 +47,6 @@ class FolderLock:
             (self._folder / STATE_FILE).unlink(missing_ok=True)
             self._lock.close()
             self._lock = None
-
-    def _refuse_beside_living(self) -> None:
-        living = living_pids(self._folder)
-        if living:
-            raise AlreadyRunning(self._sentence(living))
-        (self._folder / STATE_FILE).unlink(missing_ok=True)
 
     def _sentence(self, living: Mapping[str, int]) -> str:
         if not living:

@@ -19,8 +19,8 @@ def summarise(system: System, seconds: float) -> str:
         "Redis": state["redis_url"],
         "Postgres": f"{_without_password(state['database_url'])}  (passwords are in {STATE_FILE})",
         "Tenants": ", ".join(entry.id for entry in system.tenants),
-        "Logs": f"{_relative(system.logs)}/<process>.log: {', '.join(state['logs'])}",
-        "State, secrets": str(_relative(system.folder / STATE_FILE)),
+        "Logs": f"{relative(system.logs)}/<process>.log: {', '.join(state['logs'])}",
+        "State, secrets": str(relative(system.folder / STATE_FILE)),
     }
     lines = [f"Everything is ready after {seconds:.1f} s.", ""]
     lines += [f"  {name:<{_WIDTH}}  {value}" for name, value in rows.items()]
@@ -42,5 +42,6 @@ def _without_password(url: str) -> str:
     return f"{scheme}://{credentials.partition(':')[0]}{at}{place}"
 
 
-def _relative(path: Path) -> Path:
+def relative(path: Path) -> Path:
+    """Return the path as a person in this folder would write it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

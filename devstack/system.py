@@ -6,13 +6,12 @@ import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from devstack.free_ports import free_port
 from devstack.postgres import Postgres
 from devstack.processes import Process, await_ready, stop_all
 from devstack.programs import Programs
+from devstack.servers import Startable
 from devstack.state_file import FolderLock, State, write_state
 from devstack.surroundings import (
     NO_EXTERNAL_SERVERS,
@@ -27,7 +26,7 @@ _START_SECONDS = 60
 _GRACE_SECONDS = 8
 
 
-class System:
+class System(Startable):
     """Servers, simulators and processes of the system, in one folder.
 
     A tenant that is only named has a desk on premises. `settings` are more environment for the product's
@@ -176,15 +175,6 @@ class System:
     def died(self) -> Process | None:
         """Find a process that ended without having been told to."""
         return next((process for process in self.processes if process.died), None)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _start_all(self) -> None:
         self._clean()

@@ -4,11 +4,10 @@ import importlib.util
 import shutil
 import socket
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from devstack.free_ports import free_port
 from devstack.processes import Process
+from devstack.servers import Server
 
 _PROBE_SECONDS = 1.0
 
@@ -17,7 +16,7 @@ class ValkeyMissing(Exception):
     """There is no server to start; the text says what would help."""
 
 
-class Valkey:
+class Valkey(Server):
     """One server on 127.0.0.1. Its data lives as long as its process, or longer with `appendonly`.
 
     With `appendonly` what was written survives a stop, and a kill but for the last second. A `password` (letters and
@@ -85,36 +84,10 @@ class Valkey:
         """End it in good order."""
         self.process.stop(5)
 
-    def kill(self) -> None:
-        """SIGKILL."""
-        self.process.kill()
-
-    def restart(self) -> None:
-        """Stop it (unless it is down) and start it on the same port; empty, unless with `appendonly`."""
-        self.stop()
-        self.start()
-
     def wipe(self) -> None:
         """Delete the data of a server that is stopped."""
         for path in self._folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-    def pause(self) -> None:
-        """Let it accept connections and answer nothing, until `resume`."""
-        self.process.pause()
-
-    def resume(self) -> None:
-        """Undo `pause`."""
-        self.process.resume()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _answers(self) -> bool:
         try:

@@ -109,6 +109,7 @@ def test_a_paused_server_accepts_and_does_not_answer(server: Postgres) -> None:
 @as_root
 def test_as_root_only_the_server_changes_its_user(server: Postgres, tmp_path: Path) -> None:
     assert Path(f"/proc/{server.process.pid}").stat().st_uid == UNPRIVILEGED
+    assert server.data is not None
     assert server.data.stat().st_uid == UNPRIVILEGED
     assert os.geteuid() == 0
     assert tmp_path.parent.stat().st_mode & 0o777 == 0o700
