@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 _HOLDER = """
 import asyncio, sys
 from uuid import uuid4
-from sqlalchemy import func
-from storage.deliveries import remember
+from sqlalchemy import text
 from storage.session import Database
+
+_REMEMBER = text("SELECT remember_delivery(:tenant, :id, ARRAY[:key], now(), '10 minutes')")
 
 async def hold(url, tenant_id, key):
     async with Database(url, application_name="ai-agents api").tenant(tenant_id) as session:
-        await remember(session, tenant_id, uuid4(), [key], func.now())
+        await session.execute(_REMEMBER, {"tenant": tenant_id, "id": uuid4(), "key": key})
         print("held", flush=True)
         await asyncio.sleep(600)
 
@@ -42,9 +43,10 @@ def stopped_while_it_accepts(database_url: str, tenant_id: str, key: str) -> Ite
 
 
 class Cable:
-    """What lies between a process and Postgres: `url` goes through it, until a transaction with `cut_at` in it commits.
+    """What lies between a process and Postgres: `url` goes through it, until a statement with `cut_at` in it has passed.
 
-    From then on nothing passes in either direction, and no connection is closed: as when a host loses its network.
+    From then on nothing passes in either direction, its answer neither, and no connection is closed: as when a host
+    loses its network.
     """
 
     def __init__(self, database_url: str) -> None:
@@ -82,13 +84,11 @@ class Cable:
                     threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
 
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
-        is_meant = False
         with suppress(OSError):
             while data := source.recv(65536):
-                is_meant = is_meant or (self.cut_at is not None and self.cut_at in data)
-                if is_meant and b"COMMIT" in data:
-                    self.is_cut.set()
                 if self.is_cut.is_set():
                     return
+                if self.cut_at is not None and self.cut_at in data:
+                    self.is_cut.set()
                 sink.sendall(data)
             sink.close()

@@ -271,7 +271,7 @@ def test_all_of_a_tenant_that_leaves_goes_and_a_second_run_takes_the_last_rows(
     assert "Rows of jobs stay, without text, while a message of theirs may come" in done.stdout
     # No worker tells of it.
     assert f"Task skipped: job_id={waiting}, ticket_id=1, reason=forgotten | ticket_id: 1, " in done.stderr
-    assert rows() == {"jobs": 1}
+    assert rows() == {"jobs": 1, "job_events": 1}
     assert (world.job("1", "globex")["id"], world.job("1", "globex")["reason"]) == (waiting, "forgotten")
     assert [key for key in kept.keys("*") if "globex" in key or str(row["id"]) in key] == []
     assert kept.exists("delivery:acme:key")
