@@ -78,5 +78,8 @@ class FaultBook(Generic[F]):
         self._ordered.clear()
 
     def listing(self) -> list[dict[str, Any]]:
-        """Return all faults in their order, exhausted ones too, each with the number of its hits."""
-        return [ordered.fault.model_dump(exclude_unset=True) | {"used": ordered.used} for ordered in self._ordered]
+        """Return all faults in their order, exhausted ones too, each with `used` and `exhausted`."""
+        return [
+            ordered.fault.model_dump(exclude_unset=True) | {"used": ordered.used, "exhausted": ordered.exhausted}
+            for ordered in self._ordered
+        ]
