@@ -4,6 +4,7 @@ By hand and not by the instrumentation for SQLAlchemy, which counts each connect
 back, and costs more for each statement than all the rest of a span: docs/adr/0009-which-spans-a-job-has.md.
 """
 
+import re
 from typing import Any
 
 from opentelemetry.trace import Span
@@ -12,13 +13,15 @@ from sqlalchemy import Connection, Engine, ExceptionContext, event
 from observability import tracing
 
 _SPAN = "ai-agents span"
+# Each function of ours has a name of several words.
+_CALL = re.compile(r"SELECT (?:\* FROM )?(\w+_\w+)\(")
 
 
 def trace_statements(engine: Engine) -> None:
     """Have each statement make a span, except in blocks that are `untraced`.
 
-    Of a statement the text is told and no value; of a failure its type and its SQLSTATE, and never the server's
-    message, which may quote a row.
+    The call of a function is named by it. Of a statement the text is told and no value; of a failure its type and its
+    SQLSTATE, and never the server's message, which may quote a row.
     """
     url = engine.url
     server: dict[str, str | int] = {
@@ -30,9 +33,12 @@ def trace_statements(engine: Engine) -> None:
 
     def begin(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         if not tracing.is_untraced():
-            operation = statement.split(None, 1)[0].upper()
+            operation = name = statement.split(None, 1)[0].upper()
             attributes = {**server, "db.operation.name": operation, "db.query.text": statement}
-            connection.info[_SPAN] = tracing.call_span(operation, attributes)
+            if called := _CALL.match(statement):
+                attributes["db.stored_procedure.name"] = called[1]
+                name = f"{operation} {called[1]}"
+            connection.info[_SPAN] = tracing.call_span(name, attributes)
 
     def end(connection: Connection, *_: Any) -> None:
         span: Span | None = connection.info.pop(_SPAN, None)

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from devstack.postgres import Postgres
 from observability import tracing
+from storage.job_figures import job_figures
 from storage.session import Database
 
 PERSON = "text of a person"
@@ -78,3 +79,10 @@ async def test_setting_the_tenant_makes_none(traced: Database, spans: InMemorySp
     async with traced.tenant("acme"):
         pass
     assert spans.get_finished_spans() == ()
+
+
+async def test_the_call_of_a_function_is_named_by_it(traced: Database, spans: InMemorySpanExporter) -> None:
+    await job_figures(traced)
+    (span,) = spans.get_finished_spans()
+    assert span.name == "SELECT job_figures"
+    assert dict(span.attributes or {})["db.stored_procedure.name"] == "job_figures"

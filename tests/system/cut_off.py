@@ -43,7 +43,7 @@ def stopped_while_it_accepts(database_url: str, tenant_id: str, key: str) -> Ite
 
 
 class Cable:
-    """What lies between a process and Postgres: `url` goes through it, until a statement with `cut_at` in it has passed.
+    """What lies between a process and Postgres: `url` goes through it, until a statement with `cut_at` has passed.
 
     From then on nothing passes in either direction, its answer neither, and no connection is closed: as when a host
     loses its network.
