@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.kit.system",
     "tests.kubernetes.rendering",
     "tests.simulators.doors",
+    "tests.housekeeping.site",
 ]
 
 
