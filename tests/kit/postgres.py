@@ -1,7 +1,7 @@
 """One embedded Postgres, migrated once; its tables are emptied for each test."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,6 +22,8 @@ from workflow.attempt import Attempt
 TABLES = ("jobs", "job_events", "delivery_keys", "rejections", "tickets", "passages", "tombstone_keys", "tombstones")
 DEADLINE = 1800
 LEASE = 45.0
+# What an accepted job has from its webhook.
+OF_EVENT = {"tenant_id", "ticket_id", "dedupe_keys"}
 
 
 class Table:
@@ -108,6 +110,30 @@ def new_event() -> NewEvent:
         return replace(event, **changed)
 
     return make
+
+
+@dataclass(frozen=True)
+class Store:
+    """The pool, the tables as the superuser has them, and what makes events."""
+
+    database: Database
+    table: Table
+    new_event: NewEvent
+
+    async def accept(self, event: Event | None = None, *, published: bool = True, **columns: Any) -> UUID:
+        """Accept an event or a new one, and set columns of the row; the job's id, or that of the one it repeats."""
+        of_event = {name: columns.pop(name) for name in OF_EVENT & columns.keys()}
+        event = event or self.new_event(**of_event)
+        job_id = await jobs.accept(self.database, event, DEADLINE, published=published)
+        if columns:
+            self.table.change(job_id, **columns)
+        return job_id
+
+
+@pytest.fixture
+def store(database: Database, table: Table, new_event: NewEvent) -> Store:
+    """Those three in one."""
+    return Store(database, table, new_event)
 
 
 @pytest.fixture

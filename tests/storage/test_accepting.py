@@ -10,7 +10,7 @@ import pytest
 from storage import claims, jobs
 from storage.jobs import Event
 from storage.session import Database
-from tests.kit.postgres import DEADLINE, NewEvent, Table
+from tests.kit.postgres import DEADLINE, NewEvent, Store, Table
 
 
 async def test_an_accepted_webhook_is_a_waiting_job(database: Database, new_event: NewEvent, table: Table) -> None:
@@ -35,86 +35,72 @@ async def test_an_accepted_webhook_is_a_waiting_job(database: Database, new_even
     assert abs(datetime.now(UTC) - row["accepted_at"]) < timedelta(seconds=30)
 
 
-async def test_a_job_whose_message_was_not_sent_is_left_to_the_relay(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
-    event = new_event(event=None, traceparent="")
-    await jobs.accept(database, event, DEADLINE, published=False)
-    row = table.job(event.job_id)
+async def test_a_job_whose_message_was_not_sent_is_left_to_the_relay(store: Store) -> None:
+    event = store.new_event(event=None, traceparent="")
+    await store.accept(event, published=False)
+    row = store.table.job(event.job_id)
     assert (row["published_at"], row["event"], row["traceparent"]) == (None, None, None)
 
 
-async def test_a_duplicate_is_answered_with_the_first_jobs_id_and_makes_no_job(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
-    first = new_event(dedupe_keys=("k",))
-    await jobs.accept(database, first, DEADLINE, published=True)
+async def test_a_duplicate_is_answered_with_the_first_jobs_id_and_makes_no_job(store: Store) -> None:
+    first = store.new_event(dedupe_keys=("k",))
+    await store.accept(first)
     for _ in range(3):
-        again = new_event(dedupe_keys=("k",))
-        assert await jobs.accept(database, again, DEADLINE, published=True) == first.job_id
-    assert [row["id"] for row in table.run("SELECT id FROM jobs")] == [first.job_id]
+        again = store.new_event(dedupe_keys=("k",))
+        assert await store.accept(again) == first.job_id
+    assert [row["id"] for row in store.table.run("SELECT id FROM jobs")] == [first.job_id]
 
 
-async def test_of_duplicates_at_the_same_moment_one_makes_the_job(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
-    copies = [new_event(dedupe_keys=("k",)) for _ in range(16)]
-    answers = await asyncio.gather(*(jobs.accept(database, copy, DEADLINE, published=True) for copy in copies))
-    assert set(answers) == {row["id"] for row in table.run("SELECT id FROM jobs")}
+async def test_of_duplicates_at_the_same_moment_one_makes_the_job(store: Store) -> None:
+    copies = [store.new_event(dedupe_keys=("k",)) for _ in range(16)]
+    answers = await asyncio.gather(*(store.accept(copy) for copy in copies))
+    assert set(answers) == {row["id"] for row in store.table.run("SELECT id FROM jobs")}
     assert len(set(answers)) == 1
 
 
-async def test_an_event_whose_commit_was_in_doubt_can_be_accepted_again(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
-    event = new_event()
+async def test_an_event_whose_commit_was_in_doubt_can_be_accepted_again(store: Store) -> None:
+    event = store.new_event()
     for _ in range(2):
-        assert await jobs.accept(database, event, DEADLINE, published=True) == event.job_id
-    assert await jobs.accept_late(database, event, DEADLINE)
-    (row,) = table.run("SELECT id, state FROM jobs")
+        assert await store.accept(event) == event.job_id
+    assert await jobs.accept_late(store.database, event, DEADLINE)
+    (row,) = store.table.run("SELECT id, state FROM jobs")
     assert row == {"id": event.job_id, "state": "waiting"}
 
 
-async def test_a_copy_does_not_make_the_ten_minutes_longer(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
-    first = new_event(dedupe_keys=("k",))
-    await jobs.accept(database, first, DEADLINE, published=True)
-    (row,) = table.run("SELECT expires_at - now() AS remaining FROM delivery_keys")
+async def test_a_copy_does_not_make_the_ten_minutes_longer(store: Store) -> None:
+    first = store.new_event(dedupe_keys=("k",))
+    await store.accept(first)
+    (row,) = store.table.run("SELECT expires_at - now() AS remaining FROM delivery_keys")
     assert timedelta(minutes=9) < row["remaining"] <= timedelta(minutes=10)
-    table.run("UPDATE delivery_keys SET expires_at = now() + interval '20 seconds'")
-    assert await jobs.accept(database, new_event(dedupe_keys=("k",)), DEADLINE, published=True) == first.job_id
-    (row,) = table.run("SELECT job_id, expires_at - now() AS remaining FROM delivery_keys")
+    store.table.run("UPDATE delivery_keys SET expires_at = now() + interval '20 seconds'")
+    assert await store.accept(dedupe_keys=("k",)) == first.job_id
+    (row,) = store.table.run("SELECT job_id, expires_at - now() AS remaining FROM delivery_keys")
     assert row["job_id"] == first.job_id
     assert row["remaining"] <= timedelta(seconds=20)
 
 
 @pytest.mark.parametrize("state", ["skipped", "failed"])
-async def test_a_job_without_a_note_frees_its_keys_but_what_was_signed_stays_known(
-    state: str, database: Database, new_event: NewEvent, table: Table
-) -> None:
-    first = new_event(dedupe_keys=("id", "signed:1"))
-    await jobs.accept(database, first, DEADLINE, published=True)
-    table.change(first.job_id, state=state, finished_at="now()")
-    captured = new_event(dedupe_keys=("another id", "signed:1"))
-    assert await jobs.accept(database, captured, DEADLINE, published=True) == first.job_id
-    again = new_event(dedupe_keys=("id", "signed:2"))
-    assert await jobs.accept(database, again, DEADLINE, published=True) == again.job_id
+async def test_a_job_without_a_note_frees_its_keys_but_what_was_signed_stays_known(state: str, store: Store) -> None:
+    first = store.new_event(dedupe_keys=("id", "signed:1"))
+    await store.accept(first)
+    store.table.change(first.job_id, state=state, finished_at="now()")
+    captured = store.new_event(dedupe_keys=("another id", "signed:1"))
+    assert await store.accept(captured) == first.job_id
+    again = store.new_event(dedupe_keys=("id", "signed:2"))
+    assert await store.accept(again) == again.job_id
     for keys in (("id", "signed:3"), ("id", "signed:2")):
-        copy = new_event(dedupe_keys=keys)
-        assert await jobs.accept(database, copy, DEADLINE, published=True) == again.job_id
-    assert {row["id"] for row in table.run("SELECT id FROM jobs")} == {first.job_id, again.job_id}
+        copy = store.new_event(dedupe_keys=keys)
+        assert await store.accept(copy) == again.job_id
+    assert {row["id"] for row in store.table.run("SELECT id FROM jobs")} == {first.job_id, again.job_id}
 
 
 @pytest.mark.parametrize("state", ["waiting", "running", "completed"])
-async def test_a_job_that_has_or_may_get_a_note_keeps_its_keys(
-    state: str, database: Database, new_event: NewEvent, table: Table
-) -> None:
-    first = new_event(dedupe_keys=("id", "signed:1"))
-    await jobs.accept(database, first, DEADLINE, published=True)
-    table.change(first.job_id, state=state)
-    again = new_event(dedupe_keys=("id", "signed:2"))
-    assert await jobs.accept(database, again, DEADLINE, published=True) == first.job_id
+async def test_a_job_that_has_or_may_get_a_note_keeps_its_keys(state: str, store: Store) -> None:
+    first = store.new_event(dedupe_keys=("id", "signed:1"))
+    await store.accept(first)
+    store.table.change(first.job_id, state=state)
+    again = store.new_event(dedupe_keys=("id", "signed:2"))
+    assert await store.accept(again) == first.job_id
 
 
 async def test_of_an_event_that_waited_in_redis_the_ten_minutes_count_from_its_delivery(
@@ -128,26 +114,22 @@ async def test_of_an_event_that_waited_in_redis_the_ten_minutes_count_from_its_d
     assert [await jobs.accept_late(database, event, DEADLINE) for event in (first, copy, later)] == [True, False, True]
 
 
-async def test_deliveries_that_share_a_key_are_the_same_and_so_are_those_of_its_others(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
-    first = new_event(dedupe_keys=("id 1", "signed"))
-    await jobs.accept(database, first, DEADLINE, published=True)
+async def test_deliveries_that_share_a_key_are_the_same_and_so_are_those_of_its_others(store: Store) -> None:
+    first = store.new_event(dedupe_keys=("id 1", "signed"))
+    await store.accept(first)
     for keys in (("id 2", "signed"), ("id 1", "signed again"), ("id 2", "signed a third time")):
-        assert await jobs.accept(database, new_event(dedupe_keys=keys), DEADLINE, published=True) == first.job_id
-    assert [row["id"] for row in table.run("SELECT id FROM jobs")] == [first.job_id]
-    assert {row["job_id"] for row in table.run("SELECT job_id FROM delivery_keys")} == {first.job_id}
+        assert await store.accept(dedupe_keys=keys) == first.job_id
+    assert [row["id"] for row in store.table.run("SELECT id FROM jobs")] == [first.job_id]
+    assert {row["job_id"] for row in store.table.run("SELECT job_id FROM delivery_keys")} == {first.job_id}
 
 
-async def test_a_delivery_after_the_ten_minutes_is_a_new_job(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
-    first, later = new_event(dedupe_keys=("k",)), new_event(dedupe_keys=("k",))
-    await jobs.accept(database, first, DEADLINE, published=True)
-    table.run("UPDATE delivery_keys SET expires_at = now() - interval '1 second'")
-    assert await jobs.accept(database, later, DEADLINE, published=True) == later.job_id
-    assert await jobs.accept(database, new_event(dedupe_keys=("k",)), DEADLINE, published=True) == later.job_id
-    assert len(table.run("SELECT 1 FROM jobs")) == 2
+async def test_a_delivery_after_the_ten_minutes_is_a_new_job(store: Store) -> None:
+    first, later = store.new_event(dedupe_keys=("k",)), store.new_event(dedupe_keys=("k",))
+    await store.accept(first)
+    store.table.run("UPDATE delivery_keys SET expires_at = now() - interval '1 second'")
+    assert await store.accept(later) == later.job_id
+    assert await store.accept(dedupe_keys=("k",)) == later.job_id
+    assert len(store.table.run("SELECT 1 FROM jobs")) == 2
 
 
 @pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=5, minutes=30)), timezone(-timedelta(hours=8))])
@@ -164,37 +146,31 @@ async def test_an_event_that_waited_in_redis_keeps_the_time_at_which_it_was_acce
     assert row["published_at"] is not None
 
 
-async def test_a_clock_that_runs_ahead_does_not_put_a_job_off(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
-    event = new_event(accepted_at=datetime.now(UTC) + timedelta(hours=2))
-    await jobs.accept_late(database, event, DEADLINE)
-    assert table.job(event.job_id)["due_at"] <= table.run("SELECT now() AS now")[0]["now"]
+async def test_a_clock_that_runs_ahead_does_not_put_a_job_off(store: Store) -> None:
+    event = store.new_event(accepted_at=datetime.now(UTC) + timedelta(hours=2))
+    await jobs.accept_late(store.database, event, DEADLINE)
+    assert store.table.job(event.job_id)["due_at"] <= store.table.run("SELECT now() AS now")[0]["now"]
 
 
-async def test_a_duplicate_that_waited_in_redis_ends_as_skipped(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
-    first = new_event(dedupe_keys=("k",))
-    await jobs.accept(database, first, DEADLINE, published=True)
-    late = new_event(dedupe_keys=("k",))
-    assert not await jobs.accept_late(database, late, DEADLINE)
-    row = table.job(late.job_id)
+async def test_a_duplicate_that_waited_in_redis_ends_as_skipped(store: Store) -> None:
+    first = store.new_event(dedupe_keys=("k",))
+    await store.accept(first)
+    late = store.new_event(dedupe_keys=("k",))
+    assert not await jobs.accept_late(store.database, late, DEADLINE)
+    row = store.table.job(late.job_id)
     assert (row["state"], row["reason"]) == ("skipped", "duplicate webhook")
     assert row["finished_at"] is not None
-    assert table.job(first.job_id)["state"] == "waiting"
-    assert await claims.claim(database, late.job_id, "w", 45) is None
+    assert store.table.job(first.job_id)["state"] == "waiting"
+    assert await claims.claim(store.database, late.job_id, "w", 45) is None
 
 
-async def test_an_event_moved_from_redis_twice_is_one_job_and_changes_nothing(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
-    event = new_event()
-    await jobs.accept_late(database, event, DEADLINE)
-    assert await claims.claim(database, event.job_id, "w", 45) is not None
-    before = table.job(event.job_id)
-    await jobs.accept_late(database, event, DEADLINE)
-    assert table.job(event.job_id) == before
+async def test_an_event_moved_from_redis_twice_is_one_job_and_changes_nothing(store: Store) -> None:
+    event = store.new_event()
+    await jobs.accept_late(store.database, event, DEADLINE)
+    assert await claims.claim(store.database, event.job_id, "w", 45) is not None
+    before = store.table.job(event.job_id)
+    await jobs.accept_late(store.database, event, DEADLINE)
+    assert store.table.job(event.job_id) == before
 
 
 def test_an_event_survives_the_way_through_json(new_event: NewEvent) -> None:

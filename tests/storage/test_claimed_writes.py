@@ -13,7 +13,7 @@ import pytest
 from storage import by_hand, claims, relaying
 from storage.claims import Claim, LeaseLost
 from storage.session import Database
-from tests.kit.postgres import DEADLINE, LEASE, Table, claimed
+from tests.kit.postgres import DEADLINE, LEASE, Store, Table, claimed
 from workflow.lease import hold_lease
 
 WRITES: dict[str, Callable[[Database, Claim], Awaitable[None]]] = {
@@ -45,15 +45,13 @@ async def test_no_write_of_a_worker_that_lost_its_claim_changes_anything(
 
 
 @pytest.mark.parametrize("name", WRITES)
-async def test_a_claim_that_ran_out_is_lost_even_if_nobody_took_the_job(
-    name: str, waiting: UUID, database: Database, table: Table
-) -> None:
-    claim = await claimed(database, waiting)
-    table.change(waiting, lease_until="now() - interval '1 second'")
-    before = table.job(waiting)
+async def test_a_claim_that_ran_out_is_lost_even_if_nobody_took_the_job(name: str, waiting: UUID, store: Store) -> None:
+    claim = await claimed(store.database, waiting)
+    store.table.change(waiting, lease_until="now() - interval '1 second'")
+    before = store.table.job(waiting)
     with pytest.raises(LeaseLost):
-        await WRITES[name](database, claim)
-    assert table.job(waiting) == before
+        await WRITES[name](store.database, claim)
+    assert store.table.job(waiting) == before
 
 
 @pytest.mark.parametrize("name", WRITES)
@@ -103,43 +101,37 @@ async def test_the_posting_of_a_note_begins_with_a_fresh_lease(waiting: UUID, da
     assert table.job(waiting)["lease_until"] - before > timedelta(seconds=30)
 
 
-async def test_a_posting_that_did_nothing_leaves_what_was_known_before(
-    waiting: UUID, database: Database, table: Table
-) -> None:
-    claim = await claimed(database, waiting)
-    await claims.about_to_post(database, claim, LEASE)
-    attempted = table.job(waiting)["note_attempted_at"]
-    await claims.not_posted(database, replace(claim, note_attempted_at=attempted))
-    assert table.job(waiting)["note_attempted_at"] == attempted
-    await claims.not_posted(database, claim)
-    assert table.job(waiting)["note_attempted_at"] is None
+async def test_a_posting_that_did_nothing_leaves_what_was_known_before(waiting: UUID, store: Store) -> None:
+    claim = await claimed(store.database, waiting)
+    await claims.about_to_post(store.database, claim, LEASE)
+    attempted = store.table.job(waiting)["note_attempted_at"]
+    await claims.not_posted(store.database, replace(claim, note_attempted_at=attempted))
+    assert store.table.job(waiting)["note_attempted_at"] == attempted
+    await claims.not_posted(store.database, claim)
+    assert store.table.job(waiting)["note_attempted_at"] is None
 
 
 ENDS = {name: WRITES[name] for name in ("complete", "skip", "fail", "retry_later", "hold_back")}
 
 
 @pytest.mark.parametrize("name", ENDS)
-async def test_a_write_whose_commit_was_in_doubt_can_be_made_again(
-    name: str, waiting: UUID, database: Database, table: Table
-) -> None:
-    claim = await claimed(database, waiting)
-    await ENDS[name](database, claim)
-    before = table.job(waiting)
-    await ENDS[name](database, claim)
-    assert table.job(waiting) == before
+async def test_a_write_whose_commit_was_in_doubt_can_be_made_again(name: str, waiting: UUID, store: Store) -> None:
+    claim = await claimed(store.database, waiting)
+    await ENDS[name](store.database, claim)
+    before = store.table.job(waiting)
+    await ENDS[name](store.database, claim)
+    assert store.table.job(waiting) == before
 
 
 @pytest.mark.parametrize("name", ENDS)
-async def test_another_end_than_the_one_in_the_row_is_refused(
-    name: str, waiting: UUID, database: Database, table: Table
-) -> None:
-    claim = await claimed(database, waiting)
-    await ENDS[name](database, claim)
-    before = table.job(waiting)
+async def test_another_end_than_the_one_in_the_row_is_refused(name: str, waiting: UUID, store: Store) -> None:
+    claim = await claimed(store.database, waiting)
+    await ENDS[name](store.database, claim)
+    before = store.table.job(waiting)
     for other in ENDS.keys() - {name}:
         with pytest.raises(LeaseLost):
-            await ENDS[other](database, claim)
-    assert table.job(waiting) == before
+            await ENDS[other](store.database, claim)
+    assert store.table.job(waiting) == before
 
 
 async def test_a_wait_that_is_in_the_row_is_known_again_after_the_relay_published_it(
@@ -188,16 +180,14 @@ async def test_a_lease_is_renewed_while_its_block_runs(waiting: UUID, database: 
     assert table.job(waiting)["note_attempted_at"] is not None
 
 
-async def test_a_block_ends_as_soon_as_another_worker_is_seen_to_have_its_job(
-    waiting: UUID, database: Database, table: Table
-) -> None:
-    claim = await claimed(database, waiting, lease=3)
+async def test_a_block_ends_as_soon_as_another_worker_is_seen_to_have_its_job(waiting: UUID, store: Store) -> None:
+    claim = await claimed(store.database, waiting, lease=3)
     reached: list[str] = []
 
     async def work() -> None:
         # Before the lease itself ends, which would end the block too.
-        async with asyncio.timeout(2.5), hold_lease(database, claim, 3):
-            table.change(waiting, claim_token=uuid4())
+        async with asyncio.timeout(2.5), hold_lease(store.database, claim, 3):
+            store.table.change(waiting, claim_token=uuid4())
             await asyncio.sleep(30)
             reached.append("the note")
 

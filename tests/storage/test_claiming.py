@@ -12,14 +12,12 @@ from integrations.errors import NoteMissing
 from storage import by_hand, claims, jobs
 from storage.claims import Claim
 from storage.session import Database
-from tests.kit.postgres import DEADLINE, LEASE, NewEvent, Table, claimed
+from tests.kit.postgres import DEADLINE, LEASE, NewEvent, Store, Table, claimed
 
 
-async def test_a_claim_holds_the_job_and_knows_what_running_it_takes(
-    waiting: UUID, database: Database, table: Table
-) -> None:
-    claim = await claimed(database, waiting)
-    row = table.job(waiting)
+async def test_a_claim_holds_the_job_and_knows_what_running_it_takes(waiting: UUID, store: Store) -> None:
+    claim = await claimed(store.database, waiting)
+    row = store.table.job(waiting)
     assert (row["state"], row["lease_owner"], row["attempt"]) == ("running", "one", 1)
     assert timedelta(seconds=40) < row["lease_until"] - row["started_at"] < timedelta(seconds=50)
     assert claim == Claim(
@@ -43,12 +41,10 @@ async def test_a_claim_holds_the_job_and_knows_what_running_it_takes(
     )
 
 
-async def test_the_time_that_is_left_is_told_without_the_workers_clock(
-    waiting: UUID, database: Database, table: Table
-) -> None:
+async def test_the_time_that_is_left_is_told_without_the_workers_clock(waiting: UUID, store: Store) -> None:
     """A deadline that the database sees a minute away is a minute away, whatever day the worker believes it is."""
-    table.change(waiting, deadline_at="now() + interval '60 seconds'")
-    claim = await claimed(database, waiting)
+    store.table.change(waiting, deadline_at="now() + interval '60 seconds'")
+    claim = await claimed(store.database, waiting)
     assert 55 < claim.seconds_left() <= 60
     years = timedelta(days=3650)
     skewed = replace(claim, claimed_at=claim.claimed_at - years, deadline_at=claim.deadline_at - years)
@@ -85,23 +81,19 @@ async def test_a_job_past_its_deadline_is_not_claimed(waiting: UUID, database: D
     assert await claims.claim(database, waiting, "one", LEASE) is None
 
 
-async def test_a_job_whose_worker_fell_silent_is_claimed_by_another(
-    waiting: UUID, database: Database, table: Table
-) -> None:
-    await claimed(database, waiting)
-    table.change(waiting, lease_until="now() - interval '1 second'")
-    second = await claimed(database, waiting, "two")
+async def test_a_job_whose_worker_fell_silent_is_claimed_by_another(waiting: UUID, store: Store) -> None:
+    await claimed(store.database, waiting)
+    store.table.change(waiting, lease_until="now() - interval '1 second'")
+    second = await claimed(store.database, waiting, "two")
     assert second.attempt == 2
     assert second.waiting_since < second.claimed_at
-    assert table.job(waiting)["lease_owner"] == "two"
+    assert store.table.job(waiting)["lease_owner"] == "two"
 
 
-async def test_a_job_whose_worker_fell_silent_is_not_claimed_past_its_deadline(
-    waiting: UUID, database: Database, table: Table
-) -> None:
-    await claimed(database, waiting)
-    table.change(waiting, lease_until="now() - interval '2 seconds'", deadline_at="now() - interval '1 second'")
-    assert await claims.claim(database, waiting, "two", LEASE) is None
+async def test_a_job_whose_worker_fell_silent_is_not_claimed_past_its_deadline(waiting: UUID, store: Store) -> None:
+    await claimed(store.database, waiting)
+    store.table.change(waiting, lease_until="now() - interval '2 seconds'", deadline_at="now() - interval '1 second'")
+    assert await claims.claim(store.database, waiting, "two", LEASE) is None
 
 
 async def test_an_answer_survives_the_attempt_that_paid_for_it(waiting: UUID, database: Database, table: Table) -> None:
@@ -135,17 +127,15 @@ async def test_a_job_ends_with_its_outcome_and_no_claim(database: Database, new_
         assert row["finished_at"] >= row["started_at"]
 
 
-async def test_a_retry_waits_until_it_is_due_and_counts_the_attempt(
-    waiting: UUID, database: Database, table: Table
-) -> None:
-    await claims.retry_later(database, await claimed(database, waiting), 60, "GPT-4 timeout")
-    row = table.job(waiting)
+async def test_a_retry_waits_until_it_is_due_and_counts_the_attempt(waiting: UUID, store: Store) -> None:
+    await claims.retry_later(store.database, await claimed(store.database, waiting), 60, "GPT-4 timeout")
+    row = store.table.job(waiting)
     assert (row["state"], row["reason"], row["attempt"]) == ("waiting", "GPT-4 timeout", 1)
     assert (row["published_at"], row["lease_owner"], row["lease_until"]) == (None, None, None)
     assert timedelta(seconds=59) < row["due_at"] - row["started_at"] < timedelta(seconds=90)
-    assert await claims.claim(database, waiting, "two", LEASE) is None
-    table.change(waiting, due_at="now()")
-    assert (await claimed(database, waiting, "two")).attempt == 2
+    assert await claims.claim(store.database, waiting, "two", LEASE) is None
+    store.table.change(waiting, due_at="now()")
+    assert (await claimed(store.database, waiting, "two")).attempt == 2
 
 
 async def test_time_held_back_is_no_attempt_and_does_not_count_against_the_deadline(
@@ -173,69 +163,59 @@ async def test_no_job_is_held_back_beyond_a_day(waiting: UUID, database: Databas
         assert table.job(waiting)["deadline_at"] - accepted == timedelta(hours=after)
 
 
-async def test_a_day_of_holds_counts_from_the_last_retry_by_hand(
-    waiting: UUID, database: Database, table: Table
-) -> None:
+async def test_a_day_of_holds_counts_from_the_last_retry_by_hand(waiting: UUID, store: Store) -> None:
     """A job that was retried when it was old has all the time that a new one has."""
-    table.change(waiting, state="failed", accepted_at="now() - interval '30 hours'", finished_at="now()")
-    await by_hand.retry(database, waiting, DEADLINE)
+    store.table.change(waiting, state="failed", accepted_at="now() - interval '30 hours'", finished_at="now()")
+    await by_hand.retry(store.database, waiting, DEADLINE)
     for _ in range(3):
-        table.change(waiting, due_at="now()")
-        await claims.hold_back(database, await claimed(database, waiting), 300, "desk rate limit")
-    row = table.job(waiting)
+        store.table.change(waiting, due_at="now()")
+        await claims.hold_back(store.database, await claimed(store.database, waiting), 300, "desk rate limit")
+    row = store.table.job(waiting)
     assert row["deadline_at"] - row["retried_at"] == timedelta(seconds=DEADLINE + 900)
-    table.change(waiting, deadline_at="now() + interval '24 hours'", due_at="now()")
-    await claims.hold_back(database, await claimed(database, waiting), 300, "desk rate limit")
-    assert table.job(waiting)["deadline_at"] - row["retried_at"] < timedelta(hours=24, seconds=60)
+    store.table.change(waiting, deadline_at="now() + interval '24 hours'", due_at="now()")
+    await claims.hold_back(store.database, await claimed(store.database, waiting), 300, "desk rate limit")
+    assert store.table.job(waiting)["deadline_at"] - row["retried_at"] < timedelta(hours=24, seconds=60)
 
 
-async def test_a_claim_given_back_counts_as_no_attempt_and_can_be_taken_at_once(
-    waiting: UUID, database: Database, table: Table
-) -> None:
-    await claims.give_back(database, await claimed(database, waiting))
-    row = table.job(waiting)
+async def test_a_claim_given_back_counts_as_no_attempt_and_can_be_taken_at_once(waiting: UUID, store: Store) -> None:
+    await claims.give_back(store.database, await claimed(store.database, waiting))
+    row = store.table.job(waiting)
     assert (row["state"], row["attempt"], row["lease_owner"]) == ("waiting", 0, None)
     assert row["published_at"] is not None
-    second = await claimed(database, waiting, "two")
+    second = await claimed(store.database, waiting, "two")
     assert (second.attempt, second.started_before) == (1, True)
 
 
-async def test_of_one_tickets_jobs_the_first_runs_and_no_other_is_taken(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
+async def test_of_one_tickets_jobs_the_first_runs_and_no_other_is_taken(store: Store) -> None:
     """However they come: who waits for another one is none that others would have to wait for."""
-    accepted = [await jobs.accept(database, new_event(), DEADLINE, published=True) for _ in range(10)]
-    before = {job_id: table.job(job_id) for job_id in accepted}
-    told = [await claims.claim(database, job_id, "one", LEASE) for job_id in reversed(accepted)]
+    accepted = [await store.accept() for _ in range(10)]
+    before = {job_id: store.table.job(job_id) for job_id in accepted}
+    told = [await claims.claim(store.database, job_id, "one", LEASE) for job_id in reversed(accepted)]
     assert [claim is not None and claim.another_first for claim in told] == [True] * 9 + [False]
     for job_id in accepted[1:]:
-        row = table.job(job_id)
+        row = store.table.job(job_id)
         assert (row["state"], row["attempt"], row["reason"]) == ("waiting", 0, "another job of this ticket")
         assert (row["claim_token"], row["published_at"]) == (None, None)
         assert timedelta(seconds=14) < row["due_at"] - before[job_id]["due_at"] < timedelta(seconds=45)
         assert row["deadline_at"] - before[job_id]["deadline_at"] >= timedelta(seconds=15)
-    assert table.job(accepted[0])["state"] == "running"
+    assert store.table.job(accepted[0])["state"] == "running"
 
 
-async def test_what_such_a_job_has_waited_in_the_queue_is_added_to_its_deadline_too(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
-    first, second = [await jobs.accept(database, new_event(), DEADLINE, published=True) for _ in range(2)]
-    await claimed(database, first)
-    table.change(second, due_at="now() - interval '10 minutes'")
-    deadline = table.job(second)["deadline_at"]
-    await claimed(database, second)
-    more = table.job(second)["deadline_at"] - deadline
+async def test_what_such_a_job_has_waited_in_the_queue_is_added_to_its_deadline_too(store: Store) -> None:
+    first, second = [await store.accept() for _ in range(2)]
+    await claimed(store.database, first)
+    store.table.change(second, due_at="now() - interval '10 minutes'")
+    deadline = store.table.job(second)["deadline_at"]
+    await claimed(store.database, second)
+    more = store.table.job(second)["deadline_at"] - deadline
     assert timedelta(seconds=615) <= more < timedelta(seconds=650)
 
 
-async def test_two_claims_of_one_ticket_at_the_same_moment_do_not_both_run(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
+async def test_two_claims_of_one_ticket_at_the_same_moment_do_not_both_run(store: Store) -> None:
     for number in range(5):
-        pair = [await jobs.accept(database, new_event(ticket_id=str(number)), DEADLINE, published=True) for _ in "ab"]
-        await asyncio.gather(*(claims.claim(database, job_id, "one", LEASE) for job_id in reversed(pair)))
-        assert sorted(table.job(job_id)["state"] for job_id in pair) == ["running", "waiting"]
+        pair = [await store.accept(ticket_id=str(number)) for _ in "ab"]
+        await asyncio.gather(*(claims.claim(store.database, job_id, "one", LEASE) for job_id in reversed(pair)))
+        assert sorted(store.table.job(job_id)["state"] for job_id in pair) == ["running", "waiting"]
 
 
 @pytest.mark.parametrize(

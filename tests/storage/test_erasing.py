@@ -7,93 +7,85 @@ import pytest
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 
-from storage import claims, erasing, forgotten, history, jobs, tombstones
+from storage import claims, erasing, forgotten, history, tombstones
 from storage.claims import LeaseLost
 from storage.erasable import Stored, Which, stored
 from storage.models import Ticket
 from storage.session import Database
-from tests.kit.postgres import DEADLINE, NewEvent, Table, claimed
+from tests.kit.postgres import NewEvent, Store, Table, claimed
 from tests.storage.copies import TEXT, WHO, answered, copies, copy
 
 
-async def test_a_forgotten_ticket_leaves_no_copy_or_answer_and_another_tenants_stays(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
+async def test_a_forgotten_ticket_leaves_no_copy_or_answer_and_another_tenants_stays(store: Store) -> None:
     for tenant_id in ("acme", "globex"):
-        await copy(database, "7", tenant_id=tenant_id)
-    await copy(database, "8")
-    own = await answered(database, new_event, "7")
-    naming = await answered(database, new_event, "8", similar="7")
-    other = await answered(database, new_event, "9", similar="77")
-    elsewhere = await answered(database, new_event, "7", tenant_id="globex")
-    at_work = new_event(ticket_id="8")
-    await jobs.accept(database, at_work, DEADLINE, published=True)
-    await claimed(database, at_work.job_id)
+        await copy(store.database, "7", tenant_id=tenant_id)
+    await copy(store.database, "8")
+    own = await answered(store.database, store.new_event, "7")
+    naming = await answered(store.database, store.new_event, "8", similar="7")
+    other = await answered(store.database, store.new_event, "9", similar="77")
+    elsewhere = await answered(store.database, store.new_event, "7", tenant_id="globex")
+    at_work = store.new_event(ticket_id="8")
+    await store.accept(at_work)
+    await claimed(store.database, at_work.job_id)
     which = Which("acme", ticket_id="7")
-    assert await stored(database, which) == Stored(copies=1, answers=2, jobs=0, unattributed=0)
-    erased = await erasing.erase(database, which)
+    assert await stored(store.database, which) == Stored(copies=1, answers=2, jobs=0, unattributed=0)
+    erased = await erasing.erase(store.database, which)
     assert (erased.copies, erased.answers, list(erased.ended), erased.running, erased.rows) == (1, 2, [], 1, 0)
-    assert copies(table) == [("acme", "8"), ("globex", "7")]
-    kept = {job_id: table.job(job_id)["enhancement"] is not None for job_id in (own, naming, other, elsewhere)}
+    assert copies(store.table) == [("acme", "8"), ("globex", "7")]
+    kept = {job_id: store.table.job(job_id)["enhancement"] is not None for job_id in (own, naming, other, elsewhere)}
     assert kept == {own: False, naming: False, other: True, elsewhere: True}
-    assert table.job(own)["requester"] is None
+    assert store.table.job(own)["requester"] is None
     # What is written later is not kept either.
-    assert not await copy(database, "7")
-    assert await copy(database, "7", tenant_id="globex")
-    assert await tombstones.forgotten_among(database, "acme", ["7", "8"]) == {"7"}
-    assert await tombstones.forgotten_among(database, "globex", ["7", "8"]) == set()
+    assert not await copy(store.database, "7")
+    assert await copy(store.database, "7", tenant_id="globex")
+    assert await tombstones.forgotten_among(store.database, "acme", ["7", "8"]) == {"7"}
+    assert await tombstones.forgotten_among(store.database, "globex", ["7", "8"]) == set()
 
 
-async def test_a_requester_is_known_however_the_address_is_written_and_nowhere_in_clear(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
-    await copy(database, "1", WHO)
-    await copy(database, "2", f" {WHO.upper()} ")
-    await copy(database, "3", "someone.else@acme.example")
-    await copy(database, "4", "")
-    purged_copy = await answered(database, new_event, "5")
-    erased = await erasing.erase(database, Which("acme", requester="jordan.reyes@ACME.example"))
+async def test_a_requester_is_known_however_the_address_is_written_and_nowhere_in_clear(store: Store) -> None:
+    await copy(store.database, "1", WHO)
+    await copy(store.database, "2", f" {WHO.upper()} ")
+    await copy(store.database, "3", "someone.else@acme.example")
+    await copy(store.database, "4", "")
+    purged_copy = await answered(store.database, store.new_event, "5")
+    erased = await erasing.erase(store.database, Which("acme", requester="jordan.reyes@ACME.example"))
     assert (erased.copies, erased.answers) == (2, 1)
-    assert await tombstones.forgotten_among(database, "acme", list("12345")) == {"1", "2", "5"}
-    assert copies(table) == [("acme", "3"), ("acme", "4")]
-    assert table.job(purged_copy)["enhancement"] is None
+    assert await tombstones.forgotten_among(store.database, "acme", list("12345")) == {"1", "2", "5"}
+    assert copies(store.table) == [("acme", "3"), ("acme", "4")]
+    assert store.table.job(purged_copy)["enhancement"] is None
     # New tickets of theirs, and tickets that the desk gives to them later.
-    assert not await copy(database, "6")
-    assert not await copy(database, "3")
-    assert copies(table) == [("acme", "4")]
-    assert await tombstones.forgotten_among(database, "acme", ["1", "3", "4", "6"]) == {"1", "3", "6"}
-    async with database.tenant("acme") as session:
+    assert not await copy(store.database, "6")
+    assert not await copy(store.database, "3")
+    assert copies(store.table) == [("acme", "4")]
+    assert await tombstones.forgotten_among(store.database, "acme", ["1", "3", "4", "6"]) == {"1", "3", "6"}
+    async with store.database.tenant("acme") as session:
         assert await tombstones.are_left(session, ["10"], WHO)
         assert not await tombstones.are_left(session, ["10"], "")
     for name in ("tickets", "jobs", "tombstones"):
-        assert "reyes" not in str(table.run(f"SELECT * FROM {name}")).lower()  # noqa: S608 -- one of ours
+        assert "reyes" not in str(store.table.run(f"SELECT * FROM {name}")).lower()  # noqa: S608 -- one of ours
 
 
-async def test_running_it_again_finds_what_a_job_wrote_that_had_read_the_copy(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
+async def test_running_it_again_finds_what_a_job_wrote_that_had_read_the_copy(store: Store) -> None:
     """Nothing but its tombstone tells by then that the ticket was of that requester."""
-    await copy(database, "1")
-    await copy(database, "2", "someone.else@acme.example")
-    assert (await erasing.erase(database, Which("acme", requester=WHO))).answers == 0
-    late = await answered(database, new_event, "8", "someone.else@acme.example", similar="1")
-    other = await answered(database, new_event, "9", "someone.else@acme.example", similar="2")
-    assert (await stored(database, Which("acme", requester=WHO))).answers == 1
-    assert (await erasing.erase(database, Which("acme", requester=WHO))).answers == 1
-    assert table.job(late)["enhancement"] is None
-    assert table.job(other)["enhancement"] is not None
+    await copy(store.database, "1")
+    await copy(store.database, "2", "someone.else@acme.example")
+    assert (await erasing.erase(store.database, Which("acme", requester=WHO))).answers == 0
+    late = await answered(store.database, store.new_event, "8", "someone.else@acme.example", similar="1")
+    other = await answered(store.database, store.new_event, "9", "someone.else@acme.example", similar="2")
+    assert (await stored(store.database, Which("acme", requester=WHO))).answers == 1
+    assert (await erasing.erase(store.database, Which("acme", requester=WHO))).answers == 1
+    assert store.table.job(late)["enhancement"] is None
+    assert store.table.job(other)["enhancement"] is not None
 
 
-async def test_a_worker_whose_answer_names_it_asks_again_and_posts_no_word_of_it(
-    waiting: UUID, database: Database, table: Table
-) -> None:
-    claim = await claimed(database, waiting)
-    await claims.save_answer(database, claim, {"similar_tickets": [{"ticket_id": "1"}]}, "m")
-    await erasing.erase(database, Which("acme", ticket_id="1"))
+async def test_a_worker_whose_answer_names_it_asks_again_and_posts_no_word_of_it(waiting: UUID, store: Store) -> None:
+    claim = await claimed(store.database, waiting)
+    await claims.save_answer(store.database, claim, {"similar_tickets": [{"ticket_id": "1"}]}, "m")
+    await erasing.erase(store.database, Which("acme", ticket_id="1"))
     with pytest.raises(LeaseLost):
-        await claims.about_to_post(database, claim, 45)
-    assert not await forgotten.was_forgotten(database, claim)
-    row = table.job(waiting)
+        await claims.about_to_post(store.database, claim, 45)
+    assert not await forgotten.was_forgotten(store.database, claim)
+    row = store.table.job(waiting)
     assert (row["state"], row["attempt"], row["published_at"], row["enhancement"]) == ("waiting", 0, None, None)
 
 
@@ -191,31 +183,29 @@ async def test_only_a_tenants_own_jobs_are_told_as_its(database: Database, new_e
     assert await erasing.jobs_among(database, "acme", [waiting, other]) == {waiting: "12345"}
 
 
-async def test_what_is_read_at_the_same_moment_is_told_or_ended(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
+async def test_what_is_read_at_the_same_moment_is_told_or_ended(store: Store) -> None:
     """Jobs that come to reading their ticket before, while and after somebody forgets the requester."""
-    events = [new_event(ticket_id=str(number)) for number in range(12)]
+    events = [store.new_event(ticket_id=str(number)) for number in range(12)]
     for event in events:
-        await jobs.accept(database, event, DEADLINE, published=True)
-    held = [await claimed(database, event.job_id) for event in events]
+        await store.accept(event)
+    held = [await claimed(store.database, event.job_id) for event in events]
 
     async def read(number: int) -> bool:
         await asyncio.sleep(number * 0.003)
-        return await forgotten.is_forgotten(database, held[number], str(number), WHO)
+        return await forgotten.is_forgotten(store.database, held[number], str(number), WHO)
 
     async def forget() -> None:
         await asyncio.sleep(0.015)
-        await erasing.erase(database, Which("acme", requester=WHO))
+        await erasing.erase(store.database, Which("acme", requester=WHO))
 
     for _ in range(6):
         # The key too: both may make it at once.
-        table.run("TRUNCATE tombstones, tombstone_keys")
+        store.table.run("TRUNCATE tombstones, tombstone_keys")
         for claim in held:
-            table.change(claim.job_id, claim_token=claim.token, requester=None, state="running", reason=None)
+            store.table.change(claim.job_id, claim_token=claim.token, requester=None, state="running", reason=None)
         *told, _ = await asyncio.gather(*map(read, range(12)), forget())
         for claim, was_told in zip(held, told, strict=True):
-            assert was_told or table.job(claim.job_id)["reason"] == "forgotten"
+            assert was_told or store.table.job(claim.job_id)["reason"] == "forgotten"
 
 
 @pytest.mark.parametrize("whose", ["agent@acme.example", "", None])

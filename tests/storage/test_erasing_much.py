@@ -12,7 +12,7 @@ from storage import erasing, forgotten, jobs, tombstones
 from storage.erasable import Stored, Which, stored
 from storage.session import Database
 from support.erasing_keys import erase_keys
-from tests.kit.postgres import DEADLINE, NewEvent, Table, claimed
+from tests.kit.postgres import DEADLINE, NewEvent, Store, Table, claimed
 from tests.storage.copies import WHO, answered, copies, copy
 
 COPIES = """INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status, requester)
@@ -42,21 +42,19 @@ async def hasty(server: Postgres, table: Table) -> AsyncIterator[Database]:  # n
     await opened.close()
 
 
-async def test_a_requester_of_seventy_thousand_tickets_is_forgotten(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
+async def test_a_requester_of_seventy_thousand_tickets_is_forgotten(store: Store) -> None:
     """More than a statement takes as parameters of their own."""
-    await copy(database, "1")
-    table.run(COPIES, 2, 70_000)
-    table.run(JOBS, 60_001, 60_003)
-    late = await answered(database, new_event, "70001", "someone.else@acme.example", similar="69999")
+    await copy(store.database, "1")
+    store.table.run(COPIES, 2, 70_000)
+    store.table.run(JOBS, 60_001, 60_003)
+    late = await answered(store.database, store.new_event, "70001", "someone.else@acme.example", similar="69999")
     which = Which("acme", requester=WHO)
-    assert await stored(database, which, page=10_000) == Stored(70_000, 4, 0, 3)
-    erased = await erasing.erase(database, which, page=10_000)
+    assert await stored(store.database, which, page=10_000) == Stored(70_000, 4, 0, 3)
+    erased = await erasing.erase(store.database, which, page=10_000)
     assert (erased.copies, erased.answers) == (70_000, 4)
-    assert table.job(late)["enhancement"] is None
-    assert table.run("SELECT count(*) FROM tombstones") == [{"count": 70_001}]
-    assert copies(table) == []
+    assert store.table.job(late)["enhancement"] is None
+    assert store.table.run("SELECT count(*) FROM tombstones") == [{"count": 70_001}]
+    assert copies(store.table) == []
 
 
 async def test_no_statement_takes_longer_for_a_tenant_that_has_more(hasty: Database, table: Table) -> None:
@@ -68,25 +66,23 @@ async def test_no_statement_takes_longer_for_a_tenant_that_has_more(hasty: Datab
     assert copies(table) == []
 
 
-async def test_all_of_a_tenant_goes_page_by_page_and_another_tenants_stays(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
-    await copy(database, "1")
-    await copy(database, "1", tenant_id="globex")
-    table.run(COPIES, 2, 25)
-    table.run(JOBS, 1, 25)
-    waiting = [new_event(ticket_id=str(number % 3)) for number in range(7)]
+async def test_all_of_a_tenant_goes_page_by_page_and_another_tenants_stays(store: Store) -> None:
+    await copy(store.database, "1")
+    await copy(store.database, "1", tenant_id="globex")
+    store.table.run(COPIES, 2, 25)
+    store.table.run(JOBS, 1, 25)
+    waiting = [store.new_event(ticket_id=str(number % 3)) for number in range(7)]
     for event in waiting:
-        await jobs.accept(database, event, DEADLINE, published=True)
-    assert await stored(database, Which("acme"), page=3) == Stored(25, 25, 7, 0)
-    erased = await erasing.erase(database, Which("acme"), page=3)
+        await store.accept(event)
+    assert await stored(store.database, Which("acme"), page=3) == Stored(25, 25, 7, 0)
+    erased = await erasing.erase(store.database, Which("acme"), page=3)
     assert (erased.copies, erased.answers, len(erased.ended), erased.rows) == (25, 25, 7, 25)
     assert {job.job_id for job in erased.ended} == {event.job_id for event in waiting}
-    assert copies(table) == [("globex", "1")]
-    assert table.run("SELECT DISTINCT state, reason, event FROM jobs WHERE tenant_id = 'acme'") == [
+    assert copies(store.table) == [("globex", "1")]
+    assert store.table.run("SELECT DISTINCT state, reason, event FROM jobs WHERE tenant_id = 'acme'") == [
         {"state": "skipped", "reason": "forgotten", "event": None}
     ]
-    assert (await erasing.erase(database, Which("acme"), page=3)).rows == 7
+    assert (await erasing.erase(store.database, Which("acme"), page=3)).rows == 7
 
 
 async def test_an_interrupted_erasure_has_stopped_all_new_text_and_is_gone_on_with(

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from devstack.postgres import Postgres
 from storage import claims, jobs
 from storage.session import Database
-from tests.kit.postgres import DEADLINE, NewEvent, Table, claimed
+from tests.kit.postgres import Store, Table, claimed
 from tests.storage.calls import BOUND_TO_A_CLAIM
 
 ACROSS_TENANTS = {
@@ -91,13 +91,11 @@ def test_none_of_the_owners_gives_content(table: Table) -> None:
 SECRET = "text of a person"
 
 
-async def test_what_the_functions_answer_holds_no_text_of_a_ticket_or_an_answer(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
-    event = new_event(ticket_id="1")
-    await jobs.accept(database, event, DEADLINE, published=False)
+async def test_what_the_functions_answer_holds_no_text_of_a_ticket_or_an_answer(store: Store) -> None:
+    event = store.new_event(ticket_id="1")
+    await store.accept(event, published=False)
     row = {"enhancement": f'{{"summary": "{SECRET}"}}', "reason": SECRET, "model": SECRET, "note_id": SECRET}
-    table.change(event.job_id, **row)
+    store.table.change(event.job_id, **row)
     calls = [
         "take_due_jobs(9, 'by hand')",
         f"job_state('{event.job_id}')",
@@ -110,7 +108,7 @@ async def test_what_the_functions_answer_holds_no_text_of_a_ticket_or_an_answer(
         f"take_lost_jobs(ARRAY['{event.job_id}'::uuid], '0', 'by hand')",
     ]
     answers: list[str] = []
-    async with database.across_tenants() as session:
+    async with store.database.across_tenants() as session:
         for call in calls:
             rows = await session.execute(text(f"SELECT * FROM {call}"))  # noqa: S608 -- one of those above
             answers += [str(tuple(row)) for row in rows]
@@ -167,18 +165,16 @@ async def test_an_unknown_job_has_no_state(database: Database) -> None:
 
 
 @pytest.mark.parametrize("schema", ["pg_temp", "public"])
-async def test_nobody_can_put_a_table_of_his_own_before_the_real_one(
-    schema: str, database: Database, new_event: NewEvent, table: Table
-) -> None:
-    event = new_event()
-    await jobs.accept(database, event, DEADLINE, published=True)
-    table.run("GRANT TEMPORARY ON DATABASE ai_agents TO ai_agents")
+async def test_nobody_can_put_a_table_of_his_own_before_the_real_one(schema: str, store: Store) -> None:
+    event = store.new_event()
+    await store.accept(event)
+    store.table.run("GRANT TEMPORARY ON DATABASE ai_agents TO ai_agents")
     try:
-        async with database.across_tenants() as session:
+        async with store.database.across_tenants() as session:
             await session.execute(text("CREATE TEMPORARY TABLE jobs (id uuid, tenant_id text, state text)"))
             await session.execute(text(f"SET LOCAL search_path = {schema}, public"))
             state = await session.scalar(text("SELECT state FROM public.job_state(:id)"), {"id": event.job_id})
             await session.execute(text("DROP TABLE pg_temp.jobs"))
         assert state == "waiting"
     finally:
-        table.run("REVOKE TEMPORARY ON DATABASE ai_agents FROM ai_agents")
+        store.table.run("REVOKE TEMPORARY ON DATABASE ai_agents FROM ai_agents")

@@ -12,7 +12,7 @@ from storage import erasing, history, jobs, rejections
 from storage.erasable import Which
 from storage.models import DeliveryKey, Job, Passage, Rejection, Ticket, Tombstone, TombstoneKey
 from storage.session import Database
-from tests.kit.postgres import DEADLINE, TABLES, NewEvent, Table
+from tests.kit.postgres import DEADLINE, TABLES, NewEvent, Store, Table
 
 MODELS = (Job, DeliveryKey, Rejection, Ticket, Passage, TombstoneKey, Tombstone)
 
@@ -29,51 +29,43 @@ async def fill(database: Database, new_event: NewEvent) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_without_a_tenant_every_table_looks_empty(
-    model: type[Job], database: Database, new_event: NewEvent
-) -> None:
-    await fill(database, new_event)
-    async with database.across_tenants() as session:
+async def test_without_a_tenant_every_table_looks_empty(model: type[Job], store: Store) -> None:
+    await fill(store.database, store.new_event)
+    async with store.database.across_tenants() as session:
         assert (await session.scalars(select(model.tenant_id))).all() == []
     for nobody in ("", "initech"):
-        async with database.tenant(nobody) as session:
+        async with store.database.tenant(nobody) as session:
             assert (await session.scalars(select(model.tenant_id))).all() == []
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_a_tenant_sees_and_changes_its_own_rows_only(
-    model: type[Job], database: Database, new_event: NewEvent, table: Table
-) -> None:
-    await fill(database, new_event)
-    async with database.tenant("acme") as session:
+async def test_a_tenant_sees_and_changes_its_own_rows_only(model: type[Job], store: Store) -> None:
+    await fill(store.database, store.new_event)
+    async with store.database.tenant("acme") as session:
         assert (await session.scalars(select(model.tenant_id))).all() == ["acme"]
         assert (await session.scalars(delete(model).returning(model.tenant_id))).all() == ["acme"]
         others = update(model).where(model.tenant_id == "globex").values(tenant_id="acme").returning(model.tenant_id)
         assert (await session.scalars(others)).all() == []
-    left = table.run(f"SELECT tenant_id FROM {model.__tablename__}")  # noqa: S608 -- one of ours
+    left = store.table.run(f"SELECT tenant_id FROM {model.__tablename__}")  # noqa: S608 -- one of ours
     assert left == [{"tenant_id": "globex"}]
 
 
-async def test_a_row_can_neither_be_made_for_another_tenant_nor_be_given_to_it(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
-    await fill(database, new_event)
+async def test_a_row_can_neither_be_made_for_another_tenant_nor_be_given_to_it(store: Store) -> None:
+    await fill(store.database, store.new_event)
     with pytest.raises(ProgrammingError, match="row-level security"):
-        async with database.tenant("acme") as session:
+        async with store.database.tenant("acme") as session:
             await session.execute(insert(Rejection).values(tenant_id="globex", status=403, reason="x"))
     with pytest.raises(ProgrammingError, match="row-level security"):
-        async with database.tenant("acme") as session:
+        async with store.database.tenant("acme") as session:
             await session.execute(update(Job).values(tenant_id="globex"))
-    assert table.run("SELECT tenant_id FROM jobs ORDER BY 1") == [{"tenant_id": "acme"}, {"tenant_id": "globex"}]
+    assert store.table.run("SELECT tenant_id FROM jobs ORDER BY 1") == [{"tenant_id": "acme"}, {"tenant_id": "globex"}]
 
 
-async def test_an_event_can_not_be_accepted_under_another_tenants_key(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
-    await jobs.accept(database, new_event(dedupe_keys=("k",)), DEADLINE, published=True)
-    other = new_event(tenant_id="globex", dedupe_keys=("k",))
-    assert await jobs.accept(database, other, DEADLINE, published=True) == other.job_id
-    assert len(table.run("SELECT 1 FROM delivery_keys")) == 2
+async def test_an_event_can_not_be_accepted_under_another_tenants_key(store: Store) -> None:
+    await store.accept(dedupe_keys=("k",))
+    other = store.new_event(tenant_id="globex", dedupe_keys=("k",))
+    assert await store.accept(other) == other.job_id
+    assert len(store.table.run("SELECT 1 FROM delivery_keys")) == 2
 
 
 async def test_the_tenant_of_a_transaction_ends_with_it(database: Database, new_event: NewEvent) -> None:

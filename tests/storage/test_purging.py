@@ -3,11 +3,11 @@
 from sqlalchemy import select, text
 
 from devstack.postgres import Postgres
-from storage import history, jobs
+from storage import history
 from storage.models import Ticket
 from storage.purging import Purged, purge_by_age
 from storage.session import Database
-from tests.kit.postgres import DEADLINE, NewEvent, Table
+from tests.kit.postgres import Store, Table
 
 TICKET = {"subject": "VPN", "description": "d", "resolution": "r", "status": "Open"}
 
@@ -19,28 +19,26 @@ async def purge(database: Database, batch: int = 500) -> Purged:
     return await purge_by_age(database, text_days=30, job_days=90, batch=batch, on_failure=fail)
 
 
-async def test_answers_go_first_then_rows_and_open_jobs_keep_all(
-    database: Database, new_event: NewEvent, table: Table
-) -> None:
+async def test_answers_go_first_then_rows_and_open_jobs_keep_all(store: Store) -> None:
     async def job(tenant_id: str, days: int | None) -> str:
-        event = new_event(tenant_id=tenant_id)
-        await jobs.accept(database, event, DEADLINE, published=True)
+        event = store.new_event(tenant_id=tenant_id)
+        await store.accept(event)
         columns: dict[str, object] = {"enhancement": '{"summary": "s"}', "accepted_at": "now() - interval '400 days'"}
         if days is not None:
             columns |= {"state": "completed", "finished_at": f"now() - interval '{days} days'", "note_id": "7"}
-        table.change(event.job_id, **columns)
+        store.table.change(event.job_id, **columns)
         return str(event.job_id)
 
     still_open, young = await job("acme", None), await job("acme", 29)
     old = [await job(tenant_id, 31) for tenant_id in ("acme", "globex", "globex")]
     for tenant_id in ("acme", "globex", "globex"):
         await job(tenant_id, 91)
-    assert await purge(database, batch=2) == Purged(answers=6, copies=0, jobs=3)
-    rows = {str(row["id"]): row for row in table.run("SELECT * FROM jobs")}
+    assert await purge(store.database, batch=2) == Purged(answers=6, copies=0, jobs=3)
+    rows = {str(row["id"]): row for row in store.table.run("SELECT * FROM jobs")}
     assert set(rows) == {still_open, young, *old}
     assert {job_id for job_id, row in rows.items() if row["enhancement"]} == {still_open, young}
     assert all(rows[job_id]["note_id"] == "7" for job_id in old)
-    assert not await purge(database)
+    assert not await purge(store.database)
 
 
 async def test_copies_go_when_the_desk_has_not_listed_them_for_long(database: Database, table: Table) -> None:
@@ -93,21 +91,19 @@ async def test_a_kind_that_the_database_refuses_to_purge_stops_no_other(database
     assert await purge(database) == Purged(answers=0, copies=1, jobs=0)
 
 
-async def test_a_kind_that_somebody_has_locked_stops_no_other(
-    server: Postgres, database: Database, table: Table
-) -> None:
+async def test_a_kind_that_somebody_has_locked_stops_no_other(server: Postgres, store: Store) -> None:
     """It is left for the next time: nobody waits for long for whoever rewrites a table."""
-    await history.save_ticket(database, "acme", {"ticket_id": "1", **TICKET})
-    await history.save_passages(database, "acme", "1", "VPN", ["a", "b"])
-    table.run("UPDATE tickets SET synced_at = now() - interval '31 days'")
-    table.run("UPDATE passages SET synced_at = now() - interval '31 days'")
+    await history.save_ticket(store.database, "acme", {"ticket_id": "1", **TICKET})
+    await history.save_passages(store.database, "acme", "1", "VPN", ["a", "b"])
+    store.table.run("UPDATE tickets SET synced_at = now() - interval '31 days'")
+    store.table.run("UPDATE passages SET synced_at = now() - interval '31 days'")
     failed: list[str] = []
     hasty = Database(server.url, application_name="hasty", lock_seconds=0.2)
-    async with database.tenant("acme") as session:
+    async with store.database.tenant("acme") as session:
         await session.execute(text("LOCK TABLE tickets"))
         purged = await purge_by_age(
             hasty, text_days=30, job_days=90, on_failure=lambda kind, _failure: failed.append(kind)
         )
     await hasty.close()
     assert (purged, failed) == (Purged(answers=0, copies=2, jobs=0), ["tickets"])
-    assert await purge(database) == Purged(answers=0, copies=1, jobs=0)
+    assert await purge(store.database) == Purged(answers=0, copies=1, jobs=0)

@@ -1,37 +1,28 @@
 """What the relay asks of the table: due jobs once, lost ones oldest first, overdue ones ended."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from storage import claims, jobs, relaying
+from storage import claims, relaying
 from storage.job_figures import job_figures
 from storage.jobs import Published
 from storage.session import Database
-from tests.kit.postgres import DEADLINE, NewEvent, Table
+from tests.kit.postgres import Store, Table
 
+Accept = Callable[..., Awaitable[UUID]]
 Columns = dict[str, Any]
 
 
 @pytest.fixture
-def accept(database: Database, new_event: NewEvent, table: Table) -> "Accept":
-    """Accept a job and set columns of its row."""
-    return Accept(database, new_event, table)
-
-
-class Accept:
-    def __init__(self, database: Database, new_event: NewEvent, table: Table) -> None:
-        self._database, self._new_event, self._table = database, new_event, table
-
-    async def __call__(self, *, published: bool = False, tenant_id: str = "acme", **columns: object) -> UUID:
-        event = self._new_event(tenant_id=tenant_id)
-        job_id = await jobs.accept(self._database, event, DEADLINE, published=published)
-        if columns:
-            self._table.change(job_id, **columns)
-        return job_id
+def accept(store: Store) -> Accept:
+    """Accept a job that is not published, and set columns of its row."""
+    return partial(store.accept, published=False)
 
 
 def ids(found: list[Published]) -> set[UUID]:
@@ -156,20 +147,18 @@ async def test_the_oldest_published_jobs_that_still_wait_are_told_with_their_age
     assert all(10 <= seconds < 20 for seconds in found.values())
 
 
-async def test_jobs_whose_message_was_lost_are_published_again(
-    accept: Accept, database: Database, table: Table
-) -> None:
+async def test_jobs_whose_message_was_lost_are_published_again(accept: Accept, store: Store) -> None:
     lost = {await accept(**OLD), await accept(**OLD, tenant_id="globex")}
     still_there = await accept(**OLD)
     just_published, ended = await accept(published=True), await accept(**OLD, state="completed")
     named = [*lost, just_published, ended, uuid4()]
-    assert ids(await relaying.take_lost(database, named)) == lost
+    assert ids(await relaying.take_lost(store.database, named)) == lost
     for job_id in lost:
-        age = table.run("SELECT now() - published_at AS age FROM jobs WHERE id = %s", job_id)[0]["age"]
+        age = store.table.run("SELECT now() - published_at AS age FROM jobs WHERE id = %s", job_id)[0]["age"]
         assert age < timedelta(seconds=3)
-    assert await relaying.take_lost(database, named) == []
-    assert list(await relaying.published(database, 10)) == [still_there]
-    assert await relaying.take_lost(database, []) == []
+    assert await relaying.take_lost(store.database, named) == []
+    assert list(await relaying.published(store.database, 10)) == [still_there]
+    assert await relaying.take_lost(store.database, []) == []
 
 
 async def test_relays_at_the_same_time_do_not_make_up_for_the_same_loss(accept: Accept, database: Database) -> None:
@@ -201,15 +190,13 @@ async def test_what_is_kept_for_a_short_time_is_deleted(accept: Accept, database
     assert len(table.run("SELECT 1 FROM jobs")) == 2
 
 
-async def test_the_figures_tell_what_has_not_ended_and_what_should_have(
-    accept: Accept, database: Database, table: Table
-) -> None:
+async def test_the_figures_tell_what_has_not_ended_and_what_should_have(accept: Accept, store: Store) -> None:
     waiting, overdue, retried, ended = [await accept() for _ in range(4)]
-    table.run("UPDATE jobs SET due_at = now() - interval '40 seconds' WHERE id = %s", waiting)
-    table.run("UPDATE jobs SET deadline_at = now() - interval '2 minutes' WHERE id = %s", overdue)
-    table.run("UPDATE jobs SET due_at = now() + interval '1 minute' WHERE id = %s", retried)
-    table.run("UPDATE jobs SET state = 'failed', deadline_at = now() - interval '1 day' WHERE id = %s", ended)
-    figures = await job_figures(database)
+    store.table.run("UPDATE jobs SET due_at = now() - interval '40 seconds' WHERE id = %s", waiting)
+    store.table.run("UPDATE jobs SET deadline_at = now() - interval '2 minutes' WHERE id = %s", overdue)
+    store.table.run("UPDATE jobs SET due_at = now() + interval '1 minute' WHERE id = %s", retried)
+    store.table.run("UPDATE jobs SET state = 'failed', deadline_at = now() - interval '1 day' WHERE id = %s", ended)
+    figures = await job_figures(store.database)
     assert (figures.waiting, figures.running, figures.without_outcome) == (3, 0, 1)
     assert 40 <= figures.oldest_waiting_seconds < 60
 

@@ -12,7 +12,7 @@ from storage.claims import Claim
 from storage.session import Database
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
-from tests.kit.postgres import DEADLINE, NewEvent, Table, attempt_at, claimed
+from tests.kit.postgres import DEADLINE, NewEvent, Store, attempt_at, claimed
 from tests.kit.runner import runner_on
 from tests.kit.simulators import Simulator
 from workflow.enhancement import marker
@@ -78,35 +78,28 @@ async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(
     assert not (await claimed(database, job_ids[-1])).echo
 
 
-async def test_an_unsent_failure_note_has_no_echo_and_a_refused_one_may_have(
-    database: Database, table: Table, new_event: NewEvent, desks: Simulator
-) -> None:
+async def test_an_unsent_failure_note_has_no_echo_and_a_refused_one_may_have(desks: Simulator, store: Store) -> None:
     """A desk may store a note and refuse it all the same, and tell of the change."""
     held, refused = [new_ticket(desks) for _ in range(2)]
     for ticket_id in (held, refused):
-        event = new_event(ticket_id=ticket_id, dedupe_keys=(ticket_id,))
-        await jobs.accept(database, event, DEADLINE, published=True)
+        event = store.new_event(ticket_id=ticket_id, dedupe_keys=(ticket_id,))
+        await store.accept(event)
         # One call at once: reading the ticket.
         rate = DeskRate("acme", 4 if ticket_id == held else 3000, None)
         desks.order(kind="status", code=403, operation="add_note", performed=True)
         async with opened(settings(desks.url, failure_note=True), rate=rate) as desk:
-            claim = await failed(database, event.job_id)
-            await leave_failure_note(claim, partial(attempt_at, claim, database, desk=desk))
-        noted = table.job(event.job_id)["failure_noted_at"] is not None
+            claim = await failed(store.database, event.job_id)
+            await leave_failure_note(claim, partial(attempt_at, claim, store.database, desk=desk))
+        noted = store.table.job(event.job_id)["failure_noted_at"] is not None
         assert (noted, len(notes_of(desks, ticket_id))) == (ticket_id == refused, int(ticket_id == refused))
 
 
-async def test_the_echo_of_a_failure_note_ends_before_anything_is_asked(
-    database: Database, table: Table, new_event: NewEvent, desks: Simulator
-) -> None:
+async def test_the_echo_of_a_failure_note_ends_before_anything_is_asked(desks: Simulator, store: Store) -> None:
     ticket_id = new_ticket(desks)
-    failed_id, echo_id = [
-        await jobs.accept(database, new_event(ticket_id=ticket_id, dedupe_keys=(key,)), DEADLINE, published=True)
-        for key in ("one", "two")
-    ]
-    table.change(failed_id, state="failed", failure_noted_at="now() - interval '1 minute'")
+    failed_id, echo_id = [await store.accept(ticket_id=ticket_id, dedupe_keys=(key,)) for key in ("one", "two")]
+    store.table.change(failed_id, state="failed", failure_noted_at="now() - interval '1 minute'")
     async with opened(settings(desks.url)) as desk:
-        assert await run_job(runner_on(desk, database, database), echo_id)
-    row = table.job(echo_id)
+        assert await run_job(runner_on(desk, store.database, store.database), echo_id)
+    row = store.table.job(echo_id)
     assert (row["state"], row["reason"]) == ("skipped", "own failure note")
     assert desks.requests(ticket_id=ticket_id) == []

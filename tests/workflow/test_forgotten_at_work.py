@@ -16,7 +16,7 @@ from storage.session import Database
 from tests.kit import desk
 from tests.kit import model as gpt4
 from tests.kit.logs import StartLog
-from tests.kit.postgres import DEADLINE, Table
+from tests.kit.postgres import DEADLINE, Store, Table
 from tests.kit.runner import TICKET, runner_on
 from tests.kit.simulators import Simulator
 from workflow.kept_answers import AnswersInRedis
@@ -47,13 +47,7 @@ class MeanwhileForgotten:
     ids=["ticket", "requester"],
 )
 async def test_its_answer_is_kept_neither_in_the_row_nor_in_redis_and_nothing_fails(
-    which: Which,
-    waiting: UUID,
-    database: Database,
-    table: Table,
-    redis: Redis,
-    model: Simulator,
-    start_log: StartLog,
+    which: Which, waiting: UUID, redis: Redis, model: Simulator, start_log: StartLog, store: Store
 ) -> None:
     stream = start_log()
 
@@ -66,10 +60,12 @@ async def test_its_answer_is_kept_neither_in_the_row_nor_in_redis_and_nothing_fa
         desk.opened(desk.settings("http://desk"), transport=httpx.MockTransport(answer)) as its_desk,
         gpt4.opened(model.url) as real,
     ):
-        asked: Any = MeanwhileForgotten(real, lambda: erasing.erase(database, which))
-        runner = replace(runner_on(its_desk, database, database), model=asked, answers=AnswersInRedis(redis, 60))
+        asked: Any = MeanwhileForgotten(real, lambda: erasing.erase(store.database, which))
+        runner = replace(
+            runner_on(its_desk, store.database, store.database), model=asked, answers=AnswersInRedis(redis, 60)
+        )
         assert await run_job(runner, waiting)
-    row = table.job(waiting)
+    row = store.table.job(waiting)
     assert (row["state"], row["reason"], row["enhancement"]) == ("skipped", "forgotten", None)
     assert await redis.keys("*:*") == []
     told = stream.getvalue()

@@ -17,7 +17,7 @@ from integrations.servicedesk.tokens import DeskTokens
 from storage import claims
 from storage.session import Database
 from tests.kit.desk import EXTRA_KEY_REFUSED, settings
-from tests.kit.postgres import Table, attempt_at, claimed
+from tests.kit.postgres import Store, attempt_at, claimed
 from tests.kit.runner import ANSWER, TICKET
 from workflow.attempt import GraphState
 from workflow.nodes.update_ticket import update_ticket
@@ -44,13 +44,11 @@ class OtherKey:
 
 
 @pytest.mark.parametrize("second", ["held back", "unknown"])
-async def test_a_second_posting_decides_whether_the_note_may_be_there(
-    second: str, waiting: UUID, database: Database, table: Table
-) -> None:
+async def test_a_second_posting_decides_whether_the_note_may_be_there(second: str, waiting: UUID, store: Store) -> None:
     """The first was refused for its key and did nothing: one that is then held back leaves no doubt behind."""
     breaker = Breaker("desk", "desk unavailable", most_failures=1)
     server = OtherKey(breaker, second)
-    claim = await claimed(database, waiting)
+    claim = await claimed(store.database, waiting)
     async with httpx.AsyncClient(transport=httpx.MockTransport(server.answer)) as http:
         desk = ServiceDeskPlus(
             Tenant("acme", desk=settings("http://desk")),
@@ -59,32 +57,30 @@ async def test_a_second_posting_decides_whether_the_note_may_be_there(
             1,
             Limits(breaker, DeskRate("acme", 100_000, None), 8),
         )
-        attempt = attempt_at(claim, database, desk=desk)
+        attempt = attempt_at(claim, store.database, desk=desk)
         state: GraphState = {"enhancement": ANSWER}
         with pytest.raises(HeldBack if second == "held back" else DeskTimeout):
             await update_ticket(state, Runtime(context=attempt))
-    attempted = table.job(waiting)["note_attempted_at"]
+    attempted = store.table.job(waiting)["note_attempted_at"]
     if second == "held back":
         assert (server.posts, attempted) == (1, None)
-        await claims.hold_back(database, claim, 0, "desk unavailable")
+        await claims.hold_back(store.database, claim, 0, "desk unavailable")
         # So the next attempt posts at once, and need not wait for a note that can't be there.
-        assert (await claimed(database, waiting)).note_attempted_at is None
+        assert (await claimed(store.database, waiting)).note_attempted_at is None
     else:
         assert server.posts == 2
-        assert attempted - table.job(waiting)["started_at"] < timedelta(seconds=30)
-        assert await claims.may_have_posted(database, claim)
+        assert attempted - store.table.job(waiting)["started_at"] < timedelta(seconds=30)
+        assert await claims.may_have_posted(store.database, claim)
 
 
-async def test_a_ticket_seen_open_is_not_looked_at_again_after_a_hold_for_an_hour(
-    waiting: UUID, database: Database, table: Table
-) -> None:
-    claim = await claimed(database, waiting)
+async def test_a_ticket_seen_open_is_not_looked_at_again_after_a_hold_for_an_hour(waiting: UUID, store: Store) -> None:
+    claim = await claimed(store.database, waiting)
     assert not claim.saw_open_lately()
-    await claims.seen_open(database, claim)
+    await claims.seen_open(store.database, claim)
     for ago, counts in (("59 minutes", True), ("61 minutes", False)):
-        await claims.hold_back(database, claim, 0, "desk rate limit")
-        table.change(waiting, seen_open_at=f"now() - interval '{ago}'")
-        claim = await claimed(database, waiting)
+        await claims.hold_back(store.database, claim, 0, "desk rate limit")
+        store.table.change(waiting, seen_open_at=f"now() - interval '{ago}'")
+        claim = await claimed(store.database, waiting)
         assert claim.saw_open_lately() is counts
 
 

@@ -10,7 +10,7 @@ from integrations.servicedesk.client import ServiceDeskPlus
 from storage import jobs
 from storage.session import Database
 from tests.kit.desk import new_ticket, notes_of, opened, settings
-from tests.kit.postgres import DEADLINE, NewEvent, Table
+from tests.kit.postgres import DEADLINE, NewEvent, Store, Table
 from tests.kit.runner import ANSWER, runner_on
 from tests.kit.simulators import Simulator
 from workflow.enhancement import marker, to_html
@@ -66,34 +66,29 @@ async def test_our_note_is_found_however_the_desk_wraps_it(
     assert len(notes_of(desks, ticket_id)) == 2
 
 
-async def test_a_look_for_a_note_reads_those_since_the_attempt(
-    database: Database, table: Table, new_event: NewEvent, desks: Simulator, redis: Redis
-) -> None:
+async def test_a_look_for_a_note_reads_those_since_the_attempt(desks: Simulator, redis: Redis, store: Store) -> None:
     """Each note is a call: of a ticket with many, only the newest three and what came since are read."""
     ticket_id = new_ticket(desks)
-    job_id = await jobs.accept(database, new_event(ticket_id=ticket_id), DEADLINE, published=True)
+    job_id = await store.accept(ticket_id=ticket_id)
     async with opened(settings(desks.url)) as desk:
         for number in range(9):
             await desk.add_note(ticket_id, f"<p>note {number}</p>")
-        table.change(job_id, note_attempted_at="now() + interval '20 minutes'")
-        runner = replace(runner_on(desk, database, database), answers=AnswersInRedis(redis, 60))
+        store.table.change(job_id, note_attempted_at="now() + interval '20 minutes'")
+        runner = replace(runner_on(desk, store.database, store.database), answers=AnswersInRedis(redis, 60))
         assert await run_job(runner, job_id)
-    assert table.job(job_id)["reason"] == "note may still arrive"
+    assert store.table.job(job_id)["reason"] == "note may still arrive"
     assert len(desks.requests(operation="read_note")) == 3
 
 
 async def test_a_lost_note_is_not_posted_into_a_ticket_that_another_job_has_enhanced(
-    database: Database, table: Table, new_event: NewEvent, desks: Simulator, redis: Redis
+    desks: Simulator, redis: Redis, store: Store
 ) -> None:
     """Its own note is looked for first, and is not there."""
     ticket_id = new_ticket(desks)
-    job_id, other = [
-        await jobs.accept(database, new_event(ticket_id=ticket_id, dedupe_keys=(key,)), DEADLINE, published=True)
-        for key in ("one", "two")
-    ]
-    table.change(other, state="completed", finished_at="now()")
+    job_id, other = [await store.accept(ticket_id=ticket_id, dedupe_keys=(key,)) for key in ("one", "two")]
+    store.table.change(other, state="completed", finished_at="now()")
     async with opened(settings(desks.url)) as desk:
-        await unsettled(desk, database, table, redis, job_id)
-    row = table.job(job_id)
+        await unsettled(desk, store.database, store.table, redis, job_id)
+    row = store.table.job(job_id)
     assert (row["state"], row["reason"]) == ("skipped", "already enhanced")
     assert notes_of(desks, ticket_id) == []
