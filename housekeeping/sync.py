@@ -168,12 +168,7 @@ class _Sync:
         await self._each("solution_id", asked, partial(self._solution, listed=False), until=until)
 
     async def _each(
-        self,
-        name: str,
-        ids: Sequence[str],
-        step: Callable[[str], Awaitable[None]],
-        *,
-        until: float = math.inf,
+        self, name: str, ids: Sequence[str], step: Callable[[str], Awaitable[None]], *, until: float = math.inf
     ) -> None:
         """Take a step for each, by itself, until its time is over or the desk does not give several in a row.
 

@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.kubernetes.rendering",
     "tests.simulators.doors",
     "tests.housekeeping.site",
+    "tests.system.door",
 ]
 
 

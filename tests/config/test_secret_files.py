@@ -1,7 +1,7 @@
 """Files of `SECRETS_DIR` that are cut short, emptied, never finished or out of reach: what stays, and what is said."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -132,24 +132,26 @@ def test_a_file_out_of_reach_stays_as_it_was(folder: Folder) -> None:
     folder.write("SERVICEDESK_RATE_PER_MINUTE_ACME", "30")
     for _ in range(2):
         assert folder.after(6) == ACME | {"SERVICEDESK_RATE_PER_MINUTE_ACME": "30"}
-    assert folder.told == [
-        "SERVICEDESK_API_KEY_ACME: its file can't be read as text",
-        "WEBHOOK_SECRET_ACME: its file can't be read as text",
-    ]
+    names = ("SERVICEDESK_API_KEY_ACME", "WEBHOOK_SECRET_ACME")
+    assert folder.told == [f"{name}: its file can't be read as text" for name in names]
     (folder.path / "WEBHOOK_SECRET_ACME").unlink()
     folder.write("WEBHOOK_SECRET_ACME", "a n3w one")
     assert folder.after(6)["WEBHOOK_SECRET_ACME"] == "a n3w one"
+
+
+def failing(failure: type[OSError]) -> Callable[[Path], Iterator[Path]]:
+    def fail(path: Path) -> Iterator[Path]:
+        raise failure(str(path))
+
+    return fail
 
 
 @pytest.mark.parametrize("failure", [PermissionError, TimeoutError, OSError])
 def test_a_directory_that_can_not_be_read_leaves_all_as_it_was(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, failure: type[OSError]
 ) -> None:
-    def fail(path: Path) -> Iterator[Path]:
-        raise failure(str(path))
-
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "iterdir", fail)
+        patch.setattr(Path, "iterdir", failing(failure))
         assert [folder.after(6) == ACME for _ in range(2)] == [True, True]
     assert folder.told == [f"SECRETS_DIR can't be read ({failure.__name__})"]
     folder.write("SERVICEDESK_RATE_PER_MINUTE_ACME", "30")
@@ -164,9 +166,8 @@ def test_a_directory_that_is_away_takes_no_tenant_with_it(folder: Folder) -> Non
     folder.path.unlink()
     away.rename(folder.path)
     assert folder.after(6) == ACME
-    assert folder.told == [
-        f"SECRETS_DIR can't be read ({name})" for name in ("FileNotFoundError", "NotADirectoryError")
-    ]
+    reasons = ("FileNotFoundError", "NotADirectoryError")
+    assert folder.told == [f"SECRETS_DIR can't be read ({reason})" for reason in reasons]
 
 
 def test_a_directory_that_was_never_there_is_nothing_to_tell_of(tmp_path: Path) -> None:
@@ -189,7 +190,7 @@ def test_a_directory_that_could_never_be_listed_is_a_problem_until_it_can(
     clock = Clock(0)
     told: list[TenantProblem] = []
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "iterdir", _not_permitted)
+        patch.setattr(Path, "iterdir", failing(PermissionError))
         read = read_environment(folder.path, now=lambda: folder.now + clock.now)
         tenants = TenantDirectory(read, on_problem=told.append, monotonic=clock)
         sentence = "SECRETS_DIR can't be listed: this process must be able to read it"
@@ -200,10 +201,6 @@ def test_a_directory_that_could_never_be_listed_is_a_problem_until_it_can(
     clock.now += 6
     assert tenants.unusable() == {"acme": False, "globex": False}
     assert (tenants.problems, told) == ([], [])
-
-
-def _not_permitted(path: Path) -> Iterator[Path]:
-    raise PermissionError(str(path))
 
 
 def test_files_of_no_tenant_are_none_of_its_business(folder: Folder) -> None:
@@ -222,8 +219,7 @@ def test_a_directory_of_tenants_survives_its_files(folder: Folder) -> None:
     tenants = TenantDirectory(folder.read, monotonic=clock)
     folder.path.rename(folder.path.with_name("away"))
     clock.now += 6
-    acme = tenants.get("acme")
-    assert acme is not None
+    (acme,) = tenants.all()
     assert acme.webhook_secrets == (ACME["WEBHOOK_SECRET_ACME"], ACME["PREVIOUS_WEBHOOK_SECRET_ACME"])
 
 

@@ -12,19 +12,8 @@ from integrations.servicedesk.answers import UNCLEAR, DeskAnswer, decode
 from integrations.servicedesk.contents import plain_text
 
 ODD_ZONES = (
-    " EST GMT",
-    " -0500 GMT",
-    "",
-    " +9999",
-    " -9999",
-    " -0000",
-    " +0000",
-    " EST",
-    " UTC",
-    " Z",
-    " +0100",
-    " 99999999999",
-    "GMT",
+    *(" EST GMT", " -0500 GMT", "", " +9999", " -9999", " -0000", " +0000"),
+    *(" EST", " UTC", " Z", " +0100", " 99999999999", "GMT"),
 )
 
 

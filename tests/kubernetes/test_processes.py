@@ -1,141 +1,21 @@
 """Each process gets the settings that it needs, and the time that its end takes."""
 
 import re
-import shutil
-from pathlib import Path
 
 import pytest
 
 import observability.readiness
 import observability.watchdog
 from config.settings import (
-    ApiSettings,
-    HousekeepingSettings,
-    LogSettings,
-    MigrateSettings,
-    SettingsRefused,
     WorkerSettings,
-    load,
 )
-from config.startup import load_with_tenants
-from config.tenants import TENANT_SETTINGS, TenantProblem
 from support.cli import main
 from tests.kubernetes.rendering import PROCESSES, ROOT, Rendered
 
-SETTINGS: dict[str, type[LogSettings]] = {
-    "api": ApiSettings,
-    "worker": WorkerSettings,
-    "housekeeping": HousekeepingSettings,
-    "migrate": MigrateSettings,
-}
-KNOWN = {name.upper() for kind in SETTINGS.values() for name in kind.model_fields}
-OF_OTHERS = re.compile(r"OTEL_[A-Z_]+|REDISCLI_AUTH")
-DOCUMENT = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 _UVICORN_SECONDS = 20
 """`timeout_graceful_shutdown` in support/cli.py."""
 _CLOSING_SECONDS = 15
 """For handing jobs back and closing: worker/resources.py bounds it at twice 5 s."""
-
-
-def secrets_of(local: Rendered) -> dict[str, dict[str, str]]:
-    return {name: local.secret(name) for name in ("ai-agents-secrets", "ai-agents-database-owner")}
-
-
-@pytest.fixture
-def pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, local: Rendered) -> "Pod":
-    return Pod(monkeypatch, tmp_path / "mounted", local)
-
-
-class Pod:
-    """This process's environment made that of a container, with its secret mounted."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, rendered: Rendered) -> None:
-        self._monkeypatch = monkeypatch
-        self._folder = folder
-        self._rendered = rendered
-        self.secrets = secrets_of(rendered)
-
-    def enter(self, process: str) -> None:
-        for name in [*KNOWN, *(name for key in self.secrets.values() for name in key)]:
-            self._monkeypatch.delenv(name, raising=False)
-        environment = self._rendered.environment(f"ai-agents-{process}", self.secrets)
-        spec = self._rendered.pod(f"ai-agents-{process}")["spec"]
-        mounts = {one["name"]: one["mountPath"] for one in spec["containers"][0]["volumeMounts"]}
-        volumes = {one["name"]: one for one in spec["volumes"] if "secret" in one}
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir()
-        for name, volume in volumes.items():
-            assert environment["SECRETS_DIR"] == mounts[name]
-            environment["SECRETS_DIR"] = str(self._folder)
-            for key, value in self.secrets[volume["secret"]["secretName"]].items():
-                (self._folder / key).write_text(value, encoding="utf-8")
-        for name, value in environment.items():
-            self._monkeypatch.setenv(name, value)
-
-
-def _fail(problem: TenantProblem) -> None:
-    pytest.fail(problem.sentence)
-
-
-def test_each_process_starts_with_what_it_is_given(pod: Pod) -> None:
-    """Read by the code that reads them when it runs."""
-    pod.enter("api")
-    api, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=_fail)
-    assert api.redis_url == "redis://:local-redis@redis:6379/0"
-    assert [(tenant.id, tenant.usable) for tenant in tenants.all()] == [("acme", True)]
-    pod.enter("worker")
-    one, _ = load_with_tenants(WorkerSettings, needs="desk", on_problem=_fail)
-    assert (one.metrics_port, one.log_format) == (9464, "json")
-    pod.enter("housekeeping")
-    load_with_tenants(HousekeepingSettings, needs="desk", on_problem=_fail)
-    pod.enter("migrate")
-    assert "ai_agents_owner" in load(MigrateSettings).database_admin_url
-
-
-def test_a_key_that_is_missing_in_the_secret_is_named(pod: Pod) -> None:
-    """By the process, where the pod itself can start; by Kubernetes, where a variable refers to the key."""
-    del pod.secrets["ai-agents-secrets"]["OPENAI_API_KEY"]
-    pod.enter("worker")
-    with pytest.raises(SettingsRefused, match="OPENAI_API_KEY is missing"):
-        load_with_tenants(WorkerSettings, needs="desk", on_problem=_fail)
-
-
-def test_a_pod_whose_key_is_missing_does_not_start(rendered: Rendered) -> None:
-    """No reference is optional: `kubectl describe` then names the secret or the key."""
-    assert "optional" not in str([pod["spec"] for _, pod in rendered.pods()])
-
-
-def test_only_the_migration_has_the_owners_address(rendered: Rendered) -> None:
-    for name, pod in rendered.pods():
-        has = "DATABASE_ADMIN_URL" in str(pod) or "ai-agents-database-owner" in str(pod)
-        assert has is (name == "ai-agents-migrate"), name
-
-
-def test_each_variable_is_a_setting(rendered: Rendered) -> None:
-    """Of ours by name, of OpenTelemetry or of redis-cli."""
-    for process in PROCESSES:
-        container = rendered.container(f"ai-agents-{process}")
-        names = {variable["name"] for variable in container["env"]}
-        names |= set(rendered.settings()) if "envFrom" in container else set()
-        assert {name for name in names if name not in KNOWN and not OF_OTHERS.fullmatch(name)} == set()
-
-
-def test_each_key_of_a_secret_is_in_the_document(rendered: Rendered) -> None:
-    """Those that variables refer to, those that the laptop's secret has, and each setting of a tenant."""
-    table = set(re.findall(r"^\| `([A-Z_]+(?:<TENANT>)?)` \|", DOCUMENT, re.MULTILINE))
-    referred = {
-        variable["valueFrom"]["secretKeyRef"]["key"]
-        for _, pod in rendered.pods()
-        for variable in pod["spec"]["containers"][0].get("env", [])
-        if "valueFrom" in variable
-    }
-    assert referred <= table
-    for secret in rendered.of("Secret"):
-        if secret["metadata"]["name"].startswith("ai-agents-"):
-            for key in secret["data"]:
-                prefix = next((one for one in TENANT_SETTINGS if key.startswith(one)), None)
-                assert (f"{prefix}<TENANT>" if prefix else key) in table
-    assert all(key in KNOWN | {"REDIS_PASSWORD"} or key.removesuffix("<TENANT>") in TENANT_SETTINGS for key in table)
 
 
 def test_each_container_runs_a_verb_of_ours(rendered: Rendered, capsys: pytest.CaptureFixture[str]) -> None:
@@ -213,18 +93,6 @@ def test_a_worker_notices_that_it_is_stuck_before_its_probe_would(production: Re
     assert probe["failureThreshold"] * probe["periodSeconds"] > stuck * 1.2
 
 
-def test_secrets_are_mounted_so_that_they_change_while_a_process_runs(rendered: Rendered) -> None:
-    """As a directory: a subPath would stay as it was. Readable by the pod's group."""
-    for process in ("api", "worker", "housekeeping"):
-        spec = rendered.pod(f"ai-agents-{process}")["spec"]
-        (mount,) = [one for one in spec["containers"][0]["volumeMounts"] if one["name"] == "secrets"]
-        assert "subPath" not in mount
-        assert mount["mountPath"] == rendered.settings()["SECRETS_DIR"]
-        (volume,) = [one for one in spec["volumes"] if one["name"] == "secrets"]
-        assert volume["secret"] == {"secretName": "ai-agents-secrets", "defaultMode": 0o440}
-        assert spec["securityContext"]["fsGroup"] > 0
-
-
 def test_the_user_is_the_images(rendered: Rendered) -> None:
     dockerfile = ROOT / "Dockerfile"
     if not dockerfile.is_file():
@@ -250,13 +118,6 @@ def test_redis_keeps_what_it_is_given(rendered: Rendered) -> None:
     assert int(limit.removesuffix("Mi")) >= 2 * int(most.removesuffix("mb"))
     (claim,) = rendered.one("StatefulSet", "redis")["spec"]["volumeClaimTemplates"]
     assert {"name": claim["metadata"]["name"], "mountPath": "/data"} in container["volumeMounts"]
-
-
-def test_support_finds_redis_without_a_flag(rendered: Rendered) -> None:
-    """`redis-cli -h redis LLEN celery` in the API's container: it has the password, and asks database 0."""
-    variables = {one["name"]: one for one in rendered.container("ai-agents-api")["env"]}
-    assert variables["REDISCLI_AUTH"]["valueFrom"]["secretKeyRef"]["key"] == "REDIS_PASSWORD"
-    assert variables["REDIS_URL"]["value"].endswith("@redis:6379/0")
 
 
 def test_the_migration_gives_up_only_where_trying_again_is_no_use(rendered: Rendered) -> None:

@@ -11,6 +11,7 @@ import pytest
 from storage.by_hand import Details
 from storage.jobs import DUPLICATE, FORGOTTEN
 from support.arguments import moment
+from support.cli import main
 from support.show_job import next_step, story
 from support.tables import age, as_json, duration, table
 
@@ -166,3 +167,26 @@ def test_nothing_from_outside_speaks_to_the_terminal() -> None:
     assert not any(character in machine for character in COMMANDS if character != "\n")
     assert json.loads(machine) == {"model": job.model, "name": "Zoë"}
     machine.encode()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--tenant", "acme"],
+        ["--ticket", "7"],
+        ["--tenant", "Acme!", "--ticket", "7"],
+        ["--tenant", "acme", "--ticket", " "],
+        ["--tenant", "acme", "--requester", "Robin"],
+        ["--tenant", "acme", "--ticket", "7", "--all"],
+        ["--tenant", "acme", "--ticket", "7", "--json"],
+    ],
+)
+def test_what_is_not_understood_erases_nothing(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit status 2, before any setting is asked for, and without the address."""
+    with pytest.raises(SystemExit) as ended:
+        main(["forget", *words])
+    printed = capsys.readouterr()
+    assert (ended.value.code, printed.out) == (2, "")
+    assert "ai-agents forget: error: " in printed.err
+    assert "Robin" not in printed.err

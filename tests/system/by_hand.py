@@ -1,13 +1,15 @@
-"""An operator at a shell, and a job that failed."""
+"""An operator at a shell, jobs that failed or are to come, and what is stored of them."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 from devstack.system import System
-from tests.kit.world import World
+from tests.kit.world import World, wait_for
 
 
 def run(*words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
@@ -36,3 +38,43 @@ def failed_job(world: World, subject: str, tenant: str = "acme", **more: Any) ->
     row = world.ended(ticket_id, tenant)
     assert row["state"] == "failed"
     return row
+
+
+def forget(system: System, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """Run `ai-agents forget` with the addresses of both stores."""
+    stores = {"DATABASE_URL": system.state["database_url"], "REDIS_URL": system.state["redis_url"]}
+    return run("forget", *words, **stores | settings)
+
+
+def copied(world: World, tenant: str = "acme") -> set[str]:
+    """The tickets of which there is a copy."""
+    with world.admin() as connection:
+        rows = connection.execute("SELECT ticket_id FROM tickets WHERE tenant_id = %s", (tenant,)).fetchall()
+    return {str(ticket_id) for (ticket_id,) in rows}
+
+
+def sync_twice(system: System) -> None:
+    """Wait until a copy of acme's desk has begun and ended."""
+    assert system.housekeeping is not None
+    log = system.housekeeping.log_path
+    done = "Sync completed: tenant_id=acme"
+    so_far = log.read_text(encoding="utf-8").count(done)
+    wait_for(lambda: log.read_text(encoding="utf-8").count(done) >= so_far + 2)
+
+
+def answer_in_row(world: World, job_id: object, answer: dict[str, Any]) -> None:
+    """Change what is stored as GPT-4's answer of a job."""
+    with world.admin() as connection:
+        connection.execute("UPDATE jobs SET enhancement = %s WHERE id = %s", (json.dumps(answer), job_id))
+
+
+def job_to_come(world: World, tenant: str, ticket_id: str) -> UUID:
+    """The id of a job that is due in an hour."""
+    job_id = uuid4()
+    with world.admin() as connection:
+        connection.execute(
+            "INSERT INTO jobs (id, tenant_id, ticket_id, due_at, deadline_at)"
+            " VALUES (%s, %s, %s, now() + interval '1 hour', now() + interval '1 hour')",
+            (job_id, tenant, ticket_id),
+        )
+    return job_id

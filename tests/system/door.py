@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+import pytest
 import redis
 
 from devstack.system import System
@@ -74,6 +75,27 @@ class Door:
     def odd_requests(self) -> list[Odd]:
         """One of each kind, signed for this system."""
         return all_odd(self.world.sign)
+
+
+def opened(system: System) -> Iterator[Door]:
+    """Yield the door of a module's system."""
+    door = Door(system)
+    yield door
+    door.close()
+
+
+@pytest.fixture
+def door(door_of_system: Door) -> Door:
+    """The door of the module's system."""
+    door_of_system.listen()
+    return door_of_system
+
+
+@pytest.fixture
+def closed_door(door: Door) -> Iterator[Door]:
+    """The door, for a test that posts nothing good."""
+    with door.unchanged():
+        yield door
 
 
 def count(connection: psycopg.Connection[tuple[int]], table: str) -> int:

@@ -13,7 +13,7 @@ import pytest
 from devstack.system import System
 from tests.kit.system import SHORT
 from tests.kit.world import wait_for
-from tests.system.door import MOST_MORE_MB, Door
+from tests.system.door import MOST_MORE_MB, Door, opened
 from tests.system.senders import address, read_to_end, request
 
 SOON_SECONDS = 2.0
@@ -31,15 +31,7 @@ SENT = {
 @pytest.fixture(scope="module")
 def door_of_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     with System(tmp_path_factory.mktemp("crowd"), settings=SHORT, openai_seconds=0.2, housekeeping=False) as running:
-        door = Door(running)
-        yield door
-        door.close()
-
-
-@pytest.fixture
-def door(door_of_system: Door) -> Door:
-    door_of_system.listen()
-    return door_of_system
+        yield from opened(running)
 
 
 @contextmanager

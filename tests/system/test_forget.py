@@ -2,10 +2,8 @@
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,10 +12,9 @@ import redis
 from devstack.free_ports import free_port
 from devstack.system import System
 from storage.models import Base
-from support.cli import main
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
-from tests.system.by_hand import failed_job, run
+from tests.system.by_hand import answer_in_row, copied, failed_job, forget, job_to_come, run, sync_twice
 
 WHO = "Robin.Adeyemi@acme.example"
 # Copied each second, and a desk that lets itself be.
@@ -36,34 +33,6 @@ def kept(system: System) -> Iterator[redis.Redis]:
     """The system's Redis."""
     with redis.Redis.from_url(system.state["redis_url"], decode_responses=True) as client:
         yield client
-
-
-def forget(system: System, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """Run `ai-agents forget` with the addresses of both stores."""
-    stores = {"DATABASE_URL": system.state["database_url"], "REDIS_URL": system.state["redis_url"]}
-    return run("forget", *words, **stores | settings)
-
-
-def copied(world: World, tenant: str = "acme") -> set[str]:
-    """The tickets of which there is a copy."""
-    with world.admin() as connection:
-        rows = connection.execute("SELECT ticket_id FROM tickets WHERE tenant_id = %s", (tenant,)).fetchall()
-    return {str(ticket_id) for (ticket_id,) in rows}
-
-
-def sync_twice(system: System) -> None:
-    """Wait until a copy of acme's desk has begun and ended."""
-    assert system.housekeeping is not None
-    log = system.housekeeping.log_path
-    done = "Sync completed: tenant_id=acme"
-    so_far = log.read_text(encoding="utf-8").count(done)
-    wait_for(lambda: log.read_text(encoding="utf-8").count(done) >= so_far + 2)
-
-
-def answer_in_row(world: World, job_id: object, answer: dict[str, Any]) -> None:
-    """Change what is stored as GPT-4's answer of a job."""
-    with world.admin() as connection:
-        connection.execute("UPDATE jobs SET enhancement = %s WHERE id = %s", (json.dumps(answer), job_id))
 
 
 def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
@@ -201,13 +170,8 @@ def test_an_interrupted_one_says_so_and_is_gone_on_with(system: System, world: W
     subject = "Contract ends in June"
     ticket_id = failed_job(world, subject)["ticket_id"]
     wait_for(lambda: ticket_id in copied(world))
-    waiting = uuid4()
+    waiting = job_to_come(world, "acme", ticket_id)
     with world.admin() as connection:
-        connection.execute(
-            "INSERT INTO jobs (id, tenant_id, ticket_id, due_at, deadline_at)"
-            " VALUES (%s, 'acme', %s, now() + interval '1 hour', now() + interval '1 hour')",
-            (waiting, ticket_id),
-        )
         connection.execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;"
             " CREATE TRIGGER refuse BEFORE DELETE ON tickets FOR EACH ROW EXECUTE FUNCTION refuse()"
@@ -237,19 +201,13 @@ def test_all_of_a_tenant_that_leaves_goes_and_a_second_run_takes_the_last_rows(
     world.clear_faults()
     assert system.housekeeping is not None
     system.housekeeping.stop(5)
-    waiting = uuid4()
+    waiting = job_to_come(world, "globex", "1")
     kept.hset("inbox", str(uuid4()), "not an event")
     kept.set(f"answer:{row['id']}", "[]")
     kept.set("rate:globex", "1")
     kept.set("desk-token:globex:0123", "1")
     kept.set("delivery:globex:key", "1")
     kept.set("delivery:acme:key", "1")
-    with world.admin() as connection:
-        connection.execute(
-            "INSERT INTO jobs (id, tenant_id, ticket_id, due_at, deadline_at)"
-            " VALUES (%s, 'globex', '1', now() + interval '1 hour', now() + interval '1 hour')",
-            (waiting,),
-        )
     others = copied(world)
 
     def rows() -> dict[str, int]:
@@ -286,26 +244,3 @@ def test_each_key_of_a_running_system_stands_on_the_page_of_what_is_stored(kept:
     rows = re.findall(r"^\| (`[^|]+) \|", page.split("\n## In Redis\n")[1].split("\n## ")[0], re.MULTILINE)
     told = tuple(name for row in rows for name in re.findall(r"`([^`<]+)", row))
     assert [key for key in kept.keys("*") if not str(key).startswith(told)] == []
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        [],
-        ["--tenant", "acme"],
-        ["--ticket", "7"],
-        ["--tenant", "Acme!", "--ticket", "7"],
-        ["--tenant", "acme", "--ticket", " "],
-        ["--tenant", "acme", "--requester", "Robin"],
-        ["--tenant", "acme", "--ticket", "7", "--all"],
-        ["--tenant", "acme", "--ticket", "7", "--json"],
-    ],
-)
-def test_what_is_not_understood_erases_nothing(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit status 2, before any setting is asked for, and without the address."""
-    with pytest.raises(SystemExit) as ended:
-        main(["forget", *words])
-    printed = capsys.readouterr()
-    assert (ended.value.code, printed.out) == (2, "")
-    assert "ai-agents forget: error: " in printed.err
-    assert "Robin" not in printed.err

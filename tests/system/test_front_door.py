@@ -18,7 +18,7 @@ from devstack.system import System
 from storage import rejections
 from tests.kit.system import SHORT
 from tests.kit.world import wait_for
-from tests.system.door import MOST_MORE_MB, Door
+from tests.system.door import MOST_MORE_MB, Door, opened
 from tests.system.odd_requests import GOOD, SETTINGS, all_odd
 from tests.system.odd_senders import NEVER_ENDING, SLOW, mutated
 from tests.system.senders import address, exchange, flood, for_ever, read_answer, read_to_end, request, status_of
@@ -32,23 +32,7 @@ def door_of_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     """A system that waits 1.5 s for slow senders, and knows a tenant that has no secret."""
     settings = SHORT | WITHOUT_A_SECRET | SETTINGS | {"WEBHOOK_TIMEOUT_SECONDS": str(SENDER_SECONDS)}
     with System(tmp_path_factory.mktemp("door"), settings=settings, openai_seconds=0.2, housekeeping=False) as running:
-        door = Door(running)
-        yield door
-        door.close()
-
-
-@pytest.fixture
-def door(door_of_system: Door) -> Door:
-    """Its door."""
-    door_of_system.listen()
-    return door_of_system
-
-
-@pytest.fixture
-def closed_door(door: Door) -> Iterator[Door]:
-    """The door, for a test that posts nothing good."""
-    with door.unchanged():
-        yield door
+        yield from opened(running)
 
 
 @pytest.mark.parametrize("name", [odd.name for odd in all_odd(lambda _body: {})])

@@ -12,9 +12,12 @@ from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.system.collector import STEPS, Collector, collecting, trace_of
 
+UPDATE = "ServiceDesk Update"
+Traced = tuple[World, Collector, System]
+
 
 @pytest.fixture(scope="module")
-def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Collector, System]]:
+def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
     """A running system that exports its spans to a collector."""
     with collecting() as collector:
         export = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
@@ -25,9 +28,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Co
             world.close()
 
 
-def test_a_job_is_one_trace_with_the_spans_and_tags_that_the_faq_searches_for(
-    traced: tuple[World, Collector, System],
-) -> None:
+def test_a_job_is_one_trace_with_the_spans_and_tags_that_the_faq_searches_for(traced: Traced) -> None:
     """Webhook, Queue, Worker, context, GPT-4 and ServiceDesk Update; each tagged, each inside its parent."""
     world, collector, _ = traced
     ticket_id = world.create_ticket()
@@ -41,7 +42,7 @@ def test_a_job_is_one_trace_with_the_spans_and_tags_that_the_faq_searches_for(
     assert spans["Worker"].tags["outcome"] == "completed"
     assert spans["Webhook"].parent_id == ""
     assert spans["Queue"].parent_id == spans["Worker"].parent_id == spans["Webhook"].span_id
-    for name in ("Context", "GPT-4", "ServiceDesk Update"):
+    for name in ("Context", "GPT-4", UPDATE):
         assert spans[name].parent_id == spans["Worker"].span_id
     assert {spans[name].service for name in ("Webhook", "Worker")} == {"ai-agents-api", "ai-agents-worker"}
     # As Jaeger searches, where a service has to be chosen: a trace begins in the API's, and is found in the worker's.
@@ -50,7 +51,7 @@ def test_a_job_is_one_trace_with_the_spans_and_tags_that_the_faq_searches_for(
             assert set(STEPS) <= {span.name for span in collector.traces(service, **tags)}
 
 
-def test_the_queue_span_lasts_as_long_as_the_job_waited(traced: tuple[World, Collector, System]) -> None:
+def test_the_queue_span_lasts_as_long_as_the_job_waited(traced: Traced) -> None:
     """From the accepting commit to the claim, both by the database's clock."""
     world, collector, system = traced
     system.workers[0].pause()
@@ -67,7 +68,7 @@ def test_the_queue_span_lasts_as_long_as_the_job_waited(traced: tuple[World, Col
     assert abs((queue.end - queue.start) / 1e9 - waited) < 0.001
 
 
-def test_the_gpt4_span_has_the_genai_attributes_and_no_text(traced: tuple[World, Collector, System]) -> None:
+def test_the_gpt4_span_has_the_genai_attributes_and_no_text(traced: Traced) -> None:
     """Model, tokens and finish reason; neither a prompt nor an answer, in no span of the trace."""
     world, collector, _ = traced
     secret = "Xylophone-4711"
@@ -91,7 +92,7 @@ def test_the_gpt4_span_has_the_genai_attributes_and_no_text(traced: tuple[World,
     assert {"SELECT accept_job", "SELECT complete_job"} <= asked
 
 
-def test_the_gpt4_span_tells_the_cost_where_the_provider_names_one(traced: tuple[World, Collector, System]) -> None:
+def test_the_gpt4_span_tells_the_cost_where_the_provider_names_one(traced: Traced) -> None:
     """OpenRouter does, whose models have a maker's name before a slash; the metric counts the same."""
     world, collector, system = traced
     worker = system.workers[0]
@@ -108,9 +109,7 @@ def test_the_gpt4_span_tells_the_cost_where_the_provider_names_one(traced: tuple
     assert float(line.split()[-1]) == pytest.approx(cost)
 
 
-def test_a_failed_attempt_is_red_and_the_retry_belongs_to_the_same_trace(
-    traced: tuple[World, Collector, System],
-) -> None:
+def test_a_failed_attempt_is_red_and_the_retry_belongs_to_the_same_trace(traced: Traced) -> None:
     """The GPT-4 span and the Worker span carry the exception; the second attempt is another Worker span."""
     world, collector, _ = traced
     subject = "VPN does not connect, red"
@@ -118,17 +117,15 @@ def test_a_failed_attempt_is_red_and_the_retry_belongs_to_the_same_trace(
     world.openai_fault(kind="status", code=429, match=subject, times=1)
     world.send_webhook(ticket_id)
     assert world.ended(ticket_id)["attempt"] == 2
-    named: list[Any] = wait_for(
-        lambda: (
-            found
-            if len(found := [span for span in collector.search(ticket_id=ticket_id) if span.name == "Worker"]) == 2
-            else []
-        )
-    )
-    assert len({span.trace_id for span in named}) == 1
-    first, second = sorted(named, key=lambda span: span.start)
+
+    def named(name: str) -> list[Any]:
+        return [span for span in collector.search(ticket_id=ticket_id) if span.name == name]
+
+    wait_for(lambda: len(named("Worker")) == 2)
+    first, second = sorted(named("Worker"), key=lambda span: span.start)
+    assert first.trace_id == second.trace_id
     assert (first.status, first.tags["attempt"], second.status != 2, second.tags["attempt"]) == (2, 1, True, 2)
-    gpt4 = next(span for span in collector.search(ticket_id=ticket_id) if span.name == "GPT-4" and span.status == 2)
+    gpt4 = next(span for span in named("GPT-4") if span.status == 2)
     assert gpt4.parent_id == first.span_id
     assert gpt4.events["exception"]["exception.type"].endswith("ModelUnavailable")
     assert gpt4.events["exception"]["exception.message"] == "OpenAI API: 429 Rate Limit"
@@ -161,13 +158,7 @@ def model_is_silent(world: World, ticket_id: str) -> Iterator[None]:
     [
         ("Context", slow_documents, "TimeoutError", "context gathering timeout", {"Context"}),
         ("GPT-4", model_is_silent, "ModelTimeout", "GPT-4 timeout", {"GPT-4", "Worker"}),
-        (
-            "ServiceDesk Update",
-            desk_refuses_notes,
-            "DeskRefused",
-            "ServiceDesk Plus API: 403",
-            {"ServiceDesk Update", "POST", "Worker"},
-        ),
+        (UPDATE, desk_refuses_notes, "DeskRefused", "ServiceDesk Plus API: 403", {UPDATE, "POST", "Worker"}),
     ],
 )
 def test_the_step_that_failed_is_red_and_says_why(
@@ -176,7 +167,7 @@ def test_the_step_that_failed_is_red_and_says_why(
     kind: str,
     message: str,
     reds: set[str],
-    traced: tuple[World, Collector, System],
+    traced: Traced,
 ) -> None:
     """With the exception: its type, our reason, and where it was; and no other step is."""
     world, collector, _ = traced
@@ -193,7 +184,7 @@ def test_the_step_that_failed_is_red_and_says_why(
     assert {span.name for span in spans.values() if span.status == 2} - {"SELECT"} == reds
 
 
-def test_a_webhook_that_no_store_can_take_is_red(traced: tuple[World, Collector, System]) -> None:
+def test_a_webhook_that_no_store_can_take_is_red(traced: Traced) -> None:
     world, collector, system = traced
     system.postgres.stop()
     system.redis.stop()
@@ -207,7 +198,7 @@ def test_a_webhook_that_no_store_can_take_is_red(traced: tuple[World, Collector,
     assert span.events["exception"]["exception.message"] == "no store could take the event"
 
 
-def test_a_strangers_traceparent_becomes_a_link_and_not_the_parent(traced: tuple[World, Collector, System]) -> None:
+def test_a_strangers_traceparent_becomes_a_link_and_not_the_parent(traced: Traced) -> None:
     """What comes from the public side must not decide which trace our spans belong to."""
     world, collector, _ = traced
     stranger = "ab" * 16
@@ -220,7 +211,7 @@ def test_a_strangers_traceparent_becomes_a_link_and_not_the_parent(traced: tuple
     assert webhook.links == [stranger]
 
 
-def test_the_log_lines_name_the_trace(traced: tuple[World, Collector, System]) -> None:
+def test_the_log_lines_name_the_trace(traced: Traced) -> None:
     """From a line of the log to the trace: the id is the same."""
     world, collector, system = traced
     ticket_id = world.create_ticket()
@@ -233,7 +224,7 @@ def test_the_log_lines_name_the_trace(traced: tuple[World, Collector, System]) -
         assert all(f"trace_id: {trace_id}" in line for line in own)
 
 
-def test_a_job_that_the_relay_ends_is_red_in_its_trace(traced: tuple[World, Collector, System]) -> None:
+def test_a_job_that_the_relay_ends_is_red_in_its_trace(traced: Traced) -> None:
     """The deadline passes, or the last attempt's worker died: the end and its reason stand in the webhook's trace."""
     lost = "UPDATE jobs SET state = 'running', attempt = 8, lease_until = now(), deadline_at = now() + interval '1 day'"
     world, collector, system = traced
