@@ -1,65 +1,85 @@
-"""Each pod keeps the restricted profile; each rule sees its breach, and no other does."""
+"""Each pod keeps the restricted profile of the Pod Security Standards, and what we ask beyond it.
+
+Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/ (baseline and restricted, Linux). A pod has
+no field that is not listed here, and none of those listed can break the profile but as is looked for: whoever needs
+another field looks it up there first.
+"""
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.kubernetes.pod_security import RULES, breaches
 from tests.kubernetes.rendering import Rendered
 
+# Ours beyond the profile: nothing talks to Kubernetes, and a service called `servicedesk` would become settings.
+ASKED = {"automountServiceAccountToken": False, "enableServiceLinks": False}
+POD = {*ASKED, *("containers", "restartPolicy", "securityContext", "serviceAccountName", "volumes")}
+POD |= {"terminationGracePeriodSeconds", "topologySpreadConstraints"}
+HANDLERS = ("startupProbe", "readinessProbe", "livenessProbe", "lifecycle")
+CONTAINER = {*HANDLERS, *("name", "image", "command", "args", "env", "envFrom"), "ports", "resources"}
+CONTAINER |= {"securityContext", "volumeMounts"}
+# Ours too: the root is read-only, and the user is a number, so that the kubelet need not trust the image's.
+CONFINED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+UNPRIVILEGED = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+NUMBERS = {"runAsUser", "runAsGroup", "fsGroup"}
+
 GOOD: dict[str, Any] = {
-    "automountServiceAccountToken": False,
-    "enableServiceLinks": False,
-    "securityContext": {
-        "runAsNonRoot": True,
-        "runAsUser": 10001,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    },
-    "containers": [
-        {
-            "name": "one",
-            "securityContext": {
-                "allowPrivilegeEscalation": False,
-                "readOnlyRootFilesystem": True,
-                "capabilities": {"drop": ["ALL"]},
-            },
-        }
-    ],
+    **ASKED,
+    "securityContext": UNPRIVILEGED | {"runAsUser": 10001},
+    "containers": [{"name": "one", "securityContext": CONFINED}],
     "volumes": [{"name": "tmp", "emptyDir": {}}],
 }
-# (rule, where in the pod, what stands there; None takes it away)
-BAD: list[tuple[str, str, Any]] = [
-    ("host_namespaces", "hostNetwork", True),
-    ("host_namespaces", "hostPID", True),
-    ("host_namespaces", "hostIPC", True),
-    ("host_namespaces", "containers.0.securityContext.windowsOptions", {"hostProcess": True}),
-    ("privileged", "containers.0.securityContext.privileged", True),
-    ("capabilities", "containers.0.securityContext.capabilities", {"drop": ["NET_RAW"]}),
-    ("capabilities", "containers.0.securityContext.capabilities", None),
-    ("capabilities", "containers.0.securityContext.capabilities", {"drop": ["ALL"], "add": ["SYS_ADMIN"]}),
-    ("volumes", "volumes.0", {"name": "host", "hostPath": {"path": "/"}}),
-    ("volumes", "volumes.0", {"name": "share", "nfs": {"server": "nas", "path": "/"}}),
-    ("host_ports", "containers.0.ports", [{"containerPort": 80, "hostPort": 80}]),
-    ("host_of_probes", "containers.0.livenessProbe", {"httpGet": {"host": "10.0.0.1", "port": 80}}),
-    ("host_of_probes", "containers.0.lifecycle", {"preStop": {"tcpSocket": {"host": "10.0.0.1", "port": 80}}}),
-    ("app_armor", "securityContext.appArmorProfile", {"type": "Unconfined"}),
-    ("se_linux", "securityContext.seLinuxOptions", {"type": "spc_t"}),
-    ("se_linux", "containers.0.securityContext.seLinuxOptions", {"user": "system_u"}),
-    ("proc_mount", "containers.0.securityContext.procMount", "Unmasked"),
-    ("sysctls", "securityContext.sysctls", [{"name": "kernel.msgmax", "value": "1"}]),
-    ("privilege_escalation", "containers.0.securityContext.allowPrivilegeEscalation", True),
-    ("privilege_escalation", "containers.0.securityContext.allowPrivilegeEscalation", None),
-    ("non_root", "securityContext.runAsNonRoot", None),
-    ("non_root", "containers.0.securityContext.runAsNonRoot", False),
-    ("root_user", "containers.0.securityContext.runAsUser", 0),
-    ("seccomp", "securityContext.seccompProfile", None),
-    ("seccomp", "containers.0.securityContext.seccompProfile", {"type": "Unconfined"}),
-    ("read_only_root", "containers.0.securityContext.readOnlyRootFilesystem", None),
-    ("numeric_user", "securityContext.runAsUser", None),
-    ("no_token", "automountServiceAccountToken", None),
-    ("no_service_links", "enableServiceLinks", True),
+# Where in the pod, and what stands there; None takes it away.
+BAD: list[tuple[str, Any]] = [
+    *((name, True) for name in ("hostNetwork", "hostPID", "hostIPC", "enableServiceLinks")),
+    ("automountServiceAccountToken", None),
+    ("initContainers", [{"name": "first"}]),
+    ("volumes.0", {"name": "host", "hostPath": {"path": "/"}}),
+    ("volumes.0", {"name": "share", "nfs": {"server": "nas", "path": "/"}}),
+    ("securityContext.appArmorProfile", {"type": "Unconfined"}),
+    ("securityContext.seLinuxOptions", {"type": "spc_t"}),
+    ("securityContext.sysctls", [{"name": "kernel.msgmax", "value": "1"}]),
+    *((f"securityContext.{name}", None) for name in ("runAsNonRoot", "runAsUser", "seccompProfile")),
+    ("securityContext.runAsUser", 0),
+    ("containers.0.tty", True),
+    ("containers.0.ports", [{"containerPort": 80, "hostPort": 80}]),
+    ("containers.0.livenessProbe", {"httpGet": {"host": "10.0.0.1", "port": 80}}),
+    ("containers.0.lifecycle", {"preStop": {"tcpSocket": {"host": "10.0.0.1", "port": 80}}}),
+    ("containers.0.securityContext.windowsOptions", {"hostProcess": True}),
+    ("containers.0.securityContext.privileged", True),
+    ("containers.0.securityContext.capabilities", {"drop": ["NET_RAW"]}),
+    ("containers.0.securityContext.capabilities", {"drop": ["ALL"], "add": ["SYS_ADMIN"]}),
+    ("containers.0.securityContext.seLinuxOptions", {"user": "system_u"}),
+    ("containers.0.securityContext.procMount", "Unmasked"),
+    ("containers.0.securityContext.allowPrivilegeEscalation", True),
+    ("containers.0.securityContext.runAsNonRoot", False),
+    ("containers.0.securityContext.runAsUser", 0),
+    ("containers.0.securityContext.seccompProfile", {"type": "Unconfined"}),
+    *((f"containers.0.securityContext.{name}", None) for name in CONFINED),
 ]
+
+
+def breaches(spec: dict[str, Any]) -> Iterator[str]:
+    """Yield each place in a pod's `spec` that has a field more, or one that is not as it must be."""
+    yield from spec.keys() - POD
+    yield from (name for name, wanted in ASKED.items() if spec.get(name) is not wanted)
+    context = spec.get("securityContext", {})
+    if {name: context[name] for name in context.keys() - NUMBERS} != UNPRIVILEGED or not context.get("runAsUser"):
+        yield "securityContext"
+    for number, volume in enumerate(spec.get("volumes", [])):
+        if volume.keys() - {"name", "configMap", "emptyDir", "secret"}:
+            yield f"volumes.{number}"
+    for number, container in enumerate(spec["containers"]):
+        found = container.keys() - CONTAINER
+        found |= {"securityContext"} if container.get("securityContext") != CONFINED else set()
+        found |= (
+            {"ports"} if any(port.keys() - {"name", "containerPort"} for port in container.get("ports", [])) else set()
+        )
+        # Probes and hooks ask the pod itself, no other host.
+        found |= {name for name in HANDLERS if "'host':" in str(container.get(name))}
+        yield from (f"containers.{number}.{name}" for name in found)
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -71,10 +91,8 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         place = place[int(name)] if name.isdecimal() else place[name]
     if value is None:
         del place[last]
-    elif last.isdecimal():
-        place[int(last)] = value
     else:
-        place[last] = value
+        place[int(last) if last.isdecimal() else last] = value
     return pod
 
 
@@ -82,7 +100,7 @@ def test_each_pod_keeps_the_restricted_profile(rendered: Rendered) -> None:
     """Redis, Postgres and the simulators too."""
     pods = dict(rendered.pods())
     assert {"ai-agents-api", "ai-agents-worker", "ai-agents-housekeeping", "ai-agents-migrate", "redis"} <= set(pods)
-    assert {name: breaches(pod["spec"]) for name, pod in pods.items() if breaches(pod["spec"])} == {}
+    assert [(name, place) for name, pod in pods.items() for place in breaches(pod["spec"])] == []
 
 
 def test_the_namespace_enforces_it(rendered: Rendered) -> None:
@@ -90,16 +108,8 @@ def test_the_namespace_enforces_it(rendered: Rendered) -> None:
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-@pytest.mark.parametrize(("rule", "path", "value"), BAD, ids=[f"{rule}-{path}" for rule, path, _ in BAD])
-def test_each_rule_sees_its_breach(rule: str, path: str, value: Any) -> None:
-    assert list(breaches(changed(path, value))) == [rule]
-
-
-def test_the_good_pod_is_good_and_no_rule_lacks_an_example() -> None:
-    assert breaches(GOOD) == {}
-    assert {rule for rule, _, _ in BAD} == set(RULES)
-
-
-def test_an_init_container_is_held_to_the_same() -> None:
-    pod = GOOD | {"initContainers": [{"name": "first"}]}
-    assert set(breaches(pod)) == {"capabilities", "privilege_escalation", "read_only_root"}
+@pytest.mark.parametrize(("path", "value"), BAD)
+def test_each_breach_is_seen_where_it_is(path: str, value: Any) -> None:
+    assert list(breaches(GOOD)) == []
+    (place,) = breaches(changed(path, value))
+    assert path.startswith(place)
