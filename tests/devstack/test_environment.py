@@ -18,21 +18,13 @@ def test_the_callers_settings_do_not_leak() -> None:
 
 
 def test_logging_and_tracing_are_passed_on() -> None:
-    caller = {
-        "LOG_FORMAT": "json",
-        "LOG_LEVEL": "DEBUG",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318",
-    }
+    caller = {"LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
     assert caller.items() <= machine_environment(caller).items()
 
 
 def test_external_servers_come_as_a_pair_or_not_at_all() -> None:
     assert external_servers({"DATABASE_URL": ""}) == ExternalServers(None, None, None)
-    both = {
-        "DATABASE_URL": "postgresql://a",
-        "DATABASE_ADMIN_URL": "postgresql://b",
-        "REDIS_URL": "redis://c",
-    }
+    both = {"DATABASE_URL": "postgresql://a", "DATABASE_ADMIN_URL": "postgresql://b", "REDIS_URL": "redis://c"}
     assert external_servers(both) == ExternalServers("postgresql://a", "postgresql://b", "redis://c")
     with pytest.raises(SettingsUnusable, match="DATABASE_ADMIN_URL is not"):
         external_servers({"DATABASE_URL": "postgresql://a"})

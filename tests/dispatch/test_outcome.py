@@ -24,12 +24,7 @@ TOLD = re.compile(
     r"(Task completed|Task skipped|Task failed|Job requeued): job_id=(\S+?), (?:ticket_id=\S+, )?(.*?) \|"
 )
 # The words of `job_events` where they are not the outcome's own; a claim that is lost leaves no word.
-EVENTS = {
-    How.CLAIM_LOST: "claimed",
-    How.DUPLICATE: "skipped",
-    How.FORGOTTEN: "skipped",
-    How.WORKER_LOST: "failed",
-}
+EVENTS = {How.CLAIM_LOST: "claimed", How.DUPLICATE: "skipped", How.FORGOTTEN: "skipped", How.WORKER_LOST: "failed"}
 SPANS = ("Worker", "Relay", "Forget", "Retry")
 
 

@@ -76,10 +76,7 @@ async def test_odd_numbers_are_not_counted_and_never_logged(usage: str, content_
 
 @pytest.mark.parametrize("odd", [{"model": 5, "id": ["a"]}, {"model": None, "id": {"a": 1}}])
 async def test_odd_names_beside_an_answer_do_not_harm_it(odd: dict[str, Any]) -> None:
-    bodies = [
-        (whole(**odd), JSON),
-        (stream({**piece(json.dumps(ADVICE), finish_reason=5), **odd}, "[DONE]"), EVENTS),
-    ]
+    bodies = [(whole(**odd), JSON), (stream({**piece(json.dumps(ADVICE), finish_reason=5), **odd}, "[DONE]"), EVENTS)]
     for body, content_type in bodies:
         with serve_in_thread(endpoint(body, content_type)) as url:
             answer = await ask(url)

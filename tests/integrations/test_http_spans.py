@@ -23,10 +23,7 @@ def client(answer: httpx.MockTransport) -> httpx.AsyncClient:
     ],
 )
 async def test_a_request_has_a_span_with_its_address_and_without_its_query(
-    asked: str,
-    told: str,
-    port: int,
-    spans: InMemorySpanExporter,
+    asked: str, told: str, port: int, spans: InMemorySpanExporter
 ) -> None:
     seen: list[httpx.Request] = []
 

@@ -47,9 +47,7 @@ class Receiver:
     def __init__(self, tenants: TenantDirectory | None = None) -> None:
         self.events: list[Event] = []
         self.rejections: list[tuple[str, str | None, int, str]] = []
-        self._app = FastAPI(
-            telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        )
+        self._app = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False})
         self._app.include_router(webhook.router)
         fake: Any = self
         nothing: Any = None

@@ -6,9 +6,7 @@ import pytest
 
 import observability.readiness
 import observability.watchdog
-from config.settings import (
-    WorkerSettings,
-)
+from config.settings import WorkerSettings
 from support.cli import main
 from tests.kubernetes.rendering import PROCESSES, ROOT, Rendered
 

@@ -142,10 +142,7 @@ def test_a_jobs_time_counts_from_when_its_id_was_made() -> None:
 def test_a_step_tells_how_it_ended(end: BaseException | None, result: str) -> None:
     labels = {"step": "a step of this test", "result": result}
     before = value("worker", "ai_agents_step_duration_seconds_count", **labels) or 0
-    with (
-        pytest.raises(type(end)) if end is not None else contextlib.nullcontext(),
-        metrics.step(labels["step"]),
-    ):
+    with pytest.raises(type(end)) if end is not None else contextlib.nullcontext(), metrics.step(labels["step"]):
         if end is not None:
             raise end
     assert value("worker", "ai_agents_step_duration_seconds_count", **labels) == before + 1
@@ -153,10 +150,7 @@ def test_a_step_tells_how_it_ended(end: BaseException | None, result: str) -> No
 
 def test_a_call_that_was_held_back_is_none() -> None:
     for end in (HeldBack("desk busy", 5), DeskTimeout(), OSError()):
-        with (
-            pytest.raises(type(end)),
-            metrics.external_call("servicedesk", "a-tenant-of-this-test", OutsideFailure),
-        ):
+        with pytest.raises(type(end)), metrics.external_call("servicedesk", "a-tenant-of-this-test", OutsideFailure):
             raise end
     with metrics.external_call("servicedesk", "a-tenant-of-this-test", OutsideFailure) as call:
         call.failed = True

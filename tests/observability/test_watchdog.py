@@ -27,11 +27,7 @@ class Process:
         self.clock = clock
         self.loop_answers = True
         self.watchdog = Watchdog(
-            progress,
-            stuck_seconds=STUCK,
-            ask_loop=self._ask,
-            on_stuck=lambda _reason: None,
-            monotonic=clock,
+            progress, stuck_seconds=STUCK, ask_loop=self._ask, on_stuck=lambda _reason: None, monotonic=clock
         )
 
     def _ask(self, answer: Callable[[], None]) -> None:

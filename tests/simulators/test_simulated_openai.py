@@ -15,12 +15,7 @@ def listed(*names: str) -> dict[str, Any]:
 
 
 def strict(**properties: Any) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": properties,
-        "required": list(properties),
-    }
+    return {"type": "object", "additionalProperties": False, "properties": properties, "required": list(properties)}
 
 
 ADVICE = strict(
@@ -57,10 +52,7 @@ def body(schema: Any = ADVICE, **more: Any) -> dict[str, Any]:
             {"role": "system", "content": 'Advise. Answer in JSON such as {"summary": ""}.'},
             {"role": "user", "content": "The ticket {with braces}:\n" + json.dumps(CONTEXT)},
         ],
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {"name": "advice", "strict": True, "schema": schema},
-        },
+        "response_format": {"type": "json_schema", "json_schema": {"name": "advice", "strict": True, "schema": schema}},
         **more,
     }
 

@@ -21,12 +21,7 @@ def ids(found: list[Listed]) -> list[UUID]:
     return [job.id for job in found]
 
 
-FAILED: Columns = {
-    "state": "failed",
-    "reason": "ServiceDesk Plus API error: 401",
-    "finished_at": "now()",
-    "attempt": 8,
-}
+FAILED: Columns = {"state": "failed", "reason": "ServiceDesk Plus API error: 401", "finished_at": "now()", "attempt": 8}
 
 
 async def test_jobs_are_listed_newest_first_and_by_each_condition(store: Store) -> None:

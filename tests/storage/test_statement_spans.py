@@ -39,10 +39,7 @@ async def test_a_statement_has_a_span(traced: Database, spans: InMemorySpanExpor
     }
 
 
-async def test_a_statement_that_fails_is_red_and_quotes_no_row(
-    traced: Database,
-    spans: InMemorySpanExporter,
-) -> None:
+async def test_a_statement_that_fails_is_red_and_quotes_no_row(traced: Database, spans: InMemorySpanExporter) -> None:
     """Postgres puts the value into its message."""
     with pytest.raises(DBAPIError):
         async with traced.across_tenants() as session:
@@ -58,8 +55,7 @@ async def test_a_statement_that_fails_is_red_and_quotes_no_row(
 
 
 async def test_the_next_statement_of_the_connection_has_a_span_of_its_own(
-    traced: Database,
-    spans: InMemorySpanExporter,
+    traced: Database, spans: InMemorySpanExporter
 ) -> None:
     """Also after one that failed, and after one that was untraced."""
     with pytest.raises(DBAPIError):

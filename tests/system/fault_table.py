@@ -77,12 +77,7 @@ def failed_line(phrase: str, words: str) -> str:
 
 
 def retried(
-    name: str,
-    phrase: str,
-    *faults: Fault,
-    calls: int = 2,
-    then: tuple[str, ...] = (ANSWERED, UPDATED),
-    wait: str = "2",
+    name: str, phrase: str, *faults: Fault, calls: int = 2, then: tuple[str, ...] = (ANSWERED, UPDATED), wait: str = "2"
 ) -> Row:
     """The fault hits one attempt; the next one completes, after `wait` seconds."""
     line = failed_line(phrase, rf"will be retried in {wait}s")

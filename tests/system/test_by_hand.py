@@ -67,12 +67,7 @@ def test_the_commands_to_paste_retry_a_failed_job_and_pay_once(system: System, w
     environment = {"PATH": path, "DATABASE_URL": system.state["database_url"]}
     done = subprocess.run(["bash", "-ec", block], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for part in (
-        "yes, by ",
-        row["reason"],
-        f"`ai-agents retry {job_id}`",
-        "1 job waits again",
-    ):
+    for part in ("yes, by ", row["reason"], f"`ai-agents retry {job_id}`", "1 job waits again"):
         assert part in done.stdout
     line = f"Job requeued: job_id={job_id}, ticket_id={ticket_id}, reason=retried by hand"
     trace_id = row["traceparent"].split("-")[1]

@@ -87,10 +87,7 @@ def test_a_worker_that_looks_for_redis_takes_no_jobs_and_says_so(system: System)
 
 
 def test_a_postgres_that_is_away_or_silent_makes_both_unready(system: System) -> None:
-    for go, come in (
-        (system.postgres.stop, system.postgres.restart),
-        (system.postgres.pause, system.postgres.resume),
-    ):
+    for go, come in ((system.postgres.stop, system.postgres.restart), (system.postgres.pause, system.postgres.resume)):
         with nobody_is_restarted(system):
             go()
             try:

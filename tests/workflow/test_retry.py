@@ -2,14 +2,7 @@
 
 import pytest
 
-from integrations.errors import (
-    DeskRefused,
-    DeskTimeout,
-    DeskUnavailable,
-    ModelRefused,
-    ModelTimeout,
-    ModelUnavailable,
-)
+from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable, ModelRefused, ModelTimeout, ModelUnavailable
 from workflow.retry import Decision, decide
 
 SETTLE = 60.0

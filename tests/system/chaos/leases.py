@@ -36,10 +36,7 @@ class LeaseWatch:
     """Looks at the rows while it runs; `ran_out` has a job's attempt once, when its lease was seen to be over."""
 
     def __init__(
-        self,
-        connect: Callable[[], psycopg.Connection[Any]],
-        redis_url: str,
-        is_excused: Callable[[str, float], bool],
+        self, connect: Callable[[], psycopg.Connection[Any]], redis_url: str, is_excused: Callable[[str, float], bool]
     ) -> None:
         self.ran_out: list[Excuse] = []
         self._connect = connect

@@ -78,11 +78,7 @@ def test_no_line_is_excused_when_its_process_was_killed_right_after_the_commit()
 
 @pytest.mark.parametrize(
     "death",
-    [
-        Death("worker-1", 103, 103.1),
-        Death("worker-1", 98, 98.1),
-        Death("worker-2", 100.1, 100.2),
-    ],
+    [Death("worker-1", 103, 103.1), Death("worker-1", 98, 98.1), Death("worker-2", 100.1, 100.2)],
     ids=["long after", "long before", "another process"],
 )
 def test_no_other_death_excuses_it(death: Death) -> None:

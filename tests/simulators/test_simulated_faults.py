@@ -1,0 +1,108 @@
+"""Orders of faults, at either simulator: what one hits, and which are refused.
+
+What each fault does to an answer is told by whoever calls them: tests/integrations/test_desk_failures.py, test_gpt4.py
+and test_gpt4_time.py there, and each row of tests/system/test_fault_table.py.
+"""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from simulators.openai.context import find_context
+
+TICKET = "/acme/api/v3/requests/103"
+NOTES = f"{TICKET}/notes"
+CONTEXT = {"ticket": {"id": "77", "subject": 'Say "hi" to Zoë', "description": "The mailbox is full again."}}
+NO_BODY = [{"kind": kind, "code": code} for kind in ("status", "html") for code in (100, 204, 304)]
+
+
+@pytest.fixture
+def servers(desk: httpx.Client, gpt4: httpx.Client) -> dict[str, httpx.Client]:
+    return {"desk": desk, "gpt4": gpt4}
+
+
+def order(server: httpx.Client, **fault: Any) -> None:
+    response = server.post("/_sim/faults", json=fault)
+    assert response.status_code == 201, response.text
+
+
+def ask(gpt4: httpx.Client, context: Any = CONTEXT, **more: Any) -> httpx.Response:
+    messages = [{"role": "user", "content": json.dumps(context)}]
+    return gpt4.post("/v1/chat/completions", json={"model": "gpt-6-luna", "messages": messages, **more})
+
+
+def test_a_fault_hits_n_times_only_its_operation_and_ticket(desk: httpx.Client) -> None:
+    order(desk, kind="status", code=429, retry_after=7, times=2, operation="read_ticket", ticket_id="103")
+    assert desk.get("/acme/api/v3/requests/104").status_code == 200
+    assert desk.get(NOTES).status_code == 200
+    assert [desk.get(TICKET).status_code for _ in range(3)] == [429, 429, 200]
+    assert desk.get("/_sim/faults").json()["faults"][0]["used"] == 2
+
+
+def test_a_fault_of_the_model_hits_only_the_question_that_it_matches(gpt4: httpx.Client) -> None:
+    order(gpt4, kind="status", code=429, match='"hi" to Zoë', times=1)
+    assert ask(gpt4, {"ticket": {"id": "78", "subject": "x"}}).status_code == 200
+    assert [ask(gpt4).status_code for _ in range(2)] == [429, 200]
+    assert len(gpt4.get("/_sim/requests").json()["requests"]) == 3
+
+
+def test_a_fault_without_a_number_lasts_until_it_is_cleared(desk: httpx.Client) -> None:
+    order(desk, kind="status", code=503, tenant="acme")
+    answers = [desk.get(TICKET) for _ in range(2)]
+    assert [(answer.status_code, "retry-after" in answer.headers) for answer in answers] == [(503, False)] * 2
+    assert desk.delete("/_sim/faults").status_code == 204
+    assert desk.get(TICKET).status_code == 200
+
+
+def test_parameters_are_refused_only_where_they_occur(gpt4: httpx.Client) -> None:
+    order(gpt4, kind="refuse_parameter", param="temperature")
+    order(gpt4, kind="no_json_schema")
+    assert ask(gpt4, temperature=0).json()["error"]["param"] == "temperature"
+    schema = {"type": "json_schema", "json_schema": {"name": "advice", "strict": True, "schema": {}}}
+    assert ask(gpt4, response_format=schema).json()["error"]["param"] == "response_format"
+    assert ask(gpt4, response_format={"type": "text"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("server", "fault", "named"),
+    [
+        ("desk", {"kind": "gremlins"}, "gremlins"),
+        ("desk", {"kind": "slow", "speed": 1}, "speed"),
+        ("desk", {"kind": "slow", "code": 500}, "code"),
+        ("desk", {"kind": "status", "operation": "dance"}, "dance"),
+        ("desk", {"kind": "status", "times": 0}, "times"),
+        ("desk", {}, "kind"),
+        ("gpt4", {"kind": "boredom"}, "boredom"),
+        ("gpt4", {"kind": "fenced", "chunks": 1}, "chunks"),
+        # With a body it would spoil the connection, and the next request's answer.
+        *((server, fault, "has no body") for server in ("desk", "gpt4") for fault in NO_BODY if fault["code"] == 304),
+        *((server, fault, "code") for server in ("desk", "gpt4") for fault in NO_BODY),
+    ],
+)
+def test_a_wrong_order_is_a_422_that_names_it(
+    server: str, fault: Any, named: str, servers: dict[str, httpx.Client]
+) -> None:
+    response = servers[server].post("/_sim/faults", json=fault)
+    assert response.status_code == 422
+    assert named in response.json()["error"]
+    assert servers[server].get("/_sim/faults").json()["faults"] == []
+
+
+def test_the_memory_has_decoded_input_and_no_key(desk: httpx.Client) -> None:
+    desk.post(NOTES, data={"input_data": json.dumps({"note": {"description": "x"}})})
+    (entry,) = desk.get("/_sim/requests", params={"operation": "add_note"}).json()["requests"]
+    assert entry["payload"] == {"note": {"description": "x"}}
+    assert (entry["tenant"], entry["ticket_id"], entry["status"]) == ("acme", "103", 200)
+    assert "acme-key" not in json.dumps(entry)
+    desk.delete("/_sim/requests")
+    assert desk.get("/_sim/requests").json()["requests"] == []
+
+
+def test_the_context_is_found_in_parts_and_behind_prose() -> None:
+    parts = [{"type": "text", "text": "Look {here}: ```json\n" + json.dumps(CONTEXT) + "\n```"}]
+    found = find_context([{"role": "user", "content": parts}, {"role": "assistant", "content": "{}"}])
+    assert found is not None
+    assert found.ticket_id == "77"
+    assert find_context([{"role": "user", "content": "{" * 5000}]) is None
