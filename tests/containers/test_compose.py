@@ -133,7 +133,7 @@ def test_a_redis_that_may_evict_is_told_of_with_the_remedy(stack: Stack) -> None
 def test_a_database_that_does_not_fit_is_refused_with_the_remedy(
     service: str, password: str, database: str, said: str, stack: Stack
 ) -> None:
-    """A wrong password, and a database that nobody migrated; tests/system/test_starts.py has every process."""
+    """A wrong password, and a database that nobody migrated; tests/system/test_refused_starts.py has every process."""
     stack.exec("postgres", "psql", "-qU", "postgres", "-c", "DROP DATABASE IF EXISTS empty")
     stack.exec("postgres", "psql", "-qU", "postgres", "-c", "CREATE DATABASE empty ENCODING 'UTF8' TEMPLATE template0")
     changed = f"DATABASE_URL=postgresql://ai_agents:{password}@postgres:5432/{database}"

@@ -29,6 +29,13 @@ def wait_until(condition: Callable[[], bool], seconds: float = 5) -> bool:
     return condition()
 
 
+def running(folder: Path, program: str) -> Process:
+    process = python(folder, program)
+    process.start()
+    process.wait_ready(10)
+    return process
+
+
 def test_output_of_both_streams_goes_to_the_log(tmp_path: Path) -> None:
     process = python(tmp_path, "import sys; print('out'); print('err', file=sys.stderr)")
     process.run(10)
@@ -93,9 +100,7 @@ def test_only_an_end_that_nobody_ordered_counts_as_death(tmp_path: Path) -> None
 
 
 def test_kill_takes_the_children_along(tmp_path: Path) -> None:
-    process = python(tmp_path, PARENT)
-    process.start()
-    process.wait_ready(10)
+    process = running(tmp_path, PARENT)
     children = descendants(process.pid)
     assert len(children) == 1
     process.kill()
@@ -104,9 +109,7 @@ def test_kill_takes_the_children_along(tmp_path: Path) -> None:
 
 def test_a_paused_process_does_nothing_until_it_is_resumed(tmp_path: Path) -> None:
     ticking = "import time\nprint('ready')\nwhile True: print('tick'); time.sleep(0.01)"
-    process = python(tmp_path, ticking)
-    process.start()
-    process.wait_ready(10)
+    process = running(tmp_path, ticking)
     process.pause()
     time.sleep(0.1)
     before = process.output()
@@ -135,9 +138,7 @@ def test_a_process_ends_with_its_supervisor(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_in_the_terminal_does_not_reach_it(tmp_path: Path) -> None:
-    process = python(tmp_path, SLEEPER)
-    process.start()
-    process.wait_ready(10)
+    process = running(tmp_path, SLEEPER)
     assert os.getpgid(process.pid) != os.getpgid(0)
     process.kill()
 

@@ -23,6 +23,7 @@ FAULTS: list[tuple[dict[str, Any], type[OutsideFailure], str]] = [
     ({"kind": "status", "code": 403}, DeskRefused, ERROR + "403"),
     ({"kind": "inner_failure"}, DeskUnavailable, ERROR + "500"),
     ({"kind": "inner_failure", "inner_code": 4002}, DeskRefused, ERROR + "403"),
+    ({"kind": "warning"}, DeskRefused, ERROR + "3000"),
     ({"kind": "html"}, DeskUnavailable, ERROR + "invalid answer"),
     ({"kind": "not_json"}, DeskUnavailable, ERROR + "invalid answer"),
     ({"kind": "huge", "megabytes": 6}, DeskUnavailable, ERROR + "invalid answer"),
@@ -80,15 +81,6 @@ async def test_of_an_answer_without_end_only_some_megabytes_are_read(desks: Simu
         while (outcome := desks.requests(operation="read_ticket")[0]["outcome"]) == "open":  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert outcome == "client_left"
-
-
-async def test_a_warning_is_no_note(desks: Simulator) -> None:
-    ticket_id = new_ticket(desks)
-    desks.order(kind="warning", operation="add_note")
-    async with opened(settings(desks.url)) as desk:
-        with pytest.raises(OutsideFailure):
-            await desk.add_note(ticket_id, "<p>x</p>")
-    assert notes_of(desks, ticket_id) == []
 
 
 @pytest.mark.parametrize(("header", "seconds"), [(7, 7.0), ("soon", None), (None, None)])

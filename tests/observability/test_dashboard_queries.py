@@ -23,23 +23,10 @@ REFUSED = "OpenAI API: 401 Unauthorized"
 QUERIES = [pytest.param(query, id=str(query)) for query in queries()]
 # Where 0 is the good news, and has to be seen.
 ZEROS = {
-    "Queue Depth A",
-    "Queue Depth B",
-    "Oldest Job A",
-    "Jobs in Flight A",
-    "Accepted without Outcome A",
-    "Alerts Firing A",
-    "Worker Health B",
-    "Worker Health C",
-    "Breaker State A",
-    "Relay and Reconciliation A",
-    "Relay and Reconciliation B",
-    "Relay and Reconciliation C",
-    "Error Rate A",
-    "Failures by Reason A",
-    "Attempts by Result A",
-    "Webhooks by Result A",
-    "External API Errors A",
+    *("Queue Depth A", "Queue Depth B", "Oldest Job A", "Jobs in Flight A", "Accepted without Outcome A"),
+    *("Alerts Firing A", "Worker Health B", "Worker Health C", "Breaker State A", "Relay and Reconciliation A"),
+    *("Relay and Reconciliation B", "Relay and Reconciliation C", "Error Rate A", "Failures by Reason A"),
+    *("Attempts by Result A", "Webhooks by Result A", "External API Errors A"),
 }
 
 

@@ -184,3 +184,4 @@ async def test_states_are_told_across_tenants(database: Database, new_event: New
     await jobs.accept(database, event, DEADLINE, published=True)
     assert await jobs.state_of(database, event.job_id) == "waiting"
     assert await jobs.state_of(database, uuid4()) is None
+    assert await claims.claim(database, uuid4(), "w", 45) is None

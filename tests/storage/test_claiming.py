@@ -65,20 +65,19 @@ async def test_a_job_that_runs_is_not_claimed_again(waiting: UUID, database: Dat
         assert await claims.claim(database, waiting, owner, LEASE) is None
 
 
-@pytest.mark.parametrize("state", ["completed", "skipped", "failed"])
-async def test_a_job_that_ended_is_not_claimed(state: str, waiting: UUID, database: Database, table: Table) -> None:
-    table.change(waiting, state=state, finished_at="now()")
-    assert await claims.claim(database, waiting, "one", LEASE) is None
-
-
-async def test_a_job_that_is_not_due_is_not_claimed(waiting: UUID, database: Database, table: Table) -> None:
-    table.change(waiting, due_at="now() + interval '1 minute'")
-    assert await claims.claim(database, waiting, "one", LEASE) is None
-
-
-async def test_a_job_past_its_deadline_is_not_claimed(waiting: UUID, database: Database, table: Table) -> None:
-    table.change(waiting, deadline_at="now() - interval '1 second'")
-    assert await claims.claim(database, waiting, "one", LEASE) is None
+@pytest.mark.parametrize(
+    "columns",
+    [
+        *({"state": state, "finished_at": "now()"} for state in ("completed", "skipped", "failed")),
+        {"due_at": "now() + interval '1 minute'"},
+        {"deadline_at": "now() - interval '1 second'"},
+    ],
+)
+async def test_a_job_that_ended_is_not_due_or_past_its_deadline_is_not_claimed(
+    columns: dict[str, str], waiting: UUID, store: Store
+) -> None:
+    store.table.change(waiting, **columns)
+    assert await claims.claim(store.database, waiting, "one", LEASE) is None
 
 
 async def test_a_job_whose_worker_fell_silent_is_claimed_by_another(waiting: UUID, store: Store) -> None:

@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import text
 
 from devstack.postgres import Postgres
-from storage import claims, jobs
 from storage.session import Database
 from tests.kit.postgres import Store, Table, claimed
 from tests.storage.calls import BOUND_TO_A_CLAIM
@@ -157,11 +156,6 @@ async def test_what_runs_with_the_callers_rights_is_under_row_level_security(
         assert attacker.execute("SELECT * FROM jobs").fetchall() == []
     assert (again, skipped) == ([], [])
     assert table.job(waiting) == before
-
-
-async def test_an_unknown_job_has_no_state(database: Database) -> None:
-    assert await jobs.state_of(database, uuid4()) is None
-    assert await claims.claim(database, uuid4(), "w", 45) is None
 
 
 @pytest.mark.parametrize("schema", ["pg_temp", "public"])

@@ -56,18 +56,6 @@ def test_a_message_that_comes_twice_or_late_does_nothing(around: World, quick: S
     assert told.count(f"Task started: job_id={around.job(ticket_id)['id']}") == 1
 
 
-def test_a_ticket_that_is_closed_while_gpt4_thinks_gets_no_note(around: World, quick: System) -> None:
-    """It is read again right before the note: skipped, not failed."""
-    subject = "VPN does not connect, closed meanwhile"
-    ticket_id = around.create_ticket(subject)
-    wait_for(lambda: around.gpt4_requests(subject))
-    around.change_ticket(ticket_id, status="Closed")
-    row = around.ended(ticket_id)
-    assert (row["state"], row["reason"], around.notes(ticket_id)) == ("skipped", "ticket deleted or closed", [])
-    told = quick.workers[0].log_path.read_text(encoding="utf-8")
-    assert f"Task skipped: job_id={row['id']}, ticket_id={ticket_id}" in told
-
-
 def test_a_redis_that_never_answers_costs_one_request_a_second_and_not_each(around: World, quick: System) -> None:
     """The breaker: the first webhook waits for the budget of a second, those after it are taken at once."""
     tickets = [around.create_ticket(send_webhook=False) for _ in range(6)]

@@ -113,20 +113,6 @@ def assert_skipped(world: World, support: Support, ticket_id: str, phrases: list
     assert not any("error" in line.lower() or "Task failed" in line for line in lines)
 
 
-def test_a_job_that_can_not_succeed_ends_as_failed_with_its_reason(world: World, support: Support) -> None:
-    """An invalid key is not retried: one attempt, one `Task failed`, the reason in the row."""
-    ticket_id = world.create_ticket(send_webhook=False)
-    world.desk_fault(ticket_id=ticket_id, tenant="acme", kind="status", code=401)
-    world.send_webhook(ticket_id)
-    row = world.ended(ticket_id)
-    world.clear_faults()
-    assert (row["state"], row["attempt"], row["reason"]) == ("failed", 1, "ServiceDesk Plus API: 401")
-    job_id = support.job_of(ticket_id)
-    failed = r"Task failed: job_id=<J>, ticket_id=<T>, reason=ServiceDesk Plus API: 401; not retried"
-    lines = support.type(faq.STEP_4, job_id=job_id)
-    assert_story(lines, [STARTED, r"ServiceDesk Plus API error: 401", failed], ticket_id, job_id)
-
-
 def test_step_3_tells_the_backlog(world: World, system: System, support: Support) -> None:
     """With no worker running, each waiting job counts; and none when they are done."""
     system.workers[0].stop(8)

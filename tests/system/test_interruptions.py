@@ -20,17 +20,6 @@ def test_the_job_of_a_killed_worker_is_run_again(around: World, quick: System) -
     assert figures(quick)["ai_agents_jobs_recovered_total"] == 1
 
 
-def test_a_note_of_unknown_outcome_is_not_posted_again(around: World) -> None:
-    """The desk takes the note and cuts the connection: the next attempt finds it; GPT-4 is not paid twice."""
-    subject = "VPN does not connect, cut"
-    ticket_id = around.create_ticket(subject, send_webhook=False)
-    around.desk_fault(ticket_id=ticket_id, tenant="acme", operation="add_note", kind="cut_after", times=1)
-    around.send_webhook(ticket_id)
-    assert_one_note(around, ticket_id)
-    assert around.job(ticket_id)["attempt"] == 2
-    assert len(around.gpt4_requests(subject)) == 1
-
-
 def test_a_worker_that_is_told_to_stop_hands_back_what_does_not_end_in_its_grace(around: World, quick: System) -> None:
     """SIGTERM with jobs in flight: exit within the grace and some seconds; the jobs go on in the next worker."""
     tickets = [around.create_ticket(f"Slow mailbox {number}") for number in range(4)]

@@ -32,17 +32,6 @@ def test_a_note_of_unknown_outcome_is_looked_for_though_no_time_is_left(around: 
     quick.restart(quick.api, {"JOB_DEADLINE_SECONDS": "1800"})
 
 
-def test_a_note_that_the_desk_refused_for_sure_is_posted_again_soon(around: World, quick: System) -> None:
-    """A 429 stores nothing: the next attempt comes after its two seconds, whatever a note may take to settle."""
-    quick.restart(quick.workers[0], {"NOTE_SETTLE_SECONDS": "60"})
-    ticket_id = around.create_ticket(send_webhook=False)
-    around.desk_fault(ticket_id=ticket_id, tenant="acme", operation="add_note", kind="status", code=429, times=1)
-    assert around.post_webhook(ticket_id).status_code == 202
-    row = around.ended(ticket_id, seconds=20)
-    assert (row["state"], row["attempt"]) == ("completed", 2)
-    assert_one_note(around, ticket_id)
-
-
 @pytest.mark.slow
 def test_a_model_that_is_down_does_not_keep_jobs_past_their_deadline(around: World, quick: System) -> None:
     """Held back by the breaker or failed by the model: each ends in its time, with a reason; one that waits is told."""
