@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
@@ -34,6 +35,13 @@ def test_the_command_measures_both_and_prints_its_tables() -> None:
         assert re.search(rf"^\| {jobs} (\| {number} ){{6}}\|$", run.stdout, re.MULTILINE)
     for process in ("api", "housekeeping"):
         assert re.search(rf"^\| {process} (\| {number} ){{3}}\|$", run.stdout, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_a_change_of_a_row_is_measured_beside_the_orms() -> None:
+    command = [sys.executable, "-m", "benchmarks.changes"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert re.fullmatch(r"[\d.]+ ms by a function, [\d.]+ ms by the ORM: 0\.\d\d\n", run.stdout), run.stderr
 
 
 @pytest.mark.slow
