@@ -182,7 +182,7 @@ class Relay:
             moved += 1
             metrics.INBOX_MOVED.inc()
             if not first:
-                report_apart(_SPAN, event, Outcome(How.DUPLICATE, jobs.DUPLICATE))
+                report_apart(_SPAN, event, Outcome(How.DUPLICATE, jobs.DUPLICATE), attempt="0")
         if moved:
             say(phrases.INBOX_EMPTIED, count=moved)
 

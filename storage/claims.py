@@ -115,7 +115,7 @@ _COMPLETE = _bound("complete_job", "attempt", "note")
 _SKIP = _bound("skip_job", "attempt", "reason")
 _FAIL = _bound("fail_job", "attempt", "reason")
 _RETRY = _bound("retry_job_later", "attempt", "in", "reason")
-_LOOK = _bound("look_once_more", "attempts", "in", "reason", "look")
+_LOOK = _bound("look_once_more", "attempt", "attempts", "in", "reason", "look")
 _HOLD = _bound("hold_job_back", "attempt", "for", "reason", "longer", "longest")
 _GIVE_BACK = _bound("give_job_back", "attempt")
 

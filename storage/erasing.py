@@ -21,13 +21,13 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from storage import tombstones
 from storage.erasable import JOBS, NOT_ENDED, Which, tickets_of
-from storage.jobs import FORGOTTEN
+from storage.jobs import FORGOTTEN, NAMED_FORGOTTEN
 from storage.models import DeliveryKey, Job, JobEvent, JobState, Passage, Rejection, Ticket, Tombstone, TombstoneKey
 from storage.pages import PAGE, among, pages, pages_of
 from storage.session import Database
 
 _SKIP = text("SELECT id, ticket_id, traceparent, was_running FROM skip_forgotten_jobs(:ids, :reason)")
-_ASK_AGAIN = text("SELECT ask_jobs_again(:ids)")
+_ASK_AGAIN = text("SELECT ask_jobs_again(:ids, :reason)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class _Erasure:
             names = [job.id for job in jobs if not forgotten.isdisjoint(job.named)]
             ended = [EndedJob(*row) for row in await session.execute(_SKIP, {"ids": own, "reason": FORGOTTEN})]
             # A worker whose job's answer names what is forgotten loses its claim, and the answer: it is not posted.
-            await session.execute(_ASK_AGAIN, {"ids": names})
+            await session.execute(_ASK_AGAIN, {"ids": names, "reason": NAMED_FORGOTTEN})
             holds_text = and_(among(Job.id, [*own, *names]), Job.enhancement.is_not(None))
             answers = await _changed(session, update(Job).where(holds_text).values(enhancement=None))
             told = and_(among(Job.id, own), or_(Job.requester.is_not(None), Job.event.is_not(None)))

@@ -22,10 +22,10 @@ $$;
 
 -- Whether a claimed job has changed. A change whose commit went through, while the server's word for it was lost, is
 -- asked for again: it is known by the token, which stays in a row that the claim itself has freed, until anybody else
--- does anything with the job.
+-- does anything with the job. `p_attempt` is the claim's, `p_left` what the row says after the change.
 CREATE OR REPLACE FUNCTION tell_freed(
-    p_changed boolean, p_tenant text, p_id uuid, p_token uuid, p_state text, p_attempt integer, p_what text,
-    p_reason text)
+    p_changed boolean, p_tenant text, p_id uuid, p_token uuid, p_state text, p_left integer, p_attempt integer,
+    p_what text, p_reason text)
 RETURNS boolean LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
     IF p_changed THEN
@@ -34,7 +34,7 @@ BEGIN
     END IF;
     RETURN EXISTS (
         SELECT FROM jobs j WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token
-        AND j.state = p_state AND j.attempt = p_attempt AND j.reason IS NOT DISTINCT FROM p_reason);
+        AND j.state = p_state AND j.attempt = p_left AND j.reason IS NOT DISTINCT FROM p_reason);
 END $$;
 
 -- -- Accepting -------------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended(j.tenant_id || ' ' || j.ticket_id, 0)) FROM jobs j WHERE j.id = p_id;
 
     RETURN QUERY WITH free AS (
-        SELECT j.id, j.started_at IS NOT NULL AS started_before,
+        SELECT j.id, j.started_at IS NOT NULL AS started_before, j.reason,
                CASE WHEN j.state = 'waiting' THEN j.due_at ELSE j.lease_until END AS since,
                j.retried_at IS NULL AND j.note_attempted_at IS NULL AND EXISTS (
                    SELECT FROM jobs o WHERE o.tenant_id = j.tenant_id AND o.ticket_id = j.ticket_id AND o.id <> j.id
@@ -174,7 +174,7 @@ BEGIN
         FROM free f WHERE j.id = f.id AND f.another_first
         RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, f.since, clock_timestamp() AS claimed_at,
                   j.deadline_at, f.started_before, j.enhancement IS NOT NULL AS answered, j.note_attempted_at,
-                  j.seen_open_at, false AS enhanced, false AS echo, true AS another_first
+                  j.seen_open_at, false AS enhanced, false AS echo, true AS another_first, f.reason
     ), runs AS (
         UPDATE jobs j
         SET state = 'running', attempt = j.attempt + 1, lease_owner = p_owner, claim_token = p_token,
@@ -191,7 +191,7 @@ BEGIN
                       SELECT FROM jobs o WHERE o.tenant_id = j.tenant_id AND o.ticket_id = j.ticket_id
                       AND o.id <> j.id
                       AND j.accepted_at BETWEEN o.failure_noted_at AND o.failure_noted_at + p_echo),
-                  false
+                  false, f.reason
     ), taken AS (
         SELECT * FROM waits UNION ALL SELECT * FROM runs
     ), told AS (
@@ -199,6 +199,8 @@ BEGIN
         SELECT t.tenant_id, t.id, t.attempt, CASE WHEN t.another_first THEN 'held back' ELSE 'claimed' END,
                CASE WHEN t.another_first THEN p_another_first END
         FROM taken t
+        -- Once for all the times that it looks: a flood of webhooks for one ticket must not fill the disk.
+        WHERE NOT t.another_first OR t.reason IS DISTINCT FROM p_another_first
     )
     SELECT t.tenant_id, t.ticket_id, t.attempt, t.traceparent, t.since, t.claimed_at, t.deadline_at, t.started_before,
            t.answered, t.note_attempted_at, t.seen_open_at, t.enhanced, t.echo, t.another_first
@@ -279,7 +281,7 @@ BEGIN
         lease_owner = NULL, lease_until = NULL
     WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
     AND j.lease_until > clock_timestamp();
-    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'completed', p_attempt, 'completed', NULL);
+    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'completed', p_attempt, p_attempt, 'completed', NULL);
 END $$;
 
 -- state: running -> skipped: the ticket is gone, closed, enhanced or forgotten
@@ -290,7 +292,7 @@ BEGIN
         lease_until = NULL
     WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
     AND j.lease_until > clock_timestamp();
-    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'skipped', p_attempt, 'skipped', p_reason);
+    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'skipped', p_attempt, p_attempt, 'skipped', p_reason);
 END $$;
 
 -- state: running -> failed: no attempt follows
@@ -301,7 +303,7 @@ BEGIN
         lease_until = NULL
     WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
     AND j.lease_until > clock_timestamp();
-    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'failed', p_attempt, 'failed', p_reason);
+    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'failed', p_attempt, p_attempt, 'failed', p_reason);
 END $$;
 
 -- state: running -> waiting: the attempt failed, another one follows
@@ -313,13 +315,14 @@ BEGIN
         seen_open_at = NULL, lease_owner = NULL, lease_until = NULL
     WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
     AND j.lease_until > clock_timestamp();
-    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'waiting', p_attempt, 'retried', p_reason);
+    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'waiting', p_attempt, p_attempt, 'retried', p_reason);
 END $$;
 
 -- state: running -> waiting: the note may be in the ticket, a last attempt looks for it
 -- One more attempt past all limits. It is that after `p_attempts`, which tells it that it may only look.
 CREATE OR REPLACE FUNCTION look_once_more(
-    p_tenant text, p_id uuid, p_token uuid, p_attempts integer, p_in interval, p_reason text, p_look interval)
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_attempts integer, p_in interval, p_reason text,
+    p_look interval)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     UPDATE jobs j SET state = 'waiting', reason = p_reason, attempt = p_attempts, due_at = clock_timestamp() + p_in,
@@ -327,7 +330,8 @@ BEGIN
         lease_owner = NULL, lease_until = NULL
     WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
     AND j.lease_until > clock_timestamp();
-    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'waiting', p_attempts, 'looked for once more', p_reason);
+    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'waiting', p_attempts, p_attempt, 'looked for once more',
+        p_reason);
 END $$;
 
 -- state: running -> waiting: held back, the attempt does not count
@@ -343,7 +347,7 @@ BEGIN
             j.deadline_at + p_longer, coalesce(j.retried_at, j.accepted_at) + p_longest))
     WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
     AND j.lease_until > clock_timestamp();
-    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'waiting', p_attempt - 1, 'held back', p_reason);
+    RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'waiting', p_attempt - 1, p_attempt, 'held back', p_reason);
 END $$;
 
 -- state: running -> waiting: given back by a worker that stops, the attempt does not count
@@ -442,7 +446,7 @@ LANGUAGE sql SET search_path = public, pg_temp AS $$
 $$;
 
 -- state: running -> waiting: its answer names what was forgotten, the attempt does not count
-CREATE OR REPLACE FUNCTION ask_jobs_again(p_ids uuid[]) RETURNS void
+CREATE OR REPLACE FUNCTION ask_jobs_again(p_ids uuid[], p_reason text) RETURNS void
 LANGUAGE sql SET search_path = public, pg_temp AS $$
     WITH again AS (
         UPDATE jobs j SET state = 'waiting', attempt = j.attempt - 1, due_at = clock_timestamp(), published_at = NULL,
@@ -451,7 +455,7 @@ LANGUAGE sql SET search_path = public, pg_temp AS $$
         RETURNING j.id, j.tenant_id, j.attempt
     )
     INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
-    SELECT a.tenant_id, a.id, a.attempt, 'recovered', 'its answer named what was forgotten' FROM again a
+    SELECT a.tenant_id, a.id, a.attempt + 1, 'recovered', p_reason FROM again a
 $$;
 
 -- -- The relay -------------------------------------------------------------------------------------------------------
@@ -563,7 +567,7 @@ CREATE OR REPLACE FUNCTION expire_jobs(p_most integer, p_attempts integer, p_rea
 RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text)
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH overdue AS (
-        SELECT o.id, o.note_attempted_at IS NOT NULL
+        SELECT o.id, o.attempt, o.note_attempted_at IS NOT NULL
             AND (o.attempt < p_attempts OR (o.attempt = p_attempts AND o.state = 'running')) AS may_be_there
         FROM jobs o WHERE o.deadline_at < now()
         AND (o.state = 'waiting' OR (o.state = 'running' AND o.lease_until < now()))
@@ -572,7 +576,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
         UPDATE jobs j SET state = 'waiting', attempt = p_attempts, due_at = now(), published_at = NULL,
             lease_owner = NULL, lease_until = NULL, claim_token = NULL, deadline_at = now() + p_look
         FROM overdue o WHERE o.id = j.id AND o.may_be_there
-        RETURNING j.id, j.tenant_id, j.attempt
+        RETURNING j.id, j.tenant_id, o.attempt
     ), expired AS (
         UPDATE jobs j SET state = 'failed', finished_at = now(), lease_owner = NULL, lease_until = NULL,
             claim_token = NULL,

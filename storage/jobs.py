@@ -14,6 +14,7 @@ from storage.session import Database
 DUPLICATE = "duplicate webhook"
 ALREADY_ENHANCED = "already enhanced"
 FORGOTTEN = "forgotten"
+NAMED_FORGOTTEN = "its answer named what was forgotten"
 OWN_FAILURE_NOTE = "own failure note"
 ANOTHER_FIRST = "another job of this ticket"
 NOTE_MISSING = "ServiceDesk Plus API: note did not arrive"

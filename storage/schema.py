@@ -1,6 +1,7 @@
 """Making the tables, and checking at a process's start that they and the role are right."""
 
 import asyncio
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,8 +24,7 @@ _MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 _FUNCTIONS = Path(__file__).resolve().parent / "functions.sql"
 _OWN_FUNCTIONS = text(
     "SELECT p.oid::regprocedure::text FROM pg_proc p"
-    " WHERE p.pronamespace = 'public'::regnamespace AND pg_get_userbyid(p.proowner) = current_user"
-    " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')"
+    " WHERE p.pronamespace = 'public'::regnamespace AND p.prokind = 'f' AND p.proname = ANY (:names)"
 )
 _CHECK_SECONDS = 5.0
 _LOCK_SECONDS = 10.0
@@ -114,8 +114,11 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
 
 def _apply_functions(connection: Connection, role: str) -> None:
     """Make each function as `functions.sql` has it, for the application alone to run."""
-    connection.exec_driver_sql(_FUNCTIONS.read_text(encoding="utf-8"))
-    for signature in connection.scalars(_OWN_FUNCTIONS).all():
+    functions = _FUNCTIONS.read_text(encoding="utf-8")
+    connection.exec_driver_sql(functions)
+    # Others may have functions of their own in this schema.
+    names = re.findall(r"(?m)^CREATE OR REPLACE FUNCTION (\w+)\(", functions)
+    for signature in connection.scalars(_OWN_FUNCTIONS, {"names": names}).all():
         connection.exec_driver_sql(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
         connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {signature} TO {role}")
 

@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from dispatch.outcome import How, Outcome, record, report
-from integrations.errors import MODEL_UNAVAILABLE, HeldBack, OutsideFailure, TicketGone
+from integrations.errors import MODEL_UNAVAILABLE, TicketGone
 from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
@@ -20,20 +20,16 @@ from storage import claims, history
 from storage.claims import Claim, LeaseLost
 from storage.forgotten import was_forgotten
 from storage.jobs import ANOTHER_FIRST, FORGOTTEN
-from storage.limits import ANOTHER_FIRST_WAIT, MOST_ATTEMPTS
+from storage.limits import ANOTHER_FIRST_WAIT
 from storage.session import DATABASE_FAILURES, Database
-from workflow import retry
-from workflow.attempt import AlreadyEnhanced, Attempt, Echo, Forgotten, NoNoteWanted
+from workflow.attempt import AlreadyEnhanced, Attempt, Echo
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
 from workflow.lease import hold_lease, insist, settle
-from workflow.ports import Desk, Kept, KeptAnswers, Model, Search
+from workflow.ports import Desk, KeptAnswers, Model, Search
+from workflow.stopping import AttemptTimeout, outcome_of
 
 _GIVE_BACK_SECONDS = 5.0
-
-
-class AttemptTimeout(Exception):
-    """An attempt took longer than `ATTEMPT_TIMEOUT_SECONDS`, or the job's deadline came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +90,10 @@ async def run_job(runner: Runner, job_id: UUID) -> Outcome | None:
 async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcome:
     say(phrases.TASK_STARTED, job_id=claim.job_id, ticket_id=claim.ticket_id)
     outcome: Outcome | None = None
+    begun: list[Outcome] = []
     try:
         async with hold_lease(runner.lease_database, claim, runner.lease_seconds):
-            outcome = await _run_and_record(runner, claim)
+            outcome = await _run_and_record(runner, claim, begun)
             # Together with the row: whatever stops this process from here on, the outcome stands.
             report(claim, outcome, span)
     except LeaseLost as lost:
@@ -105,7 +102,7 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcom
             report(claim, outcome, span)
     except asyncio.CancelledError:
         if outcome is None:
-            report(claim, await _give_back(runner, claim), span)
+            report(claim, await _give_back(runner, claim, begun), span)
         raise
     by_gpt4 = isinstance(outcome.failure, FAILURES_OF_GPT4) or outcome.reason == MODEL_UNAVAILABLE
     if by_gpt4 and outcome.how is How.FAILED:
@@ -114,63 +111,30 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcom
     return outcome
 
 
-async def _run_and_record(runner: Runner, claim: Claim) -> Outcome:
-    """Run the graph and write into the row what came of it. Raises LeaseLost."""
+async def _run_and_record(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outcome:
+    """Run the graph and write into the row what came of it, which is `begun` before it is written. Raises LeaseLost."""
     started = time.monotonic()
-    try:
-        note_id = await _run_graph(runner, claim)
-        outcome = Outcome(How.COMPLETED, note_id=note_id, seconds=time.monotonic() - started)
+
+    async def write(outcome: Outcome) -> None:
+        begun[:] = [outcome]
         await settle(partial(record, runner.database, claim, outcome))
+
+    try:
+        outcome = Outcome(How.COMPLETED, note_id=await _run_graph(runner, claim))
+        await write(outcome)
+        outcome = replace(outcome, seconds=time.monotonic() - started)
     except LeaseLost:
         raise
     except Exception as stopped:  # noqa: BLE001 -- every job ends: what nobody foresaw fails this attempt too
-        outcome = await _outcome_of(runner, claim, stopped)
-        await settle(partial(record, runner.database, claim, outcome))
+        outcome = await outcome_of(
+            claim,
+            stopped,
+            database=runner.database,
+            answers=runner.answers,
+            settle_seconds=runner.note_settle_seconds,
+        )
+        await write(outcome)
     return outcome
-
-
-async def _outcome_of(runner: Runner, claim: Claim, stopped: Exception) -> Outcome:
-    """Return what follows from the exception that stopped the graph, and print the line that it has of its own."""
-    match stopped:
-        case TicketGone():
-            say(stopped.phrase, stopped.values)
-            return Outcome(How.SKIPPED, stopped.reason)
-        case NoNoteWanted():
-            if isinstance(stopped, Forgotten):
-                # An attempt before this one may have left its answer.
-                await runner.answers.drop(claim.job_id)
-            return Outcome(How.SKIPPED, stopped.reason)
-        case HeldBack(reason=reason, seconds=seconds, extends_deadline=extends):
-            if extends or claim.seconds_left() > seconds:
-                # It waits in the row, where it holds no worker and no message, and costs no attempt.
-                return Outcome(How.HELD_BACK, reason, seconds=seconds, extends_deadline=extends)
-            failed = Outcome(How.FAILED, reason, "gave up at its deadline", failure=stopped)
-        case _:
-            failed = _failed(stopped)
-            decision = retry.decide(stopped, claim.attempt, claim.seconds_left(), runner.note_settle_seconds)
-            failed = replace(failed, words=decision.words)
-            if decision.seconds is not None:
-                return replace(failed, how=How.RETRIED, seconds=decision.seconds)
-    may_be_there = partial(claims.may_have_posted, runner.database, claim)
-    if claim.attempt <= MOST_ATTEMPTS and await insist(may_be_there):
-        seconds = runner.note_settle_seconds
-        words = f"will be looked for once more in {seconds:.0f}s"
-        return replace(failed, how=How.LOOKED_FOR, words=words, seconds=seconds)
-    await runner.answers.drop(claim.job_id, Kept.LOOK)
-    return failed
-
-
-def _failed(failure: Exception) -> Outcome:
-    """Return the failure with our own words for it, and print the line that it has of its own."""
-    if isinstance(failure, OutsideFailure):
-        say(failure.phrase, failure.values, also=failure.also)
-        return Outcome(How.FAILED, failure.reason, failure=failure)
-    if isinstance(failure, AttemptTimeout):
-        return Outcome(How.FAILED, "attempt took too long", failure=failure)
-    if isinstance(failure, DATABASE_FAILURES):
-        say(phrases.DATABASE_UNREACHABLE, reason="unreachable", failure=failure)
-        return Outcome(How.FAILED, "database unreachable", failure=failure)
-    return Outcome(How.FAILED, "unexpected failure", failure=failure, unforeseen=True)
 
 
 async def _without_claim(runner: Runner, claim: Claim, lost: Exception) -> Outcome:
@@ -189,15 +153,22 @@ def _claim_lost(failure: Exception) -> Outcome:
     return Outcome(How.CLAIM_LOST, "claim lost", "left to another attempt", failure=failure)
 
 
-async def _give_back(runner: Runner, claim: Claim) -> Outcome:
+async def _give_back(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outcome:
     """Undo the claim before the message goes back, or the next worker would find the job taken and drop it.
 
+    Where an outcome was being written when the worker was told to stop, that may have come through: it stands then.
     A claim that can't be undone within seconds runs out: it is lost, and the relay queues the job again.
     """
     given_back = Outcome(How.GIVEN_BACK, "worker stopping")
     try:
         async with asyncio.timeout(_GIVE_BACK_SECONDS):
-            await record(runner.lease_database, claim, given_back)
+            try:
+                await record(runner.lease_database, claim, given_back)
+            except LeaseLost:
+                if not begun:
+                    raise
+                await record(runner.lease_database, claim, begun[0])
+                return begun[0]
     except LeaseLost as lost:
         return await _without_claim(runner, claim, lost)
     except (*DATABASE_FAILURES, TimeoutError) as failure:

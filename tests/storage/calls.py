@@ -10,7 +10,7 @@ BOUND_TO_A_CLAIM = {
     "skip_job": "1, 'x'",
     "fail_job": "1, 'x'",
     "retry_job_later": "1, interval '0', 'x'",
-    "look_once_more": "8, interval '0', 'x', interval '0'",
+    "look_once_more": "1, 8, interval '0', 'x', interval '0'",
     "hold_job_back": "1, interval '0', 'x', interval '0', interval '1 day'",
     "give_job_back": "1",
     "begin_failure_note": "1",

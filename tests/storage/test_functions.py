@@ -141,7 +141,7 @@ async def test_what_runs_with_the_callers_rights_is_under_row_level_security(
             "SELECT * FROM retry_job_by_hand('globex', %s, '1 hour', 'x', 'x')", (waiting,)
         ).fetchall()
         skipped = attacker.execute("SELECT * FROM skip_forgotten_jobs(%s, 'x')", ([waiting],)).fetchall()
-        attacker.execute("SELECT ask_jobs_again(%s)", ([waiting],))
+        attacker.execute("SELECT ask_jobs_again(%s, 'x')", ([waiting],))
         for forged in (
             "tell_event('acme', %s, 1, 'completed')",
             "remember_delivery('acme', %s, '{k}', now(), '1 hour')",

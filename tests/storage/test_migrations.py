@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 
 import psycopg
@@ -21,6 +23,7 @@ from storage.session import driver_url
 from tests.kit.postgres import TABLES, Table
 
 FUNCTIONS = Path(__file__).resolve().parents[2] / "storage" / "functions.sql"
+VERSIONS = [path.stem for path in FUNCTIONS.parent.glob("migrations/versions/v*.py")]
 FUNCTION = re.compile(r"^CREATE OR REPLACE FUNCTION (\w+)\(.*?AS \$\$(.*?)\$\$;", re.DOTALL | re.MULTILINE)
 
 
@@ -117,6 +120,24 @@ def test_tables_of_before_the_first_release_are_refused(empty: tuple[str, str]) 
     _set_revision(empty[0], "0008")
     with pytest.raises(DatabaseUnfit, match="of before the first release, and nothing leads from there"):
         migrate(*empty)
+
+
+def test_the_newest_migration_has_the_digest_of_the_functions() -> None:
+    """Else a process would start on the functions of the release before."""
+    module = import_module(f"storage.migrations.versions.{max(VERSIONS)}")
+    assert sha256(FUNCTIONS.read_bytes()).hexdigest() == module.FUNCTIONS
+
+
+def test_migrating_leaves_the_functions_of_others_alone(empty: tuple[str, str]) -> None:
+    with psycopg.connect(empty[0], autocommit=True) as connection:
+        connection.execute("CREATE FUNCTION theirs() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        connection.execute("CREATE FUNCTION secret() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        connection.execute("REVOKE ALL ON FUNCTION secret() FROM PUBLIC")
+        connection.execute("CREATE PROCEDURE nightly() LANGUAGE sql AS 'SELECT 1'")
+    migrate(*empty)
+    with psycopg.connect(empty[1]) as connection:
+        question = "SELECT has_function_privilege('theirs()', 'EXECUTE'), has_function_privilege('secret()', 'EXECUTE')"
+        assert connection.execute(question).fetchone() == (True, False)
 
 
 def test_migrating_makes_each_function_as_the_file_has_it(empty: tuple[str, str]) -> None:

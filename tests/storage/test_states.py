@@ -24,7 +24,7 @@ CALLS = {name: f"'acme', {{id}}, '{TOKEN}'{rest and ', '}{rest}" for name, rest 
     "claim_job": "{id}, 'w', gen_random_uuid(), '1 hour', 8, '0', '1 day', '0', 'another first', 'missing'",
     "retry_job_by_hand": "'acme', {id}, '1 hour', 'retried by hand', 'duplicate webhook'",
     "skip_forgotten_jobs": "ARRAY[{id}]::uuid[], 'forgotten'",
-    "ask_jobs_again": "ARRAY[{id}]::uuid[]",
+    "ask_jobs_again": "ARRAY[{id}]::uuid[], 'x'",
     "take_due_jobs": "9, 'by hand'",
     "take_lost_jobs": "ARRAY[{id}]::uuid[], '0', 'by hand'",
     "unpublish_jobs": "ARRAY[{id}]::uuid[]",

@@ -1,15 +1,18 @@
 """Attempts that end a job, run whole on a real Postgres: what the row and the log say of it."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, timedelta
+from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from redis.asyncio import Redis
+from sqlalchemy import RowMapping, TextClause
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -131,3 +134,35 @@ async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
         assert await run_job(replace(runner_on(desk, database, database), answers=answers), job_id)
     assert table.job(job_id)["state"] == "completed"
     assert len(notes_of(desks, ticket_id)) == 2
+
+
+class Silent(Database):
+    """Commits what completes a job, and never says so."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, application_name="silent")
+        self.committed = asyncio.Event()
+
+    async def call(self, question: TextClause, **values: Any) -> Sequence[RowMapping]:
+        rows = await super().call(question, **values)
+        if "complete_job" in str(question):
+            self.committed.set()
+            await asyncio.sleep(60)
+        return rows
+
+
+async def test_an_outcome_whose_commit_is_in_doubt_at_a_stop_is_told_as_it_stands(
+    waiting: UUID, server: Postgres, database: Database, table: Table, desks: Simulator, start_log: StartLog
+) -> None:
+    stream, silent, ticket_id = start_log(), Silent(server.url), new_ticket(desks)
+    table.change(waiting, enhancement=ANSWER.model_dump_json(), ticket_id=ticket_id)
+    async with opened(settings(desks.url)) as desk:
+        running = asyncio.ensure_future(run_job(runner_on(desk, silent, database), waiting))
+        await silent.committed.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert table.job(waiting)["state"] == "completed"
+    assert "Task completed" in stream.getvalue()
+    assert "claim lost" not in stream.getvalue()
+    await silent.close()

@@ -6,6 +6,8 @@ revision = "0009"
 down_revision = None
 branch_labels = None
 depends_on = None
+FUNCTIONS = "5873589c2b513fd994d587645446cdc5615f56d0ab5ac3387817919703ab4852"
+"""The digest of `storage/functions.sql`, whose every change takes a number: a process checks it at its start."""
 
 _TABLES = """
 CREATE TABLE jobs (
