@@ -14,10 +14,12 @@ OF_COMMANDS = {
     UNFORESEEN_EXIT: "a mistake of ours: the log line has its place",
     AWAY_EXIT: "the database is away, or Redis (forget): try again",
     CONFIGURATION_EXIT: "a setting or the database has to be mended",
+    INTERRUPTED_EXIT: "Ctrl-C",
 }
 OF_PROCESSES = {
     0: "it was told to stop, and did",
     1: "a fault of ours: its log has an exception",
+    3: "the same, of `api` while it starts",
     AWAY_EXIT: "no job was taken though jobs waited, or it stood still, and it ended itself: the line says which",
     CONFIGURATION_EXIT: "a setting or the database has to be mended: the line says what",
     137: "killed: over its memory limit (`OOMKilled`), or its time to stop was over",

@@ -72,7 +72,7 @@ class SecretFiles:
 
     @property
     def never_listed(self) -> bool:
-        """Whether the folder is there, and nobody knows yet which files it has: each reading has failed."""
+        """True if the folder is there, and nobody knows yet which files it has: each reading has failed."""
         return self._unlisted and not self._there
 
     def read(self) -> dict[str, str]:

@@ -49,7 +49,7 @@ def calm(handler: logging.Handler) -> None:
 
 
 class _Fit(logging.Filter):
-    """Whether to print a library's record; addresses lose their passwords, and some texts get shorter."""
+    """Says whether a library's record is printed; addresses lose their passwords, and some texts get shorter."""
 
     _collector_told: float | None = None
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from storage import tombstones
 from storage.models import Job, JobState, Passage, Ticket
-from storage.pages import PAGE, pages
+from storage.paging import PAGE, pages
 from storage.session import Database
 
 NOT_ENDED = (JobState.WAITING, JobState.RUNNING)
@@ -26,7 +26,7 @@ class Which:
 
     @property
     def all(self) -> bool:
-        """Whether the tenant leaves."""
+        """True if the tenant leaves."""
         return self.ticket_id is None and self.requester is None
 
     def names(self, model: type[Ticket] | type[Job]) -> ColumnElement[bool]:

@@ -23,7 +23,7 @@ from storage import tombstones
 from storage.erasable import JOBS, NOT_ENDED, Which, tickets_of
 from storage.jobs import FORGOTTEN, NAMED_FORGOTTEN
 from storage.models import DeliveryKey, Job, JobEvent, JobState, Passage, Rejection, Ticket, Tombstone, TombstoneKey
-from storage.pages import PAGE, among, pages, pages_of
+from storage.paging import PAGE, among, pages, pages_of
 from storage.session import Database
 
 _SKIP = text("SELECT id, ticket_id, traceparent, was_running FROM skip_forgotten_jobs(:ids, :reason)")

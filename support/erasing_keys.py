@@ -13,7 +13,7 @@ from integrations import rate
 from integrations.servicedesk import tokens as desk_tokens
 from storage import erasing, tombstones
 from storage.erasable import Which
-from storage.pages import split
+from storage.paging import split
 from storage.session import Database
 from workflow.ports import Kept
 

@@ -1,1 +1,1 @@
-"""Tests: `unit` needs no server, `storage` a real Postgres, `e2e` the whole system as its users start it."""
+"""Tests: a folder for each room, `system/` for real processes, `kit/` for what they share."""

@@ -57,5 +57,5 @@ class QuietConsumer(Consumer):
 
     @property
     def takes_jobs(self) -> bool:
-        """Whether it has a connection to take them from: none while Celery looks for a new one."""
+        """True if it has a connection to take them from: none while Celery looks for a new one."""
         return self.connection is not None

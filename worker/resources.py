@@ -182,14 +182,14 @@ class Resources:
     def start_draining(self) -> None:
         """The worker stops: what still runs after the grace is given back. Called in a signal handler."""
         grace = self._settings.worker_grace_seconds
-        self._loop.call_soon_threadsafe(self._loop.call_later, grace, self._hand_back_the_rest)
+        self._loop.call_soon_threadsafe(self._loop.call_later, grace, self._give_back_the_rest)
         self._readiness.stop()
         self._watchdog.stop()
         # A log that takes no line holds up who speaks, this thread to begin with: all else comes before, its end too.
         _end_after(grace + 4 * _CLOSE_SECONDS)
         say(phrases.PROCESS_STOPPING, process="Worker")
 
-    def _hand_back_the_rest(self) -> None:
+    def _give_back_the_rest(self) -> None:
         # The tasks themselves are cancelled, inside the loop: each gives its claim back before its thread wakes and
         # the message is requeued.
         self._grace_is_over = True

@@ -180,7 +180,7 @@ def test_addresses_are_made_uniform(configure: Configure) -> None:
     )
 
 
-def test_the_defaults_are_those_of_ruling_13(configure: Configure) -> None:
+def test_the_defaults_are_those_that_were_decided(configure: Configure) -> None:
     configure(**COMPLETE)
     ruled = {
         "context_timeout_seconds": 30,

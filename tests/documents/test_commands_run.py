@@ -1,7 +1,7 @@
 """Each command of the documents for support, typed into a shell on a running system: it prints what they say.
 
-kubectl is the stand-in (`kubectl.py`); everything behind it is real: logs, Redis, Postgres, `ai-agents`, webhooks,
-signatures, secrets that change while the processes run, restarts.
+kubectl is the stand-in (`tests/kit/kubectl/`); everything behind it is real: logs, Redis, Postgres, `ai-agents`,
+webhooks, signatures, secrets that change while the processes run, restarts.
 """
 
 import re

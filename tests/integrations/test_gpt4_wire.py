@@ -8,6 +8,7 @@ import openai
 import pytest
 
 from integrations.model.wire import Wire, refused_part, strip_fence
+from tests.kit.clock import Clock
 from workflow.enhancement import Enhancement
 
 OPENAI, OPENROUTER = "https://api.openai.com/v1", "https://openrouter.ai/api/v1"
@@ -124,15 +125,15 @@ def test_param_decides_whatever_the_message_quotes() -> None:
 
 
 def test_what_was_learned_expires() -> None:
-    now = [0.0]
-    wire = Wire(OPENAI, "m", lambda: now[0])
+    clock = Clock(0.0)
+    wire = Wire(OPENAI, "m", clock)
     assert learn(wire, unsupported("reasoning_effort"))
-    now[0] = 300.0
+    clock.now = 300.0
     assert learn(wire, refusal("no schemas", "response_format"))
-    now[0] = 601.0
+    clock.now = 601.0
     assert "reasoning_effort" in asked(wire)
     assert asked(wire)["response_format"] == {"type": "json_object"}
-    now[0] = 901.0
+    clock.now = 901.0
     assert asked(wire) == asked(Wire(OPENAI, "m"))
 
 

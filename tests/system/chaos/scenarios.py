@@ -176,14 +176,14 @@ def _pause_worker(stage: Stage) -> None:
 def _rolling_restart(stage: Stage) -> None:
     """Each process in turn is told to end, and a new one takes its place, as a rollout does.
 
-    Answers take longer than a worker's grace, so that it has to hand jobs back.
+    Answers take longer than a worker's grace, so that it has to give jobs back.
     """
     with stage.openai(kind="slow_stream", seconds=0.15):
         for process in (*stage.system.workers, stage.system.api):
             time.sleep(1.5)
             printed = stage.stop(process)
             if process is not stage.system.api:
-                stage.expect("reason=worker stopping" in printed, f"{process.name} had no job to hand back")
+                stage.expect("reason=worker stopping" in printed, f"{process.name} had no job to give back")
             stage.system.restart(process)
 
 
