@@ -25,6 +25,7 @@ _FUNCTIONS = Path(__file__).resolve().parent / "functions.sql"
 _OWN_FUNCTIONS = text(
     "SELECT p.oid::regprocedure::text FROM pg_proc p"
     " WHERE p.pronamespace = 'public'::regnamespace AND p.prokind = 'f' AND p.proname = ANY (:names)"
+    " AND pg_get_userbyid(p.proowner) = current_user"
 )
 _CHECK_SECONDS = 5.0
 _LOCK_SECONDS = 10.0

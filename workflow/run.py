@@ -120,8 +120,9 @@ async def _run_and_record(runner: Runner, claim: Claim, begun: list[Outcome]) ->
         await settle(partial(record, runner.database, claim, outcome))
 
     try:
-        outcome = Outcome(How.COMPLETED, note_id=await _run_graph(runner, claim))
+        outcome = Outcome(How.COMPLETED, note_id=await _run_graph(runner, claim), seconds=time.monotonic() - started)
         await write(outcome)
+        # The job lasted until it was written, which a database that is away puts off.
         outcome = replace(outcome, seconds=time.monotonic() - started)
     except LeaseLost:
         raise
