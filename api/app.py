@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import signal
 import socket
 import sys
@@ -24,7 +23,7 @@ from dispatch.queue import JobQueue, open_redis
 from dispatch.relay import Relay
 from observability import phrases
 from observability.logging import refuse_start, say
-from observability.start import end_refused, start_process
+from observability.start import end_loading, end_refused, start_process
 from observability.tracing import Tracing
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
 from storage.session import Database
@@ -122,9 +121,7 @@ async def _open(
         task = asyncio.create_task(work)
         task.add_done_callback(_end_if_it_failed)
         stack.push_async_callback(_stop, task)
-    # What is loaded now stays: keeping the collector off it takes the longest pauses out of requests.
-    gc.collect()
-    gc.freeze()
+    end_loading()
 
 
 async def _relay_when_ready(database: Database, relay: Relay) -> None:

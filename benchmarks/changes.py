@@ -19,8 +19,8 @@ from devstack.postgres import Postgres
 from storage import claims, jobs
 from storage.claims import Claim
 from storage.jobs import Event
+from storage.migrating import migrate
 from storage.models import Job, JobState
-from storage.schema import migrate
 from storage.session import Database
 
 _BATCHES, _CHANGES = 9, 200

@@ -23,7 +23,7 @@ from observability import exposition, metrics, phrases, tracing
 from observability.logging import say
 from observability.outage import Outage
 from observability.readiness import Readiness
-from observability.start import end_refused, start_process
+from observability.start import end_loading, end_refused, start_process
 from observability.tracing import Tracing
 from observability.watchdog import STUCK_EXIT, Each, Rounds, Watchdog
 from storage.leader import lead
@@ -102,6 +102,7 @@ def _end_stuck(reason: str) -> None:
 
 
 async def _work(database: Database, readiness: Readiness, housekeeping: "_Housekeeping") -> None:
+    end_loading()
     await wait_for_database(database)
     readiness.start()
     say(phrases.PROCESS_READY, process="Housekeeping")

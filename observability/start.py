@@ -1,5 +1,6 @@
 """How a process begins: its settings read, or refused; its log begun; its tenants told of."""
 
+import gc
 import sys
 from typing import Literal, NoReturn
 
@@ -28,6 +29,20 @@ def start_process(
     start_logging(settings)
     follow_tenants(tenants)
     return settings, tenants
+
+
+def begin_loading() -> None:
+    """Keep the garbage collector off until `end_loading`: in vain it would take a fifth of the time of a start."""
+    gc.disable()
+
+
+def end_loading() -> None:
+    """Set the garbage collector to work, but on nothing that is there by now: walking that takes 0.2 s each time.
+
+    May be called again when more has been loaded.
+    """
+    gc.freeze()
+    gc.enable()
 
 
 def end_refused(problems: list[str]) -> NoReturn:

@@ -1,15 +1,10 @@
-"""Making the tables, and checking at a process's start that they and the role are right."""
+"""Checking at a process's start that the server, the tables and the role are right."""
 
 import asyncio
-import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,20 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from observability import phrases
 from observability.logging import say
 from storage import pooler
-from storage.session import INSISTED_ON, Database, as_arguments, driver_url, session_options
+from storage.session import INSISTED_ON, Database, session_options
 
 OLDEST_POSTGRES = 15
-_MIGRATIONS = Path(__file__).resolve().parent / "migrations"
-_FUNCTIONS = Path(__file__).resolve().parent / "functions.sql"
-_OWN_FUNCTIONS = text(
-    "SELECT p.oid::regprocedure::text FROM pg_proc p"
-    " WHERE p.pronamespace = 'public'::regnamespace AND p.prokind = 'f' AND p.proname = ANY (:names)"
-    " AND pg_get_userbyid(p.proowner) = current_user"
-)
+MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 _CHECK_SECONDS = 5.0
-_LOCK_SECONDS = 10.0
 _LOCK_NOT_AVAILABLE = "55P03"
-_UNKNOWN_REVISION = "the tables are of before the first release, and nothing leads from there: take an empty database"
 _MIGRATE_HINT = "run `ai-agents migrate` with DATABASE_ADMIN_URL"
 # What the server says to a connection that it refuses for good -> what to tell the person who set the address.
 _REFUSED = {
@@ -58,77 +45,14 @@ class DatabaseUnreachable(Exception):
     """The database does not answer (yet)."""
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    return config
-
-
 def newest_revision() -> str:
     """The revision that this code needs.
 
     Revisions are numbers that count up. Each leaves the tables and functions usable for the release before it, which
     goes on working, and starting, until it is replaced.
     """
-    return str(ScriptDirectory.from_config(_config()).get_current_head())
-
-
-def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK_SECONDS) -> str:
-    """Bring the database to this code's revision, and answer with the one that it is at then.
-
-    A newer one is left as it is: a release goes back. Safe to run at once from several places.
-
-    The role of `application_url` must exist already; it gets its grants. `lock_seconds`: how long to wait for a table
-    that somebody reads (a dump), since who comes later waits behind us. Raises DatabaseUnfit or DatabaseUnreachable.
-    """
-    role = driver_url(application_url).username
-    # Whoever vanishes in the middle of it must not keep the others waiting; a statement of it may take its time.
-    options = session_options(0) | {"lock_timeout": "0"}
-    arguments = {"client_encoding": "utf8", "options": as_arguments(options)}
-    engine = create_engine(driver_url(admin_url), poolclass=NullPool, hide_parameters=True, connect_args=arguments)
-    try:
-        with engine.begin() as connection:
-            # Two migrations at once would both try to make the first table.
-            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('ai-agents migrate'))"))
-            connection.execute(text(f"SET LOCAL lock_timeout = {round(lock_seconds * 1000)}"))
-            _insist_on_utf8(str(connection.scalar(text("SHOW server_encoding"))))
-            if not connection.scalar(text("SELECT count(*) FROM pg_roles WHERE rolname = :role"), {"role": role}):
-                raise DatabaseUnfit("the role of DATABASE_URL does not exist: create it first")
-            revision = _revision_of(connection)
-            if int(revision or 0) > int(newest_revision()):
-                return str(revision)
-            quoted = engine.dialect.identifier_preparer.quote(str(role))
-            config = _config()
-            config.attributes.update(connection=connection, application_role=quoted)
-            command.upgrade(config, "head")
-            _apply_functions(connection, quoted)
-    except CommandError as failure:
-        raise DatabaseUnfit(_UNKNOWN_REVISION) from failure
-    except OperationalError as failure:
-        raise _classed(failure, "DATABASE_ADMIN_URL") from failure
-    except ProgrammingError as failure:
-        raise DatabaseUnfit("DATABASE_ADMIN_URL must be the owner of the database or of its schema") from failure
-    finally:
-        engine.dispose()
-    return newest_revision()
-
-
-def _apply_functions(connection: Connection, role: str) -> None:
-    """Make each function as `functions.sql` has it, for the application alone to run."""
-    functions = _FUNCTIONS.read_text(encoding="utf-8")
-    connection.exec_driver_sql(functions)
-    # Others may have functions of their own in this schema.
-    names = re.findall(r"(?m)^CREATE OR REPLACE FUNCTION (\w+)\(", functions)
-    for signature in connection.scalars(_OWN_FUNCTIONS, {"names": names}).all():
-        connection.exec_driver_sql(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
-        connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {signature} TO {role}")
-
-
-def _revision_of(connection: Connection) -> str | None:
-    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
-        return None
-    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return revision
+    # By the files' names, since Alembic, which reads what is in them, would cost each start a tenth of its time.
+    return max(path.stem[1:5] for path in MIGRATIONS.glob("versions/v*.py"))
 
 
 async def check(database: Database) -> None:
@@ -144,7 +68,7 @@ async def check(database: Database) -> None:
         if await pooler.shares_sessions(database):
             raise DatabaseUnfit(f"DATABASE_URL leads to a pooler in transaction mode: {pooler.REMEDY}")
     except OperationalError as failure:
-        raise _classed(failure, "DATABASE_URL") from failure
+        raise classed(failure, "DATABASE_URL") from failure
     except PoolTimeout as failure:
         raise DatabaseUnreachable("the database does not answer") from failure
 
@@ -170,7 +94,7 @@ async def _check_server_and_role(session: AsyncSession) -> None:
     version = int(str(await session.scalar(text("SHOW server_version_num")))) // 10000
     if version < OLDEST_POSTGRES:
         raise DatabaseUnfit(f"PostgreSQL {version} is too old: {OLDEST_POSTGRES} or later is needed")
-    _insist_on_utf8(str(await session.scalar(text("SHOW server_encoding"))))
+    insist_on_utf8(str(await session.scalar(text("SHOW server_encoding"))))
     question = "SELECT rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"
     is_superuser, bypasses = (await session.execute(text(question))).one()
     if is_superuser or bypasses:
@@ -185,7 +109,8 @@ async def _check_server_and_role(session: AsyncSession) -> None:
         raise DatabaseUnfit("the role of DATABASE_URL must not own the tables: give DATABASE_ADMIN_URL the owner")
 
 
-def _insist_on_utf8(encoding: str) -> None:
+def insist_on_utf8(encoding: str) -> None:
+    """Raise DatabaseUnfit for a database of another encoding."""
     if encoding != "UTF8":
         raise DatabaseUnfit(f"the database has the encoding {encoding}: create it anew with ENCODING 'UTF8'")
 
@@ -214,8 +139,8 @@ async def _check_revision(session: AsyncSession) -> None:
         raise DatabaseUnfit(f"the database is at revision {revision}, not {needed}: {_MIGRATE_HINT}")
 
 
-def _classed(failure: OperationalError, setting: str) -> DatabaseUnfit | DatabaseUnreachable:
-    """A failure to connect, by what has to be done: mended by a person, or waited for.
+def classed(failure: OperationalError, setting: str) -> DatabaseUnfit | DatabaseUnreachable:
+    """Return what a failure to connect by the address in `setting` asks for: a person's mending, or waiting.
 
     psycopg gives no SQLSTATE for a refused connection, only the server's sentence.
     """

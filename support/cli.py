@@ -12,6 +12,7 @@ from config.exits import AWAY_EXIT, CONFIGURATION_EXIT
 from config.settings import MigrateSettings, SettingsRefused, load
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging
+from observability.start import begin_loading, end_loading
 from support.arguments import add_verbs
 
 _BY_HAND = {
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     psql = verbs.add_parser("psql", help="ask the database by hand, with psql", prefix_chars="\0", add_help=False)
     psql.add_argument("arguments", nargs="*", metavar="ARGUMENT")
     chosen = parser.parse_args(arguments)
+    begin_loading()
     match chosen.verb:
         case "api":
             return _api(chosen.host, chosen.port)
@@ -53,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         case "psql":
             status = resolve_name("support.psql:run")(chosen.arguments)
         case verb:
-            status = resolve_name(_BY_HAND[verb])(chosen)
+            by_hand = resolve_name(_BY_HAND[verb])
+            end_loading()
+            status = by_hand(chosen)
     return status
 
 
@@ -78,7 +82,8 @@ def _api(host: str, port: int) -> int:
 
 
 def _migrate() -> int:
-    from storage.schema import DatabaseUnfit, DatabaseUnreachable, migrate  # noqa: PLC0415
+    from storage.migrating import migrate  # noqa: PLC0415
+    from storage.schema import DatabaseUnfit, DatabaseUnreachable  # noqa: PLC0415
 
     try:
         settings = load(MigrateSettings)

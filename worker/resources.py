@@ -2,7 +2,6 @@
 
 import asyncio
 import concurrent.futures
-import gc
 import os
 import socket
 import threading
@@ -27,7 +26,7 @@ from integrations.servicedesk.desks import Desks
 from observability import exposition, metrics, phrases
 from observability.logging import say
 from observability.readiness import Readiness
-from observability.start import end_refused
+from observability.start import end_loading, end_refused
 from observability.tracing import Tracing
 from observability.watchdog import STUCK_EXIT, Watchdog
 from storage.limits import LONGEST_LIFE
@@ -75,6 +74,8 @@ class Resources:
         self._stack = AsyncExitStack()
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True).start()
+        # Waiting for the database may take its time.
+        end_loading()
         self._pickup = self._on_loop(self._open(tenants))
         self._jobs_taken = JobsTaken(
             Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=2),
@@ -148,9 +149,7 @@ class Resources:
 
     def watch(self, consumer: QuietConsumer) -> None:
         """Watch over this worker's progress from now on: Celery is ready to take jobs."""
-        # What is loaded now stays: the collector need not go through all of it, a tenth of a second each time.
-        gc.collect()
-        gc.freeze()
+        end_loading()
         self._watchdog.start()
         self._readiness.start(lambda: consumer.takes_jobs)
 

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the versions on the connection that `storage.schema.migrate` opened."""
+"""Alembic's entry: runs the versions on the connection that `storage.migrating.migrate` opened."""
 
 from alembic import context
 

@@ -14,7 +14,7 @@ from devstack.postgres import Postgres
 from storage import claims, jobs
 from storage.claims import Claim
 from storage.jobs import Event
-from storage.schema import migrate
+from storage.migrating import migrate
 from storage.search import SearchInPostgres
 from storage.session import Database
 from workflow.attempt import Attempt

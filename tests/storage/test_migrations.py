@@ -17,8 +17,9 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.dialects import postgresql
 
 from devstack.postgres import Postgres
+from storage.migrating import migrate
 from storage.models import Base
-from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now, migrate, newest_revision
+from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now, newest_revision
 from storage.session import driver_url
 from tests.kit.postgres import TABLES, Table
 

@@ -18,7 +18,8 @@ from devstack.postgres import Postgres
 from devstack.postgres_binaries import reachable_folder, server_user
 from devstack.processes import Process
 from storage.leader import lead
-from storage.schema import DatabaseUnfit, check_now, migrate
+from storage.migrating import migrate
+from storage.schema import DatabaseUnfit, check_now
 from storage.session import Database
 from tests.kit.postgres import Table
 

@@ -1,0 +1,81 @@
+"""Making the tables and functions, and bringing them to the revision of this code."""
+
+import re
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from storage.schema import MIGRATIONS, DatabaseUnfit, classed, insist_on_utf8, newest_revision
+from storage.session import as_arguments, driver_url, session_options
+
+_FUNCTIONS = Path(__file__).resolve().parent / "functions.sql"
+_OWN_FUNCTIONS = text(
+    "SELECT p.oid::regprocedure::text FROM pg_proc p"
+    " WHERE p.pronamespace = 'public'::regnamespace AND p.prokind = 'f' AND p.proname = ANY (:names)"
+    " AND pg_get_userbyid(p.proowner) = current_user"
+)
+_LOCK_SECONDS = 10.0
+_UNKNOWN_REVISION = "the tables are of before the first release, and nothing leads from there: take an empty database"
+
+
+def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK_SECONDS) -> str:
+    """Bring the database to this code's revision, and answer with the one that it is at then.
+
+    A newer one is left as it is: a release goes back. Safe to run at once from several places.
+
+    The role of `application_url` must exist already; it gets its grants. `lock_seconds`: how long to wait for a table
+    that somebody reads (a dump), since who comes later waits behind us. Raises DatabaseUnfit or DatabaseUnreachable.
+    """
+    role = driver_url(application_url).username
+    # Whoever vanishes in the middle of it must not keep the others waiting; a statement of it may take its time.
+    options = session_options(0) | {"lock_timeout": "0"}
+    arguments = {"client_encoding": "utf8", "options": as_arguments(options)}
+    engine = create_engine(driver_url(admin_url), poolclass=NullPool, hide_parameters=True, connect_args=arguments)
+    try:
+        with engine.begin() as connection:
+            # Two migrations at once would both try to make the first table.
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('ai-agents migrate'))"))
+            connection.execute(text(f"SET LOCAL lock_timeout = {round(lock_seconds * 1000)}"))
+            insist_on_utf8(str(connection.scalar(text("SHOW server_encoding"))))
+            if not connection.scalar(text("SELECT count(*) FROM pg_roles WHERE rolname = :role"), {"role": role}):
+                raise DatabaseUnfit("the role of DATABASE_URL does not exist: create it first")
+            revision = _revision_of(connection)
+            if int(revision or 0) > int(newest_revision()):
+                return str(revision)
+            quoted = engine.dialect.identifier_preparer.quote(str(role))
+            config = Config()
+            config.set_main_option("script_location", str(MIGRATIONS))
+            config.attributes.update(connection=connection, application_role=quoted)
+            command.upgrade(config, "head")
+            _apply_functions(connection, quoted)
+            return str(_revision_of(connection))
+    except CommandError as failure:
+        raise DatabaseUnfit(_UNKNOWN_REVISION) from failure
+    except OperationalError as failure:
+        raise classed(failure, "DATABASE_ADMIN_URL") from failure
+    except ProgrammingError as failure:
+        raise DatabaseUnfit("DATABASE_ADMIN_URL must be the owner of the database or of its schema") from failure
+    finally:
+        engine.dispose()
+
+
+def _apply_functions(connection: Connection, role: str) -> None:
+    """Make each function as `functions.sql` has it, for the application alone to run."""
+    functions = _FUNCTIONS.read_text(encoding="utf-8")
+    connection.exec_driver_sql(functions)
+    # Others may have functions of their own in this schema.
+    names = re.findall(r"(?m)^CREATE OR REPLACE FUNCTION (\w+)\(", functions)
+    for signature in connection.scalars(_OWN_FUNCTIONS, {"names": names}).all():
+        connection.exec_driver_sql(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
+        connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {signature} TO {role}")
+
+
+def _revision_of(connection: Connection) -> str | None:
+    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
