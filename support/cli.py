@@ -85,6 +85,7 @@ def _migrate() -> int:
     from storage.migrating import migrate  # noqa: PLC0415
     from storage.schema import DatabaseUnfit, DatabaseUnreachable  # noqa: PLC0415
 
+    end_loading()
     try:
         settings = load(MigrateSettings)
         start_logging(settings)

@@ -25,20 +25,26 @@ def untouched_logging() -> Iterator[None]:
     structlog.reset_defaults()
     for logger in known:
         # Another test's server in this process may have silenced its loggers.
-        logger.setLevel(logging.NOTSET)
+        _set_level(logger, logging.NOTSET)
     yield
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
     for made in manager.loggerDict.values():
         if isinstance(made, logging.Logger) and made not in known:
-            made.setLevel(logging.NOTSET)
+            _set_level(made, logging.NOTSET)
     for logger, its_level, propagate, its_handlers in states:
-        logger.setLevel(its_level)
+        _set_level(logger, its_level)
         logger.propagate = propagate
         logger.handlers[:] = its_handlers
     root.handlers[:] = handlers
     root.setLevel(level)
     sys.excepthook, threading.excepthook = hooks
+
+
+def _set_level(logger: logging.Logger, level: int) -> None:
+    # Each change empties the caches of all loggers.
+    if logger.level != level:
+        logger.setLevel(level)
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ async def hasty(server: Postgres, table: Table) -> AsyncIterator[Database]:  # n
     await opened.close()
 
 
+@pytest.mark.slow
 async def test_a_requester_of_seventy_thousand_tickets_is_forgotten(store: Store) -> None:
     """More than a statement takes as parameters of their own."""
     await copy(store.database, "1")
