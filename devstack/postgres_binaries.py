@@ -1,5 +1,6 @@
 """Where Postgres' programs are, and a place for them and for data that an unprivileged user can reach."""
 
+import functools
 import hashlib
 import importlib.util
 import os
@@ -43,6 +44,7 @@ def find_binaries() -> Path:
     return _reachable_copy(installed.parent) / "bin"
 
 
+@functools.cache
 def major_version(binaries: Path) -> int:
     """Ask the server for its major version, e.g. 18."""
     answer = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True)
