@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 _received: Counter[str] = Counter()
 
 
-class Door(BaseHTTPRequestHandler):
+class CountingHandler(BaseHTTPRequestHandler):
     """One connection of an exporter, kept open as collectors do."""
 
     protocol_version = "HTTP/1.1"
@@ -45,4 +45,4 @@ class Door(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Door).serve_forever()
+    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), CountingHandler).serve_forever()

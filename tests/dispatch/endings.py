@@ -37,7 +37,7 @@ Meanwhile = Callable[[UUID], Awaitable[object]]
 
 
 @dataclass(frozen=True)
-class Stage:
+class Driver:
     """A desk, the stores, and the log of what happens between them."""
 
     database: Database
@@ -113,59 +113,59 @@ class Stage:
         await erasing.erase(self.database, Which("acme", ticket_id="12345"))
 
 
-async def completed(stage: Stage) -> UUID:
-    return await stage.run(await stage.job())
+async def completed(driver: Driver) -> UUID:
+    return await driver.run(await driver.job())
 
 
-async def gone(stage: Stage) -> UUID:
-    return await stage.run(await stage.job("404404"))
+async def gone(driver: Driver) -> UUID:
+    return await driver.run(await driver.job("404404"))
 
 
-async def forgotten_at_work(stage: Stage) -> UUID:
-    async with stage.running(stage.forget) as (job_id, attempt):
+async def forgotten_at_work(driver: Driver) -> UUID:
+    async with driver.running(driver.forget) as (job_id, attempt):
         await attempt
     return job_id
 
 
-async def forgotten_at_a_stop(stage: Stage) -> UUID:
-    return await stopped(stage, stage.forget)
+async def forgotten_at_a_stop(driver: Driver) -> UUID:
+    return await stopped(driver, driver.forget)
 
 
-async def refused(stage: Stage) -> UUID:
-    stage.desks.order(kind="status", code=403, operation="read_ticket")
-    return await stage.run(await stage.job())
+async def refused(driver: Driver) -> UUID:
+    driver.desks.order(kind="status", code=403, operation="read_ticket")
+    return await driver.run(await driver.job())
 
 
-async def down_at_the_deadline(stage: Stage) -> UUID:
-    return await stage.run(await stage.job(deadline_at=SHORTLY), down=True)
+async def down_at_the_deadline(driver: Driver) -> UUID:
+    return await driver.run(await driver.job(deadline_at=SHORTLY), down=True)
 
 
-async def retried(stage: Stage) -> UUID:
-    stage.desks.order(kind="status", code=500, operation="read_ticket")
-    return await stage.run(await stage.job())
+async def retried(driver: Driver) -> UUID:
+    driver.desks.order(kind="status", code=500, operation="read_ticket")
+    return await driver.run(await driver.job())
 
 
-async def looked_for(stage: Stage) -> UUID:
+async def looked_for(driver: Driver) -> UUID:
     posted = "now() - interval '2 minutes'"
-    return await stage.run(await stage.job(deadline_at=SHORTLY, note_attempted_at=posted), down=True)
+    return await driver.run(await driver.job(deadline_at=SHORTLY, note_attempted_at=posted), down=True)
 
 
-async def held_back(stage: Stage) -> UUID:
-    return await stage.run(await stage.job(), down=True)
+async def held_back(driver: Driver) -> UUID:
+    return await driver.run(await driver.job(), down=True)
 
 
-async def another_first(stage: Stage) -> UUID:
-    await claimed(stage.database, await stage.job("12345"))
-    return await stage.run(await stage.job("12345"))
+async def another_first(driver: Driver) -> UUID:
+    await claimed(driver.database, await driver.job("12345"))
+    return await driver.run(await driver.job("12345"))
 
 
 async def nothing(_: UUID) -> None:
     """All goes well meanwhile."""
 
 
-async def stopped(stage: Stage, meanwhile: Meanwhile, hangs_at: int = 1, **columns: object) -> UUID:
+async def stopped(driver: Driver, meanwhile: Meanwhile, hangs_at: int = 1, **columns: object) -> UUID:
     """A worker is told to stop after that has happened, while the desk is called."""
-    async with stage.running(meanwhile, hangs_at=hangs_at, **columns) as (job_id, attempt):
+    async with driver.running(meanwhile, hangs_at=hangs_at, **columns) as (job_id, attempt):
         attempt.cancel()
         with suppress(asyncio.CancelledError):
             await attempt
@@ -173,68 +173,68 @@ async def stopped(stage: Stage, meanwhile: Meanwhile, hangs_at: int = 1, **colum
     return job_id
 
 
-async def stopped_at_its_failure_note(stage: Stage) -> UUID:
-    return await stopped(stage, nothing, hangs_at=2, enhancement=None)
+async def stopped_at_its_failure_note(driver: Driver) -> UUID:
+    return await stopped(driver, nothing, hangs_at=2, enhancement=None)
 
 
-async def given_back(stage: Stage) -> UUID:
-    return await stopped(stage, nothing)
+async def given_back(driver: Driver) -> UUID:
+    return await stopped(driver, nothing)
 
 
-async def claim_lost(stage: Stage) -> UUID:
-    async with stage.running(stage.take_claim) as (job_id, attempt):
+async def claim_lost(driver: Driver) -> UUID:
+    async with driver.running(driver.take_claim) as (job_id, attempt):
         await attempt
     return job_id
 
 
-async def claim_lost_at_a_stop(stage: Stage) -> UUID:
-    return await stopped(stage, stage.take_claim)
+async def claim_lost_at_a_stop(driver: Driver) -> UUID:
+    return await stopped(driver, driver.take_claim)
 
 
-async def duplicate_at_a_worker(stage: Stage) -> UUID:
-    job_id = await stage.duplicate()
-    async with opened(settings(stage.desks.url)) as desk:
-        runner = runner_on(desk, stage.database, stage.database)
-        await Pickup(runner, Inbox(stage.redis), DEADLINE).take(job_id)
+async def duplicate_at_a_worker(driver: Driver) -> UUID:
+    job_id = await driver.duplicate()
+    async with opened(settings(driver.desks.url)) as desk:
+        runner = runner_on(desk, driver.database, driver.database)
+        await Pickup(runner, Inbox(driver.redis), DEADLINE).take(job_id)
     return job_id
 
 
-async def duplicate_at_the_relay(stage: Stage) -> UUID:
-    job_id = await stage.duplicate()
-    await stage.relay()
+async def duplicate_at_the_relay(driver: Driver) -> UUID:
+    job_id = await driver.duplicate()
+    await driver.relay()
     return job_id
 
 
-async def forgotten_by_command(stage: Stage) -> UUID:
-    job_id = await stage.job("12345")
+async def forgotten_by_command(driver: Driver) -> UUID:
+    job_id = await driver.job("12345")
     assert await asyncio.to_thread(main, ["forget", "--tenant", "acme", "--ticket", "12345", "--yes"]) == 0
     return job_id
 
 
-async def retried_by_hand(stage: Stage) -> UUID:
-    job_id = await stage.job()
-    await claims.fail(stage.database, await claimed(stage.database, job_id), "GPT-4 timeout")
+async def retried_by_hand(driver: Driver) -> UUID:
+    job_id = await driver.job()
+    await claims.fail(driver.database, await claimed(driver.database, job_id), "GPT-4 timeout")
     assert await asyncio.to_thread(main, ["retry", str(job_id)]) == 0
     return job_id
 
 
-async def recovered(stage: Stage) -> UUID:
-    job_id = await stage.job()
-    await claimed(stage.database, job_id)
-    stage.table.change(job_id, lease_until=RAN_OUT)
-    await stage.relay()
+async def recovered(driver: Driver) -> UUID:
+    job_id = await driver.job()
+    await claimed(driver.database, job_id)
+    driver.table.change(job_id, lease_until=RAN_OUT)
+    await driver.relay()
     return job_id
 
 
-async def worker_lost(stage: Stage) -> UUID:
-    job_id = await stage.job(attempt=7)
-    await claimed(stage.database, job_id)
-    stage.table.change(job_id, lease_until=RAN_OUT)
-    await stage.relay()
+async def worker_lost(driver: Driver) -> UUID:
+    job_id = await driver.job(attempt=7)
+    await claimed(driver.database, job_id)
+    driver.table.change(job_id, lease_until=RAN_OUT)
+    await driver.relay()
     return job_id
 
 
-async def expired(stage: Stage) -> UUID:
-    job_id = await stage.job(deadline_at=RAN_OUT)
-    await stage.relay()
+async def expired(driver: Driver) -> UUID:
+    job_id = await driver.job(deadline_at=RAN_OUT)
+    await driver.relay()
     return job_id

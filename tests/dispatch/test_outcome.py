@@ -15,7 +15,7 @@ from dispatch.outcome import How
 from observability import metrics
 from storage.session import Database
 from tests.dispatch import endings
-from tests.dispatch.endings import Stage
+from tests.dispatch.endings import Driver
 from tests.kit.logs import StartLog
 from tests.kit.postgres import NewEvent, Table
 from tests.kit.simulators import Simulator
@@ -29,11 +29,11 @@ SPANS = ("Worker", "Relay", "Forget", "Retry")
 
 
 @dataclass(frozen=True)
-class Case:
+class Ending:
     """An outcome, one way to it, and what has to be said of it."""
 
     how: How
-    drive: Callable[[Stage], Awaitable[UUID]]
+    drive: Callable[[Driver], Awaitable[UUID]]
     row: tuple[str, str | None]
     """State and reason."""
     line: str
@@ -73,21 +73,23 @@ STOPPING = "Job requeued reason=worker stopping"
 AGAIN = "Task failed reason=~; will be retried in 2s"
 DONE = r"Task completed duration=\ds"
 
-CASES = [
-    Case(How.COMPLETED, endings.completed, ("completed", None), DONE, "completed", "Worker: completed"),
-    Case(How.SKIPPED, endings.gone, GONE, SKIPPED, "skipped", "Worker: ~"),
-    Case(How.SKIPPED, endings.forgotten_at_work, FORGOTTEN, SKIPPED, "skipped", "Worker: ~"),
-    Case(How.SKIPPED, endings.forgotten_at_a_stop, FORGOTTEN, SKIPPED, "skipped", "Worker: ~"),
-    Case(How.FAILED, endings.refused, REFUSED, ENDED, "failed", "Worker: failed", red=True),
-    Case(How.FAILED, endings.down_at_the_deadline, ("failed", DOWN[1]), GAVE_UP, "failed", "Worker: failed", red=True),
-    Case(How.FAILED, endings.stopped_at_its_failure_note, KEY, ENDED, "failed", "Worker: failed", red=True),
-    Case(How.RETRIED, endings.retried, BROKEN, AGAIN, "retried", "Worker: retried", red=True),
-    Case(How.LOOKED_FOR, endings.looked_for, DOWN, LOOK, "retried", "Worker: looked for once more", red=True),
-    Case(How.HELD_BACK, endings.held_back, DOWN, HELD, "held back", "Worker: held back: ~"),
-    Case(How.HELD_BACK, endings.another_first, ANOTHER, HELD, "held back", "Worker: held back: ~"),
-    Case(How.GIVEN_BACK, endings.given_back, ("waiting", None), STOPPING, "given back", "Worker: given back"),
-    Case(How.CLAIM_LOST, endings.claim_lost, ("running", None), LOST, "claim lost", "Worker: claim lost", red=True),
-    Case(
+ENDINGS = [
+    Ending(How.COMPLETED, endings.completed, ("completed", None), DONE, "completed", "Worker: completed"),
+    Ending(How.SKIPPED, endings.gone, GONE, SKIPPED, "skipped", "Worker: ~"),
+    Ending(How.SKIPPED, endings.forgotten_at_work, FORGOTTEN, SKIPPED, "skipped", "Worker: ~"),
+    Ending(How.SKIPPED, endings.forgotten_at_a_stop, FORGOTTEN, SKIPPED, "skipped", "Worker: ~"),
+    Ending(How.FAILED, endings.refused, REFUSED, ENDED, "failed", "Worker: failed", red=True),
+    Ending(
+        How.FAILED, endings.down_at_the_deadline, ("failed", DOWN[1]), GAVE_UP, "failed", "Worker: failed", red=True
+    ),
+    Ending(How.FAILED, endings.stopped_at_its_failure_note, KEY, ENDED, "failed", "Worker: failed", red=True),
+    Ending(How.RETRIED, endings.retried, BROKEN, AGAIN, "retried", "Worker: retried", red=True),
+    Ending(How.LOOKED_FOR, endings.looked_for, DOWN, LOOK, "retried", "Worker: looked for once more", red=True),
+    Ending(How.HELD_BACK, endings.held_back, DOWN, HELD, "held back", "Worker: held back: ~"),
+    Ending(How.HELD_BACK, endings.another_first, ANOTHER, HELD, "held back", "Worker: held back: ~"),
+    Ending(How.GIVEN_BACK, endings.given_back, ("waiting", None), STOPPING, "given back", "Worker: given back"),
+    Ending(How.CLAIM_LOST, endings.claim_lost, ("running", None), LOST, "claim lost", "Worker: claim lost", red=True),
+    Ending(
         How.CLAIM_LOST,
         endings.claim_lost_at_a_stop,
         ("running", None),
@@ -96,13 +98,13 @@ CASES = [
         "Worker: claim lost",
         red=True,
     ),
-    Case(How.DUPLICATE, endings.duplicate_at_a_worker, DUPLICATE, SKIPPED, None, "Worker: ~"),
-    Case(How.DUPLICATE, endings.duplicate_at_the_relay, DUPLICATE, SKIPPED, None, "Relay: ~"),
-    Case(How.FORGOTTEN, endings.forgotten_by_command, FORGOTTEN, SKIPPED, None, "Forget: ~"),
-    Case(How.RETRIED_BY_HAND, endings.retried_by_hand, ("waiting", "retried by hand"), REQUEUED, None, "Retry: ~"),
-    Case(How.RECOVERED, endings.recovered, ("waiting", "worker lost"), REQUEUED, None, "Relay: ~"),
-    Case(How.WORKER_LOST, endings.worker_lost, LAST_WORKER, ENDED, None, "Relay: worker lost", red=True),
-    Case(How.EXPIRED, endings.expired, ("failed", "deadline passed"), ENDED, None, "Relay: expired", red=True),
+    Ending(How.DUPLICATE, endings.duplicate_at_a_worker, DUPLICATE, SKIPPED, None, "Worker: ~"),
+    Ending(How.DUPLICATE, endings.duplicate_at_the_relay, DUPLICATE, SKIPPED, None, "Relay: ~"),
+    Ending(How.FORGOTTEN, endings.forgotten_by_command, FORGOTTEN, SKIPPED, None, "Forget: ~"),
+    Ending(How.RETRIED_BY_HAND, endings.retried_by_hand, ("waiting", "retried by hand"), REQUEUED, None, "Retry: ~"),
+    Ending(How.RECOVERED, endings.recovered, ("waiting", "worker lost"), REQUEUED, None, "Relay: ~"),
+    Ending(How.WORKER_LOST, endings.worker_lost, LAST_WORKER, ENDED, None, "Relay: worker lost", red=True),
+    Ending(How.EXPIRED, endings.expired, ("failed", "deadline passed"), ENDED, None, "Relay: expired", red=True),
 ]
 
 
@@ -117,7 +119,7 @@ def counted() -> Counter[tuple[str, ...]]:
 
 
 @pytest.fixture
-def stage(
+def driver(
     database: Database,
     table: Table,
     redis: Redis,
@@ -125,9 +127,9 @@ def stage(
     desks: Simulator,
     model: Simulator,
     new_event: NewEvent,
-) -> Stage:
+) -> Driver:
     """The stores, empty."""
-    return Stage(database, table, redis, redis_url, desks, model, new_event)
+    return Driver(database, table, redis, redis_url, desks, model, new_event)
 
 
 @pytest.fixture
@@ -137,36 +139,36 @@ def by_hand(server: Postgres, redis_url: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("REDIS_URL", redis_url)
 
 
-def test_every_outcome_has_a_case() -> None:
-    assert {case.how for case in CASES} == set(How)
+def test_every_outcome_has_an_ending() -> None:
+    assert {ending.how for ending in ENDINGS} == set(How)
 
 
 @pytest.mark.usefixtures("by_hand")
-@pytest.mark.parametrize("case", CASES, ids=[case.drive.__name__ for case in CASES])
+@pytest.mark.parametrize("ending", ENDINGS, ids=[ending.drive.__name__ for ending in ENDINGS])
 async def test_row_line_metrics_and_span_agree(
-    case: Case, stage: Stage, spans: InMemorySpanExporter, start_log: StartLog, capsys: pytest.CaptureFixture[str]
+    ending: Ending, driver: Driver, spans: InMemorySpanExporter, start_log: StartLog, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stream = start_log()
     before = counted()
-    job_id = await case.drive(stage)
-    row = stage.table.job(job_id)
-    assert (row["state"], row["reason"]) == case.row
-    event = stage.table.run("SELECT * FROM job_events WHERE job_id = %s ORDER BY id DESC LIMIT 1", job_id)[0]
-    assert event["what"] == EVENTS.get(case.how, case.how)
+    job_id = await ending.drive(driver)
+    row = driver.table.job(job_id)
+    assert (row["state"], row["reason"]) == ending.row
+    event = driver.table.run("SELECT * FROM job_events WHERE job_id = %s ORDER BY id DESC LIMIT 1", job_id)[0]
+    assert event["what"] == EVENTS.get(ending.how, ending.how)
     assert event["reason"] in (None, row["reason"])
-    assert counted() - before == case.counts()
+    assert counted() - before == ending.counts()
     log = stream.getvalue() + capsys.readouterr().err
     ((phrase, told),) = [(phrase, told) for phrase, told_of, told in TOLD.findall(log) if told_of == str(job_id)]
-    line = re.fullmatch(case.filled(case.line), f"{phrase} {told}")
+    line = re.fullmatch(ending.filled(ending.line), f"{phrase} {told}")
     assert line is not None
     ended = [span for span in spans.get_finished_spans() if span.name in SPANS and "outcome" in (span.attributes or {})]
     (span,) = ended
     attributes = span.attributes or {}
-    assert f"{span.name}: {attributes['outcome']!s}" == case.filled(case.span)
+    assert f"{span.name}: {attributes['outcome']!s}" == ending.filled(ending.span)
     assert event["attempt"] == attributes.get("attempt", event["attempt"])
     held = attributes.get("held_back_seconds")
-    assert held == (pytest.approx(int(line[1]), abs=0.5) if case.how is How.HELD_BACK else None)
+    assert held == (pytest.approx(int(line[1]), abs=0.5) if ending.how is How.HELD_BACK else None)
     # A red one says what the line says.
     shown = [(raised.attributes or {})["exception.message"] for raised in span.events]
-    assert shown == ([told.removeprefix("reason=")] if case.red else [])
-    assert span.status.description == (shown[0] if case.red else None)
+    assert shown == ([told.removeprefix("reason=")] if ending.red else [])
+    assert span.status.description == (shown[0] if ending.red else None)

@@ -24,7 +24,7 @@ DOWN = [
     DeskUnavailable("503"),
     DeskUnavailable("connection"),
     ModelTimeout(30),
-    ModelUnavailable("500 Internal Server Error"),
+    ModelUnavailable("500 Internal GuardedServer Error"),
     ModelUnavailable("connection"),
 ]
 UP = [
@@ -36,7 +36,7 @@ UP = [
 ]
 
 
-class Server:
+class GuardedServer:
     """A breaker before a server that answers what the test says."""
 
     def __init__(self) -> None:
@@ -66,8 +66,8 @@ class Server:
 
 
 @pytest.fixture
-def server() -> Server:
-    return Server()
+def server() -> GuardedServer:
+    return GuardedServer()
 
 
 @pytest.fixture
@@ -76,7 +76,9 @@ def log(start_log: StartLog) -> io.StringIO:
 
 
 @pytest.mark.parametrize("failure", DOWN, ids=str)
-def test_five_failures_that_say_down_open_it_for_fifteen_seconds(server: Server, failure: OutsideFailure) -> None:
+def test_five_failures_that_say_down_open_it_for_fifteen_seconds(
+    server: GuardedServer, failure: OutsideFailure
+) -> None:
     server.fail(failure, 4)
     server.breaker.check()
     server.fail(failure, 1)
@@ -86,7 +88,7 @@ def test_five_failures_that_say_down_open_it_for_fifteen_seconds(server: Server,
 
 
 @pytest.mark.parametrize("failure", UP, ids=str)
-def test_a_server_that_refuses_is_up(server: Server, failure: OutsideFailure) -> None:
+def test_a_server_that_refuses_is_up(server: GuardedServer, failure: OutsideFailure) -> None:
     server.fail(failure, 20)
     server.fail(times=4)
     server.fail(failure, 1)
@@ -94,14 +96,14 @@ def test_a_server_that_refuses_is_up(server: Server, failure: OutsideFailure) ->
     server.call()
 
 
-def test_failures_count_only_in_a_row(server: Server) -> None:
+def test_failures_count_only_in_a_row(server: GuardedServer) -> None:
     for _ in range(5):
         server.fail(times=4)
         server.call()
     server.breaker.check()
 
 
-def test_one_trial_closes_it_for_all(server: Server, log: io.StringIO) -> None:
+def test_one_trial_closes_it_for_all(server: GuardedServer, log: io.StringIO) -> None:
     server.fail()
     server.clock.now += 15
     with server.breaker.watch():
@@ -114,7 +116,7 @@ def test_one_trial_closes_it_for_all(server: Server, log: io.StringIO) -> None:
     assert "Breaker closed: desk of acme is back" in closed
 
 
-def test_a_trial_that_fails_opens_it_again_and_says_nothing(server: Server, log: io.StringIO) -> None:
+def test_a_trial_that_fails_opens_it_again_and_says_nothing(server: GuardedServer, log: io.StringIO) -> None:
     server.fail()
     for _ in range(3):
         server.clock.now += 15
@@ -124,7 +126,7 @@ def test_a_trial_that_fails_opens_it_again_and_says_nothing(server: Server, log:
 
 
 @pytest.mark.parametrize("end", [asyncio.CancelledError(), RuntimeError()], ids=repr)
-def test_a_trial_without_an_answer_leaves_it_to_the_next_call(server: Server, end: BaseException) -> None:
+def test_a_trial_without_an_answer_leaves_it_to_the_next_call(server: GuardedServer, end: BaseException) -> None:
     server.fail()
     server.clock.now += 15
     with pytest.raises(type(end)), server.breaker.watch():
@@ -133,7 +135,7 @@ def test_a_trial_without_an_answer_leaves_it_to_the_next_call(server: Server, en
     server.breaker.check()
 
 
-def test_calls_that_began_before_it_opened_change_nothing(server: Server) -> None:
+def test_calls_that_began_before_it_opened_change_nothing(server: GuardedServer) -> None:
     """Sixty jobs call a silent desk at once: their timeouts come one after the other, some after the opening."""
     late = [server.breaker.watch() for _ in range(3)]
     for call in late:

@@ -15,7 +15,7 @@ from tests.kit.desk import has, opened, settings
 NOTE = {"request_note": {"id": "7"}, "response_status": {"status_code": 2000}}
 
 
-class Desk:
+class TokenRefusingDesk:
     """A cloud desk that refuses each token once."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Desk:
 
 async def test_the_second_try_with_a_fresh_token_is_within_the_rate_too() -> None:
     """What was refused for its token has done nothing: it waits for its turn like any other."""
-    server, begun = Desk(), []
+    server, begun = TokenRefusingDesk(), []
 
     async def about_to_post() -> None:
         begun.append(server.notes)

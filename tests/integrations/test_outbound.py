@@ -25,7 +25,7 @@ TICKET = b'{"request": {"id": "1", "subject": "S"}, "response_status": {"status_
 
 
 @dataclass
-class Server:
+class CannedServer:
     """An HTTP server that answers each request alike, and remembers what was sent along."""
 
     url: str = ""
@@ -36,8 +36,8 @@ class Server:
 
 
 @contextmanager
-def serving(server: Server, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
-    class Door(BaseHTTPRequestHandler):
+def serving(server: CannedServer, tls: ssl.SSLContext | None = None) -> Iterator[CannedServer]:
+    class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.do_GET()
 
@@ -56,7 +56,7 @@ def serving(server: Server, tls: ssl.SSLContext | None = None) -> Iterator[Serve
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
-    listener = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     if tls is not None:
         listener.socket = tls.wrap_socket(listener.socket, server_side=True)
     server.url = f"{'http' if tls is None else 'https'}://localhost:{listener.server_port}"
@@ -91,7 +91,7 @@ async def test_a_private_authority_is_trusted_with_its_bundle_and_not_without(tm
     authority = trustme.CA()
     bundle = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(str(bundle))
-    with serving(Server(), with_certificate(authority)) as server:
+    with serving(CannedServer(), with_certificate(authority)) as server:
         assert await read_ticket(server.url, bundle) == "S"
         with pytest.raises(DeskUnavailable) as refused:
             await read_ticket(server.url)
@@ -104,7 +104,7 @@ async def test_a_certificate_for_another_name_is_not_trusted_and_gets_no_key(tmp
     bundle = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(str(bundle))
     with (
-        serving(Server(), with_certificate(authority, "desk.example")) as server,
+        serving(CannedServer(), with_certificate(authority, "desk.example")) as server,
         pytest.raises(DeskUnavailable, match="certificate not trusted"),
     ):
         await read_ticket(server.url, bundle)
@@ -114,15 +114,15 @@ async def test_a_certificate_for_another_name_is_not_trusted_and_gets_no_key(tmp
 async def test_an_answer_that_is_too_large_or_compressed_is_not_read() -> None:
     for body, encoding in ((b" " * (LARGEST_ANSWER_BYTES + 1), ""), (b"\x1f\x8b", "gzip"), (b"?", "br")):
         with (
-            serving(Server(body=body, encoding=encoding)) as server,
+            serving(CannedServer(body=body, encoding=encoding)) as server,
             pytest.raises(DeskUnavailable, match="invalid answer"),
         ):
             await read_ticket(server.url)
 
 
 async def test_a_token_of_one_desk_is_not_sent_to_the_one_that_took_its_place() -> None:
-    issued = Server(body=b'{"access_token": "token-1", "expires_in": 3600}')
-    with serving(issued) as accounts, serving(Server()) as first, serving(Server()) as second:
+    issued = CannedServer(body=b'{"access_token": "token-1", "expires_in": 3600}')
+    with serving(issued) as accounts, serving(CannedServer()) as first, serving(CannedServer()) as second:
         async with open_client(connections=2) as http:
             tokens = DeskTokens(http, None, 5)
             for desk_server, token in ((first, b"token-1"), (second, b"token-2")):
@@ -141,7 +141,7 @@ async def test_a_token_of_one_desk_is_not_sent_to_the_one_that_took_its_place() 
 
 
 async def test_a_session_of_one_tenants_desk_is_not_anothers_on_the_same_host() -> None:
-    with serving(Server()) as server:
+    with serving(CannedServer()) as server:
         async with open_client(connections=2) as http:
             for tenant_id in ("acme", "globex"):
                 desk = DeskSettings(url=f"{server.url}/{tenant_id}", edition="onpremises", api_key="key")

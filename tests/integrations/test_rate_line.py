@@ -16,8 +16,8 @@ GPT4_SECONDS = 20.0
 
 
 @dataclass
-class Job:
-    """What became of one."""
+class SimulatedJob:
+    """What became of it."""
 
     came: float
     calls: list[float] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Simulation:
         self.calls: list[float] = []
         self.copied: list[float] = []
         self.away: set[str] = set()
-        self.jobs: dict[str, Job] = {}
+        self.jobs: dict[str, SimulatedJob] = {}
         self._patience = patience
         self._bucket = LocalBucket(Pace.of(per_minute), lambda: self.now)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -44,7 +44,7 @@ class Simulation:
 
     def job(self, came: float) -> None:
         who = str(len(self.jobs))
-        self.jobs[who] = Job(came)
+        self.jobs[who] = SimulatedJob(came)
         self.at(came, lambda: self._step(who))
 
     def copies(self, every: float) -> None:

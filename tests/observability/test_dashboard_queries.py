@@ -31,7 +31,7 @@ ZEROS = {
 
 
 @dataclass(frozen=True)
-class Told:
+class PanelAnswers:
     """What Prometheus said: before the first ticket, and after some of each kind."""
 
     before: dict[str, Series]
@@ -61,7 +61,7 @@ def prometheus(system: System, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(scope="module")
-def told(system: System, prometheus: Prometheus) -> Told:
+def told(system: System, prometheus: Prometheus) -> PanelAnswers:
     """The whole story, once for all queries."""
     world = World(system)
     assert system.housekeeping is not None
@@ -72,7 +72,7 @@ def told(system: System, prometheus: Prometheus) -> Told:
     _live(world)
     settle(prometheus, 4)
     wait_for(lambda: prometheus.query("sum(ai_agents_jobs_in_flight)") == {"": 0})
-    answered = Told(before, _ask_all(prometheus), _ask_all(prometheus, "acme"))
+    answered = PanelAnswers(before, _ask_all(prometheus), _ask_all(prometheus, "acme"))
     world.close()
     return answered
 
@@ -98,24 +98,24 @@ def _ask_all(prometheus: Prometheus, tenant: str = ".*") -> dict[str, Series]:
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_each_query_finds_something_for_all_tenants_and_for_one(told: Told, query: Asked) -> None:
+def test_each_query_finds_something_for_all_tenants_and_for_one(told: PanelAnswers, query: Asked) -> None:
     assert told.after[str(query)]
     assert told.of_acme[str(query)]
 
 
 @pytest.mark.parametrize("name", sorted(ZEROS))
-def test_where_nothing_happened_it_is_a_zero_and_not_nothing(told: Told, name: str) -> None:
+def test_where_nothing_happened_it_is_a_zero_and_not_nothing(told: PanelAnswers, name: str) -> None:
     assert told.before[name]
     assert set(told.before[name].values()) == {0.0}
 
 
-def test_the_first_failure_of_a_reason_is_seen(told: Told) -> None:
+def test_the_first_failure_of_a_reason_is_seen(told: PanelAnswers) -> None:
     """Its series is born with it, which `increase` alone does not see."""
     assert told.after["Failures by Reason A"] == {REFUSED: 1}
     assert told.after["Webhooks by Result A"]["signature mismatch"] >= 2
 
 
-def test_the_figures_are_those_of_what_happened(told: Told) -> None:
+def test_the_figures_are_those_of_what_happened(told: PanelAnswers) -> None:
     assert told.after["Worker Health A"] == {"": 2}
     failed = told.after["Error Rate A"][""]
     # One in 15, of counters that were there before the first job; two workers are not asked at the same moment.
@@ -129,7 +129,7 @@ def test_the_figures_are_those_of_what_happened(told: Told) -> None:
     assert 0.0001 < told.after["Cost per Enhancement A"][""] < 0.01
 
 
-def test_the_alerts_are_loaded_and_none_of_them_fails(prometheus: Prometheus, told: Told) -> None:
+def test_the_alerts_are_loaded_and_none_of_them_fails(prometheus: Prometheus, told: PanelAnswers) -> None:
     assert told.after
     rules = prometheus.rules()
     alerts = [rule for rule in rules if rule["type"] == "alerting"]
@@ -138,7 +138,7 @@ def test_the_alerts_are_loaded_and_none_of_them_fails(prometheus: Prometheus, to
     assert {alert["annotations"]["runbook_url"].partition("/runbooks/")[0] for alert in alerts} == {"docs"}
 
 
-def test_dead_workers_are_counted_as_such(system: System, prometheus: Prometheus, told: Told) -> None:
+def test_dead_workers_are_counted_as_such(system: System, prometheus: Prometheus, told: PanelAnswers) -> None:
     """And the API, which is there to be asked, makes their number a 0. The last test: they stay dead."""
     assert told.after
     health = [query.filled() for query in queries() if query.panel == "Worker Health"]

@@ -13,11 +13,11 @@ from observability.export import Counted
 
 @pytest.mark.parametrize(("result", "told"), [(SpanExportResult.SUCCESS, "ok"), (SpanExportResult.FAILURE, "failed")])
 def test_how_each_export_went_is_counted(result: SpanExportResult, told: str) -> None:
-    class Collector(InMemorySpanExporter):
+    class Exporter(InMemorySpanExporter):
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:  # noqa: ARG002
             return result
 
     count = metrics.SPAN_EXPORTS.labels(told)
     before = count._value.get()
-    assert Counted(Collector()).export([]) is result
+    assert Counted(Exporter()).export([]) is result
     assert count._value.get() == before + 1

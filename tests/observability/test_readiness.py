@@ -27,7 +27,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     running.close()
 
 
-class Store:
+class ProbedStore:
     """Answers, fails, or is silent until it is told to speak."""
 
     def __init__(self) -> None:
@@ -46,12 +46,12 @@ class Store:
 
 
 @pytest.fixture
-def stores() -> dict[str, Store]:
-    return {"database": Store(), "redis": Store()}
+def stores() -> dict[str, ProbedStore]:
+    return {"database": ProbedStore(), "redis": ProbedStore()}
 
 
 @pytest.fixture
-def readiness(loop: asyncio.AbstractEventLoop, stores: dict[str, Store]) -> Readiness:
+def readiness(loop: asyncio.AbstractEventLoop, stores: dict[str, ProbedStore]) -> Readiness:
     """Of a process that works."""
     made = Readiness()
     made.ask(loop, {name: store.ask for name, store in stores.items()})
@@ -59,7 +59,7 @@ def readiness(loop: asyncio.AbstractEventLoop, stores: dict[str, Store]) -> Read
     return made
 
 
-def test_from_its_start_to_its_end(loop: asyncio.AbstractEventLoop, stores: dict[str, Store]) -> None:
+def test_from_its_start_to_its_end(loop: asyncio.AbstractEventLoop, stores: dict[str, ProbedStore]) -> None:
     """Ready only while it works; the stores are named as soon as they can be asked."""
     readiness = Readiness()
     assert readiness() == (False, {"status": "not ready", "process": "starting"})
@@ -76,7 +76,7 @@ def test_from_its_start_to_its_end(loop: asyncio.AbstractEventLoop, stores: dict
 
 
 @pytest.mark.parametrize("failure", [OSError(), TimeoutError(), ValueError("of a library")], ids=repr)
-def test_a_store_that_fails_is_named(readiness: Readiness, stores: dict[str, Store], failure: Exception) -> None:
+def test_a_store_that_fails_is_named(readiness: Readiness, stores: dict[str, ProbedStore], failure: Exception) -> None:
     stores["redis"].failure = failure
     told = {"status": "not ready", "process": "working", "database": "ok", "redis": "unreachable"}
     assert readiness() == (False, told)
@@ -84,7 +84,9 @@ def test_a_store_that_fails_is_named(readiness: Readiness, stores: dict[str, Sto
     assert readiness()[0]
 
 
-def test_a_silent_store_is_asked_once_and_counts_when_it_speaks(readiness: Readiness, stores: dict[str, Store]) -> None:
+def test_a_silent_store_is_asked_once_and_counts_when_it_speaks(
+    readiness: Readiness, stores: dict[str, ProbedStore]
+) -> None:
     """However many probes come meanwhile: each of them would take a connection."""
     stores["database"].speaks.clear()
     began = time.monotonic()
@@ -155,6 +157,6 @@ def test_a_fault_of_ours_in_the_answer_is_503_and_prints_nothing(capfd: pytest.C
     assert capfd.readouterr() == ("", "")
 
 
-def test_questions_make_no_spans(readiness: Readiness, stores: dict[str, Store]) -> None:
+def test_questions_make_no_spans(readiness: Readiness, stores: dict[str, ProbedStore]) -> None:
     assert readiness()[0]
     assert [store.untraced for store in stores.values()] == [{True}, {True}]

@@ -20,7 +20,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
         yield running
 
 
-class Process:
+class Watched:
     """What the watchdog looks at."""
 
     def __init__(self, progress: Progress, clock: Clock) -> None:
@@ -42,7 +42,7 @@ class Process:
         return self.watchdog.look()
 
 
-class Worker(Process):
+class Worker(Watched):
     """Takes jobs."""
 
     def __init__(self, url: str) -> None:
@@ -52,7 +52,7 @@ class Worker(Process):
         super().__init__(self.taken, Clock())
 
 
-class Housekeeping(Process):
+class Housekeeping(Watched):
     """Comes round."""
 
     def __init__(self) -> None:
@@ -172,7 +172,7 @@ def test_who_stops_leading_while_the_watchdog_forgives_may_wait_for_ever() -> No
 def test_of_several_pieces_of_work_each_is_watched(stuck: int) -> None:
     clock = Clock()
     both = [Rounds(stuck_seconds=STUCK, monotonic=clock) for _ in range(2)]
-    process = Process(Each(*both), clock)
+    process = Watched(Each(*both), clock)
     both[stuck].next_within(300)
     both[not stuck].next_within(3000)
     assert process.look_after(300 + STUCK - 1) is None

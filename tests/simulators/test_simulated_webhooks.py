@@ -2,8 +2,7 @@
 
 import hmac
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -15,11 +14,12 @@ from starlette.routing import Route
 
 from simulators.servicedesk import create_desk
 from simulators.serving import serve_in_thread
+from tests.kit.world import wait_for
 
 SECRET = "a secret of the desk"
 
 
-class Receiver:
+class RecordingReceiver:
     def __init__(self) -> None:
         self.received: list[tuple[dict[str, str], bytes]] = []
 
@@ -29,12 +29,12 @@ class Receiver:
 
 
 @pytest.fixture(scope="module")
-def receiver() -> Receiver:
-    return Receiver()
+def receiver() -> RecordingReceiver:
+    return RecordingReceiver()
 
 
 @pytest.fixture(scope="module")
-def announcing(receiver: Receiver) -> Iterator[httpx.Client]:
+def announcing(receiver: RecordingReceiver) -> Iterator[httpx.Client]:
     app = Starlette(routes=[Route("/webhook", receiver.take, methods=["POST"])])
     with serve_in_thread(app) as url:
         desk: dict[str, Any] = {"api_key": "k", "webhook_url": f"{url}/webhook", "webhook_secret": SECRET}
@@ -46,23 +46,13 @@ def announcing(receiver: Receiver) -> Iterator[httpx.Client]:
             yield client
 
 
-def wait_for(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.01)
-    raise AssertionError("it did not happen")
-
-
 def delivered(client: httpx.Client, tenant: str, ticket: str) -> dict[str, Any]:
     def answered() -> Any:
         query = {"tenant": tenant, "ticket_id": ticket}
         found = client.get("/_sim/webhooks", params=query).json()["deliveries"]
         return [item for item in found if item["status"] or item["error"]]
 
-    delivery: dict[str, Any] = wait_for(answered)[-1]
+    delivery: dict[str, Any] = wait_for(answered, 5)[-1]
     return delivery
 
 
@@ -71,7 +61,7 @@ def is_signed(headers: dict[str, str], body: bytes) -> bool:
     return headers["x-servicedesk-signature"] == f"sha256={hmac.digest(SECRET.encode(), signed, 'sha256').hex()}"
 
 
-def test_a_new_ticket_is_announced_and_signed(announcing: httpx.Client, receiver: Receiver) -> None:
+def test_a_new_ticket_is_announced_and_signed(announcing: httpx.Client, receiver: RecordingReceiver) -> None:
     created = {"tenant": "acme", "subject": "Grüße from the printer", "priority": "High"}
     ticket = announcing.post("/_sim/tickets", json=created).json()["ticket_id"]
     delivery = delivered(announcing, "acme", ticket)
@@ -87,7 +77,9 @@ def test_a_new_ticket_is_announced_and_signed(announcing: httpx.Client, receiver
     }
 
 
-def test_a_webhook_is_sent_again_with_the_flaws_that_are_ordered(announcing: httpx.Client, receiver: Receiver) -> None:
+def test_a_webhook_is_sent_again_with_the_flaws_that_are_ordered(
+    announcing: httpx.Client, receiver: RecordingReceiver
+) -> None:
     created = {"tenant": "acme", "subject": "Again"}
     ticket = announcing.post("/_sim/tickets", json=created).json()["ticket_id"]
     first = delivered(announcing, "acme", ticket)

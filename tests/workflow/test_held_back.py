@@ -20,7 +20,7 @@ from tests.kit.runner import ANSWER, TICKET, runner_on
 from workflow.run import run_job
 
 
-class Desk:
+class OneCallDesk:
     """Shows an open ticket, and takes no second call."""
 
     def __init__(self, why: str, http: httpx.AsyncClient) -> None:
@@ -67,7 +67,7 @@ async def test_only_a_desk_that_is_well_need_not_be_asked_again(
         return await desk.answer(request)
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
-        desk = Desk(why, http)
+        desk = OneCallDesk(why, http)
         assert await run_job(runner_on(desk.client, database, database), waiting)
         for other in desk.others:
             other.cancel()

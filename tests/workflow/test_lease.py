@@ -9,7 +9,7 @@ from storage.claims import LeaseLost
 from workflow.lease import insist_shortly_before, settle
 
 
-class Row:
+class SlowWrite:
     """A write that takes its time, and fails in the ways that the database does."""
 
     def __init__(self, seconds: float = 0.05, failures: tuple[Exception, ...] = ()) -> None:
@@ -18,7 +18,7 @@ class Row:
         self._seconds = seconds
         self._failures = list(failures)
 
-    async def write(self) -> None:
+    async def __call__(self) -> None:
         self.tried += 1
         self.began.set()
         await asyncio.sleep(self._seconds)
@@ -27,42 +27,42 @@ class Row:
         self.written += 1
 
 
-async def stopped(row: Row, seconds: float = 3) -> asyncio.Task[None]:
+async def stopped(write: SlowWrite, seconds: float = 3) -> asyncio.Task[None]:
     """An attempt that is cancelled while it settles."""
-    task = asyncio.create_task(settle(row.write, stopping_seconds=seconds))
-    await row.began.wait()
+    task = asyncio.create_task(settle(write, stopping_seconds=seconds))
+    await write.began.wait()
     task.cancel()
     await asyncio.wait({task}, timeout=5)
     return task
 
 
 async def test_a_write_that_is_under_way_is_finished_and_the_attempt_goes_on_to_its_line() -> None:
-    row = Row()
-    task = await stopped(row)
+    write = SlowWrite()
+    task = await stopped(write)
     assert not task.cancelled()
     assert task.exception() is None
-    assert (row.tried, row.written) == (1, 1)
+    assert (write.tried, write.written) == (1, 1)
 
 
 async def test_a_claim_that_is_found_lost_then_is_told() -> None:
-    task = await stopped(Row(failures=(LeaseLost(),)))
+    task = await stopped(SlowWrite(failures=(LeaseLost(),)))
     assert isinstance(task.exception(), LeaseLost)
 
 
 async def test_a_database_that_is_away_just_then_is_asked_again() -> None:
-    row = Row(failures=(OperationalError("?", None, Exception()),))
-    task = await stopped(row)
+    write = SlowWrite(failures=(OperationalError("?", None, Exception()),))
+    task = await stopped(write)
     assert task.exception() is None
-    assert (row.tried, row.written) == (2, 1)
+    assert (write.tried, write.written) == (2, 1)
 
 
 async def test_a_write_that_is_not_done_in_some_seconds_is_given_up() -> None:
     """The claim is given back then, or runs out: the row has no outcome, and no line tells one."""
-    row = Row(seconds=0.3)
-    task = await stopped(row, seconds=0.05)
+    write = SlowWrite(seconds=0.3)
+    task = await stopped(write, seconds=0.05)
     assert task.cancelled()
     await asyncio.sleep(0.4)
-    assert row.written == 0
+    assert write.written == 0
 
 
 class HeldStill:
@@ -73,7 +73,7 @@ class HeldStill:
         self._seconds = seconds
         self._lost = lost
 
-    async def write(self) -> None:
+    async def __call__(self) -> None:
         self.tried += 1
         if self.tried == 1:
             await asyncio.sleep(self._seconds)
@@ -82,19 +82,19 @@ class HeldStill:
 
 
 async def test_who_was_held_still_before_posting_does_not_post_when_the_job_is_lost() -> None:
-    row = HeldStill(0.1, lost=True)
+    write = HeldStill(0.1, lost=True)
     with pytest.raises(LeaseLost):
-        await insist_shortly_before(row.write, 0.05)
-    assert row.tried == 2
+        await insist_shortly_before(write, 0.05)
+    assert write.tried == 2
 
 
 async def test_who_was_held_still_and_has_the_job_all_the_same_announces_again() -> None:
-    row = HeldStill(0.1, lost=False)
-    await insist_shortly_before(row.write, 0.05)
-    assert row.tried == 2
+    write = HeldStill(0.1, lost=False)
+    await insist_shortly_before(write, 0.05)
+    assert write.tried == 2
 
 
 async def test_an_announcement_that_came_at_once_is_enough() -> None:
-    row = HeldStill(0, lost=True)
-    await insist_shortly_before(row.write, 0.05)
-    assert row.tried == 1
+    write = HeldStill(0, lost=True)
+    await insist_shortly_before(write, 0.05)
+    assert write.tried == 1

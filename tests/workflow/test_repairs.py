@@ -96,7 +96,7 @@ async def test_a_repaired_answer_is_safe_before_redis_is_told_to_forget_the_text
 ) -> None:
     """A Redis that takes its time: a worker that has to stop meanwhile must not lose the answer."""
 
-    class Slow(AnswersInRedis):
+    class SlowRedis(AnswersInRedis):
         def __init__(self) -> None:
             super().__init__(redis, 60)
             self.asked = asyncio.Event()
@@ -107,7 +107,7 @@ async def test_a_repaired_answer_is_safe_before_redis_is_told_to_forget_the_text
             await super().drop(job_id, *what)
 
     model.order(kind="malformed", times=1)
-    answers = Slow()
+    answers = SlowRedis()
     async with opened(model.url) as gpt4:
         attempt = attempt_at(await claimed(database, waiting), database, model=gpt4, answers=answers)
         under_way = asyncio.ensure_future(call_gpt4(STATE, Runtime(context=attempt)))

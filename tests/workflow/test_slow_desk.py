@@ -31,7 +31,7 @@ from workflow.run import Runner, run_job
 ENDED = ("completed", "skipped", "failed")
 
 
-class Relay:
+class Schedule:
     """Runs each job when it is due, by the test's clock: a row's time is moved back when that has come."""
 
     def __init__(self, table: Table, time: Clock, desks: Simulator) -> None:
@@ -72,7 +72,7 @@ class SlowDesk:
     time: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
-        self.relay = Relay(self.table, self.time, self.desks)
+        self.schedule = Schedule(self.table, self.time, self.desks)
 
     async def enhance(self, tickets: Sequence[str], minutes: int) -> list[UUID]:
         """A job for each ticket, all of them until the last has ended; their ids. Fails after so many minutes."""
@@ -87,7 +87,7 @@ class SlowDesk:
             answers = AnswersInRedis(self.redis, 60)
             runner = replace(runner_on(desk, self.database, self.database), model=gpt4, answers=answers)
             async with asyncio.timeout(60):
-                await self.relay.run(replace(runner, note_settle_seconds=0), job_ids, minutes * 60)
+                await self.schedule.run(replace(runner, note_settle_seconds=0), job_ids, minutes * 60)
         return job_ids
 
     def calls(self, ticket_id: str) -> list[str]:
@@ -114,7 +114,7 @@ async def test_ten_jobs_of_a_desk_that_takes_one_call_a_minute_get_their_notes(
     assert [len(notes_of(desks, ticket_id)) for ticket_id in tickets] == [1] * 10
     assert Counter(request["ticket_id"] for request in desks.requests()) == dict.fromkeys(tickets, 3)
     assert len(model.requests(operation="chat")) == 10
-    assert all(later - sooner > 60 for sooner, later in pairwise(slow_desk.relay.calls))
+    assert all(later - sooner > 60 for sooner, later in pairwise(slow_desk.schedule.calls))
 
 
 async def test_a_look_for_a_note_goes_a_call_at_a_time_and_holds_no_other_job_up(
