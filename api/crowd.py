@@ -51,7 +51,7 @@ class Crowd(Generic[Connection]):
     def make_room(self, now: float) -> Iterator[Connection]:
         """Those that go, so that there are no more than there may be; each has left.
 
-        None that waits for less than a moment, unless it is a rush.
+        A connection that has waited for less than 0.1 s is spared, unless there is a rush.
         """
         while self._waiting and len(self) > self._most:
             connection, since = next(iter(self._waiting.items()))

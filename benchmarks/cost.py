@@ -123,12 +123,12 @@ def measure(folder: Path, *, rounds: int, pairs: int, jobs: int, pieces: int, in
             found += _pairs(off, on, pairs, jobs, in_turn=in_turn)
             spans.update(received(collector))
     count = rounds * (pairs + 1) * jobs
-    # A side whose jobs were held back and taken up again did more work: that compares nothing.
+    # A side whose jobs were requeued did more work: that compares nothing.
     again = sum(
         "Job requeued" in line for log in folder.rglob("worker.log") for line in log.read_text("utf-8").splitlines()
     )
     if again:
-        raise JobsFailed(f"{again} of {2 * count} jobs were held back and taken up again: the machine is too busy")
+        raise JobsFailed(f"{again} of {2 * count} jobs were requeued: the machine is too busy")
     missing = {name: spans[name] for name in STEPS if spans[name] < count}
     if missing:
         raise SpansLost(f"of {count} spans each: {missing}")

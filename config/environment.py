@@ -10,7 +10,7 @@ _FORCED = {
     "LANGCHAIN_TRACING_V2": "false",
 }
 _DEFAULTS = {
-    # Seconds. A collector that does not answer may hold back the end of a process for no longer than this.
+    # Seconds. A collector that does not answer may delay the end of a process by no more than this.
     "OTEL_EXPORTER_OTLP_TIMEOUT": "3",
 }
 

@@ -27,7 +27,7 @@ _BETWEEN_TICKETS_SECONDS = 0.4
 
 
 def play(system: System, console: Console) -> bool:
-    """Start the system, create the tickets and show what happens; whether each ticket got its note.
+    """Start the system, create the tickets and show what happens. Return True if each ticket got its note.
 
     Raises what `System.start` raises. The system is left running.
     """

@@ -24,7 +24,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of that id exists and has not ended (one that only waits to be reaped has)."""
+    """Return True if a process of that id exists and has not ended (one that only waits to be reaped has)."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

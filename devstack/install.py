@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def _is_sound() -> bool:
-    """Whether there is an environment that was not left half-made and whose Python is new enough."""
+    """Return True if the environment is there, was not left half-made, and has a Python that is new enough."""
     if _UNFINISHED.exists() or not PYTHON.exists():
         return False
     check = "import sys, pip; sys.exit(sys.version_info < (3, 11))"

@@ -55,7 +55,7 @@ def major_version(binaries: Path) -> int:
 
 
 def has_library(binaries: Path, name: str) -> bool:
-    """Whether the loadable library `name` (without its ending) comes with these programs."""
+    """Return True if the loadable library `name` (without its ending) comes with these programs."""
     answer = subprocess.run([binaries / "pg_config", "--pkglibdir"], capture_output=True, text=True, check=False)
     folder = Path(answer.stdout.strip()) if answer.returncode == 0 else binaries.parent / "lib"
     return any((folder / f"{name}{ending}").exists() for ending in (".so", ".dylib"))
@@ -96,7 +96,7 @@ def _on_path() -> Path | None:
 
 
 def _open_to_others(path: Path) -> bool:
-    """Whether any user may read `path` and pass through each folder above it."""
+    """Return True if any user may read `path` and pass through each folder above it."""
     resolved = path.resolve()
     if not all(_mode(folder) & stat.S_IXOTH for folder in resolved.parents if folder.exists()):
         return False

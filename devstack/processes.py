@@ -68,12 +68,12 @@ class Process:
 
     @property
     def running(self) -> bool:
-        """Whether it was started and has not ended."""
+        """True while it runs: started, and not ended."""
         return self._child is not None and self._child.poll() is None
 
     @property
     def died(self) -> bool:
-        """Whether it ended without having been told to."""
+        """True if it ended without having been told to."""
         return self._wanted and not self.running
 
     @property

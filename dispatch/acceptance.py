@@ -64,7 +64,7 @@ class Acceptance:
         return Taken(first_id, duplicate=first_id != event.job_id)
 
     async def _record(self, event: Event) -> UUID | None:
-        """A row, then the message; None when Postgres did not take it."""
+        """Write the row, then publish its message. Return the job's id, or the first job's; None without Postgres."""
         publishes = self.queue_breaker.lets_try()
         try:
             first_id = await self._budget.within(_DATABASE_SECONDS, self._accept(event, publishes))
@@ -81,7 +81,7 @@ class Acceptance:
         return first_id
 
     async def _accept(self, event: Event, publishes: bool) -> UUID:
-        """Once more at once when the connection was a stale one: the server was restarted, and is there."""
+        """Record the event. A stale connection is tried again at once: the server was restarted, and is there."""
         try:
             return await jobs.accept(self._database, event, self._deadline, published=publishes)
         except DBAPIError as failure:
@@ -90,7 +90,7 @@ class Acceptance:
         return await jobs.accept(self._database, event, self._deadline, published=publishes)
 
     async def publish(self, job_id: UUID, ticket_id: str, why: Literal["webhook", "due", "lost"] = "webhook") -> bool:
-        """Push a job's message and say so; False when Redis did not take it. `why` is for the count."""
+        """Publish a job's message and say so; return True if Redis took it. `why` is for the count."""
         try:
             await self._queue.publish(job_id)
         except QueueUnreachable as failure:
@@ -110,7 +110,7 @@ class Acceptance:
             return  # the relay sees that the list is shorter than it should be
 
     async def _keep_in_redis(self, event: Event) -> UUID | None:
-        """The event and its message in Redis; None when Redis did not take it."""
+        """Put the event and its message into Redis. Return the job's id, or the first job's; None without Redis."""
         try:
             first_id = await self._inbox.put(event)
         except QueueUnreachable as failure:

@@ -8,7 +8,7 @@ Result = TypeVar("Result")
 
 
 class Budget:
-    """Gives work a time, and holds what is late until it has ended: asyncio alone would forget it half-way."""
+    """Limits the time of work, and refers to what is late until it has ended: asyncio alone may lose a running task."""
 
     def __init__(self) -> None:
         self._left_behind: set[asyncio.Task[Any]] = set()

@@ -1,7 +1,7 @@
 """Events that Redis keeps while Postgres is away: the hash `inbox`, job id -> event.
 
-An event is written before its message is pushed, and deleted after its row is committed, so it is always in one of the
-two stores.
+An event is written before its message is published, and deleted after its row is committed, so it is always in one of
+the two stores.
 """
 
 import json
@@ -36,7 +36,7 @@ class Inbox:
             await self._redis.hset(INBOX, own, json.dumps(event.to_json()))
             owners = {key: await self._owner(event.tenant_id, key, own) for key in sorted(set(event.dedupe_keys))}
             firsts = [owner for key, owner in owners.items() if owner != own and await self._decides(key, owner)]
-            # Itself among them: of two that came at once each may see the other, and one of them has to stay.
+            # The event's own id is among them: of two that came at once each may see the other, and one has to stay.
             first = min([*firsts, own])
             if first != own:
                 for key, owner in owners.items():
@@ -48,7 +48,7 @@ class Inbox:
             raise QueueUnreachable from failure
 
     async def _owner(self, tenant_id: str, key: str, own: str) -> str:
-        """The job that a key belongs to: its first one, for ten minutes from then on."""
+        """Return the job that a delivery key belongs to: the first that had it, for as long as deliveries are known."""
         name = _delivery(tenant_id, key)
         if await self._redis.set(name, own, nx=True, ex=_DUPLICATE_SECONDS):
             return own
@@ -90,7 +90,7 @@ class Inbox:
         return [event for event in events if event.tenant_id == tenant_id]
 
     async def remove(self, job_id: UUID) -> bool:
-        """Its row is committed. False when it was removed already: the relay and a worker may both move it."""
+        """Delete the event of a job whose row is committed; return True unless another relay or worker did already."""
         try:
             return bool(await self._redis.hdel(INBOX, str(job_id)))
         except (RedisError, OSError, TimeoutError) as failure:

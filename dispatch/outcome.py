@@ -53,14 +53,14 @@ class Outcome:
     reason: str = ""
     words: str = "not retried"
     seconds: float = 0.0
-    """How long the attempt took that completed the job; of one that waits again, until it is due."""
+    """Of a completed job, how long its last attempt took; of one that waits again, how long until it is due."""
     note_id: str = ""
     extends_deadline: bool = True
-    """Whether those seconds of a hold are added to the job's deadline."""
+    """True if those seconds of a hold are added to the job's deadline."""
     failure: BaseException | None = None
     """What the span shows; it turns red."""
     unforeseen: bool = False
-    """Whether the line shows it too."""
+    """True if the line shows it too."""
 
 
 class _Telling(NamedTuple):
@@ -101,7 +101,7 @@ _TELLINGS = {
 
 
 class Told(Protocol):
-    """A job that is told of: a claim, an event, or what the relay publishes."""
+    """What names the job that an outcome is told of: a claim, an event, or a published job."""
 
     @property
     def job_id(self) -> UUID: ...  # noqa: D102 -- as in the row

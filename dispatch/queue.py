@@ -93,7 +93,7 @@ class JobQueue:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="publish")
 
     async def publish(self, job_id: UUID) -> None:
-        """Push the job's message, under a span of its own. Raises QueueUnreachable."""
+        """Publish the job's message, under a span of its own. Raises QueueUnreachable."""
         attributes = {
             "messaging.system": "celery",
             "messaging.operation.name": "send",

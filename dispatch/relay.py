@@ -77,8 +77,8 @@ class Relay:
     async def run(self) -> None:
         """Relay until cancelled; a store that is away is tried again a second later.
 
-        A round that is under way then is let come to its end, if that is soon: it may have ended jobs in their rows,
-        and not yet said so.
+        A round that is under way then has some seconds to finish: it may have ended jobs in their rows, and not yet
+        said so.
         """
         while True:
             under_way = asyncio.ensure_future(self._round())
@@ -132,7 +132,7 @@ class Relay:
     async def _within_its_time(self, step: Callable[[], Awaitable[None]]) -> None:
         """Take a step, or wait for it if it is still under way. Raises TimeoutError, and what the step raises.
 
-        A late one is let come to its end: it may have ended jobs in their rows, and not yet said so.
+        A late step goes on, and is not begun anew: it may have ended jobs in their rows, and not yet said so.
         """
         name = step.__name__
         if name not in self._under_way:
@@ -222,5 +222,5 @@ def _report(job: Published, outcome: Outcome) -> None:
 
 
 def _identifiers(job: Published, attempt: int) -> dict[str, str]:
-    # A job that ended long ago is queued again: the line says why.
+    # A job that ended long ago is published again: the line says why.
     return {"attempt": str(attempt)} | ({"cause": RETRIED_BY_HAND} if job.by_hand else {})

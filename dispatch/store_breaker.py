@@ -17,7 +17,7 @@ class StoreBreaker:
         self._next_try_at = 0.0
 
     def lets_try(self) -> bool:
-        """Return True if this call is to try: each one while all is well, one in each rest after a failure."""
+        """Return True if this call is to try: always while all is well, once every `rest_seconds` after a failure."""
         now = self._monotonic()
         if not self._failing:
             return True

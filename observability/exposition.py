@@ -60,7 +60,7 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
 """What each process gives: nothing at 0 that another one counts."""
 
 Ready = Callable[[], tuple[bool, Mapping[str, str]]]
-"""Whether a process works just now, and what to tell who asks."""
+"""Returns True if the process works just now, and what to tell who asks."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -83,7 +83,7 @@ def of(process: str) -> bytes:
 
 
 def serve(process: str, port: int | None, ready: Ready) -> Callable[[], None]:
-    """Give the process's metrics at `port` of every address until its end, or until what is returned is called.
+    """Give the process's metrics at `port` of every address. Return what ends that.
 
     `/ready` answers 200 while `ready`, else 503, also when that raises; it is asked in a thread for each request. Not
     at all without a port. Raises PortUnusable.

@@ -72,7 +72,7 @@ class _Fit(logging.Filter):
         return True
 
     def _collector_line(self, record: logging.LogRecord) -> bool:
-        """An exporter logs each failed try; support needs one line a minute, in our words."""
+        """Put an exporter's failed try into our words, and return True if it is to be printed: once a minute."""
         if record.levelno < logging.WARNING:
             return False
         if self._collector_told is not None and record.created - self._collector_told < _TOLD_AGAIN_SECONDS:

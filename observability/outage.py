@@ -8,7 +8,7 @@ from observability.phrases import Phrase
 
 
 class Outage:
-    """Whether a dependency is down, as this process saw it last."""
+    """A dependency as this process saw it last: down since `seen`, until `over`."""
 
     def __init__(self, phrase: Phrase, again_seconds: float = 60.0, monotonic: Callable[[], float] = time.monotonic):
         self._phrase = phrase

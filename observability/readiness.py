@@ -33,7 +33,7 @@ class Readiness:
         self._loop = loop
 
     def start(self, works: Callable[[], bool] = lambda: True) -> None:
-        """The process works from now on; `works` tells, in the thread of a probe, of one that has lost its way to."""
+        """The process works from now on. Probes ask `works`, which returns False while it can't reach its work."""
         self._works = works
 
     def stop(self) -> None:
@@ -41,9 +41,9 @@ class Readiness:
         self._stopping = True
 
     def __call__(self) -> tuple[bool, dict[str, str]]:
-        """Whether the process works, and what it is made of: `status`, `process`, and each store by its name.
+        """Return True if the process works, and what a probe is told: `status`, `process`, and each store by its name.
 
-        Within 2.5 s, whatever stands still.
+        The answer comes within 2.5 s, whatever stands still.
         """
         if self._stopping or self._loop is None:
             return _answer(self._phase(), {})

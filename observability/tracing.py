@@ -62,7 +62,7 @@ class Tracing:
         trace.set_tracer_provider(self._provider)
 
     def close(self) -> None:
-        """Send what is left, within a bound: an absent collector must not hold back the end of a process."""
+        """Send what is left, within a bound: an absent collector must not delay the end of a process."""
         flush = threading.Thread(target=self._provider.shutdown, name="trace-flush", daemon=True)
         flush.start()
         flush.join(_FLUSH_SECONDS)

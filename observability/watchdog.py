@@ -22,7 +22,7 @@ class Progress(Protocol):
     def look(self, now: float) -> str | None:
         """Why there is none, by the watchdog's clock (seconds); or None. Called in the watchdog's thread."""
 
-    def forget(self, now: float) -> None:
+    def start_over(self, now: float) -> None:
         """The process was held still itself: what was seen before says nothing."""
 
 
@@ -50,7 +50,7 @@ class Rounds:
         is_missed = missed_at is not None and now >= max(missed_at, self._forgiven_until)
         return "its rounds stand still" if is_missed else None
 
-    def forget(self, now: float) -> None:
+    def start_over(self, now: float) -> None:
         """The step that was under way has `stuck_seconds` more at least."""
         self._forgiven_until = now + self._stuck_seconds
 
@@ -65,10 +65,10 @@ class Each:
         """Why one of them is stuck, or None."""
         return next((reason for part in self._parts if (reason := part.look(now)) is not None), None)
 
-    def forget(self, now: float) -> None:
+    def start_over(self, now: float) -> None:
         """Tell each of them."""
         for part in self._parts:
-            part.forget(now)
+            part.start_over(now)
 
 
 class Watchdog:
@@ -108,7 +108,7 @@ class Watchdog:
         now = self._monotonic()
         if now - self._looked_at > self._stuck_seconds / 2:
             self._loop_answered_at = now
-            self._progress.forget(now)
+            self._progress.start_over(now)
         self._looked_at = now
         self._ask_loop(self._loop_answers)
         if now - self._loop_answered_at >= self._stuck_seconds:

@@ -51,7 +51,7 @@ class OrderedFault(Generic[F]):
 
     @property
     def exhausted(self) -> bool:
-        """Whether it has hit as many requests as were ordered."""
+        """True if it has hit as many requests as were ordered."""
         return self.fault.times is not None and self.used >= self.fault.times
 
 

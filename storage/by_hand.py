@@ -1,4 +1,4 @@
-"""What operators ask of the table of jobs, and the one change that they make: trying a job again.
+"""What operators ask of the table of jobs, and the one change that they make: retrying a job.
 
 Looking across tenants goes through `list_jobs`, which has ids, states and times. One job's details and the retry are
 its tenant's, under row-level security. None of it reads the text of a ticket or of an answer.
@@ -61,7 +61,7 @@ class Details:
     lease_owner: str | None
     lease_until: datetime | None
     answered: bool
-    """Whether GPT-4's answer is in the row: another attempt does not pay for it again."""
+    """True if GPT-4's answer is in the row: another attempt does not pay for it again."""
     model: str | None
     note_attempted_at: datetime | None
     note_id: str | None
@@ -80,7 +80,7 @@ class Retried:
 
 
 class NotRetried(Exception):
-    """The job can't be tried again; the text says why."""
+    """The job can't be retried; the text says why."""
 
 
 async def listed(

@@ -39,24 +39,24 @@ class Claim:
     claimed_at: datetime
     deadline_at: datetime
     started_before: bool
-    """Whether there was an attempt before this one, even one that was given back."""
+    """True if there was an attempt before this one, even one that was given back."""
     answered: bool
-    """Whether an earlier attempt committed GPT-4's answer."""
+    """True if an earlier attempt committed GPT-4's answer."""
     note_attempted_at: datetime | None
     """When an earlier attempt posted the note, or was about to."""
     seen_open_at: datetime | None
     """When an attempt that was then held back saw the ticket open."""
     enhanced: bool
-    """Whether another job has put its note into this ticket, or may have; never of a job that a person asked for."""
+    """True if another job has put its note into this ticket, or may have; False for a job that a person had retried."""
     echo: bool
-    """Whether another job has just left a failure note in this ticket; likewise."""
+    """True if another job has just left a failure note in this ticket; False as above."""
     another_first: bool
-    """Whether another job of this ticket has to come to its end first: the job waits on, and nobody holds it."""
+    """True if another job of this ticket has to come to its end first: the job waits on, and nobody holds it."""
     asked_at: float = field(default_factory=time.monotonic, compare=False)
-    """This process's stopwatch right before the claim: what has passed since then is told without its clock."""
+    """`time.monotonic()` right before the claim, so that the time since then is measured without the wall clock."""
 
     def seconds_left(self) -> float:
-        """Until the job's deadline, by the database's clock alone: a worker's may be minutes off."""
+        """Return the seconds until the job's deadline, by the database's clock: a worker's may be minutes off."""
         at_claim = (self.deadline_at - self.claimed_at).total_seconds()
         return at_claim - (time.monotonic() - self.asked_at)
 
@@ -143,7 +143,7 @@ async def about_to_post(database: Database, held: Claim, lease_seconds: float) -
 
 
 async def not_posted(database: Database, held: Claim) -> None:
-    """Take `about_to_post` of this claim back: the desk surely has no note of it. Raises LeaseLost."""
+    """Undo `about_to_post` of this claim: the desk surely has no note of it. Raises LeaseLost."""
     await _write(database, held, _END_POSTING, what="not posted", before=held.note_attempted_at)
 
 

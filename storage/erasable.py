@@ -30,7 +30,7 @@ class Which:
         return self.ticket_id is None and self.requester is None
 
     def names(self, model: type[Ticket] | type[Job]) -> ColumnElement[bool]:
-        """Whether a row is one of these, as far as it says so itself."""
+        """Return True if a row is one of these, as far as it says so itself."""
         if self.requester is not None:
             return model.requester == tombstones.of_requester(self.requester)
         return true() if self.ticket_id is None else model.ticket_id == self.ticket_id

@@ -10,7 +10,7 @@ _END = text("SELECT end_failure_note(:tenant, :id, :token, :attempt)")
 
 
 async def may_leave(database: Database, held: Claim) -> bool:
-    """Note that a failure note is left now, and return True; False if the job was retried since, or its ticket has one.
+    """Return True if the failure note may be left, and record that it is; not after a retry, nor if the ticket has one.
 
     A ticket gets one, whatever comes later: the note changes the ticket, and its desk may send a webhook for that.
     """
@@ -18,7 +18,7 @@ async def may_leave(database: Database, held: Claim) -> bool:
 
 
 async def not_left(database: Database, held: Claim) -> None:
-    """Take `may_leave` back: the note was not sent."""
+    """Undo `may_leave`: the note was not sent."""
     await database.call_for_one(_END, **_of(held))
 
 

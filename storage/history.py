@@ -26,7 +26,8 @@ async def save_ticket(
     """Insert or refresh the copy of a ticket: `ticket_id`, `subject`, `description`, `resolution`, `status`.
 
     `listed`: the desk lists it, so that its age counts from now; else it only gave it when asked for a copy that there
-    is. False for one that was forgotten, or whose `requester` (an address, of which only a keyed hash is kept) was.
+    is. Return True if the copy was written: not of a ticket that was forgotten, or whose `requester` was (an address,
+    of which only a keyed hash is kept), nor of one that was purged since it was asked for.
     """
     whose = {"requester": tombstones.of_requester(requester)}
     fresh = insert(Ticket).values(tenant_id=tenant_id, synced_at=func.now(), seen_at=func.now(), **ticket, **whose)

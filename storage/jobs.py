@@ -66,7 +66,7 @@ class Published:
     attempt: int
     traceparent: str | None
     by_hand: bool = False
-    """Whether nothing has happened to it since a person let it be tried again."""
+    """True if nothing has happened to it since a person had it retried."""
 
 
 _OF_EVENT = ":tenant, :id, :ticket, :event, :traceparent, :keys"
@@ -78,7 +78,7 @@ _STATE = text("SELECT state FROM job_state(:id)")
 async def accept(database: Database, event: Event, deadline_seconds: int, *, published: bool) -> UUID:
     """Record a webhook as a job and answer the job's id: another one than the event's for a duplicate.
 
-    `published`: the caller pushes the job's message right after the commit; else the relay does.
+    `published`: the caller publishes the job's message right after the commit; else the relay does.
     """
     given = _of_event(event, deadline_seconds)
     first_id: UUID = await database.call_for_one(_ACCEPT, **given, published=published)
@@ -88,10 +88,9 @@ async def accept(database: Database, event: Event, deadline_seconds: int, *, pub
 async def accept_late(database: Database, event: Event, deadline_seconds: int) -> bool:
     """Record a webhook that waited in the inbox, and return True if no other delivery of it was recorded before.
 
-    A duplicate was answered with an id of its own, so it gets a row too, and ends as skipped. Each had its message
-    pushed and told of when it was put into the inbox: a message that is not there is lost, and the relay makes up for
-    it. Raises one of DATABASE_FAILURES soon if somebody holds a lock on the delivery: others must not wait for this
-    one.
+    A duplicate was answered with an id of its own, so it gets a row too, and ends as skipped. The job's message was
+    published when the event was put into the inbox; if it is lost, the relay publishes another. Raises one of
+    DATABASE_FAILURES soon if somebody holds a lock on the delivery: others must not wait for this one.
     """
     given = _of_event(event, deadline_seconds)
     late = {"accepted_at": event.accepted_at, "duplicate": DUPLICATE}

@@ -55,7 +55,7 @@ class Job(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     retried_at: Mapped[datetime | None]
-    """When a person let it be tried again: from then on it counts anew, and is asked for."""
+    """When a person had it retried: its attempts count from then on, and no other job of its ticket is in its way."""
     lease_owner: Mapped[str | None]
     lease_until: Mapped[datetime | None]
     claim_token: Mapped[UUID | None]

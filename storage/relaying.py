@@ -32,7 +32,7 @@ async def take_due(database: Database, most: int) -> list[Published]:
 
 
 async def recover(database: Database, most: int) -> list[Published]:
-    """Jobs whose worker fell silent and that have attempts left, now waiting again."""
+    """Let the jobs wait again whose worker fell silent, if they have attempts left; return them."""
     return await _published(database, _RECOVER, most=most, attempts=MOST_ATTEMPTS, reason=WORKER_LOST)
 
 
@@ -49,12 +49,12 @@ async def expire(database: Database, most: int, reason: str) -> list[Published]:
 
 
 async def count_published(database: Database) -> int:
-    """How many jobs should have a message in Redis."""
+    """Return how many jobs should have a message in Redis."""
     return int(await database.call_for_one(_COUNT, lately=PUBLISHED_LATELY))
 
 
 async def published(database: Database, most: int) -> dict[UUID, float]:
-    """The oldest of those, with the seconds since each was published."""
+    """Return the oldest jobs that should have a message, with the seconds since each was published."""
     rows = await database.call(_PUBLISHED, most=most, lately=PUBLISHED_LATELY)
     return {row["id"]: row["published_seconds"] for row in rows}
 
@@ -66,7 +66,7 @@ async def take_lost(database: Database, job_ids: Sequence[UUID]) -> list[Publish
 
 
 async def unpublish(database: Database, job_ids: Sequence[UUID]) -> None:
-    """Redis did not take these: the relay tries again."""
+    """Mark jobs as not published, since Redis did not take their messages: they are due again."""
     await database.call(_UNPUBLISH, ids=list(job_ids))
 
 

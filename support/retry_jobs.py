@@ -47,7 +47,7 @@ class _Retries:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Retry what was named, or all that failed; the exit status, 1 when a named job can't be tried again.
+    """Retry what was named, or all that failed; the exit status, 1 when a named job can't be retried.
 
     All that failed is shown first, and the person asked: 1 if the answer is no, 2 if there is nobody to ask.
     """

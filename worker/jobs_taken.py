@@ -33,7 +33,7 @@ class JobsTaken:
             self._waiting_since = now
         return "jobs wait and none is taken" if now - self._waiting_since >= self._stuck_seconds else None
 
-    def forget(self, now: float) -> None:  # noqa: ARG002 -- it begins to wait when it looks again
+    def start_over(self, now: float) -> None:  # noqa: ARG002 -- it begins to wait when it looks again
         """The wait begins anew."""
         self._waiting_since = None
 

@@ -20,7 +20,7 @@ _NOWHERE = "its row is nowhere"
 
 
 class JobGivenBack(Exception):
-    """This worker can't run the job now: its message must go back into the list, never be acknowledged."""
+    """This worker does not run the job to its end: its message goes back into the list, and is not acknowledged."""
 
 
 class Pickup:

@@ -27,7 +27,7 @@ class Attempt:
     """What the steps work with. Nothing of it is stored."""
 
     claim: Claim
-    """As the row has it: a step that writes what stands in it, replaces it."""
+    """What the row says of the job: a step that changes that in the row replaces the claim as well."""
     desk: Desk
     model: Model
     search: Search
@@ -61,7 +61,7 @@ class AlreadyEnhanced(NoNoteWanted):
 
 
 class Echo(NoNoteWanted):
-    """Another job has just left a failure note in the ticket, which a desk may have sent this webhook for."""
+    """Another job has just left a failure note in the ticket, and that note may be what this webhook was sent for."""
 
     reason = OWN_FAILURE_NOTE
 

@@ -21,7 +21,7 @@ from storage.session import DATABASE_FAILURES
 from workflow.attempt import Attempt
 
 FAILURES_OF_GPT4 = (ModelRefused, ModelTimeout, ModelUnavailable)
-"""After these it is left. A desk that fails takes no note either."""
+"""The failures after which the note is left; not those of a desk, which would take no note either."""
 
 _SECONDS = 20.0
 _TITLE = "No enhancement"
@@ -30,8 +30,8 @@ _TITLE = "No enhancement"
 async def leave_failure_note(claim: Claim, prepare: Callable[[], Attempt]) -> None:
     """Put it into the ticket, once, where the tenant asked for it; what goes wrong with it is a line and no more.
 
-    The job has failed already: nothing follows that could post a second note, but a person who asks for it. A ticket
-    whose enhancement may be under way gets none.
+    The job has failed already, so only a retry by hand could lead to a second note. A ticket that may have its
+    enhancement gets none.
     """
     try:
         attempt = prepare()

@@ -1,6 +1,6 @@
-"""What an attempt keeps for the next one while Postgres can't take it, in Redis.
+"""What an attempt keeps in Redis for the next one, where it could not be written into the job's row.
 
-Postgres was away for longer than a lease, or the worker had to stop: the answer is paid for, and the row can't take it.
+Postgres was away for longer than a lease, or the worker had to stop: an answer is paid for by then.
 """
 
 import json
@@ -39,7 +39,7 @@ class AnswersInRedis:
         with suppress(*_FAILURES):
             await self._redis.set(_key(what, job_id), json.dumps(stored, ensure_ascii=False), ex=self._seconds)
 
-    async def take(self, what: Kept, job_id: UUID) -> Any:
+    async def get(self, what: Kept, job_id: UUID) -> Any:
         """Return it; None if there is none, or what is there is something else."""
         try:
             stored = await self._redis.get(_key(what, job_id))
@@ -48,7 +48,7 @@ class AnswersInRedis:
             return None
 
     async def drop(self, job_id: UUID, *what: Kept) -> None:
-        """Forget it; all that is kept of the job where nothing is named."""
+        """Delete it; all that is kept of the job where nothing is named."""
         with suppress(*_FAILURES):
             await self._redis.delete(*(_key(each, job_id) for each in what or Kept))
 

@@ -79,7 +79,7 @@ async def insist(ask: Callable[[], Awaitable[Result]]) -> Result:
 
 
 async def insist_shortly_before(write: Callable[[], Awaitable[None]], seconds: float) -> None:
-    """`insist` on a write, and on it again until it took less than `seconds`: what follows relies on its being recent.
+    """`insist` on a write, and repeat it until one took less than `seconds`: what follows relies on a recent one.
 
     A process may be held still at any point, and wake when another worker has the job: it hears of that here, from the
     write, and not from a second note in the ticket. Raises LeaseLost.

@@ -129,8 +129,8 @@ class KeptAnswers(Protocol):
     async def put(self, what: Kept, job_id: UUID, value: Any) -> None:
         """Keep it, if that is possible."""
 
-    async def take(self, what: Kept, job_id: UUID) -> Any:
+    async def get(self, what: Kept, job_id: UUID) -> Any:
         """Return it, or None if there is none."""
 
     async def drop(self, job_id: UUID, *what: Kept) -> None:
-        """Forget it; all that is kept of the job where nothing is named."""
+        """Delete it; all that is kept of the job where nothing is named."""

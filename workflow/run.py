@@ -112,7 +112,7 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcom
 
 
 async def _run_and_record(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outcome:
-    """Run the graph and write into the row what came of it, which is `begun` before it is written. Raises LeaseLost."""
+    """Run the graph and write its outcome into the row; `begun` has it from before the write. Raises LeaseLost."""
     started = time.monotonic()
 
     async def write(outcome: Outcome) -> None:
@@ -155,10 +155,10 @@ def _claim_lost(failure: Exception) -> Outcome:
 
 
 async def _give_back(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outcome:
-    """Undo the claim before the message goes back, or the next worker would find the job taken and drop it.
+    """Undo the claim before the message goes back into the list, where the next worker would find the job taken.
 
-    Where an outcome was being written when the worker was told to stop, that may have come through: it stands then.
-    A claim that can't be undone within seconds runs out: it is lost, and the relay queues the job again.
+    If an outcome was being written when the worker was told to stop, it may be in the row all the same, and stands.
+    A claim that can't be undone within seconds runs out: it is lost, and the relay lets the job wait again.
     """
     given_back = Outcome(How.GIVEN_BACK, "worker stopping")
     try:

@@ -31,7 +31,7 @@ from integrations.values import ModelAnswer, Prompt, Structured, Usage
 _MOST_REFUSALS = 8
 
 
-async def _forget(_unusable: str) -> None:
+async def _ignore(_unusable: str) -> None:
     pass
 
 
@@ -93,7 +93,7 @@ class ModelClient:
         on_paid: Callable[[Usage], None] = lambda _: None,
         *,
         unusable: str | None = None,
-        on_unusable: Callable[[str], Awaitable[None]] = _forget,
+        on_unusable: Callable[[str], Awaitable[None]] = _ignore,
     ) -> ModelAnswer[Structured]:
         """Return an answer of that type. Raises ModelTimeout, ModelUnavailable, ModelRefused; HeldBack as `check` does.
 

@@ -120,7 +120,7 @@ class DeskCalls:
                 await about_to_send()
             answer = await self._send(method, path, data, headers)
             if answer.unauthorized and self._desk.edition == "cloud":
-                await self._tokens.forget(self._tenant_id, self._desk, headers["Authorization"].rpartition(" ")[2])
+                await self._tokens.drop(self._tenant_id, self._desk, headers["Authorization"].rpartition(" ")[2])
                 headers = await self._credentials()
                 # One call more. What was refused for its token has done nothing, so it may be held back.
                 await self._rate.take(who, begun=True)

@@ -52,8 +52,8 @@ class DeskTokens:
                 token = await self._fetch_once(name, desk)
             return token
 
-    async def forget(self, tenant_id: str, desk: DeskSettings, token: str) -> None:
-        """Forget a token that the desk refused: the next call fetches another one, unless some process did already."""
+    async def drop(self, tenant_id: str, desk: DeskSettings, token: str) -> None:
+        """Drop a token that the desk refused: the next call fetches another one, unless some process did already."""
         name = _name(tenant_id, desk)
         if self._own(name) == token:
             del self._tokens[name]

@@ -70,7 +70,7 @@ def error_document(fault: OpenAIFault) -> Json:
 
 
 def applies(fault: OpenAIFault, body: Json) -> bool:
-    """Return whether a fault that is about something in the body finds it there."""
+    """Return True if a fault that is about something in the body finds it there."""
     if fault.kind == "refuse_parameter":
         return fault.param in body
     if fault.kind == "no_json_schema":

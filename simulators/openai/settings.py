@@ -23,5 +23,5 @@ class OpenAIConfig(BaseModel):
     chunks: int = Field(default=24, ge=1)
 
     def knows(self, model: str) -> bool:
-        """Return whether a model is served; a router's prefix such as `openai/` is ignored."""
+        """Return True if a model is served; a router's prefix such as `openai/` is ignored."""
         return model.rpartition("/")[2] in MODELS

@@ -65,7 +65,7 @@ class DeskFault(Fault):
         return operation
 
     def hits(self, tenant: str, operation: str, ticket_id: str | None) -> bool:
-        """Return whether a request is one of those the fault was ordered for."""
+        """Return True if a request is one of those the fault was ordered for."""
         return (
             self.tenant in {None, tenant}
             and self.operation in {None, operation}

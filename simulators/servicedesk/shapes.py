@@ -50,7 +50,7 @@ def _named(name: str | None, known: tuple[str, ...]) -> Json | None:
 
 
 def is_in_progress(ticket: StoredTicket) -> bool:
-    """Return whether the desk counts the ticket's status as one in which work goes on."""
+    """Return True if the desk counts the ticket's status as one in which work goes on."""
     if ticket.in_progress is not None:
         return ticket.in_progress
     return IN_PROGRESS_BY_STATUS.get(ticket.status, True)

@@ -73,11 +73,11 @@ class Engine:
         return done
 
     def has(self, image: str) -> bool:
-        """Whether the image is on this machine."""
+        """Return True if the image is on this machine."""
         return self.run("image", "inspect", image, check=False).returncode == 0
 
     def can_get(self, image: str) -> bool:
-        """Whether the image is here, or could be pulled."""
+        """Return True if the image is here, or could be pulled."""
         if self.has(image):
             return True
         try:
@@ -86,7 +86,7 @@ class Engine:
             return False
 
     def begins_as(self, user: str, image: str, program: str) -> bool:
-        """Whether the image's entry point starts its server as this user, without having to be root before."""
+        """Return True if the image's entry point starts its server as this user, without having to be root before."""
         words = ["--user", user, image, program, "--version"]
         answer = self.run("run", "--rm", "--label", LABEL, *words, check=False)
         # From 125 on, the engine itself refuses: a user that does not exist.

@@ -45,7 +45,7 @@ def kube(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def _has_roles(kube: Kube) -> bool:
-    """Whether Postgres is done with its first start: over TCP, as the application."""
+    """Return True if Postgres is done with its first start: over TCP, as the application."""
     question = ("psql", "-h", "127.0.0.1", "-U", "ai_agents", "-d", "ai_agents", "-c", "SELECT 1")
     where = ("--env", "PGPASSWORD=local-application", kube.name("postgres"))
     return kube.engine.run("exec", *where, *question, check=False).returncode == 0

@@ -71,7 +71,7 @@ def door(stack: Stack, secret: Path) -> Iterator[str]:
 
 
 def answers(url: str) -> bool:
-    """Whether the API takes webhooks: it listens there once it is ready."""
+    """Return True if the API takes webhooks: it listens there once it is ready."""
     try:
         return httpx.get(f"{url}/health", timeout=2).status_code == 200
     except httpx.TransportError:
@@ -79,7 +79,7 @@ def answers(url: str) -> bool:
 
 
 def opens(url: str, key: str) -> bool:
-    """Whether a webhook that is signed with `key` is taken; if not, it is a 403."""
+    """Return True if a webhook that is signed with `key` is taken; if not, it is a 403."""
     body = json.dumps({"tenant_id": "filed", "ticket_id": str(next(_TICKETS))}).encode()
     headers = sign(key, f"test-{next(_TICKETS)}", body)
     status = httpx.post(f"{url}/webhook", content=body, headers=headers, timeout=10).status_code

@@ -163,7 +163,7 @@ def test_who_stops_leading_while_the_watchdog_forgives_may_wait_for_ever() -> No
 
     housekeeping = Housekeeping()
     housekeeping.rounds.next_within(300)
-    housekeeping.rounds.forget(Late(10_000))
+    housekeeping.rounds.start_over(Late(10_000))
     housekeeping.clock.now += 10_000
     assert housekeeping.look_after(10 * STUCK) is None
 

@@ -20,7 +20,7 @@ async def other(server: Postgres) -> AsyncIterator[Database]:
 
 
 async def leads(database: Database, office: str = "housekeeping", seconds: float = 2) -> bool:
-    """Whether a process becomes the leader at once."""
+    """Return True if a process becomes the leader at once."""
     try:
         async with asyncio.timeout(seconds), lead(database, office):
             return True

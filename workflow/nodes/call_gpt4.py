@@ -64,7 +64,7 @@ async def _ask(attempt: Attempt, prompt: Prompt) -> tuple[ModelAnswer[Enhancemen
     it retried gets a new answer.
     """
     answers, job_id = attempt.answers, attempt.claim.job_id
-    unusable = await answers.take(Kept.UNUSABLE, job_id) if attempt.claim.started_before else None
+    unusable = await answers.get(Kept.UNUSABLE, job_id) if attempt.claim.started_before else None
     repaired = unusable is not None
 
     async def keep(text: str) -> None:
@@ -90,7 +90,7 @@ def _count(attempt: Attempt, usage: Usage) -> None:
 async def _kept_answer(attempt: Attempt) -> Enhancement | None:
     """Return the answer that an earlier attempt kept since it could not commit it, committed now; None without one."""
     claim = attempt.claim
-    kept = await attempt.answers.take(Kept.ANSWER, claim.job_id) if claim.started_before else None
+    kept = await attempt.answers.get(Kept.ANSWER, claim.job_id) if claim.started_before else None
     if kept is None:
         return None
     enhancement = Enhancement.model_validate(kept[0])
@@ -99,7 +99,7 @@ async def _kept_answer(attempt: Attempt) -> Enhancement | None:
 
 
 async def _commit(attempt: Attempt, enhancement: Enhancement, model: str) -> None:
-    """Write the answer into the row; it is kept elsewhere when that was stopped before it could be done."""
+    """Write the answer into the row; keep it for the next attempt if the write is stopped before it is done."""
     answer = enhancement.model_dump(mode="json")
     try:
         await insist(partial(claims.save_answer, attempt.database, attempt.claim, answer, model))

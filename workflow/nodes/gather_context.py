@@ -54,7 +54,7 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
 
 async def _is_answered(attempt: Attempt) -> bool:
     """Return True if GPT-4 need not be asked: an earlier attempt could not commit its answer, and kept it."""
-    return attempt.claim.started_before and await attempt.answers.take(Kept.ANSWER, attempt.claim.job_id) is not None
+    return attempt.claim.started_before and await attempt.answers.get(Kept.ANSWER, attempt.claim.job_id) is not None
 
 
 async def _refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:

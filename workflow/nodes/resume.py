@@ -65,7 +65,7 @@ async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str
 
 
 def _is_old(look: UnfinishedLook, claim: Claim) -> bool:
-    """Return True if the look is older than an attempt's wait: the job ended meanwhile, and the note may have come."""
+    """Return True if the look is too old to go on with: the job had ended since then, and the note may have come."""
     return (claim.claimed_at - datetime.fromisoformat(look.listed_at)).total_seconds() > _LOOK_SECONDS
 
 
@@ -75,7 +75,7 @@ async def _look(attempt: Attempt, posted_at: datetime) -> tuple[str | None, date
     Return the note's id, or None, and the moment at which the desk listed the ticket's notes.
     """
     claim = attempt.claim
-    kept = await attempt.answers.take(Kept.LOOK, claim.job_id)
+    kept = await attempt.answers.get(Kept.LOOK, claim.job_id)
     if kept is None or kept.posted_at != posted_at.isoformat() or _is_old(kept, claim):
         kept = UnfinishedLook(posted_at.isoformat(), claim.claimed_at.isoformat(), [])
 
@@ -86,6 +86,6 @@ async def _look(attempt: Attempt, posted_at: datetime) -> tuple[str | None, date
         claim.ticket_id, partial(is_note_of, claim.job_id), posted_at, unread=kept.unread or None, on_held_back=keep
     )
     if kept.unread:
-        # A look that comes after it, since the note may still come, begins with the list.
+        # This look is complete. The note may still come: a later look lists the notes anew.
         await attempt.answers.drop(claim.job_id, Kept.LOOK)
     return note_id, datetime.fromisoformat(kept.listed_at)
