@@ -66,7 +66,7 @@ class GuardedServer:
 
 
 @pytest.fixture
-def server() -> GuardedServer:
+def guarded() -> GuardedServer:
     return GuardedServer()
 
 
@@ -77,78 +77,78 @@ def log(start_log: StartLog) -> io.StringIO:
 
 @pytest.mark.parametrize("failure", DOWN, ids=str)
 def test_five_failures_that_say_down_open_it_for_fifteen_seconds(
-    server: GuardedServer, failure: OutsideFailure
+    guarded: GuardedServer, failure: OutsideFailure
 ) -> None:
-    server.fail(failure, 4)
-    server.breaker.check()
-    server.fail(failure, 1)
-    assert server.held_back() == 15
-    server.clock.now += 10
-    assert server.held_back() == 5
+    guarded.fail(failure, 4)
+    guarded.breaker.check()
+    guarded.fail(failure, 1)
+    assert guarded.held_back() == 15
+    guarded.clock.now += 10
+    assert guarded.held_back() == 5
 
 
 @pytest.mark.parametrize("failure", UP, ids=str)
-def test_a_server_that_refuses_is_up(server: GuardedServer, failure: OutsideFailure) -> None:
-    server.fail(failure, 20)
-    server.fail(times=4)
-    server.fail(failure, 1)
-    server.fail(times=4)
-    server.call()
+def test_a_server_that_refuses_is_up(guarded: GuardedServer, failure: OutsideFailure) -> None:
+    guarded.fail(failure, 20)
+    guarded.fail(times=4)
+    guarded.fail(failure, 1)
+    guarded.fail(times=4)
+    guarded.call()
 
 
-def test_failures_count_only_in_a_row(server: GuardedServer) -> None:
+def test_failures_count_only_in_a_row(guarded: GuardedServer) -> None:
     for _ in range(5):
-        server.fail(times=4)
-        server.call()
-    server.breaker.check()
+        guarded.fail(times=4)
+        guarded.call()
+    guarded.breaker.check()
 
 
-def test_one_trial_closes_it_for_all(server: GuardedServer, log: io.StringIO) -> None:
-    server.fail()
-    server.clock.now += 15
-    with server.breaker.watch():
-        assert server.held_back() == 5
-    server.call()
-    server.fail(times=4)
-    server.call()
+def test_one_trial_closes_it_for_all(guarded: GuardedServer, log: io.StringIO) -> None:
+    guarded.fail()
+    guarded.clock.now += 15
+    with guarded.breaker.watch():
+        assert guarded.held_back() == 5
+    guarded.call()
+    guarded.fail(times=4)
+    guarded.call()
     opened, closed = log.getvalue().splitlines()
     assert "Breaker error: desk of acme failed 5 times in a row, jobs held back for 15s" in opened
     assert "Breaker closed: desk of acme is back" in closed
 
 
-def test_a_trial_that_fails_opens_it_again_and_says_nothing(server: GuardedServer, log: io.StringIO) -> None:
-    server.fail()
+def test_a_trial_that_fails_opens_it_again_and_says_nothing(guarded: GuardedServer, log: io.StringIO) -> None:
+    guarded.fail()
     for _ in range(3):
-        server.clock.now += 15
-        server.fail(times=1)
-        assert server.held_back() == 15
+        guarded.clock.now += 15
+        guarded.fail(times=1)
+        assert guarded.held_back() == 15
     assert len(log.getvalue().splitlines()) == 1
 
 
 @pytest.mark.parametrize("end", [asyncio.CancelledError(), RuntimeError()], ids=repr)
-def test_a_trial_without_an_answer_leaves_it_to_the_next_call(server: GuardedServer, end: BaseException) -> None:
-    server.fail()
-    server.clock.now += 15
-    with pytest.raises(type(end)), server.breaker.watch():
+def test_a_trial_without_an_answer_leaves_it_to_the_next_call(guarded: GuardedServer, end: BaseException) -> None:
+    guarded.fail()
+    guarded.clock.now += 15
+    with pytest.raises(type(end)), guarded.breaker.watch():
         raise end
-    server.call()
-    server.breaker.check()
+    guarded.call()
+    guarded.breaker.check()
 
 
-def test_calls_that_began_before_it_opened_change_nothing(server: GuardedServer) -> None:
+def test_calls_that_began_before_it_opened_change_nothing(guarded: GuardedServer) -> None:
     """Sixty jobs call a silent desk at once: their timeouts come one after the other, some after the opening."""
-    late = [server.breaker.watch() for _ in range(3)]
+    late = [guarded.breaker.watch() for _ in range(3)]
     for call in late:
         call.__enter__()
-    server.fail()
-    server.clock.now += 10
+    guarded.fail()
+    guarded.clock.now += 10
     late[0].__exit__(None, None, None)
     late[1].__exit__(DeskTimeout, DeskTimeout(), None)
-    assert server.held_back() == 5
-    server.clock.now += 5
-    with server.breaker.watch():
+    assert guarded.held_back() == 5
+    guarded.clock.now += 5
+    with guarded.breaker.watch():
         late[2].__exit__(None, None, None)
-        assert server.held_back() == 5
+        assert guarded.held_back() == 5
 
 
 def test_held_back_jobs_do_not_come_back_all_at_once() -> None:

@@ -6,18 +6,11 @@ import pytest
 import redis as blocking
 
 from devstack.free_ports import free_port
-from devstack.valkey import Valkey
 from observability.watchdog import Each, Progress, Rounds, Watchdog
 from tests.kit.clock import Clock
 from worker.jobs_taken import JobsTaken
 
 STUCK = 60.0
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    with Valkey(tmp_path_factory.mktemp("valkey")) as running:
-        yield running
 
 
 class Watched:
@@ -62,9 +55,9 @@ class Housekeeping(Watched):
 
 
 @pytest.fixture
-def worker(server: Valkey) -> Iterator[Worker]:
-    looked_at = Worker(server.url)
-    looked_at.redis.flushall()
+def worker(redis_url: str) -> Iterator[Worker]:
+    looked_at = Worker(redis_url)
+    looked_at.redis.flushdb()
     looked_at.redis.lpush("celery", "a job")
     yield looked_at
     looked_at.redis.close()

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from devstack.postgres import Postgres
 from storage.session import Database
 from tests.kit.postgres import Store, Table, claimed
-from tests.storage.calls import BOUND_TO_A_CLAIM
+from tests.storage.bound_calls import BOUND_TO_A_CLAIM
 
 ACROSS_TENANTS = {
     *("claim_job", "job_state", "recover_jobs", "take_due_jobs", "count_published_jobs", "published_jobs"),

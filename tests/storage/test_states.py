@@ -13,7 +13,7 @@ import pytest
 from devstack.postgres import Postgres
 from devstack.transitions import transitions
 from tests.kit.postgres import Table
-from tests.storage.calls import BOUND_TO_A_CLAIM
+from tests.storage.bound_calls import BOUND_TO_A_CLAIM
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "dev" / "states.md"
 TOKEN = UUID(int=7)
