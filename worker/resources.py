@@ -190,7 +190,7 @@ class Resources:
 
     def _give_back_the_rest(self) -> None:
         # The tasks themselves are cancelled, inside the loop: each gives its claim back before its thread wakes and
-        # the message is requeued.
+        # the message goes back into the list.
         self._grace_is_over = True
         for task in self._running:
             task.cancel()
