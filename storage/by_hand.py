@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, select, text
 
 from storage.jobs import DUPLICATE, RETRIED_BY_HAND
-from storage.models import Job, JobState
+from storage.models import Job, JobEvent, JobState
 from storage.session import Database
 
 _RETRY = text("SELECT * FROM retry_job_by_hand(:tenant, :id, :deadline, :reason, :duplicate)")
@@ -68,6 +68,16 @@ class Details:
 
 
 @dataclass(frozen=True, slots=True)
+class Happened:
+    """One event of a job."""
+
+    at: datetime
+    attempt: int
+    what: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Retried:
     """A job that waits again, and what had ended it."""
 
@@ -111,6 +121,14 @@ async def details(database: Database, job_id: UUID) -> Details | None:
     async with database.tenant(tenant_id) as session:
         row = (await session.execute(select(*columns).where(Job.id == job_id))).mappings().one_or_none()
     return None if row is None else Details(**row)
+
+
+async def events(database: Database, job: Details) -> list[Happened]:
+    """List what happened to a job, oldest first."""
+    columns = [JobEvent.__table__.c[name] for name in Happened.__dataclass_fields__]
+    async with database.tenant(job.tenant_id) as session:
+        rows = await session.execute(select(*columns).where(JobEvent.job_id == job.id).order_by(JobEvent.id))
+    return [Happened(*row) for row in rows]
 
 
 async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retried:

@@ -71,6 +71,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     jobs.add_argument("--limit", type=_at_least_one, default=50, metavar="N", help="at most so many (default: 50)")
     show = _verb(verbs, "show", "tell one job's story, and what to do next")
     show.add_argument("job", type=job_id, metavar="JOB", help="the job's id")
+    show.add_argument("--events", action="store_true", help="tell each change of the job behind it, oldest first")
     retry = _verb(verbs, "retry", "let failed or skipped jobs wait again, with a deadline and attempts of their own")
     retry.add_argument("jobs", type=job_id, nargs="*", metavar="JOB", help="ids of jobs")
     retry.add_argument("--failed", action="store_true", help="all that failed since --since")

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,7 @@ from uuid import UUID
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from storage import by_hand
-from storage.by_hand import Details
+from storage.by_hand import Details, Happened
 from storage.jobs import ALREADY_ENHANCED, DUPLICATE, FORGOTTEN
 from storage.models import JobState
 from storage.session import Database
@@ -30,14 +31,15 @@ def run(chosen: argparse.Namespace) -> int:
         if job is None:
             print(f"No job has the id {job_id}, or it was purged by age.", file=sys.stderr)
             return NOT_DONE_EXIT
-        print(as_json(_for_machines(job)) if chosen.json else story(job))
+        events = await by_hand.events(database, job) if chosen.events else None
+        print(as_json(for_machines(job, events)) if chosen.json else story(job, events))
         return 0
 
     return ask(work)
 
 
-def story(job: Details) -> str:
-    """What the row says, a line for each step."""
+def story(job: Details, events: Sequence[Happened] | None = None) -> str:
+    """What the row says, a line for each step; behind it what happened, where that was asked for."""
     lines = [
         ("ticket", f"{job.ticket_id} of tenant {job.tenant_id}" + (f", event {job.event}" if job.event else "")),
         ("accepted", _past(job, job.accepted_at)),
@@ -52,7 +54,11 @@ def story(job: Details) -> str:
         ("lease", f"{job.lease_owner}, until {when(job.lease_until)}" if job.lease_until else "none"),
         ("next", next_step(job)),
     ]
-    return table(("Job", f"{job.id}: {job.state}"), lines, None)
+    told = table(("Job", f"{job.id}: {job.state}"), lines, None)
+    if events is None:
+        return told
+    happened = [(when(event.at), str(event.attempt), event.what, event.reason or "") for event in events]
+    return f"{told}\n\n{table(('AT', 'TRY', 'WHAT', 'REASON'), happened, None)}"
 
 
 def _past(job: Details, moment: datetime) -> str:
@@ -132,7 +138,9 @@ def _next_of_running(job: Details) -> str:
     return "its worker fell silent: the relay, in the API, queues it again within seconds"
 
 
-def _for_machines(job: Details) -> dict[str, Any]:
+def for_machines(job: Details, events: Sequence[Happened] | None = None) -> dict[str, Any]:
+    """Give the same for JSON."""
     fields = asdict(job)
     del fields["asked_at"], fields["traceparent"]
-    return {"job_id": fields.pop("id"), **fields, "trace_id": trace_id(job), "next": next_step(job)}
+    told = {"job_id": fields.pop("id"), **fields, "trace_id": trace_id(job), "next": next_step(job)}
+    return told if events is None else {**told, "events": [asdict(event) for event in events]}

@@ -1,5 +1,6 @@
 """What operators ask and change: jobs of one tenant or of all, without content; and trying a job again."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -7,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from storage import by_hand, jobs, relaying
+from storage import by_hand, claims, jobs, relaying
 from storage.by_hand import Listed, NotRetried
 from storage.models import JobState
 from storage.session import Database
@@ -60,6 +61,23 @@ async def test_neither_the_list_nor_the_details_hold_the_text_of_an_answer(store
     assert found is not None
     assert (found.answered, found.model) == (True, "gpt-6-luna")
     assert SECRET not in str(found)
+
+
+async def test_the_events_of_a_job_are_told_in_their_order_and_of_no_other_tenant(store: Store) -> None:
+    """A tenant sees none of another one's, whatever the job's id."""
+    job_id, _ = await store.accept(), await store.accept()
+    claim = await claimed(store.database, job_id)
+    await claims.fail(store.database, claim, "ServiceDesk Plus API: 401")
+    job = await by_hand.details(store.database, job_id)
+    assert job is not None
+    told = await by_hand.events(store.database, job)
+    assert [(event.attempt, event.what, event.reason) for event in told] == [
+        (0, "accepted", None),
+        (1, "claimed", None),
+        (1, "failed", "ServiceDesk Plus API: 401"),
+    ]
+    assert told[0].at <= told[1].at <= told[2].at
+    assert await by_hand.events(store.database, replace(job, tenant_id="globex")) == []
 
 
 async def test_an_unknown_job_has_no_details_and_can_not_be_retried(database: Database) -> None:

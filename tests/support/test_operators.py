@@ -8,11 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from storage.by_hand import Details
+from storage.by_hand import Details, Happened
 from storage.jobs import DUPLICATE, FORGOTTEN
 from support.arguments import moment
 from support.cli import main
-from support.show_job import next_step, story
+from support.show_job import for_machines, next_step, story
 from support.tables import age, as_json, duration, table
 
 NOW = datetime(2026, 3, 1, 3, 0, 0, tzinfo=UTC)
@@ -151,6 +151,24 @@ def test_a_story_tells_each_step() -> None:
     ]
     assert "answered  yes, by gpt-6-luna" in story(replace(ended, answered=True))
     assert "note      in the ticket, as 7" in story(replace(ended, note_id="7"))
+
+
+def test_a_job_tells_its_events_behind_its_story_when_asked() -> None:
+    events = [Happened(NOW, 0, "accepted", None), Happened(NOW, 1, "held back", "desk unavailable")]
+    assert story(FAILED, events).removeprefix(story(FAILED)).splitlines() == [
+        *("", ""),
+        "AT                       TRY  WHAT       REASON",
+        "2026-03-01 03:00:00 UTC  0    accepted",
+        "2026-03-01 03:00:00 UTC  1    held back  desk unavailable",
+    ]
+    told = json.loads(as_json(for_machines(FAILED, events)))
+    assert told.pop("events")[1] == {
+        "at": "2026-03-01T03:00:00.000Z",
+        "attempt": 1,
+        "what": "held back",
+        "reason": "desk unavailable",
+    }
+    assert told == json.loads(as_json(for_machines(FAILED)))
 
 
 # What ends a line, moves the cursor, turns the direction of what follows, or hides; and a lone surrogate.
