@@ -1,4 +1,4 @@
-"""What documents put between back quotes, or grep for, exists: log lines, reasons, panels, names."""
+"""What documents put between back quotes, type or grep for, exists: log lines, reasons, panels, names."""
 
 import json
 import re
@@ -8,24 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from config.tenants import TENANT_SETTINGS
 from devstack import document_tables as tables
 from observability import phrases, tracing
 from observability.phrases import Phrase
-from tests.documents.documents import ROOT, Document, documents
+from tests.documents.documents import Document, documents
+from tests.documents.kinds import IN_TRACES, KINDS, KINDS_FOR_DEVELOPERS, OF_TRACES, product
 
-PRODUCT = [
-    "api",
-    "config",
-    "dispatch",
-    "housekeeping",
-    "integrations",
-    "observability",
-    "storage",
-    "support",
-    "worker",
-    "workflow",
-]
 # A sentence's beginning, with a capital: a line, a panel's title, or what another program prints.
 SENTENCE = re.compile(r"[A-Z][\w-]*[a-z0-9]\S* \S.*|[A-Z][\w-]+: ?.*")
 # What kubectl, curl, Postgres and others print or are told, and the marker of a note.
@@ -39,24 +27,8 @@ OF_OTHERS = frozenset(
         "Upgrade: h2c",
         "Ref <job id>",
     }
-    | {"X-ServiceDesk-Signature: sha256=<hex>", "Location:"}
+    | {"Location:"}
 )
-OTHER_SETTINGS = re.compile(r"OTEL_\w+|REDISCLI_AUTH|REDIS_PASSWORD|DOCKER_\w+|API_URL|MODEL_URL|PATH_INFO")
-NAMES = {
-    "alert": re.compile(r"AiAgents\w+"),
-    "metric": re.compile(r"ai_agents_\w+(?<!owner)"),
-    "setting": re.compile(r"((?:[A-Z][A-Z0-9]*_)+(?:[A-Z0-9]+|<TENANT>)?)(?:=\S*)?"),
-    "file": re.compile(
-        rf"(?:{'|'.join(PRODUCT)}|k8s|docs|devstack|simulators|tests|benchmarks|requirements)/[\w./*-]*"
-    ),
-    "name in Kubernetes": re.compile(r"ai-agents-[a-z]+"),
-}
-
-
-@cache
-def product() -> str:
-    """The product's code, as text."""
-    return "\n".join(path.read_text("utf-8") for folder in PRODUCT for path in sorted((ROOT / folder).rglob("*.py")))
 
 
 @cache
@@ -95,41 +67,26 @@ def is_printed(text: str) -> bool:
 
 
 def quoted(document: Document) -> Iterator[str]:
-    """What stands between back quotes, and what is grepped for."""
+    """What stands between back quotes, what is grepped for, and what is typed of ours."""
     yield from (mention.text.removeprefix("| ") for mention in document.mentions())
     for pattern in re.findall(r'grep (?:-\w+ )*"([^"$<]+)"', document.text):
         yield from (piece.lstrip("^") for piece in pattern.split(r"\|") if not piece.islower())
-
-
-def exists(kind: str, name: str) -> bool:
-    """Whether there is a thing of that kind and name."""
-    match kind:
-        case "alert":
-            return any(rule["alert"] == name for rule in tables._rules())
-        case "metric":
-            plain = re.sub(r"_(?:bucket|count|sum)$", "", name)
-            return any(row[0].strip("`") in (name, plain) for row in tables.metric_rows())
-        case "setting":
-            of_tenants = any(name.startswith(prefix) for prefix in TENANT_SETTINGS)
-            known = name.lower() in {field for one in tables.PROCESSES.values() for field in one.model_fields}
-            return of_tenants or known or OTHER_SETTINGS.fullmatch(name) is not None or name in product()
-        case "file":
-            return (ROOT / name).exists() or any(ROOT.glob(name))
-    return re.search(rf"name: {name}\b", manifests()) is not None
-
-
-@cache
-def manifests() -> str:
-    """What is deployed."""
-    return "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "k8s").rglob("*.yaml")))
+    for typed in re.findall(r"(?<![^\s(])((?:make|ai-agents) [a-z][^|)&;\n]*)", document.script):
+        yield typed.strip()
 
 
 def unknown(document: Document) -> list[str]:
     """What a document quotes and nothing has."""
-    wrong = []
+    wrong = [
+        f"no {kind}: {name}"
+        for kind, names in OF_TRACES.findall(document.prose)
+        for name in re.findall("`(.+?)`", names)
+        if name not in IN_TRACES[kind]
+    ]
+    kinds = KINDS_FOR_DEVELOPERS if document.name.startswith("docs/dev/") else KINDS
     for text in quoted(document):
-        named = [(kind, found) for kind, shape in NAMES.items() if (found := shape.fullmatch(text))]
-        wrong += [f"no {kind}: {text}" for kind, found in named if not exists(kind, found[found.re.groups])]
+        named = [(kind, found) for kind, (shape, _) in kinds.items() if (found := shape.fullmatch(text))][:1]
+        wrong += [f"no {kind}: {text}" for kind, found in named if not kinds[kind].has(found[found.re.groups])]
         if not named and SENTENCE.fullmatch(text) and not is_printed(text):
             wrong.append(f"nobody says: {text}")
     return wrong
@@ -146,9 +103,33 @@ def test_what_a_document_quotes_exists(document: Document) -> None:
         *("Webhook doubled", "Webhook rejected: status=403, reason=signature wrong", "Breaker gone"),
         *("Webhook rejected: status=404, reason=signature mismatch", "GPT-4 call status", "Webhooks by Outcome"),
         *("Task failed: reason=eaten by dragons", "AiAgentsSleepy", "ai_agents_webhook_total", "WEBHOOK_TIMEOUT"),
-        *("api/webhooks.py", "ai-agents-wroker"),
+        *("api/webhooks.py", "ai-agents-wroker", "functions.py", ".ci/ran", "make demos", "ai-agents list"),
+        *("ai-agents jobs --all", "ai-agents jobs --state lost", "api.app:make_app", "/readyz", "GET /health/alive"),
+        *("X-ServiceDesk-Signatur: sha256=<hex>", "webhook-sign", "claim_jobs", "DeskCaller"),
     ],
 )
 def test_what_there_is_not_is_found(text: str, tmp_path: Path) -> None:
-    (tmp_path / "lie.md").write_text(f"It says `{text}`.\n", encoding="utf-8")
-    assert len(unknown(Document(tmp_path / "lie.md", tmp_path))) == 1
+    assert len(unknown(lie(f"It says `{text}`.", tmp_path))) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("the spans `Queue` and `Thinking`", "no span: Thinking"),
+        ("the spans are `Contxt`", "no span: Contxt"),
+        ("by the tag `ticket`", "no tag: ticket"),
+        ("```sh\nmake teast\n```", "no verb of make: make teast"),
+        ("```sh\nJOB=$(ai-agents job --ticket 7 | wc -l)\n```", "no command: ai-agents job --ticket 7"),
+        ("```sh\nkubectl exec x -- ai-agents show 7\n```", "no command: ai-agents show 7"),
+    ],
+)
+def test_what_is_typed_or_traced_and_is_not_is_found(text: str, problem: str, tmp_path: Path) -> None:
+    assert problem in unknown(lie(text, tmp_path))
+
+
+def lie(text: str, root: Path) -> Document:
+    """A document for developers that says this."""
+    path = root / "docs" / "dev" / "lie.md"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{text}\n", encoding="utf-8")
+    return Document(path, root)

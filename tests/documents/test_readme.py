@@ -1,15 +1,12 @@
 """What the first pages tell people to type exists; what can run without servers runs here."""
 
 import re
-import subprocess
 
 import psycopg
-import pytest
 
 from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
 from config.tenants import parse_tenants
-from support.cli import main
-from tests.documents.readme import ROOT, TEXT, blocks
+from tests.documents.readme import ROOT, blocks
 
 SHELL = blocks("sh")
 # Blocks that tests/system/test_typed_commands.py runs against a running system.
@@ -36,22 +33,6 @@ def test_the_readme_is_short_and_begins_with_the_demo_and_the_tests() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(readme.splitlines()) < 150
     assert re.findall(r"^```(?!$)(.*\n.*)$", readme, re.MULTILINE)[:2] == ["sh\nmake demo", "sh\nmake test"]
-
-
-def test_each_make_verb_exists_and_is_listed_by_help() -> None:
-    """`make help` tells of each verb that they name."""
-    verbs = set(re.findall(r"(?:^|`)make ([a-z-]+)", TEXT, re.MULTILINE))
-    assert {"demo", "test", "dev", "lint", "help"} <= verbs
-    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert verbs <= set(re.findall(r"make ([a-z-]+)", listed))
-
-
-@pytest.mark.parametrize("line", [line for block in SHELL for line in block.splitlines() if "ai-agents" in line[:9]])
-def test_each_command_of_ours_knows_its_verb_and_options(line: str) -> None:
-    """Each verb and option of `ai-agents` is one that the command takes."""
-    with pytest.raises(SystemExit) as ended:
-        main([*line.split()[1:], "--help"])
-    assert ended.value.code == 0
 
 
 def test_each_exported_setting_exists_and_makes_usable_tenants() -> None:
