@@ -7,6 +7,7 @@ from pkgutil import resolve_name
 import pytest
 from pydantic import Field
 
+from config import exits
 from config.settings import WorkerSettings
 from devstack import document_limits as limits
 from devstack import document_tables as tables
@@ -49,6 +50,21 @@ def test_the_runbook_has_a_remedy_for_each_refusal_and_for_no_other() -> None:
     assert {status for status, _ in rows} == {row[0] for row in tables.statuses()[1:]}
     told = {(int(status), reason) for status, cell in rows for reason in re.findall(r"`([^`(]+)`", cell)}
     assert {(status, reason) for status, reason in told if not reason.startswith("Webhook ")} == tables.refusals()
+
+
+def test_support_has_a_remedy_for_each_exit_status_of_a_worker_that_crashed() -> None:
+    """What each means is in the table; 3 is the API's, and 0 and 143 are no crashes."""
+    page = tables.ROOT / "docs" / "support" / "faq" / "troubleshooting-worker-crashes.md"
+    told = re.findall(r"^\| `(?:Error|OOMKilled)`, (\d+) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(map(int, told)) == sorted(exits.OF_PROCESSES.keys() - {0, 3, 143})
+
+
+def test_the_page_for_developers_counts_the_files_that_it_lists() -> None:
+    page = (tables.ROOT / "docs" / "dev" / "adding.md").read_text(encoding="utf-8")
+    counted = re.findall(r"^## [^\n]*: (\d) files$(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    assert len(counted) > 5
+    for said, section in counted:
+        assert len(re.findall(r"^\| (?!file |---)", section, re.MULTILINE)) == int(said), section
 
 
 def test_each_alert_says_the_numbers_of_its_rule() -> None:
