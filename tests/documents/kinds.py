@@ -88,7 +88,7 @@ def _is_verb_of_make(name: str) -> bool:
 
 
 def _is_command(text: str) -> bool:
-    """Whether `ai-agents` understands this: its verb, and all that follows."""
+    """Return True if `ai-agents` understands this: its verb, and all that follows."""
     verb, _, rest = re.sub(r'"?\$?\bJOB\b"?', "<JOB_ID>", text).partition(" ")
     if not rest or verb == "psql":
         return verb in re.findall(r"\w+", _refusal("?").partition("choose from")[2])
