@@ -1,6 +1,5 @@
 """Starts that are refused: each thing to mend is named, and no value is shown."""
 
-import ctypes
 import os
 import socket
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from devstack.postgres import Postgres
+from tests.system.loaded_command import LoadedCommand
 
 REFUSED = 78
 NOWHERE = "postgresql://a:b@127.0.0.1:1/x"
@@ -23,15 +23,15 @@ ENOUGH = {
 }
 
 
-def obey_modes() -> None:
-    """Have the program that comes next read nothing that files' modes forbid, even as root."""
-    # PR_CAPBSET_DROP of CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH.
-    for capability in (1, 2):
-        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)
+@pytest.fixture(scope="module")
+def command() -> Iterator[LoadedCommand]:
+    """What runs `ai-agents`, loaded once."""
+    with LoadedCommand() as loaded:
+        yield loaded
 
 
-def run(verb: str, settings: Mapping[str, str]) -> tuple[int, str]:
-    """Run `ai-agents VERB` with these settings alone, to its end; exit status and output."""
+def run_afresh(verb: str, settings: Mapping[str, str]) -> tuple[int, str]:
+    """Run `ai-agents VERB` with these settings alone, loaded for it, to its end; exit status and output."""
     done = subprocess.run(
         [sys.executable, "-m", "support.cli", *verb.split()],
         env={"PATH": os.environ["PATH"], **settings},
@@ -41,7 +41,6 @@ def run(verb: str, settings: Mapping[str, str]) -> tuple[int, str]:
         text=True,
         check=False,
         timeout=60,
-        preexec_fn=obey_modes,
     )
     return done.returncode, done.stdout
 
@@ -55,16 +54,16 @@ def run(verb: str, settings: Mapping[str, str]) -> tuple[int, str]:
         ("migrate", ["DATABASE_URL", "DATABASE_ADMIN_URL"]),
     ],
 )
-def test_a_process_names_each_setting_that_is_missing(verb: str, missing: list[str]) -> None:
+def test_a_process_names_each_setting_that_is_missing(verb: str, missing: list[str], command: LoadedCommand) -> None:
     """One line for each, status 78, and nothing else in the output."""
-    status, output = run(verb, {})
+    status, output = command.run(verb, {})
     assert status == REFUSED
     told = [line.split("Start refused: ")[1].split(":")[0] for line in output.splitlines()]
     assert sorted(told) == sorted(f"{name} is missing" for name in missing)
 
 
 @pytest.mark.parametrize("verb", ["api", "worker", "housekeeping"])
-def test_one_start_names_what_is_wrong_with_the_process_and_with_each_tenant(verb: str) -> None:
+def test_one_start_names_what_is_wrong_with_the_process_and_with_each_tenant(verb: str, command: LoadedCommand) -> None:
     """Whoever mends all that one start told need not find more at the next."""
     wrong = {
         "REDIS_URL": "redis://127.0.0.1:1/Hunter2",
@@ -75,7 +74,7 @@ def test_one_start_names_what_is_wrong_with_the_process_and_with_each_tenant(ver
         "SERVICEDESK_URL_GLOBEX": "http://127.0.0.1:1",
         "PREVIOUS_WEBHOOK_SECRET_INITECH": "s3cret",
     }
-    status, output = run(verb, wrong)
+    status, output = command.run(verb, wrong)
     assert status == REFUSED
     told = {line.split("Start refused: ")[1].split(" ")[0] for line in output.splitlines()}
     cloud = ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "ACCOUNTS_URL")
@@ -92,10 +91,10 @@ def test_one_start_names_what_is_wrong_with_the_process_and_with_each_tenant(ver
     assert "s3cret" not in output
 
 
-def test_a_process_names_each_setting_that_is_wrong_and_shows_no_value() -> None:
+def test_a_process_names_each_setting_that_is_wrong_and_shows_no_value(command: LoadedCommand) -> None:
     """Also in JSON; a secret in the wrong place does not end up in the log."""
     wrong = {"DATABASE_URL": "mysql://root:pa55word@db/x", "WORKER_CONCURRENCY": "many", "LOG_FORMAT": "json"}
-    status, output = run("worker", ENOUGH | wrong)
+    status, output = command.run("worker", ENOUGH | wrong)
     assert status == REFUSED
     lines = output.splitlines()
     assert len(lines) == 2
@@ -116,9 +115,11 @@ def test_a_process_names_each_setting_that_is_wrong_and_shows_no_value() -> None
         ),
     ],
 )
-def test_a_worker_whose_every_tenant_is_half_configured_refuses_to_start(change: dict[str, str], said: str) -> None:
+def test_a_worker_whose_every_tenant_is_half_configured_refuses_to_start(
+    change: dict[str, str], said: str, command: LoadedCommand
+) -> None:
     """The setting to mend is named."""
-    status, output = run("worker", ENOUGH | {"DATABASE_URL": NOWHERE} | change)
+    status, output = command.run("worker", ENOUGH | {"DATABASE_URL": NOWHERE} | change)
     assert status == REFUSED
     assert said in output
 
@@ -132,16 +133,18 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 
 @pytest.mark.parametrize("verb", ["api --port 0", "worker", "housekeeping"])
-def test_a_database_that_waiting_does_not_mend_is_refused_with_the_remedy(verb: str, postgres: Postgres) -> None:
+def test_a_database_that_waiting_does_not_mend_is_refused_with_the_remedy(
+    verb: str, postgres: Postgres, command: LoadedCommand
+) -> None:
     """It is not migrated; tests/api/test_refusals.py has whatever else may be wrong with one."""
-    status, output = run(verb, ENOUGH | {"DATABASE_URL": postgres.url})
+    status, output = command.run(verb, ENOUGH | {"DATABASE_URL": postgres.url})
     assert (status, "run `ai-agents migrate`" in output) == (REFUSED, True), output
 
 
-def test_a_wrong_password_is_refused_and_not_shown(postgres: Postgres) -> None:
+def test_a_wrong_password_is_refused_and_not_shown(postgres: Postgres, command: LoadedCommand) -> None:
     user, _, place = postgres.url.rpartition("@")
     wrong = f"{user.rpartition(':')[0]}:not-the-password@{place}"
-    status, output = run("worker", ENOUGH | {"DATABASE_URL": wrong})
+    status, output = command.run("worker", ENOUGH | {"DATABASE_URL": wrong})
     assert (status, "wrong password" in output) == (REFUSED, True), output
     assert "not-the-password" not in output
 
@@ -150,7 +153,7 @@ def test_a_wrong_password_is_refused_and_not_shown(postgres: Postgres) -> None:
 def test_a_start_that_fails_unforeseen_ends_the_process_and_quotes_nothing(verb: str) -> None:
     """An option that the client of Redis can't read: no process may call itself ready, and its value is not shown."""
     unforeseen = {"REDIS_URL": "redis://127.0.0.1:1/0?socket_timeout=Hunter2"}
-    status, output = run(verb, ENOUGH | {"DATABASE_URL": NOWHERE} | unforeseen)
+    status, output = run_afresh(verb, ENOUGH | {"DATABASE_URL": NOWHERE} | unforeseen)
     assert status != 0
     assert "ready." not in output
     assert "Hunter2" not in output
@@ -160,10 +163,10 @@ def test_a_start_that_fails_unforeseen_ends_the_process_and_quotes_nothing(verb:
 @pytest.mark.parametrize(
     ("verb", "setting"), [("worker", "METRICS_PORT"), ("housekeeping", "METRICS_PORT"), ("api", "API_PROBE_PORT")]
 )
-def test_a_metrics_port_that_is_taken_is_refused(verb: str, setting: str) -> None:
+def test_a_metrics_port_that_is_taken_is_refused(verb: str, setting: str, command: LoadedCommand) -> None:
     settings = ENOUGH | {"DATABASE_URL": NOWHERE}
     with socket.create_server(("", 0)) as other:
-        status, output = run(verb, settings | {setting: str(other.getsockname()[1])})
+        status, output = command.run(verb, settings | {setting: str(other.getsockname()[1])})
     assert (status, f"{setting} is wrong: the port is in use already" in output) == (REFUSED, True), output
     assert len(output.splitlines()) == 1
 
@@ -171,19 +174,21 @@ def test_a_metrics_port_that_is_taken_is_refused(verb: str, setting: str) -> Non
 @pytest.mark.parametrize(
     ("verb", "mode"), [("api --port 0", 0o311), ("worker", 0o311), ("housekeeping", 0o311), ("housekeeping", 0)]
 )
-def test_a_secrets_directory_that_can_not_be_listed_is_told(verb: str, mode: int, tmp_path: Path) -> None:
+def test_a_secrets_directory_that_can_not_be_listed_is_told(
+    verb: str, mode: int, tmp_path: Path, command: LoadedCommand
+) -> None:
     """Whose tenants it has, nobody knows: without others the start is refused, and nothing is called missing."""
     folder = tmp_path / "secrets"
     folder.mkdir(mode)
     settings = ENOUGH | {"DATABASE_URL": NOWHERE, "SECRETS_DIR": str(folder)}
     alone = {name: value for name, value in settings.items() if not name.endswith("_ACME")}
-    status, output = run(verb, alone)
+    status, output = command.run(verb, alone)
     assert status == REFUSED
     assert output.count("Start refused: SECRETS_DIR can't be listed: this process must be able to read it") == 1
     assert "is missing" not in output
     if mode:
         # With a tenant of the environment it is no reason to refuse: this process ends for another one.
-        _, output = run(verb, settings | {"REDIS_URL": "redis://127.0.0.1:1/0?socket_timeout=Hunter2"})
+        _, output = command.run(verb, settings | {"REDIS_URL": "redis://127.0.0.1:1/0?socket_timeout=Hunter2"})
         assert output.count("the tenant is closed: SECRETS_DIR can't be listed") == 1, output
         assert "Start refused" not in output
 
@@ -191,6 +196,6 @@ def test_a_secrets_directory_that_can_not_be_listed_is_told(verb: str, mode: int
 def test_migrate_says_when_the_database_is_away_and_can_be_tried_again() -> None:
     """Status 75, for whoever calls it in a loop."""
     url = NOWHERE
-    status, output = run("migrate", {"DATABASE_URL": url, "DATABASE_ADMIN_URL": url})
+    status, output = run_afresh("migrate", {"DATABASE_URL": url, "DATABASE_ADMIN_URL": url})
     assert status == 75
     assert "does not answer" in output
