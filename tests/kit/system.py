@@ -1,10 +1,12 @@
-"""One running system for each module that asks for it."""
+"""Running systems for the tests that ask for one."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from devstack.processes import Process
 from devstack.system import System
 from tests.kit.world import World, wait_for
 from tests.system.faq import Support
@@ -24,6 +26,11 @@ QUICK = {
     "SERVICEDESK_TIMEOUT_SECONDS": "5",
     "NOTE_SETTLE_SECONDS": "5",
 }
+# A tenant whose webhooks the API takes, and whose desk the worker is not told of.
+UNKNOWN_TO_THE_WORKER = "initech"
+# Another one that no process can serve, and one whose id can be none.
+CLOSED = "hooli"
+UNUSABLE = {"SERVICEDESK_URL_HOOLI": "nowhere", "WEBHOOK_SECRET_MY_ERRORS": "x"}
 
 
 @pytest.fixture(scope="module", params=["text", pytest.param("json", marks=pytest.mark.slow)])
@@ -59,18 +66,50 @@ def support(system: System, tmp_path_factory: pytest.TempPathFactory) -> Support
     return Support(system, folder)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A system whose leases and graces are short, and whose GPT-4 takes 1.5 s."""
+    """A system whose leases and graces are short, and whose GPT-4 takes 1.5 s; its housekeeping is not started.
+
+    The settings of one of its tenants are unusable. The worker reads `SECRETS_DIR`, and does not know `initech` yet.
+    """
     folder = tmp_path_factory.mktemp("quick")
-    with System(folder, settings=SHORT | QUICK, openai_seconds=1.5, housekeeping=False) as running:
-        yield running
+    secrets = tmp_path_factory.mktemp("secrets")
+    tenants = ("acme", "globex", UNKNOWN_TO_THE_WORKER, CLOSED)
+    settings = SHORT | QUICK | UNUSABLE
+    system = System(folder, tenants=tenants, settings=settings, openai_seconds=1.5, housekeeping=False)
+    (worker,) = system.workers
+    worker.environment["SECRETS_DIR"] = str(secrets)
+    for name in desk_settings(system, UNKNOWN_TO_THE_WORKER):
+        del worker.environment[name]
+    with system:
+        yield system
 
 
 @pytest.fixture
 def around(quick: System) -> Iterator[World]:
-    """The outside of that system; its faults end with the test."""
+    """The outside of that system; a test's faults end with it, and what it has ended runs again."""
     outside = World(quick)
     yield outside
     outside.clear_faults()
     outside.close()
+    for process in quick.processes:
+        if not process.running:
+            quick.restart(process)
+
+
+def desk_settings(system: System, tenant: str) -> dict[str, str]:
+    """The settings by which the API would know a tenant's desk."""
+    ending = f"_{tenant.upper()}"
+    environment = system.api.environment.items()
+    return {name: value for name, value in environment if name.startswith("SERVICEDESK_") and name.endswith(ending)}
+
+
+@contextmanager
+def other_settings(system: System, process: Process, settings: dict[str, str]) -> Iterator[None]:
+    """Have a process run with other settings, and then with its own again."""
+    own = {name: process.environment.get(name, "") for name in settings}
+    system.restart(process, settings)
+    try:
+        yield
+    finally:
+        system.restart(process, own)

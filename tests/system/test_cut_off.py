@@ -1,6 +1,7 @@
 """Whoever vanishes in the middle of a transaction delays the row that he holds, for seconds, and nobody else."""
 
 import asyncio
+from contextlib import closing
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ from devstack.system import System
 from dispatch.inbox import Inbox
 from dispatch.queue import open_redis
 from storage.jobs import Event
+from tests.kit.system import other_settings
 from tests.kit.world import World, wait_for
 from tests.system.cut_off import Cable, stopped_while_it_accepts
 from tests.system.outcomes import assert_one_note, log_of
@@ -47,17 +49,15 @@ def keep_in_redis(system: System, ticket_id: str, key: str) -> str:
 def test_a_job_whose_worker_was_cut_off_ends_at_its_deadline_with_a_line(around: World, quick: System) -> None:
     """The claim is made and its worker never hears of it: both ends believe in the connection."""
     cable = Cable(quick.state["database_url"])
-    quick.restart(quick.api, {"JOB_DEADLINE_SECONDS": "4"})
-    quick.restart(quick.workers[0], {"DATABASE_URL": cable.url})
-    try:
+    with (
+        other_settings(quick, quick.api, {"JOB_DEADLINE_SECONDS": "4"}),
+        other_settings(quick, quick.workers[0], {"DATABASE_URL": cable.url}),
+        closing(cable),
+    ):
         cable.cut_at = b"claim_job"
         ticket_id = around.create_ticket()
         assert cable.is_cut.wait(10)
         row = around.ended(ticket_id, seconds=25)
-    finally:
-        cable.close()
-        quick.restart(quick.workers[0], {"DATABASE_URL": quick.state["database_url"]})
-        quick.restart(quick.api, {"JOB_DEADLINE_SECONDS": "1800"})
     assert (row["state"], row["attempt"]) == ("failed", 1)
     failed = f"Task failed: job_id={row['id']}, ticket_id={ticket_id}, reason=deadline passed; not retried"
     wait_for(lambda: failed in log_of(quick, ticket_id))

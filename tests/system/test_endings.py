@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from devstack.system import System
+from tests.kit.system import other_settings
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import assert_one_note, figures, log_of
 
@@ -18,15 +19,12 @@ from tests.system.outcomes import assert_one_note, figures, log_of
 def test_a_job_that_no_worker_did_is_failed_at_its_deadline(around: World, quick: System) -> None:
     """The relay ends it, in the API's log; a worker that comes later does not touch it."""
     quick.workers[0].stop(8)
-    quick.restart(quick.api, {"JOB_DEADLINE_SECONDS": "2"})
-    try:
+    with other_settings(quick, quick.api, {"JOB_DEADLINE_SECONDS": "2"}):
         ticket_id = around.create_ticket()
         row = around.ended(ticket_id)
         ended = 'ai_agents_jobs_ended_total{outcome="failed",reason="deadline passed",tenant_id="acme"}'
         assert wait_for(lambda: figures(quick).get(ended)) == 1
-    finally:
-        quick.restart(quick.api, {"JOB_DEADLINE_SECONDS": "1800"})
-        quick.restart(quick.workers[0])
+    quick.restart(quick.workers[0])
     assert (row["state"], row["reason"], row["attempt"]) == ("failed", "deadline passed", 0)
     failed = f"Task failed: job_id={row['id']}, ticket_id={ticket_id}, reason=deadline passed; not retried"
     assert failed in log_of(quick, ticket_id)
@@ -52,7 +50,7 @@ def test_a_message_that_comes_twice_or_late_does_nothing(around: World, quick: S
     assert around.job(ticket_id)["attempt"] == 1
     assert len(around.gpt4_requests(subject)) == 1
     assert_one_note(around, ticket_id)
-    told = quick.workers[0].log_path.read_text(encoding="utf-8")
+    told = quick.workers[0].output()
     assert told.count(f"Task started: job_id={around.job(ticket_id)['id']}") == 1
 
 

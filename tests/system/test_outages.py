@@ -3,12 +3,14 @@
 import asyncio
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from uuid import UUID
 
 import httpx
 
 from devstack.system import System
 from dispatch.queue import JobQueue
+from tests.kit.system import UNKNOWN_TO_THE_WORKER, desk_settings
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import assert_one_note, figures, log_of
 
@@ -121,6 +123,8 @@ def test_a_row_that_a_failover_lost_is_told_and_its_ticket_can_be_sent_again(aro
     A message that comes twice for a job that has ended is nothing of the kind.
     """
     worker = quick.workers[0]
+    nowhere = "ai_agents_messages_without_row_total"
+    before = figures(quick, "worker")[nowhere]
     ended = around.create_ticket()
     assert_one_note(around, ended)
     ticket_id = around.create_ticket(send_webhook=False)
@@ -136,12 +140,13 @@ def test_a_row_that_a_failover_lost_is_told_and_its_ticket_can_be_sent_again(aro
     finally:
         worker.resume()
     said = f"Message error: job_id={job_id}, reason=its row is nowhere"
-    wait_for(lambda: said in worker.log_path.read_text(encoding="utf-8"))
-    wait_for(lambda: figures(quick, "worker")["ai_agents_messages_without_row_total"] == 1)
+    wait_for(lambda: said in worker.output())
+    wait_for(lambda: figures(quick, "worker")[nowhere] == before + 1)
     assert f"Job queued: job_id={job_id}, ticket_id={ticket_id}" in log_of(quick, ticket_id)
     around.send_webhook(ticket_id)
     assert_one_note(around, ticket_id)
-    assert worker.log_path.read_text(encoding="utf-8").count("reason=its row is nowhere") == 1
+    assert figures(quick, "worker")[nowhere] == before + 1
+    assert worker.output().count("reason=its row is nowhere") == before + 1
 
 
 async def push(system: System, job_id: str) -> None:
@@ -167,19 +172,14 @@ def test_a_message_that_can_not_be_claimed_is_told_and_kept(around: World, quick
 
 def test_a_tenant_that_a_worker_does_not_know_yet_is_tried_again(around: World, quick: System) -> None:
     """The API knows a new tenant, the worker will: the attempt fails, says why, and the job is not given up."""
-    worker = quick.workers[0]
-    desk = {
-        name: value
-        for name, value in worker.environment.items()
-        if name.startswith("SERVICEDESK_") and name.endswith("_GLOBEX")
-    }
-    quick.restart(worker, dict.fromkeys(desk, ""))
-    ticket_id = around.create_ticket(tenant="globex", id="900002")
+    ticket_id = around.create_ticket(tenant=UNKNOWN_TO_THE_WORKER, id="900002")
     said = f"ticket_id={ticket_id}, reason=ServiceDesk Plus API: no desk configured; will be retried"
-    wait_for(lambda: said in worker.log_path.read_text(encoding="utf-8"))
-    quick.restart(worker, desk)
-    assert around.ended(ticket_id, "globex")["state"] == "completed"
-    assert len(around.notes(ticket_id, "globex")) == 1
+    wait_for(lambda: said in quick.workers[0].output())
+    files = Path(quick.workers[0].environment["SECRETS_DIR"])
+    for name, value in desk_settings(quick, UNKNOWN_TO_THE_WORKER).items():
+        (files / name).write_text(value, encoding="utf-8")
+    assert around.ended(ticket_id, UNKNOWN_TO_THE_WORKER)["state"] == "completed"
+    assert len(around.notes(ticket_id, UNKNOWN_TO_THE_WORKER)) == 1
 
 
 def test_requests_over_one_connection_do_not_borrow_each_others_identifiers(around: World, quick: System) -> None:

@@ -63,9 +63,10 @@ def test_ticket_text_is_never_uploaded_by_langsmith_whatever_the_environment_say
 
 
 def test_a_silent_collector_is_given_seconds_unless_the_operator_gives_more() -> None:
+    """Settled by the same function as those switches."""
     program = (
-        "import json, os; from config.settings import LogSettings; from observability.start import start_process;"
-        "start_process(LogSettings, needs='desk'); print(json.dumps(os.environ['OTEL_EXPORTER_OTLP_TIMEOUT']))"
+        "import json, os; from config.environment import settle_environment;"
+        "settle_environment(); print(json.dumps(os.environ['OTEL_EXPORTER_OTLP_TIMEOUT']))"
     )
-    assert in_a_fresh_process(program, **ENOUGH) == "3"
-    assert in_a_fresh_process(program, **ENOUGH, OTEL_EXPORTER_OTLP_TIMEOUT="9") == "9"
+    assert in_a_fresh_process(program) == "3"
+    assert in_a_fresh_process(program, OTEL_EXPORTER_OTLP_TIMEOUT="9") == "9"

@@ -3,115 +3,134 @@
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from devstack.free_ports import free_port
+from devstack.processes import Process
 from devstack.system import System
+from tests.kit.system import CLOSED, other_settings
 from tests.kit.world import World, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
+CELERY = ["celery", "-A", "worker.app", "worker"]
+UNUSABLE = ("_HOOLI", "_MY_ERRORS")
+UVICORN = ["uvicorn", "--factory", "api.app:create_app"]
 
 
-def test_one_tenant_with_unusable_settings_is_closed_and_the_other_one_is_served(tmp_path: Path) -> None:
+def test_one_tenant_with_unusable_settings_is_closed_and_the_others_are_served(around: World, quick: System) -> None:
     """In each process a line for each thing to mend and a figure; its webhook is refused for a reason of its own."""
-    broken = {"SERVICEDESK_URL_GLOBEX": "nowhere", "WEBHOOK_SECRET_MY_ERRORS": "x"}
-    with System(tmp_path / "system", settings=broken, openai_seconds=0.3) as system:
-        world = World(system)
-        ticket_id = world.create_ticket()
-        assert world.post_webhook("900001", "globex").status_code == 403
-        assert world.ended(ticket_id)["state"] == "completed"
-        world.close()
-        for process in (system.api, system.workers[0], system.housekeeping):
-            told = process.log_path.read_text(encoding="utf-8")
-            for setting in ("SERVICEDESK_URL_GLOBEX must be", "WEBHOOK_SECRET_MY_ERRORS: a tenant id must not"):
+    housekeeping = quick.housekeeping
+    quick.restart(housekeeping)
+    try:
+        assert around.ended(around.create_ticket())["state"] == "completed"
+        assert around.post_webhook("900001", CLOSED).status_code == 403
+        for process, port in (
+            (quick.api, "API_PROBE_PORT"),
+            (quick.workers[0], "METRICS_PORT"),
+            (housekeeping, "METRICS_PORT"),
+        ):
+            told = process.output()
+            for setting in ("SERVICEDESK_URL_HOOLI must be", "WEBHOOK_SECRET_MY_ERRORS: a tenant id must not"):
                 assert told.count(f"Tenant settings unusable, the tenant is closed: {setting}") == 1, process.name
-            figures = httpx.get(system.state["metrics"][process.name]).text
-            for tenant_id, unusable in (("acme", 0), ("globex", 1), ("unknown", 1)):
+            figures = httpx.get(f"http://127.0.0.1:{process.environment[port]}/metrics").text
+            for tenant_id, unusable in (("acme", 0), (CLOSED, 1), ("unknown", 1)):
                 series = f'ai_agents_tenant_settings_unusable{{tenant_id="{tenant_id}"}} {unusable}.0'
                 assert series in figures, process.name
-        told = system.api.log_path.read_text(encoding="utf-8")
-        (line,) = [line for line in told.splitlines() if "reason=tenant closed" in line]
-        assert "Webhook rejected: status=403" in line
-        assert "tenant_id: globex" in line
-        with world.admin() as connection:
-            rows = connection.execute("SELECT tenant_id, reason FROM rejections").fetchall()
-        assert rows == [("globex", "tenant closed")]
+    finally:
+        housekeeping.stop(8)
+        with around.admin() as connection:
+            # What it copied would stand in the prompts of later tests.
+            connection.execute("TRUNCATE tickets, passages")
+    (line,) = [line for line in quick.api.output().splitlines() if "reason=tenant closed" in line]
+    assert "Webhook rejected: status=403" in line
+    assert f"tenant_id: {CLOSED}" in line
+    with around.admin() as connection:
+        rows = connection.execute("SELECT reason FROM rejections WHERE tenant_id = %s", (CLOSED,)).fetchall()
+    assert rows == [("tenant closed",)]
 
 
 @pytest.mark.slow  # A job of a closed tenant is tried again after half a minute.
-def test_a_job_of_a_tenant_that_is_closed_in_the_worker_waits_until_it_is_mended(tmp_path: Path) -> None:
+def test_a_job_of_a_tenant_that_is_closed_in_the_worker_waits_until_it_is_mended(around: World, quick: System) -> None:
     """Nothing is lost that another process accepted, and no attempt is used up."""
-    with System(tmp_path / "system", openai_seconds=0.3, housekeeping=False) as system:
-        world = World(system)
-        (worker,) = system.workers
-        url = worker.environment["SERVICEDESK_URL_GLOBEX"]
-        system.restart(worker, {"SERVICEDESK_URL_GLOBEX": "nowhere"})
-        ticket_id = world.create_ticket(tenant="globex")
-        job_id = wait_for(lambda: world.job(ticket_id, "globex").get("id"))
+    (worker,) = quick.workers
+    with other_settings(quick, worker, {"SERVICEDESK_URL_GLOBEX": "nowhere"}):
+        ticket_id = around.create_ticket(tenant="globex")
+        job_id = wait_for(lambda: around.job(ticket_id, "globex").get("id"))
         said = f"Job requeued: job_id={job_id}, ticket_id={ticket_id}, reason=tenant closed, held back for 30s"
-        wait_for(lambda: said in worker.log_path.read_text(encoding="utf-8"))
-        system.restart(worker, {"SERVICEDESK_URL_GLOBEX": url})
-        job = world.ended(ticket_id, "globex")
-        assert (job["state"], job["attempt"]) == ("completed", 1)
-        world.close()
+        wait_for(lambda: said in worker.output())
+    row = around.ended(ticket_id, "globex")
+    assert (row["state"], row["attempt"]) == ("completed", 1)
 
 
+@contextmanager
+def started(process: Process, command: list[str], log: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a command beside a process, in its environment without what is wrong there."""
+    environment = {name: value for name, value in process.environment.items() if not name.endswith(UNUSABLE)}
+    ports = {"METRICS_PORT": str(free_port()), "API_PROBE_PORT": str(free_port())}
+    with log.open("w", encoding="utf-8") as output:
+        plain = subprocess.Popen(
+            [sys.executable, "-m", *command], env=environment | ports | settings, cwd=ROOT, stdout=output, stderr=output
+        )
+    try:
+        yield plain
+    finally:
+        plain.kill()
+        plain.wait()
+
+
+@pytest.fixture
+def no_taker(quick: System) -> Iterator[None]:
+    """The system's own worker is held still: it takes the message that it waits for, if at all, and no other."""
+    quick.workers[0].pause()
+    yield
+    quick.workers[0].resume()
+
+
+@pytest.mark.usefixtures("no_taker")
 def test_plain_celery_and_plain_uvicorn_do_the_same_job(around: World, quick: System, tmp_path: Path) -> None:
     """`celery -A worker.app worker` and `uvicorn --factory api.app:create_app`, as they stand, in the same format."""
-    port = quick.state["api_url"].rpartition(":")[2]
-    commands = [
-        ["-m", "celery", "-A", "worker.app", "worker"],
-        ["-m", "uvicorn", "--factory", "api.app:create_app", "--port", port],
-    ]
-    for process, command in zip((quick.workers[0], quick.api), commands, strict=True):
-        process.stop(8)
-        log = tmp_path / f"{command[1]}.log"
-        with log.open("w", encoding="utf-8") as output:
-            plain = subprocess.Popen(
-                [sys.executable, *command], env=process.environment, cwd=ROOT, stdout=output, stderr=output
-            )
-        try:
+    port, probes = free_port(), free_port()
+    worker_log, api_log = tmp_path / "celery.log", tmp_path / "uvicorn.log"
+    api = [*UVICORN, "--port", str(port)]
+    with (
+        started(quick.workers[0], CELERY, worker_log) as celery,
+        started(quick.api, api, api_log, API_PROBE_PORT=str(probes)) as uvicorn,
+    ):
+        for log in (worker_log, api_log):
             wait_for(lambda log=log: "ready." in log.read_text(encoding="utf-8"))  # type: ignore[misc]
-            time.sleep(0.2)
-            if command[1] == "uvicorn":
-                health = f"{quick.state['api_probe_url']}/health"
-                assert [httpx.get(f"{health}/{asked}").status_code for asked in ("live", "ready")] == [200, 200]
-                quick.restart(quick.workers[0])
-            assert around.ended(around.create_ticket())["state"] == "completed"
-        finally:
+        wait_for(lambda: httpx.get(f"http://127.0.0.1:{probes}/health/ready").status_code == 200)
+        assert httpx.get(f"http://127.0.0.1:{probes}/health/live").status_code == 200
+        tickets = [around.create_ticket(send_webhook=False) for _ in range(2)]
+        for ticket_id in tickets:
+            body, signed = around.signed(ticket_id)
+            assert httpx.post(f"http://127.0.0.1:{port}/webhook", content=body, headers=signed).status_code == 202
+        assert wait_for(lambda: any(around.job(ticket_id)["state"] == "completed" for ticket_id in tickets))
+        for plain in (celery, uvicorn):
             plain.send_signal(signal.SIGTERM)
-            # uvicorn stops gracefully, and then ends by the signal that it got.
-            assert plain.wait(20) in (0, -signal.SIGTERM)
+        # uvicorn stops gracefully, and then ends by the signal that it got.
+        assert all(plain.wait(20) in (0, -signal.SIGTERM) for plain in (celery, uvicorn))
+    for log in (worker_log, api_log):
         text = log.read_text(encoding="utf-8")
         assert "error" not in text.lower()
         assert [line for line in text.splitlines() if not line[:20].startswith("20")] == []
-    quick.restart(quick.api)
 
 
+@pytest.mark.usefixtures("no_taker")
 def test_a_worker_that_takes_no_job_though_jobs_wait_ends_itself_with_a_line(
     around: World, quick: System, tmp_path: Path
 ) -> None:
     """It listens to another queue, which stands for a deaf one: alive, connected, with room, and no progress."""
-    quick.workers[0].stop(8)
+    tickets = [around.create_ticket() for _ in range(2)]
     log = tmp_path / "deaf.log"
-    with log.open("w", encoding="utf-8") as output:
-        deaf = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-Q", "another"],
-            env=quick.workers[0].environment | {"WORKER_STUCK_SECONDS": "2"},
-            cwd=ROOT,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        ticket_id = around.create_ticket()
+    with started(quick.workers[0], [*CELERY, "-Q", "another"], log, WORKER_STUCK_SECONDS="2") as deaf:
         assert deaf.wait(30) == 75
-    finally:
-        deaf.kill()
     text = log.read_text(encoding="utf-8")
     assert "Worker error: jobs wait and none is taken" in text
     assert "Worker stopped" in text
-    quick.restart(quick.workers[0])
-    assert around.ended(ticket_id)["state"] == "completed"
+    quick.workers[0].resume()
+    assert {around.ended(ticket_id)["state"] for ticket_id in tickets} == {"completed"}
