@@ -4,7 +4,6 @@ Importing does nothing beside defining names (`test_imports.py`): so what is for
 """
 
 import ctypes
-import gc
 import importlib
 import json
 import multiprocessing
@@ -17,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from observability.start import begin_loading, end_loading
 from support.cli import main
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -70,12 +70,11 @@ def _obey_modes() -> None:
 
 
 def _serve() -> None:
-    gc.disable()
+    begin_loading()
     for name in _LOADED:
         importlib.import_module(name)
-    # What is shared with the forked is not walked there, and so not copied.
-    gc.freeze()
-    gc.enable()
+    # Frozen, what is shared with the forked is not walked there, and so not copied.
+    end_loading()
     fork = multiprocessing.get_context("fork")
     for line in sys.stdin:
         output, into = os.pipe()

@@ -118,6 +118,8 @@ def test_plain_celery_and_plain_uvicorn_do_the_same_job(around: World, quick: Sy
         text = log.read_text(encoding="utf-8")
         assert "error" not in text.lower()
         assert [line for line in text.splitlines() if not line[:20].startswith("20")] == []
+    quick.workers[0].resume()
+    assert {around.ended(ticket_id)["state"] for ticket_id in tickets} == {"completed"}
 
 
 @pytest.mark.usefixtures("no_taker")
