@@ -1,22 +1,28 @@
 """What each test keeps to, so that it can be read, moved and run alone."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-FILES = {path.relative_to(TESTS.parent): ast.parse(path.read_bytes()) for path in TESTS.rglob("*.py")}
+
+
+@cache
+def files() -> dict[Path, ast.Module]:
+    """All of the tests, parsed; not when this module is imported, which each process of a run does."""
+    return {path.relative_to(TESTS.parent): ast.parse(path.read_bytes()) for path in TESTS.rglob("*.py")}
 
 
 def test_there_is_one_conftest() -> None:
     """Whatever else gives fixtures is named there."""
-    assert [path for path in FILES if path.name == "conftest.py"] == [Path("tests/conftest.py")]
+    assert [path for path in files() if path.name == "conftest.py"] == [Path("tests/conftest.py")]
 
 
 def test_no_test_imports_from_a_conftest_or_from_a_module_of_tests() -> None:
     """What two of them need stands in the kit, or in a plain module of their room."""
     imported = [
         (path, name)
-        for path, module in FILES.items()
+        for path, module in files().items()
         for node in ast.walk(module)
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [])
@@ -32,7 +38,7 @@ def test_the_name_of_a_test_is_under_80_characters() -> None:
     """It says the behaviour, and a line of pytest's shows all of it."""
     functions = [
         (path, node.name)
-        for path, module in FILES.items()
+        for path, module in files().items()
         for node in ast.walk(module)
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_")
     ]
