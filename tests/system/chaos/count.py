@@ -17,10 +17,13 @@ from tests.system.chaos.stream import Accepted
 _POLL_SECONDS = 0.3
 _ROWS = (
     "SELECT id::text, state, reason, attempt, extract(epoch FROM finished_at)::float AS finished,"
-    " extract(epoch FROM published_at - due_at)::float AS published_late FROM jobs WHERE id::text = ANY(%s)"
+    " extract(epoch FROM published_at - due_at)::float AS published_late,"
+    " extract(epoch FROM clock_timestamp() - published_at)::float AS published_for FROM jobs WHERE id::text = ANY(%s)"
 )
 # So old is a message in the hands of a worker that has not claimed its job when the relay takes the worker for dead.
 _HELD_SECONDS = 60
+# So long nobody looks for its job, if the worker lives.
+_CLAIMED_SECONDS = 10
 # Of tickets that are all paid for again; the table has their number.
 _MOST_TOLD = 5
 _Call = dict[str, Any]
@@ -61,16 +64,18 @@ class Count:
         return self.accepted > 0 and nothing_wrong and not self.problems
 
 
-def await_ends(stage: Stage, accepted: Sequence[Accepted], seconds: float) -> dict[str, dict[str, Any]]:
-    """The rows of the jobs by id, when all of them have ended or time is up."""
+def await_ends(
+    stage: Stage, accepted: Sequence[Accepted], seconds: float, *, but_held: bool = False
+) -> dict[str, dict[str, Any]]:
+    """The rows of the jobs by id, when all of them have ended or time is up; `but_held` waits for no dead worker's."""
     ids = [job_id for webhook in accepted for job_id in webhook.job_ids]
     give_up_at = time.monotonic() + seconds
     while True:
         with stage.world.admin() as connection, connection.cursor(row_factory=dict_row) as cursor:
             found = cursor.execute(_ROWS, (ids,))
             rows = {row["id"]: row for row in found.fetchall()}
-        missing = [job_id for job_id in ids if rows.get(job_id, {}).get("state") not in ENDED]
-        if not missing or time.monotonic() > give_up_at:
+        missing = [row for job_id in ids if (row := rows.get(job_id, {})).get("state") not in ENDED]
+        if all(but_held and is_held(row) for row in missing) or time.monotonic() > give_up_at:
             return rows
         time.sleep(_POLL_SECONDS)
 
@@ -129,6 +134,11 @@ def count(
         sum(is_missed(row) for row in rows.values()),
         tuple(problems),
     )
+
+
+def is_held(row: dict[str, Any]) -> bool:
+    """Return True if the job's message is taken for one that went down with its worker; the row may be empty."""
+    return row.get("state") == "waiting" and (row["published_for"] or 0) >= _CLAIMED_SECONDS
 
 
 def is_missed(row: dict[str, Any]) -> bool:

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import redis
 
-from tests.system.chaos.count import Count, await_ends, count
+from tests.system.chaos.count import Count, await_ends, count, is_held
 from tests.system.chaos.leases import too_many
 from tests.system.chaos.said import Told, await_told
 from tests.system.chaos.scenarios import Scenario
@@ -21,29 +22,64 @@ _POLL_SECONDS = 0.2
 AGAIN = "all of them, counted again at the end"
 
 
+@dataclass(frozen=True, slots=True)
+class _Happened:
+    """A scenario that is over, and what came in meanwhile."""
+
+    scenario: Scenario
+    began: float
+    stream: Stream
+    problems: list[str]
+
+
 def run(stage: Stage, scenarios: Iterable[Scenario]) -> Iterator[Count]:
-    """Let each happen under a stream of webhooks, wait until all jobs have ended, and count; all again at the end."""
-    everything: list[Accepted] = []
-    refused = 0
+    """Let each happen under a stream of webhooks, wait until its jobs have ended, and count; all again at the end.
+
+    A job whose message went down with a worker is missed after a minute: it is waited for while the next ones happen.
+    """
+    happened, uncounted = [], []
     for scenario in scenarios:
-        began = time.monotonic()
-        stream = Stream(stage.world, _RATE)
-        stream.start()
-        try:
-            time.sleep(_BEFORE_SECONDS)
-            scenario.happen(stage)
-            time.sleep(_AFTER_SECONDS)
-        finally:
-            stage.world.clear_faults()
-            stream.stop()
-        stage.problems += stream.failures
-        rows = await_ends(stage, stream.accepted, _DRAIN_SECONDS)
-        told = _await_told(stage, stream.accepted, rows)
-        seconds = time.monotonic() - began
-        everything += stream.accepted
-        refused += stream.refused
-        yield count(stage, scenario.name, stream.accepted, rows, told, refused=stream.refused, seconds=seconds)
-    yield _count_again(stage, everything, refused)
+        happened.append(_happen(stage, scenario))
+        uncounted.append(happened[-1])
+        rows = await_ends(stage, _accepted(uncounted), _DRAIN_SECONDS, but_held=True)
+        held = {job_id for job_id, row in rows.items() if is_held(row)}
+        over = [one for one in uncounted if not held & _job_ids(one.stream.accepted)]
+        uncounted = [one for one in uncounted if one not in over]
+        yield from (_counted(stage, one) for one in over)
+    yield from (_counted(stage, one) for one in uncounted)
+    yield _count_again(stage, _accepted(happened), sum(one.stream.refused for one in happened))
+
+
+def _happen(stage: Stage, scenario: Scenario) -> _Happened:
+    began = time.monotonic()
+    stream = Stream(stage.world, _RATE)
+    stream.start()
+    try:
+        time.sleep(_BEFORE_SECONDS)
+        scenario.happen(stage)
+        time.sleep(_AFTER_SECONDS)
+    finally:
+        stage.world.clear_faults()
+        stream.stop()
+    problems, stage.problems = [*stage.problems, *stream.failures], []
+    return _Happened(scenario, began, stream, problems)
+
+
+def _counted(stage: Stage, one: _Happened) -> Count:
+    accepted = one.stream.accepted
+    rows = await_ends(stage, accepted, _DRAIN_SECONDS)
+    told = _await_told(stage, accepted, rows)
+    stage.problems += one.problems
+    seconds = time.monotonic() - one.began
+    return count(stage, one.scenario.name, accepted, rows, told, refused=one.stream.refused, seconds=seconds)
+
+
+def _accepted(happened: Iterable[_Happened]) -> list[Accepted]:
+    return [webhook for one in happened for webhook in one.stream.accepted]
+
+
+def _job_ids(accepted: Iterable[Accepted]) -> set[str]:
+    return {job_id for webhook in accepted for job_id in webhook.job_ids}
 
 
 def _count_again(stage: Stage, everything: Sequence[Accepted], refused: int) -> Count:
@@ -64,8 +100,7 @@ def _count_again(stage: Stage, everything: Sequence[Accepted], refused: int) -> 
 
 def _await_told(stage: Stage, accepted: Sequence[Accepted], rows: dict[str, dict[str, Any]]) -> Told:
     """What the logs of the API and of the workers say of these webhooks' jobs."""
-    job_ids = {job_id for webhook in accepted for job_id in webhook.job_ids}
-    return await_told([stage.system.api, *stage.system.workers], job_ids, rows, stage.deaths)
+    return await_told([stage.system.api, *stage.system.workers], _job_ids(accepted), rows, stage.deaths)
 
 
 def header() -> list[str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.chaos.count import Count, answers_beyond_one, is_missed
+from tests.system.chaos.count import Count, answers_beyond_one, is_held, is_missed
 from tests.system.chaos.held import Excuse
 from tests.system.chaos.run import verdict
 
@@ -51,6 +51,20 @@ def test_an_answer_that_was_complete_before_the_call_was_broken_off_has_no_excus
 @pytest.mark.parametrize(("published_late", "missed"), [(None, False), (0.0, False), (8.5, False), (61.2, True)])
 def test_a_job_whose_message_was_held_for_a_minute_is_missed(published_late: float | None, missed: bool) -> None:
     assert is_missed({"published_late": published_late}) == missed
+
+
+@pytest.mark.parametrize(
+    ("row", "held"),
+    [
+        ({}, False),
+        ({"state": "waiting", "published_for": None}, False),
+        ({"state": "waiting", "published_for": 3.0}, False),
+        ({"state": "waiting", "published_for": 12.0}, True),
+        ({"state": "running", "published_for": 12.0}, False),
+    ],
+)
+def test_a_job_that_nobody_claims_does_not_hold_up_the_next_fault(row: dict[str, Any], held: bool) -> None:
+    assert is_held(row) == held
 
 
 def test_faults_that_took_a_minute_are_named_with_the_reason() -> None:
