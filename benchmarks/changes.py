@@ -23,7 +23,7 @@ from storage.migrating import migrate
 from storage.models import Job, JobState
 from storage.session import Database
 
-_BATCHES, _CHANGES = 9, 200
+_BATCHES, _CHANGES = 9, 80
 _LEASE = 3600.0
 
 

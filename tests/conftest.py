@@ -19,4 +19,5 @@ pytest_plugins = [
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """First what waits most, on whole systems: else a long file is left over at the end, for one process alone."""
-    items.sort(key=lambda item: not item.nodeid.startswith(("tests/system/", "tests/documents/")))
+    rooms = ("tests/benchmarks/", "tests/documents/", "tests/system/")
+    items.sort(key=lambda item: not item.nodeid.startswith(rooms))
