@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not EMBEDDED, reason="DATABASE_URL or REDIS_URL 
 
 def up(folder: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "devstack", "up", "--folder", folder],
+        [sys.executable, "-m", "devstack", "up", "--folder", folder, "--workers", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -9,7 +9,7 @@ from config.tenants import parse_tenants
 from tests.documents.readme import ROOT, blocks
 
 SHELL = blocks("sh")
-# Blocks that tests/system/test_typed_commands.py runs against a running system.
+# Blocks that tests/system/test_by_hand.py runs against a running system.
 RUN_AGAINST_A_SYSTEM = ("grep ", "body=")
 SETTINGS = {
     name.upper()

@@ -33,7 +33,7 @@ class Directory:
         return [*(Tenant(tenant_id, desk=DESK) for tenant_id in self._ids), Tenant("new")]
 
 
-class Desks:
+class OrderedCopies:
     """Copies that take as long as is ordered; `fail` names what a tenant's ends with."""
 
     def __init__(self, **seconds: float) -> None:
@@ -55,7 +55,7 @@ class Desks:
         return Synced(3, 4, 0)
 
 
-def copying_of(desks: Desks, at_once: int = 16, share: float = 60) -> Copying:
+def copying_of(desks: OrderedCopies, at_once: int = 16, share: float = 60) -> Copying:
     directory = cast("TenantDirectory", Directory(*desks.seconds))
     return Copying(directory, desks.copy, at_once=at_once, share_of=lambda _desk: share)
 
@@ -65,7 +65,7 @@ def told(stream: io.StringIO) -> set[str]:
 
 
 async def test_a_slow_desk_goes_on_beside_the_next_copies_of_the_others() -> None:
-    desks = Desks(slow=60, a=0, b=0)
+    desks = OrderedCopies(slow=60, a=0, b=0)
     copying = copying_of(desks)
     for _ in range(3):
         await copying.round(0.05)
@@ -76,7 +76,7 @@ async def test_a_slow_desk_goes_on_beside_the_next_copies_of_the_others() -> Non
 
 
 async def test_a_round_ends_with_its_last_copy() -> None:
-    desks = Desks(a=0, b=0.05)
+    desks = OrderedCopies(a=0, b=0.05)
     async with asyncio.timeout(5):
         await copying_of(desks).round(60)
     assert desks.copied == {"a": 1, "b": 1}
@@ -84,7 +84,7 @@ async def test_a_round_ends_with_its_last_copy() -> None:
 
 async def test_a_desk_that_takes_more_than_its_share_gives_its_place_to_the_next(start_log: StartLog) -> None:
     stream = start_log()
-    desks = Desks(slow=60, a=0, b=0)
+    desks = OrderedCopies(slow=60, a=0, b=0)
     async with asyncio.timeout(5):
         await copying_of(desks, at_once=1, share=0.05).round(60)
     assert desks.copied == {"a": 1, "b": 1}
@@ -102,7 +102,7 @@ def copied_tenants() -> set[str]:
 
 async def test_of_a_tenant_that_has_left_nothing_is_told() -> None:
     """Else it would look like one whose desk has shown nothing since."""
-    desks = Desks(leaves=0, stays=0)
+    desks = OrderedCopies(leaves=0, stays=0)
     await copying_of(desks).round(60)
     assert copied_tenants() >= {"leaves", "stays"}
     del desks.seconds["leaves"]
@@ -111,7 +111,7 @@ async def test_of_a_tenant_that_has_left_nothing_is_told() -> None:
 
 
 async def test_no_more_are_copied_at_once_than_there_are_places() -> None:
-    desks = Desks(**{f"t{number}": 60 for number in range(5)})
+    desks = OrderedCopies(**{f"t{number}": 60 for number in range(5)})
     copying = copying_of(desks, at_once=3)
     await copying.round(0.02)
     assert desks.under_way.total() == 3
@@ -120,7 +120,7 @@ async def test_no_more_are_copied_at_once_than_there_are_places() -> None:
 
 async def test_a_desk_that_fails_is_told_and_tried_in_the_next_round(start_log: StartLog) -> None:
     stream = start_log()
-    desks = Desks(a=0, b=0)
+    desks = OrderedCopies(a=0, b=0)
     desks.fail["a"] = DeskTimeout()
     copying = copying_of(desks)
     await copying.round(60)
@@ -142,7 +142,7 @@ async def test_what_nobody_foresaw_in_one_desk_stops_no_other(
     failure: Exception, reason: str, start_log: StartLog
 ) -> None:
     stream = start_log()
-    desks = Desks(a=0, b=0.02)
+    desks = OrderedCopies(a=0, b=0.02)
     desks.fail["a"] = failure
     copying = copying_of(desks)
     for _ in range(2):
@@ -152,7 +152,7 @@ async def test_what_nobody_foresaw_in_one_desk_stops_no_other(
 
 
 async def test_a_database_that_is_away_ends_the_round() -> None:
-    desks = Desks(a=0, b=0)
+    desks = OrderedCopies(a=0, b=0)
     desks.fail = dict.fromkeys(desks.seconds, OperationalError("?", None, Exception()))
     copying = copying_of(desks)
     with pytest.raises(OperationalError):

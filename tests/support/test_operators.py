@@ -208,3 +208,26 @@ def test_what_is_not_understood_erases_nothing(words: list[str], capsys: pytest.
     assert (ended.value.code, printed.out) == (2, "")
     assert "ai-agents forget: error: " in printed.err
     assert "Robin" not in printed.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["show", "12345"],
+        ["retry"],
+        ["retry", "12345"],
+        ["retry", "--failed"],
+        ["retry", str(JOB_ID), "--failed", "--since", "2h"],
+        ["retry", str(JOB_ID), "--tenant", "acme"],
+        ["jobs", "--since", "yesterday"],
+        ["jobs", "--state", "lost"],
+        ["jobs", "--limit", "0"],
+    ],
+)
+def test_what_is_not_understood_is_status_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Before any setting is asked for."""
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    printed = capsys.readouterr()
+    assert (ended.value.code, printed.out) == (2, "")
+    assert f"ai-agents {words[0]}: error: " in printed.err

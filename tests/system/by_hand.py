@@ -1,19 +1,27 @@
 """An operator at a shell, jobs that failed or are to come, and what is stored of them."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from devstack.system import System
+from support.cli import main
 from tests.kit.world import World, wait_for
 
+Answer = subprocess.CompletedProcess[str]
 
-def run(*words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """Run `ai-agents` with these settings alone."""
+
+def run(*words: str, **settings: str) -> Answer:
+    """Run `ai-agents` with these settings alone, as a process."""
     return subprocess.run(
         [sys.executable, "-m", "support.cli", *words],
         env={"PATH": os.environ["PATH"], **settings},
@@ -25,8 +33,25 @@ def run(*words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def on(system: System, *words: str) -> "subprocess.CompletedProcess[str]":
-    """Run `ai-agents` as the application's role, with no other setting."""
+def here(*words: str, **settings: str) -> Answer:
+    """The same without the start of a process, for tests that put logging back (`untouched_logging`)."""
+    printed, complained = io.StringIO(), io.StringIO()
+    status: Any
+    with pytest.MonkeyPatch.context() as patched, redirect_stdout(printed), redirect_stderr(complained):
+        for name in [*os.environ]:
+            patched.delenv(name)
+        for name, value in settings.items():
+            patched.setenv(name, value)
+        patched.setattr(sys, "stdin", io.StringIO())
+        try:
+            status = main(words)
+        except SystemExit as ended:
+            status = ended.code
+    return Answer(words, status, printed.getvalue(), complained.getvalue())
+
+
+def on(system: System, *words: str) -> Answer:
+    """Run `ai-agents` as the application's role, with no other setting, as a process."""
     return run(*words, DATABASE_URL=system.state["database_url"])
 
 
@@ -40,10 +65,10 @@ def failed_job(world: World, subject: str, tenant: str = "acme", **more: Any) ->
     return row
 
 
-def forget(system: System, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """Run `ai-agents forget` with the addresses of both stores."""
+def forget(system: System, *words: str, by: Callable[..., Answer] = here, **settings: str) -> Answer:
+    """Say `ai-agents forget`, with the addresses of both stores."""
     stores = {"DATABASE_URL": system.state["database_url"], "REDIS_URL": system.state["redis_url"]}
-    return run("forget", *words, **stores | settings)
+    return by("forget", *words, **stores | settings)
 
 
 def copied(world: World, tenant: str = "acme") -> set[str]:

@@ -88,7 +88,7 @@ def collecting() -> Iterator[Collector]:
     """A collector on a free port, for the length of the block."""
     collector = Collector()
 
-    class Door(BaseHTTPRequestHandler):
+    class SpansHandler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             collector.take(gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body)
@@ -98,7 +98,7 @@ def collecting() -> Iterator[Collector]:
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SpansHandler)
     collector.url = f"http://127.0.0.1:{server.server_port}"
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()

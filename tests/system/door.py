@@ -18,7 +18,7 @@ MOST_MORE_MB = 32
 HAS_PROC = Path("/proc/self/status").exists()
 
 
-class Door:
+class ApiDoor:
     """The API of a system, which says nothing between two tests."""
 
     def __init__(self, system: System) -> None:
@@ -77,22 +77,22 @@ class Door:
         return all_odd(self.world.sign)
 
 
-def opened(system: System) -> Iterator[Door]:
+def opened(system: System) -> Iterator[ApiDoor]:
     """Yield the door of a module's system."""
-    door = Door(system)
+    door = ApiDoor(system)
     yield door
     door.close()
 
 
 @pytest.fixture
-def door(door_of_system: Door) -> Door:
+def door(door_of_system: ApiDoor) -> ApiDoor:
     """The door of the module's system."""
     door_of_system.listen()
     return door_of_system
 
 
 @pytest.fixture
-def closed_door(door: Door) -> Iterator[Door]:
+def closed_door(door: ApiDoor) -> Iterator[ApiDoor]:
     """The door, for a test that posts nothing good."""
     with door.unchanged():
         yield door

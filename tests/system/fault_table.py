@@ -16,7 +16,7 @@ IDLE, TOTAL, DESK, SETTLE = 5, 10, 5, 6
 """Seconds: the limits of GPT-4's silence, of its whole answer, of one answer of the desk, and of a note's arrival."""
 
 Server = Literal["desk", "openai"]
-Fault = tuple[Server, Mapping[str, Any]]
+FaultOrder = tuple[Server, Mapping[str, Any]]
 
 ANSWERED = r"GPT-4 API call: status=200"
 UPDATED = r"ServiceDesk Plus ticket updated: ticket_id=<T>"
@@ -25,7 +25,7 @@ KEPT = r"GPT-4 answer of an earlier attempt used"
 
 
 @dataclass(frozen=True)
-class Row:
+class FaultRow:
     """One fault. `told` are the phrases that the log must have for it, in order, between start and end.
 
     `calls` is the number of requests that GPT-4 got, `attempts` that of the job's. `ends` and `reason` are the job's
@@ -33,7 +33,7 @@ class Row:
     """
 
     name: str
-    faults: tuple[Fault, ...]
+    faults: tuple[FaultOrder, ...]
     told: tuple[str, ...]
     ends: Literal["completed", "skipped", "failed"]
     attempts: int = 1
@@ -48,17 +48,17 @@ class Row:
         """How many notes the ticket has in the end."""
         return 1 if self.ends == "completed" else 0
 
-    def of(self, tenant: str) -> "Row":
+    def of(self, tenant: str) -> "FaultRow":
         """The same at another tenant's desk."""
         return replace(self, name=f"{self.name}, {tenant}", tenant=tenant)
 
 
-def desk(kind: str, operation: str, *, times: int | None = 1, **more: Any) -> Fault:
+def desk(kind: str, operation: str, *, times: int | None = 1, **more: Any) -> FaultOrder:
     """A fault of the desk."""
     return "desk", {"kind": kind, "operation": operation, **({"times": times} if times else {}), **more}
 
 
-def openai(kind: str, *, times: int | None = 1, **more: Any) -> Fault:
+def openai(kind: str, *, times: int | None = 1, **more: Any) -> FaultOrder:
     """A fault of GPT-4."""
     return "openai", {"kind": kind, **({"times": times} if times else {}), **more}
 
@@ -77,25 +77,30 @@ def failed_line(phrase: str, words: str) -> str:
 
 
 def retried(
-    name: str, phrase: str, *faults: Fault, calls: int = 2, then: tuple[str, ...] = (ANSWERED, UPDATED), wait: str = "2"
-) -> Row:
+    name: str,
+    phrase: str,
+    *faults: FaultOrder,
+    calls: int = 2,
+    then: tuple[str, ...] = (ANSWERED, UPDATED),
+    wait: str = "2",
+) -> FaultRow:
     """The fault hits one attempt; the next one completes, after `wait` seconds."""
     line = failed_line(phrase, rf"will be retried in {wait}s")
-    return Row(name, faults, (phrase, line, STARTED, *then), "completed", attempts=2, calls=calls)
+    return FaultRow(name, faults, (phrase, line, STARTED, *then), "completed", attempts=2, calls=calls)
 
 
-def failed(name: str, phrase: str, *faults: Fault, calls: int = 1) -> Row:
+def failed(name: str, phrase: str, *faults: FaultOrder, calls: int = 1) -> FaultRow:
     """No repetition helps: one attempt."""
     told = (phrase, failed_line(phrase, "not retried"))
-    return Row(name, faults, told, "failed", calls=calls, reason=reason_of(phrase))
+    return FaultRow(name, faults, told, "failed", calls=calls, reason=reason_of(phrase))
 
 
-def repaired(name: str, *faults: Fault, calls: int = 2) -> Row:
+def repaired(name: str, *faults: FaultOrder, calls: int = 2) -> FaultRow:
     """The client helps itself within the attempt: nothing failed."""
-    return Row(name, faults, (ANSWERED, UPDATED), "completed", calls=calls)
+    return FaultRow(name, faults, (ANSWERED, UPDATED), "completed", calls=calls)
 
 
-def skipped(name: str, phrase: str, *faults: Fault, reason: str, calls: int = 0) -> Row:
+def skipped(name: str, phrase: str, *faults: FaultOrder, reason: str, calls: int = 0) -> FaultRow:
     """The ticket is gone or closed: expected."""
     line = f"Task skipped: job_id=<J>, ticket_id=<T>, reason={reason}"
-    return Row(name, faults, (phrase, line), "skipped", reason=reason, calls=calls)
+    return FaultRow(name, faults, (phrase, line), "skipped", reason=reason, calls=calls)

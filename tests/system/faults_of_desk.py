@@ -9,8 +9,8 @@ from tests.system.fault_table import (
     PLANTED,
     SETTLE,
     UPDATED,
-    Fault,
-    Row,
+    FaultOrder,
+    FaultRow,
     desk,
     failed,
     failed_line,
@@ -26,23 +26,23 @@ _TIMEOUT = "ServiceDesk Plus API timeout"
 _SETTLED = str(SETTLE)
 
 
-def rows() -> list[Row]:
+def rows() -> list[FaultRow]:
     """Every fault of the desk."""
     return [*_reading(), *_gone(), *_noting(), *_finding(), *_cloud(), *_tokens()]
 
 
-def _reading() -> list[Row]:
+def _reading() -> list[FaultRow]:
     """Faults of the desk while the ticket is read, before GPT-4 is asked."""
     read = "read_ticket"
 
-    def again(name: str, phrase: str, fault: Fault, wait: str = "2") -> Row:
+    def again(name: str, phrase: str, fault: FaultOrder, wait: str = "2") -> FaultRow:
         """Nothing can have been done by a reading: soon."""
         return retried(f"read: {name}", phrase, fault, calls=1, wait=wait)
 
-    def ended(name: str, phrase: str, fault: Fault) -> Row:
+    def ended(name: str, phrase: str, fault: FaultOrder) -> FaultRow:
         return failed(f"read: {name}", phrase, fault, calls=0)
 
-    def inner(code: int) -> Fault:
+    def inner(code: int) -> FaultOrder:
         return desk("inner_failure", read, inner_code=code, message=PLANTED)
 
     return [
@@ -71,7 +71,7 @@ def _reading() -> list[Row]:
     ]
 
 
-def _gone() -> list[Row]:
+def _gone() -> list[FaultRow]:
     """Tickets that are not there any more: skipped, whatever way the desk has to say it."""
     phrase, reason = "Ticket not found: <T>", "ticket not found"
     thinking = openai("slow_stream", seconds=0.25)
@@ -91,18 +91,18 @@ def _gone() -> list[Row]:
     return rows
 
 
-def _noting() -> list[Row]:
+def _noting() -> list[FaultRow]:
     """Faults of the desk while the note is posted: GPT-4's answer is there, and is paid once."""
     add = "add_note"
 
-    def posted_again(name: str, phrase: str, fault: Fault, wait: str = _SETTLED) -> Row:
+    def posted_again(name: str, phrase: str, fault: FaultOrder, wait: str = _SETTLED) -> FaultRow:
         return retried(f"note: {name}", phrase, fault, calls=1, then=(KEPT, UPDATED), wait=wait)
 
-    def found(name: str, phrase: str, fault: Fault) -> Row:
+    def found(name: str, phrase: str, fault: FaultOrder) -> FaultRow:
         """The note was stored all the same: the second attempt finds it, and asks nobody."""
         return retried(f"note stored: {name}", phrase, fault, calls=1, then=(UPDATED,), wait=_SETTLED)
 
-    def ended(name: str, phrase: str, fault: Fault) -> Row:
+    def ended(name: str, phrase: str, fault: FaultOrder) -> FaultRow:
         return failed(f"note: {name}", phrase, fault)
 
     return [
@@ -127,14 +127,14 @@ def _noting() -> list[Row]:
     ]
 
 
-def _finding() -> list[Row]:
+def _finding() -> list[FaultRow]:
     """The note is stored, its answer is lost, and looking for it goes wrong too: still one note."""
 
-    def twice(name: str, phrase: str, fault: Fault) -> Row:
+    def twice(name: str, phrase: str, fault: FaultOrder) -> FaultRow:
         lost = _ERROR + "connection"
         first, again = (f"will be retried in {wait}s" for wait in (_SETTLED, "[345]"))
         told = (lost, failed_line(lost, first), STARTED, phrase, failed_line(phrase, again), STARTED, UPDATED)
-        return Row(f"find: {name}", (desk("cut_after", "add_note"), fault), told, "completed", attempts=3)
+        return FaultRow(f"find: {name}", (desk("cut_after", "add_note"), fault), told, "completed", attempts=3)
 
     return [
         twice("500", _ERROR + "500", desk("status", "list_notes", message=PLANTED)),
@@ -146,7 +146,7 @@ def _finding() -> list[Row]:
     ]
 
 
-def _cloud() -> list[Row]:
+def _cloud() -> list[FaultRow]:
     """The other edition: the same answers, and a token that the desk may refuse once."""
     lost = retried(
         "note", _ERROR + "connection", desk("cut_after", "add_note"), calls=1, then=(UPDATED,), wait=_SETTLED
@@ -164,13 +164,13 @@ def _cloud() -> list[Row]:
     return [row.of("cloud") for row in rows]
 
 
-def _tokens() -> list[Row]:
+def _tokens() -> list[FaultRow]:
     """Faults of the accounts host. Tokens are shared by a tenant's jobs, so each row has a tenant of its own."""
 
-    def again(tenant: str, phrase: str, kind: str, **more: Any) -> Row:
+    def again(tenant: str, phrase: str, kind: str, **more: Any) -> FaultRow:
         return retried("token", phrase, desk(kind, "token", **more), calls=1).of(tenant)
 
-    def ended(tenant: str, phrase: str, kind: str, **more: Any) -> Row:
+    def ended(tenant: str, phrase: str, kind: str, **more: Any) -> FaultRow:
         return failed("token", phrase, desk(kind, "token", **more), calls=0).of(tenant)
 
     return [

@@ -1,9 +1,9 @@
 """The fault table's rows for GPT-4."""
 
-from tests.system.fault_table import IDLE, PLANTED, TOTAL, Row, failed, openai, repaired, retried
+from tests.system.fault_table import IDLE, PLANTED, TOTAL, FaultRow, failed, openai, repaired, retried
 
 
-def rows() -> list[Row]:
+def rows() -> list[FaultRow]:
     """Every fault of GPT-4."""
     error = "OpenAI API error: "
     silent = rf"GPT-4 API call failed: timeout after {IDLE}s"

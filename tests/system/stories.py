@@ -2,6 +2,8 @@
 
 import re
 
+from devstack.processes import Process
+
 STARTED = r"Task started: job_id=<J>, ticket_id=<T>"
 HEALTHY = [
     STARTED,
@@ -21,3 +23,9 @@ def assert_story(lines: list[str], patterns: list[str], ticket_id: str, job_id: 
     for pattern in patterns:
         wanted = re.compile(pattern.replace("<J>", job_id).replace("<T>", ticket_id) + r"(?![0-9])")
         assert any(wanted.search(line) for line in rest), f"{pattern!r} is not (in order) in:\n" + "\n".join(lines)
+
+
+def lines_of(process: Process, job_id: str) -> list[str]:
+    """What a process said of a job, as step 4 greps for it, without a shell."""
+    lines = process.log_path.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if f"job_id: {job_id}" in line]

@@ -1,11 +1,12 @@
-"""Operating by hand: the verbs for operators on a running system, and the purge by housekeeping."""
+"""Operating by hand: commands of documents and verbs for operators on a running system, and housekeeping's purge."""
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,38 +14,50 @@ from uuid import uuid4
 import pytest
 
 from devstack.system import System
-from support.cli import main
+from tests.documents.documents import ROOT, Document
 from tests.documents.readme import blocks
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
-from tests.system.by_hand import failed_job, on, run
+from tests.system.by_hand import Answer, failed_job, here, on, run
 
 NOBODY = str(uuid4())
+HAS_PSQL = shutil.which("psql") is not None
+DEBUGGING = Document(ROOT / "docs" / "dev" / "debugging.md").blocks("sh")
+pytestmark = pytest.mark.usefixtures("untouched_logging")
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A system that has copied the tickets of its desks."""
-    with System(tmp_path_factory.mktemp("by_hand"), settings=SHORT, openai_seconds=0.3) as running:
-        wait_for(lambda: "Sync completed: tenant_id=globex" in housekeeping_log(running))
+    """A system as `make dev` has it in a folder; its housekeeping is started by the last test."""
+    folder = tmp_path_factory.mktemp("by_hand") / ".devstack"
+    with System(folder, settings=SHORT, openai_seconds=0.3, housekeeping=False) as running:
         yield running
+        running.housekeeping.stop(8)
 
 
-def housekeeping_log(system: System) -> str:
-    """What housekeeping said so far."""
-    assert system.housekeeping is not None
-    return system.housekeeping.log_path.read_text(encoding="utf-8")
+def say(system: System, *words: str) -> Answer:
+    """What `ai-agents` says to these words, without the start of a process."""
+    return here(*words, DATABASE_URL=system.state["database_url"])
 
 
-def at_once(system: System, *commands: str) -> "list[subprocess.CompletedProcess[str]]":
-    """Run several at the same time, since each takes a second to load."""
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda command: on(system, *command.split()), commands))
+def typed(command: str, folder: Path, **settings: str) -> Answer:
+    """What comes of commands that are typed in a folder; each must succeed, those of a pipe too."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", command],
+        env={"PATH": path, **settings},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def listed(system: System, *words: str) -> list[dict[str, Any]]:
     """What `ai-agents jobs --json` lists."""
-    done = on(system, "jobs", *words, "--json")
+    done = say(system, "jobs", *words, "--json")
     assert done.returncode == 0, done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
@@ -63,10 +76,7 @@ def test_the_commands_to_paste_retry_a_failed_job_and_pay_once(system: System, w
     with world.admin() as connection:
         connection.execute("UPDATE jobs SET id = %s WHERE id = %s", (job_id, row["id"]))
     world.clear_faults()
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {"PATH": path, "DATABASE_URL": system.state["database_url"]}
-    done = subprocess.run(["bash", "-ec", block], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = typed(block, system.folder, DATABASE_URL=system.state["database_url"])
     for part in ("yes, by ", row["reason"], f"`ai-agents retry {job_id}`", "1 job waits again"):
         assert part in done.stdout
     line = f"Job requeued: job_id={job_id}, ticket_id={ticket_id}, reason=retried by hand"
@@ -80,10 +90,36 @@ def test_the_commands_to_paste_retry_a_failed_job_and_pay_once(system: System, w
     assert len(world.notes(ticket_id)) == 1
     assert len(world.gpt4_requests(subject)) == 1
 
-    again = on(system, "retry", job_id, NOBODY)
+    again = say(system, "retry", job_id, NOBODY)
     assert (again.returncode, again.stdout) == (1, "0 jobs wait again.\n")
     assert f"Not retried: {job_id}: it is completed" in again.stderr
     assert f"Not retried: {NOBODY}: no job has this id" in again.stderr
+
+
+@pytest.mark.skipif(not (shutil.which("openssl") and shutil.which("curl")), reason="needs openssl and curl")
+def test_commands_of_documents_do_what_these_say(system: System, world: World) -> None:
+    """A webhook signed with openssl is accepted, a grep finds a ticket's story, and a job is debugged step by step.
+
+    Of the ticket that was retried before, whose number all of them have.
+    """
+    by_hand = next(block for block in blocks("sh") if block.startswith("body="))
+    grep = next(block for block in blocks("sh") if block.startswith("grep "))
+    ticket_id = grep.split("ticket_id: ")[1].split(",")[0]
+    job_id = str(world.ended(ticket_id)["id"])
+    folder = system.folder.parent
+    key = system.state["tenants"]["acme"]
+    sent = typed(by_hand, folder, API_URL=system.state["api_url"], WEBHOOK_SECRET_ACME=key).stdout
+    assert "202" in sent.splitlines()[0]
+    assert '"job_id"' in sent
+    found = typed(grep, folder).stdout
+    for phrase in ("Webhook received", "Job queued", "Task started", "Task completed"):
+        assert phrase in found
+    steps = "\n".join(block.text for block in DEBUGGING if HAS_PSQL or "psql" not in block.text)
+    debugged = typed(steps.replace("01936b2e-7c1a-7000-8000-0123456789ab", job_id), folder).stdout
+    for told in (f"{job_id}: completed", "Task completed", "chat/completions", f"requests/{ticket_id}/notes"):
+        assert told in debugged
+    for seen in (r"^state +\| completed$", r"\| +1 \| claimed +\|"):
+        assert not HAS_PSQL or re.search(seen, debugged, re.MULTILINE)
 
 
 def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: System, world: World) -> None:
@@ -103,7 +139,7 @@ def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: Syste
     ids = [job["job_id"] for job in listed(system, "--state", "failed", *for_globex)]
     assert len(ids) == len(rows) + 1
     ids = [job_id for job_id in ids if job_id in {str(row["id"]) for row in rows}]
-    asked = on(system, "retry", "--failed", *for_globex)
+    asked = say(system, "retry", "--failed", *for_globex)
     assert (asked.returncode, world.job(rows[0]["ticket_id"], "globex")["state"]) == (2, "failed")
     assert "give --yes to retry these without being asked" in asked.stderr
     assert all(job_id in asked.stdout for job_id in ids)
@@ -116,7 +152,7 @@ def test_all_that_failed_of_one_tenant_is_tried_again_and_no_other(system: Syste
         wait_for(lambda ticket_id=ticket_id: world.ended(ticket_id, "globex")["state"] == "completed")  # type: ignore[misc]
         assert len(world.notes(ticket_id, "globex")) == 1
     assert world.job(other["ticket_id"])["state"] == "failed"
-    none = on(system, "retry", "--failed", *for_globex)
+    none = say(system, "retry", "--failed", *for_globex)
     assert (none.returncode, none.stdout, none.stderr) == (
         0,
         "0 jobs wait again.\n",
@@ -131,9 +167,9 @@ def test_the_list_is_a_table_for_people_and_lines_for_pipes(system: System, worl
         # One after the other: of two webhooks at once either may be accepted first.
         tickets.append(world.create_ticket(f"Printer prints blank pages {number}"))
         world.ended(tickets[-1])
-    piped, nothing, limited, unknown = at_once(
-        system, f"jobs --ticket {tickets[1]}", "jobs --tenant nobody", "jobs --limit 2 --json", f"show {NOBODY}"
-    )
+    piped = on(system, "jobs", "--ticket", tickets[1])
+    words = ("jobs --tenant nobody", "jobs --limit 2 --json", f"show {NOBODY}")
+    nothing, limited, unknown = (say(system, *each.split()) for each in words)
     head, line = piped.stdout.splitlines()
     assert head.split() == ["JOB", "TENANT", "TICKET", "STATE", "TRY", "AGE", "TIME", "REASON"]
     assert line.split()[:5] == [str(world.job(tickets[1])["id"]), "acme", tickets[1], "completed", "1"]
@@ -145,35 +181,12 @@ def test_the_list_is_a_table_for_people_and_lines_for_pipes(system: System, worl
     assert f"No job has the id {NOBODY}" in unknown.stderr
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["show", "12345"],
-        ["retry"],
-        ["retry", "12345"],
-        ["retry", "--failed"],
-        ["retry", NOBODY, "--failed", "--since", "2h"],
-        ["retry", NOBODY, "--tenant", "acme"],
-        ["jobs", "--since", "yesterday"],
-        ["jobs", "--state", "lost"],
-        ["jobs", "--limit", "0"],
-    ],
-)
-def test_what_is_not_understood_is_status_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Before any setting is asked for."""
-    with pytest.raises(SystemExit) as ended:
-        main(words)
-    printed = capsys.readouterr()
-    assert (ended.value.code, printed.out) == (2, "")
-    assert f"ai-agents {words[0]}: error: " in printed.err
-
-
 def test_a_missing_setting_is_status_78_and_a_database_that_is_away_75() -> None:
     """With a sentence on standard error: standard output is for JSON."""
     missing = run("jobs", "--json")
     assert (missing.returncode, missing.stdout) == (78, "")
     assert "Start refused: DATABASE_URL is missing" in missing.stderr
-    away = run("show", NOBODY, DATABASE_URL="postgresql://ai_agents@127.0.0.1:1/ai_agents")
+    away = here("show", NOBODY, DATABASE_URL="postgresql://ai_agents@127.0.0.1:1/ai_agents")
     assert (away.returncode, away.stdout) == (75, "")
     assert "Start refused: the database does not answer" in away.stderr
 
@@ -202,17 +215,17 @@ def test_housekeeping_purges_what_is_old_and_keeps_what_the_desk_lists(system: S
                 "UPDATE jobs SET finished_at = now() - make_interval(days => %s) WHERE ticket_id = %s",
                 (days, ticket_id),
             )
-        connection.execute(
-            "INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status)"
-            " VALUES ('acme', 'gone', 's', 'd', 'r', 'Closed')"
-        )
-        connection.execute("UPDATE tickets SET synced_at = now() - interval '31 days'")
-        (copies,) = connection.execute("SELECT count(*) FROM tickets").fetchone() or (0,)
-    assert system.housekeeping is not None
-    system.restart(system.housekeeping)
-    wait_for(lambda: "Purged by age: answers=2, copies=1, jobs=1" in housekeeping_log(system))
+        for ticket_id in (*tickets, "gone"):
+            connection.execute(
+                "INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status, synced_at)"
+                " VALUES ('acme', %s, 's', 'd', 'r', 'Closed', now() - interval '31 days')",
+                (ticket_id,),
+            )
+    process = system.housekeeping
+    system.restart(process)
+    wait_for(lambda: "Purged by age: answers=2, copies=1, jobs=1" in process.output())
     assert (world.job(tickets[0])["enhancement"], world.job(tickets[1])) == (None, {})
     with world.admin() as connection:
-        left = connection.execute("SELECT ticket_id FROM tickets").fetchall()
-    assert len(left) >= copies - 1 > 0
-    assert ("gone",) not in left
+        left = {row[0] for row in connection.execute("SELECT ticket_id FROM tickets").fetchall()}
+    assert left >= {*tickets}
+    assert "gone" not in left

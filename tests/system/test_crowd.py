@@ -11,9 +11,8 @@ import httpx
 import pytest
 
 from devstack.system import System
-from tests.kit.system import SHORT
 from tests.kit.world import wait_for
-from tests.system.door import MOST_MORE_MB, Door, opened
+from tests.system.door import MOST_MORE_MB, ApiDoor, opened
 from tests.system.senders import address, read_to_end, request
 
 SOON_SECONDS = 2.0
@@ -29,13 +28,14 @@ SENT = {
 
 
 @pytest.fixture(scope="module")
-def door_of_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    with System(tmp_path_factory.mktemp("crowd"), settings=SHORT, openai_seconds=0.2, housekeeping=False) as running:
+def door_of_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDoor]:
+    """A system in which nobody does the jobs."""
+    with System(tmp_path_factory.mktemp("crowd"), workers=0, housekeeping=False) as running:
         yield from opened(running)
 
 
 @contextmanager
-def crowd(door: Door, size: int, sent: bytes) -> Iterator[list[socket.socket]]:
+def crowd(door: ApiDoor, size: int, sent: bytes) -> Iterator[list[socket.socket]]:
     """So many connections, each of which sends that much and then nothing."""
     with contextlib.ExitStack() as stack:
         opened = []
@@ -45,19 +45,19 @@ def crowd(door: Door, size: int, sent: bytes) -> Iterator[list[socket.socket]]:
         yield opened
 
 
-def assert_webhook_is_taken(door: Door, ticket_id: str) -> None:
+def assert_webhook_is_taken(door: ApiDoor, ticket_id: str) -> None:
     began = time.monotonic()
     assert door.world.post_webhook(ticket_id).status_code == 202
     assert time.monotonic() - began < SOON_SECONDS
 
 
-def probe(door: Door, path: str) -> int:
+def probe(door: ApiDoor, path: str) -> int:
     return httpx.get(f"{door.system.state['api_probe_url']}{path}", timeout=SOON_SECONDS).status_code
 
 
 @pytest.mark.parametrize("size", [500, 600])
 @pytest.mark.parametrize("sent", SENT)
-def test_a_signed_webhook_gets_through_a_crowd_that_sends_little(sent: str, size: int, door: Door) -> None:
+def test_a_signed_webhook_gets_through_a_crowd_that_sends_little(sent: str, size: int, door: ApiDoor) -> None:
     """Whoever has kept the API waiting longest goes; memory stays."""
     before = door.memory_mb("VmHWM:")
     with crowd(door, size, SENT[sent]):
@@ -68,7 +68,7 @@ def test_a_signed_webhook_gets_through_a_crowd_that_sends_little(sent: str, size
     assert "too many connections" not in "".join(door.said())
 
 
-def test_who_goes_first_is_who_waited_longest_and_it_is_told_once(door: Door) -> None:
+def test_who_goes_first_is_who_waited_longest_and_it_is_told_once(door: ApiDoor) -> None:
     with crowd(door, 500, b"") as opened:
         time.sleep(0.2)
         assert_webhook_is_taken(door, "1")
@@ -81,7 +81,7 @@ def test_who_goes_first_is_who_waited_longest_and_it_is_told_once(door: Door) ->
     assert sum(TOLD in line for line in door.said()) <= 1
 
 
-def test_a_signed_webhook_gets_through_a_crowd_that_opens_and_opens_again(door: Door) -> None:
+def test_a_signed_webhook_gets_through_a_crowd_that_opens_and_opens_again(door: ApiDoor) -> None:
     over = threading.Event()
 
     def open_for_ever() -> None:
@@ -107,7 +107,7 @@ def test_a_signed_webhook_gets_through_a_crowd_that_opens_and_opens_again(door: 
             thread.join()
 
 
-def test_a_silent_connection_is_closed_after_five_seconds_and_a_used_one_is_kept(door: Door) -> None:
+def test_a_silent_connection_is_closed_after_five_seconds_and_a_used_one_is_kept(door: ApiDoor) -> None:
     with crowd(door, 1, b"") as (silent,), crowd(door, 1, request(b"junk")) as (used,):
         answer = b""
         while not answer.endswith(b"}"):  # its head and its body may come apart
@@ -120,7 +120,7 @@ def test_a_silent_connection_is_closed_after_five_seconds_and_a_used_one_is_kept
             used.recv(1)
 
 
-def test_what_the_two_ports_answer(door: Door) -> None:
+def test_what_the_two_ports_answer(door: ApiDoor) -> None:
     """Nothing but the webhook and a word of health where the world may come."""
     assert [probe(door, path) for path in PROBED] == [200] * len(PROBED)
     assert [httpx.get(f"{door.url}{path}").status_code for path in (*PROBED, "/redoc")] == [404] * 6
@@ -133,14 +133,14 @@ def test_what_the_two_ports_answer(door: Door) -> None:
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="a machine without IPv6")
-def test_the_probes_are_reached_over_ipv6_too(door: Door) -> None:
+def test_the_probes_are_reached_over_ipv6_too(door: ApiDoor) -> None:
     """Pods of some clusters have no other address."""
     over_ipv6 = door.system.state["api_probe_url"].replace("127.0.0.1", "[::1]")
     assert httpx.get(f"{over_ipv6}/health/live", timeout=SOON_SECONDS).status_code == 200
     assert probe(door, "/health/live") == 200
 
 
-def test_the_probes_are_answered_until_the_last_request_is(door: Door) -> None:
+def test_the_probes_are_answered_until_the_last_request_is(door: ApiDoor) -> None:
     """A request is under way when the API is told to end: it is answered, and so is a probe meanwhile."""
     url, signed = address(door.url), door.world.signed_request("12345")
     with socket.create_connection(url, timeout=10) as slow:
@@ -163,7 +163,7 @@ def _accepts(url: tuple[str, int]) -> bool:
         return False
 
 
-def test_without_a_port_of_their_own_the_probes_are_at_the_webhooks(door: Door) -> None:
+def test_without_a_port_of_their_own_the_probes_are_at_the_webhooks(door: ApiDoor) -> None:
     """Documentation is nowhere then. It is the last test of this module."""
     door.system.restart(door.system.api, {"API_PROBE_PORT": ""})
     assert [httpx.get(f"{door.url}{path}").status_code for path in PROBED] == [200, 200, 200, 404, 404]

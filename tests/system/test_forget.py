@@ -14,11 +14,14 @@ from devstack.system import System
 from storage.models import Base
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
-from tests.system.by_hand import answer_in_row, copied, failed_job, forget, job_to_come, run, sync_twice
+from tests.system.by_hand import answer_in_row, copied, failed_job, forget, here, job_to_come, run, sync_twice
 
 WHO = "Robin.Adeyemi@acme.example"
 # Copied each second, and a desk that lets itself be.
 OFTEN = {"SYNC_INTERVAL_SECONDS": "1", "SERVICEDESK_RATE_PER_MINUTE_ACME": "100000", "LEASE_SECONDS": "3"}
+
+
+pytestmark = pytest.mark.usefixtures("untouched_logging")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,7 @@ def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
     assert "give --yes to erase this without being asked" in asked.stderr
     assert [line.split()[-1] for line in asked.stdout.splitlines()[1:]] == ["1", "2", "0"]
     assert world.job(ticket_id)["enhancement"] is not None
-    done = forget(system, "--tenant", "acme", "--ticket", ticket_id, "--yes", "--json")
+    done = forget(system, "--tenant", "acme", "--ticket", ticket_id, "--yes", "--json", by=run)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told == {
@@ -85,7 +88,7 @@ def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
     wait_for(lambda: len(world.jobs(ticket_id)) == 2)
     late = world.ended(ticket_id)
     assert (late["state"], late["reason"]) == ("skipped", "forgotten")
-    again = run("retry", str(job_id), DATABASE_URL=system.state["database_url"])
+    again = here("retry", str(job_id), DATABASE_URL=system.state["database_url"])
     assert again.returncode == 0, again.stderr
     wait_for(lambda: world.jobs(ticket_id)[0]["reason"] == "forgotten")
     assert len(world.gpt4_requests(subject)) == questions

@@ -16,9 +16,8 @@ import pytest
 
 from devstack.system import System
 from storage import rejections
-from tests.kit.system import SHORT
 from tests.kit.world import wait_for
-from tests.system.door import MOST_MORE_MB, Door, opened
+from tests.system.door import MOST_MORE_MB, ApiDoor, opened
 from tests.system.odd_requests import GOOD, SETTINGS, all_odd
 from tests.system.odd_senders import NEVER_ENDING, SLOW, mutated
 from tests.system.senders import address, exchange, flood, for_ever, read_answer, read_to_end, request, status_of
@@ -28,15 +27,15 @@ WITHOUT_A_SECRET = {"SERVICEDESK_URL_INITECH": "http://127.0.0.1:1", "SERVICEDES
 
 
 @pytest.fixture(scope="module")
-def door_of_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    """A system that waits 1.5 s for slow senders, and knows a tenant that has no secret."""
-    settings = SHORT | WITHOUT_A_SECRET | SETTINGS | {"WEBHOOK_TIMEOUT_SECONDS": str(SENDER_SECONDS)}
-    with System(tmp_path_factory.mktemp("door"), settings=settings, openai_seconds=0.2, housekeeping=False) as running:
+def door_of_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDoor]:
+    """A system that waits 1.5 s for slow senders, knows a tenant that has no secret, and has nobody to do the jobs."""
+    settings = WITHOUT_A_SECRET | SETTINGS | {"WEBHOOK_TIMEOUT_SECONDS": str(SENDER_SECONDS)}
+    with System(tmp_path_factory.mktemp("door"), settings=settings, workers=0, housekeeping=False) as running:
         yield from opened(running)
 
 
 @pytest.mark.parametrize("name", [odd.name for odd in all_odd(lambda _body: {})])
-def test_an_odd_request_gets_its_answer_and_one_line(name: str, closed_door: Door) -> None:
+def test_an_odd_request_gets_its_answer_and_one_line(name: str, closed_door: ApiDoor) -> None:
     """A clear 4xx; a 403 tells nothing."""
     odd = next(odd for odd in closed_door.odd_requests() if odd.name == name)
     received = exchange(closed_door.url, [odd.raw])
@@ -46,7 +45,7 @@ def test_an_odd_request_gets_its_answer_and_one_line(name: str, closed_door: Doo
     closed_door.assert_refused(odd.status, odd.reason)
 
 
-def test_slow_senders_are_not_awaited_for_ever(closed_door: Door) -> None:
+def test_slow_senders_are_not_awaited_for_ever(closed_door: ApiDoor) -> None:
     """A piece every 0.2 s, or none: the time for the whole counts, not that for a piece."""
 
     def send(parts: list[bytes]) -> tuple[int, float]:
@@ -61,14 +60,14 @@ def test_slow_senders_are_not_awaited_for_ever(closed_door: Door) -> None:
 
 
 @pytest.mark.parametrize("kind", NEVER_ENDING)
-def test_a_sender_that_never_ends_hears_why_it_is_refused(kind: str, closed_door: Door) -> None:
+def test_a_sender_that_never_ends_hears_why_it_is_refused(kind: str, closed_door: ApiDoor) -> None:
     """If it listens."""
     head, part, status, reason = NEVER_ENDING[kind]
     assert status_of(exchange(closed_door.url, [head, *[part] * 1_000], pause=0.001)) == status
     closed_door.assert_refused(status, reason)
 
 
-def test_senders_that_never_end_and_never_listen_are_cut_off(closed_door: Door) -> None:
+def test_senders_that_never_end_and_never_listen_are_cut_off(closed_door: ApiDoor) -> None:
     """Each within seconds; and so is one whose body goes on after it was refused for what its headers say."""
     compressed = (request(b"", "Content-Encoding: gzip", length=10**12), b"x" * 65_536, 415, "compressed body")
     senders = [*NEVER_ENDING.values(), compressed]
@@ -90,7 +89,7 @@ def test_senders_that_never_end_and_never_listen_are_cut_off(closed_door: Door) 
     assert closed_door.reasons() == sorted(reason for *_, reason in senders)
 
 
-def test_a_body_of_10_mb_is_refused_and_the_connection_goes_on(closed_door: Door) -> None:
+def test_a_body_of_10_mb_is_refused_and_the_connection_goes_on(closed_door: ApiDoor) -> None:
     """The 413 reaches a client that sends all before it reads; then its next request is answered."""
     large = b'{"tenant_id": "acme", "x": "' + b"x" * 10_000_000
     with socket.create_connection(address(closed_door.url), timeout=10) as connection:
@@ -100,14 +99,14 @@ def test_a_body_of_10_mb_is_refused_and_the_connection_goes_on(closed_door: Door
     assert closed_door.reasons() == ["body too large", "body too large", "malformed payload"]
 
 
-def test_a_sender_that_leaves_in_the_middle_is_one_line(closed_door: Door) -> None:
+def test_a_sender_that_leaves_in_the_middle_is_one_line(closed_door: ApiDoor) -> None:
     """Nobody is there to be answered."""
     with socket.create_connection(address(closed_door.url), timeout=10) as connection:
         connection.sendall(request(GOOD, length=5_000))
     closed_door.assert_refused(400, "body incomplete")
 
 
-def test_what_can_not_be_read_takes_nothing_from_the_request_before(closed_door: Door) -> None:
+def test_what_can_not_be_read_takes_nothing_from_the_request_before(closed_door: ApiDoor) -> None:
     """The first is answered, the connection ends, and the second is one line."""
     with socket.create_connection(address(closed_door.url), timeout=10) as connection:
         connection.sendall(request(b"junk") + b"\x00\x01\x02\r\n\r\n")
@@ -115,7 +114,7 @@ def test_what_can_not_be_read_takes_nothing_from_the_request_before(closed_door:
     assert closed_door.reasons() == ["malformed payload", "malformed request"]
 
 
-def test_too_many_requests_over_one_connection_end_it(closed_door: Door) -> None:
+def test_too_many_requests_over_one_connection_end_it(closed_door: ApiDoor) -> None:
     """The first of them are answered."""
     with socket.create_connection(address(closed_door.url), timeout=10) as connection:
         connection.sendall(request(b"junk") * 500)
@@ -124,7 +123,7 @@ def test_too_many_requests_over_one_connection_end_it(closed_door: Door) -> None
     assert closed_door.reasons() == ["malformed payload"] * answers + ["too many requests at once"]
 
 
-def test_each_request_over_a_connection_has_a_time_of_its_own(closed_door: Door) -> None:
+def test_each_request_over_a_connection_has_a_time_of_its_own(closed_door: ApiDoor) -> None:
     """The head of the next always begins with the data of the one before."""
     raw = request(b"junk")
     with socket.create_connection(address(closed_door.url), timeout=10) as connection:
@@ -136,7 +135,7 @@ def test_each_request_over_a_connection_has_a_time_of_its_own(closed_door: Door)
     assert closed_door.reasons() == ["malformed payload"] * 9
 
 
-def test_what_looks_odd_but_is_signed_is_taken(door: Door) -> None:
+def test_what_looks_odd_but_is_signed_is_taken(door: ApiDoor) -> None:
     """Ids as text or number, up to 20 digits; a vague content type; chunks; an offer of HTTP/2; 64 KiB to the byte."""
     json_type = "Content-Type: application/json"
     upgrade = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__")
@@ -169,7 +168,7 @@ def test_what_looks_odd_but_is_signed_is_taken(door: Door) -> None:
 
 
 @pytest.mark.slow
-def test_5000_odd_requests_leave_everything_as_it_was(closed_door: Door) -> None:
+def test_5000_odd_requests_leave_everything_as_it_was(closed_door: ApiDoor) -> None:
     """Each is answered and told; memory, queue, rows and keys stay, and what is kept of rejections is capped."""
     kinds = closed_door.odd_requests()
     chosen = random.Random(0).choices(kinds, k=5_000)  # noqa: S311 -- no secret
@@ -186,7 +185,7 @@ def test_5000_odd_requests_leave_everything_as_it_was(closed_door: Door) -> None
     assert 0 < max(count for (count,) in kept) <= rejections.MOST_PER_HOUR
 
 
-def test_requests_with_some_bytes_changed_are_no_trouble(closed_door: Door) -> None:
+def test_requests_with_some_bytes_changed_are_no_trouble(closed_door: ApiDoor) -> None:
     """Bytes of a head changed, left out or doubled: answered below 500, and each refusal told."""
     chance = random.Random(1)  # noqa: S311 -- no secret
     sent = [mutated(request(GOOD, "Expect: x", "X-Hub-Signature-256: sha256=00"), chance) for _ in range(600)]
@@ -202,7 +201,7 @@ def test_requests_with_some_bytes_changed_are_no_trouble(closed_door: Door) -> N
 
 
 @pytest.mark.slow
-def test_schemathesis_finds_no_answer_that_the_api_does_not_document(closed_door: Door, tmp_path: Path) -> None:
+def test_schemathesis_finds_no_answer_that_the_api_does_not_document(closed_door: ApiDoor, tmp_path: Path) -> None:
     """Against the OpenAPI document of the running API; a 5xx is what it must not find above all."""
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
     command = "run --phases examples,coverage,fuzzing --max-examples 60 --seed 1 --generation-database none --no-color"
@@ -233,8 +232,16 @@ def test_schemathesis_finds_no_answer_that_the_api_does_not_document(closed_door
     }
 
 
-def test_a_good_webhook_after_all_that_goes_through(door: Door) -> None:
-    """It is the last test of this module: its note is in the ticket."""
+def test_a_good_webhook_after_all_that_goes_through(door: ApiDoor) -> None:
+    """It is the last test of this module: the desk's own webhook is a job, whose message waits for a worker."""
+    before = door.counts()
     ticket_id = door.world.create_ticket()
-    assert door.world.ended(ticket_id)["state"] == "completed"
-    assert len(door.world.notes(ticket_id)) == 1
+    wait_for(lambda: door.world.job(ticket_id).get("published_at"))
+    assert door.world.job(ticket_id)["state"] == "waiting"
+    after = door.counts()
+    assert {what: after[what] - before[what] for what in before} == {
+        "jobs": 1,
+        "delivery_keys": 1,
+        "celery": 1,
+        "inbox": 0,
+    }

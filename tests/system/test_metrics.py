@@ -162,23 +162,17 @@ def test_each_metric_that_is_given_is_documented_and_well_named(lived: System, p
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_a_port_ends_with_its_process(lived: System) -> None:
-    """And it is the same one when the process is started again, with counts that begin anew."""
-    lived.restart(lived.workers[0])
-    told = figures(lived, "worker")
-    assert (told["ai_agents_queue_wait_seconds_count"], of(told, "ai_agents_jobs_ended_total")) == (0, {})
-    lived.workers[0].stop(8)
+def test_a_port_ends_with_its_process_and_its_counts_begin_anew(lived: System) -> None:
+    """With each outcome of each tenant at zero, so that Prometheus sees a job that fails at once as an increase.
+
+    It is the last test: the worker begins anew.
+    """
+    worker = lived.workers[0]
+    worker.stop(8)
     with pytest.raises(httpx.ConnectError):
         httpx.get(lived.state["metrics"]["worker"], timeout=5)
-
-
-def test_a_worker_tells_of_each_outcome_of_each_tenant_from_its_start(lived: System) -> None:
-    """So that Prometheus sees a job that fails at once as an increase. The last test: the worker begins anew."""
-    lived.restart(lived.workers[0])
-    counted = {
-        key: value
-        for key, value in figures(lived, "worker").items()
-        if key.startswith("ai_agents_job_duration_seconds_count{")
-    }
-    assert len(counted) == 6
-    assert set(counted.values()) == {0}
+    lived.restart(worker)
+    told = figures(lived, "worker")
+    assert (told["ai_agents_queue_wait_seconds_count"], of(told, "ai_agents_jobs_ended_total")) == (0, {})
+    counted = [told[key] for key in told if key.startswith("ai_agents_job_duration_seconds_count{")]
+    assert counted == [0] * 6

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,6 @@ from tests.kit.world import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(shutil.which("psql") is None, reason="psql is not installed")
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
-        server.discard()
 
 
 def psql(url: str, *arguments: str, path: str = os.environ["PATH"]) -> "subprocess.Popen[str]":
@@ -35,17 +27,17 @@ def psql(url: str, *arguments: str, path: str = os.environ["PATH"]) -> "subproce
     )
 
 
-def test_it_answers_a_question_and_takes_more_of_them_from_standard_input(postgres: Postgres) -> None:
-    told, _ = psql(postgres.url, "-At", "-c", "SELECT current_user || ' ' || 40 + 2").communicate(timeout=30)
+def test_it_answers_a_question_and_takes_more_of_them_from_standard_input(server: Postgres) -> None:
+    told, _ = psql(server.url, "-At", "-c", "SELECT current_user || ' ' || 40 + 2").communicate(timeout=30)
     assert told == "ai_agents 42\n"
-    told, _ = psql(postgres.url, "-At").communicate("SELECT 1;\nSELECT 2;\n", timeout=30)
+    told, _ = psql(server.url, "-At").communicate("SELECT 1;\nSELECT 2;\n", timeout=30)
     assert told == "1\n2\n"
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="the machine does not show arguments there")
-def test_nobody_reads_the_password_in_its_arguments(postgres: Postgres) -> None:
-    password = postgres.url.split("@")[0].rpartition(":")[2]
-    with psql(postgres.url) as running:
+def test_nobody_reads_the_password_in_its_arguments(server: Postgres) -> None:
+    password = server.url.split("@")[0].rpartition(":")[2]
+    with psql(server.url) as running:
         wait_for(lambda: "--dbname" in _arguments(running.pid))
         seen = _arguments(running.pid)
         assert "user=ai_agents" in seen
@@ -74,9 +66,9 @@ def test_nor_the_password_of_the_clients_key(tmp_path: Path) -> None:
     assert rest == ["-c", "SELECT 1", "PGPASSWORD=first", *service, *service]
 
 
-def test_with_a_password_of_the_clients_key_it_still_asks(postgres: Postgres) -> None:
-    mark = "&" if "?" in postgres.url else "?"
-    url = f"{postgres.url}{mark}sslpassword=second"
+def test_with_a_password_of_the_clients_key_it_still_asks(server: Postgres) -> None:
+    mark = "&" if "?" in server.url else "?"
+    url = f"{server.url}{mark}sslpassword=second"
     again = "SELECT 1;\n\\c\nSELECT 2;\n"
     told, _ = psql(url, "-At").communicate(again, timeout=30)
     assert [line for line in told.splitlines() if "connected" not in line] == ["1", "2"]

@@ -4,22 +4,29 @@ import http.client
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from devstack.free_ports import free_port
 from devstack.processes import Process
+from devstack.programs import Programs
 from devstack.system import System
 from tests.kit.world import World, wait_for
+from tests.system.unreadable import not_opened_by_others, only_linux, with_secret_files
 
 BOTH = ("database", "redis")
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system whose worker and housekeeping are started by the first test; they end with the others."""
     settings = {"WORKER_GRACE_SECONDS": "8"}
-    with System(tmp_path_factory.mktemp("system"), settings=settings, openai_seconds=2) as running:
+    folder = tmp_path_factory.mktemp("system")
+    with System(folder, settings=settings, openai_seconds=2, workers=0, housekeeping=False) as running:
+        running.workers.append(Programs(running.logs, running.api.environment).worker(1, free_port()))
         yield running
+        running.housekeeping.stop(8)
 
 
 def background(system: System) -> list[Process]:
@@ -39,7 +46,7 @@ def get(process: Process, path: str) -> tuple[int, str]:
 
 
 def ready(process: Process) -> bool:
-    """What it says, in its status and in its words, while its metrics go on."""
+    """Return True if it says so, in its status and in its words; its metrics go on."""
     assert get(process, "/metrics")[0] == 200
     status, told = get(process, "/ready")
     assert (status, json.loads(told)["status"]) in {(200, "ready"), (503, "not ready")}
@@ -60,6 +67,27 @@ def nobody_is_restarted(system: System) -> Iterator[None]:
         wait_for(lambda process=process: ready(process))  # type: ignore[misc]
         assert "Traceback" not in process.output()
     assert [process.pid for process in background(system)] == before
+
+
+def test_a_process_is_unready_until_it_has_reached_its_stores(system: System) -> None:
+    """It waits for them, and says for which; a rollout waits with it."""
+    system.postgres.stop()
+    system.redis.stop()
+    try:
+        for process in background(system):
+            process.start()
+            wait_for(lambda process=process: "Waiting for the database" in process.output())  # type: ignore[misc]
+            assert not ready(process)
+            assert json.loads(get(process, "/ready")[1])["process"] == "starting"
+        assert [away(process) for process in background(system)] == [{"database", "redis"}, {"database"}]
+    finally:
+        system.postgres.restart()
+    wait_for(lambda: ready(system.housekeeping))
+    # Celery has not got Redis yet: the database alone is not enough.
+    assert away(system.workers[0]) == {"redis"}
+    system.redis.restart()
+    wait_for(lambda: ready(system.workers[0]))
+    assert "Traceback" not in "".join(process.output() for process in background(system))
 
 
 def test_a_redis_that_is_away_or_silent_makes_a_worker_unready_and_no_housekeeping(system: System) -> None:
@@ -98,29 +126,6 @@ def test_a_postgres_that_is_away_or_silent_makes_both_unready(system: System) ->
                 come()
 
 
-def test_a_process_is_unready_until_it_has_reached_its_stores(system: System) -> None:
-    """It waits for them, and says for which; a rollout waits with it."""
-    for process in background(system):
-        process.stop(8)
-    system.postgres.stop()
-    system.redis.stop()
-    try:
-        for process in background(system):
-            process.start()
-            wait_for(lambda process=process: "Waiting for the database" in process.output())  # type: ignore[misc]
-            assert not ready(process)
-            assert json.loads(get(process, "/ready")[1])["process"] == "starting"
-        assert [away(process) for process in background(system)] == [{"database", "redis"}, {"database"}]
-    finally:
-        system.postgres.restart()
-    wait_for(lambda: ready(system.housekeeping))
-    # Celery has not got Redis yet: the database alone is not enough.
-    assert away(system.workers[0]) == {"redis"}
-    system.redis.restart()
-    wait_for(lambda: ready(system.workers[0]))
-    assert "Traceback" not in "".join(process.output() for process in background(system))
-
-
 def test_a_housekeeping_that_waits_for_its_turn_is_ready(system: System) -> None:
     """As a rollout has it: the new one comes before the old one goes."""
     leader = system.housekeeping
@@ -135,6 +140,20 @@ def test_a_housekeeping_that_waits_for_its_turn_is_ready(system: System) -> None
         assert "Sync completed" not in follower.output()
     finally:
         follower.stop(8)
+
+
+@only_linux
+def test_an_event_loop_that_stands_still_ends_housekeeping_with_a_line(system: System, tmp_path: Path) -> None:
+    """In the reading of a tenant's secret, which does not come back; the one after it works."""
+    process = system.housekeeping
+    key = with_secret_files(system, process, tmp_path / "secrets")
+    wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
+    with not_opened_by_others(key):
+        assert process.wait(30) == 75
+    told = process.output().splitlines()[-1]
+    assert "error   Housekeeping error: its event loop stands still; it ends, to be started anew" in told
+    system.restart(process)
+    wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
 
 
 def test_a_worker_that_drains_is_unready_though_all_is_well(system: System) -> None:
