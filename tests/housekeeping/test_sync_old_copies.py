@@ -42,7 +42,7 @@ async def test_a_copy_beyond_the_newest_is_asked_for_once_and_then_once_a_day(si
 
 
 async def test_old_copies_are_seen_in_lists_and_only_what_differs_is_asked_for(site: Site) -> None:
-    (gone, changed, *others) = await site.copied_and_old()
+    (gone, changed, *others) = site.copied_and_old()
     site.delete(gone)
     site.change(changed, status="Resolved")
     assert await site.sync() == Synced(0, 0, 1)
@@ -55,7 +55,7 @@ async def test_old_copies_are_seen_in_lists_and_only_what_differs_is_asked_for(s
 
 
 async def test_looking_further_ends_when_its_time_is_over_or_all_are_seen(site: Site) -> None:
-    await site.copied_and_old()
+    site.copied_and_old()
     await site.sync(rate=30_000_000)
     assert len(site.unseen()) == 220
     await site.sync()
@@ -74,7 +74,7 @@ class Pages(ServiceDeskPlus):
 
 
 async def test_a_sync_goes_on_where_the_last_one_ended_and_comes_round_to_the_rest(site: Site) -> None:
-    tickets = await site.copied_and_old(count=520)
+    tickets = site.copied_and_old(count=520)
     site.table.run("UPDATE tickets SET seen_at = now() WHERE ticket_id = ANY(%s)", [*tickets[120:250], *tickets[252:]])
     site.client.__class__ = Pages
     await site.sync()
@@ -91,7 +91,7 @@ async def test_a_desk_that_fails_at_its_second_page_is_asked_for_each_copy(how: 
                 raise how
             return await super().list_newest(most)
 
-    gone, *others = await site.copied_and_old(count=104)
+    gone, *others = site.copied_and_old(count=104)
     site.delete(gone)
     site.client.__class__ = NoSecondPage
     assert await site.sync() == Synced(0, 0, 1)
@@ -113,7 +113,7 @@ class SlowDesk(ServiceDeskPlus):
 
 
 async def test_copies_that_no_list_shows_are_asked_for_without_time_for_all_pages(site: Site) -> None:
-    tickets = await site.copied_and_old(count=620)
+    tickets = site.copied_and_old(count=620)
     for ticket_id in (gone := tickets[:5]):
         site.delete(ticket_id)
     site.client.__class__ = SlowDesk
@@ -129,7 +129,7 @@ async def test_a_page_of_trash_does_not_end_the_list(site: Site) -> None:
             page = await super().list_newest(most, start)
             return [each._replace(is_trashed=True) for each in page] if start == 101 else page
 
-    tickets = await site.copied_and_old(count=320)
+    tickets = site.copied_and_old(count=320)
     site.client.__class__ = Trash
     Pages.starts.clear()
     await site.sync()
@@ -147,7 +147,7 @@ class OnePage(ServiceDeskPlus):
 
 
 async def test_a_desk_that_repeats_its_first_page_is_asked_for_each_copy(site: Site) -> None:
-    await site.copied_and_old(count=120)
+    site.copied_and_old(count=120)
     site.client.__class__ = OnePage
     await site.sync()
     assert site.unseen() == set()

@@ -141,7 +141,10 @@ def test_the_probes_are_reached_over_ipv6_too(door: ApiDoor) -> None:
 
 
 def test_the_probes_are_answered_until_the_last_request_is(door: ApiDoor) -> None:
-    """A request is under way when the API is told to end: it is answered, and so is a probe meanwhile."""
+    """A request is under way when the API is told to end: it is answered, and so is a probe meanwhile.
+
+    It is the last test but one: the API has ended.
+    """
     url, signed = address(door.url), door.world.signed_request("12345")
     with socket.create_connection(url, timeout=10) as slow:
         slow.sendall(signed[:-5])
@@ -152,7 +155,6 @@ def test_the_probes_are_answered_until_the_last_request_is(door: ApiDoor) -> Non
         slow.sendall(signed[-5:])
         assert slow.recv(4096).startswith(b"HTTP/1.1 202 ")
     assert door.system.api.wait(10) is not None
-    door.system.restart(door.system.api)
 
 
 def _accepts(url: tuple[str, int]) -> bool:
@@ -164,7 +166,7 @@ def _accepts(url: tuple[str, int]) -> bool:
 
 
 def test_without_a_port_of_their_own_the_probes_are_at_the_webhooks(door: ApiDoor) -> None:
-    """Documentation is nowhere then. It is the last test of this module."""
+    """Documentation is nowhere then. It is the last test of this module, and starts the API with that setting."""
     door.system.restart(door.system.api, {"API_PROBE_PORT": ""})
     assert [httpx.get(f"{door.url}{path}").status_code for path in PROBED] == [200, 200, 200, 404, 404]
     assert door.system.state["api_probe_url"] == door.url

@@ -67,7 +67,7 @@ def tickets(outside: World) -> dict[str, str]:
     with outside.admin() as connection:
         connection.autocommit = True
         running = "SELECT count(*) FROM jobs WHERE state IN ('waiting', 'running')"
-        wait_for(lambda: connection.execute(running).fetchone() == (0,), 60)
+        wait_for(lambda: connection.execute(running).fetchone() == (0,), 120)
     return made
 
 
