@@ -41,7 +41,7 @@ class FolderLock:
         (self._folder / STATE_FILE).unlink(missing_ok=True)
         self._lock = lock
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Remove `state.json` and let another one run here."""
         if self._lock is not None:
             (self._folder / STATE_FILE).unlink(missing_ok=True)

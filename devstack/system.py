@@ -150,7 +150,7 @@ class System(Startable):
             self._redis.stop()
         if self._postgres is not None:
             self._postgres.discard()
-        self._lock.give_back()
+        self._lock.release()
 
     def add_worker(self, settings: Mapping[str, str] | None = None) -> Process:
         """Start one more worker, with settings of its own on top, and wait until it is ready."""

@@ -29,10 +29,10 @@ def test_a_second_system_is_refused_while_the_first_starts_and_while_it_runs(tmp
     write_state(tmp_path, {"pids": {"devstack": os.getpid()}})
     with pytest.raises(AlreadyRunning, match=f"runs in .* already .devstack {os.getpid()}"):
         second.take()
-    first.give_back()
+    first.release()
     assert read_state(tmp_path) is None
     second.take()
-    second.give_back()
+    second.release()
 
 
 def test_processes_that_outlived_a_killed_system_are_not_run_over(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_state_that_a_killed_system_left_does_not_hinder(tmp_path: Path) -> No
     claim = FolderLock(tmp_path)
     claim.take()
     assert read_state(tmp_path) is None
-    claim.give_back()
+    claim.release()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")

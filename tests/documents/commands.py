@@ -1,12 +1,12 @@
 """The commands of a document as a reader comes to them: its blocks, and whole ones in the middle of its sentences."""
 
-from tests.documents.documents import Block, Document
+from tests.documents.documents import Block, MarkdownFile
 
 # Where a sentence says no more than `ai-agents`.
 _IN_THE_API = "kubectl exec deployment/ai-agents-api -n ai-agents-production -- "
 
 
-def to_type(document: Document) -> list[Block]:
+def to_type(document: MarkdownFile) -> list[Block]:
     """All of them, in their order."""
     told = [Block("sh", whole, mention.line, "") for mention in document.mentions() if (whole := _whole(mention.text))]
     return sorted([*document.blocks("sh"), *told], key=lambda block: block.line)

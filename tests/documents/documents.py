@@ -46,7 +46,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Document:
+class MarkdownFile:
     """One Markdown file under `root`."""
 
     path: Path
@@ -123,12 +123,12 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
 
 
-def documents(root: Path = ROOT) -> list[Document]:
+def documents(root: Path = ROOT) -> list[MarkdownFile]:
     """Those at the top, and everything under `docs/`."""
-    return [Document(path, root) for path in [*sorted(root.glob("*.md")), *sorted((root / "docs").rglob("*.md"))]]
+    return [MarkdownFile(path, root) for path in [*sorted(root.glob("*.md")), *sorted((root / "docs").rglob("*.md"))]]
 
 
-def broken_links(document: Document) -> list[str]:
+def broken_links(document: MarkdownFile) -> list[str]:
     """Targets within the repository that there are not: files, and headings in them."""
     broken = []
     for target in document.links():
@@ -137,6 +137,6 @@ def broken_links(document: Document) -> list[str]:
         name, _, heading = target.partition("#")
         path = (document.path.parent / name).resolve() if name else document.path
         is_there = path.exists() and path.is_relative_to(document.root)
-        if not is_there or (heading and heading not in Document(path, document.root).anchors()):
+        if not is_there or (heading and heading not in MarkdownFile(path, document.root).anchors()):
             broken.append(target)
     return broken

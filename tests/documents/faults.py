@@ -49,7 +49,7 @@ Inject = Callable[[Stage], AbstractContextManager[str]]
 
 
 @dataclass(frozen=True)
-class Fault:
+class FaqFault:
     """What to do to the system (it answers with the ticket that a client asks about), and where support must arrive.
 
     `quick` is where the quicker way ends, if elsewhere, and `traced` where the trace leads. `swapped` are two steps

@@ -33,7 +33,7 @@ class Record:
         return self.seen[text]
 
 
-class Person:
+class FaqReader:
     """Does what a step says: types a command, or searches for a trace by a service and tags."""
 
     def __init__(self, shell: Shell, collector: Collector) -> None:

@@ -18,7 +18,7 @@ from redis import AuthenticationError, Redis
 from config.tenants import TENANT_SETTINGS
 from devstack.system import System
 from tests.documents import commands
-from tests.documents.documents import Block, Document, documents
+from tests.documents.documents import Block, MarkdownFile, documents
 from tests.documents.expectations import failed, unmet
 from tests.documents.session import Cluster, Session, restore
 from tests.documents.traffic import Traffic
@@ -118,7 +118,7 @@ def test_each_command_prints_what_the_document_says(number: int, cluster: Cluste
     assert wrong == [], "\n\n".join(wrong)
 
 
-def wrong_commands(document: Document, example: int, cluster: Cluster) -> list[str]:
+def wrong_commands(document: MarkdownFile, example: int, cluster: Cluster) -> list[str]:
     """Type the document from its beginning to its end: what is wrong, with its line."""
     wrong = []
     elsewhere = blocks_below(UNDER_TRAFFIC, document) if document.name == ROTATION.name else []
@@ -152,7 +152,7 @@ def test_the_password_of_redis_is_rotated_and_no_job_is_lost(cluster: Cluster, w
     assert {len(world.notes(ticket)) for ticket in traffic.taken} == {1}
 
 
-def blocks_below(heading: str, document: Document) -> list[Block]:
+def blocks_below(heading: str, document: MarkdownFile) -> list[Block]:
     """The blocks of one section."""
     lines = document.text.splitlines()
     start = lines.index(heading) + 1
@@ -196,7 +196,7 @@ def test_an_expectation_that_is_not_met_is_seen(
     path = tmp_path / "docs" / "runbooks" / "lie.md"
     path.parent.mkdir(parents=True)
     path.write_text(f"```sh\n{typed}\n```\n\nExpect {expectation}.\n", encoding="utf-8")
-    (block,) = Document(path, tmp_path).blocks("sh")
+    (block,) = MarkdownFile(path, tmp_path).blocks("sh")
     with Session(cluster) as session:
         problem = what_is_wrong(session, block.text, block.expectation)
     assert problem.startswith(seen)
@@ -225,5 +225,5 @@ def test_a_command_in_a_sentence_that_fails_is_seen(
     path = tmp_path / "docs" / "runbooks" / "lie.md"
     path.parent.mkdir(parents=True)
     path.write_text(f"Where nothing helps: `{typed}`.\n", encoding="utf-8")
-    found = wrong_commands(Document(path, tmp_path), 12345, cluster)
+    found = wrong_commands(MarkdownFile(path, tmp_path), 12345, cluster)
     assert [problem.split(":")[0] for problem in found] == ["line 1"] * is_wrong

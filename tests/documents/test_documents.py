@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from devstack import document_tables as tables
-from tests.documents.documents import ROOT, Document, broken_links, documents
+from tests.documents.documents import ROOT, MarkdownFile, broken_links, documents
 
 DOCUMENTS = documents()
 SUPPORT = [document for document in DOCUMENTS if document.is_for_support]
@@ -16,17 +16,17 @@ _FROM_OUTSIDE = r"(?:\$API|https://api\.ai-agents\.com)(/[\w/]*)"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
-def test_each_link_leads_to_a_file_and_a_heading(document: Document) -> None:
+def test_each_link_leads_to_a_file_and_a_heading(document: MarkdownFile) -> None:
     assert broken_links(document) == []
 
 
 def test_a_link_to_nowhere_is_found(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("# One\n\n[a](b.md) [b](#two) [c](#one) [d](a.md)\n", encoding="utf-8")
-    assert broken_links(Document(tmp_path / "a.md", tmp_path)) == ["b.md", "#two"]
+    assert broken_links(MarkdownFile(tmp_path / "a.md", tmp_path)) == ["b.md", "#two"]
 
 
 @pytest.mark.parametrize("document", SUPPORT, ids=lambda document: document.name)
-def test_a_document_for_support_begins_with_the_answer_and_ends_with_whom_to_ask(document: Document) -> None:
+def test_a_document_for_support_begins_with_the_answer_and_ends_with_whom_to_ask(document: MarkdownFile) -> None:
     headings = re.findall(r"^## (.+)$", document.prose, re.MULTILINE)
     assert headings[0].lower() == "quick answer"
     assert headings[1].startswith("Symptoms") or "webhook-setup" in document.name
@@ -34,20 +34,20 @@ def test_a_document_for_support_begins_with_the_answer_and_ends_with_whom_to_ask
 
 
 @pytest.mark.parametrize("document", SUPPORT, ids=lambda document: document.name)
-def test_each_command_for_support_says_what_to_expect(document: Document) -> None:
+def test_each_command_for_support_says_what_to_expect(document: MarkdownFile) -> None:
     blocks = [block for block in document.blocks("sh") if not block.only_names and not block.expectation]
     assert [block.line for block in blocks] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
-def test_each_script_can_be_read_by_a_shell(document: Document) -> None:
+def test_each_script_can_be_read_by_a_shell(document: MarkdownFile) -> None:
     read = subprocess.run(["bash", "-n"], input=document.script, capture_output=True, text=True, check=False)
     assert read.stderr == ""
 
 
 def test_the_index_names_every_document() -> None:
     """But itself, and the decisions, which name each other."""
-    index = Document(ROOT / "docs" / "README.md")
+    index = MarkdownFile(ROOT / "docs" / "README.md")
     linked = {(index.path.parent / target.split("#")[0]).resolve() for target in index.links()} | {index.path}
     listed = [document for document in DOCUMENTS if document.name.startswith("docs/") and "/adr/" not in document.name]
     assert [document.name for document in listed if document.path not in linked] == []

@@ -12,9 +12,9 @@ import pytest
 
 from devstack.system import System
 from tests.documents.faq_faults import FAULTS, close
-from tests.documents.faults import Fault, Stage, gone
+from tests.documents.faults import FaqFault, Stage, gone
 from tests.documents.outages import worker_killed
-from tests.documents.person import MISTAKES, Person, Record
+from tests.documents.person import MISTAKES, FaqReader, Record
 from tests.documents.procedure import Procedure, Unfollowable
 from tests.kit.kubectl.shell import Shell
 from tests.kit.system import QUICK, SHORT
@@ -42,7 +42,7 @@ class Ground:
     """A running system, and the person who is asked about it."""
 
     stage: Stage
-    person: Person
+    person: FaqReader
 
 
 Records = dict[str, dict[str, Record]]
@@ -81,7 +81,7 @@ def running(folder: Path, log_format: str) -> Iterator[Ground]:
             (folder / "shell").mkdir()
             shell = Shell(system, folder / "shell")
             world = World(system)
-            yield Ground(Stage(system, world, shell), Person(shell, collector))
+            yield Ground(Stage(system, world, shell), FaqReader(shell, collector))
             world.close()
 
 
@@ -124,7 +124,7 @@ def test_every_way_through_the_document_ends() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_the_document_leads_from_a_fault_to_its_cause(
-    ground: Ground, document: Procedure, records: Records, fault: Fault
+    ground: Ground, document: Procedure, records: Records, fault: FaqFault
 ) -> None:
     """By its steps, by the trace, and by the quicker way; with two steps swapped it does not."""
     with fault.inject(ground.stage) as ticket_id:

@@ -11,7 +11,7 @@ import pytest
 from devstack import document_tables as tables
 from observability import phrases, tracing
 from observability.phrases import Phrase
-from tests.documents.documents import Document, documents
+from tests.documents.documents import MarkdownFile, documents
 from tests.documents.kinds import IN_TRACES, KINDS, KINDS_FOR_DEVELOPERS, OF_TRACES, product
 
 # A sentence's beginning, with a capital: a line, a panel's title, or what another program prints.
@@ -66,7 +66,7 @@ def is_printed(text: str) -> bool:
     return text in OF_OTHERS or text in titles() or is_line(text) or text.strip().rstrip(":") in product()
 
 
-def quoted(document: Document) -> Iterator[str]:
+def quoted(document: MarkdownFile) -> Iterator[str]:
     """What stands between back quotes, what is grepped for, and what is typed of ours."""
     yield from (mention.text.removeprefix("| ") for mention in document.mentions())
     for pattern in re.findall(r'grep (?:-\w+ )*"([^"$<]+)"', document.text):
@@ -75,7 +75,7 @@ def quoted(document: Document) -> Iterator[str]:
         yield typed.strip()
 
 
-def unknown(document: Document) -> list[str]:
+def unknown(document: MarkdownFile) -> list[str]:
     """What a document quotes and nothing has."""
     wrong = [
         f"no {kind}: {name}"
@@ -93,7 +93,7 @@ def unknown(document: Document) -> list[str]:
 
 
 @pytest.mark.parametrize("document", documents(), ids=lambda document: document.name)
-def test_what_a_document_quotes_exists(document: Document) -> None:
+def test_what_a_document_quotes_exists(document: MarkdownFile) -> None:
     assert unknown(document) == []
 
 
@@ -127,9 +127,9 @@ def test_what_is_typed_or_traced_and_is_not_is_found(text: str, problem: str, tm
     assert problem in unknown(lie(text, tmp_path))
 
 
-def lie(text: str, root: Path) -> Document:
+def lie(text: str, root: Path) -> MarkdownFile:
     """A document for developers that says this."""
     path = root / "docs" / "dev" / "lie.md"
     path.parent.mkdir(parents=True)
     path.write_text(f"{text}\n", encoding="utf-8")
-    return Document(path, root)
+    return MarkdownFile(path, root)

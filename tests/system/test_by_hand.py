@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 
 from devstack.system import System
-from tests.documents.documents import ROOT, Document
+from tests.documents.documents import ROOT, MarkdownFile
 from tests.documents.readme import blocks
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
@@ -22,7 +22,7 @@ from tests.system.by_hand import Answer, failed_job, here, on, run
 
 NOBODY = str(uuid4())
 HAS_PSQL = shutil.which("psql") is not None
-DEBUGGING = Document(ROOT / "docs" / "dev" / "debugging.md").blocks("sh")
+DEBUGGING = MarkdownFile(ROOT / "docs" / "dev" / "debugging.md").blocks("sh")
 pytestmark = pytest.mark.usefixtures("untouched_logging")
 
 

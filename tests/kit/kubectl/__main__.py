@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 
-from tests.kit.kubectl.arguments import Refused
+from tests.kit.kubectl.arguments import NotDone
 
 _VERBS = {
     "logs": "logs:run",
@@ -41,7 +41,7 @@ def main(words: list[str]) -> int:
         module, _, function = _VERBS[words[0]].partition(":")
         run: Callable[[list[str]], int] = getattr(import_module(f"tests.kit.kubectl.{module}"), function)
         return run(words[1:])
-    except Refused as refusal:
+    except NotDone as refusal:
         sys.stderr.write(f"{refusal}\n")
         return 1
 

@@ -12,7 +12,7 @@ _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 NAMESPACE = "ai-agents-production"
 
 
-class Refused(Exception):
+class NotDone(Exception):
     """What kubectl says when it does not do it; status 1."""
 
 
@@ -29,28 +29,28 @@ class Command:
         return self.flags.get(name) == "true"
 
     def number(self, name: str, default: int) -> int:
-        """A whole number. Raises Refused."""
+        """A whole number. Raises NotDone."""
         value = self.flags.get(name, str(default))
         if not re.fullmatch(r"-?\d+", value):
-            raise Refused(
+            raise NotDone(
                 f'error: invalid argument "{value}" for "--{name}" flag: strconv.ParseInt: parsing "{value}":'
                 " invalid syntax"
             )
         return int(value)
 
     def seconds(self, name: str) -> float | None:
-        """A duration such as `24h` or `1h30m`, in seconds; None without the flag. Raises Refused."""
+        """A duration such as `24h` or `1h30m`, in seconds; None without the flag. Raises NotDone."""
         value = self.flags.get(name)
         if value is None:
             return None
         if not _DURATION.fullmatch(value):
-            raise Refused(f'error: invalid argument "{value}" for "--{name}" flag: time: invalid duration "{value}"')
+            raise NotDone(f'error: invalid argument "{value}" for "--{name}" flag: time: invalid duration "{value}"')
         parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", value)
         return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
 
 
 def parse(verb: str, words: list[str], *, values: str = "", switches: str = "") -> Command:
-    """Take the words behind the verb apart. `values` and `switches` name the flags that it has. Raises Refused."""
+    """Take the words behind the verb apart. `values` and `switches` name the flags that it has. Raises NotDone."""
     command = Command()
     kinds = dict.fromkeys(["namespace", *values.split()], True) | dict.fromkeys(switches.split(), False)
     short = {"exec": _SHORT_OF_EXEC, "patch": _SHORT_OF_PATCH}.get(verb, _SHORT)
@@ -69,12 +69,12 @@ def parse(verb: str, words: list[str], *, values: str = "", switches: str = "") 
     if command.flags.get("namespace") != NAMESPACE:
         # The person's default namespace has none of these names in it.
         given = command.flags.get("namespace", "default")
-        raise Refused(f'Error from server (NotFound): namespaces "{given}" has no such object')
+        raise NotDone(f'Error from server (NotFound): namespaces "{given}" has no such object')
     return command
 
 
-def _usage(verb: str, text: str) -> Refused:
-    return Refused(f"error: {text}\nSee 'kubectl {verb} --help' for usage.")
+def _usage(verb: str, text: str) -> NotDone:
+    return NotDone(f"error: {text}\nSee 'kubectl {verb} --help' for usage.")
 
 
 def _long(verb: str, word: str, rest: list[str], kinds: Mapping[str, bool], command: Command) -> None:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.kit.kubectl.arguments import Refused, parse
+from tests.kit.kubectl.arguments import NotDone, parse
 from tests.kit.kubectl.state import DEPLOYMENTS, SECRET, STATEFUL_SETS, read_cluster, typed
 
 _SCALED_OBJECT = "ai-agents-worker"
@@ -21,7 +21,7 @@ def scale(words: list[str]) -> int:
     """`scale deployment/NAME --replicas=N`."""
     command = parse("scale", words, values="replicas")
     if "replicas" not in command.flags:
-        raise Refused('error: required flag(s) "replicas" not set')
+        raise NotDone('error: required flag(s) "replicas" not set')
     name = _deployment(command.names)
     _order("scale", deployment=name, replicas=command.number("replicas", 1))
     return _said(f"deployment.apps/{name} scaled")
@@ -35,11 +35,11 @@ def annotate(words: list[str]) -> int:
     if not slash and rest:
         name = rest.pop(0)
     if kind not in {"scaledobject", "scaledobjects", "so"}:
-        raise Refused(f'error: the server doesn\'t have a resource type "{kind}"')
+        raise NotDone(f'error: the server doesn\'t have a resource type "{kind}"')
     if not rest or not all("=" in word or word.endswith("-") for word in rest):
-        raise Refused("error: at least one annotation update is required")
+        raise NotDone("error: at least one annotation update is required")
     if name != _SCALED_OBJECT:
-        raise Refused(f'Error from server (NotFound): scaledobjects.keda.sh "{name}" not found')
+        raise NotDone(f'Error from server (NotFound): scaledobjects.keda.sh "{name}" not found')
     _order("annotate", name=name, annotations=rest)
     return _said(f"scaledobject.keda.sh/{name} annotated")
 
@@ -48,10 +48,10 @@ def rollout(words: list[str]) -> int:
     """`rollout restart deployment/NAME ...` (or `statefulset/NAME`), and `status`, `history` and `undo` of one."""
     action, *rest = words or [""]
     if action not in {"restart", "status", "history", "undo"}:
-        raise Refused(f'error: unknown command "{action}" for "kubectl rollout"')
+        raise NotDone(f'error: unknown command "{action}" for "kubectl rollout"')
     command = parse(f"rollout {action}", rest, values="timeout")
     if not command.names:
-        raise Refused("error: required resource not specified")
+        raise NotDone("error: required resource not specified")
     words = command.names if "/" in command.names[0] else ["/".join(command.names)]
     for kind, name in map(_workload, words):
         if action == "status":
@@ -69,9 +69,9 @@ def delete(words: list[str]) -> int:
     command = parse("delete", words, values="grace-period", switches="force now")
     kind, *names = command.names or [""]
     if kind not in {"pod", "pods", "po"}:
-        raise Refused(f'error: the server doesn\'t have a resource type "{kind}"')
+        raise NotDone(f'error: the server doesn\'t have a resource type "{kind}"')
     if not names:
-        raise Refused("error: resource(s) were provided, but no name was specified")
+        raise NotDone("error: resource(s) were provided, but no name was specified")
     cluster = read_cluster()
     for name in names:
         _order("delete", process=cluster.pod(name).process)
@@ -82,10 +82,10 @@ def delete(words: list[str]) -> int:
 def set_resources(words: list[str]) -> int:
     """`set resources deployment NAME --limits=memory=1Gi`: a rollout, since the pods change."""
     if words[:1] != ["resources"]:
-        raise Refused('error: unknown command for "kubectl set"')
+        raise NotDone('error: unknown command for "kubectl set"')
     command = parse("set resources", words[1:], values="limits requests")
     if not {"limits", "requests"} & set(command.flags):
-        raise Refused("error: you must specify an update to requests or limits (in the form of --requests/--limits)")
+        raise NotDone("error: you must specify an update to requests or limits (in the form of --requests/--limits)")
     name = _deployment(command.names)
     _order("restart", workload=name)
     return _said(f"deployment.apps/{name} resource requirements updated")
@@ -95,12 +95,12 @@ def patch(words: list[str]) -> int:
     """`patch secret NAME -p '{"stringData": {...}}'`; a key with null is taken away."""
     command = parse("patch", words, values="patch patch-file type")
     if command.names != ["secret", SECRET]:
-        raise Refused(f'Error from server (NotFound): secrets "{" ".join(command.names[1:])}" not found')
+        raise NotDone(f'Error from server (NotFound): secrets "{" ".join(command.names[1:])}" not found')
     try:
         path = command.flags.get("patch-file")
         values = json.loads(Path(path).read_text(encoding="utf-8") if path else command.flags.get("patch", ""))
     except ValueError:
-        raise Refused("error: unable to parse the patch: it is no JSON") from None
+        raise NotDone("error: unable to parse the patch: it is no JSON") from None
     _order("patch", secret=SECRET, values=values)
     return _said(f"secret/{SECRET} patched")
 
@@ -108,23 +108,23 @@ def patch(words: list[str]) -> int:
 def _deployment(names: list[str]) -> str:
     kind, name = _workload("/".join(names[:2]))
     if kind != "deployment":
-        raise Refused(f"error: this stand-in changes deployments, and no {kind}")
+        raise NotDone(f"error: this stand-in changes deployments, and no {kind}")
     return name
 
 
 def _workload(word: str) -> tuple[str, str]:
     kind, name = typed(word)
     if kind not in _WORKLOADS:
-        raise Refused(f"error: no rollout of a {kind}")
+        raise NotDone(f"error: no rollout of a {kind}")
     if name not in _WORKLOADS[kind]:
-        raise Refused(f'Error from server (NotFound): {kind}s.apps "{name}" not found')
+        raise NotDone(f'Error from server (NotFound): {kind}s.apps "{name}" not found')
     return kind, name
 
 
 def _order(verb: str, **what: Any) -> None:
     path = os.environ.get("KUBECTL_ORDERS")
     if not path:
-        raise Refused("error: nobody here carries out changes (KUBECTL_ORDERS is not set)")
+        raise NotDone("error: nobody here carries out changes (KUBECTL_ORDERS is not set)")
     with Path(path).open("a", encoding="utf-8") as orders:
         orders.write(json.dumps({"verb": verb, **what}) + "\n")
 

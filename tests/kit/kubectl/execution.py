@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.kit.kubectl.arguments import Refused, parse
+from tests.kit.kubectl.arguments import NotDone, parse
 from tests.kit.kubectl.state import Cluster, Pod, read_cluster
 
 _PROJECT = Path(__file__).resolve().parents[3]
@@ -18,13 +18,13 @@ def run(words: list[str]) -> int:
     """Run a command; its own exit status."""
     command = parse("exec", words, values="container", switches="stdin tty quiet")
     if not command.after:
-        raise Refused("error: you must specify at least one command for the container")
+        raise NotDone("error: you must specify at least one command for the container")
     if len(command.names) != 1:
-        raise Refused("error: pod, type/name or --filename must be specified")
+        raise NotDone("error: pod, type/name or --filename must be specified")
     cluster = read_cluster()
     pod = cluster.target(command.names[0])[0]
     if not pod.runs:
-        raise Refused(
+        raise NotDone(
             f'error: Internal error occurred: unable to upgrade connection: container not found ("{pod.container}")'
         )
     if command.on("tty") and not sys.stdin.isatty():
@@ -35,7 +35,7 @@ def run(words: list[str]) -> int:
         try:
             status = subprocess.run(command.after, env=environment, cwd=_PROJECT, stdin=stdin, check=False).returncode
         except OSError:
-            raise Refused(
+            raise NotDone(
                 "error: Internal error occurred: Internal error occurred: error executing command in container: failed"
                 f' to exec in container: exec: "{command.after[0]}": executable file not found in $PATH'
             ) from None

@@ -4,7 +4,7 @@ import re
 import sys
 from pathlib import Path
 
-from tests.kit.kubectl.arguments import Command, Refused, parse
+from tests.kit.kubectl.arguments import Command, NotDone, parse
 from tests.kit.kubectl.state import DEPLOYMENTS, SECRET, Cluster, Life, Pod, read_cluster
 
 _KINDS = {
@@ -34,7 +34,7 @@ def get(words: list[str]) -> int:
     if kind == "pods" and not names:
         names = [pod.name for pod in selected]
     if "output" in command.flags and command.flags["output"] != "wide":
-        raise Refused(f"error: this stand-in does not print {command.flags['output']}")
+        raise NotDone(f"error: this stand-in does not print {command.flags['output']}")
     if kind == "events":
         sys.stderr.write("No resources found in ai-agents-production namespace.\n")
         return 0
@@ -48,7 +48,7 @@ def describe(words: list[str]) -> int:
     command = parse("describe", words, values="selector")
     kind, names = _kind_and_names(command)
     if kind != "pods":
-        raise Refused("error: this stand-in describes pods")
+        raise NotDone("error: this stand-in describes pods")
     cluster = read_cluster()
     for pod in map(cluster.pod, names) if names else cluster.selected(command.flags.get("selector")):
         lines = [f"Name:             {pod.name}", "Namespace:        ai-agents-production", "Containers:"]
@@ -61,7 +61,7 @@ def top(words: list[str]) -> int:
     """Print the memory of pods as the machine has it."""
     command = parse("top", words, values="selector", switches="containers")
     if _KINDS.get((command.names or [""])[0]) != "pods":
-        raise Refused('error: unknown command for "kubectl top"')
+        raise NotDone('error: unknown command for "kubectl top"')
     pods = read_cluster().selected(command.flags.get("selector"))
     rows = [(pod.name, "5m", f"{_megabytes(pod.pid)}Mi") for pod in pods if pod.runs]
     _print_table([("NAME", "CPU(cores)", "MEMORY(bytes)"), *rows])
@@ -70,20 +70,20 @@ def top(words: list[str]) -> int:
 
 def _kind_and_names(command: Command) -> tuple[str, list[str]]:
     if not command.names:
-        raise Refused("error: Required resource not specified.")
+        raise NotDone("error: Required resource not specified.")
     first, *names = command.names
     kind, slash, name = first.partition("/")
     if kind not in _KINDS:
-        raise Refused(f'error: the server doesn\'t have a resource type "{kind}"')
+        raise NotDone(f'error: the server doesn\'t have a resource type "{kind}"')
     return _KINDS[kind], [name] if slash else names
 
 
 def _secret(cluster: Cluster, command: Command, names: list[str]) -> int:
     if names != [SECRET]:
-        raise Refused(f'Error from server (NotFound): secrets "{" ".join(names)}" not found')
+        raise NotDone(f'Error from server (NotFound): secrets "{" ".join(names)}" not found')
     wanted = _JSONPATH.fullmatch(command.flags.get("output", ""))
     if wanted is None:
-        raise Refused("error: this stand-in prints one key of the secret: -o jsonpath='{.data.KEY}'")
+        raise NotDone("error: this stand-in prints one key of the secret: -o jsonpath='{.data.KEY}'")
     # Kubernetes prints nothing for a key that there is not.
     sys.stdout.write(cluster.secrets().get(wanted[1], ""))
     return 0
@@ -107,7 +107,7 @@ def _deployments(cluster: Cluster, names: list[str]) -> list[tuple[str, ...]]:
 def _autoscalers(cluster: Cluster, names: list[str]) -> list[tuple[str, ...]]:
     name = "keda-hpa-ai-agents-worker"
     if names not in ([], [name]):
-        raise Refused(f'Error from server (NotFound): horizontalpodautoscalers.autoscaling "{names[0]}" not found')
+        raise NotDone(f'Error from server (NotFound): horizontalpodautoscalers.autoscaling "{names[0]}" not found')
     count = str(len(cluster.of("ai-agents-worker")))
     head = ("NAME", "REFERENCE", "TARGETS", "MINPODS", "MAXPODS", "REPLICAS", "AGE")
     return [head, (name, "Deployment/ai-agents-worker", "0/5 (avg)", "1", "20", count, "2d")]
@@ -115,7 +115,7 @@ def _autoscalers(cluster: Cluster, names: list[str]) -> list[tuple[str, ...]]:
 
 def _scaled_objects(cluster: Cluster, names: list[str]) -> list[tuple[str, ...]]:
     if names not in ([], ["ai-agents-worker"]):
-        raise Refused(f'Error from server (NotFound): scaledobjects.keda.sh "{names[0]}" not found')
+        raise NotDone(f'Error from server (NotFound): scaledobjects.keda.sh "{names[0]}" not found')
     paused = any("paused" in name for name in cluster.state.get("annotations", []))
     head = ("NAME", "SCALETARGETNAME", "MIN", "MAX", "READY", "ACTIVE", "PAUSED", "AGE")
     return [head, ("ai-agents-worker", "ai-agents-worker", "1", "20", "True", "True", str(paused), "2d")]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from tests.kit.kubectl.arguments import Command, Refused, parse
+from tests.kit.kubectl.arguments import Command, NotDone, parse
 from tests.kit.kubectl.state import Cluster, Pod, read_cluster
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
@@ -38,10 +38,10 @@ def run(words: list[str]) -> int:
 
 
 def _text(pod: Pod, command: Command) -> str:
-    """What the pod printed. Raises Refused for one that has no log, as kubectl ends there unless it is told not to."""
+    """What the pod printed. Raises NotDone for one that has no log, as kubectl ends there unless it is told not to."""
     try:
         return pod.text(previous=command.on("previous"))
-    except Refused as refused:
+    except NotDone as refused:
         if not command.on("ignore-errors"):
             raise
         sys.stdout.write(f"error: {str(refused).partition('): ')[2]}\n")
@@ -50,7 +50,7 @@ def _text(pod: Pod, command: Command) -> str:
 
 def _refuse_too_many(pods: int, most: int) -> None:
     if pods > max(most, 1):
-        raise Refused(
+        raise NotDone(
             f"error: you are attempting to follow {pods} log streams, but maximum allowed concurrency is {most},"
             " use --max-log-requests to increase the limit"
         )
@@ -60,7 +60,7 @@ def _pods(cluster: Cluster, command: Command) -> list[Pod]:
     selector = command.flags.get("selector")
     if selector is not None:
         if command.names:
-            raise Refused(
+            raise NotDone(
                 "error: only a selector (-l) or a POD name is allowed\nSee 'kubectl logs -h' for help and examples"
             )
         label, _, value = selector.partition("=")
@@ -69,11 +69,11 @@ def _pods(cluster: Cluster, command: Command) -> list[Pod]:
             sys.stderr.write("No resources found in ai-agents-production namespace.\n")
         return found
     if len(command.names) != 1:
-        raise Refused(f"error: {_EXPECTED} for the logs command\nSee 'kubectl logs -h' for help and examples")
+        raise NotDone(f"error: {_EXPECTED} for the logs command\nSee 'kubectl logs -h' for help and examples")
     found = cluster.target(command.names[0])
     container = command.flags.get("container", found[0].container)
     if container != found[0].container:
-        raise Refused(f"error: container {container} is not valid for pod {found[0].name}")
+        raise NotDone(f"error: container {container} is not valid for pod {found[0].name}")
     if command.on("all-pods") or len(found) == 1:
         return found
     sys.stderr.write(f"Found {len(found)} pods, using pod/{found[0].name}\n")

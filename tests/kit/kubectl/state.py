@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.kit.kubectl.arguments import Refused
+from tests.kit.kubectl.arguments import NotDone
 
 PREFIX = "ai-agents-"
 DEPLOYMENTS = ("ai-agents-api", "ai-agents-worker", "ai-agents-housekeeping")
@@ -93,13 +93,13 @@ class Pod:
         return "CrashLoopBackOff" if self.restarts > 1 else self.lives[-1].reason
 
     def text(self, *, previous: bool = False) -> str:
-        """What its container printed. Raises Refused without a previous one."""
+        """What its container printed. Raises NotDone without a previous one."""
         if self.waits and not previous:
-            raise Refused(
+            raise NotDone(
                 f'Error from server (BadRequest): container "{self.container}" in pod "{self.name}" is waiting to start'
             )
         if previous and len(self.lives) < 2:
-            raise Refused(
+            raise NotDone(
                 f'Error from server (BadRequest): previous terminated container "{self.container}" in pod'
                 f' "{self.name}" not found'
             )
@@ -122,9 +122,9 @@ class Cluster:
     pods: tuple[Pod, ...]
 
     def of(self, deployment: str) -> list[Pod]:
-        """The pods of a deployment, those that run first. Raises Refused for a name that there is not."""
+        """The pods of a deployment, those that run first. Raises NotDone for a name that there is not."""
         if deployment not in DEPLOYMENTS:
-            raise Refused(f'Error from server (NotFound): deployments.apps "{deployment}" not found')
+            raise NotDone(f'Error from server (NotFound): deployments.apps "{deployment}" not found')
         found = [pod for pod in self.pods if pod.deployment == deployment]
         return sorted(found, key=lambda pod: not pod.runs)
 
@@ -134,14 +134,14 @@ class Cluster:
         return [pod for pod in self.pods if not selector or (label == "app" and pod.deployment == value)]
 
     def pod(self, name: str) -> Pod:
-        """The pod of that name. Raises Refused."""
+        """The pod of that name. Raises NotDone."""
         for pod in self.pods:
             if pod.name == name:
                 return pod
-        raise Refused(f'Error from server (NotFound): pods "{name}" not found')
+        raise NotDone(f'Error from server (NotFound): pods "{name}" not found')
 
     def target(self, word: str) -> list[Pod]:
-        """What `POD`, `pod/POD` or `deployment/NAME` means; a deployment's first is ready if one is. Raises Refused."""
+        """What `POD`, `pod/POD` or `deployment/NAME` means; a deployment's first is ready if one is. Raises NotDone."""
         kind, name = typed(word) if "/" in word else ("pod", word)
         if kind == "pod":
             return [self.pod(name)]
@@ -149,7 +149,7 @@ class Cluster:
             return [self.pod(f"{name}-0")]
         found = self.of(name)
         if not found:
-            raise Refused("error: timed out waiting for the condition")
+            raise NotDone("error: timed out waiting for the condition")
         return sorted(found, key=lambda pod: not self.is_ready(pod)) if len(found) > 1 else found
 
     def is_ready(self, pod: Pod) -> bool:
@@ -179,20 +179,20 @@ class Cluster:
 
 
 def typed(word: str) -> tuple[str, str]:
-    """`TYPE/NAME` with the type's full name. Raises Refused for a type that is not known here."""
+    """`TYPE/NAME` with the type's full name. Raises NotDone for a type that is not known here."""
     kind, _, name = word.partition("/")
     if kind not in _KINDS:
-        raise Refused(f'error: the server doesn\'t have a resource type "{kind}"')
+        raise NotDone(f'error: the server doesn\'t have a resource type "{kind}"')
     return _KINDS[kind], name
 
 
 def read_cluster() -> Cluster:
-    """Read the file that `KUBECTL_STATE` names. Raises Refused when there is none."""
+    """Read the file that `KUBECTL_STATE` names. Raises NotDone when there is none."""
     path = os.environ.get("KUBECTL_STATE", "")
     try:
         state = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise Refused(
+        raise NotDone(
             "The connection to the server localhost:8080 was refused - did you specify the right host or port?"
         ) from None
     return Cluster(state, tuple(_pods(state)))

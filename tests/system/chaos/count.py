@@ -10,9 +10,9 @@ from psycopg.rows import dict_row
 
 from storage.jobs import DUPLICATE
 from tests.system.chaos.held import Excuse
-from tests.system.chaos.said import ENDED, Told
+from tests.system.chaos.said import ENDED, Comparison
 from tests.system.chaos.stage import Stage
-from tests.system.chaos.stream import Accepted
+from tests.system.chaos.stream import AcceptedWebhook
 
 _POLL_SECONDS = 0.3
 _ROWS = (
@@ -65,7 +65,7 @@ class Count:
 
 
 def await_ends(
-    stage: Stage, accepted: Sequence[Accepted], seconds: float, *, but_held: bool = False
+    stage: Stage, accepted: Sequence[AcceptedWebhook], seconds: float, *, but_held: bool = False
 ) -> dict[str, dict[str, Any]]:
     """The rows of the jobs by id, when all of them have ended or time is up; `but_held` waits for no dead worker's."""
     ids = [job_id for webhook in accepted for job_id in webhook.job_ids]
@@ -83,9 +83,9 @@ def await_ends(
 def count(
     stage: Stage,
     fault: str,
-    accepted: Sequence[Accepted],
+    accepted: Sequence[AcceptedWebhook],
     rows: dict[str, dict[str, Any]],
-    told: Told,
+    told: Comparison,
     *,
     refused: int,
     seconds: float,
@@ -157,7 +157,7 @@ class _Calls:
     story: str
 
 
-def _judged_calls(stage: Stage, accepted: Sequence[Accepted]) -> list[_Calls]:
+def _judged_calls(stage: Stage, accepted: Sequence[AcceptedWebhook]) -> list[_Calls]:
     by_ticket = _calls(stage)
     judged = []
     for webhook in accepted:

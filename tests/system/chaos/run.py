@@ -9,10 +9,10 @@ import redis
 
 from tests.system.chaos.count import Count, await_ends, count, is_held
 from tests.system.chaos.leases import too_many
-from tests.system.chaos.said import Told, await_told
+from tests.system.chaos.said import Comparison, await_told
 from tests.system.chaos.scenarios import Scenario
 from tests.system.chaos.stage import NOTE_SETTLE_SECONDS, Stage
-from tests.system.chaos.stream import Accepted, Stream
+from tests.system.chaos.stream import AcceptedWebhook, Stream
 
 _RATE = 5.0
 _BEFORE_SECONDS = _AFTER_SECONDS = 0.8
@@ -74,15 +74,15 @@ def _counted(stage: Stage, one: _Happened) -> Count:
     return count(stage, one.scenario.name, accepted, rows, told, refused=one.stream.refused, seconds=seconds)
 
 
-def _accepted(happened: Iterable[_Happened]) -> list[Accepted]:
+def _accepted(happened: Iterable[_Happened]) -> list[AcceptedWebhook]:
     return [webhook for one in happened for webhook in one.stream.accepted]
 
 
-def _job_ids(accepted: Iterable[Accepted]) -> set[str]:
+def _job_ids(accepted: Iterable[AcceptedWebhook]) -> set[str]:
     return {job_id for webhook in accepted for job_id in webhook.job_ids}
 
 
-def _count_again(stage: Stage, everything: Sequence[Accepted], refused: int) -> Count:
+def _count_again(stage: Stage, everything: Sequence[AcceptedWebhook], refused: int) -> Count:
     """A note of an attempt that was given up on may come after its job's end: until nothing more can come."""
     began = time.monotonic()
     with redis.Redis.from_url(stage.system.state["redis_url"]) as client:
@@ -98,7 +98,7 @@ def _count_again(stage: Stage, everything: Sequence[Accepted], refused: int) -> 
     return count(stage, AGAIN, everything, rows, told, refused=refused, seconds=time.monotonic() - began)
 
 
-def _await_told(stage: Stage, accepted: Sequence[Accepted], rows: dict[str, dict[str, Any]]) -> Told:
+def _await_told(stage: Stage, accepted: Sequence[AcceptedWebhook], rows: dict[str, dict[str, Any]]) -> Comparison:
     """What the logs of the API and of the workers say of these webhooks' jobs."""
     return await_told([stage.system.api, *stage.system.workers], _job_ids(accepted), rows, stage.deaths)
 

@@ -60,7 +60,7 @@ class Death:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Comparison:
     """What came of holding the rows against the lines."""
 
     missing: tuple[str, ...]
@@ -87,7 +87,7 @@ def said_in(process: str, log: str) -> list[Said]:
 
 def judged(
     job_ids: Iterable[str], rows: Mapping[str, Mapping[str, Any]], said: Iterable[Said], deaths: Sequence[Death]
-) -> Told:
+) -> Comparison:
     """Hold the row of each job against its lines."""
     by_job: defaultdict[str, list[Said]] = defaultdict(list)
     for line in said:
@@ -104,7 +104,7 @@ def judged(
             missing.append(job_id)
         elif final != [state]:
             others.append(f"job {job_id} is {state} in its row, and its final lines are {final}")
-    return Told(tuple(missing), unsaid, tuple(others))
+    return Comparison(tuple(missing), unsaid, tuple(others))
 
 
 def _cut_off(row: Mapping[str, Any], lines: Iterable[Said], death: Death) -> bool:
@@ -115,7 +115,7 @@ def _cut_off(row: Mapping[str, Any], lines: Iterable[Said], death: Death) -> boo
 
 def await_told(
     processes: Sequence[Process], job_ids: Iterable[str], rows: Mapping[str, Mapping[str, Any]], deaths: Sequence[Death]
-) -> Told:
+) -> Comparison:
     """The verdict on these jobs, once no line is missing or time is up: it comes a moment after the row's end."""
     wanted = list(job_ids)
     give_up_at = time.monotonic() + _AWAIT_SECONDS

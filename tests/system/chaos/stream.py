@@ -19,7 +19,7 @@ _numbers = itertools.count(500_001)
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedWebhook:
     """A webhook that was answered with 202, and the ids of the jobs that its deliveries were answered with."""
 
     tenant_id: str
@@ -33,7 +33,7 @@ class Stream:
 
     world: World
     rate: float
-    accepted: list[Accepted] = field(default_factory=list)
+    accepted: list[AcceptedWebhook] = field(default_factory=list)
     refused: int = 0
     """Deliveries that were never answered with 202, however often they were tried again."""
     failures: list[str] = field(default_factory=list)
@@ -79,7 +79,7 @@ class Stream:
         self.refused += jobs.count(None)
         answered = frozenset(job for job in jobs if job is not None)
         if answered:
-            self.accepted.append(Accepted(tenant, ticket_id, answered))
+            self.accepted.append(AcceptedWebhook(tenant, ticket_id, answered))
 
     def _deliver_twice(self, ticket_id: str, tenant: str, *, at_once: bool) -> list[str | None]:
         headers = {"X-ServiceDesk-Delivery": f"delivery {ticket_id}"}

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from tests.system.chaos.said import Death, Said, Told, judged, said_in
+from tests.system.chaos.said import Comparison, Death, Said, judged, said_in
 
 _JOB = "0199a0b1-0000-7000-8000-000000000001"
 _HEAD = "2026-11-04T09:00:00.000Z info    "
-_FINE = Told((), 0, ())
+_FINE = Comparison((), 0, ())
 
 
 def _row(state: str = "completed", finished: float = 100.0) -> dict[str, dict[str, Any]]:
@@ -73,7 +73,7 @@ def test_no_final_line_is_a_problem() -> None:
 
 
 def test_no_line_is_excused_when_its_process_was_killed_right_after_the_commit() -> None:
-    assert judged([_JOB], _row(), _said("started"), [Death("worker-1", 100.1, 100.2)]) == Told((), 1, ())
+    assert judged([_JOB], _row(), _said("started"), [Death("worker-1", 100.1, 100.2)]) == Comparison((), 1, ())
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_no_other_death_excuses_it(death: Death) -> None:
 
 
 def test_a_relay_ends_a_job_that_it_never_began() -> None:
-    assert judged([_JOB], _row("skipped"), [], [Death("api", 100.1, 100.2)]) == Told((), 1, ())
+    assert judged([_JOB], _row("skipped"), [], [Death("api", 100.1, 100.2)]) == Comparison((), 1, ())
 
 
 def test_a_death_excuses_no_second_line() -> None:
