@@ -1,6 +1,8 @@
 """What each test keeps to, so that it can be read, moved and run alone."""
 
 import ast
+import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -44,6 +46,20 @@ def test_the_name_of_a_test_is_under_80_characters() -> None:
     ]
     assert len(functions) > 900
     assert [(path, name) for path, name in functions if len(name) >= 80] == []
+
+
+def test_no_class_has_the_name_of_another_one_of_the_product() -> None:
+    """A name that is met in the product, devstack, simulators or benchmarks means one thing, in tests too."""
+    rooms = [room for room in TESTS.parent.iterdir() if (room / "__init__.py").is_file() and room != TESTS]
+    product = Counter(name for room in rooms for name in _class_names(room))
+    assert len(product) > 200
+    assert [name for name, count in product.items() if count > 1] == []
+    assert sorted(product.keys() & set(_class_names(TESTS))) == []
+
+
+def _class_names(room: Path) -> list[str]:
+    sources = (path.read_text(encoding="utf-8") for path in room.rglob("*.py"))
+    return [name for source in sources for name in re.findall(r"^ *class (\w+)[(:\[]", source, re.MULTILINE)]
 
 
 def _is_of_tests(part: str) -> bool:
