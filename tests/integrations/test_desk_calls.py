@@ -3,13 +3,8 @@
 import httpx
 import pytest
 
-from config.tenants import DeskSettings, Tenant
-from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, DeskUnavailable, HeldBack, Temporary
 from integrations.rate import DeskRate
-from integrations.servicedesk.calls import Limits
-from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.tokens import DeskTokens
 from tests.kit.desk import has, opened, settings
 
 NOTE = {"request_note": {"id": "7"}, "response_status": {"status_code": 2000}}
@@ -35,20 +30,15 @@ async def test_the_second_try_with_a_fresh_token_is_within_the_rate_too() -> Non
     async def about_to_post() -> None:
         begun.append(server.notes)
 
-    desk = settings("http://desk", "cloud")
-    async with httpx.AsyncClient(transport=httpx.MockTransport(server.answer)) as http:
-        # One call each four minutes.
-        limits = Limits(Breaker("desk", "desk unavailable"), DeskRate("globex", 1, None), 8)
+    desk, transport = settings("http://desk", "cloud"), httpx.MockTransport(server.answer)
+    # One call each four minutes.
+    async with opened(desk, transport=transport, rate=DeskRate("globex", 1, None)) as hurried:
         with pytest.raises(HeldBack, match="desk rate limit"):
-            await _client(desk, http, limits).add_note("1", "x", about_to_post)
-        assert (begun, server.notes) == ([0], 1)
-        unhurried = Limits(Breaker("desk", "desk unavailable"), DeskRate("globex", 600, None), 8)
-        assert await _client(desk, http, unhurried).add_note("1", "x", about_to_post) == "7"
+            await hurried.add_note("1", "x", about_to_post)
+    assert (begun, server.notes) == ([0], 1)
+    async with opened(desk, transport=transport) as unhurried:
+        assert await unhurried.add_note("1", "x", about_to_post) == "7"
     assert (begun, server.notes) == ([0, 1], 2)
-
-
-def _client(desk: DeskSettings, http: httpx.AsyncClient, limits: Limits) -> ServiceDeskPlus:
-    return ServiceDeskPlus(Tenant("globex", desk=desk), http, DeskTokens(http, None, 0.3), 0.3, limits)
 
 
 @pytest.mark.parametrize(

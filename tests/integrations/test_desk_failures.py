@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from devstack.free_ports import free_port
 from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable, OutsideFailure
-from tests.kit.desk import EDITIONS, Edition, has, line_of, new_ticket, notes_of, opened, settings
+from tests.kit.desk import EDITIONS, Edition, line_of, new_ticket, notes_of, opened, settings
 from tests.kit.simulators import Simulator
 
 TIMEOUT = "ServiceDesk Plus API timeout"
@@ -62,15 +61,6 @@ async def test_each_failure_of_a_writing_is_told_and_the_note_is_posted_once(
     assert len(notes_of(desks, ticket_id)) == (1 if fault["kind"] in done_all_the_same else 0)
 
 
-async def test_a_note_posted_by_a_call_of_unknown_outcome_is_found_again(desks: Simulator) -> None:
-    ticket_id = new_ticket(desks)
-    desks.order(kind="slow", seconds=2, operation="add_note", times=1)
-    async with opened(settings(desks.url), timeout=1.5) as desk:
-        with pytest.raises(DeskTimeout):
-            await desk.add_note(ticket_id, "<p>Ref 1-a</p>")
-        assert await desk.find_note(ticket_id, has("Ref 1-a")) == notes_of(desks, ticket_id)[0]["id"]
-
-
 async def test_of_an_answer_without_end_only_some_megabytes_are_read(desks: Simulator) -> None:
     ticket_id = new_ticket(desks)
     desks.order(kind="huge", megabytes=50, operation="read_ticket")
@@ -94,16 +84,6 @@ async def test_retry_after_goes_along(code: int, header: Any, seconds: float | N
     assert failed.value.retry_after == seconds
 
 
-async def test_no_redirect_is_followed_since_the_key_would_go_along(desks: Simulator) -> None:
-    ticket_id = new_ticket(desks)
-    elsewhere = f"{desks.url}/acme/api/v3/solutions"
-    desks.order(kind="redirect", location=elsewhere, operation="read_ticket")
-    async with opened(settings(desks.url)) as desk:
-        with pytest.raises(DeskRefused):
-            await desk.read_ticket(ticket_id)
-    assert [call["operation"] for call in desks.requests()] == ["read_ticket"]
-
-
 async def test_a_wrong_key_is_refused_after_one_call(desks: Simulator) -> None:
     ticket_id = new_ticket(desks)
     async with opened(settings(desks.url, api_key="not-the-key")) as desk:
@@ -112,19 +92,3 @@ async def test_a_wrong_key_is_refused_after_one_call(desks: Simulator) -> None:
     assert line_of(refused.value) == ERROR + "401"
     assert "not-the-key" not in repr(refused.value)
     assert len(desks.requests()) == 1
-
-
-@EDITIONS
-async def test_a_desk_that_is_not_there_is_a_connection_failure(edition: Edition) -> None:
-    async with opened(settings(f"http://127.0.0.1:{free_port()}", edition)) as desk:
-        with pytest.raises(DeskUnavailable) as failed:
-            await desk.read_ticket("1")
-    assert line_of(failed.value) == ERROR + "connection"
-
-
-async def test_a_ticket_without_an_id_is_no_answer(desks: Simulator) -> None:
-    """A desk behind another address answers with JSON, but not with a ticket."""
-    async with opened(settings("", url=f"{desks.url}/_sim/health?")) as desk:
-        with pytest.raises(DeskUnavailable) as failed:
-            await desk.read_ticket("1")
-    assert line_of(failed.value) == ERROR + "invalid answer"

@@ -38,10 +38,16 @@ class OtherDesk:
 
 
 async def test_the_other_key_is_used_once_the_first_was_refused_and_remembered() -> None:
-    other = OtherDesk()
+    """Each call is announced: the second may be stored without an answer, and a later look waits from its time."""
+    other, announced = OtherDesk(), []
+
+    async def about_to_post() -> None:
+        announced.append(len(other.keys))
+
     async with opened(settings("http://desk"), transport=other.transport) as desk:
-        assert [await desk.add_note("1", "x") for _ in range(2)] == ["7", "7"]
+        assert [await desk.add_note("1", "x", about_to_post) for _ in range(2)] == ["7", "7"]
     assert other.keys == ["note", "request_note", "request_note"]
+    assert announced == [0, 1, 2]
 
 
 async def test_a_desk_that_refuses_both_keys_is_asked_no_third_time() -> None:
@@ -61,18 +67,6 @@ async def test_no_other_failure_is_answered_with_a_second_post(status: int) -> N
         with pytest.raises(OutsideFailure):
             await desk.add_note("1", "x")
     assert other.keys == ["note"]
-
-
-async def test_each_of_the_two_calls_is_announced() -> None:
-    """The second may be the one that is stored without an answer: its time is what a later look waits from."""
-    other, announced = OtherDesk(), []
-
-    async def about_to_post() -> None:
-        announced.append(len(other.keys))
-
-    async with opened(settings("http://desk"), transport=other.transport) as desk:
-        await desk.add_note("1", "x", about_to_post)
-    assert announced == [0, 1]
 
 
 async def test_notes_that_are_refused_at_the_same_time_all_get_the_other_key() -> None:

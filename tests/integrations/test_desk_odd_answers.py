@@ -54,10 +54,11 @@ async def test_an_answer_that_is_no_list_of_notes_does_not_say_that_there_is_non
             await desk.find_note("1", has("Ref 1-a"))
 
 
-@pytest.mark.parametrize("listed", NOT_THE_APIS, ids=shown)
-async def test_no_list_is_read_from_an_answer_that_is_not_the_apis(listed: dict[str, Any]) -> None:
-    async with opened(settings("http://desk"), transport=desk_with(listed)) as desk:
-        for call in (desk.find_note("1", has("x")), desk.list_newest(5), desk.list_solutions(5)):
+@pytest.mark.parametrize("answer", NOT_THE_APIS, ids=shown)
+async def test_nothing_is_read_from_an_answer_that_is_not_the_apis(answer: dict[str, Any]) -> None:
+    async with opened(settings("http://desk"), transport=desk_with(answer, answer)) as desk:
+        readings = (desk.read_ticket("1"), desk.find_note("1", has("x")), desk.list_newest(5), desk.list_solutions(5))
+        for call in readings:
             with pytest.raises(DeskUnavailable) as failed:
                 await call
             assert line_of(failed.value) == "ServiceDesk Plus API error: invalid answer"

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from integrations.errors import ModelRefused
-from tests.kit.clock import Clock
 from tests.kit.model import PROMPT, opened
 from tests.kit.simulators import Simulator
 from workflow.enhancement import Enhancement
@@ -37,12 +36,3 @@ async def test_a_job_that_fails_all_the_same_teaches_the_next_one_nothing(
             await gpt4.ask(PROMPT, Enhancement)
         assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
     assert formats(model) == [*first, "json_schema"]
-
-
-async def test_what_a_changed_request_went_through_without_is_left_out_for_ten_minutes(model: Simulator) -> None:
-    clock = Clock(0)
-    model.order(**NO_FORMAT, times=1)
-    async with opened(model.url, monotonic=clock) as gpt4:
-        for clock.now in (0.0, 300.0, 599.0, 601.0):
-            assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
-    assert formats(model) == ["json_schema", "json_object", "json_object", "json_object", "json_schema"]

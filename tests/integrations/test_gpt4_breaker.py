@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from integrations.breaker import Breaker
-from integrations.errors import HeldBack, ModelRefused, ModelUnavailable
+from integrations.errors import HeldBack, ModelUnavailable
 from tests.kit.model import PROMPT, opened
 from tests.kit.simulators import Simulator
 from workflow.enhancement import Enhancement
@@ -25,14 +25,4 @@ async def test_a_service_that_fails_is_not_asked_until_its_rest_is_over(model: S
         assert len(model.requests(operation="chat")) == 5
         await asyncio.sleep(0.35)
         assert (await gpt4.ask(PROMPT, Enhancement)).status == 200
-        gpt4.check()
-
-
-@pytest.mark.parametrize(("code", "failure"), [(429, ModelUnavailable), (401, ModelRefused)])
-async def test_a_service_that_refuses_is_not_down(model: Simulator, code: int, failure: type[Exception]) -> None:
-    model.order(kind="status", code=code)
-    async with opened(model.url) as gpt4:
-        for _ in range(10):
-            with pytest.raises(failure):
-                await gpt4.ask(PROMPT, Enhancement)
         gpt4.check()

@@ -74,15 +74,6 @@ def test_the_schema_is_strict_in_every_object_of_it() -> None:
         assert set(part["required"]) == set(part["properties"])
 
 
-@pytest.mark.parametrize("param", ["reasoning_effort", "max_completion_tokens", "stream_options"])
-def test_a_refused_parameter_is_left_out_from_then_on(param: str) -> None:
-    wire = Wire(OPENAI, "m")
-    assert learn(wire, unsupported(param))
-    request = asked(wire)
-    assert param not in request
-    assert set(request) | {param} == set(asked(Wire(OPENAI, "m")))
-
-
 def test_the_parameter_that_is_refused_is_left_out_not_the_recommended_one() -> None:
     wire = Wire(OPENROUTER, "m")
     message = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
