@@ -63,18 +63,6 @@ def test_none_is_executable_by_everyone(table: Table) -> None:
         assert len(function["grants"]) == 2
 
 
-def test_a_stranger_can_run_none(table: Table) -> None:
-    table.run("CREATE ROLE stranger_to_functions")
-    try:
-        question = (
-            "SELECT count(*) AS runnable FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef"
-            " AND has_function_privilege('stranger_to_functions', p.oid, 'EXECUTE')"
-        )
-        assert table.run(question) == [{"runnable": 0}]
-    finally:
-        table.run("DROP ROLE stranger_to_functions")
-
-
 def test_none_of_the_owners_gives_content(table: Table) -> None:
     for function in functions(table):
         if not function["definer"]:

@@ -73,37 +73,37 @@ async def test_a_row_that_somebody_holds_is_left_for_the_next_time(database: Dat
     assert await purge(database) == Purged(0, 1, 0)
 
 
-async def test_a_kind_that_the_database_refuses_to_purge_stops_no_other(database: Database, table: Table) -> None:
+async def keep_old_copies(database: Database, table: Table) -> None:
+    """A ticket, and a solution of two passages."""
     await history.save_ticket(database, "acme", {"ticket_id": "1", **TICKET})
     await history.save_passages(database, "acme", "1", "VPN", ["a", "b"])
     table.run("UPDATE tickets SET synced_at = now() - interval '31 days'")
     table.run("UPDATE passages SET synced_at = now() - interval '31 days'")
+
+
+async def purge_all_but_tickets(database: Database) -> None:
+    failed: list[str] = []
+    purged = await purge_by_age(database, text_days=30, job_days=90, on_failure=lambda kind, _: failed.append(kind))
+    assert (purged, failed) == (Purged(answers=0, copies=2, jobs=0), ["tickets"])
+
+
+async def test_a_kind_that_the_database_refuses_to_purge_stops_no_other(database: Database, table: Table) -> None:
+    await keep_old_copies(database, table)
     table.run("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$")
     table.run("CREATE TRIGGER refuse BEFORE DELETE ON tickets FOR EACH ROW EXECUTE FUNCTION refuse()")
-    failed: list[str] = []
     try:
-        purged = await purge_by_age(
-            database, text_days=30, job_days=90, on_failure=lambda kind, _failure: failed.append(kind)
-        )
+        await purge_all_but_tickets(database)
     finally:
         table.run("DROP FUNCTION refuse CASCADE")
-    assert (purged, failed) == (Purged(answers=0, copies=2, jobs=0), ["tickets"])
     assert await purge(database) == Purged(answers=0, copies=1, jobs=0)
 
 
 async def test_a_kind_that_somebody_has_locked_stops_no_other(server: Postgres, store: Store) -> None:
     """It is left for the next time: nobody waits for long for whoever rewrites a table."""
-    await history.save_ticket(store.database, "acme", {"ticket_id": "1", **TICKET})
-    await history.save_passages(store.database, "acme", "1", "VPN", ["a", "b"])
-    store.table.run("UPDATE tickets SET synced_at = now() - interval '31 days'")
-    store.table.run("UPDATE passages SET synced_at = now() - interval '31 days'")
-    failed: list[str] = []
+    await keep_old_copies(store.database, store.table)
     hasty = Database(server.url, application_name="hasty", lock_seconds=0.2)
     async with store.database.tenant("acme") as session:
         await session.execute(text("LOCK TABLE tickets"))
-        purged = await purge_by_age(
-            hasty, text_days=30, job_days=90, on_failure=lambda kind, _failure: failed.append(kind)
-        )
+        await purge_all_but_tickets(hasty)
     await hasty.close()
-    assert (purged, failed) == (Purged(answers=0, copies=2, jobs=0), ["tickets"])
     assert await purge(store.database) == Purged(answers=0, copies=1, jobs=0)
