@@ -7,16 +7,11 @@ import httpx
 import pytest
 from langgraph.runtime import Runtime
 
-from config.tenants import Tenant
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, HeldBack
-from integrations.rate import DeskRate
-from integrations.servicedesk.calls import Limits
-from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.tokens import DeskTokens
 from storage import claims
 from storage.session import Database
-from tests.kit.desk import EXTRA_KEY_REFUSED, settings
+from tests.kit.desk import EXTRA_KEY_REFUSED, opened, settings
 from tests.kit.postgres import Store, attempt_at, claimed
 from tests.kit.runner import ANSWER, TICKET
 from workflow.attempt import GraphState
@@ -49,14 +44,8 @@ async def test_a_second_posting_decides_whether_the_note_may_be_there(second: st
     breaker = Breaker("desk", "desk unavailable", most_failures=1)
     server = OtherKey(breaker, second)
     claim = await claimed(store.database, waiting)
-    async with httpx.AsyncClient(transport=httpx.MockTransport(server.answer)) as http:
-        desk = ServiceDeskPlus(
-            Tenant("acme", desk=settings("http://desk")),
-            http,
-            DeskTokens(http, None, 1),
-            1,
-            Limits(breaker, DeskRate("acme", 100_000, None), 8),
-        )
+    transport = httpx.MockTransport(server.answer)
+    async with opened(settings("http://desk"), transport=transport, breaker=breaker) as desk:
         attempt = attempt_at(claim, store.database, desk=desk)
         state: GraphState = {"enhancement": ANSWER}
         with pytest.raises(HeldBack if second == "held back" else DeskTimeout):

@@ -7,16 +7,10 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from uuid import UUID
 
-import httpx
 import pytest
 from redis.asyncio import Redis
 
-from config.tenants import Tenant
-from integrations.breaker import Breaker
 from integrations.rate import DeskRate
-from integrations.servicedesk.calls import Limits
-from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.tokens import DeskTokens
 from storage import jobs
 from storage.session import Database
 from tests.kit.clock import Clock
@@ -80,10 +74,7 @@ class SlowDesk:
         rate = DeskRate("acme", 4, None, monotonic=self.time, sleep=self.time.sleep)
         events = [self.new_event(ticket_id=ticket_id) for ticket_id in tickets]
         job_ids = [await jobs.accept(self.database, event, DEADLINE, published=True) for event in events]
-        async with httpx.AsyncClient() as http, model_opened(self.model.url) as gpt4:
-            limits = Limits(Breaker("desk of acme", "desk unavailable"), rate, 8)
-            tenant = Tenant("acme", desk=settings(self.desks.url))
-            desk = ServiceDeskPlus(tenant, http, DeskTokens(http, None, 5), 5, limits)
+        async with opened(settings(self.desks.url), rate=rate) as desk, model_opened(self.model.url) as gpt4:
             answers = AnswersInRedis(self.redis, 60)
             runner = replace(runner_on(desk, self.database, self.database), model=gpt4, answers=answers)
             async with asyncio.timeout(60):
