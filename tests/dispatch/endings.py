@@ -23,16 +23,13 @@ from support.cli import main
 from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.model import opened as model_opened
 from tests.kit.postgres import DEADLINE, NewEvent, Table, claimed
-from tests.kit.runner import runner_on
+from tests.kit.runner import ANSWER, TICKET, runner_on
 from tests.kit.simulators import Simulator
 from worker.pickup import Pickup
-from workflow.enhancement import Enhancement
 from workflow.run import run_job
 
-ANSWER = Enhancement(summary="S", likely_cause="C", next_steps=["N"], similar_tickets=[], documents=[])
 RAN_OUT = "now() - interval '1 second'"
 SHORTLY = "now() + interval '8 seconds'"
-TICKET = {"request": {"id": "12345", "subject": "S"}, "response_status": {"status_code": 2000}}
 Meanwhile = Callable[[UUID], Awaitable[object]]
 
 

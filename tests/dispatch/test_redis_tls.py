@@ -111,26 +111,16 @@ async def test_a_certificate_of_a_private_authority_is_trusted_with_its_file(
     assert await redis.llen(QUEUE) == 1
 
 
-async def assert_nobody_talks_to_it(url: str) -> None:
-    with pytest.raises(QueueUnreachable):
-        await publish(url)
-    with pytest.raises(RedisError):
-        await ask(url)
-    with pytest.raises(Exception, match="certificate verify failed"):
-        await asyncio.to_thread(consume, url)
-
-
-async def test_a_certificate_of_nobody_knows_whom_is_not_trusted_by_default(
-    redis_url: str, redis: Redis, authority: tuple[trustme.CA, Path]
+@pytest.mark.parametrize(("name", "options"), [("localhost", ""), ("redis.example", "?ssl_ca_certs={}")])
+async def test_a_certificate_of_nobody_knows_whom_or_for_another_name_is_not_trusted(
+    name: str, options: str, redis_url: str, redis: Redis, authority: tuple[trustme.CA, Path]
 ) -> None:
-    with tunnel(redis_url, authority[0]) as url:
-        await assert_nobody_talks_to_it(as_setting(url))
-    assert await redis.llen(QUEUE) == 0
-
-
-async def test_a_certificate_for_another_name_is_not_trusted(
-    redis_url: str, redis: Redis, authority: tuple[trustme.CA, Path]
-) -> None:
-    with tunnel(redis_url, authority[0], "redis.example") as url:
-        await assert_nobody_talks_to_it(as_setting(f"{url}?ssl_ca_certs={authority[1]}"))
+    with tunnel(redis_url, authority[0], name) as address:
+        url = as_setting(address + options.format(authority[1]))
+        with pytest.raises(QueueUnreachable):
+            await publish(url)
+        with pytest.raises(RedisError):
+            await ask(url)
+        with pytest.raises(Exception, match="certificate verify failed"):
+            await asyncio.to_thread(consume, url)
     assert await redis.llen(QUEUE) == 0
