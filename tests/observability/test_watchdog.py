@@ -176,11 +176,3 @@ def test_of_several_pieces_of_work_each_is_watched(stuck: int) -> None:
     clock.now += 10_000
     assert process.look_after(STUCK) is None
     assert process.look_after(1) == "its rounds stand still"
-
-
-def test_a_loop_that_stands_still_is_stuck_though_nothing_is_expected() -> None:
-    housekeeping = Housekeeping()
-    housekeeping.look_after(1)
-    housekeeping.loop_answers = False
-    assert housekeeping.look_after(STUCK - 1) is None
-    assert housekeeping.look_after(1) == "its event loop stands still"
