@@ -26,6 +26,7 @@ OUTSIDE = {
     "kubernetes": End("10.96.0.1"),
     "names": End("10.244.0.6", "kube-system", {"k8s-app": "kube-dns"}),
     "solver": End("10.244.9.5", "ai-agents-production", {"acme.cert-manager.io/http01-solver": "true"}),
+    # With our labels, in another namespace: a selector without one means the policy's own.
     "stranger": End("10.244.0.7", "default", {"app": "ai-agents-worker", "app.kubernetes.io/name": "prometheus"}),
     "postgres": End("10.20.0.5"),
     "desk": End("203.0.113.7"),
@@ -157,16 +158,3 @@ def test_a_pod_that_nobody_wrote_a_policy_for_may_do_nothing(overlay: str) -> No
     new = End("10.244.9.6", HOME[overlay], {"app": "new"})
     assert not may_connect(policies, new, OUTSIDE["model"], 443)
     assert not may_connect(policies, OUTSIDE["stranger"], new, 8000)
-
-
-def test_without_policies_all_is_allowed() -> None:
-    """The evaluator itself: nothing is refused by mistake."""
-    stranger, worker = OUTSIDE["stranger"], end("production", "ai-agents-worker")
-    assert may_connect([], stranger, worker, 9464)
-
-
-def test_a_pod_of_another_namespace_with_our_labels_is_a_stranger(production: Rendered) -> None:
-    """A selector without a namespace means the policy's own."""
-    policies = production.of("NetworkPolicy")
-    twin = End("10.244.9.7", "default", {"app": "ai-agents-worker"})
-    assert not may_connect(policies, twin, end("production", "redis"), 6379)

@@ -106,12 +106,6 @@ def test_it_scales_up_at_once_and_down_calmly(spec: dict[str, Any]) -> None:
     assert down["policies"] == [{"type": "Pods", "value": 1, "periodSeconds": 60}]
 
 
-def test_nothing_but_the_autoscaler_sets_the_number(production: Rendered, spec: dict[str, Any]) -> None:
-    """Applying the overlay again must not."""
-    deployment = production.one("Deployment", spec["scaleTargetRef"]["name"])
-    assert "replicas" not in deployment["spec"]
-
-
 def test_support_may_follow_each_worker_that_there_can_be(spec: dict[str, Any]) -> None:
     """One more while a rollout replaces them."""
     (room,) = re.findall(r"--max-log-requests=(\d+)", (ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
