@@ -60,25 +60,6 @@ def test_no_secret_and_no_development_setting_is_in_it(engine: Engine, image: st
     assert config["Labels"]["org.opencontainers.image.title"] == "ai-agents"
 
 
-@pytest.mark.parametrize(
-    ("verb", "missing"),
-    [
-        ("api", ["DATABASE_URL", "REDIS_URL", "WEBHOOK_SECRET_<TENANT>"]),
-        ("worker", ["DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "SERVICEDESK_URL_<TENANT>"]),
-        ("housekeeping", ["DATABASE_URL", "REDIS_URL", "SERVICEDESK_URL_<TENANT>"]),
-        ("migrate", ["DATABASE_URL", "DATABASE_ADMIN_URL"]),
-    ],
-)
-def test_a_container_that_lacks_a_secret_says_which_and_does_not_start(
-    verb: str, missing: list[str], once: Once
-) -> None:
-    """A line of JSON for each."""
-    status, output = once(verb)
-    told = [json.loads(line)["event"] for line in output.splitlines()]
-    assert status == 78
-    assert sorted(line.split(" is missing")[0] for line in told) == sorted(f"Start refused: {name}" for name in missing)
-
-
 def test_a_signal_during_the_start_is_not_lost(engine: Engine, image: str) -> None:
     """Process 1 has no handler of its own in the first second; the container must end all the same."""
     given = [part for name, value in COMPLETE.items() for part in ("--env", f"{name}={value}")]
