@@ -213,16 +213,6 @@ def test_files_of_no_tenant_are_none_of_its_business(folder: Folder) -> None:
     assert folder.told == []
 
 
-def test_a_directory_of_tenants_survives_its_files(folder: Folder) -> None:
-    """What a webhook asks for: no failure, and the tenant as it was."""
-    clock = Clock(0)
-    tenants = TenantDirectory(folder.read, monotonic=clock)
-    folder.path.rename(folder.path.with_name("away"))
-    clock.now += 6
-    (acme,) = tenants.all()
-    assert acme.webhook_secrets == (ACME["WEBHOOK_SECRET_ACME"], ACME["PREVIOUS_WEBHOOK_SECRET_ACME"])
-
-
 def test_a_process_hears_of_files_that_are_not_used(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """The way that leads to the log is the one of unusable settings."""
     monkeypatch.setenv("SECRETS_DIR", str(folder.path))

@@ -135,23 +135,20 @@ def test_an_empty_secrets_directory_is_not_the_folder_that_a_process_begins_in(
     assert load(ApiSettings).log_level == "INFO"
 
 
-def test_files_win_over_the_environment_and_the_rest_comes_from_it(tmp_path: Path, configure: Configure) -> None:
+def test_files_that_are_not_empty_win_over_the_environment_and_the_rest_comes_from_it(
+    tmp_path: Path, configure: Configure
+) -> None:
     (tmp_path / "DATABASE_URL").write_text("postgresql://app:from-a-file@db/x\n")
     (tmp_path / "LOG_LEVEL").write_text("ERROR")
     (tmp_path / "WEBHOOK_SECRET_ACME").write_text("not one of these")
     (tmp_path / "..data").mkdir()
+    for empty in ("REDIS_URL", "LOG_FORMAT"):
+        (tmp_path / empty).write_text("\n")
     configure(**COMPLETE, LOG_LEVEL="DEBUG", SECRETS_DIR=str(tmp_path))
     settings = load(ApiSettings)
     assert settings.database_url == "postgresql://app:from-a-file@db/x"
     assert (settings.log_level, settings.redis_url) == ("ERROR", COMPLETE["REDIS_URL"])
-
-
-def test_an_empty_file_is_unset(tmp_path: Path, configure: Configure) -> None:
-    for name in ("REDIS_URL", "LOG_FORMAT"):
-        (tmp_path / name).write_text("\n")
-    configure(**COMPLETE, SECRETS_DIR=str(tmp_path))
-    settings = load(ApiSettings)
-    assert (settings.redis_url, settings.log_format) == (COMPLETE["REDIS_URL"], "text")
+    assert settings.log_format == "text"
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path, configure: Configure) -> None:
