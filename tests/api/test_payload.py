@@ -49,10 +49,6 @@ def test_anything_else_is_no_ticket_id_and_gets_into_no_log_line(written: str) -
         parse(payload)
 
 
-def test_a_leading_zero_makes_a_number_unreadable() -> None:
-    refused(body("00123"))
-
-
 @pytest.mark.parametrize("tenant_id", [None, 1, True, "", "a" * 64, ["acme"], {"id": "acme"}])
 def test_a_tenant_id_is_a_text_of_at_most_63_characters(tenant_id: Any) -> None:
     with pytest.raises(Malformed):
@@ -103,11 +99,6 @@ def test_no_body_takes_long_to_be_refused(start: str, piece: str) -> None:
     assert time.thread_time() - began < 0.25
 
 
-def test_a_number_of_five_thousand_digits_is_refused() -> None:
-    refused(body("1" * 5000))
-    refused(b'{"tenant_id": "acme", "ticket_id": 1, "more": ' + b"1" * 5000 + b"}")
-
-
 @pytest.mark.parametrize(
     "raw",
     [
@@ -130,9 +121,12 @@ def test_a_number_of_five_thousand_digits_is_refused() -> None:
         b'\xef\xbb\xbf{"tenant_id": "acme", "ticket_id": 1}',
         '{"tenant_id": "acme", "ticket_id": 1}'.encode("utf-16"),
         b"tenant_id=acme&ticket_id=1",
+        body("00123"),
+        body("1" * 5000),
+        b'{"tenant_id": "acme", "ticket_id": 1, "more": ' + b"1" * 5000 + b"}",
     ],
 )
-def test_what_is_not_one_json_object_in_utf8_is_refused(raw: bytes) -> None:
+def test_what_is_not_one_json_object_in_utf8_or_has_an_odd_number_is_refused(raw: bytes) -> None:
     refused(raw)
 
 

@@ -41,12 +41,22 @@ def role(table: Table, server: Postgres, attributes: str) -> Iterator[str]:
         table.run(f"DROP ROLE {name}")
 
 
-def test_the_applications_own_role_is_fit(server: Postgres, table: Table) -> None:  # noqa: ARG001 -- migrated
-    check_now(server.url)
-
-
-def test_a_superuser_is_refused(server: Postgres) -> None:
-    assert refusal(server.superuser_url) == "the role of DATABASE_URL must have NOSUPERUSER and NOBYPASSRLS"
+@pytest.mark.parametrize(
+    ("url_of", "said"),
+    [
+        (lambda server: server.superuser_url, "the role of DATABASE_URL must have NOSUPERUSER and NOBYPASSRLS"),
+        (lambda server: server.admin_url, "the role of DATABASE_URL must not own the tables"),
+        (lambda server: re.sub(r":[^:@]+@", ":hunter2@", server.url), "DATABASE_URL is refused: wrong password"),
+        (lambda server: server.url.removesuffix("ai_agents") + "nowhere", "DATABASE_URL"),
+    ],
+    ids=["superuser", "owner", "wrong password", "no such database"],
+)
+def test_an_address_that_can_not_be_worked_with_is_refused_without_being_shown(
+    url_of: Callable[[Postgres], str], said: str, server: Postgres
+) -> None:
+    sentence = refusal(url_of(server))
+    assert said in sentence
+    assert "hunter2" not in sentence
 
 
 @pytest.mark.parametrize(
@@ -62,19 +72,6 @@ def test_a_role_that_may_do_too_much_or_can_not_connect_is_refused(
 ) -> None:
     with role(table, server, attributes) as url:
         assert said in refusal(url)
-
-
-def test_the_owner_of_the_tables_is_refused(server: Postgres) -> None:
-    assert refusal(server.admin_url).startswith("the role of DATABASE_URL must not own the tables")
-
-
-def test_a_wrong_password_is_refused_without_being_shown(server: Postgres) -> None:
-    sentence = refusal(re.sub(r":[^:@]+@", ":hunter2@", server.url))
-    assert sentence == "DATABASE_URL is refused: wrong password"
-
-
-def test_a_database_that_does_not_exist_is_refused(server: Postgres) -> None:
-    assert "DATABASE_URL" in refusal(server.url.removesuffix("ai_agents") + "nowhere")
 
 
 def test_a_database_that_can_not_hold_every_text_is_refused(server: Postgres, table: Table) -> None:
@@ -136,42 +133,32 @@ def test_a_server_that_is_not_there_is_waited_for(server: Postgres) -> None:
         check_now(server.url.replace(f":{server.port}/", f":{free_port()}/"))
 
 
-def raised(kind: type[psycopg.Error]) -> DBAPIError:
-    return DBAPIError("SELECT 1", None, kind("x"))
+def raised(kind: type[psycopg.Error], *, invalidated: bool = False) -> DBAPIError:
+    return DBAPIError("SELECT 1", None, kind("x"), connection_invalidated=invalidated)
+
+
+OF_THE_SERVER = (
+    *(errors.ConnectionFailure, errors.ConnectionDoesNotExist, errors.TooManyConnections, errors.DiskFull),
+    *(errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow, psycopg.OperationalError),
+)
+OF_THE_STATEMENT = (
+    *(errors.InsufficientPrivilege, errors.UniqueViolation, errors.UndefinedTable, errors.QueryCanceled),
+    errors.InvalidTextRepresentation,
+)
 
 
 @pytest.mark.parametrize(
-    "kind",
+    ("failure", "away"),
     [
-        *(errors.ConnectionFailure, errors.ConnectionDoesNotExist, errors.TooManyConnections, errors.DiskFull),
-        *(errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow, psycopg.OperationalError),
+        *((raised(kind), True) for kind in OF_THE_SERVER),
+        *((raised(kind), False) for kind in OF_THE_STATEMENT),
+        (raised(errors.UniqueViolation, invalidated=True), True),
+        (PoolTimeout("no connection free"), True),
+        (ValueError("x"), False),
     ],
+    ids=repr,
 )
-def test_a_failure_of_the_server_passes_when_it_is_back(kind: type[psycopg.Error]) -> None:
-    assert is_away(raised(kind))
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        errors.InsufficientPrivilege,
-        errors.UniqueViolation,
-        errors.UndefinedTable,
-        errors.QueryCanceled,
-        errors.InvalidTextRepresentation,
-    ],
-)
-def test_a_failure_of_the_statement_does_not(kind: type[psycopg.Error]) -> None:
-    assert not is_away(raised(kind))
-
-
-@pytest.mark.parametrize(
-    ("make", "away"),
-    [
-        (lambda: PoolTimeout("no connection free"), True),
-        (lambda: ValueError("x"), False),
-        (lambda: DBAPIError("SELECT 1", None, errors.UniqueViolation("x"), connection_invalidated=True), True),
-    ],
-)
-def test_a_pool_without_a_free_connection_is_as_bad_as_a_server_away(make: Callable[[], Exception], away: bool) -> None:
-    assert is_away(make()) is away
+def test_a_failure_of_the_server_or_of_a_full_pool_passes_and_one_of_the_statement_does_not(
+    failure: Exception, away: bool
+) -> None:
+    assert is_away(failure) is away
