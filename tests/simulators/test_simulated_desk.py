@@ -83,21 +83,6 @@ def test_notes_need_the_key_of_the_edition_and_are_listed_without_text(desk: htt
     assert [item["description"] for item in kept["notes"]] == ["<p>Ref 1</p>"]
 
 
-def test_states_of_a_ticket_closed_trashed_and_gone(desk: httpx.Client) -> None:
-    ticket = new_ticket(desk)
-    desk.patch(f"/_sim/tickets/acme/{ticket}", json={"status": "Closed"})
-    closed = call(desk, "GET", f"/requests/{ticket}")["request"]
-    assert (closed["status"]["name"], closed["status"]["in_progress"]) == ("Closed", False)
-    desk.patch(f"/_sim/tickets/acme/{ticket}", json={"status": "Erledigt", "in_progress": False})
-    assert call(desk, "GET", f"/requests/{ticket}")["request"]["status"]["in_progress"] is False
-    desk.patch(f"/_sim/tickets/acme/{ticket}", json={"is_trashed": True})
-    assert call(desk, "GET", f"/requests/{ticket}")["request"]["is_trashed"] is True
-    note = {"note": {"description": "x"}}
-    assert inner_code(call(desk, "POST", f"/requests/{ticket}/notes", note, status=403))[0] == 4002
-    assert desk.delete(f"/_sim/tickets/acme/{ticket}").status_code == 204
-    assert inner_code(call(desk, "GET", f"/requests/{ticket}", status=404))[0] == 4007
-
-
 def test_resolutions_and_approved_solutions(desk: httpx.Client) -> None:
     ticket = new_ticket(desk, description="It drops.")
     call(desk, "POST", f"/requests/{ticket}/resolutions", {"resolution": {"content": "<p>Done</p>"}})
