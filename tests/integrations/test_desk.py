@@ -71,6 +71,8 @@ async def test_a_closed_or_trashed_ticket_is_gone(
         if gone.value.deleted:
             with pytest.raises(TicketTrashed):
                 await desk.read_ticket(ticket_id)
+            with pytest.raises(DeskRefused, match="403"):
+                await desk.add_note(ticket_id, "x")
         else:
             assert (await desk.read_ticket(ticket_id)).ticket_id == ticket_id
 
@@ -95,18 +97,6 @@ async def test_a_ticket_that_is_not_there_is_told_from_one_that_fails(
                 await call
             assert gone.value.deleted
             assert gone.value.phrase.template.format(**gone.value.values) == "Ticket not found: 999"
-
-
-async def test_a_desk_may_hide_trashed_tickets(desks: Simulator) -> None:
-    ticket_id = new_ticket(desks)
-    desks.change("PATCH", f"/tickets/acme/{ticket_id}", is_trashed=True)
-    desks.change("PATCH", "/desks/acme", trashed_is_missing=True)
-    try:
-        async with opened(settings(desks.url)) as desk:
-            with pytest.raises(TicketNotFound):
-                await desk.read_open_ticket(ticket_id)
-    finally:
-        desks.change("PATCH", "/desks/acme", trashed_is_missing=False)
 
 
 @EDITIONS

@@ -7,7 +7,8 @@ import pytest
 
 from devstack.free_ports import free_port
 from integrations.errors import ModelRefused, ModelUnavailable, OutsideFailure, Temporary
-from tests.kit.model import BARE, PROMPT, ask, failure_of, line_of, opened
+from tests.kit.desk import line_of
+from tests.kit.model import BARE, PROMPT, ask, failure_of, opened
 from tests.kit.simulators import Simulator
 from workflow.enhancement import Enhancement
 from workflow.prompts import enhancement_prompt

@@ -14,8 +14,8 @@ from integrations.errors import ModelRefused, ModelUnavailable, OutsideFailure
 from integrations.http import LARGEST_ANSWER_BYTES
 from simulators.serving import serve_in_thread
 from tests.integrations.endpoints import whole
-from tests.kit.model import ask, failure_of, line_of
-from tests.kit.simulators import Simulator
+from tests.kit.desk import line_of
+from tests.kit.model import failure_of
 
 INVALID = "OpenAI API error: invalid answer"
 STREAM, PLAIN = "text/event-stream", "application/json"
@@ -64,14 +64,6 @@ async def test_an_answer_without_end_is_not_kept_in_memory(
     assert most < 5 * LARGEST_ANSWER_BYTES < MEGABYTES * 1_000_000
     if status == 503:
         assert getattr(failure, "retry_after", None) == 7
-
-
-async def test_a_line_without_end_is_an_invalid_answer_and_the_next_one_counts(model: Simulator) -> None:
-    model.order(kind="huge", megabytes=6, times=1)
-    failure = await failure_of(model.url)
-    assert (type(failure), line_of(failure)) == (ModelUnavailable, INVALID)
-    assert len(model.requests()) == 1
-    assert (await ask(model.url)).content.summary
 
 
 async def test_an_answer_is_asked_for_plain_and_a_packed_one_is_refused() -> None:

@@ -9,8 +9,9 @@ from integrations.errors import ModelUnavailable
 from integrations.values import Usage
 from simulators.serving import serve_in_thread
 from tests.integrations.endpoints import ADVICE, endpoint, piece, stream, whole
+from tests.kit.desk import line_of
 from tests.kit.logs import StartLog
-from tests.kit.model import ask, failure_of, line_of
+from tests.kit.model import ask, failure_of
 
 EVENTS, JSON = "text/event-stream", "application/json"
 
@@ -40,7 +41,10 @@ def message(content: Any) -> bytes:
         (stream([]), EVENTS),
         (stream({"choices": 5}), EVENTS),
         *((body, JSON) for body in (b"", b"null", b"[]", b'"ok"', b"{}", b"[" * 100_000, b"\xff\xfe")),
-        *((whole(choices=choices), JSON) for choices in (None, [], [{}], [{"message": None}])),
+        (whole(choices=None), JSON),
+        (whole(choices=[]), JSON),
+        (whole(choices=[{}]), JSON),
+        (whole(choices=[{"message": None}]), JSON),
         (b"<html>Sign in</html>", "text/html"),
         (whole(choices=["x"]), JSON),
         (whole(choices="x"), JSON),

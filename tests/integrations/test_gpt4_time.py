@@ -9,7 +9,8 @@ from integrations.errors import ModelTimeout
 from integrations.values import Usage
 from simulators.serving import serve_in_thread
 from tests.integrations.endpoints import ADVICE, endpoint, piece, stream, whole
-from tests.kit.model import ask, failure_of, line_of
+from tests.kit.desk import line_of
+from tests.kit.model import ask, failure_of
 from tests.kit.simulators import Simulator
 
 IDLE = 0.4

@@ -1,7 +1,7 @@
 """A span for each request of the HTTP client: what the conventions ask for, and nothing of what is sent."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
 import httpx
@@ -69,7 +69,7 @@ async def silent(_: httpx.Request) -> httpx.Response:
     ],
 )
 async def test_a_request_that_failed_is_red_and_quotes_nobody(
-    answer: Callable[[httpx.Request], Awaitable[httpx.Response]], told: str, spans: InMemorySpanExporter
+    answer: Callable[[httpx.Request], Coroutine[None, None, httpx.Response]], told: str, spans: InMemorySpanExporter
 ) -> None:
     async with client(httpx.MockTransport(answer)) as http:
         with suppress(httpx.ConnectError, TimeoutError):

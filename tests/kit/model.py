@@ -61,8 +61,3 @@ async def failure_of(url: str, *, key: str = "sk-test", idle: float = 5, total: 
     with pytest.raises(OutsideFailure) as failed:
         await ask(url, key=key, idle=idle, total=total)
     return failed.value
-
-
-def line_of(failure: OutsideFailure) -> str:
-    """The line that support greps for."""
-    return failure.phrase.template.format(**failure.values)
