@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from integrations.servicedesk.contents import plain_text
 from tests.kit.model import BARE, STATE
-from workflow.enhancement import Enhancement, marker, to_html
+from workflow.enhancement import Enhancement, to_html
 from workflow.prompts import only_given
 
 JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
@@ -66,11 +65,6 @@ def test_the_note_says_everything_and_whose_it_is() -> None:
     assert "Mail quotas: Says how to raise one." in shown.text
     assert f"Ref {JOB}" in shown.text
     assert shown.tags == {"div", "b", "p", "ol", "ul", "li"}
-
-
-def test_the_marker_is_found_in_the_text_of_the_note() -> None:
-    assert marker(JOB) == f"Ref {JOB}"
-    assert marker(JOB) in plain_text(to_html(answer(), JOB))
 
 
 def test_parts_that_are_empty_have_no_heading() -> None:
