@@ -5,7 +5,6 @@ import re
 import pytest
 
 import observability.readiness
-import observability.watchdog
 from config.settings import WorkerSettings
 from support.cli import main
 from tests.kubernetes.rendering import PROCESSES, ROOT, Rendered
@@ -85,7 +84,6 @@ def test_probes_ask_what_the_processes_answer(rendered: Rendered) -> None:
 
 def test_a_worker_notices_that_it_is_stuck_before_its_probe_would(production: Rendered) -> None:
     """So the reason is in the log, and running jobs have their grace."""
-    assert observability.watchdog.__doc__ is not None
     probe = production.container("ai-agents-worker")["livenessProbe"]
     stuck = WorkerSettings.model_fields["worker_stuck_seconds"].default
     assert probe["failureThreshold"] * probe["periodSeconds"] > stuck * 1.2
