@@ -45,13 +45,6 @@ def test_each_object_is_valid(overlay: str, version: str) -> None:
     assert broken(core(Rendered(overlay)), version) == []
 
 
-def test_a_wrong_field_is_seen(production: Rendered) -> None:
-    """As `replica` for `replicas`, and a text for a number."""
-    api = production.one("Deployment", "ai-agents-api")
-    assert len(broken([api | {"spec": api["spec"] | {"replica": 1}}], OLDEST)) == 1
-    assert len(broken([api | {"spec": api["spec"] | {"replicas": "three"}}], OLDEST)) == 1
-
-
 def test_the_names_are_those_that_support_types(production: Rendered) -> None:
     """An interface: they stand in commands that people know by heart."""
     assert production.namespace == "ai-agents-production"
