@@ -123,27 +123,6 @@ def test_a_redis_that_may_evict_is_told_of_with_the_remedy(stack: Stack) -> None
     stack.await_health("api", "worker")
 
 
-@pytest.mark.parametrize(
-    ("service", "password", "database", "said"),
-    [
-        ("worker", "not-the-password", "ai_agents", "DATABASE_URL is refused: wrong password"),
-        ("api", "development-only", "empty", "run `ai-agents migrate` with DATABASE_ADMIN_URL"),
-    ],
-)
-def test_a_database_that_does_not_fit_is_refused_with_the_remedy(
-    service: str, password: str, database: str, said: str, stack: Stack
-) -> None:
-    """A wrong password, and a database that nobody migrated; tests/system/test_refused_starts.py has every process."""
-    stack.exec("postgres", "psql", "-qU", "postgres", "-c", "DROP DATABASE IF EXISTS empty")
-    stack.exec("postgres", "psql", "-qU", "postgres", "-c", "CREATE DATABASE empty ENCODING 'UTF8' TEMPLATE template0")
-    changed = f"DATABASE_URL=postgresql://ai_agents:{password}@postgres:5432/{database}"
-    with pytest.raises(AssertionError, match="status 78") as refused:
-        stack.compose("run", "--rm", "--no-deps", "--no-TTY", "--env", changed, service)
-    output = str(refused.value).partition("status 78")[2]
-    assert said in output
-    assert "not-the-password" not in output
-
-
 def test_prometheus_sees_every_process_and_loads_the_alerts(stack: Stack) -> None:
     if not stack.engine.has(SERVICES["prometheus"]["image"]):
         pytest.skip(f"{SERVICES['prometheus']['image']} can't be pulled")
