@@ -5,9 +5,8 @@ import time
 
 import pytest
 
-from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, DeskUnavailable, HeldBack, TicketNotFound
-from tests.kit.desk import new_ticket, notes_of, opened, settings
+from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.simulators import Simulator
 
 
@@ -29,28 +28,6 @@ async def test_a_desk_that_fails_is_not_called_any_more(desks: Simulator) -> Non
                 await call
     assert len(desks.requests(ticket_id=ticket_id)) == 5
     assert written == []
-
-
-async def test_a_desk_that_is_back_is_called_again(desks: Simulator) -> None:
-    ticket_id = new_ticket(desks)
-    desks.order(kind="silence", times=2)
-    breaker = Breaker("desk", "desk unavailable", most_failures=2, rest_seconds=0.2)
-    written: list[int] = []
-
-    async def about_to_post() -> None:
-        written.append(len(notes_of(desks, ticket_id)))
-
-    async with opened(settings(desks.url), timeout=0.3, breaker=breaker) as desk:
-        for _ in range(2):
-            with pytest.raises(DeskTimeout):
-                await desk.read_open_ticket(ticket_id)
-        with pytest.raises(HeldBack):
-            await desk.read_open_ticket(ticket_id)
-        await asyncio.sleep(0.25)
-        await desk.add_note(ticket_id, "x", about_to_post)
-        await desk.read_open_ticket(ticket_id)
-    assert written == [0]
-    assert len(notes_of(desks, ticket_id)) == 1
 
 
 async def test_a_silent_desk_holds_a_few_calls_and_the_others_are_held_back(desks: Simulator) -> None:
