@@ -1,7 +1,6 @@
 """Asking a GPT-4 of a test for an enhancement."""
 
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -31,7 +30,6 @@ async def opened(
     total: float = 10,
     model: str = "gpt-6-luna",
     breaker: Breaker | None = None,
-    monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[ModelClient]:
     """A client of the endpoint at `url`."""
     client = ModelClient(
@@ -42,7 +40,6 @@ async def opened(
         total_seconds=total,
         connections=16,
         breaker=breaker or Breaker("model", "model unavailable"),
-        monotonic=monotonic,
     )
     try:
         yield client
