@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,12 @@ class Kubectl:
         output, complaints = self.capture.readouterr()
         return status, output, complaints
 
+    def change(self, pods: dict[str, Any]) -> None:
+        """Have more pods."""
+        state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+        state["pods"] |= pods
+        (self.folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
+
 
 @pytest.fixture
 def run(cluster: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Kubectl:
@@ -83,18 +90,14 @@ def test_logs_know_since_and_tail(run: Kubectl) -> None:
     assert "old" not in run(f"{logs} --since=1h")[1]
     assert "old" not in run(f"{logs} --tail=1")[1]
     assert "old" in run(f"logs -l app=ai-agents-api {_N} --tail=-1 --prefix")[1]
-
-
-def test_a_tail_counts_for_each_pod(run: Kubectl) -> None:
+    # It counts for each pod.
     told = run(f"logs deployment/ai-agents-worker {_N} --all-pods=true --tail=1")[1].splitlines()
     assert ["after" in told[0], "two" in told[1]] == [True, True]
     assert len(told) == 2
 
 
 def test_a_pod_without_a_log_hides_the_others_unless_errors_are_ignored(run: Kubectl) -> None:
-    state = json.loads((run.folder / "state.json").read_text(encoding="utf-8"))
-    state["pods"]["worker-new"] = {"revision": 1, "lives": [], "waits": "ImagePullBackOff"}
-    (run.folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    run.change({"worker-new": {"revision": 1, "lives": [], "waits": "ImagePullBackOff"}})
     for words in (f"deployment/ai-agents-worker {_N} --all-pods=true", f"-l app=ai-agents-worker {_N} --tail=-1"):
         status, output, complaints = run(f"logs {words}")
         assert (status, output) == (1, "")
@@ -107,11 +110,8 @@ def test_a_pod_without_a_log_hides_the_others_unless_errors_are_ignored(run: Kub
 
 
 def test_no_more_pods_are_followed_at_once_than_kubectl_follows(run: Kubectl) -> None:
-    state = json.loads((run.folder / "state.json").read_text(encoding="utf-8"))
-    for number in range(3, 7):
-        state["logs"][f"worker-{number}"] = state["logs"]["worker"]
-        state["pods"][f"worker-{number}"] = state["pods"]["worker"]
-    (run.folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    life = {"start": 0, "pid": os.getpid(), "exit": None}
+    run.change({f"worker-{number}": {"revision": 1, "lives": [life]} for number in range(3, 7)})
     follow = f"logs deployment/ai-agents-worker {_N} --all-pods=true -f"
     for words in (follow, f"{follow} --max-log-requests=4"):
         status, output, complaints = run(words)

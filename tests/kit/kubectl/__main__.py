@@ -1,11 +1,9 @@
 """A stand-in for kubectl: what it says of the cluster is what the real processes of a development system say.
 
-`KUBECTL_STATE` is the path of a `state.json` as the devstack writes it (see `state`). `KUBECTL_ORDERS` is the
+`KUBECTL_STATE` is the path of a `state.json` (see `state`). `KUBECTL_ORDERS` is the
 path of a file that gets a line (JSON) for each command that changes something; who runs the processes carries it out
 (`shell.Shell` does). It knows the commands and flags that support's documents use, and refuses all others with the
 words and the status of kubectl 1.32, so that a document with a mistake in it fails.
-
-    KUBECTL_STATE=.devstack/state.json python -m tests.kit.kubectl get pods -n ai-agents-production
 """
 
 import os

@@ -11,8 +11,8 @@ from tests.kit.kubectl.state import Cluster, Pod, read_cluster
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _EXPECTED = "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument"
-_VALUES = "since tail container selector max-log-requests"
-_SWITCHES = "follow previous prefix all-pods ignore-errors timestamps"
+_VALUES = "since tail selector max-log-requests"
+_SWITCHES = "follow previous prefix all-pods ignore-errors"
 _LINES_BY_SELECTOR = 10
 _POLL_SECONDS = 0.1
 _MOST_FOLLOWED = 5
@@ -63,17 +63,13 @@ def _pods(cluster: Cluster, command: Command) -> list[Pod]:
             raise NotDone(
                 "error: only a selector (-l) or a POD name is allowed\nSee 'kubectl logs -h' for help and examples"
             )
-        label, _, value = selector.partition("=")
-        found = [pod for pod in cluster.pods if label == "app" and pod.deployment == value]
+        found = cluster.selected(selector)
         if not found:
             sys.stderr.write("No resources found in ai-agents-production namespace.\n")
         return found
     if len(command.names) != 1:
         raise NotDone(f"error: {_EXPECTED} for the logs command\nSee 'kubectl logs -h' for help and examples")
     found = cluster.target(command.names[0])
-    container = command.flags.get("container", found[0].container)
-    if container != found[0].container:
-        raise NotDone(f"error: container {container} is not valid for pod {found[0].name}")
     if command.on("all-pods") or len(found) == 1:
         return found
     sys.stderr.write(f"Found {len(found)} pods, using pod/{found[0].name}\n")

@@ -1,9 +1,9 @@
 """The cluster as `state.json` tells it: which process is which pod, and where its log is.
 
-Beside what the devstack writes, the file may have `pods`: process name -> `{"revision": 1, "lives": [{"start": 0,
+Beside what the devstack writes, the file has `pods`: process name -> `{"revision": 1, "lives": [{"start": 0,
 "pid": 1, "exit": 137, "reason": "OOMKilled"}, ...]}`. A life is one container of the pod: `start` is the byte in the
 log where it begins, `exit` its status (null while it runs). A pod that has none yet `waits`: for what, as `get pods`
-says it. Without it each process of `pids` is a pod with one life.
+says it.
 """
 
 import base64
@@ -199,11 +199,7 @@ def read_cluster() -> Cluster:
 
 
 def _pods(state: dict[str, Any]) -> list[Pod]:
-    known = state.get("pods")
-    if known is None:
-        lives = {name: {"revision": 1, "lives": [{"start": 0, "pid": pid}]} for name, pid in state["pids"].items()}
-        known = {name: pod for name, pod in lives.items() if PREFIX + name.split("-", 1)[0] in DEPLOYMENTS}
-    return [_pod(name, Path(state["logs"].get(name, os.devnull)), told) for name, told in known.items()]
+    return [_pod(name, Path(state["logs"].get(name, os.devnull)), told) for name, told in state["pods"].items()]
 
 
 def _pod(name: str, log: Path, told: dict[str, Any]) -> Pod:
