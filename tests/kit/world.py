@@ -140,12 +140,7 @@ class World:
 
     def job(self, ticket_id: str, tenant: str = "acme") -> dict[str, Any]:
         """The newest row of a ticket's job; empty when there is none."""
-        with psycopg.connect(self._admin_url, row_factory=dict_row) as connection:
-            row = connection.execute(
-                "SELECT * FROM jobs WHERE tenant_id = %s AND ticket_id = %s ORDER BY accepted_at DESC LIMIT 1",
-                (tenant, ticket_id),
-            ).fetchone()
-        return row or {}
+        return (self.jobs(ticket_id, tenant) or [{}])[-1]
 
     def admin(self) -> psycopg.Connection[Any]:
         """A connection as the tables' owner."""
