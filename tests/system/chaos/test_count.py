@@ -15,37 +15,31 @@ def _call(began: float, outcome: str = "answered") -> dict[str, Any]:
     return {"time": began, "outcome": outcome, "seconds": 0.5}
 
 
-def test_one_answer_is_not_too_many() -> None:
-    assert answers_beyond_one([_call(1, "client_left"), _call(2)], []) == (0, 0)
+# A process that stopped before the answer of its call from 1 to 1.5 was safe.
+_STOPPED = Excuse("job", 0.5, 1.4)
+_LATER = Excuse("job", 2.5, 3.2)
+# The end of a grace at 1.55: the call from 1 to 1.5 was on its way, the one from 0.5 to 1 was there.
+_GIVEN_BACK = Excuse("job", 0, 1.55, not_before=1.45)
+_LEFT = "client_left"
 
 
-def test_a_second_answer_is_one_too_many() -> None:
-    assert answers_beyond_one([_call(1), _call(5)], []) == (1, 0)
-
-
-def test_the_answer_of_a_process_that_was_stopped_before_it_was_safe_is_excused() -> None:
-    assert answers_beyond_one([_call(1), _call(5)], [Excuse("job", 0.5, 1.4)]) == (0, 1)
-
-
-def test_an_excuse_is_good_for_one_answer() -> None:
-    assert answers_beyond_one([_call(1), _call(1.2), _call(5)], [Excuse("job", 0.5, 1.4)]) == (1, 1)
-
-
-def test_an_excuse_does_not_cover_an_earlier_attempt() -> None:
-    calls = [_call(1), _call(3, "client_left"), _call(6)]
-    assert answers_beyond_one(calls, [Excuse("job", 2.5, 3.2)]) == (1, 0)
-
-
-def test_an_excuse_does_not_cover_what_came_after_the_stop() -> None:
-    calls = [_call(1, "client_left"), _call(5), _call(9)]
-    assert answers_beyond_one(calls, [Excuse("job", 0.5, 1.4)]) == (1, 0)
-
-
-def test_an_answer_that_was_complete_before_the_call_was_broken_off_has_no_excuse() -> None:
-    """The end of a grace at 1.55: the call from 1 to 1.5 was on its way, the one from 0.5 to 1 was there."""
-    excuse = Excuse("job", 0, 1.55, not_before=1.45)
-    assert answers_beyond_one([_call(1), _call(5)], [excuse]) == (0, 1)
-    assert answers_beyond_one([_call(0.5), _call(5)], [excuse]) == (1, 0)
+@pytest.mark.parametrize(
+    ("calls", "excuses", "beyond"),
+    [
+        pytest.param([_call(1, _LEFT), _call(2)], [], (0, 0), id="one"),
+        pytest.param([_call(1), _call(5)], [], (1, 0), id="a second one"),
+        pytest.param([_call(1), _call(5)], [_STOPPED], (0, 1), id="excused"),
+        pytest.param([_call(1), _call(1.2), _call(5)], [_STOPPED], (1, 1), id="one excuse for two"),
+        pytest.param([_call(1), _call(3, _LEFT), _call(6)], [_LATER], (1, 0), id="an earlier attempt's"),
+        pytest.param([_call(1, _LEFT), _call(5), _call(9)], [_STOPPED], (1, 0), id="after the stop"),
+        pytest.param([_call(1), _call(5)], [_GIVEN_BACK], (0, 1), id="on its way"),
+        pytest.param([_call(0.5), _call(5)], [_GIVEN_BACK], (1, 0), id="complete before its call was broken off"),
+    ],
+)
+def test_answers_beyond_one_are_too_many_or_excused(
+    calls: list[dict[str, Any]], excuses: list[Excuse], beyond: tuple[int, int]
+) -> None:
+    assert answers_beyond_one(calls, excuses) == beyond
 
 
 @pytest.mark.parametrize(("published_late", "missed"), [(None, False), (0.0, False), (8.5, False), (61.2, True)])
