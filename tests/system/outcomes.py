@@ -6,11 +6,11 @@ from devstack.system import System
 from tests.kit.world import World
 
 
-def assert_one_note(world: World, ticket_id: str) -> None:
+def assert_one_note(world: World, ticket_id: str, tenant: str = "acme", seconds: float = 60) -> None:
     """The job is completed, and its note is in the ticket once."""
-    row = world.ended(ticket_id)
+    row = world.ended(ticket_id, tenant, seconds)
     assert row["state"] == "completed"
-    notes = world.notes(ticket_id)
+    notes = world.notes(ticket_id, tenant)
     assert len(notes) == 1
     assert f"Ref {row['id']}" in notes[0]
 

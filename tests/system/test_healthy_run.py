@@ -8,6 +8,7 @@ from devstack.system import System
 from tests.kit.world import World, wait_for
 from tests.system import faq
 from tests.system.faq import Support
+from tests.system.outcomes import assert_one_note
 from tests.system.stories import HEALTHY, assert_story, lines_of
 
 JOBS = 30
@@ -26,11 +27,7 @@ def test_thirty_healthy_jobs_from_the_first_line_of_each_process_to_its_last(log
         tenants = ["acme" if number % 2 else "globex" for number in range(JOBS)]
         tickets = [(world.create_ticket(tenant=tenant), tenant) for tenant in tenants]
         for ticket_id, tenant in tickets:
-            row = world.ended(ticket_id, tenant)
-            assert row["state"] == "completed"
-            notes = world.notes(ticket_id, tenant)
-            assert len(notes) == 1
-            assert f"Ref {row['id']}" in notes[0]
+            assert_one_note(world, ticket_id, tenant)
         for number, (ticket_id, tenant) in enumerate(tickets):
             job_id = str(world.job(ticket_id, tenant)["id"])
             lines = lines_of(system.workers[0], job_id)

@@ -11,6 +11,7 @@ import pytest
 from devstack.system import System
 from tests.kit.system import SHORT
 from tests.kit.world import World
+from tests.system.outcomes import assert_one_note
 
 pytestmark = pytest.mark.slow
 
@@ -38,17 +39,20 @@ def test_a_lone_job_of_a_desk_at_eleven_a_minute_completes(world: World) -> None
     assert len(world.gpt4_requests(subject)) == 1
 
 
-def test_five_jobs_at_once_complete_within_the_rate(world: World) -> None:
+def test_five_jobs_at_once_complete_within_the_rate(world: World, system: System) -> None:
     """Fifteen calls at ten a minute: a minute and a half, and no job begins anew."""
     subjects = [f"Paced-{number:02}-x" for number in range(5)]
     started = time.monotonic()
     tickets = {world.create_ticket(subject, "globex"): subject for subject in subjects}
     for ticket_id, subject in tickets.items():
-        assert world.ended(ticket_id, "globex", seconds=180)["state"] == "completed"
-        assert len(world.notes(ticket_id, "globex")) == 1
+        assert_one_note(world, ticket_id, "globex", seconds=180)
+        assert world.job(ticket_id, "globex")["attempt"] == 1
         assert len(world.gpt4_requests(subject)) == 1
     assert time.monotonic() - started < 180
     requests = world.desk_requests("globex")
     assert Counter(request["ticket_id"] for request in requests) == dict.fromkeys(tickets, 3)
     moments = [request["time"] for request in requests]
     assert max(bisect_left(moments, first + 60) - index for index, first in enumerate(moments)) <= 10
+    told = "".join(worker.log_path.read_text(encoding="utf-8") for worker in system.workers)
+    assert "reason=desk rate limit, held back for" in told
+    assert "Task failed" not in told

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from concurrent.futures import ThreadPoolExecutor
+import time
 from pathlib import Path
 from uuid import UUID
 
@@ -15,28 +15,23 @@ from tests.kit.world import World, wait_for
 from tests.system.outcomes import assert_one_note, figures, log_of
 
 
-def test_a_duplicate_is_answered_with_the_first_jobs_id(around: World, quick: System) -> None:
-    """One job, one note, and a line that says so."""
-    ticket_id = around.create_ticket(send_webhook=False)
-    first, second = (around.post_webhook(ticket_id, headers={"X-ServiceDesk-Delivery": "d-1"}) for _ in range(2))
-    assert (first.status_code, second.status_code) == (202, 202)
-    assert first.json()["job_id"] == second.json()["job_id"]
-    assert (first.json()["status"], second.json()["status"]) == ("accepted", "duplicate")
-    assert_one_note(around, ticket_id)
-    line = f"Webhook duplicate: job_id={first.json()['job_id']}, ticket_id={ticket_id}"
-    assert line in quick.api.log_path.read_text(encoding="utf-8")
+def test_a_duplicate_or_a_captured_webhook_is_answered_with_the_first_jobs_id(around: World, quick: System) -> None:
+    """One job, one note, and a line that says so.
 
-
-def test_a_captured_webhook_is_no_new_job_under_another_delivery_id(around: World, quick: System) -> None:
-    """The id is not signed: the same signed bytes again are a duplicate whatever id comes with them, or none."""
+    The id is not signed: the same signed bytes again are a duplicate whatever id comes with them, or none.
+    """
     ticket_id = around.create_ticket(send_webhook=False)
     body, signed = around.signed(ticket_id)
     ids: list[dict[str, str]] = [{"X-ServiceDesk-Delivery": "d-8"}, {"X-ServiceDesk-Delivery": "d-9"}, {}]
     url = f"{quick.state['api_url']}/webhook"
-    answers = [httpx.post(url, content=body, headers=signed | more, timeout=30).json() for more in ids]
-    assert len({answer["job_id"] for answer in answers}) == 1
-    assert [answer["status"] for answer in answers] == ["accepted", "duplicate", "duplicate"]
+    answers = [httpx.post(url, content=body, headers=signed | more, timeout=30) for more in ids]
+    time.sleep(1.1)  # signed anew, it has another timestamp, and its id alone tells what it is
+    answers.append(around.post_webhook(ticket_id, headers=ids[0]))
+    assert [answer.status_code for answer in answers] == [202] * 4
+    (job_id,) = {answer.json()["job_id"] for answer in answers}
+    assert [answer.json()["status"] for answer in answers] == ["accepted", *["duplicate"] * 3]
     assert_one_note(around, ticket_id)
+    assert log_of(quick, ticket_id).count(f"Webhook duplicate: job_id={job_id}, ticket_id={ticket_id}") == 3
 
 
 def test_a_webhook_is_taken_while_redis_is_down_and_queued_when_it_is_back(around: World, quick: System) -> None:
@@ -69,28 +64,6 @@ def test_a_webhook_is_taken_while_postgres_is_down(around: World, quick: System)
     assert str(around.job(ticket_id)["id"]) == answer.json()["job_id"]
     assert log_of(quick, ticket_id).count("Job queued: ") == 1
     assert moved_from_redis(quick) == before + 1
-
-
-def test_connections_that_died_in_the_pool_refuse_nobody(around: World, quick: System) -> None:
-    """Redis was restarted long ago, and nobody needed most of its connections since; now Postgres goes away."""
-    ticket_ids = [around.create_ticket(send_webhook=False) for _ in range(12)]
-
-    def burst(chosen: list[str]) -> list[int]:
-        with ThreadPoolExecutor(len(chosen)) as threads:
-            return list(threads.map(lambda ticket_id: around.post_webhook(ticket_id).status_code, chosen))
-
-    quick.postgres.stop()
-    try:
-        assert burst(ticket_ids[:6]) == [202] * 6
-        quick.redis.restart()
-        quick.postgres.restart()
-        wait_for(lambda: httpx.get(f"{quick.state['api_probe_url']}/health/ready", timeout=10).json()["redis"] == "ok")
-        quick.postgres.stop()
-        assert burst(ticket_ids[6:]) == [202] * 6
-    finally:
-        quick.postgres.restart()
-    for ticket_id in ticket_ids:
-        assert_one_note(around, ticket_id)
 
 
 def moved_from_redis(system: System) -> float:
@@ -178,8 +151,7 @@ def test_a_tenant_that_a_worker_does_not_know_yet_is_tried_again(around: World, 
     files = Path(quick.workers[0].environment["SECRETS_DIR"])
     for name, value in desk_settings(quick, UNKNOWN_TO_THE_WORKER).items():
         (files / name).write_text(value, encoding="utf-8")
-    assert around.ended(ticket_id, UNKNOWN_TO_THE_WORKER)["state"] == "completed"
-    assert len(around.notes(ticket_id, UNKNOWN_TO_THE_WORKER)) == 1
+    assert_one_note(around, ticket_id, UNKNOWN_TO_THE_WORKER)
 
 
 def test_requests_over_one_connection_do_not_borrow_each_others_identifiers(around: World, quick: System) -> None:
