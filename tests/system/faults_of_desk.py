@@ -118,6 +118,7 @@ def _noting() -> list[FaultRow]:
         found("not JSON", _ERROR + "invalid answer", desk("not_json", add, performed=True)),
         found("silence", _TIMEOUT, desk("silence", add, performed=True)),
         found("slow", _TIMEOUT, desk("slow", add, seconds=DESK + 2)),
+        found("slow, after our time limit", _TIMEOUT, desk("slow", add, seconds=DESK + 2, performed=False)),
         found("cut", _ERROR + "connection", desk("cut", add)),
         found("cut before the answer", _ERROR + "connection", desk("cut_after", add)),
         *(ended(f"{code}", f"{_ERROR}{code}", desk("status", add, code=code)) for code in (400, 401, 403)),
