@@ -1,7 +1,5 @@
 """One enhancement a ticket, whatever a desk sends: its trigger may fire on each change, our own note included."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +8,7 @@ import pytest
 
 from devstack.system import System
 from tests.kit.world import World, wait_for
+from tests.system.by_hand import on
 from tests.system.outcomes import assert_one_note
 
 ENDED = ("completed", "skipped", "failed")
@@ -59,9 +58,7 @@ def test_our_own_note_makes_no_second_job_of_a_desk_that_fires_on_every_update(t
     skipped = f"Task skipped: job_id={second['id']}, ticket_id={ticket_id}, reason=already enhanced"
     assert skipped in told
 
-    command = [sys.executable, "-m", "support.cli", "retry", str(third["id"])]
-    settings = {"DATABASE_URL": quick.state["database_url"]}
-    subprocess.run(command, env=settings, check=True, capture_output=True, timeout=30)
+    assert on(quick, "retry", str(third["id"])).returncode == 0
     wait_for(lambda: len(talkative.notes(ticket_id)) == 2)
 
 
