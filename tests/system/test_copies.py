@@ -8,13 +8,9 @@ import pytest
 
 from devstack.system import System
 from tests.kit.world import World, wait_for
+from tests.system.by_hand import copied
 
 pytestmark = pytest.mark.slow
-REFUSE = """
-CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN IF NEW.ticket_id = '{}' THEN RAISE EXCEPTION 'no'; END IF; RETURN NEW; END $$;
-CREATE OR REPLACE TRIGGER refuse BEFORE INSERT OR UPDATE ON tickets FOR EACH ROW EXECUTE FUNCTION refuse();
-"""
 OLD = """
 INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status, synced_at)
 VALUES ('globex', 'old', 's', 'd', 'r', 'Closed', now() - interval '31 days')
@@ -32,43 +28,16 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield running
 
 
-def new_ticket(world: World, tenant: str = "acme", **more: object) -> str:
-    return world.create_ticket("Scanner jams", tenant, send_webhook=False, **more)
+def new_ticket(world: World) -> str:
+    return world.create_ticket("Scanner jams", send_webhook=False)
 
 
-def copied_anew(system: System, *tenants: str) -> str:
-    """Restart housekeeping, and wait for the copies of these tenants; what it has said since."""
+def copied_anew(system: System) -> str:
+    """Restart housekeeping, and wait for the copy of acme's desk; what it has said since."""
     process = system.housekeeping
     system.restart(process)
-    wait_for(lambda: all(f"Sync completed: tenant_id={tenant}" in process.output() for tenant in tenants))
+    wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
     return process.output()
-
-
-def copies(world: World, tenant: str = "acme") -> set[str]:
-    with world.admin() as connection:
-        return {row[0] for row in connection.execute("SELECT ticket_id FROM tickets WHERE tenant_id = %s", (tenant,))}
-
-
-def test_a_ticket_that_cannot_be_stored_is_a_line_and_all_else_is_copied_and_purged(
-    system: System, world: World
-) -> None:
-    words = " ".join(f"w{number:x}" for number in range(260_000))
-    longest, half, refused, last = (new_ticket(world, description=text) for text in (words, "d", "d", "d"))
-    elsewhere = new_ticket(world, "globex")
-    world.change_ticket(half, status="Waiting \ud83d", in_progress=True)
-    with psycopg.connect(system.postgres.superuser_url, autocommit=True) as superuser:
-        superuser.execute(REFUSE.format(refused).encode())
-        superuser.execute(OLD)
-    said = copied_anew(system, "acme", "globex")
-    assert copies(world) >= {longest, half, last}
-    assert refused not in copies(world)
-    assert elsewhere in copies(world, "globex")
-    (line,) = [line for line in said.splitlines() if "Sync error" in line]
-    assert f"reason=could not be stored | ticket_id: {refused}, tenant_id: acme" in line
-    wait_for(lambda: "Purged by age: answers=0, copies=1, jobs=0" in system.housekeeping.output())
-    assert system.housekeeping.running
-    with psycopg.connect(system.postgres.superuser_url, autocommit=True) as superuser:
-        superuser.execute("DROP FUNCTION refuse CASCADE")
 
 
 def test_a_table_that_somebody_has_locked_is_a_line_and_the_others_are_purged(system: System, world: World) -> None:
@@ -81,33 +50,33 @@ def test_a_table_that_somebody_has_locked_is_a_line_and_the_others_are_purged(sy
         wait_for(lambda: "Purged by age: answers=0, copies=1, jobs=0" in system.housekeeping.output(), 20)
     (line,) = [line for line in system.housekeeping.output().splitlines() if "Purge error" in line]
     assert "Purge error: what=passages, reason=refused by the database" in line
-    assert "old" not in copies(world, "globex")
+    assert "old" not in copied(world, "globex")
 
 
 def test_a_desk_that_is_silent_delays_no_purge(system: System, world: World) -> None:
     with psycopg.connect(system.postgres.superuser_url, autocommit=True) as superuser:
         superuser.execute(OLD)
     world.desk_fault(kind="silence", tenant="globex", operation="list_tickets")
-    copied_anew(system, "acme")
-    wait_for(lambda: "old" not in copies(world, "globex"), 20)
+    copied_anew(system)
+    wait_for(lambda: "old" not in copied(world, "globex"), 20)
     assert "tenant_id=globex" not in system.housekeeping.output()
 
 
 def test_a_copy_goes_when_the_desk_says_that_the_ticket_is_gone(system: System, world: World) -> None:
     """A job hears of it, or housekeeping; a closed ticket keeps its copy."""
     by_job, trashed_by_job, closed, by_sync, trashed = (new_ticket(world) for _ in range(5))
-    copied_anew(system, "acme")
-    assert copies(world) >= {by_job, trashed_by_job, closed, by_sync, trashed}
+    copied_anew(system)
+    assert copied(world) >= {by_job, trashed_by_job, closed, by_sync, trashed}
     world.delete_ticket(by_job)
     world.change_ticket(trashed_by_job, is_trashed=True)
     world.change_ticket(closed, status="Closed")
     for ticket_id in (by_job, trashed_by_job, closed):
         world.post_webhook(ticket_id)
     assert [world.ended(ticket_id)["state"] for ticket_id in (by_job, trashed_by_job, closed)] == ["skipped"] * 3
-    assert copies(world) & {by_job, trashed_by_job, closed, by_sync, trashed} == {closed, by_sync, trashed}
+    assert copied(world) & {by_job, trashed_by_job, closed, by_sync, trashed} == {closed, by_sync, trashed}
     world.delete_ticket(by_sync)
     world.change_ticket(trashed, is_trashed=True)
-    said = copied_anew(system, "acme")
+    said = copied_anew(system)
     assert "Sync completed: tenant_id=acme, tickets=1, passages=" in said
     assert ", removed=2" in said
-    assert copies(world) & {closed, by_sync, trashed} == {closed}
+    assert copied(world) & {closed, by_sync, trashed} == {closed}
