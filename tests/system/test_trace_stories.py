@@ -1,17 +1,15 @@
-"""What becomes of a job's trace when its worker dies, when it is retried by hand, and when the collector is away."""
+"""What becomes of a job's trace when its worker dies, and when the collector is away."""
 
 import json
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from devstack.system import System
 from tests.kit.system import QUICK, SHORT
 from tests.kit.world import World, wait_for
-from tests.system.by_hand import on
 from tests.system.collector import STEPS, Collector, ReceivedSpan, collecting, trace_of
 
 pytestmark = pytest.mark.slow
@@ -65,21 +63,6 @@ def test_a_job_whose_worker_died_goes_on_in_its_trace(system: System, world: Wor
     assert {str(span.tags["job_id"]) for span in relayed} == {str(worker.tags["job_id"])}
 
 
-def test_a_job_that_is_retried_by_hand_goes_on_in_its_trace(system: System, world: World, collector: Collector) -> None:
-    """The first end is red, the second attempt is not, and both are found under the ticket."""
-    subject = "VPN does not connect, by hand"
-    world.openai_fault(kind="status", code=401, match=subject)
-    ticket_id = world.create_ticket(subject)
-    row = world.ended(ticket_id)
-    assert row["state"] == "failed"
-    world.clear_faults()
-    assert on(system, "retry", str(row["id"])).returncode == 0
-    wait_for(lambda: world.job(ticket_id)["state"] == "completed")
-    first, second = spans_named(collector, ticket_id, "Worker", 2)
-    assert (first.status, second.status == 2) == (2, False)
-    assert first.trace_id == second.trace_id == spans_named(collector, ticket_id, "Webhook", 1)[0].trace_id
-
-
 def test_no_span_is_lost_when_the_processes_are_told_to_end(system: System, world: World, collector: Collector) -> None:
     """What has not left yet leaves at the end."""
     for process in (system.api, system.workers[0]):
@@ -119,16 +102,10 @@ def test_prompt_and_answer_are_on_the_gpt4_span_if_the_operator_wants_it(
     assert "Marimba-4711" not in worker.output()
 
 
-@contextmanager
-def _deaf() -> Iterator[str]:
-    """The address of a collector that takes connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
-
-
 def test_a_collector_that_never_answers_costs_a_job_nothing(system: System, world: World, collector: Collector) -> None:
     """Jobs take as long as ever while exports hang, the log says that they fail, and the processes end in time."""
-    with _deaf() as address:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as deaf:
+        address = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         for process in (system.api, system.workers[0]):
             system.restart(process, {"OTEL_EXPORTER_OTLP_ENDPOINT": address})
         tickets = [world.create_ticket() for _ in range(12)]

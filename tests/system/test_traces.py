@@ -29,8 +29,11 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
 
 
 def test_a_job_is_one_trace_with_the_spans_and_tags_that_the_faq_searches_for(traced: Traced) -> None:
-    """Webhook, Queue, Worker, context, GPT-4 and ServiceDesk Update; each tagged, each inside its parent."""
-    world, collector, _ = traced
+    """Webhook, Queue, Worker, context, GPT-4 and ServiceDesk Update; each tagged, each inside its parent.
+
+    The lines of the log name the trace.
+    """
+    world, collector, system = traced
     ticket_id = world.create_ticket()
     row = world.ended(ticket_id)
     spans = trace_of(collector, ticket_id)
@@ -49,6 +52,11 @@ def test_a_job_is_one_trace_with_the_spans_and_tags_that_the_faq_searches_for(tr
     for service in ("ai-agents-api", "ai-agents-worker"):
         for tags in ({"ticket_id": ticket_id, "tenant_id": "acme"}, {"job_id": str(row["id"])}):
             assert set(STEPS) <= {span.name for span in collector.traces(service, **tags)}
+    for process in (system.api, system.workers[0]):
+        lines = process.log_path.read_text(encoding="utf-8").splitlines()
+        own = [line for line in lines if f"ticket_id: {ticket_id}," in line]
+        assert own
+        assert all(f"trace_id: {spans['Worker'].trace_id}" in line for line in own)
 
 
 def test_the_queue_span_lasts_as_long_as_the_job_waited(traced: Traced) -> None:
@@ -192,19 +200,6 @@ def test_a_strangers_traceparent_becomes_a_link_and_not_the_parent(traced: Trace
     webhook = trace_of(collector, ticket_id)["Webhook"]
     assert webhook.trace_id != stranger
     assert webhook.links == [stranger]
-
-
-def test_the_log_lines_name_the_trace(traced: Traced) -> None:
-    """From a line of the log to the trace: the id is the same."""
-    world, collector, system = traced
-    ticket_id = world.create_ticket()
-    world.ended(ticket_id)
-    trace_id = trace_of(collector, ticket_id)["Worker"].trace_id
-    for process in (system.api, system.workers[0]):
-        lines = process.log_path.read_text(encoding="utf-8").splitlines()
-        own = [line for line in lines if f"ticket_id: {ticket_id}," in line]
-        assert own
-        assert all(f"trace_id: {trace_id}" in line for line in own)
 
 
 def test_the_gpt4_span_tells_the_cost_where_the_provider_names_one(traced: Traced) -> None:
