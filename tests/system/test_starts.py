@@ -13,7 +13,7 @@ import pytest
 from devstack.free_ports import free_port
 from devstack.processes import Process
 from devstack.system import System
-from tests.kit.system import CLOSED, other_settings
+from tests.kit.system import CLOSED
 from tests.kit.world import World, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,19 +52,6 @@ def test_one_tenant_with_unusable_settings_is_closed_and_the_others_are_served(a
     with around.admin() as connection:
         rows = connection.execute("SELECT reason FROM rejections WHERE tenant_id = %s", (CLOSED,)).fetchall()
     assert rows == [("tenant closed",)]
-
-
-@pytest.mark.slow  # A job of a closed tenant is tried again after half a minute.
-def test_a_job_of_a_tenant_that_is_closed_in_the_worker_waits_until_it_is_mended(around: World, quick: System) -> None:
-    """Nothing is lost that another process accepted, and no attempt is used up."""
-    (worker,) = quick.workers
-    with other_settings(quick, worker, {"SERVICEDESK_URL_GLOBEX": "nowhere"}):
-        ticket_id = around.create_ticket(tenant="globex")
-        job_id = wait_for(lambda: around.job(ticket_id, "globex").get("id"))
-        said = f"Job requeued: job_id={job_id}, ticket_id={ticket_id}, reason=tenant closed, held back for 30s"
-        wait_for(lambda: said in worker.output())
-    row = around.ended(ticket_id, "globex")
-    assert (row["state"], row["attempt"]) == ("completed", 1)
 
 
 @contextmanager
