@@ -1,6 +1,6 @@
 """Imports every module of the product, and prints as JSON what that did beside defining names.
 
-A program for a fresh process: `python -m tests.system.import_watch`.
+A program for a fresh process.
 """
 
 import importlib
@@ -75,9 +75,7 @@ class _Watched(type(os.environ)):  # type: ignore[misc]  # a class of the standa
 
 def _note_variable(name: str) -> None:
     for frame in _frames():
-        if not frame.f_code.co_filename.endswith(
-            ("os.py", "_collections_abc.py", "<frozen os>", "<frozen _collections_abc>", "import_watch.py")
-        ):
+        if not frame.f_code.co_filename.endswith(_BETWEEN):
             if (room := _product(frame)) is not None:
                 _done.append(f"{room}: environment, {name}")
             return
@@ -117,7 +115,3 @@ def _empty(module: ModuleType) -> Iterator[str]:
             # Not isinstance: that would have Celery's proxies ask for their application's configuration.
             if issubclass(type(value), list | set | dict) and not value and not name.startswith("__"):
                 yield name
-
-
-if __name__ == "__main__":
-    main()

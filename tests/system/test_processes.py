@@ -6,6 +6,8 @@ import subprocess
 import sys
 from typing import Any
 
+from tests.system.import_watch import ROOMS, product_modules
+
 
 def in_a_fresh_process(program: str, **environment: str) -> Any:
     """Run a piece of Python that prints JSON."""
@@ -34,6 +36,16 @@ def test_the_api_process_loads_neither_the_graph_nor_the_model_nor_another_proce
 def test_the_command_loads_nothing_of_the_processes_that_it_can_start() -> None:
     loaded = in_a_fresh_process("import json, sys, support.cli; print(json.dumps(sorted(sys.modules)))")
     assert {"fastapi", "uvicorn", "celery", "langgraph", "openai", "sqlalchemy"} & set(loaded) == set()
+
+
+def test_importing_reads_no_environment_and_starts_and_ends_nothing() -> None:
+    """Without any setting: of no module of the product is anything read, opened, begun, set up or kept."""
+    assert in_a_fresh_process("from tests.system.import_watch import main; main()") == []
+
+
+def test_every_room_is_imported() -> None:
+    assert {name.partition(".")[0] for name in product_modules()} == set(ROOMS)
+    assert {"worker.app", "api.app", "housekeeping.app", "support.cli"} <= set(product_modules())
 
 
 SWITCHES = ["LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2"]
