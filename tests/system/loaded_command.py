@@ -1,6 +1,6 @@
 """`ai-agents` again and again for the price of loading it once: a process that has all of it forks one for each verb.
 
-Importing does nothing beside defining names (`test_imports.py`): so what is forked begins as a fresh process does.
+Importing does nothing beside defining names (`test_processes.py`): so what is forked begins as a fresh process does.
 """
 
 import ctypes
@@ -13,8 +13,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from observability.start import begin_loading, end_loading
 from support.cli import main
@@ -44,12 +42,8 @@ class LoadedCommand:
             preexec_fn=_obey_modes,  # noqa: PLW1509 -- it takes no lock that a thread may hold
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End it."""
         self._server.communicate()
 
     def run(self, verb: str, settings: Mapping[str, str]) -> tuple[int, str]:
