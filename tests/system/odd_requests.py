@@ -38,25 +38,13 @@ def _ticket(value: object) -> bytes:
 
 
 def no_json() -> list[Odd]:
-    """Bodies that are not one JSON object with one tenant id."""
+    """Bodies that are not one JSON object with one tenant id; `tests/api/test_payload.py` has many more."""
     bodies = {
         "nothing": b"",
         "half an object": b'{"tenant_id": "acme", "ticket_id": ',
-        "an array": b"[1]",
-        "null": b"null",
-        "a number": b"12345",
-        "no tenant": b'{"ticket_id": "12345"}',
-        "a tenant that is a number": b'{"tenant_id": 7, "ticket_id": "12345"}',
-        "an empty tenant": b'{"tenant_id": "", "ticket_id": "12345"}',
-        "a tenant of 64 characters": json.dumps({"tenant_id": "a" * 64, "ticket_id": "1"}).encode(),
         "two tenants": b'{"tenant_id": "acme", "tenant_id": "globex", "ticket_id": "12345"}',
-        "two tickets": b'{"tenant_id": "acme", "ticket_id": "12345", "ticket_id": "6"}',
         "not UTF-8": b'{"tenant_id": "acme", "ticket_id": "12345", "subject": "\xff\xfe"}',
-        "UTF-16": GOOD.decode().encode("utf-16"),
-        "a byte order mark": b"\xef\xbb\xbf" + GOOD,
         "deep nesting": b'{"tenant_id": "acme", "x": ' + b"[" * 30_000 + b"]" * 30_000 + b"}",
-        "a number of 5,000 digits": b'{"tenant_id": "acme", "ticket_id": ' + b"9" * 5_000 + b"}",
-        "a raw control character": b'{"tenant_id": "acme", "ticket_id": "1\n2"}',
         "quotes that are never closed": b'"' + b'\\"' * 32_000,
         "bytes": bytes(range(256)),
     }
@@ -96,21 +84,12 @@ def _lines(headers: dict[str, str]) -> list[str]:
 
 
 def unusable(sign: Sign) -> list[Odd]:
-    """Signed, but without a ticket id of 1 to 20 digits."""
+    """Signed, but without a ticket id of 1 to 20 digits; `tests/api/test_payload.py` has many more."""
     values: dict[str, object] = {
         "a newline": "123\n",
-        "a null character": "12\x003",
         "a terminal sequence": "\x1b[2J123",
         "21 digits": "1" * 21,
-        "a number of 21 digits": 10**20,
-        "a fraction": 1.5,
-        "true": True,
-        "a list": ["1"],
-        "negative": -5,
-        "no digits": "",
-        "digits of another script": "\u0661\u0662",
         "infinity": float("inf"),
-        "no number": float("nan"),
         "a half of a character": "\ud800",
     }
     bodies = {f"ticket id: {name}": _ticket(value) for name, value in values.items()}
