@@ -14,7 +14,6 @@ HEALTHY = [
     r"Task completed: job_id=<J>, duration=\d+s",
 ]
 RETRIED = r"Task failed: job_id=<J>, ticket_id=<T>, reason=.*will be retried"
-SKIPPED = r"Task skipped: job_id=<J>, ticket_id=<T>, reason="
 
 
 def assert_story(lines: list[str], patterns: list[str], ticket_id: str, job_id: str) -> None:
