@@ -90,15 +90,19 @@ def test_a_process_is_unready_until_it_has_reached_its_stores(system: System) ->
     assert "Traceback" not in "".join(process.output() for process in background(system))
 
 
-def test_a_redis_that_is_away_or_silent_makes_a_worker_unready_and_no_housekeeping(system: System) -> None:
-    worker, housekeeping = background(system)
-    for go, come in ((system.redis.stop, system.redis.restart), (system.redis.pause, system.redis.resume)):
+@pytest.mark.parametrize("store", BOTH)
+def test_a_store_that_is_away_or_silent_makes_unready_who_needs_it(store: str, system: System) -> None:
+    """Both need Postgres, and the worker alone needs Redis."""
+    server = system.redis if store == "redis" else system.postgres
+    concerned = 1 if store == "redis" else 2
+    for go, come in ((server.stop, server.restart), (server.pause, server.resume)):
         with nobody_is_restarted(system):
             go()
             try:
-                wait_for(lambda: not ready(worker))
-                assert away(worker) == {"redis"}
-                assert ready(housekeeping)
+                for process in background(system)[:concerned]:
+                    wait_for(lambda process=process: not ready(process))  # type: ignore[misc]
+                    assert away(process) == {store}
+                assert all(map(ready, background(system)[concerned:]))
             finally:
                 come()
 
@@ -112,18 +116,6 @@ def test_a_worker_that_looks_for_redis_takes_no_jobs_and_says_so(system: System)
             wait_for(lambda: json.loads(get(worker, "/ready")[1])["process"] == "reconnecting")
         finally:
             system.redis.restart()
-
-
-def test_a_postgres_that_is_away_or_silent_makes_both_unready(system: System) -> None:
-    for go, come in ((system.postgres.stop, system.postgres.restart), (system.postgres.pause, system.postgres.resume)):
-        with nobody_is_restarted(system):
-            go()
-            try:
-                for process in background(system):
-                    wait_for(lambda process=process: not ready(process))  # type: ignore[misc]
-                    assert away(process) == {"database"}
-            finally:
-                come()
 
 
 def test_a_housekeeping_that_waits_for_its_turn_is_ready(system: System) -> None:
