@@ -128,6 +128,14 @@ def documents(root: Path = ROOT) -> list[MarkdownFile]:
     return [MarkdownFile(path, root) for path in [*sorted(root.glob("*.md")), *sorted((root / "docs").rglob("*.md"))]]
 
 
+def lie(text: str, folder: str, root: Path) -> MarkdownFile:
+    """A document of that folder of `docs/` that says this, as tests of tests need one."""
+    path = root / "docs" / folder / "lie.md"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{text}\n", encoding="utf-8")
+    return MarkdownFile(path, root)
+
+
 def broken_links(document: MarkdownFile) -> list[str]:
     """Targets within the repository that there are not: files, and headings in them."""
     broken = []

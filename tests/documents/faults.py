@@ -1,11 +1,11 @@
 """The faults of the FAQ, each done to the running system for the length of a block, and the cause that it is."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
-
-import httpx
 
 from devstack.processes import Process
 from devstack.system import System
@@ -39,10 +39,16 @@ class Stage:
         self.says(self.system.api, f"ticket_id={ticket_id} ")
         return ticket_id
 
-    def desk(self, **settings: Any) -> None:
-        """Change how the desk is set up."""
-        url = f"{self.system.state['desk_url']}/_sim/desks/acme"
-        httpx.patch(url, json=settings, timeout=10).raise_for_status()
+    def kill_worker(self) -> None:
+        """For memory, as Kubernetes does it."""
+        os.kill(self.worker.pid, signal.SIGKILL)
+        self.worker.wait(5)
+        self.shell.look("OOMKilled")
+
+    def roll_out(self, name: str) -> None:
+        """A new pod of `api` or `worker` takes the old one's place, whose lines go with it."""
+        done = self.shell.run(f"kubectl rollout restart deployment/ai-agents-{name} -n ai-agents-production")
+        assert done.status == 0, done
 
 
 Inject = Callable[[Stage], AbstractContextManager[str]]
@@ -70,22 +76,22 @@ class FaqFault:
 @contextmanager
 def webhook_off(stage: Stage) -> Iterator[str]:
     """The desk's webhook is switched off."""
-    stage.desk(webhook_url=None)
+    stage.world.configure_desk(webhook_url=None)
     yield stage.world.create_ticket()
-    stage.desk(webhook_url=f"{stage.system.state['api_url']}/webhook")
+    stage.world.configure_desk(webhook_url=f"{stage.system.state['api_url']}/webhook")
 
 
 @contextmanager
 def wrong_secret(stage: Stage) -> Iterator[str]:
     """The secret was pasted with a blank at its end."""
     secret = stage.system.state["tenants"]["acme"]
-    stage.desk(webhook_secret=f"{secret} ")
+    stage.world.configure_desk(webhook_secret=f"{secret} ")
     ticket_id = stage.world.create_ticket()
     stage.says(stage.system.api, f"ticket_id: {ticket_id}, tenant_id: acme")
     try:
         yield ticket_id
     finally:
-        stage.desk(webhook_secret=secret)
+        stage.world.configure_desk(webhook_secret=secret)
 
 
 @contextmanager
@@ -144,13 +150,13 @@ def wrong_event(stage: Stage) -> Iterator[str]:
 @contextmanager
 def wrong_address(stage: Stage) -> Iterator[str]:
     """A typing mistake in the webhook's path."""
-    stage.desk(webhook_url=f"{stage.system.state['api_url']}/webhok")
+    stage.world.configure_desk(webhook_url=f"{stage.system.state['api_url']}/webhok")
     ticket_id = stage.world.create_ticket()
     stage.says(stage.system.api, "status=404")
     try:
         yield ticket_id
     finally:
-        stage.desk(webhook_url=f"{stage.system.state['api_url']}/webhook")
+        stage.world.configure_desk(webhook_url=f"{stage.system.state['api_url']}/webhook")
 
 
 @contextmanager

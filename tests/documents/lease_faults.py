@@ -1,7 +1,5 @@
 """Faults in mid-job, and after the worker's lines are gone; see `faults`."""
 
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,8 +20,7 @@ def worker_replaced(fault: Inject) -> Inject:
     @contextmanager
     def inject(stage: Stage) -> Iterator[str]:
         with fault(stage) as ticket_id:
-            done = stage.shell.run("kubectl rollout restart deployment/ai-agents-worker -n ai-agents-production")
-            assert done.status == 0, done
+            stage.roll_out("worker")
             yield ticket_id
 
     return inject
@@ -38,27 +35,16 @@ def _lease_of(stage: Stage, seconds: dict[str, str]) -> Iterator[None]:
         stage.system.restart(stage.worker, _SHORT_LEASE)
 
 
-def _kill_worker(stage: Stage) -> None:
-    """Killed, and started anew at once: what it said is gone."""
-    os.kill(stage.worker.pid, signal.SIGKILL)
-    stage.worker.wait(5)
-    stage.shell.look("OOMKilled")
-    stage.system.restart(stage.worker)
-
-
-def _end_lease(stage: Stage, ticket_id: str) -> None:
-    with stage.world.admin() as connection:
-        connection.execute("UPDATE jobs SET lease_until = now() WHERE ticket_id = %s", (ticket_id,))
-
-
 @contextmanager
 def worker_back(stage: Stage) -> Iterator[str]:
     """The worker was killed in mid-job and is there again; its claim has not run out yet."""
     with _lease_of(stage, _LONG_LEASE):
         with slow_gpt4(stage) as ticket_id:
-            _kill_worker(stage)
+            stage.kill_worker()
+            stage.system.restart(stage.worker)
             yield ticket_id
-        _end_lease(stage, ticket_id)
+        with stage.world.admin() as connection:
+            connection.execute("UPDATE jobs SET lease_until = now() WHERE ticket_id = %s", (ticket_id,))
         stage.world.ended(ticket_id)
 
 
@@ -94,7 +80,8 @@ def worker_silent_and_back(stage: Stage) -> Iterator[str]:
     """The same, but the worker was killed and is there again."""
     with slow_gpt4(stage) as ticket_id, stage.world.admin() as connection:
         connection.execute("SELECT 1 FROM jobs WHERE ticket_id = %s FOR UPDATE", (ticket_id,))
-        _kill_worker(stage)
+        stage.kill_worker()
+        stage.system.restart(stage.worker)
         _relay_kept_away(stage, ticket_id)
         yield ticket_id
     stage.world.ended(ticket_id)

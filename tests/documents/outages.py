@@ -1,8 +1,6 @@
 """Faults of the workers, of Postgres and of Redis, and a desk or a GPT-4 that is slow; see `faults`."""
 
 import itertools
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -132,9 +130,7 @@ def redis_lost(stage: Stage) -> Iterator[str]:
 def worker_killed(stage: Stage) -> Iterator[str]:
     """The worker is killed for memory in mid-job, and does not come again."""
     with slow_gpt4(stage) as ticket_id:
-        os.kill(stage.worker.pid, signal.SIGKILL)
-        stage.worker.wait(5)
-        stage.shell.look("OOMKilled")
+        stage.kill_worker()
         # Its lease runs out, and the relay queues the job again.
         try:
             wait_for(lambda: stage.world.job(ticket_id)["state"] == "waiting")
@@ -179,9 +175,8 @@ def desk_down(stage: Stage) -> Iterator[str]:
 def lines_gone(stage: Stage) -> Iterator[str]:
     """The job ended well, then a rollout took the pods away, and their lines with them."""
     with healthy(stage) as ticket_id:
-        for name in ("api", "worker"):
-            done = stage.shell.run(f"kubectl rollout restart deployment/ai-agents-{name} -n ai-agents-production")
-            assert done.status == 0, done
+        stage.roll_out("api")
+        stage.roll_out("worker")
         yield ticket_id
 
 
@@ -189,7 +184,7 @@ def lines_gone(stage: Stage) -> Iterator[str]:
 def came_twice(stage: Stage) -> Iterator[str]:
     """The same, but for the worker, and the desk sent the webhook once more."""
     with healthy(stage) as ticket_id:
-        stage.shell.run("kubectl rollout restart deployment/ai-agents-api -n ai-agents-production")
+        stage.roll_out("api")
         stage.world.send_webhook(ticket_id, same_delivery_id=True)
         yield ticket_id
 
@@ -220,7 +215,7 @@ def sent_again_meanwhile(stage: Stage) -> Iterator[str]:
 def api_replaced(stage: Stage) -> Iterator[str]:
     """The API's pod was replaced while GPT-4 writes: that the job was queued is told nowhere any more."""
     with slow_gpt4(stage) as ticket_id:
-        stage.shell.run("kubectl rollout restart deployment/ai-agents-api -n ai-agents-production")
+        stage.roll_out("api")
         yield ticket_id
 
 

@@ -11,8 +11,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from config.settings import WorkerSettings
 from devstack.document_tables import PROCESSES
@@ -144,12 +143,7 @@ class Session:
         )
         return Ran(output, complaints, tuple(map(_failure, filter(None, failures.split("\0")))))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         """End the shell."""
         self._bash.communicate()
 

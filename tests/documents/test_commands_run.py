@@ -9,6 +9,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from redis import AuthenticationError, Redis
 from config.tenants import TENANT_SETTINGS
 from devstack.system import System
 from tests.documents import commands
-from tests.documents.documents import Block, MarkdownFile, documents
+from tests.documents.documents import Block, MarkdownFile, documents, lie
 from tests.documents.expectations import failed, unmet
 from tests.documents.session import Cluster, Session, restore
 from tests.documents.traffic import Traffic
@@ -122,7 +123,7 @@ def wrong_commands(document: MarkdownFile, example: int, cluster: Cluster) -> li
     """Type the document from its beginning to its end: what is wrong, with its line."""
     wrong = []
     elsewhere = blocks_below(UNDER_TRAFFIC, document) if document.name == ROTATION.name else []
-    with Session(cluster) as session:
+    with closing(Session(cluster)) as session:
         for block in commands.to_type(document):
             if block in elsewhere:
                 continue
@@ -140,7 +141,7 @@ def test_the_password_of_redis_is_rotated_and_no_job_is_lost(cluster: Cluster, w
         time.sleep(IN_FORCE_SECONDS)
     system = cluster.system
     old = system.redis.url
-    with Session(cluster) as session, Traffic(world) as traffic:
+    with closing(Session(cluster)) as session, closing(Traffic(world)) as traffic:
         for block in blocks_below(UNDER_TRAFFIC, ROTATION):
             assert what_is_wrong(session, block.text, block.expectation) == ""
             traffic.await_more(3)
@@ -193,11 +194,8 @@ def test_an_expectation_that_is_not_met_is_seen(
     typed: str, expectation: str, seen: str, cluster: Cluster, tmp_path: Path
 ) -> None:
     """A document that promises another line than the system prints fails, and one with a command that fails."""
-    path = tmp_path / "docs" / "runbooks" / "lie.md"
-    path.parent.mkdir(parents=True)
-    path.write_text(f"```sh\n{typed}\n```\n\nExpect {expectation}.\n", encoding="utf-8")
-    (block,) = MarkdownFile(path, tmp_path).blocks("sh")
-    with Session(cluster) as session:
+    (block,) = lie(f"```sh\n{typed}\n```\n\nExpect {expectation}.", "runbooks", tmp_path).blocks("sh")
+    with closing(Session(cluster)) as session:
         problem = what_is_wrong(session, block.text, block.expectation)
     assert problem.startswith(seen)
     assert bool(problem) == bool(seen)
@@ -222,8 +220,5 @@ def test_an_expectation_that_is_not_met_is_seen(
 def test_a_command_in_a_sentence_that_fails_is_seen(
     typed: str, is_wrong: bool, cluster: Cluster, tmp_path: Path
 ) -> None:
-    path = tmp_path / "docs" / "runbooks" / "lie.md"
-    path.parent.mkdir(parents=True)
-    path.write_text(f"Where nothing helps: `{typed}`.\n", encoding="utf-8")
-    found = wrong_commands(MarkdownFile(path, tmp_path), 12345, cluster)
+    found = wrong_commands(lie(f"Where nothing helps: `{typed}`.", "runbooks", tmp_path), 12345, cluster)
     assert [problem.split(":")[0] for problem in found] == ["line 1"] * is_wrong

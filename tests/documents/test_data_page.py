@@ -22,11 +22,6 @@ def cells(heading: str) -> list[list[str]]:
     return [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
 
 
-def redis_keys() -> set[str]:
-    """How the keys begin that stand on the page."""
-    return {re.sub(r"<.*", "", name) for row in cells("In Redis") for name in re.findall(r"`([^`]+)`", row[0])}
-
-
 def test_each_column_of_each_table_stands_there_once() -> None:
     """And no other: whoever adds a column has to say whether it holds text or personal data."""
     told = {row[0].strip("`"): sorted(re.findall(r"`(\w+)`", f"{row[1]} {row[2]}")) for row in cells("In Postgres")}
@@ -46,7 +41,8 @@ def test_each_key_in_redis_stands_there() -> None:
     """By how it begins; tests/system/test_forget.py looks at a running system's."""
     ours = {*(f"{what}:" for what in Kept), inbox.INBOX, inbox.DELIVERY}
     ours |= {rate.KEY, desk_tokens.KEY, QUEUE, UNACKED}
-    assert redis_keys() == ours | CELERYS
+    told = {re.sub(r"<.*", "", name) for row in cells("In Redis") for name in re.findall(r"`([^`]+)`", row[0])}
+    assert told == ours | CELERYS
 
 
 def test_each_setting_that_keeps_things_is_one() -> None:

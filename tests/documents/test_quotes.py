@@ -11,7 +11,7 @@ import pytest
 from devstack import document_tables as tables
 from observability import phrases, tracing
 from observability.phrases import Phrase
-from tests.documents.documents import MarkdownFile, documents
+from tests.documents.documents import MarkdownFile, documents, lie
 from tests.documents.kinds import IN_TRACES, KINDS, KINDS_FOR_DEVELOPERS, OF_TRACES, product
 
 # A sentence's beginning, with a capital: a line, a panel's title, or what another program prints.
@@ -109,7 +109,7 @@ def test_what_a_document_quotes_exists(document: MarkdownFile) -> None:
     ],
 )
 def test_what_there_is_not_is_found(text: str, tmp_path: Path) -> None:
-    assert len(unknown(lie(f"It says `{text}`.", tmp_path))) == 1
+    assert len(unknown(lie(f"It says `{text}`.", "dev", tmp_path))) == 1
 
 
 @pytest.mark.parametrize(
@@ -124,12 +124,4 @@ def test_what_there_is_not_is_found(text: str, tmp_path: Path) -> None:
     ],
 )
 def test_what_is_typed_or_traced_and_is_not_is_found(text: str, problem: str, tmp_path: Path) -> None:
-    assert problem in unknown(lie(text, tmp_path))
-
-
-def lie(text: str, root: Path) -> MarkdownFile:
-    """A document for developers that says this."""
-    path = root / "docs" / "dev" / "lie.md"
-    path.parent.mkdir(parents=True)
-    path.write_text(f"{text}\n", encoding="utf-8")
-    return MarkdownFile(path, root)
+    assert problem in unknown(lie(text, "dev", tmp_path))

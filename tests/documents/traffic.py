@@ -1,8 +1,6 @@
 """Webhooks that come in while somebody works on the system."""
 
 import threading
-from types import TracebackType
-from typing import Self
 
 import httpx
 
@@ -19,19 +17,15 @@ class Traffic:
         self._world = world
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
+        self._thread.start()
 
     def await_more(self, count: int) -> None:
         """Wait until so many more were taken; fails when that lasts."""
         before = len(self.taken)
         wait_for(lambda: len(self.taken) >= before + count)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End it."""
         self._end.set()
         self._thread.join()
 
