@@ -51,7 +51,6 @@ class ModelClient:
         total_seconds: float,
         connections: int,
         breaker: Breaker,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = model
         self.base_url = base_url
@@ -76,7 +75,7 @@ class ModelClient:
                 event_hooks={"response": [bound]},
             ),
         )
-        self._wire = Wire(base_url, model, monotonic)
+        self._wire = Wire(base_url, model)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -158,7 +158,5 @@ OF_THE_STATEMENT = (
     ],
     ids=repr,
 )
-def test_a_failure_of_the_server_or_of_a_full_pool_passes_and_one_of_the_statement_does_not(
-    failure: Exception, away: bool
-) -> None:
+def test_a_failure_of_the_server_passes_and_one_of_the_statement_does_not(failure: Exception, away: bool) -> None:
     assert is_away(failure) is away

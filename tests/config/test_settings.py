@@ -135,9 +135,7 @@ def test_an_empty_secrets_directory_is_not_the_folder_that_a_process_begins_in(
     assert load(ApiSettings).log_level == "INFO"
 
 
-def test_files_that_are_not_empty_win_over_the_environment_and_the_rest_comes_from_it(
-    tmp_path: Path, configure: Configure
-) -> None:
+def test_files_that_are_not_empty_win_over_the_environment(tmp_path: Path, configure: Configure) -> None:
     (tmp_path / "DATABASE_URL").write_text("postgresql://app:from-a-file@db/x\n")
     (tmp_path / "LOG_LEVEL").write_text("ERROR")
     (tmp_path / "WEBHOOK_SECRET_ACME").write_text("not one of these")

@@ -34,7 +34,7 @@ async def test_an_event_comes_back_as_it_was_kept(redis: Redis) -> None:
     assert await inbox.some(10) == []
 
 
-async def test_an_event_that_shares_one_of_its_keys_is_answered_with_the_first_ones_id_and_not_kept(
+async def test_an_event_that_shares_a_key_is_answered_with_the_first_ones_id(
     redis: Redis,
 ) -> None:
     inbox = Inbox(redis)
