@@ -17,6 +17,8 @@ WEBHOOK, QUEUING, BACKLOG, CRASHES, FAILURE, RUNNING, DELIVERED = (
     )
 )
 GPT4, DESK = "1. GPT-4 API Timeout/Error", "2. ServiceDesk Plus API Unavailable"
+NO_TICKET = '{"tenant_id": "acme", "ticket_id": ""}'
+MARKUP = '{"tenant_id": "acme", "ticket_id": "{}", "event": "<b>"}'
 GONE, CONTEXT, ELSE = "3. Invalid Ticket ID", "4. Context Gathering Timeout", "5. Anything Else"
 
 
@@ -53,8 +55,8 @@ FAULTS = [
         "Refused With 403",
     ),
     FaqFault("tenant closed", faults.tenant_closed, WEBHOOK, "Refused With 403", json=True),
-    FaqFault("no ticket in the body", faults.wrong_form, WEBHOOK, "Refused for Its Form"),
-    FaqFault("markup for an event", faults.wrong_event, WEBHOOK, "Refused for Its Form"),
+    FaqFault("no ticket in the body", faults.wrong_body(NO_TICKET), WEBHOOK, "Refused for Its Form"),
+    FaqFault("markup for an event", faults.wrong_body(MARKUP), WEBHOOK, "Refused for Its Form"),
     FaqFault("wrong address", faults.wrong_address, WEBHOOK, "Wrong Address", json=True),
     FaqFault("healthy", faults.healthy, DELIVERED, "Nothing Is Wrong", swapped=(2, 3), json=True),
     FaqFault("GPT-4 timeout", gpt4("silence"), FAILURE, GPT4, json=True),

@@ -131,20 +131,16 @@ def longer_number(stage: Stage) -> Iterator[str]:
         yield ticket_id
 
 
-@contextmanager
-def wrong_form(stage: Stage) -> Iterator[str]:
-    """The desk's template left the ticket's number empty."""
-    ticket_id = stage.world.create_ticket(send_webhook=False)
-    stage.world.send_webhook(ticket_id, body='{"tenant_id": "acme", "ticket_id": ""}')
-    yield ticket_id
+def wrong_body(body: str) -> Inject:
+    """The desk's template makes such a webhook; `{}` is the ticket's number."""
 
+    @contextmanager
+    def inject(stage: Stage) -> Iterator[str]:
+        ticket_id = stage.world.create_ticket(send_webhook=False)
+        stage.world.send_webhook(ticket_id, body=body.replace("{}", ticket_id))
+        yield ticket_id
 
-@contextmanager
-def wrong_event(stage: Stage) -> Iterator[str]:
-    """The desk's template put markup where the event's name belongs."""
-    ticket_id = stage.world.create_ticket(send_webhook=False)
-    stage.world.send_webhook(ticket_id, body=f'{{"tenant_id": "acme", "ticket_id": "{ticket_id}", "event": "<b>"}}')
-    yield ticket_id
+    return inject
 
 
 @contextmanager
