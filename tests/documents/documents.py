@@ -41,7 +41,7 @@ class Block:
 
     @property
     def only_names(self) -> bool:
-        """Whether it sets names for later blocks and prints nothing."""
+        """True if it sets names for later blocks and prints nothing."""
         return all(re.match(r"[A-Za-z_]+=", line) for line in self.text.splitlines())
 
 
@@ -58,7 +58,7 @@ class MarkdownFile:
 
     @property
     def is_for_support(self) -> bool:
-        """Whether the stricter rules for those who work from it at night hold: each command says what to expect."""
+        """True if the stricter rules for those who work from it at night hold: each command says what to expect."""
         return self.name.startswith(("docs/support/", "docs/runbooks/"))
 
     @property

@@ -14,7 +14,7 @@ from tests.kit.world import World, wait_for
 
 
 @dataclass(frozen=True)
-class Stage:
+class FaultStage:
     """The running system, its outside, and the person at a shell who is asked about it."""
 
     system: System
@@ -51,7 +51,7 @@ class Stage:
         assert done.status == 0, done
 
 
-Inject = Callable[[Stage], AbstractContextManager[str]]
+Inject = Callable[[FaultStage], AbstractContextManager[str]]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class FaqFault:
 
 
 @contextmanager
-def webhook_off(stage: Stage) -> Iterator[str]:
+def webhook_off(stage: FaultStage) -> Iterator[str]:
     """The desk's webhook is switched off."""
     stage.world.configure_desk(webhook_url=None)
     yield stage.world.create_ticket()
@@ -82,7 +82,7 @@ def webhook_off(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def wrong_secret(stage: Stage) -> Iterator[str]:
+def wrong_secret(stage: FaultStage) -> Iterator[str]:
     """The secret was pasted with a blank at its end."""
     secret = stage.system.state["tenants"]["acme"]
     stage.world.configure_desk(webhook_secret=f"{secret} ")
@@ -95,7 +95,7 @@ def wrong_secret(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def _mistyped(stage: Stage, process: Process) -> Iterator[str]:
+def _mistyped(stage: FaultStage, process: Process) -> Iterator[str]:
     """Somebody mistyped the address of the tenant's desk before the process started; the ticket that comes then."""
     url = process.environment["SERVICEDESK_URL_ACME"]
     stage.system.restart(process, {"SERVICEDESK_URL_ACME": "nowhere"})
@@ -106,7 +106,7 @@ def _mistyped(stage: Stage, process: Process) -> Iterator[str]:
 
 
 @contextmanager
-def tenant_closed(stage: Stage) -> Iterator[str]:
+def tenant_closed(stage: FaultStage) -> Iterator[str]:
     """The API can't use a setting of the tenant."""
     with _mistyped(stage, stage.system.api) as ticket_id:
         stage.says(stage.system.api, "reason=tenant closed")
@@ -114,7 +114,7 @@ def tenant_closed(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def tenant_closed_in_worker(stage: Stage) -> Iterator[str]:
+def tenant_closed_in_worker(stage: FaultStage) -> Iterator[str]:
     """The API could, and a worker can't."""
     with _mistyped(stage, stage.worker) as ticket_id:
         stage.failing(ticket_id)
@@ -123,7 +123,7 @@ def tenant_closed_in_worker(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def longer_number(stage: Stage) -> Iterator[str]:
+def longer_number(stage: FaultStage) -> Iterator[str]:
     """The desk's webhook is off; of another ticket, whose number begins with this one's, a forged one was refused."""
     with webhook_off(stage) as ticket_id:
         assert stage.world.post_webhook(f"{ticket_id}0", secret="somebody else's").status_code == 403
@@ -135,7 +135,7 @@ def wrong_body(body: str) -> Inject:
     """The desk's template makes such a webhook; `{}` is the ticket's number."""
 
     @contextmanager
-    def inject(stage: Stage) -> Iterator[str]:
+    def inject(stage: FaultStage) -> Iterator[str]:
         ticket_id = stage.world.create_ticket(send_webhook=False)
         stage.world.send_webhook(ticket_id, body=body.replace("{}", ticket_id))
         yield ticket_id
@@ -144,7 +144,7 @@ def wrong_body(body: str) -> Inject:
 
 
 @contextmanager
-def wrong_address(stage: Stage) -> Iterator[str]:
+def wrong_address(stage: FaultStage) -> Iterator[str]:
     """A typing mistake in the webhook's path."""
     stage.world.configure_desk(webhook_url=f"{stage.system.state['api_url']}/webhok")
     ticket_id = stage.world.create_ticket()
@@ -156,7 +156,7 @@ def wrong_address(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def worker_still(stage: Stage) -> Iterator[str]:
+def worker_still(stage: FaultStage) -> Iterator[str]:
     """The worker is there and does nothing."""
     stage.worker.pause()
     ticket_id = stage.queued()
@@ -168,7 +168,7 @@ def worker_still(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def healthy(stage: Stage) -> Iterator[str]:
+def healthy(stage: FaultStage) -> Iterator[str]:
     """Nothing is wrong."""
     ticket_id = stage.world.create_ticket()
     stage.world.ended(ticket_id)
@@ -183,7 +183,7 @@ def tell_of_a_change(world: World, ticket_id: str) -> None:
 
 
 @contextmanager
-def sent_at_each_change(stage: Stage) -> Iterator[str]:
+def sent_at_each_change(stage: FaultStage) -> Iterator[str]:
     """The ticket has its enhancement, and the desk sent another webhook since."""
     with healthy(stage) as ticket_id:
         tell_of_a_change(stage.world, ticket_id)
@@ -195,7 +195,7 @@ def gpt4(kind: str, **fault: Any) -> Inject:
     """GPT-4 has a fault for this ticket."""
 
     @contextmanager
-    def inject(stage: Stage) -> Iterator[str]:
+    def inject(stage: FaultStage) -> Iterator[str]:
         subject = f"Scanner jams, {kind} {fault}"
         stage.world.openai_fault(kind=kind, match=subject, **fault)
         ticket_id = stage.world.create_ticket(subject)
@@ -212,7 +212,7 @@ def desk(kind: str, operation: str, **fault: Any) -> Inject:
     """The desk has a fault for this ticket."""
 
     @contextmanager
-    def inject(stage: Stage) -> Iterator[str]:
+    def inject(stage: FaultStage) -> Iterator[str]:
         ticket_id = stage.world.create_ticket(send_webhook=False)
         stage.world.desk_fault(kind=kind, operation=operation, tenant="acme", ticket_id=ticket_id, **fault)
         stage.world.send_webhook(ticket_id)
@@ -226,7 +226,7 @@ def desk(kind: str, operation: str, **fault: Any) -> Inject:
 
 
 @contextmanager
-def forgotten(stage: Stage) -> Iterator[str]:
+def forgotten(stage: FaultStage) -> Iterator[str]:
     """An operator had the ticket forgotten before its webhook came."""
     ticket_id = stage.world.create_ticket(send_webhook=False)
     words = f"ai-agents forget --tenant acme --ticket {ticket_id} --yes"
@@ -240,7 +240,7 @@ def gone(change: Callable[[World, str], None]) -> Inject:
     """The ticket is not open any more when its webhook comes."""
 
     @contextmanager
-    def inject(stage: Stage) -> Iterator[str]:
+    def inject(stage: FaultStage) -> Iterator[str]:
         ticket_id = stage.world.create_ticket(send_webhook=False)
         change(stage.world, ticket_id)
         assert stage.world.post_webhook(ticket_id).status_code == 202

@@ -70,7 +70,8 @@ def _is_metric(name: str) -> bool:
 def _is_setting(name: str) -> bool:
     of_tenants = any(name.startswith(prefix) for prefix in TENANT_SETTINGS)
     known = name.lower() in {field for one in tables.PROCESSES.values() for field in one.model_fields}
-    return of_tenants or known or _OTHER_SETTINGS.fullmatch(name) is not None or name in product()
+    other = _OTHER_SETTINGS.fullmatch(name) is not None
+    return of_tenants or known or other or re.search(rf"\b{name}\b", product()) is not None
 
 
 def _is_file(name: str) -> bool:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from tests.documents.faults import Inject, Stage
+from tests.documents.faults import FaultStage, Inject
 from tests.documents.outages import slow_gpt4
 from tests.kit.system import QUICK
 from tests.kit.world import wait_for
@@ -18,7 +18,7 @@ def worker_replaced(fault: Inject) -> Inject:
     """The worker's pod was replaced after the fault, and its lines went with it."""
 
     @contextmanager
-    def inject(stage: Stage) -> Iterator[str]:
+    def inject(stage: FaultStage) -> Iterator[str]:
         with fault(stage) as ticket_id:
             stage.roll_out("worker")
             yield ticket_id
@@ -27,7 +27,7 @@ def worker_replaced(fault: Inject) -> Inject:
 
 
 @contextmanager
-def _lease_of(stage: Stage, seconds: dict[str, str]) -> Iterator[None]:
+def _lease_of(stage: FaultStage, seconds: dict[str, str]) -> Iterator[None]:
     try:
         stage.system.restart(stage.worker, seconds)
         yield
@@ -36,7 +36,7 @@ def _lease_of(stage: Stage, seconds: dict[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def worker_back(stage: Stage) -> Iterator[str]:
+def worker_back(stage: FaultStage) -> Iterator[str]:
     """The worker was killed in mid-job and is there again; its claim has not run out yet."""
     with _lease_of(stage, _LONG_LEASE):
         with slow_gpt4(stage) as ticket_id:
@@ -48,7 +48,7 @@ def worker_back(stage: Stage) -> Iterator[str]:
         stage.world.ended(ticket_id)
 
 
-def _relay_kept_away(stage: Stage, ticket_id: str) -> None:
+def _relay_kept_away(stage: FaultStage, ticket_id: str) -> None:
     """Its lease runs out while a transaction that somebody left open has the row: the relay goes past it."""
     wait_for(
         lambda: (
@@ -62,7 +62,7 @@ def _relay_kept_away(stage: Stage, ticket_id: str) -> None:
 
 
 @contextmanager
-def worker_silent(stage: Stage) -> Iterator[str]:
+def worker_silent(stage: FaultStage) -> Iterator[str]:
     """The worker's machine stopped in mid-job, and nothing queues the job again."""
     with slow_gpt4(stage) as ticket_id, stage.world.admin() as connection:
         stage.worker.pause()
@@ -76,7 +76,7 @@ def worker_silent(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def worker_silent_and_back(stage: Stage) -> Iterator[str]:
+def worker_silent_and_back(stage: FaultStage) -> Iterator[str]:
     """The same, but the worker was killed and is there again."""
     with slow_gpt4(stage) as ticket_id, stage.world.admin() as connection:
         connection.execute("SELECT 1 FROM jobs WHERE ticket_id = %s FOR UPDATE", (ticket_id,))
@@ -88,7 +88,7 @@ def worker_silent_and_back(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def last_attempt_lost(stage: Stage) -> Iterator[str]:
+def last_attempt_lost(stage: FaultStage) -> Iterator[str]:
     """The last of a job's attempts lost its worker; which attempt that is, the test says."""
     with slow_gpt4(stage) as ticket_id:
         stage.worker.pause()
@@ -105,7 +105,7 @@ def last_attempt_lost(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def claim_lost(stage: Stage) -> Iterator[str]:
+def claim_lost(stage: FaultStage) -> Iterator[str]:
     """A worker stood still for longer than its claim, and another one is at the job now."""
     with slow_gpt4(stage) as ticket_id:
         stage.worker.pause()
@@ -124,7 +124,7 @@ def claim_lost(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def attempt_too_long(stage: Stage) -> Iterator[str]:
+def attempt_too_long(stage: FaultStage) -> Iterator[str]:
     """GPT-4 writes on and on, until the attempt's time is up."""
     try:
         stage.system.restart(stage.worker, {"ATTEMPT_TIMEOUT_SECONDS": "2"})
@@ -137,7 +137,7 @@ def attempt_too_long(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def statement_cancelled(stage: Stage) -> Iterator[str]:
+def statement_cancelled(stage: FaultStage) -> Iterator[str]:
     """Somebody locked the table of jobs, and then cancelled the statements that wait for it."""
     waiting = "application_name = 'ai-agents worker' AND wait_event_type = 'Lock'"
     with _lease_of(stage, _LONG_LEASE):

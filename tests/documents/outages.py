@@ -4,14 +4,14 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.documents.faults import Inject, Stage, healthy, tell_of_a_change
+from tests.documents.faults import FaultStage, Inject, healthy, tell_of_a_change
 from tests.kit.world import wait_for
 
 _NUMBERS = itertools.count(1)
 
 
 @contextmanager
-def slow_context(stage: Stage) -> Iterator[str]:
+def slow_context(stage: FaultStage) -> Iterator[str]:
     """The documents can't be read in time: another transaction has their table."""
     with stage.world.admin() as connection:
         connection.execute("LOCK TABLE passages IN ACCESS EXCLUSIVE MODE")
@@ -21,7 +21,7 @@ def slow_context(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def slow_gpt4(stage: Stage, seconds: float = 1.2) -> Iterator[str]:
+def slow_gpt4(stage: FaultStage, seconds: float = 1.2) -> Iterator[str]:
     """GPT-4 writes, slowly: so long for each piece."""
     subject = f"Scanner is slow, {next(_NUMBERS)}"
     stage.world.openai_fault(kind="slow_stream", match=subject, seconds=seconds)
@@ -37,7 +37,7 @@ def backlog(count: int) -> Inject:
     """So many tickets at once, while the desk is slow and the worker has few places."""
 
     @contextmanager
-    def inject(stage: Stage) -> Iterator[str]:
+    def inject(stage: FaultStage) -> Iterator[str]:
         stage.world.desk_fault(kind="slow", operation="read_ticket", seconds=4)
         with _many(stage, count) as ticket_id:
             try:
@@ -49,7 +49,7 @@ def backlog(count: int) -> Inject:
 
 
 @contextmanager
-def backlog_and_still(stage: Stage) -> Iterator[str]:
+def backlog_and_still(stage: FaultStage) -> Iterator[str]:
     """Over 100 jobs wait, and the worker is there and does nothing."""
     stage.worker.pause()
     with _many(stage, 105) as ticket_id:
@@ -62,7 +62,7 @@ def backlog_and_still(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def _many(stage: Stage, count: int) -> Iterator[str]:
+def _many(stage: FaultStage, count: int) -> Iterator[str]:
     """The last of so many tickets, all queued; at the end they are deleted, so that their jobs are done soon."""
     tickets = [stage.world.create_ticket() for _ in range(count)]
     try:
@@ -77,7 +77,7 @@ def _many(stage: Stage, count: int) -> Iterator[str]:
 
 
 @contextmanager
-def no_database(stage: Stage) -> Iterator[str]:
+def no_database(stage: FaultStage) -> Iterator[str]:
     """Postgres is down when the webhook comes."""
     stage.system.postgres.stop()
     try:
@@ -88,7 +88,7 @@ def no_database(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def database_lost(stage: Stage) -> Iterator[str]:
+def database_lost(stage: FaultStage) -> Iterator[str]:
     """Postgres goes down while GPT-4 writes."""
     with slow_gpt4(stage) as ticket_id:
         stage.system.postgres.stop()
@@ -100,7 +100,7 @@ def database_lost(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def no_redis(stage: Stage) -> Iterator[str]:
+def no_redis(stage: FaultStage) -> Iterator[str]:
     """Redis is down when the webhook comes."""
     stage.system.redis.stop()
     try:
@@ -113,7 +113,7 @@ def no_redis(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def redis_lost(stage: Stage) -> Iterator[str]:
+def redis_lost(stage: FaultStage) -> Iterator[str]:
     """Redis goes down while the job waits in it."""
     stage.worker.pause()
     ticket_id = stage.queued()
@@ -127,7 +127,7 @@ def redis_lost(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def worker_killed(stage: Stage) -> Iterator[str]:
+def worker_killed(stage: FaultStage) -> Iterator[str]:
     """The worker is killed for memory in mid-job, and does not come again."""
     with slow_gpt4(stage) as ticket_id:
         stage.kill_worker()
@@ -141,7 +141,7 @@ def worker_killed(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def no_stores(stage: Stage) -> Iterator[str]:
+def no_stores(stage: FaultStage) -> Iterator[str]:
     """Postgres and Redis are both down when the webhook comes."""
     stage.system.postgres.stop()
     stage.system.redis.stop()
@@ -155,7 +155,7 @@ def no_stores(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def desk_down(stage: Stage) -> Iterator[str]:
+def desk_down(stage: FaultStage) -> Iterator[str]:
     """The desk fails for so long that its jobs are held back."""
     stage.world.desk_fault(kind="status", operation="read_ticket", tenant="acme", code=500)
     tickets = [stage.world.create_ticket() for _ in range(6)]
@@ -172,7 +172,7 @@ def desk_down(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def lines_gone(stage: Stage) -> Iterator[str]:
+def lines_gone(stage: FaultStage) -> Iterator[str]:
     """The job ended well, then a rollout took the pods away, and their lines with them."""
     with healthy(stage) as ticket_id:
         stage.roll_out("api")
@@ -181,7 +181,7 @@ def lines_gone(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def came_twice(stage: Stage) -> Iterator[str]:
+def came_twice(stage: FaultStage) -> Iterator[str]:
     """The same, but for the worker, and the desk sent the webhook once more."""
     with healthy(stage) as ticket_id:
         stage.roll_out("api")
@@ -190,7 +190,7 @@ def came_twice(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def came_twice_while_away(stage: Stage) -> Iterator[str]:
+def came_twice_while_away(stage: FaultStage) -> Iterator[str]:
     """The same webhook again while Postgres is away: that it is the same is found out when Postgres is back."""
     with healthy(stage) as ticket_id:
         stage.system.postgres.stop()
@@ -203,7 +203,7 @@ def came_twice_while_away(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def sent_again_meanwhile(stage: Stage) -> Iterator[str]:
+def sent_again_meanwhile(stage: FaultStage) -> Iterator[str]:
     """The ticket was changed while its job is at work, and the desk sends a webhook for that too."""
     with slow_gpt4(stage) as ticket_id:
         tell_of_a_change(stage.world, ticket_id)
@@ -212,7 +212,7 @@ def sent_again_meanwhile(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def api_replaced(stage: Stage) -> Iterator[str]:
+def api_replaced(stage: FaultStage) -> Iterator[str]:
     """The API's pod was replaced while GPT-4 writes: that the job was queued is told nowhere any more."""
     with slow_gpt4(stage) as ticket_id:
         stage.roll_out("api")
@@ -220,7 +220,7 @@ def api_replaced(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def too_late(stage: Stage) -> Iterator[str]:
+def too_late(stage: FaultStage) -> Iterator[str]:
     """No worker took the job until its deadline, which the test moves nearer; now one is well again."""
     stage.worker.pause()
     ticket_id = stage.world.create_ticket()

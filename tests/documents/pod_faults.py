@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from redis import Redis
 
 from devstack.processes import Process
-from tests.documents.faults import Inject, Stage, webhook_off
+from tests.documents.faults import FaultStage, Inject, webhook_off
 from tests.kit.world import wait_for
 
 
-def _crash(stage: Stage, process: Process) -> None:
+def _crash(stage: FaultStage, process: Process) -> None:
     for _ in range(3):
         process.start()
         assert process.wait(20) is not None
@@ -18,7 +18,7 @@ def _crash(stage: Stage, process: Process) -> None:
 
 
 @contextmanager
-def crash_loop(stage: Stage) -> Iterator[str]:
+def crash_loop(stage: FaultStage) -> Iterator[str]:
     """A rollout took a setting away that the worker needs."""
     key = stage.worker.environment["OPENAI_API_KEY"]
     stage.worker.stop(5)
@@ -33,7 +33,7 @@ def crash_loop(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def api_crash_loop(stage: Stage) -> Iterator[str]:
+def api_crash_loop(stage: FaultStage) -> Iterator[str]:
     """A rollout took a setting away that the API needs; the desk calls in vain."""
     api = stage.system.api
     url = api.environment["REDIS_URL"]
@@ -47,7 +47,7 @@ def api_crash_loop(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def no_api(stage: Stage) -> Iterator[str]:
+def no_api(stage: FaultStage) -> Iterator[str]:
     """Somebody scaled the API to nothing."""
     done = stage.shell.run("kubectl scale deployment/ai-agents-api -n ai-agents-production --replicas=0")
     assert done.status == 0, done
@@ -58,7 +58,7 @@ def no_api(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def api_without_stores(stage: Stage) -> Iterator[str]:
+def api_without_stores(stage: FaultStage) -> Iterator[str]:
     """The API runs without Postgres and Redis, and the desk's webhook is off."""
     # Its log begins anew, without what was refused in the tests before.
     stage.system.restart(stage.system.api)
@@ -76,7 +76,7 @@ def worker_waits(state: str) -> Inject:
     """The worker's pod is there, and its container is not; `state` is what Kubernetes calls that."""
 
     @contextmanager
-    def inject(stage: Stage) -> Iterator[str]:
+    def inject(stage: FaultStage) -> Iterator[str]:
         stage.worker.stop(5)
         stage.shell.hold(stage.worker, state)
         ticket_id = stage.queued()
@@ -93,7 +93,7 @@ def while_a_rollout_waits(inject: Inject, deployment: str, state: str) -> Inject
     """Beside that there is a new pod of `api` or `worker` that has no container; `state` is why."""
 
     @contextmanager
-    def also(stage: Stage) -> Iterator[str]:
+    def also(stage: FaultStage) -> Iterator[str]:
         process = {"api": stage.system.api, "worker": stage.worker}[deployment]
         with stage.shell.surging(process, state), inject(stage) as ticket_id:
             yield ticket_id
@@ -102,7 +102,7 @@ def while_a_rollout_waits(inject: Inject, deployment: str, state: str) -> Inject
 
 
 @contextmanager
-def no_worker(stage: Stage) -> Iterator[str]:
+def no_worker(stage: FaultStage) -> Iterator[str]:
     """Somebody scaled the workers to nothing."""
     stage.shell.run("kubectl scale deployment/ai-agents-worker -n ai-agents-production --replicas=0")
     ticket_id = stage.queued()
@@ -114,7 +114,7 @@ def no_worker(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def full_redis(stage: Stage) -> Iterator[str]:
+def full_redis(stage: FaultStage) -> Iterator[str]:
     """Redis answers and takes nothing."""
     ask = "kubectl exec deployment/ai-agents-api -n ai-agents-production -- redis-cli -h redis CONFIG SET maxmemory"
     assert stage.shell.run(f"{ask} 1").lines == ["OK"]
@@ -129,7 +129,7 @@ def full_redis(stage: Stage) -> Iterator[str]:
 
 
 @contextmanager
-def redis_refuses(stage: Stage) -> Iterator[str]:
+def redis_refuses(stage: FaultStage) -> Iterator[str]:
     """Somebody gave Redis a password that the pods do not have; who is connected stays so."""
     stage.worker.pause()
     ticket_id = stage.queued()

@@ -57,7 +57,7 @@ class Ran:
         return self.output + self.complaints
 
 
-class Cluster(Shell):
+class TypedCluster(Shell):
     """The cluster with its secret; `secrets` is the directory that the processes have as SECRETS_DIR."""
 
     def __init__(self, system: System, folder: Path, secrets: Path) -> None:
@@ -112,7 +112,7 @@ class Cluster(Shell):
 class Session:
     """A person's bash, with a document's blocks as its input."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: TypedCluster) -> None:
         self._cluster = cluster
         cluster.look()
         self._bash = subprocess.Popen(

@@ -21,7 +21,7 @@ from devstack.system import System
 from tests.documents import commands
 from tests.documents.documents import Block, MarkdownFile, documents, lie
 from tests.documents.expectations import failed, unmet
-from tests.documents.session import Cluster, Session, restore
+from tests.documents.session import Session, TypedCluster, restore
 from tests.documents.traffic import Traffic
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
@@ -40,7 +40,7 @@ IN_FORCE_SECONDS = 8.0
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TypedCluster]:
     folder = tmp_path_factory.mktemp("documents")
     mounted = folder / "secrets"
     mounted.mkdir()
@@ -52,11 +52,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     restore(mounted, tenant_files(system))
     with system:
         wait_for(lambda: "Sync completed: tenant_id=globex" in system.housekeeping.log_path.read_text(encoding="utf-8"))
-        yield Cluster(system, tools, mounted)
+        yield TypedCluster(system, tools, mounted)
 
 
 @pytest.fixture(scope="module")
-def world(cluster: Cluster) -> Iterator[World]:
+def world(cluster: TypedCluster) -> Iterator[World]:
     outside = World(cluster.system)
     yield outside
     outside.close()
@@ -109,7 +109,7 @@ def as_here(text: str, example: int, system: System) -> str:
 
 
 @pytest.mark.parametrize("number", range(len(DOCUMENTS)), ids=[document.name for document in DOCUMENTS])
-def test_each_command_prints_what_the_document_says(number: int, cluster: Cluster, world: World) -> None:
+def test_each_command_prints_what_the_document_says(number: int, cluster: TypedCluster, world: World) -> None:
     # Tickets of its own: the lines of others may have gone with their pods.
     example = 12345 + 10 * number
     if restore(cluster.secrets, tenant_files(cluster.system)):
@@ -119,7 +119,7 @@ def test_each_command_prints_what_the_document_says(number: int, cluster: Cluste
     assert wrong == [], "\n\n".join(wrong)
 
 
-def wrong_commands(document: MarkdownFile, example: int, cluster: Cluster) -> list[str]:
+def wrong_commands(document: MarkdownFile, example: int, cluster: TypedCluster) -> list[str]:
     """Type the document from its beginning to its end: what is wrong, with its line."""
     wrong = []
     elsewhere = blocks_below(UNDER_TRAFFIC, document) if document.name == ROTATION.name else []
@@ -135,7 +135,7 @@ def wrong_commands(document: MarkdownFile, example: int, cluster: Cluster) -> li
     return wrong
 
 
-def test_the_password_of_redis_is_rotated_and_no_job_is_lost(cluster: Cluster, world: World) -> None:
+def test_the_password_of_redis_is_rotated_and_no_job_is_lost(cluster: TypedCluster, world: World) -> None:
     """The runbook's section, while webhooks come in: the old password is refused then, and each job has its note."""
     if restore(cluster.secrets, tenant_files(cluster.system)):
         time.sleep(IN_FORCE_SECONDS)
@@ -191,7 +191,7 @@ _LOGS = f"kubectl logs deployment/ai-agents-api {_N} --all-pods=true --ignore-er
     ],
 )
 def test_an_expectation_that_is_not_met_is_seen(
-    typed: str, expectation: str, seen: str, cluster: Cluster, tmp_path: Path
+    typed: str, expectation: str, seen: str, cluster: TypedCluster, tmp_path: Path
 ) -> None:
     """A document that promises another line than the system prints fails, and one with a command that fails."""
     (block,) = lie(f"```sh\n{typed}\n```\n\nExpect {expectation}.", "runbooks", tmp_path).blocks("sh")
@@ -218,7 +218,7 @@ def test_an_expectation_that_is_not_met_is_seen(
     ],
 )
 def test_a_command_in_a_sentence_that_fails_is_seen(
-    typed: str, is_wrong: bool, cluster: Cluster, tmp_path: Path
+    typed: str, is_wrong: bool, cluster: TypedCluster, tmp_path: Path
 ) -> None:
     found = wrong_commands(lie(f"Where nothing helps: `{typed}`.", "runbooks", tmp_path), 12345, cluster)
     assert [problem.split(":")[0] for problem in found] == ["line 1"] * is_wrong

@@ -12,7 +12,7 @@ import pytest
 
 from devstack.system import System
 from tests.documents.faq_faults import FAULTS, close
-from tests.documents.faults import FaqFault, Stage, gone
+from tests.documents.faults import FaqFault, FaultStage, gone
 from tests.documents.outages import worker_killed
 from tests.documents.person import MISTAKES, FaqReader, Record
 from tests.documents.procedure import Procedure, Unfollowable
@@ -41,7 +41,7 @@ UNPROVED = {
 class Ground:
     """A running system, and the person who is asked about it."""
 
-    stage: Stage
+    stage: FaultStage
     person: FaqReader
 
 
@@ -81,7 +81,7 @@ def running(folder: Path, log_format: str) -> Iterator[Ground]:
             (folder / "shell").mkdir()
             shell = Shell(system, folder / "shell")
             world = World(system)
-            yield Ground(Stage(system, world, shell), FaqReader(shell, collector))
+            yield Ground(FaultStage(system, world, shell), FaqReader(shell, collector))
             world.close()
 
 

@@ -98,17 +98,17 @@ async def test_a_desk_that_fails_at_its_second_page_is_asked_for_each_copy(how: 
     assert site.copies() == set(others)
 
 
-class SlowDesk(ServiceDeskPlus):
+class LateDesk(ServiceDeskPlus):
     """A desk each of whose answers takes 3 of the 18 seconds that a sync has."""
 
     clock: ClassVar = Clock(0)
 
     async def list_newest(self, most: int, start: int = 1) -> list[ListedTicket]:
-        SlowDesk.clock.now += 3
+        LateDesk.clock.now += 3
         return await super().list_newest(most, start)
 
     async def read_ticket(self, ticket_id: str) -> DeskTicket:
-        SlowDesk.clock.now += 3
+        LateDesk.clock.now += 3
         return await super().read_ticket(ticket_id)
 
 
@@ -116,9 +116,9 @@ async def test_copies_that_no_list_shows_are_asked_for_without_time_for_all_page
     tickets = site.copied_and_old(count=620)
     for ticket_id in (gone := tickets[:5]):
         site.delete(ticket_id)
-    site.client.__class__ = SlowDesk
+    site.client.__class__ = LateDesk
     for _ in range(8):
-        await site.sync(monotonic=SlowDesk.clock)
+        await site.sync(monotonic=LateDesk.clock)
     assert site.copies() == set(tickets) - set(gone)
     assert site.unseen() == set()
 

@@ -71,7 +71,7 @@ def _side_allows(policies: list[Policy], direction: str, own: End, other: End, p
 
 
 def may_connect(policies: list[Policy], sender: End, receiver: End, port: int, protocol: str = "TCP") -> bool:
-    """Whether a connection to that port of the receiver comes about."""
+    """Return True if a connection to that port of the receiver comes about."""
     return _side_allows(policies, "Egress", sender, receiver, port, protocol) and _side_allows(
         policies, "Ingress", receiver, sender, port, protocol
     )

@@ -35,11 +35,11 @@ def secrets_of(local: Rendered) -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture
-def pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, local: Rendered) -> "Pod":
-    return Pod(monkeypatch, tmp_path / "mounted", local)
+def pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, local: Rendered) -> "MountedPod":
+    return MountedPod(monkeypatch, tmp_path / "mounted", local)
 
 
-class Pod:
+class MountedPod:
     """This process's environment made that of a container, with its secret mounted."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, rendered: Rendered) -> None:
@@ -70,7 +70,7 @@ def _fail(problem: TenantProblem) -> None:
     pytest.fail(problem.sentence)
 
 
-def test_each_process_starts_with_what_it_is_given(pod: Pod) -> None:
+def test_each_process_starts_with_what_it_is_given(pod: MountedPod) -> None:
     """Read by the code that reads them when it runs."""
     pod.enter("api")
     api, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=_fail)
@@ -85,7 +85,7 @@ def test_each_process_starts_with_what_it_is_given(pod: Pod) -> None:
     assert "ai_agents_owner" in load(MigrateSettings).database_admin_url
 
 
-def test_a_key_that_is_missing_in_the_secret_is_named(pod: Pod) -> None:
+def test_a_key_that_is_missing_in_the_secret_is_named(pod: MountedPod) -> None:
     """By the process, where the pod itself can start; by Kubernetes, where a variable refers to the key."""
     del pod.secrets["ai-agents-secrets"]["OPENAI_API_KEY"]
     pod.enter("worker")

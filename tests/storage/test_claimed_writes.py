@@ -34,7 +34,7 @@ WRITES: dict[str, Callable[[Database, Claim], Awaitable[None]]] = {
 async def test_no_write_of_a_claim_that_ran_out_changes_anything(
     name: str, taken: bool, waiting: UUID, store: Store
 ) -> None:
-    """Whether or not another worker has taken the job."""
+    """If another worker has taken the job or not."""
     first = await claimed(store.database, waiting)
     store.table.change(waiting, lease_until="now() - interval '1 second'")
     if taken:

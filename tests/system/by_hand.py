@@ -1,5 +1,6 @@
 """An operator at a shell, jobs that failed or are to come, and what is stored of them."""
 
+import gc
 import io
 import json
 import os
@@ -47,6 +48,10 @@ def here(*words: str, **settings: str) -> Answer:
             status = main(words)
         except SystemExit as ended:
             status = ended.code
+        finally:
+            # A process is left with what it has loaded frozen; here that would hide what tests leave unclosed.
+            gc.unfreeze()
+            gc.enable()
     return Answer(words, status, printed.getvalue(), complained.getvalue())
 
 

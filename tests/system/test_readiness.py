@@ -16,13 +16,26 @@ from tests.kit.world import World, wait_for
 from tests.system.unreadable import not_opened_by_others, only_linux, with_secret_files
 
 BOTH = ("database", "redis")
+# Says that the garbage collector is at work after all was loaded, for which it is off.
+COLLECTIONS = """
+import gc, os
+
+def told(*_):
+    if gc.get_freeze_count():
+        gc.callbacks.remove(told)
+        os.write(1, b"collects\\n")
+
+gc.callbacks.append(told)
+"""
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system whose worker and housekeeping are started by the first test; they end with the others."""
-    settings = {"WORKER_GRACE_SECONDS": "8"}
     folder = tmp_path_factory.mktemp("system")
+    # Loaded first by each Python that has it on its path.
+    (folder / "sitecustomize.py").write_text(COLLECTIONS, encoding="utf-8")
+    settings = {"WORKER_GRACE_SECONDS": "8", "PYTHONPATH": str(folder)}
     with System(folder, settings=settings, openai_seconds=2, workers=0, housekeeping=False) as running:
         running.workers.append(Programs(running.logs, running.api.environment).worker(1, free_port()))
         yield running
@@ -132,6 +145,10 @@ def test_a_housekeeping_that_waits_for_its_turn_is_ready(system: System) -> None
         assert "Sync completed" not in follower.output()
     finally:
         follower.stop(8)
+
+
+def test_the_garbage_collector_works_once_a_process_is_ready(system: System) -> None:
+    assert ["collects" in process.output() for process in (system.api, *background(system))] == [True] * 3
 
 
 @only_linux

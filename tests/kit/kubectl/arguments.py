@@ -25,7 +25,7 @@ class Command:
     after: list[str] = field(default_factory=list)
 
     def on(self, name: str) -> bool:
-        """Whether a flag without a value is given."""
+        """Return True if a flag without a value is given."""
         return self.flags.get(name) == "true"
 
     def number(self, name: str, default: int) -> int:

@@ -59,7 +59,7 @@ class Count:
 
     @property
     def holds(self) -> bool:
-        """Whether the promise was kept."""
+        """True if the promise was kept."""
         nothing_wrong = self.lost == self.doubled == self.paid_twice == self.refused == 0
         return self.accepted > 0 and nothing_wrong and not self.problems
 
@@ -142,7 +142,7 @@ def is_held(row: dict[str, Any]) -> bool:
 
 
 def is_missed(row: dict[str, Any]) -> bool:
-    """Whether the job was published again since its message had been held for too long."""
+    """Return True if the job was published again since its message had been held for too long."""
     return (row["published_late"] or 0) >= _HELD_SECONDS
 
 

@@ -23,9 +23,9 @@ class Held:
     claimed: float
     """Unix seconds, when this attempt began."""
     answered: bool
-    """Whether GPT-4's answer is in the row, or kept in Redis: no reason whatever to ask again."""
+    """True if GPT-4's answer is in the row, or kept in Redis: no reason whatever to ask again."""
     posting: bool
-    """Whether its note may be in the ticket."""
+    """True if its note may be in the ticket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Excuse:
     """Unix seconds: an answer that was complete by then had reached the process, and has no excuse."""
 
     def covers(self, began: float, ended: float) -> bool:
-        """Whether a call of GPT-4 for the job was that attempt's."""
+        """Return True if a call of GPT-4 for the job was that attempt's."""
         return self.claimed <= began <= self.moment and ended >= self.not_before
 
 

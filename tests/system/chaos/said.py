@@ -55,7 +55,7 @@ class Death:
     """Unix seconds, when it was gone."""
 
     def cut_off(self, finished: float) -> bool:
-        """Whether it came between a commit at that time and its line."""
+        """Return True if it came between a commit at that time and its line."""
         return self.began - _LINE_SECONDS <= finished <= self.ended + _LANDING_SECONDS
 
 
