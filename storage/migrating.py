@@ -47,9 +47,8 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
             if int(revision or 0) > int(newest_revision()):
                 return str(revision)
             quoted = engine.dialect.identifier_preparer.quote(str(role))
-            config = Config()
+            config = Config(attributes={"connection": connection, "application_role": quoted})
             config.set_main_option("script_location", str(MIGRATIONS))
-            config.attributes.update(connection=connection, application_role=quoted)
             command.upgrade(config, "head")
             _apply_functions(connection, quoted)
             return str(_revision_of(connection))
