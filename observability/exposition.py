@@ -60,7 +60,7 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
 """What each process gives: nothing at 0 that another one counts."""
 
 Ready = Callable[[], tuple[bool, Mapping[str, str]]]
-"""Returns True if the process works just now, and what to tell who asks."""
+"""It returns True if the process works just now, and what to tell who asks."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
