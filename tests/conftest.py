@@ -1,5 +1,7 @@
 """Where fixtures come from: each stands in the kit, or in its room, beside what it gives."""
 
+import gc
+
 import pytest
 
 pytest_plugins = [
@@ -15,6 +17,12 @@ pytest_plugins = [
     "tests.housekeeping.site",
     "tests.system.door",
 ]
+
+
+def pytest_runtest_teardown() -> None:
+    """Thaw what a command called in this process froze: else it would hide what tests leave unclosed."""
+    gc.unfreeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

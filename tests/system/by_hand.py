@@ -1,6 +1,5 @@
 """An operator at a shell, jobs that failed or are to come, and what is stored of them."""
 
-import gc
 import io
 import json
 import os
@@ -48,10 +47,6 @@ def here(*words: str, **settings: str) -> Answer:
             status = main(words)
         except SystemExit as ended:
             status = ended.code
-        finally:
-            # A process is left with what it has loaded frozen; here that would hide what tests leave unclosed.
-            gc.unfreeze()
-            gc.enable()
     return Answer(words, status, printed.getvalue(), complained.getvalue())
 
 
