@@ -7,11 +7,12 @@ from typing import Literal
 
 from config.settings import ProcessSettings, SettingsRefused, load
 from config.tenant_directory import TenantDirectory
-from config.tenants import Tenant, TenantProblem, read_environment
+from config.tenant_reading import TenantProblem, read_environment
+from config.tenants import Tenant
 
 _NEEDS: dict[str, tuple[Callable[[Tenant], bool], str]] = {
     "secret": (
-        lambda tenant: bool(tenant.webhook_secrets),
+        lambda tenant: tenant.opens_webhook,
         "WEBHOOK_SECRET_<TENANT> is missing: no tenant may post",
     ),
     "desk": (

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from config.tenants import Tenant, TenantProblem, tenants_after
+from config.tenant_reading import TenantProblem, tenants_after
+from config.tenants import Tenant
 
 _REREAD_SECONDS = 5.0
 
@@ -25,7 +26,7 @@ class TenantDirectory:
         self,
         read: Callable[[], Mapping[str, str]],
         *,
-        needs: Callable[[Tenant], bool] = lambda tenant: bool(tenant.webhook_secrets or tenant.desk),
+        needs: Callable[[Tenant], bool] = lambda tenant: bool(tenant.opens_webhook or tenant.desk),
         on_problem: Callable[[TenantProblem], None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -5,10 +5,14 @@ from collections.abc import Mapping
 
 from config.addresses import address_problem
 from config.secret_files import UNREADABLE, unreadable
+from config.ticket_rules import RulesUnreadable, parse_names
 
 TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
 _CLOUD_NEEDS = ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "ACCOUNTS_URL")
-_CREDENTIALS = ("API_KEY", "CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")
+# What goes into the head of a request to the desk.
+_SENT = ("API_KEY", "CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "PORTAL_ID")
+_SHORTEST_TOKEN = 32
+_DOLLARS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,4})?")
 
 
 def is_tenant_id(text: str) -> bool:
@@ -31,14 +35,39 @@ def id_problems(tenant_id: str) -> list[str]:
     return []
 
 
+def problems_of(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
+    """What is wrong with the settings (named without the tenant) of a tenant whose id is well-formed."""
+    parts = (webhook_problems, desk_problems, model_problems, ticket_problems)
+    return [sentence for part in parts for sentence in part(tenant_id, settings)]
+
+
 def webhook_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     """What is wrong with the settings (named without the tenant) that its webhooks are checked by."""
     suffix = _suffix(tenant_id)
-    wrong = _unreadable(suffix, settings, ("WEBHOOK_", "PREVIOUS_"))
+    wrong = _unreadable(suffix, settings, ("WEBHOOK_", "PREVIOUS_", "RETIRED_"))
     if not wrong and settings.get("WEBHOOK_REQUIRE_TIMESTAMP", "false").lower() not in ("true", "false"):
         wrong.append(f"WEBHOOK_REQUIRE_TIMESTAMP_{suffix} must be true or false")
     if "PREVIOUS_WEBHOOK_SECRET" in settings and "WEBHOOK_SECRET" not in settings:
         wrong.append(f"WEBHOOK_SECRET_{suffix} is missing, but PREVIOUS_WEBHOOK_SECRET_{suffix} is set")
+    retired = settings.get("RETIRED_WEBHOOK_SECRET")
+    if retired is not None and retired in (settings.get("WEBHOOK_SECRET"), settings.get("PREVIOUS_WEBHOOK_SECRET")):
+        wrong.append(f"RETIRED_WEBHOOK_SECRET_{suffix} is a secret that is still in use")
+    return wrong + _token_problems(suffix, settings)
+
+
+def _token_problems(suffix: str, settings: Mapping[str, str]) -> list[str]:
+    token = settings.get("WEBHOOK_TOKEN")
+    if token is None or token == UNREADABLE:
+        return []
+    wrong = []
+    if len(token) < _SHORTEST_TOKEN or not _may_be_sent(token) or " " in token:
+        wrong.append(f"WEBHOOK_TOKEN_{suffix} must be {_SHORTEST_TOKEN} characters at least, without blanks")
+    if token in (settings.get("WEBHOOK_SECRET"), settings.get("PREVIOUS_WEBHOOK_SECRET")):
+        wrong.append(f"WEBHOOK_TOKEN_{suffix} must not be a secret that signs: it travels with each webhook")
+    if settings.get("WEBHOOK_REQUIRE_TIMESTAMP", "false").lower() == "true":
+        wrong.append(
+            f"WEBHOOK_TOKEN_{suffix} and WEBHOOK_REQUIRE_TIMESTAMP_{suffix} exclude each other: a token is no signature"
+        )
     return wrong
 
 
@@ -61,10 +90,9 @@ def desk_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     else:
         needed = ("URL", *(_CLOUD_NEEDS if edition == "cloud" else ("API_KEY",)))
     wrong += [f"SERVICEDESK_{name}_{suffix} is missing" for name in needed if f"SERVICEDESK_{name}" not in settings]
-    # They go into the head of a request.
     wrong += [
         f"SERVICEDESK_{name}_{suffix} has a line break or a character that no key has"
-        for name in _CREDENTIALS
+        for name in _SENT
         if not _may_be_sent(settings.get(f"SERVICEDESK_{name}", ""))
     ]
     rate = settings.get("SERVICEDESK_RATE_PER_MINUTE", "1")
@@ -76,6 +104,42 @@ def desk_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
         problem = address_problem(settings[name], secure=edition == "cloud") if name in settings else None
         if problem is not None:
             wrong.append(f"{name}_{suffix} {problem}")
+    return wrong
+
+
+def model_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
+    """What is wrong with what it has of its own for the model."""
+    suffix = _suffix(tenant_id)
+    if wrong := _unreadable(suffix, settings, ("OPENAI_",)):
+        return wrong
+    if not _may_be_sent(settings.get("OPENAI_API_KEY", "")):
+        wrong.append(f"OPENAI_API_KEY_{suffix} has a line break or a character that no key has")
+    if "OPENAI_BASE_URL" in settings:
+        if "OPENAI_API_KEY" not in settings:
+            # The process's own key must not be sent there.
+            wrong.append(f"OPENAI_API_KEY_{suffix} is missing, but OPENAI_BASE_URL_{suffix} is set")
+        if (problem := address_problem(settings["OPENAI_BASE_URL"], secure=False)) is not None:
+            wrong.append(f"OPENAI_BASE_URL_{suffix} {problem}")
+    tokens = settings.get("OPENAI_DAILY_TOKENS", "1")
+    if not (tokens.isascii() and tokens.isdecimal() and len(tokens) <= 12 and int(tokens) >= 1):
+        wrong.append(f"OPENAI_DAILY_TOKENS_{suffix} must be a number from 1")
+    dollars = settings.get("OPENAI_DAILY_DOLLARS", "1")
+    if not (_DOLLARS.fullmatch(dollars) and float(dollars) > 0):
+        wrong.append(f"OPENAI_DAILY_DOLLARS_{suffix} must be an amount like 2.50")
+    return wrong
+
+
+def ticket_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
+    """What is wrong with the settings that say which of its tickets are enhanced, and how."""
+    suffix = _suffix(tenant_id)
+    wrong = _unreadable(suffix, settings, ("TICKETS_", "MODE"))
+    for name in ("TICKETS_ONLY", "TICKETS_NEVER"):
+        try:
+            parse_names("" if wrong else settings.get(name, ""))
+        except RulesUnreadable as unreadable_rules:
+            wrong.append(f"{name}_{suffix} {unreadable_rules}")
+    if not wrong and settings.get("MODE", "live").lower() not in ("live", "dry-run"):
+        wrong.append(f"MODE_{suffix} must be live or dry-run")
     return wrong
 
 

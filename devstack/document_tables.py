@@ -26,7 +26,7 @@ from config.settings import (
     MigrateSettings,
     WorkerSettings,
 )
-from config.tenants import TENANT_SETTINGS
+from config.tenant_names import TENANT_SETTINGS
 from devstack import document_limits, transitions
 from observability import exposition, metrics
 

@@ -2,7 +2,7 @@
 
 from config.tenant_directory import TenantDirectory
 from config.tenant_problems import is_tenant_id
-from config.tenants import TenantProblem
+from config.tenant_reading import TenantProblem
 from observability import metrics, phrases
 from observability.logging import say
 

@@ -10,7 +10,7 @@ from config.secret_files import SecretFiles
 from config.settings import ApiSettings, SettingsRefused
 from config.startup import load_with_tenants
 from config.tenant_directory import TenantDirectory
-from config.tenants import TenantProblem, read_environment
+from config.tenant_reading import TenantProblem, read_environment
 from tests.kit.clock import Clock
 
 ACME = {

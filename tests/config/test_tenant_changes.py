@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from config.tenant_directory import TenantDirectory
-from config.tenants import Tenant, TenantProblem
+from config.tenant_reading import TenantProblem
+from config.tenants import Tenant
 from tests.config.given import ACME, CLOUD
 from tests.kit.clock import Clock
 
@@ -143,6 +144,38 @@ def test_a_desk_whose_credential_is_gone_is_called_no_more(settings: dict[str, s
         values |= settings
         clock.now += 6
         assert tenants.all() == [before]
+
+
+OWN = ACME | {
+    "WEBHOOK_TOKEN_ACME": "t" * 32,
+    "OPENAI_API_KEY_ACME": "k",
+    "OPENAI_BASE_URL_ACME": "https://model",
+    "TICKETS_NEVER_ACME": "group:HR",
+}
+
+
+def test_each_part_stays_as_it_was_while_its_settings_are_unusable_but_for_secrets_that_are_gone() -> None:
+    for wrong in ({"OPENAI_BASE_URL_ACME": "nowhere"}, {"TICKETS_NEVER_ACME": "HR"}, {"MODE_ACME": "wet"}):
+        values = dict(OWN)
+        tenants, clock = directory(lambda values=values: values)  # type: ignore[misc]
+        before = asked(tenants)
+        values |= wrong
+        clock.now += 6
+        assert asked(tenants) == replace(before, usable=False)
+        del values["WEBHOOK_TOKEN_ACME"], values["OPENAI_API_KEY_ACME"]
+        clock.now += 6
+        left = asked(tenants)
+        assert (left.webhook_token, left.model.api_key, left.model.withdrawn) == ("", "", True)
+        assert (left.webhook_secrets, left.rules) == (before.webhook_secrets, before.rules)
+
+
+def test_a_token_is_dead_as_soon_as_timestamps_are_required() -> None:
+    values = dict(OWN)
+    tenants, clock = directory(lambda: values)
+    assert asked(tenants).webhook_token
+    values["WEBHOOK_REQUIRE_TIMESTAMP_ACME"] = "true"
+    clock.now += 6
+    assert (asked(tenants).webhook_token, asked(tenants).require_timestamp) == ("", True)
 
 
 def test_a_tenant_that_was_never_usable_is_closed_until_it_is() -> None:

@@ -3,7 +3,9 @@
 import pytest
 
 from config.secret_files import UNREADABLE
-from config.tenants import DeskSettings, Tenant, names_tenant, parse_tenants
+from config.tenant_reading import names_tenant, parse_tenants
+from config.tenants import DeskSettings, ModelSettings, Tenant
+from config.ticket_rules import TicketRules, parse_names
 from tests.config.given import ACME, CLOUD
 
 
@@ -23,7 +25,7 @@ def sentences(values: dict[str, str]) -> list[str]:
 def test_a_desk_on_premises_needs_an_address_and_a_key() -> None:
     acme = tenant(ACME)
     assert (acme.id, acme.webhook_secrets) == ("acme", ("s3cret",))
-    assert acme.desk == DeskSettings("https://desk.acme.example:8080", "onpremises", api_key="k3y", rate_per_minute=300)
+    assert acme.desk == DeskSettings("https://desk.acme.example:8080", "onpremises", api_key="k3y", rate_per_minute=60)
 
 
 def test_a_cloud_desk_needs_oauth_credentials_and_is_called_less_often() -> None:
@@ -111,6 +113,19 @@ def test_every_missing_setting_of_a_desk_is_named_at_once() -> None:
         ("SERVICEDESK_URL_ACME", "http://[fe80::1]/hunter2"),
         ("SERVICEDESK_URL_ACME", "http://0.0.0.0/hunter2"),
         ("SERVICEDESK_URL_ACME", "http://224.0.0.1/hunter2"),
+        ("SERVICEDESK_PORTAL_ID_ACME", "hunter2\n"),
+        ("WEBHOOK_TOKEN_ACME", "hunter2"),
+        ("WEBHOOK_TOKEN_ACME", "hunter2 " * 8),
+        ("TICKETS_ONLY_ACME", "hunter2"),
+        ("TICKETS_NEVER_ACME", "hunter2:HR"),
+        ("TICKETS_NEVER_ACME", "group:"),
+        ("MODE_ACME", "hunter2"),
+        ("OPENAI_DAILY_TOKENS_ACME", "hunter2"),
+        ("OPENAI_DAILY_TOKENS_ACME", "0"),
+        ("OPENAI_DAILY_DOLLARS_ACME", "hunter2"),
+        ("OPENAI_DAILY_DOLLARS_ACME", "inf"),
+        ("OPENAI_DAILY_DOLLARS_ACME", "0.0"),
+        ("OPENAI_API_KEY_ACME", "hunter2\n"),
     ],
 )
 def test_a_wrong_setting_is_named_without_its_value(name: str, value: str) -> None:
@@ -199,3 +214,73 @@ def test_a_tenant_may_be_named_while_the_secrets_cannot_be_listed() -> None:
     assert names_tenant({"SERVICEDESK_URL_ACME": "x"}, "acme")
     assert not names_tenant({"SERVICEDESK_URL_ACME": "x", "SECRETS_DIR": "/run/secrets"}, "globex")
     assert names_tenant({"SECRETS_DIR": UNREADABLE}, "globex")
+
+
+TOKEN = "t" * 32
+
+
+def test_a_token_alone_makes_a_tenant_and_what_only_says_how_does_not() -> None:
+    acme = tenant({"WEBHOOK_TOKEN_ACME": TOKEN})
+    assert (acme.webhook_secrets, acme.webhook_token, acme.opens_webhook) == ((), TOKEN, True)
+    others = {"OPENAI_API_KEY_FILE": "x", "OPENAI_MODEL_NAME": "x", "MODE_DEBUG": "x", "RETIRED_WEBHOOK_SECRET_A": "x"}
+    assert parse_tenants(others) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"WEBHOOK_TOKEN_ACME": TOKEN, "WEBHOOK_REQUIRE_TIMESTAMP_ACME": "true"}, "a token is no signature"),
+        ({"WEBHOOK_TOKEN_ACME": TOKEN, "WEBHOOK_SECRET_ACME": TOKEN}, "travels with each webhook"),
+        ({"RETIRED_WEBHOOK_SECRET_ACME": "s3cret"}, "still in use"),
+        ({"OPENAI_BASE_URL_ACME": "https://model.acme.example/v1"}, "OPENAI_API_KEY_ACME is missing"),
+        ({"OPENAI_BASE_URL_ACME": "nowhere", "OPENAI_API_KEY_ACME": "k"}, "must be http(s)://"),
+    ],
+)
+def test_settings_that_exclude_or_need_each_other(more: dict[str, str], told: str) -> None:
+    (sentence,) = sentences(ACME | more)
+    assert told in sentence
+
+
+def test_a_tenant_has_a_model_of_its_own_and_rules_for_its_tickets() -> None:
+    acme = tenant(
+        ACME
+        | {
+            "OPENAI_BASE_URL_ACME": "https://model.acme.example/v1/",
+            "OPENAI_API_KEY_ACME": "hidden",
+            "OPENAI_MODEL_ACME": "big",
+            "OPENAI_DAILY_TOKENS_ACME": "1000",
+            "OPENAI_DAILY_DOLLARS_ACME": "2.50",
+            "TICKETS_ONLY_ACME": "category: Network, category:E-Mail ,event:ticket.created",
+            "TICKETS_NEVER_ACME": "group:HR",
+            "MODE_ACME": "Dry-Run",
+            "RETIRED_WEBHOOK_SECRET_ACME": "older",
+            "SERVICEDESK_PORTAL_ID_ACME": "2",
+        }
+    )
+    assert acme.model == ModelSettings("hidden", "https://model.acme.example/v1", "big", 1000, 2.5)
+    assert acme.rules.only == {"category": {"network", "e-mail"}, "event": {"ticket.created"}}
+    assert acme.rules.never == {"group": {"hr"}}
+    assert (acme.dry_run, acme.retired_secret) == (True, "older")
+    assert acme.desk is not None
+    assert acme.desk.portal_id == "2"
+    assert not any(secret in repr(acme) for secret in ("hidden", "older", "s3cret"))
+    assert tenant(ACME).model == ModelSettings()
+
+
+@pytest.mark.parametrize(
+    ("known", "left_out"),
+    [
+        ({}, False),
+        ({"event": "ticket.created"}, False),
+        ({"event": "ticket.updated"}, True),
+        ({"event": "ticket.created", "category": " NETWORK ", "group": ""}, False),
+        ({"event": "ticket.created", "category": "Printers", "group": ""}, True),
+        ({"event": "ticket.created", "category": "", "group": ""}, True),
+        ({"event": "ticket.created", "category": "network", "group": "hr"}, True),
+    ],
+)
+def test_rules_leave_out_what_lacks_a_name_of_a_kind_or_has_one_that_is_never_enhanced(
+    known: dict[str, str], left_out: bool
+) -> None:
+    rules = TicketRules(parse_names("event:ticket.created, category:Network"), parse_names("group:HR"))
+    assert rules.leave_out(known) is left_out

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from config.settings import WorkerSettings
-from config.tenants import parse_tenants
+from config.tenant_reading import parse_tenants
 from tests.containers.files import COMPOSE, COMPOSE_TEXT, OURS, ROOT, SERVICES, THEIRS, example, settings
 
 PRODUCT = ["api", "worker", "housekeeping", "migrate"]

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
 from api import health, probes, webhook
-from config.tenants import TENANT_SETTINGS
+from config.tenant_names import TENANT_SETTINGS
 from devstack import document_tables as tables
 from observability import tracing
 from observability.identifiers import TAGS

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from redis import AuthenticationError, Redis
 
-from config.tenants import TENANT_SETTINGS
+from config.tenant_names import TENANT_SETTINGS
 from devstack.system import System
 from tests.documents import commands
 from tests.documents.documents import Block, MarkdownFile, documents, lie

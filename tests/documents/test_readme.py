@@ -5,7 +5,7 @@ import re
 import psycopg
 
 from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
-from config.tenants import parse_tenants
+from config.tenant_reading import parse_tenants
 from tests.documents.readme import ROOT, blocks
 
 SHELL = blocks("sh")

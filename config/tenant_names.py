@@ -1,0 +1,77 @@
+"""The settings that each tenant has, and whose a setting is by its name.
+
+`<TENANT>` in a setting's name is the tenant id in capitals with `-` as `_`: `WEBHOOK_SECRET_ACME_EU` belongs to
+`acme-eu`.
+"""
+
+from collections.abc import Mapping
+
+TENANT_SETTINGS: dict[str, str] = {
+    "WEBHOOK_SECRET_": "Secret that signs the tenant's webhooks.",
+    "PREVIOUS_WEBHOOK_SECRET_": "The secret before, still accepted during a rotation.",
+    "RETIRED_WEBHOOK_SECRET_": "A secret that is accepted no more: a webhook that it signs is refused, and the log "
+    "says that it was this one.",
+    "WEBHOOK_REQUIRE_TIMESTAMP_": "`true`: a signature without a signed timestamp is refused, so that nobody can "
+    "send an old request again (GitHub's scheme has none); `false` (default).",
+    "WEBHOOK_TOKEN_": "For a desk that can't sign: what it sends as `X-ServiceDesk-Token`; 32 characters at least. "
+    "Unset (default), only signed webhooks are taken.",
+    "SERVICEDESK_URL_": "Address of the tenant's desk: what stands before `/api/v3` (cloud, and portals on premises: "
+    "with `/app/<portal>`).",
+    "SERVICEDESK_EDITION_": "`onpremises` (default) or `cloud`.",
+    "SERVICEDESK_PORTAL_ID_": "On premises: sent as `PORTALID`, for a desk whose portal is chosen by that header.",
+    "SERVICEDESK_API_KEY_": "On premises: the technician's API key.",
+    "SERVICEDESK_CLIENT_ID_": "Cloud: OAuth client id.",
+    "SERVICEDESK_CLIENT_SECRET_": "Cloud: OAuth client secret.",
+    "SERVICEDESK_REFRESH_TOKEN_": "Cloud: OAuth refresh token.",
+    "SERVICEDESK_ACCOUNTS_URL_": "Cloud: the accounts host that gives tokens, e.g. `https://accounts.zoho.eu`.",
+    "SERVICEDESK_RATE_PER_MINUTE_": "Calls a minute that the desk takes, of all processes together: 60 on "
+    "premises, 30 on cloud; from 1 on. Copying for context takes a third at most, and nothing while jobs wait for it.",
+    "SERVICEDESK_FAILURE_NOTE_": "`context`: a ticket that GPT-4 fails for gets a short note with what was found; "
+    "`none` (default).",
+    "SERVICEDESK_CLOSED_STATUSES_": "More names of statuses that mean closed, separated by commas.",
+    "TICKETS_ONLY_": "Which tickets are enhanced: `KIND:NAME` entries separated by commas, where a kind is `event`, "
+    "`category`, `group` or `template`. A ticket must have one of the names of each kind that is there. Unset: all.",
+    "TICKETS_NEVER_": "Which tickets are not, in the same form: one that has any of the names is left alone, e.g. "
+    "`group:HR, template:Dismissal`.",
+    "MODE_": "`live` (default), or `dry-run`: everything but the note; `ai-agents show` has what it would say.",
+    "OPENAI_API_KEY_": "The tenant's own key for the model, in place of `OPENAI_API_KEY`.",
+    "OPENAI_BASE_URL_": "Where the tenant's tickets are sent instead of `OPENAI_BASE_URL`; needs a key of its own.",
+    "OPENAI_MODEL_": "The tenant's model, in place of `OPENAI_MODEL`.",
+    "OPENAI_DAILY_TOKENS_": "Tokens a day (UTC) for the tenant's jobs; past it they wait for the next day.",
+    "OPENAI_DAILY_DOLLARS_": "The same in dollars, of an endpoint that tells what each answer cost (OpenRouter).",
+}
+SECRETS = {
+    "WEBHOOK_SECRET",
+    "PREVIOUS_WEBHOOK_SECRET",
+    "WEBHOOK_TOKEN",
+    "SERVICEDESK_API_KEY",
+    "SERVICEDESK_CLIENT_SECRET",
+    "SERVICEDESK_REFRESH_TOKEN",
+    "OPENAI_API_KEY",
+}
+"""Those that are withdrawn by nothing but deletion. Not a retired one: it opens nothing."""
+# Any other only says how something is done for a tenant that there is: alone it may be somebody else's variable.
+_MAKE_A_TENANT = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "WEBHOOK_TOKEN", "SERVICEDESK_")
+
+
+def owner(name: str) -> tuple[str, str]:
+    """Return which setting of which tenant a name is; two empty texts for a setting of no tenant."""
+    # Longest first: no name may be taken for another one that is its beginning.
+    for prefix in sorted(TENANT_SETTINGS, key=len, reverse=True):
+        if name.startswith(prefix) and len(name) > len(prefix):
+            return prefix.rstrip("_"), name.removeprefix(prefix).lower().replace("_", "-")
+    return "", ""
+
+
+def by_tenant(values: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return tenant id -> setting without the tenant -> value, of all that make a tenant."""
+    found: dict[str, dict[str, str]] = {}
+    for name, value in values.items():
+        setting, tenant_id = owner(name)
+        if tenant_id:
+            found.setdefault(tenant_id, {})[setting] = value
+    return {
+        tenant_id: settings
+        for tenant_id, settings in found.items()
+        if any(setting.startswith(_MAKE_A_TENANT) for setting in settings)
+    }

@@ -1,0 +1,104 @@
+"""A tenant from its settings (named without the tenant), part by part: webhooks, desk, model, tickets."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from config.secret_files import UNREADABLE
+from config.tenant_problems import desk_problems, has_desk, model_problems, ticket_problems, webhook_problems
+from config.tenants import DeskSettings, ModelSettings, Tenant
+from config.ticket_rules import TicketRules, parse_names
+
+_WEBHOOK_SECRETS = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET")
+_REQUIRE_TIMESTAMP = "WEBHOOK_REQUIRE_TIMESTAMP"
+
+
+def tenant_of(tenant_id: str, settings: Mapping[str, str]) -> Tenant:
+    """Return the tenant of settings that have no problem."""
+    return Tenant(
+        tenant_id,
+        _webhook_secrets(settings),
+        _desk(settings),
+        require_timestamp=settings.get(_REQUIRE_TIMESTAMP, "false").lower() == "true",
+        webhook_token=settings.get("WEBHOOK_TOKEN", ""),
+        retired_secret=settings.get("RETIRED_WEBHOOK_SECRET", ""),
+        model=_model(settings),
+        rules=_rules(settings),
+        dry_run=settings.get("MODE", "live").lower() == "dry-run",
+    )
+
+
+def tenant_left(old: Tenant, settings: Mapping[str, str]) -> Tenant:
+    """Return what goes on of a tenant whose settings have a problem now; nothing of one that was closed.
+
+    Its webhooks' secrets and how they are checked, its desk, its model and its tickets stand by themselves: what is
+    usable is as the settings have it now, what is not is as it was, but for secrets that are not there any more.
+    """
+    if not (old.opens_webhook or old.desk):
+        return Tenant(old.id, usable=False)
+    left = replace(old, usable=False, webhook_secrets=_webhook_secrets(settings))
+    if "PREVIOUS_WEBHOOK_SECRET" in settings and settings.get("WEBHOOK_SECRET", UNREADABLE) == UNREADABLE:
+        known = (secret for secret in old.webhook_secrets if secret in left.webhook_secrets)
+        left = replace(left, webhook_secrets=tuple(known))
+    required = settings.get(_REQUIRE_TIMESTAMP, "false").lower()
+    if required in ("true", "false"):
+        left = replace(left, require_timestamp=required == "true")
+    token = settings.get("WEBHOOK_TOKEN", "")
+    if not webhook_problems(old.id, settings):
+        left = replace(left, webhook_token=token, retired_secret=settings.get("RETIRED_WEBHOOK_SECRET", ""))
+    elif token != old.webhook_token or left.require_timestamp:
+        left = replace(left, webhook_token="")
+    return _with_other_parts(left, settings)
+
+
+def _with_other_parts(left: Tenant, settings: Mapping[str, str]) -> Tenant:
+    if not desk_problems(left.id, settings):
+        left = replace(left, desk=_desk(settings))
+    elif left.desk is not None and not left.desk.credentials.items() <= settings.items():
+        left = replace(left, desk=None)
+    if not model_problems(left.id, settings):
+        left = replace(left, model=_model(settings))
+    elif left.model.api_key and settings.get("OPENAI_API_KEY") != left.model.api_key:
+        left = replace(left, model=replace(left.model, api_key="", withdrawn=True))
+    if not ticket_problems(left.id, settings):
+        left = replace(left, rules=_rules(settings), dry_run=settings.get("MODE", "live").lower() == "dry-run")
+    return left
+
+
+def _webhook_secrets(settings: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(settings[name] for name in _WEBHOOK_SECRETS if settings.get(name, UNREADABLE) != UNREADABLE)
+
+
+def _desk(settings: Mapping[str, str]) -> DeskSettings | None:
+    """The desk of settings that have no problem; None where there is none."""
+    if not has_desk(settings):
+        return None
+    cloud = settings.get("SERVICEDESK_EDITION", "onpremises").lower() == "cloud"
+    closed = settings.get("SERVICEDESK_CLOSED_STATUSES", "")
+    return DeskSettings(
+        url=settings["SERVICEDESK_URL"].rstrip("/").removesuffix("/api/v3"),
+        edition="cloud" if cloud else "onpremises",
+        portal_id=settings.get("SERVICEDESK_PORTAL_ID", ""),
+        api_key=settings.get("SERVICEDESK_API_KEY", ""),
+        client_id=settings.get("SERVICEDESK_CLIENT_ID", ""),
+        client_secret=settings.get("SERVICEDESK_CLIENT_SECRET", ""),
+        refresh_token=settings.get("SERVICEDESK_REFRESH_TOKEN", ""),
+        accounts_url=settings["SERVICEDESK_ACCOUNTS_URL"].rstrip("/") if cloud else "",
+        rate_per_minute=int(settings.get("SERVICEDESK_RATE_PER_MINUTE", "30" if cloud else "60")[:9]),
+        failure_note=settings.get("SERVICEDESK_FAILURE_NOTE", "none").lower() == "context",
+        closed_statuses=frozenset(name.strip().casefold() for name in closed.split(",") if name.strip()),
+    )
+
+
+def _model(settings: Mapping[str, str]) -> ModelSettings:
+    tokens, dollars = settings.get("OPENAI_DAILY_TOKENS"), settings.get("OPENAI_DAILY_DOLLARS")
+    return ModelSettings(
+        api_key=settings.get("OPENAI_API_KEY", ""),
+        base_url=settings.get("OPENAI_BASE_URL", "").rstrip("/"),
+        name=settings.get("OPENAI_MODEL", ""),
+        daily_tokens=None if tokens is None else int(tokens),
+        daily_dollars=None if dollars is None else float(dollars),
+    )
+
+
+def _rules(settings: Mapping[str, str]) -> TicketRules:
+    return TicketRules(parse_names(settings.get("TICKETS_ONLY", "")), parse_names(settings.get("TICKETS_NEVER", "")))

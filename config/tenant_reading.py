@@ -1,0 +1,91 @@
+"""How the environment and `SECRETS_DIR` become tenants.
+
+A tenant whose settings are unusable is closed: it has neither secrets nor a desk. One that was open before keeps what
+worked, each part by itself, but for secrets that are not there any more.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.secret_files import UNREADABLE, SecretFiles
+from config.tenant_names import SECRETS, by_tenant, owner
+from config.tenant_parts import tenant_left, tenant_of
+from config.tenant_problems import directory_problems, id_problems, is_tenant_id, problems_of
+from config.tenants import Tenant
+
+_DIRECTORY = "SECRETS_DIR"
+
+
+def read_environment(
+    secrets_dir: Path | None,
+    *,
+    on_problem: Callable[[str], None] = lambda _: None,
+    now: Callable[[], float] = time.time,
+) -> Callable[[], Mapping[str, str]]:
+    """A reader of the environment with the tenants' files of `secrets_dir` laid over it. Empty values count as unset.
+
+    `SECRETS_DIR` itself is UNREADABLE while its files could never be listed. `on_problem` hears of changed files that
+    are not used as they are; `now` is the time that files are stamped with.
+    """
+    files = SecretFiles(
+        secrets_dir,
+        group=lambda name: owner(name)[1],
+        secret=lambda name: owner(name)[0] in SECRETS,
+        on_problem=on_problem,
+        now=now,
+    )
+
+    def read() -> Mapping[str, str]:
+        values = {name: value.strip() for name, value in os.environ.items() if value.strip()}
+        values |= files.read()
+        return values | ({_DIRECTORY: UNREADABLE} if files.never_listed else {})
+
+    return read
+
+
+@dataclass(frozen=True, slots=True)
+class TenantProblem:
+    """Why a tenant's settings can't be used: a sentence that names the setting and no value.
+
+    `tenant_id` is as the setting's name has it, well-formed or not; empty where a file is not used that may be of no
+    tenant. `closed`: nothing is left of settings before.
+    """
+
+    tenant_id: str
+    sentence: str
+    closed: bool = False
+
+
+def names_tenant(values: Mapping[str, str], tenant_id: str) -> bool:
+    """Return True if any of `values` (setting name -> value) is a setting of the tenant, usable or not.
+
+    True as well while nobody knows, since `SECRETS_DIR` could never be listed.
+    """
+    return values.get(_DIRECTORY) == UNREADABLE or any(owner(name)[1] == tenant_id for name in values)
+
+
+def parse_tenants(values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[TenantProblem]]:
+    """The tenants that `values` (setting name -> value) describe, and what is wrong with the others."""
+    tenants: dict[str, Tenant] = {}
+    problems = [TenantProblem("", sentence) for sentence in directory_problems(values.get(_DIRECTORY))]
+    for tenant_id, settings in sorted(by_tenant(values).items()):
+        wrong = id_problems(tenant_id) or problems_of(tenant_id, settings)
+        if wrong:
+            problems += [TenantProblem(tenant_id, sentence) for sentence in wrong]
+        else:
+            tenants[tenant_id] = tenant_of(tenant_id, settings)
+    return tenants, problems
+
+
+def tenants_after(
+    before: Mapping[str, Tenant], values: Mapping[str, str]
+) -> tuple[dict[str, Tenant], list[TenantProblem]]:
+    """Return the tenants of `values`, of unusable ones what is left of those `before`, and what is wrong."""
+    tenants, problems = parse_tenants(values)
+    settings = by_tenant(values)
+    for tenant_id in {problem.tenant_id for problem in problems if is_tenant_id(problem.tenant_id)}:
+        tenants[tenant_id] = tenant_left(before.get(tenant_id, Tenant(tenant_id)), settings[tenant_id])
+    return dict(sorted(tenants.items())), problems
