@@ -24,6 +24,10 @@ class DeskTicket:
     resolution: str
     requester: str = field(default="", repr=False)
     """Whose ticket it is, as a mail address: for `storage.tombstones`, never for a prompt, a line or a span."""
+    display_id: str = ""
+    """The number that people see; on premises it is the ticket's id."""
+    group: str = ""
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,9 @@ def ticket_of(body: Any) -> DeskTicket:
         status=_name(body.get("status")),
         resolution=solved[:_LONGEST_TEXT],
         requester=_address(body.get("requester")),
+        display_id=str(body.get("display_id") or body["id"])[:_LONGEST_NAME],
+        group=_name(body.get("group")),
+        template=_name(body.get("template")),
     )
 
 
