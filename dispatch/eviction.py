@@ -6,7 +6,16 @@ from redis.exceptions import RedisError
 from observability import phrases
 from observability.logging import say
 
-_SAFE = "noeviction"
+SAFE_POLICY = "noeviction"
+
+
+async def eviction_policy(redis: Redis) -> str | None:
+    """Return what Redis does when its memory is full; None where it may not be asked, or does not answer."""
+    try:
+        memory = await redis.info("memory")
+    except (RedisError, OSError):
+        return None
+    return str(memory.get("maxmemory_policy", SAFE_POLICY))
 
 
 async def warn_of_eviction(redis: Redis) -> None:
@@ -15,10 +24,6 @@ async def warn_of_eviction(redis: Redis) -> None:
     No reason not to start: a job is a row first, and comes back into the queue. But an event that waits in the inbox
     for Postgres would be lost. A Redis that does not answer, or may not be asked, says nothing about it.
     """
-    try:
-        memory = await redis.info("memory")
-    except (RedisError, OSError):
-        return
-    policy = str(memory.get("maxmemory_policy", _SAFE))
-    if policy != _SAFE:
+    policy = await eviction_policy(redis)
+    if policy not in (None, SAFE_POLICY):
         say(phrases.REDIS_MAY_EVICT, policy=policy)

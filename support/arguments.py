@@ -62,7 +62,11 @@ def _at_least_one(given: str) -> int:
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `jobs`, `show`, `retry` and `forget`."""
+    """Add `check`, `jobs`, `show`, `retry` and `forget`."""
+    check = _verb(verbs, "check", "see whether all that a tenant's tickets need is in order; changes nothing")
+    check.add_argument("--tenant", type=tenant, metavar="ID", help="this tenant only")
+    check.add_argument("--url", type=_word, metavar="URL", help="the public address of POST /webhook, for a probe")
+    check.add_argument("--no-model", action="store_true", help="do not ask the model: no tiny call is paid")
     jobs = _verb(verbs, "jobs", "list jobs, newest first")
     jobs.add_argument("--tenant", metavar="ID", help="of this tenant only")
     jobs.add_argument("--ticket", metavar="ID", help="of this ticket only")

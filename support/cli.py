@@ -20,6 +20,7 @@ _BY_HAND = {
     "show": "support.show_job:run",
     "retry": "support.retry_jobs:run",
     "forget": "support.forget:run",
+    "check": "support.check.command:run",
 }
 
 

@@ -154,7 +154,7 @@ OWN = ACME | {
 }
 
 
-def test_each_part_stays_as_it_was_while_its_settings_are_unusable_but_for_secrets_that_are_gone() -> None:
+def test_each_part_stays_while_its_settings_are_unusable_but_for_secrets_gone() -> None:
     for wrong in ({"OPENAI_BASE_URL_ACME": "nowhere"}, {"TICKETS_NEVER_ACME": "HR"}, {"MODE_ACME": "wet"}):
         values = dict(OWN)
         tenants, clock = directory(lambda values=values: values)  # type: ignore[misc]

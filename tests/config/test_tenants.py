@@ -279,7 +279,7 @@ def test_a_tenant_has_a_model_of_its_own_and_rules_for_its_tickets() -> None:
         ({"event": "ticket.created", "category": "network", "group": "hr"}, True),
     ],
 )
-def test_rules_leave_out_what_lacks_a_name_of_a_kind_or_has_one_that_is_never_enhanced(
+def test_rules_leave_out_what_lacks_a_name_or_has_one_that_is_never_enhanced(
     known: dict[str, str], left_out: bool
 ) -> None:
     rules = TicketRules(parse_names("event:ticket.created, category:Network"), parse_names("group:HR"))

@@ -1,0 +1,73 @@
+"""`ai-agents check`: every look, tenant by tenant, as a table or as JSON."""
+
+import argparse
+import asyncio
+import sys
+from dataclasses import asdict
+
+from redis.asyncio import Redis
+
+from config.exits import CONFIGURATION_EXIT, UNFORESEEN_EXIT
+from config.settings import LogSettings
+from config.tenant_directory import TenantDirectory
+from config.tenant_reading import read_environment
+from dispatch.queue import open_redis
+from observability import phrases
+from observability.logging import say, start_logging
+from support.check.desk import desk_rows
+from support.check.findings import Finding, State
+from support.check.settings import Loaded, load_parts, secret_rows, tenant_rows
+from support.check.stores import postgres_rows, redis_rows
+from support.check.webhook import webhook_rows
+from support.tables import as_json, table, terminal_width
+
+_HEAD = ("CHECK", "TENANT", "STATE", "SEEN")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Look at everything, print a row for each thing, and return 0, or 78 where one has failed."""
+    loaded, rows = load_parts()
+    start_logging(loaded.log or LogSettings.model_construct(), sys.stderr)
+    try:
+        rows += asyncio.run(_look(chosen, loaded))
+    except Exception as failure:  # noqa: BLE001 -- told by its types and places, never with its message
+        say(phrases.PROCESS_FAILED, failure=failure)
+        return UNFORESEEN_EXIT
+    if chosen.json:
+        print(as_json([asdict(row) for row in rows]))
+    else:
+        print(table(_HEAD, [_cells(row) for row in rows], terminal_width()))
+    return CONFIGURATION_EXIT if any(row.state is State.FAILED for row in rows) else 0
+
+
+async def _look(chosen: argparse.Namespace, loaded: Loaded) -> list[Finding]:
+    stores = loaded.stores
+    rows = await postgres_rows(stores.database_url if stores else None)
+    rows += await redis_rows(stores.redis_url if stores else None)
+    tenants = TenantDirectory(read_environment(loaded.log.secrets_dir if loaded.log else None))
+    redis = open_redis(stores.redis_url, seconds=2) if stores else None
+    try:
+        for tenant_id in [chosen.tenant] if chosen.tenant else [tenant.id for tenant in tenants.all()]:
+            rows += await _look_at_tenant(chosen, loaded, tenants, tenant_id, redis)
+    finally:
+        if redis is not None:
+            await redis.aclose()
+    return rows
+
+
+async def _look_at_tenant(
+    chosen: argparse.Namespace, loaded: Loaded, tenants: TenantDirectory, tenant_id: str, redis: Redis | None
+) -> list[Finding]:
+    rows = tenant_rows(tenants, tenant_id)
+    tenant = tenants.get(tenant_id)
+    if tenant is None:
+        return rows
+    rows += secret_rows(tenant)
+    if loaded.desks is not None:
+        rows += await desk_rows(tenant, loaded.desks, redis)
+    return rows + await webhook_rows(tenant, chosen.url, loaded.desks)
+
+
+def _cells(row: Finding) -> tuple[str, str, str, str]:
+    seen = f"{row.seen}: {row.remedy}" if row.remedy else row.seen
+    return row.name, row.tenant_id or "-", row.state, seen

@@ -1,0 +1,188 @@
+"""A tenant's desk, as its jobs and the copying of tickets meet it: five calls at most, and none changes anything."""
+
+import time
+from collections.abc import Awaitable, Callable
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+from redis.asyncio import Redis
+
+from config.settings import DeskClientSettings
+from config.tenants import DeskSettings, Tenant
+from integrations.breaker import Breaker
+from integrations.errors import HeldBack, OutsideFailure
+from integrations.http import open_client
+from integrations.rate import DeskRate
+from integrations.servicedesk.answers import DeskAnswer
+from integrations.servicedesk.calls import DeskCalls, Limits
+from integrations.servicedesk.tokens import DeskTokens
+from support.check.findings import Finding, Findings
+
+NAMES = (
+    "desk address",
+    "desk certificate",
+    "desk credentials",
+    "desk portal",
+    "desk rate",
+    "desk clock",
+    "desk ticket",
+    "desk notes",
+    "desk note writing",
+    "desk solutions",
+)
+CLOCK_SECONDS = 300
+"""How far a clock may be off: a signed timestamp counts for as long."""
+_WHO = "check"
+
+
+class _Call:
+    """The calls of this look, and what the heads of their answers said."""
+
+    def __init__(self, tenant_id: str, desk: DeskSettings, settings: DeskClientSettings, redis: Redis | None) -> None:
+        self.clock_ahead: float | None = None
+        self.made = 0
+        self._http = open_client(connections=2, ca_bundle=settings.servicedesk_ca_bundle)
+        self._http.event_hooks = {"response": [self._heard]}
+        self._desk = desk
+        self._tenant_id = tenant_id
+        self._tokens = DeskTokens(self._http, redis, settings.servicedesk_timeout_seconds)
+        limits = Limits(
+            Breaker(f"desk of {tenant_id}", "desk unavailable"), DeskRate(tenant_id, desk.rate_per_minute, redis), 1
+        )
+        self._calls = DeskCalls(tenant_id, desk, self._http, self._tokens, settings.servicedesk_timeout_seconds, limits)
+
+    async def _heard(self, response: httpx.Response) -> None:
+        self.made += 1
+        self.clock_ahead = clock_ahead(response.headers.get("date"))
+
+    async def token(self) -> None:
+        """See that the cloud's accounts host gives a token. Raises what `DeskTokens.get` raises."""
+        if self._desk.edition == "cloud":
+            await self._tokens.get(self._tenant_id, self._desk)
+
+    async def get(self, path: str, data: dict[str, Any] | None = None) -> DeskAnswer:
+        """Read something. Raises OutsideFailure, for any answer that is no success, or HeldBack."""
+        answer = await self._calls.make("GET", path, data, who=_WHO)
+        if not answer.succeeded:
+            raise answer.failure()
+        return answer
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+
+def clock_ahead(date: str | None) -> float | None:
+    """Return by how many seconds a server's clock is ahead of this machine's; None where its answer has no `Date`."""
+    try:
+        return None if date is None else parsedate_to_datetime(date).timestamp() - time.time()
+    except ValueError:
+        return None
+
+
+async def desk_rows(tenant: Tenant, settings: DeskClientSettings, redis: Redis | None) -> list[Finding]:
+    """Return what can be seen of the tenant's desk without changing anything there."""
+    rows = Findings(NAMES, tenant.id)
+    if tenant.desk is None:
+        rows.not_checked("the tenant has no desk", *NAMES)
+        return rows.all
+    rows.not_checked("only a note would show it: the first job does", "desk note writing")
+    call = _Call(tenant.id, tenant.desk, settings, redis)
+    try:
+        await _look(rows, call, tenant.desk, tenant.id.upper().replace("-", "_"))
+    finally:
+        await call.close()
+    return rows.all
+
+
+async def _look(rows: Findings, call: _Call, desk: DeskSettings, suffix: str) -> None:
+    try:
+        await call.token()
+    except (OutsideFailure, HeldBack) as failure:
+        _accounts_failed(rows, failure, suffix)
+        return
+    wanted = {"list_info": {"row_count": 1, "sort_field": "created_time", "sort_order": "desc"}}
+    try:
+        listed = (await call.get("/requests", wanted)).body.get("requests")
+    except (OutsideFailure, HeldBack) as failure:
+        _first_call_failed(rows, failure, desk, suffix)
+    else:
+        rows.ok("it answers", "desk address", "desk certificate")
+        rows.ok("taken", "desk credentials", "desk portal")
+        rows.ok(f"{desk.rate_per_minute} calls a minute, of which this look took {call.made}", "desk rate")
+        await _rights(rows, call, listed)
+    _clock(rows, call)
+
+
+async def _rights(rows: Findings, call: _Call, listed: Any) -> None:
+    """See whether one ticket, its notes and the solutions can be read."""
+    ticket_id = str(listed[0].get("id", "")) if isinstance(listed, list) and listed else ""
+    solutions = {"list_info": {"row_count": 1}}
+    if ticket_id:
+        await _right(rows, "desk ticket", lambda: call.get(f"/requests/{ticket_id}"))
+        await _right(rows, "desk notes", lambda: call.get(f"/requests/{ticket_id}/notes", solutions))
+    else:
+        rows.not_checked("the desk shows no ticket", "desk ticket", "desk notes")
+    await _right(rows, "desk solutions", lambda: call.get("/solutions", solutions))
+
+
+async def _right(rows: Findings, name: str, read: Callable[[], Awaitable[DeskAnswer]]) -> None:
+    try:
+        await read()
+    except HeldBack as held:
+        rows.not_checked(f"jobs have the desk's calls of this minute ({held.reason})", name)
+    except OutsideFailure as failure:
+        remedy = "give the technician of the key, or the scope of the token, the right to see it"
+        rows.failed(name, failure.reason, remedy)
+    else:
+        rows.ok("readable", name)
+
+
+def _accounts_failed(rows: Findings, failure: OutsideFailure | HeldBack, suffix: str) -> None:
+    remedy = f"make SERVICEDESK_CLIENT_ID_{suffix}, its secret and refresh token anew, for SERVICEDESK_ACCOUNTS_URL"
+    rows.failed("desk credentials", f"the accounts host gives no token ({failure.reason})", remedy)
+
+
+def _first_call_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk: DeskSettings, suffix: str) -> None:
+    """Tell what the desk's first answer says, and what stands before that."""
+    what = str(failure.values.get("reason", "")) if isinstance(failure, OutsideFailure) else failure.reason
+    address = f"SERVICEDESK_URL_{suffix}"
+    if "certificate" in what:
+        rows.ok("it answers", "desk address")
+        remedy = "give the authority that signed it as SERVICEDESK_CA_BUNDLE"
+        rows.failed("desk certificate", "it is not trusted", remedy)
+        return
+    if isinstance(failure, HeldBack):
+        rows.not_checked(f"jobs have the desk's calls of this minute ({what})", *NAMES)
+        return
+    if not what or what.startswith(("connection", "5")):
+        remedy = f"see that {address} is right and the desk runs, and that this machine may reach it"
+        rows.failed("desk address", failure.reason, remedy)
+        return
+    rows.ok("it answers", "desk address", "desk certificate")
+    if what == "401":
+        credential = "SERVICEDESK_REFRESH_TOKEN" if desk.edition == "cloud" else "SERVICEDESK_API_KEY"
+        remedy = f"make {credential}_{suffix} anew: it is wrong, or has expired"
+        rows.failed("desk credentials", failure.reason, remedy)
+    elif what == "403":
+        rows.ok("taken", "desk credentials", "desk portal")
+        remedy = "give the technician of the key, or the scope of the token, the right to see requests"
+        rows.failed("desk ticket", failure.reason, remedy)
+    elif what == "429":
+        remedy = f"lower SERVICEDESK_RATE_PER_MINUTE_{suffix} (now {desk.rate_per_minute})"
+        rows.failed("desk rate", failure.reason, remedy)
+    else:
+        remedy = f"{address} must be what stands before /api/v3, with /app/<portal> where the desk has portals"
+        rows.failed("desk portal", failure.reason, remedy)
+
+
+def _clock(rows: Findings, call: _Call) -> None:
+    ahead = call.clock_ahead
+    if ahead is None:
+        rows.not_checked("its answers tell no time", "desk clock")
+    elif abs(ahead) > CLOCK_SECONDS:
+        way = "ahead of" if ahead > 0 else "behind"
+        remedy = "set both machines by the same time server: a signed webhook counts for five minutes"
+        rows.failed("desk clock", f"{abs(ahead):.0f} s {way} this machine's", remedy)
+    else:
+        rows.ok(f"{abs(ahead):.0f} s from this machine's", "desk clock")

@@ -1,0 +1,77 @@
+"""The settings of this process and of its tenants, and whether a secret can be guessed."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from config.settings import DeskClientSettings, LogSettings, SettingsRefused, StoreSettings, WorkerSettings, load
+from config.tenant_directory import TenantDirectory
+from config.tenants import Tenant
+from support.check.findings import Finding, Findings
+
+_SHORTEST_SECRET = 24
+_FEWEST_CHARACTERS = 10
+
+Part = TypeVar("Part", bound=LogSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings as far as they can be used: None for a part that lacks one."""
+
+    log: LogSettings | None
+    stores: StoreSettings | None
+    desks: DeskClientSettings | None
+    worker: WorkerSettings | None
+
+
+def load_parts() -> tuple[Loaded, list[Finding]]:
+    """Load a worker's settings, or the parts of them that are usable; a row for what is missing or wrong."""
+    rows = Findings(["settings"])
+    problems: list[str] = []
+
+    def usable(kind: type[Part]) -> Part | None:
+        try:
+            return load(kind)
+        except SettingsRefused as refused:
+            problems[:] = refused.problems
+            return None
+
+    # The last one has all of the others' settings, and so all problems.
+    loaded = Loaded(usable(LogSettings), usable(StoreSettings), usable(DeskClientSettings), usable(WorkerSettings))
+    if problems:
+        rows.failed("settings", "; ".join(problems), "run it where a worker runs, or set what is missing")
+    else:
+        rows.ok("those of a worker are complete", "settings")
+    return loaded, rows.all
+
+
+def tenant_rows(tenants: TenantDirectory, tenant_id: str) -> list[Finding]:
+    """Return what is wrong with the tenant's settings."""
+    rows = Findings(["tenant settings"], tenant_id)
+    wrong = [problem.sentence for problem in tenants.problems if problem.tenant_id in (tenant_id, "")]
+    if wrong:
+        rows.failed("tenant settings", "; ".join(wrong), "mend what is named; nothing has to be started anew")
+    elif tenants.get(tenant_id) is None:
+        rows.failed("tenant settings", "this process has none of it", "set WEBHOOK_SECRET_<TENANT> and its siblings")
+    else:
+        rows.ok("usable", "tenant settings")
+    return rows.all
+
+
+def secret_rows(tenant: Tenant) -> list[Finding]:
+    """Return whether one of the tenant's webhook secrets could be guessed."""
+    rows = Findings(["secret strength"], tenant.id)
+    suffix = tenant.id.upper().replace("-", "_")
+    if not tenant.webhook_secrets:
+        rows.not_checked("this process has no webhook secret of it", "secret strength")
+    elif weak := next((secret for secret in tenant.webhook_secrets if _is_weak(secret)), None):
+        seen = f"one has {len(weak)} characters, {len(set(weak))} different ones"
+        remedy = f"rotate WEBHOOK_SECRET_{suffix} to one of `openssl rand -hex 32` (docs/runbooks/secret-rotation.md)"
+        rows.failed("secret strength", seen, remedy)
+    else:
+        rows.ok(f"{_SHORTEST_SECRET} characters at least", "secret strength")
+    return rows.all
+
+
+def _is_weak(secret: str) -> bool:
+    return len(secret) < _SHORTEST_SECRET or len(set(secret)) < _FEWEST_CHARACTERS

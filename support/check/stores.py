@@ -1,0 +1,65 @@
+"""Postgres and its roles, Redis and its policy."""
+
+import asyncio
+
+from redis.exceptions import AuthenticationError, RedisError
+
+from dispatch.eviction import SAFE_POLICY, eviction_policy
+from dispatch.queue import QUEUE, open_redis
+from storage.schema import DatabaseUnfit, DatabaseUnreachable, check
+from storage.session import Database
+from support.check.findings import Finding, Findings
+
+_SECONDS = 5.0
+
+
+async def postgres_rows(url: str | None) -> list[Finding]:
+    """Return whether Postgres answers, lets the application's role in, and is as this release needs it."""
+    rows = Findings(["postgres address", "postgres role and tables"])
+    if url is None:
+        rows.not_checked("DATABASE_URL can't be used", "postgres address", "postgres role and tables")
+        return rows.all
+    database = Database(url, application_name="ai-agents check", pool_size=2)
+    try:
+        async with asyncio.timeout(_SECONDS):
+            await check(database)
+    except (DatabaseUnreachable, TimeoutError):
+        remedy = "see that the server of DATABASE_URL runs, and that this machine may reach it"
+        rows.failed("postgres address", "it does not answer", remedy)
+    except DatabaseUnfit as unfit:
+        rows.ok("it answers", "postgres address")
+        rows.failed("postgres role and tables", str(unfit), "docs/running.md says how the roles and tables are made")
+    else:
+        rows.ok("it answers", "postgres address")
+        rows.ok("the role can't get around row-level security; migrated", "postgres role and tables")
+    finally:
+        await database.close()
+    return rows.all
+
+
+async def redis_rows(url: str | None) -> list[Finding]:
+    """Return whether Redis answers, and refuses writes rather than forget when its memory is full."""
+    rows = Findings(["redis address", "redis policy"])
+    if url is None:
+        rows.not_checked("REDIS_URL can't be used", "redis address", "redis policy")
+        return rows.all
+    redis = open_redis(url, seconds=_SECONDS)
+    try:
+        waiting = await redis.llen(QUEUE)
+        rows.ok(f"it answers, {waiting} jobs wait in it", "redis address")
+        policy = await eviction_policy(redis)
+    except AuthenticationError:
+        rows.failed("redis address", "the password is refused", "set the password in REDIS_URL anew")
+    except (RedisError, OSError):
+        remedy = "see that the server of REDIS_URL runs, and that this machine may reach it"
+        rows.failed("redis address", "it does not answer", remedy)
+    else:
+        if policy is None:
+            rows.not_checked("it does not tell", "redis policy")
+        elif policy == SAFE_POLICY:
+            rows.ok(policy, "redis policy")
+        else:
+            rows.failed("redis policy", policy, f"set maxmemory-policy {SAFE_POLICY}: it may drop jobs and events")
+    finally:
+        await redis.aclose()
+    return rows.all

@@ -1,0 +1,77 @@
+"""The tenant's webhook through its public address: a signed probe that makes no job."""
+
+import hmac
+import json
+import time
+
+import httpx
+
+from config.settings import DeskClientSettings
+from config.tenants import Tenant
+from integrations.http import connection_words, open_client, read_bounded
+from support.check.desk import CLOCK_SECONDS, clock_ahead
+from support.check.findings import Finding, Findings
+
+NAMES = ("webhook address", "webhook certificate", "webhook clock", "webhook secret")
+EVENT = "webhook.check"
+"""What the receiver answers without making a job of it, where no ticket is named."""
+_SECONDS = 10.0
+
+
+async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSettings | None) -> list[Finding]:
+    """Return whether a webhook that this process signs is taken at `url`."""
+    rows = Findings(NAMES, tenant.id)
+    if url is None:
+        rows.not_checked("no --url was given", *NAMES)
+    elif not tenant.opens_webhook:
+        rows.not_checked("this process has neither a webhook secret nor a token of it", *NAMES)
+    else:
+        await _probe(rows, tenant, url, settings)
+    return rows.all
+
+
+async def _probe(rows: Findings, tenant: Tenant, url: str, settings: DeskClientSettings | None) -> None:
+    body = json.dumps({"tenant_id": tenant.id, "event": EVENT}).encode()
+    http = open_client(connections=1, ca_bundle=settings.servicedesk_ca_bundle if settings else None)
+    headers = {"Content-Type": "application/json", **_proof(tenant, body)}
+    try:
+        async with http, http.stream("POST", url, content=body, headers=headers, timeout=_SECONDS) as response:
+            await read_bounded(response)
+    except (httpx.HTTPError, httpx.InvalidURL) as failure:
+        words = connection_words(failure) if isinstance(failure, httpx.HTTPError) else "no address"
+        if "certificate" in words:
+            rows.ok("it answers", "webhook address")
+            rows.failed("webhook certificate", "it is not trusted", "install the chain of its authority at the ingress")
+        else:
+            rows.failed("webhook address", words, "see that --url is right, and that ingress and API run")
+        return
+    rows.ok("it answers", "webhook address", "webhook certificate")
+    _answered(rows, tenant, response)
+
+
+def _proof(tenant: Tenant, body: bytes) -> dict[str, str]:
+    """Return the headers that prove the body to be the tenant's."""
+    if not tenant.webhook_secrets:
+        return {"X-ServiceDesk-Token": tenant.webhook_token}
+    timestamp = str(int(time.time()))
+    digest = hmac.digest(tenant.webhook_secrets[0].encode(), f"{timestamp}.".encode() + body, "sha256").hex()
+    return {"X-ServiceDesk-Signature": f"sha256={digest}", "X-ServiceDesk-Timestamp": timestamp}
+
+
+def _answered(rows: Findings, tenant: Tenant, response: httpx.Response) -> None:
+    ahead = clock_ahead(response.headers.get("date"))
+    clock_is_off = ahead is not None and abs(ahead) > CLOCK_SECONDS
+    if ahead is not None and not clock_is_off:
+        rows.ok(f"{abs(ahead):.0f} s from this machine's", "webhook clock")
+    suffix = tenant.id.upper().replace("-", "_")
+    if response.status_code == 200:
+        rows.ok("the probe is taken", "webhook secret")
+    elif response.status_code == 403 and clock_is_off:
+        remedy = "set both machines by the same time server: a signed webhook counts for five minutes"
+        rows.failed("webhook clock", f"{abs(ahead or 0):.0f} s from this machine's", remedy)
+    elif response.status_code == 403:
+        remedy = f"give the API the same WEBHOOK_SECRET_{suffix} as this process has; its log says what was wrong"
+        rows.failed("webhook secret", "the API refuses the probe (403)", remedy)
+    else:
+        remedy = "--url must be the address of ai-agents' own POST /webhook, without a redirect"
+        rows.failed("webhook address", f"it answers {response.status_code}", remedy)

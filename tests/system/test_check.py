@@ -1,0 +1,177 @@
+"""`ai-agents check`: each planted fault is the row that fails, with its remedy; without one all is well."""
+
+import json
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import psycopg
+import pytest
+import trustme
+from redis import Redis
+
+from devstack.free_ports import free_port
+from devstack.system import System
+from tests.kit.system import CLOSED
+from tests.kit.world import World
+from tests.system.by_hand import Answer, here
+
+pytestmark = pytest.mark.usefixtures("untouched_logging")
+NOBODY = f"http://127.0.0.1:{free_port()}"
+
+
+class Planted:
+    """A fault: settings that differ, and what is ordered of the outside."""
+
+    def __init__(self, row: str, remedy: str, tenant: str = "acme", **settings: str | None) -> None:
+        self.row = row
+        self.remedy = remedy
+        self.tenant = tenant
+        self.settings = settings
+        self.desk_fault: dict[str, Any] = {}
+        self.around: Any = lambda _system: nullcontext({})
+
+    def desk(self, **fault: Any) -> "Planted":
+        """The desk does that."""
+        self.desk_fault = fault
+        return self
+
+    def within(self, around: Any) -> "Planted":
+        """The look happens within that; it gives settings."""
+        self.around = around
+        return self
+
+
+class _OtherTime(BaseHTTPRequestHandler):
+    """A desk whose clock is ten minutes behind."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({"requests": [], "solutions": [], "response_status": [{"status_code": 2000}]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string((timestamp or time.time()) - 600)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- http.server's name
+        pass
+
+
+@contextmanager
+def serving(server: ThreadingHTTPServer) -> Iterator[ThreadingHTTPServer]:
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def slow_clock(_system: System) -> Iterator[dict[str, str]]:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), _OtherTime)) as server:
+        yield {"SERVICEDESK_URL_ACME": f"http://127.0.0.1:{server.server_port}"}
+
+
+@contextmanager
+def unknown_authority(_system: System) -> Iterator[dict[str, str]]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), _OtherTime)) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        yield {"SERVICEDESK_URL_ACME": f"https://localhost:{server.server_port}"}
+
+
+@contextmanager
+def superuser(system: System) -> Iterator[dict[str, str]]:
+    yield {"DATABASE_URL": system.postgres.superuser_url}
+
+
+@contextmanager
+def not_migrated(system: System) -> Iterator[dict[str, str]]:
+    with psycopg.connect(system.postgres.superuser_url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE bare")
+    try:
+        yield {"DATABASE_URL": system.state["database_url"].rpartition("/")[0] + "/bare"}
+    finally:
+        with psycopg.connect(system.postgres.superuser_url, autocommit=True) as connection:
+            connection.execute("DROP DATABASE bare")
+
+
+@contextmanager
+def evicting(system: System) -> Iterator[dict[str, str]]:
+    with Redis.from_url(system.state["redis_url"]) as redis:
+        redis.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            yield {}
+        finally:
+            redis.config_set("maxmemory-policy", "noeviction")
+
+
+FAULTS = [
+    Planted("settings", "OPENAI_API_KEY is missing", OPENAI_API_KEY=None),
+    Planted("tenant settings", "SERVICEDESK_URL_HOOLI must be", CLOSED),
+    Planted("tenant settings", "WEBHOOK_SECRET_<TENANT>", "nobody"),
+    Planted("secret strength", "rotate WEBHOOK_SECRET_ACME", WEBHOOK_SECRET_ACME="acme-secret-acme-secret-acme"),
+    Planted("postgres address", "DATABASE_URL", DATABASE_URL=NOBODY.replace("http://", "postgresql://a:b@") + "/x"),
+    Planted("postgres role and tables", "NOSUPERUSER").within(superuser),
+    Planted("postgres role and tables", "ai-agents migrate").within(not_migrated),
+    Planted("redis address", "REDIS_URL", REDIS_URL=NOBODY.replace("http", "redis")),
+    Planted("redis policy", "noeviction").within(evicting),
+    Planted("desk address", "SERVICEDESK_URL_ACME", SERVICEDESK_URL_ACME=NOBODY),
+    Planted("desk certificate", "SERVICEDESK_CA_BUNDLE").within(unknown_authority),
+    Planted("desk credentials", "SERVICEDESK_API_KEY_ACME", SERVICEDESK_API_KEY_ACME="expired"),
+    Planted("desk portal", "/app/<portal>").desk(kind="html"),
+    Planted("desk portal", "/app/<portal>").desk(kind="redirect"),
+    Planted("desk rate", "SERVICEDESK_RATE_PER_MINUTE_ACME").desk(kind="status", code=429),
+    Planted("desk ticket", "the right").desk(kind="status", code=403, operation="list_tickets"),
+    Planted("desk notes", "the right").desk(kind="status", code=403, operation="list_notes"),
+    Planted("desk solutions", "the right").desk(kind="status", code=403, operation="list_solutions"),
+    Planted("desk clock", "time server").within(slow_clock),
+]
+
+
+def check(system: System, *words: str, **settings: str | None) -> Answer:
+    environment = system.api.environment | {name: value or "" for name, value in settings.items()}
+    return here("check", "--json", *words, **environment)
+
+
+def states(answer: Answer) -> dict[str, dict[str, str]]:
+    return {row["name"]: row for row in json.loads(answer.stdout)}
+
+
+def test_without_a_fault_nothing_fails(quick: System, around: World) -> None:  # noqa: ARG001 -- no faults are left
+    answer = check(quick, "--tenant", "acme")
+    assert answer.returncode == 0, answer.stdout
+    rows = states(answer)
+    assert {name for name, row in rows.items() if row["state"] == "not checked"} == {
+        "desk note writing",
+        "webhook address",
+        "webhook certificate",
+        "webhook clock",
+        "webhook secret",
+    }
+    told = here("check", "--tenant", "acme", **quick.api.environment).stdout
+    assert all(name in told for name in rows)
+    assert not any(secret in told + answer.stdout for secret in quick.state["tenants"].values())
+
+
+@pytest.mark.parametrize("planted", FAULTS, ids=lambda planted: planted.row)
+def test_a_planted_fault_is_the_row_that_fails(quick: System, around: World, planted: Planted) -> None:
+    if planted.desk_fault:
+        around.desk_fault(tenant="acme", **planted.desk_fault)
+    context: AbstractContextManager[dict[str, str]] = planted.around(quick)
+    with context as settings:
+        answer = check(quick, "--tenant", planted.tenant, **planted.settings | settings)
+    assert answer.returncode == 78
+    failed = [row for row in states(answer).values() if row["state"] == "failed"]
+    assert [row["name"] for row in failed] == [planted.row], failed
+    assert planted.remedy in failed[0]["seen"] + failed[0]["remedy"], failed
