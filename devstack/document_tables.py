@@ -29,6 +29,7 @@ from config.settings import (
 from config.tenant_names import TENANT_SETTINGS
 from devstack import document_limits, transitions
 from observability import exposition, metrics
+from support.check.findings import CHECKS
 
 ROOT = Path(__file__).resolve().parents[1]
 DASHBOARDS = ROOT / "observability" / "grafana" / "dashboards"
@@ -199,7 +200,13 @@ def exit_rows() -> list[Row]:
     return [("status", "of a command", "of `api`, `worker` or `housekeeping`"), *rows]
 
 
+def check_rows() -> list[Row]:
+    """Give one row a row of `ai-agents check`."""
+    return [("row", "in order when"), *((f"`{name}`", meaning) for name, meaning in CHECKS.items())]
+
+
 TABLES: dict[str, Table] = {
+    "checks": check_rows,
     "settings": settings,
     "tenant settings": tenant_settings,
     "metrics": metric_rows,

@@ -17,20 +17,9 @@ from integrations.rate import DeskRate
 from integrations.servicedesk.answers import DeskAnswer
 from integrations.servicedesk.calls import DeskCalls, Limits
 from integrations.servicedesk.tokens import DeskTokens
-from support.check.findings import Finding, Findings
+from support.check.findings import Finding, Findings, checks_of
 
-NAMES = (
-    "desk address",
-    "desk certificate",
-    "desk credentials",
-    "desk portal",
-    "desk rate",
-    "desk clock",
-    "desk ticket",
-    "desk notes",
-    "desk note writing",
-    "desk solutions",
-)
+NAMES = checks_of("desk")
 CLOCK_SECONDS = 300
 """How far a clock may be off: a signed timestamp counts for as long."""
 _WHO = "check"

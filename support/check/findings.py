@@ -14,12 +14,47 @@ class State(StrEnum):
     """It can't be seen without a change, was not asked for, or stands behind something that has failed."""
 
 
+CHECKS: dict[str, str] = {
+    "settings": "Each setting of a worker is there and usable.",
+    "postgres address": "Postgres answers at `DATABASE_URL`.",
+    "postgres role and tables": "The role is let in, can't get around row-level security, and finds the tables of this "
+    "release.",
+    "redis address": "Redis answers at `REDIS_URL`, and takes the password.",
+    "redis policy": "Redis refuses writes when its memory is full, and forgets nothing.",
+    "tenant settings": "Each of the tenant's settings is usable.",
+    "secret strength": "The tenant's webhook secrets can't be guessed.",
+    "desk address": "The desk answers.",
+    "desk certificate": "Its certificate is trusted.",
+    "desk credentials": "It takes the key, or the accounts host gives a token.",
+    "desk portal": "What answers is the API of the right portal.",
+    "desk rate": "The calls of this look were within the desk's own limit.",
+    "desk clock": "Its clock is within five minutes of this machine's: a signed webhook counts for as long.",
+    "desk ticket": "A ticket can be read.",
+    "desk notes": "Its notes can be read.",
+    "desk note writing": "Never checked: it would take a note.",
+    "desk solutions": "Solutions can be read.",
+    "webhook address": "The receiver answers at the address that `--url` names.",
+    "webhook certificate": "Its certificate is trusted.",
+    "webhook clock": "Its clock is within five minutes of this machine's.",
+    "webhook secret": "It takes what this process signs.",
+}
+"""What is looked at, in the order of the rows: the name of each row, and when it is in order."""
+
+
+def checks_of(subject: str) -> tuple[str, ...]:
+    """Return the names of the rows that begin with a word."""
+    return tuple(name for name in CHECKS if name.startswith(f"{subject} "))
+
+
 BEHIND = "something above has failed"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. `remedy` is what to do, of a row that has failed; `tenant_id` empty for all."""
+    """One thing that was looked at, by its name in `CHECKS`.
+
+    `remedy` is what to do, of a row that has failed; `tenant_id` is empty where it concerns all.
+    """
 
     name: str
     state: State

@@ -8,16 +8,16 @@ from dispatch.eviction import SAFE_POLICY, eviction_policy
 from dispatch.queue import QUEUE, open_redis
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check
 from storage.session import Database
-from support.check.findings import Finding, Findings
+from support.check.findings import Finding, Findings, checks_of
 
 _SECONDS = 5.0
 
 
 async def postgres_rows(url: str | None) -> list[Finding]:
     """Return whether Postgres answers, lets the application's role in, and is as this release needs it."""
-    rows = Findings(["postgres address", "postgres role and tables"])
+    rows = Findings(names := checks_of("postgres"))
     if url is None:
-        rows.not_checked("DATABASE_URL can't be used", "postgres address", "postgres role and tables")
+        rows.not_checked("DATABASE_URL can't be used", *names)
         return rows.all
     database = Database(url, application_name="ai-agents check", pool_size=2)
     try:
@@ -39,9 +39,9 @@ async def postgres_rows(url: str | None) -> list[Finding]:
 
 async def redis_rows(url: str | None) -> list[Finding]:
     """Return whether Redis answers, and refuses writes rather than forget when its memory is full."""
-    rows = Findings(["redis address", "redis policy"])
+    rows = Findings(names := checks_of("redis"))
     if url is None:
-        rows.not_checked("REDIS_URL can't be used", "redis address", "redis policy")
+        rows.not_checked("REDIS_URL can't be used", *names)
         return rows.all
     redis = open_redis(url, seconds=_SECONDS)
     try:

@@ -10,9 +10,9 @@ from config.settings import DeskClientSettings
 from config.tenants import Tenant
 from integrations.http import connection_words, open_client, read_bounded
 from support.check.desk import CLOCK_SECONDS, clock_ahead
-from support.check.findings import Finding, Findings
+from support.check.findings import Finding, Findings, checks_of
 
-NAMES = ("webhook address", "webhook certificate", "webhook clock", "webhook secret")
+NAMES = checks_of("webhook")
 EVENT = "webhook.check"
 """What the receiver answers without making a job of it, where no ticket is named."""
 _SECONDS = 10.0
