@@ -6,13 +6,28 @@ win over the environment. Settings of a tenant (`WEBHOOK_SECRET_<TENANT>` and it
 
 import os
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.urls import Certificates, HttpUrl, PostgresUrl, RedisUrl
+
+_METRICS_PORT: Any = Field(
+    None,
+    ge=1,
+    le=65535,
+    description="Port of `/metrics` and `/ready`, on all addresses; the API has `API_PROBE_PORT`.",
+)
+_SHORTEST_KEY = 32
+
+
+def _header_key(key: str) -> str:
+    """Return the key if it can stand in a header as it is. Raises ValueError."""
+    if len(key) < _SHORTEST_KEY or not key.isascii() or not key.isprintable() or " " in key:
+        raise ValueError(f"must be {_SHORTEST_KEY} characters at least, without blanks")
+    return key
 
 
 class SettingsRefused(Exception):
@@ -128,12 +143,7 @@ class DeskClientSettings(StoreSettings):
 class BackgroundSettings(DeskClientSettings):
     """What each process needs that has no HTTP interface of its own."""
 
-    metrics_port: int | None = Field(
-        None,
-        ge=1,
-        le=65535,
-        description="Port of `/metrics` and `/ready`, on all addresses; the API has `API_PROBE_PORT`.",
-    )
+    metrics_port: int | None = _METRICS_PORT
     worker_stuck_seconds: float = Field(
         60,
         ge=1,
@@ -191,6 +201,29 @@ class HousekeepingSettings(BackgroundSettings):
         "the desk last listed them, or as soon as it says that they are gone.",
     )
     keep_jobs_days: int = Field(90, ge=1, le=36500, description="The rows of jobs are purged so long after their end.")
+
+
+class SignerSettings(LogSettings):
+    """Settings of `ai-agents signer`."""
+
+    signer_key: Annotated[str, AfterValidator(_header_key)] = Field(
+        description="What the desk sends as `X-Signer-Key`, so that nobody else's webhooks are signed; 32 characters "
+        "at least."
+    )
+    signer_spool_dir: Path = Field(
+        description="Directory for webhooks that the API has not accepted yet (ids only), on a disk that outlives the "
+        "process; each tenant's signer needs its own."
+    )
+    signer_spool_megabytes: int = Field(
+        64,
+        ge=1,
+        le=10_000,
+        description="Largest size of that, at 4 KiB a webhook; past it the desk's webhooks are refused.",
+    )
+    signer_ca_bundle: Certificates | None = Field(
+        None, description="Certificates (PEM) of a private CA that signs the API's certificate."
+    )
+    metrics_port: int | None = _METRICS_PORT
 
 
 class MigrateSettings(LogSettings):

@@ -40,6 +40,13 @@ LIMITS = (
     ("Wait of a statement for a lock", "storage.session:_LOCK_SECONDS"),
     ("Silence of a session in a transaction until Postgres ends it", "storage.session:_IDLE_TRANSACTION_SECONDS"),
     ("Postgres has to be at least", "storage.schema:OLDEST_POSTGRES"),
+    ("Webhook of a desk's own at the signer", "signer.bodies:LARGEST_BODY_BYTES"),
+    ("Wait of the signer for an answer of the API", "signer.forwarding:ANSWER_SECONDS"),
+    ("First pause of the signer after a failure, doubled each time", "signer.verdicts:FIRST_PAUSE_SECONDS"),
+    ("The same where a person has to mend something first", "signer.verdicts:FIRST_SLOW_PAUSE_SECONDS"),
+    ("Longest pause of the signer", "signer.verdicts:LONGEST_PAUSE_SECONDS"),
+    ("A webhook is told of as old once the signer has kept it for", "signer.forwarding:OLD_SECONDS"),
+    ("Size on disk that a webhook counts for at the signer", "signer.spool:ENTRY_BYTES"),
     ("Time between two purges by age", "housekeeping.app:_PURGE_SECONDS"),
     ("`retry --failed` takes at once, without `--limit`", "support.arguments:MOST_RETRIED"),
 )

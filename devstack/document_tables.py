@@ -24,6 +24,7 @@ from config.settings import (
     HousekeepingSettings,
     LogSettings,
     MigrateSettings,
+    SignerSettings,
     WorkerSettings,
 )
 from config.tenant_names import TENANT_SETTINGS
@@ -38,6 +39,7 @@ PROCESSES: dict[str, type[LogSettings]] = {
     "api": ApiSettings,
     "worker": WorkerSettings,
     "housekeeping": HousekeepingSettings,
+    "signer": SignerSettings,
     "jobs, show, retry": ByHandSettings,
     "forget": ForgetSettings,
     "migrate": MigrateSettings,
@@ -197,7 +199,7 @@ def exit_rows() -> list[Row]:
     of_commands, of_processes = exits.OF_COMMANDS, exits.OF_PROCESSES
     statuses = sorted(of_commands.keys() | of_processes.keys())
     rows = [(str(status), of_commands.get(status, ""), of_processes.get(status, "")) for status in statuses]
-    return [("status", "of a command", "of `api`, `worker` or `housekeeping`"), *rows]
+    return [("status", "of a command", "of `api`, `worker`, `housekeeping` or `signer`"), *rows]
 
 
 def check_rows() -> list[Row]:

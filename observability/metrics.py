@@ -138,9 +138,20 @@ OLDEST_COPY_SEEN_AT = Gauge(
 )
 PURGED = Counter("ai_agents_purged", "Rows and texts purged by age.", ["what"])
 
+# -- The signer beside a desk -----------------------------------------------------------------------------------------
+SIGNER_WEBHOOKS = Counter(
+    "ai_agents_signer_webhooks",
+    "Webhooks of a desk by result: kept, refused (to the desk), forwarded, set aside; failed: a try that is repeated.",
+    ["result"],
+)
+SIGNER_WAITING = Gauge("ai_agents_signer_webhooks_waiting", "Webhooks on disk that the API has not accepted yet.")
+SIGNER_OLDEST = Gauge("ai_agents_signer_oldest_webhook_seconds", "How long the oldest of them has waited.")
+
 # At 0 from the start, so that the first one is an increase.
 for _result in ("ok", "failed"):
     SPAN_EXPORTS.labels(_result)
+for _result in ("kept", "refused", "forwarded", "set aside", "failed"):
+    SIGNER_WEBHOOKS.labels(_result)
 for _why in ("webhook", "due", "lost"):
     JOBS_QUEUED.labels(_why)
 

@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     api.add_argument("--port", type=int, default=8000, help="port to listen on (default: 8000)")
     verbs.add_parser("worker", help="run jobs")
     verbs.add_parser("housekeeping", help="copy tickets and solutions for context, purge what is too old")
+    _add_signer(verbs)
     verbs.add_parser("migrate", help="make or update the tables (with DATABASE_ADMIN_URL)")
     add_verbs(verbs)
     # What follows is psql's, options and all.
@@ -51,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         case "housekeeping":
             status: int = resolve_name("housekeeping.app:run")()
+        case "signer":
+            status = resolve_name("signer.app:run")(chosen)
         case "migrate":
             status = _migrate()
         case "psql":
@@ -60,6 +63,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             end_loading()
             status = by_hand(chosen)
     return status
+
+
+def _add_signer(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    signer = verbs.add_parser("signer", help="sign the webhooks of a desk that can't, and forward them to the API")
+    signer.add_argument("--tenant", required=True, help="the tenant whose desk it is")
+    signer.add_argument(
+        "--to", required=True, metavar="URL", help="the API's address, e.g. https://api.example/webhook"
+    )
+    signer.add_argument("--host", default="127.0.0.1", help="address to listen on for the desk (default: 127.0.0.1)")
+    signer.add_argument("--port", type=int, default=8087, help="port to listen on for the desk (default: 8087)")
 
 
 def _api(host: str, port: int) -> int:

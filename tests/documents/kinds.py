@@ -23,7 +23,7 @@ from tests.documents.documents import ROOT, filled
 
 PRODUCT = [
     *("api", "config", "dispatch", "housekeeping", "integrations"),
-    *("observability", "storage", "support", "worker", "workflow"),
+    *("observability", "signer", "storage", "support", "worker", "workflow"),
 ]
 _ROOMS = "|".join(PRODUCT)
 _OTHER_SETTINGS = re.compile(r"OTEL_\w+|REDISCLI_AUTH|REDIS_PASSWORD|DOCKER_\w+|API_URL|MODEL_URL|PATH_INFO")

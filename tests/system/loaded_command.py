@@ -20,7 +20,7 @@ from support.cli import main
 _ROOT = Path(__file__).resolve().parents[2]
 # What the verbs load when they are chosen.
 _LOADED = (
-    *("api.app", "api.http_protocol", "uvicorn", "housekeeping.app"),
+    *("api.app", "api.http_protocol", "uvicorn", "housekeeping.app", "signer.app"),
     *("worker.tasks", "worker.process", "worker.resources", "celery.apps.worker", "celery.bin.celery"),
 )
 _SECONDS = 60

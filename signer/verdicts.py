@@ -1,0 +1,76 @@
+"""What an answer of the API means for a webhook, and how long to wait where it was not accepted."""
+
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Literal
+
+FIRST_PAUSE_SECONDS = 1.0
+FIRST_SLOW_PAUSE_SECONDS = 30.0
+LONGEST_PAUSE_SECONDS = 300.0
+_LONGEST_RETRY_AFTER_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`aside`: no try will ever do better. `slow`: a person has to mend something first. `words` are for the log.
+
+    Not `reached`: the API has not seen it, so nothing speaks against this webhook more than against another one.
+    """
+
+    what: Literal["accepted", "aside", "later"]
+    words: str
+    slow: bool = False
+    reached: bool = True
+
+
+_ASIDE = {
+    400: "the API can't read it",
+    413: "it is too large for the API",
+    415: "the API does not take its type",
+    422: "the API finds no usable ticket id in it",
+}
+_MENDED_BY_PEOPLE = {
+    401: "what answers wants other credentials: is --to the API's address",
+    403: "is WEBHOOK_SECRET_{tenant} the same as the API's, the tenant known there, and this machine's clock right",
+    404: "is --to right, to its end /webhook",
+    405: "is --to right, to its end /webhook",
+    407: "the proxy wants credentials: they belong into HTTPS_PROXY",
+}
+
+
+def judge(status: int, tenant_id: str) -> Verdict:
+    """What an answer with this status means for a webhook of the tenant."""
+    if 200 <= status < 300:
+        return Verdict("accepted", f"status {status}")
+    if status in _ASIDE:
+        return Verdict("aside", f"status {status}, {_ASIDE[status]}")
+    if 300 <= status < 400:
+        return Verdict("later", f"status {status}, redirected: --to must be the address itself", slow=True)
+    if status in _MENDED_BY_PEOPLE:
+        setting = tenant_id.upper().replace("-", "_")
+        return Verdict("later", f"status {status}, {_MENDED_BY_PEOPLE[status].format(tenant=setting)}", slow=True)
+    return Verdict("later", f"status {status}")
+
+
+def pause_seconds(failures: int, *, slow: bool, jitter: float) -> float:
+    """How long to wait after so many failures in a row; `jitter` from 0 to 1 takes up to a half of it away."""
+    first = FIRST_SLOW_PAUSE_SECONDS if slow else FIRST_PAUSE_SECONDS
+    # A power without a bound would not be a number any more.
+    whole = min(LONGEST_PAUSE_SECONDS, first * 2.0 ** min(failures - 1, 20))
+    return whole * (1 - jitter / 2)
+
+
+def retry_after_seconds(header: str | None, now: float) -> float:
+    """The wait that a `Retry-After` asks for, in seconds or as a date (RFC 9110), an hour at most; 0 without one."""
+    if not header:
+        return 0.0
+    if header.isascii() and header.isdecimal():
+        asked = float(header[:9])
+    else:
+        try:
+            date = parsedate_to_datetime(header)
+            asked = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
+        except (ValueError, OverflowError):
+            return 0.0
+    return min(_LONGEST_RETRY_AFTER_SECONDS, max(0.0, asked))
