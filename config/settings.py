@@ -82,8 +82,8 @@ class LogSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- there is no .env file, by design
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- replaced by the one that knows the folder
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Files first, then the environment."""
-        return init_settings, _SecretFiles(settings_cls), env_settings
+        """Files first, then the environment, then what stands for a setting that is not given."""
+        return _SecretFiles(settings_cls), env_settings, init_settings
 
 
 class JobSettings(LogSettings):
@@ -155,11 +155,18 @@ class BackgroundSettings(DeskClientSettings):
 class WorkerSettings(BackgroundSettings):
     """Settings of `ai-agents worker`."""
 
-    openai_api_key: str = Field(description="Key of OpenAI or OpenRouter.")
+    openai_api_key: str = Field(
+        description="Key of OpenAI or OpenRouter; not needed while each tenant with a desk has one of its own."
+    )
     openai_base_url: HttpUrl = Field(
         "https://api.openai.com/v1", description="OpenRouter: `https://openrouter.ai/api/v1`."
     )
     openai_model: str = Field("gpt-6-luna", description="Model that is asked for; any that does chat completions.")
+    openai_fallback_model: str | None = Field(
+        None, description="Asked while the first is down; not for a tenant with an address or a key of its own."
+    )
+    openai_fallback_api_key: str | None = Field(None, description="Its key, where that is another one.")
+    openai_fallback_base_url: HttpUrl | None = Field(None, description="Its address, likewise; then with its key.")
     openai_timeout_seconds: float = Field(30, gt=0, description="Longest silence (no content) of GPT-4.")
     openai_deadline_seconds: float = Field(120, gt=0, description="Longest time for one whole answer of GPT-4.")
     context_timeout_seconds: float = Field(30, gt=0, description="Longest time for gathering context.")
@@ -177,6 +184,15 @@ class WorkerSettings(BackgroundSettings):
     worker_grace_seconds: float = Field(
         50, ge=0, description="Time that running jobs have to end after SIGTERM before they are given back."
     )
+
+    @field_validator("openai_fallback_api_key", "openai_fallback_base_url")
+    @classmethod
+    def _belongs_to_a_fallback(cls, value: str | None, info: ValidationInfo) -> str | None:
+        # The key of the first must not be sent to another address.
+        needed = "openai_fallback_" + ("model" if info.field_name == "openai_fallback_api_key" else "api_key")
+        if value is not None and info.data.get(needed, "") is None:
+            raise ValueError(f"it needs {needed.upper()}")
+        return value
 
     @field_validator("note_settle_seconds")
     @classmethod
@@ -236,8 +252,8 @@ class MigrateSettings(LogSettings):
 ProcessSettings = TypeVar("ProcessSettings", bound=LogSettings)
 
 
-def load(kind: type[ProcessSettings]) -> ProcessSettings:
-    """Read the settings of one process.
+def load(kind: type[ProcessSettings], **defaults: Any) -> ProcessSettings:
+    """Read the settings of one process; `defaults` stand for settings that are not given.
 
     Raises SettingsRefused with a sentence for each setting that is missing or wrong.
     """
@@ -246,7 +262,7 @@ def load(kind: type[ProcessSettings]) -> ProcessSettings:
     if folder and not os.path.isdir(folder):  # noqa: PTH112 -- pathlib's raises where it may not look
         problems.append("SECRETS_DIR is not a directory")
     try:
-        settings = kind()
+        settings = kind(**defaults)
     except ValidationError as failure:
         problems += [_sentence(dict(problem)) for problem in failure.errors()]
     except SettingsRefused as refused:

@@ -31,21 +31,27 @@ def load_with_tenants(
     settings that became unusable, and of changed files that are not used. Raises SettingsRefused with a sentence for
     each setting that is missing or wrong, the tenants' included.
     """
-    problems: list[str] = []
-    settings: ProcessSettings | None = None
-    try:
-        settings = load(kind)
-    except SettingsRefused as refused:
-        problems += refused.problems
     folder = os.environ.get("SECRETS_DIR")
     read = read_environment(
         Path(folder) if folder else None, on_problem=lambda sentence: on_problem(TenantProblem("", sentence))
     )
     there, said = _NEEDS[needs]
     tenants = TenantDirectory(read, needs=there, on_problem=on_problem)
+    problems: list[str] = []
+    settings: ProcessSettings | None = None
+    try:
+        settings = load(kind, **_not_needed(tenants))
+    except SettingsRefused as refused:
+        problems += refused.problems
     if settings is not None and any(there(tenant) for tenant in tenants.all()):
         return settings, tenants
     problems += [problem.sentence for problem in tenants.problems]
     if not tenants.problems and not any(there(tenant) for tenant in tenants.all()):
         problems.append(said)
     raise SettingsRefused(problems)
+
+
+def _not_needed(tenants: TenantDirectory) -> dict[str, str]:
+    """Return, empty, what no tenant needs from the process: the model's key, where each brings its own."""
+    with_desk = [tenant for tenant in tenants.all() if tenant.desk is not None]
+    return {"openai_api_key": ""} if with_desk and all(tenant.model.api_key for tenant in with_desk) else {}

@@ -57,16 +57,32 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What was paid for: tokens (0 where the endpoint did not tell), and dollars where it did."""
+    """What was paid for: tokens (0 where the endpoint did not tell), and dollars where it did.
+
+    `model` is the one that was asked; empty where it is the only one.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float | None = None
+    model: str = ""
 
     def plus(self, other: "Usage") -> "Usage":
         """Return the sum of both."""
         cost = None if self.cost is None and other.cost is None else (self.cost or 0) + (other.cost or 0)
-        return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens, cost)
+        return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens, cost, self.model)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a tenant's jobs have cost together."""
+
+    tokens: int = 0
+    dollars: float = 0.0
+
+    def plus(self, other: "Spent") -> "Spent":
+        """Return the sum of both."""
+        return Spent(self.tokens + other.tokens, self.dollars + other.dollars)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,8 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
         metrics.CONCURRENCY,
         metrics.GPT4_TOKENS,
         metrics.GPT4_COST,
+        metrics.FALLBACK_ANSWERS,
+        metrics.SPENDING_USED,
         *_ENDS,
         *_CALLS,
     ),

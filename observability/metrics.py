@@ -28,7 +28,7 @@ LABELS = {
     "state": "`waiting` or `running`, as in the row.",
     "step": "`context`, `gpt4` or `update`.",
     "server": "`servicedesk` or `gpt4`; for breakers the words of their log lines, `desk of acme`, `model at HOST`.",
-    "model": "`OPENAI_MODEL`.",
+    "model": "`OPENAI_MODEL`, or what a tenant has in its place; of tokens and cost, the fallback's too.",
     "direction": "`input` or `output`.",
     "what": "`answers`, `copies` or `jobs`.",
 }
@@ -123,6 +123,14 @@ GPT4_COST = Counter(
     "ai_agents_gpt4_cost_dollars",
     "What the provider says it cost; nothing where it says nothing.",
     ["tenant_id", "model"],
+)
+FALLBACK_ANSWERS = Counter(
+    "ai_agents_gpt4_fallback_answers", "Answers of the fallback model, in place of the first.", ["tenant_id"]
+)
+SPENDING_USED = AskedGauge(
+    "ai_agents_spending_used_ratio",
+    "Which part of its limit for the day a tenant's jobs have spent, as far as the process knows; from 1 on they wait.",
+    ["tenant_id"],
 )
 BREAKER_OPEN = Gauge("ai_agents_breaker_open", "1 from a breaker's opening until a call works again.", ["server"])
 

@@ -37,6 +37,18 @@ GPT4_ANSWERED = Phrase("GPT-4 API call: status={status}")
 GPT4_ANSWER_KEPT = Phrase("GPT-4 answer of an earlier attempt used", promised=False)
 GPT4_TIMEOUT = Phrase("GPT-4 API call failed: timeout after {seconds}s", "error")
 OPENAI_FAILED = Phrase("OpenAI API error: {reason}", "error")
+FALLBACK_USED = Phrase("Fallback used: {fallback} answers in place of {server}", "warning", promised=False)
+SPENDING_LIMIT_REACHED = Phrase(
+    "Spending limit of today reached: tenant_id={tenant_id}, tokens={tokens}, dollars={dollars}, jobs held until it "
+    "is over (UTC)",
+    "warning",
+    promised=False,
+)
+SPENDING_UNTOLD = Phrase(
+    "Spending limit without effect: tenant_id={tenant_id}, the model does not tell its {unit}",
+    "warning",
+    promised=False,
+)
 TICKET_UPDATED = Phrase("ServiceDesk Plus ticket updated: ticket_id={ticket_id}")
 DESK_TIMEOUT = Phrase("ServiceDesk Plus API timeout", "error")
 DESK_FAILED = Phrase("ServiceDesk Plus API error: {reason}", "error")

@@ -125,11 +125,11 @@ async def renew_lease(database: Database, held: Claim, lease_seconds: float) -> 
     await _write(database, held, _RENEW, lease=timedelta(seconds=lease_seconds))
 
 
-async def load_answer(database: Database, held: Claim) -> dict[str, Any] | None:
-    """GPT-4's answer, as an earlier attempt committed it."""
+async def load_answer(database: Database, held: Claim) -> tuple[dict[str, Any], str] | None:
+    """GPT-4's answer and the name of its model, as an earlier attempt committed them."""
     async with database.tenant(held.tenant_id) as session:
-        answer: dict[str, Any] | None = await session.scalar(select(Job.enhancement).where(Job.id == held.job_id))
-    return answer
+        row = (await session.execute(select(Job.enhancement, Job.model).where(Job.id == held.job_id))).one_or_none()
+    return None if row is None or row.enhancement is None else (row.enhancement, row.model or "")
 
 
 async def save_answer(database: Database, held: Claim, answer: dict[str, Any], model: str) -> None:

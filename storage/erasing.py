@@ -22,7 +22,18 @@ from sqlalchemy.orm import InstrumentedAttribute
 from storage import tombstones
 from storage.erasable import JOBS, NOT_ENDED, Which, tickets_of
 from storage.jobs import FORGOTTEN, NAMED_FORGOTTEN
-from storage.models import DeliveryKey, Job, JobEvent, JobState, Passage, Rejection, Ticket, Tombstone, TombstoneKey
+from storage.models import (
+    DeliveryKey,
+    Job,
+    JobEvent,
+    JobState,
+    Passage,
+    Rejection,
+    Spending,
+    Ticket,
+    Tombstone,
+    TombstoneKey,
+)
 from storage.paging import PAGE, among, pages, pages_of
 from storage.session import Database
 
@@ -180,7 +191,7 @@ class _Erasure:
     async def erase_the_rest(self, rows_ended_before: datetime | None) -> int:
         """What a tenant has besides; rows of jobs that ended before this time, if there is one. How many there were."""
         self.copies += await self._erase_all(Passage.source_id)
-        for column in (DeliveryKey.key, Rejection.rejected_at, Tombstone.hash):
+        for column in (DeliveryKey.key, Rejection.rejected_at, Spending.day, Tombstone.hash):
             await self._erase_all(column)
         rows = 0
         if rows_ended_before is not None:

@@ -1,11 +1,11 @@
 """The tables, typed. The migrations make them; a test holds the two against each other."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Computed, DateTime, Text
+from sqlalchemy import BigInteger, Computed, DateTime, Double, Text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
@@ -18,6 +18,7 @@ class Base(MappedAsDataclass, DeclarativeBase):
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB(none_as_null=True),
         bytes: BYTEA(),
+        float: Double(),
     }
 
 
@@ -110,6 +111,17 @@ class Rejection(Base):
     status: Mapped[int]
     reason: Mapped[str]
     rejected_at: Mapped[datetime]
+
+
+class Spending(Base):
+    """What a tenant's jobs have spent on the model in a day of UTC: those of all workers, together."""
+
+    __tablename__ = "spending"
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    tokens: Mapped[int] = mapped_column(BigInteger)
+    dollars: Mapped[float]
 
 
 class Ticket(Base):

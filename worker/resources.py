@@ -8,7 +8,6 @@ import threading
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from redis import Redis
@@ -19,9 +18,7 @@ from config.tenant_directory import TenantDirectory
 from dispatch.eviction import warn_of_eviction
 from dispatch.inbox import Inbox
 from dispatch.queue import QUEUE, open_redis
-from integrations.breaker import Breaker
-from integrations.errors import MODEL_UNAVAILABLE
-from integrations.model.client import ModelClient
+from integrations.model.models import Models
 from integrations.servicedesk.desks import Desks
 from observability import exposition, metrics, phrases
 from observability.logging import say
@@ -33,6 +30,7 @@ from storage.limits import LONGEST_LIFE
 from storage.schema import DatabaseUnfit
 from storage.search import SearchInPostgres
 from storage.session import Database
+from storage.spending import SpendingBook
 from storage.waiting import wait_for_database
 from worker.jobs_taken import JobsTaken
 from worker.pickup import JobGivenBack, Pickup
@@ -117,16 +115,10 @@ class Resources:
         # Not in line with the searches of a burst for a connection: who renews a lease does not stand there either.
         self._readiness.ask(self._loop, {"database": leases.ask, "redis": lambda: redis.llen(QUEUE)})
         await wait_for_database(database)
-        model = ModelClient(
-            api_key=settings.openai_api_key,
-            base_url=settings.openai_base_url,
-            model=settings.openai_model,
-            idle_seconds=settings.openai_timeout_seconds,
-            total_seconds=settings.openai_deadline_seconds,
-            connections=settings.worker_concurrency,
-            breaker=Breaker(f"model at {urlsplit(settings.openai_base_url).hostname}", MODEL_UNAVAILABLE),
-        )
-        self._stack.push_async_callback(model.close)
+        book = SpendingBook(database)
+        self._stack.push_async_callback(book.close)
+        models = Models(tenants, settings, book, connections=settings.worker_concurrency)
+        self._stack.push_async_callback(models.close)
         await warn_of_eviction(redis)
         desks = Desks(tenants, settings, redis, connections=settings.worker_concurrency)
         self._stack.push_async_callback(desks.close)
@@ -135,7 +127,7 @@ class Resources:
             database=database,
             lease_database=leases,
             desk_of=desks.of,
-            model=model,
+            model_of=models.of,
             search=SearchInPostgres(database, max(2, connections // 2)),
             answers=AnswersInRedis(redis, round(LONGEST_LIFE.total_seconds())),
             graph=build_graph(),

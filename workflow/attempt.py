@@ -19,6 +19,8 @@ class GraphState(TypedDict, total=False):
     similar_tickets: Sequence[SimilarTicket]
     documents: Sequence[Document]
     enhancement: Enhancement
+    model: str
+    """The one that answered, as the answer names it."""
     note_id: str
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 _TITLE = "Enhancement"
 _LONGEST_TEXT = 1500
+_LONGEST_MODEL = 80
 _MOST_ITEMS = 8
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
@@ -71,10 +72,14 @@ def is_note_of(job_id: object, text: str) -> bool:
     return text.startswith(f"{_TITLE} (written by ") and text.endswith(marker(job_id))
 
 
-def to_html(enhancement: Enhancement, job_id: object) -> str:
-    """Return the note. Each text is escaped: nothing that the model wrote becomes markup."""
+def to_html(enhancement: Enhancement, job_id: object, model: str) -> str:
+    """Return the note, which names the `model` that answered; one without a name is "a language model".
+
+    Each text is escaped: nothing that the model wrote becomes markup.
+    """
+    author = _UNPRINTABLE.sub("", " ".join(model.split()))[:_LONGEST_MODEL].strip() or "a language model"
     parts = [
-        f"<b>{_TITLE}</b> (written by GPT-4; please check before acting on it)",
+        f"<b>{_TITLE}</b> (written by {_escaped(author)}; please check before acting on it)",
         f"<p>{_escaped(enhancement.summary)}</p>",
     ]
     if enhancement.likely_cause:

@@ -61,12 +61,17 @@ class Model(Protocol):
 
     provider: str
     """Whose API is spoken, in OpenTelemetry's words."""
-    name: str
-    """As it is asked for; an answer may name another one."""
-    base_url: str
+
+    @property
+    def name(self) -> str:
+        """As it is asked for; an answer may name another one. Raises HeldBack where none may be asked now."""
+
+    @property
+    def base_url(self) -> str:
+        """Where it is. Raises HeldBack likewise."""
 
     def check(self) -> None:
-        """Raises HeldBack while the model is known to be down: no use in preparing a question."""
+        """Raises HeldBack while the model can't be asked: no use in preparing a question."""
 
     async def ask(
         self,

@@ -41,7 +41,7 @@ class Runner:
     lease_database: Database
     """A small pool of its own for claims: none may run out because its renewal waits in line behind searches."""
     desk_of: Callable[[str], Desk]
-    model: Model
+    model_of: Callable[[str], Model]
     search: Search
     answers: KeptAnswers
     graph: JobGraph
@@ -182,7 +182,7 @@ def _attempt(runner: Runner, claim: Claim) -> Attempt:
     return Attempt(
         claim=claim,
         desk=runner.desk_of(claim.tenant_id),
-        model=runner.model,
+        model=runner.model_of(claim.tenant_id),
         search=runner.search,
         answers=runner.answers,
         database=runner.database,

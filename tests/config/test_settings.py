@@ -14,6 +14,8 @@ from config.settings import (
     WorkerSettings,
     load,
 )
+from config.startup import load_with_tenants
+from tests.config.given import ACME, CLOUD
 
 COMPLETE = {
     "DATABASE_URL": "postgresql://app:pw@db:5432/ai_agents",
@@ -110,6 +112,51 @@ def test_a_note_settles_no_sooner_than_its_call_can_end(configure: Configure) ->
         assert sentence.startswith(said)
     configure(NOTE_SETTLE_SECONDS="5", SERVICEDESK_TIMEOUT_SECONDS="5")
     assert load(WorkerSettings).note_settle_seconds == 5
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"OPENAI_FALLBACK_MODEL": "m"}, None),
+        ({"OPENAI_FALLBACK_MODEL": "m", "OPENAI_FALLBACK_API_KEY": "k"}, None),
+        ({"OPENAI_FALLBACK_API_KEY": "k"}, "OPENAI_FALLBACK_API_KEY is wrong: it needs OPENAI_FALLBACK_MODEL"),
+        (
+            {"OPENAI_FALLBACK_MODEL": "m", "OPENAI_FALLBACK_BASE_URL": "https://models.example/v1"},
+            "OPENAI_FALLBACK_BASE_URL is wrong: it needs OPENAI_FALLBACK_API_KEY",
+        ),
+    ],
+    ids=["model", "model and key", "key alone", "address without a key"],
+)
+def test_a_fallback_has_a_model_and_for_an_address_of_its_own_a_key(
+    given: dict[str, str], said: str | None, configure: Configure
+) -> None:
+    configure(**COMPLETE | given)
+    if said is None:
+        assert load(WorkerSettings).openai_fallback_model == "m"
+    else:
+        assert problems(WorkerSettings) == [said]
+
+
+@pytest.mark.parametrize(
+    ("tenants", "needed"),
+    [({}, True), ({"OPENAI_API_KEY_ACME": "k"}, False), (CLOUD | {"OPENAI_API_KEY_ACME": "k"}, True)],
+    ids=["no own key", "each its own", "one without"],
+)
+def test_the_models_key_is_needed_unless_each_tenant_with_a_desk_has_its_own(
+    tenants: dict[str, str], needed: bool, configure: Configure
+) -> None:
+    """Else a dummy would be set, and the tickets of a tenant that comes later would be sent with it."""
+    configure(**COMPLETE | ACME | {"WEBHOOK_SECRET_INITECH": "posts, and has no desk"} | tenants)
+    configure(OPENAI_API_KEY="")
+    if needed:
+        with pytest.raises(SettingsRefused, match=r"^OPENAI_API_KEY is missing$"):
+            load_with_tenants(WorkerSettings, needs="desk", on_problem=lambda _: None)
+    else:
+        settings, _ = load_with_tenants(WorkerSettings, needs="desk", on_problem=lambda _: None)
+        assert settings.openai_api_key == ""
+        configure(OPENAI_API_KEY="sk")
+        settings, _ = load_with_tenants(WorkerSettings, needs="desk", on_problem=lambda _: None)
+        assert settings.openai_api_key == "sk"
 
 
 def test_all_that_is_missing_or_wrong_is_told_at_once(configure: Configure) -> None:

@@ -79,7 +79,7 @@ class Driver:
         job_id = await self.job("12345", **columns)
         its_desk = opened(settings("http://desk", failure_note=True), transport=httpx.MockTransport(answer))
         async with its_desk as desk, model_opened(self.model.url, key="wrong") as gpt4:
-            runner = replace(runner_on(desk, self.database, self.database), model=gpt4)
+            runner = replace(runner_on(desk, self.database, self.database), model_of=lambda _: gpt4)
             run: Awaitable[object] = run_job(runner, job_id)
             task = asyncio.ensure_future(run)
             await reached.wait()

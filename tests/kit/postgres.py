@@ -19,7 +19,10 @@ from storage.search import SearchInPostgres
 from storage.session import Database
 from workflow.attempt import Attempt
 
-TABLES = ("jobs", "job_events", "delivery_keys", "rejections", "tickets", "passages", "tombstone_keys", "tombstones")
+TABLES = (
+    *("jobs", "job_events", "delivery_keys", "rejections", "spending"),
+    *("tickets", "passages", "tombstone_keys", "tombstones"),
+)
 DEADLINE = 1800
 LEASE = 45.0
 # What an accepted job has from its webhook.

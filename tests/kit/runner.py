@@ -31,7 +31,7 @@ def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Databas
         owner="one",
         database=database,
         lease_database=lease_database,
-        model=nothing,
+        model_of=lambda _: nothing,
         search=SearchInPostgres(database, 2),
         graph=build_graph(),
         desk_of=lambda _: desk,

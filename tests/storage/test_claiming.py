@@ -98,7 +98,7 @@ async def test_an_answer_survives_the_attempt_that_paid_for_it(waiting: UUID, da
     assert (second.attempt, second.started_before, second.answered) == (2, True, True)
     assert second.note_attempted_at == table.job(waiting)["note_attempted_at"]
     assert second.note_attempted_at is not None
-    assert await claims.load_answer(database, second) == answer
+    assert await claims.load_answer(database, second) == (answer, "gpt-6-luna")
     assert table.job(waiting)["model"] == "gpt-6-luna"
 
 

@@ -129,7 +129,7 @@ async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
         assert table.job(job_id)["state"] == "failed"
         if kept_by == "its age":
             await answers.put(Kept.LOOK, job_id, look)
-        await desk.add_note(ticket_id, to_html(ANSWER, job_id))
+        await desk.add_note(ticket_id, to_html(ANSWER, job_id, "gpt-6-luna"))
         await by_hand.retry(database, job_id, DEADLINE)
         assert await run_job(replace(runner_on(desk, database, database), answers=answers), job_id)
     assert table.job(job_id)["state"] == "completed"

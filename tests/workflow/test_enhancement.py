@@ -8,10 +8,11 @@ import pytest
 from pydantic import ValidationError
 
 from tests.kit.model import BARE, STATE
-from workflow.enhancement import Enhancement, to_html
+from workflow.enhancement import Enhancement, is_note_of, marker, to_html
 from workflow.prompts import only_given
 
 JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
+MODEL = "gpt-6-luna-2026-08-01"
 ANSWER: dict[str, Any] = {
     "summary": "The mailbox is full.",
     "likely_cause": "Large attachments.",
@@ -59,17 +60,38 @@ def answer(**changed: Any) -> Enhancement:
 
 
 def test_the_note_says_everything_and_whose_it_is() -> None:
-    shown = read(to_html(answer(), JOB))
-    for text in ("written by GPT-4", "The mailbox is full.", "Large attachments.", "Raise the quota.", "#101"):
+    shown = read(to_html(answer(), JOB, MODEL))
+    for text in (f"written by {MODEL};", "The mailbox is full.", "Large attachments.", "Raise the quota.", "#101"):
         assert text in shown.text
     assert "Mail quotas: Says how to raise one." in shown.text
     assert f"Ref {JOB}" in shown.text
     assert shown.tags == {"div", "b", "p", "ol", "ul", "li"}
 
 
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        ("openai/gpt-6-luna", "openai/gpt-6-luna"),
+        ("<b>m</b>\n\x1b[31m \u202ex", "<b>m</b> [31m x"),
+        ("m" * 200, "m" * 80),
+        ("", "a language model"),
+    ],
+)
+def test_the_model_that_answered_is_named_as_plain_text_in_bounds(model: str, named: str) -> None:
+    shown = read(to_html(answer(), JOB, model))
+    assert f"(written by {named}; please check" in shown.text
+    assert shown.tags == {"div", "b", "p", "ol", "ul", "li"}
+
+
+@pytest.mark.parametrize("author", ["GPT-4", MODEL, "a language model"])
+def test_a_note_is_ours_whatever_model_it_names(author: str) -> None:
+    """Those of the release before name GPT-4."""
+    assert is_note_of(JOB, f"Enhancement (written by {author}; please check before acting on it)S{marker(JOB)}")
+
+
 def test_parts_that_are_empty_have_no_heading() -> None:
     empty = answer(likely_cause="", next_steps=[], similar_tickets=[], documents=[])
-    text = read(to_html(empty, JOB)).text
+    text = read(to_html(empty, JOB, MODEL)).text
     assert "The mailbox is full." in text
     assert not [heading for heading in ("cause", "steps", "tickets", "Documents") if heading in text]
 
@@ -83,19 +105,19 @@ def test_nothing_that_the_model_wrote_becomes_markup(hostile: str) -> None:
         similar_tickets=[{"ticket_id": hostile, "relevance": hostile}],
         documents=[{"title": hostile, "relevance": hostile}],
     )
-    shown = read(to_html(everywhere, JOB))
+    shown = read(to_html(everywhere, JOB, MODEL))
     assert shown.tags == {"div", "b", "p", "ol", "ul", "li"}
     assert shown.attributes == []
     assert shown.text.count(hostile) == 7
 
 
 def test_quotes_are_escaped_too_wherever_a_desk_may_put_the_text() -> None:
-    note = to_html(answer(summary="say \"hi\" & 'bye'"), JOB)
+    note = to_html(answer(summary="say \"hi\" & 'bye'"), JOB, MODEL)
     assert "say &quot;hi&quot; &amp; &#x27;bye&#x27;" in note
 
 
 def test_lines_of_the_model_stay_lines() -> None:
-    assert "one<br>two" in to_html(answer(summary="one\ntwo"), JOB)
+    assert "one<br>two" in to_html(answer(summary="one\ntwo"), JOB, MODEL)
 
 
 def test_control_characters_and_marks_that_reorder_text_are_removed() -> None:

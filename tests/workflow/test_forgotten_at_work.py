@@ -62,7 +62,9 @@ async def test_its_answer_is_kept_neither_in_the_row_nor_in_redis_and_nothing_fa
     ):
         asked: Any = MeanwhileForgotten(real, lambda: erasing.erase(store.database, which))
         runner = replace(
-            runner_on(its_desk, store.database, store.database), model=asked, answers=AnswersInRedis(redis, 60)
+            runner_on(its_desk, store.database, store.database),
+            model_of=lambda _: asked,
+            answers=AnswersInRedis(redis, 60),
         )
         assert await run_job(runner, waiting)
     row = store.table.job(waiting)

@@ -15,8 +15,10 @@ from observability import phrases
 from storage.session import Database
 from tests.kit.logs import StartLog
 from tests.kit.postgres import LEASE, Table
+from tests.kit.runner import ANSWER
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
+from workflow.ports import Kept
 from workflow.run import Runner, run_job
 
 FOUND = SimilarTicket("77", "Badge reader is dark", "Replaced the fuse.")
@@ -140,7 +142,7 @@ def runner(desk: BoxOfCards, parrot: Parrot, drawer: Drawer, database: Database,
         database=database,
         lease_database=database,
         desk_of=lambda _: desk,
-        model=parrot,
+        model_of=lambda _: parrot,
         search=drawer,
         answers=AnswersInRedis(redis, 60),
         graph=build_graph(),
@@ -160,6 +162,7 @@ async def test_the_note_is_in_that_desk_and_what_that_search_found_in_the_prompt
     for text in (FOUND.subject, FOUND.resolution, PASSAGE.title, PASSAGE.text, "My badge does nothing."):
         assert text in prompt.user
     (card,) = desk.cards
+    assert card.startswith("Enhancement (written by parrot-1b; ")
     assert "A door." in card
     assert "#77: A fuse." in card
     assert "78" not in card.partition("Ref ")[0]
@@ -169,6 +172,20 @@ async def test_the_note_is_in_that_desk_and_what_that_search_found_in_the_prompt
     assert asked.attributes is not None
     names = ("gen_ai.provider.name", "gen_ai.request.model", "gen_ai.response.model", "server.address")
     assert [asked.attributes[name] for name in names] == ["parrot", "parrot-1", "parrot-1b", "cage"]
+
+
+@pytest.mark.parametrize("kept_in", ["the row", "Redis"])
+async def test_a_job_that_resumes_names_the_model_that_answered(
+    kept_in: str, waiting: UUID, runner: Runner, desk: BoxOfCards, parrot: Parrot, table: Table
+) -> None:
+    if kept_in == "the row":
+        table.change(waiting, enhancement=ANSWER.model_dump_json(), model="dodo-3")
+    else:
+        table.change(waiting, started_at="now()")
+        await runner.answers.put(Kept.ANSWER, waiting, (ANSWER.model_dump(), "dodo-3"))
+    assert await run_job(runner, waiting)
+    assert desk.cards[0].startswith("Enhancement (written by dodo-3; ")
+    assert (parrot.asked, table.job(waiting)["model"]) == ([], "dodo-3")
 
 
 async def test_a_note_of_unknown_outcome_is_found_there_by_the_next_attempt(

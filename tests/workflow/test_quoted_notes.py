@@ -29,7 +29,8 @@ QUOTES = (
 
 async def unsettled(desk: ServiceDeskPlus, database: Database, table: Table, redis: Redis, job_id: UUID) -> None:
     """Run the attempt after one that may have posted the note some minutes ago."""
-    table.change(job_id, note_attempted_at="now() - interval '5 minutes'", enhancement=ANSWER.model_dump_json())
+    earlier = {"note_attempted_at": "now() - interval '5 minutes'", "model": "gpt-6-luna"}
+    table.change(job_id, **earlier, enhancement=ANSWER.model_dump_json())
     runner = replace(runner_on(desk, database, database), answers=AnswersInRedis(redis, 60))
     assert await run_job(runner, job_id)
 
@@ -41,7 +42,7 @@ async def test_a_quote_of_a_note_does_not_complete_the_job(
     """The note was lost, and a technician has quoted it from a mail: it is posted again."""
     ticket_id = new_ticket(desks)
     job_id = await jobs.accept(database, new_event(ticket_id=ticket_id), DEADLINE, published=True)
-    ours = to_html(ANSWER, job_id)
+    ours = to_html(ANSWER, job_id, "gpt-6-luna")
     async with opened(settings(desks.url)) as desk:
         quoted = await desk.add_note(ticket_id, quote.format(note=ours, marker=marker(job_id)))
         await unsettled(desk, database, table, redis, job_id)
@@ -58,8 +59,8 @@ async def test_our_note_is_found_however_the_desk_wraps_it(
     ticket_id = new_ticket(desks)
     job_id = await jobs.accept(database, new_event(ticket_id=ticket_id), DEADLINE, published=True)
     async with opened(settings(desks.url)) as desk:
-        there = await desk.add_note(ticket_id, stored.format(note=to_html(ANSWER, job_id)))
-        await desk.add_note(ticket_id, f"&gt; {to_html(ANSWER, job_id)}")
+        there = await desk.add_note(ticket_id, stored.format(note=to_html(ANSWER, job_id, "gpt-6-luna")))
+        await desk.add_note(ticket_id, "&gt; " + to_html(ANSWER, job_id, "gpt-6-luna"))
         await unsettled(desk, database, table, redis, job_id)
     row = table.job(job_id)
     assert (row["state"], row["note_id"]) == ("completed", there)

@@ -76,7 +76,7 @@ class SlowDesk:
         job_ids = [await jobs.accept(self.database, event, DEADLINE, published=True) for event in events]
         async with opened(settings(self.desks.url), rate=rate) as desk, model_opened(self.model.url) as gpt4:
             answers = AnswersInRedis(self.redis, 60)
-            runner = replace(runner_on(desk, self.database, self.database), model=gpt4, answers=answers)
+            runner = replace(runner_on(desk, self.database, self.database), model_of=lambda _: gpt4, answers=answers)
             async with asyncio.timeout(60):
                 await self.schedule.run(replace(runner, note_settle_seconds=0), job_ids, minutes * 60)
         return job_ids

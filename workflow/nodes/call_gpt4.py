@@ -23,7 +23,7 @@ async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
     attempt = runtime.context
     if (kept := await _kept_answer(attempt)) is not None:
         say(phrases.GPT4_ANSWER_KEPT)
-        return {"enhancement": kept}
+        return kept
     prompt = enhancement_prompt(state)
     request = genai.request_attributes(attempt.model, VERSION)
     if attempt.capture_messages:
@@ -52,7 +52,7 @@ async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
             "took_ms": answer.milliseconds,
         },
     )
-    return {"enhancement": enhancement}
+    return {"enhancement": enhancement, "model": answer.model}
 
 
 async def _ask(attempt: Attempt, prompt: Prompt) -> tuple[ModelAnswer[Enhancement], bool]:
@@ -84,18 +84,19 @@ async def _ask(attempt: Attempt, prompt: Prompt) -> tuple[ModelAnswer[Enhancemen
 def _count(attempt: Attempt, usage: Usage) -> None:
     # The model that was asked for: what an answer calls it is from outside, and may be anything.
     tokens = usage.input_tokens, usage.output_tokens
-    metrics.tokens_paid(attempt.claim.tenant_id, attempt.model.name, tokens, usage.cost)
+    metrics.tokens_paid(attempt.claim.tenant_id, usage.model or attempt.model.name, tokens, usage.cost)
 
 
-async def _kept_answer(attempt: Attempt) -> Enhancement | None:
+async def _kept_answer(attempt: Attempt) -> GraphState | None:
     """Return the answer that an earlier attempt kept since it could not commit it, committed now; None without one."""
     claim = attempt.claim
     kept = await attempt.answers.get(Kept.ANSWER, claim.job_id) if claim.started_before else None
     if kept is None:
         return None
-    enhancement = Enhancement.model_validate(kept[0])
-    await _commit(attempt, enhancement, kept[1])
-    return enhancement
+    answer, model = kept
+    enhancement = Enhancement.model_validate(answer)
+    await _commit(attempt, enhancement, model)
+    return {"enhancement": enhancement, "model": model}
 
 
 async def _commit(attempt: Attempt, enhancement: Enhancement, model: str) -> None:

@@ -38,7 +38,8 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
     if committed is None:
         return {}
     say(phrases.GPT4_ANSWER_KEPT)
-    return {"enhancement": Enhancement.model_validate(committed)}
+    answer, model = committed
+    return {"enhancement": Enhancement.model_validate(answer), "model": model}
 
 
 async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str | None:

@@ -24,7 +24,7 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
             await attempt.desk.read_open_ticket(claim.ticket_id)
         announce = partial(claims.about_to_post, attempt.database, claim, attempt.lease_seconds)
         about_to_post = partial(insist_shortly_before, announce, attempt.lease_seconds / 3)
-        note = to_html(state["enhancement"], claim.job_id)
+        note = to_html(state["enhancement"], claim.job_id, state["model"])
         try:
             note_id = await attempt.desk.add_note(claim.ticket_id, note, about_to_post)
         except (OutsideFailure, HeldBack, TicketGone) as failure:

@@ -1,0 +1,259 @@
+"""The models of all tenants: the process's, those that tenants have of their own, and the fallback of the process's.
+
+What the first model says, and what follows where there is a fallback:
+
+| the first model                               | the fallback                                               |
+|-----------------------------------------------|------------------------------------------------------------|
+| HeldBack: breaker open, no money, right, model | answers, at once; the first is not called                  |
+| Temporary that is `down`: silence, 5xx, no     | answers, at once, within the same attempt                  |
+|   connection                                   |                                                            |
+| any other Temporary: 429, a broken answer      | is not asked: the first is well, and the job tries again   |
+| Permanent: a refusal, an unusable answer       | is not asked: the first has answered                       |
+
+A tenant with an address or a key of its own has no fallback: its texts may be meant for that model only. The first is
+asked again as soon as its breaker or hold lets a call through. Where the fallback fails too, the job waits as the first
+says: a fallback that is set up wrongly must not end jobs which would have waited without it. Only what was paid for
+counts: an answer of the fallback that is unusable, or a refusal, ends the job.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
+
+from config.settings import WorkerSettings
+from config.tenant_directory import TenantDirectory
+from config.tenants import Tenant
+from integrations.breaker import Breaker
+from integrations.errors import MODEL_UNAVAILABLE, HeldBack, OutsideFailure, Temporary
+from integrations.model.client import ModelClient
+from integrations.model.spending import Book, SpendingLimits
+from integrations.values import ModelAnswer, Prompt, Structured, Usage
+from observability import metrics, phrases
+from observability.logging import say
+
+_CLOSED_SECONDS = 30.0
+_QUIET_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A model at an address, asked with a key; `server` is what lines and metrics call it."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    name: str
+    server: str
+
+
+@dataclass(slots=True)
+class _Opened:
+    client: ModelClient
+    calls: int = 0
+    retired: bool = False
+
+
+class Models:
+    """The models by tenant; `close()` them. `connections` are for each endpoint.
+
+    Each endpoint has a client, with its connections and its breaker, from its first call until its settings are gone.
+    """
+
+    def __init__(self, tenants: TenantDirectory, settings: WorkerSettings, book: Book, *, connections: int) -> None:
+        self._tenants = tenants
+        self._settings = settings
+        self._connections = connections
+        self._opened: dict[Endpoint, _Opened] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._replaced_at: dict[str, float] = {}
+        self.limits = SpendingLimits(tenants, book)
+
+    def of(self, tenant_id: str) -> "TenantModel":
+        """Return the tenant's model, whatever its settings say at the time of each call."""
+        return TenantModel(self, tenant_id)
+
+    def first(self, tenant_id: str) -> Endpoint:
+        """Return what the tenant's tickets are sent to. Raises HeldBack while there is nothing."""
+        tenant = self._tenants.get(tenant_id)
+        endpoint = None if tenant is None else self._first(tenant)
+        if endpoint is None:
+            raise HeldBack("tenant closed", _CLOSED_SECONDS, extends_deadline=False)
+        return endpoint
+
+    def _first(self, tenant: Tenant) -> Endpoint | None:
+        own, process = tenant.model, self._settings
+        # The process's key must not go to a tenant's address.
+        key = own.api_key or ("" if own.base_url else process.openai_api_key)
+        if own.withdrawn or not key:
+            return None
+        base_url = own.base_url or process.openai_base_url
+        name = own.name or process.openai_model
+        server = f"model at {urlsplit(base_url).hostname}"
+        if own.api_key:
+            server = f"model of {tenant.id}"
+        elif name != process.openai_model:
+            server = f"model {name} at {urlsplit(base_url).hostname}"
+        return Endpoint(base_url, key, name, server)
+
+    def fallback(self, tenant_id: str) -> Endpoint | None:
+        """Return what is asked where the first can't answer; None for a tenant whose texts may not go there."""
+        tenant, process = self._tenants.get(tenant_id), self._settings
+        own = None if tenant is None else tenant.model
+        if own is None or own.api_key or own.base_url or own.withdrawn or not process.openai_fallback_model:
+            return None
+        base_url = process.openai_fallback_base_url or process.openai_base_url
+        key = process.openai_fallback_api_key or process.openai_api_key
+        return Endpoint(
+            base_url, key, process.openai_fallback_model, f"fallback model at {urlsplit(base_url).hostname}"
+        )
+
+    def check(self, endpoint: Endpoint) -> None:
+        """Raises HeldBack while the endpoint is known to be down."""
+        self._open(endpoint).client.check()
+
+    @contextmanager
+    def call(self, endpoint: Endpoint) -> Iterator[ModelClient]:
+        """The client of an endpoint, which is not closed before the block is left."""
+        opened = self._open(endpoint)
+        opened.calls += 1
+        try:
+            yield opened.client
+        finally:
+            opened.calls -= 1
+            self._close_if_done(opened)
+            self._retire()
+
+    def say_fallback(self, first: Endpoint, fallback: Endpoint) -> None:
+        """Tell that the fallback has answered: once for a time in which it goes on doing so, and not by each job."""
+        now = time.monotonic()
+        if now - self._replaced_at.get(first.server, -_QUIET_SECONDS) >= _QUIET_SECONDS:
+            say(phrases.FALLBACK_USED, server=first.server, fallback=fallback.server)
+        self._replaced_at[first.server] = now
+
+    def _open(self, endpoint: Endpoint) -> _Opened:
+        if endpoint not in self._opened:
+            settings = self._settings
+            client = ModelClient(
+                api_key=endpoint.api_key,
+                base_url=endpoint.base_url,
+                model=endpoint.name,
+                idle_seconds=settings.openai_timeout_seconds,
+                total_seconds=settings.openai_deadline_seconds,
+                connections=self._connections,
+                breaker=Breaker(endpoint.server, MODEL_UNAVAILABLE),
+            )
+            self._opened[endpoint] = _Opened(client)
+        return self._opened[endpoint]
+
+    def _retire(self) -> None:
+        """Close what no tenant's settings name any more; a call that runs ends undisturbed."""
+        tenants = self._tenants.all()
+        wanted = {self._first(tenant) for tenant in tenants} | {self.fallback(tenant.id) for tenant in tenants}
+        for endpoint in self._opened.keys() - wanted:
+            opened = self._opened.pop(endpoint)
+            opened.retired = True
+            self._close_if_done(opened)
+
+    def _close_if_done(self, opened: _Opened) -> None:
+        if opened.retired and not opened.calls:
+            task = asyncio.create_task(opened.client.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for opened in self._opened.values():
+            await opened.client.close()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+
+class TenantModel:
+    """The model that a tenant's tickets are sent to, within its spending limit. See `workflow.ports.Model`."""
+
+    provider = ModelClient.provider
+
+    def __init__(self, models: Models, tenant_id: str) -> None:
+        self._models = models
+        self._tenant_id = tenant_id
+
+    @property
+    def name(self) -> str:
+        """The first model's, as it is asked for. Raises HeldBack while there is none."""
+        return self._models.first(self._tenant_id).name
+
+    @property
+    def base_url(self) -> str:
+        """The first model's address; likewise."""
+        return self._models.first(self._tenant_id).base_url
+
+    def check(self) -> None:
+        """Raises HeldBack while neither the first nor the fallback may be asked, or the day's limit is reached."""
+        first, fallback = self._models.first(self._tenant_id), self._models.fallback(self._tenant_id)
+        self._models.limits.check(self._tenant_id)
+        try:
+            self._models.check(first)
+        except HeldBack:
+            if fallback is None:
+                raise
+            with suppress(HeldBack):
+                self._models.check(fallback)
+                return
+            raise
+
+    async def ask(
+        self,
+        prompt: Prompt,
+        answer_type: type[Structured],
+        on_paid: Callable[[Usage], None],
+        *,
+        unusable: str | None,
+        on_unusable: Callable[[str], Awaitable[None]],
+    ) -> ModelAnswer[Structured]:
+        """Return an answer, of the fallback where the first can't.
+
+        Raises as `ModelClient.ask` does; HeldBack, before anything is sent, past the day's limit.
+        """
+        await self._models.limits.ask(self._tenant_id)
+        paid_for: set[Endpoint] = set()
+
+        async def keep(text: str) -> None:
+            nonlocal unusable
+            unusable = text
+            await on_unusable(text)
+
+        async def of(endpoint: Endpoint) -> ModelAnswer[Structured]:
+            def paid(usage: Usage) -> None:
+                paid_for.add(endpoint)
+                self._models.limits.paid(self._tenant_id, usage)
+                on_paid(replace(usage, model=endpoint.name))
+
+            with self._models.call(endpoint) as client:
+                return await client.ask(prompt, answer_type, paid, unusable=unusable, on_unusable=keep)
+
+        first, fallback = self._models.first(self._tenant_id), self._models.fallback(self._tenant_id)
+        try:
+            return await of(first)
+        except (HeldBack, Temporary) as failure:
+            if fallback is None or (isinstance(failure, Temporary) and not failure.down):
+                raise
+            failed = failure
+        try:
+            answer = await of(fallback)
+        except (HeldBack, OutsideFailure) as failure:
+            if fallback in paid_for:
+                _say(failed)
+                raise
+            _say(failure)
+            raise failed from None
+        _say(failed)
+        self._models.say_fallback(first, fallback)
+        metrics.FALLBACK_ANSWERS.labels(self._tenant_id).inc()
+        return answer
+
+
+def _say(failure: HeldBack | OutsideFailure) -> None:
+    """Print the line of a failure that does not stop the attempt; a hold has had its line when it began."""
+    if isinstance(failure, OutsideFailure):
+        say(failure.phrase, failure.values, also=failure.also)

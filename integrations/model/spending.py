@@ -1,0 +1,105 @@
+"""What a tenant may spend on the model in a day of UTC, past which its jobs wait for the next one.
+
+It is looked at before a call is paid for. Jobs that are past that point go on: each of those in flight may pay for one
+answer and its repair more.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from config.tenant_directory import TenantDirectory
+from config.tenants import ModelSettings
+from integrations.errors import HeldBack
+from integrations.values import Spent, Usage
+from observability import metrics, phrases
+from observability.logging import say
+
+SPENDING_LIMIT = "spending limit of today reached"
+"""Why a job is held back past it."""
+
+_LOOK_SECONDS = 3600.0
+"""Longest hold at once: a limit that was raised counts for the jobs that wait, too."""
+
+
+class Book(Protocol):
+    """Where it stands what each tenant's jobs have spent today. Nothing here ever raises."""
+
+    def paid(self, tenant_id: str, spent: Spent) -> None:
+        """Note what one call has cost."""
+
+    def known(self, tenant_id: str) -> Spent:
+        """Return what was spent today, as far as this process knows."""
+
+    async def read(self, tenant_id: str) -> Spent:
+        """Return what was spent today by all processes, if that can be told."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class SpendingLimits:
+    """The limits of all tenants, as their settings have them now."""
+
+    def __init__(self, tenants: TenantDirectory, book: Book, now: Callable[[], datetime] = _now) -> None:
+        self._tenants = tenants
+        self._book = book
+        self._now = now
+        self._reached: set[str] = set()
+        self._untold: set[str] = set()
+        metrics.SPENDING_USED.ask = self._used
+
+    def check(self, tenant_id: str) -> None:
+        """Raises HeldBack past the tenant's limit, as far as this process knows."""
+        self._insist(tenant_id, self._book.known(tenant_id))
+
+    async def ask(self, tenant_id: str) -> None:
+        """Raises HeldBack past the tenant's limit, by what all processes have spent."""
+        limits = self._limits(tenant_id)
+        if limits.daily_tokens is not None or limits.daily_dollars is not None:
+            self._insist(tenant_id, await self._book.read(tenant_id))
+
+    def paid(self, tenant_id: str, usage: Usage) -> None:
+        """Note a call that was paid for. What the endpoint does not tell can't be limited, and gets a line once."""
+        tokens = usage.input_tokens + usage.output_tokens
+        self._book.paid(tenant_id, Spent(tokens, usage.cost or 0.0))
+        limits = self._limits(tenant_id)
+        for limit, untold, unit in (
+            (limits.daily_tokens, not tokens, "tokens"),
+            (limits.daily_dollars, usage.cost is None, "dollars"),
+        ):
+            if limit is not None and untold and tenant_id not in self._untold:
+                self._untold.add(tenant_id)
+                say(phrases.SPENDING_UNTOLD, tenant_id=tenant_id, unit=unit)
+
+    def _limits(self, tenant_id: str) -> ModelSettings:
+        tenant = self._tenants.get(tenant_id)
+        return ModelSettings() if tenant is None else tenant.model
+
+    def _insist(self, tenant_id: str, spent: Spent) -> None:
+        if used(self._limits(tenant_id), spent) < 1:
+            self._reached.discard(tenant_id)
+            return
+        if tenant_id not in self._reached:
+            self._reached.add(tenant_id)
+            dollars = f"{spent.dollars:.2f}"
+            say(phrases.SPENDING_LIMIT_REACHED, tenant_id=tenant_id, tokens=spent.tokens, dollars=dollars)
+        now = self._now()
+        tomorrow = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+        raise HeldBack(SPENDING_LIMIT, min(_LOOK_SECONDS, (tomorrow - now).total_seconds() + 1))
+
+    def _used(self) -> dict[str, float]:
+        limits = {tenant.id: tenant.model for tenant in self._tenants.all()}
+        return {
+            tenant_id: used(model, self._book.known(tenant_id))
+            for tenant_id, model in limits.items()
+            if model.daily_tokens is not None or model.daily_dollars is not None
+        }
+
+
+def used(limits: ModelSettings, spent: Spent) -> float:
+    """Return which part of its limits was spent, of that which is nearer; 0 without any."""
+    tokens = spent.tokens / limits.daily_tokens if limits.daily_tokens else 0.0
+    dollars = spent.dollars / limits.daily_dollars if limits.daily_dollars else 0.0
+    return max(tokens, dollars)

@@ -1,0 +1,89 @@
+"""What was spent today: of all processes, through restarts and a database that is away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from devstack.postgres import Postgres
+from integrations.values import Spent
+from storage import spending
+from storage.session import Database
+from storage.spending import SpendingBook
+from tests.kit.postgres import Table
+
+ROWS = "SELECT tenant_id, day, tokens, dollars FROM spending ORDER BY 1, 2"
+
+
+class Away(Database):
+    """It may be away."""
+
+    away = False
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: str) -> AsyncIterator[AsyncSession]:
+        if self.away:
+            raise OperationalError("?", None, Exception("away"))
+        async with super().tenant(tenant_id) as session:
+            yield session
+
+
+async def test_what_is_paid_is_added_up_over_processes_and_tenants_apart(database: Database, table: Table) -> None:
+    """Many calls at once, by two processes; a third one, started later, knows it all."""
+    books = [SpendingBook(database), SpendingBook(database)]
+    for _ in range(20):
+        for book in books:
+            book.paid("acme", Spent(10, 0.25))
+            book.paid("globex", Spent(1))
+            await asyncio.sleep(0)
+    assert books[0].known("acme").tokens >= 200
+    for book in books:
+        await book.close()
+    later = SpendingBook(database)
+    assert later.known("acme") == Spent()
+    assert await later.read("acme") == Spent(400, 10.0)
+    assert later.known("acme") == Spent(400, 10.0)
+    assert [tuple(row.values())[2:] for row in table.run(ROWS)] == [(400, 10.0), (40, 0.0)]
+
+
+async def test_a_new_day_begins_at_nothing_and_the_old_one_keeps_what_is_still_to_be_written(
+    database: Database, table: Table
+) -> None:
+    now = datetime(2026, 3, 1, 23, 59, tzinfo=UTC)
+    book = SpendingBook(database, lambda: now)
+    book.paid("acme", Spent(10))
+    now = datetime(2026, 3, 2, tzinfo=UTC)
+    assert book.known("acme") == Spent()
+    assert await book.read("acme") == Spent()
+    await book.close()
+    assert book.known("acme") == Spent()
+    assert table.run(ROWS) == [{"tenant_id": "acme", "day": date(2026, 3, 1), "tokens": 10, "dollars": 0.0}]
+
+
+async def test_a_database_that_is_away_is_in_nobodys_way_and_hears_of_it_later(server: Postgres, table: Table) -> None:
+    database = Away(server.url, application_name="tests", pool_size=1)
+    book = SpendingBook(database, pause_seconds=0.01)
+    database.away = True
+    book.paid("acme", Spent(10))
+    book.paid("acme", Spent(5))
+    assert await book.read("acme") == Spent(15)
+    await asyncio.sleep(0.03)
+    assert table.run(ROWS) == []
+    database.away = False
+    assert await book.read("acme") == Spent(15)
+    await book.close()
+    assert [row["tokens"] for row in table.run(ROWS)] == [15]
+    await database.close()
+
+
+async def test_old_days_go(database: Database, table: Table) -> None:
+    for day in (date(2026, 1, 1), date(2026, 3, 1)):
+        for tenant_id in ("acme", "globex"):
+            values: Any = (tenant_id, day)
+            table.run("INSERT INTO spending (tenant_id, day) VALUES (%s, %s)", *values)
+    await spending.purge(database, ["acme", "globex"], date(2026, 3, 1))
+    assert {row["day"] for row in table.run(ROWS)} == {date(2026, 3, 1)}
