@@ -67,7 +67,7 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
     probed = Database(settings.database_url, application_name="ai-agents housekeeping", pool_size=1)
     readiness.ask(loop, {"database": probed.ask})
     copying = Copying(tenants, lambda tenant_id, desk: sync_tenant(database, desks.of(tenant_id), tenant_id, desk))
-    housekeeping = _Housekeeping(settings, database, copying)
+    housekeeping = _Housekeeping(settings, database, copying, tenants)
     watchdog = Watchdog(
         housekeeping.rounds,
         stuck_seconds=settings.worker_stuck_seconds,
@@ -112,8 +112,11 @@ async def _work(database: Database, readiness: Readiness, housekeeping: "_Housek
 class _Housekeeping:
     """The leader's work. `rounds` is what the watchdog looks at."""
 
-    def __init__(self, settings: HousekeepingSettings, database: Database, copying: Copying) -> None:
+    def __init__(
+        self, settings: HousekeepingSettings, database: Database, copying: Copying, tenants: TenantDirectory
+    ) -> None:
         self._settings = settings
+        self._tenants = tenants
         self._database = database
         self._copying = copying
         self._copies = Rounds(stuck_seconds=settings.worker_stuck_seconds)
@@ -170,6 +173,7 @@ class _Housekeeping:
                 self._database,
                 text_days=self._settings.keep_text_days,
                 job_days=self._settings.keep_jobs_days,
+                tenant_ids=[tenant.id for tenant in self._tenants.all()],
                 before_each=lambda: self._purges.next_within(BATCH_SECONDS + _SILENCE_SECONDS),
                 on_failure=_say_not_purged,
             )

@@ -1,11 +1,13 @@
 """What is kept only for a time: texts first, whole rows later. In batches, each a short transaction of its own."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from storage import spending
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 
 _BATCH = 500
@@ -30,35 +32,47 @@ async def purge_by_age(
     *,
     text_days: int,
     job_days: int,
+    tenant_ids: Iterable[str] = (),
     batch: int = _BATCH,
     before_each: Callable[[], None] = lambda: None,
     on_failure: Callable[[str, Exception], None],
 ) -> Purged:
-    """Remove what is too old, across tenants; `before_each` batch is called.
+    """Remove what is too old, across tenants (but for what they spent: of these); `before_each` batch is called.
 
     `on_failure` hears of a kind that the database refuses to purge ("answers", "tickets"); the others are purged.
 
     Answers of GPT-4 go `text_days` after their job's end, copies of tickets and solutions `text_days` after the desk
-    last listed them, whole rows `job_days` after the job's end. A job that has not ended keeps everything. Raises one
-    of DATABASE_FAILURES, or TimeoutError, when the database is away; what was purged until then stays so.
+    last listed them, whole rows `job_days` after the job's end, and what was spent on a day likewise. A job that has
+    not ended keeps everything. Raises one of DATABASE_FAILURES, or TimeoutError, when the database is away; what was
+    purged until then stays so.
     """
 
-    async def purge(kind: str, days: int) -> int:
-        purged, count = 0, batch
+    @contextmanager
+    def stops_no_other(kind: str) -> Iterator[None]:
         try:
-            while count == batch:
-                before_each()
-                count = await _one_batch(database, f"purge_{kind}", days, batch)
-                purged += count
+            yield
         except DATABASE_FAILURES as failure:
             if is_away(failure) and not is_locked(failure):
                 raise
             on_failure(kind, failure)
+
+    async def purge(kind: str, days: int) -> int:
+        purged, count = 0, batch
+        with stops_no_other(kind):
+            while count == batch:
+                before_each()
+                count = await _one_batch(database, f"purge_{kind}", days, batch)
+                purged += count
         return purged
 
     answers = await purge("answers", text_days)
     copies = await purge("tickets", text_days)
     copies += await purge("passages", text_days)
+    for tenant_id in tenant_ids:
+        with stops_no_other("spending"):
+            before_each()
+            async with asyncio.timeout(BATCH_SECONDS):
+                await spending.purge(database, tenant_id, job_days)
     return Purged(answers, copies, await purge("jobs", job_days))
 
 

@@ -6,10 +6,10 @@ not counted, and what was committed while the answer to that was lost is counted
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from integrations.values import Spent
@@ -110,8 +110,7 @@ async def _add(database: Database, tenant_id: str, day: date, spent: Spent) -> S
     return Spent(row.tokens, row.dollars)
 
 
-async def purge(database: Database, tenant_ids: Iterable[str], before: date) -> None:
-    """Remove the days before that one, of these tenants. Raises one of DATABASE_FAILURES."""
-    for tenant_id in tenant_ids:
-        async with database.tenant(tenant_id) as session:
-            await session.execute(delete(Spending).where(Spending.day < before))
+async def purge(database: Database, tenant_id: str, days: int) -> None:
+    """Remove what a tenant spent so many days ago, or before. Raises one of DATABASE_FAILURES."""
+    async with database.tenant(tenant_id) as session:
+        await session.execute(delete(Spending).where(Spending.day <= func.current_date() - days))

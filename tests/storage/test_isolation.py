@@ -8,13 +8,15 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from devstack.postgres import Postgres
+from integrations.values import Spent
 from storage import erasing, history, jobs, rejections
 from storage.erasable import Which
-from storage.models import DeliveryKey, Job, Passage, Rejection, Ticket, Tombstone, TombstoneKey
+from storage.models import DeliveryKey, Job, Passage, Rejection, Spending, Ticket, Tombstone, TombstoneKey
 from storage.session import Database
+from storage.spending import SpendingBook
 from tests.kit.postgres import DEADLINE, TABLES, NewEvent, Store, Table
 
-MODELS = (Job, DeliveryKey, Rejection, Ticket, Passage, TombstoneKey, Tombstone)
+MODELS = (Job, DeliveryKey, Rejection, Spending, Ticket, Passage, TombstoneKey, Tombstone)
 
 
 async def fill(database: Database, new_event: NewEvent) -> None:
@@ -26,6 +28,9 @@ async def fill(database: Database, new_event: NewEvent) -> None:
         await history.save_ticket(database, tenant_id, ticket)
         await history.save_passages(database, tenant_id, "1", "VPN", ["body"])
         await erasing.erase(database, Which(tenant_id, ticket_id="2"))
+        book = SpendingBook(database)
+        book.paid(tenant_id, Spent(1))
+        await book.close()
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -16,7 +16,8 @@ async def purge(database: Database, batch: int = 500) -> Purged:
     def fail(kind: str, failure: Exception) -> None:
         raise AssertionError(kind) from failure
 
-    return await purge_by_age(database, text_days=30, job_days=90, batch=batch, on_failure=fail)
+    tenants = ("acme", "globex")
+    return await purge_by_age(database, text_days=30, job_days=90, tenant_ids=tenants, batch=batch, on_failure=fail)
 
 
 async def test_answers_go_first_then_rows_and_open_jobs_keep_all(store: Store) -> None:
@@ -71,6 +72,16 @@ async def test_a_row_that_somebody_holds_is_left_for_the_next_time(database: Dat
         await session.execute(select(Ticket).with_for_update())
         assert await purge(database) == Purged(0, 0, 0)
     assert await purge(database) == Purged(0, 1, 0)
+
+
+async def test_what_was_spent_goes_as_rows_of_jobs_do(database: Database, table: Table) -> None:
+    """Of these tenants: one that has left takes all of its own with it (`forget --all`)."""
+    for tenant_id in ("acme", "globex", "left"):
+        for days in (0, 89, 91):
+            table.run("INSERT INTO spending (tenant_id, day) VALUES (%s, current_date - %s)", tenant_id, days)
+    await purge(database)
+    left = table.run("SELECT tenant_id, count(*) AS days FROM spending GROUP BY 1 ORDER BY 1")
+    assert [tuple(row.values()) for row in left] == [("acme", 2), ("globex", 2), ("left", 3)]
 
 
 async def keep_old_copies(database: Database, table: Table) -> None:

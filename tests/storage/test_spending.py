@@ -4,14 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
-from typing import Any
 
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from devstack.postgres import Postgres
 from integrations.values import Spent
-from storage import spending
 from storage.session import Database
 from storage.spending import SpendingBook
 from tests.kit.postgres import Table
@@ -78,12 +76,3 @@ async def test_a_database_that_is_away_is_in_nobodys_way_and_hears_of_it_later(s
     await book.close()
     assert [row["tokens"] for row in table.run(ROWS)] == [15]
     await database.close()
-
-
-async def test_old_days_go(database: Database, table: Table) -> None:
-    for day in (date(2026, 1, 1), date(2026, 3, 1)):
-        for tenant_id in ("acme", "globex"):
-            values: Any = (tenant_id, day)
-            table.run("INSERT INTO spending (tenant_id, day) VALUES (%s, %s)", *values)
-    await spending.purge(database, ["acme", "globex"], date(2026, 3, 1))
-    assert {row["day"] for row in table.run(ROWS)} == {date(2026, 3, 1)}
