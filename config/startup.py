@@ -40,7 +40,7 @@ def load_with_tenants(
     problems: list[str] = []
     settings: ProcessSettings | None = None
     try:
-        settings = load(kind, **_not_needed(tenants))
+        settings = load(kind, **not_needed(tenants))
     except SettingsRefused as refused:
         problems += refused.problems
     if settings is not None and any(there(tenant) for tenant in tenants.all()):
@@ -51,7 +51,7 @@ def load_with_tenants(
     raise SettingsRefused(problems)
 
 
-def _not_needed(tenants: TenantDirectory) -> dict[str, str]:
+def not_needed(tenants: TenantDirectory) -> dict[str, str]:
     """Return, empty, what no tenant needs from the process: the model's key, where each brings its own."""
     with_desk = [tenant for tenant in tenants.all() if tenant.desk is not None]
     return {"openai_api_key": ""} if with_desk and all(tenant.model.api_key for tenant in with_desk) else {}

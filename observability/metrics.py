@@ -27,7 +27,8 @@ LABELS = {
     "why": "`webhook`: just accepted; `due`: a retry, or a store was away; `lost`: its message was lost.",
     "state": "`waiting` or `running`, as in the row.",
     "step": "`context`, `gpt4` or `update`.",
-    "server": "`servicedesk` or `gpt4`; for breakers the words of their log lines, `desk of acme`, `model at HOST`.",
+    "server": "`servicedesk` or `gpt4`; for breakers the words of their log lines, `desk of acme`, `model at HOST`, "
+    "`model of acme`, `fallback model at HOST`.",
     "model": "`OPENAI_MODEL`, or what a tenant has in its place; of tokens and cost, the fallback's too.",
     "direction": "`input` or `output`.",
     "what": "`answers`, `copies` or `jobs`.",

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from config.settings import DeskClientSettings, LogSettings, SettingsRefused, StoreSettings, WorkerSettings, load
+from config.startup import not_needed
 from config.tenant_directory import TenantDirectory
+from config.tenant_reading import read_environment
 from config.tenants import Tenant
 from support.check.findings import Finding, Findings
 
@@ -29,15 +31,17 @@ def load_parts() -> tuple[Loaded, list[Finding]]:
     rows = Findings(["settings"])
     problems: list[str] = []
 
-    def usable(kind: type[Part]) -> Part | None:
+    def usable(kind: type[Part], **defaults: str) -> Part | None:
         try:
-            return load(kind)
+            return load(kind, **defaults)
         except SettingsRefused as refused:
             problems[:] = refused.problems
             return None
 
+    log = usable(LogSettings)
+    given = not_needed(TenantDirectory(read_environment(log.secrets_dir if log else None)))
     # The last one has all of the others' settings, and so all problems.
-    loaded = Loaded(usable(LogSettings), usable(StoreSettings), usable(DeskClientSettings), usable(WorkerSettings))
+    loaded = Loaded(log, usable(StoreSettings), usable(DeskClientSettings), usable(WorkerSettings, **given))
     if problems:
         rows.failed("settings", "; ".join(problems), "run it where a worker runs, or set what is missing")
     else:

@@ -74,7 +74,7 @@ def street(_street: Street) -> Street:
 
 
 @dataclass
-class Book:
+class BookInMemory:
     """What was spent, in memory; `elsewhere` by other processes, told only to who reads."""
 
     here: Spent = field(default_factory=Spent)
@@ -99,7 +99,7 @@ class Town:
     values: dict[str, str]
     clock: Clock
     models: Models
-    book: Book
+    book: BookInMemory
 
     def change(self, **values: str) -> None:
         """Set settings, or take them away (empty), and let the directory hear of it."""
@@ -130,7 +130,7 @@ async def town(street: Street, process: dict[str, Any] | None = None, /, **value
         redis_url="redis://redis:6379/0",
         **{"openai_api_key": "of-process", "openai_base_url": f"{street.url}/process/v1", **(process or {})},
     )
-    clock, book, given = Clock(), Book(), ACME | CLOUD | values
+    clock, book, given = Clock(), BookInMemory(), ACME | CLOUD | values
     tenants = TenantDirectory(lambda: dict(given), monotonic=clock)
     models = Models(tenants, settings, book, connections=4)
     try:
@@ -167,7 +167,7 @@ async def test_a_tenant_is_asked_for_where_its_settings_say(
     assert street.came == [came, ("process", "of-process", "gpt-6-luna")]
 
 
-async def test_a_changed_key_counts_for_the_next_call_and_the_one_that_runs_ends_undisturbed(street: Street) -> None:
+async def test_a_changed_key_counts_for_the_next_call_and_disturbs_none_that_runs(street: Street) -> None:
     """Its client is closed then, and not before."""
     async with town(street, **OWN, OPENAI_BASE_URL_ACME=at(street, "acme")) as its_town:
         street.says["acme"] = "wait"
@@ -329,7 +329,7 @@ def test_a_hold_lasts_until_the_day_is_over_and_an_hour_at_most(before_midnight:
     clock, values = Clock(), ACME | {"OPENAI_DAILY_TOKENS_ACME": "10"}
     moment = datetime(2026, 3, 2, tzinfo=UTC) - before_midnight
     tenants = TenantDirectory(lambda: values, monotonic=clock)
-    limits = spending.SpendingLimits(tenants, Book(here=Spent(10)), lambda: moment)
+    limits = spending.SpendingLimits(tenants, BookInMemory(here=Spent(10)), lambda: moment)
     with pytest.raises(HeldBack) as held:
         limits.check("acme")
     assert (held.value.seconds, held.value.extends_deadline) == (seconds, True)
@@ -339,7 +339,7 @@ async def test_a_limit_that_can_not_be_held_is_told_once(start_log: StartLog) ->
     """OpenAI tells no cost, and some local servers no tokens."""
     stream = start_log()
     values = ACME | {"OPENAI_DAILY_DOLLARS_ACME": "1"}
-    limits = spending.SpendingLimits(TenantDirectory(lambda: values), Book())
+    limits = spending.SpendingLimits(TenantDirectory(lambda: values), BookInMemory())
     for _ in range(2):
         limits.paid("acme", Usage(5, 5))
     told = "Spending limit without effect: tenant_id=acme, the model does not tell its dollars"
