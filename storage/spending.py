@@ -7,6 +7,7 @@ not counted, and what was committed while the answer to that was lost is counted
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from datetime import UTC, date, datetime
 
 from sqlalchemy import delete, func, select
@@ -49,7 +50,8 @@ class SpendingBook:
         key = (tenant_id, self._now().date())
         self._unwritten[key] = self._unwritten.get(key, _NOTHING).plus(spent)
         if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write())
+            # Of no job: it writes what others have paid, too.
+            self._writing = asyncio.create_task(self._write(), context=Context())
 
     def known(self, tenant_id: str) -> Spent:
         """Return what was spent today, as far as this process has heard."""
