@@ -84,8 +84,8 @@ class Models:
 
     def _first(self, tenant: Tenant) -> Endpoint | None:
         own, process = tenant.model, self._settings
-        # The process's key must not go to a tenant's address.
-        key = own.api_key or ("" if own.base_url else process.openai_api_key)
+        # An address of its own comes with a key of its own, or is withdrawn with it (`config.tenant_parts`).
+        key = own.api_key or process.openai_api_key
         if own.withdrawn or not key:
             return None
         base_url = own.base_url or process.openai_base_url

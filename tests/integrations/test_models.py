@@ -187,7 +187,9 @@ async def test_a_changed_key_counts_for_the_next_call_and_disturbs_none_that_run
     assert [came[:2] for came in street.came] == [("acme", "of-acme"), ("new", "rotated")]
 
 
-@pytest.mark.parametrize("gone", ["its key is withdrawn", "no key is left", "the tenant has left"])
+@pytest.mark.parametrize(
+    "gone", ["its key is withdrawn", "a key without an address is", "no key is left", "the tenant has left"]
+)
 async def test_no_model_is_asked_for_a_tenant_whose_key_is_gone(gone: str, street: Street) -> None:
     """Its texts may be meant for that model only; an attempt that began before hears of it too."""
     process = {"openai_api_key": ""} if gone == "no key is left" else {}
@@ -195,6 +197,10 @@ async def test_no_model_is_asked_for_a_tenant_whose_key_is_gone(gone: str, stree
         model = its_town.models.of("acme")
         if gone == "its key is withdrawn":
             its_town.change(OPENAI_API_KEY_ACME="")
+        elif gone == "a key without an address is":
+            its_town.change(OPENAI_BASE_URL_ACME="")
+            assert model.base_url == at(street, "process")
+            its_town.change(OPENAI_API_KEY_ACME="", OPENAI_DAILY_TOKENS_ACME="many")
         elif gone == "no key is left":
             its_town.change(OPENAI_API_KEY_ACME="", OPENAI_BASE_URL_ACME="")
         else:
