@@ -16,11 +16,10 @@ says: a fallback that is set up wrongly must not end jobs which would have waite
 counts: an answer of the fallback that is unusable, or a refusal, ends the job.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from config.settings import WorkerSettings
@@ -29,6 +28,7 @@ from config.tenants import Tenant
 from integrations.breaker import Breaker
 from integrations.errors import MODEL_UNAVAILABLE, HeldBack, OutsideFailure, Temporary
 from integrations.model.client import ModelClient
+from integrations.model.endpoints import Endpoint, Endpoints
 from integrations.model.spending import Book, SpendingLimits
 from integrations.values import ModelAnswer, Prompt, Structured, Usage
 from observability import metrics, phrases
@@ -38,35 +38,17 @@ _CLOSED_SECONDS = 30.0
 _QUIET_SECONDS = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A model at an address, asked with a key; `server` is what lines and metrics call it."""
-
-    base_url: str
-    api_key: str = field(repr=False)
-    name: str
-    server: str
-
-
-@dataclass(slots=True)
-class _Opened:
-    client: ModelClient
-    calls: int = 0
-    retired: bool = False
-
-
 class Models:
     """The models by tenant; `close()` them. `connections` are for each endpoint.
 
-    Each endpoint has a client, with its connections and its breaker, from its first call until its settings are gone.
+    Each endpoint is open from its first use until its settings are gone.
     """
 
     def __init__(self, tenants: TenantDirectory, settings: WorkerSettings, book: Book, *, connections: int) -> None:
         self._tenants = tenants
         self._settings = settings
         self._connections = connections
-        self._opened: dict[Endpoint, _Opened] = {}
-        self._closing: set[asyncio.Task[None]] = set()
+        self.endpoints = Endpoints(self._open)
         self._replaced_at: dict[str, float] = {}
         self.limits = SpendingLimits(tenants, book)
 
@@ -109,21 +91,16 @@ class Models:
             base_url, key, process.openai_fallback_model, f"fallback model at {urlsplit(base_url).hostname}"
         )
 
-    def check(self, endpoint: Endpoint) -> None:
-        """Raises HeldBack while the endpoint is known to be down."""
-        self._open(endpoint).client.check()
-
     @contextmanager
     def call(self, endpoint: Endpoint) -> Iterator[ModelClient]:
-        """The client of an endpoint, which is not closed before the block is left."""
-        opened = self._open(endpoint)
-        opened.calls += 1
+        """The client of an endpoint. After the block, what no tenant's settings name any more is closed."""
         try:
-            yield opened.client
+            with self.endpoints.call(endpoint) as client:
+                yield client
         finally:
-            opened.calls -= 1
-            self._close_if_done(opened)
-            self._retire()
+            tenants = self._tenants.all()
+            firsts, fallbacks = map(self._first, tenants), (self.fallback(tenant.id) for tenant in tenants)
+            self.endpoints.keep({*firsts, *fallbacks})
 
     def say_fallback(self, first: Endpoint, fallback: Endpoint) -> None:
         """Tell that the fallback has answered: once for a time in which it goes on doing so, and not by each job."""
@@ -132,41 +109,20 @@ class Models:
             say(phrases.FALLBACK_USED, server=first.server, fallback=fallback.server)
         self._replaced_at[first.server] = now
 
-    def _open(self, endpoint: Endpoint) -> _Opened:
-        if endpoint not in self._opened:
-            settings = self._settings
-            client = ModelClient(
-                api_key=endpoint.api_key,
-                base_url=endpoint.base_url,
-                model=endpoint.name,
-                idle_seconds=settings.openai_timeout_seconds,
-                total_seconds=settings.openai_deadline_seconds,
-                connections=self._connections,
-                breaker=Breaker(endpoint.server, MODEL_UNAVAILABLE),
-            )
-            self._opened[endpoint] = _Opened(client)
-        return self._opened[endpoint]
-
-    def _retire(self) -> None:
-        """Close what no tenant's settings name any more; a call that runs ends undisturbed."""
-        tenants = self._tenants.all()
-        wanted = {self._first(tenant) for tenant in tenants} | {self.fallback(tenant.id) for tenant in tenants}
-        for endpoint in self._opened.keys() - wanted:
-            opened = self._opened.pop(endpoint)
-            opened.retired = True
-            self._close_if_done(opened)
-
-    def _close_if_done(self, opened: _Opened) -> None:
-        if opened.retired and not opened.calls:
-            task = asyncio.create_task(opened.client.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+    def _open(self, endpoint: Endpoint) -> ModelClient:
+        return ModelClient(
+            api_key=endpoint.api_key,
+            base_url=endpoint.base_url,
+            model=endpoint.name,
+            idle_seconds=self._settings.openai_timeout_seconds,
+            total_seconds=self._settings.openai_deadline_seconds,
+            connections=self._connections,
+            breaker=Breaker(endpoint.server, MODEL_UNAVAILABLE),
+        )
 
     async def close(self) -> None:
         """Close the connections."""
-        for opened in self._opened.values():
-            await opened.client.close()
-        await asyncio.gather(*self._closing, return_exceptions=True)
+        await self.endpoints.close()
 
 
 class TenantModel:
@@ -193,12 +149,12 @@ class TenantModel:
         first, fallback = self._models.first(self._tenant_id), self._models.fallback(self._tenant_id)
         self._models.limits.check(self._tenant_id)
         try:
-            self._models.check(first)
+            self._models.endpoints.check(first)
         except HeldBack:
             if fallback is None:
                 raise
             with suppress(HeldBack):
-                self._models.check(fallback)
+                self._models.endpoints.check(fallback)
                 return
             raise
 

@@ -14,9 +14,6 @@ from config.settings import (
     WorkerSettings,
     load,
 )
-from config.startup import load_with_tenants
-from support.check.settings import load_parts
-from tests.config.given import ACME, CLOUD
 
 COMPLETE = {
     "DATABASE_URL": "postgresql://app:pw@db:5432/ai_agents",
@@ -136,32 +133,6 @@ def test_a_fallback_has_a_model_and_for_an_address_of_its_own_a_key(
         assert load(WorkerSettings).openai_fallback_model == "m"
     else:
         assert problems(WorkerSettings) == [said]
-
-
-@pytest.mark.parametrize(
-    ("tenants", "needed"),
-    [({}, True), ({"OPENAI_API_KEY_ACME": "k"}, False), (CLOUD | {"OPENAI_API_KEY_ACME": "k"}, True)],
-    ids=["no own key", "each its own", "one without"],
-)
-def test_the_models_key_is_needed_unless_each_tenant_with_a_desk_has_its_own(
-    tenants: dict[str, str], needed: bool, configure: Configure
-) -> None:
-    """Else a dummy would be set, and the tickets of a tenant that comes later would be sent with it.
-
-    `ai-agents check` says the same as the start of a worker.
-    """
-    configure(**COMPLETE | ACME | {"WEBHOOK_SECRET_INITECH": "posts, and has no desk"} | tenants)
-    configure(OPENAI_API_KEY="")
-    assert (load_parts()[0].worker is None) is needed
-    if needed:
-        with pytest.raises(SettingsRefused, match=r"^OPENAI_API_KEY is missing$"):
-            load_with_tenants(WorkerSettings, needs="desk", on_problem=lambda _: None)
-    else:
-        settings, _ = load_with_tenants(WorkerSettings, needs="desk", on_problem=lambda _: None)
-        assert settings.openai_api_key == ""
-        configure(OPENAI_API_KEY="sk")
-        settings, _ = load_with_tenants(WorkerSettings, needs="desk", on_problem=lambda _: None)
-        assert settings.openai_api_key == "sk"
 
 
 def test_all_that_is_missing_or_wrong_is_told_at_once(configure: Configure) -> None:

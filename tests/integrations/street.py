@@ -1,0 +1,138 @@
+"""A street of endpoints, and a town of tenants whose tickets are sent to them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from config.settings import WorkerSettings
+from config.tenant_directory import TenantDirectory
+from integrations.model.models import Models, TenantModel
+from integrations.values import ModelAnswer, Spent, Usage
+from simulators.serving import serve_in_thread
+from tests.config.given import ACME, CLOUD
+from tests.integrations.endpoints import ADVICE
+from tests.kit.clock import Clock
+from tests.kit.model import PROMPT
+from workflow.enhancement import Enhancement
+
+OWN = {"OPENAI_API_KEY_ACME": "of-acme"}
+
+
+@dataclass
+class Street:
+    """Endpoints side by side, `/<house>/v1`: who came to which with what, and what each house does."""
+
+    url: str = ""
+    came: list[tuple[str, str, str]] = field(default_factory=list)
+    """House, key, model."""
+    says: dict[str, Any] = field(default_factory=dict)
+    """House -> a status, or a change of its answer."""
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, request: Request) -> Response:
+        house, asked = request.path_params["house"], json.loads(await request.body())
+        self.came.append((house, request.headers["authorization"].removeprefix("Bearer "), asked["model"]))
+        says = self.says.get(house, {})
+        while says == "wait":
+            await asyncio.sleep(0.01)
+            says = self.says.get(house, {})
+        if isinstance(says, int):
+            return JSONResponse({"error": {"message": "no", "code": None}}, says)
+        message = {"role": "assistant", "content": json.dumps(ADVICE)}
+        choice = {"message": message, "finish_reason": "stop"} | says
+        usage = {"prompt_tokens": 70, "completion_tokens": 30, "cost": 0.5}
+        return JSONResponse({"id": "c", "model": f"{asked['model']} in {house}", "choices": [choice], "usage": usage})
+
+
+@pytest.fixture(scope="module")
+def _street() -> Iterator[Street]:
+    street = Street()
+    app = Starlette(routes=[Route("/{house}/v1/chat/completions", street.answer, methods=["POST"])])
+    with serve_in_thread(app) as street.url:
+        yield street
+
+
+@pytest.fixture
+def street(_street: Street) -> Street:
+    """The houses, each well, and nobody was there."""
+    _street.came, _street.says = [], {}
+    return _street
+
+
+@dataclass
+class BookInMemory:
+    """What was spent, in memory; `elsewhere` by other processes, told only to who reads."""
+
+    here: Spent = field(default_factory=Spent)
+    elsewhere: Spent = field(default_factory=Spent)
+    heard: Spent = field(default_factory=Spent)
+
+    def paid(self, tenant_id: str, spent: Spent) -> None:  # noqa: ARG002 -- one tenant
+        self.here = self.here.plus(spent)
+
+    def known(self, tenant_id: str) -> Spent:  # noqa: ARG002
+        return self.here.plus(self.heard)
+
+    async def read(self, tenant_id: str) -> Spent:
+        self.heard = self.elsewhere
+        return self.known(tenant_id)
+
+
+@dataclass
+class Town:
+    """The models of tenants whose settings (`values`) may change."""
+
+    values: dict[str, str]
+    clock: Clock
+    models: Models
+    book: BookInMemory
+
+    def change(self, **values: str) -> None:
+        """Set settings, or take them away (empty), and let the directory hear of it."""
+        self.values |= values
+        for name in [name for name, value in self.values.items() if not value]:
+            del self.values[name]
+        self.clock.now += 6
+
+    async def ask(self, tenant_id: str = "acme") -> ModelAnswer[Enhancement]:
+        """One answer; the question is prepared first."""
+        self.models.of(tenant_id).check()
+        return await asked(self.models.of(tenant_id))
+
+
+async def asked(model: TenantModel, paid: list[Usage] | None = None) -> ModelAnswer[Enhancement]:
+    async def ignore(_: str) -> None:
+        pass
+
+    heard: list[Usage] = [] if paid is None else paid
+    return await model.ask(PROMPT, Enhancement, heard.append, unusable=None, on_unusable=ignore)
+
+
+@asynccontextmanager
+async def town(street: Street, process: dict[str, Any] | None = None, /, **values: str) -> AsyncIterator[Town]:
+    """Tenants acme and globex with desks, and these settings of theirs; the process's model is in house `process`."""
+    settings = WorkerSettings(
+        database_url="postgresql://a:b@db/x",
+        redis_url="redis://redis:6379/0",
+        **{"openai_api_key": "of-process", "openai_base_url": f"{street.url}/process/v1", **(process or {})},
+    )
+    clock, book, given = Clock(), BookInMemory(), ACME | CLOUD | values
+    tenants = TenantDirectory(lambda: dict(given), monotonic=clock)
+    models = Models(tenants, settings, book, connections=4)
+    try:
+        yield Town(given, clock, models, book)
+    finally:
+        await models.close()
+
+
+def at(street: Street, house: str) -> str:
+    return f"{street.url}/{house}/v1"

@@ -1,0 +1,83 @@
+"""What follows when the first model can't answer and there is a second one."""
+
+from typing import Any
+
+import pytest
+
+from integrations.errors import HeldBack, ModelRefused, ModelUnavailable
+from integrations.values import Usage
+from tests.integrations.street import OWN, Street, asked, at, town
+from tests.kit.logs import StartLog
+
+FALLBACK = {
+    "openai_fallback_model": "spare",
+    "openai_fallback_api_key": "of-fallback",
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "fallback", "ends", "houses"),
+    [
+        (503, {}, "spare in fallback", ["process", "fallback"]),
+        (429, {}, ModelUnavailable, ["process"]),
+        (400, {}, ModelRefused, ["process"]),
+        ({"message": {"content": "", "refusal": "No."}}, {}, ModelRefused, ["process"]),
+        (503, 503, ModelUnavailable, ["process", "fallback"]),
+        (503, 400, ModelUnavailable, ["process", "fallback"]),
+        (503, {"message": {"content": "", "refusal": "No."}}, ModelRefused, ["process", "fallback"]),
+    ],
+    ids=["down", "too fast", "refused", "content refused", "both down", "fallback set up wrongly", "fallback refuses"],
+)
+async def test_what_the_first_model_says_decides_whether_the_fallback_is_asked(
+    first: Any, fallback: Any, ends: Any, houses: list[str], street: Street, start_log: StartLog
+) -> None:
+    stream = start_log()
+    street.says |= {"process": first, "fallback": fallback}
+    process = FALLBACK | {"openai_fallback_base_url": at(street, "fallback")}
+    async with town(street, process, OPENAI_MODEL_ACME="small") as its_town:
+        paid: list[Usage] = []
+        if isinstance(ends, str):
+            assert (await asked(its_town.models.of("acme"), paid)).model == ends
+            assert {usage.model for usage in paid} == {"spare"}
+            said = stream.getvalue()
+            assert said.count("Fallback used: fallback model at 127.0.0.1 answers in place of model small at") == 1
+            assert said.count("OpenAI API error: 503 Service Unavailable") == 1
+        else:
+            with pytest.raises(ends):
+                await asked(its_town.models.of("acme"))
+    assert [came[0] for came in street.came] == houses
+
+
+async def test_while_the_breaker_is_open_the_fallback_answers_and_the_first_is_left_alone(
+    street: Street, start_log: StartLog
+) -> None:
+    """One line tells of it, however many jobs it is."""
+    stream = start_log()
+    street.says["process"] = 503
+    process = FALLBACK | {"openai_fallback_base_url": at(street, "fallback")}
+    async with town(street, process) as its_town:
+        for _ in range(7):
+            assert (await its_town.ask("globex")).model == "spare in fallback"
+        assert [came[0] for came in street.came].count("process") == 5
+        assert stream.getvalue().count("Fallback used") == 1
+        assert stream.getvalue().count("OpenAI API error: 503") == 5
+        street.says["fallback"] = 503
+        for _ in range(5):
+            with pytest.raises(HeldBack, match="model unavailable"):
+                await asked(its_town.models.of("globex"))
+        with pytest.raises(HeldBack, match="model unavailable"):
+            its_town.models.of("globex").check()
+    assert {came[1:] for came in street.came if came[0] == "fallback"} == {("of-fallback", "spare")}
+
+
+@pytest.mark.parametrize("own", [OWN, OWN | {"OPENAI_BASE_URL_ACME": "/acme/v1"}], ids=["key", "address"])
+async def test_a_tenant_with_a_key_or_an_address_of_its_own_has_no_fallback(
+    own: dict[str, str], street: Street
+) -> None:
+    own = {name: street.url + value if value.startswith("/") else value for name, value in own.items()}
+    street.says |= {"process": 503, "acme": 503}
+    process = FALLBACK | {"openai_fallback_base_url": at(street, "fallback")}
+    async with town(street, process, **own) as its_town:
+        with pytest.raises(ModelUnavailable):
+            await its_town.ask()
+    assert [came[0] for came in street.came] == ["acme" if "OPENAI_BASE_URL_ACME" in own else "process"]
