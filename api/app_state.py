@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from api.explainer import Explainer
 from api.rejection_recorder import RejectionRecorder
 from config.tenant_directory import TenantDirectory
 from dispatch.acceptance import Acceptance
@@ -20,4 +21,5 @@ class ApiState:
     acceptance: Acceptance
     rejections: RejectionRecorder
     sender_seconds: float
+    explainer: Explainer = field(default_factory=Explainer)
     budget: Budget = field(default_factory=Budget)

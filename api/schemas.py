@@ -13,10 +13,33 @@ _DEEPEST = 100
 _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _BRACKETS = re.compile(r"[][{}]")
 _TICKET_ID = re.compile(r"[0-9]{1,20}")
+CHECK = "webhook.check"
+"""The event of a webhook that only asks whether it would be taken."""
+_NAMED_ONCE = ("tenant_id", "ticket_id")
+# What the json module says, and what it means to who wrote the desk's template.
+_MISTAKES = {
+    "Expecting ',' delimiter": "a quote inside a value or a missing comma",
+    "Invalid control character": "a line break or a tab inside a value",
+    "Expecting property name": "a name without double quotes or a comma too many",
+    "Illegal trailing comma": "a comma too many",
+    "Expecting ':' delimiter": "a missing colon",
+    "Unterminated string": "a quote that is never closed",
+    "Invalid \\": "a backslash inside a value",
+    "Expecting value": "no value where one has to stand",
+    "Extra data": "something behind the end",
+    "Unexpected UTF-8 BOM": "a byte order mark",
+}
 
 
 class Malformed(Exception):
-    """The body is not one readable JSON object that names one tenant."""
+    """The body is not one readable JSON object that names one tenant.
+
+    `cause` says in our own words, and never in the body's, what is wrong with it.
+    """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
 
 
 class Unusable(Exception):
@@ -56,6 +79,13 @@ class Accepted(BaseModel):
     status: str = Field(description="`accepted`, or `duplicate` with the first job's id.")
 
 
+class Checked(BaseModel):
+    """The answer to a webhook that only asked whether it would be taken."""
+
+    status: str = Field(description="`verified`")
+    tenant_id: str
+
+
 class Refused(BaseModel):
     """The answer to a webhook that was not taken."""
 
@@ -67,17 +97,47 @@ def read_object(body: bytes) -> dict[str, Any]:
 
     Raises Malformed; also for an object that has `tenant_id` or `ticket_id` twice: two readers could see two tenants.
     """
+    value = load(decoded(body))
+    if not isinstance(value, dict):
+        raise Malformed("no JSON object")
+    return value
+
+
+def decoded(body: bytes) -> str:
+    """The body's text. Raises Malformed."""
     try:
         text = body.decode("utf-8")
-        if _too_deep(text):
-            raise Malformed
-        value = json.loads(text, object_pairs_hook=_no_twins)
-    except (ValueError, RecursionError):
-        # ValueError covers bad UTF-8, bad JSON and numbers of thousands of digits.
-        raise Malformed from None
-    if not isinstance(value, dict):
-        raise Malformed
-    return value
+    except UnicodeDecodeError as failure:
+        raise Malformed(f"byte {failure.start + 1}: no UTF-8") from None
+    if not text.strip():
+        raise Malformed("nothing in it")
+    return text
+
+
+def load(text: str, *, named_once: Sequence[str] = _NAMED_ONCE, strict: bool = True) -> Any:
+    """The value of a JSON text; not `strict`, texts in it may hold raw line breaks.
+
+    Raises Malformed; also where an object has one of the names `named_once` twice.
+    """
+
+    def no_twins(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        for name in named_once:
+            if names.count(name) > 1:
+                raise Malformed(f"{name} is there twice")
+        return dict(pairs)
+
+    if _too_deep(text):
+        raise Malformed("nested too deep")
+    try:
+        return json.loads(text, object_pairs_hook=no_twins, strict=strict)
+    except json.JSONDecodeError as failure:
+        mistake = next((words for said, words in _MISTAKES.items() if failure.msg.startswith(said)), "no JSON")
+        raise Malformed(f"line {failure.lineno} column {failure.colno}: {mistake}") from None
+    except RecursionError:
+        raise Malformed("nested too deep") from None
+    except ValueError:
+        raise Malformed("a number of thousands of digits") from None
 
 
 def _too_deep(text: str) -> bool:
@@ -93,18 +153,13 @@ def _too_deep(text: str) -> bool:
     return False
 
 
-def _no_twins(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if names.count("tenant_id") > 1 or names.count("ticket_id") > 1:
-        raise Malformed
-    return dict(pairs)
-
-
 def tenant_of(payload: dict[str, Any]) -> str:
     """The tenant id that the body names, to choose the secret with. Raises Malformed."""
-    tenant_id = payload.get("tenant_id")
+    if "tenant_id" not in payload:
+        raise Malformed("tenant_id is missing")
+    tenant_id = payload["tenant_id"]
     if not isinstance(tenant_id, str) or not 1 <= len(tenant_id) <= 63:
-        raise Malformed
+        raise Malformed("tenant_id is no text of 1 to 63 characters")
     return tenant_id
 
 
@@ -120,3 +175,8 @@ def parse(payload: dict[str, Any]) -> WebhookPayload:
         return WebhookPayload.model_validate(payload)
     except ValidationError as failure:
         raise Unusable(sorted({str(problem["loc"][0]) for problem in failure.errors()})) from None
+
+
+def is_check(payload: dict[str, Any]) -> bool:
+    """Return True if the webhook is about no ticket, and asks for nothing but to be verified."""
+    return payload.get("event") == CHECK and "ticket_id" not in payload

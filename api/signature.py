@@ -14,15 +14,65 @@ A signed timestamp must be within 300 s of now; a tenant may require that there 
 import base64
 import contextlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 
 WINDOW_SECONDS = 300
 _MOST_SIGNATURES = 8
+_A_DAY_SECONDS = 86_400
 
 
 class SignatureRefused(Exception):
-    """Not proved to be the tenant's; the text is the reason that the log gives."""
+    """Not proved to be the tenant's; the text is the reason that the log gives, `cause` more of it where that is known.
+
+    `claim` is what did not match.
+    """
+
+    def __init__(self, reason: str, *, cause: str = "", claim: "SignatureClaim | None" = None) -> None:
+        super().__init__(reason)
+        self.cause = cause
+        self.claim = claim
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureClaim:
+    """What the headers of a request say of its signature."""
+
+    standard: bool
+    """True for Standard Webhooks, whose signatures are in base64 and whose keys may be."""
+    written: str
+    """The header as it came."""
+    given: Sequence[bytes]
+    timestamp: str | None
+    prefix: bytes
+    """What stands before the body in what is signed."""
+
+    @property
+    def key_of(self) -> Callable[[str], bytes]:
+        """How a key is made of a secret."""
+        return _standard_key if self.standard else str.encode
+
+
+def claim_of(headers: Mapping[str, str]) -> SignatureClaim | None:
+    """Read the first scheme of which there is a header, None without one; names are looked up in lower case."""
+    if (written := headers.get("webhook-signature")) is not None:
+        timestamp = headers.get("webhook-timestamp", "")
+        prefix = f"{headers.get('webhook-id', '')}.{timestamp}.".encode()
+        return SignatureClaim(
+            standard=True, written=written, given=_standard_signatures(written), timestamp=timestamp, prefix=prefix
+        )
+    if (written := headers.get("x-servicedesk-signature")) is not None:
+        sent = headers.get("x-servicedesk-timestamp")
+        prefix = b"" if sent is None else sent.encode() + b"."
+        return SignatureClaim(
+            standard=False, written=written, given=_hex_signatures(written), timestamp=sent, prefix=prefix
+        )
+    if (written := headers.get("x-hub-signature-256")) is not None:
+        return SignatureClaim(
+            standard=False, written=written, given=_hex_signatures(written), timestamp=None, prefix=b""
+        )
+    return None
 
 
 def verify(
@@ -33,29 +83,16 @@ def verify(
     `require_timestamp`: a signature over the body alone is refused, however good. Raises SignatureRefused. Each secret
     is tried whatever the others gave, so that the time taken tells nothing.
     """
-    timestamp: str | None
-    if "webhook-signature" in headers:
-        timestamp = headers.get("webhook-timestamp", "")
-        signed = f"{headers.get('webhook-id', '')}.{timestamp}.".encode() + body
-        given = _standard_signatures(headers["webhook-signature"])
-        keys = [_standard_key(secret) for secret in secrets]
-    elif "x-servicedesk-signature" in headers:
-        timestamp = headers.get("x-servicedesk-timestamp")
-        signed = body if timestamp is None else timestamp.encode() + b"." + body
-        given = _hex_signatures(headers["x-servicedesk-signature"])
-        keys = [secret.encode() for secret in secrets]
-    elif "x-hub-signature-256" in headers:
-        timestamp, signed = None, body
-        given = _hex_signatures(headers["x-hub-signature-256"])
-        keys = [secret.encode() for secret in secrets]
-    else:
+    claim = claim_of(headers)
+    if claim is None:
         raise SignatureRefused("signature missing")
-    if not _matches(keys, signed, given):
-        raise SignatureRefused("signature mismatch")
-    if timestamp is None and require_timestamp:
+    signed = claim.prefix + body
+    if not _matches([claim.key_of(secret) for secret in secrets], signed, claim.given):
+        raise SignatureRefused("signature mismatch", claim=claim)
+    if claim.timestamp is None and require_timestamp:
         raise SignatureRefused("timestamp missing")
-    if timestamp is not None and not _recent(timestamp, now):
-        raise SignatureRefused("stale timestamp")
+    if claim.timestamp is not None and not _recent(claim.timestamp, now):
+        raise SignatureRefused("stale timestamp", cause=_clock_cause(claim.timestamp, now))
     return signed
 
 
@@ -99,3 +136,14 @@ def _standard_key(secret: str) -> bytes:
 
 def _recent(timestamp: str, now: float) -> bool:
     return timestamp.isascii() and timestamp.isdecimal() and abs(now - int(timestamp[:15])) <= WINDOW_SECONDS
+
+
+def _clock_cause(timestamp: str, now: float) -> str:
+    """What is wrong with a timestamp that was rightly signed."""
+    if not (timestamp.isascii() and timestamp.isdecimal()):
+        return "timestamp is no number of seconds"
+    seconds = int(timestamp[:15])
+    if abs(now - seconds / 1000) <= _A_DAY_SECONDS:
+        return "timestamp in milliseconds"
+    apart = round(seconds - now)
+    return f"timestamp {abs(apart)} s {'ahead of' if apart > 0 else 'behind'} our clock"

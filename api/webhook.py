@@ -1,29 +1,32 @@
 """`POST /webhook`: what a desk posts, verified, recorded and queued; 202.
 
 Checks come in this order: no compression and no other type than JSON (415), size (413), one readable tenant id (400),
-signature and timestamp (403), schema (422). All 403 look alike to the caller; the log says which it was. What is
-refused before the application is in `api.http_protocol`.
+signature and timestamp (403), schema (422). All 403 look alike to the caller; the log says which it was, and why a
+signature does not match is looked for when the answer has been sent. What is refused before the application is in
+`api.http_protocol`.
+
+A desk that can't sign sends a token instead, if its tenant has one; then the tenant may stand in the address, and the
+body is read as such desks write it (`api.desk_forms`).
 """
 
 import hashlib
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextvars import Context, copy_context
 from datetime import UTC, datetime
-from secrets import token_hex
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from opentelemetry.trace import Span, SpanKind
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from uuid_utils.compat import uuid7
 
-from api import schemas, signature
+from api import schemas
 from api.app_state import ApiState
-from api.body import BodyCompressed, BodyOfAnotherType, BodyTooLarge, BodyTooSlow, read_body
 from api.http_protocol import LARGEST_HEAD_BYTES
+from api.proved_webhook import ProvedWebhook, prove
+from api.webhook_refusals import WebhookRefused, tell
 from config.tenant_problems import is_tenant_id
 from dispatch.acceptance import NotTaken, Taken
 from observability import metrics, phrases, tracing
@@ -33,31 +36,7 @@ from storage.deliveries import signed_key
 from storage.jobs import Event
 
 router = APIRouter()
-# Secrets that nobody knows: each check tries two, so that the time it takes tells neither whether a tenant exists nor
-# whether it has a previous secret.
-_NOBODYS_SECRETS = (token_hex(32), token_hex(32))
 _LONGEST_DELIVERY_ID = 200
-
-
-@dataclass(eq=False)
-class WebhookRefused(Exception):
-    """A webhook that is not taken: HTTP status, reason for the log, and what the caller may know."""
-
-    status: int
-    reason: str
-    tenant_id: str | None = None
-    ticket_id: str | None = None
-    known_tenant: bool = False
-    verified: bool = False
-    fields: str = ""
-
-    @property
-    def answer(self) -> str:
-        """The reason, with the fields to mend; but for a 403, which tells nothing."""
-        if self.status == 403:
-            return "forbidden"
-        return f"{self.reason}: {self.fields}" if self.fields else self.reason
-
 
 _BODY_SCHEMA = {
     "requestBody": {
@@ -65,13 +44,16 @@ _BODY_SCHEMA = {
         "content": {"application/json": {"schema": schemas.WebhookPayload.model_json_schema()}},
     }
 }
+_CHECKED: dict[int | str, dict[str, Any]] = {
+    200: {"model": schemas.Checked, "description": "Verified: it only asked for that, and no job comes of it"}
+}
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": schemas.Refused, "description": "Not one JSON object with one tenant id"},
     403: {"model": schemas.Refused, "description": "Not proved to be the tenant's"},
     408: {"model": schemas.Refused, "description": "The headers or the body came too slowly"},
     413: {"model": schemas.Refused, "description": f"More than {schemas.LARGEST_BODY_BYTES // 1024} KiB"},
     415: {"model": schemas.Refused, "description": "A compressed body, or one of another type than JSON"},
-    422: {"model": schemas.Refused, "description": "Signed, but without a usable ticket id"},
+    422: {"model": schemas.Refused, "description": "Proved, but without a usable ticket id"},
     429: {"model": schemas.Refused, "description": "Too many requests at once over one connection"},
     431: {"model": schemas.Refused, "description": f"More than {LARGEST_HEAD_BYTES // 1024} KiB of headers"},
     500: {"model": schemas.Refused, "description": "A mistake of ours; the log has a line of it"},
@@ -80,23 +62,50 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 
 
 @router.post(
-    "/webhook", status_code=202, response_model=schemas.Accepted, responses=_REFUSALS, openapi_extra=_BODY_SCHEMA
+    "/webhook",
+    status_code=202,
+    response_model=schemas.Accepted,
+    responses=_CHECKED | _REFUSALS,
+    openapi_extra=_BODY_SCHEMA,
 )
 async def receive(request: Request) -> JSONResponse:
-    """Take a signed webhook; its ticket will get an enhancement."""
+    """Take a signed webhook, or one with a token; its ticket will get an enhancement."""
+    return await _receive(request, None)
+
+
+@router.post(
+    "/webhook/{tenant_id}",
+    status_code=202,
+    response_model=schemas.Accepted,
+    responses=_CHECKED | _REFUSALS | {404: {"model": schemas.Refused, "description": "Another address"}},
+    openapi_extra=_BODY_SCHEMA,
+)
+async def receive_by_token(tenant_id: str, request: Request) -> JSONResponse:
+    """Take a webhook that is not signed, with the tenant's token."""
+    return await _receive(request, tenant_id)
+
+
+async def _receive(request: Request, addressed: str | None) -> JSONResponse:
     state: ApiState = request.app.state.api
-    attributes = {"http.request.method": "POST", "http.route": "/webhook", "url.path": "/webhook"}
     links = tracing.links_to(request.headers.get("traceparent"))
+    attributes = {"http.request.method": "POST", **_address(addressed)}
     with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER, links=links, attributes=attributes) as span:
         tenant_id = None
         try:
-            event = await _verified_event(request, state)
-            tenant_id = event.tenant_id
+            proved = await prove(request, state, addressed)
+            tenant_id = proved.tenant_id
+            if schemas.is_check(proved.payload):
+                return _answer(span, 200, _checked(tenant_id))
+            event = _event(proved, request.headers)
             say(phrases.WEBHOOK_RECEIVED, ticket_id=event.ticket_id, tenant_id=event.tenant_id)
             taken = await state.acceptance.take(event)
-        except WebhookRefused as rejection:
-            _log_rejection(rejection, state)
-            return _answer(span, rejection.status, {"detail": rejection.answer})
+        except WebhookRefused as refused:
+            answer = _answer(span, refused.status, {"detail": refused.answer})
+            if refused.asked is None:
+                tell(refused, state.rejections)
+            else:
+                answer.background = BackgroundTask(_explain, refused, state, copy_context())
+            return answer
         except NotTaken as failure:
             tracing.record_failure(span, failure, "no store could take the event")
             say(phrases.WEBHOOK_NOT_TAKEN, status=503, reason="database and Redis unreachable")
@@ -110,10 +119,27 @@ async def receive(request: Request) -> JSONResponse:
         return _answer(span, 202, _accepted(event, taken))
 
 
+def _address(addressed: str | None) -> dict[str, str]:
+    """The attributes of a span; what a stranger wrote is not among them."""
+    if addressed is None:
+        return {"http.route": "/webhook", "url.path": "/webhook"}
+    path = {"url.path": f"/webhook/{addressed}"} if is_tenant_id(addressed) else {}
+    return {"http.route": "/webhook/{tenant_id}", **path}
+
+
+async def _explain(refused: WebhookRefused, state: ApiState, context: Context) -> None:
+    """Tell of a refusal that was answered, with its cause if that is found."""
+    try:
+        if refused.asked is not None:
+            refused.cause = await state.explainer.cause(refused.asked) or refused.cause
+    finally:
+        context.run(tell, refused, state.rejections)
+
+
 async def refuse_address(request: Request, failure: Exception) -> JSONResponse:
     """Answer a request for an address or with a method that there is not; a line, if it may be a mistyped webhook."""
     status = failure.status_code if isinstance(failure, HTTPException) else 500
-    if request.method == "POST" or request.url.path.rstrip("/") == "/webhook":
+    if request.method == "POST" or request.url.path.split("/")[1:2] == ["webhook"]:
         reason = "unknown address" if status == 404 else "wrong method"
         with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER) as span:
             span.set_attributes({"http.request.method": request.method, "http.response.status_code": status})
@@ -138,86 +164,48 @@ def _accepted(event: Event, taken: Taken) -> dict[str, str]:
     return {"job_id": str(taken.job_id), "status": result}
 
 
-async def _verified_event(request: Request, state: ApiState) -> Event:
-    """The event, proved to be the tenant's. Raises WebhookRefused."""
-    try:
-        body = await read_body(request, schemas.LARGEST_BODY_BYTES, state.sender_seconds)
-    except BodyCompressed:
-        raise WebhookRefused(415, "compressed body") from None
-    except BodyOfAnotherType:
-        raise WebhookRefused(415, "unsupported content type") from None
-    except BodyTooLarge:
-        raise WebhookRefused(413, "body too large") from None
-    except BodyTooSlow:
-        raise WebhookRefused(408, "body too slow") from None
-    except ClientDisconnect:
-        raise WebhookRefused(400, "body incomplete") from None
-    try:
-        payload = schemas.read_object(body)
-        tenant_id = schemas.tenant_of(payload)
-    except schemas.Malformed:
-        raise WebhookRefused(400, "malformed payload") from None
-    signed = _check_signature(state, tenant_id, request.headers, body, schemas.ticket_of(payload))
+def _checked(tenant_id: str) -> dict[str, str]:
+    say(phrases.WEBHOOK_CHECKED, tenant_id=tenant_id)
+    metrics.webhook("checked", tenant_id)
+    return {"status": "verified", "tenant_id": tenant_id}
+
+
+def _event(proved: ProvedWebhook, headers: Mapping[str, str]) -> Event:
+    """What is to be recorded. Raises WebhookRefused."""
+    payload = {**proved.payload, "tenant_id": proved.tenant_id}
     try:
         parsed = schemas.parse(payload)
     except schemas.Unusable as unusable:
         raise WebhookRefused(
             422,
             "malformed payload",
-            tenant_id,
+            proved.tenant_id,
             schemas.ticket_of(payload),
             known_tenant=True,
             verified=True,
             fields=str(unusable),
         ) from None
-    bind(ticket_id=parsed.ticket_id, tenant_id=tenant_id)
+    bind(ticket_id=parsed.ticket_id, tenant_id=proved.tenant_id)
     return Event(
         job_id=uuid7(),
-        tenant_id=tenant_id,
+        tenant_id=proved.tenant_id,
         ticket_id=parsed.ticket_id,
         event=parsed.event,
-        dedupe_keys=_dedupe_keys(request.headers, parsed, body, signed),
+        dedupe_keys=_dedupe_keys(headers, parsed, proved),
         traceparent=tracing.traceparent(),
         accepted_at=datetime.now(UTC),
     )
 
 
-def _check_signature(
-    state: ApiState, tenant_id: str, headers: Mapping[str, str], body: bytes, ticket_id: str | None
-) -> bytes:
-    """The bytes that were signed. Raises WebhookRefused."""
-    tenant = state.tenants.get(tenant_id)
-    secrets = tenant.webhook_secrets if tenant is not None else ()
-    signed = b""
-    try:
-        signed = signature.verify(
-            (*secrets, *_NOBODYS_SECRETS)[:2],
-            headers,
-            body,
-            time.time(),
-            require_timestamp=tenant is not None and tenant.require_timestamp,
-        )
-    except signature.SignatureRefused as refused:
-        reason = str(refused)
-    else:
-        reason = ""
-    if not secrets and tenant is not None and not tenant.usable:
-        raise WebhookRefused(403, "tenant closed", tenant_id, ticket_id, known_tenant=True)
-    if not secrets:
-        raise WebhookRefused(403, "unknown tenant", tenant_id, ticket_id)
-    if reason:
-        raise WebhookRefused(403, reason, tenant_id, ticket_id, known_tenant=True)
-    return signed
-
-
-def _dedupe_keys(
-    headers: Mapping[str, str], payload: schemas.WebhookPayload, body: bytes, signed: bytes
-) -> tuple[str, str]:
+def _dedupe_keys(headers: Mapping[str, str], payload: schemas.WebhookPayload, proved: ProvedWebhook) -> tuple[str, ...]:
     """The delivery's id, or what makes two posts the same; and what was signed.
 
     Most schemes do not sign the id: a captured request that is sent again under another one is the same all the same.
+    A desk that can't sign can't make an id for each delivery either: its headers have one text for ever.
     """
-    return _delivery_key(headers, payload, body), signed_key(hashlib.sha256(signed).hexdigest())
+    if proved.signed is None:
+        return (_content_key(payload, proved.body),)
+    return _delivery_key(headers, payload, proved.body), signed_key(hashlib.sha256(proved.signed).hexdigest())
 
 
 def _delivery_key(headers: Mapping[str, str], payload: schemas.WebhookPayload, body: bytes) -> str:
@@ -227,23 +215,9 @@ def _delivery_key(headers: Mapping[str, str], payload: schemas.WebhookPayload, b
         # With the ticket: desks send headers of fixed text, and one id for all would make every ticket a duplicate.
         named = f"delivery\0{payload.ticket_id}\0{delivery[:_LONGEST_DELIVERY_ID]}"
         return hashlib.sha256(named.encode()).hexdigest()
+    return _content_key(payload, body)
+
+
+def _content_key(payload: schemas.WebhookPayload, body: bytes) -> str:
     parts = (payload.tenant_id, payload.ticket_id, payload.event or "", hashlib.sha256(body).hexdigest())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def _log_rejection(rejection: WebhookRefused, state: ApiState) -> None:
-    """One line; identifiers only if they are well-formed, and marked where the sender did not prove them."""
-    also: dict[str, object] = {}
-    tenant_id = rejection.tenant_id
-    if rejection.ticket_id is not None:
-        also["ticket_id"] = rejection.ticket_id
-    if tenant_id is not None and is_tenant_id(tenant_id):
-        also["tenant_id"] = tenant_id
-    if also and not rejection.verified:
-        also["verified"] = "no"
-    if rejection.fields:
-        also["fields"] = rejection.fields
-    say(phrases.WEBHOOK_REJECTED, status=rejection.status, reason=rejection.reason, also=also)
-    metrics.webhook(rejection.reason, tenant_id if rejection.known_tenant else None)
-    if rejection.known_tenant and tenant_id is not None:
-        state.rejections.record(tenant_id, rejection.ticket_id, rejection.status, rejection.reason)

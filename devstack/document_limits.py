@@ -15,6 +15,7 @@ LIMITS = (
     ("Body of a webhook", "api.schemas:LARGEST_BODY_BYTES"),
     ("Headers of a request", "api.http_protocol:LARGEST_HEAD_BYTES"),
     ("Signed timestamp: clocks may be apart by", "api.signature:WINDOW_SECONDS"),
+    ("Why a signature does not match is looked for at most every", "api.explainer:BETWEEN_SEARCHES_SECONDS"),
     ("A ticket id, in digits", "api.schemas:_TICKET_ID"),
     ("A tenant's id, in characters", "config.tenant_problems:TENANT_ID"),
     ("Connections and requests at once of one API process", "api.crowd:MOST_CONNECTIONS"),

@@ -21,6 +21,7 @@ class Phrase:
 
 # -- The API, and the relay in it -------------------------------------------------------------------------------------
 WEBHOOK_RECEIVED = Phrase("Webhook received: ticket_id={ticket_id}, tenant_id={tenant_id}")
+WEBHOOK_CHECKED = Phrase("Webhook checked: tenant_id={tenant_id}", promised=False)
 WEBHOOK_DUPLICATE = Phrase("Webhook duplicate: job_id={job_id}, ticket_id={ticket_id}")
 WEBHOOK_REJECTED = Phrase("Webhook rejected: status={status}, reason={reason}", "warning")
 WEBHOOK_NOT_TAKEN = Phrase("Webhook rejected: status={status}, reason={reason}", "error")

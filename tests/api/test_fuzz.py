@@ -6,17 +6,18 @@ import hmac
 import json
 import re
 import time
+from urllib.parse import urlencode
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.kit.logs import StartLog
-from tests.kit.receiver import SECRET, Headers, Receiver
+from tests.kit.receiver import SECRET, TOKEN, Headers, Receiver
 
 NAMES = [
     *(b"content-type", b"content-encoding", b"content-length", b"transfer-encoding", b"expect"),
     *(b"traceparent", b"webhook-id", b"webhook-timestamp", b"webhook-signature", b"x-servicedesk-delivery"),
-    *(b"x-servicedesk-signature", b"x-servicedesk-timestamp", b"x-hub-signature-256"),
+    *(b"x-servicedesk-signature", b"x-servicedesk-timestamp", b"x-hub-signature-256", b"x-servicedesk-token"),
 ]
 VALUES = [b"", b"gzip", b"identity", b"sha256=", b"v1,", b"v1,AAAA", b"9" * 40, b"-1", b"application/json", b"\xff"]
 anything = st.recursive(
@@ -24,7 +25,7 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-tenants = st.sampled_from(["acme", "globex", "ACME", "acme\n", "acme\0", "", "error"]) | anything
+tenants = st.sampled_from(["acme", "globex", "initech", "ACME", "acme\n", "acme\0", "", "error"]) | anything
 tickets = st.sampled_from(["1", "00012345678901234567", "1\n", 1, 10**20, 1e400, True, "\ud800"]) | anything
 objects = st.fixed_dictionaries(
     {"tenant_id": tenants, "ticket_id": tickets}, optional={"event": anything, "x": anything}
@@ -34,6 +35,7 @@ bodies = st.one_of(
     st.binary(max_size=200),
     texts.map(str.encode),
     objects.map(json.dumps).map(str.encode),
+    objects.map(json.dumps).map(lambda text: urlencode({"payload": text}).encode()),
     st.builds(lambda value, tail: json.dumps(value).encode() + tail, objects, st.binary(max_size=4)),
     st.builds(lambda depth: b'{"tenant_id": "acme", "x": ' + b"[" * depth, st.integers(0, 70_000)),
     st.builds(lambda digits: b'{"tenant_id": "acme", "ticket_id": %b}' % (b"9" * digits), st.integers(0, 70_000)),
@@ -41,7 +43,7 @@ bodies = st.one_of(
 names = st.sampled_from(NAMES) | st.binary(min_size=1, max_size=20)
 values = st.sampled_from(VALUES) | st.binary(max_size=80)
 headers = st.lists(st.tuples(names, values), max_size=6)
-SCHEMES = ["none", "servicedesk", "hub", "standard"]
+SCHEMES = ["none", "servicedesk", "hub", "standard", "token"]
 
 
 def signature(scheme: str, body: bytes) -> Headers:
@@ -49,6 +51,8 @@ def signature(scheme: str, body: bytes) -> Headers:
     now = str(int(time.time())).encode()
     if scheme == "none":
         return []
+    if scheme == "token":
+        return [(b"x-servicedesk-token", TOKEN.encode())]
     if scheme == "hub":
         return [(b"x-hub-signature-256", b"sha256=" + hmac.digest(SECRET.encode(), body, "sha256").hex().encode())]
     if scheme == "servicedesk":
@@ -69,19 +73,23 @@ def test_no_body_and_no_header_gets_a_5xx_or_a_second_line(start_log: StartLog) 
         )
         @given(bodies, headers, st.sampled_from(SCHEMES), st.integers(1, 70_000), st.booleans())
         @example(b'{"tenant_id": "acme", "ticket_id": "1"}', [], "standard", 70_000, False)
+        @example(b"payload=%7B%22requestId%22%3A+7%7D", [], "token", 69_999, False)
         @example(b"x" * 70_000, [], "hub", 1_000, False)
         def fuzz(body: bytes, more: Headers, scheme: str, size: int, leaves: bool) -> None:
             stream.seek(0)
             stream.truncate()
             receiver.events.clear()
             parts = [body[at : at + size] for at in range(0, len(body), size)]
-            status, answer = runner.run(receiver.post(parts, [*signature(scheme, body), *more], leaves=leaves))
+            path = "/webhook/initech" if scheme == "token" and size % 2 else "/webhook"
+            sent = receiver.post(parts, [*signature(scheme, body), *more], leaves=leaves, path=path)
+            status, answer = runner.run(sent)
             seen.add(status)
             (line,) = stream.getvalue().splitlines()
             if status == 202:
                 (event,) = receiver.events
                 assert re.fullmatch("[0-9]{1,20}", event.ticket_id)
-                assert f"Webhook received: ticket_id={event.ticket_id}, tenant_id=acme" in line
+                tenant_id = "initech" if scheme == "token" else "acme"
+                assert f"Webhook received: ticket_id={event.ticket_id}, tenant_id={tenant_id}" in line
             else:
                 assert 400 <= status < 500
                 assert receiver.events == []

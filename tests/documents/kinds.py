@@ -112,7 +112,8 @@ def _is_place(name: str) -> bool:
 def _is_address(name: str) -> bool:
     """Of the API at either port, or the one that a worker has beside its metrics."""
     own = re.findall(r'PATH_INFO"\] != "(.+)"', product())
-    return name in {*own, *_paths([*webhook.router.routes, *health.router.routes, *_probes().routes])}
+    paths = {*own, *_paths([*webhook.router.routes, *health.router.routes, *_probes().routes])}
+    return any(re.fullmatch(re.sub(r"\{\w+\}", "[a-z0-9-]+", path), name) for path in paths)
 
 
 @cache

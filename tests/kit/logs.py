@@ -4,6 +4,7 @@ import io
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,6 +14,15 @@ from config.settings import LogSettings
 from observability.logging import start_logging
 
 StartLog = Callable[..., io.StringIO]
+
+
+def lines_of(stream: io.StringIO) -> list[str]:
+    """The lines that there are as soon as there is one: that of an answer may come after it."""
+    end = time.monotonic() + 5
+    while not (said := stream.getvalue().splitlines()):
+        assert time.monotonic() < end, "no line within 5 s"
+        time.sleep(0.002)
+    return said
 
 
 @pytest.fixture

@@ -4,20 +4,25 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 
 from api import webhook
 from api.app_state import ApiState
+from api.explainer import Explainer
+from api.probes import NO_TELEMETRY
+from api.webhook_refusals import WebhookRefused
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
 from dispatch.acceptance import Taken
 from storage.jobs import Event
 
 SECRET = "s3cret-of-acme"
+TOKEN = "t0ken-of-initech-" + "x" * 32
 Headers = list[tuple[bytes, bytes]]
 
 
 class KnownTenants(TenantDirectory):
-    """`acme`, `strict`, which requires a timestamp, and `globex`, which is closed."""
+    """`acme`, `strict`, which requires a timestamp, `globex`, which is closed, and `initech`, whose desk can't sign."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -27,6 +32,7 @@ class KnownTenants(TenantDirectory):
                 "WEBHOOK_REQUIRE_TIMESTAMP_STRICT": "true",
                 "WEBHOOK_SECRET_GLOBEX": SECRET,
                 "SERVICEDESK_URL_GLOBEX": "nowhere",
+                "WEBHOOK_TOKEN_INITECH": TOKEN,
             }
         )
 
@@ -37,21 +43,30 @@ class CheatingTenants(KnownTenants):
     def get(self, tenant_id: str) -> Tenant | None:
         tenant = super().get(tenant_id)
         if tenant is None:
-            raise webhook.WebhookRefused(403, "unknown tenant", tenant_id)
+            raise WebhookRefused(403, "unknown tenant", tenant_id)
         return tenant
 
 
 class Receiver:
     """`POST /webhook` of an application, called without a server."""
 
-    def __init__(self, tenants: TenantDirectory | None = None) -> None:
+    def __init__(self, tenants: TenantDirectory | None = None, explainer: Explainer | None = None) -> None:
         self.events: list[Event] = []
         self.rejections: list[tuple[str, str | None, int, str]] = []
-        self._app = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False})
-        self._app.include_router(webhook.router)
+        self.app = FastAPI(redirect_slashes=False, telemetry=NO_TELEMETRY)
+        self.app.include_router(webhook.router)
         fake: Any = self
         nothing: Any = None
-        self._app.state.api = ApiState(tenants or KnownTenants(), nothing, nothing, fake, fake, sender_seconds=10)
+        self.app.add_exception_handler(HTTPException, webhook.refuse_address)
+        self.app.state.api = ApiState(
+            tenants or KnownTenants(),
+            nothing,
+            nothing,
+            fake,
+            fake,
+            sender_seconds=10,
+            explainer=explainer or Explainer(),
+        )
 
     async def take(self, event: Event) -> Taken:
         """Like `Acceptance.take`."""
@@ -62,17 +77,28 @@ class Receiver:
         """Like `RejectionRecorder.record`."""
         self.rejections.append(cast("tuple[str, str | None, int, str]", rejection))
 
-    async def post(self, parts: Iterable[bytes], headers: Headers, *, leaves: bool = False) -> tuple[int, bytes]:
-        """Send a body in parts; the status and the body of the answer. The sender may leave before the end."""
+    async def post(
+        self,
+        parts: Iterable[bytes],
+        headers: Headers,
+        *,
+        leaves: bool = False,
+        path: str = "/webhook",
+        sent: list[dict[str, Any]] | None = None,
+    ) -> tuple[int, bytes]:
+        """Send a body in parts; the status and the body of the answer. The sender may leave before the end.
+
+        `sent` has what was answered so far.
+        """
         messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
         messages.append({"type": "http.disconnect"} if leaves else {"type": "http.request", "more_body": False})
-        sent: list[dict[str, Any]] = []
+        answered = [] if sent is None else sent
 
         async def receive() -> dict[str, Any]:
             return messages.pop(0) if messages else {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:
-            sent.append(message)
+            answered.append(message)
 
         scope = {
             "type": "http",
@@ -80,13 +106,13 @@ class Receiver:
             "http_version": "1.1",
             "method": "POST",
             "scheme": "http",
-            "path": "/webhook",
-            "raw_path": b"/webhook",
+            "path": path,
+            "raw_path": path.encode(),
             "root_path": "",
             "query_string": b"",
             "headers": headers,
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 2),
         }
-        await self._app(scope, receive, send)
-        return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
+        await self.app(scope, receive, send)
+        return answered[0]["status"], b"".join(message.get("body", b"") for message in answered[1:])

@@ -145,12 +145,12 @@ def test_each_probe_asks_a_port_that_there_is(rendered: Rendered) -> None:
 
 
 def test_the_ingress_shows_the_world_two_addresses_and_with_tls(production: Rendered) -> None:
-    """Webhooks, and that somebody is there: no metrics, no readiness, which tells of our stores."""
+    """Webhooks, a tenant's too, and that somebody is there: no metrics, no readiness, which tells of our stores."""
     (ingress,) = production.of("Ingress")
     (rule,) = ingress["spec"]["rules"]
     assert rule["host"] == "api.ai-agents.com"
     paths = [(path["path"], path["pathType"]) for path in rule["http"]["paths"]]
-    assert paths == [("/webhook", "Exact"), ("/health", "Exact")]
+    assert paths == [("/webhook", "Prefix"), ("/health", "Exact")]
     assert rule["host"] in ingress["spec"]["tls"][0]["hosts"]
 
 

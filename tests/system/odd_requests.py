@@ -71,6 +71,8 @@ def not_proved(sign: Sign) -> list[Odd]:
         Odd("a tenant of another kind", 403, "unknown tenant", _signed(of("ACME\n\x1b[31m\u202e"), sign)),
         Odd("a tenant without a secret", 403, "unknown tenant", _signed(of("initech"), sign)),
         Odd("a tenant that is closed", 403, "tenant closed", _untimed(of("shut"), SETTINGS["WEBHOOK_SECRET_SHUT"])),
+        Odd("a token that nobody has", 403, "token mismatch", request(GOOD, f"X-ServiceDesk-Token: {'x' * 40}")),
+        Odd("no token", 403, "token missing", request(GOOD, line="POST /webhook/acme HTTP/1.1")),
         Odd("no timestamp", 403, "timestamp missing", _untimed(of("strict"), SETTINGS["WEBHOOK_SECRET_STRICT"])),
     ]
 
@@ -99,13 +101,19 @@ def unusable(sign: Sign) -> list[Odd]:
     return [Odd(name, 422, "malformed payload", _signed(body, sign)) for name, body in bodies.items()]
 
 
-def elsewhere() -> list[Odd]:
+def elsewhere(sign: Sign) -> list[Odd]:
     """A mistyped address, or another method: support must see that something came."""
     return [
         Odd("another address", 404, "unknown address", request(GOOD, line="POST /webhooks HTTP/1.1")),
         Odd("a slash too many", 404, "unknown address", request(GOOD, line="POST /webhook/ HTTP/1.1")),
+        Odd("a signature at a tenant's", 400, "signed webhook at a tenant's address", _at_tenants(sign)),
+        Odd("another method at a tenant's", 405, "wrong method", request(GOOD, line="PUT /webhook/acme HTTP/1.1")),
         Odd("another method", 405, "wrong method", request(GOOD, line="PUT /webhook HTTP/1.1")),
     ]
+
+
+def _at_tenants(sign: Sign) -> bytes:
+    return request(GOOD, *_lines(sign(GOOD)), line="POST /webhook/acme HTTP/1.1")
 
 
 def too_large(sign: Sign) -> list[Odd]:
@@ -154,4 +162,4 @@ def no_http() -> list[Odd]:
 
 def all_odd(sign: Sign) -> list[Odd]:
     """Each kind that is refused at once."""
-    return [*no_json(), *not_proved(sign), *unusable(sign), *elsewhere(), *too_large(sign), *no_http()]
+    return [*no_json(), *not_proved(sign), *unusable(sign), *elsewhere(sign), *too_large(sign), *no_http()]

@@ -16,6 +16,7 @@ import pytest
 from devstack.system import System
 from tests.documents.documents import ROOT, MarkdownFile
 from tests.documents.readme import blocks
+from tests.kit.receiver import TOKEN
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import Answer, failed_job, here, on, run
@@ -30,7 +31,8 @@ pytestmark = pytest.mark.usefixtures("untouched_logging")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system as `make dev` has it in a folder; its housekeeping is started by the last test."""
     folder = tmp_path_factory.mktemp("by_hand") / ".devstack"
-    with System(folder, settings=SHORT, openai_seconds=0.3, housekeeping=False) as running:
+    settings = SHORT | {"WEBHOOK_TOKEN_ACME": TOKEN}
+    with System(folder, settings=settings, openai_seconds=0.3, housekeeping=False) as running:
         yield running
         running.housekeeping.stop(8)
 
@@ -102,15 +104,22 @@ def test_commands_of_documents_do_what_these_say(system: System, world: World) -
 
     Of the ticket that was retried before, whose number all of them have.
     """
-    by_hand = next(block for block in blocks("sh") if block.startswith("body="))
+    by_hand, *checks = (block for block in blocks("sh") if block.startswith("body="))
     grep = next(block for block in blocks("sh") if block.startswith("grep "))
     ticket_id = grep.split("ticket_id: ")[1].split(",")[0]
     job_id = str(world.ended(ticket_id)["id"])
     folder = system.folder.parent
     key = system.state["tenants"]["acme"]
-    sent = typed(by_hand, folder, API_URL=system.state["api_url"], WEBHOOK_SECRET_ACME=key).stdout
+    known = {"API_URL": system.state["api_url"], "WEBHOOK_SECRET_ACME": key, "WEBHOOK_TOKEN_ACME": TOKEN}
+    sent = typed(by_hand, folder, **known).stdout
     assert "202" in sent.splitlines()[0]
     assert '"job_id"' in sent
+    assert len(checks) == 2
+    for check in checks:
+        verified = typed(check, folder, **known).stdout
+        assert "200" in verified.splitlines()[0]
+        assert json.loads(verified.splitlines()[-1]) == {"status": "verified", "tenant_id": "acme"}
+    assert system.api.log_path.read_text("utf-8").count("Webhook checked: tenant_id=acme | ") == 2
     found = typed(grep, folder).stdout
     for phrase in ("Webhook received", "Job queued", "Task started", "Task completed"):
         assert phrase in found

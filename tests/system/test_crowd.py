@@ -126,7 +126,7 @@ def test_what_the_two_ports_answer(door: ApiDoor) -> None:
     assert [httpx.get(f"{door.url}{path}").status_code for path in (*PROBED, "/redoc")] == [404] * 6
     assert httpx.get(f"{door.url}/health").json() == {"status": "ok"}
     paths = httpx.get(f"{door.system.state['api_probe_url']}/openapi.json").json()["paths"]
-    assert set(paths) == {"/webhook", "/health"}
+    assert set(paths) == {"/webhook", "/webhook/{tenant_id}", "/health"}
     assert door.system.state["metrics"]["api"] == f"{door.system.state['api_probe_url']}/metrics"
     assert httpx.post(f"{door.system.state['api_probe_url']}/webhook", content=b"{}").status_code == 404
     assert door.reasons() == ["unknown address"]

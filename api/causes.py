@@ -1,0 +1,208 @@
+"""Why a signature does not match, where that can be told without doubt: for support, and never for the caller.
+
+What the sender may have signed, with what, and how it may have written the result, is tried in turn: each such guess
+is one HMAC. One that matches is a proof, since nobody gets there without the secret.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from api.signature import SignatureClaim
+from config.tenant_directory import TenantDirectory
+
+_TIMESTAMPS_APART_SECONDS = 5
+_UNSENT_TIMESTAMP_SECONDS = 30
+_HEX = re.compile(r"[0-9A-Fa-f]{64}")
+_DIGEST_BYTES = 32
+_AROUND = (
+    ("{}\n", "a line break behind"),
+    ("{}\r\n", "a line break behind"),
+    ("{} ", "a blank beside"),
+    (" {}", "a blank beside"),
+    ('"{}"', "quotes around"),
+    ("'{}'", "quotes around"),
+)
+_LAYOUTS: tuple[dict[str, Any], ...] = (
+    {"separators": (",", ":")},
+    {"separators": (",", ":"), "sort_keys": True},
+    {},
+    {"sort_keys": True},
+    {"indent": 2},
+    {"indent": 4},
+)
+# Writing a large one anew takes long.
+_LARGEST_WRITTEN_ANEW_BYTES = 4096
+_CHARSETS = ("latin-1", "cp1252", "utf-16-le", "utf-8-sig")
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What was wrong, in our own words, as support is told; `kept` is stored under the tenant instead, if it is set.
+
+    What is kept names no other tenant.
+    """
+
+    told: str
+    kept: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A signature that did not match, over a body that is readable JSON.
+
+    `secrets` and `retired` are the tenant's, or nobody's: as much is tried for a tenant that there is not.
+    """
+
+    claim: SignatureClaim
+    body: bytes
+    tenant_id: str
+    secrets: tuple[str, ...]
+    retired: str
+    tenants: TenantDirectory
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What may have been signed with what key, and what that would mean."""
+
+    key: bytes
+    signed: bytes
+    told: str = ""
+    kept: str = ""
+
+
+def cause_of(guess: Guess, reading: str) -> Cause:
+    """Return what it means that a guess matches a signature that is written so (`readings`)."""
+    told, kept = (" and ".join(filter(None, (words, reading))) for words in (guess.told, guess.kept or guess.told))
+    return Cause(told, kept)
+
+
+def readings(claim: SignatureClaim) -> list[tuple[bytes, str]]:
+    """List the digests that the header may stand for, each with what is wrong if it is that one."""
+    found = [(given, "") for given in claim.given]
+    text = claim.written.strip()
+    code = text.rpartition(",")[2] if claim.standard else re.sub(r"^sha256[=:]", "", text, flags=re.IGNORECASE)
+    if hexadecimal := _HEX.search(text):
+        wrong = "the signature is written in hex" if claim.standard else "the signature has something around it"
+        found.append((bytes.fromhex(hexadecimal[0]), wrong))
+    plain = code.strip().rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        raw = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except ValueError:  # binascii.Error is one
+        return found
+    if len(raw) == _DIGEST_BYTES:
+        wrong = "the signature lacks its v1" if claim.standard else "the signature is written in base64"
+        found.append((raw, wrong))
+    elif _HEX.fullmatch(raw.decode("latin-1")):
+        found.append((binascii.unhexlify(raw), "the signature is hex that is written in base64"))
+    return found
+
+
+def guesses(asked: Question) -> Iterator[Guess]:
+    """Make the guesses, likely ones first; those whose number depends on other tenants and the clock come last."""
+    claim, body = asked.claim, asked.body
+    plain = claim.prefix + body
+    keys = [claim.key_of(secret) for secret in asked.secrets]
+    for key in keys:
+        yield Guess(key, plain)
+    yield Guess(claim.key_of(asked.retired), plain, "signed with the retired secret")
+    for secret in asked.secrets:
+        for key, words in _secret_forms(secret, claim):
+            yield Guess(key, plain, f"signed with {words}")
+    for signed, words in (*_timestamp_forms(claim, body), *_body_forms(claim.prefix, body)):
+        for key in keys:
+            yield Guess(key, signed, words)
+    for secret, holders in _secrets_of_others(asked).items():
+        whose = f"the secret of tenant {holders[0]}" if len(holders) == 1 else "a secret of several tenants"
+        yield Guess(claim.key_of(secret), plain, f"signed with {whose}", "signed with another tenant's secret")
+    if claim.timestamp is None:
+        for seconds in range(-_UNSENT_TIMESTAMP_SECONDS, _UNSENT_TIMESTAMP_SECONDS + 1):
+            signed = f"{int(asked.now) + seconds}.".encode() + body
+            for key in keys:
+                yield Guess(key, signed, "signed with a timestamp that was not sent")
+
+
+def _secret_forms(secret: str, claim: SignatureClaim) -> Iterator[tuple[bytes, str]]:
+    """List what is taken for the secret by mistake."""
+    for form, words in _AROUND:
+        yield form.format(secret).encode(), f"{words} the secret"
+    if secret[:1] in ('"', "'") and secret[-1:] == secret[:1]:
+        yield secret[1:-1].encode(), "the secret without the quotes around it"
+    if claim.key_of(secret) != secret.encode():
+        yield secret.encode(), "the secret as it stands and not decoded from base64"
+    code = secret.removeprefix("whsec_")
+    for decode, words in ((base64.b64decode, "base64"), (bytes.fromhex, "hex")):
+        try:
+            key = decode(code)
+        except ValueError:
+            continue
+        if key:  # anyone can sign with an empty one
+            yield key, f"the secret decoded from {words}"
+
+
+def _timestamp_forms(claim: SignatureClaim, body: bytes) -> Iterator[tuple[bytes, str]]:
+    """List what is signed in place of the timestamp that was sent and the body."""
+    sent = claim.timestamp
+    if sent is None:
+        return
+    yield body, "signed without the timestamp that was sent"
+    front = claim.prefix.removesuffix(sent.encode() + b".")
+    if claim.standard:
+        yield sent.encode() + b"." + body, "signed without the id that was sent"
+    for joined in (b"%b%b", b"%b:%b", b"%b\n%b", b"%b,%b"):
+        yield joined % (front + sent.encode(), body), "signed with timestamp and body joined otherwise than by a dot"
+    yield body + b"." + sent.encode(), "signed with the timestamp behind the body"
+    if not (sent.isascii() and sent.isdecimal() and len(sent) <= 15):
+        return
+    for other, words in ((int(sent) // 1000, "in seconds"), (int(sent) * 1000, "in milliseconds")):
+        yield front + f"{other}.".encode() + body, f"signed with the timestamp {words} and not as it was sent"
+    for apart in range(1, _TIMESTAMPS_APART_SECONDS + 1):
+        for seconds, words in ((-apart, "earlier"), (apart, "later")):
+            signed = front + f"{int(sent) + seconds}.".encode() + body
+            yield signed, f"signed with a timestamp {apart} s {words} than the one sent"
+
+
+def _body_forms(prefix: bytes, body: bytes) -> Iterator[tuple[bytes, str]]:
+    """List forms that the body may have had when it was signed."""
+    seen = {body}
+    for form, words in _other_bodies(body):
+        if form not in seen:
+            seen.add(form)
+            yield prefix + form, f"the body that was signed had {words}"
+
+
+def _other_bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
+    for form in (body + b"\n", body + b"\r\n", body.rstrip(b"\r\n"), body.strip()):
+        yield form, "other blanks or line breaks at its ends"
+    unix = body.replace(b"\r\n", b"\n")
+    for form in (unix, unix.replace(b"\n", b"\r\n")):
+        yield form, "other line breaks"
+    text = body.decode("utf-8")
+    for charset in _CHARSETS:
+        try:
+            yield text.encode(charset), "another character set"
+        except UnicodeEncodeError:
+            continue
+    if len(body) > _LARGEST_WRITTEN_ANEW_BYTES:
+        return
+    value = json.loads(text)
+    for layout in _LAYOUTS:
+        for ascii_only in (True, False):
+            written = json.dumps(value, ensure_ascii=ascii_only, **layout).encode("utf-8", "replace")
+            for form in (written, written.replace(b"/", b"\\/")):
+                yield form, "its JSON written in another way"
+
+
+def _secrets_of_others(asked: Question) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for tenant in asked.tenants.all():
+        if tenant.id != asked.tenant_id:
+            for secret in tenant.webhook_secrets:
+                found.setdefault(secret, []).append(tenant.id)
+    return found

@@ -1,0 +1,81 @@
+"""A webhook as it comes in, read and proved to be its tenant's; in what order, is told in `api.webhook`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from api import proof, schemas
+from api.app_state import ApiState
+from api.body import BodyCompressed, BodyOfAnotherType, BodyTooLarge, BodyTooSlow, read_body
+from api.causes import Cause
+from api.desk_forms import read_desk_form
+from api.webhook_refusals import WebhookRefused
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedWebhook:
+    """A webhook that is its tenant's; `signed` is what was signed, None where a token stood for that."""
+
+    tenant_id: str
+    payload: dict[str, Any]
+    body: bytes
+    signed: bytes | None
+
+
+async def prove(request: Request, state: ApiState, addressed: str | None) -> ProvedWebhook:
+    """The webhook, proved to be the tenant's. Raises WebhookRefused."""
+    body, headers = await _body_of(request, state), request.headers
+    if addressed is not None or (proof.TOKEN_HEADER in headers and not proof.is_signed(headers)):
+        return _proved_by_token(state, headers, body, addressed)
+    try:
+        payload = schemas.read_object(body)
+        tenant_id = schemas.tenant_of(payload)
+    except schemas.Malformed as malformed:
+        raise WebhookRefused(400, "malformed payload", cause=Cause(malformed.cause)) from None
+    signed = proof.by_signature(state.tenants, tenant_id, headers, body, schemas.ticket_of(payload))
+    return ProvedWebhook(tenant_id, payload, body, signed)
+
+
+def _proved_by_token(state: ApiState, headers: Mapping[str, str], body: bytes, addressed: str | None) -> ProvedWebhook:
+    """The same of one that is not signed; `addressed` is the tenant in its address. Raises WebhookRefused."""
+    if proof.is_signed(headers):
+        # Its tenant is in what was signed: one in the address would be a second one, which nobody signed.
+        raise WebhookRefused(400, "signed webhook at a tenant's address")
+    payload: dict[str, Any] = {}
+    tenant_id, cause = addressed, ""
+    try:
+        payload = read_desk_form(body)
+        if addressed is None or "tenant_id" in payload:
+            tenant_id = schemas.tenant_of(payload)
+    except schemas.Malformed as malformed:
+        cause = malformed.cause
+    claimed, ticket_id = addressed or tenant_id, schemas.ticket_of(payload)
+    if claimed is None:
+        raise WebhookRefused(400, "malformed payload", cause=Cause(cause))
+    proof.by_token(state.tenants, claimed, headers, ticket_id)
+    if tenant_id != claimed:
+        cause = "tenant_id is another one than in the address"
+    if cause:
+        raise WebhookRefused(
+            400, "malformed payload", claimed, ticket_id, known_tenant=True, verified=True, cause=Cause(cause)
+        )
+    return ProvedWebhook(claimed, payload, body, None)
+
+
+async def _body_of(request: Request, state: ApiState) -> bytes:
+    """The body. Raises WebhookRefused."""
+    try:
+        return await read_body(request, schemas.LARGEST_BODY_BYTES, state.sender_seconds)
+    except BodyCompressed:
+        raise WebhookRefused(415, "compressed body") from None
+    except BodyOfAnotherType:
+        raise WebhookRefused(415, "unsupported content type") from None
+    except BodyTooLarge:
+        raise WebhookRefused(413, "body too large") from None
+    except BodyTooSlow:
+        raise WebhookRefused(408, "body too slow") from None
+    except ClientDisconnect:
+        raise WebhookRefused(400, "body incomplete") from None

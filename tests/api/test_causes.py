@@ -1,0 +1,279 @@
+"""Why a signature does not match: told to support after the answer, and only where there is no doubt."""
+
+import asyncio
+import base64
+import hmac
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import httpx
+import pytest
+
+from api.causes import Cause, Question
+from api.explainer import SEARCH_SECONDS, Explainer
+from api.signature import claim_of
+from config.tenant_directory import TenantDirectory
+from simulators.serving import serve_in_thread
+from tests.kit.logs import StartLog, lines_of
+from tests.kit.receiver import TOKEN, Receiver
+
+SECRET = base64.b64encode(b"the thirty-two bytes of a secret").decode()
+HEX = b"an older key, in hexadecimal".hex()
+RETIRED, OTHERS, SHARED = "the retired secret", "the secret of another", "a secret that two have"
+WHSEC = "whsec_" + base64.b64encode(b"a standard key").decode()
+SETTINGS = {
+    "WEBHOOK_SECRET_ACME": SECRET,
+    "PREVIOUS_WEBHOOK_SECRET_ACME": HEX,
+    "RETIRED_WEBHOOK_SECRET_ACME": RETIRED,
+    "WEBHOOK_SECRET_GLOBEX": OTHERS,
+    "RETIRED_WEBHOOK_SECRET_GLOBEX": "one that globex had",
+    "WEBHOOK_SECRET_HOOLI": SHARED,
+    "WEBHOOK_SECRET_UMBRELLA": SHARED,
+    "WEBHOOK_SECRET_QUOTED": '"a secret in quotes"',
+    "WEBHOOK_SECRET_STANDARD": WHSEC,
+    "WEBHOOK_TOKEN_INITECH": TOKEN,
+}
+BODY = '{"tenant_id": "acme", "ticket_id": "12345", "subject": "Zoë/1"}\n'.encode()
+UNICODE = BODY.decode().strip()
+NOW = int(time.time())
+
+
+def mac(secret: str | bytes, signed: bytes) -> bytes:
+    return hmac.digest(secret.encode() if isinstance(secret, str) else secret, signed, "sha256")
+
+
+def of(tenant_id: str) -> bytes:
+    return BODY.replace(b"acme", tenant_id.encode())
+
+
+@dataclass
+class Signing:
+    """How a desk signs: rightly, but for what is said."""
+
+    told: str
+    kept: str = ""
+    secret: str | bytes = SECRET
+    body: bytes = BODY
+    signed: bytes = f"{NOW}.".encode() + BODY
+    sent: str | None = str(NOW)
+    header: str = ""
+    more: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that it sends."""
+        digest = mac(self.secret, self.signed)
+        written = self.header.format(hex=digest.hex(), base64=base64.b64encode(digest).decode())
+        timestamp = {} if self.sent is None else {"x-servicedesk-timestamp": self.sent}
+        return {"x-servicedesk-signature": written or f"sha256={digest.hex()}", **timestamp, **self.more}
+
+
+def signed(body: bytes, timestamp: object = NOW) -> bytes:
+    return f"{timestamp}.".encode() + body
+
+
+def standard(told: str, header: str = "v1,{base64}", **how: Any) -> Signing:
+    names = {"webhook-id": "m", "webhook-timestamp": str(NOW)}
+    how = {"secret": b"a standard key", "signed": b"m." + signed(of("standard"))} | how
+    digest = mac(how["secret"], how["signed"])
+    names["webhook-signature"] = header.format(hex=digest.hex(), base64=base64.b64encode(digest).decode())
+    return Signing(told, body=of("standard"), more=names, **how)
+
+
+ENDS = "the body that was signed had other blanks or line breaks at its ends"
+ANEW = "the body that was signed had its JSON written in another way"
+JOINED = "signed with timestamp and body joined otherwise than by a dot"
+SIGNINGS = [
+    Signing("signed with the retired secret", secret=RETIRED),
+    Signing("signed with the secret of tenant globex", "signed with another tenant's secret", secret=OTHERS),
+    Signing("signed with a secret of several tenants", "signed with another tenant's secret", secret=SHARED),
+    Signing("", secret="one that globex had"),
+    Signing("signed with a line break behind the secret", secret=SECRET + "\n"),
+    Signing("signed with a line break behind the secret", secret=HEX + "\r\n"),
+    Signing("signed with a blank beside the secret", secret=f" {SECRET}"),
+    Signing("signed with quotes around the secret", secret=f'"{SECRET}"'),
+    Signing(
+        "signed with the secret without the quotes around it",
+        secret="a secret in quotes",
+        body=of("quoted"),
+        signed=signed(of("quoted")),
+    ),
+    Signing("signed with the secret decoded from base64", secret=base64.b64decode(SECRET)),
+    Signing("signed with the secret decoded from hex", secret=bytes.fromhex(HEX)),
+    Signing("the signature is written in base64", header="{base64}"),
+    Signing("the signature is written in base64", header="sha256={base64}"),
+    Signing("the signature has something around it", header='"sha256={hex}"'),
+    Signing("signed with the retired secret and the signature is written in base64", secret=RETIRED, header="{base64}"),
+    standard("the signature is written in hex", "v1,{hex}"),
+    standard("the signature lacks its v1", "{base64}"),
+    standard("signed with the secret as it stands and not decoded from base64", secret=WHSEC),
+    standard("signed without the id that was sent", signed=signed(of("standard"))),
+    Signing("signed without the timestamp that was sent", signed=BODY),
+    Signing("signed with a timestamp that was not sent", signed=signed(BODY, NOW - 3), sent=None),
+    Signing("signed with a timestamp 2 s earlier than the one sent", signed=signed(BODY, NOW - 2)),
+    Signing("signed with a timestamp 5 s later than the one sent", signed=signed(BODY, NOW + 5)),
+    Signing("", signed=signed(BODY, NOW + 6)),
+    Signing("signed with the timestamp in seconds and not as it was sent", sent=f"{NOW}123"),
+    Signing("signed with the timestamp in milliseconds and not as it was sent", signed=signed(BODY, f"{NOW}000")),
+    Signing(JOINED, signed=f"{NOW}".encode() + BODY),
+    Signing("signed with the timestamp behind the body", signed=BODY + f".{NOW}".encode()),
+    Signing(ENDS, signed=signed(BODY.strip())),
+    Signing(ENDS, signed=signed(BODY + b"\n")),
+    Signing("the body that was signed had other line breaks", signed=signed(BODY.replace(b"\n", b"\r\n"))),
+    Signing("the body that was signed had another character set", signed=signed(BODY.decode().encode("latin-1"))),
+    *(
+        Signing(ANEW, signed=signed(form.encode()))
+        for form in (
+            json.dumps(json.loads(UNICODE), separators=(",", ":")),
+            json.dumps(json.loads(UNICODE), separators=(",", ":"), ensure_ascii=False),
+            json.dumps(json.loads(UNICODE), separators=(",", ":")).replace("/", "\\/"),
+            json.dumps(json.loads(UNICODE), indent=2),
+            json.dumps(json.loads(UNICODE), sort_keys=True),
+        )
+    ),
+    Signing("timestamp in milliseconds", signed=signed(BODY, f"{NOW}123"), sent=f"{NOW}123"),
+    Signing("timestamp is no number of seconds", signed=signed(BODY, "noon"), sent="noon"),
+    Signing("no secret is set for the tenant", body=of("initech")),
+    # A tenant that there is not, since its id is misspelt.
+    Signing("signed with the secret of tenant acme", body=of("acne"), signed=signed(of("acne"))),
+    Signing("", secret="a stranger's"),
+    Signing("", header="sha256=zz"),
+]
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Receiver:
+    """One that always has the time to search."""
+    return Receiver(TenantDirectory(lambda: SETTINGS), Explainer(between_seconds=0))
+
+
+@pytest.fixture(scope="module")
+def client(receiver: Receiver) -> Iterator[httpx.Client]:
+    with serve_in_thread(receiver.app) as url, httpx.Client(base_url=url, trust_env=False) as opened:
+        yield opened
+
+
+def test_each_cause_is_told_to_support_and_to_nobody_else(
+    start_log: StartLog, receiver: Receiver, client: httpx.Client
+) -> None:
+    """One line each, with its cause and no other; what is kept under a tenant names no other one."""
+    stream = start_log()
+    for signing in SIGNINGS:
+        receiver.rejections.clear()
+        stream.seek(0)
+        stream.truncate()
+        answer = client.post("/webhook", content=signing.body, headers=signing.headers)
+        assert (answer.status_code, answer.content) == (403, b'{"detail":"forbidden"}'), signing
+        (line,) = lines_of(stream)
+        assert "Webhook rejected: status=403, reason=" in line
+        assert line.partition(", cause: ")[2] == signing.told, signing
+        assert "error" not in line
+        assert not any(secret in line for secret in (SECRET, HEX, OTHERS, SHARED, WHSEC, "Zo"))
+        reason = line.partition("reason=")[2].partition(" |")[0]
+        if reason == "unknown tenant":
+            assert receiver.rejections == []
+            continue
+        kept = signing.kept or signing.told
+        ((_, ticket_id, status, stored),) = receiver.rejections
+        assert (ticket_id, status, stored) == ("12345", 403, f"{reason}: {kept}" if kept else reason)
+    assert receiver.events == []
+
+
+def test_how_far_a_clock_is_off_is_told(start_log: StartLog, receiver: Receiver, client: httpx.Client) -> None:
+    stream = start_log()
+    for apart, words in ((-4000, "behind"), (400, "ahead of")):
+        now = int(time.time())
+        sent = Signing("", signed=signed(BODY, now + apart), sent=str(now + apart))
+        assert client.post("/webhook", content=BODY, headers=sent.headers).status_code == 403
+        near = [f"cause: timestamp {abs(apart) + late} s {words} our clock" for late in (-1, 0, 1)]
+        assert any(one in stream.getvalue() for one in near)
+    assert receiver.rejections[-1][3].startswith("stale timestamp: timestamp ")
+
+
+async def test_the_answer_is_sent_before_the_search_begins(start_log: StartLog) -> None:
+    stream = start_log()
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    class Slow(Explainer):
+        async def cause(self, asked: Question) -> Cause | None:
+            begun.set()
+            await may_end.wait()
+            return await super().cause(asked)
+
+    receiver = Receiver(TenantDirectory(lambda: SETTINGS), Slow())
+    signing = SIGNINGS[0]
+    headers = [(name.encode(), value.encode()) for name, value in signing.headers.items()]
+    answered: list[Any] = []
+    posting = asyncio.create_task(receiver.post([signing.body], headers, sent=answered))
+    await asyncio.wait_for(begun.wait(), 5)
+    assert [message["type"] for message in answered] == ["http.response.start", "http.response.body"]
+    assert (answered[0]["status"], stream.getvalue(), receiver.rejections) == (403, "", [])
+    may_end.set()
+    assert (await posting)[0] == 403
+    assert "cause: signed with the retired secret" in stream.getvalue()
+
+
+@cache
+def tenants_of(number: int) -> TenantDirectory:
+    values = {f"WEBHOOK_SECRET_T{one}": f"secret {one}" for one in range(number)}
+    return TenantDirectory(lambda: values)
+
+
+def question(body: bytes, tenants: int = 1) -> Question:
+    claim = claim_of({"x-servicedesk-signature": secrets.token_hex(32)})
+    assert claim is not None
+    return Question(claim, body, "acme", (SECRET, HEX), RETIRED, tenants_of(tenants), time.time())
+
+
+async def test_a_flood_is_searched_one_at_a_time_and_no_more_than_two_a_second() -> None:
+    """The search that runs goes on while others are served; what comes meanwhile has no cause."""
+    clock = [0.0]
+    explainer = Explainer(now=lambda: clock[0])
+    retired = Signing("", secret=RETIRED)
+    claim = claim_of(retired.headers)
+    assert claim is not None
+    asked = Question(claim, BODY, "acme", (SECRET, HEX), RETIRED, TenantDirectory(lambda: SETTINGS), time.time())
+    running = asyncio.create_task(explainer.cause(question(BODY, tenants=2000)))
+    await asyncio.sleep(0)
+    clock[0] += 10
+    assert [await explainer.cause(asked) for _ in range(3)] == [None] * 3
+    assert await running is None
+    found = []
+    for _ in range(40):
+        found.append(await explainer.cause(asked))
+        clock[0] += 0.1
+    assert 7 <= len([cause for cause in found if cause is not None]) <= 9
+
+
+@pytest.mark.parametrize("body", [BODY, b'{"x": "' + b"x" * 64_000 + b'"}', b'{"x": [' + b"[]," * 20_000 + b"0]}"])
+async def test_no_search_takes_long_and_none_holds_others_up(body: bytes) -> None:
+    """However many tenants there are, and however large the body is."""
+    longest, ended = 0.0, asyncio.Event()
+
+    async def serve_others() -> None:
+        nonlocal longest
+        while not ended.is_set():
+            began = time.thread_time()
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - began)
+
+    others = asyncio.create_task(serve_others())
+    asked, explainer = question(body, tenants=2000), Explainer()
+    await asyncio.sleep(0)
+    began = time.thread_time()
+    assert await explainer.cause(asked) is None
+    took = time.thread_time() - began
+    ended.set()
+    await others
+    assert took < 3 * SEARCH_SECONDS
+    assert longest < SEARCH_SECONDS
+
+
+async def test_random_signatures_have_no_cause() -> None:
+    explainer = Explainer(between_seconds=0)
+    assert [await explainer.cause(question(BODY)) for _ in range(10)] == [None] * 10

@@ -1,0 +1,258 @@
+"""Webhooks of desks that can't sign: what a token opens, and which of their bodies are read."""
+
+import hmac
+import json
+import time
+from collections.abc import Iterator
+from urllib.parse import quote, urlencode
+
+import httpx
+import pytest
+
+from config.tenant_directory import TenantDirectory
+from observability import exposition
+from simulators.serving import serve_in_thread
+from tests.kit.logs import StartLog, lines_of
+from tests.kit.receiver import SECRET, TOKEN, Receiver
+
+OTHER = "t0ken-of-hooli-" + "y" * 32
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+GOOD = '{"tenant_id": "initech", "ticket_id": "12345", "event": "ticket.created"}'
+FORBIDDEN = b'{"detail":"forbidden"}'
+SETTINGS = {
+    "WEBHOOK_SECRET_ACME": SECRET,
+    "WEBHOOK_TOKEN_INITECH": TOKEN,
+    "WEBHOOK_SECRET_HOOLI": SECRET,
+    "WEBHOOK_TOKEN_HOOLI": OTHER,
+    "WEBHOOK_TOKEN_GLOBEX": "short",
+}
+
+
+@pytest.fixture
+def receiver() -> Receiver:
+    """`acme` has a secret, `initech` a token, `hooli` both, and `globex` is closed."""
+    return Receiver(TenantDirectory(lambda: SETTINGS))
+
+
+@pytest.fixture(scope="module")
+def everyone() -> Receiver:
+    return Receiver(TenantDirectory(lambda: SETTINGS))
+
+
+@pytest.fixture(scope="module")
+def door(everyone: Receiver) -> Iterator[httpx.Client]:
+    with serve_in_thread(everyone.app) as url, httpx.Client(base_url=url, trust_env=False) as opened:
+        yield opened
+
+
+def raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+def token(value: str = TOKEN, **more: str) -> dict[str, str]:
+    return {"x-servicedesk-token": value, **more}
+
+
+def signed(body: str, timestamp: int | None = None) -> dict[str, str]:
+    now = str(int(time.time()) if timestamp is None else timestamp)
+    signature = hmac.digest(SECRET.encode(), f"{now}.{body}".encode(), "sha256").hex()
+    return {"x-servicedesk-signature": signature, "x-servicedesk-timestamp": now}
+
+
+READ = {
+    "an id as text": '{"ticket_id": "12345"}',
+    "an id as number": '{"ticket_id": 12345}',
+    "requestId": '{"requestId": "12345"}',
+    "requestId as number": '{"requestId": 12345}',
+    "both, which agree": '{"requestId": 12345, "ticket_id": "12345"}',
+    "an array of one element": '[{"requestId": ["12345"], "event": ["ticket.created"]}]',
+    "raw line breaks": '{"subject": "one\ntwo\r\n\tthree", "ticket_id": "12345\n"}',
+    "a form field": urlencode({"input_data": '{"requestId": "12345"}'}),
+    "another form field": urlencode({"payload": '{"subject": "a\nb", "ticket_id": 12345}', "more": "x"}),
+    "a form field that is not encoded": 'payload={"requestId": "12345"}',
+    "the tenant as well": '{"tenant_id": ["initech"], "ticket_id": 12345}',
+}
+SECRET_WORDS = "payroll-of-zoe"
+UNREADABLE = {
+    "": "nothing in it",
+    " \n": "nothing in it",
+    f'{{"requestId": "1", "subject": "say "{SECRET_WORDS}""}}': "line 1 column 37: a quote inside a value or a missing",
+    '{\n"ticket_id": }': "line 2 column 14: no value where one has to stand",
+    '{"ticket_id": "1", }': "line 1 column ",
+    '{"ticket_id" "1"}': "line 1 column 14: a missing colon",
+    '{"ticket_id": "1': "line 1 column 15: a quote that is never closed",
+    f'{{"ticket_id": "1", "path": "C:\\{SECRET_WORDS}"}}': "line 1 column 31: a backslash inside a value",
+    '{"ticket_id": "1"} more': "line 1 column 20: something behind the end",
+    "[1, 2]": "no JSON object",
+    "[[1]]": "no JSON object",
+    '{"ticket_id": 1, "ticket_id": 2}': "ticket_id is there twice",
+    '{"requestId": 1, "requestId": 2}': "requestId is there twice",
+    '{"ticket_id": 1, "requestId": 2}': "ticket_id and requestId differ",
+    '{"tenant_id": 7, "ticket_id": 1}': "tenant_id is no text of 1 to 63 characters",
+    '{"tenant_id": "acme", "ticket_id": 1}': "tenant_id is another one than in the address",
+    '{"x": ' + "[" * 200 + "]" * 200 + "}": "nested too deep",
+    '{"ticket_id": ' + "1" * 5000 + "}": "a number of thousands of digits",
+    "ticket_id=12345": "neither JSON nor a form with one field input_data or payload",
+    urlencode({"payload": "{}", "input_data": "{}"}): "neither JSON nor a form with one field",
+    urlencode({"payload": '{"requestId": "}'}): "in payload line 1 column 15: a quote that is never closed",
+    "&".join(["a=1"] * 51): "more than 50 fields",
+}
+UNUSABLE = {
+    "{}": "ticket_id",
+    '{"requestId": "$RequestId"}': "ticket_id",
+    '{"requestId": ["1", "2"]}': "ticket_id",
+    '{"requestId": "1", "event": "<b>"}': "event",
+}
+
+
+@pytest.mark.parametrize("body", READ.values(), ids=READ)
+async def test_a_body_as_desks_write_it_is_read(start_log: StartLog, receiver: Receiver, body: str) -> None:
+    start_log()
+    for more in ({}, FORM, {"content-type": "application/json"}):
+        status, _ = await receiver.post([body.encode()], raw(token(**more)), path="/webhook/initech")
+        assert status == 202
+        event = receiver.events.pop()
+        assert (event.tenant_id, event.ticket_id) == ("initech", "12345")
+
+
+def test_what_can_not_be_read_is_told_in_words_that_quote_nothing(
+    start_log: StartLog, everyone: Receiver, door: httpx.Client
+) -> None:
+    """To the log, to who sent it with the right token, and to support; with 422 where only a field is unusable."""
+    stream = start_log()
+    cases = [(body, 400, words) for body, words in UNREADABLE.items()]
+    cases += [(body, 422, field) for body, field in UNUSABLE.items()]
+    for body, status, words in cases:
+        before = stream.getvalue()
+        answer = door.post("/webhook/initech", content=body, headers=token())
+        (line,) = stream.getvalue().removeprefix(before).splitlines()
+        assert answer.status_code == status, (body, answer.text)
+        assert answer.json()["detail"].startswith(f"malformed payload: {words}"), body
+        assert f"Webhook rejected: status={status}, reason=malformed payload | " in line
+        assert f"{'cause' if status == 400 else 'fields'}: {words}" in line
+        assert "tenant_id: initech" in line
+        assert "verified" not in line
+        assert SECRET_WORDS not in line + answer.text
+        assert "error" not in line
+        assert everyone.rejections[-1][0] == "initech"
+    assert everyone.events == []
+    unreadable = door.post("/webhook/initech", content=b"\xff", headers=token())
+    assert unreadable.json() == {"detail": "malformed payload: byte 1: no UTF-8"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers", "status", "reason"),
+    [
+        ("/webhook", GOOD, token(), 202, ""),
+        ("/webhook/initech", GOOD, token(), 202, ""),
+        ("/webhook/hooli", '{"requestId": 1}', token(OTHER), 202, ""),
+        ("/webhook", GOOD.replace("initech", "hooli"), token(OTHER), 202, ""),
+        ("/webhook", GOOD.replace("initech", "hooli"), {}, 403, "signature missing"),
+        ("/webhook", GOOD, {}, 403, "token missing"),
+        ("/webhook/initech", GOOD, {}, 403, "token missing"),
+        ("/webhook", GOOD, token(OTHER), 403, "token mismatch"),
+        ("/webhook/initech", GOOD, token(OTHER), 403, "token mismatch"),
+        ("/webhook/initech", "{", token(OTHER), 403, "token mismatch"),
+        ("/webhook/initech", GOOD, token(TOKEN + "x"), 403, "token mismatch"),
+        ("/webhook/initech", GOOD, token(TOKEN[:-1]), 403, "token mismatch"),
+        ("/webhook/initech", GOOD, token(""), 403, "token mismatch"),
+        # Who has but a secret is opened by nothing that is not signed.
+        ("/webhook/acme", '{"requestId": 1}', token(SECRET), 403, "token mismatch"),
+        ("/webhook/acme", '{"requestId": 1}', token(""), 403, "token mismatch"),
+        ("/webhook", GOOD.replace("initech", "acme"), token(TOKEN), 403, "token mismatch"),
+        ("/webhook", GOOD, signed(GOOD), 403, "signature mismatch"),
+        ("/webhook/globex", GOOD, token("short"), 403, "tenant closed"),
+        ("/webhook/nobody", GOOD, token(), 403, "unknown tenant"),
+        ("/webhook/INITECH", GOOD, token(), 403, "unknown tenant"),
+        ("/webhook/" + "x" * 200, GOOD, token(), 403, "unknown tenant"),
+        ("/webhook/" + quote("\n\x1b[2J"), GOOD, token(), 403, "unknown tenant"),
+        # A token makes good neither a bad signature nor an old one.
+        ("/webhook", GOOD.replace("initech", "hooli"), signed("x") | token(OTHER), 403, "signature mismatch"),
+        (
+            "/webhook",
+            GOOD.replace("initech", "hooli"),
+            signed(GOOD.replace("initech", "hooli"), 1) | token(OTHER),
+            403,
+            "stale timestamp",
+        ),
+        ("/webhook", '{"tenant_id": "hooli", "requestId": 1}', signed("x") | token(OTHER), 403, "signature mismatch"),
+        ("/webhook/hooli", GOOD, signed(GOOD) | token(OTHER), 400, "signed webhook at a tenant's address"),
+        ("/webhook/hooli", GOOD, signed(GOOD), 400, "signed webhook at a tenant's address"),
+        ("/webhook/nobody", GOOD, signed(GOOD), 400, "signed webhook at a tenant's address"),
+        ("/webhook", '{"requestId": 1}', token(), 400, "malformed payload"),
+        ("/webhook/initech/", GOOD, token(), 404, "unknown address"),
+        ("/webhook/initech/x", GOOD, token(), 404, "unknown address"),
+        ("/webhook/", GOOD, token(), 404, "unknown address"),
+        ("/webhook?tenant_id=initech", '{"requestId": 1}', token(), 400, "malformed payload"),
+    ],
+)
+def test_what_opens_the_webhook(
+    start_log: StartLog,
+    everyone: Receiver,
+    door: httpx.Client,
+    path: str,
+    body: str,
+    headers: dict[str, str],
+    status: int,
+    reason: str,
+) -> None:
+    stream = start_log()
+    everyone.events.clear()
+    answer = door.post(path, content=body, headers=headers)
+    assert answer.status_code == status
+    assert len(everyone.events) == (1 if status == 202 else 0)
+    if status == 403:
+        assert answer.content == FORBIDDEN
+    if reason:
+        (line,) = lines_of(stream)
+        assert f"Webhook rejected: status={status}, reason={reason}" in line
+        assert ("cause: no token is set for the tenant" in line) == ("acme" in path + body and reason[:5] == "token")
+
+
+def test_a_method_that_there_is_not_has_a_line(start_log: StartLog, door: httpx.Client) -> None:
+    stream = start_log()
+    assert door.get("/webhook/initech").status_code == 405
+    assert "Webhook rejected: status=405, reason=wrong method" in stream.getvalue()
+
+
+async def test_what_is_a_duplicate_without_a_signature(start_log: StartLog, receiver: Receiver) -> None:
+    """The same ticket, event and body: never two tickets, whatever fixed headers the desk sends with each."""
+    start_log()
+    fixed = token(**{"x-servicedesk-delivery": "1", "webhook-id": "1"})
+    bodies = ('{"requestId": 1}', '{"requestId": 1}', '{"requestId": 2}', '{"requestId": 1, "event": "updated"}')
+    for body in bodies:
+        assert (await receiver.post([body.encode()], raw(fixed), path="/webhook/initech"))[0] == 202
+    keys = [event.dedupe_keys for event in receiver.events]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+    assert {len(each) for each in keys} == {1}
+
+
+CHECK = '{"tenant_id": "%s", "event": "webhook.check"}'
+
+
+async def test_a_check_is_verified_like_any_other_and_makes_no_job(start_log: StartLog, receiver: Receiver) -> None:
+    stream = start_log()
+    before = checks()
+    ways = [
+        (CHECK % "acme", signed(CHECK % "acme"), "/webhook", "acme"),
+        (CHECK % "hooli", signed(CHECK % "hooli"), "/webhook", "hooli"),
+        (CHECK % "initech", token(), "/webhook", "initech"),
+        ('{"event": "webhook.check"}', token(), "/webhook/initech", "initech"),
+    ]
+    for body, headers, path, tenant_id in ways:
+        status, answer = await receiver.post([body.encode()], raw(headers), path=path)
+        assert (status, json.loads(answer)) == (200, {"status": "verified", "tenant_id": tenant_id})
+        assert f"Webhook checked: tenant_id={tenant_id} | tenant_id: {tenant_id}" in stream.getvalue().splitlines()[-1]
+    assert checks() - before == len(ways)
+    for headers in ({}, token(), signed("x"), signed(CHECK % "acme", 1)):
+        assert await receiver.post([(CHECK % "acme").encode()], raw(headers)) == (403, FORBIDDEN)
+    assert (receiver.events, checks() - before) == ([], len(ways))
+    with_ticket = '{"tenant_id": "acme", "event": "webhook.check", "ticket_id": "1"}'
+    assert (await receiver.post([with_ticket.encode()], raw(signed(with_ticket))))[0] == 202
+
+
+def checks() -> float:
+    """How many webhooks were checked."""
+    lines = exposition.of("api").decode().splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if 'ai_agents_webhooks_total{result="checked"' in line)
