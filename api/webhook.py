@@ -6,7 +6,8 @@ signature does not match is looked for when the answer has been sent. What is re
 `api.http_protocol`.
 
 A desk that can't sign sends a token instead, if its tenant has one; then the tenant may stand in the address, and the
-body is read as such desks write it (`api.desk_forms`).
+body is read as such desks write it (`api.desk_forms`). At a tenant's address a wrong token (403) goes before a body
+that can't be read (400).
 """
 
 import hashlib

@@ -1,5 +1,6 @@
 """Webhooks of desks that can't sign: what a token opens, and which of their bodies are read."""
 
+import asyncio
 import hmac
 import json
 import time
@@ -8,10 +9,13 @@ from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from config.tenant_directory import TenantDirectory
 from observability import exposition
 from simulators.serving import serve_in_thread
+from support.check.findings import State
+from support.check.webhook import webhook_rows
 from tests.kit.logs import StartLog, lines_of
 from tests.kit.receiver import SECRET, TOKEN, Receiver
 
@@ -228,6 +232,20 @@ async def test_what_is_a_duplicate_without_a_signature(start_log: StartLog, rece
     assert {len(each) for each in keys} == {1}
 
 
+async def test_a_span_tells_the_route_and_no_address_that_a_stranger_wrote(
+    start_log: StartLog, receiver: Receiver, spans: InMemorySpanExporter
+) -> None:
+    start_log()
+    for path in ("/webhook", "/webhook/initech", "/webhook/x' OR 1=1"):
+        await receiver.post([b"{}"], raw(token()), path=path)
+    told = [dict(span.attributes or {}) for span in spans.get_finished_spans()]
+    assert [(span.get("http.route"), span.get("url.path")) for span in told] == [
+        ("/webhook", "/webhook"),
+        ("/webhook/{tenant_id}", "/webhook/initech"),
+        ("/webhook/{tenant_id}", None),
+    ]
+
+
 CHECK = '{"tenant_id": "%s", "event": "webhook.check"}'
 
 
@@ -250,6 +268,17 @@ async def test_a_check_is_verified_like_any_other_and_makes_no_job(start_log: St
     assert (receiver.events, checks() - before) == ([], len(ways))
     with_ticket = '{"tenant_id": "acme", "event": "webhook.check", "ticket_id": "1"}'
     assert (await receiver.post([with_ticket.encode()], raw(signed(with_ticket))))[0] == 202
+
+
+def test_ai_agents_check_asks_for_what_the_api_verifies(start_log: StartLog, door: httpx.Client) -> None:
+    """By signature and by token; with another secret it is told so."""
+    start_log()
+    tenants = TenantDirectory(lambda: SETTINGS | {"WEBHOOK_SECRET_ACME": "another"})
+    for tenant_id, state in (("hooli", State.OK), ("initech", State.OK), ("acme", State.FAILED)):
+        tenant = tenants.get(tenant_id)
+        assert tenant is not None
+        rows = asyncio.run(webhook_rows(tenant, str(door.base_url.join("/webhook")), None))
+        assert [row.state for row in rows if row.name == "webhook secret"] == [state], rows
 
 
 def checks() -> float:
