@@ -7,6 +7,21 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 RESERVED_NAMES = frozenset({"_sim", "api", "app", "desks", "oauth"})
 
 
+class WebhookForm(BaseModel):
+    """The vendor's form for a webhook of the desk's own: fixed headers, and a text with `$` variables. It can't sign.
+
+    Fields after https://manageengine.com/products/service-desk-msp/help/adminguide/integrations/webhooks.html ("Type $
+    to insert a variable"). Which variables there are is in `simulators.servicedesk.webhooks`.
+    """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    method: Literal["POST", "GET", "PUT", "PATCH", "DELETE"] = "POST"
+    url: str
+    headers: dict[str, str] = Field(default_factory=dict)
+    body: str = ""
+
+
 class DeskOptions(BaseModel):
     """One tenant's desk.
 
@@ -15,6 +30,9 @@ class DeskOptions(BaseModel):
     `webhook_on_update` sends one at each change of a ticket too, our own note included: a trigger may run on each edit
     of a request (https://help.supportcenterplus.com/portal/en/kb/articles/custom-triggers, "Every time a request is
     edited"); whether a note is an edit is not documented, so it is one here.
+    `webhook_form` and `trigger_command` are what a real desk has in place of our signing: its own webhook, or a custom
+    trigger's action, a command whose `$COMPLETE_V3_JSON_FILE` is the path of a file with the ticket (on premises; in
+    the cloud the command stands for what runs Deluge). The command wins over the form, the form over `webhook_url`.
     `trashed_is_missing` answers 404 for a trashed ticket instead of `is_trashed: true`: both occur.
     """
 
@@ -26,6 +44,8 @@ class DeskOptions(BaseModel):
     webhook_url: str | None = None
     webhook_secret: str = ""
     webhook_on_update: bool = False
+    webhook_form: WebhookForm | None = None
+    trigger_command: list[str] | None = None
     client_id: str = ""
     client_secret: str = ""
     refresh_token: str = ""

@@ -1,30 +1,44 @@
-"""Webhooks from a desk: signed, sent once, and every delivery remembered.
+"""What a desk sends when a ticket comes or changes: once, never again; every delivery is remembered.
 
-A real desk does not sign; its script or a proxy next to it does: hex over `<timestamp>.<body>`.
+A real desk does not sign; its script or a proxy next to it does: hex over `<timestamp>.<body>`. Where a test has no
+script, proxy or form (`simulators.servicedesk.settings`), the simulator signs in their place.
 """
 
 import asyncio
 import hmac
 import itertools
 import json
+import re
 import secrets
+import shlex
 import time
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from pydantic import BaseModel, ConfigDict
 
+from simulators.servicedesk.custom_trigger import run_command
 from simulators.servicedesk.desk import SimulatedDesk
 from simulators.servicedesk.records import StoredTicket
+from simulators.servicedesk.settings import WebhookForm
+from simulators.servicedesk.shapes import ticket_in_full
 
 MAX_DELIVERIES = 20_000
 TIMEOUT_SECONDS = 10.0
+# No public page lists the variables of the webhook's form. These are the names that others see: of subjects of mails
+# ("[Request ID :##$RequestID##]") and of scripts' arguments (`$SUBJECT`, `$PRIORITY`, `$STATUS` on the vendor's page on
+# custom triggers, `$WORKORDERID` in github.com/jkrhrt/SDPUpdate). That the form knows them too is a guess.
+_VARIABLE = re.compile(r"\$(RequestID|WORKORDERID|SUBJECT|PRIORITY|STATUS)\b")
 
 
 @dataclass(slots=True)
 class SentWebhook:
-    """One sent webhook. `status` and `answer` are None until, or unless, it was answered."""
+    """One sent webhook. `status` and `answer` are None until, or unless, it was answered.
+
+    Of a command the answer is what it printed, and `exit_status` how it ended.
+    """
 
     seq: int
     tenant: str
@@ -37,6 +51,7 @@ class SentWebhook:
     status: int | None = None
     answer: str | None = None
     error: str | None = None
+    exit_status: int | None = None
     seconds: float | None = None
 
 
@@ -90,11 +105,20 @@ class WebhookSender:
             await self._client.aclose()
 
     def send_soon(self, desk: SimulatedDesk, ticket: StoredTicket, what: str) -> None:
-        """Announce a ticket that was created or updated in the background; nothing happens without a webhook URL."""
-        if desk.settings.webhook_url is None:
+        """Announce a ticket that was created or updated in the background, in the way that the desk's settings say."""
+        settings = desk.settings
+        if settings.trigger_command is not None:
+            delivery = self._remember(desk, ticket.id, shlex.join(settings.trigger_command), {}, "")
+            work = self._run(delivery, settings.trigger_command, ticket_in_full(ticket))
+        elif settings.webhook_form is not None:
+            form = settings.webhook_form
+            delivery = self._remember(desk, ticket.id, form.url, form.headers, filled(form, ticket))
+            work = self.send(delivery, form.method)
+        elif settings.webhook_url is not None:
+            work = self.send(self.prepare(desk, ticket.id, ticket.subject, Resend(), what))
+        else:
             return
-        delivery = self.prepare(desk, ticket.id, ticket.subject, Resend(), what)
-        task = asyncio.get_running_loop().create_task(self.send(delivery))
+        task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -107,27 +131,41 @@ class WebhookSender:
         delivery_id = last.delivery_id if last else order.delivery_id or f"dlv_{secrets.token_hex(12)}"
         secret = desk.settings.webhook_secret + ("-but-not-this-one" if order.wrong_signature else "")
         headers = sign(secret, delivery_id, body.encode(errors="replace"))
+        headers = {"Content-Type": "application/json", "User-Agent": "ManageEngine-ServiceDesk", **headers}
+        return self._remember(desk, ticket_id, desk.settings.webhook_url or "", headers, body, delivery_id)
+
+    def _remember(
+        self, desk: SimulatedDesk, ticket_id: str, url: str, headers: dict[str, str], body: str, delivery_id: str = ""
+    ) -> SentWebhook:
         delivery = SentWebhook(
             seq=next(self._numbers),
             tenant=desk.tenant,
             ticket_id=ticket_id,
             delivery_id=delivery_id,
             time=time.time(),
-            url=desk.settings.webhook_url or "",
-            headers={"Content-Type": "application/json", "User-Agent": "ManageEngine-ServiceDesk", **headers},
+            url=url,
+            headers=headers,
             body=body,
         )
         self._deliveries.append(delivery)
         return delivery
 
-    async def send(self, delivery: SentWebhook) -> None:
-        """Post a webhook once and record what came of it; never raises for a receiver's failure."""
+    async def _run(self, delivery: SentWebhook, command: list[str], ticket: dict[str, Any]) -> None:
+        started = time.monotonic()
+        try:
+            delivery.exit_status, delivery.answer = await run_command(command, ticket)
+        except OSError as error:
+            delivery.error = f"{type(error).__name__}: {error}"[:500]
+        delivery.seconds = round(time.monotonic() - started, 4)
+
+    async def send(self, delivery: SentWebhook, method: str = "POST") -> None:
+        """Send a webhook once and record what came of it; never raises for a receiver's failure."""
         if self._client is None:
             raise RuntimeError("the sender is not open")
         started = time.monotonic()
         try:
-            response = await self._client.post(
-                delivery.url, content=delivery.body.encode(errors="replace"), headers=delivery.headers
+            response = await self._client.request(
+                method, delivery.url, content=delivery.body.encode(errors="replace"), headers=delivery.headers
             )
             delivery.status, delivery.answer = response.status_code, response.text[:4000]
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -145,6 +183,18 @@ class WebhookSender:
     def last(self, tenant: str, ticket_id: str) -> SentWebhook | None:
         """Return the latest delivery about a ticket, or None."""
         return next(reversed(self.deliveries(tenant, ticket_id)), None)
+
+
+def filled(form: WebhookForm, ticket: StoredTicket) -> str:
+    """The form's text with the ticket's values pasted in as they are: a quote in one breaks JSON, as on a real desk."""
+    values = {
+        "RequestID": ticket.id,
+        "WORKORDERID": ticket.id,
+        "SUBJECT": ticket.subject,
+        "PRIORITY": ticket.priority or "",
+        "STATUS": ticket.status,
+    }
+    return _VARIABLE.sub(lambda found: values[found[1]], form.body)
 
 
 def _body(tenant: str, ticket_id: str, subject: str, what: str) -> str:

@@ -2,7 +2,10 @@
 
 import hmac
 import json
+import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -108,3 +111,78 @@ def test_a_running_desk_can_be_told_another_receiver(announcing: httpx.Client) -
     assert announcing.post("/_sim/tickets", json=order).status_code == 409
     query = {"ticket_id": "777"}
     assert announcing.get("/_sim/webhooks", params=query).json()["deliveries"] == []
+
+
+@pytest.fixture
+def unsigned(announcing: httpx.Client, receiver: RecordingReceiver) -> Iterator[httpx.Client]:
+    """A desk that has a way of its own for one test."""
+    receiver.received.clear()
+    yield announcing
+    announcing.patch("/_sim/desks/acme", json={"webhook_form": None, "trigger_command": None})
+
+
+def form(client: httpx.Client, body: str, **more: str) -> None:
+    url = client.get("/_sim/webhooks", params={"tenant": "acme"}).json()["deliveries"][0]["url"]
+    settings = {"webhook_form": {"url": url, "headers": {"X-Its-Own": "fixed"}, "body": body, **more}}
+    client.patch("/_sim/desks/acme", json=settings).raise_for_status()
+
+
+@pytest.mark.parametrize(
+    ("subject", "body", "came"),
+    [
+        (
+            "Printer",
+            '{"id": "$RequestID", "of": "$SUBJECT, $PRIORITY, $STATUS"}',
+            '{"id": "ID", "of": "Printer, High, Open"}',
+        ),
+        ('The "big" printer', '{"subject": "$SUBJECT"}', '{"subject": "The "big" printer"}'),
+        ("Two\nlines", '{"subject": "$SUBJECT"}', '{"subject": "Two\nlines"}'),
+        ("Printer", '{"id": "$WORKORDERID", "is": "$UnheardOf"}', '{"id": "ID", "is": "$UnheardOf"}'),
+    ],
+)
+def test_a_desks_own_webhook_pastes_values_into_a_text_and_signs_nothing(
+    subject: str, body: str, came: str, unsigned: httpx.Client, receiver: RecordingReceiver
+) -> None:
+    form(unsigned, body)
+    created = {"tenant": "acme", "subject": subject, "priority": "High"}
+    ticket = unsigned.post("/_sim/tickets", json=created).json()["ticket_id"]
+    assert delivered(unsigned, "acme", ticket)["status"] == 202
+    ((headers, sent),) = receiver.received
+    assert sent.decode() == came.replace("ID", ticket)
+    assert headers["x-its-own"] == "fixed"
+    assert not [name for name in headers if name.startswith("x-servicedesk")]
+
+
+def test_a_desks_own_webhook_is_sent_once_whatever_comes_of_it(unsigned: httpx.Client) -> None:
+    form(unsigned, "{}", url="http://127.0.0.1:1/webhook")
+    ticket = unsigned.post("/_sim/tickets", json={"tenant": "acme", "subject": "x"}).json()["ticket_id"]
+    assert "ConnectError" in delivered(unsigned, "acme", ticket)["error"]
+    query = {"tenant": "acme", "ticket_id": ticket}
+    assert len(unsigned.get("/_sim/webhooks", params=query).json()["deliveries"]) == 1
+
+
+def test_a_custom_trigger_runs_a_command_with_the_ticket_in_a_file(
+    unsigned: httpx.Client, receiver: RecordingReceiver
+) -> None:
+    """The file is gone afterwards; the desk itself sends nothing."""
+    program = "import sys; print(sys.argv[1], open(sys.argv[1]).read()); sys.exit(3)"
+    command = [sys.executable, "-SIc", program, "$COMPLETE_V3_JSON_FILE"]
+    unsigned.patch("/_sim/desks/acme", json={"trigger_command": command}).raise_for_status()
+    ticket = unsigned.post("/_sim/tickets", json={"tenant": "acme", "subject": "Grüße"}).json()["ticket_id"]
+
+    def ended() -> list[dict[str, Any]]:
+        found = unsigned.get("/_sim/webhooks", params={"ticket_id": ticket}).json()["deliveries"]
+        return [item for item in found if item["exit_status"] is not None]
+
+    (delivery,) = wait_for(ended, 10)
+    path, told = delivery["answer"].split(" ", 1)
+    assert (delivery["exit_status"], delivery["status"], receiver.received) == (3, None, [])
+    assert re.fullmatch(rf"{ticket}_\d{{13}}\.json", Path(path).name)
+    assert not Path(path).exists()
+    assert (json.loads(told)["request"]["id"], json.loads(told)["request"]["subject"]) == (ticket, "Grüße")
+
+
+def test_a_command_that_is_not_there_is_recorded(unsigned: httpx.Client) -> None:
+    unsigned.patch("/_sim/desks/acme", json={"trigger_command": ["no-such-program"]}).raise_for_status()
+    ticket = unsigned.post("/_sim/tickets", json={"tenant": "acme", "subject": "x"}).json()["ticket_id"]
+    assert "FileNotFoundError" in delivered(unsigned, "acme", ticket)["error"]
