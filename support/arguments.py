@@ -7,10 +7,12 @@ from uuid import UUID
 
 from config.exits import OF_COMMANDS
 
+FORMS = ("script", "deluge", "proxy", "token")
 STATES = ("waiting", "running", "completed", "skipped", "failed")
 MOST_RETRIED = 100
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
+_WEBHOOK_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~-]+)*/webhook")
 _AGO = re.compile(r"(\d{1,6})([smhd])")
 _EXIT_CODES = "\n".join(["exit status:", *(f"  {status:<3} {meaning}" for status, meaning in OF_COMMANDS.items())])
 
@@ -42,6 +44,13 @@ def tenant(given: str) -> str:
     return given
 
 
+def webhook_url(given: str) -> str:
+    """The address of `POST /webhook` as the desk sees it. Raises ArgumentTypeError."""
+    if not _WEBHOOK_URL.fullmatch(given):
+        raise argparse.ArgumentTypeError("is no address like https://api.example.com/webhook, ending in /webhook")
+    return given
+
+
 def _word(given: str) -> str:
     if not (given.isprintable() and given.strip()):
         raise argparse.ArgumentTypeError("must be one line, and not empty")
@@ -62,7 +71,7 @@ def _at_least_one(given: str) -> int:
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `check`, `jobs`, `show`, `retry` and `forget`."""
+    """Add `check`, `jobs`, `show`, `retry`, `forget` and `signing-kit`."""
     check = _verb(verbs, "check", "see whether all that a tenant's tickets need is in order; changes nothing")
     check.add_argument("--tenant", type=tenant, metavar="ID", help="this tenant only")
     check.add_argument("--url", type=_word, metavar="URL", help="the public address of POST /webhook, for a probe")
@@ -96,6 +105,11 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     which.add_argument("--all", action="store_true", help="all of the tenant, once its settings are gone")
     forget.add_argument("--yes", action="store_true", help="do not ask first")
     forget.set_defaults(refuse=forget.error)
+    kit = verbs.add_parser("signing-kit", help="print what to paste into a desk so that its webhooks come")
+    kit.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
+    kit.add_argument("--form", choices=FORMS, required=True, help="who signs, or a token: docs/connect says which")
+    kit.add_argument("--url", type=webhook_url, metavar="URL", help="the API's address; without it a place to fill")
+    kit.add_argument("--show-secret", action="store_true", help="with the secret, from the settings here")
 
 
 def _verb(

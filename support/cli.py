@@ -21,6 +21,7 @@ _BY_HAND = {
     "retry": "support.retry_jobs:run",
     "forget": "support.forget:run",
     "check": "support.check.command:run",
+    "signing-kit": "support.signing_kit:run",
 }
 
 

@@ -1,0 +1,67 @@
+"""`ai-agents signing-kit`: what to paste into a desk, or beside it, so that its webhooks come; runs on any machine.
+
+Each form is a text in `support/kit/`. `@URL@` and its like are filled in, `@FILE name@` is another file of that folder.
+"""
+
+import argparse
+import os
+import re
+import sys
+from importlib import resources
+from pathlib import Path
+
+from config.tenant_reading import parse_tenants, read_environment
+from config.tenants import Tenant
+
+ADDRESS_PLACE = "https://PASTE-THE-ADDRESS/webhook"
+SECRET_PLACE = "PASTE-THE-SECRET"  # noqa: S105 -- the opposite of one
+TOKEN_PLACE = "PASTE-THE-TOKEN"  # noqa: S105
+_FILE = re.compile(r"@FILE (\S+)@\n")
+# What stands for itself between the quotes of Python, PowerShell, Deluge and a shell.
+_PLAIN = re.compile(r"[!#%&()*+,./0-9:;<=>?@A-Z\[\]^_a-z{|}~-]+")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Print the kit; 0, whatever the settings are. What is said about a secret that is not there is no part of it."""
+    secret = None
+    if chosen.show_secret:
+        secret, problem = _secret(chosen.tenant, chosen.form)
+        if problem:
+            print(problem, file=sys.stderr)
+    print(kit(chosen.form, chosen.tenant, chosen.url or ADDRESS_PLACE, secret), end="")
+    return 0
+
+
+def kit(form: str, tenant_id: str, url: str, secret: str | None) -> str:
+    """Return the text of one of `support.arguments.FORMS`; places are left for a secret that is None."""
+    word, place = ("TOKEN", TOKEN_PLACE) if form == "token" else ("SECRET", SECRET_PLACE)
+    probe = _read("probe_token.txt" if form == "token" else "probe_signed.txt")
+    if secret is not None:
+        probe = probe.replace(f"read -rs {word}\n", f"{word}='@SECRET@'\n")
+    text = _FILE.sub(lambda named: _read(named[1]), _read(f"{form}.txt")).replace("@PROBE@\n", f"{probe}\n")
+    values = {"TENANT": tenant_id, "NAME": _name(tenant_id), "URL": url, "SECRET": secret or place}
+    return re.sub(r"@([A-Z]+)@", lambda found: values[found[1]], text)
+
+
+def _read(name: str) -> str:
+    return (resources.files("support") / "kit" / name).read_text(encoding="utf-8")
+
+
+def _name(tenant_id: str) -> str:
+    return tenant_id.upper().replace("-", "_")
+
+
+def _secret(tenant_id: str, form: str) -> tuple[str | None, str]:
+    """Return the secret (or token) that the tenant's settings have, or None and what to do about it."""
+    folder = os.environ.get("SECRETS_DIR")
+    tenants, _ = parse_tenants(read_environment(Path(folder) if folder else None)())
+    tenant = tenants.get(tenant_id, Tenant(tenant_id))
+    token = form == "token"
+    found = tenant.webhook_token if token else next(iter(tenant.webhook_secrets), "")
+    setting = f"{'WEBHOOK_TOKEN' if token else 'WEBHOOK_SECRET'}_{_name(tenant_id)}"
+    make = "make one with `openssl rand -base64 32` (docs/support/faq/faq-webhook-setup.md has the rest)"
+    if not found:
+        return None, f"{setting} is not set here, or the tenant's settings can't be used. If there is none, {make}."
+    if not _PLAIN.fullmatch(found):
+        return None, f"{setting} has a blank, a quote, $, ` or \\ in it, or a letter beyond ASCII: {make}."
+    return found, ""

@@ -1,0 +1,120 @@
+"""`ai-agents signing-kit`: what it prints for each form, and that a secret is printed on request only."""
+
+import re
+import subprocess
+
+import pytest
+
+from support.arguments import FORMS
+from support.cli import main
+from support.kit import ai_agents_webhook
+from support.signing_kit import kit
+from tests.support.troubled_door import pasted
+
+SECRET, TOKEN = "S3cret+of/acme=" * 3, "T0ken_of-acme" * 3
+URL = "https://api.example.com/webhook"
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A tenant that has both; `globex-eu` has neither."""
+    for name, value in {"WEBHOOK_SECRET_ACME": SECRET, "WEBHOOK_TOKEN_ACME": TOKEN}.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
+    """What the command prints, and what it says beside."""
+    assert main(["signing-kit", *arguments]) == 0
+    told = capsys.readouterr()
+    return told.out, told.err
+
+
+@pytest.mark.usefixtures("settings")
+@pytest.mark.parametrize("form", FORMS)
+def test_a_secret_is_shown_on_request_only(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = ("--tenant", "acme", "--form", form)
+    own, other = (TOKEN, SECRET) if form == "token" else (SECRET, TOKEN)
+    place = f"PASTE-THE-{'TOKEN' if form == 'token' else 'SECRET'}"
+    hidden, _ = shown(capsys, *chosen)
+    assert SECRET not in hidden
+    assert TOKEN not in hidden
+    assert place in hidden
+    assert "https://PASTE-THE-ADDRESS/webhook" in hidden
+    open_, beside = shown(capsys, *chosen, "--url", URL, "--show-secret")
+    assert own in open_
+    assert other not in open_
+    assert URL in open_
+    assert "PASTE-THE" not in open_.replace("PASTE-THE-SIGNER-KEY", "")
+    assert beside == ""
+    assert "Make a ticket." in open_
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_nothing_is_left_to_fill_in_but_what_is_said(form: str) -> None:
+    text = kit(form, "globex-eu", URL, SECRET)
+    assert not re.search(r"@[A-Z]\w* ?|@FILE", text)
+    assert "GLOBEX-EU" not in text
+    assert [line for line in text.splitlines() if len(line) > 160] == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("secret", [SECRET, None])
+def test_each_form_ends_with_a_request_that_makes_no_job(form: str, secret: str | None) -> None:
+    """A shell can read it; `tests/system/test_connecting.py` types it."""
+    text = kit(form, "acme", URL, secret)
+    (block,) = re.findall(r"\n\n((?:read -rs|TOKEN=|SECRET=).*?)\n\n\d", text, re.DOTALL)
+    assert "webhook.check" in block
+    assert "ticket_id" not in block
+    subprocess.run(["bash", "-n"], input=block, text=True, check=True)
+
+
+@pytest.mark.usefixtures("settings")
+@pytest.mark.parametrize(
+    ("tenant", "form", "said"),
+    [
+        ("globex-eu", "script", "WEBHOOK_SECRET_GLOBEX_EU is not set here"),
+        ("globex-eu", "token", "WEBHOOK_TOKEN_GLOBEX_EU is not set here"),
+        ("quoted", "deluge", "WEBHOOK_SECRET_QUOTED has a blank, a quote"),
+    ],
+)
+def test_without_a_secret_to_show_it_says_how_to_make_one(
+    tenant: str, form: str, said: str, settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.setenv("WEBHOOK_SECRET_QUOTED", 'a"b' * 20)
+    out, err = shown(capsys, "--tenant", tenant, "--form", form, "--show-secret")
+    assert err.startswith(said)
+    assert "openssl rand -base64 32" in err
+    assert "PASTE-THE-" in out
+    assert 'a"b' not in out + err
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["api.example.com/webhook", "https://api.example.com", "https://a.example/webhook?x=1", "https://a'b/webhook"],
+)
+def test_another_address_than_a_webhooks_is_not_understood(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["signing-kit", "--tenant", "acme", "--form", "script", "--url", url])
+    assert ended.value.code == 2
+    assert "ending in /webhook" in capsys.readouterr().err
+
+
+def test_the_script_for_powershell_does_the_same() -> None:
+    """It is not run here; what it counts and says is held to the one that is."""
+    text = pasted(kit("script", "acme", URL, SECRET), "ai_agents_webhook.ps1")
+    for name, value in {
+        "Pauses": ", ".join(map(str, ai_agents_webhook.PAUSES)),
+        "Passing": ", ".join(map(str, ai_agents_webhook.PASSING)),
+        "MostSeconds": str(ai_agents_webhook.MOST_SECONDS),
+        "AnswerSeconds": str(ai_agents_webhook.ANSWER_SECONDS),
+        "Url": f"'{URL}'",
+        "Secret": f"'{SECRET}'",
+    }.items():
+        assert f"${name} = {value}\n" in text
+    assert list(map(int, re.findall(r"^    (\d{3}) = ", text, re.MULTILINE))) == list(ai_agents_webhook.REMEDIES)
+    assert set(re.findall(r"'(X-ServiceDesk-\w+)'", text)) == set(
+        ai_agents_webhook.signed(b"key", b"body", "delivery")
+    ) - {"Content-Type"}
+    # Read by Windows PowerShell as the machine's encoding.
+    assert text.isascii()

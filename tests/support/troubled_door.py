@@ -1,0 +1,84 @@
+"""The API's door as a desk reaches it over HTTP, which can be made to answer something else first."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from api import signature
+from simulators.serving import serve_in_thread
+from support.signing_kit import kit
+from tests.kit.receiver import SECRET, Receiver
+
+
+@dataclass(frozen=True)
+class Knock:
+    """One request that came."""
+
+    at: float
+    headers: dict[str, str]
+    body: bytes
+
+    def assert_signed(self) -> None:
+        """The tenant's secret signed it, and its timestamp, just now."""
+        signature.verify([SECRET], self.headers, self.body, self.at, require_timestamp=True)
+
+
+class TroubledDoor:
+    """`POST /webhook` of the real receiver; each of `first` is answered instead of a request, once."""
+
+    def __init__(self) -> None:
+        self.receiver = Receiver()
+        self.first: list[int] = []
+        self.knocks: list[Knock] = []
+        self.url = ""
+
+    async def answer(self, request: Request) -> Response:
+        """Answer one request."""
+        body = await request.body()
+        self.knocks.append(Knock(time.time(), dict(request.headers), body))
+        if self.first:
+            return Response(status_code=self.first.pop(0), headers={"Location": "/elsewhere"})
+        status, told = await self.receiver.post([body], request.headers.raw)
+        return Response(told, status)
+
+    def trouble(self, *first: int) -> None:
+        """Forget what came, and answer these first."""
+        self.first, self.knocks = list(first), []
+        self.receiver.events.clear()
+
+    def tickets(self) -> list[tuple[str, str | None]]:
+        """The tickets of what was taken, with their events."""
+        return [(event.ticket_id, event.event) for event in self.receiver.events]
+
+
+@contextmanager
+def opened_door(port: int = 0) -> Iterator[TroubledDoor]:
+    """A door that is open."""
+    door = TroubledDoor()
+    app = Starlette(routes=[Route("/webhook", door.answer, methods=["POST"])])
+    with serve_in_thread(app, port=port) as url:
+        door.url = f"{url}/webhook"
+        yield door
+
+
+def closed_port() -> int:
+    """A port where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def printed(form: str, name: str, url: str, secret: str | None = SECRET) -> str:
+    """What the kit of `acme` prints to be pasted, as a file of that name."""
+    return pasted(kit(form, "acme", url, secret), name)
+
+
+def pasted(text: str, name: str) -> str:
+    """The part of a kit below the line with that name."""
+    return text.split(f"----- {name} -----\n")[1].split("\n-----", maxsplit=1)[0] + "\n"
