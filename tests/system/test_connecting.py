@@ -1,0 +1,74 @@
+"""A desk is connected from nothing but the printed kit, and a ticket gets its note."""
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devstack.surroundings import SimulatedTenant
+from devstack.system import System
+from tests.kit.system import SHORT
+from tests.kit.world import World
+from tests.support.troubled_door import pasted
+
+pytestmark = pytest.mark.slow
+# A tenant of each edition.
+PREMISES, CLOUD = "acme", "globex"
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    tenants = (SimulatedTenant(PREMISES), SimulatedTenant(CLOUD, edition="cloud"))
+    folder = tmp_path_factory.mktemp("connecting")
+    with System(folder, tenants=tenants, settings=SHORT, openai_seconds=0.2, housekeeping=False) as running:
+        yield running
+
+
+@pytest.fixture
+def world(system: System) -> Iterator[World]:
+    """Its desks have no way to send a webhook but the one that a test gives them."""
+    outside = World(system)
+    for tenant in (PREMISES, CLOUD):
+        outside.configure_desk(tenant, webhook_url=None)
+    yield outside
+    for tenant in (PREMISES, CLOUD):
+        outside.configure_desk(tenant, trigger_command=None, webhook_form=None)
+    outside.close()
+
+
+def printed_kit(system: System, form: str, tenant: str) -> str:
+    """What `ai-agents signing-kit` prints where the system's settings are."""
+    told = (f"--tenant={tenant}", f"--form={form}", "--url", f"{system.state['api_url']}/webhook", "--show-secret")
+    command = [sys.executable, "-m", "support.cli", "signing-kit", *told]
+    ran = subprocess.run(command, env=system.api.environment, capture_output=True, text=True, check=True)
+    assert ran.stderr == ""
+    return ran.stdout
+
+
+def assert_a_ticket_gets_its_note(world: World, tenant: str) -> None:
+    ticket = world.create_ticket(tenant=tenant)
+    job = world.ended(ticket, tenant)
+    assert (job["state"], job["event"]) == ("completed", "ticket.created"), world.deliveries(ticket, tenant)
+    (note,) = world.notes(ticket, tenant)
+    assert f"Ref {job['id']}" in note
+
+
+def test_a_desk_on_premises_runs_the_script(system: System, world: World, tmp_path: Path) -> None:
+    text = printed_kit(system, "script", PREMISES)
+    name = "ai_agents_webhook.py"
+    (tmp_path / name).write_text(pasted(text, name), encoding="utf-8")
+    (line,) = [line.strip() for line in text.splitlines() if line.strip() == f"py {name} $COMPLETE_V3_JSON_FILE"]
+    here = {"py": sys.executable, name: str(tmp_path / name)}
+    world.configure_desk(PREMISES, trigger_command=[here.get(part, part) for part in shlex.split(line)])
+    assert_a_ticket_gets_its_note(world, PREMISES)
+
+
+def test_a_desk_in_the_cloud_runs_the_function(system: System, world: World, tmp_path: Path) -> None:
+    function = tmp_path / "function.dg"
+    function.write_text(pasted(printed_kit(system, "deluge", CLOUD), "announce_to_ai_agents"), encoding="utf-8")
+    deluge = [sys.executable, "-m", "tests.support.deluge", str(function), "$COMPLETE_V3_JSON_FILE"]
+    world.configure_desk(CLOUD, trigger_command=deluge)
+    assert_a_ticket_gets_its_note(world, CLOUD)
