@@ -26,7 +26,9 @@ PRODUCT = [
     *("observability", "signer", "storage", "support", "worker", "workflow"),
 ]
 _ROOMS = "|".join(PRODUCT)
-_OTHER_SETTINGS = re.compile(r"OTEL_\w+|REDISCLI_AUTH|REDIS_PASSWORD|DOCKER_\w+|API_URL|MODEL_URL|PATH_INFO")
+_OTHER_SETTINGS = re.compile(
+    r"OTEL_\w+|REDISCLI_AUTH|REDIS_PASSWORD|DOCKER_\w+|API_URL|MODEL_URL|PATH_INFO|SSL_CERT_FILE"
+)
 # Of Postgres, PgBouncer, Redis and Celery.
 _OTHER_NAMES = frozenset(
     {"log_statement", "log_min_duration_statement", "mean_ms", "pg_blocking_pids", "synchronous_standby_names"}
@@ -51,7 +53,7 @@ def product() -> str:
 @cache
 def code() -> str:
     """The same with what the database does, what is deployed, and what stands for the outside; with names of files."""
-    kinds = {".py", ".sql", ".yaml", ".conf", ".env", ".json"}
+    kinds = {".py", ".sql", ".yaml", ".conf", ".env", ".json", ".txt", ".dg"}
     folders = [ROOT / name for name in (*PRODUCT, "k8s", "devstack", "simulators")]
     paths = [path for folder in folders for path in sorted(folder.rglob("*")) if path.suffix in kinds]
     paths += [ROOT / name for name in ("docker-compose.yml", "Dockerfile", "pyproject.toml")]
@@ -92,7 +94,7 @@ def _is_command(text: str) -> bool:
     """Return True if `ai-agents` understands this: its verb, and all that follows."""
     verb, _, rest = re.sub(r'"?\$?\bJOB\b"?', "<JOB_ID>", text).partition(" ")
     if not rest or verb == "psql":
-        return verb in re.findall(r"\w+", _refusal("?").partition("choose from")[2])
+        return verb in re.findall(r"[\w-]+", _refusal("?").partition("choose from")[2])
     return _refusal(verb, *shlex.split(filled(rest)), "--?").endswith(": unrecognized arguments: --?\n")
 
 

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,13 @@ def test_each_form_ends_with_a_request_that_makes_no_job(form: str, secret: str 
     assert "webhook.check" in block
     assert "ticket_id" not in block
     subprocess.run(["bash", "-n"], input=block, text=True, check=True)
+
+
+def test_the_document_has_the_same_request() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "connect" / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"```sh\n(read -rs SECRET\n.*?\n)```", text, re.DOTALL) == [
+        kit("script", "acme", "https://api.ai-agents.com/webhook", None).split("\n\n")[2] + "\n"
+    ]
 
 
 @pytest.mark.usefixtures("settings")
