@@ -1,17 +1,23 @@
 """A desk is connected from nothing but the printed kit, and a ticket gets its note."""
 
+import re
+import secrets
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
+from devstack.free_ports import free_port
 from devstack.surroundings import SimulatedTenant
 from devstack.system import System
 from tests.kit.system import SHORT
-from tests.kit.world import World
+from tests.kit.world import World, wait_for
 from tests.support.troubled_door import pasted
 
 pytestmark = pytest.mark.slow
@@ -72,3 +78,46 @@ def test_a_desk_in_the_cloud_runs_the_function(system: System, world: World, tmp
     deluge = [sys.executable, "-m", "tests.support.deluge", str(function), "$COMPLETE_V3_JSON_FILE"]
     world.configure_desk(CLOUD, trigger_command=deluge)
     assert_a_ticket_gets_its_note(world, CLOUD)
+
+
+def form_of(text: str, **instead: str) -> dict[str, Any]:
+    """What an admin types into the desk's form: the kit's lines, with values put in `instead` of some."""
+    for theirs, ours in instead.items():
+        text = text.replace(theirs, ours)
+    typed = re.search(r"Method: +(\S+)\n +URL: +(\S+)\n +Headers: +(.+)\n +(.+)\n +Body: +(.+)\n", text)
+    assert typed is not None
+    method, url, *headers, body = typed.groups()
+    return {"method": method, "url": url, "headers": dict(header.split(": ") for header in headers), "body": body}
+
+
+@contextmanager
+def signer(system: System, text: str, folder: Path) -> Iterator[dict[str, str]]:
+    """The proxy, started as the kit says; what stands in the kit in place of its port and key."""
+    port, key = str(free_port()), secrets.token_hex(32)
+    (line,) = [line.strip() for line in text.splitlines() if line.strip().startswith("ai-agents signer ")]
+    (secret,) = re.findall(r"^ +(WEBHOOK_SECRET_\w+)=(\S+)$", text, re.MULTILINE)
+    own = {"SIGNER_KEY": key, "SIGNER_SPOOL_DIR": str(folder / "spool"), secret[0]: secret[1]}
+    kept = {name: value for name, value in system.api.environment.items() if not name.startswith("WEBHOOK_")}
+    command = [sys.executable, "-m", "support.cli", *shlex.split(line)[1:], "--port", port]
+    process = subprocess.Popen(command, env=kept | own, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: _answers(f"http://127.0.0.1:{port}/health"))
+        yield {"8087": port, "PASTE-THE-SIGNER-KEY": key}
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).is_success
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.parametrize("tenant", [PREMISES, CLOUD])
+def test_a_desks_own_webhook_goes_to_the_proxy(tenant: str, system: System, world: World, tmp_path: Path) -> None:
+    text = printed_kit(system, "proxy", tenant)
+    with signer(system, text, tmp_path) as instead:
+        world.configure_desk(tenant, webhook_form=form_of(text, **instead))
+        assert_a_ticket_gets_its_note(world, tenant)
