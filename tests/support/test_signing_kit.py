@@ -70,10 +70,11 @@ def test_each_form_ends_with_a_request_that_makes_no_job(form: str, secret: str 
     subprocess.run(["bash", "-n"], input=block, text=True, check=True)
 
 
-def test_the_document_has_the_same_request() -> None:
-    text = (Path(__file__).resolve().parents[2] / "docs" / "connect" / "README.md").read_text(encoding="utf-8")
-    assert re.findall(r"```sh\n(read -rs SECRET\n.*?\n)```", text, re.DOTALL) == [
-        kit("script", "acme", "https://api.ai-agents.com/webhook", None).split("\n\n")[2] + "\n"
+@pytest.mark.parametrize(("page", "form"), [("README.md", "script"), ("token.md", "token")])
+def test_the_document_has_the_same_request(page: str, form: str) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "connect" / page).read_text(encoding="utf-8")
+    assert re.findall(r"```sh\n(read -rs .*?\n)```", text, re.DOTALL) == [
+        kit(form, "acme", "https://api.ai-agents.com/webhook", None).split("\n\n")[2] + "\n"
     ]
 
 

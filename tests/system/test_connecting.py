@@ -1,8 +1,10 @@
 """A desk is connected from nothing but the printed kit, and a ticket gets its note."""
 
+import json
 import re
 import secrets
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ import pytest
 from devstack.free_ports import free_port
 from devstack.surroundings import SimulatedTenant
 from devstack.system import System
+from support.arguments import FORMS
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.support.troubled_door import pasted
@@ -29,7 +32,8 @@ PREMISES, CLOUD = "acme", "globex"
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     tenants = (SimulatedTenant(PREMISES), SimulatedTenant(CLOUD, edition="cloud"))
     folder = tmp_path_factory.mktemp("connecting")
-    with System(folder, tenants=tenants, settings=SHORT, openai_seconds=0.2, housekeeping=False) as running:
+    settings = SHORT | {f"WEBHOOK_TOKEN_{tenant.suffix}": secrets.token_urlsafe(32) for tenant in tenants}
+    with System(folder, tenants=tenants, settings=settings, openai_seconds=0.2, housekeeping=False) as running:
         yield running
 
 
@@ -121,3 +125,27 @@ def test_a_desks_own_webhook_goes_to_the_proxy(tenant: str, system: System, worl
     with signer(system, text, tmp_path) as instead:
         world.configure_desk(tenant, webhook_form=form_of(text, **instead))
         assert_a_ticket_gets_its_note(world, tenant)
+
+
+@pytest.mark.parametrize("tenant", [PREMISES, CLOUD])
+def test_a_desks_own_webhook_brings_its_token(tenant: str, system: System, world: World) -> None:
+    world.configure_desk(tenant, webhook_form=form_of(printed_kit(system, "token", tenant)))
+    assert_a_ticket_gets_its_note(world, tenant)
+
+
+@pytest.mark.skipif(not all(map(shutil.which, ("openssl", "curl"))), reason="needs openssl and curl")
+@pytest.mark.parametrize("form", FORMS)
+def test_the_request_at_a_kits_end_is_verified(form: str, system: System, world: World) -> None:
+    """And makes no job."""
+    (typed,) = re.findall(r"\n\n((?:SECRET|TOKEN)=.*?)\n\n\d", printed_kit(system, form, PREMISES), re.DOTALL)
+    ran = subprocess.run(["bash", "-ec", typed], capture_output=True, text=True, check=True)
+    assert json.loads(ran.stdout) == {"status": "verified", "tenant_id": PREMISES}
+    with world.admin() as connection:
+        assert connection.execute("SELECT count(*) FROM jobs WHERE event = 'webhook.check'").fetchone() == (0,)
+
+
+def test_the_script_checks_the_connection(system: System, tmp_path: Path) -> None:
+    path = tmp_path / "ai_agents_webhook.py"
+    path.write_text(pasted(printed_kit(system, "script", PREMISES), path.name), encoding="utf-8")
+    ran = subprocess.run([sys.executable, str(path), "--check"], capture_output=True, text=True, check=True)
+    assert ran.stdout == "ai-agents: check: taken (200)\n"
