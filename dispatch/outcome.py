@@ -10,7 +10,7 @@ from uuid import UUID
 from opentelemetry import trace
 
 from observability import metrics, phrases, tracing
-from observability.identifiers import bound
+from observability.identifiers import bound, tags
 from observability.logging import say
 from observability.phrases import Phrase
 from storage import claims
@@ -142,6 +142,8 @@ def report(job: Told, outcome: Outcome, span: trace.Span) -> None:
     values = {"how": how, "reason": outcome.reason, "words": outcome.words, "seconds": outcome.seconds}
     reason = telling.line.format(**values)
     span.set_attribute("outcome", telling.span.format(**values))
+    # The span of an attempt is older than what the attempt has learned.
+    span.set_attributes(dict(tags()))
     if how is How.HELD_BACK:
         span.set_attribute("held_back_seconds", outcome.seconds)
     if outcome.failure is not None:

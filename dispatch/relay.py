@@ -24,6 +24,7 @@ from dispatch.inbox import Inbox
 from dispatch.outcome import How, Outcome, in_its_trace, report_apart
 from dispatch.queue import JobQueue, QueueUnreachable
 from observability import metrics, phrases, tracing
+from observability.identifiers import other_numbers
 from observability.logging import say
 from storage import jobs, relaying
 from storage.jobs import RETRIED_BY_HAND, Published
@@ -223,4 +224,5 @@ def _report(job: Published, outcome: Outcome) -> None:
 
 def _identifiers(job: Published, attempt: int) -> dict[str, str]:
     # A job that ended long ago is published again: the line says why.
-    return {"attempt": str(attempt)} | ({"cause": RETRIED_BY_HAND} if job.by_hand else {})
+    told = other_numbers(job.ticket_id, job.desk_id, job.display_id) | {"attempt": str(attempt)}
+    return told | ({"cause": RETRIED_BY_HAND} if job.by_hand else {})

@@ -13,6 +13,7 @@ from housekeeping.pace import NEWEST, CopyPace, full_copy_seconds
 from housekeeping.passages import passages_of
 from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, OutsideFailure, TicketGone
 from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.servicedesk.contents import numbers_in
 from observability import metrics, phrases
 from observability.identifiers import bound
 from observability.logging import say
@@ -26,6 +27,7 @@ _MOST_ASKED_FOR = 1000
 _ASKS_UNTIL = 1.5
 # Of the time that is left after copying: the rest is for asking.
 _LISTS_SHARE = 0.75
+_COPIED = ("subject", "description", "resolution", "status", "display_id")
 # More pages in a row than these that show nothing new end a look.
 _MOST_IN_VAIN = 2
 # More in a row that the desk does not give end a step.
@@ -92,7 +94,10 @@ class _Sync:
         listed = await self.desk.list_newest(NEWEST)
         known = self.known = await history.known_tickets(self.database, self.tenant_id)
         tickets = [ticket.ticket_id for ticket in listed]
-        forgotten = await tombstones.forgotten_among(self.database, self.tenant_id, tickets)
+        numbers = numbers_in(listed)
+        await history.number_tickets(self.database, self.tenant_id, numbers)
+        left = await tombstones.forgotten_among(self.database, self.tenant_id, {*tickets, *numbers.values()})
+        forgotten = {ticket_id for ticket_id in tickets if not left.isdisjoint((ticket_id, numbers.get(ticket_id)))}
         for ticket_id in forgotten & known.keys():
             self.removed += await history.remove_ticket(self.database, self.tenant_id, ticket_id)
         # One in the trash is asked for only where there is a copy.
@@ -142,6 +147,7 @@ class _Sync:
             ticket_ids = {ticket.ticket_id for ticket in page}
             if ticket_ids <= listed:
                 return  # the end, or a desk that knows one page only
+            await history.number_tickets(self.database, self.tenant_id, numbers_in(page))
             shown = {ticket.ticket_id: ticket.status for ticket in page if not ticket.is_trashed}
             seen = await history.see_tickets(self.database, self.tenant_id, shown, hours=_UNSEEN_HOURS)
             in_vain = 0 if seen else in_vain + 1
@@ -196,13 +202,7 @@ class _Sync:
         except TicketGone:
             self.removed += await history.remove_ticket(self.database, self.tenant_id, ticket_id)
             return
-        copy = {
-            "ticket_id": ticket_id,
-            "subject": ticket.subject,
-            "description": ticket.description,
-            "resolution": ticket.resolution,
-            "status": ticket.status,
-        }
+        copy = {"ticket_id": ticket_id} | {name: getattr(ticket, name) for name in _COPIED}
         saved = await history.save_ticket(self.database, self.tenant_id, copy, ticket.requester, listed=listed)
         self.tickets += saved and listed
 

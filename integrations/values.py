@@ -25,9 +25,14 @@ class DeskTicket:
     requester: str = field(default="", repr=False)
     """Whose ticket it is, as a mail address: for `storage.tombstones`, never for a prompt, a line or a span."""
     display_id: str = ""
-    """The number that people see; on premises it is the ticket's id."""
+    """The number that people see; empty where the desk has none beside the ticket's id."""
     group: str = ""
     template: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What people know the ticket by."""
+        return self.display_id or self.ticket_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,13 @@ class SimilarTicket:
     ticket_id: str
     subject: str
     resolution: str
+    display_id: str = ""
+    """The number that people see; empty where it is the id."""
+
+    @property
+    def shown(self) -> str:
+        """What people, and so the model too, know the ticket by."""
+        return self.display_id or self.ticket_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,37 @@ from types import MappingProxyType
 
 from opentelemetry import trace
 
-TAGS = ("ticket_id", "tenant_id", "job_id")
+TAGS = ("ticket_id", "tenant_id", "job_id", "desk_id", "display_id")
 """The identifiers that each span of a trace carries, as strings."""
 
-# One variable for all, and never changed in place: lines and spans read it far more often than it is written.
-_bound: ContextVar[Mapping[str, str]] = ContextVar("identifiers", default=MappingProxyType({}))
-_tags: ContextVar[Mapping[str, str]] = ContextVar("tags", default=MappingProxyType({}))
+
+class _Block:
+    """What is bound in a block. Mappings are exchanged and never changed: they are read far more often than written."""
+
+    __slots__ = ("identifiers", "tags")
+
+    def __init__(self, identifiers: Mapping[str, str]) -> None:
+        self.bind(identifiers)
+
+    def bind(self, identifiers: Mapping[str, str]) -> None:
+        self.identifiers = identifiers
+        self.tags: Mapping[str, str] = {name: identifiers[name] for name in TAGS if name in identifiers}
+
+
+_NOTHING = _Block(MappingProxyType({}))
+_block: ContextVar[_Block] = ContextVar("identifiers", default=_NOTHING)
 
 
 def bind(**identifiers: str) -> None:
-    """Add identifiers to the lines and spans that follow in this context, and to the span that is open now."""
-    _set({**_bound.get(), **identifiers})
+    """Add identifiers to the lines and spans that follow in this block, and to the span that is open now.
+
+    In all of the block, whichever of its tasks this runs in: what a step of the graph learns holds for those behind it.
+    """
+    block = _block.get()
+    if block is _NOTHING:
+        block = _Block({})
+        _block.set(block)
+    block.bind({**block.identifiers, **identifiers})
     span = trace.get_current_span()
     for name in TAGS:
         if name in identifiers:
@@ -27,25 +47,26 @@ def bind(**identifiers: str) -> None:
 @contextmanager
 def bound(**identifiers: str) -> Iterator[None]:
     """The same for a block; what was bound before comes back after it."""
-    before = _bound.get()
-    _set({**before, **identifiers})
+    before = _block.get()
+    _block.set(_Block({**before.identifiers, **identifiers}))
     try:
         yield
     finally:
         # All of it, what `bind` added inside as well: the next request may come over the same connection.
-        _set(before)
-
-
-def _set(identifiers: Mapping[str, str]) -> None:
-    _bound.set(identifiers)
-    _tags.set({name: identifiers[name] for name in TAGS if name in identifiers})
+        _block.set(before)
 
 
 def current() -> Mapping[str, str]:
     """The identifiers that are bound in this context."""
-    return _bound.get()
+    return _block.get().identifiers
 
 
 def tags() -> Mapping[str, str]:
     """Those of them that spans carry."""
-    return _tags.get()
+    return _block.get().tags
+
+
+def other_numbers(ticket_id: str, desk_id: str | None, display_id: str | None) -> dict[str, str]:
+    """The numbers of a ticket that its webhook did not name, as identifiers beside the `ticket_id`, which it did."""
+    numbers = {"desk_id": desk_id, "display_id": display_id}
+    return {name: number for name, number in numbers.items() if number and number != ticket_id}

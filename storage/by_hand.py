@@ -16,7 +16,10 @@ from storage.jobs import DUPLICATE, RETRIED_BY_HAND
 from storage.models import Job, JobEvent, JobState
 from storage.session import Database
 
-_RETRY = text("SELECT * FROM retry_job_by_hand(:tenant, :id, :deadline, :reason, :duplicate)")
+_RETRY = text(
+    "SELECT j.*, n.* FROM retry_job_by_hand(:tenant, :id, :deadline, :reason, :duplicate) j"
+    " LEFT JOIN LATERAL numbers_of_job(:tenant, :id) n ON true"
+)
 _TENANT = text("SELECT tenant_id FROM job_state(:id)")
 _LIST = text("SELECT now() AS asked_at, l.* FROM list_jobs(:tenant, :ticket, :states, :since, :most) l")
 
@@ -47,6 +50,9 @@ class Details:
     id: UUID
     tenant_id: str
     ticket_id: str
+    desk_id: str | None
+    display_id: str | None
+    """The ticket's numbers in the desk and for people; None where `ticket_id` is the only one, or is not known."""
     event: str | None
     state: str
     attempt: int
@@ -87,6 +93,8 @@ class Retried:
     traceparent: str | None
     was: str
     """The state before, with its reason."""
+    desk_id: str | None = None
+    display_id: str | None = None
 
 
 class NotRetried(Exception):
@@ -102,7 +110,10 @@ async def listed(
     since: datetime | None = None,
     most: int | None = None,
 ) -> list[Listed]:
-    """Jobs that meet each condition that is given, newest first. `since`: accepted, due, started or ended since."""
+    """Jobs that meet each condition that is given, newest first.
+
+    `ticket_id`: either number of a ticket. `since`: accepted, due, started or ended since.
+    """
     conditions = {"tenant": tenant_id, "ticket": ticket_id, "since": since, "most": most}
     rows = await database.call(_LIST, **conditions, states=None if states is None else list(states))
     return [Listed(**row) for row in rows]
@@ -148,7 +159,8 @@ async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retr
     if not found["retried"]:
         raise NotRetried(_why_not(found["state"]))
     was = f"{found['state']}: {found['reason']}" if found["reason"] else str(found["state"])
-    return Retried(job_id, tenant_id, found["ticket_id"], found["traceparent"], was)
+    other = found["desk_id"], found["display_id"]
+    return Retried(job_id, tenant_id, found["ticket_id"], found["traceparent"], was, *other)
 
 
 def _why_not(state: str) -> str:

@@ -6,7 +6,7 @@ or ended by anybody since, they raise LeaseLost and change nothing.
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -52,8 +52,17 @@ class Claim:
     """True if another job has just left a failure note in this ticket; False as above."""
     another_first: bool
     """True if another job of this ticket has to come to its end first: the job waits on, and nobody holds it."""
+    desk_id: str | None = None
+    """The ticket's id in the desk. None, as the next one, while `ticket_id` is the only number that is known."""
+    display_id: str | None = None
+    """The number that people see."""
     asked_at: float = field(default_factory=time.monotonic, compare=False)
     """`time.monotonic()` right before the claim, so that the time since then is measured without the wall clock."""
+
+    @property
+    def id_in_desk(self) -> str:
+        """The ticket's id for calls of the desk."""
+        return self.desk_id or self.ticket_id
 
     def seconds_left(self) -> float:
         """Return the seconds until the job's deadline, by the database's clock: a worker's may be minutes off."""
@@ -67,8 +76,11 @@ class Claim:
 
 
 _CLAIM = text(
-    "SELECT * FROM claim_job(:id, :owner, :token, :lease, :attempts, :wait, :longest, :echo, :another_first, :missing)"
+    "SELECT c.*, n.* FROM claim_job("
+    ":id, :owner, :token, :lease, :attempts, :wait, :longest, :echo, :another_first, :missing) c"
+    " LEFT JOIN LATERAL numbers_of_job(c.tenant_id, :id) n ON true"
 )
+_KNOW = text("SELECT * FROM know_numbers(:tenant, :id, :token, :desk_id, :display_id, :echo, :missing)")
 
 
 async def claim(database: Database, job_id: UUID, owner: str, lease_seconds: float) -> Claim | None:
@@ -91,6 +103,18 @@ async def claim(database: Database, job_id: UUID, owner: str, lease_seconds: flo
         missing=NOTE_MISSING,
     )
     return Claim(job_id=job_id, token=token, owner=owner, asked_at=asked_at, **rows[0]) if rows else None
+
+
+async def know_numbers(database: Database, held: Claim, desk_id: str, display_id: str) -> Claim:
+    """Write both numbers of the ticket into the row; the claim with them, and with what its other jobs say now.
+
+    `another_first` is no more than told here: the job is this claim's to hold back. Raises LeaseLost.
+    """
+    given = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "echo": ECHO, "missing": NOTE_MISSING}
+    rows = await database.call(_KNOW, **given, desk_id=desk_id, display_id=display_id)
+    if not rows:
+        raise LeaseLost
+    return replace(held, desk_id=desk_id, display_id=display_id, **rows[0])
 
 
 def _bound(function: str, *parameters: str) -> TextClause:

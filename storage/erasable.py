@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, cast, func, select, true
-from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
+from sqlalchemy import ColumnElement, Row, Select, Text, cast, func, null, or_, select, true
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH, array
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage import tombstones
@@ -33,7 +33,30 @@ class Which:
         """Return True if a row is one of these, as far as it says so itself."""
         if self.requester is not None:
             return model.requester == tombstones.of_requester(self.requester)
-        return true() if self.ticket_id is None else model.ticket_id == self.ticket_id
+        return true() if self.ticket_id is None else _has(model, self.ticket_id)
+
+
+def numbers(model: type[Ticket] | type[Job]) -> ColumnElement[list[str]]:
+    """The numbers that a row has of its ticket, which is forgotten by each of them: an array."""
+    others = [Job.desk_id, Job.display_id] if model is Job else [Ticket.display_id]
+    return func.array_remove(array([model.ticket_id, *others]), null(), type_=ARRAY(Text))
+
+
+def _has(model: type[Ticket] | type[Job], number: str) -> ColumnElement[bool]:
+    # Each by an index of its own, or a part of the key.
+    if model is Job:
+        return or_(Job.ticket_id == number, Job.desk_id == number, Job.display_id == number)
+    return or_(Ticket.ticket_id == number, Ticket.display_id == number)
+
+
+async def numbers_of(database: Database, tenant_id: str, number: str) -> set[str]:
+    """A ticket's numbers, as far as rows of it tell the other one."""
+    found = {number}
+    async with database.tenant(tenant_id) as session:
+        for model in (Ticket, Job):
+            named = select(numbers(model)).where(_has(model, number))
+            found.update(*(await session.scalars(named)).all())
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,30 +81,32 @@ async def stored(database: Database, which: Which, *, page: int = PAGE) -> Store
         answers = await count.of(Job.ticket_id, Job.enhancement.is_not(None))
         not_ended = await count.of(Job.ticket_id, Job.state.in_(NOT_ENDED))
         return Stored(copies, answers, not_ended, 0)
-    ticket_ids = {which.ticket_id or ""}
+    ticket_ids = await numbers_of(database, which.tenant_id, which.ticket_id) if which.ticket_id else set()
     unattributed = 0
     if which.requester is not None:
         for column, model in ((Ticket.ticket_id, Ticket), (Job.ticket_id, Job)):
-            ticket_ids |= {row.ticket_id async for row in count.rows(column, select(column).where(which.names(model)))}
+            theirs = select(numbers(model).label("numbers")).where(which.names(model))
+            ticket_ids.update(*[row.numbers async for row in count.rows(column, theirs)])
         unattributed = await count.of(Ticket.ticket_id, Ticket.requester.is_(None))
         unattributed += await count.of(Job.ticket_id, Job.requester.is_(None), Job.enhancement.is_not(None))
     copies = answers = not_ended = 0
     async for those in pages(database, which.tenant_id, Ticket.ticket_id, page):
         async with database.tenant(which.tenant_id) as session:
-            copied = (await session.scalars(select(Ticket.ticket_id).where(those))).all()
-            copies += len(set(copied) & (ticket_ids | await tombstones.among(session, copied)))
+            copied = (await session.scalars(select(numbers(Ticket)).where(those))).all()
+            forgotten = ticket_ids | await tombstones.among(session, set().union(*copied))
+        copies += sum(not forgotten.isdisjoint(each) for each in copied)
     async for those in pages(database, which.tenant_id, Job.ticket_id, page):
         async with database.tenant(which.tenant_id) as session:
             found = (await session.execute(JOBS.where(those))).all()
             forgotten = ticket_ids | await tombstones.among(session, tickets_of(found))
-        answers += sum(job.answered and not forgotten.isdisjoint((job.ticket_id, *job.named)) for job in found)
-        not_ended += sum(job.not_ended and job.ticket_id in forgotten for job in found)
+        answers += sum(job.answered and not forgotten.isdisjoint((*job.numbers, *job.named)) for job in found)
+        not_ended += sum(job.not_ended and not forgotten.isdisjoint(job.numbers) for job in found)
     return Stored(copies, answers, not_ended, unattributed)
 
 
 JOBS = select(
     Job.id,
-    Job.ticket_id,
+    numbers(Job).label("numbers"),
     Job.enhancement.is_not(None).label("answered"),
     Job.state.in_(NOT_ENDED).label("not_ended"),
     func.coalesce(
@@ -90,12 +115,12 @@ JOBS = select(
         type_=JSONB,
     ).label("named"),
 )
-"""Jobs, with the tickets that each one's answer calls similar."""
+"""Jobs, with the numbers of its ticket and those that each one's answer calls similar."""
 
 
 def tickets_of(jobs: Sequence[Row[Any]]) -> set[str]:
-    """The tickets of jobs, and those that their answers name."""
-    return {str(ticket_id) for job in jobs for ticket_id in (job.ticket_id, *job.named)}
+    """The tickets of jobs, and those that their answers name; by all of their numbers."""
+    return {str(number) for job in jobs for number in (*job.numbers, *job.named)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage import tombstones
-from storage.erasable import JOBS, NOT_ENDED, Which, tickets_of
+from storage.erasable import JOBS, NOT_ENDED, Which, numbers, numbers_of, tickets_of
 from storage.jobs import FORGOTTEN, NAMED_FORGOTTEN
 from storage.models import (
     DeliveryKey,
@@ -37,7 +37,10 @@ from storage.models import (
 from storage.paging import PAGE, among, pages, pages_of
 from storage.session import Database
 
-_SKIP = text("SELECT id, ticket_id, traceparent, was_running FROM skip_forgotten_jobs(:ids, :reason)")
+_SKIP = text(
+    "SELECT s.id, s.ticket_id, s.traceparent, s.was_running, n.desk_id, n.display_id"
+    " FROM skip_forgotten_jobs(:ids, :reason) s LEFT JOIN LATERAL numbers_of_job(:tenant, s.id) n ON true"
+)
 _ASK_AGAIN = text("SELECT ask_jobs_again(:ids, :reason)")
 
 
@@ -49,6 +52,9 @@ class EndedJob:
     ticket_id: str
     traceparent: str | None
     was_running: bool
+    desk_id: str | None
+    display_id: str | None
+    """The ticket's other number, as in the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +101,11 @@ async def erase(
     return Erased(work.copies, work.answers, work.ended, len(running), rows)
 
 
-async def jobs_among(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> dict[UUID, str]:
-    """Those of these jobs that are the tenant's, with the ticket of each."""
+async def jobs_among(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """Those of these jobs that are the tenant's, with the numbers of each one's ticket."""
     async with database.tenant(tenant_id) as session:
-        rows = await session.execute(select(Job.id, Job.ticket_id).where(among(Job.id, job_ids)))
-        return {row.id: row.ticket_id for row in rows}
+        rows = await session.execute(select(Job.id, numbers(Job).label("numbers")).where(among(Job.id, job_ids)))
+        return {row.id: row.numbers for row in rows}
 
 
 @dataclass(slots=True)
@@ -123,10 +129,11 @@ class _Erasure:
         return pages(self.database, self.which.tenant_id, column, self.page)
 
     async def begin(self) -> datetime:
-        """Leave the tombstones of what was named; the database's time."""
+        """Leave the tombstones of what was named, by each number that it has; the database's time."""
         stones = []
         if self.which.ticket_id is not None:
-            stones.append(tombstones.of_ticket(self.which.ticket_id))
+            known = await numbers_of(self.database, self.which.tenant_id, self.which.ticket_id)
+            stones += [tombstones.of_ticket(number) for number in sorted(known)]
         if self.which.requester is not None:
             stones.append(tombstones.of_requester(self.which.requester))
         async with self._alone() as session:
@@ -149,9 +156,10 @@ class _Erasure:
         async for those in self.pages(Ticket.ticket_id):
             async with self._alone() as session:
                 await self._mark(session, Ticket, those)
-                ticket_ids = (await session.scalars(select(Ticket.ticket_id).where(those))).all()
-                forgotten = await tombstones.among(session, ticket_ids)
-                copies = await _changed(session, delete(Ticket).where(among(Ticket.ticket_id, sorted(forgotten))))
+                copied = (await session.execute(select(Ticket.ticket_id, numbers(Ticket)).where(those))).all()
+                forgotten = await tombstones.among(session, {number for _, both in copied for number in both})
+                theirs = [ticket_id for ticket_id, both in copied if not forgotten.isdisjoint(both)]
+                copies = await _changed(session, delete(Ticket).where(among(Ticket.ticket_id, theirs)))
             self.copies += copies
 
     async def mark_tickets_of_jobs(self) -> None:
@@ -163,7 +171,7 @@ class _Erasure:
     async def _mark(self, session: AsyncSession, model: type[Ticket] | type[Job], those: ColumnElement[bool]) -> None:
         """Leave tombstones for the tickets of a requester: what says whose they are may go then."""
         if self.which.requester is not None:
-            theirs = select(model.ticket_id).where(those, self.which.names(model))
+            theirs = select(func.unnest(numbers(model)).label("number")).where(those, self.which.names(model))
             await tombstones.leave_for_tickets(session, self.which.tenant_id, theirs)
 
     async def forget_jobs(self, those: ColumnElement[bool]) -> None:
@@ -175,9 +183,10 @@ class _Erasure:
             await self._mark(session, Job, those)
             jobs = (await session.execute(JOBS.where(those))).all()
             forgotten = set() if self.which.all else await tombstones.among(session, tickets_of(jobs))
-            own = [job.id for job in jobs if self.which.all or job.ticket_id in forgotten]
+            own = [job.id for job in jobs if self.which.all or not forgotten.isdisjoint(job.numbers)]
             names = [job.id for job in jobs if not forgotten.isdisjoint(job.named)]
-            ended = [EndedJob(*row) for row in await session.execute(_SKIP, {"ids": own, "reason": FORGOTTEN})]
+            skipped = {"tenant": self.which.tenant_id, "ids": own, "reason": FORGOTTEN}
+            ended = [EndedJob(*row) for row in await session.execute(_SKIP, skipped)]
             # A worker whose job's answer names what is forgotten loses its claim, and the answer: it is not posted.
             await session.execute(_ASK_AGAIN, {"ids": names, "reason": NAMED_FORGOTTEN})
             holds_text = and_(among(Job.id, [*own, *names]), Job.enhancement.is_not(None))

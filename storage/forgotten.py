@@ -10,13 +10,13 @@ from storage.session import Database
 
 
 async def is_forgotten(database: Database, held: Claim, ticket_id: str, requester: str) -> bool:
-    """Return True if the ticket, by its id in the desk too, or whoever asked (an address) was forgotten.
+    """Return True if the ticket, by any of its numbers, or whoever asked (an address) was forgotten.
 
     Whose ticket the job is about is written down first, so that who forgets a requester finds this job from now on.
     """
     noted = update(Job).where(Job.id == held.job_id, Job.claim_token == held.token)
     noted = noted.values(requester=tombstones.of_requester(requester)).returning(Job.requester)
-    ticket_ids = [held.ticket_id, ticket_id]
+    ticket_ids = [number for number in (held.ticket_id, ticket_id, held.desk_id, held.display_id) if number]
     async with database.tenant(held.tenant_id) as session:
         if await session.scalar(noted) is not None:
             return await tombstones.are_left(session, ticket_ids, requester)

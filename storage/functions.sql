@@ -123,6 +123,40 @@ BEGIN
     RETURN v_is_first;
 END $$;
 
+-- -- A ticket and its numbers ----------------------------------------------------------------------------------------
+-- A cloud desk has an id for a ticket, and people another number; a webhook may name either (docs/adr/0019). A job's
+-- row has both, `desk_id` and `display_id`, from when they are known; none where the webhook's number is the only one.
+
+CREATE OR REPLACE FUNCTION numbers_of_job(p_tenant text, p_id uuid) RETURNS TABLE (desk_id text, display_id text)
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT j.desk_id, j.display_id FROM jobs j WHERE j.id = p_id AND j.tenant_id = p_tenant
+$$;
+
+-- One at a time for each of a ticket's numbers, to the transaction's end; in one order, lest two wait for each other.
+CREATE OR REPLACE FUNCTION lock_ticket(p_tenant text, p_numbers text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(l.key)
+    FROM (SELECT DISTINCT hashtextextended(p_tenant || ' ' || n.number, 0) AS key
+          FROM unnest(p_numbers) AS n(number) WHERE n.number IS NOT NULL ORDER BY 1) l;
+END $$;
+
+-- What the other jobs of a job's ticket say, whichever number their webhooks named: one is running; one waits, and may
+-- have posted its note; one waits, and was accepted earlier; and the two that `claim_job` is about.
+CREATE OR REPLACE FUNCTION other_jobs_of_ticket(p_id uuid, p_echo interval, p_missing text)
+RETURNS TABLE (running boolean, posted boolean, earlier boolean, enhanced boolean, echo boolean)
+LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
+    SELECT coalesce(bool_or(o.state = 'running'), false),
+           coalesce(bool_or(o.state = 'waiting' AND o.note_attempted_at IS NOT NULL), false),
+           coalesce(bool_or(o.state = 'waiting' AND (o.accepted_at, o.id) < (j.accepted_at, j.id)), false),
+           coalesce(bool_or(o.state = 'completed' OR (
+               o.state = 'failed' AND o.note_attempted_at IS NOT NULL AND o.reason IS DISTINCT FROM p_missing)), false),
+           coalesce(bool_or(j.accepted_at BETWEEN o.failure_noted_at AND o.failure_noted_at + p_echo), false)
+    FROM jobs j JOIN jobs o ON o.tenant_id = j.tenant_id AND o.id <> j.id
+        AND (o.ticket_id IN (j.ticket_id, j.desk_id) OR o.desk_id IN (j.ticket_id, j.desk_id))
+    WHERE j.id = p_id
+$$;
+
 -- -- An attempt ------------------------------------------------------------------------------------------------------
 
 -- state: waiting -> running: claimed
@@ -149,49 +183,40 @@ RETURNS TABLE (tenant_id text, ticket_id text, attempt integer, traceparent text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended(j.tenant_id || ' ' || j.ticket_id, 0)) FROM jobs j WHERE j.id = p_id;
+    PERFORM lock_ticket(j.tenant_id, ARRAY[j.ticket_id, j.desk_id]) FROM jobs j WHERE j.id = p_id;
 
     RETURN QUERY WITH free AS (
-        SELECT j.id, j.started_at IS NOT NULL AS started_before, j.reason,
-               CASE WHEN j.state = 'waiting' THEN j.due_at ELSE j.lease_until END AS since,
-               j.retried_at IS NULL AND j.note_attempted_at IS NULL AND EXISTS (
-                   SELECT FROM jobs o WHERE o.tenant_id = j.tenant_id AND o.ticket_id = j.ticket_id AND o.id <> j.id
-                   AND (o.state = 'running'
-                        OR (o.state = 'waiting' AND (o.note_attempted_at IS NOT NULL
-                                                     OR (o.accepted_at, o.id) < (j.accepted_at, j.id))))
-               ) AS another_first
+        SELECT j.id, j.started_at IS NOT NULL AS started_before, j.reason, j.retried_at IS NULL AS minds_others,
+               j.note_attempted_at IS NULL AS may_wait,
+               CASE WHEN j.state = 'waiting' THEN j.due_at ELSE j.lease_until END AS since
         FROM jobs j
         WHERE j.id = p_id AND j.deadline_at > now()
         AND ((j.state = 'waiting' AND j.due_at <= now())
              OR (j.state = 'running' AND j.lease_until < now() AND j.attempt < p_attempts))
         FOR UPDATE
+    ), asked AS (
+        SELECT f.id, f.started_before, f.reason, f.since, f.minds_others AND o.enhanced AS enhanced,
+               f.minds_others AND o.echo AS echo,
+               f.minds_others AND f.may_wait AND (o.running OR o.posted OR o.earlier) AS another_first
+        FROM free f CROSS JOIN LATERAL other_jobs_of_ticket(f.id, p_echo, p_missing) o
     ), waits AS (
         UPDATE jobs j
         SET state = 'waiting', reason = p_another_first, published_at = NULL, lease_owner = NULL, lease_until = NULL,
             claim_token = NULL, due_at = clock_timestamp() + p_wait,
             deadline_at = greatest(j.deadline_at, least(
-                j.deadline_at + (clock_timestamp() - f.since) + p_wait, j.accepted_at + p_longest))
-        FROM free f WHERE j.id = f.id AND f.another_first
-        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, f.since, clock_timestamp() AS claimed_at,
-                  j.deadline_at, f.started_before, j.enhancement IS NOT NULL AS answered, j.note_attempted_at,
-                  j.seen_open_at, false AS enhanced, false AS echo, true AS another_first, f.reason
+                j.deadline_at + (clock_timestamp() - a.since) + p_wait, j.accepted_at + p_longest))
+        FROM asked a WHERE j.id = a.id AND a.another_first
+        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, a.since, clock_timestamp() AS claimed_at,
+                  j.deadline_at, a.started_before, j.enhancement IS NOT NULL AS answered, j.note_attempted_at,
+                  j.seen_open_at, false AS enhanced, false AS echo, true AS another_first, a.reason
     ), runs AS (
         UPDATE jobs j
         SET state = 'running', attempt = j.attempt + 1, lease_owner = p_owner, claim_token = p_token,
             started_at = clock_timestamp(), lease_until = clock_timestamp() + p_lease
-        FROM free f WHERE j.id = f.id AND NOT f.another_first
-        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, f.since, j.started_at, j.deadline_at,
-                  f.started_before, j.enhancement IS NOT NULL, j.note_attempted_at, j.seen_open_at,
-                  j.retried_at IS NULL AND EXISTS (
-                      SELECT FROM jobs o WHERE o.tenant_id = j.tenant_id AND o.ticket_id = j.ticket_id
-                      AND o.id <> j.id AND (o.state = 'completed' OR (
-                          o.state = 'failed' AND o.note_attempted_at IS NOT NULL
-                          AND o.reason IS DISTINCT FROM p_missing))),
-                  j.retried_at IS NULL AND EXISTS (
-                      SELECT FROM jobs o WHERE o.tenant_id = j.tenant_id AND o.ticket_id = j.ticket_id
-                      AND o.id <> j.id
-                      AND j.accepted_at BETWEEN o.failure_noted_at AND o.failure_noted_at + p_echo),
-                  false, f.reason
+        FROM asked a WHERE j.id = a.id AND NOT a.another_first
+        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, a.since, j.started_at, j.deadline_at,
+                  a.started_before, j.enhancement IS NOT NULL, j.note_attempted_at, j.seen_open_at, a.enhanced, a.echo,
+                  false, a.reason
     ), taken AS (
         SELECT * FROM waits UNION ALL SELECT * FROM runs
     ), told AS (
@@ -205,6 +230,29 @@ BEGIN
     SELECT t.tenant_id, t.ticket_id, t.attempt, t.traceparent, t.since, t.claimed_at, t.deadline_at, t.started_before,
            t.answered, t.note_attempted_at, t.seen_open_at, t.enhanced, t.echo, t.another_first
     FROM taken t;
+END $$;
+
+-- Both numbers of a claimed job's ticket are known; no row if the claim is lost. It answers what `claim_job` does, which
+-- could not know of jobs that another webhook named by the other number. Of two that run, only the one whose webhook did
+-- not name the desk's id has to wait (`another_first`), so that not both do: the other one was known by it at its claim.
+CREATE OR REPLACE FUNCTION know_numbers(
+    p_tenant text, p_id uuid, p_token uuid, p_desk_id text, p_display_id text, p_echo interval, p_missing text)
+RETURNS TABLE (enhanced boolean, echo boolean, another_first boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM lock_ticket(p_tenant, ARRAY[p_desk_id]);
+    UPDATE jobs j SET desk_id = p_desk_id, display_id = p_display_id
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT j.retried_at IS NULL AND o.enhanced, j.retried_at IS NULL AND o.echo,
+           j.retried_at IS NULL AND j.note_attempted_at IS NULL AND j.ticket_id <> p_desk_id
+               AND (o.running OR o.posted)
+    FROM jobs j CROSS JOIN LATERAL other_jobs_of_ticket(j.id, p_echo, p_missing) o WHERE j.id = p_id;
 END $$;
 
 CREATE OR REPLACE FUNCTION renew_lease(p_tenant text, p_id uuid, p_token uuid, p_lease interval)
@@ -374,8 +422,8 @@ RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_t
 BEGIN
     UPDATE jobs j SET failure_noted_at = clock_timestamp()
     WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'failed' AND NOT EXISTS (
-        SELECT FROM jobs o WHERE o.tenant_id = j.tenant_id AND o.ticket_id = j.ticket_id
-        AND o.failure_noted_at IS NOT NULL);
+        SELECT FROM jobs o WHERE o.tenant_id = j.tenant_id AND o.failure_noted_at IS NOT NULL
+        AND (o.ticket_id IN (j.ticket_id, j.desk_id) OR o.desk_id IN (j.ticket_id, j.desk_id)));
     IF NOT FOUND THEN
         RETURN false;
     END IF;
@@ -598,8 +646,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT j.tenant_id, j.state FROM jobs j WHERE j.id = p_id
 $$;
 
--- Jobs, newest first; a null condition is none. `p_since`: something happened to the job since then. Reasons are this
--- system's own words.
+-- Jobs, newest first; a null condition is none. `p_ticket`: one of a ticket's numbers finds the jobs that its webhooks
+-- named by the other one too. `p_since`: something happened to the job since then. Reasons are this system's own words.
 CREATE OR REPLACE FUNCTION list_jobs(
     p_tenant text, p_ticket text, p_states text[], p_since timestamptz, p_most integer)
 RETURNS TABLE (id uuid, tenant_id text, ticket_id text, state text, attempt integer, reason text,
@@ -609,7 +657,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
            j.accepted_at, j.due_at, j.started_at, j.finished_at
     FROM jobs j
     WHERE (p_tenant IS NULL OR j.tenant_id = p_tenant)
-    AND (p_ticket IS NULL OR j.ticket_id = p_ticket)
+    AND (p_ticket IS NULL OR (j.tenant_id, coalesce(j.desk_id, j.ticket_id)) IN (
+        SELECT t.tenant_id, coalesce(t.desk_id, t.ticket_id) FROM jobs t
+        WHERE (p_tenant IS NULL OR t.tenant_id = p_tenant) AND p_ticket IN (t.ticket_id, t.desk_id, t.display_id)))
     AND (p_states IS NULL OR j.state = ANY (p_states))
     AND (p_since IS NULL OR greatest(j.accepted_at, j.due_at, j.started_at, j.finished_at) >= p_since)
     ORDER BY j.accepted_at DESC, j.id DESC LIMIT p_most

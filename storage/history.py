@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, func, or_, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Text, case, cast, delete, func, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from storage import tombstones
 from storage.models import Passage, Ticket
@@ -25,31 +25,48 @@ async def save_ticket(
 ) -> bool:
     """Insert or refresh the copy of a ticket: `ticket_id`, `subject`, `description`, `resolution`, `status`.
 
+    With `display_id`, the number that people see, where it is another one than the `ticket_id`.
     `listed`: the desk lists it, so that its age counts from now; else it only gave it when asked for a copy that there
     is. Return True if the copy was written: not of a ticket that was forgotten, or whose `requester` was (an address,
     of which only a keyed hash is kept), nor of one that was purged since it was asked for.
     """
-    whose = {"requester": tombstones.of_requester(requester)}
-    fresh = insert(Ticket).values(tenant_id=tenant_id, synced_at=func.now(), seen_at=func.now(), **ticket, **whose)
-    names = ["subject", "description", "resolution", "status", "requester", "seen_at", "synced_at"]
+    shown = ticket.get("display_id") or None
+    columns = {**ticket, "display_id": shown, "requester": tombstones.of_requester(requester)}
+    fresh = insert(Ticket).values(tenant_id=tenant_id, synced_at=func.now(), seen_at=func.now(), **columns)
+    names = ["subject", "description", "resolution", "status", "display_id", "requester", "seen_at", "synced_at"]
     changed = {name: getattr(fresh.excluded, name) for name in names}
     async with database.tenant(tenant_id) as session:
-        if await tombstones.bars_copy(session, tenant_id, ticket["ticket_id"], requester):
+        if await tombstones.bars_copy(
+            session, tenant_id, [ticket["ticket_id"], *([shown] if shown else [])], requester
+        ):
             return False
         if listed:
             await session.execute(fresh.on_conflict_do_update(index_elements=["tenant_id", "ticket_id"], set_=changed))
             return True
         # One that was purged since it was asked for stays so.
         known = update(Ticket).where(Ticket.ticket_id == ticket["ticket_id"])
-        known = known.values(**ticket, **whose, seen_at=func.now())
+        known = known.values(**columns, seen_at=func.now())
         return await session.scalar(known.returning(Ticket.ticket_id)) is not None
 
 
-async def remove_ticket(database: Database, tenant_id: str, ticket_id: str) -> int:
-    """Delete the copy of a ticket that is gone; how many there were."""
-    gone = delete(Ticket).where(Ticket.ticket_id == ticket_id).returning(Ticket.ticket_id)
+async def remove_ticket(database: Database, tenant_id: str, number: str) -> int:
+    """Delete the copy of a ticket that is gone, by either of its numbers; how many there were."""
+    named = or_(Ticket.ticket_id == number, Ticket.display_id == number)
+    gone = delete(Ticket).where(named).returning(Ticket.ticket_id)
     async with database.tenant(tenant_id) as session:
         return len((await session.scalars(gone)).all())
+
+
+async def number_tickets(database: Database, tenant_id: str, listed: Mapping[str, str]) -> None:
+    """The desk has just listed these (ids with the number that people see of each): copies are known by those too."""
+    if not listed:
+        return
+    both = func.unnest(cast(list(listed), ARRAY(Text)), cast(list(listed.values()), ARRAY(Text)))
+    told = both.table_valued("ticket_id", "display_id", joins_implicitly=True).render_derived()
+    others = Ticket.display_id.is_distinct_from(told.c.display_id)
+    known = update(Ticket).where(Ticket.ticket_id == told.c.ticket_id, others).values(display_id=told.c.display_id)
+    async with database.tenant(tenant_id) as session:
+        await session.execute(known)
 
 
 async def put_off(

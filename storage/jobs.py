@@ -67,6 +67,9 @@ class Published:
     traceparent: str | None
     by_hand: bool = False
     """True if nothing has happened to it since a person had it retried."""
+    desk_id: str | None = None
+    display_id: str | None = None
+    """The ticket's other number, as in the row."""
 
 
 _OF_EVENT = ":tenant, :id, :ticket, :event, :traceparent, :keys"

@@ -73,6 +73,10 @@ class Job(Base):
     """Set before a note with the context alone is posted: a ticket gets one."""
     requester: Mapped[bytes | None]
     """Whose ticket it is, as a keyed hash (`storage.tombstones`); written with the answer."""
+    desk_id: Mapped[str | None]
+    """The ticket's id in the desk. Null, as the next one, while the webhook's number is the only one that is known."""
+    display_id: Mapped[str | None]
+    """The number of it that people see."""
 
 
 class JobEvent(Base):
@@ -150,6 +154,8 @@ class Ticket(Base):
     )
     requester: Mapped[bytes | None]
     """Whose ticket it is, as a keyed hash; empty where the ticket names nobody, null where it was not looked at."""
+    display_id: Mapped[str | None]
+    """The number that people see, where it is another one than the desk's `ticket_id`, and known."""
 
 
 class Passage(Base):

@@ -4,19 +4,25 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from storage.jobs import RETRIED_BY_HAND, WORKER_LOST, Published
 from storage.limits import KEYS_KEPT, LAST_LOOK, MOST_ATTEMPTS, PUBLISHED_LATELY, REJECTIONS_KEPT
 from storage.session import Database
 
-_TAKE_DUE = text("SELECT * FROM take_due_jobs(:most, :by_hand)")
-_RECOVER = text("SELECT * FROM recover_jobs(:most, :attempts, :reason)")
-_FAIL_LOST = text("SELECT * FROM fail_lost_jobs(:most, :attempts, :reason, :lost, :look)")
-_EXPIRE = text("SELECT * FROM expire_jobs(:most, :attempts, :reason, :look)")
+
+def _with_numbers(call: str) -> TextClause:
+    numbers = "LEFT JOIN LATERAL numbers_of_job(j.tenant_id, j.id) n ON true"
+    return text(f"SELECT j.*, n.* FROM {call} j {numbers}")  # noqa: S608 -- one of those below
+
+
+_TAKE_DUE = _with_numbers("take_due_jobs(:most, :by_hand)")
+_RECOVER = _with_numbers("recover_jobs(:most, :attempts, :reason)")
+_FAIL_LOST = _with_numbers("fail_lost_jobs(:most, :attempts, :reason, :lost, :look)")
+_EXPIRE = _with_numbers("expire_jobs(:most, :attempts, :reason, :look)")
+_TAKE_LOST = _with_numbers("take_lost_jobs(:ids, :lately, :by_hand)")
 _COUNT = text("SELECT count_published_jobs(:lately)")
 _PUBLISHED = text("SELECT * FROM published_jobs(:most, :lately)")
-_TAKE_LOST = text("SELECT * FROM take_lost_jobs(:ids, :lately, :by_hand)")
 _UNPUBLISH = text("SELECT unpublish_jobs(:ids)")
 _PURGE = text("SELECT purge_short_lived(:keys, :rejections)")
 

@@ -33,11 +33,14 @@ class SearchInPostgres:
     async def similar_tickets(
         self, tenant_id: str, ticket_id: str, subject: str, description: str
     ) -> list[SimilarTicket]:
-        """Return the tenant's tickets that have most in common with this one and were resolved, best first."""
+        """Return the tenant's tickets that have most in common with this one and were resolved, best first.
+
+        `ticket_id` is the desk's id, by which tickets are copied.
+        """
         query = _query(subject, description)
         rank = func.ts_rank(Ticket.words, query)
         question = (
-            select(Ticket.ticket_id, Ticket.subject, Ticket.resolution)
+            select(Ticket.ticket_id, Ticket.subject, Ticket.resolution, func.coalesce(Ticket.display_id, ""))
             .where(
                 Ticket.ticket_id != ticket_id, Ticket.resolution != "", Ticket.words.op("@@")(query), rank > _LEAST_RANK
             )

@@ -60,10 +60,10 @@ async def leave(session: AsyncSession, tenant_id: str, hashes: Sequence[ColumnEl
         await session.execute(stone.on_conflict_do_nothing())
 
 
-async def leave_for_tickets(session: AsyncSession, tenant_id: str, ticket_ids: Select[Any]) -> None:
-    """Leave a tombstone for each ticket that a question finds."""
-    listed = ticket_ids.subquery()
-    stones = select(literal(tenant_id), of_ticket(listed.c.ticket_id), func.now()).select_from(listed)
+async def leave_for_tickets(session: AsyncSession, tenant_id: str, numbers: Select[Any]) -> None:
+    """Leave a tombstone for each `number` of a ticket that a question finds."""
+    listed = numbers.subquery()
+    stones = select(literal(tenant_id), of_ticket(listed.c.number), func.now()).select_from(listed)
     stone = insert(Tombstone).from_select(["tenant_id", "hash", "left_at"], stones)
     await session.execute(stone.on_conflict_do_nothing())
 
@@ -93,14 +93,15 @@ async def among(session: AsyncSession, ticket_ids: Collection[str]) -> set[str]:
     return {tickets[bytes(found)] for found in await session.scalars(left)}
 
 
-async def bars_copy(session: AsyncSession, tenant_id: str, ticket_id: str, requester: str) -> bool:
+async def bars_copy(session: AsyncSession, tenant_id: str, numbers: Sequence[str], requester: str) -> bool:
     """Return True if a ticket must not be copied; a copy that is there goes, and the ticket need not be read again.
 
-    To be asked in the transaction that writes the copy, before it does.
+    `numbers` are the ticket's, its id first: it is forgotten by all of them from then on. To be asked in the
+    transaction that writes the copy, before it does.
     """
     await lock(session, tenant_id, shared=True)
-    if not await are_left(session, [ticket_id], requester):
+    if not await are_left(session, numbers, requester):
         return False
-    await leave(session, tenant_id, [of_ticket(ticket_id)])
-    await session.execute(delete(Ticket).where(Ticket.ticket_id == ticket_id))
+    await leave(session, tenant_id, [of_ticket(number) for number in numbers])
+    await session.execute(delete(Ticket).where(Ticket.ticket_id == numbers[0]))
     return True

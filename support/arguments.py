@@ -78,7 +78,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     check.add_argument("--no-model", action="store_true", help="do not ask the model: no tiny call is paid")
     jobs = _verb(verbs, "jobs", "list jobs, newest first")
     jobs.add_argument("--tenant", metavar="ID", help="of this tenant only")
-    jobs.add_argument("--ticket", metavar="ID", help="of this ticket only")
+    jobs.add_argument("--ticket", metavar="ID", help="of this ticket only; either of a cloud desk's numbers")
     jobs.add_argument("--state", nargs="+", choices=STATES, action="extend", help="in one of these states only")
     jobs.add_argument("--since", type=moment, metavar="TIME", help="accepted, due, started or ended since: 2h, 3d, ISO")
     jobs.add_argument("--limit", type=_at_least_one, default=50, metavar="N", help="at most so many (default: 50)")
@@ -98,7 +98,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     forget = _verb(verbs, "forget", "erase what is stored of a ticket, of a requester, or of a tenant that leaves")
     forget.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
     which = forget.add_mutually_exclusive_group(required=True)
-    which.add_argument("--ticket", type=_word, metavar="ID", help="this ticket, now and for good")
+    which.add_argument("--ticket", type=_word, metavar="ID", help="this ticket, by either number, now and for good")
     which.add_argument(
         "--requester", type=_address, metavar="ADDRESS", help="all tickets of this mail address, for good"
     )

@@ -52,13 +52,15 @@ async def _kept_of_jobs(redis: Redis, database: Database, which: Which) -> list[
     return doomed
 
 
-async def _is_of_forgotten(redis: Redis, database: Database, which: Which, key: str, ticket_id: str) -> bool:
+async def _is_of_forgotten(
+    redis: Redis, database: Database, which: Which, key: str, of_its_ticket: Sequence[str]
+) -> bool:
     """Return True if the job's ticket, or any number in what is kept of it, is a forgotten ticket's.
 
     A number may be something else: rather one answer too many goes, since it can be had again.
     """
     numbers = set(_NUMBER.findall(str(await redis.get(key) or "")))
-    return bool(await tombstones.forgotten_among(database, which.tenant_id, [ticket_id, *numbers]))
+    return bool(await tombstones.forgotten_among(database, which.tenant_id, {*of_its_ticket, *numbers}))
 
 
 def _jobs(keys: Sequence[str]) -> Iterator[tuple[str, UUID]]:

@@ -19,7 +19,7 @@ from dispatch.inbox import Inbox
 from dispatch.outcome import How, Outcome, report_apart
 from dispatch.queue import QueueUnreachable, open_redis
 from observability import phrases, tracing
-from observability.identifiers import bound
+from observability.identifiers import bound, other_numbers
 from observability.logging import say
 from storage import erasing, jobs
 from storage.erasable import Stored, Which, stored
@@ -131,7 +131,8 @@ def _log_ended(which: Which, ended: Sequence[EndedJob]) -> None:
         # Whoever runs one tells it himself.
         if not job.was_running:
             told = Published(job.job_id, which.tenant_id, job.ticket_id, 0, job.traceparent)
-            report_apart("Forget", told, Outcome(How.FORGOTTEN, jobs.FORGOTTEN))
+            other = other_numbers(job.ticket_id, job.desk_id, job.display_id)
+            report_apart("Forget", told, Outcome(How.FORGOTTEN, jobs.FORGOTTEN), **other)
 
 
 def _log(which: Which, done: _Done) -> None:
@@ -160,8 +161,8 @@ def _told(which: Which, found: Stored, done: _Done) -> str:
     parts = [table(("ERASED", "COUNT"), rows, None)]
     if which.ticket_id is not None and not (erased.copies or erased.answers or ended or done.keys):
         parts.append(
-            f"Nothing was stored of {which.ticket_id}. A cloud desk shows people another number than the id that its "
-            "webhooks name: if this is that number, forget the id."
+            f"Nothing was stored of {which.ticket_id}, nor under the other number of a cloud desk's ticket. See "
+            "whether it is the right one: it is forgotten from now on."
         )
     if done.keys is None:
         parts.append("Redis does not answer, and still has its part: run this again when it does.")

@@ -13,6 +13,7 @@ from uuid import UUID
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from dispatch.outcome import How, Outcome, report_apart
+from observability.identifiers import other_numbers
 from storage import by_hand
 from storage.by_hand import Listed, NotRetried, Retried
 from storage.jobs import RETRIED_BY_HAND
@@ -131,7 +132,8 @@ async def _retry(database: Database, job_id: UUID, deadline_seconds: int, done: 
         done.refused.append((job_id, str(refusal)))
         return
     done.retried.append(job)
-    report_apart("Retry", job, Outcome(How.RETRIED_BY_HAND, RETRIED_BY_HAND))
+    other = other_numbers(job.ticket_id, job.desk_id, job.display_id)
+    report_apart("Retry", job, Outcome(How.RETRIED_BY_HAND, RETRIED_BY_HAND), **other)
 
 
 def _retried(job: Retried) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
+from observability.identifiers import other_numbers
 from storage import by_hand
 from storage.by_hand import Details, Happened
 from storage.jobs import ALREADY_ENHANCED, DUPLICATE, FORGOTTEN
@@ -41,7 +42,7 @@ def run(chosen: argparse.Namespace) -> int:
 def story(job: Details, events: Sequence[Happened] | None = None) -> str:
     """What the row says, a line for each step; behind it what happened, where that was asked for."""
     lines = [
-        ("ticket", f"{job.ticket_id} of tenant {job.tenant_id}" + (f", event {job.event}" if job.event else "")),
+        ("ticket", _ticket(job)),
         ("accepted", _past(job, job.accepted_at)),
         ("queued", _past(job, job.published_at) if job.published_at else "no"),
         ("started", f"{_past(job, job.started_at)}, attempt {job.attempt}" if job.started_at else "no"),
@@ -59,6 +60,14 @@ def story(job: Details, events: Sequence[Happened] | None = None) -> str:
         return told
     happened = [(when(event.at), str(event.attempt), event.what, event.reason or "") for event in events]
     return f"{told}\n\n{table(('AT', 'TRY', 'WHAT', 'REASON'), happened, None)}"
+
+
+def _ticket(job: Details) -> str:
+    known_as = {"desk_id": "in the desk {}", "display_id": "shown to people as {}"}
+    others = other_numbers(job.ticket_id, job.desk_id, job.display_id)
+    parts = [f"{job.ticket_id} of tenant {job.tenant_id}"]
+    parts += [known_as[name].format(number) for name, number in others.items()]
+    return ", ".join([*parts, f"event {job.event}"] if job.event else parts)
 
 
 def _past(job: Details, moment: datetime) -> str:

@@ -32,7 +32,7 @@ class _StrictTexts(BaseModel):
 
 
 class RelatedTicket(_StrictTexts):
-    """An earlier ticket that the answer builds on."""
+    """An earlier ticket that the answer builds on; `ticket_id` is the number that people see."""
 
     ticket_id: str
     relevance: str

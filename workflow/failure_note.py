@@ -8,6 +8,7 @@ import asyncio
 import html
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from opentelemetry.trace import SpanKind
 
@@ -47,7 +48,10 @@ async def _leave(attempt: Attempt) -> None:
     try:
         async with asyncio.timeout(_SECONDS):
             with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
-                ticket = await attempt.desk.read_open_ticket(claim.ticket_id)
+                if claim.desk_id is None:
+                    # No attempt came so far as to search for it.
+                    claim = attempt.claim = replace(claim, desk_id=await attempt.desk.id_of(claim.ticket_id))
+                ticket = await attempt.desk.read_open_ticket(claim.id_in_desk)
                 tickets, documents = await _found(attempt, ticket.subject, ticket.description)
                 if not await failure_notes.may_leave(attempt.database, claim):
                     reason = "job was retried, or the ticket has one"
@@ -66,7 +70,7 @@ async def _leave(attempt: Attempt) -> None:
 
 async def _post(attempt: Attempt, note: str) -> None:
     try:
-        await attempt.desk.add_note(attempt.claim.ticket_id, note)
+        await attempt.desk.add_note(attempt.claim.id_in_desk, note)
     except HeldBack:
         # It was not even sent: nothing is in the ticket that a webhook could be the echo of.
         await failure_notes.not_left(attempt.database, attempt.claim)
@@ -79,7 +83,7 @@ async def _found(
     tenant_id, search = attempt.claim.tenant_id, attempt.search
     try:
         return (
-            await search.similar_tickets(tenant_id, attempt.claim.ticket_id, subject, description),
+            await search.similar_tickets(tenant_id, attempt.claim.id_in_desk, subject, description),
             await search.documents(tenant_id, subject, description),
         )
     except (OutsideFailure, *DATABASE_FAILURES):
@@ -89,7 +93,7 @@ async def _found(
 def failure_note(tickets: Sequence[SimilarTicket], documents: Sequence[Document], job_id: object) -> str:
     """Return the note, as HTML. Each text is escaped."""
     parts = [f"<b>{_TITLE}</b><p>GPT-4 could not be asked about this ticket. What was found for it:</p>"]
-    items = [f"#{ticket.ticket_id}: {ticket.subject}" for ticket in tickets]
+    items = [f"#{ticket.shown}: {ticket.subject}" for ticket in tickets]
     items += list(dict.fromkeys(document.title for document in documents))
     listed = "".join(f"<li>{html.escape(item, quote=True)}</li>" for item in items)
     parts.append(f"<ul>{listed}</ul>" if items else "<p>Nothing that resembles it.</p>")

@@ -25,6 +25,9 @@ class Desk(Protocol):
     def wants_failure_note(self) -> bool:
         """True if the tenant wants a note with the context alone when GPT-4 fails for good."""
 
+    async def id_of(self, number: str) -> str:
+        """Return the id by which the other calls know the ticket that a webhook names so, mostly the same."""
+
     async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
         """Return the ticket. Raises TicketClosed when it is closed, and TicketTrashed when it is in the trash.
 
@@ -99,7 +102,10 @@ class Search(Protocol):
     async def similar_tickets(
         self, tenant_id: str, ticket_id: str, subject: str, description: str
     ) -> Sequence[SimilarTicket]:
-        """Return the few tickets of the tenant, but this one, that resemble it and were resolved; best first."""
+        """Return the few tickets of the tenant, but this one, that resemble it and were resolved; best first.
+
+        `ticket_id` is the desk's id.
+        """
 
     async def documents(self, tenant_id: str, subject: str, description: str) -> Sequence[Document]:
         """Return the few passages of the tenant's knowledge base that fit this text; best first."""

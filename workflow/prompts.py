@@ -25,14 +25,18 @@ def enhancement_prompt(state: GraphState) -> Prompt:
     ticket = state["ticket"]
     case = {
         "ticket": {
-            "id": ticket.ticket_id,
+            "id": ticket.shown,
             "subject": ticket.subject,
             "description": ticket.description[:_LONGEST_DESCRIPTION],
             "priority": ticket.priority,
             "category": ticket.category,
         },
         "similar_tickets": [
-            asdict(earlier) | {"resolution": earlier.resolution[:_LONGEST_PASSAGE]}
+            {
+                "ticket_id": earlier.shown,
+                "subject": earlier.subject,
+                "resolution": earlier.resolution[:_LONGEST_PASSAGE],
+            }
             for earlier in state["similar_tickets"]
         ],
         "documents": [asdict(document) | {"text": document.text[:_LONGEST_PASSAGE]} for document in state["documents"]],
@@ -42,11 +46,11 @@ def enhancement_prompt(state: GraphState) -> Prompt:
 
 def only_given(enhancement: Enhancement, state: GraphState) -> Enhancement:
     """Return it without tickets and documents that the prompt did not have: a model may invent some."""
-    ticket_ids = {ticket.ticket_id for ticket in state["similar_tickets"]}
+    shown = {ticket.shown for ticket in state["similar_tickets"]}
     titles = {document.title for document in state["documents"]}
     return enhancement.model_copy(
         update={
-            "similar_tickets": [ticket for ticket in enhancement.similar_tickets if ticket.ticket_id in ticket_ids],
+            "similar_tickets": [ticket for ticket in enhancement.similar_tickets if ticket.ticket_id in shown],
             "documents": [document for document in enhancement.documents if document.title in titles],
         }
     )

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from uuid import UUID
 
 from opentelemetry import trace
@@ -14,7 +14,7 @@ from opentelemetry.util.types import AttributeValue
 from dispatch.outcome import How, Outcome, record, report
 from integrations.errors import MODEL_UNAVAILABLE, TicketGone
 from observability import metrics, phrases, tracing
-from observability.identifiers import bound
+from observability.identifiers import bound, other_numbers
 from observability.logging import say
 from storage import claims, history
 from storage.claims import Claim, LeaseLost
@@ -72,7 +72,8 @@ async def run_job(runner: Runner, job_id: UUID) -> Outcome | None:
         "messaging.message.id": str(job_id),
         "attempt": claim.attempt,
     }
-    with bound(**ids, attempt=str(claim.attempt)):
+    other = other_numbers(claim.ticket_id, claim.desk_id, claim.display_id)
+    with bound(**ids, **other, attempt=str(claim.attempt)):
         if not claim.another_first:
             tracing.queue_span(parent, claim.waiting_since, claim.claimed_at)
         with tracing.span(tracing.WORKER, kind=SpanKind.CONSUMER, parent=parent, attributes=attributes) as span:
@@ -91,9 +92,11 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcom
     say(phrases.TASK_STARTED, job_id=claim.job_id, ticket_id=claim.ticket_id)
     outcome: Outcome | None = None
     begun: list[Outcome] = []
+    # One for all: what its steps learn of the ticket holds for a failure note as well.
+    prepare = cache(partial(_attempt, runner, claim))
     try:
         async with hold_lease(runner.lease_database, claim, runner.lease_seconds):
-            outcome = await _run_and_record(runner, claim, begun)
+            outcome = await _run_and_record(runner, claim, prepare, begun)
             # Together with the row: whatever stops this process from here on, the outcome stands.
             report(claim, outcome, span)
     except LeaseLost as lost:
@@ -107,11 +110,13 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcom
     by_gpt4 = isinstance(outcome.failure, FAILURES_OF_GPT4) or outcome.reason == MODEL_UNAVAILABLE
     if by_gpt4 and outcome.how is How.FAILED:
         # The row has its outcome, so there is no claim to hold any more.
-        await leave_failure_note(claim, partial(_attempt, runner, claim))
+        await leave_failure_note(claim, prepare)
     return outcome
 
 
-async def _run_and_record(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outcome:
+async def _run_and_record(
+    runner: Runner, claim: Claim, prepare: Callable[[], Attempt], begun: list[Outcome]
+) -> Outcome:
     """Run the graph and write its outcome into the row; `begun` has it from before the write. Raises LeaseLost."""
     started = time.monotonic()
 
@@ -120,7 +125,9 @@ async def _run_and_record(runner: Runner, claim: Claim, begun: list[Outcome]) ->
         await settle(partial(record, runner.database, claim, outcome))
 
     try:
-        outcome = Outcome(How.COMPLETED, note_id=await _run_graph(runner, claim), seconds=time.monotonic() - started)
+        outcome = Outcome(
+            How.COMPLETED, note_id=await _run_graph(runner, claim, prepare), seconds=time.monotonic() - started
+        )
         await write(outcome)
         # The job lasted until it was written, which a database that is away puts off.
         outcome = replace(outcome, seconds=time.monotonic() - started)
@@ -193,7 +200,7 @@ def _attempt(runner: Runner, claim: Claim) -> Attempt:
     )
 
 
-async def _run_graph(runner: Runner, claim: Claim) -> str:
+async def _run_graph(runner: Runner, claim: Claim, prepare: Callable[[], Attempt]) -> str:
     """Run the graph within the attempt's time, and return the note's id.
 
     Raises AlreadyEnhanced or Echo, before anything is called, for a ticket that another job's note is in; TicketGone,
@@ -203,7 +210,7 @@ async def _run_graph(runner: Runner, claim: Claim) -> str:
         raise AlreadyEnhanced
     if claim.echo and claim.note_attempted_at is None:
         raise Echo
-    attempt = _attempt(runner, claim)
+    attempt = prepare()
     say(phrases.WORKFLOW_INITIATED)
     limit = asyncio.timeout(max(0.0, min(runner.attempt_seconds, claim.seconds_left())))
     try:
@@ -212,7 +219,8 @@ async def _run_graph(runner: Runner, claim: Claim) -> str:
                 state = await runner.graph.ainvoke({}, context=attempt)
             except TicketGone as gone:
                 if gone.deleted:
-                    await insist(partial(history.remove_ticket, runner.database, claim.tenant_id, claim.ticket_id))
+                    number = attempt.claim.id_in_desk
+                    await insist(partial(history.remove_ticket, runner.database, claim.tenant_id, number))
                 raise
     except TimeoutError as failure:
         if limit.expired():

@@ -27,7 +27,8 @@ async def outcome_of(
     """Return what follows from the exception that stopped the graph, and print the line that it has of its own."""
     match stopped:
         case TicketGone():
-            say(stopped.phrase, stopped.values)
+            # By the number that the webhook named, whichever the desk was asked for.
+            say(stopped.phrase, ticket_id=claim.ticket_id)
             return Outcome(How.SKIPPED, stopped.reason)
         case NoNoteWanted():
             if isinstance(stopped, Forgotten):

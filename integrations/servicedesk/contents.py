@@ -6,7 +6,7 @@ Each field may be missing or of another kind than documented; texts become plain
 import html
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ _TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
 _LONGEST_TEXT = 50_000
 _LONGEST_NAME = 1_000
 _MOST_DIGITS = 15
+_LONGEST_NUMBER = 20
 
 
 class ListedTicket(NamedTuple):
@@ -28,6 +29,8 @@ class ListedTicket(NamedTuple):
     ticket_id: str
     status: str
     is_trashed: bool = False
+    display_id: str = ""
+    """The number that people see; empty where it is the id, or the list does not tell."""
 
     def is_as(self, known: Mapping[str, str]) -> bool:
         """Return True if it has the status that is known of it (by its id), and is not in the trash."""
@@ -76,7 +79,7 @@ def ticket_of(body: Any) -> DeskTicket:
         status=_name(body.get("status")),
         resolution=solved[:_LONGEST_TEXT],
         requester=_address(body.get("requester")),
-        display_id=str(body.get("display_id") or body["id"])[:_LONGEST_NAME],
+        display_id=_other_number(body),
         group=_name(body.get("group")),
         template=_name(body.get("template")),
     )
@@ -84,7 +87,12 @@ def ticket_of(body: Any) -> DeskTicket:
 
 def listed_ticket_of(item: dict[str, Any]) -> ListedTicket:
     """Return a ticket of a list."""
-    return ListedTicket(str(item["id"]), _name(item.get("status")), is_trashed(item))
+    return ListedTicket(str(item["id"]), _name(item.get("status")), is_trashed(item), _other_number(item))
+
+
+def numbers_in(listed: Sequence[ListedTicket]) -> dict[str, str]:
+    """Return, by their ids, the numbers that people see of those tickets where it is another one."""
+    return {ticket.ticket_id: ticket.display_id for ticket in listed if ticket.display_id}
 
 
 def solution_of(solution_id: str, body: Any) -> Solution:
@@ -106,6 +114,17 @@ def written_at(note: dict[str, Any]) -> float:
     moment = note.get("added_time") or note.get("created_time")
     value = str(moment.get("value")) if isinstance(moment, dict) else ""
     return int(value) / 1000 if value.isdecimal() and len(value) <= _MOST_DIGITS else math.inf
+
+
+def _other_number(body: dict[str, Any]) -> str:
+    """Return the number that people see, empty where it is the ticket's id. It goes into lines: no other text does."""
+    number = str(body.get("display_id") or "")
+    return number if is_number(number) and number != str(body["id"]) else ""
+
+
+def is_number(text: str) -> bool:
+    """Return True if a text can be one of a ticket's numbers."""
+    return text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER
 
 
 def _name(value: Any) -> str:

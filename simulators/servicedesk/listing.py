@@ -27,12 +27,31 @@ def _sort_key(record: Json, field: str) -> tuple[float, str]:
     return (float(text) if text.isdecimal() else 0.0, text)
 
 
+def searched(records: list[Json], list_info: Json) -> tuple[list[Json], Json]:
+    """Return the records that `search_criteria` ask for, and the rest of `list_info`.
+
+    Public clients of cloud desks find a request's `id` by the number that people see, with this one criterion, as an
+    object or as the only one of a list: GIIM, and two other ones (docs/dev/outside.md). All others raise RefusedError.
+    """
+    criteria = list_info.get("search_criteria")
+    if criteria is None:
+        return records, list_info
+    criterion = criteria[0] if isinstance(criteria, list) and len(criteria) == 1 else criteria
+    known = isinstance(criterion, dict) and criterion.keys() == {"field", "condition", "value"}
+    if not known or (criterion["field"], criterion["condition"]) != ("display_id", "is"):
+        raise RefusedError(BAD_REFERENCE, "search_criteria are not simulated", "search_criteria")
+    if not isinstance(criterion["value"], str):
+        raise RefusedError(WRONG_VALUE, "value must be a text", "value")
+    rest = {name: value for name, value in list_info.items() if name != "search_criteria"}
+    return [record for record in records if record["display_id"] == criterion["value"]], rest
+
+
 def select(records: list[Json], list_info: Json) -> tuple[list[Json], Json]:
     """Return the page of records that `list_info` asks for, and the `list_info` of the reply.
 
     `row_count` is 10 by default and at most 100; `start_index` counts from 1. Newest first without a
     `sort_field`. Raises RefusedError for values that the API refuses, and for what is not simulated:
-    `search_criteria` among it.
+    `search_criteria` among it, but for what `searched` knows.
     """
     for name in list_info.keys() - _KNOWN:
         raise RefusedError(BAD_REFERENCE, f"{name} is not simulated", name)

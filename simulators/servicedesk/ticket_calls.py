@@ -15,7 +15,7 @@ from simulators.servicedesk.envelope import (
     success,
     success_list,
 )
-from simulators.servicedesk.listing import select
+from simulators.servicedesk.listing import searched, select
 from simulators.servicedesk.records import Resolution, StoredTicket
 from simulators.servicedesk.shapes import resolution, ticket_in_full, ticket_in_list
 
@@ -47,9 +47,12 @@ def read_ticket(desk: SimulatedDesk, call: DeskCall) -> Answer:
 
 
 def list_tickets(desk: SimulatedDesk, call: DeskCall) -> Answer:
-    """`GET /requests`: sorts and pages; trashed tickets are left out."""
+    """`GET /requests`: sorts and pages; trashed tickets are left out. Searches in the cloud, for `display_id`."""
     records = [ticket_in_list(ticket) for ticket in desk.tickets.values() if not ticket.is_trashed]
-    page, reply = select(records, call.list_info())
+    list_info = call.list_info()
+    if desk.settings.edition == "cloud":
+        records, list_info = searched(records, list_info)
+    page, reply = select(records, list_info)
     return success_list({"list_info": reply, "requests": page})
 
 

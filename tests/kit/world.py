@@ -102,6 +102,10 @@ class World:
         answer = self._desk.get(f"/_sim/tickets/{tenant}/{ticket_id}").raise_for_status()
         return [note["description"] for note in answer.json()["notes"]]
 
+    def display_id(self, ticket_id: str, tenant: str = "globex") -> str:
+        """The number by which people know a ticket of a cloud desk."""
+        return str(self._desk.get(f"/_sim/tickets/{tenant}/{ticket_id}").raise_for_status().json()["display_id"])
+
     def desk_fault(self, **fault: Any) -> None:
         """Order a fault of the desk."""
         self._post(self._desk, "/_sim/faults", fault)

@@ -1,5 +1,6 @@
 """Lines of our own: what support greps for, in both formats, and what can't get into them."""
 
+import asyncio
 import io
 import json
 import re
@@ -11,7 +12,7 @@ import pytest
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 
 from observability import phrases
-from observability.identifiers import bind, bound
+from observability.identifiers import bind, bound, current, other_numbers, tags
 from observability.logging import refuse_start, say
 from tests.kit.logs import StartLog
 
@@ -89,6 +90,35 @@ def test_identifiers_end_with_their_block_and_belong_to_their_thread(log_format:
     assert "attempt" not in outer
     assert "job_id" not in outer
     assert "ticket_id" not in elsewhere
+
+
+async def test_what_a_task_of_a_block_learns_holds_for_all_of_the_block() -> None:
+    """As a step of the graph, which runs in a task of its own, learns a ticket's other number."""
+
+    async def learn() -> None:
+        bind(**other_numbers("102", "4711", "102"))
+
+    with bound(ticket_id="102"):
+        await asyncio.create_task(learn())
+        assert dict(tags()) == dict(current()) == {"ticket_id": "102", "desk_id": "4711"}
+    assert current() == {}
+    await asyncio.create_task(learn())
+    assert current() == {}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "told"),
+    [
+        (("102", None, None), {}),
+        (("102", "4711", "102"), {"desk_id": "4711"}),
+        (("4711", "4711", "102"), {"display_id": "102"}),
+        (("7", "4711", "102"), {"desk_id": "4711", "display_id": "102"}),
+    ],
+)
+def test_a_tickets_other_number_is_told_under_its_own_name(
+    numbers: tuple[str, str | None, str | None], told: dict[str, str]
+) -> None:
+    assert other_numbers(*numbers) == told
 
 
 def test_a_line_without_identifiers_ends_with_its_phrase(start_log: StartLog) -> None:

@@ -4,6 +4,10 @@ import json
 from typing import Any
 
 import httpx
+import pytest
+
+from simulators.servicedesk.envelope import RefusedError
+from simulators.servicedesk.listing import searched
 
 API = "/acme/api/v3"
 
@@ -156,3 +160,37 @@ def test_the_pages_show_a_note_only_inside_a_sandbox(desk: httpx.Client) -> None
     assert desk.post(f"/desks/acme/tickets/{ticket}/close").status_code == 303
     assert "Closed" in desk.get("/desks/acme").text
     assert "acme" in desk.get("/").text
+
+
+SEARCHED = {"field": "display_id", "condition": "is", "value": "3"}
+
+
+@pytest.mark.parametrize("criteria", [SEARCHED, [SEARCHED]])
+def test_a_cloud_desk_finds_a_ticket_by_the_number_that_people_see(criteria: Any) -> None:
+    """As public clients of cloud desks ask: GIIM and others."""
+    records = [{"id": "1", "display_id": "3"}, {"id": "3", "display_id": "4"}]
+    found, rest = searched(records, {"row_count": 1, "search_criteria": criteria})
+    assert ([record["id"] for record in found], rest) == (["1"], {"row_count": 1})
+    assert searched(records, {"search_criteria": SEARCHED | {"value": "9"}}) == ([], {})
+
+
+@pytest.mark.parametrize(
+    "criteria",
+    [
+        SEARCHED | {"field": "subject"},
+        SEARCHED | {"condition": "contains"},
+        SEARCHED | {"value": 3},
+        SEARCHED | {"logical_operator": "AND"},
+        [SEARCHED, SEARCHED],
+        [],
+        "display_id is 3",
+    ],
+)
+def test_no_other_search_is_known_to_be_taken(criteria: Any) -> None:
+    with pytest.raises(RefusedError):
+        searched([], {"search_criteria": criteria})
+
+
+def test_no_search_is_known_to_be_taken_on_premises(desk: httpx.Client) -> None:
+    refused = call(desk, "GET", "/requests", {"list_info": {"search_criteria": SEARCHED}}, status=400)
+    assert inner_code(refused) == (4001, "search_criteria")

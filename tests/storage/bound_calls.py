@@ -3,6 +3,7 @@
 BOUND_TO_A_CLAIM = {
     "renew_lease": "interval '1 hour'",
     "see_open": "",
+    "know_numbers": "'9', '1', interval '0', 'x'",
     "keep_answer": "1, '{}', 'm'",
     "begin_posting": "1, interval '1 hour'",
     "end_posting": "1, 'not posted', null",

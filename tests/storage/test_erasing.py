@@ -180,7 +180,7 @@ async def test_a_copy_waits_for_an_erasure_that_is_under_way(database: Database,
 
 async def test_only_a_tenants_own_jobs_are_told_as_its(database: Database, new_event: NewEvent, waiting: UUID) -> None:
     other = await answered(database, new_event, "7", tenant_id="globex")
-    assert await erasing.jobs_among(database, "acme", [waiting, other]) == {waiting: "12345"}
+    assert await erasing.jobs_among(database, "acme", [waiting, other]) == {waiting: ["12345"]}
 
 
 async def test_what_is_read_at_the_same_moment_is_told_or_ended(store: Store) -> None:

@@ -15,14 +15,14 @@ from tests.storage.bound_calls import BOUND_TO_A_CLAIM
 ACROSS_TENANTS = {
     *("claim_job", "job_state", "recover_jobs", "take_due_jobs", "count_published_jobs", "published_jobs"),
     *("take_lost_jobs", "unpublish_jobs", "expire_jobs", "purge_short_lived", "list_jobs", "purge_answers"),
-    *("purge_tickets", "purge_passages", "purge_jobs", "job_figures", "fail_lost_jobs"),
+    *("purge_tickets", "purge_passages", "purge_jobs", "job_figures", "fail_lost_jobs", "numbers_of_job"),
 }
 OF_THE_CALLER = {
     *("tell_event", "tell_freed", "remember_delivery", "accept_job", "accept_late_job", "retry_job_by_hand"),
-    *("skip_forgotten_jobs", "ask_jobs_again"),
+    *("skip_forgotten_jobs", "ask_jobs_again", "lock_ticket", "other_jobs_of_ticket"),
 }
 HARMLESS = {
-    *("id", "tenant_id", "ticket_id", "attempt", "traceparent", "state"),
+    *("id", "tenant_id", "ticket_id", "desk_id", "display_id", "attempt", "traceparent", "state"),
     *("waiting_since", "claimed_at", "deadline_at", "published_seconds"),
     *("started_before", "answered", "note_attempted_at", "seen_open_at", "enhanced", "echo"),
     "another_first",
@@ -114,7 +114,8 @@ async def test_a_claimed_job_is_changed_by_who_knows_its_tenant_and_token_alone(
     with psycopg.connect(server.url) as attacker:
         for tenant, token in (("globex", str(claim.token)), ("acme", str(uuid4())), ("acme", None), (None, None)):
             call = f"SELECT {function}(%s, %s, %s{', ' if rest else ''}{rest})"
-            assert attacker.execute(call.encode(), (tenant, waiting, token)).fetchone() == (False,)
+            # One that answers with a row has none to answer with.
+            assert attacker.execute(call.encode(), (tenant, waiting, token)).fetchone() in ((False,), None)
     assert table.job(waiting) == before
     assert [event["what"] for event in table.run("SELECT what FROM job_events ORDER BY id")] == ["accepted", "claimed"]
 
@@ -124,6 +125,10 @@ async def test_what_runs_with_the_callers_rights_is_under_row_level_security(
 ) -> None:
     """Whoever names a tenant sees and writes that one's rows alone, and names it for the one call."""
     before = table.job(waiting)
+    ended = (
+        "INSERT INTO jobs (id, tenant_id, ticket_id, state, deadline_at) VALUES (gen_random_uuid(), %s, %s, %s, now())"
+    )
+    table.run(ended, "acme", before["ticket_id"], "completed")
     with psycopg.connect(server.url, autocommit=True) as attacker:
         again = attacker.execute(
             "SELECT * FROM retry_job_by_hand('globex', %s, '1 hour', 'x', 'x')", (waiting,)
@@ -142,6 +147,8 @@ async def test_what_runs_with_the_callers_rights_is_under_row_level_security(
         assert accepted.fetchone() == (waiting,)
         assert attacker.execute("SELECT current_setting('app.tenant_id', true)").fetchone() in ((None,), ("",))
         assert attacker.execute("SELECT * FROM jobs").fetchall() == []
+        others = attacker.execute("SELECT * FROM other_jobs_of_ticket(%s, '1 hour', 'x')", (waiting,)).fetchone()
+        assert others == (False, False, False, False, False)
     assert (again, skipped) == ([], [])
     assert table.job(waiting) == before
 

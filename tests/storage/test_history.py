@@ -36,6 +36,22 @@ async def test_a_ticket_about_the_same_is_found_with_its_resolution(database: Da
     assert found == [SimilarTicket("1", VPN[0], VPN[2])]
 
 
+async def test_a_ticket_is_told_by_the_number_that_people_see(database: Database, table: Table) -> None:
+    """That is copied with it, or told by a list of the desk; a copy goes by either number."""
+    await save(database, "4711", VPN)
+    await history.number_tickets(database, "acme", {})
+    await history.number_tickets(database, "acme", {"4711": "12", "999": "13"})
+    search = SearchInPostgres(database, 2)
+    assert [(one.ticket_id, one.shown) for one in await search.similar_tickets("acme", "0", *VPN[:2])] == [
+        ("4711", "12")
+    ]
+    ticket = dict(zip(("subject", "description", "resolution"), VPN, strict=True), ticket_id="4712", status="Closed")
+    await history.save_ticket(database, "acme", ticket | {"display_id": "14"})
+    assert [one.shown for one in await search.similar_tickets("acme", "4711", *VPN[:2])] == ["14"]
+    assert [await history.remove_ticket(database, "acme", number) for number in ("12", "13", "4712")] == [1, 0, 1]
+    assert table.run("SELECT ticket_id FROM tickets") == []
+
+
 async def test_words_are_found_in_their_other_forms(database: Database) -> None:
     await save(database, "1", VPN)
     assert await find(database, "the vpn keeps DROPPING") == ["1"]

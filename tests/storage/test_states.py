@@ -32,7 +32,7 @@ CALLS = {name: f"'acme', {{id}}, '{TOKEN}'{rest and ', '}{rest}" for name, rest 
     "fail_lost_jobs": "9, 8, 'worker lost', 'worker lost', '1 hour'",
     "expire_jobs": "9, 8, 'expired', '1 hour'",
 }
-SILENT = {"take_due_jobs", "unpublish_jobs", "renew_lease", "see_open"}
+SILENT = {"take_due_jobs", "unpublish_jobs", "renew_lease", "see_open", "know_numbers"}
 TELL_OF_NO_STATE = {"take_lost_jobs", "begin_failure_note", "end_failure_note"}
 
 

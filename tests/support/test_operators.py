@@ -22,6 +22,8 @@ WAITING = Details(
     id=JOB_ID,
     tenant_id="acme",
     ticket_id="124",
+    desk_id=None,
+    display_id=None,
     event="ticket.created",
     state="waiting",
     attempt=0,
@@ -41,6 +43,20 @@ WAITING = Details(
     note_id=None,
 )
 FAILED = replace(WAITING, state="failed", reason="ServiceDesk Plus API error: 401", attempt=8, finished_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "told"),
+    [
+        ((None, None), "124 of tenant acme, event"),
+        (("123640000000240013", "124"), "124 of tenant acme, in the desk 123640000000240013, event"),
+        (("124", "7"), "124 of tenant acme, shown to people as 7, event"),
+    ],
+)
+def test_a_story_tells_both_numbers_of_a_ticket(numbers: tuple[str | None, str | None], told: str) -> None:
+    job = replace(WAITING, desk_id=numbers[0], display_id=numbers[1])
+    assert told in story(job)
+    assert (for_machines(job)["desk_id"], for_machines(job)["display_id"]) == numbers
 
 
 @pytest.mark.parametrize(("given", "ago"), [("45s", 45), ("30m", 1800), ("2h", 7200), ("3d", 259_200)])

@@ -11,7 +11,8 @@ from devstack.system import System
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.system import faults_of_desk, faults_of_gpt4
-from tests.system.fault_table import COMPLETED, DESK, IDLE, PLANTED, SETTLE, TOTAL, FaultRow
+from tests.system.by_hand import on
+from tests.system.fault_table import COMPLETED, DESK, IDLE, PLANTED, SETTLE, TOTAL, UPDATED, FaultRow
 from tests.system.stories import STARTED, assert_story
 
 ROWS = {row.name: row for row in [*faults_of_gpt4.rows(), *faults_of_desk.rows()]}
@@ -26,6 +27,8 @@ LIMITS = {
     "CONTEXT_TIMEOUT_SECONDS": "20",
 }
 TOLD_END = re.compile(r"Task (?:completed|skipped): |Task failed: .*; not retried")
+# As long as a cloud desk's ids are: a shorter number would be one that people see.
+_FIRST_ID = 123_640_000_000_700_000
 # What the servers sent beside the planted text.
 FOREIGN = (
     *re.split(r"[<>/]+", PLANTED)[:3:2],
@@ -94,7 +97,7 @@ def subject_of(row: FaultRow) -> str:
 
 def prepare(outside: World, row: FaultRow, number: int) -> str:
     """Make the row's ticket, with an id that no other desk gives, and order its faults."""
-    ticket_id = outside.create_ticket(subject_of(row), row.tenant, send_webhook=False, id=str(700_000 + number))
+    ticket_id = outside.create_ticket(subject_of(row), row.tenant, send_webhook=False, id=str(_FIRST_ID + number))
     for server, fault in row.faults:
         if server == "openai":
             outside.openai_fault(match=subject_of(row), **fault)
@@ -152,6 +155,31 @@ def test_each_fault_hit_as_often_as_it_was_ordered(outside: World, tickets: dict
     assert tickets
     assert [fault for fault in outside.faults() if not fault["exhausted"]] == []
     assert len(outside.faults()) == sum(len(row.faults) for row in ROWS.values())
+
+
+def test_a_ticket_gets_one_note_whichever_of_its_numbers_a_webhook_names(
+    system: System, outside: World, tickets: dict[str, str]
+) -> None:
+    """People's number first, which is searched for; support finds all of it by the number that was named."""
+    assert tickets
+    subject = "VPN does not connect, known by two numbers"
+    desk_id = outside.create_ticket(subject, "cloud", send_webhook=False)
+    number = outside.display_id(desk_id, "cloud")
+    for named in (number, desk_id):
+        assert outside.post_webhook(named, "cloud").status_code == 202
+        outside.ended(named, "cloud")
+    first, second = outside.job(number, "cloud"), outside.job(desk_id, "cloud")
+    assert (first["state"], first["desk_id"], first["display_id"]) == ("completed", desk_id, number)
+    assert (second["state"], second["reason"]) == ("skipped", "already enhanced")
+    assert len(outside.notes(desk_id, "cloud")) == 1
+    assert len(outside.gpt4_requests(subject)) == 1
+    log = system.workers[0].log_path.read_text(encoding="utf-8").splitlines()
+    told = [line for line in log if f"job_id: {first['id']}" in line]
+    assert_story(told, [STARTED, r"Context gathered: .*", UPDATED, COMPLETED], number, str(first["id"]))
+    began = next(index for index, line in enumerate(told) if "Context gathered: " in line)
+    assert all(f"desk_id: {desk_id}" in line for line in told[began:])
+    listed = on(system, "jobs", "--tenant", "cloud", "--ticket", number, "--json").stdout
+    assert [str(job["id"]) in listed for job in (first, second)] == [True, True]
 
 
 def test_no_line_has_text_of_a_servers_answer(system: System, tickets: dict[str, str]) -> None:

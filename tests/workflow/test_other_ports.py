@@ -21,7 +21,7 @@ from workflow.kept_answers import AnswersInRedis
 from workflow.ports import Kept
 from workflow.run import Runner, run_job
 
-FOUND = SimilarTicket("77", "Badge reader is dark", "Replaced the fuse.")
+FOUND = SimilarTicket("4711000000000077", "Badge reader is dark", "Replaced the fuse.", "77")
 PASSAGE = Document("Doors", "The fuse is behind the panel.")
 
 
@@ -32,6 +32,9 @@ class BoxOfCards:
     falls_silent: bool = False
     cards: list[str] = field(default_factory=list)
     wants_failure_note = False
+
+    async def id_of(self, number: str) -> str:
+        return number
 
     async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:  # noqa: ARG002 -- the port's
         return DeskTicket(f"card {ticket_id}", "The door stays shut", "My badge does nothing.", "", "", "new", "")
@@ -165,6 +168,7 @@ async def test_the_note_is_in_that_desk_and_what_that_search_found_in_the_prompt
     assert card.startswith("Enhancement (written by parrot-1b; ")
     assert "A door." in card
     assert "#77: A fuse." in card
+    assert FOUND.ticket_id not in prompt.user
     assert "78" not in card.partition("Ref ")[0]
     row = table.job(waiting)
     assert (row["state"], row["note_id"], row["model"]) == ("completed", "12345/1", "parrot-1b")

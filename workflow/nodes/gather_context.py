@@ -18,6 +18,7 @@ from storage.forgotten import is_forgotten
 from storage.session import DATABASE_FAILURES
 from workflow.attempt import Attempt, Forgotten, GraphState
 from workflow.lease import insist
+from workflow.numbers import read_ticket
 from workflow.ports import Kept
 
 
@@ -34,7 +35,7 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
         attempt.model.check()
     with tracing.span(tracing.CONTEXT), metrics.step("context"):
         started = time.monotonic()
-        ticket = await attempt.desk.read_open_ticket(attempt.claim.ticket_id, begun=False)
+        ticket = await read_ticket(attempt)
         await _refuse_forgotten(attempt, ticket)
         found = _Found()
         try:
@@ -66,7 +67,7 @@ async def _refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
 async def _find_tickets(attempt: Attempt, ticket: DeskTicket, found: _Found) -> None:
     claim, words = attempt.claim, (ticket.subject, ticket.description)
     with _done_without("ticket history not searched"):
-        found.similar_tickets = await attempt.search.similar_tickets(claim.tenant_id, claim.ticket_id, *words)
+        found.similar_tickets = await attempt.search.similar_tickets(claim.tenant_id, claim.id_in_desk, *words)
 
 
 async def _find_documents(attempt: Attempt, ticket: DeskTicket, found: _Found) -> None:

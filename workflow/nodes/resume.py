@@ -84,7 +84,7 @@ async def _look(attempt: Attempt, posted_at: datetime) -> tuple[str | None, date
         await attempt.answers.put(Kept.LOOK, claim.job_id, replace(kept, unread=unread))
 
     note_id = await attempt.desk.find_note(
-        claim.ticket_id, partial(is_note_of, claim.job_id), posted_at, unread=kept.unread or None, on_held_back=keep
+        claim.id_in_desk, partial(is_note_of, claim.job_id), posted_at, unread=kept.unread or None, on_held_back=keep
     )
     if kept.unread:
         # This look is complete. The note may still come: a later look lists the notes anew.

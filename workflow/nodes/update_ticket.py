@@ -21,12 +21,12 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT), metrics.step("update"):
         started = time.monotonic()
         if not claim.saw_open_lately():
-            await attempt.desk.read_open_ticket(claim.ticket_id)
+            await attempt.desk.read_open_ticket(claim.id_in_desk)
         announce = partial(claims.about_to_post, attempt.database, claim, attempt.lease_seconds)
         about_to_post = partial(insist_shortly_before, announce, attempt.lease_seconds / 3)
         note = to_html(state["enhancement"], claim.job_id, state["model"])
         try:
-            note_id = await attempt.desk.add_note(claim.ticket_id, note, about_to_post)
+            note_id = await attempt.desk.add_note(claim.id_in_desk, note, about_to_post)
         except (OutsideFailure, HeldBack, TicketGone) as failure:
             if not getattr(failure, "outcome_unknown", False):
                 # Nothing was stored, so the next attempt need not wait for it.

@@ -3,10 +3,10 @@
 from alembic import context, op
 
 revision = "0011"
-down_revision = "0009"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
-FUNCTIONS = "5873589c2b513fd994d587645446cdc5615f56d0ab5ac3387817919703ab4852"
+FUNCTIONS = "eb1181c529966a1cf963ab2098c5c4866ef8ac9cb6dde290c3d599ef8fae617c"
 """The digest of `storage/functions.sql`, which this does not change."""
 
 _TABLE = """

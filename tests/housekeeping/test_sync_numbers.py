@@ -1,0 +1,33 @@
+"""Copies of a cloud desk's tickets are known by the number that people see as well."""
+
+from housekeeping.sync import sync_tenant
+from simulators.servicedesk import create_desk
+from storage import erasing, tombstones
+from storage.erasable import Which
+from storage.session import Database
+from tests.housekeeping.site import FAST
+from tests.kit.desk import opened, settings
+from tests.kit.postgres import Table
+from tests.kit.simulators import CLOUD, simulator_of
+
+
+async def test_a_copy_has_the_number_of_people_and_is_forgotten_by_it(database: Database, table: Table) -> None:
+    """One from before it was copied gets it from the list, without being asked for."""
+    rows = "SELECT ticket_id, display_id FROM tickets ORDER BY ticket_id"
+    for simulator in simulator_of(create_desk({"desks": {"globex": CLOUD | {"seeded": False}}})):
+        order = {"tenant": "globex", "subject": "S", "send_webhook": False}
+        first, second = (str(simulator.change("POST", "/tickets", **order)["id"]) for _ in range(2))
+        pace = settings(simulator.url, "cloud", rate_per_minute=FAST)
+        async with opened(pace) as desk:
+            await sync_tenant(database, desk, "globex", pace)
+            told = table.run(rows)
+            assert [(row["ticket_id"], row["display_id"]) for row in told] == [(first, "1"), (second, "2")]
+            table.run("UPDATE tickets SET display_id = null")
+            simulator.forget()
+            await sync_tenant(database, desk, "globex", pace)
+            assert table.run(rows) == told
+            assert simulator.requests(operation="read_ticket") == []
+            await erasing.erase(database, Which("globex", ticket_id="1"))
+            await sync_tenant(database, desk, "globex", pace)
+        assert [row["ticket_id"] for row in table.run(rows)] == [second]
+        assert await tombstones.forgotten_among(database, "globex", [first, second]) == {first}

@@ -1,0 +1,133 @@
+"""The two numbers of a ticket in its jobs' rows: known from then on, and one enhancement holds across them."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from storage import by_hand, claims, failure_notes, relaying
+from storage.claims import LeaseLost
+from storage.jobs import NOTE_MISSING
+from tests.kit.postgres import DEADLINE, LEASE, Store, claimed
+
+DESK_ID, NUMBER = "123640000000240013", "102"
+POSTED = "now() - interval '1 minute'"
+NONE = (False, False, False)
+
+
+async def test_both_are_in_the_row_and_told_to_whoever_has_the_job_next(store: Store) -> None:
+    job_id = await store.accept(ticket_id=NUMBER)
+    claim = await claimed(store.database, job_id)
+    assert (claim.id_in_desk, claim.desk_id, claim.display_id) == (NUMBER, None, None)
+    knowing = await claims.know_numbers(store.database, claim, DESK_ID, NUMBER)
+    assert (knowing.ticket_id, knowing.id_in_desk, knowing.display_id) == (NUMBER, DESK_ID, NUMBER)
+    assert (knowing.enhanced, knowing.echo, knowing.another_first) == NONE
+    await claims.retry_later(store.database, knowing, 0, "x")
+    with pytest.raises(LeaseLost):
+        await claims.know_numbers(store.database, claim, "9", "9")
+    (due,) = await relaying.take_due(store.database, 9)
+    assert (due.ticket_id, due.desk_id, due.display_id) == (NUMBER, DESK_ID, NUMBER)
+    again = await claimed(store.database, job_id)
+    assert (again.id_in_desk, again.display_id) == (DESK_ID, NUMBER)
+    await claims.fail(store.database, again, "x")
+    retried = await by_hand.retry(store.database, job_id, DEADLINE)
+    assert (retried.desk_id, retried.display_id) == (DESK_ID, NUMBER)
+
+
+OTHERS: list[tuple[dict[str, Any], tuple[bool, bool, bool]]] = [
+    ({"state": "completed"}, (True, False, False)),
+    ({"state": "failed", "note_attempted_at": POSTED}, (True, False, False)),
+    ({"state": "failed", "note_attempted_at": POSTED, "reason": NOTE_MISSING}, (False, False, False)),
+    ({"state": "failed", "failure_noted_at": POSTED}, (False, True, False)),
+    ({"state": "skipped"}, (False, False, False)),
+    ({"state": "running"}, (False, False, True)),
+    ({"state": "waiting", "note_attempted_at": POSTED}, (False, False, True)),
+    # It has not begun, and will find this one running.
+    ({"state": "waiting", "accepted_at": "now() - interval '1 hour'"}, (False, False, False)),
+    ({"state": "completed", "tenant_id": "globex"}, (False, False, False)),
+]
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(("other", "told"), OTHERS)
+async def test_a_job_of_the_other_number_is_seen_once_the_id_is_known(
+    other: dict[str, Any], told: tuple[bool, bool, bool], known: bool, store: Store
+) -> None:
+    """Whether its webhook named the id, or an attempt has found the id; not yet at the claim."""
+    columns: dict[str, Any] = {"ticket_id": DESK_ID}
+    if known:
+        columns = {"ticket_id": "7", "desk_id": DESK_ID, "display_id": NUMBER}
+    await store.accept(**other, **columns)
+    claim = await claimed(store.database, await store.accept(ticket_id=NUMBER))
+    assert (claim.enhanced, claim.echo, claim.another_first) == NONE
+    knowing = await claims.know_numbers(store.database, claim, DESK_ID, NUMBER)
+    assert (knowing.enhanced, knowing.echo, knowing.another_first) == told
+    # Of a job that a person asked for none of it holds.
+    store.table.change(claim.job_id, retried_at="now()")
+    asked_for = await claims.know_numbers(store.database, claim, DESK_ID, NUMBER)
+    assert (asked_for.enhanced, asked_for.echo, asked_for.another_first) == NONE
+
+
+@pytest.mark.parametrize(("other", "told"), OTHERS)
+async def test_a_claim_by_the_id_sees_jobs_that_were_found_to_have_it(
+    other: dict[str, Any], told: tuple[bool, bool, bool], store: Store
+) -> None:
+    await store.accept(ticket_id=NUMBER, desk_id=DESK_ID, display_id=NUMBER, **other)
+    claim = await claims.claim(store.database, await store.accept(ticket_id=DESK_ID), "one", LEASE)
+    assert claim is not None
+    earlier = other.get("accepted_at") is not None
+    assert (claim.enhanced, claim.echo, claim.another_first) == (*told[:2], told[2] or earlier)
+
+
+async def test_of_two_at_once_exactly_one_goes_on(store: Store) -> None:
+    """One is claimed by the id while the other is found to have it."""
+    for number in range(12):
+        desk_id, shown = f"99{number:04}", f"{number}"
+        found = await claimed(store.database, await store.accept(ticket_id=shown))
+        named = await store.accept(ticket_id=desk_id)
+        knowing, claim = await asyncio.gather(
+            claims.know_numbers(store.database, found, desk_id, shown),
+            claims.claim(store.database, named, "two", LEASE),
+        )
+        assert claim is not None
+        assert [knowing.another_first, claim.another_first].count(True) == 1, number
+
+
+async def test_jobs_are_listed_by_either_number_with_those_that_named_the_other_one(store: Store) -> None:
+    of_people = await store.accept(ticket_id=NUMBER, desk_id=DESK_ID, display_id=NUMBER)
+    of_desk = await store.accept(ticket_id=DESK_ID)
+    await store.accept(ticket_id="9")
+    # Another desk may well have a ticket of that number.
+    elsewhere = await store.accept(ticket_id=NUMBER, tenant_id="globex")
+    for number, others in ((NUMBER, {elsewhere}), (DESK_ID, set())):
+        found = await by_hand.listed(store.database, ticket_id=number, most=9)
+        assert {job.id for job in found} == {of_people, of_desk} | others
+        found = await by_hand.listed(store.database, tenant_id="acme", ticket_id=number, most=9)
+        assert {job.id for job in found} == {of_people, of_desk}
+
+
+async def test_a_ticket_has_one_failure_note_whichever_number_its_jobs_were_named_by(store: Store) -> None:
+    await store.accept(ticket_id=DESK_ID, state="failed", failure_noted_at="now() - interval '1 hour'")
+    claim = await claimed(store.database, await store.accept(ticket_id=NUMBER))
+    claim = await claims.know_numbers(store.database, claim, DESK_ID, NUMBER)
+    await claims.fail(store.database, claim, "x")
+    assert not await failure_notes.may_leave(store.database, claim)
+
+
+async def test_each_claim_asks_for_the_others_by_indexes(store: Store) -> None:
+    """For a row with numbers, and for one without."""
+    store.table.run(
+        "INSERT INTO jobs (id, tenant_id, ticket_id, state, deadline_at) SELECT gen_random_uuid(), 'acme', n::text,"
+        " 'completed', now() FROM generate_series(1, 5000) n"
+    )
+    store.table.run("ANALYZE jobs")
+    (asked,) = store.table.run("SELECT prosrc FROM pg_proc WHERE proname = 'other_jobs_of_ticket'")
+    cases: list[dict[str, Any]] = [{}, {"desk_id": DESK_ID, "display_id": "77"}]
+    for numbers in cases:
+        job_id = await store.accept(ticket_id="77", **numbers)
+        given = {"p_id": f"'{job_id}'", "p_echo": "interval '1 hour'", "p_missing": "'x'"}
+        question = asked["prosrc"]
+        for name, value in given.items():
+            question = question.replace(name, value)
+        plan = "\n".join(row["QUERY PLAN"] for row in store.table.run(f"EXPLAIN {question}"))
+        assert "Seq Scan" not in plan, plan

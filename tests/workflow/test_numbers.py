@@ -1,0 +1,187 @@
+"""Jobs of a cloud desk whose webhooks name a ticket by either of its numbers, run whole: one search, and one note."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from redis.asyncio import Redis
+
+from integrations.servicedesk.client import ServiceDeskPlus
+from storage import claims, erasing, history
+from storage.erasable import Which
+from storage.session import Database
+from tests.kit import model as gpt4
+from tests.kit.desk import new_ticket, notes_of, opened, settings
+from tests.kit.logs import StartLog
+from tests.kit.postgres import Store, attempt_at, claimed
+from tests.kit.runner import runner_on
+from tests.kit.simulators import Simulator
+from workflow.failure_note import leave_failure_note
+from workflow.kept_answers import AnswersInRedis
+from workflow.run import Runner, run_job
+
+SUBJECT = "VPN drops at home"
+
+
+@pytest.fixture
+async def desk(desks: Simulator, tokens: Redis) -> AsyncIterator[ServiceDeskPlus]:
+    async with opened(settings(desks.url, "cloud", failure_note=True), redis=tokens) as opened_desk:
+        yield opened_desk
+
+
+@pytest.fixture
+async def runner(desk: ServiceDeskPlus, model: Simulator, database: Database, redis: Redis) -> AsyncIterator[Runner]:
+    async with gpt4.opened(model.url) as client:
+        yield replace(runner_on(desk, database, database), model_of=lambda _: client, answers=AnswersInRedis(redis, 60))
+
+
+class Known:
+    """A ticket of the cloud desk, and the jobs of its webhooks."""
+
+    def __init__(self, desks: Simulator, store: Store) -> None:
+        self.desks = desks
+        self.store = store
+        self.desk_id = new_ticket(desks, "cloud", subject=SUBJECT)
+        self.number = str(desks.look(f"/tickets/globex/{self.desk_id}")["display_id"])
+        desks.forget()
+
+    async def job(self, number: str, **columns: Any) -> Any:
+        return await self.store.accept(ticket_id=number, tenant_id="globex", **columns)
+
+    def calls(self) -> list[str]:
+        return [one["operation"] for one in self.desks.requests() if one["operation"] != "token"]
+
+    def notes(self) -> list[str]:
+        return [str(note["description"]) for note in notes_of(self.desks, self.desk_id, "cloud")]
+
+
+@pytest.fixture
+def ticket(desks: Simulator, store: Store) -> Known:
+    return Known(desks, store)
+
+
+async def test_the_id_is_searched_for_once_and_is_an_identifier_from_then_on(
+    ticket: Known, runner: Runner, start_log: StartLog, spans: InMemorySpanExporter, model: Simulator
+) -> None:
+    """Held back and tried again, it is not searched for again."""
+    stream = start_log()
+    job_id = await ticket.job(ticket.number)
+    model.order(kind="status", code=500, times=1)
+    assert await run_job(runner, job_id)
+    row = ticket.store.table.job(job_id)
+    assert (row["state"], row["ticket_id"], row["desk_id"], row["display_id"]) == (
+        "waiting",
+        *(ticket.number, ticket.desk_id, ticket.number),
+    )
+    ticket.store.table.change(job_id, due_at="now()")
+    assert await run_job(runner, job_id)
+    assert ticket.calls() == ["list_tickets", "read_ticket", "read_ticket", "read_ticket", "add_note"]
+    assert ticket.store.table.job(job_id)["state"] == "completed"
+    assert len(ticket.notes()) == 1
+    lines = stream.getvalue().splitlines()
+    began = next(number for number, line in enumerate(lines) if "Context gathered: " in line)
+    assert all(f"ticket_id: {ticket.number}, " in line for line in lines)
+    assert [f"desk_id: {ticket.desk_id}" in line for line in lines] == [number >= began for number in range(len(lines))]
+    assert any(f"ServiceDesk Plus ticket updated: ticket_id={ticket.number} |" in line for line in lines)
+    # Those that are open when it is learned; later ones have it from their beginning, as lines do.
+    tagged = [span.name for span in spans.get_finished_spans() if dict(span.attributes or {}).get("desk_id")]
+    assert [tagged.count(name) for name in ("Context", "Worker")] == [1, 2]
+
+
+async def test_the_number_of_people_is_an_identifier_of_a_job_that_names_the_id(
+    ticket: Known, runner: Runner, start_log: StartLog
+) -> None:
+    """It stands in the answer anyhow: no call more."""
+    stream = start_log()
+    job_id = await ticket.job(ticket.desk_id)
+    assert await run_job(runner, job_id)
+    assert ticket.calls() == ["read_ticket", "read_ticket", "add_note"]
+    completed = next(line for line in stream.getvalue().splitlines() if "Task completed" in line)
+    assert f"ticket_id: {ticket.desk_id}, " in completed
+    assert f"display_id: {ticket.number}" in completed
+
+
+@pytest.mark.parametrize("named_first", ["number", "desk_id"])
+async def test_the_second_of_two_webhooks_is_skipped_unpaid_whichever_number_it_names(
+    named_first: str, ticket: Known, runner: Runner, model: Simulator, start_log: StartLog
+) -> None:
+    stream = start_log()
+    numbers = sorted([ticket.number, ticket.desk_id], key=lambda number: number != getattr(ticket, named_first))
+    job_ids = [await ticket.job(number) for number in numbers]
+    for job_id in job_ids:
+        assert await run_job(runner, job_id)
+    rows = [ticket.store.table.job(job_id) for job_id in job_ids]
+    assert [(row["state"], row["reason"]) for row in rows] == [("completed", None), ("skipped", "already enhanced")]
+    assert (len(ticket.notes()), len(model.requests(operation="chat"))) == (1, 1)
+    assert f"Task skipped: job_id={job_ids[1]}, ticket_id={numbers[1]}, reason=already enhanced" in stream.getvalue()
+
+
+async def test_two_webhooks_that_run_at_the_same_time_make_one_note(
+    ticket: Known, runner: Runner, model: Simulator
+) -> None:
+    job_ids = [await ticket.job(number) for number in (ticket.number, ticket.desk_id)]
+    await asyncio.gather(*(run_job(runner, job_id) for job_id in job_ids))
+    rows = [ticket.store.table.job(job_id) for job_id in job_ids]
+    assert sorted(row["state"] for row in rows) == ["completed", "waiting"]
+    (waits,) = [row for row in rows if row["state"] == "waiting"]
+    assert (waits["reason"], waits["attempt"]) == ("another job of this ticket", 0)
+    ticket.store.table.change(waits["id"], due_at="now()")
+    assert await run_job(runner, waits["id"])
+    assert ticket.store.table.job(waits["id"])["reason"] == "already enhanced"
+    assert (len(ticket.notes()), len(model.requests(operation="chat"))) == (1, 1)
+
+
+async def test_a_number_that_no_ticket_has_ends_its_job_and_the_copy_that_had_it(
+    ticket: Known, runner: Runner, desks: Simulator, start_log: StartLog
+) -> None:
+    stream = start_log()
+    copy = {"ticket_id": ticket.desk_id, "subject": SUBJECT, "description": "", "resolution": "R", "status": "Closed"}
+    await history.save_ticket(ticket.store.database, "globex", copy | {"display_id": ticket.number})
+    desks.change("DELETE", f"/tickets/globex/{ticket.desk_id}")
+    job_id = await ticket.job(ticket.number)
+    assert await run_job(runner, job_id)
+    assert ticket.store.table.job(job_id)["reason"] == "ticket not found"
+    assert f"Ticket not found: {ticket.number} |" in stream.getvalue()
+    assert ticket.store.table.run("SELECT 1 FROM tickets") == []
+
+
+@pytest.mark.parametrize("forgotten_by", ["number", "desk_id"])
+@pytest.mark.parametrize("named_by", ["number", "desk_id"])
+async def test_a_forgotten_ticket_is_not_shown_to_the_model_whichever_number_is_named(
+    forgotten_by: str, named_by: str, ticket: Known, runner: Runner, model: Simulator
+) -> None:
+    which = Which("globex", ticket_id=getattr(ticket, forgotten_by))
+    await erasing.erase(ticket.store.database, which)
+    job_id = await ticket.job(getattr(ticket, named_by))
+    assert await run_job(runner, job_id)
+    assert ticket.store.table.job(job_id)["reason"] == "forgotten"
+    assert model.requests(operation="chat") == []
+
+
+async def test_a_failure_note_is_left_by_the_id(
+    ticket: Known, runner: Runner, model: Simulator, start_log: StartLog
+) -> None:
+    """What is similar is told by the number that people see."""
+    stream = start_log()
+    copy = {"ticket_id": "999000000000000001", "subject": SUBJECT, "description": SUBJECT, "status": "Closed"}
+    await history.save_ticket(ticket.store.database, "globex", copy | {"resolution": "Restarted.", "display_id": "77"})
+    model.order(kind="status", code=403)
+    job_id = await ticket.job(ticket.number)
+    assert await run_job(runner, job_id)
+    (note,) = ticket.notes()
+    assert f"#77: {SUBJECT}" in note
+    assert f"Note with context only left: ticket_id={ticket.number} |" in stream.getvalue()
+
+
+async def test_a_failure_note_of_a_job_that_never_saw_its_ticket_is_left_too(
+    ticket: Known, desk: ServiceDeskPlus, database: Database
+) -> None:
+    """GPT-4 was away until its deadline."""
+    claim = await claimed(database, await ticket.job(ticket.number))
+    await claims.fail(database, claim, "model unavailable")
+    await leave_failure_note(claim, partial(attempt_at, claim, database, desk=desk))
+    assert len(ticket.notes()) == 1
