@@ -35,6 +35,8 @@ LIMITS = (
     ("Failures in a row that open a breaker", "integrations.breaker:MOST_FAILURES"),
     ("An open breaker holds jobs back for", "integrations.breaker:REST_SECONDS"),
     ("A job past its tenant's spending limit looks again after", "integrations.model.spending:_LOOK_SECONDS"),
+    ("A held model is tried again, by one job of each worker, every", "integrations.model.holds:PROBE_SECONDS"),
+    ("A job of a held model waits at most", "integrations.model.holds:LONGEST_WAIT_SECONDS"),
     ("Settings of tenants are read again every", "config.tenant_directory:_REREAD_SECONDS"),
     ("A changed file counts once it was left alone for", "config.secret_files:SETTLED_SECONDS"),
     ("A file that may still be being written holds its tenant's others back for", "config.secret_files:LONG_SECONDS"),

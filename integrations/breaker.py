@@ -33,7 +33,7 @@ class Breaker:
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self._server = server
+        self.server = server
         self._reason = reason
         self._most_failures = most_failures
         self._rest = rest_seconds
@@ -86,14 +86,14 @@ class Breaker:
             self._failures = 0
             if self._open_until is not None:
                 self._turn(None)
-                say(phrases.BREAKER_CLOSED, server=self._server)
+                say(phrases.BREAKER_CLOSED, server=self.server)
             return
         self._failures += 1
         if self._open_until is not None:
             self._turn(self._monotonic() + self._rest)
         elif self._failures >= self._most_failures:
             self._turn(self._monotonic() + self._rest)
-            say(phrases.BREAKER_OPENED, server=self._server, count=self._failures, seconds=f"{self._rest:g}")
+            say(phrases.BREAKER_OPENED, server=self.server, count=self._failures, seconds=f"{self._rest:g}")
 
     def _turn(self, open_until: float | None) -> None:
         self._open_until = open_until

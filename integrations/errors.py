@@ -6,8 +6,9 @@
     │   ├── ModelUnavailable     429, 5xx, connection failures, a broken stream
     │   ├── DeskTimeout
     │   └── DeskUnavailable     429, 5xx, connection failures, an answer that is not the API's
+    ├── ModelDenied             no credit, no right, no such model: no call helps until somebody acts
     └── Permanent               no repetition helps
-        ├── ModelRefused         400, 401, 403, 404, an unusable answer
+        ├── ModelRefused         400, 403, an unusable answer, a content filter
         └── DeskRefused         400, 401, 403, redirects, a desk that is not configured
     TicketGone                  expected: the job ends as skipped
     ├── TicketNotFound
@@ -120,6 +121,18 @@ class ModelRefused(Permanent):
     def __init__(self, what: str) -> None:
         super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}")
         self.values = {"reason": what}
+
+
+class ModelDenied(OutsideFailure):
+    """The model's service answers no question until a person acts; `why` is one of `integrations.model.holds`.
+
+    Its jobs are held back: outside of the model's client it is a HeldBack.
+    """
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}")
+        self.values = {"reason": what}
+        self.why = why
 
 
 class DeskTimeout(Temporary):

@@ -54,6 +54,7 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
         metrics.GPT4_COST,
         metrics.FALLBACK_ANSWERS,
         metrics.SPENDING_USED,
+        metrics.MODEL_HELD,
         *_ENDS,
         *_CALLS,
     ),

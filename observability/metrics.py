@@ -23,7 +23,8 @@ LABELS = {
     "whose tenant id can't be one.",
     "result": "How it ended; each metric has its own few words.",
     "outcome": "`completed`, `skipped` or `failed`, as in the row.",
-    "reason": "The reason in the row and in the log line, without its numbers of tries; empty for what was completed.",
+    "reason": "The reason in the row and in the log line, without its numbers of tries; empty for what was completed. "
+    "Of a held model: `model key refused`, `model out of credit`, `model not found` or `model not permitted`.",
     "why": "`webhook`: just accepted; `due`: a retry, or a store was away; `lost`: its message was lost.",
     "state": "`waiting` or `running`, as in the row.",
     "step": "`context`, `gpt4` or `update`.",
@@ -134,6 +135,12 @@ SPENDING_USED = AskedGauge(
     ["tenant_id"],
 )
 BREAKER_OPEN = Gauge("ai_agents_breaker_open", "1 from a breaker's opening until a call works again.", ["server"])
+MODEL_HELD = Gauge(
+    "ai_agents_model_held",
+    "1 while a model's jobs are held back until somebody acts: until a call works again, or none was refused for ten "
+    "minutes.",
+    ["server", "reason"],
+)
 
 # -- Housekeeping -----------------------------------------------------------------------------------------------------
 SYNCS = Counter(

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
+from integrations.model.holds import HoldReason
 from observability.identifiers import other_numbers
 from storage import by_hand
 from storage.by_hand import Details, Happened
@@ -21,6 +22,13 @@ from support.tables import as_json, duration, table, when
 
 # The relay publishes within a second or two; past this it does not.
 _RELAY_SECONDS = 10
+# What ends a hold of the model.
+_MENDS: dict[str, str] = {
+    HoldReason.KEY_REFUSED: "give the model's service a valid key",
+    HoldReason.OUT_OF_CREDIT: "add credit, or raise the spending limit, at the model's service",
+    HoldReason.NOT_FOUND: "mend the model's name or its address",
+    HoldReason.NOT_PERMITTED: "ask the model's service why it serves no request from here",
+}
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -131,7 +139,8 @@ def _next_of_waiting(job: Details) -> str:
     if job.deadline_at <= job.asked_at:
         return "its deadline has passed: the relay, in the API, ends it"
     if seconds < 0:
-        return f"waits for {attempt}, due in {duration(-seconds)}"
+        mend = f": {_MENDS[job.reason]}, and it goes on by itself" if job.reason in _MENDS else ""
+        return f"waits for {attempt}, due in {duration(-seconds)}{mend}"
     if job.published_at is not None:
         return (
             f"in the queue for {attempt} for {duration(seconds)}; if that lasts, see whether workers run and are free"

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 
 import httpx2
 
-from integrations.errors import ModelUnavailable, OutsideFailure, retry_after_seconds
+from integrations.errors import ModelUnavailable, OutsideFailure
 from integrations.http import LARGEST_ANSWER_BYTES, AnswerTooLarge
-from integrations.model.failures import of_status
+from integrations.model.failures import of_status, wait_asked_for
 
 PLAIN = {"Accept-Encoding": "identity"}
 """Asked of the server: a few compressed bytes may become gigabytes."""
@@ -22,7 +22,7 @@ class ModelAnswerTooLarge(AnswerTooLarge):
     def __init__(self, response: httpx2.Response) -> None:
         super().__init__("answer too large")
         self.status = response.status_code
-        self.retry_after = retry_after_seconds(response.headers.get("retry-after"))
+        self.retry_after = wait_asked_for(response.headers)
 
     def classed(self) -> OutsideFailure:
         """Return it as a failure: an error's status says enough without its body."""

@@ -18,12 +18,13 @@ from openai import AsyncOpenAI, DefaultAsyncHttpx2Client
 from pydantic import BaseModel
 
 from integrations.breaker import Breaker
-from integrations.errors import ModelRefused, ModelTimeout, ModelUnavailable, OutsideFailure
+from integrations.errors import ModelRefused, ModelTimeout, ModelUnavailable
 from integrations.http import KEPT_SECONDS
 from integrations.model.bounds import PLAIN, ModelAnswerTooLarge, bound
-from integrations.model.failures import classed, of_status
+from integrations.model.failures import CONTENT_FILTER, classed
+from integrations.model.holds import Hold
 from integrations.model.stream import Completion, NotAStream, read_completion
-from integrations.model.wire import Wire, refused_part, strip_fence
+from integrations.model.wire import REFUSALS, Wire, refused_part, strip_fence
 from integrations.text import all_storable
 from integrations.values import ModelAnswer, Prompt, Structured, Usage
 
@@ -51,12 +52,14 @@ class ModelClient:
         total_seconds: float,
         connections: int,
         breaker: Breaker,
+        hold: Hold | None = None,
     ) -> None:
         self.name = model
         self.base_url = base_url
         self._idle = idle_seconds
         self._total = total_seconds
         self._breaker = breaker
+        self._hold = hold or Hold(breaker.server)
         limits = httpx2.Limits(
             max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_SECONDS
         )
@@ -82,7 +85,8 @@ class ModelClient:
         await self._client.close()
 
     def check(self) -> None:
-        """Raises HeldBack while the model's service is known to be down: no use in preparing a question."""
+        """Raises HeldBack while the model is known to be down or held: no use in preparing a question."""
+        self._hold.check()
         self._breaker.check()
 
     async def ask(
@@ -133,17 +137,19 @@ class ModelClient:
         )
 
     async def _complete(self, messages: list[dict[str, str]], answer_type: type[BaseModel]) -> Completion:
-        """One paid call.
+        """One paid call. Raises HeldBack when somebody has to act first."""
+        with self._hold.watch():
+            return await self._complete_with_less(messages, answer_type)
 
-        Endpoints refuse what they don't know with a 400, unpaid: the call is made again without that part.
-        """
+    async def _complete_with_less(self, messages: list[dict[str, str]], answer_type: type[BaseModel]) -> Completion:
+        """One paid call: endpoints refuse what they don't know, unpaid, and are called again without that part."""
         known = refused = self._wire.refused()
         for _ in range(_MOST_REFUSALS):
             request = self._wire.request(messages, answer_type, refused)
             try:
                 with self._breaker.watch():
                     completion = await self._call(request)
-            except openai.BadRequestError as refusal:
+            except REFUSALS as refusal:
                 part = refused_part(refusal, request)
                 if part is None:
                     raise classed(refusal) from None
@@ -162,12 +168,12 @@ class ModelClient:
                 return await read_completion(raw, lambda: idle.reschedule(loop.time() + self._idle))
         except TimeoutError:
             raise ModelTimeout(self._idle if idle.expired() else self._total) from None
-        except openai.BadRequestError:
+        except REFUSALS:
             raise
         except ModelAnswerTooLarge as failure:
             raise failure.classed() from None
         except NotAStream as failure:
-            raise _of_a_plain_body(failure) from None
+            raise failure.failure from None
         except openai.OpenAIError as failure:
             raise classed(failure) from None
         except httpx2.HTTPError:
@@ -177,15 +183,12 @@ class ModelClient:
             raise ModelUnavailable("invalid answer") from None
 
 
-def _of_a_plain_body(failure: NotAStream) -> OutsideFailure:
-    """Return the failure in a 200 that is neither stream nor answer: OpenRouter puts its upstream's there."""
-    return ModelUnavailable("invalid answer") if failure.code is None else of_status(failure.code, None)
-
-
 def _usable(completion: Completion, answer_type: type[Structured]) -> Structured | None:
     """Return the validated answer; None when it may be repaired. Raises ModelRefused for a refusal."""
     if completion.refused:
         raise ModelRefused("invalid answer")
+    if completion.finish_reason == CONTENT_FILTER:
+        raise ModelRefused("content filter")
     if completion.finish_reason == "length":
         return None
     try:

@@ -1,36 +1,120 @@
-"""Failures of the openai package as ours."""
+"""Failures of the openai package, and errors in the body of an answer, as ours.
+
+Sources of the codes: https://developers.openai.com/api/docs/guides/error-codes,
+https://help.openai.com/en/articles/6614457 (spending), https://openrouter.ai/docs/api/reference/errors-and-debugging;
+recorded bodies: `tests/integrations/provider_answers.py`.
+"""
+
+import math
+from collections.abc import Mapping
 
 import openai
 
-from integrations.errors import ModelRefused, ModelUnavailable, OutsideFailure, retry_after_seconds, status_words
+from integrations.errors import (
+    ModelDenied,
+    ModelRefused,
+    ModelUnavailable,
+    OutsideFailure,
+    retry_after_seconds,
+    status_words,
+)
+from integrations.model.holds import HoldReason
 
+CONTENT_FILTER = "content_filter"
+"""The code, or `finish_reason`, of a question or an answer that the provider's filter has refused."""
 _LATER = {408, 409, 425, 429}
-_CODES = {"rate_limit_exceeded": 429, "insufficient_quota": 429, "server_error": 500, "overloaded": 503}
+_NO_CREDIT = (
+    "insufficient_quota",
+    "credit_balance_exhausted",
+    "organization_spend_limit_exceeded",
+    "organization_usage_limit_exceeded",
+    "project_spend_limit_exceeded",
+    "billing_not_active",
+)
+_STATUSES = {
+    **dict.fromkeys(("rate_limit_exceeded", *_NO_CREDIT), 429),
+    "invalid_api_key": 401,
+    "model_not_found": 404,
+    "server_error": 500,
+    "overloaded": 503,
+}
+"""What a code means that comes without a status: in a stream, or in a body under HTTP 200."""
+_DENIED_STATUSES = {
+    401: HoldReason.KEY_REFUSED,
+    402: HoldReason.OUT_OF_CREDIT,
+    404: HoldReason.NOT_FOUND,
+}
+# A 403 without one of these codes is about the one question: that is how OpenRouter tells of its moderation.
+_DENIED_CODES = {
+    **dict.fromkeys(_NO_CREDIT, HoldReason.OUT_OF_CREDIT),
+    "invalid_api_key": HoldReason.KEY_REFUSED,
+    "model_not_found": HoldReason.NOT_FOUND,
+    "AuthenticationTypeDisabled": HoldReason.KEY_REFUSED,
+    "unsupported_country_region_territory": HoldReason.NOT_PERMITTED,
+}
+_NO_SUCH_MODEL = "is not a valid model ID"
+"""How OpenRouter's 400 for a model that it does not have ends."""
 
 
-def of_status(status: int, retry_after: float | None) -> OutsideFailure:
-    """Return the failure that an HTTP status is: later, or never."""
-    if status in _LATER or status >= 500:
+def of_status(status: int, retry_after: float | None = None, *codes: object) -> OutsideFailure:
+    """Return the failure that an HTTP status is, with the codes beside it: later, never, or once somebody has acted."""
+    named = [code for code in codes if isinstance(code, str)]
+    if CONTENT_FILTER in named:
+        return ModelRefused("content filter")
+    # OpenRouter: a 402 with a Retry-After is a budget of the moment, and passes.
+    passes = status == 402 and retry_after is not None
+    why = next((_DENIED_CODES[code] for code in named if code in _DENIED_CODES), _DENIED_STATUSES.get(status))
+    if why is not None and not passes:
+        return ModelDenied(status_words(status), why)
+    if passes or status in _LATER or status >= 500:
         return ModelUnavailable(status_words(status), retry_after)
     return ModelRefused(status_words(status))
+
+
+def of_error(code: object, kind: object) -> OutsideFailure:
+    """Return the failure that an error without an HTTP status is, from its `code` and its `type`."""
+    status = next((found for found in (_status_of(code), _status_of(kind)) if found is not None), 500)
+    return of_status(status, None, code, kind)
 
 
 def classed(failure: openai.OpenAIError) -> OutsideFailure:
     """Return one of the package's exceptions as a failure with our own words; its text is left behind."""
     if isinstance(failure, openai.APIStatusError):
-        return of_status(failure.status_code, retry_after_seconds(failure.response.headers.get("retry-after")))
+        if failure.status_code == 400 and message_of(failure).endswith(_NO_SUCH_MODEL):
+            return ModelDenied(status_words(400), HoldReason.NOT_FOUND)
+        wait = wait_asked_for(failure.response.headers)
+        return of_status(failure.status_code, wait, failure.code, failure.type)
     if isinstance(failure, openai.APIConnectionError):  # its timeout too: ours come first, but for connecting
         return ModelUnavailable("connection")
     if isinstance(failure, openai.APIResponseValidationError):
         return ModelRefused("invalid answer")
     if isinstance(failure, openai.APIError):
-        # An error event in the middle of a stream; it has no status, and its code is a number or a word.
-        return of_status(code_of(failure.code if failure.code is not None else failure.type), None)
+        # An error event in the middle of a stream.
+        return of_error(failure.code, failure.type)
     return ModelRefused("invalid answer")
 
 
-def code_of(code: object) -> int:
-    """Return the HTTP status in a failure's `code`: a number, also as text, or one of OpenAI's words; else 500."""
+def message_of(failure: openai.APIStatusError) -> str:
+    """Return the message of the error in its body, or what the package makes of a body without one.
+
+    LM Studio's error is the message itself (https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/189).
+    """
+    body: object = failure.body
+    told: object = body.get("message") if isinstance(body, dict) else body
+    return told if isinstance(told, str) else failure.message
+
+
+def wait_asked_for(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds in `retry-after-ms`, which wins as in the openai package, or else in `Retry-After`."""
+    try:
+        seconds = float(headers.get("retry-after-ms", "")[:20]) / 1000
+    except ValueError:
+        seconds = math.nan
+    return seconds if 0 <= seconds < math.inf else retry_after_seconds(headers.get("retry-after"))
+
+
+def _status_of(code: object) -> int | None:
+    """Return the HTTP status that a `code` is, a number, also as text, or one of the known words; else None."""
     if isinstance(code, str | int) and str(code).isdecimal() and len(str(code)) == 3 and int(code) >= 400:
         return int(code)
-    return _CODES.get(str(code), 500)
+    return _STATUSES.get(code) if isinstance(code, str) else None

@@ -9,7 +9,8 @@ from openai import AsyncStream
 from openai.types.chat import ChatCompletionChunk
 from openai.types.chat.chat_completion_chunk import Choice, ChoiceDelta
 
-from integrations.model.failures import code_of
+from integrations.errors import ModelUnavailable, OutsideFailure
+from integrations.model.failures import of_error
 from integrations.text import storable
 from integrations.values import Usage
 
@@ -19,11 +20,11 @@ _LARGEST_NUMBER = 1_000_000_000
 
 
 class NotAStream(Exception):
-    """A 200 whose body is not server-sent events; `code` is the status in its `error`, if it has one."""
+    """A 200 that is neither stream nor answer; `failure` is what its body says, as OpenRouter tells of its upstream."""
 
-    def __init__(self, code: int | None) -> None:
+    def __init__(self, failure: OutsideFailure) -> None:
         super().__init__("not a stream")
-        self.code = code
+        self.failure = failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,8 @@ def _whole(status: int, body: bytes) -> Completion:
         data = json.loads(body)
         failure = data.get("error")
         if failure:
-            raise NotAStream(code_of(failure.get("code") if isinstance(failure, dict) else None))
+            told = failure if isinstance(failure, dict) else {}
+            raise NotAStream(of_error(told.get("code"), told.get("type")))
         choice = data["choices"][0]
         message = choice["message"]
         usage = data.get("usage")
@@ -164,4 +166,4 @@ def _whole(status: int, body: bytes) -> Completion:
             _usage_of(usage.get) if isinstance(usage, dict) else Usage(),
         )
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        raise NotAStream(None) from None
+        raise NotAStream(ModelUnavailable("invalid answer")) from None

@@ -14,16 +14,19 @@ from urllib.parse import urlsplit
 import openai
 from pydantic import BaseModel
 
+from integrations.model.failures import message_of
+
+REFUSALS = (openai.BadRequestError, openai.NotFoundError)
+"""What may be about a part of the request, and not about the whole."""
+Refusal = openai.BadRequestError | openai.NotFoundError
 _MOST_TOKENS = 2000
 _FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 _FORMATS = ("json_schema", "json_object", "none")
 _LEARNED_SECONDS = 600.0
-# What a refusal may name -> the argument that it is about.
-_ARGUMENTS = {
-    **dict.fromkeys(("response_format", "json_schema", "json_object"), "response_format"),
-    **dict.fromkeys(("provider", "reasoning"), "extra_body"),
-    **{name: name for name in ("reasoning_effort", "max_completion_tokens", "max_tokens", "stream_options")},
-}
+# OpenRouter's 404 where no endpoint takes all parts; it names none. The strict schema goes first: the schema is then in
+# the prompt. Without `reasoning` a model may think, which is paid; without `provider` an endpoint may ignore the rest.
+_NO_ENDPOINT = "No endpoints found that can handle the requested parameters"
+_UNNAMED = ("json_schema", "reasoning", "json_object", "provider")
 # Names in quotes, and words that can only be such a name: "no provider available" is about no parameter.
 _NAMES = re.compile(r"""["'`]([a-z_]+)(?=["'`.\[])|\b([a-z]+(?:_[a-z]+)+)\b""")
 
@@ -79,8 +82,9 @@ class Wire:
             if form == "json_object":
                 request["response_format"] = {"type": "json_object"}
         if self._openrouter:
-            # Without it a provider may ignore the response format.
-            request["extra_body"] = {"provider": {"require_parameters": True}, "reasoning": {"effort": "none"}}
+            # Without `provider` an endpoint may ignore the response format.
+            extra = {"provider": {"require_parameters": True}, "reasoning": {"effort": "none"}}
+            request["extra_body"] = {name: value for name, value in extra.items() if name not in refused}
             request["max_tokens"] = _MOST_TOKENS
         else:
             request["reasoning_effort"] = "none"
@@ -98,18 +102,21 @@ class Wire:
         ]
 
 
-def refused_part(refusal: openai.BadRequestError, sent: dict[str, Any]) -> str | None:
-    """Return what to leave out after a 400 to the request `sent`; None when it names nothing that can be."""
-    for name in _named(refusal):
-        argument = _ARGUMENTS.get(name)
-        if argument in sent:
-            return str(sent[argument]["type"]) if argument == "response_format" else argument
-    return None
+def refused_part(refusal: Refusal, sent: dict[str, Any]) -> str | None:
+    """Return what to leave out after a refusal of the request `sent`; None when it is about nothing that can be."""
+    form = sent.get("response_format", {}).get("type")
+    parts = dict.fromkeys(("response_format", "json_schema", "json_object"), form) if form else {}
+    optional = {"reasoning_effort", "max_completion_tokens", "max_tokens", "stream_options"} & set(sent)
+    parts |= {name: name for name in optional | set(sent.get("extra_body", {}))}
+    if isinstance(refusal, openai.NotFoundError):
+        unnamed = _UNNAMED if message_of(refusal).startswith(_NO_ENDPOINT) else ()
+        return next((name for name in unnamed if name in parts.values()), None)
+    return next((parts[name] for name in _named(refusal) if name in parts), None)
 
 
-def _named(refusal: openai.BadRequestError) -> list[str]:
+def _named(refusal: Refusal) -> list[str]:
     """Return the name of what is refused, from `param`, or else all names in the message."""
     param: object = refusal.param
     if isinstance(param, str) and param:
         return [re.split(r"[.\[]", param)[0]]
-    return [quoted or word for quoted, word in _NAMES.findall(str(refusal.message))]
+    return [quoted or word for quoted, word in _NAMES.findall(message_of(refusal))]

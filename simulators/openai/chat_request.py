@@ -8,46 +8,15 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from simulators.exchange import Answer
+from simulators.openai.api_error import ApiError
 from simulators.openai.context import Context, find_context, message_text
+from simulators.openai.providers import check_model, check_parts
 from simulators.openai.settings import OpenAIConfig
 from simulators.openai.strict_schemas import SchemaRefusedError, check_strict
 
 Json = dict[str, Any]
 _FORMATS = frozenset({"text", "json_object", "json_schema"})
 _SCHEMA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
-
-
-class ApiError(Exception):
-    """An error in OpenAI's envelope: `{"error": {"message", "type", "param", "code"}}`."""
-
-    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.param = param
-        self.code = code
-
-    def answer(self, headers: dict[str, str] | None = None) -> Answer:
-        """Return the HTTP answer of the error."""
-        return Answer.of_json(
-            self.status,
-            {
-                "error": {
-                    "message": self.message,
-                    "type": _error_type(self.status),
-                    "param": self.param,
-                    "code": self.code,
-                }
-            },
-            headers,
-        )
-
-
-def _error_type(status: int) -> str:
-    if status == 429:
-        return "rate_limit_error"
-    return "server_error" if status >= 500 else "invalid_request_error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +70,14 @@ def parse_body(raw: bytes) -> Json | None:
 
 
 def check_request(body: Json | None, config: OpenAIConfig) -> ChatRequest:
-    """Return the checked request; raises ApiError (400, or 404 for a model that is not served)."""
+    """Return the checked request; raises ApiError."""
     if body is None:
         raise ApiError(400, "We could not parse the JSON body of your request.")
     model, messages = body.get("model"), body.get("messages")
     if not isinstance(model, str) or not model:
         raise ApiError(400, "you must provide a model parameter", param="model")
-    if not config.knows(model):
-        # One that was never there, or is retired: OpenAI words both alike.
-        message = f"The model `{model}` does not exist or you do not have access to it."
-        raise ApiError(404, message, code="model_not_found")
+    check_model(config, model)
+    check_parts(config, body)
     if not isinstance(messages, list) or not messages:
         raise ApiError(400, "Missing required parameter: 'messages'.", param="messages")
     if "max_tokens" in body and "max_completion_tokens" in body:

@@ -47,6 +47,9 @@ class ReplyDelivery:
     async def _stream(self) -> None:
         usage, wire = self.request.include_usage, self.wire
         await wire.start(200, {"content-type": _EVENTS, "cache-control": "no-cache"} | self.headers)
+        if self.config.provider == "openrouter":
+            # Source: https://openrouter.ai/docs/api-reference/streaming, comments while an endpoint is waited for.
+            await wire.write(b": OPENROUTER PROCESSING\n\n")
         await wire.pause(self.config.first_token_seconds)
         await self._write(chunk(self.reply, {"role": "assistant", "content": "", "refusal": None}, with_usage=usage))
         if not self.reply.empty:

@@ -1,6 +1,5 @@
 """The HTTP door of the endpoint: key, memory, faults, answer."""
 
-import hmac
 import secrets
 import time
 from collections import deque
@@ -11,22 +10,18 @@ from starlette.types import Receive, Scope, Send
 from simulators.exchange import ClientLeftError, Exchange
 from simulators.faults import FaultBook
 from simulators.journal import Entry, Journal, selected_headers
-from simulators.openai.chat_request import (
-    ApiError,
-    ChatRequest,
-    check_request,
-    parse_body,
-)
+from simulators.openai.api_error import ApiError
+from simulators.openai.chat_request import ChatRequest, check_request, parse_body
 from simulators.openai.context import find_context, message_text
 from simulators.openai.delivery import ConnectionCutError, ReplyDelivery
 from simulators.openai.openai_faults import OpenAIFault, applies, in_place_of_an_answer
+from simulators.openai.providers import ROOTS, check_key, no_address
 from simulators.openai.reply import Reply, think
 from simulators.openai.settings import OpenAIConfig
 from simulators.openai.spoiled import spoil
 
 Json = dict[str, Any]
 MAX_ANSWERS = 2_000
-_CHAT = ("POST", "/v1/chat/completions")
 
 
 def _bodies(raw: bytes, body: Json) -> list[str]:
@@ -46,6 +41,7 @@ class OpenAIDoor:
 
     def __init__(self, config: OpenAIConfig, faults: FaultBook[OpenAIFault], journal: Journal) -> None:
         self._config = config
+        self._chat_address = ("POST", f"{ROOTS[config.provider]}/chat/completions")
         self._faults = faults
         self._journal = journal
         self.answers: deque[Json] = deque(maxlen=MAX_ANSWERS)
@@ -69,7 +65,7 @@ class OpenAIDoor:
         return self._journal.receive(
             method=scope["method"],
             path=scope["path"],
-            operation="chat" if (scope["method"], scope["path"]) == _CHAT else "unknown",
+            operation="chat" if (scope["method"], scope["path"]) == self._chat_address else "unknown",
             payload=body if body is not None else raw.decode("utf-8", "replace")[:2000] or None,
             payload_bytes=len(raw),
             headers=selected_headers(scope["headers"]),
@@ -98,7 +94,7 @@ class OpenAIDoor:
         try:
             if fault is not None and fault.kind == "silence":
                 await wire.pause(None)
-            answer = in_place_of_an_answer(fault, headers) if fault else None
+            answer = in_place_of_an_answer(fault, self._config.provider, headers) if fault else None
             if answer is not None:
                 entry.status = answer.status
                 await wire.answer(answer)
@@ -109,7 +105,7 @@ class OpenAIDoor:
             entry.outcome = "answered"
         except ApiError as error:
             entry.status, entry.outcome = error.status, "answered"
-            await wire.answer(error.answer(headers))
+            await wire.answer(error.answer(self._config.provider, headers))
         except ConnectionCutError:
             entry.outcome = "cut"
         except ClientLeftError:
@@ -119,12 +115,9 @@ class OpenAIDoor:
 
     def _check(self, scope: Scope, operation: str) -> None:
         """Raise ApiError for a wrong key or address."""
-        given = dict(scope["headers"]).get(b"authorization", b"")
-        if not hmac.compare_digest(given, f"Bearer {self._config.api_key}".encode()):
-            message = "Incorrect API key provided." if given else "You didn't provide an API key."
-            raise ApiError(401, message, code="invalid_api_key")
+        check_key(self._config, dict(scope["headers"]).get(b"authorization", b""))
         if operation == "unknown":
-            raise ApiError(404, f"Invalid URL ({scope['method']} {scope['path']})")
+            raise no_address(self._config, scope["method"], scope["path"])
 
     async def _chat(
         self, wire: Exchange, request: ChatRequest, fault: OpenAIFault | None, headers: dict[str, str]

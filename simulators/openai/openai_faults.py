@@ -6,11 +6,13 @@ from pydantic import AfterValidator, Field
 
 from simulators.exchange import PORTAL, Answer, maintenance_page
 from simulators.faults import Fault, with_a_body
-from simulators.openai.chat_request import ApiError
+from simulators.openai.api_error import ApiError, Provider
 
 Json = dict[str, Any]
 
-CONTENT_KINDS = frozenset({"empty_choices", "refusal", "cut_off", "malformed", "fenced", "wrong_schema", "hostile"})
+CONTENT_KINDS = frozenset(
+    {"empty_choices", "refusal", "content_filter", "cut_off", "malformed", "fenced", "wrong_schema", "hostile"}
+)
 
 
 class OpenAIFault(Fault):
@@ -19,15 +21,15 @@ class OpenAIFault(Fault):
     `chunks` is the number of pieces of content that come before the fault: by default none for `keep_alive`
     and `empty_deltas`, three for the others. `seconds` is the time between what is sent. `comments` ends a
     `keep_alive` after so many, and the answer goes on; without it there is no end. `html` comes under HTTP 200
-    unless a `code` is given. `not_streamed` answers in one piece although a stream was asked for. `huge` sends
-    a first piece of content of so many `megabytes`.
+    unless a `code` is given. `word` is the code in an error's body, such as `insufficient_quota`. `not_streamed`
+    answers in one piece although a stream was asked for. `huge` sends a first piece of content of so many `megabytes`.
     """
 
     options: ClassVar = {
-        "status": frozenset({"code", "retry_after", "message", "param"}),
+        "status": frozenset({"code", "word", "retry_after", "retry_after_ms", "message", "param"}),
         "refuse_parameter": frozenset({"param"}),
-        "error_in_200": frozenset({"code", "message"}),
-        "error_event": frozenset({"code", "message", "chunks"}),
+        "error_in_200": frozenset({"code", "word", "message"}),
+        "error_event": frozenset({"code", "word", "message", "chunks"}),
         "stall": frozenset({"chunks"}),
         "cut": frozenset({"chunks"}),
         "keep_alive": frozenset({"seconds", "chunks", "comments"}),
@@ -41,7 +43,9 @@ class OpenAIFault(Fault):
 
     match: str | None = None
     code: Annotated[int, AfterValidator(with_a_body)] = Field(default=502, ge=300, le=599)
+    word: str | None = None
     retry_after: str | None = None
+    retry_after_ms: str | None = None
     message: str = "The server had an error while processing your request. Sorry about that!"
     param: str = ""
     chunks: int | None = Field(default=None, ge=0)
@@ -57,14 +61,17 @@ class OpenAIFault(Fault):
         return 0 if self.kind in {"keep_alive", "empty_deltas"} else 3
 
 
-def error_of(fault: OpenAIFault) -> ApiError:
+def error_of(fault: OpenAIFault, provider: Provider) -> ApiError:
     """Return the error that a `status` or `error_event` fault stands for."""
     codes = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
-    return ApiError(fault.code, fault.message, param=fault.param or None, code=codes.get(fault.code))
+    code = fault.word or (codes.get(fault.code) if provider == "openai" else None)
+    return ApiError(fault.code, fault.message, param=fault.param or None, code=code)
 
 
 def error_document(fault: OpenAIFault) -> Json:
-    """Return an error as a router reports one under HTTP 200: with the upstream's status as its code."""
+    """Return an error under HTTP 200: a router's, with the upstream's status as its code; with a `word`, OpenAI's."""
+    if fault.word is not None:
+        return {"error": error_of(fault, "openai").document("openai")}
     metadata = {"provider_name": "simulated"}
     return {"error": {"code": fault.code, "message": fault.message, "metadata": metadata}}
 
@@ -79,12 +86,13 @@ def applies(fault: OpenAIFault, body: Json) -> bool:
     return True
 
 
-def in_place_of_an_answer(fault: OpenAIFault, headers: dict[str, str]) -> Answer | None:
+def in_place_of_an_answer(fault: OpenAIFault, provider: Provider, headers: dict[str, str]) -> Answer | None:
     """Return what is answered instead of a completion; None for a fault of the completion itself."""
     match fault.kind:
         case "status":
-            extra = {"retry-after": fault.retry_after} if fault.retry_after is not None else {}
-            return error_of(fault).answer({**headers, **extra})
+            asked = {"retry-after": fault.retry_after, "retry-after-ms": fault.retry_after_ms}
+            extra = {name: value for name, value in asked.items() if value is not None}
+            return error_of(fault, provider).answer(provider, {**headers, **extra})
         case "html":
             given = fault.model_fields_set
             page = maintenance_page(fault.message if "message" in given else PORTAL)
@@ -93,9 +101,9 @@ def in_place_of_an_answer(fault: OpenAIFault, headers: dict[str, str]) -> Answer
             return Answer.of_json(200, error_document(fault), headers)
         case "refuse_parameter":
             message = f"Unsupported parameter: '{fault.param}' is not supported with this model."
-            return ApiError(400, message, param=fault.param, code="unsupported_parameter").answer(headers)
+            return ApiError(400, message, param=fault.param, code="unsupported_parameter").answer(provider, headers)
         case "no_json_schema":
             message = "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model."
-            return ApiError(400, message, param="response_format").answer(headers)
+            return ApiError(400, message, param="response_format").answer(provider, headers)
         case _:
             return None

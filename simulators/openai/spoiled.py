@@ -41,6 +41,7 @@ _WRONG = {"summary": ["not", "a", "text"], "next_steps": "not a list", "confiden
 _CHANGES: Mapping[str, Callable[[str], dict[str, Any]]] = {
     "empty_choices": lambda _content: {"empty": True},
     "refusal": lambda _content: {"content": None, "refusal": "I'm sorry, but I can't help with that."},
+    "content_filter": lambda content: {"content": content[: len(content) // 2], "finish_reason": "content_filter"},
     "cut_off": lambda content: {"content": content[: len(content) // 2], "finish_reason": "length"},
     "malformed": lambda content: {"content": f"Sure! Here is my advice: {content[1 : len(content) * 2 // 3]}"},
     "fenced": lambda content: {"content": f"```json\n{content}\n```"},

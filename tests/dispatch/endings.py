@@ -66,7 +66,7 @@ class Driver:
     async def running(
         self, meanwhile: Meanwhile, *, hangs_at: int = 0, **columns: object
     ) -> AsyncIterator[tuple[UUID, asyncio.Task[object]]]:
-        """An attempt whose desk answers after that, but for its call number `hangs_at`; GPT-4 refuses its key."""
+        """An attempt whose desk answers after that, but for its call number `hangs_at`; GPT-4 refuses the ticket."""
         reached, calls = asyncio.Event(), count(1)
 
         async def answer(_: httpx.Request) -> httpx.Response:
@@ -76,9 +76,10 @@ class Driver:
             await asyncio.sleep(60 if call == hangs_at else 0)
             return httpx.Response(200, json=TICKET)
 
+        self.model.order(kind="status", code=403)
         job_id = await self.job("12345", **columns)
         its_desk = opened(settings("http://desk", failure_note=True), transport=httpx.MockTransport(answer))
-        async with its_desk as desk, model_opened(self.model.url, key="wrong") as gpt4:
+        async with its_desk as desk, model_opened(self.model.url) as gpt4:
             runner = replace(runner_on(desk, self.database, self.database), model_of=lambda _: gpt4)
             run: Awaitable[object] = run_job(runner, job_id)
             task = asyncio.ensure_future(run)

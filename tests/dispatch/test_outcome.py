@@ -65,7 +65,7 @@ DOWN, ANOTHER = ("waiting", "desk unavailable"), ("waiting", "another job of thi
 LOST = "Task failed reason=claim lost; left to another attempt"
 LOOK = "Task failed reason=~; will be looked for once more in 60s"
 LAST_WORKER = ("failed", "worker lost at its last attempt")
-KEY = ("failed", "OpenAI API: 401 Unauthorized")
+FLAGGED = ("failed", "OpenAI API: 403 Forbidden")
 REFUSED, BROKEN = ("failed", "ServiceDesk Plus API: 403"), ("waiting", "ServiceDesk Plus API: 500")
 SKIPPED, REQUEUED, ENDED = "Task skipped reason=~", "Job requeued reason=~", "Task failed reason=~; not retried"
 HELD, GAVE_UP = REQUEUED + r", held back for (\d+)s", "Task failed reason=~; gave up at its deadline"
@@ -82,7 +82,7 @@ ENDINGS = [
     Ending(
         How.FAILED, endings.down_at_the_deadline, ("failed", DOWN[1]), GAVE_UP, "failed", "Worker: failed", red=True
     ),
-    Ending(How.FAILED, endings.stopped_at_its_failure_note, KEY, ENDED, "failed", "Worker: failed", red=True),
+    Ending(How.FAILED, endings.stopped_at_its_failure_note, FLAGGED, ENDED, "failed", "Worker: failed", red=True),
     Ending(How.RETRIED, endings.retried, BROKEN, AGAIN, "retried", "Worker: retried", red=True),
     Ending(How.LOOKED_FOR, endings.looked_for, DOWN, LOOK, "retried", "Worker: looked for once more", red=True),
     Ending(How.HELD_BACK, endings.held_back, DOWN, HELD, "held back", "Worker: held back: ~"),

@@ -105,9 +105,10 @@ FAULTS = [
     FaqFault("ticket changed in mid-job", outages.sent_again_meanwhile, FAILURE, "Another Job Has It"),
     FaqFault("API replaced in mid-job", outages.api_replaced, RUNNING, "Slow but in Progress"),
     FaqFault("no worker until the deadline", outages.too_late, CRASHES, "Ended at Its Deadline"),
+    FaqFault("GPT-4 refuses our key", faults.key_refused, FAILURE, GPT4),
     FaqFault(
         "GPT-4 refuses our key, worker replaced since",
-        lease_faults.worker_replaced(gpt4("status", code=401)),
+        lease_faults.worker_replaced(faults.key_refused),
         FAILURE,
         GPT4,
     ),

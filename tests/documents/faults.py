@@ -208,6 +208,19 @@ def gpt4(kind: str, **fault: Any) -> Inject:
     return inject
 
 
+@contextmanager
+def key_refused(stage: FaultStage) -> Iterator[str]:
+    """GPT-4's service refuses our key: the job is held, and does not come again before somebody has looked."""
+    due = b"UPDATE jobs SET due_at = now() + interval '1 minute' * %s WHERE ticket_id = %s AND state = 'waiting'"
+    with gpt4("status", code=401, times=1)(stage) as ticket_id, stage.world.admin() as connection:
+        connection.autocommit = True
+        connection.execute(due, (60, ticket_id))
+        yield ticket_id
+        connection.execute(due, (0, ticket_id))
+    # The next fault's jobs are not to be held as well.
+    stage.system.restart(stage.worker)
+
+
 def desk(kind: str, operation: str, **fault: Any) -> Inject:
     """The desk has a fault for this ticket."""
 

@@ -46,7 +46,7 @@ def flooding(status: int, content_type: str, opening: bytes) -> Starlette:
         (200, STREAM, b": ", ModelUnavailable, INVALID),
         (200, STREAM, b"data: {}\n" * 2, ModelUnavailable, INVALID),
         (503, PLAIN, b'{"error": "', ModelUnavailable, "OpenAI API error: 503 Service Unavailable"),
-        (401, PLAIN, b'{"error": "', ModelRefused, "OpenAI API error: 401 Unauthorized"),
+        (403, PLAIN, b'{"error": "', ModelRefused, "OpenAI API error: 403 Forbidden"),
         (400, PLAIN, b'{"error": "response_format', ModelRefused, "OpenAI API error: 400 Bad Request"),
     ],
 )

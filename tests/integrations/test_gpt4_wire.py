@@ -7,7 +7,8 @@ import httpx2
 import openai
 import pytest
 
-from integrations.model.wire import Wire, refused_part, strip_fence
+from integrations.model.wire import Refusal, Wire, refused_part, strip_fence
+from tests.integrations.provider_answers import NO_ENDPOINT, ROUTING
 from tests.kit.clock import Clock
 from workflow.enhancement import Enhancement
 
@@ -29,7 +30,7 @@ def asked(wire: Wire) -> dict[str, Any]:
     return wire.request(MESSAGES, Enhancement, wire.refused())
 
 
-def learn(wire: Wire, refused: openai.BadRequestError) -> bool:
+def learn(wire: Wire, refused: Refusal) -> bool:
     """Take a refusal of the next request for what it says, and the request without that part for answered."""
     part = refused_part(refused, asked(wire))
     wire.keep(frozenset({part} if part else ()))
@@ -82,18 +83,33 @@ def test_the_parameter_that_is_refused_is_left_out_not_the_recommended_one() -> 
 
 
 @pytest.mark.parametrize(
-    "refused",
+    ("refused", "left"),
     [
-        refusal("Unknown field: 'provider'"),
-        refusal("No such thing.", "provider.require_parameters"),
-        refusal("Reasoning can't be turned off.", "reasoning"),
-        refusal('Unrecognized key "reasoning"'),
+        (refusal("Unknown field: 'provider'"), "reasoning"),
+        (refusal("No such thing.", "provider.require_parameters"), "reasoning"),
+        (refusal("Reasoning can't be turned off.", "reasoning"), "provider"),
+        (refusal('Unrecognized key "reasoning"'), "provider"),
     ],
 )
-def test_a_refused_provider_block_is_left_out_whole(refused: openai.BadRequestError) -> None:
+def test_of_what_only_openrouter_knows_the_refused_part_is_left_out(refused: Refusal, left: str) -> None:
     wire = Wire(OPENROUTER, "m")
     assert learn(wire, refused)
-    assert "extra_body" not in asked(wire)
+    assert set(asked(wire)["extra_body"]) == {left}
+
+
+def test_a_404_that_names_no_part_takes_one_after_the_other() -> None:
+    wire, body = Wire(OPENROUTER, "m"), {"message": f"{NO_ENDPOINT} {ROUTING}", "code": 404}
+    response = httpx2.Response(404, request=httpx2.Request("POST", OPENROUTER))
+    missing = openai.NotFoundError("Error code: 404", response=response, body=body)
+    left = []
+    while learn(wire, missing):
+        request = asked(wire)
+        left.append((request.get("response_format", {}).get("type"), *request["extra_body"]))
+    every = ("provider", "reasoning")
+    assert left == [("json_object", *every), ("json_object", "provider"), (None, "provider"), (None,)]
+    assert asked(wire)["max_tokens"]
+    other = openai.NotFoundError("Error code: 404", response=response, body={"message": "No endpoints found for m."})
+    assert not learn(Wire(OPENROUTER, "m"), other)
 
 
 @pytest.mark.parametrize(

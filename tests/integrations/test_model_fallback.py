@@ -70,6 +70,19 @@ async def test_while_the_breaker_is_open_the_fallback_answers_and_the_first_is_l
     assert {came[1:] for came in street.came if came[0] == "fallback"} == {("of-fallback", "spare")}
 
 
+async def test_where_the_first_is_held_the_fallback_answers_at_once(street: Street, start_log: StartLog) -> None:
+    """The first one is not called for it any more."""
+    stream = start_log()
+    street.says["process"] = 402
+    async with town(street, FALLBACK | {"openai_fallback_base_url": at(street, "fallback")}) as its_town:
+        for _ in range(2):
+            assert (await its_town.ask("globex")).model == "spare in fallback"
+            its_town.models.of("globex").check()
+    assert [came[0] for came in street.came] == ["process", "fallback", "fallback"]
+    assert stream.getvalue().count("OpenAI API error: 402 Payment Required") == 1
+    assert stream.getvalue().count("Hold error: model at 127.0.0.1: model out of credit") == 1
+
+
 @pytest.mark.parametrize("own", [OWN, OWN | {"OPENAI_BASE_URL_ACME": "/acme/v1"}], ids=["key", "address"])
 async def test_a_tenant_with_a_key_or_an_address_of_its_own_has_no_fallback(
     own: dict[str, str], street: Street

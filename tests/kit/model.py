@@ -8,6 +8,7 @@ import pytest
 from integrations.breaker import Breaker
 from integrations.errors import OutsideFailure
 from integrations.model.client import ModelClient
+from integrations.model.holds import Hold
 from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket
 from workflow.attempt import GraphState
 from workflow.enhancement import Enhancement
@@ -30,6 +31,7 @@ async def opened(
     total: float = 10,
     model: str = "gpt-6-luna",
     breaker: Breaker | None = None,
+    hold: Hold | None = None,
 ) -> AsyncIterator[ModelClient]:
     """A client of the endpoint at `url`."""
     client = ModelClient(
@@ -40,6 +42,7 @@ async def opened(
         total_seconds=total,
         connections=16,
         breaker=breaker or Breaker("model", "model unavailable"),
+        hold=hold,
     )
     try:
         yield client

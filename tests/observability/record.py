@@ -44,7 +44,7 @@ def story(system: System, world: World) -> list[tuple[float, Callable[[], Any]]]
         (262, lambda: system.restart(system.workers[1])),
         (300, lambda: world.desk_fault(kind="status", tenant="globex", operation=None, code=503)),
         (370, world.clear_faults),
-        (420, lambda: world.openai_fault(kind="status", code=401, times=5)),
+        (420, lambda: world.openai_fault(kind="status", code=403, times=5)),
     ]
 
 

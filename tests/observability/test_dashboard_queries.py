@@ -19,7 +19,7 @@ pytestmark = [
 ]
 # The name of a router's model: the provider then tells what it cost.
 SETTINGS = SHORT | {"OPENAI_MODEL": "openai/gpt-6-luna"}
-REFUSED = "OpenAI API: 401 Unauthorized"
+REFUSED = "OpenAI API: 403 Forbidden"
 QUERIES = [pytest.param(query, id=str(query)) for query in queries()]
 # Where 0 is the good news, and has to be seen.
 ZEROS = {
@@ -89,7 +89,7 @@ def _live(world: World) -> None:
         world.post_webhook("999999", secret="another tenant's")
         assert world.post_webhook(f"99999{_}").status_code == 202
         world.ended(f"99999{_}")
-    world.openai_fault(kind="status", code=401, times=1)
+    world.openai_fault(kind="status", code=403, times=1)
     world.ended(world.create_ticket())
 
 

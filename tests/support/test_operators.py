@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from integrations.model.holds import HoldReason
 from storage.by_hand import Details, Happened
 from storage.jobs import DUPLICATE, FORGOTTEN
 from support.arguments import moment
@@ -116,6 +117,10 @@ def test_json_has_ids_as_text_and_iso_times() -> None:
 NEXT = [
     (WAITING, "in the queue for attempt 1 for 3s"),
     (replace(WAITING, attempt=2, due_at=NOW + timedelta(seconds=12)), "waits for attempt 3, due in 12s"),
+    *(
+        (replace(WAITING, due_at=NOW + timedelta(seconds=12), reason=reason.value), f"due in 12s: {mend}")
+        for reason, mend in zip(HoldReason, ("give", "add credit", "mend", "ask"), strict=True)
+    ),
     (replace(WAITING, published_at=None), "the relay, in the API, queues it within seconds"),
     (
         replace(WAITING, published_at=None, due_at=NOW - timedelta(seconds=40)),

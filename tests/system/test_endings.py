@@ -83,7 +83,7 @@ def test_a_tenant_may_have_a_note_with_the_context_alone_when_gpt4_fails(around:
     tickets = {tenant: around.create_ticket("Fax <b>7", tenant=tenant, id="900003") for tenant in ("acme", "globex")}
     for tenant, ticket_id in tickets.items():
         around.ended(ticket_id, tenant)
-    around.openai_fault(kind="status", code=401)
+    around.openai_fault(kind="status", code=403)
     # Longer than a lease would go without being renewed: the job has ended, and no claim of it is lost.
     around.desk_fault(tenant="acme", operation="add_note", kind="slow", seconds=2, times=1)
     failing = {tenant: around.create_ticket("Fax <b>7", tenant=tenant, id="900004") for tenant in ("acme", "globex")}

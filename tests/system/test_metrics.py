@@ -17,7 +17,7 @@ from tests.system.outcomes import exposition, figures
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTED = set(re.findall(r"^\| `(ai_agents_\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
-REFUSED = "OpenAI API: 401 Unauthorized"
+REFUSED = "OpenAI API: 403 Forbidden"
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         world = World(system)
         completed = world.create_ticket()
         world.ended(completed)
-        world.openai_fault(kind="status", code=401, times=1)
+        world.openai_fault(kind="status", code=403, times=1)
         world.ended(world.create_ticket(tenant="globex"), "globex")
         world.openai_fault(kind="status", code=500, times=1)
         world.ended(world.create_ticket())

@@ -1,0 +1,109 @@
+"""What no further call mends: no credit, no right, no such model. Noticed once, and not by each job.
+
+A sibling of `integrations.breaker`: there a server is down and comes back, here somebody has to act. So a hold begins
+with the first refusal, and its time is not counted against the jobs' deadlines. Each process notices by itself.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from functools import partial
+
+from integrations.errors import HeldBack, ModelDenied
+from observability import metrics, phrases
+from observability.logging import say
+
+PROBE_SECONDS = 30.0
+LONGEST_WAIT_SECONDS = 300.0
+_WAIT_OF_HOLD = 0.1
+"""A held job comes again after this part of the time that the hold has lasted: over a day it would else come 2,900
+times. Never earlier than the next probe, and never later than `LONGEST_WAIT_SECONDS`."""
+_STALE_SECONDS = 2 * LONGEST_WAIT_SECONDS
+
+
+class HoldReason(StrEnum):
+    """Why all jobs of a model are held back, in the words that people read."""
+
+    KEY_REFUSED = "model key refused"
+    OUT_OF_CREDIT = "model out of credit"
+    NOT_FOUND = "model not found"
+    NOT_PERMITTED = "model not permitted"
+
+
+class Hold:
+    """Begins with a ModelDenied; every `probe_seconds` one job's call tries, and one that is answered ends it.
+
+    `server` names the model's service in the lines of beginning and end, and in the metric.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        *,
+        probe_seconds: float = PROBE_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._server = server
+        self._probe = probe_seconds
+        self._monotonic = monotonic
+        self._jitter = jitter
+        self._reason: HoldReason | None = None
+        self._began_at = self._refused_at = self._try_at = 0.0
+        # Calls that began before the hold began or ended say nothing about now.
+        self._era = 0
+        for reason in HoldReason:
+            metrics.MODEL_HELD.labels(server, reason.value).set_function(partial(self._shown, reason))
+
+    def _shown(self, reason: HoldReason) -> float:
+        # Another process may have worked off what was held, so that no job asks this one any more.
+        return float(self._reason is reason and self._monotonic() - self._refused_at < _STALE_SECONDS)
+
+    def check(self) -> None:
+        """Raises HeldBack when a call would not be let through now."""
+        if self._reason is not None and self._monotonic() < self._try_at:
+            raise self._held_back(self._reason)
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Watch over one question, the block. Raises HeldBack instead of beginning it while it is held.
+
+        A ModelDenied of the block becomes HeldBack, whose time is not counted against the job's deadline. Any other
+        failure says nothing about a hold.
+        """
+        self.check()
+        era = self._era
+        if self._reason is not None:
+            self._try_at = self._monotonic() + self._probe
+        try:
+            yield
+        except ModelDenied as denied:
+            reason = HoldReason(denied.why)
+            if era == self._era:
+                self._refused(denied, reason)
+            raise self._held_back(reason) from None
+        if era == self._era and self._reason is not None:
+            self._reason = None
+            self._era += 1
+            say(phrases.MODEL_RELEASED, server=self._server)
+
+    def _refused(self, denied: ModelDenied, reason: HoldReason) -> None:
+        # Here, once for each probe, since no attempt of a job has failed.
+        say(denied.phrase, denied.values)
+        now = self._monotonic()
+        self._refused_at, self._try_at = now, now + self._probe
+        if self._reason is None:
+            self._began_at = now
+            self._era += 1
+        if self._reason is not reason:
+            self._reason = reason
+            say(phrases.MODEL_HELD, server=self._server, reason=reason.value, seconds=f"{self._probe:g}")
+
+    def _held_back(self, reason: HoldReason) -> HeldBack:
+        now = self._monotonic()
+        left = self._try_at - now if self._try_at > now else self._probe
+        seconds = max(left, min(LONGEST_WAIT_SECONDS, _WAIT_OF_HOLD * (now - self._began_at)))
+        # Not all at the same moment.
+        return HeldBack(reason.value, seconds + self._jitter(0, seconds / 5))

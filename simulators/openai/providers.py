@@ -1,0 +1,81 @@
+"""What the services that speak OpenAI's API refuse, each in its own way, and under which path they are.
+
+Sources: `openai`: OpenAI's API reference. `openrouter`: https://openrouter.ai/docs/features/provider-routing, its page
+of errors, and for an unknown model https://github.com/OpenRouterTeam/openrouter-examples/issues/74. `azure`:
+https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle (address, key, deployment as model),
+https://github.com/microsoft/autogen/issues/3953 (any other address). `local`: any key, as Ollama, vLLM and LM Studio;
+an unknown model is Ollama's, https://github.com/netease-youdao/QAnything/issues/555; a format that is not known is LM
+Studio's, https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/189.
+"""
+
+import hmac
+from typing import Any
+
+from simulators.openai.api_error import ApiError, Provider
+from simulators.openai.settings import OpenAIConfig
+
+Json = dict[str, Any]
+ROOTS: dict[Provider, str] = {"openai": "/v1", "openrouter": "/api/v1", "azure": "/openai/v1", "local": "/v1"}
+_NO_ENDPOINT = (
+    "No endpoints found that can handle the requested parameters. To learn more about provider routing, visit: "
+    "https://openrouter.ai/docs/guides/routing/provider-selection"
+)
+_AZURE_KEY = (
+    "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an "
+    "active subscription and use a correct regional API endpoint for your resource."
+)
+_AZURE_DEPLOYMENT = (
+    "The API deployment for this resource does not exist. If you created the deployment within the last 5 minutes, "
+    "please wait a moment and try again."
+)
+
+
+def check_key(config: OpenAIConfig, given: bytes) -> None:
+    """Raise ApiError (401) for a wrong key; a local server takes any."""
+    if config.provider == "local" or hmac.compare_digest(given, f"Bearer {config.api_key}".encode()):
+        return
+    match config.provider:
+        case "openrouter":
+            raise ApiError(401, "User not found." if given else "No auth credentials found")
+        case "azure":
+            raise ApiError(401, _AZURE_KEY)
+    raise ApiError(
+        401, "Incorrect API key provided." if given else "You didn't provide an API key.", code="invalid_api_key"
+    )
+
+
+def no_address(config: OpenAIConfig, method: str, path: str) -> ApiError:
+    """Return the error of an address that is not served."""
+    return ApiError(404, "Resource not found" if config.provider == "azure" else f"Invalid URL ({method} {path})")
+
+
+def check_model(config: OpenAIConfig, model: str) -> None:
+    """Raise ApiError for a model that is not served: one that was never there, or is retired."""
+    if config.knows(model):
+        return
+    match config.provider:
+        case "openrouter":
+            raise ApiError(400, f"{model} is not a valid model ID")
+        case "azure":
+            raise ApiError(404, _AZURE_DEPLOYMENT, code="DeploymentNotFound")
+        case "local":
+            raise ApiError(404, f'model "{model}" not found, try pulling it first')
+    message = f"The model `{model}` does not exist or you do not have access to it."
+    raise ApiError(404, message, code="model_not_found")
+
+
+def check_parts(config: OpenAIConfig, body: Json) -> None:
+    """Raise ApiError for a part of the request that the model behind this provider lacks."""
+    wanted = body.get("response_format")
+    form = wanted.get("type") if isinstance(wanted, dict) else None
+    if not ({*body} & {"reasoning", "max_tokens"} | {form}) & config.lacks:
+        return
+    if config.provider == "openrouter":
+        # Without that wish an endpoint ignores what it does not know.
+        routing = body.get("provider")
+        if isinstance(routing, dict) and routing.get("require_parameters"):
+            raise ApiError(404, _NO_ENDPOINT)
+    elif form in config.lacks:
+        others = sorted({"json_schema", "json_object", "text"} - config.lacks)
+        told = " or ".join(f"'{name}'" for name in others)
+        raise ApiError(400, f"'response_format.type' must be {told}", param="response_format")

@@ -1,0 +1,137 @@
+"""OpenAI, OpenRouter, Azure and local servers: each answer that is known of them, and jobs that each of them does."""
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from integrations.errors import HeldBack, OutsideFailure
+from integrations.model.holds import HoldReason
+from simulators.openai import create_openai
+from simulators.serving import serve_in_thread
+from tests.integrations.provider_answers import ANSWERS, ProviderAnswer
+from tests.kit.logs import StartLog
+from tests.kit.model import PROMPT, opened
+from tests.kit.simulators import FAST_MODEL
+from workflow.enhancement import Enhancement
+
+
+@pytest.fixture(scope="module")
+def answering() -> Iterator[str]:
+    """A server that gives each of the known answers under its number."""
+
+    async def answer(request: Request) -> Response:
+        known = ANSWERS[int(request.path_params["number"])]
+        if isinstance(known.body, str):
+            return Response(known.body, known.status, known.headers, "text/event-stream")
+        return Response(json.dumps(known.body), known.status, known.headers, "application/json")
+
+    with serve_in_thread(Starlette(routes=[Route("/{number}/v1/chat/completions", answer, methods=["POST"])])) as url:
+        yield url
+
+
+@pytest.fixture
+def log(start_log: StartLog) -> io.StringIO:
+    return start_log()
+
+
+@pytest.mark.parametrize("known", ANSWERS, ids=str)
+async def test_each_known_answer_is_understood(known: ProviderAnswer, answering: str, log: io.StringIO) -> None:
+    """The line that support greps for is there once: of a hold from the client, of a failure from who runs the job."""
+    line = f"OpenAI API error: {known.told}"
+    async with opened(f"{answering}/{ANSWERS.index(known)}") as gpt4:
+        with pytest.raises((OutsideFailure, HeldBack)) as stopped:
+            await gpt4.ask(PROMPT, Enhancement)
+    failure = stopped.value
+    assert isinstance(failure, OutsideFailure | HeldBack)
+    assert failure.reason == known.becomes if isinstance(known.becomes, HoldReason) else type(failure) is known.becomes
+    if isinstance(failure, OutsideFailure):
+        assert failure.phrase.template.format(**failure.values) == line
+        assert getattr(failure, "retry_after", None) == known.wait
+        assert log.getvalue() == ""
+    else:
+        assert failure.extends_deadline
+        assert log.getvalue().count(line) == log.getvalue().count(f"Hold error: model: {failure.reason}") == 1
+
+
+@contextmanager
+def simulated(provider: str, **config: Any) -> Iterator[str]:
+    with serve_in_thread(create_openai({**FAST_MODEL, "provider": provider, **config})) as url:
+        yield url
+
+
+def document_of(status: int, provider: str) -> list[Any]:
+    """The bodies that a provider is known to answer with that status."""
+    return [known.body for known in ANSWERS if (known.provider, known.status) == (provider, status)]
+
+
+REFUSED: list[tuple[str, str, dict[str, Any], int]] = [
+    ("openrouter", "/api/v1", {"key": "sk-wrong"}, 401),
+    ("openrouter", "/api/v1", {"model": "gpt-6-luna"}, 400),
+    ("openrouter", "/api/v1", {"model": "openai/gpt-6-luna", "provider": {"require_parameters": True}}, 404),
+    ("azure", "/openai/v1", {"key": "sk-wrong"}, 401),
+    ("azure", "/openai/v1", {"model": "gpt-6-luna"}, 404),
+    ("azure", "/v1", {"model": "enhancer"}, 404),
+    ("local", "/v1", {"model": "x", "key": "anything"}, 404),
+]
+
+
+def test_the_simulator_of_a_provider_refuses_in_the_words_that_are_known_of_it() -> None:
+    lacks = ["json_schema"]
+    servers = {"openrouter": {"lacks": lacks}, "azure": {"models": ["enhancer"]}, "local": {"models": ["llama"]}}
+    for provider, config in servers.items():
+        with simulated(provider, **config) as url, httpx.Client(base_url=url, trust_env=False) as client:
+            for _, path, asked, status in [row for row in REFUSED if row[0] == provider]:
+                body = {
+                    "model": asked.get("model", "enhancer"),
+                    "messages": [{"role": "user", "content": "Hi"}],
+                    "response_format": {
+                        "type": "json_schema",
+                        "json_schema": {"name": "a", "schema": {"type": "object", "properties": {}}},
+                    },
+                    "provider": asked.get("provider"),
+                }
+                answer = client.post(
+                    f"{path}/chat/completions",
+                    json=body,
+                    headers={"authorization": f"Bearer {asked.get('key', 'sk-test')}"},
+                )
+                assert (answer.status_code, answer.json() in document_of(status, provider)) == (status, True), (
+                    answer.text
+                )
+
+
+async def test_a_deployment_of_azure_is_asked_under_its_own_name() -> None:
+    with simulated("azure", models=["enhancer"]) as url:
+        async with opened(f"{url}/openai", model="enhancer") as gpt4:
+            assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
+
+
+@pytest.mark.parametrize("lacks", [["json_schema"], ["json_object"], ["json_schema", "json_object"]], ids=str)
+async def test_a_local_server_takes_any_key_and_need_not_know_the_formats(lacks: list[str]) -> None:
+    with simulated("local", models=["llama3.1"], lacks=lacks) as url:
+        async with opened(url, key="anything", model="llama3.1") as gpt4:
+            assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
+
+
+async def test_openrouter_is_asked_with_less_until_an_endpoint_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under its own name, by way of a proxy: for other hosts than its own it is asked as OpenAI is."""
+    with simulated("openrouter", lacks=["json_schema", "reasoning"]) as url:
+        monkeypatch.setenv("HTTP_PROXY", url)
+        async with opened("http://openrouter.ai/api", model="openai/gpt-6-luna") as gpt4:
+            answers = [await gpt4.ask(PROMPT, Enhancement) for _ in range(2)]
+        async with httpx.AsyncClient(trust_env=False) as client:
+            received = (await client.get(f"{url}/_sim/requests")).json()["requests"]
+    asked = [request["payload"] for request in received]
+    assert all(answer.usage.cost for answer in answers)
+    formats = [(request["response_format"]["type"], "reasoning" in request) for request in asked]
+    assert formats == [("json_schema", True), ("json_object", True), ("json_object", False), ("json_object", False)]
+    assert all(request["provider"] == {"require_parameters": True} for request in asked)
