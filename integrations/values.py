@@ -108,3 +108,5 @@ class ModelAnswer(Generic[Structured]):
     finish_reason: str
     usage: Usage
     milliseconds: int
+    first_milliseconds: int = 0
+    """Until the first content of the last call came; 0 of an answer that came whole."""

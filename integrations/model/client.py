@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -84,6 +85,11 @@ class ModelClient:
         """Close the connections."""
         await self._client.close()
 
+    @property
+    def done_without(self) -> frozenset[str]:
+        """What the endpoint has refused lately: arguments, and formats of an answer."""
+        return self._wire.refused()
+
     def check(self) -> None:
         """Raises HeldBack while the model is known to be down or held: no use in preparing a question."""
         self._hold.check()
@@ -134,6 +140,7 @@ class ModelClient:
             completion.finish_reason,
             usage,
             round((time.monotonic() - started) * 1000),
+            round(completion.first_seconds * 1000),
         )
 
     async def _complete(self, messages: list[dict[str, str]], answer_type: type[BaseModel]) -> Completion:
@@ -162,10 +169,20 @@ class ModelClient:
     async def _call(self, request: dict[str, Any]) -> Completion:
         loop = asyncio.get_running_loop()
         idle = asyncio.timeout(self._idle)
+        started = loop.time()
+        first: float | None = None
+
+        def heard() -> None:
+            nonlocal first
+            now = loop.time()
+            first = now if first is None else first
+            idle.reschedule(now + self._idle)
+
         try:
             async with asyncio.timeout(self._total), idle:
                 raw = await self._client.chat.completions.with_raw_response.create(**request)
-                return await read_completion(raw, lambda: idle.reschedule(loop.time() + self._idle))
+                completion = await read_completion(raw, heard)
+                return completion if first is None else replace(completion, first_seconds=first - started)
         except TimeoutError:
             raise ModelTimeout(self._idle if idle.expired() else self._total) from None
         except REFUSALS:

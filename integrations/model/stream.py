@@ -38,6 +38,8 @@ class Completion:
     response_id: str
     finish_reason: str
     usage: Usage
+    first_seconds: float = 0.0
+    """Until the first content of a stream came."""
 
 
 async def read_completion(raw: Any, on_content: Callable[[], None]) -> Completion:

@@ -16,6 +16,7 @@ from observability import phrases
 from observability.logging import say, start_logging
 from support.check.desk import desk_rows
 from support.check.findings import Finding, State
+from support.check.model import ModelCheck, model_not_asked
 from support.check.settings import Loaded, load_parts, secret_rows, tenant_rows
 from support.check.stores import postgres_rows, redis_rows
 from support.check.webhook import webhook_rows
@@ -46,17 +47,25 @@ async def _look(chosen: argparse.Namespace, loaded: Loaded) -> list[Finding]:
     rows += await redis_rows(stores.redis_url if stores else None)
     tenants = TenantDirectory(read_environment(loaded.log.secrets_dir if loaded.log else None))
     redis = open_redis(stores.redis_url, seconds=2) if stores else None
+    model = ModelCheck(tenants, loaded.worker) if loaded.worker and not chosen.no_model else None
     try:
         for tenant_id in [chosen.tenant] if chosen.tenant else [tenant.id for tenant in tenants.all()]:
-            rows += await _look_at_tenant(chosen, loaded, tenants, tenant_id, redis)
+            rows += await _look_at_tenant(chosen, loaded, tenants, tenant_id, redis, model)
     finally:
+        if model is not None:
+            await model.close()
         if redis is not None:
             await redis.aclose()
     return rows
 
 
 async def _look_at_tenant(
-    chosen: argparse.Namespace, loaded: Loaded, tenants: TenantDirectory, tenant_id: str, redis: Redis | None
+    chosen: argparse.Namespace,
+    loaded: Loaded,
+    tenants: TenantDirectory,
+    tenant_id: str,
+    redis: Redis | None,
+    model: ModelCheck | None,
 ) -> list[Finding]:
     rows = tenant_rows(tenants, tenant_id)
     tenant = tenants.get(tenant_id)
@@ -65,6 +74,10 @@ async def _look_at_tenant(
     rows += secret_rows(tenant)
     if loaded.desks is not None:
         rows += await desk_rows(tenant, loaded.desks, redis)
+    if model is not None:
+        rows += await model.rows(tenant_id)
+    else:
+        rows += model_not_asked(tenant_id, "--no-model was given" if chosen.no_model else "a setting is missing")
     return rows + await webhook_rows(tenant, chosen.url, loaded.desks)
 
 

@@ -16,6 +16,7 @@ from redis import Redis
 
 from devstack.free_ports import free_port
 from devstack.system import System
+from support.check.findings import CHECKS
 from tests.kit.system import CLOSED
 from tests.kit.world import World
 from tests.system.by_hand import Answer, here
@@ -33,11 +34,17 @@ class Planted:
         self.tenant = tenant
         self.settings = settings
         self.desk_fault: dict[str, Any] = {}
+        self.model_fault: dict[str, Any] = {}
         self.around: Any = lambda _system: nullcontext({})
 
     def desk(self, **fault: Any) -> "Planted":
         """The desk does that."""
         self.desk_fault = fault
+        return self
+
+    def model(self, **fault: Any) -> "Planted":
+        """The model does that."""
+        self.model_fault = fault
         return self
 
     def within(self, around: Any) -> "Planted":
@@ -48,6 +55,11 @@ class Planted:
 
 class _OtherTime(BaseHTTPRequestHandler):
     """A desk whose clock is ten minutes behind."""
+
+    def do_POST(self) -> None:
+        self.send_response(403)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def do_GET(self) -> None:
         body = json.dumps({"requests": [], "solutions": [], "response_status": [{"status_code": 2000}]}).encode()
@@ -91,6 +103,23 @@ def unknown_authority(_system: System) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
+def untrusted_receiver(system: System) -> Iterator[dict[str, str]]:
+    with unknown_authority(system) as settings:
+        yield {"url": settings["SERVICEDESK_URL_ACME"]}
+
+
+@contextmanager
+def receiver_of_another_time(_system: System) -> Iterator[dict[str, str]]:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), _OtherTime)) as server:
+        yield {"url": f"http://127.0.0.1:{server.server_port}"}
+
+
+@contextmanager
+def elsewhere(system: System) -> Iterator[dict[str, str]]:
+    yield {"url": system.state["api_url"]}
+
+
+@contextmanager
 def superuser(system: System) -> Iterator[dict[str, str]]:
     yield {"DATABASE_URL": system.postgres.superuser_url}
 
@@ -120,7 +149,7 @@ FAULTS = [
     Planted("settings", "OPENAI_API_KEY is missing", OPENAI_API_KEY=None),
     Planted("tenant settings", "SERVICEDESK_URL_HOOLI must be", CLOSED),
     Planted("tenant settings", "WEBHOOK_SECRET_<TENANT>", "nobody"),
-    Planted("secret strength", "rotate WEBHOOK_SECRET_ACME", WEBHOOK_SECRET_ACME="acme-secret-acme-secret-acme"),
+    Planted("secret strength", "rotate WEBHOOK_SECRET_ACME", url=None, WEBHOOK_SECRET_ACME="acme-" * 9),
     Planted("postgres address", "DATABASE_URL", DATABASE_URL=NOBODY.replace("http://", "postgresql://a:b@") + "/x"),
     Planted("postgres role and tables", "NOSUPERUSER").within(superuser),
     Planted("postgres role and tables", "ai-agents migrate").within(not_migrated),
@@ -136,31 +165,42 @@ FAULTS = [
     Planted("desk notes", "the right").desk(kind="status", code=403, operation="list_notes"),
     Planted("desk solutions", "the right").desk(kind="status", code=403, operation="list_solutions"),
     Planted("desk clock", "time server").within(slow_clock),
+    Planted("model address", "OPENAI_BASE_URL", OPENAI_BASE_URL=NOBODY),
+    Planted("model key", "OPENAI_API_KEY", OPENAI_API_KEY="sk-wrong"),
+    Planted("model credit", "pay in").model(kind="status", code=429, word="insufficient_quota"),
+    Planted("model name", "gpt-0 is none", OPENAI_MODEL="gpt-0"),
+    Planted("model answers", "another model").model(kind="malformed"),
+    Planted("model first token", "OPENAI_TIMEOUT_SECONDS", OPENAI_TIMEOUT_SECONDS="0.3").model(kind="silence"),
+    Planted("webhook address", "--url", url=NOBODY),
+    Planted("webhook address", "POST /webhook").within(elsewhere),
+    Planted("webhook secret", "same WEBHOOK_SECRET_ACME", WEBHOOK_SECRET_ACME="0123456789" * 4),
+    Planted("webhook certificate", "ingress").within(untrusted_receiver),
+    Planted("webhook clock", "time server").within(receiver_of_another_time),
 ]
 
 
 def check(system: System, *words: str, **settings: str | None) -> Answer:
+    url = settings.pop("url", system.state["api_url"] + "/webhook")
     environment = system.api.environment | {name: value or "" for name, value in settings.items()}
-    return here("check", "--json", *words, **environment)
+    where = () if url is None else ("--url", url)
+    return here("check", "--json", *where, *words, **environment)
 
 
 def states(answer: Answer) -> dict[str, dict[str, str]]:
     return {row["name"]: row for row in json.loads(answer.stdout)}
 
 
-def test_without_a_fault_nothing_fails(quick: System, around: World) -> None:  # noqa: ARG001 -- no faults are left
+def test_without_a_fault_nothing_fails_and_one_small_answer_is_paid(quick: System, around: World) -> None:
+    asked = len(around.gpt4_requests("ready"))
     answer = check(quick, "--tenant", "acme")
     assert answer.returncode == 0, answer.stdout
     rows = states(answer)
-    assert {name for name, row in rows.items() if row["state"] == "not checked"} == {
-        "desk note writing",
-        "webhook address",
-        "webhook certificate",
-        "webhook clock",
-        "webhook secret",
-    }
-    told = here("check", "--tenant", "acme", **quick.api.environment).stdout
+    assert list(rows) == list(CHECKS)
+    assert [name for name, row in rows.items() if row["state"] == "not checked"] == ["desk note writing"]
+    assert len(around.gpt4_requests("ready")) == asked + 1
+    told = here("check", "--tenant", "acme", "--no-model", **quick.api.environment).stdout
     assert all(name in told for name in rows)
+    assert len(around.gpt4_requests("ready")) == asked + 1
     assert not any(secret in told + answer.stdout for secret in quick.state["tenants"].values())
 
 
@@ -168,9 +208,13 @@ def test_without_a_fault_nothing_fails(quick: System, around: World) -> None:  #
 def test_a_planted_fault_is_the_row_that_fails(quick: System, around: World, planted: Planted) -> None:
     if planted.desk_fault:
         around.desk_fault(tenant="acme", **planted.desk_fault)
+    if planted.model_fault:
+        around.openai_fault(**planted.model_fault)
+    # Each answer takes the simulated model 1.5 s.
+    words = () if planted.row.startswith("model") else ("--no-model",)
     context: AbstractContextManager[dict[str, str]] = planted.around(quick)
     with context as settings:
-        answer = check(quick, "--tenant", planted.tenant, **planted.settings | settings)
+        answer = check(quick, "--tenant", planted.tenant, *words, **planted.settings | settings)
     assert answer.returncode == 78
     failed = [row for row in states(answer).values() if row["state"] == "failed"]
     assert [row["name"] for row in failed] == [planted.row], failed

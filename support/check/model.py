@@ -1,0 +1,137 @@
+"""The model of a tenant's tickets: one small question, paid for once."""
+
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict
+
+from config.settings import WorkerSettings
+from config.tenant_directory import TenantDirectory
+from integrations.errors import HeldBack, ModelTimeout, OutsideFailure
+from integrations.model.endpoints import Endpoint
+from integrations.model.holds import HoldReason
+from integrations.model.models import Models
+from integrations.values import Prompt, Spent
+from support.check.findings import Finding, Findings, checks_of
+
+NAMES = checks_of("model")
+_PROMPT = Prompt("You answer with JSON alone.", 'Put the word "ready" into `word`.')
+
+
+class _Word(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    word: str
+
+
+class _Unusable(Exception):
+    """The answer is not of the form that was asked for; its repair would be a second call that is paid for."""
+
+
+class _NoBook:
+    """What one small call costs is not counted."""
+
+    def paid(self, tenant_id: str, spent: Spent) -> None:
+        """Nothing is noted."""
+
+    def known(self, tenant_id: str) -> Spent:  # noqa: ARG002 -- the port's
+        """Nothing is known."""
+        return Spent()
+
+    async def read(self, tenant_id: str) -> Spent:
+        """Likewise."""
+        return self.known(tenant_id)
+
+
+class ModelCheck:
+    """Asks each endpoint once, however many tenants are sent to it; `close()` it."""
+
+    def __init__(self, tenants: TenantDirectory, settings: WorkerSettings) -> None:
+        self._models = Models(tenants, settings, _NoBook(), connections=1)
+        self._silence = settings.openai_timeout_seconds
+        self._asked: dict[Endpoint, str] = {}
+
+    async def rows(self, tenant_id: str) -> list[Finding]:
+        """Return what one question shows of the tenant's model."""
+        rows = Findings(NAMES, tenant_id)
+        try:
+            endpoint = self._models.first(tenant_id)
+        except HeldBack:
+            rows.failed("model key", "there is none for this tenant", "set OPENAI_API_KEY, or the tenant's own")
+            return rows.all
+        if endpoint in self._asked:
+            rows.not_checked(f"it is the model of {self._asked[endpoint]}, asked above", *NAMES)
+            return rows.all
+        self._asked[endpoint] = tenant_id
+        await self._ask(rows, endpoint)
+        return rows.all
+
+    async def _ask(self, rows: Findings, endpoint: Endpoint) -> None:
+        host = urlsplit(endpoint.base_url).hostname or ""
+        try:
+            with self._models.endpoints.call(endpoint) as client:
+                answer = await client.ask(_PROMPT, _Word, on_unusable=_stop)
+                less = client.done_without
+        except _Unusable:
+            _is_up(rows)
+            remedy = f"take another model than {endpoint.name}: its answers are not of the form that is asked for"
+            rows.failed("model answers", "not the JSON that was asked for", remedy)
+        except HeldBack as held:
+            _held(rows, held, endpoint)
+        except OutsideFailure as failure:
+            _failed(rows, failure, host, self._silence)
+        else:
+            _is_up(rows)
+            form = f"structured, without {', '.join(sorted(less))}" if less else "structured"
+            rows.ok(form, "model answers")
+            first = answer.first_milliseconds / 1000
+            rows.ok(f"{first:.1f} s, of {self._silence:g} s at most", "model first token")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._models.close()
+
+
+def model_not_asked(tenant_id: str, why: str) -> list[Finding]:
+    """Return the rows of a model that nobody asked."""
+    return Findings(NAMES, tenant_id, why).all
+
+
+async def _stop(_unusable: str) -> None:
+    raise _Unusable
+
+
+def _is_up(rows: Findings) -> None:
+    rows.ok("it answers", "model address")
+    rows.ok("taken", "model key", "model credit", "model name")
+
+
+def _held(rows: Findings, held: HeldBack, endpoint: Endpoint) -> None:
+    """Tell what somebody has to do first."""
+    rows.ok("it answers", "model address")
+    match held.reason:
+        case HoldReason.OUT_OF_CREDIT:
+            rows.ok("taken", "model key")
+            rows.failed("model credit", held.reason, "pay in, or raise the account's own limit")
+        case HoldReason.NOT_FOUND:
+            remedy = f"OPENAI_MODEL must be a model that the account has; {endpoint.name} is none"
+            rows.failed("model name", held.reason, remedy)
+        case HoldReason.NOT_PERMITTED:
+            rows.failed("model key", held.reason, "ask the provider to open the model to this account, from here")
+        case _:
+            rows.failed("model key", held.reason, "make OPENAI_API_KEY anew (a tenant's own: with its ending)")
+
+
+def _failed(rows: Findings, failure: OutsideFailure, host: str, silence: float) -> None:
+    if isinstance(failure, ModelTimeout):
+        rows.ok("it answers", "model address")
+        remedy = "take a faster model or server, or raise OPENAI_TIMEOUT_SECONDS"
+        rows.failed("model first token", f"no content within {silence:g} s", remedy)
+    elif "connection" in failure.reason or " 5" in failure.reason:
+        remedy = f"see that {host} runs, that OPENAI_BASE_URL is right, and that this machine may reach it"
+        rows.failed("model address", failure.reason, remedy)
+    elif "429" in failure.reason:
+        rows.ok("it answers", "model address")
+        rows.not_checked(failure.reason, *NAMES[1:])
+    else:
+        rows.ok("it answers", "model address")
+        rows.failed("model answers", failure.reason, "see docs/connect/models.md for what its server takes")
