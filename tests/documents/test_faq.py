@@ -3,86 +3,29 @@
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from devstack.system import System
 from tests.documents.faq_faults import FAULTS, close
-from tests.documents.faults import FaqFault, FaultStage, gone
+from tests.documents.faq_ground import (
+    DOCUMENT,
+    FIRST_HALF,
+    START,
+    Ground,
+    Records,
+    follow,
+    look_at_all,
+    running,
+    shared_folder,
+)
+from tests.documents.faults import FaqFault, gone
 from tests.documents.outages import worker_killed
-from tests.documents.person import MISTAKES, FaqReader, Record
-from tests.documents.procedure import Procedure, Unfollowable
-from tests.kit.kubectl.shell import Shell
-from tests.kit.system import QUICK, SHORT
-from tests.kit.world import World
-from tests.system.collector import collecting
-
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs/support/faq/faq-enhancements-not-received.md"
-OTHERWISE = "anything else, or nothing"
-START, TRACE, QUICK_WAY = "Step 1", "Step 5", "The Quicker Way"
-
+from tests.documents.person import MISTAKES
+from tests.documents.procedure import Procedure
 
 PODS = "kubectl get pods -n ai-agents-production"
-# Rows that no fault here takes: they stand for mistakes of ours, which nobody can order, and for the one of two
-# processes that seldom comes first.
-UNPROVED = {
-    ("What Does the Database Say?", "`another job`"),
-    ("Resolution: Queuing Failure", "`Webhook error: unexpected failure`"),
-    ("Was It Queued All the Same?", OTHERWISE),
-    ("Is It in the Queue?", "`and not queued`"),
-}
-
-
-@dataclass(frozen=True)
-class Ground:
-    """A running system, and the person who is asked about it."""
-
-    stage: FaultStage
-    person: FaqReader
-
-
-Records = dict[str, dict[str, Record]]
-
-
-def arrives(document: Procedure, values: dict[str, str], do: Callable[[str, str], list[str]]) -> str:
-    """The cause that a document leads to; nothing where it can't be followed to an end."""
-    try:
-        return document.follow(START, values, do).cause
-    except Unfollowable:
-        return ""
-
-
-def swapped(text: str, one: int, other: int) -> str:
-    """The document with the bodies of two steps the other way round."""
-    parts = re.split(r"(^### Step \d.*\n|^### The Quicker Way\n)", text, flags=re.MULTILINE)
-    places = [parts.index(next(part for part in parts if part.startswith(f"### Step {n}"))) + 1 for n in (one, other)]
-    parts[places[0]], parts[places[1]] = parts[places[1]], parts[places[0]]
-    return "".join(parts)
-
-
-def misspelt(text: str, title: str, seen: str) -> str:
-    """The document with a wrong letter in each phrase of one row."""
-    place = text.index(f"| {seen} |", text.index(f"# {title}\n"))
-    wrong = re.sub(r"`(.)", r"`~\1", seen)
-    return text[: place + 2] + wrong + text[place + 2 + len(seen) :]
-
-
-@contextmanager
-def running(folder: Path, log_format: str) -> Iterator[Ground]:
-    """A system for all faults, whose times are short and whose workers have few places."""
-    settings = SHORT | QUICK | {"WORKER_CONCURRENCY": "4", "LOG_FORMAT": log_format}
-    with collecting() as collector:
-        settings |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
-        with System(folder / "system", settings=settings, openai_seconds=0.5, housekeeping=False) as system:
-            (folder / "shell").mkdir()
-            shell = Shell(system, folder / "shell")
-            world = World(system)
-            yield Ground(FaultStage(system, world, shell), FaqReader(shell, collector))
-            world.close()
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +36,8 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 
 
 @pytest.fixture(scope="module")
-def records() -> Records:
-    """What was seen so far, by fault, and by the heading that was begun with."""
-    return {}
+def records(tmp_path_factory: pytest.TempPathFactory) -> Records:
+    return Records(shared_folder(tmp_path_factory), "first")
 
 
 @pytest.fixture(scope="module")
@@ -122,23 +64,12 @@ def test_every_way_through_the_document_ends() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", FIRST_HALF, ids=lambda fault: fault.name)
 def test_the_document_leads_from_a_fault_to_its_cause(
     ground: Ground, document: Procedure, records: Records, fault: FaqFault
 ) -> None:
     """By its steps, by the trace, and by the quicker way; with two steps swapped it does not."""
-    with fault.inject(ground.stage) as ticket_id:
-        values = {"TICKET_ID": ticket_id, "TENANT": "acme"}
-        told = {start: ground.person.record(document, start, values) for start in (START, TRACE, QUICK_WAY)}
-        if fault.swapped:
-            other = Procedure(swapped(DOCUMENT.read_text(encoding="utf-8"), *fault.swapped))
-            assert arrives(other, values, ground.person.do) != fault.cause
-    records[fault.name] = told
-    ways = "\n".join(f"{start}: {' > '.join(record.arrival.way)}" for start, record in told.items())
-    steps = told[START].arrival
-    assert (steps.resolution, steps.cause) == (fault.resolution, fault.cause), ways
-    assert told[TRACE].arrival.cause == (fault.traced or fault.cause), ways
-    assert told[QUICK_WAY].arrival.cause == (fault.quick or fault.cause), ways
+    follow(ground, document, records, fault)
 
 
 @pytest.mark.slow
@@ -185,26 +116,5 @@ def remedies(document: Procedure) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_document_with_one_wrong_phrase_leads_elsewhere(records: Records) -> None:
-    """On what each fault let the person see: without a phrase on the way, the cause of at least one is not found."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    needed: dict[tuple[str, str], bool] = {}
-    for record in (told[START] for told in records.values()):
-        for row in record.arrival.taken:
-            if "`" in row[1]:
-                cause = arrives(Procedure(misspelt(text, *row)), record.values, record.do)
-                needed[row] = needed.get(row, False) or cause != record.arrival.cause
-    if not needed:
-        pytest.skip("no fault was tried before")
-    assert [row for row, is_needed in needed.items() if not is_needed] == []
-
-
-@pytest.mark.slow
-def test_each_row_of_the_document_is_taken_by_a_fault(document: Procedure, records: Records) -> None:
-    """But for those that are named here: a row that nothing proves may lie."""
-    if records.keys() != {fault.name for fault in FAULTS}:
-        pytest.skip("not all faults were tried before")
-    taken = {row for told in records.values() for record in told.values() for row in record.arrival.taken}
-    rows = {(section.title, row.seen) for section in document.sections for row in section.rows}
-    assert rows - taken - UNPROVED == set()
-    assert UNPROVED - rows == set()
+def test_each_row_of_the_document_is_taken_by_a_fault_and_needed(document: Procedure, records: Records) -> None:
+    look_at_all(document, records)

@@ -1,0 +1,49 @@
+"""The other half of the FAQ's faults, on a system of their own: see `test_faq`."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.documents.faq_ground import (
+    DOCUMENT,
+    SECOND_HALF,
+    Ground,
+    Records,
+    follow,
+    look_at_all,
+    running,
+    shared_folder,
+)
+from tests.documents.faults import FaqFault
+from tests.documents.procedure import Procedure
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    """One running system for all tests here."""
+    with running(tmp_path_factory.mktemp("faq"), "text") as ready:
+        yield ready
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Records:
+    return Records(shared_folder(tmp_path_factory), "second")
+
+
+@pytest.fixture(scope="module")
+def document() -> Procedure:
+    return Procedure(DOCUMENT.read_text(encoding="utf-8"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", SECOND_HALF, ids=lambda fault: fault.name)
+def test_the_document_leads_from_a_fault_to_its_cause(
+    ground: Ground, document: Procedure, records: Records, fault: FaqFault
+) -> None:
+    """By its steps, by the trace, and by the quicker way; with two steps swapped it does not."""
+    follow(ground, document, records, fault)
+
+
+@pytest.mark.slow
+def test_each_row_of_the_document_is_taken_by_a_fault_and_needed(document: Procedure, records: Records) -> None:
+    look_at_all(document, records)
