@@ -132,7 +132,8 @@ class DeskCalls:
     async def _credentials(self) -> dict[str, str]:
         if self._desk.edition == "cloud":
             return {"Authorization": f"Zoho-oauthtoken {await self._tokens.get(self._tenant_id, self._desk)}"}
-        return {"authtoken": self._desk.api_key}
+        portal = {"PORTALID": self._desk.portal_id} if self._desk.portal_id else {}
+        return {"authtoken": self._desk.api_key} | portal
 
     async def _send(self, method: str, path: str, data: dict[str, Any] | None, headers: dict[str, str]) -> DeskAnswer:
         form = None if data is None else {"input_data": json.dumps(data, ensure_ascii=False)}

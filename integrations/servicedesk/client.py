@@ -23,6 +23,8 @@ from integrations.servicedesk.calls import DeskCalls, Limits
 from integrations.servicedesk.contents import (
     ListedTicket,
     Solution,
+    has_more,
+    is_closed,
     is_number,
     is_trashed,
     items_of,
@@ -35,7 +37,8 @@ from integrations.servicedesk.contents import (
 from integrations.servicedesk.tokens import DeskTokens
 from integrations.values import DeskTicket
 
-_MOST_NOTES = 100
+_MOST_ROWS = 100
+_MOST_PAGES_OF_NOTES = 20
 _ALWAYS_READ = 3
 _DESK_CLOCK_SECONDS = 900.0
 _NOTE_KEYS = ("note", "request_note")
@@ -100,16 +103,9 @@ class ServiceDeskPlus:
         `begun`: the desk was called for this job before, so that it goes before those that wait for their first call.
         """
         body = (await self._of_ticket(ticket_id, "GET", "", begun=begun)).body.get("request")
-        if isinstance(body, dict) and not is_trashed(body) and self._is_closed(body.get("status")):
+        if isinstance(body, dict) and not is_trashed(body) and is_closed(body, self._desk.closed_statuses):
             raise TicketClosed
         return ticket_of(body)
-
-    def _is_closed(self, status: Any) -> bool:
-        if not isinstance(status, dict):
-            return False
-        names = {str(status.get(field, "")).casefold() for field in ("name", "internal_name")}
-        in_progress = status.get("in_progress")
-        return in_progress is False or str(in_progress).lower() == "false" or bool(names & self._desk.closed_statuses)
 
     async def add_note(
         self, ticket_id: str, description: str, about_to_post: Callable[[], Awaitable[None]] | None = None
@@ -141,7 +137,7 @@ class ServiceDeskPlus:
     async def _post_note(
         self, ticket_id: str, key: str, note: dict[str, Any], about_to_post: Callable[[], Awaitable[None]] | None
     ) -> DeskAnswer:
-        extra = {"notify_technician": False} if key == "request_note" else {}
+        extra = {"notify_technician": False} if self._desk.edition == "cloud" else {}
         path, body = f"/requests/{ticket_id}/notes", {key: note | extra}
         return await self._calls.make("POST", path, body, about_to_post, who=ticket_id)
 
@@ -178,15 +174,27 @@ class ServiceDeskPlus:
 
     async def _notes_to_read(self, ticket_id: str, since: datetime | None) -> list[tuple[str, str]]:
         """Return ids, newest first, each with its text where the desk lists it."""
-        wanted = {"list_info": {"row_count": _MOST_NOTES, "sort_field": "created_time", "sort_order": "desc"}}
-        listed = await self._of_ticket(ticket_id, "GET", "/notes", wanted)
         oldest = 0.0 if since is None else since.timestamp() - _DESK_CLOCK_SECONDS
-        newest_first = sorted(items_of(listed, "notes", "request_notes"), key=written_at, reverse=True)
+        newest_first = sorted(await self._list_notes(ticket_id), key=written_at, reverse=True)
         return [
             (str(item["id"]), str(item.get("description") or ""))
             for number, item in enumerate(newest_first)
             if number < _ALWAYS_READ or written_at(item) >= oldest
         ]
+
+    async def _list_notes(self, ticket_id: str) -> list[dict[str, Any]]:
+        """Return all notes, a hundred a call: no field is known that both editions would sort them by."""
+        notes: dict[str, dict[str, Any]] = {}
+        for _ in range(_MOST_PAGES_OF_NOTES):
+            wanted = {"list_info": {"row_count": _MOST_ROWS, "start_index": len(notes) + 1}}
+            listed = await self._of_ticket(ticket_id, "GET", "/notes", wanted)
+            page = {str(item["id"]): item for item in items_of(listed, "notes", "request_notes")}
+            if not has_more(listed):
+                return list((notes | page).values())
+            if page.keys() <= notes.keys():
+                break  # the same page again
+            notes |= page
+        raise DeskUnavailable("invalid answer")
 
     async def _note_text(self, ticket_id: str, note_id: str) -> str:
         answer = await self._calls.make("GET", f"/requests/{ticket_id}/notes/{note_id}", who=ticket_id)
@@ -201,7 +209,7 @@ class ServiceDeskPlus:
 
     async def list_newest(self, most: int, start: int = 1) -> list[ListedTicket]:
         """Return the newest tickets from the `start`-th on, `most` of them (100 at most); without their texts."""
-        page = {"row_count": min(most, 100), "start_index": start}
+        page = {"row_count": min(most, _MOST_ROWS), "start_index": start}
         wanted = {"list_info": {**page, "sort_field": "created_time", "sort_order": "desc"}}
         listed = _checked(await self._calls.make("GET", "/requests", wanted))
         tickets = [listed_ticket_of(item) for item in items_of(listed, "requests")[:most]]
@@ -209,7 +217,7 @@ class ServiceDeskPlus:
 
     async def list_solutions(self, most: int) -> list[str]:
         """Return the ids of the approved solutions, `most` of them (100 at most)."""
-        wanted = {"list_info": {"row_count": min(most, 100), "filter_by": {"name": "ApprovedSolutions"}}}
+        wanted = {"list_info": {"row_count": min(most, _MOST_ROWS), "filter_by": {"name": "ApprovedSolutions"}}}
         listed = _checked(await self._calls.make("GET", "/solutions", wanted))
         return list(dict.fromkeys(str(item["id"]) for item in items_of(listed, "solutions")[:most]))
 

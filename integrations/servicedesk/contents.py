@@ -6,7 +6,7 @@ Each field may be missing or of another kind than documented; texts become plain
 import html
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ _LONGEST_TEXT = 50_000
 _LONGEST_NAME = 1_000
 _MOST_DIGITS = 15
 _LONGEST_NUMBER = 20
+_CLOSED = frozenset({"closed", "resolved", "cancelled", "canceled"})
 
 
 class ListedTicket(NamedTuple):
@@ -60,6 +61,28 @@ def items_of(answer: DeskAnswer, *keys: str) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not all(isinstance(item, dict) and item.get("id") for item in found):
         raise DeskUnavailable("invalid answer")
     return found
+
+
+def has_more(answer: DeskAnswer) -> bool:
+    """Return True if there are more items than those of this page of a list."""
+    info = answer.body.get("list_info")
+    return isinstance(info, dict) and _is(info.get("has_more_rows"), truth=True)
+
+
+def is_closed(body: dict[str, Any], closed_statuses: Set[str]) -> bool:
+    """Return True if the ticket of an answer is closed, or its status is one of those names (casefolded).
+
+    The cloud's status says whether work goes on (`in_progress`, true for one on hold). On premises it has a name alone,
+    which each site can change: closed by one of the names that a new desk has, or since it has a `completed_time`.
+    """
+    value = body.get("status")
+    status = value if isinstance(value, dict) else {}
+    names = {str(status.get(field, "")).casefold() for field in ("name", "internal_name")}
+    if names & closed_statuses:
+        return True
+    if status.get("in_progress") is not None:
+        return _is(status["in_progress"], truth=False)
+    return bool(names & _CLOSED) or body.get("completed_time") is not None
 
 
 def ticket_of(body: Any) -> DeskTicket:
@@ -107,9 +130,10 @@ def solution_of(solution_id: str, body: Any) -> Solution:
 
 
 def written_at(note: dict[str, Any]) -> float:
-    """Return when a note of a list was written, in Unix seconds: `added_time` on premises, `created_time` in the cloud.
+    """Return when a note of a list was written, in Unix seconds.
 
-    One that does not say counts as the newest, so that it is read.
+    That is `added_time` on premises, and `created_time` in the cloud and in older builds on premises. One that does not
+    say counts as the newest, so that it is read.
     """
     moment = note.get("added_time") or note.get("created_time")
     value = str(moment.get("value")) if isinstance(moment, dict) else ""
@@ -137,8 +161,12 @@ def _address(person: Any) -> str:
 
 def is_trashed(body: dict[str, Any]) -> bool:
     """Return True if the ticket, of an answer or of a list, is in the trash."""
-    value = body.get("is_trashed")
-    return value is True or str(value).lower() == "true"
+    return _is(body.get("is_trashed"), truth=True)
+
+
+def _is(value: Any, *, truth: bool) -> bool:
+    """Return True if a value, or a text in its place, is that truth."""
+    return value is truth or str(value).lower() == str(truth).lower()
 
 
 def plain_text(markup: str) -> str:

@@ -1,7 +1,8 @@
 """Who may call a desk, and how often: keys, OAuth access tokens, the rate limit.
 
 Sources: the vendor's pages on authentication (on premises `authtoken`, cloud `Zoho-oauthtoken`) and Zoho's
-OAuth page (ten access tokens in ten minutes per refresh token; a failure can be a 200 with `error`).
+OAuth page (ten access tokens in ten minutes per refresh token; a failure can be a 200 with `error`); the words of a
+refusal are those of its list of status codes.
 """
 
 import hmac
@@ -11,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from simulators.servicedesk.envelope import INVALID_KEY, RATE_LIMIT, RefusedError
+from simulators.servicedesk.envelope import INVALID_KEY, INVALID_URL, NOT_FOUND, RATE_LIMIT, RefusedError
 from simulators.servicedesk.settings import DeskOptions
 
 MAX_TOKENS = 10
@@ -50,18 +51,25 @@ class Access:
         self._issued = _Window(TOKEN_WINDOW_SECONDS)
         self._called = _Window(_RATE_WINDOW_SECONDS)
 
-    def check(self, headers: Mapping[str, str]) -> None:
-        """Let an API call pass, or raise RefusedError: 4022 for a bad key or token, 4015 over the rate."""
+    def check(self, headers: Mapping[str, str], *, names_portal: bool) -> None:
+        """Let an API call pass, or raise RefusedError: 4022 for a bad key or token, 4015 over the rate.
+
+        4007 on premises, if the desk is one of several portals and the call does not name it: so it is in another one,
+        and what a real desk says of that is not known.
+        """
         known = (
             self._has_token(headers.get("authorization", ""))
             if self._settings.edition == "cloud"
             else self._has_key(headers.get("authtoken") or headers.get("technician_key") or "")
         )
         if not known:
-            raise RefusedError(INVALID_KEY, "Invalid token or key", "authtoken")
+            raise RefusedError(INVALID_KEY, "Invalid API Key")
         limit = self._settings.rate_per_minute
         if limit is not None and not self._called.admits(limit):
-            raise RefusedError(RATE_LIMIT, "API request limit exceeded, try again later")
+            raise RefusedError(RATE_LIMIT, "API Rate Limit reached")
+        portal_id = self._settings.portal_id
+        if portal_id and not names_portal and headers.get("portalid") != portal_id:
+            raise RefusedError(NOT_FOUND, INVALID_URL)
 
     def _has_key(self, key: str) -> bool:
         return _same(key, self._settings.api_key)
@@ -97,7 +105,6 @@ class Access:
         self._tokens[token] = now + self._settings.token_seconds
         return {
             "access_token": token,
-            "scope": "SDPOnDemand.requests.ALL SDPOnDemand.solutions.READ",
             "api_domain": "https://www.zohoapis.com",
             "token_type": "Bearer",
             "expires_in": self._settings.token_seconds,

@@ -23,6 +23,8 @@ class DeskCall:
     item_id: str | None
     input_data: Any
     form: Mapping[str, str]
+    names_portal: bool = False
+    """True if its path does."""
 
     def document(self) -> Json:
         """Return `input_data` as the object it must be; RefusedError when it is missing or none."""

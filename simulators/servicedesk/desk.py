@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from simulators.servicedesk.envelope import NOT_FOUND, RefusedError
+from simulators.servicedesk.envelope import INVALID_URL, NOT_FOUND, RefusedError
 from simulators.servicedesk.records import Note, Person, Resolution, StoredSolution, StoredTicket
 from simulators.servicedesk.seed import SEED_SOLUTIONS, SEED_TICKETS, SeedTicket
 from simulators.servicedesk.settings import DeskOptions
@@ -118,7 +118,7 @@ class SimulatedDesk:
         """Return a ticket, trashed ones too unless the desk hides them; RefusedError (4007) otherwise."""
         ticket = self.tickets.get(ticket_id or "")
         if ticket is None or (ticket.is_trashed and self.settings.trashed_is_missing):
-            raise RefusedError(NOT_FOUND, "Invalid URL or the requested resource does not exist", "id")
+            raise RefusedError(NOT_FOUND, INVALID_URL)
         return ticket
 
     def touch(self, ticket: StoredTicket) -> int:

@@ -13,9 +13,10 @@ from starlette.routing import Route
 from simulators.control import read_object
 from simulators.servicedesk.desk import SimulatedDesk, TicketExistsError
 from simulators.servicedesk.door import Tenancy
+from simulators.servicedesk.note_calls import kept_notes
 from simulators.servicedesk.records import StoredTicket
 from simulators.servicedesk.settings import DeskOptions
-from simulators.servicedesk.shapes import note_in_full, ticket_in_full
+from simulators.servicedesk.shapes import ticket_in_full
 from simulators.servicedesk.webhooks import Resend, WebhookSender
 
 
@@ -154,5 +155,4 @@ def _shown(desk: SimulatedDesk, ticket: StoredTicket) -> Response:
 
 
 def _whole(desk: SimulatedDesk, ticket: StoredTicket) -> dict[str, Any]:
-    notes = [note_in_full(note, ticket.id, desk.settings.edition) for note in ticket.notes.values()]
-    return {**ticket_in_full(ticket), "notes": notes}
+    return {**ticket_in_full(ticket, desk.settings.edition), "notes": kept_notes(desk, ticket)}

@@ -46,7 +46,7 @@ def perform(desk: SimulatedDesk, access: Access, call: DeskCall, headers: Mappin
     if call.operation == UNKNOWN:
         return Answer.of_html(404, maintenance_page("HTTP Status 404 - Not Found"))
     try:
-        access.check(headers)
+        access.check(headers, names_portal=call.names_portal)
         return _HANDLERS[call.operation](desk, call)
     except RefusedError as error:
         return failure(error)

@@ -42,12 +42,15 @@ class DeskDoor:
 
     def _understand(self, tenant: str, rest: list[str], scope: Scope, body: bytes) -> DeskCall:
         settings, method = self._tenancies[tenant].desk.settings, scope["method"]
-        prefix = ["app", settings.portal, "api", "v3"] if settings.edition == "cloud" else ["api", "v3"]
         form = read_form(scope["query_string"], body, _headers(scope).get("content-type", ""))
         if settings.edition == "cloud" and (method, rest) == ("POST", ["oauth", "v2", "token"]):
             return DeskCall("token", None, None, None, form)
-        inside = rest[len(prefix) :] if rest[: len(prefix)] == prefix else [UNKNOWN]
-        return DeskCall(*find_operation(method, inside), read_input(form), form)
+        # A desk on premises takes either address.
+        names_portal = rest[:2] == ["app", settings.portal]
+        behind = rest[2:] if names_portal else rest
+        reached = behind[:2] == ["api", "v3"] and (names_portal or settings.edition == "onpremises")
+        operation = find_operation(method, behind[2:] if reached else [UNKNOWN])
+        return DeskCall(*operation, read_input(form), form, names_portal)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Receive, remember and answer one request."""

@@ -1,8 +1,11 @@
 """The API's operations on notes.
 
-Source of the body key: the vendor's pages, `note` on premises and `request_note` on cloud.
+Sources of the body key: the vendor's pages, `note` on premises and `request_note` in the cloud; older builds on
+premises have that one too (chronicle/content-hub, `service_desk_plus_v3`). Of what a list of notes can be sorted by
+only `last_updated_time` on premises is known: a recorded list was (rapid7/insightconnect-plugins).
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from simulators.exchange import Answer
@@ -11,6 +14,7 @@ from simulators.servicedesk.desk import SimulatedDesk
 from simulators.servicedesk.envelope import (
     BAD_REFERENCE,
     EXTRA_KEY,
+    INVALID_URL,
     MANDATORY_FIELD,
     NOT_FOUND,
     WRONG_TYPE,
@@ -18,16 +22,25 @@ from simulators.servicedesk.envelope import (
     success,
     success_list,
 )
-from simulators.servicedesk.listing import select
+from simulators.servicedesk.listing import by_number, select
 from simulators.servicedesk.records import Note, StoredTicket
 from simulators.servicedesk.shapes import note_in_full, note_in_list
 from simulators.servicedesk.ticket_calls import changeable, the_only_key
 
+_SORTABLE: Mapping[str, Callable[[Note], Any]] = {
+    "last_updated_time": lambda note: (note.created_ms, by_number(note.id))
+}
 _FLAGS = ("show_to_requester", "mark_first_response", "add_to_linked_requests")
 
 
 def _body_key(desk: SimulatedDesk) -> str:
-    return "request_note" if desk.settings.edition == "cloud" else "note"
+    return desk.settings.note_key or ("request_note" if desk.settings.edition == "cloud" else "note")
+
+
+def _shape(desk: SimulatedDesk) -> dict[str, Any]:
+    """What the shape of a note depends on."""
+    edition = desk.settings.edition
+    return {"older": edition == "cloud" or _body_key(desk) == "request_note", "edition": edition}
 
 
 def _flags(desk: SimulatedDesk) -> tuple[str, ...]:
@@ -52,7 +65,7 @@ def _checked(desk: SimulatedDesk, call: DeskCall) -> tuple[str, dict[str, Any]]:
 def _note(ticket: StoredTicket, call: DeskCall) -> Note:
     note = ticket.notes.get(call.item_id or "")
     if note is None:
-        raise RefusedError(NOT_FOUND, "Invalid URL or the requested resource does not exist", "id")
+        raise RefusedError(NOT_FOUND, INVALID_URL)
     return note
 
 
@@ -61,19 +74,25 @@ def add_note(desk: SimulatedDesk, call: DeskCall) -> Answer:
     ticket = changeable(desk, call)
     description, flags = _checked(desk, call)
     note = desk.add_note(ticket, description, flags)
-    return success({_body_key(desk): note_in_full(note, ticket.id, desk.settings.edition)})
+    return success({_body_key(desk): note_in_full(note, ticket, **_shape(desk))})
 
 
 def list_notes(desk: SimulatedDesk, call: DeskCall) -> Answer:
-    """`GET /requests/{id}/notes`: newest first, items without their description."""
+    """`GET /requests/{id}/notes`: the one that was changed last comes last, items without their description."""
     ticket = desk.find(call.ticket_id)
-    # One name to sort by, whatever the edition shows.
-    page, reply = select([note_in_list(note, "cloud") for note in ticket.notes.values()], call.list_info())
-    shown = [note_in_list(ticket.notes[record["id"]], desk.settings.edition) for record in page]
+    sortable = {} if desk.settings.edition == "cloud" else _SORTABLE
+    in_order = sorted(ticket.notes.values(), key=_SORTABLE["last_updated_time"])
+    page, reply = select(in_order, call.list_info(), sortable)
+    shown = [note_in_list(note, ticket, **_shape(desk)) for note in page]
     return success_list({"list_info": reply, desk.settings.note_list_key: shown})
 
 
 def read_note(desk: SimulatedDesk, call: DeskCall) -> Answer:
     """`GET /requests/{id}/notes/{note id}`: the whole note."""
     ticket = desk.find(call.ticket_id)
-    return success({_body_key(desk): note_in_full(_note(ticket, call), ticket.id, desk.settings.edition)})
+    return success({_body_key(desk): note_in_full(_note(ticket, call), ticket, **_shape(desk))})
+
+
+def kept_notes(desk: SimulatedDesk, ticket: StoredTicket) -> list[dict[str, Any]]:
+    """Return all notes of a ticket in full, in the order that they were written in."""
+    return [note_in_full(note, ticket, **_shape(desk)) for note in ticket.notes.values()]

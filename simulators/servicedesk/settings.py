@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+Edition = Literal["onpremises", "cloud"]
 RESERVED_NAMES = frozenset({"_sim", "api", "app", "desks", "oauth"})
 
 
@@ -26,7 +27,9 @@ class DeskOptions(BaseModel):
     """One tenant's desk.
 
     `rate_per_minute` null means no limit. `token_seconds` is the life of a cloud access token.
-    `note_list_key` is the key under which notes are listed (the cloud's is not documented).
+    `note_list_key` is the key under which notes are listed (the cloud's is not documented). `note_key` is that of a
+    note, if not the edition's: an older build on premises has the cloud's. `portal_id` makes a desk on premises one of
+    several portals: only calls that name it, by its `portal` in the path or by header `PORTALID`, find anything.
     `webhook_on_update` sends one at each change of a ticket too, our own note included: a trigger may run on each edit
     of a request (https://help.supportcenterplus.com/portal/en/kb/articles/custom-triggers, "Every time a request is
     edited"); whether a note is an edit is not documented, so it is one here.
@@ -39,8 +42,9 @@ class DeskOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     api_key: str = ""
-    edition: Literal["onpremises", "cloud"] = "onpremises"
+    edition: Edition = "onpremises"
     portal: str = "itdesk"
+    portal_id: str = ""
     webhook_url: str | None = None
     webhook_secret: str = ""
     webhook_on_update: bool = False
@@ -52,6 +56,7 @@ class DeskOptions(BaseModel):
     token_seconds: int = Field(default=3600, ge=1)
     rate_per_minute: int | None = Field(default=None, ge=1)
     note_list_key: str = "notes"
+    note_key: Literal["note", "request_note"] | None = None
     trashed_is_missing: bool = False
     seeded: bool = True
 

@@ -1,7 +1,8 @@
-"""A desk's records in the shapes of API v3.
+"""A desk's records in the shapes of API v3, by edition: each key and each kind of value is in a recorded answer.
 
-Shapes follow the vendor's API pages: ids are strings, times are `{"value": "<epoch ms>", "display_value"}`,
-named things are `{"id", "name"}` or null.
+Sources, all of them under `tests/integrations/recorded/`: of desks on premises the examples of chronicle/content-hub
+(2020) and the tests of rapid7/insightconnect-plugins (2022), of the cloud the tests of demisto/content (2020), of
+solutions the vendor's pages. Ids are texts, times are `{"value": "<epoch ms>", "display_value"}`.
 """
 
 import re
@@ -9,23 +10,25 @@ from datetime import UTC, datetime
 from typing import Any
 
 from simulators.servicedesk.records import Note, Person, Resolution, StoredSolution, StoredTicket
+from simulators.servicedesk.settings import Edition
 
 Json = dict[str, Any]
 
-# The names of a site are its own; these are the ones that every new installation has.
+# The names of a site are its own; these are the ones that every new installation has, in the order of their ids.
 IN_PROGRESS_BY_STATUS = {
+    "Closed": False,
     "Open": True,
+    "On Hold": True,
+    "Resolved": False,
     "In Progress": True,
     "Assigned": True,
-    "Onhold": True,
-    "Resolved": False,
-    "Closed": False,
     "Cancelled": False,
 }
 PRIORITIES = ("Low", "Normal", "Medium", "High", "Urgent")
 CATEGORIES = ("Network", "Printers", "Email", "Accounts", "Hardware", "File Services", "Software", "General")
+_COLORS = {"Closed": "#006600", "Open": "#0066ff"}
+_ON_HOLD = "On Hold"
 _MARKUP = re.compile(r"<[^>]*>")
-_LIST_OMITS = frozenset({"description", "resolution", "udf_fields", "has_notes"})
 
 
 def moment(epoch_ms: int | None) -> Json | None:
@@ -36,11 +39,21 @@ def moment(epoch_ms: int | None) -> Json | None:
     return {"value": str(epoch_ms), "display_value": shown}
 
 
-def person(who: Person | None) -> Json | None:
-    """Return a requester or technician, or None."""
+def person(who: Person | None, edition: Edition) -> Json | None:
+    """Return a user, or None."""
     if who is None:
         return None
-    return {"id": who.id, "name": who.name, "email_id": who.email_id, "is_vipuser": False}
+    vip = "is_vip_user" if edition == "cloud" else "is_vipuser"
+    known = {"id": who.id, "name": who.name, "email_id": who.email_id, "phone": None, "mobile": None}
+    return known | {"department": None, vip: False}
+
+
+def _technician(who: Person | None, edition: Edition) -> Json | None:
+    """Return who works on a ticket, or None: in the cloud that is not like other users."""
+    if who is None or edition == "onpremises":
+        return person(who, edition)
+    known = {"id": who.id, "name": who.name, "email_id": who.email_id, "phone": None, "mobile": None}
+    return known | {"cost_per_hour": "0", "photo_url": None, "sms_mail_id": None}
 
 
 def _named(name: str | None, known: tuple[str, ...]) -> Json | None:
@@ -56,87 +69,92 @@ def is_in_progress(ticket: StoredTicket) -> bool:
     return IN_PROGRESS_BY_STATUS.get(ticket.status, True)
 
 
-def _status(ticket: StoredTicket) -> Json:
-    names = tuple(IN_PROGRESS_BY_STATUS)
-    return {
-        "id": str(names.index(ticket.status) + 1 if ticket.status in names else 900),
-        "name": ticket.status,
-        "internal_name": ticket.status,
-        "in_progress": is_in_progress(ticket),
-        "stop_timer": not is_in_progress(ticket),
-        "color": "#0066ff",
+def _status(ticket: StoredTicket, edition: Edition) -> Json:
+    status = {**(_named(ticket.status, tuple(IN_PROGRESS_BY_STATUS)) or {}), "color": _COLORS.get(ticket.status)}
+    if edition == "onpremises":
+        return status
+    ongoing = is_in_progress(ticket)
+    return status | {
+        "internal_name": "Onhold" if ticket.status == _ON_HOLD else ticket.status,
+        "in_progress": ongoing,
+        "stop_timer": not ongoing or ticket.status == _ON_HOLD,
     }
 
 
-def resolution(written: Resolution | None) -> Json:
-    """Return a ticket's resolution; without one the content is null."""
+def resolution(written: Resolution | None, edition: Edition) -> Json:
+    """Return a ticket's resolution; without one it has no more than a content, which is null."""
     if written is None:
-        return {"content": None}
+        return {"content": None, "resolution_attachments": []}
     return {
         "content": written.content,
         "submitted_on": moment(written.submitted_ms),
-        "submitted_by": person(written.submitted_by),
+        "submitted_by": person(written.submitted_by, edition),
+        "resolution_attachments": [],
     }
 
 
-def ticket_in_full(ticket: StoredTicket) -> Json:
+def ticket_in_full(ticket: StoredTicket, edition: Edition) -> Json:
     """Return the ticket as a read by id gives it."""
-    return {
-        "id": ticket.id,
-        "display_id": ticket.display_id,
-        "subject": ticket.subject,
-        "short_description": _MARKUP.sub("", ticket.description)[:80],
+    common = _ticket_everywhere(ticket, edition) | {
         "description": ticket.description,
-        "status": _status(ticket),
-        "priority": _named(ticket.priority, PRIORITIES),
         "category": _named(ticket.category, CATEGORIES),
+        "priority": _named(ticket.priority, PRIORITIES),
         "site": None,
-        "group": None,
-        "requester": person(ticket.requester),
-        "technician": person(ticket.technician),
-        "created_time": moment(ticket.created_ms),
         "last_updated_time": moment(ticket.updated_ms),
-        "due_by_time": moment(ticket.created_ms + 8 * 3_600_000),
-        "completed_time": moment(ticket.completed_ms),
-        "resolved_time": moment(ticket.completed_ms),
         "udf_fields": {},
-        "resolution": resolution(ticket.resolution) if ticket.resolution else None,
         "has_notes": bool(ticket.notes),
         "is_trashed": ticket.is_trashed,
+    }
+    solved = resolution(ticket.resolution, edition)
+    done = {"completed_time": moment(ticket.completed_ms), "resolved_time": moment(ticket.completed_ms)}
+    if edition == "cloud":
+        return common | done | {"resolution": solved if ticket.resolution else None, "attachments": []}
+    # On premises one that is open does not have those keys at all.
+    return common | (done if ticket.completed_ms else {}) | {"resolution": solved}
+
+
+def ticket_in_list(ticket: StoredTicket, edition: Edition) -> Json:
+    """Return the ticket as a list gives it: without most of what a read gives."""
+    common = _ticket_everywhere(ticket, edition)
+    if edition == "cloud":
+        return common | {"has_notes": bool(ticket.notes)}
+    short = {"short_description": _MARKUP.sub("", ticket.description)[:80], "site": None}
+    return common | short | {"priority": _named(ticket.priority, PRIORITIES)}
+
+
+def _ticket_everywhere(ticket: StoredTicket, edition: Edition) -> Json:
+    """What each answer about a ticket has. On premises people know it by its id."""
+    display_id = {"display_id": ticket.display_id} if edition == "cloud" else {}
+    return display_id | {
+        "id": ticket.id,
+        "subject": ticket.subject,
+        "status": _status(ticket, edition),
+        "group": None,
+        "requester": person(ticket.requester, edition),
+        "technician": _technician(ticket.technician, edition),
+        "created_time": moment(ticket.created_ms),
+        "due_by_time": moment(ticket.created_ms + 8 * 3_600_000),
         "is_service_request": False,
-        "attachments": [],
     }
 
 
-def ticket_in_list(ticket: StoredTicket) -> Json:
-    """Return the ticket as a list gives it: no description and no resolution."""
-    return {name: value for name, value in ticket_in_full(ticket).items() if name not in _LIST_OMITS}
-
-
-def note_in_list(note: Note, edition: str) -> Json:
+def note_in_list(note: Note, ticket: StoredTicket, *, older: bool, edition: Edition) -> Json:
     """Return a note as the list of a ticket's notes gives it: without its description.
 
-    Its time is `added_time` on premises and `created_time` in the cloud (vendor's API pages).
+    `older`: in the shape of the cloud, which older builds on premises have too.
     """
-    return {
-        "id": note.id,
-        "created_time" if edition == "cloud" else "added_time": moment(note.created_ms),
-        "added_by": person(note.added_by),
-        "created_by": person(note.added_by),
-        "show_to_requester": note.show_to_requester,
-    }
+    author, written = person(note.added_by, edition), moment(note.created_ms)
+    about = {"subject": ticket.subject, "id": ticket.id}
+    common = {"id": note.id, "request": about, "show_to_requester": note.show_to_requester}
+    if older:
+        return common | {"created_by": author, "created_time": written}
+    changed = {"last_updated_by": author, "last_updated_time": written}
+    return common | changed | {"added_by": author, "added_time": written, "attachments": []}
 
 
-def note_in_full(note: Note, ticket_id: str, edition: str) -> Json:
+def note_in_full(note: Note, ticket: StoredTicket, *, older: bool, edition: Edition) -> Json:
     """Return a note as a read by id gives it."""
-    return {
-        **note_in_list(note, edition),
-        "description": note.description,
-        "mark_first_response": note.mark_first_response,
-        "add_to_linked_requests": note.add_to_linked_requests,
-        "notify_technician": note.notify_technician,
-        "request": {"id": ticket_id},
-    }
+    return note_in_list(note, ticket, older=older, edition=edition) | {"description": note.description}
 
 
 def solution_in_full(solution: StoredSolution) -> Json:
@@ -148,8 +166,4 @@ def solution_in_full(solution: StoredSolution) -> Json:
         "topic": {"id": "1", "name": solution.topic},
         "keywords": solution.keywords,
         "is_public": solution.is_public,
-        "approval_status": {"name": "Approved" if solution.approved else "UnApproved"},
-        "created_time": moment(solution.created_ms),
-        "last_updated_time": moment(solution.created_ms),
-        "view_count": "0",
     }

@@ -1,13 +1,28 @@
-"""The API's operations on the knowledge base, which the API calls solutions."""
+"""The API's operations on the knowledge base, which the API calls solutions.
+
+Source of the filters' names: https://help.servicedeskplus.com/v3-solutions-api-changes
+"""
+
+from collections.abc import Callable, Mapping
 
 from simulators.exchange import Answer
 from simulators.servicedesk.call import DeskCall
 from simulators.servicedesk.desk import SimulatedDesk
-from simulators.servicedesk.envelope import NOT_FOUND, WRONG_VALUE, RefusedError, success, success_list
+from simulators.servicedesk.envelope import (
+    BAD_REFERENCE,
+    INVALID_INPUT,
+    INVALID_URL,
+    NOT_FOUND,
+    RefusedError,
+    success,
+    success_list,
+)
 from simulators.servicedesk.listing import select
+from simulators.servicedesk.records import StoredSolution
 from simulators.servicedesk.shapes import solution_in_full
 
 _FILTERS = {"ApprovedSolutions": (True,), "UnApprovedSolutions": (False,), "AllSolutions": (True, False)}
+_SORTABLE: Mapping[str, Callable[[StoredSolution], str]] = {"topic": lambda solution: solution.topic}
 
 
 def list_solutions(desk: SimulatedDesk, call: DeskCall) -> Answer:
@@ -16,15 +31,15 @@ def list_solutions(desk: SimulatedDesk, call: DeskCall) -> Answer:
     chosen = info.get("filter_by") or {"name": "AllSolutions"}
     name = chosen.get("name") if isinstance(chosen, dict) else None
     if name not in _FILTERS:
-        raise RefusedError(WRONG_VALUE, "unknown filter", "filter_by")
+        raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "filter_by")
     found = [solution for solution in desk.solutions.values() if solution.approved in _FILTERS[name]]
-    page, reply = select([solution_in_full(solution) for solution in found], info)
-    return success_list({"list_info": reply, "solutions": page})
+    page, reply = select(found, info, _SORTABLE, frozenset({"filter_by"}))
+    return success_list({"list_info": reply, "solutions": [solution_in_full(solution) for solution in page]})
 
 
 def read_solution(desk: SimulatedDesk, call: DeskCall) -> Answer:
     """`GET /solutions/{id}`."""
     solution = desk.solutions.get(call.item_id or "")
     if solution is None:
-        raise RefusedError(NOT_FOUND, "Invalid URL or the requested resource does not exist", "id")
+        raise RefusedError(NOT_FOUND, INVALID_URL)
     return success({"solution": solution_in_full(solution)})

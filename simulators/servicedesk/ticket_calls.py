@@ -1,6 +1,7 @@
 """The API's operations on tickets and their resolutions. Tickets are written at `/_sim/tickets` or on the pages."""
 
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from simulators.exchange import Answer
@@ -15,11 +16,15 @@ from simulators.servicedesk.envelope import (
     success,
     success_list,
 )
-from simulators.servicedesk.listing import searched, select
+from simulators.servicedesk.listing import by_number, searched, select
 from simulators.servicedesk.records import Resolution, StoredTicket
 from simulators.servicedesk.shapes import resolution, ticket_in_full, ticket_in_list
 
 Json = dict[str, Any]
+_SORTABLE: Mapping[str, Callable[[StoredTicket], Any]] = {
+    "created_time": lambda ticket: (ticket.created_ms, by_number(ticket.id)),
+    "last_updated_time": lambda ticket: (ticket.updated_ms, by_number(ticket.id)),
+}
 
 
 def the_only_key(document: Json, name: str) -> Json:
@@ -43,17 +48,22 @@ def changeable(desk: SimulatedDesk, call: DeskCall) -> StoredTicket:
 
 def read_ticket(desk: SimulatedDesk, call: DeskCall) -> Answer:
     """`GET /requests/{id}`."""
-    return success({"request": ticket_in_full(desk.find(call.ticket_id))})
+    return success({"request": ticket_in_full(desk.find(call.ticket_id), desk.settings.edition)})
 
 
 def list_tickets(desk: SimulatedDesk, call: DeskCall) -> Answer:
-    """`GET /requests`: sorts and pages; trashed tickets are left out. Searches in the cloud, for `display_id`."""
-    records = [ticket_in_list(ticket) for ticket in desk.tickets.values() if not ticket.is_trashed]
+    """`GET /requests`: newest first, if not sorted otherwise; trashed tickets are left out.
+
+    Searches in the cloud, for `display_id`.
+    """
+    there = [ticket for ticket in desk.tickets.values() if not ticket.is_trashed]
+    newest_first = sorted(there, key=_SORTABLE["created_time"], reverse=True)
     list_info = call.list_info()
     if desk.settings.edition == "cloud":
-        records, list_info = searched(records, list_info)
-    page, reply = select(records, list_info)
-    return success_list({"list_info": reply, "requests": page})
+        newest_first, list_info = searched(newest_first, list_info)
+    page, reply = select(newest_first, list_info, _SORTABLE)
+    shown = [ticket_in_list(ticket, desk.settings.edition) for ticket in page]
+    return success_list({"list_info": reply, "requests": shown})
 
 
 def write_resolution(desk: SimulatedDesk, call: DeskCall) -> Answer:
@@ -64,4 +74,4 @@ def write_resolution(desk: SimulatedDesk, call: DeskCall) -> Answer:
         raise RefusedError(MANDATORY_FIELD, "content is mandatory", "content")
     ticket.resolution = Resolution(content, time.time_ns() // 1_000_000, desk.technician)
     desk.touch(ticket)
-    return success({"resolution": resolution(ticket.resolution)})
+    return success({"resolution": resolution(ticket.resolution, desk.settings.edition)})

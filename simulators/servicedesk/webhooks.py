@@ -109,7 +109,7 @@ class WebhookSender:
         settings = desk.settings
         if settings.trigger_command is not None:
             delivery = self._remember(desk, ticket.id, shlex.join(settings.trigger_command), {}, "")
-            work = self._run(delivery, settings.trigger_command, ticket_in_full(ticket))
+            work = self._run(delivery, settings.trigger_command, ticket_in_full(ticket, settings.edition))
         elif settings.webhook_form is not None:
             form = settings.webhook_form
             delivery = self._remember(desk, ticket.id, form.url, form.headers, filled(form, ticket))

@@ -57,7 +57,8 @@ async def test_a_ticket_whose_text_was_cut_within_a_character_can_be_worked_with
 
 @EDITIONS
 @pytest.mark.parametrize(
-    "change", [{"status": "Closed"}, {"status": "Done", "in_progress": False}, {"is_trashed": True}]
+    "change",
+    [{"status": "Closed"}, {"status": "Done", "in_progress": False}, {"is_trashed": True}],
 )
 async def test_a_closed_or_trashed_ticket_is_gone(
     edition: Edition, change: dict[str, object], desks: Simulator, tokens: Redis
@@ -85,6 +86,26 @@ async def test_a_status_of_the_sites_own_is_closed_only_if_the_settings_say_so(d
     async with opened(settings(desks.url, closed_statuses=frozenset({"erledigt"}))) as desk:
         with pytest.raises(TicketClosed):
             await desk.read_open_ticket(ticket_id)
+
+
+async def test_one_of_several_portals_is_named_in_the_address_or_by_a_header(desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    desks.change("PATCH", "/desks/acme", portal_id="2")
+    try:
+        for named in (settings(desks.url, portal_id="2"), settings(desks.url, url=f"{desks.url}/acme/app/itdesk")):
+            async with opened(named) as desk:
+                assert (await desk.read_ticket(ticket_id)).ticket_id == ticket_id
+                assert await desk.add_note(ticket_id, "x")
+    finally:
+        desks.change("PATCH", "/desks/acme", portal_id="")
+
+
+@EDITIONS
+async def test_a_ticket_on_hold_is_open(edition: Edition, desks: Simulator, tokens: Redis) -> None:
+    ticket_id = new_ticket(desks, edition)
+    desks.change("PATCH", f"/tickets/{TENANT_OF[edition]}/{ticket_id}", status="On Hold")
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        assert (await desk.read_open_ticket(ticket_id)).status == "On Hold"
 
 
 @EDITIONS

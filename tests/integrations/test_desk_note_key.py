@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -9,7 +10,8 @@ import httpx
 import pytest
 
 from integrations.errors import OutsideFailure
-from tests.kit.desk import EXTRA_KEY_REFUSED, opened, settings
+from tests.kit.desk import EXTRA_KEY_REFUSED, has, new_ticket, opened, settings
+from tests.kit.simulators import Simulator
 
 
 class OtherDesk:
@@ -48,6 +50,18 @@ async def test_the_other_key_is_used_once_the_first_was_refused_and_remembered()
         assert [await desk.add_note("1", "x", about_to_post) for _ in range(2)] == ["7", "7"]
     assert other.keys == ["note", "request_note", "request_note"]
     assert announced == [0, 1, 2]
+
+
+async def test_an_older_build_on_premises_has_the_clouds_notes_and_they_are_found(desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    desks.change("PATCH", "/desks/acme", note_key="request_note")
+    try:
+        async with opened(settings(desks.url)) as desk:
+            ours = await desk.add_note(ticket_id, "<p>Ref 1-a</p>")
+            assert await desk.find_note(ticket_id, has("Ref 1-a"), datetime.now(UTC)) == ours
+    finally:
+        desks.change("PATCH", "/desks/acme", note_key=None)
+    assert [call["status"] for call in desks.requests(operation="add_note")] == [400, 200]
 
 
 async def test_a_desk_that_refuses_both_keys_is_asked_no_third_time() -> None:

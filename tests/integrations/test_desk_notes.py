@@ -1,5 +1,6 @@
 """ServiceDesk Plus, both editions: writing notes, and finding them again."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from integrations.errors import DeskUnavailable
 from tests.kit.desk import EDITIONS, Edition, has, new_ticket, notes_of, opened, settings
 from tests.kit.simulators import Simulator
 
@@ -74,6 +76,33 @@ async def test_a_note_that_does_not_say_when_it_was_written_is_read(moment: Any)
     async with opened(settings("http://desk"), transport=httpx.MockTransport(answer)) as desk:
         assert await desk.find_note("1", has("note 7"), datetime.now(UTC)) == "7"
         assert await desk.find_note("1", has("note 4"), datetime.now(UTC)) is None
+
+
+@pytest.mark.parametrize(("pages", "found"), [(3, "241"), (50, None)], ids=["the last one", "a list without end"])
+async def test_all_pages_of_a_list_of_notes_are_looked_through(pages: int, found: str | None) -> None:
+    """Whatever order the desk lists them in: the newest may be on the last page. Without it nothing is sure."""
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        number = request.url.path.rpartition("/")[2]
+        if number != "notes":
+            body: dict[str, Any] = {"note": {"id": number, "description": "Ref 1-a" if number == "241" else "x"}}
+        else:
+            asked.append(json.loads(request.url.params["input_data"])["list_info"])
+            start = asked[-1]["start_index"]
+            items = [{"id": str(each), "added_time": {"value": str(each)}} for each in range(start, start + 100)]
+            last = len(asked) == pages
+            body = {"notes": items[: 41 if last else 100], "list_info": {"has_more_rows": not last}}
+        return httpx.Response(200, json=body | {"response_status": {"status_code": 2000}})
+
+    async with opened(settings("http://desk"), transport=httpx.MockTransport(answer)) as desk:
+        if found is not None:
+            assert await desk.find_note("1", has("Ref 1-a"), datetime.now(UTC)) == found
+            assert asked == [{"row_count": 100, "start_index": start} for start in (1, 101, 201)]
+        else:
+            with pytest.raises(DeskUnavailable, match="invalid answer"):
+                await desk.find_note("1", has("Ref 1-a"))
+            assert len(asked) == 20
 
 
 async def test_the_clouds_other_key_for_a_list_of_notes_is_understood(desks: Simulator, tokens: Redis) -> None:

@@ -24,6 +24,8 @@ NO_LISTS = [
     {"notes": [17]},
     {"notes": [{}]},
     LISTED | {"notes": None},
+    # Page after page, and always the same one.
+    LISTED | {"notes": [{"id": "5"}], "list_info": {"has_more_rows": True}},
     # The same list, under a name that only some other edition knows.
     LISTED | {"ticket_notes": [{"id": "5"}]},
     {

@@ -6,8 +6,11 @@ from typing import Any
 import httpx
 import pytest
 
+from simulators.servicedesk.desk import SimulatedDesk
 from simulators.servicedesk.envelope import RefusedError
 from simulators.servicedesk.listing import searched
+from simulators.servicedesk.settings import DeskOptions
+from tests.kit.simulators import CLOUD
 
 API = "/acme/api/v3"
 
@@ -37,7 +40,6 @@ def test_a_created_ticket_is_read_back_with_the_fields_of_a_real_one(desk: httpx
     assert isinstance(ticket["id"], str)
     assert ticket["description"] == "<b>x</b>"
     assert ticket["status"]["name"] == "Open"
-    assert ticket["status"]["in_progress"] is True
     assert ticket["priority"]["name"] == "High"
     assert ticket["category"] is None
     assert ticket["created_time"]["value"].isdecimal()
@@ -66,8 +68,20 @@ def test_lists_page_and_leave_descriptions_out(desk: httpx.Client) -> None:
     second = call(desk, "GET", "/requests", {"list_info": {"page": 2}})
     assert second["requests"][0]["id"] == rest["requests"][0]["id"]
     call(desk, "GET", "/requests", {"list_info": {"row_count": 101}}, status=400)
+    call(desk, "GET", "/requests", {"list_info": {"sort_field": "last_updated_time", "sort_order": "desc"}})
     criteria = {"list_info": {"search_criteria": {"field": "subject", "condition": "is", "value": "VPN"}}}
     assert inner_code(call(desk, "GET", "/requests", criteria, status=400)) == (4001, "search_criteria")
+
+
+def test_one_of_several_portals_is_found_by_its_name_in_the_path_or_by_its_header(desk: httpx.Client) -> None:
+    desk.patch("/_sim/desks/acme", json={"portal_id": "2"})
+    try:
+        elsewhere = [desk.get(f"{API}/requests/103", headers=header) for header in ({}, {"PORTALID": "1"})]
+        here = [desk.get(f"{API}/requests/103", headers={"PORTALID": "2"}), desk.get("/app/itdesk/api/v3/requests/103")]
+    finally:
+        desk.patch("/_sim/desks/acme", json={"portal_id": ""})
+    assert [(answer.status_code, inner_code(answer.json())[0]) for answer in elsewhere] == [(404, 4007)] * 2
+    assert [answer.json()["request"]["id"] for answer in here] == ["103"] * 2
 
 
 def test_notes_need_the_key_of_the_edition_and_are_listed_without_text(desk: httpx.Client) -> None:
@@ -83,6 +97,8 @@ def test_notes_need_the_key_of_the_edition_and_are_listed_without_text(desk: htt
     assert "description" not in listed["notes"][0]
     assert call(desk, "GET", f"{path}/{added['id']}")["note"]["description"] == "<p>Ref 1</p>"
     call(desk, "GET", f"{path}/999999", status=404)
+    call(desk, "GET", path, {"list_info": {"sort_field": "last_updated_time"}})
+    assert inner_code(call(desk, "GET", path, {"list_info": {"sort_field": "created_time"}}, 400))[1] == "sort_field"
     kept = desk.get(f"/_sim/tickets/acme/{ticket}").json()
     assert [item["description"] for item in kept["notes"]] == ["<p>Ref 1</p>"]
 
@@ -168,10 +184,10 @@ SEARCHED = {"field": "display_id", "condition": "is", "value": "3"}
 @pytest.mark.parametrize("criteria", [SEARCHED, [SEARCHED]])
 def test_a_cloud_desk_finds_a_ticket_by_the_number_that_people_see(criteria: Any) -> None:
     """As public clients of cloud desks ask: GIIM and others."""
-    records = [{"id": "1", "display_id": "3"}, {"id": "3", "display_id": "4"}]
-    found, rest = searched(records, {"row_count": 1, "search_criteria": criteria})
-    assert ([record["id"] for record in found], rest) == (["1"], {"row_count": 1})
-    assert searched(records, {"search_criteria": SEARCHED | {"value": "9"}}) == ([], {})
+    tickets = list(SimulatedDesk("globex", DeskOptions.model_validate(CLOUD)).tickets.values())
+    found, rest = searched(tickets, {"row_count": 1, "search_criteria": criteria})
+    assert ([ticket.display_id for ticket in found], rest) == (["3"], {"row_count": 1})
+    assert searched(tickets, {"search_criteria": SEARCHED | {"value": found[0].id}}) == ([], {})
 
 
 @pytest.mark.parametrize(
