@@ -1,6 +1,8 @@
 """Simulators as whoever calls them sees them, one of each per module; faults and memory cleared for each test."""
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -9,6 +11,26 @@ from simulators.openai import create_openai
 from simulators.servicedesk import create_desk
 from simulators.serving import serve_in_thread
 from tests.kit.simulators import DESKS, FAST_MODEL
+
+API = "/acme/api/v3"
+
+
+def call(desk: httpx.Client, method: str, path: str, data: Any = None, status: int = 200, api: str = API) -> Any:
+    form = {"input_data": json.dumps(data)} if data is not None else None
+    where: dict[str, Any] = {"params": form} if method == "GET" else {"data": form}
+    response = desk.request(method, api + path, **where)
+    assert response.status_code == status, response.text
+    return response.json()
+
+
+def new_ticket(desk: httpx.Client, tenant: str = "acme", **fields: Any) -> str:
+    order = {"tenant": tenant, "subject": "VPN drops", "send_webhook": False, **fields}
+    return str(desk.post("/_sim/tickets", json=order).json()["ticket_id"])
+
+
+def inner_code(document: Any) -> tuple[int, str | None]:
+    message = document["response_status"]["messages"][0]
+    return message["status_code"], message.get("field")
 
 
 def _fresh_client(url: str, *memory: str, **headers: str) -> Iterator[httpx.Client]:

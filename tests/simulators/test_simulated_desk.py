@@ -1,6 +1,5 @@
 """The simulated desk speaks API v3 as docs/dev/outside.md tells it."""
 
-import json
 from typing import Any
 
 import httpx
@@ -11,26 +10,7 @@ from simulators.servicedesk.envelope import RefusedError
 from simulators.servicedesk.listing import searched
 from simulators.servicedesk.settings import DeskOptions
 from tests.kit.simulators import CLOUD
-
-API = "/acme/api/v3"
-
-
-def call(desk: httpx.Client, method: str, path: str, data: Any = None, status: int = 200, api: str = API) -> Any:
-    form = {"input_data": json.dumps(data)} if data is not None else None
-    where: dict[str, Any] = {"params": form} if method == "GET" else {"data": form}
-    response = desk.request(method, api + path, **where)
-    assert response.status_code == status, response.text
-    return response.json()
-
-
-def new_ticket(desk: httpx.Client, tenant: str = "acme", **fields: Any) -> str:
-    order = {"tenant": tenant, "subject": "VPN drops", "send_webhook": False, **fields}
-    return str(desk.post("/_sim/tickets", json=order).json()["ticket_id"])
-
-
-def inner_code(document: Any) -> tuple[int, str | None]:
-    message = document["response_status"]["messages"][0]
-    return message["status_code"], message.get("field")
+from tests.simulators.doors import API, call, inner_code, new_ticket
 
 
 def test_a_created_ticket_is_read_back_with_the_fields_of_a_real_one(desk: httpx.Client) -> None:

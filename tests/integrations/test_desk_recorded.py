@@ -1,0 +1,132 @@
+"""Each recorded answer of a desk, read by our client: the row says what must come of it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from integrations.errors import OutsideFailure, TicketGone
+from integrations.servicedesk.client import ServiceDeskPlus
+from integrations.servicedesk.contents import ticket_of
+from integrations.servicedesk.tokens import DeskTokens
+from tests.kit.desk import Edition, line_of, opened, settings
+from tests.kit.recorded import RecordedAnswer, recorded_answers
+
+RECORDED = recorded_answers()
+ERROR = "ServiceDesk Plus API error: "
+GONE = "Ticket deleted/closed"
+# id, the number that people know where that is another one, subject, status, priority, category, group, template
+EXPECTED: dict[str, Any] = {
+    "onpremises_ticket_open": (
+        *("201", "", "Plugin action test add request 2", "Open"),
+        *("Normal", "Software", "", "Default Request"),
+    ),
+    "onpremises_ticket_closed": GONE,
+    "onpremises_ticket_closed_by_another_name": GONE,
+    "onpremises_ticket_resolved": GONE,
+    "onpremises_ticket_in_the_trash": GONE,
+    "onpremises_tickets": [("98", "Open", False, ""), ("97", "Open", False, "")],
+    "onpremises_notes": ["200", "332"],
+    "onpremises_note": "337",
+    "onpremises_older_note": "23",
+    "onpremises_resolution": "Get resolution",
+    "onpremises_solutions": ["100000000000033301"],
+    "onpremises_solution": ("100000000000033301", "Sample Content", "The content to be displayed"),
+    "cloud_ticket_open": (
+        *("123640000000240013", "102", "Test create request", "Open"),
+        *("High", "", "Network", "Default Request"),
+    ),
+    "cloud_ticket_on_hold": (
+        *("123456789", "102", "Create request test", "On Hold"),
+        *("High", "", "Network", "Default Request"),
+    ),
+    "cloud_ticket_closed": GONE,
+    "cloud_ticket_in_the_trash": GONE,
+    "cloud_tickets": [("123640000000215007", "Open", False, "74"), ("123640000000216003", "Open", False, "73")],
+    "cloud_notes": ["123640000000300001"],
+    "cloud_note": "123640000000300001",
+    "cloud_resolution": "changing resolution from demisto",
+    "cloud_solutions": ["100000000000033301"],
+    "cloud_solution": ("100000000000033301", "Sample Content", "The content to be displayed"),
+    "failure_sort_field": ERROR + "400",
+    "failure_filter_by": ERROR + "400",
+    "failure_not_found": "Ticket not found: 1",
+    "failure_already_closed": ERROR + "400",
+    "failure_already_in_the_trash": ERROR + "400",
+    "failure_forbidden": ERROR + "403",
+    "failure_internal": ERROR + "500",
+    "failure_rate": ERROR + "429",
+    "failure_expired_key": ERROR + "401",
+    "failure_license": ERROR + "400",
+    "failure_extra_key": ERROR + "400",
+    "failure_as_a_list": ERROR + "400",
+    "failure_under_200": ERROR + "400",
+    "failure_warning": ERROR + "3000",
+    "token": "123456789",
+    "token_refused": ERROR + "401",
+    "token_too_many": ERROR + "429",
+}
+
+
+async def ticket(desk: ServiceDeskPlus) -> Any:
+    read = await desk.read_open_ticket("1")
+    numbers = (read.ticket_id, read.display_id)
+    return (*numbers, read.subject, read.status, read.priority, read.category, read.group, read.template)
+
+
+async def solution(desk: ServiceDeskPlus) -> Any:
+    read = await desk.read_solution("100000000000033301")
+    return read and (read.solution_id, read.title, read.text)
+
+
+CALLS: dict[str, Callable[[ServiceDeskPlus], Awaitable[Any]]] = {
+    "ticket": ticket,
+    "failure": ticket,
+    "tickets": lambda desk: desk.list_newest(100),
+    "note": lambda desk: desk.add_note("1", "x"),
+    "notes": lambda desk: desk.find_note("1", lambda _text: False),
+    "solutions": lambda desk: desk.list_solutions(100),
+    "solution": solution,
+}
+
+
+async def what_comes_of(recorded: RecordedAnswer) -> Any:
+    """What the client makes of the answer; of notes, which of them it reads, in order; of a failure, its line."""
+    notes_read: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/token") and recorded.kind != "token":
+            return httpx.Response(200, json={"access_token": "t"})
+        if recorded.kind == "notes" and not request.url.path.endswith("/notes"):
+            notes_read.append(request.url.path.rpartition("/")[2])
+            gone = next(each for each in RECORDED if each.name == "failure_not_found")
+            return httpx.Response(gone.status, json=gone.body)
+        return httpx.Response(recorded.status, json=recorded.body)
+
+    if recorded.kind == "resolution":
+        return ticket_of({"id": "1", "resolution": recorded.body["resolution"]}).resolution
+    edition: Edition = "cloud" if recorded.edition == "cloud" else "onpremises"
+    transport = httpx.MockTransport(answer)
+    try:
+        if recorded.kind == "token":
+            tokens = DeskTokens(httpx.AsyncClient(transport=transport), None, 5)
+            return await tokens.get("globex", settings("http://desk", "cloud"))
+        async with opened(settings("http://desk", edition), transport=transport) as desk:
+            came = await CALLS[recorded.kind](desk)
+    except OutsideFailure as failure:
+        return line_of(failure)
+    except TicketGone as gone:
+        return gone.phrase.template.format(**gone.values)
+    return notes_read if recorded.kind == "notes" else came
+
+
+@pytest.mark.parametrize("recorded", RECORDED, ids=lambda recorded: recorded.name)
+async def test_an_answer_that_a_desk_gave_is_read_as_what_it_says(recorded: RecordedAnswer) -> None:
+    assert await what_comes_of(recorded) == EXPECTED[recorded.name]
+
+
+def test_each_row_has_a_file_and_each_file_says_where_it_is_from() -> None:
+    assert {recorded.name for recorded in RECORDED} == EXPECTED.keys()
+    for recorded in RECORDED:
+        assert "/" in recorded.source or recorded.source.startswith("facts: "), recorded.name
