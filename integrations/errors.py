@@ -6,10 +6,12 @@
     │   ├── ModelUnavailable     429, 5xx, connection failures, a broken stream
     │   ├── DeskTimeout
     │   └── DeskUnavailable     429, 5xx, connection failures, an answer that is not the API's
-    ├── ModelDenied             no credit, no right, no such model: no call helps until somebody acts
+    ├── Denied                  no call helps until a person acts
+    │   ├── ModelDenied          no credit, no right, no such model
+    │   └── DeskDenied          401
     └── Permanent               no repetition helps
         ├── ModelRefused         400, 403, an unusable answer, a content filter
-        └── DeskRefused         400, 401, 403, redirects, a desk that is not configured
+        └── DeskRefused         400, 403, redirects, a desk that is not configured
     TicketGone                  expected: the job ends as skipped
     ├── TicketNotFound
     └── TicketClosed
@@ -20,9 +22,6 @@ No class carries a server's text: it may hold ticket text, and it would end up i
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from http import HTTPStatus
 from types import MappingProxyType
 
 from observability import phrases
@@ -30,42 +29,6 @@ from observability.phrases import Phrase
 
 MODEL_UNAVAILABLE = "model unavailable"
 """Why a job is held back while the model is known to be down."""
-
-_OPENAI_WORDS = {400: "Bad Request", 429: "Rate Limit", 529: "Overloaded"}
-_LONGEST_WAIT_SECONDS = 999_999_999.0
-
-
-def known_status(status: int) -> int:
-    """Return the status, or that of its class for one that no standard has: what is made up must not become a label."""
-    if status in _OPENAI_WORDS or status in set(HTTPStatus):
-        return status
-    return status // 100 * 100 if 100 <= status < 600 else 500
-
-
-def status_words(status: int) -> str:
-    """Return a status with fixed words of our own, such as `429 Rate Limit`."""
-    known = known_status(status)
-    return f"{known} {_OPENAI_WORDS.get(known) or HTTPStatus(known).phrase}"
-
-
-def retry_after_seconds(header: str | None) -> float | None:
-    """Return `Retry-After`, seconds or an HTTP date, as seconds from now; None for one that is malformed.
-
-    An HTTP date is in GMT: one of another zone says nothing that could be relied on.
-    """
-    value = (header or "").strip()
-    if value.isdecimal():
-        return float(value[:9])
-    if not value.endswith(" GMT"):
-        return None
-    try:
-        moment = parsedate_to_datetime(value)
-        seconds = (moment - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError, OverflowError):
-        return None
-    if moment.utcoffset():  # of two zones the parser takes the first
-        return None
-    return min(max(0.0, seconds), _LONGEST_WAIT_SECONDS)
 
 
 class OutsideFailure(Exception):
@@ -96,6 +59,18 @@ class Permanent(OutsideFailure):
     """Trying again gives the same."""
 
 
+class Denied(OutsideFailure):
+    """No call helps until a person acts. `why` is one of the reasons in `integrations.holds`, which makes a HeldBack.
+
+    `what` is a status, with words or without.
+    """
+
+    def __init__(self, phrase: Phrase, server: str, what: str, why: str) -> None:
+        super().__init__(phrase, f"{server}: {what}")
+        self.values = {"reason": what}
+        self.why = why
+
+
 class ModelTimeout(Temporary):
     """GPT-4 was silent for `seconds`, or its answer took longer than that in all."""
 
@@ -123,16 +98,11 @@ class ModelRefused(Permanent):
         self.values = {"reason": what}
 
 
-class ModelDenied(OutsideFailure):
-    """The model's service answers no question until a person acts; `why` is one of `integrations.model.holds`.
-
-    Its jobs are held back: outside of the model's client it is a HeldBack.
-    """
+class ModelDenied(Denied):
+    """The model's service answers no question."""
 
     def __init__(self, what: str, why: str) -> None:
-        super().__init__(phrases.OPENAI_FAILED, f"OpenAI API: {what}")
-        self.values = {"reason": what}
-        self.why = why
+        super().__init__(phrases.OPENAI_FAILED, "OpenAI API", what, why)
 
 
 class DeskTimeout(Temporary):
@@ -171,6 +141,13 @@ class DeskRefused(Permanent):
     def __init__(self, what: str) -> None:
         super().__init__(phrases.DESK_FAILED, f"ServiceDesk Plus API: {what}")
         self.values = {"reason": what}
+
+
+class DeskDenied(Denied):
+    """ServiceDesk Plus does not take our credentials, or the cloud's accounts host gives no token for them."""
+
+    def __init__(self) -> None:
+        super().__init__(phrases.DESK_FAILED, "ServiceDesk Plus API", "401", "desk credentials refused")
 
 
 class TicketGone(Exception):

@@ -25,7 +25,7 @@ from observability import metrics
 
 _ALL = (metrics.SPAN_EXPORTS, metrics.TENANT_UNUSABLE)
 _ENDS = (metrics.JOBS_ENDED, metrics.JOB_SECONDS)
-_CALLS = (metrics.CALLS, metrics.CALL_SECONDS, metrics.BREAKER_OPEN)
+_CALLS = (metrics.CALLS, metrics.CALL_SECONDS, metrics.BREAKER_OPEN, metrics.DESK_HELD)
 PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
     "api": (
         *_ALL,

@@ -24,7 +24,8 @@ LABELS = {
     "result": "How it ended; each metric has its own few words.",
     "outcome": "`completed`, `skipped` or `failed`, as in the row.",
     "reason": "The reason in the row and in the log line, without its numbers of tries; empty for what was completed. "
-    "Of a held model: `model key refused`, `model out of credit`, `model not found` or `model not permitted`.",
+    "Of a held model: `model key refused`, `model out of credit`, `model not found` or `model not permitted`; of a "
+    "held desk: `desk credentials refused`.",
     "why": "`webhook`: just accepted; `due`: a retry, or a store was away; `lost`: its message was lost.",
     "state": "`waiting` or `running`, as in the row.",
     "step": "`context`, `gpt4` or `update`.",
@@ -138,6 +139,12 @@ BREAKER_OPEN = Gauge("ai_agents_breaker_open", "1 from a breaker's opening until
 MODEL_HELD = Gauge(
     "ai_agents_model_held",
     "1 while a model's jobs are held back until somebody acts: until a call works again, or none was refused for ten "
+    "minutes.",
+    ["server", "reason"],
+)
+DESK_HELD = Gauge(
+    "ai_agents_desk_held",
+    "1 while a desk's jobs are held back until somebody acts: until a call works again, or none was refused for ten "
     "minutes.",
     ["server", "reason"],
 )

@@ -57,10 +57,10 @@ BREAKER_OPENED = Phrase(
     "Breaker error: {server} failed {count} times in a row, jobs held back for {seconds}s", "error", promised=False
 )
 BREAKER_CLOSED = Phrase("Breaker closed: {server} is back", promised=False)
-MODEL_HELD = Phrase(
+HOLD_BEGUN = Phrase(
     "Hold error: {server}: {reason}, its jobs wait and one tries every {seconds}s", "error", promised=False
 )
-MODEL_RELEASED = Phrase("Hold ended: {server} answers again", promised=False)
+HOLD_ENDED = Phrase("Hold ended: {server} answers again", promised=False)
 TICKET_NOT_FOUND = Phrase("Ticket not found: {ticket_id}")
 TICKET_CLOSED = Phrase("Ticket deleted/closed")
 FAILURE_NOTE_LEFT = Phrase("Note with context only left: ticket_id={ticket_id}", promised=False)

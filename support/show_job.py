@@ -10,7 +10,7 @@ from uuid import UUID
 
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
-from integrations.model.holds import HoldReason
+from integrations.holds import DeskHoldReason, HoldReason
 from observability.identifiers import other_numbers
 from storage import by_hand
 from storage.by_hand import Details, Happened
@@ -22,12 +22,13 @@ from support.tables import as_json, duration, table, when
 
 # The relay publishes within a second or two; past this it does not.
 _RELAY_SECONDS = 10
-# What ends a hold of the model.
+# What ends a hold of the model, or of the desk.
 _MENDS: dict[str, str] = {
     HoldReason.KEY_REFUSED: "give the model's service a valid key",
     HoldReason.OUT_OF_CREDIT: "add credit, or raise the spending limit, at the model's service",
     HoldReason.NOT_FOUND: "mend the model's name or its address",
     HoldReason.NOT_PERMITTED: "ask the model's service why it serves no request from here",
+    DeskHoldReason.CREDENTIALS_REFUSED: "give the tenant's desk a valid key",
 }
 
 

@@ -20,10 +20,10 @@ from pydantic import BaseModel
 
 from integrations.breaker import Breaker
 from integrations.errors import ModelRefused, ModelTimeout, ModelUnavailable
+from integrations.holds import Hold
 from integrations.http import KEPT_SECONDS
 from integrations.model.bounds import PLAIN, ModelAnswerTooLarge, bound
 from integrations.model.failures import CONTENT_FILTER, classed
-from integrations.model.holds import Hold
 from integrations.model.stream import Completion, NotAStream, read_completion
 from integrations.model.wire import REFUSALS, Wire, refused_part, strip_fence
 from integrations.text import all_storable

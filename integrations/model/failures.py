@@ -15,10 +15,9 @@ from integrations.errors import (
     ModelRefused,
     ModelUnavailable,
     OutsideFailure,
-    retry_after_seconds,
-    status_words,
 )
-from integrations.model.holds import HoldReason
+from integrations.holds import HoldReason
+from integrations.statuses import retry_after_seconds, status_words
 
 CONTENT_FILTER = "content_filter"
 """The code, or `finish_reason`, of a question or an answer that the provider's filter has refused."""

@@ -9,7 +9,13 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from integrations.errors import DeskRefused, DeskUnavailable, OutsideFailure, known_status, retry_after_seconds
+from integrations.errors import (
+    DeskDenied,
+    DeskRefused,
+    DeskUnavailable,
+    OutsideFailure,
+)
+from integrations.statuses import known_status, retry_after_seconds
 from integrations.text import all_storable
 
 SUCCESS = 2000
@@ -102,7 +108,7 @@ class DeskAnswer:
         if status in _LATER or 500 <= status < 600:
             # 429 and its like did nothing; a 5xx may have failed after the work was done.
             return DeskUnavailable(str(status), self.retry_after, outcome_unknown=self.posted and status >= 500)
-        return DeskRefused(str(status))
+        return DeskDenied() if self.unauthorized else DeskRefused(str(status))
 
 
 def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool = False) -> DeskAnswer:

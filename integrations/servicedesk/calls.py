@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import httpx
 from config.tenants import DeskSettings
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, DeskUnavailable, HeldBack, OutsideFailure
+from integrations.holds import Hold
 from integrations.http import AnswerTooLarge, connection_words, read_bounded
 from integrations.rate import DeskRate
 from integrations.servicedesk.answers import DeskAnswer, decode
@@ -30,13 +31,14 @@ class Limits:
 
     `most_at_once`: calls in flight. A desk that falls silent holds each call until its timeout, and its breaker opens
     only then; until that it must not have all of the worker's jobs. `check` raises HeldBack or DeskUnavailable where
-    the desk's credentials are not the tenant's any more.
+    the desk's credentials are not the tenant's any more. `hold` makes a HeldBack of a desk that refuses them.
     """
 
     breaker: Breaker
     rate: DeskRate
     most_at_once: int
     check: Callable[[], None] = lambda: None
+    hold: Hold | None = None
 
 
 class DeskCalls:
@@ -61,6 +63,7 @@ class DeskCalls:
         self._breaker = limits.breaker
         self._rate = limits.rate
         self._check = limits.check
+        self._hold = limits.hold
         self._jitter = jitter
         self._places = asyncio.Semaphore(limits.most_at_once)
 
@@ -79,16 +82,19 @@ class DeskCalls:
         `who` and `begun` are those of `DeskRate.take`.
 
         `about_to_send` is awaited when the call may be made, right before it is. Raises HeldBack before anything is
-        sent, or after what was sent has surely done nothing; DeskTimeout, DeskUnavailable or DeskRefused; of answers
-        only those that say the desk is down.
+        sent, or after what was sent has surely done nothing; DeskTimeout, DeskUnavailable or DeskRefused, and without a
+        hold DeskDenied; of answers only those that say the desk is down, or refuses the credentials.
         """
         # Looked at first: jobs that find the desk down must not use up its rate.
         self._breaker.check()
+        if self._hold is not None:
+            self._hold.check()
         async with self._place():
             await self._rate.take(who, begun=begun)
             # Last: a copy waits for its turn for minutes.
             self._check()
-            with metrics.external_call("servicedesk", self._tenant_id, OutsideFailure) as call:
+            watch = nullcontext() if self._hold is None else self._hold.watch()
+            with watch, metrics.external_call("servicedesk", self._tenant_id, OutsideFailure) as call:
                 answer = await self._make(method, path, data, about_to_send, who)
                 call.failed = not (answer.succeeded or answer.not_found or answer.names_extra_key)
         return answer
@@ -125,7 +131,7 @@ class DeskCalls:
                 # One call more. What was refused for its token has done nothing, so it may be held back.
                 await self._rate.take(who, begun=True)
                 answer = await self._send(method, path, data, headers)
-            if answer.down:
+            if answer.down or answer.unauthorized:
                 raise answer.failure()
         return answer
 

@@ -9,16 +9,20 @@ from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings
 from integrations.breaker import Breaker
 from integrations.errors import DeskUnavailable, HeldBack
+from integrations.holds import PROBE_SECONDS, DeskHoldReason, Hold
 from integrations.http import open_client
 from integrations.rate import DeskRate
 from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.tokens import DeskTokens
+from observability import metrics
 
 _TENANTS_SHARE = 4
 _LEAST_AT_ONCE = 4
 _CLOSED_SECONDS = 30.0
 _CHANGED_SECONDS = 1.0
+CLOUD_PROBE_SECONDS = 300.0
+"""How often a cloud desk that refuses the credentials is tried: each try may cost one of ten tokens in ten minutes."""
 
 
 class Desks:
@@ -61,7 +65,14 @@ class Desks:
         if made is None or made[0] != tenant.desk:
             breaker = Breaker(f"desk of {tenant_id}", "desk unavailable")
             rate = DeskRate(tenant_id, tenant.desk.rate_per_minute, self._redis, yields=self._yields)
-            limits = Limits(breaker, rate, self._most_at_once, partial(self._insist, tenant_id, tenant.desk))
+            hold = Hold(
+                f"desk of {tenant_id}",
+                reasons=DeskHoldReason,
+                gauge=metrics.DESK_HELD,
+                probe_seconds=CLOUD_PROBE_SECONDS if tenant.desk.edition == "cloud" else PROBE_SECONDS,
+            )
+            insist = partial(self._insist, tenant_id, tenant.desk)
+            limits = Limits(breaker, rate, self._most_at_once, insist, hold)
             desk = ServiceDeskPlus(tenant, self._http, self._tokens, self._timeout, limits)
             self._made[tenant_id] = made = (tenant.desk, desk)
         return made[1]

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from config.tenants import DeskSettings
-from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable
+from integrations.errors import DeskDenied, DeskRefused, DeskTimeout, DeskUnavailable
 from integrations.http import AnswerTooLarge, connection_words, read_bounded
 
 KEY = "desk-token:"
@@ -44,7 +44,10 @@ class DeskTokens:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def get(self, tenant_id: str, desk: DeskSettings) -> str:
-        """Return a token that lives for a minute at least. Raises DeskRefused, DeskUnavailable or DeskTimeout."""
+        """Return a token that lives for a minute at least.
+
+        Raises DeskDenied, DeskRefused, DeskUnavailable or DeskTimeout.
+        """
         name = _name(tenant_id, desk)
         async with self._locks.setdefault(name, asyncio.Lock()):
             token = self._own(name) or await self._shared(name)
@@ -150,16 +153,15 @@ def _lifetime(seconds: Any) -> float:
     return float(seconds)
 
 
-def _refusal(status: int, error: str) -> DeskRefused | DeskUnavailable:
+def _refusal(status: int, error: str) -> DeskDenied | DeskRefused | DeskUnavailable:
     """Return the failure that an answer without a token is; the accounts host may put `error` under a 200."""
     if error.casefold() == "access denied":
         # What a refresh token gets that was used too often just now.
         return DeskUnavailable("429")
-    if status >= 400:
-        return DeskRefused(str(status))
-    if error.startswith(("invalid", "un")):  # invalid_client, invalid_code, unauthorized_client, unsupported_grant_type
-        return DeskRefused("401")
-    return DeskUnavailable("invalid answer")
+    # invalid_client, invalid_code, unauthorized_client, unsupported_grant_type
+    if status == 401 or error.startswith(("invalid", "un")):
+        return DeskDenied()
+    return DeskRefused(str(status)) if status >= 400 else DeskUnavailable("invalid answer")
 
 
 def _name(tenant_id: str, desk: DeskSettings) -> str:

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
 from integrations.errors import HeldBack, ModelTimeout, OutsideFailure
+from integrations.holds import HoldReason
 from integrations.model.endpoints import Endpoint
-from integrations.model.holds import HoldReason
 from integrations.model.models import Models
 from integrations.values import Prompt, Spent
 from support.check.findings import Finding, Findings, checks_of

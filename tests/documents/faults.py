@@ -208,19 +208,6 @@ def gpt4(kind: str, **fault: Any) -> Inject:
     return inject
 
 
-@contextmanager
-def key_refused(stage: FaultStage) -> Iterator[str]:
-    """GPT-4's service refuses our key: the job is held, and does not come again before somebody has looked."""
-    due = b"UPDATE jobs SET due_at = now() + interval '1 minute' * %s WHERE ticket_id = %s AND state = 'waiting'"
-    with gpt4("status", code=401, times=1)(stage) as ticket_id, stage.world.admin() as connection:
-        connection.autocommit = True
-        connection.execute(due, (60, ticket_id))
-        yield ticket_id
-        connection.execute(due, (0, ticket_id))
-    # The next fault's jobs are not to be held as well.
-    stage.system.restart(stage.worker)
-
-
 def desk(kind: str, operation: str, **fault: Any) -> Inject:
     """The desk has a fault for this ticket."""
 
@@ -236,6 +223,28 @@ def desk(kind: str, operation: str, **fault: Any) -> Inject:
             stage.world.clear_faults()
 
     return inject
+
+
+def key_refused(refused: Inject) -> Inject:
+    """With that fault our key is refused: the job is held, and does not come again before somebody has looked."""
+    due = b"UPDATE jobs SET due_at = now() + interval '1 minute' * %s WHERE ticket_id = %s AND state = 'waiting'"
+
+    @contextmanager
+    def inject(stage: FaultStage) -> Iterator[str]:
+        with refused(stage) as ticket_id, stage.world.admin() as connection:
+            connection.autocommit = True
+            connection.execute(due, (60, ticket_id))
+            yield ticket_id
+            connection.execute(due, (0, ticket_id))
+        # The next fault's jobs are not to be held as well, nor is this one to meet that fault.
+        stage.system.restart(stage.worker)
+        stage.world.ended(ticket_id)
+
+    return inject
+
+
+GPT4_KEY_REFUSED = key_refused(gpt4("status", code=401, times=1))
+DESK_KEY_REFUSED = key_refused(desk("status", "read_ticket", code=401))
 
 
 @contextmanager

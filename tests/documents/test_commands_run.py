@@ -82,7 +82,7 @@ def past_of(example: int, world: World) -> None:
     world.send_webhook(refused, "globex", wrong_signature=True)
     failed = str(example + 2)
     world.create_ticket(f"Case {failed}", id=failed, send_webhook=False)
-    world.desk_fault(ticket_id=failed, tenant="acme", times=1, kind="status", code=401)
+    world.desk_fault(ticket_id=failed, tenant="acme", times=1, kind="status", code=403)
     world.send_webhook(failed)
     assert world.ended(failed)["state"] == "failed"
     assert world.ended(str(example))["state"] == "completed"

@@ -23,7 +23,7 @@ OF_OTHERS = frozenset(
         "No resources found",
         "Name or service not known",
         "HTTP Error 401",
-        "ServiceDesk Plus API: 401",
+        "ServiceDesk Plus API: 403",
         "Upgrade: h2c",
         "Ref <job id>",
     }

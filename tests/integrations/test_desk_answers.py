@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from integrations.errors import DeskRefused, DeskUnavailable, OutsideFailure
+from integrations.errors import DeskDenied, DeskRefused, DeskUnavailable, OutsideFailure
 from integrations.servicedesk.answers import UNCLEAR, DeskAnswer, decode
 from integrations.servicedesk.contents import plain_text
 from tests.kit.desk import line_of
@@ -46,7 +46,7 @@ def test_success_comes_as_an_object_or_as_a_list(wrap: Any) -> None:
         (4015, DeskUnavailable, "429"),
         (4016, DeskRefused, "400"),
         (4021, DeskRefused, "400"),
-        (4022, DeskRefused, "401"),
+        (4022, DeskDenied, "401"),
     ],
 )
 @pytest.mark.parametrize("inner", [True, False], ids=["inner", "outer"])
@@ -124,7 +124,7 @@ def test_what_a_desk_makes_up_is_one_of_a_few_reasons() -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(400, DeskRefused), (401, DeskRefused), (403, DeskRefused), (302, DeskRefused), (404, DeskRefused)]
+    [(400, DeskRefused), (401, DeskDenied), (403, DeskRefused), (302, DeskRefused), (404, DeskRefused)]
     + [(code, DeskUnavailable) for code in (408, 425, 429, 500, 502, 503, 504, 507)],
 )
 def test_an_http_status_decides_whether_to_try_again(status: int, kind: type[OutsideFailure]) -> None:

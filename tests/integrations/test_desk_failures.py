@@ -82,13 +82,3 @@ async def test_retry_after_goes_along(code: int, header: Any, seconds: float | N
         with pytest.raises(DeskUnavailable) as failed:
             await desk.read_ticket(ticket_id)
     assert failed.value.retry_after == seconds
-
-
-async def test_a_wrong_key_is_refused_after_one_call(desks: Simulator) -> None:
-    ticket_id = new_ticket(desks)
-    async with opened(settings(desks.url, api_key="not-the-key")) as desk:
-        with pytest.raises(DeskRefused) as refused:
-            await desk.read_ticket(ticket_id)
-    assert line_of(refused.value) == ERROR + "401"
-    assert "not-the-key" not in repr(refused.value)
-    assert len(desks.requests()) == 1

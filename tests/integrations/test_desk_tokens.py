@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from config.tenants import DeskSettings
 from devstack.free_ports import free_port
 from dispatch.queue import open_redis
-from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable, Temporary
+from integrations.errors import DeskDenied, DeskTimeout, DeskUnavailable, Temporary
 from simulators.servicedesk import create_desk
 from tests.kit.desk import line_of, opened, settings
 from tests.kit.simulators import CLOUD, Simulator, simulator_of
@@ -87,7 +87,7 @@ async def test_a_token_that_the_desk_refuses_is_replaced_once(desk: CloudDesk, r
 async def test_a_desk_that_refuses_the_new_token_too_is_asked_no_third_time(desk: CloudDesk) -> None:
     desk.order(kind="status", code=401, operation="read_ticket")
     async with opened(desk.settings) as client:
-        with pytest.raises(DeskRefused) as refused:
+        with pytest.raises(DeskDenied) as refused:
             await client.read_ticket(desk.ticket_id)
     assert line_of(refused.value) == "ServiceDesk Plus API error: 401"
     assert desk.calls("token") == 2
@@ -105,7 +105,7 @@ async def test_a_token_near_its_end_is_replaced_before_it_is_refused(desk: Cloud
 @pytest.mark.parametrize("wrong", ["client_id", "client_secret", "refresh_token"])
 async def test_wrong_credentials_under_a_200_are_refused(wrong: str, desk: CloudDesk) -> None:
     async with opened(settings(desk.server.url, "cloud", desk.name, **{wrong: "hunter2"})) as client:
-        with pytest.raises(DeskRefused) as refused:
+        with pytest.raises(DeskDenied) as refused:
             await client.read_ticket(desk.ticket_id)
     assert line_of(refused.value) == "ServiceDesk Plus API error: 401"
     assert desk.calls("read_ticket") == 0

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from integrations.errors import HeldBack, OutsideFailure
-from integrations.model.holds import HoldReason
+from integrations.holds import HoldReason
 from simulators.openai import create_openai
 from simulators.serving import serve_in_thread
 from tests.integrations.provider_answers import ANSWERS, ProviderAnswer

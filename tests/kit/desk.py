@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from config.tenants import DeskSettings, Tenant
 from integrations.breaker import Breaker
 from integrations.errors import OutsideFailure
+from integrations.holds import Hold
 from integrations.http import open_client
 from integrations.rate import DeskRate
 from integrations.servicedesk.calls import Limits
@@ -48,13 +49,14 @@ async def opened(
     breaker: Breaker | None = None,
     rate: DeskRate | None = None,
     most_at_once: int = 32,
+    hold: Hold | None = None,
 ) -> AsyncIterator[ServiceDeskPlus]:
     """The desk's client, over `transport` if one is given."""
     http = open_client(connections=8) if transport is None else httpx.AsyncClient(transport=transport)
     tenant = Tenant(TENANT_OF[desk.edition], desk=desk)
     async with http:
         breaker = breaker or Breaker("desk", "desk unavailable")
-        limits = Limits(breaker, rate or DeskRate(tenant.id, 100_000, None), most_at_once)
+        limits = Limits(breaker, rate or DeskRate(tenant.id, 100_000, None), most_at_once, hold=hold)
         yield ServiceDeskPlus(tenant, http, DeskTokens(http, redis, timeout), timeout, limits)
 
 

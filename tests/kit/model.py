@@ -7,8 +7,8 @@ import pytest
 
 from integrations.breaker import Breaker
 from integrations.errors import OutsideFailure
+from integrations.holds import Hold
 from integrations.model.client import ModelClient
-from integrations.model.holds import Hold
 from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket
 from workflow.attempt import GraphState
 from workflow.enhancement import Enhancement

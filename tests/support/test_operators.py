@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from integrations.model.holds import HoldReason
+from integrations.holds import DeskHoldReason, HoldReason
 from storage.by_hand import Details, Happened
 from storage.jobs import DUPLICATE, FORGOTTEN
 from support.arguments import moment
@@ -119,7 +119,11 @@ NEXT = [
     (replace(WAITING, attempt=2, due_at=NOW + timedelta(seconds=12)), "waits for attempt 3, due in 12s"),
     *(
         (replace(WAITING, due_at=NOW + timedelta(seconds=12), reason=reason.value), f"due in 12s: {mend}")
-        for reason, mend in zip(HoldReason, ("give", "add credit", "mend", "ask"), strict=True)
+        for reason, mend in zip(HoldReason, ("give the model", "add credit", "mend", "ask"), strict=True)
+    ),
+    (
+        replace(WAITING, due_at=NOW + timedelta(seconds=12), reason=DeskHoldReason.CREDENTIALS_REFUSED.value),
+        "due in 12s: give the tenant's desk a valid key, and it goes on by itself",
     ),
     (replace(WAITING, published_at=None), "the relay, in the API, queues it within seconds"),
     (

@@ -56,9 +56,9 @@ def on(system: System, *words: str) -> Answer:
 
 
 def failed_job(world: World, subject: str, tenant: str = "acme", **more: Any) -> dict[str, Any]:
-    """The row of a job whose note the desk refused (with 401, which is not tried again)."""
+    """The row of a job whose note the desk refused (with 403, which is not tried again)."""
     ticket_id = world.create_ticket(subject, tenant, send_webhook=False, **more)
-    world.desk_fault(ticket_id=ticket_id, tenant=tenant, operation="add_note", kind="status", code=401)
+    world.desk_fault(ticket_id=ticket_id, tenant=tenant, operation="add_note", kind="status", code=403)
     world.send_webhook(ticket_id, tenant)
     row = world.ended(ticket_id, tenant)
     assert row["state"] == "failed"

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from integrations.model.holds import Hold
+from integrations.holds import Hold
 from storage import jobs
 from storage.session import Database
 from tests.kit import model as kit

@@ -1,4 +1,4 @@
-"""What no further call mends: no credit, no right, no such model. Noticed once, and not by each job.
+"""What no further call mends: no credit, no right, no such model, a refused key. Noticed once, and not by each job.
 
 A sibling of `integrations.breaker`: there a server is down and comes back, here somebody has to act. So a hold begins
 with the first refusal, and its time is not counted against the jobs' deadlines. Each process notices by itself.
@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
 
-from integrations.errors import HeldBack, ModelDenied
+from prometheus_client import Gauge
+
+from integrations.errors import Denied, HeldBack
 from observability import metrics, phrases
 from observability.logging import say
 
@@ -32,16 +34,24 @@ class HoldReason(StrEnum):
     NOT_PERMITTED = "model not permitted"
 
 
-class Hold:
-    """Begins with a ModelDenied; every `probe_seconds` one job's call tries, and one that is answered ends it.
+class DeskHoldReason(StrEnum):
+    """Why all jobs of a tenant's desk are."""
 
-    `server` names the model's service in the lines of beginning and end, and in the metric.
+    CREDENTIALS_REFUSED = "desk credentials refused"
+
+
+class Hold:
+    """Begins with a Denied; every `probe_seconds` one job's call tries, and one that is answered ends it.
+
+    `server` names the model's service, or a desk, in the lines of beginning and end, and in the metric, `gauge`.
     """
 
     def __init__(
         self,
         server: str,
         *,
+        reasons: type[StrEnum] = HoldReason,
+        gauge: Gauge = metrics.MODEL_HELD,
         probe_seconds: float = PROBE_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[float, float], float] = random.uniform,
@@ -50,14 +60,15 @@ class Hold:
         self._probe = probe_seconds
         self._monotonic = monotonic
         self._jitter = jitter
-        self._reason: HoldReason | None = None
+        self._reasons = reasons
+        self._reason: StrEnum | None = None
         self._began_at = self._refused_at = self._try_at = 0.0
         # Calls that began before the hold began or ended say nothing about now.
         self._era = 0
-        for reason in HoldReason:
-            metrics.MODEL_HELD.labels(server, reason.value).set_function(partial(self._shown, reason))
+        for reason in reasons:
+            gauge.labels(server, reason.value).set_function(partial(self._shown, reason))
 
-    def _shown(self, reason: HoldReason) -> float:
+    def _shown(self, reason: StrEnum) -> float:
         # Another process may have worked off what was held, so that no job asks this one any more.
         return float(self._reason is reason and self._monotonic() - self._refused_at < _STALE_SECONDS)
 
@@ -68,9 +79,9 @@ class Hold:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Watch over one question, the block. Raises HeldBack instead of beginning it while it is held.
+        """Watch over one call, the block. Raises HeldBack instead of beginning it while it is held.
 
-        A ModelDenied of the block becomes HeldBack, whose time is not counted against the job's deadline. Any other
+        A Denied of the block becomes HeldBack, whose time is not counted against the job's deadline. Any other
         failure says nothing about a hold.
         """
         self.check()
@@ -79,17 +90,17 @@ class Hold:
             self._try_at = self._monotonic() + self._probe
         try:
             yield
-        except ModelDenied as denied:
-            reason = HoldReason(denied.why)
+        except Denied as denied:
+            reason = self._reasons(denied.why)
             if era == self._era:
                 self._refused(denied, reason)
             raise self._held_back(reason) from None
         if era == self._era and self._reason is not None:
             self._reason = None
             self._era += 1
-            say(phrases.MODEL_RELEASED, server=self._server)
+            say(phrases.HOLD_ENDED, server=self._server)
 
-    def _refused(self, denied: ModelDenied, reason: HoldReason) -> None:
+    def _refused(self, denied: Denied, reason: StrEnum) -> None:
         # Here, once for each probe, since no attempt of a job has failed.
         say(denied.phrase, denied.values)
         now = self._monotonic()
@@ -99,9 +110,9 @@ class Hold:
             self._era += 1
         if self._reason is not reason:
             self._reason = reason
-            say(phrases.MODEL_HELD, server=self._server, reason=reason.value, seconds=f"{self._probe:g}")
+            say(phrases.HOLD_BEGUN, server=self._server, reason=reason.value, seconds=f"{self._probe:g}")
 
-    def _held_back(self, reason: HoldReason) -> HeldBack:
+    def _held_back(self, reason: StrEnum) -> HeldBack:
         now = self._monotonic()
         left = self._try_at - now if self._try_at > now else self._probe
         seconds = max(left, min(LONGEST_WAIT_SECONDS, _WAIT_OF_HOLD * (now - self._began_at)))

@@ -1,0 +1,41 @@
+"""What an HTTP status says, and the `Retry-After` beside it."""
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+_OPENAI_WORDS = {400: "Bad Request", 429: "Rate Limit", 529: "Overloaded"}
+_LONGEST_WAIT_SECONDS = 999_999_999.0
+
+
+def known_status(status: int) -> int:
+    """Return the status, or that of its class for one that no standard has: what is made up must not become a label."""
+    if status in _OPENAI_WORDS or status in set(HTTPStatus):
+        return status
+    return status // 100 * 100 if 100 <= status < 600 else 500
+
+
+def status_words(status: int) -> str:
+    """Return a status with fixed words of our own, such as `429 Rate Limit`."""
+    known = known_status(status)
+    return f"{known} {_OPENAI_WORDS.get(known) or HTTPStatus(known).phrase}"
+
+
+def retry_after_seconds(header: str | None) -> float | None:
+    """Return `Retry-After`, seconds or an HTTP date, as seconds from now; None for one that is malformed.
+
+    An HTTP date is in GMT: one of another zone says nothing that could be relied on.
+    """
+    value = (header or "").strip()
+    if value.isdecimal():
+        return float(value[:9])
+    if not value.endswith(" GMT"):
+        return None
+    try:
+        moment = parsedate_to_datetime(value)
+        seconds = (moment - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if moment.utcoffset():  # of two zones the parser takes the first
+        return None
+    return min(max(0.0, seconds), _LONGEST_WAIT_SECONDS)
