@@ -36,7 +36,24 @@ class TicketRules:
 
         A kind that is not in `known` yet says nothing; one that is empty is none of the names.
         """
-        folded = {kind: name.strip().casefold() for kind, name in known.items()}
-        return any(name in self.never.get(kind, ()) for kind, name in folded.items()) or any(
+        folded = _folded(known)
+        return self.forbid(known) or any(
             folded[kind] not in names for kind, names in self.only.items() if kind in folded
         )
+
+    def forbid(self, known: Mapping[str, str]) -> bool:
+        """Return True if what is `known` of a ticket has one of the names in `never`: its text may not be kept."""
+        return any(name in self.never.get(kind, ()) for kind, name in _folded(known).items())
+
+    @property
+    def forbidden_kinds(self) -> frozenset[str]:
+        """What has to be known of a ticket to tell whether its text may be kept: of its webhooks nothing is."""
+        return frozenset(self.never) - {"event"}
+
+    def ask_for(self, kind: str) -> bool:
+        """Return True if a ticket's name of that kind may make a difference."""
+        return kind in self.only or kind in self.never
+
+
+def _folded(known: Mapping[str, str]) -> dict[str, str]:
+    return {kind: name.strip().casefold() for kind, name in known.items()}

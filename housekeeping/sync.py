@@ -9,16 +9,18 @@ from functools import partial
 from typing import NamedTuple
 
 from config.tenants import DeskSettings
+from housekeeping.alone import alone
+from housekeeping.forbidden import Forbidden
 from housekeeping.pace import NEWEST, CopyPace, full_copy_seconds
 from housekeeping.passages import passages_of
-from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, OutsideFailure, TicketGone
+from integrations.errors import OutsideFailure, TicketGone
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.contents import numbers_in
+from integrations.servicedesk.contents import ListedTicket, numbers_in
 from observability import metrics, phrases
 from observability.identifiers import bound
 from observability.logging import say
 from storage import history, tombstones
-from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
+from storage.session import Database
 
 # Looked for again after this time, so that each is seen once a day.
 _UNSEEN_HOURS = 20
@@ -47,6 +49,7 @@ async def sync_tenant(
     desk: ServiceDeskPlus,
     tenant_id: str,
     settings: DeskSettings,
+    forbidden: Forbidden,
     *,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Synced:
@@ -56,8 +59,11 @@ async def sync_tenant(
     or one of DATABASE_FAILURES; what was copied until then stays. A desk that gives its lists and nothing else has
     failed as well.
     """
-    sync = _Sync(database, desk, tenant_id, CopyPace(settings.rate_per_minute), monotonic)
+    sync = _Sync(database, desk, tenant_id, forbidden, CopyPace(settings.rate_per_minute), monotonic)
     asks_until = monotonic() + _ASKS_UNTIL * full_copy_seconds(settings)
+    if forbidden.must_look():
+        await history.unsee_tickets(database, tenant_id, hours=_UNSEEN_HOURS)
+        forbidden.look_begins()
     await sync.tell_oldest_seen()
     tickets = await sync.newest_tickets()
     solutions = await sync.solutions()
@@ -76,6 +82,7 @@ class _Sync:
     database: Database
     desk: ServiceDeskPlus
     tenant_id: str
+    forbidden: Forbidden
     pace: CopyPace
     monotonic: Callable[[], float]
     tickets: int = 0
@@ -89,10 +96,11 @@ class _Sync:
     """The copied tickets, with the status of each."""
 
     async def newest_tickets(self) -> list[str]:
-        """Copy those that are new or changed; the ids of all that the desk lists."""
+        """Copy those that are new or changed; the ids of those of which the list tells all that is to be known."""
         await self.pace.wait()
         listed = await self.desk.list_newest(NEWEST)
         known = self.known = await history.known_tickets(self.database, self.tenant_id)
+        listed = await self._without_forbidden(listed)
         tickets = [ticket.ticket_id for ticket in listed]
         numbers = numbers_in(listed)
         await history.number_tickets(self.database, self.tenant_id, numbers)
@@ -103,13 +111,27 @@ class _Sync:
         # One in the trash is asked for only where there is a copy.
         there = [each for each in listed if not each.is_trashed or each.ticket_id in known]
         ours = [each for each in there if each.ticket_id not in forgotten]
-        current = [each.ticket_id for each in ours if each.is_as(known)]
+        told = {each.ticket_id for each in listed if self.forbidden.is_told_by(each)}
+        current = [each.ticket_id for each in ours if each.is_as(known) and each.ticket_id in told]
         await history.touch_tickets(self.database, self.tenant_id, current)
         changed = [each.ticket_id for each in ours if not each.is_as(known)]
         # In another order each time: those that the desk never gives keep no other from its turn for ever.
         random.shuffle(changed)
         await self._each("ticket_id", changed, partial(self._ticket, listed=True))
-        return tickets
+        # Those of which the list does not tell all were just read as it has them, or are asked for once a day.
+        read = {
+            each.ticket_id: each.status for each in ours if each.ticket_id in changed and each.ticket_id not in told
+        }
+        if read:
+            await history.see_tickets(self.database, self.tenant_id, read, hours=_UNSEEN_HOURS)
+        return [each for each in tickets if each in told]
+
+    async def _without_forbidden(self, listed: Sequence[ListedTicket]) -> list[ListedTicket]:
+        """Remove the copies of those that the list tells to be forbidden, and return the others."""
+        barred = [each.ticket_id for each in listed if self.forbidden.bars_listed(each)]
+        for ticket_id in self.known.keys() & set(barred):
+            self.removed += await history.remove_ticket(self.database, self.tenant_id, ticket_id)
+        return [each for each in listed if each.ticket_id not in barred]
 
     async def solutions(self) -> list[str]:
         """Copy those that the desk lists; their ids."""
@@ -148,9 +170,12 @@ class _Sync:
             if ticket_ids <= listed:
                 return  # the end, or a desk that knows one page only
             await history.number_tickets(self.database, self.tenant_id, numbers_in(page))
-            shown = {ticket.ticket_id: ticket.status for ticket in page if not ticket.is_trashed}
+            removed = self.removed
+            ours = await self._without_forbidden(page)
+            told = [ticket for ticket in ours if self.forbidden.is_told_by(ticket) and not ticket.is_trashed]
+            shown = {ticket.ticket_id: ticket.status for ticket in told}
             seen = await history.see_tickets(self.database, self.tenant_id, shown, hours=_UNSEEN_HOURS)
-            in_vain = 0 if seen else in_vain + 1
+            in_vain = 0 if seen or self.removed > removed else in_vain + 1
             if in_vain > _MOST_IN_VAIN:
                 return
             listed |= ticket_ids
@@ -185,7 +210,8 @@ class _Sync:
             if self.monotonic() >= until:
                 return
             with bound(**{name: each}):
-                refusal = await self._alone(step(each))
+                was_given, refusal = await alone(self.tenant_id, step(each))
+                self.given += was_given
                 if refusal is None:
                     refused_in_a_row = 0
                     continue
@@ -202,6 +228,9 @@ class _Sync:
         except TicketGone:
             self.removed += await history.remove_ticket(self.database, self.tenant_id, ticket_id)
             return
+        if self.forbidden.bars(ticket):
+            self.removed += await history.remove_ticket(self.database, self.tenant_id, ticket_id)
+            return
         copy = {"ticket_id": ticket_id} | {name: getattr(ticket, name) for name in _COPIED}
         saved = await history.save_ticket(self.database, self.tenant_id, copy, ticket.requester, listed=listed)
         self.tickets += saved and listed
@@ -215,32 +244,3 @@ class _Sync:
         bodies = passages_of(solution)
         await history.save_passages(self.database, self.tenant_id, solution_id, solution.title, bodies, listed=listed)
         self.passages += len(bodies) if listed else 0
-
-    async def _alone(self, step: Awaitable[None]) -> OutsideFailure | None:
-        """Take a step for one ticket or solution; what is wrong with that one alone is said, and no more.
-
-        Returns the desk's refusal to give that one. Raises what concerns the desk or the database as a whole.
-        """
-        try:
-            await step
-        except HeldBack:
-            raise
-        except OutsideFailure as failure:
-            if not _may_be_its_own(failure):
-                raise
-            say(phrases.SYNC_FAILED, tenant_id=self.tenant_id, reason=failure.reason, also=failure.also)
-            return failure
-        except DATABASE_FAILURES as failure:
-            if is_away(failure) and not is_locked(failure):
-                raise
-            say(phrases.SYNC_FAILED, tenant_id=self.tenant_id, reason="could not be stored", failure=failure)
-        except Exception as failure:  # noqa: BLE001 -- one odd ticket must not end the copying of all the others
-            say(phrases.SYNC_FAILED, tenant_id=self.tenant_id, reason="unexpected failure", failure=failure)
-        else:
-            self.given += 1
-        return None
-
-
-def _may_be_its_own(failure: OutsideFailure) -> bool:
-    """Return True if the failure may be that of the one ticket or solution that was asked for."""
-    return isinstance(failure, DeskRefused) or (isinstance(failure, DeskUnavailable) and failure.unusable)

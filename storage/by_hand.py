@@ -1,7 +1,8 @@
 """What operators ask of the table of jobs, and the one change that they make: retrying a job.
 
 Looking across tenants goes through `list_jobs`, which has ids, states and times. One job's details and the retry are
-its tenant's, under row-level security. None of it reads the text of a ticket or of an answer.
+its tenant's, under row-level security. None of it reads the text of a ticket or of an answer, but for what a dry run
+would have put into the ticket.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select, text
 
-from storage.jobs import DUPLICATE, RETRIED_BY_HAND
+from storage.jobs import DRY_RUN, DUPLICATE, RETRIED_BY_HAND
 from storage.models import Job, JobEvent, JobState
 from storage.session import Database
 
@@ -132,6 +133,14 @@ async def details(database: Database, job_id: UUID) -> Details | None:
     async with database.tenant(tenant_id) as session:
         row = (await session.execute(select(*columns).where(Job.id == job_id))).mappings().one_or_none()
     return None if row is None else Details(**row)
+
+
+async def answer_of_dry_run(database: Database, job: Details) -> dict[str, Any] | None:
+    """Return GPT-4's answer of a job that ended in a dry run; None for any other, or once it was purged."""
+    async with database.tenant(job.tenant_id) as session:
+        question = select(Job.enhancement).where(Job.id == job.id, Job.state == JobState.SKIPPED, Job.reason == DRY_RUN)
+        answer: dict[str, Any] | None = await session.scalar(question)
+    return answer
 
 
 async def events(database: Database, job: Details) -> list[Happened]:

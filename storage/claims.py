@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import TextClause, select, text
+from sqlalchemy import TextClause, select, text, update
 
 from storage.jobs import ANOTHER_FIRST, NOTE_MISSING
 from storage.limits import ANOTHER_FIRST_WAIT, ECHO, LAST_LOOK, LONGEST_LIFE, MOST_ATTEMPTS, SEEN_OPEN
@@ -154,6 +154,19 @@ async def load_answer(database: Database, held: Claim) -> tuple[dict[str, Any], 
     async with database.tenant(held.tenant_id) as session:
         row = (await session.execute(select(Job.enhancement, Job.model).where(Job.id == held.job_id))).one_or_none()
     return None if row is None or row.enhancement is None else (row.enhancement, row.model or "")
+
+
+async def event_of(database: Database, held: Claim) -> str:
+    """Return the event that the job's webhook named; empty where it named none."""
+    async with database.tenant(held.tenant_id) as session:
+        return await session.scalar(select(Job.event).where(Job.id == held.job_id)) or ""
+
+
+async def erase_answer(database: Database, held: Claim) -> None:
+    """Take GPT-4's answer out of the row again: nothing of its ticket may be kept. Not once the claim is another's."""
+    erased = update(Job).where(Job.id == held.job_id, Job.claim_token == held.token)
+    async with database.tenant(held.tenant_id) as session:
+        await session.execute(erased.values(enhancement=None))
 
 
 async def save_answer(database: Database, held: Claim, answer: dict[str, Any], model: str) -> None:

@@ -104,6 +104,13 @@ async def see_tickets(database: Database, tenant_id: str, listed: Mapping[str, s
     return int(seen or 0)
 
 
+async def unsee_tickets(database: Database, tenant_id: str, *, hours: int) -> None:
+    """Let every copy count as one that the desk has not shown for `hours`: each has to be looked at anew."""
+    before = func.now() - func.make_interval(0, 0, 0, 0, hours)
+    async with database.tenant(tenant_id) as session:
+        await session.execute(update(Ticket).values(seen_at=func.least(Ticket.seen_at, before)))
+
+
 async def oldest_seen(database: Database, tenant_id: str) -> datetime | None:
     """When the desk last showed the copy, of a ticket or a solution, that it has not shown for the longest."""
     async with database.tenant(tenant_id) as session:

@@ -14,6 +14,8 @@ from storage.session import Database
 DUPLICATE = "duplicate webhook"
 ALREADY_ENHANCED = "already enhanced"
 FORGOTTEN = "forgotten"
+LEFT_OUT = "left out by the tenant's rules"
+DRY_RUN = "dry run"
 NAMED_FORGOTTEN = "its answer named what was forgotten"
 OWN_FAILURE_NOTE = "own failure note"
 ANOTHER_FIRST = "another job of this ticket"

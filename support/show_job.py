@@ -1,6 +1,11 @@
-"""`ai-agents show JOB`: one job's story, and what to do next. Neither ticket text nor the answer's is read."""
+"""`ai-agents show JOB`: one job's story, and what to do next.
+
+Neither ticket text nor the answer's is read, but for the note that a dry run did not leave: that is what it is for.
+"""
 
 import argparse
+import html
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,11 +19,12 @@ from integrations.holds import DeskHoldReason, HoldReason
 from observability.identifiers import other_numbers
 from storage import by_hand
 from storage.by_hand import Details, Happened
-from storage.jobs import ALREADY_ENHANCED, DUPLICATE, FORGOTTEN
+from storage.jobs import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, FORGOTTEN, LEFT_OUT
 from storage.models import JobState
 from storage.session import Database
 from support.asking import ask
 from support.tables import as_json, duration, table, when
+from workflow.enhancement import Enhancement, to_html
 
 # The relay publishes within a second or two; past this it does not.
 _RELAY_SECONDS = 10
@@ -30,6 +36,8 @@ _MENDS: dict[str, str] = {
     HoldReason.NOT_PERMITTED: "ask the model's service why it serves no request from here",
     DeskHoldReason.CREDENTIALS_REFUSED: "give the tenant's desk a valid key",
 }
+_ENDS_OF_LINES = re.compile("<br>|</p>|</li>|(?=<p>)")
+_TAGS = re.compile("<[^>]*>")
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -42,14 +50,16 @@ def run(chosen: argparse.Namespace) -> int:
             print(f"No job has the id {job_id}, or it was purged by age.", file=sys.stderr)
             return NOT_DONE_EXIT
         events = await by_hand.events(database, job) if chosen.events else None
-        print(as_json(for_machines(job, events)) if chosen.json else story(job, events))
+        answer = await by_hand.answer_of_dry_run(database, job)
+        note = None if answer is None else note_text(answer, job.id, job.model or "")
+        print(as_json(for_machines(job, events, note)) if chosen.json else story(job, events, note))
         return 0
 
     return ask(work)
 
 
-def story(job: Details, events: Sequence[Happened] | None = None) -> str:
-    """What the row says, a line for each step; behind it what happened, where that was asked for."""
+def story(job: Details, events: Sequence[Happened] | None = None, note: str | None = None) -> str:
+    """What the row says, a line for each step; behind it what happened, if that was asked for, and a dry run's note."""
     lines = [
         ("ticket", _ticket(job)),
         ("accepted", _past(job, job.accepted_at)),
@@ -65,10 +75,17 @@ def story(job: Details, events: Sequence[Happened] | None = None) -> str:
         ("next", next_step(job)),
     ]
     told = table(("Job", f"{job.id}: {job.state}"), lines, None)
-    if events is None:
-        return told
-    happened = [(when(event.at), str(event.attempt), event.what, event.reason or "") for event in events]
-    return f"{told}\n\n{table(('AT', 'TRY', 'WHAT', 'REASON'), happened, None)}"
+    if events is not None:
+        happened = [(when(event.at), str(event.attempt), event.what, event.reason or "") for event in events]
+        told += f"\n\n{table(('AT', 'TRY', 'WHAT', 'REASON'), happened, None)}"
+    return told if note is None else f"{told}\n\nWithout the dry run the ticket's note would be:\n\n{note}"
+
+
+def note_text(answer: dict[str, Any], job_id: UUID, model: str) -> str:
+    """Return the note that becomes of GPT-4's answer, as text in lines; nothing in it controls a terminal."""
+    note = to_html(Enhancement.model_validate(answer), job_id, model)
+    lines = _TAGS.sub("", _ENDS_OF_LINES.sub("\n", note).replace("<li>", "- ")).split("\n")
+    return "\n".join(html.unescape(line) for line in lines if line.strip())
 
 
 def _ticket(job: Details) -> str:
@@ -129,6 +146,11 @@ def _next_of_skipped(job: Details) -> str:
     if job.reason == ALREADY_ENHANCED:
         wanted = f"if a second note is wanted, `ai-agents retry {job.id}`"
         return f"nothing: another job did this ticket, or its note may be there though it failed; {wanted}"
+    if job.reason == LEFT_OUT:
+        return f"nothing, unless the ticket or its tenant's rules have changed since: `ai-agents retry {job.id}`"
+    if job.reason == DRY_RUN:
+        paid = "posts this answer unpaid" if job.answered else "asks GPT-4 again"
+        return f"look at the note; once the tenant is live, `ai-agents retry {job.id}` {paid}"
     if job.reason == FORGOTTEN:
         return "nothing: its ticket was forgotten, and no attempt would come further"
     return f"nothing, unless the ticket is open again: `ai-agents retry {job.id}`"
@@ -157,9 +179,11 @@ def _next_of_running(job: Details) -> str:
     return "its worker fell silent: the relay, in the API, queues it again within seconds"
 
 
-def for_machines(job: Details, events: Sequence[Happened] | None = None) -> dict[str, Any]:
+def for_machines(job: Details, events: Sequence[Happened] | None = None, note: str | None = None) -> dict[str, Any]:
     """Give the same for JSON."""
     fields = asdict(job)
     del fields["asked_at"], fields["traceparent"]
     told = {"job_id": fields.pop("id"), **fields, "trace_id": trace_id(job), "next": next_step(job)}
+    if note is not None:
+        told["dry_run_note"] = note
     return told if events is None else {**told, "events": [asdict(event) for event in events]}

@@ -15,6 +15,7 @@ from redis import Redis
 from config.environment import messages_go_into_spans
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
+from config.tenants import Tenant
 from dispatch.eviction import warn_of_eviction
 from dispatch.inbox import Inbox
 from dispatch.queue import QUEUE, open_redis
@@ -127,6 +128,8 @@ class Resources:
             database=database,
             lease_database=leases,
             desk_of=desks.of,
+            # Of one that has just left, the desk says so.
+            wishes_of=lambda tenant_id: tenants.get(tenant_id) or Tenant(tenant_id),
             model_of=models.of,
             search=SearchInPostgres(database, max(2, connections // 2)),
             answers=AnswersInRedis(redis, round(LONGEST_LIFE.total_seconds())),

@@ -1,15 +1,15 @@
 """One attempt at a job: what its steps find and hand on, what they work with, and what ends it without a note."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
 from integrations.values import DeskTicket, Document, SimilarTicket
 from storage.claims import Claim
-from storage.jobs import ALREADY_ENHANCED, FORGOTTEN, OWN_FAILURE_NOTE
+from storage.jobs import ALREADY_ENHANCED, DRY_RUN, FORGOTTEN, LEFT_OUT, OWN_FAILURE_NOTE
 from storage.session import Database
 from workflow.enhancement import Enhancement
-from workflow.ports import Desk, KeptAnswers, Model, Search
+from workflow.ports import Desk, KeptAnswers, Model, Search, Wishes
 
 
 class GraphState(TypedDict, total=False):
@@ -31,6 +31,8 @@ class Attempt:
     claim: Claim
     """What the row says of the job: a step that changes that in the row replaces the claim as well."""
     desk: Desk
+    wishes: Callable[[], Wishes]
+    """What the tenant wants, as its settings say at that moment: they may change while the attempt is under way."""
     model: Model
     search: Search
     answers: KeptAnswers
@@ -72,3 +74,15 @@ class Forgotten(NoNoteWanted):
     """The ticket, or whoever asked in it, was forgotten at a person's word."""
 
     reason = FORGOTTEN
+
+
+class LeftOut(NoNoteWanted):
+    """The tenant's rules say that the ticket is not to be enhanced."""
+
+    reason = LEFT_OUT
+
+
+class DryRun(NoNoteWanted):
+    """The tenant wants to see what would be written, and no note: the answer stays in the row."""
+
+    reason = DRY_RUN

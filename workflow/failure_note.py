@@ -19,7 +19,8 @@ from observability.logging import say
 from storage import failure_notes
 from storage.claims import Claim
 from storage.session import DATABASE_FAILURES
-from workflow.attempt import Attempt
+from workflow.attempt import Attempt, LeftOut
+from workflow.left_out import refuse_ticket
 
 FAILURES_OF_GPT4 = (ModelRefused, ModelTimeout, ModelUnavailable)
 """The failures after which the note is left; not those of a desk, which would take no note either."""
@@ -32,11 +33,12 @@ async def leave_failure_note(claim: Claim, prepare: Callable[[], Attempt]) -> No
     """Put it into the ticket, once, where the tenant asked for it; what goes wrong with it is a line and no more.
 
     The job has failed already, so only a retry by hand could lead to a second note. A ticket that may have its
-    enhancement gets none.
+    enhancement gets none, nor does one of a tenant in its dry run.
     """
     try:
         attempt = prepare()
-        if attempt.desk.wants_failure_note and claim.note_attempted_at is None:
+        wanted = attempt.desk.wants_failure_note and not attempt.wishes().dry_run
+        if wanted and claim.note_attempted_at is None:
             await _leave(attempt)
     except Exception as failure:  # noqa: BLE001 -- the job has its outcome, which this must not change
         say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason="unexpected failure", failure=failure)
@@ -52,6 +54,7 @@ async def _leave(attempt: Attempt) -> None:
                     # No attempt came so far as to search for it.
                     claim = attempt.claim = replace(claim, desk_id=await attempt.desk.id_of(claim.ticket_id))
                 ticket = await attempt.desk.read_open_ticket(claim.id_in_desk)
+                await refuse_ticket(attempt, ticket)
                 tickets, documents = await _found(attempt, ticket.subject, ticket.description)
                 if not await failure_notes.may_leave(attempt.database, claim):
                     reason = "job was retried, or the ticket has one"
@@ -60,7 +63,7 @@ async def _leave(attempt: Attempt) -> None:
                 await _post(attempt, failure_note(tickets, documents, claim.job_id))
     except DATABASE_FAILURES as failure:
         say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason="database unreachable", failure=failure)
-    except (OutsideFailure, HeldBack, TicketGone, TimeoutError) as refused:
+    except (OutsideFailure, HeldBack, TicketGone, LeftOut, TimeoutError) as refused:
         reason = getattr(refused, "reason", "took too long")
         say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason=reason)
     else:

@@ -4,7 +4,7 @@
 goes wrong are the failures of `integrations.errors`.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -57,6 +57,31 @@ class Desk(Protocol):
         Notes that were written long before `since` need not be read. A look that is held back between two calls tells
         `on_held_back` the ids that are still to be read; as `unread` they are where a later look goes on.
         """
+
+
+class Rules(Protocol):
+    """Which tickets a tenant leaves out, by what is known of one: kind (event, category, group, template) -> name."""
+
+    def leave_out(self, known: Mapping[str, str]) -> bool:
+        """Return True if the ticket is not to be enhanced. A kind that is not in `known` says nothing."""
+
+    def forbid(self, known: Mapping[str, str]) -> bool:
+        """Return True if nothing of the ticket may be kept either."""
+
+    def ask_for(self, kind: str) -> bool:
+        """Return True if a ticket's name of that kind may make a difference."""
+
+
+class Wishes(Protocol):
+    """What a tenant wants done with its tickets."""
+
+    @property
+    def rules(self) -> Rules:
+        """Which tickets are left out."""
+
+    @property
+    def dry_run(self) -> bool:
+        """True if no ticket gets a note."""
 
 
 class Model(Protocol):

@@ -26,7 +26,7 @@ from workflow.attempt import AlreadyEnhanced, Attempt, Echo
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
 from workflow.lease import hold_lease, insist, settle
-from workflow.ports import Desk, KeptAnswers, Model, Search
+from workflow.ports import Desk, KeptAnswers, Model, Search, Wishes
 from workflow.stopping import AttemptTimeout, outcome_of
 
 _GIVE_BACK_SECONDS = 5.0
@@ -41,6 +41,7 @@ class Runner:
     lease_database: Database
     """A small pool of its own for claims: none may run out because its renewal waits in line behind searches."""
     desk_of: Callable[[str], Desk]
+    wishes_of: Callable[[str], Wishes]
     model_of: Callable[[str], Model]
     search: Search
     answers: KeptAnswers
@@ -189,6 +190,7 @@ def _attempt(runner: Runner, claim: Claim) -> Attempt:
     return Attempt(
         claim=claim,
         desk=runner.desk_of(claim.tenant_id),
+        wishes=partial(runner.wishes_of, claim.tenant_id),
         model=runner.model_of(claim.tenant_id),
         search=runner.search,
         answers=runner.answers,

@@ -12,7 +12,7 @@ from storage.claims import Claim
 from storage.limits import MOST_ATTEMPTS
 from storage.session import DATABASE_FAILURES, Database
 from workflow import retry
-from workflow.attempt import Forgotten, NoNoteWanted
+from workflow.attempt import Forgotten, LeftOut, NoNoteWanted
 from workflow.lease import insist
 from workflow.ports import Kept, KeptAnswers
 
@@ -31,7 +31,7 @@ async def outcome_of(
             say(stopped.phrase, ticket_id=claim.ticket_id)
             return Outcome(How.SKIPPED, stopped.reason)
         case NoNoteWanted():
-            if isinstance(stopped, Forgotten):
+            if isinstance(stopped, (Forgotten, LeftOut)):
                 # An attempt before this one may have left its answer.
                 await answers.drop(claim.job_id)
             return Outcome(How.SKIPPED, stopped.reason)

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from integrations.errors import DeskUnavailable, TicketTrashed
@@ -32,6 +33,8 @@ class ListedTicket(NamedTuple):
     is_trashed: bool = False
     display_id: str = ""
     """The number that people see; empty where it is the id, or the list does not tell."""
+    kinds: Mapping[str, str] = MappingProxyType({})
+    """Its category, group and template, those that the list tells of: empty for none."""
 
     def is_as(self, known: Mapping[str, str]) -> bool:
         """Return True if it has the status that is known of it (by its id), and is not in the trash."""
@@ -110,7 +113,8 @@ def ticket_of(body: Any) -> DeskTicket:
 
 def listed_ticket_of(item: dict[str, Any]) -> ListedTicket:
     """Return a ticket of a list."""
-    return ListedTicket(str(item["id"]), _name(item.get("status")), is_trashed(item), _other_number(item))
+    kinds: dict[str, str] = {kind: _name(item[kind]) for kind in ("category", "group", "template") if kind in item}
+    return ListedTicket(str(item["id"]), _name(item.get("status")), is_trashed(item), _other_number(item), kinds)
 
 
 def numbers_in(listed: Sequence[ListedTicket]) -> dict[str, str]:

@@ -30,6 +30,8 @@ class NewTicket(BaseModel):
     description: str = ""
     priority: str | None = None
     category: str | None = None
+    group: str | None = None
+    template: str | None = None
     requester: str | None = None
     """A mail address; the desk's usual requester's by default."""
     send_webhook: bool = True
@@ -46,6 +48,9 @@ class TicketState(BaseModel):
     is_trashed: bool | None = None
     subject: str | None = None
     description: str | None = None
+    category: str | None = None
+    group: str | None = None
+    template: str | None = None
 
 
 class DeskControl:
@@ -92,10 +97,13 @@ class DeskControl:
                 category=order.category,
                 ticket_id=order.id,
                 requester=order.requester,
-                announce=order.send_webhook,
+                announce=False,
             )
         except TicketExistsError:
             raise HTTPException(409, "a ticket of that id exists") from None
+        ticket.group, ticket.template = order.group, order.template or ticket.template
+        if order.send_webhook:
+            desk.announce(desk, ticket, "created")
         return JSONResponse({"ticket_id": ticket.id, "id": ticket.id}, status_code=201)
 
     async def _show(self, request: Request) -> Response:
@@ -108,8 +116,9 @@ class DeskControl:
             desk.set_status(ticket, state.status or ticket.status, state.in_progress)
         if state.is_trashed is not None:
             desk.trash(ticket, trashed=state.is_trashed)
-        ticket.subject = ticket.subject if state.subject is None else state.subject
-        ticket.description = ticket.description if state.description is None else state.description
+        for name in ("subject", "description", "category", "group", "template"):
+            if (value := getattr(state, name)) is not None:
+                setattr(ticket, name, value)
         desk.touch(ticket)
         return _shown(desk, ticket)
 

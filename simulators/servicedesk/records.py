@@ -64,6 +64,8 @@ class StoredTicket:
     created_ms: int
     updated_ms: int
     technician: Person | None = None
+    group: str | None = None
+    template: str = "Default Request"
     in_progress: bool | None = None
     is_trashed: bool = False
     completed_ms: int | None = None

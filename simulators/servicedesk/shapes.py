@@ -25,6 +25,8 @@ IN_PROGRESS_BY_STATUS = {
     "Cancelled": False,
 }
 PRIORITIES = ("Low", "Normal", "Medium", "High", "Urgent")
+GROUPS = ("Network", "Hardware Problems", "HR")
+TEMPLATES = ("Default Request",)
 CATEGORIES = ("Network", "Printers", "Email", "Accounts", "Hardware", "File Services", "Software", "General")
 _COLORS = {"Closed": "#006600", "Open": "#0066ff"}
 _ON_HOLD = "On Hold"
@@ -129,7 +131,8 @@ def _ticket_everywhere(ticket: StoredTicket, edition: Edition) -> Json:
         "id": ticket.id,
         "subject": ticket.subject,
         "status": _status(ticket, edition),
-        "group": None,
+        "group": _named(ticket.group, GROUPS),
+        "template": _named(ticket.template, TEMPLATES),
         "requester": person(ticket.requester, edition),
         "technician": _technician(ticket.technician, edition),
         "created_time": moment(ticket.created_ms),

@@ -1,12 +1,14 @@
 """A tenant's desk that no other test has made tickets in, and what is copied of it."""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import pytest
 
+from config.ticket_rules import TicketRules
+from housekeeping.forbidden import Forbidden
 from housekeeping.sync import Synced, sync_tenant
 from integrations.servicedesk.client import ServiceDeskPlus
 from simulators.servicedesk import create_desk
@@ -27,11 +29,15 @@ class Site:
     client: ServiceDeskPlus
     database: Database
     table: Table
+    rules: TicketRules = field(default_factory=TicketRules)
+
+    def __post_init__(self) -> None:
+        self.forbidden = Forbidden(lambda: self.rules)
 
     async def sync(self, rate: int = FAST, **clock: Callable[[], float]) -> Synced:
         """Copy what is new or changed."""
         pace = settings("http://desk", rate_per_minute=rate)
-        return await sync_tenant(self.database, self.client, "acme", pace, **clock)
+        return await sync_tenant(self.database, self.client, "acme", pace, self.forbidden, **clock)
 
     def new_tickets(self, count: int) -> list[str]:
         """Make so many tickets; their ids."""

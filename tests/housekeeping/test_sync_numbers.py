@@ -1,5 +1,7 @@
 """Copies of a cloud desk's tickets are known by the number that people see as well."""
 
+from config.ticket_rules import TicketRules
+from housekeeping.forbidden import Forbidden
 from housekeeping.sync import sync_tenant
 from simulators.servicedesk import create_desk
 from storage import erasing, tombstones
@@ -17,17 +19,18 @@ async def test_a_copy_has_the_number_of_people_and_is_forgotten_by_it(database: 
     for simulator in simulator_of(create_desk({"desks": {"globex": CLOUD | {"seeded": False}}})):
         order = {"tenant": "globex", "subject": "S", "send_webhook": False}
         first, second = (str(simulator.change("POST", "/tickets", **order)["id"]) for _ in range(2))
+        every = Forbidden(TicketRules)
         pace = settings(simulator.url, "cloud", rate_per_minute=FAST)
         async with opened(pace) as desk:
-            await sync_tenant(database, desk, "globex", pace)
+            await sync_tenant(database, desk, "globex", pace, every)
             told = table.run(rows)
             assert [(row["ticket_id"], row["display_id"]) for row in told] == [(first, "1"), (second, "2")]
             table.run("UPDATE tickets SET display_id = null")
             simulator.forget()
-            await sync_tenant(database, desk, "globex", pace)
+            await sync_tenant(database, desk, "globex", pace, every)
             assert table.run(rows) == told
             assert simulator.requests(operation="read_ticket") == []
             await erasing.erase(database, Which("globex", ticket_id="1"))
-            await sync_tenant(database, desk, "globex", pace)
+            await sync_tenant(database, desk, "globex", pace, every)
         assert [row["ticket_id"] for row in table.run(rows)] == [second]
         assert await tombstones.forgotten_among(database, "globex", [first, second]) == {first}

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,6 +11,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from config.tenants import Tenant
 from devstack.postgres import Postgres
 from storage import claims, jobs
 from storage.claims import Claim
@@ -156,6 +158,7 @@ def attempt_at(claim: Claim, database: Database, **with_what: object) -> Attempt
     """What the nodes work with; what a test does not need is not there."""
     nothing: Any = None
     given: dict[str, Any] = {"desk": nothing, "model": nothing, "answers": nothing, **with_what}
+    given.setdefault("wishes", partial(Tenant, claim.tenant_id))
     return Attempt(
         claim=claim,
         search=SearchInPostgres(database, 2),

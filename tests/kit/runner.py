@@ -4,6 +4,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from config.tenants import Tenant
 from integrations.servicedesk.client import ServiceDeskPlus
 from storage.search import SearchInPostgres
 from storage.session import Database
@@ -35,6 +36,7 @@ def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Databas
         search=SearchInPostgres(database, 2),
         graph=build_graph(),
         desk_of=lambda _: desk,
+        wishes_of=Tenant,
         context_seconds=1,
         attempt_seconds=240,
         note_settle_seconds=60,

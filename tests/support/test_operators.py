@@ -10,10 +10,10 @@ import pytest
 
 from integrations.holds import DeskHoldReason, HoldReason
 from storage.by_hand import Details, Happened
-from storage.jobs import DUPLICATE, FORGOTTEN
+from storage.jobs import DRY_RUN, DUPLICATE, FORGOTTEN, LEFT_OUT
 from support.arguments import moment
 from support.cli import main
-from support.show_job import for_machines, next_step, story
+from support.show_job import for_machines, next_step, note_text, story
 from support.tables import age, as_json, duration, table
 
 NOW = datetime(2026, 3, 1, 3, 0, 0, tzinfo=UTC)
@@ -140,6 +140,9 @@ NEXT = [
     (replace(WAITING, state="skipped", reason=DUPLICATE), "nothing: another job does the work"),
     (replace(WAITING, state="skipped", reason=FORGOTTEN), "its ticket was forgotten"),
     (replace(WAITING, state="skipped", reason="closed"), f"`ai-agents retry {JOB_ID}`"),
+    (replace(WAITING, state="skipped", reason=LEFT_OUT), "unless the ticket or its tenant's rules have changed since"),
+    (replace(WAITING, state="skipped", reason=DRY_RUN, answered=True), "posts this answer unpaid"),
+    (replace(WAITING, state="skipped", reason=DRY_RUN), "asks GPT-4 again"),
     (FAILED, f"mend what the reason names, then `ai-agents retry {JOB_ID}`"),
     (replace(FAILED, answered=True), "the answer of GPT-4 is kept"),
 ]
@@ -210,6 +213,21 @@ def test_nothing_from_outside_speaks_to_the_terminal() -> None:
     assert not any(character in machine for character in COMMANDS if character != "\n")
     assert json.loads(machine) == {"model": job.model, "name": "Zoë"}
     machine.encode()
+
+
+def test_the_note_of_a_dry_run_is_lines_of_text_behind_the_story() -> None:
+    """What GPT-4 wrote stays text: neither markup nor a command of the terminal."""
+    texts = {"summary": f"Mail <b> &amp;#27; full{COMMANDS[1:]}.\nTwo lines", "likely_cause": "", "documents": []}
+    similar = [{"ticket_id": "7", "relevance": "The same."}]
+    note = note_text(texts | {"next_steps": ["One", "Two"], "similar_tickets": similar}, JOB_ID, f"gpt{COMMANDS[1:]}")
+    lines = note.splitlines()
+    assert lines[1:] == [
+        *("Mail <b> &amp;#27; full.", "Two lines", "Next steps", "- One", "- Two"),
+        *("Similar tickets", "- #7: The same.", f"Ref {JOB_ID}"),
+    ]
+    assert lines[0].startswith("Enhancement (written by gpt;")
+    assert story(FAILED, None, note) == f"{story(FAILED)}\n\nWithout the dry run the ticket's note would be:\n\n{note}"
+    assert for_machines(FAILED, None, note) == for_machines(FAILED) | {"dry_run_note": note}
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,24 @@ def test_the_list_is_a_table_for_people_and_lines_for_pipes(system: System, worl
     assert f"No job has the id {NOBODY}" in unknown.stderr
 
 
+def test_what_a_dry_run_would_have_written_is_shown_and_no_other_answer(system: System, world: World) -> None:
+    """That of a job of another reason, or that waits again, is not read."""
+    job_id = str(world.ended(world.create_ticket("Projector stays dark"))["id"])
+    with world.admin() as connection:
+        for state, reason in (("skipped", "ticket closed"), ("waiting", "dry run"), ("skipped", "dry run")):
+            connection.execute(
+                "UPDATE jobs SET state = %s, reason = %s, note_id = NULL, due_at = now() + interval '1 hour'"
+                " WHERE id = %s",
+                (state, reason, job_id),
+            )
+            connection.commit()
+            shown, machine = say(system, "show", job_id), say(system, "show", job_id, "--json", "--events")
+            is_there = (state, reason) == ("skipped", "dry run")
+            assert ("the ticket's note would be:\n\nEnhancement (written by" in shown.stdout) is is_there
+            assert ("dry_run_note" in json.loads(machine.stdout)) is is_there
+            assert (f"Ref {job_id}" in shown.stdout, shown.stderr) == (is_there, "")
+
+
 def test_a_missing_setting_is_status_78_and_a_database_that_is_away_75() -> None:
     """With a sentence on standard error: standard output is for JSON."""
     missing = run("jobs", "--json")

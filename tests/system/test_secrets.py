@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from devstack.system import System
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
+from tests.system.by_hand import copied, on
 
 # The tenant says what happens to it; `acme` is in the environment, and nothing does.
 TENANTS = ("acme", "fresh", "rotated", "growing", "cut", "emptied", "leaked")
@@ -231,3 +233,33 @@ def test_a_desk_key_that_is_deleted_is_sent_nowhere_any_more(
     assert doors.opens("fresh", fresh.webhook_secret)
     time.sleep(1)
     assert len(world.desk_requests("fresh")) == asked
+
+
+@pytest.mark.slow
+def test_which_tickets_and_a_dry_run_change_without_a_restart(files: Files, system: System, world: World) -> None:
+    """What the dry run has paid for is posted by the command once the tenant is live; an HR queue is not copied."""
+    subject = "Keyboard types twice"
+
+    def became(**ticket: str) -> dict[str, Any]:
+        return world.ended(world.create_ticket(subject, **ticket))
+
+    files.write("MODE_ACME", "dry-run")
+    files.write("TICKETS_NEVER_ACME", "group:HR")
+    dry = wait_for(lambda: (row := became())["reason"] == "dry run" and row)
+    left_out = became(group="HR")
+    assert (left_out["state"], left_out["reason"]) == ("skipped", "left out by the tenant's rules")
+    (files.folder / "MODE_ACME").unlink()
+    wait_for(lambda: became()["state"] == "completed")
+    assert became(group="HR")["reason"] == left_out["reason"]
+    paid = len(world.gpt4_requests(subject))
+    done = on(system, "retry", str(dry["id"]))
+    assert done.returncode == 0, done.stderr
+    wait_for(lambda: world.job(dry["ticket_id"])["state"] == "completed")
+    assert (len(world.notes(dry["ticket_id"])), len(world.gpt4_requests(subject))) == (1, paid)
+    system.restart(system.housekeeping)
+    wait_for(lambda: "Sync completed: tenant_id=acme" in system.housekeeping.output())
+    system.housekeeping.stop(8)
+    assert dry["ticket_id"] in copied(world)
+    assert left_out["ticket_id"] not in copied(world)
+    (files.folder / "TICKETS_NEVER_ACME").unlink()
+    wait_for(lambda: became(group="HR")["state"] == "completed")

@@ -18,6 +18,7 @@ from storage.forgotten import is_forgotten
 from storage.session import DATABASE_FAILURES
 from workflow.attempt import Attempt, Forgotten, GraphState
 from workflow.lease import insist
+from workflow.left_out import refuse_ticket
 from workflow.numbers import read_ticket
 from workflow.ports import Kept
 
@@ -36,6 +37,7 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
     with tracing.span(tracing.CONTEXT), metrics.step("context"):
         started = time.monotonic()
         ticket = await read_ticket(attempt)
+        await refuse_ticket(attempt, ticket)
         await _refuse_forgotten(attempt, ticket)
         found = _Found()
         try:

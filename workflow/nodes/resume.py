@@ -17,6 +17,7 @@ from storage.limits import MOST_ATTEMPTS
 from workflow.attempt import AlreadyEnhanced, Attempt, GraphState
 from workflow.enhancement import Enhancement, is_note_of
 from workflow.lease import insist
+from workflow.left_out import refuse_event
 from workflow.ports import Kept, UnfinishedLook
 
 # A hundred notes at one call a minute take less.
@@ -26,7 +27,7 @@ _LOOK_SECONDS = 7200.0
 async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  # noqa: ARG001 -- LangGraph's signature
     """Return what earlier attempts have done, so that it is not done again: the note's id, GPT-4's answer, or nothing.
 
-    Where an earlier attempt may have posted the note, that is settled first. Raises AlreadyEnhanced.
+    Where an earlier attempt may have posted the note, that is settled first. Raises AlreadyEnhanced or LeftOut.
     """
     attempt = runtime.context
     posted_at = attempt.claim.note_attempted_at
@@ -34,6 +35,7 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
         return {"note_id": note_id}
     if attempt.claim.enhanced:
         raise AlreadyEnhanced
+    await refuse_event(attempt)
     committed = await claims.load_answer(attempt.database, attempt.claim) if attempt.claim.answered else None
     if committed is None:
         return {}

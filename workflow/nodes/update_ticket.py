@@ -10,18 +10,21 @@ from integrations.errors import HeldBack, OutsideFailure, TicketGone
 from observability import metrics, phrases, tracing
 from observability.logging import say
 from storage import claims
-from workflow.attempt import Attempt, GraphState
+from workflow.attempt import Attempt, DryRun, GraphState, LeftOut
 from workflow.enhancement import to_html
 from workflow.lease import insist, insist_shortly_before
+from workflow.left_out import refuse_ticket
 
 
 async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
-    """Put the note into the ticket; a ticket that was closed meanwhile gets none."""
+    """Put the note into the ticket; one that was closed meanwhile, or is left out by now, gets none. Raises DryRun."""
     attempt, claim = runtime.context, runtime.context.claim
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT), metrics.step("update"):
         started = time.monotonic()
         if not claim.saw_open_lately():
-            await attempt.desk.read_open_ticket(claim.id_in_desk)
+            await _read_again(attempt)
+        if attempt.wishes().dry_run:
+            raise DryRun
         announce = partial(claims.about_to_post, attempt.database, claim, attempt.lease_seconds)
         about_to_post = partial(insist_shortly_before, announce, attempt.lease_seconds / 3)
         note = to_html(state["enhancement"], claim.job_id, state["model"])
@@ -38,3 +41,12 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
         took = round((time.monotonic() - started) * 1000)
         say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": took})
     return {"note_id": note_id}
+
+
+async def _read_again(attempt: Attempt) -> None:
+    ticket = await attempt.desk.read_open_ticket(attempt.claim.id_in_desk)
+    try:
+        await refuse_ticket(attempt, ticket)
+    except LeftOut:
+        await insist(partial(claims.erase_answer, attempt.database, attempt.claim))
+        raise

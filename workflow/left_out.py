@@ -1,0 +1,31 @@
+"""Tickets that the tenant's rules leave out: known by the webhook's event, or once the ticket was read."""
+
+from functools import partial
+
+from integrations.values import DeskTicket
+from storage import claims, history
+from workflow.attempt import Attempt, LeftOut
+from workflow.lease import insist
+
+
+async def refuse_event(attempt: Attempt) -> None:
+    """Raise LeftOut if the event of the job's webhook is one that is left out; an absent event is an empty name."""
+    if not attempt.wishes().rules.ask_for("event"):
+        return
+    event = await insist(partial(claims.event_of, attempt.database, attempt.claim))
+    if attempt.wishes().rules.leave_out({"event": event}):
+        raise LeftOut
+
+
+async def refuse_ticket(attempt: Attempt, ticket: DeskTicket) -> None:
+    """Raise LeftOut if the ticket, which was just read, is one that is left out.
+
+    The copy of a ticket of which nothing may be kept goes at once; housekeeping makes no other.
+    """
+    known = {"category": ticket.category, "group": ticket.group, "template": ticket.template}
+    rules = attempt.wishes().rules
+    if rules.forbid(known):
+        remove = partial(history.remove_ticket, attempt.database, attempt.claim.tenant_id, ticket.ticket_id)
+        await insist(remove)
+    if rules.leave_out(known):
+        raise LeftOut
