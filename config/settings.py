@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, fie
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from config.urls import Certificates, HttpUrl, PostgresUrl, RedisUrl
+from config.urls import Certificates, HttpUrl, PostgresUrl, ProxyUrl, RedisUrl
 
 _METRICS_PORT: Any = Field(
     None,
@@ -138,6 +138,17 @@ class DeskClientSettings(StoreSettings):
     servicedesk_ca_bundle: Certificates | None = Field(
         None, description="Certificates (PEM) of a private CA that signs the desks' certificates."
     )
+    https_proxy: ProxyUrl | None = Field(
+        None,
+        repr=False,
+        description="Proxy for all calls to desks, accounts hosts and models at `https://`: `http://HOST:PORT`, with "
+        "`USER:PASSWORD@` before the host where it asks for one. In small letters too. `http://` addresses go past it.",
+    )
+    no_proxy: str | None = Field(
+        None,
+        description="Names that are called past the proxy, with commas between them: a domain with all that is below "
+        "it, an IP address, either with a port, or `*` alone for all. No ranges of addresses. This host always is.",
+    )
 
 
 class BackgroundSettings(DeskClientSettings):
@@ -160,6 +171,9 @@ class WorkerSettings(BackgroundSettings):
     )
     openai_base_url: HttpUrl = Field(
         "https://api.openai.com/v1", description="OpenRouter: `https://openrouter.ai/api/v1`."
+    )
+    openai_ca_bundle: Certificates | None = Field(
+        None, description="Certificates (PEM) of a private CA that signs the certificate of the model's endpoint."
     )
     openai_model: str = Field("gpt-6-luna", description="Model that is asked for; any that does chat completions.")
     openai_fallback_model: str | None = Field(

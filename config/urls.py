@@ -60,6 +60,15 @@ def _http_url(url: str) -> str:
     return _with_host(url, ("http", "https")).rstrip("/")
 
 
+def _proxy_url(url: str) -> str:
+    # Without a scheme it is http, as for everybody else who reads this variable.
+    checked = _with_host(url if "://" in url else f"http://{url}", ("http", "https"))
+    parts = urlsplit(checked)
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("must end with the proxy's port")
+    return checked.rstrip("/")
+
+
 def _certificates(path: Path, *, what: str = "") -> Path:
     try:
         ssl.create_default_context().load_verify_locations(cafile=str(path))
@@ -71,4 +80,5 @@ def _certificates(path: Path, *, what: str = "") -> Path:
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+ProxyUrl = Annotated[str, AfterValidator(_proxy_url)]
 Certificates = Annotated[Path, AfterValidator(_certificates)]

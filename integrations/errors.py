@@ -131,8 +131,8 @@ class DeskUnavailable(Temporary):
 
 
 def _says_down(what: str) -> bool:
-    """Return True for a connection failure or a 5xx."""
-    return what == "connection" or what.startswith("5")
+    """Return True for a connection failure or a 5xx: the server's, or that of the proxy on the way there."""
+    return what == "connection" or what.startswith(("5", "connection: proxy"))
 
 
 class DeskRefused(Permanent):

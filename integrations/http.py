@@ -2,12 +2,17 @@
 
 import asyncio
 import ssl
+from collections.abc import Iterator
+from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
+from typing import Any
 
 import httpx
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
+from integrations.errors import status_words
+from integrations.outward import STRAIGHT, Outward
 from observability import tracing
 
 LARGEST_ANSWER_BYTES = 5_000_000
@@ -60,6 +65,32 @@ class TracedTransport(httpx.AsyncBaseTransport):
         await self._transport.aclose()
 
 
+class ProxiedTransport(httpx.AsyncBaseTransport):
+    """Sends each request by one of two transports: through the proxy, or past it."""
+
+    def __init__(self, outward: Outward, through: httpx.AsyncBaseTransport, past: httpx.AsyncBaseTransport) -> None:
+        self._outward = outward
+        self._through = through
+        self._past = past
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it. Raises httpx.ProxyError where the proxy is the trouble, and else what the transports raise."""
+        if not self._outward.by_proxy(str(request.url)):
+            return await self._past.handle_async_request(request)
+        try:
+            return await self._through.handle_async_request(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as failure:
+            if connection_words(failure, by_proxy=True) != PROXY_UNREACHABLE:
+                raise
+            raise httpx.ProxyError("unreachable") from failure
+
+    async def aclose(self) -> None:
+        """Close both."""
+        await self._through.aclose()
+        await self._past.aclose()
+
+
+@lru_cache(maxsize=8)
 def trust(ca_bundle: Path | None) -> ssl.SSLContext:
     """Trust the usual authorities, and those of `ca_bundle` (PEM, seen to be usable by `config.settings`)."""
     context = ssl.create_default_context()
@@ -68,7 +99,12 @@ def trust(ca_bundle: Path | None) -> ssl.SSLContext:
     return context
 
 
-def open_client(*, connections: int, ca_bundle: Path | None = None) -> httpx.AsyncClient:
+def trust_of_proxy(outward: Outward) -> ssl.SSLContext | None:
+    """Return what the proxy itself is verified by; None for one that does not speak TLS, which takes nothing else."""
+    return trust(outward.ca_bundle) if (outward.proxy or "").startswith("https:") else None
+
+
+def open_client(*, connections: int, outward: Outward = STRAIGHT) -> httpx.AsyncClient:
     """Return a client that verifies certificates and follows no redirect, which would take the credentials along.
 
     It limits only the time for connecting: each call has a limit for the whole of it.
@@ -76,8 +112,13 @@ def open_client(*, connections: int, ca_bundle: Path | None = None) -> httpx.Asy
     limits = httpx.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_SECONDS
     )
+    options: dict[str, Any] = {"verify": trust(outward.ca_bundle), "trust_env": False, "limits": limits}
+    transport: httpx.AsyncBaseTransport = httpx.AsyncHTTPTransport(**options)
+    if outward.proxy is not None:
+        to_proxy = httpx.Proxy(outward.proxy, ssl_context=trust_of_proxy(outward))
+        transport = ProxiedTransport(outward, httpx.AsyncHTTPTransport(**options, proxy=to_proxy), transport)
     return httpx.AsyncClient(
-        transport=TracedTransport(httpx.AsyncHTTPTransport(verify=trust(ca_bundle), trust_env=False, limits=limits)),
+        transport=TracedTransport(transport),
         follow_redirects=False,
         trust_env=False,
         timeout=httpx.Timeout(None, connect=10),
@@ -101,11 +142,30 @@ async def read_bounded(response: httpx.Response) -> bytes:
     return b"".join(parts)
 
 
-def connection_words(failure: httpx.HTTPError) -> str:
-    """Return `connection`, and what to mend where that is known."""
+PROXY_UNREACHABLE = "connection: proxy unreachable"
+
+
+def connection_words(failure: Exception, *, by_proxy: bool = False) -> str:
+    """Return `connection`, and what to mend where that is known. `by_proxy`: it was a call through a proxy.
+
+    The failure is one of httpx or, of the model's client, of its like httpx2, whose classes have the same names.
+    """
+    causes = list(_causes(failure))
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return "connection: certificate not trusted"
+    names = {type(cause).__name__ for cause in causes}
+    if "ProxyError" in names:
+        status = next((text[:3] for text in map(str, causes) if text[:3].isdecimal()), None)
+        return PROXY_UNREACHABLE if status is None else f"connection: proxy answered {status_words(int(status))}"
+    # What TLS refuses is behind the proxy.
+    of_tls = any(isinstance(cause, ssl.SSLError) for cause in causes)
+    if by_proxy and names & {"ConnectError", "ConnectTimeout"} and not of_tls:
+        return PROXY_UNREACHABLE
+    return "connection"
+
+
+def _causes(failure: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = failure
     while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return "connection: certificate not trusted"
+        yield cause
         cause = cause.__cause__ or cause.__context__
-    return "connection"

@@ -21,11 +21,12 @@ from pydantic import BaseModel
 from integrations.breaker import Breaker
 from integrations.errors import ModelRefused, ModelTimeout, ModelUnavailable
 from integrations.holds import Hold
-from integrations.http import KEPT_SECONDS
+from integrations.http import KEPT_SECONDS, connection_words, trust, trust_of_proxy
 from integrations.model.bounds import PLAIN, ModelAnswerTooLarge, bound
 from integrations.model.failures import CONTENT_FILTER, classed
 from integrations.model.stream import Completion, NotAStream, read_completion
 from integrations.model.wire import REFUSALS, Wire, refused_part, strip_fence
+from integrations.outward import STRAIGHT, Outward
 from integrations.text import all_storable
 from integrations.values import ModelAnswer, Prompt, Structured, Usage
 
@@ -43,7 +44,7 @@ class ModelClient:
     provider = "openai"
     """Whose API is spoken, in OpenTelemetry's words."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- each is a setting, or a part that tests have of their own
         self,
         *,
         api_key: str,
@@ -54,6 +55,7 @@ class ModelClient:
         connections: int,
         breaker: Breaker,
         hold: Hold | None = None,
+        outward: Outward = STRAIGHT,
     ) -> None:
         self.name = model
         self.base_url = base_url
@@ -66,12 +68,17 @@ class ModelClient:
         )
         # Our own timeouts decide; the client's are only a net below them.
         net = httpx2.Timeout(total_seconds + 5, connect=min(10.0, idle_seconds))
+        self._by_proxy = outward.by_proxy(base_url)
+        to_proxy = httpx2.Proxy(outward.proxy, ssl_context=trust_of_proxy(outward)) if outward.proxy else None
         self._client = AsyncOpenAI(
             api_key=api_key,
             base_url=base_url,
             max_retries=0,
             timeout=net,
             http_client=DefaultAsyncHttpx2Client(
+                verify=trust(outward.ca_bundle),
+                trust_env=False,
+                proxy=to_proxy if self._by_proxy else None,
                 timeout=net,
                 limits=limits,
                 follow_redirects=False,
@@ -191,6 +198,8 @@ class ModelClient:
             raise failure.classed() from None
         except NotAStream as failure:
             raise failure.failure from None
+        except openai.APIConnectionError as failure:
+            raise ModelUnavailable(connection_words(failure, by_proxy=self._by_proxy)) from None
         except openai.OpenAIError as failure:
             raise classed(failure) from None
         except httpx2.HTTPError:

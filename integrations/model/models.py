@@ -30,6 +30,7 @@ from integrations.errors import MODEL_UNAVAILABLE, HeldBack, OutsideFailure, Tem
 from integrations.model.client import ModelClient
 from integrations.model.endpoints import Endpoint, Endpoints
 from integrations.model.spending import Book, SpendingLimits
+from integrations.outward import Outward
 from integrations.values import ModelAnswer, Prompt, Structured, Usage
 from observability import metrics, phrases
 from observability.logging import say
@@ -118,6 +119,7 @@ class Models:
             total_seconds=self._settings.openai_deadline_seconds,
             connections=self._connections,
             breaker=Breaker(endpoint.server, MODEL_UNAVAILABLE),
+            outward=Outward.to_models(self._settings),
         )
 
     async def close(self) -> None:

@@ -161,7 +161,7 @@ class DeskCalls:
             raise DeskTimeout from None
         except (TimeoutError, httpx.TimeoutException):
             raise DeskTimeout(outcome_unknown=posted) from None
-        except httpx.ConnectError as failure:
+        except (httpx.ConnectError, httpx.ProxyError) as failure:
             raise DeskUnavailable(connection_words(failure)) from None
         except httpx.HTTPError:
             raise DeskUnavailable("connection", outcome_unknown=posted) from None

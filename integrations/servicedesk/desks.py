@@ -11,6 +11,7 @@ from integrations.breaker import Breaker
 from integrations.errors import DeskUnavailable, HeldBack
 from integrations.holds import PROBE_SECONDS, DeskHoldReason, Hold
 from integrations.http import open_client
+from integrations.outward import Outward
 from integrations.rate import DeskRate
 from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
@@ -45,7 +46,7 @@ class Desks:
         self._yields = yields
         self._timeout = settings.servicedesk_timeout_seconds
         self._most_at_once = max(_LEAST_AT_ONCE, connections // _TENANTS_SHARE)
-        self._http = open_client(connections=connections, ca_bundle=settings.servicedesk_ca_bundle)
+        self._http = open_client(connections=connections, outward=Outward.to_desks(settings))
         self._tokens = DeskTokens(self._http, redis, self._timeout)
         self._made: dict[str, tuple[DeskSettings, ServiceDeskPlus]] = {}
 

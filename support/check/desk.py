@@ -13,6 +13,7 @@ from config.tenants import DeskSettings, Tenant
 from integrations.breaker import Breaker
 from integrations.errors import HeldBack, OutsideFailure
 from integrations.http import open_client
+from integrations.outward import Outward
 from integrations.rate import DeskRate
 from integrations.servicedesk.answers import DeskAnswer
 from integrations.servicedesk.calls import DeskCalls, Limits
@@ -31,7 +32,7 @@ class _Call:
     def __init__(self, tenant_id: str, desk: DeskSettings, settings: DeskClientSettings, redis: Redis | None) -> None:
         self.clock_ahead: float | None = None
         self.made = 0
-        self._http = open_client(connections=2, ca_bundle=settings.servicedesk_ca_bundle)
+        self._http = open_client(connections=2, outward=Outward.to_desks(settings))
         self._http.event_hooks = {"response": [self._heard]}
         self._desk = desk
         self._tenant_id = tenant_id

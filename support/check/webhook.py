@@ -9,6 +9,7 @@ import httpx
 from config.settings import DeskClientSettings
 from config.tenants import Tenant
 from integrations.http import connection_words, open_client, read_bounded
+from integrations.outward import STRAIGHT, Outward
 from support.check.desk import CLOCK_SECONDS, clock_ahead
 from support.check.findings import Finding, Findings, checks_of
 
@@ -32,7 +33,7 @@ async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSett
 
 async def _probe(rows: Findings, tenant: Tenant, url: str, settings: DeskClientSettings | None) -> None:
     body = json.dumps({"tenant_id": tenant.id, "event": EVENT}).encode()
-    http = open_client(connections=1, ca_bundle=settings.servicedesk_ca_bundle if settings else None)
+    http = open_client(connections=1, outward=Outward.to_desks(settings) if settings else STRAIGHT)
     headers = {"Content-Type": "application/json", **_proof(tenant, body)}
     try:
         async with http, http.stream("POST", url, content=body, headers=headers, timeout=_SECONDS) as response:

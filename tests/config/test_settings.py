@@ -75,6 +75,11 @@ def test_every_missing_setting_is_named_and_only_what_the_process_uses(
         ("DATABASE_URL", "postgresql://app:pw@db/x?sslmode=verify-full&sslrootcert=/nowhere/hunter2.pem"),
         ("DATABASE_URL", "postgresql://app:pw@db/x?hunter2=1"),
         ("OPENAI_BASE_URL", "ftp://hunter2"),
+        ("OPENAI_CA_BUNDLE", "/hunter2.pem"),
+        ("HTTPS_PROXY", "socks5://hunter2:1080"),
+        ("HTTPS_PROXY", "http://acme:hunter2@"),
+        ("HTTPS_PROXY", "http://acme:hunt#er2@proxy:3128"),
+        ("HTTPS_PROXY", "http://proxy:3128/hunter2"),
         ("OPENAI_BASE_URL", "https://"),
         ("LOG_FORMAT", "hunter2"),
         ("LOG_LEVEL", "hunter2"),
@@ -223,3 +228,27 @@ def test_every_setting_says_what_it_is_for() -> None:
 def test_an_odd_address_with_tls_is_verified_all_the_same(address: str, configure: Configure) -> None:
     configure(DATABASE_URL="postgres://app:pw@db/x", REDIS_URL=address)
     assert load(ApiSettings).redis_url == "rediss://h:6379/0?ssl_cert_reqs=required"
+
+
+@pytest.mark.parametrize("names", [("HTTPS_PROXY", "NO_PROXY"), ("https_proxy", "no_proxy")])
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("http://proxy:3128/", "http://proxy:3128"),
+        ("proxy:3128", "http://proxy:3128"),
+        ("https://acme:p%40ss@proxy", "https://acme:p%40ss@proxy"),
+    ],
+)
+def test_a_proxy_is_named_as_others_name_it_and_kept_out_of_texts(
+    given: str, used: str, names: tuple[str, str], configure: Configure
+) -> None:
+    configure(**COMPLETE, **dict(zip(names, (given, ".corp.example, 10.1.2.3"), strict=True)))
+    settings = load(HousekeepingSettings)
+    assert (settings.https_proxy, settings.no_proxy) == (used, ".corp.example, 10.1.2.3")
+    assert used not in repr(settings)
+
+
+def test_a_proxy_with_its_password_may_stand_in_a_file(tmp_path: Path, configure: Configure) -> None:
+    (tmp_path / "HTTPS_PROXY").write_text("http://acme:hunter2@proxy:3128\n")
+    configure(**COMPLETE, HTTPS_PROXY="http://other:3128", SECRETS_DIR=str(tmp_path))
+    assert load(WorkerSettings).https_proxy == "http://acme:hunter2@proxy:3128"

@@ -4,10 +4,13 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import trustme
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,11 +18,14 @@ from starlette.routing import Route
 
 from integrations.errors import HeldBack, OutsideFailure
 from integrations.holds import HoldReason
+from integrations.outward import Outward
 from simulators.openai import create_openai
 from simulators.serving import serve_in_thread
+from tests.integrations.canned import with_certificate
 from tests.integrations.provider_answers import ANSWERS, ProviderAnswer
 from tests.kit.logs import StartLog
 from tests.kit.model import PROMPT, opened
+from tests.kit.proxy import ConnectProxy, serving_proxy, with_tls
 from tests.kit.simulators import FAST_MODEL
 from workflow.enhancement import Enhancement
 
@@ -122,12 +128,18 @@ async def test_a_local_server_takes_any_key_and_need_not_know_the_formats(lacks:
             assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
 
 
-async def test_openrouter_is_asked_with_less_until_an_endpoint_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_openrouter_is_asked_with_less_until_an_endpoint_takes_it(tmp_path: Path) -> None:
     """Under its own name, by way of a proxy: for other hosts than its own it is asked as OpenAI is."""
     with simulated("openrouter", lacks=["json_schema", "reasoning"]) as url:
-        monkeypatch.setenv("HTTP_PROXY", url)
-        async with opened("http://openrouter.ai/api", model="openai/gpt-6-luna") as gpt4:
-            answers = [await gpt4.ask(PROMPT, Enhancement) for _ in range(2)]
+        authority, bundle, port = trustme.CA(), tmp_path / "authority.pem", urlsplit(url).port or 0
+        authority.cert_pem.write_to_path(str(bundle))
+        with (
+            with_tls(port, with_certificate(authority, "openrouter.ai")) as its_port,
+            serving_proxy(ConnectProxy({"openrouter.ai:443": its_port})) as proxy,
+        ):
+            way = Outward(f"http://127.0.0.1:{proxy.port}", ca_bundle=bundle)
+            async with opened("https://openrouter.ai/api", model="openai/gpt-6-luna", outward=way) as gpt4:
+                answers = [await gpt4.ask(PROMPT, Enhancement) for _ in range(2)]
         async with httpx.AsyncClient(trust_env=False) as client:
             received = (await client.get(f"{url}/_sim/requests")).json()["requests"]
     asked = [request["payload"] for request in received]

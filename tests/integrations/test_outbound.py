@@ -1,12 +1,6 @@
 """Calls to a desk: certificates are checked, answers are bounded, and no credential goes where it does not belong."""
 
-import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 import trustme
@@ -15,65 +9,13 @@ from config.tenants import DeskSettings, Tenant
 from integrations.breaker import Breaker
 from integrations.errors import DeskUnavailable
 from integrations.http import LARGEST_ANSWER_BYTES, open_client
+from integrations.outward import Outward
 from integrations.rate import DeskRate
 from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.tokens import DeskTokens
+from tests.integrations.canned import CannedServer, serving, with_certificate
 from tests.kit.desk import line_of
-
-TICKET = b'{"request": {"id": "1", "subject": "S"}, "response_status": {"status_code": 2000, "status": "success"}}'
-
-
-@dataclass
-class CannedServer:
-    """An HTTP server that answers each request alike, and remembers what was sent along."""
-
-    url: str = ""
-    body: bytes = TICKET
-    encoding: str = ""
-    authorities: list[str] = field(default_factory=list)
-    cookies: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def serving(server: CannedServer, tls: ssl.SSLContext | None = None) -> Iterator[CannedServer]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.do_GET()
-
-        def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("content-length", 0)))
-            server.authorities.append(self.headers.get("authtoken", "") + self.headers.get("authorization", ""))
-            server.cookies.append(self.headers.get("cookie", ""))
-            self.send_response(200)
-            self.send_header("set-cookie", "JSESSIONID=session-of-acme; Path=/")
-            self.send_header("content-type", "application/json")
-            if server.encoding:
-                self.send_header("content-encoding", server.encoding)
-            self.end_headers()
-            self.wfile.write(server.body)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing."""
-
-    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    if tls is not None:
-        listener.socket = tls.wrap_socket(listener.socket, server_side=True)
-    server.url = f"{'http' if tls is None else 'https'}://localhost:{listener.server_port}"
-    thread = Thread(target=listener.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        listener.shutdown()
-        thread.join()
-        listener.server_close()
-
-
-def with_certificate(authority: trustme.CA, name: str = "localhost") -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(context)
-    return context
 
 
 def limits() -> Limits:
@@ -82,7 +24,7 @@ def limits() -> Limits:
 
 async def read_ticket(url: str, ca_bundle: Path | None = None) -> str:
     desk = DeskSettings(url=url, edition="onpremises", api_key="key-of-acme")
-    async with open_client(connections=2, ca_bundle=ca_bundle) as http:
+    async with open_client(connections=2, outward=Outward(ca_bundle=ca_bundle)) as http:
         client = ServiceDeskPlus(Tenant("acme", desk=desk), http, DeskTokens(http, None, 5), 5, limits())
         return (await client.read_ticket("1")).subject
 

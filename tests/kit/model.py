@@ -9,6 +9,7 @@ from integrations.breaker import Breaker
 from integrations.errors import OutsideFailure
 from integrations.holds import Hold
 from integrations.model.client import ModelClient
+from integrations.outward import STRAIGHT, Outward
 from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket
 from workflow.attempt import GraphState
 from workflow.enhancement import Enhancement
@@ -31,6 +32,7 @@ async def opened(
     total: float = 10,
     model: str = "gpt-6-luna",
     breaker: Breaker | None = None,
+    outward: Outward = STRAIGHT,
     hold: Hold | None = None,
 ) -> AsyncIterator[ModelClient]:
     """A client of the endpoint at `url`."""
@@ -41,6 +43,7 @@ async def opened(
         idle_seconds=idle,
         total_seconds=total,
         connections=16,
+        outward=outward,
         breaker=breaker or Breaker("model", "model unavailable"),
         hold=hold,
     )

@@ -1,9 +1,12 @@
 """The network policies say what the documents say: asked as questions, one connection each."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from tests.kubernetes.network import End, may_connect
-from tests.kubernetes.rendering import Rendered
+from tests.kubernetes.rendering import K8S, Rendered, copied
 
 # Where names are asked for: the cluster's DNS; the node's cache as a pod, at its own address, and at the service's.
 NAMES = {
@@ -120,6 +123,25 @@ def test_who_may_connect(overlay: str) -> None:
         and may_connect(policies, end(overlay, sender), end(overlay, receiver), port) is not expected
     ]
     assert wrong == []
+
+
+def test_with_the_example_for_a_proxy_calls_leave_by_it_and_what_is_named_alone(tmp_path: Path) -> None:
+    """It takes the place of the policy that lets them go anywhere."""
+    production = copied(tmp_path)
+    shutil.copy(K8S / "examples" / "proxy.yaml", production)
+    kustomization = production / "kustomization.yaml"
+    chosen = kustomization.read_text(encoding="utf-8").replace("  # - path: proxy.yaml\n", "  - path: proxy.yaml\n")
+    kustomization.write_text(chosen, encoding="utf-8")
+    policies = Rendered("production", tmp_path).of("NetworkPolicy")
+    assert len(policies) == len(Rendered("production").of("NetworkPolicy"))
+    proxy, inside = End("10.30.0.10"), OUTSIDE["desk in the company"]
+    for name in OURS:
+        sender, calls_out = end("production", name), name in OURS[1:3]
+        assert may_connect(policies, sender, proxy, 3128) is calls_out
+        assert may_connect(policies, sender, inside, 443) is calls_out
+        for there in ("desk", "model", "kubernetes", "cloud's credentials"):
+            assert not any(may_connect(policies, sender, OUTSIDE[there], port) for port in (443, 3128, 8080))
+        assert not may_connect(policies, sender, proxy, 443)
 
 
 @pytest.mark.parametrize("overlay", HOME)
