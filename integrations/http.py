@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from integrations.errors import status_words
 from integrations.outward import STRAIGHT, Outward
+from integrations.statuses import status_words
 from observability import tracing
 
 LARGEST_ANSWER_BYTES = 5_000_000

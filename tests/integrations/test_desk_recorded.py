@@ -17,6 +17,8 @@ RECORDED = recorded_answers()
 ERROR = "ServiceDesk Plus API error: "
 GONE = "Ticket deleted/closed"
 # id, the number that people know where that is another one, subject, status, priority, category, group, template
+# No category: a list does not tell of it.
+LISTED = {"group": "", "template": "Default Request"}
 EXPECTED: dict[str, Any] = {
     "onpremises_ticket_open": (
         *("201", "", "Plugin action test add request 2", "Open"),
@@ -26,7 +28,7 @@ EXPECTED: dict[str, Any] = {
     "onpremises_ticket_closed_by_another_name": GONE,
     "onpremises_ticket_resolved": GONE,
     "onpremises_ticket_in_the_trash": GONE,
-    "onpremises_tickets": [("98", "Open", False, ""), ("97", "Open", False, "")],
+    "onpremises_tickets": [("98", "Open", False, "", LISTED), ("97", "Open", False, "", LISTED)],
     "onpremises_notes": ["200", "332"],
     "onpremises_note": "337",
     "onpremises_older_note": "23",
@@ -43,7 +45,10 @@ EXPECTED: dict[str, Any] = {
     ),
     "cloud_ticket_closed": GONE,
     "cloud_ticket_in_the_trash": GONE,
-    "cloud_tickets": [("123640000000215007", "Open", False, "74"), ("123640000000216003", "Open", False, "73")],
+    "cloud_tickets": [
+        ("123640000000215007", "Open", False, "74", LISTED),
+        ("123640000000216003", "Open", False, "73", LISTED),
+    ],
     "cloud_notes": ["123640000000300001"],
     "cloud_note": "123640000000300001",
     "cloud_resolution": "changing resolution from demisto",
