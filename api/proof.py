@@ -14,8 +14,8 @@ from api.causes import Cause, Question
 from api.webhook_refusals import WebhookRefused
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
+from webhooks.signing import TOKEN_HEADER
 
-TOKEN_HEADER = "x-servicedesk-token"  # noqa: S105 -- its name
 # Secrets that nobody knows: each check tries two, so that the time it takes tells neither whether a tenant exists nor
 # whether it has a previous secret.
 _NOBODYS_SECRETS = (token_hex(32), token_hex(32))

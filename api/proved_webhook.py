@@ -7,12 +7,15 @@ from typing import Any
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from api import proof, schemas
+from api import proof
 from api.app_state import ApiState
 from api.body import BodyCompressed, BodyOfAnotherType, BodyTooLarge, BodyTooSlow, read_body
 from api.causes import Cause
-from api.desk_forms import read_desk_form
 from api.webhook_refusals import WebhookRefused
+from webhooks.bodies import LARGEST_BODY_BYTES, read_signed, read_unsigned
+from webhooks.fields import tenant_of, ticket_of
+from webhooks.json_text import Malformed
+from webhooks.signing import TOKEN_HEADER
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +31,14 @@ class ProvedWebhook:
 async def prove(request: Request, state: ApiState, addressed: str | None) -> ProvedWebhook:
     """The webhook, proved to be the tenant's. Raises WebhookRefused."""
     body, headers = await _body_of(request, state), request.headers
-    if addressed is not None or (proof.TOKEN_HEADER in headers and not proof.is_signed(headers)):
+    if addressed is not None or (TOKEN_HEADER in headers and not proof.is_signed(headers)):
         return _proved_by_token(state, headers, body, addressed)
     try:
-        payload = schemas.read_object(body)
-        tenant_id = schemas.tenant_of(payload)
-    except schemas.Malformed as malformed:
+        payload = read_signed(body)
+        tenant_id = tenant_of(payload)
+    except Malformed as malformed:
         raise WebhookRefused(400, "malformed payload", cause=Cause(malformed.cause)) from None
-    signed = proof.by_signature(state.tenants, tenant_id, headers, body, schemas.ticket_of(payload))
+    signed = proof.by_signature(state.tenants, tenant_id, headers, body, ticket_of(payload))
     return ProvedWebhook(tenant_id, payload, body, signed)
 
 
@@ -47,12 +50,12 @@ def _proved_by_token(state: ApiState, headers: Mapping[str, str], body: bytes, a
     payload: dict[str, Any] = {}
     tenant_id, cause = addressed, ""
     try:
-        payload = read_desk_form(body)
+        payload = read_unsigned(body)
         if addressed is None or "tenant_id" in payload:
-            tenant_id = schemas.tenant_of(payload)
-    except schemas.Malformed as malformed:
+            tenant_id = tenant_of(payload)
+    except Malformed as malformed:
         cause = malformed.cause
-    claimed, ticket_id = addressed or tenant_id, schemas.ticket_of(payload)
+    claimed, ticket_id = addressed or tenant_id, ticket_of(payload)
     if claimed is None:
         raise WebhookRefused(400, "malformed payload", cause=Cause(cause))
     proof.by_token(state.tenants, claimed, headers, ticket_id)
@@ -68,7 +71,7 @@ def _proved_by_token(state: ApiState, headers: Mapping[str, str], body: bytes, a
 async def _body_of(request: Request, state: ApiState) -> bytes:
     """The body. Raises WebhookRefused."""
     try:
-        return await read_body(request, schemas.LARGEST_BODY_BYTES, state.sender_seconds)
+        return await read_body(request, LARGEST_BODY_BYTES, state.sender_seconds)
     except BodyCompressed:
         raise WebhookRefused(415, "compressed body") from None
     except BodyOfAnotherType:

@@ -18,7 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-WINDOW_SECONDS = 300
+from webhooks.signing import SIGNATURE_HEADER, TIMESTAMP_HEADER, WINDOW_SECONDS
+
+_SIGNATURE_HEADER, _TIMESTAMP_HEADER = SIGNATURE_HEADER.lower(), TIMESTAMP_HEADER.lower()
 _MOST_SIGNATURES = 8
 _A_DAY_SECONDS = 86_400
 
@@ -62,8 +64,8 @@ def claim_of(headers: Mapping[str, str]) -> SignatureClaim | None:
         return SignatureClaim(
             standard=True, written=written, given=_standard_signatures(written), timestamp=timestamp, prefix=prefix
         )
-    if (written := headers.get("x-servicedesk-signature")) is not None:
-        sent = headers.get("x-servicedesk-timestamp")
+    if (written := headers.get(_SIGNATURE_HEADER)) is not None:
+        sent = headers.get(_TIMESTAMP_HEADER)
         prefix = b"" if sent is None else sent.encode() + b"."
         return SignatureClaim(
             standard=False, written=written, given=_hex_signatures(written), timestamp=sent, prefix=prefix

@@ -6,7 +6,7 @@ signature does not match is looked for when the answer has been sent. What is re
 `api.http_protocol`.
 
 A desk that can't sign sends a token instead, if its tenant has one; then the tenant may stand in the address, and the
-body is read as such desks write it (`api.desk_forms`). At a tenant's address a wrong token (403) goes before a body
+body is read as such desks write it (`webhooks.bodies`). At a tenant's address a wrong token (403) goes before a body
 that can't be read (400).
 """
 
@@ -35,6 +35,9 @@ from observability.identifiers import bind, bound
 from observability.logging import say
 from storage.deliveries import signed_key
 from storage.jobs import Event
+from webhooks.bodies import LARGEST_BODY_BYTES
+from webhooks.fields import DeskWebhook, Unusable, is_check, parse, ticket_of
+from webhooks.signing import DELIVERY_HEADER
 
 router = APIRouter()
 _LONGEST_DELIVERY_ID = 200
@@ -52,7 +55,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": schemas.Refused, "description": "Not one JSON object with one tenant id"},
     403: {"model": schemas.Refused, "description": "Not proved to be the tenant's"},
     408: {"model": schemas.Refused, "description": "The headers or the body came too slowly"},
-    413: {"model": schemas.Refused, "description": f"More than {schemas.LARGEST_BODY_BYTES // 1024} KiB"},
+    413: {"model": schemas.Refused, "description": f"More than {LARGEST_BODY_BYTES // 1024} KiB"},
     415: {"model": schemas.Refused, "description": "A compressed body, or one of another type than JSON"},
     422: {"model": schemas.Refused, "description": "Proved, but without a usable ticket id"},
     429: {"model": schemas.Refused, "description": "Too many requests at once over one connection"},
@@ -95,7 +98,7 @@ async def _receive(request: Request, addressed: str | None) -> JSONResponse:
         try:
             proved = await prove(request, state, addressed)
             tenant_id = proved.tenant_id
-            if schemas.is_check(proved.payload):
+            if is_check(proved.payload):
                 return _answer(span, 200, _checked(tenant_id))
             event = _event(proved, request.headers)
             say(phrases.WEBHOOK_RECEIVED, ticket_id=event.ticket_id, tenant_id=event.tenant_id)
@@ -173,52 +176,51 @@ def _checked(tenant_id: str) -> dict[str, str]:
 
 def _event(proved: ProvedWebhook, headers: Mapping[str, str]) -> Event:
     """What is to be recorded. Raises WebhookRefused."""
-    payload = {**proved.payload, "tenant_id": proved.tenant_id}
     try:
-        parsed = schemas.parse(payload)
-    except schemas.Unusable as unusable:
+        said = parse(proved.payload)
+    except Unusable as unusable:
         raise WebhookRefused(
             422,
             "malformed payload",
             proved.tenant_id,
-            schemas.ticket_of(payload),
+            ticket_of(proved.payload),
             known_tenant=True,
             verified=True,
             fields=str(unusable),
         ) from None
-    bind(ticket_id=parsed.ticket_id, tenant_id=proved.tenant_id)
+    bind(ticket_id=said.ticket_id, tenant_id=proved.tenant_id)
     return Event(
         job_id=uuid7(),
         tenant_id=proved.tenant_id,
-        ticket_id=parsed.ticket_id,
-        event=parsed.event,
-        dedupe_keys=_dedupe_keys(headers, parsed, proved),
+        ticket_id=said.ticket_id,
+        event=said.event,
+        dedupe_keys=_dedupe_keys(headers, said, proved),
         traceparent=tracing.traceparent(),
         accepted_at=datetime.now(UTC),
     )
 
 
-def _dedupe_keys(headers: Mapping[str, str], payload: schemas.WebhookPayload, proved: ProvedWebhook) -> tuple[str, ...]:
+def _dedupe_keys(headers: Mapping[str, str], said: DeskWebhook, proved: ProvedWebhook) -> tuple[str, ...]:
     """The delivery's id, or what makes two posts the same; and what was signed.
 
     Most schemes do not sign the id: a captured request that is sent again under another one is the same all the same.
     A desk that can't sign can't make an id for each delivery either: its headers have one text for ever.
     """
     if proved.signed is None:
-        return (_content_key(payload, proved.body),)
-    return _delivery_key(headers, payload, proved.body), signed_key(hashlib.sha256(proved.signed).hexdigest())
+        return (_content_key(said, proved),)
+    return _delivery_key(headers, said, proved), signed_key(hashlib.sha256(proved.signed).hexdigest())
 
 
-def _delivery_key(headers: Mapping[str, str], payload: schemas.WebhookPayload, body: bytes) -> str:
+def _delivery_key(headers: Mapping[str, str], said: DeskWebhook, proved: ProvedWebhook) -> str:
     """Hashed, so that it is short whatever came."""
-    delivery = headers.get("webhook-id") or headers.get("x-servicedesk-delivery")
+    delivery = headers.get("webhook-id") or headers.get(DELIVERY_HEADER)
     if delivery:
         # With the ticket: desks send headers of fixed text, and one id for all would make every ticket a duplicate.
-        named = f"delivery\0{payload.ticket_id}\0{delivery[:_LONGEST_DELIVERY_ID]}"
+        named = f"delivery\0{said.ticket_id}\0{delivery[:_LONGEST_DELIVERY_ID]}"
         return hashlib.sha256(named.encode()).hexdigest()
-    return _content_key(payload, body)
+    return _content_key(said, proved)
 
 
-def _content_key(payload: schemas.WebhookPayload, body: bytes) -> str:
-    parts = (payload.tenant_id, payload.ticket_id, payload.event or "", hashlib.sha256(body).hexdigest())
+def _content_key(said: DeskWebhook, proved: ProvedWebhook) -> str:
+    parts = (proved.tenant_id, said.ticket_id, said.event or "", hashlib.sha256(proved.body).hexdigest())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

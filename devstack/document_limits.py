@@ -12,11 +12,11 @@ import yaml
 K8S = Path(__file__).resolve().parents[1] / "k8s"
 # What it limits, and the constant; its name or its kind tells the unit.
 LIMITS = (
-    ("Body of a webhook", "api.schemas:LARGEST_BODY_BYTES"),
+    ("Body of a webhook, at the API and at the signer", "webhooks.bodies:LARGEST_BODY_BYTES"),
     ("Headers of a request", "api.http_protocol:LARGEST_HEAD_BYTES"),
-    ("Signed timestamp: clocks may be apart by", "api.signature:WINDOW_SECONDS"),
+    ("Signed timestamp: clocks may be apart by", "webhooks.signing:WINDOW_SECONDS"),
     ("Why a signature does not match is looked for at most every", "api.explainer:BETWEEN_SEARCHES_SECONDS"),
-    ("A ticket id, in digits", "api.schemas:_TICKET_ID"),
+    ("A ticket id, in digits", "webhooks.fields:TICKET_ID"),
     ("A tenant's id, in characters", "config.tenant_problems:TENANT_ID"),
     ("Connections and requests at once of one API process", "api.crowd:MOST_CONNECTIONS"),
     ("Requests over one connection without waiting for an answer", "api.http_protocol:_MOST_WAITING_REQUESTS"),
@@ -45,7 +45,6 @@ LIMITS = (
     ("Wait of a statement for a lock", "storage.session:_LOCK_SECONDS"),
     ("Silence of a session in a transaction until Postgres ends it", "storage.session:_IDLE_TRANSACTION_SECONDS"),
     ("Postgres has to be at least", "storage.schema:OLDEST_POSTGRES"),
-    ("Webhook of a desk's own at the signer", "signer.bodies:LARGEST_BODY_BYTES"),
     ("Wait of the signer for an answer of the API", "signer.forwarding:ANSWER_SECONDS"),
     ("First pause of the signer after a failure, doubled each time", "signer.verdicts:FIRST_PAUSE_SECONDS"),
     ("The same where a person has to mend something first", "signer.verdicts:FIRST_SLOW_PAUSE_SECONDS"),

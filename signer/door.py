@@ -13,9 +13,11 @@ from uuid_utils.compat import uuid7
 
 from observability import metrics, phrases
 from observability.logging import say
-from signer.bodies import LARGEST_BODY_BYTES, BodyNotUnderstood, DeskWebhook, read
 from signer.forwarding import Forwarding
 from signer.spool import Delivery, Spool, SpoolFull
+from webhooks.bodies import LARGEST_BODY_BYTES, read_unsigned
+from webhooks.fields import DeskWebhook, Unusable, is_check, parse
+from webhooks.json_text import Malformed
 
 BODY_SECONDS = 10.0
 _ADDRESS = "the address is http://HOST:PORT/webhook, the method POST"
@@ -50,7 +52,7 @@ class SignerDoor:
         """Keep a webhook; 202 once it is safe on disk."""
         try:
             desk = await self._read(request)
-            if not desk.ticket_id:
+            if desk is None:
                 return await self._check()
             delivery = Delivery(str(uuid7()), self._tenant_id, desk.ticket_id, desk.event, time.time())
             await self._keep(delivery)
@@ -62,15 +64,16 @@ class SignerDoor:
         self._forwarding.arrived()
         return JSONResponse({"delivery": delivery.id, "status": "kept"}, 202)
 
-    async def _read(self, request: Request) -> DeskWebhook:
+    async def _read(self, request: Request) -> DeskWebhook | None:
+        """What the webhook says; None if it is a check. Raises WebhookNotKept."""
         # As bytes: whatever comes can be compared, and in a time that tells nothing.
         if not hmac.compare_digest(request.headers.get("x-signer-key", "").encode(), self._key):
             raise WebhookNotKept(403, "the header X-Signer-Key is missing, or is not SIGNER_KEY")
         body = await _read_body(request)
         try:
-            return read(body, request.headers.get("content-type", ""), self._tenant_id)
-        except BodyNotUnderstood as failure:
-            raise WebhookNotKept(400, f"the body can't be read: {failure}") from None
+            return _understood(body, self._tenant_id)
+        except (Malformed, Unusable) as failure:
+            raise WebhookNotKept(400, f"the body can't be read: {failure.cause}") from None
 
     async def _check(self) -> JSONResponse:
         """Ask the API at once, and say what it said: there is a person who waits for that."""
@@ -118,7 +121,17 @@ def _refuse(refused: WebhookNotKept) -> JSONResponse:
     return JSONResponse({"detail": "forbidden" if refused.status == 403 else refused.reason}, refused.status)
 
 
+def _understood(body: bytes, tenant_id: str) -> DeskWebhook | None:
+    """What a body of the tenant's desk says; None if it is a check. Raises Malformed and Unusable."""
+    payload = read_unsigned(body)
+    if payload.get("tenant_id", tenant_id) != tenant_id:
+        raise Malformed("tenant_id is another one than this signer signs for")
+    return None if is_check(payload) else parse(payload)
+
+
 async def _read_body(request: Request) -> bytes:
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+        raise WebhookNotKept(400, "the body can't be read: it is a multipart form, choose JSON or plain text for it")
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise WebhookNotKept(400, "the body can't be read: it is compressed")
     body = b""

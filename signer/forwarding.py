@@ -7,7 +7,6 @@ the API has said when to come back.
 
 import asyncio
 import contextlib
-import hmac
 import json
 import random
 import ssl
@@ -22,9 +21,10 @@ from config.tenant_directory import TenantDirectory
 from observability import metrics, phrases
 from observability.logging import say
 from observability.outage import Outage
-from signer.bodies import CHECK_EVENT
 from signer.spool import Delivery, Spool
 from signer.verdicts import Verdict, judge, pause_seconds, retry_after_seconds
+from webhooks.fields import CHECK_EVENT
+from webhooks.signing import DELIVERY_HEADER, signed_headers
 
 ANSWER_SECONDS = 30.0
 OLD_SECONDS = 86400.0
@@ -49,18 +49,6 @@ def open_client(trusted: ssl.SSLContext) -> httpx.AsyncClient:
         limits=httpx.Limits(max_connections=2, keepalive_expiry=3),
         headers={"Accept-Encoding": "identity", "User-Agent": "ai-agents-signer"},
     )
-
-
-def signed_headers(secret: str, body: bytes, delivery_id: str, now: float) -> dict[str, str]:
-    """The headers of one try at a webhook (`api.signature` has the scheme); `now` is Unix time."""
-    timestamp = str(int(now))
-    signature = hmac.digest(secret.encode(), timestamp.encode() + b"." + body, "sha256").hex()
-    return {
-        "Content-Type": "application/json",
-        "X-ServiceDesk-Signature": f"sha256={signature}",
-        "X-ServiceDesk-Timestamp": timestamp,
-        "X-ServiceDesk-Delivery": delivery_id,
-    }
 
 
 class Forwarding:
@@ -153,7 +141,7 @@ class Forwarding:
     async def _post(self, secret: str, content: dict[str, str], delivery_id: str) -> tuple[Verdict, float, str | None]:
         """What the answer means, the seconds that it asks to wait, and the job's id if it has one."""
         body = json.dumps(content).encode()
-        headers = signed_headers(secret, body, delivery_id, time.time())
+        headers = signed_headers(secret, body, time.time()) | {DELIVERY_HEADER: delivery_id}
         try:
             async with (
                 asyncio.timeout(ANSWER_SECONDS),

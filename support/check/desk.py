@@ -19,10 +19,9 @@ from integrations.servicedesk.answers import DeskAnswer
 from integrations.servicedesk.calls import DeskCalls, Limits
 from integrations.servicedesk.tokens import DeskTokens
 from support.check.findings import Finding, Findings, checks_of
+from webhooks.signing import WINDOW_SECONDS
 
 NAMES = checks_of("desk")
-CLOCK_SECONDS = 300
-"""How far a clock may be off: a signed timestamp counts for as long."""
 _WHO = "check"
 
 
@@ -170,7 +169,7 @@ def _clock(rows: Findings, call: _Call) -> None:
     ahead = call.clock_ahead
     if ahead is None:
         rows.not_checked("its answers tell no time", "desk clock")
-    elif abs(ahead) > CLOCK_SECONDS:
+    elif abs(ahead) > WINDOW_SECONDS:
         way = "ahead of" if ahead > 0 else "behind"
         remedy = "set both machines by the same time server: a signed webhook counts for five minutes"
         rows.failed("desk clock", f"{abs(ahead):.0f} s {way} this machine's", remedy)

@@ -1,6 +1,5 @@
 """The tenant's webhook through its public address: a signed probe that makes no job."""
 
-import hmac
 import json
 import time
 
@@ -10,12 +9,12 @@ from config.settings import DeskClientSettings
 from config.tenants import Tenant
 from integrations.http import connection_words, open_client, read_bounded
 from integrations.outward import STRAIGHT, Outward
-from support.check.desk import CLOCK_SECONDS, clock_ahead
+from support.check.desk import clock_ahead
 from support.check.findings import Finding, Findings, checks_of
+from webhooks.fields import CHECK_EVENT
+from webhooks.signing import TOKEN_HEADER, WINDOW_SECONDS, signed_headers
 
 NAMES = checks_of("webhook")
-EVENT = "webhook.check"
-"""What the receiver answers without making a job of it, where no ticket is named."""
 _SECONDS = 10.0
 
 
@@ -32,9 +31,9 @@ async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSett
 
 
 async def _probe(rows: Findings, tenant: Tenant, url: str, settings: DeskClientSettings | None) -> None:
-    body = json.dumps({"tenant_id": tenant.id, "event": EVENT}).encode()
+    body = json.dumps({"tenant_id": tenant.id, "event": CHECK_EVENT}).encode()
     http = open_client(connections=1, outward=Outward.to_desks(settings) if settings else STRAIGHT)
-    headers = {"Content-Type": "application/json", **_proof(tenant, body)}
+    headers = _proving_headers(tenant, body)
     try:
         async with http, http.stream("POST", url, content=body, headers=headers, timeout=_SECONDS) as response:
             await read_bounded(response)
@@ -50,18 +49,16 @@ async def _probe(rows: Findings, tenant: Tenant, url: str, settings: DeskClientS
     _answered(rows, tenant, response)
 
 
-def _proof(tenant: Tenant, body: bytes) -> dict[str, str]:
+def _proving_headers(tenant: Tenant, body: bytes) -> dict[str, str]:
     """Return the headers that prove the body to be the tenant's."""
     if not tenant.webhook_secrets:
-        return {"X-ServiceDesk-Token": tenant.webhook_token}
-    timestamp = str(int(time.time()))
-    digest = hmac.digest(tenant.webhook_secrets[0].encode(), f"{timestamp}.".encode() + body, "sha256").hex()
-    return {"X-ServiceDesk-Signature": f"sha256={digest}", "X-ServiceDesk-Timestamp": timestamp}
+        return {"Content-Type": "application/json", TOKEN_HEADER: tenant.webhook_token}
+    return signed_headers(tenant.webhook_secrets[0], body, time.time())
 
 
 def _answered(rows: Findings, tenant: Tenant, response: httpx.Response) -> None:
     ahead = clock_ahead(response.headers.get("date"))
-    clock_is_off = ahead is not None and abs(ahead) > CLOCK_SECONDS
+    clock_is_off = ahead is not None and abs(ahead) > WINDOW_SECONDS
     if ahead is not None and not clock_is_off:
         rows.ok(f"{abs(ahead):.0f} s from this machine's", "webhook clock")
     suffix = tenant.id.upper().replace("-", "_")

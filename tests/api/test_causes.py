@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import hmac
 import json
 import secrets
 import time
@@ -20,7 +19,8 @@ from api.signature import claim_of
 from config.tenant_directory import TenantDirectory
 from simulators.serving import serve_in_thread
 from tests.kit.logs import StartLog, lines_of
-from tests.kit.receiver import TOKEN, Receiver
+from tests.kit.receiver import TOKEN, Receiver, raw
+from tests.kit.signing import mac
 
 SECRET = base64.b64encode(b"the thirty-two bytes of a secret").decode()
 HEX = b"an older key, in hexadecimal".hex()
@@ -41,10 +41,6 @@ SETTINGS = {
 BODY = '{"tenant_id": "acme", "ticket_id": "12345", "subject": "Zoë/1"}\n'.encode()
 UNICODE = BODY.decode().strip()
 NOW = int(time.time())
-
-
-def mac(secret: str | bytes, signed: bytes) -> bytes:
-    return hmac.digest(secret.encode() if isinstance(secret, str) else secret, signed, "sha256")
 
 
 def of(tenant_id: str) -> bytes:
@@ -207,9 +203,8 @@ async def test_the_answer_is_sent_before_the_search_begins(start_log: StartLog) 
 
     receiver = Receiver(TenantDirectory(lambda: SETTINGS), Slow())
     signing = SIGNINGS[0]
-    headers = [(name.encode(), value.encode()) for name, value in signing.headers.items()]
     answered: list[Any] = []
-    posting = asyncio.create_task(receiver.post([signing.body], headers, sent=answered))
+    posting = asyncio.create_task(receiver.post([signing.body], raw(signing.headers), sent=answered))
     await asyncio.wait_for(begun.wait(), 5)
     assert [message["type"] for message in answered] == ["http.response.start", "http.response.body"]
     assert (answered[0]["status"], stream.getvalue(), receiver.rejections) == (403, "", [])

@@ -1,13 +1,13 @@
 """Whether a webhook is proved to be the tenant's: three schemes, two secrets, and what does not pass."""
 
 import base64
-import hashlib
-import hmac
 from collections.abc import Callable
 
 import pytest
 
 from api.signature import SignatureRefused, verify
+from tests.kit import signing
+from tests.kit.signing import mac
 
 NOW = 1_800_000_000
 BODY = b'{"tenant_id": "acme", "ticket_id": "12345"}'
@@ -18,27 +18,20 @@ KEY = b"\x00\x01 a key that is no text \xff"
 WHSEC = "whsec_" + base64.b64encode(KEY).decode()
 
 
-def mac(secret: str | bytes, signed: bytes) -> bytes:
-    key = secret if isinstance(secret, bytes) else secret.encode()
-    return hmac.new(key, signed, hashlib.sha256).digest()
-
-
 def ours(secret: str = CURRENT, timestamp: str = str(NOW), body: bytes = BODY) -> dict[str, str]:
-    signature = mac(secret, timestamp.encode() + b"." + body).hex()
-    return {"x-servicedesk-signature": f"sha256={signature}", "x-servicedesk-timestamp": timestamp}
+    return signing.timed(secret, body, timestamp)
 
 
 def ours_untimed(secret: str = CURRENT, body: bytes = BODY) -> dict[str, str]:
-    return {"x-servicedesk-signature": f"sha256={mac(secret, body).hex()}"}
+    return signing.untimed(secret, body)
 
 
 def github(secret: str = CURRENT, body: bytes = BODY) -> dict[str, str]:
-    return {"x-hub-signature-256": f"sha256={mac(secret, body).hex()}"}
+    return signing.github(secret, body)
 
 
 def standard(secret: str | bytes = CURRENT, timestamp: str = str(NOW), body: bytes = BODY) -> dict[str, str]:
-    signature = base64.b64encode(mac(secret, f"msg_1.{timestamp}.".encode() + body)).decode()
-    return {"webhook-id": "msg_1", "webhook-timestamp": timestamp, "webhook-signature": f"v1,{signature}"}
+    return signing.standard(secret, body, timestamp)
 
 
 SCHEMES = [ours, ours_untimed, github, standard]

@@ -1,9 +1,7 @@
 """Webhooks of desks that can't sign: what a token opens, and which of their bodies are read."""
 
 import asyncio
-import hmac
 import json
-import time
 from collections.abc import Iterator
 from urllib.parse import quote, urlencode
 
@@ -17,7 +15,8 @@ from simulators.serving import serve_in_thread
 from support.check.findings import State
 from support.check.webhook import webhook_rows
 from tests.kit.logs import StartLog, lines_of
-from tests.kit.receiver import SECRET, TOKEN, Receiver
+from tests.kit.receiver import SECRET, TOKEN, Receiver, raw
+from tests.kit.signing import timed
 
 OTHER = "t0ken-of-hooli-" + "y" * 32
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -49,62 +48,32 @@ def door(everyone: Receiver) -> Iterator[httpx.Client]:
         yield opened
 
 
-def raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode(), value.encode()) for name, value in headers.items()]
-
-
 def token(value: str = TOKEN, **more: str) -> dict[str, str]:
     return {"x-servicedesk-token": value, **more}
 
 
 def signed(body: str, timestamp: int | None = None) -> dict[str, str]:
-    now = str(int(time.time()) if timestamp is None else timestamp)
-    signature = hmac.digest(SECRET.encode(), f"{now}.{body}".encode(), "sha256").hex()
-    return {"x-servicedesk-signature": signature, "x-servicedesk-timestamp": now}
+    return timed(SECRET, body.encode(), timestamp)
 
 
+# One of each kind that tests/webhooks has more of.
 READ = {
-    "an id as text": '{"ticket_id": "12345"}',
-    "an id as number": '{"ticket_id": 12345}',
     "requestId": '{"requestId": "12345"}',
-    "requestId as number": '{"requestId": 12345}',
-    "both, which agree": '{"requestId": 12345, "ticket_id": "12345"}',
-    "an array of one element": '[{"requestId": ["12345"], "event": ["ticket.created"]}]',
     "raw line breaks": '{"subject": "one\ntwo\r\n\tthree", "ticket_id": "12345\n"}',
     "a form field": urlencode({"input_data": '{"requestId": "12345"}'}),
-    "another form field": urlencode({"payload": '{"subject": "a\nb", "ticket_id": 12345}', "more": "x"}),
-    "a form field that is not encoded": 'payload={"requestId": "12345"}',
     "the tenant as well": '{"tenant_id": ["initech"], "ticket_id": 12345}',
 }
 SECRET_WORDS = "payroll-of-zoe"
 UNREADABLE = {
     "": "nothing in it",
-    " \n": "nothing in it",
     f'{{"requestId": "1", "subject": "say "{SECRET_WORDS}""}}': "line 1 column 37: a quote inside a value or a missing",
-    '{\n"ticket_id": }': "line 2 column 14: no value where one has to stand",
-    '{"ticket_id": "1", }': "line 1 column ",
-    '{"ticket_id" "1"}': "line 1 column 14: a missing colon",
-    '{"ticket_id": "1': "line 1 column 15: a quote that is never closed",
-    f'{{"ticket_id": "1", "path": "C:\\{SECRET_WORDS}"}}': "line 1 column 31: a backslash inside a value",
-    '{"ticket_id": "1"} more': "line 1 column 20: something behind the end",
-    "[1, 2]": "no JSON object",
-    "[[1]]": "no JSON object",
-    '{"ticket_id": 1, "ticket_id": 2}': "ticket_id is there twice",
-    '{"requestId": 1, "requestId": 2}': "requestId is there twice",
-    '{"ticket_id": 1, "requestId": 2}': "ticket_id and requestId differ",
     '{"tenant_id": 7, "ticket_id": 1}': "tenant_id is no text of 1 to 63 characters",
     '{"tenant_id": "acme", "ticket_id": 1}': "tenant_id is another one than in the address",
-    '{"x": ' + "[" * 200 + "]" * 200 + "}": "nested too deep",
-    '{"ticket_id": ' + "1" * 5000 + "}": "a number of thousands of digits",
     "ticket_id=12345": "neither JSON nor a form with one field input_data or payload",
-    urlencode({"payload": "{}", "input_data": "{}"}): "neither JSON nor a form with one field",
-    urlencode({"payload": '{"requestId": "}'}): "in payload line 1 column 15: a quote that is never closed",
-    "&".join(["a=1"] * 51): "more than 50 fields",
 }
 UNUSABLE = {
     "{}": "ticket_id",
     '{"requestId": "$RequestId"}': "ticket_id",
-    '{"requestId": ["1", "2"]}': "ticket_id",
     '{"requestId": "1", "event": "<b>"}': "event",
 }
 

@@ -1,6 +1,6 @@
 """The receiver without its stores: events and rejections are kept here, and requests need no network."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from fastapi import FastAPI
@@ -19,6 +19,11 @@ from storage.jobs import Event
 SECRET = "s3cret-of-acme"
 TOKEN = "t0ken-of-initech-" + "x" * 32
 Headers = list[tuple[bytes, bytes]]
+
+
+def raw(headers: Mapping[str, str]) -> Headers:
+    """Headers as a server gets them."""
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
 class KnownTenants(TenantDirectory):

@@ -1,6 +1,5 @@
 """The desk's webhooks, against a receiver that is a real server too."""
 
-import hmac
 import json
 import re
 import sys
@@ -17,6 +16,7 @@ from starlette.routing import Route
 
 from simulators.servicedesk import create_desk
 from simulators.serving import serve_in_thread
+from tests.kit.signing import is_timed
 from tests.kit.world import wait_for
 
 SECRET = "a secret of the desk"
@@ -59,11 +59,6 @@ def delivered(client: httpx.Client, tenant: str, ticket: str) -> dict[str, Any]:
     return delivery
 
 
-def is_signed(headers: dict[str, str], body: bytes) -> bool:
-    signed = headers["x-servicedesk-timestamp"].encode() + b"." + body
-    return headers["x-servicedesk-signature"] == f"sha256={hmac.digest(SECRET.encode(), signed, 'sha256').hex()}"
-
-
 def test_a_new_ticket_is_announced_and_signed(announcing: httpx.Client, receiver: RecordingReceiver) -> None:
     created = {"tenant": "acme", "subject": "Grüße from the printer", "priority": "High"}
     ticket = announcing.post("/_sim/tickets", json=created).json()["ticket_id"]
@@ -71,7 +66,7 @@ def test_a_new_ticket_is_announced_and_signed(announcing: httpx.Client, receiver
     assert delivery["status"] == 202
     assert json.loads(delivery["answer"]) == {"job_id": "j1"}
     headers, body = next(item for item in receiver.received if json.loads(item[1])["ticket_id"] == ticket)
-    assert is_signed(headers, body)
+    assert is_timed(SECRET, headers, body)
     assert json.loads(body) == {
         "tenant_id": "acme",
         "ticket_id": ticket,
@@ -92,7 +87,7 @@ def test_a_webhook_is_sent_again_with_the_flaws_that_are_ordered(
     assert same["delivery_id"] == first["delivery_id"]
     assert announcing.post(path, json={"same_delivery_id": True}).json()["delivery_id"] == same["delivery_id"]
     announcing.post(path, json={"wrong_signature": True})
-    assert not is_signed(*receiver.received[-1])
+    assert not is_timed(SECRET, *receiver.received[-1])
     assert announcing.post(path, json={"wrong": True}).status_code == 422
 
 

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from api import signature
 from simulators.serving import serve_in_thread
 from support.signing_kit import kit
 from tests.kit.receiver import SECRET, Receiver
+from tests.kit.signing import is_timed
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Knock:
 
     def assert_signed(self) -> None:
         """The tenant's secret signed it, and its timestamp, just now."""
-        signature.verify([SECRET], self.headers, self.body, self.at, require_timestamp=True)
+        assert is_timed(SECRET, self.headers, self.body)
 
 
 class TroubledDoor:

@@ -1,11 +1,11 @@
 """Requests that are to be refused, each with the status and the reason of its one line."""
 
 import gzip
-import hmac
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.kit.signing import github
 from tests.system.senders import request
 
 Sign = Callable[[bytes], dict[str, str]]
@@ -38,7 +38,7 @@ def _ticket(value: object) -> bytes:
 
 
 def no_json() -> list[Odd]:
-    """Bodies that are not one JSON object with one tenant id; `tests/api/test_payload.py` has many more."""
+    """Bodies that are not one JSON object with one tenant id; `tests/webhooks` has many more."""
     bodies = {
         "nothing": b"",
         "half an object": b'{"tenant_id": "acme", "ticket_id": ',
@@ -58,7 +58,7 @@ def not_proved(sign: Sign) -> list[Odd]:
         return json.dumps({"tenant_id": tenant, "ticket_id": "12345"}).encode()
 
     wrong = {"X-ServiceDesk-Signature": "sha256=" + "0" * 64}
-    old = sign(GOOD) | {"X-ServiceDesk-Timestamp": "1"}
+    old = sign(GOOD) | {"x-servicedesk-timestamp": "1"}
     forged = [f"{name}: {value}" for name, value in wrong.items()]
     return [
         Odd("no signature", 403, "signature missing", request(GOOD)),
@@ -78,7 +78,7 @@ def not_proved(sign: Sign) -> list[Odd]:
 
 
 def _untimed(body: bytes, secret: str) -> bytes:
-    return request(body, f"X-Hub-Signature-256: sha256={hmac.digest(secret.encode(), body, 'sha256').hex()}")
+    return request(body, *_lines(github(secret, body)))
 
 
 def _lines(headers: dict[str, str]) -> list[str]:
@@ -86,7 +86,7 @@ def _lines(headers: dict[str, str]) -> list[str]:
 
 
 def unusable(sign: Sign) -> list[Odd]:
-    """Signed, but without a ticket id of 1 to 20 digits; `tests/api/test_payload.py` has many more."""
+    """Signed, but without a ticket id of 1 to 20 digits; `tests/webhooks` has many more."""
     values: dict[str, object] = {
         "a newline": "123\n",
         "a terminal sequence": "\x1b[2J123",

@@ -1,0 +1,45 @@
+"""Signatures of webhooks made by hand, so that the product's signing never vouches for its verification.
+
+Names of headers are in lower case, as receivers look them up.
+"""
+
+import base64
+import hmac
+import time
+from collections.abc import Mapping
+
+
+def mac(secret: str | bytes, signed: bytes) -> bytes:
+    """The HMAC-SHA256 of some bytes."""
+    return hmac.digest(secret.encode() if isinstance(secret, str) else secret, signed, "sha256")
+
+
+def timed(secret: str | bytes, body: bytes, timestamp: object = None) -> dict[str, str]:
+    """This system's scheme; the time is now, unless another one is given."""
+    sent = str(int(time.time()) if timestamp is None else timestamp)
+    signature = mac(secret, sent.encode() + b"." + body).hex()
+    return {"x-servicedesk-signature": f"sha256={signature}", "x-servicedesk-timestamp": sent}
+
+
+def untimed(secret: str | bytes, body: bytes, name: str = "x-servicedesk-signature") -> dict[str, str]:
+    """The same without a timestamp, or with another `name` GitHub's."""
+    return {name: f"sha256={mac(secret, body).hex()}"}
+
+
+def github(secret: str | bytes, body: bytes) -> dict[str, str]:
+    """GitHub's scheme, which has no timestamp."""
+    return untimed(secret, body, "x-hub-signature-256")
+
+
+def standard(secret: str | bytes, body: bytes, timestamp: object = None) -> dict[str, str]:
+    """Standard Webhooks, with the delivery's id `msg_1`."""
+    sent = str(int(time.time()) if timestamp is None else timestamp)
+    signature = base64.b64encode(mac(secret, f"msg_1.{sent}.".encode() + body)).decode()
+    return {"webhook-id": "msg_1", "webhook-timestamp": sent, "webhook-signature": f"v1,{signature}"}
+
+
+def is_timed(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
+    """Return True if a request is signed in this system's scheme, within seconds."""
+    sent = headers.get("x-servicedesk-timestamp", "")
+    recent = sent.isdecimal() and abs(int(sent) - time.time()) < 10
+    return recent and headers.get("x-servicedesk-signature") == timed(secret, body, sent)["x-servicedesk-signature"]

@@ -1,0 +1,1 @@
+"""What a desk's webhook looks like."""

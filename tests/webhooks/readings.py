@@ -1,0 +1,24 @@
+"""Both readings of a body, and what each makes of it in one word or a few."""
+
+from collections.abc import Callable
+from typing import Any
+
+from webhooks.bodies import read_signed, read_unsigned
+from webhooks.fields import Unusable, is_check, parse, tenant_of
+from webhooks.json_text import Malformed
+
+Reading = Callable[[bytes], dict[str, Any]]
+READINGS: dict[str, Reading] = {"signed": read_signed, "unsigned": read_unsigned}
+
+
+def told(read: Reading, body: str | bytes) -> str:
+    """What comes of a body: `tenant ticket event`, `check`, or why it can't be used."""
+    try:
+        payload = read(body.encode() if isinstance(body, str) else body)
+        tenant_id = tenant_of(payload) if "tenant_id" in payload else "-"
+        if is_check(payload):
+            return f"{tenant_id} check"
+        webhook = parse(payload)
+    except (Malformed, Unusable) as failure:
+        return failure.cause
+    return " ".join((tenant_id, webhook.ticket_id, webhook.event or "-"))

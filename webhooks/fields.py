@@ -1,0 +1,75 @@
+"""What a webhook that can be read says: its tenant, its ticket, what happened; whatever else is in it is ignored."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from webhooks.json_text import Malformed
+
+CHECK_EVENT = "webhook.check"
+"""The event of a webhook that only asks whether it would be taken."""
+TICKET_ID = re.compile(r"[0-9]{1,20}")
+EVENT = re.compile(r"[A-Za-z0-9_.:/ -]{1,100}")
+_LONGEST_TENANT_ID = 63
+_CAUSES = {
+    "event": "event has other characters than A-Z, a-z, 0-9, blanks and _.:/-, or more than 100",
+    "ticket_id": "ticket_id is missing, or no number of 1 to 20 digits: is the desk's variable for it spelled right?",
+}
+
+
+class Unusable(Exception):
+    """Fields of a readable body have no usable value; `fields` names them, `cause` tells a desk's admin what is wrong.
+
+    Neither quotes the body.
+    """
+
+    def __init__(self, fields: list[str]) -> None:
+        super().__init__(", ".join(fields))
+        self.fields = fields
+        self.cause = "; ".join(_CAUSES[name] for name in fields)
+
+
+@dataclass(frozen=True, slots=True)
+class DeskWebhook:
+    """The ticket that a webhook is about, and what happened to it, if it says so."""
+
+    ticket_id: str
+    event: str | None = None
+
+
+def parse(payload: Mapping[str, Any]) -> DeskWebhook:
+    """Return what the fields of a body say. Raises Unusable."""
+    ticket_id, event = ticket_of(payload), payload.get("event")
+    event_is_plain = event is None or (isinstance(event, str) and EVENT.fullmatch(event) is not None)
+    if ticket_id is None or not event_is_plain:
+        problems = {"event": not event_is_plain, "ticket_id": ticket_id is None}
+        raise Unusable([name for name, wrong in problems.items() if wrong])
+    return DeskWebhook(ticket_id, event)
+
+
+def tenant_of(payload: Mapping[str, Any]) -> str:
+    """Return the tenant id that the body names, to choose the secret with. Raises Malformed."""
+    if "tenant_id" not in payload:
+        raise Malformed("tenant_id is missing")
+    tenant_id = payload["tenant_id"]
+    if not isinstance(tenant_id, str) or not 1 <= len(tenant_id) <= _LONGEST_TENANT_ID:
+        raise Malformed(f"tenant_id is no text of 1 to {_LONGEST_TENANT_ID} characters")
+    return tenant_id
+
+
+def ticket_of(payload: Mapping[str, Any]) -> str | None:
+    """Return the ticket id as text, None unless it is well-formed.
+
+    Desks send ids as numbers or as text, some of them longer than a float holds.
+    """
+    ticket_id = payload.get("ticket_id")
+    if isinstance(ticket_id, bool) or not isinstance(ticket_id, int | str):
+        return None
+    text = str(ticket_id)
+    return text if TICKET_ID.fullmatch(text) else None
+
+
+def is_check(payload: Mapping[str, Any]) -> bool:
+    """Return True if the webhook is about no ticket, and asks for nothing but to be verified."""
+    return payload.get("event") == CHECK_EVENT and "ticket_id" not in payload

@@ -1,0 +1,82 @@
+"""JSON that strangers wrote: within bounds, and with words for what is wrong with it."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+_DEEPEST = 100
+# The closing quote may be missing: else the time for quotes that are never closed would grow with their square.
+_STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_BRACKETS = re.compile(r"[][{}]")
+# What the json module says, and what it means to who wrote the desk's template.
+_MISTAKES = {
+    "Expecting ',' delimiter": "a quote inside a value or a missing comma",
+    "Invalid control character": "a line break or a tab inside a value",
+    "Expecting property name": "a name without double quotes or a comma too many",
+    "Illegal trailing comma": "a comma too many",
+    "Expecting ':' delimiter": "a missing colon",
+    "Unterminated string": "a quote that is never closed",
+    "Invalid \\": "a backslash inside a value",
+    "Expecting value": "no value where one has to stand",
+    "Extra data": "something behind the end",
+    "Unexpected UTF-8 BOM": "a byte order mark",
+}
+
+
+class Malformed(Exception):
+    """The body can't be read; `cause` says in our own words, and never in the body's, what is wrong with it."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+def decoded(body: bytes) -> str:
+    """Return the body's text. Raises Malformed."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as failure:
+        raise Malformed(f"byte {failure.start + 1}: no UTF-8") from None
+    if not text.strip():
+        raise Malformed("nothing in it")
+    return text
+
+
+def load(text: str, *, named_once: Sequence[str], strict: bool) -> Any:
+    """Return the value of a JSON text; not `strict`, texts in it may hold raw line breaks.
+
+    Raises Malformed; also where an object has one of the names `named_once` twice.
+    """
+
+    def no_twins(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        for name in named_once:
+            if names.count(name) > 1:
+                raise Malformed(f"{name} is there twice")
+        return dict(pairs)
+
+    if _too_deep(text):
+        raise Malformed("nested too deep")
+    try:
+        return json.loads(text, object_pairs_hook=no_twins, strict=strict)
+    except json.JSONDecodeError as failure:
+        mistake = next((words for said, words in _MISTAKES.items() if failure.msg.startswith(said)), "no JSON")
+        raise Malformed(f"line {failure.lineno} column {failure.colno}: {mistake}") from None
+    except RecursionError:
+        raise Malformed("nested too deep") from None
+    except ValueError:
+        raise Malformed("a number of thousands of digits") from None
+
+
+def _too_deep(text: str) -> bool:
+    """Return True if arrays and objects stand in each other deeper than anything that people send.
+
+    How deep the json module goes differs between Python versions.
+    """
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > _DEEPEST:
+            return True
+    return False
