@@ -63,6 +63,11 @@ def owner(name: str) -> tuple[str, str]:
     return "", ""
 
 
+def setting_suffix(tenant_id: str) -> str:
+    """Return what the names of a tenant's settings end in: `ACME_EU` for `acme-eu`."""
+    return tenant_id.upper().replace("-", "_")
+
+
 def by_tenant(values: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """Return tenant id -> setting without the tenant -> value, of all that make a tenant."""
     found: dict[str, dict[str, str]] = {}

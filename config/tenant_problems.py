@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from config.addresses import address_problem
 from config.secret_files import UNREADABLE, unreadable
+from config.tenant_names import setting_suffix
 from config.ticket_rules import RulesUnreadable, parse_names
 
 TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
@@ -27,7 +28,7 @@ def directory_problems(secrets_dir: str | None) -> list[str]:
 
 def id_problems(tenant_id: str) -> list[str]:
     """What is wrong with the id."""
-    suffix = _suffix(tenant_id)
+    suffix = setting_suffix(tenant_id)
     if not TENANT_ID.fullmatch(tenant_id):
         return [f"WEBHOOK_SECRET_{suffix[:63]}: a tenant id has only a-z, 0-9 and -, at most 63 of them"]
     if not is_tenant_id(tenant_id):
@@ -43,7 +44,7 @@ def problems_of(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
 
 def webhook_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     """What is wrong with the settings (named without the tenant) that its webhooks are checked by."""
-    suffix = _suffix(tenant_id)
+    suffix = setting_suffix(tenant_id)
     wrong = _unreadable(suffix, settings, ("WEBHOOK_", "PREVIOUS_", "RETIRED_"))
     if not wrong and settings.get("WEBHOOK_REQUIRE_TIMESTAMP", "false").lower() not in ("true", "false"):
         wrong.append(f"WEBHOOK_REQUIRE_TIMESTAMP_{suffix} must be true or false")
@@ -78,7 +79,7 @@ def has_desk(settings: Mapping[str, str]) -> bool:
 
 def desk_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     """What is missing or wrong of its desk; nothing where it has none."""
-    suffix = _suffix(tenant_id)
+    suffix = setting_suffix(tenant_id)
     wrong = _unreadable(suffix, settings, ("SERVICEDESK_",))
     if wrong or not has_desk(settings):
         return wrong
@@ -109,7 +110,7 @@ def desk_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
 
 def model_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     """What is wrong with what it has of its own for the model."""
-    suffix = _suffix(tenant_id)
+    suffix = setting_suffix(tenant_id)
     if wrong := _unreadable(suffix, settings, ("OPENAI_",)):
         return wrong
     if not _may_be_sent(settings.get("OPENAI_API_KEY", "")):
@@ -131,7 +132,7 @@ def model_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
 
 def ticket_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     """What is wrong with the settings that say which of its tickets are enhanced, and how."""
-    suffix = _suffix(tenant_id)
+    suffix = setting_suffix(tenant_id)
     wrong = _unreadable(suffix, settings, ("TICKETS_", "MODE"))
     for name in ("TICKETS_ONLY", "TICKETS_NEVER"):
         try:
@@ -145,10 +146,6 @@ def ticket_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
 
 def _may_be_sent(value: str) -> bool:
     return value.isascii() and (not value or value.isprintable())
-
-
-def _suffix(tenant_id: str) -> str:
-    return tenant_id.upper().replace("-", "_")
 
 
 def _unreadable(suffix: str, settings: Mapping[str, str], beginnings: tuple[str, ...]) -> list[str]:

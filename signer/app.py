@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 from config.addresses import address_problem
 from config.settings import SignerSettings
 from config.tenant_directory import TenantDirectory
+from config.tenant_names import setting_suffix
 from config.tenant_problems import is_tenant_id
 from observability import exposition, metrics, phrases
 from observability.logging import say
@@ -58,7 +59,7 @@ def _problems(chosen: argparse.Namespace, tenants: TenantDirectory) -> list[str]
     if not is_tenant_id(chosen.tenant):
         problems.append("--tenant must be a tenant id: a-z, 0-9 and -")
     elif tenant is None or not tenant.webhook_secrets:
-        setting = f"WEBHOOK_SECRET_{chosen.tenant.upper().replace('-', '_')}"
+        setting = f"WEBHOOK_SECRET_{setting_suffix(chosen.tenant)}"
         problems.append(f"{setting} is missing: nothing can be signed for the tenant")
     return problems
 

@@ -18,6 +18,7 @@ import httpx
 from uuid_utils.compat import uuid7
 
 from config.tenant_directory import TenantDirectory
+from config.tenant_names import setting_suffix
 from observability import metrics, phrases
 from observability.logging import say
 from observability.outage import Outage
@@ -135,7 +136,7 @@ class Forwarding:
             self._ended(delivery, verdict, job_id)
 
     def _without_secret(self) -> Verdict:
-        words = f"WEBHOOK_SECRET_{self._tenant_id.upper().replace('-', '_')} is missing: nothing can be signed"
+        words = f"WEBHOOK_SECRET_{setting_suffix(self._tenant_id)} is missing: nothing can be signed"
         return Verdict("later", words, slow=True, reached=False)
 
     async def _post(self, secret: str, content: dict[str, str], delivery_id: str) -> tuple[Verdict, float, str | None]:

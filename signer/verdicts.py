@@ -5,6 +5,8 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
+from config.tenant_names import setting_suffix
+
 FIRST_PAUSE_SECONDS = 1.0
 FIRST_SLOW_PAUSE_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 300.0
@@ -48,7 +50,7 @@ def judge(status: int, tenant_id: str) -> Verdict:
     if 300 <= status < 400:
         return Verdict("later", f"status {status}, redirected: --to must be the address itself", slow=True)
     if status in _MENDED_BY_PEOPLE:
-        setting = tenant_id.upper().replace("-", "_")
+        setting = setting_suffix(tenant_id)
         return Verdict("later", f"status {status}, {_MENDED_BY_PEOPLE[status].format(tenant=setting)}", slow=True)
     return Verdict("later", f"status {status}")
 

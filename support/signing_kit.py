@@ -10,6 +10,7 @@ import sys
 from importlib import resources
 from pathlib import Path
 
+from config.tenant_names import setting_suffix
 from config.tenant_reading import parse_tenants, read_environment
 from config.tenants import Tenant
 
@@ -39,16 +40,12 @@ def kit(form: str, tenant_id: str, url: str, secret: str | None) -> str:
     if secret is not None:
         probe = probe.replace(f"read -rs {word}\n", f"{word}='@SECRET@'\n")
     text = _FILE.sub(lambda named: _read(named[1]), _read(f"{form}.txt")).replace("@PROBE@\n", f"{probe}\n")
-    values = {"TENANT": tenant_id, "NAME": _name(tenant_id), "URL": url, "SECRET": secret or place}
+    values = {"TENANT": tenant_id, "NAME": setting_suffix(tenant_id), "URL": url, "SECRET": secret or place}
     return re.sub(r"@([A-Z]+)@", lambda found: values[found[1]], text)
 
 
 def _read(name: str) -> str:
     return (resources.files("support") / "kit" / name).read_text(encoding="utf-8")
-
-
-def _name(tenant_id: str) -> str:
-    return tenant_id.upper().replace("-", "_")
 
 
 def _secret(tenant_id: str, form: str) -> tuple[str | None, str]:
@@ -58,7 +55,7 @@ def _secret(tenant_id: str, form: str) -> tuple[str | None, str]:
     tenant = tenants.get(tenant_id, Tenant(tenant_id))
     token = form == "token"
     found = tenant.webhook_token if token else next(iter(tenant.webhook_secrets), "")
-    setting = f"{'WEBHOOK_TOKEN' if token else 'WEBHOOK_SECRET'}_{_name(tenant_id)}"
+    setting = f"{'WEBHOOK_TOKEN' if token else 'WEBHOOK_SECRET'}_{setting_suffix(tenant_id)}"
     make = "make one with `openssl rand -base64 32` (docs/support/faq/faq-webhook-setup.md has the rest)"
     if not found:
         return None, f"{setting} is not set here, or the tenant's settings can't be used. If there is none, {make}."

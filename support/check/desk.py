@@ -9,6 +9,7 @@ import httpx
 from redis.asyncio import Redis
 
 from config.settings import DeskClientSettings
+from config.tenant_names import setting_suffix
 from config.tenants import DeskSettings, Tenant
 from integrations.breaker import Breaker
 from integrations.errors import HeldBack, OutsideFailure
@@ -78,7 +79,7 @@ async def desk_rows(tenant: Tenant, settings: DeskClientSettings, redis: Redis |
     rows.not_checked("only a note would show it: the first job does", "desk note writing")
     call = _Call(tenant.id, tenant.desk, settings, redis)
     try:
-        await _look(rows, call, tenant.desk, tenant.id.upper().replace("-", "_"))
+        await _look(rows, call, tenant.desk, setting_suffix(tenant.id))
     finally:
         await call.close()
     return rows.all
@@ -106,13 +107,13 @@ async def _look(rows: Findings, call: _Call, desk: DeskSettings, suffix: str) ->
 async def _rights(rows: Findings, call: _Call, listed: Any) -> None:
     """See whether one ticket, its notes and the solutions can be read."""
     ticket_id = str(listed[0].get("id", "")) if isinstance(listed, list) and listed else ""
-    solutions = {"list_info": {"row_count": 1}}
+    one = {"list_info": {"row_count": 1}}
     if ticket_id:
         await _right(rows, "desk ticket", lambda: call.get(f"/requests/{ticket_id}"))
-        await _right(rows, "desk notes", lambda: call.get(f"/requests/{ticket_id}/notes", solutions))
+        await _right(rows, "desk notes", lambda: call.get(f"/requests/{ticket_id}/notes", one))
     else:
         rows.not_checked("the desk shows no ticket", "desk ticket", "desk notes")
-    await _right(rows, "desk solutions", lambda: call.get("/solutions", solutions))
+    await _right(rows, "desk solutions", lambda: call.get("/solutions", one))
 
 
 async def _right(rows: Findings, name: str, read: Callable[[], Awaitable[DeskAnswer]]) -> None:

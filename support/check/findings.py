@@ -42,7 +42,7 @@ CHECKS: dict[str, str] = {
     "webhook address": "The receiver answers at the address that `--url` names.",
     "webhook certificate": "Its certificate is trusted.",
     "webhook clock": "Its clock is within five minutes of this machine's.",
-    "webhook secret": "It takes what this process signs.",
+    "webhook secret": "It takes what this process signs, or the tenant's token.",
 }
 """What is looked at, in the order of the rows: the name of each row, and when it is in order."""
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 from config.settings import DeskClientSettings, LogSettings, SettingsRefused, StoreSettings, WorkerSettings, load
 from config.startup import not_needed
 from config.tenant_directory import TenantDirectory
+from config.tenant_names import setting_suffix
 from config.tenant_reading import read_environment
 from config.tenants import Tenant
 from support.check.findings import Finding, Findings
@@ -65,7 +66,7 @@ def tenant_rows(tenants: TenantDirectory, tenant_id: str) -> list[Finding]:
 def secret_rows(tenant: Tenant) -> list[Finding]:
     """Return whether one of the tenant's webhook secrets could be guessed."""
     rows = Findings(["secret strength"], tenant.id)
-    suffix = tenant.id.upper().replace("-", "_")
+    suffix = setting_suffix(tenant.id)
     if not tenant.webhook_secrets:
         rows.not_checked("this process has no webhook secret of it", "secret strength")
     elif weak := next((secret for secret in tenant.webhook_secrets if _is_weak(secret)), None):

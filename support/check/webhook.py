@@ -6,6 +6,7 @@ import time
 import httpx
 
 from config.settings import DeskClientSettings
+from config.tenant_names import setting_suffix
 from config.tenants import Tenant
 from integrations.http import connection_words, open_client, read_bounded
 from integrations.outward import STRAIGHT, Outward
@@ -59,17 +60,20 @@ def _proving_headers(tenant: Tenant, body: bytes) -> dict[str, str]:
 def _answered(rows: Findings, tenant: Tenant, response: httpx.Response) -> None:
     ahead = clock_ahead(response.headers.get("date"))
     clock_is_off = ahead is not None and abs(ahead) > WINDOW_SECONDS
-    if ahead is not None and not clock_is_off:
+    if ahead is None:
+        rows.not_checked("its answer tells no time", "webhook clock")
+    elif clock_is_off:
+        remedy = "set both machines by the same time server: a signed webhook counts for five minutes"
+        rows.failed("webhook clock", f"{abs(ahead):.0f} s from this machine's", remedy)
+    else:
         rows.ok(f"{abs(ahead):.0f} s from this machine's", "webhook clock")
-    suffix = tenant.id.upper().replace("-", "_")
     if response.status_code == 200:
         rows.ok("the probe is taken", "webhook secret")
-    elif response.status_code == 403 and clock_is_off:
-        remedy = "set both machines by the same time server: a signed webhook counts for five minutes"
-        rows.failed("webhook clock", f"{abs(ahead or 0):.0f} s from this machine's", remedy)
-    elif response.status_code == 403:
-        remedy = f"give the API the same WEBHOOK_SECRET_{suffix} as this process has; its log says what was wrong"
-        rows.failed("webhook secret", "the API refuses the probe (403)", remedy)
-    else:
+    elif response.status_code != 403:
         remedy = "--url must be the address of ai-agents' own POST /webhook, without a redirect"
         rows.failed("webhook address", f"it answers {response.status_code}", remedy)
+    elif not clock_is_off:
+        name = "WEBHOOK_SECRET" if tenant.webhook_secrets else "WEBHOOK_TOKEN"
+        setting = f"{name}_{setting_suffix(tenant.id)}"
+        remedy = f"give the API the same {setting} as this process has; its log says what was wrong"
+        rows.failed("webhook secret", "the API refuses the probe (403)", remedy)

@@ -240,14 +240,18 @@ async def test_a_check_is_verified_like_any_other_and_makes_no_job(start_log: St
 
 
 def test_ai_agents_check_asks_for_what_the_api_verifies(start_log: StartLog, door: httpx.Client) -> None:
-    """By signature and by token; with another secret it is told so."""
+    """By signature and by token; with another one it is told which of the two."""
     start_log()
-    tenants = TenantDirectory(lambda: SETTINGS | {"WEBHOOK_SECRET_ACME": "another"})
-    for tenant_id, state in (("hooli", State.OK), ("initech", State.OK), ("acme", State.FAILED)):
-        tenant = tenants.get(tenant_id)
+    mine = SETTINGS | {"WEBHOOK_SECRET_ACME": "another"}
+    other = {"WEBHOOK_TOKEN_INITECH": OTHER}
+    cases = (("hooli", mine, ""), ("initech", mine, ""), ("acme", mine, "SECRET_ACME"), ("initech", other, "TOKEN_IN"))
+    for tenant_id, settings, remedy in cases:
+        tenant = TenantDirectory(lambda settings=settings: settings).get(tenant_id)  # type: ignore[misc]
         assert tenant is not None
-        rows = asyncio.run(webhook_rows(tenant, str(door.base_url.join("/webhook")), None))
-        assert [row.state for row in rows if row.name == "webhook secret"] == [state], rows
+        rows = {row.name: row for row in asyncio.run(webhook_rows(tenant, str(door.base_url.join("/webhook")), None))}
+        assert rows["webhook clock"].state is State.OK
+        assert rows["webhook secret"].state is (State.FAILED if remedy else State.OK)
+        assert remedy in rows["webhook secret"].remedy
 
 
 def checks() -> float:
