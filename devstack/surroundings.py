@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from config.tenant_names import setting_suffix
+
 OPENAI_MODEL = "gpt-6-luna"
 _PORTAL = "itdesk"
 
@@ -37,7 +39,7 @@ class SimulatedTenant:
     @property
     def suffix(self) -> str:
         """The end of the names of its settings."""
-        return self.id.upper().replace("-", "_")
+        return setting_suffix(self.id)
 
     @property
     def oauth(self) -> dict[str, str]:
