@@ -43,7 +43,7 @@ async def prove(request: Request, state: ApiState, addressed: str | None) -> Pro
 
 
 def _proved_by_token(state: ApiState, headers: Mapping[str, str], body: bytes, addressed: str | None) -> ProvedWebhook:
-    """The same of one that is not signed; `addressed` is the tenant in its address. Raises WebhookRefused."""
+    """The webhook, proved by its token; `addressed` is the tenant in its address, if one is. Raises WebhookRefused."""
     if proof.is_signed(headers):
         # Its tenant is in what was signed: one in the address would be a second one, which nobody signed.
         raise WebhookRefused(400, "signed webhook at a tenant's address")

@@ -51,10 +51,10 @@ class SignerDoor:
     async def _receive(self, request: Request) -> JSONResponse:
         """Keep a webhook; 202 once it is safe on disk."""
         try:
-            desk = await self._read(request)
-            if desk is None:
+            webhook = await self._read(request)
+            if webhook is None:
                 return await self._check()
-            delivery = Delivery(str(uuid7()), self._tenant_id, desk.ticket_id, desk.event, time.time())
+            delivery = Delivery(str(uuid7()), self._tenant_id, webhook.ticket_id, webhook.event, time.time())
             await self._keep(delivery)
         except WebhookNotKept as refused:
             return _refuse(refused)

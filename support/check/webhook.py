@@ -20,7 +20,7 @@ _SECONDS = 10.0
 
 
 async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSettings | None) -> list[Finding]:
-    """Return whether a webhook that this process signs is taken at `url`."""
+    """Return whether a webhook is taken at `url` that has this process's secret, or token, of the tenant."""
     rows = Findings(NAMES, tenant.id)
     if url is None:
         rows.not_checked("no --url was given", *NAMES)
