@@ -1,6 +1,5 @@
 """Webhooks of desks that can't sign: what a token opens, and which of their bodies are read."""
 
-import asyncio
 import json
 from collections.abc import Iterator
 from urllib.parse import quote, urlencode
@@ -12,8 +11,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from config.tenant_directory import TenantDirectory
 from observability import exposition
 from simulators.serving import serve_in_thread
-from support.check.findings import State
-from support.check.webhook import webhook_rows
 from tests.kit.logs import StartLog, lines_of
 from tests.kit.receiver import SECRET, TOKEN, Receiver, raw
 from tests.kit.signing import timed
@@ -237,21 +234,6 @@ async def test_a_check_is_verified_like_any_other_and_makes_no_job(start_log: St
     assert (receiver.events, checks() - before) == ([], len(ways))
     with_ticket = '{"tenant_id": "acme", "event": "webhook.check", "ticket_id": "1"}'
     assert (await receiver.post([with_ticket.encode()], raw(signed(with_ticket))))[0] == 202
-
-
-def test_ai_agents_check_asks_for_what_the_api_verifies(start_log: StartLog, door: httpx.Client) -> None:
-    """By signature and by token; with another one it is told which of the two."""
-    start_log()
-    mine = SETTINGS | {"WEBHOOK_SECRET_ACME": "another"}
-    other = {"WEBHOOK_TOKEN_INITECH": OTHER}
-    cases = (("hooli", mine, ""), ("initech", mine, ""), ("acme", mine, "SECRET_ACME"), ("initech", other, "TOKEN_IN"))
-    for tenant_id, settings, remedy in cases:
-        tenant = TenantDirectory(lambda settings=settings: settings).get(tenant_id)  # type: ignore[misc]
-        assert tenant is not None
-        rows = {row.name: row for row in asyncio.run(webhook_rows(tenant, str(door.base_url.join("/webhook")), None))}
-        assert rows["webhook clock"].state is State.OK
-        assert rows["webhook secret"].state is (State.FAILED if remedy else State.OK)
-        assert remedy in rows["webhook secret"].remedy
 
 
 def checks() -> float:

@@ -1,0 +1,40 @@
+"""The probe of `ai-agents check`, at the webhook of the receiver itself."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from config.tenant_directory import TenantDirectory
+from simulators.serving import serve_in_thread
+from support.check.findings import State
+from support.check.webhook import webhook_rows
+from tests.kit.logs import StartLog
+from tests.kit.receiver import SECRET, TOKEN, Receiver
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with serve_in_thread(Receiver().app) as address:
+        yield f"{address}/webhook"
+
+
+@pytest.mark.parametrize(
+    ("setting", "remedy"),
+    [
+        ({"WEBHOOK_SECRET_ACME": SECRET}, ""),
+        ({"WEBHOOK_TOKEN_INITECH": TOKEN}, ""),
+        ({"WEBHOOK_SECRET_ACME": "another"}, "the same WEBHOOK_SECRET_ACME"),
+        ({"WEBHOOK_TOKEN_INITECH": TOKEN + "x"}, "the same WEBHOOK_TOKEN_INITECH"),
+    ],
+)
+def test_the_probe_proves_itself_as_a_webhook_does(
+    setting: dict[str, str], remedy: str, url: str, start_log: StartLog
+) -> None:
+    """By signature or by token; where it is refused, the remedy names which of the two."""
+    start_log()
+    (tenant,) = TenantDirectory(lambda: setting).all()
+    rows = {row.name: row for row in asyncio.run(webhook_rows(tenant, url, None))}
+    assert rows["webhook clock"].state is State.OK
+    assert rows["webhook secret"].state is (State.FAILED if remedy else State.OK)
+    assert remedy in rows["webhook secret"].remedy
