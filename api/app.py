@@ -14,7 +14,8 @@ from api import health, metrics_route, probes, webhook
 from api.app_state import ApiState
 from api.http_protocol import SENDER_SECONDS
 from api.rejection_recorder import RejectionRecorder
-from config.settings import ApiSettings, SettingsRefused
+from config.loading import SettingsRefused
+from config.settings import ApiSettings
 from config.tenant_directory import TenantDirectory
 from dispatch.acceptance import Acceptance
 from dispatch.eviction import warn_of_eviction

@@ -16,12 +16,19 @@ _AT_ONCE = 8
 
 
 class Explainer:
-    """Searches, one at a time; what comes meanwhile or right after it has no cause. `now` is in seconds."""
+    """Searches, one at a time; what comes meanwhile or right after it has no cause. `now` is in seconds.
+
+    A search may take `search_seconds` of its thread's time.
+    """
 
     def __init__(
-        self, between_seconds: float = BETWEEN_SEARCHES_SECONDS, now: Callable[[], float] = time.monotonic
+        self,
+        between_seconds: float = BETWEEN_SEARCHES_SECONDS,
+        search_seconds: float = SEARCH_SECONDS,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._between = between_seconds
+        self._seconds = search_seconds
         self._now = now
         self._searches = False
         self._next_at = now()
@@ -33,17 +40,17 @@ class Explainer:
         self._searches = True
         self._next_at = self._now() + self._between
         try:
-            return await _search(asked)
+            return await _search(asked, self._seconds)
         finally:
             self._searches = False
 
 
-async def _search(asked: Question) -> Cause | None:
-    """Guess for `SEARCH_SECONDS` of this thread's time and `MOST_GUESSES` at most."""
+async def _search(asked: Question, seconds: float) -> Cause | None:
+    """Guess for so many seconds of this thread's time, and `MOST_GUESSES` at most."""
     digests = readings(asked.claim)
     to_come = islice(guesses(asked), MOST_GUESSES)
     spent = 0.0
-    while spent < SEARCH_SECONDS:
+    while spent < seconds:
         began = time.thread_time()
         tried = 0
         for guess in islice(to_come, _AT_ONCE):

@@ -17,7 +17,7 @@ from uvicorn.server import ServerState
 
 from api import health, metrics_route, webhook
 from api.http_protocol import SENDER_SECONDS, FrontDoorProtocol
-from config.settings import SettingsRefused
+from config.loading import SettingsRefused
 
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 """FastAPI's own would take a stranger's `traceparent` for the parent of our trace, and export a second time."""

@@ -16,7 +16,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import integrations.http
 import storage.session
-from observability import identifiers, logging, metrics, phrases, tracing
+from observability import identifiers, logging, metrics, phrases, timing, tracing
 
 _say = logging.say
 
@@ -83,7 +83,7 @@ def switch_off() -> None:
             **{name: _NoMetric() for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase)},
             **dict.fromkeys(("webhook", "expect_outcomes", "job_ended", "tokens_paid"), _nothing),
             "step": _no_block,
-            "external_call": lambda *_, **__: nullcontext(metrics.Call()),
+            "external_call": lambda *_, **__: nullcontext(timing.Call()),
         },
         integrations.http: {"TracedTransport": lambda transport: transport},
         storage.session: {"trace_statements": _nothing},

@@ -4,14 +4,12 @@ A process asks only for what it uses (`load(ApiSettings)`). Files in `SECRETS_DI
 win over the environment. Settings of a tenant (`WEBHOOK_SECRET_<TENANT>` and its siblings) are in `config.tenants`.
 """
 
-import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from config.loading import LogSettings
 from config.urls import Certificates, HttpUrl, PostgresUrl, ProxyUrl, RedisUrl
 
 _METRICS_PORT: Any = Field(
@@ -28,62 +26,6 @@ def _header_key(key: str) -> str:
     if len(key) < _SHORTEST_KEY or not key.isascii() or not key.isprintable() or " " in key:
         raise ValueError(f"must be {_SHORTEST_KEY} characters at least, without blanks")
     return key
-
-
-class SettingsRefused(Exception):
-    """A process can't start with these settings; `problems` has one sentence for each, without any value."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
-
-
-class _SecretFiles(PydanticBaseSettingsSource):
-    """The files of `SECRETS_DIR` that are named like a setting. Empty ones count as unset, like empty variables."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        """The text of the setting's file, or None."""
-        folder = os.environ.get("SECRETS_DIR")
-        path = Path(folder or "") / field_name.upper()
-        try:
-            if not folder or not path.is_file():
-                return None, field_name, False
-            return path.read_text(encoding="utf-8").strip() or None, field_name, False
-        except (OSError, UnicodeDecodeError):
-            raise SettingsRefused([f"{field_name.upper()} is wrong: its file can't be read as text"]) from None
-
-    def __call__(self) -> dict[str, Any]:
-        """All that have a file with something in it."""
-        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
-        return {name: value for name, value in found.items() if value is not None}
-
-
-class LogSettings(BaseSettings):
-    """What each process needs to write its lines."""
-
-    model_config = SettingsConfigDict(
-        env_ignore_empty=True, hide_input_in_errors=True, extra="ignore", frozen=True, allow_inf_nan=False
-    )
-
-    log_format: Literal["text", "json"] = Field("text", description="Format of the log lines.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="Least level of the lines; lines that the FAQ promises are printed at any level."
-    )
-    secrets_dir: Path | None = Field(
-        None, description="Directory with one file a setting, named like it; wins over the environment."
-    )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- there is no .env file, by design
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- replaced by the one that knows the folder
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Files first, then the environment, then what stands for a setting that is not given."""
-        return _SecretFiles(settings_cls), env_settings, init_settings
 
 
 class JobSettings(LogSettings):
@@ -261,37 +203,3 @@ class MigrateSettings(LogSettings):
 
     database_admin_url: PostgresUrl = Field(description="Postgres, as the owner of the tables; for migrations only.")
     database_url: PostgresUrl = Field(description="Tells the application's role, which the migration grants to.")
-
-
-ProcessSettings = TypeVar("ProcessSettings", bound=LogSettings)
-
-
-def load(kind: type[ProcessSettings], **defaults: Any) -> ProcessSettings:
-    """Read the settings of one process; `defaults` stand for settings that are not given.
-
-    Raises SettingsRefused with a sentence for each setting that is missing or wrong.
-    """
-    problems: list[str] = []
-    folder = os.environ.get("SECRETS_DIR")
-    if folder and not os.path.isdir(folder):  # noqa: PTH112 -- pathlib's raises where it may not look
-        problems.append("SECRETS_DIR is not a directory")
-    try:
-        settings = kind(**defaults)
-    except ValidationError as failure:
-        problems += [_sentence(dict(problem)) for problem in failure.errors()]
-    except SettingsRefused as refused:
-        problems += refused.problems
-    else:
-        if not problems:
-            return settings
-    raise SettingsRefused(problems)
-
-
-def _sentence(problem: dict[str, object]) -> str:
-    """One problem as pydantic reports it, without the value, which may be a secret."""
-    location = problem["loc"]
-    name = str(location[0]).upper() if isinstance(location, tuple) and location else "settings"
-    if problem["type"] == "missing":
-        return f"{name} is missing"
-    what = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{name} is wrong: {what[0].lower()}{what[1:]}"

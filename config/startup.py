@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from config.settings import ProcessSettings, SettingsRefused, load
+from config.loading import ProcessSettings, SettingsRefused, load
 from config.tenant_directory import TenantDirectory
 from config.tenant_reading import TenantProblem, read_environment
 from config.tenants import Tenant

@@ -17,12 +17,12 @@ from pydantic_core import PydanticUndefined
 
 from api.webhook import router
 from config import exits
+from config.loading import LogSettings
 from config.settings import (
     ApiSettings,
     ByHandSettings,
     ForgetSettings,
     HousekeepingSettings,
-    LogSettings,
     MigrateSettings,
     SignerSettings,
     WorkerSettings,

@@ -5,8 +5,7 @@ have few values: tenants, our own fixed words, the model of the settings; never 
 """
 
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from uuid import UUID
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
@@ -225,50 +224,3 @@ def purged(**counts: int) -> None:
     """Count what a purge deleted, by what it was."""
     for what, count in counts.items():
         PURGED.labels(what).inc(count)
-
-
-@contextmanager
-def step(name: str) -> Iterator[None]:
-    """Time one step of an attempt; an exception that is no failure names its `result`."""
-    began = time.monotonic()
-    result = "stopped"
-    try:
-        yield
-        result = "ok"
-    except Exception as failure:
-        result = str(getattr(failure, "result", "failed"))
-        raise
-    finally:
-        STEP_SECONDS.labels(name, result).observe(time.monotonic() - began)
-
-
-class Call:
-    """A call that is under way: say so if its answer is a failure."""
-
-    failed = False
-
-
-@contextmanager
-def external_call(
-    server: str, tenant_id: str, failures: type[Exception], *, model: str | None = None
-) -> Iterator[Call]:
-    """Count one call to a tenant's desk, or for a tenant to a `model`, and time it.
-
-    Only `failures` are the server's: a call that was held back, or that we ended ourselves, counts for nothing.
-    """
-    call = Call()
-    began = time.monotonic()
-    try:
-        yield call
-    except failures:
-        call.failed = True
-        _called(server, tenant_id, model, call, began)
-        raise
-    _called(server, tenant_id, model, call, began)
-
-
-def _called(server: str, tenant_id: str, model: str | None, call: Call, began: float) -> None:
-    CALLS.labels(server, tenant_id, "failed" if call.failed else "ok").inc()
-    # A model is as slow for one tenant as for another.
-    whose = ("", model) if model else (tenant_id, "")
-    CALL_SECONDS.labels(server, *whose).observe(time.monotonic() - began)

@@ -6,7 +6,7 @@ from typing import Literal, NoReturn
 
 from config.environment import settle_environment
 from config.exits import CONFIGURATION_EXIT
-from config.settings import ProcessSettings, SettingsRefused
+from config.loading import ProcessSettings, SettingsRefused
 from config.startup import load_with_tenants
 from config.tenant_directory import TenantDirectory
 from observability.logging import refuse_start, start_logging

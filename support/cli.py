@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pkgutil import resolve_name
 
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT
-from config.settings import MigrateSettings, SettingsRefused, load
+from config.loading import SettingsRefused, load
+from config.settings import MigrateSettings
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging
 from observability.start import begin_loading, end_loading

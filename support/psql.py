@@ -9,7 +9,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from config.environment import environment_with
 from config.exits import CONFIGURATION_EXIT
-from config.settings import ByHandSettings, SettingsRefused, load
+from config.loading import SettingsRefused, load
+from config.settings import ByHandSettings
 from observability.logging import refuse_start
 
 _SERVICE = "ai-agents"

@@ -18,7 +18,7 @@ from integrations.http import AnswerTooLarge, connection_words, read_bounded
 from integrations.rate import DeskRate
 from integrations.servicedesk.answers import DeskAnswer, decode
 from integrations.servicedesk.tokens import DeskTokens
-from observability import metrics
+from observability import timing
 
 _ACCEPT = "application/vnd.manageengine.sdp.v3+json"
 _PLACE_SECONDS = 1.0
@@ -94,7 +94,7 @@ class DeskCalls:
             # Last: a copy waits for its turn for minutes.
             self._check()
             watch = nullcontext() if self._hold is None else self._hold.watch()
-            with watch, metrics.external_call("servicedesk", self._tenant_id, OutsideFailure) as call:
+            with watch, timing.external_call("servicedesk", self._tenant_id, OutsideFailure) as call:
                 answer = await self._make(method, path, data, about_to_send, who)
                 call.failed = not (answer.succeeded or answer.not_found or answer.names_extra_key)
         return answer

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from redis.asyncio import Redis
 
 from config.exits import CONFIGURATION_EXIT, UNFORESEEN_EXIT
-from config.settings import LogSettings
+from config.loading import LogSettings
 from config.tenant_directory import TenantDirectory
 from config.tenant_reading import read_environment
 from dispatch.queue import open_redis

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TypeVar
 
-from config.settings import DeskClientSettings, LogSettings, SettingsRefused, StoreSettings, WorkerSettings, load
+from config.loading import LogSettings, SettingsRefused, load
+from config.settings import DeskClientSettings, StoreSettings, WorkerSettings
 from config.startup import not_needed
 from config.tenant_directory import TenantDirectory
 from config.tenant_names import setting_suffix

@@ -35,7 +35,7 @@ from tests.kit.receiver import Receiver, raw
 @pytest.fixture(scope="module")
 def receiver() -> Receiver:
     """One that always has the time to search."""
-    return Receiver(TenantDirectory(lambda: SETTINGS), Explainer(between_seconds=0))
+    return Receiver(TenantDirectory(lambda: SETTINGS), Explainer(between_seconds=0, search_seconds=1))
 
 
 @pytest.fixture(scope="module")

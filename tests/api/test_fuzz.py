@@ -63,6 +63,7 @@ def test_no_body_and_no_header_gets_a_5xx_or_a_second_line(start_log: StartLog) 
         )
         @given(bodies, headers, st.sampled_from(PROOFS), st.integers(1, 70_000), st.booleans())
         @example(b'{"tenant_id": "acme", "ticket_id": "1"}', [], "standard", 70_000, False)
+        @example(b'{"tenant_id": "acme", "ticket_id": "x"}', [], "standard", 70_000, False)
         @example(b"payload=%7B%22requestId%22%3A+7%7D", [], "token", 69_999, False)
         @example(b"x" * 70_000, [], "hub", 1_000, False)
         def fuzz(body: bytes, more: Headers, proof: str, size: int, leaves: bool) -> None:

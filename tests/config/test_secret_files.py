@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from config.loading import SettingsRefused
 from config.secret_files import SecretFiles
-from config.settings import ApiSettings, SettingsRefused
+from config.settings import ApiSettings
 from config.startup import load_with_tenants
 from config.tenant_directory import TenantDirectory
 from config.tenant_reading import TenantProblem, read_environment

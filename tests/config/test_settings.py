@@ -5,15 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import (
-    ApiSettings,
-    HousekeepingSettings,
-    LogSettings,
-    MigrateSettings,
-    SettingsRefused,
-    WorkerSettings,
-    load,
-)
+from config.loading import LogSettings, SettingsRefused, load
+from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
 
 COMPLETE = {
     "DATABASE_URL": "postgresql://app:pw@db:5432/ai_agents",

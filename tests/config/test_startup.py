@@ -2,7 +2,8 @@
 
 import pytest
 
-from config.settings import SettingsRefused, WorkerSettings
+from config.loading import SettingsRefused
+from config.settings import WorkerSettings
 from config.startup import load_with_tenants
 from support.check.settings import load_parts
 from tests.config.given import ACME, CLOUD

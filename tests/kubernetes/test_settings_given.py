@@ -6,15 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import (
-    ApiSettings,
-    HousekeepingSettings,
-    LogSettings,
-    MigrateSettings,
-    SettingsRefused,
-    WorkerSettings,
-    load,
-)
+from config.loading import LogSettings, SettingsRefused, load
+from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
 from config.startup import load_with_tenants
 from config.tenant_names import TENANT_SETTINGS
 from config.tenant_reading import TenantProblem

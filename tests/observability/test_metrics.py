@@ -22,7 +22,7 @@ from config.tenant_directory import TenantDirectory
 from devstack.free_ports import free_port
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, HeldBack, OutsideFailure, TicketClosed
-from observability import exposition, metrics
+from observability import exposition, metrics, timing
 from observability.tenant_lines import follow_tenants, say_unusable
 from tests.kit.clock import Clock
 from tests.kit.logs import StartLog
@@ -142,7 +142,7 @@ def test_a_jobs_time_counts_from_when_its_id_was_made() -> None:
 def test_a_step_tells_how_it_ended(end: BaseException | None, result: str) -> None:
     labels = {"step": "a step of this test", "result": result}
     before = value("worker", "ai_agents_step_duration_seconds_count", **labels) or 0
-    with pytest.raises(type(end)) if end is not None else contextlib.nullcontext(), metrics.step(labels["step"]):
+    with pytest.raises(type(end)) if end is not None else contextlib.nullcontext(), timing.step(labels["step"]):
         if end is not None:
             raise end
     assert value("worker", "ai_agents_step_duration_seconds_count", **labels) == before + 1
@@ -150,9 +150,9 @@ def test_a_step_tells_how_it_ended(end: BaseException | None, result: str) -> No
 
 def test_a_call_that_was_held_back_is_none() -> None:
     for end in (HeldBack("desk busy", 5), DeskTimeout(), OSError()):
-        with pytest.raises(type(end)), metrics.external_call("servicedesk", "a-tenant-of-this-test", OutsideFailure):
+        with pytest.raises(type(end)), timing.external_call("servicedesk", "a-tenant-of-this-test", OutsideFailure):
             raise end
-    with metrics.external_call("servicedesk", "a-tenant-of-this-test", OutsideFailure) as call:
+    with timing.external_call("servicedesk", "a-tenant-of-this-test", OutsideFailure) as call:
         call.failed = True
     told = {"server": "servicedesk", "tenant_id": "a-tenant-of-this-test"}
     assert value("worker", "ai_agents_external_calls_total", result="failed", **told) == 2

@@ -7,7 +7,7 @@ from opentelemetry.trace import SpanKind
 
 from integrations.errors import ModelRefused, OutsideFailure
 from integrations.values import ModelAnswer, Prompt, Usage
-from observability import metrics, phrases, tracing
+from observability import metrics, phrases, timing, tracing
 from observability.logging import say
 from storage import claims
 from workflow import genai
@@ -30,8 +30,8 @@ async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
         request |= genai.question(prompt)
     with (
         tracing.span(tracing.GPT4, kind=SpanKind.CLIENT, attributes=request) as span,
-        metrics.step("gpt4"),
-        metrics.external_call("gpt4", attempt.claim.tenant_id, OutsideFailure, model=attempt.model.name),
+        timing.step("gpt4"),
+        timing.external_call("gpt4", attempt.claim.tenant_id, OutsideFailure, model=attempt.model.name),
     ):
         answer, repaired = await _ask(attempt, prompt)
         span.set_attributes(genai.response_attributes(answer))

@@ -12,7 +12,7 @@ from opentelemetry.trace import get_current_span
 
 from integrations.errors import OutsideFailure
 from integrations.values import DeskTicket, Document, SimilarTicket
-from observability import metrics, phrases, tracing
+from observability import phrases, timing, tracing
 from observability.logging import say
 from storage.forgotten import is_forgotten
 from storage.session import DATABASE_FAILURES
@@ -34,7 +34,7 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
     attempt = runtime.context
     if not await _is_answered(attempt):
         attempt.model.check()
-    with tracing.span(tracing.CONTEXT), metrics.step("context"):
+    with tracing.span(tracing.CONTEXT), timing.step("context"):
         started = time.monotonic()
         ticket = await read_ticket(attempt)
         await refuse_ticket(attempt, ticket)

@@ -7,7 +7,7 @@ from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind
 
 from integrations.errors import HeldBack, OutsideFailure, TicketGone
-from observability import metrics, phrases, tracing
+from observability import phrases, timing, tracing
 from observability.logging import say
 from storage import claims
 from workflow.attempt import Attempt, DryRun, GraphState, LeftOut
@@ -19,7 +19,7 @@ from workflow.left_out import refuse_ticket
 async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
     """Put the note into the ticket; one that was closed meanwhile, or is left out by now, gets none. Raises DryRun."""
     attempt, claim = runtime.context, runtime.context.claim
-    with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT), metrics.step("update"):
+    with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT), timing.step("update"):
         started = time.monotonic()
         if not claim.saw_open_lately():
             await _read_again(attempt)
