@@ -213,7 +213,7 @@ def planted_each() -> Iterator[Any]:
         yield pytest.param(planted, id=planted.row, marks=() if planted.row in OFTEN else pytest.mark.slow)
 
 
-@pytest.mark.parametrize("planted", planted_each())
+@pytest.mark.parametrize("planted", [*planted_each()])
 def test_a_planted_fault_is_the_row_that_fails(quick: System, around: World, planted: Planted) -> None:
     if planted.desk_fault:
         around.desk_fault(tenant="acme", **planted.desk_fault)
