@@ -1,12 +1,13 @@
 """Which of a tenant's tickets are enhanced: by their webhook's event, their category, group and template."""
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 KINDS = ("event", "category", "group", "template")
 
 Names = Mapping[str, frozenset[str]]
-"""Kind -> names, case folded."""
+"""Kind -> names, folded."""
 
 
 class RulesUnreadable(ValueError):
@@ -17,7 +18,7 @@ def parse_names(text: str) -> Names:
     """Read `KIND:NAME, KIND:NAME`. Raises RulesUnreadable."""
     found: dict[str, set[str]] = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
-        kind, colon, name = (part.strip().casefold() for part in entry.partition(":"))
+        kind, colon, name = map(_fold, entry.partition(":"))
         if kind not in KINDS or not colon or not name:
             raise RulesUnreadable(f"must be KIND:NAME entries with commas between them; kinds are {', '.join(KINDS)}")
         found.setdefault(kind, set()).add(name)
@@ -56,4 +57,9 @@ class TicketRules:
 
 
 def _folded(known: Mapping[str, str]) -> dict[str, str]:
-    return {kind: name.strip().casefold() for kind, name in known.items()}
+    return {kind: _fold(name) for kind, name in known.items()}
+
+
+def _fold(name: str) -> str:
+    """Return a name without what people do not see: case, width of spaces, and how its accents are written."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

@@ -99,15 +99,10 @@ class _Sync:
         """Copy those that are new or changed; the ids of those of which the list tells all that is to be known."""
         await self.pace.wait()
         listed = await self.desk.list_newest(NEWEST)
-        known = self.known = await history.known_tickets(self.database, self.tenant_id)
+        self.known = known = await history.known_tickets(self.database, self.tenant_id)
         listed = await self._without_forbidden(listed)
         tickets = [ticket.ticket_id for ticket in listed]
-        numbers = numbers_in(listed)
-        await history.number_tickets(self.database, self.tenant_id, numbers)
-        left = await tombstones.forgotten_among(self.database, self.tenant_id, {*tickets, *numbers.values()})
-        forgotten = {ticket_id for ticket_id in tickets if not left.isdisjoint((ticket_id, numbers.get(ticket_id)))}
-        for ticket_id in forgotten & known.keys():
-            self.removed += await history.remove_ticket(self.database, self.tenant_id, ticket_id)
+        forgotten = await self._forgotten_in(listed)
         # One in the trash is asked for only where there is a copy.
         there = [each for each in listed if not each.is_trashed or each.ticket_id in known]
         ours = [each for each in there if each.ticket_id not in forgotten]
@@ -125,6 +120,20 @@ class _Sync:
         if read:
             await history.see_tickets(self.database, self.tenant_id, read, hours=_UNSEEN_HOURS)
         return [each for each in tickets if each in told]
+
+    async def _forgotten_in(self, listed: Sequence[ListedTicket]) -> set[str]:
+        """Note the numbers of those that are listed; remove the copies of the forgotten ones, and return their ids.
+
+        A copy from before its number was kept is not known as forgotten by that until now.
+        """
+        numbers = numbers_in(listed)
+        await history.number_tickets(self.database, self.tenant_id, numbers)
+        tickets = {each.ticket_id for each in listed}
+        left = await tombstones.forgotten_among(self.database, self.tenant_id, {*tickets, *numbers.values()})
+        forgotten = {ticket_id for ticket_id in tickets if not left.isdisjoint((ticket_id, numbers.get(ticket_id)))}
+        for ticket_id in forgotten & self.known.keys():
+            self.removed += await history.remove_ticket(self.database, self.tenant_id, ticket_id)
+        return forgotten
 
     async def _without_forbidden(self, listed: Sequence[ListedTicket]) -> list[ListedTicket]:
         """Remove the copies of those that the list tells to be forbidden, and return the others."""
@@ -169,8 +178,8 @@ class _Sync:
             ticket_ids = {ticket.ticket_id for ticket in page}
             if ticket_ids <= listed:
                 return  # the end, or a desk that knows one page only
-            await history.number_tickets(self.database, self.tenant_id, numbers_in(page))
             removed = self.removed
+            await self._forgotten_in(page)
             ours = await self._without_forbidden(page)
             told = [ticket for ticket in ours if self.forbidden.is_told_by(ticket) and not ticket.is_trashed]
             shown = {ticket.ticket_id: ticket.status for ticket in told}

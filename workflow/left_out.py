@@ -9,11 +9,16 @@ from workflow.lease import insist
 
 
 async def refuse_event(attempt: Attempt) -> None:
-    """Raise LeftOut if the event of the job's webhook is one that is left out; an absent event is an empty name."""
+    """Raise LeftOut if the event of the job's webhook is one that is left out; an absent event is an empty name.
+
+    An answer that an earlier attempt, or a dry run, has left in the row goes first: of the ticket nothing is kept.
+    """
     if not attempt.wishes().rules.ask_for("event"):
         return
     event = await insist(partial(claims.event_of, attempt.database, attempt.claim))
     if attempt.wishes().rules.leave_out({"event": event}):
+        if attempt.claim.answered:
+            await insist(partial(claims.erase_answer, attempt.database, attempt.claim))
         raise LeftOut
 
 

@@ -284,3 +284,10 @@ def test_rules_leave_out_what_lacks_a_name_or_has_one_that_is_never_enhanced(
 ) -> None:
     rules = TicketRules(parse_names("event:ticket.created, category:Network"), parse_names("group:HR"))
     assert rules.leave_out(known) is left_out
+
+
+@pytest.mark.parametrize("written", ["BÜRO HR", "Bu\u0308ro HR", "Büro  HR", "Büro\u00a0HR"])
+def test_a_name_in_the_rules_is_known_however_it_is_written(written: str) -> None:
+    """It looks the same to whoever sets it: an HR queue must not be missed for its spaces or accents."""
+    assert TicketRules(never=parse_names(f"group:{written}")).forbid({"group": "Büro HR"})
+    assert TicketRules(never=parse_names("group:Büro HR")).forbid({"group": written})

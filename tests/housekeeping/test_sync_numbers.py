@@ -4,7 +4,7 @@ from config.ticket_rules import TicketRules
 from housekeeping.forbidden import Forbidden
 from housekeeping.sync import sync_tenant
 from simulators.servicedesk import create_desk
-from storage import erasing, tombstones
+from storage import erasing, history, tombstones
 from storage.erasable import Which
 from storage.session import Database
 from tests.housekeeping.site import FAST
@@ -34,3 +34,22 @@ async def test_a_copy_has_the_number_of_people_and_is_forgotten_by_it(database: 
             await sync_tenant(database, desk, "globex", pace, every)
         assert [row["ticket_id"] for row in table.run(rows)] == [second]
         assert await tombstones.forgotten_among(database, "globex", [first, second]) == {first}
+
+
+async def test_a_copy_of_before_numbers_were_kept_is_known_as_forgotten_on_any_page(
+    database: Database, table: Table
+) -> None:
+    for simulator in simulator_of(create_desk({"desks": {"globex": CLOUD | {"seeded": False}}})):
+        order = {"tenant": "globex", "subject": "S", "send_webhook": False}
+        ids = [str(simulator.change("POST", "/tickets", **order)["id"]) for _ in range(103)]
+        pace = settings(simulator.url, "cloud", rate_per_minute=FAST)
+        async with opened(pace) as desk:
+            await sync_tenant(database, desk, "globex", pace, Forbidden(TicketRules))
+            for old in ids[:3]:
+                copy = {"ticket_id": old, "subject": "S", "description": "D", "resolution": "", "status": "Open"}
+                await history.save_ticket(database, "globex", copy, "sam@example.com")
+            hours_ago = "seen_at = now() - interval '21 hours', synced_at = now() - interval '3 days'"
+            table.run(f"UPDATE tickets SET display_id = null, {hours_ago}")  # noqa: S608 -- a test's own
+            await erasing.erase(database, Which("globex", ticket_id="1"))
+            await sync_tenant(database, desk, "globex", pace, Forbidden(TicketRules))
+        assert table.run("SELECT ticket_id FROM tickets WHERE ticket_id = %s", ids[0]) == []

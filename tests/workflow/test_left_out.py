@@ -159,6 +159,7 @@ async def test_a_note_that_may_be_there_is_looked_for_though_its_event_is_left_o
         async with desk_kit.opened(desk_kit.settings(place.desks.url)) as client:
             await client.add_note(ticket_id, to_html(ANSWER, job_id, "m"))
     assert await place.run(job_id) == (("completed", None) if there else LEFT_OUT)
+    assert (place.store.table.job(job_id)["enhancement"] is None) is not there
 
 
 async def test_a_dry_run_pays_and_keeps_the_answer_and_going_live_posts_it_unpaid(

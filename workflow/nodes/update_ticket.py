@@ -7,6 +7,7 @@ from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind
 
 from integrations.errors import HeldBack, OutsideFailure, TicketGone
+from integrations.holds import DeskHoldReason
 from observability import phrases, timing, tracing
 from observability.logging import say
 from storage import claims
@@ -34,13 +35,18 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
             if not getattr(failure, "outcome_unknown", False):
                 # Nothing was stored, so the next attempt need not wait for it.
                 await insist(partial(claims.not_posted, attempt.database, claim))
-            if isinstance(failure, HeldBack) and failure.extends_deadline and not claim.saw_open_lately():
+            if _has_only_to_wait(failure) and not claim.saw_open_lately():
                 # The desk is well, and only has had its calls for now: the next attempt need not look at the ticket.
                 await insist(partial(claims.seen_open, attempt.database, claim))
             raise
         took = round((time.monotonic() - started) * 1000)
         say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": took})
     return {"note_id": note_id}
+
+
+def _has_only_to_wait(failure: Exception) -> bool:
+    """Return True if the desk is well. One that refuses the credentials may do so for long."""
+    return isinstance(failure, HeldBack) and failure.extends_deadline and failure.reason not in set(DeskHoldReason)
 
 
 async def _read_again(attempt: Attempt) -> None:
