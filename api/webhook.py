@@ -25,6 +25,7 @@ from uuid_utils.compat import uuid7
 
 from api import schemas
 from api.app_state import ApiState
+from api.causes import Cause
 from api.http_protocol import LARGEST_HEAD_BYTES
 from api.proved_webhook import ProvedWebhook, prove
 from api.webhook_refusals import WebhookRefused, tell
@@ -187,6 +188,7 @@ def _event(proved: ProvedWebhook, headers: Mapping[str, str]) -> Event:
             known_tenant=True,
             verified=True,
             fields=str(unusable),
+            cause=Cause(unusable.cause),
         ) from None
     bind(ticket_id=said.ticket_id, tenant_id=proved.tenant_id)
     return Event(

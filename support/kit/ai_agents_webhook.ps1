@@ -8,7 +8,8 @@
 param(
     [string] $EventName = 'ticket.created',
     [switch] $Check,
-    [Parameter(ValueFromRemainingArguments = $true)] [string[]] $JsonFile
+    # With a position, so that no other parameter has one: the desk's path would be taken for $EventName.
+    [Parameter(Position = 0, ValueFromRemainingArguments = $true)] [string[]] $JsonFile
 )
 
 $Tenant = '@TENANT@'

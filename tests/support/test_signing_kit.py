@@ -125,5 +125,7 @@ def test_the_script_for_powershell_does_the_same() -> None:
     assert set(re.findall(r"'(X-ServiceDesk-\w+)'", text)) == set(
         ai_agents_webhook.signed(b"key", b"body", "delivery")
     ) - {"Content-Type"}
+    # Where no parameter has a position, each gets one in their order: the desk's path would be the event's name.
+    assert "[Parameter(Position = 0, ValueFromRemainingArguments = $true)] [string[]] $JsonFile\n" in text
     # Read by Windows PowerShell as the machine's encoding.
     assert text.isascii()
