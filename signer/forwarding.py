@@ -11,7 +11,8 @@ import json
 import random
 import ssl
 import time
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 from uuid import UUID
 
 import httpx
@@ -28,6 +29,8 @@ from webhooks.fields import CHECK_EVENT
 from webhooks.signing import DELIVERY_HEADER, signed_headers
 
 ANSWER_SECONDS = 30.0
+ACCEPTED = 202
+"""How the API answers a webhook that it has taken; its body has the job's id."""
 OLD_SECONDS = 86400.0
 _SHORTEST_PAUSE_SECONDS = 0.5
 # How often the settings are looked at for a secret that a person has mended.
@@ -148,9 +151,12 @@ class Forwarding:
                 asyncio.timeout(ANSWER_SECONDS),
                 self._client.stream("POST", self._url, content=body, headers=headers) as response,
             ):
-                verdict = judge(response.status_code, self._tenant_id)
                 wait = retry_after_seconds(response.headers.get("retry-after"), time.time())
-                return verdict, wait, await _job_id(response) if verdict.what == "accepted" else None
+                told = await _told(response)
+                taken = response.status_code == ACCEPTED and _job_id(told) is not None
+                checked = "ticket_id" not in content and told.get("status") == "verified"
+                by_api = taken or checked if response.is_success else "detail" in told
+                return judge(response.status_code, self._tenant_id, by_api=by_api), wait, _job_id(told)
         except (httpx.HTTPError, TimeoutError) as failure:
             return Verdict("later", _words(failure), reached=not isinstance(failure, _UNREACHED)), 0.0, None
 
@@ -192,17 +198,26 @@ class Forwarding:
             say(phrases.WEBHOOK_SET_ASIDE, ticket_id=delivery.ticket_id, reason=verdict.words, also=also)
 
 
-async def _job_id(response: httpx.Response) -> str | None:
-    """What the API calls the job; None if it does not say so, which is no failure."""
+async def _told(response: httpx.Response) -> dict[str, Any]:
+    """What the API says in its answer; nothing where it is not the API that answers."""
     answer = b""
     try:
         async with asyncio.timeout(_REST_SECONDS):
             async for part in response.aiter_bytes():
                 answer += part
                 if len(answer) > _LARGEST_ANSWER_BYTES:
-                    return None
-        return str(UUID(json.loads(answer)["job_id"]))
-    except (httpx.HTTPError, TimeoutError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                    return {}
+        told = json.loads(answer)
+    except (httpx.HTTPError, TimeoutError, ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _job_id(told: Mapping[str, Any]) -> str | None:
+    """What the API calls the job; None if it does not say so."""
+    try:
+        return str(UUID(told.get("job_id")))
+    except (ValueError, TypeError, AttributeError):
         return None
 
 

@@ -32,6 +32,7 @@ _ASIDE = {
     415: "the API does not take its type",
     422: "the API finds no usable ticket id in it",
 }
+_IN_ITS_PLACE = "is --to right, or does a proxy answer in its place"
 _MENDED_BY_PEOPLE = {
     401: "what answers wants other credentials: is --to the API's address",
     403: "is WEBHOOK_SECRET_{tenant} the same as the API's, the tenant known there, and this machine's clock right",
@@ -41,9 +42,15 @@ _MENDED_BY_PEOPLE = {
 }
 
 
-def judge(status: int, tenant_id: str) -> Verdict:
-    """What an answer with this status means for a webhook of the tenant."""
-    if 200 <= status < 300:
+def judge(status: int, tenant_id: str, *, by_api: bool = True) -> Verdict:
+    """What an answer with this status means for a webhook of the tenant.
+
+    `by_api`: its body is of the API's form. What stands in between may answer anything, and under any status.
+    """
+    taken = 200 <= status < 300
+    if not by_api and (taken or status in _ASIDE):
+        return Verdict("later", f"status {status}, but not of the API: {_IN_ITS_PLACE}", slow=True)
+    if taken:
         return Verdict("accepted", f"status {status}")
     if status in _ASIDE:
         return Verdict("aside", f"status {status}, {_ASIDE[status]}")

@@ -1,6 +1,7 @@
 """Why a signature does not match: told to support after the answer, and only where there is no doubt."""
 
 import asyncio
+import importlib
 import secrets
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from api.explainer import SEARCH_SECONDS, Explainer
 from api.signature import claim_of
 from config.tenant_directory import TenantDirectory
 from simulators.serving import serve_in_thread
+from tests.api import signings
 from tests.api.signings import (
     BODY,
     HEX,
@@ -23,7 +25,6 @@ from tests.api.signings import (
     SECRET,
     SETTINGS,
     SHARED,
-    SIGNINGS,
     WHSEC,
     Signing,
     signed,
@@ -49,7 +50,8 @@ def test_each_cause_is_told_to_support_and_to_nobody_else(
 ) -> None:
     """One line each, with its cause and no other; what is kept under a tenant names no other one."""
     stream = start_log()
-    for signing in SIGNINGS:
+    # Its times are those of its import, and that was when the tests were collected.
+    for signing in importlib.reload(signings).SIGNINGS:
         receiver.rejections.clear()
         stream.seek(0)
         stream.truncate()
@@ -92,7 +94,7 @@ async def test_the_answer_is_sent_before_the_search_begins(start_log: StartLog) 
             return await super().cause(asked)
 
     receiver = Receiver(TenantDirectory(lambda: SETTINGS), Slow())
-    signing = SIGNINGS[0]
+    signing = signings.SIGNINGS[0]
     answered: list[Any] = []
     posting = asyncio.create_task(receiver.post([signing.body], raw(signing.headers), sent=answered))
     await asyncio.wait_for(begun.wait(), 5)

@@ -22,6 +22,10 @@ KEY = "key-that-only-the-desk-of-acme-knows"
 JOB_ID = "01890000-0000-7000-8000-000000000001"
 
 
+PAGE = {"Content-Type": "text/html"}
+"""The head of what something in between answers in the API's place."""
+
+
 @dataclass
 class ApiStandIn:
     """Takes webhooks at a port, and answers 202, or what `answers_with` has for their ticket; 403 where not signed."""
@@ -60,7 +64,8 @@ class ApiStandIn:
         self.tries.append((time.monotonic(), headers, content))
         if not is_timed(self.secret, headers, body):
             return 403, {}
-        status, more = self.answers_with.get(content.get("ticket_id", ""), (202, {}))
+        is_check = "ticket_id" not in content
+        status, more = self.answers_with.get(content.get("ticket_id", ""), (200 if is_check else 202, {}))
         if status == 202 and "ticket_id" in content:
             self.accepted.append((content["ticket_id"], headers["x-servicedesk-delivery"]))
         return status, more
@@ -77,7 +82,8 @@ class ApiStandIn:
                 for name, value in more.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(json.dumps({"job_id": JOB_ID}).encode())
+                told = {200: {"status": "verified"}, 202: {"job_id": JOB_ID}}.get(status, {"detail": "no"})
+                self.wfile.write(b"<html>" if more == PAGE else json.dumps(told).encode())
 
             def do_CONNECT(self) -> None:
                 api.proxied.append(self.path)

@@ -15,7 +15,7 @@ from signer.spool import Delivery, Spool
 from signer.verdicts import judge, pause_seconds, retry_after_seconds
 from tests.kit.logs import StartLog
 from tests.kit.world import wait_for
-from tests.signer.site import ApiStandIn
+from tests.signer.site import PAGE, ApiStandIn
 
 NOW = 1_800_000_000.0
 
@@ -23,7 +23,6 @@ NOW = 1_800_000_000.0
 @pytest.mark.parametrize(
     ("status", "what", "slow", "words"),
     [
-        (200, "accepted", False, "status 200"),
         (202, "accepted", False, "status 202"),
         (302, "later", True, "redirected: --to must be the address itself"),
         (400, "aside", False, "the API can't read it"),
@@ -131,3 +130,17 @@ async def test_the_proxy_of_the_environment_is_asked_but_not_for_who_is_near(
     told = await forwarded(tmp_path / "b", "https://near.example/webhook", trusted, "Forwarding error", start_log)
     assert "Forwarding error: no connection" in told
     assert api.proxied == ["api.example:443"]
+
+
+@pytest.mark.parametrize("status", [200, 202, 400, 422])
+async def test_what_answers_in_the_apis_place_takes_no_webhook(
+    api: ApiStandIn, tmp_path: Path, start_log: StartLog, status: int
+) -> None:
+    """A page of a proxy under a status of success, or of a refusal that would set it aside."""
+    api.answers_with["12345"] = (status, PAGE)
+    trusted = ssl.create_default_context()
+    told = await forwarded(tmp_path, api.url, trusted, "Webhooks wait for over a day", start_log)
+    assert f"Forwarding error: status {status}, but not of the API: is --to right" in told
+    assert [path.stem for path in (tmp_path / "waiting").rglob("*.json")] == ["1"]
+    api.answers_with.clear()
+    await forwarded(tmp_path / "again", api.url, trusted, "Webhook forwarded: ticket_id=12345", start_log)
