@@ -17,7 +17,7 @@ from observability.logging import say, start_logging
 from support.check.desk import desk_rows
 from support.check.findings import Finding, State
 from support.check.model import ModelCheck, model_not_asked
-from support.check.settings import Loaded, load_parts, secret_rows, tenant_rows
+from support.check.settings import Loaded, load_parts, rows_of_no_tenant, secret_rows, tenant_rows
 from support.check.stores import postgres_rows, redis_rows
 from support.check.webhook import webhook_rows
 from support.tables import as_json, table, terminal_width
@@ -46,6 +46,8 @@ async def _look(chosen: argparse.Namespace, loaded: Loaded) -> list[Finding]:
     rows = await postgres_rows(stores.database_url if stores else None)
     rows += await redis_rows(stores.redis_url if stores else None)
     tenants = TenantDirectory(read_environment(loaded.log.secrets_dir if loaded.log else None))
+    if chosen.tenant is None:
+        rows += rows_of_no_tenant(tenants)
     redis = open_redis(stores.redis_url, seconds=2) if stores else None
     model = ModelCheck(tenants, loaded.worker) if loaded.worker and not chosen.no_model else None
     try:

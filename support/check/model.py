@@ -113,7 +113,10 @@ def _held(rows: Findings, held: HeldBack, endpoint: Endpoint) -> None:
             rows.ok("taken", "model key")
             rows.failed("model credit", held.reason, "pay in, or raise the account's own limit")
         case HoldReason.NOT_FOUND:
-            remedy = f"OPENAI_MODEL must be a model that the account has; {endpoint.name} is none"
+            remedy = (
+                f"OPENAI_MODEL must be a model that the account has; {endpoint.name} is none, unless OPENAI_BASE_URL "
+                "lacks its path, such as /v1"
+            )
             rows.failed("model name", held.reason, remedy)
         case HoldReason.NOT_PERMITTED:
             rows.failed("model key", held.reason, "ask the provider to open the model to this account, from here")
@@ -126,6 +129,11 @@ def _failed(rows: Findings, failure: OutsideFailure, host: str, silence: float) 
         rows.ok("it answers", "model address")
         remedy = "take a faster model or server, or raise OPENAI_TIMEOUT_SECONDS"
         rows.failed("model first token", f"no content within {silence:g} s", remedy)
+    elif "certificate" in failure.reason:
+        rows.failed("model address", failure.reason, "give the authority that signed it as OPENAI_CA_BUNDLE")
+    elif "proxy" in failure.reason:
+        remedy = f"see that the proxy of HTTPS_PROXY runs and lets calls to {host} through, or name it in NO_PROXY"
+        rows.failed("model address", failure.reason, remedy)
     elif "connection" in failure.reason or " 5" in failure.reason:
         remedy = f"see that {host} runs, that OPENAI_BASE_URL is right, and that this machine may reach it"
         rows.failed("model address", failure.reason, remedy)

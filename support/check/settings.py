@@ -64,6 +64,20 @@ def tenant_rows(tenants: TenantDirectory, tenant_id: str) -> list[Finding]:
     return rows.all
 
 
+def rows_of_no_tenant(tenants: TenantDirectory) -> list[Finding]:
+    """Return what is wrong with settings whose tenant can't have a row of its own, or that there is no tenant."""
+    rows = Findings(["tenant settings"])
+    known = {tenant.id for tenant in tenants.all()}
+    wrong = [problem.sentence for problem in tenants.problems if problem.tenant_id not in known]
+    if wrong:
+        rows.failed("tenant settings", "; ".join(wrong), "mend what is named; nothing has to be started anew")
+    elif not known:
+        rows.failed("tenant settings", "there is no tenant", "set WEBHOOK_SECRET_<TENANT> and its siblings")
+    else:
+        return []
+    return rows.all
+
+
 def secret_rows(tenant: Tenant) -> list[Finding]:
     """Return whether one of the tenant's webhook secrets could be guessed."""
     rows = Findings(["secret strength"], tenant.id)

@@ -8,7 +8,7 @@ import httpx
 from config.settings import DeskClientSettings
 from config.tenant_names import setting_suffix
 from config.tenants import Tenant
-from integrations.http import connection_words, open_client, read_bounded
+from integrations.http import AnswerTooLarge, connection_words, open_client, read_bounded
 from integrations.outward import STRAIGHT, Outward
 from support.check.desk import clock_ahead
 from support.check.findings import Finding, Findings, checks_of
@@ -37,7 +37,7 @@ async def _probe(rows: Findings, tenant: Tenant, url: str, settings: DeskClientS
     headers = _proving_headers(tenant, body)
     try:
         async with http, http.stream("POST", url, content=body, headers=headers, timeout=_SECONDS) as response:
-            await read_bounded(response)
+            said = await _body(response)
     except (httpx.HTTPError, httpx.InvalidURL) as failure:
         words = connection_words(failure) if isinstance(failure, httpx.HTTPError) else "no address"
         if "certificate" in words:
@@ -47,7 +47,16 @@ async def _probe(rows: Findings, tenant: Tenant, url: str, settings: DeskClientS
             rows.failed("webhook address", words, "see that --url is right, and that ingress and API run")
         return
     rows.ok("it answers", "webhook address", "webhook certificate")
-    _answered(rows, tenant, response)
+    _answered(rows, tenant, response, verified=said == {"status": "verified", "tenant_id": tenant.id})
+
+
+async def _body(response: httpx.Response) -> object:
+    """Return the JSON of an answer; None for what the receiver does not say."""
+    try:
+        said: object = json.loads(await read_bounded(response))
+    except (AnswerTooLarge, ValueError, RecursionError):
+        return None
+    return said
 
 
 def _proving_headers(tenant: Tenant, body: bytes) -> dict[str, str]:
@@ -57,7 +66,7 @@ def _proving_headers(tenant: Tenant, body: bytes) -> dict[str, str]:
     return signed_headers(tenant.webhook_secrets[0], body, time.time())
 
 
-def _answered(rows: Findings, tenant: Tenant, response: httpx.Response) -> None:
+def _answered(rows: Findings, tenant: Tenant, response: httpx.Response, *, verified: bool) -> None:
     ahead = clock_ahead(response.headers.get("date"))
     clock_is_off = ahead is not None and abs(ahead) > WINDOW_SECONDS
     if ahead is None:
@@ -67,11 +76,12 @@ def _answered(rows: Findings, tenant: Tenant, response: httpx.Response) -> None:
         rows.failed("webhook clock", f"{abs(ahead):.0f} s from this machine's", remedy)
     else:
         rows.ok(f"{abs(ahead):.0f} s from this machine's", "webhook clock")
-    if response.status_code == 200:
+    if response.status_code == 200 and verified:
         rows.ok("the probe is taken", "webhook secret")
     elif response.status_code != 403:
         remedy = "--url must be the address of ai-agents' own POST /webhook, without a redirect"
-        rows.failed("webhook address", f"it answers {response.status_code}", remedy)
+        what = "with something else" if response.status_code == 200 else str(response.status_code)
+        rows.failed("webhook address", f"it answers {what}", remedy)
     elif not clock_is_off:
         name = "WEBHOOK_SECRET" if tenant.webhook_secrets else "WEBHOOK_TOKEN"
         setting = f"{name}_{setting_suffix(tenant.id)}"

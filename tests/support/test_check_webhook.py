@@ -1,13 +1,20 @@
 """The probe of `ai-agents check`, at the webhook of the receiver itself."""
 
 import asyncio
+import gzip
+from argparse import Namespace
 from collections.abc import Iterator
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from config.tenant_directory import TenantDirectory
 from simulators.serving import serve_in_thread
-from support.check.findings import State
+from support.check import command
+from support.check.findings import Finding, State
 from support.check.webhook import webhook_rows
 from tests.kit.logs import StartLog
 from tests.kit.receiver import SECRET, TOKEN, Receiver
@@ -38,3 +45,41 @@ def test_the_probe_proves_itself_as_a_webhook_does(
     assert rows["webhook clock"].state is State.OK
     assert rows["webhook secret"].state is (State.FAILED if remedy else State.OK)
     assert remedy in rows["webhook secret"].remedy
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_page_that_is_not_the_receivers_is_no_success(packed: bool, start_log: StartLog) -> None:
+    """Many a server answers 200 to whatever is posted: a portal, a page of its own; and packed, though unasked."""
+
+    async def page(_request: Request) -> Response:
+        text = b"<html>Welcome</html>"
+        return Response(gzip.compress(text), headers={"content-encoding": "gzip"}) if packed else Response(text)
+
+    start_log()
+    (tenant,) = TenantDirectory(lambda: {"WEBHOOK_SECRET_ACME": SECRET}).all()
+    with serve_in_thread(Starlette(routes=[Route("/webhook", page, methods=["POST"])])) as address:
+        rows = {row.name: row for row in asyncio.run(webhook_rows(tenant, f"{address}/webhook", None))}
+    assert rows["webhook address"].state is State.FAILED
+    assert "POST /webhook" in rows["webhook address"].remedy
+    assert rows["webhook secret"].state is State.NOT_CHECKED
+
+
+@pytest.mark.parametrize(
+    ("settings", "seen"),
+    [({}, "there is no tenant"), ({"WEBHOOK_SECRET_TERROR": SECRET}, "must not contain 'error'")],
+)
+def test_without_a_tenant_that_can_be_served_not_all_is_well(
+    settings: dict[str, str], seen: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A worker would not start, or would serve the others only."""
+
+    async def fine(_url: str | None) -> list[Finding]:
+        return []
+
+    monkeypatch.setattr(command, "postgres_rows", fine)
+    monkeypatch.setattr(command, "redis_rows", fine)
+    needed = {"DATABASE_URL": "postgresql://a:b@localhost/x", "REDIS_URL": "redis://localhost/0", "OPENAI_API_KEY": "k"}
+    for name, value in (needed | settings).items():
+        monkeypatch.setenv(name, value)
+    assert command.run(Namespace(json=False, tenant=None, url=None, no_model=True)) == 78
+    assert seen in " ".join(capsys.readouterr().out.split())

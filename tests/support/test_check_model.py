@@ -1,0 +1,72 @@
+"""What `ai-agents check` says of a model's service that can't be reached, or has no such address."""
+
+import asyncio
+import ssl
+from threading import Thread
+
+import trustme
+
+from config.settings import WorkerSettings
+from config.tenant_directory import TenantDirectory
+from devstack.free_ports import free_port
+from simulators.openai.app import create_openai
+from simulators.serving import serve_in_thread
+from support.check.findings import State
+from support.check.model import ModelCheck
+from tests.config.given import ACME
+from tests.kit.logs import StartLog
+
+
+def failed(base_url: str, **settings: str) -> tuple[str, str]:
+    """The one row that failed, and its remedy."""
+    given = {"database_url": "postgresql://a:b@db/x", "redis_url": "redis://redis:6379/0", "openai_api_key": "k"}
+
+    async def look() -> list[tuple[str, str]]:
+        model = ModelCheck(
+            TenantDirectory(lambda: dict(ACME)),
+            WorkerSettings(**given, openai_base_url=base_url, **settings),  # type: ignore[arg-type]  # pydantic parses
+        )
+        try:
+            return [(row.name, row.remedy) for row in await model.rows("acme") if row.state is State.FAILED]
+        finally:
+            await model.close()
+
+    (row,) = asyncio.run(look())
+    return row
+
+
+def test_an_address_without_its_path_is_thought_of(start_log: StartLog) -> None:
+    """A 404 does not tell it from a model that is not there."""
+    start_log()
+    with serve_in_thread(create_openai({"api_key": "k"})) as url:
+        name, remedy = failed(url)
+    assert name == "model name"
+    assert "OPENAI_BASE_URL" in remedy
+
+
+async def _closed(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+def test_what_is_in_the_way_has_its_own_remedy(start_log: StartLog) -> None:
+    start_log()
+    proxy = f"http://127.0.0.1:{free_port()}"
+    assert "HTTPS_PROXY" in failed("https://models.example.com/v1", https_proxy=proxy)[1]
+
+
+def test_an_unknown_authority_is_given_as_a_bundle(start_log: StartLog) -> None:
+    start_log()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(_closed, "127.0.0.1", 0, ssl=context))
+    thread = Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        port = server.sockets[0].getsockname()[1]
+        assert "OPENAI_CA_BUNDLE" in failed(f"https://localhost:{port}/v1")[1]
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        server.close()
+        loop.close()
