@@ -190,10 +190,12 @@ class TenantModel:
             with self._models.call(endpoint) as client:
                 return await client.ask(prompt, answer_type, paid, unusable=unusable, on_unusable=keep)
 
-        first, fallback = self._models.first(self._tenant_id), self._models.fallback(self._tenant_id)
+        first = self._models.first(self._tenant_id)
         try:
             return await of(first)
         except (HeldBack, Temporary) as failure:
+            # Only now: the tenant may have got a key or an address of its own while the first was waited for.
+            fallback = self._models.fallback(self._tenant_id)
             if fallback is None or (isinstance(failure, Temporary) and not failure.down):
                 raise
             failed = failure

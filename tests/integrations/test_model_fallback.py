@@ -1,10 +1,11 @@
 """What follows when the first model can't answer and there is a second one."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from integrations.errors import HeldBack, ModelRefused, ModelUnavailable
+from integrations.errors import HeldBack, ModelRefused, ModelTimeout, ModelUnavailable
 from integrations.values import Usage
 from tests.integrations.street import OWN, Street, asked, at, town
 from tests.kit.logs import StartLog
@@ -94,3 +95,21 @@ async def test_a_tenant_with_a_key_or_an_address_of_its_own_has_no_fallback(
         with pytest.raises(ModelUnavailable):
             await its_town.ask()
     assert [came[0] for came in street.came] == ["acme" if "OPENAI_BASE_URL_ACME" in own else "process"]
+
+
+async def test_a_tenant_that_gets_its_own_while_the_first_is_waited_for_has_no_fallback_any_more(
+    street: Street,
+) -> None:
+    """Its texts go where its settings say at the time of each call."""
+    elsewhere = {"openai_fallback_base_url": at(street, "fb"), "openai_fallback_api_key": "of-fb"}
+    process = {"openai_fallback_model": "fb", "openai_timeout_seconds": 0.3, **elsewhere}
+    street.says["process"] = "wait"
+    async with town(street, process) as its_town:
+        running = asyncio.create_task(asked(its_town.models.of("acme")))
+        while not street.came:  # noqa: ASYNC110 -- another thread's memory
+            await asyncio.sleep(0.01)
+        its_town.change(**OWN, OPENAI_BASE_URL_ACME=at(street, "acme"))
+        with pytest.raises(ModelTimeout):
+            await running
+    street.says.clear()
+    assert [house for house, _, _ in street.came] == ["process"]
