@@ -7,11 +7,11 @@ worked, each part by itself, but for secrets that are not there any more.
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config.secret_files import UNREADABLE, SecretFiles
-from config.tenant_names import SECRETS, by_tenant, owner
+from config.tenant_names import SECRETS, by_tenant, owner, setting_suffix
 from config.tenant_parts import tenant_left, tenant_of
 from config.tenant_problems import directory_problems, id_problems, is_tenant_id, problems_of
 from config.tenants import Tenant
@@ -88,4 +88,11 @@ def tenants_after(
     settings = by_tenant(values)
     for tenant_id in {problem.tenant_id for problem in problems if is_tenant_id(problem.tenant_id)}:
         tenants[tenant_id] = tenant_left(before.get(tenant_id, Tenant(tenant_id)), settings[tenant_id])
+    for tenant in [tenants[tenant_id] for tenant_id in tenants.keys() & before.keys()]:
+        own = before[tenant.id].model
+        if (own.api_key or own.withdrawn) and not tenant.model.api_key:
+            # Its texts may be meant for its own account only: they do not go to the process's instead.
+            tenants[tenant.id] = replace(tenant, model=replace(tenant.model, withdrawn=True), usable=False)
+            sentence = f"OPENAI_API_KEY_{setting_suffix(tenant.id)} is gone: its jobs wait for one, or for a restart"
+            problems.append(TenantProblem(tenant.id, sentence))
     return dict(sorted(tenants.items())), problems

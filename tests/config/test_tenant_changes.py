@@ -273,3 +273,21 @@ def test_the_environment_is_not_read_for_each_webhook() -> None:
     clock.now += 6
     tenants.get("acme")
     assert len(readings) == 2
+
+
+def test_a_model_key_that_is_gone_is_not_replaced_by_the_processes() -> None:
+    """Not even at the same address: the tenant's texts may be meant for its own account only."""
+    values, told = ACME | {"OPENAI_API_KEY_ACME": "k"}, list[TenantProblem]()
+    tenants, clock = directory(lambda: values, told.append)
+    assert not asked(tenants).model.withdrawn
+    key = values.pop("OPENAI_API_KEY_ACME")
+    for _ in range(2):
+        clock.now += 6
+        assert (asked(tenants).model.withdrawn, asked(tenants).usable) == (True, False)
+        assert asked(tenants).webhook_secrets
+    assert [(problem.sentence.partition(":")[0], problem.closed) for problem in told] == [
+        ("OPENAI_API_KEY_ACME is gone", False)
+    ]
+    values["OPENAI_API_KEY_ACME"] = key
+    clock.now += 6
+    assert (asked(tenants).model.api_key, asked(tenants).model.withdrawn, asked(tenants).usable) == ("k", False, True)
