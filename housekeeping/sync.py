@@ -152,11 +152,9 @@ class _Sync:
     async def look_further(self, newest: list[str], until: float) -> None:
         """See copies in further pages of the desk's list, a hundred a call, while there is more than one to ask for.
 
-        A copy that is listed with another status is not seen by that: it is asked for, as one that is not listed is,
-        and a part of the time is left for those.
+        A copy listed with another status is not seen by that: it is asked for in what is left, like one not listed.
         """
-        now = self.monotonic()
-        until = now + _LISTS_SHARE * (until - now)
+        until -= (1 - _LISTS_SHARE) * (until - self.monotonic())
         to_ask_for = await self._to_ask_for(newest, most=len(self.known))
         # What was seen not long ago are the first ones, up to where the sync before ended. What this skips comes then.
         goes_on = max(NEWEST, len(self.known) - len(to_ask_for) - NEWEST)
@@ -181,8 +179,7 @@ class _Sync:
             removed = self.removed
             await self._forgotten_in(page)
             ours = await self._without_forbidden(page)
-            told = [ticket for ticket in ours if self.forbidden.is_told_by(ticket) and not ticket.is_trashed]
-            shown = {ticket.ticket_id: ticket.status for ticket in told}
+            shown = {one.ticket_id: one.status for one in ours if self.forbidden.is_told_by(one) and not one.is_trashed}
             seen = await history.see_tickets(self.database, self.tenant_id, shown, hours=_UNSEEN_HOURS)
             in_vain = 0 if seen or self.removed > removed else in_vain + 1
             if in_vain > _MOST_IN_VAIN:
@@ -196,8 +193,7 @@ class _Sync:
     async def tell_oldest_seen(self) -> None:
         """Tell how long the desk has not shown the copy that it has not shown for the longest."""
         oldest = await history.oldest_seen(self.database, self.tenant_id)
-        moment = time.time() if oldest is None else oldest.timestamp()
-        metrics.OLDEST_COPY_SEEN_AT.labels(self.tenant_id).set(moment)
+        metrics.OLDEST_COPY_SEEN_AT.labels(self.tenant_id).set(time.time() if oldest is None else oldest.timestamp())
 
     async def ask_for_the_rest(self, tickets: list[str], solutions: list[str], until: float) -> None:
         """Ask for copies that may be gone, as long as there is time for it; the next sync goes on from there."""
@@ -235,9 +231,8 @@ class _Sync:
         try:
             ticket = await self.desk.read_ticket(ticket_id)
         except TicketGone:
-            self.removed += await history.remove_ticket(self.database, self.tenant_id, ticket_id)
-            return
-        if self.forbidden.bars(ticket):
+            ticket = None
+        if ticket is None or self.forbidden.bars(ticket):
             self.removed += await history.remove_ticket(self.database, self.tenant_id, ticket_id)
             return
         copy = {"ticket_id": ticket_id} | {name: getattr(ticket, name) for name in _COPIED}

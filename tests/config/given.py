@@ -1,5 +1,12 @@
 """What tenants are given in these tests: a desk on premises, and one in the cloud."""
 
+from collections.abc import Callable
+
+from config.tenant_directory import TenantDirectory
+from config.tenant_reading import TenantProblem, parse_tenants
+from config.tenants import Tenant
+from tests.kit.clock import Clock
+
 ACME = {
     "WEBHOOK_SECRET_ACME": "s3cret",
     "SERVICEDESK_URL_ACME": "https://desk.acme.example:8080",
@@ -13,3 +20,30 @@ CLOUD = {
     "SERVICEDESK_REFRESH_TOKEN_GLOBEX": "token",
     "SERVICEDESK_ACCOUNTS_URL_GLOBEX": "https://accounts.zoho.eu/",
 }
+
+
+def tenant(values: dict[str, str]) -> Tenant:
+    tenants, problems = parse_tenants(values)
+    assert problems == []
+    (only,) = tenants.values()
+    return only
+
+
+def sentences(values: dict[str, str]) -> list[str]:
+    tenants, problems = parse_tenants(values)
+    assert all(problem.tenant_id not in tenants for problem in problems)
+    return [problem.sentence for problem in problems]
+
+
+def directory(
+    values: Callable[[], dict[str, str]], on_problem: Callable[[TenantProblem], None] = lambda _: None
+) -> tuple[TenantDirectory, Clock]:
+    clock = Clock()
+    return TenantDirectory(values, on_problem=on_problem, monotonic=clock), clock
+
+
+def asked(tenants: TenantDirectory, tenant_id: str = "acme") -> Tenant:
+    """The tenant as it is now."""
+    tenant = tenants.get(tenant_id)
+    assert tenant is not None
+    return tenant

@@ -1,7 +1,6 @@
 """Tenants while a process runs: changes appear, an unusable one closes no door, a secret that is gone opens none."""
 
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -9,17 +8,10 @@ import pytest
 from config.tenant_directory import TenantDirectory
 from config.tenant_reading import TenantProblem
 from config.tenants import Tenant
-from tests.config.given import ACME, CLOUD
+from tests.config.given import ACME, CLOUD, asked, directory
 from tests.kit.clock import Clock
 
 ROTATED = ACME | {"WEBHOOK_SECRET_ACME": "leaked", "PREVIOUS_WEBHOOK_SECRET_ACME": "s3cret"}
-
-
-def directory(
-    values: Callable[[], dict[str, str]], on_problem: Callable[[TenantProblem], None] = lambda _: None
-) -> tuple[TenantDirectory, Clock]:
-    clock = Clock()
-    return TenantDirectory(values, on_problem=on_problem, monotonic=clock), clock
 
 
 def test_a_new_tenant_and_a_rotated_secret_appear_within_some_seconds() -> None:
@@ -55,13 +47,6 @@ def test_an_unusable_change_keeps_the_tenant_as_it_was_and_says_why() -> None:
     clock.now += 6
     assert asked(tenants) == before
     assert tenants.problems == []
-
-
-def asked(tenants: TenantDirectory, tenant_id: str = "acme") -> Tenant:
-    """The tenant as it is now."""
-    tenant = tenants.get(tenant_id)
-    assert tenant is not None
-    return tenant
 
 
 def test_a_current_secret_that_is_gone_is_refused_though_the_previous_one_stays() -> None:
@@ -144,38 +129,6 @@ def test_a_desk_whose_credential_is_gone_is_called_no_more(settings: dict[str, s
         values |= settings
         clock.now += 6
         assert tenants.all() == [before]
-
-
-OWN = ACME | {
-    "WEBHOOK_TOKEN_ACME": "t" * 32,
-    "OPENAI_API_KEY_ACME": "k",
-    "OPENAI_BASE_URL_ACME": "https://model",
-    "TICKETS_NEVER_ACME": "group:HR",
-}
-
-
-def test_each_part_stays_while_its_settings_are_unusable_but_for_secrets_gone() -> None:
-    for wrong in ({"OPENAI_BASE_URL_ACME": "nowhere"}, {"TICKETS_NEVER_ACME": "HR"}, {"MODE_ACME": "wet"}):
-        values = dict(OWN)
-        tenants, clock = directory(lambda values=values: values)  # type: ignore[misc]
-        before = asked(tenants)
-        values |= wrong
-        clock.now += 6
-        assert asked(tenants) == replace(before, usable=False)
-        del values["WEBHOOK_TOKEN_ACME"], values["OPENAI_API_KEY_ACME"]
-        clock.now += 6
-        left = asked(tenants)
-        assert (left.webhook_token, left.model.api_key, left.model.withdrawn) == ("", "", True)
-        assert (left.webhook_secrets, left.rules) == (before.webhook_secrets, before.rules)
-
-
-def test_a_token_is_dead_as_soon_as_timestamps_are_required() -> None:
-    values = dict(OWN)
-    tenants, clock = directory(lambda: values)
-    assert asked(tenants).webhook_token
-    values["WEBHOOK_REQUIRE_TIMESTAMP_ACME"] = "true"
-    clock.now += 6
-    assert (asked(tenants).webhook_token, asked(tenants).require_timestamp) == ("", True)
 
 
 def test_a_tenant_that_was_never_usable_is_closed_until_it_is() -> None:
@@ -273,21 +226,3 @@ def test_the_environment_is_not_read_for_each_webhook() -> None:
     clock.now += 6
     tenants.get("acme")
     assert len(readings) == 2
-
-
-def test_a_model_key_that_is_gone_is_not_replaced_by_the_processes() -> None:
-    """Not even at the same address: the tenant's texts may be meant for its own account only."""
-    values, told = ACME | {"OPENAI_API_KEY_ACME": "k"}, list[TenantProblem]()
-    tenants, clock = directory(lambda: values, told.append)
-    assert not asked(tenants).model.withdrawn
-    key = values.pop("OPENAI_API_KEY_ACME")
-    for _ in range(2):
-        clock.now += 6
-        assert (asked(tenants).model.withdrawn, asked(tenants).usable) == (True, False)
-        assert asked(tenants).webhook_secrets
-    assert [(problem.sentence.partition(":")[0], problem.closed) for problem in told] == [
-        ("OPENAI_API_KEY_ACME is gone", False)
-    ]
-    values["OPENAI_API_KEY_ACME"] = key
-    clock.now += 6
-    assert (asked(tenants).model.api_key, asked(tenants).model.withdrawn, asked(tenants).usable) == ("k", False, True)

@@ -4,22 +4,8 @@ import pytest
 
 from config.secret_files import UNREADABLE
 from config.tenant_reading import names_tenant, parse_tenants
-from config.tenants import DeskSettings, ModelSettings, Tenant
-from config.ticket_rules import TicketRules, parse_names
-from tests.config.given import ACME, CLOUD
-
-
-def tenant(values: dict[str, str]) -> Tenant:
-    tenants, problems = parse_tenants(values)
-    assert problems == []
-    (only,) = tenants.values()
-    return only
-
-
-def sentences(values: dict[str, str]) -> list[str]:
-    tenants, problems = parse_tenants(values)
-    assert all(problem.tenant_id not in tenants for problem in problems)
-    return [problem.sentence for problem in problems]
+from config.tenants import DeskSettings
+from tests.config.given import ACME, CLOUD, sentences, tenant
 
 
 def test_a_desk_on_premises_needs_an_address_and_a_key() -> None:
@@ -214,80 +200,3 @@ def test_a_tenant_may_be_named_while_the_secrets_cannot_be_listed() -> None:
     assert names_tenant({"SERVICEDESK_URL_ACME": "x"}, "acme")
     assert not names_tenant({"SERVICEDESK_URL_ACME": "x", "SECRETS_DIR": "/run/secrets"}, "globex")
     assert names_tenant({"SECRETS_DIR": UNREADABLE}, "globex")
-
-
-TOKEN = "t" * 32
-
-
-def test_a_token_alone_makes_a_tenant_and_what_only_says_how_does_not() -> None:
-    acme = tenant({"WEBHOOK_TOKEN_ACME": TOKEN})
-    assert (acme.webhook_secrets, acme.webhook_token, acme.opens_webhook) == ((), TOKEN, True)
-    others = {"OPENAI_API_KEY_FILE": "x", "OPENAI_MODEL_NAME": "x", "MODE_DEBUG": "x", "RETIRED_WEBHOOK_SECRET_A": "x"}
-    assert parse_tenants(others) == ({}, [])
-
-
-@pytest.mark.parametrize(
-    ("more", "told"),
-    [
-        ({"WEBHOOK_TOKEN_ACME": TOKEN, "WEBHOOK_REQUIRE_TIMESTAMP_ACME": "true"}, "a token is no signature"),
-        ({"WEBHOOK_TOKEN_ACME": TOKEN, "WEBHOOK_SECRET_ACME": TOKEN}, "travels with each webhook"),
-        ({"RETIRED_WEBHOOK_SECRET_ACME": "s3cret"}, "still in use"),
-        ({"OPENAI_BASE_URL_ACME": "https://model.acme.example/v1"}, "OPENAI_API_KEY_ACME is missing"),
-        ({"OPENAI_BASE_URL_ACME": "nowhere", "OPENAI_API_KEY_ACME": "k"}, "must be http(s)://"),
-    ],
-)
-def test_settings_that_exclude_or_need_each_other(more: dict[str, str], told: str) -> None:
-    (sentence,) = sentences(ACME | more)
-    assert told in sentence
-
-
-def test_a_tenant_has_a_model_of_its_own_and_rules_for_its_tickets() -> None:
-    acme = tenant(
-        ACME
-        | {
-            "OPENAI_BASE_URL_ACME": "https://model.acme.example/v1/",
-            "OPENAI_API_KEY_ACME": "hidden",
-            "OPENAI_MODEL_ACME": "big",
-            "OPENAI_DAILY_TOKENS_ACME": "1000",
-            "OPENAI_DAILY_DOLLARS_ACME": "2.50",
-            "TICKETS_ONLY_ACME": "category: Network, category:E-Mail ,event:ticket.created",
-            "TICKETS_NEVER_ACME": "group:HR",
-            "MODE_ACME": "Dry-Run",
-            "RETIRED_WEBHOOK_SECRET_ACME": "older",
-            "SERVICEDESK_PORTAL_ID_ACME": "2",
-        }
-    )
-    assert acme.model == ModelSettings("hidden", "https://model.acme.example/v1", "big", 1000, 2.5)
-    assert acme.rules.only == {"category": {"network", "e-mail"}, "event": {"ticket.created"}}
-    assert acme.rules.never == {"group": {"hr"}}
-    assert (acme.dry_run, acme.retired_secret) == (True, "older")
-    assert acme.desk is not None
-    assert acme.desk.portal_id == "2"
-    assert not any(secret in repr(acme) for secret in ("hidden", "older", "s3cret"))
-    assert tenant(ACME).model == ModelSettings()
-
-
-@pytest.mark.parametrize(
-    ("known", "left_out"),
-    [
-        ({}, False),
-        ({"event": "ticket.created"}, False),
-        ({"event": "ticket.updated"}, True),
-        ({"event": "ticket.created", "category": " NETWORK ", "group": ""}, False),
-        ({"event": "ticket.created", "category": "Printers", "group": ""}, True),
-        ({"event": "ticket.created", "category": "", "group": ""}, True),
-        ({"event": "ticket.created", "category": "network", "group": "hr"}, True),
-    ],
-)
-def test_rules_leave_out_what_lacks_a_name_or_has_one_that_is_never_enhanced(
-    known: dict[str, str], left_out: bool
-) -> None:
-    rules = TicketRules(parse_names("event:ticket.created, category:Network"), parse_names("group:HR"))
-    assert rules.leave_out(known) is left_out
-
-
-@pytest.mark.parametrize("written", ["BÜRO HR", "Bu\u0308ro HR", "Büro  HR", "Büro\u00a0HR"])
-def test_a_name_in_the_rules_is_known_however_it_is_written(written: str) -> None:
-    """It looks the same to whoever sets it: an HR queue must not be missed for its spaces or accents."""
-    assert TicketRules(never=parse_names(f"group:{written}")).forbid({"group": "Büro HR"})
-    assert TicketRules(never=parse_names("group:Büro HR")).forbid({"group": written})

@@ -97,7 +97,7 @@ async def test_a_tenant_with_a_key_or_an_address_of_its_own_has_no_fallback(
     assert [came[0] for came in street.came] == ["acme" if "OPENAI_BASE_URL_ACME" in own else "process"]
 
 
-async def test_a_tenant_that_gets_its_own_while_the_first_is_waited_for_has_no_fallback_any_more(
+async def test_a_tenant_that_gets_its_own_while_one_waits_has_no_fallback_any_more(
     street: Street,
 ) -> None:
     """Its texts go where its settings say at the time of each call."""

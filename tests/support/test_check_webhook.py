@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-from argparse import Namespace
 from collections.abc import Iterator
 
 import pytest
@@ -13,8 +12,7 @@ from starlette.routing import Route
 
 from config.tenant_directory import TenantDirectory
 from simulators.serving import serve_in_thread
-from support.check import command
-from support.check.findings import Finding, State
+from support.check.findings import State
 from support.check.webhook import webhook_rows
 from tests.kit.logs import StartLog
 from tests.kit.receiver import SECRET, TOKEN, Receiver
@@ -62,24 +60,3 @@ def test_a_page_that_is_not_the_receivers_is_no_success(packed: bool, start_log:
     assert rows["webhook address"].state is State.FAILED
     assert "POST /webhook" in rows["webhook address"].remedy
     assert rows["webhook secret"].state is State.NOT_CHECKED
-
-
-@pytest.mark.parametrize(
-    ("settings", "seen"),
-    [({}, "there is no tenant"), ({"WEBHOOK_SECRET_TERROR": SECRET}, "must not contain 'error'")],
-)
-def test_without_a_tenant_that_can_be_served_not_all_is_well(
-    settings: dict[str, str], seen: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A worker would not start, or would serve the others only."""
-
-    async def fine(_url: str | None) -> list[Finding]:
-        return []
-
-    monkeypatch.setattr(command, "postgres_rows", fine)
-    monkeypatch.setattr(command, "redis_rows", fine)
-    needed = {"DATABASE_URL": "postgresql://a:b@localhost/x", "REDIS_URL": "redis://localhost/0", "OPENAI_API_KEY": "k"}
-    for name, value in (needed | settings).items():
-        monkeypatch.setenv(name, value)
-    assert command.run(Namespace(json=False, tenant=None, url=None, no_model=True)) == 78
-    assert seen in " ".join(capsys.readouterr().out.split())

@@ -228,3 +228,17 @@ def test_a_planted_fault_is_the_row_that_fails(quick: System, around: World, pla
     failed = [row for row in states(answer).values() if row["state"] == "failed"]
     assert [row["name"] for row in failed] == [planted.row], failed
     assert planted.remedy in failed[0]["seen"] + failed[0]["remedy"], failed
+
+
+@pytest.mark.parametrize(
+    ("settings", "seen"),
+    [({}, "there is no tenant"), ({"WEBHOOK_SECRET_TERROR": "x" * 32}, "must not contain 'error'")],
+)
+def test_without_a_tenant_that_can_be_served_not_all_is_well(
+    quick: System, settings: dict[str, str], seen: str
+) -> None:
+    """A worker would not start, or would serve the others only."""
+    of_worker = ("DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY")
+    environment = {name: quick.api.environment[name] for name in of_worker}
+    answer = here("check", "--no-model", **environment, **settings)
+    assert (answer.returncode, seen in " ".join(answer.stdout.split())) == (78, True), answer.stdout
