@@ -245,7 +245,6 @@ def checks() -> float:
 def test_a_variable_that_the_desk_does_not_know_is_told_in_words(
     door: httpx.Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The likeliest mistake of a desk's admin: what the list of variables calls the ticket is not documented."""
     answer = door.post("/webhook/initech", content='{"ticket_id": "$RequestID"}', headers=token())
     assert answer.status_code == 422
     assert "is the desk's variable for it spelled right?" in capsys.readouterr().out

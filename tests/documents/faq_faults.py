@@ -1,7 +1,8 @@
 """The faults of the FAQ's list, and the headings of the FAQ where support must arrive."""
 
-from tests.documents import faults, lease_faults, outages, pod_faults
-from tests.documents.faults import FaqFault, desk, gone, gpt4
+from tests.documents import call_faults, faults, lease_faults, outages, pod_faults
+from tests.documents.call_faults import desk, gpt4
+from tests.documents.faults import FaqFault, gone
 from tests.kit.world import World
 
 WEBHOOK, QUEUING, BACKLOG, CRASHES, FAILURE, RUNNING, DELIVERED = (
@@ -105,17 +106,17 @@ FAULTS = [
     FaqFault("ticket changed in mid-job", outages.sent_again_meanwhile, FAILURE, "Another Job Has It"),
     FaqFault("API replaced in mid-job", outages.api_replaced, RUNNING, "Slow but in Progress"),
     FaqFault("no worker until the deadline", outages.too_late, CRASHES, "Ended at Its Deadline"),
-    FaqFault("desk refuses our key", faults.DESK_KEY_REFUSED, FAILURE, DESK),
-    FaqFault("GPT-4 refuses our key", faults.GPT4_KEY_REFUSED, FAILURE, GPT4),
+    FaqFault("desk refuses our key", call_faults.DESK_KEY_REFUSED, FAILURE, DESK),
+    FaqFault("GPT-4 refuses our key", call_faults.GPT4_KEY_REFUSED, FAILURE, GPT4),
     FaqFault(
         "GPT-4 refuses our key, worker replaced since",
-        lease_faults.worker_replaced(faults.GPT4_KEY_REFUSED),
+        lease_faults.worker_replaced(call_faults.GPT4_KEY_REFUSED),
         FAILURE,
         GPT4,
     ),
     FaqFault(
         "desk refuses our key, worker replaced since",
-        lease_faults.worker_replaced(faults.DESK_KEY_REFUSED),
+        lease_faults.worker_replaced(call_faults.DESK_KEY_REFUSED),
         FAILURE,
         DESK,
     ),

@@ -191,62 +191,6 @@ def sent_at_each_change(stage: FaultStage) -> Iterator[str]:
         yield ticket_id
 
 
-def gpt4(kind: str, **fault: Any) -> Inject:
-    """GPT-4 has a fault for this ticket."""
-
-    @contextmanager
-    def inject(stage: FaultStage) -> Iterator[str]:
-        subject = f"Scanner jams, {kind} {fault}"
-        stage.world.openai_fault(kind=kind, match=subject, **fault)
-        ticket_id = stage.world.create_ticket(subject)
-        stage.failing(ticket_id)
-        try:
-            yield ticket_id
-        finally:
-            stage.world.clear_faults()
-
-    return inject
-
-
-def desk(kind: str, operation: str, **fault: Any) -> Inject:
-    """The desk has a fault for this ticket."""
-
-    @contextmanager
-    def inject(stage: FaultStage) -> Iterator[str]:
-        ticket_id = stage.world.create_ticket(send_webhook=False)
-        stage.world.desk_fault(kind=kind, operation=operation, tenant="acme", ticket_id=ticket_id, **fault)
-        stage.world.send_webhook(ticket_id)
-        stage.failing(ticket_id)
-        try:
-            yield ticket_id
-        finally:
-            stage.world.clear_faults()
-
-    return inject
-
-
-def key_refused(refused: Inject) -> Inject:
-    """With that fault our key is refused: the job is held, and does not come again before somebody has looked."""
-    due = b"UPDATE jobs SET due_at = now() + interval '1 minute' * %s WHERE ticket_id = %s AND state = 'waiting'"
-
-    @contextmanager
-    def inject(stage: FaultStage) -> Iterator[str]:
-        with refused(stage) as ticket_id, stage.world.admin() as connection:
-            connection.autocommit = True
-            connection.execute(due, (60, ticket_id))
-            yield ticket_id
-            connection.execute(due, (0, ticket_id))
-        # The next fault's jobs are not to be held as well, nor is this one to meet that fault.
-        stage.system.restart(stage.worker)
-        stage.world.ended(ticket_id)
-
-    return inject
-
-
-GPT4_KEY_REFUSED = key_refused(gpt4("status", code=401, times=1))
-DESK_KEY_REFUSED = key_refused(desk("status", "read_ticket", code=401))
-
-
 @contextmanager
 def forgotten(stage: FaultStage) -> Iterator[str]:
     """An operator had the ticket forgotten before its webhook came."""

@@ -4,11 +4,8 @@ The names that are called have no address here: what reached its server went thr
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
-from pathlib import Path
-from socket import socket
-from typing import Any
+from contextlib import ExitStack
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,74 +13,26 @@ import trustme
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from redis.asyncio import Redis
 
-from config.settings import HousekeepingSettings, WorkerSettings
-from config.tenant_directory import TenantDirectory
+from config.settings import HousekeepingSettings
 from config.tenants import DeskSettings, Tenant
+from devstack.free_ports import free_port
 from integrations.breaker import Breaker
 from integrations.errors import HeldBack, OutsideFailure
 from integrations.http import open_client
-from integrations.model.models import Models
 from integrations.outward import Outward
 from integrations.rate import DeskRate
 from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.desks import Desks
 from integrations.servicedesk.tokens import DeskTokens
+from tests.integrations.behind_a_proxy import SERVERS, TENANTS, TOKEN, Outside
 from tests.integrations.canned import CannedServer, serving, with_certificate
 from tests.integrations.endpoints import whole
-from tests.integrations.street import BookInMemory, asked
 from tests.kit.desk import line_of
 from tests.kit.logs import StartLog
 from tests.kit.proxy import ConnectProxy, serving_proxy
 
 PASSWORD = "p%40ss-word"
-SERVERS: dict[str, Any] = {"database_url": "postgresql://a:b@db/x", "redis_url": "redis://redis:6379/0"}
-TENANTS = TenantDirectory(
-    lambda: {
-        "WEBHOOK_SECRET_ACME": "long-enough-to-be-a-secret-of-acme",
-        "SERVICEDESK_URL_ACME": "https://desk.test",
-        "SERVICEDESK_API_KEY_ACME": "key-of-acme",
-    }
-)
-TOKEN = b'{"access_token": "token-1", "expires_in": 3600}'
-
-
-@dataclass
-class Outside:
-    """Three servers behind the proxy, whose certificates a private authority signed."""
-
-    proxy: ConnectProxy
-    desk: CannedServer
-    accounts: CannedServer
-    model: CannedServer
-    authority: trustme.CA
-    bundle: Path
-
-    def way(self, url: str = "", **changed: Any) -> Outward:
-        """The way through the proxy."""
-        return replace(Outward(url or f"http://127.0.0.1:{self.proxy.port}", "", self.bundle), **changed)
-
-    async def read_ticket(self, outward: Outward, url: str = "https://desk.test", **settings: Any) -> str:
-        desk = DeskSettings(**{"url": url, "edition": "onpremises", "api_key": "key-of-acme", **settings})
-        limits = Limits(settings.pop("breaker", Breaker("desk", "desk unavailable")), DeskRate("a", 9999, None), 8)
-        async with open_client(connections=2, outward=outward) as http:
-            client = ServiceDeskPlus(Tenant("acme", desk=desk), http, DeskTokens(http, None, 5), 5, limits)
-            return (await client.read_ticket("1")).subject
-
-    async def ask(self, outward: Outward, url: str = "https://model.test") -> str:
-        settings = WorkerSettings(
-            **SERVERS,
-            openai_api_key="sk-test",
-            openai_base_url=f"{url}/v1",
-            https_proxy=outward.proxy,
-            no_proxy=outward.no_proxy,
-            openai_ca_bundle=outward.ca_bundle,
-        )
-        models = Models(TENANTS, settings, BookInMemory(), connections=2)
-        try:
-            return (await asked(models.of("acme"))).content.summary
-        finally:
-            await models.close()
 
 
 @pytest.fixture(scope="module")
@@ -192,12 +141,6 @@ async def test_another_proxy_of_the_environment_is_not_used(
     assert outside.proxy.asked == []
 
 
-def unused_port() -> int:
-    with closing(socket()) as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 @pytest.mark.parametrize(
     ("trouble", "words"),
     [
@@ -220,7 +163,7 @@ async def test_its_trouble_is_said_without_its_address_and_is_temporary(
                 outside.proxy.credentials = "acme:other"
                 url = f"http://acme:{secret}@127.0.0.1:{outside.proxy.port}"
             case "is away":
-                url = f"http://acme:{secret}@127.0.0.1:{unused_port()}"
+                url = f"http://acme:{secret}@127.0.0.1:{free_port()}"
             case "shows another certificate":
                 way = replace(way, ca_bundle=None)
             case "has a certificate of its own":

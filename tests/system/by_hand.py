@@ -55,6 +55,21 @@ def on(system: System, *words: str) -> Answer:
     return run(*words, DATABASE_URL=system.state["database_url"])
 
 
+def typed(command: str, folder: Path, **settings: str) -> Answer:
+    """What comes of commands that are typed in a folder; each must succeed, those of a pipe too."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", command],
+        env={"PATH": path, **settings},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 def failed_job(world: World, subject: str, tenant: str = "acme", **more: Any) -> dict[str, Any]:
     """The row of a job whose note the desk refused (with 403, which is not tried again)."""
     ticket_id = world.create_ticket(subject, tenant, send_webhook=False, **more)

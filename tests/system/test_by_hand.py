@@ -1,13 +1,9 @@
 """Operating by hand: commands of documents and verbs for operators on a running system, and housekeeping's purge."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +15,7 @@ from tests.documents.readme import blocks
 from tests.kit.receiver import TOKEN
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
-from tests.system.by_hand import Answer, failed_job, here, on, run
+from tests.system.by_hand import Answer, failed_job, here, on, run, typed
 
 NOBODY = str(uuid4())
 HAS_PSQL = shutil.which("psql") is not None
@@ -40,21 +36,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 def say(system: System, *words: str) -> Answer:
     """What `ai-agents` says to these words, without the start of a process."""
     return here(*words, DATABASE_URL=system.state["database_url"])
-
-
-def typed(command: str, folder: Path, **settings: str) -> Answer:
-    """What comes of commands that are typed in a folder; each must succeed, those of a pipe too."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-e", "-o", "pipefail", "-c", command],
-        env={"PATH": path, **settings},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done
 
 
 def listed(system: System, *words: str) -> list[dict[str, Any]]:

@@ -17,7 +17,6 @@ from tests.kit.world import World, wait_for
 from tests.system.by_hand import answer_in_row, copied, failed_job, forget, here, job_to_come, run, sync_twice
 
 WHO = "Robin.Adeyemi@acme.example"
-# Copied each second, and a desk that lets itself be.
 OFTEN = {"SYNC_INTERVAL_SECONDS": "1", "SERVICEDESK_RATE_PER_MINUTE_ACME": "100000", "LEASE_SECONDS": "3"}
 
 

@@ -4,7 +4,6 @@ import itertools
 import secrets
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +13,7 @@ from devstack.system import System
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import copied, on
+from tests.system.secret_folder import Files
 
 # The tenant says what happens to it; `acme` is in the environment, and nothing does.
 TENANTS = ("acme", "fresh", "rotated", "growing", "cut", "emptied", "leaked")
@@ -23,40 +23,6 @@ DEAD_SECONDS = 10.0
 """And what it promises of a secret whose file is deleted."""
 PREVIOUS = "the secret before the leaked one"
 _NUMBERS = itertools.count(800_000)
-
-
-class Files:
-    """`SECRETS_DIR`: plain files, and files that are there Kubernetes' way, behind `..data`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._versions = itertools.count(1)
-
-    def write(self, name: str, text: str) -> None:
-        """Write a file in place: it is empty for a moment."""
-        (self.folder / name).write_text(text, encoding="utf-8")
-
-    def replace(self, name: str, text: str) -> None:
-        """Put a finished file in the place of another."""
-        finished = self.folder / f".{name}"
-        finished.write_text(text, encoding="utf-8")
-        finished.replace(self.folder / name)
-
-    def publish(self, **files: str) -> None:
-        """Swap all files behind `..data` at once, as the kubelet does."""
-        version = self.folder / f"..version_{next(self._versions)}"
-        version.mkdir()
-        for name, text in files.items():
-            (version / name).write_text(text, encoding="utf-8")
-        fresh = self.folder / "..data_tmp"
-        fresh.symlink_to(version.name)
-        fresh.replace(self.folder / "..data")
-        for name in files:
-            if not (self.folder / name).is_symlink():
-                (self.folder / name).symlink_to(Path("..data") / name)
-        for link in self.folder.iterdir():
-            if link.is_symlink() and link.name not in {"..data", *files}:
-                link.unlink()
 
 
 @pytest.fixture(scope="module")
