@@ -82,9 +82,8 @@ def switch_off() -> None:
         metrics: {
             **{name: _NoMetric() for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase)},
             **dict.fromkeys(("webhook", "expect_outcomes", "job_ended", "tokens_paid"), _nothing),
-            "step": _no_block,
-            "external_call": lambda *_, **__: nullcontext(timing.Call()),
         },
+        timing: {"step": _no_block, "external_call": lambda *_, **__: nullcontext(timing.Call())},
         integrations.http: {"TracedTransport": lambda transport: transport},
         storage.session: {"trace_statements": _nothing},
     }
