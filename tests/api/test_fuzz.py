@@ -59,7 +59,7 @@ def test_no_body_and_no_header_gets_a_5xx_or_a_second_line(start_log: StartLog) 
     with asyncio.Runner() as runner:
 
         @settings(
-            max_examples=600, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=300, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
         )
         @given(bodies, headers, st.sampled_from(PROOFS), st.integers(1, 70_000), st.booleans())
         @example(b'{"tenant_id": "acme", "ticket_id": "1"}', [], "standard", 70_000, False)

@@ -205,7 +205,7 @@ def test_without_a_fault_nothing_fails_and_one_small_answer_is_paid(quick: Syste
 
 
 # One of each subject is planted each time, the others with the slow tests.
-OFTEN = {"settings", "redis policy", "desk certificate", "desk credentials", "model credit", "webhook secret"}
+OFTEN = {"settings", "redis policy", "desk certificate", "webhook secret"}
 
 
 def planted_each() -> Iterator[Any]:
