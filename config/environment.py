@@ -1,6 +1,7 @@
 """What of the environment is no setting of ours: the libraries' own variables, and a program's that takes our place."""
 
 import os
+from pathlib import Path
 
 _FORCED = {
     # langchain-core brings langsmith along: with one of these on, ticket text would be uploaded to a third party.
@@ -28,6 +29,12 @@ def settle_environment() -> None:
 def environment_with(**more: str) -> dict[str, str]:
     """This process's environment and what is not empty of `more`, for a program that takes its place."""
     return dict(os.environ) | {name: value for name, value in more.items() if value}
+
+
+def secrets_dir() -> Path | None:
+    """Return `SECRETS_DIR`, usable or not, for who reads nothing else of a process's settings."""
+    folder = os.environ.get("SECRETS_DIR")
+    return Path(folder) if folder else None
 
 
 def spans_leave_the_process() -> bool:

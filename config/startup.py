@@ -1,10 +1,9 @@
 """Everything that one process reads before it starts, so that one start names all that has to be mended."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
+from config.environment import secrets_dir
 from config.loading import ProcessSettings, SettingsRefused, load
 from config.tenant_directory import TenantDirectory
 from config.tenant_reading import TenantProblem, read_environment
@@ -31,10 +30,7 @@ def load_with_tenants(
     settings that became unusable, and of changed files that are not used. Raises SettingsRefused with a sentence for
     each setting that is missing or wrong, the tenants' included.
     """
-    folder = os.environ.get("SECRETS_DIR")
-    read = read_environment(
-        Path(folder) if folder else None, on_problem=lambda sentence: on_problem(TenantProblem("", sentence))
-    )
+    read = read_environment(secrets_dir(), on_problem=lambda sentence: on_problem(TenantProblem("", sentence)))
     there, said = _NEEDS[needs]
     tenants = TenantDirectory(read, needs=there, on_problem=on_problem)
     problems: list[str] = []

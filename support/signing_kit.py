@@ -4,12 +4,11 @@ Each form is a text in `support/kit/`. `@URL@` and its like are filled in, `@FIL
 """
 
 import argparse
-import os
 import re
 import sys
 from importlib import resources
-from pathlib import Path
 
+from config.environment import secrets_dir
 from config.tenant_names import setting_suffix
 from config.tenant_reading import parse_tenants, read_environment
 from config.tenants import Tenant
@@ -50,8 +49,7 @@ def _read(name: str) -> str:
 
 def _secret(tenant_id: str, form: str) -> tuple[str | None, str]:
     """Return the secret (or token) that the tenant's settings have, or None and what to do about it."""
-    folder = os.environ.get("SECRETS_DIR")
-    tenants, _ = parse_tenants(read_environment(Path(folder) if folder else None)())
+    tenants, _ = parse_tenants(read_environment(secrets_dir())())
     tenant = tenants.get(tenant_id, Tenant(tenant_id))
     token = form == "token"
     found = tenant.webhook_token if token else next(iter(tenant.webhook_secrets), "")
