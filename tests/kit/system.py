@@ -15,7 +15,7 @@ from tests.system.faq import Support
 SHORT = {
     "OPENAI_TIMEOUT_SECONDS": "2",
     "SERVICEDESK_TIMEOUT_SECONDS": "2",
-    "CONTEXT_TIMEOUT_SECONDS": "1.5",
+    "CONTEXT_TIMEOUT_SECONDS": "3",
     "WORKER_CONCURRENCY": "64",
     "NOTE_SETTLE_SECONDS": "2",
 }

@@ -79,7 +79,11 @@ def test_the_secrets_can_be_made_as_written_and_are_usable(tmp_path: Path) -> No
     (tmp_path / "secrets.env").write_text(re.sub(r"^ +", "", keys, flags=re.MULTILINE), encoding="utf-8")
     (line,) = [one for one in KUBECTL if "--from-env-file=secrets.env" in one]
     made = subprocess.run(
-        [*shlex.split(line), "--dry-run=client", "-o", "yaml"], cwd=tmp_path, capture_output=True, text=True, check=True
+        [kubectl_path(), *shlex.split(line)[1:], "--dry-run=client", "-o", "yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     secret: Object = yaml.safe_load(made.stdout)
     (patch,) = re.findall(r"^ *```json\n(.*?)^ *```$", TEXT, re.DOTALL | re.MULTILINE)

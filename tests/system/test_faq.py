@@ -24,14 +24,14 @@ CALLS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
 }
 SLOW_CONTEXT = [
     STARTED,
-    r"Context gathering timeout after 1.5s",
+    r"Context gathering timeout after 3s",
     r"Context gathered: ticket_history=Yes, docs=No",
     *HEALTHY[3:],
 ]
 # Stands for slow queries: what globex knows can't be read in time, what acme knows can.
 MAKE_SLOW = (
     "CREATE POLICY slow ON passages AS RESTRICTIVE FOR SELECT"
-    " USING (CASE WHEN tenant_id = 'globex' THEN pg_sleep(5) IS NOT NULL ELSE true END)"
+    " USING (CASE WHEN tenant_id = 'globex' THEN pg_sleep(8) IS NOT NULL ELSE true END)"
 )
 
 

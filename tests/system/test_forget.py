@@ -62,9 +62,11 @@ def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
     done = forget(system, "--tenant", "acme", "--ticket", ticket_id, "--yes", "--json", by=run)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
+    # 0: a sync saw the tombstone and removed the copy first.
+    copies = told.pop("copies")
+    assert copies in (0, 1)
     assert told == {
         "tenant_id": "acme",
-        "copies": 1,
         "answers": 2,
         "jobs_ended": [],
         "job_rows": 0,
@@ -72,7 +74,7 @@ def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
         "others_running": 0,
         "unattributed": 0,
     }
-    assert "Erased: tenant_id=acme, copies=1, answers=2, jobs=0, keys=4" in done.stderr
+    assert f"Erased: tenant_id=acme, copies={copies}, answers=2, jobs=0, keys=4" in done.stderr
     assert subject not in done.stdout + done.stderr
     assert (world.job(ticket_id)["enhancement"], world.job(naming["ticket_id"])["enhancement"]) == (None, None)
     assert world.job(ticket_id, "globex")["enhancement"] is not None
