@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 KINDS = ("event", "category", "group", "template")
 
 Names = Mapping[str, frozenset[str]]
-"""Kind -> names, folded."""
+"""Kind -> names, folded (`fold`)."""
 
 
 class RulesUnreadable(ValueError):
@@ -18,7 +18,7 @@ def parse_names(text: str) -> Names:
     """Read `KIND:NAME, KIND:NAME`. Raises RulesUnreadable."""
     found: dict[str, set[str]] = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
-        kind, colon, name = map(_fold, entry.partition(":"))
+        kind, colon, name = map(fold, entry.partition(":"))
         if kind not in KINDS or not colon or not name:
             raise RulesUnreadable(f"must be KIND:NAME entries with commas between them; kinds are {', '.join(KINDS)}")
         found.setdefault(kind, set()).add(name)
@@ -37,29 +37,30 @@ class TicketRules:
 
         A kind that is not in `known` yet says nothing; one that is empty is none of the names.
         """
-        folded = _folded(known)
+        folded = fold_all(known)
         return self.forbid(known) or any(
             folded[kind] not in names for kind, names in self.only.items() if kind in folded
         )
 
     def forbid(self, known: Mapping[str, str]) -> bool:
         """Return True if what is `known` of a ticket has one of the names in `never`: its text may not be kept."""
-        return any(name in self.never.get(kind, ()) for kind, name in _folded(known).items())
+        return any(name in self.never.get(kind, ()) for kind, name in fold_all(known).items())
 
     @property
-    def forbidden_kinds(self) -> frozenset[str]:
-        """What has to be known of a ticket to tell whether its text may be kept: of its webhooks nothing is."""
-        return frozenset(self.never) - {"event"}
+    def forbidden(self) -> Names:
+        """The names by which a ticket's text may not be kept; of its events nothing is known once it is copied."""
+        return {kind: names for kind, names in self.never.items() if kind != "event"}
 
     def ask_for(self, kind: str) -> bool:
         """Return True if a ticket's name of that kind may make a difference."""
         return kind in self.only or kind in self.never
 
 
-def _folded(known: Mapping[str, str]) -> dict[str, str]:
-    return {kind: _fold(name) for kind, name in known.items()}
+def fold_all(known: Mapping[str, str]) -> dict[str, str]:
+    """Return what is known of a ticket, kind -> name, with each name as rules have it."""
+    return {kind: fold(name) for kind, name in known.items()}
 
 
-def _fold(name: str) -> str:
+def fold(name: str) -> str:
     """Return a name without what people do not see: case, width of spaces, and how its accents are written."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

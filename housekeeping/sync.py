@@ -9,6 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from config.tenants import DeskSettings
+from config.ticket_rules import fold_all
 from housekeeping.alone import alone
 from housekeeping.forbidden import Forbidden
 from housekeeping.pace import NEWEST, CopyPace, full_copy_seconds
@@ -61,9 +62,8 @@ async def sync_tenant(
     """
     sync = _Sync(database, desk, tenant_id, forbidden, CopyPace(settings.rate_per_minute), monotonic)
     asks_until = monotonic() + _ASKS_UNTIL * full_copy_seconds(settings)
-    if forbidden.must_look():
-        await history.unsee_tickets(database, tenant_id, hours=_UNSEEN_HOURS)
-        forbidden.look_begins()
+    # By what is known of them already, whatever the desk answers.
+    await sync.remove_forbidden()
     await sync.tell_oldest_seen()
     tickets = await sync.newest_tickets()
     solutions = await sync.solutions()
@@ -100,13 +100,10 @@ class _Sync:
         await self.pace.wait()
         listed = await self.desk.list_newest(NEWEST)
         self.known = known = await history.known_tickets(self.database, self.tenant_id)
-        listed = await self._without_forbidden(listed)
-        tickets = [ticket.ticket_id for ticket in listed]
-        forgotten = await self._forgotten_in(listed)
+        wanted = await self._wanted_of(listed)
+        told = {each.ticket_id for each in wanted if self.forbidden.is_told_by(each)}
         # One in the trash is asked for only where there is a copy.
-        there = [each for each in listed if not each.is_trashed or each.ticket_id in known]
-        ours = [each for each in there if each.ticket_id not in forgotten]
-        told = {each.ticket_id for each in listed if self.forbidden.is_told_by(each)}
+        ours = [each for each in wanted if not each.is_trashed or each.ticket_id in known]
         current = [each.ticket_id for each in ours if each.is_as(known) and each.ticket_id in told]
         await history.touch_tickets(self.database, self.tenant_id, current)
         changed = [each.ticket_id for each in ours if not each.is_as(known)]
@@ -119,28 +116,28 @@ class _Sync:
         }
         if read:
             await history.see_tickets(self.database, self.tenant_id, read, hours=_UNSEEN_HOURS)
-        return [each for each in tickets if each in told]
+        return list(told)
 
-    async def _forgotten_in(self, listed: Sequence[ListedTicket]) -> set[str]:
-        """Note the numbers of those that are listed; remove the copies of the forgotten ones, and return their ids.
+    async def remove_forbidden(self) -> None:
+        """Remove the copies of which it is known that they are forbidden."""
+        self.removed += await history.remove_forbidden(self.database, self.tenant_id, self.forbidden.names)
 
-        A copy from before its number was kept is not known as forgotten by that until now.
+    async def _wanted_of(self, listed: Sequence[ListedTicket]) -> list[ListedTicket]:
+        """Note numbers and kinds of those that are listed; return those that are neither forbidden nor forgotten.
+
+        Copies of the others go. One from before its number was kept is not known as forgotten by that until now.
         """
         numbers = numbers_in(listed)
         await history.number_tickets(self.database, self.tenant_id, numbers)
+        kinds = {each.ticket_id: fold_all(each.kinds) for each in listed}
+        await history.note_kinds(self.database, self.tenant_id, kinds)
+        await self.remove_forbidden()
         tickets = {each.ticket_id for each in listed}
         left = await tombstones.forgotten_among(self.database, self.tenant_id, {*tickets, *numbers.values()})
         forgotten = {ticket_id for ticket_id in tickets if not left.isdisjoint((ticket_id, numbers.get(ticket_id)))}
         for ticket_id in forgotten & self.known.keys():
             self.removed += await history.remove_ticket(self.database, self.tenant_id, ticket_id)
-        return forgotten
-
-    async def _without_forbidden(self, listed: Sequence[ListedTicket]) -> list[ListedTicket]:
-        """Remove the copies of those that the list tells to be forbidden, and return the others."""
-        barred = [each.ticket_id for each in listed if self.forbidden.bars_listed(each)]
-        for ticket_id in self.known.keys() & set(barred):
-            self.removed += await history.remove_ticket(self.database, self.tenant_id, ticket_id)
-        return [each for each in listed if each.ticket_id not in barred]
+        return [each for each in listed if each.ticket_id not in forgotten and not self.forbidden.bars_listed(each)]
 
     async def solutions(self) -> list[str]:
         """Copy those that the desk lists; their ids."""
@@ -177,9 +174,9 @@ class _Sync:
             if ticket_ids <= listed:
                 return  # the end, or a desk that knows one page only
             removed = self.removed
-            await self._forgotten_in(page)
-            ours = await self._without_forbidden(page)
-            shown = {one.ticket_id: one.status for one in ours if self.forbidden.is_told_by(one) and not one.is_trashed}
+            wanted = await self._wanted_of(page)
+            told = [each for each in wanted if self.forbidden.is_told_by(each)]
+            shown = {each.ticket_id: each.status for each in told if not each.is_trashed}
             seen = await history.see_tickets(self.database, self.tenant_id, shown, hours=_UNSEEN_HOURS)
             in_vain = 0 if seen or self.removed > removed else in_vain + 1
             if in_vain > _MOST_IN_VAIN:
@@ -236,7 +233,8 @@ class _Sync:
             self.removed += await history.remove_ticket(self.database, self.tenant_id, ticket_id)
             return
         copy = {"ticket_id": ticket_id} | {name: getattr(ticket, name) for name in _COPIED}
-        saved = await history.save_ticket(self.database, self.tenant_id, copy, ticket.requester, listed=listed)
+        kinds, requester = fold_all(ticket.kinds), ticket.requester
+        saved = await history.save_ticket(self.database, self.tenant_id, copy, requester, kinds=kinds, listed=listed)
         self.tickets += saved and listed
 
     async def _solution(self, solution_id: str, *, listed: bool) -> None:

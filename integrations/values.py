@@ -30,6 +30,11 @@ class DeskTicket:
     template: str = ""
 
     @property
+    def kinds(self) -> dict[str, str]:
+        """What a tenant's rules may ask of it: kind -> name."""
+        return {"category": self.category, "group": self.group, "template": self.template}
+
+    @property
     def shown(self) -> str:
         """What people know the ticket by."""
         return self.display_id or self.ticket_id

@@ -1,11 +1,11 @@
 """The copies of a desk's tickets and solutions that context is gathered from; `storage.search` finds in them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, case, cast, delete, func, or_, select, tuple_, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import ColumnElement, Text, case, cast, column, delete, func, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
 from storage import tombstones
 from storage.models import Passage, Ticket
@@ -21,20 +21,26 @@ async def known_tickets(database: Database, tenant_id: str) -> dict[str, str]:
 
 
 async def save_ticket(
-    database: Database, tenant_id: str, ticket: dict[str, str], requester: str = "", *, listed: bool = True
+    database: Database,
+    tenant_id: str,
+    ticket: dict[str, str],
+    requester: str = "",
+    *,
+    kinds: Mapping[str, str] | None = None,
+    listed: bool = True,
 ) -> bool:
     """Insert or refresh the copy of a ticket: `ticket_id`, `subject`, `description`, `resolution`, `status`.
 
-    With `display_id`, the number that people see, where it is another one than the `ticket_id`.
+    With `display_id`, the number that people see, where it is another one than the `ticket_id`. `kinds`: its category,
+    group and template, as rules have names (`config.ticket_rules.fold`); without them they are not known any more.
     `listed`: the desk lists it, so that its age counts from now; else it only gave it when asked for a copy that there
     is. Return True if the copy was written: not of a ticket that was forgotten, or whose `requester` was (an address,
     of which only a keyed hash is kept), nor of one that was purged since it was asked for.
     """
     shown = ticket.get("display_id") or None
-    columns = {**ticket, "display_id": shown, "requester": tombstones.of_requester(requester)}
+    columns = {**ticket, "display_id": shown, "kinds": kinds, "requester": tombstones.of_requester(requester)}
     fresh = insert(Ticket).values(tenant_id=tenant_id, synced_at=func.now(), seen_at=func.now(), **columns)
-    names = ["subject", "description", "resolution", "status", "display_id", "requester", "seen_at", "synced_at"]
-    changed = {name: getattr(fresh.excluded, name) for name in names}
+    changed = {name: getattr(fresh.excluded, name) for name in [*columns, "seen_at", "synced_at"]}
     async with database.tenant(tenant_id) as session:
         if await tombstones.bars_copy(
             session, tenant_id, [ticket["ticket_id"], *([shown] if shown else [])], requester
@@ -57,6 +63,26 @@ async def remove_ticket(database: Database, tenant_id: str, number: str) -> int:
         return len((await session.scalars(gone)).all())
 
 
+async def remove_forbidden(database: Database, tenant_id: str, forbidden: Mapping[str, Set[str]]) -> int:
+    """Delete the copies that are known to have one of these names (kind -> names); how many there were."""
+    if not forbidden:
+        return 0
+    has_one = [Ticket.kinds.op("->>")(kind).in_(names) for kind, names in forbidden.items()]
+    gone = delete(Ticket).where(or_(*has_one)).returning(Ticket.ticket_id)
+    async with database.tenant(tenant_id) as session:
+        return len((await session.scalars(gone)).all())
+
+
+async def note_kinds(database: Database, tenant_id: str, listed: Mapping[str, Mapping[str, str]]) -> None:
+    """The desk has just listed these (ids with the kinds that it told of each): copies know them, beside others."""
+    told = func.jsonb_each(cast(listed, JSONB)).table_valued("ticket_id", column("kinds", JSONB)).render_derived()
+    kinds = func.coalesce(Ticket.kinds, cast({}, JSONB)).op("||")(told.c.kinds)
+    others = Ticket.kinds.is_distinct_from(kinds)
+    known = update(Ticket).where(Ticket.ticket_id == told.c.ticket_id, others).values(kinds=kinds)
+    async with database.tenant(tenant_id) as session:
+        await session.execute(known)
+
+
 async def number_tickets(database: Database, tenant_id: str, listed: Mapping[str, str]) -> None:
     """The desk has just listed these (ids with the number that people see of each): copies are known by those too."""
     if not listed:
@@ -72,8 +98,11 @@ async def number_tickets(database: Database, tenant_id: str, listed: Mapping[str
 async def put_off(
     database: Database, tenant_id: str, *, ticket_id: str | None = None, solution_id: str | None = None
 ) -> None:
-    """The desk refused to show a copied ticket or solution: it is asked for again in a day, and not before all else."""
-    refused = update(Ticket).where(Ticket.ticket_id == ticket_id).values(seen_at=func.now())
+    """The desk refused to show a copied ticket or solution: it is asked for again in a day, and not before all else.
+
+    What kinds a ticket has is not known any more: it may be hidden since it is another queue's.
+    """
+    refused = update(Ticket).where(Ticket.ticket_id == ticket_id).values(seen_at=func.now(), kinds=None)
     if solution_id is not None:
         refused = update(Passage).where(Passage.source_id == solution_id).values(seen_at=func.now())
     async with database.tenant(tenant_id) as session:
@@ -102,13 +131,6 @@ async def see_tickets(database: Database, tenant_id: str, listed: Mapping[str, s
         seen = await session.scalar(to_ask_for.where(_to_ask_for(hours)))
         await session.execute(these.values(seen_at=func.now()))
     return int(seen or 0)
-
-
-async def unsee_tickets(database: Database, tenant_id: str, *, hours: int) -> None:
-    """Let every copy count as one that the desk has not shown for `hours`: each has to be looked at anew."""
-    before = func.now() - func.make_interval(0, 0, 0, 0, hours)
-    async with database.tenant(tenant_id) as session:
-        await session.execute(update(Ticket).values(seen_at=func.least(Ticket.seen_at, before)))
 
 
 async def oldest_seen(database: Database, tenant_id: str) -> datetime | None:

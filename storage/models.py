@@ -156,6 +156,8 @@ class Ticket(Base):
     """Whose ticket it is, as a keyed hash; empty where the ticket names nobody, null where it was not looked at."""
     display_id: Mapped[str | None]
     """The number that people see, where it is another one than the desk's `ticket_id`, and known."""
+    kinds: Mapped[dict[str, Any] | None]
+    """Its category, group and template, those that the desk has told: names as rules have them, empty for none."""
 
 
 class Passage(Base):

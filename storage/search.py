@@ -6,6 +6,7 @@ for some thousand tickets, and bounded by the context's time limit beyond.
 
 import asyncio
 import re
+from collections.abc import Mapping, Set
 
 from sqlalchemy import ColumnElement, func, literal, select
 
@@ -31,19 +32,21 @@ class SearchInPostgres:
         self._slots = asyncio.Semaphore(most_at_once)
 
     async def similar_tickets(
-        self, tenant_id: str, ticket_id: str, subject: str, description: str
+        self, tenant_id: str, ticket_id: str, subject: str, description: str, forbidden: Mapping[str, Set[str]]
     ) -> list[SimilarTicket]:
         """Return the tenant's tickets that have most in common with this one and were resolved, best first.
 
-        `ticket_id` is the desk's id, by which tickets are copied.
+        `ticket_id` is the desk's id, by which tickets are copied. None is found that has one of the names in
+        `forbidden` (kind -> names, as in the column `kinds`), or of which the desk has not told that kind.
         """
         query = _query(subject, description)
         rank = func.ts_rank(Ticket.words, query)
+        # What is not known is null, and so is the whole condition: such a copy is not found.
+        allowed = [Ticket.kinds.op("->>")(kind).not_in(names) for kind, names in forbidden.items()]
         question = (
             select(Ticket.ticket_id, Ticket.subject, Ticket.resolution, func.coalesce(Ticket.display_id, ""))
-            .where(
-                Ticket.ticket_id != ticket_id, Ticket.resolution != "", Ticket.words.op("@@")(query), rank > _LEAST_RANK
-            )
+            .where(Ticket.ticket_id != ticket_id, Ticket.resolution != "", *allowed)
+            .where(Ticket.words.op("@@")(query), rank > _LEAST_RANK)
             .order_by(rank.desc(), Ticket.ticket_id)
             .limit(_MOST_FOUND)
         )

@@ -84,9 +84,10 @@ async def _found(
     attempt: Attempt, subject: str, description: str
 ) -> tuple[Sequence[SimilarTicket], Sequence[Document]]:
     tenant_id, search = attempt.claim.tenant_id, attempt.search
+    forbidden = attempt.wishes().rules.forbidden
     try:
         return (
-            await search.similar_tickets(tenant_id, attempt.claim.id_in_desk, subject, description),
+            await search.similar_tickets(tenant_id, attempt.claim.id_in_desk, subject, description, forbidden),
             await search.documents(tenant_id, subject, description),
         )
     except (OutsideFailure, *DATABASE_FAILURES):

@@ -27,10 +27,9 @@ async def refuse_ticket(attempt: Attempt, ticket: DeskTicket) -> None:
 
     The copy of a ticket of which nothing may be kept goes at once; housekeeping makes no other.
     """
-    known = {"category": ticket.category, "group": ticket.group, "template": ticket.template}
     rules = attempt.wishes().rules
-    if rules.forbid(known):
+    if rules.forbid(ticket.kinds):
         remove = partial(history.remove_ticket, attempt.database, attempt.claim.tenant_id, ticket.ticket_id)
         await insist(remove)
-    if rules.leave_out(known):
+    if rules.leave_out(ticket.kinds):
         raise LeftOut

@@ -4,7 +4,7 @@
 goes wrong are the failures of `integrations.errors`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -61,6 +61,10 @@ class Desk(Protocol):
 
 class Rules(Protocol):
     """Which tickets a tenant leaves out, by what is known of one: kind (event, category, group, template) -> name."""
+
+    @property
+    def forbidden(self) -> Mapping[str, Set[str]]:
+        """The names of each kind, but of events, by which nothing of a ticket may be kept or told."""
 
     def leave_out(self, known: Mapping[str, str]) -> bool:
         """Return True if the ticket is not to be enhanced. A kind that is not in `known` says nothing."""
@@ -125,11 +129,12 @@ class Search(Protocol):
     """
 
     async def similar_tickets(
-        self, tenant_id: str, ticket_id: str, subject: str, description: str
+        self, tenant_id: str, ticket_id: str, subject: str, description: str, forbidden: Mapping[str, Set[str]]
     ) -> Sequence[SimilarTicket]:
         """Return the few tickets of the tenant, but this one, that resemble it and were resolved; best first.
 
-        `ticket_id` is the desk's id.
+        `ticket_id` is the desk's id. None that has one of the names in `forbidden` (`Rules`), nor one of which a kind
+        that stands there is not known.
         """
 
     async def documents(self, tenant_id: str, subject: str, description: str) -> Sequence[Document]:

@@ -82,7 +82,7 @@ class Site:
         # As `save_ticket` does, in one statement.
         self.table.run(
             "INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status, requester)"
-            " SELECT 'acme', id, 's', 'd', 'r', 'Open', '' FROM unnest(%s::text[]) id",
+            " SELECT 'acme', id, 'Subject', 'Description', 'Resolution', 'Open', '' FROM unnest(%s::text[]) id",
             tickets,
         )
         self.age(except_newest=100)

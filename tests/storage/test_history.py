@@ -2,6 +2,7 @@
 
 import pytest
 
+from config.ticket_rules import TicketRules, fold_all, parse_names
 from integrations.values import Document, SimilarTicket
 from storage import history
 from storage.search import SearchInPostgres
@@ -21,9 +22,15 @@ async def save(
 
 
 async def find(
-    database: Database, subject: str, description: str = "", tenant_id: str = "acme", own: str = "0"
+    database: Database,
+    subject: str,
+    description: str = "",
+    tenant_id: str = "acme",
+    own: str = "0",
+    never: str = "",
 ) -> list[str]:
-    found = await SearchInPostgres(database, 2).similar_tickets(tenant_id, own, subject, description)
+    forbidden = TicketRules(never=parse_names(never)).forbidden
+    found = await SearchInPostgres(database, 2).similar_tickets(tenant_id, own, subject, description, forbidden)
     return [ticket.ticket_id for ticket in found]
 
 
@@ -31,7 +38,7 @@ async def test_a_ticket_about_the_same_is_found_with_its_resolution(database: Da
     await save(database, "1", VPN)
     await save(database, "2", PRINTER)
     found = await SearchInPostgres(database, 2).similar_tickets(
-        "acme", "0", "VPN drops again", "It dropped twice at home."
+        "acme", "0", "VPN drops again", "It dropped twice at home.", {}
     )
     assert found == [SimilarTicket("1", VPN[0], VPN[2])]
 
@@ -42,14 +49,57 @@ async def test_a_ticket_is_told_by_the_number_that_people_see(database: Database
     await history.number_tickets(database, "acme", {})
     await history.number_tickets(database, "acme", {"4711": "12", "999": "13"})
     search = SearchInPostgres(database, 2)
-    assert [(one.ticket_id, one.shown) for one in await search.similar_tickets("acme", "0", *VPN[:2])] == [
+    assert [(one.ticket_id, one.shown) for one in await search.similar_tickets("acme", "0", *VPN[:2], {})] == [
         ("4711", "12")
     ]
     ticket = dict(zip(("subject", "description", "resolution"), VPN, strict=True), ticket_id="4712", status="Closed")
     await history.save_ticket(database, "acme", ticket | {"display_id": "14"})
-    assert [one.shown for one in await search.similar_tickets("acme", "4711", *VPN[:2])] == ["14"]
+    assert [one.shown for one in await search.similar_tickets("acme", "4711", *VPN[:2], {})] == ["14"]
     assert [await history.remove_ticket(database, "acme", number) for number in ("12", "13", "4712")] == [1, 0, 1]
     assert table.run("SELECT ticket_id FROM tickets") == []
+
+
+@pytest.mark.parametrize(
+    ("kinds", "never", "found"),
+    [
+        ({"group": "Büro  HR", "category": "Network"}, "group:bu\u0308ro hr", False),
+        ({"group": "Büro HR"}, "group:Payroll, group:BÜRO HR", False),
+        ({"group": "HR", "category": "", "template": ""}, "category:Salaries, group:HR", False),
+        # What is asked for has to be known, and nothing else has; of a copy no event is.
+        (None, "group:HR", False),
+        ({"group": "Network"}, "group:HR, category:Salaries", False),
+        ({"group": "Network", "category": ""}, "group:HR, category:Salaries", True),
+        ({"group": "HR services"}, "group:HR, event:deleted", True),
+        (None, "event:ticket.deleted", True),
+    ],
+)
+async def test_a_copy_is_found_and_kept_by_the_rules_that_are_in_force(
+    kinds: dict[str, str] | None, never: str, found: bool, database: Database, table: Table
+) -> None:
+    ticket = dict(zip(("subject", "description", "resolution"), VPN, strict=True), ticket_id="1", status="Closed")
+    folded = None if kinds is None else fold_all(kinds)
+    await history.save_ticket(database, "acme", ticket, kinds=folded)
+    await history.save_ticket(database, "globex", ticket, kinds=folded)
+    assert await find(database, *VPN[:2]) == ["1"]
+    assert await find(database, *VPN[:2], never=never) == (["1"] if found else [])
+    rules = TicketRules(never=parse_names(never))
+    forbidden = rules.forbid(kinds or {})
+    assert await history.remove_forbidden(database, "acme", rules.forbidden) == forbidden
+    assert len(table.run("SELECT 1 FROM tickets")) == 2 - forbidden
+
+
+async def test_what_a_list_tells_of_a_copy_is_known_beside_what_was_read(database: Database) -> None:
+    """Until the desk refuses to show it: nothing is known of it then."""
+    for ticket_id in ("1", "2"):
+        await save(database, ticket_id, VPN)
+    await history.note_kinds(database, "acme", {})
+    await history.note_kinds(database, "acme", {"1": {"category": "network", "group": "it"}, "2": {}, "3": {}})
+    assert await find(database, *VPN[:2], never="group:HR, category:Salaries") == ["1"]
+    await history.note_kinds(database, "acme", {"1": {"group": "hr"}})
+    assert await find(database, *VPN[:2], never="group:HR") == []
+    assert await find(database, *VPN[:2], never="group:IT, category:Salaries") == ["1"]
+    await history.put_off(database, "acme", ticket_id="1")
+    assert await find(database, *VPN[:2], never="group:IT") == []
 
 
 async def test_words_are_found_in_their_other_forms(database: Database) -> None:

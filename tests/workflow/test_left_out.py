@@ -133,6 +133,24 @@ async def test_a_ticket_that_is_left_out_costs_one_reading_until_it_is_wanted(
     assert (len(notes_of(place.desks, ticket_id)), place.paid()) == (1, 1)
 
 
+@pytest.mark.parametrize(("group", "answers"), [("hr", True), (None, True), ("network", True), ("hr", False)])
+async def test_a_copy_from_before_the_rule_is_told_to_no_other_ticket(
+    place: Place, group: str | None, answers: bool
+) -> None:
+    """No sync has run since. Of a copy of which the group is not known it can't be said that it is not HR's."""
+    place.tenant = tenant(never="group:HR")
+    about = {"subject": "Scanner jams twice", "description": "Scanner jams at the second page."}
+    kinds = None if group is None else {"group": group}
+    await history.save_ticket(place.store.database, "acme", {"ticket_id": "88", **COPY, **about}, kinds=kinds)
+    ticket_id = new_ticket(place.desks, "onpremises", **about)
+    if not answers:
+        place.model.order(kind="status", code=400, param="model", times=9)
+    async with place.runner(failure_note=True) as runner:
+        assert await run_job(runner, await place.job(ticket_id))
+    (note,) = notes_of(place.desks, ticket_id)
+    assert ("#88" in note["description"]) is (group == "network")
+
+
 async def test_a_ticket_that_was_moved_since_gpt4_answered_gets_no_note(place: Place) -> None:
     """A job that was held back, or is retried by hand, comes with an answer."""
     place.tenant = tenant(never="group:HR")

@@ -1,8 +1,9 @@
 """The whole graph with another kind of desk, another model and another search: `workflow` has heard of none of them."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import ClassVar
 from uuid import UUID
 
 import pytest
@@ -64,6 +65,8 @@ class BoxOfCards:
 
 class Everything:
     """Rules that leave nothing out."""
+
+    forbidden: ClassVar[dict[str, frozenset[str]]] = {"drawer": frozenset({"private"})}
 
     def leave_out(self, known: Mapping[str, str]) -> bool:
         assert not {"12345", "My badge does nothing."} & set(known.values())
@@ -131,10 +134,10 @@ class Drawer:
     stuck: bool = False
 
     async def similar_tickets(
-        self, tenant_id: str, ticket_id: str, subject: str, description: str
+        self, tenant_id: str, ticket_id: str, subject: str, description: str, forbidden: Mapping[str, Set[str]]
     ) -> Sequence[SimilarTicket]:
-        asked = (tenant_id, ticket_id, subject, description)
-        assert asked == ("acme", "12345", "The door stays shut", "My badge does nothing.")
+        asked = (tenant_id, ticket_id, subject, description, forbidden)
+        assert asked == ("acme", "12345", "The door stays shut", "My badge does nothing.", {"drawer": {"private"}})
         return (FOUND,)
 
     async def documents(self, tenant_id: str, subject: str, description: str) -> Sequence[Document]:

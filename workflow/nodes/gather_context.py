@@ -69,7 +69,9 @@ async def _refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
 async def _find_tickets(attempt: Attempt, ticket: DeskTicket, found: _Found) -> None:
     claim, words = attempt.claim, (ticket.subject, ticket.description)
     with _done_without("ticket history not searched"):
-        found.similar_tickets = await attempt.search.similar_tickets(claim.tenant_id, claim.id_in_desk, *words)
+        found.similar_tickets = await attempt.search.similar_tickets(
+            claim.tenant_id, claim.id_in_desk, *words, attempt.wishes().rules.forbidden
+        )
 
 
 async def _find_documents(attempt: Attempt, ticket: DeskTicket, found: _Found) -> None:
