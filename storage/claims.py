@@ -47,9 +47,9 @@ class Claim:
     seen_open_at: datetime | None
     """When an attempt that was then held back saw the ticket open."""
     enhanced: bool
-    """True if another job has put its note into this ticket, or may have; False for a job that a person had retried."""
+    """True if another job has put its note into this ticket, or may have: since this one was retried by hand, if so."""
     echo: bool
-    """True if another job has just left a failure note in this ticket; False as above."""
+    """True if another job has just left a failure note in this ticket; False for one that was retried by hand."""
     another_first: bool
     """True if another job of this ticket has to come to its end first: the job waits on, and nobody holds it."""
     desk_id: str | None = None

@@ -142,16 +142,20 @@ BEGIN
 END $$;
 
 -- What the other jobs of a job's ticket say, whichever number their webhooks named: one is running; one waits, and may
--- have posted its note; one waits, and was accepted earlier; and the two that `claim_job` is about.
+-- have posted its note; one waits, and was accepted earlier (or retried by hand, whichever came last: one order for all);
+-- and the two that `claim_job` is about. Who had a job retried by hand asked for a note past what was in the ticket then:
+-- for that job it counts only what has ended since, and the webhook is nobody's echo.
 CREATE OR REPLACE FUNCTION other_jobs_of_ticket(p_id uuid, p_echo interval, p_missing text)
 RETURNS TABLE (running boolean, posted boolean, earlier boolean, enhanced boolean, echo boolean)
 LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
     SELECT coalesce(bool_or(o.state = 'running'), false),
            coalesce(bool_or(o.state = 'waiting' AND o.note_attempted_at IS NOT NULL), false),
-           coalesce(bool_or(o.state = 'waiting' AND (o.accepted_at, o.id) < (j.accepted_at, j.id)), false),
-           coalesce(bool_or(o.state = 'completed' OR (
-               o.state = 'failed' AND o.note_attempted_at IS NOT NULL AND o.reason IS DISTINCT FROM p_missing)), false),
-           coalesce(bool_or(j.accepted_at BETWEEN o.failure_noted_at AND o.failure_noted_at + p_echo), false)
+           coalesce(bool_or(o.state = 'waiting' AND (coalesce(o.retried_at, o.accepted_at), o.id)
+               < (coalesce(j.retried_at, j.accepted_at), j.id)), false),
+           coalesce(bool_or((j.retried_at IS NULL OR o.finished_at > j.retried_at) AND (o.state = 'completed' OR (
+               o.state = 'failed' AND o.note_attempted_at IS NOT NULL AND o.reason IS DISTINCT FROM p_missing))), false),
+           coalesce(bool_or(j.retried_at IS NULL
+               AND j.accepted_at BETWEEN o.failure_noted_at AND o.failure_noted_at + p_echo), false)
     FROM jobs j JOIN jobs o ON o.tenant_id = j.tenant_id AND o.id <> j.id
         AND (o.ticket_id IN (j.ticket_id, j.desk_id) OR o.desk_id IN (j.ticket_id, j.desk_id))
     WHERE j.id = p_id
@@ -164,11 +168,10 @@ $$;
 -- state: waiting -> waiting: another job of its ticket comes first
 -- state: running -> waiting: its worker fell silent, and another job of its ticket comes first
 -- Take a job that is due, or whose lease ran out. It asks about the other jobs of its ticket, one claim of a ticket at a
--- time; the second statement sees what was committed while it waited for that. None of it holds for a job that a person
--- asked for.
+-- time; the second statement sees what was committed while it waited for that.
 -- - `another_first`: another job has to come to its end first: it runs, or may have posted its note, or was accepted
 --   earlier. This one then goes on waiting, and what that costs it is added to its deadline, up to the longest life. A
---   job that may have posted its own note waits for nobody.
+--   job that may have posted its own note waits for one that runs only: two that waited for each other's would never end.
 -- - `enhanced`: another job has put its note into this ticket, or failed while it may have. Else a desk that stores each
 --   note, answers with a failure and fires at each change would have a paid note for each. Where the last look found
 --   that there is none (`p_missing`), the next webhook is the ticket's chance.
@@ -186,8 +189,7 @@ BEGIN
     PERFORM lock_ticket(j.tenant_id, ARRAY[j.ticket_id, j.desk_id]) FROM jobs j WHERE j.id = p_id;
 
     RETURN QUERY WITH free AS (
-        SELECT j.id, j.started_at IS NOT NULL AS started_before, j.reason, j.retried_at IS NULL AS minds_others,
-               j.note_attempted_at IS NULL AS may_wait,
+        SELECT j.id, j.started_at IS NOT NULL AS started_before, j.reason, j.note_attempted_at IS NULL AS may_wait,
                CASE WHEN j.state = 'waiting' THEN j.due_at ELSE j.lease_until END AS since
         FROM jobs j
         WHERE j.id = p_id AND j.deadline_at > now()
@@ -195,16 +197,16 @@ BEGIN
              OR (j.state = 'running' AND j.lease_until < now() AND j.attempt < p_attempts))
         FOR UPDATE
     ), asked AS (
-        SELECT f.id, f.started_before, f.reason, f.since, f.minds_others AND o.enhanced AS enhanced,
-               f.minds_others AND o.echo AS echo,
-               f.minds_others AND f.may_wait AND (o.running OR o.posted OR o.earlier) AS another_first
+        SELECT f.id, f.started_before, f.reason, f.since, o.enhanced, o.echo,
+               o.running OR (f.may_wait AND (o.posted OR o.earlier)) AS another_first
         FROM free f CROSS JOIN LATERAL other_jobs_of_ticket(f.id, p_echo, p_missing) o
     ), waits AS (
         UPDATE jobs j
         SET state = 'waiting', reason = p_another_first, published_at = NULL, lease_owner = NULL, lease_until = NULL,
             claim_token = NULL, due_at = clock_timestamp() + p_wait,
             deadline_at = greatest(j.deadline_at, least(
-                j.deadline_at + (clock_timestamp() - a.since) + p_wait, j.accepted_at + p_longest))
+                j.deadline_at + (clock_timestamp() - a.since) + p_wait,
+                coalesce(j.retried_at, j.accepted_at) + p_longest))
         FROM asked a WHERE j.id = a.id AND a.another_first
         RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, a.since, clock_timestamp() AS claimed_at,
                   j.deadline_at, a.started_before, j.enhancement IS NOT NULL AS answered, j.note_attempted_at,
@@ -249,9 +251,8 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-    SELECT j.retried_at IS NULL AND o.enhanced, j.retried_at IS NULL AND o.echo,
-           j.retried_at IS NULL AND j.note_attempted_at IS NULL AND j.ticket_id <> p_desk_id
-               AND (o.running OR o.posted)
+    SELECT o.enhanced, o.echo,
+           j.ticket_id <> p_desk_id AND (o.running OR (j.note_attempted_at IS NULL AND o.posted))
     FROM jobs j CROSS JOIN LATERAL other_jobs_of_ticket(j.id, p_echo, p_missing) o WHERE j.id = p_id;
 END $$;
 

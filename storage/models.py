@@ -56,7 +56,7 @@ class Job(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     retried_at: Mapped[datetime | None]
-    """When a person had it retried: its attempts count from then on, and no other job of its ticket is in its way."""
+    """When a person had it retried: its attempts count from then on, and no note of before is in its way."""
     lease_owner: Mapped[str | None]
     lease_until: Mapped[datetime | None]
     claim_token: Mapped[UUID | None]

@@ -132,6 +132,59 @@ async def test_what_is_done_or_under_way_is_not_retried_and_does_not_change(stor
     assert store.table.run("SELECT * FROM jobs ORDER BY id") == before
 
 
+EARLIER = "now() - interval '1 minute'"
+POSTED: Columns = {"note_attempted_at": EARLIER}
+# What another job of its ticket is once a job was retried -> is that one told of a note, and has it to wait?
+OTHERS: list[tuple[Columns, tuple[bool, bool]]] = [
+    ({"state": "completed", "finished_at": EARLIER}, (False, False)),
+    ({"state": "completed", "finished_at": "now()"}, (True, False)),
+    ({"state": "failed", "finished_at": EARLIER, **POSTED}, (False, False)),
+    ({"state": "failed", "finished_at": "now()", **POSTED}, (True, False)),
+    ({"state": "failed", "finished_at": "now()", "reason": jobs.NOTE_MISSING, **POSTED}, (False, False)),
+    ({"state": "failed", "finished_at": "now()", "failure_noted_at": EARLIER}, (False, False)),
+    ({"state": "running"}, (False, True)),
+    ({**POSTED}, (False, True)),
+    ({"accepted_at": EARLIER}, (False, True)),
+    # It waits for this one.
+    ({}, (False, False)),
+    ({"accepted_at": EARLIER, "retried_at": "now()"}, (False, False)),
+]
+
+
+@pytest.mark.parametrize(("other", "told"), OTHERS)
+async def test_a_retried_job_goes_past_what_was_there_and_minds_what_comes_since(
+    other: Columns, told: tuple[bool, bool], store: Store
+) -> None:
+    job_id = await store.accept(**FAILED)
+    await by_hand.retry(store.database, job_id, DEADLINE)
+    await store.accept(**other)
+    claim = await claimed(store.database, job_id)
+    assert (claim.enhanced, claim.another_first, claim.echo) == (*told, False)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("posted", [(), (0,), (0, 1)])
+async def test_of_two_retried_jobs_of_a_ticket_one_makes_its_note_and_none_waits_for_ever(
+    posted: tuple[int, ...], order: tuple[int, int], store: Store
+) -> None:
+    """Also where both may have posted a note of their own: else both would look, find none, and post again."""
+    old: Columns = FAILED | {"accepted_at": "now() - interval '30 hours'"}
+    pair = [await store.accept(**(old | POSTED if number in posted else old)) for number in range(2)]
+    for job_id in pair:
+        await by_hand.retry(store.database, job_id, DEADLINE)
+    before = {job_id: store.table.job(job_id)["deadline_at"] for job_id in pair}
+    told = [await claimed(store.database, pair[number]) for number in order]
+    assert sorted(claim.another_first for claim in told) == [False, True]
+    runs, waits = sorted(told, key=lambda claim: claim.another_first)
+    row = store.table.job(waits.job_id)
+    assert (row["state"], row["attempt"]) == ("waiting", 0)
+    assert row["deadline_at"] - before[waits.job_id] >= timedelta(seconds=15)
+    await claims.complete(store.database, runs, "7")
+    store.table.change(waits.job_id, due_at="now()")
+    last = await claimed(store.database, waits.job_id)
+    assert (last.enhanced, last.another_first) == (True, False)
+
+
 async def test_a_retried_job_that_overruns_its_deadline_again_says_so(store: Store) -> None:
     job_id = await store.accept(**FAILED)
     await by_hand.retry(store.database, job_id, DEADLINE)

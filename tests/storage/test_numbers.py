@@ -62,10 +62,14 @@ async def test_a_job_of_the_other_number_is_seen_once_the_id_is_known(
     assert (claim.enhanced, claim.echo, claim.another_first) == NONE
     knowing = await claims.know_numbers(store.database, claim, DESK_ID, NUMBER)
     assert (knowing.enhanced, knowing.echo, knowing.another_first) == told
-    # Of a job that a person asked for none of it holds.
+    # Of what was there before a person asked for it none holds, but another one that is at work does.
+    store.table.run("UPDATE jobs SET finished_at = now() WHERE state IN ('completed', 'failed')")
     store.table.change(claim.job_id, retried_at="now()")
     asked_for = await claims.know_numbers(store.database, claim, DESK_ID, NUMBER)
-    assert (asked_for.enhanced, asked_for.echo, asked_for.another_first) == NONE
+    assert (asked_for.enhanced, asked_for.echo, asked_for.another_first) == (False, False, told[2])
+    store.table.run("UPDATE jobs SET finished_at = now() WHERE finished_at IS NOT NULL")
+    since = await claims.know_numbers(store.database, claim, DESK_ID, NUMBER)
+    assert (since.enhanced, since.echo, since.another_first) == (told[0], False, told[2])
 
 
 @pytest.mark.parametrize(("other", "told"), OTHERS)

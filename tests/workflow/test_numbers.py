@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from redis.asyncio import Redis
 
+from devstack.postgres import Postgres
 from integrations.servicedesk.client import ServiceDeskPlus
 from storage import claims, erasing, history
 from storage.erasable import Which
@@ -20,6 +21,7 @@ from tests.kit.logs import StartLog
 from tests.kit.postgres import Store, attempt_at, claimed
 from tests.kit.runner import runner_on
 from tests.kit.simulators import Simulator
+from tests.system.by_hand import here
 from workflow.failure_note import leave_failure_note
 from workflow.kept_answers import AnswersInRedis
 from workflow.run import Runner, run_job
@@ -132,6 +134,35 @@ async def test_two_webhooks_that_run_at_the_same_time_make_one_note(
     ticket.store.table.change(waits["id"], due_at="now()")
     assert await run_job(runner, waits["id"])
     assert ticket.store.table.job(waits["id"])["reason"] == "already enhanced"
+    assert (len(ticket.notes()), len(model.requests(operation="chat"))) == (1, 1)
+
+
+@pytest.mark.usefixtures("untouched_logging")
+@pytest.mark.parametrize(("first", "at_once"), [(0, False), (1, False), (0, True)])
+async def test_two_that_failed_while_the_desk_was_down_make_one_note_when_retried(
+    first: int, at_once: bool, ticket: Known, runner: Runner, model: Simulator, server: Postgres
+) -> None:
+    """By `retry --failed`, which can't know either that both are of one ticket."""
+    job_ids = [await ticket.job(number) for number in (ticket.number, ticket.desk_id)]
+    ticket.desks.order(kind="status", code=403)
+    for job_id in job_ids:
+        assert await run_job(runner, job_id)
+    assert [ticket.store.table.job(job_id)["state"] for job_id in job_ids] == ["failed", "failed"]
+    ticket.desks.forget()
+    words = ("retry", "--failed", "--since", "1h", "--yes")
+    asked = await asyncio.to_thread(here, *words, DATABASE_URL=server.url)
+    assert "2 jobs wait again" in asked.stdout, asked.stderr
+    order = [job_ids[first], job_ids[1 - first]]
+    if at_once:
+        await asyncio.gather(*(run_job(runner, job_id) for job_id in order))
+    for job_id in order:
+        ticket.store.table.change(job_id, due_at="now()")
+        await run_job(runner, job_id)
+    rows = [ticket.store.table.job(job_id) for job_id in job_ids]
+    assert sorted((row["state"], row["reason"]) for row in rows) == [
+        ("completed", None),
+        ("skipped", "already enhanced"),
+    ]
     assert (len(ticket.notes()), len(model.requests(operation="chat"))) == (1, 1)
 
 
