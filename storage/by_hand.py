@@ -1,8 +1,7 @@
 """What operators ask of the table of jobs, and the one change that they make: retrying a job.
 
 Looking across tenants goes through `list_jobs`, which has ids, states and times. One job's details and the retry are
-its tenant's, under row-level security. None of it reads the text of a ticket or of an answer, but for what a dry run
-would have put into the ticket.
+its tenant's, under row-level security. None of it reads the text of a ticket or of an answer.
 """
 
 from collections.abc import Sequence
@@ -13,7 +12,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select, text
 
-from storage.jobs import DRY_RUN, DUPLICATE, RETRIED_BY_HAND
+from storage.dry_runs import OTHER_OF_TICKET
+from storage.jobs import DUPLICATE, RETRIED_BY_HAND
 from storage.models import Job, JobEvent, JobState
 from storage.session import Database
 
@@ -72,6 +72,8 @@ class Details:
     model: str | None
     note_attempted_at: datetime | None
     note_id: str | None
+    dry_run_job: UUID | None
+    """Another job of the ticket whose dry run has left its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,11 @@ async def details(database: Database, job_id: UUID) -> Details | None:
     tenant_id = await _tenant_of(database, job_id)
     if tenant_id is None:
         return None
-    computed: dict[str, ColumnElement[Any]] = {"asked_at": func.now(), "answered": Job.enhancement.is_not(None)}
+    computed: dict[str, ColumnElement[Any]] = {
+        "asked_at": func.now(),
+        "answered": Job.enhancement.is_not(None),
+        "dry_run_job": OTHER_OF_TICKET,
+    }
     columns = [
         computed[name].label(name) if name in computed else Job.__table__.c[name]
         for name in Details.__dataclass_fields__
@@ -133,14 +139,6 @@ async def details(database: Database, job_id: UUID) -> Details | None:
     async with database.tenant(tenant_id) as session:
         row = (await session.execute(select(*columns).where(Job.id == job_id))).mappings().one_or_none()
     return None if row is None else Details(**row)
-
-
-async def answer_of_dry_run(database: Database, job: Details) -> dict[str, Any] | None:
-    """Return GPT-4's answer of a job that ended in a dry run; None for any other, or once it was purged."""
-    async with database.tenant(job.tenant_id) as session:
-        question = select(Job.enhancement).where(Job.id == job.id, Job.state == JobState.SKIPPED, Job.reason == DRY_RUN)
-        answer: dict[str, Any] | None = await session.scalar(question)
-    return answer
 
 
 async def events(database: Database, job: Details) -> list[Happened]:

@@ -17,7 +17,7 @@ from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from integrations.holds import DeskHoldReason, HoldReason
 from observability.identifiers import other_numbers
-from storage import by_hand
+from storage import by_hand, dry_runs
 from storage.by_hand import Details, Happened
 from storage.jobs import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, FORGOTTEN, LEFT_OUT
 from storage.models import JobState
@@ -50,7 +50,7 @@ def run(chosen: argparse.Namespace) -> int:
             print(f"No job has the id {job_id}, or it was purged by age.", file=sys.stderr)
             return NOT_DONE_EXIT
         events = await by_hand.events(database, job) if chosen.events else None
-        answer = await by_hand.answer_of_dry_run(database, job)
+        answer = await dry_runs.answer_of(database, job.tenant_id, job.id)
         note = None if answer is None else note_text(answer, job.id, job.model or "")
         print(as_json(for_machines(job, events, note)) if chosen.json else story(job, events, note))
         return 0
@@ -145,7 +145,8 @@ def _next_of_skipped(job: Details) -> str:
         return "nothing: another job does the work of its webhook"
     if job.reason == ALREADY_ENHANCED:
         wanted = f"if a second note is wanted, `ai-agents retry {job.id}`"
-        return f"nothing: another job did this ticket, or its note may be there though it failed; {wanted}"
+        tried = f"; a dry run of it: `ai-agents show {job.dry_run_job}`" if job.dry_run_job else ""
+        return f"nothing: another job did this ticket, or its note may be there though it failed; {wanted}{tried}"
     if job.reason == LEFT_OUT:
         return f"nothing, unless the ticket or its tenant's rules have changed since: `ai-agents retry {job.id}`"
     if job.reason == DRY_RUN:

@@ -58,7 +58,8 @@ class NoNoteWanted(Exception):
 class AlreadyEnhanced(NoNoteWanted):
     """Another job has put its note into the ticket, or may have, and nobody asked for a second one.
 
-    Our own note changes the ticket, and a desk may send a webhook for each change.
+    Our own note changes the ticket, and a desk may send a webhook for each change. In a dry run it is another job's
+    answer that is there.
     """
 
     reason = ALREADY_ENHANCED

@@ -13,6 +13,7 @@ from storage import claims
 from storage.jobs import ANOTHER_FIRST
 from storage.limits import ANOTHER_FIRST_WAIT
 from workflow.attempt import AlreadyEnhanced, Attempt, Echo
+from workflow.dry_run import refuse_second_dry_run
 from workflow.lease import insist
 
 
@@ -44,3 +45,4 @@ async def _know(attempt: Attempt, desk_id: str, display_id: str) -> None:
         raise Echo
     if claim.another_first:
         raise HeldBack(ANOTHER_FIRST, ANOTHER_FIRST_WAIT.total_seconds())
+    await refuse_second_dry_run(attempt)

@@ -9,7 +9,7 @@ import pytest
 
 from integrations.holds import DeskHoldReason, HoldReason
 from storage.by_hand import Details, Happened
-from storage.jobs import DRY_RUN, DUPLICATE, FORGOTTEN, LEFT_OUT
+from storage.jobs import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, FORGOTTEN, LEFT_OUT
 from support.cli import main
 from support.show_job import for_machines, next_step, note_text, story
 from support.tables import as_json
@@ -40,6 +40,7 @@ WAITING = Details(
     model=None,
     note_attempted_at=None,
     note_id=None,
+    dry_run_job=None,
 )
 FAILED = replace(WAITING, state="failed", reason="ServiceDesk Plus API error: 401", attempt=8, finished_at=NOW)
 
@@ -85,6 +86,11 @@ NEXT = [
     (replace(WAITING, state="skipped", reason=FORGOTTEN), "its ticket was forgotten"),
     (replace(WAITING, state="skipped", reason="closed"), f"`ai-agents retry {JOB_ID}`"),
     (replace(WAITING, state="skipped", reason=LEFT_OUT), "unless the ticket or its tenant's rules have changed since"),
+    (replace(WAITING, state="skipped", reason=ALREADY_ENHANCED), f"wanted, `ai-agents retry {JOB_ID}`"),
+    (
+        replace(WAITING, state="skipped", reason=ALREADY_ENHANCED, dry_run_job=UUID(int=7)),
+        f"`ai-agents retry {JOB_ID}`; a dry run of it: `ai-agents show {UUID(int=7)}`",
+    ),
     (replace(WAITING, state="skipped", reason=DRY_RUN, answered=True), "posts this answer unpaid"),
     (replace(WAITING, state="skipped", reason=DRY_RUN), "asks GPT-4 again"),
     (FAILED, f"mend what the reason names, then `ai-agents retry {JOB_ID}`"),

@@ -1,5 +1,6 @@
 """Tickets that a tenant's rules leave out, and its dry run: what is called, paid for and kept, and what comes later."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -207,6 +208,34 @@ async def test_after_a_dry_run_a_new_webhook_of_the_ticket_is_enhanced(place: Pl
     place.tenant = tenant()
     assert await place.run(await place.job(ticket_id)) == ("completed", None)
     assert await place.run(await place.job(ticket_id)) == ("skipped", "already enhanced")
+
+
+async def test_a_dry_run_pays_once_a_ticket_while_its_answer_is_kept(place: Place) -> None:
+    """Each answer may be had as a note by hand; of two, one becomes the ticket's note."""
+    place.tenant = tenant(dry_run=True)
+    ticket_id = new_ticket(place.desks)
+    first, second, third = [await place.job(ticket_id) for _ in range(3)]
+    assert await place.run(first) == ("skipped", "dry run")
+    assert await place.run(second) == ("skipped", "already enhanced")
+    shown = [await by_hand.details(place.store.database, job_id) for job_id in (first, second)]
+    assert [job and job.dry_run_job for job in shown] == [None, first]
+    row = place.store.table.job(first)
+    place.store.table.change(first, enhancement=None)
+    assert await place.run(third) == ("skipped", "dry run")
+    assert place.paid() == 2
+    await by_hand.retry(place.store.database, second, DEADLINE)
+    assert await place.run(second) == ("skipped", "dry run")
+    assert place.paid() == 3
+
+    place.tenant = tenant()
+    place.store.table.change(first, enhancement=json.dumps(row["enhancement"]))
+    for job_id in (second, first):
+        await by_hand.retry(place.store.database, job_id, DEADLINE)
+    assert await place.run(first) == ("waiting", "another job of this ticket")
+    assert await place.run(second) == ("completed", None)
+    place.store.table.change(first, due_at="now()")
+    assert await place.run(first) == ("skipped", "already enhanced")
+    assert (len(notes_of(place.desks, ticket_id)), place.paid()) == (1, 3)
 
 
 @pytest.mark.parametrize("wishes", [tenant(dry_run=True), tenant(never="group:HR")], ids=["dry run", "left out since"])

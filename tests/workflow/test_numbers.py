@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from redis.asyncio import Redis
 
+from config.tenants import Tenant
 from devstack.postgres import Postgres
 from integrations.servicedesk.client import ServiceDeskPlus
 from storage import claims, erasing, history
@@ -135,6 +136,20 @@ async def test_two_webhooks_that_run_at_the_same_time_make_one_note(
     assert await run_job(runner, waits["id"])
     assert ticket.store.table.job(waits["id"])["reason"] == "already enhanced"
     assert (len(ticket.notes()), len(model.requests(operation="chat"))) == (1, 1)
+
+
+@pytest.mark.parametrize("named_first", [0, 1])
+async def test_a_dry_run_pays_once_whichever_number_the_second_webhook_names(
+    named_first: int, ticket: Known, runner: Runner, model: Simulator
+) -> None:
+    dry = replace(runner, wishes_of=partial(Tenant, dry_run=True))
+    numbers = [ticket.number, ticket.desk_id]
+    job_ids = [await ticket.job(numbers[number]) for number in (named_first, 1 - named_first)]
+    for job_id in job_ids:
+        assert await run_job(dry, job_id)
+    reasons = [ticket.store.table.job(job_id)["reason"] for job_id in job_ids]
+    assert reasons == ["dry run", "already enhanced"]
+    assert (ticket.notes(), len(model.requests(operation="chat"))) == ([], 1)
 
 
 @pytest.mark.usefixtures("untouched_logging")

@@ -15,6 +15,7 @@ from storage import claims
 from storage.claims import Claim
 from storage.limits import MOST_ATTEMPTS
 from workflow.attempt import AlreadyEnhanced, Attempt, GraphState
+from workflow.dry_run import refuse_second_dry_run
 from workflow.enhancement import Enhancement, is_note_of
 from workflow.lease import insist
 from workflow.left_out import refuse_event
@@ -38,6 +39,7 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
     await refuse_event(attempt)
     committed = await claims.load_answer(attempt.database, attempt.claim) if attempt.claim.answered else None
     if committed is None:
+        await refuse_second_dry_run(attempt)
         return {}
     say(phrases.GPT4_ANSWER_KEPT)
     answer, model = committed

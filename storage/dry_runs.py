@@ -1,0 +1,47 @@
+"""What a dry run has left: GPT-4's answer, in the row of a job that ended without its note (docs/adr/0022)."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import aliased
+
+from storage.jobs import DRY_RUN
+from storage.models import Job, JobState
+from storage.session import Database
+
+_Other = aliased(Job)
+_NUMBERS = (Job.ticket_id, Job.desk_id)
+OTHER_OF_TICKET = (
+    select(_Other.id)
+    .where(
+        _Other.tenant_id == Job.tenant_id,
+        _Other.id != Job.id,
+        or_(_Other.ticket_id.in_(_NUMBERS), _Other.desk_id.in_(_NUMBERS)),
+        _Other.state == JobState.SKIPPED,
+        _Other.reason == DRY_RUN,
+        _Other.enhancement.is_not(None),
+        # As for a note, whoever has a job retried goes past what was there (`other_jobs_of_ticket`).
+        or_(Job.retried_at.is_(None), _Other.finished_at > Job.retried_at),
+    )
+    .order_by(_Other.finished_at.desc())
+    .limit(1)
+    .correlate(Job)
+    .scalar_subquery()
+)
+"""In a question about a job: the last other job of its ticket whose dry run has left its answer; or null."""
+
+
+async def other_of_ticket(database: Database, tenant_id: str, job_id: UUID) -> UUID | None:
+    """Return the id of another job of the job's ticket whose dry run has left its answer, or None."""
+    async with database.tenant(tenant_id) as session:
+        found: UUID | None = await session.scalar(select(OTHER_OF_TICKET).where(Job.id == job_id))
+    return found
+
+
+async def answer_of(database: Database, tenant_id: str, job_id: UUID) -> dict[str, Any] | None:
+    """Return GPT-4's answer of a job that ended in a dry run; None for any other, or once it was purged."""
+    async with database.tenant(tenant_id) as session:
+        question = select(Job.enhancement).where(Job.id == job_id, Job.state == JobState.SKIPPED, Job.reason == DRY_RUN)
+        answer: dict[str, Any] | None = await session.scalar(question)
+    return answer

@@ -1,0 +1,17 @@
+"""A dry run: one answer is paid for each ticket, as one note is put into it outside of one."""
+
+from functools import partial
+
+from storage import dry_runs
+from workflow.attempt import AlreadyEnhanced, Attempt
+from workflow.lease import insist
+
+
+async def refuse_second_dry_run(attempt: Attempt) -> None:
+    """Raise AlreadyEnhanced in a dry run, if that of another job has left its answer for this ticket."""
+    if not attempt.wishes().dry_run:
+        return
+    claim = attempt.claim
+    other = partial(dry_runs.other_of_ticket, attempt.database, claim.tenant_id, claim.job_id)
+    if await insist(other) is not None:
+        raise AlreadyEnhanced
