@@ -1,4 +1,4 @@
-"""What the desk says of a copied ticket's category, group and template."""
+"""What the desk says of a copied ticket's category, group and template; and new functions."""
 
 from alembic import op
 
@@ -6,8 +6,8 @@ revision = "0012"
 down_revision = "0011"
 branch_labels = None
 depends_on = None
-FUNCTIONS = "eb1181c529966a1cf963ab2098c5c4866ef8ac9cb6dde290c3d599ef8fae617c"
-"""The digest of `storage/functions.sql`, which this does not change."""
+FUNCTIONS = "5096f34c2d5657410935eb83686d97122f4f517197395b53b22829d0bf89177e"
+"""The digest of `storage/functions.sql`."""
 
 
 def upgrade() -> None:
