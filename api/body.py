@@ -27,8 +27,8 @@ class BodyTooSlow(Exception):
     """The body did not come in time."""
 
 
-async def read_body(request: Request, limit: int, seconds: float) -> bytes:
-    """Return the body.
+async def read_body(request: Request, limit: int, seconds: float, *, any_type: bool = False) -> bytes:
+    """Return the body; with `any_type` whatever it is declared as.
 
     Raises BodyCompressed or BodyOfAnotherType before anything is read, BodyTooLarge above `limit` bytes, BodyTooSlow
     after `seconds`, and starlette's ClientDisconnect. What a client still sends of a body that is too large is read
@@ -37,7 +37,7 @@ async def read_body(request: Request, limit: int, seconds: float) -> bytes:
     """
     if _compressed(request):
         raise BodyCompressed
-    if not _may_be_json(request.headers.get("content-type", "")):
+    if not any_type and not _may_be_json(request.headers.get("content-type", "")):
         raise BodyOfAnotherType
     stream = request.stream()
     announced = request.headers.get("content-length", "")

@@ -1,7 +1,7 @@
 """A webhook as it comes in, read and proved to be its tenant's; in what order, is told in `api.webhook`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import Request
@@ -30,8 +30,16 @@ class ProvedWebhook:
 
 async def prove(request: Request, state: ApiState, addressed: str | None) -> ProvedWebhook:
     """The webhook, proved to be the tenant's. Raises WebhookRefused."""
-    body, headers = await _body_of(request, state), request.headers
-    if addressed is not None or (TOKEN_HEADER in headers and not proof.is_signed(headers)):
+    headers = request.headers
+    unsigned = not proof.is_signed(headers) and (addressed is not None or TOKEN_HEADER in headers)
+    try:
+        body = await _body_of(request, state, any_type=unsigned)
+    except WebhookRefused as refused:
+        if unsigned and addressed is not None:
+            proof.by_token(state.tenants, addressed, headers, None)
+            raise replace(refused, tenant_id=addressed, known_tenant=True, verified=True) from None
+        raise
+    if unsigned or addressed is not None:
         return _proved_by_token(state, headers, body, addressed)
     try:
         payload = read_signed(body)
@@ -68,16 +76,17 @@ def _proved_by_token(state: ApiState, headers: Mapping[str, str], body: bytes, a
     return ProvedWebhook(claimed, payload, body, None)
 
 
-async def _body_of(request: Request, state: ApiState) -> bytes:
-    """The body. Raises WebhookRefused."""
+async def _body_of(request: Request, state: ApiState, *, any_type: bool) -> bytes:
+    """The body, whatever it is declared as if `any_type` is set. Raises WebhookRefused."""
     try:
-        return await read_body(request, LARGEST_BODY_BYTES, state.sender_seconds)
+        return await read_body(request, LARGEST_BODY_BYTES, state.sender_seconds, any_type=any_type)
     except BodyCompressed:
-        raise WebhookRefused(415, "compressed body") from None
+        raise WebhookRefused(415, "compressed body", cause=Cause("send it as it is")) from None
     except BodyOfAnotherType:
         raise WebhookRefused(415, "unsupported content type") from None
     except BodyTooLarge:
-        raise WebhookRefused(413, "body too large") from None
+        cause = Cause(f"more than {LARGEST_BODY_BYTES // 1024} KiB, send ids only")
+        raise WebhookRefused(413, "body too large", cause=cause) from None
     except BodyTooSlow:
         raise WebhookRefused(408, "body too slow") from None
     except ClientDisconnect:

@@ -6,8 +6,8 @@ signature does not match is looked for when the answer has been sent. What is re
 `api.http_protocol`.
 
 A desk that can't sign sends a token instead, if its tenant has one; then the tenant may stand in the address, and the
-body is read as such desks write it (`webhooks.bodies`). At a tenant's address a wrong token (403) goes before a body
-that can't be read (400).
+body is read as such desks write it (`webhooks.bodies`), whatever type it is declared as. At a tenant's address a wrong
+token (403) goes before whatever else is wrong, so that the rest is told of the tenant.
 """
 
 import hashlib
@@ -57,7 +57,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     403: {"model": schemas.Refused, "description": "Not proved to be the tenant's"},
     408: {"model": schemas.Refused, "description": "The headers or the body came too slowly"},
     413: {"model": schemas.Refused, "description": f"More than {LARGEST_BODY_BYTES // 1024} KiB"},
-    415: {"model": schemas.Refused, "description": "A compressed body, or one of another type than JSON"},
+    415: {"model": schemas.Refused, "description": "A compressed body, or another type than JSON without a token"},
     422: {"model": schemas.Refused, "description": "Proved, but without a usable ticket id"},
     429: {"model": schemas.Refused, "description": "Too many requests at once over one connection"},
     431: {"model": schemas.Refused, "description": f"More than {LARGEST_HEAD_BYTES // 1024} KiB of headers"},

@@ -31,8 +31,7 @@ class WebhookRefused(Exception):
         """The reason, with what is to be mended; but for a 403, which tells nothing."""
         if self.status == 403:
             return "forbidden"
-        more = self.fields or (self.cause.told if self.cause else "")
-        return f"{self.reason}: {more}" if more else self.reason
+        return f"{self.reason}: {self.cause.told}" if self.cause else self.reason
 
 
 def tell(refused: WebhookRefused, rejections: RejectionRecorder) -> None:

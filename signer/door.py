@@ -130,8 +130,6 @@ def _understood(body: bytes, tenant_id: str) -> DeskWebhook | None:
 
 
 async def _read_body(request: Request) -> bytes:
-    if request.headers.get("content-type", "").lower().startswith("multipart/"):
-        raise WebhookNotKept(400, "the body can't be read: it is a multipart form, choose JSON or plain text for it")
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise WebhookNotKept(400, "the body can't be read: it is compressed")
     body = b""

@@ -2,7 +2,8 @@
 
 An admin wrote such a desk's body, and the desk pastes values into it as they are. Seen of them: JSON whose texts hold
 raw line breaks, values in arrays of one element, `requestId` for the ticket, and the JSON inside a form field
-`input_data` or `payload`. Nobody signed such a body, so that nothing is lost by reading it kindly.
+`input_data` or `payload`. Nobody signed such a body, so that nothing is lost by reading it kindly. What it is, is seen
+by its text: the form of a desk lets an admin type any content type beside any body.
 """
 
 from typing import Any
@@ -13,8 +14,11 @@ from webhooks.json_text import Malformed, decoded, load
 LARGEST_BODY_BYTES = 64 * 1024
 _FORM_FIELDS = ("input_data", "payload")
 _MOST_FORM_FIELDS = 50
-_READ = ("tenant_id", "ticket_id", "event")
+_TENANT = "tenant_id"
 _TICKET = "requestId"
+_READ = (_TENANT, "ticket_id", "event")
+_EMPTY = (None, "")
+_NO_OBJECT = "no JSON object, which begins with { and ends with }"
 
 
 def read_signed(body: bytes) -> dict[str, Any]:
@@ -24,44 +28,55 @@ def read_signed(body: bytes) -> dict[str, Any]:
     """
     value = load(decoded(body), named_once=("tenant_id", "ticket_id"), strict=True)
     if not isinstance(value, dict):
-        raise Malformed("no JSON object")
+        raise Malformed(_NO_OBJECT)
     return value
 
 
 def read_unsigned(body: bytes) -> dict[str, Any]:
-    """Return the fields that the system reads, as a signed body would have them. Raises Malformed."""
+    """Return the fields that the system reads, as a signed body would have them. Raises Malformed.
+
+    One that is empty or null is not there: a variable of the desk without a value. What may stand at two places
+    (`ticket_id` and `requestId`, `tenant_id` also as a field of the form) must not differ.
+    """
+    if body.lstrip().startswith(b"--"):
+        raise Malformed("it is a multipart form, choose JSON or plain text for it")
     # What reads JSON may ignore the mark (RFC 8259, 8.1).
     text = decoded(body).removeprefix("\ufeff")
-    named, text = ("", text) if text.lstrip()[:1] in ("{", "[") else _field_of(text)
+    field, text, tenants = ("", text, []) if text.lstrip()[:1] in ("{", "[", '"') else _form(text)
     try:
         value = _alone(load(text, named_once=(*_READ, _TICKET), strict=False))
     except Malformed as malformed:
-        raise Malformed(named + malformed.cause) from None
+        raise Malformed(field + malformed.cause) from None
     if not isinstance(value, dict):
-        raise Malformed(f"{named}no JSON object")
-    found = {name: _trimmed(value[name]) for name in _READ if name in value}
-    # A variable of the desk that has no value.
-    for name in ("tenant_id", "event"):
-        if found.get(name) in (None, ""):
-            found.pop(name, None)
-    if _TICKET in value:
-        ticket = _trimmed(value[_TICKET])
-        if str(found.setdefault("ticket_id", ticket)) != str(ticket):
-            raise Malformed(f"{named}ticket_id and {_TICKET} differ")
-    return found
+        raise Malformed(field + _NO_OBJECT)
+    ticket_id = _one_of([value.get("ticket_id"), value.get(_TICKET)], f"ticket_id and {_TICKET} differ")
+    tenant_id = _one_of([value.get(_TENANT), *tenants], f"{_TENANT} is there twice")
+    found = {_TENANT: tenant_id, "ticket_id": ticket_id, "event": _trimmed(value.get("event"))}
+    return {name: each for name, each in found.items() if each not in _EMPTY}
 
 
-def _field_of(text: str) -> tuple[str, str]:
-    """Return which field of a form holds the JSON, for causes, and the JSON. Raises Malformed."""
+def _one_of(values: list[Any], differ: str) -> Any:
+    """Return what these places hold, None if all are empty. Raises Malformed, with the words `differ`."""
+    held = [value for value in map(_trimmed, values) if value not in _EMPTY]
+    if len({str(value) for value in held}) > 1:
+        raise Malformed(differ)
+    return held[0] if held else None
+
+
+def _form(text: str) -> tuple[str, str, list[str]]:
+    """Return which field of a form holds the JSON, for causes, the JSON, and what it has as `tenant_id` beside it.
+
+    Raises Malformed.
+    """
     try:
         fields = parse_qsl(text.strip(), keep_blank_values=True, max_num_fields=_MOST_FORM_FIELDS)
     except ValueError:
         raise Malformed(f"more than {_MOST_FORM_FIELDS} fields") from None
     found = [(name, value) for name, value in fields if name in _FORM_FIELDS]
     if len(found) != 1:
-        raise Malformed(f"neither JSON nor a form with one field {' or '.join(_FORM_FIELDS)}")
+        raise Malformed(f"neither a JSON object nor a form with one field {' or '.join(_FORM_FIELDS)}")
     ((name, value),) = found
-    return f"in {name} ", value
+    return f"in {name} ", value, [value for name, value in fields if name == _TENANT]
 
 
 def _alone(value: Any) -> Any:

@@ -12,10 +12,7 @@ CHECK_EVENT = "webhook.check"
 TICKET_ID = re.compile(r"[0-9]{1,20}")
 EVENT = re.compile(r"[A-Za-z0-9_.:/ -]{1,100}")
 _LONGEST_TENANT_ID = 63
-_CAUSES = {
-    "event": "event has other characters than A-Z, a-z, 0-9, blanks and _.:/-, or more than 100",
-    "ticket_id": "ticket_id is missing, or no number of 1 to 20 digits: is the desk's variable for it spelled right?",
-}
+_EVENT_CAUSE = "event has other characters than A-Z, a-z, 0-9, blanks and _.:/-, or more than 100"
 
 
 class Unusable(Exception):
@@ -24,10 +21,10 @@ class Unusable(Exception):
     Neither quotes the body.
     """
 
-    def __init__(self, fields: list[str]) -> None:
-        super().__init__(", ".join(fields))
-        self.fields = fields
-        self.cause = "; ".join(_CAUSES[name] for name in fields)
+    def __init__(self, causes: Mapping[str, str]) -> None:
+        super().__init__(", ".join(causes))
+        self.fields = list(causes)
+        self.cause = "; ".join(causes.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +40,18 @@ def parse(payload: Mapping[str, Any]) -> DeskWebhook:
     ticket_id, event = ticket_of(payload), payload.get("event")
     event_is_plain = event is None or (isinstance(event, str) and EVENT.fullmatch(event) is not None)
     if ticket_id is None or not event_is_plain:
-        problems = {"event": not event_is_plain, "ticket_id": ticket_id is None}
-        raise Unusable([name for name, wrong in problems.items() if wrong])
+        causes = {} if event_is_plain else {"event": _EVENT_CAUSE}
+        raise Unusable(causes if ticket_id else causes | {"ticket_id": _ticket_cause(payload.get("ticket_id"))})
     return DeskWebhook(ticket_id, event)
+
+
+def _ticket_cause(value: Any) -> str:
+    """Return what is wrong with what stands for a ticket id, in words that name what to mend at the desk."""
+    if value in (None, ""):
+        return "ticket_id is missing or empty: is its name, and the desk's variable for it, spelled right?"
+    if isinstance(value, str) and "$" in value:
+        return "ticket_id is a variable that the desk did not replace: is it spelled as in the form's list?"
+    return "ticket_id is no number of 1 to 20 digits without commas, dots or blanks between them"
 
 
 def tenant_of(payload: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ _DEEPEST = 100
 # The closing quote may be missing: else the time for quotes that are never closed would grow with their square.
 _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _BRACKETS = re.compile(r"[][{}]")
+_OTHER_CHARSET = "another character set than UTF-8"
 # What the json module says, and what it means to who wrote the desk's template.
 _MISTAKES = {
     "Expecting ',' delimiter": "a quote inside a value or a missing comma",
@@ -18,7 +19,7 @@ _MISTAKES = {
     "Expecting ':' delimiter": "a missing colon",
     "Unterminated string": "a quote that is never closed",
     "Invalid \\": "a backslash inside a value",
-    "Expecting value": "no value where one has to stand",
+    "Expecting value": "no value where one has to stand, or a text without quotes",
     "Extra data": "something behind the end",
     "Unexpected UTF-8 BOM": "a byte order mark",
 }
@@ -37,7 +38,10 @@ def decoded(body: bytes) -> str:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as failure:
-        raise Malformed(f"byte {failure.start + 1}: no UTF-8") from None
+        raise Malformed(f"byte {failure.start + 1}: {_OTHER_CHARSET}") from None
+    if "\0" in text[:2]:
+        # UTF-16 without its mark passes for UTF-8 with a NUL at each second place.
+        raise Malformed(f"byte 1: {_OTHER_CHARSET}")
     if not text.strip():
         raise Malformed("nothing in it")
     return text

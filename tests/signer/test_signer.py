@@ -82,7 +82,7 @@ def test_without_the_desks_key_nothing_is_kept(key: str | None, site: SignerSite
 @pytest.mark.parametrize(
     ("body", "path", "status", "said"),
     [
-        (b'{"ticket_id": "Hunter2"}', "/webhook", 400, "ticket_id is missing, or no number of 1 to 20 digits"),
+        (b'{"ticket_id": "Hunter2"}', "/webhook", 400, "ticket_id is no number of 1 to 20 digits"),
         (b'{"ticket_id": 1, "subject": "a "Hunter2" b"}', "/webhook", 400, "line 1 column 33: a quote inside a value"),
         (b"--x", "/webhook", 400, "the body can't be read: it is a multipart form, choose JSON"),
         (b'{"ticket_id": 1, "tenant_id": "globex"}', "/webhook", 400, "tenant_id is another one than this signer"),
@@ -95,8 +95,7 @@ def test_what_can_not_be_taken_is_refused_in_words_of_ours(
     body: bytes, path: str, status: int, said: str, site: SignerSite
 ) -> None:
     """Both in the answer and in the line, without a word of the body."""
-    form = {"Content-Type": "Multipart/form-data; boundary=x"} if body.startswith(b"--x") else {}
-    answer = site.post(body, path=path, **form)
+    answer = site.post(body, path=path)
     assert answer.status_code == status
     assert said in answer.json()["detail"]
     lines = [line for line in site.signer.output().splitlines() if f"refused: status={status}, reason=" in line]

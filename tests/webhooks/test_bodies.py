@@ -9,29 +9,35 @@ from tests.webhooks.readings import READINGS, told
 
 SECRET_WORDS = "payroll-of-zoe"
 SAID = "- 12345 -"
-NO_JSON_FORM = "neither JSON nor a form with one field input_data or payload"
-NO_VALUE = "line 1 column 1: no value where one has to stand"
-NO_TICKET = "ticket_id is missing, or no number of 1 to 20 digits: is the desk's variable for it spelled right?"
+NO_JSON_FORM = "neither a JSON object nor a form with one field input_data or payload"
+NO_OBJECT = "no JSON object, which begins with { and ends with }"
+NO_VALUE = "line 1 column 1: no value where one has to stand, or a text without quotes"
+NO_TICKET = "ticket_id is missing or empty: is its name, and the desk's variable for it, spelled right?"
+NO_NUMBER = "ticket_id is no number of 1 to 20 digits without commas, dots or blanks between them"
+UNREPLACED = "ticket_id is a variable that the desk did not replace: is it spelled as in the form's list?"
+OTHER_CHARSET = "another character set than UTF-8"
 NO_EVENT = "event has other characters than A-Z, a-z, 0-9, blanks and _.:/-, or more than 100"
 NO_TENANT = "tenant_id is no text of 1 to 63 characters"
 # Read by neither, and told in the same words.
 UNREADABLE: dict[str | bytes, str] = {
     "": "nothing in it",
     " \n": "nothing in it",
-    b"\xff": "byte 1: no UTF-8",
-    b'{"ticket_id": "\xfc"}': "byte 16: no UTF-8",
+    b"\xff": f"byte 1: {OTHER_CHARSET}",
+    b'{"ticket_id": "\xfc"}': f"byte 16: {OTHER_CHARSET}",
+    '{"ticket_id": "1"}'.encode("utf-16-le"): f"byte 1: {OTHER_CHARSET}",
+    '{"ticket_id": "1"}'.encode("utf-16-be"): f"byte 1: {OTHER_CHARSET}",
     f'{{"ticket_id": "1", "subject": "say "{SECRET_WORDS}""}}': "line 1 column 37: a quote inside a value or "
     "a missing comma",
-    '{"ticket_id": $RequestId}': "line 1 column 15: no value where one has to stand",
-    '{\n"ticket_id": }': "line 2 column 14: no value where one has to stand",
+    '{"ticket_id": $RequestId}': NO_VALUE.replace("column 1", "column 15"),
+    '{\n"ticket_id": }': NO_VALUE.replace("1 column 1", "2 column 14"),
     "{'ticket_id': '1'}": "line 1 column 2: a name without double quotes or a comma too many",
     '{"ticket_id" "1"}': "line 1 column 14: a missing colon",
     '{"ticket_id": "1': "line 1 column 15: a quote that is never closed",
     f'{{"ticket_id": "1", "path": "C:\\{SECRET_WORDS}"}}': "line 1 column 31: a backslash inside a value",
     '{"ticket_id": "1"} more': "line 1 column 20: something behind the end",
-    "[1, 2]": "no JSON object",
-    "[[1]]": "no JSON object",
-    '[{"ticket_id": 1}, {"ticket_id": 2}]': "no JSON object",
+    "[1, 2]": NO_OBJECT,
+    "[[1]]": NO_OBJECT,
+    '[{"ticket_id": 1}, {"ticket_id": 2}]': NO_OBJECT,
     '{"ticket_id": 1, "ticket_id": 2}': "ticket_id is there twice",
     '{"tenant_id": "acme", "ticket_id": 1, "tenant_id": "acme"}': "tenant_id is there twice",
     '{"ticket_id": 1, "t\\u0065nant_id": "acme", "tenant_id": "globex"}': "tenant_id is there twice",
@@ -43,8 +49,13 @@ UNREADABLE: dict[str | bytes, str] = {
     "{}": NO_TICKET,
     # No source has this name for it.
     '{"id": 12345}': NO_TICKET,
-    f'{{"ticket_id": "{SECRET_WORDS}"}}': NO_TICKET,
-    '{"ticket_id": ["1", "2"]}': NO_TICKET,
+    f'{{"ticket_id": "{SECRET_WORDS}"}}': NO_NUMBER,
+    '{"ticket_id": ["1", "2"]}': NO_NUMBER,
+    '{"ticket_id": "1 234"}': NO_NUMBER,
+    '{"ticket_id": "$RequestID"}': UNREPLACED,
+    f'{{"ticket_id": "${{{SECRET_WORDS}}}"}}': UNREPLACED,
+    # JSON in a text of JSON; no source has it.
+    '"{\\"ticket_id\\": 1}"': NO_OBJECT,
     '{"ticket_id": 1, "event": "<b>"}': NO_EVENT,
     f'{{"ticket_id": 1, "event": "a\\n{SECRET_WORDS}"}}': NO_EVENT,
 }
@@ -66,10 +77,14 @@ BODIES: list[tuple[str | bytes, str, str]] = [
     # Read kindly alone.
     ('{"requestId": "12345"}', NO_TICKET, SAID),
     ('{"requestId": 12345, "ticket_id": "12345"}', SAID, SAID),
-    ('{"ticket_id": ["12345"]}', NO_TICKET, SAID),
+    ('{"ticket_id": "", "requestId": "12345"}', NO_TICKET, SAID),
+    ('{"ticket_id": null, "requestId": ["12345"]}', NO_TICKET, SAID),
+    ('{"ticket_id": "12345", "requestId": " "}', SAID, SAID),
+    ('{"event": "webhook.check", "ticket_id": ""}', NO_TICKET, "- check"),
+    ('{"ticket_id": ["12345"]}', NO_NUMBER, SAID),
     ('{"tenant_id": ["acme"], "ticket_id": 12345}', NO_TENANT, "acme 12345 -"),
-    ('[{"requestId": ["12345"], "event": ["created"]}]', "no JSON object", "- 12345 created"),
-    ('{"ticket_id": " 12345\\n", "event": ""}', f"{NO_EVENT}; {NO_TICKET}", SAID),
+    ('[{"requestId": ["12345"], "event": ["created"]}]', NO_OBJECT, "- 12345 created"),
+    ('{"ticket_id": " 12345\\n", "event": ""}', f"{NO_EVENT}; {NO_NUMBER}", SAID),
     ('{"ticket_id": 12345, "tenant_id": null}', NO_TENANT, SAID),
     (
         '{"ticket_id": "12345", "subject": "one\ntwo\r\n\tthree"}',
@@ -80,6 +95,9 @@ BODIES: list[tuple[str | bytes, str, str]] = [
     (urlencode({"input_data": '{"requestId": "12345"}'}), NO_VALUE, SAID),
     (urlencode({"payload": '{"subject": "a\nb", "ticket_id": 12345}', "more": "x"}), NO_VALUE, SAID),
     ('payload={"requestId": "12345"}', NO_VALUE, SAID),
+    (urlencode({"payload": '{"ticket_id": 12345}', "tenant_id": " acme"}), NO_VALUE, "acme 12345 -"),
+    (urlencode({"tenant_id": "acme", "payload": '{"tenant_id": "acme", "ticket_id": 1}'}), NO_VALUE, "acme 1 -"),
+    (urlencode({"tenant_id": "", "payload": '{"tenant_id": "acme", "ticket_id": 12345}'}), NO_VALUE, "acme 12345 -"),
     *[(body, words, words) for body, words in UNREADABLE.items()],
     # Read by neither, in words of their own.
     ('{"requestId": ""}', NO_TICKET, NO_TICKET),
@@ -87,14 +105,22 @@ BODIES: list[tuple[str | bytes, str, str]] = [
     ('{"ticket_id": 1, "requestId": 2}', "- 1 -", "ticket_id and requestId differ"),
     ('{"ticket_id": 1, "event": "a", "event": "b"}', "- 1 b", "event is there twice"),
     ("ticket_id=12345", NO_VALUE, NO_JSON_FORM),
-    ("null", "no JSON object", NO_JSON_FORM),
+    ("null", NO_OBJECT, NO_JSON_FORM),
+    ("<request><id>12345</id></request>", NO_VALUE, NO_JSON_FORM),
+    (
+        '--x\r\nContent-Disposition: form-data; name="payload"\r\n\r\n{"ticket_id": 12345}\r\n--x--\r\n',
+        NO_VALUE,
+        "it is a multipart form, choose JSON or plain text for it",
+    ),
+    (urlencode({"payload": '{"tenant_id": "a"}', "tenant_id": "b"}), NO_VALUE, "tenant_id is there twice"),
+    (urlencode([("payload", "{}"), ("tenant_id", "a"), ("tenant_id", "b")]), NO_VALUE, "tenant_id is there twice"),
     (urlencode({"payload": "{}", "input_data": "{}"}), NO_VALUE, NO_JSON_FORM),
     (
         urlencode({"payload": '{"requestId": "}'}),
         NO_VALUE,
         "in payload line 1 column 15: a quote that is never closed",
     ),
-    (urlencode({"payload": "[1]"}), NO_VALUE, "in payload no JSON object"),
+    (urlencode({"payload": "[1]"}), NO_VALUE, f"in payload {NO_OBJECT}"),
     ("&".join(["a=1"] * 51), NO_VALUE, "more than 50 fields"),
 ]
 
