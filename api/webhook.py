@@ -10,9 +10,11 @@ body is read as such desks write it (`webhooks.bodies`), whatever type it is dec
 token (403) goes before whatever else is wrong, so that the rest is told of the tenant.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from contextvars import Context, copy_context
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +29,7 @@ from api import schemas
 from api.app_state import ApiState
 from api.causes import Cause
 from api.http_protocol import LARGEST_HEAD_BYTES
+from api.proof import by_token
 from api.proved_webhook import ProvedWebhook, prove
 from api.webhook_refusals import WebhookRefused, tell
 from config.tenant_problems import is_tenant_id
@@ -142,15 +145,25 @@ async def _explain(refused: WebhookRefused, state: ApiState, context: Context) -
 
 
 async def refuse_address(request: Request, failure: Exception) -> JSONResponse:
-    """Answer a request for an address or with a method that there is not; a line, if it may be a mistyped webhook."""
-    status = failure.status_code if isinstance(failure, HTTPException) else 500
-    if request.method == "POST" or request.url.path.split("/")[1:2] == ["webhook"]:
-        reason = "unknown address" if status == 404 else "wrong method"
+    """Answer a request for an address or with a method that there is not; a line, if it may be a mistyped webhook.
+
+    One that has a tenant's token, and the tenant in its address, is stored for support under that tenant.
+    """
+    if isinstance(failure, HTTPException) and failure.status_code == 404:
+        cause = Cause("it is /webhook, or with a token /webhook/<tenant>")
+        refused = WebhookRefused(404, "unknown address", cause=cause)
+    else:
+        refused = WebhookRefused(405, "wrong method", cause=Cause("a webhook is sent with POST"))
+    room, addressed = (*request.url.path.split("/"), "", "")[1:3]
+    if request.method == "POST" or room == "webhook":
+        state: ApiState = request.app.state.api
+        with contextlib.suppress(WebhookRefused):
+            by_token(state.tenants, addressed, request.headers, None)
+            refused = replace(refused, tenant_id=addressed, known_tenant=True, verified=True)
         with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER) as span:
-            span.set_attributes({"http.request.method": request.method, "http.response.status_code": status})
-            say(phrases.WEBHOOK_REJECTED, status=status, reason=reason)
-        metrics.webhook(reason)
-    return JSONResponse({"detail": getattr(failure, "detail", "refused")}, status, getattr(failure, "headers", None))
+            span.set_attributes({"http.request.method": request.method, "http.response.status_code": refused.status})
+            tell(refused, state.rejections)
+    return JSONResponse({"detail": refused.answer}, refused.status, getattr(failure, "headers", None))
 
 
 def _answer(span: Span, status: int, body: dict[str, str], headers: dict[str, str] | None = None) -> JSONResponse:

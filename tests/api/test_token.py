@@ -121,10 +121,30 @@ def test_what_opens_the_webhook(
         assert ("cause: no token is set for the tenant" in line) == ("acme" in path + body and reason[:5] == "token")
 
 
-def test_a_method_that_there_is_not_has_a_line(start_log: StartLog, door: httpx.Client) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "status", "said"),
+    [
+        ("GET", "/webhook/initech?ticket_id=77", 405, "wrong method: a webhook is sent with POST"),
+        ("PUT", "/webhook/initech", 405, "wrong method: a webhook is sent with POST"),
+        ("POST", "/webhook/initech/77", 404, "unknown address: it is /webhook, or with a token /webhook/<tenant>"),
+        ("POST", "/webhook/initech/", 404, "unknown address: it is /webhook, or with a token /webhook/<tenant>"),
+    ],
+)
+def test_a_method_or_address_that_there_is_not_is_told(
+    start_log: StartLog, everyone: Receiver, door: httpx.Client, method: str, path: str, status: int, said: str
+) -> None:
+    """To who sent it, and in a line; to support under the tenant as well, if its token is there."""
     stream = start_log()
-    assert door.get("/webhook/initech").status_code == 405
-    assert "Webhook rejected: status=405, reason=wrong method" in stream.getvalue()
+    reason, _, cause = said.partition(": ")
+    for headers, tenant in (({}, ""), (token(OTHER), ""), (token(), "initech")):
+        everyone.rejections.clear()
+        answer = door.request(method, path, content=GOOD, headers=headers)
+        assert (answer.status_code, answer.json()) == (status, {"detail": said})
+        line = stream.getvalue().splitlines()[-1]
+        assert f"Webhook rejected: status={status}, reason={reason} | " in line
+        assert f"cause: {cause}" in line
+        assert ("tenant_id: initech" in line) == bool(tenant)
+        assert everyone.rejections == ([(tenant, None, status, said)] if tenant else [])
 
 
 async def test_what_is_a_duplicate_without_a_signature(start_log: StartLog, receiver: Receiver) -> None:
