@@ -90,7 +90,8 @@ class Copying:
                 except Exception as failure:  # noqa: BLE001 -- what nobody foresaw in one desk is no reason to end others'
                     _failed(tenant.id, "unexpected failure", failure)
                 else:
-                    metrics.SYNCS.labels(tenant.id, "completed").inc()
+                    result = "completed" if synced.with_solutions else "without solutions"
+                    metrics.SYNCS.labels(tenant.id, result).inc()
                     metrics.SYNCED_AT.labels(tenant.id).set_to_current_time()
                     say(phrases.SYNC_COMPLETED, {"tenant_id": tenant.id, **synced._asdict()})
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from config.tenants import DeskSettings
 from config.ticket_rules import fold_all
-from housekeeping.alone import alone
+from housekeeping.alone import alone, solutions_listed
 from housekeeping.forbidden import Forbidden
 from housekeeping.pace import NEWEST, CopyPace, full_copy_seconds
 from housekeeping.passages import passages_of
@@ -43,6 +43,7 @@ class Synced(NamedTuple):
     tickets: int
     passages: int
     removed: int
+    with_solutions: bool = True  # False where the desk refuses to list them
 
 
 async def sync_tenant(
@@ -72,7 +73,7 @@ async def sync_tenant(
     await sync.tell_oldest_seen()
     if sync.gave_up is not None and not sync.given:
         raise sync.gave_up
-    return Synced(sync.tickets, sync.passages, sync.removed)
+    return Synced(sync.tickets, sync.passages, sync.removed, with_solutions=solutions is not None)
 
 
 @dataclass(slots=True)
@@ -111,9 +112,7 @@ class _Sync:
         random.shuffle(changed)
         await self._each("ticket_id", changed, partial(self._ticket, listed=True))
         # Those of which the list does not tell all were just read as it has them, or are asked for once a day.
-        read = {
-            each.ticket_id: each.status for each in ours if each.ticket_id in changed and each.ticket_id not in told
-        }
+        read = {one.ticket_id: one.status for one in ours if one.ticket_id in changed and one.ticket_id not in told}
         if read:
             await history.see_tickets(self.database, self.tenant_id, read, hours=_UNSEEN_HOURS)
         return list(told)
@@ -139,11 +138,11 @@ class _Sync:
             self.removed += await history.remove_ticket(self.database, self.tenant_id, ticket_id)
         return [each for each in listed if each.ticket_id not in forgotten and not self.forbidden.bars_listed(each)]
 
-    async def solutions(self) -> list[str]:
-        """Copy those that the desk lists; their ids."""
+    async def solutions(self) -> list[str] | None:
+        """Copy those that the desk lists; their ids, or None where it refuses to list them."""
         await self.pace.wait()
-        listed = await self.desk.list_solutions(NEWEST)
-        await self._each("solution_id", listed, partial(self._solution, listed=True))
+        listed = await solutions_listed(self.desk, self.tenant_id, NEWEST)
+        await self._each("solution_id", listed or (), partial(self._solution, listed=True))
         return listed
 
     async def look_further(self, newest: list[str], until: float) -> None:
@@ -192,13 +191,14 @@ class _Sync:
         oldest = await history.oldest_seen(self.database, self.tenant_id)
         metrics.OLDEST_COPY_SEEN_AT.labels(self.tenant_id).set(time.time() if oldest is None else oldest.timestamp())
 
-    async def ask_for_the_rest(self, tickets: list[str], solutions: list[str], until: float) -> None:
+    async def ask_for_the_rest(self, tickets: list[str], solutions: list[str] | None, until: float) -> None:
         """Ask for copies that may be gone, as long as there is time for it; the next sync goes on from there."""
         asked = await self._to_ask_for(tickets, most=_MOST_ASKED_FOR)
         await self._each("ticket_id", asked, partial(self._ticket, listed=False), until=until)
-        limits = {"hours": _UNSEEN_HOURS, "most": _MOST_ASKED_FOR}
-        asked = await history.solutions_to_ask_for(self.database, self.tenant_id, solutions, **limits)
-        await self._each("solution_id", asked, partial(self._solution, listed=False), until=until)
+        if solutions is not None:
+            limits = {"hours": _UNSEEN_HOURS, "most": _MOST_ASKED_FOR}
+            asked = await history.solutions_to_ask_for(self.database, self.tenant_id, solutions, **limits)
+            await self._each("solution_id", asked, partial(self._solution, listed=False), until=until)
 
     async def _each(
         self, name: str, ids: Sequence[str], step: Callable[[str], Awaitable[None]], *, until: float = math.inf

@@ -8,7 +8,7 @@
     │   └── DeskUnavailable     429, 5xx, connection failures, an answer that is not the API's
     ├── Denied                  no call helps until a person acts
     │   ├── ModelDenied          no credit, no right, no such model
-    │   └── DeskDenied          401
+    │   └── DeskDenied          401; for a note also 403, several in a row
     └── Permanent               no repetition helps
         ├── ModelRefused         400, 403, an unusable answer, a content filter
         └── DeskRefused         400, 403, redirects, a desk that is not configured
@@ -144,10 +144,10 @@ class DeskRefused(Permanent):
 
 
 class DeskDenied(Denied):
-    """ServiceDesk Plus does not take our credentials, or the cloud's accounts host gives no token for them."""
+    """ServiceDesk Plus does not take our credentials, or no notes by them; or the accounts host gives no token."""
 
-    def __init__(self) -> None:
-        super().__init__(phrases.DESK_FAILED, "ServiceDesk Plus API", "401", "desk credentials refused")
+    def __init__(self, what: str = "401", why: str = "desk credentials refused") -> None:
+        super().__init__(phrases.DESK_FAILED, "ServiceDesk Plus API", what, why)
 
 
 class TicketGone(Exception):

@@ -6,7 +6,7 @@ with the first refusal, and its time is not counted against the jobs' deadlines.
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
@@ -23,6 +23,7 @@ _WAIT_OF_HOLD = 0.1
 """A held job comes again after this part of the time that the hold has lasted: over a day it would else come 2,900
 times. Never earlier than the next probe, and never later than `LONGEST_WAIT_SECONDS`."""
 _STALE_SECONDS = 2 * LONGEST_WAIT_SECONDS
+"""Every job that waits for a try has come again by then: after so long without one there is none that waits."""
 
 
 class HoldReason(StrEnum):
@@ -38,19 +39,21 @@ class DeskHoldReason(StrEnum):
     """Why all jobs of a tenant's desk are."""
 
     CREDENTIALS_REFUSED = "desk credentials refused"
+    NOTES_REFUSED = "desk notes not permitted"
 
 
 class Hold:
-    """Begins with a Denied; every `probe_seconds` one job's call tries, and one that is answered ends it.
+    """Begins with a Denied for one of `reasons`; every `probe_seconds` one job's call tries, and an answer ends it.
 
-    `server` names the model's service, or a desk, in the lines of beginning and end, and in the metric, `gauge`.
+    It hears only of the calls that it watches: a right of its own has a hold of its own, which no other call's answer
+    ends. `server` names the model's service, or a desk, in the lines of beginning and end, and in the metric, `gauge`.
     """
 
     def __init__(
         self,
         server: str,
         *,
-        reasons: type[StrEnum] = HoldReason,
+        reasons: Iterable[StrEnum] = HoldReason,
         gauge: Gauge = metrics.MODEL_HELD,
         probe_seconds: float = PROBE_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
@@ -60,29 +63,38 @@ class Hold:
         self._probe = probe_seconds
         self._monotonic = monotonic
         self._jitter = jitter
-        self._reasons = reasons
+        self._reasons = tuple(reasons)
         self._reason: StrEnum | None = None
         self._began_at = self._refused_at = self._try_at = 0.0
         # Calls that began before the hold began or ended say nothing about now.
         self._era = 0
-        for reason in reasons:
+        for reason in self._reasons:
             gauge.labels(server, reason.value).set_function(partial(self._shown, reason))
 
     def _shown(self, reason: StrEnum) -> float:
         # Another process may have worked off what was held, so that no job asks this one any more.
         return float(self._reason is reason and self._monotonic() - self._refused_at < _STALE_SECONDS)
 
-    def check(self) -> None:
-        """Raises HeldBack when a call would not be let through now."""
-        if self._reason is not None and self._monotonic() < self._try_at:
+    def check(self, *, pays: bool = False) -> None:
+        """Raises HeldBack when a call would not be let through now.
+
+        `pays`: of a job that pays for something before it comes to the call. It leaves the tries to those that have
+        paid already; only where none of them has come for ten minutes is one such job let through.
+        """
+        if self._reason is None:
+            return
+        now = self._monotonic()
+        if now < self._try_at + _STALE_SECONDS * pays:
             raise self._held_back(self._reason)
+        if pays:
+            self._try_at = now
 
     @contextmanager
     def watch(self) -> Iterator[None]:
         """Watch over one call, the block. Raises HeldBack instead of beginning it while it is held.
 
-        A Denied of the block becomes HeldBack, whose time is not counted against the job's deadline. Any other
-        failure says nothing about a hold.
+        A Denied of the block for one of the reasons becomes HeldBack, whose time is not counted against the job's
+        deadline. Any other failure says nothing about a hold.
         """
         self.check()
         era = self._era
@@ -91,7 +103,9 @@ class Hold:
         try:
             yield
         except Denied as denied:
-            reason = self._reasons(denied.why)
+            reason = next((reason for reason in self._reasons if reason == denied.why), None)
+            if reason is None:
+                raise
             if era == self._era:
                 self._refused(denied, reason)
             raise self._held_back(reason) from None

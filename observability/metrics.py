@@ -24,7 +24,7 @@ LABELS = {
     "outcome": "`completed`, `skipped` or `failed`, as in the row.",
     "reason": "The reason in the row and in the log line, without its numbers of tries; empty for what was completed. "
     "Of a held model: `model key refused`, `model out of credit`, `model not found` or `model not permitted`; of a "
-    "held desk: `desk credentials refused`.",
+    "held desk: `desk credentials refused` or `desk notes not permitted`.",
     "why": "`webhook`: just accepted; `due`: a retry, or a store was away; `lost`: its message was lost.",
     "state": "`waiting` or `running`, as in the row.",
     "step": "`context`, `gpt4` or `update`.",
@@ -150,7 +150,9 @@ DESK_HELD = Gauge(
 
 # -- Housekeeping -----------------------------------------------------------------------------------------------------
 SYNCS = Counter(
-    "ai_agents_syncs", "Copies of a desk's tickets and solutions by result: completed, failed.", ["tenant_id", "result"]
+    "ai_agents_syncs",
+    "Copies of a desk's tickets and solutions by result: completed; without solutions, which the desk refuses; failed.",
+    ["tenant_id", "result"],
 )
 SYNCED_AT = Gauge("ai_agents_sync_last_success_timestamp_seconds", "When a desk was last copied.", ["tenant_id"])
 OLDEST_COPY_SEEN_AT = Gauge(

@@ -120,4 +120,7 @@ PURGE_FAILED = Phrase("Purge error: what={what}, reason={reason}", "error", prom
 SYNC_COMPLETED = Phrase(
     "Sync completed: tenant_id={tenant_id}, tickets={tickets}, passages={passages}, removed={removed}", promised=False
 )
+SOLUTIONS_REFUSED = Phrase(
+    "Solutions not copied: tenant_id={tenant_id}, reason={reason}, its tickets are", "warning", promised=False
+)
 SYNC_FAILED = Phrase("Sync error: tenant_id={tenant_id}, reason={reason}", "error", promised=False)

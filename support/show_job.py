@@ -35,6 +35,7 @@ _MENDS: dict[str, str] = {
     HoldReason.NOT_FOUND: "mend the model's name or its address",
     HoldReason.NOT_PERMITTED: "ask the model's service why it serves no request from here",
     DeskHoldReason.CREDENTIALS_REFUSED: "give the tenant's desk a valid key",
+    DeskHoldReason.NOTES_REFUSED: "give the key or token of the tenant's desk the right to add notes",
 }
 _ENDS_OF_LINES = re.compile("<br>|</p>|</li>|(?=<p>)")
 _TAGS = re.compile("<[^>]*>")

@@ -43,6 +43,11 @@ class Attempt:
     capture_messages: bool
     """True if prompt and answer go onto the GPT-4 span."""
 
+    def check_notes(self, *, answered: bool) -> None:
+        """Raises HeldBack while the desk takes no note, unless none is wanted; `answered` as in `Desk.check_notes`."""
+        if not self.wishes().dry_run:
+            self.desk.check_notes(answered=answered)
+
 
 class NoNoteWanted(Exception):
     """The ticket must not get a note by this job, which ends as skipped."""

@@ -34,6 +34,12 @@ class Desk(Protocol):
         `begun`: the desk was called for this job before, so that it goes before those that wait for their first call.
         """
 
+    def check_notes(self, *, answered: bool) -> None:
+        """Raises HeldBack while the desk takes no note: no use in preparing one.
+
+        `answered`: what the note will say is paid for, so that this job may find out whether the desk takes it by now.
+        """
+
     async def add_note(
         self, ticket_id: str, description: str, about_to_post: Callable[[], Awaitable[None]] | None = None
     ) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,8 @@ import httpx
 
 from config.tenants import DeskSettings
 from integrations.breaker import Breaker
-from integrations.errors import DeskTimeout, DeskUnavailable, HeldBack, OutsideFailure
-from integrations.holds import Hold
+from integrations.errors import DeskDenied, DeskRefused, DeskTimeout, DeskUnavailable, HeldBack, OutsideFailure
+from integrations.holds import DeskHoldReason, Hold
 from integrations.http import AnswerTooLarge, connection_words, read_bounded
 from integrations.rate import DeskRate
 from integrations.servicedesk.answers import DeskAnswer, decode
@@ -23,6 +23,8 @@ from observability import timing
 _ACCEPT = "application/vnd.manageengine.sdp.v3+json"
 _PLACE_SECONDS = 1.0
 _BUSY_SECONDS = (5.0, 6.0)
+MOST_REFUSED_NOTES = 3
+"""A note that is refused with 403 may be refused for its ticket; this many in a row are refused for a missing right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Limits:
 
     `most_at_once`: calls in flight. A desk that falls silent holds each call until its timeout, and its breaker opens
     only then; until that it must not have all of the worker's jobs. `check` raises HeldBack or DeskUnavailable where
-    the desk's credentials are not the tenant's any more. `hold` makes a HeldBack of a desk that refuses them.
+    the desk's credentials are not the tenant's any more. `hold` makes a HeldBack of a desk that refuses them,
+    `note_hold` of one that lets them read and refuses their notes.
     """
 
     breaker: Breaker
@@ -39,6 +42,7 @@ class Limits:
     most_at_once: int
     check: Callable[[], None] = lambda: None
     hold: Hold | None = None
+    note_hold: Hold | None = None
 
 
 class DeskCalls:
@@ -64,8 +68,15 @@ class DeskCalls:
         self._rate = limits.rate
         self._check = limits.check
         self._hold = limits.hold
+        self._note_hold = limits.note_hold
+        self._refused_notes = 0
         self._jitter = jitter
         self._places = asyncio.Semaphore(limits.most_at_once)
+
+    def check_notes(self, *, answered: bool) -> None:
+        """Raises HeldBack while the desk lets us write no note. `answered`: what the note will say is paid for."""
+        if self._note_hold is not None:
+            self._note_hold.check(pays=not answered)
 
     async def make(
         self,
@@ -76,10 +87,12 @@ class DeskCalls:
         *,
         who: str = "",
         begun: bool = True,
+        own_right: bool = False,
     ) -> DeskAnswer:
         """One call, with `data` as its `input_data`; a cloud desk that refuses the token gets a fresh one, once.
 
-        `who` and `begun` are those of `DeskRate.take`.
+        `who` and `begun` are those of `DeskRate.take`. `own_right`: it takes a right that tickets do not, so a 401 is a
+        DeskRefused and says nothing about the credentials. A POST is a note, which takes a right of its own too.
 
         `about_to_send` is awaited when the call may be made, right before it is. Raises HeldBack before anything is
         sent, or after what was sent has surely done nothing; DeskTimeout, DeskUnavailable or DeskRefused, and without a
@@ -87,15 +100,19 @@ class DeskCalls:
         """
         # Looked at first: jobs that find the desk down must not use up its rate.
         self._breaker.check()
-        if self._hold is not None:
-            self._hold.check()
+        holds = [each for each in (self._hold, self._note_hold if method == "POST" else None) if each is not None]
+        for each in holds:
+            each.check()
         async with self._place():
             await self._rate.take(who, begun=begun)
             # Last: a copy waits for its turn for minutes.
             self._check()
-            watch = nullcontext() if self._hold is None else self._hold.watch()
-            with watch, timing.external_call("servicedesk", self._tenant_id, OutsideFailure) as call:
+            with ExitStack() as watches:
+                for each in holds:
+                    watches.enter_context(each.watch())
+                call = watches.enter_context(timing.external_call("servicedesk", self._tenant_id, OutsideFailure))
                 answer = await self._make(method, path, data, about_to_send, who)
+                self._refuse(answer, own_right=own_right)
                 call.failed = not (answer.succeeded or answer.not_found or answer.names_extra_key)
         return answer
 
@@ -131,9 +148,21 @@ class DeskCalls:
                 # One call more. What was refused for its token has done nothing, so it may be held back.
                 await self._rate.take(who, begun=True)
                 answer = await self._send(method, path, data, headers)
-            if answer.down or answer.unauthorized:
+            if answer.down:
                 raise answer.failure()
         return answer
+
+    def _refuse(self, answer: DeskAnswer, *, own_right: bool) -> None:
+        """Raise what an answer says that lacks the credentials, or the right to do this."""
+        status = answer.effective_status
+        if answer.posted:
+            if answer.succeeded:
+                self._refused_notes = 0
+            self._refused_notes += status == 403
+            if answer.unauthorized or (status == 403 and self._refused_notes >= MOST_REFUSED_NOTES):
+                raise DeskDenied(str(status), DeskHoldReason.NOTES_REFUSED)
+        elif answer.unauthorized:
+            raise DeskRefused(str(status)) if own_right else answer.failure()
 
     async def _credentials(self) -> dict[str, str]:
         if self._desk.edition == "cloud":

@@ -107,6 +107,10 @@ class ServiceDeskPlus:
             raise TicketClosed
         return ticket_of(body)
 
+    def check_notes(self, *, answered: bool) -> None:
+        """Raises HeldBack while the desk lets us write no note. `answered`: what the note will say is paid for."""
+        self._calls.check_notes(answered=answered)
+
     async def add_note(
         self, ticket_id: str, description: str, about_to_post: Callable[[], Awaitable[None]] | None = None
     ) -> str:
@@ -216,14 +220,17 @@ class ServiceDeskPlus:
         return list({ticket.ticket_id: ticket for ticket in tickets}.values())
 
     async def list_solutions(self, most: int) -> list[str]:
-        """Return the ids of the approved solutions, `most` of them (100 at most)."""
+        """Return the ids of the approved solutions, `most` of them (100 at most).
+
+        Raises DeskRefused where the right to see solutions is missing, whatever the status.
+        """
         wanted = {"list_info": {"row_count": min(most, _MOST_ROWS), "filter_by": {"name": "ApprovedSolutions"}}}
-        listed = _checked(await self._calls.make("GET", "/solutions", wanted))
+        listed = _checked(await self._calls.make("GET", "/solutions", wanted, own_right=True))
         return list(dict.fromkeys(str(item["id"]) for item in items_of(listed, "solutions")[:most]))
 
     async def read_solution(self, solution_id: str) -> Solution | None:
         """Return one solution in full; None when it was deleted since it was listed."""
-        answer = await self._calls.make("GET", f"/solutions/{solution_id}")
+        answer = await self._calls.make("GET", f"/solutions/{solution_id}", own_right=True)
         if answer.not_found:
             return None
         return solution_of(solution_id, _checked(answer).body.get("solution"))

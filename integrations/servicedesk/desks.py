@@ -66,14 +66,15 @@ class Desks:
         if made is None or made[0] != tenant.desk:
             breaker = Breaker(f"desk of {tenant_id}", "desk unavailable")
             rate = DeskRate(tenant_id, tenant.desk.rate_per_minute, self._redis, yields=self._yields)
-            hold = Hold(
-                f"desk of {tenant_id}",
-                reasons=DeskHoldReason,
+            hold_for = partial(
+                Hold,
+                breaker.server,
                 gauge=metrics.DESK_HELD,
                 probe_seconds=CLOUD_PROBE_SECONDS if tenant.desk.edition == "cloud" else PROBE_SECONDS,
             )
+            holds = [hold_for(reasons=[reason]) for reason in DeskHoldReason]
             insist = partial(self._insist, tenant_id, tenant.desk)
-            limits = Limits(breaker, rate, self._most_at_once, insist, hold)
+            limits = Limits(breaker, rate, self._most_at_once, insist, *holds)
             desk = ServiceDeskPlus(tenant, self._http, self._tokens, self._timeout, limits)
             self._made[tenant_id] = made = (tenant.desk, desk)
         return made[1]

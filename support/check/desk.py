@@ -24,6 +24,8 @@ from webhooks.signing import WINDOW_SECONDS
 
 NAMES = checks_of("desk")
 _WHO = "check"
+_REQUESTS = "SDPOnDemand.requests.ALL"
+_SOLUTIONS = "SDPOnDemand.solutions.READ"
 
 
 class _Call:
@@ -109,20 +111,20 @@ async def _rights(rows: Findings, call: _Call, listed: Any) -> None:
     ticket_id = str(listed[0].get("id", "")) if isinstance(listed, list) and listed else ""
     one = {"list_info": {"row_count": 1}}
     if ticket_id:
-        await _right(rows, "desk ticket", lambda: call.get(f"/requests/{ticket_id}"))
-        await _right(rows, "desk notes", lambda: call.get(f"/requests/{ticket_id}/notes", one))
+        await _right(rows, "desk ticket", _REQUESTS, lambda: call.get(f"/requests/{ticket_id}"))
+        await _right(rows, "desk notes", _REQUESTS, lambda: call.get(f"/requests/{ticket_id}/notes", one))
     else:
         rows.not_checked("the desk shows no ticket", "desk ticket", "desk notes")
-    await _right(rows, "desk solutions", lambda: call.get("/solutions", one))
+    await _right(rows, "desk solutions", _SOLUTIONS, lambda: call.get("/solutions", one))
 
 
-async def _right(rows: Findings, name: str, read: Callable[[], Awaitable[DeskAnswer]]) -> None:
+async def _right(rows: Findings, name: str, scope: str, read: Callable[[], Awaitable[DeskAnswer]]) -> None:
     try:
         await read()
     except HeldBack as held:
         rows.not_checked(f"jobs have the desk's calls of this minute ({held.reason})", name)
     except OutsideFailure as failure:
-        remedy = "give the technician of the key, or the scope of the token, the right to see it"
+        remedy = f"give the technician of the key the right to see it, or the cloud's token the scope {scope}"
         rows.failed(name, failure.reason, remedy)
     else:
         rows.ok("readable", name)
@@ -152,11 +154,12 @@ def _first_call_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk:
     rows.ok("it answers", "desk address", "desk certificate")
     if what == "401":
         credential = "SERVICEDESK_REFRESH_TOKEN" if desk.edition == "cloud" else "SERVICEDESK_API_KEY"
-        remedy = f"make {credential}_{suffix} anew: it is wrong, or has expired"
+        or_scope = f", or lacks the scope {_REQUESTS}" if desk.edition == "cloud" else ""
+        remedy = f"make {credential}_{suffix} anew: it is wrong, or has expired{or_scope}"
         rows.failed("desk credentials", failure.reason, remedy)
     elif what == "403":
         rows.ok("taken", "desk credentials", "desk portal")
-        remedy = "give the technician of the key, or the scope of the token, the right to see requests"
+        remedy = f"give the technician of the key the right to see requests, or the cloud's token the scope {_REQUESTS}"
         rows.failed("desk ticket", failure.reason, remedy)
     elif what == "429":
         remedy = f"lower SERVICEDESK_RATE_PER_MINUTE_{suffix} (now {desk.rate_per_minute})"

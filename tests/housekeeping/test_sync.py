@@ -14,7 +14,8 @@ from integrations.errors import DeskRefused
 from storage import history, tombstones
 from storage.search import SearchInPostgres
 from tests.housekeeping.site import Site
-from tests.kit.desk import opened, settings
+from tests.kit.clock import Clock
+from tests.kit.desk import holds_by, opened, settings
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Table
 from tests.kit.simulators import Simulator
@@ -128,6 +129,27 @@ async def test_a_ticket_that_is_not_given_is_a_line_but_four_in_a_row_are_a_fail
         site.change(ticket_id, status="Onhold")
     with pytest.raises(DeskRefused) if "code" in fault else pytest.raises(Exception, match="invalid answer"):
         await site.sync()
+
+
+@pytest.mark.parametrize("code", [401, 403])
+async def test_a_desk_that_refuses_its_solutions_is_copied_without(code: int, start_log: StartLog, site: Site) -> None:
+    """A scope is missing: each sync goes on to its end, holds nobody, and asks for no old copy of a solution either."""
+    stream, (gone, *others) = start_log(), site.new_tickets(3)
+    await history.save_passages(site.database, "acme", "999999", "Old", ["a"])
+    site.table.run("UPDATE passages SET seen_at = now() - interval '2 days'")
+    for operation in ("list_solutions", "read_solution"):
+        site.desk.order(kind="status", code=code, operation=operation)
+    async with opened(settings(site.desk.url), holds=holds_by(Clock())) as site.client:
+        assert await site.sync() == Synced(3, 0, 0, with_solutions=False)
+        others.append(site.new_ticket())
+        site.delete(gone)
+        site.age(except_newest=0)
+        assert await site.sync() == Synced(1, 0, 1, with_solutions=False)
+    assert site.copies() == set(others)
+    assert site.desk.requests(operation="read_solution") == []
+    refused = f"Solutions not copied: tenant_id=acme, reason=ServiceDesk Plus API: {code}"
+    assert stream.getvalue().count(refused) == 2
+    assert "Hold error" not in stream.getvalue()
 
 
 async def test_tickets_that_the_desk_never_gives_end_no_later_sync(site: Site) -> None:

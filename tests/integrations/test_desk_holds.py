@@ -11,11 +11,10 @@ from config.settings import DeskClientSettings
 from config.tenant_directory import TenantDirectory
 from dispatch.queue import open_redis
 from integrations.errors import DeskRefused, HeldBack
-from integrations.holds import DeskHoldReason, Hold
+from integrations.holds import DeskHoldReason
 from integrations.servicedesk.desks import Desks
-from observability import metrics
 from tests.kit.clock import Clock
-from tests.kit.desk import new_ticket, notes_of, opened, settings
+from tests.kit.desk import holds_by, new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
 from tests.kit.simulators import Simulator
 
@@ -32,16 +31,6 @@ def expired(desks: Simulator) -> Iterator[str]:
     desks.change("PATCH", "/desks/acme", api_key="acme-key")
 
 
-def held_by(clock: Clock) -> Hold:
-    return Hold(
-        "desk of acme",
-        reasons=DeskHoldReason,
-        gauge=metrics.DESK_HELD,
-        monotonic=clock,
-        jitter=lambda low, _high: low,
-    )
-
-
 def is_held() -> float | None:
     return REGISTRY.get_sample_value("ai_agents_desk_held", {"server": "desk of acme", "reason": WHY})
 
@@ -50,7 +39,7 @@ async def test_a_key_that_expired_is_tried_each_half_minute_and_told_as_often(
     expired: str, desks: Simulator, start_log: StartLog
 ) -> None:
     clock, log = Clock(), start_log()
-    async with opened(settings(desks.url), hold=held_by(clock)) as desk:
+    async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
         for tries in (1, 2, 3):
             calls = (desk.read_open_ticket(expired), desk.add_note(expired, "x"), desk.list_newest(5))
             for call in calls:
@@ -74,7 +63,7 @@ async def test_calls_that_are_refused_at_the_same_time_are_told_once(
     expired: str, desks: Simulator, start_log: StartLog
 ) -> None:
     log = start_log()
-    async with opened(settings(desks.url), hold=held_by(Clock())) as desk:
+    async with opened(settings(desks.url), holds=holds_by(Clock())) as desk:
         calls = [desk.read_open_ticket(expired) for _ in range(6)]
         done = await asyncio.gather(*calls, return_exceptions=True)
     assert {str(failure) for failure in done} == {f"held back: {WHY}"}
@@ -89,20 +78,44 @@ async def test_a_refresh_token_that_was_withdrawn_holds_too_and_no_token_is_aske
         return httpx.Response(400, json={"error": "invalid_code"})
 
     transport = httpx.MockTransport(answer)
-    async with opened(settings("http://desk", "cloud"), transport=transport, hold=held_by(Clock())) as desk:
+    async with opened(settings("http://desk", "cloud"), transport=transport, holds=holds_by(Clock())) as desk:
         for _ in range(3):
             with pytest.raises(HeldBack, match=WHY):
                 await desk.read_ticket("1")
     assert asked == ["/globex/oauth/v2/token"]
 
 
-async def test_a_right_that_is_missing_holds_nobody(desks: Simulator) -> None:
-    ticket_id = new_ticket(desks)
-    desks.order(kind="status", code=403, operation="add_note")
-    async with opened(settings(desks.url), hold=held_by(Clock())) as desk:
-        with pytest.raises(DeskRefused, match="403"):
+async def test_three_notes_refused_in_a_row_hold_those_who_would_pay_for_one(
+    desks: Simulator, start_log: StartLog
+) -> None:
+    """Fewer may be refused for their tickets. Where nobody tries who has paid, one who has not does in ten minutes."""
+    ticket_id, clock, log = new_ticket(desks), Clock(), start_log()
+    async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
+        for refused in (2, 2, 3):
+            desks.order(kind="status", code=403, operation="add_note", times=refused)
+            for _ in range(2):
+                with pytest.raises(DeskRefused, match="403"):
+                    await desk.add_note(ticket_id, "x")
+                desk.check_notes(answered=False)
+            if refused == 2:
+                await desk.add_note(ticket_id, "x")
+        with pytest.raises(HeldBack, match="desk notes not permitted"):
             await desk.add_note(ticket_id, "x")
+        # The desk's answer to anything else is no answer to this.
         assert (await desk.read_open_ticket(ticket_id)).ticket_id == ticket_id
+        clock.now += 30
+        desk.check_notes(answered=True)
+        for seconds in (0, 599):
+            clock.now += seconds
+            with pytest.raises(HeldBack, match="desk notes not permitted"):
+                desk.check_notes(answered=False)
+        clock.now += 1
+        desk.check_notes(answered=False)
+        with pytest.raises(HeldBack):
+            desk.check_notes(answered=False)
+        await desk.add_note(ticket_id, "x")
+        desk.check_notes(answered=False)
+    assert log.getvalue().count("Hold error: desk of acme: desk notes not permitted") == 1
 
 
 async def test_with_another_key_the_desk_is_called_at_once(expired: str, desks: Simulator) -> None:

@@ -11,12 +11,14 @@ from redis.asyncio import Redis
 from config.tenants import DeskSettings, Tenant
 from integrations.breaker import Breaker
 from integrations.errors import OutsideFailure
-from integrations.holds import Hold
+from integrations.holds import DeskHoldReason, Hold
 from integrations.http import open_client
 from integrations.rate import DeskRate
 from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.tokens import DeskTokens
+from observability import metrics
+from tests.kit.clock import Clock
 from tests.kit.simulators import Simulator
 
 Edition = Literal["onpremises", "cloud"]
@@ -49,15 +51,21 @@ async def opened(
     breaker: Breaker | None = None,
     rate: DeskRate | None = None,
     most_at_once: int = 32,
-    hold: Hold | None = None,
+    holds: tuple[Hold, ...] = (),
 ) -> AsyncIterator[ServiceDeskPlus]:
     """The desk's client, over `transport` if one is given."""
     http = open_client(connections=8) if transport is None else httpx.AsyncClient(transport=transport)
     tenant = Tenant(TENANT_OF[desk.edition], desk=desk)
     async with http:
         breaker = breaker or Breaker("desk", "desk unavailable")
-        limits = Limits(breaker, rate or DeskRate(tenant.id, 100_000, None), most_at_once, hold=hold)
+        limits = Limits(breaker, rate or DeskRate(tenant.id, 100_000, None), most_at_once, lambda: None, *holds)
         yield ServiceDeskPlus(tenant, http, DeskTokens(http, redis, timeout), timeout, limits)
+
+
+def holds_by(clock: Clock) -> tuple[Hold, ...]:
+    """What a desk's client is held by, as a process makes it, in a test's time; nobody waits for longer by chance."""
+    times: dict[str, Any] = {"monotonic": clock, "jitter": lambda low, _high: low}
+    return tuple(Hold("desk of acme", reasons=[why], gauge=metrics.DESK_HELD, **times) for why in DeskHoldReason)
 
 
 def new_ticket(desks: Simulator, edition: Edition = "onpremises", **more: Any) -> str:

@@ -66,9 +66,9 @@ NEXT = [
         (replace(WAITING, due_at=NOW + timedelta(seconds=12), reason=reason.value), f"due in 12s: {mend}")
         for reason, mend in zip(HoldReason, ("give the model", "add credit", "mend", "ask"), strict=True)
     ),
-    (
-        replace(WAITING, due_at=NOW + timedelta(seconds=12), reason=DeskHoldReason.CREDENTIALS_REFUSED.value),
-        "due in 12s: give the tenant's desk a valid key, and it goes on by itself",
+    *(
+        (replace(WAITING, due_at=NOW + timedelta(seconds=12), reason=reason.value), f"{mend}, and it goes on by itself")
+        for reason, mend in zip(DeskHoldReason, ("desk a valid key", "the right to add notes"), strict=True)
     ),
     (replace(WAITING, published_at=None), "the relay, in the API, queues it within seconds"),
     (

@@ -71,9 +71,9 @@ def typed(command: str, folder: Path, **settings: str) -> Answer:
 
 
 def failed_job(world: World, subject: str, tenant: str = "acme", **more: Any) -> dict[str, Any]:
-    """The row of a job whose note the desk refused (with 403, which is not tried again)."""
+    """The row of a job whose note the desk refused (with 400, which is not tried again, and holds nobody)."""
     ticket_id = world.create_ticket(subject, tenant, send_webhook=False, **more)
-    world.desk_fault(ticket_id=ticket_id, tenant=tenant, operation="add_note", kind="status", code=403)
+    world.desk_fault(ticket_id=ticket_id, tenant=tenant, operation="add_note", kind="status", code=400)
     world.send_webhook(ticket_id, tenant)
     row = world.ended(ticket_id, tenant)
     assert row["state"] == "failed"

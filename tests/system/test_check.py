@@ -163,7 +163,7 @@ FAULTS = [
     Planted("desk rate", "SERVICEDESK_RATE_PER_MINUTE_ACME").desk(kind="status", code=429),
     Planted("desk ticket", "the right").desk(kind="status", code=403, operation="list_tickets"),
     Planted("desk notes", "the right").desk(kind="status", code=403, operation="list_notes"),
-    Planted("desk solutions", "the right").desk(kind="status", code=403, operation="list_solutions"),
+    Planted("desk solutions", "SDPOnDemand.solutions.READ").desk(kind="status", code=401, operation="list_solutions"),
     Planted("desk clock", "time server").within(slow_clock),
     Planted("model address", "OPENAI_BASE_URL", OPENAI_BASE_URL=NOBODY),
     Planted("model key", "OPENAI_API_KEY", OPENAI_API_KEY="sk-wrong"),

@@ -1,26 +1,27 @@
-"""Jobs of a desk whose key expires while they run, on a real Postgres."""
+"""Jobs of a desk that lets its tickets be read and takes no note, on a real Postgres."""
 
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
 from config.tenants import Tenant
 from config.ticket_rules import TicketRules, parse_names
-from integrations.holds import DeskHoldReason, Hold
-from observability import metrics
 from storage import jobs
 from storage.session import Database
 from tests.kit import model as kit
 from tests.kit.clock import Clock
-from tests.kit.desk import new_ticket, notes_of, opened, settings
+from tests.kit.desk import Edition, holds_by, new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, NewEvent, Store, Table
 from tests.kit.runner import runner_on
 from tests.kit.simulators import Simulator
 from workflow.run import run_job
 
+REFUSED = "desk notes not permitted"
 
-async def test_a_job_whose_note_is_refused_for_the_key_loses_nothing_and_is_paid_once(
+
+async def test_a_job_whose_note_is_refused_loses_nothing_and_is_paid_once(
     database: Database, table: Table, new_event: NewEvent, desks: Simulator, model: Simulator, start_log: StartLog
 ) -> None:
     log = start_log()
@@ -29,20 +30,14 @@ async def test_a_job_whose_note_is_refused_for_the_key_loses_nothing_and_is_paid
     before = table.job(job_id)["deadline_at"]
     clock = Clock()
     desks.order(kind="status", code=401, operation="add_note")
-    hold = Hold(
-        "desk of acme",
-        reasons=DeskHoldReason,
-        gauge=metrics.DESK_HELD,
-        monotonic=clock,
-        jitter=lambda low, _high: low,
-    )
-    async with opened(settings(desks.url, failure_note=True), hold=hold) as desk, kit.opened(model.url) as gpt4:
+    wanted = settings(desks.url, failure_note=True)
+    async with opened(wanted, holds=holds_by(clock)) as desk, kit.opened(model.url) as gpt4:
         runner = replace(runner_on(desk, database, database), model_of=lambda _: gpt4)
         for held_for in (30, 60):
             table.change(job_id, due_at="now()")
             assert await run_job(runner, job_id)
             row = table.job(job_id)
-            assert (row["state"], row["reason"], row["attempt"]) == ("waiting", "desk credentials refused", 0)
+            assert (row["state"], row["reason"], row["attempt"]) == ("waiting", REFUSED, 0)
             assert (row["deadline_at"] - before).total_seconds() == held_for
             # The ticket, the same once more, and the note; then nothing.
             assert len(desks.requests()) == 3
@@ -57,6 +52,39 @@ async def test_a_job_whose_note_is_refused_for_the_key_loses_nothing_and_is_paid
     assert "Task failed" not in told
 
 
+@pytest.mark.parametrize(("code", "edition", "before"), [(401, "cloud", 0), (403, "onpremises", 2)])
+async def test_nothing_is_paid_while_notes_are_refused_and_who_has_paid_finds_out(
+    code: int, edition: Edition, before: int, store: Store, desks: Simulator, model: Simulator
+) -> None:
+    """A scope or a right is missing: all else that is read is answered. Each 403 before may be that ticket's own."""
+    clock = Clock()
+    tickets = [new_ticket(desks, edition) for _ in range(before + 2)]
+    job_ids = [await store.accept(ticket_id=ticket_id) for ticket_id in tickets]
+    desks.order(kind="status", code=code, operation="add_note")
+    async with opened(settings(desks.url, edition), holds=holds_by(clock)) as desk, kit.opened(model.url) as gpt4:
+        runner = replace(runner_on(desk, store.database, store.database), model_of=lambda _: gpt4)
+
+        async def ran(job_id: UUID) -> tuple[str, str]:
+            store.table.change(job_id, due_at="now()")
+            assert await run_job(runner, job_id)
+            row = store.table.job(job_id)
+            return row["state"], row["reason"]
+
+        *refused, answered, unpaid = job_ids
+        assert [(await ran(job_id))[0] for job_id in refused] == ["failed"] * before
+        for _ in range(3):
+            assert await ran(answered) == await ran(unpaid) == ("waiting", REFUSED)
+            clock.now += 30
+            # The one who tries is the one that has paid.
+            assert await ran(unpaid) == ("waiting", REFUSED)
+        assert len(model.requests(operation="chat")) == before + 1
+        assert desks.requests(ticket_id=tickets[-1]) == []
+        desks.forget()
+        assert [(await ran(job_id))[0] for job_id in (answered, unpaid)] == ["completed"] * 2
+    assert len(model.requests(operation="chat")) == before + 2
+    assert len(notes_of(desks, tickets[-2], edition)) == 1
+
+
 @pytest.mark.parametrize("since", [{"status": "Closed"}, {"group": "HR"}], ids=["closed", "left out"])
 async def test_a_ticket_that_changed_while_the_key_was_refused_gets_no_note(
     since: dict[str, str], store: Store, desks: Simulator, model: Simulator
@@ -66,13 +94,12 @@ async def test_a_ticket_that_changed_while_the_key_was_refused_gets_no_note(
     job_id = await store.accept(ticket_id=ticket_id)
     desks.order(kind="status", code=401, operation="add_note")
     clock = Clock()
-    hold = Hold("desk of acme", reasons=DeskHoldReason, gauge=metrics.DESK_HELD, monotonic=clock)
     wishes = Tenant("acme", rules=TicketRules(never=parse_names("group:HR")))
-    async with opened(settings(desks.url), hold=hold) as desk, kit.opened(model.url) as gpt4:
+    async with opened(settings(desks.url), holds=holds_by(clock)) as desk, kit.opened(model.url) as gpt4:
         runner = runner_on(desk, store.database, store.database)
         runner = replace(runner, model_of=lambda _: gpt4, wishes_of=lambda _: wishes)
         assert await run_job(runner, job_id)
-        assert store.table.job(job_id)["reason"] == "desk credentials refused"
+        assert store.table.job(job_id)["reason"] == REFUSED
         desks.forget()
         desks.change("PATCH", f"/tickets/acme/{ticket_id}", **since)
         clock.now += 30

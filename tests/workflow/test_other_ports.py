@@ -40,6 +40,9 @@ class BoxOfCards:
     async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:  # noqa: ARG002 -- the port's
         return DeskTicket(f"card {ticket_id}", "The door stays shut", "My badge does nothing.", "", "", "new", "")
 
+    def check_notes(self, *, answered: bool) -> None:
+        pass
+
     async def add_note(
         self, ticket_id: str, description: str, about_to_post: Callable[[], Awaitable[None]] | None = None
     ) -> str:

@@ -32,8 +32,11 @@ class _Found:
 async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  # noqa: ARG001 -- LangGraph's signature
     """Read the ticket, and find what resembles it; what is not found within the time limit is done without."""
     attempt = runtime.context
-    if not await _is_answered(attempt):
+    answered = await _is_answered(attempt)
+    if not answered:
         attempt.model.check()
+    # Last: it may let this job through as the one that tries.
+    attempt.check_notes(answered=answered)
     with tracing.span(tracing.CONTEXT), timing.step("context"):
         started = time.monotonic()
         ticket = await read_ticket(attempt)

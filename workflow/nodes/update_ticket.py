@@ -22,6 +22,7 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
     attempt, claim = runtime.context, runtime.context.claim
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT), timing.step("update"):
         started = time.monotonic()
+        attempt.check_notes(answered=True)
         if not claim.saw_open_lately():
             await _read_again(attempt)
         if attempt.wishes().dry_run:
