@@ -16,10 +16,11 @@ from integrations.errors import HeldBack, ModelRefused, ModelTimeout, ModelUnava
 from integrations.values import Document, SimilarTicket
 from observability import phrases, tracing
 from observability.logging import say
-from storage import failure_notes
+from storage import failure_notes, tombstones
 from storage.claims import Claim
+from storage.forgotten import is_forgotten
 from storage.session import DATABASE_FAILURES
-from workflow.attempt import Attempt, LeftOut
+from workflow.attempt import Attempt, Forgotten, NoNoteWanted
 from workflow.left_out import refuse_ticket
 
 FAILURES_OF_GPT4 = (ModelRefused, ModelTimeout, ModelUnavailable)
@@ -55,15 +56,21 @@ async def _leave(attempt: Attempt) -> None:
                     claim = attempt.claim = replace(claim, desk_id=await attempt.desk.id_of(claim.ticket_id))
                 ticket = await attempt.desk.read_open_ticket(claim.id_in_desk)
                 await refuse_ticket(attempt, ticket)
+                if await is_forgotten(
+                    attempt.database, replace(claim, display_id=ticket.shown), ticket.ticket_id, ticket.requester
+                ):
+                    raise Forgotten
                 tickets, documents = await _found(attempt, ticket.subject, ticket.description)
                 if not await failure_notes.may_leave(attempt.database, claim):
                     reason = "job was retried, or the ticket has one"
                     say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason=reason)
                     return
-                await _post(attempt, failure_note(tickets, documents, claim.job_id))
+                numbers = {claim.ticket_id, ticket.ticket_id, ticket.shown}
+                numbers.update(number for each in tickets for number in (each.ticket_id, each.shown))
+                await _post(attempt, failure_note(tickets, documents, claim.job_id), numbers)
     except DATABASE_FAILURES as failure:
         say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason="database unreachable", failure=failure)
-    except (OutsideFailure, HeldBack, TicketGone, LeftOut, TimeoutError) as refused:
+    except (OutsideFailure, HeldBack, TicketGone, NoNoteWanted, TimeoutError) as refused:
         reason = getattr(refused, "reason", "took too long")
         say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason=reason)
     else:
@@ -71,10 +78,16 @@ async def _leave(attempt: Attempt) -> None:
         say(phrases.FAILURE_NOTE_LEFT, ticket_id=claim.ticket_id, also={"took_ms": took})
 
 
-async def _post(attempt: Attempt, note: str) -> None:
+async def _post(attempt: Attempt, note: str, numbers: set[str]) -> None:
+    """Put the note into the ticket. Raises Forgotten if a ticket that it is about, or names, was forgotten by now."""
+
+    async def about_to_post() -> None:
+        if await tombstones.forgotten_among(attempt.database, attempt.claim.tenant_id, numbers):
+            raise Forgotten
+
     try:
-        await attempt.desk.add_note(attempt.claim.id_in_desk, note)
-    except HeldBack:
+        await attempt.desk.add_note(attempt.claim.id_in_desk, note, about_to_post)
+    except (HeldBack, Forgotten):
         # It was not even sent: nothing is in the ticket that a webhook could be the echo of.
         await failure_notes.not_left(attempt.database, attempt.claim)
         raise

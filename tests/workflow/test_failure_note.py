@@ -1,14 +1,19 @@
 """The note of a job that failed: told apart from an enhancement, once, and not for a job that was retried since."""
 
 import io
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
 import pytest
 
 from integrations.rate import DeskRate
-from storage import by_hand, claims, jobs
+from integrations.values import SimilarTicket
+from storage import by_hand, claims, erasing, history, jobs
 from storage.claims import Claim
+from storage.erasable import Which
+from storage.search import SearchInPostgres
 from storage.session import Database
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
@@ -25,6 +30,20 @@ async def failed(database: Database, job_id: UUID) -> Claim:
     claim = await claimed(database, job_id)
     await claims.fail(database, claim, "OpenAI API: 401 Unauthorized")
     return claim
+
+
+class FoundThenForgotten(SearchInPostgres):
+    """Finds tickets, and is told by then to forget."""
+
+    def __init__(self, database: Database, forget: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(database, 2)
+        self._forget = forget
+        self.found: list[SimilarTicket] = []
+
+    async def similar_tickets(self, *given: str) -> list[SimilarTicket]:
+        self.found = list(await super().similar_tickets(*given))
+        await self._forget()
+        return self.found
 
 
 @pytest.mark.parametrize("retried", [False, True])
@@ -92,6 +111,29 @@ async def test_an_unsent_failure_note_has_no_echo_and_a_refused_one_may_have(des
             await leave_failure_note(claim, partial(attempt_at, claim, store.database, desk=desk))
         noted = store.table.job(event.job_id)["failure_noted_at"] is not None
         assert (noted, len(notes_of(desks, ticket_id))) == (ticket_id == refused, int(ticket_id == refused))
+
+
+@pytest.mark.parametrize("at", ["before", "after it was read", "of one that it names"])
+async def test_a_ticket_that_was_forgotten_gets_no_failure_note(at: str, desks: Simulator, store: Store) -> None:
+    """Nor one that names another one that was: its text is gone from here by then."""
+    ticket_id = new_ticket(desks, subject="Scanner jams")
+    named = {"ticket_id": "4711", "subject": "Scanner jams", "resolution": "r", "description": "", "status": "Closed"}
+    await history.save_ticket(store.database, "acme", named | {"display_id": ""}, "", listed=True)
+    job_id = await store.accept(ticket_id=ticket_id)
+
+    async def forget() -> None:
+        await erasing.erase(store.database, Which("acme", ticket_id="4711" if at.startswith("of") else ticket_id))
+
+    async with opened(settings(desks.url, failure_note=True)) as desk:
+        claim = await failed(store.database, job_id)
+        attempt = attempt_at(claim, store.database, desk=desk)
+        search = FoundThenForgotten(store.database, forget)
+        if at == "before":
+            await forget()
+        await leave_failure_note(claim, lambda: replace(attempt, search=search))
+    assert notes_of(desks, ticket_id) == []
+    assert store.table.job(job_id)["failure_noted_at"] is None
+    assert len(search.found) == (at != "before")
 
 
 async def test_the_echo_of_a_failure_note_ends_before_anything_is_asked(desks: Simulator, store: Store) -> None:
