@@ -222,6 +222,12 @@ def copied_tenants(tenant_ids: Iterable[str]) -> None:
                 gauge.remove(tenant_id)
 
 
+def server_gone(server: str) -> None:
+    """Show nothing more of a server that nobody calls any more: a model whose settings are gone, or a tenant's desk."""
+    for gauge in (BREAKER_OPEN, MODEL_HELD, DESK_HELD):
+        gauge.remove_by_labels({"server": server})
+
+
 def purged(**counts: int) -> None:
     """Count what a purge deleted, by what it was."""
     for what, count in counts.items():

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from integrations.model.client import ModelClient
+from observability import metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,15 @@ class Endpoints:
             self._close_if_done(opened)
 
     def keep(self, wanted: Set[Endpoint | None]) -> None:
-        """Close all others; a call that runs ends undisturbed."""
-        for endpoint in self._opened.keys() - wanted:
+        """Close all others, and show nothing more of them; a call that runs ends undisturbed."""
+        gone = self._opened.keys() - wanted
+        for endpoint in gone:
             opened = self._opened.pop(endpoint)
             opened.retired = True
             self._close_if_done(opened)
+        # One that is asked with another key has the same name, and what is shown is its own by now.
+        for server in {endpoint.server for endpoint in gone} - {endpoint.server for endpoint in self._opened}:
+            metrics.server_gone(server)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -56,6 +56,7 @@ class Desks:
         Raises DeskUnavailable when there is none: a tenant that the API knows already may reach this process later.
         HeldBack while the tenant's settings have to be mended: no number of tries would do that.
         """
+        self._forget_gone()
         tenant = self._tenants.get(tenant_id)
         if tenant is not None and tenant.desk is None and not tenant.usable:
             raise HeldBack("tenant closed", _CLOSED_SECONDS, extends_deadline=False)
@@ -64,7 +65,7 @@ class Desks:
         made = self._made.get(tenant_id)
         # The desk alone: a rotated webhook secret is no reason to forget what is known of it.
         if made is None or made[0] != tenant.desk:
-            breaker = Breaker(f"desk of {tenant_id}", "desk unavailable")
+            breaker = Breaker(_server(tenant_id), "desk unavailable")
             rate = DeskRate(tenant_id, tenant.desk.rate_per_minute, self._redis, yields=self._yields)
             hold_for = partial(
                 Hold,
@@ -79,6 +80,12 @@ class Desks:
             self._made[tenant_id] = made = (tenant.desk, desk)
         return made[1]
 
+    def _forget_gone(self) -> None:
+        there = {tenant.id for tenant in self._tenants.all() if tenant.desk is not None}
+        for tenant_id in self._made.keys() - there:
+            del self._made[tenant_id]
+            metrics.server_gone(_server(tenant_id))
+
     def _insist(self, tenant_id: str, desk: DeskSettings) -> None:
         """Hold back who still has a desk from before its credentials were withdrawn or exchanged."""
         self.of(tenant_id)
@@ -88,3 +95,7 @@ class Desks:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+
+def _server(tenant_id: str) -> str:
+    return f"desk of {tenant_id}"

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from config.settings import DeskClientSettings
 from config.tenant_directory import TenantDirectory
 from dispatch.queue import open_redis
-from integrations.errors import DeskRefused, HeldBack
+from integrations.errors import DeskRefused, DeskUnavailable, HeldBack
 from integrations.holds import DeskHoldReason
 from integrations.servicedesk.desks import Desks
 from tests.kit.clock import Clock
@@ -134,4 +134,10 @@ async def test_with_another_key_the_desk_is_called_at_once(expired: str, desks: 
     clock.now += 6
     assert (await found.of("acme").read_ticket(expired)).ticket_id == expired
     assert is_held() == 0
+    # It leaves, and the next call for anybody finds out.
+    values.clear()
+    clock.now += 6
+    with pytest.raises(DeskUnavailable, match="no desk configured"):
+        found.of("globex")
+    assert is_held() is REGISTRY.get_sample_value("ai_agents_breaker_open", {"server": "desk of acme"}) is None
     await found.close()

@@ -3,8 +3,10 @@
 import asyncio
 
 import pytest
+from prometheus_client import REGISTRY
 
 from integrations.errors import HeldBack, ModelUnavailable
+from integrations.holds import HoldReason
 from tests.config.given import ACME
 from tests.integrations.street import OWN, Street, asked, at, town
 
@@ -89,3 +91,26 @@ async def test_a_tenants_model_that_is_down_holds_its_jobs_only(street: Street) 
         assert (await its_town.ask("globex")).status == 200
         its_town.change(OPENAI_API_KEY_ACME="rotated", OPENAI_BASE_URL_ACME=at(street, "new"))
         assert (await its_town.ask()).status == 200
+
+
+async def test_a_model_that_is_gone_is_shown_no_more_and_one_with_another_key_is(street: Street) -> None:
+    """The one with another key has the old one's name: what is shown is its own state."""
+
+    def shown() -> list[float | None]:
+        server = {"server": "model of acme"}
+        held = server | {"reason": HoldReason.KEY_REFUSED.value}
+        gauges = [("ai_agents_breaker_open", server), ("ai_agents_model_held", held)]
+        return [REGISTRY.get_sample_value(name, labels) for name, labels in gauges]
+
+    street.says["acme"] = 401
+    async with town(street, **OWN, OPENAI_BASE_URL_ACME=at(street, "acme")) as its_town:
+        with pytest.raises(HeldBack, match="model key refused"):
+            await its_town.ask()
+        assert shown() == [0, 1]
+        street.says.clear()
+        its_town.change(OPENAI_API_KEY_ACME="rotated")
+        await its_town.ask()
+        assert shown() == [0, 0]
+        its_town.change(OPENAI_API_KEY_ACME="", OPENAI_BASE_URL_ACME="")
+        await its_town.ask("globex")
+        assert shown() == [None, None]
