@@ -21,13 +21,17 @@ $Secret = '@SECRET@'
 $Pauses = 1, 2, 4, 8, 16
 $MostSeconds = 60
 $AnswerSeconds = 10
-# Worth another try. Every other answer below 500 will be the same the next time.
-$Passing = 408, 425, 429
+$Address = 'the URL is wrong: it begins with https:// and ends in /webhook'
+# What to mend where a try alone won't do. It is tried again all the same: ai-agents or a proxy may be just changing.
 $Remedies = @{
+    301 = $Address
+    302 = $Address
+    307 = $Address
+    308 = $Address
     400 = 'an older or damaged copy of this script: print the kit anew'
     403 = "the secret is not the one in force, the tenant is misspelt, or this machine's clock is wrong"
-    404 = 'the URL is wrong: it ends in /webhook'
-    405 = 'the URL is wrong: it ends in /webhook'
+    404 = $Address
+    405 = $Address
 }
 
 function Stop-NotSent([string] $Reason) {
@@ -41,7 +45,10 @@ if (-not $Secret) {
     $Secret = [IO.File]::ReadAllText($beside).Trim()
 }
 if (-not $Secret -or $Secret.StartsWith('PASTE-')) { Stop-NotSent 'the secret is not filled in, at the top of this script' }
-if ($Url -notmatch '^https?://' -or $Url.Contains('PASTE-')) { Stop-NotSent 'the URL is not filled in, at the top of this script' }
+if ($Url.Contains('PASTE-')) { Stop-NotSent 'the URL is not filled in, at the top of this script' }
+if ($Url -notmatch '^https?://[!-~]+$' -or -not [Uri]::IsWellFormedUriString($Url, 'Absolute')) {
+    Stop-NotSent 'the URL, at the top of this script, is no address like https://api.example.com/webhook, in ASCII'
+}
 
 if ($Check) {
     $what = 'check'
@@ -79,33 +86,31 @@ foreach ($pause in $Pauses + 0) {
         }
     }
     if ($env:HTTPS_PROXY) { $order.Proxy = $env:HTTPS_PROXY }
-    $status = 0
     $asked = 0
     try {
-        $status = [int](Invoke-WebRequest @order).StatusCode
-        $told = "$status"
+        $told = 'taken ({0})' -f [int](Invoke-WebRequest @order).StatusCode
+        Write-Output "ai-agents: ${what}: $told"
+        exit 0
     } catch {
-        $told = "no answer ($($_.Exception.Message))"
-        if ($_.Exception.Response) {
-            $status = [int]$_.Exception.Response.StatusCode
-            $told = "$status"
-            [void][int]::TryParse("$($_.Exception.Response.Headers['Retry-After'])", [ref]$asked)
+        $failure = $_
+        $told = "no answer ($($failure.Exception.Message))"
+        if ($failure.Exception.Response) {
+            $status = [int]$failure.Exception.Response.StatusCode
+            $told = if ($Remedies[$status]) { "${status}: $($Remedies[$status])" } else { "$status" }
+            # What the answer says in its own words; nothing of a page.
+            $words = ("$($failure.ErrorDetails.Message)" -replace '[^ -~]+', ' ').Trim()
+            if ($words -match '"detail": ?"([^"]*)"') { $words = $Matches[1] }
+            if ($words.StartsWith('<')) { $words = '' }
+            if ($words) { $told += ', cause: ' + $words.Substring(0, [Math]::Min(200, $words.Length)) }
+            [void][int]::TryParse("$($failure.Exception.Response.Headers['Retry-After'])", [ref]$asked)
         }
     }
-    if ($status -ge 200 -and $status -lt 300) {
-        Write-Output "ai-agents: ${what}: taken ($told)"
-        exit 0
-    }
-    if ($status -and $status -lt 500 -and $Passing -notcontains $status) {
-        $remedy = if ($Remedies[$status]) { $Remedies[$status] } else { 'it would be the same the next time' }
-        Write-Output "ai-agents: ${what}: refused with $told, not tried again: $remedy"
-        exit 1
-    }
-    $wait = [Math]::Max($pause * (1 + (Get-Random -Maximum 1.0) / 5), $asked)
-    if (-not $pause -or (Get-Date).AddSeconds($wait) -gt $end) {
+    $left = ($end - (Get-Date)).TotalSeconds
+    if (-not $pause -or $left -le 0) {
         Write-Output "ai-agents: ${what}: $told; given up"
         exit 1
     }
+    $wait = [Math]::Min([Math]::Max($pause * (1 + (Get-Random -Maximum 1.0) / 5), $asked), $left)
     Write-Output ("ai-agents: {0}: {1}; again in {2:N1} s" -f $what, $told, $wait)
     Start-Sleep -Milliseconds ([int]($wait * 1000))
 }

@@ -13,12 +13,14 @@ import http.client
 import json
 import os
 import random
+import re
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import uuid
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Tuple
 
 TENANT = "@TENANT@"
 URL = "@URL@"
@@ -30,14 +32,20 @@ EVENT = "ticket.created"
 PAUSES = (1, 2, 4, 8, 16)
 MOST_SECONDS = 60
 ANSWER_SECONDS = 10
-# Worth another try. Every other answer below 500 will be the same the next time.
-PASSING = (408, 425, 429)
+_ADDRESS = "URL is wrong: it begins with https:// and ends in /webhook"
+# What to mend where a try alone won't do. It is tried again all the same: ai-agents or a proxy may be just changing.
 REMEDIES = {
+    301: _ADDRESS,
+    302: _ADDRESS,
+    307: _ADDRESS,
+    308: _ADDRESS,
     400: "an older or damaged copy of this script: print the kit anew",
     403: "the secret is not the one in force, TENANT is misspelt, or this machine's clock is wrong",
-    404: "URL is wrong: it ends in /webhook",
-    405: "URL is wrong: it ends in /webhook",
+    404: _ADDRESS,
+    405: _ADDRESS,
 }
+# An answer that breaks off or is none; on Python 3.6 a certificate for another host, too, is a ValueError.
+_BROKEN = (OSError, http.client.HTTPException, ValueError)
 
 
 class NotSent(Exception):
@@ -66,6 +74,19 @@ def secret() -> bytes:
     return found.encode("utf-8")
 
 
+def _check_url() -> None:
+    """Raises NotSent for what is no address."""
+    if "PASTE-" in URL:
+        raise NotSent("URL is not filled in, at the top of this script")
+    try:
+        parts = urllib.parse.urlsplit(URL)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not (usable and re.match(r"[!-~]+\Z", URL)):
+        raise NotSent("URL, at the top of this script, is no address like https://api.example.com/webhook, in ASCII")
+
+
 def ticket_of(path: str) -> str:
     """Return the id of the ticket that the desk wrote into the file. Raises NotSent."""
     if not path:
@@ -75,13 +96,13 @@ def ticket_of(path: str) -> str:
             told = json.loads(_text(file.read()), strict=False)
     except OSError as failure:
         raise NotSent("the desk's file can't be read: %s" % failure.strerror) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NotSent("the desk's file is not JSON: is its argument $COMPLETE_V3_JSON_FILE?") from None
     request = told.get("request", told) if isinstance(told, dict) else {}
     # `id` is the name of version 3; older files have the other one.
     found = request.get("id", request.get("WORKORDERID")) if isinstance(request, dict) else None
     ticket = str(found).strip()
-    if isinstance(found, bool) or not (ticket.isdigit() and len(ticket) <= 20):
+    if not re.match(r"[0-9]{1,20}\Z", ticket):
         raise NotSent("the desk's file has no request with an id")
     return ticket
 
@@ -109,49 +130,62 @@ def signed(key: bytes, body: bytes, delivery: str) -> Dict[str, str]:
     }
 
 
-def post(body: bytes, headers: Dict[str, str]) -> Tuple[Optional[int], str, float]:
-    """Send it once: the status (None without an answer), what to print, and the pause that was asked for."""
+def post(body: bytes, headers: Dict[str, str]) -> Tuple[bool, str, float]:
+    """Send it once: whether it was taken, what to print, and the pause that was asked for, in seconds."""
     # Certificates are verified, and HTTPS_PROXY is honoured: both are urllib's ways.
     opener = urllib.request.build_opener(_NoRedirects)
     try:
         with opener.open(urllib.request.Request(URL, body, headers), timeout=ANSWER_SECONDS) as answer:
-            return answer.status, "%d" % answer.status, 0.0
+            return True, "taken (%d)" % answer.status, 0.0
     except urllib.error.HTTPError as refused:
-        refused.close()
         asked = refused.headers.get("Retry-After", "")
-        return refused.code, "%d" % refused.code, float(asked) if asked.isdigit() else 0.0
-    except (OSError, http.client.HTTPException) as failure:
-        return None, "no answer (%s)" % getattr(failure, "reason", type(failure).__name__), 0.0
+        told = _refusal(refused)
+        refused.close()
+        return False, told, float(asked) if asked.isdecimal() else 0.0
+    except _BROKEN as failure:
+        why = getattr(failure, "reason", None) or str(failure) or type(failure).__name__
+        return False, "no answer (%s)" % why, 0.0
+
+
+def _refusal(refused: urllib.error.HTTPError) -> str:
+    """The status, what to mend, and what the answer says in its own words."""
+    told = "%d" % refused.code
+    if refused.code in REMEDIES:
+        told += ": " + REMEDIES[refused.code]
+    try:
+        text = refused.read1(4000).decode("utf-8", "replace")
+    except _BROKEN:
+        return told
+    try:
+        text = str(json.loads(text)["detail"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        # Not of ai-agents itself: words will do, but no page.
+        text = "" if text.lstrip().startswith("<") else text
+    words = " ".join(text.split())[:200]
+    return told + ", cause: " + words if words else told
 
 
 def _say(text: str) -> None:
-    # What reads it may have any encoding, and what the machine says of a failure any letters.
-    print("ai-agents: " + text.encode("ascii", "replace").decode("ascii"))
+    # What reads it may have any encoding, and what was answered any characters.
+    print("ai-agents: " + "".join(letter if " " <= letter <= "~" else "?" for letter in text))
     sys.stdout.flush()
 
 
 def announce(what: str, message: Dict[str, str]) -> bool:
-    """Send until it is taken, or can't be, or time is over; True if it was taken."""
-    if not URL.lower().startswith(("https://", "http://")) or "PASTE-" in URL:
-        raise NotSent("URL is not filled in, at the top of this script")
+    """Send until it is taken or time is over; True if it was taken. Raises NotSent."""
+    _check_url()
     key = secret()
     body = json.dumps(message).encode("utf-8")
     # The same at each try: it is known again if an earlier one came through after all.
     delivery = str(uuid.uuid4())
-    end = time.time() + MOST_SECONDS
+    end = time.monotonic() + MOST_SECONDS
     for pause in (*PAUSES, None):
-        status, told, asked = post(body, signed(key, body, delivery))
-        if status is not None and 200 <= status < 300:
-            _say("%s: taken (%s)" % (what, told))
-            return True
-        if status is not None and status < 500 and status not in PASSING:
-            remedy = REMEDIES.get(status, "it would be the same the next time")
-            _say("%s: refused with %s, not tried again: %s" % (what, told, remedy))
-            return False
-        wait = max(pause * random.uniform(1, 1.2), asked) if pause is not None else None
-        if wait is None or time.time() + wait > end:
-            _say("%s: %s; given up" % (what, told))
-            return False
+        taken, told, asked = post(body, signed(key, body, delivery))
+        left = end - time.monotonic()
+        if taken or pause is None or left <= 0:
+            _say("%s: %s%s" % (what, told, "" if taken else "; given up"))
+            return taken
+        wait = min(max(pause * random.uniform(1, 1.2), asked), left)
         _say("%s: %s; again in %.1f s" % (what, told, wait))
         time.sleep(wait)
     return False
@@ -171,7 +205,9 @@ def main(arguments: List[str]) -> int:
         return 0 if announce("ticket " + ticket, message) else 1
     except NotSent as reason:
         _say("not sent: %s" % reason)
-        return 1
+    except KeyboardInterrupt:
+        _say("stopped by hand")
+    return 1
 
 
 if __name__ == "__main__":

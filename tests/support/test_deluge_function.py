@@ -40,9 +40,9 @@ def test_a_ticket_is_announced_by_its_ids_alone(door: TroubledDoor) -> None:
 
 
 def test_it_tries_again_as_the_same_delivery(door: TroubledDoor) -> None:
-    door.trouble(503, 429)
+    door.trouble(503, 404)
     told = announced(door.url)
-    assert [line.rpartition(": ")[2] for line in told] == ["503 at try 1", "429 at try 2", "taken (202)"]
+    assert [line.rpartition(": ")[2] for line in told] == ["503 at try 1", "404 at try 2", "taken (202)"]
     for knock in door.knocks:
         knock.assert_signed()
     assert len({knock.headers["x-servicedesk-delivery"] for knock in door.knocks}) == 1
@@ -51,16 +51,16 @@ def test_it_tries_again_as_the_same_delivery(door: TroubledDoor) -> None:
 
 def test_it_gives_up_when_its_tries_are_over(door: TroubledDoor) -> None:
     door.trouble(500, 502, 503, 504)
-    assert announced(door.url)[-1] == "ai-agents: ticket 123640000000240013: given up"
+    assert announced(door.url)[-1].startswith("ai-agents: ticket 123640000000240013: given up: 503; see")
     assert len(door.knocks) == 3
     told = announced(f"http://127.0.0.1:{closed_port()}/webhook")
     assert [line.rpartition(": ")[2] for line in told[:3]] == [f"no answer at try {number}" for number in (1, 2, 3)]
 
 
-def test_what_would_be_the_same_again_is_not_tried_again(door: TroubledDoor) -> None:
-    (told,) = announced(door.url, "another")
-    assert "refused with 403, not tried again" in told
-    assert (len(door.knocks), door.tickets()) == (1, [])
+def test_the_last_line_says_what_was_answered_and_why(door: TroubledDoor) -> None:
+    *_, last = announced(door.url, "another")
+    assert 'given up: 403, cause: {"detail":"forbidden"}; see the document' in last
+    assert (len(door.knocks), door.tickets()) == (3, [])
 
 
 def test_the_hash_is_the_vendors() -> None:

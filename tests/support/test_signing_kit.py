@@ -114,7 +114,6 @@ def test_the_script_for_powershell_does_the_same() -> None:
     text = pasted(kit("script", "acme", URL, SECRET), "ai_agents_webhook.ps1")
     for name, value in {
         "Pauses": ", ".join(map(str, ai_agents_webhook.PAUSES)),
-        "Passing": ", ".join(map(str, ai_agents_webhook.PASSING)),
         "MostSeconds": str(ai_agents_webhook.MOST_SECONDS),
         "AnswerSeconds": str(ai_agents_webhook.ANSWER_SECONDS),
         "Url": f"'{URL}'",

@@ -36,6 +36,7 @@ class TroubledDoor:
     def __init__(self) -> None:
         self.receiver = Receiver()
         self.first: list[int] = []
+        self.headers: dict[str, str] = {}
         self.knocks: list[Knock] = []
         self.url = ""
 
@@ -44,13 +45,14 @@ class TroubledDoor:
         body = await request.body()
         self.knocks.append(Knock(time.time(), dict(request.headers), body))
         if self.first:
-            return Response(status_code=self.first.pop(0), headers={"Location": "/elsewhere"})
+            return Response(status_code=self.first.pop(0), headers=self.headers)
         status, told = await self.receiver.post([body], request.headers.raw)
         return Response(told, status)
 
-    def trouble(self, *first: int) -> None:
+    def trouble(self, *first: int, retry_after: str = "") -> None:
         """Forget what came, and answer these first."""
         self.first, self.knocks = list(first), []
+        self.headers = {"Location": "/elsewhere", "Retry-After": retry_after}
         self.receiver.events.clear()
 
     def tickets(self) -> list[tuple[str, str | None]]:
