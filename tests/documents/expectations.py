@@ -60,6 +60,7 @@ _KINDS = {
     "a number": _number,
     "the same line twice": _same_twice,
     "44 characters": _characters,
+    "64 characters": _characters,
 }
 
 

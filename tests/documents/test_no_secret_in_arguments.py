@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("docs", "k8s", "devstack", "observability")
+FOLDERS = ("docs", "k8s", "devstack", "observability", "support")
 FILES = ("README.md", "Dockerfile", "docker-compose.yml", "Makefile", ".env.example")
-# Options and forms that take a secret as an argument. Signing with openssl, which has no other way, is told as such.
+# Options and forms that take a secret as an argument.
 FORBIDDEN = {
     "a server's password": r"--(?:requirepass|masterauth)\b",
     "redis-cli's password": r"redis-cli\b[^|\n]*\s(?:-a|--pass|-u|--user)\s",
@@ -22,7 +22,8 @@ FORBIDDEN = {
     "kubectl's literals": r"--from-literal|--docker-password\b",
     "a patch with a value": r"kubectl patch secret[^\n]*-p "
     r"(?![^\n]*RATE_PER_MINUTE)(?:[^\n]*\$(?:NEW|OLD|VALUE)|(?![^\n]*null))",
-    "a header of curl": r"-H \"(?:authtoken|Authorization)",
+    "a header of curl": r"-H \"(?:authtoken|Authorization|X-ServiceDesk-Token|X-Signer-Key)",
+    "openssl's key": r"openssl\b[^|\n]*\s-(?:hmac|macopt)\b",
     "curl's user": r"curl\b[^|\n]*\s(?:-u|--user)\s",
     "docker's password": r"docker login[^\n]*(?:\s-p\s|--password[ =])",
 }
@@ -36,6 +37,7 @@ SAMPLES = {
     "kubectl's literals": "kubectl create secret generic x --from-literal=KEY=value",
     "a patch with a value": 'kubectl patch secret x --type merge -p "{\\"data\\":{\\"KEY\\":\\"$VALUE\\"}}"',
     "a header of curl": 'curl -H "authtoken: $KEY" "$DESK"',
+    "openssl's key": 'openssl dgst -sha256 -hmac "$SECRET"',
     "curl's user": "curl -u admin:secret http://localhost",
     "docker's password": "docker login --password secret registry.example.com",
 }
@@ -44,7 +46,7 @@ SAMPLES = {
 def given() -> list[Path]:
     """What is deployed, and what is read by people."""
     inside = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*")) if path.is_file()]
-    texts = {".md", ".yaml", ".yml", ".env", ".conf", ".sql", ".py", ".json"}
+    texts = {".md", ".yaml", ".yml", ".env", ".conf", ".sql", ".py", ".json", ".txt"}
     return [path for path in inside if path.suffix in texts] + [ROOT / name for name in FILES]
 
 

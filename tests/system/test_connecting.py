@@ -133,7 +133,7 @@ def test_a_desks_own_webhook_brings_its_token(tenant: str, system: System, world
     assert_a_ticket_gets_its_note(world, tenant)
 
 
-@pytest.mark.skipif(not all(map(shutil.which, ("openssl", "curl"))), reason="needs openssl and curl")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 @pytest.mark.parametrize("form", FORMS)
 def test_the_request_at_a_kits_end_is_verified(form: str, system: System, world: World) -> None:
     """And makes no job."""
