@@ -8,6 +8,7 @@ import re
 import sys
 from importlib import resources
 
+from config.addresses import address_problem
 from config.environment import secrets_dir
 from config.tenant_names import setting_suffix
 from config.tenant_reading import parse_tenants, read_environment
@@ -16,6 +17,16 @@ from config.tenants import Tenant
 ADDRESS_PLACE = "https://PASTE-THE-ADDRESS/webhook"
 SECRET_PLACE = "PASTE-THE-SECRET"  # noqa: S105 -- the opposite of one
 TOKEN_PLACE = "PASTE-THE-TOKEN"  # noqa: S105
+_SIGNED_IN_CLEAR = (
+    "whoever is on the way reads which tickets there are and may keep them; which secret signs is not sent"
+)
+_IN_CLEAR = {
+    "script": _SIGNED_IN_CLEAR,
+    "deluge": _SIGNED_IN_CLEAR,
+    "proxy": "the signer refuses to start with another one",
+    "token": "the token itself is sent, and whoever reads it on the way may send webhooks of this tenant",
+}
+"""What an address without TLS means, by the form."""
 _FILE = re.compile(r"@FILE (\S+)@\n")
 # What stands for itself between the quotes of Python, PowerShell, Deluge and a shell.
 _PLAIN = re.compile(r"[!#%&()*+,./0-9:;<=>?@A-Z\[\]^_a-z{|}~-]+")
@@ -28,7 +39,10 @@ def run(chosen: argparse.Namespace) -> int:
         secret, problem = _secret(chosen.tenant, chosen.form)
         if problem:
             print(problem, file=sys.stderr)
-    print(kit(chosen.form, chosen.tenant, chosen.url or ADDRESS_PLACE, secret), end="")
+    url = chosen.url or ADDRESS_PLACE
+    if url.startswith("http:") and address_problem(url, secure=True):
+        print(f"--url must begin with https://: {_IN_CLEAR[chosen.form]}.", file=sys.stderr)
+    print(kit(chosen.form, chosen.tenant, url, secret), end="")
     return 0
 
 

@@ -109,6 +109,27 @@ def test_another_address_than_a_webhooks_is_not_understood(url: str, capsys: pyt
     assert "ending in /webhook" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://api.example.com/webhook", False),
+        ("http://127.0.0.1:8000/webhook", False),
+        ("http://localhost:8000/webhook", False),
+        ("http://api.example.com/webhook", True),
+    ],
+)
+def test_an_address_without_tls_is_warned_of(
+    form: str, url: str, said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By what each form sends over it: the token itself, or ids and a signature; the signer refuses to start."""
+    out, err = shown(capsys, "--tenant", "acme", "--form", form, "--url", url)
+    assert url in out
+    words = {"token": "the token itself", "proxy": "refuses to start"}.get(form, "which secret signs is not sent")
+    assert (words in err) is said
+    assert err.startswith("--url must begin with https://") is said
+
+
 def test_the_script_for_powershell_does_the_same() -> None:
     """It is not run here; what it counts and says is held to the one that is."""
     text = pasted(kit("script", "acme", URL, SECRET), "ai_agents_webhook.ps1")
