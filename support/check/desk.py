@@ -4,6 +4,7 @@ import time
 from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from redis.asyncio import Redis
@@ -19,13 +20,14 @@ from integrations.rate import DeskRate
 from integrations.servicedesk.answers import DeskAnswer
 from integrations.servicedesk.calls import DeskCalls, Limits
 from integrations.servicedesk.tokens import DeskTokens
-from support.check.findings import Finding, Findings, checks_of
+from support.check.findings import Finding, Findings, checks_of, proxy_remedy
 from webhooks.signing import WINDOW_SECONDS
 
 NAMES = checks_of("desk")
 _WHO = "check"
 _REQUESTS = "SDPOnDemand.requests.ALL"
 _SOLUTIONS = "SDPOnDemand.solutions.READ"
+_BUNDLE = "give the authority that signed it as SERVICEDESK_CA_BUNDLE"
 
 
 class _Call:
@@ -91,7 +93,7 @@ async def _look(rows: Findings, call: _Call, desk: DeskSettings, suffix: str) ->
     try:
         await call.token()
     except (OutsideFailure, HeldBack) as failure:
-        _accounts_failed(rows, failure, suffix)
+        _accounts_failed(rows, failure, desk, suffix)
         return
     wanted = {"list_info": {"row_count": 1, "sort_field": "created_time", "sort_order": "desc"}}
     try:
@@ -99,7 +101,7 @@ async def _look(rows: Findings, call: _Call, desk: DeskSettings, suffix: str) ->
     except (OutsideFailure, HeldBack) as failure:
         _first_call_failed(rows, failure, desk, suffix)
     else:
-        rows.ok("it answers", "desk address", "desk certificate")
+        _answers(rows, desk)
         rows.ok("taken", "desk credentials", "desk portal")
         rows.ok(f"{desk.rate_per_minute} calls a minute, of which this look took {call.made}", "desk rate")
         await _rights(rows, call, listed)
@@ -130,28 +132,55 @@ async def _right(rows: Findings, name: str, scope: str, read: Callable[[], Await
         rows.ok("readable", name)
 
 
-def _accounts_failed(rows: Findings, failure: OutsideFailure | HeldBack, suffix: str) -> None:
-    remedy = f"make SERVICEDESK_CLIENT_ID_{suffix}, its secret and refresh token anew, for SERVICEDESK_ACCOUNTS_URL"
+def _accounts_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk: DeskSettings, suffix: str) -> None:
+    """Tell why there is no token: only the answer of the accounts host itself says anything of the secrets."""
+    what = _what(failure)
+    address = f"SERVICEDESK_ACCOUNTS_URL_{suffix}"
+    if "certificate" in what:
+        remedy = _BUNDLE
+    elif "proxy" in what:
+        remedy = proxy_remedy(urlsplit(desk.accounts_url).hostname or "")
+    elif not what or what == "invalid answer" or what.startswith(("connection", "5")):
+        remedy = f"see that {address} is the accounts host of the desk's region, and that this machine may reach it"
+    elif what == "429":
+        remedy = "wait ten minutes: the accounts host gives a refresh token ten tokens in that time"
+    else:
+        remedy = f"make SERVICEDESK_CLIENT_ID_{suffix}, its secret and refresh token anew, for {address}"
     rows.failed("desk credentials", f"the accounts host gives no token ({failure.reason})", remedy)
+
+
+def _what(failure: OutsideFailure | HeldBack) -> str:
+    """Return a status, or what was wrong with the connection or the answer; empty for a server that was silent."""
+    return str(failure.values.get("reason", "")) if isinstance(failure, OutsideFailure) else failure.reason
+
+
+def _answers(rows: Findings, desk: DeskSettings) -> None:
+    rows.ok("it answers", "desk address")
+    rows.certificate("desk certificate", desk.url)
 
 
 def _first_call_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk: DeskSettings, suffix: str) -> None:
     """Tell what the desk's first answer says, and what stands before that."""
-    what = str(failure.values.get("reason", "")) if isinstance(failure, OutsideFailure) else failure.reason
+    what = _what(failure)
     address = f"SERVICEDESK_URL_{suffix}"
     if "certificate" in what:
         rows.ok("it answers", "desk address")
-        remedy = "give the authority that signed it as SERVICEDESK_CA_BUNDLE"
-        rows.failed("desk certificate", "it is not trusted", remedy)
+        rows.failed("desk certificate", "it is not trusted", _BUNDLE)
+        return
+    if "proxy" in what:
+        rows.failed("desk address", failure.reason, proxy_remedy(urlsplit(desk.url).hostname or ""))
         return
     if isinstance(failure, HeldBack):
         rows.not_checked(f"jobs have the desk's calls of this minute ({what})", *NAMES)
         return
     if not what or what.startswith(("connection", "5")):
-        remedy = f"see that {address} is right and the desk runs, and that this machine may reach it"
+        remedy = (
+            f"see that {address} is right and the desk runs, and that this machine may reach it, by the proxy of "
+            "HTTPS_PROXY where there is one"
+        )
         rows.failed("desk address", failure.reason, remedy)
         return
-    rows.ok("it answers", "desk address", "desk certificate")
+    _answers(rows, desk)
     if what == "401":
         credential = "SERVICEDESK_REFRESH_TOKEN" if desk.edition == "cloud" else "SERVICEDESK_API_KEY"
         or_scope = f", or lacks the scope {_REQUESTS}" if desk.edition == "cloud" else ""

@@ -9,6 +9,8 @@ class State(StrEnum):
     """How a row ends."""
 
     OK = "ok"
+    WARNING = "warning"
+    """It works, and something about it is not as it should be; the exit status does not tell of it."""
     FAILED = "failed"
     NOT_CHECKED = "not checked"
     """It can't be seen without a change, was not asked for, or stands behind something that has failed."""
@@ -24,7 +26,7 @@ CHECKS: dict[str, str] = {
     "tenant settings": "Each of the tenant's settings is usable.",
     "secret strength": "The tenant's webhook secrets can't be guessed.",
     "desk address": "The desk answers.",
-    "desk certificate": "Its certificate is trusted.",
+    "desk certificate": "Its certificate is trusted. A warning at `http://`, where nothing is encrypted.",
     "desk credentials": "It takes the key, or the accounts host gives a token.",
     "desk portal": "What answers is the API of the right portal.",
     "desk rate": "The calls of this look were within the desk's own limit.",
@@ -40,7 +42,7 @@ CHECKS: dict[str, str] = {
     "model answers": "The model gives the structured answer that is asked for.",
     "model first token": "Its answer begins before the silence that a job bears.",
     "webhook address": "The receiver answers at the address that `--url` names.",
-    "webhook certificate": "Its certificate is trusted.",
+    "webhook certificate": "Its certificate is trusted. A warning at `http://`, where nothing is encrypted.",
     "webhook clock": "Its clock is within five minutes of this machine's.",
     "webhook secret": "It takes what this process signs, or the tenant's token.",
 }
@@ -55,11 +57,19 @@ def checks_of(subject: str) -> tuple[str, ...]:
 BEHIND = "something above has failed"
 
 
+def proxy_remedy(host: str) -> str:
+    """Return what to do where the proxy of `HTTPS_PROXY` is down or refuses calls to a host."""
+    return (
+        f"see that the proxy of HTTPS_PROXY runs, takes the credentials given there and lets calls to {host} through, "
+        "or name it in NO_PROXY"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was looked at, by its name in `CHECKS`.
 
-    `remedy` is what to do, of a row that has failed; `tenant_id` is empty where it concerns all.
+    `remedy` is what to do, of a row that has failed or warns; `tenant_id` is empty where it concerns all.
     """
 
     name: str
@@ -79,6 +89,18 @@ class Findings:
     def ok(self, seen: str, *names: str) -> None:
         """These are in order."""
         self._set(State.OK, seen, "", names)
+
+    def warn(self, name: str, seen: str, remedy: str) -> None:
+        """This one works, and that should be done."""
+        self._set(State.WARNING, seen, remedy, [name])
+
+    def certificate(self, name: str, url: str) -> None:
+        """The server of `url` has answered: its certificate is trusted, if there is one."""
+        if url.lower().startswith("https:"):
+            self.ok("it is trusted", name)
+        else:
+            remedy = "take https://, unless it is this machine or a network of your own"
+            self.warn(name, "there is none: at an http:// address nothing is encrypted", remedy)
 
     def failed(self, name: str, seen: str, remedy: str) -> None:
         """This one is not, and that is to be done."""

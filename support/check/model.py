@@ -6,12 +6,12 @@ from pydantic import BaseModel, ConfigDict
 
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
-from integrations.errors import HeldBack, ModelTimeout, OutsideFailure
+from integrations.errors import HeldBack, ModelTimeout, ModelUnavailable, OutsideFailure
 from integrations.holds import HoldReason
 from integrations.model.endpoints import Endpoint
 from integrations.model.models import Models
 from integrations.values import Prompt, Spent
-from support.check.findings import Finding, Findings, checks_of
+from support.check.findings import Finding, Findings, checks_of, proxy_remedy
 
 NAMES = checks_of("model")
 _PROMPT = Prompt("You answer with JSON alone.", 'Put the word "ready" into `word`.')
@@ -124,6 +124,12 @@ def _held(rows: Findings, held: HeldBack, endpoint: Endpoint) -> None:
             rows.failed("model key", held.reason, "make OPENAI_API_KEY anew (a tenant's own: with its ending)")
 
 
+def _of_another_server(failure: OutsideFailure) -> bool:
+    """Return True for a redirect, a method that is not allowed, and a success that is neither stream nor answer."""
+    what = str(failure.values.get("reason", ""))
+    return what.startswith(("3", "405")) or (isinstance(failure, ModelUnavailable) and what == "invalid answer")
+
+
 def _failed(rows: Findings, failure: OutsideFailure, host: str, silence: float) -> None:
     if isinstance(failure, ModelTimeout):
         rows.ok("it answers", "model address")
@@ -132,8 +138,10 @@ def _failed(rows: Findings, failure: OutsideFailure, host: str, silence: float) 
     elif "certificate" in failure.reason:
         rows.failed("model address", failure.reason, "give the authority that signed it as OPENAI_CA_BUNDLE")
     elif "proxy" in failure.reason:
-        remedy = f"see that the proxy of HTTPS_PROXY runs and lets calls to {host} through, or name it in NO_PROXY"
-        rows.failed("model address", failure.reason, remedy)
+        rows.failed("model address", failure.reason, proxy_remedy(host))
+    elif _of_another_server(failure):
+        remedy = "OPENAI_BASE_URL must be what stands before /chat/completions, such as https://api.openai.com/v1"
+        rows.failed("model address", f"{failure.reason}: that is no model's service", remedy)
     elif "connection" in failure.reason or " 5" in failure.reason:
         remedy = f"see that {host} runs, that OPENAI_BASE_URL is right, and that this machine may reach it"
         rows.failed("model address", failure.reason, remedy)

@@ -11,7 +11,7 @@ from config.tenants import Tenant
 from integrations.http import AnswerTooLarge, connection_words, open_client, read_bounded
 from integrations.outward import STRAIGHT, Outward
 from support.check.desk import clock_ahead
-from support.check.findings import Finding, Findings, checks_of
+from support.check.findings import Finding, Findings, checks_of, proxy_remedy
 from webhooks.fields import CHECK_EVENT
 from webhooks.signing import TOKEN_HEADER, WINDOW_SECONDS, signed_headers
 
@@ -43,10 +43,13 @@ async def _probe(rows: Findings, tenant: Tenant, url: str, settings: DeskClientS
         if "certificate" in words:
             rows.ok("it answers", "webhook address")
             rows.failed("webhook certificate", "it is not trusted", "install the chain of its authority at the ingress")
+        elif "proxy" in words:
+            rows.failed("webhook address", words, proxy_remedy(httpx.URL(url).host))
         else:
             rows.failed("webhook address", words, "see that --url is right, and that ingress and API run")
         return
-    rows.ok("it answers", "webhook address", "webhook certificate")
+    rows.ok("it answers", "webhook address")
+    rows.certificate("webhook certificate", url)
     _answered(rows, tenant, response, verified=said == {"status": "verified", "tenant_id": tenant.id})
 
 

@@ -4,7 +4,12 @@ import asyncio
 import ssl
 from threading import Thread
 
+import pytest
 import trustme
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
@@ -41,6 +46,20 @@ def test_an_address_without_its_path_is_thought_of(start_log: StartLog) -> None:
     with serve_in_thread(create_openai({"api_key": "k"})) as url:
         name, remedy = failed(url)
     assert name == "model name"
+    assert "OPENAI_BASE_URL" in remedy
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(301, b""), (308, b""), (405, b"{}"), (200, b"<html>Welcome</html>"), (200, b"{}")]
+)
+def test_a_server_that_is_no_models_is_told_as_a_wrong_address(status: int, body: bytes, start_log: StartLog) -> None:
+    async def page(_request: Request) -> Response:
+        return Response(body, status, headers={"Location": "/elsewhere"})
+
+    start_log()
+    with serve_in_thread(Starlette(routes=[Route("/{path:path}", page, methods=["POST"])])) as url:
+        name, remedy = failed(url)
+    assert name == "model address"
     assert "OPENAI_BASE_URL" in remedy
 
 
