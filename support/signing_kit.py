@@ -54,6 +54,7 @@ def kit(form: str, tenant_id: str, url: str, secret: str | None) -> str:
         probe = probe.replace(f"read -rs {word}\n", f"{word}='@SECRET@'\n")
     text = _FILE.sub(lambda named: _read(named[1]), _read(f"{form}.txt")).replace("@PROBE@\n", f"{probe}\n")
     values = {"TENANT": tenant_id, "NAME": setting_suffix(tenant_id), "URL": url, "SECRET": secret or place}
+    values["HOW"] = f" (paste it all, then the {word.lower()}, then Enter)" if secret is None else ""
     return re.sub(r"@([A-Z]+)@", lambda found: values[found[1]], text)
 
 

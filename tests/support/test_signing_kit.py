@@ -1,6 +1,9 @@
 """`ai-agents signing-kit`: what it prints for each form, and that a secret is printed on request only."""
 
+import os
+import pty
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,9 +13,11 @@ from support.arguments import FORMS
 from support.cli import main
 from support.kit import ai_agents_webhook
 from support.signing_kit import kit
-from tests.support.troubled_door import pasted
+from tests.kit.receiver import SECRET as RECEIVERS_SECRET
+from tests.support.troubled_door import opened_door, pasted
 
 SECRET, TOKEN = "S3cret+of/acme=" * 3, "T0ken_of-acme" * 3
+_PROBE = re.compile(r"\n\n(\{\n.*?\n\})\n\n\d", re.DOTALL)
 URL = "https://api.example.com/webhook"
 
 
@@ -64,16 +69,31 @@ def test_nothing_is_left_to_fill_in_but_what_is_said(form: str) -> None:
 def test_each_form_ends_with_a_request_that_makes_no_job(form: str, secret: str | None) -> None:
     """A shell can read it; `tests/system/test_connecting.py` types it."""
     text = kit(form, "acme", URL, secret)
-    (block,) = re.findall(r"\n\n((?:read -rs|TOKEN=|SECRET=).*?)\n\n\d", text, re.DOTALL)
+    (block,) = _PROBE.findall(text)
     assert "webhook.check" in block
     assert "ticket_id" not in block
     subprocess.run(["bash", "-n"], input=block, text=True, check=True)
 
 
+@pytest.mark.skipif(not all(map(shutil.which, ("bash", "curl"))), reason="needs bash and curl")
+def test_all_of_the_request_can_be_pasted_at_once() -> None:
+    """Into a shell that runs each line as it comes: `read` must not take the next line for the secret."""
+    with opened_door() as door:
+        (block,) = _PROBE.findall(kit("script", "acme", door.url, None))
+        outside, inside = pty.openpty()
+        shell = ["bash", "--norc", "--noediting", "-i"]
+        with subprocess.Popen(shell, stdin=inside, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            os.write(outside, f"{block}\n{RECEIVERS_SECRET}\nexit\n".encode())
+            said, _ = process.communicate(timeout=20)
+        os.close(inside)
+        os.close(outside)
+    assert said == b'{"status":"verified","tenant_id":"acme"}'
+
+
 @pytest.mark.parametrize(("page", "form"), [("README.md", "script"), ("token.md", "token")])
 def test_the_document_has_the_same_request(page: str, form: str) -> None:
     text = (Path(__file__).resolve().parents[2] / "docs" / "connect" / page).read_text(encoding="utf-8")
-    assert re.findall(r"```sh\n(read -rs .*?\n)```", text, re.DOTALL) == [
+    assert re.findall(r"```sh\n(\{\nread -rs .*?\n)```", text, re.DOTALL) == [
         kit(form, "acme", "https://api.ai-agents.com/webhook", None).split("\n\n")[2] + "\n"
     ]
 
