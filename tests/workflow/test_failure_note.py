@@ -4,6 +4,7 @@ import io
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -40,8 +41,8 @@ class FoundThenForgotten(SearchInPostgres):
         self._forget = forget
         self.found: list[SimilarTicket] = []
 
-    async def similar_tickets(self, *given: str) -> list[SimilarTicket]:
-        self.found = list(await super().similar_tickets(*given))
+    async def similar_tickets(self, *given: Any, **named: Any) -> list[SimilarTicket]:
+        self.found = list(await super().similar_tickets(*given, **named))
         await self._forget()
         return self.found
 
