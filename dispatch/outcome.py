@@ -56,7 +56,7 @@ class Outcome:
     """Of a completed job, how long its last attempt took; of one that waits again, how long until it is due."""
     note_id: str = ""
     extends_deadline: bool = True
-    """True if those seconds of a hold are added to the job's deadline."""
+    """True if a hold's time is added to the job's deadline: those seconds, and what it took to find the hold again."""
     failure: BaseException | None = None
     """What the span shows; it turns red."""
     unforeseen: bool = False

@@ -235,7 +235,8 @@ async def hold_back(
 ) -> None:
     """Undo the claim until `seconds` from now, when the relay publishes the job. Raises LeaseLost.
 
-    `extends_deadline`: by that time, though not beyond a day after the job's acceptance or its last retry by hand.
+    `extends_deadline`: by that time and what has passed since the job was due, though not beyond a day after the job's
+    acceptance or its last retry by hand.
     """
     lasts = timedelta(seconds=seconds)
     values = {"for": lasts, "longer": lasts if extends_deadline else timedelta(0), "longest": LONGEST_LIFE}

@@ -384,7 +384,9 @@ BEGIN
 END $$;
 
 -- state: running -> waiting: held back, the attempt does not count
--- `p_longer`: for how long the deadline is put off, though not beyond the longest life.
+-- `p_longer`: for how long from now the deadline is put off, though not beyond the longest life; nothing for a hold that
+-- counts. What has passed since the job was due is added then: it waited for a worker, and found itself held again. Else
+-- a day of holds would be over long before it, by slow looks alone.
 CREATE OR REPLACE FUNCTION hold_job_back(
     p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_for interval, p_reason text, p_longer interval,
     p_longest interval)
@@ -392,8 +394,9 @@ RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_t
 BEGIN
     UPDATE jobs j SET state = 'waiting', reason = p_reason, attempt = p_attempt - 1, due_at = clock_timestamp() + p_for,
         published_at = NULL, lease_owner = NULL, lease_until = NULL,
-        deadline_at = greatest(j.deadline_at, least(
-            j.deadline_at + p_longer, coalesce(j.retried_at, j.accepted_at) + p_longest))
+        deadline_at = CASE WHEN p_longer > interval '0' THEN greatest(j.deadline_at, least(
+            j.deadline_at + (clock_timestamp() - j.due_at) + p_longer,
+            coalesce(j.retried_at, j.accepted_at) + p_longest)) ELSE j.deadline_at END
     WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
     AND j.lease_until > clock_timestamp();
     RETURN tell_freed(FOUND, p_tenant, p_id, p_token, 'waiting', p_attempt - 1, p_attempt, 'held back', p_reason);
