@@ -126,7 +126,9 @@ class WorkerSettings(BackgroundSettings):
     openai_timeout_seconds: float = Field(30, gt=0, description="Longest silence (no content) of GPT-4.")
     openai_deadline_seconds: float = Field(120, gt=0, description="Longest time for one whole answer of GPT-4.")
     context_timeout_seconds: float = Field(30, gt=0, description="Longest time for gathering context.")
-    attempt_timeout_seconds: float = Field(240, gt=0, description="Longest time for one attempt at a job.")
+    attempt_timeout_seconds: float = Field(
+        240, gt=0, description="Longest time for one attempt at a job, beside that for GPT-4's answer."
+    )
     note_settle_seconds: float = Field(
         60,
         gt=0,

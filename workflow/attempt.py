@@ -9,6 +9,7 @@ from storage.claims import Claim
 from storage.jobs import ALREADY_ENHANCED, DRY_RUN, FORGOTTEN, LEFT_OUT, OWN_FAILURE_NOTE
 from storage.session import Database
 from workflow.enhancement import Enhancement
+from workflow.limit import AttemptLimit
 from workflow.ports import Desk, KeptAnswers, Model, Search, Wishes
 
 
@@ -37,6 +38,7 @@ class Attempt:
     search: Search
     answers: KeptAnswers
     database: Database
+    limit: AttemptLimit
     context_seconds: float
     note_settle_seconds: float
     lease_seconds: float

@@ -26,8 +26,9 @@ from workflow.attempt import AlreadyEnhanced, Attempt, Echo
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
 from workflow.lease import hold_lease, insist, settle
+from workflow.limit import AttemptLimit
 from workflow.ports import Desk, KeptAnswers, Model, Search, Wishes
-from workflow.stopping import AttemptTimeout, outcome_of
+from workflow.stopping import outcome_of
 
 _GIVE_BACK_SECONDS = 5.0
 
@@ -195,6 +196,7 @@ def _attempt(runner: Runner, claim: Claim) -> Attempt:
         search=runner.search,
         answers=runner.answers,
         database=runner.database,
+        limit=AttemptLimit(runner.attempt_seconds, claim.seconds_left()),
         context_seconds=runner.context_seconds,
         note_settle_seconds=runner.note_settle_seconds,
         lease_seconds=runner.lease_seconds,
@@ -214,18 +216,12 @@ async def _run_graph(runner: Runner, claim: Claim, prepare: Callable[[], Attempt
         raise Echo
     attempt = prepare()
     say(phrases.WORKFLOW_INITIATED)
-    limit = asyncio.timeout(max(0.0, min(runner.attempt_seconds, claim.seconds_left())))
-    try:
-        async with limit:
-            try:
-                state = await runner.graph.ainvoke({}, context=attempt)
-            except TicketGone as gone:
-                if gone.deleted:
-                    number = attempt.claim.id_in_desk
-                    await insist(partial(history.remove_ticket, runner.database, claim.tenant_id, number))
-                raise
-    except TimeoutError as failure:
-        if limit.expired():
-            raise AttemptTimeout from failure
-        raise
+    async with attempt.limit.running():
+        try:
+            state = await runner.graph.ainvoke({}, context=attempt)
+        except TicketGone as gone:
+            if gone.deleted:
+                number = attempt.claim.id_in_desk
+                await insist(partial(history.remove_ticket, runner.database, claim.tenant_id, number))
+            raise
     return str(state["note_id"])

@@ -14,11 +14,8 @@ from storage.session import DATABASE_FAILURES, Database
 from workflow import retry
 from workflow.attempt import Forgotten, LeftOut, NoNoteWanted
 from workflow.lease import insist
+from workflow.limit import AttemptTimeout
 from workflow.ports import Kept, KeptAnswers
-
-
-class AttemptTimeout(Exception):
-    """An attempt took longer than `ATTEMPT_TIMEOUT_SECONDS`, or the job's deadline came."""
 
 
 async def outcome_of(

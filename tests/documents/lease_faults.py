@@ -125,13 +125,15 @@ def claim_lost(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def attempt_too_long(stage: FaultStage) -> Iterator[str]:
-    """GPT-4 writes on and on, until the attempt's time is up."""
+    """The desk takes its time, until the attempt's is up."""
     try:
-        stage.system.restart(stage.worker, {"ATTEMPT_TIMEOUT_SECONDS": "2"})
-        with slow_gpt4(stage) as ticket_id:
-            stage.says(stage.worker, f"ticket_id={ticket_id}, reason=attempt took too long")
-            yield ticket_id
+        stage.system.restart(stage.worker, {"ATTEMPT_TIMEOUT_SECONDS": "1"})
+        stage.world.desk_fault(kind="slow", operation="read_ticket", seconds=8)
+        ticket_id = stage.queued()
+        stage.says(stage.worker, f"ticket_id={ticket_id}, reason=attempt took too long")
+        yield ticket_id
     finally:
+        stage.world.clear_faults()
         stage.system.restart(stage.worker, {"ATTEMPT_TIMEOUT_SECONDS": ""})
     stage.world.ended(ticket_id)
 

@@ -20,6 +20,7 @@ from storage.migrating import migrate
 from storage.search import SearchInPostgres
 from storage.session import Database
 from workflow.attempt import Attempt
+from workflow.limit import AttemptLimit
 
 TABLES = (
     *("jobs", "job_events", "delivery_keys", "rejections", "spending"),
@@ -163,6 +164,7 @@ def attempt_at(claim: Claim, database: Database, **with_what: object) -> Attempt
         claim=claim,
         search=SearchInPostgres(database, 2),
         database=database,
+        limit=AttemptLimit(240, DEADLINE),
         context_seconds=1,
         note_settle_seconds=60,
         lease_seconds=LEASE,

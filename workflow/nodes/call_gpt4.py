@@ -24,6 +24,12 @@ async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
     if (kept := await _kept_answer(attempt)) is not None:
         say(phrases.GPT4_ANSWER_KEPT)
         return kept
+    # What is paid for is not cut off before it is kept: each call has its own limit, and the fallback's comes on top.
+    with attempt.limit.paused():
+        return await _enhance(attempt, state)
+
+
+async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
     prompt = enhancement_prompt(state)
     request = genai.request_attributes(attempt.model, VERSION)
     if attempt.capture_messages:
