@@ -19,12 +19,12 @@ from openai import AsyncOpenAI, DefaultAsyncHttpx2Client
 from pydantic import BaseModel
 
 from integrations.breaker import Breaker
-from integrations.errors import ModelRefused, ModelTimeout, ModelUnavailable
+from integrations.errors import ModelRefused, ModelTimeout, ModelUnavailable, Temporary
 from integrations.holds import Hold
 from integrations.http import KEPT_SECONDS, connection_words, trust, trust_of_proxy
 from integrations.model.bounds import PLAIN, ModelAnswerTooLarge, bound
 from integrations.model.failures import CONTENT_FILTER, classed
-from integrations.model.stream import Completion, NotAStream, read_completion
+from integrations.model.stream import Completion, Gathered, NotAStream, read_completion
 from integrations.model.wire import REFUSALS, Wire, refused_part, strip_fence
 from integrations.outward import STRAIGHT, Outward
 from integrations.text import all_storable
@@ -174,6 +174,16 @@ class ModelClient:
         raise ModelRefused("400 Bad Request")
 
     async def _call(self, request: dict[str, Any]) -> Completion:
+        gathered = Gathered()
+        try:
+            return await self._read(request, gathered)
+        except Temporary:
+            if not gathered.is_whole:
+                raise
+            # It is paid for. The stream only has not come to its end, where it would say what it cost.
+            return gathered.completion()
+
+    async def _read(self, request: dict[str, Any], gathered: Gathered) -> Completion:
         loop = asyncio.get_running_loop()
         idle = asyncio.timeout(self._idle)
         started = loop.time()
@@ -188,7 +198,7 @@ class ModelClient:
         try:
             async with asyncio.timeout(self._total), idle:
                 raw = await self._client.chat.completions.with_raw_response.create(**request)
-                completion = await read_completion(raw, heard)
+                completion = await read_completion(raw, gathered, heard)
                 return completion if first is None else replace(completion, first_seconds=first - started)
         except TimeoutError:
             raise ModelTimeout(self._idle if idle.expired() else self._total) from None

@@ -42,8 +42,10 @@ class Completion:
     """Until the first content of a stream came."""
 
 
-async def read_completion(raw: Any, on_content: Callable[[], None]) -> Completion:
+async def read_completion(raw: Any, gathered: "Gathered", on_content: Callable[[], None]) -> Completion:
     """Read the answer to its end; `on_content` is called for each piece of content of a stream.
+
+    `gathered` has what came of a stream, whatever ends the reading.
 
     Raises NotAStream, and ValueError for a stream that holds something else than chunks.
     """
@@ -51,7 +53,7 @@ async def read_completion(raw: Any, on_content: Callable[[], None]) -> Completio
     if "text/event-stream" not in response.headers.get("content-type", ""):
         return _whole(response.status_code, await response.aread())
     stream: AsyncStream[ChatCompletionChunk] = raw.parse()
-    gathered = _Gathered()
+    gathered.status = response.status_code
     try:
         async with stream:
             async for chunk in stream:
@@ -64,13 +66,14 @@ async def read_completion(raw: Any, on_content: Callable[[], None]) -> Completio
         raise ValueError("not a chunk") from None
     if not gathered.chunks:
         raise ValueError("an empty stream")
-    return gathered.completion(response.status_code)
+    return gathered.completion()
 
 
 @dataclass(slots=True)
-class _Gathered:
+class Gathered:
     """What has come of a stream. The package takes any JSON for a chunk, so nothing has the type that it declares."""
 
+    status: int = 0
     chunks: int = 0
     parts: list[str] = field(default_factory=list)
     size: int = 0
@@ -105,10 +108,15 @@ class _Gathered:
         self.size += len(piece)
         return bool(piece) or refusal
 
-    def completion(self, status: int) -> Completion:
+    @property
+    def is_whole(self) -> bool:
+        """True if the model has said that it is done: no more content will come."""
+        return self.finish_reason == "stop"
+
+    def completion(self) -> Completion:
         """Return all of it, as one."""
         return Completion(
-            status,
+            self.status,
             "".join(self.parts),
             self.refused,
             self.model,

@@ -1,9 +1,14 @@
 """Silence, slowness and strange streams: what counts as an answer in time."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
 
 from integrations.errors import ModelTimeout
 from integrations.values import Usage
@@ -54,6 +59,24 @@ async def test_the_whole_is_capped_however_steady_it_is(model: Simulator) -> Non
     failure = await failure_of(model.url, idle=0.4, total=0.5)
     assert type(failure) is ModelTimeout
     assert line_of(failure) == "GPT-4 API call failed: timeout after 0.5s"
+
+
+@pytest.mark.parametrize("tail", ["silence", "cut"])
+async def test_an_answer_that_is_whole_counts_though_its_stream_does_not_end(tail: str) -> None:
+    """It is paid for; what had not come yet is only what it cost."""
+
+    async def events() -> AsyncIterator[bytes]:
+        yield stream(piece(json.dumps(ADVICE)), piece(None, finish_reason="stop"))
+        if tail == "cut":
+            raise ConnectionError
+        await asyncio.sleep(3)
+
+    async def answer(_request: object) -> StreamingResponse:
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    app = Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])])
+    with serve_in_thread(app) as url:
+        assert (await ask(url, idle=IDLE)).content.summary == "S"
 
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12, "cost": 0.25}
