@@ -6,7 +6,7 @@ revision = "0012"
 down_revision = "0011"
 branch_labels = None
 depends_on = None
-FUNCTIONS = "5096f34c2d5657410935eb83686d97122f4f517197395b53b22829d0bf89177e"
+FUNCTIONS = "6bc988cbcb6de59816f49379e880c5b6b3c81da5f6c140f01f340641801a3c04"
 """The digest of `storage/functions.sql`."""
 
 
