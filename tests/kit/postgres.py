@@ -83,7 +83,8 @@ def _superuser(server: Postgres) -> "Iterator[psycopg.Connection[dict[str, Any]]
 @pytest.fixture
 def table(_superuser: "psycopg.Connection[dict[str, Any]]") -> Table:
     """The tables, empty."""
-    _superuser.execute(f"TRUNCATE {', '.join(TABLES)}".encode())
+    # Of few rows cheaper than TRUNCATE, which makes a file anew for each table and index.
+    _superuser.execute("; ".join(f"DELETE FROM {name}" for name in TABLES).encode())  # noqa: S608 -- names above
     return Table(_superuser)
 
 
