@@ -20,7 +20,7 @@ _SHOWN_HEADERS = frozenset(
         "idempotency-key",
     }
 )
-_SECRET_HEADERS = frozenset({"authorization", "authtoken", "technician_key"})
+_SECRET_HEADERS = frozenset({"authorization", "authtoken"})
 
 
 def selected_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from simulators.openai.api_error import ApiError
 from simulators.openai.context import Context, find_context, message_text
-from simulators.openai.providers import check_model, check_parts
+from simulators.openai.providers import check_model, check_names, check_parts
 from simulators.openai.settings import OpenAIConfig
 from simulators.openai.strict_schemas import SchemaRefusedError, check_strict
 
@@ -77,6 +77,7 @@ def check_request(body: Json | None, config: OpenAIConfig) -> ChatRequest:
     if not isinstance(model, str) or not model:
         raise ApiError(400, "you must provide a model parameter", param="model")
     check_model(config, model)
+    check_names(config, body)
     check_parts(config, body)
     if not isinstance(messages, list) or not messages:
         raise ApiError(400, "Missing required parameter: 'messages'.", param="messages")

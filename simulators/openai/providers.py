@@ -5,7 +5,9 @@ of errors, and for an unknown model https://github.com/OpenRouterTeam/openrouter
 https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle (address, key, deployment as model),
 https://github.com/microsoft/autogen/issues/3953 (any other address). `local`: any key, as Ollama, vLLM and LM Studio;
 an unknown model is Ollama's, https://github.com/netease-youdao/QAnything/issues/555; a format that is not known is LM
-Studio's, https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/189.
+Studio's, https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/189. A parameter that nobody knows:
+https://github.com/coroot/coroot/issues/698; a value of one: https://github.com/Kilo-Org/cloud/pull/3807, those of
+`gpt-6-luna`: https://docs.oxen.ai/inference-api/reference/models/gpt-6-luna.
 """
 
 import hmac
@@ -16,6 +18,12 @@ from simulators.openai.settings import OpenAIConfig
 
 Json = dict[str, Any]
 ROOTS: dict[Provider, str] = {"openai": "/v1", "openrouter": "/api/v1", "azure": "/openai/v1", "local": "/v1"}
+_KNOWN = frozenset({"model", "messages", "stream", "stream_options", "response_format", "max_tokens"})
+_KNOWN_OF: dict[Provider, frozenset[str]] = {
+    **dict.fromkeys(("openai", "azure", "local"), frozenset({"reasoning_effort", "max_completion_tokens"})),
+    "openrouter": frozenset({"provider", "reasoning"}),
+}
+_EFFORTS = ("none", "low", "medium", "high", "xhigh", "max")
 _NO_ENDPOINT = (
     "No endpoints found that can handle the requested parameters. To learn more about provider routing, visit: "
     "https://openrouter.ai/docs/guides/routing/provider-selection"
@@ -62,6 +70,17 @@ def check_model(config: OpenAIConfig, model: str) -> None:
             raise ApiError(404, f'model "{model}" not found, try pulling it first')
     message = f"The model `{model}` does not exist or you do not have access to it."
     raise ApiError(404, message, code="model_not_found")
+
+
+def check_names(config: OpenAIConfig, body: Json) -> None:
+    """Raise ApiError for a parameter that this provider, or this model, is not known to take."""
+    # Of models that don't reason: https://github.com/umputun/tg-spam/issues/304.
+    known = _KNOWN | _KNOWN_OF[config.provider] - ({"reasoning_effort"} if "gpt-4" in str(body.get("model")) else set())
+    for name in body.keys() - known:
+        raise ApiError(400, f"Unrecognized request argument supplied: {name}")
+    if body.get("reasoning_effort", "none") not in _EFFORTS:
+        told = f"Unsupported value: 'reasoning_effort' does not support '{body['reasoning_effort']}' with this model."
+        raise ApiError(400, told, param="reasoning_effort", code="unsupported_value")
 
 
 def check_parts(config: OpenAIConfig, body: Json) -> None:

@@ -60,7 +60,7 @@ class Access:
         known = (
             self._has_token(headers.get("authorization", ""))
             if self._settings.edition == "cloud"
-            else self._has_key(headers.get("authtoken") or headers.get("technician_key") or "")
+            else self._has_key(headers.get("authtoken", ""))
         )
         if not known:
             raise RefusedError(INVALID_KEY, "Invalid API Key")
@@ -76,8 +76,8 @@ class Access:
 
     def _has_token(self, header: str) -> bool:
         scheme, _, token = header.partition(" ")
-        expires = self._tokens.get(token.strip())
-        return scheme.lower() == "zoho-oauthtoken" and expires is not None and expires > time.monotonic()
+        expires = self._tokens.get(token)
+        return scheme == "Zoho-oauthtoken" and expires is not None and expires > time.monotonic()
 
     def issue(self, form: Mapping[str, str]) -> dict[str, Any]:
         """Return the body of `POST /oauth/v2/token`, which is a 200 even when it holds an `error`."""

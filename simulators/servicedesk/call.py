@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-from simulators.servicedesk.envelope import BAD_REFERENCE, WRONG_TYPE, RefusedError
+from simulators.servicedesk.envelope import BAD_REFERENCE, EXTRA_KEY, INVALID_INPUT, WRONG_TYPE, RefusedError
 
 Json = dict[str, Any]
 
@@ -26,6 +26,12 @@ class DeskCall:
     names_portal: bool = False
     """True if its path does."""
 
+    def refuse_other_fields(self) -> None:
+        """Raise RefusedError for a field that the operation is not known to take: what reads one thing takes none."""
+        known = set() if self.operation.startswith("read_") else {"input_data"}
+        for name in self.form.keys() - known:
+            raise RefusedError(BAD_REFERENCE, INVALID_INPUT, name)
+
     def document(self) -> Json:
         """Return `input_data` as the object it must be; RefusedError when it is missing or none."""
         if self.input_data is None:
@@ -35,21 +41,23 @@ class DeskCall:
         return self.input_data
 
     def list_info(self) -> Json:
-        """Return the `list_info` of a list call; without one, an empty object."""
+        """Return the `list_info` of a list call; without one, an empty object. Nothing else may stand beside it."""
         if self.input_data is None:
             return {}
+        for key in self.document().keys() - {"list_info"}:
+            raise RefusedError(BAD_REFERENCE, EXTRA_KEY, key)
         info = self.document().get("list_info", {})
         if not isinstance(info, dict):
             raise RefusedError(WRONG_TYPE, "list_info is not an object", "list_info")
         return info
 
 
-def read_form(query: bytes, body: bytes, content_type: str) -> dict[str, str]:
-    """Return the fields of the query and of a body that is a form."""
-    fields = dict(parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True))
-    if content_type.startswith("application/x-www-form-urlencoded"):
-        fields |= parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
-    return fields
+def read_form(method: str, query: bytes, body: bytes, content_type: str) -> dict[str, str]:
+    """Return the fields of a GET's query, or else those of a body that is a form."""
+    form = query if method == "GET" else body
+    if method != "GET" and not content_type.startswith("application/x-www-form-urlencoded"):
+        return {}
+    return dict(parse_qsl(form.decode("utf-8", "replace"), keep_blank_values=True))
 
 
 def read_input(form: Mapping[str, str]) -> Any:

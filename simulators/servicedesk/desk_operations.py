@@ -47,6 +47,7 @@ def perform(desk: SimulatedDesk, access: Access, call: DeskCall, headers: Mappin
         return Answer.of_html(404, maintenance_page("HTTP Status 404 - Not Found"))
     try:
         access.check(headers, names_portal=call.names_portal)
+        call.refuse_other_fields()
         return _HANDLERS[call.operation](desk, call)
     except RefusedError as error:
         return failure(error)

@@ -35,14 +35,14 @@ class DeskDoor:
 
     def _locate(self, path: str) -> tuple[str, list[str]]:
         """Return the tenant and the rest of the path; the first desk is at the root as well."""
-        segments = [segment for segment in path.split("/") if segment]
-        if segments and segments[0] in self._tenancies:
+        segments = path.removeprefix("/").split("/")
+        if segments[0] in self._tenancies:
             return segments[0], segments[1:]
         return self._first, segments
 
     def _understand(self, tenant: str, rest: list[str], scope: Scope, body: bytes) -> DeskCall:
         settings, method = self._tenancies[tenant].desk.settings, scope["method"]
-        form = read_form(scope["query_string"], body, _headers(scope).get("content-type", ""))
+        form = read_form(method, scope["query_string"], body, _headers(scope).get("content-type", ""))
         if settings.edition == "cloud" and (method, rest) == ("POST", ["oauth", "v2", "token"]):
             return DeskCall("token", None, None, None, form)
         # A desk on premises takes either address.

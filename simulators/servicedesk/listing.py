@@ -15,13 +15,12 @@ Json = dict[str, Any]
 T = TypeVar("T")
 DEFAULT_ROWS = 10
 MAX_ROWS = 100
+_ORDERS = ("asc", "desc")
 _KNOWN = frozenset({"row_count", "start_index", "page", "sort_field", "sort_order"})
 
 
 def _whole(list_info: Json, name: str, default: int) -> int:
     value = list_info.get(name, default)
-    if isinstance(value, str) and value.isdecimal():
-        value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, name)
     return value
@@ -67,13 +66,17 @@ def select(
     rows = _whole(list_info, "row_count", DEFAULT_ROWS)
     if rows > MAX_ROWS:
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "row_count")
+    if {"start_index", "page"} <= list_info.keys():
+        raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "page")
     start = _whole(list_info, "start_index", 1 + (_whole(list_info, "page", 1) - 1) * rows)
+    if list_info.get("sort_order", "asc") not in _ORDERS:
+        raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "sort_order")
     order = {}
     if "sort_field" in list_info:
         field = str(list_info["sort_field"])
         if field not in sortable:
             raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "sort_field")
-        order = {"sort_field": field, "sort_order": str(list_info.get("sort_order", "asc"))}
-        found = sorted(found, key=sortable[field], reverse=order["sort_order"].lower().startswith("d"))
+        order = {"sort_field": field, "sort_order": list_info.get("sort_order", "asc")}
+        found = sorted(found, key=sortable[field], reverse=order["sort_order"] == "desc")
     page = list(found[start - 1 : start - 1 + rows])
     return page, {"has_more_rows": len(found) > start - 1 + rows, "start_index": start, "row_count": len(page), **order}

@@ -3,8 +3,6 @@
 Source of the filters' names: https://help.servicedeskplus.com/v3-solutions-api-changes
 """
 
-from collections.abc import Callable, Mapping
-
 from simulators.exchange import Answer
 from simulators.servicedesk.call import DeskCall
 from simulators.servicedesk.desk import SimulatedDesk
@@ -18,22 +16,20 @@ from simulators.servicedesk.envelope import (
     success_list,
 )
 from simulators.servicedesk.listing import select
-from simulators.servicedesk.records import StoredSolution
 from simulators.servicedesk.shapes import solution_in_full
 
 _FILTERS = {"ApprovedSolutions": (True,), "UnApprovedSolutions": (False,), "AllSolutions": (True, False)}
-_SORTABLE: Mapping[str, Callable[[StoredSolution], str]] = {"topic": lambda solution: solution.topic}
 
 
 def list_solutions(desk: SimulatedDesk, call: DeskCall) -> Answer:
     """`GET /solutions`: `filter_by {"name": "ApprovedSolutions"}` leaves drafts out."""
     info = call.list_info()
-    chosen = info.get("filter_by") or {"name": "AllSolutions"}
-    name = chosen.get("name") if isinstance(chosen, dict) else None
+    chosen = info.get("filter_by", {"name": "AllSolutions"})
+    name = chosen.get("name") if isinstance(chosen, dict) and chosen.keys() == {"name"} else None
     if name not in _FILTERS:
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "filter_by")
     found = [solution for solution in desk.solutions.values() if solution.approved in _FILTERS[name]]
-    page, reply = select(found, info, _SORTABLE, frozenset({"filter_by"}))
+    page, reply = select(found, info, {}, frozenset({"filter_by"}))
     return success_list({"list_info": reply, "solutions": [solution_in_full(solution) for solution in page]})
 
 

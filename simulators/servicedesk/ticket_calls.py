@@ -69,7 +69,10 @@ def list_tickets(desk: SimulatedDesk, call: DeskCall) -> Answer:
 def write_resolution(desk: SimulatedDesk, call: DeskCall) -> Answer:
     """`POST /requests/{id}/resolutions`; does not change the ticket's status."""
     ticket = changeable(desk, call)
-    content = the_only_key(call.document(), "resolution").get("content")
+    written = the_only_key(call.document(), "resolution")
+    for key in written.keys() - {"content"}:
+        raise RefusedError(BAD_REFERENCE, EXTRA_KEY, key)
+    content = written.get("content")
     if not isinstance(content, str) or not content.strip():
         raise RefusedError(MANDATORY_FIELD, "content is mandatory", "content")
     ticket.resolution = Resolution(content, time.time_ns() // 1_000_000, desk.technician)

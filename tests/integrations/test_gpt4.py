@@ -161,6 +161,12 @@ async def test_an_endpoint_that_knows_none_of_the_optional_parts_is_asked_withou
     assert (await ask(model.url)).content.summary
 
 
+async def test_a_model_that_does_not_reason_is_asked_without_an_effort(model: Simulator) -> None:
+    async with opened(model.url, model="gpt-4o-mini") as gpt4:
+        assert (await gpt4.ask(PROMPT, Enhancement)).content.summary
+    assert ["reasoning_effort" in request["payload"] for request in model.requests()] == [True, False]
+
+
 @pytest.mark.parametrize(
     "fault", [{"kind": "refuse_parameter", "param": "reasoning_effort"}, {"kind": "no_json_schema"}]
 )

@@ -12,6 +12,8 @@ from simulators.servicedesk.settings import DeskOptions
 from tests.kit.simulators import CLOUD
 from tests.simulators.doors import API, call, inner_code, new_ticket
 
+SEARCHED = {"field": "display_id", "condition": "is", "value": "3"}
+
 
 def test_a_created_ticket_is_read_back_with_the_fields_of_a_real_one(desk: httpx.Client) -> None:
     read = call(desk, "GET", f"/requests/{new_ticket(desk, description='<b>x</b>', priority='High')}")
@@ -27,11 +29,11 @@ def test_a_created_ticket_is_read_back_with_the_fields_of_a_real_one(desk: httpx
     assert ticket["is_trashed"] is False
 
 
-def test_the_first_desk_is_at_the_root_and_takes_either_header(desk: httpx.Client) -> None:
-    headers = {"authtoken": "", "TECHNICIAN_KEY": "acme-key"}
-    assert desk.get("/api/v3/requests/103", headers=headers).json()["request"]["id"] == "103"
-    refused = desk.get("/api/v3/requests/103", headers={"authtoken": "wrong"})
-    assert (refused.status_code, inner_code(refused.json())[0]) == (401, 4022)
+def test_the_first_desk_is_at_the_root_and_takes_its_key_in_one_header(desk: httpx.Client) -> None:
+    assert desk.get("/api/v3/requests/103").json()["request"]["id"] == "103"
+    for headers in ({"authtoken": "wrong"}, {"authtoken": "", "TECHNICIAN_KEY": "acme-key"}):
+        refused = desk.get("/api/v3/requests/103", headers=headers)
+        assert (refused.status_code, inner_code(refused.json())[0]) == (401, 4022)
 
 
 def test_lists_page_and_leave_descriptions_out(desk: httpx.Client) -> None:
@@ -47,10 +49,39 @@ def test_lists_page_and_leave_descriptions_out(desk: httpx.Client) -> None:
     assert {item["id"] for item in rest["requests"]}.isdisjoint(item["id"] for item in first["requests"])
     second = call(desk, "GET", "/requests", {"list_info": {"page": 2}})
     assert second["requests"][0]["id"] == rest["requests"][0]["id"]
-    call(desk, "GET", "/requests", {"list_info": {"row_count": 101}}, status=400)
     call(desk, "GET", "/requests", {"list_info": {"sort_field": "last_updated_time", "sort_order": "desc"}})
-    criteria = {"list_info": {"search_criteria": {"field": "subject", "condition": "is", "value": "VPN"}}}
-    assert inner_code(call(desk, "GET", "/requests", criteria, status=400)) == (4001, "search_criteria")
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "field"),
+    [
+        ("/requests", {"list_info": {"row_count": 101}}, "row_count"),
+        ("/requests", {"list_info": {"row_count": "10"}}, "row_count"),
+        ("/requests", {"list_info": {"start_index": 0}}, "start_index"),
+        ("/requests", {"list_info": {"start_index": 1, "page": 1}}, "page"),
+        ("/requests", {"list_info": {"sort_field": "created_time", "sort_order": "newest"}}, "sort_order"),
+        ("/requests", {"list_info": {"sort_field": "id"}}, "sort_field"),
+        ("/requests", {"list_info": {"filter_by": {"name": "Open"}}}, "filter_by"),
+        ("/requests", {"list_info": {"search_criteria": SEARCHED}}, "search_criteria"),
+        ("/requests", {"list_info": {}, "fields_required": ["id"]}, "fields_required"),
+        ("/requests/103", {"fields_required": ["id"]}, "input_data"),
+        ("/solutions", {"list_info": {"filter_by": ""}}, "filter_by"),
+        ("/solutions", {"list_info": {"sort_field": "topic"}}, "sort_field"),
+    ],
+)
+def test_what_no_desk_is_known_to_take_is_refused(desk: httpx.Client, path: str, asked: Any, field: str) -> None:
+    """On premises no search is known either."""
+    assert inner_code(call(desk, "GET", path, asked, status=400)) == (4001, field)
+
+
+def test_no_desk_is_known_to_take_its_input_elsewhere_or_other_addresses(desk: httpx.Client) -> None:
+    note = {"input_data": '{"note": {"description": "x"}}'}
+    notes = f"{API}/requests/103/notes"
+    assert desk.post(notes, params=note).status_code == 400
+    assert desk.post(notes, data=note | {"format": "json"}).status_code == 400
+    assert desk.post(notes, data=note).status_code == 200
+    for other in (f"{API}/requests/", f"{API}//requests", API.upper() + "/requests"):
+        assert desk.get(other).status_code == 404
 
 
 def test_one_of_several_portals_is_found_by_its_name_in_the_path_or_by_its_header(desk: httpx.Client) -> None:
@@ -158,9 +189,6 @@ def test_the_pages_show_a_note_only_inside_a_sandbox(desk: httpx.Client) -> None
     assert "acme" in desk.get("/").text
 
 
-SEARCHED = {"field": "display_id", "condition": "is", "value": "3"}
-
-
 @pytest.mark.parametrize("criteria", [SEARCHED, [SEARCHED]])
 def test_a_cloud_desk_finds_a_ticket_by_the_number_that_people_see(criteria: Any) -> None:
     """As public clients of cloud desks ask: GIIM and others."""
@@ -185,8 +213,3 @@ def test_a_cloud_desk_finds_a_ticket_by_the_number_that_people_see(criteria: Any
 def test_no_other_search_is_known_to_be_taken(criteria: Any) -> None:
     with pytest.raises(RefusedError):
         searched([], {"search_criteria": criteria})
-
-
-def test_no_search_is_known_to_be_taken_on_premises(desk: httpx.Client) -> None:
-    refused = call(desk, "GET", "/requests", {"list_info": {"search_criteria": SEARCHED}}, status=400)
-    assert inner_code(refused) == (4001, "search_criteria")

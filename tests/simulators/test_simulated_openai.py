@@ -115,6 +115,9 @@ def test_other_formats_and_no_context(gpt4: httpx.Client) -> None:
         ({"schema": {"type": "object", "properties": {}}}, 400, "response_format"),
         ({"schema": {**strict(a=TEXT), "required": []}}, 400, "response_format"),
         ({"response_format": {"type": "yaml"}}, 400, "response_format"),
+        ({"provider": {"require_parameters": True}}, 400, None),
+        ({"reasoning_effort": "minimal"}, 400, "reasoning_effort"),
+        ({"model": "gpt-4o-mini", "reasoning_effort": "none"}, 400, None),
         (
             {"response_format": {"type": "json_object"}, "messages": [{"role": "user", "content": "Hi"}]},
             400,
