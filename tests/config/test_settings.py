@@ -200,6 +200,7 @@ def test_the_defaults_are_those_that_were_decided(configure: Configure) -> None:
     configure(**COMPLETE)
     ruled = {
         "context_timeout_seconds": 30,
+        "openai_model": "gpt-6-luna",
         "openai_timeout_seconds": 30,
         "openai_deadline_seconds": 120,
         "servicedesk_timeout_seconds": 10,

@@ -8,9 +8,10 @@ from urllib.parse import parse_qs
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 
 from integrations.errors import OutsideFailure
-from tests.kit.desk import EXTRA_KEY_REFUSED, has, new_ticket, opened, settings
+from tests.kit.desk import EDITIONS, EXTRA_KEY_REFUSED, TENANT_OF, Edition, has, new_ticket, opened, settings
 from tests.kit.simulators import Simulator
 
 
@@ -25,6 +26,7 @@ class OtherDesk:
     async def answer(self, request: httpx.Request) -> httpx.Response:
         # In the body alone: addresses get into the logs of proxies.
         assert request.url.query == b""
+        assert request.headers["accept"] == "application/vnd.manageengine.sdp.v3+json"
         (key,) = json.loads(parse_qs(request.content.decode())["input_data"][0])
         self.keys.append(key)
         await asyncio.sleep(self._pause)
@@ -52,15 +54,19 @@ async def test_the_other_key_is_used_once_the_first_was_refused_and_remembered()
     assert announced == [0, 1, 2]
 
 
-async def test_an_older_build_on_premises_has_the_clouds_notes_and_they_are_found(desks: Simulator) -> None:
-    ticket_id = new_ticket(desks)
-    desks.change("PATCH", "/desks/acme", note_key="request_note")
+@EDITIONS
+async def test_a_build_that_has_the_other_editions_key_gets_its_note_and_it_is_found(
+    edition: Edition, desks: Simulator, tokens: Redis
+) -> None:
+    """An older one on premises has the cloud's; a client of both, rapid7/insightconnect-plugins, sends `note` alone."""
+    ticket_id, name = new_ticket(desks, edition), TENANT_OF[edition]
+    desks.change("PATCH", f"/desks/{name}", note_key="note" if edition == "cloud" else "request_note")
     try:
-        async with opened(settings(desks.url)) as desk:
+        async with opened(settings(desks.url, edition), redis=tokens) as desk:
             ours = await desk.add_note(ticket_id, "<p>Ref 1-a</p>")
             assert await desk.find_note(ticket_id, has("Ref 1-a"), datetime.now(UTC)) == ours
     finally:
-        desks.change("PATCH", "/desks/acme", note_key=None)
+        desks.change("PATCH", f"/desks/{name}", note_key=None)
     assert [call["status"] for call in desks.requests(operation="add_note")] == [400, 200]
 
 

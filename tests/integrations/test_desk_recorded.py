@@ -8,7 +8,7 @@ import pytest
 
 from integrations.errors import OutsideFailure, TicketGone
 from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.contents import ticket_of
+from integrations.servicedesk.contents import is_closed, ticket_of
 from integrations.servicedesk.tokens import DeskTokens
 from tests.kit.desk import Edition, line_of, opened, settings
 from tests.kit.recorded import RecordedAnswer, recorded_answers
@@ -129,6 +129,27 @@ async def what_comes_of(recorded: RecordedAnswer) -> Any:
 @pytest.mark.parametrize("recorded", RECORDED, ids=lambda recorded: recorded.name)
 async def test_an_answer_that_a_desk_gave_is_read_as_what_it_says(recorded: RecordedAnswer) -> None:
     assert await what_comes_of(recorded) == EXPECTED[recorded.name]
+
+
+# What is changed of a recorded ticket, and whether it is closed then: the names as others tell them.
+CLOSED: list[tuple[str, dict[str, Any], bool]] = [
+    *(("onpremises_ticket_open", {"status": {"name": name}}, True) for name in ("Closed", "resolved", "CANCELLED")),
+    ("onpremises_ticket_open", {"status": {"name": "Canceled"}}, True),
+    ("onpremises_ticket_open", {"status": {"name": "Erledigt"}}, False),
+    ("onpremises_ticket_open", {"completed_time": None}, False),
+    ("onpremises_ticket_open", {"completed_time": {"value": "1604655594000"}}, True),
+    # Where the status says whether work goes on, neither its name nor a time does.
+    ("cloud_ticket_on_hold", {}, False),
+    ("cloud_ticket_open", {"status": {"name": "Closed", "in_progress": True}}, False),
+    ("cloud_ticket_open", {"status": {"name": "Open", "in_progress": False}}, True),
+    ("cloud_ticket_open", {"completed_time": {"value": "1604655594000"}}, False),
+]
+
+
+@pytest.mark.parametrize(("name", "changed", "closed"), CLOSED)
+def test_a_ticket_is_closed_by_what_its_edition_says(name: str, changed: dict[str, Any], *, closed: bool) -> None:
+    recorded = next(each.body["request"] for each in RECORDED if each.name == name)
+    assert is_closed(recorded | changed, frozenset()) is closed
 
 
 def test_each_row_has_a_file_and_each_file_says_where_it_is_from() -> None:

@@ -191,6 +191,15 @@ async def test_a_token_that_is_none_is_neither_sent_nor_kept(content: bytes, red
     assert await redis.keys() == []
 
 
+@pytest.mark.parametrize(("told", "seconds"), [(b"", 3600), (b', "expires_in": 120', 120)])
+async def test_a_token_lives_for_an_hour_unless_it_says_otherwise(told: bytes, seconds: int, redis: Redis) -> None:
+    host = accounts_host(b'{"access_token": "t"%s}' % told, [])
+    async with opened(settings("http://desk", "cloud"), redis=redis, transport=host) as client:
+        await client.read_ticket("1")
+    (key,) = await redis.keys("desk-token:*")
+    assert seconds - 5 <= await redis.ttl(key) <= seconds
+
+
 async def test_who_waited_in_vain_for_anothers_fetch_leaves_its_lock_alone(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

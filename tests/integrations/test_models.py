@@ -5,10 +5,11 @@ import asyncio
 import pytest
 from prometheus_client import REGISTRY
 
-from integrations.errors import HeldBack, ModelUnavailable
+from integrations.errors import HeldBack, ModelTimeout, ModelUnavailable
 from integrations.holds import HoldReason
 from tests.config.given import ACME
 from tests.integrations.street import OWN, Street, asked, at, town
+from tests.kit.desk import line_of
 
 
 @pytest.mark.parametrize(
@@ -114,3 +115,13 @@ async def test_a_model_that_is_gone_is_shown_no_more_and_one_with_another_key_is
         its_town.change(OPENAI_API_KEY_ACME="", OPENAI_BASE_URL_ACME="")
         await its_town.ask("globex")
         assert shown() == [None, None]
+
+
+async def test_the_first_word_is_waited_for_as_long_as_the_settings_say(street: Street) -> None:
+    """On a CPU it may take a local server longer than they say by default."""
+    street.says["process"] = "wait"
+    async with town(street, {"openai_timeout_seconds": 0.3}) as its_town:
+        with pytest.raises(ModelTimeout) as failed:
+            await its_town.ask()
+    street.says.clear()
+    assert line_of(failed.value) == "GPT-4 API call failed: timeout after 0.3s"

@@ -1,5 +1,6 @@
 """`ai-agents signing-kit`: what it prints for each form, and that a secret is printed on request only."""
 
+import json
 import os
 import pty
 import re
@@ -62,6 +63,13 @@ def test_nothing_is_left_to_fill_in_but_what_is_said(form: str) -> None:
     assert not re.search(r"@[A-Z]\w* ?|@FILE", text)
     assert "GLOBEX-EU" not in text
     assert [line for line in text.splitlines() if len(line) > 160] == []
+
+
+@pytest.mark.parametrize("form", ["proxy", "token"])
+def test_a_desks_own_webhook_has_ids_only(form: str) -> None:
+    """Any other value may have a quote in it, and desks paste values as they are."""
+    (body,) = re.findall(r"Body: +(.+)", kit(form, "acme", URL, SECRET))
+    assert json.loads(body) == {"ticket_id": "$RequestID", "event": "ticket.created"}
 
 
 @pytest.mark.parametrize("form", FORMS)
