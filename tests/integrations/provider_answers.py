@@ -70,8 +70,10 @@ ANSWERS = [
         *(429, "insufficient_quota", "insufficient_quota", QUOTA, HoldReason.OUT_OF_CREDIT, _SPENT),
         f"{ISSUES}/openai/openai-cookbook/issues/844",
     ),
+    # The type is the first one; public clients take it for nothing certain, so the code alone has to tell.
     *(
-        openai(429, code, "insufficient_quota", QUOTA, HoldReason.OUT_OF_CREDIT, _SPENT, f"{SPENDING}#{code}")
+        openai(429, code, kind, QUOTA, HoldReason.OUT_OF_CREDIT, _SPENT, f"{SPENDING}#{code}")
+        for kind in ("insufficient_quota", "rate_limit_error")
         for code in (
             "credit_balance_exhausted",
             "organization_spend_limit_exceeded",
