@@ -1,6 +1,6 @@
 """What real desks have answered, or are known to answer: `tests/integrations/recorded/*.json`, each with its source.
 
-A `source` is a public project and its file, or `facts:` and who says so, for what nobody recorded.
+A `source` is a public project and its file; for what nobody recorded, who says so: `vendor` or `others`, and where.
 """
 
 import json

@@ -156,6 +156,9 @@ def test_the_cloud_edition_has_tokens_long_ids_and_its_own_note_key(desk: httpx.
     assert "error" in tokens[10]
     assert "access_token" not in tokens[10]
     assert desk.get(f"{api}/requests").status_code == 401
+    for scheme in ("Bearer", "zoho-oauthtoken"):
+        desk.headers["authorization"] = f"{scheme} {tokens[1]['access_token']}"
+        assert desk.get(f"{api}/requests").status_code == 401
     desk.headers["authorization"] = f"Zoho-oauthtoken {tokens[0]['access_token']}"
     ticket = new_ticket(desk, "globex")
     assert len(ticket) == 18
