@@ -2,6 +2,7 @@
 
 A process asks only for what it uses (`load(ApiSettings)`). Files in `SECRETS_DIR` are named like the settings and
 win over the environment. Settings of a tenant (`WEBHOOK_SECRET_<TENANT>` and its siblings) are in `config.tenants`.
+The keys for the model are read again as those are: `config.tenant_directory` has them as they are now.
 """
 
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from config.loading import LogSettings
+from config.tenant_problems import ODD_KEY, may_be_sent
 from config.urls import Certificates, HttpUrl, PostgresUrl, ProxyUrl, RedisUrl
 
 _METRICS_PORT: Any = Field(
@@ -26,6 +28,16 @@ def _header_key(key: str) -> str:
     if len(key) < _SHORTEST_KEY or not key.isascii() or not key.isprintable() or " " in key:
         raise ValueError(f"must be {_SHORTEST_KEY} characters at least, without blanks")
     return key
+
+
+def _model_key(key: str) -> str:
+    """Return the key without the line break that a shell or a file puts behind it. Raises ValueError."""
+    if not may_be_sent(key.strip()):
+        raise ValueError(ODD_KEY)
+    return key.strip()
+
+
+ModelKey = Annotated[str, AfterValidator(_model_key)]
 
 
 class JobSettings(LogSettings):
@@ -108,8 +120,9 @@ class BackgroundSettings(DeskClientSettings):
 class WorkerSettings(BackgroundSettings):
     """Settings of `ai-agents worker`."""
 
-    openai_api_key: str = Field(
-        description="Key of OpenAI or OpenRouter; not needed while each tenant with a desk has one of its own."
+    openai_api_key: ModelKey = Field(
+        description="Key of OpenAI or OpenRouter; not needed while each tenant with a desk has one of its own. A file "
+        "of it in `SECRETS_DIR` is read again like a tenant's."
     )
     openai_base_url: HttpUrl = Field(
         "https://api.openai.com/v1", description="OpenRouter: `https://openrouter.ai/api/v1`."
@@ -121,7 +134,9 @@ class WorkerSettings(BackgroundSettings):
     openai_fallback_model: str | None = Field(
         None, description="Asked while the first is down; not for a tenant with an address or a key of its own."
     )
-    openai_fallback_api_key: str | None = Field(None, description="Its key, where that is another one.")
+    openai_fallback_api_key: ModelKey | None = Field(
+        None, description="Its key, where that is another one. Its file is read again likewise."
+    )
     openai_fallback_base_url: HttpUrl | None = Field(None, description="Its address, likewise; then with its key.")
     openai_timeout_seconds: float = Field(30, gt=0, description="Longest silence (no content) of GPT-4.")
     openai_deadline_seconds: float = Field(120, gt=0, description="Longest time for one whole answer of GPT-4.")

@@ -41,7 +41,7 @@ def load_with_tenants(
         problems += refused.problems
     if settings is not None and any(there(tenant) for tenant in tenants.all()):
         return settings, tenants
-    problems += [problem.sentence for problem in tenants.problems]
+    problems += [problem.sentence for problem in tenants.problems if problem.sentence not in problems]
     if not tenants.problems and not any(there(tenant) for tenant in tenants.all()):
         problems.append(said)
     raise SettingsRefused(problems)

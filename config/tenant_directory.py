@@ -1,4 +1,4 @@
-"""The tenants of a running process.
+"""The tenants of a running process, and its own keys for the model.
 
 The environment and `SECRETS_DIR` are read again after a few seconds, so that a new tenant or a rotated secret needs no
 restart; a file that is being written counts when it is finished (`config.secret_files`).
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from config.tenant_reading import TenantProblem, tenants_after
+from config.tenant_reading import TenantProblem, keys_after, tenants_after
 from config.tenants import Tenant
 
 _REREAD_SECONDS = 5.0
@@ -36,7 +36,8 @@ class TenantDirectory:
         self._monotonic = monotonic
         self._reading = threading.Lock()
         self._tenants: dict[str, Tenant] = {}
-        self._tenants, self.problems = self._parse(read())
+        self._keys: dict[str, str] = {}
+        self._tenants, self._keys, self.problems = self._parse(read())
         self._read_at = monotonic()
 
     def get(self, tenant_id: str) -> Tenant | None:
@@ -49,6 +50,14 @@ class TenantDirectory:
         self._refresh()
         return list(self._tenants.values())
 
+    def process_key(self, name: str) -> str | None:
+        """Return the process's own key of that setting as it is now, empty if it is gone; None if there never was one.
+
+        Of PROCESS_KEYS.
+        """
+        self._refresh()
+        return self._keys.get(name)
+
     def unusable(self) -> dict[str, bool]:
         """Return by tenant id whether its settings are unusable; what can't be an id counts as the empty one."""
         told = {tenant.id: not tenant.usable for tenant in self.all()}
@@ -60,15 +69,17 @@ class TenantDirectory:
             return
         try:
             self._read_at = now
-            tenants, problems = self._parse(self._read())
+            tenants, keys, problems = self._parse(self._read())
             fresh = [problem for problem in problems if problem not in self.problems]
-            self._tenants, self.problems = tenants, problems
+            self._tenants, self._keys, self.problems = tenants, keys, problems
         finally:
             self._reading.release()
         for problem in fresh:
             self._on_problem(problem)
 
-    def _parse(self, values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[TenantProblem]]:
+    def _parse(self, values: Mapping[str, str]) -> tuple[dict[str, Tenant], dict[str, str], list[TenantProblem]]:
         tenants, problems = tenants_after(self._tenants, values)
         closed = [not self._needs(tenants.get(problem.tenant_id, Tenant(""))) for problem in problems]
-        return tenants, [replace(problem, closed=shut) for problem, shut in zip(problems, closed, strict=True)]
+        told = [replace(problem, closed=shut) for problem, shut in zip(problems, closed, strict=True)]
+        keys, of_keys = keys_after(self._keys, values)
+        return tenants, keys, told + of_keys

@@ -13,6 +13,8 @@ _CLOUD_NEEDS = ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "ACCOUNTS_URL")
 # What goes into the head of a request to the desk.
 _SENT = ("API_KEY", "CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "PORTAL_ID")
 _SHORTEST_TOKEN = 32
+ODD_KEY = "has a line break or a character that no key has"
+"""What is wrong with a key that can't stand in the head of a request."""
 _DOLLARS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,4})?")
 
 
@@ -24,6 +26,15 @@ def is_tenant_id(text: str) -> bool:
 def directory_problems(secrets_dir: str | None) -> list[str]:
     """What is wrong with `SECRETS_DIR`: whose files could never be listed, so that nobody knows their tenants."""
     return ["SECRETS_DIR can't be listed: this process must be able to read it"] if secrets_dir == UNREADABLE else []
+
+
+def key_problems(name: str, key: str) -> list[str]:
+    """What is wrong with a key of the process itself that is read while it runs; empty if it is gone."""
+    if key == UNREADABLE:
+        return [f"{name} is wrong: its file can't be read as text"]
+    if not key:
+        return [f"{name} is gone: what is asked with it waits for another one, or for a restart"]
+    return [] if may_be_sent(key) else [f"{name} is wrong: {ODD_KEY}"]
 
 
 def id_problems(tenant_id: str) -> list[str]:
@@ -61,7 +72,7 @@ def _token_problems(suffix: str, settings: Mapping[str, str]) -> list[str]:
     if token is None or token == UNREADABLE:
         return []
     wrong = []
-    if len(token) < _SHORTEST_TOKEN or not _may_be_sent(token) or " " in token:
+    if len(token) < _SHORTEST_TOKEN or not may_be_sent(token) or " " in token:
         wrong.append(f"WEBHOOK_TOKEN_{suffix} must be {_SHORTEST_TOKEN} characters at least, without blanks")
     if token in (settings.get("WEBHOOK_SECRET"), settings.get("PREVIOUS_WEBHOOK_SECRET")):
         wrong.append(f"WEBHOOK_TOKEN_{suffix} must not be a secret that signs: it travels with each webhook")
@@ -92,9 +103,9 @@ def desk_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
         needed = ("URL", *(_CLOUD_NEEDS if edition == "cloud" else ("API_KEY",)))
     wrong += [f"SERVICEDESK_{name}_{suffix} is missing" for name in needed if f"SERVICEDESK_{name}" not in settings]
     wrong += [
-        f"SERVICEDESK_{name}_{suffix} has a line break or a character that no key has"
+        f"SERVICEDESK_{name}_{suffix} {ODD_KEY}"
         for name in _SENT
-        if not _may_be_sent(settings.get(f"SERVICEDESK_{name}", ""))
+        if not may_be_sent(settings.get(f"SERVICEDESK_{name}", ""))
     ]
     rate = settings.get("SERVICEDESK_RATE_PER_MINUTE", "1")
     if not (rate.isascii() and rate.isdecimal() and int(rate[:9]) >= 1):
@@ -113,8 +124,8 @@ def model_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     suffix = setting_suffix(tenant_id)
     if wrong := _unreadable(suffix, settings, ("OPENAI_",)):
         return wrong
-    if not _may_be_sent(settings.get("OPENAI_API_KEY", "")):
-        wrong.append(f"OPENAI_API_KEY_{suffix} has a line break or a character that no key has")
+    if not may_be_sent(settings.get("OPENAI_API_KEY", "")):
+        wrong.append(f"OPENAI_API_KEY_{suffix} {ODD_KEY}")
     if "OPENAI_BASE_URL" in settings:
         if "OPENAI_API_KEY" not in settings:
             # The process's own key must not be sent there.
@@ -144,7 +155,8 @@ def ticket_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     return wrong
 
 
-def _may_be_sent(value: str) -> bool:
+def may_be_sent(value: str) -> bool:
+    """Return True if it can stand in the head of a request."""
     return value.isascii() and (not value or value.isprintable())
 
 

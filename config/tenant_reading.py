@@ -13,10 +13,18 @@ from pathlib import Path
 from config.secret_files import UNREADABLE, SecretFiles
 from config.tenant_names import SECRETS, by_tenant, owner, setting_suffix
 from config.tenant_parts import tenant_left, tenant_of
-from config.tenant_problems import directory_problems, id_problems, is_tenant_id, problems_of
+from config.tenant_problems import (
+    directory_problems,
+    id_problems,
+    is_tenant_id,
+    key_problems,
+    problems_of,
+)
 from config.tenants import Tenant
 
 _DIRECTORY = "SECRETS_DIR"
+PROCESS_KEYS = ("OPENAI_API_KEY", "OPENAI_FALLBACK_API_KEY")
+"""Settings of the process itself that are read again like those of tenants, since their keys are rotated too."""
 
 
 def read_environment(
@@ -25,15 +33,15 @@ def read_environment(
     on_problem: Callable[[str], None] = lambda _: None,
     now: Callable[[], float] = time.time,
 ) -> Callable[[], Mapping[str, str]]:
-    """A reader of the environment with the tenants' files of `secrets_dir` laid over it. Empty values count as unset.
+    """A reader of the environment with files of `secrets_dir` laid over it: those of tenants, and PROCESS_KEYS.
 
-    `SECRETS_DIR` itself is UNREADABLE while its files could never be listed. `on_problem` hears of changed files that
-    are not used as they are; `now` is the time that files are stamped with.
+    Empty values count as unset. `SECRETS_DIR` itself is UNREADABLE while its files could never be listed. `on_problem`
+    hears of changed files that are not used as they are; `now` is the time that files are stamped with.
     """
     files = SecretFiles(
         secrets_dir,
-        group=lambda name: owner(name)[1],
-        secret=lambda name: owner(name)[0] in SECRETS,
+        group=lambda name: name if name in PROCESS_KEYS else owner(name)[1],
+        secret=lambda name: name in PROCESS_KEYS or owner(name)[0] in SECRETS,
         on_problem=on_problem,
         now=now,
     )
@@ -96,3 +104,15 @@ def tenants_after(
             sentence = f"OPENAI_API_KEY_{setting_suffix(tenant.id)} is gone: its jobs wait for one, or for a restart"
             problems.append(TenantProblem(tenant.id, sentence))
     return dict(sorted(tenants.items())), problems
+
+
+def keys_after(before: Mapping[str, str], values: Mapping[str, str]) -> tuple[dict[str, str], list[TenantProblem]]:
+    """Return PROCESS_KEYS as `values` have them, and what is wrong with them.
+
+    One that is unusable, or is gone since `before`, is empty: a key that was withdrawn is sent nowhere. One that there
+    never was is left out.
+    """
+    keys = {name: values.get(name, "") for name in PROCESS_KEYS if name in values or name in before}
+    wrong = {name: key_problems(name, key) for name, key in keys.items()}
+    problems = [TenantProblem("", sentence) for sentences in wrong.values() for sentence in sentences]
+    return {name: "" if wrong[name] else key for name, key in keys.items()}, problems

@@ -20,6 +20,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from config.settings import WorkerSettings
@@ -37,6 +38,8 @@ from observability.logging import say
 
 _CLOSED_SECONDS = 30.0
 _QUIET_SECONDS = 300.0
+
+Key = TypeVar("Key", str, str | None)
 
 
 class Models:
@@ -68,7 +71,7 @@ class Models:
     def _first(self, tenant: Tenant) -> Endpoint | None:
         own, process = tenant.model, self._settings
         # An address of its own comes with a key of its own, or is withdrawn with it (`config.tenant_parts`).
-        key = own.api_key or process.openai_api_key
+        key = own.api_key or self._process_key("OPENAI_API_KEY", process.openai_api_key)
         if own.withdrawn or not key:
             return None
         base_url = own.base_url or process.openai_base_url
@@ -87,10 +90,17 @@ class Models:
         if own is None or own.api_key or own.base_url or own.withdrawn or not process.openai_fallback_model:
             return None
         base_url = process.openai_fallback_base_url or process.openai_base_url
-        key = process.openai_fallback_api_key or process.openai_api_key
-        return Endpoint(
-            base_url, key, process.openai_fallback_model, f"fallback model at {urlsplit(base_url).hostname}"
-        )
+        key = self._process_key("OPENAI_FALLBACK_API_KEY", process.openai_fallback_api_key)
+        if key is None:
+            key = self._process_key("OPENAI_API_KEY", process.openai_api_key)
+        # A key of its own that is gone is not replaced by the first's: that must not be sent to another address.
+        server = f"fallback model at {urlsplit(base_url).hostname}"
+        return Endpoint(base_url, key, process.openai_fallback_model, server) if key else None
+
+    def _process_key(self, name: str, at_start: Key) -> str | Key:
+        """Return a key of the process's own, as it is now: empty if it is gone."""
+        now = self._tenants.process_key(name)
+        return at_start if now is None else now
 
     @contextmanager
     def call(self, endpoint: Endpoint) -> Iterator[ModelClient]:

@@ -79,7 +79,8 @@ async def _look_at_tenant(
     if model is not None:
         rows += await model.rows(tenant_id)
     else:
-        rows += model_not_asked(tenant_id, "--no-model was given" if chosen.no_model else "a setting is missing")
+        why = "--no-model was given" if chosen.no_model else "a setting is missing or wrong"
+        rows += model_not_asked(tenant_id, why)
     return rows + await webhook_rows(tenant, chosen.url, loaded.desks)
 
 

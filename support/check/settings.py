@@ -45,7 +45,7 @@ def load_parts() -> tuple[Loaded, list[Finding]]:
     # The last one has all of the others' settings, and so all problems.
     loaded = Loaded(log, usable(StoreSettings), usable(DeskClientSettings), usable(WorkerSettings, **given))
     if problems:
-        rows.failed("settings", "; ".join(problems), "run it where a worker runs, or set what is missing")
+        rows.failed("settings", "; ".join(problems), "mend what is named, where a worker runs")
     else:
         rows.ok("those of a worker are complete", "settings")
     return loaded, rows.all

@@ -205,13 +205,32 @@ def test_a_directory_that_could_never_be_listed_is_a_problem_until_it_can(
 
 
 def test_files_of_no_tenant_are_none_of_its_business(folder: Folder) -> None:
-    """`OPENAI_API_KEY` is read at the start, and never again."""
-    folder.write("OPENAI_API_KEY", "sk", age=10)
+    """`DATABASE_URL` is read at the start, and never again."""
+    folder.write("DATABASE_URL", "postgresql://", age=10)
     folder.after(6)
-    folder.write("OPENAI_API_KEY", "", age=10)
-    assert "OPENAI_API_KEY" not in folder.read()
+    folder.write("DATABASE_URL", "", age=10)
+    assert "DATABASE_URL" not in folder.read()
     folder.after(6)
     assert folder.told == []
+
+
+def test_the_process_keys_for_the_model_are_read_again_like_a_tenants(folder: Folder) -> None:
+    """No half of one is sent, an emptied file withdraws nothing, and what can't be sent is told of."""
+    told: list[TenantProblem] = []
+    tenants = TenantDirectory(folder.read, on_problem=told.append, monotonic=lambda: folder.now)
+    assert tenants.process_key("OPENAI_API_KEY") is None
+    for text, wait, key in (("sk", 1, None), ("sk-old", 6, "sk-old"), ("", 6, "sk-old"), ("sk-n\u00e9w", 6, "")):
+        folder.write("OPENAI_API_KEY", text)
+        folder.now += wait
+        tenants.all()
+        folder.now += 6 if wait > 1 else 0
+        assert tenants.process_key("OPENAI_API_KEY") == key
+    (folder.path / "OPENAI_API_KEY").unlink()
+    folder.now += 6
+    assert tenants.process_key("OPENAI_API_KEY") == ""
+    assert tenants.unusable() == {"acme": False, "": True}
+    sentences = ("wrong: has a line break or a character that no key has", "gone: what is asked with it waits for")
+    assert [any(sentence in problem.sentence for problem in told) for sentence in sentences] == [True, True]
 
 
 def test_a_process_hears_of_files_that_are_not_used(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,13 @@
 """What a process asks for at its start depends on its tenants."""
 
+from pathlib import Path
+
 import pytest
 
 from config.loading import SettingsRefused
 from config.settings import WorkerSettings
 from config.startup import load_with_tenants
+from support.check.findings import State
 from support.check.settings import load_parts
 from tests.config.given import ACME, CLOUD
 
@@ -36,3 +39,32 @@ def test_the_models_key_is_needed_unless_each_tenant_with_a_desk_has_its_own(
         monkeypatch.setenv("OPENAI_API_KEY", "sk")
         settings, _ = load_with_tenants(WorkerSettings, needs="desk", on_problem=lambda _: None)
         assert settings.openai_api_key == "sk"
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "OPENAI_FALLBACK_API_KEY"])
+@pytest.mark.parametrize("key", ["sk-\u2013of a document", "sk-two\nlines"], ids=["a dash", "two lines"])
+@pytest.mark.parametrize("is_file", [False, True], ids=["environment", "file"])
+def test_a_key_of_the_model_that_can_not_be_sent_is_named(
+    name: str, key: str, is_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each job would fail with `invalid answer`, and so would the check of the model."""
+    first = {"OPENAI_API_KEY": "sk", "OPENAI_FALLBACK_MODEL": "spare"}
+    for setting, value in {**COMPLETE, **ACME, **first, "SECRETS_DIR": str(tmp_path)}.items():
+        monkeypatch.setenv(setting, value)
+    if is_file:
+        (tmp_path / name).write_text(key, encoding="utf-8")
+    else:
+        monkeypatch.setenv(name, key)
+    sentence = f"{name} is wrong: has a line break or a character that no key has"
+    with pytest.raises(SettingsRefused) as refused:
+        load_with_tenants(WorkerSettings, needs="desk", on_problem=lambda _: None)
+    assert refused.value.problems == [sentence]
+    (row,) = load_parts()[1]
+    assert (row.state, row.seen, row.remedy) == (State.FAILED, sentence, "mend what is named, where a worker runs")
+
+
+def test_a_line_break_behind_a_key_is_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**COMPLETE, **ACME, "OPENAI_API_KEY": "sk\n"}.items():
+        monkeypatch.setenv(name, value)
+    settings, tenants = load_with_tenants(WorkerSettings, needs="desk", on_problem=lambda _: None)
+    assert settings.openai_api_key == tenants.process_key("OPENAI_API_KEY") == "sk"

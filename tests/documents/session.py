@@ -1,7 +1,7 @@
 """One shell for a whole document: its blocks run in their order, and names that one sets are there for the next.
 
-Beside what `shell.Shell` does between them, the secret is files in SECRETS_DIR for what is a tenant's, and the
-environment of the next start for what is a process's, as in `k8s/`.
+Beside what `shell.Shell` does between them, the secret is files in SECRETS_DIR for what is read again, and the
+environment of the next start for what else is a process's.
 """
 
 import base64
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from config.settings import WorkerSettings
+from config.tenant_reading import PROCESS_KEYS
 from devstack.document_tables import PROCESSES
 from devstack.postgres_binaries import find_binaries
 from devstack.processes import Process
@@ -100,7 +101,7 @@ class TypedCluster(Shell):
         of_processes = {
             name: base64.b64decode(encoded.pop(name)).decode()
             for name in list(encoded)
-            if name.lower() in WorkerSettings.model_fields or name == "REDIS_PASSWORD"
+            if (name.lower() in WorkerSettings.model_fields and name not in PROCESS_KEYS) or name == "REDIS_PASSWORD"
         }
         super()._patch({**values, "data": encoded})
         if password := of_processes.pop("REDIS_PASSWORD", None):

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from prometheus_client import REGISTRY
 
+from config.secret_files import UNREADABLE
 from integrations.errors import HeldBack, ModelTimeout, ModelUnavailable
 from integrations.holds import HoldReason
 from tests.config.given import ACME
@@ -79,6 +80,43 @@ async def test_no_model_is_asked_for_a_tenant_whose_key_is_gone(gone: str, stree
         with pytest.raises(HeldBack, match="tenant closed"):
             await asked(model)
     assert street.came == []
+
+
+async def test_a_process_key_that_is_rotated_lifts_the_hold_on_the_old_one(street: Street) -> None:
+    """As a tenant's own does: who rotates a refused key need not start the workers anew."""
+    street.says["process"] = 401
+    async with town(street, OPENAI_API_KEY="refused") as its_town:
+        for _ in range(2):
+            with pytest.raises(HeldBack, match="model key refused"):
+                await its_town.ask()
+        street.says.clear()
+        its_town.change(OPENAI_API_KEY="rotated")
+        for tenant_id in ("acme", "globex"):
+            assert (await its_town.ask(tenant_id)).status == 200
+    held = REGISTRY.get_sample_value(
+        "ai_agents_model_held", {"server": "model at 127.0.0.1", "reason": "model key refused"}
+    )
+    assert held == 0
+    assert [came[1] for came in street.came] == ["refused", "rotated", "rotated"]
+
+
+@pytest.mark.parametrize("changed", ["", "sk-\u2013", "two\nlines", UNREADABLE], ids=["gone", "odd", "lines", "bytes"])
+async def test_a_process_key_that_is_gone_or_can_not_be_sent_is_sent_nowhere(changed: str, street: Street) -> None:
+    """Nor does the first one's key go to the fallback's address in place of its own."""
+    process = {"openai_fallback_model": "spare", "openai_fallback_api_key": "of-fallback"}
+    process |= {"openai_fallback_base_url": at(street, "fallback")}
+    keys = {"OPENAI_API_KEY": "of-process", "OPENAI_FALLBACK_API_KEY": "of-fallback"}
+    async with town(street, process, **OWN, **keys) as its_town:
+        its_town.change(OPENAI_FALLBACK_API_KEY=changed)
+        street.says["process"] = 401
+        with pytest.raises(HeldBack, match="model key refused"):
+            await its_town.ask("globex")
+        its_town.change(OPENAI_API_KEY=changed)
+        with pytest.raises(HeldBack, match="tenant closed"):
+            await its_town.ask("globex")
+        street.says.clear()
+        assert (await its_town.ask()).status == 200
+    assert [came[1] for came in street.came] == ["of-process", "of-acme"]
 
 
 async def test_a_tenants_model_that_is_down_holds_its_jobs_only(street: Street) -> None:
