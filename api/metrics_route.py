@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from api.app_state import ApiState
 from dispatch.queue import QueueUnreachable
 from observability import exposition, metrics, tracing
-from storage.job_figures import job_figures
+from storage.job_figures import job_figures, jobs_held_back
 from storage.session import DATABASE_FAILURES
 
 router = APIRouter()
@@ -27,12 +27,15 @@ async def figures(request: Request) -> Response:
 async def _ask_database(state: ApiState) -> None:
     try:
         now = await state.budget.within(_SECONDS, job_figures(state.database))
+        held_back = await state.budget.within(_SECONDS, jobs_held_back(state.database))
         waiting, running = float(now.waiting), float(now.running)
         oldest, without = now.oldest_waiting_seconds, float(now.without_outcome)
     except (*DATABASE_FAILURES, TimeoutError):
         waiting = running = oldest = without = math.nan
+        held_back = {}
     metrics.JOBS.labels("waiting").set(waiting)
     metrics.JOBS.labels("running").set(running)
+    metrics.held_back(held_back)
     metrics.OLDEST_WAITING.set(oldest)
     metrics.WITHOUT_OUTCOME.set(without)
 

@@ -37,6 +37,7 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
         metrics.QUEUE_DEPTH,
         metrics.JOBS_HELD,
         metrics.JOBS,
+        metrics.JOBS_HELD_BACK,
         metrics.OLDEST_WAITING,
         metrics.WITHOUT_OUTCOME,
         *_ENDS,

@@ -5,7 +5,7 @@ have few values: tenants, our own fixed words, the model of the settings; never 
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
@@ -23,8 +23,8 @@ LABELS = {
     "result": "How it ended; each metric has its own few words.",
     "outcome": "`completed`, `skipped` or `failed`, as in the row.",
     "reason": "The reason in the row and in the log line, without its numbers of tries; empty for what was completed. "
-    "Of a held model: `model key refused`, `model out of credit`, `model not found` or `model not permitted`; of a "
-    "held desk: `desk credentials refused` or `desk notes not permitted`.",
+    "Of what was held back: as in `Job requeued`. Of a held model: `model key refused`, `model out of credit`, `model "
+    "not found` or `model not permitted`; of a held desk: `desk credentials refused` or `desk notes not permitted`.",
     "why": "`webhook`: just accepted; `due`: a retry, or a store was away; `lost`: its message was lost.",
     "state": "`waiting` or `running`, as in the row.",
     "step": "`context`, `gpt4` or `update`.",
@@ -67,6 +67,11 @@ RELAYED_AT = Gauge("ai_agents_relay_last_success_timestamp_seconds", "When the r
 QUEUE_DEPTH = Gauge("ai_agents_queue_depth", "Jobs that wait in the list `celery`: what LLEN says.")
 JOBS_HELD = Gauge("ai_agents_jobs_held", "Messages in workers' hands: what HLEN unacked says.")
 JOBS = Gauge("ai_agents_jobs", "Rows that have not ended, by state.", ["state"])
+JOBS_HELD_BACK = Gauge(
+    "ai_agents_jobs_held_back",
+    "Rows that wait because their job was held back, by the reason of its `Job requeued`.",
+    ["tenant_id", "reason"],
+)
 OLDEST_WAITING = Gauge("ai_agents_oldest_waiting_job_seconds", "How long the job that is due longest has waited.")
 WITHOUT_OUTCOME = Gauge(
     "ai_agents_accepted_without_outcome",
@@ -211,6 +216,13 @@ def tokens_paid(tenant_id: str, model: str, tokens: tuple[int, int], cost: float
         GPT4_TOKENS.labels(tenant_id, model, direction).inc(count)
     if cost is not None:
         GPT4_COST.labels(tenant_id, model).inc(cost)
+
+
+def held_back(jobs: Mapping[tuple[str, str], int]) -> None:
+    """Tell how many jobs wait held back, by tenant and reason; of others nothing any more."""
+    JOBS_HELD_BACK.clear()
+    for labels, count in jobs.items():
+        JOBS_HELD_BACK.labels(*labels).set(count)
 
 
 def copied_tenants(tenant_ids: Iterable[str]) -> None:

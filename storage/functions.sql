@@ -680,6 +680,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     FROM jobs j WHERE j.state IN ('waiting', 'running')
 $$;
 
+-- Jobs that wait because their last attempt was held back: of which tenant, why, and how many.
+CREATE OR REPLACE FUNCTION jobs_held_back() RETURNS TABLE (tenant_id text, reason text, jobs bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT j.tenant_id, j.reason, count(*) FROM jobs j
+    WHERE j.state = 'waiting' AND j.reason IS NOT NULL AND 'held back' = (
+        SELECT e.what FROM job_events e WHERE e.job_id = j.id ORDER BY e.id DESC LIMIT 1)
+    GROUP BY j.tenant_id, j.reason
+$$;
+
 -- -- Purging ---------------------------------------------------------------------------------------------------------
 -- In batches, each a short transaction of its own; a row that somebody holds just now waits for the next.
 

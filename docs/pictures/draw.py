@@ -116,17 +116,20 @@ def figure(axes: Axes, panel: Panel, recorded: list[dict[str, Any]]) -> None:
         axes.text(0.4, high - 0.14, name, color=FAINT, fontsize=8, ha="center", transform=axes.transAxes)
 
 
-def states(axes: Axes, _: Panel, recorded: list[dict[str, Any]]) -> None:
+def states(axes: Axes, panel: Panel, recorded: list[dict[str, Any]]) -> None:
     """One bar a series, green at 0 and red at 1."""
     found = series_of(recorded)
     for number, (_, at, values) in enumerate(found):
         width = at[1] - at[0]
         colours = [COLOURS["red"] if value else COLOURS["green"] for value in values]
         axes.bar(at, 0.7, width, len(found) - number - 1 + 0.15, color=colours, align="edge")
-    axes.set_yticks([len(found) - number - 0.5 for number in range(len(found))], [name for name, *_ in found])
+    # Who is held, and below it why.
+    names = [name.replace(": ", ":\n") for name, *_ in found]
+    axes.set_yticks([len(found) - number - 0.5 for number in range(len(found))], names)
     axes.set_ylim(0, len(found))
-    for name in ("green", "red"):
-        axes.bar(0, 0, color=COLOURS[name], label={"green": "closed", "red": "open"}[name])
+    (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
+    for option in mapping["options"].values():
+        axes.bar(0, 0, color=COLOURS[option["color"]], label=option["text"])
 
 
 DRAWN = {"timeseries": lines, "stat": figure, "state-timeline": states}

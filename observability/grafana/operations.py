@@ -2,7 +2,7 @@
 
 from observability.grafana.failing import FAILING
 from observability.grafana.panels import Panel, Query
-from observability.grafana.queries import API, TENANT, WORKER, grown, or_zero, quantile
+from observability.grafana.queries import API, SERVER, TENANT, WORKER, grown, named, or_zero, quantile
 from observability.grafana.slow import SLOW
 
 _QUEUE, _WORKERS, _FAILURES = "high-queue-depth.md", "worker-failures.md", "enhancement-failures.md"
@@ -17,8 +17,8 @@ _BACKLOG = (
             Query("max(ai_agents_jobs_held)", "in workers' hands"),
         ),
         "under 20 wait. 20 to 50 is a moderate backlog, 50 to 100 a high one, over 100 is critical (P1). With 10 "
-        "workers it falls by 10 to 20 jobs a minute at least. Jobs that a breaker or a retry holds back wait as rows: "
-        "see Jobs in Flight.",
+        "workers it falls by 10 to 20 jobs a minute at least. Jobs that are held back or retried wait as rows: see "
+        "Jobs Held Back and Jobs in Flight.",
         "see whether Worker Health and Throughput are as usual; if they are, scale the workers out.",
         _QUEUE,
         limits=(20, 50, 100),
@@ -150,7 +150,7 @@ _HEALTH = (
     Panel(
         "Breaker State",
         "none",
-        (Query('max by (server) (ai_agents_breaker_open{server=~"desk of ($tenant)|model at .*"})', "{{server}}"),),
+        (Query(f"max by (server) (ai_agents_breaker_open{{{SERVER}}})", "{{server}}"),),
         "closed. Open means: 5 calls failed in a row, and jobs for this server wait, which costs them no attempt.",
         "a desk: ask whether the client's ServiceDesk Plus is up. A model: see the provider's status page.",
         _FAILURES,
@@ -180,6 +180,57 @@ _HEALTH = (
         _WORKERS,
         limits=(10, 60),
         width=6,
+    ),
+    Panel(
+        "Holds",
+        "none",
+        (
+            Query(
+                or_zero(
+                    named(
+                        f"max by (server, reason) (ai_agents_desk_held{{{SERVER}}} > 0 or "
+                        f"ai_agents_model_held{{{SERVER}}} > 0)",
+                        "server",
+                    ),
+                    WORKER,
+                    "server",
+                ),
+                "{{server}}",
+            ),
+            Query(
+                f"max by (tenant_id) (ai_agents_spending_used_ratio{{{TENANT}}}) >= bool 1",
+                "{{tenant_id}}: spending limit of today reached",
+            ),
+        ),
+        "none. A bar is of whom is held and why, and begins when the hold did; a limit of spending has one from the "
+        "start.",
+        "nothing of it goes on until somebody acts: a new key, credit, another model's name, a higher limit. Jobs lose "
+        "nothing, for a day. The runbook has a section for each.",
+        _FAILURES,
+        kind="states",
+        states=("free", "held"),
+        width=12,
+    ),
+    Panel(
+        "Jobs Held Back",
+        "short",
+        (
+            Query(
+                or_zero(
+                    named(f"max by (tenant_id, reason) (ai_agents_jobs_held_back{{{TENANT}}})", "tenant_id"),
+                    API,
+                    "tenant_id",
+                ),
+                "{{tenant_id}}",
+            ),
+        ),
+        "none, or a few for a moment: `desk rate limit` and `another job of this ticket` pass by themselves.",
+        "with a reason that Holds has, somebody has to act. `desk unavailable`, `model unavailable`: see Breaker "
+        "State. `desk rate limit` that only grows: more tickets come than the desk lets us call for. `tenant closed`: "
+        "our settings of it can't be used.",
+        _FAILURES,
+        width=12,
+        decimals=0,
     ),
 )
 

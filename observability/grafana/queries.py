@@ -8,6 +8,8 @@ TENANT = 'tenant_id=~"$tenant"'
 API = "ai_agents_jobs_recovered_total"
 WORKER = "ai_agents_worker_concurrency"
 """A series that each API process, and each worker, has from its start: it shows that somebody was asked."""
+SERVER = 'server=~"(desk|model) of ($tenant)|.*model.* at .*"'
+"""The desks and models of the chosen tenants, and the models that belong to none, as breakers and holds call them."""
 
 
 def grown(metric: str, selector: str = "", by: str = "") -> str:
@@ -27,6 +29,11 @@ def or_zero(query: str, witness: str, label: str = "") -> str:
     if label:
         zero = f'label_replace({zero}, "{label}", "none", "", "")'
     return f"{query} or on () {zero}"
+
+
+def named(query: str, label: str) -> str:
+    """The query by `label` and `reason`, with both in the label: a legend of it can say that there is none."""
+    return f'label_join({query}, "{label}", ": ", "{label}", "reason")'
 
 
 def share(part: str, whole: str) -> str:

@@ -45,6 +45,8 @@ def story(system: System, world: World) -> list[tuple[float, Callable[[], Any]]]
         (300, lambda: world.desk_fault(kind="status", tenant="globex", operation=None, code=503)),
         (370, world.clear_faults),
         (420, lambda: world.openai_fault(kind="status", code=403, times=5)),
+        (440, lambda: world.configure_desk("acme", api_key="made anew")),
+        (500, lambda: world.configure_desk("acme", api_key=system.state["desk_key"])),
     ]
 
 

@@ -17,8 +17,8 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed"),
 ]
-# The name of a router's model: the provider then tells what it cost.
-SETTINGS = SHORT | {"OPENAI_MODEL": "openai/gpt-6-luna"}
+# The name of a router's model: the provider then tells what it cost. A limit that nobody reaches.
+SETTINGS = SHORT | {"OPENAI_MODEL": "openai/gpt-6-luna", "OPENAI_DAILY_TOKENS_ACME": "100000000"}
 REFUSED = "OpenAI API: 403 Forbidden"
 QUERIES = [pytest.param(query, id=str(query)) for query in queries()]
 # Where 0 is the good news, and has to be seen.
@@ -27,6 +27,7 @@ ZEROS = {
     *("Alerts Firing A", "Worker Health B", "Worker Health C", "Breaker State A", "Relay and Reconciliation A"),
     *("Relay and Reconciliation B", "Relay and Reconciliation C", "Error Rate A", "Failures by Reason A"),
     *("Attempts by Result A", "Webhooks by Result A", "External API Errors A"),
+    *("Holds A", "Holds B", "Jobs Held Back A"),
 }
 
 
@@ -91,6 +92,9 @@ def _live(world: World) -> None:
         world.ended(f"99999{_}")
     world.openai_fault(kind="status", code=403, times=1)
     world.ended(world.create_ticket())
+    world.configure_desk("acme", api_key="made anew")
+    held = [world.create_ticket(), world.create_ticket()]
+    wait_for(lambda: {world.job(ticket).get("reason") for ticket in held} == {"desk credentials refused"})
 
 
 def _ask_all(prometheus: Prometheus, tenant: str = ".*") -> dict[str, Series]:
@@ -127,6 +131,13 @@ def test_the_figures_are_those_of_what_happened(told: PanelAnswers) -> None:
     assert set(told.after["External API Latency B"]) == {"openai/gpt-6-luna"}
     assert told.after["Tokens per Enhancement A"]["input"] > told.after["Tokens per Enhancement A"]["output"] > 0
     assert 0.0001 < told.after["Cost per Enhancement A"][""] < 0.01
+
+
+def test_who_is_held_and_by_what_is_seen_with_how_many_jobs_wait(told: PanelAnswers) -> None:
+    why = "desk credentials refused"
+    assert told.after["Holds A"] == {f"{why}, desk of acme: {why}": 1}
+    assert told.after["Holds B"] == {"acme": 0}
+    assert told.after["Jobs Held Back A"] == {f"{why}, acme: {why}": 2}
 
 
 def test_the_alerts_are_loaded_and_none_of_them_fails(prometheus: Prometheus, told: PanelAnswers) -> None:

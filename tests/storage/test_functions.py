@@ -16,6 +16,7 @@ ACROSS_TENANTS = {
     *("claim_job", "job_state", "recover_jobs", "take_due_jobs", "count_published_jobs", "published_jobs"),
     *("take_lost_jobs", "unpublish_jobs", "expire_jobs", "purge_short_lived", "list_jobs", "purge_answers"),
     *("purge_tickets", "purge_passages", "purge_jobs", "job_figures", "fail_lost_jobs", "numbers_of_job"),
+    "jobs_held_back",
 }
 OF_THE_CALLER = {
     *("tell_event", "tell_freed", "remember_delivery", "accept_job", "accept_late_job", "retry_job_by_hand"),
@@ -26,7 +27,7 @@ HARMLESS = {
     *("waiting_since", "claimed_at", "deadline_at", "published_seconds"),
     *("started_before", "answered", "note_attempted_at", "seen_open_at", "enhanced", "echo"),
     "another_first",
-    *("waiting", "running", "oldest_waiting_seconds", "without_outcome"),
+    *("waiting", "running", "oldest_waiting_seconds", "without_outcome", "jobs"),
     "by_hand",
     *("reason", "accepted_at", "due_at", "started_at", "finished_at"),
 }

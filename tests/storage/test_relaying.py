@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from storage import claims, relaying
-from storage.job_figures import job_figures
+from storage.job_figures import job_figures, jobs_held_back
 from storage.jobs import Published
 from storage.session import Database
-from tests.kit.postgres import Store, Table
+from tests.kit.postgres import Store, Table, claimed
 
 Accept = Callable[..., Awaitable[UUID]]
 Columns = dict[str, Any]
@@ -199,6 +199,19 @@ async def test_the_figures_tell_what_has_not_ended_and_what_should_have(accept: 
     figures = await job_figures(store.database)
     assert (figures.waiting, figures.running, figures.without_outcome) == (3, 0, 1)
     assert 40 <= figures.oldest_waiting_seconds < 60
+
+
+async def test_what_waits_held_back_is_counted_by_tenant_and_reason(store: Store) -> None:
+    """Until it is claimed again; a retry, whose attempt has failed, is none of it."""
+    database, key, credit = store.database, "desk credentials refused", "model out of credit"
+    held = [("acme", key), ("acme", key), ("globex", credit), ("globex", key)]
+    ids_held = [await store.accept(tenant_id=tenant_id, ticket_id=str(uuid4().int)) for tenant_id, _ in held]
+    for job_id, (_, reason) in zip(ids_held, held, strict=True):
+        await claims.hold_back(database, await claimed(database, job_id), 0, reason)
+    await claims.retry_later(database, await claimed(database, await store.accept(ticket_id="4")), 60, "GPT-4 timeout")
+    assert await jobs_held_back(database) == {("acme", key): 2, ("globex", credit): 1, ("globex", key): 1}
+    await claimed(database, ids_held[-1])
+    assert await jobs_held_back(database) == {("acme", key): 2, ("globex", credit): 1}
 
 
 async def test_a_job_past_its_deadline_whose_note_may_be_there_is_looked_at_once_more(

@@ -63,6 +63,12 @@ def test_the_api_tells_how_many_jobs_wait_and_that_none_is_without_outcome(aroun
     quick.workers[0].pause()
     ticket_id = around.create_ticket()
     wait_for(lambda: figures(quick)["ai_agents_queue_depth"] == 1)
+    held_back = 'ai_agents_jobs_held_back{reason="model out of credit",tenant_id="acme"}'
+    with around.admin() as connection:
+        job_id = around.job(ticket_id)["id"]
+        connection.execute("UPDATE jobs SET reason = 'model out of credit' WHERE id = %s", (job_id,))
+        connection.execute("SELECT tell_event('acme', %s, 1, 'held back', 'model out of credit')", (job_id,))
+    assert figures(quick)[held_back] == 1
     quick.redis.stop()
     try:
         assert math.isnan(figures(quick)["ai_agents_queue_depth"])
@@ -73,6 +79,7 @@ def test_the_api_tells_how_many_jobs_wait_and_that_none_is_without_outcome(aroun
     assert wait_for(lambda: figures(quick)["ai_agents_queue_depth"] == 0)
     assert figures(quick)["ai_agents_accepted_without_outcome"] == 0
     assert figures(quick)['ai_agents_jobs{state="waiting"}'] == 0
+    assert held_back not in figures(quick)
 
 
 @pytest.mark.slow

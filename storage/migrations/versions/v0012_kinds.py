@@ -6,7 +6,7 @@ revision = "0012"
 down_revision = "0011"
 branch_labels = None
 depends_on = None
-FUNCTIONS = "6bc988cbcb6de59816f49379e880c5b6b3c81da5f6c140f01f340641801a3c04"
+FUNCTIONS = "e1f458defd7e3402dfcfcb043663c1da445da5d441616ee923b1d5b35e0df605"
 """The digest of `storage/functions.sql`."""
 
 
