@@ -21,6 +21,7 @@ from devstack.system import System
 from tests.documents import commands
 from tests.documents.documents import Block, MarkdownFile, documents, lie
 from tests.documents.expectations import failed, unmet
+from tests.documents.holds import HOLDS, TypedHold
 from tests.documents.session import Session, TypedCluster, restore
 from tests.documents.traffic import Traffic
 from tests.kit.system import SHORT
@@ -33,6 +34,7 @@ pytestmark = [
 # The document that follows decision tables has a test that follows them.
 DOCUMENTS = [d for d in documents() if d.is_for_support and d.blocks("sh")]
 ROTATION = next(document for document in DOCUMENTS if document.name.endswith("secret-rotation.md"))
+FAILURES = next(document for document in DOCUMENTS if document.name.endswith("enhancement-failures.md"))
 # Its section that is typed while webhooks come in, and not a second time.
 UNDER_TRAFFIC = "## Redis"
 # A changed file counts after 7 s; Kubernetes needs up to two minutes more to bring it, the stand-in none.
@@ -151,6 +153,25 @@ def test_the_password_of_redis_is_rotated_and_no_job_is_lost(cluster: TypedClust
         assert client.ping()
     assert [ticket for ticket in traffic.taken if world.ended(ticket)["state"] != "completed"] == []
     assert {len(world.notes(ticket)) for ticket in traffic.taken} == {1}
+
+
+@pytest.mark.parametrize("hold", HOLDS, ids=[hold.heading for hold in HOLDS])
+def test_where_jobs_are_held_the_runbooks_command_shows_it(
+    hold: TypedHold, cluster: TypedCluster, world: World
+) -> None:
+    """And what is mended (a new key, a limit that is gone) begins without a hold."""
+    (block,) = blocks_below(f"## {hold.heading}", FAILURES)
+    restore(cluster.secrets, tenant_files(cluster.system) | hold.settings)
+    time.sleep(IN_FORCE_SECONDS)
+    wait_for(lambda: hold.holds(world))
+    with closing(Session(cluster)) as session:
+        shown = session.run(block.text).output
+    restore(cluster.secrets, tenant_files(cluster.system))
+    time.sleep(IN_FORCE_SECONDS)
+    assert [words for words in hold.shown if words not in shown] == []
+    assert [words for words in hold.promised if f"`{words}" not in block.expectation] == []
+    assert hold.reason in FAILURES.text.partition(f"## {hold.heading}\n")[2].partition("\n## ")[0]
+    assert world.ended(world.create_ticket())["state"] == "completed"
 
 
 def blocks_below(heading: str, document: MarkdownFile) -> list[Block]:
