@@ -14,8 +14,8 @@ from tests.system.stories import HEALTHY, assert_story, lines_of
 JOBS = 30
 
 
-# The other tests read text.
-@pytest.mark.parametrize("log_format", [pytest.param("text", marks=pytest.mark.slow), "json"])
+@pytest.mark.slow
+@pytest.mark.parametrize("log_format", ["text", "json"])
 def test_thirty_healthy_jobs_from_the_first_line_of_each_process_to_its_last(log_format: str, tmp_path: Path) -> None:
     """The lines of 30 interleaved jobs, some by steps 1 to 4; all is stopped, and `grep -i error` finds nothing."""
     with System(tmp_path / "system", settings={"LOG_FORMAT": log_format}, openai_seconds=0.5) as system:
