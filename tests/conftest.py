@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.kit.simulators",
     "tests.kit.spans",
     "tests.kit.system",
+    "tests.kit.together",
     "tests.kubernetes.rendering",
     "tests.simulators.doors",
     "tests.housekeeping.site",

@@ -6,6 +6,10 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+import pytest
+
+from tests.kit.together import ON_QUICK
+
 TESTS = Path(__file__).resolve().parents[1]
 
 
@@ -46,6 +50,12 @@ def test_the_name_of_a_test_is_under_80_characters() -> None:
     ]
     assert len(functions) > 900
     assert [(path, name) for path, name in functions if len(name) >= 80] == []
+
+
+def test_modules_that_share_a_system_are_known_to_do_so(request: pytest.FixtureRequest) -> None:
+    """Else each process of pytest-xdist that has one of them starts a system."""
+    sharing = {item.path.stem for item in request.session.items if "quick" in getattr(item, "fixturenames", ())}
+    assert sharing <= ON_QUICK
 
 
 def test_no_class_has_the_name_of_another_one_of_the_product() -> None:

@@ -55,7 +55,7 @@ def probe(door: ApiDoor, path: str) -> int:
     return httpx.get(f"{door.system.state['api_probe_url']}{path}", timeout=SOON_SECONDS).status_code
 
 
-@pytest.mark.parametrize("size", [500, 600])
+@pytest.mark.parametrize("size", [pytest.param(500, marks=pytest.mark.slow), 600])
 @pytest.mark.parametrize("sent", SENT)
 def test_a_signed_webhook_gets_through_a_crowd_that_sends_little(sent: str, size: int, door: ApiDoor) -> None:
     """Whoever has kept the API waiting longest goes; memory stays."""

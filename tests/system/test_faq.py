@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 
 from devstack.system import System
@@ -49,11 +50,14 @@ def prepare(world: World) -> dict[str, str]:
 
 
 @pytest.fixture
-def slow_documents(world: World) -> Iterator[None]:
+def slow_documents(world: World, system: System) -> Iterator[None]:
     """The documents of one tenant take longer than a context may."""
     with world.admin() as connection:
         connection.execute(MAKE_SLOW)
     yield
+    # Else the next one waits for the queries that are asleep, row by row.
+    with psycopg.connect(system.postgres.superuser_url) as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
     with world.admin() as connection:
         connection.execute("DROP POLICY slow ON passages")
 
