@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 
 from starlette.requests import ClientDisconnect, Request
 
+from webhooks.bodies import read_within
+
 _MOST_DRAINED_BYTES = 16 * 1024 * 1024
 _DRAIN_SILENCE_SECONDS = 1.0
 _UNSPECIFIC = ("", "*/*", "text/plain", "text/json", "application/octet-stream", "application/x-www-form-urlencoded")
@@ -47,25 +49,13 @@ async def read_body(request: Request, limit: int, seconds: float, *, any_type: b
         raise BodyTooLarge
     try:
         async with asyncio.timeout(seconds):
-            body = await _read(stream, limit)
+            body = await read_within(stream, limit)
     except TimeoutError:
         raise BodyTooSlow from None
     if body is None:
         await _drain(stream, seconds)
         raise BodyTooLarge
     return body
-
-
-async def _read(stream: AsyncIterator[bytes], limit: int) -> bytes | None:
-    """Return the body, or None as soon as it is larger than `limit` bytes."""
-    parts: list[bytes] = []
-    size = 0
-    async for part in stream:
-        size += len(part)
-        if size > limit:
-            return None
-        parts.append(part)
-    return b"".join(parts)
 
 
 def _may_be_json(content_type: str) -> bool:

@@ -15,7 +15,7 @@ from observability import metrics, phrases
 from observability.logging import say
 from signer.forwarding import Forwarding
 from signer.spool import Delivery, Spool, SpoolFull
-from webhooks.bodies import LARGEST_BODY_BYTES, read_unsigned
+from webhooks.bodies import LARGEST_BODY_BYTES, read_unsigned, read_within
 from webhooks.fields import DeskWebhook, Unusable, is_check, parse
 from webhooks.json_text import Malformed
 
@@ -132,17 +132,13 @@ def _understood(body: bytes, tenant_id: str) -> DeskWebhook | None:
 async def _read_body(request: Request) -> bytes:
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise WebhookNotKept(400, "the body can't be read: it is compressed")
-    body = b""
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                body += part
-                if len(body) > LARGEST_BODY_BYTES:
-                    raise WebhookNotKept(
-                        413, f"the body is larger than {LARGEST_BODY_BYTES // 1024} KiB: send ids only"
-                    )
+            body = await read_within(request.stream(), LARGEST_BODY_BYTES)
     except TimeoutError:
         raise WebhookNotKept(408, "the body came too slowly") from None
     except ClientDisconnect:
         raise WebhookNotKept(400, "the body can't be read: the connection ended before it") from None
+    if body is None:
+        raise WebhookNotKept(413, f"the body is larger than {LARGEST_BODY_BYTES // 1024} KiB: send ids only")
     return body

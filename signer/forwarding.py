@@ -25,6 +25,7 @@ from observability.logging import say
 from observability.outage import Outage
 from signer.spool import Delivery, Spool
 from signer.verdicts import Verdict, judge, pause_seconds, retry_after_seconds
+from webhooks.bodies import read_within
 from webhooks.fields import CHECK_EVENT
 from webhooks.signing import DELIVERY_HEADER, signed_headers
 
@@ -200,14 +201,9 @@ class Forwarding:
 
 async def _told(response: httpx.Response) -> dict[str, Any]:
     """What the API says in its answer; nothing where it is not the API that answers."""
-    answer = b""
     try:
         async with asyncio.timeout(_REST_SECONDS):
-            async for part in response.aiter_bytes():
-                answer += part
-                if len(answer) > _LARGEST_ANSWER_BYTES:
-                    return {}
-        told = json.loads(answer)
+            told = json.loads(await read_within(response.aiter_bytes(), _LARGEST_ANSWER_BYTES) or b"")
     except (httpx.HTTPError, TimeoutError, ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}

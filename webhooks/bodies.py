@@ -6,6 +6,7 @@ raw line breaks, values in arrays of one element, `requestId` for the ticket, an
 by its text: the form of a desk lets an admin type any content type beside any body.
 """
 
+from collections.abc import AsyncIterable
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -19,6 +20,16 @@ _TICKET = "requestId"
 _READ = (_TENANT, "ticket_id", "event")
 _EMPTY = (None, "")
 _NO_OBJECT = "no JSON object, which begins with { and ends with }"
+
+
+async def read_within(parts: AsyncIterable[bytes], limit: int) -> bytes | None:
+    """Return the parts as one, or None as soon as they are more than `limit` bytes."""
+    body = bytearray()
+    async for part in parts:
+        body += part
+        if len(body) > limit:
+            return None
+    return bytes(body)
 
 
 def read_signed(body: bytes) -> dict[str, Any]:
