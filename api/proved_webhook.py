@@ -1,7 +1,7 @@
 """A webhook as it comes in, read and proved to be its tenant's; in what order, is told in `api.webhook`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
@@ -37,7 +37,7 @@ async def prove(request: Request, state: ApiState, addressed: str | None) -> Pro
     except WebhookRefused as refused:
         if unsigned and addressed is not None:
             proof.by_token(state.tenants, addressed, headers, None)
-            raise replace(refused, tenant_id=addressed, known_tenant=True, verified=True) from None
+            raise refused.proved(addressed) from None
         raise
     if unsigned or addressed is not None:
         return _proved_by_token(state, headers, body, addressed)
@@ -70,9 +70,7 @@ def _proved_by_token(state: ApiState, headers: Mapping[str, str], body: bytes, a
     if tenant_id != claimed:
         cause = "tenant_id is another one than in the address"
     if cause:
-        raise WebhookRefused(
-            400, "malformed payload", claimed, ticket_id, known_tenant=True, verified=True, cause=Cause(cause)
-        )
+        raise WebhookRefused(400, "malformed payload", ticket_id=ticket_id, cause=Cause(cause)).proved(claimed)
     return ProvedWebhook(claimed, payload, body, None)
 
 

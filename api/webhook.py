@@ -14,7 +14,6 @@ import contextlib
 import hashlib
 from collections.abc import Mapping
 from contextvars import Context, copy_context
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -159,7 +158,7 @@ async def refuse_address(request: Request, failure: Exception) -> JSONResponse:
         state: ApiState = request.app.state.api
         with contextlib.suppress(WebhookRefused):
             by_token(state.tenants, addressed, request.headers, None)
-            refused = replace(refused, tenant_id=addressed, known_tenant=True, verified=True)
+            refused = refused.proved(addressed)
         with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER) as span:
             span.set_attributes({"http.request.method": request.method, "http.response.status_code": refused.status})
             tell(refused, state.rejections)
@@ -193,16 +192,9 @@ def _event(proved: ProvedWebhook, headers: Mapping[str, str]) -> Event:
     try:
         said = parse(proved.payload)
     except Unusable as unusable:
-        raise WebhookRefused(
-            422,
-            "malformed payload",
-            proved.tenant_id,
-            ticket_of(proved.payload),
-            known_tenant=True,
-            verified=True,
-            fields=str(unusable),
-            cause=Cause(unusable.cause),
-        ) from None
+        ticket_id, cause = ticket_of(proved.payload), Cause(unusable.cause)
+        refused = WebhookRefused(422, "malformed payload", ticket_id=ticket_id, fields=str(unusable), cause=cause)
+        raise refused.proved(proved.tenant_id) from None
     bind(ticket_id=said.ticket_id, tenant_id=proved.tenant_id)
     return Event(
         job_id=uuid7(),

@@ -1,6 +1,7 @@
 """What the log, support and the sender are told when a webhook is not taken."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from api.causes import Cause, Question
 from api.rejection_recorder import RejectionRecorder
@@ -25,6 +26,10 @@ class WebhookRefused(Exception):
     fields: str = ""
     cause: Cause | None = None
     asked: Question | None = None
+
+    def proved(self, tenant_id: str) -> Self:
+        """Return the same, of a webhook that was proved to be this tenant's."""
+        return replace(self, tenant_id=tenant_id, known_tenant=True, verified=True)
 
     @property
     def answer(self) -> str:
