@@ -73,9 +73,14 @@ class Desks:
                 gauge=metrics.DESK_HELD,
                 probe_seconds=CLOUD_PROBE_SECONDS if tenant.desk.edition == "cloud" else PROBE_SECONDS,
             )
-            holds = [hold_for(reasons=[reason]) for reason in DeskHoldReason]
-            insist = partial(self._insist, tenant_id, tenant.desk)
-            limits = Limits(breaker, rate, self._most_at_once, insist, *holds)
+            limits = Limits(
+                breaker,
+                rate,
+                self._most_at_once,
+                check=partial(self._insist, tenant_id, tenant.desk),
+                hold=hold_for(reasons=[DeskHoldReason.CREDENTIALS_REFUSED]),
+                note_hold=hold_for(reasons=[DeskHoldReason.NOTES_REFUSED]),
+            )
             desk = ServiceDeskPlus(tenant, self._http, self._tokens, self._timeout, limits)
             self._made[tenant_id] = made = (tenant.desk, desk)
         return made[1]

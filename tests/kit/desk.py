@@ -1,7 +1,8 @@
 """A tenant's desk of a test, on premises or in the cloud."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Literal
 
 import httpx
@@ -51,21 +52,24 @@ async def opened(
     breaker: Breaker | None = None,
     rate: DeskRate | None = None,
     most_at_once: int = 32,
-    holds: tuple[Hold, ...] = (),
+    holds: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[ServiceDeskPlus]:
     """The desk's client, over `transport` if one is given."""
     http = open_client(connections=8) if transport is None else httpx.AsyncClient(transport=transport)
     tenant = Tenant(TENANT_OF[desk.edition], desk=desk)
     async with http:
         breaker = breaker or Breaker("desk", "desk unavailable")
-        limits = Limits(breaker, rate or DeskRate(tenant.id, 100_000, None), most_at_once, lambda: None, *holds)
+        limits = Limits(breaker, rate or DeskRate(tenant.id, 100_000, None), most_at_once, **holds or {})
         yield ServiceDeskPlus(tenant, http, DeskTokens(http, redis, timeout), timeout, limits)
 
 
-def holds_by(clock: Clock) -> tuple[Hold, ...]:
+def holds_by(clock: Clock) -> dict[str, Any]:
     """What a desk's client is held by, as a process makes it, in a test's time; nobody waits for longer by chance."""
-    times: dict[str, Any] = {"monotonic": clock, "jitter": lambda low, _high: low}
-    return tuple(Hold("desk of acme", reasons=[why], gauge=metrics.DESK_HELD, **times) for why in DeskHoldReason)
+    hold_for = partial(Hold, "desk of acme", gauge=metrics.DESK_HELD, monotonic=clock, jitter=lambda low, _high: low)
+    return {
+        "hold": hold_for(reasons=[DeskHoldReason.CREDENTIALS_REFUSED]),
+        "note_hold": hold_for(reasons=[DeskHoldReason.NOTES_REFUSED]),
+    }
 
 
 def new_ticket(desks: Simulator, edition: Edition = "onpremises", **more: Any) -> str:
