@@ -1,6 +1,7 @@
 """What runs jobs whole, on a real Postgres, and what the desk and GPT-4 of such a job say."""
 
 from typing import Any
+from uuid import UUID
 
 from redis.asyncio import Redis
 
@@ -8,11 +9,11 @@ from config.tenants import Tenant
 from integrations.servicedesk.client import ServiceDeskPlus
 from storage.search import SearchInPostgres
 from storage.session import Database
-from tests.kit.postgres import LEASE
+from tests.kit.postgres import LEASE, Table
 from workflow.enhancement import Enhancement
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
-from workflow.run import Runner
+from workflow.run import Runner, run_job
 
 TICKET = {"request": {"id": "12345", "subject": "S"}, "response_status": {"status_code": 2000}}
 ANSWER = Enhancement(summary="S", likely_cause="C", next_steps=["N"], similar_tickets=[], documents=[])
@@ -44,3 +45,10 @@ def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Databas
         answers=Nowhere(),
         capture_messages=False,
     )
+
+
+async def run_when_due(runner: Runner, table: Table, job_id: UUID) -> dict[str, Any]:
+    """Let the time come that a job waits for, and run it; its row then."""
+    table.change(job_id, due_at="now()")
+    assert await run_job(runner, job_id)
+    return table.job(job_id)

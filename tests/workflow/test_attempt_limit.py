@@ -8,7 +8,7 @@ from tests.kit import model as kit
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
-from tests.kit.runner import runner_on
+from tests.kit.runner import run_when_due, runner_on
 from tests.kit.simulators import Simulator
 from workflow.run import run_job
 
@@ -38,9 +38,8 @@ async def test_what_is_paid_for_is_not_cut_off_by_it_nor_paid_for_again_where_th
         assert (row["state"], row["reason"], row["attempt"]) == ("waiting", "attempt took too long", 1)
         assert row["enhancement"]["summary"]
         desks.forget()
-        store.table.change(job_id, due_at="now()")
-        assert await run_job(replace(runner, attempt_seconds=60), job_id)
-    assert store.table.job(job_id)["state"] == "completed"
+        row = await run_when_due(replace(runner, attempt_seconds=60), store.table, job_id)
+    assert row["state"] == "completed"
     assert len(notes_of(desks, ticket_id)) == len(model.requests(operation="chat")) == 1
     assert log.getvalue().count("OpenAI API error: 503 Service Unavailable") == 1
 

@@ -7,46 +7,39 @@ import pytest
 
 from config.tenants import Tenant
 from config.ticket_rules import TicketRules, parse_names
-from storage import jobs
-from storage.session import Database
 from tests.kit import model as kit
 from tests.kit.clock import Clock
 from tests.kit.desk import Edition, holds_by, new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
-from tests.kit.postgres import DEADLINE, NewEvent, Store, Table
-from tests.kit.runner import runner_on
+from tests.kit.postgres import Store
+from tests.kit.runner import run_when_due, runner_on
 from tests.kit.simulators import Simulator
-from workflow.run import run_job
 
 REFUSED = "desk notes not permitted"
 
 
 async def test_a_job_whose_note_is_refused_loses_nothing_and_is_paid_once(
-    database: Database, table: Table, new_event: NewEvent, desks: Simulator, model: Simulator, start_log: StartLog
+    store: Store, desks: Simulator, model: Simulator, start_log: StartLog
 ) -> None:
     log = start_log()
     ticket_id = new_ticket(desks)
-    job_id = await jobs.accept(database, new_event(ticket_id=ticket_id), DEADLINE, published=True)
-    before = table.job(job_id)["deadline_at"]
+    job_id = await store.accept(ticket_id=ticket_id)
+    before = store.table.job(job_id)["deadline_at"]
     clock = Clock()
     desks.order(kind="status", code=401, operation="add_note")
     wanted = settings(desks.url, failure_note=True)
     async with opened(wanted, holds=holds_by(clock)) as desk, kit.opened(model.url) as gpt4:
-        runner = replace(runner_on(desk, database, database), model_of=lambda _: gpt4)
+        runner = replace(runner_on(desk, store.database, store.database), model_of=lambda _: gpt4)
         for held_for in (30, 60):
-            table.change(job_id, due_at="now()")
-            assert await run_job(runner, job_id)
-            row = table.job(job_id)
+            row = await run_when_due(runner, store.table, job_id)
             assert (row["state"], row["reason"], row["attempt"]) == ("waiting", REFUSED, 0)
             assert held_for <= (row["deadline_at"] - before).total_seconds() < held_for + 30
             # The ticket, the same once more, and the note; then nothing.
             assert len(desks.requests()) == 3
         desks.forget()
         clock.now += 30
-        table.change(job_id, due_at="now()")
-        assert await run_job(runner, job_id)
+        assert (await run_when_due(runner, store.table, job_id))["state"] == "completed"
     told = log.getvalue()
-    assert table.job(job_id)["state"] == "completed"
     assert len(notes_of(desks, ticket_id)) == len(model.requests(operation="chat")) == 1
     assert told.count("ServiceDesk Plus API error: 401") == 1
     assert "Task failed" not in told
@@ -65,9 +58,7 @@ async def test_nothing_is_paid_while_notes_are_refused_and_who_has_paid_finds_ou
         runner = replace(runner_on(desk, store.database, store.database), model_of=lambda _: gpt4)
 
         async def ran(job_id: UUID) -> tuple[str, str]:
-            store.table.change(job_id, due_at="now()")
-            assert await run_job(runner, job_id)
-            row = store.table.job(job_id)
+            row = await run_when_due(runner, store.table, job_id)
             return row["state"], row["reason"]
 
         *refused, answered, unpaid = job_ids
@@ -98,12 +89,9 @@ async def test_a_ticket_that_changed_while_the_key_was_refused_gets_no_note(
     async with opened(settings(desks.url), holds=holds_by(clock)) as desk, kit.opened(model.url) as gpt4:
         runner = runner_on(desk, store.database, store.database)
         runner = replace(runner, model_of=lambda _: gpt4, wishes_of=lambda _: wishes)
-        assert await run_job(runner, job_id)
-        assert store.table.job(job_id)["reason"] == REFUSED
+        assert (await run_when_due(runner, store.table, job_id))["reason"] == REFUSED
         desks.forget()
         desks.change("PATCH", f"/tickets/acme/{ticket_id}", **since)
         clock.now += 30
-        store.table.change(job_id, due_at="now()")
-        assert await run_job(runner, job_id)
-    assert store.table.job(job_id)["state"] == "skipped"
+        assert (await run_when_due(runner, store.table, job_id))["state"] == "skipped"
     assert notes_of(desks, ticket_id) == []

@@ -3,26 +3,23 @@
 from dataclasses import replace
 
 from integrations.holds import Hold
-from storage import jobs
-from storage.session import Database
 from tests.kit import model as kit
 from tests.kit.clock import Clock
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
-from tests.kit.postgres import DEADLINE, NewEvent, Table
-from tests.kit.runner import runner_on
+from tests.kit.postgres import Store
+from tests.kit.runner import run_when_due, runner_on
 from tests.kit.simulators import Simulator
-from workflow.run import run_job
 
 
 async def test_held_jobs_lose_neither_attempts_nor_time_and_go_on_where_they_stood(
-    database: Database, table: Table, new_event: NewEvent, desks: Simulator, model: Simulator, start_log: StartLog
+    store: Store, desks: Simulator, model: Simulator, start_log: StartLog
 ) -> None:
-    """Of a tenant that wants a failure note, too: nothing has failed.."""
+    """Of a tenant that wants a failure note, too: nothing has failed."""
     log = start_log()
     ticket_id = new_ticket(desks)
-    job_id = await jobs.accept(database, new_event(ticket_id=ticket_id), DEADLINE, published=True)
-    before = table.job(job_id)["deadline_at"]
+    job_id = await store.accept(ticket_id=ticket_id)
+    before = store.table.job(job_id)["deadline_at"]
     clock = Clock()
     model.order(kind="status", code=401)
     hold = Hold("model", monotonic=clock, jitter=lambda low, _high: low)
@@ -30,26 +27,21 @@ async def test_held_jobs_lose_neither_attempts_nor_time_and_go_on_where_they_sto
         opened(settings(desks.url, failure_note=True)) as desk,
         kit.opened(model.url, hold=hold) as gpt4,
     ):
-        runner = replace(runner_on(desk, database, database), model_of=lambda _: gpt4)
+        runner = replace(runner_on(desk, store.database, store.database), model_of=lambda _: gpt4)
         for seconds in (0, 30):
             clock.now += seconds
-            table.change(job_id, due_at="now()")
-            assert await run_job(runner, job_id)
-            row = table.job(job_id)
+            row = await run_when_due(runner, store.table, job_id)
             assert (row["state"], row["reason"], row["attempt"]) == ("waiting", "model key refused", 0)
-        assert 60 <= (table.job(job_id)["deadline_at"] - before).total_seconds() < 120
+        assert 60 <= (store.table.job(job_id)["deadline_at"] - before).total_seconds() < 120
         assert len(model.requests(operation="chat")) == 2
         # Held before its ticket is read again.
         read = len(desks.requests())
-        table.change(job_id, due_at="now()")
-        assert await run_job(runner, job_id)
+        await run_when_due(runner, store.table, job_id)
         assert len(desks.requests()) == read
         model.forget()
         clock.now += 30
-        table.change(job_id, due_at="now()")
-        assert await run_job(runner, job_id)
+        assert (await run_when_due(runner, store.table, job_id))["state"] == "completed"
     told = log.getvalue()
-    assert table.job(job_id)["state"] == "completed"
     assert len(notes_of(desks, ticket_id)) == 1
     assert told.count("OpenAI API error: 401 Unauthorized") == 2
     assert told.count("Hold error: model: model key refused") == told.count("Hold ended: model") == 1

@@ -16,7 +16,7 @@ from observability import phrases
 from storage.session import Database
 from tests.kit.logs import StartLog
 from tests.kit.postgres import LEASE, Table
-from tests.kit.runner import ANSWER
+from tests.kit.runner import ANSWER, run_when_due
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
 from workflow.ports import Kept
@@ -226,9 +226,8 @@ async def test_a_note_of_unknown_outcome_is_found_there_by_the_next_attempt(
     desk.falls_silent = True
     assert await run_job(runner, waiting)
     assert table.job(waiting)["state"] == "waiting"
-    table.change(waiting, due_at="now()")
-    assert await run_job(runner, waiting)
-    assert (table.job(waiting)["state"], table.job(waiting)["note_id"]) == ("completed", "12345/1")
+    row = await run_when_due(runner, table, waiting)
+    assert (row["state"], row["note_id"]) == ("completed", "12345/1")
     assert (len(desk.cards), len(parrot.asked)) == (1, 1)
 
 
