@@ -18,6 +18,7 @@ pytest_plugins = [
     "tests.simulators.doors",
     "tests.housekeeping.site",
     "tests.system.door",
+    "tests.documents.faq_ground",
 ]
 
 

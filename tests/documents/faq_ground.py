@@ -67,7 +67,7 @@ class Records:
         return {name: told for seen in found for name, told in seen.items()}
 
 
-def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where all processes of this run find what they leave for each other."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -108,6 +108,25 @@ def running(folder: Path, log_format: str) -> Iterator[Ground]:
             world = World(system)
             yield Ground(FaultStage(system, world, shell), FaqReader(shell, collector))
             world.close()
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    """One running system for all tests of a file."""
+    with running(tmp_path_factory.mktemp("faq"), "text") as ready:
+        yield ready
+
+
+@pytest.fixture(scope="module")
+def records(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Records:
+    """What the tests of a file have seen."""
+    return Records(_shared_folder(tmp_path_factory), request.path.stem)
+
+
+@pytest.fixture(scope="module")
+def document() -> Procedure:
+    """The FAQ."""
+    return Procedure(DOCUMENT.read_text(encoding="utf-8"))
 
 
 def follow(ground: Ground, document: Procedure, records: Records, fault: FaqFault) -> None:

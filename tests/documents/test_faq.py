@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from tests.documents.faq_ground import (
     follow,
     look_at_all,
     running,
-    shared_folder,
 )
 from tests.documents.faults import FaqFault, gone
 from tests.documents.outages import worker_killed
@@ -28,26 +26,8 @@ from tests.documents.procedure import Procedure
 PODS = "kubectl get pods -n ai-agents-production"
 
 
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    """One running system for all tests here."""
-    with running(tmp_path_factory.mktemp("faq"), "text") as ready:
-        yield ready
-
-
-@pytest.fixture(scope="module")
-def records(tmp_path_factory: pytest.TempPathFactory) -> Records:
-    return Records(shared_folder(tmp_path_factory), "first")
-
-
-@pytest.fixture(scope="module")
-def document() -> Procedure:
-    return Procedure(DOCUMENT.read_text(encoding="utf-8"))
-
-
-def test_every_way_through_the_document_ends() -> None:
+def test_every_way_through_the_document_ends(document: Procedure) -> None:
     """Each row leads to a heading that there is, and each heading of a cause is reached by a row."""
-    document = Procedure(DOCUMENT.read_text(encoding="utf-8"))
     steps = [section for section in document.sections if section.rows]
     assert [section.title for section in steps][:5] == [
         "Step 1: Verify Webhook Delivery",

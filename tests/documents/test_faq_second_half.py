@@ -1,38 +1,10 @@
 """The other half of the FAQ's faults, on a system of their own: see `test_faq`."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.documents.faq_ground import (
-    DOCUMENT,
-    SECOND_HALF,
-    Ground,
-    Records,
-    follow,
-    look_at_all,
-    running,
-    shared_folder,
-)
+from tests.documents.faq_ground import SECOND_HALF, Ground, Records, follow, look_at_all
 from tests.documents.faults import FaqFault
 from tests.documents.procedure import Procedure
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    """One running system for all tests here."""
-    with running(tmp_path_factory.mktemp("faq"), "text") as ready:
-        yield ready
-
-
-@pytest.fixture(scope="module")
-def records(tmp_path_factory: pytest.TempPathFactory) -> Records:
-    return Records(shared_folder(tmp_path_factory), "second")
-
-
-@pytest.fixture(scope="module")
-def document() -> Procedure:
-    return Procedure(DOCUMENT.read_text(encoding="utf-8"))
 
 
 @pytest.mark.slow
