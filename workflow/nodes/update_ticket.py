@@ -46,7 +46,7 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
 
 
 def _has_only_to_wait(failure: Exception) -> bool:
-    """Return True if the desk is well. One that refuses the credentials may do so for long."""
+    """Return True if the desk is well. One that refuses our credentials or notes may do so for long."""
     return isinstance(failure, HeldBack) and failure.extends_deadline and failure.reason not in set(DeskHoldReason)
 
 
