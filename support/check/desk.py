@@ -101,7 +101,7 @@ async def _look(rows: Findings, call: _Call, desk: DeskSettings, suffix: str) ->
     except (OutsideFailure, HeldBack) as failure:
         _first_call_failed(rows, failure, desk, suffix)
     else:
-        _answers(rows, desk)
+        rows.answers("desk", desk.url)
         rows.ok("taken", "desk credentials", "desk portal")
         rows.ok(f"{desk.rate_per_minute} calls a minute, of which this look took {call.made}", "desk rate")
         await _rights(rows, call, listed)
@@ -154,11 +154,6 @@ def _what(failure: OutsideFailure | HeldBack) -> str:
     return str(failure.values.get("reason", "")) if isinstance(failure, OutsideFailure) else failure.reason
 
 
-def _answers(rows: Findings, desk: DeskSettings) -> None:
-    rows.ok("it answers", "desk address")
-    rows.certificate("desk certificate", desk.url)
-
-
 def _first_call_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk: DeskSettings, suffix: str) -> None:
     """Tell what the desk's first answer says, and what stands before that."""
     what = _what(failure)
@@ -180,7 +175,7 @@ def _first_call_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk:
         )
         rows.failed("desk address", failure.reason, remedy)
         return
-    _answers(rows, desk)
+    rows.answers("desk", desk.url)
     if what == "401":
         credential = "SERVICEDESK_REFRESH_TOKEN" if desk.edition == "cloud" else "SERVICEDESK_API_KEY"
         or_scope = f", or lacks the scope {_REQUESTS}" if desk.edition == "cloud" else ""

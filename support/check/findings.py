@@ -94,8 +94,10 @@ class Findings:
         """This one works, and that should be done."""
         self._set(State.WARNING, seen, remedy, [name])
 
-    def certificate(self, name: str, url: str) -> None:
-        """The server of `url` has answered: its certificate is trusted, if there is one."""
+    def answers(self, subject: str, url: str) -> None:
+        """The server of `url` has answered, and its certificate is trusted, if there is one."""
+        self.ok("it answers", f"{subject} address")
+        name = f"{subject} certificate"
         if url.lower().startswith("https:"):
             self.ok("it is trusted", name)
         else:

@@ -48,8 +48,7 @@ async def _probe(rows: Findings, tenant: Tenant, url: str, settings: DeskClientS
         else:
             rows.failed("webhook address", words, "see that --url is right, and that ingress and API run")
         return
-    rows.ok("it answers", "webhook address")
-    rows.certificate("webhook certificate", url)
+    rows.answers("webhook", url)
     _answered(rows, tenant, response, verified=said == {"status": "verified", "tenant_id": tenant.id})
 
 
