@@ -51,10 +51,7 @@ class TenantDirectory:
         return list(self._tenants.values())
 
     def process_key(self, name: str) -> str | None:
-        """Return the process's own key of that setting as it is now, empty if it is gone; None if there never was one.
-
-        Of PROCESS_KEYS.
-        """
+        """Return one of PROCESS_KEYS as it is now: empty if it is gone, None if there never was one."""
         self._refresh()
         return self._keys.get(name)
 

@@ -20,7 +20,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 from config.settings import WorkerSettings
@@ -38,8 +37,6 @@ from observability.logging import say
 
 _CLOSED_SECONDS = 30.0
 _QUIET_SECONDS = 300.0
-
-Key = TypeVar("Key", str, str | None)
 
 
 class Models:
@@ -97,7 +94,7 @@ class Models:
         server = f"fallback model at {urlsplit(base_url).hostname}"
         return Endpoint(base_url, key, process.openai_fallback_model, server) if key else None
 
-    def _process_key(self, name: str, at_start: Key) -> str | Key:
+    def _process_key(self, name: str, at_start: str | None) -> str | None:
         """Return a key of the process's own, as it is now: empty if it is gone."""
         now = self._tenants.process_key(name)
         return at_start if now is None else now

@@ -96,7 +96,8 @@ class DeskCalls:
 
         `about_to_send` is awaited when the call may be made, right before it is. Raises HeldBack before anything is
         sent, or after what was sent has surely done nothing; DeskTimeout, DeskUnavailable or DeskRefused, and without a
-        hold DeskDenied; of answers only those that say the desk is down, or refuses the credentials.
+        hold DeskDenied; of answers only those that say the desk is down, or that credentials or a right are
+        missing.
         """
         # Looked at first: jobs that find the desk down must not use up its rate.
         self._breaker.check()
@@ -153,12 +154,10 @@ class DeskCalls:
         return answer
 
     def _refuse(self, answer: DeskAnswer, *, own_right: bool) -> None:
-        """Raise what an answer says that lacks the credentials, or the right to do this."""
+        """Raise DeskDenied or DeskRefused where an answer says that the credentials, or a right, are not there."""
         status = answer.effective_status
         if answer.posted:
-            if answer.succeeded:
-                self._refused_notes = 0
-            self._refused_notes += status == 403
+            self._refused_notes = 0 if answer.succeeded else self._refused_notes + (status == 403)
             if answer.unauthorized or (status == 403 and self._refused_notes >= MOST_REFUSED_NOTES):
                 raise DeskDenied(str(status), DeskHoldReason.NOTES_REFUSED)
         elif answer.unauthorized:

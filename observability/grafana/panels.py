@@ -43,10 +43,9 @@ class Panel:
     """One panel, with what a reader at 3 a.m. needs to know of it.
 
     `unit` is Grafana's id of a unit. `limits` are where it turns bad, in that unit, the last one red; with `falling`
-    the one limit is where it stops being bad. `kind` says how it looks; in one of `states` these are
-    what 0 and 1 are called. `width` is in 24ths of the page. `runbook` is a file of docs/runbooks. `likely` is the
-    range that the axis has at least, instead of beginning at 0. `nothing` is what is shown where a query finds nothing,
-    as may be.
+    the one limit is where it stops being bad. `kind` says how it looks; where that is "states", `states` are the names
+    of 0 and 1. `width` is in 24ths of the page. `runbook` is a file of docs/runbooks. `likely` is the range that the
+    axis has at least, instead of beginning at 0. `nothing` is what is shown where a query finds nothing, as may be.
     """
 
     title: str
@@ -89,7 +88,7 @@ class Panel:
             panel = self._lines()
         elif self.kind == "states":
             panel = statetimeline.Panel().row_height(0.8).line_width(0).fill_opacity(80)
-            panel.legend(_legend()).mappings(_named(*self.states))
+            panel.legend(_legend()).mappings(_mappings(*self.states))
         else:
             panel = stat.Panel().reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         panel.id(number).title(self.title).description(self.description).unit(self.unit).datasource(SOURCE)
@@ -126,7 +125,7 @@ def _legend() -> common.VizLegendOptions:
     return legend.display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM)
 
 
-def _named(good: str, bad: str) -> list[ValueMapping]:
+def _mappings(good: str, bad: str) -> list[ValueMapping]:
     options = {
         "0": ValueMappingResult(text=good, color="green", index=0),
         "1": ValueMappingResult(text=bad, color="red", index=1),
