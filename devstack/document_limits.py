@@ -31,7 +31,7 @@ LIMITS = (
     ("First wait for a retry, doubled each time", "workflow.retry:FIRST_SECONDS"),
     ("Longest wait for a retry", "workflow.retry:LONGEST_SECONDS"),
     ("A job ends at the latest, all holds counted, after", "storage.limits:LONGEST_LIFE"),
-    ("A job waits for another one of its ticket, at first", "storage.limits:ANOTHER_FIRST_WAIT"),
+    ("A job that waits for another one of its ticket looks again after", "storage.limits:ANOTHER_FIRST_WAIT"),
     ("Failures in a row that open a breaker", "integrations.breaker:MOST_FAILURES"),
     ("An open breaker holds jobs back for", "integrations.breaker:REST_SECONDS"),
     ("A job past its tenant's spending limit looks again after", "integrations.model.spending:_LOOK_SECONDS"),
