@@ -148,12 +148,17 @@ def served(context: ssl.SSLContext | None = None) -> Iterator[HTTPServer]:
         server.server_close()
 
 
-def test_a_certificate_that_nobody_vouches_for_is_not_taken(tmp_path: Path) -> None:
+def certified(folder: Path, host: str) -> ssl.SSLContext:
+    """A server's certificate for a host; who vouches for it is in `authority.pem`."""
     authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    with served(context) as server:
+    authority.issue_cert(host).configure_cert(context)
+    return context
+
+
+def test_a_certificate_that_nobody_vouches_for_is_not_taken(tmp_path: Path) -> None:
+    with served(certified(tmp_path, "localhost")) as server:
         script = Script(tmp_path, f"https://localhost:{server.server_port}/webhook", pauses="()")
         assert "CERTIFICATE_VERIFY_FAILED" in script.run()[1]
         assert script.run(SSL_CERT_FILE=str(tmp_path / "authority.pem"))[0] == 0
@@ -164,11 +169,7 @@ def test_python_3_6_has_another_failure_for_another_hosts_certificate(tmp_path: 
     python = shutil.which("python3.6") or "python3.6"
     if shutil.which(python) is None or subprocess.run([python, "-V"], capture_output=True, check=False).returncode:
         pytest.skip("needs Python 3.6")
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("other.example.com").configure_cert(context)
-    with served(context) as server:
+    with served(certified(tmp_path, "other.example.com")) as server:
         script = Script(tmp_path, f"https://localhost:{server.server_port}/webhook", pauses="()")
         script.python = python
         ended, said = script.run(SSL_CERT_FILE=str(tmp_path / "authority.pem"))
