@@ -124,7 +124,7 @@ class _Sync:
     async def _wanted_of(self, listed: Sequence[ListedTicket]) -> list[ListedTicket]:
         """Note numbers and kinds of those that are listed; return those that are neither forbidden nor forgotten.
 
-        Copies of the others go. One from before its number was kept is not known as forgotten by that until now.
+        Copies of the others go. One that was made before numbers were kept is known as forgotten by it only now.
         """
         numbers = numbers_in(listed)
         await history.number_tickets(self.database, self.tenant_id, numbers)

@@ -47,7 +47,7 @@ class Claim:
     seen_open_at: datetime | None
     """When an attempt that was then held back saw the ticket open."""
     enhanced: bool
-    """True if another job has put its note into this ticket, or may have: since this one was retried by hand, if so."""
+    """True if another job has put its note into this ticket, or may have; of a job retried by hand, since then."""
     echo: bool
     """True if another job has just left a failure note in this ticket; False for one that was retried by hand."""
     another_first: bool

@@ -100,7 +100,7 @@ async def put_off(
 ) -> None:
     """The desk refused to show a copied ticket or solution: it is asked for again in a day, and not before all else.
 
-    What kinds a ticket has is not known any more: it may be hidden since it is another queue's.
+    A ticket's kinds count as not known from then on: it may be hidden because it was moved to another queue.
     """
     refused = update(Ticket).where(Ticket.ticket_id == ticket_id).values(seen_at=func.now(), kinds=None)
     if solution_id is not None:
