@@ -198,7 +198,7 @@ class ModelClient:
         try:
             async with asyncio.timeout(self._total), idle:
                 raw = await self._client.chat.completions.with_raw_response.create(**request)
-                completion = await read_completion(raw, gathered, heard)
+                completion = await read_completion(raw.http_response, gathered, heard)
                 return completion if first is None else replace(completion, first_seconds=first - started)
         except TimeoutError:
             raise ModelTimeout(self._idle if idle.expired() else self._total) from None
@@ -208,12 +208,10 @@ class ModelClient:
             raise failure.classed() from None
         except NotAStream as failure:
             raise failure.failure from None
-        except openai.APIConnectionError as failure:
+        except (openai.APIConnectionError, httpx2.HTTPError) as failure:
             raise ModelUnavailable(connection_words(failure, by_proxy=self._by_proxy)) from None
         except openai.OpenAIError as failure:
             raise classed(failure) from None
-        except httpx2.HTTPError:
-            raise ModelUnavailable("connection") from None
         except ValueError:
             # An event of the stream that is not JSON.
             raise ModelUnavailable("invalid answer") from None

@@ -1,13 +1,14 @@
-"""One chat completion, put together from the stream it comes in."""
+"""One chat completion, put together from the stream it comes in.
+
+The stream is read here and not by the openai package, whose objects for each piece are most of what an answer costs
+(`python -m benchmarks.answers`).
+"""
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-from openai import AsyncStream
-from openai.types.chat import ChatCompletionChunk
-from openai.types.chat.chat_completion_chunk import Choice, ChoiceDelta
+import httpx2
 
 from integrations.errors import ModelUnavailable, OutsideFailure
 from integrations.model.failures import of_error
@@ -42,36 +43,64 @@ class Completion:
     """Until the first content of a stream came."""
 
 
-async def read_completion(raw: Any, gathered: "Gathered", on_content: Callable[[], None]) -> Completion:
+async def read_completion(
+    response: httpx2.Response, gathered: "Gathered", on_content: Callable[[], None]
+) -> Completion:
     """Read the answer to its end; `on_content` is called for each piece of content of a stream.
 
     `gathered` has what came of a stream, whatever ends the reading.
 
-    Raises NotAStream, and ValueError for a stream that holds something else than chunks.
+    Raises NotAStream, also for an error in the middle of a stream, and ValueError for a stream that holds something
+    else than chunks.
     """
-    response = raw.http_response
     if "text/event-stream" not in response.headers.get("content-type", ""):
         return _whole(response.status_code, await response.aread())
-    stream: AsyncStream[ChatCompletionChunk] = raw.parse()
     gathered.status = response.status_code
     try:
-        async with stream:
-            async for chunk in stream:
-                if gathered.add(chunk):
-                    on_content()
-                if gathered.size > _LONGEST_ANSWER:
-                    gathered.finish_reason = "length"
-                    break
+        async for event in _events(response):
+            if gathered.add(json.loads(event)):
+                on_content()
+            if gathered.size > _LONGEST_ANSWER:
+                gathered.finish_reason = "length"
+                break
     except RecursionError:  # brackets in brackets in brackets
         raise ValueError("not a chunk") from None
+    finally:
+        await response.aclose()
     if not gathered.chunks:
         raise ValueError("an empty stream")
     return gathered.completion()
 
 
+async def _events(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """Yield the data of each event until `[DONE]`; then the rest is read, so that the connection is used again.
+
+    The format: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream. No endpoint is
+    known to end its lines with a CR alone.
+    """
+    data: list[bytes] = []
+    begun: list[bytes] = []
+    done = False
+    async for part in response.aiter_bytes():
+        begun.append(part)
+        if b"\n" not in part:
+            continue
+        *lines, rest = b"".join(begun).split(b"\n")
+        begun = [rest]
+        for line in lines:
+            if line.startswith(b"data:"):
+                data.append(line[5:].strip())
+            elif data and not line.strip():
+                event = b"\n".join(data)
+                data.clear()
+                done = done or event.startswith(b"[DONE]")
+                if not done:
+                    yield event
+
+
 @dataclass(slots=True)
 class Gathered:
-    """What has come of a stream. The package takes any JSON for a chunk, so nothing has the type that it declares."""
+    """What has come of a stream."""
 
     status: int = 0
     chunks: int = 0
@@ -84,26 +113,31 @@ class Gathered:
     usage: object = None
 
     def add(self, chunk: object) -> bool:
-        """Take a chunk, and return True if there was content in it. Raises ValueError for what is none."""
-        choices: object = getattr(chunk, "choices", 0)
-        if not isinstance(chunk, ChatCompletionChunk) or not isinstance(choices, list | None):
+        """Take a chunk, and return True if there was content in it. Raises ValueError for what is none; NotAStream."""
+        if not isinstance(chunk, dict):
             raise ValueError("not a chunk")  # noqa: TRY004 -- to the caller it is an event that can't be read
+        if chunk.get("error"):
+            raise NotAStream(_failure(chunk["error"]))
+        choices = chunk.get("choices", 0)
+        if not isinstance(choices, list | None):
+            raise ValueError("not a chunk")  # noqa: TRY004 -- as above
         self.chunks += 1
-        self.model = _word(chunk.model) or self.model
-        self.response_id = _word(chunk.id) or self.response_id
-        self.usage = chunk.usage or self.usage
+        self.model = _word(chunk.get("model")) or self.model
+        self.response_id = _word(chunk.get("id")) or self.response_id
+        self.usage = chunk.get("usage") or self.usage
         found = [self._add_choice(choice) for choice in choices or []]
         return any(found)
 
     def _add_choice(self, choice: object) -> bool:
         # Endpoints that are only like OpenAI's send chunks without a delta.
-        delta: object = getattr(choice, "delta", None)
-        if not isinstance(choice, Choice) or not isinstance(delta, ChoiceDelta | None):
+        delta = choice.get("delta") if isinstance(choice, dict) else choice
+        if not isinstance(choice, dict) or not isinstance(delta, dict | None):
             raise ValueError("not a choice")  # noqa: TRY004 -- as above
-        piece = _content(getattr(delta, "content", None))
-        refusal = bool(getattr(delta, "refusal", None))
+        delta = delta or {}
+        piece = _content(delta.get("content"))
+        refusal = bool(delta.get("refusal"))
         self.refused = self.refused or refusal
-        self.finish_reason = _word(choice.finish_reason) or self.finish_reason
+        self.finish_reason = _word(choice.get("finish_reason")) or self.finish_reason
         self.parts.append(piece)
         self.size += len(piece)
         return bool(piece) or refusal
@@ -122,8 +156,7 @@ class Gathered:
             self.model,
             self.response_id,
             self.finish_reason or "unknown",
-            # No `model_dump`: it warns of odd values, and quotes them.
-            _usage_of(lambda name: getattr(self.usage, name, None)),
+            _usage_of(self.usage),
         )
 
 
@@ -146,26 +179,30 @@ def _number(value: object) -> float | None:
     return float(value)
 
 
-def _usage_of(told: Callable[[str], object]) -> Usage:
+def _usage_of(said: object) -> Usage:
     """Return what the endpoint told of its cost; an answer is none the worse for odd numbers beside it."""
+    told: dict[str, object] = said if isinstance(said, dict) else {}
     return Usage(
-        input_tokens=int(_number(told("prompt_tokens")) or 0),
-        output_tokens=int(_number(told("completion_tokens")) or 0),
-        cost=_number(told("cost")),
+        input_tokens=int(_number(told.get("prompt_tokens")) or 0),
+        output_tokens=int(_number(told.get("completion_tokens")) or 0),
+        cost=_number(told.get("cost")),
     )
+
+
+def _failure(error: object) -> OutsideFailure:
+    """Return what the error in a body, or in an event of a stream, says."""
+    told: dict[str, object] = error if isinstance(error, dict) else {}
+    return of_error(told.get("code"), told.get("type"))
 
 
 def _whole(status: int, body: bytes) -> Completion:
     """Return the answer of an endpoint that does not stream. Raises NotAStream for its error under a 200."""
     try:
         data = json.loads(body)
-        failure = data.get("error")
-        if failure:
-            told = failure if isinstance(failure, dict) else {}
-            raise NotAStream(of_error(told.get("code"), told.get("type")))
+        if data.get("error"):
+            raise NotAStream(_failure(data["error"]))
         choice = data["choices"][0]
         message = choice["message"]
-        usage = data.get("usage")
         return Completion(
             status,
             _content(message.get("content")),
@@ -173,7 +210,7 @@ def _whole(status: int, body: bytes) -> Completion:
             _word(data.get("model")),
             _word(data.get("id")),
             _word(choice.get("finish_reason")) or "unknown",
-            _usage_of(usage.get) if isinstance(usage, dict) else Usage(),
+            _usage_of(data.get("usage")),
         )
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         raise NotAStream(ModelUnavailable("invalid answer")) from None
