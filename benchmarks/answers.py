@@ -1,7 +1,7 @@
 """`python -m benchmarks.answers`: the CPU of one streamed answer of GPT-4, read by us and by the openai package.
 
-In turn and in one process, from a simulated GPT-4 in a process of its own that sends 98 pieces; the median of the
-batches, in milliseconds of this process's CPU.
+In turn and in one process, from a simulated GPT-4 in a process of its own, which sends a piece a token as OpenAI does;
+the median of the batches, in milliseconds of this process's CPU.
 """
 
 import asyncio
@@ -11,13 +11,16 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from openai import AsyncOpenAI
 
+from benchmarks.side import PIECES
 from devstack.free_ports import free_port
 from devstack.programs import Programs
 from integrations.breaker import Breaker
 from integrations.model.client import ModelClient
+from integrations.model.wire import Wire
 from integrations.values import Prompt
 from workflow.enhancement import Enhancement
 
@@ -42,17 +45,11 @@ def _ours(url: str) -> tuple[Callable[[], Awaitable[object]], Callable[[], Await
 
 def _package(url: str) -> tuple[Callable[[], Awaitable[object]], Callable[[], Awaitable[None]]]:
     client = AsyncOpenAI(api_key=_KEY, base_url=url, max_retries=0)
-    form = {"name": "Enhancement", "strict": True, "schema": Enhancement.model_json_schema()}
+    messages = [{"role": "system", "content": _PROMPT.system}, {"role": "user", "content": _PROMPT.user}]
+    request: Any = Wire(url, _MODEL).request(messages, Enhancement)
 
     async def ask() -> object:
-        stream = await client.chat.completions.create(
-            model=_MODEL,
-            messages=[{"role": "system", "content": _PROMPT.system}, {"role": "user", "content": _PROMPT.user}],
-            stream=True,
-            stream_options={"include_usage": True},
-            response_format={"type": "json_schema", "json_schema": form},  # type: ignore[typeddict-item]
-            reasoning_effort="none",
-        )
+        stream = await client.chat.completions.create(**request)
         parts = [choice.delta.content or "" async for chunk in stream for choice in chunk.choices]
         return Enhancement.model_validate_json("".join(parts))
 
@@ -78,6 +75,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         port = free_port()
         model = Programs(Path(folder), {}).openai(port, _KEY, 0.0)
+        model.command = [*model.command, "--chunks", str(PIECES)]
         model.start()
         try:
             model.wait_ready(30)

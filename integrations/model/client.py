@@ -25,7 +25,7 @@ from integrations.http import KEPT_SECONDS, connection_words, trust, trust_of_pr
 from integrations.model.bounds import PLAIN, ModelAnswerTooLarge, bound
 from integrations.model.failures import CONTENT_FILTER, classed
 from integrations.model.stream import Completion, Gathered, NotAStream, read_completion
-from integrations.model.wire import REFUSALS, Wire, refused_part, strip_fence
+from integrations.model.wire import REFUSALS, Wire, as_body, refused_part, strip_fence
 from integrations.outward import STRAIGHT, Outward
 from integrations.text import all_storable
 from integrations.values import ModelAnswer, Prompt, Structured, Usage
@@ -197,7 +197,7 @@ class ModelClient:
 
         try:
             async with asyncio.timeout(self._total), idle:
-                raw = await self._client.chat.completions.with_raw_response.create(**request)
+                raw = await self._client.chat.completions.with_raw_response.create(**as_body(request))
                 completion = await read_completion(raw.http_response, gathered, heard)
                 return completion if first is None else replace(completion, first_seconds=first - started)
         except TimeoutError:

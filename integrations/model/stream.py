@@ -81,7 +81,7 @@ async def _events(response: httpx2.Response) -> AsyncIterator[bytes]:
     data: list[bytes] = []
     begun: list[bytes] = []
     done = False
-    async for part in response.aiter_bytes():
+    async for part in response.aiter_raw():
         begun.append(part)
         if b"\n" not in part:
             continue

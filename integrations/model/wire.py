@@ -8,6 +8,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -65,7 +66,7 @@ class Wire:
         self, messages: list[dict[str, str]], answer_type: type[BaseModel], refused: frozenset[str] = frozenset()
     ) -> dict[str, Any]:
         """Return the arguments of `chat.completions.create`, without what is `refused`."""
-        schema = answer_type.model_json_schema()
+        schema = _schema_of(answer_type)
         request: dict[str, Any] = {
             "model": self._model,
             "messages": messages,
@@ -100,6 +101,23 @@ class Wire:
                 "content": "That was not one complete JSON object of the schema. Answer with it alone, shorter.",
             },
         ]
+
+
+def as_body(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the same arguments, with those that may go into the body as they are: the package walks through others.
+
+    That walk is a seventh of what an answer costs (`python -m benchmarks.answers`).
+    """
+    named = {"model", "messages", "stream", "extra_body"}
+    rest = {name: value for name, value in request.items() if name not in named}
+    kept = {name: value for name, value in request.items() if name in named}
+    return kept | {"extra_body": rest | request.get("extra_body", {})}
+
+
+@cache
+def _schema_of(answer_type: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON schema of an answer: to make it takes as long as a call of the desk."""
+    return answer_type.model_json_schema()
 
 
 def refused_part(refusal: Refusal, sent: dict[str, Any]) -> str | None:

@@ -37,10 +37,17 @@ def test_the_command_measures_both_and_prints_its_tables() -> None:
 
 
 @pytest.mark.slow
-def test_a_change_of_a_row_is_measured_beside_the_orms() -> None:
-    command = [sys.executable, "-m", "benchmarks.changes"]
+@pytest.mark.parametrize(
+    ("module", "told"),
+    [
+        ("changes", r"[\d.]+ ms by a function, [\d.]+ ms by the ORM: 0\.\d\d\n"),
+        ("answers", r"[\d.]+ ms by us, [\d.]+ ms by the package: 0\.\d\d\n"),
+    ],
+)
+def test_a_part_of_a_job_is_measured_beside_its_plain_form(module: str, told: str) -> None:
+    command = [sys.executable, "-m", f"benchmarks.{module}"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert re.fullmatch(r"[\d.]+ ms by a function, [\d.]+ ms by the ORM: 0\.\d\d\n", run.stdout), run.stderr
+    assert re.fullmatch(told, run.stdout), run.stderr
 
 
 @pytest.mark.slow
