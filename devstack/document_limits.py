@@ -37,7 +37,10 @@ LIMITS = (
     ("A job past its tenant's spending limit looks again after", "integrations.model.spending:_LOOK_SECONDS"),
     ("A held model or desk is tried again, by one job of each worker, every", "integrations.holds:PROBE_SECONDS"),
     ("A held desk in the cloud, every", "integrations.servicedesk.desks:CLOUD_PROBE_SECONDS"),
-    ("Notes refused with 403 in a row that hold a desk", "integrations.servicedesk.calls:MOST_REFUSED_NOTES"),
+    (
+        "Tickets in a row whose note is refused (403), to hold a desk",
+        "integrations.servicedesk.calls:MOST_REFUSED_TICKETS",
+    ),
     ("A job of a held model or desk waits at most", "integrations.holds:LONGEST_WAIT_SECONDS"),
     ("Settings of tenants are read again every", "config.tenant_directory:_REREAD_SECONDS"),
     ("A changed file counts once it was left alone for", "config.secret_files:SETTLED_SECONDS"),

@@ -8,7 +8,7 @@
     │   └── DeskUnavailable     429, 5xx, connection failures, an answer that is not the API's
     ├── Denied                  no call helps until a person acts
     │   ├── ModelDenied          no credit, no right, no such model
-    │   └── DeskDenied          401; for a note also 403, several in a row
+    │   └── DeskDenied          401; for a note also 403, of several tickets in a row
     └── Permanent               no repetition helps
         ├── ModelRefused         400, 403, an unusable answer, a content filter
         └── DeskRefused         400, 403, redirects, a desk that is not configured

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
@@ -42,8 +43,16 @@ class DeskHoldReason(StrEnum):
     NOTES_REFUSED = "desk notes not permitted"
 
 
+@dataclass(slots=True)
+class Watched:
+    """One call under a hold."""
+
+    granted: bool = True
+    """Set it to False where the answer does not say that what was refused is granted by now."""
+
+
 class Hold:
-    """Begins with a Denied for one of `reasons`; every `probe_seconds` one job's call tries, and an answer ends it.
+    """Begins with a Denied for one of `reasons`; every `probe_seconds` one job's call tries, and its answer ends it.
 
     It hears only of the calls that it watches: a right of its own has a hold of its own, which no other call's answer
     ends. `server` names the model's service, or a desk, in the lines of beginning and end, and in the metric, `gauge`.
@@ -65,7 +74,7 @@ class Hold:
         self._jitter = jitter
         self._reasons = tuple(reasons)
         self._reason: StrEnum | None = None
-        self._began_at = self._refused_at = self._try_at = 0.0
+        self._began_at = self._refused_at = self._try_at = self._pays_at = 0.0
         # Calls that began before the hold began or ended say nothing about now.
         self._era = 0
         for reason in self._reasons:
@@ -79,29 +88,30 @@ class Hold:
         """Raises HeldBack when a call would not be let through now.
 
         `pays`: of a job that pays for something before it comes to the call. It leaves the tries to those that have
-        paid already; only where none of them has come for ten minutes is one such job let through.
+        paid already, but for one such job each ten minutes: theirs may be refused for what they alone ask for.
         """
         if self._reason is None:
             return
         now = self._monotonic()
-        if now < self._try_at + _STALE_SECONDS * pays:
+        if now < (self._pays_at if pays else self._try_at):
             raise self._held_back(self._reason)
         if pays:
-            self._try_at = now
+            self._pays_at = now + _STALE_SECONDS
 
     @contextmanager
-    def watch(self) -> Iterator[None]:
+    def watch(self) -> Iterator[Watched]:
         """Watch over one call, the block. Raises HeldBack instead of beginning it while it is held.
 
         A Denied of the block for one of the reasons becomes HeldBack, whose time is not counted against the job's
-        deadline. Any other failure says nothing about a hold.
+        deadline. Any other failure says nothing about a hold, nor does an answer for which the block says so.
         """
         self.check()
         era = self._era
         if self._reason is not None:
             self._try_at = self._monotonic() + self._probe
+        watched = Watched()
         try:
-            yield
+            yield watched
         except Denied as denied:
             reason = next((reason for reason in self._reasons if reason == denied.why), None)
             if reason is None:
@@ -109,7 +119,7 @@ class Hold:
             if era == self._era:
                 self._refused(denied, reason)
             raise self._held_back(reason) from None
-        if era == self._era and self._reason is not None:
+        if watched.granted and era == self._era and self._reason is not None:
             self._reason = None
             self._era += 1
             say(phrases.HOLD_ENDED, server=self._server)
@@ -121,6 +131,7 @@ class Hold:
         self._refused_at, self._try_at = now, now + self._probe
         if self._reason is None:
             self._began_at = now
+            self._pays_at = now + _STALE_SECONDS
             self._era += 1
         if self._reason is not reason:
             self._reason = reason

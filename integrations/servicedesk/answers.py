@@ -72,6 +72,11 @@ class DeskAnswer:
         return not self.succeeded and not self.not_found and 500 <= self.effective_status < 600
 
     @property
+    def put_off(self) -> bool:
+        """True if it is to be asked again later: so may be answered whoever asks, before any look at credentials."""
+        return self.effective_status in _LATER
+
+    @property
     def unauthorized(self) -> bool:
         """True if the credentials were not taken."""
         return self.effective_status == 401
@@ -105,7 +110,7 @@ class DeskAnswer:
         status = self.effective_status
         if status == UNCLEAR:
             return DeskUnavailable("invalid answer", outcome_unknown=self.posted)
-        if status in _LATER or 500 <= status < 600:
+        if self.put_off or 500 <= status < 600:
             # 429 and its like did nothing; a 5xx may have failed after the work was done.
             return DeskUnavailable(str(status), self.retry_after, outcome_unknown=self.posted and status >= 500)
         return DeskDenied() if self.unauthorized else DeskRefused(str(status))

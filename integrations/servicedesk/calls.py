@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -23,8 +24,10 @@ from observability import timing
 _ACCEPT = "application/vnd.manageengine.sdp.v3+json"
 _PLACE_SECONDS = 1.0
 _BUSY_SECONDS = (5.0, 6.0)
-MOST_REFUSED_NOTES = 3
-"""A note that is refused with 403 may be refused for its ticket; this many in a row are refused for a missing right."""
+_FRESH_TOKEN_SECONDS = 3600.0
+"""How often a right of its own is asked for with a fresh token: one in ten minutes is a tenth of a desk's tokens."""
+MOST_REFUSED_TICKETS = 3
+"""A note that is refused with 403 may be refused for its ticket; those of so many in a row are for a missing right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class DeskCalls:
         limits: Limits,
         *,
         jitter: Callable[[float, float], float] = random.uniform,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tenant_id = tenant_id
         self._desk = desk
@@ -69,8 +73,12 @@ class DeskCalls:
         self._check = limits.check
         self._hold = limits.hold
         self._note_hold = limits.note_hold
-        self._refused_notes = 0
+        self._refused_tickets: set[str] = set()
         self._jitter = jitter
+        self._monotonic = monotonic
+        # The credentials that were last taken, for whatever call.
+        self._taken: dict[str, str] = {}
+        self._fresh_token_at = -_FRESH_TOKEN_SECONDS
         self._places = asyncio.Semaphore(limits.most_at_once)
 
     def check_notes(self, *, answered: bool) -> None:
@@ -91,6 +99,9 @@ class DeskCalls:
     ) -> DeskAnswer:
         """One call, with `data` as its `input_data`; a cloud desk that refuses the token gets a fresh one, once.
 
+        Of a call that takes a right of its own, while others are let through with that token, at most one an hour does:
+        the next token would lack that right as well.
+
         `who` and `begun` are those of `DeskRate.take`. `own_right`: it takes a right that tickets do not, so a 401 is a
         DeskRefused and says nothing about the credentials. A POST is a note, which takes a right of its own too.
 
@@ -109,12 +120,14 @@ class DeskCalls:
             # Last: a copy waits for its turn for minutes.
             self._check()
             with ExitStack() as watches:
-                for each in holds:
-                    watches.enter_context(each.watch())
+                watched = [(each, watches.enter_context(each.watch())) for each in holds]
                 call = watches.enter_context(timing.external_call("servicedesk", self._tenant_id, OutsideFailure))
-                answer = await self._make(method, path, data, about_to_send, who)
-                self._refuse(answer, own_right=own_right)
+                answer = await self._make(method, path, data, about_to_send, who, own_right=own_right)
+                self._refuse(answer, who, own_right=own_right)
                 call.failed = not (answer.succeeded or answer.not_found or answer.names_extra_key)
+                for each, one in watched:
+                    # What else is answered to a note may be answered to who may write none.
+                    one.granted = answer.succeeded if each is self._note_hold else not answer.put_off
         return answer
 
     @asynccontextmanager
@@ -137,13 +150,15 @@ class DeskCalls:
         data: dict[str, Any] | None,
         about_to_send: Callable[[], Awaitable[None]] | None,
         who: str,
+        *,
+        own_right: bool,
     ) -> DeskAnswer:
         with self._breaker.watch():
             headers = await self._credentials()
             if about_to_send is not None:
                 await about_to_send()
             answer = await self._send(method, path, data, headers)
-            if answer.unauthorized and self._desk.edition == "cloud":
+            if answer.unauthorized and self._wants_fresh_token(headers, own_right=own_right or answer.posted):
                 await self._tokens.drop(self._tenant_id, self._desk, headers["Authorization"].rpartition(" ")[2])
                 headers = await self._credentials()
                 # One call more. What was refused for its token has done nothing, so it may be held back.
@@ -151,14 +166,30 @@ class DeskCalls:
                 answer = await self._send(method, path, data, headers)
             if answer.down:
                 raise answer.failure()
+            if not answer.unauthorized:
+                self._taken = headers
         return answer
 
-    def _refuse(self, answer: DeskAnswer, *, own_right: bool) -> None:
+    def _wants_fresh_token(self, refused: dict[str, str], *, own_right: bool) -> bool:
+        if self._desk.edition != "cloud":
+            return False
+        if own_right and refused == self._taken:
+            now = self._monotonic()
+            if now < self._fresh_token_at + _FRESH_TOKEN_SECONDS:
+                return False
+            self._fresh_token_at = now
+        return True
+
+    def _refuse(self, answer: DeskAnswer, who: str, *, own_right: bool) -> None:
         """Raise DeskDenied or DeskRefused where an answer says that the credentials, or a right, are not there."""
         status = answer.effective_status
         if answer.posted:
-            self._refused_notes = 0 if answer.succeeded else self._refused_notes + (status == 403)
-            if answer.unauthorized or (status == 403 and self._refused_notes >= MOST_REFUSED_NOTES):
+            if answer.succeeded:
+                self._refused_tickets.clear()
+            elif status == 403 and len(self._refused_tickets) < MOST_REFUSED_TICKETS:
+                self._refused_tickets.add(who)
+            missing = status == 403 and len(self._refused_tickets) >= MOST_REFUSED_TICKETS
+            if answer.unauthorized or missing:
                 raise DeskDenied(str(status), DeskHoldReason.NOTES_REFUSED)
         elif answer.unauthorized:
             raise DeskRefused(str(status)) if own_right else answer.failure()

@@ -3,8 +3,12 @@
 import httpx
 import pytest
 
-from integrations.errors import DeskTimeout, DeskUnavailable, HeldBack, Temporary
+from integrations.breaker import Breaker
+from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable, HeldBack, Temporary
 from integrations.rate import DeskRate
+from integrations.servicedesk.calls import DeskCalls, Limits
+from integrations.servicedesk.tokens import DeskTokens
+from tests.kit.clock import Clock
 from tests.kit.desk import has, opened, settings
 
 NOTE = {"request_note": {"id": "7"}, "response_status": {"status_code": 2000}}
@@ -39,6 +43,28 @@ async def test_the_second_try_with_a_fresh_token_is_within_the_rate_too() -> Non
     async with opened(desk, transport=transport) as unhurried:
         assert await unhurried.add_note("1", "x", about_to_post) == "7"
     assert (begun, server.notes) == ([0, 1], 2)
+
+
+async def test_a_right_that_the_token_lacks_costs_one_token_an_hour() -> None:
+    """Tickets are read with it, so the next one would lack that right as well."""
+    clock, tokens = Clock(), list[int]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/token"):
+            tokens.append(len(tokens))
+            return httpx.Response(200, json={"access_token": f"t{len(tokens)}"})
+        return httpx.Response(401 if request.url.path.endswith("/solutions") else 200, json={})
+
+    limits = Limits(Breaker("desk", "desk unavailable"), DeskRate("globex", 100_000, None), 8)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        desk = settings("http://desk", "cloud")
+        calls = DeskCalls("globex", desk, http, DeskTokens(http, None, 5), 5, limits, monotonic=clock)
+        for seconds, fetched in ((0, 2), (3599, 2), (1, 3)):
+            clock.now += seconds
+            await calls.make("GET", "/requests")
+            with pytest.raises(DeskRefused, match="401"):
+                await calls.make("GET", "/solutions", own_right=True)
+            assert len(tokens) == fetched
 
 
 @pytest.mark.parametrize(

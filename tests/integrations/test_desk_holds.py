@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from config.settings import DeskClientSettings
 from config.tenant_directory import TenantDirectory
 from dispatch.queue import open_redis
-from integrations.errors import DeskRefused, DeskUnavailable, HeldBack
+from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, OutsideFailure, TicketGone
 from integrations.holds import DeskHoldReason
 from integrations.servicedesk.desks import Desks
 from tests.kit.clock import Clock
@@ -20,6 +20,7 @@ from tests.kit.simulators import Simulator
 
 REFUSED = "ServiceDesk Plus API error: 401"
 WHY = DeskHoldReason.CREDENTIALS_REFUSED.value
+NO_NOTES = DeskHoldReason.NOTES_REFUSED.value
 
 
 @pytest.fixture
@@ -85,37 +86,73 @@ async def test_a_refresh_token_that_was_withdrawn_holds_too_and_no_token_is_aske
     assert asked == ["/globex/oauth/v2/token"]
 
 
-async def test_three_notes_refused_in_a_row_hold_those_who_would_pay_for_one(
+async def test_three_tickets_whose_notes_are_refused_in_a_row_hold_those_who_would_pay(
     desks: Simulator, start_log: StartLog
 ) -> None:
-    """Fewer may be refused for their tickets. Where nobody tries who has paid, one who has not does in ten minutes."""
-    ticket_id, clock, log = new_ticket(desks), Clock(), start_log()
+    """Fewer may refuse theirs for good. Who has not paid tries once in ten minutes, though who has paid tries too."""
+    one, two, three = (new_ticket(desks) for _ in range(3))
+    clock, log = Clock(), start_log()
     async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
-        for refused in (2, 2, 3):
-            desks.order(kind="status", code=403, operation="add_note", times=refused)
-            for _ in range(2):
+        for refused in ([one, two, one, two], [three, one]):
+            desks.order(kind="status", code=403, operation="add_note")
+            for ticket_id in refused:
                 with pytest.raises(DeskRefused, match="403"):
                     await desk.add_note(ticket_id, "x")
                 desk.check_notes(answered=False)
-            if refused == 2:
-                await desk.add_note(ticket_id, "x")
-        with pytest.raises(HeldBack, match="desk notes not permitted"):
-            await desk.add_note(ticket_id, "x")
+            if three not in refused:
+                desks.forget()
+                await desk.add_note(one, "x")
+        with pytest.raises(HeldBack, match=NO_NOTES):
+            await desk.add_note(two, "x")
         # The desk's answer to anything else is no answer to this.
-        assert (await desk.read_open_ticket(ticket_id)).ticket_id == ticket_id
-        clock.now += 30
-        desk.check_notes(answered=True)
-        for seconds in (0, 599):
-            clock.now += seconds
-            with pytest.raises(HeldBack, match="desk notes not permitted"):
+        assert (await desk.read_open_ticket(one)).ticket_id == one
+        for _ in range(19):
+            clock.now += 30
+            desk.check_notes(answered=True)
+            with pytest.raises(HeldBack, match=NO_NOTES):
+                await desk.add_note(two, "x")
+            with pytest.raises(HeldBack, match=NO_NOTES):
                 desk.check_notes(answered=False)
-        clock.now += 1
+        clock.now += 30
         desk.check_notes(answered=False)
         with pytest.raises(HeldBack):
             desk.check_notes(answered=False)
-        await desk.add_note(ticket_id, "x")
+        desks.forget()
+        await desk.add_note(three, "x")
         desk.check_notes(answered=False)
-    assert log.getvalue().count("Hold error: desk of acme: desk notes not permitted") == 1
+    assert log.getvalue().count(f"Hold error: desk of acme: {NO_NOTES}") == 1
+
+
+@pytest.mark.parametrize("code", [400, 403, 404, 429])
+async def test_a_hold_for_notes_lasts_until_a_note_is_taken(code: int, desks: Simulator) -> None:
+    ticket_id, clock = new_ticket(desks), Clock()
+    async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
+        desks.order(kind="status", code=401, operation="add_note", times=1)
+        with pytest.raises(HeldBack, match=NO_NOTES):
+            await desk.add_note(ticket_id, "x")
+        clock.now += 30
+        desks.order(kind="status", code=code, operation="add_note", times=1)
+        with pytest.raises((OutsideFailure, TicketGone)):
+            await desk.add_note(ticket_id, "x")
+        with pytest.raises(HeldBack, match=NO_NOTES):
+            desk.check_notes(answered=False)
+        clock.now += 30
+        assert await desk.add_note(ticket_id, "x")
+        desk.check_notes(answered=False)
+
+
+async def test_a_desk_that_has_had_its_calls_has_not_taken_the_key(expired: str, desks: Simulator) -> None:
+    clock = Clock()
+    async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
+        with pytest.raises(HeldBack, match=WHY):
+            await desk.read_ticket(expired)
+        clock.now += 30
+        desks.order(kind="status", code=429, operation="read_ticket", times=1)
+        with pytest.raises(DeskUnavailable, match="429"):
+            await desk.read_ticket(expired)
+        with pytest.raises(HeldBack, match=WHY):
+            await desk.read_ticket(expired)
+    assert is_held() == 1
 
 
 async def test_with_another_key_the_desk_is_called_at_once(expired: str, desks: Simulator) -> None:
