@@ -81,6 +81,28 @@ async def test_a_look_for_a_note_reads_those_since_the_attempt(desks: Simulator,
     assert len(desks.requests(operation="read_note")) == 3
 
 
+@pytest.mark.parametrize("other", ["may have posted", "was accepted earlier"])
+async def test_a_lost_note_is_not_posted_while_another_job_of_its_ticket_comes_first(
+    other: str, desks: Simulator, redis: Redis, store: Store
+) -> None:
+    """It was retried by hand, perhaps. The other one's note may come as well."""
+    ticket_id = new_ticket(desks)
+    first = await store.accept(ticket_id=ticket_id)
+    job_id = await store.accept(ticket_id=ticket_id)
+    if other == "may have posted":
+        store.table.change(first, note_attempted_at="now() - interval '20 seconds'", accepted_at="now()")
+    async with opened(settings(desks.url)) as desk:
+        await unsettled(desk, store.database, store.table, redis, job_id)
+        row = store.table.job(job_id)
+        assert (row["state"], row["reason"], row["attempt"]) == ("waiting", "another job of this ticket", 0)
+        assert (row["note_attempted_at"], notes_of(desks, ticket_id)) == (None, [])
+        store.table.change(first, state="completed", finished_at="now()")
+        store.table.change(job_id, due_at="now()")
+        assert await run_job(runner_on(desk, store.database, store.database), job_id)
+    assert store.table.job(job_id)["reason"] == "already enhanced"
+    assert notes_of(desks, ticket_id) == []
+
+
 async def test_a_lost_note_is_not_posted_into_a_ticket_that_another_job_has_enhanced(
     desks: Simulator, redis: Redis, store: Store
 ) -> None:

@@ -8,12 +8,13 @@ from functools import partial
 from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind
 
-from integrations.errors import NoteMissing, NoteUnsettled
+from integrations.errors import HeldBack, NoteMissing, NoteUnsettled
 from observability import phrases, tracing
 from observability.logging import say
-from storage import claims
+from storage import claims, other_jobs
 from storage.claims import Claim
-from storage.limits import MOST_ATTEMPTS
+from storage.jobs import ANOTHER_FIRST
+from storage.limits import ANOTHER_FIRST_WAIT, MOST_ATTEMPTS
 from workflow.attempt import AlreadyEnhanced, Attempt, GraphState
 from workflow.dry_run import refuse_second_dry_run
 from workflow.enhancement import Enhancement, is_note_of
@@ -28,7 +29,8 @@ _LOOK_SECONDS = 7200.0
 async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  # noqa: ARG001 -- LangGraph's signature
     """Return what earlier attempts have done, so that it is not done again: the note's id, GPT-4's answer, or nothing.
 
-    Where an earlier attempt may have posted the note, that is settled first. Raises AlreadyEnhanced or LeftOut.
+    Where an earlier attempt may have posted the note, that is settled first. Raises AlreadyEnhanced or LeftOut, and
+    HeldBack when that note did not come and another job of the ticket comes before this one.
     """
     attempt = runtime.context
     posted_at = attempt.claim.note_attempted_at
@@ -36,6 +38,9 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
         return {"note_id": note_id}
     if attempt.claim.enhanced:
         raise AlreadyEnhanced
+    if posted_at is not None and await insist(partial(other_jobs.come_first, attempt.database, attempt.claim)):
+        # Its claim minded those that run only, since it may have posted; the next one minds the others too.
+        raise HeldBack(ANOTHER_FIRST, ANOTHER_FIRST_WAIT.total_seconds())
     await refuse_event(attempt)
     committed = await claims.load_answer(attempt.database, attempt.claim) if attempt.claim.answered else None
     if committed is None:
