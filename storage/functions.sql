@@ -214,7 +214,8 @@ BEGIN
     ), runs AS (
         UPDATE jobs j
         SET state = 'running', attempt = j.attempt + 1, lease_owner = p_owner, claim_token = p_token,
-            started_at = clock_timestamp(), lease_until = clock_timestamp() + p_lease
+            -- As `since`: how long a worker that fell silent had the job is nothing that a hold puts the deadline off by.
+            due_at = a.since, started_at = clock_timestamp(), lease_until = clock_timestamp() + p_lease
         FROM asked a WHERE j.id = a.id AND NOT a.another_first
         RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, a.since, j.started_at, j.deadline_at,
                   a.started_before, j.enhancement IS NOT NULL, j.note_attempted_at, j.seen_open_at, a.enhanced, a.echo,
@@ -420,20 +421,36 @@ END $$;
 
 -- -- A failure note --------------------------------------------------------------------------------------------------
 
--- A failed job is about to leave a note that it failed; false if it was retried since, or its ticket has such a note.
-CREATE OR REPLACE FUNCTION begin_failure_note(p_tenant text, p_id uuid, p_token uuid, p_attempt integer)
+-- A failed job is about to leave a note that it failed. False if it was retried since; if its ticket has such a note by
+-- another job, or that one's enhancement, or may have it (unless that note did not come, `p_missing`): below it this one
+-- would be untrue. The ticket's numbers (null: only the webhook's is known) are in the row from then on, so that of two
+-- jobs that were named by different ones the second sees the first.
+CREATE OR REPLACE FUNCTION begin_failure_note(
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_desk_id text, p_display_id text, p_missing text)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    UPDATE jobs j SET failure_noted_at = clock_timestamp()
-    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'failed' AND NOT EXISTS (
-        SELECT FROM jobs o WHERE o.tenant_id = j.tenant_id AND o.failure_noted_at IS NOT NULL
-        AND (o.ticket_id IN (j.ticket_id, j.desk_id) OR o.desk_id IN (j.ticket_id, j.desk_id)));
+    PERFORM lock_ticket(p_tenant, ARRAY[j.ticket_id, j.desk_id, p_desk_id]) FROM jobs j
+    WHERE j.id = p_id AND j.tenant_id = p_tenant;
+    UPDATE jobs j SET failure_noted_at = clock_timestamp(), desk_id = coalesce(p_desk_id, j.desk_id),
+        display_id = coalesce(p_display_id, j.display_id)
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'failed'
+    AND j.failure_noted_at IS NULL AND NOT EXISTS (
+        SELECT FROM jobs o WHERE o.tenant_id = j.tenant_id AND o.id <> j.id
+        AND (o.ticket_id IN (j.ticket_id, j.desk_id, p_desk_id) OR o.desk_id IN (j.ticket_id, j.desk_id, p_desk_id))
+        AND (o.failure_noted_at IS NOT NULL OR o.state = 'completed'
+             OR (o.note_attempted_at IS NOT NULL AND o.reason IS DISTINCT FROM p_missing)));
     IF NOT FOUND THEN
         RETURN false;
     END IF;
     PERFORM tell_event(p_tenant, p_id, p_attempt, 'leaving a failure note');
     RETURN true;
 END $$;
+
+-- As the release before calls it, which knows one number of a ticket.
+CREATE OR REPLACE FUNCTION begin_failure_note(p_tenant text, p_id uuid, p_token uuid, p_attempt integer)
+RETURNS boolean LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT begin_failure_note(p_tenant, p_id, p_token, p_attempt, NULL, NULL, NULL)
+$$;
 
 CREATE OR REPLACE FUNCTION end_failure_note(p_tenant text, p_id uuid, p_token uuid, p_attempt integer)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$

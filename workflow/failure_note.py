@@ -13,7 +13,7 @@ from dataclasses import replace
 from opentelemetry.trace import SpanKind
 
 from integrations.errors import HeldBack, ModelRefused, ModelTimeout, ModelUnavailable, OutsideFailure, TicketGone
-from integrations.values import Document, SimilarTicket
+from integrations.values import DeskTicket, Document, SimilarTicket
 from observability import phrases, tracing
 from observability.logging import say
 from storage import failure_notes, tombstones
@@ -51,18 +51,14 @@ async def _leave(attempt: Attempt) -> None:
     try:
         async with asyncio.timeout(_SECONDS):
             with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT):
-                if claim.desk_id is None:
-                    # No attempt came so far as to search for it.
-                    claim = attempt.claim = replace(claim, desk_id=await attempt.desk.id_of(claim.ticket_id))
-                ticket = await attempt.desk.read_open_ticket(claim.id_in_desk)
+                ticket = await _read(attempt)
+                claim = attempt.claim
                 await refuse_ticket(attempt, ticket)
-                if await is_forgotten(
-                    attempt.database, replace(claim, display_id=ticket.shown), ticket.ticket_id, ticket.requester
-                ):
+                if await is_forgotten(attempt.database, claim, ticket.ticket_id, ticket.requester):
                     raise Forgotten
                 tickets, documents = await _found(attempt, ticket.subject, ticket.description)
                 if not await failure_notes.may_leave(attempt.database, claim):
-                    reason = "job was retried, or the ticket has one"
+                    reason = "job was retried, or the ticket has one, or an enhancement"
                     say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason=reason)
                     return
                 numbers = {claim.ticket_id, ticket.ticket_id, ticket.shown}
@@ -76,6 +72,17 @@ async def _leave(attempt: Attempt) -> None:
     else:
         took = round((time.monotonic() - started) * 1000)
         say(phrases.FAILURE_NOTE_LEFT, ticket_id=claim.ticket_id, also={"took_ms": took})
+
+
+async def _read(attempt: Attempt) -> DeskTicket:
+    """Return the ticket; the claim has both of its numbers then, though no attempt came so far as to ask for them."""
+    named = attempt.claim.ticket_id
+    desk_id = attempt.claim.desk_id or await attempt.desk.id_of(named)
+    ticket = await attempt.desk.read_open_ticket(desk_id)
+    shown = ticket.shown if desk_id == named else named
+    if shown != desk_id:
+        attempt.claim = replace(attempt.claim, desk_id=desk_id, display_id=shown)
+    return ticket
 
 
 async def _post(attempt: Attempt, note: str, numbers: set[str]) -> None:

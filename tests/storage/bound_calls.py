@@ -14,7 +14,7 @@ BOUND_TO_A_CLAIM = {
     "look_once_more": "1, 8, interval '0', 'x', interval '0'",
     "hold_job_back": "1, interval '0', 'x', interval '0', interval '1 day'",
     "give_job_back": "1",
-    "begin_failure_note": "1",
+    "begin_failure_note": "1, '9', '1', 'x'",
     "end_failure_note": "1",
 }
 """With what follows tenant, job and token."""

@@ -195,3 +195,12 @@ async def test_a_block_that_has_ended_its_job_has_not_lost_it(waiting: UUID, dat
         await claims.complete(database, claim, "1")
         time.sleep(1.2)  # noqa: ASYNC251 -- the whole loop stands still
     assert table.job(waiting)["state"] == "completed"
+
+
+async def test_the_time_that_a_lost_worker_had_a_job_is_no_held_time(waiting: UUID, store: Store) -> None:
+    store.table.change(waiting, due_at="now() - interval '30 minutes'")
+    await claimed(store.database, waiting)
+    store.table.change(waiting, lease_until="now() - interval '1 second'")
+    deadline = store.table.job(waiting)["deadline_at"]
+    await claims.hold_back(store.database, await claimed(store.database, waiting, "two"), 10, "desk rate limit")
+    assert store.table.job(waiting)["deadline_at"] - deadline < timedelta(seconds=40)

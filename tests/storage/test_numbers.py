@@ -1,9 +1,11 @@
 """The two numbers of a ticket in its jobs' rows: known from then on, and one enhancement holds across them."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from storage import by_hand, claims, failure_notes, relaying
 from storage.claims import LeaseLost
@@ -110,12 +112,46 @@ async def test_jobs_are_listed_by_either_number_with_those_that_named_the_other_
         assert {job.id for job in found} == {of_people, of_desk}
 
 
-async def test_a_ticket_has_one_failure_note_whichever_number_its_jobs_were_named_by(store: Store) -> None:
-    await store.accept(ticket_id=DESK_ID, state="failed", failure_noted_at="now() - interval '1 hour'")
-    claim = await claimed(store.database, await store.accept(ticket_id=NUMBER))
-    claim = await claims.know_numbers(store.database, claim, DESK_ID, NUMBER)
+@pytest.mark.parametrize("named", [DESK_ID, NUMBER])
+@pytest.mark.parametrize(
+    ("other", "may"),
+    [
+        ({"state": "failed", "failure_noted_at": POSTED}, False),
+        ({"state": "completed"}, False),
+        ({"state": "failed", "note_attempted_at": POSTED, "reason": "ServiceDesk Plus timeout"}, False),
+        ({"state": "failed", "note_attempted_at": POSTED, "reason": NOTE_MISSING}, True),
+        ({"state": "skipped"}, True),
+    ],
+)
+async def test_a_failure_note_is_left_in_a_ticket_that_has_neither_one_nor_an_enhancement(
+    other: dict[str, Any], may: bool, named: str, store: Store
+) -> None:
+    """Whichever number its jobs were named by. Whoever has a job retried may have seen the other one's note."""
+    await store.accept(ticket_id=DESK_ID, **other)
+    claim = await claimed(store.database, await store.accept(ticket_id=named))
     await claims.fail(store.database, claim, "x")
-    assert not await failure_notes.may_leave(store.database, claim)
+    claim = replace(claim, desk_id=DESK_ID, display_id=NUMBER)
+    assert await failure_notes.may_leave(store.database, claim) is may
+    row = store.table.job(claim.job_id)
+    assert (row["desk_id"], row["display_id"]) == ((DESK_ID, NUMBER) if may else (None, None))
+
+
+async def test_of_two_that_fail_at_once_one_may_leave_a_failure_note(store: Store) -> None:
+    """By whichever number each was named, and by the call of the release before."""
+    before = text("SELECT begin_failure_note(:tenant, :id, :token, :attempt)")
+    for number in range(12):
+        desk_id, shown = f"99{number:04}", f"{number}"
+        pair = [await claimed(store.database, await store.accept(ticket_id=named)) for named in (desk_id, shown)]
+        for claim in pair:
+            await claims.fail(store.database, claim, "x")
+        known = [replace(claim, desk_id=desk_id, display_id=shown) for claim in pair]
+        told = await asyncio.gather(*(failure_notes.may_leave(store.database, claim) for claim in known))
+        assert sorted(told) == [False, True], number
+        old = await claimed(store.database, await store.accept(ticket_id=desk_id))
+        given = {"tenant": "acme", "id": old.job_id, "token": old.token, "attempt": 1}
+        await claims.fail(store.database, old, "x")
+        store.table.run("UPDATE jobs SET failure_noted_at = NULL")
+        assert [await store.database.call_for_one(before, **given) for _ in range(2)] == [True, False]
 
 
 async def test_each_claim_asks_for_the_others_by_indexes(store: Store) -> None:

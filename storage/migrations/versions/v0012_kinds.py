@@ -6,7 +6,7 @@ revision = "0012"
 down_revision = "0011"
 branch_labels = None
 depends_on = None
-FUNCTIONS = "e1f458defd7e3402dfcfcb043663c1da445da5d441616ee923b1d5b35e0df605"
+FUNCTIONS = "9262cc352991b88d5914417ddce5970698ca60a8ff33d7aa70fdbcaeefeec866"
 """The digest of `storage/functions.sql`."""
 
 
