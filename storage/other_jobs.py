@@ -1,10 +1,11 @@
 """The other jobs of a claimed job's ticket, whichever of its numbers their webhooks named."""
 
-from sqlalchemy import text
+from sqlalchemy import or_, text, update
 
 from storage.claims import Claim
 from storage.jobs import NOTE_MISSING
 from storage.limits import ECHO
+from storage.models import Job
 from storage.session import Database
 
 _ASK = text("SELECT o.posted OR o.earlier FROM other_jobs_of_ticket(:id, :echo, :missing) o")
@@ -14,3 +15,17 @@ async def come_first(database: Database, held: Claim) -> bool:
     """Return True if another one waits that may have posted its note, or was accepted earlier: `claim_job`'s order."""
     async with database.tenant(held.tenant_id) as session:
         return bool(await session.scalar(_ASK, {"id": held.job_id, "echo": ECHO, "missing": NOTE_MISSING}))
+
+
+async def erase_answers(database: Database, held: Claim) -> None:
+    """Take GPT-4's answers out of the rows of those that have ended: nothing of the ticket may be kept."""
+    numbers = (held.ticket_id, held.id_in_desk)
+    erased = update(Job).where(
+        Job.tenant_id == held.tenant_id,
+        Job.id != held.job_id,
+        or_(Job.ticket_id.in_(numbers), Job.desk_id.in_(numbers)),
+        Job.finished_at.is_not(None),
+        Job.enhancement.is_not(None),
+    )
+    async with database.tenant(held.tenant_id) as session:
+        await session.execute(erased.values(enhancement=None))

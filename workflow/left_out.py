@@ -3,7 +3,7 @@
 from functools import partial
 
 from integrations.values import DeskTicket
-from storage import claims, history
+from storage import claims, history, other_jobs
 from workflow.attempt import Attempt, LeftOut
 from workflow.lease import insist
 
@@ -25,11 +25,13 @@ async def refuse_event(attempt: Attempt) -> None:
 async def refuse_ticket(attempt: Attempt, ticket: DeskTicket) -> None:
     """Raise LeftOut if the ticket, which was just read, is one that is left out.
 
-    The copy of a ticket of which nothing may be kept goes at once; housekeeping makes no other.
+    Of a ticket of which nothing may be kept the copy, and the answers that jobs before this one have left, go at once;
+    housekeeping makes no other copy.
     """
     rules = attempt.wishes().rules
     if rules.forbid(ticket.kinds):
         remove = partial(history.remove_ticket, attempt.database, attempt.claim.tenant_id, ticket.ticket_id)
         await insist(remove)
+        await insist(partial(other_jobs.erase_answers, attempt.database, attempt.claim))
     if rules.leave_out(ticket.kinds):
         raise LeftOut

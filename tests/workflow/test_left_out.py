@@ -122,13 +122,15 @@ async def test_a_ticket_that_is_left_out_costs_one_reading_until_it_is_wanted(
     place.tenant = tenant(**rules)
     ticket_id = new_ticket(place.desks, **left_out)
     await history.save_ticket(place.store.database, "acme", {"ticket_id": ticket_id, **COPY})
-    first = await place.job(ticket_id)
+    before, first = await place.job(ticket_id), await place.job(ticket_id)
+    place.store.table.change(before, state="failed", finished_at="now()", enhancement=ANSWER.model_dump_json())
     assert await place.run(first) == LEFT_OUT
     calls = [call["operation"] for call in place.desks.requests(ticket_id=ticket_id)]
     assert (calls, place.paid()) == (["read_ticket"], 0)
     row = place.store.table.job(first)
     assert (row["enhancement"], row["requester"]) == (None, None)
     assert place.copies() == ([ticket_id] if copies_left else [])
+    assert (place.store.table.job(before)["enhancement"] is not None) is copies_left
     place.desks.change("PATCH", f"/tickets/acme/{ticket_id}", **mended)
     assert await place.run(await place.job(ticket_id)) == ("completed", None)
     assert (len(notes_of(place.desks, ticket_id)), place.paid()) == (1, 1)
