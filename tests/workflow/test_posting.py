@@ -1,21 +1,27 @@
 """What the row says of a note that was not posted after all."""
 
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
 from langgraph.runtime import Runtime
 
+from config.tenants import Tenant
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, HeldBack
-from storage import claims
+from storage import claims, dry_runs
 from storage.session import Database
-from tests.kit.desk import EXTRA_KEY_REFUSED, opened, settings
+from tests.kit.desk import EXTRA_KEY_REFUSED, new_ticket, opened, settings
 from tests.kit.postgres import Store, attempt_at, claimed
-from tests.kit.runner import ANSWER, TICKET
+from tests.kit.runner import ANSWER, TICKET, runner_on
+from tests.kit.simulators import Simulator
 from workflow.attempt import GraphState
 from workflow.nodes.update_ticket import update_ticket
+from workflow.run import run_job
 
 
 class OtherKey:
@@ -60,6 +66,35 @@ async def test_a_second_posting_decides_whether_the_note_may_be_there(second: st
         assert server.posts == 2
         assert attempted - store.table.job(waiting)["started_at"] < timedelta(seconds=30)
         assert await claims.may_have_posted(store.database, claim)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [({"code": 403}, "dry run"), ({"code": 429}, "dry run"), ({}, "dry run"), (None, "ticket not found")],
+    ids=["refused", "busy", "closed", "deleted"],
+)
+async def test_a_dry_run_keeps_what_was_paid_for_though_its_ticket_is_not_read_again(
+    fault: dict[str, Any] | None, reason: str, desks: Simulator, store: Store
+) -> None:
+    """So it is paid for once, and can be looked at. Of a ticket that was deleted nothing is shown."""
+    ticket_id = new_ticket(desks)
+    paid: dict[str, Any] = {"enhancement": ANSWER.model_dump_json(), "model": "gpt-6-luna", "started_at": "now()"}
+    job_ids = [await store.accept(ticket_id=ticket_id, **paid), await store.accept(ticket_id=ticket_id)]
+    async with opened(settings(desks.url)) as desk:
+        # It has no model, so a second question would fail the job.
+        runner = replace(runner_on(desk, store.database, store.database), wishes_of=partial(Tenant, dry_run=True))
+        if fault is None:
+            desks.change("DELETE", f"/tickets/acme/{ticket_id}")
+        elif fault:
+            desks.order(kind="status", operation="read_ticket", times=1, **fault)
+        else:
+            desks.change("PATCH", f"/tickets/acme/{ticket_id}", status="Closed")
+        for job_id in job_ids if fault is not None else job_ids[:1]:
+            assert await run_job(runner, job_id)
+    assert store.table.job(job_ids[0])["reason"] == reason
+    if fault is not None:
+        assert store.table.job(job_ids[1])["reason"] == "already enhanced"
+        assert await dry_runs.answer_of(store.database, "acme", job_ids[0])
 
 
 async def test_a_ticket_seen_open_is_not_looked_at_again_after_a_hold_for_an_hour(waiting: UUID, store: Store) -> None:
