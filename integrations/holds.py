@@ -44,7 +44,7 @@ class DeskHoldReason(StrEnum):
 
 
 @dataclass(slots=True)
-class Watched:
+class WatchedCall:
     """One call under a hold."""
 
     granted: bool = True
@@ -99,7 +99,7 @@ class Hold:
             self._pays_at = now + _STALE_SECONDS
 
     @contextmanager
-    def watch(self) -> Iterator[Watched]:
+    def watch(self) -> Iterator[WatchedCall]:
         """Watch over one call, the block. Raises HeldBack instead of beginning it while it is held.
 
         A Denied of the block for one of the reasons becomes HeldBack, whose time is not counted against the job's
@@ -109,7 +109,7 @@ class Hold:
         era = self._era
         if self._reason is not None:
             self._try_at = self._monotonic() + self._probe
-        watched = Watched()
+        watched = WatchedCall()
         try:
             yield watched
         except Denied as denied:

@@ -100,6 +100,9 @@ class DeskTokens:
             if (token := await self._shared(name)) is not None:
                 return token
         try:
+            # Also with the lock: another process may have had it, and given it back, since the last look.
+            if (token := await self._shared(name)) is not None:
+                return token
             token, lifetime = await self._request(desk)
             self._tokens[name] = (token, time.time() + lifetime)
             await self._share(name, int(lifetime))

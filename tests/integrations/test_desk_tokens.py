@@ -15,6 +15,7 @@ from dispatch.queue import open_redis
 from integrations.errors import DeskDenied, DeskTimeout, DeskUnavailable, Temporary
 from simulators.servicedesk import create_desk
 from tests.kit.desk import line_of, opened, settings
+from tests.kit.redis import LateRedis
 from tests.kit.simulators import CLOUD, Simulator, simulator_of
 
 NAMES = [f"cloud-{number}" for number in range(40)]
@@ -71,6 +72,14 @@ async def test_processes_share_a_token_through_redis(desk: CloudDesk, redis: Red
     ):
         await asyncio.gather(one.read_ticket(desk.ticket_id), two.read_ticket(desk.ticket_id))
         await three.read_ticket(desk.ticket_id)
+    assert desk.calls("token") == 1
+
+
+async def test_a_token_that_came_between_a_look_and_the_lock_is_used(desk: CloudDesk, redis: Redis) -> None:
+    async with opened(desk.settings, redis=redis) as one:
+        late: Any = LateRedis(redis, lambda: one.read_ticket(desk.ticket_id))
+        async with opened(desk.settings, redis=late) as two:
+            await two.read_ticket(desk.ticket_id)
     assert desk.calls("token") == 1
 
 
