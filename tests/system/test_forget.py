@@ -65,15 +65,8 @@ def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
     # 0: a sync saw the tombstone and removed the copy first.
     copies = told.pop("copies")
     assert copies in (0, 1)
-    assert told == {
-        "tenant_id": "acme",
-        "answers": 2,
-        "jobs_ended": [],
-        "job_rows": 0,
-        "redis_keys": 4,
-        "others_running": 0,
-        "unattributed": 0,
-    }
+    nothing = {"job_rows": 0, "others_running": 0, "unattributed": 0}
+    assert told == {"tenant_id": "acme", "answers": 2, "jobs_ended": [], "redis_keys": 4, **nothing}
     assert f"Erased: tenant_id=acme, copies={copies}, answers=2, jobs=0, keys=4" in done.stderr
     assert subject not in done.stdout + done.stderr
     assert (world.job(ticket_id)["enhancement"], world.job(naming["ticket_id"])["enhancement"]) == (None, None)
