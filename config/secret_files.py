@@ -76,7 +76,10 @@ class SecretFiles:
         return self._unlisted and not self._there
 
     def read(self) -> dict[str, str]:
-        """What counts now. The first reading takes the files as they are: a process starts with what it was given."""
+        """What counts now. The first reading takes the files as they are: a process starts with what it was given.
+
+        One that finds the folder and can't list it is none.
+        """
         try:
             found = self._found()
         except OSError as failure:
@@ -91,7 +94,7 @@ class SecretFiles:
                 self._take(found)
             else:
                 self._start(found)
-        self._started = True
+        self._started = not self.never_listed
         return dict(self._values)
 
     def _start(self, found: dict[str, _File]) -> None:

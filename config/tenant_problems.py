@@ -13,6 +13,8 @@ _CLOUD_NEEDS = ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "ACCOUNTS_URL")
 # What goes into the head of a request to the desk.
 _SENT = ("API_KEY", "CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "PORTAL_ID")
 _SHORTEST_TOKEN = 32
+NOT_LISTED = "SECRETS_DIR can't be listed: this process must be able to read it"
+"""What is wrong while its files could never be listed."""
 ODD_KEY = "has a line break or a character that no key has"
 """What is wrong with a key that can't stand in the head of a request."""
 _DOLLARS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,4})?")
@@ -21,11 +23,6 @@ _DOLLARS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,4})?")
 def is_tenant_id(text: str) -> bool:
     """Return True if it may stand in log lines, where support greps for `error`, and in labels."""
     return TENANT_ID.fullmatch(text) is not None and "error" not in text
-
-
-def directory_problems(secrets_dir: str | None) -> list[str]:
-    """What is wrong with `SECRETS_DIR`: whose files could never be listed, so that nobody knows their tenants."""
-    return ["SECRETS_DIR can't be listed: this process must be able to read it"] if secrets_dir == UNREADABLE else []
 
 
 def key_problems(name: str, key: str) -> list[str]:

@@ -1,7 +1,8 @@
 """How the environment and `SECRETS_DIR` become tenants.
 
 A tenant whose settings are unusable is closed: it has neither secrets nor a desk. One that was open before keeps what
-worked, each part by itself, but for secrets that are not there any more.
+worked, each part by itself, but for secrets that are not there any more. While nobody knows what `SECRETS_DIR` has, all
+are closed: a model of a tenant's own, or a rule for its tickets, may stand there.
 """
 
 import os
@@ -14,7 +15,7 @@ from config.secret_files import UNREADABLE, SecretFiles
 from config.tenant_names import SECRETS, by_tenant, owner, setting_suffix
 from config.tenant_parts import tenant_left, tenant_of
 from config.tenant_problems import (
-    directory_problems,
+    NOT_LISTED,
     id_problems,
     is_tenant_id,
     key_problems,
@@ -72,13 +73,19 @@ def names_tenant(values: Mapping[str, str], tenant_id: str) -> bool:
 
     True as well while nobody knows, since `SECRETS_DIR` could never be listed.
     """
-    return values.get(_DIRECTORY) == UNREADABLE or any(owner(name)[1] == tenant_id for name in values)
+    return _is_unlisted(values) or any(owner(name)[1] == tenant_id for name in values)
+
+
+def _is_unlisted(values: Mapping[str, str]) -> bool:
+    return values.get(_DIRECTORY) == UNREADABLE
 
 
 def parse_tenants(values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[TenantProblem]]:
     """The tenants that `values` (setting name -> value) describe, and what is wrong with the others."""
+    if _is_unlisted(values):
+        return {}, [TenantProblem("", NOT_LISTED)]
     tenants: dict[str, Tenant] = {}
-    problems = [TenantProblem("", sentence) for sentence in directory_problems(values.get(_DIRECTORY))]
+    problems: list[TenantProblem] = []
     for tenant_id, settings in sorted(by_tenant(values).items()):
         wrong = id_problems(tenant_id) or problems_of(tenant_id, settings)
         if wrong:
@@ -94,6 +101,8 @@ def tenants_after(
     """Return the tenants of `values`, of unusable ones what is left of those `before`, and what is wrong."""
     tenants, problems = parse_tenants(values)
     settings = by_tenant(values)
+    if _is_unlisted(values):
+        return {name: Tenant(name, usable=False) for name in sorted(settings) if is_tenant_id(name)}, problems
     for tenant_id in {problem.tenant_id for problem in problems if is_tenant_id(problem.tenant_id)}:
         tenants[tenant_id] = tenant_left(before.get(tenant_id, Tenant(tenant_id)), settings[tenant_id])
     for tenant in [tenants[tenant_id] for tenant_id in tenants.keys() & before.keys()]:

@@ -12,6 +12,8 @@ from config.settings import ApiSettings
 from config.startup import load_with_tenants
 from config.tenant_directory import TenantDirectory
 from config.tenant_reading import TenantProblem, read_environment
+from config.tenants import Tenant
+from tests.config.given import asked
 from tests.kit.clock import Clock
 
 ACME = {
@@ -185,7 +187,7 @@ def test_a_directory_that_was_never_there_is_nothing_to_tell_of(tmp_path: Path) 
 def test_a_directory_that_could_never_be_listed_is_a_problem_until_it_can(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody knows which tenants it has: those of the environment are served, and it is shown as long as it lasts."""
+    """Nobody knows what it has: a tenant of the environment may have rules or a model of its own there."""
     monkeypatch.setenv("WEBHOOK_SECRET_GLOBEX", "of the environment")
     (folder.path / "WEBHOOK_SECRET_ACME").unlink()
     clock = Clock(0)
@@ -197,10 +199,14 @@ def test_a_directory_that_could_never_be_listed_is_a_problem_until_it_can(
         sentence = "SECRETS_DIR can't be listed: this process must be able to read it"
         assert tenants.problems == [TenantProblem("", sentence, closed=True)]
         clock.now += 6
-        assert tenants.unusable() == {"globex": False, "": True}
+        assert tenants.unusable() == {"globex": True, "": True}
+        assert asked(tenants, "globex") == Tenant("globex", usable=False)
     (folder.path / "PREVIOUS_WEBHOOK_SECRET_ACME").unlink()
     clock.now += 6
+    # Just written, and it counts: until it did, the tenant's tickets would go elsewhere.
+    folder.write("OPENAI_API_KEY_GLOBEX", "its own", age=-clock.now)
     assert tenants.unusable() == {"acme": False, "globex": False}
+    assert asked(tenants, "globex").model.api_key == "its own"
     assert (tenants.problems, told) == ([], [])
 
 
