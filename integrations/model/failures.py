@@ -43,7 +43,7 @@ _DENIED_STATUSES = {
     402: HoldReason.OUT_OF_CREDIT,
     404: HoldReason.NOT_FOUND,
 }
-# A 403 without one of these codes is about the one question: that is how OpenRouter tells of its moderation.
+# A 403 without one of these codes or messages is about the one question: so OpenRouter tells of its moderation.
 _DENIED_CODES = {
     **dict.fromkeys(_NO_CREDIT, HoldReason.OUT_OF_CREDIT),
     "invalid_api_key": HoldReason.KEY_REFUSED,
@@ -53,6 +53,13 @@ _DENIED_CODES = {
 }
 _NO_SUCH_MODEL = "is not a valid model ID"
 """How OpenRouter's 400 for a model that it does not have ends."""
+_DENIED_MESSAGES = {
+    "Key limit exceeded": HoldReason.OUT_OF_CREDIT,
+    "Access denied due to Virtual Network/Firewall rules": HoldReason.NOT_PERMITTED,
+    "A Virtual Network is configured for this resource": HoldReason.NOT_PERMITTED,
+    "Public access is disabled": HoldReason.NOT_PERMITTED,
+}
+"""How a 403 begins that has no code of its own and is about all questions: OpenRouter's, and Azure's."""
 
 
 def of_status(status: int, retry_after: float | None = None, *codes: object) -> OutsideFailure:
@@ -70,26 +77,34 @@ def of_status(status: int, retry_after: float | None = None, *codes: object) -> 
     return ModelRefused(status_words(status))
 
 
-def of_error(code: object, kind: object) -> OutsideFailure:
-    """Return the failure that an error without an HTTP status is, from its `code` and its `type`."""
+def of_error(code: object, kind: object, message: object = None) -> OutsideFailure:
+    """Return the failure that an error without an HTTP status is, from its `code`, its `type` and its `message`."""
     status = next((found for found in (_status_of(code), _status_of(kind)) if found is not None), 500)
-    return of_status(status, None, code, kind)
+    return _denied_in_words(status, message) or of_status(status, None, code, kind)
+
+
+def _denied_in_words(status: int, message: object) -> OutsideFailure | None:
+    """Return what a status stands for whose message alone says that it is about all questions; else None."""
+    text = message if isinstance(message, str) else ""
+    why = HoldReason.NOT_FOUND if status == 400 and text.endswith(_NO_SUCH_MODEL) else None
+    if status == 403:
+        why = next((why for words, why in _DENIED_MESSAGES.items() if text.startswith(words)), None)
+    return None if why is None else ModelDenied(status_words(status), why)
 
 
 def classed(failure: openai.OpenAIError) -> OutsideFailure:
     """Return one of the package's exceptions as a failure with our own words; its text is left behind."""
     if isinstance(failure, openai.APIStatusError):
-        if failure.status_code == 400 and message_of(failure).endswith(_NO_SUCH_MODEL):
-            return ModelDenied(status_words(400), HoldReason.NOT_FOUND)
         wait = wait_asked_for(failure.response.headers)
-        return of_status(failure.status_code, wait, failure.code, failure.type)
+        denied = _denied_in_words(failure.status_code, message_of(failure))
+        return denied or of_status(failure.status_code, wait, failure.code, failure.type)
     if isinstance(failure, openai.APIConnectionError):  # its timeout too: ours come first, but for connecting
         return ModelUnavailable("connection")
     if isinstance(failure, openai.APIResponseValidationError):
         return ModelRefused("invalid answer")
     if isinstance(failure, openai.APIError):
         # An error event in the middle of a stream.
-        return of_error(failure.code, failure.type)
+        return of_error(failure.code, failure.type, failure.message)
     return ModelRefused("invalid answer")
 
 

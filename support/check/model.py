@@ -111,7 +111,7 @@ def _held(rows: Findings, held: HeldBack, endpoint: Endpoint) -> None:
     match held.reason:
         case HoldReason.OUT_OF_CREDIT:
             rows.ok("taken", "model key")
-            rows.failed("model credit", held.reason, "pay in, or raise the account's own limit")
+            rows.failed("model credit", held.reason, "pay in, or raise the limit of the account, or of the key")
         case HoldReason.NOT_FOUND:
             remedy = (
                 f"OPENAI_MODEL must be a model that the account has; {endpoint.name} is none, unless OPENAI_BASE_URL "
@@ -119,7 +119,11 @@ def _held(rows: Findings, held: HeldBack, endpoint: Endpoint) -> None:
             )
             rows.failed("model name", held.reason, remedy)
         case HoldReason.NOT_PERMITTED:
-            rows.failed("model key", held.reason, "ask the provider to open the model to this account, from here")
+            rows.failed(
+                "model key",
+                held.reason,
+                "have the model opened to this account from here: at the provider, or in the rules of Azure's network",
+            )
         case _:
             rows.failed("model key", held.reason, "make OPENAI_API_KEY anew (a tenant's own: with its ending)")
 

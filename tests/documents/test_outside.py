@@ -123,7 +123,9 @@ HELD: dict[str, tuple[str, ...]] = {
         f"{MODEL}_providers.py::test_the_simulator_of_a_provider_refuses_in_the_words_that_are_known_of_it",
     ),
     "no money": (PROVIDERS, f"{MODEL}_holds.py::test_all_jobs_that_are_under_way_are_held_by_the_first_refusal"),
+    "a key's own limit": (PROVIDERS,),
     "no right": (PROVIDERS,),
+    "not from here": (PROVIDERS,),
     "too fast": (PROVIDERS, f"{MODEL}.py::test_each_failure_has_its_class_and_its_line_after_one_call"),
     "refusals": (PROVIDERS, f"{MODEL}.py::test_each_failure_has_its_class_and_its_line_after_one_call"),
     "Azure": (

@@ -19,6 +19,13 @@ AZURE_DEPLOYMENT = (
 )
 AZURE_FILTER = "The response was filtered due to the prompt triggering Azure OpenAI's content management policy."
 AZURE_RATE = "Requests to the ChatCompletions_Create Operation have exceeded token rate limit. Retry after 60 seconds."
+AZURE_NETWORK = {
+    "Access denied due to Virtual Network/Firewall rules.": "Azure-Samples/azure-sql-db-chatbot/issues/3",
+    "A Virtual Network is configured for this resource. Please use the correct endpoint for making requests. Check "
+    "https://aka.ms/cogsvc-vnet for more details.": "continuedev/continue/issues/12547",
+    "Public access is disabled. Please configure private endpoint.": "TabularEditor/TabularEditor3/issues/1557",
+}
+KEY_LIMIT = "Key limit exceeded (total limit). Manage it using https://openrouter.ai/settings/keys"
 QUOTA = "You exceeded your current quota, please check your plan and billing details."
 ISSUES = "https://github.com"
 ROUTER_ERRORS = "https://openrouter.ai/docs/api/reference/errors-and-debugging"
@@ -124,6 +131,13 @@ ANSWERS = [
     ),
     openrouter(403, "Your input was flagged", ModelRefused, "403 Forbidden", f"{ROUTER_ERRORS}#moderation"),
     openrouter(
+        *(403, KEY_LIMIT, HoldReason.OUT_OF_CREDIT, "403 Forbidden", f"{ISSUES}/MCPJam/inspector/issues/1287"),
+    ),
+    ProviderAnswer(
+        *("openrouter", 200, {"error": {"message": KEY_LIMIT, "code": 403}}, HoldReason.OUT_OF_CREDIT),
+        *("403 Forbidden", f"{ROUTER_ERRORS}#key-limit-in-a-200"),
+    ),
+    openrouter(
         *(400, "gpt-6-luna is not a valid model ID", HoldReason.NOT_FOUND, "400 Bad Request"),
         f"{ISSUES}/OpenRouterTeam/openrouter-examples/issues/74",
     ),
@@ -163,6 +177,10 @@ ANSWERS = [
     azure(
         *(403, "AuthenticationTypeDisabled", "Key based authentication is disabled for this resource."),
         *(HoldReason.KEY_REFUSED, "403 Forbidden", f"{ISSUES}/microsoft/sample-app-aoai-chatGPT/issues/1000"),
+    ),
+    *(
+        azure(403, "403", message, HoldReason.NOT_PERMITTED, "403 Forbidden", f"{ISSUES}/{issue}")
+        for message, issue in AZURE_NETWORK.items()
     ),
     azure(
         *(404, "DeploymentNotFound", AZURE_DEPLOYMENT, HoldReason.NOT_FOUND, "404 Not Found"),

@@ -8,7 +8,7 @@ import pytest
 import trustme
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from config.settings import WorkerSettings
@@ -89,3 +89,20 @@ def test_an_unknown_authority_is_given_as_a_bundle(start_log: StartLog) -> None:
         thread.join()
         server.close()
         loop.close()
+
+
+@pytest.mark.parametrize(
+    ("message", "row"),
+    [
+        ("Key limit exceeded (total limit). Manage it using https://openrouter.ai/settings/keys", "model credit"),
+        ("Public access is disabled. Please configure private endpoint.", "model key"),
+        ("Your input was flagged", "model answers"),
+    ],
+)
+def test_a_403_is_told_by_what_it_is_about(message: str, row: str, start_log: StartLog) -> None:
+    async def refuse(_request: Request) -> Response:
+        return JSONResponse({"error": {"message": message, "code": 403}}, 403)
+
+    start_log()
+    with serve_in_thread(Starlette(routes=[Route("/{path:path}", refuse, methods=["POST"])])) as url:
+        assert failed(url)[0] == row
