@@ -22,6 +22,12 @@ async def refuse_event(attempt: Attempt) -> None:
         raise LeftOut
 
 
+def minds_ticket(attempt: Attempt) -> bool:
+    """Return True if what the desk has the ticket in may leave it out: it may be moved while its job waits."""
+    rules = attempt.wishes().rules
+    return any(rules.ask_for(kind) for kind in ("category", "group", "template"))
+
+
 async def refuse_ticket(attempt: Attempt, ticket: DeskTicket) -> None:
     """Raise LeftOut if the ticket, which was just read, is one that is left out.
 

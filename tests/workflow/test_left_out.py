@@ -154,12 +154,15 @@ async def test_a_copy_from_before_the_rule_is_told_to_no_other_ticket(
     assert ("#88" in note["description"]) is (group == "network")
 
 
-async def test_a_ticket_that_was_moved_since_gpt4_answered_gets_no_note(place: Place) -> None:
-    """A job that was held back, or is retried by hand, comes with an answer."""
+@pytest.mark.parametrize("seen", [None, "now()"], ids=["unseen", "seen open lately"])
+async def test_a_ticket_that_was_moved_since_gpt4_answered_gets_no_note(seen: str | None, place: Place) -> None:
+    """A job that was held back, or is retried by hand, comes with an answer; that a ticket is open tells no group."""
     place.tenant = tenant(never="group:HR")
     ticket_id = new_ticket(place.desks, group="HR")
     job_id = await place.job(ticket_id)
     place.store.table.change(job_id, enhancement=ANSWER.model_dump_json(), model="m", started_at="now()")
+    if seen:
+        place.store.table.change(job_id, seen_open_at=seen)
     await place.answers.put(Kept.ANSWER, job_id, ({"summary": "text of a ticket"}, "m"))
     assert await place.run(job_id) == LEFT_OUT
     assert place.store.table.job(job_id)["enhancement"] is None

@@ -14,7 +14,7 @@ from storage import claims
 from workflow.attempt import Attempt, DryRun, GraphState, LeftOut
 from workflow.enhancement import to_html
 from workflow.lease import insist, insist_shortly_before
-from workflow.left_out import refuse_ticket
+from workflow.left_out import minds_ticket, refuse_ticket
 
 
 async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
@@ -23,7 +23,7 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
     with tracing.span(tracing.SERVICEDESK_UPDATE, kind=SpanKind.CLIENT), timing.step("update"):
         started = time.monotonic()
         attempt.check_notes(answered=True)
-        if not claim.saw_open_lately():
+        if not claim.saw_open_lately() or minds_ticket(attempt):
             await _read_again(attempt)
         if attempt.wishes().dry_run:
             raise DryRun
