@@ -76,13 +76,14 @@ class Prompt:
 class Usage:
     """What was paid for: tokens (0 where the endpoint did not tell), and dollars where it did.
 
-    `model` is the one that was asked; empty where it is the only one.
+    `model` is the one that was asked; empty where it is the only one. `estimated`: a stream broke off before it told.
     """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float | None = None
     model: str = ""
+    estimated: bool = False
 
     def plus(self, other: "Usage") -> "Usage":
         """Return the sum of both."""

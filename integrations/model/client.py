@@ -113,14 +113,15 @@ class ModelClient:
     ) -> ModelAnswer[Structured]:
         """Return an answer of that type. Raises ModelTimeout, ModelUnavailable, ModelRefused; HeldBack as `check` does.
 
-        `on_paid` hears of each paid call, also of one with an unusable answer. `on_unusable` is awaited with the text
-        of an answer that is to be repaired; given as `unusable` to a later `ask`, its repair alone is asked for.
+        `on_paid` hears of each paid call, also of one whose answer is unusable or breaks off. `on_unusable` is awaited
+        with the text of an answer that is to be repaired; given as `unusable` to a later `ask`, its repair alone is
+        asked for.
         """
         started = time.monotonic()
         messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
         earlier = Usage()
         if unusable is None:
-            first = await self._complete(messages, answer_type)
+            first = await self._complete(messages, answer_type, on_paid)
             earlier = first.usage
             on_paid(earlier)
             content = _usable(first, answer_type)
@@ -129,7 +130,7 @@ class ModelClient:
             unusable = first.text
             await on_unusable(unusable)
         messages += self._wire.repair(unusable)
-        second = await self._complete(messages, answer_type)
+        second = await self._complete(messages, answer_type, on_paid)
         on_paid(second.usage)
         content = _usable(second, answer_type)
         if content is None:
@@ -150,19 +151,23 @@ class ModelClient:
             round(completion.first_seconds * 1000),
         )
 
-    async def _complete(self, messages: list[dict[str, str]], answer_type: type[BaseModel]) -> Completion:
-        """One paid call. Raises HeldBack when somebody has to act first."""
+    async def _complete(
+        self, messages: list[dict[str, str]], answer_type: type[BaseModel], on_paid: Callable[[Usage], None]
+    ) -> Completion:
+        """One paid call; `on_paid` hears of one that breaks off. Raises HeldBack when somebody has to act first."""
         with self._hold.watch():
-            return await self._complete_with_less(messages, answer_type)
+            return await self._complete_with_less(messages, answer_type, on_paid)
 
-    async def _complete_with_less(self, messages: list[dict[str, str]], answer_type: type[BaseModel]) -> Completion:
+    async def _complete_with_less(
+        self, messages: list[dict[str, str]], answer_type: type[BaseModel], on_paid: Callable[[Usage], None]
+    ) -> Completion:
         """One paid call: endpoints refuse what they don't know, unpaid, and are called again without that part."""
         known = refused = self._wire.refused()
         for _ in range(_MOST_REFUSALS):
             request = self._wire.request(messages, answer_type, refused)
             try:
                 with self._breaker.watch():
-                    completion = await self._call(request)
+                    completion = await self._call(request, on_paid)
             except REFUSALS as refusal:
                 part = refused_part(refusal, request)
                 if part is None:
@@ -173,15 +178,18 @@ class ModelClient:
                 return completion
         raise ModelRefused("400 Bad Request")
 
-    async def _call(self, request: dict[str, Any]) -> Completion:
+    async def _call(self, request: dict[str, Any], on_paid: Callable[[Usage], None]) -> Completion:
         gathered = Gathered()
         try:
             return await self._read(request, gathered)
-        except Temporary:
-            if not gathered.is_whole:
-                raise
-            # It is paid for. The stream only has not come to its end, where it would say what it cost.
-            return gathered.completion()
+        except BaseException as stopped:
+            # What came is paid for. The stream only has not come to its end, where it would say what it cost.
+            usage = gathered.usage_so_far(sum(len(message["content"]) for message in request["messages"]))
+            if gathered.is_whole and isinstance(stopped, Temporary):
+                return replace(gathered.completion(), usage=usage)
+            if gathered.has_content:
+                on_paid(usage)
+            raise
 
     async def _read(self, request: dict[str, Any], gathered: Gathered) -> Completion:
         loop = asyncio.get_running_loop()

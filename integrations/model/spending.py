@@ -48,6 +48,8 @@ class SpendingLimits:
         self._now = now
         self._reached: set[str] = set()
         self._untold: set[str] = set()
+        self._price: dict[str, float] = {}
+        """Dollars for a token, by tenant, as the last call that told both has cost."""
         metrics.SPENDING_USED.ask = self._used
 
     def check(self, tenant_id: str) -> None:
@@ -61,8 +63,16 @@ class SpendingLimits:
             self._insist(tenant_id, await self._book.read(tenant_id))
 
     def paid(self, tenant_id: str, usage: Usage) -> None:
-        """Note a call that was paid for. What the endpoint does not tell can't be limited, and gets a line once."""
+        """Note a call that was paid for. What the endpoint does not tell can't be limited, and gets a line once.
+
+        Of one that broke off the tokens are an estimate, and its dollars what the last call's tokens have cost.
+        """
         tokens = usage.input_tokens + usage.output_tokens
+        if usage.estimated:
+            self._book.paid(tenant_id, Spent(tokens, tokens * self._price.get(tenant_id, 0.0)))
+            return
+        if usage.cost is not None and tokens:
+            self._price[tenant_id] = usage.cost / tokens
         self._book.paid(tenant_id, Spent(tokens, usage.cost or 0.0))
         limits = self._limits(tenant_id)
         for limit, untold, unit in (

@@ -7,6 +7,7 @@ The stream is read here and not by the openai package, whose objects for each pi
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from math import ceil
 
 import httpx2
 
@@ -18,6 +19,8 @@ from integrations.values import Usage
 _LONGEST_ANSWER = 100_000
 _LONGEST_WORD = 200
 _LARGEST_NUMBER = 1_000_000_000
+_CHARACTERS_OF_A_TOKEN = 4
+"""OpenAI's rule of thumb: https://help.openai.com/en/articles/4936856"""
 
 
 class NotAStream(Exception):
@@ -145,7 +148,18 @@ class Gathered:
     @property
     def is_whole(self) -> bool:
         """True if the model has said that it is done: no more content will come."""
-        return self.finish_reason == "stop"
+        return self.finish_reason not in ("", "error")
+
+    @property
+    def has_content(self) -> bool:
+        """True if a part of an answer, or of a refusal, has come."""
+        return self.size > 0 or self.refused
+
+    def usage_so_far(self, asked: int) -> Usage:
+        """Return what was told of the cost, or else an estimate; the question had `asked` characters."""
+        if self.usage is not None:
+            return self.completion().usage
+        return Usage(ceil(asked / _CHARACTERS_OF_A_TOKEN), ceil(self.size / _CHARACTERS_OF_A_TOKEN), estimated=True)
 
     def completion(self) -> Completion:
         """Return all of it, as one."""

@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
+from math import ceil
 from typing import Any
 
 import pytest
@@ -10,13 +12,14 @@ from starlette.applications import Starlette
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
-from integrations.errors import ModelTimeout
+from integrations.errors import ModelRefused, ModelTimeout, ModelUnavailable
 from integrations.values import Usage
 from simulators.serving import serve_in_thread
 from tests.integrations.endpoints import ADVICE, endpoint, piece, stream, whole
 from tests.kit.desk import line_of
-from tests.kit.model import ask, failure_of
+from tests.kit.model import PROMPT, ask, failure_of, opened
 from tests.kit.simulators import Simulator
+from workflow.enhancement import Enhancement
 
 IDLE = 0.4
 
@@ -61,22 +64,66 @@ async def test_the_whole_is_capped_however_steady_it_is(model: Simulator) -> Non
     assert line_of(failure) == "GPT-4 API call failed: timeout after 0.5s"
 
 
-@pytest.mark.parametrize("tail", ["silence", "cut"])
-async def test_an_answer_that_is_whole_counts_though_its_stream_does_not_end(tail: str) -> None:
-    """It is paid for; what had not come yet is only what it cost."""
+class BreaksOff:
+    """An endpoint whose answers are these pieces, and then a cut or silence."""
 
-    async def events() -> AsyncIterator[bytes]:
-        yield stream(piece(json.dumps(ADVICE)), piece(None, finish_reason="stop"))
-        if tail == "cut":
+    def __init__(self, *pieces: Any, tail: str = "cut") -> None:
+        self.pieces, self.tail, self.calls = pieces, tail, 0
+
+    async def events(self) -> AsyncIterator[bytes]:
+        yield stream(*self.pieces)
+        if self.tail == "cut":
             raise ConnectionError
         await asyncio.sleep(3)
 
-    async def answer(_request: object) -> StreamingResponse:
-        return StreamingResponse(events(), media_type="text/event-stream")
+    async def answer(self, _request: object) -> StreamingResponse:
+        self.calls += 1
+        return StreamingResponse(self.events(), media_type="text/event-stream")
 
-    app = Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])])
-    with serve_in_thread(app) as url:
-        assert (await ask(url, idle=IDLE)).content.summary == "S"
+    def serving(self) -> AbstractContextManager[str]:
+        return serve_in_thread(Starlette(routes=[Route("/v1/chat/completions", self.answer, methods=["POST"])]))
+
+
+ASKED = ceil((len(PROMPT.system) + len(PROMPT.user)) / 4)
+"""Tokens of the question, as a stream that broke off is counted."""
+
+
+@pytest.mark.parametrize("tail", ["silence", "cut"])
+async def test_an_answer_that_is_whole_counts_though_its_stream_does_not_end(tail: str) -> None:
+    """It is paid for; what had not come yet is only what it cost, and is estimated."""
+    text = json.dumps(ADVICE)
+    with BreaksOff(piece(text), piece(None, finish_reason="stop"), tail=tail).serving() as url:
+        answer = await ask(url, idle=IDLE)
+    assert answer.content.summary == "S"
+    assert answer.usage == Usage(ASKED, ceil(len(text) / 4), estimated=True)
+
+
+@pytest.mark.parametrize(("finish", "calls"), [("length", 2), ("content_filter", 1)])
+async def test_a_stream_that_breaks_after_any_finish_was_the_whole_answer(finish: str, calls: int) -> None:
+    """Else each attempt at the job would pay for the same again. One that is too long gets its one repair."""
+    endless = BreaksOff(piece('{"summary": "half'), piece(None, finish_reason=finish))
+    with endless.serving() as url:
+        assert type(await failure_of(url)) is ModelRefused
+    assert endless.calls == calls
+
+
+@pytest.mark.parametrize(
+    ("pieces", "paid"),
+    [
+        ([piece("a very long answer")], [Usage(ASKED, 5, estimated=True)]),
+        ([piece("a"), piece("b", finish_reason="error")], [Usage(ASKED, 1, estimated=True)]),
+        ([piece("a") | {"usage": {"prompt_tokens": 7, "completion_tokens": 5, "cost": 0.25}}], [Usage(7, 5, 0.25)]),
+        ([piece(None), piece("")], []),
+    ],
+    ids=["content", "an error", "told on the way", "nothing"],
+)
+async def test_what_came_of_a_stream_that_breaks_off_is_paid_for(pieces: list[Any], paid: list[Usage]) -> None:
+    heard: list[Usage] = []
+    with BreaksOff(*pieces).serving() as url:
+        async with opened(url) as gpt4:
+            with pytest.raises(ModelUnavailable):
+                await gpt4.ask(PROMPT, Enhancement, heard.append)
+    assert heard == paid
 
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12, "cost": 0.25}

@@ -66,3 +66,18 @@ async def test_a_limit_that_can_not_be_held_is_told_once(start_log: StartLog) ->
         limits.paid("acme", Usage(5, 5))
     told = "Spending limit without effect: tenant_id=acme, the model does not tell its dollars"
     assert stream.getvalue().count(told) == 1
+
+
+async def test_a_stream_that_broke_off_counts_by_an_estimate_and_is_not_called_untold(start_log: StartLog) -> None:
+    """Its dollars are what the tokens of the last call that told have cost."""
+    stream, book = start_log(), BookInMemory()
+    values = ACME | {"OPENAI_DAILY_DOLLARS_ACME": "1"}
+    limits = spending.SpendingLimits(TenantDirectory(lambda: values), book)
+    limits.paid("acme", Usage(70, 30, estimated=True))
+    assert book.here == Spent(100)
+    limits.paid("acme", Usage(70, 30, 0.5))
+    limits.paid("acme", Usage(70, 30, estimated=True))
+    assert book.here == Spent(300, 1.0)
+    with pytest.raises(HeldBack, match=spending.SPENDING_LIMIT):
+        limits.check("acme")
+    assert "without effect" not in stream.getvalue()
