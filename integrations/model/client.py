@@ -19,8 +19,8 @@ from openai import AsyncOpenAI, DefaultAsyncHttpx2Client
 from pydantic import BaseModel
 
 from integrations.breaker import Breaker
-from integrations.errors import ModelRefused, ModelTimeout, ModelUnavailable, Temporary
-from integrations.holds import Hold
+from integrations.errors import ModelDenied, ModelRefused, ModelTimeout, ModelUnavailable, Temporary
+from integrations.holds import Hold, HoldReason
 from integrations.http import KEPT_SECONDS, connection_words, trust, trust_of_proxy
 from integrations.model.bounds import PLAIN, ModelAnswerTooLarge, bound
 from integrations.model.failures import CONTENT_FILTER, classed
@@ -59,6 +59,7 @@ class ModelClient:
     ) -> None:
         self.name = model
         self.base_url = base_url
+        self._has_key = bool(api_key)
         self._idle = idle_seconds
         self._total = total_seconds
         self._breaker = breaker
@@ -71,7 +72,7 @@ class ModelClient:
         self._by_proxy = outward.by_proxy(base_url)
         to_proxy = httpx2.Proxy(outward.proxy, ssl_context=trust_of_proxy(outward)) if outward.proxy else None
         self._client = AsyncOpenAI(
-            api_key=api_key,
+            api_key=api_key or "none",  # the package wants one; without ours nothing is sent
             base_url=base_url,
             max_retries=0,
             timeout=net,
@@ -156,6 +157,8 @@ class ModelClient:
     ) -> Completion:
         """One paid call; `on_paid` hears of one that breaks off. Raises HeldBack when somebody has to act first."""
         with self._hold.watch():
+            if not self._has_key:
+                raise ModelDenied("no key", HoldReason.KEY_REFUSED)
             return await self._complete_with_less(messages, answer_type, on_paid)
 
     async def _complete_with_less(

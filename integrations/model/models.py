@@ -4,7 +4,7 @@ What the first model says, and what follows where there is a fallback:
 
 | the first model                               | the fallback                                               |
 |-----------------------------------------------|------------------------------------------------------------|
-| HeldBack: breaker open, no money, right, model | answers, at once; the first is not called                  |
+| HeldBack: breaker open, no money, key, model   | answers, at once; the first is not called                  |
 | Temporary that is `down`: silence, 5xx, no     | answers, at once, within the same attempt                  |
 |   connection                                   |                                                            |
 | any other Temporary: 429, a broken answer      | is not asked: the first is well, and the job tries again   |
@@ -13,7 +13,7 @@ What the first model says, and what follows where there is a fallback:
 A tenant with an address or a key of its own has no fallback: its texts may be meant for that model only. The first is
 asked again as soon as its breaker or hold lets a call through. Where the fallback fails too, the job waits as the first
 says: a fallback that is set up wrongly must not end jobs which would have waited without it. Only what was paid for
-counts: an answer of the fallback that is unusable, or a refusal, ends the job.
+counts: an answer of the fallback that is unusable, or a refusal, ends the job, and one that broke off is an attempt.
 """
 
 import time
@@ -58,7 +58,10 @@ class Models:
         return TenantModel(self, tenant_id)
 
     def first(self, tenant_id: str) -> Endpoint:
-        """Return what the tenant's tickets are sent to. Raises HeldBack while there is nothing."""
+        """Return what the tenant's tickets are sent to. Raises HeldBack while there is nothing.
+
+        Where the process's key is gone it is an endpoint without one, which holds its jobs as a refused key does.
+        """
         tenant = self._tenants.get(tenant_id)
         endpoint = None if tenant is None else self._first(tenant)
         if endpoint is None:
@@ -69,7 +72,7 @@ class Models:
         own, process = tenant.model, self._settings
         # An address of its own comes with a key of its own, or is withdrawn with it (`config.tenant_parts`).
         key = own.api_key or self._process_key("OPENAI_API_KEY", process.openai_api_key) or ""
-        if own.withdrawn or not key:
+        if own.withdrawn:
             return None
         base_url = own.base_url or process.openai_base_url
         name = own.name or process.openai_model

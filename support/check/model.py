@@ -56,6 +56,8 @@ class ModelCheck:
         try:
             endpoint = self._models.first(tenant_id)
         except HeldBack:
+            endpoint = None
+        if endpoint is None or not endpoint.api_key:
             rows.failed("model key", "there is none for this tenant", "set OPENAI_API_KEY, or the tenant's own")
             return rows.all
         if endpoint in self._asked:

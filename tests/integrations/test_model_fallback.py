@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from integrations.errors import HeldBack, ModelRefused, ModelTimeout, ModelUnavailable
 from integrations.values import Usage
@@ -82,6 +83,26 @@ async def test_where_the_first_is_held_the_fallback_answers_at_once(street: Stre
     assert [came[0] for came in street.came] == ["process", "fallback", "fallback"]
     assert stream.getvalue().count("OpenAI API error: 402 Payment Required") == 1
     assert stream.getvalue().count("Hold error: model at 127.0.0.1: model out of credit") == 1
+
+
+async def test_where_the_firsts_key_is_gone_the_fallback_answers_by_its_own(
+    street: Street, start_log: StartLog
+) -> None:
+    """It is held as a refused key is, and goes on with the next one."""
+    stream = start_log()
+    process = FALLBACK | {"openai_fallback_base_url": at(street, "fallback")}
+    async with town(street, process, OPENAI_API_KEY="of-process", OPENAI_FALLBACK_API_KEY="of-fallback") as its_town:
+        await its_town.ask()
+        its_town.change(OPENAI_API_KEY="")
+        for _ in range(2):
+            assert (await its_town.ask()).model == "spare in fallback"
+        held = {"server": "model at 127.0.0.1", "reason": "model key refused"}
+        assert REGISTRY.get_sample_value("ai_agents_model_held", held) == 1
+        its_town.change(OPENAI_API_KEY="another")
+        await its_town.ask()
+        assert REGISTRY.get_sample_value("ai_agents_model_held", held) == 0
+    assert [came[1] for came in street.came] == ["of-process", "of-fallback", "of-fallback", "another"]
+    assert stream.getvalue().count("OpenAI API error: no key") == stream.getvalue().count("Hold error: ") == 1
 
 
 @pytest.mark.parametrize("own", [OWN, OWN | {"OPENAI_BASE_URL_ACME": "/acme/v1"}], ids=["key", "address"])
