@@ -18,6 +18,8 @@ pytest_plugins = [
     "tests.simulators.doors",
     "tests.housekeeping.site",
     "tests.system.door",
+    "tests.workflow.place",
+    "tests.config.folder",
     "tests.documents.faq_ground",
 ]
 

@@ -1,0 +1,75 @@
+"""A tenant whose wishes change while its jobs run."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from config.tenants import Tenant
+from config.ticket_rules import TicketRules, parse_names
+from tests.kit import desk as desk_kit
+from tests.kit import model as gpt4
+from tests.kit.logs import StartLog
+from tests.kit.postgres import Store
+from tests.kit.runner import runner_on
+from tests.kit.simulators import Simulator
+from workflow.kept_answers import AnswersInRedis
+from workflow.run import Runner, run_job
+
+
+def tenant(only: str = "", never: str = "", *, dry_run: bool = False) -> Tenant:
+    return Tenant("acme", rules=TicketRules(parse_names(only), parse_names(never)), dry_run=dry_run)
+
+
+@dataclass
+class Place:
+    """A desk, a model and a tenant whose wishes a test changes while jobs run."""
+
+    desks: Simulator
+    model: Simulator
+    store: Store
+    answers: AnswersInRedis
+    tenant: Tenant = field(default_factory=tenant)
+
+    @asynccontextmanager
+    async def runner(self, **desk: Any) -> AsyncIterator[Runner]:
+        async with (
+            desk_kit.opened(desk_kit.settings(self.desks.url, **desk)) as client,
+            gpt4.opened(self.model.url) as asked,
+        ):
+            runner = runner_on(client, self.store.database, self.store.database)
+            yield replace(runner, model_of=lambda _: asked, answers=self.answers, wishes_of=lambda _: self.tenant)
+
+    async def job(self, ticket_id: str, **of_event: Any) -> UUID:
+        event = self.store.new_event(job_id=uuid4(), ticket_id=ticket_id, dedupe_keys=(str(uuid4()),), **of_event)
+        return await self.store.accept(event)
+
+    async def run(self, job_id: UUID, **desk: Any) -> tuple[str, str | None]:
+        """Run a job; its state and reason."""
+        async with self.runner(**desk) as runner:
+            assert await run_job(runner, job_id)
+        row = self.store.table.job(job_id)
+        return row["state"], row["reason"]
+
+    def paid(self) -> int:
+        return len(self.model.requests(operation="chat"))
+
+    def copies(self) -> list[str]:
+        return [row["ticket_id"] for row in self.store.table.run("SELECT ticket_id FROM tickets")]
+
+
+@pytest.fixture
+def place(desks: Simulator, model: Simulator, store: Store, redis: Redis) -> Place:
+    return Place(desks, model, store, AnswersInRedis(redis, 60))
+
+
+@contextmanager
+def nothing_said_of_an_error(start_log: StartLog) -> Iterator[list[str]]:
+    stream, lines = start_log(), list[str]()
+    yield lines
+    lines += stream.getvalue().splitlines()
+    assert "error" not in stream.getvalue().lower()
