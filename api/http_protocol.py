@@ -11,9 +11,9 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from api.alarm import Alarm
-from api.crowd import Crowd
 from api.head_refusals import CrowdLog, HeadRefused, last_answer, tell
+from webhooks.alarm import Alarm
+from webhooks.crowd import Crowd
 
 SENDER_SECONDS = "sender_seconds"
 """Where the application's lifespan state has the time that a head may take."""

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 
 import httpx
 from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from config.addresses import address_problem
@@ -22,12 +21,11 @@ from config.tenant_problems import is_tenant_id
 from observability import exposition, metrics, phrases
 from observability.logging import say
 from observability.start import end_loading, end_refused, start_process
+from signer.desk_protocol import DeskProtocol
 from signer.door import SignerDoor
 from signer.forwarding import Forwarding, open_client
 from signer.spool import Spool, SpoolUnfit
 
-_MOST_CONNECTIONS = 200
-_FIRST_HEAD_SECONDS = 10.0
 _LAST_ANSWER_SECONDS = 3.0
 _PROBE_SECONDS = 2.5
 
@@ -134,12 +132,11 @@ async def _served(door: SignerDoor, listener: socket.socket) -> AsyncIterator[No
         access_log=False,
         ws="none",
         lifespan="off",
-        limit_concurrency=_MOST_CONNECTIONS,
         # Longer than a desk's client is likely to keep its own: what is sent over one that is being closed is lost.
         timeout_keep_alive=75,
     )
     state = ServerState()
-    server = await asyncio.get_running_loop().create_server(lambda: _DeskProtocol(config, state, {}), sock=listener)
+    server = await asyncio.get_running_loop().create_server(lambda: DeskProtocol(config, state, {}), sock=listener)
     try:
         yield
     finally:
@@ -148,16 +145,3 @@ async def _served(door: SignerDoor, listener: socket.socket) -> AsyncIterator[No
             connection.shutdown()
         if state.tasks:
             await asyncio.wait(state.tasks, timeout=_LAST_ANSWER_SECONDS)
-
-
-class _DeskProtocol(H11Protocol):
-    """uvicorn's plainest, whose heads are bounded in size; a connection without a first one is closed."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin."""
-        super().connection_made(transport)
-        self.loop.call_later(_FIRST_HEAD_SECONDS, self._close_unused)
-
-    def _close_unused(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
-            self.transport.close()

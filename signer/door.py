@@ -116,7 +116,7 @@ class SignerDoor:
 def _refuse(refused: WebhookNotKept) -> JSONResponse:
     metrics.SIGNER_WEBHOOKS.labels("refused").inc()
     # What the desk sends once is lost now: who looks for failures has to find it.
-    lost = refused.status >= 500
+    lost = refused.status >= 500 or refused.status == 408
     say(phrases.WEBHOOK_LOST if lost else phrases.WEBHOOK_REFUSED, status=refused.status, reason=refused.reason)
     return JSONResponse({"detail": "forbidden" if refused.status == 403 else refused.reason}, refused.status)
 
@@ -138,7 +138,7 @@ async def _read_body(request: Request) -> bytes:
     except TimeoutError:
         raise WebhookNotKept(408, "the body came too slowly") from None
     except ClientDisconnect:
-        raise WebhookNotKept(400, "the body can't be read: the connection ended before it") from None
+        raise WebhookNotKept(408, "the connection ended before the body") from None
     if body is None:
         raise WebhookNotKept(413, f"the body is larger than {LARGEST_BODY_BYTES // 1024} KiB: send ids only")
     return body

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.crowd import Crowd
+from webhooks.crowd import Crowd
 
 
 def names(crowd: Crowd[str], now: float) -> list[str]:
