@@ -13,6 +13,7 @@ _CLOUD_NEEDS = ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "ACCOUNTS_URL")
 # What goes into the head of a request to the desk.
 _SENT = ("API_KEY", "CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "PORTAL_ID")
 _SHORTEST_TOKEN = 32
+_SIGN = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "RETIRED_WEBHOOK_SECRET")
 NOT_LISTED = "SECRETS_DIR can't be listed: this process must be able to read it"
 """What is wrong while its files could never be listed."""
 ODD_KEY = "has a line break or a character that no key has"
@@ -71,13 +72,28 @@ def _token_problems(suffix: str, settings: Mapping[str, str]) -> list[str]:
     wrong = []
     if len(token) < _SHORTEST_TOKEN or not may_be_sent(token) or " " in token:
         wrong.append(f"WEBHOOK_TOKEN_{suffix} must be {_SHORTEST_TOKEN} characters at least, without blanks")
-    if token in (settings.get("WEBHOOK_SECRET"), settings.get("PREVIOUS_WEBHOOK_SECRET")):
+    if token in map(settings.get, _SIGN):
         wrong.append(f"WEBHOOK_TOKEN_{suffix} must not be a secret that signs: it travels with each webhook")
     if settings.get("WEBHOOK_REQUIRE_TIMESTAMP", "false").lower() == "true":
         wrong.append(
             f"WEBHOOK_TOKEN_{suffix} and WEBHOOK_REQUIRE_TIMESTAMP_{suffix} exclude each other: a token is no signature"
         )
     return wrong
+
+
+def shared_token(tenant_id: str, token: str, tenants: Mapping[str, Mapping[str, str]]) -> str | None:
+    """What is wrong with a tenant's token that is in use by another one of `tenants` (id -> settings) too, or None.
+
+    Who knows it would post as both.
+    """
+    holders = [
+        f"{name}_{setting_suffix(other)}"
+        for other, settings in sorted(tenants.items())
+        for name in ("WEBHOOK_TOKEN", *_SIGN)
+        if token and other != tenant_id and settings.get(name) == token
+    ]
+    wrong = f"WEBHOOK_TOKEN_{setting_suffix(tenant_id)} is off: it is the same as {', '.join(holders)}"
+    return wrong if holders else None
 
 
 def has_desk(settings: Mapping[str, str]) -> bool:

@@ -20,6 +20,7 @@ from config.tenant_problems import (
     is_tenant_id,
     key_problems,
     problems_of,
+    shared_token,
 )
 from config.tenants import Tenant
 
@@ -81,7 +82,15 @@ def _is_unlisted(values: Mapping[str, str]) -> bool:
 
 
 def parse_tenants(values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[TenantProblem]]:
-    """The tenants that `values` (setting name -> value) describe, and what is wrong with the others."""
+    """The tenants that `values` (setting name -> value) describe, and what is wrong with the others.
+
+    One whose token is another tenant's too is there, but without it.
+    """
+    tenants, problems = _each_alone(values)
+    return tenants, problems + _take_shared_tokens(tenants, values)
+
+
+def _each_alone(values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[TenantProblem]]:
     if _is_unlisted(values):
         return {}, [TenantProblem("", NOT_LISTED)]
     tenants: dict[str, Tenant] = {}
@@ -95,11 +104,21 @@ def parse_tenants(values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[Te
     return tenants, problems
 
 
+def _take_shared_tokens(tenants: dict[str, Tenant], values: Mapping[str, str]) -> list[TenantProblem]:
+    settings = by_tenant(values)
+    problems = []
+    for tenant in list(tenants.values()):
+        if sentence := shared_token(tenant.id, tenant.webhook_token, settings):
+            tenants[tenant.id] = replace(tenant, webhook_token="", usable=False)
+            problems.append(TenantProblem(tenant.id, sentence))
+    return problems
+
+
 def tenants_after(
     before: Mapping[str, Tenant], values: Mapping[str, str]
 ) -> tuple[dict[str, Tenant], list[TenantProblem]]:
     """Return the tenants of `values`, of unusable ones what is left of those `before`, and what is wrong."""
-    tenants, problems = parse_tenants(values)
+    tenants, problems = _each_alone(values)
     settings = by_tenant(values)
     if _is_unlisted(values):
         return {name: Tenant(name, usable=False) for name in sorted(settings) if is_tenant_id(name)}, problems
@@ -112,6 +131,7 @@ def tenants_after(
             tenants[tenant.id] = replace(tenant, model=replace(tenant.model, withdrawn=True), usable=False)
             sentence = f"OPENAI_API_KEY_{setting_suffix(tenant.id)} is gone: its jobs wait for one, or for a restart"
             problems.append(TenantProblem(tenant.id, sentence))
+    problems += _take_shared_tokens(tenants, values)
     return dict(sorted(tenants.items())), problems
 
 

@@ -24,6 +24,7 @@ def test_a_token_alone_makes_a_tenant_and_what_only_says_how_does_not() -> None:
     [
         ({"WEBHOOK_TOKEN_ACME": TOKEN, "WEBHOOK_REQUIRE_TIMESTAMP_ACME": "true"}, "a token is no signature"),
         ({"WEBHOOK_TOKEN_ACME": TOKEN, "WEBHOOK_SECRET_ACME": TOKEN}, "travels with each webhook"),
+        ({"WEBHOOK_TOKEN_ACME": TOKEN, "RETIRED_WEBHOOK_SECRET_ACME": TOKEN}, "travels with each webhook"),
         ({"RETIRED_WEBHOOK_SECRET_ACME": "s3cret"}, "still in use"),
         ({"OPENAI_BASE_URL_ACME": "https://model.acme.example/v1"}, "OPENAI_API_KEY_ACME is missing"),
         ({"OPENAI_BASE_URL_ACME": "nowhere", "OPENAI_API_KEY_ACME": "k"}, "must be http(s)://"),
@@ -116,6 +117,28 @@ def test_a_token_is_dead_as_soon_as_timestamps_are_required() -> None:
     values["WEBHOOK_REQUIRE_TIMESTAMP_ACME"] = "true"
     clock.now += 6
     assert (asked(tenants).webhook_token, asked(tenants).require_timestamp) == ("", True)
+
+
+@pytest.mark.parametrize(
+    "name", ["WEBHOOK_TOKEN", "WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "RETIRED_WEBHOOK_SECRET"]
+)
+def test_a_token_that_is_another_tenants_too_is_off_and_nothing_else_of_it(name: str) -> None:
+    """At the start, and when it comes while the process runs."""
+    values, told = dict(OWN), list[TenantProblem]()
+    tenants, clock = directory(lambda: values, told.append)
+    before = asked(tenants)
+    values |= {"WEBHOOK_SECRET_GLOBEX": "other", f"{name}_GLOBEX": TOKEN}
+    clock.now += 6
+    assert asked(tenants) == replace(before, webhook_token="", usable=False)
+    sentence = f"WEBHOOK_TOKEN_ACME is off: it is the same as {name}_GLOBEX"
+    assert TenantProblem("acme", sentence) in told
+    assert TOKEN not in repr(told)
+    fresh, _ = directory(lambda: values)
+    assert (asked(fresh), asked(fresh, "globex").webhook_token) == (asked(tenants), "")
+    assert not parse_tenants(values)[0]["acme"].webhook_token
+    del values[f"{name}_GLOBEX"]
+    clock.now += 6
+    assert asked(tenants) == before
 
 
 def test_a_model_key_that_is_gone_is_not_replaced_by_the_processes() -> None:
