@@ -138,7 +138,8 @@ async def _explain(refused: WebhookRefused, state: ApiState, context: Context) -
     """Tell of a refusal that was answered, with its cause if that is found."""
     try:
         if refused.asked is not None:
-            refused.cause = await state.explainer.cause(refused.asked) or refused.cause
+            found = await state.explainer.cause(refused.asked)
+            refused.cause, refused.explained = found or refused.cause, found is not None
     finally:
         context.run(tell, refused, state.rejections)
 

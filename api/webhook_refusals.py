@@ -14,7 +14,8 @@ from observability.logging import say
 class WebhookRefused(Exception):
     """A webhook that is not taken: HTTP status, reason for the log, and what the caller may know.
 
-    `cause` says more of the reason, and `asked` is what it may still be searched by.
+    `cause` says more of the reason, and `asked` is what it may still be searched by; `explained` once that has found
+    the cause, which proves that the sender has a secret.
     """
 
     status: int
@@ -26,6 +27,7 @@ class WebhookRefused(Exception):
     fields: str = ""
     cause: Cause | None = None
     asked: Question | None = None
+    explained: bool = False
 
     def proved(self, tenant_id: str) -> Self:
         """Return the same, of a webhook that was proved to be this tenant's."""
@@ -60,4 +62,5 @@ def tell(refused: WebhookRefused, rejections: RejectionRecorder) -> None:
     metrics.webhook(refused.reason, tenant_id if refused.known_tenant else None)
     if refused.known_tenant and tenant_id is not None:
         kept = f"{refused.reason}: {refused.cause.kept or refused.cause.told}" if refused.cause else refused.reason
-        rejections.record(tenant_id, refused.ticket_id, refused.status, kept)
+        proved = refused.verified or refused.explained
+        rejections.record(tenant_id, refused.ticket_id, refused.status, kept, proved=proved)

@@ -69,6 +69,9 @@ def test_each_cause_is_told_to_support_and_to_nobody_else(
         kept = signing.kept or signing.told
         ((_, ticket_id, status, stored),) = receiver.rejections
         assert (ticket_id, status, stored) == ("12345", 403, f"{reason}: {kept}" if kept else reason)
+        assert receiver.proved == (
+            reason == "signature mismatch" and kept not in ("", "no secret is set for the tenant")
+        )
     assert receiver.events == []
 
 

@@ -145,6 +145,7 @@ def test_a_method_or_address_that_there_is_not_is_told(
         assert f"cause: {cause}" in line
         assert ("tenant_id: initech" in line) == bool(tenant)
         assert everyone.rejections == ([(tenant, None, status, said)] if tenant else [])
+    assert everyone.proved
 
 
 async def test_what_is_a_duplicate_without_a_signature(start_log: StartLog, receiver: Receiver) -> None:

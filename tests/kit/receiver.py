@@ -58,6 +58,7 @@ class Receiver:
     def __init__(self, tenants: TenantDirectory | None = None, explainer: Explainer | None = None) -> None:
         self.events: list[Event] = []
         self.rejections: list[tuple[str, str | None, int, str]] = []
+        self.proved = False  # the last one of these
         self.app = FastAPI(redirect_slashes=False, telemetry=NO_TELEMETRY)
         self.app.include_router(webhook.router)
         fake: Any = self
@@ -78,9 +79,10 @@ class Receiver:
         self.events.append(event)
         return Taken(event.job_id, duplicate=False)
 
-    def record(self, *rejection: Any) -> None:
+    def record(self, *rejection: Any, proved: bool) -> None:
         """Like `RejectionRecorder.record`."""
         self.rejections.append(cast("tuple[str, str | None, int, str]", rejection))
+        self.proved = proved
 
     async def post(
         self,

@@ -23,7 +23,7 @@ async def fill(database: Database, new_event: NewEvent) -> None:
     """A row of each table for each of two tenants."""
     for tenant_id in ("acme", "globex"):
         await jobs.accept(database, new_event(tenant_id=tenant_id), DEADLINE, published=True)
-        await rejections.record(database, tenant_id, "1", 403, "stale timestamp")
+        await rejections.record(database, tenant_id, "1", 403, "stale timestamp", proved=False)
         ticket = {"ticket_id": "1", "subject": "VPN", "description": "d", "resolution": "r", "status": "Open"}
         await history.save_ticket(database, tenant_id, ticket)
         await history.save_passages(database, tenant_id, "1", "VPN", ["body"])

@@ -1,13 +1,19 @@
 """Refused webhooks, kept for support: by tenant, without a body, and never more than an hour's share."""
 
+import asyncio
+
+import pytest
+
+from api.rejection_recorder import RejectionRecorder
 from storage import rejections
 from storage.session import Database
 from tests.kit.postgres import Table
+from tests.kit.world import wait_for
 
 
 async def test_a_rejection_is_kept_under_its_tenant(database: Database, table: Table) -> None:
-    await rejections.record(database, "acme", "12345", 403, "signature mismatch")
-    await rejections.record(database, "globex", None, 422, "malformed payload")
+    await rejections.record(database, "acme", "12345", 403, "signature mismatch", proved=False)
+    await rejections.record(database, "globex", None, 422, "malformed payload", proved=True)
     rows = table.run("SELECT tenant_id, ticket_id, status, reason FROM rejections ORDER BY id")
     assert [tuple(row.values()) for row in rows] == [
         ("acme", "12345", 403, "signature mismatch"),
@@ -15,17 +21,31 @@ async def test_a_rejection_is_kept_under_its_tenant(database: Database, table: T
     ]
 
 
-async def test_a_flood_fills_an_hours_share_of_its_own_tenant_only(database: Database, table: Table) -> None:
+@pytest.mark.parametrize(
+    ("proved", "most"), [(True, rejections.MOST_PER_HOUR), (False, rejections.MOST_OF_ANYONE_PER_HOUR)]
+)
+async def test_a_flood_fills_an_hours_share_of_its_own_tenant_and_reason_only(
+    proved: bool, most: int, database: Database, table: Table
+) -> None:
     table.run(
         "INSERT INTO rejections (tenant_id, status, reason) SELECT 'acme', 403, 'flood' FROM generate_series(1, %s)",
-        rejections.MOST_PER_HOUR - 1,
+        most - 1,
     )
-    for _ in range(3):
-        await rejections.record(database, "acme", "1", 403, "signature mismatch")
-    await rejections.record(database, "globex", "1", 403, "signature mismatch")
-    counts = table.run("SELECT tenant_id, count(*) AS kept FROM rejections GROUP BY 1 ORDER BY 1")
-    assert [tuple(row.values()) for row in counts] == [("acme", rejections.MOST_PER_HOUR), ("globex", 1)]
+    others = [("acme", "flood: known cause"), ("acme", "malformed payload: line 1"), ("globex", "flood")]
+    for tenant_id, reason in [("acme", "flood")] * 3 + others:
+        await rejections.record(database, tenant_id, "1", 403, reason, proved=proved)
+    counts = table.run("SELECT tenant_id, reason, count(*) FROM rejections GROUP BY 1, 2 ORDER BY 1, 2")
+    assert [tuple(row.values()) for row in counts] == [("acme", "flood", most), *((*other, 1) for other in others)]
     table.run("UPDATE rejections SET rejected_at = now() - interval '61 minutes'")
-    await rejections.record(database, "acme", "1", 403, "signature mismatch")
-    kept = table.run("SELECT count(*) AS kept FROM rejections WHERE tenant_id = 'acme'")
-    assert kept == [{"kept": rejections.MOST_PER_HOUR + 1}]
+    await rejections.record(database, "acme", "1", 403, "flood", proved=proved)
+    assert table.run("SELECT count(*) AS kept FROM rejections WHERE reason = 'flood'") == [{"kept": most + 2}]
+
+
+async def test_a_strangers_flood_leaves_places_for_what_is_proved(database: Database, table: Table) -> None:
+    recorder = RejectionRecorder(database)
+    for _ in range(200):
+        recorder.record("acme", None, 403, "token mismatch", proved=False)
+    recorder.record("acme", "77", 403, "signature mismatch: signed with a line break behind the secret", proved=True)
+    work = asyncio.create_task(recorder.run())
+    await asyncio.to_thread(wait_for, lambda: table.run("SELECT 1 FROM rejections WHERE ticket_id = '77'"))
+    work.cancel()
