@@ -24,7 +24,7 @@ from observability import metrics, phrases
 from observability.logging import say
 from observability.outage import Outage
 from signer.spool import Delivery, Spool
-from signer.verdicts import Verdict, judge, pause_seconds, retry_after_seconds
+from signer.verdicts import Verdict, is_reason, judge, pause_seconds, retry_after_seconds
 from webhooks.bodies import read_within
 from webhooks.fields import CHECK_EVENT
 from webhooks.signing import DELIVERY_HEADER, signed_headers
@@ -156,7 +156,9 @@ class Forwarding:
                 told = await _told(response)
                 taken = response.status_code == ACCEPTED and _job_id(told) is not None
                 checked = "ticket_id" not in content and told.get("status") == "verified"
-                by_api = taken or checked if response.is_success else "detail" in told
+                by_api = (
+                    taken or checked if response.is_success else is_reason(response.status_code, told.get("detail"))
+                )
                 return judge(response.status_code, self._tenant_id, by_api=by_api), wait, _job_id(told)
         except (httpx.HTTPError, TimeoutError) as failure:
             return Verdict("later", _words(failure), reached=not isinstance(failure, _UNREACHED)), 0.0, None

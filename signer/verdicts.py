@@ -32,6 +32,13 @@ _ASIDE = {
     415: "the API does not take its type",
     422: "the API finds no usable ticket id in it",
 }
+# How the API begins to say so: what stands in between may answer in JSON as well.
+_REASONS = {
+    400: ("malformed payload",),
+    413: ("body too large",),
+    415: ("compressed body", "unsupported content type"),
+    422: ("malformed payload",),
+}
 _IN_ITS_PLACE = "is --to right, or does a proxy answer in its place"
 _MENDED_BY_PEOPLE = {
     401: "what answers wants other credentials: is --to the API's address",
@@ -42,10 +49,15 @@ _MENDED_BY_PEOPLE = {
 }
 
 
+def is_reason(status: int, detail: object) -> bool:
+    """Return True if `detail` says in the API's words why it refuses a webhook for good with this status."""
+    return isinstance(detail, str) and detail.startswith(_REASONS.get(status, ()))
+
+
 def judge(status: int, tenant_id: str, *, by_api: bool = True) -> Verdict:
     """What an answer with this status means for a webhook of the tenant.
 
-    `by_api`: its body is of the API's form. What stands in between may answer anything, and under any status.
+    `by_api`: its body is what the API says with it. What stands in between may answer anything, and under any status.
     """
     taken = 200 <= status < 300
     if not by_api and (taken or status in _ASIDE):

@@ -23,7 +23,10 @@ JOB_ID = "01890000-0000-7000-8000-000000000001"
 
 
 PAGE = {"Content-Type": "text/html"}
-"""The head of what something in between answers in the API's place."""
+JSON = {"Content-Type": "application/json"}
+"""The heads of what something in between answers in the API's place."""
+_IN_ITS_PLACE = {"text/html": b"<html>", "application/json": b'{"detail": "Bad Request: blocked by policy"}'}
+_REASONS = {400: "malformed payload: no", 413: "body too large", 415: "compressed body", 422: "malformed payload"}
 
 
 @dataclass
@@ -82,8 +85,9 @@ class ApiStandIn:
                 for name, value in more.items():
                     self.send_header(name, value)
                 self.end_headers()
-                told = {200: {"status": "verified"}, 202: {"job_id": JOB_ID}}.get(status, {"detail": "no"})
-                self.wfile.write(b"<html>" if more == PAGE else json.dumps(told).encode())
+                other = {"detail": _REASONS.get(status, "no")}
+                told = {200: {"status": "verified"}, 202: {"job_id": JOB_ID}}.get(status, other)
+                self.wfile.write(_IN_ITS_PLACE.get(more.get("Content-Type", ""), json.dumps(told).encode()))
 
             def do_CONNECT(self) -> None:
                 api.proxied.append(self.path)

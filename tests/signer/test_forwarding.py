@@ -15,7 +15,7 @@ from signer.spool import Delivery, Spool
 from signer.verdicts import judge, pause_seconds, retry_after_seconds
 from tests.kit.logs import StartLog
 from tests.kit.world import wait_for
-from tests.signer.site import PAGE, ApiStandIn
+from tests.signer.site import JSON, PAGE, ApiStandIn
 
 NOW = 1_800_000_000.0
 
@@ -132,12 +132,13 @@ async def test_the_proxy_of_the_environment_is_asked_but_not_for_who_is_near(
     assert api.proxied == ["api.example:443"]
 
 
+@pytest.mark.parametrize("head", [PAGE, JSON])
 @pytest.mark.parametrize("status", [200, 202, 400, 422])
 async def test_what_answers_in_the_apis_place_takes_no_webhook(
-    api: ApiStandIn, tmp_path: Path, start_log: StartLog, status: int
+    api: ApiStandIn, tmp_path: Path, start_log: StartLog, status: int, head: dict[str, str]
 ) -> None:
     """A page of a proxy under a status of success, or of a refusal that would set it aside."""
-    api.answers_with["12345"] = (status, PAGE)
+    api.answers_with["12345"] = (status, head)
     trusted = ssl.create_default_context()
     told = await forwarded(tmp_path, api.url, trusted, "Webhooks wait for over a day", start_log)
     assert f"Forwarding error: status {status}, but not of the API: is --to right" in told
