@@ -32,6 +32,7 @@ $Remedies = @{
     403 = "the secret is not the one in force, the tenant is misspelt, or this machine's clock is wrong"
     404 = $Address
     405 = $Address
+    422 = 'the event has other characters than A-Z, a-z, 0-9, blanks and _.:/-, or this script was changed'
 }
 
 function Stop-NotSent([string] $Reason) {
@@ -88,9 +89,15 @@ foreach ($pause in $Pauses + 0) {
     if ($env:HTTPS_PROXY) { $order.Proxy = $env:HTTPS_PROXY }
     $asked = 0
     try {
-        $told = 'taken ({0})' -f [int](Invoke-WebRequest @order).StatusCode
-        Write-Output "ai-agents: ${what}: $told"
-        exit 0
+        $answer = Invoke-WebRequest @order
+        $status = [int]$answer.StatusCode
+        # A page of a proxy is a success as well: what ai-agents has taken, or verified, it says.
+        $ours, $mark = if ($Check) { 200, '"status": ?"verified"' } else { 202, '"job_id": ?"' }
+        if ($status -eq $ours -and "$($answer.Content)" -match $mark) {
+            Write-Output "ai-agents: ${what}: taken ($status)"
+            exit 0
+        }
+        $told = "$status, but not of ai-agents: is the URL right, or does a proxy answer?"
     } catch {
         $failure = $_
         $told = "no answer ($($failure.Exception.Message))"

@@ -43,7 +43,9 @@ REMEDIES = {
     403: "the secret is not the one in force, TENANT is misspelt, or this machine's clock is wrong",
     404: _ADDRESS,
     405: _ADDRESS,
+    422: "EVENT has other characters than A-Z, a-z, 0-9, blanks and _.:/-, or this script was changed",
 }
+_NOT_OURS = "%d, but not of ai-agents: is the URL right, or does a proxy answer?"
 # An answer that breaks off or is none; on Python 3.6 a certificate for another host, too, is a ValueError.
 _BROKEN = (OSError, http.client.HTTPException, ValueError)
 
@@ -100,7 +102,7 @@ def ticket_of(path: str) -> str:
         raise NotSent("the desk's file is not JSON: is its argument $COMPLETE_V3_JSON_FILE?") from None
     request = told.get("request", told) if isinstance(told, dict) else {}
     # `id` is the name of version 3; older files have the other one.
-    found = request.get("id", request.get("WORKORDERID")) if isinstance(request, dict) else None
+    found = request.get("id") or request.get("WORKORDERID") if isinstance(request, dict) else None
     ticket = str(found).strip()
     if not re.match(r"[0-9]{1,20}\Z", ticket):
         raise NotSent("the desk's file has no request with an id")
@@ -136,7 +138,8 @@ def post(body: bytes, headers: Dict[str, str]) -> Tuple[bool, str, float]:
     opener = urllib.request.build_opener(_NoRedirects)
     try:
         with opener.open(urllib.request.Request(URL, body, headers), timeout=ANSWER_SECONDS) as answer:
-            return True, "taken (%d)" % answer.status, 0.0
+            taken = _is_ours(answer.status, _told(answer.read(4000).decode("utf-8", "replace")))
+            return taken, ("taken (%d)" if taken else _NOT_OURS) % answer.status, 0.0
     except urllib.error.HTTPError as refused:
         asked = refused.headers.get("Retry-After", "")
         told = _refusal(refused)
@@ -156,13 +159,24 @@ def _refusal(refused: urllib.error.HTTPError) -> str:
         text = refused.read1(4000).decode("utf-8", "replace")
     except _BROKEN:
         return told
-    try:
-        text = str(json.loads(text)["detail"])
-    except (ValueError, LookupError, TypeError, RecursionError):
-        # Not of ai-agents itself: words will do, but no page.
-        text = "" if text.lstrip().startswith("<") else text
+    # What is not of ai-agents itself: words will do, but no page.
+    text = str(_told(text).get("detail", "" if text.lstrip().startswith("<") else text))
     words = " ".join(text.split())[:200]
     return told + ", cause: " + words if words else told
+
+
+def _told(text: str) -> Dict[str, object]:
+    """What an answer says; nothing if it is no JSON object."""
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _is_ours(status: int, told: Dict[str, object]) -> bool:
+    """Return True if ai-agents has the ticket, or has verified a check: a page of a proxy is a success as well."""
+    return (status == 202 and "job_id" in told) or (status == 200 and told.get("status") == "verified")
 
 
 def _say(text: str) -> None:

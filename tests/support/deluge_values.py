@@ -66,6 +66,9 @@ def method(name: str, value: Any, given: list[Any]) -> Any:
             found = str(value)
         case "length", str(), []:
             found = len(value)
+        # https://www.zoho.com/creator/newhelp/script/built-in-functions/built-in-function-string.html
+        case "contains", str(), [str(part)]:
+            found = part in value
         case "subString", str(), [int(start), int(end)] if 0 <= start <= end <= len(value):
             found = value[start:end]
         case "subString", str(), [int(), int()]:

@@ -40,9 +40,13 @@ def test_a_ticket_is_announced_by_its_ids_alone(door: TroubledDoor) -> None:
 
 
 def test_it_tries_again_as_the_same_delivery(door: TroubledDoor) -> None:
-    door.trouble(503, 404)
+    door.trouble(503, 202)
     told = announced(door.url)
-    assert [line.rpartition(": ")[2] for line in told] == ["503 at try 1", "404 at try 2", "taken (202)"]
+    assert [line.partition("0013: ")[2] for line in told] == [
+        "503, cause: <html>a page at try 1",
+        "202, but not of ai-agents: is the address right? at try 2",
+        "taken (202)",
+    ]
     for knock in door.knocks:
         knock.assert_signed()
     assert len({knock.headers["x-servicedesk-delivery"] for knock in door.knocks}) == 1
@@ -51,7 +55,7 @@ def test_it_tries_again_as_the_same_delivery(door: TroubledDoor) -> None:
 
 def test_it_gives_up_when_its_tries_are_over(door: TroubledDoor) -> None:
     door.trouble(500, 502, 503, 504)
-    assert announced(door.url)[-1].startswith("ai-agents: ticket 123640000000240013: given up: 503; see")
+    assert "ticket 123640000000240013: given up: 503, cause: <html>a page; see" in announced(door.url)[-1]
     assert len(door.knocks) == 3
     told = announced(f"http://127.0.0.1:{closed_port()}/webhook")
     assert [line.rpartition(": ")[2] for line in told[:3]] == [f"no answer at try {number}" for number in (1, 2, 3)]

@@ -80,15 +80,23 @@ def test_it_gives_up_when_its_tries_are_over(door: TroubledDoor, tmp_path: Path)
     assert told.endswith("ai-agents: ticket 77: 503; given up\n")
 
 
-@pytest.mark.parametrize("status", [302, 400, 403, 404, 422])
+@pytest.mark.parametrize("status", [200, 202, 302, 400, 403, 404, 422])
 def test_every_answer_but_a_success_is_tried_again(status: int, door: TroubledDoor, tmp_path: Path) -> None:
-    """A tenant whose secret is just being set, an ingress that is just being changed: minutes later all is well."""
+    """A tenant whose secret is just being set, an ingress that is just being changed, a page of a proxy."""
     door.trouble(status)
     ended, said = Script(tmp_path, door.url).run()
     assert (ended, len(door.knocks)) == (0, 2)
     assert f"ai-agents: ticket 77: {status}" in said
+    assert ("but not of ai-agents: is the URL right, or does a proxy answer?; again" in said) == (status < 300)
     assert said.endswith("taken (202)\n")
     assert len(door.tickets()) == 1
+
+
+def test_a_page_in_the_apis_place_makes_no_check_good(door: TroubledDoor, tmp_path: Path) -> None:
+    door.trouble(200, 202, 200)
+    ended, said = Script(tmp_path, door.url).run("--check")
+    assert (ended, said.count("but not of ai-agents")) == (1, 3)
+    assert Script(tmp_path, door.url).run("--check") == (0, "ai-agents: check: taken (200)\n")
 
 
 def test_the_last_line_says_what_was_answered_and_why(door: TroubledDoor, tmp_path: Path) -> None:
@@ -124,6 +132,7 @@ class _Accepting(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(202)
         self.end_headers()
+        self.wfile.write(b'{"job_id": "1"}')
 
     def do_CONNECT(self) -> None:
         self.server.asked = self.path  # type: ignore[attr-defined]

@@ -22,6 +22,7 @@ from tests.support.troubled_door import printed
         b"\xfe\xff" + TICKET.encode("utf-16-be"),
         TICKET.encode("cp1252"),
         b'{"request": {"WORKORDERID": "77", "SUBJECT": "of version 1: github.com/liverm/pd-sdp-v2"}}',
+        b'{"request": {"id": null, "WORKORDERID": "77"}}',
         b'{"id": "77", "subject": "a raw\nline break"}',
     ],
 )

@@ -45,7 +45,7 @@ class TroubledDoor:
         body = await request.body()
         self.knocks.append(Knock(time.time(), dict(request.headers), body))
         if self.first:
-            return Response(status_code=self.first.pop(0), headers=self.headers)
+            return Response("<html>a page", self.first.pop(0), self.headers)
         status, told = await self.receiver.post([body], request.headers.raw)
         return Response(told, status)
 
