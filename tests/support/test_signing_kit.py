@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -104,6 +105,23 @@ def test_the_document_has_the_same_request(page: str, form: str) -> None:
     assert re.findall(r"```sh\n(\{\nread -rs .*?\n)```", text, re.DOTALL) == [
         kit(form, "acme", "https://api.ai-agents.com/webhook", None).split("\n\n")[2] + "\n"
     ]
+
+
+def test_the_signers_container_is_started_in_the_document_as_in_the_kit(capsys: pytest.CaptureFixture[str]) -> None:
+    """With what the image needs: it listens beyond the container, at its port, and what it keeps is in a volume."""
+    text = kit("proxy", "acme", "https://api.ai-agents.com/webhook", None)
+    (printed,) = re.findall(r"^ +(sudo install.*?0\.0\.0\.0)$", text, re.DOTALL | re.MULTILINE)
+    page = (Path(__file__).resolve().parents[2] / "docs" / "connect" / "proxy.md").read_text(encoding="utf-8")
+    (written,) = re.findall(r"```sh\n(sudo install.*?)\n```", page, re.DOTALL)
+    assert written.replace("\n  ", "\n") == re.sub(r"\n {5}(?: {2})?", r"\n", printed)
+    words = shlex.split(written.partition("registry.example.com/ai-agents \\\n")[2])
+    with pytest.raises(SystemExit):
+        main([*words, "--?"])
+    assert capsys.readouterr().err.endswith(": unrecognized arguments: --?\n")
+    assert "--publish 127.0.0.1:8087:8087 " in written
+    (folder,) = re.findall(r"SIGNER_SPOOL_DIR=(\S+)", text)
+    assert f"-m 700 {folder}\n" in written
+    assert f"--volume {folder}:{folder} " in written
 
 
 @pytest.mark.usefixtures("settings")
