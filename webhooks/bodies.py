@@ -1,23 +1,24 @@
 """The bodies of webhooks: read strictly if they are signed, else kindly, as desks write them that can't sign.
 
 An admin wrote such a desk's body, and the desk pastes values into it as they are. Seen of them: JSON whose texts hold
-raw line breaks, values in arrays of one element, `requestId` for the ticket, and the JSON inside a form field
-`input_data` or `payload`. Nobody signed such a body, so that nothing is lost by reading it kindly. What it is, is seen
-by its text: the form of a desk lets an admin type any content type beside any body.
+raw line breaks, values in arrays of one element, `requestId` for the ticket (so that `tenantId` counts too), and the
+JSON inside a form field `input_data` or `payload`. Nobody signed such a body, so that nothing is lost by reading it
+kindly. What it is, is seen by its text: the form of a desk lets an admin type any content type beside any body.
 """
 
 from collections.abc import AsyncIterable
 from typing import Any
 from urllib.parse import parse_qsl
 
+from webhooks.fields import is_event
 from webhooks.json_text import Malformed, decoded, load
 
 LARGEST_BODY_BYTES = 64 * 1024
 _FORM_FIELDS = ("input_data", "payload")
 _MOST_FORM_FIELDS = 50
 _TENANT = "tenant_id"
-_TICKET = "requestId"
-_READ = (_TENANT, "ticket_id", "event")
+_TENANTS = (_TENANT, "tenantId")
+_TICKETS = ("ticket_id", "requestId")
 _EMPTY = (None, "")
 _NO_OBJECT = "no JSON object, which begins with { and ends with }"
 
@@ -46,8 +47,9 @@ def read_signed(body: bytes) -> dict[str, Any]:
 def read_unsigned(body: bytes) -> dict[str, Any]:
     """Return the fields that the system reads, as a signed body would have them. Raises Malformed.
 
-    One that is empty or null is not there: a variable of the desk without a value. What may stand at two places
-    (`ticket_id` and `requestId`, `tenant_id` also as a field of the form) must not differ.
+    One that is empty or null is not there: a variable of the desk without a value; nor is an event that can't be used,
+    since the ticket counts. What may stand at several places (`ticket_id` and `requestId`, `tenant_id` and `tenantId`,
+    these also as fields of the form) must not differ.
     """
     if body.lstrip().startswith(b"--"):
         raise Malformed("it is a multipart form, choose JSON or plain text for it")
@@ -55,14 +57,15 @@ def read_unsigned(body: bytes) -> dict[str, Any]:
     text = decoded(body).removeprefix("\ufeff")
     field, text, tenants = ("", text, []) if text.lstrip()[:1] in ("{", "[", '"') else _form(text)
     try:
-        value = _alone(load(text, named_once=(*_READ, _TICKET), strict=False))
+        value = _alone(load(text, named_once=(*_TENANTS, *_TICKETS, "event"), strict=False))
     except Malformed as malformed:
         raise Malformed(field + malformed.cause) from None
     if not isinstance(value, dict):
         raise Malformed(field + _NO_OBJECT)
-    ticket_id = _one_of([value.get("ticket_id"), value.get(_TICKET)], f"ticket_id and {_TICKET} differ")
-    tenant_id = _one_of([value.get(_TENANT), *tenants], f"{_TENANT} is there twice")
-    found = {_TENANT: tenant_id, "ticket_id": ticket_id, "event": _trimmed(value.get("event"))}
+    ticket_id = _one_of([value.get(name) for name in _TICKETS], f"{' and '.join(_TICKETS)} differ")
+    tenant_id = _one_of([*map(value.get, _TENANTS), *tenants], f"{_TENANT} is there twice")
+    event = _trimmed(value.get("event"))
+    found = {_TENANT: tenant_id, "ticket_id": ticket_id, "event": event if is_event(event) else None}
     return {name: each for name, each in found.items() if each not in _EMPTY}
 
 
@@ -75,7 +78,7 @@ def _one_of(values: list[Any], differ: str) -> Any:
 
 
 def _form(text: str) -> tuple[str, str, list[str]]:
-    """Return which field of a form holds the JSON, for causes, the JSON, and what it has as `tenant_id` beside it.
+    """Return which field of a form holds the JSON, for causes, the JSON, and which tenants it has beside it.
 
     Raises Malformed.
     """
@@ -87,7 +90,7 @@ def _form(text: str) -> tuple[str, str, list[str]]:
     if len(found) != 1:
         raise Malformed(f"neither a JSON object nor a form with one field {' or '.join(_FORM_FIELDS)}")
     ((name, value),) = found
-    return f"in {name} ", value, [value for name, value in fields if name == _TENANT]
+    return f"in {name} ", value, [value for name, value in fields if name in _TENANTS]
 
 
 def _alone(value: Any) -> Any:

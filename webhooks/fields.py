@@ -38,7 +38,7 @@ class DeskWebhook:
 def parse(payload: Mapping[str, Any]) -> DeskWebhook:
     """Return what the fields of a body say. Raises Unusable."""
     ticket_id, event = ticket_of(payload), payload.get("event")
-    event_is_plain = event is None or (isinstance(event, str) and EVENT.fullmatch(event) is not None)
+    event_is_plain = event is None or is_event(event)
     if ticket_id is None or not event_is_plain:
         causes = {} if event_is_plain else {"event": _EVENT_CAUSE}
         raise Unusable(causes if ticket_id else causes | {"ticket_id": _ticket_cause(payload.get("ticket_id"))})
@@ -74,6 +74,11 @@ def ticket_of(payload: Mapping[str, Any]) -> str | None:
         return None
     text = str(ticket_id)
     return text if TICKET_ID.fullmatch(text) else None
+
+
+def is_event(value: Any) -> bool:
+    """Return True if it is a text that can say what happened."""
+    return isinstance(value, str) and EVENT.fullmatch(value) is not None
 
 
 def is_check(payload: Mapping[str, Any]) -> bool:
