@@ -35,6 +35,7 @@ _LAYOUTS: tuple[dict[str, Any], ...] = (
     {"indent": 2},
     {"indent": 4},
 )
+_OF_ANOTHER = "signed with another tenant's secret"
 # Writing a large one anew takes long.
 _LARGEST_WRITTEN_ANEW_BYTES = 4096
 _CHARSETS = ("latin-1", "cp1252", "utf-16-le", "utf-8-sig")
@@ -115,23 +116,33 @@ def guesses(asked: Question) -> Iterator[Guess]:
     for secret in asked.secrets:
         for key, words in _secret_forms(secret, claim):
             yield Guess(key, plain, f"signed with {words}")
+    for key, words in _around(asked.retired, "the retired secret"):
+        yield Guess(key, plain, f"signed with {words}")
     for signed, words in (*_timestamp_forms(claim, body), *_body_forms(claim.prefix, body)):
         for key in keys:
             yield Guess(key, signed, words)
-    for secret, holders in _secrets_of_others(asked).items():
-        whose = f"the secret of tenant {holders[0]}" if len(holders) == 1 else "a secret of several tenants"
-        yield Guess(claim.key_of(secret), plain, f"signed with {whose}", "signed with another tenant's secret")
+    others = _secrets_of_others(asked)
+    for secret, whose in others.items():
+        yield Guess(claim.key_of(secret), plain, f"signed with {whose}", _OF_ANOTHER)
     if claim.timestamp is None:
         for seconds in range(-_UNSENT_TIMESTAMP_SECONDS, _UNSENT_TIMESTAMP_SECONDS + 1):
             signed = f"{int(asked.now) + seconds}.".encode() + body
             for key in keys:
                 yield Guess(key, signed, "signed with a timestamp that was not sent")
+    for secret, whose in others.items():
+        for key, words in _around(secret, whose):
+            yield Guess(key, plain, f"signed with {words}", _OF_ANOTHER)
+
+
+def _around(secret: str, whose: str) -> Iterator[tuple[bytes, str]]:
+    """List the secret with what gets around it as it is copied."""
+    for form, words in _AROUND:
+        yield form.format(secret).encode(), f"{words} {whose}"
 
 
 def _secret_forms(secret: str, claim: SignatureClaim) -> Iterator[tuple[bytes, str]]:
     """List what is taken for the secret by mistake."""
-    for form, words in _AROUND:
-        yield form.format(secret).encode(), f"{words} the secret"
+    yield from _around(secret, "the secret")
     if secret[:1] in ('"', "'") and secret[-1:] == secret[:1]:
         yield secret[1:-1].encode(), "the secret without the quotes around it"
     if claim.key_of(secret) != secret.encode():
@@ -199,10 +210,12 @@ def _other_bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
                 yield form, "its JSON written in another way"
 
 
-def _secrets_of_others(asked: Question) -> dict[str, list[str]]:
+def _secrets_of_others(asked: Question) -> dict[str, str]:
+    """Return whose each secret of another tenant is, in words."""
     found: dict[str, list[str]] = {}
     for tenant in asked.tenants.all():
         if tenant.id != asked.tenant_id:
             for secret in tenant.webhook_secrets:
                 found.setdefault(secret, []).append(tenant.id)
-    return found
+    several = "a secret of several tenants"
+    return {secret: f"the secret of tenant {ids[0]}" if len(ids) == 1 else several for secret, ids in found.items()}

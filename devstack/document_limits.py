@@ -19,6 +19,7 @@ LIMITS = (
     ("A ticket id, in digits", "webhooks.fields:TICKET_ID"),
     ("A tenant's id, in characters", "config.tenant_problems:TENANT_ID"),
     ("Connections and requests at once of one API process", "webhooks.crowd:MOST_CONNECTIONS"),
+    ("The same of a signer", "signer.desk_protocol:MOST_CONNECTIONS"),
     ("Requests over one connection without waiting for an answer", "api.http_protocol:_MOST_WAITING_REQUESTS"),
     ("Silence of a new connection until it is closed", "api.http_protocol:FIRST_BYTE_SECONDS"),
     ("Wait for Postgres to take a webhook, then Redis takes it", "dispatch.acceptance:_DATABASE_SECONDS"),

@@ -75,6 +75,13 @@ SIGNINGS = [
     Signing("signed with the retired secret", secret=RETIRED),
     Signing("signed with the secret of tenant globex", "signed with another tenant's secret", secret=OTHERS),
     Signing("signed with a secret of several tenants", "signed with another tenant's secret", secret=SHARED),
+    Signing("signed with a line break behind the retired secret", secret=RETIRED + "\n"),
+    Signing("signed with quotes around the retired secret", secret=f'"{RETIRED}"'),
+    Signing(
+        "signed with a line break behind the secret of tenant globex",
+        "signed with another tenant's secret",
+        secret=OTHERS + "\r\n",
+    ),
     Signing("", secret="one that globex had"),
     Signing("signed with a line break behind the secret", secret=SECRET + "\n"),
     Signing("signed with a line break behind the secret", secret=HEX + "\r\n"),
