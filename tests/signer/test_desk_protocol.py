@@ -2,16 +2,24 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from config.tenant_directory import TenantDirectory
 from devstack.free_ports import free_port
 from signer.desk_protocol import MOST_CONNECTIONS, DeskProtocol
+from signer.door import SignerDoor
+from signer.forwarding import Forwarding, open_client
+from signer.spool import Spool
 from tests.kit.logs import StartLog
+from tests.kit.world import wait_for
+from tests.signer.site import KEY
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -93,3 +101,23 @@ async def test_while_all_places_are_served_a_newcomer_is_told_and_so_is_the_log(
             async with connect(b"") as (reader, _):
                 assert (await reader.read()).startswith(b"HTTP/1.1 503")
     assert stream.getvalue().count("Webhook of the desk lost: status=503, reason=too many requests") == 1
+
+
+async def test_a_desk_that_breaks_off_for_a_newcomer_is_told_as_lost(start_log: StartLog, tmp_path: Path) -> None:
+    """Once its key has come, and not what a stranger has begun."""
+    stream, spool = start_log(), Spool(tmp_path, "acme", 1)
+    spool.open()
+    async with open_client(ssl.create_default_context()) as client, contextlib.AsyncExitStack() as crowd:
+        forwarding = Forwarding(spool, TenantDirectory(dict), "acme", "http://127.0.0.1:1/webhook", client)
+        connect = await crowd.enter_async_context(door(SignerDoor(spool, forwarding, "acme", KEY).create_app()))
+        for key in (KEY, "a stranger's"):
+            begun = f"POST /webhook HTTP/1.1\r\nHost: x\r\nX-Signer-Key: {key}\r\nContent-Length: 9\r\n\r\n{{"
+            await crowd.enter_async_context(connect(begun.encode()))
+        await asyncio.sleep(0.2)
+        for _ in range(MOST_CONNECTIONS):
+            await crowd.enter_async_context(connect(b""))
+        await asyncio.to_thread(
+            wait_for, lambda: "of the desk lost: status=408, reason=the connection" in stream.getvalue()
+        )
+    assert stream.getvalue().count("desk lost") == 1
+    spool.close()
