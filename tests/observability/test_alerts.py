@@ -44,7 +44,11 @@ def test_each_runbook_that_is_named_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["check", "rules", str(RULES)], ["test", "rules", str(PROOFS)]], ids=["check", "test"]
+    "command",
+    [
+        pytest.param(["check", "rules", str(RULES)], id="check"),
+        pytest.param(["test", "rules", str(PROOFS)], id="test", marks=pytest.mark.slow),
+    ],
 )
 def test_promtool_accepts_the_rules_and_their_proofs(command: list[str]) -> None:
     promtool(*command)

@@ -15,6 +15,8 @@ from tests.kit.world import wait_for
 from tests.system.door import MOST_MORE_MB, ApiDoor, opened
 from tests.system.senders import address, read_to_end, request
 
+pytestmark = pytest.mark.slow
+
 SOON_SECONDS = 2.0
 PROBED = ("/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json")
 TOLD = "Too many connections: those whose senders are silent longest are closed"
@@ -55,7 +57,7 @@ def probe(door: ApiDoor, path: str) -> int:
     return httpx.get(f"{door.system.state['api_probe_url']}{path}", timeout=SOON_SECONDS).status_code
 
 
-@pytest.mark.parametrize("size", [pytest.param(500, marks=pytest.mark.slow), 600])
+@pytest.mark.parametrize("size", [500, 600])
 @pytest.mark.parametrize("sent", SENT)
 def test_a_signed_webhook_gets_through_a_crowd_that_sends_little(sent: str, size: int, door: ApiDoor) -> None:
     """Whoever has kept the API waiting longest goes; memory stays."""

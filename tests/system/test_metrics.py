@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTED = set(re.findall(r"^\| `(ai_agents_\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
 REFUSED = "OpenAI API: 403 Forbidden"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:

@@ -151,6 +151,7 @@ def test_the_garbage_collector_works_once_a_process_is_ready(system: System) -> 
     assert ["collects" in process.output() for process in (system.api, *background(system))] == [True] * 3
 
 
+@pytest.mark.slow
 @only_linux
 def test_an_event_loop_that_stands_still_ends_housekeeping_with_a_line(system: System, tmp_path: Path) -> None:
     """In the reading of a tenant's secret, which does not come back; the one after it works."""

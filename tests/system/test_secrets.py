@@ -25,6 +25,9 @@ PREVIOUS = "the secret before the leaked one"
 _NUMBERS = itertools.count(800_000)
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     """The directory, empty."""
@@ -201,7 +204,6 @@ def test_a_desk_key_that_is_deleted_is_sent_nowhere_any_more(
     assert len(world.desk_requests("fresh")) == asked
 
 
-@pytest.mark.slow
 def test_which_tickets_and_a_dry_run_change_without_a_restart(files: Files, system: System, world: World) -> None:
     """What the dry run has paid for is posted by the command once the tenant is live; an HR queue is not copied."""
     subject = "Keyboard types twice"
