@@ -212,6 +212,7 @@ def test_a_mistake_of_ours_is_status_70(system: System, world: World) -> None:
     assert "Process error: unexpected failure | exception: " in done.stderr
 
 
+@pytest.mark.slow
 def test_housekeeping_purges_what_is_old_and_keeps_what_the_desk_lists(system: System, world: World) -> None:
     """Old answers, old rows, and copies that no desk lists; a copy that is still listed becomes young again."""
     tickets = [world.create_ticket(f"Screen flickers {number}") for number in range(2)]

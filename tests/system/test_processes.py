@@ -6,6 +6,8 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 from tests.system.import_watch import ROOMS, product_modules
 
 
@@ -48,6 +50,7 @@ def test_the_command_loads_nothing_of_the_processes_that_it_can_start() -> None:
     assert {"fastapi", "uvicorn", "celery", "langgraph", "openai", "sqlalchemy"} & set(loaded) == set()
 
 
+@pytest.mark.slow
 def test_importing_reads_no_environment_and_starts_and_ends_nothing() -> None:
     """Without any setting: of no module of the product is anything read, opened, begun, set up or kept."""
     assert in_a_fresh_process("from tests.system.import_watch import main; main()") == []
@@ -70,6 +73,7 @@ ENOUGH = {
 }
 
 
+@pytest.mark.slow
 def test_ticket_text_is_never_uploaded_by_langsmith_whatever_the_environment_says() -> None:
     """A worker settles that when Celery asks for its configuration, and loads LangSmith after that."""
     program = (

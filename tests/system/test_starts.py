@@ -78,6 +78,7 @@ def no_taker(quick: System) -> Iterator[None]:
     quick.workers[0].resume()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_taker")
 def test_plain_celery_and_plain_uvicorn_do_the_same_job(around: World, quick: System, tmp_path: Path) -> None:
     """`celery -A worker.app worker` and `uvicorn --factory api.app:create_app`, as they stand, in the same format."""
