@@ -20,7 +20,7 @@ WHO = "Robin.Adeyemi@acme.example"
 OFTEN = {"SYNC_INTERVAL_SECONDS": "1", "SERVICEDESK_RATE_PER_MINUTE_ACME": "100000", "LEASE_SECONDS": "3"}
 
 
-pytestmark = pytest.mark.usefixtures("untouched_logging")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untouched_logging")]
 
 
 @pytest.fixture(scope="module")
