@@ -106,7 +106,7 @@ class Wire:
 def as_body(request: dict[str, Any]) -> dict[str, Any]:
     """Return the same arguments, with those that may go into the body as they are: the package walks through others.
 
-    That walk is a seventh of what an answer costs (`python -m benchmarks.answers`).
+    It does so by the types that it knows, in each request (docs/benchmarks.md has what that and its objects cost).
     """
     named = {"model", "messages", "stream", "extra_body"}
     rest = {name: value for name, value in request.items() if name not in named}
@@ -116,7 +116,7 @@ def as_body(request: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def _schema_of(answer_type: type[BaseModel]) -> dict[str, Any]:
-    """Return the JSON schema of an answer: to make it takes as long as a call of the desk."""
+    """Return the JSON schema of an answer, made once: it is the same in each question."""
     return answer_type.model_json_schema()
 
 

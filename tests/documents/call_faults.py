@@ -7,6 +7,15 @@ from typing import Any
 from tests.documents.faults import FaultStage, Inject
 
 
+@contextmanager
+def _failing(stage: FaultStage, ticket_id: str) -> Iterator[None]:
+    stage.failing(ticket_id)
+    try:
+        yield
+    finally:
+        stage.world.clear_faults()
+
+
 def gpt4(kind: str, **fault: Any) -> Inject:
     """GPT-4 has a fault for this ticket."""
 
@@ -15,11 +24,8 @@ def gpt4(kind: str, **fault: Any) -> Inject:
         subject = f"Scanner jams, {kind} {fault}"
         stage.world.openai_fault(kind=kind, match=subject, **fault)
         ticket_id = stage.world.create_ticket(subject)
-        stage.failing(ticket_id)
-        try:
+        with _failing(stage, ticket_id):
             yield ticket_id
-        finally:
-            stage.world.clear_faults()
 
     return inject
 
@@ -32,11 +38,8 @@ def desk(kind: str, operation: str, **fault: Any) -> Inject:
         ticket_id = stage.world.create_ticket(send_webhook=False)
         stage.world.desk_fault(kind=kind, operation=operation, tenant="acme", ticket_id=ticket_id, **fault)
         stage.world.send_webhook(ticket_id)
-        stage.failing(ticket_id)
-        try:
+        with _failing(stage, ticket_id):
             yield ticket_id
-        finally:
-            stage.world.clear_faults()
 
     return inject
 
