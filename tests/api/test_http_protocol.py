@@ -40,7 +40,9 @@ async def exchange() -> AsyncIterator[Exchange]:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for part in parts:
             writer.write(part)
-            await asyncio.sleep(0.05)
+            # In steps, as the server is in this loop: after a pause of the machine its answers come first.
+            for _ in range(8):
+                await asyncio.sleep(0.01)
         writer.write_eof()
         received = await asyncio.wait_for(reader.read(), 5)
         writer.close()
