@@ -73,6 +73,10 @@ class FaultBook(Generic[F]):
                 return ordered.fault
         return None
 
+    def holds(self, fault: F) -> bool:
+        """Return True until the fault, which was ordered once, is cleared."""
+        return any(ordered.fault is fault for ordered in self._ordered)
+
     def clear(self) -> None:
         """Remove all."""
         self._ordered.clear()

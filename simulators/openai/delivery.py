@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulators.exchange import Answer, Exchange
+from simulators.faults import FaultBook
 from simulators.openai.chat_request import ChatRequest
 from simulators.openai.openai_faults import OpenAIFault, error_document
 from simulators.openai.reply import Reply, chunk, completion, content_chunks
@@ -24,13 +25,14 @@ def _event(document: Json) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ReplyDelivery:
-    """The sending of one reply. `headers` go with it whatever happens."""
+    """The sending of one reply. `headers` go with it whatever happens; `faults` is the book that the fault is from."""
 
     wire: Exchange
     config: OpenAIConfig
     request: ChatRequest
     reply: Reply
     fault: OpenAIFault | None
+    faults: FaultBook[OpenAIFault]
     headers: dict[str, str]
 
     async def send(self) -> None:
@@ -65,14 +67,14 @@ class ReplyDelivery:
         await self.wire.write(_event(document))
 
     async def _stream_content(self) -> None:
-        chunks = content_chunks(self.reply, self.config.chunks, with_usage=self.request.include_usage)
+        slow = self.fault if self.fault is not None and self.fault.kind == "slow_stream" else None
+        pieces = (slow.pieces if slow else None) or self.config.chunks
+        chunks = content_chunks(self.reply, pieces, with_usage=self.request.include_usage)
         pace = max(0.0, self.config.seconds - self.config.first_token_seconds) / max(1, len(chunks))
-        if self.fault is not None and self.fault.kind == "slow_stream":
-            pace = self.fault.seconds
         for number, document in enumerate(chunks):
             await self._misbehave_at(number)
             await self._write(document)
-            await self.wire.pause(pace)
+            await self.wire.pause(slow.seconds if slow and self.faults.holds(slow) else pace)
         if self.fault is not None and self.fault.after >= len(chunks):
             await self._misbehave_at(self.fault.after)
 

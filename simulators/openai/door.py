@@ -126,7 +126,7 @@ class OpenAIDoor:
         if fault is not None:
             reply = spoil(reply, fault.kind)
         self._keep(request, reply, fault, headers["x-request-id"])
-        await ReplyDelivery(wire, self._config, request, reply, fault, headers).send()
+        await ReplyDelivery(wire, self._config, request, reply, fault, self._faults, headers).send()
 
     def _keep(self, request: ChatRequest, reply: Reply, fault: OpenAIFault | None, request_id: str) -> None:
         self.answers.append(

@@ -20,7 +20,8 @@ class OpenAIFault(Fault):
 
     `chunks` is the number of pieces of content that come before the fault: by default none for `keep_alive`
     and `empty_deltas`, three for the others. `seconds` is the time between what is sent. `comments` ends a
-    `keep_alive` after so many, and the answer goes on; without it there is no end. `html` comes under HTTP 200
+    `keep_alive` after so many, and the answer goes on; without it there is no end. A `slow_stream` has so many `pieces`
+    (by default as many as other answers), and is slow until the fault is cleared. `html` comes under HTTP 200
     unless a `code` is given. `word` is the code in an error's body, such as `insufficient_quota`. `not_streamed`
     answers in one piece although a stream was asked for. `huge` sends a first piece of content of so many `megabytes`.
     """
@@ -34,7 +35,7 @@ class OpenAIFault(Fault):
         "cut": frozenset({"chunks"}),
         "keep_alive": frozenset({"seconds", "chunks", "comments"}),
         "empty_deltas": frozenset({"seconds", "chunks"}),
-        "slow_stream": frozenset({"seconds"}),
+        "slow_stream": frozenset({"seconds", "pieces"}),
         "html": frozenset({"code", "message"}),
         "huge": frozenset({"megabytes"}),
         **dict.fromkeys(("silence", "no_json_schema", "not_streamed", *sorted(CONTENT_KINDS)), frozenset()),
@@ -51,6 +52,7 @@ class OpenAIFault(Fault):
     chunks: int | None = Field(default=None, ge=0)
     seconds: float = Field(default=1.0, ge=0)
     comments: int | None = Field(default=None, ge=1)
+    pieces: int | None = Field(default=None, ge=1)
     megabytes: int = Field(default=50, ge=1, le=50)
 
     @property

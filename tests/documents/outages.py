@@ -22,9 +22,9 @@ def slow_context(stage: FaultStage) -> Iterator[str]:
 
 @contextmanager
 def slow_gpt4(stage: FaultStage, seconds: float = 1.2) -> Iterator[str]:
-    """GPT-4 writes, slowly: so long for each piece."""
+    """GPT-4 writes, slowly: so long for each piece, and longer than any reading of the document takes."""
     subject = f"Scanner is slow, {next(_NUMBERS)}"
-    stage.world.openai_fault(kind="slow_stream", match=subject, seconds=seconds)
+    stage.world.openai_fault(kind="slow_stream", match=subject, seconds=seconds, pieces=200)
     ticket_id = stage.world.create_ticket(subject)
     try:
         wait_for(lambda: stage.world.gpt4_requests(subject))

@@ -1,6 +1,7 @@
 """The simulated endpoint answers as OpenAI does, from the context it was given."""
 
 import json
+import time
 from typing import Any
 
 import httpx
@@ -96,6 +97,21 @@ async def test_the_official_client_streams_it(openai_url: str) -> None:
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens > 0
     assert chunks[0].usage is None
+
+
+def test_a_slow_answer_has_so_many_pieces_and_is_slow_until_the_fault_is_cleared(gpt4: httpx.Client) -> None:
+    """What waits for somebody's next step is not waited for after it."""
+    gpt4.post("/_sim/faults", json={"kind": "slow_stream", "seconds": 0.3, "pieces": 60}).raise_for_status()
+    with gpt4.stream("POST", "/v1/chat/completions", json=body(stream=True)) as response:
+        events = (line for line in response.iter_lines() if '"content": ' in line and '""' not in line)
+        next(events)
+        begun = time.monotonic()
+        next(events)
+        assert time.monotonic() - begun > 0.2
+        gpt4.delete("/_sim/faults")
+        begun = time.monotonic()
+        assert 50 < len(list(events)) < 60
+        assert time.monotonic() - begun < 5
 
 
 def test_other_formats_and_no_context(gpt4: httpx.Client) -> None:
