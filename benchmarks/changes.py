@@ -45,7 +45,7 @@ async def by_orm(database: Database, held: Claim) -> None:
 async def _measure(url: str) -> dict[str, float]:
     database = Database(url, application_name="benchmark", pool_size=1)
     event = Event(uuid4(), "acme", "1", None, ("key",), "", datetime.now(UTC))
-    await jobs.accept(database, event, 3600, published=True)
+    await jobs.accept_all(database, [event], 3600, published=True)
     held = await claims.claim(database, event.job_id, "benchmark", _LEASE)
     assert held is not None  # noqa: S101 -- it was accepted just now
     ways: dict[str, Callable[[Database, Claim], Awaitable[None]]] = {"function": by_function, "ORM": by_orm}

@@ -1,8 +1,10 @@
 """Taking an event in: a row in Postgres, then its message in Redis; without Postgres, both in Redis.
 
-Nothing is refused while one of the two takes it.
+Nothing is refused while one of the two takes it. Rows are made together for all that came while the last ones were on
+their way, and so are messages (`dispatch.gathering`); what becomes of an event is its own all the same.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -10,18 +12,20 @@ from uuid import UUID
 from sqlalchemy.exc import DBAPIError
 
 from dispatch.budget import Budget
+from dispatch.gathering import Gathering
 from dispatch.inbox import Inbox
 from dispatch.queue import JobQueue, QueueUnreachable
 from dispatch.store_breaker import StoreBreaker
-from observability import metrics, phrases
+from observability import metrics, phrases, tracing
 from observability.identifiers import bind
 from observability.logging import say
 from observability.outage import Outage
 from storage import jobs, relaying
 from storage.jobs import Event
-from storage.session import DATABASE_FAILURES, Database
+from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 
 _DATABASE_SECONDS = 2.0
+_MOST_RECORDED = 100
 
 
 class NotTaken(Exception):
@@ -36,6 +40,14 @@ class Taken:
     duplicate: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What was recorded of an event; `published`: its message is to be pushed now."""
+
+    first_id: UUID
+    published: bool
+
+
 class Acceptance:
     """Where events go; one for the API process."""
 
@@ -45,6 +57,7 @@ class Acceptance:
         self._inbox = inbox
         self._deadline = job_deadline_seconds
         self._budget = Budget()
+        self._rows = Gathering(self._record_all, _MOST_RECORDED)
         self.database_breaker = StoreBreaker()
         self.queue_breaker = StoreBreaker()
         self.database_outage = Outage(phrases.DATABASE_UNREACHABLE)
@@ -65,40 +78,72 @@ class Acceptance:
 
     async def _record(self, event: Event) -> UUID | None:
         """Write the row, then publish its message. Return the job's id, or the first job's; None without Postgres."""
-        publishes = self.queue_breaker.lets_try()
         try:
-            first_id = await self._budget.within(_DATABASE_SECONDS, self._accept(event, publishes))
+            row = await self._rows.put(event)
         except (*DATABASE_FAILURES, TimeoutError) as failure:
-            self.database_breaker.failed()
+            if not is_locked(failure):
+                self.database_breaker.failed()
             self.database_outage.seen("webhooks wait in Redis", failure)
             return None
         self.database_breaker.worked()
         self.database_outage.over()
-        if first_id == event.job_id:
+        tracing.mark("recorded")
+        if row.first_id == event.job_id:
             bind(job_id=str(event.job_id))
-            if publishes and not await self.publish(event.job_id, event.ticket_id):
+            if row.published and not await self.publish(event.job_id, event.ticket_id, event.traceparent):
                 await self._leave_to_relay(event.job_id)
-        return first_id
+        return row.first_id
 
-    async def _accept(self, event: Event, publishes: bool) -> UUID:
-        """Record the event. A stale connection is tried again at once: the server was restarted, and is there."""
+    async def _record_all(self, events: list[Event]) -> list[_Row | Exception]:
+        """Record events together; one by one if one of them is refused, so that it costs no other one its row.
+
+        Raises TimeoutError, or one of DATABASE_FAILURES if it is Postgres that is away.
+        """
+        publishes = self.queue_breaker.lets_try()
+
+        async def record(some: list[Event]) -> list[_Row]:
+            firsts = await self._accept(some, publishes)
+            return [_Row(firsts[event.job_id], publishes) for event in some]
+
+        async def alone(event: Event) -> _Row | Exception:
+            try:
+                return (await record([event]))[0]
+            except DATABASE_FAILURES as failure:
+                return failure
+
+        async def all_of_them() -> list[_Row | Exception]:
+            try:
+                return [*await record(events)]
+            except DATABASE_FAILURES as failure:
+                if is_away(failure) and not is_locked(failure):
+                    raise
+                return [failure] if len(events) == 1 else await asyncio.gather(*map(alone, events))
+
+        with tracing.untraced():
+            return await self._budget.within(_DATABASE_SECONDS, all_of_them())
+
+    async def _accept(self, events: list[Event], publishes: bool) -> dict[UUID, UUID]:
+        """Record events. A stale connection is tried again at once: the server was restarted, and is there."""
         try:
-            return await jobs.accept(self._database, event, self._deadline, published=publishes)
+            return await jobs.accept_all(self._database, events, self._deadline, published=publishes)
         except DBAPIError as failure:
             if not failure.connection_invalidated:
                 raise
-        return await jobs.accept(self._database, event, self._deadline, published=publishes)
+        return await jobs.accept_all(self._database, events, self._deadline, published=publishes)
 
-    async def publish(self, job_id: UUID, ticket_id: str, why: Literal["webhook", "due", "lost"] = "webhook") -> bool:
+    async def publish(
+        self, job_id: UUID, ticket_id: str, traceparent: str, why: Literal["webhook", "due", "lost"] = "webhook"
+    ) -> bool:
         """Publish a job's message and say so; return True if Redis took it. `why` is for the count."""
         try:
-            await self._queue.publish(job_id)
+            await self._queue.publish(job_id, traceparent)
         except QueueUnreachable as failure:
             self.queue_breaker.failed()
             self.queue_outage.seen("jobs wait in the database", failure)
             return False
         self.queue_breaker.worked()
         self.queue_outage.over()
+        tracing.mark("queued")
         metrics.JOBS_QUEUED.labels(why).inc()
         say(phrases.JOB_QUEUED, job_id=job_id, ticket_id=ticket_id)
         return True
@@ -120,5 +165,5 @@ class Acceptance:
         if first_id == event.job_id:
             bind(job_id=str(event.job_id))
             say(phrases.INBOX_USED)
-            await self.publish(event.job_id, event.ticket_id)
+            await self.publish(event.job_id, event.ticket_id, event.traceparent)
         return first_id

@@ -204,12 +204,13 @@ class Relay:
             await self._publish(await relaying.take_lost(self._database, lost), "lost")
 
     async def _publish(self, due: Sequence[Published], why: Literal["due", "lost"]) -> None:
-        for index, job in enumerate(due):
-            with in_its_trace(_SPAN, job, **_identifiers(job, attempt=job.attempt + 1)):
-                published = await self._acceptance.publish(job.job_id, job.ticket_id, why)
-            if not published:
-                await relaying.unpublish(self._database, [later.job_id for later in due[index:]])
-                return
+        published = await asyncio.gather(*(self._publish_one(job, why) for job in due))
+        if left := [job.job_id for job, done in zip(due, published, strict=True) if not done]:
+            await relaying.unpublish(self._database, left)
+
+    async def _publish_one(self, job: Published, why: Literal["due", "lost"]) -> bool:
+        with in_its_trace(_SPAN, job, **_identifiers(job, attempt=job.attempt + 1)):
+            return await self._acceptance.publish(job.job_id, job.ticket_id, tracing.traceparent(), why)
 
 
 def _words(failure: Exception) -> str:

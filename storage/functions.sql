@@ -39,60 +39,94 @@ END $$;
 
 -- -- Accepting -------------------------------------------------------------------------------------------------------
 
--- Take the keys of a delivery that came at `p_seen_at`: the id of the first job while one of them is known, else `p_id`.
+-- Take the keys of deliveries that came at `p_seen_at`, of one tenant: `p_ids[i]` is the job that came with `p_keys[i]`,
+-- and no key is there twice. For each job the id of the first one while one of its keys is known, else its own.
 -- A key is known for a time, from the first delivery on. One that is not of signed bytes is free again once its job has
 -- ended without a note: a ticket that was closed and is open again may be sent again. In one order, so that two
 -- deliveries at once never wait for each other.
-CREATE OR REPLACE FUNCTION remember_delivery(
-    p_tenant text, p_id uuid, p_keys text[], p_seen_at timestamptz, p_known interval)
-RETURNS uuid LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
-DECLARE
-    v_first uuid;
+CREATE OR REPLACE FUNCTION remember_deliveries(
+    p_tenant text, p_ids uuid[], p_keys text[], p_seen_at timestamptz, p_known interval)
+RETURNS TABLE (id uuid, first_id uuid) LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
-    WITH taken AS (
-        INSERT INTO delivery_keys AS k (tenant_id, key, job_id, expires_at)
-        SELECT p_tenant, u.key, p_id, p_seen_at + p_known
-        FROM (SELECT DISTINCT unnest(p_keys) AS key ORDER BY 1) u
-        ON CONFLICT (tenant_id, key) DO UPDATE SET (job_id, expires_at) = (
-            SELECT CASE WHEN s.known THEN k.job_id ELSE excluded.job_id END,
-                   CASE WHEN s.known THEN k.expires_at ELSE excluded.expires_at END
-            FROM (SELECT k.expires_at > p_seen_at AND (starts_with(k.key, 'signed:') OR NOT EXISTS (
-                      SELECT FROM jobs j WHERE j.id = k.job_id AND j.state IN ('skipped', 'failed'))) AS known) s)
-        RETURNING k.job_id
-    )
-    SELECT t.job_id INTO v_first FROM taken t WHERE t.job_id <> p_id ORDER BY 1 LIMIT 1;
-    IF v_first IS NULL THEN
-        RETURN p_id;
-    END IF;
-    UPDATE delivery_keys k SET job_id = v_first WHERE k.tenant_id = p_tenant AND k.key = ANY (p_keys)
-    AND k.job_id = p_id;
-    RETURN v_first;
+    FOR id, first_id IN
+        WITH came AS (SELECT u.key, u.job FROM unnest(p_keys, p_ids) AS u (key, job)),
+        taken AS (
+            INSERT INTO delivery_keys AS k (tenant_id, key, job_id, expires_at)
+            SELECT p_tenant, c.key, c.job, p_seen_at + p_known FROM came c ORDER BY c.key
+            ON CONFLICT (tenant_id, key) DO UPDATE SET (job_id, expires_at) = (
+                SELECT CASE WHEN s.known THEN k.job_id ELSE excluded.job_id END,
+                       CASE WHEN s.known THEN k.expires_at ELSE excluded.expires_at END
+                FROM (SELECT k.expires_at > p_seen_at AND (starts_with(k.key, 'signed:') OR NOT EXISTS (
+                          SELECT FROM jobs j WHERE j.id = k.job_id AND j.state IN ('skipped', 'failed'))) AS known) s)
+            RETURNING k.key, k.job_id
+        )
+        SELECT c.job, (array_agg(t.job_id ORDER BY t.job_id) FILTER (WHERE t.job_id <> c.job))[1]
+        FROM came c JOIN taken t ON t.key = c.key GROUP BY c.job
+    LOOP
+        IF first_id IS NULL THEN
+            first_id := id;
+        ELSE
+            UPDATE delivery_keys k SET job_id = first_id WHERE k.tenant_id = p_tenant AND k.key = ANY (p_keys)
+            AND k.job_id = id;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
 END $$;
 
 -- state: [*] -> waiting: accepted
--- Record a webhook as a job: its id, or the first job's for a duplicate. In one transaction, so that no delivery is
--- remembered whose job does not exist. `p_published`: the caller pushes the job's message right after.
+-- Record webhooks as jobs: for each its id, or the first job's for a duplicate. In one transaction, so that no delivery
+-- is remembered whose job does not exist. `p_events`: a list of {id, tenant, ticket, event, traceparent, keys}, of which
+-- no two have a key in common. `p_published`: the caller pushes the jobs' messages right after. Tenant by tenant in one
+-- order, for the same reason as keys; whoever holds one of the keys is not waited for long, since the others wait too.
+CREATE OR REPLACE FUNCTION accept_jobs(p_events jsonb, p_published boolean, p_known interval, p_deadline interval)
+RETURNS TABLE (id uuid, first_id uuid)
+LANGUAGE plpgsql SET search_path = public, pg_temp SET lock_timeout = '500ms' AS $$
+#variable_conflict use_column
+DECLARE
+    v_tenant text;
+    v_events jsonb;
+BEGIN
+    FOR v_tenant, v_events IN
+        SELECT e ->> 'tenant', jsonb_agg(e) FROM jsonb_array_elements(p_events) e GROUP BY 1 ORDER BY 1
+    LOOP
+        PERFORM set_config('app.tenant_id', v_tenant, true);
+        RETURN QUERY
+        WITH came AS (
+            SELECT e.* FROM jsonb_to_recordset(v_events)
+            AS e (id uuid, ticket text, event text, traceparent text, keys text[])
+        ),
+        firsts AS (
+            SELECT r.id, r.first_id FROM
+                (SELECT array_agg(c.id) AS ids, array_agg(k.key) AS keys FROM came c, unnest(c.keys) AS k (key)) a,
+                remember_deliveries(v_tenant, a.ids, a.keys, now(), p_known) r
+        ),
+        made AS (
+            INSERT INTO jobs (id, tenant_id, ticket_id, event, state, traceparent, accepted_at, due_at, deadline_at,
+                              published_at)
+            SELECT c.id, v_tenant, c.ticket, c.event, 'waiting', c.traceparent, now(), now(), now() + p_deadline,
+                   CASE WHEN p_published THEN now() END
+            FROM came c LEFT JOIN firsts f ON f.id = c.id WHERE coalesce(f.first_id, c.id) = c.id
+            ON CONFLICT DO NOTHING
+            RETURNING id
+        ),
+        told AS (
+            INSERT INTO job_events (tenant_id, job_id, attempt, what) SELECT v_tenant, m.id, 0, 'accepted' FROM made m
+        )
+        SELECT c.id, coalesce(f.first_id, c.id) FROM came c LEFT JOIN firsts f ON f.id = c.id;
+    END LOOP;
+END $$;
+
+-- state: [*] -> waiting: accepted
+-- Of the release before: one at a time.
 CREATE OR REPLACE FUNCTION accept_job(
     p_tenant text, p_id uuid, p_ticket text, p_event text, p_traceparent text, p_keys text[], p_published boolean,
     p_known interval, p_deadline interval)
-RETURNS uuid LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
-DECLARE
-    v_first uuid;
-BEGIN
-    PERFORM set_config('app.tenant_id', p_tenant, true);
-    v_first := remember_delivery(p_tenant, p_id, p_keys, now(), p_known);
-    IF v_first = p_id THEN
-        INSERT INTO jobs (id, tenant_id, ticket_id, event, state, traceparent, accepted_at, due_at, deadline_at,
-                          published_at)
-        VALUES (p_id, p_tenant, p_ticket, p_event, 'waiting', p_traceparent, now(), now(), now() + p_deadline,
-                CASE WHEN p_published THEN now() END)
-        ON CONFLICT DO NOTHING;
-        IF FOUND THEN
-            PERFORM tell_event(p_tenant, p_id, 0, 'accepted');
-        END IF;
-    END IF;
-    RETURN v_first;
-END $$;
+RETURNS uuid LANGUAGE sql SET search_path = public, pg_temp AS $$
+    SELECT a.first_id FROM accept_jobs(
+        jsonb_build_array(jsonb_build_object('tenant', p_tenant, 'id', p_id, 'ticket', p_ticket, 'event', p_event,
+                                             'traceparent', p_traceparent, 'keys', p_keys)),
+        p_published, p_known, p_deadline) a
+$$;
 
 -- state: [*] -> waiting: accepted late, from Redis
 -- state: [*] -> skipped: accepted late, a duplicate
@@ -107,7 +141,9 @@ DECLARE
     v_is_first boolean;
 BEGIN
     PERFORM set_config('app.tenant_id', p_tenant, true);
-    v_is_first := remember_delivery(p_tenant, p_id, p_keys, v_at, p_known) = p_id;
+    SELECT r.first_id = p_id INTO v_is_first FROM
+        (SELECT array_agg(DISTINCT u.key) AS keys FROM unnest(p_keys) AS u (key)) k,
+        remember_deliveries(p_tenant, array_fill(p_id, ARRAY[cardinality(k.keys)]), k.keys, v_at, p_known) r;
     INSERT INTO jobs (id, tenant_id, ticket_id, event, state, reason, traceparent, accepted_at, due_at, deadline_at,
                       published_at, finished_at)
     VALUES (p_id, p_tenant, p_ticket, p_event, CASE WHEN v_is_first THEN 'waiting' ELSE 'skipped' END,

@@ -1,5 +1,7 @@
 """A job's row: accepted, and looked at. Each is one function of `functions.sql`."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -74,20 +76,54 @@ class Published:
     """The ticket's other number, as in the row."""
 
 
-_OF_EVENT = ":tenant, :id, :ticket, :event, :traceparent, :keys"
-_ACCEPT = text(f"SELECT accept_job({_OF_EVENT}, :published, :known, :deadline)")
-_ACCEPT_LATE = text(f"SELECT accept_late_job({_OF_EVENT}, :accepted_at, :known, :deadline, :duplicate)")
+_ACCEPT = text("SELECT id, first_id FROM accept_jobs(CAST(:events AS jsonb), :published, :known, :deadline)")
+_ACCEPT_LATE = text(
+    "SELECT accept_late_job(:tenant, :id, :ticket, :event, :traceparent, :keys,"
+    " :accepted_at, :known, :deadline, :duplicate)"
+)
 _STATE = text("SELECT state FROM job_state(:id)")
 
 
-async def accept(database: Database, event: Event, deadline_seconds: int, *, published: bool) -> UUID:
-    """Record a webhook as a job and answer the job's id: another one than the event's for a duplicate.
+async def accept_all(
+    database: Database, events: Sequence[Event], deadline_seconds: int, *, published: bool
+) -> dict[UUID, UUID]:
+    """Record webhooks as jobs, and return for each its job's id: of the first one for a duplicate.
 
-    `published`: the caller publishes the job's message right after the commit; else the relay does.
+    `published`: the caller publishes the jobs' messages right after the commit; else the relay does. One that Postgres
+    refuses fails all that come with it. Raises one of DATABASE_FAILURES.
     """
-    given = _of_event(event, deadline_seconds)
-    first_id: UUID = await database.call_for_one(_ACCEPT, **given, published=published)
-    return first_id
+    firsts: dict[UUID, UUID] = {}
+    deadline = timedelta(seconds=deadline_seconds)
+    for apart in _without_a_common_key(events):
+        given = json.dumps([_given(event) for event in apart])
+        rows = await database.call(_ACCEPT, events=given, published=published, known=DELIVERY_KNOWN, deadline=deadline)
+        firsts |= {row["id"]: row["first_id"] for row in rows}
+    return firsts
+
+
+def _without_a_common_key(events: Sequence[Event]) -> list[list[Event]]:
+    """Split events so that deliveries of the same webhook are recorded one after the other."""
+    parts: list[tuple[list[Event], set[tuple[str, str]]]] = []
+    for event in events:
+        keys = {(event.tenant_id, key) for key in event.dedupe_keys}
+        # After the last one that it has a key in common with: what came first is first.
+        place = max((number for number, (_, seen) in enumerate(parts, 1) if seen & keys), default=0)
+        if place == len(parts):
+            parts.append(([], set()))
+        parts[place][0].append(event)
+        parts[place][1].update(keys)
+    return [part for part, _ in parts]
+
+
+def _given(event: Event) -> dict[str, Any]:
+    return {
+        "id": str(event.job_id),
+        "tenant": event.tenant_id,
+        "ticket": event.ticket_id,
+        "event": event.event,
+        "traceparent": event.traceparent or None,
+        "keys": sorted(set(event.dedupe_keys)),
+    }
 
 
 async def accept_late(database: Database, event: Event, deadline_seconds: int) -> bool:
@@ -97,22 +133,11 @@ async def accept_late(database: Database, event: Event, deadline_seconds: int) -
     published when the event was put into the inbox; if it is lost, the relay publishes another. Raises one of
     DATABASE_FAILURES soon if somebody holds a lock on the delivery: others must not wait for this one.
     """
-    given = _of_event(event, deadline_seconds)
-    late = {"accepted_at": event.accepted_at, "duplicate": DUPLICATE}
-    return bool(await database.call_for_one(_ACCEPT_LATE, **given, **late))
-
-
-def _of_event(event: Event, deadline_seconds: int) -> dict[str, Any]:
-    return {
-        "tenant": event.tenant_id,
-        "id": event.job_id,
-        "ticket": event.ticket_id,
-        "event": event.event,
-        "traceparent": event.traceparent or None,
-        "keys": list(event.dedupe_keys),
-        "known": DELIVERY_KNOWN,
-        "deadline": timedelta(seconds=deadline_seconds),
-    }
+    late = {"accepted_at": event.accepted_at, "duplicate": DUPLICATE, "known": DELIVERY_KNOWN}
+    deadline = timedelta(seconds=deadline_seconds)
+    return bool(
+        await database.call_for_one(_ACCEPT_LATE, **{**_given(event), "id": event.job_id}, **late, deadline=deadline)
+    )
 
 
 async def state_of(database: Database, job_id: UUID) -> JobState | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from redis import Redis
 from redis.exceptions import RedisError
 
-from dispatch.queue import QUEUE
+from dispatch.message import QUEUE
 
 
 class JobsTaken:

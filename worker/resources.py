@@ -18,7 +18,8 @@ from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
 from dispatch.eviction import warn_of_eviction
 from dispatch.inbox import Inbox
-from dispatch.queue import QUEUE, open_redis
+from dispatch.message import QUEUE
+from dispatch.queue import open_redis
 from integrations.model.models import Models
 from integrations.servicedesk.desks import Desks
 from observability import exposition, metrics, phrases

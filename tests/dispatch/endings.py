@@ -16,13 +16,13 @@ from dispatch.queue import JobQueue
 from dispatch.relay import Relay
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout
-from storage import claims, erasing, jobs
+from storage import claims, erasing
 from storage.erasable import Which
 from storage.session import Database
 from support.cli import main
 from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.model import opened as model_opened
-from tests.kit.postgres import DEADLINE, NewEvent, Table, claimed
+from tests.kit.postgres import DEADLINE, NewEvent, Table, accept, claimed
 from tests.kit.runner import ANSWER, TICKET, runner_on
 from tests.kit.simulators import Simulator
 from worker.pickup import Pickup
@@ -48,7 +48,7 @@ class Driver:
     async def job(self, ticket_id: str | None = None, **columns: object) -> UUID:
         """A job that waits, and that GPT-4 has answered already."""
         event = self.new_event(ticket_id=ticket_id or new_ticket(self.desks))
-        await jobs.accept(self.database, event, DEADLINE, published=True)
+        await accept(self.database, event)
         self.table.change(event.job_id, **{"enhancement": ANSWER.model_dump_json(), **columns})
         return event.job_id
 
@@ -97,7 +97,7 @@ class Driver:
     async def duplicate(self) -> UUID:
         """The job of an event in the inbox that Postgres knows already."""
         event = self.new_event()
-        await jobs.accept(self.database, event, DEADLINE, published=True)
+        await accept(self.database, event)
         again = self.new_event(dedupe_keys=event.dedupe_keys)
         await Inbox(self.redis).put(again)
         return again.job_id

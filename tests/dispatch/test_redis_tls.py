@@ -22,7 +22,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from config.urls import RedisUrl
-from dispatch.queue import QUEUE, JobQueue, QueueUnreachable, open_redis
+from dispatch.message import QUEUE
+from dispatch.queue import JobQueue, QueueUnreachable, open_redis
 
 JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
 
@@ -77,7 +78,7 @@ def as_setting(url: str) -> str:
 async def publish(url: str) -> None:
     queue = JobQueue(url)
     try:
-        await queue.publish(JOB)
+        await queue.publish(JOB, "")
         await queue.depth()
     finally:
         await queue.close()

@@ -4,7 +4,8 @@ import re
 
 from config.settings import HousekeepingSettings
 from dispatch import inbox
-from dispatch.queue import QUEUE, UNACKED
+from dispatch.message import QUEUE
+from dispatch.queue import UNACKED
 from integrations import rate
 from integrations.servicedesk import tokens as desk_tokens
 from storage.models import Base

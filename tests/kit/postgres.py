@@ -119,6 +119,11 @@ def new_event() -> NewEvent:
     return make
 
 
+async def accept(database: Database, event: Event, *, published: bool = True) -> UUID:
+    """Accept one event; the job's id, or that of the one it repeats."""
+    return (await jobs.accept_all(database, [event], DEADLINE, published=published))[event.job_id]
+
+
 @dataclass(frozen=True)
 class Store:
     """The pool, the tables as the superuser has them, and what makes events."""
@@ -131,7 +136,7 @@ class Store:
         """Accept an event or a new one, and set columns of the row; the job's id, or that of the one it repeats."""
         of_event = {name: columns.pop(name) for name in OF_EVENT & columns.keys()}
         event = event or self.new_event(**of_event)
-        job_id = await jobs.accept(self.database, event, DEADLINE, published=published)
+        job_id = await accept(self.database, event, published=published)
         if columns:
             self.table.change(job_id, **columns)
         return job_id
@@ -146,7 +151,7 @@ def store(database: Database, table: Table, new_event: NewEvent) -> Store:
 @pytest.fixture
 async def waiting(database: Database, new_event: NewEvent) -> UUID:
     """The id of a job that waits."""
-    return await jobs.accept(database, new_event(), DEADLINE, published=True)
+    return await accept(database, new_event())
 
 
 async def claimed(database: Database, job_id: UUID, owner: str = "one", lease: float = LEASE) -> Claim:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from api.app import _DATABASE_CONNECTIONS
-from dispatch.queue import QUEUE, UNACKED
+from dispatch.message import QUEUE
+from dispatch.queue import UNACKED
 from tests.kubernetes.rendering import ROOT, Rendered
 from worker.resources import _MOST_DATABASE_CONNECTIONS
 

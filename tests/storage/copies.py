@@ -3,9 +3,9 @@
 from typing import Any
 from uuid import UUID
 
-from storage import claims, forgotten, history, jobs
+from storage import claims, forgotten, history
 from storage.session import Database
-from tests.kit.postgres import DEADLINE, NewEvent, Table, claimed
+from tests.kit.postgres import NewEvent, Table, accept, claimed
 
 WHO = "Jordan.Reyes@acme.example"
 TEXT = {"subject": "VPN drops", "description": "at home", "resolution": "Port 443.", "status": "Closed"}
@@ -20,7 +20,7 @@ async def answered(
 ) -> UUID:
     """A completed job with an answer."""
     accepted = new_event(ticket_id=ticket_id, **event)
-    await jobs.accept(database, accepted, DEADLINE, published=True)
+    await accept(database, accepted)
     claim = await claimed(database, accepted.job_id)
     await forgotten.is_forgotten(database, claim, ticket_id, requester)
     answer = {"summary": "s", "similar_tickets": [{"ticket_id": similar, "relevance": "r"}] if similar else []}

@@ -10,12 +10,12 @@ import pytest
 from storage import claims, jobs
 from storage.jobs import Event
 from storage.session import Database
-from tests.kit.postgres import DEADLINE, NewEvent, Store, Table
+from tests.kit.postgres import DEADLINE, NewEvent, Store, Table, accept
 
 
 async def test_an_accepted_webhook_is_a_waiting_job(database: Database, new_event: NewEvent, table: Table) -> None:
     event = new_event()
-    assert await jobs.accept(database, event, DEADLINE, published=True) == event.job_id
+    assert await accept(database, event) == event.job_id
     row = table.job(event.job_id)
     expected = {
         "tenant_id": "acme",
@@ -56,6 +56,48 @@ async def test_of_duplicates_at_the_same_moment_one_makes_the_job(store: Store) 
     answers = await asyncio.gather(*(store.accept(copy) for copy in copies))
     assert set(answers) == {row["id"] for row in store.table.run("SELECT id FROM jobs")}
     assert len(set(answers)) == 1
+
+
+async def test_webhooks_of_several_tenants_are_recorded_in_one_statement(store: Store) -> None:
+    known = store.new_event(tenant_id="globex", dedupe_keys=("known",))
+    await store.accept(known)
+    events = [store.new_event(tenant_id=tenant, ticket_id=str(n)) for n in range(9) for tenant in ("globex", "acme")]
+    again = store.new_event(tenant_id="globex", dedupe_keys=("known", "new"))
+    elsewhere = store.new_event(tenant_id="acme", dedupe_keys=("known",))
+    firsts = await jobs.accept_all(store.database, [*events, again, elsewhere], DEADLINE, published=True)
+    assert firsts == {event.job_id: event.job_id for event in [*events, elsewhere]} | {again.job_id: known.job_id}
+    rows = {row["id"]: row for row in store.table.run("SELECT * FROM jobs")}
+    assert rows.keys() == {event.job_id for event in [*events, known, elsewhere]}
+    assert all(rows[event.job_id]["ticket_id"] == event.ticket_id for event in events)
+    assert all(rows[event.job_id]["tenant_id"] == event.tenant_id for event in events)
+    told = store.table.run("SELECT job_id, tenant_id FROM job_events WHERE what = 'accepted'")
+    assert {(row["job_id"], row["tenant_id"]) for row in told} == {(key, row["tenant_id"]) for key, row in rows.items()}
+    # A key of a duplicate leads to the first job from then on.
+    assert await store.accept(tenant_id="globex", dedupe_keys=("new",)) == known.job_id
+
+
+async def test_duplicates_among_webhooks_of_one_batch_get_the_first_ones_id(store: Store) -> None:
+    first, twin = (store.new_event(dedupe_keys=("a", "b")), store.new_event(dedupe_keys=("b", "c")))
+    third, other = (store.new_event(dedupe_keys=("c",)), store.new_event(dedupe_keys=("d", "d")))
+    firsts = await jobs.accept_all(store.database, [first, twin, other, third], DEADLINE, published=True)
+    assert firsts == {event.job_id: first.job_id for event in (first, twin, third)} | {other.job_id: other.job_id}
+
+
+async def test_batches_with_the_same_deliveries_in_other_orders_never_wait_for_each_other(store: Store) -> None:
+    keys = [(f"k{number}", f"m{-number}") for number in range(40)]
+
+    def batch(order: list[int]) -> list[Event]:
+        tenants = ("acme", "globex")
+        return [store.new_event(tenant_id=tenants[n % 2], dedupe_keys=keys[n]) for n in order]
+
+    orders = [list(range(40)), list(range(39, -1, -1)), [(7 * n) % 40 for n in range(40)]] * 3
+    batches = [batch(order) for order in orders]
+    answers = await asyncio.gather(
+        *(jobs.accept_all(store.database, events, DEADLINE, published=True) for events in batches)
+    )
+    rows = {row["id"] for row in store.table.run("SELECT id FROM jobs")}
+    assert len(rows) == 40
+    assert {first for firsts in answers for first in firsts.values()} == rows
 
 
 async def test_an_event_whose_commit_was_in_doubt_can_be_accepted_again(store: Store) -> None:
@@ -181,7 +223,7 @@ def test_an_event_survives_the_way_through_json(new_event: NewEvent) -> None:
 
 async def test_states_are_told_across_tenants(database: Database, new_event: NewEvent) -> None:
     event = new_event(tenant_id="globex")
-    await jobs.accept(database, event, DEADLINE, published=True)
+    await accept(database, event)
     assert await jobs.state_of(database, event.job_id) == "waiting"
     assert await jobs.state_of(database, uuid4()) is None
     assert await claims.claim(database, uuid4(), "w", 45) is None

@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 
 from integrations.errors import NoteMissing
-from storage import by_hand, claims, jobs
+from storage import by_hand, claims
 from storage.claims import Claim
 from storage.session import Database
-from tests.kit.postgres import DEADLINE, LEASE, NewEvent, Store, Table, claimed
+from tests.kit.postgres import DEADLINE, LEASE, NewEvent, Store, Table, accept, claimed
 
 RAN_OUT = "now() - interval '1 second'"
 
@@ -109,7 +109,7 @@ async def test_a_job_ends_with_its_outcome_and_no_claim(database: Database, new_
         ("failed", "OpenAI API: 401", None, lambda claim: claims.fail(database, claim, "OpenAI API: 401")),
     ]
     for state, reason, note_id, end in endings:
-        job_id = await jobs.accept(database, new_event(), DEADLINE, published=True)
+        job_id = await accept(database, new_event())
         table.change(job_id, reason="an earlier attempt's")
         await end(await claimed(database, job_id))
         row = table.job(job_id)
@@ -235,7 +235,7 @@ async def test_a_job_that_failed_when_its_note_may_be_there_has_done_its_ticket(
     reason: str, done: bool, database: Database, new_event: NewEvent
 ) -> None:
     """Unless the last look found that it is not there; who asks by hand minds no other job."""
-    first, second = [await jobs.accept(database, new_event(), DEADLINE, published=True) for _ in range(2)]
+    first, second = [await accept(database, new_event()) for _ in range(2)]
     held = await claimed(database, first)
     await claims.about_to_post(database, held, LEASE)
     await claims.fail(database, held, reason)

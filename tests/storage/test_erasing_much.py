@@ -8,11 +8,11 @@ from redis.asyncio import Redis
 from sqlalchemy.exc import DBAPIError
 
 from devstack.postgres import Postgres
-from storage import erasing, forgotten, jobs, tombstones
+from storage import erasing, forgotten, tombstones
 from storage.erasable import Stored, Which, stored
 from storage.session import Database
 from support.erasing_keys import erase_keys
-from tests.kit.postgres import DEADLINE, NewEvent, Store, Table, claimed
+from tests.kit.postgres import NewEvent, Store, Table, accept, claimed
 from tests.storage.copies import WHO, answered, copies, copy
 
 COPIES = """INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status, requester)
@@ -97,7 +97,7 @@ async def test_an_interrupted_erasure_has_stopped_all_new_text_and_is_gone_on_wi
     table.run("UPDATE jobs SET requester = NULL")
     table.change(naming, enhancement='{"similar_tickets": [{"ticket_id": "1"}]}')
     at_work = new_event(ticket_id="30")
-    await jobs.accept(database, at_work, DEADLINE, published=True)
+    await accept(database, at_work)
     claim = await claimed(database, at_work.job_id)
     assert not await forgotten.is_forgotten(database, claim, "30", WHO)
     told: list[str] = []

@@ -19,8 +19,16 @@ ACROSS_TENANTS = {
     "jobs_held_back",
 }
 OF_THE_CALLER = {
-    *("tell_event", "tell_freed", "remember_delivery", "accept_job", "accept_late_job", "retry_job_by_hand"),
-    *("skip_forgotten_jobs", "ask_jobs_again", "lock_ticket", "other_jobs_of_ticket"),
+    *(
+        "tell_event",
+        "tell_freed",
+        "remember_deliveries",
+        "accept_jobs",
+        "accept_job",
+        "accept_late_job",
+        "retry_job_by_hand",
+    ),
+    *("retry_job_by_hand", "skip_forgotten_jobs", "ask_jobs_again", "lock_ticket", "other_jobs_of_ticket"),
 }
 HARMLESS = {
     *("id", "tenant_id", "ticket_id", "desk_id", "display_id", "attempt", "traceparent", "state"),
@@ -138,7 +146,7 @@ async def test_what_runs_with_the_callers_rights_is_under_row_level_security(
         attacker.execute("SELECT ask_jobs_again(%s, 'x')", ([waiting],))
         for forged in (
             "tell_event('acme', %s, 1, 'completed')",
-            "remember_delivery('acme', %s, '{k}', now(), '1 hour')",
+            "remember_deliveries('acme', ARRAY[%s], '{k}', now(), '1 hour')",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
                 attacker.execute(f"SELECT {forged}".encode(), (waiting,))

@@ -9,12 +9,12 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from devstack.postgres import Postgres
 from integrations.values import Spent
-from storage import erasing, history, jobs, rejections
+from storage import erasing, history, rejections
 from storage.erasable import Which
 from storage.models import DeliveryKey, Job, Passage, Rejection, Spending, Ticket, Tombstone, TombstoneKey
 from storage.session import Database
 from storage.spending import SpendingBook
-from tests.kit.postgres import DEADLINE, TABLES, NewEvent, Store, Table
+from tests.kit.postgres import TABLES, NewEvent, Store, Table, accept
 
 MODELS = (Job, DeliveryKey, Rejection, Spending, Ticket, Passage, TombstoneKey, Tombstone)
 
@@ -22,7 +22,7 @@ MODELS = (Job, DeliveryKey, Rejection, Spending, Ticket, Passage, TombstoneKey, 
 async def fill(database: Database, new_event: NewEvent) -> None:
     """A row of each table for each of two tenants."""
     for tenant_id in ("acme", "globex"):
-        await jobs.accept(database, new_event(tenant_id=tenant_id), DEADLINE, published=True)
+        await accept(database, new_event(tenant_id=tenant_id))
         await rejections.record(database, tenant_id, "1", 403, "stale timestamp", proved=False)
         ticket = {"ticket_id": "1", "subject": "VPN", "description": "d", "resolution": "r", "status": "Open"}
         await history.save_ticket(database, tenant_id, ticket)

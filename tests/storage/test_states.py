@@ -20,6 +20,8 @@ TOKEN = UUID(int=7)
 PAST, TO_COME = "now() - interval '1 minute'", "now() + interval '1 hour'"
 CALLS = {name: f"'acme', {{id}}, '{TOKEN}'{rest and ', '}{rest}" for name, rest in BOUND_TO_A_CLAIM.items()} | {
     "accept_job": "'acme', {id}, '1', null, null, '{k}', true, '1 hour', '1 hour'",
+    "accept_jobs": "jsonb_build_array(jsonb_build_object('tenant', 'acme', 'id', {id}, 'ticket', '1',"
+    " 'keys', ARRAY['k'])), true, '1 hour', '1 hour'",
     "accept_late_job": "'acme', {id}, '1', null, null, '{k}', now(), '1 hour', '1 hour', 'duplicate webhook'",
     "claim_job": "{id}, 'w', gen_random_uuid(), '1 hour', 8, '0', '1 day', '0', 'another first', 'missing'",
     "retry_job_by_hand": "'acme', {id}, '1 hour', 'retried by hand', 'duplicate webhook'",

@@ -125,7 +125,7 @@ def test_a_row_that_a_failover_lost_is_told_and_its_ticket_can_be_sent_again(aro
 async def push(system: System, job_id: str) -> None:
     """Have one more message of a job in the list."""
     queue = JobQueue(system.state["redis_url"])
-    await queue.publish(UUID(job_id))
+    await queue.publish(UUID(job_id), "")
     await queue.close()
 
 

@@ -97,7 +97,7 @@ def test_the_gpt4_span_has_the_genai_attributes_and_no_text(traced: Traced) -> N
     # HTTP and SQL have spans of their own.
     assert {"GET", "POST"} <= {span.tags.get("http.request.method") for span in everything}
     asked = {span.name for span in everything if span.tags.get("db.system.name") == "postgresql"}
-    assert {"SELECT accept_job", "SELECT complete_job"} <= asked
+    assert "SELECT complete_job" in asked
 
 
 def test_a_failed_attempt_is_red_and_the_retry_belongs_to_the_same_trace(traced: Traced) -> None:

@@ -19,11 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from devstack.postgres import Postgres
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout
-from storage import by_hand, jobs
+from storage import by_hand
 from storage.session import Database
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
-from tests.kit.postgres import DEADLINE, NewEvent, Table
+from tests.kit.postgres import DEADLINE, NewEvent, Table, accept
 from tests.kit.runner import ANSWER, TICKET, runner_on
 from tests.kit.simulators import Simulator
 from workflow.enhancement import to_html
@@ -112,7 +112,7 @@ async def test_a_look_of_a_job_that_has_ended_is_begun_anew_by_a_retry(
 ) -> None:
     """The note may have come since: the list that was kept does not have it."""
     ticket_id = new_ticket(desks)
-    job_id = await jobs.accept(database, new_event(ticket_id=ticket_id), DEADLINE, published=True)
+    job_id = await accept(database, new_event(ticket_id=ticket_id))
     answers = AnswersInRedis(redis, 1000)
     posted = "now() - interval '3 hours'" if kept_by == "its age" else "now() - interval '5 minutes'"
     last = {"attempt": 8, "note_attempted_at": posted, "deadline_at": "now() + interval '5 seconds'"}

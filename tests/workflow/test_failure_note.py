@@ -11,14 +11,14 @@ import pytest
 
 from integrations.rate import DeskRate
 from integrations.values import SimilarTicket
-from storage import by_hand, claims, erasing, history, jobs
+from storage import by_hand, claims, erasing, history
 from storage.claims import Claim
 from storage.erasable import Which
 from storage.search import SearchInPostgres
 from storage.session import Database
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
-from tests.kit.postgres import DEADLINE, NewEvent, Store, attempt_at, claimed
+from tests.kit.postgres import DEADLINE, NewEvent, Store, accept, attempt_at, claimed
 from tests.kit.runner import runner_on
 from tests.kit.simulators import Simulator
 from workflow.enhancement import marker
@@ -53,7 +53,7 @@ async def test_a_failed_job_gets_one_failure_note_unless_it_was_retried_meanwhil
 ) -> None:
     stream: io.StringIO = start_log()
     ticket_id = new_ticket(desks)
-    job_id = await jobs.accept(database, new_event(ticket_id=ticket_id), DEADLINE, published=True)
+    job_id = await accept(database, new_event(ticket_id=ticket_id))
     async with opened(settings(desks.url, failure_note=True)) as desk:
         claim = await failed(database, job_id)
         if retried:
@@ -87,7 +87,7 @@ async def test_a_ticket_gets_one_failure_note_and_its_echo_is_told(
         job_ids = [new_event().job_id for _ in range(3)]
         for job_id in job_ids:
             event = new_event(ticket_id=ticket_id, job_id=job_id, dedupe_keys=(str(job_id),))
-            await jobs.accept(database, event, DEADLINE, published=True)
+            await accept(database, event)
             claim = await claimed(database, job_id)
             assert claim.echo is (job_id != job_ids[0])
             await claims.fail(database, claim, "OpenAI API: 401 Unauthorized")

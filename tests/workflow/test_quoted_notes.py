@@ -7,10 +7,9 @@ import pytest
 from redis.asyncio import Redis
 
 from integrations.servicedesk.client import ServiceDeskPlus
-from storage import jobs
 from storage.session import Database
 from tests.kit.desk import new_ticket, notes_of, opened, settings
-from tests.kit.postgres import DEADLINE, NewEvent, Store, Table
+from tests.kit.postgres import NewEvent, Store, Table, accept
 from tests.kit.runner import ANSWER, runner_on
 from tests.kit.simulators import Simulator
 from workflow.enhancement import marker, to_html
@@ -41,7 +40,7 @@ async def test_a_quote_of_a_note_does_not_complete_the_job(
 ) -> None:
     """The note was lost, and a technician has quoted it from a mail: it is posted again."""
     ticket_id = new_ticket(desks)
-    job_id = await jobs.accept(database, new_event(ticket_id=ticket_id), DEADLINE, published=True)
+    job_id = await accept(database, new_event(ticket_id=ticket_id))
     ours = to_html(ANSWER, job_id, "gpt-6-luna")
     async with opened(settings(desks.url)) as desk:
         quoted = await desk.add_note(ticket_id, quote.format(note=ours, marker=marker(job_id)))
@@ -57,7 +56,7 @@ async def test_our_note_is_found_however_the_desk_wraps_it(
     stored: str, database: Database, table: Table, new_event: NewEvent, desks: Simulator, redis: Redis
 ) -> None:
     ticket_id = new_ticket(desks)
-    job_id = await jobs.accept(database, new_event(ticket_id=ticket_id), DEADLINE, published=True)
+    job_id = await accept(database, new_event(ticket_id=ticket_id))
     async with opened(settings(desks.url)) as desk:
         there = await desk.add_note(ticket_id, stored.format(note=to_html(ANSWER, job_id, "gpt-6-luna")))
         await desk.add_note(ticket_id, "&gt; " + to_html(ANSWER, job_id, "gpt-6-luna"))

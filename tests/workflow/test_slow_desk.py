@@ -11,12 +11,11 @@ import pytest
 from redis.asyncio import Redis
 
 from integrations.rate import DeskRate
-from storage import jobs
 from storage.session import Database
 from tests.kit.clock import Clock
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.model import opened as model_opened
-from tests.kit.postgres import DEADLINE, NewEvent, Table
+from tests.kit.postgres import NewEvent, Table, accept
 from tests.kit.runner import runner_on
 from tests.kit.simulators import Simulator
 from workflow.kept_answers import AnswersInRedis
@@ -73,7 +72,7 @@ class SlowDesk:
         # Without Redis a process takes a quarter of the rate.
         rate = DeskRate("acme", 4, None, monotonic=self.time, sleep=self.time.sleep)
         events = [self.new_event(ticket_id=ticket_id) for ticket_id in tickets]
-        job_ids = [await jobs.accept(self.database, event, DEADLINE, published=True) for event in events]
+        job_ids = [await accept(self.database, event) for event in events]
         async with opened(settings(self.desks.url), rate=rate) as desk, model_opened(self.model.url) as gpt4:
             answers = AnswersInRedis(self.redis, 60)
             runner = replace(runner_on(desk, self.database, self.database), model_of=lambda _: gpt4, answers=answers)

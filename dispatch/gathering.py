@@ -1,0 +1,58 @@
+"""Work done for many at once, because they came while it was being done for others."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Gathering(Generic[Item, Result]):
+    """Does `work` for what is put into it: for a lone item at once, and for up to `most` that came meanwhile together.
+
+    `work` returns a result for each item, in their order, or the exception that its item alone is to get. What it
+    raises is raised to all that wait by then, also to those that it was not given: they would wait for the same.
+    It runs in no caller's context.
+    """
+
+    def __init__(self, work: Callable[[list[Item]], Awaitable[Sequence[Result | Exception]]], most: int) -> None:
+        self._work = work
+        self._most = most
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._running: asyncio.Task[None] | None = None
+
+    async def put(self, item: Item) -> Result:
+        """Return the result of an item. Raises what the work raised, for it or for all."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._running is None:
+            self._running = asyncio.get_running_loop().create_task(self._run(), context=Context())
+        return await future
+
+    async def _run(self) -> None:
+        under_way: list[tuple[Item, asyncio.Future[Result]]] = []
+        try:
+            while self._waiting:
+                under_way = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+                results = await self._work([item for item, _ in under_way])
+                for (_, future), result in zip(under_way, results, strict=True):
+                    _tell(future, result)
+        except Exception as failure:  # noqa: BLE001 -- it is theirs who wait
+            while self._waiting:
+                under_way.append(self._waiting.popleft())
+            for _, future in under_way:
+                _tell(future, failure)
+        finally:
+            self._running = None
+
+
+def _tell(future: asyncio.Future[Result], result: Result | Exception) -> None:
+    if future.done():
+        return  # nobody waits for it any more
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

@@ -1,0 +1,73 @@
+"""The message of a job as Celery reads it: protocol 2, in kombu's envelope for Redis.
+
+Celery's own sender takes 0.5 ms of CPU for what is the same each time but for two ids, and makes one trip for each.
+A test holds this to what the installed Celery sends.
+Source: https://docs.celeryq.dev/en/stable/internals/protocol.html.
+"""
+
+import base64
+import json
+import os
+import socket
+from functools import cache
+from uuid import UUID, uuid4
+
+QUEUE = "celery"
+TASK = "ai_agents.enhance"
+
+_EMBEDDED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+
+
+def message_of(job_id: UUID, traceparent: str) -> str:
+    """Return the message to be pushed; `traceparent` is the W3C header of the span that it belongs to, or nothing."""
+    job = str(job_id)
+    body = base64.b64encode(f'[["{job}"], {{}}, {json.dumps(_EMBEDDED)}]'.encode()).decode()
+    return _template() % {"job": job, "body": body, "traceparent": traceparent, "tag": str(uuid4())}
+
+
+@cache
+def _template() -> str:
+    """The message with places for what differs: ids and base64, so nothing in them has to be escaped."""
+    headers: dict[str, object] = {
+        "lang": "py",
+        "task": TASK,
+        "id": "%(job)s",
+        "shadow": None,
+        "eta": None,
+        "expires": None,
+        "group": None,
+        "group_index": None,
+        "retries": 0,
+        "timelimit": [None, None],
+        "root_id": "%(job)s",
+        "parent_id": None,
+        "argsrepr": "",
+        "kwargsrepr": "",
+        "origin": f"gen{os.getpid()}@{socket.gethostname()}",
+        "ignore_result": None,
+        "replaced_task_nesting": 0,
+        "stamped_headers": None,
+        "stamps": {},
+        "traceparent": "%(traceparent)s",
+    }
+    properties = {
+        "correlation_id": "%(job)s",
+        "reply_to": str(uuid4()),
+        "argsrepr": "",
+        "kwargsrepr": "",
+        "delivery_mode": 2,
+        "delivery_info": {"exchange": "", "routing_key": QUEUE},
+        "priority": 0,
+        "body_encoding": "base64",
+        # Of this message alone: what a worker holds is kept under it.
+        "delivery_tag": "%(tag)s",
+    }
+    return json.dumps(
+        {
+            "body": "%(body)s",
+            "content-encoding": "utf-8",
+            "content-type": "application/json",
+            "headers": headers,
+            "properties": properties,
+        }
+    )

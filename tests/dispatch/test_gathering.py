@@ -1,0 +1,89 @@
+"""What comes while work is under way is done together, and each gets its own result."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from dispatch.gathering import Gathering
+
+Answer = int | Exception
+
+
+class Refused(Exception):
+    """One item's own failure."""
+
+
+class Gone(Exception):
+    """The failure of all."""
+
+
+class Doubling:
+    """Work that doubles numbers when it is let go on, and keeps what it was given together."""
+
+    def __init__(self) -> None:
+        self.given: list[list[int]] = []
+        self.free = asyncio.Event()
+
+    async def __call__(self, numbers: list[int]) -> Sequence[Answer]:
+        self.given.append(numbers)
+        await self.free.wait()
+        if 0 in numbers:
+            raise Gone
+        return [Refused() if number < 0 else 2 * number for number in numbers]
+
+
+async def put_all(gathering: Gathering[int, int], *numbers: int) -> list[asyncio.Task[int]]:
+    tasks = [asyncio.ensure_future(gathering.put(number)) for number in numbers]
+    await asyncio.sleep(0.01)
+    return tasks
+
+
+async def test_a_lone_item_goes_at_once_and_later_ones_go_together() -> None:
+    work = Doubling()
+    gathering = Gathering(work, 3)
+    tasks = await put_all(gathering, 1)
+    assert work.given == [[1]]
+    tasks += await put_all(gathering, 2, 3, 4, 5)
+    assert work.given == [[1]]
+    work.free.set()
+    assert await asyncio.gather(*tasks) == [2, 4, 6, 8, 10]
+    assert work.given == [[1], [2, 3, 4], [5]]
+    assert await gathering.put(6) == 12
+    assert work.given[3:] == [[6]]
+
+
+async def test_a_refused_item_costs_no_other_one_its_result() -> None:
+    work = Doubling()
+    gathering = Gathering(work, 9)
+    tasks = await put_all(gathering, 1)
+    tasks += await put_all(gathering, 2, -3, 4)
+    work.free.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [result for result in results if not isinstance(result, Refused)] == [2, 4, 8]
+    assert isinstance(results[2], Refused)
+
+
+async def test_what_fails_as_a_whole_fails_for_all_that_wait_and_not_for_who_comes_later() -> None:
+    work = Doubling()
+    gathering = Gathering(work, 2)
+    tasks = await put_all(gathering, 0)
+    tasks += await put_all(gathering, 1, 2, 3)
+    work.free.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [Gone] * 4
+    assert await gathering.put(5) == 10
+    assert work.given == [[0], [5]]
+
+
+async def test_who_has_left_is_not_told_and_the_others_are() -> None:
+    work = Doubling()
+    gathering = Gathering(work, 9)
+    tasks = await put_all(gathering, 1)
+    tasks += await put_all(gathering, 2, 3)
+    tasks[1].cancel()
+    await asyncio.sleep(0.01)
+    work.free.set()
+    assert await asyncio.gather(tasks[0], tasks[2]) == [2, 6]
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[1]
