@@ -63,7 +63,7 @@ def create_app() -> FastAPI:
         redirect_slashes=False,
         telemetry=probes.NO_TELEMETRY,
     )
-    app.include_router(webhook.router)
+    webhook.add_routes(app.router)
     app.add_exception_handler(HTTPException, webhook.refuse_address)
     app.include_router(health.router)
     if listener is None:

@@ -87,7 +87,6 @@ class Acceptance:
             return None
         self.database_breaker.worked()
         self.database_outage.over()
-        tracing.mark("recorded")
         if row.first_id == event.job_id:
             bind(job_id=str(event.job_id))
             if row.published and not await self.publish(event.job_id, event.ticket_id, event.traceparent):
@@ -143,7 +142,6 @@ class Acceptance:
             return False
         self.queue_breaker.worked()
         self.queue_outage.over()
-        tracing.mark("queued")
         metrics.JOBS_QUEUED.labels(why).inc()
         say(phrases.JOB_QUEUED, job_id=job_id, ticket_id=ticket_id)
         return True

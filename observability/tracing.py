@@ -108,11 +108,6 @@ def span(
             raise
 
 
-def mark(name: str) -> None:
-    """Put an event on the current span: what has happened by now."""
-    trace.get_current_span().add_event(name)
-
-
 def call_span(name: str, attributes: Mapping[str, AttributeValue]) -> trace.Span:
     """A span of a call to a server, a child of the current one and itself not current; who asked for it ends it."""
     return _tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)

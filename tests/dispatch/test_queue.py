@@ -54,7 +54,11 @@ async def test_a_message_is_what_the_installed_celery_sends(queue: JobQueue, red
         celery.conf.update(task_ignore_result=True, broker_transport_options=TRANSPORT)
         celery.send_task(
             *(TASK, [str(JOB)]),
-            task_id=str(JOB), queue=QUEUE, argsrepr="", kwargsrepr="", headers={"traceparent": TRACE},
+            task_id=str(JOB),
+            queue=QUEUE,
+            argsrepr="",
+            kwargsrepr="",
+            headers={"traceparent": TRACE},
         )
     theirs, ours = await messages(redis)
     for message in (theirs, ours):

@@ -10,7 +10,7 @@ from pkgutil import resolve_name
 from typing import NamedTuple
 
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.routing import BaseRoute
 
 from api import health, probes, webhook
@@ -114,7 +114,9 @@ def _is_place(name: str) -> bool:
 def _is_address(name: str) -> bool:
     """Of the API at either port, or the one that a worker has beside its metrics."""
     own = re.findall(r'PATH_INFO"\] != "(.+)"', product())
-    paths = {*own, *_paths([*webhook.router.routes, *health.router.routes, *_probes().routes])}
+    webhooks = APIRouter()
+    webhook.add_routes(webhooks)
+    paths = {*own, *_paths([*webhooks.routes, *health.router.routes, *_probes().routes])}
     return any(re.fullmatch(re.sub(r"\{\w+\}", "[a-z0-9-]+", path), name) for path in paths)
 
 

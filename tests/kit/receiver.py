@@ -60,7 +60,7 @@ class Receiver:
         self.rejections: list[tuple[str, str | None, int, str]] = []
         self.proved = False  # the last one of these
         self.app = FastAPI(redirect_slashes=False, telemetry=NO_TELEMETRY)
-        self.app.include_router(webhook.router)
+        webhook.add_routes(self.app.router)
         fake: Any = self
         nothing: Any = None
         self.app.add_exception_handler(HTTPException, webhook.refuse_address)
