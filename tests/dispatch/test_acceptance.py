@@ -1,0 +1,175 @@
+"""Webhooks that come at once are recorded together, and each gets its own answer, a true one, whatever happens."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+import pytest
+from redis.asyncio import Redis
+
+from devstack.postgres import Postgres
+from devstack.valkey import Valkey
+from dispatch.acceptance import Acceptance, NotTaken, Taken
+from dispatch.inbox import INBOX, Inbox
+from dispatch.message import QUEUE
+from dispatch.queue import JobQueue, open_redis
+from dispatch.relay import Relay
+from storage.jobs import Event
+from storage.migrating import migrate
+from storage.session import Database
+from tests.kit.postgres import DEADLINE, NewEvent, Store
+
+COUNT = 60
+
+
+class Place:
+    """What takes events, on stores that may go away."""
+
+    def __init__(self, database: Database, redis_url: str) -> None:
+        self.database = database
+        self.queue, self.redis = JobQueue(redis_url), open_redis(redis_url)
+        self.inbox = Inbox(self.redis)
+        self.acceptance = Acceptance(database, self.queue, self.inbox, DEADLINE)
+
+    async def take(self, events: Sequence[Event]) -> list[Taken | BaseException]:
+        """All of them at once."""
+        return await asyncio.gather(*map(self.acceptance.take, events), return_exceptions=True)
+
+    async def relay(self) -> None:
+        """One round."""
+        await Relay(self.database, self.queue, self.inbox, self.acceptance, DEADLINE).once()
+
+    async def waiting(self) -> set[UUID]:
+        """Events that Redis keeps until Postgres is there."""
+        return {UUID(str(job_id)) for job_id in await self.redis.hkeys(INBOX)}
+
+    async def messages(self) -> list[UUID]:
+        """The jobs of messages, oldest first."""
+        found = await self.redis.lrange(QUEUE, 0, -1)
+        return [UUID(json.loads(message)["headers"]["id"]) for message in reversed(found)]
+
+
+@asynccontextmanager
+async def opened(database: Database, redis_url: str) -> AsyncIterator[Place]:
+    place = Place(database, redis_url)
+    yield place
+    await place.queue.close()
+    await place.redis.aclose()
+
+
+@pytest.fixture
+async def place(database: Database, redis: Redis, redis_url: str) -> AsyncIterator[Place]:  # noqa: ARG001 -- emptied by it
+    async with opened(database, redis_url) as ready:
+        yield ready
+
+
+def recorded(store: Store) -> dict[UUID, object]:
+    return {row["id"]: row["published_at"] for row in store.table.run("SELECT id, published_at FROM jobs")}
+
+
+async def test_all_that_come_at_once_are_recorded_and_queued_in_their_order(place: Place, store: Store) -> None:
+    events = [store.new_event(ticket_id=str(number)) for number in range(250)]
+    assert await place.take(events) == [Taken(event.job_id, duplicate=False) for event in events]
+    rows = recorded(store)
+    assert rows.keys() == {event.job_id for event in events}
+    assert all(rows.values())
+    assert await place.messages() == [event.job_id for event in events]
+    # A hundred at most in each transaction.
+    assert len(store.table.run("SELECT DISTINCT accepted_at FROM jobs")) == 3
+
+
+async def test_an_event_that_postgres_refuses_costs_no_other_one_its_row(place: Place, store: Store) -> None:
+    events = [store.new_event() for _ in range(COUNT)]
+    bad = store.new_event(ticket_id="12\x0045")
+    taken = await place.take([*events[:30], bad, *events[30:]])
+    assert all(isinstance(answer, Taken) for answer in taken)
+    assert recorded(store).keys() == {event.job_id for event in events}
+    assert await place.waiting() == {bad.job_id}
+
+
+async def test_a_delivery_that_somebody_holds_delays_nobody_for_long(
+    place: Place, store: Store, server: Postgres
+) -> None:
+    """Its event waits in Redis; Postgres is not taken for being away."""
+    held = store.new_event(dedupe_keys=("held",))
+    events = [store.new_event() for _ in range(COUNT)]
+    with psycopg.connect(server.superuser_url) as other:
+        other.execute("INSERT INTO delivery_keys VALUES ('acme', 'held', gen_random_uuid(), now() + interval '1 hour')")
+        began = asyncio.get_running_loop().time()
+        taken = await place.take([*events, held])
+        assert asyncio.get_running_loop().time() - began < 2
+        other.rollback()
+    assert taken == [Taken(event.job_id, duplicate=False) for event in [*events, held]]
+    assert recorded(store).keys() == {event.job_id for event in events}
+    assert await place.waiting() == {held.job_id}
+    assert place.acceptance.database_breaker.lets_try()
+    await place.relay()
+    assert recorded(store).keys() == {event.job_id for event in [*events, held]}
+
+
+@pytest.fixture
+async def own(tmp_path: Path) -> AsyncIterator[tuple[Postgres, Valkey, Place]]:
+    """Stores that a test may end."""
+    with Postgres(tmp_path / "postgres") as postgres, Valkey(tmp_path / "valkey", appendonly=True) as valkey:
+        migrate(postgres.admin_url, postgres.url)
+        database = Database(postgres.url, application_name="own", pool_size=10)
+        async with opened(database, valkey.url) as place:
+            yield postgres, valkey, place
+        await database.close()
+        postgres.discard()
+
+
+def rows_of(postgres: Postgres) -> dict[UUID, object]:
+    with psycopg.connect(postgres.superuser_url) as connection:
+        return dict(connection.execute("SELECT id, published_at FROM jobs").fetchall())
+
+
+async def test_a_batch_that_is_cut_by_postgres_waits_in_redis(
+    own: tuple[Postgres, Valkey, Place], new_event: NewEvent
+) -> None:
+    postgres, _, place = own
+    events = [new_event() for _ in range(COUNT)]
+    assert await place.acceptance.take(events[0])
+    with closing(psycopg.connect(postgres.superuser_url)) as other:
+        other.execute("LOCK TABLE jobs")
+        under_way = asyncio.ensure_future(place.take(events[1:]))
+        await asyncio.sleep(0.2)
+        postgres.process.kill()
+    assert await under_way == [Taken(event.job_id, duplicate=False) for event in events[1:]]
+    assert await place.waiting() == {event.job_id for event in events[1:]}
+    postgres.restart()
+    await place.relay()
+    assert rows_of(postgres).keys() == {event.job_id for event in events}
+    assert sorted(await place.messages()) == sorted(event.job_id for event in events)
+
+
+async def test_a_batch_that_redis_does_not_answer_is_left_to_the_relay(
+    own: tuple[Postgres, Valkey, Place], new_event: NewEvent
+) -> None:
+    postgres, valkey, place = own
+    events = [new_event() for _ in range(COUNT)]
+    await place.acceptance.take(new_event())
+    valkey.process.pause()
+    taken = await place.take(events)
+    valkey.process.resume()
+    assert taken == [Taken(event.job_id, duplicate=False) for event in events]
+    left = {job_id for job_id, published_at in rows_of(postgres).items() if published_at is None}
+    assert left == {event.job_id for event in events}
+    await place.relay()
+    assert all(rows_of(postgres).values())
+    assert {event.job_id for event in events} <= set(await place.messages())
+
+
+async def test_with_both_away_nobody_is_told_that_it_was_taken(
+    own: tuple[Postgres, Valkey, Place], new_event: NewEvent
+) -> None:
+    postgres, valkey, place = own
+    await place.acceptance.take(new_event())
+    postgres.process.kill()
+    valkey.process.kill()
+    answers = await place.take([new_event() for _ in range(COUNT)])
+    assert {type(answer) for answer in answers} == {NotTaken}
