@@ -53,6 +53,7 @@ def run(stage: Stage, scenarios: Iterable[Scenario]) -> Iterator[Count]:
 def _happen(stage: Stage, scenario: Scenario) -> _Happened:
     began = time.monotonic()
     stream = Stream(stage.world, _RATE)
+    stage.burst = stream.burst
     stream.start()
     try:
         time.sleep(_BEFORE_SECONDS)

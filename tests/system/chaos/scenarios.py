@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from tests.system.chaos import bursts
 from tests.system.chaos.held import Held
 from tests.system.chaos.stage import LEASE_SECONDS, Stage
 from tests.system.chaos.vanished import NAME as VANISHED
@@ -213,6 +214,9 @@ SCENARIOS = [
     Scenario("Postgres restarted", _postgres_away),
     Scenario("Redis restarted, later Postgres away", _idle_connections_die),
     Scenario("peer vanishes in a transaction", _peer_vanishes),
+    Scenario("Postgres killed in a batch of webhooks", bursts.postgres_dies),
+    Scenario("Redis killed in a batch of webhooks", bursts.redis_dies),
+    Scenario("API killed in a batch of webhooks", bursts.api_dies),
     Scenario("desk silent", partial(_desk, {"kind": "silence"})),
     Scenario("desk throttles (429)", partial(_desk, {"kind": "status", "code": 429})),
     Scenario("desk cuts after it took the note", partial(_desk, {"kind": "cut_after", "operation": "add_note"})),

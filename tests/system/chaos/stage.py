@@ -54,6 +54,8 @@ class Stage:
     """What went wrong beside the webhooks, in the scenario under way: a fault that hit nothing, a bad exit."""
     held_posting: set[str] = field(default_factory=set)
     """Jobs whose process was held still beyond its lease while the note's POST was under way, or about to be."""
+    burst: Callable[[int], list[str]] = field(init=False)
+    """Sends so many webhooks at once in the scenario under way, beside its stream; their tickets."""
     leases: LeaseWatch = field(init=False)
 
     def __post_init__(self) -> None:

@@ -50,7 +50,7 @@ class Stream:
     def stop(self) -> None:
         """Send no more, and wait for the answers of what is under way."""
         self._ends.set()
-        # The pacer is the first: when it has ended, the list is complete.
+        # The pacer is the first: when it has ended, the list is complete, since bursts come before the stop.
         self._senders[0].join()
         give_up_at = time.monotonic() + _GIVE_UP_SECONDS + 30
         for sender in self._senders:
@@ -59,12 +59,21 @@ class Stream:
         if stuck:
             self.failures.append(f"{stuck} senders did not end")
 
+    def burst(self, count: int) -> list[str]:
+        """Send so many more at once, and don't wait; their tickets."""
+        numbers = [next(_numbers) for _ in range(count)]
+        for number in numbers:
+            self._begin(number)
+        return [str(number) for number in numbers]
+
     def _pace(self) -> None:
         while not self._ends.wait(1 / self.rate):
-            number = next(_numbers)
-            sender = threading.Thread(target=self._send, args=(number,))
-            self._senders.append(sender)
-            sender.start()
+            self._begin(next(_numbers))
+
+    def _begin(self, number: int) -> None:
+        sender = threading.Thread(target=self._send, args=(number,))
+        self._senders.append(sender)
+        sender.start()
 
     def _send(self, number: int) -> None:
         tenant = "acme" if number % 2 else "globex"
