@@ -5,11 +5,13 @@ the two stores.
 """
 
 import json
+from collections.abc import Sequence
 from uuid import UUID
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from dispatch.gathering import Gathering
 from dispatch.queue import QueueUnreachable
 from storage.deliveries import is_signed_key
 from storage.jobs import Event
@@ -19,6 +21,7 @@ INBOX = "inbox"
 """The hash."""
 DELIVERY = "delivery:"
 """How the delivery keys begin; the tenant's id and a colon follow."""
+_MOST_PUT = 100
 _DUPLICATE_SECONDS = round(DELIVERY_KNOWN.total_seconds())
 
 
@@ -27,40 +30,75 @@ class Inbox:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._putting: Gathering[Event, UUID] = Gathering(self._put_all, _MOST_PUT)
 
     async def put(self, event: Event) -> UUID:
         """Keep an event and answer its job's id: the first one's for a duplicate."""
-        own = str(event.job_id)
+        return await self._putting.put(event)
+
+    async def _put_all(self, events: list[Event]) -> list[UUID]:
         try:
-            # The event first: a key without its event would answer duplicates with a job that does not exist.
-            await self._redis.hset(INBOX, own, json.dumps(event.to_json()))
-            owners = {key: await self._owner(event.tenant_id, key, own) for key in sorted(set(event.dedupe_keys))}
-            firsts = [owner for key, owner in owners.items() if owner != own and await self._decides(key, owner)]
+            # The events first: a key without its event would answer duplicates with a job that does not exist.
+            await self._redis.hset(INBOX, items=[text for event in events for text in _kept(event)])
+            owners = await self._owners(events)
+            deciding = await self._deciding(owners)
             # The event's own id is among them: of two that came at once each may see the other, and one has to stay.
-            first = min([*firsts, own])
-            if first != own:
-                for key, owner in owners.items():
-                    if owner == own:
-                        await self._redis.set(_delivery(event.tenant_id, key), first, ex=_DUPLICATE_SECONDS)
-                await self._redis.hdel(INBOX, own)
-            return UUID(first)
+            firsts = [
+                min([str(event.job_id), *(owner for key, owner in owned.items() if (key, owner) in deciding)])
+                for event, owned in zip(events, owners, strict=True)
+            ]
+            await self._leave_to_first(events, owners, firsts)
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
+        return [UUID(first) for first in firsts]
 
-    async def _owner(self, tenant_id: str, key: str, own: str) -> str:
-        """Return the job that a delivery key belongs to: the first that had it, for as long as deliveries are known."""
-        name = _delivery(tenant_id, key)
-        if await self._redis.set(name, own, nx=True, ex=_DUPLICATE_SECONDS):
-            return own
-        return str(await self._redis.get(name) or own)
+    async def _owners(self, events: Sequence[Event]) -> list[dict[str, str]]:
+        """Return for each event whose each of its keys is: the first job's, for as long as deliveries are known."""
+        keys = [(event, key) for event in events for key in sorted(set(event.dedupe_keys))]
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for event, key in keys:
+                name = _delivery(event.tenant_id, key)
+                pipeline.set(name, str(event.job_id), nx=True, ex=_DUPLICATE_SECONDS)
+                pipeline.get(name)
+            found = (await pipeline.execute())[1::2]
+        owners: dict[UUID, dict[str, str]] = {event.job_id: {} for event in events}
+        for (event, key), owner in zip(keys, found, strict=True):
+            owners[event.job_id][key] = str(owner or event.job_id)
+        return [owners[event.job_id] for event in events]
 
-    async def _decides(self, key: str, owner: str) -> bool:
-        """Return True if the key's owner is enough to call an event its duplicate.
+    async def _deciding(self, owners: Sequence[dict[str, str]]) -> set[tuple[str, str]]:
+        """Return the keys, each with its owner, that are enough to call an event its duplicate.
 
         An owner that is in Postgres may have ended without a note, which frees its keys but that of the signed bytes:
         such an event is kept, and Postgres decides when it becomes a row.
         """
-        return is_signed_key(key) or bool(await self._redis.hexists(INBOX, owner))
+        pairs = sorted({pair for owned in owners for pair in owned.items()})
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for _, owner in pairs:
+                pipeline.hexists(INBOX, owner)
+            here = await pipeline.execute()
+        return {
+            (key, owner) for (key, owner), is_here in zip(pairs, here, strict=True) if is_here or is_signed_key(key)
+        }
+
+    async def _leave_to_first(
+        self, events: Sequence[Event], owners: Sequence[dict[str, str]], firsts: Sequence[str]
+    ) -> None:
+        """Remove events that are duplicates, and have their keys name the first one."""
+        duplicates = [
+            (event, owned, first)
+            for event, owned, first in zip(events, owners, firsts, strict=True)
+            if first != str(event.job_id)
+        ]
+        if not duplicates:
+            return
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for event, owned, first in duplicates:
+                for key, owner in owned.items():
+                    if owner == str(event.job_id):
+                        pipeline.set(_delivery(event.tenant_id, key), first, ex=_DUPLICATE_SECONDS)
+                pipeline.hdel(INBOX, str(event.job_id))
+            await pipeline.execute()
 
     async def get(self, job_id: UUID) -> Event | None:
         """The event of a job, or None."""
@@ -95,6 +133,10 @@ class Inbox:
             return bool(await self._redis.hdel(INBOX, str(job_id)))
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
+
+
+def _kept(event: Event) -> tuple[str, str]:
+    return str(event.job_id), json.dumps(event.to_json())
 
 
 def _delivery(tenant_id: str, key: str) -> str:

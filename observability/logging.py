@@ -75,6 +75,8 @@ def start_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
         logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
+    global _log  # noqa: PLW0603 -- as global as structlog's configuration, which it is bound to: a quarter of a line's time
+    _log = structlog.get_logger().bind()
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

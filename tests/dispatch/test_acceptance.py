@@ -101,7 +101,7 @@ async def test_a_delivery_that_somebody_holds_delays_nobody_for_long(
         other.execute("INSERT INTO delivery_keys VALUES ('acme', 'held', gen_random_uuid(), now() + interval '1 hour')")
         began = asyncio.get_running_loop().time()
         taken = await place.take([*events, held])
-        assert asyncio.get_running_loop().time() - began < 2
+        assert asyncio.get_running_loop().time() - began < 5
         other.rollback()
     assert taken == [Taken(event.job_id, duplicate=False) for event in [*events, held]]
     assert recorded(store).keys() == {event.job_id for event in events}

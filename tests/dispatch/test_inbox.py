@@ -3,10 +3,11 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from redis.asyncio import Redis
+from uuid_utils.compat import uuid7
 
 from devstack.free_ports import free_port
 from dispatch.inbox import Inbox
@@ -42,7 +43,7 @@ async def test_an_event_that_shares_a_key_is_answered_with_the_first_ones_id(
     await inbox.put(first)
     assert await inbox.put(first) == first.job_id
     for keys in (("id 1", "signed:1"), ("id 2", "signed:1"), ("id 1", "signed:2"), ("id 2", "signed:3")):
-        assert await inbox.put(replace(EVENT, job_id=uuid4(), dedupe_keys=keys)) == first.job_id
+        assert await inbox.put(replace(EVENT, job_id=uuid7(), dedupe_keys=keys)) == first.job_id
     assert await inbox.some(10) == [first]
 
 
@@ -52,8 +53,8 @@ async def test_once_the_first_one_is_a_row_only_what_was_signed_is_known_to_be_t
     first = replace(EVENT, dedupe_keys=("id", "signed:1"))
     await inbox.put(first)
     await inbox.remove(first.job_id)
-    assert await inbox.put(replace(first, job_id=uuid4())) == first.job_id
-    later = replace(EVENT, job_id=uuid4(), dedupe_keys=("id", "signed:2"))
+    assert await inbox.put(replace(first, job_id=uuid7())) == first.job_id
+    later = replace(EVENT, job_id=uuid7(), dedupe_keys=("id", "signed:2"))
     assert await inbox.put(later) == later.job_id
     assert await inbox.some(10) == [later]
 
@@ -61,7 +62,7 @@ async def test_once_the_first_one_is_a_row_only_what_was_signed_is_known_to_be_t
 async def test_tenants_have_delivery_keys_of_their_own(redis: Redis) -> None:
     inbox = Inbox(redis)
     await inbox.put(EVENT)
-    other = replace(EVENT, job_id=uuid4(), tenant_id="globex")
+    other = replace(EVENT, job_id=uuid7(), tenant_id="globex")
     assert await inbox.put(other) == other.job_id
     assert len(await inbox.some(10)) == 2
 
@@ -72,7 +73,7 @@ async def test_a_delivery_is_remembered_for_ten_minutes_and_no_longer_for_a_copy
     (key,) = [name for name in await redis.keys("*") if name != "inbox"]
     assert 590 < await redis.ttl(key) <= 600
     await redis.expire(key, 5)
-    assert await inbox.put(replace(EVENT, job_id=uuid4())) == EVENT.job_id
+    assert await inbox.put(replace(EVENT, job_id=uuid7())) == EVENT.job_id
     assert await redis.ttl(key) <= 5
 
 
@@ -82,12 +83,12 @@ async def test_nothing_in_the_hash_can_stop_the_others(redis: Redis) -> None:
         await redis.hset("inbox", f"strange {number}", strange)
     await inbox.put(EVENT)
     assert await inbox.some(10) == [EVENT]
-    assert await inbox.get(uuid4()) is None
+    assert await inbox.get(uuid7()) is None
 
 
 async def test_all_of_many_events_are_found_in_the_end(redis: Redis) -> None:
     inbox = Inbox(redis)
-    kept = [replace(EVENT, job_id=uuid4(), dedupe_keys=(str(number),)) for number in range(600)]
+    kept = [replace(EVENT, job_id=uuid7(), dedupe_keys=(str(number),)) for number in range(600)]
     for event in kept:
         await inbox.put(event)
     found: set[UUID] = set()
