@@ -1,0 +1,204 @@
+"""`python -m benchmarks.webhooks`: webhooks accepted by one API process, beside what people would use instead.
+
+For each: how many a second over 32 connections at full speed, the CPU (user and system) of that process for one, and
+how long an answer takes at half of that speed. Ours is the real process, with row, message, lines in a file, spans
+to a collector and its metrics scraped; no worker and no housekeeping runs. All take the same bodies, in turn, in
+several short rounds.
+"""
+
+import argparse
+import contextlib
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import load
+from benchmarks.cost import collecting, production_settings, received
+from benchmarks.load import Found, Plan
+from benchmarks.peers import webhooks as peer
+from benchmarks.proc import cpu_seconds
+from benchmarks.report import median, table
+from devstack.free_ports import free_port
+from devstack.processes import Process
+from devstack.programs import PROJECT, answers
+from devstack.surroundings import machine_environment
+from devstack.system import System
+from devstack.valkey import Valkey
+
+OURS = "ours: row, message, lines, spans, metrics"
+PEERS = {
+    "floor": "FastAPI: HMAC, pydantic, 202",
+    "inline": "the same and `.delay()` in the event loop",
+    "thread": "the same and `.delay()` in a thread",
+}
+HEAD = ("what", "accepted a second", "CPU ms a webhook", "p50 ms at half", "p99 ms at half")
+RATIOS_HEAD = ("ours to", "accepted a second", "CPU a webhook", "p99")
+_WARM_SECONDS = 0.5
+# More than any of them takes: what is too much is never sent.
+_MOST_PER_SECOND = 9_000
+# Spans leave the process 5 s after the last at the latest.
+_SPANS_SECONDS = 8.0
+_FIRST_TICKET = 1_000_000
+
+
+class WebhooksRefused(Exception):
+    """Something else than 202 was answered: what was measured is not what was meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One process in one round: webhooks a second, CPU milliseconds of one, and quantiles of an answer at half load."""
+
+    rate: float
+    cpu: float
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """A process that takes webhooks; `settled` waits until what it does behind its answers is done."""
+
+    name: str
+    process: Process
+    port: int
+    tenant: str
+    secret: str
+    settled: Callable[[int], None] = lambda _answers: None
+
+
+class _Tickets:
+    """Numbers that no webhook had before."""
+
+    def __init__(self) -> None:
+        self._next = _FIRST_TICKET
+
+    def take(self, count: int) -> int:
+        """Take so many; the first of them."""
+        self._next += count
+        return self._next - count
+
+
+@contextlib.contextmanager
+def _peers(folder: Path) -> Iterator[list[_Side]]:
+    """The peers, each in a process of its own, with a Redis of their own."""
+    with Valkey(folder / "valkey", appendonly=True) as redis, contextlib.ExitStack() as stack:
+        sides = []
+        for kind in PEERS:
+            port = free_port()
+            arguments = [kind, "--port", str(port), "--broker", redis.url]
+            process = Process(
+                kind,
+                [sys.executable, "-m", "benchmarks.peers.webhooks", *arguments],
+                log_path=folder / f"{kind}.log",
+                environment=machine_environment(),
+                ready=answers(port, "/openapi.json"),
+                folder=PROJECT,
+            )
+            process.start()
+            stack.callback(process.stop, 2)
+            sides.append(_Side(kind, process, port, "acme", peer.SECRET))
+        for side in sides:
+            side.process.wait_ready()
+        yield sides
+
+
+@contextlib.contextmanager
+def _ours(folder: Path) -> Iterator[_Side]:
+    """The API of a whole system, as in production."""
+    with collecting(folder) as collector:
+        settings = production_settings(collector)
+        system = System(folder / "ours", settings=settings, tenants=("acme",), workers=0, housekeeping=False)
+        with system:
+            accepted = 0
+
+            def settled(answers: int) -> None:
+                # As Prometheus does, but more often; what is exported in the background belongs to the webhooks.
+                nonlocal accepted
+                accepted += answers
+                urllib.request.urlopen(system.state["metrics"]["api"], timeout=60).read()
+                give_up_at = time.monotonic() + _SPANS_SECONDS
+                while received(collector).get("Webhook", 0) < accepted and time.monotonic() < give_up_at:
+                    time.sleep(0.1)
+
+            port = int(system.state["api_url"].rpartition(":")[2])
+            yield _Side("ours", system.api, port, "acme", system.tenants[0].webhook_secret, settled)
+            lost = accepted - received(collector).get("Webhook", 0)
+            if lost:
+                sys.stderr.write(f"{lost} of {accepted} spans did not reach the collector\n")
+
+
+def measure(folder: Path, *, rounds: int, seconds: float) -> dict[str, list[Round]]:
+    """Each side's rounds, by its name. Raises WebhooksRefused."""
+    tickets = _Tickets()
+    with _peers(folder / "peers") as sides, _ours(folder) as ours:
+        sides.append(ours)
+        found: dict[str, list[Round]] = {side.name: [] for side in sides}
+        for side in sides:
+            _load(side, tickets, _WARM_SECONDS)
+        for number in range(rounds):
+            # Who begins changes, so that what drifts favours none.
+            for side in sides[number % len(sides) :] + sides[: number % len(sides)]:
+                found[side.name].append(_round(side, tickets, seconds))
+    return found
+
+
+def _round(side: _Side, tickets: _Tickets, seconds: float) -> Round:
+    before = cpu_seconds(side.process.pid)
+    full = _load(side, tickets, seconds)
+    cpu = (cpu_seconds(side.process.pid) - before) * 1000 / full.answers
+    half = _load(side, tickets, seconds, full.rate / 2)
+    sys.stderr.write(f"{side.name}: {full.rate:.0f} a second, {cpu:.2f} ms each, p99 {half.p99:.1f} ms at half\n")
+    return Round(full.rate, cpu, half.p50, half.p99)
+
+
+def _load(side: _Side, tickets: _Tickets, seconds: float, rate: float | None = None) -> Found:
+    requests = int(seconds * _MOST_PER_SECOND)
+    plan = Plan(side.port, side.secret, side.tenant, tickets.take(requests), seconds, requests, rate=rate)
+    found = load.run(plan)
+    if found.refused:
+        raise WebhooksRefused(f"{side.name}: {found.refused} of {found.answers} answers were other than 202")
+    side.settled(found.answers)
+    return found
+
+
+def lines(found: dict[str, list[Round]]) -> list[str]:
+    """What was found, as Markdown."""
+    names = PEERS | {"ours": OURS}
+    rows = [
+        (names[name], f"{_of(of, 'rate'):.0f}", *(f"{_of(of, field):.2f}" for field in ("cpu", "p50", "p99")))
+        for name, of in found.items()
+    ]
+    ratios = [
+        (PEERS[name], *(f"{_ratio(found['ours'], found[name], field):.2f}" for field in ("rate", "cpu", "p99")))
+        for name in PEERS
+    ]
+    return [*table(HEAD, rows), "", *table(RATIOS_HEAD, ratios)]
+
+
+def _of(rounds: Sequence[Round], field: str) -> float:
+    return median(getattr(one, field) for one in rounds)
+
+
+def _ratio(ours: Sequence[Round], theirs: Sequence[Round], field: str) -> float:
+    return median(getattr(our, field) / getattr(their, field) for our, their in zip(ours, theirs, strict=True))
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure, and print the tables."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.webhooks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="(default: 5)")
+    parser.add_argument("--seconds", type=float, default=1.5, help="of each load (default: 1.5)")
+    given = parser.parse_args(words)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        Path(folder).chmod(0o755)
+        found = measure(Path(folder), rounds=given.rounds, seconds=given.seconds)
+    sys.stdout.write("\n".join(lines(found)) + "\n")
+
+
+if __name__ == "__main__":
+    main()
