@@ -10,15 +10,12 @@ import argparse
 import contextlib
 import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import load
-from benchmarks.cost import collecting, production_settings, received
 from benchmarks.load import Found, Plan
+from benchmarks.ours import Ours, Tickets, sent
 from benchmarks.peers import webhooks as peer
 from benchmarks.proc import cpu_seconds
 from benchmarks.report import median, table
@@ -26,7 +23,6 @@ from devstack.free_ports import free_port
 from devstack.processes import Process
 from devstack.programs import PROJECT, answers
 from devstack.surroundings import machine_environment
-from devstack.system import System
 from devstack.valkey import Valkey
 
 OURS = "ours: row, message, lines, spans, metrics"
@@ -40,13 +36,6 @@ RATIOS_HEAD = ("ours to", "accepted a second", "CPU a webhook", "p99")
 _WARM_SECONDS = 0.5
 # More than any of them takes: what is too much is never sent.
 _MOST_PER_SECOND = 9_000
-# Spans leave the process 5 s after the last at the latest.
-_SPANS_SECONDS = 8.0
-_FIRST_TICKET = 1_000_000
-
-
-class WebhooksRefused(Exception):
-    """Something else than 202 was answered: what was measured is not what was meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +58,6 @@ class _Side:
     tenant: str
     secret: str
     settled: Callable[[int], None] = lambda _answers: None
-
-
-class _Tickets:
-    """Numbers that no webhook had before."""
-
-    def __init__(self) -> None:
-        self._next = _FIRST_TICKET
-
-    def take(self, count: int) -> int:
-        """Take so many; the first of them."""
-        self._next += count
-        return self._next - count
 
 
 @contextlib.contextmanager
@@ -107,36 +84,25 @@ def _peers(folder: Path) -> Iterator[list[_Side]]:
         yield sides
 
 
-@contextlib.contextmanager
-def _ours(folder: Path) -> Iterator[_Side]:
-    """The API of a whole system, as in production."""
-    with collecting(folder) as collector:
-        settings = production_settings(collector)
-        system = System(folder / "ours", settings=settings, tenants=("acme",), workers=0, housekeeping=False)
-        with system:
-            accepted = 0
+def _side(ours: Ours) -> _Side:
+    accepted = 0
 
-            def settled(answers: int) -> None:
-                # As Prometheus does, but more often; what is exported in the background belongs to the webhooks.
-                nonlocal accepted
-                accepted += answers
-                urllib.request.urlopen(system.state["metrics"]["api"], timeout=60).read()
-                give_up_at = time.monotonic() + _SPANS_SECONDS
-                while received(collector).get("Webhook", 0) < accepted and time.monotonic() < give_up_at:
-                    time.sleep(0.1)
+    def settled(answers: int) -> None:
+        nonlocal accepted
+        accepted += answers
+        ours.scrape()
+        if lost := ours.await_spans("Webhook", accepted):
+            sys.stderr.write(f"{lost} of {accepted} spans did not reach the collector\n")
 
-            port = int(system.state["api_url"].rpartition(":")[2])
-            yield _Side("ours", system.api, port, "acme", system.tenants[0].webhook_secret, settled)
-            lost = accepted - received(collector).get("Webhook", 0)
-            if lost:
-                sys.stderr.write(f"{lost} of {accepted} spans did not reach the collector\n")
+    tenant, port = ours.system.tenants[0], int(ours.system.state["api_url"].rpartition(":")[2])
+    return _Side("ours", ours.system.api, port, tenant.id, tenant.webhook_secret, settled)
 
 
 def measure(folder: Path, *, rounds: int, seconds: float) -> dict[str, list[Round]]:
     """Each side's rounds, by its name. Raises WebhooksRefused."""
-    tickets = _Tickets()
-    with _peers(folder / "peers") as sides, _ours(folder) as ours:
-        sides.append(ours)
+    tickets = Tickets()
+    with _peers(folder / "peers") as sides, Ours(folder / "ours", workers=0) as ours:
+        sides.append(_side(ours))
         found: dict[str, list[Round]] = {side.name: [] for side in sides}
         for side in sides:
             _load(side, tickets, _WARM_SECONDS)
@@ -147,7 +113,7 @@ def measure(folder: Path, *, rounds: int, seconds: float) -> dict[str, list[Roun
     return found
 
 
-def _round(side: _Side, tickets: _Tickets, seconds: float) -> Round:
+def _round(side: _Side, tickets: Tickets, seconds: float) -> Round:
     before = cpu_seconds(side.process.pid)
     full = _load(side, tickets, seconds)
     cpu = (cpu_seconds(side.process.pid) - before) * 1000 / full.answers
@@ -156,12 +122,10 @@ def _round(side: _Side, tickets: _Tickets, seconds: float) -> Round:
     return Round(full.rate, cpu, half.p50, half.p99)
 
 
-def _load(side: _Side, tickets: _Tickets, seconds: float, rate: float | None = None) -> Found:
+def _load(side: _Side, tickets: Tickets, seconds: float, rate: float | None = None) -> Found:
     requests = int(seconds * _MOST_PER_SECOND)
     plan = Plan(side.port, side.secret, side.tenant, tickets.take(requests), seconds, requests, rate=rate)
-    found = load.run(plan)
-    if found.refused:
-        raise WebhooksRefused(f"{side.name}: {found.refused} of {found.answers} answers were other than 202")
+    found = sent(plan)
     side.settled(found.answers)
     return found
 
@@ -195,7 +159,6 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=1.5, help="of each load (default: 1.5)")
     given = parser.parse_args(words)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        Path(folder).chmod(0o755)
         found = measure(Path(folder), rounds=given.rounds, seconds=given.seconds)
     sys.stdout.write("\n".join(lines(found)) + "\n")
 

@@ -1,0 +1,241 @@
+"""`python -m benchmarks.jobs`: what a job costs a worker, beside the same calls as a task of what people would use.
+
+Desk and model answer at once (`benchmarks.outside`), to ours in the 98 pieces of a stream, to the others in one.
+For each: the CPU (user and system, children too) of one worker process for a job, and how many it does in a second of
+a backlog, which was queued while it was held still. All in turn, in several rounds.
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.environments import python_of
+from benchmarks.ours import Ours
+from benchmarks.peers.work import PLACES, Given
+from benchmarks.proc import cpu_seconds
+from benchmarks.report import median, table
+from devstack.descendants import descendants
+from devstack.processes import Process
+from devstack.programs import PROJECT
+from devstack.surroundings import machine_environment
+
+HEAD = ("what", "CPU ms a job", "jobs a second", "ours to it: CPU", "jobs a second", "what it does not do")
+_WARM_JOBS = 40
+_SETTLE_SECONDS = 0.5
+_LESS = "no row, no lease, no trace, no line"
+_LOST = f"{_LESS}; a task is lost with its worker"
+_AGAIN = f"{_LESS}; after a crash the note is there twice"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One of the others: its module, whose Python it needs (empty for ours), its command, and what it lacks."""
+
+    title: str
+    module: str
+    environment: str
+    command: tuple[str, ...]
+    lacks: str
+
+
+def _celery(*pool: str) -> tuple[str, ...]:
+    # As its guide to optimizing has it: what is not used is off.
+    quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING")
+    return ("celery", "-A", "benchmarks.peers.with_celery", "worker", *quiet, *pool)
+
+
+PEERS = {
+    "threads": Peer(
+        f"Celery, {PLACES} threads", "with_celery", "", _celery("--pool", "threads", "-c", str(PLACES)), _LOST
+    ),
+    "prefork": Peer(
+        "Celery, a child a core", "with_celery", "", _celery("--pool", "prefork", "-c", str(os.cpu_count())), _LOST
+    ),
+    "dramatiq": Peer(
+        f"Dramatiq, {PLACES} threads",
+        "with_dramatiq",
+        "bench",
+        ("dramatiq", "benchmarks.peers.with_dramatiq", "--processes", "1", "--threads", str(PLACES)),
+        _AGAIN,
+    ),
+    "taskiq": Peer(
+        f"Taskiq, {PLACES} tasks",
+        "with_taskiq",
+        "bench",
+        (
+            *("taskiq", "worker", "benchmarks.peers.with_taskiq:broker", "--workers", "1"),
+            *("--max-async-tasks", str(PLACES), "--log-level", "WARNING"),
+        ),
+        _AGAIN,
+    ),
+    "arq": Peer(
+        f"arq, {PLACES} jobs", "with_arq", "bench-arq", ("arq", "benchmarks.peers.with_arq.WorkerSettings"), _AGAIN
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One worker in one round: CPU milliseconds of a job, jobs a second, and how busy desk and model were (0 to 1)."""
+
+    cpu: float
+    rate: float
+    outside: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """A worker; `queue` queues so many jobs, `settled` waits until what it does behind the notes is done."""
+
+    name: str
+    worker: Process
+    queue: Callable[[int], None]
+    settled: Callable[[int], None]
+
+
+def _cpu(process: Process) -> float:
+    return sum(cpu_seconds(pid) for pid in (process.pid, *descendants(process.pid)))
+
+
+def _batch(side: _Side, ours: Ours, jobs: int) -> Batch:
+    before = ours.notes().notes
+    side.worker.pause()
+    side.queue(jobs)
+    outside = [ours.system.desk, ours.system.openai]
+    cpu, busy, began = _cpu(side.worker), max(map(_cpu, outside)), time.monotonic()
+    side.worker.resume()
+    seconds = ours.await_notes(before + jobs).last - began
+    side.settled(jobs)
+    cost = (_cpu(side.worker) - cpu) * 1000 / jobs
+    return Batch(cost, jobs / seconds, (max(map(_cpu, outside)) - busy) / seconds)
+
+
+def _side_of_ours(ours: Ours) -> _Side:
+    done = 0
+
+    def settled(jobs: int) -> None:
+        nonlocal done
+        done += jobs
+        ours.scrape()
+        if lost := ours.await_spans("Worker", done):
+            sys.stderr.write(f"{lost} of {done} spans did not reach the collector\n")
+
+    return _Side("ours", ours.worker, lambda jobs: _ignore(ours.send(jobs)), settled)
+
+
+def _ignore(_value: object) -> None:
+    """Nothing."""
+
+
+@contextlib.contextmanager
+def _peers(folder: Path, ours: Ours, names: Sequence[str]) -> Iterator[list[_Side]]:
+    """The workers of those peers, each with a database of its own in the Redis of ours."""
+    state = ours.system.state
+    with contextlib.ExitStack() as stack:
+        sides = []
+        for number, name in enumerate(names, 1):
+            given = Given(
+                state["redis_url"].removesuffix("0") + str(number),
+                state["database_url"].replace("postgresql://", "postgresql+psycopg://"),
+                state["desks"]["acme"]["url"],
+                state["desk_key"],
+                state["openai_url"],
+            )
+            side = _peer(folder, name, given, ours)
+            side.worker.start()
+            stack.callback(side.worker.stop, 5)
+            sides.append(side)
+        yield sides
+
+
+def _peer(folder: Path, name: str, given: Given, ours: Ours) -> _Side:
+    peer = PEERS[name]
+    python = python_of(peer.environment) if peer.environment else Path(sys.executable)
+    environment = machine_environment() | given.environment() | {"PYTHONPATH": str(PROJECT)}
+    worker = Process(
+        name,
+        [str(python.with_name(peer.command[0])), *peer.command[1:]],
+        log_path=folder / f"{name}.log",
+        environment=environment,
+        folder=PROJECT,
+    )
+
+    def queue(jobs: int) -> None:
+        words = ["-m", f"benchmarks.peers.{peer.module}", str(jobs), str(ours.tickets.take(jobs))]
+        sender = Process(
+            f"{name}-sender",
+            [str(python), *words],
+            log_path=folder / f"{name}-sender.log",
+            environment=environment,
+            folder=PROJECT,
+        )
+        sender.run()
+
+    return _Side(name, worker, queue, lambda _jobs: time.sleep(_SETTLE_SECONDS))
+
+
+def measure(folder: Path, *, rounds: int, jobs: int, names: Sequence[str] = tuple(PEERS)) -> dict[str, list[Batch]]:
+    """Each side's rounds, by its name. Raises JobsFailed, ProcessFailed or WebhooksRefused."""
+    with (
+        Ours(folder / "ours", settings={"WORKER_CONCURRENCY": str(PLACES)}) as ours,
+        _peers(folder / "peers", ours, names) as sides,
+    ):
+        sides.append(_side_of_ours(ours))
+        found: dict[str, list[Batch]] = {side.name: [] for side in sides}
+        for side in sides:
+            before = ours.notes().notes
+            side.queue(_WARM_JOBS)
+            ours.await_notes(before + _WARM_JOBS)
+            side.settled(_WARM_JOBS)
+        for number in range(rounds):
+            # Who begins changes, so that what drifts favours none.
+            for side in sides[number % len(sides) :] + sides[: number % len(sides)]:
+                batch = _batch(side, ours, jobs)
+                sys.stderr.write(f"{side.name}: {batch.cpu:.1f} ms a job, {batch.rate:.0f} a second\n")
+                found[side.name].append(batch)
+    return found
+
+
+def lines(found: dict[str, list[Batch]]) -> list[str]:
+    """What was found, as Markdown."""
+    rows = []
+    for name, batches in found.items():
+        cells = [f"{_of(batches, 'cpu'):.1f}", f"{_of(batches, 'rate'):.0f}"]
+        if name == "ours":
+            rows.append(("ours", *cells, "", "", ""))
+        else:
+            ratios = [f"{_ratio(found['ours'], batches, field):.2f}" for field in ("cpu", "rate")]
+            rows.append((PEERS[name].title, *cells, *ratios, PEERS[name].lacks))
+    busy = max(batch.outside for batches in found.values() for batch in batches)
+    return [*table(HEAD, rows), "", f"Desk and model, a process each, were busy for {busy:.0%} of the time at most."]
+
+
+def _of(batches: Sequence[Batch], field: str) -> float:
+    return median(getattr(one, field) for one in batches)
+
+
+def _ratio(ours: Sequence[Batch], theirs: Sequence[Batch], field: str) -> float:
+    return median(getattr(our, field) / getattr(their, field) for our, their in zip(ours, theirs, strict=True))
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.jobs", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="(default: 3)")
+    parser.add_argument("--jobs", type=int, default=300, help="in each round (default: 300)")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=[*PEERS], help="(default: all)")
+    given = parser.parse_args(words)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        Path(folder).chmod(0o755)
+        found = measure(Path(folder), rounds=given.rounds, jobs=given.jobs, names=given.peers)
+    sys.stdout.write("\n".join(lines(found)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

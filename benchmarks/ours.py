@@ -1,0 +1,137 @@
+"""The real system for a benchmark: as in production, with a desk and a model that cost little."""
+
+import json
+import time
+import urllib.request
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from benchmarks import load
+from benchmarks.cost import collecting, production_settings, received
+from benchmarks.load import Found, Plan
+from benchmarks.side import PIECES, wait_until
+from devstack.processes import Process
+from devstack.system import System
+
+# Spans leave a process 5 s after the last at the latest; one that is busy takes longer.
+_SPANS_SECONDS = 30.0
+_FIRST_TICKET = 1_000_000
+
+
+class WebhooksRefused(Exception):
+    """Something else than 202 was answered: what was measured is not what was meant."""
+
+
+class Tickets:
+    """Numbers that no webhook had before."""
+
+    def __init__(self) -> None:
+        self._next = _FIRST_TICKET
+
+    def take(self, count: int) -> int:
+        """Take so many; the first of them."""
+        self._next += count
+        return self._next - count
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """Notes that the desk has got, and the moments (`time.monotonic()`) of the first and the last."""
+
+    notes: int
+    first: float
+    last: float
+
+
+class Ours:
+    """Postgres, Redis, API and workers, spans to a collector, lines in JSON; no housekeeping.
+
+    `seconds` is the model's for an answer, streamed in as many pieces as it has tokens.
+    """
+
+    def __init__(
+        self, folder: Path, *, workers: int = 1, seconds: float = 0.0, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self._folder = folder
+        self._options: dict[str, Any] = {"workers": workers, "tenants": ("acme",), "housekeeping": False}
+        self._seconds = seconds
+        self._settings = settings or {}
+        self._stack = ExitStack()
+        self.tickets = Tickets()
+        self.system: System
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.chmod(0o755)  # Postgres has a user of its own
+        self._collector = self._stack.enter_context(collecting(self._folder))
+        settings = {**production_settings(self._collector), **self._settings}
+        self.system = System(self._folder / "system", settings=settings, **self._options)
+        outside = [self.system.desk.command[0], "-m", "benchmarks.outside"]
+        for process in (self.system.desk, self.system.openai):
+            port = process.command[process.command.index("--port") + 1]
+            process.command = [*outside, port, "--seconds", str(self._seconds), "--pieces", str(PIECES)]
+        try:
+            self._stack.enter_context(self.system)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def worker(self) -> Process:
+        """The first worker."""
+        return self.system.workers[0]
+
+    def send(self, requests: int, seconds: float = 120.0, rate: float | None = None) -> Found:
+        """Send so many webhooks at most, within `seconds`. Raises WebhooksRefused."""
+        port = int(self.system.state["api_url"].rpartition(":")[2])
+        tenant = self.system.tenants[0]
+        first = self.tickets.take(requests)
+        plan = Plan(port, tenant.webhook_secret, tenant.id, first, seconds, requests, rate=rate)
+        return sent(plan)
+
+    def notes(self) -> Notes:
+        """Ask the desk."""
+        return Notes(**_ask(f"{self.system.state['desk_url']}/_sim/count"))
+
+    def await_notes(self, count: int) -> Notes:
+        """Wait for so many notes in all. Raises JobsFailed after some minutes."""
+        wait_until(lambda: self.notes().notes >= count, f"{count} notes")
+        return self.notes()
+
+    def scrape(self) -> None:
+        """Read the metrics as Prometheus does."""
+        for address in self.system.state["metrics"].values():
+            urllib.request.urlopen(address, timeout=60).read()
+
+    def await_spans(self, name: str, count: int) -> int:
+        """Wait until the collector has so many spans of that name in all; the number of those that did not come.
+
+        What is exported in the background belongs to what is measured.
+        """
+        give_up_at = time.monotonic() + _SPANS_SECONDS
+        while (missing := count - received(self._collector).get(name, 0)) > 0 and time.monotonic() < give_up_at:
+            time.sleep(0.1)
+        return missing
+
+
+def sent(plan: Plan) -> Found:
+    """Carry out a plan of webhooks. Raises WebhooksRefused."""
+    found = load.run(plan)
+    if found.refused:
+        raise WebhooksRefused(f"{found.refused} of {found.answers} answers were other than 202")
+    return found
+
+
+def _ask(address: str) -> dict[str, Any]:
+    answer: dict[str, Any] = json.load(urllib.request.urlopen(address, timeout=30))
+    return answer
