@@ -1,107 +1,94 @@
-"""`make bench`: what a job costs, what observability adds to it, and how much memory a worker needs; as Markdown."""
+"""`make bench`: all benchmarks, or those that are named; writes what they found into the documents.
+
+Each is a command of its own, too (`python -m benchmarks.webhooks --help`). The tables stand in `docs/benchmarks.md`, each
+between its marks; charts and all figures in `docs/benchmarks/`.
+"""
 
 import argparse
-import statistics
+import json
+import os
+import platform
+import re
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import cost, sizes
-from benchmarks.cost import Cost, SpansLost
-from benchmarks.proc import Memory
-from benchmarks.side import PIECES, JobsFailed
+from benchmarks import answers, changes, connections, held, jobs, observability, starts, webhooks
+from benchmarks.charts import bars
+from benchmarks.cost import SpansLost
+from benchmarks.ours import WebhooksRefused
+from benchmarks.report import Report
+from benchmarks.side import JobsFailed
+from devstack.processes import ProcessFailed
+from devstack.programs import PROJECT
 
-COST_HEAD = ("| process | all off | all on | on / off |", "|---|---|---|---|")
-SIZES_HEAD = (
-    "| jobs in flight | idle: RSS | idle: PSS | all held: RSS | all held: PSS | peak RSS | jobs a minute |",
-    "|---|---|---|---|---|---|---|",
-)
-OTHERS_HEAD = ("| process after all of that, MiB | RSS | PSS | peak RSS |", "|---|---|---|---|")
+BENCHMARKS = {
+    module.BENCHMARK.name: module.BENCHMARK
+    for module in (webhooks, jobs, held, starts, connections, observability, answers, changes)
+}
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run what is named, or both; 1 when observability costs more than it may, 2 when it could not be measured."""
+    """Run them one after the other; 1 if a figure is not good enough, 2 when one could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="*", metavar="cost|sizes", help="both unless named")
-    parser.add_argument("--rounds", type=int, default=2, help="of new processes (default: 2)")
-    parser.add_argument("--pairs", type=int, default=6, help="of batches in each round (default: 6)")
-    parser.add_argument("--jobs", type=int, default=100, help="in each batch (default: 100)")
-    parser.add_argument("--pieces", type=int, default=PIECES, help=f"of each streamed answer (default: {PIECES})")
-    parser.add_argument("--in-turn", action="store_true", help="the batches of a pair one after the other")
-    parser.add_argument("--held", type=int, nargs="+", default=[32, 64, 128], help="jobs in flight (32 64 128)")
-    parser.add_argument("--openai-seconds", type=float, default=40.0, help="how long those wait (default: 40)")
-    parser.add_argument("--most-ratio", type=float, default=1.15, help="of CPU, on to off (default: 1.15)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
+    parser.add_argument("--size", choices=("tiny", "usual", "full"), default="usual", help="(default: usual)")
+    parser.add_argument("--documents", type=Path, default=PROJECT / "docs", help="where to write (default: docs)")
     given = parser.parse_args(words)
-    try:
-        ratio = _measure(given)
-    except (JobsFailed, SpansLost) as failure:
-        sys.stderr.write(f"{failure}\n")
-        return 2
-    return 0 if ratio <= given.most_ratio else 1
+    if unknown := set(given.names) - set(BENCHMARKS):
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    status = 0
+    for name in given.names or BENCHMARKS:
+        try:
+            found = _measured(name, given.size)
+        except (JobsFailed, SpansLost, WebhooksRefused, ProcessFailed) as failure:
+            sys.stderr.write(f"{name}: {failure}\n")
+            status = 2
+            continue
+        sys.stdout.write("\n".join((f"## {name}", "", *found.lines, "", "")))
+        sys.stdout.flush()
+        if found.failed:
+            sys.stderr.write(f"{name}: {found.failed}\n")
+            status = status or 1
+        write(given.documents, name, found, machine())
+    return status
 
 
-def _measure(given: argparse.Namespace) -> float:
-    """Measure and print; the ratio of CPU, 0 where that is not asked for."""
-    ratio = 0.0
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        if "sizes" not in given.what or "cost" in given.what:
-            effort = {"rounds": given.rounds, "pairs": given.pairs, "jobs": given.jobs, "pieces": given.pieces}
-            found = cost.measure(Path(folder) / "cost", **effort, in_turn=given.in_turn)
-            ratio = found.ratio
-            _print(_cost_table(found, given.jobs))
-        if "cost" not in given.what or "sizes" in given.what:
-            _print(_sizes_table(Path(folder) / "sizes", given.held, given.openai_seconds))
-    return ratio
+def _measured(name: str, size: str) -> Report:
+    benchmark = BENCHMARKS[name]
+    return benchmark.measure({"tiny": benchmark.tiny, "usual": (), "full": benchmark.full}[size])
 
 
-def _print(lines: Sequence[str]) -> None:
-    sys.stdout.write("\n".join(lines) + "\n\n")
-    sys.stdout.flush()
+def machine() -> dict[str, str]:
+    """Describe what was measured on, and how busy it was when this began."""
+    return {
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "day": datetime.now(UTC).date().isoformat(),
+        "load": f"{os.getloadavg()[2]:.1f}",
+    }
 
 
-def _cost_table(found: Cost, jobs: int) -> list[str]:
-    def row(name: str, of: Callable[[dict[str, float]], float]) -> str:
-        off = [of(pair.off) for pair in found.pairs]
-        on = [of(pair.on) for pair in found.pairs]
-        ratios = [of(pair.on) / of(pair.off) for pair in found.pairs]
-        return f"| {name} | {_spread(off, 1)} | {_spread(on, 1)} | {_spread(ratios, 3)} |"
-
-    spans = ", ".join(f"{number:.1f} {name}" for name, number in found.spans.items())
-    return [
-        f"CPU milliseconds of a job, {len(found.pairs)} pairs of {jobs} jobs each: median (least to greatest)",
-        "",
-        *COST_HEAD,
-        row("API", lambda of: of["api"]),
-        row("worker", lambda of: of["worker"]),
-        row("both", lambda of: sum(of.values())),
-        "",
-        f"{sum(found.spans.values()):.1f} spans a job: {spans}.",
-    ]
-
-
-def _spread(numbers: Sequence[float], digits: int) -> str:
-    return f"{statistics.median(numbers):.{digits}f} ({min(numbers):.{digits}f} to {max(numbers):.{digits}f})"
-
-
-def _sizes_table(folder: Path, held: Sequence[int], openai_seconds: float) -> list[str]:
-    lines = [
-        f"MiB of a worker by its concurrency; each place has a job that waits {openai_seconds:g} s for GPT-4",
-        "",
-        *SIZES_HEAD,
-    ]
-    for size in sizes.measure(folder, held, openai_seconds):
-        if isinstance(size, dict):
-            lines += ["", *_others(size)]
-        else:
-            cells = (size.idle.rss, size.idle.pss, size.held.rss, size.held.pss, size.peak_rss, size.jobs_per_minute)
-            lines.append(f"| {size.jobs} | {' | '.join(f'{cell:.0f}' for cell in cells)} |")
-    return lines
-
-
-def _others(processes: dict[str, Memory]) -> list[str]:
-    rows = [f"| {name} | {of.rss:.0f} | {of.pss:.0f} | {of.peak_rss:.0f} |" for name, of in processes.items()]
-    return [*OTHERS_HEAD, *rows]
+def write(documents: Path, name: str, found: Report, on: Mapping[str, str]) -> None:
+    """Put tables, charts and figures of one benchmark where they belong."""
+    page, folder = documents / "benchmarks.md", documents / "benchmarks"
+    folder.mkdir(exist_ok=True)
+    where = (
+        f"Measured on {on['day']}: {on['cores']} cores, {on['system']}, Python {on['python']}, "
+        f"load {on['load']} in the last quarter of an hour (the benchmarks' own included)."
+    )
+    filled = "\n".join((f"<!-- measured: {name} -->", "", where, "", *found.lines, "", "<!-- measured so far -->"))
+    marks = re.compile(rf"<!-- measured: {name} -->.*?<!-- measured so far -->", re.DOTALL)
+    page.write_text(marks.sub(lambda _: filled, page.read_text("utf-8")), "utf-8")
+    for chart in found.charts:
+        drawn = bars(chart.title, chart.unit, chart.bars, where)
+        (folder / f"{chart.name}.svg").write_text(drawn, "utf-8")
+    results = folder / "results.json"
+    known = json.loads(results.read_text("utf-8")) if results.exists() else {}
+    known[name] = {"machine": dict(on), "figures": found.figures}
+    results.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,9 @@ In turn and in one process, from a simulated GPT-4 in a process of its own, whic
 the median of the batches, in milliseconds of this process's CPU.
 """
 
+import argparse
 import asyncio
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from openai import AsyncOpenAI
 
+from benchmarks.report import Benchmark, Report, no_arguments
 from benchmarks.side import PIECES
 from devstack.free_ports import free_port
 from devstack.programs import Programs
@@ -70,21 +70,21 @@ async def _measure(url: str) -> dict[str, float]:
     return {name: statistics.median(times[1:]) for name, times in found.items()}
 
 
-def main() -> None:
-    """Measure, and print a row of a table."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        port = free_port()
-        model = Programs(Path(folder), {}).openai(port, _KEY, 0.0)
-        model.command = [*model.command, "--chunks", str(PIECES)]
-        model.start()
-        try:
-            model.wait_ready(30)
-            found = asyncio.run(_measure(f"http://127.0.0.1:{port}/v1"))
-        finally:
-            model.stop(2)
-    ratio = found["ours"] / found["package"]
-    sys.stdout.write(f"{found['ours']:.1f} ms by us, {found['package']:.1f} ms by the package: {ratio:.2f}\n")
+def _report(folder: Path, _given: argparse.Namespace) -> Report:
+    port = free_port()
+    model = Programs(folder, {}).openai(port, _KEY, 0.0)
+    model.command = [*model.command, "--chunks", str(PIECES)]
+    model.start()
+    try:
+        model.wait_ready(30)
+        found = asyncio.run(_measure(f"http://127.0.0.1:{port}/v1"))
+    finally:
+        model.stop(2)
+    told = f"{found['ours']:.1f} ms by us, {found['package']:.1f} ms by the package"
+    return Report([f"{told}: {found['ours'] / found['package']:.2f}"], found)
 
+
+BENCHMARK = Benchmark("answers", no_arguments, _report)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

@@ -3,10 +3,9 @@
 In turn and in one process, on an embedded Postgres; the median of the batches, in milliseconds of this process's CPU.
 """
 
+import argparse
 import asyncio
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from uuid import uuid4
 
 from sqlalchemy import func, update
 
+from benchmarks.report import Benchmark, Report, no_arguments
 from devstack.postgres import Postgres
 from storage import claims, jobs
 from storage.claims import Claim
@@ -60,16 +60,15 @@ async def _measure(url: str) -> dict[str, float]:
     return {name: statistics.median(times[1:]) for name, times in found.items()}
 
 
-def main() -> None:
-    """Measure, and print a row of a table."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        Path(folder).chmod(0o755)
-        with Postgres(Path(folder)) as server:
-            migrate(server.admin_url, server.url)
-            found = asyncio.run(_measure(server.url))
-    ratio = found["function"] / found["ORM"]
-    sys.stdout.write(f"{found['function']:.2f} ms by a function, {found['ORM']:.2f} ms by the ORM: {ratio:.2f}\n")
+def _report(folder: Path, _given: argparse.Namespace) -> Report:
+    with Postgres(folder) as server:
+        migrate(server.admin_url, server.url)
+        found = asyncio.run(_measure(server.url))
+    told = f"{found['function']:.2f} ms by a function, {found['ORM']:.2f} ms by the ORM"
+    return Report([f"{told}: {found['function'] / found['ORM']:.2f}"], found)
 
+
+BENCHMARK = Benchmark("changes", no_arguments, _report)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

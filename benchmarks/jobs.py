@@ -9,18 +9,17 @@ import argparse
 import contextlib
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.charts import Bar
 from benchmarks.environments import python_of
 from benchmarks.ours import Ours
 from benchmarks.peers.work import PLACES, Given
-from benchmarks.proc import cpu_seconds
-from benchmarks.report import median, table
-from devstack.descendants import descendants
+from benchmarks.proc import tree_cpu
+from benchmarks.report import Benchmark, Chart, Report, median, ratio, table
 from devstack.processes import Process
 from devstack.programs import PROJECT
 from devstack.surroundings import machine_environment
@@ -90,7 +89,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Side:
+class Contender:
     """A worker; `queue` queues so many jobs, `settled` waits until what it does behind the notes is done."""
 
     name: str
@@ -99,24 +98,20 @@ class _Side:
     settled: Callable[[int], None]
 
 
-def _cpu(process: Process) -> float:
-    return sum(cpu_seconds(pid) for pid in (process.pid, *descendants(process.pid)))
-
-
-def _batch(side: _Side, ours: Ours, jobs: int) -> Batch:
+def _batch(side: Contender, ours: Ours, jobs: int) -> Batch:
     before = ours.notes().notes
     side.worker.pause()
     side.queue(jobs)
-    outside = [ours.system.desk, ours.system.openai]
-    cpu, busy, began = _cpu(side.worker), max(map(_cpu, outside)), time.monotonic()
+    outside = [process.pid for process in (ours.system.desk, ours.system.openai)]
+    cpu, busy, began = tree_cpu(side.worker.pid), max(map(tree_cpu, outside)), time.monotonic()
     side.worker.resume()
     seconds = ours.await_notes(before + jobs).last - began
     side.settled(jobs)
-    cost = (_cpu(side.worker) - cpu) * 1000 / jobs
-    return Batch(cost, jobs / seconds, (max(map(_cpu, outside)) - busy) / seconds)
+    cost = (tree_cpu(side.worker.pid) - cpu) * 1000 / jobs
+    return Batch(cost, jobs / seconds, (max(map(tree_cpu, outside)) - busy) / seconds)
 
 
-def _side_of_ours(ours: Ours) -> _Side:
+def _side_of_ours(ours: Ours) -> Contender:
     done = 0
 
     def settled(jobs: int) -> None:
@@ -126,7 +121,7 @@ def _side_of_ours(ours: Ours) -> _Side:
         if lost := ours.await_spans("Worker", done):
             sys.stderr.write(f"{lost} of {done} spans did not reach the collector\n")
 
-    return _Side("ours", ours.worker, lambda jobs: _ignore(ours.send(jobs)), settled)
+    return Contender("ours", ours.worker, lambda jobs: _ignore(ours.send(jobs)), settled)
 
 
 def _ignore(_value: object) -> None:
@@ -134,7 +129,7 @@ def _ignore(_value: object) -> None:
 
 
 @contextlib.contextmanager
-def _peers(folder: Path, ours: Ours, names: Sequence[str]) -> Iterator[list[_Side]]:
+def peers(folder: Path, ours: Ours, names: Sequence[str]) -> Iterator[list[Contender]]:
     """The workers of those peers, each with a database of its own in the Redis of ours."""
     state = ours.system.state
     with contextlib.ExitStack() as stack:
@@ -154,7 +149,7 @@ def _peers(folder: Path, ours: Ours, names: Sequence[str]) -> Iterator[list[_Sid
         yield sides
 
 
-def _peer(folder: Path, name: str, given: Given, ours: Ours) -> _Side:
+def _peer(folder: Path, name: str, given: Given, ours: Ours) -> Contender:
     peer = PEERS[name]
     python = python_of(peer.environment) if peer.environment else Path(sys.executable)
     environment = machine_environment() | given.environment() | {"PYTHONPATH": str(PROJECT)}
@@ -177,14 +172,14 @@ def _peer(folder: Path, name: str, given: Given, ours: Ours) -> _Side:
         )
         sender.run()
 
-    return _Side(name, worker, queue, lambda _jobs: time.sleep(_SETTLE_SECONDS))
+    return Contender(name, worker, queue, lambda _jobs: time.sleep(_SETTLE_SECONDS))
 
 
 def measure(folder: Path, *, rounds: int, jobs: int, names: Sequence[str] = tuple(PEERS)) -> dict[str, list[Batch]]:
     """Each side's rounds, by its name. Raises JobsFailed, ProcessFailed or WebhooksRefused."""
     with (
         Ours(folder / "ours", settings={"WORKER_CONCURRENCY": str(PLACES)}) as ours,
-        _peers(folder / "peers", ours, names) as sides,
+        peers(folder / "peers", ours, names) as sides,
     ):
         sides.append(_side_of_ours(ours))
         found: dict[str, list[Batch]] = {side.name: [] for side in sides}
@@ -202,40 +197,42 @@ def measure(folder: Path, *, rounds: int, jobs: int, names: Sequence[str] = tupl
     return found
 
 
-def lines(found: dict[str, list[Batch]]) -> list[str]:
-    """What was found, as Markdown."""
-    rows = []
+def _lines(found: dict[str, list[Batch]]) -> list[str]:
+    rows: list[tuple[str, ...]] = []
     for name, batches in found.items():
-        cells = [f"{_of(batches, 'cpu'):.1f}", f"{_of(batches, 'rate'):.0f}"]
+        cells = (f"{median(batches, 'cpu'):.1f}", f"{median(batches, 'rate'):.0f}")
         if name == "ours":
             rows.append(("ours", *cells, "", "", ""))
         else:
-            ratios = [f"{_ratio(found['ours'], batches, field):.2f}" for field in ("cpu", "rate")]
+            ratios = [f"{ratio(found['ours'], batches, field):.2f}" for field in ("cpu", "rate")]
             rows.append((PEERS[name].title, *cells, *ratios, PEERS[name].lacks))
     busy = max(batch.outside for batches in found.values() for batch in batches)
     return [*table(HEAD, rows), "", f"Desk and model, a process each, were busy for {busy:.0%} of the time at most."]
 
 
-def _of(batches: Sequence[Batch], field: str) -> float:
-    return median(getattr(one, field) for one in batches)
+def _report(folder: Path, given: argparse.Namespace) -> Report:
+    found = measure(folder, rounds=given.rounds, jobs=given.jobs, names=given.peers)
+
+    def bars(of: str) -> list[Bar]:
+        titles = {name: peer.title for name, peer in PEERS.items()} | {"ours": "ours"}
+        return [Bar(titles[name], median(batches, of), ours=name == "ours") for name, batches in found.items()]
+
+    charts = [
+        Chart("jobs", "Jobs of one worker; desk and model answer at once", "a second; more is better", bars("rate")),
+        Chart("jobs-cpu", "CPU of a job in the worker", "milliseconds; less is better", bars("cpu")),
+    ]
+    return Report(_lines(found), {name: [asdict(one) for one in of] for name, of in found.items()}, charts)
 
 
-def _ratio(ours: Sequence[Batch], theirs: Sequence[Batch], field: str) -> float:
-    return median(getattr(our, field) / getattr(their, field) for our, their in zip(ours, theirs, strict=True))
-
-
-def main(words: Sequence[str] | None = None) -> None:
-    """Measure, and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.jobs", description=__doc__)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=3, help="(default: 3)")
     parser.add_argument("--jobs", type=int, default=300, help="in each round (default: 300)")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=[*PEERS], help="(default: all)")
-    given = parser.parse_args(words)
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        Path(folder).chmod(0o755)
-        found = measure(Path(folder), rounds=given.rounds, jobs=given.jobs, names=given.peers)
-    sys.stdout.write("\n".join(lines(found)) + "\n")
 
+
+BENCHMARK = Benchmark(
+    "jobs", _arguments, _report, full=("--rounds", "5", "--jobs", "600"), tiny=("--rounds", "1", "--jobs", "10")
+)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()

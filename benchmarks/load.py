@@ -39,12 +39,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Answers (`refused` of them other than 202), the seconds they took, and quantiles of their milliseconds.
+    """When it began (`time.monotonic()`), how many answers came (`refused`: others than 202), and how long they took.
 
     At a fixed rate an answer takes as long as from the moment when its request was due, whether it could be sent or
     not; at full speed from when it was sent.
     """
 
+    began: float
     answers: int
     refused: int
     seconds: float
@@ -125,12 +126,12 @@ class _Load:
             address = ("127.0.0.1", self._plan.port)
             _, sender = await loop.create_connection(lambda: _Sender(self._answered), *address)
             self._free.append(sender)
-        self._began = time.perf_counter()
+        self._began = time.monotonic()
         self._tick()
         await self._over
         found = sorted(self._milliseconds)
         p50, p99 = (found[int(len(found) * share)] for share in (0.5, 0.99))
-        return Found(len(found), self._refused, self._ended - self._began, p50, p99)
+        return Found(self._began, len(found), self._refused, self._ended - self._began, p50, p99)
 
     def _tick(self) -> None:
         self._send_due()
@@ -138,7 +139,7 @@ class _Load:
             asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
 
     def _send_due(self) -> None:
-        now = time.perf_counter()
+        now = time.monotonic()
         due = self._due(now - self._began)
         while self._free and self._sent < due:
             rate = self._plan.rate
@@ -156,7 +157,7 @@ class _Load:
         return min(self._plan.requests, int(min(seconds, self._plan.seconds) * self._plan.rate))
 
     def _answered(self, sender: _Sender, accepted: bool) -> None:
-        self._ended = time.perf_counter()
+        self._ended = time.monotonic()
         self._milliseconds.append((self._ended - sender.due) * 1000)
         self._refused += not accepted
         self._free.append(sender)

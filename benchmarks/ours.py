@@ -37,27 +37,36 @@ class Tickets:
         self._next += count
         return self._next - count
 
+    def peek(self) -> int:
+        """Tell which one is taken next."""
+        return self._next
+
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """Notes that the desk has got, and the moments (`time.monotonic()`) of the first and the last."""
+    """Notes that the desk has got, and the moment (`time.monotonic()`) of the last."""
 
     notes: int
-    first: float
     last: float
 
 
 class Ours:
-    """Postgres, Redis, API and workers, spans to a collector, lines in JSON; no housekeeping.
+    """Postgres, Redis, API and workers, spans to a collector, lines in JSON; housekeeping only where it is asked for.
 
     `seconds` is the model's for an answer, streamed in as many pieces as it has tokens.
     """
 
     def __init__(
-        self, folder: Path, *, workers: int = 1, seconds: float = 0.0, settings: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        workers: int = 1,
+        housekeeping: bool = False,
+        seconds: float = 0.0,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = folder
-        self._options: dict[str, Any] = {"workers": workers, "tenants": ("acme",), "housekeeping": False}
+        self._options: dict[str, Any] = {"workers": workers, "tenants": ("acme",), "housekeeping": housekeeping}
         self._seconds = seconds
         self._settings = settings or {}
         self._stack = ExitStack()
@@ -101,7 +110,17 @@ class Ours:
 
     def notes(self) -> Notes:
         """Ask the desk."""
-        return Notes(**_ask(f"{self.system.state['desk_url']}/_sim/count"))
+        count = _ask(f"{self.system.state['desk_url']}/_sim/count")
+        return Notes(count["notes"], count["last"])
+
+    def moments(self) -> dict[str, float]:
+        """Ask the desk when each ticket's note came."""
+        return _ask(f"{self.system.state['desk_url']}/_sim/moments")
+
+    def asking(self) -> int:
+        """Ask the model how many questions wait for it."""
+        waiting: int = _ask(f"{self.system.state['openai_url'].removesuffix('/v1')}/_sim/count")["waiting"]
+        return waiting
 
     def await_notes(self, count: int) -> Notes:
         """Wait for so many notes in all. Raises JobsFailed after some minutes."""

@@ -3,7 +3,8 @@
 The content of their answers is the simulators'; that is made once, and only the ticket's number differs. One server
 is both: every ticket is there, every note is taken and counted, and each question gets the same answer after
 `--seconds`, in one piece or, where a stream is asked for, in `--pieces`, the first of them after 0.3 of that time.
-`GET /_sim/count` answers with the notes so far and the moments (`time.monotonic()`) of the first and the last.
+`GET /_sim/count` answers with the notes so far, the moment (`time.monotonic()`) of the last, and how many questions
+wait; `GET /_sim/moments` with the moment of each ticket's.
 """
 
 import argparse
@@ -42,7 +43,11 @@ class Outside:
 
     seconds: float
     pieces: int
-    notes: list[float] = field(default_factory=list)
+    waiting: int = 0
+    """Questions that the model has not answered to the end."""
+    notes: dict[str, float] = field(default_factory=dict)
+    """By ticket, when it came; the last one of a ticket with several."""
+    written: int = 0
     _replies: dict[bool, list[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -60,13 +65,18 @@ class Outside:
 
     def take_note(self, ticket_id: bytes) -> bytes:
         """Count a note, and return the desk's answer."""
-        self.notes.append(time.monotonic())
+        self.notes[ticket_id.decode()] = time.monotonic()
+        self.written += 1
         return _answer(self._note.replace(_ANY_TICKET.encode(), ticket_id))
 
     def count(self) -> bytes:
-        """Return the answer about the notes."""
-        found = {"notes": len(self.notes), "first": min(self.notes, default=0), "last": max(self.notes, default=0)}
-        return _answer(json.dumps(found).encode())
+        """Return the answer about all of them."""
+        last = next(reversed(self.notes.values()), 0.0)
+        return _answer(json.dumps({"notes": self.written, "last": last, "waiting": self.waiting}).encode())
+
+    def moments(self) -> bytes:
+        """Return the answer with the moment of each ticket's note."""
+        return _answer(json.dumps(self.notes).encode())
 
     def reply(self, question: bytes) -> list[bytes]:
         """Return the model's answer as it goes over the wire: its head and pieces, or the whole."""
@@ -127,6 +137,8 @@ class _Door(asyncio.Protocol):
             self._send(outside.reply(self._body))
         elif path.endswith(b"/notes"):
             self._transport.write(outside.take_note(path.split(b"/")[-2]))
+        elif path == b"/_sim/moments":
+            self._transport.write(outside.moments())
         elif path.startswith(b"/_sim"):
             self._transport.write(outside.count())
         else:
@@ -139,10 +151,12 @@ class _Door(asyncio.Protocol):
         pace = (seconds - first) / max(1, len(parts) - 1)
         due = self._loop.time() + first
         rest = iter(parts)
+        self._outside.waiting += 1
 
         def send_next(number: int) -> None:
             part = next(rest, None)
             if part is None or self._transport.is_closing():
+                self._outside.waiting -= 1
                 return
             self._transport.write(part)
             if seconds:

@@ -9,16 +9,16 @@ several short rounds.
 import argparse
 import contextlib
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.charts import Bar
 from benchmarks.load import Found, Plan
 from benchmarks.ours import Ours, Tickets, sent
 from benchmarks.peers import webhooks as peer
 from benchmarks.proc import cpu_seconds
-from benchmarks.report import median, table
+from benchmarks.report import Benchmark, Chart, Report, median, ratio, table
 from devstack.free_ports import free_port
 from devstack.processes import Process
 from devstack.programs import PROJECT, answers
@@ -60,24 +60,30 @@ class _Side:
     settled: Callable[[int], None] = lambda _answers: None
 
 
+def peer_process(folder: Path, kind: str, broker: str) -> Process:
+    """One of the peers, not started yet, at a port of its own."""
+    port = free_port()
+    arguments = [kind, "--port", str(port), "--broker", broker]
+    return Process(
+        kind,
+        [sys.executable, "-m", "benchmarks.peers.webhooks", *arguments],
+        log_path=folder / f"{kind}.log",
+        environment=machine_environment(),
+        ready=answers(port, "/openapi.json"),
+        folder=PROJECT,
+    )
+
+
 @contextlib.contextmanager
 def _peers(folder: Path) -> Iterator[list[_Side]]:
     """The peers, each in a process of its own, with a Redis of their own."""
     with Valkey(folder / "valkey", appendonly=True) as redis, contextlib.ExitStack() as stack:
         sides = []
         for kind in PEERS:
-            port = free_port()
-            arguments = [kind, "--port", str(port), "--broker", redis.url]
-            process = Process(
-                kind,
-                [sys.executable, "-m", "benchmarks.peers.webhooks", *arguments],
-                log_path=folder / f"{kind}.log",
-                environment=machine_environment(),
-                ready=answers(port, "/openapi.json"),
-                folder=PROJECT,
-            )
+            process = peer_process(folder, kind, redis.url)
             process.start()
             stack.callback(process.stop, 2)
+            port = int(process.command[process.command.index("--port") + 1])
             sides.append(_Side(kind, process, port, "acme", peer.SECRET))
         for side in sides:
             side.process.wait_ready()
@@ -130,38 +136,46 @@ def _load(side: _Side, tickets: Tickets, seconds: float, rate: float | None = No
     return found
 
 
-def lines(found: dict[str, list[Round]]) -> list[str]:
-    """What was found, as Markdown."""
+def _lines(found: dict[str, list[Round]]) -> list[str]:
     names = PEERS | {"ours": OURS}
     rows = [
-        (names[name], f"{_of(of, 'rate'):.0f}", *(f"{_of(of, field):.2f}" for field in ("cpu", "p50", "p99")))
+        (names[name], f"{median(of, 'rate'):.0f}", *(f"{median(of, field):.2f}" for field in ("cpu", "p50", "p99")))
         for name, of in found.items()
     ]
     ratios = [
-        (PEERS[name], *(f"{_ratio(found['ours'], found[name], field):.2f}" for field in ("rate", "cpu", "p99")))
+        (PEERS[name], *(f"{ratio(found['ours'], found[name], field):.2f}" for field in ("rate", "cpu", "p99")))
         for name in PEERS
     ]
     return [*table(HEAD, rows), "", *table(RATIOS_HEAD, ratios)]
 
 
-def _of(rounds: Sequence[Round], field: str) -> float:
-    return median(getattr(one, field) for one in rounds)
+def _report(folder: Path, given: argparse.Namespace) -> Report:
+    found = measure(folder, rounds=given.rounds, seconds=given.seconds)
+    names = PEERS | {"ours": "ours"}
+
+    def bars(of: str) -> list[Bar]:
+        return [Bar(names[name], median(rounds, of), ours=name == "ours") for name, rounds in found.items()]
+
+    charts = [
+        Chart("webhooks", "Webhooks accepted by one API process", "a second; more is better", bars("rate")),
+        Chart("webhooks-cpu", "CPU of a webhook in the API process", "milliseconds; less is better", bars("cpu")),
+    ]
+    figures = {name: [asdict(one) for one in rounds] for name, rounds in found.items()}
+    return Report(_lines(found), figures, charts)
 
 
-def _ratio(ours: Sequence[Round], theirs: Sequence[Round], field: str) -> float:
-    return median(getattr(our, field) / getattr(their, field) for our, their in zip(ours, theirs, strict=True))
-
-
-def main(words: Sequence[str] | None = None) -> None:
-    """Measure, and print the tables."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.webhooks", description=__doc__)
+def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="(default: 5)")
     parser.add_argument("--seconds", type=float, default=1.5, help="of each load (default: 1.5)")
-    given = parser.parse_args(words)
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        found = measure(Path(folder), rounds=given.rounds, seconds=given.seconds)
-    sys.stdout.write("\n".join(lines(found)) + "\n")
 
+
+BENCHMARK = Benchmark(
+    "webhooks",
+    _arguments,
+    _report,
+    full=("--rounds", "9", "--seconds", "3"),
+    tiny=("--rounds", "1", "--seconds", "0.3"),
+)
 
 if __name__ == "__main__":
-    main()
+    BENCHMARK.main()
