@@ -42,11 +42,11 @@ test-slow: install ## Run the tests that take minutes
 chaos: install ## Break everything in turn under load, and count what was lost or doubled (6 minutes)
 	@$(VENV_PYTHON) -m tests.system.chaos $(ARGS)
 
-bench: install ## Measure what a job costs, with observability and without, and a worker's memory (12 minutes)
+bench: install ## Measure webhooks and jobs beside what people would use instead, into docs/benchmarks.md (15 minutes)
 	@$(VENV_PYTHON) -m benchmarks $(ARGS)
 
-bench-full: install ## The same with more jobs (40 minutes)
-	@$(VENV_PYTHON) -m benchmarks --rounds 4 --pairs 6 --jobs 200 --held 32 64 128 256 $(ARGS)
+bench-full: install ## The same with more of each, and a GPT-4 that takes 30 s (an hour)
+	@$(VENV_PYTHON) -m benchmarks --size full $(ARGS)
 
 tables: install ## Write the tables in the documents anew, from the code
 	@$(VENV_PYTHON) -m devstack.document_tables
@@ -69,7 +69,9 @@ audit: install ## List what is in the image (dist/sbom.json), and look it up in 
 COMPILE = $(VENV_PYTHON) -m uv pip compile --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
 
-pins: install ## Compile requirements/*.txt anew: for development, for the image (the same versions), for `make audit`
+pins: install ## Compile requirements/*.txt anew: for development, the image (the same versions), the audit, the peers
 	@$(COMPILE) pyproject.toml --extra dev -o requirements/dev.txt
 	@$(COMPILE) pyproject.toml --constraint requirements/dev.txt -o requirements/image.txt
 	@$(COMPILE) requirements/audit.in -o requirements/audit.txt
+	@$(COMPILE) requirements/bench.in --constraint requirements/dev.txt -o requirements/bench.txt
+	@$(COMPILE) requirements/bench-arq.in -o requirements/bench-arq.txt

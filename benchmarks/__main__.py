@@ -1,7 +1,7 @@
 """`make bench`: all benchmarks, or those that are named; writes what they found into the documents.
 
-Each is a command of its own, too (`python -m benchmarks.webhooks --help`). The tables stand in `docs/benchmarks.md`, each
-between its marks; charts and all figures in `docs/benchmarks/`.
+Each is a command of its own, too (`python -m benchmarks.webhooks --help`). The tables stand in `docs/benchmarks.md`,
+each between its marks; charts and all figures in `docs/benchmarks/`.
 """
 
 import argparse
@@ -18,12 +18,12 @@ from benchmarks import answers, changes, connections, held, jobs, observability,
 from benchmarks.charts import bars
 from benchmarks.cost import SpansLost
 from benchmarks.ours import WebhooksRefused
-from benchmarks.report import Report
+from benchmarks.report import Benchmark, Report
 from benchmarks.side import JobsFailed
 from devstack.processes import ProcessFailed
 from devstack.programs import PROJECT
 
-BENCHMARKS = {
+BENCHMARKS: dict[str, Benchmark] = {
     module.BENCHMARK.name: module.BENCHMARK
     for module in (webhooks, jobs, held, starts, connections, observability, answers, changes)
 }
@@ -40,6 +40,7 @@ def main(words: Sequence[str] | None = None) -> int:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     status = 0
     for name in given.names or BENCHMARKS:
+        on = machine()
         try:
             found = _measured(name, given.size)
         except (JobsFailed, SpansLost, WebhooksRefused, ProcessFailed) as failure:
@@ -51,7 +52,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if found.failed:
             sys.stderr.write(f"{name}: {found.failed}\n")
             status = status or 1
-        write(given.documents, name, found, machine())
+        write(given.documents, name, found, on)
     return status
 
 
@@ -67,7 +68,7 @@ def machine() -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "day": datetime.now(UTC).date().isoformat(),
-        "load": f"{os.getloadavg()[2]:.1f}",
+        "load": f"{os.getloadavg()[0]:.1f}",
     }
 
 
@@ -77,10 +78,10 @@ def write(documents: Path, name: str, found: Report, on: Mapping[str, str]) -> N
     folder.mkdir(exist_ok=True)
     where = (
         f"Measured on {on['day']}: {on['cores']} cores, {on['system']}, Python {on['python']}, "
-        f"load {on['load']} in the last quarter of an hour (the benchmarks' own included)."
+        f"load {on['load']} when it began."
     )
-    filled = "\n".join((f"<!-- measured: {name} -->", "", where, "", *found.lines, "", "<!-- measured so far -->"))
-    marks = re.compile(rf"<!-- measured: {name} -->.*?<!-- measured so far -->", re.DOTALL)
+    filled = "\n".join((f"<!-- measured: {name} -->", "", where, "", *found.lines, "", "<!-- measured end -->"))
+    marks = re.compile(rf"<!-- measured: {name} -->.*?<!-- measured end -->", re.DOTALL)
     page.write_text(marks.sub(lambda _: filled, page.read_text("utf-8")), "utf-8")
     for chart in found.charts:
         drawn = bars(chart.title, chart.unit, chart.bars, where)
