@@ -20,6 +20,7 @@ from dispatch.queue import TRANSPORT
 from observability import phrases
 from observability.logging import say
 from observability.start import start_process
+from worker import transport
 
 if TYPE_CHECKING:
     from worker.resources import Resources
@@ -66,6 +67,7 @@ class WorkerProcess(Celery):
 def _configuration(settings: WorkerSettings) -> dict[str, Any]:
     return {
         "broker_url": settings.redis_url,
+        "broker_transport": transport.NAME,
         "task_default_queue": QUEUE,
         "task_acks_late": True,
         "task_ignore_result": True,

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
+import uvloop
 from redis import Redis
 
 from config.environment import messages_go_into_spans
@@ -72,7 +73,7 @@ class Resources:
         self._running: set[asyncio.Task[None]] = set()
         self._grace_is_over = False
         self._stack = AsyncExitStack()
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True).start()
         # Waiting for the database may take its time.
         end_loading()

@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 from config.urls import RedisUrl
 from dispatch.message import QUEUE
 from dispatch.queue import JobQueue, QueueUnreachable, open_redis
+from worker import transport
 
 JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
 
@@ -94,7 +95,7 @@ async def ask(url: str) -> None:
 
 def consume(url: str) -> None:
     """As a worker's connection to its broker is made."""
-    app = Celery(broker=url, set_as_current=False)
+    app = Celery(broker=url, set_as_current=False, broker_transport=transport.NAME)
     with app.connection_for_read() as connection:
         assert isinstance(connection, Connection)
         connection.ensure_connection(max_retries=0, timeout=2)
