@@ -1,6 +1,6 @@
 """What a worker asks about a ticket that somebody may have had forgotten, while its job runs."""
 
-from sqlalchemy import select, update
+from sqlalchemy import Text, bindparam, select, text
 
 from storage import tombstones
 from storage.claims import Claim
@@ -8,24 +8,30 @@ from storage.jobs import FORGOTTEN
 from storage.models import Job, JobState
 from storage.session import Database
 
+_NOTE = text("""
+    UPDATE jobs SET requester = CASE WHEN :folded = '' THEN '' ELSE
+        (SELECT sha256(k.key || convert_to('requester' || :folded, 'UTF8')) FROM tombstone_keys k) END
+    WHERE id = :id AND claim_token = :token RETURNING requester
+""").bindparams(bindparam("folded", type_=Text))
+
 
 async def is_forgotten(database: Database, held: Claim, ticket_id: str, requester: str) -> bool:
     """Return True if the ticket, by any of its numbers, or whoever asked (an address) was forgotten.
 
     Whose ticket the job is about is written down first, so that who forgets a requester finds this job from now on.
     """
-    noted = update(Job).where(Job.id == held.job_id, Job.claim_token == held.token)
-    noted = noted.values(requester=tombstones.of_requester(requester)).returning(Job.requester)
-    ticket_ids = [number for number in (held.ticket_id, ticket_id, held.desk_id, held.display_id) if number]
-    async with database.tenant(held.tenant_id) as session:
-        if await session.scalar(noted) is not None:
-            return await tombstones.are_left(session, ticket_ids, requester)
-    # There is no key yet. In a transaction of its own: an eraser may make it just now, and wait for the row above.
-    async with database.tenant(held.tenant_id) as session:
-        await tombstones.make_key(session, held.tenant_id)
-    async with database.tenant(held.tenant_id) as session:
-        await session.execute(noted)
-        return await tombstones.are_left(session, ticket_ids, requester)
+    numbers = [number for number in (held.ticket_id, ticket_id, held.desk_id, held.display_id) if number]
+    folded = tombstones.fold(requester)
+    for last in (False, True):
+        async with database.tenant_directly(held.tenant_id) as connection:
+            noted = await connection.ask(_NOTE, folded=folded, id=held.job_id, token=held.token)
+            if last or (noted and noted[0]["requester"] is not None):
+                (left,) = await connection.ask(tombstones.ARE_LEFT, numbers=numbers, folded=folded)
+                return bool(left["are_left"])
+        # There is no key yet. In a transaction of its own: an eraser may make it just now, and wait for the row above.
+        async with database.tenant(held.tenant_id) as session:
+            await tombstones.make_key(session, held.tenant_id)
+    raise AssertionError
 
 
 async def was_forgotten(database: Database, held: Claim) -> bool:

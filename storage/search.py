@@ -6,12 +6,14 @@ for some thousand tickets, and bounded by the context's time limit beyond.
 
 import asyncio
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal, select
+from psycopg.types.json import Jsonb
+from sqlalchemy import TextClause, text
 
 from integrations.values import Document, SimilarTicket
-from storage.models import Passage, Ticket
+from storage.direct import Row
 from storage.session import Database
 
 _MOST_FOUND = 3
@@ -19,6 +21,22 @@ _MOST_WORDS = 24
 _WORD = re.compile(r"[^\W_]{3,40}")
 # Words in common that make a find: one alone would find a ticket for nearly any other.
 _LEAST_RANK = 0.05
+
+# A copy that does not know one of the kinds is not found: it may have a name that is forbidden.
+_TICKETS = text("""
+    SELECT t.ticket_id, t.subject, t.resolution, coalesce(t.display_id, '') AS display_id
+    FROM tickets t, to_tsquery('english', :words) query, ts_rank(t.words, query) rank
+    WHERE t.ticket_id <> :ticket_id AND t.resolution <> '' AND t.words @@ query AND rank > :least
+    AND (SELECT coalesce(bool_and(coalesce(NOT f.names ? (t.kinds ->> f.kind), false)), true)
+         FROM jsonb_each(:forbidden) f (kind, names))
+    ORDER BY rank DESC, t.ticket_id LIMIT :most
+""")
+_DOCUMENTS = text("""
+    SELECT p.title, p.body AS text
+    FROM passages p, to_tsquery('english', :words) query, ts_rank(p.words, query) rank
+    WHERE p.words @@ query AND rank > :least
+    ORDER BY rank DESC, p.source_id, p.position LIMIT :most
+""")
 
 
 class SearchInPostgres:
@@ -39,35 +57,21 @@ class SearchInPostgres:
         `ticket_id` is the desk's id, by which tickets are copied. None is found that has one of the names in
         `forbidden` (kind -> names, as in the column `kinds`), or of which the desk has not told that kind.
         """
-        query = _query(subject, description)
-        rank = func.ts_rank(Ticket.words, query)
-        # What is not known is null, and so is the whole condition: such a copy is not found.
-        allowed = [Ticket.kinds.op("->>")(kind).not_in(names) for kind, names in forbidden.items()]
-        question = (
-            select(Ticket.ticket_id, Ticket.subject, Ticket.resolution, func.coalesce(Ticket.display_id, ""))
-            .where(Ticket.ticket_id != ticket_id, Ticket.resolution != "", *allowed)
-            .where(Ticket.words.op("@@")(query), rank > _LEAST_RANK)
-            .order_by(rank.desc(), Ticket.ticket_id)
-            .limit(_MOST_FOUND)
-        )
-        async with self._slots, self._database.tenant(tenant_id) as session:
-            return [SimilarTicket(*row) for row in await session.execute(question)]
+        named = Jsonb({kind: list(names) for kind, names in forbidden.items()})
+        rows = await self._find(_TICKETS, tenant_id, (subject, description), ticket_id=ticket_id, forbidden=named)
+        return [SimilarTicket(**row) for row in rows]
 
     async def documents(self, tenant_id: str, subject: str, description: str) -> list[Document]:
         """Return the passages of the tenant's knowledge base that have most in common with this text, best first."""
-        query = _query(subject, description)
-        rank = func.ts_rank(Passage.words, query)
-        question = (
-            select(Passage.title, Passage.body)
-            .where(Passage.words.op("@@")(query), rank > _LEAST_RANK)
-            .order_by(rank.desc(), Passage.source_id, Passage.position)
-            .limit(_MOST_FOUND)
-        )
-        async with self._slots, self._database.tenant(tenant_id) as session:
-            return [Document(*row) for row in await session.execute(question)]
+        return [Document(**row) for row in await self._find(_DOCUMENTS, tenant_id, (subject, description))]
+
+    async def _find(self, question: TextClause, tenant_id: str, about: tuple[str, str], **values: Any) -> Sequence[Row]:
+        values |= {"words": _words(*about), "least": _LEAST_RANK, "most": _MOST_FOUND}
+        async with self._slots, self._database.tenant_directly(tenant_id) as connection:
+            return await connection.ask(question, **values)
 
 
-def _query(subject: str, description: str) -> ColumnElement[object]:
+def _words(subject: str, description: str) -> str:
     """Return a text search query for any of the words, the subject's first."""
     words = list(dict.fromkeys(word.lower() for word in _WORD.findall(f"{subject} {description[:4000]}")))
-    return func.to_tsquery("english", literal(" | ".join(words[:_MOST_WORDS])))
+    return " | ".join(words[:_MOST_WORDS])

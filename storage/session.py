@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import RowMapping, TextClause, event, text
+from sqlalchemy import Connection, TextClause, event, text
 from sqlalchemy.engine import URL, AdaptedConnection, make_url
 from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionm
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from observability import tracing
+from storage.direct import DirectConnection, Row, take
 from storage.statements import trace_statements
 
 DATABASE_FAILURES = (DBAPIError, PoolTimeout)
@@ -27,6 +28,7 @@ _LOCK_SECONDS = 5
 _KEEPALIVE = {"idle": 5, "interval": 2, "count": 3}
 """Seconds, seconds, probes: a peer that vanished without a word is noticed in 11 seconds, at either end."""
 _UNANSWERED_MS = 10_000
+_NOTHING = text("SELECT 1")
 _SET_TENANT = text("SELECT set_config('app.tenant_id', :tenant, true)")
 
 
@@ -91,6 +93,13 @@ def _insist_on_silence(
     entry.info["used"] = True
 
 
+def _leave_autocommit(connection: Connection) -> None:
+    """Undo for SQLAlchemy what a statement that went past it has set."""
+    lent: Any = connection.connection.dbapi_connection
+    if lent.driver_connection.autocommit:
+        lent.autocommit = False
+
+
 class Database:
     """The pool of one process.
 
@@ -130,10 +139,9 @@ class Database:
             hide_parameters=True,
         )
         event.listen(self._engine.sync_engine, "checkout", _insist_on_silence)
-        if traced:
-            trace_statements(self._engine.sync_engine)
+        event.listen(self._engine.sync_engine, "engine_connect", _leave_autocommit)
+        self._spans = trace_statements(self._engine.sync_engine) if traced else None
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
-        self._calls = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def tenant(self, tenant_id: str) -> AsyncIterator[AsyncSession]:
@@ -144,10 +152,16 @@ class Database:
                 await session.execute(_SET_TENANT, {"tenant": tenant_id})
             yield session
 
-    async def call(self, question: TextClause, **values: Any) -> Sequence[RowMapping]:
+    @asynccontextmanager
+    async def tenant_directly(self, tenant_id: str) -> AsyncIterator[DirectConnection]:
+        """The same for statements that are texts, at a third of the CPU."""
+        async with take(self._engine, self._spans) as connection, connection.transaction(_SET_TENANT, tenant=tenant_id):
+            yield connection
+
+    async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
         """Return the rows that a function of the database gives. It is a transaction of its own: one round trip."""
-        async with self._calls.connect() as connection:
-            return (await connection.execute(question, values)).mappings().all()
+        async with take(self._engine, self._spans) as connection:
+            return await connection.ask(question, **values)
 
     async def call_for_one(self, question: TextClause, **values: Any) -> Any:
         """Return the one value that a function of the database gives, None if it gives no row; likewise."""
@@ -175,8 +189,7 @@ class Database:
 
     async def ask(self) -> None:
         """Return when the database answers a question that costs it nothing. Raises one of DATABASE_FAILURES."""
-        async with self.across_tenants() as session:
-            await session.execute(text("SELECT 1"))
+        await self.call(_NOTHING)
 
     async def close(self) -> None:
         """Close each connection."""

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from contextvars import Context
 from datetime import UTC, date, datetime
 
-from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import delete, func, select, text
 
 from integrations.values import Spent
 from observability import phrases, tracing
@@ -23,6 +22,12 @@ _READ_SECONDS = 2.0
 _CLOSE_SECONDS = 2.0
 _PAUSE_SECONDS = 1.0
 _NOTHING = Spent()
+_ADD = text("""
+    INSERT INTO spending AS s (tenant_id, day, tokens, dollars) VALUES (:tenant, :day, :tokens, :dollars)
+    ON CONFLICT (tenant_id, day)
+    DO UPDATE SET tokens = s.tokens + excluded.tokens, dollars = s.dollars + excluded.dollars
+    RETURNING tokens, dollars
+""")
 
 
 def _now() -> datetime:
@@ -100,16 +105,10 @@ class SpendingBook:
 
 async def _add(database: Database, tenant_id: str, day: date, spent: Spent) -> Spent:
     """Add to what was spent on a day, and return the sum: of all workers, each of which adds its part."""
-    part = insert(Spending).values(tenant_id=tenant_id, day=day, tokens=spent.tokens, dollars=spent.dollars)
-    added = {
-        "tokens": Spending.tokens + part.excluded.tokens,
-        "dollars": Spending.dollars + part.excluded.dollars,
-    }
-    keys = (Spending.tenant_id, Spending.day)
-    statement = part.on_conflict_do_update(index_elements=keys, set_=added)
-    async with database.tenant(tenant_id) as session:
-        row = (await session.execute(statement.returning(Spending.tokens, Spending.dollars))).one()
-    return Spent(row.tokens, row.dollars)
+    values = {"tenant": tenant_id, "day": day, "tokens": spent.tokens, "dollars": spent.dollars}
+    async with database.tenant_directly(tenant_id) as connection:
+        (total,) = await connection.ask(_ADD, **values)
+    return Spent(**total)
 
 
 async def purge(database: Database, tenant_id: str, days: int) -> None:

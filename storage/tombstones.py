@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, any_, cast, delete, exists, func, literal, select, text
+from sqlalchemy import ColumnElement, Select, Text, any_, bindparam, cast, delete, func, literal, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
@@ -28,8 +28,13 @@ def of_ticket(ticket_id: str | ColumnElement[str] | InstrumentedAttribute[str]) 
 
 def of_requester(address: str) -> ColumnElement[bytes]:
     """The keyed hash of a mail address, however it is written; empty for none, null while the tenant has no key."""
-    folded = address.strip().casefold()
+    folded = fold(address)
     return _hash("requester", folded) if folded else literal(_NOBODY)
+
+
+def fold(address: str) -> str:
+    """Return a mail address as its hash is made of it."""
+    return address.strip().casefold()
 
 
 def _hash(kind: str, value: str | ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[Any]:
@@ -68,10 +73,18 @@ async def leave_for_tickets(session: AsyncSession, tenant_id: str, numbers: Sele
     await session.execute(stone.on_conflict_do_nothing())
 
 
+ARE_LEFT = text("""
+    SELECT EXISTS (SELECT FROM tombstones WHERE hash = ANY (
+        ARRAY(SELECT sha256(k.key || convert_to('ticket' || n, 'UTF8')) FROM tombstone_keys k, unnest(:numbers) n)
+        || ARRAY(SELECT sha256(k.key || convert_to('requester' || :folded, 'UTF8')) FROM tombstone_keys k
+                 WHERE :folded <> ''))) AS are_left
+""").bindparams(bindparam("numbers", type_=ARRAY(Text)), bindparam("folded", type_=Text))
+"""Whether one of the `numbers` of a ticket, or the address of whoever asked, `folded`, was forgotten."""
+
+
 async def are_left(session: AsyncSession, ticket_ids: Sequence[str], requester: str) -> bool:
     """Return True if one of the tickets, or whoever asked (an address), was forgotten."""
-    hashes = [of_ticket(ticket_id) for ticket_id in ticket_ids]
-    return bool(await session.scalar(select(exists().where(Tombstone.hash.in_([*hashes, of_requester(requester)])))))
+    return bool(await session.scalar(ARE_LEFT, {"numbers": list(ticket_ids), "folded": fold(requester)}))
 
 
 async def forgotten_among(database: Database, tenant_id: str, ticket_ids: Collection[str]) -> set[str]:

@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy import RowMapping, TextClause
+from sqlalchemy import TextClause
 
 from devstack.postgres import Postgres
 from dispatch.acceptance import Acceptance
@@ -17,6 +17,7 @@ from dispatch.inbox import Inbox
 from dispatch.queue import JobQueue
 from dispatch.relay import Relay
 from storage import by_hand, claims
+from storage.direct import Row
 from storage.limits import MOST_ATTEMPTS
 from storage.session import Database
 from tests.kit.logs import StartLog
@@ -197,7 +198,7 @@ async def test_a_step_that_may_not_be_taken_is_told_and_stops_no_other(
 class _Late(Database):
     """Gives the server's word of each commit half a second late."""
 
-    async def call(self, question: TextClause, **values: Any) -> Sequence[RowMapping]:
+    async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
         rows = await super().call(question, **values)
         await asyncio.sleep(0.5)
         return rows

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy import Connection, event, text
+from sqlalchemy import event, text
+from sqlalchemy.engine import AdaptedConnection
 
 from devstack.postgres import Postgres
 from dispatch.acceptance import Acceptance
@@ -72,13 +73,13 @@ def _end_before_it_is_used(database: Database, table: Table) -> list[int]:
     """Have the first connection die after it was looked at, and before its statement; the server's names of those."""
     ended: list[int] = []
 
-    def end(connection: Connection, *_: object) -> None:
+    def end(connection: AdaptedConnection, *_: object) -> None:
         if not ended:
-            driver: Any = connection.connection.driver_connection
+            driver: Any = connection.driver_connection
             ended.append(driver.info.backend_pid)
             table.run("SELECT pg_terminate_backend(%s, 5000)", ended[0])
 
-    event.listen(database._engine.sync_engine, "before_cursor_execute", end)
+    event.listen(database._engine.sync_engine, "checkout", end)
     return ended
 
 
