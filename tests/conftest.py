@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.kit.logs",
     "tests.kit.postgres",
     "tests.kit.redis",
+    "tests.kit.rewriting",
     "tests.kit.simulators",
     "tests.kit.spans",
     "tests.kit.system",
