@@ -3,19 +3,14 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from devstack.descendants import descendants, is_alive
+from devstack.launching import Child, Launch, Start, start_afresh
 
-# The kernel ends a tethered child when the THREAD that forked it ends, so all forking is done in one thread
-# that lives as long as this process.
-_FORKING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="devstack-forking")
-_TETHER = str(Path(__file__).with_name("tether.py"))
 _POLL_SECONDS = 0.03
 _ORPHANS_SECONDS = 5
 _TAIL_BYTES = 32_768
@@ -39,7 +34,8 @@ class Process:
     """A command under supervision.
 
     `command[0]` is a path. `ready` is asked until it is true. `user` is the id of the user and group to
-    change to (as root only). `death_signal` is sent to it when this one dies without stopping it (Linux).
+    change to (as root only). `death_signal` is sent to it when this one dies without stopping it (Linux). `launch` is
+    what starts it.
     """
 
     name: str
@@ -51,7 +47,9 @@ class Process:
     stop_signal: signal.Signals = signal.SIGTERM
     death_signal: signal.Signals = signal.SIGKILL
     user: int | None = None
-    _child: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
+    launch: Launch = field(default=start_afresh, repr=False)
+    _begun: Start | None = field(default=None, init=False, repr=False)
+    _child: Child | None = field(default=None, init=False, repr=False)
     _paused: list[int] = field(default_factory=list, init=False, repr=False)
     _log_start: int = field(default=0, init=False, repr=False)
     _wanted: bool = field(default=False, init=False, repr=False)
@@ -60,6 +58,13 @@ class Process:
     def pid(self) -> int:
         """Id of the running (or last) process; RuntimeError before the first start."""
         return self._started().pid
+
+    @property
+    def begun(self) -> Start:
+        """What it was at its last start; RuntimeError before the first."""
+        if self._begun is None:
+            raise RuntimeError(f"{self.name} was not started")
+        return self._begun
 
     @property
     def returncode(self) -> int | None:
@@ -86,29 +91,12 @@ class Process:
         if self.running:
             raise RuntimeError(f"{self.name} runs already")
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
-        user = -1 if self.user is None else self.user
-        tethered = [
-            sys.executable,
-            "-I",
-            "-S",
-            _TETHER,
-            str(os.getpid()),
-            str(int(self.death_signal)),
-            str(user),
-        ]
         with self.log_path.open("ab") as log:
             self._log_start = log.tell()
-            self._child = _FORKING.submit(
-                subprocess.Popen,
-                [*tethered, *self.command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self.folder,
-                env=self.environment,
-                # Ctrl-C in a terminal reaches a whole group: the order of the end is ours to decide.
-                start_new_session=True,
-            ).result()
+        self._begun = Start(
+            self.command, dict(self.environment), self.folder, self.log_path, self.death_signal, self.user
+        )
+        self._child = self.launch(self._begun)
         self._wanted = True
         self._paused = []
 
@@ -195,7 +183,7 @@ class Process:
             log.seek(max(0, self.log_path.stat().st_size - _TAIL_BYTES))
             return log.read().decode(errors="replace").splitlines()[-lines:]
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> Child:
         if self._child is None:
             raise RuntimeError(f"{self.name} was not started")
         return self._child

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from devstack.launching import Launch, start_afresh
 from devstack.processes import Process
 from devstack.surroundings import machine_environment
 
@@ -41,11 +42,12 @@ def says(text: str) -> Callable[[Process], bool]:
 class Programs:
     """Makes processes that are not started yet, each with its log in `logs`.
 
-    `settings` is the environment of the product's processes beside that of the machine.
+    `settings` is the environment of the product's processes beside that of the machine; `launch` starts them all.
     """
 
     logs: Path
     settings: dict[str, str] = field(repr=False)
+    launch: Launch = field(default=start_afresh, repr=False)
 
     def api(self, port: int, probe_port: int) -> Process:
         """Make the API, ready when it says so at its probes' port; an empty API_PROBE_PORT is for none."""
@@ -100,6 +102,7 @@ class Programs:
             environment=environment,
             ready=ready,
             folder=PROJECT,
+            launch=self.launch,
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from devstack.free_ports import free_port
+from devstack.launching import Launch, start_afresh
 from devstack.postgres import Postgres
 from devstack.processes import Process, await_ready, stop_all
 from devstack.programs import Programs
@@ -33,13 +34,14 @@ class System(Startable):
     processes; REDISCLI_AUTH among them is the password of the embedded Redis. `openai_seconds` is how long one answer
     of the simulated GPT-4 takes. `ports` may fix some of `api`, `desk`, `openai`, `postgres` and `redis`; others
     are free ones. With `external` the caller's DATABASE_URL (with DATABASE_ADMIN_URL) and REDIS_URL replace the
-    embedded servers; else simulated tickets never get near them.
+    embedded servers; else simulated tickets never get near them. `launch` is what starts each process but those
+    servers.
 
     Each process is an attribute from the beginning and runs after `start`. Logs stay in `<folder>/logs` after
     the end, data does not. Raises SettingsUnusable for half a pair of database addresses.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- one is given; the others are choices, each by its name
         self,
         folder: Path,
         *,
@@ -50,6 +52,7 @@ class System(Startable):
         housekeeping: bool = True,
         ports: Mapping[str, int] | None = None,
         external: bool = False,
+        launch: Launch = start_afresh,
     ) -> None:
         self.folder = folder.resolve()
         self.logs = self.folder / "logs"
@@ -75,7 +78,7 @@ class System(Startable):
             )
         openai_key = f"sk-devstack-{secrets.token_hex(16)}"
         self._settings = self._product_settings(openai_key) | dict(settings or {})
-        self._programs = Programs(self.logs, self._settings)
+        self._programs = Programs(self.logs, self._settings, launch)
         self._desk_file = self.folder / "desk.json"
         self.desk = self._programs.desk(self._ports["desk"], self._desk_file)
         self.openai = self._programs.openai(self._ports["openai"], openai_key, openai_seconds)

@@ -27,11 +27,7 @@ def main() -> None:
             os.setgid(user)
             os.setuid(user)
         # After the change of user, which would clear it.
-        # Where the kernel refuses, the command runs all the same, only untied.
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
-        if os.getppid() != parent:
-            sys.exit(0)  # it ended before the kernel was asked
+        tie_to(parent, death_signal)
         # Python ignores these, and what is ignored stays so in the command.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
@@ -39,6 +35,15 @@ def main() -> None:
     except OSError as problem:
         sys.stderr.write(f"cannot run {command[0]} as user {user}: {problem.strerror}\n")
         sys.exit(126)
+
+
+def tie_to(parent: int, death_signal: int) -> None:
+    """Ask the kernel to send this process the signal when its parent ends (on Linux). Ends it if that has ended."""
+    # Where the kernel refuses, the process runs all the same, only untied.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(0)  # it ended before the kernel was asked
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import pytest
 pytest_plugins = [
     "tests.containers.stack",
     "tests.integrations.street",
+    "tests.kit.loaded",
     "tests.kit.logs",
     "tests.kit.postgres",
     "tests.kit.redis",

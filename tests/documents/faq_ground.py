@@ -20,6 +20,7 @@ from tests.documents.faults import FaqFault, FaultStage
 from tests.documents.person import FaqReader, Record
 from tests.documents.procedure import Procedure, Unfollowable
 from tests.kit.kubectl.shell import Shell
+from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import QUICK, SHORT
 from tests.kit.world import World
 from tests.system.collector import collecting
@@ -97,12 +98,14 @@ def misspelt(text: str, title: str, seen: str) -> str:
 
 
 @contextmanager
-def running(folder: Path, log_format: str) -> Iterator[Ground]:
+def running(folder: Path, log_format: str, loaded: LoadedPrograms) -> Iterator[Ground]:
     """A system for all faults, whose times are short and whose workers have few places."""
     settings = SHORT | QUICK | {"WORKER_CONCURRENCY": "4", "LOG_FORMAT": log_format}
     with collecting() as collector:
         settings |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
-        with System(folder / "system", settings=settings, openai_seconds=0.5, housekeeping=False) as system:
+        with System(
+            folder / "system", settings=settings, openai_seconds=0.5, housekeeping=False, launch=loaded
+        ) as system:
             (folder / "shell").mkdir()
             shell = Shell(system, folder / "shell")
             world = World(system)
@@ -111,9 +114,9 @@ def running(folder: Path, log_format: str) -> Iterator[Ground]:
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+def ground(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[Ground]:
     """One running system for all tests of a file."""
-    with running(tmp_path_factory.mktemp("faq"), "text") as ready:
+    with running(tmp_path_factory.mktemp("faq"), "text", loaded) as ready:
         yield ready
 
 

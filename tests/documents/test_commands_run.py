@@ -24,6 +24,7 @@ from tests.documents.expectations import failed, unmet
 from tests.documents.holds import HOLDS, TypedHold
 from tests.documents.session import Session, TypedCluster, restore
 from tests.documents.traffic import Traffic
+from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 
@@ -42,7 +43,7 @@ IN_FORCE_SECONDS = 8.0
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TypedCluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[TypedCluster]:
     folder = tmp_path_factory.mktemp("documents")
     mounted = folder / "secrets"
     mounted.mkdir()
@@ -50,7 +51,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TypedCluster]:
     tools.mkdir()
     password = secrets.token_hex(32)
     settings = SHORT | {"SECRETS_DIR": str(mounted), "REDISCLI_AUTH": password}
-    system = System(folder / "system", settings=settings, openai_seconds=0.5)
+    system = System(folder / "system", settings=settings, openai_seconds=0.5, launch=loaded)
     restore(mounted, tenant_files(system))
     with system:
         wait_for(lambda: "Sync completed: tenant_id=globex" in system.housekeeping.log_path.read_text(encoding="utf-8"))

@@ -22,6 +22,7 @@ from tests.documents.faults import FaqFault, gone
 from tests.documents.outages import worker_killed
 from tests.documents.person import MISTAKES
 from tests.documents.procedure import Procedure
+from tests.kit.loaded import LoadedPrograms
 
 PODS = "kubectl get pods -n ai-agents-production"
 
@@ -53,10 +54,10 @@ def test_the_document_leads_from_a_fault_to_its_cause(
 
 
 @pytest.mark.slow
-def test_it_does_with_logs_in_json_too(tmp_path: Path, document: Procedure) -> None:
+def test_it_does_with_logs_in_json_too(tmp_path: Path, document: Procedure, loaded: LoadedPrograms) -> None:
     """As they are in production: one fault of each kind, on a system of its own."""
     causes = {}
-    with running(tmp_path, "json") as ground:
+    with running(tmp_path, "json", loaded) as ground:
         for fault in (fault for fault in FAULTS if fault.json):
             with fault.inject(ground.stage) as ticket_id:
                 arrival = document.follow(START, {"TICKET_ID": ticket_id}, ground.person.do)

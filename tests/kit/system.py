@@ -8,6 +8,7 @@ import pytest
 
 from devstack.processes import Process
 from devstack.system import System
+from tests.kit.loaded import LoadedPrograms
 from tests.kit.world import World, wait_for
 from tests.system.faq import Support
 
@@ -34,10 +35,12 @@ UNUSABLE = {"SERVICEDESK_URL_HOOLI": "nowhere", "WEBHOOK_SECRET_MY_ERRORS": "x"}
 
 
 @pytest.fixture(scope="module", params=["text", pytest.param("json", marks=pytest.mark.slow)])
-def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms
+) -> Iterator[System]:
     """The whole system, in each of the two log formats."""
     folder = tmp_path_factory.mktemp("system")
-    with System(folder, settings=SHORT | {"LOG_FORMAT": request.param}, openai_seconds=0.5) as running:
+    with System(folder, settings=SHORT | {"LOG_FORMAT": request.param}, openai_seconds=0.5, launch=loaded) as running:
         assert running.housekeeping is not None
         log = running.housekeeping.log_path
         wait_for(lambda: "Sync completed: tenant_id=globex" in log.read_text(encoding="utf-8"))
@@ -67,7 +70,7 @@ def support(system: System, tmp_path_factory: pytest.TempPathFactory) -> Support
 
 
 @pytest.fixture(scope="session")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def quick(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
     """A system whose leases and graces are short, and whose GPT-4 takes 1.5 s; its housekeeping is not started.
 
     The settings of one of its tenants are unusable. The worker reads `SECRETS_DIR`, and does not know `initech` yet.
@@ -76,7 +79,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     secrets = tmp_path_factory.mktemp("secrets")
     tenants = ("acme", "globex", UNKNOWN_TO_THE_WORKER, CLOSED)
     settings = SHORT | QUICK | UNUSABLE
-    system = System(folder, tenants=tenants, settings=settings, openai_seconds=1.5, housekeeping=False)
+    system = System(folder, tenants=tenants, settings=settings, openai_seconds=1.5, housekeeping=False, launch=loaded)
     (worker,) = system.workers
     worker.environment["SECRETS_DIR"] = str(secrets)
     for name in desk_settings(system, UNKNOWN_TO_THE_WORKER):

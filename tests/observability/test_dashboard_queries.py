@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from devstack.system import System
+from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.observability.pages import Asked, queries
@@ -41,7 +42,7 @@ class PanelAnswers:
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
     """Two workers, and a collector for the traces."""
     with (
         collecting() as collector,
@@ -50,6 +51,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
             settings=SETTINGS | {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url},
             workers=2,
             openai_seconds=0.5,
+            launch=loaded,
         ) as running,
     ):
         yield running

@@ -12,6 +12,7 @@ import pytest
 from devstack.system import System
 from tests.documents.documents import ROOT, MarkdownFile
 from tests.documents.readme import blocks
+from tests.kit.loaded import LoadedPrograms
 from tests.kit.receiver import TOKEN
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
@@ -24,11 +25,11 @@ pytestmark = pytest.mark.usefixtures("untouched_logging")
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
     """A system as `make dev` has it in a folder; its housekeeping is started by the last test."""
     folder = tmp_path_factory.mktemp("by_hand") / ".devstack"
     settings = SHORT | {"WEBHOOK_TOKEN_ACME": TOKEN}
-    with System(folder, settings=settings, openai_seconds=0.3, housekeeping=False) as running:
+    with System(folder, settings=settings, openai_seconds=0.3, housekeeping=False, launch=loaded) as running:
         yield running
         running.housekeeping.stop(8)
 

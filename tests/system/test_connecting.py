@@ -19,6 +19,7 @@ from devstack.free_ports import free_port
 from devstack.surroundings import SimulatedTenant
 from devstack.system import System
 from support.arguments import FORMS
+from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.support.troubled_door import pasted
@@ -29,11 +30,13 @@ PREMISES, CLOUD = "acme", "globex"
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
     tenants = (SimulatedTenant(PREMISES), SimulatedTenant(CLOUD, edition="cloud"))
     folder = tmp_path_factory.mktemp("connecting")
     settings = SHORT | {f"WEBHOOK_TOKEN_{tenant.suffix}": secrets.token_urlsafe(32) for tenant in tenants}
-    with System(folder, tenants=tenants, settings=settings, openai_seconds=0.2, housekeeping=False) as running:
+    with System(
+        folder, tenants=tenants, settings=settings, openai_seconds=0.2, housekeeping=False, launch=loaded
+    ) as running:
         yield running
 
 

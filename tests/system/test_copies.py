@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from devstack.system import System
+from tests.kit.loaded import LoadedPrograms
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import copied
 
@@ -18,13 +19,13 @@ VALUES ('globex', 'old', 's', 'd', 'r', 'Closed', now() - interval '31 days')
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
     """A system that copies when housekeeping starts, and then not for five minutes; a desk may be silent for long."""
     folder: Path = tmp_path_factory.mktemp("copies")
     # At this rate a copy may take 24 s.
     settings = {f"SERVICEDESK_RATE_PER_MINUTE_{tenant}": "3000" for tenant in ("ACME", "GLOBEX")}
     settings |= {"SERVICEDESK_TIMEOUT_SECONDS": "60", "NOTE_SETTLE_SECONDS": "60"}
-    with System(folder, settings=settings, openai_seconds=0.3) as running:
+    with System(folder, settings=settings, openai_seconds=0.3, launch=loaded) as running:
         yield running
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from devstack.system import System
+from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import assert_one_note
@@ -16,9 +17,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
     """A system whose GPT-4 takes 3 s, time enough for a desk to go down."""
-    with System(tmp_path_factory.mktemp("fairness"), settings=SHORT, openai_seconds=3, housekeeping=False) as running:
+    with System(
+        tmp_path_factory.mktemp("fairness"), settings=SHORT, openai_seconds=3, housekeeping=False, launch=loaded
+    ) as running:
         yield running
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from devstack.surroundings import SimulatedTenant
 from devstack.system import System
+from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.system import faults_of_desk, faults_of_gpt4
@@ -43,12 +44,14 @@ FOREIGN += ("response_status", "EXTRA_KEY", "rate_limit_exceeded", "Access Denie
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
     """A system with a desk of each edition, and one for each fault of its tokens."""
     others = sorted({row.tenant for row in ROWS.values()} - {"acme"})
     tenants = [SimulatedTenant("acme"), *(SimulatedTenant(tenant, edition="cloud") for tenant in others)]
     folder = tmp_path_factory.mktemp("faults")
-    with System(folder, tenants=tenants, settings=SHORT | LIMITS, openai_seconds=0.3, housekeeping=False) as running:
+    with System(
+        folder, tenants=tenants, settings=SHORT | LIMITS, openai_seconds=0.3, housekeeping=False, launch=loaded
+    ) as running:
         yield running
 
 

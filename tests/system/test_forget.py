@@ -12,6 +12,7 @@ import redis
 from devstack.free_ports import free_port
 from devstack.system import System
 from storage.models import Base
+from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import answer_in_row, copied, failed_job, forget, here, job_to_come, run, sync_twice
@@ -24,9 +25,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untouched_logging")]
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
     """A system that copies its desks all the time."""
-    with System(tmp_path_factory.mktemp("forget"), settings=SHORT | OFTEN, openai_seconds=0.3) as running:
+    with System(
+        tmp_path_factory.mktemp("forget"), settings=SHORT | OFTEN, openai_seconds=0.3, launch=loaded
+    ) as running:
         yield running
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from devstack.system import System
+from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World
 from tests.system.outcomes import assert_one_note
@@ -22,11 +23,11 @@ def rates(**per_minute: int) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
     """With a desk at 11 calls a minute and one at 10, and two workers."""
     folder: Path = tmp_path_factory.mktemp("rates")
     settings = SHORT | rates(acme=11, globex=10)
-    with System(folder, settings=settings, workers=2, openai_seconds=0.5, housekeeping=False) as running:
+    with System(folder, settings=settings, workers=2, openai_seconds=0.5, housekeeping=False, launch=loaded) as running:
         yield running
 
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from devstack.system import System
+from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.system.outcomes import exposition, figures
@@ -23,9 +24,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def lived(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
     """A system in which four jobs ended: completed, skipped, failed, and completed by a second attempt."""
-    with System(tmp_path_factory.mktemp("metrics"), settings=SHORT, openai_seconds=0.5) as system:
+    with System(tmp_path_factory.mktemp("metrics"), settings=SHORT, openai_seconds=0.5, launch=loaded) as system:
         world = World(system)
         completed = world.create_ticket()
         world.ended(completed)

@@ -2,14 +2,13 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from devstack.postgres import Postgres
+from tests.kit.loaded import LoadedPrograms
 from tests.system.by_hand import run
-from tests.system.loaded_command import LoadedCommand
 
 REFUSED = 78
 NOWHERE = "postgresql://a:b@127.0.0.1:1/x"
@@ -25,13 +24,6 @@ ENOUGH = {
 SIGNER = "signer --tenant acme --to https://api.example/webhook --port 0"
 
 
-@pytest.fixture(scope="module")
-def command() -> Iterator[LoadedCommand]:
-    """What runs `ai-agents`, loaded once."""
-    with closing(LoadedCommand()) as loaded:
-        yield loaded
-
-
 @pytest.mark.parametrize(
     ("verb", "missing"),
     [
@@ -42,16 +34,16 @@ def command() -> Iterator[LoadedCommand]:
         ("migrate", ["DATABASE_URL", "DATABASE_ADMIN_URL"]),
     ],
 )
-def test_a_process_names_each_setting_that_is_missing(verb: str, missing: list[str], command: LoadedCommand) -> None:
+def test_a_process_names_each_setting_that_is_missing(verb: str, missing: list[str], loaded: LoadedPrograms) -> None:
     """One line for each, status 78, and nothing else in the output."""
-    status, output = command.run(verb, {})
+    status, output = loaded.run(verb, {})
     assert status == REFUSED
     told = [line.split("Start refused: ")[1].split(":")[0] for line in output.splitlines()]
     assert sorted(told) == sorted(f"{name} is missing" for name in missing)
 
 
 @pytest.mark.parametrize("verb", ["api", "worker", "housekeeping"])
-def test_one_start_names_what_is_wrong_with_the_process_and_with_each_tenant(verb: str, command: LoadedCommand) -> None:
+def test_one_start_names_what_is_wrong_with_the_process_and_with_each_tenant(verb: str, loaded: LoadedPrograms) -> None:
     """Whoever mends all that one start told need not find more at the next."""
     wrong = {
         "REDIS_URL": "redis://127.0.0.1:1/Hunter2",
@@ -62,7 +54,7 @@ def test_one_start_names_what_is_wrong_with_the_process_and_with_each_tenant(ver
         "SERVICEDESK_URL_GLOBEX": "http://127.0.0.1:1",
         "PREVIOUS_WEBHOOK_SECRET_INITECH": "s3cret",
     }
-    status, output = command.run(verb, wrong)
+    status, output = loaded.run(verb, wrong)
     assert status == REFUSED
     told = {line.split("Start refused: ")[1].split(" ")[0] for line in output.splitlines()}
     cloud = ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "ACCOUNTS_URL")
@@ -79,10 +71,10 @@ def test_one_start_names_what_is_wrong_with_the_process_and_with_each_tenant(ver
     assert "s3cret" not in output
 
 
-def test_a_process_names_each_setting_that_is_wrong_and_shows_no_value(command: LoadedCommand) -> None:
+def test_a_process_names_each_setting_that_is_wrong_and_shows_no_value(loaded: LoadedPrograms) -> None:
     """Also in JSON; a secret in the wrong place does not end up in the log."""
     wrong = {"DATABASE_URL": "mysql://root:pa55word@db/x", "WORKER_CONCURRENCY": "many", "LOG_FORMAT": "json"}
-    status, output = command.run("worker", ENOUGH | wrong)
+    status, output = loaded.run("worker", ENOUGH | wrong)
     assert status == REFUSED
     lines = output.splitlines()
     assert len(lines) == 2
@@ -104,10 +96,10 @@ def test_a_process_names_each_setting_that_is_wrong_and_shows_no_value(command: 
     ],
 )
 def test_a_worker_whose_every_tenant_is_half_configured_refuses_to_start(
-    change: dict[str, str], said: str, command: LoadedCommand
+    change: dict[str, str], said: str, loaded: LoadedPrograms
 ) -> None:
     """The setting to mend is named."""
-    status, output = command.run("worker", ENOUGH | {"DATABASE_URL": NOWHERE} | change)
+    status, output = loaded.run("worker", ENOUGH | {"DATABASE_URL": NOWHERE} | change)
     assert status == REFUSED
     assert said in output
 
@@ -122,10 +114,10 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 @pytest.mark.parametrize("verb", ["api --port 0", "worker", "housekeeping"])
 def test_a_database_that_waiting_does_not_mend_is_refused_with_the_remedy(
-    verb: str, postgres: Postgres, command: LoadedCommand
+    verb: str, postgres: Postgres, loaded: LoadedPrograms
 ) -> None:
     """It is not migrated; tests/api/test_refusals.py has whatever else may be wrong with one."""
-    status, output = command.run(verb, ENOUGH | {"DATABASE_URL": postgres.url})
+    status, output = loaded.run(verb, ENOUGH | {"DATABASE_URL": postgres.url})
     assert (status, "run `ai-agents migrate`" in output) == (REFUSED, True), output
 
 
@@ -151,11 +143,11 @@ def test_a_start_that_fails_unforeseen_ends_the_process_and_quotes_nothing(verb:
     ],
 )
 def test_a_metrics_port_that_is_taken_is_refused(
-    verb: str, setting: str, command: LoadedCommand, tmp_path: Path
+    verb: str, setting: str, loaded: LoadedPrograms, tmp_path: Path
 ) -> None:
     settings = ENOUGH | {"DATABASE_URL": NOWHERE} | signer_settings(tmp_path)
     with socket.create_server(("", 0)) as other:
-        status, output = command.run(verb, settings | {setting: str(other.getsockname()[1])})
+        status, output = loaded.run(verb, settings | {setting: str(other.getsockname()[1])})
     assert (status, f"{setting} is wrong: the port is in use already" in output) == (REFUSED, True), output
     assert output.count("Start refused: ") == 1
 
@@ -177,10 +169,10 @@ def signer_settings(folder: Path) -> dict[str, str]:
     ],
 )
 def test_a_signer_says_what_it_does_not_start_with(
-    words: str, change: dict[str, str], said: str, command: LoadedCommand, tmp_path: Path
+    words: str, change: dict[str, str], said: str, loaded: LoadedPrograms, tmp_path: Path
 ) -> None:
     settings = {"WEBHOOK_SECRET_ACME": "s3cret-of-acme"} | signer_settings(tmp_path) | change
-    status, output = command.run(f"{SIGNER} {words}", settings)
+    status, output = loaded.run(f"{SIGNER} {words}", settings)
     assert (status, f"Start refused: {said}" in output) == (REFUSED, True), output
     assert "Hunter2" not in output
 
@@ -189,7 +181,7 @@ def test_a_signer_says_what_it_does_not_start_with(
     ("verb", "mode"), [("api --port 0", 0o311), ("worker", 0o311), ("housekeeping", 0o311), ("housekeeping", 0)]
 )
 def test_a_secrets_directory_that_can_not_be_listed_is_told(
-    verb: str, mode: int, tmp_path: Path, command: LoadedCommand
+    verb: str, mode: int, tmp_path: Path, loaded: LoadedPrograms
 ) -> None:
     """What it has of which tenant, nobody knows: the start is refused, and nothing is called missing."""
     folder = tmp_path / "secrets"
@@ -198,7 +190,7 @@ def test_a_secrets_directory_that_can_not_be_listed_is_told(
     alone = {name: value for name, value in settings.items() if not name.endswith("_ACME")}
     # A tenant of the environment may have rules, or a model of its own, among the files.
     for given in (alone, settings):
-        status, output = command.run(verb, given)
+        status, output = loaded.run(verb, given)
         assert status == REFUSED
         assert output.count("Start refused: SECRETS_DIR can't be listed: this process must be able to read it") == 1
         assert "is missing" not in output

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from devstack.system import System
+from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import copied, on
@@ -35,11 +36,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 @pytest.fixture(scope="module")
-def system(files: Files, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(files: Files, tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
     """A system whose tenants have their secrets in files, but for `acme`; of `fresh` it knows nothing."""
     folder = tmp_path_factory.mktemp("system")
     settings = SHORT | {"SECRETS_DIR": str(files.folder)}
-    running = System(folder, tenants=TENANTS, settings=settings, openai_seconds=0.3, housekeeping=False)
+    running = System(folder, tenants=TENANTS, settings=settings, openai_seconds=0.3, housekeeping=False, launch=loaded)
     for process in (running.api, *running.workers):
         for name in list(process.environment):
             moved = name.startswith("WEBHOOK_SECRET_") and not name.endswith("_ACME")

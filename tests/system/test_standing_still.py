@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from devstack.system import System
+from tests.kit.loaded import LoadedPrograms
 from tests.kit.world import World, wait_for
 from tests.system.unreadable import IMPATIENT, not_opened_by_others, only_linux, with_secret_files
 
@@ -16,10 +17,14 @@ pytestmark = pytest.mark.slow
 
 
 @only_linux
-def test_a_worker_whose_event_loop_stands_still_ends_too_and_loses_no_job(tmp_path: Path) -> None:
+def test_a_worker_whose_event_loop_stands_still_ends_too_and_loses_no_job(
+    tmp_path: Path, loaded: LoadedPrograms
+) -> None:
     """It can hand nothing back any more: the job is found by its lease."""
     settings = IMPATIENT | {"LEASE_SECONDS": "3"}
-    with System(tmp_path / "system", settings=settings, openai_seconds=0.5, housekeeping=False) as system:
+    with System(
+        tmp_path / "system", settings=settings, openai_seconds=0.5, housekeeping=False, launch=loaded
+    ) as system:
         world = World(system)
         worker = system.workers[0]
         key = with_secret_files(system, worker, tmp_path / "secrets")
@@ -36,9 +41,9 @@ def test_a_worker_whose_event_loop_stands_still_ends_too_and_loses_no_job(tmp_pa
         world.close()
 
 
-def test_a_database_that_is_silent_is_an_outage_and_no_reason_to_end(tmp_path: Path) -> None:
+def test_a_database_that_is_silent_is_an_outage_and_no_reason_to_end(tmp_path: Path, loaded: LoadedPrograms) -> None:
     """For ten times as long as a process may stand still: it says so, and goes on when the database does."""
-    with System(tmp_path / "system", workers=0, settings=IMPATIENT) as system:
+    with System(tmp_path / "system", workers=0, settings=IMPATIENT, launch=loaded) as system:
         process = system.housekeeping
         wait_for(lambda: "Sync completed: tenant_id=acme" in process.output())
         system.postgres.pause()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from devstack.system import System
+from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import QUICK, SHORT
 from tests.kit.world import World, wait_for
 from tests.system.collector import STEPS, Collector, ReceivedSpan, collecting, trace_of
@@ -27,11 +28,11 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="module")
-def system(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(collector: Collector, tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
     """A system that misses a dead worker soon."""
     export = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
     settings = SHORT | QUICK | export | SOON
-    with System(tmp_path_factory.mktemp("stories"), settings=settings, openai_seconds=0.5) as running:
+    with System(tmp_path_factory.mktemp("stories"), settings=settings, openai_seconds=0.5, launch=loaded) as running:
         yield running
 
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from devstack.system import System
+from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.system.collector import STEPS, Collector, collecting, trace_of
@@ -17,12 +18,12 @@ Traced = tuple[World, Collector, System]
 
 
 @pytest.fixture(scope="module")
-def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
+def traced(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[Traced]:
     """A running system that exports its spans to a collector."""
     with collecting() as collector:
         export = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
         folder = tmp_path_factory.mktemp("traced")
-        with System(folder, settings=SHORT | export, openai_seconds=0.5, housekeeping=False) as system:
+        with System(folder, settings=SHORT | export, openai_seconds=0.5, housekeeping=False, launch=loaded) as system:
             world = World(system)
             yield world, collector, system
             world.close()

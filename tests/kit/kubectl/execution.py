@@ -45,11 +45,11 @@ def run(words: list[str]) -> int:
 
 
 def environment_of(pod: Pod, cluster: Cluster, folder: Path) -> dict[str, str]:
-    """The process's own environment (what the state tells of it, where the machine does not), with the image's tools.
+    """The environment that the process began with (where none is told, the stores' addresses), with the image's tools.
 
     `folder` gets what the image has and this machine has not: a `redis-cli` that knows the host `redis`.
     """
-    environment = _own(pod.pid) or _told(cluster)
+    environment = pod.environment or _told(cluster)
     tool = folder / "redis-cli"
     tool.write_text(
         f'#!/bin/sh\nPYTHONPATH="{_PROJECT}" exec "{sys.executable}" -m tests.kit.kubectl.redis_cli "$@"\n',
@@ -69,11 +69,3 @@ def _told(cluster: Cluster) -> dict[str, str]:
     environment = {"PATH": os.environ["PATH"], "DATABASE_URL": cluster.state["database_url"], "REDIS_URL": redis_url}
     password = urlsplit(redis_url).password
     return environment | ({"REDISCLI_AUTH": password} if password else {})
-
-
-def _own(pid: int) -> dict[str, str]:
-    try:
-        pairs = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return {}
-    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)

@@ -121,7 +121,8 @@ class Shell:
         if not lives or lives[-1]["pid"] != process.pid:
             if lives and lives[-1]["exit"] is None:
                 lives[-1] |= {"exit": 137, "reason": reason}
-            lives.append({"start": process.log_start, "pid": process.pid, "exit": None})
+            environment = dict(process.begun.environment)
+            lives.append({"start": process.log_start, "pid": process.pid, "exit": None, "environment": environment})
         if process.died and lives[-1]["exit"] is None:
             status = process.returncode or 0
             lives[-1] |= {"exit": 128 - status if status < 0 else status, "reason": reason}

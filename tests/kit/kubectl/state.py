@@ -1,9 +1,9 @@
 """The cluster as `state.json` tells it: which process is which pod, and where its log is.
 
 Beside what the devstack writes, the file has `pods`: process name -> `{"revision": 1, "lives": [{"start": 0,
-"pid": 1, "exit": 137, "reason": "OOMKilled"}, ...]}`. A life is one container of the pod: `start` is the byte in the
-log where it begins, `exit` its status (null while it runs). A pod that has none yet `waits`: for what, as `get pods`
-says it.
+"pid": 1, "exit": 137, "reason": "OOMKilled", "environment": {...}}, ...]}`. A life is one container of the pod: `start`
+is the byte in the log where it begins, `exit` its status (null while it runs). A pod that has none yet `waits`: for
+what, as `get pods` says it.
 """
 
 import base64
@@ -41,6 +41,7 @@ class Life:
     pid: int
     exit: int | None
     reason: str
+    environment: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,10 @@ class Pod:
     @property
     def pid(self) -> int:
         return self.lives[-1].pid
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return self.lives[-1].environment
 
     @property
     def runs(self) -> bool:
@@ -205,7 +210,9 @@ def _pods(state: dict[str, Any]) -> list[Pod]:
 def _pod(name: str, log: Path, told: dict[str, Any]) -> Pod:
     starts = [life["start"] for life in told["lives"]]
     lives = [
-        Life(life["start"], end, life["pid"], life.get("exit"), life.get("reason", "Error"))
+        Life(
+            life["start"], end, life["pid"], life.get("exit"), life.get("reason", "Error"), life.get("environment", {})
+        )
         for life, end in zip(told["lives"], [*starts, None][1:], strict=True)
     ]
     return Pod(name, told["revision"], log, tuple(lives), told.get("waits", ""))

@@ -1,0 +1,155 @@
+"""Processes of the product and simulators for the price of loading them once.
+
+A process that has loaded all of it forks one for each start. Importing does nothing beside defining names
+(`test_processes.py`), so what is forked begins as a fresh process does, and it ends as one does. But to look at it from
+outside is to look at the process that forked it: at its arguments, its first environment, and its memory, of which the
+two share a part. Tests of those, and some of whole starts, start afresh.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devstack.launching import Start
+from devstack.programs import PROJECT
+from devstack.surroundings import machine_environment
+
+# What the processes load, but for the rooms `worker` and `support`: Celery's application is for a worker alone, and
+# what `python -m` runs must not be there before.
+_LOADED = (
+    *("api.app", "api.http_protocol", "housekeeping.app", "signer.app", "storage.migrating", "support.arguments"),
+    *("integrations.model.models", "workflow.graph", "workflow.run", "workflow.kept_answers", "storage.spending"),
+    *("celery.apps.worker", "celery.bin.celery", "celery.concurrency.thread", "celery.worker.components"),
+    *("celery.worker.consumer", "kombu.transport.redis", "sqlalchemy.dialects.postgresql.psycopg"),
+    *("openai.resources.chat", "anyio._backends._asyncio", "httpcore", "httpcore2"),
+    *("uvicorn.loops.uvloop", "uvicorn.lifespan.on"),
+    *("simulators.servicedesk.app", "simulators.openai.app", "simulators.openai.providers", "simulators.serving"),
+)
+_SHORTEST_POLL, _LONGEST_POLL = 0.001, 0.02
+_RUN_SECONDS = 60
+
+
+class ForkedChild:
+    """A process that was forked elsewhere: what tests and `devstack.processes` need of `subprocess.Popen`."""
+
+    def __init__(self, loaded: "LoadedPrograms", pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._loaded = loaded
+
+    def poll(self) -> int | None:
+        """Return the exit status, negative for a signal, or None while it runs."""
+        if self.returncode is None:
+            self.returncode = self._loaded.status_of(self.pid)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end and return the exit status. Raises subprocess.TimeoutExpired."""
+        give_up_at = None if timeout is None else time.monotonic() + timeout
+        pause = _SHORTEST_POLL
+        while (status := self.poll()) is None:
+            if give_up_at is not None and time.monotonic() >= give_up_at:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_POLL)
+        return status
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal, unless it has ended."""
+        # Its id is nobody else's until `poll` has found that it ended.
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+    def kill(self) -> None:
+        """Send SIGKILL, unless it has ended."""
+        self.send_signal(signal.SIGKILL)
+
+
+class LoadedPrograms:
+    """Starts `python -m MODULE ...` by forking a process that has loaded what these modules import.
+
+    That process ends with this one, whatever its end, and takes what it forked along.
+    """
+
+    def __init__(self, modules: Sequence[str] = _LOADED) -> None:
+        self._socket, theirs = socket.socketpair()
+        self._messages = self._socket.makefile("rwb")
+        self._lock = threading.Lock()
+        with theirs:
+            self._server = subprocess.Popen(
+                [sys.executable, "-m", "tests.kit.loaded_server", *modules],
+                cwd=PROJECT,
+                env=machine_environment(),
+                stdin=theirs.fileno(),
+            )
+
+    def close(self) -> None:
+        """End it."""
+        self._messages.close()
+        self._socket.close()
+        self._server.wait()
+
+    def __call__(self, start: Start) -> ForkedChild:
+        """Start a command. Raises ValueError for one that is not `python -m MODULE ...` as this process's user."""
+        return self._start(start)
+
+    def run(self, verb: str, settings: Mapping[str, str]) -> tuple[int, str]:
+        """Run `ai-agents VERB` to its end; exit status and output. Even as root it reads only what files' modes allow.
+
+        Raises subprocess.TimeoutExpired after a minute.
+        """
+        command = [sys.executable, "-m", "support.cli", *verb.split()]
+        with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
+            start = Start(command, settings, PROJECT, Path(log.name), signal.SIGKILL, None)
+            child = self._start(start, obeys_modes=True)
+            try:
+                return child.wait(_RUN_SECONDS), log.read()
+            finally:
+                child.kill()
+
+    def status_of(self, pid: int) -> int | None:
+        """Return the exit status of a child; None while it runs."""
+        status: int | None = self._ask(status_of=pid)
+        return status
+
+    def _start(self, start: Start, *, obeys_modes: bool = False) -> ForkedChild:
+        words = list(start.command[2:])
+        if start.user is not None or not words or list(start.command[:2]) != [sys.executable, "-m"]:
+            raise ValueError(f"is not started by forking: {start.command}")
+        told = {
+            "words": words,
+            "environment": dict(start.environment),
+            "folder": str(start.folder),
+            "log": str(start.log),
+            "death_signal": int(start.death_signal),
+            "obeys_modes": obeys_modes,
+        }
+        return ForkedChild(self, self._ask(start=told))
+
+    def _ask(self, **question: Any) -> Any:
+        with self._lock:
+            self._messages.write(json.dumps(question).encode() + b"\n")
+            self._messages.flush()
+            answer = self._messages.readline()
+        if not answer:
+            raise RuntimeError("the loaded process has ended")
+        return json.loads(answer)
+
+
+@pytest.fixture(scope="session")
+def loaded() -> Iterator[LoadedPrograms]:
+    """What starts processes by forking, for all tests of this process."""
+    server = LoadedPrograms()
+    yield server
+    server.close()

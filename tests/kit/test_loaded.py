@@ -1,0 +1,99 @@
+"""A process that is forked from a loaded one finds what one finds that is started afresh, and ends like one."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devstack.descendants import is_alive
+from devstack.launching import Launch, start_afresh
+from devstack.processes import Process
+from devstack.programs import PROJECT, says
+from tests.kit.loaded import LoadedPrograms
+from tests.kit.world import wait_for
+
+
+def finder(folder: Path, launch: Launch, *words: str) -> Process:
+    return Process(
+        "finder",
+        [sys.executable, "-m", "tests.kit.finder", *words],
+        log_path=folder / "finder.log",
+        environment={"PYTHONUNBUFFERED": "1", "LANG": "C.UTF-8", "TZ": "Asia/Tokyo", "GIVEN": "here"},
+        ready=says("found"),
+        folder=PROJECT,
+        death_signal=signal.SIGINT,
+        launch=launch,
+    )
+
+
+def told(process: Process) -> dict[str, Any]:
+    process.wait(30)
+    line, *_ = process.output().splitlines()
+    answer: dict[str, Any] = json.loads(line)
+    return answer
+
+
+def test_it_finds_what_a_fresh_process_finds_and_is_another_one(tmp_path: Path, loaded: LoadedPrograms) -> None:
+    launches: list[tuple[str, Launch]] = [("fresh", start_afresh), ("forked", loaded), ("another", loaded)]
+    processes = [finder(tmp_path / name, launch) for name, launch in launches]
+    for process in processes:
+        process.start()
+    fresh, *forked = map(told, processes)
+    assert [one["found"] for one in forked] == [fresh["found"]] * 2
+    for one, other in zip(forked[0]["own"], forked[1]["own"], strict=True):
+        assert one != other
+
+
+@pytest.mark.parametrize(("words", "status", "last"), [("exits 3", 3, "{"), ("raises", 1, "LookupError: as it was")])
+def test_its_end_is_that_of_a_fresh_process(
+    words: str, status: int, last: str, tmp_path: Path, loaded: LoadedPrograms
+) -> None:
+    """With the exit status, and the interpreter's last words."""
+    for launch in (start_afresh, loaded):
+        process = finder(tmp_path, launch, *words.split())
+        process.start()
+        assert process.wait(30) == status
+        assert process.tail()[-1].startswith(last)
+
+
+def test_it_is_waited_for_and_signalled_and_ended(tmp_path: Path, loaded: LoadedPrograms) -> None:
+    process = finder(tmp_path, loaded, "stays")
+    process.start()
+    process.wait_ready()
+    assert (process.wait(0.01), process.returncode) == (None, None)
+    process.pause()
+    process.resume()
+    process.terminate()
+    assert process.wait(10) == -signal.SIGTERM
+    process.start()
+    process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert not is_alive(process.pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends orphans")
+def test_it_ends_with_who_asked_for_it(tmp_path: Path) -> None:
+    """Also where that one is killed."""
+    program = (
+        "import time; from pathlib import Path; from tests.kit.loaded import LoadedPrograms;"
+        "from tests.kit.test_loaded import finder;"
+        f"process = finder(Path({str(tmp_path)!r}), LoadedPrograms(modules=()), 'stays');"
+        "process.start(); process.wait_ready(); print(process.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdout=subprocess.PIPE, text=True) as asking:
+        assert asking.stdout is not None
+        pid = int(asking.stdout.readline())
+        assert is_alive(pid)
+        asking.kill()
+    wait_for(lambda: not is_alive(pid))
+
+
+def test_what_is_no_module_for_python_is_not_started(tmp_path: Path, loaded: LoadedPrograms) -> None:
+    process = finder(tmp_path, loaded)
+    process.command = ["/bin/true"]
+    with pytest.raises(ValueError, match="not started by forking"):
+        process.start()
