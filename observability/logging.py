@@ -46,7 +46,8 @@ def say(
     fields |= also or {}
     if failure is not None:
         fields["exception"] = exception_trail(failure)
-    getattr(_log, phrase.level)(phrase.template.format(**values), _promised=phrase.promised, **fields)
+    log = _log if structlog.is_configured() else structlog.get_logger()
+    getattr(log, phrase.level)(phrase.template.format(**values), _promised=phrase.promised, **fields)
 
 
 def refuse_start(problems: list[str], stream: TextIO | None = None) -> None:

@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import psycopg
 import pytest
@@ -78,7 +78,7 @@ def test_the_page_has_a_place_for_each_benchmark_and_its_charts() -> None:
 
 def test_a_bar_is_as_long_as_its_figure_is_large() -> None:
     drawn = bars("Jobs & more", "a second", [Bar("theirs", 50), Bar("ours", 100, ours=True)], "below")
-    found = ElementTree.fromstring(drawn)  # noqa: S314 -- drawn just now
+    found = ET.fromstring(drawn)  # noqa: S314 -- drawn just now
     widths = [float(box.attrib["width"]) for box in found.findall("{http://www.w3.org/2000/svg}rect")][1:]
     assert widths[1] == pytest.approx(2 * widths[0])
     assert {"Jobs & more", "theirs", "ours", "100"} <= {text.text for text in found}

@@ -23,7 +23,7 @@ from storage.migrating import migrate
 from storage.session import Database
 from tests.kit.postgres import DEADLINE, NewEvent, Store
 
-COUNT = 60
+COUNT = 30
 
 
 class Place:
@@ -85,7 +85,7 @@ async def test_all_that_come_at_once_are_recorded_and_queued_in_their_order(plac
 async def test_an_event_that_postgres_refuses_costs_no_other_one_its_row(place: Place, store: Store) -> None:
     events = [store.new_event() for _ in range(COUNT)]
     bad = store.new_event(ticket_id="12\x0045")
-    taken = await place.take([*events[:30], bad, *events[30:]])
+    taken = await place.take([*events[:10], bad, *events[10:]])
     assert all(isinstance(answer, Taken) for answer in taken)
     assert recorded(store).keys() == {event.job_id for event in events}
     assert await place.waiting() == {bad.job_id}

@@ -92,7 +92,7 @@ async def test_the_id_is_searched_for_once_and_is_an_identifier_from_then_on(
     assert any(f"ServiceDesk Plus ticket updated: ticket_id={ticket.number} |" in line for line in lines)
     # Those that are open when it is learned; later ones have it from their beginning, as lines do.
     tagged = [span.name for span in spans.get_finished_spans() if dict(span.attributes or {}).get("desk_id")]
-    assert [tagged.count(name) for name in ("Context", "Worker")] == [1, 2]
+    assert [tagged.count(name) for name in ("Context", "Worker")] == [2, 2]
 
 
 async def test_the_number_of_people_is_an_identifier_of_a_job_that_names_the_id(
