@@ -12,7 +12,7 @@ import httpx
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from redis.asyncio import Redis
-from sqlalchemy import RowMapping, TextClause
+from sqlalchemy import TextClause
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,6 +20,7 @@ from devstack.postgres import Postgres
 from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout
 from storage import by_hand
+from storage.direct import Row
 from storage.session import Database
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
@@ -143,7 +144,7 @@ class Silent(Database):
         super().__init__(url, application_name="silent")
         self.committed = asyncio.Event()
 
-    async def call(self, question: TextClause, **values: Any) -> Sequence[RowMapping]:
+    async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
         rows = await super().call(question, **values)
         if "complete_job" in str(question):
             self.committed.set()
