@@ -31,7 +31,7 @@ SENT = {
 
 @pytest.fixture(scope="module")
 def door_of_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDoor]:
-    """A system in which nobody does the jobs."""
+    """A system in which nobody does the jobs; started afresh, since its memory is looked at."""
     with System(tmp_path_factory.mktemp("crowd"), workers=0, housekeeping=False) as running:
         yield from opened(running)
 

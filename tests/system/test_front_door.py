@@ -28,7 +28,10 @@ WITHOUT_A_SECRET = {"SERVICEDESK_URL_INITECH": "http://127.0.0.1:1", "SERVICEDES
 
 @pytest.fixture(scope="module")
 def door_of_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiDoor]:
-    """A system that waits 1.5 s for slow senders, knows a tenant that has no secret, and has nobody to do the jobs."""
+    """A system that waits 1.5 s for slow senders, knows a tenant that has no secret, and has nobody to do the jobs.
+
+    Started afresh, since its memory is looked at.
+    """
     settings = WITHOUT_A_SECRET | SETTINGS | {"WEBHOOK_TIMEOUT_SECONDS": str(SENDER_SECONDS)}
     with System(tmp_path_factory.mktemp("door"), settings=settings, workers=0, housekeeping=False) as running:
         yield from opened(running)

@@ -17,7 +17,10 @@ JOBS = 30
 @pytest.mark.slow
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_thirty_healthy_jobs_from_the_first_line_of_each_process_to_its_last(log_format: str, tmp_path: Path) -> None:
-    """The lines of 30 interleaved jobs, some by steps 1 to 4; all is stopped, and `grep -i error` finds nothing."""
+    """The lines of 30 interleaved jobs, some by steps 1 to 4; all is stopped, and `grep -i error` finds nothing.
+
+    Each process starts afresh, as it does elsewhere.
+    """
     with System(tmp_path / "system", settings={"LOG_FORMAT": log_format}, openai_seconds=0.5) as system:
         log = system.housekeeping.log_path
         wait_for(lambda: log.read_text(encoding="utf-8").count("Sync completed: ") == len(system.tenants))

@@ -31,7 +31,10 @@ gc.callbacks.append(told)
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A system whose worker and housekeeping are started by the first test; they end with the others."""
+    """A system whose worker and housekeeping are started by the first test; they end with the others.
+
+    All start afresh, since a Python that begins reads the file below.
+    """
     folder = tmp_path_factory.mktemp("system")
     # Loaded first by each Python that has it on its path.
     (folder / "sitecustomize.py").write_text(COLLECTIONS, encoding="utf-8")

@@ -166,7 +166,7 @@ def _since(path: Path, position: int) -> str:
 
 @contextlib.contextmanager
 def staged(folder: Path, seed: int | None = None) -> Iterator[Stage]:
-    """The whole system with two workers, for the length of the block."""
+    """The whole system with two workers, started afresh as it is elsewhere, for the length of the block."""
     chosen = random.SystemRandom().randrange(1_000_000) if seed is None else seed
     with System(folder, workers=2, settings=SETTINGS, openai_seconds=0.5, housekeeping=False) as system:
         world = World(system)
