@@ -39,6 +39,11 @@ TENANT_SETTINGS: dict[str, str] = {
     "OPENAI_MODEL_": "The tenant's model, in place of `OPENAI_MODEL`.",
     "OPENAI_DAILY_TOKENS_": "Tokens a day (UTC) for the tenant's jobs; past it they wait for the next day.",
     "OPENAI_DAILY_DOLLARS_": "The same in dollars, of an endpoint that tells what each answer cost (OpenRouter).",
+    "JOBS_WEIGHT_": "How many tenants it counts as where jobs of several wait for a place in a worker: 1 (default), or "
+    "another number like 3 or 0.5.",
+    "JOBS_MOST_RUNNING_": "Jobs of it in flight, in all workers together; the others wait, though places are free.",
+    "JOBS_MOST_WAITING_": "Jobs of it that wait for a worker; past that a webhook is answered 429, to be sent again "
+    "later. Not looked at while Postgres is away.",
 }
 SECRETS = {
     "WEBHOOK_SECRET",

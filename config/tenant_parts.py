@@ -1,11 +1,18 @@
-"""A tenant from its settings (named without the tenant), part by part: webhooks, desk, model, tickets."""
+"""A tenant from its settings (named without the tenant), part by part: webhooks, desk, model, tickets, share."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
 from config.secret_files import UNREADABLE
-from config.tenant_problems import desk_problems, has_desk, model_problems, ticket_problems, webhook_problems
-from config.tenants import DeskSettings, ModelSettings, Tenant
+from config.tenant_problems import (
+    desk_problems,
+    has_desk,
+    model_problems,
+    share_problems,
+    ticket_problems,
+    webhook_problems,
+)
+from config.tenants import DeskSettings, JobShare, ModelSettings, Tenant
 from config.ticket_rules import TicketRules, parse_names
 
 _WEBHOOK_SECRETS = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET")
@@ -24,14 +31,16 @@ def tenant_of(tenant_id: str, settings: Mapping[str, str]) -> Tenant:
         model=_model(settings),
         rules=_rules(settings),
         dry_run=settings.get("MODE", "live").lower() == "dry-run",
+        share=_share(settings),
     )
 
 
 def tenant_left(old: Tenant, settings: Mapping[str, str]) -> Tenant:
     """Return what goes on of a tenant whose settings have a problem now; nothing of one that was closed.
 
-    Its webhooks' secrets and how they are checked, its desk, its model and its tickets stand by themselves: what is
-    usable is as the settings have it now, what is not is as it was, but for secrets that are not there any more.
+    Its webhooks' secrets and how they are checked, its desk, its model, its tickets and its share stand by themselves.
+    What is usable is as the settings have it now, what is not is as it was, but for secrets that are not there any
+    more.
     """
     if not (old.opens_webhook or old.desk):
         return Tenant(old.id, usable=False)
@@ -61,6 +70,8 @@ def _with_other_parts(left: Tenant, settings: Mapping[str, str]) -> Tenant:
         left = replace(left, model=replace(left.model, api_key="", withdrawn=True))
     if not ticket_problems(left.id, settings):
         left = replace(left, rules=_rules(settings), dry_run=settings.get("MODE", "live").lower() == "dry-run")
+    if not share_problems(left.id, settings):
+        left = replace(left, share=_share(settings))
     return left
 
 
@@ -97,6 +108,15 @@ def _model(settings: Mapping[str, str]) -> ModelSettings:
         name=settings.get("OPENAI_MODEL", ""),
         daily_tokens=None if tokens is None else int(tokens),
         daily_dollars=None if dollars is None else float(dollars),
+    )
+
+
+def _share(settings: Mapping[str, str]) -> JobShare:
+    running, waiting = settings.get("JOBS_MOST_RUNNING"), settings.get("JOBS_MOST_WAITING")
+    return JobShare(
+        weight=float(settings.get("JOBS_WEIGHT", "1")),
+        most_running=None if running is None else int(running),
+        most_waiting=None if waiting is None else int(waiting),
     )
 
 

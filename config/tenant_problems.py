@@ -19,6 +19,7 @@ NOT_LISTED = "SECRETS_DIR can't be listed: this process must be able to read it"
 ODD_KEY = "has a line break or a character that no key has"
 """What is wrong with a key that can't stand in the head of a request."""
 _DOLLARS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,4})?")
+_WEIGHT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3})?")
 
 
 def is_tenant_id(text: str) -> bool:
@@ -47,7 +48,7 @@ def id_problems(tenant_id: str) -> list[str]:
 
 def problems_of(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     """What is wrong with the settings (named without the tenant) of a tenant whose id is well-formed."""
-    parts = (webhook_problems, desk_problems, model_problems, ticket_problems)
+    parts = (webhook_problems, desk_problems, model_problems, ticket_problems, share_problems)
     return [sentence for part in parts for sentence in part(tenant_id, settings)]
 
 
@@ -145,8 +146,7 @@ def model_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
             wrong.append(f"OPENAI_API_KEY_{suffix} is missing, but OPENAI_BASE_URL_{suffix} is set")
         if (problem := address_problem(settings["OPENAI_BASE_URL"], secure=False)) is not None:
             wrong.append(f"OPENAI_BASE_URL_{suffix} {problem}")
-    tokens = settings.get("OPENAI_DAILY_TOKENS", "1")
-    if not (tokens.isascii() and tokens.isdecimal() and len(tokens) <= 12 and int(tokens) >= 1):
+    if not _is_count(settings.get("OPENAI_DAILY_TOKENS", "1")):
         wrong.append(f"OPENAI_DAILY_TOKENS_{suffix} must be a number from 1")
     dollars = settings.get("OPENAI_DAILY_DOLLARS", "1")
     if not (_DOLLARS.fullmatch(dollars) and float(dollars) > 0):
@@ -166,6 +166,25 @@ def ticket_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     if not wrong and settings.get("MODE", "live").lower() not in ("live", "dry-run"):
         wrong.append(f"MODE_{suffix} must be live or dry-run")
     return wrong
+
+
+def share_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
+    """What is wrong with the settings of its share of the workers."""
+    suffix = setting_suffix(tenant_id)
+    if wrong := _unreadable(suffix, settings, ("JOBS_",)):
+        return wrong
+    weight = settings.get("JOBS_WEIGHT", "1")
+    if not (_WEIGHT.fullmatch(weight) and float(weight) > 0):
+        wrong.append(f"JOBS_WEIGHT_{suffix} must be a number like 3 or 0.5")
+    return wrong + [
+        f"{name}_{suffix} must be a number from 1"
+        for name in ("JOBS_MOST_RUNNING", "JOBS_MOST_WAITING")
+        if not _is_count(settings.get(name, "1"))
+    ]
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 12 and int(text) >= 1
 
 
 def may_be_sent(value: str) -> bool:

@@ -50,6 +50,15 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class JobShare:
+    """How much of the workers a tenant gets where jobs of several wait, and how many jobs it may have; None: any."""
+
+    weight: float = 1
+    most_running: int | None = None
+    most_waiting: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """One customer. `webhook_secrets` has the current secret, then the previous one if there is one.
 
@@ -69,6 +78,7 @@ class Tenant:
     rules: TicketRules = field(default_factory=TicketRules)
     dry_run: bool = False
     """True if its tickets get no note."""
+    share: JobShare = JobShare()
 
     @property
     def opens_webhook(self) -> bool:

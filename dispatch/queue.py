@@ -1,13 +1,12 @@
 """The queue of jobs: the Redis list `celery`, whose length support reads.
 
-All that the API may import from here, with the inbox beside it. A message holds the job's id and its trace context,
-nothing else; the Celery task id is the job id. The task is sent by name, so that publishing loads nothing of the
-workflow, nor of Celery.
+All that the API may import from here, with the inbox beside it. Each waiting job has a message there, which holds the
+job's id and its trace context, nothing else; the Celery task id is the job id. A worker that takes a message claims the
+job whose turn it is, which may be another one (docs/adr/0003). The task is sent by name, so that publishing loads
+nothing of the workflow, nor of Celery.
 """
 
 import asyncio
-import json
-from collections.abc import Iterable
 from uuid import UUID
 
 from redis.asyncio import Redis
@@ -49,18 +48,6 @@ def open_redis(url: str, *, seconds: float = _PUBLISH_SECONDS) -> Redis:
     return client
 
 
-def _ids(stored: Iterable[str]) -> set[str]:
-    """The task ids of messages. Celery's hash holds `[message, exchange, routing key]` for each."""
-    ids: set[str] = set()
-    for text in stored:
-        try:
-            message = json.loads(text)
-            ids.add(str((message[0] if isinstance(message, list) else message)["headers"]["id"]))
-        except (ValueError, KeyError, IndexError, TypeError):
-            continue  # not one of ours: no reason to stop looking at the others
-    return ids
-
-
 class JobQueue:
     """The sending end."""
 
@@ -95,19 +82,16 @@ class JobQueue:
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
 
-    async def messages(self, most: int) -> tuple[set[str], set[str]]:
-        """Ids of the jobs whose message waits in the list (its newest `most`), and of those that a worker holds.
-
-        Raises QueueUnreachable.
-        """
+    async def sizes(self) -> tuple[int, int]:
+        """Return how many messages wait in the list, and how many workers hold. Raises QueueUnreachable."""
         try:
             async with self._redis.pipeline(transaction=False) as pipeline:
-                pipeline.lrange(QUEUE, 0, most - 1)
-                pipeline.hvals(UNACKED)
-                waiting, held = await pipeline.execute()
+                pipeline.llen(QUEUE)
+                pipeline.hlen(UNACKED)
+                listed, held = await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
-        return _ids(waiting), _ids(held)
+        return int(listed), int(held)
 
     async def close(self) -> None:
         """Close the connections."""

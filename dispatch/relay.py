@@ -7,8 +7,8 @@ Every API process runs one; rows are taken with SKIP LOCKED, so that several do 
 3. jobs whose worker fell silent wait again, or are failed when that was their last attempt;
 4. jobs that are due and have no message (retries, Redis was away) get one.
 
-And every few seconds: when the list holds fewer messages than there are published jobs, it looks which of them have no
-message, in the list or in a worker's hands, and publishes those again, oldest first.
+And every few seconds: when there are fewer messages than published jobs that wait, it publishes as many again, the
+oldest first (`dispatch.shortage`).
 
 Each step stands by itself, within a few seconds: whoever vanished with a lock on some row delays that row alone.
 """
@@ -23,6 +23,7 @@ from dispatch.acceptance import Acceptance
 from dispatch.inbox import Inbox
 from dispatch.outcome import How, Outcome, in_its_trace, report_apart
 from dispatch.queue import JobQueue, QueueUnreachable
+from dispatch.shortage import Shortage
 from observability import metrics, phrases, tracing
 from observability.identifiers import other_numbers
 from observability.logging import say
@@ -37,9 +38,8 @@ _LAST_ROUND_SECONDS = 3.0
 _LOST_CHECK_SECONDS = 5.0
 _PURGE_SECONDS = 60.0
 _BATCH = 100
-_LONGEST_LIST = 10_000
-# A worker that holds a message claims its job or gives it back within half a minute: one that does not is dead.
-_HELD_SECONDS = 60.0
+# So many messages keep all workers awake: none is missed, and nobody counts a million jobs every few seconds.
+_LONG_LIST = 10_000
 _SPAN = "Relay"
 _DEADLINE_PASSED = "deadline passed"
 _WORKER_LOST = "worker lost at its last attempt"
@@ -73,6 +73,7 @@ class Relay:
         self._deadline = job_deadline_seconds
         self._step_seconds = step_seconds
         self._lost_checked_at = self._purged_at = 0.0
+        self._shortage = Shortage()
         self._under_way: dict[str, asyncio.Future[None]] = {}
 
     async def run(self) -> None:
@@ -191,17 +192,16 @@ class Relay:
         if time.monotonic() - self._lost_checked_at < _LOST_CHECK_SECONDS:
             return
         self._lost_checked_at = time.monotonic()
-        count = await relaying.count_published(self._database)
-        if not count or await self._queue.depth() >= count:
+        # The list first: what is claimed in between is then no longer counted as waiting.
+        listed, held = await self._queue.sizes()
+        if listed >= _LONG_LIST:
             return
-        waiting, held = await self._queue.messages(_LONGEST_LIST)
-        lost = [
-            job_id
-            for job_id, seconds in (await relaying.published(self._database, _BATCH)).items()
-            if str(job_id) not in waiting and (str(job_id) not in held or seconds > _HELD_SECONDS)
-        ]
-        if lost and len(waiting) < _LONGEST_LIST:
-            await self._publish(await relaying.take_lost(self._database, lost), "lost")
+        waiting, running = await relaying.count_listed(self._database, listed + held + _BATCH)
+        lost = min(self._shortage.lost(waiting - listed, unclaimed=max(0, held - running)), _BATCH)
+        if lost > 0:
+            await self._publish(await relaying.take_without_message(self._database, waiting - lost, lost), "lost")
+        if lost == _BATCH:
+            self._lost_checked_at = 0.0  # there are more: the next round goes on
 
     async def _publish(self, due: Sequence[Published], why: Literal["due", "lost"]) -> None:
         published = await asyncio.gather(*(self._publish_one(job, why) for job in due))

@@ -9,12 +9,12 @@ import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import TextClause, select, text, update
 
-from storage.jobs import ANOTHER_FIRST, NOTE_MISSING
-from storage.limits import ANOTHER_FIRST_WAIT, ECHO, LAST_LOOK, LONGEST_LIFE, MOST_ATTEMPTS, SEEN_OPEN
+from storage.jobs import NOTE_MISSING
+from storage.limits import ECHO, LAST_LOOK, LONGEST_LIFE, MOST_ATTEMPTS, SEEN_OPEN
 from storage.models import Job
 from storage.session import Database
 
@@ -75,34 +75,7 @@ class Claim:
         return seen is not None and self.claimed_at - seen < SEEN_OPEN
 
 
-_CLAIM = text(
-    "SELECT c.*, n.* FROM claim_job("
-    ":id, :owner, :token, :lease, :attempts, :wait, :longest, :echo, :another_first, :missing) c"
-    " LEFT JOIN LATERAL numbers_of_job(c.tenant_id, :id) n ON true"
-)
 _KNOW = text("SELECT * FROM know_numbers(:tenant, :id, :token, :desk_id, :display_id, :echo, :missing)")
-
-
-async def claim(database: Database, job_id: UUID, owner: str, lease_seconds: float) -> Claim | None:
-    """Take the job if it waits or its lease ran out; None when there is nothing to take.
-
-    A job that is told of `another_first` was not taken.
-    """
-    token, asked_at = uuid4(), time.monotonic()
-    rows = await database.call(
-        _CLAIM,
-        id=job_id,
-        owner=owner,
-        token=token,
-        lease=timedelta(seconds=lease_seconds),
-        attempts=MOST_ATTEMPTS,
-        wait=ANOTHER_FIRST_WAIT,
-        longest=LONGEST_LIFE,
-        echo=ECHO,
-        another_first=ANOTHER_FIRST,
-        missing=NOTE_MISSING,
-    )
-    return Claim(job_id=job_id, token=token, owner=owner, asked_at=asked_at, **rows[0]) if rows else None
 
 
 async def know_numbers(database: Database, held: Claim, desk_id: str, display_id: str) -> Claim:

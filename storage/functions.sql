@@ -203,7 +203,7 @@ $$;
 -- state: running -> running: claimed from a worker that fell silent
 -- state: waiting -> waiting: another job of its ticket comes first
 -- state: running -> waiting: its worker fell silent, and another job of its ticket comes first
--- Take a job that is due, or whose lease ran out. It asks about the other jobs of its ticket, one claim of a ticket at a
+-- Take this job, which is due or whose lease ran out; by its id only the release before does. It asks about the other jobs of its ticket, one claim of a ticket at a
 -- time; the second statement sees what was committed while it waited for that.
 -- - `another_first`: another job has to come to its end first: it runs, or may have posted its note, or was accepted
 --   earlier. This one then goes on waiting, and what that costs it is added to its deadline, up to the longest life. A
@@ -270,6 +270,120 @@ BEGIN
            t.answered, t.note_attempted_at, t.seen_open_at, t.enhanced, t.echo, t.another_first
     FROM taken t;
 END $$;
+
+-- -- Turns -----------------------------------------------------------------------------------------------------------
+-- A message is a wake-up, not an order: whoever takes one claims the job whose turn it is (docs/adr/0023). Only jobs that
+-- have a message take part, so that each claim uses up as many messages as jobs: one.
+
+-- Whether a tenant may have one job more in flight. Exact: those of a tenant with a limit are claimed one at a time.
+-- `p_wait`: wait for whoever is claiming one; who holds another tenant's lock must not, lest two wait for each other.
+CREATE OR REPLACE FUNCTION has_place(p_tenant text, p_most integer, p_wait boolean) RETURNS boolean
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    v_key bigint := hashtextextended('most running ' || p_tenant, 0);
+BEGIN
+    IF p_wait THEN
+        PERFORM pg_advisory_xact_lock(v_key);
+    ELSIF NOT pg_try_advisory_xact_lock(v_key) THEN
+        RETURN false;
+    END IF;
+    RETURN (SELECT count(*) FROM jobs j WHERE j.state = 'running' AND j.tenant_id = p_tenant) < p_most;
+END $$;
+
+-- The job whose turn it is, locked: of the tenants with a due job, that of the one which has the fewest places for its
+-- weight; of its jobs, the one that is due longest. `refused`: jobs are due, and none of them may start now, since its
+-- tenant has its most in flight or somebody holds the row.
+-- - `p_weights`: tenants that count as more than one, or less; `p_most`: how many jobs of a tenant may be in flight;
+--   `p_charged`: places that count as taken though their jobs have ended, because they ended at once.
+-- It walks from one tenant's oldest job to the next tenant's, from a place by lot, to the first tenant that has no place
+-- at all; past `p_looks` tenants it takes the best of them, so that a thousand cost no more than a few do. No index but
+-- `jobs_turns` will do for that, whatever the planner has heard of the table.
+CREATE OR REPLACE FUNCTION next_turn(
+    p_weights jsonb, p_most jsonb, p_charged jsonb, p_looks integer, OUT id uuid, OUT refused boolean)
+LANGUAGE plpgsql
+SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+DECLARE
+    v_places jsonb;
+    v_hash integer := floor((random() * 2 - 1) * 2147483647)::integer;
+    v_tenant text := '';
+    v_due timestamptz;
+    v_first text;
+    v_load double precision;
+    v_best text;
+    v_least double precision;
+    v_passed text[] := '{}';
+    v_waits boolean := true;
+BEGIN
+    SELECT jsonb_object_agg(t.tenant_id, t.places) INTO v_places FROM (
+        SELECT c.tenant_id, sum(c.places) AS places FROM (
+            SELECT r.tenant_id, 1 AS places FROM jobs r WHERE r.state = 'running'
+            UNION ALL SELECT e.key, e.value::integer FROM jsonb_each_text(p_charged) e) c
+        GROUP BY 1) t;
+    LOOP
+        v_first := NULL;
+        v_best := NULL;
+        FOR v_look IN 1..p_looks LOOP
+            SELECT hashtext(j.tenant_id), j.tenant_id, j.due_at INTO v_hash, v_tenant, v_due FROM jobs j
+            WHERE j.state = 'waiting' AND j.published_at IS NOT NULL
+            AND (hashtext(j.tenant_id), j.tenant_id) > (v_hash, v_tenant)
+            ORDER BY hashtext(j.tenant_id), j.tenant_id, j.due_at LIMIT 1;
+            IF NOT FOUND THEN
+                SELECT hashtext(j.tenant_id), j.tenant_id, j.due_at INTO v_hash, v_tenant, v_due FROM jobs j
+                WHERE j.state = 'waiting' AND j.published_at IS NOT NULL
+                ORDER BY hashtext(j.tenant_id), j.tenant_id, j.due_at LIMIT 1;
+            END IF;
+            EXIT WHEN NOT FOUND OR v_tenant = v_first;
+            v_first := coalesce(v_first, v_tenant);
+            CONTINUE WHEN v_due > now() OR v_tenant = ANY (v_passed);
+            v_load := coalesce((v_places ->> v_tenant)::double precision, 0)
+                / coalesce((p_weights ->> v_tenant)::double precision, 1);
+            IF v_best IS NULL OR v_load < v_least THEN
+                v_best := v_tenant;
+                v_least := v_load;
+            END IF;
+            EXIT WHEN v_load = 0;
+        END LOOP;
+        refused := v_passed <> '{}';
+        EXIT WHEN v_best IS NULL;
+        v_passed := v_passed || v_best;
+        IF p_most ? v_best THEN
+            CONTINUE WHEN NOT has_place(v_best, (p_most ->> v_best)::integer, v_waits);
+            v_waits := false;
+        END IF;
+        SELECT j.id INTO id FROM jobs j
+        WHERE j.state = 'waiting' AND j.published_at IS NOT NULL AND j.due_at <= now() AND j.deadline_at > now()
+        AND (hashtext(j.tenant_id), j.tenant_id) >= (hashtext(v_best), v_best)
+        AND (hashtext(j.tenant_id), j.tenant_id) <= (hashtext(v_best), v_best)
+        ORDER BY hashtext(j.tenant_id), j.tenant_id, j.due_at LIMIT 1 FOR UPDATE SKIP LOCKED;
+        EXIT WHEN FOUND;
+    END LOOP;
+END $$;
+
+-- Take the job whose turn it is, as `claim_job` does. No row: no job is due. A row without an id: none of those that are
+-- due may start now (`next_turn` has the parameters), and the message is still needed.
+CREATE OR REPLACE FUNCTION claim_next_job(
+    p_owner text, p_token uuid, p_lease interval, p_attempts integer, p_wait interval, p_longest interval,
+    p_echo interval, p_another_first text, p_missing text, p_weights jsonb, p_most jsonb, p_charged jsonb,
+    p_looks integer)
+RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text, waiting_since timestamptz,
+               claimed_at timestamptz, deadline_at timestamptz, started_before boolean, answered boolean,
+               note_attempted_at timestamptz, seen_open_at timestamptz, enhanced boolean, echo boolean,
+               another_first boolean, desk_id text, display_id text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    v_turn record;
+BEGIN
+    SELECT * INTO v_turn FROM next_turn(p_weights, p_most, p_charged, p_looks);
+    RETURN QUERY SELECT v_turn.id, c.*, j.desk_id, j.display_id FROM claim_job(
+        v_turn.id, p_owner, p_token, p_lease, p_attempts, p_wait, p_longest, p_echo, p_another_first, p_missing) c
+        JOIN jobs j ON j.id = v_turn.id;
+    IF NOT FOUND AND (v_turn.refused OR v_turn.id IS NOT NULL) THEN
+        RETURN NEXT;
+    END IF;
+END $$;
+
+-- -- A claimed job ---------------------------------------------------------------------------------------------------
 
 -- Both numbers of a claimed job's ticket are known; no row if the claim is lost. It answers what `claim_job` does, which
 -- could not know of jobs that another webhook named by the other number. Of two that run, only the one whose webhook did
@@ -575,8 +689,46 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, coalesce(j.reason = p_by_hand, false)
 $$;
 
--- How many jobs should have a message in Redis (those published lately are not looked at), the oldest of them, and
--- those whose message was lost, to be published again; two relays never take the same one.
+-- How many jobs should have a message in the list (those published lately are not looked at), and how many run. Beyond
+-- `p_most` nobody counts on: that many waiting jobs find messages enough.
+CREATE OR REPLACE FUNCTION count_listed_jobs(p_lately interval, p_most bigint)
+RETURNS TABLE (waiting bigint, running bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT (SELECT count(*) FROM (
+                SELECT FROM jobs w WHERE w.state = 'waiting' AND w.published_at < now() - p_lately AND w.due_at <= now()
+                LIMIT p_most) l),
+           (SELECT count(*) FROM jobs r WHERE r.state = 'running')
+$$;
+
+-- The jobs that wait beyond `p_messages`, the oldest of all, to be published again: as many messages were lost. It counts
+-- again, one relay at a time: what another one has just published is not looked at.
+CREATE OR REPLACE FUNCTION take_jobs_without_message(
+    p_messages bigint, p_most integer, p_lately interval, p_by_hand text)
+RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text, by_hand boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    v_lost bigint;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('jobs without message', 0)) THEN
+        RETURN;
+    END IF;
+    SELECT c.waiting - p_messages INTO v_lost FROM count_listed_jobs(p_lately, p_messages + p_most) c;
+    RETURN QUERY WITH oldest AS MATERIALIZED (
+        SELECT w.id FROM jobs w
+        WHERE w.state = 'waiting' AND w.published_at < now() - p_lately AND w.due_at <= now()
+        ORDER BY w.due_at LIMIT greatest(v_lost, 0) FOR UPDATE SKIP LOCKED
+    ), lost AS (
+        UPDATE jobs j SET published_at = clock_timestamp() FROM oldest o WHERE j.id = o.id
+        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, coalesce(j.reason = p_by_hand, false)
+    ), told AS (
+        INSERT INTO job_events (tenant_id, job_id, attempt, what)
+        SELECT l.tenant_id, l.id, l.attempt, 'published again' FROM lost l
+    )
+    SELECT * FROM lost;
+END $$;
+
+-- The next three are the release before's, which compared ids.
 CREATE OR REPLACE FUNCTION count_published_jobs(p_lately interval) RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT count(*) FROM jobs j WHERE j.state = 'waiting' AND j.published_at < now() - p_lately AND j.due_at <= now()

@@ -20,9 +20,8 @@ _TAKE_DUE = _with_numbers("take_due_jobs(:most, :by_hand)")
 _RECOVER = _with_numbers("recover_jobs(:most, :attempts, :reason)")
 _FAIL_LOST = _with_numbers("fail_lost_jobs(:most, :attempts, :reason, :lost, :look)")
 _EXPIRE = _with_numbers("expire_jobs(:most, :attempts, :reason, :look)")
-_TAKE_LOST = _with_numbers("take_lost_jobs(:ids, :lately, :by_hand)")
-_COUNT = text("SELECT count_published_jobs(:lately)")
-_PUBLISHED = text("SELECT * FROM published_jobs(:most, :lately)")
+_TAKE_WITHOUT_MESSAGE = _with_numbers("take_jobs_without_message(:messages, :most, :lately, :by_hand)")
+_COUNT = text("SELECT * FROM count_listed_jobs(:lately, :most)")
 _UNPUBLISH = text("SELECT unpublish_jobs(:ids)")
 _PURGE = text("SELECT purge_short_lived(:keys, :rejections)")
 
@@ -54,21 +53,16 @@ async def expire(database: Database, most: int, reason: str) -> list[Published]:
     return await _published(database, _EXPIRE, most=most, **values)
 
 
-async def count_published(database: Database) -> int:
-    """Return how many jobs should have a message in Redis."""
-    return int(await database.call_for_one(_COUNT, lately=PUBLISHED_LATELY))
+async def count_listed(database: Database, most: int) -> tuple[int, int]:
+    """Return how many jobs should have a message in the list (nobody counts beyond `most`), and how many run."""
+    (row,) = await database.call(_COUNT, lately=PUBLISHED_LATELY, most=most)
+    return row["waiting"], row["running"]
 
 
-async def published(database: Database, most: int) -> dict[UUID, float]:
-    """Return the oldest jobs that should have a message, with the seconds since each was published."""
-    rows = await database.call(_PUBLISHED, most=most, lately=PUBLISHED_LATELY)
-    return {row["id"]: row["published_seconds"] for row in rows}
-
-
-async def take_lost(database: Database, job_ids: Sequence[UUID]) -> list[Published]:
-    """Those whose message was lost, marked as published anew."""
+async def take_without_message(database: Database, messages: int, most: int) -> list[Published]:
+    """Of the jobs that should have a message the oldest that are more than `messages`, marked as published anew."""
     values = {"lately": PUBLISHED_LATELY, "by_hand": RETRIED_BY_HAND}
-    return await _published(database, _TAKE_LOST, ids=list(job_ids), **values)
+    return await _published(database, _TAKE_WITHOUT_MESSAGE, messages=messages, most=most, **values)
 
 
 async def unpublish(database: Database, job_ids: Sequence[UUID]) -> None:

@@ -39,6 +39,7 @@ class WorkerProcess(Celery):
     def __init__(self) -> None:
         super().__init__("ai-agents", include=["worker.tasks"])
         self.on_configure.connect(_or_end(self._configure), weak=False)
+        self.steps["consumer"].add("worker.process:Pausing")
 
     @cached_property
     def Worker(self) -> type:  # noqa: N802 -- Celery's name

@@ -1,4 +1,7 @@
-"""From a message to a job: claimed, found in the inbox, or given back while the database is away."""
+"""From a message to a job: whichever has its turn, found in the inbox if need be; or given back.
+
+A message is a wake-up, not an order: the id that it names is looked at only when no job is due.
+"""
 
 import asyncio
 import time
@@ -12,7 +15,7 @@ from observability.logging import say
 from observability.outage import Outage
 from storage import jobs
 from storage.session import DATABASE_FAILURES, is_away, is_locked
-from workflow.run import Runner, run_job
+from workflow.run import Runner, run_next
 
 _KEEP_SECONDS = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
@@ -20,7 +23,7 @@ _NOWHERE = "its row is nowhere"
 
 
 class JobGivenBack(Exception):
-    """This worker does not run the job to its end: its message goes back into the list, and is not acknowledged."""
+    """This worker runs no job to its end: the message goes back into the list, and is not acknowledged."""
 
 
 class Pickup:
@@ -33,7 +36,10 @@ class Pickup:
         self._database_outage = Outage(phrases.DATABASE_UNREACHABLE)
 
     async def take(self, job_id: UUID) -> None:
-        """Run the job, if there is anything to run. Raises JobGivenBack after half a minute without a database."""
+        """Run the job whose turn it is, if there is one; `job_id` is the message's.
+
+        Raises NoneMayStart, and JobGivenBack after half a minute without a database.
+        """
         give_up_at = time.monotonic() + _KEEP_SECONDS
         pause = _FIRST_PAUSE
         while True:
@@ -52,10 +58,10 @@ class Pickup:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _run_or_find(self, job_id: UUID) -> None:
-        if await run_job(self._runner, job_id) is not None:
+        if await run_next(self._runner) is not None:
             return
         if await jobs.state_of(self._runner.database, job_id) is not None:
-            return  # a message that came twice or late: the claim has decided
+            return  # a message that came twice or late, or whose job another one has woken a worker for
         event = await self._inbox.get(job_id)
         if event is None:
             # The relay moves events too: it may have done so between the two looks.
@@ -70,7 +76,7 @@ class Pickup:
                 if not first:
                     report_apart(tracing.WORKER, event, Outcome(How.DUPLICATE, jobs.DUPLICATE))
             if first:
-                await run_job(self._runner, job_id)
+                await run_next(self._runner)
 
 
 def _words(failure: Exception) -> str:

@@ -4,11 +4,12 @@ import signal
 from types import FrameType
 from typing import Any
 
-from celery import signals
+from celery import bootsteps, signals
 from celery.apps.worker import Worker
 from celery.platforms import EX_OK
 from celery.worker import state
 from celery.worker.consumer import Consumer
+from celery.worker.consumer.tasks import Tasks
 
 from observability import phrases
 from observability.logging import say
@@ -45,6 +46,18 @@ class CalmWorker(Worker):
         """The worker takes jobs from now on."""
         signals.worker_ready.send(sender=consumer)
         say(phrases.PROCESS_READY, process="Worker")
+
+
+class Pausing(bootsteps.StartStopStep):
+    """Takes no message while no job may start; for each connection anew, like the limit that Celery puts there."""
+
+    requires = (Tasks,)
+
+    def start(self, parent: Any) -> None:
+        """Ask this process too whenever Celery asks whether the connection may take a message."""
+        may_take = parent.task_consumer.channel.qos
+        has_room = may_take.can_consume
+        may_take.can_consume = lambda: not parent.app.resources.pauses and has_room()
 
 
 class QuietConsumer(Consumer):

@@ -5,6 +5,7 @@ import concurrent.futures
 import os
 import socket
 import threading
+import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Self, TypeVar
@@ -34,6 +35,7 @@ from storage.schema import DatabaseUnfit
 from storage.search import SearchInPostgres
 from storage.session import Database
 from storage.spending import SpendingBook
+from storage.turns import NoneMayStart
 from storage.waiting import wait_for_database
 from worker.jobs_taken import JobsTaken
 from worker.pickup import JobGivenBack, Pickup
@@ -41,10 +43,12 @@ from worker.process import QuietConsumer, stop_worker
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
 from workflow.run import Runner
+from workflow.turns import Turns
 
 _MOST_DATABASE_CONNECTIONS = 20
 _CLAIM_LOCK_SECONDS = 0.5
 _CLOSE_SECONDS = 5.0
+_PAUSE_SECONDS = 1.0
 
 Result = TypeVar("Result")
 
@@ -72,6 +76,7 @@ class Resources:
         self._tracing = Tracing("ai-agents-worker")
         self._running: set[asyncio.Task[None]] = set()
         self._grace_is_over = False
+        self._pauses_until = 0.0
         self._stack = AsyncExitStack()
         self._loop = uvloop.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True).start()
@@ -141,6 +146,7 @@ class Resources:
             note_settle_seconds=settings.note_settle_seconds,
             lease_seconds=settings.lease_seconds,
             capture_messages=messages_go_into_spans(),
+            turns=Turns(tenants.all),
         )
         return Pickup(runner, Inbox(redis), settings.job_deadline_seconds)
 
@@ -156,22 +162,30 @@ class Resources:
         say(phrases.WORKER_STUCK, reason=reason)
         stop_worker(STUCK_EXIT, "stuck")
 
-    def run(self, job_id: UUID) -> None:
+    def run(self, message_id: UUID) -> None:
         """Run one job to its end; called in a thread of Celery's pool. Raises JobGivenBack."""
         self._jobs_taken.picked_up()
         try:
-            self._on_loop(self._tracked(job_id))
+            self._on_loop(self._tracked(message_id))
+        except NoneMayStart:
+            self._pauses_until = time.monotonic() + _PAUSE_SECONDS
+            raise JobGivenBack from None
         except concurrent.futures.CancelledError:
             raise JobGivenBack from None
 
-    async def _tracked(self, job_id: UUID) -> None:
+    @property
+    def pauses(self) -> bool:
+        """True while no message is to be taken: none of the due jobs may start, and their messages stay in the list."""
+        return time.monotonic() < self._pauses_until
+
+    async def _tracked(self, message_id: UUID) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 -- a coroutine always runs in one; for the type checker
         if self._grace_is_over:
             raise JobGivenBack
         self._running.add(task)
         try:
-            await self._pickup.take(job_id)
+            await self._pickup.take(message_id)
         finally:
             self._running.discard(task)
 

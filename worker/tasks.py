@@ -16,7 +16,7 @@ _PAUSE_SECONDS = 5.0
 
 @app.task(name=TASK, acks_late=True, ignore_result=True)
 def enhance(job_id: str) -> None:
-    """Enhance the ticket of one job. Its message goes back into the list when the job could not be run here."""
+    """Enhance the ticket whose turn it is. The message goes back into the list when no job could be run here."""
     try:
         app.resources.run(UUID(job_id))
     except JobGivenBack:

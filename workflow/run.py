@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from uuid import UUID
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
@@ -16,12 +15,13 @@ from integrations.errors import MODEL_UNAVAILABLE, TicketGone
 from observability import metrics, phrases, tracing
 from observability.identifiers import bound, other_numbers
 from observability.logging import say
-from storage import claims, history
+from storage import history
 from storage.claims import Claim, LeaseLost
 from storage.forgotten import was_forgotten
 from storage.jobs import ANOTHER_FIRST, FORGOTTEN
 from storage.limits import ANOTHER_FIRST_WAIT
 from storage.session import DATABASE_FAILURES, Database
+from storage.turns import claim_next
 from workflow.attempt import AlreadyEnhanced, Attempt, Echo
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
@@ -29,6 +29,7 @@ from workflow.lease import hold_lease, insist, settle
 from workflow.limit import AttemptLimit
 from workflow.ports import Desk, KeptAnswers, Model, Search, Wishes
 from workflow.stopping import outcome_of
+from workflow.turns import Turns
 
 _GIVE_BACK_SECONDS = 5.0
 
@@ -52,26 +53,34 @@ class Runner:
     note_settle_seconds: float
     lease_seconds: float
     capture_messages: bool
+    turns: Turns
 
 
-async def run_job(runner: Runner, job_id: UUID) -> Outcome | None:
-    """Run one attempt and return its outcome, reported; None when there was nothing to claim.
+async def run_next(runner: Runner) -> Outcome | None:
+    """Run one attempt at the job whose turn it is, and return its outcome, reported; None when no job is due.
 
-    There is nothing to claim of a job that has ended, is not due, or is another worker's. When this is cancelled (the
-    worker stops), the claim is given back first. Raises one of DATABASE_FAILURES when the job could not be claimed.
+    When this is cancelled (the worker stops), the claim is given back first. Raises NoneMayStart, or one of
+    DATABASE_FAILURES when no job could be claimed.
     """
     with tracing.untraced():
-        claim = await claims.claim(runner.lease_database, job_id, runner.owner, runner.lease_seconds)
+        shares = runner.turns.shares()
+        claim = await claim_next(runner.lease_database, runner.owner, runner.lease_seconds, shares)
     if claim is None:
         return None
-    parent = tracing.context_of(claim.traceparent)
-    ids = {"ticket_id": claim.ticket_id, "tenant_id": claim.tenant_id, "job_id": str(job_id)}
+    with runner.turns.place(claim.tenant_id):
+        return await run_attempt(runner, claim)
+
+
+async def run_attempt(runner: Runner, claim: Claim) -> Outcome:
+    """Run the attempt of a claim and return its outcome, reported."""
+    parent, job_id = tracing.context_of(claim.traceparent), str(claim.job_id)
+    ids = {"ticket_id": claim.ticket_id, "tenant_id": claim.tenant_id, "job_id": job_id}
     attributes: dict[str, AttributeValue] = {
         "messaging.system": "celery",
         "messaging.operation.name": "process",
         "messaging.operation.type": "process",
         "messaging.destination.name": "celery",
-        "messaging.message.id": str(job_id),
+        "messaging.message.id": job_id,
         "attempt": claim.attempt,
     }
     other = other_numbers(claim.ticket_id, claim.desk_id, claim.display_id)

@@ -20,13 +20,13 @@ from storage import claims, erasing
 from storage.erasable import Which
 from storage.session import Database
 from support.cli import main
+from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.model import opened as model_opened
 from tests.kit.postgres import DEADLINE, NewEvent, Table, accept, claimed
 from tests.kit.runner import ANSWER, TICKET, runner_on
 from tests.kit.simulators import Simulator
 from worker.pickup import Pickup
-from workflow.run import run_job
 
 RAN_OUT = "now() - interval '1 second'"
 SHORTLY = "now() + interval '8 seconds'"

@@ -20,6 +20,7 @@ from storage import by_hand, claims
 from storage.direct import Row
 from storage.limits import MOST_ATTEMPTS
 from storage.session import Database
+from tests.kit.by_id import claim_by_id
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, LEASE, NewEvent, Table, claimed
 
@@ -62,7 +63,7 @@ async def test_a_job_whose_worker_dies_each_time_fails_after_its_attempts(
         table.change(waiting, lease_until=RAN_OUT)
         # A copy of the message must not begin one attempt more.
         if number == MOST_ATTEMPTS:
-            assert await claims.claim(database, waiting, "two", LEASE) is None
+            assert await claim_by_id(database, waiting, "two", LEASE) is None
         await round_of(replicas)
         table.change(waiting, due_at="now()")
     row = table.job(waiting)
@@ -74,7 +75,7 @@ async def test_a_job_whose_worker_dies_each_time_fails_after_its_attempts(
     assert "not retried" in failed
     assert "attempt: 8" in failed
     assert "trace_id: 0af7651916cd43dd8448eb211c80319c" in failed
-    assert await claims.claim(database, waiting, "two", LEASE) is None
+    assert await claim_by_id(database, waiting, "two", LEASE) is None
 
 
 @pytest.mark.parametrize("time_left", [True, False])

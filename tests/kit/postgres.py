@@ -13,12 +13,13 @@ from psycopg.rows import dict_row
 
 from config.tenants import Tenant
 from devstack.postgres import Postgres
-from storage import claims, jobs
+from storage import jobs
 from storage.claims import Claim
 from storage.jobs import Event
 from storage.migrating import migrate
 from storage.search import SearchInPostgres
 from storage.session import Database
+from tests.kit.by_id import claim_by_id
 from workflow.attempt import Attempt
 from workflow.limit import AttemptLimit
 
@@ -156,7 +157,7 @@ async def waiting(database: Database, new_event: NewEvent) -> UUID:
 
 async def claimed(database: Database, job_id: UUID, owner: str = "one", lease: float = LEASE) -> Claim:
     """A claim of the job, which must be there to take."""
-    claim = await claims.claim(database, job_id, owner, lease)
+    claim = await claim_by_id(database, job_id, owner, lease)
     assert claim is not None
     return claim
 

@@ -9,11 +9,13 @@ from config.tenants import Tenant
 from integrations.servicedesk.client import ServiceDeskPlus
 from storage.search import SearchInPostgres
 from storage.session import Database
+from tests.kit.by_id import run_job
 from tests.kit.postgres import LEASE, Table
 from workflow.enhancement import Enhancement
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
-from workflow.run import Runner, run_job
+from workflow.run import Runner
+from workflow.turns import Turns
 
 TICKET = {"request": {"id": "12345", "subject": "S"}, "response_status": {"status_code": 2000}}
 ANSWER = Enhancement(summary="S", likely_cause="C", next_steps=["N"], similar_tickets=[], documents=[])
@@ -44,6 +46,7 @@ def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Databas
         lease_seconds=LEASE,
         answers=Nowhere(),
         capture_messages=False,
+        turns=Turns(list),
     )
 
 

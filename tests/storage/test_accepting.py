@@ -7,9 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from storage import claims, jobs
+from storage import jobs
 from storage.jobs import Event
 from storage.session import Database
+from tests.kit.by_id import claim_by_id
 from tests.kit.postgres import DEADLINE, NewEvent, Store, Table, accept
 
 
@@ -203,13 +204,13 @@ async def test_a_duplicate_that_waited_in_redis_ends_as_skipped(store: Store) ->
     assert (row["state"], row["reason"]) == ("skipped", "duplicate webhook")
     assert row["finished_at"] is not None
     assert store.table.job(first.job_id)["state"] == "waiting"
-    assert await claims.claim(store.database, late.job_id, "w", 45) is None
+    assert await claim_by_id(store.database, late.job_id, "w", 45) is None
 
 
 async def test_an_event_moved_from_redis_twice_is_one_job_and_changes_nothing(store: Store) -> None:
     event = store.new_event()
     await jobs.accept_late(store.database, event, DEADLINE)
-    assert await claims.claim(store.database, event.job_id, "w", 45) is not None
+    assert await claim_by_id(store.database, event.job_id, "w", 45) is not None
     before = store.table.job(event.job_id)
     await jobs.accept_late(store.database, event, DEADLINE)
     assert store.table.job(event.job_id) == before
@@ -226,4 +227,4 @@ async def test_states_are_told_across_tenants(database: Database, new_event: New
     await accept(database, event)
     assert await jobs.state_of(database, event.job_id) == "waiting"
     assert await jobs.state_of(database, uuid4()) is None
-    assert await claims.claim(database, uuid4(), "w", 45) is None
+    assert await claim_by_id(database, uuid4(), "w", 45) is None

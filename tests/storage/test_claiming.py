@@ -12,6 +12,7 @@ from integrations.errors import NoteMissing
 from storage import by_hand, claims
 from storage.claims import Claim
 from storage.session import Database
+from tests.kit.by_id import claim_by_id
 from tests.kit.postgres import DEADLINE, LEASE, NewEvent, Store, Table, accept, claimed
 
 RAN_OUT = "now() - interval '1 second'"
@@ -56,7 +57,7 @@ async def test_the_time_that_is_left_is_told_without_the_workers_clock(waiting: 
 
 async def test_of_twenty_claims_at_once_one_wins(waiting: UUID, database: Database, table: Table) -> None:
     """Nor does a second one of the winner's own get through."""
-    tried = await asyncio.gather(*(claims.claim(database, waiting, str(number // 2), LEASE) for number in range(20)))
+    tried = await asyncio.gather(*(claim_by_id(database, waiting, str(number // 2), LEASE) for number in range(20)))
     (winner,) = [claim for claim in tried if claim is not None]
     row = table.job(waiting)
     assert (row["lease_owner"], row["attempt"]) == (winner.owner, 1)
@@ -75,7 +76,7 @@ async def test_a_job_that_ended_is_not_due_or_past_its_deadline_is_not_claimed(
     columns: dict[str, str], waiting: UUID, store: Store
 ) -> None:
     store.table.change(waiting, **columns)
-    assert await claims.claim(store.database, waiting, "one", LEASE) is None
+    assert await claim_by_id(store.database, waiting, "one", LEASE) is None
 
 
 async def test_a_job_whose_worker_fell_silent_is_claimed_by_another(waiting: UUID, store: Store) -> None:
@@ -124,7 +125,7 @@ async def test_a_retry_waits_until_it_is_due_and_counts_the_attempt(waiting: UUI
     assert (row["state"], row["reason"], row["attempt"]) == ("waiting", "GPT-4 timeout", 1)
     assert (row["published_at"], row["lease_owner"], row["lease_until"]) == (None, None, None)
     assert timedelta(seconds=59) < row["due_at"] - row["started_at"] < timedelta(seconds=90)
-    assert await claims.claim(store.database, waiting, "two", LEASE) is None
+    assert await claim_by_id(store.database, waiting, "two", LEASE) is None
     store.table.change(waiting, due_at="now()")
     assert (await claimed(store.database, waiting, "two")).attempt == 2
 
@@ -139,7 +140,7 @@ async def test_time_held_back_is_no_attempt_and_does_not_count_against_the_deadl
     assert (row["published_at"], row["lease_owner"], row["lease_until"]) == (None, None, None)
     assert timedelta(seconds=59) < row["due_at"] - row["started_at"] < timedelta(seconds=90)
     assert timedelta(seconds=60) <= row["deadline_at"] - deadline < timedelta(seconds=90)
-    assert await claims.claim(database, waiting, "two", LEASE) is None
+    assert await claim_by_id(database, waiting, "two", LEASE) is None
     table.change(waiting, due_at="now()")
     second = await claimed(database, waiting, "two")
     assert (second.attempt, second.started_before) == (1, True)
@@ -195,7 +196,7 @@ async def test_of_one_tickets_jobs_the_first_runs_and_no_other_is_taken(store: S
     """However they come: who waits for another one is none that others would have to wait for."""
     accepted = [await store.accept() for _ in range(10)]
     before = {job_id: store.table.job(job_id) for job_id in accepted}
-    told = [await claims.claim(store.database, job_id, "one", LEASE) for job_id in reversed(accepted)]
+    told = [await claim_by_id(store.database, job_id, "one", LEASE) for job_id in reversed(accepted)]
     assert [claim is not None and claim.another_first for claim in told] == [True] * 9 + [False]
     for job_id in accepted[1:]:
         row = store.table.job(job_id)
@@ -219,7 +220,7 @@ async def test_what_such_a_job_has_waited_in_the_queue_is_added_to_its_deadline_
 async def test_two_claims_of_one_ticket_at_the_same_moment_do_not_both_run(store: Store) -> None:
     for number in range(5):
         pair = [await store.accept(ticket_id=str(number)) for _ in "ab"]
-        await asyncio.gather(*(claims.claim(store.database, job_id, "one", LEASE) for job_id in reversed(pair)))
+        await asyncio.gather(*(claim_by_id(store.database, job_id, "one", LEASE) for job_id in reversed(pair)))
         assert sorted(store.table.job(job_id)["state"] for job_id in pair) == ["running", "waiting"]
 
 

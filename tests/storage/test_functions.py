@@ -16,19 +16,12 @@ ACROSS_TENANTS = {
     *("claim_job", "job_state", "recover_jobs", "take_due_jobs", "count_published_jobs", "published_jobs"),
     *("take_lost_jobs", "unpublish_jobs", "expire_jobs", "purge_short_lived", "list_jobs", "purge_answers"),
     *("purge_tickets", "purge_passages", "purge_jobs", "job_figures", "fail_lost_jobs", "numbers_of_job"),
-    "jobs_held_back",
+    *("jobs_held_back", "claim_next_job", "count_listed_jobs", "take_jobs_without_message"),
 }
 OF_THE_CALLER = {
-    *(
-        "tell_event",
-        "tell_freed",
-        "remember_deliveries",
-        "accept_jobs",
-        "accept_job",
-        "accept_late_job",
-        "retry_job_by_hand",
-    ),
+    *("tell_event", "tell_freed", "remember_deliveries", "accept_jobs", "accept_job", "accept_late_job"),
     *("retry_job_by_hand", "skip_forgotten_jobs", "ask_jobs_again", "lock_ticket", "other_jobs_of_ticket"),
+    *("has_place", "next_turn"),
 }
 HARMLESS = {
     *("id", "tenant_id", "ticket_id", "desk_id", "display_id", "attempt", "traceparent", "state"),
@@ -96,9 +89,12 @@ async def test_what_the_functions_answer_holds_no_text_of_a_ticket_or_an_answer(
         "take_due_jobs(9, 'by hand')",
         f"job_state('{event.job_id}')",
         f"claim_job('{event.job_id}', 'w', gen_random_uuid(), '0', 8, '0', '1 day', '0', 'x', 'x')",
+        "claim_next_job('w', gen_random_uuid(), '0', 8, '0', '1 day', '0', 'x', 'x', '{}', '{}', '{}', 9)",
         "recover_jobs(9, 8, 'x')",
         "expire_jobs(9, 8, 'x', '0')",
         "fail_lost_jobs(9, 8, 'x', 'x', '0')",
+        "count_listed_jobs('0', 9)",
+        "take_jobs_without_message(0, 9, '0', 'by hand')",
         "published_jobs(9, '0')",
         "count_published_jobs('0')",
         f"take_lost_jobs(ARRAY['{event.job_id}'::uuid], '0', 'by hand')",

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from storage import by_hand, claims, failure_notes, relaying
 from storage.claims import LeaseLost
 from storage.jobs import NOTE_MISSING
+from tests.kit.by_id import claim_by_id
 from tests.kit.postgres import DEADLINE, LEASE, Store, claimed
 
 DESK_ID, NUMBER = "123640000000240013", "102"
@@ -79,7 +80,7 @@ async def test_a_claim_by_the_id_sees_jobs_that_were_found_to_have_it(
     other: dict[str, Any], told: tuple[bool, bool, bool], store: Store
 ) -> None:
     await store.accept(ticket_id=NUMBER, desk_id=DESK_ID, display_id=NUMBER, **other)
-    claim = await claims.claim(store.database, await store.accept(ticket_id=DESK_ID), "one", LEASE)
+    claim = await claim_by_id(store.database, await store.accept(ticket_id=DESK_ID), "one", LEASE)
     assert claim is not None
     earlier = other.get("accepted_at") is not None
     assert (claim.enhanced, claim.echo, claim.another_first) == (*told[:2], told[2] or earlier)
@@ -93,7 +94,7 @@ async def test_of_two_at_once_exactly_one_goes_on(store: Store) -> None:
         named = await store.accept(ticket_id=desk_id)
         knowing, claim = await asyncio.gather(
             claims.know_numbers(store.database, found, desk_id, shown),
-            claims.claim(store.database, named, "two", LEASE),
+            claim_by_id(store.database, named, "two", LEASE),
         )
         assert claim is not None
         assert [knowing.another_first, claim.another_first].count(True) == 1, number

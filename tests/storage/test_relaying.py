@@ -13,6 +13,7 @@ from storage import claims, relaying
 from storage.job_figures import job_figures, jobs_held_back
 from storage.jobs import Published
 from storage.session import Database
+from tests.kit.by_id import claim_by_id
 from tests.kit.postgres import Store, Table, claimed
 
 Accept = Callable[..., Awaitable[UUID]]
@@ -112,62 +113,57 @@ async def test_every_accepted_job_can_be_taken_or_expires(accept: Accept, databa
     silent: Columns = {"state": "running", "lease_owner": "one", "lease_until": "now() - interval '1 second'"}
     for columns in ({}, silent):
         job_id = await accept(**columns)
-        assert await claims.claim(database, job_id, "two", 45) is not None
+        assert await claim_by_id(database, job_id, "two", 45) is not None
         job_id = await accept(**columns, **past)
         assert ids(await relaying.expire(database, 10, "deadline passed")) == {job_id}
-
-
-async def test_published_jobs_that_still_wait_are_counted_after_some_seconds(
-    accept: Accept, database: Database
-) -> None:
-    old: Columns = {"published_at": "now() - interval '10 seconds'"}
-    await accept(**old)
-    await accept(**old, tenant_id="globex")
-    await accept(published=True)
-    await accept()
-    await accept(**old, state="running", lease_until="now() + interval '1 minute'")
-    await accept(**old, state="failed")
-    await accept(**old, due_at="now() + interval '1 minute'")
-    assert await relaying.count_published(database) == 2
 
 
 OLD: Columns = {"published_at": "now() - interval '10 seconds'"}
 
 
-async def test_the_oldest_published_jobs_that_still_wait_are_told_with_their_age(
+async def test_jobs_that_should_have_a_message_are_counted_after_some_seconds(
     accept: Accept, database: Database
 ) -> None:
-    old = [await accept(**OLD, due_at=f"now() - interval '{minutes} minutes'") for minutes in (3, 2, 1)]
+    await accept(**OLD)
+    await accept(**OLD, tenant_id="globex")
     await accept(published=True)
     await accept()
-    await accept(**OLD, state="completed")
-    assert list(await relaying.published(database, 2)) == old[:2]
-    found = await relaying.published(database, 10)
-    assert set(found) == set(old)
-    assert all(10 <= seconds < 20 for seconds in found.values())
+    await accept(**OLD, state="running", lease_until="now() + interval '1 minute'")
+    await accept(**OLD, state="failed")
+    await accept(**OLD, due_at="now() + interval '1 minute'")
+    assert await relaying.count_listed(database, 9) == (2, 1)
+    assert await relaying.count_listed(database, 1) == (1, 1)
 
 
-async def test_jobs_whose_message_was_lost_are_published_again(accept: Accept, store: Store) -> None:
-    lost = {await accept(**OLD), await accept(**OLD, tenant_id="globex")}
-    still_there = await accept(**OLD)
+async def test_of_the_jobs_without_a_message_the_oldest_are_published_again(accept: Accept, store: Store) -> None:
+    waiting = [await accept(**OLD, due_at=f"now() - interval '{minutes} minutes'") for minutes in (3, 2, 1)]
     just_published, ended = await accept(published=True), await accept(**OLD, state="completed")
-    named = [*lost, just_published, ended, uuid4()]
-    assert ids(await relaying.take_lost(store.database, named)) == lost
-    for job_id in lost:
+    assert await relaying.take_without_message(store.database, 3, 10) == []
+    assert ids(await relaying.take_without_message(store.database, 1, 10)) == set(waiting[:2])
+    for job_id in waiting[:2]:
         age = store.table.run("SELECT now() - published_at AS age FROM jobs WHERE id = %s", job_id)[0]["age"]
         assert age < timedelta(seconds=3)
-    assert await relaying.take_lost(store.database, named) == []
-    assert list(await relaying.published(store.database, 10)) == [still_there]
-    assert await relaying.take_lost(store.database, []) == []
+        told = store.table.run("SELECT what FROM job_events WHERE job_id = %s ORDER BY id", job_id)
+        assert [event["what"] for event in told] == ["accepted", "published again"]
+    # What was just published is not looked at.
+    assert await relaying.take_without_message(store.database, 1, 10) == []
+    assert ids(await relaying.take_without_message(store.database, 0, 10)) == {waiting[2]}
+    assert store.table.job(just_published)["state"], store.table.job(ended)["state"] == ("waiting", "completed")
+
+
+async def test_no_more_are_published_again_than_asked_for(accept: Accept, database: Database) -> None:
+    for _ in range(5):
+        await accept(**OLD)
+    assert len(await relaying.take_without_message(database, 1, 2)) == 2
+    assert len(await relaying.take_without_message(database, 1, 2)) == 2
+    assert await relaying.take_without_message(database, 1, 2) == []
 
 
 async def test_relays_at_the_same_time_do_not_make_up_for_the_same_loss(accept: Accept, database: Database) -> None:
-    lost = [await accept(**OLD) for _ in range(20)]
-    taken = await asyncio.gather(*(relaying.take_lost(database, lost) for _ in range(6)))
-    found = [job.job_id for batch in taken for job in batch]
-    assert len(found) == len(set(found))
-    found += [job.job_id for job in await relaying.take_lost(database, lost)]
-    assert sorted(found) == sorted(lost)
+    for _ in range(20):
+        await accept(**OLD)
+    taken = await asyncio.gather(*(relaying.take_without_message(database, 15, 20) for _ in range(6)))
+    assert sum(map(len, taken)) == 5
 
 
 async def test_what_is_kept_for_a_short_time_is_deleted(accept: Accept, database: Database, table: Table) -> None:

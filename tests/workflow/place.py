@@ -13,12 +13,13 @@ from config.tenants import Tenant
 from config.ticket_rules import TicketRules, parse_names
 from tests.kit import desk as desk_kit
 from tests.kit import model as gpt4
+from tests.kit.by_id import run_job
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
 from tests.kit.runner import runner_on
 from tests.kit.simulators import Simulator
 from workflow.kept_answers import AnswersInRedis
-from workflow.run import Runner, run_job
+from workflow.run import Runner
 
 
 def tenant(only: str = "", never: str = "", *, dry_run: bool = False) -> Tenant:

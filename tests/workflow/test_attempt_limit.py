@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from tests.integrations.street import Street, town
 from tests.kit import model as kit
+from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
 from tests.kit.runner import run_when_due, runner_on
 from tests.kit.simulators import Simulator
-from workflow.run import run_job
 
 ATTEMPT_SECONDS = 1.5
 

@@ -7,11 +7,11 @@ import pytest
 
 from config.tenants import Tenant
 from storage import by_hand
+from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket, notes_of
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE
 from tests.workflow.place import Place, nothing_said_of_an_error, tenant
-from workflow.run import run_job
 
 
 async def test_a_dry_run_pays_and_keeps_the_answer_and_going_live_posts_it_unpaid(

@@ -22,6 +22,7 @@ from integrations.errors import DeskTimeout
 from storage import by_hand
 from storage.direct import Row
 from storage.session import Database
+from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, NewEvent, Table, accept
@@ -30,7 +31,7 @@ from tests.kit.simulators import Simulator
 from workflow.enhancement import to_html
 from workflow.kept_answers import AnswersInRedis
 from workflow.ports import Kept, UnfinishedLook
-from workflow.run import Runner, run_job
+from workflow.run import Runner
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from storage.claims import Claim
 from storage.erasable import Which
 from storage.search import SearchInPostgres
 from storage.session import Database
+from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, NewEvent, Store, accept, attempt_at, claimed
@@ -23,7 +24,6 @@ from tests.kit.runner import runner_on
 from tests.kit.simulators import Simulator
 from workflow.enhancement import marker
 from workflow.failure_note import leave_failure_note
-from workflow.run import run_job
 
 
 async def failed(database: Database, job_id: UUID) -> Claim:

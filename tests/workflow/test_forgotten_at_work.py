@@ -15,13 +15,13 @@ from storage.erasable import Which
 from storage.session import Database
 from tests.kit import desk
 from tests.kit import model as gpt4
+from tests.kit.by_id import run_job
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, Store, Table
 from tests.kit.runner import TICKET, runner_on
 from tests.kit.simulators import Simulator
 from workflow.kept_answers import AnswersInRedis
 from workflow.ports import Kept
-from workflow.run import run_job
 
 
 class MeanwhileForgotten:

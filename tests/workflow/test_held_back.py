@@ -14,10 +14,10 @@ from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.tokens import DeskTokens
 from storage.session import Database
+from tests.kit.by_id import run_job
 from tests.kit.desk import settings
 from tests.kit.postgres import Table, claimed
 from tests.kit.runner import ANSWER, TICKET, runner_on
-from workflow.run import run_job
 
 
 class OneCallDesk:

@@ -6,13 +6,13 @@ import pytest
 
 from storage import history
 from tests.kit import desk as desk_kit
+from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket, notes_of
 from tests.kit.logs import StartLog
 from tests.kit.runner import ANSWER
 from tests.workflow.place import Place, nothing_said_of_an_error, tenant
 from workflow.enhancement import to_html
 from workflow.ports import Kept
-from workflow.run import run_job
 
 LEFT_OUT = ("skipped", "left out by the tenant's rules")
 COPY = {"subject": "S", "description": "text of a ticket", "resolution": "R", "status": "Open"}

@@ -17,6 +17,7 @@ from storage import claims, erasing, history
 from storage.erasable import Which
 from storage.session import Database
 from tests.kit import model as gpt4
+from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store, attempt_at, claimed
@@ -25,7 +26,7 @@ from tests.kit.simulators import Simulator
 from tests.system.by_hand import here
 from workflow.failure_note import leave_failure_note
 from workflow.kept_answers import AnswersInRedis
-from workflow.run import Runner, run_job
+from workflow.run import Runner
 
 SUBJECT = "VPN drops at home"
 

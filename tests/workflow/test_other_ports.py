@@ -14,13 +14,15 @@ from integrations.errors import DeskTimeout, OutsideFailure
 from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket, Structured, Usage
 from observability import phrases
 from storage.session import Database
+from tests.kit.by_id import run_job
 from tests.kit.logs import StartLog
 from tests.kit.postgres import LEASE, Table
 from tests.kit.runner import ANSWER, run_when_due
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
 from workflow.ports import Kept
-from workflow.run import Runner, run_job
+from workflow.run import Runner
+from workflow.turns import Turns
 
 FOUND = SimilarTicket("4711000000000077", "Badge reader is dark", "Replaced the fuse.", "77")
 PASSAGE = Document("Doors", "The fuse is behind the panel.")
@@ -182,6 +184,7 @@ def runner(desk: BoxOfCards, parrot: Parrot, drawer: Drawer, database: Database,
         note_settle_seconds=60,
         lease_seconds=LEASE,
         capture_messages=False,
+        turns=Turns(list),
     )
 
 

@@ -15,13 +15,13 @@ from integrations.breaker import Breaker
 from integrations.errors import DeskTimeout, HeldBack
 from storage import claims, dry_runs
 from storage.session import Database
+from tests.kit.by_id import run_job
 from tests.kit.desk import EXTRA_KEY_REFUSED, new_ticket, opened, settings
 from tests.kit.postgres import Store, attempt_at, claimed
 from tests.kit.runner import ANSWER, TICKET, runner_on
 from tests.kit.simulators import Simulator
 from workflow.attempt import GraphState
 from workflow.nodes.update_ticket import update_ticket
-from workflow.run import run_job
 
 
 class OtherKey:

@@ -8,13 +8,13 @@ from redis.asyncio import Redis
 
 from integrations.servicedesk.client import ServiceDeskPlus
 from storage.session import Database
+from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.postgres import NewEvent, Store, Table, accept
 from tests.kit.runner import ANSWER, runner_on
 from tests.kit.simulators import Simulator
 from workflow.enhancement import marker, to_html
 from workflow.kept_answers import AnswersInRedis
-from workflow.run import run_job
 
 QUOTES = (
     "&gt; {note}",

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from integrations.rate import DeskRate
 from storage.session import Database
+from tests.kit.by_id import run_job
 from tests.kit.clock import Clock
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.model import opened as model_opened
@@ -19,7 +20,7 @@ from tests.kit.postgres import NewEvent, Table, accept
 from tests.kit.runner import runner_on
 from tests.kit.simulators import Simulator
 from workflow.kept_answers import AnswersInRedis
-from workflow.run import Runner, run_job
+from workflow.run import Runner
 
 ENDED = ("completed", "skipped", "failed")
 

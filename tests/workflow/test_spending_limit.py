@@ -8,13 +8,13 @@ from config.tenant_directory import TenantDirectory
 from integrations.model.models import Models
 from storage.spending import SpendingBook
 from tests.config.given import ACME
+from tests.kit.by_id import run_job
 from tests.kit.clock import Clock
 from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store
 from tests.kit.runner import runner_on
 from tests.kit.simulators import Simulator
-from workflow.run import run_job
 
 
 async def test_a_job_past_the_limit_waits_unpaid_and_goes_on_when_it_is_raised(

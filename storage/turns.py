@@ -1,0 +1,65 @@
+"""Whose turn it is: a message wakes a worker, which claims the job of the tenant that is furthest below its share."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import uuid4
+
+from sqlalchemy import text
+
+from storage.claims import Claim
+from storage.jobs import ANOTHER_FIRST, NOTE_MISSING
+from storage.limits import ANOTHER_FIRST_WAIT, ECHO, LONGEST_LIFE, MOST_ATTEMPTS, TURN_LOOKS
+from storage.session import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What a claim is told of the tenants; each is by tenant, and has only those of whom there is something to tell."""
+
+    weights: Mapping[str, float] = field(default_factory=dict)
+    most_running: Mapping[str, int] = field(default_factory=dict)
+    charged: Mapping[str, int] = field(default_factory=dict)
+    """Places that count as taken, though their jobs have ended: they ended at once."""
+
+
+class NoneMayStart(Exception):
+    """Jobs are due, and none of them may start now: their tenants have their most in flight, or somebody holds them."""
+
+
+_CLAIM = text(
+    "SELECT * FROM claim_next_job(:owner, :token, :lease, :attempts, :wait, :longest, :echo, :another_first, :missing,"
+    " :weights, :most, :charged, :looks)"
+)
+
+
+async def claim_next(database: Database, owner: str, lease_seconds: float, shares: Shares) -> Claim | None:
+    """Take the job whose turn it is; None when none is due. Raises NoneMayStart.
+
+    A job that is told of `another_first` was not taken.
+    """
+    token, asked_at = uuid4(), time.monotonic()
+    rows = await database.call(
+        _CLAIM,
+        owner=owner,
+        token=token,
+        lease=timedelta(seconds=lease_seconds),
+        attempts=MOST_ATTEMPTS,
+        wait=ANOTHER_FIRST_WAIT,
+        longest=LONGEST_LIFE,
+        echo=ECHO,
+        another_first=ANOTHER_FIRST,
+        missing=NOTE_MISSING,
+        weights=json.dumps(shares.weights),
+        most=json.dumps(shares.most_running),
+        charged=json.dumps(shares.charged),
+        looks=TURN_LOOKS,
+    )
+    if not rows:
+        return None
+    row = dict(rows[0])
+    if (job_id := row.pop("id")) is None:
+        raise NoneMayStart
+    return Claim(job_id=job_id, token=token, owner=owner, asked_at=asked_at, **row)

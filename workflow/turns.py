@@ -1,0 +1,49 @@
+"""What a worker tells with each claim, so that each tenant gets its share of the places."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from config.tenants import Tenant
+from storage.limits import SHORTEST_TURN
+from storage.turns import Shares
+
+
+class Turns:
+    """The weights and limits of the tenants as they are now, and the places of this process that ended at once.
+
+    A start counts as a place for some seconds, however soon it ends: jobs that are put off or held back as soon as
+    they start (of a desk that is down, of a tenant that this worker does not know) leave no job in flight, and would
+    have every turn.
+    """
+
+    def __init__(
+        self, tenants: Callable[[], Iterable[Tenant]], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._tenants = tenants
+        self._monotonic = monotonic
+        self._charged: deque[tuple[float, str]] = deque()
+
+    def shares(self) -> Shares:
+        """Return what the next claim is to be told."""
+        now = self._monotonic()
+        while self._charged and self._charged[0][0] <= now:
+            self._charged.popleft()
+        shares = [(tenant.id, tenant.share) for tenant in self._tenants()]
+        return Shares(
+            weights={tenant_id: share.weight for tenant_id, share in shares if share.weight != 1},
+            most_running={tenant_id: share.most_running for tenant_id, share in shares if share.most_running},
+            charged=Counter(tenant_id for _, tenant_id in self._charged),
+        )
+
+    @contextmanager
+    def place(self, tenant_id: str) -> Iterator[None]:
+        """Hold a place for one job of the tenant; charged for the rest of its time, if the block ends before it."""
+        until = self._monotonic() + SHORTEST_TURN.total_seconds()
+        try:
+            yield
+        finally:
+            if self._monotonic() < until:
+                # In the order of their ends: none is charged for more than twice that time.
+                self._charged.append((until, tenant_id))
