@@ -31,6 +31,7 @@ from api.direct_route import DirectRoute
 from api.http_protocol import LARGEST_HEAD_BYTES
 from api.proof import by_token
 from api.proved_webhook import ProvedWebhook, prove
+from api.waiting_limit import RETRY_SECONDS, insist_on_room
 from api.webhook_refusals import WebhookRefused, tell
 from config.tenant_problems import is_tenant_id
 from dispatch.acceptance import NotTaken, Taken
@@ -61,7 +62,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": schemas.Refused, "description": f"More than {LARGEST_BODY_BYTES // 1024} KiB"},
     415: {"model": schemas.Refused, "description": "A compressed body, or another type than JSON without a token"},
     422: {"model": schemas.Refused, "description": "Proved, but without a usable ticket id"},
-    429: {"model": schemas.Refused, "description": "Too many requests at once over one connection"},
+    429: {"model": schemas.Refused, "description": "Too many requests at once over one connection, or too many jobs"},
     431: {"model": schemas.Refused, "description": f"More than {LARGEST_HEAD_BYTES // 1024} KiB of headers"},
     500: {"model": schemas.Refused, "description": "A mistake of ours; the log has a line of it"},
     503: {"model": schemas.Refused, "description": "Try again later: no store could take it"},
@@ -107,10 +108,12 @@ async def _receive(request: Request, addressed: str | None) -> JSONResponse:
             if is_check(proved.payload):
                 return _answer(span, 200, _checked(tenant_id))
             event = _event(proved, request.headers)
+            await insist_on_room(state, event)
             say(phrases.WEBHOOK_RECEIVED, ticket_id=event.ticket_id, tenant_id=event.tenant_id)
             taken = await state.acceptance.take(event)
         except WebhookRefused as refused:
-            answer = _answer(span, refused.status, {"detail": refused.answer})
+            later = {"Retry-After": str(RETRY_SECONDS)} if refused.status == 429 else None
+            answer = _answer(span, refused.status, {"detail": refused.answer}, later)
             if refused.asked is None:
                 tell(refused, state.rejections)
             else:

@@ -312,6 +312,7 @@ DECLARE
     v_best text;
     v_least double precision;
     v_passed text[] := '{}';
+    v_has_place boolean;
     v_waits boolean := true;
 BEGIN
     SELECT jsonb_object_agg(t.tenant_id, t.places) INTO v_places FROM (
@@ -347,8 +348,9 @@ BEGIN
         EXIT WHEN v_best IS NULL;
         v_passed := v_passed || v_best;
         IF p_most ? v_best THEN
-            CONTINUE WHEN NOT has_place(v_best, (p_most ->> v_best)::integer, v_waits);
+            v_has_place := has_place(v_best, (p_most ->> v_best)::integer, v_waits);
             v_waits := false;
+            CONTINUE WHEN NOT v_has_place;
         END IF;
         SELECT j.id INTO id FROM jobs j
         WHERE j.state = 'waiting' AND j.published_at IS NOT NULL AND j.due_at <= now() AND j.deadline_at > now()
@@ -357,6 +359,16 @@ BEGIN
         ORDER BY hashtext(j.tenant_id), j.tenant_id, j.due_at LIMIT 1 FOR UPDATE SKIP LOCKED;
         EXIT WHEN FOUND;
     END LOOP;
+END $$;
+
+-- Whether so many jobs of a tenant wait for a worker.
+CREATE OR REPLACE FUNCTION is_queue_full(p_tenant text, p_most integer) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+BEGIN
+    RETURN p_most = (SELECT count(*) FROM (
+        SELECT FROM jobs j WHERE j.state = 'waiting' AND j.published_at IS NOT NULL
+        AND hashtext(j.tenant_id) = hashtext(p_tenant) AND j.tenant_id = p_tenant LIMIT p_most) w);
 END $$;
 
 -- Take the job whose turn it is, as `claim_job` does. No row: no job is due. A row without an id: none of those that are

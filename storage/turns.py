@@ -35,6 +35,14 @@ _CLAIM = text(
 )
 
 
+_IS_FULL = text("SELECT is_queue_full(:tenant, :most)")
+
+
+async def is_queue_full(database: Database, tenant_id: str, most: int) -> bool:
+    """Return True if so many jobs of the tenant wait for a worker, or more. Raises one of DATABASE_FAILURES."""
+    return bool(await database.call_for_one(_IS_FULL, tenant=tenant_id, most=most))
+
+
 async def claim_next(database: Database, owner: str, lease_seconds: float, shares: Shares) -> Claim | None:
     """Take the job whose turn it is; None when none is due. Raises NoneMayStart.
 

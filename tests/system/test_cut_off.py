@@ -54,7 +54,7 @@ def test_a_job_whose_worker_was_cut_off_ends_at_its_deadline_with_a_line(around:
         other_settings(quick, quick.workers[0], {"DATABASE_URL": cable.url}),
         closing(cable),
     ):
-        cable.cut_at = b"claim_job"
+        cable.cut_at = b"claim_next_job"
         ticket_id = around.create_ticket()
         assert cable.is_cut.wait(10)
         row = around.ended(ticket_id, seconds=25)

@@ -1,4 +1,4 @@
-"""A desk that is down is its tenant's matter: no job is lost, no other tenant waits."""
+"""A tenant's flood, its slow desk or one that is down is its own matter: no job is lost, no other tenant waits."""
 
 import re
 import time

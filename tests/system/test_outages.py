@@ -133,13 +133,13 @@ def test_a_message_that_can_not_be_claimed_is_told_and_kept(around: World, quick
     """The grant for claiming is missing for a while: a line with error says so, and the job is not lost."""
     log = quick.workers[0].log_path
     with around.admin() as connection:
-        connection.execute("REVOKE EXECUTE ON FUNCTION claim_job FROM ai_agents")
+        connection.execute("REVOKE EXECUTE ON FUNCTION claim_next_job FROM ai_agents")
     ticket_id = around.create_ticket()
     try:
         wait_for(lambda: "Database error: job can't be claimed" in log.read_text(encoding="utf-8"))
     finally:
         with around.admin() as connection:
-            connection.execute("GRANT EXECUTE ON FUNCTION claim_job TO ai_agents")
+            connection.execute("GRANT EXECUTE ON FUNCTION claim_next_job TO ai_agents")
     assert_one_note(around, ticket_id)
 
 

@@ -6,7 +6,7 @@ revision = "0013"
 down_revision = "0012"
 branch_labels = None
 depends_on = None
-FUNCTIONS = "6fe8ed484472587a04b88870fa2160c6b887e2f53296ff39ad083a6132375b24"
+FUNCTIONS = "1d5aa229c38c207bf1e57667039638d31c49b8e970df9fc0baa7d601c4b79a0f"
 """The digest of `storage/functions.sql`."""
 
 

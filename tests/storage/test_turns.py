@@ -1,0 +1,148 @@
+"""Whose turn it is: the tenant's with the fewest places for its weight, and of it the job that is due longest."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from devstack.postgres import Postgres
+from storage.claims import Claim, complete
+from storage.limits import TURN_LOOKS
+from storage.session import Database
+from storage.turns import NoneMayStart, Shares, claim_next
+from tests.kit.postgres import LEASE, Store
+
+ALIKE = Shares()
+
+
+async def flood(store: Store, tenant: str, count: int, **columns: Any) -> list[UUID]:
+    """Jobs of different tickets that wait, the oldest first."""
+    return [await store.accept(tenant_id=tenant, ticket_id=f"{tenant} {number}", **columns) for number in range(count)]
+
+
+async def take(database: Database, shares: Shares = ALIKE, *, times: int = 1) -> list[Claim]:
+    """What so many messages lead to, one after the other."""
+    found = [await claim_next(database, "one", LEASE, shares) for _ in range(times)]
+    assert None not in found
+    return [claim for claim in found if claim is not None]
+
+
+def tenants(claims: list[Claim]) -> Counter[str]:
+    return Counter(claim.tenant_id for claim in claims)
+
+
+async def test_a_tenant_alone_has_every_place_and_its_oldest_job_goes_first(store: Store) -> None:
+    accepted = await flood(store, "acme", 5)
+    assert [claim.job_id for claim in await take(store.database, times=5)] == accepted
+    assert await claim_next(store.database, "one", LEASE, ALIKE) is None
+
+
+async def test_a_newcomer_is_claimed_before_the_flood_that_came_first(store: Store) -> None:
+    await flood(store, "acme", 20)
+    await take(store.database, times=3)
+    (newcomer,) = await flood(store, "globex", 1)
+    assert (await take(store.database))[0].job_id == newcomer
+
+
+async def test_places_are_shared_and_not_starts(store: Store) -> None:
+    """Jobs of the one end at once, those of the other do not: it keeps its half of the places, and no more."""
+    await flood(store, "slow", 20)
+    await flood(store, "quick", 20)
+    running = await take(store.database, times=6)
+    assert tenants(running) == {"slow": 3, "quick": 3}
+    for _ in range(8):
+        ended = next(claim for claim in running if claim.tenant_id == "quick")
+        await complete(store.database, ended, "note")
+        running.remove(ended)
+        running += await take(store.database)
+    assert tenants(running) == {"slow": 3, "quick": 3}
+
+
+async def test_a_tenant_of_weight_three_has_three_times_the_places(store: Store) -> None:
+    await flood(store, "acme", 12)
+    await flood(store, "globex", 12)
+    shares = Shares(weights={"acme": 3})
+    assert tenants(await take(store.database, shares, times=12)) == {"acme": 9, "globex": 3}
+
+
+async def test_starts_that_ended_at_once_count_as_places(store: Store) -> None:
+    await flood(store, "acme", 9)
+    await flood(store, "globex", 9)
+    shares = Shares(charged={"acme": 4})
+    assert tenants(await take(store.database, shares, times=6)) == {"globex": 5, "acme": 1}
+
+
+async def test_a_tenant_has_no_more_jobs_in_flight_than_it_may(store: Store) -> None:
+    """Also with many workers at once; who finds none that may start is told so."""
+    await flood(store, "acme", 20)
+    shares = Shares(most_running={"acme": 3})
+
+    async def one() -> Claim | None:
+        try:
+            return await claim_next(store.database, "one", LEASE, shares)
+        except NoneMayStart:
+            return None
+
+    claimed = [claim for claim in await asyncio.gather(*(one() for _ in range(12))) if claim]
+    assert len(claimed) == 3
+    (other,) = await flood(store, "globex", 1)
+    assert (await take(store.database, shares))[0].job_id == other
+    with pytest.raises(NoneMayStart):
+        await claim_next(store.database, "one", LEASE, shares)
+    await complete(store.database, claimed[0], "note")
+    assert tenants(await take(store.database, shares)) == {"acme": 1}
+
+
+async def test_two_limited_tenants_at_once_do_not_wait_for_each_other(store: Store) -> None:
+    for tenant in ("acme", "globex"):
+        await flood(store, tenant, 4)
+    shares = Shares(most_running={"acme": 1, "globex": 1})
+    claims = [claim_next(store.database, "one", LEASE, shares) for _ in range(16)]
+    found = await asyncio.gather(*claims, return_exceptions=True)
+    assert tenants([claim for claim in found if isinstance(claim, Claim)]) == {"acme": 1, "globex": 1}
+    assert [claim for claim in found if not isinstance(claim, Claim | NoneMayStart)] == []
+
+
+async def test_claims_at_once_get_a_job_each(store: Store) -> None:
+    accepted = [*await flood(store, "acme", 10), *await flood(store, "globex", 10)]
+    found = await asyncio.gather(*(claim_next(store.database, "one", LEASE, ALIKE) for _ in range(20)))
+    assert sorted(claim.job_id for claim in found if claim) == sorted(accepted)
+
+
+async def test_a_job_that_somebody_holds_keeps_nobody_from_the_next(store: Store, server: Postgres) -> None:
+    first, second = await flood(store, "acme", 2)
+    with psycopg.connect(server.superuser_url) as other:
+        other.execute("SELECT FROM jobs WHERE id = %s FOR UPDATE", (first,))
+        assert (await take(store.database))[0].job_id == second
+        with pytest.raises(NoneMayStart):
+            await claim_next(store.database, "one", LEASE, ALIKE)
+
+
+async def test_only_a_due_job_that_has_a_message_has_a_turn(store: Store) -> None:
+    """Else a message would be used up for a job that gets another one, and its own job be left without."""
+    later = "now() + interval '1 minute'"
+    for columns in ({"due_at": later}, {"published_at": None}, {"state": "completed"}):
+        await flood(store, "acme", 1, **columns)
+    assert await claim_next(store.database, "one", LEASE, ALIKE) is None
+    await flood(store, "acme", 1, deadline_at="now() - interval '1 second'")
+    with pytest.raises(NoneMayStart):
+        await claim_next(store.database, "one", LEASE, ALIKE)
+
+
+async def test_of_very_many_tenants_none_is_passed_over(store: Store) -> None:
+    """Places are spread over them, though a claim looks at some of them only."""
+    many = [f"tenant-{number}" for number in range(3 * TURN_LOOKS)]
+    for tenant in many:
+        await flood(store, tenant, 2)
+    first = tenants(await take(store.database, times=len(many)))
+    assert len(first) > 0.8 * len(many)
+    assert max(first.values()) == 2
+
+
+async def test_a_job_whose_ticket_has_another_first_is_put_off_by_its_turn(store: Store) -> None:
+    first, second = await store.accept(ticket_id="1"), await store.accept(ticket_id="1")
+    claims = await take(store.database, times=2)
+    assert [(claim.job_id, claim.another_first) for claim in claims] == [(first, False), (second, True)]

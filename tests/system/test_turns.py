@@ -1,0 +1,175 @@
+"""Whose turn it is, in a running system: no tenant waits for another one's flood, slow desk or limit."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from redis import Redis
+
+from devstack.system import System
+from tests.kit.system import SHORT
+from tests.kit.world import World, wait_for
+from tests.system.outcomes import assert_one_note, log_of
+
+pytestmark = pytest.mark.slow
+
+PLACES = 8
+SOON_SECONDS = 5.0
+LIMITS = {"JOBS_MOST_RUNNING_INITECH": "2", "JOBS_MOST_WAITING_INITECH": "6", "JOBS_WEIGHT_HOOLI": "3"}
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """One worker with few places, whose GPT-4 takes a second; of four tenants one has limits, and one weighs more."""
+    settings = SHORT | LIMITS | {"WORKER_CONCURRENCY": str(PLACES), "SERVICEDESK_TIMEOUT_SECONDS": "10"}
+    settings |= {"NOTE_SETTLE_SECONDS": "10", "LEASE_SECONDS": "3"}
+    tenants = ("acme", "globex", "initech", "hooli")
+    folder = tmp_path_factory.mktemp("turns")
+    with System(folder, tenants=tenants, settings=settings, openai_seconds=1, housekeeping=False) as running:
+        yield running
+
+
+@pytest.fixture
+def redis(system: System) -> Iterator[Redis]:
+    """A client of the queue."""
+    with Redis.from_url(system.state["redis_url"]) as client:
+        yield client
+
+
+def flood(world: World, tenant: str, count: int) -> list[str]:
+    """So many new tickets at once."""
+    with ThreadPoolExecutor(8) as senders:
+        return list(senders.map(lambda _: world.create_ticket(tenant=tenant), range(count)))
+
+
+def jobs(world: World, state: str) -> dict[str, int]:
+    """How many jobs are in that state, by tenant."""
+    question = "SELECT tenant_id, count(*) FROM jobs WHERE state = %s GROUP BY 1"
+    with world.admin() as connection:
+        return dict(connection.execute(question, (state,)).fetchall())
+
+
+def seconds_in_queue(world: World, ticket_id: str, tenant: str) -> float:
+    """How long the ticket's job waited, once it was started."""
+    wait_for(lambda: world.job(ticket_id, tenant).get("started_at"))
+    row = world.job(ticket_id, tenant)
+    return float((row["started_at"] - row["accepted_at"]).total_seconds())
+
+
+def all_ended(world: World) -> bool:
+    return not (jobs(world, "waiting") or jobs(world, "running"))
+
+
+def test_a_flood_of_one_tenant_is_not_another_ones_delay(world: World, system: System, redis: Redis) -> None:
+    tickets = flood(world, "acme", 150)
+    for _ in range(4):
+        newcomer = world.create_ticket(tenant="globex")
+        assert seconds_in_queue(world, newcomer, "globex") < SOON_SECONDS
+        assert "Job queued: job_id=" in log_of(system, newcomer)
+        # Each waiting job has its message, but for what is on its way.
+        assert abs(redis.llen("celery") - sum(jobs(world, "waiting").values())) <= PLACES
+    assert jobs(world, "waiting")["acme"] > 50
+    wait_for(lambda: all_ended(world), 90)
+    assert redis.llen("celery") == 0
+    for ticket_id in tickets[::10]:
+        assert_one_note(world, ticket_id)
+        assert len(world.jobs(ticket_id)) == 1
+
+
+def test_a_slow_desk_takes_no_more_places_than_its_tenants_share(world: World) -> None:
+    world.desk_fault(kind="slow", seconds=4, tenant="acme")
+    flood(world, "acme", 20)
+    others = flood(world, "globex", 30)
+    # Alone for a moment, acme may have had every place: it gives them back as its jobs end.
+    wait_for(lambda: jobs(world, "running").get("acme", 0) <= PLACES // 2 + 1, 30)
+    while jobs(world, "waiting").get("globex", 0) > PLACES:
+        assert jobs(world, "running").get("acme", 0) <= PLACES // 2 + 1
+        time.sleep(0.3)
+    world.clear_faults()
+    for ticket_id in others[::5]:
+        assert_one_note(world, ticket_id, "globex")
+    wait_for(lambda: all_ended(world), 60)
+
+
+def test_a_tenant_of_weight_three_has_three_times_the_places(world: World) -> None:
+    flood(world, "acme", 30)
+    flood(world, "hooli", 60)
+    seen = []
+    while all(jobs(world, "waiting").get(tenant, 0) > PLACES for tenant in ("acme", "hooli")):
+        seen.append(jobs(world, "running"))
+        time.sleep(0.2)
+    held = {tenant: sum(running.get(tenant, 0) for running in seen[5:]) for tenant in ("acme", "hooli")}
+    assert 2 < held["hooli"] / held["acme"] < 4, held
+    wait_for(lambda: all_ended(world), 60)
+
+
+def test_a_limit_in_flight_holds_and_leaves_the_places_to_others(world: World, system: System, redis: Redis) -> None:
+    limited = flood(world, "initech", 6)
+    wait_for(lambda: jobs(world, "running").get("initech") == 2)
+    # The messages of the others stay in the list, where support counts them.
+    wait_for(lambda: jobs(world, "waiting").get("initech", 0) >= 2 and redis.llen("celery") >= 2)
+    newcomer = world.create_ticket()
+    assert seconds_in_queue(world, newcomer, "acme") < SOON_SECONDS
+    while not all_ended(world):
+        assert jobs(world, "running").get("initech", 0) <= 2
+        time.sleep(0.1)
+    for ticket_id in limited:
+        assert_one_note(world, ticket_id, "initech")
+    assert "Worker stuck" not in system.workers[0].output()
+
+
+def test_past_the_limit_of_waiting_jobs_a_webhook_is_to_come_again(world: World, system: System) -> None:
+    worker = system.workers[0]
+    worker.pause()
+    try:
+        tickets = [world.create_ticket(tenant="initech", send_webhook=False) for _ in range(8)]
+        answers = [world.post_webhook(ticket_id, "initech") for ticket_id in tickets]
+        assert [answer.status_code for answer in answers] == [202] * 6 + [429] * 2
+        assert int(answers[-1].headers["Retry-After"]) >= 1
+        refused = "Webhook rejected: status=429, reason=too many jobs waiting"
+        assert refused in log_of(system, tickets[-1])
+        assert world.post_webhook(world.create_ticket(send_webhook=False)).status_code == 202
+    finally:
+        worker.resume()
+    wait_for(lambda: all_ended(world), 60)
+    assert world.post_webhook(tickets[-1], "initech").status_code == 202
+    assert_one_note(world, tickets[-1], "initech")
+
+
+def test_lost_and_doubled_messages_lose_and_double_nothing(world: World, system: System, redis: Redis) -> None:
+    worker = system.workers[0]
+    worker.pause()
+    try:
+        tickets = flood(world, "acme", 6)
+        wait_for(lambda: redis.llen("celery") >= 6)
+        for _ in range(3):
+            redis.rpop("celery")
+        (doubled,) = redis.lrange("celery", 0, 0)
+        redis.lpush("celery", doubled)
+    finally:
+        worker.resume()
+    for ticket_id in tickets:
+        assert_one_note(world, ticket_id)
+    assert len(world.notes(tickets[0])) == 1
+    wait_for(lambda: redis.llen("celery") == 0)
+
+
+def test_a_worker_killed_between_message_and_claim_loses_nothing(world: World, system: System) -> None:
+    """Its message is in nobody's hands, and looks as if it were: a minute later it is lost for certain."""
+    worker = system.workers[0]
+    with world.admin() as connection:
+        connection.execute("REVOKE EXECUTE ON FUNCTION claim_next_job FROM ai_agents")
+    ticket_id = world.create_ticket()
+    try:
+        wait_for(lambda: "Database error: job can't be claimed" in worker.output())
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.wait(5)
+    finally:
+        with world.admin() as connection:
+            connection.execute("GRANT EXECUTE ON FUNCTION claim_next_job TO ai_agents")
+        system.restart(worker)
+    assert_one_note(world, ticket_id, seconds=100)
+    assert "attempt: 1" in [line for line in log_of(system, ticket_id).splitlines() if "Job queued" in line][-1]
