@@ -21,17 +21,14 @@ async def is_forgotten(database: Database, held: Claim, ticket_id: str, requeste
     Whose ticket the job is about is written down first, so that who forgets a requester finds this job from now on.
     """
     numbers = [number for number in (held.ticket_id, ticket_id, held.desk_id, held.display_id) if number]
-    folded = tombstones.fold(requester)
-    for last in (False, True):
-        async with database.tenant_directly(held.tenant_id) as connection:
-            noted = await connection.ask(_NOTE, folded=folded, id=held.job_id, token=held.token)
-            if last or (noted and noted[0]["requester"] is not None):
-                (left,) = await connection.ask(tombstones.ARE_LEFT, numbers=numbers, folded=folded)
-                return bool(left["are_left"])
+    values = {"numbers": numbers, "folded": tombstones.fold(requester), "id": held.job_id, "token": held.token}
+    noted, left = await database.call_as(held.tenant_id, _NOTE, tombstones.ARE_LEFT, **values)
+    if not noted or noted[0]["requester"] is None:
         # There is no key yet. In a transaction of its own: an eraser may make it just now, and wait for the row above.
         async with database.tenant(held.tenant_id) as session:
             await tombstones.make_key(session, held.tenant_id)
-    raise AssertionError
+        _, left = await database.call_as(held.tenant_id, _NOTE, tombstones.ARE_LEFT, **values)
+    return bool(left[0]["are_left"])
 
 
 async def was_forgotten(database: Database, held: Claim) -> bool:

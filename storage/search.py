@@ -67,8 +67,9 @@ class SearchInPostgres:
 
     async def _find(self, question: TextClause, tenant_id: str, about: tuple[str, str], **values: Any) -> Sequence[Row]:
         values |= {"words": _words(*about), "least": _LEAST_RANK, "most": _MOST_FOUND}
-        async with self._slots, self._database.tenant_directly(tenant_id) as connection:
-            return await connection.ask(question, **values)
+        async with self._slots:
+            (found,) = await self._database.call_as(tenant_id, question, **values)
+        return found
 
 
 def _words(subject: str, description: str) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionm
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from observability import tracing
-from storage.direct import DirectConnection, Row, take
+from storage.direct import Row, take
 from storage.statements import trace_statements
 
 DATABASE_FAILURES = (DBAPIError, PoolTimeout)
@@ -152,11 +152,10 @@ class Database:
                 await session.execute(_SET_TENANT, {"tenant": tenant_id})
             yield session
 
-    @asynccontextmanager
-    async def tenant_directly(self, tenant_id: str) -> AsyncIterator[DirectConnection]:
-        """The same for statements that are texts, at a third of the CPU."""
-        async with take(self._engine, self._spans) as connection, connection.transaction(_SET_TENANT, tenant=tenant_id):
-            yield connection
+    async def call_as(self, tenant_id: str, *questions: TextClause, **values: Any) -> list[Sequence[Row]]:
+        """Return the rows of each statement, asked in one transaction of a tenant: a third of the CPU of `tenant`."""
+        async with take(self._engine, self._spans) as connection:
+            return await connection.ask_together(_SET_TENANT, *questions, tenant=tenant_id, **values)
 
     async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
         """Return the rows that a function of the database gives. It is a transaction of its own: one round trip."""

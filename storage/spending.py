@@ -105,9 +105,7 @@ class SpendingBook:
 
 async def _add(database: Database, tenant_id: str, day: date, spent: Spent) -> Spent:
     """Add to what was spent on a day, and return the sum: of all workers, each of which adds its part."""
-    values = {"tenant": tenant_id, "day": day, "tokens": spent.tokens, "dollars": spent.dollars}
-    async with database.tenant_directly(tenant_id) as connection:
-        (total,) = await connection.ask(_ADD, **values)
+    ((total,),) = await database.call_as(tenant_id, _ADD, day=day, tokens=spent.tokens, dollars=spent.dollars)
     return Spent(**total)
 
 
