@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx2
 import openai
-from openai import AsyncOpenAI, DefaultAsyncHttpx2Client
+from openai import AsyncOpenAI, AsyncStream, DefaultAsyncHttpx2Client
 from pydantic import BaseModel
 
 from integrations.breaker import Breaker
@@ -208,8 +208,15 @@ class ModelClient:
 
         try:
             async with asyncio.timeout(self._total), idle:
-                raw = await self._client.chat.completions.with_raw_response.create(**as_body(request))
-                completion = await read_completion(raw.http_response, gathered, heard)
+                # Not `chat.completions.create`, which walks through a request by its types: 0.5 ms of CPU each time.
+                response: Any = await self._client.post(
+                    "/chat/completions",
+                    cast_to=httpx2.Response,
+                    body=as_body(request),
+                    stream=True,
+                    stream_cls=AsyncStream[Any],
+                )
+                completion = await read_completion(response, gathered, heard)
                 return completion if first is None else replace(completion, first_seconds=first - started)
         except TimeoutError:
             raise ModelTimeout(self._idle if idle.expired() else self._total) from None

@@ -104,14 +104,9 @@ class Wire:
 
 
 def as_body(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the same arguments, with those that may go into the body as they are: the package walks through others.
-
-    It does so by the types that it knows, in each request (docs/benchmarks.md has what that and its objects cost).
-    """
-    named = {"model", "messages", "stream", "extra_body"}
-    rest = {name: value for name, value in request.items() if name not in named}
-    kept = {name: value for name, value in request.items() if name in named}
-    return kept | {"extra_body": rest | request.get("extra_body", {})}
+    """Return the JSON that these arguments make."""
+    extra: dict[str, Any] = request.get("extra_body", {})
+    return {name: value for name, value in request.items() if name != "extra_body"} | extra
 
 
 @cache
