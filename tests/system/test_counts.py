@@ -1,0 +1,121 @@
+"""What one webhook and one job cost in things that can be counted, whatever the machine: none may grow unseen.
+
+What a number is worth in time: docs/benchmarks.md. Who makes one smaller writes the new one here.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+
+from devstack.system import System
+from dispatch.message import message_of
+from tests.kit.world import World
+from tests.system.collector import Collector, collecting, trace_of
+from tests.system.meter import PostgresMeter
+from tests.system.stories import lines_of
+
+_TIMES = 6
+MOST_OF_A_WEBHOOK = {"statements": 1, "round trips": 1, "redis commands": 1}
+MOST_OF_A_JOB = {
+    "statements": 17,
+    "round trips": 17,
+    "redis commands": 46,
+    "spans of the api": 3,
+    "spans of the worker": 15,
+    "lines of the api": 2,
+    "lines of the worker": 6,
+}
+MOST_BYTES_OF_A_MESSAGE = 1100
+_NOT_COUNTED = {"cmdstat_info", "cmdstat_client|setinfo", "cmdstat_hello"}
+
+
+@dataclass
+class Counting:
+    """A running system, and what went to its stores."""
+
+    system: System
+    world: World
+    collector: Collector
+    redis: Redis
+    meters: dict[str, PostgresMeter]
+
+    def so_far(self, process: str) -> Counter[str]:
+        """What a process has sent to Postgres, and everybody to Redis."""
+        commands: dict[str, dict[str, int]] = self.redis.info("commandstats")
+        return Counter(
+            {
+                "statements": self.meters[process].statements,
+                "round trips": self.meters[process].round_trips,
+                "redis commands": sum(of["calls"] for name, of in commands.items() if name not in _NOT_COUNTED),
+            }
+        )
+
+
+@pytest.fixture(scope="module")
+def counting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counting]:
+    """A system that has done a few jobs: code and caches are warm, statements are prepared."""
+    with collecting() as collector:
+        export = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+        system = System(tmp_path_factory.mktemp("counts"), settings=export, openai_seconds=0.05, housekeeping=False)
+        meters = {"api": PostgresMeter(system.postgres.url), "worker": PostgresMeter(system.postgres.url)}
+        system.api.environment["DATABASE_URL"] = meters["api"].url
+        system.workers[0].environment["DATABASE_URL"] = meters["worker"].url
+        with system:
+            made = Counting(system, World(system), collector, Redis.from_url(system.redis.url), meters)
+            for _ in range(_TIMES):
+                made.world.ended(made.world.create_ticket())
+            yield made
+            made.world.close()
+        for meter in meters.values():
+            meter.close()
+
+
+def least_of(count: Callable[[], Counter[str]]) -> Counter[str]:
+    """The least of each in some times: what goes on beside only adds to it."""
+    counted = [count() for _ in range(_TIMES)]
+    return Counter({name: min(each[name] for each in counted) for name in counted[0]})
+
+
+def over(counted: Counter[str], most: dict[str, int]) -> dict[str, int]:
+    assert counted.keys() == most.keys()
+    return {name: number for name, number in counted.items() if number > most[name]}
+
+
+def test_a_job_takes_no_more_of_anything_than_it_did(counting: Counting) -> None:
+    def count() -> Counter[str]:
+        before = counting.so_far("worker")
+        ticket_id = counting.world.create_ticket()
+        job_id = str(counting.world.ended(ticket_id)["id"])
+        counted = counting.so_far("worker")
+        counted.subtract(before)
+        trace_of(counting.collector, ticket_id)
+        spans = [span.service for span in counting.collector.search(job_id=job_id)]
+        for name, process in (("api", counting.system.api), ("worker", counting.system.workers[0])):
+            counted[f"spans of the {name}"] = spans.count(f"ai-agents-{name}")
+            counted[f"lines of the {name}"] = len(lines_of(process, job_id))
+        return counted
+
+    assert over(least_of(count), MOST_OF_A_JOB) == {}
+
+
+def test_a_webhook_takes_no_more_of_anything_than_it_did(counting: Counting) -> None:
+    def count() -> Counter[str]:
+        counting.system.workers[0].pause()
+        try:
+            before = counting.so_far("api")
+            assert counting.world.post_webhook("404404").status_code == 202
+            counted = counting.so_far("api")
+        finally:
+            counting.system.workers[0].resume()
+        counted.subtract(before)
+        return counted
+
+    assert over(least_of(count), MOST_OF_A_WEBHOOK) == {}
+
+
+def test_a_message_is_the_jobs_id_its_trace_and_celerys_frame() -> None:
+    assert len(message_of(uuid4(), f"00-{uuid4().hex}-{uuid4().hex[:16]}-01")) <= MOST_BYTES_OF_A_MESSAGE
