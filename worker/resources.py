@@ -45,7 +45,9 @@ from workflow.kept_answers import AnswersInRedis
 from workflow.run import Runner
 from workflow.turns import Turns
 
-_MOST_DATABASE_CONNECTIONS = 20
+DATABASE_CONNECTIONS = 3
+"""For what jobs ask and write: each takes one for some milliseconds at a time, a search perhaps for seconds."""
+LEASE_CONNECTIONS = 2
 _CLAIM_LOCK_SECONDS = 0.5
 _CLOSE_SECONDS = 5.0
 _PAUSE_SECONDS = 1.0
@@ -100,12 +102,10 @@ class Resources:
 
     async def _open(self, tenants: TenantDirectory) -> Pickup:
         settings = self._settings
-        # A job searches over two connections at once.
-        connections = max(2, min(_MOST_DATABASE_CONNECTIONS, settings.worker_concurrency))
         database = Database(
             settings.database_url,
             application_name="ai-agents worker",
-            pool_size=connections,
+            pool_size=DATABASE_CONNECTIONS,
             # The context has its own limit; this one is for a statement that hangs.
             statement_seconds=settings.context_timeout_seconds + 30,
             # A burst waits in line for a connection; what that costs an attempt is within the attempt's time.
@@ -115,7 +115,10 @@ class Resources:
         self._stack.push_async_callback(database.close)
         # Claims of rows that somebody holds must not stand in the way of renewals.
         leases = Database(
-            settings.database_url, application_name="ai-agents leases", pool_size=4, lock_seconds=_CLAIM_LOCK_SECONDS
+            settings.database_url,
+            application_name="ai-agents leases",
+            pool_size=LEASE_CONNECTIONS,
+            lock_seconds=_CLAIM_LOCK_SECONDS,
         )
         self._stack.push_async_callback(leases.close)
         redis = open_redis(settings.redis_url, seconds=2)
@@ -138,7 +141,7 @@ class Resources:
             # Of one that has just left, the desk says so.
             wishes_of=lambda tenant_id: tenants.get(tenant_id) or Tenant(tenant_id),
             model_of=models.of,
-            search=SearchInPostgres(database, max(2, connections // 2)),
+            search=SearchInPostgres(database, DATABASE_CONNECTIONS - 1),
             answers=AnswersInRedis(redis, round(LONGEST_LIFE.total_seconds())),
             graph=build_graph(),
             context_seconds=settings.context_timeout_seconds,

@@ -10,14 +10,14 @@ from api.app import _DATABASE_CONNECTIONS
 from dispatch.message import QUEUE
 from dispatch.queue import UNACKED
 from tests.kubernetes.rendering import ROOT, Rendered
-from worker.resources import _MOST_DATABASE_CONNECTIONS
+from worker.resources import DATABASE_CONNECTIONS, LEASE_CONNECTIONS
 
 # Fields of https://keda.sh/docs/2.20/reference/scaledobject-spec/ and of the scaler for Redis lists.
 SPEC = {"scaleTargetRef", "minReplicaCount", "maxReplicaCount", "pollingInterval", "advanced", "triggers"}
 METADATA = {"address", "databaseIndex", "listName", "listLength", "activationListLength", "enableTLS", "unsafeSsl"}
 BEHAVIOUR = {"stabilizationWindowSeconds", "policies", "selectPolicy", "tolerance"}
 _TOLERANCE = 0.1
-_LEASES, _HOUSEKEEPING, _MIGRATION = 4, 5, 1
+_HOUSEKEEPING, _MIGRATION = 5, 1
 DOCUMENT = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 
 
@@ -117,8 +117,7 @@ def test_postgres_is_asked_for_as_many_connections_as_the_document_says(
     production: Rendered, spec: dict[str, Any]
 ) -> None:
     """Of the most pods that there are during a rollout, each with full pools."""
-    slots = int(production.settings()["WORKER_CONCURRENCY"])
-    of_worker = max(2, min(_MOST_DATABASE_CONNECTIONS, slots)) + _LEASES
+    of_worker = DATABASE_CONNECTIONS + LEASE_CONNECTIONS
     api = production.one("Deployment", "ai-agents-api")["spec"]["replicas"] + 1
     total = (spec["maxReplicaCount"] + 1) * of_worker + api * _DATABASE_CONNECTIONS + 2 * _HOUSEKEEPING + _MIGRATION
     (said,) = re.findall(r"\*\*(\d+) connections\*\*", DOCUMENT)
