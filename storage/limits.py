@@ -24,5 +24,5 @@ OVERDUE = timedelta(minutes=1)
 """How long past its deadline a job without an outcome is counted as one that should not be."""
 TURN_LOOKS = 16
 """How many tenants with a waiting job a claim looks at for the one that is furthest below its share."""
-SHORTEST_TURN = timedelta(seconds=3)
+SHORTEST_TURN = timedelta(seconds=1)
 """How long a start counts as a place at least: a tenant whose jobs all end at once must not have every turn."""

@@ -175,6 +175,8 @@ class Resources:
             raise JobGivenBack from None
         except concurrent.futures.CancelledError:
             raise JobGivenBack from None
+        else:
+            self._pauses_until = 0.0  # a place of its tenant is free
 
     @property
     def pauses(self) -> bool:

@@ -13,7 +13,7 @@ from storage.turns import Shares
 class Turns:
     """The weights and limits of the tenants as they are now, and the places of this process that ended at once.
 
-    A start counts as a place for some seconds, however soon it ends: jobs that are put off or held back as soon as
+    A start counts as a place for a second, however soon it ends: jobs that are put off or held back as soon as
     they start (of a desk that is down, of a tenant that this worker does not know) leave no job in flight, and would
     have every turn.
     """
