@@ -2,7 +2,7 @@
 
 All that the API may import from here, with the inbox beside it. Each waiting job has a message there, which holds the
 job's id and its trace context, nothing else; the Celery task id is the job id. A worker that takes a message claims the
-job whose turn it is, which may be another one (docs/adr/0003). The task is sent by name, so that publishing loads
+job whose turn it is, which may be another one (docs/adr/0023). The task is sent by name, so that publishing loads
 nothing of the workflow, nor of Celery.
 """
 

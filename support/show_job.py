@@ -168,7 +168,8 @@ def _next_of_waiting(job: Details) -> str:
         return f"waits for {attempt}, due in {duration(-seconds)}{mend}"
     if job.published_at is not None:
         return (
-            f"in the queue for {attempt} for {duration(seconds)}; if that lasts, see whether workers run and are free"
+            f"in the queue for {attempt} for {duration(seconds)}, behind older jobs of its tenant; if that lasts, see"
+            " whether workers run and are free"
         )
     if seconds < _RELAY_SECONDS:
         return f"due for {attempt}: the relay, in the API, queues it within seconds"

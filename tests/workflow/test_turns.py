@@ -16,7 +16,7 @@ def test_only_what_is_not_usual_of_a_tenant_is_told_and_as_it_is_now() -> None:
 
 def test_a_job_that_ends_at_once_is_charged_for_the_rest_of_a_second() -> None:
     clock = Clock()
-    turns = Turns(lambda: [], clock)
+    turns = Turns(list, clock)
     for tenant in ("acme", "acme", "globex"):
         with turns.place(tenant):
             clock.now += 0.1
