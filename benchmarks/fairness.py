@@ -61,7 +61,7 @@ class _Flood:
     async def _push(self, ids: Sequence[UUID]) -> None:
         queue = JobQueue(self._system.state["redis_url"])
         for at in range(0, len(ids), 32):
-            await asyncio.gather(*(queue.publish(job_id) for job_id in ids[at : at + 32]), "")
+            await asyncio.gather(*(queue.publish(job_id, "") for job_id in ids[at : at + 32]))
         await queue.close()
 
     def one_a_second(self, seconds: int) -> list[float]:

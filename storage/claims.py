@@ -103,7 +103,6 @@ async def _write(database: Database, held: Claim, function: TextClause, **values
         raise LeaseLost
 
 
-_RENEW = _bound("renew_lease", "lease")
 _SEE_OPEN = _bound("see_open")
 _KEEP_ANSWER = _bound("keep_answer", "attempt", "answer", "model")
 _BEGIN_POSTING = _bound("begin_posting", "attempt", "lease")
@@ -115,11 +114,6 @@ _RETRY = _bound("retry_job_later", "attempt", "in", "reason")
 _LOOK = _bound("look_once_more", "attempt", "attempts", "in", "reason", "look")
 _HOLD = _bound("hold_job_back", "attempt", "for", "reason", "longer", "longest")
 _GIVE_BACK = _bound("give_job_back", "attempt")
-
-
-async def renew_lease(database: Database, held: Claim, lease_seconds: float) -> None:
-    """Hold the job for `lease_seconds` from now. Raises LeaseLost."""
-    await _write(database, held, _RENEW, lease=timedelta(seconds=lease_seconds))
 
 
 async def load_answer(database: Database, held: Claim) -> tuple[dict[str, Any], str] | None:

@@ -42,6 +42,7 @@ from worker.pickup import JobGivenBack, Pickup
 from worker.process import QuietConsumer, stop_worker
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
+from workflow.renewals import Renewals
 from workflow.run import Runner
 from workflow.turns import Turns
 
@@ -137,6 +138,7 @@ class Resources:
             owner=f"{socket.gethostname()}:{os.getpid()}",
             database=database,
             lease_database=leases,
+            renewals=Renewals(leases, settings.lease_seconds),
             desk_of=desks.of,
             # Of one that has just left, the desk says so.
             wishes_of=lambda tenant_id: tenants.get(tenant_id) or Tenant(tenant_id),
@@ -147,7 +149,6 @@ class Resources:
             context_seconds=settings.context_timeout_seconds,
             attempt_seconds=settings.attempt_timeout_seconds,
             note_settle_seconds=settings.note_settle_seconds,
-            lease_seconds=settings.lease_seconds,
             capture_messages=messages_go_into_spans(),
             turns=Turns(tenants.all),
         )

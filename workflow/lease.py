@@ -6,10 +6,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
-from observability import tracing
-from storage import claims
 from storage.claims import Claim, LeaseLost
-from storage.session import DATABASE_FAILURES, Database, is_away
+from storage.session import DATABASE_FAILURES, is_away
+from workflow.renewals import Renewals
 
 _PAUSE_SECONDS = 1.0
 _SETTLE_SECONDS = 3.0
@@ -18,7 +17,7 @@ Result = TypeVar("Result")
 
 
 @contextlib.asynccontextmanager
-async def hold_lease(database: Database, claim: Claim, lease_seconds: float) -> AsyncIterator[None]:
+async def hold_lease(renewals: Renewals, claim: Claim) -> AsyncIterator[None]:
     """Renew the claim while the block runs.
 
     Raises LeaseLost when that did not work in time, after cancelling the block: another worker may have the job then,
@@ -26,10 +25,10 @@ async def hold_lease(database: Database, claim: Claim, lease_seconds: float) -> 
     """
     loop = asyncio.get_running_loop()
     # The claim's time runs since it was asked for: this process may have been held still before it heard of it.
-    limit = asyncio.timeout(claim.asked_at + lease_seconds - time.monotonic())
+    limit = asyncio.timeout(claim.asked_at + renewals.lease_seconds - time.monotonic())
     try:
         async with limit:
-            renewal = asyncio.create_task(_renew(database, claim, lease_seconds, limit))
+            renewal = asyncio.create_task(_renew(renewals, claim, limit))
             try:
                 yield
                 # What the block has written stands, though this process may be held still from here on.
@@ -43,23 +42,22 @@ async def hold_lease(database: Database, claim: Claim, lease_seconds: float) -> 
         raise
 
 
-async def _renew(database: Database, claim: Claim, lease_seconds: float, limit: asyncio.Timeout) -> None:
+async def _renew(renewals: Renewals, claim: Claim, limit: asyncio.Timeout) -> None:
     loop = asyncio.get_running_loop()
-    pause = lease_seconds / 3
+    pause = renewals.lease_seconds / 3
     while True:
         await asyncio.sleep(pause)
         asked = loop.time()
         try:
-            with tracing.untraced():
-                await claims.renew_lease(database, claim, lease_seconds)
+            await renewals.renew(claim)
         except LeaseLost:
             _move(limit, loop.time())
             return
         except DATABASE_FAILURES:
             pause = _PAUSE_SECONDS  # the database is away: the lease holds a while yet
             continue
-        _move(limit, asked + lease_seconds)
-        pause = lease_seconds / 3
+        _move(limit, asked + renewals.lease_seconds)
+        pause = renewals.lease_seconds / 3
 
 
 def _move(limit: asyncio.Timeout, when: float | None) -> None:

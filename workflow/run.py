@@ -28,6 +28,7 @@ from workflow.graph import JobGraph
 from workflow.lease import hold_lease, insist, settle
 from workflow.limit import AttemptLimit
 from workflow.ports import Desk, KeptAnswers, Model, Search, Wishes
+from workflow.renewals import Renewals
 from workflow.stopping import outcome_of
 from workflow.turns import Turns
 
@@ -42,6 +43,7 @@ class Runner:
     database: Database
     lease_database: Database
     """A small pool of its own for claims: none may run out because its renewal waits in line behind searches."""
+    renewals: Renewals
     desk_of: Callable[[str], Desk]
     wishes_of: Callable[[str], Wishes]
     model_of: Callable[[str], Model]
@@ -51,7 +53,6 @@ class Runner:
     context_seconds: float
     attempt_seconds: float
     note_settle_seconds: float
-    lease_seconds: float
     capture_messages: bool
     turns: Turns
 
@@ -64,7 +65,7 @@ async def run_next(runner: Runner) -> Outcome | None:
     """
     with tracing.untraced():
         shares = runner.turns.shares()
-        claim = await claim_next(runner.lease_database, runner.owner, runner.lease_seconds, shares)
+        claim = await claim_next(runner.lease_database, runner.owner, runner.renewals.lease_seconds, shares)
     if claim is None:
         return None
     with runner.turns.place(claim.tenant_id):
@@ -106,7 +107,7 @@ async def _run_claimed(runner: Runner, claim: Claim, span: trace.Span) -> Outcom
     # One for all: what its steps learn of the ticket holds for a failure note as well.
     prepare = cache(partial(_attempt, runner, claim))
     try:
-        async with hold_lease(runner.lease_database, claim, runner.lease_seconds):
+        async with hold_lease(runner.renewals, claim):
             outcome = await _run_and_record(runner, claim, prepare, begun)
             # Together with the row: whatever stops this process from here on, the outcome stands.
             report(claim, outcome, span)
@@ -208,7 +209,7 @@ def _attempt(runner: Runner, claim: Claim) -> Attempt:
         limit=AttemptLimit(runner.attempt_seconds, claim.seconds_left()),
         context_seconds=runner.context_seconds,
         note_settle_seconds=runner.note_settle_seconds,
-        lease_seconds=runner.lease_seconds,
+        lease_seconds=runner.renewals.lease_seconds,
         capture_messages=runner.capture_messages,
     )
 

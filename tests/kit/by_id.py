@@ -41,5 +41,5 @@ async def claim_by_id(database: Database, job_id: UUID, owner: str, lease_second
 
 async def run_job(runner: Runner, job_id: UUID) -> Outcome | None:
     """Run one attempt at this job and return its outcome, reported; None when there was nothing to claim."""
-    held = await claim_by_id(runner.lease_database, job_id, runner.owner, runner.lease_seconds)
+    held = await claim_by_id(runner.lease_database, job_id, runner.owner, runner.renewals.lease_seconds)
     return None if held is None else await run_attempt(runner, held)

@@ -14,6 +14,7 @@ from tests.kit.postgres import LEASE, Table
 from workflow.enhancement import Enhancement
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
+from workflow.renewals import Renewals
 from workflow.run import Runner
 from workflow.turns import Turns
 
@@ -35,6 +36,7 @@ def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Databas
         owner="one",
         database=database,
         lease_database=lease_database,
+        renewals=Renewals(lease_database, LEASE),
         model_of=lambda _: nothing,
         search=SearchInPostgres(database, 2),
         graph=build_graph(),
@@ -43,7 +45,6 @@ def runner_on(desk: ServiceDeskPlus, database: Database, lease_database: Databas
         context_seconds=1,
         attempt_seconds=240,
         note_settle_seconds=60,
-        lease_seconds=LEASE,
         answers=Nowhere(),
         capture_messages=False,
         turns=Turns(list),

@@ -14,9 +14,10 @@ from storage.claims import Claim, LeaseLost
 from storage.session import Database
 from tests.kit.postgres import DEADLINE, LEASE, Store, Table, claimed
 from workflow.lease import hold_lease
+from workflow.renewals import Renewals
 
 WRITES: dict[str, Callable[[Database, Claim], Awaitable[None]]] = {
-    "renew_lease": lambda database, claim: claims.renew_lease(database, claim, LEASE),
+    "renew_lease": lambda database, claim: Renewals(database, LEASE).renew(claim),
     "save_answer": lambda database, claim: claims.save_answer(database, claim, {"summary": "lost"}, "m"),
     "about_to_post": lambda database, claim: claims.about_to_post(database, claim, LEASE),
     "not_posted": claims.not_posted,
@@ -142,7 +143,7 @@ async def test_a_failure_that_was_retried_by_hand_is_not_told_again(waiting: UUI
 
 async def test_a_lease_is_renewed_while_its_block_runs(waiting: UUID, database: Database, table: Table) -> None:
     claim = await claimed(database, waiting, lease=1.2)
-    async with hold_lease(database, claim, 1.2):
+    async with hold_lease(Renewals(database, 1.2), claim):
         await asyncio.sleep(1.5)
         await claims.about_to_post(database, claim, 1.2)
     assert table.job(waiting)["note_attempted_at"] is not None
@@ -154,7 +155,7 @@ async def test_a_block_ends_as_soon_as_another_worker_is_seen_to_have_its_job(wa
 
     async def work() -> None:
         # Before the lease itself ends, which would end the block too.
-        async with asyncio.timeout(2.5), hold_lease(store.database, claim, 3):
+        async with asyncio.timeout(2.5), hold_lease(Renewals(store.database, 3), claim):
             store.table.change(waiting, claim_token=uuid4())
             await asyncio.sleep(30)
             reached.append("the note")
@@ -172,7 +173,7 @@ async def test_a_claim_that_ran_out_before_its_worker_heard_of_it_begins_no_work
     reached: list[str] = []
 
     async def work() -> None:
-        async with asyncio.timeout(2), hold_lease(database, claim, LEASE):
+        async with asyncio.timeout(2), hold_lease(Renewals(database, LEASE), claim):
             await asyncio.sleep(0.5)
             reached.append("GPT-4")
 
@@ -184,14 +185,14 @@ async def test_a_claim_that_ran_out_before_its_worker_heard_of_it_begins_no_work
 async def test_the_timeout_of_the_block_itself_is_not_taken_for_a_lost_lease(waiting: UUID, database: Database) -> None:
     claim = await claimed(database, waiting)
     with pytest.raises(TimeoutError):
-        async with hold_lease(database, claim, LEASE), asyncio.timeout(0.01):
+        async with hold_lease(Renewals(database, LEASE), claim), asyncio.timeout(0.01):
             await asyncio.sleep(30)
 
 
 async def test_a_block_that_has_ended_its_job_has_not_lost_it(waiting: UUID, database: Database, table: Table) -> None:
     """A process that is held still right after its last write must not say `completed` and `claim lost` of one job."""
     claim = await claimed(database, waiting, lease=1)
-    async with hold_lease(database, claim, 1):
+    async with hold_lease(Renewals(database, 1), claim):
         await claims.complete(database, claim, "1")
         time.sleep(1.2)  # noqa: ASYNC251 -- the whole loop stands still
     assert table.job(waiting)["state"] == "completed"

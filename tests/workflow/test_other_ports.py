@@ -21,6 +21,7 @@ from tests.kit.runner import ANSWER, run_when_due
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
 from workflow.ports import Kept
+from workflow.renewals import Renewals
 from workflow.run import Runner
 from workflow.turns import Turns
 
@@ -173,6 +174,7 @@ def runner(desk: BoxOfCards, parrot: Parrot, drawer: Drawer, database: Database,
         owner="one",
         database=database,
         lease_database=database,
+        renewals=Renewals(database, LEASE),
         desk_of=lambda _: desk,
         wishes_of=lambda _: Wanted(),
         model_of=lambda _: parrot,
@@ -182,7 +184,6 @@ def runner(desk: BoxOfCards, parrot: Parrot, drawer: Drawer, database: Database,
         context_seconds=5,
         attempt_seconds=60,
         note_settle_seconds=60,
-        lease_seconds=LEASE,
         capture_messages=False,
         turns=Turns(list),
     )
