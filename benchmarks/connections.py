@@ -24,11 +24,7 @@ def measure(folder: Path, *, workers: int, places: int, jobs: int, seconds: floa
             ours.system.add_worker()
         held = 0
         most: dict[str, int] = {}
-        for worker in ours.system.workers:
-            worker.pause()
         ours.send(jobs)
-        for worker in ours.system.workers:
-            worker.resume()
         with psycopg.connect(ours.system.state["database_admin_url"], autocommit=True) as rows:
             while ours.notes().notes < jobs:
                 held = max(held, ours.asking())

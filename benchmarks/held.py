@@ -1,7 +1,7 @@
 """`python -m benchmarks.held`: how many jobs one worker holds, how fast it drains a backlog, what it adds to a job.
 
 The model takes `--seconds` for an answer and streams it a piece a token all the while, as GPT-4 does. First a backlog
-is drained, queued while the worker was held still; what is in flight, and the memory of the worker, are looked at
+is drained, queued while no worker ran; what is in flight, and the memory of the worker, are looked at
 meanwhile. Then webhooks come at half of that rate: the time added to a job is from the moment when its webhook was due
 to its note, less what the model took. Beside it, Celery's default pool with a child a core and the same model.
 """
@@ -26,7 +26,6 @@ HEAD = ("one worker process", "in flight at most", "MiB each", "drained a minute
 ADDED_HEAD = ("webhooks a second", "ms added to a job, p50", "p99")
 _LOOK_SECONDS = 0.2
 _LONGEST_SECONDS = 900.0
-_SETTLE_SECONDS = 2.0
 _WARM_JOBS = 20
 _PREFORK = "prefork"
 
@@ -51,14 +50,13 @@ class Added:
 
 
 def drain(ours: Ours, jobs: int) -> Drained:
-    """Have a worker that is warm do so many jobs. Raises JobsFailed."""
-    pid = ours.worker.pid
-    time.sleep(_SETTLE_SECONDS)
-    idle, before = memory(pid).pss, ours.notes().notes
-    ours.worker.pause()
+    """Have a new worker do so many jobs. Raises JobsFailed."""
+    before = ours.notes().notes
+    ours.worker.stop()
     ours.send(jobs)
-    cpu, began = cpu_seconds(pid), time.monotonic()
-    ours.worker.resume()
+    ours.system.restart(ours.worker)
+    pid = ours.worker.pid
+    began, cpu, idle = time.monotonic(), cpu_seconds(pid), memory(pid).pss
     most, held = 0, idle
     while (notes := ours.notes()).notes < before + jobs:
         if (waiting := ours.asking()) > most:
@@ -87,16 +85,12 @@ def added(ours: Ours, rate: float, seconds: float, model_seconds: float) -> Adde
 def drain_prefork(worker: Contender, ours: Ours, waves: int) -> Drained:
     """Have Celery's children do some jobs each: more would take minutes."""
     children = os.cpu_count() or 1
-    jobs, before = waves * children, ours.notes().notes
-    worker.queue(children)
-    ours.await_notes(before + children)
-    worker.worker.pause()
+    jobs, first = waves * children, ours.tickets.peek()
+    before = ours.notes().notes
     worker.queue(jobs)
-    began = time.monotonic()
-    worker.worker.resume()
-    last = ours.await_notes(before + children + jobs).last
+    ours.await_notes(before + jobs)
     mib = tree_memory(worker.worker.pid) / children
-    return Drained(children, mib, jobs * 60 / (last - began), 0.0)
+    return Drained(children, mib, ours.rate_of(first, jobs, warm=children) * 60, 0.0)
 
 
 def _report(folder: Path, given: argparse.Namespace) -> Report:
@@ -154,7 +148,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--places", type=int, default=PLACES, help=f"WORKER_CONCURRENCY (default: {PLACES})")
     parser.add_argument("--jobs", type=int, default=2000, help="in the backlog (default: 2000)")
     parser.add_argument("--added-seconds", type=float, default=20.0, help="of webhooks at half load (default: 20)")
-    parser.add_argument("--waves", type=int, default=2, help="of jobs for each of Celery's children (default: 2)")
+    parser.add_argument("--waves", type=int, default=3, help="of jobs for each of Celery's children (default: 3)")
 
 
 BENCHMARK = Benchmark(
@@ -162,7 +156,7 @@ BENCHMARK = Benchmark(
     _arguments,
     _report,
     full=("--seconds", "30", "--added-seconds", "60"),
-    tiny=("--seconds", "1", "--jobs", "30", "--added-seconds", "2", "--waves", "1"),
+    tiny=("--seconds", "1", "--jobs", "30", "--added-seconds", "2", "--waves", "2"),
 )
 
 if __name__ == "__main__":

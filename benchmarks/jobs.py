@@ -1,8 +1,8 @@
 """`python -m benchmarks.jobs`: what a job costs a worker, beside the same calls as a task of what people would use.
 
 Desk and model answer at once (`benchmarks.outside`), to ours in the 98 pieces of a stream, to the others in one.
-For each: the CPU (user and system, children too) of one worker process for a job, and how many it does in a second of
-a backlog, which was queued while it was held still. All in turn, in several rounds.
+For each: the CPU (user and system, children too) of one worker process for a job, and how many it does in a second
+while others wait. All in turn, in several rounds.
 """
 
 import argparse
@@ -81,11 +81,15 @@ PEERS = {
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One worker in one round: CPU milliseconds of a job, jobs a second, and how busy desk and model were (0 to 1)."""
+    """One worker in one round: CPU milliseconds of a job, jobs a second from the first note to the last.
+
+    `outside`: how busy the busier of desk and model was (0 to 1), `requeued`: how often one of our jobs had to wait.
+    """
 
     cpu: float
     rate: float
     outside: float
+    requeued: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +103,16 @@ class Contender:
 
 
 def _batch(side: Contender, ours: Ours, jobs: int) -> Batch:
-    before = ours.notes().notes
-    side.worker.pause()
-    side.queue(jobs)
+    first, before, requeued = ours.tickets.peek(), ours.notes().notes, ours.requeued()
     outside = [process.pid for process in (ours.system.desk, ours.system.openai)]
-    cpu, busy, began = tree_cpu(side.worker.pid), max(map(tree_cpu, outside)), time.monotonic()
-    side.worker.resume()
-    seconds = ours.await_notes(before + jobs).last - began
+    cpu, busy, began = tree_cpu(side.worker.pid), list(map(tree_cpu, outside)), time.monotonic()
+    side.queue(jobs)
+    ours.await_notes(before + jobs)
+    busiest = max(tree_cpu(pid) - earlier for pid, earlier in zip(outside, busy, strict=True))
+    share = busiest / (time.monotonic() - began)
     side.settled(jobs)
     cost = (tree_cpu(side.worker.pid) - cpu) * 1000 / jobs
-    return Batch(cost, jobs / seconds, (max(map(tree_cpu, outside)) - busy) / seconds)
+    return Batch(cost, ours.rate_of(first, jobs), share, ours.requeued() - requeued)
 
 
 def _side_of_ours(ours: Ours) -> Contender:
@@ -207,7 +211,9 @@ def _lines(found: dict[str, list[Batch]]) -> list[str]:
             ratios = [f"{ratio(found['ours'], batches, field):.2f}" for field in ("cpu", "rate")]
             rows.append((PEERS[name].title, *cells, *ratios, PEERS[name].lacks))
     busy = max(batch.outside for batches in found.values() for batch in batches)
-    return [*table(HEAD, rows), "", f"Desk and model, a process each, were busy for {busy:.0%} of the time at most."]
+    requeued = sum(batch.requeued for batch in found["ours"])
+    said = f"Desk and model, a process each, were busy for {busy:.0%} of the time at most"
+    return [*table(HEAD, rows), "", f"{said}; {requeued} times a job of ours went back to wait (`Job requeued`)."]
 
 
 def _report(folder: Path, given: argparse.Namespace) -> Report:
@@ -226,7 +232,7 @@ def _report(folder: Path, given: argparse.Namespace) -> Report:
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=3, help="(default: 3)")
-    parser.add_argument("--jobs", type=int, default=300, help="in each round (default: 300)")
+    parser.add_argument("--jobs", type=int, default=200, help="in each round (default: 200)")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=[*PEERS], help="(default: all)")
 
 

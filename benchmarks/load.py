@@ -81,14 +81,19 @@ def request(plan: Plan, number: int) -> bytes:
 class _Sender(asyncio.Protocol):
     """One connection with one request under way at most."""
 
-    def __init__(self, answered: Callable[["_Sender", bool], None]) -> None:
+    def __init__(self, answered: Callable[["_Sender", bool], None], lost: Callable[[], None]) -> None:
         self._answered = answered
+        self._lost = lost
         self._read = b""
         self.due = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Keep what is written to."""
         self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's name
+        """Tell of it."""
+        self._lost()
 
     def send(self, data: bytes, due: float) -> None:
         """Send a request that was due then."""
@@ -124,7 +129,7 @@ class _Load:
         self._over = loop.create_future()
         for _ in range(self._plan.connections):
             address = ("127.0.0.1", self._plan.port)
-            _, sender = await loop.create_connection(lambda: _Sender(self._answered), *address)
+            _, sender = await loop.create_connection(lambda: _Sender(self._answered, self._lose), *address)
             self._free.append(sender)
         self._began = time.monotonic()
         self._tick()
@@ -155,6 +160,10 @@ class _Load:
         if self._plan.rate is None:
             return self._plan.requests if seconds < self._plan.seconds else self._sent
         return min(self._plan.requests, int(min(seconds, self._plan.seconds) * self._plan.rate))
+
+    def _lose(self) -> None:
+        if not self._over.done():
+            self._over.set_exception(ConnectionError("the server closed a connection"))
 
     def _answered(self, sender: _Sender, accepted: bool) -> None:
         self._ended = time.monotonic()

@@ -52,7 +52,7 @@ def _report(folder: Path, given: argparse.Namespace) -> Report:
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=1, help="of new processes (default: 1)")
-    parser.add_argument("--pairs", type=int, default=6, help="of batches in each round (default: 6)")
+    parser.add_argument("--pairs", type=int, default=5, help="of batches in each round (default: 5)")
     parser.add_argument("--jobs", type=int, default=60, help="in each batch (default: 60)")
     parser.add_argument("--pieces", type=int, default=PIECES, help=f"of each streamed answer (default: {PIECES})")
     parser.add_argument("--in-turn", action="store_true", help="the batches of a pair one after the other")
@@ -63,7 +63,7 @@ BENCHMARK = Benchmark(
     "observability",
     _arguments,
     _report,
-    full=("--rounds", "4", "--jobs", "200"),
+    full=("--rounds", "4", "--pairs", "6", "--jobs", "200"),
     tiny=("--pairs", "1", "--jobs", "4", "--most-ratio", "99"),
 )
 

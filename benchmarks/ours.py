@@ -105,7 +105,9 @@ class Ours:
         port = int(self.system.state["api_url"].rpartition(":")[2])
         tenant = self.system.tenants[0]
         first = self.tickets.take(requests)
-        plan = Plan(port, tenant.webhook_secret, tenant.id, first, seconds, requests, rate=rate)
+        # One over which nothing comes is closed after 5 s.
+        connections = 32 if rate is None else max(1, min(32, int(rate * 2)))
+        plan = Plan(port, tenant.webhook_secret, tenant.id, first, seconds, requests, connections, rate)
         return sent(plan)
 
     def notes(self) -> Notes:
@@ -116,6 +118,12 @@ class Ours:
     def moments(self) -> dict[str, float]:
         """Ask the desk when each ticket's note came."""
         return _ask(f"{self.system.state['desk_url']}/_sim/moments")
+
+    def rate_of(self, first: int, jobs: int, warm: int = 1) -> float:
+        """Return the jobs a second of those tickets whose notes came after the first `warm` of them."""
+        moments = self.moments()
+        came = sorted(moments[str(ticket)] for ticket in range(first, first + jobs))
+        return (jobs - warm) / max(came[-1] - came[warm - 1], 1e-3)
 
     def asking(self) -> int:
         """Ask the model how many questions wait for it."""
@@ -140,7 +148,11 @@ class Ours:
         give_up_at = time.monotonic() + _SPANS_SECONDS
         while (missing := count - received(self._collector).get(name, 0)) > 0 and time.monotonic() < give_up_at:
             time.sleep(0.1)
-        return missing
+        return max(0, missing)
+
+    def requeued(self) -> int:
+        """Count how often a job went back to wait since the worker began: such a job is more than one job's work."""
+        return self.worker.output().count("Job requeued")
 
 
 def sent(plan: Plan) -> Found:

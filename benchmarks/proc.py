@@ -11,14 +11,19 @@ _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process and all its threads so far, to 10 ms."""
-    # The name, which may have blanks in it, ends with the last bracket; utime and stime are fields 14 and 15.
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+    return sum(_times(pid)[:2])
 
 
 def tree_cpu(pid: int) -> float:
-    """User and system time of a process and of those below it that run, to 10 ms each."""
-    return sum(map(cpu_seconds, (pid, *descendants(pid))))
+    """The same of a process and of those below it, also of those that have ended."""
+    return sum(sum(_times(one)) for one in (pid, *descendants(pid)))
+
+
+def _times(pid: int) -> list[float]:
+    """Return user and system time, and those of the children that ended."""
+    # The name, which may have blanks in it, ends with the last bracket; these are fields 14 to 17.
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return [int(ticks) / _TICKS_PER_SECOND for ticks in fields[11:15]]
 
 
 @dataclass(frozen=True, slots=True)
