@@ -1,4 +1,4 @@
-"""arq: `arq benchmarks.peers.with_arq.WorkerSettings`; run as a program it queues jobs (`NUMBER FIRST_TICKET`)."""
+"""arq: `arq benchmarks.peers.with_arq.ArqWorker`; run as a program it queues jobs (`NUMBER FIRST_TICKET`)."""
 
 import asyncio
 import sys
@@ -17,7 +17,7 @@ async def enhance(_context: dict[str, Any], ticket_id: str) -> None:
     await coroutines().enhance(ticket_id)
 
 
-class WorkerSettings:
+class ArqWorker:
     """What arq's command reads."""
 
     functions = (enhance,)
