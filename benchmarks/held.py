@@ -32,12 +32,16 @@ _PREFORK = "prefork"
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """A backlog: jobs in flight at most, MiB for each of those, jobs a minute to the last note, CPU ms of a job."""
+    """A backlog: jobs in flight at most, MiB for each of those, jobs a minute to the last note, CPU ms of a job.
+
+    `requeued` is how often a job went back to wait.
+    """
 
     in_flight: int
     mib: float
     per_minute: float
     cpu: float
+    requeued: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def drain(ours: Ours, jobs: int) -> Drained:
             raise JobsFailed(f"{notes.notes - before} of {jobs} jobs have their note")
         time.sleep(_LOOK_SECONDS)
     cost = (cpu_seconds(pid) - cpu) * 1000 / jobs
-    return Drained(most, (held - idle) / max(1, most), jobs * 60 / (notes.last - began), cost)
+    return Drained(most, (held - idle) / max(1, most), jobs * 60 / (notes.last - began), cost, ours.requeued())
 
 
 def added(ours: Ours, rate: float, seconds: float, model_seconds: float) -> Added:
@@ -140,7 +144,8 @@ def _lines(drained: Drained, prefork: Drained, later: Added, given: argparse.Nam
         ),
     ]
     half = [(f"{later.rate:.1f}, half of that", f"{later.p50:.0f}", f"{later.p99:.0f}")]
-    return [f"GPT-4 takes {given.seconds:g} s:", "", *table(HEAD, rows), "", *table(ADDED_HEAD, half)]
+    again = f"{drained.requeued} times a job of ours went back to wait (`Job requeued`)."
+    return [f"GPT-4 takes {given.seconds:g} s:", "", *table(HEAD, rows), "", again, "", *table(ADDED_HEAD, half)]
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

@@ -73,9 +73,7 @@ PEERS = {
         ),
         _AGAIN,
     ),
-    "arq": Peer(
-        f"arq, {PLACES} jobs", "with_arq", "bench-arq", ("arq", "benchmarks.peers.with_arq.ArqWorker"), _AGAIN
-    ),
+    "arq": Peer(f"arq, {PLACES} jobs", "with_arq", "bench-arq", ("arq", "benchmarks.peers.with_arq.ArqWorker"), _AGAIN),
 }
 
 

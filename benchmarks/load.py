@@ -1,7 +1,7 @@
 """`python -m benchmarks.load`: webhooks sent over a few connections that are kept, at full speed or at a fixed rate.
 
 In a process of its own that costs little: each request is signed and put together beforehand, an answer is looked at
-for its status alone. What to do is read as JSON from its input (`Plan`), what came of it is written as JSON (`Found`).
+for its status alone. It reads what to do as JSON from its input (`Plan`), and writes as JSON what came (`LoadResult`).
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from uuid import uuid4
@@ -21,6 +21,7 @@ from webhooks.signing import DELIVERY_HEADER, signed_headers
 
 _FILLER = "Since this morning the VPN client says 809. The office network works, a colleague's laptop too. " * 8
 _TICK_SECONDS = 0.001
+_ACCEPTED = "202"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,8 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """When it began (`time.monotonic()`), how many answers came (`refused`: others than 202), and how long they took.
+class LoadResult:
+    """When it began (`time.monotonic()`), how many answers came (`refused`: not 202, by status), how long they took.
 
     At a fixed rate an answer takes as long as from the moment when its request was due, whether it could be sent or
     not; at full speed from when it was sent.
@@ -47,7 +48,7 @@ class Found:
 
     began: float
     answers: int
-    refused: int
+    refused: dict[str, int]
     seconds: float
     p50: float
     p99: float
@@ -58,11 +59,11 @@ class Found:
         return self.answers / self.seconds
 
 
-def run(plan: Plan) -> Found:
+def run(plan: Plan) -> LoadResult:
     """Have a process of its own carry out the plan."""
     command = [sys.executable, "-m", "benchmarks.load"]
     done = subprocess.run(command, input=json.dumps(asdict(plan)), stdout=subprocess.PIPE, text=True, check=True)
-    return Found(**json.loads(done.stdout))
+    return LoadResult(**json.loads(done.stdout))
 
 
 def request(plan: Plan, number: int) -> bytes:
@@ -81,7 +82,7 @@ def request(plan: Plan, number: int) -> bytes:
 class _Sender(asyncio.Protocol):
     """One connection with one request under way at most."""
 
-    def __init__(self, answered: Callable[["_Sender", bool], None], lost: Callable[[], None]) -> None:
+    def __init__(self, answered: Callable[["_Sender", str], None], lost: Callable[[], None]) -> None:
         self._answered = answered
         self._lost = lost
         self._read = b""
@@ -108,8 +109,8 @@ class _Sender(asyncio.Protocol):
             return
         size = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
         if len(body) >= size:
-            accepted, self._read = head.startswith(b"HTTP/1.1 202"), b""
-            self._answered(self, accepted)
+            status, self._read = head[9:12].decode(), b""
+            self._answered(self, status)
 
 
 class _Load:
@@ -120,10 +121,11 @@ class _Load:
         self._requests = [request(plan, number) for number in range(plan.requests)]
         self._free: deque[_Sender] = deque()
         self._milliseconds: list[float] = []
-        self._sent = self._refused = 0
+        self._sent = 0
+        self._refused: Counter[str] = Counter()
         self._began = self._ended = 0.0
 
-    async def run(self) -> Found:
+    async def run(self) -> LoadResult:
         """Connect, send all, and wait for the last answer."""
         loop = asyncio.get_running_loop()
         self._over = loop.create_future()
@@ -136,7 +138,7 @@ class _Load:
         await self._over
         found = sorted(self._milliseconds)
         p50, p99 = (found[int(len(found) * share)] for share in (0.5, 0.99))
-        return Found(self._began, len(found), self._refused, self._ended - self._began, p50, p99)
+        return LoadResult(self._began, len(found), dict(self._refused), self._ended - self._began, p50, p99)
 
     def _tick(self) -> None:
         self._send_due()
@@ -165,10 +167,11 @@ class _Load:
         if not self._over.done():
             self._over.set_exception(ConnectionError("the server closed a connection"))
 
-    def _answered(self, sender: _Sender, accepted: bool) -> None:
+    def _answered(self, sender: _Sender, status: str) -> None:
         self._ended = time.monotonic()
         self._milliseconds.append((self._ended - sender.due) * 1000)
-        self._refused += not accepted
+        if status != _ACCEPTED:
+            self._refused[status] += 1
         self._free.append(sender)
         self._send_due()
 

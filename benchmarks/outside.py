@@ -38,7 +38,7 @@ def _part(data: bytes) -> bytes:
 
 
 @dataclass
-class Outside:
+class DeskAndModel:
     """What all connections share."""
 
     seconds: float
@@ -105,7 +105,7 @@ class Outside:
 class _Door(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, outside: Outside) -> None:
+    def __init__(self, outside: DeskAndModel) -> None:
         self._outside = outside
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
@@ -167,7 +167,7 @@ class _Door(asyncio.Protocol):
         self._loop.call_at(due, send_next, 0) if seconds else send_next(0)
 
 
-async def _serve(port: int, outside: Outside) -> None:
+async def _serve(port: int, outside: DeskAndModel) -> None:
     server = await asyncio.get_running_loop().create_server(lambda: _Door(outside), "127.0.0.1", port, backlog=2048)
     await server.serve_forever()
 
@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.0, help="of the model (default: 0)")
     parser.add_argument("--pieces", type=int, default=98)
     given = parser.parse_args()
-    uvloop.run(_serve(given.port, Outside(given.seconds, given.pieces)))
+    uvloop.run(_serve(given.port, DeskAndModel(given.seconds, given.pieces)))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from benchmarks import jobs
-from benchmarks.outside import Outside
+from benchmarks.outside import DeskAndModel
 from integrations.servicedesk.answers import decode
 from integrations.servicedesk.contents import ticket_of
 from tests.documents.readme import ROOT
@@ -27,7 +27,7 @@ def test_every_worker_does_its_jobs_and_stands_in_the_table() -> None:
 
 
 def test_the_cheap_desk_answers_as_the_simulated_one_does() -> None:
-    outside = Outside(seconds=0, pieces=98)
+    outside = DeskAndModel(seconds=0, pieces=98)
     head, _, body = outside.ticket(b"77").partition(b"\r\n\r\n")
     assert int(head.rpartition(b" ")[2]) == len(body)
     assert ticket_of(decode(200, body, None).body["request"]).ticket_id == "77"
@@ -37,7 +37,7 @@ def test_the_cheap_desk_answers_as_the_simulated_one_does() -> None:
 
 def test_the_cheap_model_streams_a_piece_a_token() -> None:
     question = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": "?"}]}
-    outside = Outside(seconds=0, pieces=98)
+    outside = DeskAndModel(seconds=0, pieces=98)
     assert len(outside.reply(json.dumps(question).encode())) == 1
     streamed = outside.reply(json.dumps(question | {"stream": True}).encode())
     texts = [json.loads(part.partition(b"data: ")[2].strip()) for part in streamed[1:-2]]
