@@ -24,7 +24,7 @@ _FLOOR = "floor"
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartFigures:
     """One start: seconds until it was ready, CPU seconds, and MiB a second later."""
 
     seconds: float
@@ -33,22 +33,22 @@ class Start:
     pss: float
 
 
-def _start(process: Process, start: Callable[[], None]) -> Start:
+def _start(process: Process, start: Callable[[], None]) -> StartFigures:
     began = time.monotonic()
     start()
     seconds, cpu = time.monotonic() - began, cpu_seconds(process.pid)
     time.sleep(_SETTLE_SECONDS)
     now = memory(process.pid)
-    return Start(seconds, cpu, now.rss, now.pss)
+    return StartFigures(seconds, cpu, now.rss, now.pss)
 
 
-def measure(folder: Path, rounds: int) -> dict[str, list[Start]]:
+def measure(folder: Path, rounds: int) -> dict[str, list[StartFigures]]:
     """The starts of each process, by its name."""
     with Ours(folder / "ours", housekeeping=True) as ours:
         system = ours.system
         processes = {"API": system.api, "worker": system.workers[0], "housekeeping": system.housekeeping}
         floor = peer_process(folder, _FLOOR, system.state["redis_url"])
-        found: dict[str, list[Start]] = {name: [] for name in (*processes, PEERS[_FLOOR])}
+        found: dict[str, list[StartFigures]] = {name: [] for name in (*processes, PEERS[_FLOOR])}
         for _ in range(rounds):
             for name, process in processes.items():
                 process.stop()

@@ -38,7 +38,7 @@ _FILL = (
 )
 
 
-class Cost(NamedTuple):
+class ClaimCost(NamedTuple):
     """Of one claim, in milliseconds."""
 
     median: float
@@ -95,9 +95,9 @@ class _Size:
         self._end(beyond=_PLACES)
 
     @property
-    def cost(self) -> Cost:
+    def cost(self) -> ClaimCost:
         """Of a claim, so far."""
-        return Cost(statistics.median(self._times), self._cpu / len(self._times) * 1000)
+        return ClaimCost(statistics.median(self._times), self._cpu / len(self._times) * 1000)
 
 
 def main(words: Sequence[str] | None = None) -> None:
