@@ -10,7 +10,7 @@ from dispatch.gathering import Gathering
 Answer = int | Exception
 
 
-class Refused(Exception):
+class RefusedItem(Exception):
     """One item's own failure."""
 
 
@@ -30,7 +30,7 @@ class Doubling:
         await self.free.wait()
         if 0 in numbers:
             raise Gone
-        return [Refused() if number < 0 else 2 * number for number in numbers]
+        return [RefusedItem() if number < 0 else 2 * number for number in numbers]
 
 
 async def put_all(gathering: Gathering[int, int], *numbers: int) -> list[asyncio.Task[int]]:
@@ -60,8 +60,8 @@ async def test_a_refused_item_costs_no_other_one_its_result() -> None:
     tasks += await put_all(gathering, 2, -3, 4)
     work.free.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [result for result in results if not isinstance(result, Refused)] == [2, 4, 8]
-    assert isinstance(results[2], Refused)
+    assert [result for result in results if not isinstance(result, RefusedItem)] == [2, 4, 8]
+    assert isinstance(results[2], RefusedItem)
 
 
 async def test_what_fails_as_a_whole_fails_for_all_that_wait_and_not_for_who_comes_later() -> None:
