@@ -26,7 +26,7 @@ from tests.kit.postgres import DEADLINE, NewEvent, Store
 COUNT = 30
 
 
-class Place:
+class Taking:
     """What takes events, on stores that may go away."""
 
     def __init__(self, database: Database, redis_url: str) -> None:
@@ -54,15 +54,15 @@ class Place:
 
 
 @asynccontextmanager
-async def opened(database: Database, redis_url: str) -> AsyncIterator[Place]:
-    place = Place(database, redis_url)
+async def opened(database: Database, redis_url: str) -> AsyncIterator[Taking]:
+    place = Taking(database, redis_url)
     yield place
     await place.queue.close()
     await place.redis.aclose()
 
 
 @pytest.fixture
-async def place(database: Database, redis: Redis, redis_url: str) -> AsyncIterator[Place]:  # noqa: ARG001 -- emptied by it
+async def place(database: Database, redis: Redis, redis_url: str) -> AsyncIterator[Taking]:  # noqa: ARG001 -- emptied by it
     async with opened(database, redis_url) as ready:
         yield ready
 
@@ -71,7 +71,7 @@ def recorded(store: Store) -> dict[UUID, object]:
     return {row["id"]: row["published_at"] for row in store.table.run("SELECT id, published_at FROM jobs")}
 
 
-async def test_all_that_come_at_once_are_recorded_and_queued_in_their_order(place: Place, store: Store) -> None:
+async def test_all_that_come_at_once_are_recorded_and_queued_in_their_order(place: Taking, store: Store) -> None:
     events = [store.new_event(ticket_id=str(number)) for number in range(250)]
     assert await place.take(events) == [Taken(event.job_id, duplicate=False) for event in events]
     rows = recorded(store)
@@ -82,7 +82,7 @@ async def test_all_that_come_at_once_are_recorded_and_queued_in_their_order(plac
     assert len(store.table.run("SELECT DISTINCT accepted_at FROM jobs")) == 3
 
 
-async def test_an_event_that_postgres_refuses_costs_no_other_one_its_row(place: Place, store: Store) -> None:
+async def test_an_event_that_postgres_refuses_costs_no_other_one_its_row(place: Taking, store: Store) -> None:
     events = [store.new_event() for _ in range(COUNT)]
     bad = store.new_event(ticket_id="12\x0045")
     taken = await place.take([*events[:10], bad, *events[10:]])
@@ -92,7 +92,7 @@ async def test_an_event_that_postgres_refuses_costs_no_other_one_its_row(place: 
 
 
 async def test_a_delivery_that_somebody_holds_delays_nobody_for_long(
-    place: Place, store: Store, server: Postgres
+    place: Taking, store: Store, server: Postgres
 ) -> None:
     """Its event waits in Redis; Postgres is not taken for being away."""
     held = store.new_event(dedupe_keys=("held",))
@@ -112,7 +112,7 @@ async def test_a_delivery_that_somebody_holds_delays_nobody_for_long(
 
 
 @pytest.fixture
-async def own(tmp_path: Path) -> AsyncIterator[tuple[Postgres, Valkey, Place]]:
+async def own(tmp_path: Path) -> AsyncIterator[tuple[Postgres, Valkey, Taking]]:
     """Stores that a test may end."""
     with Postgres(tmp_path / "postgres") as postgres, Valkey(tmp_path / "valkey", appendonly=True) as valkey:
         migrate(postgres.admin_url, postgres.url)
@@ -129,7 +129,7 @@ def rows_of(postgres: Postgres) -> dict[UUID, object]:
 
 
 async def test_a_batch_that_is_cut_by_postgres_waits_in_redis(
-    own: tuple[Postgres, Valkey, Place], new_event: NewEvent
+    own: tuple[Postgres, Valkey, Taking], new_event: NewEvent
 ) -> None:
     postgres, _, place = own
     events = [new_event() for _ in range(COUNT)]
@@ -148,7 +148,7 @@ async def test_a_batch_that_is_cut_by_postgres_waits_in_redis(
 
 
 async def test_a_batch_that_redis_does_not_answer_is_left_to_the_relay(
-    own: tuple[Postgres, Valkey, Place], new_event: NewEvent
+    own: tuple[Postgres, Valkey, Taking], new_event: NewEvent
 ) -> None:
     postgres, valkey, place = own
     events = [new_event() for _ in range(COUNT)]
@@ -165,7 +165,7 @@ async def test_a_batch_that_redis_does_not_answer_is_left_to_the_relay(
 
 
 async def test_with_both_away_nobody_is_told_that_it_was_taken(
-    own: tuple[Postgres, Valkey, Place], new_event: NewEvent
+    own: tuple[Postgres, Valkey, Taking], new_event: NewEvent
 ) -> None:
     postgres, valkey, place = own
     await place.acceptance.take(new_event())
