@@ -53,7 +53,7 @@ def _report(folder: Path, given: argparse.Namespace) -> Report:
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=1, help="of new processes (default: 1)")
     parser.add_argument("--pairs", type=int, default=5, help="of batches in each round (default: 5)")
-    parser.add_argument("--jobs", type=int, default=60, help="in each batch (default: 60)")
+    parser.add_argument("--jobs", type=int, default=100, help="in each batch (default: 100)")
     parser.add_argument("--pieces", type=int, default=PIECES, help=f"of each streamed answer (default: {PIECES})")
     parser.add_argument("--in-turn", action="store_true", help="the batches of a pair one after the other")
     parser.add_argument("--most-ratio", type=float, default=1.15, help="of CPU, on to off (default: 1.15)")
