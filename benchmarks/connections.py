@@ -36,7 +36,7 @@ def measure(folder: Path, *, workers: int, places: int, jobs: int, seconds: floa
 
 def _report(folder: Path, given: argparse.Namespace) -> Report:
     held, most = measure(folder, workers=given.workers, places=given.places, jobs=given.jobs, seconds=given.seconds)
-    rows = [(f"`{name}`", str(count)) for name, count in sorted(most.items())]
+    rows = [(name, str(count)) for name, count in sorted(most.items())]
     all_of_them = sum(most.values())
     said = (
         f"{given.workers} workers of {given.places} places, {held} jobs in flight at most; API and all, {all_of_them}:"

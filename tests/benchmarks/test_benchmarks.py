@@ -20,7 +20,7 @@ SPREAD = rf"{NUMBER} \({NUMBER} to {NUMBER}\)"
 TOLD = {
     "held": [rf"^\| ours, .*, 30 jobs (\| {NUMBER} ){{4}}\|$", rf"^\| [\d.]+, half of that (\| -?{NUMBER} ){{2}}\|$"],
     "starts": [rf"^\| {process} (\| {NUMBER} ){{4}}\|$" for process in ("API", "worker", "housekeeping")],
-    "connections": [rf"^\| `ai-agents {name}` \| {NUMBER} \|$" for name in ("api", "leases", "worker")],
+    "connections": [rf"^\| ai-agents {name} \| {NUMBER} \|$" for name in ("api", "leases", "worker")],
     "observability": [
         *(rf"^\| {process} \| {SPREAD} \| {SPREAD} \| {SPREAD} \|$" for process in ("API", "worker", "both")),
         *(rf"\b1\.0 {name}\b" for name in STEPS),
