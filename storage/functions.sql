@@ -180,10 +180,11 @@ END $$;
 -- What the other jobs of a job's ticket say, whichever number their webhooks named: one is running; one waits, and may
 -- have posted its note; one waits, and was accepted earlier (or retried by hand, whichever came last: one order for all);
 -- and the two that `claim_job` is about. Who had a job retried by hand asked for a note past what was in the ticket then:
--- for that job it counts only what has ended since, and the webhook is nobody's echo.
+-- for that job it counts only what has ended since, and the webhook is nobody's echo. It is one row, as the planner has
+-- to know: for the thousand that it takes functions to give, a claim would read the whole of a small table.
 CREATE OR REPLACE FUNCTION other_jobs_of_ticket(p_id uuid, p_echo interval, p_missing text)
 RETURNS TABLE (running boolean, posted boolean, earlier boolean, enhanced boolean, echo boolean)
-LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
+LANGUAGE sql STABLE ROWS 1 SET search_path = public, pg_temp AS $$
     SELECT coalesce(bool_or(o.state = 'running'), false),
            coalesce(bool_or(o.state = 'waiting' AND o.note_attempted_at IS NOT NULL), false),
            coalesce(bool_or(o.state = 'waiting' AND (coalesce(o.retried_at, o.accepted_at), o.id)
@@ -219,7 +220,7 @@ RETURNS TABLE (tenant_id text, ticket_id text, attempt integer, traceparent text
                claimed_at timestamptz, deadline_at timestamptz, started_before boolean, answered boolean,
                note_attempted_at timestamptz, seen_open_at timestamptz, enhanced boolean, echo boolean,
                another_first boolean)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER ROWS 1 SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM lock_ticket(j.tenant_id, ARRAY[j.ticket_id, j.desk_id]) FROM jobs j WHERE j.id = p_id;

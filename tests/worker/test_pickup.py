@@ -15,6 +15,7 @@ from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, NewEvent, claimed
 from worker.pickup import Pickup
 from workflow.run import Runner
+from workflow.turns import Turns
 
 NOWHERE = "reason=its row is nowhere"
 
@@ -27,6 +28,7 @@ class Found:
 
     def __init__(self, database: Database) -> None:
         self.database = self.lease_database = database
+        self.turns = Turns(lambda: [])
 
 
 class MovedMeanwhile(Inbox):

@@ -6,7 +6,7 @@ revision = "0013"
 down_revision = "0012"
 branch_labels = None
 depends_on = None
-FUNCTIONS = "1d5aa229c38c207bf1e57667039638d31c49b8e970df9fc0baa7d601c4b79a0f"
+FUNCTIONS = "0f52379b3a4a63e66b42859b10f801857f9957f0e33cb695f14292d576a8fd4a"
 """The digest of `storage/functions.sql`."""
 
 
