@@ -193,9 +193,13 @@ LANGUAGE sql STABLE ROWS 1 SET search_path = public, pg_temp AS $$
                o.state = 'failed' AND o.note_attempted_at IS NOT NULL AND o.reason IS DISTINCT FROM p_missing))), false),
            coalesce(bool_or(j.retried_at IS NULL
                AND j.accepted_at BETWEEN o.failure_noted_at AND o.failure_noted_at + p_echo), false)
-    FROM jobs j JOIN jobs o ON o.tenant_id = j.tenant_id AND o.id <> j.id
-        AND (o.ticket_id IN (j.ticket_id, j.desk_id) OR o.desk_id IN (j.ticket_id, j.desk_id))
-    WHERE j.id = p_id
+    FROM jobs j CROSS JOIN LATERAL (
+        -- Each by its index: for an OR of both, all jobs of a tenant are read. A row of both sides is told of twice.
+        SELECT t.* FROM jobs t WHERE t.tenant_id = j.tenant_id AND t.ticket_id = ANY (ARRAY[j.ticket_id, j.desk_id])
+        UNION ALL
+        SELECT d.* FROM jobs d WHERE d.tenant_id = j.tenant_id AND d.desk_id = ANY (ARRAY[j.ticket_id, j.desk_id])
+        AND d.desk_id IS NOT NULL) o
+    WHERE j.id = p_id AND o.id <> j.id
 $$;
 
 -- -- An attempt ------------------------------------------------------------------------------------------------------
@@ -304,7 +308,7 @@ CREATE OR REPLACE FUNCTION next_turn(
 LANGUAGE plpgsql
 SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
-    v_places jsonb;
+    v_places text[];
     v_hash integer := floor((random() * 2 - 1) * 2147483647)::integer;
     v_tenant text := '';
     v_due timestamptz;
@@ -316,11 +320,7 @@ DECLARE
     v_has_place boolean;
     v_waits boolean := true;
 BEGIN
-    SELECT jsonb_object_agg(t.tenant_id, t.places) INTO v_places FROM (
-        SELECT c.tenant_id, sum(c.places) AS places FROM (
-            SELECT r.tenant_id, 1 AS places FROM jobs r WHERE r.state = 'running'
-            UNION ALL SELECT e.key, e.value::integer FROM jsonb_each_text(p_charged) e) c
-        GROUP BY 1) t;
+    v_places := ARRAY(SELECT r.tenant_id FROM jobs r WHERE r.state = 'running');
     LOOP
         v_first := NULL;
         v_best := NULL;
@@ -337,7 +337,8 @@ BEGIN
             EXIT WHEN NOT FOUND OR v_tenant = v_first;
             v_first := coalesce(v_first, v_tenant);
             CONTINUE WHEN v_due > now() OR v_tenant = ANY (v_passed);
-            v_load := coalesce((v_places ->> v_tenant)::double precision, 0)
+            v_load := (cardinality(array_positions(v_places, v_tenant))
+                       + coalesce((p_charged ->> v_tenant)::integer, 0))
                 / coalesce((p_weights ->> v_tenant)::double precision, 1);
             IF v_best IS NULL OR v_load < v_least THEN
                 v_best := v_tenant;

@@ -28,7 +28,7 @@ class Found:
 
     def __init__(self, database: Database) -> None:
         self.database = self.lease_database = database
-        self.turns = Turns(lambda: [])
+        self.turns = Turns(list)
 
 
 class MovedMeanwhile(Inbox):

@@ -6,7 +6,7 @@ revision = "0013"
 down_revision = "0012"
 branch_labels = None
 depends_on = None
-FUNCTIONS = "0f52379b3a4a63e66b42859b10f801857f9957f0e33cb695f14292d576a8fd4a"
+FUNCTIONS = "fe40d7a56ad6a0640433eb3ec93f455079b976e44350c33b368e674f777e00eb"
 """The digest of `storage/functions.sql`."""
 
 
