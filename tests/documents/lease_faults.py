@@ -138,6 +138,11 @@ def attempt_too_long(stage: FaultStage) -> Iterator[str]:
     stage.world.ended(ticket_id)
 
 
+def _due(stage: FaultStage, ticket_id: str, moment: str) -> None:
+    with stage.world.admin() as connection:
+        connection.execute(f"UPDATE jobs SET due_at = {moment} WHERE ticket_id = %s".encode(), (ticket_id,))  # noqa: S608 -- ours
+
+
 @contextmanager
 def statement_cancelled(stage: FaultStage) -> Iterator[str]:
     """Somebody locked the table of jobs, and then cancelled the statements that wait for it."""
@@ -159,7 +164,10 @@ def statement_cancelled(stage: FaultStage) -> Iterator[str]:
             stage.says(stage.worker, f"Database error: unreachable | ticket_id: {ticket_id},")
         try:
             stage.says(stage.worker, f"ticket_id={ticket_id}, reason=database unreachable")
+            # Later than any reading of the document takes.
+            _due(stage, ticket_id, "now() + interval '5 minutes'")
             yield ticket_id
         finally:
             stage.world.clear_faults()
+            _due(stage, ticket_id, "now()")
         stage.world.ended(ticket_id)
