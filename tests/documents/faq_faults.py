@@ -58,6 +58,7 @@ FAULTS = [
     FaqFault("tenant closed", faults.tenant_closed, WEBHOOK, "Refused With 403", json=True),
     FaqFault("no ticket in the body", faults.wrong_body(NO_TICKET), WEBHOOK, "Refused for Its Form"),
     FaqFault("markup for an event", faults.wrong_body(MARKUP), WEBHOOK, "Refused for Its Form"),
+    FaqFault("too many jobs waiting", faults.too_many_waiting, WEBHOOK, "Too Many Jobs Waiting"),
     FaqFault("wrong address", faults.wrong_address, WEBHOOK, "Wrong Address", json=True),
     FaqFault("healthy", faults.healthy, DELIVERED, "Nothing Is Wrong", swapped=(2, 3), json=True),
     FaqFault("GPT-4 timeout", gpt4("silence"), FAILURE, GPT4, json=True),

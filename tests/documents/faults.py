@@ -10,6 +10,7 @@ from typing import Any
 from devstack.processes import Process
 from devstack.system import System
 from tests.kit.kubectl.shell import Shell
+from tests.kit.system import other_settings
 from tests.kit.world import World, wait_for
 
 
@@ -111,6 +112,21 @@ def tenant_closed(stage: FaultStage) -> Iterator[str]:
     with _mistyped(stage, stage.system.api) as ticket_id:
         stage.says(stage.system.api, "reason=tenant closed")
         yield ticket_id
+
+
+@contextmanager
+def too_many_waiting(stage: FaultStage) -> Iterator[str]:
+    """The tenant has as many jobs waiting as it may, since the worker is held still."""
+    stage.worker.pause()
+    try:
+        with other_settings(stage.system, stage.system.api, {"JOBS_MOST_WAITING_ACME": "1"}):
+            waits = stage.queued()
+            ticket_id = stage.world.create_ticket()
+            stage.says(stage.system.api, "reason=too many jobs waiting")
+            yield ticket_id
+    finally:
+        stage.worker.resume()
+    stage.world.ended(waits)
 
 
 @contextmanager

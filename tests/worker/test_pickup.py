@@ -12,8 +12,9 @@ from storage import claims, jobs
 from storage.jobs import Event
 from storage.session import Database
 from tests.kit.logs import StartLog
-from tests.kit.postgres import DEADLINE, NewEvent, claimed
+from tests.kit.postgres import DEADLINE, LEASE, NewEvent, claimed
 from worker.pickup import Pickup
+from workflow.renewals import Renewals
 from workflow.run import Runner
 from workflow.turns import Turns
 
@@ -24,10 +25,10 @@ class Found:
     """What picking a job up needs of a runner: none of these jobs is run."""
 
     owner = "one"
-    lease_seconds = 45.0
 
     def __init__(self, database: Database) -> None:
         self.database = self.lease_database = database
+        self.renewals = Renewals(database, LEASE)
         self.turns = Turns(list)
 
 
