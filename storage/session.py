@@ -136,6 +136,8 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=pool_seconds,
+            # Who has begun a transaction ends it: SQLAlchemy's sessions do, and `storage.direct` gives none back.
+            pool_reset_on_return=None,
             hide_parameters=True,
         )
         event.listen(self._engine.sync_engine, "checkout", _insist_on_silence)

@@ -1,6 +1,8 @@
 """Statements that go past SQLAlchemy: several are one transaction, and they fail as others do."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from uuid import UUID
 
 import pytest
@@ -59,3 +61,17 @@ async def test_sqlalchemy_has_its_transactions_over_the_same_connection(
     assert table.job(waiting)["model"] is None
     await change(_TENANT)
     assert table.job(waiting)["model"] == "m"
+
+
+async def test_whoever_is_stopped_in_the_middle_leaves_no_answer_to_the_next(
+    single: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At whatever point that is: of the first milliseconds each hits another."""
+    slow = text("SELECT pg_sleep(0.03)::text AS slept")
+    for step in range(40):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(step / 1000):
+                await single.call_as("acme", slow, slow)
+        assert await single.call(_TENANT)
+        assert await single.call_as("acme", _TENANT) == [[{"tenant": "acme"}]]
+    assert caplog.messages == []
