@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import psycopg
-from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from sqlalchemy import TextClause
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
@@ -43,6 +43,8 @@ class DirectConnection:
     def __init__(self, driver: Any, spans: StatementSpans | None) -> None:
         self._driver = driver
         self._spans = spans
+        self.spoiled = False
+        """True if it must not be used again: what the driver knows of a pipeline that broke off need not be so."""
 
     async def ask(self, question: TextClause, **values: Any) -> Sequence[Row]:
         """Return the rows of a statement."""
@@ -61,11 +63,13 @@ class DirectConnection:
         statements = [_for_driver(question) for question in questions]
         with self._watched(statements[0]):
             cursors = []
+            self.spoiled = True
             async with self._driver.pipeline():
                 await self._driver.execute(_for_driver(first), values)
                 for statement in statements:
                     cursors.append(self._driver.cursor(row_factory=dict_row))
                     await cursors[-1].execute(statement, values)
+            self.spoiled = False
             return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
     @contextmanager
@@ -90,17 +94,16 @@ async def take(engine: AsyncEngine, spans: StatementSpans | None) -> AsyncIterat
     except psycopg.Error as failure:
         raise _as_sqlalchemy(failure) from failure
     driver: Any = lent.driver_connection
+    connection = DirectConnection(driver, spans)
     try:
         if not driver.autocommit:
             await driver.set_autocommit(True)
-        yield DirectConnection(driver, spans)
+        yield connection
     finally:
         # Whoever was stopped in the middle may have left answers behind that would be taken for the next one's.
-        if (
-            driver.info.transaction_status == TransactionStatus.IDLE
-            and driver.pgconn.pipeline_status == PipelineStatus.OFF
-        ):
+        if driver.info.transaction_status == TransactionStatus.IDLE and not connection.spoiled:
             lent.close()
         else:
+            driver.pgconn.finish()
             # To its end, if whoever had it is stopped once more: as SQLAlchemy's own connections go back.
             await asyncio.shield(asyncio.ensure_future(greenlet_spawn(lent.invalidate)))

@@ -1,15 +1,18 @@
 """What was spent today: of all processes, through restarts and a database that is away."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
+from typing import Any
 
+from sqlalchemy import TextClause
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from devstack.postgres import Postgres
 from integrations.values import Spent
+from storage.direct import Row
 from storage.session import Database
 from storage.spending import SpendingBook
 from tests.kit.postgres import Table
@@ -28,6 +31,11 @@ class Away(Database):
             raise OperationalError("?", None, Exception("away"))
         async with super().tenant(tenant_id) as session:
             yield session
+
+    async def call_as(self, tenant_id: str, *questions: TextClause, **values: Any) -> list[Sequence[Row]]:
+        if self.away:
+            raise OperationalError("?", None, Exception("away"))
+        return await super().call_as(tenant_id, *questions, **values)
 
 
 async def test_what_is_paid_is_added_up_over_processes_and_tenants_apart(database: Database, table: Table) -> None:
