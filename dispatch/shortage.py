@@ -5,11 +5,11 @@ from collections import deque
 from collections.abc import Callable
 
 # A worker that takes a message claims a job with it or gives it back within half a minute: one that does not is dead.
-_SURE_SECONDS = 60.0
+_SURE_SECONDS = 40.0
 
 
 class Shortage:
-    """The list was too short by so many messages each time that a relay looked, for a minute."""
+    """The list was too short by so many messages each time that a relay looked, for long enough."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -20,7 +20,7 @@ class Shortage:
 
         `short`: how many more jobs should have a message than the list has. `unclaimed`: how many messages may be in
         the hands of workers that have not claimed a job yet. Some of these may be of workers that died, so what the
-        list has been short of for a minute is lost all the same.
+        list has been short of for so long is lost all the same.
         """
         now = self._monotonic()
         if short <= 0:

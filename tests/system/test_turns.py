@@ -166,7 +166,7 @@ def test_lost_and_doubled_messages_lose_and_double_nothing(world: World, system:
 
 
 def test_a_worker_killed_between_message_and_claim_loses_nothing(world: World, system: System) -> None:
-    """Its message is in nobody's hands, and looks as if it were: a minute later it is lost for certain."""
+    """Its message is in nobody's hands, and looks as if it were: a while later it is lost for certain."""
     worker = system.workers[0]
     with world.admin() as connection:
         connection.execute("REVOKE EXECUTE ON FUNCTION claim_next_job FROM ai_agents")
