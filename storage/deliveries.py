@@ -1,4 +1,4 @@
-"""What makes two webhooks the same delivery; `remember_delivery` of `functions.sql` knows them for ten minutes."""
+"""What makes two webhooks the same delivery; `remember_deliveries` of `functions.sql` knows them for ten minutes."""
 
 _SIGNED = "signed:"
 

@@ -15,7 +15,7 @@ from uuid import uuid4
 from sqlalchemy import text
 from storage.session import Database
 
-_REMEMBER = text("SELECT remember_delivery(:tenant, :id, ARRAY[:key], now(), '10 minutes')")
+_REMEMBER = text("SELECT remember_deliveries(:tenant, ARRAY[:id], ARRAY[:key], now(), '10 minutes')")
 
 async def hold(url, tenant_id, key):
     async with Database(url, application_name="ai-agents api").tenant(tenant_id) as session:

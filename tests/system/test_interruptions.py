@@ -14,7 +14,7 @@ LOST = 'ai_agents_jobs_queued_total{why="lost"}'
 RECOVERED = "ai_agents_jobs_recovered_total"
 
 
-# The list is short of the lost message for a minute, since messages in dead hands look like messages in living ones.
+# The list has to be short of the lost message for 40 s: messages in dead hands look like messages in living ones.
 LOSS_IS_SURE_SECONDS = 120
 
 
