@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+import redis
 
 from devstack.processes import Process
 from devstack.system import System
@@ -57,3 +58,6 @@ def test_a_worker_hands_its_job_back_and_ends_though_its_log_takes_no_line(aroun
         # Given back, and not taken away when its lease had run out: it cost no attempt.
         assert around.job(ticket_id)["attempt"] == 0
         assert worker.wait(30) == 75
+    # Its message stays in its hands for half an hour: who looks next for lost ones would wait until that is sure.
+    with redis.Redis.from_url(quick.state["redis_url"]) as client:
+        client.delete("unacked", "unacked_index")
