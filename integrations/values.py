@@ -102,6 +102,10 @@ class Spent:
         """Return the sum of both."""
         return Spent(self.tokens + other.tokens, self.dollars + other.dollars)
 
+    def at_least(self, other: "Spent") -> "Spent":
+        """Return the larger of both, for tokens and for dollars."""
+        return Spent(max(self.tokens, other.tokens), max(self.dollars, other.dollars))
+
 
 @dataclass(frozen=True, slots=True)
 class ModelAnswer(Generic[Structured]):

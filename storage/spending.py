@@ -75,7 +75,10 @@ class SpendingBook:
                     row = (await session.execute(select(Spending.tokens, Spending.dollars).where(*mine))).one_or_none()
         except (*DATABASE_FAILURES, TimeoutError):
             return self.known(tenant_id)
-        self._known[tenant_id] = today, _NOTHING if row is None else Spent(row.tokens, row.dollars)
+        told = _NOTHING if row is None else Spent(row.tokens, row.dollars)
+        day, known = self._known.get(tenant_id, (today, _NOTHING))
+        # What was written while this was read is known already; a day's sum only grows.
+        self._known[tenant_id] = today, told.at_least(known) if day == today else told
         return self.known(tenant_id)
 
     async def close(self) -> None:

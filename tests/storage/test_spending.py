@@ -1,7 +1,7 @@
 """What was spent today: of all processes, through restarts and a database that is away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from typing import Any
@@ -82,5 +82,31 @@ async def test_a_database_that_is_away_is_in_nobodys_way_and_hears_of_it_later(s
     database.away = False
     assert await book.read("acme") == Spent(15)
     await book.close()
+    assert [row["tokens"] for row in table.run(ROWS)] == [15]
+    await database.close()
+
+
+class Overtaken(Database):
+    """Something happens between what it reads and its answer."""
+
+    meanwhile: Callable[[], Awaitable[object]]
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: str) -> AsyncIterator[AsyncSession]:
+        async with super().tenant(tenant_id) as session:
+            yield session
+        await self.meanwhile()
+
+
+async def test_what_is_written_while_the_sum_is_read_is_not_lost_from_it(server: Postgres, table: Table) -> None:
+    database = Overtaken(server.url, application_name="tests", pool_size=2)
+    book = SpendingBook(database)
+
+    async def pay() -> None:
+        book.paid("acme", Spent(15))
+        await book.close()
+
+    database.meanwhile = pay
+    assert await book.read("acme") == Spent(15)
     assert [row["tokens"] for row in table.run(ROWS)] == [15]
     await database.close()
