@@ -208,8 +208,8 @@ $$;
 -- state: running -> running: claimed from a worker that fell silent
 -- state: waiting -> waiting: another job of its ticket comes first
 -- state: running -> waiting: its worker fell silent, and another job of its ticket comes first
--- Take this job, which is due or whose lease ran out; by its id only the release before does. It asks about the other jobs of its ticket, one claim of a ticket at a
--- time; the second statement sees what was committed while it waited for that.
+-- Take this job, which is due or whose lease ran out; by its id only the release before does. It asks about the other
+-- jobs of its ticket, one claim of a ticket at a time; the second statement sees what was committed while it waited.
 -- - `another_first`: another job has to come to its end first: it runs, or may have posted its note, or was accepted
 --   earlier. This one then goes on waiting, and what that costs it is added to its deadline, up to the longest life. A
 --   job that may have posted its own note waits for one that runs only: two that waited for each other's would never end.

@@ -6,7 +6,7 @@ revision = "0013"
 down_revision = "0012"
 branch_labels = None
 depends_on = None
-FUNCTIONS = "fe40d7a56ad6a0640433eb3ec93f455079b976e44350c33b368e674f777e00eb"
+FUNCTIONS = "97574b6b674f7ecec0244b13b270177df9a942d8274a00dab75c1364ad8a079d"
 """The digest of `storage/functions.sql`."""
 
 
