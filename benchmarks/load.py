@@ -161,7 +161,8 @@ class _Load:
         """The number of requests that are to be sent so many seconds after the beginning."""
         if self._plan.rate is None:
             return self._plan.requests if seconds < self._plan.seconds else self._sent
-        return min(self._plan.requests, int(min(seconds, self._plan.seconds) * self._plan.rate))
+        # The first at once, and each at the moment from which its time counts.
+        return min(self._plan.requests, int(min(seconds, self._plan.seconds) * self._plan.rate) + 1)
 
     def _lose(self) -> None:
         if not self._over.done():

@@ -6,7 +6,7 @@ restart; a file that is being written counts when it is finished (`config.secret
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from config.tenant_reading import TenantProblem, keys_after, tenants_after
@@ -38,6 +38,7 @@ class TenantDirectory:
         self._tenants: dict[str, Tenant] = {}
         self._keys: dict[str, str] = {}
         self._tenants, self._keys, self.problems = self._parse(read())
+        self._all: Sequence[Tenant] = list(self._tenants.values())
         self._read_at = monotonic()
 
     def get(self, tenant_id: str) -> Tenant | None:
@@ -45,10 +46,10 @@ class TenantDirectory:
         self._refresh()
         return self._tenants.get(tenant_id)
 
-    def all(self) -> list[Tenant]:
-        """Each tenant, by id."""
+    def all(self) -> Sequence[Tenant]:
+        """Each tenant, by id; the same object until a tenant or a key of the process changes."""
         self._refresh()
-        return list(self._tenants.values())
+        return self._all
 
     def process_key(self, name: str) -> str | None:
         """Return one of PROCESS_KEYS as it is now: empty if it is gone, None if there never was one."""
@@ -68,7 +69,10 @@ class TenantDirectory:
             self._read_at = now
             tenants, keys, problems = self._parse(self._read())
             fresh = [problem for problem in problems if problem not in self.problems]
+            changed = (tenants, keys) != (self._tenants, self._keys)
             self._tenants, self._keys, self.problems = tenants, keys, problems
+            if changed:
+                self._all = list(tenants.values())
         finally:
             self._reading.release()
         for problem in fresh:

@@ -2,8 +2,9 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from config.tenants import Tenant
 from storage.limits import SHORTEST_TURN
@@ -19,23 +20,28 @@ class Turns:
     """
 
     def __init__(
-        self, tenants: Callable[[], Iterable[Tenant]], monotonic: Callable[[], float] = time.monotonic
+        self, tenants: Callable[[], Sequence[Tenant]], monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._tenants = tenants
         self._monotonic = monotonic
         self._charged: deque[tuple[float, str]] = deque()
+        self._seen: Sequence[Tenant] | None = None
+        self._shares = Shares()
 
     def shares(self) -> Shares:
         """Return what the next claim is to be told."""
         now = self._monotonic()
         while self._charged and self._charged[0][0] <= now:
             self._charged.popleft()
-        shares = [(tenant.id, tenant.share) for tenant in self._tenants()]
-        return Shares(
-            weights={tenant_id: share.weight for tenant_id, share in shares if share.weight != 1},
-            most_running={tenant_id: share.most_running for tenant_id, share in shares if share.most_running},
-            charged=Counter(tenant_id for _, tenant_id in self._charged),
-        )
+        tenants = self._tenants()
+        if tenants is not self._seen:
+            self._seen = tenants
+            shares = [(tenant.id, tenant.share) for tenant in tenants]
+            self._shares = Shares(
+                weights={tenant_id: share.weight for tenant_id, share in shares if share.weight != 1},
+                most_running={tenant_id: share.most_running for tenant_id, share in shares if share.most_running},
+            )
+        return replace(self._shares, charged=Counter(tenant_id for _, tenant_id in self._charged))
 
     @contextmanager
     def place(self, tenant_id: str) -> Iterator[None]:

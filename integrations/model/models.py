@@ -17,7 +17,7 @@ counts: an answer of the fallback that is unusable, or a refusal, ends the job, 
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -51,6 +51,7 @@ class Models:
         self._connections = connections
         self.endpoints = Endpoints(self._open)
         self._replaced_at: dict[str, float] = {}
+        self._kept_for: Sequence[Tenant] = ()
         self.limits = SpendingLimits(tenants, book)
 
     def of(self, tenant_id: str) -> "TenantModel":
@@ -110,8 +111,10 @@ class Models:
                 yield client
         finally:
             tenants = self._tenants.all()
-            firsts, fallbacks = map(self._first, tenants), (self.fallback(tenant.id) for tenant in tenants)
-            self.endpoints.keep({*firsts, *fallbacks})
+            if tenants is not self._kept_for:
+                self._kept_for = tenants
+                firsts, fallbacks = map(self._first, tenants), (self.fallback(tenant.id) for tenant in tenants)
+                self.endpoints.keep({*firsts, *fallbacks})
 
     def say_fallback(self, first: Endpoint, fallback: Endpoint) -> None:
         """Tell that the fallback has answered: once for a time in which it goes on doing so, and not by each job."""

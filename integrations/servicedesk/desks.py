@@ -1,12 +1,13 @@
 """The desks of all tenants: one HTTP client for the process, one object for each tenant as it is configured now."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from redis.asyncio import Redis
 
 from config.settings import DeskClientSettings
 from config.tenant_directory import TenantDirectory
-from config.tenants import DeskSettings
+from config.tenants import DeskSettings, Tenant
 from integrations.breaker import Breaker
 from integrations.errors import DeskUnavailable, HeldBack
 from integrations.holds import PROBE_SECONDS, DeskHoldReason, Hold
@@ -49,6 +50,7 @@ class Desks:
         self._http = open_client(connections=connections, outward=Outward.to_desks(settings))
         self._tokens = DeskTokens(self._http, redis, self._timeout)
         self._made: dict[str, tuple[DeskSettings, ServiceDeskPlus]] = {}
+        self._there: Sequence[Tenant] = ()
 
     def of(self, tenant_id: str) -> ServiceDeskPlus:
         """Return the tenant's desk.
@@ -86,7 +88,11 @@ class Desks:
         return made[1]
 
     def _forget_gone(self) -> None:
-        there = {tenant.id for tenant in self._tenants.all() if tenant.desk is not None}
+        tenants = self._tenants.all()
+        if tenants is self._there:
+            return
+        self._there = tenants
+        there = {tenant.id for tenant in tenants if tenant.desk is not None}
         for tenant_id in self._made.keys() - there:
             del self._made[tenant_id]
             metrics.server_gone(_server(tenant_id))

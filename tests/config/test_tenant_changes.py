@@ -212,6 +212,18 @@ def test_settings_that_became_unusable_are_told_once() -> None:
     assert len(told) == 2
 
 
+@pytest.mark.parametrize("changed", ["SERVICEDESK_URL_ACME", "WEBHOOK_SECRET_GLOBEX", "OPENAI_API_KEY"])
+def test_who_made_something_of_all_tenants_can_see_that_it_still_holds(changed: str) -> None:
+    values = ACME | {"OPENAI_API_KEY": "sk-1"}
+    tenants, clock = directory(lambda: values)
+    before = tenants.all()
+    clock.now += 6
+    assert tenants.all() is before
+    values[changed] = "https://other.example"
+    clock.now += 6
+    assert tenants.all() is not before
+
+
 def test_the_environment_is_not_read_for_each_webhook() -> None:
     readings: list[int] = []
 

@@ -10,7 +10,7 @@ def test_only_what_is_not_usual_of_a_tenant_is_told_and_as_it_is_now() -> None:
     tenants = [Tenant("acme"), Tenant("globex", share=JobShare(weight=3)), Tenant("hooli", share=JobShare(1, 5, 9))]
     turns = Turns(lambda: tenants)
     assert turns.shares() == Shares(weights={"globex": 3}, most_running={"hooli": 5})
-    tenants.pop()
+    tenants = tenants[:2]
     assert turns.shares() == Shares(weights={"globex": 3})
 
 
