@@ -11,6 +11,7 @@ import platform
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from benchmarks import answers, changes, connections, held, jobs, observability,
 from benchmarks.charts import bars
 from benchmarks.cost import SpansLost
 from benchmarks.ours import WebhooksRefused
-from benchmarks.report import Benchmark, Report
+from benchmarks.report import GOALS_HEAD, Benchmark, Goal, Report, table
 from benchmarks.side import JobsFailed
 from devstack.processes import ProcessFailed
 from devstack.programs import PROJECT
@@ -80,16 +81,23 @@ def write(documents: Path, name: str, found: Report, on: Mapping[str, str]) -> N
         f"Measured on {on['day']}: {on['cores']} cores, {on['system']}, Python {on['python']}, "
         f"load {on['load']} when it began."
     )
-    filled = "\n".join((f"<!-- measured: {name} -->", "", where, "", *found.lines, "", "<!-- measured end -->"))
-    marks = re.compile(rf"<!-- measured: {name} -->.*?<!-- measured end -->", re.DOTALL)
-    page.write_text(marks.sub(lambda _: filled, page.read_text("utf-8")), "utf-8")
+    _fill(page, name, [where, "", *found.lines])
     for chart in found.charts:
         drawn = bars(chart.title, chart.unit, chart.bars, where)
         (folder / f"{chart.name}.svg").write_text(drawn, "utf-8")
     results = folder / "results.json"
     known = json.loads(results.read_text("utf-8")) if results.exists() else {}
-    known[name] = {"machine": dict(on), "figures": found.figures}
+    goals = [asdict(goal) for goal in found.goals]
+    known[name] = {"machine": dict(on), "figures": found.figures, "goals": goals}
     results.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
+    rows = [Goal(**goal).row() for each in BENCHMARKS for goal in known.get(each, {}).get("goals", ())]
+    _fill(page, "goals", table(GOALS_HEAD, rows))
+
+
+def _fill(page: Path, name: str, lines: Sequence[str]) -> None:
+    filled = "\n".join((f"<!-- measured: {name} -->", "", *lines, "", "<!-- measured end -->"))
+    marks = re.compile(rf"<!-- measured: {name} -->.*?<!-- measured end -->", re.DOTALL)
+    page.write_text(marks.sub(lambda _: filled, page.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

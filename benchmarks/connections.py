@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 
 from benchmarks.ours import Ours
-from benchmarks.report import Benchmark, Report, table
+from benchmarks.report import Benchmark, Goal, Report, table
 
 HEAD = ("connections to Postgres", "of all workers, at most")
 _LOOK_SECONDS = 0.2
@@ -41,7 +41,8 @@ def _report(folder: Path, given: argparse.Namespace) -> Report:
     said = (
         f"{given.workers} workers of {given.places} places, {held} jobs in flight at most; API and all, {all_of_them}:"
     )
-    return Report([said, "", *table(HEAD, rows)], {"in_flight": held, "connections": most})
+    goals = [Goal("connections to Postgres, 10 workers and all", all_of_them, most=59)]
+    return Report([said, "", *table(HEAD, rows)], {"in_flight": held, "connections": most}, goals=goals)
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

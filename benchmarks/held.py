@@ -18,7 +18,7 @@ from benchmarks.charts import Bar
 from benchmarks.jobs import Contender, peers
 from benchmarks.ours import Ours
 from benchmarks.proc import cpu_seconds, memory, tree_memory
-from benchmarks.report import Benchmark, Chart, Report, table
+from benchmarks.report import Benchmark, Chart, Goal, Report, table
 from benchmarks.side import JobsFailed
 
 PLACES = 1024
@@ -27,6 +27,7 @@ ADDED_HEAD = ("webhooks a second", "ms added to a job, p50", "p99")
 _LOOK_SECONDS = 0.2
 _LONGEST_SECONDS = 900.0
 _WARM_JOBS = 20
+_GPT4_SECONDS = 30.0
 _PREFORK = "prefork"
 
 
@@ -118,7 +119,16 @@ def _report(folder: Path, given: argparse.Namespace) -> Report:
         )
     ]
     figures = {"ours": asdict(drained), "added": asdict(later), "prefork": asdict(prefork), "seconds": given.seconds}
-    return Report(_lines(drained, prefork, later, given), figures, charts)
+    goals = [
+        Goal("MiB of a job in flight", drained.mib, most=0.3),
+        Goal("jobs a minute of one worker, with a GPT-4 that takes seconds", drained.per_minute, least=1000),
+        Goal("ms added to a job at half load, p50", later.p50, most=40),
+        Goal("ms added to a job at half load, p99", later.p99, most=200),
+    ]
+    # With a shorter wait the first jobs end before the last places are taken.
+    if given.seconds >= _GPT4_SECONDS and given.jobs >= given.places:
+        goals.insert(0, Goal("jobs in flight of one worker", drained.in_flight, least=1000))
+    return Report(_lines(drained, prefork, later, given), figures, charts, goals)
 
 
 def _lines(drained: Drained, prefork: Drained, later: Added, given: argparse.Namespace) -> Sequence[str]:

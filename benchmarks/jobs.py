@@ -19,7 +19,7 @@ from benchmarks.environments import python_of
 from benchmarks.ours import Ours
 from benchmarks.peers.work import PLACES, Given
 from benchmarks.proc import tree_cpu
-from benchmarks.report import Benchmark, Chart, Report, median, ratio, table
+from benchmarks.report import Benchmark, Chart, Goal, Report, median, ratio, table
 from devstack.processes import Process
 from devstack.programs import PROJECT
 from devstack.surroundings import machine_environment
@@ -96,7 +96,7 @@ class Contender:
 
     name: str
     worker: Process
-    queue: Callable[[int], None]
+    queue: Callable[[int], object]
     settled: Callable[[int], None]
 
 
@@ -123,11 +123,7 @@ def _side_of_ours(ours: Ours) -> Contender:
         if lost := ours.await_spans("Worker", done):
             sys.stderr.write(f"{lost} of {done} spans did not reach the collector\n")
 
-    return Contender("ours", ours.worker, lambda jobs: _ignore(ours.send(jobs)), settled)
-
-
-def _ignore(_value: object) -> None:
-    """Nothing."""
+    return Contender("ours", ours.worker, ours.send, settled)
 
 
 @contextlib.contextmanager
@@ -209,9 +205,9 @@ def _lines(found: dict[str, list[Batch]]) -> list[str]:
             ratios = [f"{ratio(found['ours'], batches, field):.2f}" for field in ("cpu", "rate")]
             rows.append((PEERS[name].title, *cells, *ratios, PEERS[name].lacks))
     busy = max(batch.outside for batches in found.values() for batch in batches)
-    requeued = sum(batch.requeued for batch in found["ours"])
     said = f"Desk and model, a process each, were busy for {busy:.0%} of the time at most"
-    return [*table(HEAD, rows), "", f"{said}; {requeued} times a job of ours went back to wait (`Job requeued`)."]
+    requeued = f"{sum(batch.requeued for batch in found['ours'])} times a job of ours went back to wait"
+    return [*table(HEAD, rows), "", f"{said}; {requeued} (`Job requeued`)."]
 
 
 def _report(folder: Path, given: argparse.Namespace) -> Report:
@@ -225,7 +221,21 @@ def _report(folder: Path, given: argparse.Namespace) -> Report:
         Chart("jobs", "Jobs of one worker; desk and model answer at once", "a second; more is better", bars("rate")),
         Chart("jobs-cpu", "CPU of a job in the worker", "milliseconds; less is better", bars("cpu")),
     ]
-    return Report(_lines(found), {name: [asdict(one) for one in of] for name, of in found.items()}, charts)
+    return Report(
+        _lines(found), {name: [asdict(one) for one in of] for name, of in found.items()}, charts, _goals(found)
+    )
+
+
+def _goals(found: dict[str, list[Batch]]) -> list[Goal]:
+    ours = found["ours"]
+    slower = sum(median(batches, "rate") < median(ours, "rate") for batches in found.values())
+    threads = found.get("threads", ours)
+    return [
+        Goal("CPU of a job, to Celery's threads", ratio(ours, threads, "cpu"), most=1.7),
+        Goal("CPU of a job, ms", median(ours, "cpu"), most=15),
+        Goal("jobs a second of one worker", median(ours, "rate"), least=50),
+        Goal("peers that do fewer jobs a second", slower, least=2),
+    ]
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks import cost
 from benchmarks.cost import Cost
-from benchmarks.report import Benchmark, Report, table
+from benchmarks.report import Benchmark, Goal, Report, table
 from benchmarks.side import PIECES
 
 HEAD = ("process", "all off", "all on", "on / off")
@@ -47,7 +47,8 @@ def _report(folder: Path, given: argparse.Namespace) -> Report:
     if found.ratio > given.most_ratio:
         failed = f"observability makes a job {found.ratio:.3f} times as dear; {given.most_ratio} is allowed"
     figures = {"pairs": [asdict(pair) for pair in found.pairs], "spans": found.spans, "ratio": found.ratio}
-    return Report(_lines(found, given.jobs), figures, failed=failed)
+    goals = [Goal("CPU of a job, with observability to without", found.ratio, most=given.most_ratio)]
+    return Report(_lines(found, given.jobs), figures, goals=goals, failed=failed)
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

@@ -23,8 +23,32 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True)
+class Goal:
+    """A figure, and what it is meant to be: `least` or more, `most` or less."""
+
+    figure: str
+    value: float
+    least: float | None = None
+    most: float | None = None
+
+    def row(self) -> tuple[str, str, str, str]:
+        """Return the cells of its row in a table."""
+        met = (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
+        wanted = f"at most {self.most:g}" if self.least is None else f"at least {self.least:g}"
+        return (
+            self.figure,
+            f"{self.value:.3g}" if self.value < 1000 else f"{self.value:.0f}",
+            wanted,
+            "yes" if met else "no",
+        )
+
+
+GOALS_HEAD = ("figure", "measured", "goal", "met")
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """What was measured: as lines of Markdown, as JSON takes it, and what to draw of it.
+    """What was measured: as lines of Markdown, as JSON takes it, what to draw of it, and what it was meant to be.
 
     `failed` says why the figures are not good enough; it is empty if they are, or nothing is asked of them.
     """
@@ -32,6 +56,7 @@ class Report:
     lines: Sequence[str]
     figures: Mapping[str, Any]
     charts: Sequence[Chart] = ()
+    goals: Sequence[Goal] = ()
     failed: str = ""
 
 

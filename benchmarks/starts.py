@@ -14,13 +14,15 @@ from pathlib import Path
 from benchmarks.charts import Bar
 from benchmarks.ours import Ours
 from benchmarks.proc import cpu_seconds, memory
-from benchmarks.report import Benchmark, Chart, Report, median, table
+from benchmarks.report import Benchmark, Chart, Goal, Report, median, table
 from benchmarks.webhooks import PEERS, peer_process
 from devstack.processes import Process
 
 HEAD = ("process", "s to ready", "CPU s to ready", "MiB resident", "MiB shared out (PSS)")
 _SETTLE_SECONDS = 1.0
 _FLOOR = "floor"
+_MOST = {"API": (1.2, 115), "worker": (2.5, 150)}
+"""Seconds to ready, and MiB resident."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,16 @@ def _report(folder: Path, given: argparse.Namespace) -> Report:
     ]
     memories = [Bar(name, median(starts, "pss"), ours=name != PEERS[_FLOOR]) for name, starts in found.items()]
     charts = [Chart("memory", "Memory of a process without work", "MiB (PSS); less is better", memories)]
-    return Report(table(HEAD, rows), {name: [asdict(one) for one in starts] for name, starts in found.items()}, charts)
+    figures = {name: [asdict(one) for one in starts] for name, starts in found.items()}
+    return Report(table(HEAD, rows), figures, charts, [goal for name in _MOST for goal in _goals(name, found[name])])
+
+
+def _goals(name: str, starts: list[StartFigures]) -> list[Goal]:
+    seconds, mib = _MOST[name]
+    return [
+        Goal(f"start of {name}, seconds", median(starts, "seconds"), most=seconds),
+        Goal(f"memory of {name}, MiB", median(starts, "rss"), most=mib),
+    ]
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from benchmarks.load import LoadResult, Plan
 from benchmarks.ours import Ours, Tickets, sent
 from benchmarks.peers import webhooks as peer
 from benchmarks.proc import cpu_seconds
-from benchmarks.report import Benchmark, Chart, Report, median, ratio, table
+from benchmarks.report import Benchmark, Chart, Goal, Report, median, ratio, table
 from devstack.free_ports import free_port
 from devstack.processes import Process
 from devstack.programs import PROJECT, answers
@@ -170,7 +170,18 @@ def _report(folder: Path, given: argparse.Namespace) -> Report:
         Chart("webhooks-cpu", "CPU of a webhook in the API process", "milliseconds; less is better", bars("cpu")),
     ]
     figures = {name: [asdict(one) for one in rounds] for name, rounds in found.items()}
-    return Report(_lines(found), figures, charts)
+    return Report(_lines(found), figures, charts, _goals(found))
+
+
+def _goals(found: dict[str, list[Round]]) -> list[Goal]:
+    ours = found["ours"]
+    return [
+        Goal("webhooks accepted a second, to `.delay()` in a thread", ratio(ours, found["thread"], "rate"), least=3),
+        Goal("webhooks accepted a second, to `.delay()` in the loop", ratio(ours, found["inline"], "rate"), least=2),
+        Goal("CPU of a webhook, to the endpoint that only verifies", ratio(ours, found["floor"], "cpu"), most=2.5),
+        Goal("p99 of an answer at half load, ms", median(ours, "p99"), most=50),
+        Goal("p99 of an answer at half load, to the thread's", ratio(ours, found["thread"], "p99"), most=1),
+    ]
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
