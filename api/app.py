@@ -115,7 +115,14 @@ async def _open(
     inbox = Inbox(redis)
     acceptance = Acceptance(database, queue, inbox, settings.job_deadline_seconds)
     rejections = RejectionRecorder(database)
-    relay = Relay(database, queue, inbox, acceptance, settings.job_deadline_seconds)
+    relay = Relay(
+        database,
+        queue,
+        inbox,
+        acceptance,
+        settings.job_deadline_seconds,
+        limited=lambda: [tenant.id for tenant in tenants.all() if tenant.share.most_running],
+    )
     app.state.api = ApiState(tenants, database, queue, acceptance, rejections, settings.webhook_timeout_seconds)
     await warn_of_eviction(redis)
     for work in (rejections.run(), _relay_when_ready(database, relay)):

@@ -221,17 +221,15 @@ def _report(folder: Path, given: argparse.Namespace) -> Report:
         Chart("jobs", "Jobs of one worker; desk and model answer at once", "a second; more is better", bars("rate")),
         Chart("jobs-cpu", "CPU of a job in the worker", "milliseconds; less is better", bars("cpu")),
     ]
-    return Report(
-        _lines(found), {name: [asdict(one) for one in of] for name, of in found.items()}, charts, _goals(found)
-    )
+    figures = {name: [asdict(one) for one in of] for name, of in found.items()}
+    return Report(_lines(found), figures, charts, _goals(found))
 
 
 def _goals(found: dict[str, list[Batch]]) -> list[Goal]:
     ours = found["ours"]
     slower = sum(median(batches, "rate") < median(ours, "rate") for batches in found.values())
-    threads = found.get("threads", ours)
     return [
-        Goal("CPU of a job, to Celery's threads", ratio(ours, threads, "cpu"), most=1.7),
+        Goal("CPU of a job, to Celery's threads", ratio(ours, found.get("threads", ours), "cpu"), most=1.7),
         Goal("CPU of a job, ms", median(ours, "cpu"), most=15),
         Goal("jobs a second of one worker", median(ours, "rate"), least=50),
         Goal("peers that do fewer jobs a second", slower, least=2),

@@ -49,8 +49,8 @@ class JobSettings(LogSettings):
     job_deadline_seconds: int = Field(
         1800,
         gt=0,
-        description="A job that has not ended by then is failed; waits for a desk's rate, or for somebody who has to "
-        "act, are not counted, up to a day.",
+        description="A job that has not ended by then is failed; waits for a desk's rate, for a tenant's "
+        "`JOBS_MOST_RUNNING_`, or for somebody who has to act, are not counted, up to a day.",
     )
 
 

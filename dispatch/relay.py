@@ -54,7 +54,10 @@ class WorkerLost(Exception):
 
 
 class Relay:
-    """The loop; `run()` it until cancelled. A step that takes longer than `step_seconds` is not waited for."""
+    """The loop; `run()` it until cancelled. A step that takes longer than `step_seconds` is not waited for.
+
+    `limited` returns the tenants that may have only so many jobs in flight.
+    """
 
     def __init__(
         self,
@@ -64,6 +67,7 @@ class Relay:
         acceptance: Acceptance,
         job_deadline_seconds: int,
         *,
+        limited: Callable[[], Sequence[str]] = tuple,
         step_seconds: float = _STEP_SECONDS,
     ) -> None:
         self._database = database
@@ -71,6 +75,7 @@ class Relay:
         self._inbox = inbox
         self._acceptance = acceptance
         self._deadline = job_deadline_seconds
+        self._limited = limited
         self._step_seconds = step_seconds
         self._lost_checked_at = self._purged_at = 0.0
         self._shortage = Shortage()
@@ -108,6 +113,7 @@ class Relay:
         """
         worked = True
         for step in (
+            self._put_off_deadlines,
             self._end_overdue,
             self._recover,
             self._fail_lost,
@@ -161,6 +167,10 @@ class Relay:
         if time.monotonic() - self._purged_at >= _PURGE_SECONDS:
             self._purged_at = time.monotonic()
             await relaying.purge_short_lived(self._database)
+
+    async def _put_off_deadlines(self) -> None:
+        if tenants := self._limited():
+            await relaying.put_off_deadlines(self._database, tenants, self._deadline, _BATCH)
 
     async def _end_overdue(self) -> None:
         for job in await relaying.expire(self._database, _BATCH, _DEADLINE_PASSED):

@@ -829,6 +829,25 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT f.id, f.tenant_id, f.ticket_id, f.attempt, f.traceparent FROM failed f
 $$;
 
+-- Put off the deadline of due jobs whose tenants may have no more in flight: the time for which they wait for their share
+-- is not theirs. `p_ahead` of it, so that who claims one has that long at least; up to the longest life. The jobs of a
+-- tenant with nothing in flight wait for a worker, like all others, and that counts.
+CREATE OR REPLACE FUNCTION put_off_deadlines(
+    p_tenants text[], p_ahead interval, p_by interval, p_longest interval, p_most integer)
+RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH near AS (
+        SELECT j.id, coalesce(j.retried_at, j.accepted_at) + p_longest AS last FROM jobs j
+        WHERE j.deadline_at < now() + p_ahead AND j.state = 'waiting' AND j.due_at <= now()
+        AND j.tenant_id = ANY (p_tenants) AND j.deadline_at < coalesce(j.retried_at, j.accepted_at) + p_longest
+        AND EXISTS (SELECT FROM jobs r
+                    WHERE r.state = 'running' AND r.tenant_id = j.tenant_id AND r.lease_until > now())
+        ORDER BY j.deadline_at LIMIT p_most FOR UPDATE SKIP LOCKED
+    ), put_off AS (
+        UPDATE jobs j SET deadline_at = least(now() + p_by, n.last) FROM near n WHERE n.id = j.id RETURNING j.id
+    )
+    SELECT count(*) FROM put_off
+$$;
+
 -- state: waiting -> failed: past its deadline
 -- state: running -> failed: past its deadline, its worker fell silent
 -- state: waiting -> waiting: past its deadline, a last attempt looks for the note

@@ -7,6 +7,8 @@ LAST_LOOK = timedelta(minutes=5)
 """How long a worker has for the last look at a ticket whose note may be there."""
 LONGEST_LIFE = timedelta(days=1)
 """How long holds may put a job's deadline off, from its acceptance or its last retry by hand on."""
+PUT_OFF_AHEAD = timedelta(minutes=5)
+"""How long before its deadline that of a job is put off which waits for its tenant's share: longer than an attempt."""
 SEEN_OPEN = timedelta(hours=1)
 """How long it counts that a ticket was seen open: a job that is held back meanwhile does not look again."""
 ANOTHER_FIRST_WAIT = timedelta(seconds=15)

@@ -1,13 +1,22 @@
 """What the relay asks of the table of jobs, across tenants: ids and counts, through the functions of the database."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
 from storage.jobs import RETRIED_BY_HAND, WORKER_LOST, Published
-from storage.limits import KEYS_KEPT, LAST_LOOK, MOST_ATTEMPTS, PUBLISHED_LATELY, REJECTIONS_KEPT
+from storage.limits import (
+    KEYS_KEPT,
+    LAST_LOOK,
+    LONGEST_LIFE,
+    MOST_ATTEMPTS,
+    PUBLISHED_LATELY,
+    PUT_OFF_AHEAD,
+    REJECTIONS_KEPT,
+)
 from storage.session import Database
 
 
@@ -20,6 +29,7 @@ _TAKE_DUE = _with_numbers("take_due_jobs(:most, :by_hand)")
 _RECOVER = _with_numbers("recover_jobs(:most, :attempts, :reason)")
 _FAIL_LOST = _with_numbers("fail_lost_jobs(:most, :attempts, :reason, :lost, :look)")
 _EXPIRE = _with_numbers("expire_jobs(:most, :attempts, :reason, :look)")
+_PUT_OFF = text("SELECT put_off_deadlines(:tenants, :ahead, :by, :longest, :most)")
 _TAKE_WITHOUT_MESSAGE = _with_numbers("take_jobs_without_message(:messages, :most, :lately, :by_hand)")
 _COUNT = text("SELECT * FROM count_listed_jobs(:lately, :most)")
 _UNPUBLISH = text("SELECT unpublish_jobs(:ids)")
@@ -45,6 +55,16 @@ async def fail_lost(database: Database, most: int, reason: str) -> list[Publishe
     """Jobs whose worker fell silent in their last attempt, now failed; one whose note may be there gets a last look."""
     values = {"attempts": MOST_ATTEMPTS, "reason": reason, "lost": WORKER_LOST, "look": LAST_LOOK}
     return await _published(database, _FAIL_LOST, most=most, **values)
+
+
+async def put_off_deadlines(database: Database, tenants: Sequence[str], deadline_seconds: int, most: int) -> None:
+    """Put off the deadlines of these tenants' due jobs, by so many seconds from now: they wait for their share.
+
+    In time: an attempt that begins just before has some minutes, or half of those seconds.
+    """
+    by = timedelta(seconds=deadline_seconds)
+    ahead = min(PUT_OFF_AHEAD, by / 2)
+    await database.call(_PUT_OFF, tenants=list(tenants), ahead=ahead, by=by, longest=LONGEST_LIFE, most=most)
 
 
 async def expire(database: Database, most: int, reason: str) -> list[Published]:

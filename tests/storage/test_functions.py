@@ -17,6 +17,7 @@ ACROSS_TENANTS = {
     *("take_lost_jobs", "unpublish_jobs", "expire_jobs", "purge_short_lived", "list_jobs", "purge_answers"),
     *("purge_tickets", "purge_passages", "purge_jobs", "job_figures", "fail_lost_jobs", "numbers_of_job"),
     *("jobs_held_back", "claim_next_job", "is_queue_full", "count_listed_jobs", "take_jobs_without_message"),
+    "put_off_deadlines",
 }
 OF_THE_CALLER = {
     *("tell_event", "tell_freed", "remember_deliveries", "accept_jobs", "accept_job", "accept_late_job"),
