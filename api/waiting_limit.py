@@ -24,7 +24,7 @@ async def insist_on_room(state: ApiState, event: Event) -> None:
         return
     try:
         async with asyncio.timeout(_SECONDS):
-            is_full = await is_queue_full(state.database, event.tenant_id, most)
+            is_full = await is_queue_full(state.database, event, most)
     except (*DATABASE_FAILURES, TimeoutError):
         return
     if is_full:

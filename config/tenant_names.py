@@ -42,8 +42,8 @@ TENANT_SETTINGS: dict[str, str] = {
     "JOBS_WEIGHT_": "How many tenants it counts as where jobs of several wait for a place in a worker: 1 (default), or "
     "another number like 3 or 0.5.",
     "JOBS_MOST_RUNNING_": "Jobs of it in flight, in all workers together; the others wait, though places are free.",
-    "JOBS_MOST_WAITING_": "Jobs of it that wait for a worker; past that a webhook is answered 429, to be sent again "
-    "later. Not looked at while Postgres is away.",
+    "JOBS_MOST_WAITING_": "Jobs of it that wait, for whatever it is; past that a webhook is answered 429, to be sent "
+    "again later. Not looked at while Postgres is away.",
 }
 SECRETS = {
     "WEBHOOK_SECRET",

@@ -146,7 +146,7 @@ def model_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
             wrong.append(f"OPENAI_API_KEY_{suffix} is missing, but OPENAI_BASE_URL_{suffix} is set")
         if (problem := address_problem(settings["OPENAI_BASE_URL"], secure=False)) is not None:
             wrong.append(f"OPENAI_BASE_URL_{suffix} {problem}")
-    if not _is_count(settings.get("OPENAI_DAILY_TOKENS", "1")):
+    if not _is_count(settings.get("OPENAI_DAILY_TOKENS", "1"), digits=12):
         wrong.append(f"OPENAI_DAILY_TOKENS_{suffix} must be a number from 1")
     dollars = settings.get("OPENAI_DAILY_DOLLARS", "1")
     if not (_DOLLARS.fullmatch(dollars) and float(dollars) > 0):
@@ -177,14 +177,15 @@ def share_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     if not (_WEIGHT.fullmatch(weight) and float(weight) > 0):
         wrong.append(f"JOBS_WEIGHT_{suffix} must be a number like 3 or 0.5")
     return wrong + [
-        f"{name}_{suffix} must be a number from 1"
+        f"{name}_{suffix} must be a number from 1 to 999999999"
         for name in ("JOBS_MOST_RUNNING", "JOBS_MOST_WAITING")
         if not _is_count(settings.get(name, "1"))
     ]
 
 
-def _is_count(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= 12 and int(text) >= 1
+def _is_count(text: str, digits: int = 9) -> bool:
+    """Return True for a number from 1 of so many digits at most: nine are what Postgres takes for an integer."""
+    return text.isascii() and text.isdecimal() and len(text) <= digits and int(text) >= 1
 
 
 def may_be_sent(value: str) -> bool:

@@ -38,6 +38,8 @@ _LAST_ROUND_SECONDS = 3.0
 _LOST_CHECK_SECONDS = 5.0
 _PURGE_SECONDS = 60.0
 _BATCH = 100
+# Ends and lost messages: there are many only after something went wrong, and each second that they are there costs.
+_LARGE_BATCH = 500
 # So many messages keep all workers awake: none is missed, and nobody counts a million jobs every few seconds.
 _LONG_LIST = 10_000
 _SPAN = "Relay"
@@ -170,10 +172,10 @@ class Relay:
 
     async def _put_off_deadlines(self) -> None:
         if tenants := self._limited():
-            await relaying.put_off_deadlines(self._database, tenants, self._deadline, _BATCH)
+            await relaying.put_off_deadlines(self._database, tenants, self._deadline, _LARGE_BATCH)
 
     async def _end_overdue(self) -> None:
-        for job in await relaying.expire(self._database, _BATCH, _DEADLINE_PASSED):
+        for job in await relaying.expire(self._database, _LARGE_BATCH, _DEADLINE_PASSED):
             _report(job, Outcome(How.EXPIRED, _DEADLINE_PASSED, failure=DeadlinePassed()))
 
     async def _empty_inbox(self) -> None:
@@ -206,11 +208,11 @@ class Relay:
         listed, held = await self._queue.sizes()
         if listed >= _LONG_LIST:
             return
-        waiting, running = await relaying.count_listed(self._database, listed + held + _BATCH)
-        lost = min(self._shortage.lost(waiting - listed, unclaimed=max(0, held - running)), _BATCH)
+        waiting, running = await relaying.count_listed(self._database, listed + held + _LARGE_BATCH)
+        lost = min(self._shortage.lost(waiting - listed, unclaimed=max(0, held - running)), _LARGE_BATCH)
         if lost > 0:
             await self._publish(await relaying.take_without_message(self._database, waiting - lost, lost), "lost")
-        if lost == _BATCH:
+        if lost == _LARGE_BATCH:
             self._lost_checked_at = 0.0  # there are more: the next round goes on
 
     async def _publish(self, due: Sequence[Published], why: Literal["due", "lost"]) -> None:

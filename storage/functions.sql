@@ -301,42 +301,56 @@ END $$;
 -- - `p_weights`: tenants that count as more than one, or less; `p_most`: how many jobs of a tenant may be in flight;
 --   `p_charged`: places that count as taken though their jobs have ended, because they ended at once.
 -- It walks from one tenant's oldest job to the next tenant's, from a place by lot, to the first tenant that has no place
--- at all; past `p_looks` tenants it takes the best of them, so that a thousand cost no more than a few do. No index but
--- `jobs_turns` will do for that, whatever the planner has heard of the table.
+-- at all; past `p_looks` tenants it takes the best of them, so that a thousand cost no more than a few do. Those that have
+-- their most in flight are stepped over, and are no looks. No index but `jobs_turns` will do for that, whatever the planner
+-- has heard of the table.
 CREATE OR REPLACE FUNCTION next_turn(
     p_weights jsonb, p_most jsonb, p_charged jsonb, p_looks integer, OUT id uuid, OUT refused boolean)
 LANGUAGE plpgsql
 SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
-    v_places text[];
+    v_lowest constant integer := -2147483648;
+    v_places text[] := ARRAY(SELECT r.tenant_id FROM jobs r WHERE r.state = 'running');
+    v_passed text[] := ARRAY(SELECT p.tenant_id FROM unnest(v_places) p (tenant_id) GROUP BY 1
+                             HAVING count(*) >= (p_most ->> p.tenant_id)::integer);
     v_hash integer := floor((random() * 2 - 1) * 2147483647)::integer;
     v_tenant text := '';
+    v_from integer;
+    v_from_tenant text;
+    v_is_second_half boolean;
     v_due timestamptz;
-    v_first text;
+    v_looks integer;
     v_load double precision;
     v_best text;
     v_least double precision;
-    v_passed text[] := '{}';
     v_has_place boolean;
     v_waits boolean := true;
 BEGIN
-    v_places := ARRAY(SELECT r.tenant_id FROM jobs r WHERE r.state = 'running');
+    refused := false;
     LOOP
-        v_first := NULL;
+        v_from := v_hash;
+        v_from_tenant := v_tenant;
+        v_is_second_half := false;
         v_best := NULL;
-        FOR v_look IN 1..p_looks LOOP
+        v_looks := 0;
+        LOOP
             SELECT hashtext(j.tenant_id), j.tenant_id, j.due_at INTO v_hash, v_tenant, v_due FROM jobs j
             WHERE j.state = 'waiting' AND j.published_at IS NOT NULL
             AND (hashtext(j.tenant_id), j.tenant_id) > (v_hash, v_tenant)
             ORDER BY hashtext(j.tenant_id), j.tenant_id, j.due_at LIMIT 1;
             IF NOT FOUND THEN
-                SELECT hashtext(j.tenant_id), j.tenant_id, j.due_at INTO v_hash, v_tenant, v_due FROM jobs j
-                WHERE j.state = 'waiting' AND j.published_at IS NOT NULL
-                ORDER BY hashtext(j.tenant_id), j.tenant_id, j.due_at LIMIT 1;
+                v_hash := v_lowest;
+                v_tenant := '';
+                EXIT WHEN v_is_second_half;
+                v_is_second_half := true;
+                CONTINUE;
             END IF;
-            EXIT WHEN NOT FOUND OR v_tenant = v_first;
-            v_first := coalesce(v_first, v_tenant);
-            CONTINUE WHEN v_due > now() OR v_tenant = ANY (v_passed);
+            EXIT WHEN v_is_second_half AND (v_hash, v_tenant) > (v_from, v_from_tenant);
+            CONTINUE WHEN v_due > now();
+            IF v_tenant = ANY (v_passed) THEN
+                refused := true;
+                CONTINUE;
+            END IF;
             v_load := (cardinality(array_positions(v_places, v_tenant))
                        + coalesce((p_charged ->> v_tenant)::integer, 0))
                 / coalesce((p_weights ->> v_tenant)::double precision, 1);
@@ -344,33 +358,42 @@ BEGIN
                 v_best := v_tenant;
                 v_least := v_load;
             END IF;
-            EXIT WHEN v_load = 0;
+            v_looks := v_looks + 1;
+            EXIT WHEN v_load = 0 OR v_looks >= p_looks;
         END LOOP;
-        refused := v_passed <> '{}';
         EXIT WHEN v_best IS NULL;
-        v_passed := v_passed || v_best;
         IF p_most ? v_best THEN
+            -- Seldom in vain: others have begun one of it since the places were counted.
             v_has_place := has_place(v_best, (p_most ->> v_best)::integer, v_waits);
             v_waits := false;
-            CONTINUE WHEN NOT v_has_place;
         END IF;
-        SELECT j.id INTO id FROM jobs j
-        WHERE j.state = 'waiting' AND j.published_at IS NOT NULL AND j.due_at <= now() AND j.deadline_at > now()
-        AND (hashtext(j.tenant_id), j.tenant_id) >= (hashtext(v_best), v_best)
-        AND (hashtext(j.tenant_id), j.tenant_id) <= (hashtext(v_best), v_best)
-        ORDER BY hashtext(j.tenant_id), j.tenant_id, j.due_at LIMIT 1 FOR UPDATE SKIP LOCKED;
-        EXIT WHEN FOUND;
+        IF coalesce(v_has_place, true) THEN
+            SELECT j.id INTO id FROM jobs j
+            WHERE j.state = 'waiting' AND j.published_at IS NOT NULL AND j.due_at <= now() AND j.deadline_at > now()
+            AND (hashtext(j.tenant_id), j.tenant_id) >= (hashtext(v_best), v_best)
+            AND (hashtext(j.tenant_id), j.tenant_id) <= (hashtext(v_best), v_best)
+            ORDER BY hashtext(j.tenant_id), j.tenant_id, j.due_at LIMIT 1 FOR UPDATE SKIP LOCKED;
+            EXIT WHEN FOUND;
+        END IF;
+        v_has_place := NULL;
+        v_passed := v_passed || v_best;
     END LOOP;
 END $$;
 
--- Whether so many jobs of a tenant wait for a worker.
+-- Whether so many jobs of a tenant wait: for a worker, for a later time or for a message.
 CREATE OR REPLACE FUNCTION is_queue_full(p_tenant text, p_most integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 BEGIN
+    -- Each half by an index of its own.
     RETURN p_most = (SELECT count(*) FROM (
-        SELECT FROM jobs j WHERE j.state = 'waiting' AND j.published_at IS NOT NULL
-        AND hashtext(j.tenant_id) = hashtext(p_tenant) AND j.tenant_id = p_tenant LIMIT p_most) w);
+        SELECT FROM (
+            SELECT FROM jobs j WHERE j.state = 'waiting' AND j.published_at IS NOT NULL
+            AND hashtext(j.tenant_id) = hashtext(p_tenant) AND j.tenant_id = p_tenant
+            UNION ALL
+            SELECT FROM jobs j WHERE j.state = 'waiting' AND j.published_at IS NULL
+            AND hashtext(j.tenant_id) = hashtext(p_tenant) AND j.tenant_id = p_tenant) b
+        LIMIT p_most) w);
 END $$;
 
 -- Take the job whose turn it is, as `claim_job` does. No row: no job is due. A row without an id: none of those that are
@@ -693,13 +716,31 @@ $$;
 
 -- -- The relay -------------------------------------------------------------------------------------------------------
 
--- Jobs that are due and have no message in Redis: marked as published, to be published now.
+-- Jobs that are due and have no message in Redis: marked as published, to be published now. Of each tenant as many: a flood
+-- that was put off must not keep the retries of others waiting.
 CREATE OR REPLACE FUNCTION take_due_jobs(p_most integer, p_by_hand text)
 RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text, by_hand boolean)
-LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE sql SECURITY DEFINER
+SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+    WITH RECURSIVE oldest AS (
+        (SELECT hashtext(j.tenant_id) AS hash, j.tenant_id, j.due_at FROM jobs j
+         WHERE j.state = 'waiting' AND j.published_at IS NULL
+         ORDER BY hashtext(j.tenant_id), j.tenant_id, j.due_at LIMIT 1)
+        UNION ALL
+        SELECT n.* FROM oldest o CROSS JOIN LATERAL (
+            SELECT hashtext(j.tenant_id), j.tenant_id, j.due_at FROM jobs j
+            WHERE j.state = 'waiting' AND j.published_at IS NULL
+            AND (hashtext(j.tenant_id), j.tenant_id) > (o.hash, o.tenant_id)
+            ORDER BY hashtext(j.tenant_id), j.tenant_id, j.due_at LIMIT 1) n
+    ), tenants AS (
+        SELECT o.hash, o.tenant_id, p_most / least(count(*) OVER (), p_most) AS most FROM oldest o
+        WHERE o.due_at <= now() ORDER BY random() LIMIT p_most
+    )
     UPDATE jobs j SET published_at = clock_timestamp()
-    WHERE j.id IN (SELECT w.id FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NULL AND w.due_at <= now()
-                   ORDER BY w.due_at LIMIT p_most FOR UPDATE SKIP LOCKED)
+    WHERE j.id IN (SELECT d.id FROM tenants t CROSS JOIN LATERAL (
+        SELECT w.id FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NULL AND w.due_at <= now()
+        AND hashtext(w.tenant_id) = t.hash AND w.tenant_id = t.tenant_id
+        ORDER BY w.due_at LIMIT t.most FOR UPDATE SKIP LOCKED) d)
     RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, coalesce(j.reason = p_by_hand, false)
 $$;
 

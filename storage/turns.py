@@ -10,7 +10,7 @@ from uuid import uuid4
 from sqlalchemy import text
 
 from storage.claims import Claim
-from storage.jobs import ANOTHER_FIRST, NOTE_MISSING
+from storage.jobs import ANOTHER_FIRST, NOTE_MISSING, Event
 from storage.limits import ANOTHER_FIRST_WAIT, ECHO, LONGEST_LIFE, MOST_ATTEMPTS, TURN_LOOKS
 from storage.session import Database
 
@@ -35,12 +35,20 @@ _CLAIM = text(
 )
 
 
-_IS_FULL = text("SELECT is_queue_full(:tenant, :most)")
+_IS_FULL = text(
+    "SELECT is_queue_full(:tenant, :most) AND NOT EXISTS"
+    " (SELECT FROM delivery_keys k WHERE k.key = ANY (CAST(:keys AS text[])) AND k.expires_at > now()) AS is_full"
+)
 
 
-async def is_queue_full(database: Database, tenant_id: str, most: int) -> bool:
-    """Return True if so many jobs of the tenant wait for a worker, or more. Raises one of DATABASE_FAILURES."""
-    return bool(await database.call_for_one(_IS_FULL, tenant=tenant_id, most=most))
+async def is_queue_full(database: Database, event: Event, most: int) -> bool:
+    """Return True if so many jobs of its tenant wait, or more, and this delivery would make one more.
+
+    Raises one of DATABASE_FAILURES.
+    """
+    keys = list(event.dedupe_keys)
+    ((row,),) = await database.call_as(event.tenant_id, _IS_FULL, most=most, keys=keys)
+    return bool(row["is_full"])
 
 
 async def claim_next(database: Database, owner: str, lease_seconds: float, shares: Shares) -> Claim | None:

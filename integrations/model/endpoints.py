@@ -34,6 +34,10 @@ class Endpoints:
         self._opened: dict[Endpoint, _Opened] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
+    def __len__(self) -> int:
+        """Return how many are open."""
+        return len(self._opened)
+
     def check(self, endpoint: Endpoint) -> None:
         """Raises HeldBack while the endpoint is known not to answer."""
         self._open(endpoint).client.check()

@@ -51,7 +51,7 @@ class Models:
         self._connections = connections
         self.endpoints = Endpoints(self._open)
         self._replaced_at: dict[str, float] = {}
-        self._kept_for: Sequence[Tenant] = ()
+        self._kept_for: tuple[Sequence[Tenant], int] = ((), 0)
         self.limits = SpendingLimits(tenants, book)
 
     def of(self, tenant_id: str) -> "TenantModel":
@@ -110,11 +110,16 @@ class Models:
             with self.endpoints.call(endpoint) as client:
                 yield client
         finally:
-            tenants = self._tenants.all()
-            if tenants is not self._kept_for:
-                self._kept_for = tenants
-                firsts, fallbacks = map(self._first, tenants), (self.fallback(tenant.id) for tenant in tenants)
-                self.endpoints.keep({*firsts, *fallbacks})
+            self._close_gone()
+
+    def _close_gone(self) -> None:
+        tenants, kept_for = self._tenants.all(), self._kept_for
+        # One that was chosen before a change may have been opened after it.
+        if tenants is kept_for[0] and len(self.endpoints) == kept_for[1]:
+            return
+        firsts, fallbacks = map(self._first, tenants), (self.fallback(tenant.id) for tenant in tenants)
+        self.endpoints.keep({*firsts, *fallbacks})
+        self._kept_for = (tenants, len(self.endpoints))
 
     def say_fallback(self, first: Endpoint, fallback: Endpoint) -> None:
         """Tell that the fallback has answered: once for a time in which it goes on doing so, and not by each job."""

@@ -112,6 +112,9 @@ def test_every_missing_setting_of_a_desk_is_named_at_once() -> None:
         ("OPENAI_DAILY_DOLLARS_ACME", "inf"),
         ("OPENAI_DAILY_DOLLARS_ACME", "0.0"),
         ("OPENAI_API_KEY_ACME", "hunter2\n"),
+        ("JOBS_WEIGHT_ACME", "hunter2"),
+        ("JOBS_MOST_RUNNING_ACME", "9999999999"),
+        ("JOBS_MOST_WAITING_ACME", "0"),
     ],
 )
 def test_a_wrong_setting_is_named_without_its_value(name: str, value: str) -> None:

@@ -164,3 +164,14 @@ async def test_the_first_word_is_waited_for_as_long_as_the_settings_say(street: 
             await its_town.ask()
     street.says.clear()
     assert line_of(failed.value) == "GPT-4 API call failed: timeout after 0.3s"
+
+
+async def test_an_endpoint_that_was_chosen_before_a_change_is_closed_after_its_call(street: Street) -> None:
+    async with town(street, **OWN) as its_town:
+        chosen = its_town.models.first("acme")
+        its_town.change(OPENAI_API_KEY_ACME="rotated")
+        await its_town.ask()
+        assert len(its_town.models.endpoints) == 1
+        with its_town.models.call(chosen):
+            assert len(its_town.models.endpoints) == 2
+        assert len(its_town.models.endpoints) == 1

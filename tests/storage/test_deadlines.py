@@ -1,6 +1,7 @@
 """What a job waits for its tenant's share is not counted against its deadline, for a day at most."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from storage.session import Database
 from tests.kit.postgres import Store, Table
 
 HALF_AN_HOUR = 1800
-IN_FLIGHT = {"state": "running", "lease_until": "now() + interval '1 minute'"}
+IN_FLIGHT: dict[str, Any] = {"state": "running", "lease_until": "now() + interval '1 minute'"}
 IN_A_MINUTE, IN_TEN = (f"now() + interval '{minutes} minutes'" for minutes in (1, 10))
 
 
@@ -46,7 +47,7 @@ async def test_a_job_that_waits_for_its_share_gets_its_time_anew(
     ],
 )
 async def test_what_waits_for_anything_else_is_counted(
-    others: dict[str, str], its_own: dict[str, str], store: Store, database: Database, table: Table
+    others: dict[str, Any], its_own: dict[str, Any], store: Store, database: Database, table: Table
 ) -> None:
     if others:
         await store.accept(published=True, **others)

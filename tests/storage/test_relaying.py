@@ -55,6 +55,22 @@ async def test_the_longest_due_are_taken_first(accept: Accept, database: Databas
     assert ids(await relaying.take_due(database, 2)) == {old[4]}
 
 
+async def test_of_each_tenant_as_many_are_taken(accept: Accept, database: Database) -> None:
+    """A flood that was put off does not keep another tenant's retry."""
+    flood = [await accept(due_at=f"now() - interval '{minutes} minutes'") for minutes in range(30, 0, -1)]
+    late = {await accept(tenant_id="globex"), await accept(tenant_id="hooli")}
+    await accept(tenant_id="initech", due_at="now() + interval '1 minute'")
+    assert ids(await relaying.take_due(database, 12)) == late | set(flood[:4])
+    assert ids(await relaying.take_due(database, 12)) == set(flood[4:16])
+
+
+async def test_more_tenants_than_are_taken_at_once_have_their_turn(accept: Accept, database: Database) -> None:
+    due = {await accept(tenant_id=f"tenant-{number}") for number in range(9)}
+    taken = [ids(await relaying.take_due(database, 4)) for _ in range(3)]
+    assert [len(some) for some in taken] == [4, 4, 1]
+    assert set.union(*taken) == due
+
+
 async def test_relays_at_the_same_time_take_no_job_twice(accept: Accept, database: Database) -> None:
     due = {await accept() for _ in range(40)}
     taken = await asyncio.gather(*(relaying.take_due(database, 10) for _ in range(8)))

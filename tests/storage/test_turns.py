@@ -12,7 +12,7 @@ from devstack.postgres import Postgres
 from storage.claims import Claim, complete
 from storage.limits import TURN_LOOKS
 from storage.session import Database
-from storage.turns import NoneMayStart, Shares, claim_next
+from storage.turns import NoneMayStart, Shares, claim_next, is_queue_full
 from tests.kit.postgres import LEASE, Store
 
 ALIKE = Shares()
@@ -94,6 +94,32 @@ async def test_a_tenant_has_no_more_jobs_in_flight_than_it_may(store: Store) -> 
         await claim_next(store.database, "one", LEASE, shares)
     await complete(store.database, claimed[0], "note")
     assert tenants(await take(store.database, shares)) == {"acme": 1}
+
+
+@pytest.mark.parametrize("with_places", [0, 3])
+async def test_tenants_that_have_their_most_keep_no_place_from_others(store: Store, with_places: int) -> None:
+    """However many they are, and though each of them is furthest below a share."""
+    full = [f"full-{number}" for number in range(2 * TURN_LOOKS)]
+    for tenant in full:
+        await flood(store, tenant, 2)
+    shares = Shares(most_running=dict.fromkeys(full, 1))
+    await take(store.database, shares, times=len(full))
+    await flood(store, "free", with_places + 3)
+    await take(store.database, shares, times=with_places)
+    assert tenants(await take(store.database, shares, times=3)) == {"free": 3}
+    with pytest.raises(NoneMayStart):
+        await claim_next(store.database, "one", LEASE, shares)
+
+
+async def test_what_waits_for_anything_counts_towards_a_limit_of_waiting_jobs(store: Store) -> None:
+    await flood(store, "acme", 2)
+    await flood(store, "acme", 1, due_at="now() + interval '1 minute'", published_at=None)
+    await flood(store, "acme", 1, state="running")
+    await flood(store, "globex", 5)
+    another, known = store.new_event(), store.new_event(ticket_id="acme 1")
+    assert [await is_queue_full(store.database, another, most) for most in (3, 4)] == [True, False]
+    await store.accept(known)
+    assert not await is_queue_full(store.database, known, 3)
 
 
 async def test_two_limited_tenants_at_once_do_not_wait_for_each_other(store: Store) -> None:
