@@ -79,6 +79,8 @@ class Ours:
         self._collector = self._stack.enter_context(collecting(self._folder))
         settings = {**production_settings(self._collector), **self._settings}
         self.system = System(self._folder / "system", settings=settings, **self._options)
+        # As in production: a commit is on the disk before it is answered.
+        self.system.postgres.is_durable = True
         outside = [self.system.desk.command[0], "-m", "benchmarks.outside"]
         for process in (self.system.desk, self.system.openai):
             port = process.command[process.command.index("--port") + 1]

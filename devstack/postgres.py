@@ -35,7 +35,8 @@ class Postgres(Server):
     """One server on 127.0.0.1 with its own data, which lives from the first `start` to `discard`.
 
     `folder` gets the data and the log (as root the data goes where the server's user can reach it). `process` and
-    `data` (its folder) are there from the first start on.
+    `data` (its folder) are there from the first start on. A commit survives whatever kills the server; the machine's end
+    too, where `is_durable` was set before the start.
     """
 
     def __init__(self, folder: Path, *, port: int | None = None, log_folder: Path | None = None):
@@ -44,6 +45,7 @@ class Postgres(Server):
         self._logs = log_folder or folder
         self._passwords = {role: secrets.token_urlsafe(24) for role in (_SUPERUSER, OWNER_ROLE, APPLICATION_ROLE)}
         self.data: Path | None = None
+        self.is_durable = False
 
     @property
     def url(self) -> str:
@@ -142,8 +144,7 @@ class Postgres(Server):
             "unix_socket_directories": "",
             "max_connections": "200",
             "password_encryption": "scram-sha-256",
-            # Data may be lost with the machine; a killed server loses no commit.
-            "fsync": "off",
+            "fsync": "on" if self.is_durable else "off",
             "lc_messages": "C",
             "log_timezone": "UTC",
             "timezone": "UTC",
