@@ -38,7 +38,7 @@ def _row(bar: Bar, top: int, share: float) -> str:
     width = max(1.0, share * (_WIDTH - _LABELS - _VALUES))
     color = _OURS if bar.ours else _OTHERS
     box = f'<rect x="{_LABELS}" y="{top + 4}" width="{width:.1f}" height="{_ROW - 10}" fill="{color}"/>'
-    label = _text(_LABELS - 8, top + 19, bar.label, size=13, anchor="end")
+    label = _text(_LABELS - 8, top + 19, bar.label.replace("`", ""), size=13, anchor="end")
     return "\n".join((label, box, _text(_LABELS + width + 6, top + 19, f"{bar.value:,.4g}", size=13)))
 
 
