@@ -129,8 +129,6 @@ async def record(database: Database, claim: Claim, outcome: Outcome) -> None:
             await claims.look_once_more(database, claim, seconds, reason)
         case How.HELD_BACK:
             await claims.hold_back(database, claim, seconds, reason, extends_deadline=outcome.extends_deadline)
-        case How.GIVEN_BACK:
-            await claims.give_back(database, claim)
         case _:
             raise ValueError(outcome.how)
 

@@ -1,4 +1,4 @@
-"""An attempt at a job: claimed, answered, ended or given back. Each is one function of `functions.sql`.
+"""An attempt at a job: answered, held back or ended. Each is one function of `functions.sql`.
 
 A worker's writes are bound to its claim by the claim's token: when the claim ran out, or the job was claimed, retried
 or ended by anybody since, they raise LeaseLost and change nothing.
@@ -113,7 +113,6 @@ _FAIL = _bound("fail_job", "attempt", "reason")
 _RETRY = _bound("retry_job_later", "attempt", "in", "reason")
 _LOOK = _bound("look_once_more", "attempt", "attempts", "in", "reason", "look")
 _HOLD = _bound("hold_job_back", "attempt", "for", "reason", "longer", "longest")
-_GIVE_BACK = _bound("give_job_back", "attempt")
 
 
 async def load_answer(database: Database, held: Claim) -> tuple[dict[str, Any], str] | None:
@@ -208,8 +207,3 @@ async def hold_back(
     lasts = timedelta(seconds=seconds)
     values = {"for": lasts, "longer": lasts if extends_deadline else timedelta(0), "longest": LONGEST_LIFE}
     await _write(database, held, _HOLD, reason=reason, **values)
-
-
-async def give_back(database: Database, held: Claim) -> None:
-    """Undo the claim of a worker that stops; its message goes back into the list right after. Raises LeaseLost."""
-    await _write(database, held, _GIVE_BACK)

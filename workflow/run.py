@@ -32,7 +32,9 @@ from workflow.renewals import Renewals
 from workflow.stopping import outcome_of
 from workflow.turns import Turns
 
-_GIVE_BACK_SECONDS = 5.0
+# For all claims of a worker that stops, since they are given back at one moment. What settles before may take 3 s, and
+# what closes after it 5 s; 20 s after its grace a process is ended (`worker.resources`).
+_GIVE_BACK_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +179,14 @@ async def _give_back(runner: Runner, claim: Claim, begun: list[Outcome]) -> Outc
     """Undo the claim before the message goes back into the list, where the next worker would find the job taken.
 
     If an outcome was being written when the worker was told to stop, it may be in the row all the same, and stands.
-    A claim that can't be undone within seconds runs out: it is lost, and the relay lets the job wait again.
+    A claim that can't be undone within seconds, whose row somebody holds say, runs out: it is lost, and the relay lets
+    the job wait again.
     """
     given_back = Outcome(How.GIVEN_BACK, "worker stopping")
     try:
         async with asyncio.timeout(_GIVE_BACK_SECONDS):
             try:
-                await record(runner.lease_database, claim, given_back)
+                await insist(partial(runner.renewals.give_back, claim))
             except LeaseLost:
                 if not begun:
                     raise

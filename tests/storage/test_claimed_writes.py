@@ -26,7 +26,7 @@ WRITES: dict[str, Callable[[Database, Claim], Awaitable[None]]] = {
     "fail": lambda database, claim: claims.fail(database, claim, "lost"),
     "retry_later": lambda database, claim: claims.retry_later(database, claim, 2, "lost"),
     "hold_back": lambda database, claim: claims.hold_back(database, claim, 2, "lost"),
-    "give_back": claims.give_back,
+    "give_back": lambda database, claim: Renewals(database, LEASE).give_back(claim),
 }
 
 
@@ -54,7 +54,7 @@ async def failed_and_retried(database: Database, claim: Claim) -> None:
 
 # What frees a job so that the next claim has the first one's number: the owner and the attempt are the same again.
 SAME_NUMBER: dict[str, Callable[[Database, Claim], Awaitable[object]]] = {
-    "given back": claims.give_back,
+    "given back": lambda database, claim: Renewals(database, LEASE).give_back(claim),
     "held back": lambda database, claim: claims.hold_back(database, claim, 0, "desk rate limit"),
     "retried by hand": failed_and_retried,
 }
