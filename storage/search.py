@@ -4,7 +4,6 @@ Under row-level security the text index can't be used (`@@` is not leakproof), s
 for some thousand tickets, and bounded by the context's time limit beyond.
 """
 
-import asyncio
 import re
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
@@ -15,6 +14,7 @@ from sqlalchemy import TextClause, text
 from integrations.values import Document, SimilarTicket
 from storage.direct import Row
 from storage.session import Database
+from storage.slots import TenantSlots
 
 _MOST_FOUND = 3
 _MOST_WORDS = 24
@@ -42,12 +42,13 @@ _DOCUMENTS = text("""
 class SearchInPostgres:
     """Searches over the process's pool of connections, `most_at_once` at a time: the others are for what jobs write.
 
+    Tenants take turns: one with a thousand copies is not to wait for all the jobs of one with a million.
     Each method raises one of DATABASE_FAILURES when the database is away.
     """
 
     def __init__(self, database: Database, most_at_once: int) -> None:
         self._database = database
-        self._slots = asyncio.Semaphore(most_at_once)
+        self._slots = TenantSlots(most_at_once)
 
     async def similar_tickets(
         self, tenant_id: str, ticket_id: str, subject: str, description: str, forbidden: Mapping[str, Set[str]]
@@ -67,7 +68,7 @@ class SearchInPostgres:
 
     async def _find(self, question: TextClause, tenant_id: str, about: tuple[str, str], **values: Any) -> Sequence[Row]:
         values |= {"words": _words(*about), "least": _LEAST_RANK, "most": _MOST_FOUND}
-        async with self._slots:
+        async with self._slots.take(tenant_id):
             (found,) = await self._database.call_as(tenant_id, question, **values)
         return found
 

@@ -1,0 +1,51 @@
+"""Slots that many tenants share, so that none of them waits for what another one has waiting."""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class TenantSlots:
+    """So many at once. Those who wait come tenant by tenant, in turn; of one tenant in the order in which they came."""
+
+    def __init__(self, slots: int) -> None:
+        self._free = slots
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        """The tenant whose turn it is first. A slot is free only while nobody waits."""
+
+    @asynccontextmanager
+    async def take(self, tenant_id: str) -> AsyncIterator[None]:
+        """A slot for the length of the block."""
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait(tenant_id)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    async def _wait(self, tenant_id: str) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(tenant_id, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self._pass_on()  # it was given just when its task was stopped
+            raise
+
+    def _pass_on(self) -> None:
+        while self._waiting:
+            tenant_id, line = next(iter(self._waiting.items()))
+            turn = line.popleft()
+            if not line:
+                del self._waiting[tenant_id]
+            if not turn.done():
+                if line:
+                    self._waiting.move_to_end(tenant_id)
+                turn.set_result(None)
+                return
+            # Whoever has left used no turn of its tenant.
+        self._free += 1
