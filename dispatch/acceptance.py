@@ -25,6 +25,11 @@ from storage.jobs import Event
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 
 _DATABASE_SECONDS = 2.0
+# Of one webhook, from when it came, so that a batch that was under way counts. It is a little more, so that the failure
+# of its own batch is heard of, which tells that Postgres is away.
+_PATIENCE_SECONDS = _DATABASE_SECONDS + 0.25
+_WHOLE_SECONDS = 3.0
+_LEAST_SECONDS = 0.25
 _MOST_RECORDED = 100
 
 
@@ -64,23 +69,28 @@ class Acceptance:
         self.queue_outage = Outage(phrases.REDIS_UNREACHABLE)
 
     async def take(self, event: Event) -> Taken:
-        """Record the event and queue its job. Raises NotTaken."""
+        """Record the event and queue its job, within about 3 s whatever hangs. Raises NotTaken."""
+        until = asyncio.get_running_loop().time() + _WHOLE_SECONDS
         skipped_database = not self.database_breaker.lets_try()
-        first_id = None if skipped_database else await self._record(event)
+        first_id = None if skipped_database else await self._record(event, until)
         if first_id is None:
             first_id = await self._keep_in_redis(event)
         if first_id is None and skipped_database:
             # The breaker saves time, it never refuses.
-            first_id = await self._record(event)
+            first_id = await self._record(event, until)
         if first_id is None:
             raise NotTaken
         return Taken(first_id, duplicate=first_id != event.job_id)
 
-    async def _record(self, event: Event) -> UUID | None:
+    async def _record(self, event: Event, until: float) -> UUID | None:
         """Write the row, then publish its message. Return the job's id, or the first job's; None without Postgres."""
+        patience = asyncio.timeout(_PATIENCE_SECONDS)
         try:
-            row = await self._rows.put(event)
+            async with patience:
+                row = await self._rows.put(event)
         except (*DATABASE_FAILURES, TimeoutError) as failure:
+            if patience.expired():
+                return None  # others were before it: no outage, and its row may come yet, which does no harm
             if not is_locked(failure):
                 self.database_breaker.failed()
             self.database_outage.seen("webhooks wait in Redis", failure)
@@ -90,7 +100,7 @@ class Acceptance:
         if row.first_id == event.job_id:
             bind(job_id=str(event.job_id))
             if row.published and not await self.publish(event.job_id, event.ticket_id, event.traceparent):
-                await self._leave_to_relay(event.job_id)
+                await self._leave_to_relay(event.job_id, until)
         return row.first_id
 
     async def _record_all(self, events: list[Event]) -> list[_Row | Exception]:
@@ -146,9 +156,10 @@ class Acceptance:
         say(phrases.JOB_QUEUED, job_id=job_id, ticket_id=ticket_id)
         return True
 
-    async def _leave_to_relay(self, job_id: UUID) -> None:
+    async def _leave_to_relay(self, job_id: UUID, until: float) -> None:
+        left = max(_LEAST_SECONDS, until - asyncio.get_running_loop().time())
         try:
-            await self._budget.within(_DATABASE_SECONDS, relaying.unpublish(self._database, [job_id]))
+            await self._budget.within(left, relaying.unpublish(self._database, [job_id]))
         except (*DATABASE_FAILURES, TimeoutError):
             return  # the relay sees that the list is shorter than it should be
 

@@ -15,7 +15,7 @@ class Gathering(Generic[Item, Result]):
 
     `work` returns a result for each item, in their order, or the exception that its item alone is to get. What it
     raises is raised to all that wait by then, also to those that it was not given: they would wait for the same.
-    It runs in no caller's context.
+    Who has left by the time that his item's turn comes has nothing done for it. It runs in no caller's context.
     """
 
     def __init__(self, work: Callable[[list[Item]], Awaitable[Sequence[Result | Exception]]], most: int) -> None:
@@ -35,8 +35,7 @@ class Gathering(Generic[Item, Result]):
     async def _run(self) -> None:
         under_way: list[tuple[Item, asyncio.Future[Result]]] = []
         try:
-            while self._waiting:
-                under_way = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+            while under_way := self._next():
                 results = await self._work([item for item, _ in under_way])
                 for (_, future), result in zip(under_way, results, strict=True):
                     _tell(future, result)
@@ -47,6 +46,14 @@ class Gathering(Generic[Item, Result]):
                 _tell(future, failure)
         finally:
             self._running = None
+
+    def _next(self) -> list[tuple[Item, asyncio.Future[Result]]]:
+        found: list[tuple[Item, asyncio.Future[Result]]] = []
+        while self._waiting and len(found) < self._most:
+            item, future = self._waiting.popleft()
+            if not future.done():
+                found.append((item, future))
+        return found
 
 
 def _tell(future: asyncio.Future[Result], result: Result | Exception) -> None:

@@ -4,6 +4,7 @@ An event is written before its message is published, and deleted after its row i
 the two stores.
 """
 
+import asyncio
 import json
 from collections.abc import Sequence
 from uuid import UUID
@@ -22,6 +23,7 @@ INBOX = "inbox"
 DELIVERY = "delivery:"
 """How the delivery keys begin; the tenant's id and a colon follow."""
 _MOST_PUT = 100
+_PUT_SECONDS = 1.0
 _DUPLICATE_SECONDS = round(DELIVERY_KNOWN.total_seconds())
 
 
@@ -38,19 +40,25 @@ class Inbox:
 
     async def _put_all(self, events: list[Event]) -> list[UUID]:
         try:
-            # The events first: a key without its event would answer duplicates with a job that does not exist.
-            await self._redis.hset(INBOX, items=[text for event in events for text in _kept(event)])
-            owners = await self._owners(events)
-            deciding = await self._deciding(owners)
-            # The event's own id is among them: of two that came at once each may see the other, and one has to stay.
-            firsts = [
-                min([str(event.job_id), *(owner for key, owner in owned.items() if (key, owner) in deciding)])
-                for event, owned in zip(events, owners, strict=True)
-            ]
-            await self._leave_to_first(events, owners, firsts)
+            # For all of it: each of its trips has as long by itself.
+            async with asyncio.timeout(_PUT_SECONDS):
+                firsts = await self._put_together(events)
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
         return [UUID(first) for first in firsts]
+
+    async def _put_together(self, events: Sequence[Event]) -> list[str]:
+        # The events first: a key without its event would answer duplicates with a job that does not exist.
+        await self._redis.hset(INBOX, items=[text for event in events for text in _kept(event)])
+        owners = await self._owners(events)
+        deciding = await self._deciding(owners)
+        # The event's own id is among them: of two that came at once each may see the other, and one has to stay.
+        firsts = [
+            min([str(event.job_id), *(owner for key, owner in owned.items() if (key, owner) in deciding)])
+            for event, owned in zip(events, owners, strict=True)
+        ]
+        await self._leave_to_first(events, owners, firsts)
+        return firsts
 
     async def _owners(self, events: Sequence[Event]) -> list[dict[str, str]]:
         """Return for each event whose each of its keys is: the first job's, for as long as deliveries are known."""

@@ -5,11 +5,13 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy import TextClause
 
 from devstack.postgres import Postgres
 from devstack.valkey import Valkey
@@ -18,6 +20,7 @@ from dispatch.inbox import INBOX, Inbox
 from dispatch.message import QUEUE
 from dispatch.queue import JobQueue, open_redis
 from dispatch.relay import Relay
+from storage.direct import Row
 from storage.jobs import Event
 from storage.migrating import migrate
 from storage.session import Database
@@ -173,3 +176,58 @@ async def test_with_both_away_nobody_is_told_that_it_was_taken(
     valkey.process.kill()
     answers = await place.take([new_event() for _ in range(COUNT)])
     assert {type(answer) for answer in answers} == {NotTaken}
+
+
+class SlowThenSilent(Database):
+    """Answers the first statement late, and no other one."""
+
+    calls = 0
+
+    async def call(self, question: TextClause, **values: Any) -> Sequence[Row]:
+        self.calls += 1
+        await asyncio.sleep(1.7 if self.calls == 1 else 60)
+        return await super().call(question, **values)
+
+
+@pytest.mark.usefixtures("redis")
+async def test_what_waits_behind_a_slow_batch_has_no_second_budget(
+    server: Postgres, store: Store, redis_url: str
+) -> None:
+    """It came when that one had just begun, and its own one hangs: it waits in Redis as soon as its time is over."""
+    database = SlowThenSilent(server.url, application_name="own")
+    first, second = store.new_event(), store.new_event()
+    async with opened(database, redis_url) as place:
+        slow = asyncio.ensure_future(place.acceptance.take(first))
+        await asyncio.sleep(0.05)
+        began = asyncio.get_running_loop().time()
+        assert await place.acceptance.take(second) == Taken(second.job_id, duplicate=False)
+        assert asyncio.get_running_loop().time() - began < 3
+        assert await slow == Taken(first.job_id, duplicate=False)
+        assert await place.waiting() == {second.job_id}
+        assert await place.messages() == [first.job_id, second.job_id]
+        # That others were slow is no outage.
+        assert place.acceptance.database_breaker.lets_try()
+    await database.close()
+
+
+async def test_with_both_silent_each_is_answered_in_three_seconds(
+    own: tuple[Postgres, Valkey, Taking], new_event: NewEvent
+) -> None:
+    """Those that come later wait behind the ones that nobody answers."""
+    postgres, valkey, place = own
+    await place.acceptance.take(new_event())
+    postgres.process.pause()
+    valkey.process.pause()
+
+    async def late(seconds: float) -> float:
+        await asyncio.sleep(seconds)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(NotTaken):
+            await place.acceptance.take(new_event())
+        return asyncio.get_running_loop().time() - began
+
+    try:
+        assert max(await asyncio.gather(*(late(number / 10) for number in range(COUNT)))) < 3.7
+    finally:
+        valkey.process.resume()
+        postgres.process.resume()

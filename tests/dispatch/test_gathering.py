@@ -76,14 +76,31 @@ async def test_what_fails_as_a_whole_fails_for_all_that_wait_and_not_for_who_com
     assert work.given == [[0], [5]]
 
 
+async def test_nothing_is_done_for_who_has_left_before_the_turn_of_its_item() -> None:
+    work = Doubling()
+    gathering = Gathering(work, 2)
+    tasks = await put_all(gathering, 1)
+    tasks += await put_all(gathering, 2, 3, 4)
+    tasks[1].cancel()
+    await asyncio.sleep(0.01)
+    work.free.set()
+    assert [await tasks[0], await tasks[2], await tasks[3]] == [2, 6, 8]
+    assert work.given == [[1], [3, 4]]
+
+
 async def test_who_has_left_is_not_told_and_the_others_are() -> None:
     work = Doubling()
     gathering = Gathering(work, 9)
     tasks = await put_all(gathering, 1)
-    tasks += await put_all(gathering, 2, 3)
+    work.free.set()
+    await tasks[0]
+    work.free.clear()
+    tasks += await put_all(gathering, 2)
+    tasks += await put_all(gathering, 3)
     tasks[1].cancel()
     await asyncio.sleep(0.01)
     work.free.set()
-    assert [await tasks[0], await tasks[2]] == [2, 6]
+    assert await tasks[2] == 6
     with pytest.raises(asyncio.CancelledError):
         await tasks[1]
+    assert work.given == [[1], [2], [3]]

@@ -1,8 +1,12 @@
 """Events that Redis keeps while Postgres is away."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
@@ -122,3 +126,35 @@ async def test_of_two_that_come_at_once_and_see_each_other_one_stays(redis: Redi
     answers = [await inbox.put(event) for event in (one, other)]
     assert answers == [one.job_id, one.job_id]
     assert [event.job_id for event in await inbox.some(10)] == [one.job_id]
+
+
+@asynccontextmanager
+async def distant(url: str, seconds: float) -> AsyncIterator[str]:
+    """The server at a URL, each of whose answers comes so much later."""
+    there = urlsplit(url)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, questions = await asyncio.open_connection(there.hostname, there.port)
+        with suppress(asyncio.CancelledError):
+            while asked := await reader.read(65536):
+                questions.write(asked)
+                answer = await answers.read(65536)
+                await asyncio.sleep(seconds)
+                writer.write(answer)
+        questions.close()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield there._replace(netloc=f"127.0.0.1:{server.sockets[0].getsockname()[1]}").geturl()
+
+
+async def test_a_server_that_is_late_at_each_trip_is_given_up_in_a_second(redis: Redis, redis_url: str) -> None:
+    """It answers each within its time; the event may be kept all the same, as after any answer that was lost."""
+    async with distant(redis_url, 0.45) as url:
+        client = open_redis(url)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(QueueUnreachable):
+            await Inbox(client).put(EVENT)
+        assert asyncio.get_running_loop().time() - began < 1.4
+        await client.aclose()
+    assert await Inbox(redis).some(10) in ([EVENT], [])
