@@ -1,0 +1,153 @@
+"""`python -m benchmarks.growth`: what the statements that run all the time cost Postgres, as the table of jobs grows.
+
+The product's own questions over one connection, with 128 jobs in flight. Each size of the table has an embedded
+Postgres of its own, and they take turns, so that whatever else the machine does is in both. A tenth of the rows waits.
+"""
+
+import argparse
+import asyncio
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from benchmarks.filled import TENANT, Filled
+from benchmarks.proc import thread_cpu_seconds
+from benchmarks.report import Benchmark, Report, table
+from storage import by_hand, job_figures, relaying, turns
+
+_TENANTS = (1, 16, 1_000)
+_BATCH = 20
+# The driver prepares a statement at its sixth run, and the server then tries five plans made for its values.
+_WARM_UP = 12
+# As many as the relay takes at once, and as `ai-agents jobs` asks for.
+_MOST, _SHOWN = 100, 51
+# Messages that the list is taken to have, so that both sizes count as far.
+_LISTED = 500
+
+Ask = Callable[[Filled], Awaitable[object]]
+ASKED: dict[str, Ask] = {
+    "due jobs without a message": lambda on: relaying.take_due(on.database, _MOST),
+    "jobs whose worker fell silent": lambda on: relaying.recover(on.database, _MOST),
+    "the same in their last attempt": lambda on: relaying.fail_lost(on.database, _MOST, "lost"),
+    "jobs past their deadline": lambda on: relaying.expire(on.database, _MOST, "expired"),
+    "how many messages there should be": lambda on: relaying.count_listed(on.database, _LISTED + _MOST),
+    "a message that was lost": lambda on: relaying.take_without_message(on.database, _LISTED, 1),
+    "is a tenant's queue full": lambda on: turns.is_queue_full(on.database, TENANT, _MOST),
+    "jobs that wait and run, for metrics": lambda on: job_figures.job_figures(on.database),
+    "jobs that are held back, for metrics": lambda on: job_figures.jobs_held_back(on.database),
+    "`ai-agents jobs`": lambda on: by_hand.listed(on.database, most=_SHOWN),
+    "`ai-agents jobs --state failed`": lambda on: by_hand.listed(on.database, states=["failed"], most=_SHOWN),
+    "`ai-agents jobs --tenant`": lambda on: by_hand.listed(on.database, tenant_id=TENANT, most=_SHOWN),
+}
+
+
+@dataclass(slots=True)
+class Cost:
+    """Of one statement on one table: the time of each run and the CPU of the server's process, in milliseconds."""
+
+    times: list[float] = field(default_factory=list)
+    cpu: float = 0.0
+
+    async def add(self, ask: Ask, on: Filled, runs: int) -> None:
+        """Run it so often."""
+        before = thread_cpu_seconds(on.pid)
+        for _ in range(runs):
+            began = time.perf_counter()
+            await ask(on)
+            self.times.append((time.perf_counter() - began) * 1000)
+        self.cpu += (thread_cpu_seconds(on.pid) - before) * 1000
+
+    def figures(self) -> dict[str, float]:
+        """Return the median, and the CPU of one."""
+        return {"p50": statistics.median(self.times), "cpu": self.cpu / len(self.times)}
+
+
+async def _claims(tables: Sequence[Filled], claims: int) -> dict[str, list[Cost]]:
+    """The costs of a claim and of a job's end, on each table."""
+    claiming, ending = ([Cost() for _ in tables] for _ in range(2))
+    for _ in range(claims // _BATCH):
+        for number, on in enumerate(tables):
+            await claiming[number].add(Filled.claim, on, _BATCH)
+            await ending[number].add(Filled.complete, on, _BATCH)
+    return {"a claim": claiming, "the end of a job": ending}
+
+
+async def _asked(tables: Sequence[Filled], seconds: float) -> dict[str, list[Cost]]:
+    """The costs of each statement on each table, after so many seconds each."""
+    found = {}
+    for name, ask in ASKED.items():
+        for on in tables:
+            await Cost().add(ask, on, _WARM_UP)
+        found[name] = [Cost() for _ in tables]
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            for cost, on in zip(found[name], tables, strict=True):
+                await cost.add(ask, on, _BATCH // 4)
+    return found
+
+
+async def _measured(tables: Sequence[Filled], given: argparse.Namespace, tenants: int) -> dict[str, list[Cost]]:
+    for on in tables:
+        await on.connect()
+    costs = await _claims(tables, given.claims)
+    whose = {f"{name}, {tenants:,} tenant{'s' * (tenants > 1)} with waiting jobs": of for name, of in costs.items()}
+    if tenants == _TENANTS[-1]:
+        whose |= await _asked(tables, given.seconds)
+    for on in tables:
+        await on.database.close()
+    return whose
+
+
+def measure(folder: Path, given: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
+    """The figures of each statement, for each size."""
+    found: dict[str, list[Cost]] = {}
+    with ExitStack() as stack:
+        tables = []
+        for rows in given.rows:
+            began = time.monotonic()
+            (own := folder / str(rows)).mkdir()
+            tables.append(stack.enter_context(Filled(own, rows)))
+            sys.stderr.write(f"{rows:,} rows: filled in {time.monotonic() - began:.0f} s\n")
+        for tenants in _TENANTS:
+            for on in tables:
+                on.open_for(tenants)
+            found |= asyncio.run(_measured(tables, given, tenants))
+    return {name: [cost.figures() for cost in costs] for name, costs in found.items()}
+
+
+def _row(name: str, sizes: Sequence[Mapping[str, float]]) -> list[str]:
+    cells = [name]
+    for of in ("p50", "cpu"):
+        cells += [f"{size[of]:.2f}" for size in sizes]
+        cells.append(f"{sizes[-1][of] / sizes[0][of]:.2f}")
+    return cells
+
+
+def _report(folder: Path, given: argparse.Namespace) -> Report:
+    found = measure(folder, given)
+    sizes = [f"{rows:,}" for rows in given.rows]
+    first, *others = sizes
+    head = ["statement", f"p50 ms at {first} rows", *others, "ratio", f"CPU ms at {first} rows", *others, "ratio"]
+    return Report(table(head, [_row(name, costs) for name, costs in found.items()]), {"rows": given.rows, **found})
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 300_000], help="(default: 10000 300000)")
+    parser.add_argument("--claims", type=int, default=400, help="for each row of the table (default: 400)")
+    parser.add_argument("--seconds", type=float, default=1.5, help="of each other statement (default: 1.5)")
+
+
+BENCHMARK = Benchmark(
+    "growth",
+    _arguments,
+    _report,
+    full=("--rows", "10000", "10000000", "--seconds", "5"),
+    tiny=("--rows", "3000", "6000", "--claims", "40", "--seconds", "0.1"),
+)
+
+if __name__ == "__main__":
+    BENCHMARK.main()
