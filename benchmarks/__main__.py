@@ -15,7 +15,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import answers, changes, connections, held, jobs, observability, starts, webhooks
+from benchmarks import answers, changes, connections, fairness, growth, held, jobs, observability, starts, webhooks
 from benchmarks.charts import bars
 from benchmarks.cost import SpansLost
 from benchmarks.ours import WebhooksRefused
@@ -26,7 +26,7 @@ from devstack.programs import PROJECT
 
 BENCHMARKS: dict[str, Benchmark] = {
     module.BENCHMARK.name: module.BENCHMARK
-    for module in (webhooks, jobs, held, starts, connections, observability, answers, changes)
+    for module in (webhooks, jobs, held, fairness, growth, starts, connections, observability, answers, changes)
 }
 
 

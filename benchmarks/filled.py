@@ -15,6 +15,7 @@ from storage.turns import Shares, claim_next
 
 TENANT = "tenant-7"
 """One of those who have jobs in every table."""
+TICKET = "1007"
 PLACES = 128
 _OPEN_SHARE = 10
 _LEASE_SECONDS = 3600.0
@@ -32,7 +33,7 @@ _ENDED = (
 _OPEN = (
     "INSERT INTO jobs (id, tenant_id, ticket_id, accepted_at, due_at, deadline_at, reason, attempt, published_at)"
     " SELECT gen_random_uuid(), 'tenant-' || n %% %(tenants)s, 'w' || n, t,"
-    " CASE WHEN later THEN now() + interval '6 hours' + n * interval '1 ms' ELSE t END, now() + interval '1 day',"
+    " CASE WHEN later THEN now() + interval '6 hours' + n * interval '1 ms' ELSE t END, t + interval '1 day',"
     " CASE n %% 20 WHEN 0 THEN 'held' WHEN 10 THEN 'timeout' END, CASE WHEN n %% 20 = 10 THEN 1 ELSE 0 END,"
     " CASE WHEN NOT later THEN t END"
     " FROM generate_series(1, %(rows)s) n, LATERAL (SELECT n %% 10 = 0 AS later,"

@@ -11,13 +11,13 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.filled import TENANT, Filled
+from benchmarks.filled import TENANT, TICKET, Filled
 from benchmarks.proc import thread_cpu_seconds
 from benchmarks.report import Benchmark, Report, table
-from storage import by_hand, job_figures, relaying, turns
+from storage import by_hand, job_figures, relaying
 
 _TENANTS = (1, 16, 1_000)
 _BATCH = 20
@@ -26,7 +26,7 @@ _WARM_UP = 12
 # As many as the relay takes at once, and as `ai-agents jobs` asks for.
 _MOST, _SHOWN = 100, 51
 # Messages that the list is taken to have, so that both sizes count as far.
-_LISTED = 500
+_LISTED = 200
 
 Ask = Callable[[Filled], Awaitable[object]]
 ASKED: dict[str, Ask] = {
@@ -36,12 +36,12 @@ ASKED: dict[str, Ask] = {
     "jobs past their deadline": lambda on: relaying.expire(on.database, _MOST, "expired"),
     "how many messages there should be": lambda on: relaying.count_listed(on.database, _LISTED + _MOST),
     "a message that was lost": lambda on: relaying.take_without_message(on.database, _LISTED, 1),
-    "is a tenant's queue full": lambda on: turns.is_queue_full(on.database, TENANT, _MOST),
     "jobs that wait and run, for metrics": lambda on: job_figures.job_figures(on.database),
     "jobs that are held back, for metrics": lambda on: job_figures.jobs_held_back(on.database),
     "`ai-agents jobs`": lambda on: by_hand.listed(on.database, most=_SHOWN),
     "`ai-agents jobs --state failed`": lambda on: by_hand.listed(on.database, states=["failed"], most=_SHOWN),
     "`ai-agents jobs --tenant`": lambda on: by_hand.listed(on.database, tenant_id=TENANT, most=_SHOWN),
+    "`ai-agents jobs --ticket`": lambda on: by_hand.listed(on.database, ticket_id=TICKET, most=_SHOWN),
 }
 
 
@@ -76,15 +76,15 @@ async def _claims(tables: Sequence[Filled], claims: int) -> dict[str, list[Cost]
     return {"a claim": claiming, "the end of a job": ending}
 
 
-async def _asked(tables: Sequence[Filled], seconds: float) -> dict[str, list[Cost]]:
-    """The costs of each statement on each table, after so many seconds each."""
+async def _asked(tables: Sequence[Filled], runs: int, seconds: float) -> dict[str, list[Cost]]:
+    """The costs of each statement on each table: of so many runs, or fewer after so many seconds."""
     found = {}
     for name, ask in ASKED.items():
         for on in tables:
             await Cost().add(ask, on, _WARM_UP)
         found[name] = [Cost() for _ in tables]
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        while len(found[name][0].times) < runs and time.monotonic() < until:
             for cost, on in zip(found[name], tables, strict=True):
                 await cost.add(ask, on, _BATCH // 4)
     return found
@@ -93,13 +93,12 @@ async def _asked(tables: Sequence[Filled], seconds: float) -> dict[str, list[Cos
 async def _measured(tables: Sequence[Filled], given: argparse.Namespace, tenants: int) -> dict[str, list[Cost]]:
     for on in tables:
         await on.connect()
-    costs = await _claims(tables, given.claims)
-    whose = {f"{name}, {tenants:,} tenant{'s' * (tenants > 1)} with waiting jobs": of for name, of in costs.items()}
-    if tenants == _TENANTS[-1]:
-        whose |= await _asked(tables, given.seconds)
+    found = await _asked(tables, given.runs, given.seconds) if tenants == _TENANTS[-1] else {}
+    for name, costs in (await _claims(tables, given.claims)).items():
+        found[f"{name}, {tenants:,} tenant{'s' * (tenants > 1)} with waiting jobs"] = costs
     for on in tables:
         await on.database.close()
-    return whose
+    return found
 
 
 def measure(folder: Path, given: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
@@ -138,15 +137,16 @@ def _report(folder: Path, given: argparse.Namespace) -> Report:
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 300_000], help="(default: 10000 300000)")
     parser.add_argument("--claims", type=int, default=400, help="for each row of the table (default: 400)")
-    parser.add_argument("--seconds", type=float, default=1.5, help="of each other statement (default: 1.5)")
+    parser.add_argument("--runs", type=int, default=100, help="of each other statement (default: 100)")
+    parser.add_argument("--seconds", type=float, default=5, help="after which no more of it are run (default: 5)")
 
 
 BENCHMARK = Benchmark(
     "growth",
     _arguments,
     _report,
-    full=("--rows", "10000", "10000000", "--seconds", "5"),
-    tiny=("--rows", "3000", "6000", "--claims", "40", "--seconds", "0.1"),
+    full=("--rows", "10000", "10000000", "--seconds", "30"),
+    tiny=("--rows", "3000", "6000", "--claims", "40", "--runs", "10"),
 )
 
 if __name__ == "__main__":
