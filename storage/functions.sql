@@ -715,6 +715,8 @@ LANGUAGE sql SET search_path = public, pg_temp AS $$
 $$;
 
 -- -- The relay -------------------------------------------------------------------------------------------------------
+-- Each second, and mostly for nothing: an index that has what is looked for, in its order, is the plan whatever the
+-- limit is. Left to itself the planner would make it anew each time where the table is large, for more than it costs.
 
 -- Jobs that are due and have no message in Redis: marked as published, to be published now. Of each tenant as many: a flood
 -- that was put off must not keep the retries of others waiting.
@@ -748,10 +750,11 @@ $$;
 -- `p_most` nobody counts on: that many waiting jobs find messages enough.
 CREATE OR REPLACE FUNCTION count_listed_jobs(p_lately interval, p_most bigint)
 RETURNS TABLE (waiting bigint, running bigint)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan SET enable_sort = off AS $$
     SELECT (SELECT count(*) FROM (
                 SELECT FROM jobs w WHERE w.state = 'waiting' AND w.published_at < now() - p_lately AND w.due_at <= now()
-                LIMIT p_most) l),
+                ORDER BY w.due_at LIMIT p_most) l),
            (SELECT count(*) FROM jobs r WHERE r.state = 'running')
 $$;
 
@@ -760,7 +763,8 @@ $$;
 CREATE OR REPLACE FUNCTION take_jobs_without_message(
     p_messages bigint, p_most integer, p_lately interval, p_by_hand text)
 RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text, by_hand boolean)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan SET enable_sort = off AS $$
 #variable_conflict use_column
 DECLARE
     v_lost bigint;
@@ -896,7 +900,7 @@ $$;
 -- That one is due where the note may be there and no last look was begun. Jobs that a worker holds are left to it.
 CREATE OR REPLACE FUNCTION expire_jobs(p_most integer, p_attempts integer, p_reason text, p_look interval)
 RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text)
-LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan AS $$
     WITH overdue AS (
         SELECT o.id, o.attempt, o.note_attempted_at IS NOT NULL
             AND (o.attempt < p_attempts OR (o.attempt = p_attempts AND o.state = 'running')) AS may_be_there
@@ -931,32 +935,49 @@ $$;
 
 -- Jobs, newest first; a null condition is none. `p_ticket`: one of a ticket's numbers finds the jobs that its webhooks
 -- named by the other one too. `p_since`: something happened to the job since then. Reasons are this system's own words.
+-- Planned anew each time: only for the conditions that are given can an index be taken.
 CREATE OR REPLACE FUNCTION list_jobs(
     p_tenant text, p_ticket text, p_states text[], p_since timestamptz, p_most integer)
 RETURNS TABLE (id uuid, tenant_id text, ticket_id text, state text, attempt integer, reason text,
                accepted_at timestamptz, due_at timestamptz, started_at timestamptz, finished_at timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+DECLARE
+    v_ids uuid[];
+BEGIN
+    IF p_ticket IS NOT NULL THEN
+        v_ids := ARRAY(
+            SELECT o.id FROM jobs t JOIN jobs o ON o.tenant_id = t.tenant_id AND (
+                o.desk_id = coalesce(t.desk_id, t.ticket_id)
+                OR (o.ticket_id = coalesce(t.desk_id, t.ticket_id) AND o.desk_id IS NULL))
+            WHERE (p_tenant IS NULL OR t.tenant_id = p_tenant)
+            AND (t.ticket_id = p_ticket OR t.desk_id = p_ticket OR t.display_id = p_ticket));
+    END IF;
+    RETURN QUERY
     SELECT j.id, j.tenant_id, j.ticket_id, j.state, j.attempt, j.reason,
            j.accepted_at, j.due_at, j.started_at, j.finished_at
     FROM jobs j
     WHERE (p_tenant IS NULL OR j.tenant_id = p_tenant)
-    AND (p_ticket IS NULL OR (j.tenant_id, coalesce(j.desk_id, j.ticket_id)) IN (
-        SELECT t.tenant_id, coalesce(t.desk_id, t.ticket_id) FROM jobs t
-        WHERE (p_tenant IS NULL OR t.tenant_id = p_tenant) AND p_ticket IN (t.ticket_id, t.desk_id, t.display_id)))
+    AND (v_ids IS NULL OR j.id = ANY (v_ids))
     AND (p_states IS NULL OR j.state = ANY (p_states))
     AND (p_since IS NULL OR greatest(j.accepted_at, j.due_at, j.started_at, j.finished_at) >= p_since)
-    ORDER BY j.accepted_at DESC, j.id DESC LIMIT p_most
-$$;
+    ORDER BY j.accepted_at DESC, j.id DESC LIMIT p_most;
+END $$;
 
 -- Jobs that have not ended, how long the longest due one has waited (seconds), and those long past their deadline.
 CREATE OR REPLACE FUNCTION job_figures(p_overdue interval)
 RETURNS TABLE (waiting bigint, running bigint, oldest_waiting_seconds double precision, without_outcome bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT count(*) FILTER (WHERE j.state = 'waiting'), count(*) FILTER (WHERE j.state = 'running'),
-           coalesce(extract(epoch FROM now() - min(j.due_at) FILTER (WHERE j.state = 'waiting' AND j.due_at <= now())),
-                    0)::double precision,
-           count(*) FILTER (WHERE j.deadline_at < now() - p_overdue)
-    FROM jobs j WHERE j.state IN ('waiting', 'running')
+    SELECT o.open - r.running, r.running,
+           coalesce(extract(epoch FROM now() - least(
+               (SELECT min(j.due_at) FROM jobs j
+                WHERE j.state = 'waiting' AND j.published_at IS NOT NULL AND j.due_at <= now()),
+               (SELECT min(j.due_at) FROM jobs j
+                WHERE j.state = 'waiting' AND j.published_at IS NULL AND j.due_at <= now()))), 0)::double precision,
+           (SELECT count(*) FROM jobs j
+            WHERE j.state IN ('waiting', 'running') AND j.deadline_at < now() - p_overdue)
+    FROM (SELECT count(*) AS open FROM jobs j WHERE j.state IN ('waiting', 'running')) o,
+         (SELECT count(*) AS running FROM jobs j WHERE j.state = 'running') r
 $$;
 
 -- Jobs that wait because their last attempt was held back: of which tenant, why, and how many.
