@@ -43,6 +43,8 @@ ASKED: dict[str, Ask] = {
     "`ai-agents jobs --tenant`": lambda on: by_hand.listed(on.database, tenant_id=TENANT, most=_SHOWN),
     "`ai-agents jobs --ticket`": lambda on: by_hand.listed(on.database, ticket_id=TICKET, most=_SHOWN),
 }
+LINEAR = {"jobs that wait and run, for metrics", "jobs that are held back, for metrics"}
+"""What counts jobs that have not ended, each of them."""
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ import pytest
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.charts import Bar, bars
 from benchmarks.cost import STEPS
+from benchmarks.growth import ASKED
 from benchmarks.side import Side
 from tests.documents.readme import ROOT
 
@@ -19,6 +20,10 @@ NUMBER = r"[\d.]+"
 SPREAD = rf"{NUMBER} \({NUMBER} to {NUMBER}\)"
 TOLD = {
     "held": [rf"^\| ours, .*, 30 jobs (\| {NUMBER} ){{4}}\|$", rf"^\| [\d.]+, half of that (\| -?{NUMBER} ){{2}}\|$"],
+    "fairness": [rf"^\| alone \| 2 (\| {NUMBER} ){{3}}\|$", rf"^\| behind 100 of another \| 3 (\| {NUMBER} ){{3}}\|$"],
+    "growth": [
+        rf"^\| {re.escape(name)} (\| {NUMBER} ){{6}}\|$" for name in ("a claim, 16 tenants with waiting jobs", *ASKED)
+    ],
     "starts": [rf"^\| {process} (\| {NUMBER} ){{4}}\|$" for process in ("API", "worker", "housekeeping")],
     "connections": [rf"^\| ai-agents {name} \| {NUMBER} \|$" for name in ("api", "leases", "worker")],
     "observability": [
