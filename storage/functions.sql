@@ -715,39 +715,44 @@ LANGUAGE sql SET search_path = public, pg_temp AS $$
 $$;
 
 -- -- The relay -------------------------------------------------------------------------------------------------------
--- Each second, and mostly for nothing: an index that has what is looked for, in its order, is the plan whatever the
--- limit is. Left to itself the planner would make it anew each time where the table is large, for more than it costs.
+-- Each second, and mostly for nothing. Where the table is large a plan for a limit is made anew each time, which costs
+-- more than to look; so what changes rows looks first whether there are any.
 
 -- Jobs that are due and have no message in Redis: marked as published, to be published now. Of each tenant as many: a flood
 -- that was put off must not keep the retries of others waiting.
 CREATE OR REPLACE FUNCTION take_due_jobs(p_most integer, p_by_hand text)
 RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text, by_hand boolean)
-LANGUAGE sql SECURITY DEFINER
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
-    WITH RECURSIVE oldest AS (
-        (SELECT hashtext(j.tenant_id) AS hash, j.tenant_id, j.due_at FROM jobs j
-         WHERE j.state = 'waiting' AND j.published_at IS NULL
-         ORDER BY hashtext(j.tenant_id), j.tenant_id, j.due_at LIMIT 1)
-        UNION ALL
-        SELECT n.* FROM oldest o CROSS JOIN LATERAL (
-            SELECT hashtext(j.tenant_id), j.tenant_id, j.due_at FROM jobs j
-            WHERE j.state = 'waiting' AND j.published_at IS NULL
-            AND (hashtext(j.tenant_id), j.tenant_id) > (o.hash, o.tenant_id)
-            ORDER BY hashtext(j.tenant_id), j.tenant_id, j.due_at LIMIT 1) n
-    ), tenants AS (
-        SELECT o.hash, o.tenant_id, p_most / least(count(*) OVER (), p_most) AS most FROM oldest o
-        WHERE o.due_at <= now() ORDER BY random() LIMIT p_most
-    )
-    UPDATE jobs j SET published_at = clock_timestamp()
-    WHERE j.id IN (SELECT d.id FROM tenants t CROSS JOIN LATERAL (
-        SELECT w.id FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NULL AND w.due_at <= now()
-        AND hashtext(w.tenant_id) = t.hash AND w.tenant_id = t.tenant_id
-        ORDER BY w.due_at LIMIT t.most FOR UPDATE SKIP LOCKED) d)
-    RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, coalesce(j.reason = p_by_hand, false)
-$$;
+#variable_conflict use_column
+BEGIN
+    IF (SELECT min(w.due_at) FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NULL) <= now() THEN
+        RETURN QUERY WITH RECURSIVE oldest AS (
+            (SELECT hashtext(j.tenant_id) AS hash, j.tenant_id, j.due_at FROM jobs j
+             WHERE j.state = 'waiting' AND j.published_at IS NULL
+             ORDER BY hashtext(j.tenant_id), j.tenant_id, j.due_at LIMIT 1)
+            UNION ALL
+            SELECT n.* FROM oldest o CROSS JOIN LATERAL (
+                SELECT hashtext(j.tenant_id), j.tenant_id, j.due_at FROM jobs j
+                WHERE j.state = 'waiting' AND j.published_at IS NULL
+                AND (hashtext(j.tenant_id), j.tenant_id) > (o.hash, o.tenant_id)
+                ORDER BY hashtext(j.tenant_id), j.tenant_id, j.due_at LIMIT 1) n
+        ), tenants AS (
+            SELECT o.hash, o.tenant_id, p_most / least(count(*) OVER (), p_most) AS most FROM oldest o
+            WHERE o.due_at <= now() ORDER BY random() LIMIT p_most
+        )
+        UPDATE jobs j SET published_at = clock_timestamp()
+        WHERE j.id IN (SELECT d.id FROM tenants t CROSS JOIN LATERAL (
+            SELECT w.id FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NULL AND w.due_at <= now()
+            AND hashtext(w.tenant_id) = t.hash AND w.tenant_id = t.tenant_id
+            ORDER BY w.due_at LIMIT t.most FOR UPDATE SKIP LOCKED) d)
+        RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, coalesce(j.reason = p_by_hand, false);
+    END IF;
+END $$;
 
 -- How many jobs should have a message in the list (those published lately are not looked at), and how many run. Beyond
--- `p_most` nobody counts on: that many waiting jobs find messages enough.
+-- `p_most` nobody counts on: that many waiting jobs find messages enough. `jobs_published` in its order is the one plan
+-- for any limit, so it is made once.
 CREATE OR REPLACE FUNCTION count_listed_jobs(p_lately interval, p_most bigint)
 RETURNS TABLE (waiting bigint, running bigint)
 LANGUAGE sql STABLE SECURITY DEFINER
@@ -763,8 +768,7 @@ $$;
 CREATE OR REPLACE FUNCTION take_jobs_without_message(
     p_messages bigint, p_most integer, p_lately interval, p_by_hand text)
 RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text, by_hand boolean)
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan SET enable_sort = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     v_lost bigint;
@@ -900,8 +904,13 @@ $$;
 -- That one is due where the note may be there and no last look was begun. Jobs that a worker holds are left to it.
 CREATE OR REPLACE FUNCTION expire_jobs(p_most integer, p_attempts integer, p_reason text, p_look interval)
 RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text)
-LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan AS $$
-    WITH overdue AS (
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    IF (SELECT min(o.deadline_at) FROM jobs o WHERE o.state IN ('waiting', 'running')) >= now() THEN
+        RETURN;
+    END IF;
+    RETURN QUERY WITH overdue AS (
         SELECT o.id, o.attempt, o.note_attempted_at IS NOT NULL
             AND (o.attempt < p_attempts OR (o.attempt = p_attempts AND o.state = 'running')) AS may_be_there
         FROM jobs o WHERE o.deadline_at < now()
@@ -923,8 +932,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp SET plan_cache_m
         SELECT k.tenant_id, k.id, k.attempt, 'looked for once more', p_reason FROM looks k
         UNION ALL SELECT e.tenant_id, e.id, e.attempt, 'expired', e.reason FROM expired e
     )
-    SELECT e.id, e.tenant_id, e.ticket_id, e.attempt, e.traceparent FROM expired e
-$$;
+    SELECT e.id, e.tenant_id, e.ticket_id, e.attempt, e.traceparent FROM expired e;
+END $$;
 
 -- -- Looking ---------------------------------------------------------------------------------------------------------
 

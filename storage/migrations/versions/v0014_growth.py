@@ -6,7 +6,7 @@ revision = "0014"
 down_revision = "0013"
 branch_labels = None
 depends_on = None
-FUNCTIONS = "c934dc3c3800bdbc781df53627b6f980f4fe3156b8260a7bd3649d59d6f5f8d6"
+FUNCTIONS = "977db0c46c6c548fd8f5ceca23e29aab5b50f4d52b4015e2e0f357c2a716feb3"
 """The digest of `storage/functions.sql`."""
 
 # The relay looks each second for jobs that are due and have no message, and would pass by all that have one.
