@@ -87,7 +87,7 @@ class _Flood:
 
 
 def _p95(waited: Sequence[float]) -> float:
-    return statistics.quantiles(waited, n=20)[-1]
+    return statistics.quantiles(waited, n=20, method="inclusive")[-1]
 
 
 def _row(name: str, waited: Sequence[float]) -> list[str]:

@@ -40,9 +40,9 @@ _OPEN = (
     " now() - interval '1 hour' + n * interval '1 ms' AS t) x"
 )
 _EVENTS = (
-    "INSERT INTO job_events (job_id, tenant_id, attempt, what, reason) SELECT j.id, j.tenant_id, 1,"
-    " CASE j.reason WHEN 'held' THEN 'held back' ELSE 'retried' END, j.reason"
-    " FROM jobs j WHERE j.state = 'waiting' AND j.reason IS NOT NULL"
+    "INSERT INTO job_events (job_id, tenant_id, attempt, what, reason) SELECT j.id, j.tenant_id, j.attempt,"
+    " CASE j.reason WHEN 'held' THEN 'held back' WHEN 'timeout' THEN 'retried' ELSE 'accepted' END, j.reason"
+    " FROM jobs j WHERE j.state = 'waiting'"
 )
 
 
