@@ -40,8 +40,8 @@ ASKED: dict[str, Ask] = {
     "jobs that are held back, for metrics": lambda on: job_figures.jobs_held_back(on.database),
     "`ai-agents jobs`": lambda on: by_hand.listed(on.database, most=_SHOWN),
     "`ai-agents jobs --state failed`": lambda on: by_hand.listed(on.database, states=["failed"], most=_SHOWN),
-    "`ai-agents jobs --tenant`": lambda on: by_hand.listed(on.database, tenant_id=TENANT, most=_SHOWN),
-    "`ai-agents jobs --ticket`": lambda on: by_hand.listed(on.database, ticket_id=TICKET, most=_SHOWN),
+    "`ai-agents jobs --tenant tenant-7`": lambda on: by_hand.listed(on.database, tenant_id=TENANT, most=_SHOWN),
+    "`ai-agents jobs --ticket 1007`": lambda on: by_hand.listed(on.database, ticket_id=TICKET, most=_SHOWN),
 }
 LINEAR = {"jobs that wait and run, for metrics", "jobs that are held back, for metrics"}
 """What counts jobs that have not ended, each of them."""
