@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.filled import TENANT, TICKET, Filled
 from benchmarks.proc import thread_cpu_seconds
-from benchmarks.report import Benchmark, Report, table
+from benchmarks.report import Benchmark, Goal, Report, table
 from storage import by_hand, job_figures, relaying
 
 _TENANTS = (1, 16, 1_000)
@@ -133,7 +133,18 @@ def _report(folder: Path, given: argparse.Namespace) -> Report:
     sizes = [f"{rows:,}" for rows in given.rows]
     first, *others = sizes
     head = ["statement", f"p50 ms at {first} rows", *others, "ratio", f"CPU ms at {first} rows", *others, "ratio"]
-    return Report(table(head, [_row(name, costs) for name, costs in found.items()]), {"rows": given.rows, **found})
+    rows = [_row(name, costs) for name, costs in found.items()]
+    return Report(table(head, rows), {"rows": given.rows, **found}, goals=_goals(found, sizes))
+
+
+def _goals(found: Mapping[str, Sequence[Mapping[str, float]]], sizes: Sequence[str]) -> list[Goal]:
+    ratios = {name: costs[-1]["p50"] / costs[0]["p50"] for name, costs in found.items()}
+    worst = max(ratio for name, ratio in ratios.items() if name not in LINEAR)
+    counting = max(ratios[name] for name in LINEAR)
+    return [
+        Goal(f"claims, relay and lists with {sizes[-1]} rows, to {sizes[0]}: the worst", worst, most=1.3),
+        Goal(f"what counts waiting jobs for metrics with {sizes[-1]} rows, to {sizes[0]}", counting, most=1.3),
+    ]
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

@@ -35,8 +35,8 @@ class Postgres(Server):
     """One server on 127.0.0.1 with its own data, which lives from the first `start` to `discard`.
 
     `folder` gets the data and the log (as root the data goes where the server's user can reach it). `process` and
-    `data` (its folder) are there from the first start on. A commit survives whatever kills the server; the machine's end
-    too, where `is_durable` was set before the start.
+    `data` (its folder) are there from the first start on. A commit survives whatever kills the server, and the end of
+    the machine where `is_durable` was set before the start.
     """
 
     def __init__(self, folder: Path, *, port: int | None = None, log_folder: Path | None = None):

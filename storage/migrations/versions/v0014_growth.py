@@ -6,13 +6,15 @@ revision = "0014"
 down_revision = "0013"
 branch_labels = None
 depends_on = None
-FUNCTIONS = "977db0c46c6c548fd8f5ceca23e29aab5b50f4d52b4015e2e0f357c2a716feb3"
+FUNCTIONS = "238f70de2b8811b4aca828ee4a7ad7706327c35787068e483fd25ea196fd5ffd"
 """The digest of `storage/functions.sql`."""
 
 # The relay looks each second for jobs that are due and have no message, and would pass by all that have one.
 _INDEXES = """
 CREATE INDEX jobs_published ON jobs (due_at) WHERE state = 'waiting' AND published_at IS NOT NULL;
 CREATE INDEX jobs_unpublished ON jobs (due_at) WHERE state = 'waiting' AND published_at IS NULL;
+CREATE INDEX jobs_unpublished_turns ON jobs (hashtext(tenant_id), tenant_id, due_at)
+    WHERE state = 'waiting' AND published_at IS NULL;
 DROP INDEX jobs_waiting;
 CREATE INDEX jobs_by_deadline ON jobs (deadline_at) WHERE state IN ('waiting', 'running');
 CREATE INDEX jobs_waiting_again ON jobs (tenant_id, reason) WHERE state = 'waiting' AND reason IS NOT NULL;
@@ -46,5 +48,13 @@ def downgrade() -> None:
         )
     )
     op.execute("CREATE INDEX jobs_waiting ON jobs (due_at) WHERE state = 'waiting'")
-    for index in ("published", "unpublished", "by_deadline", "waiting_again", "failed", "of_tenant"):
+    for index in (
+        "published",
+        "unpublished",
+        "unpublished_turns",
+        "by_deadline",
+        "waiting_again",
+        "failed",
+        "of_tenant",
+    ):
         op.execute(f"DROP INDEX jobs_{index}")
