@@ -121,7 +121,9 @@ async def _open(
         inbox,
         acceptance,
         settings.job_deadline_seconds,
-        limited=lambda: [tenant.id for tenant in tenants.all() if tenant.share.most_running],
+        most_running=lambda: {
+            tenant.id: tenant.share.most_running for tenant in tenants.all() if tenant.share.most_running
+        },
     )
     app.state.api = ApiState(tenants, database, queue, acceptance, rejections, settings.webhook_timeout_seconds)
     await warn_of_eviction(redis)

@@ -1,7 +1,5 @@
 """A tenant may have a limit of waiting jobs: past it a webhook is refused, to be sent again later."""
 
-import asyncio
-
 from api.app_state import ApiState
 from api.causes import Cause
 from api.webhook_refusals import WebhookRefused
@@ -23,8 +21,7 @@ async def insist_on_room(state: ApiState, event: Event) -> None:
     if most is None:
         return
     try:
-        async with asyncio.timeout(_SECONDS):
-            is_full = await is_queue_full(state.database, event, most)
+        is_full = await state.budget.within(_SECONDS, is_queue_full(state.database, event, most))
     except (*DATABASE_FAILURES, TimeoutError):
         return
     if is_full:

@@ -23,8 +23,8 @@ _TENANTS = (1, 16, 1_000)
 _BATCH = 20
 # The driver prepares a statement at its sixth run, and the server then tries five plans made for its values.
 _WARM_UP = 12
-# As many as the relay takes at once, and as `ai-agents jobs` asks for.
-_MOST, _SHOWN = 100, 51
+# As many as the relay takes at once, of due jobs and of overdue or lost ones, and as `ai-agents jobs` asks for.
+_MOST, _MOST_LATE, _SHOWN = 100, 500, 51
 # Messages that the list is taken to have, so that both sizes count as far.
 _LISTED = 200
 
@@ -33,8 +33,11 @@ ASKED: dict[str, Ask] = {
     "due jobs without a message": lambda on: relaying.take_due(on.database, _MOST),
     "jobs whose worker fell silent": lambda on: relaying.recover(on.database, _MOST),
     "the same in their last attempt": lambda on: relaying.fail_lost(on.database, _MOST, "lost"),
-    "jobs past their deadline": lambda on: relaying.expire(on.database, _MOST, "expired"),
-    "how many messages there should be": lambda on: relaying.count_listed(on.database, _LISTED + _MOST),
+    "jobs past their deadline": lambda on: relaying.expire(on.database, _MOST_LATE, "expired"),
+    "deadlines of tenants at their limit": lambda on: relaying.put_off_deadlines(
+        on.database, {TENANT: 1}, 1800, _MOST_LATE
+    ),
+    "how many messages there should be": lambda on: relaying.count_listed(on.database, _LISTED + _MOST_LATE),
     "a message that was lost": lambda on: relaying.take_without_message(on.database, _LISTED, 1),
     "jobs that wait and run, for metrics": lambda on: job_figures.job_figures(on.database),
     "jobs that are held back, for metrics": lambda on: job_figures.jobs_held_back(on.database),

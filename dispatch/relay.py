@@ -16,7 +16,7 @@ Each step stands by itself, within a few seconds: whoever vanished with a lock o
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal
 
 from dispatch.acceptance import Acceptance
@@ -58,7 +58,7 @@ class WorkerLost(Exception):
 class Relay:
     """The loop; `run()` it until cancelled. A step that takes longer than `step_seconds` is not waited for.
 
-    `limited` returns the tenants that may have only so many jobs in flight.
+    `most_running` returns how many jobs those tenants may have in flight that have a limit.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Relay:
         acceptance: Acceptance,
         job_deadline_seconds: int,
         *,
-        limited: Callable[[], Sequence[str]] = tuple,
+        most_running: Callable[[], Mapping[str, int]] = dict,
         step_seconds: float = _STEP_SECONDS,
     ) -> None:
         self._database = database
@@ -77,7 +77,7 @@ class Relay:
         self._inbox = inbox
         self._acceptance = acceptance
         self._deadline = job_deadline_seconds
-        self._limited = limited
+        self._most_running = most_running
         self._step_seconds = step_seconds
         self._lost_checked_at = self._purged_at = 0.0
         self._shortage = Shortage()
@@ -171,8 +171,8 @@ class Relay:
             await relaying.purge_short_lived(self._database)
 
     async def _put_off_deadlines(self) -> None:
-        if tenants := self._limited():
-            await relaying.put_off_deadlines(self._database, tenants, self._deadline, _LARGE_BATCH)
+        if most := self._most_running():
+            await relaying.put_off_deadlines(self._database, most, self._deadline, _LARGE_BATCH)
 
     async def _end_overdue(self) -> None:
         for job in await relaying.expire(self._database, _LARGE_BATCH, _DEADLINE_PASSED):

@@ -600,7 +600,11 @@ BEGIN
     WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
     AND j.lease_until > clock_timestamp();
     IF NOT FOUND THEN
-        RETURN false;
+        -- As for `tell_freed`; a claim that was held back leaves a row like this one, and another event.
+        RETURN EXISTS (
+            SELECT FROM jobs j JOIN job_events e ON e.tenant_id = j.tenant_id AND e.job_id = j.id
+            WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'waiting'
+            AND e.attempt = p_attempt AND e.what = 'given back' AND e.at >= j.started_at);
     END IF;
     PERFORM tell_event(p_tenant, p_id, p_attempt, 'given back');
     RETURN true;
@@ -718,8 +722,8 @@ $$;
 -- Each second, and mostly for nothing. Where the table is large a plan for a limit is made anew each time, which costs
 -- more than to look; so what changes rows looks first whether there are any.
 
--- Jobs that are due and have no message in Redis: marked as published, to be published now. Of each tenant as many: a flood
--- that was put off must not keep the retries of others waiting.
+-- Jobs that are due and have no message in Redis: marked as published, to be published now. The first of each tenant, then
+-- the second of each, and so on: a flood that was put off must not keep the retries of others waiting.
 CREATE OR REPLACE FUNCTION take_due_jobs(p_most integer, p_by_hand text)
 RETURNS TABLE (id uuid, tenant_id text, ticket_id text, attempt integer, traceparent text, by_hand boolean)
 LANGUAGE plpgsql SECURITY DEFINER
@@ -738,14 +742,18 @@ BEGIN
                 AND (hashtext(j.tenant_id), j.tenant_id) > (o.hash, o.tenant_id)
                 ORDER BY hashtext(j.tenant_id), j.tenant_id, j.due_at LIMIT 1) n
         ), tenants AS (
-            SELECT o.hash, o.tenant_id, p_most / least(count(*) OVER (), p_most) AS most FROM oldest o
-            WHERE o.due_at <= now() ORDER BY random() LIMIT p_most
+            SELECT o.hash, o.tenant_id FROM oldest o WHERE o.due_at <= now() ORDER BY random() LIMIT p_most
+        ), first AS (
+            SELECT d.id FROM tenants t CROSS JOIN LATERAL (
+                SELECT w.id, w.due_at, row_number() OVER (ORDER BY w.due_at) AS number FROM jobs w
+                WHERE w.state = 'waiting' AND w.published_at IS NULL AND w.due_at <= now()
+                AND hashtext(w.tenant_id) = t.hash AND w.tenant_id = t.tenant_id
+                ORDER BY w.due_at LIMIT p_most) d
+            ORDER BY d.number, d.due_at LIMIT p_most
         )
         UPDATE jobs j SET published_at = clock_timestamp()
-        WHERE j.id IN (SELECT d.id FROM tenants t CROSS JOIN LATERAL (
-            SELECT w.id FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NULL AND w.due_at <= now()
-            AND hashtext(w.tenant_id) = t.hash AND w.tenant_id = t.tenant_id
-            ORDER BY w.due_at LIMIT t.most FOR UPDATE SKIP LOCKED) d)
+        WHERE j.id IN (SELECT w.id FROM jobs w WHERE w.id IN (SELECT f.id FROM first f)
+                       AND w.state = 'waiting' AND w.published_at IS NULL FOR UPDATE SKIP LOCKED)
         RETURNING j.id, j.tenant_id, j.ticket_id, j.attempt, j.traceparent, coalesce(j.reason = p_by_hand, false);
     END IF;
 END $$;
@@ -755,13 +763,15 @@ END $$;
 -- for any limit, so it is made once.
 CREATE OR REPLACE FUNCTION count_listed_jobs(p_lately interval, p_most bigint)
 RETURNS TABLE (waiting bigint, running bigint)
-LANGUAGE sql STABLE SECURITY DEFINER
+LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan SET enable_sort = off AS $$
+BEGIN
+    RETURN QUERY
     SELECT (SELECT count(*) FROM (
                 SELECT FROM jobs w WHERE w.state = 'waiting' AND w.published_at < now() - p_lately AND w.due_at <= now()
                 ORDER BY w.due_at LIMIT p_most) l),
-           (SELECT count(*) FROM jobs r WHERE r.state = 'running')
-$$;
+           (SELECT count(*) FROM jobs r WHERE r.state = 'running');
+END $$;
 
 -- The jobs that wait beyond `p_messages`, the oldest of all, to be published again: as many messages were lost. It counts
 -- again, one relay at a time: what another one has just published is not looked at.
@@ -878,19 +888,21 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT f.id, f.tenant_id, f.ticket_id, f.attempt, f.traceparent FROM failed f
 $$;
 
--- Put off the deadline of due jobs whose tenants may have no more in flight: the time for which they wait for their share
--- is not theirs. `p_ahead` of it, so that who claims one has that long at least; up to the longest life. The jobs of a
--- tenant with nothing in flight wait for a worker, like all others, and that counts.
+-- Put off the deadline of jobs that have their message while their tenant has its most in flight (`p_most`): the time for
+-- which they wait for their share is not theirs. `p_ahead` of it, so that who claims one has that long at least; up to
+-- the longest life.
 CREATE OR REPLACE FUNCTION put_off_deadlines(
-    p_tenants text[], p_ahead interval, p_by interval, p_longest interval, p_most integer)
+    p_most jsonb, p_ahead interval, p_by interval, p_longest interval, p_rows integer)
 RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    WITH near AS (
+    WITH full_tenants AS MATERIALIZED (
+        SELECT r.tenant_id FROM jobs r WHERE r.state = 'running' AND r.lease_until > now()
+        GROUP BY r.tenant_id HAVING count(*) >= (p_most ->> r.tenant_id)::integer
+    ), near AS (
         SELECT j.id, coalesce(j.retried_at, j.accepted_at) + p_longest AS last FROM jobs j
-        WHERE j.deadline_at < now() + p_ahead AND j.state = 'waiting' AND j.due_at <= now()
-        AND j.tenant_id = ANY (p_tenants) AND j.deadline_at < coalesce(j.retried_at, j.accepted_at) + p_longest
-        AND EXISTS (SELECT FROM jobs r
-                    WHERE r.state = 'running' AND r.tenant_id = j.tenant_id AND r.lease_until > now())
-        ORDER BY j.deadline_at LIMIT p_most FOR UPDATE SKIP LOCKED
+        WHERE j.deadline_at < now() + p_ahead AND j.state = 'waiting' AND j.published_at IS NOT NULL
+        AND j.tenant_id IN (SELECT f.tenant_id FROM full_tenants f)
+        AND j.deadline_at < coalesce(j.retried_at, j.accepted_at) + p_longest
+        ORDER BY j.deadline_at LIMIT p_rows FOR UPDATE SKIP LOCKED
     ), put_off AS (
         UPDATE jobs j SET deadline_at = least(now() + p_by, n.last) FROM near n WHERE n.id = j.id RETURNING j.id
     )
@@ -956,11 +968,12 @@ DECLARE
 BEGIN
     IF p_ticket IS NOT NULL THEN
         v_ids := ARRAY(
-            SELECT o.id FROM jobs t JOIN jobs o ON o.tenant_id = t.tenant_id AND (
-                o.desk_id = coalesce(t.desk_id, t.ticket_id)
-                OR (o.ticket_id = coalesce(t.desk_id, t.ticket_id) AND o.desk_id IS NULL))
-            WHERE (p_tenant IS NULL OR t.tenant_id = p_tenant)
-            AND (t.ticket_id = p_ticket OR t.desk_id = p_ticket OR t.display_id = p_ticket));
+            SELECT o.id FROM (
+                SELECT DISTINCT t.tenant_id, coalesce(t.desk_id, t.ticket_id) AS number FROM jobs t
+                WHERE (p_tenant IS NULL OR t.tenant_id = p_tenant)
+                AND (t.ticket_id = p_ticket OR t.desk_id = p_ticket OR t.display_id = p_ticket)) n
+            JOIN jobs o ON o.tenant_id = n.tenant_id
+                AND (o.desk_id = n.number OR (o.ticket_id = n.number AND o.desk_id IS NULL)));
     END IF;
     RETURN QUERY
     SELECT j.id, j.tenant_id, j.ticket_id, j.state, j.attempt, j.reason,

@@ -1,6 +1,7 @@
 """What the relay asks of the table of jobs, across tenants: ids and counts, through the functions of the database."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -29,7 +30,7 @@ _TAKE_DUE = _with_numbers("take_due_jobs(:most, :by_hand)")
 _RECOVER = _with_numbers("recover_jobs(:most, :attempts, :reason)")
 _FAIL_LOST = _with_numbers("fail_lost_jobs(:most, :attempts, :reason, :lost, :look)")
 _EXPIRE = _with_numbers("expire_jobs(:most, :attempts, :reason, :look)")
-_PUT_OFF = text("SELECT put_off_deadlines(:tenants, :ahead, :by, :longest, :most)")
+_PUT_OFF = text("SELECT put_off_deadlines(CAST(:most AS jsonb), :ahead, :by, :longest, :rows)")
 _TAKE_WITHOUT_MESSAGE = _with_numbers("take_jobs_without_message(:messages, :most, :lately, :by_hand)")
 _COUNT = text("SELECT * FROM count_listed_jobs(:lately, :most)")
 _UNPUBLISH = text("SELECT unpublish_jobs(:ids)")
@@ -57,14 +58,14 @@ async def fail_lost(database: Database, most: int, reason: str) -> list[Publishe
     return await _published(database, _FAIL_LOST, most=most, **values)
 
 
-async def put_off_deadlines(database: Database, tenants: Sequence[str], deadline_seconds: int, most: int) -> None:
-    """Put off the deadlines of these tenants' due jobs, by so many seconds from now: they wait for their share.
+async def put_off_deadlines(database: Database, most: Mapping[str, int], deadline_seconds: int, rows: int) -> None:
+    """Put off the deadlines of jobs whose tenants have their `most` in flight, by so many seconds from now.
 
     In time: an attempt that begins just before has some minutes, or half of those seconds.
     """
     by = timedelta(seconds=deadline_seconds)
     ahead = min(PUT_OFF_AHEAD, by / 2)
-    await database.call(_PUT_OFF, tenants=list(tenants), ahead=ahead, by=by, longest=LONGEST_LIFE, most=most)
+    await database.call(_PUT_OFF, most=json.dumps(dict(most)), ahead=ahead, by=by, longest=LONGEST_LIFE, rows=rows)
 
 
 async def expire(database: Database, most: int, reason: str) -> list[Published]:

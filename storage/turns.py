@@ -37,7 +37,9 @@ _CLAIM = text(
 
 _IS_FULL = text(
     "SELECT is_queue_full(:tenant, :most) AND NOT EXISTS"
-    " (SELECT FROM delivery_keys k WHERE k.key = ANY (CAST(:keys AS text[])) AND k.expires_at > now()) AS is_full"
+    " (SELECT FROM delivery_keys k WHERE k.key = ANY (CAST(:keys AS text[])) AND k.expires_at > now()"
+    " AND (starts_with(k.key, 'signed:') OR NOT EXISTS"
+    " (SELECT FROM jobs j WHERE j.id = k.job_id AND j.state IN ('skipped', 'failed')))) AS is_full"
 )
 
 

@@ -162,7 +162,7 @@ class Resources:
 
     def _end_stuck(self, reason: str) -> None:
         # What is stuck may not hear it either, the log included.
-        _end_after(self._settings.worker_grace_seconds + 2 * _CLOSE_SECONDS)
+        _end_after(self._settings.worker_grace_seconds + 4 * _CLOSE_SECONDS)
         say(phrases.WORKER_STUCK, reason=reason)
         stop_worker(STUCK_EXIT, "stuck")
 

@@ -15,7 +15,7 @@ IN_A_MINUTE, IN_TEN = (f"now() + interval '{minutes} minutes'" for minutes in (1
 
 
 async def put_off(database: Database) -> None:
-    await relaying.put_off_deadlines(database, ["acme"], HALF_AN_HOUR, 10)
+    await relaying.put_off_deadlines(database, {"acme": 1}, HALF_AN_HOUR, 10)
 
 
 def minutes_left(table: Table, job_id: object) -> float:
@@ -42,7 +42,7 @@ async def test_a_job_that_waits_for_its_share_gets_its_time_anew(
         pytest.param(IN_FLIGHT | {"tenant_id": "globex"}, {}, id="another tenant's is"),
         pytest.param(IN_FLIGHT | {"lease_until": "now() - interval '1 second'"}, {}, id="its worker fell silent"),
         pytest.param(IN_FLIGHT, {"tenant_id": "globex"}, id="a tenant without a limit"),
-        pytest.param(IN_FLIGHT, {"due_at": IN_TEN}, id="not due"),
+        pytest.param(IN_FLIGHT, {"published_at": None}, id="a time or a message"),
         pytest.param(IN_FLIGHT, {"accepted_at": "now() - interval '1 day'"}, id="a day old"),
     ],
 )
@@ -53,6 +53,13 @@ async def test_what_waits_for_anything_else_is_counted(
         await store.accept(published=True, **others)
     job_id = await store.accept(published=True, **{"deadline_at": IN_A_MINUTE} | its_own)
     await put_off(database)
+    assert round(minutes_left(table, job_id)) == 1
+
+
+async def test_a_limit_that_is_not_reached_puts_off_nothing(store: Store, database: Database, table: Table) -> None:
+    await store.accept(published=True, **IN_FLIGHT)
+    job_id = await store.accept(published=True, deadline_at=IN_A_MINUTE)
+    await relaying.put_off_deadlines(database, {"acme": 2}, HALF_AN_HOUR, 10)
     assert round(minutes_left(table, job_id)) == 1
 
 
@@ -72,7 +79,7 @@ async def test_it_is_put_off_to_a_day_after_its_last_retry_and_no_longer(
 async def test_a_short_deadline_is_put_off_at_its_half(store: Store, database: Database, table: Table) -> None:
     await store.accept(published=True, **IN_FLIGHT)
     waits = await store.accept(published=True, deadline_at="now() + interval '40 seconds'")
-    await relaying.put_off_deadlines(database, ["acme"], 60, 10)
+    await relaying.put_off_deadlines(database, {"acme": 1}, 60, 10)
     assert minutes_left(table, waits) < 0.7
-    await relaying.put_off_deadlines(database, ["acme"], 120, 10)
+    await relaying.put_off_deadlines(database, {"acme": 1}, 120, 10)
     assert minutes_left(table, waits) > 1.9

@@ -60,8 +60,8 @@ async def test_of_each_tenant_as_many_are_taken(accept: Accept, database: Databa
     flood = [await accept(due_at=f"now() - interval '{minutes} minutes'") for minutes in range(30, 0, -1)]
     late = {await accept(tenant_id="globex"), await accept(tenant_id="hooli")}
     await accept(tenant_id="initech", due_at="now() + interval '1 minute'")
-    assert ids(await relaying.take_due(database, 12)) == late | set(flood[:4])
-    assert ids(await relaying.take_due(database, 12)) == set(flood[4:16])
+    assert ids(await relaying.take_due(database, 12)) == late | set(flood[:10])
+    assert ids(await relaying.take_due(database, 12)) == set(flood[10:22])
 
 
 async def test_more_tenants_than_are_taken_at_once_have_their_turn(accept: Accept, database: Database) -> None:
