@@ -148,8 +148,8 @@ async def distant(url: str, seconds: float) -> AsyncIterator[str]:
         yield there._replace(netloc=f"127.0.0.1:{server.sockets[0].getsockname()[1]}").geturl()
 
 
-async def test_a_server_that_is_late_at_each_trip_is_given_up_in_a_second(redis: Redis, redis_url: str) -> None:
-    """It answers each within its time; the event is kept all the same, as after any answer that was lost."""
+async def test_a_server_that_is_late_at_each_trip_is_given_up_in_a_second(redis_url: str) -> None:
+    """Though it answers each within its time."""
     async with distant(redis_url, 0.45) as url:
         client = open_redis(url)
         began = asyncio.get_running_loop().time()
@@ -157,4 +157,3 @@ async def test_a_server_that_is_late_at_each_trip_is_given_up_in_a_second(redis:
             await Inbox(client).put(EVENT)
         assert asyncio.get_running_loop().time() - began < 1.4
         await client.aclose()
-    assert await Inbox(redis).some(10) == [EVENT]
