@@ -93,7 +93,7 @@ async def test_a_posting_that_did_nothing_leaves_what_was_known_before(waiting: 
     assert store.table.job(waiting)["note_attempted_at"] is None
 
 
-ENDS = {name: WRITES[name] for name in ("complete", "skip", "fail", "retry_later", "hold_back")}
+ENDS = {name: WRITES[name] for name in ("complete", "skip", "fail", "retry_later", "hold_back", "give_back")}
 
 
 @pytest.mark.parametrize("name", ENDS)
