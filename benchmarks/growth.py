@@ -51,7 +51,7 @@ LINEAR = {"jobs that wait and run, for metrics", "jobs that are held back, for m
 
 
 @dataclass(slots=True)
-class Cost:
+class StatementCost:
     """Of one statement on one table: the time of each run and the CPU of the server's process, in milliseconds."""
 
     times: list[float] = field(default_factory=list)
@@ -71,9 +71,9 @@ class Cost:
         return {"p50": statistics.median(self.times), "cpu": self.cpu / len(self.times)}
 
 
-async def _claims(tables: Sequence[Filled], claims: int) -> dict[str, list[Cost]]:
+async def _claims(tables: Sequence[Filled], claims: int) -> dict[str, list[StatementCost]]:
     """The costs of a claim and of a job's end, on each table."""
-    claiming, ending = ([Cost() for _ in tables] for _ in range(2))
+    claiming, ending = ([StatementCost() for _ in tables] for _ in range(2))
     for _ in range(claims // _BATCH):
         for number, on in enumerate(tables):
             await claiming[number].add(Filled.claim, on, _BATCH)
@@ -81,13 +81,13 @@ async def _claims(tables: Sequence[Filled], claims: int) -> dict[str, list[Cost]
     return {"a claim": claiming, "the end of a job": ending}
 
 
-async def _asked(tables: Sequence[Filled], runs: int, seconds: float) -> dict[str, list[Cost]]:
+async def _asked(tables: Sequence[Filled], runs: int, seconds: float) -> dict[str, list[StatementCost]]:
     """The costs of each statement on each table: of so many runs, or fewer after so many seconds."""
     found = {}
     for name, ask in ASKED.items():
         for on in tables:
-            await Cost().add(ask, on, _WARM_UP)
-        found[name] = [Cost() for _ in tables]
+            await StatementCost().add(ask, on, _WARM_UP)
+        found[name] = [StatementCost() for _ in tables]
         until = time.monotonic() + seconds
         while len(found[name][0].times) < runs and time.monotonic() < until:
             for cost, on in zip(found[name], tables, strict=True):
@@ -95,7 +95,9 @@ async def _asked(tables: Sequence[Filled], runs: int, seconds: float) -> dict[st
     return found
 
 
-async def _measured(tables: Sequence[Filled], given: argparse.Namespace, tenants: int) -> dict[str, list[Cost]]:
+async def _measured(
+    tables: Sequence[Filled], given: argparse.Namespace, tenants: int
+) -> dict[str, list[StatementCost]]:
     for on in tables:
         await on.connect()
     found = await _asked(tables, given.runs, given.seconds) if tenants == _TENANTS[-1] else {}
@@ -108,7 +110,7 @@ async def _measured(tables: Sequence[Filled], given: argparse.Namespace, tenants
 
 def measure(folder: Path, given: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
     """The figures of each statement, for each size."""
-    found: dict[str, list[Cost]] = {}
+    found: dict[str, list[StatementCost]] = {}
     with ExitStack() as stack:
         tables = []
         for rows in given.rows:

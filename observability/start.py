@@ -42,8 +42,6 @@ def end_loading() -> None:
     May be called again when more has been loaded.
     """
     gc.freeze()
-    # With the usual 700 a worker of a thousand jobs walks through them for 8 % of its CPU, up to 0.4 s at a time.
-    gc.set_threshold(5_000, 20, 50)
     gc.enable()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import gc
 import os
 import socket
 import threading
@@ -85,6 +86,8 @@ class Resources:
         threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True).start()
         # Waiting for the database may take its time.
         end_loading()
+        # With the usual 700 the collector walks through a thousand jobs for 8 % of the CPU, up to 0.4 s at a time.
+        gc.set_threshold(5_000, 20, 50)
         self._pickup = self._on_loop(self._open(tenants))
         self._jobs_taken = JobsTaken(
             Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=2),
