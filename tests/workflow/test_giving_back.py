@@ -47,7 +47,7 @@ class Endless:
 
 
 @dataclass
-class Worker:
+class StoppingWorker:
     """Jobs in flight of several tenants, until it stops."""
 
     leases: Database
@@ -74,13 +74,13 @@ class Worker:
 
 
 @pytest.fixture
-async def worker(store: Store, server: Postgres, start_log: StartLog) -> AsyncIterator[Worker]:
+async def worker(store: Store, server: Postgres, start_log: StartLog) -> AsyncIterator[StoppingWorker]:
     held = []
     for number in range(_JOBS):
         job_id = await store.accept(ticket_id=str(number), tenant_id=_TENANTS[number % len(_TENANTS)])
         held.append(await claimed(store.database, job_id))
     leases = Distant(server.url)
-    busy = Worker(leases, held, start_log())
+    busy = StoppingWorker(leases, held, start_log())
     await busy.begin()
     yield busy
     await leases.close()
@@ -96,7 +96,7 @@ def given_back(store: Store) -> int:
     return int(row["jobs"])
 
 
-async def test_all_jobs_of_a_full_worker_are_given_back(worker: Worker, store: Store) -> None:
+async def test_all_jobs_of_a_full_worker_are_given_back(worker: StoppingWorker, store: Store) -> None:
     await worker.stop()
     assert rows(store) == {("waiting", 0): _JOBS}
     assert worker.told() == {GIVEN_BACK: _JOBS, LOST: 0}
@@ -104,7 +104,7 @@ async def test_all_jobs_of_a_full_worker_are_given_back(worker: Worker, store: S
 
 
 async def test_a_row_that_somebody_holds_is_given_back_later_and_the_others_at_once(
-    worker: Worker, store: Store
+    worker: StoppingWorker, store: Store
 ) -> None:
     async with store.database.tenant("acme") as session:
         ids = [claim.job_id for claim in worker.claims if claim.tenant_id == "acme"][:20]
@@ -118,7 +118,7 @@ async def test_a_row_that_somebody_holds_is_given_back_later_and_the_others_at_o
     assert worker.told() == {GIVEN_BACK: _JOBS, LOST: 0}
 
 
-async def test_a_claim_that_is_lost_by_then_costs_no_other_one(worker: Worker, store: Store) -> None:
+async def test_a_claim_that_is_lost_by_then_costs_no_other_one(worker: StoppingWorker, store: Store) -> None:
     store.table.change(worker.claims[7].job_id, state="failed")
     await worker.stop()
     assert rows(store) == {("waiting", 0): _JOBS - 1, ("failed", 1): 1}
