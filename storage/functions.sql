@@ -1024,47 +1024,48 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 
 -- The answers of GPT-4, of jobs that ended long ago.
+-- What a batch has is chosen once (MATERIALIZED): a plan that chose it anew for each row, as one for a small table may,
+-- would end with another number, and a batch that is not full ends the purge.
 CREATE OR REPLACE FUNCTION purge_answers(p_days integer, p_most integer) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    WITH purged AS (
-        UPDATE jobs j SET enhancement = NULL
-        WHERE j.id IN (SELECT o.id FROM jobs o WHERE o.finished_at < now() - make_interval(days => p_days)
-                       AND o.enhancement IS NOT NULL ORDER BY o.finished_at LIMIT p_most FOR UPDATE SKIP LOCKED)
-        RETURNING 1
+    WITH old AS MATERIALIZED (
+        SELECT o.id FROM jobs o WHERE o.finished_at < now() - make_interval(days => p_days)
+        AND o.enhancement IS NOT NULL ORDER BY o.finished_at LIMIT p_most FOR UPDATE SKIP LOCKED
+    ), purged AS (
+        UPDATE jobs j SET enhancement = NULL FROM old o WHERE j.id = o.id RETURNING 1
     ) SELECT count(*) FROM purged
 $$;
 
 -- Copies of tickets and solutions that the desk has not listed for long.
 CREATE OR REPLACE FUNCTION purge_tickets(p_days integer, p_most integer) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    WITH purged AS (
-        DELETE FROM tickets t
-        WHERE (t.tenant_id, t.ticket_id) IN (
-            SELECT o.tenant_id, o.ticket_id FROM tickets o WHERE o.synced_at < now() - make_interval(days => p_days)
-            LIMIT p_most FOR UPDATE SKIP LOCKED)
-        RETURNING 1
+    WITH old AS MATERIALIZED (
+        SELECT o.tenant_id, o.ticket_id FROM tickets o WHERE o.synced_at < now() - make_interval(days => p_days)
+        LIMIT p_most FOR UPDATE SKIP LOCKED
+    ), purged AS (
+        DELETE FROM tickets t USING old o WHERE (t.tenant_id, t.ticket_id) = (o.tenant_id, o.ticket_id) RETURNING 1
     ) SELECT count(*) FROM purged
 $$;
 
 CREATE OR REPLACE FUNCTION purge_passages(p_days integer, p_most integer) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    WITH purged AS (
-        DELETE FROM passages t
-        WHERE (t.tenant_id, t.source_id, t.position) IN (
-            SELECT o.tenant_id, o.source_id, o.position FROM passages o
-            WHERE o.synced_at < now() - make_interval(days => p_days) LIMIT p_most FOR UPDATE SKIP LOCKED)
-        RETURNING 1
+    WITH old AS MATERIALIZED (
+        SELECT o.tenant_id, o.source_id, o.position FROM passages o
+        WHERE o.synced_at < now() - make_interval(days => p_days) LIMIT p_most FOR UPDATE SKIP LOCKED
+    ), purged AS (
+        DELETE FROM passages t USING old o
+        WHERE (t.tenant_id, t.source_id, t.position) = (o.tenant_id, o.source_id, o.position) RETURNING 1
     ) SELECT count(*) FROM purged
 $$;
 
 -- Whole rows of jobs that ended long ago, with their events.
 CREATE OR REPLACE FUNCTION purge_jobs(p_days integer, p_most integer) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    WITH purged AS (
-        DELETE FROM jobs j
-        WHERE j.id IN (SELECT o.id FROM jobs o WHERE o.finished_at < now() - make_interval(days => p_days)
-                       ORDER BY o.finished_at LIMIT p_most FOR UPDATE SKIP LOCKED)
-        RETURNING j.id
+    WITH old AS MATERIALIZED (
+        SELECT o.id FROM jobs o WHERE o.finished_at < now() - make_interval(days => p_days)
+        ORDER BY o.finished_at LIMIT p_most FOR UPDATE SKIP LOCKED
+    ), purged AS (
+        DELETE FROM jobs j USING old o WHERE j.id = o.id RETURNING j.id
     ), told AS (
         DELETE FROM job_events e USING purged p WHERE e.job_id = p.id
     ) SELECT count(*) FROM purged

@@ -6,7 +6,7 @@ revision = "0014"
 down_revision = "0013"
 branch_labels = None
 depends_on = None
-FUNCTIONS = "2e1b305da1f4d9ae2553ac709e51346acb9c9d2f0491cc24103936c9cd69da46"
+FUNCTIONS = "780c2b0029d5311390663f76777593e68c80eb38e567040dcbacac322b62ee7d"
 """The digest of `storage/functions.sql`."""
 
 # The relay looks each second for jobs that are due and have no message, and would pass by all that have one.
