@@ -3,7 +3,7 @@
 Every API process runs one; rows are taken with SKIP LOCKED, so that several do the work once. What it does each second:
 
 1. events that waited in Redis become rows (Postgres was away);
-2. jobs past their deadline that no worker holds are failed; that of those that wait for their tenant's limit is put off;
+2. jobs past their deadline that no worker holds are failed; it is put off for who waits for the tenant's limit;
 3. jobs whose worker fell silent wait again, or are failed when that was their last attempt;
 4. jobs that are due and have no message (retries, Redis was away) get one.
 
