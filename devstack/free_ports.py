@@ -1,7 +1,13 @@
 """Free TCP ports on loopback that stay free."""
 
+import fcntl
+import os
 import secrets
 import socket
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
 
 # Below the ranges from which Linux (32768) and macOS (49152) give ports to outgoing connections: while a
 # server of ours is down for a test, a client must not take its port (it can even connect to itself there).
@@ -11,10 +17,10 @@ _given: set[int] = set()
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on, never the same one twice. Raises RuntimeError if there is none."""
+    """Find a port that nobody listens on or was given. Raises RuntimeError if there is none."""
     for _ in range(_TRIES):
         port = _FIRST + secrets.randbelow(_LAST - _FIRST + 1)
-        if port not in _given and is_free(port):
+        if port not in _given and _reserve(port) and is_free(port):
             _given.add(port)
             return port
     raise RuntimeError(f"no free port between {_FIRST} and {_LAST}")
@@ -29,3 +35,18 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def _reserve(port: int) -> bool:
+    """Return True if no other process has the port until it ends: two test runs must not draw the same one."""
+    try:
+        fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+@cache
+def _reservations() -> BinaryIO:
+    """Open the file of which each reserved port locks one byte; it is never closed, since that would unlock all."""
+    return Path(tempfile.gettempdir(), f"ai-agents-ports-{os.getuid()}").open("ab")
