@@ -45,7 +45,7 @@ chaos: install ## Break everything in turn under load, and count what was lost o
 bench: install ## Measure webhooks and jobs beside what people would use instead, into docs/benchmarks.md (15 minutes)
 	@$(VENV_PYTHON) -m benchmarks $(ARGS)
 
-bench-full: install ## The same with more of each, and a GPT-4 that takes 30 s (an hour)
+bench-full: install ## The same with 10 million rows, and a GPT-4 that takes 30 s (half an hour)
 	@$(VENV_PYTHON) -m benchmarks --size full $(ARGS)
 
 tables: install ## Write the tables in the documents anew, from the code

@@ -242,9 +242,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=[*PEERS], help="(default: all)")
 
 
-BENCHMARK = Benchmark(
-    "jobs", _arguments, _report, full=("--rounds", "5", "--jobs", "600"), tiny=("--rounds", "1", "--jobs", "10")
-)
+BENCHMARK = Benchmark("jobs", _arguments, _report, tiny=("--rounds", "1", "--jobs", "10"))
 
 if __name__ == "__main__":
     BENCHMARK.main()

@@ -64,7 +64,6 @@ BENCHMARK = Benchmark(
     "observability",
     _arguments,
     _report,
-    full=("--rounds", "4", "--pairs", "6", "--jobs", "200"),
     tiny=("--pairs", "1", "--jobs", "4", "--most-ratio", "99"),
 )
 

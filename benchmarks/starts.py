@@ -94,7 +94,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=3, help="starts of each (default: 3)")
 
 
-BENCHMARK = Benchmark("starts", _arguments, _report, full=("--rounds", "7"), tiny=("--rounds", "1"))
+BENCHMARK = Benchmark("starts", _arguments, _report, tiny=("--rounds", "1"))
 
 if __name__ == "__main__":
     BENCHMARK.main()

@@ -193,7 +193,6 @@ BENCHMARK = Benchmark(
     "webhooks",
     _arguments,
     _report,
-    full=("--rounds", "9", "--seconds", "3"),
     tiny=("--rounds", "1", "--seconds", "0.3"),
 )
 
