@@ -121,7 +121,7 @@ def test_a_limit_in_flight_holds_and_leaves_the_places_to_others(world: World, s
     wait_for(lambda: jobs(world, "waiting").get("initech", 0) >= 2 and redis.llen("celery") >= 2)
     # What they wait for their share is not counted against their deadline.
     with world.admin() as connection:
-        connection.execute("UPDATE jobs SET deadline_at = now() + interval '1 s' WHERE state = 'waiting'")
+        connection.execute("UPDATE jobs SET deadline_at = now() + interval '1.7 s' WHERE state = 'waiting'")
     newcomer = world.create_ticket()
     assert seconds_in_queue(world, newcomer, "acme") < SOON_SECONDS
     while not all_ended(world):
