@@ -6,8 +6,6 @@ import secrets
 import socket
 import tempfile
 from functools import cache
-from pathlib import Path
-from typing import BinaryIO
 
 # Below the ranges from which Linux (32768) and macOS (49152) give ports to outgoing connections: while a
 # server of ours is down for a test, a client must not take its port (it can even connect to itself there).
@@ -47,6 +45,6 @@ def _reserve(port: int) -> bool:
 
 
 @cache
-def _reservations() -> BinaryIO:
+def _reservations() -> int:
     """Open the file of which each reserved port locks one byte; it is never closed, since that would unlock all."""
-    return Path(tempfile.gettempdir(), f"ai-agents-ports-{os.getuid()}").open("ab")
+    return os.open(f"{tempfile.gettempdir()}/ai-agents-ports-{os.getuid()}", os.O_RDWR | os.O_CREAT, 0o600)

@@ -27,6 +27,8 @@ class Scenario:
 
     name: str
     happen: Callable[[Stage], None]
+    seconds: int = 10
+    """About how long it takes, with what comes after it: most of that is waiting."""
 
 
 def _kill_worker(stage: Stage) -> None:
@@ -197,32 +199,32 @@ def _rolling_restart(stage: Stage) -> None:
 
 
 SCENARIOS = [
-    Scenario("worker killed", _kill_worker),
+    Scenario("worker killed", _kill_worker, seconds=67),
     Scenario("worker killed right after its claim", partial(_kill_at, "Task started", lambda job: not job.answered)),
     Scenario("worker killed in the GPT-4 call", partial(_kill_at, "Context gathered", lambda job: not job.answered)),
-    Scenario("worker killed right after the answer", _kill_answered),
-    Scenario("worker killed while it posts the note", _kill_while_posting),
+    Scenario("worker killed right after the answer", _kill_answered, seconds=50),
+    Scenario("worker killed while it posts the note", _kill_while_posting, seconds=28),
     Scenario("worker killed right after the note", partial(_kill_at, "ServiceDesk Plus ticket updated", None)),
     Scenario("worker held still for longer than its lease", _pause_worker),
-    Scenario("API killed", _kill_api),
-    Scenario("API held still", _pause_api),
-    Scenario("API and workers killed at random", _at_random),
-    Scenario("rolling restart", _rolling_restart),
-    Scenario("Redis restarted with its data", _redis_away),
+    Scenario("API killed", _kill_api, seconds=34),
+    Scenario("API held still", _pause_api, seconds=27),
+    Scenario("API and workers killed at random", _at_random, seconds=13),
+    Scenario("rolling restart", _rolling_restart, seconds=17),
+    Scenario("Redis restarted with its data", _redis_away, seconds=32),
     Scenario("Redis restarted without its data", _redis_forgets),
     Scenario("Redis accepts and never answers", _redis_still),
     Scenario("Postgres restarted", _postgres_away),
-    Scenario("Redis restarted, later Postgres away", _idle_connections_die),
-    Scenario("peer vanishes in a transaction", _peer_vanishes),
+    Scenario("Redis restarted, later Postgres away", _idle_connections_die, seconds=16),
+    Scenario("peer vanishes in a transaction", _peer_vanishes, seconds=14),
     Scenario("Postgres killed in a batch of webhooks", bursts.postgres_dies),
     Scenario("Redis killed in a batch of webhooks", bursts.redis_dies),
-    Scenario("API killed in a batch of webhooks", bursts.api_dies),
-    Scenario("desk silent", partial(_desk, {"kind": "silence"})),
+    Scenario("API killed in a batch of webhooks", bursts.api_dies, seconds=14),
+    Scenario("desk silent", partial(_desk, {"kind": "silence"}), seconds=26),
     Scenario("desk throttles (429)", partial(_desk, {"kind": "status", "code": 429})),
     Scenario("desk cuts after it took the note", partial(_desk, {"kind": "cut_after", "operation": "add_note"})),
-    Scenario("desk answers 500", partial(_desk, {"kind": "status", "code": 500})),
-    Scenario("GPT-4 silent", partial(_openai, {"kind": "silence"})),
-    Scenario("GPT-4 answers 500", partial(_openai, {"kind": "status", "code": 500})),
-    Scenario("GPT-4 cuts in mid-answer", partial(_openai, {"kind": "cut"})),
+    Scenario("desk answers 500", partial(_desk, {"kind": "status", "code": 500}), seconds=27),
+    Scenario("GPT-4 silent", partial(_openai, {"kind": "silence"}), seconds=29),
+    Scenario("GPT-4 answers 500", partial(_openai, {"kind": "status", "code": 500}), seconds=27),
+    Scenario("GPT-4 cuts in mid-answer", partial(_openai, {"kind": "cut"}), seconds=28),
     Scenario("GPT-4 throttles (429)", partial(_openai, {"kind": "status", "code": 429})),
 ]

@@ -5,20 +5,32 @@ from pathlib import Path
 import pytest
 
 from tests.system.chaos.run import header, line, run, verdict
-from tests.system.chaos.scenarios import SCENARIOS
+from tests.system.chaos.scenarios import SCENARIOS, Scenario
 from tests.system.chaos.stage import staged
+
+PARTS = 5
+
+
+def part_of(number: int) -> list[Scenario]:
+    """The scenarios of one part: all parts take about as long, since the longest are given away first."""
+    parts: list[list[Scenario]] = [[] for _ in range(PARTS)]
+    for scenario in sorted(SCENARIOS, key=lambda one: -one.seconds):
+        min(parts, key=lambda part: sum(one.seconds for one in part)).append(scenario)
+    # Some backwards, so that not all of them start processes anew at the same time.
+    return parts[number][:: -1 if number % 2 else 1]
+
+
+def test_the_parts_are_all_there_is() -> None:
+    there = [one.name for number in range(PARTS) for one in part_of(number)]
+    assert sorted(there) == sorted(one.name for one in SCENARIOS)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("quarter", range(4))
-def test_what_was_accepted_is_done_once_whatever_breaks(quarter: int, tmp_path: Path) -> None:
-    """A quarter of the scenarios, since most of one is waiting: four systems go through them at once.
-
-    Two of them backwards, so that not all of them start processes anew at the same time.
-    """
-    chosen = SCENARIOS[quarter::4][:: -1 if quarter % 2 else 1]
+@pytest.mark.parametrize("number", range(PARTS))
+def test_what_was_accepted_is_done_once_whatever_breaks(number: int, tmp_path: Path) -> None:
+    """A part of the scenarios, since most of one is waiting: several systems go through them at once."""
     with staged(tmp_path / "system") as stage:
-        results = list(run(stage, chosen))
+        results = list(run(stage, part_of(number)))
         table = [*header(), *map(line, results), "", verdict(results, len(stage.leases.ran_out))]
         print("", *table, sep="\n")  # noqa: T201 -- for whoever reads the run
         assert [f"seed {stage.seed}: {line(one)} {one.problems}" for one in results if not one.holds] == []
