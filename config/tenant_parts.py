@@ -84,7 +84,7 @@ def _desk(settings: Mapping[str, str]) -> DeskSettings | None:
     if not has_desk(settings):
         return None
     cloud = settings.get("SERVICEDESK_EDITION", "onpremises").lower() == "cloud"
-    closed = settings.get("SERVICEDESK_CLOSED_STATUSES", "")
+    closed, languages = settings.get("SERVICEDESK_CLOSED_STATUSES", ""), settings.get("SERVICEDESK_LANGUAGES", "")
     return DeskSettings(
         url=settings["SERVICEDESK_URL"].rstrip("/").removesuffix("/api/v3"),
         edition="cloud" if cloud else "onpremises",
@@ -97,6 +97,7 @@ def _desk(settings: Mapping[str, str]) -> DeskSettings | None:
         rate_per_minute=int(settings.get("SERVICEDESK_RATE_PER_MINUTE", "30" if cloud else "60")[:9]),
         failure_note=settings.get("SERVICEDESK_FAILURE_NOTE", "none").lower() == "context",
         closed_statuses=frozenset(name.strip().casefold() for name in closed.split(",") if name.strip()),
+        languages=tuple(code.strip().lower() for code in languages.split(",") if code.strip()),
     )
 
 

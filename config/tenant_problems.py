@@ -19,6 +19,7 @@ NOT_LISTED = "SECRETS_DIR can't be listed: this process must be able to read it"
 ODD_KEY = "has a line break or a character that no key has"
 """What is wrong with a key that can't stand in the head of a request."""
 _DOLLARS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,4})?")
+_LANGUAGES = re.compile(r"[A-Za-z]{2}(\s*,\s*[A-Za-z]{2})*,?")
 _WEIGHT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3})?")
 
 
@@ -126,6 +127,8 @@ def desk_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
         wrong.append(f"SERVICEDESK_RATE_PER_MINUTE_{suffix} must be a number from 1")
     if settings.get("SERVICEDESK_FAILURE_NOTE", "none").lower() not in ("none", "context"):
         wrong.append(f"SERVICEDESK_FAILURE_NOTE_{suffix} must be none or context")
+    if not _LANGUAGES.fullmatch(settings.get("SERVICEDESK_LANGUAGES", "en").strip()):
+        wrong.append(f"SERVICEDESK_LANGUAGES_{suffix} must be codes of two letters, separated by commas")
     for name in ("SERVICEDESK_URL", *(("SERVICEDESK_ACCOUNTS_URL",) if edition == "cloud" else ())):
         problem = address_problem(settings[name], secure=edition == "cloud") if name in settings else None
         if problem is not None:

@@ -26,6 +26,8 @@ class DeskSettings:
     rate_per_minute: int = 60
     closed_statuses: frozenset[str] = frozenset()
     failure_note: bool = False
+    languages: tuple[str, ...] = ()
+    """Those that its texts may be in; without any, the ones that are told apart by themselves."""
 
     @property
     def credentials(self) -> dict[str, str]:

@@ -20,7 +20,8 @@ from integrations.servicedesk.contents import ListedTicket, numbers_in
 from observability import metrics, phrases
 from observability.identifiers import bound
 from observability.logging import say
-from storage import history, tombstones
+from retrieval.language import LANGUAGES
+from storage import history, indexing, tombstones
 from storage.session import Database
 
 # Looked for again after this time, so that each is seen once a day.
@@ -61,11 +62,13 @@ async def sync_tenant(
     or one of DATABASE_FAILURES; what was copied until then stays. A desk that gives its lists and nothing else has
     failed as well.
     """
-    sync = _Sync(database, desk, tenant_id, forbidden, CopyPace(settings.rate_per_minute), monotonic)
+    languages = settings.languages or LANGUAGES
+    sync = _Sync(database, desk, tenant_id, forbidden, CopyPace(settings.rate_per_minute), monotonic, languages)
     asks_until = monotonic() + _ASKS_UNTIL * full_copy_seconds(settings)
     # By what is known of them already, whatever the desk answers.
     await sync.remove_forbidden()
     await sync.tell_oldest_seen()
+    await indexing.index_again(database, tenant_id, languages)
     tickets = await sync.newest_tickets()
     solutions = await sync.solutions()
     await sync.look_further(tickets, asks_until)
@@ -86,6 +89,7 @@ class _Sync:
     forbidden: Forbidden
     pace: CopyPace
     monotonic: Callable[[], float]
+    languages: Sequence[str]
     tickets: int = 0
     passages: int = 0
     removed: int = 0
@@ -234,7 +238,8 @@ class _Sync:
             return
         copy = {"ticket_id": ticket_id} | {name: getattr(ticket, name) for name in _COPIED}
         kinds, requester = fold_all(ticket.kinds), ticket.requester
-        saved = await history.save_ticket(self.database, self.tenant_id, copy, requester, kinds=kinds, listed=listed)
+        also = {"kinds": kinds, "listed": listed, "languages": self.languages}
+        saved = await history.save_ticket(self.database, self.tenant_id, copy, requester, **also)
         self.tickets += saved and listed
 
     async def _solution(self, solution_id: str, *, listed: bool) -> None:
@@ -244,5 +249,6 @@ class _Sync:
             self.removed += await history.remove_passages(self.database, self.tenant_id, solution_id)
             return
         bodies = passages_of(solution)
-        await history.save_passages(self.database, self.tenant_id, solution_id, solution.title, bodies, listed=listed)
+        about = (self.tenant_id, solution_id, solution.title, bodies)
+        await history.save_passages(self.database, *about, listed=listed, languages=self.languages)
         self.passages += len(bodies) if listed else 0

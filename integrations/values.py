@@ -13,7 +13,7 @@ Structured = TypeVar("Structured", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class DeskTicket:
-    """A ticket as the desk has it; texts are plain, without HTML."""
+    """A ticket as the desk has it; texts are plain lines, without HTML and what a mail program put around them."""
 
     ticket_id: str
     subject: str
@@ -49,6 +49,8 @@ class SimilarTicket:
     resolution: str
     display_id: str = ""
     """The number that people see; empty where it is the id."""
+    strength: float = field(default=0.0, compare=False)
+    """How likely it is that it is about the same, between 0 and 1."""
 
     @property
     def shown(self) -> str:
@@ -62,6 +64,8 @@ class Document:
 
     title: str
     text: str
+    strength: float = field(default=0.0, compare=False)
+    """As for a similar ticket."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1070,3 +1070,93 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
         DELETE FROM job_events e USING purged p WHERE e.job_id = p.id
     ) SELECT count(*) FROM purged
 $$;
+
+-- -- Finding ---------------------------------------------------------------------------------------------------------
+
+-- Keeps the postings of a ticket ('t') or a passage ('p') as its terms are, whoever writes or deletes the row. Writers
+-- of one tenant take turns: their texts have terms in common, which they would lock in any order.
+CREATE OR REPLACE FUNCTION keep_postings() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    v_collection "char" := TG_ARGV[0];
+    v_row record := coalesce(NEW, OLD);
+    v_old integer[] := '{}';
+    v_new integer[] := '{}';
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        v_old := OLD.terms;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        v_new := NEW.terms;
+    END IF;
+    IF v_old = v_new AND (TG_OP <> 'UPDATE' OR OLD.weights = NEW.weights) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('postings of ' || v_row.tenant_id, 0));
+    DELETE FROM postings p USING unnest(v_old) gone (term)
+        WHERE p.tenant_id = v_row.tenant_id AND p.collection = v_collection AND p.term = gone.term
+        AND p.document = v_row.search_id AND gone.term <> ALL (v_new);
+    IF v_new <> '{}' THEN
+        INSERT INTO postings (tenant_id, collection, term, weight, document)
+            SELECT v_row.tenant_id, v_collection, n.term, n.weight, v_row.search_id
+            FROM unnest(v_new, NEW.weights) n (term, weight)
+            ON CONFLICT (tenant_id, collection, term, document) DO UPDATE SET weight = excluded.weight;
+    END IF;
+    INSERT INTO term_counts AS c (tenant_id, collection, term, documents)
+        SELECT v_row.tenant_id, v_collection, s.term, sum(s.step)
+        FROM (SELECT unnest(v_new), 1 UNION ALL SELECT unnest(v_old), -1) s (term, step)
+        GROUP BY s.term HAVING sum(s.step) <> 0
+        ON CONFLICT (tenant_id, collection, term) DO UPDATE SET documents = c.documents + excluded.documents;
+    DELETE FROM term_counts c USING unnest(v_old) gone (term)
+        WHERE c.tenant_id = v_row.tenant_id AND c.collection = v_collection AND c.term = gone.term AND c.documents <= 0;
+    IF (v_old = '{}') <> (v_new = '{}') THEN
+        INSERT INTO collection_sizes AS c (tenant_id, collection, documents)
+            VALUES (v_row.tenant_id, v_collection, CASE WHEN v_old = '{}' THEN 1 ELSE -1 END)
+            ON CONFLICT (tenant_id, collection) DO UPDATE SET documents = c.documents + excluded.documents;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER tickets_postings AFTER INSERT OR UPDATE OF terms, weights OR DELETE ON tickets
+    FOR EACH ROW EXECUTE FUNCTION keep_postings('t');
+CREATE OR REPLACE TRIGGER passages_postings AFTER INSERT OR UPDATE OF terms, weights OR DELETE ON passages
+    FOR EACH ROW EXECUTE FUNCTION keep_postings('p');
+
+-- The texts of the caller's tenant that have most in common with what is asked, by BM25: `worth` is a term's rarity times
+-- how often it is asked for. The rarest terms come first, until `p_budget` postings are read, so that a search in a
+-- million texts costs no more; the commonest would hardly tell one from another. `asked` is the worth of all words that
+-- were asked for, known here or not, by the best of the terms that each may be (`p_words` tells them apart). Of a few texts nobody can tell which terms are rare: 20 more count that have none.
+-- The plan is made for each question: one that is kept would be made for a tenant of any size, and any terms.
+CREATE OR REPLACE FUNCTION find_texts(
+    p_collection "char", p_terms integer[], p_weights real[], p_words integer[], p_budget integer, p_most integer)
+RETURNS TABLE (document bigint, score float8, asked float8)
+LANGUAGE plpgsql STABLE ROWS 100 SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+    v_tenant text := nullif(current_setting('app.tenant_id', true), '');
+BEGIN
+    RETURN QUERY
+    WITH size AS (
+        SELECT c.documents + 20::float8 AS documents FROM collection_sizes c
+        WHERE c.tenant_id = v_tenant AND c.collection = p_collection AND c.documents > 0
+    ), worth AS MATERIALIZED (
+        SELECT a.term, a.word, coalesce(c.documents, 0) AS documents,
+            a.weight * ln(1 + (size.documents - coalesce(c.documents, 0) + 0.5) / (coalesce(c.documents, 0) + 0.5)) AS worth
+        FROM size, unnest(p_terms, p_weights, p_words) a (term, weight, word)
+        LEFT JOIN term_counts c ON c.tenant_id = v_tenant AND c.collection = p_collection AND c.term = a.term
+    ), known AS (
+        SELECT w.term, w.documents, w.worth,
+            sum(w.documents) OVER (ORDER BY w.documents, w.term ROWS UNBOUNDED PRECEDING) - w.documents AS before
+        FROM worth w WHERE w.documents > 0
+    ), hits AS (
+        SELECT p.document, k.worth, p.weight
+        FROM known k
+        CROSS JOIN LATERAL (
+            SELECT p.document, p.weight FROM postings p
+            WHERE p.tenant_id = v_tenant AND p.collection = p_collection AND p.term = k.term
+            LIMIT p_budget - k.before
+        ) p
+        WHERE k.before < p_budget
+    )
+    SELECT h.document, sum(h.worth * h.weight) AS score,
+        (SELECT sum(best.worth) FROM (SELECT max(w.worth) FROM worth w GROUP BY w.word) best (worth)) AS asked
+    FROM hits h GROUP BY h.document ORDER BY score DESC, h.document DESC LIMIT p_most;
+END $$;

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Text, case, cast, column, delete, func, or
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
 from storage import tombstones
+from storage.indexing import LANGUAGES, indexed, indexed_ticket
 from storage.models import Passage, Ticket
 from storage.session import Database
 
@@ -28,17 +29,19 @@ async def save_ticket(
     *,
     kinds: Mapping[str, str] | None = None,
     listed: bool = True,
+    languages: Sequence[str] = LANGUAGES,
 ) -> bool:
     """Insert or refresh the copy of a ticket: `ticket_id`, `subject`, `description`, `resolution`, `status`.
 
     With `display_id`, the number that people see, where it is another one than the `ticket_id`. `kinds`: its category,
     group and template, as rules have names (`config.ticket_rules.fold`); without them they are not known any more.
-    `listed`: the desk lists it, so that its age counts from now; else it only gave it when asked for a copy that there
+    `languages` are those that the tenant's texts may be in. `listed`: the desk lists it, so that its age counts from now; else it only gave it when asked for a copy that there
     is. Return True if the copy was written: not of a ticket that was forgotten, or whose `requester` was (an address,
     of which only a keyed hash is kept), nor of one that was purged since it was asked for.
     """
     shown = ticket.get("display_id") or None
     columns = {**ticket, "display_id": shown, "kinds": kinds, "requester": tombstones.of_requester(requester)}
+    columns |= indexed_ticket(ticket, languages)
     fresh = insert(Ticket).values(tenant_id=tenant_id, synced_at=func.now(), seen_at=func.now(), **columns)
     changed = {name: getattr(fresh.excluded, name) for name in [*columns, "seen_at", "synced_at"]}
     async with database.tenant(tenant_id) as session:
@@ -143,9 +146,16 @@ async def oldest_seen(database: Database, tenant_id: str) -> datetime | None:
 
 
 async def save_passages(
-    database: Database, tenant_id: str, source_id: str, title: str, bodies: Sequence[str], *, listed: bool = True
+    database: Database,
+    tenant_id: str,
+    source_id: str,
+    title: str,
+    bodies: Sequence[str],
+    *,
+    listed: bool = True,
+    languages: Sequence[str] = LANGUAGES,
 ) -> None:
-    """Replace the passages of one solution; `listed` as for a ticket."""
+    """Replace the passages of one solution; `listed` and `languages` as for a ticket."""
     async with database.tenant(tenant_id) as session:
         listed_at = select(func.min(Passage.synced_at)).where(Passage.source_id == source_id)
         synced_at = func.now() if listed else await session.scalar(listed_at)
@@ -162,6 +172,7 @@ async def save_passages(
                     body=body,
                     synced_at=synced_at,
                     seen_at=func.now(),
+                    **indexed(title, body, languages),
                 )
             )
 

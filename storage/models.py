@@ -5,8 +5,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Computed, DateTime, Double, Text
-from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TSVECTOR
+from sqlalchemy import BigInteger, Computed, DateTime, Double, Identity, Integer, SmallInteger, Text
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, CHAR, JSONB, REAL, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
 
@@ -128,7 +128,17 @@ class Spending(Base):
     dollars: Mapped[float]
 
 
-class Ticket(Base):
+class Indexed(MappedAsDataclass):
+    """What a text is found by. A trigger keeps its postings as `terms` and `weights` are."""
+
+    search_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), init=False)
+    terms: Mapped[list[int]] = mapped_column(ARRAY(Integer), init=False)
+    weights: Mapped[list[float]] = mapped_column(ARRAY(REAL), init=False)
+    indexed: Mapped[int] = mapped_column(SmallInteger, init=False)
+    """The version of the code that made the terms (`storage.indexing`); 0 where none did."""
+
+
+class Ticket(Indexed, Base):
     """A copy of a ticket of the desk, to find similar ones in."""
 
     __tablename__ = "tickets"
@@ -160,7 +170,7 @@ class Ticket(Base):
     """Its category, group and template, those that the desk has told: names as rules have them, empty for none."""
 
 
-class Passage(Base):
+class Passage(Indexed, Base):
     """A part of a solution of the desk's knowledge base."""
 
     __tablename__ = "passages"
@@ -177,6 +187,42 @@ class Passage(Base):
         Computed("setweight(to_tsvector('english', title), 'A') || to_tsvector('english', body)", persisted=True),
         init=False,
     )
+
+
+class Posting(Base):
+    """A term of a text: where a search finds the texts that have it."""
+
+    __tablename__ = "postings"
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    collection: Mapped[str] = mapped_column(CHAR, primary_key=True)
+    """`t` for tickets, `p` for passages."""
+    term: Mapped[int] = mapped_column(primary_key=True)
+    """A hash of it (`retrieval.terms`)."""
+    weight: Mapped[float] = mapped_column(REAL)
+    document: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    """The text's `search_id`."""
+
+
+class TermCount(Base):
+    """In how many texts of a tenant a term stands: the rarer, the more it tells."""
+
+    __tablename__ = "term_counts"
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    collection: Mapped[str] = mapped_column(CHAR, primary_key=True)
+    term: Mapped[int] = mapped_column(primary_key=True)
+    documents: Mapped[int]
+
+
+class CollectionSize(Base):
+    """How many texts of a tenant can be found."""
+
+    __tablename__ = "collection_sizes"
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    collection: Mapped[str] = mapped_column(CHAR, primary_key=True)
+    documents: Mapped[int]
 
 
 class TombstoneKey(Base):

@@ -7,8 +7,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
@@ -31,6 +32,7 @@ from observability.readiness import Readiness
 from observability.start import end_loading, end_refused
 from observability.tracing import Tracing
 from observability.watchdog import STUCK_EXIT, Watchdog
+from retrieval.language import LANGUAGES
 from storage.limits import LONGEST_LIFE
 from storage.schema import DatabaseUnfit
 from storage.search import SearchInPostgres
@@ -146,7 +148,7 @@ class Resources:
             # Of one that has just left, the desk says so.
             wishes_of=lambda tenant_id: tenants.get(tenant_id) or Tenant(tenant_id),
             model_of=models.of,
-            search=SearchInPostgres(database, DATABASE_CONNECTIONS - 1),
+            search=SearchInPostgres(database, DATABASE_CONNECTIONS - 1, partial(_languages_of, tenants)),
             answers=AnswersInRedis(redis, round(LONGEST_LIFE.total_seconds())),
             graph=build_graph(),
             context_seconds=settings.context_timeout_seconds,
@@ -222,6 +224,12 @@ class Resources:
         self._tracing.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         say(phrases.PROCESS_STOPPED, process="Worker")
+
+
+def _languages_of(tenants: TenantDirectory, tenant_id: str) -> Sequence[str]:
+    """Return those that a tenant's texts may be in."""
+    tenant = tenants.get(tenant_id)
+    return (tenant.desk.languages if tenant and tenant.desk else ()) or LANGUAGES
 
 
 def _end_after(seconds: float) -> None:

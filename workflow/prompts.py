@@ -1,7 +1,6 @@
 """The texts that GPT-4 gets. A change of wording is a new version, which the GPT-4 span tells."""
 
 import json
-from dataclasses import asdict
 
 from integrations.values import Prompt
 from workflow.attempt import GraphState
@@ -39,7 +38,9 @@ def enhancement_prompt(state: GraphState) -> Prompt:
             }
             for earlier in state["similar_tickets"]
         ],
-        "documents": [asdict(document) | {"text": document.text[:_LONGEST_PASSAGE]} for document in state["documents"]],
+        "documents": [
+            {"title": document.title, "text": document.text[:_LONGEST_PASSAGE]} for document in state["documents"]
+        ],
     }
     return Prompt(_SYSTEM, json.dumps(case, ensure_ascii=False))
 

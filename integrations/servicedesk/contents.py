@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from integrations.errors import DeskUnavailable, TicketTrashed
 from integrations.servicedesk.answers import SUCCESS, DeskAnswer
 from integrations.values import DeskTicket
+from retrieval.markup import lines_of
+from retrieval.wrapping import unwrapped
 
 _TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
 # What a text index takes for certain, of description and resolution together: it has room for 1,048,575 bytes of words,
@@ -95,15 +97,15 @@ def ticket_of(body: Any) -> DeskTicket:
     if not isinstance(body, dict) or not body.get("id"):
         raise DeskUnavailable("invalid answer")
     resolution = body.get("resolution")
-    solved = plain_text(str(resolution.get("content") or "")) if isinstance(resolution, dict) else ""
+    solved = lines_of(str(resolution.get("content") or "")) if isinstance(resolution, dict) else ""
     return DeskTicket(
         ticket_id=str(body["id"]),
         subject=plain_text(str(body.get("subject") or ""))[:_LONGEST_NAME],
-        description=plain_text(str(body.get("description") or ""))[:_LONGEST_TEXT],
+        description=unwrapped(lines_of(str(body.get("description") or ""))[:_LONGEST_TEXT]),
         priority=_name(body.get("priority")),
         category=_name(body.get("category")),
         status=_name(body.get("status")),
-        resolution=solved[:_LONGEST_TEXT],
+        resolution=unwrapped(solved[:_LONGEST_TEXT]),
         requester=_address(body.get("requester")),
         display_id=_other_number(body),
         group=_name(body.get("group")),
@@ -129,7 +131,7 @@ def solution_of(solution_id: str, body: Any) -> Solution:
     return Solution(
         solution_id,
         title=plain_text(str(body.get("title") or ""))[:_LONGEST_NAME],
-        text=plain_text(str(body.get("description") or ""))[:_LONGEST_TEXT],
+        text=lines_of(str(body.get("description") or ""))[:_LONGEST_TEXT],
     )
 
 

@@ -51,9 +51,9 @@ async def test_copies_of_before_the_rule_are_found_no_more_and_go_with_the_next_
     await site.sync()
     assert (site.unseen(), site.asked_for()) == (set(), set())
     site.rules = never("group:HR")
-    search = SearchInPostgres(site.database, 2)
+    search = SearchInPostgres(site.database, 2, least=0)
     found = await search.similar_tickets("acme", "0", "Subject", "Description", site.rules.forbidden)
-    assert [ticket.ticket_id for ticket in found] == sorted(set(tickets) - hidden)[:3]
+    assert len({ticket.ticket_id for ticket in found} & (set(tickets) - hidden)) == len(found) == 3
     site.desk.forget()
     site.desk.order(kind="status", code=503, operation="list_tickets", times=9)
     with pytest.raises(DeskUnavailable):

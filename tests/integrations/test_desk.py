@@ -30,7 +30,7 @@ async def test_a_ticket_is_read_as_plain_text(edition: Edition, desks: Simulator
         ticket = await desk.read_open_ticket(ticket_id)
         assert await desk.read_ticket(ticket_id) == ticket
     assert (ticket.ticket_id, ticket.subject) == (ticket_id, "Zoë & the VPN")
-    assert ticket.description == "It drops every 5 minutes"
+    assert ticket.description == "It drops\nevery 5 minutes"
     assert (ticket.priority, ticket.category, ticket.status, ticket.resolution) == ("High", "Network", "Open", "")
 
 

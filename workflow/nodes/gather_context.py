@@ -53,7 +53,11 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
             phrases.CONTEXT_GATHERED,
             ticket_history="Yes" if found.similar_tickets else "No",
             docs="Yes" if found.documents else "No",
-            also={"took_ms": round((time.monotonic() - started) * 1000)},
+            also={
+                "tickets": len(found.similar_tickets),
+                "documents": len(found.documents),
+                "took_ms": round((time.monotonic() - started) * 1000),
+            },
         )
     return {"ticket": ticket, "similar_tickets": found.similar_tickets, "documents": found.documents}
 

@@ -1,0 +1,124 @@
+"""`python -m benchmarks.retrieval`: how well earlier tickets are found, by kind of query and by language."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+
+from benchmarks.charts import Bar
+from benchmarks.report import Benchmark, Chart, Goal, Report, no_arguments, table
+from benchmarks.retrieval.measures import Rankings, hit, mean, ndcg, recall
+from benchmarks.retrieval.methods import Find, Ours, peers
+from benchmarks.retrieval.sets import Asked, articles, queries, tickets
+
+KINDS = ("plain", "short", "noisy", "log", "foreign")
+_OURS = "ours"
+_BANDS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+_BEHIND = 0.03
+# The goal's: those that people would take, weighted as they do best.
+_RIVALS = ("TF-IDF, subject times 3", "BM25, subject times 3")
+
+
+def _report(folder: Path, given: argparse.Namespace) -> Report:  # noqa: ARG001 -- nothing can be changed
+    earlier, asked = tickets(), [one for one in queries() if not one.is_for_tuning]
+    families = {one.id: one.family for one in earlier}
+    ours = Ours(folder, earlier, articles())
+    try:
+        found, naive, documents = ours.tickets(asked), ours.by_full_text(asked), ours.documents(asked)
+    finally:
+        ours.close()
+    ranked: dict[str, Mapping[str, Sequence[str]]] = {
+        _OURS: {name: [find.id for find in finds] for name, finds in found.items()},
+        "Postgres' full text, any word": naive,
+    }
+    ranked |= peers(earlier, asked, unwrap=False)
+    ranked |= {f"{name}, without wrapping": ids for name, ids in peers(earlier, asked, unwrap=True).items()}
+    by_family: dict[str, Rankings] = {
+        method: {name: [families[ticket] for ticket in ids] for name, ids in of.items()}
+        for method, of in ranked.items()
+    }
+    wanted = [one for one in asked if one.family is not None]
+    lines = [
+        f"{len(wanted)} tickets of {len({one.family for one in wanted})} families that nothing was tuned on, "
+        f"{len(earlier)} earlier tickets of {len(set(families.values()))} families.",
+        "",
+        *_quality(by_family, wanted),
+        "",
+        *_by(by_family, wanted, "language", sorted({one.language for one in wanted})),
+        "",
+        *_strengths(found, families, asked),
+        "",
+        *_documents(documents, asked),
+    ]
+    bars = [Bar(name, mean(wanted, of, recall, 5), ours=name == _OURS) for name, of in by_family.items()]
+    chart = Chart("retrieval", "Earlier tickets of the same trouble among the best five", "recall@5", bars)
+    figures = {
+        name: {kind: mean(some, of, recall, 5) for kind, some in _kinds(wanted)} for name, of in by_family.items()
+    }
+    return Report(lines, figures, [chart], _goals(by_family, wanted))
+
+
+def _kinds(asked: Sequence[Asked]) -> list[tuple[str, list[Asked]]]:
+    return [("all", list(asked)), *((kind, [one for one in asked if one.kind == kind]) for kind in KINDS)]
+
+
+def _quality(ranked: Mapping[str, Rankings], asked: Sequence[Asked]) -> list[str]:
+    kinds = _kinds(asked)
+    head = ["", "recall@3", "nDCG@5", "one of 3", *(f"recall@5, {kind} ({len(some)})" for kind, some in kinds)]
+    rows = [
+        [
+            name,
+            *(f"{mean(asked, of, measure, most):.2f}" for measure, most in ((recall, 3), (ndcg, 5), (hit, 3))),
+            *(f"{mean(some, of, recall, 5):.2f}" for _, some in kinds),
+        ]
+        for name, of in ranked.items()
+    ]
+    return table(head, rows)
+
+
+def _by(ranked: Mapping[str, Rankings], asked: Sequence[Asked], what: str, values: Sequence[str]) -> list[str]:
+    groups = [(value, [one for one in asked if getattr(one, what) == value]) for value in values]
+    head = ["recall@5", *(f"{value} ({len(some)})" for value, some in groups)]
+    return table(
+        head, [[name, *(f"{mean(some, of, recall, 5):.2f}" for _, some in groups)] for name, of in ranked.items()]
+    )
+
+
+def _strengths(found: Mapping[str, Sequence[Find]], families: Mapping[str, str], asked: Sequence[Asked]) -> list[str]:
+    """Of the best find of each query, by its strength: how many are of the family."""
+    best = [(one, found[one.id][0]) for one in asked if found[one.id]]
+    rows = []
+    for low, high in zip(_BANDS, _BANDS[1:], strict=False):
+        some = [(one, find) for one, find in best if low <= find.strength < high or find.strength == high == 1.0]
+        if some:
+            right = fmean(families[find.id] == one.family for one, find in some)
+            rows.append([f"{low:.1f} to {high:.1f}", str(len(some)), f"{right:.2f}"])
+    return table(["strength of the best find", "queries", "of the same family"], rows)
+
+
+def _documents(found: Mapping[str, Sequence[Find]], asked: Sequence[Asked]) -> list[str]:
+    fits = {article.title: set(article.families) for article in articles()}
+    helped = {family for families in fits.values() for family in families}
+    some = [one for one in asked if one.family in helped]
+    firsts = fmean(bool(found[one.id]) and one.family in fits[found[one.id][0].id] for one in some)
+    threes = fmean(any(one.family in fits[find.id] for find in found[one.id][:3]) for one in some)
+    return [f"Of {len(some)} tickets that a document helps, it is the first that is found for {firsts:.0%}, "
+            f"and among the first three for {threes:.0%}."]  # fmt: skip
+
+
+def _goals(ranked: Mapping[str, Rankings], asked: Sequence[Asked]) -> list[Goal]:
+    measured = {name: {kind: mean(some, of, recall, 5) for kind, some in _kinds(asked)} for name, of in ranked.items()}
+    rivals = [of for name, of in measured.items() if name.startswith(_RIVALS)]
+    behind = {kind: max(of[kind] for of in rivals) - measured[_OURS][kind] for kind in KINDS}
+    worst = max(behind, key=lambda kind: behind[kind])
+    return [
+        Goal(f"recall@5 behind the better of TF-IDF and BM25 on the worst kind ({worst})", behind[worst], most=_BEHIND),
+        Goal(
+            "recall@5 over all, to the better of TF-IDF and BM25",
+            measured[_OURS]["all"] / max(of["all"] for of in rivals),
+            least=1.0,
+        ),
+    ]
+
+
+BENCHMARK = Benchmark("retrieval", no_arguments, _report)

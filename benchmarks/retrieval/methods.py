@@ -1,0 +1,142 @@
+"""The ways of finding: ours in Postgres, Postgres' own full text, and what runs in the peers' environment."""
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+
+from benchmarks.environments import python_of
+from benchmarks.retrieval.sets import Article, Asked, Resolved
+from devstack.postgres import Postgres
+from devstack.programs import PROJECT
+from retrieval.markup import lines_of
+from retrieval.wrapping import unwrapped
+from storage import history
+from storage.migrating import migrate
+from storage.search import SearchInPostgres
+from storage.session import Database
+
+TENANT = "acme"
+MOST = 10
+_WORDS = """
+    SELECT t.ticket_id FROM tickets t, to_tsquery('english', %s) query
+    WHERE to_tsvector('english', t.subject || ' ' || t.description || ' ' || t.resolution) @@ query
+    ORDER BY ts_rank(to_tsvector('english', t.subject || ' ' || t.description || ' ' || t.resolution), query) DESC,
+        t.ticket_id LIMIT %s
+"""
+
+
+class Find(NamedTuple):
+    """A text that was found, by its id, and its strength."""
+
+    id: str
+    strength: float
+
+
+def said(text: str) -> str:
+    """Return a text as it comes out of a desk's answer: HTML as lines, without its wrapping."""
+    return unwrapped(lines_of(text))
+
+
+class Ours:
+    """Tickets and documents in an embedded Postgres, as the housekeeping copies them and a worker finds them."""
+
+    def __init__(self, folder: Path, tickets: Sequence[Resolved], articles: Sequence[Article] = ()) -> None:
+        self._server = Postgres(folder)
+        self._server.start()
+        migrate(self._server.admin_url, self._server.url)
+        asyncio.run(self._fill(tickets, articles))
+
+    def close(self) -> None:
+        """Stop the server and delete what it has."""
+        self._server.stop()
+        self._server.discard()
+
+    async def _fill(self, tickets: Sequence[Resolved], articles: Sequence[Article]) -> None:
+        database = Database(self._server.url, application_name="benchmark")
+        try:
+            for one in tickets:
+                copy = {"ticket_id": one.id, "subject": one.subject, "description": said(one.description)}
+                copy |= {"resolution": said(one.resolution), "status": "Closed"}
+                await history.save_ticket(database, TENANT, copy)
+            for article in articles:
+                await history.save_passages(database, TENANT, article.id, article.title, [article.text])
+        finally:
+            await database.close()
+
+    def tickets(self, queries: Sequence[Asked]) -> dict[str, list[Find]]:
+        """Return what is found for each query, however weak."""
+
+        async def all_found() -> dict[str, list[Find]]:
+            database = Database(self._server.url, application_name="benchmark")
+            search = SearchInPostgres(database, 2, most=MOST, least=0.0)
+            try:
+                return {
+                    asked.id: [
+                        Find(ticket.ticket_id, ticket.strength)
+                        for ticket in await search.similar_tickets(
+                            TENANT, "", asked.subject, said(asked.description), {}
+                        )
+                    ]
+                    for asked in queries
+                }
+            finally:
+                await database.close()
+
+        return asyncio.run(all_found())
+
+    def documents(self, queries: Sequence[Asked]) -> dict[str, list[Find]]:
+        """The same for documents, by their titles."""
+
+        async def all_found() -> dict[str, list[Find]]:
+            database = Database(self._server.url, application_name="benchmark")
+            search = SearchInPostgres(database, 2, most=MOST, least=0.0)
+            try:
+                return {
+                    asked.id: [
+                        Find(document.title, document.strength)
+                        for document in await search.documents(TENANT, asked.subject, said(asked.description))
+                    ]
+                    for asked in queries
+                }
+            finally:
+                await database.close()
+
+        return asyncio.run(all_found())
+
+    def by_full_text(self, queries: Sequence[Asked]) -> dict[str, list[str]]:
+        """Return what Postgres' full text finds for any of the words, best first: the ids of tickets."""
+        found = {}
+        with psycopg.connect(self._server.superuser_url) as connection:
+            for asked in queries:
+                words = dict.fromkeys(f"{asked.subject} {asked.description}".lower().split())
+                query = " | ".join("".join(filter(str.isalnum, word)) for word in words)
+                query = " | ".join(word for word in query.split(" | ") if word) or "nothing"
+                found[asked.id] = [str(row[0]) for row in connection.execute(_WORDS, (query, MOST))]
+        return found
+
+
+def peers(
+    tickets: Sequence[Resolved], queries: Sequence[Asked], *, unwrap: bool
+) -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """Return what each peer finds, by its name: of each query the ids of tickets. `unwrap`: they get what ours gets."""
+    clean = said if unwrap else str
+    given = {
+        "documents": [[one.subject, f"{clean(one.description)} {clean(one.resolution)}"] for one in tickets],
+        "queries": [[asked.subject, clean(asked.description)] for asked in queries],
+    }
+    answer = subprocess.run(
+        [str(python_of("bench")), str(PROJECT / "benchmarks" / "peers" / "retrieval.py")],
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {
+        name: {asked.id: [tickets[at].id for at in places] for asked, places in zip(queries, rankings, strict=True)}
+        for name, rankings in json.loads(answer.stdout).items()
+    }

@@ -1,0 +1,126 @@
+"""The terms of a text, by which texts are found that have them in common, and what each counts.
+
+A term is a word's stem, or a code as it stands. What is stored of it is a number of 32 bits: a hundred million of them
+are small, and say nothing of the text to whoever reads them.
+"""
+
+import re
+import unicodedata
+import zlib
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import NamedTuple
+
+import Stemmer
+
+from retrieval.stop_words import STOP_WORDS
+
+# A word, or parts that a code joins: SID_37, srv-fs02, 10.1.1.5, setup.exe, 0x80070005.
+_TOKEN = re.compile(r"[^\W_]+(?:[._\-/@:\\][^\W_]+)*")
+_PARTS = re.compile(r"[^\W_]+")
+# Scripts that put no space between words: pairs of characters stand for them.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]{2,}")
+# A drive's letter is a word; the other two are one in any sentence.
+_LETTERS = frozenset("BCDEFGHJKLMNOPQRSTUVWXYZ")
+_LONGEST = 64
+_MOST = 1000
+_SUBJECT = 3.0
+"""How much more a word of the subject counts: measured, on both sides of a search (docs/benchmarks.md)."""
+# Okapi BM25 (https://doi.org/10.1561/1500000019). The usual length is fixed, so that what is stored of one text does not
+# change with the others; it is that of the tickets in benchmarks/retrieval.
+_SATURATION = 2.0
+_BY_LENGTH = 0.75
+_USUAL_LENGTH = 60.0
+# A pasted log does not hide what the ticket says beside it.
+_LONGEST_LENGTH = 240.0
+_ALGORITHMS = {
+    "da": "danish", "de": "german", "en": "english", "es": "spanish", "fi": "finnish", "fr": "french",
+    "hu": "hungarian", "it": "italian", "nl": "dutch", "no": "norwegian", "pt": "portuguese", "ro": "romanian",
+    "ru": "russian", "sv": "swedish", "tr": "turkish",
+}
+
+
+def weighed_terms(subject: str, text: str, language: str) -> dict[int, float]:
+    """Return what each term counts in a text that is to be found: BM25's part that depends on the text alone.
+
+    That is between 0 and 3, more for a term that stands there often or in the subject, less in a long text. A text
+    has at most 1,000 terms, the first ones.
+    """
+    counts = {term: count for term, (count, _) in _counts(subject, text, [language]).items()}
+    length = min(sum(counts.values()), _LONGEST_LENGTH) / _USUAL_LENGTH
+    norm = _SATURATION * (1 - _BY_LENGTH + _BY_LENGTH * length)
+    return {term: count * (_SATURATION + 1) / (count + norm) for term, count in counts.items()}
+
+
+class AskedTerms(NamedTuple):
+    """What is asked for; the lists belong together, term by term."""
+
+    terms: list[int]
+    weights: list[float]
+    """How often each counts."""
+    words: list[int]
+    """The word that it is a stem of: one is worth as much as the best of its stems."""
+
+
+def asked_terms(subject: str, text: str, languages: Sequence[str]) -> AskedTerms:
+    """Return the terms of a text that others are sought for.
+
+    With several `languages` each word is asked for as each of them stems it: two words may be of any, and a copy has
+    the stem of its own language alone.
+    """
+    counts = _counts(subject, text, languages)
+    weights = [count**0.5 for count, _ in counts.values()]
+    return AskedTerms(list(counts), weights, [number for _, number in counts.values()])
+
+
+def _counts(subject: str, text: str, languages: Sequence[str]) -> dict[int, tuple[float, int]]:
+    """Return how often each term counts, and the number of the word that it is a stem of."""
+    counts: dict[int, tuple[float, int]] = {}
+    numbers: dict[str, int] = {}
+    for part, weight in ((subject, _SUBJECT), (text, 1.0)):
+        for word in _words(part):
+            number = numbers.setdefault(word, len(numbers))
+            for term in map(_number, _stems(word, languages)):
+                if term in counts or len(counts) < _MOST:
+                    count, number = counts.get(term, (0.0, number))
+                    counts[term] = (count + weight, number)
+    return counts
+
+
+def _words(text: str) -> Iterator[str]:
+    """Each word, and of a code its parts as well; as it is written, since one letter is a word only as a capital."""
+    for found in _TOKEN.finditer(unicodedata.normalize("NFKC", text)):
+        token = found.group()
+        parts = _PARTS.findall(token)
+        if unspaced := _UNSPACED.findall(token):
+            yield from (run[at : at + 2] for run in unspaced for at in range(len(run) - 1))
+        elif len(token) <= _LONGEST:
+            yield token
+        if len(parts) > 1:
+            # Days, versions and addresses are told apart as a whole: their figures alone stand everywhere.
+            yield from (part for part in parts if not part.isdecimal() and len(part) <= _LONGEST)
+
+
+def _stems(word: str, languages: Sequence[str]) -> set[str]:
+    if len(word) == 1:
+        return {word.casefold()} if word in _LETTERS else set()
+    low = word.casefold()
+    if not low.isalpha():
+        return {low}
+    return {_stem(low, language) for language in languages if low not in STOP_WORDS.get(language, ())}
+
+
+def _stem(word: str, language: str) -> str:
+    algorithm = _ALGORITHMS.get(language)
+    return word if algorithm is None else str(_stemmer(algorithm).stemWord(word))
+
+
+@cache
+def _stemmer(algorithm: str) -> Stemmer.Stemmer:
+    return Stemmer.Stemmer(algorithm)
+
+
+def _number(stem: str) -> int:
+    """Return the term's number: signed, as Postgres has integers."""
+    number = zlib.crc32(stem.encode(errors="replace"))
+    return number - (1 << 32) if number >= 1 << 31 else number

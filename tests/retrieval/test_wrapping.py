@@ -1,0 +1,111 @@
+"""What a ticket says, without what mail programs, forms and politeness put around it."""
+
+import time
+
+import pytest
+
+from retrieval.markup import lines_of
+from retrieval.wrapping import unwrapped
+
+SAYS = "The scanner on the second floor sends empty files since Monday."
+OUTLOOK = f"""From: Robin Example <robin@acme.example>
+Sent: Monday, 4 May 2026 09:12
+To: Service Desk; IT;
+ Facilities
+Subject: FW: scanner
+
+Hello team,
+
+{SAYS}
+
+Kind regards,
+Robin Example
+Head of Ordering | Acme Ltd
+Tel: +49 30 000000
+www.acme.example
+
+This e-mail and its attachments are confidential and intended for the named recipient only. If you are not the intended
+recipient, delete this message.
+"""
+GERMAN = f"""Sehr geehrte Damen und Herren,
+{SAYS}
+Mit freundlichen Grüßen
+Alex Muster
+Einkauf
+Diese E-Mail enthält vertrauliche Informationen. Wenn Sie nicht der richtige Adressat sind, löschen Sie diese Nachricht.
+
+Von: Service Desk
+Gesendet: Montag, 4. Mai 2026 08:00
+An: Alex Muster
+Betreff: Ihre Anfrage
+Bitte starten Sie den Rechner neu.
+"""
+FRENCH = f"Bonjour,\n{SAYS}\nCordialement,\nCamille\nEnvoyé de mon iPhone\nLe 4 mai 2026 à 08:00, IT a écrit :\n> Merci de patienter."
+SPANISH = f"Buenos días:\n{SAYS}\nUn saludo,\nPaula\nCompras\n-----Mensaje original-----\nDe: IT\nAsunto: hola\nEspere, por favor."
+
+
+@pytest.mark.parametrize("text", [OUTLOOK, GERMAN, FRENCH, SPANISH, SAYS, f"Hi,\n{SAYS}\nThanks!\nSent from my phone"])
+def test_what_is_said_is_left_alone(text: str) -> None:
+    assert unwrapped(lines_of(text)) == SAYS
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ORA-12541: TNS:no listener",
+        "SID_37",
+        "U: drive",
+        "Fehler 0x80070005 auf srv-fs02.acme.example",
+        "2026-05-04 09:12:33 WARN at com.acme.Pool.take",
+        "IE 11",
+        "Thanks to the update nothing prints any more",
+        "Error: access denied",
+        "Hi-Fi amplifier in room 4 hums",
+        "dear customer page shows 404",
+    ],
+)
+def test_codes_names_and_short_lines_survive(line: str) -> None:
+    assert line in unwrapped(f"Hello,\nIt fails like this:\n{line}\nRegards,\nRobin").split("\n")
+
+
+def test_a_log_below_the_signature_is_kept() -> None:
+    log = "09:12:33 ERROR cannot open printer PRN-204"
+    assert (
+        unwrapped(f"Printing fails.\nThanks,\nRobin\nAcme Ltd\n{log}\nnext line")
+        == f"Printing fails.\n{log}\nnext line"
+    )
+
+
+def test_a_mail_that_was_sent_on_says_what_was_sent() -> None:
+    text = f"FYI\n\nFrom: Robin\nTo: IT\nSubject: scanner\n\n{SAYS}\n"
+    assert unwrapped(lines_of(text)) == f"FYI\n{SAYS}"
+
+
+def test_one_that_is_quoted_whole_is_kept_without_the_marks() -> None:
+    assert unwrapped(f"> {SAYS}\n>> and more of it") == f"{SAYS}\nand more of it"
+
+
+@pytest.mark.parametrize("text", ["", "Hello", "Thanks,\nRobin", "> ", "--", "From: a\nTo: b"])
+def test_where_nothing_else_would_be_left_all_stays(text: str) -> None:
+    assert unwrapped(text) or not text.strip(" >")
+
+
+def test_fields_that_were_left_empty_go_and_others_stay() -> None:
+    text = "Location:\nAsset: n/a\nCallback number: 030 1234567\nBusiness impact: nobody can ship\nBlue screen"
+    assert unwrapped(text) == "Business impact: nobody can ship\nBlue screen"
+
+
+def test_pictures_and_data_go() -> None:
+    data = "iVBORw0KGgo" * 30
+    text = f"See [cid:image001.png@01D9AB] here <image002.jpg> data:image/png;base64,{data} and {data} end"
+    assert unwrapped(text) == "See here and end"
+
+
+@pytest.mark.parametrize(
+    "line", ["x" * 1000, "From: a", "> ", "Thanks,", "a: ", "--", "[image", "data:image/png;base64,"]
+)
+def test_a_megabyte_costs_what_it_weighs(line: str) -> None:
+    began = time.process_time()
+    unwrapped("\n".join([line] * (1_000_000 // (len(line) + 1))))
+    unwrapped(line * (1_000_000 // len(line)))
+    assert time.process_time() - began < 8
