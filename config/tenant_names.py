@@ -28,8 +28,9 @@ TENANT_SETTINGS: dict[str, str] = {
     "premises, 30 on cloud; from 1 on. Copying for context takes a third at most, and nothing while jobs wait for it.",
     "SERVICEDESK_FAILURE_NOTE_": "`context`: a ticket that GPT-4 fails for gets a short note with what was found; "
     "`none` (default).",
-    "SERVICEDESK_LANGUAGES_": "Languages of its tickets and solutions, as codes separated by commas: `en,de,fr,es,it,nl,pt` "
-    "(default), told apart text by text. Where all are in one, name that one, and nothing is guessed.",
+    "SERVICEDESK_LANGUAGES_": "Languages of its tickets and solutions, as codes separated by commas: "
+    "`en,de,fr,es,it,nl,pt` (default), told apart text by text. Where all are in one, name that one: nothing is "
+    "guessed then.",
     "SERVICEDESK_CLOSED_STATUSES_": "More names of statuses that mean closed, separated by commas.",
     "TICKETS_ONLY_": "Which tickets are enhanced: `KIND:NAME` entries separated by commas, where a kind is `event`, "
     "`category`, `group` or `template`. A ticket must have one of the names of each kind that is there. Unset: all.",

@@ -21,7 +21,8 @@ from config.ticket_rules import TicketRules
 from dispatch.queue import open_redis
 from housekeeping.copying import AT_ONCE, Copying
 from housekeeping.forbidden import Forbidden
-from housekeeping.sync import Synced, sync_tenant
+from housekeeping.sync import sync_tenant
+from housekeeping.synced import Synced
 from integrations.servicedesk.desks import Desks
 from observability import exposition, metrics, phrases, tracing
 from observability.logging import say

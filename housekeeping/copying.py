@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
 from housekeeping.pace import full_copy_seconds
-from housekeeping.sync import Synced
+from housekeeping.synced import Synced
 from integrations.errors import HeldBack, OutsideFailure
 from observability import metrics, phrases, tracing
 from observability.identifiers import bound

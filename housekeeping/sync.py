@@ -6,7 +6,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
 
 from config.tenants import DeskSettings
 from config.ticket_rules import fold_all
@@ -14,6 +13,7 @@ from housekeeping.alone import alone, solutions_listed
 from housekeeping.forbidden import Forbidden
 from housekeeping.pace import NEWEST, CopyPace, full_copy_seconds
 from housekeeping.passages import passages_of
+from housekeeping.synced import Synced
 from integrations.errors import OutsideFailure, TicketGone
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.contents import ListedTicket, numbers_in
@@ -36,15 +36,6 @@ _COPIED = ("subject", "description", "resolution", "status", "display_id")
 _MOST_IN_VAIN = 2
 # More in a row that the desk does not give end a step.
 _MOST_REFUSED_IN_A_ROW = 3
-
-
-class Synced(NamedTuple):
-    """How many were copied, and how many copies were removed, because the desk has no such ticket or solution."""
-
-    tickets: int
-    passages: int
-    removed: int
-    with_solutions: bool = True  # False where the desk refuses to list them
 
 
 async def sync_tenant(
@@ -237,9 +228,14 @@ class _Sync:
             self.removed += await history.remove_ticket(self.database, self.tenant_id, ticket_id)
             return
         copy = {"ticket_id": ticket_id} | {name: getattr(ticket, name) for name in _COPIED}
-        kinds, requester = fold_all(ticket.kinds), ticket.requester
-        also = {"kinds": kinds, "listed": listed, "languages": self.languages}
-        saved = await history.save_ticket(self.database, self.tenant_id, copy, requester, **also)
+        about = (self.tenant_id, copy, ticket.requester)
+        saved = await history.save_ticket(
+            self.database,
+            *about,
+            kinds=fold_all(ticket.kinds),
+            listed=listed,
+            languages=self.languages,
+        )
         self.tickets += saved and listed
 
     async def _solution(self, solution_id: str, *, listed: bool) -> None:

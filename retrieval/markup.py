@@ -9,9 +9,8 @@ _TAG = re.compile(
     r"<!--.*?(?:-->|\Z)|<(script|style)\b.*?(?:</\1\s*>|\Z)|<(/?)([a-zA-Z][a-zA-Z0-9]*)\b[^<>]*>|<[/!?][^<>]*>",
     re.IGNORECASE | re.DOTALL,
 )
-_BREAKS = frozenset(
-    ["br", "p", "div", "tr", "li", "ul", "ol", "dl", "dt", "dd", "table", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "hr", "section", "article", "blockquote", "body"]
-)
+_BLOCKS = "br p div tr li ul ol dl dt dd table h1 h2 h3 h4 h5 h6 pre hr section article blockquote body"
+_BREAKS = frozenset(_BLOCKS.split())
 # Soft hyphens, marks of direction, characters of no width.
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 

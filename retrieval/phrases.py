@@ -5,9 +5,15 @@ words that stand in each ticket weigh next to nothing.
 """
 
 # Names of the lines at a mail's head, as Outlook, Apple Mail, Thunderbird and Gmail write them.
-HEADS = frozenset(
-    ["from", "sent", "to", "cc", "bcc", "subject", "date", "reply-to", "importance", "attachments", "von", "gesendet", "an", "kopie", "betreff", "datum", "antwort", "priorität", "anlagen", "de", "envoyé", "à", "objet", "date", "copie", "importance", "enviado", "para", "asunto", "fecha", "cc", "da", "inviato", "a", "oggetto", "data", "van", "verzonden", "aan", "onderwerp"]
-)
+_HEADS = {
+    "en": "from sent to cc bcc subject date reply-to importance attachments",
+    "de": "von gesendet an kopie betreff datum antwort priorität anlagen",
+    "fr": "de envoyé à objet date copie importance",
+    "es": "de enviado para asunto fecha cc",
+    "it": "da inviato a oggetto data",
+    "nl": "van verzonden aan onderwerp",
+}
+HEADS = frozenset(name for names in _HEADS.values() for name in names.split())
 # A line that is one of these, or begins with one and has at most three more words.
 GREETINGS = (
     *(

@@ -26,7 +26,8 @@ _CONTACT = re.compile(
 )
 # What no signature has: a code, a time of a log, a stack.
 _TECHNICAL = re.compile(
-    r"0x[0-9a-f]{2,}|\b[A-Z]{2,8}[-_]\d{2,}|\b\d\d:\d\d:\d\d\b|error|fehler|erreur|exception|failed|\bwarn|\bat \w+\.\w",
+    r"0x[0-9a-f]{2,}|\b[A-Z]{2,8}[-_]\d{2,}|\b\d\d:\d\d:\d\d\b"
+    r"|error|fehler|erreur|exception|failed|\bwarn|\bat \w+\.\w",
     re.IGNORECASE,
 )
 _LONGEST_LOOKED_AT = 400

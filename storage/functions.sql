@@ -1124,7 +1124,7 @@ CREATE OR REPLACE TRIGGER passages_postings AFTER INSERT OR UPDATE OF terms, wei
 -- The texts of the caller's tenant that have most in common with what is asked, by BM25: `worth` is a term's rarity times
 -- how often it is asked for. The rarest terms come first, until `p_budget` postings are read, so that a search in a
 -- million texts costs no more; the commonest would hardly tell one from another. `asked` is the worth of all words that
--- were asked for, known here or not, by the best of the terms that each may be (`p_words` tells them apart). Of a few texts nobody can tell which terms are rare: 20 more count that have none.
+-- were asked for, known here or not, by the best of the terms that each may be (`p_words` tells which are of one). Of a few texts nobody can tell which terms are rare: 20 more count that have none.
 -- The plan is made for each question: one that is kept would be made for a tenant of any size, and any terms.
 CREATE OR REPLACE FUNCTION find_texts(
     p_collection "char", p_terms integer[], p_weights real[], p_words integer[], p_budget integer, p_most integer)
@@ -1157,6 +1157,8 @@ BEGIN
         WHERE k.before < p_budget
     )
     SELECT h.document, sum(h.worth * h.weight) AS score,
-        (SELECT sum(best.worth) FROM (SELECT max(w.worth) FROM worth w GROUP BY w.word) best (worth)) AS asked
+        (SELECT sum(best.worth) FROM (
+            SELECT coalesce(max(w.worth) FILTER (WHERE w.documents > 0), max(w.worth)) FROM worth w GROUP BY w.word
+        ) best (worth)) AS asked
     FROM hits h GROUP BY h.document ORDER BY score DESC, h.document DESC LIMIT p_most;
 END $$;

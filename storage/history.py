@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Text, case, cast, column, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
+from retrieval.language import LANGUAGES
 from storage import tombstones
-from storage.indexing import LANGUAGES, indexed, indexed_ticket
+from storage.indexing import indexed, indexed_ticket
 from storage.models import Passage, Ticket
 from storage.session import Database
 
@@ -35,9 +36,10 @@ async def save_ticket(
 
     With `display_id`, the number that people see, where it is another one than the `ticket_id`. `kinds`: its category,
     group and template, as rules have names (`config.ticket_rules.fold`); without them they are not known any more.
-    `languages` are those that the tenant's texts may be in. `listed`: the desk lists it, so that its age counts from now; else it only gave it when asked for a copy that there
-    is. Return True if the copy was written: not of a ticket that was forgotten, or whose `requester` was (an address,
-    of which only a keyed hash is kept), nor of one that was purged since it was asked for.
+    `listed`: the desk lists it, so that its age counts from now; else it only gave it when asked for a copy that there
+    is. `languages`: those that the tenant's texts may be in. Return True if the copy was written: not of a ticket that
+    was forgotten, or whose `requester` was (an address, of which only a keyed hash is kept), nor of one that was purged
+    since it was asked for.
     """
     shown = ticket.get("display_id") or None
     columns = {**ticket, "display_id": shown, "kinds": kinds, "requester": tombstones.of_requester(requester)}

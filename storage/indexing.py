@@ -40,7 +40,7 @@ async def _index_some_again(database: Database, tenant_id: str, languages: Seque
         tickets = select(Ticket.ticket_id, Ticket.subject, Ticket.description, Ticket.resolution)
         rows = (await session.execute(tickets.where(Ticket.indexed != VERSION).limit(most).with_for_update())).all()
         for row in rows:
-            columns = indexed_ticket(dict(row._mapping), languages)
+            columns = indexed_ticket(row._asdict(), languages)
             await session.execute(update(Ticket).where(Ticket.ticket_id == row.ticket_id).values(**columns))
         passages = select(Passage.source_id, Passage.position, Passage.title, Passage.body)
         parts = (await session.execute(passages.where(Passage.indexed != VERSION).limit(most).with_for_update())).all()

@@ -5,8 +5,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Computed, DateTime, Double, Identity, Integer, SmallInteger, Text
-from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, CHAR, JSONB, REAL, TSVECTOR
+from sqlalchemy import VARCHAR, BigInteger, Computed, DateTime, Double, Identity, Integer, SmallInteger, Text
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, REAL, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
 
@@ -195,7 +195,7 @@ class Posting(Base):
     __tablename__ = "postings"
 
     tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    collection: Mapped[str] = mapped_column(CHAR, primary_key=True)
+    collection: Mapped[str] = mapped_column(VARCHAR, primary_key=True)
     """`t` for tickets, `p` for passages."""
     term: Mapped[int] = mapped_column(primary_key=True)
     """A hash of it (`retrieval.terms`)."""
@@ -210,7 +210,7 @@ class TermCount(Base):
     __tablename__ = "term_counts"
 
     tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    collection: Mapped[str] = mapped_column(CHAR, primary_key=True)
+    collection: Mapped[str] = mapped_column(VARCHAR, primary_key=True)
     term: Mapped[int] = mapped_column(primary_key=True)
     documents: Mapped[int]
 
@@ -221,7 +221,7 @@ class CollectionSize(Base):
     __tablename__ = "collection_sizes"
 
     tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    collection: Mapped[str] = mapped_column(CHAR, primary_key=True)
+    collection: Mapped[str] = mapped_column(VARCHAR, primary_key=True)
     documents: Mapped[int]
 
 

@@ -24,7 +24,8 @@ _BUDGET = 20_000
 # Looked through for those that may be told and are not the ticket itself.
 _MOST_LOOKED_THROUGH = 100
 
-_FOUND = "find_texts(:collection, CAST(:terms AS integer[]), CAST(:weights AS real[]), CAST(:words AS integer[]), :budget, :through) f"
+_ASKED = "CAST(:terms AS integer[]), CAST(:weights AS real[]), CAST(:words AS integer[])"
+_FOUND = f"find_texts(:collection, {_ASKED}, :budget, :through) f"
 # A copy that does not know one of the kinds is not found: it may have a name that is forbidden.
 _TICKETS = text(f"""
     SELECT t.ticket_id, t.subject, t.resolution, coalesce(t.display_id, '') AS display_id, f.score, f.asked

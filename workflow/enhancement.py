@@ -6,6 +6,7 @@ import re
 from pydantic import BaseModel, ConfigDict, field_validator
 
 _TITLE = "Enhancement"
+_NOTHING_FOUND = "No earlier ticket and no document like it was found: this is general advice."
 _LONGEST_TEXT = 1500
 _LONGEST_MODEL = 80
 _MOST_ITEMS = 8
@@ -72,10 +73,11 @@ def is_note_of(job_id: object, text: str) -> bool:
     return text.startswith(f"{_TITLE} (written by ") and text.endswith(marker(job_id))
 
 
-def to_html(enhancement: Enhancement, job_id: object, model: str) -> str:
+def to_html(enhancement: Enhancement, job_id: object, model: str, *, nothing_found: bool = False) -> str:
     """Return the note, which names the `model` that answered; one without a name is "a language model".
 
-    Each text is escaped: nothing that the model wrote becomes markup.
+    `nothing_found`: the model knew nothing of this desk but the ticket, and the note says so. Each text is escaped:
+    nothing that the model wrote becomes markup.
     """
     author = _UNPRINTABLE.sub("", " ".join(model.split()))[:_LONGEST_MODEL].strip() or "a language model"
     parts = [
@@ -98,6 +100,8 @@ def to_html(enhancement: Enhancement, job_id: object, model: str) -> str:
             f"<li>{_escaped(document.title)}: {_escaped(document.relevance)}</li>" for document in enhancement.documents
         )
         parts.append(f"<p><b>Documents</b></p><ul>{items}</ul>")
+    if nothing_found:
+        parts.append(f"<p>{_NOTHING_FOUND}</p>")
     parts.append(f"<p>{marker(job_id)}</p>")
     return "<div>" + "".join(parts) + "</div>"
 

@@ -1,7 +1,8 @@
 """What people would use instead, each as its documentation advises: TF-IDF by scikit-learn, BM25 by bm25s.
 
-Reads from standard input `{"documents": [[subject, text], ...], "queries": [[subject, text], ...]}`, and writes for each
-method the numbers of the best documents of each query. Runs in an environment of its own, so it imports nothing of ours.
+Reads from standard input `{"documents": [[subject, text], ...], "queries": [[subject, text], ...]}`, and writes for
+each method the numbers of the best documents of each query. It has an environment of its own, and imports nothing of
+ours.
 """
 
 import json

@@ -2,14 +2,16 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
 from benchmarks.charts import Bar
-from benchmarks.report import Benchmark, Chart, Goal, Report, no_arguments, table
+from benchmarks.report import Benchmark, Chart, Goal, Report, table
 from benchmarks.retrieval.measures import Rankings, hit, mean, ndcg, recall
-from benchmarks.retrieval.methods import Find, Ours, peers
-from benchmarks.retrieval.sets import Asked, articles, queries, tickets
+from benchmarks.retrieval.methods import CopiesInPostgres, Find, peers
+from benchmarks.retrieval.sets import NewTicket, articles, queries, tickets
+from benchmarks.retrieval.times import ManyTickets, Times
 
 KINDS = ("plain", "short", "noisy", "log", "foreign")
 _OURS = "ours"
@@ -19,10 +21,10 @@ _BEHIND = 0.03
 _RIVALS = ("TF-IDF, subject times 3", "BM25, subject times 3")
 
 
-def _report(folder: Path, given: argparse.Namespace) -> Report:  # noqa: ARG001 -- nothing can be changed
+def _report(folder: Path, given: argparse.Namespace) -> Report:
     earlier, asked = tickets(), [one for one in queries() if not one.is_for_tuning]
     families = {one.id: one.family for one in earlier}
-    ours = Ours(folder, earlier, articles())
+    ours = CopiesInPostgres(folder / "quality", earlier, articles())
     try:
         found, naive, documents = ours.tickets(asked), ours.by_full_text(asked), ours.documents(asked)
     finally:
@@ -33,6 +35,13 @@ def _report(folder: Path, given: argparse.Namespace) -> Report:  # noqa: ARG001 
     }
     ranked |= peers(earlier, asked, unwrap=False)
     ranked |= {f"{name}, without wrapping": ids for name, ids in peers(earlier, asked, unwrap=True).items()}
+    size = f"{given.tickets:,} tickets of the tenant, {given.tickets + given.others:,} in all"
+    with ManyTickets(folder / "times", given.tickets, given.others) as many:
+        times = {
+            f"both searches, {size}": many.ours(1),
+            "the same, 8 at once": many.ours(8),
+            "Postgres' full text, of the tickets alone": many.by_full_text(),
+        }
     by_family: dict[str, Rankings] = {
         method: {name: [families[ticket] for ticket in ids] for name, ids in of.items()}
         for method, of in ranked.items()
@@ -49,20 +58,22 @@ def _report(folder: Path, given: argparse.Namespace) -> Report:  # noqa: ARG001 
         *_strengths(found, families, asked),
         "",
         *_documents(documents, asked),
+        "",
+        *_times(times),
     ]
     bars = [Bar(name, mean(wanted, of, recall, 5), ours=name == _OURS) for name, of in by_family.items()]
     chart = Chart("retrieval", "Earlier tickets of the same trouble among the best five", "recall@5", bars)
     figures = {
         name: {kind: mean(some, of, recall, 5) for kind, some in _kinds(wanted)} for name, of in by_family.items()
     }
-    return Report(lines, figures, [chart], _goals(by_family, wanted))
+    return Report(lines, figures, [chart], [*_goals(by_family, wanted), *_time_goals(times)])
 
 
-def _kinds(asked: Sequence[Asked]) -> list[tuple[str, list[Asked]]]:
+def _kinds(asked: Sequence[NewTicket]) -> list[tuple[str, list[NewTicket]]]:
     return [("all", list(asked)), *((kind, [one for one in asked if one.kind == kind]) for kind in KINDS)]
 
 
-def _quality(ranked: Mapping[str, Rankings], asked: Sequence[Asked]) -> list[str]:
+def _quality(ranked: Mapping[str, Rankings], asked: Sequence[NewTicket]) -> list[str]:
     kinds = _kinds(asked)
     head = ["", "recall@3", "nDCG@5", "one of 3", *(f"recall@5, {kind} ({len(some)})" for kind, some in kinds)]
     rows = [
@@ -76,7 +87,7 @@ def _quality(ranked: Mapping[str, Rankings], asked: Sequence[Asked]) -> list[str
     return table(head, rows)
 
 
-def _by(ranked: Mapping[str, Rankings], asked: Sequence[Asked], what: str, values: Sequence[str]) -> list[str]:
+def _by(ranked: Mapping[str, Rankings], asked: Sequence[NewTicket], what: str, values: Sequence[str]) -> list[str]:
     groups = [(value, [one for one in asked if getattr(one, what) == value]) for value in values]
     head = ["recall@5", *(f"{value} ({len(some)})" for value, some in groups)]
     return table(
@@ -84,11 +95,13 @@ def _by(ranked: Mapping[str, Rankings], asked: Sequence[Asked], what: str, value
     )
 
 
-def _strengths(found: Mapping[str, Sequence[Find]], families: Mapping[str, str], asked: Sequence[Asked]) -> list[str]:
+def _strengths(
+    found: Mapping[str, Sequence[Find]], families: Mapping[str, str], asked: Sequence[NewTicket]
+) -> list[str]:
     """Of the best find of each query, by its strength: how many are of the family."""
     best = [(one, found[one.id][0]) for one in asked if found[one.id]]
     rows = []
-    for low, high in zip(_BANDS, _BANDS[1:], strict=False):
+    for low, high in pairwise(_BANDS):
         some = [(one, find) for one, find in best if low <= find.strength < high or find.strength == high == 1.0]
         if some:
             right = fmean(families[find.id] == one.family for one, find in some)
@@ -96,7 +109,7 @@ def _strengths(found: Mapping[str, Sequence[Find]], families: Mapping[str, str],
     return table(["strength of the best find", "queries", "of the same family"], rows)
 
 
-def _documents(found: Mapping[str, Sequence[Find]], asked: Sequence[Asked]) -> list[str]:
+def _documents(found: Mapping[str, Sequence[Find]], asked: Sequence[NewTicket]) -> list[str]:
     fits = {article.title: set(article.families) for article in articles()}
     helped = {family for families in fits.values() for family in families}
     some = [one for one in asked if one.family in helped]
@@ -106,7 +119,7 @@ def _documents(found: Mapping[str, Sequence[Find]], asked: Sequence[Asked]) -> l
             f"and among the first three for {threes:.0%}."]  # fmt: skip
 
 
-def _goals(ranked: Mapping[str, Rankings], asked: Sequence[Asked]) -> list[Goal]:
+def _goals(ranked: Mapping[str, Rankings], asked: Sequence[NewTicket]) -> list[Goal]:
     measured = {name: {kind: mean(some, of, recall, 5) for kind, some in _kinds(asked)} for name, of in ranked.items()}
     rivals = [of for name, of in measured.items() if name.startswith(_RIVALS)]
     behind = {kind: max(of[kind] for of in rivals) - measured[_OURS][kind] for kind in KINDS}
@@ -121,4 +134,28 @@ def _goals(ranked: Mapping[str, Rankings], asked: Sequence[Asked]) -> list[Goal]
     ]
 
 
-BENCHMARK = Benchmark("retrieval", no_arguments, _report)
+def _times(times: Mapping[str, Times]) -> list[str]:
+    head = ["", "p50 ms", "p95 ms", "longest ms"]
+    return table(head, [[name, *(f"{value:.1f}" for value in found)] for name, found in times.items()])
+
+
+def _time_goals(times: Mapping[str, Times]) -> list[Goal]:
+    one, many, _ = times.values()
+    return [
+        Goal("ms of both searches for a ticket, p95", one.p95, most=25),
+        Goal("the same, 8 at once", many.p95, most=100),
+    ]
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tickets", type=int, default=50_000, help="of one tenant, to time searches (default: 50000)")
+    parser.add_argument("--others", type=int, default=0, help="of other tenants (default: none)")
+
+
+BENCHMARK = Benchmark(
+    "retrieval",
+    _arguments,
+    _report,
+    full=("--tickets", "200000", "--others", "800000"),
+    tiny=("--tickets", "2000", "--others", "500"),
+)

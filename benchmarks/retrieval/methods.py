@@ -10,7 +10,7 @@ from typing import NamedTuple
 import psycopg
 
 from benchmarks.environments import python_of
-from benchmarks.retrieval.sets import Article, Asked, Resolved
+from benchmarks.retrieval.sets import Article, NewTicket, Resolved
 from devstack.postgres import Postgres
 from devstack.programs import PROJECT
 from retrieval.markup import lines_of
@@ -42,7 +42,7 @@ def said(text: str) -> str:
     return unwrapped(lines_of(text))
 
 
-class Ours:
+class CopiesInPostgres:
     """Tickets and documents in an embedded Postgres, as the housekeeping copies them and a worker finds them."""
 
     def __init__(self, folder: Path, tickets: Sequence[Resolved], articles: Sequence[Article] = ()) -> None:
@@ -68,7 +68,7 @@ class Ours:
         finally:
             await database.close()
 
-    def tickets(self, queries: Sequence[Asked]) -> dict[str, list[Find]]:
+    def tickets(self, queries: Sequence[NewTicket]) -> dict[str, list[Find]]:
         """Return what is found for each query, however weak."""
 
         async def all_found() -> dict[str, list[Find]]:
@@ -89,7 +89,7 @@ class Ours:
 
         return asyncio.run(all_found())
 
-    def documents(self, queries: Sequence[Asked]) -> dict[str, list[Find]]:
+    def documents(self, queries: Sequence[NewTicket]) -> dict[str, list[Find]]:
         """The same for documents, by their titles."""
 
         async def all_found() -> dict[str, list[Find]]:
@@ -108,7 +108,7 @@ class Ours:
 
         return asyncio.run(all_found())
 
-    def by_full_text(self, queries: Sequence[Asked]) -> dict[str, list[str]]:
+    def by_full_text(self, queries: Sequence[NewTicket]) -> dict[str, list[str]]:
         """Return what Postgres' full text finds for any of the words, best first: the ids of tickets."""
         found = {}
         with psycopg.connect(self._server.superuser_url) as connection:
@@ -121,7 +121,7 @@ class Ours:
 
 
 def peers(
-    tickets: Sequence[Resolved], queries: Sequence[Asked], *, unwrap: bool
+    tickets: Sequence[Resolved], queries: Sequence[NewTicket], *, unwrap: bool
 ) -> Mapping[str, Mapping[str, Sequence[str]]]:
     """Return what each peer finds, by its name: of each query the ids of tickets. `unwrap`: they get what ours gets."""
     clean = said if unwrap else str

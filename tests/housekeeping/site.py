@@ -9,7 +9,8 @@ import pytest
 
 from config.ticket_rules import TicketRules
 from housekeeping.forbidden import Forbidden
-from housekeeping.sync import Synced, sync_tenant
+from housekeeping.sync import sync_tenant
+from housekeeping.synced import Synced
 from integrations.servicedesk.client import ServiceDeskPlus
 from simulators.servicedesk import create_desk
 from storage.session import Database

@@ -14,7 +14,7 @@ from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
 from housekeeping.copying import Copying, share_of
 from housekeeping.pace import full_copy_seconds
-from housekeeping.sync import Synced
+from housekeeping.synced import Synced
 from integrations.errors import DeskTimeout
 from observability import metrics
 from tests.kit.desk import settings

@@ -3,7 +3,7 @@
 import pytest
 
 from config.ticket_rules import TicketRules, parse_names
-from housekeeping.sync import Synced
+from housekeeping.synced import Synced
 from integrations.errors import DeskUnavailable
 from storage.search import SearchInPostgres
 from tests.housekeeping.site import Site

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from devstack.postgres import Postgres
-from housekeeping.sync import Synced
+from housekeeping.synced import Synced
 from integrations.errors import DeskRefused
 from storage import history, tombstones
 from storage.search import SearchInPostgres

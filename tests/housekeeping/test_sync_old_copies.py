@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 from prometheus_client import REGISTRY
 
-from housekeeping.sync import Synced
+from housekeeping.synced import Synced
 from integrations.errors import DeskRefused, DeskUnavailable
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.contents import ListedTicket

@@ -40,8 +40,24 @@ An: Alex Muster
 Betreff: Ihre Anfrage
 Bitte starten Sie den Rechner neu.
 """
-FRENCH = f"Bonjour,\n{SAYS}\nCordialement,\nCamille\nEnvoyé de mon iPhone\nLe 4 mai 2026 à 08:00, IT a écrit :\n> Merci de patienter."
-SPANISH = f"Buenos días:\n{SAYS}\nUn saludo,\nPaula\nCompras\n-----Mensaje original-----\nDe: IT\nAsunto: hola\nEspere, por favor."
+FRENCH = f"""Bonjour,
+{SAYS}
+Cordialement,
+Camille
+Envoyé de mon iPhone
+Le 4 mai 2026 à 08:00, IT a écrit :
+> Merci de patienter.
+"""
+SPANISH = f"""Buenos días:
+{SAYS}
+Un saludo,
+Paula
+Compras
+-----Mensaje original-----
+De: IT
+Asunto: hola
+Espere, por favor.
+"""
 
 
 @pytest.mark.parametrize("text", [OUTLOOK, GERMAN, FRENCH, SPANISH, SAYS, f"Hi,\n{SAYS}\nThanks!\nSent from my phone"])

@@ -6,7 +6,7 @@ revision = "0015"
 down_revision = "0014"
 branch_labels = None
 depends_on = None
-FUNCTIONS = "409375f631c15e1b38badeeae6f10d1fbca0f317476eb770504d7ac3ad9b7b00"
+FUNCTIONS = "ba98d8077c311fa3c696bc1568d3f2242d38587dde54e6d5c8d8a65cd36327f7"
 """The digest of `storage/functions.sql`."""
 
 # Of each text that can be found: a number that postings are kept by, and its terms, which a trigger keeps them from.
