@@ -2,7 +2,7 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test test-slow chaos bench bench-full tables lint containers-test compose-smoke audit pins
+.PHONY: help install demo dev test test-slow chaos bench bench-full bench-retrieval tables lint containers-test compose-smoke audit pins
 
 # The Python that makes .venv; where it is too old, a newer one on PATH is taken.
 PYTHON ?= python3
@@ -47,6 +47,9 @@ bench: install ## Measure webhooks and jobs beside what people would use instead
 
 bench-full: install ## The same with 10 million rows, and a GPT-4 that takes 30 s (half an hour)
 	@$(VENV_PYTHON) -m benchmarks --size full $(ARGS)
+
+bench-retrieval: install ## Measure how well and how fast earlier tickets are found, beside what people would use (a minute)
+	@$(VENV_PYTHON) -m benchmarks retrieval $(ARGS)
 
 tables: install ## Write the tables in the documents anew, from the code
 	@$(VENV_PYTHON) -m devstack.document_tables

@@ -20,13 +20,26 @@ from benchmarks.charts import bars
 from benchmarks.cost import SpansLost
 from benchmarks.ours import WebhooksRefused
 from benchmarks.report import GOALS_HEAD, Benchmark, Goal, Report, table
+from benchmarks.retrieval import benchmark as retrieval
 from benchmarks.side import JobsFailed
 from devstack.processes import ProcessFailed
 from devstack.programs import PROJECT
 
 BENCHMARKS: dict[str, Benchmark] = {
     module.BENCHMARK.name: module.BENCHMARK
-    for module in (webhooks, jobs, held, fairness, growth, starts, connections, observability, answers, changes)
+    for module in (
+        webhooks,
+        jobs,
+        held,
+        fairness,
+        growth,
+        starts,
+        connections,
+        observability,
+        answers,
+        changes,
+        retrieval,
+    )
 }
 
 

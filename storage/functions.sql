@@ -1112,6 +1112,8 @@ BEGIN
         INSERT INTO collection_sizes AS c (tenant_id, collection, documents)
             VALUES (v_row.tenant_id, v_collection, CASE WHEN v_old = '{}' THEN 1 ELSE -1 END)
             ON CONFLICT (tenant_id, collection) DO UPDATE SET documents = c.documents + excluded.documents;
+        DELETE FROM collection_sizes c
+            WHERE c.tenant_id = v_row.tenant_id AND c.collection = v_collection AND c.documents <= 0;
     END IF;
     RETURN NULL;
 END $$;

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, or_, select, update
 
 from retrieval.language import LANGUAGES, languages_of
 from retrieval.terms import weighed_terms
-from storage.models import Passage, Ticket
+from storage.models import Indexed, Passage, Ticket
 from storage.session import Database
 
 _AT_ONCE = 100
@@ -27,24 +27,38 @@ def indexed_ticket(ticket: dict[str, Any], languages: Sequence[str] = LANGUAGES)
     return indexed(ticket["subject"] if text else "", text, languages)
 
 
-async def index_again(database: Database, tenant_id: str, languages: Sequence[str]) -> int:
-    """Index the copies that were indexed in another way than this version's, or not at all; how many."""
+async def index_tickets_again(database: Database, tenant_id: str, languages: Sequence[str]) -> int:
+    """Index the tickets that were indexed in another way than this version's, or not at all; how many."""
+    wanted = select(Ticket.ticket_id, Ticket.subject, Ticket.description, Ticket.resolution)
     done = 0
-    while some := await _index_some_again(database, tenant_id, languages, _AT_ONCE):
-        done += some
-    return done
+    while True:
+        async with database.tenant(tenant_id) as session:
+            rows = (await session.execute(_some(wanted, Ticket))).all()
+            for row in rows:
+                columns = indexed_ticket(row._asdict(), languages)
+                await session.execute(update(Ticket).where(Ticket.ticket_id == row.ticket_id).values(**columns))
+        if not rows:
+            return done
+        done += len(rows)
 
 
-async def _index_some_again(database: Database, tenant_id: str, languages: Sequence[str], most: int) -> int:
-    async with database.tenant(tenant_id) as session:
-        tickets = select(Ticket.ticket_id, Ticket.subject, Ticket.description, Ticket.resolution)
-        rows = (await session.execute(tickets.where(Ticket.indexed != VERSION).limit(most).with_for_update())).all()
-        for row in rows:
-            columns = indexed_ticket(row._asdict(), languages)
-            await session.execute(update(Ticket).where(Ticket.ticket_id == row.ticket_id).values(**columns))
-        passages = select(Passage.source_id, Passage.position, Passage.title, Passage.body)
-        parts = (await session.execute(passages.where(Passage.indexed != VERSION).limit(most).with_for_update())).all()
-        for part in parts:
-            this = (Passage.source_id == part.source_id, Passage.position == part.position)
-            await session.execute(update(Passage).where(*this).values(**indexed(part.title, part.body, languages)))
-        return len(rows) + len(parts)
+async def index_passages_again(database: Database, tenant_id: str, languages: Sequence[str]) -> int:
+    """The same for passages."""
+    wanted = select(Passage.source_id, Passage.position, Passage.title, Passage.body)
+    done = 0
+    while True:
+        async with database.tenant(tenant_id) as session:
+            rows = (await session.execute(_some(wanted, Passage))).all()
+            for row in rows:
+                this = (Passage.source_id == row.source_id, Passage.position == row.position)
+                columns = indexed(row.title, row.body, languages)
+                await session.execute(update(Passage).where(*this).values(**columns))
+        if not rows:
+            return done
+        done += len(rows)
+
+
+def _some(wanted: Select[*tuple[Any, ...]], copies: type[Indexed]) -> Select[*tuple[Any, ...]]:
+    # Two ranges, which an index has: what differs would be sought in all of it.
+    others = or_(copies.indexed < VERSION, copies.indexed > VERSION)
+    return wanted.where(others).limit(_AT_ONCE).with_for_update()

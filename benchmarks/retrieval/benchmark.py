@@ -10,7 +10,7 @@ from benchmarks.charts import Bar
 from benchmarks.report import Benchmark, Chart, Goal, Report, table
 from benchmarks.retrieval.measures import Rankings, hit, mean, ndcg, recall
 from benchmarks.retrieval.methods import CopiesInPostgres, Find, peers
-from benchmarks.retrieval.sets import NewTicket, articles, queries, tickets
+from benchmarks.retrieval.sets import Incoming, articles, queries, tickets
 from benchmarks.retrieval.times import ManyTickets, Times
 
 KINDS = ("plain", "short", "noisy", "log", "foreign")
@@ -69,11 +69,11 @@ def _report(folder: Path, given: argparse.Namespace) -> Report:
     return Report(lines, figures, [chart], [*_goals(by_family, wanted), *_time_goals(times)])
 
 
-def _kinds(asked: Sequence[NewTicket]) -> list[tuple[str, list[NewTicket]]]:
+def _kinds(asked: Sequence[Incoming]) -> list[tuple[str, list[Incoming]]]:
     return [("all", list(asked)), *((kind, [one for one in asked if one.kind == kind]) for kind in KINDS)]
 
 
-def _quality(ranked: Mapping[str, Rankings], asked: Sequence[NewTicket]) -> list[str]:
+def _quality(ranked: Mapping[str, Rankings], asked: Sequence[Incoming]) -> list[str]:
     kinds = _kinds(asked)
     head = ["", "recall@3", "nDCG@5", "one of 3", *(f"recall@5, {kind} ({len(some)})" for kind, some in kinds)]
     rows = [
@@ -87,7 +87,7 @@ def _quality(ranked: Mapping[str, Rankings], asked: Sequence[NewTicket]) -> list
     return table(head, rows)
 
 
-def _by(ranked: Mapping[str, Rankings], asked: Sequence[NewTicket], what: str, values: Sequence[str]) -> list[str]:
+def _by(ranked: Mapping[str, Rankings], asked: Sequence[Incoming], what: str, values: Sequence[str]) -> list[str]:
     groups = [(value, [one for one in asked if getattr(one, what) == value]) for value in values]
     head = ["recall@5", *(f"{value} ({len(some)})" for value, some in groups)]
     return table(
@@ -96,7 +96,7 @@ def _by(ranked: Mapping[str, Rankings], asked: Sequence[NewTicket], what: str, v
 
 
 def _strengths(
-    found: Mapping[str, Sequence[Find]], families: Mapping[str, str], asked: Sequence[NewTicket]
+    found: Mapping[str, Sequence[Find]], families: Mapping[str, str], asked: Sequence[Incoming]
 ) -> list[str]:
     """Of the best find of each query, by its strength: how many are of the family."""
     best = [(one, found[one.id][0]) for one in asked if found[one.id]]
@@ -109,7 +109,7 @@ def _strengths(
     return table(["strength of the best find", "queries", "of the same family"], rows)
 
 
-def _documents(found: Mapping[str, Sequence[Find]], asked: Sequence[NewTicket]) -> list[str]:
+def _documents(found: Mapping[str, Sequence[Find]], asked: Sequence[Incoming]) -> list[str]:
     fits = {article.title: set(article.families) for article in articles()}
     helped = {family for families in fits.values() for family in families}
     some = [one for one in asked if one.family in helped]
@@ -119,7 +119,7 @@ def _documents(found: Mapping[str, Sequence[Find]], asked: Sequence[NewTicket]) 
             f"and among the first three for {threes:.0%}."]  # fmt: skip
 
 
-def _goals(ranked: Mapping[str, Rankings], asked: Sequence[NewTicket]) -> list[Goal]:
+def _goals(ranked: Mapping[str, Rankings], asked: Sequence[Incoming]) -> list[Goal]:
     measured = {name: {kind: mean(some, of, recall, 5) for kind, some in _kinds(asked)} for name, of in ranked.items()}
     rivals = [of for name, of in measured.items() if name.startswith(_RIVALS)]
     behind = {kind: max(of[kind] for of in rivals) - measured[_OURS][kind] for kind in KINDS}

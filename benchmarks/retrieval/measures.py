@@ -4,32 +4,32 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
-from benchmarks.retrieval.sets import NewTicket
+from benchmarks.retrieval.sets import Incoming
 
 Rankings = Mapping[str, Sequence[str]]
 """Of each query, by its id, the families of the tickets that were found, best first."""
 
 
-def recall(asked: NewTicket, found: Sequence[str], most: int) -> float:
+def recall(asked: Incoming, found: Sequence[str], most: int) -> float:
     """Return how many of the best `most` are of the family, of as many as there could be: each family has more."""
     return sum(family == asked.family for family in found[:most]) / most
 
 
-def hit(asked: NewTicket, found: Sequence[str], most: int) -> float:
+def hit(asked: Incoming, found: Sequence[str], most: int) -> float:
     """Return 1 if one of the best `most` is of the family, else 0."""
     return float(asked.family in found[:most])
 
 
-def ndcg(asked: NewTicket, found: Sequence[str], most: int) -> float:
+def ndcg(asked: Incoming, found: Sequence[str], most: int) -> float:
     """Return the discounted gain of the best `most`, of what it would be if all of them were of the family."""
     gains = [1 / math.log2(place + 2) for place in range(most)]
     return sum(gain for gain, family in zip(gains, found, strict=False) if family == asked.family) / sum(gains)
 
 
 def mean(
-    queries: Sequence[NewTicket],
+    queries: Sequence[Incoming],
     rankings: Rankings,
-    of: Callable[[NewTicket, Sequence[str], int], float],
+    of: Callable[[Incoming, Sequence[str], int], float],
     most: int,
 ) -> float:
     """Return the mean over the queries that have something to be found."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import psycopg
 
 from benchmarks.environments import python_of
-from benchmarks.retrieval.sets import Article, NewTicket, Resolved
+from benchmarks.retrieval.sets import Article, Incoming, Resolved
 from devstack.postgres import Postgres
 from devstack.programs import PROJECT
 from retrieval.markup import lines_of
@@ -68,7 +68,7 @@ class CopiesInPostgres:
         finally:
             await database.close()
 
-    def tickets(self, queries: Sequence[NewTicket]) -> dict[str, list[Find]]:
+    def tickets(self, queries: Sequence[Incoming]) -> dict[str, list[Find]]:
         """Return what is found for each query, however weak."""
 
         async def all_found() -> dict[str, list[Find]]:
@@ -89,7 +89,7 @@ class CopiesInPostgres:
 
         return asyncio.run(all_found())
 
-    def documents(self, queries: Sequence[NewTicket]) -> dict[str, list[Find]]:
+    def documents(self, queries: Sequence[Incoming]) -> dict[str, list[Find]]:
         """The same for documents, by their titles."""
 
         async def all_found() -> dict[str, list[Find]]:
@@ -108,7 +108,7 @@ class CopiesInPostgres:
 
         return asyncio.run(all_found())
 
-    def by_full_text(self, queries: Sequence[NewTicket]) -> dict[str, list[str]]:
+    def by_full_text(self, queries: Sequence[Incoming]) -> dict[str, list[str]]:
         """Return what Postgres' full text finds for any of the words, best first: the ids of tickets."""
         found = {}
         with psycopg.connect(self._server.superuser_url) as connection:
@@ -121,7 +121,7 @@ class CopiesInPostgres:
 
 
 def peers(
-    tickets: Sequence[Resolved], queries: Sequence[NewTicket], *, unwrap: bool
+    tickets: Sequence[Resolved], queries: Sequence[Incoming], *, unwrap: bool
 ) -> Mapping[str, Mapping[str, Sequence[str]]]:
     """Return what each peer finds, by its name: of each query the ids of tickets. `unwrap`: they get what ours gets."""
     clean = said if unwrap else str

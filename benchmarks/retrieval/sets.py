@@ -24,7 +24,7 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True)
-class NewTicket:
+class Incoming:
     """A ticket that comes in: one of the `family` is to be found; none where there is no family.
 
     `kind` is `plain`, `short` (two or three words), `noisy` (a mail with all its wrapping), `log`, `foreign` (not in
@@ -62,9 +62,9 @@ def tickets() -> list[Resolved]:
     return _read("tickets", Resolved)
 
 
-def queries() -> list[NewTicket]:
+def queries() -> list[Incoming]:
     """Return the tickets that come in."""
-    return _read("queries", NewTicket)
+    return _read("queries", Incoming)
 
 
 def articles() -> list[Article]:

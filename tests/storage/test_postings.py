@@ -72,8 +72,9 @@ async def test_copies_of_before_are_indexed_once(database: Database, table: Tabl
     await history.save_passages(database, "acme", "1", "VPN", ["a port", "b port"])
     table.run("UPDATE tickets SET terms = '{}', weights = '{}', indexed = 0 WHERE ticket_id <> '1'")
     table.run("UPDATE passages SET terms = '{}', weights = '{}', indexed = 99")
-    assert await indexing.index_again(database, "acme", LANGUAGES) == 251
-    assert await indexing.index_again(database, "acme", LANGUAGES) == 0
+    for tickets, passages in ((249, 2), (0, 0)):
+        assert await indexing.index_tickets_again(database, "acme", LANGUAGES) == tickets
+        assert await indexing.index_passages_again(database, "acme", LANGUAGES) == passages
     assert_in_step(table)
     assert len(await SearchInPostgres(database, 2).similar_tickets("acme", "1", TEXTS[1], "", {})) == 3
 

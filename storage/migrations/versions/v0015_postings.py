@@ -6,7 +6,7 @@ revision = "0015"
 down_revision = "0014"
 branch_labels = None
 depends_on = None
-FUNCTIONS = "ba98d8077c311fa3c696bc1568d3f2242d38587dde54e6d5c8d8a65cd36327f7"
+FUNCTIONS = "fed483c1908b7919c550ab4606a1306a9a625bbccae405b39849edc7f9fc8229"
 """The digest of `storage/functions.sql`."""
 
 # Of each text that can be found: a number that postings are kept by, and its terms, which a trigger keeps them from.
