@@ -25,7 +25,7 @@ from storage import history, indexing, tombstones
 from storage.session import Database
 
 _UNSEEN_HOURS = 20  # then it is looked for again, so that each is seen once a day
-_MOST_ASKED_FOR = 1000
+_MOST_ASKED_FOR = _MOST_INDEXED = 1000
 # Of the time of a full copy, from the sync's start. The copy ends after twice that time, whatever it does.
 _ASKS_UNTIL = 1.5
 # Of the time that is left after copying: the rest is for asking.
@@ -58,10 +58,9 @@ async def sync_tenant(
     # By what is known of them already, whatever the desk answers.
     await sync.remove_forbidden()
     await sync.tell_oldest_seen()
-    await indexing.index_tickets_again(database, tenant_id, languages)
     tickets = await sync.newest_tickets()
-    await indexing.index_passages_again(database, tenant_id, languages)
     solutions = await sync.solutions()
+    await indexing.index_again(database, tenant_id, languages, _MOST_INDEXED)
     await sync.look_further(tickets, asks_until)
     await sync.ask_for_the_rest(tickets, solutions, asks_until)
     await sync.tell_oldest_seen()

@@ -14,48 +14,50 @@ _HEADS = {
     "nl": "van verzonden aan onderwerp",
 }
 HEADS = frozenset(name for names in _HEADS.values() for name in names.split())
-# A line that is one of these, or begins with one and has at most three more words.
+OF_SENDER = frozenset({"from", "von", "de", "da", "van"})
+OF_SUBJECT = frozenset({"subject", "betreff", "objet", "asunto", "oggetto", "onderwerp"})
+# A line that is one of these, alone or with whom it greets.
 GREETINGS = (
     *(
+        "good morning",
+        "good afternoon",
+        "good evening",
+        "to whom it may concern",
         "hi",
         "hello",
         "hey",
         "dear",
-        "good morning",
-        "good afternoon",
-        "good evening",
         "greetings",
-        "to whom it may concern",
     ),
     *(
-        "hallo",
-        "guten tag",
-        "guten morgen",
         "sehr geehrte",
         "sehr geehrter",
+        "guten tag",
+        "guten morgen",
+        "grüß gott",
+        "hallo",
         "liebe",
         "lieber",
         "moin",
         "servus",
-        "grüß gott",
     ),
     *("bonjour", "bonsoir", "salut", "madame", "monsieur", "cher", "chère", "chers"),
-    *("hola", "buenos días", "buenas tardes", "buenas", "estimado", "estimada", "estimados", "querido", "querida"),
+    *("buenos días", "buenas tardes", "hola", "buenas", "estimado", "estimada", "estimados", "querido", "querida"),
     *("buongiorno", "ciao", "gentile", "beste", "geachte", "goedemorgen", "goedemiddag"),
 )
+_GREETED = {
+    "en": "team all everyone everybody there service desk helpdesk it support colleagues sir madam or and guys folks",
+    "de": "damen und herren zusammen kollegen kolleginnen kollege team it support an alle helpdesk",
+    "fr": "à tous toutes équipe monsieur madame collègues le support et",
+    "es": "equipo a todos todas compañeros señores señor señora soporte de",
+    "it": "a tutti team",
+    "nl": "allemaal team collega heer mevrouw",
+}
+GREETED = frozenset(name for names in _GREETED.values() for name in names.split())
 CLOSINGS = (
     *("best regards", "kind regards", "warm regards", "regards", "many thanks", "thanks", "thank you", "thx", "cheers"),
-    *(
-        "best",
-        "best wishes",
-        "sincerely",
-        "yours sincerely",
-        "yours faithfully",
-        "all the best",
-        "br",
-        "thanks in advance",
-    ),
-    *("thank you in advance", "with kind regards", "kindest regards", "ta"),
+    *("best wishes", "sincerely", "yours sincerely", "yours faithfully", "all the best", "thanks in advance"),
+    *("thank you in advance", "with kind regards", "kindest regards", "br"),
     *(
         "mit freundlichen grüßen",
         "mit freundlichen gruessen",
@@ -71,49 +73,69 @@ CLOSINGS = (
     *("un cordial saludo", "cordialmente", "reciba un cordial saludo", "gracias por adelantado"),
     *("cordiali saluti", "distinti saluti", "grazie", "met vriendelijke groet", "groeten", "bedankt"),
 )
-# Each begins a line that a device added.
+# What a device or its program adds, as begin and end of the line.
 SENT_FROM = (
-    *("sent from my", "sent from outlook", "sent from mail for", "get outlook for", "sent via"),
-    *("von meinem", "gesendet von mein", "gesendet mit", "outlook für", "holen sie sich outlook"),
-    *("envoyé de mon", "envoyé depuis", "envoyé à partir", "télécharger outlook", "obtenir outlook"),
-    *("enviado desde mi", "enviado desde", "obtener outlook", "inviato da", "verzonden vanaf", "verstuurd vanaf"),
+    *(("sent from my ", ""), ("sent from outlook", ""), ("sent from mail for", ""), ("get outlook for", "")),
+    *(
+        ("von meinem ", " gesendet"),
+        ("gesendet von mein", ""),
+        ("holen sie sich outlook", ""),
+        ("outlook für ", " beziehen"),
+    ),
+    *(("envoyé de mon ", ""), ("envoyé depuis mon ", ""), ("envoyé à partir de ", ""), ("télécharger outlook", "")),
+    *(("enviado desde mi ", ""), ("obtener outlook", ""), ("inviato da ", ""), ("verzonden vanaf ", "")),
 )
 # Each begins the line that a mail program puts above what was written before.
 REPLY_MARKS = (
-    *("-----original message", "----- original message", "---------- forwarded message", "begin forwarded message"),
-    *("-----ursprüngliche nachricht", "-----originalnachricht", "---------- weitergeleitete nachricht"),
-    *("anfang der weitergeleiteten", "-----urspruengliche nachricht"),
-    *("-----message d'origine", "-----message original", "---------- message transféré", "---------- forwarded"),
-    *(
-        "-----mensaje original",
-        "---------- mensaje reenviado",
-        "-----messaggio originale",
-        "-----oorspronkelijk bericht",
-    ),
+    *("-----original message", "----- original message", "-----ursprüngliche nachricht", "-----originalnachricht"),
+    *("-----urspruengliche nachricht", "-----message d'origine", "-----message original", "-----mensaje original"),
+    *("-----messaggio originale", "-----oorspronkelijk bericht"),
+)
+# And above what somebody sent on, which is what the ticket is about.
+FORWARD_MARKS = (
+    *("---------- forwarded", "begin forwarded message", "---------- weitergeleitet", "anfang der weitergeleiteten"),
+    *("---------- message transféré", "---------- mensaje reenviado", "-----forwarded", "-----weitergeleitet"),
 )
 # "On Monday, Jo wrote:", as the line's begin and what else is in it before the colon at its end.
 WROTE = (
     *(("on ", "wrote"), ("am ", "schrieb"), ("le ", "a écrit"), ("el ", "escribió"), ("il ", "ha scritto")),
     ("op ", "schreef"),
 )
-# A notice has a word of each.
-SECRET = ("confidential", "privileged", "vertraulich", "confidentiel", "confidencial", "riservat", "vertrouwelijk")
-MESSAGE = (
-    *("e-mail", "email", "message", "mail", "recipient", "nachricht", "empfänger", "courriel", "destinataire"),
-    *("mensaje", "correo", "destinatario", "messaggio", "bericht"),
+# With one of these, a few words above an older mail only point to it.
+POINTING = (
+    *("below", "this", "see ", "attached", "forward", "fyi", "unten", "anbei", "siehe", "das hier", "folgende"),
+    *("ci-dessous", "ci-joint", "voir", "abajo", "adjunto", "adjunta", "ver "),
 )
-# Each alone makes a line a notice.
-NOTICES = (
+# A notice has a word of each, and is long.
+SECRET = ("confidential", "privileged", "vertraulich", "confidentiel", "confidencial", "riservat", "vertrouwelijk")
+LEGAL = (
+    *("intended", "unauthorized", "unauthorised", "disclos", "received this", "bestimmt", "unbefugt", "irrtümlich"),
     *(
-        "this email originated from outside",
-        "this message originated from outside",
-        "external email",
-        "external sender",
+        "adressat",
+        "empfänger",
+        "destiné",
+        "divulg",
+        "par erreur",
+        "exclusiv",
+        "destinatario",
+        "por error",
+        "uso exclusivo",
     ),
-    *("[external]", "caution: external", "caution: this email", "please consider the environment"),
-    *("diese e-mail stammt von", "externe e-mail", "denken sie an die umwelt", "bitte prüfen sie der umwelt"),
+)
+# Each begins a line that is a notice whole.
+NOTICES = (
+    *("this email originated from outside", "this message originated from outside", "caution: this email"),
+    *("caution: external", "external email:", "external sender:", "please consider the environment"),
+    *(
+        "diese e-mail stammt von außerhalb",
+        "externe e-mail:",
+        "denken sie an die umwelt",
+        "bitte denken sie an die umwelt",
+    ),
     *("ce courriel provient de l'extérieur", "pensez à l'environnement", "avant d'imprimer"),
-    *("antes de imprimir", "este correo procede de", "if you are not the intended recipient"),
+    *("antes de imprimir", "este correo procede de fuera", "if you are not the intended recipient"),
     *("if you have received this", "wenn sie nicht der richtige adressat", "wenn sie diese e-mail irrtümlich"),
     *("si vous avez reçu ce", "si ha recibido este", "si usted no es el destinatario"),
 )
+# What a mail server puts before a subject or the first line.
+BANNERS = ("[external]", "[extern]", "[externe]", "[externo]", "[ext]")

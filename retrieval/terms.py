@@ -18,12 +18,16 @@ from retrieval.stop_words import STOP_WORDS
 # A word, or parts that a code joins: SID_37, srv-fs02, 10.1.1.5, setup.exe, 0x80070005.
 _TOKEN = re.compile(r"[^\W_]+(?:[._\-/@:\\][^\W_]+)*")
 _PARTS = re.compile(r"[^\W_]+")
+# An address within one with a port, a name or a path.
+_WHOLES = re.compile(r"[^\W_]+(?:[._-][^\W_]+)*")
 # Scripts that put no space between words: pairs of characters stand for them.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]{2,}")
 # A drive's letter is a word; the other two are one in any sentence.
 _LETTERS = frozenset("BCDEFGHJKLMNOPQRSTUVWXYZ")
 _LONGEST = 64
 _MOST = 1000
+# Of a longer text the begin is asked for: a log repeats itself, and other jobs wait meanwhile.
+_MOST_ASKED = 8000
 _SUBJECT = 3.0
 """How much more a word of the subject counts: measured, on both sides of a search (docs/benchmarks.md)."""
 # Okapi BM25 (https://doi.org/10.1561/1500000019). The usual length is fixed, so that what is stored of one text does
@@ -80,7 +84,7 @@ def asked_terms(subject: str, text: str, languages: Sequence[str]) -> AskedTerms
     With several `languages` each word is asked for as each of them stems it: two words may be of any, and a copy has
     the stem of its own language alone.
     """
-    counts = _counts(subject, text, languages)
+    counts = _counts(subject, text[:_MOST_ASKED], languages)
     weights = [count**0.5 for count, _ in counts.values()]
     return AskedTerms(list(counts), weights, [number for _, number in counts.values()])
 
@@ -106,19 +110,25 @@ def _words(text: str) -> Iterator[str]:
         parts = _PARTS.findall(token)
         if unspaced := _UNSPACED.findall(token):
             yield from (run[at : at + 2] for run in unspaced for at in range(len(run) - 1))
+            parts = [part for run in parts for part in _UNSPACED.split(run) if part]
         elif len(token) <= _LONGEST:
             yield token
-        if len(parts) > 1:
-            # Days, versions and addresses are told apart as a whole: their figures alone stand everywhere.
-            yield from (part for part in parts if not part.isdecimal() and len(part) <= _LONGEST)
+        if len(parts) > 1 or unspaced:
+            wholes = _WHOLES.findall(token)
+            yield from (whole for whole in wholes if len(wholes) > 1 and len(whole) <= _LONGEST and whole not in parts)
+            # Of days and versions the figures alone stand everywhere; those of a code have four at least.
+            yield from (part for part in parts if len(part) <= _LONGEST and (not part.isdecimal() or len(part) > 3))
 
 
 def _stems(word: str, languages: Sequence[str]) -> set[str]:
     if len(word) == 1:
-        return {word.casefold()} if word in _LETTERS else set()
+        return {word.casefold()} if word in _LETTERS or word.isdecimal() else set()
     low = word.casefold()
-    if not low.isalpha():
-        return {low}
+    if not low.isalpha() or (len(word) == 2 and word.isupper()):
+        return {low}  # IT, US and AD are no "it", "us" and "ad"
+    # Where the language is uncertain, what says nothing in the likeliest one is not asked for.
+    if low in STOP_WORDS.get(languages[0], ()):
+        return set()
     return {_stem(low, language) for language in languages if low not in STOP_WORDS.get(language, ())}
 
 

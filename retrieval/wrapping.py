@@ -1,13 +1,31 @@
 """The wrapping of a ticket: what a mail program, a form or politeness put around the one thing that it says.
 
-Each line is looked at once, by the words that it begins with, so that a megabyte of log costs what it weighs. The
-library for it (mail-parser-reply) tries expressions that can begin and end anywhere; see docs/adr/0014-search.md.
+What is cut here nobody sees any more, so a line goes only where it can hardly be anything else, and one that names a
+code or a fault stays. Each line is looked at by the words that it begins with, so that a long log costs what it weighs;
+the library for it (mail-parser-reply) tries expressions that can begin and end anywhere (docs/adr/0026).
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import islice, takewhile
 
-from retrieval.phrases import CLOSINGS, GREETINGS, HEADS, MESSAGE, NOTICES, REPLY_MARKS, SECRET, SENT_FROM, WROTE
+from retrieval.phrases import (
+    BANNERS,
+    CLOSINGS,
+    FORWARD_MARKS,
+    GREETED,
+    GREETINGS,
+    HEADS,
+    LEGAL,
+    NOTICES,
+    OF_SENDER,
+    OF_SUBJECT,
+    POINTING,
+    REPLY_MARKS,
+    SECRET,
+    SENT_FROM,
+    WROTE,
+)
 
 # Pictures and links that a text has as marks, and data that is no text.
 _MARKS = re.compile(
@@ -16,125 +34,192 @@ _MARKS = re.compile(
 )
 _HEAD = re.compile(r"[*_ ]{0,3}([^\W\d_][\w-]{0,14})[*_ ]{0,3}:")
 _SEPARATOR = re.compile(r"[-_=*~# ]{4,}")
-_EMPTY_FIELD = re.compile(
-    r"[^\W\d_][^:.!?]{0,40}:\s*(?:n/?a|none|keine?|-+|aucune?|ninguno|unknown|unbekannt)?", re.IGNORECASE
-)
+_EMPTY_FIELD = re.compile(r"[^\W\d_][^\W\d_]*(?: [^\W\d_]+){0,2}\s*:\s*(?:n/?a|-+)?", re.IGNORECASE)
+# A name as signatures and forms have it, and a number or an address behind it.
 _CONTACT = re.compile(
     r"(?:tel|telefon|phone|mobile|mobil|cell|fax|direct|durchwahl|office|[mtpfe]|e-?mail|mail|web|www|móvil|téléphone"
-    r"|portable|callback(?: number)?|extension|ext)\b\W{0,3}[:.]",
+    r"|portable|callback(?: number)?|extension|ext)\b\W{0,3}"
+    r"(?:[+(]?\d[\d\s()/.-]{3,}|\S{1,80}@\S{1,80}|(?:https?:|www\.)\S*)",
     re.IGNORECASE,
 )
-# What no signature has: a code, a time of a log, a stack.
 _TECHNICAL = re.compile(
     r"0x[0-9a-f]{2,}|\b[A-Z]{2,8}[-_]\d{2,}|\b\d\d:\d\d:\d\d\b"
     r"|error|fehler|erreur|exception|failed|\bwarn|\bat \w+\.\w",
     re.IGNORECASE,
 )
 _LONGEST_LOOKED_AT = 400
-_LONGEST_OF_SIGNATURE = 70
-_MOST_OF_SIGNATURE = 12
+_MOST_OF_SIGNATURE = 10
 _MOST_OF_HEAD = 12
-# Words after a greeting.
-_MOST_NAMED = 4
-# So few words before a mail that was sent on say nothing by themselves.
-_LEAST_WORDS = 3
-_SHORT_CLOSING = 5
+_MOST_OF_NOTICE = 8
+# So many words say something by themselves; fewer than the other may only point to the mail below.
+_MANY_WORDS, _SOME_WORDS = 20, 8
+_WORDS_OF_A_NOTICE = 10
+_QUOTED_LINES = 3
 
 
 def unwrapped(text: str) -> str:
     """Return what a text says without its wrapping, in lines; the whole text where nothing else would be left.
 
-    Off go heads of mails, greetings, signatures, notices of confidentiality, quoted replies, marks of pictures, and
-    fields that were left empty. A mail that was sent on with hardly a word stays: it is what the ticket says.
+    Off go heads of mails, greetings, signatures, notices of confidentiality, replies that are quoted, marks of
+    pictures, and fields that were left empty. A mail that was sent on, or that a few words point to, stays.
     """
     lines = [line for line in (" ".join(_MARKS.sub(" ", each).split()) for each in text.split("\n")) if line]
-    own = _without_quotes(lines)
     said: list[str] = []
-    position = 0
-    while position < len(own):
-        if (after := _past_head(own, position)) > position:
-            if _words_in(said) >= _LEAST_WORDS:
+    position, is_below_mark = 0, False
+    while position < len(lines):
+        after, is_forward = _past_head(lines, position)
+        if after > position:
+            if not is_forward and _says_enough(said):
                 break
+            position, is_below_mark = after, True
+            continue
+        quoted = _quoted(lines, position)
+        if quoted >= (1 if is_below_mark or quoted == len(lines) else _QUOTED_LINES):
+            if _says_enough(said):
+                position += quoted
+            else:
+                lines[position : position + quoted] = [
+                    each.lstrip("> ") for each in lines[position : position + quoted]
+                ]
+        elif said and _is_closing(lines[position]):
+            position = _past_signature(lines, position + 1)
+        elif (after := _past_notice(lines, position)) > position:
             position = after
-        elif said and _is_closing(own[position]):
-            position = _past_signature(own, position + 1)
         else:
-            if not _is_wrapping(own[position]):
-                said.append(own[position])
+            if not _is_wrapping(lines[position]):
+                said.append(_without_banner(lines[position]))
             position += 1
-    return "\n".join(said or own or lines)
+        is_below_mark = False
+    return "\n".join(said or lines)
 
 
-def _without_quotes(lines: Sequence[str]) -> list[str]:
-    """Return the lines that are not quoted; all of them, with the marks off, where the others say nothing."""
-    own = [line for line in lines if not line.startswith(">")]
-    if _words_in(line for line in own if not _is_wrapping(line)) >= _LEAST_WORDS:
-        return own
-    return [bare for bare in (line.lstrip("> ") for line in lines) if bare]
+def _quoted(lines: Sequence[str], position: int) -> int:
+    """Return how many lines in a row are quoted from here on."""
+    return sum(1 for _ in takewhile(lambda line: line.startswith(">"), islice(lines, position, None)))
 
 
-def _words_in(lines: Iterable[str]) -> int:
-    return sum(len(line.split()) for line in lines)
+def _says_enough(said: Sequence[str]) -> bool:
+    """Return True if what stands above an older mail is what the ticket says, and not only points to that mail."""
+    words = sum(len(line.split()) for line in said)
+    text = " ".join(said[:_SOME_WORDS]).lower()
+    return words >= _MANY_WORDS or (words >= _SOME_WORDS and not any(pointing in text for pointing in POINTING))
 
 
-def _past_head(lines: Sequence[str], position: int) -> int:
-    """Return the position after a mail's head, or the mark of a reply, that begins here; the same where none does."""
+def _past_head(lines: Sequence[str], position: int) -> tuple[int, bool]:
+    """Return the position after a mail's head, or the mark of an older mail, and whether that was sent on.
+
+    The same position where none begins here.
+    """
     low = _low(lines[position])
-    is_mark = low.startswith(REPLY_MARKS) or _is_wrote(low)
-    heads = [
-        at
-        for at, line in enumerate(lines[position : position + _MOST_OF_HEAD])
-        if (named := _HEAD.match(line)) and named.group(1).lower() in HEADS
-    ]
-    # A line of many addresses goes on in the next one.
-    if len(heads) > 1 and heads[0] == is_mark and heads[1] - heads[0] <= 2:
-        return position + heads[-1] + 1
-    return position + is_mark
+    is_forward = low.startswith(FORWARD_MARKS)
+    if is_forward or low.startswith(REPLY_MARKS) or _is_wrote(low):
+        return _past_names(lines, position + 1)[0], is_forward
+    after, names = _past_names(lines, position)
+    is_head = len(names) >= 3 and bool(names & OF_SENDER) and bool(names & OF_SUBJECT)
+    return (after if is_head else position), False
+
+
+def _past_names(lines: Sequence[str], position: int) -> tuple[int, set[str]]:
+    """Return the position after an unbroken run of a head's lines, and their names."""
+    names: set[str] = set()
+    last = min(len(lines), position + _MOST_OF_HEAD)
+    while position < last:
+        named = _HEAD.match(lines[position])
+        if named and named.group(1).lower() in HEADS:
+            names.add(named.group(1).lower())
+        elif not (names and ("@" in lines[position] or lines[position - 1].endswith(";"))):
+            break  # nor a line of addresses that goes on
+        position += 1
+    return position, names
 
 
 def _is_wrote(low: str) -> bool:
-    return low.endswith(":") and any(low.startswith(begin) and inside in low for begin, inside in WROTE)
+    if not low.endswith(":") or not any(character.isdigit() or character == "@" for character in low):
+        return False
+    return any(low.startswith(begin) and inside in low for begin, inside in WROTE)
 
 
 def _is_closing(line: str) -> bool:
-    """Return True if a signature begins with this line."""
-    low = _low(line).strip(" -*_—")
-    if not low:
-        return line.strip() in {"--", "—"}
+    """Return True if a signature begins with this line: a closing, and at most a name behind it."""
+    if line in {"--", "—"}:
+        return True
+    low = _low(line)
     for closing in CLOSINGS:
-        rest = low.removeprefix(closing)
-        if rest == "" or (rest != low and rest[0] in ",.!;" and len(rest.split()) <= 4):
-            return True
-        if rest != low and rest[0] == " " and len(closing) >= _SHORT_CLOSING and len(rest.split()) == 1:
-            return True
+        if low.startswith(closing):
+            rest = line[len(closing) :]
+            names = rest.strip(" ,.!;-").split()
+            # Three letters in capitals may be a maker.
+            if len(closing) <= 3 and not rest.startswith(",") and line[: len(closing)].isupper():
+                continue
+            if len(names) <= 2 and rest[:1] in {"", " ", ",", ".", "!", ";"} and all(map(_may_be_name, names)):
+                return True
     return False
 
 
 def _past_signature(lines: Sequence[str], position: int) -> int:
-    """Return the position of the first line after a signature: one too long for it, or that tells of a fault."""
+    """Return the position of the first line that is none of a signature's: a sentence, or one that tells of a fault."""
     last = min(len(lines), position + _MOST_OF_SIGNATURE)
     while position < last:
         line = lines[position]
-        is_long = len(line) > _LONGEST_OF_SIGNATURE and not _is_wrapping(line)
-        if is_long or _past_head(lines, position) > position or _TECHNICAL.search(line):
+        is_notice = _past_notice(lines, position) > position
+        is_sentence = (_is_sentence(line) and not _is_wrapping(line)) or _TECHNICAL.search(line)
+        if not is_notice and (is_sentence or _past_head(lines, position)[0] > position):
             break
-        position += 1
+        position = _past_notice(lines, position) if is_notice else position + 1
     return position
+
+
+def _is_sentence(line: str) -> bool:
+    """Return True if a line is no name, title, address or number."""
+    words = line.split()
+    if len(words) >= 4 and line.endswith((".", "!", "?", "…")):
+        return True
+    lower = sum(word[:1].islower() for word in words)
+    return (len(words) >= 5 and lower * 2 >= len(words)) or (len(words) >= 3 and words[1] in {"is", "ist", "est", "es"})
+
+
+def _past_notice(lines: Sequence[str], position: int) -> int:
+    """Return the position after a notice, which goes on to the end of its sentence; the same where there is none."""
+    low = _low(lines[position])
+    is_legal = _has(low, SECRET) and _has(low, LEGAL) and len(low.split()) >= _WORDS_OF_A_NOTICE
+    if not is_legal and not low.startswith(NOTICES):
+        return position
+    last = min(len(lines), position + _MOST_OF_NOTICE) - 1
+    while position < last and not lines[position].endswith((".", "!", "?")):
+        position += 1
+    return position + 1
 
 
 def _is_wrapping(line: str) -> bool:
     """Return True if a line, by itself, says nothing of the matter."""
+    if _SEPARATOR.fullmatch(line):
+        return True
+    if _TECHNICAL.search(line[:_LONGEST_LOOKED_AT]):
+        return False
     low = _low(line)
     bare = low.strip(" .,!;:-*_")
-    if not bare or _SEPARATOR.fullmatch(line) or low.startswith((*SENT_FROM, *REPLY_MARKS)):
-        return True
-    if any(notice in low for notice in NOTICES) or (_has(low, SECRET) and _has(low, MESSAGE)):
-        return True
-    if _EMPTY_FIELD.fullmatch(line) or (_CONTACT.match(line) and len(line.split()) <= _MOST_OF_HEAD):
-        return True
-    # A comma at the end says that it is one; without, it may be "hi printer 4 is broken".
-    most = _MOST_NAMED if line.endswith((",", "!", ":")) else _MOST_NAMED // 2
-    return any(f"{bare} ".startswith((f"{hi} ", f"{hi},")) and len(bare[len(hi) :].split()) <= most for hi in GREETINGS)
+    if not bare or any(bare.startswith(begin) and bare.endswith(end) for begin, end in SENT_FROM):
+        return len(bare.split()) <= _SOME_WORDS
+    return bool(_EMPTY_FIELD.fullmatch(line) or _CONTACT.fullmatch(line)) or _is_greeting(line, bare)
+
+
+def _is_greeting(line: str, bare: str) -> bool:
+    """Return True if a line greets, and nothing else: whoever is greeted has a name, or is known as such."""
+    for greeting in GREETINGS:
+        if bare.startswith(greeting) and bare[len(greeting) : len(greeting) + 1] in {"", " ", ","}:
+            greeted = line.strip(" .,!;:-*_")[len(greeting) :].replace(",", " ").split()
+            named = [word for word in greeted if word.lower() not in GREETED]
+            return len(named) <= 2 and (not named or line.endswith((",", "!", ":"))) and all(map(_may_be_name, named))
+    return False
+
+
+def _may_be_name(word: str) -> bool:
+    return word[:1].isupper() and not word.isupper() and word.strip(".,").replace("-", "").isalpha()
+
+
+def _without_banner(line: str) -> str:
+    banner = next((one for one in BANNERS if _low(line).startswith(one)), "")
+    return line[len(banner) :].strip()
 
 
 def _low(line: str) -> str:

@@ -1123,9 +1123,22 @@ CREATE OR REPLACE TRIGGER tickets_postings AFTER INSERT OR UPDATE OF terms, weig
 CREATE OR REPLACE TRIGGER passages_postings AFTER INSERT OR UPDATE OF terms, weights OR DELETE ON passages
     FOR EACH ROW EXECUTE FUNCTION keep_postings('p');
 
+-- The release before writes a ticket's text and knows no terms: it is indexed again then.
+CREATE OR REPLACE FUNCTION mind_old_terms() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    NEW.indexed := 0;
+    RETURN NEW;
+END $$;
+
+CREATE OR REPLACE TRIGGER tickets_old_terms BEFORE UPDATE OF subject, description, resolution ON tickets
+    FOR EACH ROW WHEN (OLD.terms = NEW.terms AND OLD.indexed = NEW.indexed
+        AND (OLD.subject, OLD.description, OLD.resolution)
+            IS DISTINCT FROM (NEW.subject, NEW.description, NEW.resolution))
+    EXECUTE FUNCTION mind_old_terms();
+
 -- The texts of the caller's tenant that have most in common with what is asked, by BM25: `worth` is a term's rarity times
--- how often it is asked for. The rarest terms come first, until `p_budget` postings are read, so that a search in a
--- million texts costs no more; the commonest would hardly tell one from another. `asked` is the worth of all words that
+-- how often it is asked for. The rarest terms come first, until `p_budget` postings are read (of the last
+-- term the newest), so that a search in a million texts costs no more; the commonest would hardly tell one from another. `asked` is the worth of all words that
 -- were asked for, known here or not, by the best of the terms that each may be (`p_words` tells which are of one). Of a few texts nobody can tell which terms are rare: 20 more count that have none.
 -- The plan is made for each question: one that is kept would be made for a tenant of any size, and any terms.
 CREATE OR REPLACE FUNCTION find_texts(
@@ -1154,7 +1167,7 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT p.document, p.weight FROM postings p
             WHERE p.tenant_id = v_tenant AND p.collection = p_collection AND p.term = k.term
-            LIMIT p_budget - k.before
+            ORDER BY p.document DESC LIMIT p_budget - k.before
         ) p
         WHERE k.before < p_budget
     )

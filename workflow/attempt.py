@@ -19,6 +19,8 @@ class GraphState(TypedDict, total=False):
     ticket: DeskTicket
     similar_tickets: Sequence[SimilarTicket]
     documents: Sequence[Document]
+    nothing_found: bool
+    """True if all was searched, and neither ticket nor document was like it."""
     enhancement: Enhancement
     model: str
     """The one that answered, as the answer names it."""

@@ -13,10 +13,11 @@ import psycopg
 
 from benchmarks.retrieval.sets import queries, tickets
 from devstack.postgres import Postgres
+from retrieval.language import LANGUAGES
 from retrieval.markup import lines_of
 from retrieval.terms import weighed_terms
 from retrieval.wrapping import unwrapped
-from storage.indexing import VERSION
+from storage.indexing import way_of
 from storage.migrating import migrate
 from storage.search import SearchInPostgres
 from storage.session import Database
@@ -34,9 +35,9 @@ INSERT INTO postings (tenant_id, collection, term, weight, document)
     ORDER BY 1, 3, 5;
 INSERT INTO term_counts SELECT tenant_id, collection, term, count(*) FROM postings GROUP BY 1, 2, 3;
 INSERT INTO collection_sizes SELECT tenant_id, 't', count(*) FROM tickets GROUP BY 1;
-INSERT INTO postings SELECT tenant_id, 'p', term, weight, document FROM postings WHERE document % 100 = 0;
-INSERT INTO term_counts SELECT tenant_id, 'p', term, count(*) FROM postings WHERE collection = 'p' GROUP BY 1, 3;
-INSERT INTO collection_sizes SELECT tenant_id, 'p', documents / 100 FROM collection_sizes;
+INSERT INTO passages (tenant_id, source_id, position, title, body, terms, weights, indexed)
+    SELECT tenant_id, ticket_id, 0, subject, description, terms, weights, indexed FROM tickets
+    WHERE search_id % 100 = 0;
 """
 _FULL_TEXT = """
     SELECT t.ticket_id FROM tickets t, to_tsquery('english', %s) query
@@ -68,7 +69,7 @@ class ManyTickets:
                 for row in _rows(self._own, self._others):
                     copy.write_row(row)
             connection.execute(_POSTINGS)
-            for table in ("postings", "term_counts", "tickets"):
+            for table in ("postings", "term_counts", "tickets", "passages"):
                 connection.execute(f"VACUUM ANALYZE {table}")
         return self
 
@@ -130,4 +131,4 @@ def _rows(own: int, others: int) -> Iterator[tuple[object, ...]]:
         text = " ".join([*chance.choices(words, k=_WORDS_EACH), f"lap-{number % 9000}", f"user{number % 3000}"])
         terms = weighed_terms(subject, text, "en")
         lists = (json.dumps(list(each)).translate({91: 123, 93: 125}) for each in (terms, terms.values()))
-        yield (tenant, str(number), subject, text, "Restarted.", "Closed", *lists, VERSION)
+        yield (tenant, str(number), subject, text, "Restarted.", "Closed", *lists, way_of(LANGUAGES))

@@ -52,7 +52,7 @@ async def test_the_longest_text_is_copied_and_found(description: str, start_log:
     ticket_id = site.new_ticket(subject="Scanner jams", description=description)
     resolve(site, ticket_id, description)
     assert await site.sync() == Synced(1, 0, 0), stream.getvalue()
-    found = await SearchInPostgres(site.database, 2).similar_tickets("acme", "0", "Scanner jams", "", {})
+    found = await SearchInPostgres(site.database, 2, least=0).similar_tickets("acme", "0", "Scanner jams", "", {})
     assert [ticket.ticket_id for ticket in found] == [ticket_id]
 
 

@@ -21,12 +21,14 @@ from retrieval.markup import lines_of
         ("<b>bold</b> &amp; <i>it</i>alic &lt;tag&gt;", "bold & it alic <tag>"),
         ("<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>", "a b\nc"),
         (
-            "Hi<blockquote>was<br>said<blockquote>before</blockquote></blockquote>end",
+            "Hi<blockquote type='cite'>was<br>said<blockquote>before</blockquote></blockquote>end",
             "Hi\n> was\n> said\n> before\nend",
         ),
         ("<style>p { color: red }</style><p>seen</p><script>alert('x')</script>", "seen"),
         ("<!-- <p>not</p> --><p>seen</p><!--[if mso]>not<![endif]-->", "seen"),
-        ("<p>seen</p><script>never closed <p>not</p>", "seen"),
+        ("<p>seen</p><script>never closed <p>text</p>", "seen\nnever closed\ntext"),
+        ("press <!-- to begin a comment", "press <!-- to begin a comment"),
+        ("Install:<blockquote style='margin: 0 0 0 40px'>AutoCAD<br>SAP</blockquote>", "Install:\nAutoCAD\nSAP"),
         ("a < b and c > d", "a < b and c > d"),
         ("soft\u00adhyphen zero\u200bwidth \u202eright to left", "softhyphen zerowidth right to left"),
         ("مرحبا<br>الطابعة لا تعمل", "مرحبا\nالطابعة لا تعمل"),
@@ -37,10 +39,10 @@ def test_markup_becomes_lines(markup: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("part", ["<script>", "<!--", "<", "<p", "<blockquote>", "&lt;", "<a b='", "</", "<![CDATA["])
-def test_a_megabyte_of_soup_costs_what_it_weighs(part: str) -> None:
+def test_much_soup_costs_what_it_weighs(part: str) -> None:
     """Ten times as much takes about ten times as long: nothing is looked through again for each beginning."""
     times = []
-    for size in (100_000, 1_000_000):
+    for size in (20_000, 200_000):
         began = time.process_time()
         lines_of(part * (size // len(part)))
         times.append(time.process_time() - began)

@@ -23,7 +23,7 @@ OF_THE_CALLER = {
     *("tell_event", "tell_freed", "remember_deliveries", "accept_jobs", "accept_job", "accept_late_job"),
     *("retry_job_by_hand", "skip_forgotten_jobs", "ask_jobs_again", "lock_ticket", "other_jobs_of_ticket"),
     *("has_place", "next_turn"),
-    *("keep_postings", "find_texts"),
+    *("keep_postings", "mind_old_terms", "find_texts"),
 }
 HARMLESS = {
     *("id", "tenant_id", "ticket_id", "desk_id", "display_id", "attempt", "traceparent", "state"),

@@ -72,11 +72,22 @@ async def test_copies_of_before_are_indexed_once(database: Database, table: Tabl
     await history.save_passages(database, "acme", "1", "VPN", ["a port", "b port"])
     table.run("UPDATE tickets SET terms = '{}', weights = '{}', indexed = 0 WHERE ticket_id <> '1'")
     table.run("UPDATE passages SET terms = '{}', weights = '{}', indexed = 99")
-    for tickets, passages in ((249, 2), (0, 0)):
-        assert await indexing.index_tickets_again(database, "acme", LANGUAGES) == tickets
-        assert await indexing.index_passages_again(database, "acme", LANGUAGES) == passages
+    counts = [await indexing.index_again(database, "acme", LANGUAGES, 200) for _ in range(3)]
+    assert counts == [202, 49, 0]
+    assert await indexing.index_again(database, "acme", ["de"], 1000) == 252
     assert_in_step(table)
     assert len(await SearchInPostgres(database, 2).similar_tickets("acme", "1", TEXTS[1], "", {})) == 3
+
+
+async def test_what_the_release_before_writes_is_indexed_again(database: Database, table: Table) -> None:
+    """It knows no terms; a change of anything else is no reason."""
+    await history.save_ticket(database, "acme", copy(1))
+    table.run("UPDATE tickets SET seen_at = now(), status = 'Open'")
+    assert await indexing.index_again(database, "acme", LANGUAGES, 10) == 0
+    table.run("UPDATE tickets SET resolution = 'Replaced the drum unit.'")
+    assert await indexing.index_again(database, "acme", LANGUAGES, 10) == 1
+    assert_in_step(table)
+    assert len(await SearchInPostgres(database, 2, least=0).similar_tickets("acme", "9", "drum unit", "", {})) == 1
 
 
 async def test_writers_and_erasers_of_one_tenant_do_not_lock_each_other_out(database: Database, table: Table) -> None:

@@ -25,8 +25,10 @@ from workflow.ports import Kept
 
 @dataclass(slots=True)
 class _Found:
-    similar_tickets: Sequence[SimilarTicket] = ()
-    documents: Sequence[Document] = ()
+    """None: not searched, or not to the end."""
+
+    similar_tickets: Sequence[SimilarTicket] | None = None
+    documents: Sequence[Document] | None = None
 
 
 async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  # noqa: ARG001 -- LangGraph's signature
@@ -54,12 +56,17 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
             ticket_history="Yes" if found.similar_tickets else "No",
             docs="Yes" if found.documents else "No",
             also={
-                "tickets": len(found.similar_tickets),
-                "documents": len(found.documents),
+                "tickets": len(found.similar_tickets or ()),
+                "documents": len(found.documents or ()),
                 "took_ms": round((time.monotonic() - started) * 1000),
             },
         )
-    return {"ticket": ticket, "similar_tickets": found.similar_tickets, "documents": found.documents}
+    return {
+        "ticket": ticket,
+        "similar_tickets": found.similar_tickets or (),
+        "documents": found.documents or (),
+        "nothing_found": found == _Found((), ()),
+    }
 
 
 async def _is_answered(attempt: Attempt) -> bool:
@@ -76,14 +83,16 @@ async def _refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
 async def _find_tickets(attempt: Attempt, ticket: DeskTicket, found: _Found) -> None:
     claim, words = attempt.claim, (ticket.subject, ticket.description)
     with _done_without("ticket history not searched"):
-        found.similar_tickets = await attempt.search.similar_tickets(
-            claim.tenant_id, claim.id_in_desk, *words, attempt.wishes().rules.forbidden
+        forbidden = attempt.wishes().rules.forbidden
+        found.similar_tickets = tuple(
+            await attempt.search.similar_tickets(claim.tenant_id, claim.id_in_desk, *words, forbidden)
         )
 
 
 async def _find_documents(attempt: Attempt, ticket: DeskTicket, found: _Found) -> None:
     with _done_without("documents not searched"):
-        found.documents = await attempt.search.documents(attempt.claim.tenant_id, ticket.subject, ticket.description)
+        words = (ticket.subject, ticket.description)
+        found.documents = tuple(await attempt.search.documents(attempt.claim.tenant_id, *words))
 
 
 @contextmanager

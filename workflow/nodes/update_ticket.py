@@ -29,8 +29,8 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
             raise DryRun
         announce = partial(claims.about_to_post, attempt.database, claim, attempt.lease_seconds)
         about_to_post = partial(insist_shortly_before, announce, attempt.lease_seconds / 3)
-        # Of an answer that an earlier attempt has stored it is not known any more.
-        nothing_found = not (state.get("similar_tickets", True) or state.get("documents", True))
+        # Of an answer that an earlier attempt has stored or kept it is not known any more.
+        nothing_found = state.get("nothing_found", False) and not claim.started_before
         note = to_html(state["enhancement"], claim.job_id, state["model"], nothing_found=nothing_found)
         try:
             note_id = await attempt.desk.add_note(claim.id_in_desk, note, about_to_post)

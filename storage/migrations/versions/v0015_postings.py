@@ -6,7 +6,7 @@ revision = "0015"
 down_revision = "0014"
 branch_labels = None
 depends_on = None
-FUNCTIONS = "fed483c1908b7919c550ab4606a1306a9a625bbccae405b39849edc7f9fc8229"
+FUNCTIONS = "64acc7afceaaec00fc7c82110a3a5fcd45d547cacf110ee6cd67ef6220adb6c6"
 """The digest of `storage/functions.sql`."""
 
 # Of each text that can be found: a number that postings are kept by, and its terms, which a trigger keeps them from.
@@ -67,6 +67,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("tickets", "passages"):
         op.execute(f"DROP TRIGGER IF EXISTS {table}_postings ON {table}")
+        op.execute(f"DROP TRIGGER IF EXISTS {table}_old_terms ON {table}")
         op.execute(
             f"ALTER TABLE {table} DROP COLUMN search_id, DROP COLUMN terms, DROP COLUMN weights, DROP COLUMN indexed"
         )
