@@ -1171,7 +1171,8 @@ BEGIN
         ) p
         WHERE k.before < p_budget
     )
-    SELECT h.document, sum(h.worth * h.weight) AS score,
+    -- As real: sums of the same parts in another order differ in their last digit.
+    SELECT h.document, sum(h.worth * h.weight)::real::float8 AS score,
         (SELECT sum(best.worth) FROM (
             SELECT coalesce(max(w.worth) FILTER (WHERE w.documents > 0), max(w.worth)) FROM worth w GROUP BY w.word
         ) best (worth)) AS asked
