@@ -48,7 +48,9 @@ BENCHMARKS: dict[str, Benchmark] = {
 def main(words: Sequence[str] | None = None) -> int:
     """Run them one after the other; 1 if a figure is not good enough, 2 when one could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all but retrieval)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all but retrieval)"
+    )
     parser.add_argument("--size", choices=("tiny", "usual", "full"), default="usual", help="(default: usual)")
     parser.add_argument("--documents", type=Path, default=PROJECT / "docs", help="where to write (default: docs)")
     given = parser.parse_args(words)
