@@ -7,7 +7,6 @@ the library for it (mail-parser-reply) tries expressions that can begin and end 
 
 import re
 from collections.abc import Sequence
-from itertools import islice, takewhile
 
 from retrieval.phrases import (
     BANNERS,
@@ -95,7 +94,10 @@ def unwrapped(text: str) -> str:
 
 def _quoted(lines: Sequence[str], position: int) -> int:
     """Return how many lines in a row are quoted from here on."""
-    return sum(1 for _ in takewhile(lambda line: line.startswith(">"), islice(lines, position, None)))
+    end = position
+    while end < len(lines) and lines[end].startswith(">"):
+        end += 1
+    return end - position
 
 
 def _says_enough(said: Sequence[str]) -> bool:
