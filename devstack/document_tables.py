@@ -40,7 +40,7 @@ PROCESSES: dict[str, type[LogSettings]] = {
     "worker": WorkerSettings,
     "housekeeping": HousekeepingSettings,
     "signer": SignerSettings,
-    "jobs, show, retry": ByHandSettings,
+    "jobs, show, retry, documents": ByHandSettings,
     "forget": ForgetSettings,
     "migrate": MigrateSettings,
 }

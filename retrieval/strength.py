@@ -5,7 +5,7 @@ import math
 LEAST = 0.35
 """What is weaker counts as nothing found: of the best finds that are right it loses one in ten."""
 # A logistic regression over the half of the set in benchmarks/retrieval that no figures are told of, among 475, 200,
-# 60 and 15 earlier tickets; docs/benchmarks.md has what became of it on the other half.
+# 60 and 15 earlier tickets (benchmarks/retrieval/fit.py); docs/benchmarks.md has what became of it on the other half.
 _BY_SCORE, _BY_ASKED, _SHIFT = 2.71, -1.0, -4.58
 
 

@@ -1036,7 +1036,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     ) SELECT count(*) FROM purged
 $$;
 
--- Copies of tickets and solutions that the desk has not listed for long.
+-- Copies of tickets and solutions that the desk has not listed for long; documents from files no desk lists.
 CREATE OR REPLACE FUNCTION purge_tickets(p_days integer, p_most integer) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH old AS MATERIALIZED (
@@ -1051,7 +1051,8 @@ CREATE OR REPLACE FUNCTION purge_passages(p_days integer, p_most integer) RETURN
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH old AS MATERIALIZED (
         SELECT o.tenant_id, o.source_id, o.position FROM passages o
-        WHERE o.synced_at < now() - make_interval(days => p_days) LIMIT p_most FOR UPDATE SKIP LOCKED
+        WHERE o.synced_at < now() - make_interval(days => p_days) AND NOT starts_with(o.source_id, 'file:')
+        LIMIT p_most FOR UPDATE SKIP LOCKED
     ), purged AS (
         DELETE FROM passages t USING old o
         WHERE (t.tenant_id, t.source_id, t.position) = (o.tenant_id, o.source_id, o.position) RETURNING 1

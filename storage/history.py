@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Text, case, cast, column, delete, func, or
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
 from retrieval.language import LANGUAGES
-from storage import tombstones
+from storage import documents, tombstones
 from storage.indexing import indexed, indexed_ticket
 from storage.models import Passage, Ticket
 from storage.session import Database
@@ -141,7 +141,8 @@ async def see_tickets(database: Database, tenant_id: str, listed: Mapping[str, s
 async def oldest_seen(database: Database, tenant_id: str) -> datetime | None:
     """When the desk last showed the copy, of a ticket or a solution, that it has not shown for the longest."""
     async with database.tenant(tenant_id) as session:
-        tickets, passages = select(func.min(Ticket.seen_at)), select(func.min(Passage.seen_at))
+        tickets = select(func.min(Ticket.seen_at))
+        passages = select(func.min(Passage.seen_at)).where(documents.of_desks())
         both = func.least(tickets.scalar_subquery(), passages.scalar_subquery())
         oldest: datetime | None = await session.scalar(select(both))
         return oldest
@@ -212,7 +213,7 @@ async def solutions_to_ask_for(
     seen_at = func.min(Passage.seen_at)
     question = (
         select(Passage.source_id)
-        .where(Passage.source_id.not_in(listed))
+        .where(Passage.source_id.not_in(listed), documents.of_desks())
         .group_by(Passage.source_id)
         .having(or_(missed, _unseen(seen_at, hours)))
         .order_by(missed.desc(), seen_at)

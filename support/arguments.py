@@ -71,7 +71,7 @@ def _at_least_one(given: str) -> int:
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `check`, `jobs`, `show`, `retry`, `forget` and `signing-kit`."""
+    """Add `check`, `jobs`, `show`, `retry`, `forget`, `documents` and `signing-kit`."""
     check = _verb(verbs, "check", "see whether all that a tenant's tickets need is in order; changes nothing")
     check.add_argument("--tenant", type=tenant, metavar="ID", help="this tenant only")
     check.add_argument("--url", type=_word, metavar="URL", help="the public address of POST /webhook, for a probe")
@@ -105,11 +105,20 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     which.add_argument("--all", action="store_true", help="all of the tenant, once its settings are gone")
     forget.add_argument("--yes", action="store_true", help="do not ask first")
     forget.set_defaults(refuse=forget.error)
+    _add_documents(verbs)
     kit = verbs.add_parser("signing-kit", help="print what to paste into a desk so that its webhooks come")
     kit.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
     kit.add_argument("--form", choices=FORMS, required=True, help="who signs, or a token: docs/connect says which")
     kit.add_argument("--url", type=webhook_url, metavar="URL", help="the API's address; without it a place to fill")
     kit.add_argument("--show-secret", action="store_true", help="with the secret, from the settings here")
+
+
+def _add_documents(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    documents = _verb(verbs, "documents", "add files to what context is found in, list them, and remove them")
+    documents.add_argument("what", choices=("add", "list", "remove"), help="what to do")
+    documents.add_argument("paths", nargs="*", metavar="PATH", help="files; with add, folders too")
+    documents.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
+    documents.set_defaults(refuse=documents.error)
 
 
 def _verb(
@@ -132,6 +141,12 @@ def check_retry(chosen: argparse.Namespace) -> None:
         chosen.refuse("--since, --tenant, --limit and --yes go with --failed")
     if chosen.failed and chosen.json and not chosen.yes:
         chosen.refuse("--failed --json needs --yes: a machine is not asked")
+
+
+def check_documents(chosen: argparse.Namespace) -> None:
+    """Refuse (exit status 2) paths where none are meant, and none where some are."""
+    if (chosen.what == "list") == bool(chosen.paths):
+        chosen.refuse("list takes no PATH" if chosen.paths else f"{chosen.what} needs a PATH")
 
 
 def check_forget(chosen: argparse.Namespace) -> None:

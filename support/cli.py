@@ -22,6 +22,7 @@ _BY_HAND = {
     "retry": "support.retry_jobs:run",
     "forget": "support.forget:run",
     "check": "support.check.command:run",
+    "documents": "support.documents.command:run",
     "signing-kit": "support.signing_kit:run",
 }
 

@@ -51,6 +51,11 @@ class CopiesInPostgres:
         migrate(self._server.admin_url, self._server.url)
         asyncio.run(self._fill(tickets, articles))
 
+    @property
+    def url(self) -> str:
+        """Where the application's role connects."""
+        return self._server.url
+
     def close(self) -> None:
         """Stop the server and delete what it has."""
         self._server.stop()

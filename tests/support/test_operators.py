@@ -215,6 +215,11 @@ def test_what_is_not_understood_erases_nothing(words: list[str], capsys: pytest.
         ["jobs", "--since", "yesterday"],
         ["jobs", "--state", "lost"],
         ["jobs", "--limit", "0"],
+        ["documents", "add", "handbook.md"],
+        ["documents", "add", "--tenant", "acme"],
+        ["documents", "remove", "--tenant", "acme"],
+        ["documents", "list", "handbook.md", "--tenant", "acme"],
+        ["documents", "delete", "handbook.md", "--tenant", "acme"],
     ],
 )
 def test_what_is_not_understood_is_status_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

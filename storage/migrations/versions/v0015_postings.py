@@ -6,7 +6,7 @@ revision = "0015"
 down_revision = "0014"
 branch_labels = None
 depends_on = None
-FUNCTIONS = "9630f71b2b878e5eb4e2d6f88c5f602093f7b03dd3744fa9d30f7d9b37c19cac"
+FUNCTIONS = "c676bea699931efcbcf6a022ab38e306d2dfd4132a951d73524768de04f6e647"
 """The digest of `storage/functions.sql`."""
 
 # Of each text that can be found: a number that postings are kept by, and its terms, which a trigger keeps them from.

@@ -1,0 +1,69 @@
+"""Documents that were added from files: passages beside those of a desk's solutions, until they are removed."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from integrations.text import storable
+from retrieval.language import LANGUAGES
+from storage.indexing import indexed
+from storage.models import Passage
+from storage.session import Database
+
+_FILE = "file:"
+"""What the ids of their passages begin with, as `purge_passages` in functions.sql knows; those of a desk are digits."""
+
+
+class AddedDocument(NamedTuple):
+    """A document that is there."""
+
+    path: str
+    parts: int
+    added_at: datetime
+
+
+def of_desks() -> ColumnElement[bool]:
+    """Whether a passage is of a desk's solution."""
+    return Passage.source_id.not_like(f"{_FILE}%")
+
+
+async def save(
+    database: Database,
+    tenant_id: str,
+    path: str,
+    parts: Sequence[tuple[str, str]],
+    languages: Sequence[str] = LANGUAGES,
+) -> int:
+    """Replace what is there of a document by these parts, each a title and a text; how many were there before."""
+    source = {"tenant_id": tenant_id, "source_id": storable(f"{_FILE}{path}")}
+    rows = [
+        {**source, "position": position, "title": title, "body": body} | indexed(title, body, languages)
+        for position, (title, body) in enumerate((storable(title), storable(text)) for title, text in parts)
+    ]
+    async with database.tenant(tenant_id) as session:
+        gone = delete(Passage).where(Passage.source_id == source["source_id"]).returning(Passage.position)
+        before = len((await session.scalars(gone)).all())
+        if rows:
+            await session.execute(insert(Passage).values(synced_at=func.now(), seen_at=func.now()), rows)
+    return before
+
+
+async def remove(database: Database, tenant_id: str, path: str) -> int:
+    """Delete a document; how many parts it had."""
+    return await save(database, tenant_id, path, ())
+
+
+async def added(database: Database, tenant_id: str) -> list[AddedDocument]:
+    """The documents that are there, by their paths."""
+    path = func.substr(Passage.source_id, len(_FILE) + 1).label("path")
+    question = (
+        select(path, func.count().label("parts"), func.min(Passage.synced_at).label("added_at"))
+        .where(~of_desks())
+        .group_by(path)
+        .order_by(path)
+    )
+    async with database.tenant(tenant_id) as session:
+        return [AddedDocument(*row) for row in await session.execute(question)]

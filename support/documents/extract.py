@@ -1,0 +1,103 @@
+"""`python -m support.documents.extract PATH`: the parts of one file as JSON, in a process that may not take much.
+
+A file may be broken, or made to take all memory and time there is: this process has little of both, and whoever
+started it goes on when it ends. Its status is 0, or 1 with the reason on standard error.
+"""
+
+import json
+import resource
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from support.documents.sections import Part, parts_of_html, parts_of_markdown, parts_of_pages
+
+MOST_SECONDS = 60
+_MOST_MEMORY = 1 << 30
+_MOST_CHARACTERS = 5_000_000
+
+
+class Unreadable(Exception):
+    """A file can't be read; the text says why."""
+
+
+def parts_of(path: Path) -> list[Part]:
+    """Return the parts of a file by the ending of its name. Raises Unreadable."""
+    read = READERS.get(path.suffix.lower())
+    if read is None:
+        raise Unreadable(f"files of this kind are not read, but {', '.join(sorted(READERS))}")
+    parts = read(path)
+    if sum(len(part.text) for part in parts) > _MOST_CHARACTERS:
+        raise Unreadable(f"it has more than {_MOST_CHARACTERS:,} characters of text")
+    if not parts:
+        raise Unreadable("there is no text in it; pages that were scanned have none")
+    return parts
+
+
+def _markdown(path: Path) -> list[Part]:
+    return parts_of_markdown(path.stem, _text_of(path))
+
+
+def _html(path: Path) -> list[Part]:
+    return parts_of_html(path.stem, _text_of(path))
+
+
+def _pdf(path: Path) -> list[Part]:
+    from pypdf import PdfReader  # noqa: PLC0415 -- for this kind of file alone
+
+    reader = PdfReader(path)
+    if reader.is_encrypted and not reader.decrypt(""):
+        raise Unreadable("it is encrypted")
+    return parts_of_pages(path.stem, (page.extract_text() for page in reader.pages))
+
+
+def _docx(path: Path) -> list[Part]:
+    import mammoth  # noqa: PLC0415 -- for this kind of file alone
+
+    with path.open("rb") as file:
+        no_pictures = mammoth.images.img_element(lambda _: {"src": ""})
+        return parts_of_html(path.stem, mammoth.convert_to_html(file, convert_image=no_pictures).value)
+
+
+def _text_of(path: Path) -> str:
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # What Windows wrote before UTF-8; each byte is a character in it.
+        return content.decode("cp1252", errors="replace")
+
+
+READERS: dict[str, Callable[[Path], list[Part]]] = {
+    ".md": _markdown,
+    ".markdown": _markdown,
+    ".txt": _markdown,
+    ".html": _html,
+    ".htm": _html,
+    ".pdf": _pdf,
+    ".docx": _docx,
+}
+
+
+def main(words: list[str]) -> int:
+    """Print the parts of a file; 1 if it can't be read."""
+    resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+    try:
+        json.dump([part._asdict() for part in parts_of(Path(words[0]))], sys.stdout)
+    except Unreadable as unreadable:
+        reason = str(unreadable)
+    except OSError as failure:
+        reason = f"it can't be opened ({failure.strerror})"
+    except MemoryError:
+        reason = "it takes too much memory"
+    except Exception as failure:  # noqa: BLE001 -- libraries raise what they like for a broken file
+        reason = f"it is broken ({type(failure).__name__})"
+    else:
+        return 0
+    sys.stderr.write(reason)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

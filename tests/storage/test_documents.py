@@ -1,0 +1,48 @@
+"""Documents from files: found beside solutions, replaced and removed by path, and left alone by syncs and purges."""
+
+from sqlalchemy import text
+
+from storage import documents, erasing, history
+from storage.erasable import Which
+from storage.search import SearchInPostgres
+from storage.session import Database
+from tests.kit.postgres import Table
+
+PARTS = [("handbook: VPN", "Use port 443 for the VPN."), ("handbook: Scanner", "Clean the rollers.")]
+
+
+async def titles(database: Database, subject: str, tenant_id: str = "acme") -> list[str]:
+    return [found.title for found in await SearchInPostgres(database, 2).documents(tenant_id, subject, "")]
+
+
+async def test_a_document_is_found_replaced_and_removed_by_its_path(database: Database) -> None:
+    assert await documents.save(database, "acme", "handbook.md", PARTS) == 0
+    await history.save_passages(database, "acme", "1", "Scanner jams", ["Restart it."])
+    assert await titles(database, "VPN port") == ["handbook: VPN"]
+    assert await titles(database, "VPN port", "globex") == []
+    assert await documents.save(database, "acme", "handbook.md", PARTS[1:]) == 2
+    assert await titles(database, "VPN port") == []
+    assert [(one.path, one.parts) for one in await documents.added(database, "acme")] == [("handbook.md", 1)]
+    assert await documents.added(database, "globex") == []
+    assert await documents.remove(database, "globex", "handbook.md") == 0
+    assert await documents.remove(database, "acme", "handbook.md") == 1
+    assert await documents.added(database, "acme") == []
+    assert await titles(database, "Scanner jams") == ["Scanner jams"]
+
+
+async def test_neither_a_sync_nor_a_purge_takes_it_and_no_desk_is_asked_for_it(
+    database: Database, table: Table
+) -> None:
+    await documents.save(database, "acme", "handbook.md", PARTS)
+    table.run("UPDATE passages SET seen_at = now() - interval '2 years', synced_at = now() - interval '2 years'")
+    assert await history.oldest_seen(database, "acme") is None
+    assert await history.solutions_to_ask_for(database, "acme", [], hours=20, most=10) == []
+    assert await database.call_for_one(text("SELECT purge_passages(30, 100)")) == 0
+    await erasing.erase(database, Which("acme"))
+    assert table.run("SELECT * FROM passages") == []
+
+
+async def test_half_a_character_in_a_path_or_a_text_is_left_out(database: Database) -> None:
+    await documents.save(database, "acme", "hand\ud83dbook\x00.md", [("VPN\ud83d", "Use port 443.\x00")])
+    assert [one.path for one in await documents.added(database, "acme")] == ["handbook.md"]
+    assert await documents.remove(database, "acme", "hand\ud83dbook\x00.md") == 1

@@ -1,0 +1,116 @@
+"""Files become parts below their headings; what is broken, encrypted or a bomb is told, and harms nobody."""
+
+from pathlib import Path
+
+import pytest
+from pypdf import PdfReader, PdfWriter
+
+from support.documents.extract import Unreadable
+from support.documents.reading import files_at, read
+from support.documents.sections import Part
+from tests.support.files import docx, pdf
+
+MARKDOWN = """Before the first heading.
+
+# VPN
+
+Use port 443.
+
+```
+# no heading
+```
+
+## Certificates ##
+Renew them.
+"""
+HTML = "<title>t</title><h1>VPN</h1><p>Use port&nbsp;443.<br># no heading</p><h2 class='x'>Certificates</h2>Renew them."
+
+
+def written(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def test_markdown_is_split_at_its_headings(tmp_path: Path) -> None:
+    assert read(written(tmp_path / "handbook.md", MARKDOWN)) == [
+        Part("handbook", "Before the first heading."),
+        Part("handbook: VPN", "Use port 443. ``` # no heading ```"),
+        Part("handbook: Certificates", "Renew them."),
+    ]
+
+
+def test_html_is_split_at_its_headings(tmp_path: Path) -> None:
+    assert read(written(tmp_path / "vpn.HTML", HTML))[1:] == [
+        Part("vpn: VPN", "Use port 443. # no heading"),
+        Part("vpn: Certificates", "Renew them."),
+    ]
+
+
+def test_docx_and_pdf_are_read(tmp_path: Path) -> None:
+    assert read(docx(tmp_path / "vpn.docx", "Certificates", "Renew them.")) == [
+        Part("vpn: Certificates", "Renew them.")
+    ]
+    assert read(pdf(tmp_path / "vpn.pdf", "Use port 443.", "Renew certificates.")) == [
+        Part("vpn: page 1", "Use port 443."),
+        Part("vpn: page 2", "Renew certificates."),
+    ]
+
+
+def test_a_long_text_is_cut_between_words(tmp_path: Path) -> None:
+    parts = read(written(tmp_path / "long.txt", "word " * 2000))
+    assert len(parts) == 7
+    assert max(len(part.text) for part in parts) <= 1500
+    assert " ".join(part.text for part in parts).split() == ["word"] * 2000
+
+
+@pytest.mark.parametrize("content", ["Übergröße".encode("cp1252"), "\ufeffÜbergröße".encode()])
+def test_what_windows_wrote_is_read(content: bytes, tmp_path: Path) -> None:
+    assert read(written(tmp_path / "old.txt", content)) == [Part("old", "Übergröße")]
+
+
+def encrypted(path: Path) -> Path:
+    writer = PdfWriter(clone_from=PdfReader(pdf(path, "secret")))
+    writer.encrypt("password", algorithm="RC4-128")
+    writer.write(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.pdf", b"%PDF-1.4 and no more", "it is broken"),
+        ("a.docx", b"PK\x03\x04 and no more", "it is broken"),
+        ("a.exe", b"MZ", "files of this kind are not read, but .docx, .htm, .html, .markdown, .md, .pdf, .txt"),
+        ("a.txt", b" \n\n", "there is no text in it"),
+        ("a.md", b"a " * 3_000_000, "it has more than 5,000,000 characters of text"),
+    ],
+)
+def test_what_cannot_be_read_is_told(name: str, content: bytes, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match=f"^{reason}"):
+        read(written(tmp_path / name, content))
+
+
+def test_an_encrypted_one_a_missing_one_and_a_folder_are_told(tmp_path: Path) -> None:
+    for path, reason in (
+        (encrypted(tmp_path / "e.pdf"), "it is encrypted"),
+        (tmp_path / "missing.md", "it can't be opened"),
+        (tmp_path, "files of this kind"),
+    ):
+        with pytest.raises(Unreadable, match=reason):
+            read(path)
+
+
+@pytest.mark.slow
+def test_a_bomb_takes_no_more_than_its_process_may(tmp_path: Path) -> None:
+    """A megabyte that becomes hundreds."""
+    bomb = docx(tmp_path / "bomb.docx", "x", "a" * 100_000, times=4000)
+    assert bomb.stat().st_size < 2_000_000
+    with pytest.raises(Unreadable, match=r"too much (time|memory)|it has more than|it is broken"):
+        read(bomb)
+
+
+def test_a_folder_is_looked_through(tmp_path: Path) -> None:
+    for name in ("b/c.md", "a.txt", ".hidden/x.md", "picture.png", "b/.secret.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        written(tmp_path / name, "x")
+    assert [str(path.relative_to(tmp_path)) for path in files_at(tmp_path)] == ["a.txt", "b/c.md"]
