@@ -85,8 +85,8 @@ def unwrapped(text: str) -> str:
         elif (after := _past_notice(lines, position)) > position:
             position = after
         else:
-            if not _is_wrapping(lines[position]):
-                said.append(_without_banner(lines[position]))
+            if (line := _without_banner(lines[position])) and not _is_wrapping(line):
+                said.append(line)
             position += 1
         is_below_mark = False
     return "\n".join(said or lines)

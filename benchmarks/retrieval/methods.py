@@ -3,7 +3,7 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,42 +76,32 @@ class CopiesInPostgres:
     def tickets(self, queries: Sequence[Incoming]) -> dict[str, list[Find]]:
         """Return what is found for each query, however weak."""
 
-        async def all_found() -> dict[str, list[Find]]:
-            database = Database(self._server.url, application_name="benchmark")
-            search = SearchInPostgres(database, 2, most=MOST, least=0.0)
-            try:
-                return {
-                    asked.id: [
-                        Find(ticket.ticket_id, ticket.strength)
-                        for ticket in await search.similar_tickets(
-                            TENANT, "", asked.subject, said(asked.description), {}
-                        )
-                    ]
-                    for asked in queries
-                }
-            finally:
-                await database.close()
+        async def ask(search: SearchInPostgres, subject: str, description: str) -> list[Find]:
+            found = await search.similar_tickets(TENANT, "", subject, description, {})
+            return [Find(ticket.ticket_id, ticket.strength) for ticket in found]
 
-        return asyncio.run(all_found())
+        return asyncio.run(self._found(queries, ask))
 
     def documents(self, queries: Sequence[Incoming]) -> dict[str, list[Find]]:
         """The same for documents, by their titles."""
 
-        async def all_found() -> dict[str, list[Find]]:
-            database = Database(self._server.url, application_name="benchmark")
-            search = SearchInPostgres(database, 2, most=MOST, least=0.0)
-            try:
-                return {
-                    asked.id: [
-                        Find(document.title, document.strength)
-                        for document in await search.documents(TENANT, asked.subject, said(asked.description))
-                    ]
-                    for asked in queries
-                }
-            finally:
-                await database.close()
+        async def ask(search: SearchInPostgres, subject: str, description: str) -> list[Find]:
+            found = await search.documents(TENANT, subject, description)
+            return [Find(document.title, document.strength) for document in found]
 
-        return asyncio.run(all_found())
+        return asyncio.run(self._found(queries, ask))
+
+    async def _found(
+        self,
+        queries: Sequence[Incoming],
+        ask: Callable[[SearchInPostgres, str, str], Awaitable[list[Find]]],
+    ) -> dict[str, list[Find]]:
+        database = Database(self._server.url, application_name="benchmark")
+        search = SearchInPostgres(database, 2, most=MOST, least=0.0)
+        try:
+            return {asked.id: await ask(search, asked.subject, said(asked.description)) for asked in queries}
+        finally:
+            await database.close()
 
     def by_full_text(self, queries: Sequence[Incoming]) -> dict[str, list[str]]:
         """Return what Postgres' full text finds for any of the words, best first: the ids of tickets."""

@@ -132,7 +132,9 @@ def test_sentences_after_thanks_stay() -> None:
 
 
 def test_a_servers_banner_goes_and_its_line_stays() -> None:
-    assert unwrapped("[EXTERNAL] The scanner at dock 4 stopped") == "The scanner at dock 4 stopped"
+    for text in ("[EXTERNAL] The scanner at dock 4 stopped", "[EXTERNAL]\nHello,\nThe scanner at dock 4 stopped"):
+        assert unwrapped(text) == "The scanner at dock 4 stopped"
+    assert unwrapped("[EXTERNAL]") == "[EXTERNAL]"
 
 
 def test_a_form_with_from_and_to_is_no_mail() -> None:
