@@ -28,14 +28,19 @@ TENANT_SETTINGS: dict[str, str] = {
     "premises, 30 on cloud; from 1 on. Copying for context takes a third at most, and nothing while jobs wait for it.",
     "SERVICEDESK_FAILURE_NOTE_": "`context`: a ticket that GPT-4 fails for gets a short note with what was found; "
     "`none` (default).",
+    "SERVICEDESK_HISTORY_DAYS_": "How far back its tickets are copied for context: 365 by default, from 1 on.",
     "SERVICEDESK_LANGUAGES_": "Languages of its tickets and solutions, as codes separated by commas: "
     "`en,de,fr,es,it,nl,pt` (default), told apart text by text. Where all are in one, name that one: nothing is "
     "guessed then.",
     "SERVICEDESK_CLOSED_STATUSES_": "More names of statuses that mean closed, separated by commas.",
     "TICKETS_ONLY_": "Which tickets are enhanced: `KIND:NAME` entries separated by commas, where a kind is `event`, "
-    "`category`, `group` or `template`. A ticket must have one of the names of each kind that is there. Unset: all.",
+    "`category`, `group`, `site` or `template`. A ticket must have one of the names of each kind that is there. "
+    "Unset: all.",
     "TICKETS_NEVER_": "Which tickets are not, in the same form: one that has any of the names is left alone, e.g. "
     "`group:HR, template:Dismissal`.",
+    "CONTEXT_WITHIN_": "Which tickets help only those of their own kind, in the same form without `event`: with "
+    "`group:Finance` what the group Finance has solved is shown to its own tickets alone.",
+    "CONTEXT_NEVER_TOPICS_": "Topics of solutions that are not used as context, separated by commas.",
     "MODE_": "`live` (default), or `dry-run`: everything but the note; `ai-agents show` has what it would say.",
     "OPENAI_API_KEY_": "The tenant's own key for the model, in place of `OPENAI_API_KEY`.",
     "OPENAI_BASE_URL_": "Where the tenant's tickets are sent instead of `OPENAI_BASE_URL`; needs a key of its own.",

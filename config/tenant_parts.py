@@ -13,7 +13,7 @@ from config.tenant_problems import (
     webhook_problems,
 )
 from config.tenants import DeskSettings, JobShare, ModelSettings, Tenant
-from config.ticket_rules import TicketRules, parse_names
+from config.ticket_rules import TicketRules, fold, parse_names
 
 _WEBHOOK_SECRETS = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET")
 _REQUIRE_TIMESTAMP = "WEBHOOK_REQUIRE_TIMESTAMP"
@@ -97,6 +97,7 @@ def _desk(settings: Mapping[str, str]) -> DeskSettings | None:
         rate_per_minute=int(settings.get("SERVICEDESK_RATE_PER_MINUTE", "30" if cloud else "60")[:9]),
         failure_note=settings.get("SERVICEDESK_FAILURE_NOTE", "none").lower() == "context",
         closed_statuses=frozenset(name.strip().casefold() for name in closed.split(",") if name.strip()),
+        history_days=int(settings.get("SERVICEDESK_HISTORY_DAYS", "365")),
         languages=tuple(code.strip().lower() for code in languages.split(",") if code.strip()),
     )
 
@@ -122,4 +123,7 @@ def _share(settings: Mapping[str, str]) -> JobShare:
 
 
 def _rules(settings: Mapping[str, str]) -> TicketRules:
-    return TicketRules(parse_names(settings.get("TICKETS_ONLY", "")), parse_names(settings.get("TICKETS_NEVER", "")))
+    names = ("TICKETS_ONLY", "TICKETS_NEVER", "CONTEXT_WITHIN")
+    only, never, within = (parse_names(settings.get(name, "")) for name in names)
+    topics = map(fold, settings.get("CONTEXT_NEVER_TOPICS", "").split(","))
+    return TicketRules(only, never, within, frozenset(filter(None, topics)))

@@ -125,6 +125,8 @@ def desk_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     rate = settings.get("SERVICEDESK_RATE_PER_MINUTE", "1")
     if not (rate.isascii() and rate.isdecimal() and int(rate[:9]) >= 1):
         wrong.append(f"SERVICEDESK_RATE_PER_MINUTE_{suffix} must be a number from 1")
+    if not _is_count(settings.get("SERVICEDESK_HISTORY_DAYS", "1"), digits=4):
+        wrong.append(f"SERVICEDESK_HISTORY_DAYS_{suffix} must be a number of days from 1 to 9999")
     if settings.get("SERVICEDESK_FAILURE_NOTE", "none").lower() not in ("none", "context"):
         wrong.append(f"SERVICEDESK_FAILURE_NOTE_{suffix} must be none or context")
     if not _LANGUAGES.fullmatch(settings.get("SERVICEDESK_LANGUAGES", "en").strip()):
@@ -160,10 +162,11 @@ def model_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
 def ticket_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     """What is wrong with the settings that say which of its tickets are enhanced, and how."""
     suffix = setting_suffix(tenant_id)
-    wrong = _unreadable(suffix, settings, ("TICKETS_", "MODE"))
-    for name in ("TICKETS_ONLY", "TICKETS_NEVER"):
+    wrong = _unreadable(suffix, settings, ("TICKETS_", "CONTEXT_", "MODE"))
+    for name in ("TICKETS_ONLY", "TICKETS_NEVER", "CONTEXT_WITHIN"):
         try:
-            parse_names("" if wrong else settings.get(name, ""))
+            if "event" in parse_names("" if wrong else settings.get(name, "")) and name == "CONTEXT_WITHIN":
+                wrong.append(f"{name}_{suffix} must not name an event: of a ticket of before nobody knows it")
         except RulesUnreadable as unreadable_rules:
             wrong.append(f"{name}_{suffix} {unreadable_rules}")
     if not wrong and settings.get("MODE", "live").lower() not in ("live", "dry-run"):

@@ -26,6 +26,8 @@ class DeskSettings:
     rate_per_minute: int = 60
     closed_statuses: frozenset[str] = frozenset()
     failure_note: bool = False
+    history_days: int = 365
+    """How far back its tickets are copied."""
     languages: tuple[str, ...] = ()
     """Those that its texts may be in; without any, the ones that are told apart by themselves."""
 

@@ -1,10 +1,10 @@
-"""Which of a tenant's tickets are enhanced: by their webhook's event, their category, group and template."""
+"""Which of a tenant's tickets are enhanced: by their webhook's event, their category, group, site and template."""
 
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-KINDS = ("event", "category", "group", "template")
+KINDS = ("event", "category", "group", "site", "template")
 
 Names = Mapping[str, frozenset[str]]
 """Kind -> names, folded (`fold`)."""
@@ -27,10 +27,16 @@ def parse_names(text: str) -> Names:
 
 @dataclass(frozen=True, slots=True)
 class TicketRules:
-    """What a ticket must have, one name of each kind in `only`, and what it must not: any of `never`."""
+    """What a ticket must have, one name of each kind in `only`, and what it must not: any of `never`.
+
+    A ticket with one of the names in `within` is context for those alone that have the same name. `never_topics` are
+    those, folded, whose solutions are not used.
+    """
 
     only: Names = field(default_factory=dict)
     never: Names = field(default_factory=dict)
+    within: Names = field(default_factory=dict)
+    never_topics: frozenset[str] = frozenset()
 
     def leave_out(self, known: Mapping[str, str]) -> bool:
         """Return True if a ticket is not to be enhanced, by what is `known` of it: kind -> name.
@@ -50,6 +56,13 @@ class TicketRules:
     def forbidden(self) -> Names:
         """The names by which a ticket's text may not be kept; of its events nothing is known once it is copied."""
         return {kind: names for kind, names in self.never.items() if kind != "event"}
+
+    def hidden_from(self, known: Mapping[str, str]) -> Names:
+        """The names that a ticket may not have to be context for another one, of which this is `known`."""
+        own = fold_all(known)
+        hidden = {kind: names - {own.get(kind, "")} for kind, names in self.within.items()}
+        kinds = self.forbidden.keys() | {kind for kind, names in hidden.items() if names}
+        return {kind: self.forbidden.get(kind, frozenset()) | hidden.get(kind, frozenset()) for kind in kinds}
 
     def ask_for(self, kind: str) -> bool:
         """Return True if a ticket's name of that kind may make a difference."""

@@ -1,9 +1,8 @@
-"""What is wrong with one ticket or solution of a desk, or with all of its solutions, is no trouble of the others."""
+"""What is wrong with one ticket or solution of a desk is no trouble of the others."""
 
 from collections.abc import Awaitable
 
 from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, OutsideFailure
-from integrations.servicedesk.client import ServiceDeskPlus
 from observability import phrases
 from observability.logging import say
 from storage.session import DATABASE_FAILURES, is_away, is_locked
@@ -33,18 +32,6 @@ async def alone(tenant_id: str, step: Awaitable[None]) -> tuple[bool, OutsideFai
     else:
         return True, None
     return False, None
-
-
-async def solutions_listed(desk: ServiceDeskPlus, tenant_id: str, most: int) -> list[str] | None:
-    """Return the ids of the desk's solutions; None, and that is a line, where it refuses to list them.
-
-    The technician of a key, or the scope of a token, may have the right to tickets and not to solutions.
-    """
-    try:
-        return await desk.list_solutions(most)
-    except DeskRefused as refused:
-        say(phrases.SOLUTIONS_REFUSED, tenant_id=tenant_id, reason=refused.reason, also=refused.also)
-        return None
 
 
 def _may_be_its_own(failure: OutsideFailure) -> bool:

@@ -12,17 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
-from config.tenants import DeskSettings, Tenant
-from config.ticket_rules import TicketRules
 from dispatch.queue import open_redis
 from housekeeping.copying import AT_ONCE, Copying
-from housekeeping.forbidden import Forbidden
-from housekeeping.sync import sync_tenant
-from housekeeping.synced import Synced
+from housekeeping.sync import Copies
 from integrations.servicedesk.desks import Desks
 from observability import exposition, metrics, phrases, tracing
 from observability.logging import say
@@ -71,13 +66,7 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
     # Not in line with the copies for a connection. Redis is no reason: without it the desks are only called less often.
     probed = Database(settings.database_url, application_name="ai-agents housekeeping", pool_size=1)
     readiness.ask(loop, {"database": probed.ask})
-    forbidden: dict[str, Forbidden] = {}
-
-    async def copy(tenant_id: str, desk: DeskSettings) -> Synced:
-        whose = forbidden.setdefault(tenant_id, Forbidden(partial(_rules_of, tenants, tenant_id)))
-        return await sync_tenant(database, desks.of(tenant_id), tenant_id, desk, whose)
-
-    copying = Copying(tenants, copy)
+    copying = Copying(tenants, Copies(tenants, database, desks).copy)
     housekeeping = _Housekeeping(settings, database, copying, tenants)
     watchdog = Watchdog(
         housekeeping.rounds,
@@ -102,11 +91,6 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
         await database.close()
         traces.close()
     say(phrases.PROCESS_STOPPED, process="Housekeeping")
-
-
-def _rules_of(tenants: TenantDirectory, tenant_id: str) -> TicketRules:
-    # One that has just left has no desk to copy either.
-    return (tenants.get(tenant_id) or Tenant(tenant_id)).rules
 
 
 def _end_stuck(reason: str) -> None:

@@ -5,32 +5,28 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
-from housekeeping.pace import full_copy_seconds
+from housekeeping.extent import tell_no_others
+from housekeeping.pace import round_seconds
 from housekeeping.synced import Synced
 from integrations.errors import HeldBack, OutsideFailure
 from observability import metrics, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
+from storage.passes import HeldByAnother
 from storage.session import DATABASE_FAILURES, is_away, is_locked
 
 AT_ONCE = 64
 _SHARES = 2
-_LEAST_SHARE_SECONDS = 120.0
+_MORE_SECONDS = 120.0
 
-Copy = Callable[[str, DeskSettings], Awaitable[Synced]]
-
-
-def share_of(desk: DeskSettings) -> float:
-    """How many seconds a copy of this desk may take."""
-    return max(_LEAST_SHARE_SECONDS, _SHARES * full_copy_seconds(desk))
+Copy = Callable[[str, DeskSettings, float], Awaitable[Synced]]
 
 
 class Copying:
     """The copies that are under way; `stop()` it.
 
-    `copy` is `housekeeping.sync.sync_tenant` for a tenant's id and desk. A tenant's copy has twice the time that its
-    own pace takes, two minutes at least: one that is not done by then ends, keeps what it has, and gives its place to
-    the next.
+    `copy` is `housekeeping.sync.sync_tenant` for a tenant's id, its desk, and how many seconds it has. One that is not
+    done in twice that and two minutes ends, keeps what it has, and gives its place to the next.
     """
 
     def __init__(
@@ -39,12 +35,14 @@ class Copying:
         copy: Copy,
         *,
         at_once: int = AT_ONCE,
-        share_of: Callable[[DeskSettings], float] = share_of,
+        round_seconds: Callable[[DeskSettings, float], float] = round_seconds,
+        more_seconds: float = _MORE_SECONDS,
     ) -> None:
         self._tenants = tenants
         self._copy = copy
         self._places = asyncio.Semaphore(at_once)
-        self._share_of = share_of
+        self._round_seconds = round_seconds
+        self._more = more_seconds
         self._running: dict[str, asyncio.Task[None]] = {}
 
     async def round(self, seconds: float) -> None:
@@ -53,10 +51,10 @@ class Copying:
         What takes longer goes on beside the next round. Raises one of DATABASE_FAILURES when the database is away.
         """
         tenants = self._tenants.all()
-        metrics.copied_tenants(tenant.id for tenant in tenants if tenant.desk is not None)
+        tell_no_others(tenant.id for tenant in tenants if tenant.desk is not None)
         for tenant in tenants:
             if tenant.desk is not None and tenant.id not in self._running:
-                self._running[tenant.id] = asyncio.create_task(self._copied(tenant, tenant.desk))
+                self._running[tenant.id] = asyncio.create_task(self._copied(tenant, tenant.desk, seconds))
         if not self._running:
             return
         done, _ = await asyncio.wait(self._running.values(), timeout=seconds)
@@ -72,15 +70,18 @@ class Copying:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    async def _copied(self, tenant: Tenant, desk: DeskSettings) -> None:
+    async def _copied(self, tenant: Tenant, desk: DeskSettings, interval: float) -> None:
         """One desk that fails does not stop the others' copies."""
+        seconds = self._round_seconds(desk, interval)
         async with self._places:
             with bound(tenant_id=tenant.id), tracing.span("Sync"):
                 try:
                     # A hundred calls: the one span tells all that anybody asks.
                     with tracing.untraced():
-                        async with asyncio.timeout(self._share_of(desk)):
-                            synced = await self._copy(tenant.id, desk)
+                        async with asyncio.timeout(_SHARES * seconds + self._more):
+                            synced = await self._copy(tenant.id, desk, seconds)
+                except HeldByAnother:
+                    say(phrases.SYNC_LEFT_OUT, tenant_id=tenant.id)
                 except (OutsideFailure, HeldBack, TimeoutError) as failure:
                     _failed(tenant.id, getattr(failure, "reason", "took too long"), also=getattr(failure, "also", None))
                 except DATABASE_FAILURES as failure:

@@ -1,42 +1,43 @@
-"""Tickets of which a tenant wants no copy: those that its rules never enhance, an HR queue's for instance."""
+"""Tickets and solutions of which a tenant wants no copy: an HR queue's, or those of a topic, for instance."""
 
-from collections.abc import Callable, Mapping
+import hashlib
+import json
+from collections.abc import Callable
 
-from config.ticket_rules import Names, TicketRules
-from housekeeping.pace import NEWEST
+from config.ticket_rules import Names, TicketRules, fold
 from integrations.servicedesk.contents import ListedTicket
 from integrations.values import DeskTicket
 
-_MOST_KNOWN = 10 * NEWEST
-
 
 class Forbidden:
-    """One tenant's, as its settings say at that moment (`rules`); lives for as long as the process."""
+    """One tenant's, as its settings say at that moment (`rules`)."""
 
     def __init__(self, rules: Callable[[], TicketRules]) -> None:
         self._rules = rules
-        # Status and kinds by id, of those that were read in vain: where a list does not tell, they are not read again.
-        self._read: dict[str, tuple[str, Mapping[str, str]]] = {}
 
     @property
     def names(self) -> Names:
         """The names of each kind that a copied ticket may not have."""
         return self._rules().forbidden
 
+    @property
+    def digest(self) -> str:
+        """What is another text when other tickets are left out."""
+        named = json.dumps({kind: sorted(names) for kind, names in self.names.items()}, sort_keys=True)
+        return hashlib.sha256(named.encode()).hexdigest() if self.names else ""
+
     def bars(self, ticket: DeskTicket) -> bool:
         """Return True if the ticket, as the desk gives it when it is asked for, may not be copied."""
-        if not self._rules().forbid(ticket.kinds):
-            return False
-        if len(self._read) >= _MOST_KNOWN:
-            self._read.clear()
-        self._read[ticket.ticket_id] = (ticket.status, ticket.kinds)
-        return True
+        return self._rules().forbid(ticket.kinds)
 
     def bars_listed(self, ticket: ListedTicket) -> bool:
-        """Return True if the list, or a reading since which the status is the same, tells that it may not be copied."""
-        status, read = self._read.get(ticket.ticket_id, ("", {}))
-        return self._rules().forbid({**(read if status == ticket.status else {}), **ticket.kinds})
+        """Return True if the list tells that the ticket may not be copied."""
+        return self._rules().forbid(ticket.kinds)
 
     def is_told_by(self, ticket: ListedTicket) -> bool:
         """Return True if a list says all of the ticket that the rules ask for: it need not be read for them."""
         return self.names.keys() <= ticket.kinds.keys()
+
+    def bars_topic(self, topic: str) -> bool:
+        """Return True if solutions of that topic may not be copied."""
+        return fold(topic) in self._rules().never_topics

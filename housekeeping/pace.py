@@ -1,13 +1,13 @@
-"""How fast a desk is copied: a third of its rate, and what a whole copy takes at that."""
+"""How fast a desk is copied: a third of its rate, and how long a round of that is."""
 
 import asyncio
 import time
 
 from config.tenants import DeskSettings
 
-NEWEST = 100
-"""How many tickets and solutions a sync copies at most: a page of the desk's lists."""
 _SHARE_OF_RATE = 3
+# A desk that takes one call in three minutes would else come to nothing but its newest tickets.
+_LEAST_CALLS = 30
 
 
 def _pace_of(rate_per_minute: int) -> tuple[int, float]:
@@ -15,10 +15,15 @@ def _pace_of(rate_per_minute: int) -> tuple[int, float]:
     return max(1, rate_per_minute // _SHARE_OF_RATE), max(60.0, 60.0 * _SHARE_OF_RATE / rate_per_minute)
 
 
-def full_copy_seconds(settings: DeskSettings) -> float:
-    """How long the pace makes a copy of all the newest tickets and solutions take: 2 minutes to half a day."""
-    calls, seconds = _pace_of(settings.rate_per_minute)
-    return (2 * NEWEST + 2) * seconds / calls
+def call_seconds(desk: DeskSettings) -> float:
+    """How long one call takes at that pace, on average."""
+    calls, seconds = _pace_of(desk.rate_per_minute)
+    return seconds / calls
+
+
+def round_seconds(desk: DeskSettings, interval: float) -> float:
+    """How long one round of copying may take: `interval` seconds, and time for thirty calls at least."""
+    return max(interval, _LEAST_CALLS * call_seconds(desk))
 
 
 class CopyPace:

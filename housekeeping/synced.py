@@ -9,4 +9,6 @@ class Synced(NamedTuple):
     tickets: int
     passages: int
     removed: int
+    to_read: int = 0
+    """Tickets and solutions that are still to be read."""
     with_solutions: bool = True  # False where the desk refuses to list them

@@ -4,6 +4,7 @@ Nothing here knows a desk, a model or a search; whoever implements one fills the
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel
@@ -27,12 +28,16 @@ class DeskTicket:
     display_id: str = ""
     """The number that people see; empty where the desk has none beside the ticket's id."""
     group: str = ""
+    site: str = ""
     template: str = ""
+    created_at: datetime | None = None
+    """As the next one by the desk's clock; None where it does not tell."""
+    changed_at: datetime | None = None
 
     @property
     def kinds(self) -> dict[str, str]:
         """What a tenant's rules may ask of it: kind -> name."""
-        return {"category": self.category, "group": self.group, "template": self.template}
+        return {"category": self.category, "group": self.group, "site": self.site, "template": self.template}
 
     @property
     def shown(self) -> str:

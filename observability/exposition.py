@@ -59,7 +59,7 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
         *_ENDS,
         *_CALLS,
     ),
-    "housekeeping": (*_ALL, *_CALLS, metrics.SYNCS, metrics.SYNCED_AT, metrics.OLDEST_COPY_SEEN_AT, metrics.PURGED),
+    "housekeeping": (*_ALL, *_CALLS, metrics.SYNCS, *metrics.OF_COPIES, metrics.PURGED),
     "signer": (metrics.TENANT_UNUSABLE, metrics.SIGNER_WEBHOOKS, metrics.SIGNER_WAITING, metrics.SIGNER_OLDEST),
 }
 """What each process gives: nothing at 0 that another one counts."""

@@ -5,7 +5,7 @@ have few values: tenants, our own fixed words, the model of the settings; never 
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from uuid import UUID
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
@@ -165,6 +165,16 @@ OLDEST_COPY_SEEN_AT = Gauge(
     "When the desk last showed the copy that it has not shown for the longest; now, without copies.",
     ["tenant_id"],
 )
+COPIED_TICKETS = Gauge("ai_agents_copied_tickets", "Tickets of a desk that were read.", ["tenant_id"])
+COPIES_TO_READ = Gauge(
+    "ai_agents_copies_to_read", "Tickets and solutions that a desk lists and that are still to be read.", ["tenant_id"]
+)
+COPIES_REACH = Gauge(
+    "ai_agents_copies_reach_back_timestamp_seconds",
+    "Since when all of a desk's tickets are copied; now, where none is.",
+    ["tenant_id"],
+)
+OF_COPIES = (SYNCED_AT, OLDEST_COPY_SEEN_AT, COPIED_TICKETS, COPIES_TO_READ, COPIES_REACH)
 PURGED = Counter("ai_agents_purged", "Rows and texts purged by age.", ["what"])
 
 # -- The signer beside a desk -----------------------------------------------------------------------------------------
@@ -223,15 +233,6 @@ def held_back(jobs: Mapping[tuple[str, str], int]) -> None:
     JOBS_HELD_BACK.clear()
     for labels, count in jobs.items():
         JOBS_HELD_BACK.labels(*labels).set(count)
-
-
-def copied_tenants(tenant_ids: Iterable[str]) -> None:
-    """Tell of the copies of these tenants only: one that has left must not look like one whose desk fails."""
-    there = set(tenant_ids)
-    for gauge in (SYNCED_AT, OLDEST_COPY_SEEN_AT):
-        for tenant_id in {sample.labels["tenant_id"] for metric in gauge.collect() for sample in metric.samples}:
-            if tenant_id not in there:
-                gauge.remove(tenant_id)
 
 
 def server_gone(server: str) -> None:

@@ -118,8 +118,11 @@ ERASED = Phrase(
 PURGED = Phrase("Purged by age: answers={answers}, copies={copies}, jobs={jobs}", promised=False)
 PURGE_FAILED = Phrase("Purge error: what={what}, reason={reason}", "error", promised=False)
 SYNC_COMPLETED = Phrase(
-    "Sync completed: tenant_id={tenant_id}, tickets={tickets}, passages={passages}, removed={removed}", promised=False
+    "Sync completed: tenant_id={tenant_id}, tickets={tickets}, passages={passages}, removed={removed},"
+    " to_read={to_read}",
+    promised=False,
 )
+SYNC_LEFT_OUT = Phrase("Sync left out: tenant_id={tenant_id}, another process copies this desk", promised=False)
 SOLUTIONS_REFUSED = Phrase(
     "Solutions not copied: tenant_id={tenant_id}, reason={reason}, its tickets are", "warning", promised=False
 )

@@ -9,8 +9,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from integrations.text import storable
 from retrieval.language import LANGUAGES
+from storage.copies import Passage
 from storage.indexing import indexed
-from storage.models import Passage
 from storage.session import Database
 
 _FILE = "file:"

@@ -9,7 +9,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH, array
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage import tombstones
-from storage.models import Job, JobState, Passage, Ticket
+from storage.copies import Passage, Ticket
+from storage.models import Job, JobState
 from storage.paging import PAGE, pages
 from storage.session import Database
 

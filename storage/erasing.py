@@ -20,20 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage import tombstones
+from storage.copies import Listing, Pass, Passage, Ticket
 from storage.erasable import JOBS, NOT_ENDED, Which, numbers, numbers_of, tickets_of
 from storage.jobs import FORGOTTEN, NAMED_FORGOTTEN
-from storage.models import (
-    DeliveryKey,
-    Job,
-    JobEvent,
-    JobState,
-    Passage,
-    Rejection,
-    Spending,
-    Ticket,
-    Tombstone,
-    TombstoneKey,
-)
+from storage.models import DeliveryKey, Job, JobEvent, JobState, Rejection, Spending, Tombstone, TombstoneKey
 from storage.paging import PAGE, among, pages, pages_of
 from storage.session import Database
 
@@ -200,7 +190,15 @@ class _Erasure:
     async def erase_the_rest(self, rows_ended_before: datetime | None) -> int:
         """What a tenant has besides; rows of jobs that ended before this time, if there is one. How many there were."""
         self.copies += await self._erase_all(Passage.source_id)
-        for column in (DeliveryKey.key, Rejection.rejected_at, Spending.day, Tombstone.hash):
+        others = (
+            DeliveryKey.key,
+            Rejection.rejected_at,
+            Spending.day,
+            Tombstone.hash,
+            Listing.item_id,
+            Pass.collection,
+        )
+        for column in others:
             await self._erase_all(column)
         rows = 0
         if rows_ended_before is not None:

@@ -1036,11 +1036,13 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     ) SELECT count(*) FROM purged
 $$;
 
--- Copies of tickets and solutions that the desk has not listed for long; documents from files no desk lists.
+-- Copies of tickets and solutions that the desk has not shown for long; documents from files no desk lists.
 CREATE OR REPLACE FUNCTION purge_tickets(p_days integer, p_most integer) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH old AS MATERIALIZED (
         SELECT o.tenant_id, o.ticket_id FROM tickets o WHERE o.synced_at < now() - make_interval(days => p_days)
+        AND NOT EXISTS (SELECT FROM listings l WHERE (l.tenant_id, l.collection, l.item_id)
+            = (o.tenant_id, 't', o.ticket_id) AND l.seen_at >= now() - make_interval(days => p_days))
         LIMIT p_most FOR UPDATE SKIP LOCKED
     ), purged AS (
         DELETE FROM tickets t USING old o WHERE (t.tenant_id, t.ticket_id) = (o.tenant_id, o.ticket_id) RETURNING 1
@@ -1052,10 +1054,23 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH old AS MATERIALIZED (
         SELECT o.tenant_id, o.source_id, o.position FROM passages o
         WHERE o.synced_at < now() - make_interval(days => p_days) AND NOT starts_with(o.source_id, 'file:')
+        AND NOT EXISTS (SELECT FROM listings l WHERE (l.tenant_id, l.collection, l.item_id)
+            = (o.tenant_id, 'p', o.source_id) AND l.seen_at >= now() - make_interval(days => p_days))
         LIMIT p_most FOR UPDATE SKIP LOCKED
     ), purged AS (
         DELETE FROM passages t USING old o
         WHERE (t.tenant_id, t.source_id, t.position) = (o.tenant_id, o.source_id, o.position) RETURNING 1
+    ) SELECT count(*) FROM purged
+$$;
+
+CREATE OR REPLACE FUNCTION purge_listings(p_days integer, p_most integer) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH old AS MATERIALIZED (
+        SELECT o.tenant_id, o.collection, o.item_id FROM listings o
+        WHERE o.seen_at < now() - make_interval(days => p_days) LIMIT p_most FOR UPDATE SKIP LOCKED
+    ), purged AS (
+        DELETE FROM listings t USING old o
+        WHERE (t.tenant_id, t.collection, t.item_id) = (o.tenant_id, o.collection, o.item_id) RETURNING 1
     ) SELECT count(*) FROM purged
 $$;
 

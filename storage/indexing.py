@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from retrieval.language import LANGUAGES, languages_of
 from retrieval.terms import weighed_terms
-from storage.models import Indexed, Passage, Ticket
+from storage.copies import Indexed, Passage, Ticket
 from storage.session import Database
 
 VERSION = 1

@@ -1,12 +1,12 @@
-"""The tables, typed. The migrations make them; a test holds the two against each other."""
+"""The tables, typed, but for those of copies. The migrations make them; a test holds the two against each other."""
 
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import VARCHAR, BigInteger, Computed, DateTime, Double, Identity, Integer, SmallInteger, Text
-from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, REAL, TSVECTOR
+from sqlalchemy import BigInteger, DateTime, Double, Text
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
 
@@ -126,103 +126,6 @@ class Spending(Base):
     day: Mapped[date] = mapped_column(primary_key=True)
     tokens: Mapped[int] = mapped_column(BigInteger)
     dollars: Mapped[float]
-
-
-class Indexed(MappedAsDataclass):
-    """What a text is found by. A trigger keeps its postings as `terms` and `weights` are."""
-
-    search_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), init=False)
-    terms: Mapped[list[int]] = mapped_column(ARRAY(Integer), init=False)
-    weights: Mapped[list[float]] = mapped_column(ARRAY(REAL), init=False)
-    indexed: Mapped[int] = mapped_column(SmallInteger, init=False)
-    """The version of the code that made the terms (`storage.indexing`); 0 where none did."""
-
-
-class Ticket(Indexed, Base):
-    """A copy of a ticket of the desk, to find similar ones in."""
-
-    __tablename__ = "tickets"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    ticket_id: Mapped[str] = mapped_column(primary_key=True)
-    subject: Mapped[str]
-    description: Mapped[str]
-    resolution: Mapped[str]
-    status: Mapped[str]
-    synced_at: Mapped[datetime]
-    """When the desk last listed it, to the hour; copies are purged by it."""
-    seen_at: Mapped[datetime]
-    """When the desk last showed it: listed it, or gave it when it was asked for, or then refused to."""
-    words: Mapped[Any] = mapped_column(
-        TSVECTOR,
-        Computed(
-            "setweight(to_tsvector('english', subject), 'A') || "
-            "to_tsvector('english', description || ' ' || resolution)",
-            persisted=True,
-        ),
-        init=False,
-    )
-    requester: Mapped[bytes | None]
-    """Whose ticket it is, as a keyed hash; empty where the ticket names nobody, null where it was not looked at."""
-    display_id: Mapped[str | None]
-    """The number that people see, where it is another one than the desk's `ticket_id`, and known."""
-    kinds: Mapped[dict[str, Any] | None]
-    """Its category, group and template, those that the desk has told: names as rules have them, empty for none."""
-
-
-class Passage(Indexed, Base):
-    """A part of a solution of the desk's knowledge base."""
-
-    __tablename__ = "passages"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    source_id: Mapped[str] = mapped_column(primary_key=True)
-    position: Mapped[int] = mapped_column(primary_key=True)
-    title: Mapped[str]
-    body: Mapped[str]
-    synced_at: Mapped[datetime]
-    seen_at: Mapped[datetime]
-    words: Mapped[Any] = mapped_column(
-        TSVECTOR,
-        Computed("setweight(to_tsvector('english', title), 'A') || to_tsvector('english', body)", persisted=True),
-        init=False,
-    )
-
-
-class Posting(Base):
-    """A term of a text: where a search finds the texts that have it."""
-
-    __tablename__ = "postings"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    collection: Mapped[str] = mapped_column(VARCHAR, primary_key=True)
-    """`t` for tickets, `p` for passages."""
-    term: Mapped[int] = mapped_column(primary_key=True)
-    """A hash of it (`retrieval.terms`)."""
-    weight: Mapped[float] = mapped_column(REAL)
-    document: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    """The text's `search_id`."""
-
-
-class TermCount(Base):
-    """In how many texts of a tenant a term stands: the rarer, the more it tells."""
-
-    __tablename__ = "term_counts"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    collection: Mapped[str] = mapped_column(VARCHAR, primary_key=True)
-    term: Mapped[int] = mapped_column(primary_key=True)
-    documents: Mapped[int]
-
-
-class CollectionSize(Base):
-    """How many texts of a tenant can be found."""
-
-    __tablename__ = "collection_sizes"
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    collection: Mapped[str] = mapped_column(VARCHAR, primary_key=True)
-    documents: Mapped[int]
 
 
 class TombstoneKey(Base):

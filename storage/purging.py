@@ -42,7 +42,7 @@ async def purge_by_age(
     `on_failure` hears of a kind that the database refuses to purge ("answers", "tickets"); the others are purged.
 
     Answers of GPT-4 go `text_days` after their job's end, copies of tickets and solutions `text_days` after the desk
-    last listed them, whole rows `job_days` after the job's end, and what was spent on a day likewise. A job that has
+    last showed them, whole rows `job_days` after the job's end, and what was spent on a day likewise. A job that has
     not ended keeps everything. Raises one of DATABASE_FAILURES, or TimeoutError, when the database is away; what was
     purged until then stays so.
     """
@@ -68,6 +68,7 @@ async def purge_by_age(
     answers = await purge("answers", text_days)
     copies = await purge("tickets", text_days)
     copies += await purge("passages", text_days)
+    await purge("listings", text_days)
     for tenant_id in tenant_ids:
         with stops_no_other("spending"):
             before_each()

@@ -38,6 +38,7 @@ _TICKETS = text(f"""
 _DOCUMENTS = text(f"""
     SELECT p.title, p.body AS text, f.score, f.asked
     FROM {_FOUND} JOIN passages p ON p.search_id = f.document
+    WHERE p.topic IS NULL OR p.topic <> ALL (CAST(:topics AS text[]))
     ORDER BY f.score DESC, p.source_id, p.position LIMIT :most
 """)  # noqa: S608 -- a constant
 
@@ -81,9 +82,15 @@ class SearchInPostgres:
         rows = await self._find(_TICKETS, "t", tenant_id, about, ticket_id=ticket_id, forbidden=named)
         return [SimilarTicket(**row) for row in rows]
 
-    async def documents(self, tenant_id: str, subject: str, description: str) -> list[Document]:
-        """Return the passages of the tenant's knowledge base that have most in common with this text, best first."""
-        return [Document(**row) for row in await self._find(_DOCUMENTS, "p", tenant_id, (subject, description))]
+    async def documents(
+        self, tenant_id: str, subject: str, description: str, never_topics: Set[str] = frozenset()
+    ) -> list[Document]:
+        """Return the passages of the tenant's knowledge base that have most in common with this text, best first.
+
+        None of a solution of which the topic is one of `never_topics`, as rules have names.
+        """
+        rows = await self._find(_DOCUMENTS, "p", tenant_id, (subject, description), topics=list(never_topics))
+        return [Document(**row) for row in rows]
 
     async def _find(
         self, question: TextClause, collection: str, tenant_id: str, about: tuple[str, str], **values: Any

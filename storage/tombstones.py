@@ -13,7 +13,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from storage.models import Ticket, Tombstone, TombstoneKey
+from storage.copies import Ticket
+from storage.models import Tombstone, TombstoneKey
 from storage.session import Database
 
 _KEY_BYTES = 32

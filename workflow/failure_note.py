@@ -56,7 +56,7 @@ async def _leave(attempt: Attempt) -> None:
                 await refuse_ticket(attempt, ticket)
                 if await is_forgotten(attempt.database, claim, ticket.ticket_id, ticket.requester):
                     raise Forgotten
-                tickets, documents = await _found(attempt, ticket.subject, ticket.description)
+                tickets, documents = await _found(attempt, ticket)
                 if not await failure_notes.may_leave(attempt.database, claim):
                     reason = "job was retried, or the ticket has one, or an enhancement"
                     say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason=reason)
@@ -100,15 +100,13 @@ async def _post(attempt: Attempt, note: str, numbers: set[str]) -> None:
         raise
 
 
-async def _found(
-    attempt: Attempt, subject: str, description: str
-) -> tuple[Sequence[SimilarTicket], Sequence[Document]]:
-    tenant_id, search = attempt.claim.tenant_id, attempt.search
-    forbidden = attempt.wishes().rules.forbidden
+async def _found(attempt: Attempt, ticket: DeskTicket) -> tuple[Sequence[SimilarTicket], Sequence[Document]]:
+    tenant_id, search, words = attempt.claim.tenant_id, attempt.search, (ticket.subject, ticket.description)
+    rules = attempt.wishes().rules
     try:
         return (
-            await search.similar_tickets(tenant_id, attempt.claim.id_in_desk, subject, description, forbidden),
-            await search.documents(tenant_id, subject, description),
+            await search.similar_tickets(tenant_id, attempt.claim.id_in_desk, *words, rules.hidden_from(ticket.kinds)),
+            await search.documents(tenant_id, *words, rules.never_topics),
         )
     except (OutsideFailure, *DATABASE_FAILURES):
         return [], []

@@ -25,7 +25,7 @@ async def refuse_event(attempt: Attempt) -> None:
 def minds_ticket(attempt: Attempt) -> bool:
     """Return True if what the desk has the ticket in may leave it out: it may be moved while its job waits."""
     rules = attempt.wishes().rules
-    return any(rules.ask_for(kind) for kind in ("category", "group", "template"))
+    return any(rules.ask_for(kind) for kind in ("category", "group", "site", "template"))
 
 
 async def refuse_ticket(attempt: Attempt, ticket: DeskTicket) -> None:

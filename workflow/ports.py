@@ -66,11 +66,14 @@ class Desk(Protocol):
 
 
 class Rules(Protocol):
-    """Which tickets a tenant leaves out, by what is known of one: kind (event, category, group, template) -> name."""
+    """Which tickets a tenant leaves out, by what is known of one: kind (event, group, site ...) -> name."""
 
     @property
-    def forbidden(self) -> Mapping[str, Set[str]]:
-        """The names of each kind, but of events, by which nothing of a ticket may be kept or told."""
+    def never_topics(self) -> Set[str]:
+        """The topics whose solutions are not used."""
+
+    def hidden_from(self, known: Mapping[str, str]) -> Mapping[str, Set[str]]:
+        """Return the names of each kind that a ticket may not have to be told in one of which this is `known`."""
 
     def leave_out(self, known: Mapping[str, str]) -> bool:
         """Return True if the ticket is not to be enhanced. A kind that is not in `known` says nothing."""
@@ -143,8 +146,10 @@ class Search(Protocol):
         that stands there is not known.
         """
 
-    async def documents(self, tenant_id: str, subject: str, description: str) -> Sequence[Document]:
-        """Return the few passages of the tenant's knowledge base that fit this text; best first."""
+    async def documents(
+        self, tenant_id: str, subject: str, description: str, never_topics: Set[str] = frozenset()
+    ) -> Sequence[Document]:
+        """Return the few passages of the tenant's knowledge base that fit this text, of no such topic; best first."""
 
 
 @dataclass(frozen=True, slots=True)

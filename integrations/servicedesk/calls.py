@@ -13,7 +13,15 @@ import httpx
 
 from config.tenants import DeskSettings
 from integrations.breaker import Breaker
-from integrations.errors import DeskDenied, DeskRefused, DeskTimeout, DeskUnavailable, HeldBack, OutsideFailure
+from integrations.errors import (
+    DeskDenied,
+    DeskRefused,
+    DeskTimeout,
+    DeskUnavailable,
+    HeldBack,
+    OutsideFailure,
+    TicketNotFound,
+)
 from integrations.holds import DeskHoldReason, Hold
 from integrations.http import AnswerTooLarge, connection_words, read_bounded
 from integrations.rate import DeskRate
@@ -226,3 +234,12 @@ class DeskCalls:
             raise DeskUnavailable("connection", outcome_unknown=posted) from None
         except AnswerTooLarge:
             raise DeskUnavailable("invalid answer", outcome_unknown=posted) from None
+
+
+def checked(answer: DeskAnswer, ticket_id: str | None = None) -> DeskAnswer:
+    """Return the answer to a call, about a ticket where one is named. Raises what it says if it is no success."""
+    if answer.succeeded:
+        return answer
+    if ticket_id is not None and answer.not_found:
+        raise TicketNotFound(ticket_id)
+    raise answer.failure()

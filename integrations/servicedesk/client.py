@@ -1,4 +1,4 @@
-"""ServiceDesk Plus, API v3: read a ticket, put a note into it, list tickets and solutions.
+"""ServiceDesk Plus, API v3: read a ticket or a solution, and put a note into a ticket.
 
 Bodies are form-encoded, `input_data=<JSON>`; ids are strings. One object serves one tenant and sends that tenant's
 credentials to that tenant's desk only.
@@ -19,21 +19,20 @@ from integrations.errors import (
     TicketNotFound,
 )
 from integrations.servicedesk.answers import DeskAnswer
-from integrations.servicedesk.calls import DeskCalls, Limits
+from integrations.servicedesk.calls import DeskCalls, Limits, checked
 from integrations.servicedesk.contents import (
-    ListedTicket,
     Solution,
     has_more,
     is_closed,
     is_number,
     is_trashed,
     items_of,
-    listed_ticket_of,
     plain_text,
     solution_of,
     ticket_of,
     written_at,
 )
+from integrations.servicedesk.lists import DeskLists
 from integrations.servicedesk.tokens import DeskTokens
 from integrations.values import DeskTicket
 
@@ -66,6 +65,7 @@ class ServiceDeskPlus:
         self._desk: DeskSettings = tenant.desk
         self._calls = DeskCalls(tenant.id, tenant.desk, http, tokens, timeout_seconds, limits)
         self._note_key = _NOTE_KEYS[self._desk.edition == "cloud"]
+        self.lists = DeskLists(self._calls, self._desk)
 
     @property
     def wants_failure_note(self) -> bool:
@@ -84,7 +84,7 @@ class ServiceDeskPlus:
         criterion = {"field": "display_id", "condition": "is", "value": number}
         wanted = {"list_info": {"row_count": 1, "search_criteria": criterion}}
         found = items_of(
-            _checked(await self._calls.make("GET", "/requests", wanted, who=number, begun=False)), "requests"
+            checked(await self._calls.make("GET", "/requests", wanted, who=number, begun=False)), "requests"
         )
         if not found:
             raise TicketNotFound(number)
@@ -132,7 +132,7 @@ class ServiceDeskPlus:
             # The other edition's key: nothing was done, so this does not post twice.
             key = self._note_key = next(other for other in _NOTE_KEYS if other != key)
             answer = await self._post_note(ticket_id, key, note, about_to_post)
-        created = _checked(answer, ticket_id).body
+        created = checked(answer, ticket_id).body
         for name in _NOTE_KEYS:
             if isinstance(created.get(name), dict):
                 return str(created[name].get("id", ""))
@@ -204,47 +204,22 @@ class ServiceDeskPlus:
         answer = await self._calls.make("GET", f"/requests/{ticket_id}/notes/{note_id}", who=ticket_id)
         if answer.not_found:
             return ""  # deleted since it was listed
-        single = _checked(answer).body
+        single = checked(answer).body
         note = next((single[key] for key in _NOTE_KEYS if key in single), None)
         # A note of somebody else's may have no text, but it is a note.
         if not isinstance(note, dict) or not ("description" in note or note.get("id")):
             raise DeskUnavailable("invalid answer")
         return str(note.get("description") or "")
 
-    async def list_newest(self, most: int, start: int = 1) -> list[ListedTicket]:
-        """Return the newest tickets from the `start`-th on, `most` of them (100 at most); without their texts."""
-        page = {"row_count": min(most, _MOST_ROWS), "start_index": start}
-        wanted = {"list_info": {**page, "sort_field": "created_time", "sort_order": "desc"}}
-        listed = _checked(await self._calls.make("GET", "/requests", wanted))
-        tickets = [listed_ticket_of(item) for item in items_of(listed, "requests")[:most]]
-        return list({ticket.ticket_id: ticket for ticket in tickets}.values())
-
-    async def list_solutions(self, most: int) -> list[str]:
-        """Return the ids of the approved solutions, `most` of them (100 at most).
-
-        Raises DeskRefused where the right to see solutions is missing, whatever the status.
-        """
-        wanted = {"list_info": {"row_count": min(most, _MOST_ROWS), "filter_by": {"name": "ApprovedSolutions"}}}
-        listed = _checked(await self._calls.make("GET", "/solutions", wanted, own_right=True))
-        return list(dict.fromkeys(str(item["id"]) for item in items_of(listed, "solutions")[:most]))
-
     async def read_solution(self, solution_id: str) -> Solution | None:
         """Return one solution in full; None when it was deleted since it was listed."""
         answer = await self._calls.make("GET", f"/solutions/{solution_id}", own_right=True)
         if answer.not_found:
             return None
-        return solution_of(solution_id, _checked(answer).body.get("solution"))
+        return solution_of(solution_id, checked(answer).body.get("solution"))
 
     async def _of_ticket(
         self, ticket_id: str, method: str, rest: str, data: dict[str, Any] | None = None, *, begun: bool = True
     ) -> DeskAnswer:
         answer = await self._calls.make(method, f"/requests/{ticket_id}{rest}", data, who=ticket_id, begun=begun)
-        return _checked(answer, ticket_id)
-
-
-def _checked(answer: DeskAnswer, ticket_id: str | None = None) -> DeskAnswer:
-    if answer.succeeded:
-        return answer
-    if ticket_id is not None and answer.not_found:
-        raise TicketNotFound(ticket_id)
-    raise answer.failure()
+        return checked(answer, ticket_id)

@@ -8,8 +8,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from integrations.errors import DeskUnavailable, TicketTrashed
 from integrations.servicedesk.answers import SUCCESS, DeskAnswer
@@ -22,8 +23,12 @@ _TAGS = re.compile(r"<[/!?a-zA-Z][^<>]*>")
 # and a character costs up to 8.2 (words of four-byte characters with hyphens count as a whole and in parts).
 _LONGEST_TEXT = 50_000
 _LONGEST_NAME = 1_000
-_MOST_DIGITS = 15
+# Of a time in milliseconds: until the year 2286.
+_MOST_DIGITS = 13
+# Of one without its name, from the year 2001 on: any other number is no time.
+_FEWEST_DIGITS = 12
 _LONGEST_NUMBER = 20
+Item = TypeVar("Item")
 _CLOSED = frozenset({"closed", "resolved", "cancelled", "canceled"})
 
 
@@ -36,11 +41,30 @@ class ListedTicket(NamedTuple):
     display_id: str = ""
     """The number that people see; empty where it is the id, or the list does not tell."""
     kinds: Mapping[str, str] = MappingProxyType({})
-    """Its category, group and template, those that the list tells of: empty for none."""
+    """Its category, group, site and template, those that the list tells of: empty for none."""
+    subject: str = ""
+    created_at: datetime | None = None
+    """As the next one by the desk's clock; None where the list does not tell."""
+    changed_at: datetime | None = None
 
-    def is_as(self, known: Mapping[str, str]) -> bool:
-        """Return True if it has the status that is known of it (by its id), and is not in the trash."""
-        return not self.is_trashed and known.get(self.ticket_id) == self.status
+
+class ListedSolution(NamedTuple):
+    """A solution as a list has it."""
+
+    solution_id: str
+    title: str = ""
+    topic: str = ""
+    changed_at: datetime | None = None
+    text: str | None = None
+    """As the desk has it; None where the list does not tell."""
+
+
+class ListPage(NamedTuple, Generic[Item]):
+    """A page of one of the desk's lists."""
+
+    items: Sequence[Item]
+    has_more: bool
+    """True if the desk says that there are more behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +74,7 @@ class Solution:
     solution_id: str
     title: str
     text: str
+    topic: str = ""
 
 
 def items_of(answer: DeskAnswer, *keys: str) -> list[dict[str, Any]]:
@@ -96,8 +121,6 @@ def ticket_of(body: Any) -> DeskTicket:
         raise TicketTrashed
     if not isinstance(body, dict) or not body.get("id"):
         raise DeskUnavailable("invalid answer")
-    resolution = body.get("resolution")
-    solved = lines_of(str(resolution.get("content") or "")) if isinstance(resolution, dict) else ""
     return DeskTicket(
         ticket_id=str(body["id"]),
         subject=plain_text(str(body.get("subject") or ""))[:_LONGEST_NAME],
@@ -105,18 +128,44 @@ def ticket_of(body: Any) -> DeskTicket:
         priority=_name(body.get("priority")),
         category=_name(body.get("category")),
         status=_name(body.get("status")),
-        resolution=unwrapped(solved[:_LONGEST_TEXT]),
+        resolution=_solved(body),
         requester=_address(body.get("requester")),
         display_id=_other_number(body),
         group=_name(body.get("group")),
+        site=_name(body.get("site")),
         template=_name(body.get("template")),
+        created_at=_moment(body.get("created_time")),
+        changed_at=_moment(body.get("last_updated_time")),
     )
+
+
+def _solved(body: dict[str, Any]) -> str:
+    """Return how a ticket was solved: its resolution, and what was said when it was closed."""
+    said = (("resolution", "content"), ("closure_info", "closure_comments"))
+    found = [str(part.get(name) or "") for key, name in said if isinstance(part := body.get(key), dict)]
+    lines = dict.fromkeys(unwrapped(lines_of(each)[:_LONGEST_TEXT]) for each in found)
+    return "\n".join(filter(None, lines))[:_LONGEST_TEXT]
 
 
 def listed_ticket_of(item: dict[str, Any]) -> ListedTicket:
     """Return a ticket of a list."""
-    kinds: dict[str, str] = {kind: _name(item[kind]) for kind in ("category", "group", "template") if kind in item}
-    return ListedTicket(str(item["id"]), _name(item.get("status")), is_trashed(item), _other_number(item), kinds)
+    return ListedTicket(
+        str(item["id"]),
+        _name(item.get("status")),
+        is_trashed(item),
+        _other_number(item),
+        kinds={kind: _name(item[kind]) for kind in ("category", "group", "site", "template") if kind in item},
+        subject=str(item.get("subject") or ""),
+        created_at=_moment(item.get("created_time")),
+        changed_at=_moment(item.get("last_updated_time")),
+    )
+
+
+def listed_solution_of(item: dict[str, Any]) -> ListedSolution:
+    """Return a solution of a list."""
+    text = str(item["description"]) if item.get("description") else None
+    changed_at = _moment(item.get("last_updated_time"))
+    return ListedSolution(str(item["id"]), str(item.get("title") or ""), _name(item.get("topic")), changed_at, text)
 
 
 def numbers_in(listed: Sequence[ListedTicket]) -> dict[str, str]:
@@ -132,6 +181,7 @@ def solution_of(solution_id: str, body: Any) -> Solution:
         solution_id,
         title=plain_text(str(body.get("title") or ""))[:_LONGEST_NAME],
         text=lines_of(str(body.get("description") or ""))[:_LONGEST_TEXT],
+        topic=_name(body.get("topic")),
     )
 
 
@@ -141,9 +191,17 @@ def written_at(note: dict[str, Any]) -> float:
     That is `added_time` on premises, and `created_time` in the cloud and in older builds on premises. One that does not
     say counts as the newest, so that it is read.
     """
-    moment = note.get("added_time") or note.get("created_time")
-    value = str(moment.get("value")) if isinstance(moment, dict) else ""
-    return int(value) / 1000 if value.isdecimal() and len(value) <= _MOST_DIGITS else math.inf
+    moment = _moment(note.get("added_time") or note.get("created_time"))
+    return math.inf if moment is None else moment.timestamp()
+
+
+def _moment(value: Any) -> datetime | None:
+    """Return a time of the desk's: `{"value": "<epoch ms>"}`, and in some builds the bare number."""
+    told = str(value.get("value") if isinstance(value, dict) else value)
+    fewest = 1 if isinstance(value, dict) else _FEWEST_DIGITS
+    if not (told.isascii() and told.isdecimal() and fewest <= len(told) <= _MOST_DIGITS):
+        return None
+    return datetime.fromtimestamp(int(told) / 1000, UTC)
 
 
 def _other_number(body: dict[str, Any]) -> str:

@@ -1,10 +1,12 @@
 """One tenant's desk: its tickets and articles, and the rules for changing them."""
 
 import time
+import zlib
 from collections.abc import Callable
 from typing import Any
 
 from simulators.servicedesk.envelope import INVALID_URL, NOT_FOUND, RefusedError
+from simulators.servicedesk.history import past_articles, past_tickets
 from simulators.servicedesk.records import Note, Person, Resolution, StoredSolution, StoredTicket
 from simulators.servicedesk.seed import SEED_SOLUTIONS, SEED_TICKETS, SeedTicket
 from simulators.servicedesk.settings import DeskOptions
@@ -37,6 +39,11 @@ class SimulatedDesk:
         self.technician = Person(self.new_id(), "Sam Okafor", f"sam.okafor@{tenant}.example")
         if settings.seeded:
             self._seed()
+        self._remember_history()
+
+    def _now(self) -> int:
+        """Return the desk's time in epoch milliseconds."""
+        return time.time_ns() // 1_000_000 + self.settings.clock_seconds * 1000
 
     def new_id(self) -> str:
         """Return a fresh id in the form of the edition: a small number, or 18 digits on cloud."""
@@ -46,30 +53,43 @@ class SimulatedDesk:
         return str(self._last_id)
 
     def _seed(self) -> None:
-        now = time.time_ns() // 1_000_000
+        now = self._now()
         for number, seed in enumerate(SEED_TICKETS):
             created = now - (len(SEED_TICKETS) - number) * 4 * _DAY_MS
             ticket = self._add(self.new_id(), seed.subject, f"<div>{seed.description}</div>", created)
             self._resolve_seed(ticket, seed)
-        for seed_solution in SEED_SOLUTIONS:
-            solution = StoredSolution(
-                id=self.new_id(),
-                title=seed_solution.title,
-                description=f"<div>{seed_solution.text}</div>",
-                topic=seed_solution.topic,
-                keywords=seed_solution.keywords,
-                is_public=True,
-                approved=seed_solution.approved,
-                created_ms=now - 90 * _DAY_MS,
-            )
-            self.solutions[solution.id] = solution
+        for article in SEED_SOLUTIONS:
+            self.add_solution(article.title, article.text, article.topic, article.keywords, approved=article.approved)
+
+    def _remember_history(self) -> None:
+        now, count = self._now(), self.settings.history
+        for number, past in enumerate(past_tickets(count)):
+            created = now - round((count - number) * self.settings.history_days * _DAY_MS / count)
+            ticket = self._add(self.new_id(), past.subject, f"<div>{past.description}</div>", created)
+            ticket.category, ticket.group = past.category, past.group
+            if not past.open:
+                self._resolve(ticket, past.resolution)
+        for title, text, topic in past_articles(self.settings.articles):
+            self.add_solution(title, text, topic)
+
+    def add_solution(
+        self, title: str, text: str, topic: str, keywords: str = "", *, approved: bool = True
+    ) -> StoredSolution:
+        """Add an article to the knowledge base."""
+        created = self._now() - 90 * _DAY_MS
+        solution = StoredSolution(self.new_id(), title, f"<div>{text}</div>", topic, keywords, True, approved, created)
+        self.solutions[solution.id] = solution
+        return solution
 
     def _resolve_seed(self, ticket: StoredTicket, seed: SeedTicket) -> None:
         ticket.priority, ticket.category = seed.priority, seed.category
+        self._resolve(ticket, seed.resolution)
+
+    def _resolve(self, ticket: StoredTicket, resolution: str) -> None:
         ticket.status = "Resolved"
         ticket.technician = self.technician
         ticket.completed_ms = ticket.updated_ms = ticket.created_ms + 5 * 3_600_000
-        ticket.resolution = Resolution(f"<div>{seed.resolution}</div>", ticket.updated_ms, self.technician)
+        ticket.resolution = Resolution(f"<div>{resolution}</div>", ticket.updated_ms, self.technician)
 
     def _add(self, ticket_id: str, subject: str, description: str, created_ms: int) -> StoredTicket:
         if ticket_id in self.tickets:
@@ -105,7 +125,7 @@ class SimulatedDesk:
 
         `requester` is a mail address; without one it is the desk's usual requester's.
         """
-        created = time.time_ns() // 1_000_000
+        created = self._now()
         ticket = self._add(ticket_id or self.new_id(), subject, description, created)
         if requester is not None:
             ticket.requester = Person(self.new_id(), requester.split("@")[0], requester)
@@ -115,15 +135,26 @@ class SimulatedDesk:
         return ticket
 
     def find(self, ticket_id: str | None) -> StoredTicket:
-        """Return a ticket, trashed ones too unless the desk hides them; RefusedError (4007) otherwise."""
+        """Return a ticket, trashed ones too unless the desk hides them; RefusedError (4007) otherwise.
+
+        One that was merged into another is told of: recorded live by chrisalibby/servicedeskplus_mcp
+        (`API_COVERAGE.md`), the words by nestyy1337/sdp-request-client (`src/client.rs`).
+        """
         ticket = self.tickets.get(ticket_id or "")
-        if ticket is None or (ticket.is_trashed and self.settings.trashed_is_missing):
+        if ticket is None or (ticket.is_trashed and self.settings.trashed_is_missing) or self.has_forgotten(ticket):
             raise RefusedError(NOT_FOUND, INVALID_URL)
+        if ticket.merged_into is not None:
+            told = f"Request Id(s) {ticket.id} has been Merged with Parent Request {ticket.merged_into}."
+            raise RefusedError(NOT_FOUND, {"parent_request": {"id": ticket.merged_into}, "message": told})
         return ticket
+
+    def has_forgotten(self, ticket: StoredTicket) -> bool:
+        """Return True if the ticket is one of those that the desk does not know for now."""
+        return zlib.crc32(ticket.id.encode()) % 1000 < self.settings.forgets * 1000
 
     def touch(self, ticket: StoredTicket) -> int:
         """Mark a ticket as changed now, and return that time in epoch milliseconds."""
-        ticket.updated_ms = max(time.time_ns() // 1_000_000, ticket.updated_ms + 1)
+        ticket.updated_ms = max(self._now(), ticket.updated_ms + 1)
         if self.settings.webhook_on_update:
             self.announce(self, ticket, "updated")
         return ticket.updated_ms

@@ -31,6 +31,7 @@ class NewTicket(BaseModel):
     priority: str | None = None
     category: str | None = None
     group: str | None = None
+    site: str | None = None
     template: str | None = None
     requester: str | None = None
     """A mail address; the desk's usual requester's by default."""
@@ -50,7 +51,21 @@ class TicketState(BaseModel):
     description: str | None = None
     category: str | None = None
     group: str | None = None
+    site: str | None = None
     template: str | None = None
+    closure_comments: str | None = None
+    merged_into: str | None = None
+
+
+class NewSolution(BaseModel):
+    """`POST /_sim/solutions/{tenant}`; `PATCH /_sim/solutions/{tenant}/{id}` takes any of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str
+    description: str = ""
+    topic: str = "General"
+    approved: bool = True
 
 
 class DeskControl:
@@ -68,6 +83,8 @@ class DeskControl:
             Route(one, self._show, methods=["GET"]),
             Route(one, self._change, methods=["PATCH"]),
             Route(one, self._destroy, methods=["DELETE"]),
+            Route("/_sim/solutions/{tenant}", self._add_solution, methods=["POST"]),
+            Route("/_sim/solutions/{tenant}/{solution_id}", self._change_solution, methods=["PATCH", "DELETE"]),
             Route("/_sim/webhooks", self._deliveries, methods=["GET"]),
             Route("/_sim/webhooks/{tenant}/{ticket_id}", self._resend, methods=["POST"]),
             Route("/_sim/desks/{tenant}", self._configure, methods=["PATCH"]),
@@ -101,7 +118,7 @@ class DeskControl:
             )
         except TicketExistsError:
             raise HTTPException(409, "a ticket of that id exists") from None
-        ticket.group, ticket.template = order.group, order.template or ticket.template
+        ticket.group, ticket.site, ticket.template = order.group, order.site, order.template or ticket.template
         if order.send_webhook:
             desk.announce(desk, ticket, "created")
         return JSONResponse({"ticket_id": ticket.id, "id": ticket.id}, status_code=201)
@@ -116,7 +133,7 @@ class DeskControl:
             desk.set_status(ticket, state.status or ticket.status, state.in_progress)
         if state.is_trashed is not None:
             desk.trash(ticket, trashed=state.is_trashed)
-        for name in ("subject", "description", "category", "group", "template"):
+        for name in state.model_fields_set - {"status", "in_progress", "is_trashed"}:
             if (value := getattr(state, name)) is not None:
                 setattr(ticket, name, value)
         desk.touch(ticket)
@@ -126,6 +143,24 @@ class DeskControl:
         desk, ticket = self._ticket(request)
         del desk.tickets[ticket.id]
         return Response(status_code=204)
+
+    async def _add_solution(self, request: Request) -> Response:
+        order = NewSolution.model_validate(await read_object(request))
+        desk = self._tenancy(request.path_params["tenant"]).desk
+        solution = desk.add_solution(order.title, order.description, order.topic, approved=order.approved)
+        return JSONResponse({"id": solution.id}, status_code=201)
+
+    async def _change_solution(self, request: Request) -> Response:
+        desk = self._tenancy(request.path_params["tenant"]).desk
+        solution = desk.solutions[request.path_params["solution_id"]]
+        if request.method == "DELETE":
+            del desk.solutions[solution.id]
+            return Response(status_code=204)
+        changed = await read_object(request)
+        checked = NewSolution.model_validate({"title": solution.title, **changed})
+        for name in changed:
+            setattr(solution, name, getattr(checked, name))
+        return JSONResponse({"changed": sorted(changed)})
 
     async def _deliveries(self, request: Request) -> Response:
         query = request.query_params

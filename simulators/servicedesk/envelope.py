@@ -41,8 +41,8 @@ INVALID_URL = "Invalid URL"
 class RefusedError(Exception):
     """The desk refuses an operation, with an inner code and perhaps the name of the field at fault."""
 
-    def __init__(self, code: int, message: str, field: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, code: int, message: str | dict[str, Any], field: str | None = None) -> None:
+        super().__init__(str(message))
         self.code = code
         self.message = message
         self.field = field

@@ -2,20 +2,35 @@
 
 Sources: the vendor's pages on pagination (`row_count` 10 by default and 100 at most, `start_index` from 1, or `page`)
 and on the attributes of a request (which are sortable); the refusal of a `sort_field` that was recorded in the tests of
-rapid7/insightconnect-plugins (`plugins/manage_engine_service_desk`).
+rapid7/insightconnect-plugins (`plugins/manage_engine_service_desk`). Criteria of time and `fields_required`: the
+vendor's page on input data (sdpod-v3-api/getting-started/input-data.html), and clients of both editions
+(docs/dev/outside.md).
 """
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from simulators.servicedesk.envelope import BAD_REFERENCE, INVALID_INPUT, RefusedError
 from simulators.servicedesk.records import StoredTicket
+from simulators.servicedesk.settings import DeskOptions, Edition
 
 Json = dict[str, Any]
 T = TypeVar("T")
 DEFAULT_ROWS = 10
 MAX_ROWS = 100
 _ORDERS = ("asc", "desc")
+_NUMBER = ("display_id", "is")
+_CRITERIA: Mapping[Any, Callable[[StoredTicket], Any]] = {
+    _NUMBER: lambda ticket: ticket.display_id,
+    ("last_updated_time", "greater than"): lambda ticket: ticket.updated_ms,
+    ("created_time", "greater than"): lambda ticket: ticket.created_ms,
+}
+_OF_ALL = frozenset(
+    {"subject", "description", "status", "priority", "category", "group", "site", "template", "requester", "technician"}
+    | {"created_time", "last_updated_time", "due_by_time", "has_notes", "is_service_request"}
+)
+FIELDS: Mapping[Edition, frozenset[str]] = {"onpremises": _OF_ALL, "cloud": _OF_ALL | {"display_id"}}
 _KNOWN = frozenset({"row_count", "start_index", "page", "sort_field", "sort_order"})
 
 
@@ -31,23 +46,51 @@ def by_number(number: str) -> tuple[int, str]:
     return (int(number) if number.isdecimal() else 0, number)
 
 
-def searched(tickets: list[StoredTicket], list_info: Json) -> tuple[list[StoredTicket], Json]:
+def searched(tickets: list[StoredTicket], list_info: Json, options: DeskOptions) -> tuple[list[StoredTicket], Json]:
     """Return the tickets that `search_criteria` ask for, and the rest of `list_info`.
 
-    Public clients of cloud desks find a request's `id` by the number that people see, with this one criterion, as an
-    object or as the only one of a list: GIIM, and two other ones (docs/dev/outside.md). All others raise RefusedError.
+    Public clients of cloud desks find a request's `id` by the number that people see, and those of both editions what
+    was changed or made since a time, with this one criterion, as an object or as the only one of a list
+    (docs/dev/outside.md). All others raise RefusedError.
     """
     criteria = list_info.get("search_criteria")
     if criteria is None:
         return tickets, list_info
     criterion = criteria[0] if isinstance(criteria, list) and len(criteria) == 1 else criteria
     known = isinstance(criterion, dict) and criterion.keys() == {"field", "condition", "value"}
-    if not known or (criterion["field"], criterion["condition"]) != ("display_id", "is"):
+    asked = (criterion["field"], criterion["condition"]) if known else None
+    if asked not in _CRITERIA or not (options.list_criteria or asked == _NUMBER):
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "search_criteria")
-    if not isinstance(criterion["value"], str):
+    if (asked == _NUMBER and options.edition != "cloud") or not isinstance(criterion["value"], str):
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "value")
     rest = {name: value for name, value in list_info.items() if name != "search_criteria"}
-    return [ticket for ticket in tickets if ticket.display_id == criterion["value"]], rest
+    if asked == _NUMBER:
+        return [ticket for ticket in tickets if ticket.display_id == criterion["value"]], rest
+    if not criterion["value"].isdecimal():
+        raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "value")
+    return [ticket for ticket in tickets if _CRITERIA[asked](ticket) > int(criterion["value"])], rest
+
+
+def wanted_fields(list_info: Json, options: DeskOptions) -> tuple[list[str] | None, Json]:
+    """Return the fields that `fields_required` asks for, None without it, and the rest of `list_info`.
+
+    The Splunk SOAR connector for desks on premises has `last_updated_time` in its rows by that alone; clients of the
+    cloud ask for a `description` too. A name that no ticket has raises RefusedError.
+    """
+    fields = list_info.get("fields_required")
+    if fields is None:
+        return None, list_info
+    known = isinstance(fields, list) and all(name in FIELDS[options.edition] for name in fields)
+    if not options.list_fields or not known:
+        raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "fields_required")
+    return fields, {name: value for name, value in list_info.items() if name != "fields_required"}
+
+
+def in_its_order(tickets: Sequence[StoredTicket], order: str) -> Sequence[StoredTicket]:
+    """Return tickets, newest first, in the order that a desk has them in."""
+    if order == "oldest first":
+        return tickets[::-1]
+    return sorted(tickets, key=lambda ticket: zlib.crc32(ticket.id.encode())) if order == "mixed" else tickets
 
 
 def select(

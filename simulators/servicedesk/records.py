@@ -35,7 +35,7 @@ class Resolution:
     submitted_by: Person
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StoredSolution:
     """An article of the knowledge base; `description` is HTML."""
 
@@ -65,9 +65,12 @@ class StoredTicket:
     updated_ms: int
     technician: Person | None = None
     group: str | None = None
+    site: str | None = None
     template: str = "Default Request"
     in_progress: bool | None = None
     is_trashed: bool = False
     completed_ms: int | None = None
     resolution: Resolution | None = None
+    closure_comments: str | None = None
+    merged_into: str | None = None
     notes: dict[str, Note] = field(default_factory=dict)

@@ -37,6 +37,12 @@ class DeskOptions(BaseModel):
     trigger's action, a command whose `$COMPLETE_V3_JSON_FILE` is the path of a file with the ticket (on premises; in
     the cloud the command stands for what runs Deluge). The command wins over the form, the form over `webhook_url`.
     `trashed_is_missing` answers 404 for a trashed ticket instead of `is_trashed: true`: both occur.
+    `history` and `articles` are how many tickets and solutions it has beside the seed, of the last `history_days`.
+    Lists are as good as they can be, unless they are told otherwise: `list_order` other than `asked` is one that no
+    sort field changes, `list_fields` and `list_criteria` false refuse `fields_required` and criteria of time, as a
+    build that does not know them, `list_texts` false leaves the texts out of a list of solutions, `same_page` gives the
+    first page whatever is asked for, and `forgets` is a share (0 to 1) of its tickets that it does not know for now.
+    `clock_seconds` is how far its clock is ahead.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -59,6 +65,16 @@ class DeskOptions(BaseModel):
     note_key: Literal["note", "request_note"] | None = None
     trashed_is_missing: bool = False
     seeded: bool = True
+    clock_seconds: int = 0
+    history: int = Field(default=0, ge=0)
+    history_days: int = Field(default=300, ge=1)
+    articles: int = Field(default=0, ge=0)
+    list_order: Literal["asked", "oldest first", "mixed"] = "asked"
+    list_fields: bool = True
+    list_criteria: bool = True
+    list_texts: bool = True
+    same_page: bool = False
+    forgets: float = Field(default=0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _credentials_of_the_edition(self) -> Self:

@@ -6,6 +6,7 @@ solutions the vendor's pages. Ids are texts, times are `{"value": "<epoch ms>", 
 """
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +28,7 @@ IN_PROGRESS_BY_STATUS = {
 PRIORITIES = ("Low", "Normal", "Medium", "High", "Urgent")
 GROUPS = ("Network", "Hardware Problems", "HR")
 TEMPLATES = ("Default Request",)
+SITES = ("Test Site",)
 CATEGORIES = ("Network", "Printers", "Email", "Accounts", "Hardware", "File Services", "Software", "General")
 _COLORS = {"Closed": "#006600", "Open": "#0066ff"}
 _ON_HOLD = "On Hold"
@@ -101,7 +103,7 @@ def ticket_in_full(ticket: StoredTicket, edition: Edition) -> Json:
         "description": ticket.description,
         "category": _named(ticket.category, CATEGORIES),
         "priority": _named(ticket.priority, PRIORITIES),
-        "site": None,
+        "site": _named(ticket.site, SITES),
         "last_updated_time": moment(ticket.updated_ms),
         "udf_fields": {},
         "has_notes": bool(ticket.notes),
@@ -109,18 +111,29 @@ def ticket_in_full(ticket: StoredTicket, edition: Edition) -> Json:
     }
     solved = resolution(ticket.resolution, edition)
     done = {"completed_time": moment(ticket.completed_ms), "resolved_time": moment(ticket.completed_ms)}
+    if ticket.completed_ms and edition == "onpremises":
+        done["closure_info"] = _closure(ticket)
     if edition == "cloud":
         return common | done | {"resolution": solved if ticket.resolution else None, "attachments": []}
     # On premises one that is open does not have those keys at all.
     return common | (done if ticket.completed_ms else {}) | {"resolution": solved}
 
 
-def ticket_in_list(ticket: StoredTicket, edition: Edition) -> Json:
-    """Return the ticket as a list gives it: without most of what a read gives."""
+def _closure(ticket: StoredTicket) -> Json:
+    """Return what was said when a ticket was closed: a recorded answer has it on premises, of a closed one alone."""
+    told = {"requester_ack_comments": None, "closure_code": None, "requester_ack_resolution": True}
+    return told | {"closure_comments": ticket.closure_comments}
+
+
+def ticket_in_list(ticket: StoredTicket, edition: Edition, fields: Sequence[str] | None = None) -> Json:
+    """Return the ticket as a list gives it: without most of what a read gives, or with what is asked for alone."""
     common = _ticket_everywhere(ticket, edition)
+    if fields is not None:
+        whole = ticket_in_full(ticket, edition)
+        return {"id": ticket.id} | {name: whole[name] for name in fields}
     if edition == "cloud":
         return common | {"has_notes": bool(ticket.notes)}
-    short = {"short_description": _MARKUP.sub("", ticket.description)[:80], "site": None}
+    short = {"short_description": _MARKUP.sub("", ticket.description)[:80], "site": _named(ticket.site, SITES)}
     return common | short | {"priority": _named(ticket.priority, PRIORITIES)}
 
 
@@ -158,6 +171,15 @@ def note_in_list(note: Note, ticket: StoredTicket, *, older: bool, edition: Edit
 def note_in_full(note: Note, ticket: StoredTicket, *, older: bool, edition: Edition) -> Json:
     """Return a note as a read by id gives it."""
     return note_in_list(note, ticket, older=older, edition=edition) | {"description": note.description}
+
+
+def solution_in_list(solution: StoredSolution, *, texts: bool) -> Json:
+    """Return an article as a list gives it: whole, after the vendor's page, or without its text.
+
+    Which of both is not known: NCLGISA/trellis-catalog (`bridges/servicedesk-plus/tools/sdp.py`) reads each by its id.
+    """
+    whole = solution_in_full(solution)
+    return whole if texts else {name: value for name, value in whole.items() if name != "description"}
 
 
 def solution_in_full(solution: StoredSolution) -> Json:

@@ -16,7 +16,7 @@ from simulators.servicedesk.envelope import (
     success_list,
 )
 from simulators.servicedesk.listing import select
-from simulators.servicedesk.shapes import solution_in_full
+from simulators.servicedesk.shapes import solution_in_full, solution_in_list
 
 _FILTERS = {"ApprovedSolutions": (True,), "UnApprovedSolutions": (False,), "AllSolutions": (True, False)}
 
@@ -30,7 +30,8 @@ def list_solutions(desk: SimulatedDesk, call: DeskCall) -> Answer:
         raise RefusedError(BAD_REFERENCE, INVALID_INPUT, "filter_by")
     found = [solution for solution in desk.solutions.values() if solution.approved in _FILTERS[name]]
     page, reply = select(found, info, {}, frozenset({"filter_by"}))
-    return success_list({"list_info": reply, "solutions": [solution_in_full(solution) for solution in page]})
+    shown = [solution_in_list(solution, texts=desk.settings.list_texts) for solution in page]
+    return success_list({"list_info": reply, "solutions": shown})
 
 
 def read_solution(desk: SimulatedDesk, call: DeskCall) -> Answer:

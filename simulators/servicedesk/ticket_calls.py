@@ -1,6 +1,5 @@
 """The API's operations on tickets and their resolutions. Tickets are written at `/_sim/tickets` or on the pages."""
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from simulators.servicedesk.envelope import (
     success,
     success_list,
 )
-from simulators.servicedesk.listing import by_number, searched, select
+from simulators.servicedesk.listing import by_number, in_its_order, searched, select, wanted_fields
 from simulators.servicedesk.records import Resolution, StoredTicket
 from simulators.servicedesk.shapes import resolution, ticket_in_full, ticket_in_list
 
@@ -25,6 +24,11 @@ _SORTABLE: Mapping[str, Callable[[StoredTicket], Any]] = {
     "created_time": lambda ticket: (ticket.created_ms, by_number(ticket.id)),
     "last_updated_time": lambda ticket: (ticket.updated_ms, by_number(ticket.id)),
 }
+
+
+def _alike(_ticket: StoredTicket) -> int:
+    """Return what sorts nothing."""
+    return 0
 
 
 def the_only_key(document: Json, name: str) -> Json:
@@ -54,15 +58,19 @@ def read_ticket(desk: SimulatedDesk, call: DeskCall) -> Answer:
 def list_tickets(desk: SimulatedDesk, call: DeskCall) -> Answer:
     """`GET /requests`: newest first, if not sorted otherwise; trashed tickets are left out.
 
-    Searches in the cloud, for `display_id`.
+    Whether merged ones are left out is not known: they are not, for the worse.
     """
-    there = [ticket for ticket in desk.tickets.values() if not ticket.is_trashed]
+    options = desk.settings
+    there = [ticket for ticket in desk.tickets.values() if not (ticket.is_trashed or desk.has_forgotten(ticket))]
     newest_first = sorted(there, key=_SORTABLE["created_time"], reverse=True)
-    list_info = call.list_info()
-    if desk.settings.edition == "cloud":
-        newest_first, list_info = searched(newest_first, list_info)
-    page, reply = select(newest_first, list_info, _SORTABLE)
-    shown = [ticket_in_list(ticket, desk.settings.edition) for ticket in page]
+    found, list_info = searched(newest_first, call.list_info(), options)
+    fields, list_info = wanted_fields(list_info, options)
+    if options.same_page:
+        list_info = {**list_info, "start_index": 1}
+    keeps_order = options.list_order != "asked"
+    sortable = dict.fromkeys(_SORTABLE, _alike) if keeps_order else _SORTABLE
+    page, reply = select(in_its_order(found, options.list_order), list_info, sortable)
+    shown = [ticket_in_list(ticket, options.edition, fields) for ticket in page]
     return success_list({"list_info": reply, "requests": shown})
 
 
@@ -75,6 +83,5 @@ def write_resolution(desk: SimulatedDesk, call: DeskCall) -> Answer:
     content = written.get("content")
     if not isinstance(content, str) or not content.strip():
         raise RefusedError(MANDATORY_FIELD, "content is mandatory", "content")
-    ticket.resolution = Resolution(content, time.time_ns() // 1_000_000, desk.technician)
-    desk.touch(ticket)
+    ticket.resolution = Resolution(content, desk.touch(ticket), desk.technician)
     return success({"resolution": resolution(ticket.resolution, desk.settings.edition)})

@@ -1,6 +1,8 @@
 """A tenant's desk that no other test has made tickets in, and what is copied of it."""
 
+import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from config.ticket_rules import TicketRules
 from housekeeping.forbidden import Forbidden
+from housekeeping.pace import CopyPace
 from housekeeping.sync import sync_tenant
 from housekeeping.synced import Synced
 from integrations.servicedesk.client import ServiceDeskPlus
@@ -18,8 +21,25 @@ from tests.kit.desk import new_ticket, opened, settings
 from tests.kit.postgres import Table
 from tests.kit.simulators import Simulator, simulator_of
 
-# A pace that nobody waits for; a full copy takes 12 s at it, and asking for old copies ends after 18.
-FAST = 3000
+# A pace that nobody waits for.
+FAST = 300_000
+
+
+async def synced(
+    database: Database,
+    desk: ServiceDeskPlus,
+    rules: TicketRules | None = None,
+    *,
+    tenant_id: str = "acme",
+    seconds: float = 60,
+    monotonic: Callable[[], float] = time.monotonic,
+    **of_desk: Any,
+) -> Synced:
+    """A sync of a tenant's desk, with these settings."""
+    of_tenant = settings("http://desk", rate_per_minute=FAST, **of_desk)
+    forbidden, pace = Forbidden(lambda: rules or TicketRules()), CopyPace(FAST)
+    about = (desk, tenant_id, of_tenant, forbidden)
+    return await sync_tenant(database, *about, seconds=seconds, pace=pace, monotonic=monotonic)
 
 
 @dataclass
@@ -32,13 +52,9 @@ class Site:
     table: Table
     rules: TicketRules = field(default_factory=TicketRules)
 
-    def __post_init__(self) -> None:
-        self.forbidden = Forbidden(lambda: self.rules)
-
-    async def sync(self, rate: int = FAST, **clock: Callable[[], float]) -> Synced:
-        """Copy what is new or changed."""
-        pace = settings("http://desk", rate_per_minute=rate)
-        return await sync_tenant(self.database, self.client, "acme", pace, self.forbidden, **clock)
+    async def sync(self, seconds: float = 60, **more: Any) -> Synced:
+        """Copy what is new or changed, and go on with the history."""
+        return await synced(self.database, self.client, self.rules, seconds=seconds, **more)
 
     def new_tickets(self, count: int) -> list[str]:
         """Make so many tickets; their ids."""
@@ -65,35 +81,34 @@ class Site:
         found = self.table.run(f"SELECT ticket_id FROM tickets WHERE {where}")  # noqa: S608 -- a test's own
         return {row["ticket_id"] for row in found}
 
-    def unseen(self) -> set[str]:
-        """The copies that no sync of this minute has seen in the desk."""
-        return self.copies("seen_at < now() - interval '1 minute'")
+    def hours_pass(self, hours: float) -> None:
+        """Put all that is known of the desk's lists so much further back."""
+        ago = f"- interval '{hours} hours'"
+        moments = ("began_at", "complete_from", "complete_at")
+        self.table.run(f"UPDATE passes SET {', '.join(f'{name} = {name} {ago}' for name in moments)}")  # noqa: S608
+        moments = ("seen_at", "read_at", "to_read")
+        self.table.run(f"UPDATE listings SET {', '.join(f'{name} = {name} {ago}' for name in moments)}")  # noqa: S608
 
-    def age(self, *, except_newest: int) -> None:
-        """The copies were last seen the day before, those of the newest tickets just now; none is newly missing."""
-        self.table.run(
-            "UPDATE tickets SET synced_at = now() - interval '3 days', seen_at = now() - interval '1 day' WHERE"
-            " ticket_id NOT IN (SELECT ticket_id FROM tickets ORDER BY ticket_id::bigint DESC LIMIT %s)",
-            except_newest,
-        )
+    def set_desk(self, **options: object) -> None:
+        """Change how the desk behaves."""
+        self.desk.change("PATCH", "/desks/acme", **options)
 
-    def copied_and_old(self, count: int = 320) -> list[str]:
-        """Tickets, each with a copy that the desk has not shown for a day, but of the newest 100; oldest first."""
-        tickets = self.new_tickets(count)
-        # As `save_ticket` does, in one statement.
-        self.table.run(
-            "INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status, requester)"
-            " SELECT 'acme', id, 'Subject', 'Description', 'Resolution', 'Open', '' FROM unnest(%s::text[]) id",
-            tickets,
-        )
-        self.age(except_newest=100)
-        self.desk.forget()
-        return tickets
+    def reads(self) -> list[str]:
+        """The single tickets that the desk was asked for since it last forgot, in that order."""
+        return [call["ticket_id"] for call in self.desk.requests(operation="read_ticket")]
+
+
+@asynccontextmanager
+async def site_of(database: Database, table: Table, **options: object) -> AsyncIterator[Site]:
+    """A desk of these options beside what is usual."""
+    usual = {"api_key": "acme-key", "seeded": False}
+    for desk in simulator_of(create_desk({"desks": {"acme": usual | options}})):
+        async with opened(settings(desk.url)) as client:
+            yield Site(desk, client, database, table)
 
 
 @pytest.fixture
 async def site(database: Database, table: Table) -> AsyncIterator[Site]:
     """The desk, with no ticket and an empty knowledge base."""
-    for desk in simulator_of(create_desk({"desks": {"acme": {"api_key": "acme-key", "seeded": False}}})):
-        async with opened(settings(desk.url)) as client:
-            yield Site(desk, client, database, table)
+    async with site_of(database, table) as opened_site:
+        yield opened_site

@@ -12,11 +12,12 @@ from sqlalchemy.exc import DataError, OperationalError, ProgrammingError
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
-from housekeeping.copying import Copying, share_of
-from housekeeping.pace import full_copy_seconds
+from housekeeping.copying import Copying
+from housekeeping.pace import round_seconds
 from housekeeping.synced import Synced
 from integrations.errors import DeskTimeout
 from observability import metrics
+from storage.passes import HeldByAnother
 from tests.kit.desk import settings
 from tests.kit.logs import StartLog
 
@@ -42,8 +43,8 @@ class OrderedCopies:
         self.copied: Counter[str] = Counter()
         self.under_way: Counter[str] = Counter()
 
-    async def copy(self, tenant_id: str, desk: DeskSettings) -> Synced:
-        assert desk is DESK
+    async def copy(self, tenant_id: str, desk: DeskSettings, seconds: float) -> Synced:
+        assert (desk, seconds) == (DESK, 0.001)
         self.under_way[tenant_id] += 1
         try:
             await asyncio.sleep(self.seconds[tenant_id])
@@ -57,7 +58,9 @@ class OrderedCopies:
 
 def copying_of(desks: OrderedCopies, at_once: int = 16, share: float = 60) -> Copying:
     directory = cast("TenantDirectory", Directory(*desks.seconds))
-    return Copying(directory, desks.copy, at_once=at_once, share_of=lambda _desk: share)
+    return Copying(
+        directory, desks.copy, at_once=at_once, round_seconds=lambda _desk, _interval: 0.001, more_seconds=share
+    )
 
 
 def told(stream: io.StringIO) -> set[str]:
@@ -90,8 +93,8 @@ async def test_a_desk_that_takes_more_than_its_share_gives_its_place_to_the_next
     assert desks.copied == {"a": 1, "b": 1}
     assert told(stream) == {
         "error: tenant_id=slow, reason=took too long",
-        "completed: tenant_id=a, tickets=3, passages=4, removed=0",
-        "completed: tenant_id=b, tickets=3, passages=4, removed=0",
+        "completed: tenant_id=a, tickets=3, passages=4, removed=0, to_read=0",
+        "completed: tenant_id=b, tickets=3, passages=4, removed=0, to_read=0",
     }
 
 
@@ -160,12 +163,17 @@ async def test_a_database_that_is_away_ends_the_round() -> None:
     await copying.stop()
 
 
-def test_a_share_is_longer_than_a_first_copy_at_the_desks_pace() -> None:
-    assert full_copy_seconds(settings("http://desk", rate_per_minute=300)) == pytest.approx(121, abs=1)
-    assert full_copy_seconds(settings("http://desk", "cloud", rate_per_minute=30)) == pytest.approx(1212, abs=1)
-    assert share_of(settings("http://desk", "cloud", rate_per_minute=30)) == pytest.approx(2424, abs=1)
-    # No desk answers as fast as a high rate lets it be called.
-    assert share_of(settings("http://desk", rate_per_minute=3000)) == 120
+def test_a_round_has_time_for_thirty_calls_at_the_desks_pace() -> None:
+    assert round_seconds(settings("http://desk", rate_per_minute=60), 300) == 300
+    assert round_seconds(settings("http://desk", rate_per_minute=3), 300) == 30 * 60
     # A third of a low rate is less than one call a minute.
-    assert full_copy_seconds(settings("http://desk", rate_per_minute=2)) == 202 * 90
-    assert full_copy_seconds(settings("http://desk", rate_per_minute=1)) == 202 * 180
+    assert round_seconds(settings("http://desk", rate_per_minute=1), 300) == 30 * 180
+
+
+async def test_a_desk_that_another_process_copies_is_left_out(start_log: StartLog) -> None:
+    stream = start_log()
+    desks = OrderedCopies(a=0, b=0)
+    desks.fail["a"] = HeldByAnother()
+    await copying_of(desks).round(60)
+    assert "left out: tenant_id=a, another process copies this desk" in told(stream)
+    assert desks.copied == {"b": 1}

@@ -126,14 +126,15 @@ async def test_the_newest_tickets_and_the_approved_solutions_are_listed(
 ) -> None:
     newest = [new_ticket(desks, edition, subject=f"T{number}") for number in range(3)]
     async with opened(settings(desks.url, edition), redis=tokens) as desk:
-        listed = await desk.list_newest(3)
+        listed = (await desk.lists.tickets()).items[:3]
         assert {each.ticket_id for each in listed} == set(newest)
         assert {(each.status, each.is_trashed) for each in listed} == {("Open", False)}
-        solutions = await desk.list_solutions(100)
-        first = await desk.read_solution(solutions[0])
+        solutions = (await desk.lists.solutions()).items
+        first = await desk.read_solution(solutions[0].solution_id)
     assert len(solutions) > 3
     assert first is not None
-    assert first.solution_id == solutions[0]
+    assert (first.solution_id, first.title, first.topic) == solutions[0][:3]
+    assert first.topic
     assert first.title
     assert first.text
     assert "<" not in first.text
@@ -144,7 +145,7 @@ async def test_a_missing_solution_is_none_and_a_missing_list_is_no_missing_ticke
         assert await desk.read_solution("999") is None
         desks.order(kind="status", code=404)
         with pytest.raises(DeskRefused) as refused:
-            await desk.list_newest(5)
+            await desk.lists.tickets()
     assert line_of(refused.value) == "ServiceDesk Plus API error: 404"
 
 
@@ -203,7 +204,7 @@ def _desk_client_settings() -> DeskClientSettings:
     )
 
 
-async def test_a_desk_that_lists_more_than_was_wanted_is_cut_short() -> None:
+async def test_what_a_desk_lists_twice_counts_once() -> None:
     items = [{"id": str(number // 2), "status": {"name": "Open"}} for number in range(400)]
 
     def answer(_: httpx.Request) -> httpx.Response:
@@ -211,6 +212,6 @@ async def test_a_desk_that_lists_more_than_was_wanted_is_cut_short() -> None:
         return httpx.Response(200, json={"requests": items, "solutions": items, "response_status": status})
 
     async with opened(settings("http://desk"), transport=httpx.MockTransport(answer)) as desk:
-        expected = [str(number) for number in range(50)]
-        assert [each.ticket_id for each in await desk.list_newest(100)] == expected
-        assert await desk.list_solutions(100) == expected
+        expected = [str(number) for number in range(200)]
+        assert [each.ticket_id for each in (await desk.lists.tickets()).items] == expected
+        assert [each.solution_id for each in (await desk.lists.solutions()).items] == expected

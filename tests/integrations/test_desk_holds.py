@@ -42,7 +42,7 @@ async def test_a_key_that_expired_is_tried_each_half_minute_and_told_as_often(
     clock, log = Clock(), start_log()
     async with opened(settings(desks.url), holds=holds_by(clock)) as desk:
         for tries in (1, 2, 3):
-            calls = (desk.read_open_ticket(expired), desk.add_note(expired, "x"), desk.list_newest(5))
+            calls = (desk.read_open_ticket(expired), desk.add_note(expired, "x"), desk.lists.tickets())
             for call in calls:
                 with pytest.raises(HeldBack, match=WHY) as held:
                     await call

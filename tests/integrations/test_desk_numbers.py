@@ -28,7 +28,7 @@ async def test_the_number_that_people_see_is_searched_for_and_both_are_read(desk
     async with opened(settings(desks.url, "cloud"), redis=tokens) as desk:
         assert [await desk.id_of(number) for number in shown] == ids
         assert (await desk.read_ticket(ids[0])).shown == shown[0]
-        listed = {ticket.ticket_id: ticket.display_id for ticket in await desk.list_newest(100)}
+        listed = {ticket.ticket_id: ticket.display_id for ticket in (await desk.lists.tickets()).items}
         assert [listed[ticket_id] for ticket_id in ids] == shown
         with pytest.raises(TicketNotFound):
             await desk.id_of("99999999999")

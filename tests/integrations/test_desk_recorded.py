@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -19,7 +20,15 @@ ERROR = "ServiceDesk Plus API error: "
 GONE = "Ticket deleted/closed"
 # id, the number that people know where that is another one, subject, status, priority, category, group, template
 # No category: a list does not tell of it.
-LISTED = {"group": "", "template": "Default Request"}
+CLOUD_KINDS = {"group": "", "template": "Default Request"}
+KINDS = {**CLOUD_KINDS, "site": "Test Site"}
+
+
+def at(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+SOLUTION = ("100000000000033301", "Sample Content", "test-topic-name", None, "<b>The content to be displayed</b>")
 EXPECTED: dict[str, Any] = {
     "onpremises_ticket_open": (
         *("201", "", "Plugin action test add request 2", "Open"),
@@ -29,12 +38,19 @@ EXPECTED: dict[str, Any] = {
     "onpremises_ticket_closed_by_another_name": GONE,
     "onpremises_ticket_resolved": GONE,
     "onpremises_ticket_in_the_trash": GONE,
-    "onpremises_tickets": [("98", "Open", False, "", LISTED), ("97", "Open", False, "", LISTED)],
+    "onpremises_tickets": [
+        ("98", "Open", False, "", KINDS, "Request about monitor", at(1660212951312), None),
+        ("97", "Open", False, "", KINDS, "Request about monitor", at(1660212676207), None),
+        True,
+    ],
     "onpremises_notes": ["200", "332"],
     "onpremises_note": "337",
     "onpremises_older_note": "23",
     "onpremises_resolution": "Get resolution",
-    "onpremises_solutions": ["100000000000033301"],
+    "onpremises_solutions": [
+        ("100000000000033301", "Sample Content", "test-topic-name", None, "<b>The content to be displayed</b>"),
+        False,
+    ],
     "onpremises_solution": ("100000000000033301", "Sample Content", "The content to be displayed"),
     "cloud_ticket_open": (
         *("123640000000240013", "102", "Test create request", "Open"),
@@ -47,13 +63,17 @@ EXPECTED: dict[str, Any] = {
     "cloud_ticket_closed": GONE,
     "cloud_ticket_in_the_trash": GONE,
     "cloud_tickets": [
-        ("123640000000215007", "Open", False, "74", LISTED),
-        ("123640000000216003", "Open", False, "73", LISTED),
+        ("123640000000215007", "Open", False, "74", CLOUD_KINDS, "request 1", at(1591618056240), None),
+        ("123640000000216003", "Open", False, "73", CLOUD_KINDS, "check request outputs", at(1591617944664), None),
+        True,
     ],
     "cloud_notes": ["123640000000300001"],
     "cloud_note": "123640000000300001",
     "cloud_resolution": "changing resolution from demisto",
-    "cloud_solutions": ["100000000000033301"],
+    "cloud_solutions": [
+        ("100000000000033301", "Sample Content", "test-topic-name", None, "<b>The content to be displayed</b>"),
+        False,
+    ],
     "cloud_solution": ("100000000000033301", "Sample Content", "The content to be displayed"),
     "failure_sort_field": ERROR + "400",
     "failure_filter_by": ERROR + "400",
@@ -81,6 +101,17 @@ async def ticket(desk: ServiceDeskPlus) -> Any:
     return (*numbers, read.subject, read.status, read.priority, read.category, read.group, read.template)
 
 
+async def tickets(desk: ServiceDeskPlus) -> Any:
+    listed = await desk.lists.tickets()
+    told = [(*each[:4], dict(each.kinds), each.subject, each.created_at, each.changed_at) for each in listed.items]
+    return [*told, listed.has_more]
+
+
+async def solutions(desk: ServiceDeskPlus) -> Any:
+    listed = await desk.lists.solutions()
+    return [*map(tuple, listed.items), listed.has_more]
+
+
 async def solution(desk: ServiceDeskPlus) -> Any:
     read = await desk.read_solution("100000000000033301")
     return read and (read.solution_id, read.title, read.text)
@@ -89,10 +120,10 @@ async def solution(desk: ServiceDeskPlus) -> Any:
 CALLS: dict[str, Callable[[ServiceDeskPlus], Awaitable[Any]]] = {
     "ticket": ticket,
     "failure": ticket,
-    "tickets": lambda desk: desk.list_newest(100),
+    "tickets": tickets,
     "note": lambda desk: desk.add_note("1", "x"),
     "notes": lambda desk: desk.find_note("1", lambda _text: False),
-    "solutions": lambda desk: desk.list_solutions(100),
+    "solutions": solutions,
     "solution": solution,
 }
 

@@ -25,7 +25,17 @@ from workflow.limit import AttemptLimit
 
 TABLES = (
     *("jobs", "job_events", "delivery_keys", "rejections", "spending"),
-    *("tickets", "passages", "postings", "term_counts", "collection_sizes", "tombstone_keys", "tombstones"),
+    *(
+        "tickets",
+        "passages",
+        "listings",
+        "passes",
+        "postings",
+        "term_counts",
+        "collection_sizes",
+        "tombstone_keys",
+        "tombstones",
+    ),
 )
 DEADLINE = 1800
 LEASE = 45.0

@@ -62,7 +62,7 @@ def test_each_label_is_used() -> None:
 
 def test_each_metric_is_set_somewhere() -> None:
     """In the code of a process, or in a function beside the definitions that some process calls."""
-    folders = ("api", "worker", "workflow", "signer", "integrations", "observability")
+    folders = ("api", "worker", "workflow", "signer", "housekeeping", "integrations", "observability")
     code = "".join(path.read_text() for folder in folders for path in (ROOT / folder).rglob("*.py"))
     used = set(re.findall(r"metrics\.(\w+)", code))
     beside = ast.parse(Path(metrics.__file__).read_text())

@@ -62,7 +62,9 @@ def test_lists_page_and_leave_descriptions_out(desk: httpx.Client) -> None:
         ("/requests", {"list_info": {"sort_field": "created_time", "sort_order": "newest"}}, "sort_order"),
         ("/requests", {"list_info": {"sort_field": "id"}}, "sort_field"),
         ("/requests", {"list_info": {"filter_by": {"name": "Open"}}}, "filter_by"),
-        ("/requests", {"list_info": {"search_criteria": SEARCHED}}, "search_criteria"),
+        ("/requests", {"list_info": {"search_criteria": SEARCHED}}, "value"),
+        ("/requests", {"list_info": {"search_criteria": SEARCHED | {"field": "subject"}}}, "search_criteria"),
+        ("/requests", {"list_info": {"fields_required": ["id", "secret"]}}, "fields_required"),
         ("/requests", {"list_info": {}, "fields_required": ["id"]}, "fields_required"),
         ("/requests/103", {"fields_required": ["id"]}, "input_data"),
         ("/solutions", {"list_info": {"filter_by": ""}}, "filter_by"),
@@ -196,9 +198,10 @@ def test_the_pages_show_a_note_only_inside_a_sandbox(desk: httpx.Client) -> None
 def test_a_cloud_desk_finds_a_ticket_by_the_number_that_people_see(criteria: Any) -> None:
     """As public clients of cloud desks ask: GIIM and others."""
     tickets = list(SimulatedDesk("globex", DeskOptions.model_validate(CLOUD)).tickets.values())
-    found, rest = searched(tickets, {"row_count": 1, "search_criteria": criteria})
+    options = DeskOptions.model_validate(CLOUD)
+    found, rest = searched(tickets, {"row_count": 1, "search_criteria": criteria}, options)
     assert ([ticket.display_id for ticket in found], rest) == (["3"], {"row_count": 1})
-    assert searched(tickets, {"search_criteria": SEARCHED | {"value": found[0].id}}) == ([], {})
+    assert searched(tickets, {"search_criteria": SEARCHED | {"value": found[0].id}}, options) == ([], {})
 
 
 @pytest.mark.parametrize(
@@ -208,6 +211,9 @@ def test_a_cloud_desk_finds_a_ticket_by_the_number_that_people_see(criteria: Any
         SEARCHED | {"condition": "contains"},
         SEARCHED | {"value": 3},
         SEARCHED | {"logical_operator": "AND"},
+        {"field": "last_updated_time", "condition": "is", "value": "1"},
+        {"field": "last_updated_time", "condition": "greater than", "value": 1},
+        {"field": "last_updated_time", "condition": "greater than", "value": "yesterday"},
         [SEARCHED, SEARCHED],
         [],
         "display_id is 3",
@@ -215,4 +221,6 @@ def test_a_cloud_desk_finds_a_ticket_by_the_number_that_people_see(criteria: Any
 )
 def test_no_other_search_is_known_to_be_taken(criteria: Any) -> None:
     with pytest.raises(RefusedError):
-        searched([], {"search_criteria": criteria})
+        searched([], {"search_criteria": criteria}, DeskOptions.model_validate(CLOUD))
+    with pytest.raises(RefusedError):
+        searched([], {"search_criteria": SEARCHED}, DeskOptions(api_key="k"))

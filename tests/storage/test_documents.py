@@ -2,7 +2,7 @@
 
 from sqlalchemy import text
 
-from storage import documents, erasing, history
+from storage import documents, erasing, history, listings
 from storage.erasable import Which
 from storage.search import SearchInPostgres
 from storage.session import Database
@@ -35,8 +35,8 @@ async def test_neither_a_sync_nor_a_purge_takes_it_and_no_desk_is_asked_for_it(
 ) -> None:
     await documents.save(database, "acme", "handbook.md", PARTS)
     table.run("UPDATE passages SET seen_at = now() - interval '2 years', synced_at = now() - interval '2 years'")
-    assert await history.oldest_seen(database, "acme") is None
-    assert await history.solutions_to_ask_for(database, "acme", [], hours=20, most=10) == []
+    await listings.adopt(database, "acme", "p")
+    assert table.run("SELECT * FROM listings") == []
     assert await database.call_for_one(text("SELECT purge_passages(30, 100)")) == 0
     await erasing.erase(database, Which("acme"))
     assert table.run("SELECT * FROM passages") == []

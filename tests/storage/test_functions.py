@@ -15,7 +15,15 @@ from tests.storage.bound_calls import BOUND_TO_A_CLAIM
 ACROSS_TENANTS = {
     *("claim_job", "job_state", "recover_jobs", "take_due_jobs", "count_published_jobs", "published_jobs"),
     *("take_lost_jobs", "unpublish_jobs", "expire_jobs", "purge_short_lived", "list_jobs", "purge_answers"),
-    *("purge_tickets", "purge_passages", "purge_jobs", "job_figures", "fail_lost_jobs", "numbers_of_job"),
+    *(
+        "purge_tickets",
+        "purge_passages",
+        "purge_listings",
+        "purge_jobs",
+        "job_figures",
+        "fail_lost_jobs",
+        "numbers_of_job",
+    ),
     *("jobs_held_back", "claim_next_job", "is_queue_full", "count_listed_jobs", "take_jobs_without_message"),
     "put_off_deadlines",
 }

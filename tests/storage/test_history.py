@@ -98,7 +98,7 @@ async def test_what_a_list_tells_of_a_copy_is_known_beside_what_was_read(databas
     await history.note_kinds(database, "acme", {"1": {"group": "hr"}})
     assert await find(database, *VPN[:2], never="group:HR") == []
     assert await find(database, *VPN[:2], never="group:IT, category:Salaries") == ["1"]
-    await history.put_off(database, "acme", ticket_id="1")
+    await history.hide_kinds(database, "acme", "1")
     assert await find(database, *VPN[:2], never="group:IT") == []
 
 
@@ -168,7 +168,6 @@ async def test_a_tenant_finds_its_own_tickets_and_documents_only(database: Datab
     assert await find(database, VPN[0], VPN[1]) == []
     assert await SearchInPostgres(database, 2).documents("acme", VPN[0], VPN[1]) == []
     assert await find(database, VPN[0], VPN[1], tenant_id="globex") == ["1"]
-    assert await history.known_tickets(database, "acme") == {}
 
 
 async def test_documents_are_found_by_title_and_text_best_first(database: Database) -> None:
@@ -185,7 +184,6 @@ async def test_a_changed_ticket_replaces_its_copy(database: Database, table: Tab
     await save(database, "1", VPN, status="Open")
     await save(database, "1", PRINTER)
     await save(database, "1", VPN, tenant_id="globex", status="Open")
-    assert await history.known_tickets(database, "acme") == {"1": "Closed"}
     assert await find(database, VPN[0]) == []
     assert await find(database, PRINTER[0]) == ["1"]
     assert len(table.run("SELECT 1 FROM tickets")) == 2
@@ -204,10 +202,3 @@ async def test_a_changed_solution_replaces_all_its_passages(database: Database, 
     ]
     await history.save_passages(database, "acme", "1", "New", [])
     assert len(table.run("SELECT 1 FROM passages")) == 2
-
-
-async def test_what_was_purged_since_it_was_asked_for_does_not_come_back(database: Database, table: Table) -> None:
-    ticket = {"ticket_id": "1", "subject": "s", "description": "d", "resolution": "r", "status": "Closed"}
-    assert not await history.save_ticket(database, "acme", ticket, listed=False)
-    await history.save_passages(database, "acme", "1", "t", ["a"], listed=False)
-    assert table.run("SELECT 1 FROM tickets") + table.run("SELECT 1 FROM passages") == []

@@ -10,8 +10,9 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from devstack.postgres import Postgres
 from integrations.values import Spent
 from storage import erasing, history, rejections
+from storage.copies import Passage, Ticket
 from storage.erasable import Which
-from storage.models import DeliveryKey, Job, Passage, Rejection, Spending, Ticket, Tombstone, TombstoneKey
+from storage.models import DeliveryKey, Job, Rejection, Spending, Tombstone, TombstoneKey
 from storage.session import Database
 from storage.spending import SpendingBook
 from tests.kit.postgres import TABLES, NewEvent, Store, Table, accept

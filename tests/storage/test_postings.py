@@ -53,7 +53,6 @@ async def test_they_follow_whatever_becomes_of_a_copy(database: Database, table:
     assert_in_step(table)
     await history.save_ticket(database, "acme", copy(1, "Changed the cable, then rebooted."))
     await history.save_ticket(database, "acme", copy(2, resolution=""))
-    await history.save_ticket(database, "acme", copy(3), listed=False)
     await history.save_passages(database, "acme", "1", "VPN", ["Use port 8443."])
     assert_in_step(table)
     assert await history.remove_ticket(database, "acme", "4") == 1

@@ -1,10 +1,13 @@
 """Purging by age: texts first, whole rows later, and nothing that is still current."""
 
+from datetime import UTC, datetime
+
 from sqlalchemy import select, text
 
 from devstack.postgres import Postgres
-from storage import history
-from storage.models import Ticket
+from storage import history, listings
+from storage.copies import Ticket
+from storage.listings import Row
 from storage.purging import Purged, purge_by_age
 from storage.session import Database
 from tests.kit.postgres import Store, Table
@@ -50,19 +53,22 @@ async def test_copies_go_when_the_desk_has_not_listed_them_for_long(database: Da
         await history.save_passages(database, tenant_id, "2", "VPN", ["c"])
     table.run("UPDATE tickets SET synced_at = now() - interval '31 days'")
     table.run("UPDATE passages SET synced_at = now() - interval '31 days' WHERE source_id = '1'")
-    await history.touch_tickets(database, "acme", ["2", "3"])
-    await history.touch_tickets(database, "globex", [])
+    listed = [Row("2", "as it was"), Row("3", "new")]
+    await listings.take_in(database, "acme", "t", listed, since=datetime.now(UTC), hours=20)
     assert await purge(database, batch=2) == Purged(answers=0, copies=7, jobs=0)
     assert table.run("SELECT tenant_id, ticket_id FROM tickets") == [{"tenant_id": "acme", "ticket_id": "2"}]
     assert {row["body"] for row in table.run("SELECT body FROM passages")} == {"c"}
 
 
-async def test_a_current_copy_is_not_written_again_within_the_hour(database: Database, table: Table) -> None:
-    await history.save_ticket(database, "acme", {"ticket_id": "1", **TICKET})
-    table.run("UPDATE tickets SET synced_at = now() - interval '50 minutes'")
-    before = table.run("SELECT synced_at FROM tickets")
-    await history.touch_tickets(database, "acme", ["1"])
-    assert table.run("SELECT synced_at FROM tickets") == before
+async def test_what_is_known_of_lists_goes_with_the_copies(database: Database, table: Table) -> None:
+    for tenant_id in ("acme", "globex"):
+        for collection in ("t", "p"):
+            await listings.take_in(
+                database, tenant_id, collection, [Row("1", "a"), Row("2", "b")], since=datetime.now(UTC), hours=20
+            )
+    table.run("UPDATE listings SET seen_at = now() - interval '31 days' WHERE item_id = '1'")
+    await purge(database, batch=2)
+    assert {row["item_id"] for row in table.run("SELECT item_id FROM listings")} == {"2"}
 
 
 async def test_a_row_that_somebody_holds_is_left_for_the_next_time(database: Database, table: Table) -> None:

@@ -119,7 +119,7 @@ async def test_a_ticket_that_was_forgotten_gets_no_failure_note(at: str, desks: 
     """Nor one that names another one that was: its text is gone from here by then."""
     ticket_id = new_ticket(desks, subject="Scanner jams")
     named = {"ticket_id": "4711", "subject": "Scanner jams", "resolution": "r", "description": "", "status": "Closed"}
-    await history.save_ticket(store.database, "acme", named | {"display_id": ""}, "", listed=True)
+    await history.save_ticket(store.database, "acme", named | {"display_id": ""}, "")
     job_id = await store.accept(ticket_id=ticket_id)
 
     async def forget() -> None:

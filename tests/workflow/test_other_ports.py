@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar
 from uuid import UUID
 
 import pytest
@@ -72,7 +71,11 @@ class BoxOfCards:
 class Everything:
     """Rules that leave nothing out."""
 
-    forbidden: ClassVar[dict[str, frozenset[str]]] = {"drawer": frozenset({"private"})}
+    never_topics = frozenset({"gossip"})
+
+    def hidden_from(self, known: Mapping[str, str]) -> dict[str, frozenset[str]]:
+        assert known.keys() == {"category", "group", "site", "template"}
+        return {"drawer": frozenset({"private"})}
 
     def leave_out(self, known: Mapping[str, str]) -> bool:
         assert not {"12345", "My badge does nothing."} & set(known.values())
@@ -146,8 +149,11 @@ class Drawer:
         assert asked == ("acme", "12345", "The door stays shut", "My badge does nothing.", {"drawer": {"private"}})
         return (FOUND,)
 
-    async def documents(self, tenant_id: str, subject: str, description: str) -> Sequence[Document]:
+    async def documents(
+        self, tenant_id: str, subject: str, description: str, never_topics: Set[str] = frozenset()
+    ) -> Sequence[Document]:
         assert (tenant_id, subject, description) == ("acme", "The door stays shut", "My badge does nothing.")
+        assert never_topics == {"gossip"}
         if self.stuck:
             raise DrawerStuck(tenant_id)
         return (PASSAGE,)

@@ -83,7 +83,7 @@ async def _refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
 async def _find_tickets(attempt: Attempt, ticket: DeskTicket, found: _Found) -> None:
     claim, words = attempt.claim, (ticket.subject, ticket.description)
     with _done_without("ticket history not searched"):
-        forbidden = attempt.wishes().rules.forbidden
+        forbidden = attempt.wishes().rules.hidden_from(ticket.kinds)
         found.similar_tickets = tuple(
             await attempt.search.similar_tickets(claim.tenant_id, claim.id_in_desk, *words, forbidden)
         )
@@ -91,8 +91,8 @@ async def _find_tickets(attempt: Attempt, ticket: DeskTicket, found: _Found) -> 
 
 async def _find_documents(attempt: Attempt, ticket: DeskTicket, found: _Found) -> None:
     with _done_without("documents not searched"):
-        words = (ticket.subject, ticket.description)
-        found.documents = tuple(await attempt.search.documents(attempt.claim.tenant_id, *words))
+        words, topics = (ticket.subject, ticket.description), attempt.wishes().rules.never_topics
+        found.documents = tuple(await attempt.search.documents(attempt.claim.tenant_id, *words, topics))
 
 
 @contextmanager

@@ -1,0 +1,77 @@
+"""One desk that is being copied: what each step of that needs, and what has been done so far."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Protocol
+
+from housekeeping.forbidden import Forbidden
+from housekeeping.pace import CopyPace
+from integrations.errors import OutsideFailure
+from integrations.servicedesk.client import ServiceDeskPlus
+from storage.listings import Collection
+from storage.session import Database
+
+UNSEEN_HOURS = 20
+"""Then what no list tells enough of is read again, and what the desk refuses to give is asked for again: once a day."""
+
+
+@dataclass(slots=True)
+class DeskCopy:
+    """One tenant's. `oldest`: tickets that were created before are not copied."""
+
+    database: Database
+    desk: ServiceDeskPlus
+    tenant_id: str
+    forbidden: Forbidden
+    pace: CopyPace
+    languages: Sequence[str]
+    oldest: datetime
+    call_seconds: float
+    """How long one call takes at that pace."""
+    tells_changes: bool = True
+    """False where the desk's list does not tell what was changed since a time."""
+    gives_solutions: bool = True
+    """False where it refuses to list them."""
+    tickets: int = 0
+    passages: int = 0
+    removed: int = 0
+    given: int = 0
+    """Single tickets and solutions that the desk gave, or said to be gone."""
+    gave_up: OutsideFailure | None = None
+    """What ended a step: several in a row that the desk did not give."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenPage:
+    """A page of a list that was noted (`storage.listings.take_in`)."""
+
+    ids: Sequence[str]
+    """Of all that it lists."""
+    created: Sequence[datetime | None]
+    kept: int
+    """How many of them may be copied."""
+    news: int
+    """How many of those had not been seen in this pass."""
+    has_more: bool
+
+
+class Source(Protocol):
+    """What is copied of a desk: its tickets, or its solutions."""
+
+    collection: ClassVar[Collection]
+
+    async def take_page(self, start: int, since: datetime) -> TakenPage:
+        """List from the `start`-th on, and note what comes. Raises OutsideFailure or HeldBack."""
+
+    async def read(self, item_id: str) -> None:
+        """Read one, and copy it. Raises OutsideFailure or HeldBack, or one of DATABASE_FAILURES."""
+
+    async def hide(self, item_id: str) -> None:
+        """The desk refused to give this one."""
+
+
+def digest(*told: object) -> str:
+    """Return a short hash of what a list tells of an item."""
+    return hashlib.blake2b(repr(told).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

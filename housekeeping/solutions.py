@@ -1,0 +1,62 @@
+"""The solutions of a desk: its knowledge base, copied in parts that a search can tell apart."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from config.ticket_rules import fold
+from housekeeping.desk_copy import UNSEEN_HOURS, DeskCopy, TakenPage, digest
+from housekeeping.passages import passages_of
+from integrations.errors import DeskRefused
+from integrations.servicedesk.contents import ListedSolution
+from storage import history, listings
+from storage.listings import Collection, Row
+
+
+class SolutionSource:
+    """Those of one desk that are approved."""
+
+    collection: ClassVar[Collection] = "p"
+
+    def __init__(self, copy: DeskCopy) -> None:
+        self._copy = copy
+
+    async def take_page(self, start: int, since: datetime) -> TakenPage:
+        """List from the `start`-th on, and note what comes."""
+        copy = self._copy
+        await copy.pace.wait()
+        try:
+            listed = await copy.desk.lists.solutions(start)
+        except DeskRefused:
+            # The technician of a key, or the scope of a token, may have the right to tickets and not to solutions.
+            copy.gives_solutions = False
+            raise
+        barred = [each.solution_id for each in listed.items if copy.forbidden.bars_topic(each.topic)]
+        copy.removed += await listings.remove(copy.database, copy.tenant_id, "p", barred)
+        rows = [_row(each) for each in listed.items if each.solution_id not in barred]
+        news = await listings.take_in(copy.database, copy.tenant_id, "p", rows, since=since, hours=UNSEEN_HOURS)
+        ids = [each.solution_id for each in listed.items]
+        return TakenPage(ids, [None] * len(ids), len(rows), news, listed.has_more)
+
+    async def read(self, solution_id: str) -> None:
+        """Read one, and copy it; the copy of one that is gone, or may not be copied, goes."""
+        copy = self._copy
+        await copy.pace.wait()
+        solution = await copy.desk.read_solution(solution_id)
+        if solution is None or copy.forbidden.bars_topic(solution.topic):
+            copy.removed += await history.remove_passages(copy.database, copy.tenant_id, solution_id)
+        else:
+            bodies = passages_of(solution)
+            about = (copy.tenant_id, solution_id, solution.title, bodies)
+            topic = fold(solution.topic)
+            await history.save_passages(copy.database, *about, topic=topic, languages=copy.languages)
+            copy.passages += len(bodies)
+        await listings.was_read(copy.database, copy.tenant_id, "p", solution_id)
+
+    async def hide(self, solution_id: str) -> None:
+        """The desk refused to give it: what was copied stays."""
+
+
+def _row(each: ListedSolution) -> Row:
+    # Where the list does not tell, a text may be another one though its title is the same.
+    tells_all = each.changed_at is not None or each.text is not None
+    return Row(each.solution_id, digest(each.title, each.topic, each.text), None, each.changed_at, tells_all)

@@ -1,0 +1,145 @@
+"""The tickets of a desk: what its lists tell of them, and how one is copied."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from config.ticket_rules import fold_all
+from housekeeping.desk_copy import UNSEEN_HOURS, DeskCopy, TakenPage, digest
+from integrations.errors import DeskRefused, TicketGone
+from integrations.servicedesk.contents import ListedTicket, ListPage, numbers_in
+from storage import history, listings, tombstones
+from storage.listings import Collection, Row
+from storage.passes import PassState
+
+_COPIED = ("subject", "description", "resolution", "status", "display_id")
+# What was changed is asked for a quarter of an hour back: a desk may show a change after a later one.
+_OVERLAP = timedelta(minutes=15)
+_STEP = timedelta(milliseconds=1)
+
+
+class TicketSource:
+    """Those of one desk."""
+
+    collection: ClassVar[Collection] = "t"
+
+    def __init__(self, copy: DeskCopy) -> None:
+        self._copy = copy
+
+    async def take_page(self, start: int, since: datetime) -> TakenPage:
+        """List from the `start`-th on, newest first where the desk sorts them, and note what comes."""
+        await self._copy.pace.wait()
+        listed = await self._copy.desk.lists.tickets(start)
+        kept, news = await self._take(listed.items, since)
+        return TakenPage(
+            [each.ticket_id for each in listed.items],
+            [each.created_at for each in listed.items],
+            kept,
+            news,
+            listed.has_more,
+        )
+
+    async def newest(self, state: PassState) -> PassState:
+        """Note the newest tickets. Return the state with the desk's time, if changes were never asked for."""
+        await self._copy.pace.wait()
+        listed = await self._copy.desk.lists.tickets()
+        await self._take(listed.items, state.now)
+        times = [moment for each in listed.items for moment in (each.created_at, each.changed_at) if moment is not None]
+        return replace(state, changes_until=max(times)) if times and state.changes_until is None else state
+
+    async def changed(self, state: PassState) -> PassState:
+        """Note what was changed since changes were last asked for; return the state with up to when that was.
+
+        A desk that refuses to say, or lists something else instead, is not asked again in this sync.
+        """
+        since = state.changes_until
+        if since is None:
+            return state
+        after, start, seen = since - _OVERLAP, 1, set[str]()
+        while True:
+            listed = await self._changed_after(after, start)
+            times = [
+                each.changed_at for each in listed.items if each.changed_at is not None and each.changed_at > after
+            ]
+            if len(times) < len(listed.items):
+                self._copy.tells_changes = False
+                return state
+            ids = {each.ticket_id for each in listed.items}
+            if ids <= seen:
+                return replace(state, changes_until=since)
+            seen = ids
+            await self._take(listed.items, state.now)
+            since = max(since, *times)
+            if not listed.has_more:
+                return replace(state, changes_until=since)
+            # From the last one on: by its place it could be another one's, since what is changed now changes places.
+            after, start = (max(times) - _STEP, 1) if max(times) - _STEP > after else (after, start + len(listed.items))
+
+    async def _changed_after(self, after: datetime, start: int) -> ListPage[ListedTicket]:
+        await self._copy.pace.wait()
+        try:
+            return await self._copy.desk.lists.tickets(start, changed_since=after)
+        except DeskRefused:
+            # As one that lists what nobody asked for.
+            return ListPage([ListedTicket("", "")], has_more=False)
+
+    async def _take(self, listed: Sequence[ListedTicket], since: datetime) -> tuple[int, int]:
+        """Note those that may be copied; return how many there are, and how many were not seen `since` then."""
+        copy = self._copy
+        numbers = numbers_in(listed)
+        await history.number_tickets(copy.database, copy.tenant_id, numbers)
+        kinds = {each.ticket_id: fold_all(each.kinds) for each in listed}
+        await history.note_kinds(copy.database, copy.tenant_id, kinds)
+        # One that was copied before numbers were kept is known as forgotten by its number only now.
+        ids = {each.ticket_id for each in listed}
+        left = await tombstones.forgotten_among(copy.database, copy.tenant_id, {*ids, *numbers.values()})
+        barred = [
+            each.ticket_id
+            for each in listed
+            if each.is_trashed
+            or copy.forbidden.bars_listed(each)
+            or not left.isdisjoint((each.ticket_id, numbers.get(each.ticket_id)))
+        ]
+        copy.removed += await listings.remove(copy.database, copy.tenant_id, "t", barred)
+        kept = [
+            each
+            for each in listed
+            if each.ticket_id not in barred and (each.created_at is None or each.created_at >= copy.oldest)
+        ]
+        rows = [self._row(each) for each in kept]
+        where = (copy.database, copy.tenant_id)
+        return len(kept), await listings.take_in(*where, "t", rows, since=since, hours=UNSEEN_HOURS)
+
+    def _row(self, each: ListedTicket) -> Row:
+        told = digest(each.status, each.subject, sorted(each.kinds.items()), each.display_id)
+        tells_all = self._copy.forbidden.is_told_by(each) or self._copy.tells_changes
+        return Row(each.ticket_id, told, each.created_at, each.changed_at, tells_all)
+
+    async def read(self, ticket_id: str) -> None:
+        """Read one, and copy it; the copy of one that is gone, or may not be copied, goes."""
+        copy = self._copy
+        await copy.pace.wait()
+        try:
+            ticket = await copy.desk.read_ticket(ticket_id)
+        except TicketGone:
+            copy.removed += await history.remove_ticket(copy.database, copy.tenant_id, ticket_id)
+            return
+        if copy.forbidden.bars(ticket):
+            copy.removed += await history.remove_ticket(copy.database, copy.tenant_id, ticket_id)
+        else:
+            columns = {"ticket_id": ticket_id} | {name: getattr(ticket, name) for name in _COPIED}
+            copy.tickets += await history.save_ticket(
+                copy.database,
+                copy.tenant_id,
+                columns,
+                ticket.requester,
+                kinds=fold_all(ticket.kinds),
+                created_at=ticket.created_at,
+                languages=copy.languages,
+            )
+        await listings.was_read(copy.database, copy.tenant_id, "t", ticket_id, ticket.changed_at)
+
+    async def hide(self, ticket_id: str) -> None:
+        """The desk refused to give it: it may have been moved to another queue."""
+        await history.hide_kinds(self._copy.database, self._copy.tenant_id, ticket_id)

@@ -1,0 +1,107 @@
+"""How far a desk's lists are read, and who reads them: what a sync that was killed goes on from."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+
+from storage.listings import Collection
+from storage.session import DATABASE_FAILURES, Database
+
+_LOAD = text("""
+    SELECT now() AS now, p.began_at, coalesce(p.next_start, 1) AS next_start, p.last_created,
+           coalesce(p.in_order, true) AS in_order, p.complete_from, p.complete_at, coalesce(p.missing, 0) AS missing,
+           p.changes_until, coalesce(p.rules, '') AS rules
+    FROM (SELECT) one LEFT JOIN passes p ON p.collection = :collection
+""")
+_SAVE = text("""
+    INSERT INTO passes (tenant_id, collection, began_at, next_start, last_created, in_order, complete_from,
+                        complete_at, missing, changes_until, rules)
+    VALUES (current_setting('app.tenant_id'), :collection, :began_at, :next_start, :last_created, :in_order,
+            :complete_from, :complete_at, :missing, :changes_until, :rules)
+    ON CONFLICT (tenant_id, collection) DO UPDATE SET began_at = excluded.began_at, next_start = excluded.next_start,
+        last_created = excluded.last_created, in_order = excluded.in_order, complete_from = excluded.complete_from,
+        complete_at = excluded.complete_at, missing = excluded.missing, changes_until = excluded.changes_until,
+        rules = excluded.rules
+""")
+_HOLD = text("""
+    INSERT INTO passes AS p (tenant_id, collection, held_by, held_until)
+    VALUES (current_setting('app.tenant_id'), 't', :holder, now() + make_interval(secs => :seconds))
+    ON CONFLICT (tenant_id, collection) DO UPDATE
+        SET held_by = excluded.held_by, held_until = excluded.held_until
+        WHERE p.held_by IS NOT DISTINCT FROM excluded.held_by OR coalesce(p.held_until < now(), true)
+    RETURNING 1
+""")
+_FREE = text("UPDATE passes SET held_by = NULL, held_until = NULL WHERE collection = 't' AND held_by = :holder")
+
+
+class HeldByAnother(Exception):
+    """Another process copies this desk just now."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassState:
+    """The row of one collection, as in `storage.copies.Pass`, and the database's time when it was read."""
+
+    now: datetime
+    began_at: datetime | None
+    next_start: int
+    last_created: datetime | None
+    in_order: bool
+    complete_from: datetime | None
+    complete_at: datetime | None
+    missing: int
+    changes_until: datetime | None
+    rules: str
+
+    def begun(self) -> "PassState":
+        """Return the state at the begin of a pass."""
+        return replace(self, began_at=self.now, next_start=1, last_created=None, in_order=True)
+
+    def ended(self, missing: int | None = None) -> "PassState":
+        """Return the state at the end of a pass: of one that saw all, if it says how many were `missing`."""
+        if missing is None:
+            return replace(self, began_at=None)
+        return replace(self, began_at=None, complete_from=self.began_at, complete_at=self.now, missing=missing)
+
+
+async def load(database: Database, tenant_id: str, collection: Collection) -> PassState:
+    """How far the lists of a collection are read."""
+    ((row,),) = await database.call_as(tenant_id, _LOAD, collection=collection)
+    return PassState(**row)
+
+
+async def save(database: Database, tenant_id: str, collection: Collection, state: PassState) -> None:
+    """Note how far the lists are read."""
+    values = {name: getattr(state, name) for name in PassState.__dataclass_fields__ if name != "now"}
+    await database.call_as(tenant_id, _SAVE, collection=collection, **values)
+
+
+@asynccontextmanager
+async def held(database: Database, tenant_id: str, seconds: float) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Copy this desk alone for the length of the block; await what it gives at least every `seconds`.
+
+    Raises HeldByAnother where another process has it, or has taken it since: it may after that time, so that one that
+    was killed keeps nobody waiting for longer.
+    """
+    holder = uuid4()
+    await _hold(database, tenant_id, holder, seconds)
+
+    async def still_held() -> None:
+        await _hold(database, tenant_id, holder, seconds)
+
+    try:
+        yield still_held
+    finally:
+        # Without the database it ends by itself.
+        with suppress(*DATABASE_FAILURES):
+            await database.call_as(tenant_id, _FREE, holder=holder)
+
+
+async def _hold(database: Database, tenant_id: str, holder: UUID, seconds: float) -> None:
+    (rows,) = await database.call_as(tenant_id, _HOLD, holder=holder, seconds=seconds)
+    if not rows:
+        raise HeldByAnother
