@@ -106,6 +106,10 @@ class DeskClientSettings(StoreSettings):
     )
 
 
+class SyncSettings(DeskClientSettings):
+    """Settings of `ai-agents sync`."""
+
+
 class BackgroundSettings(DeskClientSettings):
     """What each process needs that has no HTTP interface of its own."""
 

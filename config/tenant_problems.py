@@ -125,6 +125,8 @@ def desk_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     rate = settings.get("SERVICEDESK_RATE_PER_MINUTE", "1")
     if not (rate.isascii() and rate.isdecimal() and int(rate[:9]) >= 1):
         wrong.append(f"SERVICEDESK_RATE_PER_MINUTE_{suffix} must be a number from 1")
+    if settings.get("SERVICEDESK_CONVERSATION", "none").lower() not in ("none", "copy"):
+        wrong.append(f"SERVICEDESK_CONVERSATION_{suffix} must be none or copy")
     if not _is_count(settings.get("SERVICEDESK_HISTORY_DAYS", "1"), digits=4):
         wrong.append(f"SERVICEDESK_HISTORY_DAYS_{suffix} must be a number of days from 1 to 9999")
     if settings.get("SERVICEDESK_FAILURE_NOTE", "none").lower() not in ("none", "context"):

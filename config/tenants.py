@@ -28,6 +28,8 @@ class DeskSettings:
     failure_note: bool = False
     history_days: int = 365
     """How far back its tickets are copied."""
+    conversation: bool = False
+    """True if what was said in a closed ticket is copied too: a call for each mail."""
     languages: tuple[str, ...] = ()
     """Those that its texts may be in; without any, the ones that are told apart by themselves."""
 

@@ -25,6 +25,7 @@ from config.settings import (
     HousekeepingSettings,
     MigrateSettings,
     SignerSettings,
+    SyncSettings,
     WorkerSettings,
 )
 from config.tenant_names import TENANT_SETTINGS
@@ -41,6 +42,7 @@ PROCESSES: dict[str, type[LogSettings]] = {
     "housekeeping": HousekeepingSettings,
     "signer": SignerSettings,
     "jobs, show, retry, documents": ByHandSettings,
+    "sync": SyncSettings,
     "forget": ForgetSettings,
     "migrate": MigrateSettings,
 }

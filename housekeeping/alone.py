@@ -19,7 +19,7 @@ async def alone(tenant_id: str, step: Awaitable[None]) -> tuple[bool, OutsideFai
     except HeldBack:
         raise
     except OutsideFailure as failure:
-        if not _may_be_its_own(failure):
+        if not may_be_its_own(failure):
             raise
         say(phrases.SYNC_FAILED, tenant_id=tenant_id, reason=failure.reason, also=failure.also)
         return False, failure
@@ -34,6 +34,6 @@ async def alone(tenant_id: str, step: Awaitable[None]) -> tuple[bool, OutsideFai
     return False, None
 
 
-def _may_be_its_own(failure: OutsideFailure) -> bool:
+def may_be_its_own(failure: OutsideFailure) -> bool:
     """Return True if the failure may be that of the one ticket or solution that was asked for."""
     return isinstance(failure, DeskRefused) or (isinstance(failure, DeskUnavailable) and failure.unusable)

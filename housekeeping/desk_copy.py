@@ -11,10 +11,11 @@ from housekeeping.pace import CopyPace
 from integrations.errors import OutsideFailure
 from integrations.servicedesk.client import ServiceDeskPlus
 from storage.listings import Collection
+from storage.passes import Holder
 from storage.session import Database
 
 UNSEEN_HOURS = 20
-"""Then what no list tells enough of is read again, and what the desk refuses to give is asked for again: once a day."""
+"""Then is read again what no list tells the tenant's rules enough of, and what the desk refused to give: once a day."""
 
 
 @dataclass(slots=True)
@@ -26,21 +27,33 @@ class DeskCopy:
     tenant_id: str
     forbidden: Forbidden
     pace: CopyPace
+    holder: Holder
     languages: Sequence[str]
     oldest: datetime
+    conversation: bool
+    """Whether what was said in a closed ticket is copied too."""
     call_seconds: float
     """How long one call takes at that pace."""
     tells_changes: bool = True
     """False where the desk's list does not tell what was changed since a time."""
+    stopped: str = ""
+    """Why a list was not read as far as there was time for."""
     gives_solutions: bool = True
     """False where it refuses to list them."""
     tickets: int = 0
     passages: int = 0
     removed: int = 0
+    refused: int = 0
+    """Single ones that it did not give."""
     given: int = 0
     """Single tickets and solutions that the desk gave, or said to be gone."""
     gave_up: OutsideFailure | None = None
     """What ended a step: several in a row that the desk did not give."""
+
+    async def turn(self) -> None:
+        """Return when the desk may be called once more. Raises HeldByAnother."""
+        await self.pace.wait()
+        await self.holder.insist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +75,11 @@ class Source(Protocol):
 
     collection: ClassVar[Collection]
 
-    async def take_page(self, start: int, since: datetime) -> TakenPage:
-        """List from the `start`-th on, and note what comes. Raises OutsideFailure or HeldBack."""
+    async def take_page(self, start: int, pass_from: datetime) -> TakenPage:
+        """List from the `start`-th on, and note what a pass that began then has met.
+
+        Raises OutsideFailure or HeldBack.
+        """
 
     async def read(self, item_id: str) -> None:
         """Read one, and copy it. Raises OutsideFailure or HeldBack, or one of DATABASE_FAILURES."""

@@ -14,7 +14,11 @@ async def tell_extent(database: Database, tenant_id: str) -> Extent:
     extent = await listings.extent(database, tenant_id)
     metrics.COPIED_TICKETS.labels(tenant_id).set(extent.tickets)
     metrics.COPIES_TO_READ.labels(tenant_id).set(extent.to_read)
-    moments = {metrics.OLDEST_COPY_SEEN_AT: extent.oldest_seen, metrics.COPIES_REACH: extent.reaches_back_to}
+    moments = {
+        metrics.OLDEST_COPY_SEEN_AT: extent.oldest_seen,
+        metrics.COPIES_REACH: extent.reaches_back_to,
+        metrics.COPY_READ_AT: extent.read_at,
+    }
     for gauge, moment in moments.items():
         gauge.labels(tenant_id).set(time.time() if moment is None else moment.timestamp())
     return extent

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from config.ticket_rules import Names, TicketRules, fold
 from integrations.servicedesk.contents import ListedTicket
 from integrations.values import DeskTicket
+from storage.listings import Collection
 
 
 class Forbidden:
@@ -20,11 +21,11 @@ class Forbidden:
         """The names of each kind that a copied ticket may not have."""
         return self._rules().forbidden
 
-    @property
-    def digest(self) -> str:
-        """What is another text when other tickets are left out."""
-        named = json.dumps({kind: sorted(names) for kind, names in self.names.items()}, sort_keys=True)
-        return hashlib.sha256(named.encode()).hexdigest() if self.names else ""
+    def digest(self, collection: Collection) -> str:
+        """Return what is another text when other tickets, or solutions, are left out."""
+        named = {kind: sorted(names) for kind, names in self.names.items()}
+        told = named if collection == "t" else sorted(self._rules().never_topics)
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest() if told else ""
 
     def bars(self, ticket: DeskTicket) -> bool:
         """Return True if the ticket, as the desk gives it when it is asked for, may not be copied."""
@@ -36,7 +37,7 @@ class Forbidden:
 
     def is_told_by(self, ticket: ListedTicket) -> bool:
         """Return True if a list says all of the ticket that the rules ask for: it need not be read for them."""
-        return self.names.keys() <= ticket.kinds.keys()
+        return self.names.keys() | self._rules().within.keys() <= ticket.kinds.keys()
 
     def bars_topic(self, topic: str) -> bool:
         """Return True if solutions of that topic may not be copied."""

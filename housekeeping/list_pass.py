@@ -1,4 +1,4 @@
-"""A pass over all pages of a desk's lists: what it does not list, twice, is gone from the desk."""
+"""A pass over all pages of a desk's lists: what two of them, an hour apart, do not show is gone from the desk."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,12 +24,11 @@ class ListPass:
         self._source = source
         self._in_vain = 0
         self._last: Sequence[str] = ()
-        self._vain = False
 
     async def step(self) -> bool:
         """Take one page, if a pass is under way or due; return False if not. Raises OutsideFailure or HeldBack."""
         state = await self._load()
-        if self._vain or not self._is_due(state):
+        if not self._is_due(state):
             return False
         if state.began_at is None:
             await listings.adopt(self._copy.database, self._copy.tenant_id, self._source.collection)
@@ -38,32 +37,54 @@ class ListPass:
         page = await self._source.take_page(state.next_start, began_at)
         repeated = page.ids == self._last or (page.kept > 0 and page.news == 0)
         self._in_vain, self._last = (self._in_vain + 1 if repeated else 0), page.ids
-        state = _behind(state, page)
-        if not page.has_more or not page.ids or (state.in_order and self._is_old(state.last_created)):
-            state = await self._complete(state, began_at)
-        elif self._in_vain > _MOST_IN_VAIN:
-            # The same page again and again, as of a desk that does not know pages: the next sync begins anew.
-            self._vain, state = True, state.ended()
-        await passes.save(self._copy.database, self._copy.tenant_id, self._source.collection, state)
+        behind = _behind(state, page)
+        if reason := await self._odd(page, behind, began_at):
+            # Nothing follows from what it has not shown.
+            self._copy.stopped = reason
+            behind = behind.ended()
+        elif not page.has_more or self._rest_is_old(state, page, behind):
+            behind = await self._complete(behind, began_at)
+        where = (self._copy.database, self._copy.tenant_id, self._source.collection)
+        await passes.save(*where, behind, self._copy.holder.id)
         return True
+
+    async def _odd(self, page: TakenPage, behind: PassState, began_at: datetime) -> str:
+        """Return what is wrong with a desk's list, if it is."""
+        if self._in_vain > _MOST_IN_VAIN:
+            return "its list repeats itself"
+        if not page.ids and page.has_more:
+            return "its list has an empty page"
+        if behind.next_start == 1 and self._source.collection == "t":
+            # It may be that we have lost the right to see any.
+            known = await listings.count_missing(self._copy.database, self._copy.tenant_id, "t", began_at)
+            return "its list is empty" if known else ""
+        return ""
 
     async def _load(self) -> PassState:
         return await passes.load(self._copy.database, self._copy.tenant_id, self._source.collection)
 
     def _is_due(self, state: PassState) -> bool:
-        if state.began_at is not None or state.complete_from is None or state.complete_at is None:
+        if state.began_at is not None or state.ended_at is None:
             return True
-        if state.missing and state.now - state.complete_at >= _AGAIN_AFTER:
+        if state.now - state.ended_at < _AGAIN_AFTER:
+            return False
+        if state.missing or state.complete_from is None:
             return True
         return state.now - state.complete_from >= self._interval(state)
 
     def _interval(self, state: PassState) -> timedelta:
         """How long after one pass began the next one is due: passes may take a twentieth of the calls."""
         took = state.next_start / _ROWS_A_PAGE * self._copy.call_seconds
-        return min(_LONGEST_INTERVAL, max(_AGAIN_AFTER, timedelta(seconds=_SHARE_OF_CALLS * took)))
+        return min(_LONGEST_INTERVAL, timedelta(seconds=_SHARE_OF_CALLS * took))
 
-    def _is_old(self, created: datetime | None) -> bool:
-        return created is not None and created < self._copy.oldest
+    def _rest_is_old(self, before: PassState, page: TakenPage, behind: PassState) -> bool:
+        """Return True if the list, in order so far, has come on this page to what is too old.
+
+        One that begins with what is too old is in another order, though all of that may be of one moment.
+        """
+        oldest, last = self._copy.oldest, behind.last_created
+        newer = [created for created in (before.last_created, *page.created) if created is not None]
+        return behind.in_order and last is not None and last < oldest <= max(newer)
 
     async def _complete(self, state: PassState, began_at: datetime) -> PassState:
         """Remove what is gone: it was in neither of two passes, an hour from each other."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 
 from config.tenants import DeskSettings
 
@@ -34,12 +35,13 @@ class CopyPace:
 
     def __init__(self, rate_per_minute: int) -> None:
         self._most, self._seconds = _pace_of(rate_per_minute)
-        self._calls: list[float] = []
+        self._calls: deque[float] = deque()
 
     async def wait(self) -> None:
         """Return when the next call is within the share."""
         now = time.monotonic()
-        self._calls = [moment for moment in self._calls if now - moment < self._seconds]
+        while self._calls and now - self._calls[0] >= self._seconds:
+            self._calls.popleft()
         if len(self._calls) >= self._most:
             await asyncio.sleep(self._seconds - (now - self._calls[0]))
         self._calls.append(time.monotonic())

@@ -1,12 +1,16 @@
 """Reading what a desk's lists have shown to be new or changed, one by one, what changed last first."""
 
-from housekeeping.alone import alone
+from collections import deque
+
+from housekeeping.alone import alone, may_be_its_own
 from housekeeping.desk_copy import UNSEEN_HOURS, DeskCopy, Source
+from integrations.errors import OutsideFailure
 from observability.identifiers import bound
 from storage import listings
 
 # More in a row that the desk does not give end the reading.
-_MOST_REFUSED_IN_A_ROW = 3
+_MOST_FAILED_IN_A_ROW = 3
+_ASKED_FOR = 100
 _NAMES = {"t": "ticket_id", "p": "solution_id"}
 
 
@@ -16,32 +20,53 @@ class Reading:
     def __init__(self, copy: DeskCopy, source: Source) -> None:
         self._copy = copy
         self._source = source
-        self._refused_in_a_row = 0
+        self._failed_in_a_row = 0
+        self._next: deque[str] = deque()
 
     async def some(self, most: int) -> int:
         """Read so many at most; how many there were, 0 as well once the desk has refused several in a row.
 
         What is wrong with one is a line, and it is read again later: after a day where the desk refuses it.
-        Raises what concerns the desk or the database as a whole.
+        Raises HeldBack, HeldByAnother, one of DATABASE_FAILURES, or the desk's failure if it fails at several in a row.
         """
         copy, collection = self._copy, self._source.collection
-        if self._refused_in_a_row > _MOST_REFUSED_IN_A_ROW:
+        if self._failed_in_a_row > _MOST_FAILED_IN_A_ROW:
             return 0
-        items = await listings.next_to_read(copy.database, copy.tenant_id, collection, most)
+        if not self._next:
+            # Many at once: those that were just read stand before them in the index, until a vacuum.
+            self._next.extend(await listings.next_to_read(copy.database, copy.tenant_id, collection, _ASKED_FOR))
+        items = [self._next.popleft() for _ in range(min(most, len(self._next)))]
         for item_id in items:
             with bound(**{_NAMES[collection]: item_id}):
-                was_given, refusal = await alone(copy.tenant_id, self._source.read(item_id))
-            copy.given += was_given
+                was_given, failure = await self._read(item_id)
             if was_given:
-                self._refused_in_a_row = 0
+                self._failed_in_a_row = 0
                 continue
-            hours = UNSEEN_HOURS if refusal is not None else 1
-            await listings.put_off(copy.database, copy.tenant_id, collection, item_id, hours=hours)
-            if refusal is None:
+            if failure is None:
                 continue
-            await self._source.hide(item_id)
-            self._refused_in_a_row += 1
-            if self._refused_in_a_row > _MOST_REFUSED_IN_A_ROW:
-                copy.gave_up = refusal
+            self._failed_in_a_row += 1
+            if self._failed_in_a_row > _MOST_FAILED_IN_A_ROW:
+                if not may_be_its_own(failure):
+                    raise failure
+                copy.gave_up = failure
                 return 0
         return len(items)
+
+    async def _read(self, item_id: str) -> tuple[bool, OutsideFailure | None]:
+        """Read one; what fails is read again a while later. Return whether it was given, and the desk's failure."""
+        copy, collection = self._copy, self._source.collection
+        try:
+            was_given, failure = await alone(copy.tenant_id, self._source.read(item_id))
+        except OutsideFailure as of_desk:
+            # It may be this one that it fails at, so that the others have their turn.
+            was_given, failure = False, of_desk
+        copy.given += was_given
+        if was_given:
+            return True, None
+        is_refused = failure is not None and may_be_its_own(failure)
+        hours = UNSEEN_HOURS if is_refused else 1
+        await listings.put_off(copy.database, copy.tenant_id, collection, item_id, hours=hours)
+        if is_refused:
+            copy.refused += 1
+            await self._source.hide(item_id)
+        return False, failure

@@ -9,7 +9,7 @@ from housekeeping.passages import passages_of
 from integrations.errors import DeskRefused
 from integrations.servicedesk.contents import ListedSolution
 from storage import history, listings
-from storage.listings import Collection, Row
+from storage.listings import Collection, ListedItem
 
 
 class SolutionSource:
@@ -20,10 +20,10 @@ class SolutionSource:
     def __init__(self, copy: DeskCopy) -> None:
         self._copy = copy
 
-    async def take_page(self, start: int, since: datetime) -> TakenPage:
-        """List from the `start`-th on, and note what comes."""
+    async def take_page(self, start: int, pass_from: datetime) -> TakenPage:
+        """List from the `start`-th on, and note what the pass has met."""
         copy = self._copy
-        await copy.pace.wait()
+        await copy.turn()
         try:
             listed = await copy.desk.lists.solutions(start)
         except DeskRefused:
@@ -33,14 +33,15 @@ class SolutionSource:
         barred = [each.solution_id for each in listed.items if copy.forbidden.bars_topic(each.topic)]
         copy.removed += await listings.remove(copy.database, copy.tenant_id, "p", barred)
         rows = [_row(each) for each in listed.items if each.solution_id not in barred]
-        news = await listings.take_in(copy.database, copy.tenant_id, "p", rows, since=since, hours=UNSEEN_HOURS)
+        where = (copy.database, copy.tenant_id, self.collection)
+        news = await listings.take_in(*where, rows, hours=UNSEEN_HOURS, pass_from=pass_from)
         ids = [each.solution_id for each in listed.items]
         return TakenPage(ids, [None] * len(ids), len(rows), news, listed.has_more)
 
     async def read(self, solution_id: str) -> None:
         """Read one, and copy it; the copy of one that is gone, or may not be copied, goes."""
         copy = self._copy
-        await copy.pace.wait()
+        await copy.turn()
         solution = await copy.desk.read_solution(solution_id)
         if solution is None or copy.forbidden.bars_topic(solution.topic):
             copy.removed += await history.remove_passages(copy.database, copy.tenant_id, solution_id)
@@ -56,7 +57,7 @@ class SolutionSource:
         """The desk refused to give it: what was copied stays."""
 
 
-def _row(each: ListedSolution) -> Row:
+def _row(each: ListedSolution) -> ListedItem:
     # Where the list does not tell, a text may be another one though its title is the same.
     tells_all = each.changed_at is not None or each.text is not None
-    return Row(each.solution_id, digest(each.title, each.topic, each.text), None, each.changed_at, tells_all)
+    return ListedItem(each.solution_id, digest(each.title, each.topic, each.text), None, each.changed_at, tells_all)

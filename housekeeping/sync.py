@@ -25,13 +25,14 @@ from observability import phrases
 from observability.logging import say
 from retrieval.language import LANGUAGES
 from storage import history, indexing, listings, passes
+from storage.listings import COLLECTIONS
 from storage.session import Database
 
 _MOST_INDEXED = 1000
 # Of so many calls one is for a page of a list, while there are both: a pass and what it has found go on together.
 _READS_A_PAGE = 4
-# A desk that is silent, and a database that is: then another process may copy this desk.
-_LEAST_HELD_SECONDS = 120.0
+# What a call may take, and some more: then another process may copy this desk.
+_HELD_SECONDS = 30.0
 _CALLS_HELD = 4
 
 
@@ -53,31 +54,35 @@ async def sync_tenant(
     desk that gives its lists and nothing else has failed as well.
     """
     until = monotonic() + seconds
-    copy = DeskCopy(
-        database,
-        desk,
-        tenant_id,
-        forbidden,
-        pace,
-        settings.languages or LANGUAGES,
-        datetime.now(UTC) - timedelta(days=settings.history_days),
-        call_seconds(settings),
-    )
-    # By what is known of them already, whatever the desk answers.
-    copy.removed += await history.remove_forbidden(database, tenant_id, forbidden.names)
-    await tell_extent(database, tenant_id)
-    held_seconds = max(_LEAST_HELD_SECONDS, _CALLS_HELD * copy.call_seconds)
-    async with passes.held(database, tenant_id, held_seconds) as still_held:
+    a_call = call_seconds(settings)
+    async with passes.held(database, tenant_id, _HELD_SECONDS + _CALLS_HELD * a_call) as holder:
+        copy = DeskCopy(
+            database,
+            desk,
+            tenant_id,
+            forbidden,
+            pace,
+            holder,
+            settings.languages or LANGUAGES,
+            datetime.now(UTC) - timedelta(days=settings.history_days),
+            settings.conversation,
+            a_call,
+        )
+        # By what is known of them already, whatever the desk answers.
+        copy.removed += await history.remove_forbidden(database, tenant_id, forbidden.names)
+        await tell_extent(database, tenant_id)
         await _newest(copy)
         await indexing.index_again(database, tenant_id, copy.languages, _MOST_INDEXED)
         steps = [_Steps(copy, TicketSource(copy)), _Steps(copy, SolutionSource(copy))]
         while steps and monotonic() < until:
-            await still_held()
             steps = [each for each in steps if await each.go_on()]
     extent = await tell_extent(database, tenant_id)
     if copy.gave_up is not None and not copy.given:
         raise copy.gave_up
-    return Synced(copy.tickets, copy.passages, copy.removed, extent.to_read, with_solutions=copy.gives_solutions)
+    done = (copy.tickets, copy.passages, copy.removed, extent.to_read)
+    return Synced(
+        *done, with_solutions=copy.gives_solutions, refused=copy.refused, done=not steps, stopped=copy.stopped
+    )
 
 
 class Copies:
@@ -105,15 +110,18 @@ class Copies:
 async def _newest(copy: DeskCopy) -> None:
     """Note what is new and what was changed, and what other rules would have copied."""
     tickets, where = TicketSource(copy), (copy.database, copy.tenant_id)
-    state = await tickets.newest(await passes.load(*where, tickets.collection))
+    state = await tickets.newest(await passes.load(*where, "t"))
     try:
         state = await tickets.changed(state)
     except OutsideFailure as failure:
         # If it is not this list alone, whatever is asked for next says so.
         say(phrases.SYNC_FAILED, tenant_id=copy.tenant_id, reason=failure.reason, also=failure.also)
-    if state.rules != copy.forbidden.digest:
-        await listings.read_what_was_left_out(*where)
-    await passes.save(*where, tickets.collection, replace(state, rules=copy.forbidden.digest))
+    await passes.save(*where, "t", state, copy.holder.id)
+    for collection in COLLECTIONS:
+        state, digest = await passes.load(*where, collection), copy.forbidden.digest(collection)
+        if state.rules != digest:
+            await listings.read_what_was_left_out(*where, collection)
+            await passes.save(*where, collection, replace(state, rules=digest), copy.holder.id)
 
 
 class _Steps:
@@ -121,6 +129,7 @@ class _Steps:
 
     def __init__(self, copy: DeskCopy, source: Source) -> None:
         self._copy = copy
+        self._collection = source.collection
         self._list_pass: ListPass | None = ListPass(copy, source)
         self._reading = Reading(copy, source)
 
@@ -133,7 +142,8 @@ class _Steps:
         try:
             return self._list_pass is not None and await self._list_pass.step()
         except OutsideFailure as failure:
-            self._list_pass = None
-            phrase = phrases.SYNC_FAILED if self._copy.gives_solutions else phrases.SOLUTIONS_REFUSED
+            self._list_pass, self._copy.stopped = None, failure.reason
+            refused = self._collection == "p" and not self._copy.gives_solutions
+            phrase = phrases.SOLUTIONS_REFUSED if refused else phrases.SYNC_FAILED
             say(phrase, tenant_id=self._copy.tenant_id, reason=failure.reason, also=failure.also)
         return False

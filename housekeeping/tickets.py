@@ -10,13 +10,15 @@ from housekeeping.desk_copy import UNSEEN_HOURS, DeskCopy, TakenPage, digest
 from integrations.errors import DeskRefused, TicketGone
 from integrations.servicedesk.contents import ListedTicket, ListPage, numbers_in
 from storage import history, listings, tombstones
-from storage.listings import Collection, Row
+from storage.listings import Collection, ListedItem
 from storage.passes import PassState
 
 _COPIED = ("subject", "description", "resolution", "status", "display_id")
 # What was changed is asked for a quarter of an hour back: a desk may show a change after a later one.
 _OVERLAP = timedelta(minutes=15)
 _STEP = timedelta(milliseconds=1)
+_MOST_PAGES_OF_CHANGES = 10
+_MOST_MAILS = 10
 
 
 class TicketSource:
@@ -27,11 +29,11 @@ class TicketSource:
     def __init__(self, copy: DeskCopy) -> None:
         self._copy = copy
 
-    async def take_page(self, start: int, since: datetime) -> TakenPage:
-        """List from the `start`-th on, newest first where the desk sorts them, and note what comes."""
-        await self._copy.pace.wait()
+    async def take_page(self, start: int, pass_from: datetime) -> TakenPage:
+        """List from the `start`-th on, newest first where the desk sorts them, and note what the pass has met."""
+        await self._copy.turn()
         listed = await self._copy.desk.lists.tickets(start)
-        kept, news = await self._take(listed.items, since)
+        kept, news = await self._take(listed.items, pass_from)
         return TakenPage(
             [each.ticket_id for each in listed.items],
             [each.created_at for each in listed.items],
@@ -42,22 +44,27 @@ class TicketSource:
 
     async def newest(self, state: PassState) -> PassState:
         """Note the newest tickets. Return the state with the desk's time, if changes were never asked for."""
-        await self._copy.pace.wait()
+        await self._copy.turn()
         listed = await self._copy.desk.lists.tickets()
-        await self._take(listed.items, state.now)
+        self._copy.tells_changes = any(each.changed_at is not None for each in listed.items)
+        await self._take(listed.items)
         times = [moment for each in listed.items for moment in (each.created_at, each.changed_at) if moment is not None]
-        return replace(state, changes_until=max(times)) if times and state.changes_until is None else state
+        if not times or state.changes_until is not None:
+            return state
+        # A ticket of the future must not hide what is changed until then.
+        return replace(state, changes_until=min(max(times), state.now))
 
     async def changed(self, state: PassState) -> PassState:
         """Note what was changed since changes were last asked for; return the state with up to when that was.
 
-        A desk that refuses to say, or lists something else instead, is not asked again in this sync.
+        A desk that refuses to say, or lists something else instead, tells no changes. What is too much for one sync is
+        left to the next one, where the desk lists it in order, else to the next pass.
         """
         since = state.changes_until
-        if since is None:
+        if since is None or not self._copy.tells_changes:
             return state
-        after, start, seen = since - _OVERLAP, 1, set[str]()
-        while True:
+        after, start, seen, in_order = since - _OVERLAP, 1, set[str](), True
+        for _ in range(_MOST_PAGES_OF_CHANGES):
             listed = await self._changed_after(after, start)
             times = [
                 each.changed_at for each in listed.items if each.changed_at is not None and each.changed_at > after
@@ -67,25 +74,30 @@ class TicketSource:
                 return state
             ids = {each.ticket_id for each in listed.items}
             if ids <= seen:
-                return replace(state, changes_until=since)
-            seen = ids
-            await self._take(listed.items, state.now)
-            since = max(since, *times)
+                break
+            seen, in_order = ids, in_order and times == sorted(times)
+            await self._take(listed.items)
+            since = min(max(since, *times), state.now)
             if not listed.has_more:
-                return replace(state, changes_until=since)
+                break
             # From the last one on: by its place it could be another one's, since what is changed now changes places.
-            after, start = (max(times) - _STEP, 1) if max(times) - _STEP > after else (after, start + len(listed.items))
+            jumps = in_order and max(times) - _STEP > after
+            after, start = (max(times) - _STEP, 1) if jumps else (after, start + len(listed.items))
+        else:
+            # What is left comes next time, where they are in order, else in the next pass.
+            self._copy.tells_changes = in_order
+        return replace(state, changes_until=since)
 
     async def _changed_after(self, after: datetime, start: int) -> ListPage[ListedTicket]:
-        await self._copy.pace.wait()
+        await self._copy.turn()
         try:
             return await self._copy.desk.lists.tickets(start, changed_since=after)
         except DeskRefused:
             # As one that lists what nobody asked for.
             return ListPage([ListedTicket("", "")], has_more=False)
 
-    async def _take(self, listed: Sequence[ListedTicket], since: datetime) -> tuple[int, int]:
-        """Note those that may be copied; return how many there are, and how many were not seen `since` then."""
+    async def _take(self, listed: Sequence[ListedTicket], pass_from: datetime | None = None) -> tuple[int, int]:
+        """Note those that may be copied; return how many there are, and how many of them the pass had not met."""
         copy = self._copy
         numbers = numbers_in(listed)
         await history.number_tickets(copy.database, copy.tenant_id, numbers)
@@ -109,17 +121,18 @@ class TicketSource:
         ]
         rows = [self._row(each) for each in kept]
         where = (copy.database, copy.tenant_id)
-        return len(kept), await listings.take_in(*where, "t", rows, since=since, hours=UNSEEN_HOURS)
+        return len(kept), await listings.take_in(*where, "t", rows, hours=UNSEEN_HOURS, pass_from=pass_from)
 
-    def _row(self, each: ListedTicket) -> Row:
-        told = digest(each.status, each.subject, sorted(each.kinds.items()), each.display_id)
+    def _row(self, each: ListedTicket) -> ListedItem:
+        # Not its kinds: copies get those from here, and whether a list has them may change.
+        told = digest(each.status, each.subject, each.display_id)
         tells_all = self._copy.forbidden.is_told_by(each) or self._copy.tells_changes
-        return Row(each.ticket_id, told, each.created_at, each.changed_at, tells_all)
+        return ListedItem(each.ticket_id, told, each.created_at, each.changed_at, tells_all)
 
     async def read(self, ticket_id: str) -> None:
         """Read one, and copy it; the copy of one that is gone, or may not be copied, goes."""
         copy = self._copy
-        await copy.pace.wait()
+        await copy.turn()
         try:
             ticket = await copy.desk.read_ticket(ticket_id)
         except TicketGone:
@@ -128,8 +141,9 @@ class TicketSource:
         if copy.forbidden.bars(ticket):
             copy.removed += await history.remove_ticket(copy.database, copy.tenant_id, ticket_id)
         else:
-            columns = {"ticket_id": ticket_id} | {name: getattr(ticket, name) for name in _COPIED}
-            copy.tickets += await history.save_ticket(
+            said = await self._said(ticket_id) if copy.conversation and ticket.closed else ""
+            columns = {"ticket_id": ticket_id, "conversation": said} | {name: getattr(ticket, name) for name in _COPIED}
+            saved = await history.save_ticket(
                 copy.database,
                 copy.tenant_id,
                 columns,
@@ -138,7 +152,24 @@ class TicketSource:
                 created_at=ticket.created_at,
                 languages=copy.languages,
             )
-        await listings.was_read(copy.database, copy.tenant_id, "t", ticket_id, ticket.changed_at)
+            copy.tickets += saved
+            if not saved:
+                # It was forgotten, and so is what its list told.
+                await listings.remove(copy.database, copy.tenant_id, "t", [ticket_id])
+        times = {"created_at": ticket.created_at, "changed_at": ticket.changed_at}
+        await listings.was_read(copy.database, copy.tenant_id, "t", ticket_id, **times)
+
+    async def _said(self, ticket_id: str) -> str:
+        """Read the last mails about a ticket; without them it is copied all the same."""
+        lists, texts = self._copy.desk.lists, []
+        try:
+            await self._copy.turn()
+            for mail_id in (await lists.mails(ticket_id))[-_MOST_MAILS:]:
+                await self._copy.turn()
+                texts.append(await lists.mail(ticket_id, mail_id))
+        except (DeskRefused, TicketGone):
+            pass
+        return "\n\n".join(filter(None, texts))
 
     async def hide(self, ticket_id: str) -> None:
         """The desk refused to give it: it may have been moved to another queue."""

@@ -33,6 +33,7 @@ class DeskTicket:
     created_at: datetime | None = None
     """As the next one by the desk's clock; None where it does not tell."""
     changed_at: datetime | None = None
+    closed: bool = False
 
     @property
     def kinds(self) -> dict[str, str]:

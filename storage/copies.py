@@ -53,6 +53,8 @@ class Ticket(Indexed, Base):
     """Its category, group, site and template, those that the desk told: names as rules have them, empty for none."""
     created_at: Mapped[datetime | None]
     """By the desk's clock."""
+    conversation: Mapped[str]
+    """What was said in it, oldest first, where the tenant wants that copied."""
 
 
 class Passage(Indexed, Base):
@@ -86,10 +88,12 @@ class Listing(Base):
     """`t` for tickets, `p` for passages of solutions."""
     item_id: Mapped[str] = mapped_column(primary_key=True)
     told: Mapped[str]
-    """A hash of what the list told of it: with another one it has changed."""
+    """A keyed hash of what the list told of it (`storage.tombstones`): with another one it has changed."""
     created_at: Mapped[datetime | None]
     """As the next one by the desk's clock, where the desk has told it."""
     changed_at: Mapped[datetime | None]
+    listed_at: Mapped[datetime | None]
+    """When a pass over the desk's lists last met it."""
     seen_at: Mapped[datetime]
     """When the desk last listed it, or gave it when it was asked for, or refused to."""
     read_at: Mapped[datetime | None]
@@ -113,6 +117,8 @@ class Pass(Base):
     complete_from: Mapped[datetime | None]
     """When the last one that came to its end began."""
     complete_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    """When the last one ended, whether it saw all or not."""
     missing: Mapped[int]
     """How many it did not list of those that the desk had listed before."""
     changes_until: Mapped[datetime | None]

@@ -150,6 +150,8 @@ class _Erasure:
                 forgotten = await tombstones.among(session, {number for _, both in copied for number in both})
                 theirs = [ticket_id for ticket_id, both in copied if not forgotten.isdisjoint(both)]
                 copies = await _changed(session, delete(Ticket).where(among(Ticket.ticket_id, theirs)))
+                listed = [*theirs, *([self.which.ticket_id] if self.which.ticket_id else [])]
+                await session.execute(delete(Listing).where(Listing.collection == "t", among(Listing.item_id, listed)))
             self.copies += copies
 
     async def mark_tickets_of_jobs(self) -> None:

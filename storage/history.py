@@ -3,14 +3,38 @@
 from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 
-from sqlalchemy import Text, cast, column, delete, func, or_, update
+from psycopg.types.json import Jsonb
+from sqlalchemy import Text, bindparam, cast, column, delete, func, or_, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
 from retrieval.language import LANGUAGES
 from storage import tombstones
 from storage.copies import Listing, Passage, Ticket
 from storage.indexing import indexed, indexed_ticket
+from storage.paging import among
 from storage.session import Database
+
+# The requester as `tombstones.of_requester` has it.
+_SAVE = text(f"""
+    WITH forgotten AS ({tombstones.ARE_LEFT})
+    INSERT INTO tickets (tenant_id, ticket_id, display_id, subject, description, resolution, status, kinds, created_at,
+        conversation, terms, weights, indexed, requester, synced_at, seen_at)
+    SELECT current_setting('app.tenant_id'), :ticket_id, :display_id, :subject, :description, :resolution, :status,
+        CAST(:kinds AS jsonb), CAST(:created_at AS timestamptz), :conversation,
+        CAST(:terms AS integer[]), CAST(:weights AS real[]), :indexed,
+        CASE WHEN :folded = '' THEN '' ELSE (
+            SELECT sha256(k.key || convert_to('requester' || :folded, 'UTF8')) FROM tombstone_keys k) END,
+        now(), now()
+    FROM forgotten WHERE NOT are_left
+    ON CONFLICT (tenant_id, ticket_id) DO UPDATE SET display_id = excluded.display_id, subject = excluded.subject,
+        description = excluded.description, resolution = excluded.resolution, status = excluded.status,
+        kinds = excluded.kinds, created_at = excluded.created_at, conversation = excluded.conversation,
+        terms = excluded.terms, weights = excluded.weights,
+        indexed = excluded.indexed, requester = excluded.requester, synced_at = now(), seen_at = now()
+    RETURNING 1
+""").bindparams(  # noqa: S608 -- constants
+    bindparam("numbers", type_=ARRAY(Text)), bindparam("folded", type_=Text)
+)
 
 
 async def save_ticket(
@@ -25,24 +49,29 @@ async def save_ticket(
 ) -> bool:
     """Insert or refresh the copy of a ticket: `ticket_id`, `subject`, `description`, `resolution`, `status`.
 
-    With `display_id`, the number that people see, where it is another one than the `ticket_id`. `kinds`: its category,
+    With `display_id`, the number that people see, where it is another one than the `ticket_id`, and `conversation`,
+    what was said in it, where the tenant wants that. `kinds`: its category,
     group, site and template, as rules have names (`config.ticket_rules.fold`); without them they are not known any
     more. `created_at` is by the desk's clock. `languages`: those that the tenant's texts may be in. Return True if the
     copy was written: not of a ticket that was forgotten, or whose `requester` was (an address, of which only a keyed
     hash is kept).
     """
     shown = ticket.get("display_id") or None
-    columns = {**ticket, "display_id": shown, "kinds": kinds, "requester": tombstones.of_requester(requester)}
-    columns |= {"created_at": created_at} | indexed_ticket(ticket, languages)
-    fresh = insert(Ticket).values(tenant_id=tenant_id, synced_at=func.now(), seen_at=func.now(), **columns)
-    changed = {name: getattr(fresh.excluded, name) for name in [*columns, "seen_at", "synced_at"]}
+    columns = {"display_id": "", "conversation": "", **ticket}
+    values = (
+        columns
+        | indexed_ticket(columns, languages)
+        | {"display_id": shown, "kinds": None if kinds is None else Jsonb(dict(kinds))}
+    )
+    values |= {"created_at": created_at, "folded": tombstones.fold(requester)}
+    values |= {"numbers": [ticket["ticket_id"], *([shown] if shown else [])], "key": tombstones.new_key()}
+    # One round trip: a desk's history is hundreds of thousands of them.
+    *_, saved = await database.call_as(tenant_id, tombstones.MAKE_KEY, tombstones.SHARE_KEY, _SAVE, **values)
+    if saved:
+        return True
     async with database.tenant(tenant_id) as session:
-        if await tombstones.bars_copy(
-            session, tenant_id, [ticket["ticket_id"], *([shown] if shown else [])], requester
-        ):
-            return False
-        await session.execute(fresh.on_conflict_do_update(index_elements=["tenant_id", "ticket_id"], set_=changed))
-    return True
+        await tombstones.bars_copy(session, tenant_id, values["numbers"], requester)
+    return False
 
 
 async def remove_ticket(database: Database, tenant_id: str, number: str) -> int:
@@ -54,7 +83,7 @@ async def remove_ticket(database: Database, tenant_id: str, number: str) -> int:
     gone = delete(Ticket).where(named).returning(Ticket.ticket_id)
     async with database.tenant(tenant_id) as session:
         copies = (await session.scalars(gone)).all()
-        listed = update(Listing).where(Listing.collection == "t", Listing.item_id.in_({*copies, number}))
+        listed = update(Listing).where(Listing.collection == "t", among(Listing.item_id, [*copies, number]))
         await session.execute(listed.values(to_read=func.now() + func.make_interval(0, 0, 0, 1)))
     return len(copies)
 
@@ -66,7 +95,11 @@ async def remove_forbidden(database: Database, tenant_id: str, forbidden: Mappin
     has_one = [Ticket.kinds.op("->>")(kind).in_(names) for kind, names in forbidden.items()]
     gone = delete(Ticket).where(or_(*has_one)).returning(Ticket.ticket_id)
     async with database.tenant(tenant_id) as session:
-        return len((await session.scalars(gone)).all())
+        copies = (await session.scalars(gone)).all()
+        # Nothing is known of them then: if the rule goes before a list was read by it, they are as new ones.
+        if copies:
+            await session.execute(delete(Listing).where(Listing.collection == "t", among(Listing.item_id, copies)))
+    return len(copies)
 
 
 async def note_kinds(database: Database, tenant_id: str, listed: Mapping[str, Mapping[str, str]]) -> None:

@@ -25,8 +25,12 @@ def indexed(subject: str, text: str, languages: Sequence[str] = LANGUAGES) -> di
 
 
 def indexed_ticket(ticket: dict[str, Any], languages: Sequence[str] = LANGUAGES) -> dict[str, Any]:
-    """Return those of a ticket: only one that was resolved is found, by what it asked and by what helped."""
-    text = f"{ticket['description']}\n{ticket['resolution']}" if ticket["resolution"] else ""
+    """Return those of a ticket: only one that was resolved is found, by what it asked and by what helped.
+
+    That is its resolution, or else what was said in it.
+    """
+    helped = ticket["resolution"] or ticket["conversation"]
+    text = f"{ticket['description']}\n{helped}" if helped else ""
     return indexed(ticket["subject"] if text else "", text, languages)
 
 
@@ -49,7 +53,7 @@ async def index_again(database: Database, tenant_id: str, languages: Sequence[st
 
 
 async def _index_tickets(session: AsyncSession, languages: Sequence[str]) -> int:
-    wanted = select(Ticket.ticket_id, Ticket.subject, Ticket.description, Ticket.resolution)
+    wanted = select(Ticket.ticket_id, Ticket.subject, Ticket.description, Ticket.resolution, Ticket.conversation)
     rows = (await session.execute(_some(wanted, Ticket, languages))).all()
     for row in rows:
         columns = indexed_ticket(row._asdict(), languages)

@@ -10,38 +10,46 @@ from typing import Literal, NamedTuple
 from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
+from storage import tombstones
 from storage.session import Database
 
 Collection = Literal["t", "p"]
 """Tickets, or the passages of solutions."""
+COLLECTIONS: tuple[Collection, ...] = ("t", "p")
 _ROWS_AT_ONCE = 500
 _COPIES = {"t": ("tickets", "ticket_id"), "p": ("passages", "source_id")}
 
-# Its moment may not lie ahead, whatever the desk's clock says. One that was put off comes when it is due.
+# Its moment may not lie ahead, whatever the desk's clock says. One that was put off comes when it is due, one that is
+# read again only because no list tells enough of it after all others.
 _TAKE_IN = text("""
     WITH told AS (
-        SELECT * FROM jsonb_to_recordset(:rows)
-        AS r (id text, told text, created_at timestamptz, changed_at timestamptz, tells_all boolean)
+        SELECT r.id, encode(substr(sha256(k.key || convert_to(r.told, 'UTF8')), 1, 12), 'hex') AS told,
+            r.created_at, r.changed_at, r.tells_all, CASE WHEN :in_pass THEN now() END AS listed_at
+        FROM tombstone_keys k, jsonb_to_recordset(:rows)
+            AS r (id text, told text, created_at timestamptz, changed_at timestamptz, tells_all boolean)
     ), before AS (
-        SELECT l.item_id, l.seen_at FROM listings l, told r WHERE l.collection = :collection AND l.item_id = r.id
+        SELECT l.item_id, l.listed_at FROM listings l, told r WHERE l.collection = :collection AND l.item_id = r.id
     ), written AS (
         INSERT INTO listings AS l
-            (tenant_id, collection, item_id, told, created_at, changed_at, seen_at, to_read)
-        SELECT current_setting('app.tenant_id'), :collection, r.id, r.told, r.created_at, r.changed_at, now(),
-               least(coalesce(r.changed_at, r.created_at, now()), now())
+            (tenant_id, collection, item_id, told, created_at, changed_at, listed_at, seen_at, to_read)
+        SELECT current_setting('app.tenant_id'), :collection, r.id, r.told, r.created_at, r.changed_at, r.listed_at,
+               now(), least(coalesce(r.changed_at, r.created_at, now()), now())
         FROM told r ORDER BY r.id
         ON CONFLICT (tenant_id, collection, item_id) DO UPDATE SET
-            told = excluded.told, seen_at = now(),
+            told = excluded.told, seen_at = now(), listed_at = coalesce(excluded.listed_at, l.listed_at),
             created_at = coalesce(excluded.created_at, l.created_at),
             changed_at = coalesce(excluded.changed_at, l.changed_at),
             to_read = CASE
-                WHEN l.to_read IS NOT NULL THEN l.to_read
-                WHEN l.read_at IS NULL OR l.told <> excluded.told OR excluded.changed_at <> l.changed_at
-                    OR (l.read_at < now() - make_interval(hours => :hours) AND NOT (
-                        SELECT r.tells_all FROM told r WHERE r.id = excluded.item_id))
-                THEN least(coalesce(excluded.changed_at, now()), now()) END
+                WHEN l.to_read > now() THEN l.to_read
+                WHEN l.told <> excluded.told OR excluded.changed_at <> l.changed_at
+                THEN greatest(l.to_read, least(coalesce(excluded.changed_at, now()), now()))
+                WHEN l.read_at IS NULL OR (l.read_at < now() - make_interval(hours => :hours) AND NOT (
+                    SELECT r.tells_all FROM told r WHERE r.id = excluded.item_id))
+                THEN coalesce(l.to_read, CASE WHEN l.read_at IS NULL THEN coalesce(l.created_at, now())
+                    ELSE to_timestamp(0) END)
+                ELSE l.to_read END
     ) SELECT count(*) AS news FROM told r LEFT JOIN before b ON b.item_id = r.id
-      WHERE b.seen_at IS NULL OR b.seen_at < :since
+      WHERE b.listed_at IS NULL OR b.listed_at < :since
 """)
 # Where no list told of it: those copies of before lists were kept, and those that the release before has made.
 _ADOPT = {
@@ -59,7 +67,7 @@ _NEXT = text("""
 """)
 _READ = text("""
     UPDATE listings SET read_at = now(), seen_at = now(), to_read = NULL,
-        changed_at = coalesce(:changed_at, changed_at)
+        changed_at = coalesce(:changed_at, changed_at), created_at = coalesce(:created_at, created_at)
     WHERE collection = :collection AND item_id = :item
 """)
 _PUT_OFF = text("""
@@ -79,25 +87,34 @@ _LEFT_OUT = """
 _CONDITIONS = {
     "unlisted": "l.seen_at < :moment",
     "too old": "l.created_at < :moment",
-    "named": "l.item_id = ANY (CAST(:items AS text[]))",
 }
 _REMOVE = {
     (collection, name): text(_LEFT_OUT.format(collection=collection, table=table, key=key, condition=condition))
     for collection, (table, key) in _COPIES.items()
     for name, condition in _CONDITIONS.items()
 }
+_REMOVE_NAMED = {
+    collection: (
+        text(f"DELETE FROM listings WHERE collection = '{collection}' AND item_id = ANY (CAST(:items AS text[]))"),  # noqa: S608
+        text(f"DELETE FROM {table} WHERE {key} = ANY (CAST(:items AS text[])) RETURNING 1"),  # noqa: S608
+    )
+    for collection, (table, key) in _COPIES.items()
+}
 _COUNT_MISSING = text("SELECT count(*) AS missing FROM listings WHERE collection = :collection AND seen_at < :moment")
-_OTHER_RULES = text("""
-    UPDATE listings l SET to_read = least(coalesce(l.changed_at, l.created_at, now()), now())
-    WHERE l.collection = 't' AND l.to_read IS NULL
-    AND NOT EXISTS (SELECT FROM tickets t WHERE t.ticket_id = l.item_id)
-""")
+_OTHER_RULES = {
+    collection: text(f"""
+        UPDATE listings l SET to_read = least(coalesce(l.changed_at, l.created_at, now()), now())
+        WHERE l.collection = '{collection}' AND l.to_read IS NULL
+        AND NOT EXISTS (SELECT FROM {table} c WHERE c.{key} = l.item_id)
+    """)  # noqa: S608 -- names above
+    for collection, (table, key) in _COPIES.items()
+}
 
 
-class Row(NamedTuple):
+class ListedItem(NamedTuple):
     """What a list tells of one item. `told` is a hash of it all; times are the desk's, where it tells them.
 
-    `tells_all`: it says whatever makes a difference, so that the item need not be read each day.
+    `tells_all`: it says whatever the tenant's rules ask for, so that the item need not be read for them each day.
     """
 
     item_id: str
@@ -108,11 +125,18 @@ class Row(NamedTuple):
 
 
 async def take_in(
-    database: Database, tenant_id: str, collection: Collection, rows: Sequence[Row], *, since: datetime, hours: int
+    database: Database,
+    tenant_id: str,
+    collection: Collection,
+    rows: Sequence[ListedItem],
+    *,
+    hours: int,
+    pass_from: datetime | None = None,
 ) -> int:
     """Note what the desk has just listed: what is new, or told otherwise than before, is to be read.
 
-    What does not tell all is to be read where that was `hours` ago. Return how many had not been seen `since` then.
+    What does not tell all is to be read where that was `hours` ago. `pass_from`: when the pass began that has met
+    these; return how many it had not met before.
     """
     told = [
         {
@@ -124,8 +148,10 @@ async def take_in(
         }
         for row in {row.item_id: row for row in rows}.values()
     ]
-    values = {"collection": collection, "rows": Jsonb(told), "since": since, "hours": hours}
-    ((counted,),) = await database.call_as(tenant_id, _TAKE_IN, **values)
+    values = {"collection": collection, "rows": Jsonb(told), "since": pass_from, "hours": hours}
+    of_pass, key = pass_from is not None, tombstones.new_key()
+    questions = (tombstones.MAKE_KEY, _TAKE_IN)
+    *_, (counted,) = await database.call_as(tenant_id, *questions, in_pass=of_pass, key=key, **values)
     return int(counted["news"])
 
 
@@ -141,10 +167,16 @@ async def next_to_read(database: Database, tenant_id: str, collection: Collectio
 
 
 async def was_read(
-    database: Database, tenant_id: str, collection: Collection, item_id: str, changed_at: datetime | None = None
+    database: Database,
+    tenant_id: str,
+    collection: Collection,
+    item_id: str,
+    *,
+    created_at: datetime | None = None,
+    changed_at: datetime | None = None,
 ) -> None:
-    """The desk gave the item, or said that it is not there. `changed_at` is its last change, where the desk told it."""
-    values = {"collection": collection, "item": item_id, "changed_at": changed_at}
+    """The desk gave the item; its times where it told them."""
+    values = {"collection": collection, "item": item_id, "changed_at": changed_at, "created_at": created_at}
     await database.call_as(tenant_id, _READ, **values)
 
 
@@ -164,8 +196,11 @@ async def remove_older(database: Database, tenant_id: str, collection: Collectio
 
 
 async def remove(database: Database, tenant_id: str, collection: Collection, items: Sequence[str]) -> int:
-    """Delete these, likewise."""
-    return await _remove(database, tenant_id, collection, "named", items=list(items)) if items else 0
+    """Delete these, likewise; copies too that no list was noted of."""
+    if not items:
+        return 0
+    _, copies = await database.call_as(tenant_id, *_REMOVE_NAMED[collection], items=list(items))
+    return len(copies)
 
 
 async def _remove(database: Database, tenant_id: str, collection: Collection, condition: str, **values: object) -> int:
@@ -184,23 +219,22 @@ async def count_missing(database: Database, tenant_id: str, collection: Collecti
     return int(counted["missing"])
 
 
-async def read_what_was_left_out(database: Database, tenant_id: str) -> None:
-    """Have each listed ticket read of which there is no copy: other rules hold than when it was left out."""
-    await database.call_as(tenant_id, _OTHER_RULES)
+async def read_what_was_left_out(database: Database, tenant_id: str, collection: Collection) -> None:
+    """Have each listed item read of which there is no copy: other rules hold than when it was left out."""
+    await database.call_as(tenant_id, _OTHER_RULES[collection])
 
 
 class Extent(NamedTuple):
-    """How much of a desk is copied: of its tickets, but for `solutions`."""
+    """How much of a desk is copied."""
 
     tickets: int
-    """That were read."""
     to_read: int
     """Items of either kind, but for those that are put off."""
     reaches_back_to: datetime | None
     """Each ticket that was created since is read, but for those that the desk refuses to give."""
     solutions: int
     oldest_seen: datetime | None
-    """When the desk last showed the item that it has not shown for the longest."""
+    """When the desk last showed what was read and it has not shown for the longest."""
     listed: bool
     """True if the desk's list was read to its end at least once: before that there may be more to read."""
     read_at: datetime | None
@@ -208,12 +242,12 @@ class Extent(NamedTuple):
 
 
 _EXTENT = text("""
-    SELECT count(*) FILTER (WHERE collection = 't' AND read_at IS NOT NULL) AS tickets,
+    SELECT (SELECT count(*) FROM tickets) AS tickets,
         count(*) FILTER (WHERE to_read <= now()) AS to_read,
         coalesce(max(created_at) FILTER (WHERE collection = 't' AND read_at IS NULL AND to_read <= now()),
                  min(created_at) FILTER (WHERE collection = 't' AND read_at IS NOT NULL)) AS reaches_back_to,
-        count(*) FILTER (WHERE collection = 'p' AND read_at IS NOT NULL) AS solutions,
-        min(seen_at) AS oldest_seen,
+        (SELECT count(DISTINCT source_id) FROM passages WHERE NOT starts_with(source_id, 'file:')) AS solutions,
+        min(seen_at) FILTER (WHERE read_at IS NOT NULL) AS oldest_seen,
         EXISTS (SELECT FROM passes WHERE collection = 't' AND complete_at IS NOT NULL) AS listed,
         max(read_at) AS read_at
     FROM listings

@@ -1,6 +1,7 @@
 """How far a desk's lists are read, and who reads them: what a sync that was killed goes on from."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,19 +14,20 @@ from storage.session import DATABASE_FAILURES, Database
 
 _LOAD = text("""
     SELECT now() AS now, p.began_at, coalesce(p.next_start, 1) AS next_start, p.last_created,
-           coalesce(p.in_order, true) AS in_order, p.complete_from, p.complete_at, coalesce(p.missing, 0) AS missing,
-           p.changes_until, coalesce(p.rules, '') AS rules
+           coalesce(p.in_order, true) AS in_order, p.complete_from, p.complete_at, p.ended_at,
+           coalesce(p.missing, 0) AS missing, p.changes_until, coalesce(p.rules, '') AS rules
     FROM (SELECT) one LEFT JOIN passes p ON p.collection = :collection
 """)
 _SAVE = text("""
     INSERT INTO passes (tenant_id, collection, began_at, next_start, last_created, in_order, complete_from,
-                        complete_at, missing, changes_until, rules)
-    VALUES (current_setting('app.tenant_id'), :collection, :began_at, :next_start, :last_created, :in_order,
-            :complete_from, :complete_at, :missing, :changes_until, :rules)
+                        complete_at, ended_at, missing, changes_until, rules)
+    SELECT current_setting('app.tenant_id'), :collection, :began_at, :next_start, :last_created, :in_order,
+           :complete_from, :complete_at, :ended_at, :missing, :changes_until, :rules
+    FROM passes held WHERE held.collection = 't' AND held.held_by = :holder
     ON CONFLICT (tenant_id, collection) DO UPDATE SET began_at = excluded.began_at, next_start = excluded.next_start,
         last_created = excluded.last_created, in_order = excluded.in_order, complete_from = excluded.complete_from,
-        complete_at = excluded.complete_at, missing = excluded.missing, changes_until = excluded.changes_until,
-        rules = excluded.rules
+        complete_at = excluded.complete_at, ended_at = excluded.ended_at, missing = excluded.missing,
+        changes_until = excluded.changes_until, rules = excluded.rules
 """)
 _HOLD = text("""
     INSERT INTO passes AS p (tenant_id, collection, held_by, held_until)
@@ -53,6 +55,7 @@ class PassState:
     in_order: bool
     complete_from: datetime | None
     complete_at: datetime | None
+    ended_at: datetime | None
     missing: int
     changes_until: datetime | None
     rules: str
@@ -64,8 +67,9 @@ class PassState:
     def ended(self, missing: int | None = None) -> "PassState":
         """Return the state at the end of a pass: of one that saw all, if it says how many were `missing`."""
         if missing is None:
-            return replace(self, began_at=None)
-        return replace(self, began_at=None, complete_from=self.began_at, complete_at=self.now, missing=missing)
+            return replace(self, began_at=None, ended_at=self.now)
+        ended = replace(self, began_at=None, ended_at=self.now, missing=missing)
+        return replace(ended, complete_from=self.began_at, complete_at=self.now)
 
 
 async def load(database: Database, tenant_id: str, collection: Collection) -> PassState:
@@ -74,34 +78,45 @@ async def load(database: Database, tenant_id: str, collection: Collection) -> Pa
     return PassState(**row)
 
 
-async def save(database: Database, tenant_id: str, collection: Collection, state: PassState) -> None:
-    """Note how far the lists are read."""
+async def save(database: Database, tenant_id: str, collection: Collection, state: PassState, holder: UUID) -> None:
+    """Note how far the lists are read, unless another one holds the desk by now."""
     values = {name: getattr(state, name) for name in PassState.__dataclass_fields__ if name != "now"}
-    await database.call_as(tenant_id, _SAVE, collection=collection, **values)
+    await database.call_as(tenant_id, _SAVE, collection=collection, holder=holder, **values)
+
+
+class Holder:
+    """Who copies a desk. `id` names him in its row."""
+
+    def __init__(self, database: Database, tenant_id: str, seconds: float) -> None:
+        self.id = uuid4()
+        self._database = database
+        self._tenant_id = tenant_id
+        self._seconds = seconds
+        self._renew_at = 0.0
+
+    async def insist(self) -> None:
+        """Hold it for longer, if half the time is over. Raises HeldByAnother."""
+        if time.monotonic() < self._renew_at:
+            return
+        values = {"holder": self.id, "seconds": self._seconds}
+        (rows,) = await self._database.call_as(self._tenant_id, _HOLD, **values)
+        if not rows:
+            raise HeldByAnother
+        self._renew_at = time.monotonic() + self._seconds / 2
 
 
 @asynccontextmanager
-async def held(database: Database, tenant_id: str, seconds: float) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Copy this desk alone for the length of the block; await what it gives at least every `seconds`.
+async def held(database: Database, tenant_id: str, seconds: float) -> AsyncIterator[Holder]:
+    """Copy this desk alone for the length of the block; `insist` at least every `seconds` (half of them at most).
 
     Raises HeldByAnother where another process has it, or has taken it since: it may after that time, so that one that
     was killed keeps nobody waiting for longer.
     """
-    holder = uuid4()
-    await _hold(database, tenant_id, holder, seconds)
-
-    async def still_held() -> None:
-        await _hold(database, tenant_id, holder, seconds)
-
+    holder = Holder(database, tenant_id, seconds)
+    await holder.insist()
     try:
-        yield still_held
+        yield holder
     finally:
         # Without the database it ends by itself.
         with suppress(*DATABASE_FAILURES):
-            await database.call_as(tenant_id, _FREE, holder=holder)
-
-
-async def _hold(database: Database, tenant_id: str, holder: UUID, seconds: float) -> None:
-    (rows,) = await database.call_as(tenant_id, _HOLD, holder=holder, seconds=seconds)
-    if not rows:
-        raise HeldByAnother
+            await database.call_as(tenant_id, _FREE, holder=holder.id)

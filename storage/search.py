@@ -28,7 +28,8 @@ _ASKED = "CAST(:terms AS integer[]), CAST(:weights AS real[]), CAST(:words AS in
 _FOUND = f"find_texts(:collection, {_ASKED}, :budget, :through) f"
 # A copy that does not know one of the kinds is not found: it may have a name that is forbidden.
 _TICKETS = text(f"""
-    SELECT t.ticket_id, t.subject, t.resolution, coalesce(t.display_id, '') AS display_id, f.score, f.asked
+    SELECT t.ticket_id, t.subject, coalesce(nullif(t.resolution, ''), t.conversation) AS resolution,
+        coalesce(t.display_id, '') AS display_id, f.score, f.asked
     FROM {_FOUND} JOIN tickets t ON t.search_id = f.document
     WHERE t.ticket_id <> :ticket_id
     AND (SELECT coalesce(bool_and(coalesce(NOT k.names ? (t.kinds ->> k.kind), false)), true)

@@ -53,9 +53,21 @@ async def lock(session: AsyncSession, tenant_id: str, *, shared: bool) -> None:
     await session.execute(select(TombstoneKey.tenant_id).with_for_update(read=shared))
 
 
+MAKE_KEY = text("""
+    INSERT INTO tombstone_keys (tenant_id, key) VALUES (current_setting('app.tenant_id'), :key) ON CONFLICT DO NOTHING
+""")
+SHARE_KEY = text("SELECT tenant_id FROM tombstone_keys FOR SHARE")
+"""As `lock` to copy, for a transaction that is one round trip; `key` is a `new_key`."""
+
+
+def new_key() -> bytes:
+    """Return a key for a tenant that has none."""
+    return secrets.token_bytes(_KEY_BYTES)
+
+
 async def make_key(session: AsyncSession, tenant_id: str) -> None:
     """Make the tenant's key if it has none."""
-    key = insert(TombstoneKey).values(tenant_id=tenant_id, key=secrets.token_bytes(_KEY_BYTES))
+    key = insert(TombstoneKey).values(tenant_id=tenant_id, key=new_key())
     await session.execute(key.on_conflict_do_nothing())
 
 

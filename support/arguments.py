@@ -71,7 +71,7 @@ def _at_least_one(given: str) -> int:
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `check`, `jobs`, `show`, `retry`, `forget`, `documents` and `signing-kit`."""
+    """Add `check`, `jobs`, `show`, `retry`, `forget`, `documents`, `sync` and `signing-kit`."""
     check = _verb(verbs, "check", "see whether all that a tenant's tickets need is in order; changes nothing")
     check.add_argument("--tenant", type=tenant, metavar="ID", help="this tenant only")
     check.add_argument("--url", type=_word, metavar="URL", help="the public address of POST /webhook, for a probe")
@@ -106,6 +106,8 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     forget.add_argument("--yes", action="store_true", help="do not ask first")
     forget.set_defaults(refuse=forget.error)
     _add_documents(verbs)
+    sync = _verb(verbs, "sync", "tell how much of each desk is copied; with --tenant, copy that one to its end first")
+    sync.add_argument("--tenant", type=tenant, metavar="ID", help="copy this tenant's desk, and tell of it alone")
     kit = verbs.add_parser("signing-kit", help="print what to paste into a desk so that its webhooks come")
     kit.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
     kit.add_argument("--form", choices=FORMS, required=True, help="who signs, or a token: docs/connect says which")

@@ -23,6 +23,7 @@ _BY_HAND = {
     "forget": "support.forget:run",
     "check": "support.check.command:run",
     "documents": "support.documents.command:run",
+    "sync": "support.sync:run",
     "signing-kit": "support.signing_kit:run",
 }
 

@@ -95,7 +95,8 @@ class ServiceDeskPlus:
 
     async def read_ticket(self, ticket_id: str) -> DeskTicket:
         """Return the ticket, closed or not. Raises TicketTrashed when it is in the trash."""
-        return ticket_of((await self._of_ticket(ticket_id, "GET", "")).body.get("request"))
+        body = (await self._of_ticket(ticket_id, "GET", "")).body.get("request")
+        return ticket_of(body, self._desk.closed_statuses)
 
     async def read_open_ticket(self, ticket_id: str, *, begun: bool = True) -> DeskTicket:
         """Return the ticket. Raises TicketClosed when it is closed, and TicketTrashed when it is in the trash.

@@ -115,7 +115,7 @@ def is_closed(body: dict[str, Any], closed_statuses: Set[str]) -> bool:
     return bool(names & _CLOSED) or body.get("completed_time") is not None
 
 
-def ticket_of(body: Any) -> DeskTicket:
+def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
     """Return the ticket of an answer. Raises TicketTrashed when it is in the trash, DeskUnavailable when it is none."""
     if isinstance(body, dict) and is_trashed(body):
         raise TicketTrashed
@@ -134,8 +134,9 @@ def ticket_of(body: Any) -> DeskTicket:
         group=_name(body.get("group")),
         site=_name(body.get("site")),
         template=_name(body.get("template")),
-        created_at=_moment(body.get("created_time")),
-        changed_at=_moment(body.get("last_updated_time")),
+        created_at=moment_of(body.get("created_time")),
+        changed_at=moment_of(body.get("last_updated_time")),
+        closed=is_closed(body, closed_statuses),
     )
 
 
@@ -156,15 +157,15 @@ def listed_ticket_of(item: dict[str, Any]) -> ListedTicket:
         _other_number(item),
         kinds={kind: _name(item[kind]) for kind in ("category", "group", "site", "template") if kind in item},
         subject=str(item.get("subject") or ""),
-        created_at=_moment(item.get("created_time")),
-        changed_at=_moment(item.get("last_updated_time")),
+        created_at=moment_of(item.get("created_time")),
+        changed_at=moment_of(item.get("last_updated_time")),
     )
 
 
 def listed_solution_of(item: dict[str, Any]) -> ListedSolution:
     """Return a solution of a list."""
     text = str(item["description"]) if item.get("description") else None
-    changed_at = _moment(item.get("last_updated_time"))
+    changed_at = moment_of(item.get("last_updated_time"))
     return ListedSolution(str(item["id"]), str(item.get("title") or ""), _name(item.get("topic")), changed_at, text)
 
 
@@ -191,11 +192,11 @@ def written_at(note: dict[str, Any]) -> float:
     That is `added_time` on premises, and `created_time` in the cloud and in older builds on premises. One that does not
     say counts as the newest, so that it is read.
     """
-    moment = _moment(note.get("added_time") or note.get("created_time"))
+    moment = moment_of(note.get("added_time") or note.get("created_time"))
     return math.inf if moment is None else moment.timestamp()
 
 
-def _moment(value: Any) -> datetime | None:
+def moment_of(value: Any) -> datetime | None:
     """Return a time of the desk's: `{"value": "<epoch ms>"}`, and in some builds the bare number."""
     told = str(value.get("value") if isinstance(value, dict) else value)
     fewest = 1 if isinstance(value, dict) else _FEWEST_DIGITS

@@ -1,9 +1,12 @@
-"""The lists of a desk, page by page: what a copy of it begins with.
+"""The lists of a desk, page by page: what a copy of it begins with; and the mails about a ticket.
 
 Fields and criteria are those that public clients of both editions ask for (docs/dev/outside.md).
 """
 
-from datetime import datetime
+import math
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from config.tenants import DeskSettings
@@ -18,10 +21,17 @@ from integrations.servicedesk.contents import (
     items_of,
     listed_solution_of,
     listed_ticket_of,
+    moment_of,
 )
+from retrieval.markup import lines_of
+from retrieval.wrapping import unwrapped
 
 _MOST_ROWS = 100
+# Then a desk that refused to tell more is asked once more: it may have been something else.
+_PLAIN_SECONDS = 3600.0
 _CHANGED = "last_updated_time"
+_LONGEST_TEXT, _LONGEST_MAIL = 50_000, 5_000
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 # The last three are in no list that is not asked for them, or not in those of each edition.
 _FIELDS = ["subject", "status", "group", "template", "created_time", "site", "category", _CHANGED]
 
@@ -29,10 +39,11 @@ _FIELDS = ["subject", "status", "group", "template", "created_time", "site", "ca
 class DeskLists:
     """Raises what `ServiceDeskPlus` does."""
 
-    def __init__(self, calls: DeskCalls, desk: DeskSettings) -> None:
+    def __init__(self, calls: DeskCalls, desk: DeskSettings, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._calls = calls
         self._fields = [*_FIELDS, *(["display_id"] if desk.edition == "cloud" else [])]
-        self._tells_fields = True
+        self._plain_until = -math.inf
+        self._monotonic = monotonic
 
     async def tickets(self, start: int = 1, *, changed_since: datetime | None = None) -> ListPage[ListedTicket]:
         """Return the tickets from the `start`-th on, a hundred at most, without their texts: newest first.
@@ -47,7 +58,8 @@ class DeskLists:
             after = str(round(changed_since.timestamp() * 1000))
             criterion = {"field": _CHANGED, "condition": "greater than", "value": after}
             wanted |= {"sort_field": _CHANGED, "sort_order": "asc", "search_criteria": criterion}
-        listed = await self._list_with(wanted) if self._tells_fields else await self._list(wanted)
+        asks = self._monotonic() >= self._plain_until
+        listed = await self._list_with(wanted) if asks else await self._list(wanted)
         tickets = [listed_ticket_of(item) for item in items_of(listed, "requests")]
         return ListPage(list({ticket.ticket_id: ticket for ticket in tickets}.values()), has_more(listed))
 
@@ -60,7 +72,7 @@ class DeskLists:
             return await self._list({**wanted, "fields_required": self._fields})
         except DeskRefused:
             listed = await self._list(wanted)
-            self._tells_fields = False
+            self._plain_until = self._monotonic() + _PLAIN_SECONDS
             return listed
 
     async def solutions(self, start: int = 1) -> ListPage[ListedSolution]:
@@ -72,3 +84,27 @@ class DeskLists:
         listed = checked(await self._calls.make("GET", "/solutions", {"list_info": wanted}, own_right=True))
         solutions = [listed_solution_of(item) for item in items_of(listed, "solutions")]
         return ListPage(list({one.solution_id: one for one in solutions}.values()), has_more(listed))
+
+    async def mails(self, ticket_id: str) -> list[str]:
+        """Return the ids of the mails that were sent about a ticket, oldest first, of a hundred at most."""
+        wanted = {"list_info": {"row_count": _MOST_ROWS}}
+        answer = await self._calls.make("GET", f"/requests/{ticket_id}/conversations", wanted, who=ticket_id)
+        return _mails_of(checked(answer, ticket_id))
+
+    async def mail(self, ticket_id: str, mail_id: str) -> str:
+        """Return what one of them says; nothing if it is not there, as what is no mail is not."""
+        answer = await self._calls.make("GET", f"/requests/{ticket_id}/notifications/{mail_id}", who=ticket_id)
+        return "" if answer.not_found else _mail_text(checked(answer).body.get("notification"))
+
+
+def _mails_of(answer: DeskAnswer) -> list[str]:
+    """Return the ids of the mails of a ticket's conversation, oldest first. The cloud lists notes among them."""
+    found = [item for item in items_of(answer, "conversations") if str(item.get("type")).upper() != "NOTES"]
+    sent = {str(item["id"]): moment_of(item.get("sent_time") or item.get("created_time")) for item in found}
+    return sorted(sent, key=lambda mail: sent[mail] or _LONG_AGO)
+
+
+def _mail_text(body: Any) -> str:
+    """Return what a mail of a conversation says, without what it quotes."""
+    text = str(body.get("description") or "") if isinstance(body, dict) else ""
+    return unwrapped(lines_of(text)[:_LONGEST_TEXT])[:_LONGEST_MAIL]

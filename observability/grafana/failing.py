@@ -76,7 +76,7 @@ FAILING = (
                 "{{tenant_id}}",
             ),
         ),
-        "under 5 minutes: housekeeping copies each desk's newest tickets and solutions so often.",
+        "under 10 minutes: housekeeping looks at each desk every 5, and goes on with its history for as long.",
         "jobs go on with older context. Is housekeeping up? Does this desk answer it (External API Errors)?",
         _FAILURES,
         limits=(600, 1800),

@@ -7,7 +7,7 @@ from typing import Any
 
 from simulators.servicedesk.envelope import INVALID_URL, NOT_FOUND, RefusedError
 from simulators.servicedesk.history import past_articles, past_tickets
-from simulators.servicedesk.records import Note, Person, Resolution, StoredSolution, StoredTicket
+from simulators.servicedesk.records import Mail, Note, Person, Resolution, StoredSolution, StoredTicket
 from simulators.servicedesk.seed import SEED_SOLUTIONS, SEED_TICKETS, SeedTicket
 from simulators.servicedesk.settings import DeskOptions
 from simulators.servicedesk.shapes import IN_PROGRESS_BY_STATUS
@@ -172,6 +172,12 @@ class SimulatedDesk:
         note = Note(self.new_id(), description, self.touch(ticket), self.technician, **flags)
         ticket.notes[note.id] = note
         return note
+
+    def send(self, ticket: StoredTicket, text: str) -> Mail:
+        """Send a mail about a ticket, from the technician; `text` is HTML."""
+        mail = Mail(self.new_id(), text, self.touch(ticket), self.technician)
+        ticket.mails[mail.id] = mail
+        return mail
 
     def trash(self, ticket: StoredTicket, *, trashed: bool = True) -> None:
         """Move a ticket to the trash, or back."""

@@ -57,6 +57,14 @@ class TicketState(BaseModel):
     merged_into: str | None = None
 
 
+class NewMail(BaseModel):
+    """`POST /_sim/tickets/{tenant}/{id}/mails`. The text is HTML."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+
+
 class NewSolution(BaseModel):
     """`POST /_sim/solutions/{tenant}`; `PATCH /_sim/solutions/{tenant}/{id}` takes any of them."""
 
@@ -83,6 +91,7 @@ class DeskControl:
             Route(one, self._show, methods=["GET"]),
             Route(one, self._change, methods=["PATCH"]),
             Route(one, self._destroy, methods=["DELETE"]),
+            Route(f"{one}/mails", self._send, methods=["POST"]),
             Route("/_sim/solutions/{tenant}", self._add_solution, methods=["POST"]),
             Route("/_sim/solutions/{tenant}/{solution_id}", self._change_solution, methods=["PATCH", "DELETE"]),
             Route("/_sim/webhooks", self._deliveries, methods=["GET"]),
@@ -138,6 +147,11 @@ class DeskControl:
                 setattr(ticket, name, value)
         desk.touch(ticket)
         return _shown(desk, ticket)
+
+    async def _send(self, request: Request) -> Response:
+        desk, ticket = self._ticket(request)
+        mail = desk.send(ticket, NewMail.model_validate(await read_object(request)).text)
+        return JSONResponse({"id": mail.id}, status_code=201)
 
     async def _destroy(self, request: Request) -> Response:
         desk, ticket = self._ticket(request)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from simulators.exchange import Answer, maintenance_page
 from simulators.servicedesk.access import Access
 from simulators.servicedesk.call import DeskCall
+from simulators.servicedesk.conversation_calls import list_conversations, read_notification
 from simulators.servicedesk.desk import SimulatedDesk
 from simulators.servicedesk.envelope import RefusedError, failure
 from simulators.servicedesk.note_calls import add_note, list_notes, read_note
@@ -19,6 +20,8 @@ _ROUTES: tuple[tuple[str, str, Callable[[SimulatedDesk, DeskCall], Answer]], ...
     ("POST", "requests/{ticket}/notes", add_note),
     ("GET", "requests/{ticket}/notes", list_notes),
     ("GET", "requests/{ticket}/notes/{item}", read_note),
+    ("GET", "requests/{ticket}/conversations", list_conversations),
+    ("GET", "requests/{ticket}/notifications/{item}", read_notification),
     ("POST", "requests/{ticket}/resolutions", write_resolution),
     ("GET", "solutions", list_solutions),
     ("GET", "solutions/{item}", read_solution),

@@ -27,6 +27,16 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail of a ticket's conversation; `text` is HTML."""
+
+    id: str
+    text: str
+    sent_ms: int
+    sent_by: Person
+
+
+@dataclass(frozen=True, slots=True)
 class Resolution:
     """How a ticket was solved; `content` is HTML."""
 
@@ -74,3 +84,4 @@ class StoredTicket:
     closure_comments: str | None = None
     merged_into: str | None = None
     notes: dict[str, Note] = field(default_factory=dict)
+    mails: dict[str, Mail] = field(default_factory=dict)

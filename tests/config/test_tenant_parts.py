@@ -46,6 +46,10 @@ def test_a_tenant_has_a_model_of_its_own_and_rules_for_its_tickets() -> None:
             "OPENAI_DAILY_DOLLARS_ACME": "2.50",
             "TICKETS_ONLY_ACME": "category: Network, category:E-Mail ,event:ticket.created",
             "TICKETS_NEVER_ACME": "group:HR",
+            "CONTEXT_WITHIN_ACME": "site:Graz, group:Finance",
+            "CONTEXT_NEVER_TOPICS_ACME": "Drafts,  Old  Ones ,",
+            "SERVICEDESK_HISTORY_DAYS_ACME": "730",
+            "SERVICEDESK_CONVERSATION_ACME": "Copy",
             "MODE_ACME": "Dry-Run",
             "RETIRED_WEBHOOK_SECRET_ACME": "older",
             "SERVICEDESK_PORTAL_ID_ACME": "2",
@@ -54,9 +58,11 @@ def test_a_tenant_has_a_model_of_its_own_and_rules_for_its_tickets() -> None:
     assert acme.model == ModelSettings("hidden", "https://model.acme.example/v1", "big", 1000, 2.5)
     assert acme.rules.only == {"category": {"network", "e-mail"}, "event": {"ticket.created"}}
     assert acme.rules.never == {"group": {"hr"}}
+    assert acme.rules.within == {"site": {"graz"}, "group": {"finance"}}
+    assert acme.rules.never_topics == {"drafts", "old ones"}
     assert (acme.dry_run, acme.retired_secret) == (True, "older")
     assert acme.desk is not None
-    assert acme.desk.portal_id == "2"
+    assert (acme.desk.portal_id, acme.desk.history_days, acme.desk.conversation) == ("2", 730, True)
     assert not any(secret in repr(acme) for secret in ("hidden", "older", "s3cret"))
     assert tenant(ACME).model == ModelSettings()
 

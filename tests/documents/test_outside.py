@@ -8,6 +8,7 @@ import pytest
 from tests.documents.documents import ROOT
 
 DESK, MODEL, SIMULATED = "tests/integrations/test_desk", "tests/integrations/test_gpt4", "tests/simulators/test_"
+COPIED = "tests/housekeeping/test_"
 RECORDED = f"{DESK}_recorded.py::test_an_answer_that_a_desk_gave_is_read_as_what_it_says"
 SHAPES = f"{SIMULATED}recorded_shapes.py::test_no_answer_has_a_key_that_no_recorded_one_has"
 REFUSED = f"{SIMULATED}simulated_desk.py::test_what_no_desk_is_known_to_take_is_refused"
@@ -71,6 +72,23 @@ HELD: dict[str, tuple[str, ...]] = {
     ),
     "sorting": (f"{DESK}.py::test_the_newest_tickets_and_the_approved_solutions_are_listed", REFUSED, RECORDED),
     "paging": (f"{DESK}_notes.py::test_all_pages_of_a_list_of_notes_are_looked_through", REFUSED),
+    "changes": (
+        f"{COPIED}history_copied.py::test_a_text_that_changes_and_nothing_else_is_read_again",
+        f"{COPIED}history_copied.py::test_whatever_its_lists_are_like",
+        f"{SIMULATED}lists.py::test_what_was_changed_since_a_time_is_listed_in_either_form",
+    ),
+    "fields of a list": (
+        f"{COPIED}forbidden.py::test_a_ticket_that_is_never_enhanced_is_not_copied_nor_read_each_time",
+        f"{SIMULATED}lists.py::test_a_list_tells_what_it_is_asked_for_and_else_what_is_recorded",
+        REFUSED,
+    ),
+    "said at the end": (f"{COPIED}history_copied.py::test_a_text_that_changes_and_nothing_else_is_read_again", SHAPES),
+    "mails of a ticket": (
+        f"{COPIED}conversation_copied.py::test_the_last_mails_of_a_closed_ticket_help_where_it_has_no_resolution",
+        f"{COPIED}conversation_copied.py::test_in_the_cloud_notes_are_listed_among_mails_and_are_none",
+    ),
+    "a merged ticket": (f"{COPIED}history_copied.py::test_a_ticket_that_was_merged_goes_and_is_asked_for_once_a_day",),
+    "solutions": (f"{COPIED}solutions_copied.py::test_one_that_is_changed_is_read_again", RECORDED),
     "`response_status`": (f"{DESK}_answers.py::test_success_comes_as_an_object_or_as_a_list", RECORDED),
     "codes": (f"{DESK}_answers.py::test_a_code_under_200_is_the_failure_that_it_stands_for", RECORDED),
     "a right that is missing": (

@@ -84,9 +84,9 @@ class Site:
     def hours_pass(self, hours: float) -> None:
         """Put all that is known of the desk's lists so much further back."""
         ago = f"- interval '{hours} hours'"
-        moments = ("began_at", "complete_from", "complete_at")
+        moments = ("began_at", "complete_from", "complete_at", "ended_at")
         self.table.run(f"UPDATE passes SET {', '.join(f'{name} = {name} {ago}' for name in moments)}")  # noqa: S608
-        moments = ("seen_at", "read_at", "to_read")
+        moments = ("listed_at", "seen_at", "read_at", "to_read")
         self.table.run(f"UPDATE listings SET {', '.join(f'{name} = {name} {ago}' for name in moments)}")  # noqa: S608
 
     def set_desk(self, **options: object) -> None:

@@ -115,8 +115,10 @@ async def test_a_desk_that_repeats_its_page_for_ever_ends_the_pass_and_loses_not
         for _ in range(4):
             site.hours_pass(21)
             site.desk.forget()
-            assert await site.sync() == Synced(0, 0, 0)
+            assert await site.sync() == Synced(0, 0, 0, stopped="its list repeats itself")
             assert len(site.desk.requests(operation="list_tickets")) < 9
+            # Not again in each sync.
+            assert await site.sync() == Synced(0, 0, 0)
         assert len(site.copies()) == 250
 
 
@@ -192,14 +194,14 @@ async def test_two_syncs_of_one_desk_do_not_run_at_once(site: Site) -> None:
 
 async def test_a_sync_that_was_killed_keeps_nobody_waiting_for_long(site: Site) -> None:
     site.new_ticket()
-    async with passes.held(site.database, "acme", 0.2) as still_held:
+    async with passes.held(site.database, "acme", 0.2) as dead:
         with pytest.raises(HeldByAnother):
             await site.sync()
         site.table.run("SELECT pg_sleep(0.3)")
         async with passes.held(site.database, "acme", 60):
             # It is not dead after all, and hears that another one has its place.
             with pytest.raises(HeldByAnother):
-                await still_held()
+                await dead.insist()
     assert (await site.sync()).tickets == 1
 
 

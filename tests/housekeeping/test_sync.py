@@ -133,15 +133,15 @@ async def test_a_ticket_that_is_not_given_is_a_line_but_four_in_a_row_are_a_fail
 @pytest.mark.parametrize("code", [401, 403])
 async def test_a_desk_that_refuses_its_solutions_is_copied_without(code: int, start_log: StartLog, site: Site) -> None:
     """A scope is missing: each sync goes on to its end, holds nobody, and removes no copy of a solution."""
-    stream, tickets = start_log(), site.new_tickets(3)
+    stream, tickets, reason = start_log(), site.new_tickets(3), f"ServiceDesk Plus API: {code}"
     await history.save_passages(site.database, "acme", "999999", "Old", ["a"])
     for operation in ("list_solutions", "read_solution"):
         site.desk.order(kind="status", code=code, operation=operation)
     async with opened(settings(site.desk.url), holds=holds_by(Clock())) as site.client:
-        assert await site.sync() == Synced(3, 0, 0, with_solutions=False)
+        assert await site.sync() == Synced(3, 0, 0, with_solutions=False, stopped=reason)
         tickets.append(site.new_ticket())
         site.hours_pass(25)
-        assert await site.sync() == Synced(1, 0, 0, with_solutions=False)
+        assert await site.sync() == Synced(1, 0, 0, with_solutions=False, stopped=reason)
     assert site.copies() == set(tickets)
     assert site.table.run("SELECT count(*) AS left FROM passages") == [{"left": 1}]
     assert site.desk.requests(operation="read_solution") == []

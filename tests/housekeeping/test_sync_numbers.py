@@ -43,7 +43,7 @@ async def test_a_copy_of_before_numbers_were_kept_is_known_as_forgotten_on_any_p
                 copy = {"ticket_id": old, "subject": "S", "description": "D", "resolution": "", "status": "Open"}
                 await history.save_ticket(database, "globex", copy, "sam@example.com")
             table.run("UPDATE tickets SET display_id = null")
-            table.run("UPDATE passes SET complete_from = now() - interval '1 day'")
+            table.run("UPDATE passes SET complete_from = now() - interval '1 day', ended_at = now() - interval '1 day'")
             await erasing.erase(database, Which("globex", ticket_id="1"))
             await synced(database, desk, tenant_id="globex")
         assert table.run("SELECT ticket_id FROM tickets WHERE ticket_id = %s", ids[0]) == []

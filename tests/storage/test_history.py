@@ -60,6 +60,36 @@ async def test_a_ticket_is_told_by_the_number_that_people_see(database: Database
 
 
 @pytest.mark.parametrize(
+    ("asks", "within", "found"),
+    [
+        ({"group": "Finance"}, "group:Finance", ["1", "2"]),
+        ({"group": "  FINANCE "}, "group:finance", ["1", "2"]),
+        ({"group": "Network"}, "group:Finance", ["2"]),
+        ({"group": ""}, "group:Finance, group:HR", ["2"]),
+        # A ticket of which nothing is known sees what anybody may see.
+        ({}, "group:Finance", ["2"]),
+        ({"group": "Network", "site": "Graz"}, "site:Graz", ["1", "2"]),
+        ({"group": "Network", "site": "Turin"}, "site:Graz", ["2"]),
+    ],
+)
+async def test_what_is_kept_within_a_group_or_a_site_helps_its_own_tickets_alone(
+    asks: dict[str, str], within: str, found: list[str], database: Database
+) -> None:
+    kept, other = {"group": "finance", "site": "graz"}, {"group": "network", "site": "lille"}
+    for ticket_id, kinds in (("1", kept), ("2", other)):
+        ticket = dict(zip(("subject", "description", "resolution"), VPN, strict=True), ticket_id=ticket_id)
+        await history.save_ticket(database, "acme", {**ticket, "status": "Closed"}, kinds=kinds)
+    hidden = TicketRules(within=parse_names(within)).hidden_from(asks)
+    search = SearchInPostgres(database, 2)
+    assert sorted(one.ticket_id for one in await search.similar_tickets("acme", "0", *VPN[:2], hidden)) == found
+
+
+def test_what_is_never_used_is_hidden_from_its_own_as_well() -> None:
+    rules = TicketRules(never=parse_names("group:HR"), within=parse_names("group:Finance, site:Graz"))
+    assert rules.hidden_from({"group": "HR", "site": "Graz"}) == {"group": {"hr", "finance"}}
+
+
+@pytest.mark.parametrize(
     ("kinds", "never", "found"),
     [
         ({"group": "Büro  HR", "category": "Network"}, "group:bu\u0308ro hr", False),

@@ -1,13 +1,11 @@
 """Purging by age: texts first, whole rows later, and nothing that is still current."""
 
-from datetime import UTC, datetime
-
 from sqlalchemy import select, text
 
 from devstack.postgres import Postgres
 from storage import history, listings
 from storage.copies import Ticket
-from storage.listings import Row
+from storage.listings import ListedItem
 from storage.purging import Purged, purge_by_age
 from storage.session import Database
 from tests.kit.postgres import Store, Table
@@ -53,8 +51,8 @@ async def test_copies_go_when_the_desk_has_not_listed_them_for_long(database: Da
         await history.save_passages(database, tenant_id, "2", "VPN", ["c"])
     table.run("UPDATE tickets SET synced_at = now() - interval '31 days'")
     table.run("UPDATE passages SET synced_at = now() - interval '31 days' WHERE source_id = '1'")
-    listed = [Row("2", "as it was"), Row("3", "new")]
-    await listings.take_in(database, "acme", "t", listed, since=datetime.now(UTC), hours=20)
+    listed = [ListedItem("2", "as it was"), ListedItem("3", "new")]
+    await listings.take_in(database, "acme", "t", listed, hours=20)
     assert await purge(database, batch=2) == Purged(answers=0, copies=7, jobs=0)
     assert table.run("SELECT tenant_id, ticket_id FROM tickets") == [{"tenant_id": "acme", "ticket_id": "2"}]
     assert {row["body"] for row in table.run("SELECT body FROM passages")} == {"c"}
@@ -64,7 +62,11 @@ async def test_what_is_known_of_lists_goes_with_the_copies(database: Database, t
     for tenant_id in ("acme", "globex"):
         for collection in ("t", "p"):
             await listings.take_in(
-                database, tenant_id, collection, [Row("1", "a"), Row("2", "b")], since=datetime.now(UTC), hours=20
+                database,
+                tenant_id,
+                collection,
+                [ListedItem("1", "a"), ListedItem("2", "b")],
+                hours=20,
             )
     table.run("UPDATE listings SET seen_at = now() - interval '31 days' WHERE item_id = '1'")
     await purge(database, batch=2)

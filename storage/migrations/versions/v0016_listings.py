@@ -10,7 +10,7 @@ FUNCTIONS = "18a8f0c9ba291da148e12b31cd6486560f4afb36b2c67c63165816424f2095d9"
 """The digest of `storage/functions.sql`."""
 
 _COLUMNS = """
-ALTER TABLE tickets ADD COLUMN created_at timestamptz;
+ALTER TABLE tickets ADD COLUMN created_at timestamptz, ADD COLUMN conversation text NOT NULL DEFAULT '';
 ALTER TABLE passages ADD COLUMN topic text;
 """
 # A row is written at each pass over a desk's lists: there is room on its page, and no index has what changes then.
@@ -22,6 +22,7 @@ CREATE TABLE listings (
     told text NOT NULL,
     created_at timestamptz,
     changed_at timestamptz,
+    listed_at timestamptz,
     seen_at timestamptz NOT NULL,
     read_at timestamptz,
     to_read timestamptz,
@@ -37,6 +38,7 @@ CREATE TABLE passes (
     in_order boolean NOT NULL DEFAULT true,
     complete_from timestamptz,
     complete_at timestamptz,
+    ended_at timestamptz,
     missing integer NOT NULL DEFAULT 0,
     changes_until timestamptz,
     rules text NOT NULL DEFAULT '',
@@ -66,5 +68,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP TABLE listings, passes")
-    op.execute("ALTER TABLE tickets DROP COLUMN created_at")
+    op.execute("ALTER TABLE tickets DROP COLUMN created_at, DROP COLUMN conversation")
     op.execute("ALTER TABLE passages DROP COLUMN topic")

@@ -1,0 +1,92 @@
+"""A desk of 20,000 tickets, copied by a process that is killed twice: each row is as the desk has it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from devstack.postgres import Postgres
+from simulators.servicedesk import create_desk
+from simulators.servicedesk.history import past_tickets
+from tests.kit.postgres import Table
+from tests.kit.simulators import Simulator, simulator_of
+from tests.kit.world import wait_for
+from tests.system.by_hand import Answer
+
+COUNT = 20_000
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def desk() -> Iterator[Simulator]:
+    options = {"api_key": "acme-key", "seeded": False, "history": COUNT}
+    yield from simulator_of(create_desk({"desks": {"acme": options}}))
+
+
+@contextmanager
+def syncing(desk: Simulator, server: Postgres, redis_url: str) -> Iterator[subprocess.Popen[str]]:
+    """`ai-agents sync` of that desk, as a process; killed if it has not ended by itself."""
+    settings = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": server.url,
+        "REDIS_URL": redis_url,
+        "SERVICEDESK_URL_ACME": f"{desk.url}/acme",
+        "SERVICEDESK_API_KEY_ACME": "acme-key",
+        "SERVICEDESK_RATE_PER_MINUTE_ACME": "10000000",
+    }
+    command = [sys.executable, "-m", "support.cli", "sync", "--tenant", "acme"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=settings, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as process:
+        yield process
+        process.send_signal(signal.SIGKILL)
+
+
+def copied(table: Table) -> int:
+    (row,) = table.run("SELECT count(*) AS copied FROM tickets")
+    return int(row["copied"])
+
+
+def peak_megabytes(process: subprocess.Popen[str]) -> float:
+    """The most memory that the process has had."""
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+@pytest.mark.slow
+def test_it_is_copied_whole_by_a_process_that_is_killed_twice(
+    desk: Simulator, server: Postgres, redis_url: str, table: Table
+) -> None:
+    for most in (COUNT // 4, COUNT // 2):
+        with syncing(desk, server, redis_url) as process:
+            begun = copied(table) + 1000
+            wait_for(lambda begun=begun: copied(table) >= begun, 120)  # type: ignore[misc]
+            first = peak_megabytes(process)
+            wait_for(lambda most=most: copied(table) >= most, 240)  # type: ignore[misc]
+            # Twenty thousand take no more of it than a thousand.
+            assert peak_megabytes(process) - first < 8
+        # As if the time had passed for which the dead one may have it.
+        table.run("UPDATE passes SET held_until = now()")
+    with syncing(desk, server, redis_url) as process:
+        printed, complained = process.communicate(timeout=300)
+        answer = Answer("sync", process.returncode, printed, complained)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines()[1].split()[:4] == ["acme", str(COUNT), "0", "0"]
+    rows = table.run("SELECT subject, description, resolution, kinds FROM tickets ORDER BY ticket_id::bigint")
+    kinds = {"site": "", "template": "default request"}
+    assert rows == [
+        {
+            "subject": past.subject,
+            "description": past.description,
+            "resolution": "" if past.open else past.resolution,
+            "kinds": kinds | {"category": past.category.casefold(), "group": past.group.casefold()},
+        }
+        for past in past_tickets(COUNT)
+    ]
+    reads = desk.requests(operation="read_ticket")
+    # What was under way when it was killed was read once more, and nothing else.
+    assert COUNT <= len(reads) <= COUNT + 2
