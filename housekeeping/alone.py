@@ -5,22 +5,21 @@ from collections.abc import Awaitable
 from integrations.errors import DeskRefused, DeskUnavailable, HeldBack, OutsideFailure
 from observability import phrases
 from observability.logging import say
+from storage.passes import HeldByAnother
 from storage.session import DATABASE_FAILURES, is_away, is_locked
 
 
 async def alone(tenant_id: str, step: Awaitable[None]) -> tuple[bool, OutsideFailure | None]:
-    """Take a step for one ticket or solution; what is wrong with that one alone is said, and no more.
+    """Take a step for one ticket or solution; what is wrong with it is said, and no more.
 
-    Return whether it was taken, and the desk's refusal to give that one. Raises what concerns the desk or the database
-    as a whole.
+    Return whether it was taken, and the desk's failure to give that one. Raises HeldBack, HeldByAnother, and one of
+    DATABASE_FAILURES where the database is away.
     """
     try:
         await step
-    except HeldBack:
+    except (HeldBack, HeldByAnother):
         raise
     except OutsideFailure as failure:
-        if not may_be_its_own(failure):
-            raise
         say(phrases.SYNC_FAILED, tenant_id=tenant_id, reason=failure.reason, also=failure.also)
         return False, failure
     except DATABASE_FAILURES as failure:
@@ -34,6 +33,6 @@ async def alone(tenant_id: str, step: Awaitable[None]) -> tuple[bool, OutsideFai
     return False, None
 
 
-def may_be_its_own(failure: OutsideFailure) -> bool:
-    """Return True if the failure may be that of the one ticket or solution that was asked for."""
+def is_its_own(failure: OutsideFailure) -> bool:
+    """Return True if the failure is most likely that of the one ticket or solution that was asked for."""
     return isinstance(failure, DeskRefused) or (isinstance(failure, DeskUnavailable) and failure.unusable)

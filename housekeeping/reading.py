@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from housekeeping.alone import alone, may_be_its_own
+from housekeeping.alone import alone, is_its_own
 from housekeeping.desk_copy import UNSEEN_HOURS, DeskCopy, Source
 from integrations.errors import OutsideFailure
 from observability.identifiers import bound
@@ -46,24 +46,23 @@ class Reading:
                 continue
             self._failed_in_a_row += 1
             if self._failed_in_a_row > _MOST_FAILED_IN_A_ROW:
-                if not may_be_its_own(failure):
+                if not is_its_own(failure):
                     raise failure
                 copy.gave_up = failure
                 return 0
         return len(items)
 
     async def _read(self, item_id: str) -> tuple[bool, OutsideFailure | None]:
-        """Read one; what fails is read again a while later. Return whether it was given, and the desk's failure."""
+        """Read one; what fails is read again a while later, so that the others have their turn.
+
+        Return whether it was given, and the desk's failure.
+        """
         copy, collection = self._copy, self._source.collection
-        try:
-            was_given, failure = await alone(copy.tenant_id, self._source.read(item_id))
-        except OutsideFailure as of_desk:
-            # It may be this one that it fails at, so that the others have their turn.
-            was_given, failure = False, of_desk
+        was_given, failure = await alone(copy.tenant_id, self._source.read(item_id))
         copy.given += was_given
         if was_given:
             return True, None
-        is_refused = failure is not None and may_be_its_own(failure)
+        is_refused = failure is not None and is_its_own(failure)
         hours = UNSEEN_HOURS if is_refused else 1
         await listings.put_off(copy.database, copy.tenant_id, collection, item_id, hours=hours)
         if is_refused:

@@ -84,8 +84,10 @@ class TicketSource:
             jumps = in_order and max(times) - _STEP > after
             after, start = (max(times) - _STEP, 1) if jumps else (after, start + len(listed.items))
         else:
-            # What is left comes next time, where they are in order, else in the next pass.
+            # What is left comes next time, where they are in order, else in the next pass. Not from further back then:
+            # that may be all of these.
             self._copy.tells_changes = in_order
+            since += _OVERLAP
         return replace(state, changes_until=since)
 
     async def _changed_after(self, after: datetime, start: int) -> ListPage[ListedTicket]:

@@ -42,6 +42,15 @@ async def synced(
     return await sync_tenant(database, *about, seconds=seconds, pace=pace, monotonic=monotonic)
 
 
+def put_back(table: Table, hours: float) -> None:
+    """Put all that is known of desks' lists so much further back."""
+    ago = f"- interval '{hours} hours'"
+    moments = ("began_at", "complete_from", "complete_at", "ended_at")
+    table.run(f"UPDATE passes SET {', '.join(f'{name} = {name} {ago}' for name in moments)}")  # noqa: S608
+    moments = ("listed_at", "seen_at", "read_at", "to_read")
+    table.run(f"UPDATE listings SET {', '.join(f'{name} = {name} {ago}' for name in moments)}")  # noqa: S608
+
+
 @dataclass
 class Site:
     """The simulated desk, which begins empty, its client, and the tables of copies."""
@@ -83,11 +92,7 @@ class Site:
 
     def hours_pass(self, hours: float) -> None:
         """Put all that is known of the desk's lists so much further back."""
-        ago = f"- interval '{hours} hours'"
-        moments = ("began_at", "complete_from", "complete_at", "ended_at")
-        self.table.run(f"UPDATE passes SET {', '.join(f'{name} = {name} {ago}' for name in moments)}")  # noqa: S608
-        moments = ("listed_at", "seen_at", "read_at", "to_read")
-        self.table.run(f"UPDATE listings SET {', '.join(f'{name} = {name} {ago}' for name in moments)}")  # noqa: S608
+        put_back(self.table, hours)
 
     def set_desk(self, **options: object) -> None:
         """Change how the desk behaves."""

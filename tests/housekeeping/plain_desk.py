@@ -1,0 +1,100 @@
+"""A desk in plain Python, whose lists may be as odd as a test wants them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from integrations.errors import DeskRefused, OutsideFailure
+from integrations.servicedesk.contents import ListedSolution, ListedTicket, ListPage, Solution
+from integrations.values import DeskTicket
+
+NOW = datetime.now(UTC)
+_PAGE = 100
+
+
+@dataclass
+class PlainTicket:
+    """A closed one."""
+
+    number: int
+    created: datetime
+    changed: datetime
+    subject: str = "S"
+    group: str = ""
+
+    @property
+    def id(self) -> str:
+        """As a desk has it."""
+        return str(self.number)
+
+
+def newest_first(tickets: Sequence[PlainTicket]) -> list[PlainTicket]:
+    """As a desk sorts them that is asked to."""
+    return sorted(tickets, key=lambda ticket: (ticket.created, ticket.number), reverse=True)
+
+
+def by_change(tickets: Sequence[PlainTicket]) -> list[PlainTicket]:
+    """Likewise."""
+    return sorted(tickets, key=lambda ticket: (ticket.changed, ticket.number))
+
+
+@dataclass
+class PlainDesk:
+    """It is its own lists. `tells` is False for one that knows neither fields nor criteria."""
+
+    there: dict[str, PlainTicket]
+    order: Callable[[Sequence[PlainTicket]], list[PlainTicket]] = newest_first
+    order_of_changes: Callable[[Sequence[PlainTicket]], list[PlainTicket]] = by_change
+    tells: bool = True
+    on_page: Callable[[int, ListPage[ListedTicket]], ListPage[ListedTicket]] = lambda _start, page: page
+    fails_at: dict[str, OutsideFailure] = field(default_factory=dict)
+    reads: list[str] = field(default_factory=list)
+    pages: int = 0
+
+    @classmethod
+    def of(cls, count: int, apart: timedelta = timedelta(hours=1)) -> "PlainDesk":
+        """A desk of so many, the newest of now."""
+        moments = [NOW - apart * (count - number) for number in range(count)]
+        made = [PlainTicket(1000 + number, moment, moment) for number, moment in enumerate(moments)]
+        return cls({ticket.id: ticket for ticket in made})
+
+    @property
+    def lists(self) -> "PlainDesk":
+        """Where its lists are."""
+        return self
+
+    async def solutions(self, _start: int = 1) -> ListPage[ListedSolution]:
+        return ListPage([], has_more=False)
+
+    async def read_solution(self, _solution_id: str) -> Solution | None:
+        return None
+
+    async def tickets(self, start: int = 1, *, changed_since: datetime | None = None) -> ListPage[ListedTicket]:
+        """A page of either list; that of all may be made odd."""
+        there = list(self.there.values())
+        if changed_since is not None and not self.tells:
+            raise DeskRefused("400")
+        if changed_since is None:
+            there = self.order(there)
+        else:
+            there = self.order_of_changes([ticket for ticket in there if ticket.changed > changed_since])
+        rows = [self._row(ticket) for ticket in there[start - 1 : start - 1 + _PAGE]]
+        page = ListPage(rows, has_more=len(there) > start - 1 + _PAGE)
+        return page if changed_since is not None else self.on_page(start, page)
+
+    def _row(self, ticket: PlainTicket) -> ListedTicket:
+        row = ListedTicket(ticket.id, "Closed", subject=ticket.subject, created_at=ticket.created)
+        if not self.tells:
+            return row
+        kinds = {"group": ticket.group, "category": "", "site": "", "template": ""}
+        return row._replace(kinds=kinds, changed_at=ticket.changed)
+
+    async def read_ticket(self, ticket_id: str) -> DeskTicket:
+        """As a client does."""
+        self.reads.append(ticket_id)
+        if ticket_id in self.fails_at:
+            raise self.fails_at[ticket_id]
+        ticket = self.there[ticket_id]
+        about = (ticket.id, ticket.subject, "text", "", "", "Closed", "Restarted it.")
+        changed = ticket.changed if self.tells else None
+        return DeskTicket(*about, group=ticket.group, created_at=ticket.created, changed_at=changed)
