@@ -45,7 +45,7 @@ chaos: install ## Break everything in turn under load, and count what was lost o
 bench: install ## Measure webhooks and jobs beside what people would use instead, into docs/benchmarks.md (15 minutes)
 	@$(VENV_PYTHON) -m benchmarks $(ARGS)
 
-bench-full: install ## The same with 10 million rows, and a GPT-4 that takes 30 s (half an hour)
+bench-full: install ## The same with 10 million rows, a GPT-4 that takes 30 s, and a search in a million tickets (an hour)
 	@$(VENV_PYTHON) -m benchmarks --size full $(ARGS)
 
 bench-retrieval: install ## Measure how well and how fast earlier tickets are found, beside what people would use (a minute)

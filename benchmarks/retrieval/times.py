@@ -6,6 +6,8 @@ import random
 import statistics
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -24,6 +26,7 @@ from storage.session import Database
 
 _ONE, _OTHERS = "acme", tuple(f"tenant-{number}" for number in range(8))
 _WORDS_EACH = 60
+_CHUNK = 10_000
 _MOST_ASKED = 120
 _COPY = (
     "COPY tickets (tenant_id, ticket_id, subject, description, resolution, status, terms, weights, indexed) FROM STDIN"
@@ -119,16 +122,26 @@ def _times(times: Sequence[float]) -> Times:
 
 def _rows(own: int, others: int) -> Iterator[tuple[object, ...]]:
     """Tickets of the set's words, as often as they stand there, and a few of their own: names, numbers, codes."""
-    chance = random.Random(7)  # noqa: S311 -- the same texts each time
     words = [
         word
         for one in tickets()
         for word in f"{one.subject} {unwrapped(lines_of(one.description))} {one.resolution}".split()
     ]
-    for number in range(own + others):
+    starts = range(0, own + others, _CHUNK)
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as processes:
+        chunks = [processes.submit(_chunk, words, start, min(start + _CHUNK, own + others), own) for start in starts]
+        for chunk in chunks:
+            yield from chunk.result()
+
+
+def _chunk(words: Sequence[str], start: int, end: int, own: int) -> list[tuple[object, ...]]:
+    """Make the tickets of these numbers: the same texts each time."""
+    chance, rows = random.Random(start), []  # noqa: S311 -- not a secret
+    for number in range(start, end):
         tenant = _ONE if number < own else _OTHERS[number % len(_OTHERS)]
         subject = " ".join(chance.choices(words, k=5))
         text = " ".join([*chance.choices(words, k=_WORDS_EACH), f"lap-{number % 9000}", f"user{number % 3000}"])
         terms = weighed_terms(subject, text, "en")
         lists = (json.dumps(list(each)).translate({91: 123, 93: 125}) for each in (terms, terms.values()))
-        yield (tenant, str(number), subject, text, "Restarted.", "Closed", *lists, way_of(LANGUAGES))
+        rows.append((tenant, str(number), subject, text, "Restarted.", "Closed", *lists, way_of(LANGUAGES)))
+    return rows

@@ -9,7 +9,7 @@ from integrations.servicedesk.contents import ListedSolution, ListedTicket, List
 from integrations.values import DeskTicket
 
 NOW = datetime.now(UTC)
-_PAGE = 100
+_PAGE = 10
 
 
 @dataclass

@@ -53,10 +53,10 @@ async def test_copies_of_before_the_rule_are_found_no_more_and_go_with_the_next_
     database: Database, table: Table
 ) -> None:
     """Whatever the desk answers to that: its lists have told what they are, a hundred a call."""
-    async with site_of(database, table, history=320) as site:
+    async with site_of(database, table, history=120) as site:
         await site.sync()
         tickets = sorted(site.copies(), key=int)
-        hidden = {tickets[0], tickets[150], tickets[-2]}
+        hidden = {tickets[0], tickets[60], tickets[-2]}
         for ticket_id in hidden:
             site.change(ticket_id, group="hr")
         await site.sync()

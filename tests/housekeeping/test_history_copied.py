@@ -17,14 +17,14 @@ from tests.kit.postgres import Table
 
 
 async def test_all_of_it_is_copied_newest_first_with_what_solved_it(database: Database, table: Table) -> None:
-    async with site_of(database, table, history=250, articles=130) as site:
-        assert await site.sync() == Synced(250, 130, 0)
+    async with site_of(database, table, history=220, articles=110) as site:
+        assert await site.sync() == Synced(220, 110, 0)
         reads = site.reads()
-        assert sorted(map(int, reads)) == list(range(int(reads[0]) - 249, int(reads[0]) + 1))
+        assert sorted(map(int, reads)) == list(range(int(reads[0]) - 219, int(reads[0]) + 1))
         # A page of the list and four tickets in turns, so that nothing is read that is much older than what is not.
         assert reads[:100] == sorted(reads[:100], key=int, reverse=True)
         rows = table.run("SELECT count(*) AS solved FROM tickets WHERE resolution LIKE '%%works again.'")
-        assert rows == [{"solved": 225}]
+        assert rows == [{"solved": 198}]
         (row,) = table.run("SELECT min(created_at) < now() - interval '299 days' AS old FROM tickets")
         assert row["old"]
         site.desk.forget()
@@ -45,8 +45,8 @@ async def test_all_of_it_is_copied_newest_first_with_what_solved_it(database: Da
     ids=str,
 )
 async def test_whatever_its_lists_are_like(options: dict[str, Any], database: Database, table: Table) -> None:
-    async with site_of(database, table, history=230, **options) as site:
-        assert (await site.sync()).tickets == 230
+    async with site_of(database, table, history=120, **options) as site:
+        assert (await site.sync()).tickets == 120
         (first, *_) = sorted(site.copies(), key=int)
         site.change(first, status="Open", subject="Again")
         if not (options.get("list_criteria", True) and options.get("list_fields", True)):
@@ -57,7 +57,7 @@ async def test_whatever_its_lists_are_like(options: dict[str, Any], database: Da
 
 
 async def test_a_text_that_changes_and_nothing_else_is_read_again(database: Database, table: Table) -> None:
-    async with site_of(database, table, history=150) as site:
+    async with site_of(database, table, history=110) as site:
         await site.sync()
         (first, *_) = sorted(site.copies(), key=int)
         site.change(first, closure_comments="The fuse was blown.")
@@ -68,26 +68,26 @@ async def test_a_text_that_changes_and_nothing_else_is_read_again(database: Data
 
 
 async def test_more_changes_than_a_page_has_are_all_read(database: Database, table: Table) -> None:
-    async with site_of(database, table, history=260) as site:
+    async with site_of(database, table, history=110) as site:
         await site.sync()
         for ticket_id in site.copies():
             site.change(ticket_id, subject="Another one")
-        assert await site.sync() == Synced(260, 0, 0)
+        assert await site.sync() == Synced(110, 0, 0)
 
 
 async def test_it_goes_no_further_back_than_is_set_and_what_is_older_goes(database: Database, table: Table) -> None:
-    async with site_of(database, table, history=400, history_days=400) as site:
-        assert await site.sync(history_days=150) == Synced(149, 0, 0)
+    async with site_of(database, table, history=250, history_days=250) as site:
+        assert await site.sync(history_days=120) == Synced(119, 0, 0)
         # The newest, what was changed, and two pages: the second one ends with tickets that are older.
         assert len(site.desk.requests(operation="list_tickets")) == 4
         site.hours_pass(21)
-        assert await site.sync(history_days=100) == Synced(0, 0, 50)
+        assert await site.sync(history_days=100) == Synced(0, 0, 20)
         assert table.run("SELECT count(*) AS rows FROM listings") == [{"rows": 99}]
 
 
 async def test_a_list_in_another_order_is_read_to_its_end(database: Database, table: Table) -> None:
-    async with site_of(database, table, history=400, history_days=400, list_order="oldest first") as site:
-        assert await site.sync(history_days=150) == Synced(149, 0, 0)
+    async with site_of(database, table, history=250, history_days=250, list_order="oldest first") as site:
+        assert await site.sync(history_days=60) == Synced(59, 0, 0)
 
 
 async def test_a_round_ends_with_its_time_and_the_next_goes_on_from_there(database: Database, table: Table) -> None:
@@ -109,7 +109,7 @@ async def test_a_round_ends_with_its_time_and_the_next_goes_on_from_there(databa
 async def test_a_desk_that_repeats_its_page_for_ever_ends_the_pass_and_loses_nothing(
     database: Database, table: Table
 ) -> None:
-    async with site_of(database, table, history=250) as site:
+    async with site_of(database, table, history=210) as site:
         await site.sync()
         site.set_desk(same_page=True)
         for _ in range(4):
@@ -119,13 +119,13 @@ async def test_a_desk_that_repeats_its_page_for_ever_ends_the_pass_and_loses_not
             assert len(site.desk.requests(operation="list_tickets")) < 9
             # Not again in each sync.
             assert await site.sync() == Synced(0, 0, 0)
-        assert len(site.copies()) == 250
+        assert len(site.copies()) == 210
 
 
 async def test_what_is_deleted_goes_after_two_passes_an_hour_apart(database: Database, table: Table) -> None:
-    async with site_of(database, table, history=210) as site:
+    async with site_of(database, table, history=120) as site:
         await site.sync()
-        gone = set(sorted(site.copies(), key=int)[:150:50])
+        gone = set(sorted(site.copies(), key=int)[:90:30])
         for ticket_id in gone:
             site.delete(ticket_id)
         site.hours_pass(0.9)
@@ -137,12 +137,12 @@ async def test_what_is_deleted_goes_after_two_passes_an_hour_apart(database: Dat
         assert await site.sync() == Synced(0, 0, 0)
         site.hours_pass(0.2)
         assert await site.sync() == Synced(0, 0, 3)
-        assert (len(site.copies()), site.copies() & gone) == (207, set())
-        assert table.run("SELECT count(*) AS rows FROM listings") == [{"rows": 207}]
+        assert (len(site.copies()), site.copies() & gone) == (117, set())
+        assert table.run("SELECT count(*) AS rows FROM listings") == [{"rows": 117}]
 
 
 async def test_a_desk_that_forgets_half_its_tickets_for_an_hour_loses_no_copy(database: Database, table: Table) -> None:
-    async with site_of(database, table, history=210) as site:
+    async with site_of(database, table, history=120) as site:
         await site.sync()
         site.set_desk(forgets=0.5)
         site.hours_pass(1.1)
@@ -150,7 +150,7 @@ async def test_a_desk_that_forgets_half_its_tickets_for_an_hour_loses_no_copy(da
         site.set_desk(forgets=0)
         site.hours_pass(1.1)
         assert await site.sync() == Synced(0, 0, 0)
-        assert len(site.copies()) == 210
+        assert len(site.copies()) == 120
 
 
 async def test_a_ticket_that_was_merged_goes_and_is_asked_for_once_a_day(site: Site) -> None:
@@ -241,7 +241,7 @@ async def test_how_much_is_copied_is_told(database: Database, table: Table) -> N
 
 
 async def test_a_desk_that_fails_in_the_middle_of_its_list_is_gone_on_with(database: Database, table: Table) -> None:
-    async with site_of(database, table, history=350) as site:
+    async with site_of(database, table, history=210) as site:
         site.desk.order(kind="status", code=500, operation="list_tickets", times=1)
         with pytest.raises(Exception, match="500"):
             await site.sync()
@@ -253,7 +253,7 @@ async def test_a_desk_that_fails_in_the_middle_of_its_list_is_gone_on_with(datab
                     await site.sync()
         async with opened(settings(site.desk.url)) as site.client:
             await site.sync()
-        assert len(site.copies()) == 350
+        assert len(site.copies()) == 210
 
 
 async def test_tickets_that_are_refused_do_not_end_the_others_history(database: Database, table: Table) -> None:
