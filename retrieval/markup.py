@@ -9,8 +9,8 @@ _BLOCKS = "br p div tr li ul ol dl dt dd table h1 h2 h3 h4 h5 h6 pre hr section 
 _BREAKS = frozenset(_BLOCKS.split())
 # By which a mail program marks what it quotes: others are indented, and no quote.
 _QUOTES = ("cite", "gmail_quote")
-# Soft hyphens, marks of direction, characters of no width.
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+"""Soft hyphens, marks of direction, characters of no width."""
 _UNSEEN = tuple(
     (re.compile(begin, re.IGNORECASE), re.compile(end, re.IGNORECASE))
     for begin, end in (("<!--", "-->"), (r"<script\b", r"</script\s*>"), (r"<style\b", r"</style\s*>"))
@@ -25,7 +25,7 @@ def lines_of(markup: str) -> str:
     for begin, end in _UNSEEN:
         markup = _without(markup, begin, end)
     has_breaks = any((tag.group(2) or "").lower() in _BREAKS for tag in _TAG.finditer(markup))
-    text = _INVISIBLE.sub("", html.unescape("".join(_pieces(markup, has_breaks=has_breaks))))
+    text = INVISIBLE.sub("", html.unescape("".join(_pieces(markup, has_breaks=has_breaks))))
     return "\n".join(line for line in (" ".join(each.split()) for each in text.splitlines()) if line not in {"", ">"})
 
 

@@ -4,17 +4,21 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from integrations.text import storable
 from retrieval.language import LANGUAGES
 from storage.copies import Passage
 from storage.indexing import indexed
+from storage.paging import split
 from storage.session import Database
 
 _FILE = "file:"
 """What the ids of their passages begin with, as `purge_passages` in functions.sql knows; those of a desk are digits."""
+
+
+_AT_ONCE = 25
 
 
 class AddedDocument(NamedTuple):
@@ -30,6 +34,22 @@ def of_desks() -> ColumnElement[bool]:
     return Passage.source_id.not_like(f"{_FILE}%")
 
 
+async def delete_passages(database: Database, tenant_id: str, condition: ColumnElement[bool]) -> int:
+    """Delete some passages; how many there were.
+
+    A few in a transaction: each has its terms counted down, for which other writers of the tenant wait.
+    """
+    key = tuple_(Passage.source_id, Passage.position)
+    some = select(Passage.source_id, Passage.position).where(condition).limit(_AT_ONCE)
+    deleted, count = 0, _AT_ONCE
+    while count == _AT_ONCE:
+        async with database.tenant(tenant_id) as session:
+            gone = delete(Passage).where(key.in_(some)).returning(Passage.position)
+            count = len((await session.scalars(gone)).all())
+        deleted += count
+    return deleted
+
+
 async def save(
     database: Database,
     tenant_id: str,
@@ -37,17 +57,19 @@ async def save(
     parts: Sequence[tuple[str, str]],
     languages: Sequence[str] = LANGUAGES,
 ) -> int:
-    """Replace what is there of a document by these parts, each a title and a text; how many were there before."""
+    """Replace what is there of a document by these parts, each a title and a text; how many were there before.
+
+    Bit by bit: one that is interrupted leaves some of them, and is made whole by saving the document again.
+    """
     source = {"tenant_id": tenant_id, "source_id": storable(f"{_FILE}{path}")}
     rows = [
         {**source, "position": position, "title": title, "body": body} | indexed(title, body, languages)
         for position, (title, body) in enumerate((storable(title), storable(text)) for title, text in parts)
     ]
-    async with database.tenant(tenant_id) as session:
-        gone = delete(Passage).where(Passage.source_id == source["source_id"]).returning(Passage.position)
-        before = len((await session.scalars(gone)).all())
-        if rows:
-            await session.execute(insert(Passage).values(synced_at=func.now(), seen_at=func.now()), rows)
+    before = await delete_passages(database, tenant_id, Passage.source_id == source["source_id"])
+    for some in split(rows, _AT_ONCE):
+        async with database.tenant(tenant_id) as session:
+            await session.execute(insert(Passage).values(synced_at=func.now(), seen_at=func.now()), list(some))
     return before
 
 

@@ -15,12 +15,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, text, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage import tombstones
-from storage.copies import Listing, Pass, Passage, Ticket
+from storage.copies import Listing, Pass, Ticket
+from storage.documents import delete_passages
 from storage.erasable import JOBS, NOT_ENDED, Which, numbers, numbers_of, tickets_of
 from storage.jobs import FORGOTTEN, NAMED_FORGOTTEN
 from storage.models import DeliveryKey, Job, JobEvent, JobState, Rejection, Spending, Tombstone, TombstoneKey
@@ -191,7 +192,7 @@ class _Erasure:
 
     async def erase_the_rest(self, rows_ended_before: datetime | None) -> int:
         """What a tenant has besides; rows of jobs that ended before this time, if there is one. How many there were."""
-        self.copies += await self._erase_all(Passage.source_id)
+        self.copies += await delete_passages(self.database, self.which.tenant_id, true())
         others = (
             DeliveryKey.key,
             Rejection.rejected_at,

@@ -4,16 +4,18 @@ from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import Text, bindparam, cast, column, delete, func, or_, text, update
+from sqlalchemy import Text, bindparam, cast, column, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
 from retrieval.language import LANGUAGES
 from storage import tombstones
 from storage.copies import Listing, Passage, Ticket
 from storage.indexing import indexed, indexed_ticket
-from storage.paging import among
+from storage.paging import among, split
 from storage.session import Database
 
+# In a transaction: each has its terms counted down, for which other writers of the tenant wait.
+_AT_ONCE = 100
 # The requester as `tombstones.of_requester` has it.
 _SAVE = text(f"""
     WITH forgotten AS ({tombstones.ARE_LEFT})
@@ -93,13 +95,16 @@ async def remove_forbidden(database: Database, tenant_id: str, forbidden: Mappin
     if not forbidden:
         return 0
     has_one = [Ticket.kinds.op("->>")(kind).in_(names) for kind, names in forbidden.items()]
-    gone = delete(Ticket).where(or_(*has_one)).returning(Ticket.ticket_id)
     async with database.tenant(tenant_id) as session:
-        copies = (await session.scalars(gone)).all()
-        # Nothing is known of them then: if the rule goes before a list was read by it, they are as new ones.
-        if copies:
-            await session.execute(delete(Listing).where(Listing.collection == "t", among(Listing.item_id, copies)))
-    return len(copies)
+        theirs = (await session.scalars(select(Ticket.ticket_id).where(or_(*has_one)))).all()
+    removed = 0
+    for some in split(theirs, _AT_ONCE):
+        async with database.tenant(tenant_id) as session:
+            gone = delete(Ticket).where(among(Ticket.ticket_id, some)).returning(Ticket.ticket_id)
+            removed += len((await session.scalars(gone)).all())
+            # Nothing is known of them then: if the rule goes before a list was read by it, they are as new ones.
+            await session.execute(delete(Listing).where(Listing.collection == "t", among(Listing.item_id, some)))
+    return removed
 
 
 async def note_kinds(database: Database, tenant_id: str, listed: Mapping[str, Mapping[str, str]]) -> None:

@@ -3,7 +3,7 @@
 A listed item is known by its id and by a hash of what the list told of it; its text is in the copy alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -16,7 +16,8 @@ from storage.session import Database
 Collection = Literal["t", "p"]
 """Tickets, or the passages of solutions."""
 COLLECTIONS: tuple[Collection, ...] = ("t", "p")
-_ROWS_AT_ONCE = 500
+# Each of a solution is up to twenty passages.
+_ROWS_AT_ONCE: Mapping[Collection, int] = {"t": 100, "p": 5}
 _COPIES = {"t": ("tickets", "ticket_id"), "p": ("passages", "source_id")}
 
 # Its moment may not lie ahead, whatever the desk's clock says. One that was put off comes when it is due, one that is
@@ -205,10 +206,11 @@ async def remove(database: Database, tenant_id: str, collection: Collection, ite
 
 async def _remove(database: Database, tenant_id: str, collection: Collection, condition: str, **values: object) -> int:
     """Page by page: each deletes postings, for which others wait."""
-    copies, listed = 0, _ROWS_AT_ONCE
-    while listed == _ROWS_AT_ONCE:
+    copies, most = 0, _ROWS_AT_ONCE[collection]
+    listed = most
+    while listed == most:
         question = _REMOVE[collection, condition]
-        ((counted,),) = await database.call_as(tenant_id, question, most=_ROWS_AT_ONCE, **values)
+        ((counted,),) = await database.call_as(tenant_id, question, most=most, **values)
         copies, listed = copies + counted["copied"], counted["listed"]
     return copies
 

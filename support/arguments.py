@@ -57,6 +57,13 @@ def _word(given: str) -> str:
     return given.strip()
 
 
+def _path(given: str) -> str:
+    if not given.strip():
+        # It would be the folder that one is in, as of a variable that is not set.
+        raise argparse.ArgumentTypeError("is empty")
+    return given
+
+
 def _address(given: str) -> str:
     if "@" not in _word(given):
         # Not quoted: it may be somebody's name.
@@ -116,11 +123,18 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 
 def _add_documents(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    documents = _verb(verbs, "documents", "add files to what context is found in, list them, and remove them")
-    documents.add_argument("what", choices=("add", "list", "remove"), help="what to do")
-    documents.add_argument("paths", nargs="*", metavar="PATH", help="files; with add, folders too")
-    documents.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
-    documents.set_defaults(refuse=documents.error)
+    does = "add files to what context is found in, list them, and remove them"
+    documents = verbs.add_parser("documents", help=does, description=does)
+    whats = documents.add_subparsers(dest="what", required=True)
+    for what, told in (
+        ("add", "add files, or update them"),
+        ("list", "list what was added"),
+        ("remove", "remove what was added"),
+    ):
+        verb = _verb(whats, what, told)
+        if what != "list":
+            verb.add_argument("paths", nargs="+", type=_path, metavar="PATH", help="files, or folders of them")
+        verb.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
 
 
 def _verb(
@@ -143,12 +157,6 @@ def check_retry(chosen: argparse.Namespace) -> None:
         chosen.refuse("--since, --tenant, --limit and --yes go with --failed")
     if chosen.failed and chosen.json and not chosen.yes:
         chosen.refuse("--failed --json needs --yes: a machine is not asked")
-
-
-def check_documents(chosen: argparse.Namespace) -> None:
-    """Refuse (exit status 2) paths where none are meant, and none where some are."""
-    if (chosen.what == "list") == bool(chosen.paths):
-        chosen.refuse("list takes no PATH" if chosen.paths else f"{chosen.what} needs a PATH")
 
 
 def check_forget(chosen: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None)
     `width`: of the terminal in characters; where a row is longer, its last cell goes onto a line of its own below.
     None: one line a row, however long, for grep and awk.
     """
-    cells = [[_clean(cell) for cell in row] for row in (head, *rows)]
+    cells = [[clean(cell) for cell in row] for row in (head, *rows)]
     fixed = [max(len(row[column]) for row in cells) for column in range(len(head) - 1)]
     lines: list[str] = []
     for row in cells:
@@ -36,8 +36,8 @@ def terminal_width() -> int | None:
     return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
 
 
-def _clean(cell: str) -> str:
-    """Nothing that a terminal takes for a command or a direction, and no second line."""
+def clean(cell: str) -> str:
+    """A text with nothing that a terminal takes for a command or a direction, and no second line."""
     # Not printable are control characters, those that turn the direction of text, and lone surrogates.
     return "".join(character if character.isprintable() else "?" for character in cell)
 

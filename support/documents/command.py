@@ -1,52 +1,97 @@
 """`ai-agents documents`: add files, list what was added, and remove it; each is known by the path it was added with."""
 
 import argparse
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
+from config.tenant_names import by_tenant
+from config.tenant_reading import read_environment
 from storage import documents
-from storage.session import Database
-from support.arguments import check_documents
+from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 from support.asking import ask
 from support.documents.extract import Unreadable
-from support.documents.reading import files_at, read
-from support.tables import as_json, table, terminal_width
+from support.documents.reading import files_at, is_folder, read
+from support.tables import as_json, clean, table, terminal_width
+
+Done = dict[str, object]
 
 
 def run(chosen: argparse.Namespace) -> int:
     """Do what was asked for; the exit status, 1 if a file can't be read or a document is not there."""
-    check_documents(chosen)
     does = {"add": _add, "list": _list, "remove": _remove}[chosen.what]
 
-    async def work(database: Database, _settings: ByHandSettings) -> int:
+    async def work(database: Database, settings: ByHandSettings) -> int:
+        known = by_tenant(read_environment(settings.secrets_dir)())
+        if chosen.what == "add" and known and chosen.tenant not in known:
+            print(f"There are no settings here of a tenant {chosen.tenant}.", file=sys.stderr)
         return await does(database, chosen)
 
     return ask(work)
 
 
 async def _add(database: Database, chosen: argparse.Namespace) -> int:
-    done, wrong = [], []
-    for path in (file for each in chosen.paths for file in files_at(Path(each))):
-        try:
-            parts = read(path)
-        except Unreadable as unreadable:
-            wrong.append((str(path), str(unreadable)))
-            continue
-        before = await documents.save(database, chosen.tenant, str(path), parts)
-        done.append((str(path), len(parts), "updated" if before else "added"))
-    if chosen.json:
-        told = [{"path": path, "parts": parts, "what": what} for path, parts, what in done]
-        print(as_json([*told, *({"path": path, "what": "not read", "reason": reason} for path, reason in wrong)]))
-    elif done:
-        rows = [(what, str(parts), path) for path, parts, what in done]
-        print(table(("WHAT", "PARTS", "DOCUMENT"), rows, terminal_width()))
-    for name, reason in () if chosen.json else wrong:
-        print(f"Not read: {name}: {reason}", file=sys.stderr)
-    if not done and not wrong:
+    done: list[Done] = []
+    try:
+        for found in _met(chosen.paths):
+            path, reason = found if isinstance(found, tuple) else (found, "")
+            done.append({"path": str(path)} | (_not_read(reason) if reason else await _added(database, chosen, path)))
+    finally:
+        # Of one that stops in the middle as well: what was added is there.
+        _print(done, machine=chosen.json)
+    await _tell_left(database, chosen, done)
+    if not done:
         print("No file there is of a kind that can be read.", file=sys.stderr)
-    return 0 if done and not wrong else NOT_DONE_EXIT
+    return 0 if done and all("reason" not in each for each in done) else NOT_DONE_EXIT
+
+
+def _met(paths: list[str]) -> Iterator[Path | tuple[Path, str]]:
+    for each in paths:
+        yield from files_at(Path(each))
+
+
+async def _added(database: Database, chosen: argparse.Namespace, path: Path) -> Done:
+    try:
+        str(path).encode()
+        parts = read(path)
+        before = await documents.save(database, chosen.tenant, str(path), parts)
+    except UnicodeEncodeError:
+        return _not_read("its name is not UTF-8")
+    except Unreadable as unreadable:
+        return _not_read(str(unreadable))
+    except DATABASE_FAILURES as failure:
+        if is_away(failure) and not is_locked(failure):
+            raise
+        reason = "somebody else writes into the tenant's copies" if is_locked(failure) else "the database refuses it"
+        return _not_read(f"not stored: {reason}")
+    return {"parts": len(parts), "what": "updated" if before else "added"}
+
+
+def _not_read(reason: str) -> Done:
+    return {"what": "not read", "reason": reason}
+
+
+def _print(done: list[Done], *, machine: bool) -> None:
+    if machine:
+        print(as_json(done))
+        return
+    if rows := [(str(each["what"]), str(each["parts"]), str(each["path"])) for each in done if "parts" in each]:
+        print(table(("WHAT", "PARTS", "DOCUMENT"), rows, terminal_width()))
+    for each in done:
+        if "reason" in each:
+            print(f"Not read: {clean(str(each['path']))}: {each['reason']}", file=sys.stderr)
+
+
+async def _tell_left(database: Database, chosen: argparse.Namespace, done: list[Done]) -> None:
+    """Tell what is there of folders and is not in them any more."""
+    met = {each["path"] for each in done}
+    folders = tuple(f"{Path(each)}{os.sep}" for each in chosen.paths if is_folder(Path(each)))
+    for document in await documents.added(database, chosen.tenant) if folders else ():
+        if document.path.startswith(folders) and document.path not in met:
+            print(f"Not in its folder any more, and still used: {clean(document.path)}", file=sys.stderr)
 
 
 async def _list(database: Database, chosen: argparse.Namespace) -> int:
@@ -62,10 +107,18 @@ async def _list(database: Database, chosen: argparse.Namespace) -> int:
 
 
 async def _remove(database: Database, chosen: argparse.Namespace) -> int:
-    status = 0
-    for path in chosen.paths:
-        parts = await documents.remove(database, chosen.tenant, path)
-        if not parts:
-            status = NOT_DONE_EXIT
-        print(f"{'Removed' if parts else 'Not there'}: {path}", file=sys.stdout if parts else sys.stderr)
-    return status
+    """Remove documents by their paths, and of a folder all that is below it."""
+    there = [document.path for document in await documents.added(database, chosen.tenant)]
+    told: list[Done] = []
+    for given in chosen.paths:
+        path = str(Path(given))
+        meant = [each for each in there if each == path or each.startswith(f"{path}{os.sep}")]
+        for each in meant or [path]:
+            parts = await documents.remove(database, chosen.tenant, each)
+            told.append({"path": each, "parts": parts, "what": "removed" if parts else "not there"})
+    for one in () if chosen.json else told:
+        line = f"{'Removed' if one['parts'] else 'Not there'}: {clean(str(one['path']))}"
+        print(line, file=sys.stdout if one["parts"] else sys.stderr)
+    if chosen.json:
+        print(as_json(told))
+    return 0 if all(each["parts"] for each in told) else NOT_DONE_EXIT

@@ -4,17 +4,24 @@ A file may be broken, or made to take all memory and time there is: this process
 started it goes on when it ends. Its status is 0, or 1 with the reason on standard error.
 """
 
+import codecs
 import json
+import logging
 import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from support.documents.sections import Part, parts_of_html, parts_of_markdown, parts_of_pages
+from support.documents.sections import Part, parts_of_html, parts_of_markdown, parts_of_pages, parts_of_text
 
 MOST_SECONDS = 60
 _MOST_MEMORY = 1 << 30
 _MOST_CHARACTERS = 5_000_000
+_MOST_PARTS = 5_000
+# Of a container's memory: what stays for the others in it.
+_SPARED_MEMORY = 64 << 20
+_LEAST_MEMORY = 128 << 20
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 class Unreadable(Exception):
@@ -29,6 +36,8 @@ def parts_of(path: Path) -> list[Part]:
     parts = read(path)
     if sum(len(part.text) for part in parts) > _MOST_CHARACTERS:
         raise Unreadable(f"it has more than {_MOST_CHARACTERS:,} characters of text")
+    if len(parts) > _MOST_PARTS:
+        raise Unreadable(f"it has more than {_MOST_PARTS:,} parts")
     if not parts:
         raise Unreadable("there is no text in it; pages that were scanned have none")
     return parts
@@ -38,16 +47,26 @@ def _markdown(path: Path) -> list[Part]:
     return parts_of_markdown(path.stem, _text_of(path))
 
 
+def _text(path: Path) -> list[Part]:
+    return parts_of_text(path.stem, _text_of(path))
+
+
 def _html(path: Path) -> list[Part]:
     return parts_of_html(path.stem, _text_of(path))
 
 
 def _pdf(path: Path) -> list[Part]:
     from pypdf import PdfReader  # noqa: PLC0415 -- for this kind of file alone
+    from pypdf.errors import DependencyError  # noqa: PLC0415
 
-    reader = PdfReader(path)
-    if reader.is_encrypted and not reader.decrypt(""):
-        raise Unreadable("it is encrypted")
+    # It has a word for each oddity of a file.
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
+    try:
+        reader = PdfReader(path)
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise Unreadable("it is encrypted")
+    except DependencyError:
+        raise Unreadable("it is encrypted in a way that is not read here (AES)") from None
     return parts_of_pages(path.stem, (page.extract_text() for page in reader.pages))
 
 
@@ -61,6 +80,10 @@ def _docx(path: Path) -> list[Part]:
 
 def _text_of(path: Path) -> str:
     content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", errors="replace")
+    if b"\0" in content:
+        raise Unreadable("it is no text")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -68,10 +91,20 @@ def _text_of(path: Path) -> str:
         return content.decode("cp1252", errors="replace")
 
 
+def most_memory(cgroup: Path = _CGROUP) -> int:
+    """Return the bytes that this process may take: in a container no more than is left there."""
+    try:
+        most, used = ((cgroup / f"memory.{name}").read_text() for name in ("max", "current"))
+        return max(_LEAST_MEMORY, min(_MOST_MEMORY, int(most) - int(used) - _SPARED_MEMORY))
+    except (OSError, ValueError):
+        # No such files, or "max": there is no limit.
+        return _MOST_MEMORY
+
+
 READERS: dict[str, Callable[[Path], list[Part]]] = {
     ".md": _markdown,
     ".markdown": _markdown,
-    ".txt": _markdown,
+    ".txt": _text,
     ".html": _html,
     ".htm": _html,
     ".pdf": _pdf,
@@ -82,7 +115,7 @@ READERS: dict[str, Callable[[Path], list[Part]]] = {
 def main(words: list[str]) -> int:
     """Print the parts of a file; 1 if it can't be read."""
     resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
-    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (most_memory(), _MOST_MEMORY))
     try:
         json.dump([part._asdict() for part in parts_of(Path(words[0]))], sys.stdout)
     except Unreadable as unreadable:

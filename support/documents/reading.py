@@ -1,6 +1,7 @@
 """Reading files in processes of their own (`support.documents.extract`), one after the other."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,18 +10,35 @@ from pathlib import Path
 from support.documents.extract import MOST_SECONDS, READERS, Unreadable
 from support.documents.sections import Part
 
+_ROOT = Path(__file__).resolve().parents[2]
 _LARGEST = 100 * 1024 * 1024
 
 
-def files_at(path: Path) -> Iterator[Path]:
-    """The file, or those in a folder and below it that are of a kind that can be read; hidden ones are left out."""
-    if not path.is_dir():
+def files_at(path: Path) -> Iterator[Path | tuple[Path, str]]:
+    """The file, or those in a folder and below it that are of a kind that can be read; hidden ones are left out.
+
+    In the place of a folder that can't be looked through comes its path with the reason. Links to folders are not
+    followed.
+    """
+    if not is_folder(path):
         yield path
         return
-    for found in sorted(path.rglob("*")):
-        hidden = any(part.startswith(".") for part in found.relative_to(path).parts)
-        if found.is_file() and not hidden and found.suffix.lower() in READERS:
-            yield found
+    refused: list[OSError] = []
+    for folder, folders, names in os.walk(path, onerror=refused.append):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            found = Path(folder, name)
+            if not name.startswith(".") and found.suffix.lower() in READERS:
+                yield found
+    yield from ((Path(failure.filename), f"it can't be opened ({failure.strerror})") for failure in refused)
+
+
+def is_folder(path: Path) -> bool:
+    """Return True if it is a folder, as far as that can be seen."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def read(path: Path) -> list[Part]:
@@ -29,7 +47,9 @@ def read(path: Path) -> list[Part]:
         if path.stat().st_size > _LARGEST:
             raise Unreadable(f"it is larger than {_LARGEST >> 20} MiB")
         done = subprocess.run(
-            [sys.executable, "-m", "support.documents.extract", str(path.absolute())],
+            # With nothing of the folder that it is started in, nor of our settings.
+            [sys.executable, "-P", "-m", "support.documents.extract", str(path.absolute())],
+            env={"PATH": os.defpath, "PYTHONPATH": str(_ROOT)},
             capture_output=True,
             timeout=2 * MOST_SECONDS,
             check=False,

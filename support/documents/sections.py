@@ -4,13 +4,18 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from retrieval.markup import lines_of
+from retrieval.markup import INVISIBLE, lines_of
 
-# Stands before a heading that was found in markup; of Unicode's private use, so that no text has it.
+# Stands before a heading that was found in markup; of Unicode's private use, and taken out of texts.
 _MARK = "\ue000"
-_HTML_HEADING = re.compile(r"<h[1-6]\b[^<>]*>", re.IGNORECASE)
-_MARKDOWN_HEADING = re.compile(r"#{1,6}\s+(.*?)\s*#*")
-_FENCES = ("```", "~~~")
+_MARK_IN_HTML = re.compile("\ue000|&#(?:xe000|57344);?", re.IGNORECASE)
+_HTML_HEADING = re.compile(r"""<h[1-6]\b(?:"[^"]*"|'[^']*'|[^<>"'])*>""", re.IGNORECASE)
+# https://spec.commonmark.org/0.31.2/#atx-headings and those after it, as far as they tell headings from other lines.
+_MARKDOWN_HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]+(.*))?")
+_CLOSING = re.compile(r"(?:^|[ \t])#+$")
+_UNDERLINE = re.compile(r" {0,3}(?:=+|-{2,})[ \t]*")
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
+_DATA = re.compile(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=]+")
 _LONGEST_PART = 1500
 _LONGEST_TITLE = 300
 
@@ -24,13 +29,18 @@ class Part(NamedTuple):
 
 def parts_of_html(name: str, markup: str) -> list[Part]:
     """Return the parts of a page."""
-    marked = _HTML_HEADING.sub(lambda tag: tag.group() + _MARK, markup.replace(_MARK, " "))
+    marked = _HTML_HEADING.sub(lambda tag: f"{tag.group()[:3]}>{_MARK}", _MARK_IN_HTML.sub(" ", markup))
     return list(_parts(name, _sections(lines_of(marked).split("\n"))))
 
 
 def parts_of_markdown(name: str, text: str) -> list[Part]:
-    """Return the parts of a Markdown file; of plain text, which has no headings, too."""
-    return list(_parts(name, _sections(_with_marks(text.replace(_MARK, " ").splitlines()))))
+    """Return the parts of a Markdown file."""
+    return list(_parts(name, _sections(_with_marks(_plain(_DATA.sub(" ", text))))))
+
+
+def parts_of_text(name: str, text: str) -> list[Part]:
+    """Return the parts of plain text, which has no headings."""
+    return list(_parts(name, [("", _plain(text))]))
 
 
 def parts_of_pages(name: str, pages: Iterable[str]) -> list[Part]:
@@ -39,33 +49,73 @@ def parts_of_pages(name: str, pages: Iterable[str]) -> list[Part]:
     return list(_parts(name, sections))
 
 
+def _plain(text: str) -> list[str]:
+    return INVISIBLE.sub("", text.replace(_MARK, " ")).splitlines()
+
+
 def _with_marks(lines: Iterable[str]) -> Iterator[str]:
-    in_code = False
+    fence, before = "", ""
     for line in lines:
-        in_code ^= line.lstrip().startswith(_FENCES)
-        heading = None if in_code else _MARKDOWN_HEADING.fullmatch(line)
-        yield line if heading is None else f"{_MARK}{heading.group(1)}"
+        opened = _FENCE.fullmatch(line)
+        if opened is not None and _is_fence(opened.group(1), opened.group(2), fence):
+            fence = "" if fence else opened.group(1)
+        heading = None if fence else _MARKDOWN_HEADING.fullmatch(line)
+        if heading is not None:
+            yield before
+            before = _MARK + _CLOSING.sub("", (heading.group(1) or "").strip())
+        elif not fence and before.strip() and not before.startswith(_MARK) and _UNDERLINE.fullmatch(line):
+            before = _MARK + before.strip()
+        else:
+            yield before
+            before = line
+    yield before
+
+
+def _is_fence(marks: str, behind: str, opened: str) -> bool:
+    """Return True if a line of marks opens a block of code, or closes the one that these have `opened`."""
+    if opened:
+        return marks.startswith(opened) and not behind.strip()
+    return marks[0] == "~" or "`" not in behind
 
 
 def _sections(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
-    heading, below = "", list[str]()
+    """Yield each heading with what stands below it; one with nothing below it is a part of the next one."""
+    heading, below, is_named = "", list[str](), True
     for line in lines:
-        if line.startswith(_MARK):
-            yield heading, below
-            heading, below = line.lstrip(_MARK).strip(), []
+        text = line.lstrip("> ")
+        if text.startswith(_MARK):
+            if any(each.strip() for each in below):
+                yield heading, below
+                heading = ""
+            text = text.lstrip(_MARK).strip()
+            heading, below, is_named = _joined(heading, text), [], bool(text)
+        elif not is_named and line.strip():
+            # A heading in an element of its own.
+            heading, is_named = _joined(heading, line.strip()), True
         else:
             below.append(line)
     yield heading, below
+
+
+def _joined(*headings: str) -> str:
+    return " / ".join(filter(None, headings))
 
 
 def _parts(name: str, sections: Iterable[tuple[str, list[str]]]) -> Iterator[Part]:
     for heading, lines in sections:
         title = f"{name}: {heading}" if heading and heading != name else name
         part = ""
-        for word in " ".join(lines).split():
+        # A heading alone is found by itself.
+        for word in _words(" ".join(lines).strip() or heading):
             if part and len(part) + len(word) > _LONGEST_PART:
                 yield Part(title[:_LONGEST_TITLE], part)
                 part = ""
             part = f"{part} {word}".strip()
         if part:
             yield Part(title[:_LONGEST_TITLE], part)
+
+
+def _words(text: str) -> Iterator[str]:
+    for word in text.split():
+        for begin in range(0, len(word), _LONGEST_PART):
+            yield word[begin : begin + _LONGEST_PART]

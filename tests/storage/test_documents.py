@@ -46,3 +46,15 @@ async def test_half_a_character_in_a_path_or_a_text_is_left_out(database: Databa
     await documents.save(database, "acme", "hand\ud83dbook\x00.md", [("VPN\ud83d", "Use port 443.\x00")])
     assert [one.path for one in await documents.added(database, "acme")] == ["handbook.md"]
     assert await documents.remove(database, "acme", "hand\ud83dbook\x00.md") == 1
+
+
+async def test_one_of_many_parts_is_replaced_removed_and_forgotten_bit_by_bit(database: Database, table: Table) -> None:
+    parts = [(f"handbook: page {number}", f"Port {number} is open.") for number in range(60)]
+    assert await documents.save(database, "acme", "handbook.pdf", parts) == 0
+    assert await documents.save(database, "acme", "handbook.pdf", parts[:51]) == 60
+    assert await documents.remove(database, "acme", "handbook.pdf") == 51
+    await documents.save(database, "acme", "handbook.pdf", parts)
+    await documents.save(database, "globex", "handbook.pdf", parts[:1])
+    assert (await erasing.erase(database, Which("acme"))).copies == 60
+    assert table.run("SELECT tenant_id FROM passages") == [{"tenant_id": "globex"}]
+    assert table.run("SELECT tenant_id, documents FROM collection_sizes") == [{"tenant_id": "globex", "documents": 1}]

@@ -1,11 +1,12 @@
 """Files become parts below their headings; what is broken, encrypted or a bomb is told, and harms nobody."""
 
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 from pypdf import PdfReader, PdfWriter
 
-from support.documents.extract import Unreadable
+from support.documents.extract import Unreadable, most_memory
 from support.documents.reading import files_at, read
 from support.documents.sections import Part
 from tests.support.files import docx, pdf
@@ -113,4 +114,90 @@ def test_a_folder_is_looked_through(tmp_path: Path) -> None:
     for name in ("b/c.md", "a.txt", ".hidden/x.md", "picture.png", "b/.secret.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         written(tmp_path / name, "x")
-    assert [str(path.relative_to(tmp_path)) for path in files_at(tmp_path)] == ["a.txt", "b/c.md"]
+    assert list(files_at(tmp_path)) == [tmp_path / "a.txt", tmp_path / "b/c.md"]
+
+
+def test_a_folder_that_cannot_be_looked_through_is_told(tmp_path: Path) -> None:
+    """By who is root too: one that is gone while it is looked at."""
+    written(tmp_path / "a.md", "x")
+    (tmp_path / "b").mkdir()
+    found = files_at(tmp_path)
+    assert next(found) == tmp_path / "a.md"
+    (tmp_path / "b").rmdir()
+    assert list(found) == [(tmp_path / "b", "it can't be opened (No such file or directory)")]
+
+
+ODD_MARKDOWN = """# VPN
+## Windows
+
+Port 443.
+
+Linux
+-----
+Port 8443.
+
+```` not `a fence`
+````
+# no heading
+```
+````
+
+  ### C#
+A language.
+
+# Last of all
+"""
+
+
+def test_headings_are_those_of_markdown_and_none_is_lost(tmp_path: Path) -> None:
+    assert read(written(tmp_path / "kb.md", ODD_MARKDOWN)) == [
+        Part("kb: VPN / Windows", "Port 443."),
+        Part("kb: Linux", "Port 8443. ```` not `a fence` ```` # no heading ``` ````"),
+        Part("kb: C#", "A language."),
+        Part("kb: Last of all", "Last of all"),
+    ]
+    assert read(written(tmp_path / "kb.txt", "# restart\nthe spooler")) == [Part("kb", "# restart the spooler")]
+
+
+@pytest.mark.parametrize(
+    ("markup", "parts"),
+    [
+        ("<h1><p>VPN</p></h1><p>Port 443.</p>", [Part("a: VPN", "Port 443.")]),
+        ("<h2 title='a>b'>VPN</h2>Port 443.", [Part("a: VPN", "Port 443.")]),
+        ("<p>&#xe000; Home</p>", [Part("a", "Home")]),
+        ("<blockquote type=cite><h1>VPN</h1>Port 443.</blockquote>", [Part("a: VPN", "> Port 443.")]),
+    ],
+)
+def test_headings_of_odd_pages_are_found(markup: str, parts: list[Part], tmp_path: Path) -> None:
+    assert read(written(tmp_path / "a.html", markup)) == parts
+
+
+def test_no_part_is_longer_than_a_search_takes(tmp_path: Path) -> None:
+    picture = f"See ![it](data:image/png;base64,{'A' * 2_000_000}) here. {'a,' * 3000}"
+    parts = read(written(tmp_path / "a.md", picture))
+    assert parts[0].text.startswith("See ![it]( ) here.")
+    assert max(len(part.text) for part in parts) <= 1500
+
+
+def test_more_parts_than_are_stored_are_told(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match="more than 5,000 parts"):
+        read(written(tmp_path / "a.md", "# x\ny\n" * 6000))
+
+
+def test_what_is_no_text_is_told_and_what_windows_calls_unicode_is_read(tmp_path: Path) -> None:
+    assert read(written(tmp_path / "a.md", "# VPN\nPort".encode("utf-16"))) == [Part("a: VPN", "Port")]
+    with pytest.raises(Unreadable, match="it is no text"):
+        read(written(tmp_path / "b.md", b"MZ\0\0"))
+
+
+def test_nothing_of_the_current_folder_is_run(tmp_path: Path) -> None:
+    written(tmp_path / "html.py", "raise SystemExit('run')")
+    with chdir(tmp_path):
+        assert read(written(tmp_path / "a.html", "text")) == [Part("a", "text")]
+
+
+@pytest.mark.parametrize(("most", "taken"), [("max\n", 1 << 30), ("402653184\n", 234881024), ("200000000\n", 1 << 27)])
+def test_in_a_container_a_file_takes_what_is_left(most: str, taken: int, tmp_path: Path) -> None:
+    written(tmp_path / "memory.max", most)
+    written(tmp_path / "memory.current", "100663296\n")
+    assert most_memory(tmp_path) == taken

@@ -1,6 +1,7 @@
 """Files that an operator adds are context for the next ticket, and are gone when he removes them."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
 
 
 def documents(system: System, *words: str) -> Answer:
-    return here("documents", *words, "--tenant", "acme", DATABASE_URL=system.state["database_url"])
+    return here("documents", words[0], "--tenant", "acme", *words[1:], DATABASE_URL=system.state["database_url"])
 
 
 def context_of(system: System, ticket_id: str, tenant: str) -> str:
@@ -61,3 +62,22 @@ def test_a_folder_is_added_found_listed_and_removed(system: System, world: World
     assert "No document was added." in documents(system, "list").stderr
     nothing = documents(system, "add", str(tmp_path / "empty"))
     assert nothing.returncode == 1
+
+
+def test_what_is_gone_from_a_folder_is_told_and_a_folder_is_removed(system: System, tmp_path: Path) -> None:
+    for name in ("a.md", "b.md"):
+        (tmp_path / name).write_text(HANDBOOK)
+    assert documents(system, "add", f"{tmp_path}/.").returncode == 0
+    (tmp_path / "b.md").unlink()
+    again = documents(system, "add", str(tmp_path))
+    assert (again.returncode, again.stderr) == (0, f"Not in its folder any more, and still used: {tmp_path / 'b.md'}\n")
+    gone = json.loads(documents(system, "remove", "--json", f"{tmp_path}//").stdout)
+    assert [one["path"] for one in gone] == [str(tmp_path / "a.md"), str(tmp_path / "b.md")]
+
+
+def test_an_empty_path_and_a_name_that_is_no_text_are_refused(system: System, tmp_path: Path) -> None:
+    assert documents(system, "add", "").returncode == 2
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/n\xff.md"))
+    odd.write_text("x")
+    answer = documents(system, "add", str(tmp_path))
+    assert (answer.returncode, "its name is not UTF-8" in answer.stderr) == (1, True)
