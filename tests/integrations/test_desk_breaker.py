@@ -50,7 +50,7 @@ async def test_a_busy_desk_that_answers_holds_nobody_back(desks: Simulator) -> N
     ticket_id = new_ticket(desks)
     desks.order(kind="slow", seconds=0.05)
     async with opened(settings(desks.url), most_at_once=8) as desk:
-        await asyncio.gather(*(desk.read_open_ticket(ticket_id) for _ in range(60)))
+        await asyncio.gather(*(desk.read_open_ticket(ticket_id) for _ in range(30)))
 
 
 async def test_a_desk_that_has_not_the_ticket_is_not_down(desks: Simulator) -> None:
