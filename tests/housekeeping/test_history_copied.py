@@ -17,14 +17,14 @@ from tests.kit.postgres import Table
 
 
 async def test_all_of_it_is_copied_newest_first_with_what_solved_it(database: Database, table: Table) -> None:
-    async with site_of(database, table, history=220, articles=110) as site:
-        assert await site.sync() == Synced(220, 110, 0)
+    async with site_of(database, table, history=120, articles=105) as site:
+        assert await site.sync() == Synced(120, 105, 0)
         reads = site.reads()
-        assert sorted(map(int, reads)) == list(range(int(reads[0]) - 219, int(reads[0]) + 1))
+        assert sorted(map(int, reads)) == list(range(int(reads[0]) - 119, int(reads[0]) + 1))
         # A page of the list and four tickets in turns, so that nothing is read that is much older than what is not.
         assert reads[:100] == sorted(reads[:100], key=int, reverse=True)
         rows = table.run("SELECT count(*) AS solved FROM tickets WHERE resolution LIKE '%%works again.'")
-        assert rows == [{"solved": 198}]
+        assert rows == [{"solved": 108}]
         (row,) = table.run("SELECT min(created_at) < now() - interval '299 days' AS old FROM tickets")
         assert row["old"]
         site.desk.forget()
@@ -45,8 +45,8 @@ async def test_all_of_it_is_copied_newest_first_with_what_solved_it(database: Da
     ids=str,
 )
 async def test_whatever_its_lists_are_like(options: dict[str, Any], database: Database, table: Table) -> None:
-    async with site_of(database, table, history=120, **options) as site:
-        assert (await site.sync()).tickets == 120
+    async with site_of(database, table, history=105, **options) as site:
+        assert (await site.sync()).tickets == 105
         (first, *_) = sorted(site.copies(), key=int)
         site.change(first, status="Open", subject="Again")
         if not (options.get("list_criteria", True) and options.get("list_fields", True)):
@@ -109,7 +109,7 @@ async def test_a_round_ends_with_its_time_and_the_next_goes_on_from_there(databa
 async def test_a_desk_that_repeats_its_page_for_ever_ends_the_pass_and_loses_nothing(
     database: Database, table: Table
 ) -> None:
-    async with site_of(database, table, history=210) as site:
+    async with site_of(database, table, history=110) as site:
         await site.sync()
         site.set_desk(same_page=True)
         for _ in range(4):
@@ -119,7 +119,7 @@ async def test_a_desk_that_repeats_its_page_for_ever_ends_the_pass_and_loses_not
             assert len(site.desk.requests(operation="list_tickets")) < 9
             # Not again in each sync.
             assert await site.sync() == Synced(0, 0, 0)
-        assert len(site.copies()) == 210
+        assert len(site.copies()) == 110
 
 
 async def test_what_is_deleted_goes_after_two_passes_an_hour_apart(database: Database, table: Table) -> None:
@@ -241,7 +241,7 @@ async def test_how_much_is_copied_is_told(database: Database, table: Table) -> N
 
 
 async def test_a_desk_that_fails_in_the_middle_of_its_list_is_gone_on_with(database: Database, table: Table) -> None:
-    async with site_of(database, table, history=210) as site:
+    async with site_of(database, table, history=110) as site:
         site.desk.order(kind="status", code=500, operation="list_tickets", times=1)
         with pytest.raises(Exception, match="500"):
             await site.sync()
@@ -253,7 +253,7 @@ async def test_a_desk_that_fails_in_the_middle_of_its_list_is_gone_on_with(datab
                     await site.sync()
         async with opened(settings(site.desk.url)) as site.client:
             await site.sync()
-        assert len(site.copies()) == 210
+        assert len(site.copies()) == 110
 
 
 async def test_tickets_that_are_refused_do_not_end_the_others_history(database: Database, table: Table) -> None:
