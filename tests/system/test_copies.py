@@ -11,6 +11,11 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import copied
 
+AN_HOUR_AGO = """
+UPDATE passes SET complete_from = complete_from - interval '61 minutes', complete_at = complete_at
+    - interval '61 minutes', ended_at = ended_at - interval '61 minutes';
+UPDATE listings SET listed_at = listed_at - interval '61 minutes', seen_at = seen_at - interval '61 minutes'
+"""
 pytestmark = pytest.mark.slow
 OLD = """
 INSERT INTO tickets (tenant_id, ticket_id, subject, description, resolution, status, synced_at)
@@ -22,7 +27,6 @@ VALUES ('globex', 'old', 's', 'd', 'r', 'Closed', now() - interval '31 days')
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
     """A system that copies when housekeeping starts, and then not for five minutes; a desk may be silent for long."""
     folder: Path = tmp_path_factory.mktemp("copies")
-    # At this rate a copy may take 24 s.
     settings = {f"SERVICEDESK_RATE_PER_MINUTE_{tenant}": "3000" for tenant in ("ACME", "GLOBEX")}
     settings |= {"SERVICEDESK_TIMEOUT_SECONDS": "60", "NOTE_SETTLE_SECONDS": "60"}
     with System(folder, settings=settings, openai_seconds=0.3, launch=loaded) as running:
@@ -77,7 +81,9 @@ def test_a_copy_goes_when_the_desk_says_that_the_ticket_is_gone(system: System, 
     assert copied(world) & {by_job, trashed_by_job, closed, by_sync, trashed} == {closed, by_sync, trashed}
     world.delete_ticket(by_sync)
     world.change_ticket(trashed, is_trashed=True)
-    said = copied_anew(system)
-    assert "Sync completed: tenant_id=acme, tickets=1, passages=" in said
-    assert ", removed=2" in said
+    for removed in (0, 2):
+        # Two passes over the desk's lists, an hour from each other, show neither.
+        with psycopg.connect(system.postgres.superuser_url, autocommit=True) as superuser:
+            superuser.execute(AN_HOUR_AGO)
+        assert f", removed={removed}" in copied_anew(system)
     assert copied(world) & {closed, by_sync, trashed} == {closed}
