@@ -192,7 +192,7 @@ class HousekeepingSettings(BackgroundSettings):
         ge=1,
         le=36500,
         description="GPT-4's answers are purged so long after their job's end; copies of tickets and solutions, after "
-        "the desk last listed them, or as soon as it says that they are gone.",
+        "the desk last showed them, or as soon as it says that they are gone.",
     )
     keep_jobs_days: int = Field(90, ge=1, le=36500, description="The rows of jobs are purged so long after their end.")
 

@@ -17,10 +17,11 @@ async def tell_extent(database: Database, tenant_id: str) -> Extent:
     moments = {
         metrics.OLDEST_COPY_SEEN_AT: extent.oldest_seen,
         metrics.COPIES_REACH: extent.reaches_back_to,
-        metrics.COPY_READ_AT: extent.read_at,
     }
     for gauge, moment in moments.items():
         gauge.labels(tenant_id).set(time.time() if moment is None else moment.timestamp())
+    # A desk that never gave anything must not look like one that has just done so.
+    metrics.COPY_READ_AT.labels(tenant_id).set(0 if extent.read_at is None else extent.read_at.timestamp())
     return extent
 
 

@@ -174,7 +174,7 @@ COPIES_REACH = Gauge(
     "Since when all of a desk's tickets are copied; now, where none is.",
     ["tenant_id"],
 )
-COPY_READ_AT = Gauge("ai_agents_copy_last_read_timestamp_seconds", "When one of them was last read.", ["tenant_id"])
+COPY_READ_AT = Gauge("ai_agents_copy_last_read_timestamp_seconds", "When a copy was last read, or 0.", ["tenant_id"])
 OF_COPIES = (SYNCED_AT, OLDEST_COPY_SEEN_AT, COPIED_TICKETS, COPIES_TO_READ, COPIES_REACH, COPY_READ_AT)
 PURGED = Counter("ai_agents_purged", "Rows and texts purged by age.", ["what"])
 

@@ -33,9 +33,9 @@ class Ticket(Indexed, Base):
     resolution: Mapped[str]
     status: Mapped[str]
     synced_at: Mapped[datetime]
-    """When the desk last listed it, to the hour; copies are purged by it."""
+    """When it was last read; by it copies are purged of which no list is noted."""
     seen_at: Mapped[datetime]
-    """When the desk last showed it: listed it, or gave it when it was asked for, or then refused to."""
+    """The same; of copies from before lists were noted, when the desk last showed it."""
     words: Mapped[Any] = mapped_column(
         TSVECTOR,
         Computed(

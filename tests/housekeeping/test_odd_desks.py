@@ -1,11 +1,13 @@
 """Desks whose lists or tickets are odd: no copy is lost by that, and nobody waits for ever."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
 import pytest
+from prometheus_client import REGISTRY
 
 from config.ticket_rules import TicketRules, parse_names
 from housekeeping.synced import Synced
@@ -202,3 +204,31 @@ async def test_of_what_was_forgotten_no_list_is_remembered(sync: Sync, database:
     desk.there["1003"] = replace(desk.there["1003"], subject="Changed")
     await sync(desk)
     assert table.run(rows) == []
+
+
+def told(name: str) -> float:
+    """A gauge of this tenant."""
+    found = REGISTRY.get_sample_value(f"ai_agents_{name}", {"tenant_id": "acme"})
+    assert found is not None
+    return found
+
+
+async def test_how_much_is_copied_is_told_also_of_a_desk_that_gives_none(sync: Sync, table: Table) -> None:
+    """By what the alerts ask for: what is to be read, when one was read, and when the oldest was seen."""
+    desk = PlainDesk.of(40)
+    desk.fails_at = dict.fromkeys(desk.there, DeskUnavailable("500"))
+    for _ in range(2):
+        with pytest.raises(DeskUnavailable):
+            await sync(desk)
+    assert told("copies_to_read") > 0
+    assert (told("copied_tickets"), told("copy_last_read_timestamp_seconds")) == (0, 0)
+    desk.fails_at.clear()
+    put_back(table, 1.1)
+    await sync(desk)
+    assert (told("copied_tickets"), told("copies_to_read")) == (40, 0)
+    assert time.time() - told("copy_last_read_timestamp_seconds") < 60
+    assert told("copies_reach_back_timestamp_seconds") == pytest.approx(desk.there["1000"].created.timestamp(), abs=1)
+    table.run("UPDATE listings SET seen_at = now() - interval '2 days' WHERE item_id = '1003'")
+    desk.on_page = lambda _start, page: ListPage([], has_more=page.has_more)
+    await sync(desk)
+    assert 172_700 < time.time() - told("oldest_copy_seen_timestamp_seconds") < 172_900
