@@ -7,6 +7,7 @@ started it goes on when it ends. Its status is 0, or 1 with the reason on standa
 import codecs
 import json
 import logging
+import re
 import resource
 import sys
 from collections.abc import Callable
@@ -78,6 +79,12 @@ def _docx(path: Path) -> list[Part]:
         return parts_of_html(path.stem, mammoth.convert_to_html(file, convert_image=no_pictures).value)
 
 
+# What Windows wrote before UTF-8; each byte is a character in it.
+_WINDOWS = "cp1252"
+# Where a page of HTML says that its bytes are others (https://html.spec.whatwg.org/#charset).
+_DECLARED = re.compile(rb"<meta\b[^>]*\bcharset\s*=\s*[\"']?\s*([A-Za-z0-9._:-]+)", re.IGNORECASE)
+
+
 def _text_of(path: Path) -> str:
     content = path.read_bytes()
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -87,8 +94,12 @@ def _text_of(path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        # What Windows wrote before UTF-8; each byte is a character in it.
-        return content.decode("cp1252", errors="replace")
+        pass
+    declared = _DECLARED.search(content[:1024])
+    try:
+        return content.decode(declared[1].decode() if declared else _WINDOWS, errors="replace")
+    except LookupError:
+        return content.decode(_WINDOWS, errors="replace")
 
 
 def most_memory(cgroup: Path = _CGROUP) -> int:

@@ -190,6 +190,18 @@ def test_what_is_no_text_is_told_and_what_windows_calls_unicode_is_read(tmp_path
         read(written(tmp_path / "b.md", b"MZ\0\0"))
 
 
+@pytest.mark.parametrize("declared", ['charset="iso-8859-2"', "http-equiv=x content='text/html; charset=ISO-8859-2'"])
+def test_html_that_is_not_utf_8_is_read_as_it_says(declared: str, tmp_path: Path) -> None:
+    page = f"<html><head><meta {declared}></head><p>Zażółć gęślą</p>"
+    assert read(written(tmp_path / "a.html", page.encode("iso-8859-2"))) == [Part("a", "Zażółć gęślą")]
+
+
+@pytest.mark.parametrize("name", ["nothing", "hex", "rot13", "utf-8"])
+def test_an_encoding_that_is_none_leaves_it_readable(name: str, tmp_path: Path) -> None:
+    (part,) = read(written(tmp_path / "a.html", f"<meta charset={name}><p>Größe</p>".encode("cp1252")))
+    assert part.text.startswith("Gr")
+
+
 def test_nothing_of_the_current_folder_is_run(tmp_path: Path) -> None:
     written(tmp_path / "html.py", "raise SystemExit('run')")
     with chdir(tmp_path):
