@@ -6,7 +6,8 @@ FROM docker.io/library/python:3.13-slim AS base
 # The pinned packages, before any code: this layer is made anew only when the pins change. Wheels only, so that no stage
 # needs a compiler; without pip, which a running container has no use for.
 FROM base AS packages
-COPY requirements/image.txt /pins.txt
+ARG PINS=image
+COPY requirements/$PINS.txt /pins.txt
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install --require-hashes --only-binary :all: --requirement /pins.txt

@@ -75,6 +75,7 @@ COMPILE = $(VENV_PYTHON) -m uv pip compile --universal --python-version 3.11 \
 pins: install ## Compile requirements/*.txt anew: for development, the image (the same versions), the audit, the peers
 	@$(COMPILE) pyproject.toml --extra dev -o requirements/dev.txt
 	@$(COMPILE) pyproject.toml --constraint requirements/dev.txt -o requirements/image.txt
+	@$(COMPILE) pyproject.toml --extra embeddings --constraint requirements/dev.txt -o requirements/image-embeddings.txt
 	@$(COMPILE) requirements/audit.in -o requirements/audit.txt
 	@$(COMPILE) requirements/bench.in --constraint requirements/dev.txt -o requirements/bench.txt
 	@$(COMPILE) requirements/bench-arq.in -o requirements/bench-arq.txt

@@ -122,7 +122,24 @@ class BackgroundSettings(DeskClientSettings):
     )
 
 
-class WorkerSettings(BackgroundSettings):
+class EmbeddingSettings(BackgroundSettings):
+    """What each process needs that makes embeddings."""
+
+    embeddings_base_url: HttpUrl | None = Field(
+        None,
+        description="Where tenants with `SERVICEDESK_EMBEDDINGS_<TENANT>=endpoint` have theirs from, and their texts "
+        "are sent: `https://api.openai.com/v1`.",
+    )
+    embeddings_api_key: ModelKey | None = Field(None, description="Its key.")
+    embeddings_model: str = Field(
+        "text-embedding-3-small", description="Its model; with another one all copies get their embeddings anew."
+    )
+    embeddings_ca_bundle: Certificates | None = Field(
+        None, description="Certificates (PEM) of a private CA that signs its certificate."
+    )
+
+
+class WorkerSettings(EmbeddingSettings):
     """Settings of `ai-agents worker`."""
 
     openai_api_key: ModelKey = Field(
@@ -181,7 +198,7 @@ class WorkerSettings(BackgroundSettings):
         return seconds
 
 
-class HousekeepingSettings(BackgroundSettings):
+class HousekeepingSettings(EmbeddingSettings):
     """Settings of `ai-agents housekeeping`."""
 
     sync_interval_seconds: float = Field(

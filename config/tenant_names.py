@@ -31,6 +31,9 @@ TENANT_SETTINGS: dict[str, str] = {
     "SERVICEDESK_HISTORY_DAYS_": "How far back its tickets are copied for context: 365 by default, from 1 on.",
     "SERVICEDESK_CONVERSATION_": "`copy`: what was said in a closed ticket is copied with it, its last ten mails, each "
     "a call of the desk; `none` (default).",
+    "SERVICEDESK_EMBEDDINGS_": "By what its copies are found beside their words, other languages included: `local`, a "
+    "small model in our own processes; `endpoint`, to which their texts are sent (`EMBEDDINGS_BASE_URL`); `none` "
+    "(default).",
     "SERVICEDESK_LANGUAGES_": "Languages of its tickets and solutions, as codes separated by commas: "
     "`en,de,fr,es,it,nl,pt` (default), told apart text by text. Where all are in one, name that one: nothing is "
     "guessed then.",

@@ -12,7 +12,7 @@ from config.tenant_problems import (
     ticket_problems,
     webhook_problems,
 )
-from config.tenants import DeskSettings, JobShare, ModelSettings, Tenant
+from config.tenants import EMBEDDINGS, DeskSettings, JobShare, ModelSettings, Tenant
 from config.ticket_rules import TicketRules, fold, parse_names
 
 _WEBHOOK_SECRETS = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET")
@@ -97,6 +97,7 @@ def _desk(settings: Mapping[str, str]) -> DeskSettings | None:
         rate_per_minute=int(settings.get("SERVICEDESK_RATE_PER_MINUTE", "30" if cloud else "60")[:9]),
         failure_note=settings.get("SERVICEDESK_FAILURE_NOTE", "none").lower() == "context",
         closed_statuses=frozenset(name.strip().casefold() for name in closed.split(",") if name.strip()),
+        embeddings=EMBEDDINGS[settings.get("SERVICEDESK_EMBEDDINGS", "none").lower()],
         conversation=settings.get("SERVICEDESK_CONVERSATION", "none").lower() == "copy",
         history_days=int(settings.get("SERVICEDESK_HISTORY_DAYS", "365")),
         languages=tuple(code.strip().lower() for code in languages.split(",") if code.strip()),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from config.addresses import address_problem
 from config.secret_files import UNREADABLE, unreadable
 from config.tenant_names import setting_suffix
+from config.tenants import EMBEDDINGS
 from config.ticket_rules import RulesUnreadable, parse_names
 
 TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
@@ -127,6 +128,8 @@ def desk_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
         wrong.append(f"SERVICEDESK_RATE_PER_MINUTE_{suffix} must be a number from 1")
     if settings.get("SERVICEDESK_CONVERSATION", "none").lower() not in ("none", "copy"):
         wrong.append(f"SERVICEDESK_CONVERSATION_{suffix} must be none or copy")
+    if settings.get("SERVICEDESK_EMBEDDINGS", "none").lower() not in EMBEDDINGS:
+        wrong.append(f"SERVICEDESK_EMBEDDINGS_{suffix} must be none, local or endpoint")
     if not _is_count(settings.get("SERVICEDESK_HISTORY_DAYS", "1"), digits=4):
         wrong.append(f"SERVICEDESK_HISTORY_DAYS_{suffix} must be a number of days from 1 to 9999")
     if settings.get("SERVICEDESK_FAILURE_NOTE", "none").lower() not in ("none", "context"):

@@ -3,12 +3,18 @@
 They are settings (`config.tenant_names`), read again while a process runs (`config.tenant_directory`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from config.ticket_rules import TicketRules
 
 _CREDENTIALS = {"onpremises": ("api_key",), "cloud": ("client_secret", "refresh_token")}
+
+
+EmbeddingKind = Literal["none", "local", "endpoint"]
+EMBEDDINGS: Mapping[str, EmbeddingKind] = {"none": "none", "local": "local", "endpoint": "endpoint"}
+"""By their names in a setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,8 @@ class DeskSettings:
     """How far back its tickets are copied."""
     conversation: bool = False
     """True if what was said in a closed ticket is copied too: a call for each mail."""
+    embeddings: EmbeddingKind = "none"
+    """By which its copies are found beside their words."""
     languages: tuple[str, ...] = ()
     """Those that its texts may be in; without any, the ones that are told apart by themselves."""
 

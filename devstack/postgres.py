@@ -34,14 +34,18 @@ _READY_LINE = "database system is ready to accept connections"
 class Postgres(Server):
     """One server on 127.0.0.1 with its own data, which lives from the first `start` to `discard`.
 
-    `folder` gets the data and the log (as root the data goes where the server's user can reach it). `process` and
+    `folder` gets the data and the log (as root the data goes where the server's user can reach it). `binaries` are
+    others than `find_binaries` finds. `process` and
     `data` (its folder) are there from the first start on. A commit survives whatever kills the server, and the end of
     the machine where `is_durable` was set before the start.
     """
 
-    def __init__(self, folder: Path, *, port: int | None = None, log_folder: Path | None = None):
+    def __init__(
+        self, folder: Path, *, port: int | None = None, log_folder: Path | None = None, binaries: Path | None = None
+    ):
         self.port = port or free_port()
         self._folder = folder
+        self._binaries = binaries
         self._logs = log_folder or folder
         self._passwords = {role: secrets.token_urlsafe(24) for role in (_SUPERUSER, OWNER_ROLE, APPLICATION_ROLE)}
         self.data: Path | None = None
@@ -92,7 +96,7 @@ class Postgres(Server):
 
     def _prepare(self) -> None:
         """Make the cluster and the server's process, not yet started."""
-        binaries = find_binaries()
+        binaries = self._binaries or find_binaries()
         self._folder.mkdir(parents=True, exist_ok=True)
         self.data = data = reachable_folder(self._folder / "data")
         self.process = Process(

@@ -1,6 +1,6 @@
-"""Housekeeping: copies each desk's newest tickets and solutions for context, and purges what is too old.
+"""Housekeeping: copies each desk's tickets and solutions, makes their embeddings, and purges what is too old.
 
-The two go on beside each other: whatever the desks do, what is too old is purged. Accepting, working and relaying do
+The three go on beside each other: whatever the desks do, what is too old is purged. Accepting, working and relaying do
 without either. Of several processes one is the leader, by a lock in Postgres that ends with its connection; the others
 wait.
 """
@@ -17,7 +17,9 @@ from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
 from dispatch.queue import open_redis
 from housekeeping.copying import AT_ONCE, Copying
+from housekeeping.embedding import EmbeddingTurns
 from housekeeping.sync import Copies
+from integrations.embeddings.embedders import Embedders
 from integrations.servicedesk.desks import Desks
 from observability import exposition, metrics, phrases, tracing
 from observability.logging import say
@@ -34,6 +36,7 @@ from storage.waiting import wait_for_database
 
 _RETRY_SECONDS = 5.0
 _PURGE_SECONDS = 3600.0
+_EMBED_SECONDS = 15.0
 # Time for the desks to list what they have: it is no longer old then.
 _FIRST_PURGE_SECONDS = 5.0
 # A question that is given up after 10 s, and what the driver takes for giving it up.
@@ -67,7 +70,8 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
     probed = Database(settings.database_url, application_name="ai-agents housekeeping", pool_size=1)
     readiness.ask(loop, {"database": probed.ask})
     copying = Copying(tenants, Copies(tenants, database, desks).copy)
-    housekeeping = _Housekeeping(settings, database, copying, tenants)
+    embedders = Embedders(tenants, settings)
+    housekeeping = _Housekeeping(settings, database, copying, EmbeddingTurns(tenants, database, embedders.of), tenants)
     watchdog = Watchdog(
         housekeeping.rounds,
         stuck_seconds=settings.worker_stuck_seconds,
@@ -86,6 +90,7 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
         readiness.stop()
         watchdog.stop()
         await desks.close()
+        await embedders.close()
         await redis.aclose()
         await probed.close()
         await database.close()
@@ -113,12 +118,18 @@ class _Housekeeping:
     """The leader's work. `rounds` is what the watchdog looks at."""
 
     def __init__(
-        self, settings: HousekeepingSettings, database: Database, copying: Copying, tenants: TenantDirectory
+        self,
+        settings: HousekeepingSettings,
+        database: Database,
+        copying: Copying,
+        embedding: EmbeddingTurns,
+        tenants: TenantDirectory,
     ) -> None:
         self._settings = settings
         self._tenants = tenants
         self._database = database
         self._copying = copying
+        self._embedding = embedding
         self._copies = Rounds(stuck_seconds=settings.worker_stuck_seconds)
         self._purges = Rounds(stuck_seconds=settings.worker_stuck_seconds)
         self._purge_at: float | None = None
@@ -131,10 +142,11 @@ class _Housekeeping:
             try:
                 # Another one may lead for ever.
                 self._copies.may_wait()
-                async with lead(self._database, "housekeeping") as still_leads, asyncio.TaskGroup() as both:
+                async with lead(self._database, "housekeeping") as still_leads, asyncio.TaskGroup() as all_three:
                     outage.over()
-                    both.create_task(self._copy(still_leads))
-                    both.create_task(self._purge(still_leads))
+                    all_three.create_task(self._copy(still_leads))
+                    all_three.create_task(self._embed())
+                    all_three.create_task(self._purge(still_leads))
             except* (*DATABASE_FAILURES, TimeoutError) as failures:
                 self._purges.may_wait()
                 self._copies.next_within(_RETRY_SECONDS + _SILENCE_SECONDS)
@@ -154,6 +166,12 @@ class _Housekeeping:
             pause = max(0.0, next_at - time.monotonic())
             self._copies.next_within(pause)
             await asyncio.sleep(pause)
+
+    async def _embed(self) -> None:
+        # Beside another leader it would do no harm: what is made twice is the same. It never fails.
+        while True:
+            more = await self._embedding.turn()
+            await asyncio.sleep(0 if more else _EMBED_SECONDS)
 
     async def _purge(self, still_leads: Callable[[], Awaitable[None]]) -> None:
         # Kept when the lead is lost: who has it again every other second must come to purging too.

@@ -169,13 +169,16 @@ COPIED_TICKETS = Gauge("ai_agents_copied_tickets", "Tickets of a desk that were 
 COPIES_TO_READ = Gauge(
     "ai_agents_copies_to_read", "Tickets and solutions that a desk lists and that are still to be read.", ["tenant_id"]
 )
+COPIES_TO_EMBED = Gauge("ai_agents_copies_to_embed", "Copies whose embedding is still to be made.", ["tenant_id"])
 COPIES_REACH = Gauge(
     "ai_agents_copies_reach_back_timestamp_seconds",
     "Since when all of a desk's tickets are copied; now, where none is.",
     ["tenant_id"],
 )
 COPY_READ_AT = Gauge("ai_agents_copy_last_read_timestamp_seconds", "When a copy was last read, or 0.", ["tenant_id"])
-OF_COPIES = (SYNCED_AT, OLDEST_COPY_SEEN_AT, COPIED_TICKETS, COPIES_TO_READ, COPIES_REACH, COPY_READ_AT)
+OF_COPIES = (
+    *(SYNCED_AT, OLDEST_COPY_SEEN_AT, COPIED_TICKETS, COPIES_TO_READ, COPIES_TO_EMBED, COPIES_REACH, COPY_READ_AT),
+)
 PURGED = Counter("ai_agents_purged", "Rows and texts purged by age.", ["what"])
 
 # -- The signer beside a desk -----------------------------------------------------------------------------------------

@@ -126,4 +126,9 @@ SYNC_LEFT_OUT = Phrase("Sync left out: tenant_id={tenant_id}, another process co
 SOLUTIONS_REFUSED = Phrase(
     "Solutions not copied: tenant_id={tenant_id}, reason={reason}, its tickets are", "warning", promised=False
 )
+EMBEDDINGS_SENT = Phrase(
+    "Embeddings: texts of tenant_id={tenant_id} are sent to {server}, model={model}", promised=False
+)
+EMBEDDINGS_FAILED = Phrase("Embeddings error: {reason}", "error", promised=False)
+EMBEDDED = Phrase("Embeddings made: tenant_id={tenant_id}, copies={copies}, left={left}", promised=False)
 SYNC_FAILED = Phrase("Sync error: tenant_id={tenant_id}, reason={reason}", "error", promised=False)

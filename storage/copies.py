@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import VARCHAR, BigInteger, Computed, Identity, Integer, SmallInteger
+from sqlalchemy import VARCHAR, BigInteger, Computed, Identity, Integer, LargeBinary, SmallInteger
 from sqlalchemy.dialects.postgresql import ARRAY, REAL, TSVECTOR
 from sqlalchemy.orm import Mapped, MappedAsDataclass, mapped_column
 
@@ -164,3 +164,20 @@ class CollectionSize(Base):
     tenant_id: Mapped[str] = mapped_column(primary_key=True)
     collection: Mapped[str] = mapped_column(VARCHAR, primary_key=True)
     documents: Mapped[int]
+
+
+class Embedding(Base):
+    """Where a text is in the space of a model: near to those that say the same (`retrieval.space`)."""
+
+    __tablename__ = "embeddings"
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    collection: Mapped[str] = mapped_column(VARCHAR, primary_key=True)
+    """`t` for tickets, `p` for passages."""
+    document: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    """The text's `search_id`."""
+    model: Mapped[int]
+    """A number of the model that it is of (`integrations.embeddings`)."""
+    language: Mapped[str]
+    embedding: Mapped[bytes] = mapped_column(LargeBinary)
+    """A signed byte for each dimension."""

@@ -57,6 +57,8 @@ class DirectConnection:
     async def ask_together(self, first: TextClause, *questions: TextClause, **values: Any) -> list[Sequence[Row]]:
         """Return the rows of each statement but the first. They are one transaction, and one round trip.
 
+        What has the execution option `binary` comes as bytes and not as text, which is a quarter of the time for much.
+
         Statements of one pipeline are a transaction without a BEGIN: 0.15 ms of CPU less, and three round trips
         (https://www.postgresql.org/docs/current/libpq-pipeline-mode.html).
         """
@@ -66,8 +68,9 @@ class DirectConnection:
             self.spoiled = True
             async with self._driver.pipeline():
                 await self._driver.execute(_for_driver(first), values)
-                for statement in statements:
-                    cursors.append(self._driver.cursor(row_factory=dict_row))
+                for question, statement in zip(questions, statements, strict=True):
+                    binary = bool(question.get_execution_options().get("binary"))
+                    cursors.append(self._driver.cursor(row_factory=dict_row, binary=binary))
                     await cursors[-1].execute(statement, values)
             self.spoiled = False
             return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]

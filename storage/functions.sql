@@ -1107,6 +1107,11 @@ BEGIN
     IF v_old = v_new AND (TG_OP <> 'UPDATE' OR OLD.weights = NEW.weights) THEN
         RETURN NULL;
     END IF;
+    -- With another text it is near to others: it gets its embedding anew.
+    IF TG_OP <> 'INSERT' THEN
+        DELETE FROM embeddings e WHERE e.tenant_id = OLD.tenant_id AND e.collection = v_collection
+            AND e.document = OLD.search_id;
+    END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('postings of ' || v_row.tenant_id, 0));
     DELETE FROM postings p USING unnest(v_old) gone (term)
         WHERE p.tenant_id = v_row.tenant_id AND p.collection = v_collection AND p.term = gone.term

@@ -146,14 +146,23 @@ async def save_passages(
     topic: str | None = None,
     languages: Sequence[str] = LANGUAGES,
 ) -> None:
-    """Replace the passages of one solution; `topic` as rules have names, `languages` as for a ticket."""
+    """Replace the passages of one solution; `topic` as rules have names, `languages` as for a ticket.
+
+    Those that are as they were stay, with all that was made of them.
+    """
     source = {"tenant_id": tenant_id, "source_id": source_id, "title": title, "topic": topic}
     rows = [
         {**source, "position": position, "body": body} | indexed(title, body, languages)
         for position, body in enumerate(bodies)
     ]
+    told = (Passage.position, Passage.title, Passage.body, Passage.topic, Passage.indexed)
+    theirs = Passage.source_id == source_id
     async with database.tenant(tenant_id) as session:
-        await session.execute(delete(Passage).where(Passage.source_id == source_id))
+        there = (await session.execute(select(*told).where(theirs).order_by(Passage.position))).all()
+        if [each._asdict() for each in there] == [{column.key: row[column.key] for column in told} for row in rows]:
+            await session.execute(update(Passage).where(theirs).values(synced_at=func.now(), seen_at=func.now()))
+            return
+        await session.execute(delete(Passage).where(theirs))
         if rows:
             await session.execute(insert(Passage).values(synced_at=func.now(), seen_at=func.now()), rows)
 

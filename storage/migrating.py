@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from storage.schema import MIGRATIONS, DatabaseUnfit, classed, insist_on_utf8, newest_revision
 from storage.session import as_arguments, driver_url, session_options
+from storage.vector_index import index_embeddings
 
 _FUNCTIONS = Path(__file__).resolve().parent / "functions.sql"
 _OWN_FUNCTIONS = text(
@@ -51,6 +52,7 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
             config.set_main_option("script_location", str(MIGRATIONS))
             command.upgrade(config, "head")
             _apply_functions(connection, quoted)
+            index_embeddings(connection, quoted)
             return str(_revision_of(connection))
     except CommandError as failure:
         raise DatabaseUnfit(_UNKNOWN_REVISION) from failure

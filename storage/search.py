@@ -1,20 +1,22 @@
 """The search in the copies of a desk's tickets and solutions (`storage.history`): BM25 over their terms, in Postgres.
 
 A search reads at most 20,000 postings, the rarest terms' first, so that it costs no more with a million tickets than
-with ten thousand (`find_texts` in functions.sql). It runs under plain row-level security.
+with ten thousand (`find_texts` in functions.sql). It runs under plain row-level security. For a tenant that has
+embeddings they count as well (`storage.meaning`).
 """
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 
 from integrations.values import Document, SimilarTicket
 from retrieval.language import LANGUAGES, languages_of
 from retrieval.strength import LEAST, strength
 from retrieval.terms import asked_terms
 from storage.direct import Row
+from storage.meaning import FIND_TEXTS, Ask, Meaning, ask_for_none
 from storage.session import Database
 from storage.slots import TenantSlots
 
@@ -24,24 +26,28 @@ _BUDGET = 20_000
 # Looked through for those that may be told and are not the ticket itself.
 _MOST_LOOKED_THROUGH = 100
 
-_ASKED = "CAST(:terms AS integer[]), CAST(:weights AS real[]), CAST(:words AS integer[])"
-_FOUND = f"find_texts(:collection, {_ASKED}, :budget, :through) f"
+_WEIGHED = "unnest(CAST(:documents AS bigint[]), CAST(:strengths AS float8[])) f (document, score)"
 # A copy that does not know one of the kinds is not found: it may have a name that is forbidden.
-_TICKETS = text(f"""
+_TICKETS = """
     SELECT t.ticket_id, t.subject, coalesce(nullif(t.resolution, ''), t.conversation) AS resolution,
-        coalesce(t.display_id, '') AS display_id, f.score, f.asked
-    FROM {_FOUND} JOIN tickets t ON t.search_id = f.document
+        coalesce(t.display_id, '') AS display_id, {strength}
+    FROM {found} JOIN tickets t ON t.search_id = f.document
     WHERE t.ticket_id <> :ticket_id
     AND (SELECT coalesce(bool_and(coalesce(NOT k.names ? (t.kinds ->> k.kind), false)), true)
          FROM jsonb_each(:forbidden) k (kind, names))
     ORDER BY f.score DESC, t.ticket_id LIMIT :most
-""")  # noqa: S608 -- a constant
-_DOCUMENTS = text(f"""
-    SELECT p.title, p.body AS text, f.score, f.asked
-    FROM {_FOUND} JOIN passages p ON p.search_id = f.document
+"""
+_DOCUMENTS = """
+    SELECT p.title, p.body AS text, {strength}
+    FROM {found} JOIN passages p ON p.search_id = f.document
     WHERE p.topic IS NULL OR p.topic <> ALL (CAST(:topics AS text[]))
     ORDER BY f.score DESC, p.source_id, p.position LIMIT :most
-""")  # noqa: S608 -- a constant
+"""
+_QUESTIONS = {"t": _TICKETS, "p": _DOCUMENTS}
+_BY_WORDS = {
+    of: text(each.format(found=f"{FIND_TEXTS} f", strength="f.score, f.asked")) for of, each in _QUESTIONS.items()
+}
+_AS_WEIGHED = {of: text(each.format(found=_WEIGHED, strength="f.score AS strength")) for of, each in _QUESTIONS.items()}
 
 
 def _all_languages(_tenant_id: str) -> Sequence[str]:
@@ -52,8 +58,9 @@ class SearchInPostgres:
     """Searches over the process's pool of connections, `most_at_once` at a time: the others are for what jobs write.
 
     Tenants take turns: one with a thousand copies is not to wait for all the jobs of one with a million.
-    `languages_of_tenant` names those that a tenant's texts are in. A search finds `most` at most, of a strength of
-    `least` or more. Each method raises one of DATABASE_FAILURES when the database is away.
+    `languages_of_tenant` names those that a tenant's texts are in, `embedding_of` makes its embeddings. A search finds
+    `most` at most, of a strength of `least` or more. Each method raises one of DATABASE_FAILURES when the database is
+    away.
     """
 
     def __init__(
@@ -61,6 +68,7 @@ class SearchInPostgres:
         database: Database,
         most_at_once: int,
         languages_of_tenant: Callable[[str], Sequence[str]] = _all_languages,
+        embedding_of: Ask = ask_for_none,
         *,
         most: int = _MOST_FOUND,
         least: float = LEAST,
@@ -68,6 +76,8 @@ class SearchInPostgres:
         self._database = database
         self._slots = TenantSlots(most_at_once)
         self._languages = languages_of_tenant
+        self._embedding_of = embedding_of
+        self._meaning = Meaning(database)
         self._most, self._least = most, least
 
     async def similar_tickets(
@@ -79,8 +89,7 @@ class SearchInPostgres:
         `forbidden` (kind -> names, as in the column `kinds`), or of which the desk has not told that kind.
         """
         named = Jsonb({kind: list(names) for kind, names in forbidden.items()})
-        about = (subject, description)
-        rows = await self._find(_TICKETS, "t", tenant_id, about, ticket_id=ticket_id, forbidden=named)
+        rows = await self._find("t", tenant_id, (subject, description), ticket_id=ticket_id, forbidden=named)
         return [SimilarTicket(**row) for row in rows]
 
     async def documents(
@@ -90,20 +99,31 @@ class SearchInPostgres:
 
         None of a solution of which the topic is one of `never_topics`, as rules have names.
         """
-        rows = await self._find(_DOCUMENTS, "p", tenant_id, (subject, description), topics=list(never_topics))
+        rows = await self._find("p", tenant_id, (subject, description), topics=list(never_topics))
         return [Document(**row) for row in rows]
 
     async def _find(
-        self, question: TextClause, collection: str, tenant_id: str, about: tuple[str, str], **values: Any
+        self, collection: str, tenant_id: str, about: tuple[str, str], **values: Any
     ) -> list[dict[str, Any]]:
-        asked = asked_terms(*about, languages_of(" ".join(about), self._languages(tenant_id)))
-        if not asked.terms:
+        languages = languages_of(" ".join(about), self._languages(tenant_id))
+        asked = asked_terms(*about, languages)
+        words: dict[str, Any] = {"collection": collection, "budget": _BUDGET, "through": _MOST_LOOKED_THROUGH}
+        words |= asked._asdict()
+        embedding = await self._embedding_of(tenant_id, "\n".join(about), languages[0])
+        if not asked.terms and embedding is None:
             return []
-        values |= {"collection": collection, **asked._asdict()}
-        values |= {"budget": _BUDGET, "through": _MOST_LOOKED_THROUGH, "most": self._most}
+        values |= {"most": self._most}
         async with self._slots.take(tenant_id):
-            (rows,) = await self._database.call_as(tenant_id, question, **values)
-        return [found for found in map(_weighed, rows) if found["strength"] >= self._least]
+            if embedding is None:
+                (rows,) = await self._database.call_as(tenant_id, _BY_WORDS[collection], **words, **values)
+                found = [_weighed(row) for row in rows]
+            else:
+                weighed = await self._meaning.weigh(tenant_id, embedding, words)
+                (rows,) = await self._database.call_as(
+                    tenant_id, _AS_WEIGHED[collection], **weighed._asdict(), **values
+                )
+                found = [dict(row) for row in rows]
+        return [each for each in found if each["strength"] >= self._least]
 
 
 def _weighed(row: Row) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from dispatch.eviction import warn_of_eviction
 from dispatch.inbox import Inbox
 from dispatch.message import QUEUE
 from dispatch.queue import open_redis
+from integrations.embeddings.embedders import Embedders
 from integrations.model.models import Models
 from integrations.servicedesk.desks import Desks
 from observability import exposition, metrics, phrases
@@ -139,6 +140,10 @@ class Resources:
         await warn_of_eviction(redis)
         desks = Desks(tenants, settings, redis, connections=settings.worker_concurrency)
         self._stack.push_async_callback(desks.close)
+        embedders = Embedders(tenants, settings)
+        self._stack.push_async_callback(embedders.close)
+        for embedder in embedders.used():
+            embedder.begin()
         runner = Runner(
             owner=f"{socket.gethostname()}:{os.getpid()}",
             database=database,
@@ -148,7 +153,9 @@ class Resources:
             # Of one that has just left, the desk says so.
             wishes_of=lambda tenant_id: tenants.get(tenant_id) or Tenant(tenant_id),
             model_of=models.of,
-            search=SearchInPostgres(database, DATABASE_CONNECTIONS - 1, partial(_languages_of, tenants)),
+            search=SearchInPostgres(
+                database, DATABASE_CONNECTIONS - 1, partial(_languages_of, tenants), embedders.asked
+            ),
             answers=AnswersInRedis(redis, round(LONGEST_LIFE.total_seconds())),
             graph=build_graph(),
             context_seconds=settings.context_timeout_seconds,

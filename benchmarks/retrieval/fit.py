@@ -1,73 +1,87 @@
 """`python -m benchmarks.retrieval.fit`: the constants of `retrieval/strength.py`, from the half of the set for tuning.
 
-Each find of a query is a point: its score, what was asked for, and whether it is of the family; among all earlier
-tickets, and among some of them, as a desk has them that is new.
+Each find of a query is a point: what it is found by, and whether it is of the family; among all earlier tickets, and
+among some of them, as a desk has them that is new. First by words alone, then with those constants by both.
 """
 
 import asyncio
-import math
 import random
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import text
 
-from benchmarks.retrieval.methods import TENANT, CopiesInPostgres, said
+from benchmarks.retrieval.methods import TENANT, CopiesInPostgres, embedded, said
 from benchmarks.retrieval.sets import Incoming, Resolved, queries, tickets
 from retrieval.language import languages_of
+from retrieval.strength import logit_of_words, strength
 from retrieval.terms import asked_terms
+from storage.meaning import FOUND, NEWEST
 from storage.session import Database
 
 # How many earlier tickets, and how often so many are drawn: few tell less, each time.
 _SIZES = {475: 1, 200: 2, 60: 4, 15: 8}
 _STEPS = 30
 _LEAST = (0.25, 0.3, 0.35, 0.4, 0.45)
-_FINDS = text(
-    "SELECT t.ticket_id, f.score, f.asked FROM find_texts('t', CAST(:terms AS integer[]), CAST(:weights AS real[]),"
-    " CAST(:words AS integer[]), 20000, 3) f JOIN tickets t ON t.search_id = f.document"
-)
+_MOST_BY_WORDS, _MOST_BY_BOTH = 3, 20
+_NAMES = text("SELECT ticket_id, search_id FROM tickets")
 
 
 class Point(NamedTuple):
-    """One find; `weight` makes each size count the same."""
+    """One find: the logarithms of its score and of what was asked for, or what both ways say of it."""
 
-    score: float
-    asked: float
+    features: Sequence[float]
     is_right: bool
     weight: float
-
-    def logit(self, constants: Sequence[float]) -> float:
-        """Return the logit of its strength."""
-        by_score, by_asked, shift = constants
-        return by_score * math.log(self.score) + by_asked * math.log(self.asked) + shift
+    """It makes each number of earlier tickets count the same."""
 
 
-async def _finds(url: str, earlier: Sequence[Resolved], asked: Sequence[Incoming], weight: float) -> list[Point]:
+Points = tuple[list[Point], list[Point]]
+"""Those by words, and those by both."""
+
+
+async def _finds(url: str, earlier: Sequence[Resolved], asked: Sequence[Incoming], weight: float) -> Points:
     families = {one.id: one.family for one in earlier}
-    database, points = Database(url, application_name="benchmark"), []
-    for one in asked:
-        about = (one.subject, said(one.description))
-        terms = asked_terms(*about, languages_of(" ".join(about)))
-        (rows,) = await database.call_as(TENANT, _FINDS, **terms._asdict())
-        points += [
-            Point(
-                row["score"],
-                row["asked"],
-                families[row["ticket_id"]] == one.family,
-                weight,
-            )
-            for row in rows
-        ]
-    await database.close()
-    return points
+    database, embedder = Database(url, application_name="benchmark"), embedded()
+    by_words: list[Point] = []
+    by_both: list[Point] = []
+    try:
+        (names,) = await database.call_as(TENANT, _NAMES)
+        family_of = {row["search_id"]: families[row["ticket_id"]] for row in names}
+        for one in asked:
+            about = (one.subject, said(one.description))
+            languages = languages_of(" ".join(about))
+            near = await embedder.asked("\n".join(about), languages[0])
+            terms = asked_terms(*about, languages)._asdict() | {"collection": "t", "budget": 20_000, "through": 100}
+            rows, kept = await database.call_as(TENANT, FOUND, NEWEST, **terms, model=near.model, compared=5000)
+            found = {row["document"]: (row["score"], row["asked"]) for row in rows}
+            ranked = sorted(found, key=lambda document: -found[document][0])
+            for document in ranked[:_MOST_BY_WORDS]:
+                right = family_of[document] == one.family
+                by_words.append(Point([*np.log(found[document]), 1.0], right, weight))
+            nearness = near.nearness(b"".join(row["embedding"] for row in kept))
+            pairs = zip(nearness, kept, strict=True)
+            nearest = sorted(((each, row["document"], row["language"]) for each, row in pairs), reverse=True)
+            either = {*ranked[:_MOST_BY_BOTH], *(document for _, document, _ in nearest[:_MOST_BY_BOTH])}
+            for nearby, document, language in nearest:
+                if document in either:
+                    words = logit_of_words(strength(*found.get(document, (0.0, 0.0))))
+                    features = [words, words * (language == near.language), nearby, 1.0]
+                    by_both.append(Point(features, family_of[document] == one.family, weight))
+    finally:
+        await database.close()
+    return by_words, by_both
 
 
-def measured(folder: Path) -> list[Point]:
+def measured(folder: Path) -> Points:
     """Return the finds of the queries for tuning, among each number of earlier tickets."""
-    points = []
+    by_words: list[Point] = []
+    by_both: list[Point] = []
     chance = random.Random(1)  # noqa: S311 -- the same ones each time
     asked = [one for one in queries() if one.is_for_tuning]
     for size, times in _SIZES.items():
@@ -75,59 +89,47 @@ def measured(folder: Path) -> list[Point]:
             earlier = chance.sample(tickets(), size)
             copies = CopiesInPostgres(folder / f"{size}-{number}", earlier)
             try:
-                points += asyncio.run(_finds(copies.url, earlier, asked, 1 / times))
+                copies.embed()
+                words, both = asyncio.run(_finds(copies.url, earlier, asked, 1 / times))
             finally:
                 copies.close()
-    return points
+            by_words += words
+            by_both += both
+    return by_words, by_both
 
 
-def fitted(points: Sequence[Point]) -> list[float]:
+def fitted(points: Sequence[Point]) -> NDArray[np.float64]:
     """Return the constants of the logistic regression, by Newton's method."""
-    constants = [1.0, -1.0, 0.0]
+    features = np.array([point.features for point in points])
+    rights = np.array([point.is_right for point in points], float)
+    weights = np.array([point.weight for point in points])
+    constants = np.zeros(features.shape[1])
     for _ in range(_STEPS):
-        slope, bend = [0.0] * 3, [[1e-6 * (row == column) for column in range(3)] for row in range(3)]
-        for point in points:
-            features = (math.log(point.score), math.log(point.asked), 1.0)
-            likely = 1 / (1 + math.exp(-point.logit(constants)))
-            for row in range(3):
-                slope[row] += point.weight * (point.is_right - likely) * features[row]
-                for column in range(3):
-                    bend[row][column] += point.weight * likely * (1 - likely) * features[row] * features[column]
-        constants = [constant + step for constant, step in zip(constants, _solved(bend, slope), strict=True)]
+        likely = 1 / (1 + np.exp(-features @ constants))
+        slope = features.T @ (weights * (rights - likely))
+        bend = (features.T * (weights * likely * (1 - likely))) @ features + 1e-6 * np.eye(len(constants))
+        constants += np.linalg.solve(bend, slope)
     return constants
 
 
-def _solved(matrix: list[list[float]], right: list[float]) -> list[float]:
-    """Return the solution of three equations, by Cramer's rule."""
-    whole = _determinant(matrix)
-    return [
-        _determinant([[right[row] if at == column else matrix[row][at] for at in range(3)] for row in range(3)]) / whole
-        for column in range(3)
-    ]
-
-
-def _determinant(m: list[list[float]]) -> float:
-    return sum(
-        m[0][at] * (m[1][(at + 1) % 3] * m[2][(at + 2) % 3] - m[1][(at + 2) % 3] * m[2][(at + 1) % 3])
-        for at in range(3)
-    )
+def _told(points: Sequence[Point], constants: Any) -> list[str]:
+    among_all = [point for point in points if point.weight == 1]
+    strengths = 1 / (1 + np.exp(-np.array([point.features for point in among_all]) @ constants))
+    rights = np.array([point.is_right for point in among_all])
+    lines = [", ".join(f"{constant:.3f}" for constant in constants)]
+    for least in _LEAST:
+        shown = strengths >= least
+        right, kept = rights[shown].mean(), rights[shown].sum() / rights.sum()
+        lines.append(f"  least {least}: {right:.2f} of what is shown is right, {kept:.2f} kept")
+    return lines
 
 
 def main() -> None:
     """Print the constants, and what each least strength would show among all earlier tickets."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         Path(folder).chmod(0o755)  # Postgres has a user of its own
-        points = measured(Path(folder))
-    constants = fitted(points)
-    lines = [f"strength: {', '.join(f'{constant:.2f}' for constant in constants)}"]
-    among_all = [point for point in points if point.weight == 1]
-    for least in _LEAST:
-        shown = [point for point in among_all if 1 / (1 + math.exp(-point.logit(constants))) >= least]
-        right = [point for point in among_all if point.is_right]
-        rights = sum(point.is_right for point in shown)
-        lines.append(
-            f"least {least}: {rights / len(shown):.2f} of what is shown is right, {rights / len(right):.2f} kept"
-        )
+        by_words, by_both = measured(Path(folder))
+    lines = ["by words:", *_told(by_words, fitted(by_words)), "by both:", *_told(by_both, fitted(by_both))]
     sys.stdout.write("\n".join(lines) + "\n")
 
 

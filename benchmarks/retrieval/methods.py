@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +14,13 @@ from benchmarks.environments import python_of
 from benchmarks.retrieval.sets import Article, Incoming, Resolved
 from devstack.postgres import Postgres
 from devstack.programs import PROJECT
+from housekeeping.embedding import embed_some
+from integrations.embeddings.embedder import AskedText, Embedder
+from integrations.embeddings.local import LocalModel
 from retrieval.markup import lines_of
 from retrieval.wrapping import unwrapped
 from storage import history
+from storage.meaning import Ask, ask_for_none
 from storage.migrating import migrate
 from storage.search import SearchInPostgres
 from storage.session import Database
@@ -42,6 +47,16 @@ def said(text: str) -> str:
     return unwrapped(lines_of(text))
 
 
+@cache
+def embedded() -> Embedder:
+    """Return the model that runs in a process of ours, loaded once."""
+    return Embedder(LocalModel())
+
+
+async def _ask(_tenant_id: str, text: str, language: str) -> AskedText:
+    return await embedded().asked(text, language)
+
+
 class CopiesInPostgres:
     """Tickets and documents in an embedded Postgres, as the housekeeping copies them and a worker finds them."""
 
@@ -50,6 +65,7 @@ class CopiesInPostgres:
         self._server.start()
         migrate(self._server.admin_url, self._server.url)
         asyncio.run(self._fill(tickets, articles))
+        self._embedding_of: Ask = ask_for_none
 
     @property
     def url(self) -> str:
@@ -70,6 +86,19 @@ class CopiesInPostgres:
                 await history.save_ticket(database, TENANT, copy)
             for article in articles:
                 await history.save_passages(database, TENANT, article.id, article.title, [article.text])
+        finally:
+            await database.close()
+
+    def embed(self) -> None:
+        """Make the embeddings of what is there, as the housekeeping does."""
+        asyncio.run(self._embed())
+        self._embedding_of = _ask
+
+    async def _embed(self) -> None:
+        database = Database(self._server.url, application_name="benchmark")
+        try:
+            while (await embed_some(database, TENANT, embedded()))[1]:
+                pass
         finally:
             await database.close()
 
@@ -97,7 +126,7 @@ class CopiesInPostgres:
         ask: Callable[[SearchInPostgres, str, str], Awaitable[list[Find]]],
     ) -> dict[str, list[Find]]:
         database = Database(self._server.url, application_name="benchmark")
-        search = SearchInPostgres(database, 2, most=MOST, least=0.0)
+        search = SearchInPostgres(database, 2, embedding_of=self._embedding_of, most=MOST, least=0.0)
         try:
             return {asked.id: await ask(search, asked.subject, said(asked.description)) for asked in queries}
         finally:

@@ -7,13 +7,14 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from simulators.exchange import ClientLeftError, Exchange
+from simulators.exchange import Answer, ClientLeftError, Exchange
 from simulators.faults import FaultBook
 from simulators.journal import Entry, Journal, selected_headers
 from simulators.openai.api_error import ApiError
 from simulators.openai.chat_request import ChatRequest, check_request, parse_body
 from simulators.openai.context import find_context, message_text
 from simulators.openai.delivery import ConnectionCutError, ReplyDelivery
+from simulators.openai.embeddings import answer_embeddings
 from simulators.openai.openai_faults import OpenAIFault, applies, in_place_of_an_answer
 from simulators.openai.providers import ROOTS, check_key, no_address
 from simulators.openai.reply import Reply, think
@@ -41,7 +42,8 @@ class OpenAIDoor:
 
     def __init__(self, config: OpenAIConfig, faults: FaultBook[OpenAIFault], journal: Journal) -> None:
         self._config = config
-        self._chat_address = ("POST", f"{ROOTS[config.provider]}/chat/completions")
+        root = ROOTS[config.provider]
+        self._operations = {f"{root}/chat/completions": "chat", f"{root}/embeddings": "embeddings"}
         self._faults = faults
         self._journal = journal
         self.answers: deque[Json] = deque(maxlen=MAX_ANSWERS)
@@ -65,7 +67,7 @@ class OpenAIDoor:
         return self._journal.receive(
             method=scope["method"],
             path=scope["path"],
-            operation="chat" if (scope["method"], scope["path"]) == self._chat_address else "unknown",
+            operation=self._operations.get(scope["path"], "unknown") if scope["method"] == "POST" else "unknown",
             payload=body if body is not None else raw.decode("utf-8", "replace")[:2000] or None,
             payload_bytes=len(raw),
             headers=selected_headers(scope["headers"]),
@@ -101,7 +103,10 @@ class OpenAIDoor:
             else:
                 self._check(scope, entry.operation)
                 entry.status = 200
-                await self._chat(wire, check_request(body, self._config), fault, headers)
+                if entry.operation == "embeddings":
+                    await wire.answer(Answer.of_json(200, answer_embeddings(body, self._config), headers))
+                else:
+                    await self._chat(wire, check_request(body, self._config), fault, headers)
             entry.outcome = "answered"
         except ApiError as error:
             entry.status, entry.outcome = error.status, "answered"

@@ -8,7 +8,18 @@ from simulators.openai.api_error import Provider
 
 # Of OpenAI's pages of models and deprecations; retired ones are a 404.
 MODELS = frozenset(
-    {"gpt-6-luna", "gpt-6.1-sol", "gpt-6.1-terra", "gpt-6-astra", "gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini"}
+    {
+        "text-embedding-3-small",
+        "text-embedding-3-large",
+        "gpt-6-luna",
+        "gpt-6.1-sol",
+        "gpt-6.1-terra",
+        "gpt-6-astra",
+        "gpt-4o",
+        "gpt-4o-mini",
+        "gpt-4.1",
+        "gpt-4.1-mini",
+    }
 )
 
 

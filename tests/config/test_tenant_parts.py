@@ -50,6 +50,7 @@ def test_a_tenant_has_a_model_of_its_own_and_rules_for_its_tickets() -> None:
             "CONTEXT_NEVER_TOPICS_ACME": "Drafts,  Old  Ones ,",
             "SERVICEDESK_HISTORY_DAYS_ACME": "730",
             "SERVICEDESK_CONVERSATION_ACME": "Copy",
+            "SERVICEDESK_EMBEDDINGS_ACME": "Local",
             "MODE_ACME": "Dry-Run",
             "RETIRED_WEBHOOK_SECRET_ACME": "older",
             "SERVICEDESK_PORTAL_ID_ACME": "2",
@@ -63,6 +64,7 @@ def test_a_tenant_has_a_model_of_its_own_and_rules_for_its_tickets() -> None:
     assert (acme.dry_run, acme.retired_secret) == (True, "older")
     assert acme.desk is not None
     assert (acme.desk.portal_id, acme.desk.history_days, acme.desk.conversation) == ("2", 730, True)
+    assert acme.desk.embeddings == "local"
     assert not any(secret in repr(acme) for secret in ("hidden", "older", "s3cret"))
     assert tenant(ACME).model == ModelSettings()
 

@@ -109,6 +109,7 @@ def test_every_missing_setting_of_a_desk_is_named_at_once() -> None:
         ("SERVICEDESK_HISTORY_DAYS_ACME", "0"),
         ("SERVICEDESK_HISTORY_DAYS_ACME", "hunter2"),
         ("SERVICEDESK_CONVERSATION_ACME", "hunter2"),
+        ("SERVICEDESK_EMBEDDINGS_ACME", "hunter2"),
         ("TICKETS_NEVER_ACME", "group:"),
         ("MODE_ACME", "hunter2"),
         ("OPENAI_DAILY_TOKENS_ACME", "hunter2"),

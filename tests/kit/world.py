@@ -123,9 +123,12 @@ class World:
 
     def gpt4_requests(self, text: str) -> list[dict[str, Any]]:
         """Each chat request that GPT-4 got with `text` in it."""
-        requests = self._openai.get("/_sim/requests").raise_for_status().json()
-        listed = requests["requests"] if isinstance(requests, dict) else requests
-        return [request for request in listed if request["operation"] == "chat" and text in str(request)]
+        return [request for request in self.model_requests("chat") if text in str(request)]
+
+    def model_requests(self, operation: str) -> list[dict[str, Any]]:
+        """Each request of that operation that the model's endpoint got."""
+        requests = self._openai.get("/_sim/requests").raise_for_status().json()["requests"]
+        return [request for request in requests if request["operation"] == operation]
 
     def desk_requests(self, tenant: str = "acme") -> list[dict[str, Any]]:
         """Each request that a tenant's desk got, oldest first, with its `time` and `operation`."""

@@ -122,6 +122,33 @@ def test_other_formats_and_no_context(gpt4: httpx.Client) -> None:
     assert content(ask(gpt4, messages=[{"role": "user", "content": "Hello"}]))["similar_tickets"] == []
 
 
+def test_embeddings_are_given_in_the_order_of_their_texts(openai_url: str, gpt4: httpx.Client) -> None:
+    """To the official client too, which asks for them as base64."""
+    texts = ["VPN drops at home", "Scanner jams", "At home drops VPN"]
+    asked = {"model": "text-embedding-3-small", "input": texts, "encoding_format": "float"}
+    rows = gpt4.post("/v1/embeddings", json=asked).json()["data"]
+    assert [row["index"] for row in rows] == [0, 1, 2]
+    assert rows[0]["embedding"] == rows[2]["embedding"] != rows[1]["embedding"]
+    with openai.OpenAI(base_url=f"{openai_url}/v1", api_key="sk-test", max_retries=0) as client:
+        answer = client.embeddings.create(model="text-embedding-3-small", input=texts[0])
+    assert answer.data[0].embedding == pytest.approx(rows[0]["embedding"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        *(({"input": wrong}, 400) for wrong in ("", [], [""], [7], None, ["x"] * 2049)),
+        *(({"model": "gpt-9"}, 404), ({"model": None}, 400), ({"top": 1}, 400)),
+    ],
+)
+def test_embeddings_of_nothing_or_of_no_model_are_refused(
+    more: dict[str, Any], status: int, gpt4: httpx.Client
+) -> None:
+    asked = {"model": "text-embedding-3-small", "input": "VPN"} | more
+    response = gpt4.post("/v1/embeddings", json=asked)
+    assert (response.status_code, response.json()["error"]["type"]) == (status, "invalid_request_error")
+
+
 @pytest.mark.parametrize(
     ("more", "status", "param"),
     [

@@ -1,0 +1,108 @@
+"""The embeddings of copies, made in the background: of what is new or has changed, and of all with another model."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from config.tenant_directory import TenantDirectory
+from config.tenants import Tenant
+from integrations.embeddings.embedder import Embedder
+from integrations.embeddings.failures import EmbeddingsUnavailable
+from integrations.errors import HeldBack
+from observability import metrics, phrases, tracing
+from observability.logging import say
+from retrieval.language import LANGUAGES, languages_of
+from storage import embeddings
+from storage.embeddings import ToEmbed
+from storage.listings import COLLECTIONS
+from storage.paging import split
+from storage.session import DATABASE_FAILURES, Database
+
+# Of a tenant's tickets, and of its passages, before the next one's turn: a large desk's first embeddings take hours.
+_MOST_A_TURN = 80
+# The two ends of a long ticket: what was asked, and what helped.
+_DESCRIPTION, _HELPED = 800, 400
+
+
+class EmbeddingTurns:
+    """Makes what is lacking, tenant by tenant; `embedder_of` gives a tenant's, None for one that has none."""
+
+    def __init__(
+        self, tenants: TenantDirectory, database: Database, embedder_of: Callable[[str], Embedder | None]
+    ) -> None:
+        self._tenants = tenants
+        self._database = database
+        self._embedder_of = embedder_of
+
+    async def turn(self) -> bool:
+        """Make some embeddings for each tenant; return True if there are more to be made.
+
+        Whatever is wrong is a line: who copies and purges notices by itself that the database is away.
+        """
+        more = False
+        with tracing.untraced():
+            for tenant in self._tenants.all():
+                try:
+                    more |= await self._some(tenant)
+                except (EmbeddingsUnavailable, HeldBack):
+                    continue  # the embedder has said so
+                except Exception as failure:  # noqa: BLE001 -- it is no reason to end the copying
+                    reason = (
+                        "refused by the database" if isinstance(failure, DATABASE_FAILURES) else "unexpected failure"
+                    )
+                    say(phrases.EMBEDDINGS_FAILED, reason=reason, failure=failure, also={"tenant_id": tenant.id})
+        return more
+
+    async def _some(self, tenant: Tenant) -> bool:
+        if tenant.desk is not None and tenant.desk.embeddings == "none":
+            await embeddings.remove_all(self._database, tenant.id)
+            metrics.COPIES_TO_EMBED.labels(tenant.id).set(0)
+        embedder = self._embedder_of(tenant.id)
+        if embedder is None:
+            return False
+        model = await embedder.model_id()
+        to_make = await embeddings.count_left(self._database, tenant.id, model)
+        metrics.COPIES_TO_EMBED.labels(tenant.id).set(to_make)
+        if not to_make:
+            return False
+        languages = (tenant.desk.languages if tenant.desk else ()) or LANGUAGES
+        made, left = await embed_some(self._database, tenant.id, embedder, languages)
+        metrics.COPIES_TO_EMBED.labels(tenant.id).set(left)
+        say(phrases.EMBEDDED, tenant_id=tenant.id, copies=made, left=left)
+        return bool(made) and left > 0
+
+
+async def embed_some(
+    database: Database, tenant_id: str, embedder: Embedder, languages: Sequence[str] = LANGUAGES
+) -> tuple[int, int]:
+    """Make the embeddings of some of a tenant's copies that have none; how many, and how many are left.
+
+    Raises EmbeddingsUnavailable or HeldBack, or one of DATABASE_FAILURES.
+    """
+    made, model = 0, await embedder.model_id()
+    for collection in COLLECTIONS:
+        copies = await embeddings.to_embed(database, tenant_id, collection, model, _MOST_A_TURN)
+        for some in split(copies, embedder.texts_at_once):
+            texts = await asyncio.to_thread(_all_told, some, languages)
+            kept = await embedder.kept(texts)
+            _say_refused(tenant_id, some, kept)
+            rows = [(copy, language, each) for copy, (_, language), each in zip(some, texts, kept, strict=True)]
+            await embeddings.save(database, tenant_id, collection, model, rows)
+        made += len(copies)
+    return made, await embeddings.count_left(database, tenant_id, model)
+
+
+def _say_refused(tenant_id: str, copies: Sequence[ToEmbed], kept: Sequence[bytes]) -> None:
+    for copy, each in zip(copies, kept, strict=True):
+        if not each:
+            also = {"tenant_id": tenant_id, "copy": copy.name}
+            say(phrases.EMBEDDINGS_FAILED, reason="the model refuses a text, which is found by its words", also=also)
+
+
+def _all_told(copies: Sequence[ToEmbed], languages: Sequence[str]) -> list[tuple[str, str]]:
+    return [_told(copy, languages) for copy in copies]
+
+
+def _told(copy: ToEmbed, languages: Sequence[str]) -> tuple[str, str]:
+    """Return what a copy says, and in which language."""
+    text = "\n".join(filter(None, (copy.subject, copy.description[:_DESCRIPTION], copy.helped[:_HELPED])))
+    return text, languages_of(text, languages)[0]

@@ -1,0 +1,219 @@
+"""The embeddings of one model: kept ones, and how near they are to a text that asks."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from zlib import crc32
+
+from integrations.embeddings.failures import EmbeddingsUnavailable, TextRefused
+from integrations.errors import HeldBack
+from observability import phrases
+from observability.outage import Outage
+
+if TYPE_CHECKING:
+    # It needs NumPy, which only those have who want embeddings.
+    from retrieval.space import Space
+
+# Of a longer ticket the begin says what it is about: on the set in benchmarks/retrieval it finds as much.
+_MOST_ASKED = 500
+# What a model of 512 tokens reads.
+_MOST_KEPT = 2000
+_VERSION = 1
+_REST_SECONDS = 15.0
+
+
+class EmbeddingModel(Protocol):
+    """Where the numbers come from."""
+
+    key: str
+    """What it is, and where: embeddings of another one are not compared with its own."""
+    server: str
+    """Its name in lines."""
+    two_sided: bool
+    """True if it takes a text that asks apart from one that is to be found."""
+    texts_at_once: int
+    """Of one call."""
+    asked_at_once: int
+    """Texts that ask: who comes beyond that would wait too long."""
+
+    async def embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
+        """Return the embedding of each text.
+
+        Raises TextRefused where one of them is the reason, or EmbeddingsUnavailable.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close what is open."""
+        ...
+
+
+class AskedText:
+    """A text that others are sought for: its embedding in the model's space."""
+
+    def __init__(self, model: int, space: "Space", embedding: Sequence[float], language: str) -> None:
+        self.model = model
+        self.language = language
+        self._space, self._direction = space, space.asked(embedding, language)
+
+    @property
+    def vector(self) -> Sequence[float]:
+        """Its direction, as a number a dimension."""
+        numbers: list[float] = self._direction.tolist()
+        return numbers
+
+    def nearness(self, kept: bytes) -> list[float]:
+        """Return how near it is to each of the texts whose embeddings are behind one another: see `Space.nearness`."""
+        return self._space.nearness(self._direction, kept)
+
+
+class Embedder:
+    """A model and its space, which is measured at the first use; `close()` it.
+
+    A failure is a line, and then it rests for 15 s: its methods raise EmbeddingsUnavailable, and HeldBack meanwhile.
+    """
+
+    def __init__(self, model: EmbeddingModel, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._model = model
+        self._monotonic = monotonic
+        self._rests_until = 0.0
+        self._outage = Outage(phrases.EMBEDDINGS_FAILED, monotonic=monotonic)
+        self._space: asyncio.Task[Space] | None = None
+        self._asked: dict[tuple[str, str], asyncio.Task[AskedText]] = {}
+
+    @property
+    def server(self) -> str:
+        """The model's name in lines."""
+        return self._model.server
+
+    @property
+    def texts_at_once(self) -> int:
+        """How many the model takes in one call."""
+        return self._model.texts_at_once
+
+    def begin(self) -> bool:
+        """Return True if the space is measured; else it is begun, so that no job has to wait for it."""
+        task = self._begun()
+        return task.done() and not task.cancelled() and task.exception() is None
+
+    async def model_id(self) -> int:
+        """Return a number of the model and of how its embeddings are kept; with another one they are made anew."""
+        return self._id_of(await self._measured())
+
+    def _id_of(self, space: "Space") -> int:
+        return crc32(f"{_VERSION} {self._model.key} {space.dimensions}".encode()) - (1 << 31)
+
+    async def kept(self, texts: Sequence[tuple[str, str]]) -> list[bytes]:
+        """Return what is kept of texts, each with its language, that are to be found; of one that is refused nothing.
+
+        They are at most as many as the model takes at once.
+        """
+        space = await self._measured()
+        embeddings = await self._each([text[:_MOST_KEPT] for text, _ in texts])
+        self._insist_on({space.dimensions}, [each for each in embeddings if each is not None])
+        return [
+            b"" if each is None else space.stored(each, language)
+            for each, (_, language) in zip(embeddings, texts, strict=True)
+        ]
+
+    async def _each(self, texts: Sequence[str]) -> list[Sequence[float] | None]:
+        try:
+            return [*await self._embed(texts, asked=False)]
+        except TextRefused:
+            if len(texts) == 1:
+                return [None]
+            half = len(texts) // 2
+            return [*await self._each(texts[:half]), *await self._each(texts[half:])]
+
+    async def asked(self, text: str, language: str) -> AskedText:
+        """Return a text that others are sought for. Who asks for the same one meanwhile gets the same."""
+        key = (text[:_MOST_ASKED], language)
+        task = self._asked.get(key)
+        if task is None:
+            if len(self._asked) >= self._model.asked_at_once:
+                raise HeldBack(f"{self.server}: busy", 1.0, extends_deadline=False)
+            task = self._asked[key] = asyncio.create_task(self._ask(*key))
+            task.add_done_callback(partial(self._answered, key))
+        return await asyncio.shield(task)
+
+    def _answered(self, key: tuple[str, str], done: asyncio.Task[AskedText]) -> None:
+        self._asked.pop(key, None)
+        _heed(done)
+
+    async def _ask(self, text: str, language: str) -> AskedText:
+        space = await self._measured()
+        embeddings = await self._embed([text], asked=True)
+        self._insist_on({space.dimensions}, embeddings)
+        return AskedText(self._id_of(space), space, embeddings[0], language)
+
+    def _insist_on(self, dimensions: set[int], embeddings: Sequence[Sequence[float]]) -> None:
+        if not {len(each) for each in embeddings} <= dimensions:
+            # It is another model by now.
+            self._space = None
+            self.fail("its embeddings are not as long as they were")
+
+    async def _measured(self) -> "Space":
+        return await asyncio.shield(self._begun())
+
+    def _begun(self) -> "asyncio.Task[Space]":
+        if self._space is None or (self._space.done() and (self._space.cancelled() or self._space.exception())):
+            self._space = asyncio.create_task(self._measure())
+            self._space.add_done_callback(_heed)
+        return self._space
+
+    async def _measure(self) -> "Space":
+        try:
+            from retrieval.space import Space, parallel_texts  # noqa: PLC0415 -- see above
+        except ImportError as missing:
+            self.fail("NumPy can't be loaded: install the extra embeddings", missing)
+        texts, sides = parallel_texts(), []
+        all_of_them = [text for each in texts.values() for text in each]
+        count = len(all_of_them) // len(texts)
+        for asked in (False, True) if self._model.two_sided else (False,):
+            found: list[Sequence[float]] = []
+            for start in range(0, len(all_of_them), self._model.texts_at_once):
+                try:
+                    found += await self._embed(all_of_them[start : start + self._model.texts_at_once], asked=asked)
+                except TextRefused as refused:
+                    self.fail(refused.reason, refused)
+            self._insist_on({len(found[0])}, found)
+            sides.append({of: found[at * count : (at + 1) * count] for at, of in enumerate(texts)})
+        try:
+            return await asyncio.to_thread(Space, sides[-1], sides[0])
+        except ValueError as unusable:
+            self.fail(str(unusable), unusable)
+
+    async def _embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
+        # No breaker: nothing is held back that anybody should see, since the searches go on by words.
+        left = self._rests_until - self._monotonic()
+        if left > 0:
+            raise HeldBack(f"{self.server} failed", left, extends_deadline=False)
+        try:
+            embeddings = await self._model.embed(texts, asked=asked)
+        except TextRefused:
+            raise
+        except EmbeddingsUnavailable as failure:
+            self.fail(failure.reason, failure)
+        self._outage.over()
+        return embeddings
+
+    def fail(self, reason: str, failure: Exception | None = None) -> NoReturn:
+        """Say a line, once a minute, and rest. Raises EmbeddingsUnavailable."""
+        self._rests_until = self._monotonic() + _REST_SECONDS
+        self._outage.seen(f"{self.server}: {reason}")
+        raise EmbeddingsUnavailable(reason) from failure
+
+    async def close(self) -> None:
+        """Close the model."""
+        for task in (self._space, *self._asked.values()):
+            if task is not None:
+                task.cancel()
+        await self._model.close()
+
+
+def _heed(done: asyncio.Task[Any]) -> None:
+    """Take note of a failure, which whoever waited for it has had: nobody may wait any more."""
+    if not done.cancelled():
+        done.exception()

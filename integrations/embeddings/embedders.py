@@ -1,0 +1,95 @@
+"""Which embeddings each tenant has: none, those of this process, or an endpoint's. Its desk's settings say so."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+from config.settings import EmbeddingSettings
+from config.tenant_directory import TenantDirectory
+from integrations.embeddings.embedder import AskedText, Embedder
+from integrations.embeddings.endpoint import EndpointModel
+from integrations.embeddings.failures import EmbeddingsUnavailable, TextRefused
+from integrations.embeddings.local import LocalModel
+from integrations.errors import HeldBack
+from integrations.outward import Outward
+from observability import phrases
+from observability.logging import say
+
+_WAIT_SECONDS = 5.0
+
+
+class Embedders:
+    """The embedders of one process, each made at its first use; `close()` them."""
+
+    def __init__(self, tenants: TenantDirectory, settings: EmbeddingSettings) -> None:
+        self._tenants = tenants
+        self._settings = settings
+        self._made: dict[str, Embedder] = {}
+        self._told: set[str] = set()
+
+    def of(self, tenant_id: str) -> Embedder | None:
+        """Return the tenant's embedder as its settings are now; None for a tenant that has none.
+
+        The first time for an endpoint, a line says where the tenant's texts are sent.
+        """
+        tenant = self._tenants.get(tenant_id)
+        kind = tenant.desk.embeddings if tenant is not None and tenant.desk is not None else "none"
+        settings = self._settings
+        if kind == "local":
+            return self._made.get(kind) or self._made.setdefault(kind, Embedder(LocalModel()))
+        if kind != "endpoint":
+            self._told.discard(tenant_id)
+            return None
+        first = tenant_id not in self._told
+        self._told.add(tenant_id)
+        if settings.embeddings_base_url is None:
+            if first:
+                say(phrases.EMBEDDINGS_FAILED, reason="EMBEDDINGS_BASE_URL is not set", also={"tenant_id": tenant_id})
+            return None
+        embedder = self._made.get(kind) or self._made.setdefault(kind, self._endpoint(settings.embeddings_base_url))
+        if first:
+            say(phrases.EMBEDDINGS_SENT, tenant_id=tenant_id, server=embedder.server, model=settings.embeddings_model)
+        return embedder
+
+    async def asked(self, tenant_id: str, text: str, language: str) -> AskedText | None:
+        """Return a text that others are sought for; None for a tenant that has no embeddings, or while there is none.
+
+        The second is a line: the search goes by words alone then.
+        """
+        embedder = self.of(tenant_id)
+        # No job waits for the space to be measured.
+        if embedder is None or not text.strip() or not embedder.begin():
+            return None
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS):
+                return await embedder.asked(text, language)
+        except TimeoutError:
+            with suppress(EmbeddingsUnavailable):
+                embedder.fail(f"none in {_WAIT_SECONDS:g} s")
+        except (EmbeddingsUnavailable, HeldBack):
+            pass  # the embedder has said so
+        except TextRefused as refused:
+            say(refused.phrase, reason=f"{embedder.server}: {refused.reason}, of a ticket that came in")
+        except Exception as failure:  # noqa: BLE001 -- what nobody foresaw is no reason to end the job
+            say(phrases.EMBEDDINGS_FAILED, reason="unexpected failure", failure=failure)
+        return None
+
+    def _endpoint(self, base_url: str) -> Embedder:
+        settings = self._settings
+        model = EndpointModel(
+            base_url=base_url,
+            api_key=settings.embeddings_api_key or "",
+            name=settings.embeddings_model,
+            outward=Outward.to_embeddings(settings),
+        )
+        return Embedder(model)
+
+    def used(self) -> Sequence[Embedder]:
+        """Return those that tenants have now."""
+        found = (self.of(tenant.id) for tenant in self._tenants.all())
+        return list({id(each): each for each in found if each is not None}.values())
+
+    async def close(self) -> None:
+        """Close each."""
+        for embedder in self._made.values():
+            await embedder.close()

@@ -1,0 +1,102 @@
+"""The embeddings of copies: which are to be made, and keeping them. `storage.search` finds by them.
+
+One goes with its copy, or when the words change that the copy is found by (`keep_postings` in functions.sql). Of a
+text that the model has refused an empty one is kept, so that it is not asked for again.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import text
+
+from storage.listings import COLLECTIONS, Collection
+from storage.session import Database
+
+_TEXTS = {
+    "t": "t.ticket_id AS name, t.subject, t.description, coalesce(nullif(t.resolution, ''), t.conversation) AS helped"
+    " FROM tickets t",
+    "p": "t.source_id AS name, t.title AS subject, t.body AS description, '' AS helped FROM passages t",
+}
+# Only what can be found. The newest first, since they are likeliest to be of use.
+_LACKING = """
+    t.terms <> '{{}}' AND NOT EXISTS (SELECT FROM embeddings e WHERE e.collection = '{collection}'
+        AND e.document = t.search_id AND e.model = :model)
+"""
+_NEXT = {
+    of: text(f"""
+        SELECT t.search_id AS document, t.synced_at, {_TEXTS[of]}
+        WHERE {_LACKING.format(collection=of)} ORDER BY t.search_id DESC LIMIT :most
+    """)
+    for of in COLLECTIONS
+}
+_LEFT = text(f"""
+    SELECT (SELECT count(*) FROM tickets t WHERE {_LACKING.format(collection="t")})
+        + (SELECT count(*) FROM passages t WHERE {_LACKING.format(collection="p")}) AS copies
+""")  # noqa: S608 -- constants
+# Of a text that has changed since it was read, or is gone, there is none to keep.
+_SAVE = {
+    of: text(f"""
+        INSERT INTO embeddings (tenant_id, collection, document, model, language, embedding)
+        SELECT current_setting('app.tenant_id'), '{of}', n.document, :model, n.language, n.embedding
+        FROM unnest(CAST(:documents AS bigint[]), CAST(:synced AS timestamptz[]), CAST(:languages AS text[]),
+            CAST(:embeddings AS bytea[])) n (document, synced_at, language, embedding)
+        JOIN {table} t ON t.search_id = n.document AND t.synced_at = n.synced_at
+        ORDER BY n.document FOR SHARE OF t
+        ON CONFLICT (tenant_id, collection, document) DO UPDATE
+        SET model = excluded.model, language = excluded.language, embedding = excluded.embedding
+    """)  # noqa: S608 -- constants
+    for of, table in (("t", "tickets"), ("p", "passages"))
+}
+_ANY = text("SELECT EXISTS (SELECT FROM embeddings) AS there")
+_REMOVE = text("DELETE FROM embeddings")
+
+
+class ToEmbed(NamedTuple):
+    """A copy that has no embedding of a model."""
+
+    document: int
+    synced_at: datetime
+    name: str
+    """The desk's id, or a file's path."""
+    subject: str
+    description: str
+    helped: str
+
+
+async def to_embed(database: Database, tenant_id: str, collection: Collection, model: int, most: int) -> list[ToEmbed]:
+    """Return copies that have no embedding of this model, newest first."""
+    (rows,) = await database.call_as(tenant_id, _NEXT[collection], model=model, most=most)
+    return [ToEmbed(**row) for row in rows]
+
+
+async def count_left(database: Database, tenant_id: str, model: int) -> int:
+    """Return how many there are."""
+    ((row,),) = await database.call_as(tenant_id, _LEFT, model=model)
+    return int(row["copies"])
+
+
+async def save(
+    database: Database,
+    tenant_id: str,
+    collection: Collection,
+    model: int,
+    made: Sequence[tuple[ToEmbed, str, bytes]],
+) -> None:
+    """Keep the embeddings of copies, each with its language, unless the copy has changed meanwhile."""
+    await database.call_as(
+        tenant_id,
+        _SAVE[collection],
+        model=model,
+        documents=[copy.document for copy, _, _ in made],
+        synced=[copy.synced_at for copy, _, _ in made],
+        languages=[language for _, language, _ in made],
+        embeddings=[embedding for _, _, embedding in made],
+    )
+
+
+async def remove_all(database: Database, tenant_id: str) -> None:
+    """Delete all of a tenant's, since it has none any more."""
+    ((row,),) = await database.call_as(tenant_id, _ANY)
+    if row["there"]:
+        await database.call_as(tenant_id, _REMOVE)

