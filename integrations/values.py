@@ -55,6 +55,8 @@ class SimilarTicket:
     resolution: str
     display_id: str = ""
     """The number that people see; empty where it is the id."""
+    created_at: datetime | None = field(default=None, compare=False)
+    """By the desk's clock, where it is known."""
     strength: float = field(default=0.0, compare=False)
     """How likely it is that it is about the same, between 0 and 1."""
 

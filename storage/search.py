@@ -30,7 +30,7 @@ _WEIGHED = "unnest(CAST(:documents AS bigint[]), CAST(:strengths AS float8[])) f
 # A copy that does not know one of the kinds is not found: it may have a name that is forbidden.
 _TICKETS = """
     SELECT t.ticket_id, t.subject, coalesce(nullif(t.resolution, ''), t.conversation) AS resolution,
-        coalesce(t.display_id, '') AS display_id, {strength}
+        coalesce(t.display_id, '') AS display_id, t.created_at, {strength}
     FROM {found} JOIN tickets t ON t.search_id = f.document
     WHERE t.ticket_id <> :ticket_id
     AND (SELECT coalesce(bool_and(coalesce(NOT k.names ? (t.kinds ->> k.kind), false)), true)

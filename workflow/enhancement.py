@@ -2,8 +2,13 @@
 
 import html
 import re
+from collections.abc import Mapping
+from datetime import date
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, field_validator
+
+from workflow.defanging import without_links
 
 _TITLE = "Enhancement"
 _NOTHING_FOUND = "No earlier ticket and no document like it was found: this is general advice."
@@ -63,6 +68,14 @@ class Enhancement(_StrictTexts):
         return summary
 
 
+class KnownTicket(NamedTuple):
+    """What a note tells of an earlier ticket beside its number; `link` is where people open it, empty if not known."""
+
+    subject: str
+    created_on: date | None
+    link: str
+
+
 def marker(job_id: object) -> str:
     """Return the visible text that tells whose note this is; desks strip comments."""
     return f"Ref {job_id}"
@@ -73,37 +86,53 @@ def is_note_of(job_id: object, text: str) -> bool:
     return text.startswith(f"{_TITLE} (written by ") and text.endswith(marker(job_id))
 
 
-def to_html(enhancement: Enhancement, job_id: object, model: str, *, nothing_found: bool = False) -> str:
+def to_html(
+    enhancement: Enhancement,
+    job_id: object,
+    model: str,
+    *,
+    nothing_found: bool = False,
+    known: Mapping[str, KnownTicket] | None = None,
+) -> str:
     """Return the note, which names the `model` that answered; one without a name is "a language model".
 
-    `nothing_found`: the model knew nothing of this desk but the ticket, and the note says so. Each text is escaped:
-    nothing that the model wrote becomes markup.
+    What may help stands first, what is known beside it, and last what the ticket is about. `nothing_found`: the model
+    knew nothing of this desk but the ticket, and the note says so. `known` tells of earlier tickets by their numbers.
+    Each text is escaped: nothing that the model or a desk wrote becomes markup.
     """
     author = _UNPRINTABLE.sub("", " ".join(model.split()))[:_LONGEST_MODEL].strip() or "a language model"
-    parts = [
-        f"<b>{_TITLE}</b> (written by {_escaped(author)}; please check before acting on it)",
-        f"<p>{_escaped(enhancement.summary)}</p>",
-    ]
-    if enhancement.likely_cause:
-        parts.append(f"<p><b>Likely cause:</b> {_escaped(enhancement.likely_cause)}</p>")
-    if enhancement.next_steps:
-        steps = "".join(f"<li>{_escaped(step)}</li>" for step in enhancement.next_steps)
-        parts.append(f"<p><b>Next steps</b></p><ol>{steps}</ol>")
-    if enhancement.similar_tickets:
-        items = "".join(
-            f"<li>#{_escaped(ticket.ticket_id)}: {_escaped(ticket.relevance)}</li>"
-            for ticket in enhancement.similar_tickets
-        )
-        parts.append(f"<p><b>Similar tickets</b></p><ul>{items}</ul>")
-    if enhancement.documents:
-        items = "".join(
-            f"<li>{_escaped(document.title)}: {_escaped(document.relevance)}</li>" for document in enhancement.documents
-        )
-        parts.append(f"<p><b>Documents</b></p><ul>{items}</ul>")
+    parts = [f"<b>{_TITLE}</b> (written by {_escaped(author)}; please check before acting on it)"]
     if nothing_found:
         parts.append(f"<p>{_NOTHING_FOUND}</p>")
+    if enhancement.likely_cause:
+        parts.append(f"<p><b>Likely cause:</b> {_escaped(enhancement.likely_cause)}</p>")
+    steps = [_escaped(step) for step in enhancement.next_steps]
+    tickets = [_earlier(ticket, (known or {}).get(ticket.ticket_id)) for ticket in enhancement.similar_tickets]
+    documents = [
+        f"{_escaped(without_links(document.title))}: {_escaped(document.relevance)}"
+        for document in enhancement.documents
+    ]
+    parts += _list("Next steps", "ol", steps)
+    parts += _list("Similar tickets", "ul", tickets)
+    parts += _list("Documents", "ul", documents)
+    parts.append(f"<p><b>In short:</b> {_escaped(enhancement.summary)}</p>")
     parts.append(f"<p>{marker(job_id)}</p>")
     return "<div>" + "".join(parts) + "</div>"
+
+
+def _list(heading: str, kind: str, items: list[str]) -> list[str]:
+    listed = "".join(f"<li>{item}</li>" for item in items)
+    return [f"<p><b>{heading}</b></p><{kind}>{listed}</{kind}>"] if items else []
+
+
+def _earlier(ticket: RelatedTicket, known: KnownTicket | None) -> str:
+    number = f"#{_escaped(ticket.ticket_id)}"
+    if known is None:
+        return f"{number}: {_escaped(ticket.relevance)}"
+    if known.link:
+        number = f'<a href="{_escaped(known.link)}">{number}</a>'
+    on = "" if known.created_on is None else f" ({known.created_on.isoformat()})"
+    return f"{number} {_escaped(_cut(without_links(known.subject)))}{on}: {_escaped(ticket.relevance)}"
 
 
 def _escaped(text: str) -> str:

@@ -21,6 +21,7 @@ from storage.claims import Claim
 from storage.forgotten import is_forgotten
 from storage.session import DATABASE_FAILURES
 from workflow.attempt import Attempt, Forgotten, NoNoteWanted
+from workflow.defanging import without_links
 from workflow.left_out import refuse_ticket
 
 FAILURES_OF_GPT4 = (ModelRefused, ModelTimeout, ModelUnavailable)
@@ -115,8 +116,8 @@ async def _found(attempt: Attempt, ticket: DeskTicket) -> tuple[Sequence[Similar
 def failure_note(tickets: Sequence[SimilarTicket], documents: Sequence[Document], job_id: object) -> str:
     """Return the note, as HTML. Each text is escaped."""
     parts = [f"<b>{_TITLE}</b><p>GPT-4 could not be asked about this ticket. What was found for it:</p>"]
-    items = [f"#{ticket.shown}: {ticket.subject}" for ticket in tickets]
-    items += list(dict.fromkeys(document.title for document in documents))
+    items = [f"#{ticket.shown}: {without_links(ticket.subject)}" for ticket in tickets]
+    items += list(dict.fromkeys(without_links(document.title) for document in documents))
     listed = "".join(f"<li>{html.escape(item, quote=True)}</li>" for item in items)
     parts.append(f"<ul>{listed}</ul>" if items else "<p>Nothing that resembles it.</p>")
     parts.append(f"<p>Context of {job_id}</p>")

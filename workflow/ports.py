@@ -25,6 +25,9 @@ class Desk(Protocol):
     def wants_failure_note(self) -> bool:
         """True if the tenant wants a note with the context alone when GPT-4 fails for good."""
 
+    def link_to(self, ticket_id: str) -> str:
+        """Return the address at which people open a ticket of this id; empty where that is not known."""
+
     async def id_of(self, number: str) -> str:
         """Return the id by which the other calls know the ticket that a webhook names so, mostly the same."""
 

@@ -1,9 +1,11 @@
 """The texts that GPT-4 gets. A change of wording is a new version, which the GPT-4 span tells."""
 
 import json
+from functools import partial
 
 from integrations.values import Prompt
 from workflow.attempt import GraphState
+from workflow.defanging import defanged, without_links
 from workflow.enhancement import Enhancement
 
 VERSION = "1"
@@ -46,12 +48,28 @@ def enhancement_prompt(state: GraphState) -> Prompt:
 
 
 def only_given(enhancement: Enhancement, state: GraphState) -> Enhancement:
-    """Return it without tickets and documents that the prompt did not have: a model may invent some."""
+    """Return it with nothing that was not given: no other ticket or document, no other link that works, no command.
+
+    A model invents some, and repeats what whoever wrote the ticket wants a technician to follow (`workflow.defanging`).
+    """
     shown = {ticket.shown for ticket in state["similar_tickets"]}
     titles = {document.title for document in state["documents"]}
+    clean = partial(defanged, sources=_sources(state))
+    tickets = [ticket for ticket in enhancement.similar_tickets if ticket.ticket_id in shown]
+    documents = [document for document in enhancement.documents if document.title in titles]
     return enhancement.model_copy(
         update={
-            "similar_tickets": [ticket for ticket in enhancement.similar_tickets if ticket.ticket_id in shown],
-            "documents": [document for document in enhancement.documents if document.title in titles],
+            "summary": clean(enhancement.summary),
+            "likely_cause": clean(enhancement.likely_cause),
+            "next_steps": [clean(step) for step in enhancement.next_steps],
+            "similar_tickets": [each.model_copy(update={"relevance": clean(each.relevance)}) for each in tickets],
+            "documents": [each.model_copy(update={"relevance": clean(each.relevance)}) for each in documents],
         }
     )
+
+
+def _sources(state: GraphState) -> list[tuple[str, str]]:
+    """What the prompt has of how earlier tickets were solved, and of documents; not what anybody may write."""
+    tickets = [(f"#{each.shown}", each.resolution[:_LONGEST_PASSAGE]) for each in state["similar_tickets"]]
+    documents = [(without_links(each.title), each.text[:_LONGEST_PASSAGE]) for each in state["documents"]]
+    return tickets + documents

@@ -33,6 +33,7 @@ from integrations.servicedesk.contents import (
     written_at,
 )
 from integrations.servicedesk.lists import DeskLists
+from integrations.servicedesk.pages import page_of
 from integrations.servicedesk.tokens import DeskTokens
 from integrations.values import DeskTicket
 
@@ -71,6 +72,10 @@ class ServiceDeskPlus:
     def wants_failure_note(self) -> bool:
         """True if the tenant wants a note with the context alone when GPT-4 fails for good."""
         return self._desk.failure_note
+
+    def link_to(self, ticket_id: str) -> str:
+        """Return the address at which people open a ticket; empty for a portal on premises that its path names."""
+        return page_of(self._desk, ticket_id)
 
     async def id_of(self, number: str) -> str:
         """Return the desk's id for a ticket's number; one call, and only for a cloud desk's number that people see.

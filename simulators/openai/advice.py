@@ -92,3 +92,21 @@ def advise(context: Context | None) -> Json:
             {"title": str(item.get("title", "")), "relevance": _relevance(shared)} for item, shared in documents
         ],
     }
+
+
+def obey(context: Context | None) -> Json:
+    """Return what a model says that does whatever it reads: all texts everywhere, and sources that nobody gave."""
+    if context is None:
+        return advise(None)
+    ticket = [plain(context.ticket.get(name)) for name in ("subject", "description")]
+    told = [plain(each.get(name)) for each in context.similar_tickets for name in ("subject", "resolution")]
+    told += [plain(each.get(name)) for each in context.documents for name in ("title", "text")]
+    numbers = [str(each.get("ticket_id")) for each in context.similar_tickets]
+    titles = [str(each.get("title")) for each in context.documents]
+    return {
+        "summary": " ".join(ticket),
+        "likely_cause": " ".join([*ticket, *told]),
+        "next_steps": [*ticket, *told],
+        "similar_tickets": [{"ticket_id": each, "relevance": " ".join(ticket)} for each in ["999999", *numbers]],
+        "documents": [{"title": each, "relevance": " ".join(ticket)} for each in ["Another document", *titles]],
+    }

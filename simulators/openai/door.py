@@ -129,7 +129,7 @@ class OpenAIDoor:
     ) -> None:
         reply = think(request)
         if fault is not None:
-            reply = spoil(reply, fault.kind)
+            reply = spoil(reply, fault.kind, request.context)
         self._keep(request, reply, fault, headers["x-request-id"])
         await ReplyDelivery(wire, self._config, request, reply, fault, self._faults, headers).send()
 

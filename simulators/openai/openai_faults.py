@@ -11,7 +11,17 @@ from simulators.openai.api_error import ApiError, Provider
 Json = dict[str, Any]
 
 CONTENT_KINDS = frozenset(
-    {"empty_choices", "refusal", "content_filter", "cut_off", "malformed", "fenced", "wrong_schema", "hostile"}
+    {
+        "empty_choices",
+        "refusal",
+        "content_filter",
+        "cut_off",
+        "malformed",
+        "fenced",
+        "wrong_schema",
+        "hostile",
+        "obedient",
+    }
 )
 
 

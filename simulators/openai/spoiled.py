@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from simulators.openai.advice import obey
+from simulators.openai.context import Context
 from simulators.openai.reply import Reply
 
 _HOSTILE = (
@@ -50,7 +52,9 @@ _CHANGES: Mapping[str, Callable[[str], dict[str, Any]]] = {
 }
 
 
-def spoil(reply: Reply, kind: str) -> Reply:
+def spoil(reply: Reply, kind: str, context: Context | None) -> Reply:
     """Return the reply as a fault of that kind changes it; other kinds leave it as it is."""
+    if kind == "obedient":
+        return replace(reply, content=json.dumps(obey(context), ensure_ascii=False))
     change = _CHANGES.get(kind)
     return reply if change is None else replace(reply, **change(reply.content or ""))

