@@ -48,7 +48,7 @@ def serving(server: CannedServer, tls: ssl.SSLContext | None = None) -> Iterator
     if tls is not None:
         listener.socket = tls.wrap_socket(listener.socket, server_side=True)
     server.url = f"{'http' if tls is None else 'https'}://localhost:{listener.server_port}"
-    thread = Thread(target=listener.serve_forever, daemon=True)
+    thread = Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield server
