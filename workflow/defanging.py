@@ -3,166 +3,164 @@
 A ticket is written by anybody, and a model repeats what it reads. So a link or a command reaches a technician only if
 it stands, letter for letter, in an earlier ticket or a document that was found for this one, and then with its origin.
 A link that does not is defanged, as security people write those that must not be clicked (`hxxps://example[.]com`); a
-command is left out, visibly.
+command is left out, visibly. Ordinary words stay as they are: a name alone (ipconfig, PowerShell) is no command.
 """
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+
+from workflow.folding import Folded, folded
+from workflow.link_patterns import COMMAND, END_OF_COMMAND, LINK, PRODUCT
 
 LEFT_OUT = "[command left out: it stands in no earlier ticket and no document]"
-# Domains that mail programs and desks make links of by themselves. A file's ending (setup.exe) and a host of a network
-# of one's own (srv01.acme.local) are none.
-_TOP = (
-    "com|net|org|info|biz|edu|gov|mil|int|io|co|ai|app|dev|me|tv|cc|ws|to|ly|gg|sh|xyz|top|icu|site|online|store|shop"
-    "|club|live|link|click|cloud|page|tech|pro|eu|uk|us|ca|au|nz|in|de|at|ch|fr|es|pt|it|nl|be|pl|cz|se|no|dk|fi|ru|ua"
-    "|su|cn|hk|tw|jp|kr|br|mx|ar|tr|za|ng|ir|il|vn|id|ph|my|sg|th|ro|hu|gr|bg|rs|ie"
-)
-_LINK = re.compile(
-    rf"""(?ix)
-    \b[a-z][a-z0-9+.-]{{1,20}}:[\\/]{{1,4}}[^\s<>"']+     # https://, file:///, https:\/\/
-    | \b(?:javascript|vbscript|data|mailto|tel|sms|ms-[a-z-]+|search-ms|file|callto|facetime)\s*:\s*[^\s<>"']+
-    | \\\\[^\s\\<>"']+\\[^\s<>"']*                         # \\host\share
-    | \bwww\.[^\s<>"']+
-    | \b(?:[a-z0-9-]{{1,63}}\.){{1,8}}(?:{_TOP})\b(?:[:/?\#][^\s<>"']*)?
-    """
-)
-_ADDRESS = re.compile(r"(?i)[a-z0-9._%+-]+@$")
-_TRAILING = ".,;:!?)]}»”’*_"
-# What begins a command, or shows that one is there. A name that is a word as well needs something like an option.
-_COMMAND = re.compile(
-    r"""(?ix)
-    (?<![\w-])(?:
-        (?:sudo|doas|runas)\s+[/\w-]\S*
-      | (?:curl|wget|iwr|irm|iex|bitsadmin|certutil|mshta|regsvr32|rundll32|cscript|wscript|vssadmin|bcdedit|wevtutil
-          |schtasks|diskpart|netsh|wmic|icacls|takeown|fsutil|gpupdate|gpresult|ipconfig|ifconfig|nslookup|tracert
-          |traceroute|sfc|dism|chkdsk|robocopy|xcopy|psexec|ncat|socat|apt-get|dnf|systemctl|journalctl|useradd|usermod
-          |chmod|chown|mkfs\S*|regedit|slmgr)(?:\.exe|\.vbs)?(?![\w-])
-      | (?:reg|sc|nc|ssh|scp|telnet|ftp|apt|yum|pip|npm|passwd|cipher|dd|shred|crontab|msiexec|ping|kill|mount)
-          (?:\.exe)?\s+(?:[-/"'$%\\|]|\S*[./\\:=@]\S|(?:add|delete|query|stop|start|create|install|config|import|export)\b)
-      | (?:ssh|scp|sftp|rsync)\s+[^\n]{0,80}?[@:]\S
-      | (?:powershell|pwsh|cmd|bash|zsh|sh|python[0-9.]*|perl|ruby|node|php|osascript)(?:\.exe)?\s+[-/]\S*
-      | net\s+(?:user|localgroup|group|share|use|stop|start)\b
-      | rm\s+-\w+ | del\s+/\w | rd\s+/\w | rmdir\s+/\w | format\s+[a-z]: | shutdown\s+[-/]\w
-      | (?:set|get|new|remove|add|enable|disable|restart|stop|start|clear|reset|install|uninstall|import|export|test
-          |repair|invoke|connect|update|unlock|register|mount|grant|revoke)-(?:ad|mp|az|mg|net|item|service|process
-          |execution|user|mailbox|spo|exo|msol|computer|acl|content|object|variable|module|package|printer|local|dns|smb
-          |vpn|wmi|cim|job|event|csv|command|expression|webrequest|restmethod|host|tpm|bitlocker|bitstransfer)\w*
-      | eval\s*\( | exec\s*\( | system\s*\( | <script\b | \$\([^)]*\)
-      | [a-z0-9]{1,40}\s{0,9}\|\s{0,9}(?:sudo\s+)?(?:ba|z|k|da)?sh\b
-      | :\(\)\s*\{
-    )"""
-)
-_REST_OF_COMMAND = re.compile(r"[^\n`]*?(?=`|$|\n|[.!?](?:\s+[A-ZÄÖÜ\d]|\s*$)|;\s+[a-z]+\s+[a-z]+\s+[a-z]+\s)")
-# What joins the rest to it, so that the two are one.
-_GOES_ON = re.compile(r"[|;&<>$`{}\\]|(?:^|\s)[-/]\w")
-# There it must not go on either: the begin of another command is none.
-_AND = "and|then|or|to|as|in|on|for|before|after|again|und|dann|oder|als|auf|et|puis|ou|y|luego|e|poi|en"
-_END_IN_SOURCE = rf"(?:$|\n|`|[\"')\]»”]|[.,;:!?](?:\s|$)|\s+(?:{_AND})\b|\s*[(\u2013\u2014])"
-_QUOTED = re.compile(r"`{1,3}[^`\n]+`{1,3}")
+_LONGEST = 1500
+_LONGEST_LABEL = 60
+_MOST_WORDS = 40
+_TRAILING = ".,;:!?)]}»”’"
+_CLAIMED = re.compile(r"\s*\(from [^()]*\)")
+_REPEATED = re.compile(rf"(?:{re.escape(LEFT_OUT)}\s*)+{re.escape(LEFT_OUT)}")
 _BLANKS = re.compile(r"[^\S\n]+")
+_HEAD = re.compile(r"(?i)^[a-z][a-z0-9+.-]*:[\\/]*[^\\/?#]*|^[^\\/?#]*")
+_MORE = "\0"
+"""Where a source was cut: what ends there may go on."""
 
 Sources = Sequence[tuple[str, str]]
-"""What was found for a ticket: its name for people (`#103`, a title), and its text."""
+"""What was found for a ticket: its name for people, and its text."""
 
 
-def defanged(text: str, sources: Sources) -> str:
-    """Return the text without commands and working links but for those of the sources, each with its origin."""
-    text = unicodedata.normalize("NFKC", text)
-    kept = _Kept(sources)
-    return _links(_commands(text, kept), kept)
+def label(title: str) -> str:
+    """Return a document's name as an origin: one line, short, and nothing that could be taken for another one's."""
+    plain = " ".join(re.sub(r"[()#\[\]\"]", " ", without_links(title)).split())
+    return f'document "{plain if len(plain) <= _LONGEST_LABEL else plain[: _LONGEST_LABEL - 1] + "…"}"'
+
+
+def source(name: str, text: str, longest: int) -> tuple[str, str]:
+    """Return a source of which only the begin was shown to the model."""
+    if len(text) <= longest:
+        return name, text
+    return name, f"{text[:longest].rpartition(' ')[0]} {_MORE}"
+
+
+class Defanging:
+    """Goes through the texts of one answer; `sources` are what was found for its ticket."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._kept = _Kept(sources)
+
+    def __call__(self, text: str) -> str:
+        """Return the text without commands and working links but for those of the sources, each with its origin."""
+        kept = self._kept.anew()
+        safe = _links(_commands(_CLAIMED.sub("", text[:_LONGEST]), kept), kept)
+        safe = _REPEATED.sub(LEFT_OUT, safe)
+        return safe if len(safe) <= _LONGEST else safe[: _LONGEST - 1] + "…"
 
 
 def without_links(text: str) -> str:
-    """Return a subject or a title, which is shown as it is, without links that work."""
-    return _links(unicodedata.normalize("NFKC", text), _Kept(()))
+    """Return a subject or a title, which is shown as it is, on one line and without links that work."""
+    return _links(" ".join(text[:_LONGEST].split()), _Kept(()))
 
 
 class _Kept:
-    """What the sources have of either."""
+    """What the sources have of either, and which of them have been named."""
 
     def __init__(self, sources: Sources) -> None:
-        self._texts = [(name, _folded(text)) for name, text in sources]
-        self._links: Mapping[str, str] = {
-            _folded(link): name
-            for name, text in reversed(sources)
-            for _, link in _found_links(unicodedata.normalize("NFKC", text))
-        }
+        self._texts = [(name, _BLANKS.sub(" ", folded(text).text)) for name, text in sources]
+        self._links = {_known_as(link): name for name, text in reversed(self._texts) for _, _, link in _found(text)}
+        self._named: set[str] = set()
+
+    def anew(self) -> "_Kept":
+        """Return itself for another text, in which no source was named yet."""
+        self._named.clear()
+        return self
 
     def link(self, link: str) -> str | None:
         """Return where a link stands, all of it; None if nowhere."""
-        return self._links.get(_folded(link))
+        return self._links.get(_known_as(link))
 
-    def command(self, command: str) -> tuple[str, str | None]:
-        """Return as much of a command as stands in one of them, and in which; None if that is not all that it does."""
-        words = [found.end() for found in re.finditer(r"\S+", command)]
-        for end in reversed(words):
-            stands, rest = command[:end].rstrip(_TRAILING), command[end:]
-            if _GOES_ON.search(rest):
-                break
-            wanted = re.compile(rf"(?<![\w./\\-]){re.escape(_folded(stands.strip('`')))}{_END_IN_SOURCE}")
+    def command(self, command: str, behind: str) -> tuple[str, str | None]:
+        """Return as much of a command as a source has, to its end there, and which; None if it does more than that."""
+        ends = [found.end() for found in re.finditer(r"\S+", command)][:_MOST_WORDS]
+        for end in reversed(ends):
+            stands = command[:end].rstrip(_TRAILING + "`")
+            if not END_OF_COMMAND.match(command[len(stands) :] + behind):
+                continue
+            wanted = _BLANKS.sub(" ", stands).strip("` ")
             for name, text in self._texts:
-                if wanted.search(text):
-                    return stands, name
+                at = text.find(wanted)
+                while at >= 0:
+                    rest = text[at + len(wanted) :]
+                    if not re.search(r"[\w./\\-]$", text[max(0, at - 1) : at]) and END_OF_COMMAND.match(rest):
+                        return stands, name
+                    at = text.find(wanted, at + 1)
         return command, None
+
+    def told(self, name: str) -> str:
+        """Return the words that tell of an origin; of one that was told before nothing."""
+        if name in self._named:
+            return ""
+        self._named.add(name)
+        return f" (from {name})"
 
 
 def _commands(text: str, kept: _Kept) -> str:
-    out, at = [], 0
-    for begin, end in _spans(text):
+    told, out, at = folded(text), "", 0
+    for begin, end in _spans(told):
         if begin < at:
             continue
-        stands, origin = kept.command(text[begin:end])
-        out += [text[at:begin], f"{stands} (from {origin})" if origin else LEFT_OUT]
-        at = begin + len(stands) if origin else end
-    return "".join(out) + text[at:]
+        stands, origin = kept.command(told.text[begin:end], told.text[end:])
+        out += told.original(at, begin)
+        if origin is None:
+            out, at = out + LEFT_OUT, end
+        else:
+            at = begin + len(stands)
+            at += told.text.startswith("`", at)
+            out += told.original(begin, at) + kept.told(origin)
+    return out + told.original(at, len(told.text))
 
 
-def _spans(text: str) -> Iterator[tuple[int, int]]:
+def _spans(told: Folded) -> Iterator[tuple[int, int]]:
     """Where commands begin and end: what is quoted as code, else to the end of the sentence."""
-    quoted = [found.span() for found in _QUOTED.finditer(text)]
-    spans = [span for span in quoted if _COMMAND.search(text, *span)]
-    for found in _COMMAND.finditer(text):
-        if any(begin <= found.start() < end for begin, end in quoted):
-            continue
-        rest = _REST_OF_COMMAND.match(text, found.end())
-        spans.append((found.start(), rest.end() if rest else found.end()))
-    return iter(sorted(spans))
+    text, at = told.text, 0
+    while found := COMMAND.search(text, at):
+        begin, line_end = found.start(), text.find("\n", found.start())
+        line_end = len(text) if line_end < 0 else line_end
+        open_at = text.rfind("`", text.rfind("\n", 0, begin) + 1, begin + 1)
+        quoted = open_at >= 0 and text.count("`", text.rfind("\n", 0, begin) + 1, open_at + 1) % 2 == 1
+        close_at = text.find("`", found.end()) if quoted else -1
+        if close_at >= 0:
+            begin, end = open_at, close_at + 1
+        else:
+            stop = re.compile(r"[.!?](?=\s+[^\Wa-z\d_]|\s*$)").search(text, found.end(), line_end)
+            end = stop.start() if stop else line_end
+        yield begin, max(end, found.end())
+        at = max(end, found.end())
 
 
 def _links(text: str, kept: _Kept) -> str:
-    out, at = [], 0
-    for begin, link in _found_links(text):
-        if _ADDRESS.search(text, 0, begin) is not None:
-            continue  # the domain of a mail address
+    told, out, at = folded(text), "", 0
+    for begin, end, link in _found(told.text):
         origin = kept.link(link)
-        if origin and text.startswith(f" (from {origin})", begin + len(link)):
-            continue  # the end of a command that has been told of
-        shown = _harmless(link) if origin is None else f"{link} (from {origin})"
-        out += [text[at:begin], shown]
-        at = begin + len(link)
-    return "".join(out) + text[at:]
+        out += told.original(at, begin)
+        out += _harmless(link) if origin is None else told.original(begin, end) + kept.told(origin)
+        at = end
+    return out + told.original(at, len(told.text))
 
 
-def _found_links(text: str) -> Iterator[tuple[int, str]]:
-    for found in _LINK.finditer(text):
+def _found(text: str) -> Iterator[tuple[int, int, str]]:
+    for found in LINK.finditer(text):
         link = found.group().rstrip(_TRAILING)
-        if link:
-            yield found.start(), link
+        if link and not PRODUCT.fullmatch(link):
+            yield found.start(), found.start() + len(link), link
+
+
+def _known_as(link: str) -> str:
+    """Return a link as two of them are compared: machines have no case, and paths have."""
+    head = _HEAD.match(link)
+    end = head.end() if head else 0
+    return (link[:end].lower() + link[end:]).rstrip("/")
 
 
 def _harmless(link: str) -> str:
-    steps: Sequence[Callable[[str], str]] = (
-        lambda each: re.sub(r"(?i)(h)tt(ps?\s*:)", r"\1xx\2", each),
-        lambda each: re.sub(r"([A-Za-z][A-Za-z0-9+.-]*)\s*:", r"\1[:]", each),
-        lambda each: each.replace("\\\\", "\\[\\]"),
-        lambda each: each.replace(".", "[.]"),
-    )
-    for step in steps:
-        link = step(link)
-    return link
-
-
-def _folded(text: str) -> str:
-    """Return a text as two of them are compared; its lines stay lines."""
-    return _BLANKS.sub(" ", unicodedata.normalize("NFKC", text)).casefold().strip().rstrip("/")
+    link = re.sub(r"(?i)(h)tt(ps?\s*:)", r"\1xx\2", link)
+    link = re.sub(r"([A-Za-z][A-Za-z0-9+.-]*)\s*:(?!\d)", r"\1[:]", link)
+    return link.replace("\\\\", "\\[\\]").replace("//", "/[/]" if link.startswith("//") else "//").replace(".", "[.]")

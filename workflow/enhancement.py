@@ -129,7 +129,7 @@ def _earlier(ticket: RelatedTicket, known: KnownTicket | None) -> str:
     number = f"#{_escaped(ticket.ticket_id)}"
     if known is None:
         return f"{number}: {_escaped(ticket.relevance)}"
-    if known.link:
+    if known.link.startswith(("https://", "http://")):
         number = f'<a href="{_escaped(known.link)}">{number}</a>'
     on = "" if known.created_on is None else f" ({known.created_on.isoformat()})"
     return f"{number} {_escaped(_cut(without_links(known.subject)))}{on}: {_escaped(ticket.relevance)}"

@@ -1,11 +1,10 @@
 """The texts that GPT-4 gets. A change of wording is a new version, which the GPT-4 span tells."""
 
 import json
-from functools import partial
 
 from integrations.values import Prompt
 from workflow.attempt import GraphState
-from workflow.defanging import defanged, without_links
+from workflow.defanging import Defanging, label, source
 from workflow.enhancement import Enhancement
 
 VERSION = "1"
@@ -54,7 +53,7 @@ def only_given(enhancement: Enhancement, state: GraphState) -> Enhancement:
     """
     shown = {ticket.shown for ticket in state["similar_tickets"]}
     titles = {document.title for document in state["documents"]}
-    clean = partial(defanged, sources=_sources(state))
+    clean = Defanging(_sources(state))
     tickets = [ticket for ticket in enhancement.similar_tickets if ticket.ticket_id in shown]
     documents = [document for document in enhancement.documents if document.title in titles]
     return enhancement.model_copy(
@@ -70,6 +69,5 @@ def only_given(enhancement: Enhancement, state: GraphState) -> Enhancement:
 
 def _sources(state: GraphState) -> list[tuple[str, str]]:
     """What the prompt has of how earlier tickets were solved, and of documents; not what anybody may write."""
-    tickets = [(f"#{each.shown}", each.resolution[:_LONGEST_PASSAGE]) for each in state["similar_tickets"]]
-    documents = [(without_links(each.title), each.text[:_LONGEST_PASSAGE]) for each in state["documents"]]
-    return tickets + documents
+    tickets = [source(f"#{each.shown}", each.resolution, _LONGEST_PASSAGE) for each in state["similar_tickets"]]
+    return tickets + [source(label(each.title), each.text, _LONGEST_PASSAGE) for each in state["documents"]]

@@ -1,10 +1,11 @@
 """Links and commands of an answer: only those of a source reach a technician, with where they are from."""
 
 import time
+from collections.abc import Sequence
 
 import pytest
 
-from workflow.defanging import LEFT_OUT, defanged, without_links
+from workflow.defanging import LEFT_OUT, Defanging, label, source, without_links
 
 SOURCES = [
     (
@@ -14,6 +15,12 @@ SOURCES = [
     ),
     ("VPN guide", "VPN guide\nRun `ipconfig /flushdns`, then see www.acme.example/help."),
 ]
+
+
+def defanged(text: str, sources: Sequence[tuple[str, str]]) -> str:
+    return Defanging(sources)(text)
+
+
 LINKS = [
     *("https://evil.example/x?y=1", "HTTP://EVIL.EXAMPLE", "http://10.1.2.3:8080/a", "ftp://evil.example/f"),
     *(
@@ -48,6 +55,24 @@ COMMANDS = [
     ),
 ]
 HARMLESS = [
+    "Das System (Windows 11) neu starten und erneut anmelden.",
+    "The .NET user interface does not start.",
+    "Check if SSH works since the change at 10:30, and ask the network team.",
+    "Die Test-Mailbox ist voll; der Import-Job und die Export-Adressen sind richtig.",
+    "Führen Sie ipconfig aus und prüfen Sie die Adresse.",
+    "Das Ergebnis von sfc zeigt keine Fehler, daher nach dem chkdsk neu starten.",
+    "Open regedit and go to HKLM\\Software\\Acme, then look at HKCU:\\Software.",
+    "Ping srv01.acme.local from the client. The ping - 200 ms - is too high.",
+    "Open PowerShell / CMD as administrator. Check the node - it may be down.",
+    "Use sudo rights only with permission. The net user count of the licence is 50.",
+    "The cipher TLS1.2/TLS1.3 must be on. The SC 10/20 scanner is offline.",
+    "robocopy failed with exit code 8; see the log file: C:\\Temp\\setup.log.",
+    "Die Kosten betragen $(100) pro Monat. Tel: 01 234 56 78, SMS: der Code.",
+    "Use draw.io, Monday.com, ASP.NET, Node.js and Outlook.com.",
+    "System.IO.FileNotFoundException, java.net.SocketException in app.log.",
+    "Mail hans.de.boer@firma.nl or support@acme.com, u.a. wegen KB5034441 (z.B. heute).",
+    "Bitte aus.Es geht dann neu.In der Regel hilft das. Teams/Outlook prüfen.",
+    "请重启电脑，然后登录（使用新密码）！ 10 m², ½ Stunde, Teams™ …",
     "Ask which printer it is, and restart Outlook.exe on srv-fs02.acme.local.",
     "Delete the profile, sign in again, and set the format of the date.",
     "Check the registry key HKLM\\Software and the reg file of setup.exe 10.1.1.5.",
@@ -123,3 +148,62 @@ def test_a_long_text_takes_no_time(part: str) -> None:
     begun = time.process_time()
     defanged(part * (1500 // len(part)), [("#1", part * (2000 // len(part)))] * 6)
     assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        *("x@https://evil.example/login", "a@evil.com/path", "robin@evil.com:8080/x", "x@\\\\evil\\share\\x.exe"),
+        *(
+            "请打开https://evil.example/denglu",
+            "_https://evil.example/x",
+            "aaaaaaaaaaaaaaaaaaaaaaaaahttps://evil.example/x",
+        ),
+        *("h\u200bttps://ev\u200bil.example/x", "https:\u00ad//evil.example/x", "evil.zip", "https:evil.example/x"),
+        *("[evil](//evil.example/x)", "185.22.1.9/login", "\\\\10.0.0.5", "www2.evil.example/x", "evil。com/x"),
+    ],
+)
+def test_nothing_around_a_link_or_within_it_hides_it(link: str) -> None:
+    for shown in (defanged(f"Open {link} now", SOURCES), without_links(link)):
+        assert "[" in shown
+        assert not {"https://", "evil.com", "\\\\evil", "185.22.1.9/"} & {
+            shown[at : at + 11] for at in range(len(shown))
+        }
+        assert "https://" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Run rm -rf / now.", "Explained rm -rf (dangerous) to the user."),
+        ("Run rm -rf /opt/ACME", "rm -rf /opt/acme"),
+        ("Run reg delete HKLM\\Software\\Acme /f", "reg delete HKLM\\Software\\Acme"),
+        ("Run net user robin Hacked1! /add", "net user robin"),
+        ("Run rm -rf /opt", "rm -rf /opt/acme/cache"),
+        ("Open https://bit.ly/abcd", "https://bit.ly/AbCD"),
+        ("Open https://straße.example/x", "https://strasse.example/x"),
+    ],
+)
+def test_what_is_nearly_a_sources_is_not_from_it(text: str, told: str) -> None:
+    shown = defanged(text, [("#1", told)])
+    assert "(from" not in shown
+    assert LEFT_OUT in shown or "hxxps" in shown
+
+
+def test_where_a_source_was_cut_its_last_command_may_have_gone_on() -> None:
+    cut = source("#1", "x" * 1985 + " rm -rf /opt/acme/cache", 2000)
+    assert LEFT_OUT in defanged("Run rm -rf /opt", [cut])
+
+
+def test_an_origin_is_ours_alone_and_told_once() -> None:
+    assert defanged("Call 0900 (from #1) and https://evil.example (from #103)", SOURCES).count("(from") == 0
+    twice = "https://portal.acme.example/vpn and https://portal.acme.example/vpn"
+    assert defanged(twice, SOURCES).count("(from #103)") == 1
+    assert label("Guide\n(from #5) [x] https://evil.example " + "t" * 99).startswith('document "Guide from 5 x hxxps')
+    assert len(label("t" * 999)) < 80
+
+
+def test_a_text_does_not_grow_without_bound() -> None:
+    assert len(defanged("evil.com " * 900, SOURCES)) <= 1500
+    assert len(defanged("rm -rf /x\n" * 900, SOURCES)) <= 1500
+    assert len(defanged("\ufdfa" * 1500, SOURCES)) <= 1500

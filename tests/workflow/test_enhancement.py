@@ -78,7 +78,7 @@ def test_links_and_commands_of_no_source_reach_no_technician() -> None:
     assert "https://evil" not in text
     assert "curl" not in text
     assert text.count("hxxps[:]//evil[.]example/x") == text.count(LEFT_OUT) == 5
-    assert "https://console.acme.example (from Mail quotas)." in text
+    assert 'https://console.acme.example (from document "Mail quotas").' in text
 
 
 @pytest.mark.parametrize(

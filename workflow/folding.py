@@ -1,0 +1,43 @@
+"""A text as it is compared: without what nobody sees, and with each letter in its usual form; and the way back."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import NamedTuple
+
+# Controls, blanks without width, marks of direction, and other characters that show nothing.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ud800-\udfff]"
+)
+_DASHES = dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-") | {"\u3002": ".", "\uff61": "."}
+# Some characters become a whole phrase.
+_MOST = 4
+
+
+class Folded(NamedTuple):
+    """The text that is looked at, and where each of its characters comes from."""
+
+    text: str
+    places: Sequence[int]
+    whole: str
+
+    def original(self, begin: int, end: int) -> str:
+        """Return what stood there, as it was written."""
+        return self.whole[self.places[begin] : self.places[end]]
+
+
+def folded(text: str) -> Folded:
+    """Return the text so that two ways of writing the same are the same."""
+    if text.isascii() and not _UNSEEN.search(text):
+        return Folded(text, range(len(text) + 1), text)
+    characters: list[str] = []
+    places: list[int] = []
+    for place, character in enumerate(text):
+        if _UNSEEN.match(character):
+            continue
+        usual = _DASHES.get(character) or unicodedata.normalize("NFKC", character)
+        usual = usual if len(usual) <= _MOST and not usual.startswith(" ") else character
+        characters += usual
+        places += [place] * len(usual)
+    return Folded("".join(characters), [*places, len(text)], text)
