@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from workflow.folding import Folded, folded
-from workflow.link_patterns import COMMAND, END_OF_COMMAND, LINK, PRODUCT
+from workflow.patterns import COMMAND, END_OF_COMMAND, LINK, PRODUCT
 
 LEFT_OUT = "[command left out: it stands in no earlier ticket and no document]"
 _LONGEST = 1500
