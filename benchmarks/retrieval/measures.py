@@ -32,5 +32,6 @@ def mean(
     of: Callable[[Incoming, Sequence[str], int], float],
     most: int,
 ) -> float:
-    """Return the mean over the queries that have something to be found."""
-    return fmean(of(asked, rankings.get(asked.id, ()), most) for asked in queries if asked.family is not None)
+    """Return the mean over the queries that have something to be found; 0 where none has."""
+    worth = [of(asked, rankings.get(asked.id, ()), most) for asked in queries if asked.family is not None]
+    return fmean(worth) if worth else 0.0
