@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import VARCHAR, BigInteger, Computed, Identity, Integer, LargeBinary, SmallInteger
-from sqlalchemy.dialects.postgresql import ARRAY, REAL, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL, TSVECTOR
 from sqlalchemy.orm import Mapped, MappedAsDataclass, mapped_column
 
 from storage.models import Base
@@ -55,6 +55,8 @@ class Ticket(Indexed, Base):
     """By the desk's clock."""
     conversation: Mapped[str]
     """What was said in it, oldest first, where the tenant wants that copied."""
+    people: Mapped[list[list[Any]]] = mapped_column(JSONB, init=False)
+    """Whom the desk names for it: names, mail addresses, telephone numbers and others of each (`masking.people`)."""
 
 
 class Passage(Indexed, Base):
