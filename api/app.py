@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from api import health, metrics_route, probes, webhook
+from api import feedback_port, health, metrics_route, probes, webhook
 from api.app_state import ApiState
 from api.http_protocol import SENDER_SECONDS
 from api.rejection_recorder import RejectionRecorder
@@ -42,6 +42,7 @@ def create_app() -> FastAPI:
     port = settings.api_probe_port
     try:
         listener = None if port is None else probes.listen(port)
+        for_feedback = feedback_port.listen(settings)
     except SettingsRefused as refused:
         end_refused(refused.problems)
     try:
@@ -56,7 +57,7 @@ def create_app() -> FastAPI:
     app = FastAPI(
         title="ai-agents",
         description="Takes signed webhooks of ServiceDesk Plus; each ticket gets an enhancement as a note.",
-        lifespan=lambda app: _lifespan(app, settings, tenants, listener),
+        lifespan=lambda app: _lifespan(app, settings, tenants, listener, for_feedback),
         # Those are the probes' port's to tell: the world may reach this one.
         openapi_url=None,
         # A redirect would name whatever host the sender named, and a webhook is not sent twice.
@@ -74,13 +75,18 @@ def create_app() -> FastAPI:
 
 @contextlib.asynccontextmanager
 async def _lifespan(
-    app: FastAPI, settings: ApiSettings, tenants: TenantDirectory, listener: socket.socket | None
+    app: FastAPI,
+    settings: ApiSettings,
+    tenants: TenantDirectory,
+    listener: socket.socket | None,
+    for_feedback: socket.socket | None,
 ) -> AsyncIterator[dict[str, float]]:
     """Open everything, run the relay beside the requests, and close in reverse."""
     say(phrases.PROCESS_STARTING, process="API")
     async with contextlib.AsyncExitStack() as stack:
         try:
             await _open(app, settings, tenants, stack)
+            await stack.enter_async_context(feedback_port.serve(settings, tenants, for_feedback))
             if listener is not None:
                 # Until the requests that run have ended: that is before this stack is unwound.
                 await stack.enter_async_context(

@@ -43,24 +43,32 @@ def last_answer(status: int, reason: str) -> bytes:
 
 
 class CrowdLog:
-    """The lines about too many connections at one listener: of each kind one in ten seconds. `now` is in seconds."""
+    """The lines of one listener about senders that do not get as far as the application.
+
+    Of too many connections one of each kind in ten seconds. `now` is in seconds.
+    """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._told: dict[phrases.Phrase, float] = {}
 
+    def one_refused(self, refused: HeadRefused) -> None:
+        """Say and count that a request was refused before the application had it."""
+        tell(refused)
+
     def one_closed(self) -> None:
         """Say that a connection was closed for a newcomer."""
-        if self._may_tell(phrases.CROWDED):
+        if self.may_tell(phrases.CROWDED):
             say(phrases.CROWDED)
 
     def one_turned_away(self) -> None:
         """Say and count that a newcomer found no place."""
         metrics.webhook("too many connections")
-        if self._may_tell(phrases.WEBHOOK_NOT_TAKEN):
+        if self.may_tell(phrases.WEBHOOK_NOT_TAKEN):
             say(phrases.WEBHOOK_NOT_TAKEN, status=503, reason="too many connections")
 
-    def _may_tell(self, phrase: phrases.Phrase) -> bool:
+    def may_tell(self, phrase: phrases.Phrase) -> bool:
+        """Return True once in ten seconds for each phrase."""
         now = self._now()
         if now - self._told.get(phrase, -_CROWDED_LINE_SECONDS) < _CROWDED_LINE_SECONDS:
             return False

@@ -11,7 +11,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from api.head_refusals import CrowdLog, HeadRefused, last_answer, tell
+from api.head_refusals import CrowdLog, HeadRefused, last_answer
 from webhooks.alarm import Alarm
 from webhooks.crowd import Crowd
 
@@ -230,7 +230,7 @@ class FrontDoorProtocol(HttpToolsProtocol):
             self.cycle.message_event.set()
             self._answer(400, "malformed request")
             return
-        tell(refused)
+        self._crowd_log.one_refused(refused)
         if answered:
             self._answer(refused.status, refused.reason)
         elif self._in_body:

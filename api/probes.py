@@ -7,11 +7,13 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
@@ -24,14 +26,17 @@ NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": Fal
 _LAST_ANSWER_SECONDS = 3.0
 
 
-def listen(port: int) -> socket.socket:
-    """Take the port, on all addresses, of IPv6 too. Raises SettingsRefused; nothing is answered before `serve`."""
+def listen(port: int, setting: str = "API_PROBE_PORT") -> socket.socket:
+    """Take the port that a setting names, on all addresses, of IPv6 too; nothing is answered before `serve`.
+
+    Raises SettingsRefused.
+    """
     both = socket.has_dualstack_ipv6()
     try:
         return socket.create_server(("", port), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both)
     except OSError as failure:
         what = "is in use already" if failure.errno == errno.EADDRINUSE else "can't be listened on"
-        raise SettingsRefused([f"API_PROBE_PORT is wrong: the port {what}"]) from failure
+        raise SettingsRefused([f"{setting} is wrong: the port {what}"]) from failure
 
 
 def create_probes(api: FastAPI) -> FastAPI:
@@ -46,10 +51,13 @@ def create_probes(api: FastAPI) -> FastAPI:
 
 
 @contextlib.asynccontextmanager
-async def serve(app: FastAPI, listener: socket.socket, sender_seconds: float) -> AsyncIterator[None]:
-    """Answer over the listener, which is closed at the end."""
+async def serve(
+    app: ASGIApp, listener: socket.socket, sender_seconds: float, shared: Mapping[str, object] = MappingProxyType({})
+) -> AsyncIterator[None]:
+    """Answer over the listener, which is closed at the end. `shared`: what its connections have in common."""
     config = Config(app, log_config=None, access_log=False, ws="none", lifespan="off", timeout_keep_alive=75)
     state = ServerState()
+    vars(state).update(shared)
     given = {SENDER_SECONDS: sender_seconds}
     server = await asyncio.get_running_loop().create_server(
         lambda: FrontDoorProtocol(config, state, given), sock=listener

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from config.feedback_settings import FeedbackPageSettings, FeedbackSettings
 from config.loading import LogSettings
 from config.tenant_problems import ODD_KEY, may_be_sent
 from config.urls import Certificates, HttpUrl, PostgresUrl, ProxyUrl, RedisUrl
@@ -55,7 +56,7 @@ class JobSettings(LogSettings):
 
 
 class ByHandSettings(JobSettings):
-    """Settings of `ai-agents jobs`, `show` and `retry`."""
+    """Settings of `ai-agents jobs`, `show`, `retry` and `feedback`."""
 
 
 class StoreSettings(JobSettings):
@@ -71,7 +72,7 @@ class ForgetSettings(StoreSettings):
     """Settings of `ai-agents forget`."""
 
 
-class ApiSettings(StoreSettings):
+class ApiSettings(FeedbackPageSettings, StoreSettings):
     """Settings of `ai-agents api`."""
 
     webhook_timeout_seconds: float = Field(
@@ -139,7 +140,7 @@ class EmbeddingSettings(BackgroundSettings):
     )
 
 
-class WorkerSettings(EmbeddingSettings):
+class WorkerSettings(FeedbackSettings, EmbeddingSettings):
     """Settings of `ai-agents worker`."""
 
     openai_api_key: ModelKey = Field(

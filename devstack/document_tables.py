@@ -41,7 +41,7 @@ PROCESSES: dict[str, type[LogSettings]] = {
     "worker": WorkerSettings,
     "housekeeping": HousekeepingSettings,
     "signer": SignerSettings,
-    "jobs, show, retry, documents": ByHandSettings,
+    "jobs, show, retry, feedback, documents": ByHandSettings,
     "sync": SyncSettings,
     "forget": ForgetSettings,
     "migrate": MigrateSettings,

@@ -40,6 +40,7 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
         metrics.JOBS_HELD_BACK,
         metrics.OLDEST_WAITING,
         metrics.WITHOUT_OUTCOME,
+        metrics.FEEDBACK,
         *_ENDS,
     ),
     "worker": (
@@ -59,7 +60,7 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
         *_ENDS,
         *_CALLS,
     ),
-    "housekeeping": (*_ALL, *_CALLS, metrics.SYNCS, *metrics.OF_COPIES, metrics.PURGED),
+    "housekeeping": (*_ALL, *_CALLS, metrics.SYNCS, *metrics.OF_COPIES, metrics.PURGED, metrics.TAKEN_UP),
     "signer": (metrics.TENANT_UNUSABLE, metrics.SIGNER_WEBHOOKS, metrics.SIGNER_WAITING, metrics.SIGNER_OLDEST),
 }
 """What each process gives: nothing at 0 that another one counts."""

@@ -30,8 +30,11 @@ LABELS = {
     "step": "`context`, `gpt4` or `update`.",
     "server": "`servicedesk` or `gpt4`; for breakers the words of their log lines, `desk of acme`, `model at HOST`, "
     "`model of acme`, `fallback model at HOST`.",
-    "model": "`OPENAI_MODEL`, or what a tenant has in its place; of tokens and cost, the fallback's too.",
+    "model": "`OPENAI_MODEL`, or what a tenant has in its place; of tokens and cost, the fallback's too. Of feedback, "
+    "the one that answered, as the provider calls it; `other` past 20.",
     "direction": "`input` or `output`.",
+    "prompt": "The version of the prompt that a note was written with; empty where it is not known, `other` past 20.",
+    "vote": "`useful` or `not useful`.",
     "what": "`answers`, `copies` or `jobs`.",
 }
 """Every label, and what values it has."""
@@ -76,6 +79,12 @@ OLDEST_WAITING = Gauge("ai_agents_oldest_waiting_job_seconds", "How long the job
 WITHOUT_OUTCOME = Gauge(
     "ai_agents_accepted_without_outcome",
     "Accepted jobs a minute past their deadline that have not ended: stays 0.",
+)
+
+FEEDBACK = Counter(
+    "ai_agents_feedback",
+    "Votes on notes; one that is changed to the other counts once more.",
+    ["tenant_id", "prompt", "model", "vote"],
 )
 
 # -- The worker, and for jobs past their deadline the relay -----------------------------------------------------------
@@ -180,6 +189,12 @@ OF_COPIES = (
     *(SYNCED_AT, OLDEST_COPY_SEEN_AT, COPIED_TICKETS, COPIES_TO_READ, COPIES_TO_EMBED, COPIES_REACH, COPY_READ_AT),
 )
 PURGED = Counter("ai_agents_purged", "Rows and texts purged by age.", ["what"])
+TAKEN_UP = Histogram(
+    "ai_agents_note_taken_up_ratio",
+    "Which part of what a closed ticket's resolution says stands in its note's steps, 0 to 1.",
+    ["tenant_id", "prompt", "model"],
+    buckets=(0.1, 0.25, 0.5, 0.75, 0.9, 1),
+)
 
 # -- The signer beside a desk -----------------------------------------------------------------------------------------
 SIGNER_WEBHOOKS = Counter(

@@ -29,6 +29,13 @@ CROWDED = Phrase("Too many connections: those whose senders are silent longest a
 JOB_QUEUED = Phrase("Job queued: job_id={job_id}, ticket_id={ticket_id}")
 JOB_REQUEUED = Phrase("Job requeued: job_id={job_id}, ticket_id={ticket_id}, reason={reason}", "warning")
 
+FEEDBACK_RECORDED = Phrase("Feedback recorded: job_id={job_id}, vote={vote}, reason={reason}", promised=False)
+FEEDBACK_REFUSED = Phrase("Feedback refused: job_id={job_id}, reason={reason}", promised=False)
+FEEDBACK_NOT_RECORDED = Phrase("Feedback error: job_id={job_id}, reason={reason}", "error", promised=False)
+FEEDBACK_LINKS_UNKNOWN = Phrase("Feedback links that are not ours: {count}", promised=False)
+FEEDBACK_CROWDED = Phrase("Feedback page: too many connections, some are closed", "warning", promised=False)
+FEEDBACK_FAILED = Phrase("Feedback error: unexpected failure", "error", promised=False)
+
 # -- The worker -------------------------------------------------------------------------------------------------------
 TASK_STARTED = Phrase("Task started: job_id={job_id}, ticket_id={ticket_id}")
 WORKFLOW_INITIATED = Phrase("LangGraph workflow initiated")

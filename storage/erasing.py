@@ -24,7 +24,7 @@ from storage.copies import Listing, Pass, Ticket
 from storage.documents import delete_passages
 from storage.erasable import JOBS, NOT_ENDED, Which, numbers, numbers_of, tickets_of
 from storage.jobs import FORGOTTEN, NAMED_FORGOTTEN
-from storage.models import DeliveryKey, Job, JobEvent, JobState, Rejection, Spending, Tombstone, TombstoneKey
+from storage.models import DeliveryKey, Feedback, Job, JobEvent, JobState, Rejection, Spending, Tombstone, TombstoneKey
 from storage.paging import PAGE, among, pages, pages_of
 from storage.session import Database
 
@@ -186,6 +186,7 @@ class _Erasure:
             answers = await _changed(session, update(Job).where(holds_text).values(enhancement=None))
             told = and_(among(Job.id, own), or_(Job.requester.is_not(None), Job.event.is_not(None)))
             await session.execute(update(Job).where(told).values(requester=None, event=None))
+            await session.execute(delete(Feedback).where(among(Feedback.job_id, own)))
         self.answers += answers
         self.ended += ended
         self.on_ended(ended)

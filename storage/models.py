@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Double, Text
+from sqlalchemy import REAL, BigInteger, DateTime, Double, Text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
@@ -91,6 +91,24 @@ class JobEvent(Base):
     at: Mapped[datetime]
     what: Mapped[str]
     reason: Mapped[str | None]
+
+
+class Feedback(Base):
+    """What became of a job's note (`storage.feedback`); it goes with the job's row."""
+
+    __tablename__ = "feedback"
+
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[str]
+    prompt: Mapped[str]
+    model: Mapped[str]
+    """What wrote the note, as the job's row had it; empty where it had not."""
+    vote: Mapped[str | None]
+    reason: Mapped[str | None]
+    voted_at: Mapped[datetime | None]
+    taken_up: Mapped[float | None] = mapped_column(REAL)
+    """Which part of what the ticket's resolution says stands in the note's steps, 0 to 1."""
+    taken_up_at: Mapped[datetime | None]
 
 
 class DeliveryKey(Base):

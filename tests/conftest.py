@@ -22,6 +22,7 @@ pytest_plugins = [
     "tests.system.door",
     "tests.workflow.place",
     "tests.config.folder",
+    "tests.feedback.visiting",
     "tests.documents.faq_ground",
 ]
 

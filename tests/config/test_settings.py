@@ -20,7 +20,7 @@ Configure = Callable[..., None]
 @pytest.fixture
 def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
     """The environment has these settings and no other of ours."""
-    for kind in (WorkerSettings, HousekeepingSettings, MigrateSettings):
+    for kind in (ApiSettings, WorkerSettings, HousekeepingSettings, MigrateSettings):
         for name in kind.model_fields:
             monkeypatch.delenv(name.upper(), raising=False)
 
@@ -131,6 +131,54 @@ def test_a_fallback_has_a_model_and_for_an_address_of_its_own_a_key(
         assert load(WorkerSettings).openai_fallback_model == "m"
     else:
         assert problems(WorkerSettings) == [said]
+
+
+URL, KEY = "https://feedback.example.com", "k" * 32
+FEEDBACK = {"FEEDBACK_URL": URL, "FEEDBACK_KEY": KEY}
+
+
+@pytest.mark.parametrize("kind", [ApiSettings, WorkerSettings])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, None),
+        (FEEDBACK, None),
+        ({"FEEDBACK_URL": URL + "/notes", "FEEDBACK_KEY": f"{KEY}\n"}, None),
+        ({"FEEDBACK_URL": URL}, "FEEDBACK_KEY is wrong: must be set where FEEDBACK_URL is"),
+        ({"FEEDBACK_KEY": KEY}, "FEEDBACK_KEY is wrong: it needs FEEDBACK_URL"),
+        ({"FEEDBACK_URL": URL, "FEEDBACK_KEY": "hunter2"}, "FEEDBACK_KEY is wrong: must be 32 characters at least"),
+        ({"FEEDBACK_URL": "ftp://hunter2", "FEEDBACK_KEY": KEY}, "FEEDBACK_URL is wrong: must begin with http"),
+        ({"FEEDBACK_URL": "hunter2", "FEEDBACK_KEY": KEY}, "FEEDBACK_URL is wrong: must begin with http"),
+        ({"FEEDBACK_URL": f"{URL}/?hunter2", "FEEDBACK_KEY": KEY}, "FEEDBACK_URL is wrong: must be http(s)://HOST"),
+        ({"FEEDBACK_URL": "https://a:hunter2@f", "FEEDBACK_KEY": KEY}, "FEEDBACK_URL is wrong: must be http(s)://HOST"),
+    ],
+)
+def test_feedback_has_an_address_and_a_key_or_neither(
+    kind: type[LogSettings], given: dict[str, str], said: str | None, configure: Configure
+) -> None:
+    configure(**COMPLETE | given)
+    if said is None:
+        assert load(kind).model_dump()["feedback_key"] == (KEY if given else None)
+    else:
+        (sentence,) = problems(kind)
+        assert sentence.startswith(said)
+        assert "hunter2" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"FEEDBACK_PREVIOUS_KEY": KEY}, "FEEDBACK_PREVIOUS_KEY is wrong: it needs FEEDBACK_KEY"),
+        (FEEDBACK | {"FEEDBACK_PREVIOUS_KEY": "short"}, "FEEDBACK_PREVIOUS_KEY is wrong: must be 32"),
+        ({"FEEDBACK_PORT": "0"}, "FEEDBACK_PORT is wrong"),
+    ],
+)
+def test_the_key_before_and_the_port_of_feedback_are_checked(
+    given: dict[str, str], said: str, configure: Configure
+) -> None:
+    configure(**COMPLETE | given)
+    (sentence,) = problems(ApiSettings)
+    assert sentence.startswith(said)
 
 
 def test_all_that_is_missing_or_wrong_is_told_at_once(configure: Configure) -> None:

@@ -24,7 +24,7 @@ from workflow.attempt import Attempt
 from workflow.limit import AttemptLimit
 
 TABLES = (
-    *("jobs", "job_events", "delivery_keys", "rejections", "spending"),
+    *("feedback", "jobs", "job_events", "delivery_keys", "rejections", "spending"),
     *(
         "tickets",
         "passages",

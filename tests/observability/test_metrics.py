@@ -29,7 +29,7 @@ from tests.kit.logs import StartLog
 
 ROOT = Path(__file__).resolve().parents[2]
 METRICS = {name: metric for name, metric in vars(metrics).items() if isinstance(metric, MetricWrapperBase)}
-UNITS = ("_seconds", "_dollars")
+UNITS = ("_seconds", "_dollars", "_ratio")
 
 
 def value(process: str, name: str, **labels: str) -> float | None:

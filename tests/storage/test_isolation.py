@@ -9,21 +9,23 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from devstack.postgres import Postgres
 from integrations.values import Spent
-from storage import erasing, history, rejections
+from storage import erasing, feedback, history, rejections
 from storage.copies import Passage, Ticket
 from storage.erasable import Which
-from storage.models import DeliveryKey, Job, Rejection, Spending, Tombstone, TombstoneKey
+from storage.feedback import Vote
+from storage.models import DeliveryKey, Feedback, Job, Rejection, Spending, Tombstone, TombstoneKey
 from storage.session import Database
 from storage.spending import SpendingBook
 from tests.kit.postgres import TABLES, NewEvent, Store, Table, accept
 
-MODELS = (Job, DeliveryKey, Rejection, Spending, Ticket, Passage, TombstoneKey, Tombstone)
+MODELS = (Job, Feedback, DeliveryKey, Rejection, Spending, Ticket, Passage, TombstoneKey, Tombstone)
 
 
 async def fill(database: Database, new_event: NewEvent) -> None:
     """A row of each table for each of two tenants."""
     for tenant_id in ("acme", "globex"):
-        await accept(database, new_event(tenant_id=tenant_id))
+        job_id = await accept(database, new_event(tenant_id=tenant_id))
+        await feedback.record_vote(database, tenant_id, job_id, Vote.USEFUL, None)
         await rejections.record(database, tenant_id, "1", 403, "stale timestamp", proved=False)
         ticket = {"ticket_id": "1", "subject": "VPN", "description": "d", "resolution": "r", "status": "Open"}
         await history.save_ticket(database, tenant_id, ticket)

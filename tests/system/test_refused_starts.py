@@ -140,12 +140,14 @@ def test_a_start_that_fails_unforeseen_ends_the_process_and_quotes_nothing(verb:
         ("housekeeping", "METRICS_PORT"),
         (SIGNER, "METRICS_PORT"),
         ("api", "API_PROBE_PORT"),
+        ("api", "FEEDBACK_PORT"),
     ],
 )
 def test_a_metrics_port_that_is_taken_is_refused(
     verb: str, setting: str, loaded: LoadedPrograms, tmp_path: Path
 ) -> None:
     settings = ENOUGH | {"DATABASE_URL": NOWHERE} | signer_settings(tmp_path)
+    settings |= {"FEEDBACK_URL": "https://feedback.example.com", "FEEDBACK_KEY": "k" * 32}
     with socket.create_server(("", 0)) as other:
         status, output = loaded.run(verb, settings | {setting: str(other.getsockname()[1])})
     assert (status, f"{setting} is wrong: the port is in use already" in output) == (REFUSED, True), output

@@ -1,0 +1,1 @@
+"""Whether a note was useful: the link in it, and the page that asks."""

@@ -1,0 +1,187 @@
+"""What became of notes: what people said of them, and how much of them the resolution took up. One row a job.
+
+It has neither text nor person. Which prompt and which model wrote the note is copied from the job's row, whose answer
+is purged long before it.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+
+from storage import tombstones
+from storage.jobs import FORGOTTEN
+from storage.session import Database
+
+
+class Vote(StrEnum):
+    """What somebody said of a note."""
+
+    USEFUL = "useful"
+    NOT_USEFUL = "not useful"
+
+
+class VoteReason(StrEnum):
+    """Why a note was not useful: one of these, and no text."""
+
+    WRONG_CAUSE = "wrong cause"
+    STEPS_DO_NOT_FIT = "steps do not fit"
+    NOTHING_NEW = "nothing new"
+    UNCLEAR = "unclear or too long"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class NoteVersion:
+    """What wrote a note; each is empty where it is not known (any more)."""
+
+    prompt: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedVote:
+    """A vote that is stored now. `changed`: it was not there before, or was another one."""
+
+    version: NoteVersion
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UnmeasuredNote:
+    """A completed job of a ticket, of which it is not known how much of its note was taken up."""
+
+    job_id: UUID
+    steps: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackFigures:
+    """What is known of the notes of one tenant, one prompt and one model."""
+
+    version: NoteVersion
+    notes: int
+    votes: int
+    useful: int
+    reasons: dict[str, int]
+    measured: int
+    taken_up: float | None
+    """The mean of what was measured, 0 to 1; None without any."""
+
+    @property
+    def useful_share(self) -> float | None:
+        """Which part of the votes says that the note was useful, 0 to 1; None without any."""
+        return self.useful / self.votes if self.votes else None
+
+
+# The job's, unless its ticket was forgotten, by any of its numbers. In a transaction that shares the tenant's key.
+_OF_JOB = """
+    SELECT j.id, coalesce(j.enhancement ->> 'prompt', '') AS prompt, coalesce(j.model, '') AS model FROM jobs j
+    WHERE j.id = :id AND j.reason IS DISTINCT FROM :forgotten AND NOT EXISTS (
+        SELECT FROM tombstones WHERE hash = ANY (ARRAY(
+            SELECT sha256(k.key || convert_to('ticket' || n, 'UTF8')) FROM tombstone_keys k,
+            unnest(array_remove(ARRAY[j.ticket_id, j.desk_id, j.display_id], NULL)) n)))
+"""
+_VERSION = """
+    prompt = CASE WHEN excluded.prompt = '' THEN f.prompt ELSE excluded.prompt END,
+    model = CASE WHEN excluded.model = '' THEN f.model ELSE excluded.model END
+"""
+_VOTE = text(f"""
+    WITH job AS ({_OF_JOB}), before AS (SELECT vote, reason FROM feedback WHERE job_id = :id), voted AS (
+        INSERT INTO feedback AS f (tenant_id, job_id, prompt, model, vote, reason, voted_at)
+        SELECT current_setting('app.tenant_id'), id, prompt, model, :vote, :reason, now() FROM job
+        ON CONFLICT (job_id) DO UPDATE SET
+            vote = excluded.vote, reason = excluded.reason, voted_at = excluded.voted_at, {_VERSION}
+        RETURNING prompt, model, vote)
+    SELECT v.prompt, v.model, b.vote IS DISTINCT FROM v.vote AS changed FROM voted v LEFT JOIN before b ON true
+""").bindparams(bindparam("vote", type_=TEXT), bindparam("reason", type_=TEXT))  # noqa: S608 -- constants
+_MEASURE = text(f"""
+    WITH job AS ({_OF_JOB})
+    INSERT INTO feedback AS f (tenant_id, job_id, prompt, model, taken_up, taken_up_at)
+    SELECT current_setting('app.tenant_id'), id, prompt, model, :taken_up, now() FROM job
+    ON CONFLICT (job_id) DO UPDATE SET
+        taken_up = excluded.taken_up, taken_up_at = excluded.taken_up_at, {_VERSION} WHERE f.taken_up IS NULL
+    RETURNING prompt, model
+""")  # noqa: S608 -- constants
+# Each number by an index of its own, as in `other_jobs_of_ticket`. A step is a text, or says it.
+_UNMEASURED = text("""
+    SELECT l.id AS job_id, ARRAY(
+        SELECT CASE jsonb_typeof(s) WHEN 'string' THEN s #>> '{}' ELSE s ->> 'text' END
+        FROM jsonb_array_elements(
+            CASE jsonb_typeof(l.enhancement -> 'next_steps')
+            WHEN 'array' THEN l.enhancement -> 'next_steps' ELSE '[]' END) s) AS steps
+    FROM (SELECT j.id, j.enhancement FROM (
+        SELECT t.id, t.state, t.finished_at, t.enhancement FROM jobs t
+        WHERE t.tenant_id = current_setting('app.tenant_id') AND t.ticket_id = ANY (:numbers)
+        UNION
+        SELECT d.id, d.state, d.finished_at, d.enhancement FROM jobs d
+        WHERE d.tenant_id = current_setting('app.tenant_id') AND d.desk_id = ANY (:numbers)) j
+    WHERE j.state = 'completed' AND j.enhancement IS NOT NULL ORDER BY j.finished_at DESC LIMIT 1) l
+    WHERE NOT EXISTS (SELECT FROM feedback f WHERE f.job_id = l.id AND f.taken_up IS NOT NULL)
+""").bindparams(bindparam("numbers", type_=ARRAY(TEXT)))
+_FIGURES = text("""
+    SELECT coalesce(nullif(f.prompt, ''), j.enhancement ->> 'prompt', '') AS prompt,
+        coalesce(nullif(f.model, ''), j.model, '') AS model,
+        count(*) AS notes, count(f.vote) AS votes, count(*) FILTER (WHERE f.vote = 'useful') AS useful,
+        array_remove(array_agg(f.reason), NULL) AS reasons,
+        count(f.taken_up) AS measured, avg(f.taken_up)::double precision AS taken_up
+    FROM jobs j LEFT JOIN feedback f ON f.job_id = j.id
+    WHERE j.tenant_id = current_setting('app.tenant_id') AND j.accepted_at >= :since
+    AND (j.state = 'completed' OR f.job_id IS NOT NULL)
+    GROUP BY 1, 2 ORDER BY 1, 2
+""")
+
+
+async def record_vote(
+    database: Database, tenant_id: str, job_id: UUID, vote: Vote, reason: VoteReason | None
+) -> RecordedVote | None:
+    """Store what somebody says of a job's note, in place of what was said before; None where there is no such job.
+
+    Nor is there one of a ticket that was forgotten. Raises one of DATABASE_FAILURES.
+    """
+    values = {"vote": vote.value, "reason": None if reason is None else reason.value}
+    row = await _written(database, tenant_id, _VOTE, id=job_id, **values)
+    return None if row is None else RecordedVote(NoteVersion(row["prompt"], row["model"]), row["changed"])
+
+
+async def unmeasured_note(database: Database, tenant_id: str, numbers: Sequence[str]) -> UnmeasuredNote | None:
+    """Return the last completed job of a ticket, by any of its `numbers`, if its note is still to be measured."""
+    (rows,) = await database.call_as(tenant_id, _UNMEASURED, numbers=list(numbers))
+    for row in rows:
+        return UnmeasuredNote(row["job_id"], [step for step in row["steps"] if step])
+    return None
+
+
+async def record_taken_up(database: Database, tenant_id: str, job_id: UUID, taken_up: float) -> NoteVersion | None:
+    """Store how much of a note was taken up, 0 to 1, if it is not known yet; what wrote the note, if it was stored."""
+    row = await _written(database, tenant_id, _MEASURE, id=job_id, taken_up=taken_up)
+    return None if row is None else NoteVersion(row["prompt"], row["model"])
+
+
+async def figures(database: Database, tenant_id: str, since: datetime) -> list[FeedbackFigures]:
+    """Return what is known of a tenant's notes, of jobs that were accepted since then, by prompt and model.
+
+    Of a note without feedback whose answer was purged the prompt is not known.
+    """
+    (rows,) = await database.call_as(tenant_id, _FIGURES, since=since)
+    return [
+        FeedbackFigures(
+            NoteVersion(row["prompt"], row["model"]),
+            **{name: row[name] for name in ("notes", "votes", "useful", "measured", "taken_up")},
+            reasons=dict(Counter(row["reasons"] or ()).most_common()),
+        )
+        for row in rows
+    ]
+
+
+async def _written(database: Database, tenant_id: str, statement: Any, **values: Any) -> Any:
+    """The row that a statement gives beside which nobody erases; None if it gives none."""
+    values |= {"forgotten": FORGOTTEN, "key": tombstones.new_key()}
+    *_, rows = await database.call_as(tenant_id, tombstones.MAKE_KEY, tombstones.SHARE_KEY, statement, **values)
+    return rows[0] if rows else None

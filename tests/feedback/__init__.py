@@ -1,0 +1,1 @@
+"""The link in a note, and the page behind it."""

@@ -1,0 +1,152 @@
+"""What became of notes: one row a job, of its own tenant, that goes with the job and with what is forgotten."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from psycopg import errors
+from sqlalchemy import text
+
+from storage import erasing, feedback
+from storage.erasable import Which
+from storage.feedback import FeedbackFigures, NoteVersion, Vote, VoteReason
+from tests.kit.postgres import Store
+from tests.storage.copies import WHO, answered
+
+NOTE: dict[str, Any] = {"state": "completed", "model": "m-1", "finished_at": "now()"}
+SINCE = datetime.now(UTC) - timedelta(days=30)
+
+
+def answer(prompt: str | None, *steps: object) -> str:
+    return json.dumps({"next_steps": list(steps)} | ({} if prompt is None else {"prompt": prompt}))
+
+
+async def note(store: Store, prompt: str | None = "7", **columns: Any) -> UUID:
+    """A job whose note is in its ticket."""
+    return await store.accept(**NOTE | {"enhancement": answer(prompt, "Reboot.")} | columns)
+
+
+def rows(store: Store) -> list[dict[str, Any]]:
+    return store.table.run("SELECT * FROM feedback")
+
+
+@pytest.mark.parametrize(("prompt", "kept"), [("7", "7"), (None, "")])
+async def test_a_vote_keeps_what_wrote_the_note_when_the_answer_is_purged(
+    prompt: str | None, kept: str, store: Store
+) -> None:
+    job_id = await note(store, prompt)
+    vote = (store.database, "acme", job_id)
+    recorded = await feedback.record_vote(*vote, Vote.USEFUL, None)
+    assert recorded is not None
+    assert (recorded.version, recorded.changed) == (NoteVersion(kept, "m-1"), True)
+    store.table.change(job_id, enhancement=None)
+    again = await feedback.record_vote(*vote, Vote.USEFUL, None)
+    other = await feedback.record_vote(*vote, Vote.NOT_USEFUL, VoteReason.OTHER)
+    assert again is not None
+    assert other is not None
+    assert (again.changed, other.changed, other.version) == (False, True, NoteVersion(kept, "m-1"))
+    (row,) = rows(store)
+    assert (row["prompt"], row["vote"], row["reason"], row["taken_up"]) == (kept, "not useful", "other", None)
+
+
+async def test_there_is_no_vote_for_a_job_of_another_tenant_or_of_none(store: Store) -> None:
+    job_id = await note(store)
+    for tenant_id, job in (("globex", job_id), ("acme", uuid4())):
+        assert await feedback.record_vote(store.database, tenant_id, job, Vote.USEFUL, None) is None
+        assert await feedback.record_taken_up(store.database, tenant_id, job, 0.5) is None
+    assert rows(store) == []
+
+
+async def test_a_row_goes_with_its_job(store: Store) -> None:
+    gone, stays = await note(store, finished_at="now() - interval '91 days'"), await note(store)
+    for job_id in (gone, stays):
+        await feedback.record_vote(store.database, "acme", job_id, Vote.USEFUL, None)
+    assert await _purged_jobs(store) == 1
+    assert [row["job_id"] for row in rows(store)] == [stays]
+
+
+async def _purged_jobs(store: Store) -> int:
+    return int(await store.database.call_for_one(text("SELECT purge_jobs(90, 500)")))
+
+
+async def test_what_is_forgotten_has_no_feedback_any_more_and_gets_none(store: Store) -> None:
+    own = await answered(store.database, store.new_event, "7")
+    naming = await answered(store.database, store.new_event, "8", "someone.else@acme.example", similar="7")
+    of_requester = await answered(store.database, store.new_event, "9", WHO)
+    for job_id in (own, naming, of_requester):
+        await feedback.record_vote(store.database, "acme", job_id, Vote.USEFUL, None)
+    await erasing.erase(store.database, Which("acme", ticket_id="7"))
+    assert {row["job_id"] for row in rows(store)} == {naming, of_requester}
+    await erasing.erase(store.database, Which("acme", requester=WHO))
+    assert {row["job_id"] for row in rows(store)} == {naming}
+    for job_id in (own, of_requester):
+        assert await feedback.record_vote(store.database, "acme", job_id, Vote.USEFUL, None) is None
+        assert await feedback.record_taken_up(store.database, "acme", job_id, 1) is None
+    await erasing.erase(store.database, Which("acme"))
+    assert rows(store) == []
+
+
+STEPS = ["Reboot it.", "Call the vendor."]
+SAID = [{"text": step, "from": "ticket 9"} for step in STEPS]
+
+
+@pytest.mark.parametrize("steps", [STEPS, SAID], ids=["texts", "objects"])
+async def test_the_last_note_of_a_ticket_is_measured_once_by_any_of_its_numbers(
+    steps: list[object], store: Store
+) -> None:
+    for number in ("7", "124"):
+        assert await feedback.unmeasured_note(store.database, "acme", [number]) is None
+    earlier = "now() - interval '1 hour'"
+    await note(store, ticket_id="124", finished_at=earlier)
+    job_id = await note(store, ticket_id="124", desk_id="7", enhancement=answer("7", *steps))
+    await note(store, ticket_id="124", state="failed")
+    await note(store, ticket_id="124", tenant_id="globex")
+    for number in ("7", "124"):
+        found = await feedback.unmeasured_note(store.database, "acme", [number])
+        assert found is not None
+        assert (found.job_id, found.steps) == (job_id, STEPS)
+    assert await feedback.record_taken_up(store.database, "acme", job_id, 0.25) == NoteVersion("7", "m-1")
+    assert await feedback.record_taken_up(store.database, "acme", job_id, 0.75) is None
+    (row,) = rows(store)
+    assert (row["taken_up"], row["vote"], row["taken_up_at"] is not None) == (0.25, None, True)
+    assert await feedback.unmeasured_note(store.database, "acme", ["7"]) is None
+
+
+@pytest.mark.parametrize("enhancement", ['{"summary": "s"}', '{"next_steps": 3}', '{"next_steps": [3, null, {}]}'])
+async def test_an_answer_without_steps_is_no_failure(enhancement: str, store: Store) -> None:
+    job_id = await note(store, ticket_id="7", enhancement=enhancement)
+    found = await feedback.unmeasured_note(store.database, "acme", ["7"])
+    assert found is not None
+    assert (found.job_id, found.steps) == (job_id, [])
+
+
+async def test_figures_are_by_prompt_and_model_and_of_one_tenant(store: Store) -> None:
+    voted = [await note(store) for _ in range(4)]
+    await note(store, accepted_at="now() - interval '31 days'")
+    await note(store, "8", model="m-2")
+    await note(store, None)
+    await note(store, tenant_id="globex")
+    unknown = await note(store, state="failed", enhancement=None, model=None)
+    votes = [(Vote.USEFUL, None)] * 2 + [(Vote.NOT_USEFUL, VoteReason.OTHER), (Vote.NOT_USEFUL, None)]
+    for job_id, (vote, reason) in zip([*voted, unknown], [*votes, (Vote.USEFUL, None)], strict=True):
+        await feedback.record_vote(store.database, "acme", job_id, vote, reason)
+    for job_id, ratio in zip(voted, (0.5, 0.25), strict=False):
+        await feedback.record_taken_up(store.database, "acme", job_id, ratio)
+    # What wrote them is known all the same.
+    store.table.run("UPDATE jobs SET enhancement = NULL WHERE id = ANY (%s)", voted)
+    assert await feedback.figures(store.database, "acme", SINCE) == [
+        FeedbackFigures(NoteVersion("", ""), 1, 1, 1, {}, 0, None),
+        FeedbackFigures(NoteVersion("", "m-1"), 1, 0, 0, {}, 0, None),
+        FeedbackFigures(NoteVersion("7", "m-1"), 4, 4, 2, {"other": 1}, 2, 0.375),
+        FeedbackFigures(NoteVersion("8", "m-2"), 1, 0, 0, {}, 0, None),
+    ]
+
+
+@pytest.mark.parametrize(("column", "value"), [("vote", "perhaps"), ("taken_up", 1.5)])
+async def test_the_table_takes_no_other_vote_and_no_other_share(column: str, value: object, store: Store) -> None:
+    job_id = await note(store)
+    await feedback.record_vote(store.database, "acme", job_id, Vote.USEFUL, None)
+    with pytest.raises(errors.CheckViolation):
+        store.table.run(f"UPDATE feedback SET {column} = %s", value)  # noqa: S608 -- a test's own
