@@ -15,6 +15,7 @@ def summarise(system: System, seconds: float) -> str:
     rows = {
         "API": f"{state['api_url']}  (its health, metrics and /docs: {state['api_probe_url']})",
         "Desk": f"{state['desk_url']}/  (write a ticket there, and see its note arrive)",
+        "Feedback": f"{state['feedback_url']}  (the page behind a note's link)",
         "GPT-4": f"{state['openai_url']}  (simulated)",
         "Redis": state["redis_url"],
         "Postgres": f"{_without_password(state['database_url'])}  (passwords are in {STATE_FILE})",

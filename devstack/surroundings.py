@@ -95,6 +95,7 @@ def product_environment(
     openai_key: str,
     desk_url: str,
     tenants: Sequence[SimulatedTenant],
+    feedback_port: int,
 ) -> dict[str, str]:
     """Return the settings that all processes of the system share; the desks are below `desk_url`."""
     settings = {
@@ -103,6 +104,9 @@ def product_environment(
         "OPENAI_API_KEY": openai_key,
         "OPENAI_BASE_URL": openai_url,
         "OPENAI_MODEL": OPENAI_MODEL,
+        "FEEDBACK_URL": f"http://127.0.0.1:{feedback_port}",
+        "FEEDBACK_KEY": secrets.token_urlsafe(32),
+        "FEEDBACK_PORT": str(feedback_port),
         "WORKER_CONCURRENCY": "16",
         # The end of a development system should take seconds; jobs that run are given back.
         "WORKER_GRACE_SECONDS": "3",

@@ -32,8 +32,8 @@ class System(Startable):
 
     A tenant that is only named has a desk on premises. `settings` are more environment for the product's
     processes; REDISCLI_AUTH among them is the password of the embedded Redis. `openai_seconds` is how long one answer
-    of the simulated GPT-4 takes. `ports` may fix some of `api`, `desk`, `openai`, `postgres` and `redis`; others
-    are free ones. With `external` the caller's DATABASE_URL (with DATABASE_ADMIN_URL) and REDIS_URL replace the
+    of the simulated GPT-4 takes. `ports` may fix some of `api`, `desk`, `openai`, `feedback`, `postgres` and `redis`;
+    others are free ones. With `external` the caller's DATABASE_URL (with DATABASE_ADMIN_URL) and REDIS_URL replace the
     embedded servers; else simulated tickets never get near them. `launch` is what starts each process but those
     servers.
 
@@ -59,7 +59,7 @@ class System(Startable):
         self.tenants = [
             tenant if isinstance(tenant, SimulatedTenant) else SimulatedTenant(tenant) for tenant in tenants
         ]
-        self._ports = {name: free_port() for name in ("api", "desk", "openai")} | dict(ports or {})
+        self._ports = {name: free_port() for name in ("api", "desk", "openai", "feedback")} | dict(ports or {})
         self._with_housekeeping = housekeeping
         self._lock = FolderLock(self.folder)
         self._external = external_servers() if external else NO_EXTERNAL_SERVERS
@@ -115,6 +115,7 @@ class System(Startable):
         return {
             "api_url": self._url("api"),
             "api_probe_url": self._probe_url(),
+            "feedback_url": self._settings["FEEDBACK_URL"],
             "desk_url": self._url("desk"),
             "desk_key": self.tenants[0].desk_key,
             "desks": {
@@ -233,4 +234,5 @@ class System(Startable):
             openai_key=openai_key,
             desk_url=self._url("desk"),
             tenants=self.tenants,
+            feedback_port=self._ports["feedback"],
         )

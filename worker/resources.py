@@ -24,6 +24,7 @@ from dispatch.eviction import warn_of_eviction
 from dispatch.inbox import Inbox
 from dispatch.message import QUEUE
 from dispatch.queue import open_redis
+from feedback.links import FeedbackLinks
 from integrations.embeddings.embedders import Embedders
 from integrations.model.models import Models
 from integrations.servicedesk.desks import Desks
@@ -46,6 +47,7 @@ from worker.pickup import JobGivenBack, Pickup
 from worker.process import QuietConsumer, stop_worker
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
+from workflow.ports import no_feedback_link
 from workflow.renewals import Renewals
 from workflow.run import Runner
 from workflow.turns import Turns
@@ -144,6 +146,7 @@ class Resources:
         self._stack.push_async_callback(embedders.close)
         for embedder in embedders.used():
             embedder.begin()
+        links = FeedbackLinks.of(settings)
         runner = Runner(
             owner=f"{socket.gethostname()}:{os.getpid()}",
             database=database,
@@ -163,6 +166,7 @@ class Resources:
             note_settle_seconds=settings.note_settle_seconds,
             capture_messages=messages_go_into_spans(),
             turns=Turns(tenants.all),
+            feedback_link_of=links.link if links else no_feedback_link,
         )
         return Pickup(runner, Inbox(redis), settings.job_deadline_seconds)
 

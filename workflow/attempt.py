@@ -10,7 +10,7 @@ from storage.jobs import ALREADY_ENHANCED, DRY_RUN, FORGOTTEN, LEFT_OUT, OWN_FAI
 from storage.session import Database
 from workflow.enhancement import Enhancement
 from workflow.limit import AttemptLimit
-from workflow.ports import Desk, KeptAnswers, Model, Search, Wishes
+from workflow.ports import Desk, FeedbackLinkOf, KeptAnswers, Model, Search, Wishes, no_feedback_link
 
 
 class GraphState(TypedDict, total=False):
@@ -46,6 +46,7 @@ class Attempt:
     lease_seconds: float
     capture_messages: bool
     """True if prompt and answer go onto the GPT-4 span."""
+    feedback_link_of: FeedbackLinkOf = no_feedback_link
 
     def check_notes(self, *, answered: bool) -> None:
         """Raises HeldBack while the desk takes no note, unless none is wanted; `answered` as in `Desk.check_notes`."""

@@ -93,11 +93,13 @@ def to_html(
     *,
     nothing_found: bool = False,
     known: Mapping[str, KnownTicket] | None = None,
+    feedback_link: str = "",
 ) -> str:
     """Return the note, which names the `model` that answered; one without a name is "a language model".
 
     What may help stands first, what is known beside it, and last what the ticket is about. `nothing_found`: the model
     knew nothing of this desk but the ticket, and the note says so. `known` tells of earlier tickets by their numbers.
+    `feedback_link` leads to where people say whether the note was useful.
     Each text is escaped: nothing that the model or a desk wrote becomes markup.
     """
     author = _UNPRINTABLE.sub("", " ".join(model.split()))[:_LONGEST_MODEL].strip() or "a language model"
@@ -116,6 +118,8 @@ def to_html(
     parts += _list("Similar tickets", "ul", tickets)
     parts += _list("Documents", "ul", documents)
     parts.append(f"<p><b>In short:</b> {_escaped(enhancement.summary)}</p>")
+    if feedback_link:
+        parts.append(f'<p><a href="{_escaped(feedback_link)}">Was this useful?</a></p>')
     parts.append(f"<p>{marker(job_id)}</p>")
     return "<div>" + "".join(parts) + "</div>"
 

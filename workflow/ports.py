@@ -13,6 +13,14 @@ from uuid import UUID
 
 from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket, Structured, Usage
 
+FeedbackLinkOf = Callable[[str, UUID], str]
+"""It returns the link of a note by tenant and job; empty where feedback is off."""
+
+
+def no_feedback_link(_tenant_id: str, _job_id: UUID) -> str:
+    """Feedback is off."""
+    return ""
+
 
 class Desk(Protocol):
     """One tenant's desk.

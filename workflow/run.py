@@ -27,7 +27,7 @@ from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
 from workflow.lease import hold_lease, insist, settle
 from workflow.limit import AttemptLimit
-from workflow.ports import Desk, KeptAnswers, Model, Search, Wishes
+from workflow.ports import Desk, FeedbackLinkOf, KeptAnswers, Model, Search, Wishes, no_feedback_link
 from workflow.renewals import Renewals
 from workflow.stopping import outcome_of
 from workflow.turns import Turns
@@ -57,6 +57,7 @@ class Runner:
     note_settle_seconds: float
     capture_messages: bool
     turns: Turns
+    feedback_link_of: FeedbackLinkOf = no_feedback_link
 
 
 async def run_next(runner: Runner) -> Outcome | None:
@@ -214,6 +215,7 @@ def _attempt(runner: Runner, claim: Claim) -> Attempt:
         note_settle_seconds=runner.note_settle_seconds,
         lease_seconds=runner.renewals.lease_seconds,
         capture_messages=runner.capture_messages,
+        feedback_link_of=runner.feedback_link_of,
     )
 
 

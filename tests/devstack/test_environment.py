@@ -33,9 +33,16 @@ def test_external_servers_come_as_a_pair_or_not_at_all() -> None:
 def test_each_tenant_has_its_own_settings_and_secrets() -> None:
     tenants = [SimulatedTenant("acme-eu"), SimulatedTenant("globex")]
     settings = product_environment(
-        database_url="d", redis_url="r", openai_url="o", openai_key="k", desk_url="http://d", tenants=tenants
+        database_url="d",
+        redis_url="r",
+        openai_url="o",
+        openai_key="k",
+        desk_url="http://d",
+        tenants=tenants,
+        feedback_port=1,
     )
     assert settings["SERVICEDESK_URL_ACME_EU"] == "http://d/acme-eu"
     assert settings["WEBHOOK_SECRET_ACME_EU"] == tenants[0].webhook_secret
     assert settings["WEBHOOK_SECRET_GLOBEX"] != tenants[0].webhook_secret
     assert tenants[0].webhook_secret not in repr(tenants[0])
+    assert settings["FEEDBACK_URL"].endswith(f":{settings['FEEDBACK_PORT']}")

@@ -58,7 +58,7 @@ def test_one_tenant_with_unusable_settings_is_closed_and_the_others_are_served(a
 def started(process: Process, command: list[str], log: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start a command beside a process, in its environment without what is wrong there."""
     environment = {name: value for name, value in process.environment.items() if not name.endswith(UNUSABLE)}
-    ports = {"METRICS_PORT": str(free_port()), "API_PROBE_PORT": str(free_port())}
+    ports = {name: str(free_port()) for name in ("METRICS_PORT", "API_PROBE_PORT", "FEEDBACK_PORT")}
     with log.open("w", encoding="utf-8") as output:
         plain = subprocess.Popen(
             [sys.executable, "-m", *command], env=environment | ports | settings, cwd=ROOT, stdout=output, stderr=output

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from integrations.servicedesk.contents import plain_text
 from integrations.values import Document
 from tests.kit.model import BARE, STATE
 from tests.workflow.shown import read
@@ -62,6 +63,15 @@ def test_an_earlier_ticket_has_its_subject_its_day_and_a_link_to_the_desk() -> N
     bare = to_html(answer(), JOB, MODEL, known={"101": KnownTicket("Mailbox full", None, "")})
     assert "#101 Mailbox full: Also a full mailbox." in read(bare).text
     assert read(bare).attributes == []
+
+
+def test_a_link_for_feedback_is_the_last_line_before_whose_note_it_is() -> None:
+    note = to_html(answer(), JOB, MODEL, feedback_link="https://f.example/f/a?b=1&c='2")
+    shown = read(note)
+    assert shown.attributes == [("href", "https://f.example/f/a?b=1&c='2")]
+    assert shown.text.index("In short") < shown.text.index("Was this useful?") < shown.text.index(marker(JOB))
+    assert is_note_of(JOB, plain_text(note))
+    assert "useful" not in read(to_html(answer(), JOB, MODEL)).text
 
 
 def test_links_and_commands_of_no_source_reach_no_technician() -> None:

@@ -32,7 +32,8 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
         # Of an answer that an earlier attempt has stored or kept it is not known any more.
         nothing_found = state.get("nothing_found", False) and not claim.started_before
         about = (state["enhancement"], claim.job_id, state["model"])
-        note = to_html(*about, nothing_found=nothing_found, known=_known(attempt, state))
+        link = attempt.feedback_link_of(claim.tenant_id, claim.job_id)
+        note = to_html(*about, nothing_found=nothing_found, known=_known(attempt, state), feedback_link=link)
         try:
             note_id = await attempt.desk.add_note(claim.id_in_desk, note, about_to_post)
         except (OutsideFailure, HeldBack, TicketGone) as failure:
