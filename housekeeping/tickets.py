@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from config.ticket_rules import fold_all
 from housekeeping.desk_copy import UNSEEN_HOURS, DeskCopy, TakenPage, digest
+from housekeeping.taken_up import measure
 from integrations.errors import DeskRefused, TicketGone
 from integrations.servicedesk.contents import ListedTicket, ListPage, numbers_in
 from storage import history, listings, tombstones
@@ -155,7 +156,9 @@ class TicketSource:
                 languages=copy.languages,
             )
             copy.tickets += saved
-            if not saved:
+            if saved:
+                await measure(copy.database, copy.tenant_id, ticket, copy.languages)
+            else:
                 # It was forgotten, and so is what its list told.
                 await listings.remove(copy.database, copy.tenant_id, "t", [ticket_id])
         times = {"created_at": ticket.created_at, "changed_at": ticket.changed_at}

@@ -1,6 +1,5 @@
 """Copying a simulated desk into a real Postgres: what is odd is made fit or left out alone, and what is gone goes."""
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,17 +12,11 @@ from housekeeping.synced import Synced
 from integrations.errors import DeskRefused
 from storage import history, tombstones
 from storage.search import SearchInPostgres
-from tests.housekeeping.site import Site
+from tests.housekeeping.site import Site, resolve
 from tests.kit.clock import Clock
 from tests.kit.desk import holds_by, opened, settings
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Table
-
-
-def resolve(site: Site, ticket_id: str, content: str) -> None:
-    url = f"{site.desk.url}/acme/api/v3/requests/{ticket_id}/resolutions"
-    form = {"input_data": json.dumps({"resolution": {"content": content}})}
-    httpx.post(url, data=form, headers={"authtoken": "acme-key"}).raise_for_status()
 
 
 def words(count: int) -> str:

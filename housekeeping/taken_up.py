@@ -1,0 +1,28 @@
+"""Learning, without a click, what a technician did with a note: the resolution beside the note's steps."""
+
+from collections.abc import Sequence
+
+from integrations.values import DeskTicket
+from observability import note_metrics
+from retrieval.taken_up import taken_up
+from storage import feedback
+from storage.session import Database
+
+
+async def measure(database: Database, tenant_id: str, ticket: DeskTicket, languages: Sequence[str]) -> None:
+    """Store how much of its note a closed ticket's resolution took up, once; nothing where there is no note of ours.
+
+    Raises one of DATABASE_FAILURES.
+    """
+    if not (ticket.closed and ticket.resolution):
+        return
+    numbers = [number for number in (ticket.ticket_id, ticket.display_id) if number]
+    note = await feedback.unmeasured_note(database, tenant_id, numbers)
+    if note is None:
+        return
+    ratio = taken_up(note.steps, ticket.resolution, f"{ticket.subject}\n{ticket.description}", languages)
+    if ratio is None:
+        return
+    version = await feedback.record_taken_up(database, tenant_id, note.job_id, ratio)
+    if version is not None:
+        note_metrics.taken_up(tenant_id, version.prompt, version.model, ratio)

@@ -1,0 +1,65 @@
+"""What a technician did with a note, learned from the desk: once for each ticket that was closed with a resolution."""
+
+import json
+from typing import Any
+
+from storage.feedback import Vote, record_vote
+from tests.housekeeping.site import Site, resolve
+from tests.kit.postgres import Store
+
+STEPS = ["Reset the WAN miniport in the device manager.", "Dial again."]
+RESOLUTION = "<p>Reset the WAN miniport in the device manager. Also replaced the cable.</p>"
+
+
+async def noted(store: Store, ticket_id: str, **columns: Any) -> Any:
+    """A job that has put a note into the ticket."""
+    answer = json.dumps({"next_steps": STEPS, "prompt": "7"})
+    done = {"state": "completed", "model": "m", "enhancement": answer, "finished_at": "now()"}
+    return await store.accept(ticket_id=ticket_id, **done | columns)
+
+
+def measured(store: Store) -> dict[str, float | None]:
+    """What is known of tickets' notes."""
+    found = store.table.run("SELECT j.ticket_id, f.taken_up FROM feedback f JOIN jobs j ON j.id = f.job_id")
+    return {row["ticket_id"]: row["taken_up"] for row in found}
+
+
+async def test_a_note_is_measured_once_its_ticket_is_closed_with_a_resolution(site: Site, store: Store) -> None:
+    closed, open_still, silent, without_note = (site.new_ticket(subject="VPN is down") for _ in range(4))
+    for ticket_id in (closed, open_still, silent):
+        await noted(store, ticket_id)
+    for ticket_id in (closed, open_still, without_note):
+        resolve(site, ticket_id, RESOLUTION)
+    for ticket_id in (closed, silent, without_note):
+        site.change(ticket_id, status="Closed")
+    await site.sync()
+    (share,) = measured(store).values()
+    assert list(measured(store)) == [closed]
+    assert share is not None
+    assert 0.5 < share < 1
+    # Whatever is written into it later.
+    resolve(site, closed, "<p>It was the firewall, the proxy and the router.</p>")
+    site.change(closed, status="Resolved")
+    await site.sync()
+    assert measured(store) == {closed: share}
+
+
+async def test_a_vote_and_a_measure_are_one_row(site: Site, store: Store) -> None:
+    ticket_id = site.new_ticket(subject="VPN is down")
+    job_id = await noted(store, ticket_id)
+    await record_vote(store.database, "acme", job_id, Vote.USEFUL, None)
+    resolve(site, ticket_id, RESOLUTION)
+    site.change(ticket_id, status="Closed")
+    await site.sync()
+    (row,) = store.table.run("SELECT * FROM feedback")
+    assert (row["vote"], row["taken_up"] > 0.5, row["prompt"], row["model"]) == ("useful", True, "7", "m")
+
+
+async def test_an_answer_that_was_purged_or_failed_is_not_measured(site: Site, store: Store) -> None:
+    for columns in ({"enhancement": None}, {"state": "failed"}, {"tenant_id": "globex"}):
+        ticket_id = site.new_ticket(subject="VPN is down")
+        await noted(store, ticket_id, **columns)
+        resolve(site, ticket_id, RESOLUTION)
+        site.change(ticket_id, status="Closed")
+    await site.sync()
+    assert measured(store) == {}
