@@ -10,6 +10,7 @@ from config.exits import OF_COMMANDS
 FORMS = ("script", "deluge", "proxy", "token")
 STATES = ("waiting", "running", "completed", "skipped", "failed")
 MOST_RETRIED = 100
+_MOST_DAYS = 3650
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
 _WEBHOOK_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~-]+)*/webhook")
@@ -77,8 +78,15 @@ def _at_least_one(given: str) -> int:
     return int(given)
 
 
+def _days(given: str) -> int:
+    number = _at_least_one(given)
+    if number > _MOST_DAYS:
+        raise argparse.ArgumentTypeError(f"{given!r} is more than {_MOST_DAYS} days")
+    return number
+
+
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `check`, `jobs`, `show`, `retry`, `forget`, `documents`, `sync` and `signing-kit`."""
+    """Add `check`, `jobs`, `show`, `retry`, `feedback`, `forget`, `documents`, `sync` and `signing-kit`."""
     check = _verb(verbs, "check", "see whether all that a tenant's tickets need is in order; changes nothing")
     check.add_argument("--tenant", type=tenant, metavar="ID", help="this tenant only")
     check.add_argument("--url", type=_word, metavar="URL", help="the public address of POST /webhook, for a probe")
@@ -102,6 +110,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     retry.add_argument("--yes", action="store_true", help="with --failed: do not ask first")
     retry.set_defaults(refuse=retry.error)
+    votes = _verb(verbs, "feedback", "tell how useful notes were, by tenant, prompt and model")
+    votes.add_argument("--tenant", type=tenant, metavar="ID", help="of this tenant only")
+    votes.add_argument("--days", type=_days, default=30, metavar="N", help="notes of the last N days (default: 30)")
     forget = _verb(verbs, "forget", "erase what is stored of a ticket, of a requester, or of a tenant that leaves")
     forget.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
     which = forget.add_mutually_exclusive_group(required=True)

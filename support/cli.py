@@ -20,6 +20,7 @@ _BY_HAND = {
     "jobs": "support.list_jobs:run",
     "show": "support.show_job:run",
     "retry": "support.retry_jobs:run",
+    "feedback": "support.feedback_figures:run",
     "forget": "support.forget:run",
     "check": "support.check.command:run",
     "documents": "support.documents.command:run",

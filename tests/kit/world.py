@@ -1,6 +1,7 @@
 """The outside of the system under test: a desk to make tickets on, faults to order, rows to look at."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -35,6 +36,7 @@ class World:
         self._admin_url = system.state["database_admin_url"]
         self._api_url = system.state["api_url"]
         self._secrets = system.state["tenants"]
+        self._desks = system.state["desks"]
 
     def close(self) -> None:
         """Close the connections."""
@@ -98,6 +100,30 @@ class World:
         """The texts (HTML) of a ticket's notes, as they stand in the desk."""
         answer = self._desk.get(f"/_sim/tickets/{tenant}/{ticket_id}").raise_for_status()
         return [note["description"] for note in answer.json()["notes"]]
+
+    def feedback_link(self, ticket_id: str, tenant: str = "acme") -> str:
+        """The link to the page that asks about a ticket's note."""
+        (note,) = self.notes(ticket_id, tenant)
+        (link,) = re.findall(r'href="([^"]*/f/[^"]*)"', note)
+        return str(link)
+
+    def vote(self, ticket_id: str, vote: str, tenant: str = "acme", **reason: str) -> None:
+        """Press a button of that page."""
+        link = self.feedback_link(ticket_id, tenant)
+        httpx.post(link, data={"vote": vote, **reason}, timeout=30, verify=_TLS).raise_for_status()
+
+    def solve(self, ticket_id: str, resolution: str, tenant: str = "acme") -> None:
+        """Close a ticket of a desk on premises with a resolution."""
+        desk = self._desks[tenant]
+        form = {"input_data": json.dumps({"resolution": {"content": resolution}})}
+        url = f"{desk['url']}/api/v3/requests/{ticket_id}/resolutions"
+        httpx.post(url, data=form, headers={"authtoken": desk["key"]}, timeout=30, verify=_TLS).raise_for_status()
+        self.change_ticket(ticket_id, tenant, status="Closed")
+
+    def steps(self, ticket_id: str, tenant: str = "acme") -> list[str]:
+        """The steps that a ticket's note proposes."""
+        answer = self.job(ticket_id, tenant)["enhancement"]
+        return [step if isinstance(step, str) else step["text"] for step in answer["next_steps"]]
 
     def display_id(self, ticket_id: str, tenant: str = "globex") -> str:
         """The number by which people know a ticket of a cloud desk."""
