@@ -65,7 +65,7 @@ COPY --from=source /source /app
 ENV LOG_FORMAT=json \
     API_PROBE_PORT=8001 \
     METRICS_PORT=9464
-EXPOSE 8000 8001 9464
+EXPOSE 8000 8001 8002 9464
 ENTRYPOINT ["tini", "--", "ai-agents"]
 CMD ["--help"]
 ARG VERSION=development

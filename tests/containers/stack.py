@@ -15,7 +15,7 @@ from tests.containers.files import BASE, OURS, ROOT, SERVICES, let_in
 IMAGE = "ai-agents:local"
 SIMULATORS = "ai-agents-simulators:local"
 NEEDED = ("redis", "postgres")
-PORTS = ("API_PORT", "DESK_PORT", "OPENAI_PORT", "JAEGER_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
+PORTS = ("API_PORT", "PAGE_PORT", "DESK_PORT", "OPENAI_PORT", "JAEGER_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
 # Without the .env of whoever runs this.
 OVERRIDE = "services:\n" + "".join(f"  {name}: {{env_file: !reset []}}\n" for name in ("api", "worker", "housekeeping"))
 _AS_ROOT = f"{{user: root, cap_add: [{', '.join(BECOMING)}]}}"

@@ -52,7 +52,7 @@ def test_each_container_may_do_nothing_but_its_work(name: str) -> None:
 
 def test_ports_are_open_on_loopback_only_and_can_be_moved() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(ports) == 6
+    assert len(ports) == 7
     assert [port for port in ports if not re.fullmatch(r"127\.0\.0\.1:\$\{[A-Z]+_PORT:-\d+\}:\d+", port)] == []
     assert "127.0.0.1:${JAEGER_PORT:-16686}:16686" in ports
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from config.settings import ApiSettings
 from tests.kubernetes.rendering import K8S, OPERATORS, Change, Rendered
 
 KEDA, MONITORING = "  - ../../components/keda\n", "  - ../../components/monitoring\n"
@@ -46,6 +47,28 @@ def test_without_the_prometheus_operator_its_line_is_taken_out(changed: Change, 
     without = changed(kustomization=[(KEDA, ""), (MONITORING, "")])
     assert {kind for kind, _ in names(production) - names(without)} == OPERATORS | {"ConfigMap"}
     assert not {one["kind"] for one in without.objects} & OPERATORS
+
+
+def test_feedback_is_a_line_that_is_commented_out(changed: Change, production: Rendered) -> None:
+    """The page at a host of its own, which leads to its port alone; its address reaches all who make or read links."""
+    line = "  # - ../../components/feedback\n"
+    rendered = changed(kustomization=[(line, line.replace("# ", ""))])
+    assert names(rendered) - names(production) >= {
+        ("Ingress", "ai-agents-feedback"),
+        ("NetworkPolicy", "from-ingress-to-feedback"),
+    }
+    (rule,) = rendered.one("Ingress", "ai-agents-feedback")["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    assert (path["path"], path["backend"]["service"]["port"]) == ("/f", {"name": "feedback"})
+    ports = {port["name"]: port["containerPort"] for port in rendered.container("ai-agents-api")["ports"]}
+    policy = rendered.one("NetworkPolicy", "from-ingress-to-feedback")["spec"]
+    assert policy["ingress"][0]["ports"] == [{"protocol": "TCP", "port": ports["feedback"]}]
+    assert ports["feedback"] == ApiSettings.model_fields["feedback_port"].default
+    address = f"https://{rule['host']}"
+    assert rendered.settings()["FEEDBACK_URL"] == address
+    # What the overlay says itself is there as before.
+    assert rendered.settings().items() >= production.settings().items()
+    assert "FEEDBACK_URL" not in production.settings()
 
 
 def test_prometheus_chooses_by_one_label(changed: Change) -> None:

@@ -82,6 +82,8 @@ REFUSED = [
     # The world's way leads to webhooks alone; probes come from the pod's node, which is always allowed.
     *(("production", name, "ai-agents-api", 8001) for name in (*OUTSIDE, *OURS) if name != "prometheus"),
     ("production", "prometheus", "ai-agents-api", 8000),
+    # Nor to the page behind notes' links, as long as that is off.
+    *(("production", name, "ai-agents-api", 8002) for name in (*OUTSIDE, *OURS)),
     *(("local", name, "ai-agents-api", 8001) for name in (*OURS, "desk", "openai", "stranger")),
     # Redis and the migration.
     *(("production", name, "redis", 6379) for name in ("stranger", "prometheus", "ingress controller", "desk")),

@@ -5,7 +5,7 @@ import re
 import pytest
 
 import observability.readiness
-from config.settings import WorkerSettings
+from config.settings import ApiSettings, WorkerSettings
 from support.cli import main
 from tests.kubernetes.rendering import PROCESSES, ROOT, Rendered
 
@@ -30,7 +30,9 @@ def test_the_ports_are_those_that_the_processes_listen_on(rendered: Rendered) ->
     api = rendered.container("ai-agents-api")
     ports = {port["name"]: port["containerPort"] for port in api["ports"]}
     probes = int(rendered.settings()["API_PROBE_PORT"])
-    assert ports == {"http": int(api["args"][api["args"].index("--port") + 1]), "metrics": probes}
+    http = int(api["args"][api["args"].index("--port") + 1])
+    feedback = ApiSettings.model_fields["feedback_port"].default
+    assert ports == {"http": http, "metrics": probes, "feedback": feedback}
     for process in ("worker", "housekeeping"):
         given = [port["containerPort"] for port in rendered.container(f"ai-agents-{process}")["ports"]]
         assert given == [int(rendered.settings()["METRICS_PORT"])]
