@@ -1,12 +1,14 @@
 """`Baseline Metrics`: how well, how fast and how dear enhancements are, and for whom."""
 
 from observability.grafana.panels import Panel, Query
-from observability.grafana.queries import TENANT, ended, grown, quantile
+from observability.grafana.queries import TENANT, ended, grown, quantile, share
 
 _FAILURES, _SLOW = "enhancement-failures.md", "high-queue-depth.md"
 _JOB_SECONDS, _COMPLETED = "ai_agents_job_duration_seconds", f'outcome="completed", {TENANT}'
 _DONE = f"({grown(f'{_JOB_SECONDS}_count', _COMPLETED)} > 0)"
 _COST, _TOKENS = "ai_agents_gpt4_cost_dollars_total", "ai_agents_gpt4_tokens_total"
+_VOTES, _TAKEN_UP = "ai_agents_feedback_total", "ai_agents_note_taken_up_ratio"
+_WROTE = "prompt, model"
 _NO_COST = "the provider names no cost"
 
 
@@ -181,9 +183,53 @@ _COSTS = (
     ),
 )
 
+_USEFUL = (
+    Panel(
+        "Notes Found Useful",
+        "percentunit",
+        (
+            Query(
+                share(grown(_VOTES, f'vote="useful", {TENANT}', _WROTE), grown(_VOTES, TENANT, _WROTE)),
+                "prompt {{prompt}}, {{model}}",
+            ),
+        ),
+        "steady, or better with a new prompt. Of those who pressed a button behind the note, which few do.",
+        "one prompt or model is worse than the one before: `ai-agents feedback` has the reasons. Few votes say little.",
+        _FAILURES,
+        likely=(0, 1),
+        nothing="nobody voted",
+    ),
+    Panel(
+        "Votes by Tenant",
+        "short",
+        (Query(grown(_VOTES, TENANT, "tenant_id, vote"), "{{tenant_id}}: {{vote}}"),),
+        "some of each tenant, most of them useful. Counted over the window.",
+        "one tenant finds notes useless: what is copied of its desk, and which of its tickets are enhanced?",
+        _FAILURES,
+        decimals=0,
+        nothing="nobody voted",
+    ),
+    Panel(
+        "Notes Taken Up",
+        "percentunit",
+        (
+            Query(
+                f"{grown(f'{_TAKEN_UP}_sum', TENANT, _WROTE)} / ({grown(f'{_TAKEN_UP}_count', TENANT, _WROTE)} > 0)",
+                "prompt {{prompt}}, {{model}}",
+            ),
+        ),
+        "steady: the mean share of a resolution's words that stood in the note's steps, of tickets that were closed.",
+        "it fell with a prompt or a model: are its steps others than what technicians do? Words are compared, no more.",
+        _FAILURES,
+        likely=(0, 1),
+        nothing="no ticket with a note was closed",
+    ),
+)
+
 SECTIONS = (
     ("How well?", _QUALITY),
     ("How fast?", _SPEED),
     ("How many?", _AMOUNT),
     ("How dear?", _COSTS),
+    ("How useful?", _USEFUL),
 )

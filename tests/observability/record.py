@@ -29,6 +29,8 @@ STEP_SECONDS = 4
 # Answers as slow as real ones; so few places that a burst has to wait; a lease after which a death is soon noticed.
 OPENAI_SECONDS = 24
 SETTINGS = {"WORKER_CONCURRENCY": "9", "LEASE_SECONDS": "10", "OPENAI_MODEL": "openai/gpt-6-luna"}
+# What technicians do with notes is seen soon.
+SETTINGS |= {"SYNC_INTERVAL_SECONDS": "10"}
 TICKETS_A_MINUTE = 24
 
 
@@ -39,6 +41,10 @@ def story(system: System, world: World) -> list[tuple[float, Callable[[], Any]]]
         (75, lambda: [world.create_ticket(tenant="globex") for _ in range(75)]),
         (110, lambda: world.openai_fault(kind="status", code=500, times=6)),
         *((second, lambda: world.post_webhook(next(missing))) for second in range(20, SECONDS, 60)),
+        *(
+            (second, lambda number=number: close_one(world, ("acme", "globex")[number % 2], number))
+            for number, second in enumerate(range(60, 296, 6))
+        ),
         *((second, lambda: world.post_webhook("1", secret="an old one")) for second in range(190, 260, 6)),
         (250, system.workers[1].kill),
         (262, lambda: system.restart(system.workers[1])),
@@ -48,6 +54,20 @@ def story(system: System, world: World) -> list[tuple[float, Callable[[], Any]]]
         (440, lambda: world.configure_desk("acme", api_key="made anew")),
         (500, lambda: world.configure_desk("acme", api_key=system.state["desk_key"])),
     ]
+
+
+def close_one(world: World, tenant: str, number: int) -> None:
+    """Somebody reads a note, says what they think of it, and closes the ticket with more or less of its steps."""
+    with world.admin() as connection:
+        done = "SELECT ticket_id FROM jobs WHERE tenant_id = %s AND state = 'completed' AND id NOT IN"
+        (ticket_id,) = connection.execute(
+            f"{done} (SELECT job_id FROM feedback) ORDER BY accepted_at LIMIT 1",  # noqa: S608 -- above
+            (tenant,),
+        ).fetchone() or ("",)
+    if ticket_id:
+        world.vote(ticket_id, "not useful" if number % 4 == 1 else "useful", tenant)
+        steps = world.steps(ticket_id, tenant)
+        world.solve(ticket_id, f"{steps[number % len(steps)]} Replaced cable and port.", tenant)
 
 
 def live(system: System, world: World) -> None:

@@ -19,7 +19,11 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed"),
 ]
 # The name of a router's model: the provider then tells what it cost. A limit that nobody reaches.
-SETTINGS = SHORT | {"OPENAI_MODEL": "openai/gpt-6-luna", "OPENAI_DAILY_TOKENS_ACME": "100000000"}
+SETTINGS = SHORT | {
+    "OPENAI_MODEL": "openai/gpt-6-luna",
+    "OPENAI_DAILY_TOKENS_ACME": "100000000",
+    "SYNC_INTERVAL_SECONDS": "1",
+}
 REFUSED = "OpenAI API: 403 Forbidden"
 QUERIES = [pytest.param(query, id=str(query)) for query in queries()]
 # Where 0 is the good news, and has to be seen.
@@ -73,6 +77,7 @@ def told(system: System, prometheus: Prometheus) -> PanelAnswers:
     settle(prometheus)
     before = _ask_all(prometheus)
     _live(world)
+    wait_for(lambda: sum(prometheus.query("ai_agents_note_taken_up_ratio_count").values()) >= 8)
     settle(prometheus, 4)
     wait_for(lambda: prometheus.query("sum(ai_agents_jobs_in_flight)") == {"": 0})
     answered = PanelAnswers(before, _ask_all(prometheus), _ask_all(prometheus, "acme"))
@@ -87,6 +92,9 @@ def _live(world: World) -> None:
             tickets = [world.create_ticket(tenant=tenant) for _ in range(3)]
             for ticket in tickets:
                 world.ended(ticket, tenant)
+            for ticket, vote in zip(tickets, ("useful", "not useful"), strict=False):
+                world.vote(ticket, vote, tenant)
+                world.solve(ticket, f"{' '.join(world.steps(ticket, tenant))} Replaced cable and port.", tenant)
         world.openai_fault(kind="status", code=500, times=1)
         world.ended(world.create_ticket())
         world.post_webhook("999999", secret="another tenant's")
