@@ -20,7 +20,7 @@ from storage.session import Database
 from webhooks.crowd import Crowd
 
 _SETTING = "FEEDBACK_PORT"
-_MOST_CONNECTIONS, _IN_A_RUSH = 64, 96
+MOST_CONNECTIONS, _IN_A_RUSH = 64, 96
 _DATABASE_CONNECTIONS = 2
 _SECONDS = 3.0
 
@@ -61,7 +61,7 @@ async def serve(settings: ApiSettings, tenants: TenantDirectory, listener: socke
         lock_seconds=_SECONDS,
         pool_seconds=_SECONDS,
     )
-    shared = {"crowd": Crowd(_MOST_CONNECTIONS, _IN_A_RUSH), "crowd_log": _PageCrowdLog(time.monotonic)}
+    shared = {"crowd": Crowd(MOST_CONNECTIONS, _IN_A_RUSH), "crowd_log": _PageCrowdLog(time.monotonic)}
     page = FeedbackPage(links, tenants, database)
     try:
         async with probes.serve(page, listener, settings.webhook_timeout_seconds, shared):

@@ -119,7 +119,7 @@ _UNMEASURED = text("""
     FROM (SELECT j.id, j.enhancement FROM (
         SELECT t.id, t.state, t.finished_at, t.enhancement FROM jobs t
         WHERE t.tenant_id = current_setting('app.tenant_id') AND t.ticket_id = ANY (:numbers)
-        UNION
+        UNION ALL
         SELECT d.id, d.state, d.finished_at, d.enhancement FROM jobs d
         WHERE d.tenant_id = current_setting('app.tenant_id') AND d.desk_id = ANY (:numbers)) j
     WHERE j.state = 'completed' AND j.enhancement IS NOT NULL ORDER BY j.finished_at DESC LIMIT 1) l
