@@ -21,7 +21,7 @@ from simulators.openai.chat_request import check_request, parse_body
 from simulators.openai.reply import chunk, completion, content_chunks, think
 from simulators.openai.settings import OpenAIConfig
 from simulators.servicedesk.envelope import success
-from simulators.servicedesk.records import Note, Person, StoredTicket
+from simulators.servicedesk.records import DeskUser, Note, StoredTicket
 from simulators.servicedesk.shapes import note_in_full, ticket_in_full
 
 _FIRST_SHARE = 0.3
@@ -51,7 +51,7 @@ class DeskAndModel:
     _replies: dict[bool, list[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        who, now = Person("4", "Guest", "guest@example.com"), time.time_ns() // 1_000_000
+        who, now = DeskUser("4", "Guest", "guest@example.com"), time.time_ns() // 1_000_000
         ticket = StoredTicket(
             _ANY_TICKET, _ANY_TICKET, "VPN does not connect", _TEXT, "Open", "High", "Network", who, now, now
         )

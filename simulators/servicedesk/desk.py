@@ -7,7 +7,7 @@ from typing import Any
 
 from simulators.servicedesk.envelope import INVALID_URL, NOT_FOUND, RefusedError
 from simulators.servicedesk.history import past_articles, past_tickets
-from simulators.servicedesk.records import Mail, Note, Person, Resolution, StoredSolution, StoredTicket
+from simulators.servicedesk.records import DeskUser, Mail, Note, Resolution, StoredSolution, StoredTicket
 from simulators.servicedesk.seed import SEED_SOLUTIONS, SEED_TICKETS, SeedTicket
 from simulators.servicedesk.settings import DeskOptions
 from simulators.servicedesk.shapes import IN_PROGRESS_BY_STATUS
@@ -35,8 +35,8 @@ class SimulatedDesk:
         self.announce: Callable[[SimulatedDesk, StoredTicket, str], None] = lambda _desk, _ticket, _what: None
         self._last_id = _CLOUD_ID_BASE if settings.edition == "cloud" else 100
         self._displayed = 0
-        self._requester = Person(self.new_id(), "Jordan Reyes", f"jordan.reyes@{tenant}.example")
-        self.technician = Person(self.new_id(), "Sam Okafor", f"sam.okafor@{tenant}.example")
+        self._requester = DeskUser(self.new_id(), "Jordan Reyes", f"jordan.reyes@{tenant}.example")
+        self.technician = DeskUser(self.new_id(), "Sam Okafor", f"sam.okafor@{tenant}.example")
         if settings.seeded:
             self._seed()
         self._remember_history()
@@ -128,7 +128,7 @@ class SimulatedDesk:
         created = self._now()
         ticket = self._add(ticket_id or self.new_id(), subject, description, created)
         if requester is not None:
-            ticket.requester = Person(self.new_id(), requester.split("@")[0], requester)
+            ticket.requester = DeskUser(self.new_id(), requester.split("@")[0], requester)
         ticket.priority, ticket.category = priority, category
         if announce:
             self.announce(self, ticket, "created")

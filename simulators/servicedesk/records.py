@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class DeskUser:
     """A requester or a technician."""
 
     id: str
@@ -19,7 +19,7 @@ class Note:
     id: str
     description: str
     created_ms: int
-    added_by: Person
+    added_by: DeskUser
     show_to_requester: bool = False
     mark_first_response: bool = False
     add_to_linked_requests: bool = False
@@ -33,7 +33,7 @@ class Mail:
     id: str
     text: str
     sent_ms: int
-    sent_by: Person
+    sent_by: DeskUser
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Resolution:
 
     content: str
     submitted_ms: int
-    submitted_by: Person
+    submitted_by: DeskUser
 
 
 @dataclass(slots=True)
@@ -70,10 +70,10 @@ class StoredTicket:
     status: str
     priority: str | None
     category: str | None
-    requester: Person
+    requester: DeskUser
     created_ms: int
     updated_ms: int
-    technician: Person | None = None
+    technician: DeskUser | None = None
     group: str | None = None
     site: str | None = None
     template: str = "Default Request"

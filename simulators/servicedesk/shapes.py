@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from simulators.servicedesk.records import Note, Person, Resolution, StoredSolution, StoredTicket
+from simulators.servicedesk.records import DeskUser, Note, Resolution, StoredSolution, StoredTicket
 from simulators.servicedesk.settings import Edition
 
 Json = dict[str, Any]
@@ -43,7 +43,7 @@ def moment(epoch_ms: int | None) -> Json | None:
     return {"value": str(epoch_ms), "display_value": shown}
 
 
-def person(who: Person | None, edition: Edition) -> Json | None:
+def person(who: DeskUser | None, edition: Edition) -> Json | None:
     """Return a user, or None."""
     if who is None:
         return None
@@ -52,7 +52,7 @@ def person(who: Person | None, edition: Edition) -> Json | None:
     return known | {"department": None, vip: False}
 
 
-def _technician(who: Person | None, edition: Edition) -> Json | None:
+def _technician(who: DeskUser | None, edition: Edition) -> Json | None:
     """Return who works on a ticket, or None: in the cloud that is not like other users."""
     if who is None or edition == "onpremises":
         return person(who, edition)
@@ -116,6 +116,7 @@ def ticket_in_full(ticket: StoredTicket, edition: Edition) -> Json:
     if edition == "cloud":
         return common | done | {"resolution": solved if ticket.resolution else None, "attachments": []}
     # On premises one that is open does not have those keys at all.
+    common |= {"has_conversation": bool(ticket.mails)}
     return common | (done if ticket.completed_ms else {}) | {"resolution": solved}
 
 

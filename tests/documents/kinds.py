@@ -22,7 +22,7 @@ from support.cli import main
 from tests.documents.documents import ROOT, filled
 
 PRODUCT = [
-    *("api", "config", "dispatch", "housekeeping", "integrations"),
+    *("api", "config", "dispatch", "housekeeping", "integrations", "masking"),
     *("observability", "signer", "storage", "support", "webhooks", "worker", "workflow"),
 ]
 _ROOMS = "|".join(PRODUCT)

@@ -1,0 +1,88 @@
+"""People as a desk names them: the parts of their names, and the login names that follow from these."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from itertools import permutations
+from typing import NamedTuple
+
+from masking.lists import listed
+
+_BESIDE = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|[-–,|/] (?:IT|HR|external|extern)\b.*")
+_PART = re.compile(r"[^\W\d_]+")
+_UMLAUT = re.compile(r"ae|oe|(?<![aeq])ue")
+_OTHERS = "ß:ss ø:o æ:a œ:o ł:l đ:d ð:d þ:th ı:i ’:'"
+_OTHER_LETTERS = str.maketrans(dict(each.split(":") for each in _OTHERS.split()))
+# They stand in names, and are no name.
+PARTICLES = listed("people particles")
+TITLES = listed("people titles")
+# An account of nobody's: its words are in any ticket.
+_NOBODY = listed("people nobody")
+_MOST_PARTS = 5
+
+
+class Person(NamedTuple):
+    """Somebody as a desk names them."""
+
+    name: str = ""
+    addresses: tuple[str, ...] = ()
+    """Of mail."""
+    numbers: tuple[str, ...] = ()
+    """Of telephones."""
+    others: tuple[str, ...] = ()
+    """Login names, ids of employees."""
+
+
+def spelled(part: str) -> str:
+    """Return a part of a name as two spellings of it are compared: no capitals, accents, umlauts, or ways around them.
+
+    Müller, Mueller, MULLER are one.
+    """
+    small = part.lower()
+    if not small.isascii():
+        small = small.translate(_OTHER_LETTERS)
+        small = "".join(each for each in unicodedata.normalize("NFKD", small) if not unicodedata.combining(each))
+    if "ae" not in small and "oe" not in small and "ue" not in small:
+        return small
+    return _UMLAUT.sub(lambda found: found[0][0], small)
+
+
+def parts_of(name: str) -> list[str]:
+    """Return the parts of a name as `spelled`, without titles and particles; none where it is nobody's."""
+    name = _BESIDE.sub(" ", name.partition("@")[0])
+    parts = [spelled(part) for part in _PART.findall(name.replace(".", " ").replace("_", " "))]
+    if all(part in _NOBODY or part in PARTICLES for part in parts):
+        return []
+    return [part for part in parts if part not in TITLES and part not in PARTICLES][:_MOST_PARTS] or parts
+
+
+def particles_of(name: str) -> frozenset[str]:
+    """Return what stands in a name and is no name: von, der."""
+    return frozenset(part for part in map(spelled, _PART.findall(name)) if part in PARTICLES)
+
+
+def logins_of(name: str) -> Iterator[str]:
+    """Return the login names that desks make of a name, with its parts in any order, without separators.
+
+    Where one has a separator (`anna.schmidt`), its halves are names or initials beside one, and are found as such.
+    """
+    for first, last in permutations([part for part in parts_of(name) if len(part) > 1], 2):
+        yield from (
+            made for made in (first + last, first[0] + last, last + first[0], first[:2] + last) if len(made) > 3
+        )
+        made = (last[:5] + first[:2], last[:3] + first[:3], last[:4] + first[:2], first[:3] + last[:3])
+        yield from (each for each in made if len(each) > 5)
+    whole = _whole(name)
+    for split in range(len(whole)):
+        initials, rest = "".join(part[0] for part in whole[:split]), "".join(whole[split:])
+        if split and len(rest) > 2:
+            yield from (initials + rest, rest + initials)
+        if split < len(whole) - 1:
+            yield rest
+
+
+def _whole(name: str) -> list[str]:
+    """Return all parts of a name, particles too, the surname last."""
+    name = _BESIDE.sub(" ", name.partition("@")[0])
+    last, _, first = name.partition(",")
+    return [part for part in map(spelled, _PART.findall(f"{first} {last}")) if part not in TITLES][:_MOST_PARTS]

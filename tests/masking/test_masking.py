@@ -1,0 +1,135 @@
+"""Masking: what becomes a placeholder, which of them are one, and what comes back."""
+
+import json
+import re
+
+import pytest
+
+from masking.masking import Masking, without_personal
+from masking.people import Person
+
+ANNA = Person("Anna Schmidt", ("anna.schmidt@acme.example",), ("+49 89 1234567",), ("aschmidt", "E-4711"))
+
+
+def test_a_value_in_another_spelling_is_one_placeholder() -> None:
+    masked = Masking(network=True).mask(
+        "jo@acme.example JO@Acme.Example; 089 1234567, +49 (0)89 1234567, 089/1234567;"
+        " DE89 3704 0044 0532 0130 00, DE89370400440532013000; 4111 1111 1111 1111, 4111111111111111"
+    )
+    assert masked == ("[EMAIL_1] [EMAIL_1]; [PHONE_2], [PHONE_2], [PHONE_2]; [BANK_3], [BANK_3]; [CARD_4], [CARD_4]")
+
+
+def test_numbers_run_over_all_kinds_and_texts() -> None:
+    masking = Masking([ANNA])
+    assert masking.mask("password: Sommer2024!") == "password: [SECRET_1]"
+    assert masking.mask("Anna, jo@acme.example, Sommer") == "[PERSON_2], [EMAIL_3], Sommer"
+    assert masking.placeholders == {
+        "[SECRET_1]": "Sommer2024!",
+        "[PERSON_2]": "Anna Schmidt",
+        "[EMAIL_3]": "jo@acme.example",
+    }
+
+
+def test_a_later_masking_gives_known_values_their_placeholders_again() -> None:
+    first = Masking([ANNA, Person("Jürgen Müller")])
+    first.mask("Anna, Dr. Julia Brandt, 089 1234567, jo@acme.example")
+    known = json.loads(json.dumps(first.placeholders))
+    later = Masking([ANNA, Person("Jürgen Müller")], known=known)
+    assert later.mask("Schmidt; Julia Brandt; +49 89 1234567; JO@acme.example; Mueller") == (
+        "[PERSON_1]; [PERSON_2]; [PHONE_3]; [EMAIL_4]; [PERSON_5]"
+    )
+
+
+def test_one_person_is_one_placeholder_however_written() -> None:
+    masking = Masking([ANNA])
+    assert set(re.findall(r"\[\w+\]", masking.mask("Anna / Schmidt, Anna / A. Schmidt / ANNA SCHMIDT"))) == {
+        "[PERSON_1]"
+    }
+    masked = masking.mask("Dr. Julia Brandt rang. Brandt says ok, ask Julia.")
+    assert masked == "Dr. [PERSON_2] rang. [PERSON_2] says ok, ask [PERSON_2]."
+    assert masking.restore("[PERSON_1], [PERSON_2]") == "Anna Schmidt, Julia Brandt"
+
+
+def test_a_first_name_of_two_people_is_one_of_its_own() -> None:
+    masking = Masking([ANNA, Person("Anna Weber")])
+    masked = masking.mask("Anna Schmidt, then Anna Weber; which Anna? Schmidt!")
+    assert masked == "[PERSON_1], then [PERSON_2]; which [PERSON_3]? [PERSON_1]!"
+    assert masking.restore("[PERSON_3]") == "Anna"
+
+
+def test_somebody_else_with_the_surname_is_somebody_else() -> None:
+    masking = Masking([ANNA])
+    masked = masking.mask("Peter Schmidt and Anna Schmidt")
+    assert masked == "[PERSON_1] and [PERSON_2]"
+    assert masking.restore(masked) == "Peter Schmidt and Anna Schmidt"
+
+
+def test_secrets_of_another_text_are_never_restored() -> None:
+    masking = Masking([ANNA])
+    assert masking.mask("Anna: password is Sommer2024!", own=False) == "[PERSON_1]: password is [SECRET]"
+    assert masking.restore("[SECRET] [PERSON_1]") == "[a secret] Anna Schmidt"
+    assert "Sommer2024!" not in masking.placeholders.values()
+
+
+def test_what_looks_like_a_placeholder_comes_back_as_it_was() -> None:
+    """Nobody has another's name put in by writing it."""
+    masking = Masking([ANNA])
+    text = "Anna wrote [PERSON_1], [Person 1], person_1, **[EMAIL_1]** and [SECRET]"
+    masked = masking.mask(text)
+    assert masked.startswith("[PERSON_1] wrote [TEXT_2], [TEXT_3], [TEXT_4], **[TEXT_5]**")
+    assert masking.restore(masked) == text.replace("Anna", "Anna Schmidt")
+
+
+def test_nothing_is_restored_twice() -> None:
+    masking = Masking()
+    masking.mask("[PERSON_2] and jo@acme.example")
+    assert masking.restore("[TEXT_1]") == "[PERSON_2]"
+    assert masking.restore("[PERSON_[EMAIL_2]]") == "[PERSON_jo@acme.example]"
+
+
+def test_each_value_is_cleaned_before_it_is_put_back() -> None:
+    masking = Masking()
+    masking.mask("password: <b>Sommer2024!")
+    assert masking.restore("[SECRET_1] <b>", lambda value: value.replace("<", "&lt;")) == "&lt;b>Sommer2024! <b>"
+
+
+def test_a_text_without_personal_data_stays_letter_for_letter() -> None:
+    text = "Step 1: the printer on the 2nd floor (HP LaserJet 4250, SN CNB1K23456) fails with 0x80070005 since 10:15."
+    masking = Masking([ANNA])
+    assert masking.mask(text) == text
+    assert masking.restore(text) == text
+    assert masking.placeholders == {}
+
+
+def test_for_embeddings_the_kind_stands_alone() -> None:
+    text = "Anna Schmidt (jo@acme.example) has [PERSON_1] in 10.1.2.3"
+    assert without_personal(text, [ANNA]) == "[PERSON] ([EMAIL]) has [PERSON_1] in 10.1.2.3"
+    assert without_personal(text, [ANNA], network=True).endswith("[HOST]")
+
+
+def test_addresses_and_hosts_are_masked_where_that_is_asked_for() -> None:
+    text = "Hauptstraße 5, 80331 München; 10.1.2.3; 00:1B:1B:7F:3A:C2; srv-dms-03.acme.local; \\\\fs02\\home"
+    assert Masking().mask(text) == text
+    assert Masking(network=True).mask(text) == "[ADDRESS_1]; [HOST_2]; [HOST_3]; [HOST_4]; \\\\[HOST_5]\\home"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mail j\u200bo@acme.example",
+        "mail jo＠acme.example",
+        "call +４９ ８９ １２３４５６７",
+        "Frau Schm\u00adidt",
+        "Frau Schmi\u200bdt",
+        "password: Som\u200bmer2024!",
+    ],
+)
+def test_unseen_and_wide_characters_hide_nothing(text: str) -> None:
+    masking = Masking([ANNA])
+    masked = masking.mask(text)
+    assert re.fullmatch(r"[\w ]+:? \[\w+_1\]", masked)
+    assert list(masking.placeholders.values()) == ["Anna Schmidt" if "Frau" in text else text.partition(" ")[2]]
+
+
+def test_an_account_of_nobody_is_no_person() -> None:
+    assert Masking([Person("System"), Person("IT Service Desk")]).mask("System: the IT desk") == "System: the IT desk"
