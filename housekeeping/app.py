@@ -71,7 +71,8 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
     readiness.ask(loop, {"database": probed.ask})
     copying = Copying(tenants, Copies(tenants, database, desks).copy)
     embedders = Embedders(tenants, settings)
-    housekeeping = _Housekeeping(settings, database, copying, EmbeddingTurns(tenants, database, embedders.of), tenants)
+    embedding = EmbeddingTurns(tenants, database, embedders.of, embedders.mask_of)
+    housekeeping = _Housekeeping(settings, database, copying, embedding, tenants)
     watchdog = Watchdog(
         housekeeping.rounds,
         stuck_seconds=settings.worker_stuck_seconds,
@@ -191,7 +192,7 @@ class _Housekeeping:
                 self._database,
                 text_days=self._settings.keep_text_days,
                 job_days=self._settings.keep_jobs_days,
-                tenant_ids=[tenant.id for tenant in self._tenants.all()],
+                audit_days={tenant.id: tenant.audit_days if tenant.usable else None for tenant in self._tenants.all()},
                 before_each=lambda: self._purges.next_within(BATCH_SECONDS + _SILENCE_SECONDS),
                 on_failure=_say_not_purged,
             )

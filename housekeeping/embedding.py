@@ -1,13 +1,14 @@
 """The embeddings of copies, made in the background: of what is new or has changed, and of all with another model."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
 from integrations.embeddings.embedder import Embedder
 from integrations.embeddings.failures import EmbeddingsUnavailable
 from integrations.errors import HeldBack
+from masking.people import Person
 from observability import metrics, phrases, tracing
 from observability.logging import say
 from retrieval.language import LANGUAGES, languages_of
@@ -15,23 +16,41 @@ from storage import embeddings
 from storage.embeddings import ToEmbed
 from storage.listings import COLLECTIONS
 from storage.paging import split
+from storage.people import people_kept
 from storage.session import DATABASE_FAILURES, Database
 
 # Of a tenant's tickets, and of its passages, before the next one's turn: a large desk's first embeddings take hours.
 _MOST_A_TURN = 80
 # The two ends of a long ticket: what was asked, and what helped.
 _DESCRIPTION, _HELPED = 800, 400
+_LONGEST_VALUE = 200
+
+Mask = Callable[[str, Iterable[Person]], str]
+"""What is done with a text, which is of some people, before it is embedded."""
+
+
+def as_it_is(text: str, _people: Iterable[Person]) -> str:
+    """Return the text."""
+    return text
 
 
 class EmbeddingTurns:
-    """Makes what is lacking, tenant by tenant; `embedder_of` gives a tenant's, None for one that has none."""
+    """Makes what is lacking, tenant by tenant.
+
+    `embedder_of` gives a tenant's, None for one that has none; `mask_of`, what is done with its texts before.
+    """
 
     def __init__(
-        self, tenants: TenantDirectory, database: Database, embedder_of: Callable[[str], Embedder | None]
+        self,
+        tenants: TenantDirectory,
+        database: Database,
+        embedder_of: Callable[[str], Embedder | None],
+        mask_of: Callable[[str], Mask] = lambda _: as_it_is,
     ) -> None:
         self._tenants = tenants
         self._database = database
         self._embedder_of = embedder_of
+        self._mask_of = mask_of
 
     async def turn(self) -> bool:
         """Make some embeddings for each tenant; return True if there are more to be made.
@@ -65,14 +84,18 @@ class EmbeddingTurns:
         if not to_make:
             return False
         languages = (tenant.desk.languages if tenant.desk else ()) or LANGUAGES
-        made, left = await embed_some(self._database, tenant.id, embedder, languages)
+        made, left = await embed_some(self._database, tenant.id, embedder, languages, self._mask_of(tenant.id))
         metrics.COPIES_TO_EMBED.labels(tenant.id).set(left)
         say(phrases.EMBEDDED, tenant_id=tenant.id, copies=made, left=left)
         return bool(made) and left > 0
 
 
 async def embed_some(
-    database: Database, tenant_id: str, embedder: Embedder, languages: Sequence[str] = LANGUAGES
+    database: Database,
+    tenant_id: str,
+    embedder: Embedder,
+    languages: Sequence[str] = LANGUAGES,
+    mask: Mask = as_it_is,
 ) -> tuple[int, int]:
     """Make the embeddings of some of a tenant's copies that have none; how many, and how many are left.
 
@@ -82,7 +105,7 @@ async def embed_some(
     for collection in COLLECTIONS:
         copies = await embeddings.to_embed(database, tenant_id, collection, model, _MOST_A_TURN)
         for some in split(copies, embedder.texts_at_once):
-            texts = await asyncio.to_thread(_all_told, some, languages)
+            texts = await asyncio.to_thread(_all_told, some, languages, mask)
             kept = await embedder.kept(texts)
             _say_refused(tenant_id, some, kept)
             rows = [(copy, language, each) for copy, (_, language), each in zip(some, texts, kept, strict=True)]
@@ -98,11 +121,15 @@ def _say_refused(tenant_id: str, copies: Sequence[ToEmbed], kept: Sequence[bytes
             say(phrases.EMBEDDINGS_FAILED, reason="the model refuses a text, which is found by its words", also=also)
 
 
-def _all_told(copies: Sequence[ToEmbed], languages: Sequence[str]) -> list[tuple[str, str]]:
-    return [_told(copy, languages) for copy in copies]
+def _all_told(copies: Sequence[ToEmbed], languages: Sequence[str], mask: Mask) -> list[tuple[str, str]]:
+    return [_told(copy, languages, mask) for copy in copies]
 
 
-def _told(copy: ToEmbed, languages: Sequence[str]) -> tuple[str, str]:
-    """Return what a copy says, and in which language."""
+def _told(copy: ToEmbed, languages: Sequence[str], mask: Mask) -> tuple[str, str]:
+    """Return what a copy says, masked, and in which language."""
     text = "\n".join(filter(None, (copy.subject, copy.description[:_DESCRIPTION], copy.helped[:_HELPED])))
-    return text, languages_of(text, languages)[0]
+    people, parts = people_kept(copy.people), ((copy.description, _DESCRIPTION), (copy.helped, _HELPED))
+    # With some more behind each, which goes again: half a number would not be known as one.
+    masked = [mask(part[: most + _LONGEST_VALUE], people)[:most] for part, most in parts]
+    told = "\n".join(filter(None, (mask(copy.subject, people), *masked)))
+    return told, languages_of(text, languages)[0]

@@ -153,6 +153,7 @@ class TicketSource:
                 ticket.requester,
                 kinds=fold_all(ticket.kinds),
                 created_at=ticket.created_at,
+                people=ticket.people,
                 languages=copy.languages,
             )
             copy.tickets += saved
@@ -169,7 +170,7 @@ class TicketSource:
         lists, texts = self._copy.desk.lists, []
         try:
             await self._copy.turn()
-            for mail_id in (await lists.mails(ticket_id))[-_MOST_MAILS:]:
+            for mail_id, _sent in (await lists.mails(ticket_id))[-_MOST_MAILS:]:
                 await self._copy.turn()
                 texts.append(await lists.mail(ticket_id, mail_id))
         except (DeskRefused, TicketGone):

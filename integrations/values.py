@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
+from masking.people import Person
+
 Structured = TypeVar("Structured", bound=BaseModel)
 
 
@@ -34,6 +36,11 @@ class DeskTicket:
     """As the next one by the desk's clock; None where it does not tell."""
     changed_at: datetime | None = None
     closed: bool = False
+    people: tuple[Person, ...] = field(default=(), repr=False)
+    """Whom the desk names for it, the requester first."""
+    conversation: bool | None = None
+    """True if mails were sent about it since, False if not; None where the desk does not tell."""
+    has_notes: bool = False
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -59,6 +66,11 @@ class SimilarTicket:
     """By the desk's clock, where it is known."""
     strength: float = field(default=0.0, compare=False)
     """How likely it is that it is about the same, between 0 and 1."""
+    category: str = field(default="", compare=False)
+    """As the next one in small letters; empty where the desk has not told."""
+    group: str = field(default="", compare=False)
+    people: tuple[Person, ...] = field(default=(), compare=False, repr=False)
+    """Whom the desk names for it."""
 
     @property
     def shown(self) -> str:
@@ -132,3 +144,5 @@ class ModelAnswer(Generic[Structured]):
     milliseconds: int
     first_milliseconds: int = 0
     """Until the first content of the last call came; 0 of an answer that came whole."""
+    host: str = ""
+    """Where it came from, a fallback's too."""

@@ -6,7 +6,7 @@ text that the model has refused an empty one is kept, so that it is not asked fo
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 
@@ -14,9 +14,10 @@ from storage.listings import COLLECTIONS, Collection
 from storage.session import Database
 
 _TEXTS = {
-    "t": "t.ticket_id AS name, t.subject, t.description, coalesce(nullif(t.resolution, ''), t.conversation) AS helped"
-    " FROM tickets t",
-    "p": "t.source_id AS name, t.title AS subject, t.body AS description, '' AS helped FROM passages t",
+    "t": "t.ticket_id AS name, t.subject, t.description, coalesce(nullif(t.resolution, ''), t.conversation) AS helped,"
+    " t.people FROM tickets t",
+    "p": "t.source_id AS name, t.title AS subject, t.body AS description, '' AS helped, '[]'::jsonb AS people"
+    " FROM passages t",
 }
 # Only what can be found. The newest first, since they are likeliest to be of use.
 _LACKING = """
@@ -62,6 +63,8 @@ class ToEmbed(NamedTuple):
     subject: str
     description: str
     helped: str
+    people: Sequence[list[Any]] = ()
+    """Whom the desk names for it (`storage.people`)."""
 
 
 async def to_embed(database: Database, tenant_id: str, collection: Collection, model: int, most: int) -> list[ToEmbed]:

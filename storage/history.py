@@ -7,11 +7,13 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Text, bindparam, cast, column, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
+from masking.people import Person
 from retrieval.language import LANGUAGES
 from storage import tombstones
 from storage.copies import Listing, Passage, Ticket
 from storage.indexing import indexed, indexed_ticket
 from storage.paging import among, split
+from storage.people import people_to_keep
 from storage.session import Database
 
 # In a transaction: each has its terms counted down, for which other writers of the tenant wait.
@@ -20,9 +22,9 @@ _AT_ONCE = 100
 _SAVE = text(f"""
     WITH forgotten AS ({tombstones.ARE_LEFT})
     INSERT INTO tickets (tenant_id, ticket_id, display_id, subject, description, resolution, status, kinds, created_at,
-        conversation, terms, weights, indexed, requester, synced_at, seen_at)
+        conversation, people, terms, weights, indexed, requester, synced_at, seen_at)
     SELECT current_setting('app.tenant_id'), :ticket_id, :display_id, :subject, :description, :resolution, :status,
-        CAST(:kinds AS jsonb), CAST(:created_at AS timestamptz), :conversation,
+        CAST(:kinds AS jsonb), CAST(:created_at AS timestamptz), :conversation, CAST(:people AS jsonb),
         CAST(:terms AS integer[]), CAST(:weights AS real[]), :indexed,
         CASE WHEN :folded = '' THEN '' ELSE (
             SELECT sha256(k.key || convert_to('requester' || :folded, 'UTF8')) FROM tombstone_keys k) END,
@@ -31,7 +33,7 @@ _SAVE = text(f"""
     ON CONFLICT (tenant_id, ticket_id) DO UPDATE SET display_id = excluded.display_id, subject = excluded.subject,
         description = excluded.description, resolution = excluded.resolution, status = excluded.status,
         kinds = excluded.kinds, created_at = excluded.created_at, conversation = excluded.conversation,
-        terms = excluded.terms, weights = excluded.weights,
+        people = excluded.people, terms = excluded.terms, weights = excluded.weights,
         indexed = excluded.indexed, requester = excluded.requester, synced_at = now(), seen_at = now()
     RETURNING 1
 """).bindparams(  # noqa: S608 -- constants
@@ -47,14 +49,15 @@ async def save_ticket(
     *,
     kinds: Mapping[str, str] | None = None,
     created_at: datetime | None = None,
+    people: Sequence[Person] = (),
     languages: Sequence[str] = LANGUAGES,
 ) -> bool:
     """Insert or refresh the copy of a ticket: `ticket_id`, `subject`, `description`, `resolution`, `status`.
 
     With `display_id`, the number that people see, where it is another one than the `ticket_id`, and `conversation`,
-    what was said in it, where the tenant wants that. `kinds`: its category,
-    group, site and template, as rules have names (`config.ticket_rules.fold`); without them they are not known any
-    more. `created_at` is by the desk's clock. `languages`: those that the tenant's texts may be in. Return True if the
+    what was said in it, where the tenant wants that. `kinds`: its category, group, site and template, as rules have
+    names (`config.ticket_rules.fold`); without them they are not known any more. `created_at` is by the desk's clock.
+    `people`: whom the desk names for it. `languages`: those that the tenant's texts may be in. Return True if the
     copy was written: not of a ticket that was forgotten, or whose `requester` was (an address, of which only a keyed
     hash is kept).
     """
@@ -65,6 +68,7 @@ async def save_ticket(
         | indexed_ticket(columns, languages)
         | {"display_id": shown, "kinds": None if kinds is None else Jsonb(dict(kinds))}
     )
+    values |= {"people": Jsonb(people_to_keep(people))}
     values |= {"created_at": created_at, "folded": tombstones.fold(requester)}
     values |= {"numbers": [ticket["ticket_id"], *([shown] if shown else [])], "key": tombstones.new_key()}
     # One round trip: a desk's history is hundreds of thousands of them.

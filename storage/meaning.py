@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import TextClause, text
 
+from masking.people import Person
 from retrieval.strength import strength, strength_by_both
 from storage.session import Database
 from storage.vector_index import BY_INDEX, SCAN_WELL, distance, name_of
@@ -58,8 +59,11 @@ class AskedEmbedding(Protocol):
         ...
 
 
-Ask = Callable[[str, str, str], Awaitable[AskedEmbedding | None]]
-"""Gives the embedding of a tenant's text in a language; None for a tenant that has none, or while none can be had."""
+Ask = Callable[[str, str, str, Sequence[Person]], Awaitable[AskedEmbedding | None]]
+"""Gives the embedding of a tenant's text in a language, which is of these people.
+
+None for a tenant that has none, or while none can be had.
+"""
 
 
 class Weighed(NamedTuple):
@@ -69,7 +73,7 @@ class Weighed(NamedTuple):
     strengths: list[float]
 
 
-async def ask_for_none(_tenant_id: str, _text: str, _language: str) -> None:
+async def ask_for_none(_tenant_id: str, _text: str, _language: str, _people: Sequence[Person]) -> None:
     """Give no embedding, for any tenant."""
 
 

@@ -12,11 +12,13 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
 from integrations.values import Document, SimilarTicket
+from masking.people import Person
 from retrieval.language import LANGUAGES, languages_of
 from retrieval.strength import LEAST, strength
 from retrieval.terms import asked_terms
 from storage.direct import Row
 from storage.meaning import FIND_TEXTS, Ask, Meaning, ask_for_none
+from storage.people import people_kept
 from storage.session import Database
 from storage.slots import TenantSlots
 
@@ -30,7 +32,8 @@ _WEIGHED = "unnest(CAST(:documents AS bigint[]), CAST(:strengths AS float8[])) f
 # A copy that does not know one of the kinds is not found: it may have a name that is forbidden.
 _TICKETS = """
     SELECT t.ticket_id, t.subject, coalesce(nullif(t.resolution, ''), t.conversation) AS resolution,
-        coalesce(t.display_id, '') AS display_id, t.created_at, {strength}
+        coalesce(t.display_id, '') AS display_id, t.created_at, coalesce(t.kinds ->> 'category', '') AS category,
+        coalesce(t.kinds ->> 'group', '') AS "group", t.people, {strength}
     FROM {found} JOIN tickets t ON t.search_id = f.document
     WHERE t.ticket_id <> :ticket_id
     AND (SELECT coalesce(bool_and(coalesce(NOT k.names ? (t.kinds ->> k.kind), false)), true)
@@ -81,35 +84,48 @@ class SearchInPostgres:
         self._most, self._least = most, least
 
     async def similar_tickets(
-        self, tenant_id: str, ticket_id: str, subject: str, description: str, forbidden: Mapping[str, Set[str]]
+        self,
+        tenant_id: str,
+        ticket_id: str,
+        subject: str,
+        description: str,
+        forbidden: Mapping[str, Set[str]],
+        people: Sequence[Person] = (),
     ) -> list[SimilarTicket]:
         """Return the tenant's tickets that have most in common with this one and were resolved, best first.
 
         `ticket_id` is the desk's id, by which tickets are copied. None is found that has one of the names in
-        `forbidden` (kind -> names, as in the column `kinds`), or of which the desk has not told that kind.
+        `forbidden` (kind -> names, as in the column `kinds`), or of which the desk has not told that kind. `people` are
+        those of the ticket: no endpoint of embeddings sees their names.
         """
         named = Jsonb({kind: list(names) for kind, names in forbidden.items()})
-        rows = await self._find("t", tenant_id, (subject, description), ticket_id=ticket_id, forbidden=named)
-        return [SimilarTicket(**row) for row in rows]
+        about = (subject, description)
+        rows = await self._find("t", tenant_id, about, people, ticket_id=ticket_id, forbidden=named)
+        return [SimilarTicket(**row | {"people": people_kept(row["people"])}) for row in rows]
 
     async def documents(
-        self, tenant_id: str, subject: str, description: str, never_topics: Set[str] = frozenset()
+        self,
+        tenant_id: str,
+        subject: str,
+        description: str,
+        never_topics: Set[str] = frozenset(),
+        people: Sequence[Person] = (),
     ) -> list[Document]:
         """Return the passages of the tenant's knowledge base that have most in common with this text, best first.
 
         None of a solution of which the topic is one of `never_topics`, as rules have names.
         """
-        rows = await self._find("p", tenant_id, (subject, description), topics=list(never_topics))
+        rows = await self._find("p", tenant_id, (subject, description), people, topics=list(never_topics))
         return [Document(**row) for row in rows]
 
     async def _find(
-        self, collection: str, tenant_id: str, about: tuple[str, str], **values: Any
+        self, collection: str, tenant_id: str, about: tuple[str, str], people: Sequence[Person], **values: Any
     ) -> list[dict[str, Any]]:
         languages = languages_of(" ".join(about), self._languages(tenant_id))
         asked = asked_terms(*about, languages)
         words: dict[str, Any] = {"collection": collection, "budget": _BUDGET, "through": _MOST_LOOKED_THROUGH}
         words |= asked._asdict()
-        embedding = await self._embedding_of(tenant_id, "\n".join(about), languages[0])
+        embedding = await self._embedding_of(tenant_id, "\n".join(about), languages[0], people)
         if not asked.terms and embedding is None:
             return []
         values |= {"most": self._most}

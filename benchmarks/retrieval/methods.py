@@ -17,6 +17,7 @@ from devstack.programs import PROJECT
 from housekeeping.embedding import embed_some
 from integrations.embeddings.embedder import AskedText, Embedder
 from integrations.embeddings.local import LocalModel
+from integrations.values import Document, SimilarTicket
 from retrieval.markup import lines_of
 from retrieval.wrapping import unwrapped
 from storage import history
@@ -53,7 +54,7 @@ def embedded() -> Embedder:
     return Embedder(LocalModel())
 
 
-async def _ask(_tenant_id: str, text: str, language: str) -> AskedText:
+async def _ask(_tenant_id: str, text: str, language: str, _people: object) -> AskedText:
     return await embedded().asked(text, language)
 
 
@@ -131,6 +132,22 @@ class CopiesInPostgres:
             return {asked.id: await ask(search, asked.subject, said(asked.description)) for asked in queries}
         finally:
             await database.close()
+
+    def offered(self, queries: Sequence[Incoming]) -> dict[str, tuple[list[SimilarTicket], list[Document]]]:
+        """Return what a worker hands on to the model for each query: the few that are strong enough."""
+        return asyncio.run(self._offered(queries))
+
+    async def _offered(self, queries: Sequence[Incoming]) -> dict[str, tuple[list[SimilarTicket], list[Document]]]:
+        database = Database(self._server.url, application_name="benchmark")
+        search, found = SearchInPostgres(database, 2, embedding_of=self._embedding_of), {}
+        try:
+            for asked in queries:
+                about = (asked.subject, said(asked.description))
+                alike = await search.similar_tickets(TENANT, "", *about, {})
+                found[asked.id] = alike, await search.documents(TENANT, *about)
+        finally:
+            await database.close()
+        return found
 
     def by_full_text(self, queries: Sequence[Incoming]) -> dict[str, list[str]]:
         """Return what Postgres' full text finds for any of the words, best first: the ids of tickets."""

@@ -1,8 +1,9 @@
 """Which embeddings each tenant has: none, those of this process, or an endpoint's. Its desk's settings say so."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from config.settings import EmbeddingSettings
 from config.tenant_directory import TenantDirectory
@@ -12,10 +13,14 @@ from integrations.embeddings.failures import EmbeddingsUnavailable, TextRefused
 from integrations.embeddings.local import LocalModel
 from integrations.errors import HeldBack
 from integrations.outward import Outward
+from masking.masking import without_personal
+from masking.people import Person
 from observability import phrases
 from observability.logging import say
 
 _WAIT_SECONDS = 5.0
+# Of a longer text the begin is embedded, as `embedder` says; what is masked may be longer than its placeholder.
+_MOST_MASKED = 2000
 
 
 class Embedders:
@@ -51,9 +56,21 @@ class Embedders:
             say(phrases.EMBEDDINGS_SENT, tenant_id=tenant_id, server=embedder.server, model=settings.embeddings_model)
         return embedder
 
-    async def asked(self, tenant_id: str, text: str, language: str) -> AskedText | None:
-        """Return a text that others are sought for; None for a tenant that has no embeddings, or while there is none.
+    def mask_of(self, tenant_id: str) -> Callable[[str, Iterable[Person]], str]:
+        """Return what is done with a tenant's text, which is of some people, before it is embedded.
 
+        For an endpoint what is personal becomes its kind; a model in this process gets the text as it is.
+        """
+        tenant = self._tenants.get(tenant_id)
+        is_sent = tenant is not None and tenant.desk is not None and tenant.desk.embeddings == "endpoint"
+        if tenant is None or not is_sent or tenant.note.masking == "none":
+            return _as_it_is
+        return partial(without_personal, network=tenant.note.masking == "all")
+
+    async def asked(self, tenant_id: str, text: str, language: str, people: Iterable[Person] = ()) -> AskedText | None:
+        """Return a text, of these people, that others are sought for.
+
+        None for a tenant that has no embeddings, or while there is none.
         The second is a line: the search goes by words alone then.
         """
         embedder = self.of(tenant_id)
@@ -62,7 +79,7 @@ class Embedders:
             return None
         try:
             async with asyncio.timeout(_WAIT_SECONDS):
-                return await embedder.asked(text, language)
+                return await embedder.asked(self.mask_of(tenant_id)(text[:_MOST_MASKED], people), language)
         except TimeoutError:
             with suppress(EmbeddingsUnavailable):
                 embedder.fail(f"none in {_WAIT_SECONDS:g} s")
@@ -93,3 +110,7 @@ class Embedders:
         """Close each."""
         for embedder in self._made.values():
             await embedder.close()
+
+
+def _as_it_is(text: str, _people: Iterable[Person]) -> str:
+    return text

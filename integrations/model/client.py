@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import openai
@@ -132,6 +133,7 @@ class ModelClient:
             usage,
             round((time.monotonic() - started) * 1000),
             round(completion.first_seconds * 1000),
+            urlsplit(self.base_url).hostname or "",
         )
 
     async def _complete(

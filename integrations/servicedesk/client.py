@@ -14,7 +14,6 @@ from config.tenants import DeskSettings, Tenant
 from integrations.errors import (
     DeskRefused,
     DeskUnavailable,
-    HeldBack,
     TicketClosed,
     TicketNotFound,
 )
@@ -22,26 +21,21 @@ from integrations.servicedesk.answers import DeskAnswer
 from integrations.servicedesk.calls import DeskCalls, Limits, checked
 from integrations.servicedesk.contents import (
     Solution,
-    has_more,
     is_closed,
     is_number,
     is_trashed,
     items_of,
-    plain_text,
     solution_of,
     ticket_of,
-    written_at,
 )
+from integrations.servicedesk.conversation import read_conversation
 from integrations.servicedesk.lists import DeskLists
+from integrations.servicedesk.notes import NOTE_KEYS, DeskNotes
 from integrations.servicedesk.pages import page_of
 from integrations.servicedesk.tokens import DeskTokens
 from integrations.values import DeskTicket
 
 _MOST_ROWS = 100
-_MOST_PAGES_OF_NOTES = 20
-_ALWAYS_READ = 3
-_DESK_CLOCK_SECONDS = 900.0
-_NOTE_KEYS = ("note", "request_note")
 # Theirs have 18 digits (docs/dev/outside.md). No desk has counted so many tickets that one of its numbers were as long.
 _SHORTEST_CLOUD_ID = 12
 
@@ -65,8 +59,9 @@ class ServiceDeskPlus:
             raise DeskRefused("no desk configured")
         self._desk: DeskSettings = tenant.desk
         self._calls = DeskCalls(tenant.id, tenant.desk, http, tokens, timeout_seconds, limits)
-        self._note_key = _NOTE_KEYS[self._desk.edition == "cloud"]
+        self._note_key = NOTE_KEYS[self._desk.edition == "cloud"]
         self.lists = DeskLists(self._calls, self._desk)
+        self._notes = DeskNotes(self._calls)
 
     @property
     def wants_failure_note(self) -> bool:
@@ -136,10 +131,10 @@ class ServiceDeskPlus:
         answer = await self._post_note(ticket_id, key, note, about_to_post)
         if answer.names_extra_key:
             # The other edition's key: nothing was done, so this does not post twice.
-            key = self._note_key = next(other for other in _NOTE_KEYS if other != key)
+            key = self._note_key = next(other for other in NOTE_KEYS if other != key)
             answer = await self._post_note(ticket_id, key, note, about_to_post)
         created = checked(answer, ticket_id).body
-        for name in _NOTE_KEYS:
+        for name in NOTE_KEYS:
             if isinstance(created.get(name), dict):
                 return str(created[name].get("id", ""))
         raise DeskUnavailable("invalid answer", outcome_unknown=True)
@@ -167,55 +162,15 @@ class ServiceDeskPlus:
         notes it has not read; as `unread` they are where a later look goes on. Raises DeskUnavailable when the answer
         doesn't say which notes there are, since None lets a note be posted.
         """
-        if unread is None:
-            notes = await self._notes_to_read(ticket_id, since)
-        else:
-            notes = [(note_id, "") for note_id in unread]
-        for number, (note_id, listed_text) in enumerate(notes):
-            try:
-                text = listed_text or await self._note_text(ticket_id, note_id)
-            except HeldBack:
-                if on_held_back is not None:
-                    await on_held_back([left for left, _ in notes[number:]])
-                raise
-            if is_ours(plain_text(text)):
-                return note_id
-        return None
+        look = self._notes.find(ticket_id, is_ours, since, unread=unread, on_held_back=on_held_back)
+        return await look
 
-    async def _notes_to_read(self, ticket_id: str, since: datetime | None) -> list[tuple[str, str]]:
-        """Return ids, newest first, each with its text where the desk lists it."""
-        oldest = 0.0 if since is None else since.timestamp() - _DESK_CLOCK_SECONDS
-        newest_first = sorted(await self._list_notes(ticket_id), key=written_at, reverse=True)
-        return [
-            (str(item["id"]), str(item.get("description") or ""))
-            for number, item in enumerate(newest_first)
-            if number < _ALWAYS_READ or written_at(item) >= oldest
-        ]
+    async def read_conversation(self, ticket: DeskTicket, is_ours: Callable[[str], bool]) -> list[str]:
+        """Return what was said in a ticket since it came, oldest first: its last mails and notes, each a call.
 
-    async def _list_notes(self, ticket_id: str) -> list[dict[str, Any]]:
-        """Return all notes, a hundred a call: no field is known that both editions would sort them by."""
-        notes: dict[str, dict[str, Any]] = {}
-        for _ in range(_MOST_PAGES_OF_NOTES):
-            wanted = {"list_info": {"row_count": _MOST_ROWS, "start_index": len(notes) + 1}}
-            listed = await self._of_ticket(ticket_id, "GET", "/notes", wanted)
-            page = {str(item["id"]): item for item in items_of(listed, "notes", "request_notes")}
-            if not has_more(listed):
-                return list((notes | page).values())
-            if page.keys() <= notes.keys():
-                break  # the same page again
-            notes |= page
-        raise DeskUnavailable("invalid answer")
-
-    async def _note_text(self, ticket_id: str, note_id: str) -> str:
-        answer = await self._calls.make("GET", f"/requests/{ticket_id}/notes/{note_id}", who=ticket_id)
-        if answer.not_found:
-            return ""  # deleted since it was listed
-        single = checked(answer).body
-        note = next((single[key] for key in _NOTE_KEYS if key in single), None)
-        # A note of somebody else's may have no text, but it is a note.
-        if not isinstance(note, dict) or not ("description" in note or note.get("id")):
-            raise DeskUnavailable("invalid answer")
-        return str(note.get("description") or "")
+        Nothing where the desk tells that there is nothing. Notes whose plain text `is_ours` are left out.
+        """
+        return await read_conversation(ticket, self.lists, self._notes, is_ours)
 
     async def read_solution(self, solution_id: str) -> Solution | None:
         """Return one solution in full; None when it was deleted since it was listed."""

@@ -14,6 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from integrations.errors import DeskUnavailable, TicketTrashed
 from integrations.servicedesk.answers import SUCCESS, DeskAnswer
+from integrations.servicedesk.people import people_of
 from integrations.values import DeskTicket
 from retrieval.markup import lines_of
 from retrieval.wrapping import unwrapped
@@ -137,6 +138,9 @@ def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
         created_at=moment_of(body.get("created_time")),
         changed_at=moment_of(body.get("last_updated_time")),
         closed=is_closed(body, closed_statuses),
+        people=people_of(body),
+        conversation=_truth(body.get("has_conversation")),
+        has_notes=_is(body.get("has_notes"), truth=True),
     )
 
 
@@ -227,6 +231,11 @@ def _address(person: Any) -> str:
 def is_trashed(body: dict[str, Any]) -> bool:
     """Return True if the ticket, of an answer or of a list, is in the trash."""
     return _is(body.get("is_trashed"), truth=True)
+
+
+def _truth(value: Any) -> bool | None:
+    """Return which truth a value is; None if it is neither."""
+    return next((truth for truth in (True, False) if _is(value, truth=truth)), None)
 
 
 def _is(value: Any, *, truth: bool) -> bool:

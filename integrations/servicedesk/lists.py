@@ -29,9 +29,10 @@ from retrieval.wrapping import unwrapped
 _MOST_ROWS = 100
 # Then a desk that refused to tell more is asked once more: it may have been something else.
 _PLAIN_SECONDS = 3600.0
+_MOST_PAGES_OF_MAILS = 5
 _CHANGED = "last_updated_time"
 _LONGEST_TEXT, _LONGEST_MAIL = 50_000, 5_000
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 # The last three are in no list that is not asked for them, or not in those of each edition.
 _FIELDS = ["subject", "status", "group", "template", "created_time", "site", "category", _CHANGED]
 
@@ -85,23 +86,34 @@ class DeskLists:
         solutions = [listed_solution_of(item) for item in items_of(listed, "solutions")]
         return ListPage(list({one.solution_id: one for one in solutions}.values()), has_more(listed))
 
-    async def mails(self, ticket_id: str) -> list[str]:
-        """Return the ids of the mails that were sent about a ticket, oldest first, of a hundred at most."""
-        wanted = {"list_info": {"row_count": _MOST_ROWS}}
-        answer = await self._calls.make("GET", f"/requests/{ticket_id}/conversations", wanted, who=ticket_id)
-        return _mails_of(checked(answer, ticket_id))
+    async def mails(self, ticket_id: str) -> list[tuple[str, datetime]]:
+        """Return the mails that were sent about a ticket, oldest first, of 500 at most: each one's id, and when.
+
+        One that does not tell was sent long ago.
+        """
+        found: dict[str, datetime] = {}
+        for page in range(_MOST_PAGES_OF_MAILS):
+            wanted = {"list_info": {"row_count": _MOST_ROWS, "start_index": page * _MOST_ROWS + 1}}
+            path = f"/requests/{ticket_id}/conversations"
+            answer = checked(await self._calls.make("GET", path, wanted, who=ticket_id, begun=False), ticket_id)
+            known = len(found)
+            found |= _mails_of(answer)
+            if not has_more(answer) or len(found) == known:
+                break
+        return sorted(found.items(), key=lambda mail: mail[1])
 
     async def mail(self, ticket_id: str, mail_id: str) -> str:
         """Return what one of them says; nothing if it is not there, as what is no mail is not."""
-        answer = await self._calls.make("GET", f"/requests/{ticket_id}/notifications/{mail_id}", who=ticket_id)
+        path = f"/requests/{ticket_id}/notifications/{mail_id}"
+        answer = await self._calls.make("GET", path, who=ticket_id, begun=False)
         return "" if answer.not_found else _mail_text(checked(answer).body.get("notification"))
 
 
-def _mails_of(answer: DeskAnswer) -> list[str]:
-    """Return the ids of the mails of a ticket's conversation, oldest first. The cloud lists notes among them."""
+def _mails_of(answer: DeskAnswer) -> dict[str, datetime]:
+    """Return the mails of a page of a ticket's conversation, with when. The cloud lists notes among them."""
     found = [item for item in items_of(answer, "conversations") if str(item.get("type")).upper() != "NOTES"]
     sent = {str(item["id"]): moment_of(item.get("sent_time") or item.get("created_time")) for item in found}
-    return sorted(sent, key=lambda mail: sent[mail] or _LONG_AGO)
+    return {mail: at or LONG_AGO for mail, at in sent.items()}
 
 
 def _mail_text(body: Any) -> str:

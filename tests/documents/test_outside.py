@@ -95,6 +95,15 @@ HELD: dict[str, tuple[str, ...]] = {
         "tests/workflow/test_desk_held.py::test_nothing_is_paid_while_notes_are_refused_and_who_has_paid_finds_out",
         "tests/housekeeping/test_sync.py::test_a_desk_that_refuses_its_solutions_is_copied_without",
     ),
+    "people of a ticket": (
+        RECORDED,
+        "tests/integrations/test_conversation.py::test_people_are_named_whatever_a_desk_has_in_their_place",
+    ),
+    "whether anything was said": (
+        "tests/integrations/test_conversation.py::test_of_a_new_ticket_nothing_is_read",
+        "tests/integrations/test_conversation.py::test_whether_mails_were_sent_is_what_the_desk_tells",
+        SHAPES,
+    ),
     "kinds of a ticket": (RECORDED, SHAPES),
     "a ticket's page": ("tests/integrations/test_desk_pages.py::test_a_ticket_has_the_page_that_people_open",),
     "a ticket that is gone": (RECORDED, f"{DESK}.py::test_a_closed_or_trashed_ticket_is_gone"),
@@ -129,7 +138,7 @@ HELD: dict[str, tuple[str, ...]] = {
         f"{MODEL}.py::test_a_model_that_does_not_reason_is_asked_without_an_effort",
         f"{SIMULATED}simulated_openai.py::test_what_openai_refuses_is_refused_in_its_envelope",
         "tests/config/test_settings.py::test_the_defaults_are_those_that_were_decided",
-        "tests/workflow/test_enhancement.py::test_the_model_that_answered_is_named_as_plain_text_in_bounds",
+        "tests/workflow/test_note.py::test_the_model_that_answered_is_named_as_plain_text_in_bounds",
     ),
     "stream": (f"{MODEL}_time.py::test_no_content_for_too_long_is_the_timeout_whatever_else_is_sent",),
     "formats": (

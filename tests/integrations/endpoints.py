@@ -7,7 +7,18 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-ADVICE = {"summary": "S", "likely_cause": "", "next_steps": [], "similar_tickets": [], "documents": []}
+_NONE = {"value": "", "strength": "weak"}
+ADVICE = {
+    "summary": "S",
+    "likely_cause": {"text": "", "sources": []},
+    "next_steps": [],
+    "sources": [],
+    "confidence": "low",
+    "questions": [],
+    "category": _NONE,
+    "priority": _NONE,
+    "group": _NONE,
+}
 
 
 def endpoint(body: bytes, content_type: str) -> Starlette:

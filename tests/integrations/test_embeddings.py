@@ -20,6 +20,7 @@ from integrations.embeddings.failures import EmbeddingsUnavailable, TextRefused
 from integrations.embeddings.local import LocalModel
 from integrations.errors import HeldBack
 from integrations.outward import STRAIGHT
+from masking.people import Person
 from tests.config.given import ACME, CLOUD
 from tests.integrations.canned import CannedServer, serving
 from tests.kit.clock import Clock
@@ -286,3 +287,33 @@ async def test_who_wants_no_embeddings_needs_no_numpy(room: str, tmp_path: Path)
         *(sys.executable, "-c", f"import {room}"), env=os.environ | {"PYTHONPATH": str(tmp_path)}
     )
     assert await (await program).wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_masked"),
+    [
+        ({"SERVICEDESK_EMBEDDINGS_ACME": "endpoint"}, True),
+        ({"SERVICEDESK_EMBEDDINGS_ACME": "endpoint", "MASKING_ACME": "none"}, False),
+        ({"SERVICEDESK_EMBEDDINGS_ACME": "local"}, False),
+    ],
+)
+async def test_an_endpoint_gets_the_kind_of_what_is_personal_and_a_model_of_ours_the_text(
+    settings: dict[str, str], *, is_masked: bool
+) -> None:
+    acme = embedders(settings, embeddings_base_url="http://127.0.0.1:9/v1", embeddings_api_key="sk-test")
+    masked = acme.mask_of("acme")("Zoë can't reach robin@acme.example.", [Person("Zoë Adeyemi")])
+    assert masked == ("[PERSON] can't reach [EMAIL]." if is_masked else "Zoë can't reach robin@acme.example.")
+    await acme.close()
+
+
+async def test_what_is_sought_for_is_masked_before_it_is_sent(model: Simulator) -> None:
+    wanted = {"SERVICEDESK_EMBEDDINGS_ACME": "endpoint"}
+    acme = embedders(wanted, embeddings_base_url=f"{model.url}/v1", embeddings_api_key="sk-test")
+    embedder = acme.of("acme")
+    assert embedder is not None
+    await embedder.model_id()
+    assert await acme.asked("acme", "The laptop of Zoë Adeyemi beeps", "en", [Person("Zoë Adeyemi")])
+    sent = [text for request in model.requests(operation="embeddings") for text in request["payload"]["input"]]
+    assert "The laptop of [PERSON] beeps" in sent
+    assert not any("Zo" in text for text in sent)
+    await acme.close()

@@ -8,10 +8,10 @@ import pytest
 from devstack.free_ports import free_port
 from integrations.errors import ModelRefused, ModelUnavailable, OutsideFailure, Temporary
 from tests.kit.desk import line_of
-from tests.kit.model import BARE, PROMPT, ask, failure_of, opened
+from tests.kit.model import BARE, PROMPT, ask, case_in, failure_of, opened
 from tests.kit.simulators import Simulator
 from workflow.enhancement import Enhancement
-from workflow.prompts import enhancement_prompt
+from workflow.prompts import Instructions
 
 ERROR = "OpenAI API error: "
 
@@ -19,7 +19,7 @@ ERROR = "OpenAI API error: "
 async def test_an_answer_is_validated_and_its_cost_is_told(model: Simulator) -> None:
     answer = await ask(model.url)
     assert "mailbox" in answer.content.summary.lower()
-    assert [ticket.ticket_id for ticket in answer.content.similar_tickets] == ["101"]
+    assert answer.content.likely_cause.sources == ["ticket-101"]
     (kept,) = model.look("/answers")["answers"]
     assert (answer.status, answer.model, answer.finish_reason) == (200, "gpt-6-luna", "stop")
     assert answer.response_id == kept["id"]
@@ -135,8 +135,8 @@ async def test_a_fenced_answer_needs_no_repair(model: Simulator) -> None:
 async def test_a_hostile_answer_is_cleaned_and_cut(model: Simulator) -> None:
     model.order(kind="hostile")
     async with opened(model.url) as gpt4:
-        content = (await gpt4.ask(enhancement_prompt(BARE), Enhancement)).content
-    for text in (content.summary, content.likely_cause, *content.next_steps):
+        content = (await gpt4.ask(Instructions().prompt(case_in(BARE)), Enhancement)).content
+    for text in (content.summary, content.likely_cause.text, *(step.text for step in content.next_steps)):
         assert len(text) <= 1500
         assert not set(text) & set("\x00\x07\x1b\x9b\r\u202e\u2066\ufeff\u2028")
 

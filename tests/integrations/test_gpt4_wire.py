@@ -69,7 +69,7 @@ def test_a_host_that_only_looks_like_openrouter_is_none() -> None:
 def test_the_schema_is_strict_in_every_object_of_it() -> None:
     schema = schema_of(asked(Wire(OPENAI, "m")))
     objects = [schema, *schema["$defs"].values()]
-    assert len(objects) == 3
+    assert len(objects) == 4
     for part in objects:
         assert part["additionalProperties"] is False
         assert set(part["required"]) == set(part["properties"])

@@ -1,0 +1,61 @@
+"""What was said in a ticket since it came: its last mails and notes, for whoever is to know what was tried."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from itertools import islice
+
+from integrations.errors import HeldBack, OutsideFailure
+from integrations.servicedesk.contents import plain_text, written_at
+from integrations.servicedesk.lists import DeskLists
+from integrations.servicedesk.notes import DeskNotes
+from integrations.values import DeskTicket
+from retrieval.markup import lines_of
+from retrieval.wrapping import unwrapped
+
+_MOST_MAILS = 5
+_MOST_NOTES = 3
+_LONGEST_NOTE = 50_000
+# A slow desk is not waited for: the searches are done in a second.
+_SECONDS = 8.0
+
+
+async def read_conversation(
+    ticket: DeskTicket, lists: DeskLists, notes: DeskNotes, is_ours: Callable[[str], bool]
+) -> list[str]:
+    """Return the texts, oldest first; what was read before a failure, or before it took too long.
+
+    Raises what `ServiceDeskPlus` does where nothing was read.
+    """
+    said: list[tuple[float, str]] = []
+    try:
+        async with asyncio.timeout(_SECONDS):
+            async for at, text in _texts(ticket, lists, notes, is_ours):
+                said.append((at, text))
+    except TimeoutError:
+        pass
+    except (OutsideFailure, HeldBack):
+        if not said:
+            raise
+    return [text for _, text in sorted(said, key=lambda each: each[0]) if text.strip()]
+
+
+async def _texts(
+    ticket: DeskTicket, lists: DeskLists, notes: DeskNotes, is_ours: Callable[[str], bool]
+) -> AsyncIterator[tuple[float, str]]:
+    """Give each text with when it was written, the newest first of each kind."""
+    if _was_answered(ticket):
+        for mail_id, sent in reversed((await lists.mails(ticket.ticket_id))[-_MOST_MAILS:]):
+            yield sent.timestamp() if sent.year > 1 else 0.0, await lists.mail(ticket.ticket_id, mail_id)
+    if ticket.has_notes:
+        newest_first = sorted(await notes.listed(ticket.ticket_id), key=written_at, reverse=True)
+        for note in islice(newest_first, _MOST_NOTES):
+            text = str(note.get("description") or "") or await notes.text(ticket.ticket_id, str(note["id"]))
+            if not is_ours(plain_text(text)):
+                yield written_at(note), unwrapped(lines_of(text)[:_LONGEST_NOTE])
+
+
+def _was_answered(ticket: DeskTicket) -> bool:
+    """Return True if mails may have been sent about it: the desk tells, or it was changed since it came."""
+    if ticket.conversation is not None:
+        return ticket.conversation
+    return ticket.changed_at is not None and ticket.changed_at != ticket.created_at
