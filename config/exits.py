@@ -8,11 +8,12 @@ INTERRUPTED_EXIT = 130
 
 OF_COMMANDS = {
     0: "done (also when no job matches)",
-    NOT_DONE_EXIT: "there is no such job or document, a job can't be tried again, a file can't be read, a desk was not "
-    "copied to its end, or the question was not answered with y",
+    NOT_DONE_EXIT: "there is no such job, document or audit record, a job can't be tried again, a file can't be read, "
+    "a desk was not copied to its end, a model gave no usable answer, or the question was not answered with y",
     2: "the command was not understood",
     UNFORESEEN_EXIT: "a mistake of ours: the log line has its place",
-    AWAY_EXIT: "the database is away, or Redis (forget): try again",
+    AWAY_EXIT: "the database is away, or Redis (forget), or the model (replay; past a day's spending limit too): try "
+    "again",
     CONFIGURATION_EXIT: "a setting or the database has to be mended",
     INTERRUPTED_EXIT: "Ctrl-C",
 }

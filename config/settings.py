@@ -56,7 +56,7 @@ class JobSettings(LogSettings):
 
 
 class ByHandSettings(JobSettings):
-    """Settings of `ai-agents jobs`, `show`, `retry` and `feedback`."""
+    """Settings of `ai-agents jobs`, `show`, `retry`, `feedback`, `audit` and `documents`."""
 
 
 class StoreSettings(JobSettings):
@@ -141,7 +141,7 @@ class EmbeddingSettings(BackgroundSettings):
 
 
 class WorkerSettings(FeedbackSettings, EmbeddingSettings):
-    """Settings of `ai-agents worker`."""
+    """Settings of `ai-agents worker` and `replay`."""
 
     openai_api_key: ModelKey = Field(
         description="Key of OpenAI or OpenRouter; not needed while each tenant with a desk has one of its own. A file "

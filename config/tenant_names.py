@@ -47,6 +47,20 @@ TENANT_SETTINGS: dict[str, str] = {
     "`group:Finance` what the group Finance has solved is shown to its own tickets alone.",
     "CONTEXT_NEVER_TOPICS_": "Topics of solutions that are not used as context, separated by commas.",
     "MODE_": "`live` (default), or `dry-run`: everything but the note; `ai-agents show` has what it would say.",
+    "MASKING_": "What is replaced by placeholders before a text goes to a model, and restored in the note: `personal` "
+    "(default), names, mail addresses, telephone numbers, numbers of accounts and cards, ids and secrets; `all`, "
+    "postal addresses, IP addresses and names of hosts as well; `none`.",
+    "NOTE_LANGUAGE_": "What notes are in: `ticket` (default), the language of each ticket; or one of `en`, `de`, `fr`, "
+    "`es`, `it`, `nl`, `pt`.",
+    "NOTE_RULES_": "What the model is told besides: rules of the house, the tone; 4000 characters at most. A file in "
+    "`SECRETS_DIR` may have many lines.",
+    "NOTE_IF_NOTHING_FOUND_": "Where neither ticket nor document is like it: `write` (default), a note that says so; "
+    "`none`, no note, and the model is not asked.",
+    "NOTE_PROMPT_TOKENS_": "Tokens that a ticket and what was found for it may have: 8000 (default), from 1000 on; "
+    "for a model with a small window. What is least useful is cut.",
+    "AUDIT_DAYS_": "Days for which a record is kept of each answer: what the model was sent, as masked as it left, "
+    "and what came ([why none by default](data.md#audit-records)). 0 (default) keeps none; 3650 at most. Where it is "
+    "lowered, what is older by then goes.",
     "OPENAI_API_KEY_": "The tenant's own key for the model, in place of `OPENAI_API_KEY`.",
     "OPENAI_BASE_URL_": "Where the tenant's tickets are sent instead of `OPENAI_BASE_URL`; needs a key of its own.",
     "OPENAI_MODEL_": "The tenant's model, in place of `OPENAI_MODEL`.",

@@ -1,18 +1,20 @@
-"""A tenant from its settings (named without the tenant), part by part: webhooks, desk, model, tickets, share."""
+"""A tenant from its settings (named without the tenant), part by part: webhooks, desk, model, tickets, share, notes."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
 from config.secret_files import UNREADABLE
 from config.tenant_problems import (
+    audit_problems,
     desk_problems,
     has_desk,
     model_problems,
+    note_problems,
     share_problems,
     ticket_problems,
     webhook_problems,
 )
-from config.tenants import EMBEDDINGS, DeskSettings, JobShare, ModelSettings, Tenant
+from config.tenants import EMBEDDINGS, MASKINGS, DeskSettings, JobShare, ModelSettings, NoteSettings, Tenant
 from config.ticket_rules import TicketRules, fold, parse_names
 
 _WEBHOOK_SECRETS = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET")
@@ -32,13 +34,16 @@ def tenant_of(tenant_id: str, settings: Mapping[str, str]) -> Tenant:
         rules=_rules(settings),
         dry_run=settings.get("MODE", "live").lower() == "dry-run",
         share=_share(settings),
+        note=_note(settings),
+        audit_days=int(settings.get("AUDIT_DAYS", "0")),
     )
 
 
 def tenant_left(old: Tenant, settings: Mapping[str, str]) -> Tenant:
     """Return what goes on of a tenant whose settings have a problem now; nothing of one that was closed.
 
-    Its webhooks' secrets and how they are checked, its desk, its model, its tickets and its share stand by themselves.
+    Its webhooks' secrets and how they are checked, its desk, its model, its tickets, its share, its notes and its audit
+    records stand by themselves.
     What is usable is as the settings have it now, what is not is as it was, but for secrets that are not there any
     more.
     """
@@ -72,6 +77,10 @@ def _with_other_parts(left: Tenant, settings: Mapping[str, str]) -> Tenant:
         left = replace(left, rules=_rules(settings), dry_run=settings.get("MODE", "live").lower() == "dry-run")
     if not share_problems(left.id, settings):
         left = replace(left, share=_share(settings))
+    if not note_problems(left.id, settings):
+        left = replace(left, note=_note(settings))
+    if not audit_problems(left.id, settings):
+        left = replace(left, audit_days=int(settings.get("AUDIT_DAYS", "0")))
     return left
 
 
@@ -121,6 +130,17 @@ def _share(settings: Mapping[str, str]) -> JobShare:
         weight=float(settings.get("JOBS_WEIGHT", "1")),
         most_running=None if running is None else int(running),
         most_waiting=None if waiting is None else int(waiting),
+    )
+
+
+def _note(settings: Mapping[str, str]) -> NoteSettings:
+    language = settings.get("NOTE_LANGUAGE", "ticket").lower()
+    return NoteSettings(
+        language="" if language == "ticket" else language,
+        rules=settings.get("NOTE_RULES", ""),
+        if_nothing_found=settings.get("NOTE_IF_NOTHING_FOUND", "write").lower() == "write",
+        prompt_tokens=int(settings.get("NOTE_PROMPT_TOKENS", "8000")),
+        masking=MASKINGS[settings.get("MASKING", "personal").lower()],
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from config.addresses import address_problem
 from config.secret_files import UNREADABLE, unreadable
 from config.tenant_names import setting_suffix
-from config.tenants import EMBEDDINGS
+from config.tenants import EMBEDDINGS, MASKINGS
 from config.ticket_rules import RulesUnreadable, parse_names
 
 TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
@@ -21,6 +21,9 @@ ODD_KEY = "has a line break or a character that no key has"
 """What is wrong with a key that can't stand in the head of a request."""
 _DOLLARS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,4})?")
 _LANGUAGES = re.compile(r"[A-Za-z]{2}(\s*,\s*[A-Za-z]{2})*,?")
+_FEWEST_PROMPT_TOKENS = 1000
+_LONGEST_RULES = 4000
+_MOST_AUDIT_DAYS = 3650
 _WEIGHT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3})?")
 
 
@@ -50,8 +53,9 @@ def id_problems(tenant_id: str) -> list[str]:
 
 def problems_of(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     """What is wrong with the settings (named without the tenant) of a tenant whose id is well-formed."""
-    parts = (webhook_problems, desk_problems, model_problems, ticket_problems, share_problems)
-    return [sentence for part in parts for sentence in part(tenant_id, settings)]
+    of_webhooks_and_desk = (webhook_problems, desk_problems, model_problems)
+    of_jobs = (ticket_problems, share_problems, note_problems, audit_problems)
+    return [sentence for part in (*of_webhooks_and_desk, *of_jobs) for sentence in part(tenant_id, settings)]
 
 
 def webhook_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
@@ -192,6 +196,35 @@ def share_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
         for name in ("JOBS_MOST_RUNNING", "JOBS_MOST_WAITING")
         if not _is_count(settings.get(name, "1"))
     ]
+
+
+def note_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
+    """What is wrong with the settings of its notes, and of what a model may see."""
+    suffix = setting_suffix(tenant_id)
+    wrong = _unreadable(suffix, settings, ("NOTE_", "MASKING"))
+    if wrong:
+        return wrong
+    if settings.get("MASKING", "personal").lower() not in MASKINGS:
+        wrong.append(f"MASKING_{suffix} must be personal, all or none")
+    if settings.get("NOTE_IF_NOTHING_FOUND", "write").lower() not in ("write", "none"):
+        wrong.append(f"NOTE_IF_NOTHING_FOUND_{suffix} must be write or none")
+    if not re.fullmatch("ticket|en|de|fr|es|it|nl|pt", settings.get("NOTE_LANGUAGE", "ticket").lower()):
+        wrong.append(f"NOTE_LANGUAGE_{suffix} must be ticket, or one of en, de, fr, es, it, nl, pt")
+    tokens = settings.get("NOTE_PROMPT_TOKENS", "8000")
+    if not _is_count(tokens, digits=7) or int(tokens) < _FEWEST_PROMPT_TOKENS:
+        wrong.append(f"NOTE_PROMPT_TOKENS_{suffix} must be a number from {_FEWEST_PROMPT_TOKENS} to 9999999")
+    if len(settings.get("NOTE_RULES", "")) > _LONGEST_RULES:
+        wrong.append(f"NOTE_RULES_{suffix} must have {_LONGEST_RULES} characters at most")
+    return wrong
+
+
+def audit_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
+    """What is wrong with how long its audit records are kept."""
+    suffix, days = setting_suffix(tenant_id), settings.get("AUDIT_DAYS", "0")
+    if wrong := _unreadable(suffix, settings, ("AUDIT_",)):
+        return wrong
+    is_days = days == "0" or (_is_count(days, digits=4) and int(days) <= _MOST_AUDIT_DAYS)
+    return [] if is_days else [f"AUDIT_DAYS_{suffix} must be a number of days from 0 to {_MOST_AUDIT_DAYS}"]
 
 
 def _is_count(text: str, digits: int = 9) -> bool:

@@ -15,6 +15,9 @@ _CREDENTIALS = {"onpremises": ("api_key",), "cloud": ("client_secret", "refresh_
 EmbeddingKind = Literal["none", "local", "endpoint"]
 EMBEDDINGS: Mapping[str, EmbeddingKind] = {"none": "none", "local": "local", "endpoint": "endpoint"}
 """By their names in a setting."""
+MaskingKind = Literal["none", "personal", "all"]
+MASKINGS: Mapping[str, MaskingKind] = {"none": "none", "personal": "personal", "all": "all"}
+"""Likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,22 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteSettings:
+    """How its notes are made, and what of a ticket a model may see."""
+
+    language: str = ""
+    """A code (`de`) that they are in; empty for each in that of its ticket."""
+    rules: str = ""
+    """What the tenant adds to what the model is told: house rules, tone."""
+    if_nothing_found: bool = True
+    """False if a ticket for which nothing was found gets none, and no model is asked."""
+    prompt_tokens: int = 8000
+    """How many tokens the ticket and what was found for it may have."""
+    masking: MaskingKind = "personal"
+    """What is replaced before a text goes to a model: nothing, what is personal, or addresses and hosts as well."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobShare:
     """How much of the workers a tenant gets where jobs of several wait, and how many jobs it may have; None: any."""
 
@@ -93,6 +112,9 @@ class Tenant:
     dry_run: bool = False
     """True if its tickets get no note."""
     share: JobShare = JobShare()
+    note: NoteSettings = NoteSettings()
+    audit_days: int = 0
+    """How long it keeps a record of what a model was sent and answered; 0 for none."""
 
     @property
     def opens_webhook(self) -> bool:

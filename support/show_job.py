@@ -19,12 +19,13 @@ from integrations.holds import DeskHoldReason, HoldReason
 from observability.identifiers import other_numbers
 from storage import by_hand, dry_runs
 from storage.by_hand import Details, Happened
-from storage.jobs import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, FORGOTTEN, LEFT_OUT
+from storage.jobs import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, FORGOTTEN, LEFT_OUT, NOTHING_FOUND
 from storage.models import JobState
 from storage.session import Database
 from support.asking import ask
 from support.tables import as_json, duration, table, when
-from workflow.enhancement import Enhancement, to_html
+from workflow.content import content_of
+from workflow.note import to_html
 
 # The relay publishes within a second or two; past this it does not.
 _RELAY_SECONDS = 10
@@ -84,7 +85,7 @@ def story(job: Details, events: Sequence[Happened] | None = None, note: str | No
 
 def note_text(answer: dict[str, Any], job_id: UUID, model: str) -> str:
     """Return the note that becomes of GPT-4's answer, as text in lines; nothing in it controls a terminal."""
-    note = to_html(Enhancement.model_validate(answer), job_id, model)
+    note = to_html(content_of(answer), job_id, model)
     lines = _TAGS.sub("", _ENDS_OF_LINES.sub("\n", note).replace("<li>", "- ")).split("\n")
     return "\n".join(html.unescape(line) for line in lines if line.strip())
 
@@ -148,14 +149,16 @@ def _next_of_skipped(job: Details) -> str:
         wanted = f"if a second note is wanted, `ai-agents retry {job.id}`"
         tried = f"; a dry run of it: `ai-agents show {job.dry_run_job}`" if job.dry_run_job else ""
         return f"nothing: another job did this ticket, or its note may be there though it failed; {wanted}{tried}"
-    if job.reason == LEFT_OUT:
-        return f"nothing, unless the ticket or its tenant's rules have changed since: `ai-agents retry {job.id}`"
     if job.reason == DRY_RUN:
         paid = "posts this answer unpaid" if job.answered else "asks GPT-4 again"
         return f"look at the note; once the tenant is live, `ai-agents retry {job.id}` {paid}"
-    if job.reason == FORGOTTEN:
-        return "nothing: its ticket was forgotten, and no attempt would come further"
-    return f"nothing, unless the ticket is open again: `ai-agents retry {job.id}`"
+    unless = {
+        FORGOTTEN: "nothing: its ticket was forgotten, and no attempt would come further",
+        LEFT_OUT: "nothing, unless the ticket or its tenant's rules have changed since",
+        NOTHING_FOUND: "nothing, unless more is copied of its desk since",
+    }
+    told = unless.get(job.reason or "", "nothing, unless the ticket is open again")
+    return told if job.reason == FORGOTTEN else f"{told}: `ai-agents retry {job.id}`"
 
 
 def _next_of_waiting(job: Details) -> str:

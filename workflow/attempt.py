@@ -6,22 +6,26 @@ from typing import TypedDict
 
 from integrations.values import DeskTicket, Document, SimilarTicket
 from storage.claims import Claim
-from storage.jobs import ALREADY_ENHANCED, DRY_RUN, FORGOTTEN, LEFT_OUT, OWN_FAILURE_NOTE
+from storage.jobs import ALREADY_ENHANCED, DRY_RUN, FORGOTTEN, LEFT_OUT, NOTHING_FOUND, OWN_FAILURE_NOTE
 from storage.session import Database
-from workflow.enhancement import Enhancement
+from workflow.content import Content
 from workflow.limit import AttemptLimit
-from workflow.ports import Desk, FeedbackLinkOf, KeptAnswers, Model, Search, Wishes, no_feedback_link
+from workflow.ports import Desk, FeedbackLinkOf, KeptAnswers, Model, Search, no_feedback_link
+from workflow.wishes import Wishes
 
 
 class GraphState(TypedDict, total=False):
     """What the steps have found so far: a step returns what it adds."""
 
     ticket: DeskTicket
+    conversation: Sequence[str]
+    """What was said in it since, oldest first."""
     similar_tickets: Sequence[SimilarTicket]
     documents: Sequence[Document]
     nothing_found: bool
     """True if all was searched, and neither ticket nor document was like it."""
-    enhancement: Enhancement
+    content: Content
+    """What the note will say."""
     model: str
     """The one that answered, as the answer names it."""
     note_id: str
@@ -91,6 +95,12 @@ class LeftOut(NoNoteWanted):
     """The tenant's rules say that the ticket is not to be enhanced."""
 
     reason = LEFT_OUT
+
+
+class NothingFound(NoNoteWanted):
+    """Neither ticket nor document was like it, and the tenant wants no note then."""
+
+    reason = NOTHING_FOUND
 
 
 class DryRun(NoNoteWanted):

@@ -9,16 +9,17 @@ command is left out, visibly. Ordinary words stay as they are: a name alone (ipc
 import re
 from collections.abc import Iterator, Sequence
 
-from workflow.folding import Folded, folded
+from masking.folding import Folded, folded
+from workflow.note_words import WORDS, NoteWords
 from workflow.patterns import COMMAND, END_OF_COMMAND, LINK, PRODUCT
 
-LEFT_OUT = "[command left out: it stands in no earlier ticket and no document]"
 _LONGEST = 1500
 _LONGEST_LABEL = 60
 _MOST_WORDS = 40
 _TRAILING = ".,;:!?)]}»”’"
-_CLAIMED = re.compile(r"\s*\(from [^()]*\)")
-_REPEATED = re.compile(rf"(?:{re.escape(LEFT_OUT)}\s*)+{re.escape(LEFT_OUT)}")
+# An origin that a model claims, in whichever language.
+_ORIGINS = "|".join(sorted({re.escape(words.origin.removesuffix("{}")) for words in WORDS.values()}))
+_CLAIMED = re.compile(rf"\s*\((?:{_ORIGINS})(?:#|document)[^()]*\)")
 _BLANKS = re.compile(r"[^\S\n]+")
 _HEAD = re.compile(r"(?i)^[a-z][a-z0-9+.-]*:[\\/]*[^\\/?#]*|^[^\\/?#]*")
 _MORE = "\0"
@@ -34,24 +35,24 @@ def label(title: str) -> str:
     return f'document "{plain if len(plain) <= _LONGEST_LABEL else plain[: _LONGEST_LABEL - 1] + "…"}"'
 
 
-def source(name: str, text: str, longest: int) -> tuple[str, str]:
-    """Return a source of which only the begin was shown to the model."""
-    if len(text) <= longest:
-        return name, text
-    return name, f"{text[:longest].rpartition(' ')[0]} {_MORE}"
+def shown_of(text: str, *, is_whole: bool) -> str:
+    """Return the text of a source as far as the model was shown it; marked where it goes on."""
+    return text if is_whole else f"{text} {_MORE}"
 
 
 class Defanging:
     """Goes through the texts of one answer; `sources` are what was found for its ticket."""
 
-    def __init__(self, sources: Sources) -> None:
-        self._kept = _Kept(sources)
+    def __init__(self, sources: Sources, words: NoteWords = WORDS["en"]) -> None:
+        self._kept = _Kept(sources, words.origin)
+        self._left_out = words.command_left_out
+        self._repeated = re.compile(rf"(?:{re.escape(self._left_out)}\s*)+{re.escape(self._left_out)}")
 
     def __call__(self, text: str) -> str:
         """Return the text without commands and working links but for those of the sources, each with its origin."""
         kept = self._kept.anew()
-        safe = _links(_commands(_CLAIMED.sub("", text[:_LONGEST]), kept), kept)
-        safe = _REPEATED.sub(LEFT_OUT, safe)
+        safe = _links(_commands(_CLAIMED.sub("", text[:_LONGEST]), kept, self._left_out), kept)
+        safe = self._repeated.sub(self._left_out, safe)
         return safe if len(safe) <= _LONGEST else safe[: _LONGEST - 1] + "…"
 
 
@@ -63,7 +64,8 @@ def without_links(text: str) -> str:
 class _Kept:
     """What the sources have of either, and which of them have been named."""
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: Sources, origin: str = "") -> None:
+        self._origin = origin
         self._texts = [(name, _BLANKS.sub(" ", folded(text).text)) for name, text in sources]
         self._links = {_known_as(link): name for name, text in reversed(self._texts) for _, _, link in _found(text)}
         self._named: set[str] = set()
@@ -99,10 +101,10 @@ class _Kept:
         if name in self._named:
             return ""
         self._named.add(name)
-        return f" (from {name})"
+        return f" ({self._origin.format(name)})"
 
 
-def _commands(text: str, kept: _Kept) -> str:
+def _commands(text: str, kept: _Kept, left_out: str) -> str:
     told, out, at = folded(text), "", 0
     for begin, end in _spans(told):
         if begin < at:
@@ -110,7 +112,7 @@ def _commands(text: str, kept: _Kept) -> str:
         stands, origin = kept.command(told.text[begin:end], told.text[end:])
         out += told.original(at, begin)
         if origin is None:
-            out, at = out + LEFT_OUT, end
+            out, at = out + left_out, end
         else:
             at = begin + len(stands)
             at += told.text.startswith("`", at)

@@ -105,9 +105,10 @@ async def _found(attempt: Attempt, ticket: DeskTicket) -> tuple[Sequence[Similar
     tenant_id, search, words = attempt.claim.tenant_id, attempt.search, (ticket.subject, ticket.description)
     rules = attempt.wishes().rules
     try:
+        hidden, named = rules.hidden_from(ticket.kinds), ticket.people
         return (
-            await search.similar_tickets(tenant_id, attempt.claim.id_in_desk, *words, rules.hidden_from(ticket.kinds)),
-            await search.documents(tenant_id, *words, rules.never_topics),
+            await search.similar_tickets(tenant_id, attempt.claim.id_in_desk, *words, hidden, named),
+            await search.documents(tenant_id, *words, rules.never_topics, named),
         )
     except (OutsideFailure, *DATABASE_FAILURES):
         return [], []

@@ -32,4 +32,4 @@ def _what_is_left(state: GraphState) -> str:
     """Return what follows: nothing if the note is in the ticket already, its update alone if GPT-4 has answered."""
     if "note_id" in state:
         return END
-    return "update_ticket" if "enhancement" in state else "gather_context"
+    return "update_ticket" if "content" in state else "gather_context"

@@ -13,12 +13,14 @@ from uuid import UUID
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from workflow.ports import Kept, UnfinishedLook
+from storage.audit import ModelExchange
+from workflow.ports import Kept, UnfinishedLook, UnusableAnswer
 
 _FAILURES = (RedisError, OSError, TimeoutError, ValueError, TypeError, LookupError)
 _READ: dict[Kept, Callable[[Any], Any]] = {
     Kept.ANSWER: lambda stored: (dict(stored[0]), str(stored[1])),
-    Kept.UNUSABLE: str,
+    Kept.UNUSABLE: lambda stored: UnusableAnswer(**stored),
+    Kept.RECORD: lambda stored: ModelExchange(**stored),
     Kept.LOOK: lambda stored: UnfinishedLook(**stored),
 }
 
@@ -35,7 +37,7 @@ class AnswersInRedis:
 
     async def put(self, what: Kept, job_id: UUID, value: Any) -> None:
         """Keep it, if Redis takes it."""
-        stored = asdict(value) if isinstance(value, UnfinishedLook) else value
+        stored = asdict(value) if isinstance(value, (UnfinishedLook, UnusableAnswer, ModelExchange)) else value
         with suppress(*_FAILURES):
             await self._redis.set(_key(what, job_id), json.dumps(stored, ensure_ascii=False), ex=self._seconds)
 

@@ -32,6 +32,7 @@ PRODUCT = re.compile(r"(?ix)(?:asp|vb|ado|ml|microsoft|system)\.net|(?:monday|of
 _OPTION = r"(?:--?[a-z?][\w-]*|/[a-z?]{1,12}\b)"
 _PLACE = r"(?:https?:|[a-z]:\\|\\\\|[/~][\w.]|\S*[\w*]\.(?:exe|msi|ps1|bat|cmd|vbs|js|sh|py|pl|php|rb|jar|dll|sct|hta))"
 _CODE = rf"(?:{_OPTION}|{_PLACE}|[\"'$%@&{{|>])"
+_FOLDERS = "etc|home|var|usr|opt|tmp|boot|dev|mnt|media|root|bin|sbin|lib|srv|sys|proc|run"
 _NEXT = r"(?:\s+\S+){0,2}?\s+"
 COMMAND = re.compile(
     rf"""(?ix)
@@ -75,6 +76,9 @@ COMMAND = re.compile(
       | (?:set|remove|clear|disable|add|stop|invoke|unlock)-(?:executionpolicy|mppreference|webrequest|restmethod
           |expression|aduser|adaccount|item|process)\s+\S
       | \w[\w.-]*\.(?:exe|ps1|bat|vbs|msi)\s+{_OPTION}
+      # A program that is not known, by options that no sentence has.
+      | [a-z][\w.-]{{2,30}}\s+(?:--[a-z][a-z-]{{2,}}|/(?!(?:{_FOLDERS})\b)[a-z_]{{3,}}(?=:|[.,;`)]*(?:\n|$)))(?!/)
+      | (?-i:[A-Z][a-z]{{2,11}}-[A-Z][A-Za-z]{{2,30}}\s+-[A-Z][A-Za-z]+)
     )"""
 )
 # What may come right behind all of a command: the end, or a word that begins something else.

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket, Structured, Usage
+from masking.people import Person
 
 FeedbackLinkOf = Callable[[str, UUID], str]
 """It returns the link of a note by tenant and job; empty where feedback is off."""
@@ -45,6 +46,9 @@ class Desk(Protocol):
         `begun`: the desk was called for this job before, so that it goes before those that wait for their first call.
         """
 
+    async def read_conversation(self, ticket: DeskTicket, is_ours: Callable[[str], bool]) -> Sequence[str]:
+        """Return what was said in a ticket since it came, oldest first, without notes whose plain text `is_ours`."""
+
     def check_notes(self, *, answered: bool) -> None:
         """Raises HeldBack while the desk takes no note: no use in preparing one.
 
@@ -74,38 +78,6 @@ class Desk(Protocol):
         Notes that were written long before `since` need not be read. A look that is held back between two calls tells
         `on_held_back` the ids that are still to be read; as `unread` they are where a later look goes on.
         """
-
-
-class Rules(Protocol):
-    """Which tickets a tenant leaves out, by what is known of one: kind (event, group, site ...) -> name."""
-
-    @property
-    def never_topics(self) -> Set[str]:
-        """The topics whose solutions are not used."""
-
-    def hidden_from(self, known: Mapping[str, str]) -> Mapping[str, Set[str]]:
-        """Return the names of each kind that a ticket may not have to be told in one of which this is `known`."""
-
-    def leave_out(self, known: Mapping[str, str]) -> bool:
-        """Return True if the ticket is not to be enhanced. A kind that is not in `known` says nothing."""
-
-    def forbid(self, known: Mapping[str, str]) -> bool:
-        """Return True if nothing of the ticket may be kept either."""
-
-    def ask_for(self, kind: str) -> bool:
-        """Return True if a ticket's name of that kind may make a difference."""
-
-
-class Wishes(Protocol):
-    """What a tenant wants done with its tickets."""
-
-    @property
-    def rules(self) -> Rules:
-        """Which tickets are left out."""
-
-    @property
-    def dry_run(self) -> bool:
-        """True if no ticket gets a note."""
 
 
 class Model(Protocol):
@@ -149,18 +121,32 @@ class Search(Protocol):
     """
 
     async def similar_tickets(
-        self, tenant_id: str, ticket_id: str, subject: str, description: str, forbidden: Mapping[str, Set[str]]
+        self,
+        tenant_id: str,
+        ticket_id: str,
+        subject: str,
+        description: str,
+        forbidden: Mapping[str, Set[str]],
+        people: Sequence[Person] = (),
     ) -> Sequence[SimilarTicket]:
         """Return the few tickets of the tenant, but this one, that resemble it and were resolved; best first.
 
         `ticket_id` is the desk's id. None that has one of the names in `forbidden` (`Rules`), nor one of which a kind
-        that stands there is not known.
+        that stands there is not known. `people` are those of the ticket, whose names no other service may see.
         """
 
     async def documents(
-        self, tenant_id: str, subject: str, description: str, never_topics: Set[str] = frozenset()
+        self,
+        tenant_id: str,
+        subject: str,
+        description: str,
+        never_topics: Set[str] = frozenset(),
+        people: Sequence[Person] = (),
     ) -> Sequence[Document]:
-        """Return the few passages of the tenant's knowledge base that fit this text, of no such topic; best first."""
+        """Return the few passages of the tenant's knowledge base that fit this text, of no such topic; best first.
+
+        `people` as for tickets.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +161,23 @@ class UnfinishedLook:
     """Ids of those that are still to be read."""
 
 
+@dataclass(frozen=True, slots=True)
+class UnusableAnswer:
+    """An answer that is to be repaired: its text, and what its placeholders stand for (`masking`)."""
+
+    text: str
+    placeholders: dict[str, str]
+
+
 class Kept(StrEnum):
     """What is kept of a job for its next attempt, and as what."""
 
     ANSWER = "answer"
     """An answer of GPT-4 that could not be committed, and its model's name: paid for, so not to be asked for again."""
-    UNUSABLE = "unusable"
-    """The text of one that is to be repaired, while its repair can't be had."""
+    UNUSABLE = "masked-unusable"
+    """An UnusableAnswer, while its repair can't be had."""
+    RECORD = "record"
+    """The ModelExchange of an ANSWER that is kept, for its audit record."""
     LOOK = "look"
     """An UnfinishedLook."""
 

@@ -26,11 +26,13 @@ async def outcome_of(
         case TicketGone():
             # By the number that the webhook named, whichever the desk was asked for.
             say(stopped.phrase, ticket_id=claim.ticket_id)
+            await _drop_unusable(claim, answers)
             return Outcome(How.SKIPPED, stopped.reason)
         case NoNoteWanted():
             if isinstance(stopped, (Forgotten, LeftOut)):
                 # An attempt before this one may have left its answer.
                 await answers.drop(claim.job_id)
+            await _drop_unusable(claim, answers)
             return Outcome(How.SKIPPED, stopped.reason)
         case HeldBack(reason=reason, seconds=seconds, extends_deadline=extends):
             if extends or claim.seconds_left() > seconds:
@@ -47,8 +49,14 @@ async def outcome_of(
     if claim.attempt <= MOST_ATTEMPTS and await insist(may_be_there):
         words = f"will be looked for once more in {settle_seconds:.0f}s"
         return replace(failed, how=How.LOOKED_FOR, words=words, seconds=settle_seconds)
-    await answers.drop(claim.job_id, Kept.LOOK)
+    await answers.drop(claim.job_id, Kept.LOOK, Kept.UNUSABLE)
     return failed
+
+
+async def _drop_unusable(claim: Claim, answers: KeptAnswers) -> None:
+    """What an answer's placeholders stand for lives no longer than its job."""
+    if claim.started_before:
+        await answers.drop(claim.job_id, Kept.UNUSABLE)
 
 
 def _failed(failure: Exception) -> Outcome:

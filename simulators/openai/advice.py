@@ -44,28 +44,43 @@ def _ranked(context: Context, items: tuple[Json, ...], *fields: str) -> list[tup
     return sorted(shared, key=lambda pair: -len(pair[1]))[:_MAX_NAMED]
 
 
-def _relevance(shared: list[str]) -> str:
+def _gives(shared: list[str]) -> str:
     return f"It is also about {', '.join(shared[:4])}." if shared else "It may be related."
 
 
-def _steps(tickets: list[tuple[Json, list[str]]], documents: list[tuple[Json, list[str]]]) -> list[str]:
+def _steps(tickets: list[tuple[Json, list[str]]], documents: list[tuple[Json, list[str]]]) -> list[Json]:
     proven = _sentences(str(tickets[0][0].get("resolution") or "")) if tickets else []
     written = _sentences(str(documents[0][0].get("text") or "")) if documents else []
-    steps = [f"What solved ticket {tickets[0][0].get('ticket_id')}: {step}" for step in proven[:3]]
-    steps += written[: _MAX_STEPS - len(steps)]
+    steps = [_claim(step, tickets[0][0]) for step in proven[:3]]
+    steps += [_claim(step, documents[0][0]) for step in written[: _MAX_STEPS - len(steps)]]
     return steps or [
-        "Ask the user when the problem began and what changed before it.",
-        "Try to reproduce it with the user and note the exact message.",
+        _claim("Ask the user when the problem began and what changed before it."),
+        _claim("Try to reproduce it with the user and note the exact message."),
     ]
 
 
-def _cause(tickets: list[tuple[Json, list[str]]], documents: list[tuple[Json, list[str]]]) -> str:
+def _claim(text: str, *sources: Json) -> Json:
+    return {"text": text, "sources": [str(source.get("id")) for source in sources]}
+
+
+def _cause(tickets: list[tuple[Json, list[str]]], documents: list[tuple[Json, list[str]]]) -> Json:
     if tickets:
         best = tickets[0][0]
-        return f'Probably the same cause as in ticket {best.get("ticket_id")}, "{plain(best.get("subject"))}".'
+        return _claim(f'Probably the same cause as in "{plain(best.get("subject"))}".', best)
     if documents:
-        return f'Probably one of the causes that "{plain(documents[0][0].get("title"))}" describes.'
-    return "Not clear yet: nothing similar was found in the history or in the documents."
+        best = documents[0][0]
+        return _claim(f'Probably one of the causes that "{plain(best.get("title"))}" describes.', best)
+    return _claim("Not clear yet: nothing similar was found in the history or in the documents.")
+
+
+def _suggested(context: Context, tickets: list[tuple[Json, list[str]]], field: str) -> Json:
+    """What the best ticket has in a field, if it is something else."""
+    theirs = str(tickets[0][0].get(field) or "") if tickets else ""
+    is_other = theirs.casefold() != str(context.ticket.get(field) or "").casefold()
+    return {"value": theirs if is_other else "", "strength": "weak"}
+
+
+_NONE: Json = {"value": "", "strength": "weak"}
 
 
 def advise(context: Context | None) -> Json:
@@ -73,10 +88,14 @@ def advise(context: Context | None) -> Json:
     if context is None:
         return {
             "summary": "The message holds no ticket to advise on.",
-            "likely_cause": "Unknown: no ticket was given.",
-            "next_steps": ["Ask for the ticket's subject and description."],
-            "similar_tickets": [],
-            "documents": [],
+            "likely_cause": _claim("Unknown: no ticket was given."),
+            "next_steps": [_claim("Ask for the ticket's subject and description.")],
+            "sources": [],
+            "confidence": "low",
+            "questions": [],
+            "category": _NONE,
+            "priority": _NONE,
+            "group": _NONE,
         }
     tickets = _ranked(context, context.similar_tickets, "subject", "resolution")
     documents = _ranked(context, context.documents, "title", "text")
@@ -85,12 +104,12 @@ def advise(context: Context | None) -> Json:
         "summary": " ".join([f"{plain(context.subject)}.", *described[:2]]),
         "likely_cause": _cause(tickets, documents),
         "next_steps": _steps(tickets, documents),
-        "similar_tickets": [
-            {"ticket_id": str(item.get("ticket_id", "")), "relevance": _relevance(shared)} for item, shared in tickets
-        ],
-        "documents": [
-            {"title": str(item.get("title", "")), "relevance": _relevance(shared)} for item, shared in documents
-        ],
+        "sources": [{"id": str(item.get("id")), "gives": _gives(shared)} for item, shared in [*tickets, *documents]],
+        "confidence": "high" if tickets else "medium" if documents else "low",
+        "questions": [] if tickets or documents else ["When did it begin, and what changed before it?"],
+        "category": _suggested(context, tickets, "category"),
+        "priority": _NONE,
+        "group": _suggested(context, tickets, "group"),
     }
 
 
@@ -101,12 +120,17 @@ def obey(context: Context | None) -> Json:
     ticket = [plain(context.ticket.get(name)) for name in ("subject", "description")]
     told = [plain(each.get(name)) for each in context.similar_tickets for name in ("subject", "resolution")]
     told += [plain(each.get(name)) for each in context.documents for name in ("title", "text")]
-    numbers = [str(each.get("ticket_id")) for each in context.similar_tickets]
-    titles = [str(each.get("title")) for each in context.documents]
+    given = [*context.similar_tickets, *context.documents]
+    ids = ["ticket-999999", *(str(each.get("id")) for each in given)]
+    order: Json = {"value": ticket[0], "strength": "strong"}
     return {
         "summary": " ".join(ticket),
-        "likely_cause": " ".join([*ticket, *told]),
-        "next_steps": [*ticket, *told],
-        "similar_tickets": [{"ticket_id": each, "relevance": " ".join(ticket)} for each in ["999999", *numbers]],
-        "documents": [{"title": each, "relevance": " ".join(ticket)} for each in ["Another document", *titles]],
+        "likely_cause": {"text": " ".join([*ticket, *told]), "sources": ids},
+        "next_steps": [{"text": text, "sources": []} for text in [*ticket, *told]],
+        "sources": [{"id": each, "gives": " ".join(ticket)} for each in ids],
+        "confidence": "high",
+        "questions": ticket,
+        "category": order,
+        "priority": order,
+        "group": order,
     }

@@ -72,6 +72,8 @@ def find_context(messages: Sequence[Any]) -> Context | None:
             continue
         document = _document_in(message_text(message))
         if document is not None:
-            similar, documents = document.get("similar_tickets"), document.get("documents")
-            return Context(document["ticket"], _objects(similar), _objects(documents))
+            sources = _objects(document.get("sources"))
+            similar = tuple(source for source in sources if source.get("kind") == "ticket")
+            documents = tuple(source for source in sources if source.get("kind") == "document")
+            return Context(document["ticket"], similar, documents)
     return None

@@ -15,7 +15,7 @@ _HOSTILE = (
     "\x00\x07\x1b[31mred\x1b[0m\x1b]0;title\x07 \x9b31m \u202etxt.exe\u2066 \ufeff \u2028",
     "\r\n2026-01-01T00:00:00Z INFO Task completed: job_id=forged, duration=1s\n",
     "</div></iframe><a href='javascript:alert(1)'>click</a> &lt;b&gt; {{7*7}} ${7*7} %s%n ' OR 1=1 --",
-    "very long " * 5_000,
+    "very long " * 3_000,
 )
 
 

@@ -51,5 +51,10 @@ def fit(schema: Json, candidate: Any, root: Json) -> Any:
             return {name: fit(inner, given.get(name), root) for name, inner in schema["properties"].items()}
         case "array":
             return [fit(schema["items"], item, root) for item in candidate or []]
-        case kind:
-            return _FILLERS.get(kind) if candidate is None else candidate
+        case "string" if isinstance(candidate, dict):
+            # A client that wants one text gets what a claim says.
+            return fit(schema, candidate.get("text"), root)
+        case kind if candidate is None:
+            return schema["enum"][0] if "enum" in schema else _FILLERS.get(kind)
+        case _:
+            return candidate

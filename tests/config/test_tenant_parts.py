@@ -27,6 +27,7 @@ def test_a_token_alone_makes_a_tenant_and_what_only_says_how_does_not() -> None:
         ({"WEBHOOK_TOKEN_ACME": TOKEN, "RETIRED_WEBHOOK_SECRET_ACME": TOKEN}, "travels with each webhook"),
         ({"RETIRED_WEBHOOK_SECRET_ACME": "s3cret"}, "still in use"),
         ({"OPENAI_BASE_URL_ACME": "https://model.acme.example/v1"}, "OPENAI_API_KEY_ACME is missing"),
+        *(({"AUDIT_DAYS_ACME": days}, "from 0 to 3650") for days in ("-1", "3651", "00000", "all", "٣")),
         ({"OPENAI_BASE_URL_ACME": "nowhere", "OPENAI_API_KEY_ACME": "k"}, "must be http(s)://"),
     ],
 )
@@ -52,6 +53,7 @@ def test_a_tenant_has_a_model_of_its_own_and_rules_for_its_tickets() -> None:
             "SERVICEDESK_CONVERSATION_ACME": "Copy",
             "SERVICEDESK_EMBEDDINGS_ACME": "Local",
             "MODE_ACME": "Dry-Run",
+            "AUDIT_DAYS_ACME": "365",
             "RETIRED_WEBHOOK_SECRET_ACME": "older",
             "SERVICEDESK_PORTAL_ID_ACME": "2",
         }
@@ -61,12 +63,12 @@ def test_a_tenant_has_a_model_of_its_own_and_rules_for_its_tickets() -> None:
     assert acme.rules.never == {"group": {"hr"}}
     assert acme.rules.within == {"site": {"graz"}, "group": {"finance"}}
     assert acme.rules.never_topics == {"drafts", "old ones"}
-    assert (acme.dry_run, acme.retired_secret) == (True, "older")
+    assert (acme.dry_run, acme.retired_secret, acme.audit_days) == (True, "older", 365)
     assert acme.desk is not None
     assert (acme.desk.portal_id, acme.desk.history_days, acme.desk.conversation) == ("2", 730, True)
     assert acme.desk.embeddings == "local"
     assert not any(secret in repr(acme) for secret in ("hidden", "older", "s3cret"))
-    assert tenant(ACME).model == ModelSettings()
+    assert (tenant(ACME).model, tenant(ACME).audit_days) == (ModelSettings(), 0)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ def gpt4(kind: str, **fault: Any) -> Inject:
 
     @contextmanager
     def inject(stage: FaultStage) -> Iterator[str]:
-        subject = f"Scanner jams, {kind} {fault}"
+        # The model is sent no number that may be a code: the fault is known by letters.
+        told = "".join(chr(ord("a") + ord(each) % 26) for each in str(fault) if each.isalnum())
+        subject = f"Scanner jams, {kind} like {told}"
         stage.world.openai_fault(kind=kind, match=subject, **fault)
         ticket_id = stage.world.create_ticket(subject)
         with _failing(stage, ticket_id):

@@ -114,7 +114,7 @@ def test_what_a_document_quotes_exists(document: MarkdownFile) -> None:
         *(
             "Worker stoppeds",
             "Task completed: duration=1x, and dragons",
-            "Task failed: job_id=1, ticket_id=2, reason=a",
+            "Task failed: job_id=1, ticket_id=2, reason=dra",
         ),
         *("Webhook rejected: status=404, reason=signature mismatch", "GPT-4 call status", "Webhooks by Outcome"),
         *("Task failed: reason=eaten by dragons", "AiAgentsSleepy", "ai_agents_webhook_total", "WEBHOOK_TIMEOUT"),

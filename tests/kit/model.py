@@ -12,15 +12,35 @@ from integrations.model.client import ModelClient
 from integrations.outward import STRAIGHT, Outward
 from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket
 from workflow.attempt import GraphState
+from workflow.case import TicketCase, case_of
 from workflow.enhancement import Enhancement
-from workflow.prompts import enhancement_prompt
+from workflow.prompts import Instructions
 
 TICKET = DeskTicket("12345", "Mailbox full", "Zoë can't send mail: the mailbox is full.", "High", "Email", "Open", "")
 SIMILAR = [SimilarTicket("101", "Mailbox full again", "Archived the mail of last year. Raised the quota.")]
 DOCUMENTS = [Document("Mail quotas", "Open the console. Choose the mailbox. Raise its quota.")]
 STATE: GraphState = {"ticket": TICKET, "similar_tickets": SIMILAR, "documents": DOCUMENTS}
 BARE: GraphState = {"ticket": TICKET, "similar_tickets": [], "documents": []}
-PROMPT: Prompt = enhancement_prompt(STATE)
+
+
+def as_it_is(text: str, *, own: bool = True) -> str:  # noqa: ARG001 -- as `Masking.mask`
+    """A mask that hides nothing."""
+    return text
+
+
+def case_in(state: GraphState, budget: int = 8000) -> TicketCase:
+    """The case of a state, with nothing masked."""
+    return case_of(
+        state["ticket"],
+        state.get("conversation", ()),
+        state["similar_tickets"],
+        state["documents"],
+        as_it_is,
+        budget,
+    )
+
+
+PROMPT: Prompt = Instructions().prompt(case_in(STATE))
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from workflow.attempt import Attempt
 from workflow.limit import AttemptLimit
 
 TABLES = (
-    *("feedback", "jobs", "job_events", "delivery_keys", "rejections", "spending"),
+    *("audit_records", "feedback", "jobs", "job_events", "delivery_keys", "rejections", "spending"),
     *(
         "tickets",
         "passages",
@@ -173,10 +173,18 @@ async def claimed(database: Database, job_id: UUID, owner: str = "one", lease: f
     return claim
 
 
+class _NoDesk:
+    """A desk that nobody calls."""
+
+    def link_to(self, _ticket_id: str) -> str:
+        """Of none is known where it is opened."""
+        return ""
+
+
 def attempt_at(claim: Claim, database: Database, **with_what: object) -> Attempt:
     """What the nodes work with; what a test does not need is not there."""
     nothing: Any = None
-    given: dict[str, Any] = {"desk": nothing, "model": nothing, "answers": nothing, **with_what}
+    given: dict[str, Any] = {"desk": _NoDesk(), "model": nothing, "answers": nothing, **with_what}
     given.setdefault("wishes", partial(Tenant, claim.tenant_id))
     return Attempt(
         claim=claim,

@@ -11,7 +11,7 @@ from storage.search import SearchInPostgres
 from storage.session import Database
 from tests.kit.by_id import run_job
 from tests.kit.postgres import LEASE, Table
-from workflow.enhancement import Enhancement
+from workflow.content import Content, NotedText
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
 from workflow.renewals import Renewals
@@ -19,7 +19,7 @@ from workflow.run import Runner
 from workflow.turns import Turns
 
 TICKET = {"request": {"id": "12345", "subject": "S"}, "response_status": {"status_code": 2000}}
-ANSWER = Enhancement(summary="S", likely_cause="C", next_steps=["N"], similar_tickets=[], documents=[])
+ANSWER = Content(summary="S", likely_cause=NotedText(text="C"), next_steps=[NotedText(text="N")])
 
 
 class Nowhere(AnswersInRedis):

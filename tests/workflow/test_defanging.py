@@ -5,7 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from workflow.defanging import LEFT_OUT, Defanging, label, source, without_links
+from workflow.defanging import Defanging, label, shown_of, without_links
+from workflow.note_words import WORDS
+
+LEFT_OUT = WORDS["en"].command_left_out
 
 SOURCES = [
     (
@@ -191,7 +194,7 @@ def test_what_is_nearly_a_sources_is_not_from_it(text: str, told: str) -> None:
 
 
 def test_where_a_source_was_cut_its_last_command_may_have_gone_on() -> None:
-    cut = source("#1", "x" * 1985 + " rm -rf /opt/acme/cache", 2000)
+    cut = ("#1", shown_of("x" * 1985 + " rm -rf /opt", is_whole=False))
     assert LEFT_OUT in defanged("Run rm -rf /opt", [cut])
 
 

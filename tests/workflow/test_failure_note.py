@@ -22,8 +22,8 @@ from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, NewEvent, Store, accept, attempt_at, claimed
 from tests.kit.runner import runner_on
 from tests.kit.simulators import Simulator
-from workflow.enhancement import marker
 from workflow.failure_note import leave_failure_note
+from workflow.note import marker
 
 
 async def failed(database: Database, job_id: UUID) -> Claim:

@@ -9,13 +9,14 @@ import pytest
 
 from integrations.text import storable
 from integrations.values import DeskTicket, Document, SimilarTicket
-from tests.kit.model import opened
+from tests.kit.model import case_in, opened
 from tests.kit.simulators import Simulator
+from tests.workflow.answers import grounded
 from tests.workflow.shown import read
 from workflow.attempt import GraphState
-from workflow.defanging import without_links
-from workflow.enhancement import Enhancement, KnownTicket, to_html
-from workflow.prompts import enhancement_prompt, only_given
+from workflow.enhancement import Enhancement
+from workflow.note import to_html
+from workflow.prompts import Instructions
 
 SET = [
     json.loads(line) for line in Path(__file__).with_name("injections.jsonl").read_text(encoding="utf-8").splitlines()
@@ -48,20 +49,19 @@ async def test_what_a_text_orders_does_not_work_in_the_note(injection: dict[str,
     model.order(kind="obedient")
     state = case(injection["where"], injection["text"])
     async with opened(model.url) as client:
-        answer = await client.ask(enhancement_prompt(state), Enhancement)
-    enhancement = only_given(answer.content, state)
-    known = {"103": KnownTicket(state["similar_tickets"][0].subject, None, "https://desk.acme.example/x")}
-    note = read(to_html(enhancement, "j", "m", known=known))
+        said = await client.ask(Instructions().prompt(case_in(state)), Enhancement)
+    content = grounded(said.content, state, link="https://desk.acme.example/x")
+    note = read(to_html(content, "j", "m"))
     assert note.tags <= {"div", "b", "p", "ol", "ul", "li", "a", "br"}
-    assert note.attributes == [("href", "https://desk.acme.example/x")]
-    assert "999999" not in {ticket.ticket_id for ticket in enhancement.similar_tickets}
-    assert [document.title for document in enhancement.documents] == [state["documents"][0].title]
+    assert {value for _, value in note.attributes} == {"https://desk.acme.example/x"}
+    assert [(source.kind, source.number) for source in content.sources] == [("ticket", "103"), ("document", "")]
+    assert content.suggestions == []
     if injection["where"] in FROM_A_SOURCE:
         assert "(from " in note.text or not LIVE.search(note.text)
         return
     assert "(from " not in note.text
     # A title is what a document is known by; a link in it does not work.
-    without_titles = note.text.replace(without_links(state["documents"][0].title), "")
+    without_titles = note.text.replace(content.sources[1].title, "")
     assert not LIVE.search(without_titles), without_titles
 
 

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from devstack.free_ports import free_port
 from dispatch.queue import open_redis
 from workflow.kept_answers import AnswersInRedis
-from workflow.ports import Kept
+from workflow.ports import Kept, UnusableAnswer
 
 JOB = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
 ANSWER = {"summary": "Zoë's \u202e mailbox", "next_steps": ["a"]}
@@ -47,8 +47,9 @@ async def test_without_redis_an_answer_is_lost_and_nothing_else() -> None:
 async def test_a_text_that_is_to_be_repaired_is_no_answer(redis: Redis) -> None:
     answers = AnswersInRedis(redis, 1800)
     for text in ("", "{ Zoë's \u202e"):
-        await answers.put(Kept.UNUSABLE, JOB, text)
-        assert await answers.get(Kept.UNUSABLE, JOB) == text
+        unusable = UnusableAnswer(text, {"[PERSON_1]": "Zoë"})
+        await answers.put(Kept.UNUSABLE, JOB, unusable)
+        assert await answers.get(Kept.UNUSABLE, JOB) == unusable
         assert await answers.get(Kept.ANSWER, JOB) is None
         assert await answers.get(Kept.UNUSABLE, uuid4()) is None
         (key,) = await redis.keys("*")

@@ -11,7 +11,7 @@ from tests.kit.desk import new_ticket, notes_of
 from tests.kit.logs import StartLog
 from tests.kit.runner import ANSWER
 from tests.workflow.place import Place, nothing_said_of_an_error, tenant
-from workflow.enhancement import to_html
+from workflow.note import to_html
 from workflow.ports import Kept
 
 LEFT_OUT = ("skipped", "left out by the tenant's rules")

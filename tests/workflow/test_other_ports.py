@@ -9,8 +9,10 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from redis.asyncio import Redis
 
+from config.tenants import NoteSettings
 from integrations.errors import DeskTimeout, OutsideFailure
 from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket, Structured, Usage
+from masking.people import Person
 from observability import phrases
 from storage.session import Database
 from tests.kit.by_id import run_job
@@ -58,6 +60,10 @@ class BoxOfCards:
             raise DeskTimeout(outcome_unknown=True)
         return f"{ticket_id}/{len(self.cards)}"
 
+    async def read_conversation(self, ticket: DeskTicket, is_ours: Callable[[str], bool]) -> Sequence[str]:
+        assert not is_ours(ticket.description)
+        return ["Have you tried the other door?"]
+
     async def find_note(
         self,
         ticket_id: str,
@@ -96,6 +102,8 @@ class Wanted:
 
     rules = Everything()
     dry_run = False
+    note = NoteSettings()
+    audit_days = 0
 
 
 @dataclass
@@ -123,10 +131,12 @@ class Parrot:
         on_paid(Usage(3, 2))
         answer = {
             "summary": "A door.",
-            "likely_cause": "",
+            "likely_cause": {"text": "", "sources": []},
             "next_steps": [],
-            "similar_tickets": [{"ticket_id": "77", "relevance": "A fuse."}, {"ticket_id": "78", "relevance": "?"}],
-            "documents": [],
+            "sources": [{"id": "ticket-77", "gives": "A fuse."}, {"id": "ticket-78", "gives": "?"}],
+            "confidence": "low",
+            "questions": [],
+            **{name: {"value": "", "strength": "weak"} for name in ("category", "priority", "group")},
         }
         return ModelAnswer(answer_type.model_validate(answer), 200, "parrot-1b", "r", "stop", Usage(3, 2), 1)
 
@@ -146,14 +156,25 @@ class Drawer:
     stuck: bool = False
 
     async def similar_tickets(
-        self, tenant_id: str, ticket_id: str, subject: str, description: str, forbidden: Mapping[str, Set[str]]
+        self,
+        tenant_id: str,
+        ticket_id: str,
+        subject: str,
+        description: str,
+        forbidden: Mapping[str, Set[str]],
+        people: Sequence[Person] = (),  # noqa: ARG002 -- the port's
     ) -> Sequence[SimilarTicket]:
         asked = (tenant_id, ticket_id, subject, description, forbidden)
         assert asked == ("acme", "12345", "The door stays shut", "My badge does nothing.", {"drawer": {"private"}})
         return (FOUND,)
 
     async def documents(
-        self, tenant_id: str, subject: str, description: str, never_topics: Set[str] = frozenset()
+        self,
+        tenant_id: str,
+        subject: str,
+        description: str,
+        never_topics: Set[str] = frozenset(),
+        people: Sequence[Person] = (),  # noqa: ARG002 -- the port's
     ) -> Sequence[Document]:
         assert (tenant_id, subject, description) == ("acme", "The door stays shut", "My badge does nothing.")
         assert never_topics == {"gossip"}
@@ -203,7 +224,14 @@ async def test_the_note_is_in_that_desk_and_what_that_search_found_in_the_prompt
 ) -> None:
     assert await run_job(runner, waiting)
     (prompt,) = parrot.asked
-    for text in (FOUND.subject, FOUND.resolution, PASSAGE.title, PASSAGE.text, "My badge does nothing."):
+    for text in (
+        FOUND.subject,
+        FOUND.resolution,
+        PASSAGE.title,
+        PASSAGE.text,
+        "My badge does nothing.",
+        "the other door?",
+    ):
         assert text in prompt.user
     (card,) = desk.cards
     assert card.startswith("Enhancement (written by parrot-1b; ")
@@ -227,7 +255,7 @@ async def test_a_job_that_resumes_names_the_model_that_answered(
         table.change(waiting, enhancement=ANSWER.model_dump_json(), model="dodo-3")
     else:
         table.change(waiting, started_at="now()")
-        await runner.answers.put(Kept.ANSWER, waiting, (ANSWER.model_dump(), "dodo-3"))
+        await runner.answers.put(Kept.ANSWER, waiting, (ANSWER.model_dump(mode="json"), "dodo-3"))
     assert await run_job(runner, waiting)
     assert desk.cards[0].startswith("Enhancement (written by dodo-3; ")
     assert (parrot.asked, table.job(waiting)["model"]) == ([], "dodo-3")

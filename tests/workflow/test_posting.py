@@ -53,7 +53,7 @@ async def test_a_second_posting_decides_whether_the_note_may_be_there(second: st
     transport = httpx.MockTransport(server.answer)
     async with opened(settings("http://desk"), transport=transport, breaker=breaker) as desk:
         attempt = attempt_at(claim, store.database, desk=desk)
-        state: GraphState = {"enhancement": ANSWER, "model": "gpt-6-luna"}
+        state: GraphState = {"content": ANSWER, "model": "gpt-6-luna"}
         with pytest.raises(HeldBack if second == "held back" else DeskTimeout):
             await update_ticket(state, Runtime(context=attempt))
     attempted = store.table.job(waiting)["note_attempted_at"]

@@ -13,8 +13,8 @@ from tests.kit.desk import new_ticket, notes_of, opened, settings
 from tests.kit.postgres import NewEvent, Store, Table, accept
 from tests.kit.runner import ANSWER, runner_on
 from tests.kit.simulators import Simulator
-from workflow.enhancement import marker, to_html
 from workflow.kept_answers import AnswersInRedis
+from workflow.note import marker, to_html
 
 QUOTES = (
     "&gt; {note}",

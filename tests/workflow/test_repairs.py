@@ -47,10 +47,10 @@ async def test_a_repair_that_failed_for_now_is_all_that_the_next_attempt_asks_fo
             await called(gpt4, first, database, redis)
         await claims.retry_later(database, first, 0, "OpenAI API: 503")
         state = await called(gpt4, await claimed(database, waiting), database, redis)
-    assert state["enhancement"].summary
+    assert state["content"].summary
     assert roles(model) == [2, 4, 4]
     assert len(model.look("/answers")["answers"]) == 2
-    assert await redis.keys("unusable:*") == []
+    assert await redis.keys("masked-unusable:*") == []
 
 
 async def test_a_repair_that_is_held_back_is_all_that_the_next_attempt_asks_for(

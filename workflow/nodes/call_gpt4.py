@@ -1,4 +1,4 @@
-"""Ask GPT-4 for the enhancement, and commit its answer."""
+"""Ask GPT-4 for the enhancement, and commit what of its answer may be shown."""
 
 from functools import partial
 
@@ -6,16 +6,19 @@ from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind
 
 from integrations.errors import ModelRefused, OutsideFailure
-from integrations.values import ModelAnswer, Prompt, Usage
+from integrations.values import ModelAnswer, Usage
 from observability import metrics, phrases, timing, tracing
 from observability.logging import say
 from storage import claims
+from storage.audit import ModelExchange
 from workflow import genai
 from workflow.attempt import Attempt, GraphState
+from workflow.audit import exchange_of, keep_record
+from workflow.content import Content, content_of
 from workflow.enhancement import Enhancement
 from workflow.lease import insist
-from workflow.ports import Kept
-from workflow.prompts import VERSION, enhancement_prompt, only_given
+from workflow.ports import Kept, UnusableAnswer
+from workflow.question import ModelQuestion, question_of
 
 
 async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
@@ -30,21 +33,23 @@ async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
 
 
 async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
-    prompt = enhancement_prompt(state)
-    request = genai.request_attributes(attempt.model, VERSION)
+    unusable = await _unusable_answer(attempt)
+    question = question_of(attempt, state, unusable.placeholders if unusable else None)
+    request = genai.request_attributes(attempt.model, question.version)
     if attempt.capture_messages:
-        request |= genai.question(prompt)
+        request |= genai.question(question.prompt)
     with (
         tracing.span(tracing.GPT4, kind=SpanKind.CLIENT, attributes=request) as span,
         timing.step("gpt4"),
         timing.external_call("gpt4", attempt.claim.tenant_id, OutsideFailure, model=attempt.model.name),
     ):
-        answer, repaired = await _ask(attempt, prompt)
+        answer, repaired = await _ask(attempt, question, unusable)
         span.set_attributes(genai.response_attributes(answer))
         if attempt.capture_messages:
             span.set_attributes(genai.reply(answer))
-    enhancement = only_given(answer.content, state)
-    await _commit(attempt, enhancement, answer.model)
+    content = question.content(answer.content, nothing_found=state.get("nothing_found", False))
+    exchange = exchange_of(question, answer) if attempt.wishes().audit_days else None
+    await _commit(attempt, content, answer.model, exchange)
     if repaired:
         # Not before: whoever is stopped while Redis takes its time must not lose what was paid for.
         await attempt.answers.drop(attempt.claim.job_id, Kept.UNUSABLE)
@@ -56,31 +61,44 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
             "input_tokens": answer.usage.input_tokens,
             "output_tokens": answer.usage.output_tokens,
             "took_ms": answer.milliseconds,
+            "prompt": question.version,
+            "confidence": answer.content.confidence,
+            "sources_left_out": content.left_out,
         },
     )
-    return {"enhancement": enhancement, "model": answer.model}
+    return {"content": content, "model": answer.model}
 
 
-async def _ask(attempt: Attempt, prompt: Prompt) -> tuple[ModelAnswer[Enhancement], bool]:
+async def _unusable_answer(attempt: Attempt) -> UnusableAnswer | None:
+    """Return the answer that an earlier attempt has paid for, and that is to be repaired; None without one."""
+    if not attempt.claim.started_before:
+        return None
+    kept: UnusableAnswer | None = await attempt.answers.get(Kept.UNUSABLE, attempt.claim.job_id)
+    return kept
+
+
+async def _ask(
+    attempt: Attempt, question: ModelQuestion, unusable: UnusableAnswer | None
+) -> tuple[ModelAnswer[Enhancement], bool]:
     """Return the answer, and True if it is the repair of an unusable one.
 
     A repair is a call of its own, which may fail for now or be held back when the unusable answer is already paid for.
-    That text is then kept, and the next attempt asks for its repair alone: the repair is about the answer's form, so
-    what that attempt finds as context does not matter. A repair that is unusable too fails the job; a person who has
-    it retried gets a new answer.
+    That text is then kept with what its placeholders stand for, and the next attempt asks for its repair alone: the
+    repair is about the answer's form. A repair that is unusable too fails the job; a person who has it retried gets a
+    new answer.
     """
     answers, job_id = attempt.answers, attempt.claim.job_id
-    unusable = await answers.get(Kept.UNUSABLE, job_id) if attempt.claim.started_before else None
     repaired = unusable is not None
 
     async def keep(text: str) -> None:
         nonlocal repaired
         repaired = True
-        await answers.put(Kept.UNUSABLE, job_id, text)
+        await answers.put(Kept.UNUSABLE, job_id, UnusableAnswer(text, question.placeholders))
 
+    text = unusable.text if unusable else None
     try:
         count = partial(_count, attempt)
-        answer = await attempt.model.ask(prompt, Enhancement, count, unusable=unusable, on_unusable=keep)
+        answer = await attempt.model.ask(question.prompt, Enhancement, count, unusable=text, on_unusable=keep)
     except ModelRefused:
         await answers.drop(job_id, Kept.UNUSABLE)
         raise
@@ -100,16 +118,23 @@ async def _kept_answer(attempt: Attempt) -> GraphState | None:
     if kept is None:
         return None
     answer, model = kept
-    enhancement = Enhancement.model_validate(answer)
-    await _commit(attempt, enhancement, model)
-    return {"enhancement": enhancement, "model": model}
+    content = content_of(answer)
+    await _commit(attempt, content, model, await attempt.answers.get(Kept.RECORD, claim.job_id))
+    return {"content": content, "model": model}
 
 
-async def _commit(attempt: Attempt, enhancement: Enhancement, model: str) -> None:
-    """Write the answer into the row; keep it for the next attempt if the write is stopped before it is done."""
-    answer = enhancement.model_dump(mode="json")
+async def _commit(attempt: Attempt, content: Content, model: str, exchange: ModelExchange | None) -> None:
+    """Write it into the row; keep it for the next attempt if the write is stopped before it is done.
+
+    Its audit record follows; of an answer that the release before kept there is none.
+    """
+    kept, job_id = content.model_dump(mode="json"), attempt.claim.job_id
     try:
-        await insist(partial(claims.save_answer, attempt.database, attempt.claim, answer, model))
+        await insist(partial(claims.save_answer, attempt.database, attempt.claim, kept, model))
     except BaseException:
-        await attempt.answers.put(Kept.ANSWER, attempt.claim.job_id, (answer, model))
+        await attempt.answers.put(Kept.ANSWER, job_id, (kept, model))
+        if exchange is not None:
+            await attempt.answers.put(Kept.RECORD, job_id, exchange)
         raise
+    if exchange is not None:
+        await keep_record(attempt, exchange)

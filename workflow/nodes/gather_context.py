@@ -3,22 +3,23 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
 from langgraph.runtime import Runtime
 from opentelemetry.trace import get_current_span
 
-from integrations.errors import OutsideFailure
+from integrations.errors import HeldBack, OutsideFailure, TicketGone
 from integrations.values import DeskTicket, Document, SimilarTicket
 from observability import phrases, timing, tracing
 from observability.logging import say
 from storage.forgotten import is_forgotten
 from storage.session import DATABASE_FAILURES
-from workflow.attempt import Attempt, Forgotten, GraphState
+from workflow.attempt import Attempt, Forgotten, GraphState, NothingFound
 from workflow.lease import insist
 from workflow.left_out import refuse_ticket
+from workflow.note import is_note
 from workflow.numbers import read_ticket
 from workflow.ports import Kept
 
@@ -27,6 +28,7 @@ from workflow.ports import Kept
 class _Found:
     """None: not searched, or not to the end."""
 
+    conversation: Sequence[str] = ()
     similar_tickets: Sequence[SimilarTicket] | None = None
     documents: Sequence[Document] | None = None
 
@@ -47,7 +49,11 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
         found = _Found()
         try:
             async with asyncio.timeout(attempt.context_seconds):
-                await asyncio.gather(_find_tickets(attempt, ticket, found), _find_documents(attempt, ticket, found))
+                await asyncio.gather(
+                    _find_tickets(attempt, ticket, found),
+                    _find_documents(attempt, ticket, found),
+                    _read_conversation(attempt, ticket, found),
+                )
         except TimeoutError as timeout:
             tracing.record_failure(get_current_span(), timeout, "context gathering timeout")
             say(phrases.CONTEXT_TIMEOUT, seconds=f"{attempt.context_seconds:g}")
@@ -58,14 +64,19 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
             also={
                 "tickets": len(found.similar_tickets or ()),
                 "documents": len(found.documents or ()),
+                "said": len(found.conversation),
                 "took_ms": round((time.monotonic() - started) * 1000),
             },
         )
+    nothing_found = (found.similar_tickets, found.documents) == ((), ())
+    if nothing_found and not answered and not attempt.wishes().note.if_nothing_found:
+        raise NothingFound
     return {
         "ticket": ticket,
+        "conversation": found.conversation,
         "similar_tickets": found.similar_tickets or (),
         "documents": found.documents or (),
-        "nothing_found": found == _Found((), ()),
+        "nothing_found": nothing_found,
     }
 
 
@@ -85,14 +96,19 @@ async def _find_tickets(attempt: Attempt, ticket: DeskTicket, found: _Found) -> 
     with _done_without("ticket history not searched"):
         forbidden = attempt.wishes().rules.hidden_from(ticket.kinds)
         found.similar_tickets = tuple(
-            await attempt.search.similar_tickets(claim.tenant_id, claim.id_in_desk, *words, forbidden)
+            await attempt.search.similar_tickets(claim.tenant_id, claim.id_in_desk, *words, forbidden, ticket.people)
         )
 
 
 async def _find_documents(attempt: Attempt, ticket: DeskTicket, found: _Found) -> None:
     with _done_without("documents not searched"):
         words, topics = (ticket.subject, ticket.description), attempt.wishes().rules.never_topics
-        found.documents = tuple(await attempt.search.documents(attempt.claim.tenant_id, *words, topics))
+        found.documents = tuple(await attempt.search.documents(attempt.claim.tenant_id, *words, topics, ticket.people))
+
+
+async def _read_conversation(attempt: Attempt, ticket: DeskTicket, found: _Found) -> None:
+    with _done_without("conversation not read"), suppress(HeldBack, TicketGone):
+        found.conversation = tuple(await attempt.desk.read_conversation(ticket, is_note))
 
 
 @contextmanager

@@ -16,10 +16,11 @@ from storage.claims import Claim
 from storage.jobs import ANOTHER_FIRST
 from storage.limits import ANOTHER_FIRST_WAIT, MOST_ATTEMPTS
 from workflow.attempt import AlreadyEnhanced, Attempt, GraphState
+from workflow.content import content_of
 from workflow.dry_run import refuse_second_dry_run
-from workflow.enhancement import Enhancement, is_note_of
 from workflow.lease import insist
 from workflow.left_out import refuse_event
+from workflow.note import is_note_of
 from workflow.ports import Kept, UnfinishedLook
 
 # A hundred notes at one call a minute take less.
@@ -48,7 +49,7 @@ async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  #
         return {}
     say(phrases.GPT4_ANSWER_KEPT)
     answer, model = committed
-    return {"enhancement": Enhancement.model_validate(answer), "model": model}
+    return {"content": content_of(answer), "model": model}
 
 
 async def _note_of_earlier_attempt(attempt: Attempt, posted_at: datetime) -> str | None:

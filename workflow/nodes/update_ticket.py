@@ -12,9 +12,9 @@ from observability import phrases, timing, tracing
 from observability.logging import say
 from storage import claims
 from workflow.attempt import Attempt, DryRun, GraphState, LeftOut
-from workflow.enhancement import KnownTicket, to_html
 from workflow.lease import insist, insist_shortly_before
 from workflow.left_out import minds_ticket, refuse_ticket
+from workflow.note import to_html
 
 
 async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
@@ -29,11 +29,8 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
             raise DryRun
         announce = partial(claims.about_to_post, attempt.database, claim, attempt.lease_seconds)
         about_to_post = partial(insist_shortly_before, announce, attempt.lease_seconds / 3)
-        # Of an answer that an earlier attempt has stored or kept it is not known any more.
-        nothing_found = state.get("nothing_found", False) and not claim.started_before
-        about = (state["enhancement"], claim.job_id, state["model"])
         link = attempt.feedback_link_of(claim.tenant_id, claim.job_id)
-        note = to_html(*about, nothing_found=nothing_found, known=_known(attempt, state), feedback_link=link)
+        note = to_html(state["content"], claim.job_id, state["model"], feedback_link=link)
         try:
             note_id = await attempt.desk.add_note(claim.id_in_desk, note, about_to_post)
         except (OutsideFailure, HeldBack, TicketGone) as failure:
@@ -47,16 +44,6 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
         took = round((time.monotonic() - started) * 1000)
         say(phrases.TICKET_UPDATED, ticket_id=claim.ticket_id, also={"took_ms": took})
     return {"note_id": note_id}
-
-
-def _known(attempt: Attempt, state: GraphState) -> dict[str, KnownTicket]:
-    """What is known of the earlier tickets that this attempt has found; of those of an earlier attempt, nothing."""
-    return {
-        each.shown: KnownTicket(
-            each.subject, each.created_at and each.created_at.date(), attempt.desk.link_to(each.ticket_id)
-        )
-        for each in state.get("similar_tickets", ())
-    }
 
 
 def _has_only_to_wait(failure: Exception) -> bool:

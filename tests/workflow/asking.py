@@ -1,0 +1,28 @@
+"""Questions about tickets, without a job."""
+
+from typing import Any
+
+from config.tenants import NoteSettings, Tenant
+from workflow.attempt import GraphState
+from workflow.question import ModelQuestion, question_of
+
+
+class _AttemptOf:
+    """What a question takes of an attempt."""
+
+    def __init__(self, note: NoteSettings) -> None:
+        self._tenant = Tenant("acme", note=note)
+        self.model = self.desk = self
+        self.name = "gpt-6-luna"
+
+    def wishes(self) -> Tenant:
+        return self._tenant
+
+    def link_to(self, ticket_id: str) -> str:
+        return f"https://desk.acme.example/{ticket_id}"
+
+
+def asked(state: GraphState, placeholders: dict[str, str] | None = None, **note: Any) -> ModelQuestion:
+    """What is asked about a ticket of a tenant with these settings of its notes."""
+    attempt: Any = _AttemptOf(NoteSettings(**note))
+    return question_of(attempt, state, placeholders)

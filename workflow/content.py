@@ -1,0 +1,85 @@
+"""What a note says: an answer of which only that is left that may reach a technician. It is kept in the job's row."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Confidence = Literal["high", "medium", "low"]
+
+
+class _KeptPart(BaseModel):
+    # A worker of the next release may have kept more, which one of this release does without.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class NotedText(_KeptPart):
+    """Something that a note tells, and the ids of the sources behind it: none for what the model knows by itself."""
+
+    text: str
+    sources: list[str] = []
+
+
+class NotedSource(_KeptPart):
+    """A source as a note shows it: an earlier ticket by its `number`, or a passage of a document."""
+
+    id: str
+    kind: Literal["ticket", "document"]
+    number: str = ""
+    """What people know the ticket by."""
+    title: str = ""
+    """The ticket's subject, or the document's title."""
+    day: date | None = None
+    """When the ticket came, where that is known."""
+    link: str = ""
+    """Where people open the ticket; empty where that is not known."""
+    gives: str = ""
+
+
+class Suggested(_KeptPart):
+    """A value that a field of the ticket should have, as the model sees it."""
+
+    field: Literal["category", "priority", "group"]
+    value: str
+    strength: Literal["strong", "weak"]
+
+
+class Content(_KeptPart):
+    """All that a note says, in plain texts."""
+
+    prompt: str = ""
+    """The version of the prompt that it answers."""
+    language: str = "en"
+    """As ISO 639-1 has it: the one that the note's own words are in."""
+    summary: str
+    likely_cause: NotedText = NotedText(text="")
+    next_steps: list[NotedText] = []
+    sources: list[NotedSource] = []
+    confidence: Confidence | None = None
+    questions: list[str] = []
+    suggestions: list[Suggested] = []
+    nothing_found: bool = False
+    """True if all was searched, and neither ticket nor document was like the ticket."""
+    left_out: int = 0
+    """How many sources the answer named that were not found for its ticket."""
+
+
+def content_of(kept: Mapping[str, Any]) -> Content:
+    """Return what was kept, by this release or the one before. Raises ValidationError for anything else."""
+    if "similar_tickets" not in kept:
+        return Content.model_validate(kept)
+    tickets = [
+        NotedSource(id=f"S{n}", kind="ticket", number=each["ticket_id"], gives=each["relevance"])
+        for n, each in enumerate(kept["similar_tickets"], 1)
+    ]
+    documents = [
+        NotedSource(id=f"S{n}", kind="document", title=each["title"], gives=each["relevance"])
+        for n, each in enumerate(kept["documents"], len(tickets) + 1)
+    ]
+    return Content(
+        summary=kept["summary"],
+        likely_cause=NotedText(text=kept["likely_cause"]),
+        next_steps=[NotedText(text=step) for step in kept["next_steps"]],
+        sources=tickets + documents,
+    )

@@ -1,0 +1,189 @@
+"""What of an answer may reach a technician: what it claims from a source only if that source was found for the ticket.
+
+A claim may name sources by their ids. Of those that were not found the name goes; a claim that named no other one goes
+too, visibly. Numbers of tickets in a text are those that the case has, links and commands those of a source
+(`workflow.defanging`). At the end placeholders become what they stand for.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from config.ticket_rules import fold
+from integrations.values import Document
+from workflow.case import FoundSource, TicketCase
+from workflow.content import Content, NotedSource, NotedText, Suggested
+from workflow.defanging import Defanging, label, shown_of, without_links
+from workflow.enhancement import Enhancement, Statement, Suggestion
+from workflow.note_words import WORDS, NoteWords
+from workflow.texts import cut
+
+_LONGEST = {"summary": 400, "cause": 400, "step": 500, "gives": 200, "question": 200, "title": 120, "value": 80}
+_MOST_STEPS = 5
+_MOST_QUESTIONS = 3
+# Priorities of a new desk; it may have others, of which an answer can name those that the case has.
+_PRIORITIES = frozenset({"high", "medium", "normal", "low"})
+# Ids that a model puts into a text all the same, and numbers that it calls a ticket's.
+_ID = r"(?i:ticket-\d{1,20}|doc-[0-9a-f]{6})(?!\w)"
+_INLINE_IDS = re.compile(rf"\s?[\[(]\s?({_ID}(?:\s?(?:,|;|&|and|und|et|y|e|en)\s?{_ID}){{0,6}})\s?[\])]")
+_BARE_ID = re.compile(rf"(?<![\w\[(-]){_ID}")
+_TICKETS = re.compile(
+    r"(?i)(?:#\s?|\b(?:tickets?|requests?|incidents?|cases?|anfragen?|vorg[aä]nge?|demandes?|solicitud(?:es)?|richiest[ae])"
+    r"[\s:]{0,3}(?:(?:id|no|nr|number|nummer|numero|número)\b[.:]?\s{0,2})?(?:(?:is|ist|es|est)\s)?#?"
+    r"|\b(?:INC|SR|REQ)-?)(?=\d{2,20}(?!\w))\d+(?:\s?(?:,|and|und|et|y|e|en|&|or|oder)\s?#?\d{2,20}(?!\w)){0,8}"
+)
+_NUMBER = re.compile(r"\d{2,20}")
+
+
+@dataclass(frozen=True, slots=True)
+class Grounding:
+    """What an answer is held against: the case as the model got it."""
+
+    case: TicketCase
+    restore: Callable[[str], str]
+    """Puts what placeholders stand for in their places."""
+    link_to: Callable[[str], str]
+    """The address at which people open the ticket of an id; empty where that is not known."""
+
+    def content(self, answer: Enhancement, *, prompt: str, language: str, nothing_found: bool) -> Content:
+        """Return what may be shown of an answer."""
+        found = {source.id: source for source in self.case.sources}
+        answer = _with_ids(answer, found)
+        texts = _Texts(self.case, found, self.restore, WORDS.get(language, WORDS["en"]))
+        cause = self._told(answer.likely_cause, "cause", found, texts)
+        told_steps = [self._told(step, "step", found, texts) for step in answer.next_steps if step.text]
+        # That something was left out is said once.
+        steps = list({(step.text, *step.sources): step for step in told_steps}.values())[:_MOST_STEPS]
+        gives = {each.id: texts(each.gives, "gives") for each in answer.sources if each.id in found}
+        for told in (cause, *steps):
+            gives |= {source: "" for source in told.sources if source not in gives}
+        kept = [told for told in (cause, *steps) if texts.says_something(told)]
+        if not kept:
+            # Nothing is left of the answer: the technician gets what was found.
+            gives |= {source: "" for source in found if source not in gives}
+        named = {each.id for each in answer.sources}.union(*(each.sources for each in _claims(answer)))
+        questions = [texts(question, "question") for question in answer.questions if question]
+        return Content(
+            prompt=prompt,
+            language=language,
+            summary=texts(answer.summary, "summary"),
+            likely_cause=cause,
+            next_steps=steps,
+            sources=[self._noted(found[source], gives[source]) for source in found if source in gives],
+            confidence=answer.confidence if texts.says_something(cause) else None,
+            questions=questions[:_MOST_QUESTIONS],
+            suggestions=[*self._suggestions(answer)],
+            nothing_found=nothing_found,
+            left_out=len(named - found.keys()),
+        )
+
+    def _told(self, claim: Statement, kind: str, found: Mapping[str, FoundSource], texts: "_Texts") -> NotedText:
+        sources = [source for source in dict.fromkeys(claim.sources) if source in found]
+        if claim.text and claim.sources and not sources:
+            return NotedText(text=texts.words.claim_left_out)
+        return NotedText(text=texts(claim.text, kind), sources=sources)
+
+    def _noted(self, source: FoundSource, gives: str) -> NotedSource:
+        # As it was found, and not as the model got it.
+        found = source.found
+        title = cut(without_links(found.title if isinstance(found, Document) else found.subject), _LONGEST["title"])
+        if isinstance(found, Document):
+            return NotedSource(id=source.id, kind="document", title=title or source.id, gives=gives)
+        return NotedSource(
+            id=source.id,
+            kind="ticket",
+            number=found.shown,
+            title=title,
+            day=found.created_at.date() if found.created_at else None,
+            link=self.link_to(found.ticket_id),
+            gives=gives,
+        )
+
+    def _suggestions(self, answer: Enhancement) -> "list[Suggested]":
+        """Those with names that the desk has, and that the ticket does not have already."""
+        ticket = {name: fold(self.case.ticket[name]) for name in ("category", "priority", "group")}
+        known = {
+            "category": {fold(source.category) for source in self.case.sources},
+            "group": {fold(source.group) for source in self.case.sources},
+            "priority": _PRIORITIES,
+        }
+        kept = []
+        for name, said in (("category", answer.category), ("priority", answer.priority), ("group", answer.group)):
+            if said.value and fold(said.value) in known[name] - {ticket[name]}:
+                kept.append(self._suggested(name, said))
+        return kept
+
+    def _suggested(self, name: str, said: Suggestion) -> Suggested:
+        value = without_links(self.restore(cut(said.value, _LONGEST["value"])))
+        return Suggested.model_validate({"field": name, "value": value, "strength": said.strength})
+
+
+class _Texts:
+    """What becomes of a text of the answer."""
+
+    def __init__(
+        self, case: TicketCase, found: Mapping[str, FoundSource], restore: Callable[[str], str], words: NoteWords
+    ) -> None:
+        self.words = words
+        self._names = {source.id: _name(source) for source in found.values()}
+        shown = [
+            (self._names[each.id], restore(shown_of(each.text, is_whole=each.is_whole))) for each in found.values()
+        ]
+        self._defang = Defanging(shown, words)
+        self._restore = restore
+        told = [*case.ticket.values(), *case.conversation, *(f"{each.title}\n{each.text}" for each in found.values())]
+        self._numbers = {case.ticket["id"]} | {
+            each.found.shown for each in found.values() if not isinstance(each.found, Document)
+        }
+        self._numbers |= {
+            number for text in told for found in _TICKETS.findall(text) for number in _NUMBER.findall(found)
+        }
+
+    def __call__(self, text: str, kind: str) -> str:
+        """Return it restored, in bounds, and with nothing that no source has: a command that was cut is another one."""
+        text = " ".join(text.split())
+        text = _INLINE_IDS.sub(self._names_inline, text)
+        text = _BARE_ID.sub(lambda found: self._names.get(found[0].lower(), self.words.no_ticket), text)
+        text = _TICKETS.sub(self._tickets, text)
+        return self._defang(cut(self._restore(text), _LONGEST[kind]))
+
+    def says_something(self, told: NotedText) -> bool:
+        """Return True if anything is left of it."""
+        left_out = (self.words.claim_left_out, self.words.command_left_out)
+        return bool(told.text.strip(" .")) and told.text.strip(" .") not in left_out
+
+    def _tickets(self, found: re.Match[str]) -> str:
+        if all(number in self._numbers for number in _NUMBER.findall(found[0])):
+            return found[0]
+        return self.words.no_ticket
+
+    def _names_inline(self, found: re.Match[str]) -> str:
+        known = [self._names[each] for each in re.findall(_ID, found[1].lower()) if each in self._names]
+        unknown = [] if len(known) == len(re.findall(_ID, found[1])) else [self.words.no_ticket]
+        return f" ({', '.join([*known, *unknown])})"
+
+
+def _name(source: FoundSource) -> str:
+    return label(source.title) if isinstance(source.found, Document) else f"#{source.found.shown}"
+
+
+def _with_ids(answer: Enhancement, found: Mapping[str, FoundSource]) -> Enhancement:
+    """Return an answer that names sources by their ids: a model may name them as people do, or in brackets."""
+    known = {_name(source).casefold(): source.id for source in found.values()} | {each: each for each in found}
+    known |= {source.title.casefold(): source.id for source in found.values() if isinstance(source.found, Document)}
+    known |= {each.removeprefix("ticket-"): each for each in found if each.startswith("ticket-")}
+
+    def ids(named: list[str]) -> list[str]:
+        return [known.get(each.strip(" []()").casefold(), each) for each in named]
+
+    def with_ids(claim: Statement) -> Statement:
+        return claim.model_copy(update={"sources": ids(claim.sources)})
+
+    cited = [each.model_copy(update={"id": ids([each.id])[0]}) for each in answer.sources]
+    steps = [with_ids(step) for step in answer.next_steps]
+    changed = {"likely_cause": with_ids(answer.likely_cause), "next_steps": steps, "sources": cited}
+    return answer.model_copy(update=changed)
+
+
+def _claims(answer: Enhancement) -> list[Statement]:
+    return [answer.likely_cause, *answer.next_steps]
