@@ -2,7 +2,7 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test test-slow chaos bench bench-full bench-retrieval tables lint containers-test compose-smoke audit pins
+.PHONY: help install demo dev test test-slow chaos bench bench-full bench-retrieval eval tables lint containers-test compose-smoke audit pins
 
 # The Python that makes .venv; where it is too old, a newer one on PATH is taken.
 PYTHON ?= python3
@@ -50,6 +50,9 @@ bench-full: install ## The same with 10 million rows, a GPT-4 that takes 30 s, a
 
 bench-retrieval: install ## Measure how well and how fast earlier tickets are found, beside what people would use (a minute)
 	@$(VENV_PYTHON) -m benchmarks retrieval $(ARGS)
+
+eval: install ## Judge the notes of a model (OPENAI_API_KEY, paid for), or without a key the judge itself (a minute)
+	@$(VENV_PYTHON) -m benchmarks.evaluation $(ARGS)
 
 tables: install ## Write the tables in the documents anew, from the code
 	@$(VENV_PYTHON) -m devstack.document_tables

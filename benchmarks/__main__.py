@@ -18,6 +18,7 @@ from pathlib import Path
 from benchmarks import answers, changes, connections, fairness, growth, held, jobs, observability, starts, webhooks
 from benchmarks.charts import bars
 from benchmarks.cost import SpansLost
+from benchmarks.evaluation import benchmark as evaluation
 from benchmarks.ours import WebhooksRefused
 from benchmarks.report import GOALS_HEAD, Benchmark, Goal, Report, table
 from benchmarks.retrieval import benchmark as retrieval
@@ -27,6 +28,8 @@ from devstack.programs import PROJECT
 
 # `make bench-retrieval`, and a part of `make bench-full`.
 _BY_THEMSELVES = {retrieval.BENCHMARK.name}
+# Of answers and not of what they cost: whoever changes the judge measures it again.
+_ONLY_IF_NAMED = {evaluation.BENCHMARK.name}
 BENCHMARKS: dict[str, Benchmark] = {
     module.BENCHMARK.name: module.BENCHMARK
     for module in (
@@ -41,6 +44,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         answers,
         changes,
         retrieval,
+        evaluation,
     )
 }
 
@@ -52,7 +56,7 @@ def main(words: Sequence[str] | None = None) -> int:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"of {', '.join(BENCHMARKS)} (default: all; retrieval only with --size full)",
+        help=f"of {', '.join(BENCHMARKS)} (default: all but evaluation; retrieval only with --size full)",
     )
     parser.add_argument("--size", choices=("tiny", "usual", "full"), default="usual", help="(default: usual)")
     parser.add_argument("--documents", type=Path, default=PROJECT / "docs", help="where to write (default: docs)")
@@ -61,6 +65,7 @@ def main(words: Sequence[str] | None = None) -> int:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     status = 0
     usual = [name for name in BENCHMARKS if name not in _BY_THEMSELVES or given.size == "full"]
+    usual = [name for name in usual if name not in _ONLY_IF_NAMED]
     for name in given.names or usual:
         on = machine()
         try:

@@ -15,6 +15,7 @@ from benchmarks.cost import STEPS
 from benchmarks.growth import ASKED
 from benchmarks.side import Side
 from tests.documents.readme import ROOT
+from workflow.prompts import CURRENT
 
 NUMBER = r"[\d.]+"
 SPREAD = rf"{NUMBER} \({NUMBER} to {NUMBER}\)"
@@ -37,6 +38,11 @@ TOLD = {
             for name in ("ours", "ours with embeddings", "TF-IDF", "BM25, without wrapping", "embeddings")
         ),
         rf"^\| both searches, 2,000 tickets of the tenant, 2,500 in all (\| {NUMBER} ){{3}}\|$",
+    ],
+    "evaluation": [
+        rf"^\| wrong sources \| {NUMBER} \| {NUMBER} \| 1\.000 \|$",
+        rf"^Of {NUMBER} right answers, {NUMBER} of which tell the fix, {NUMBER} are accused",
+        rf"^\| planted: right \| {CURRENT} \| {NUMBER} \| ",
     ],
     "answers": [rf"^{NUMBER} ms by us, {NUMBER} ms by the package: 0\.\d\d$"],
 }

@@ -1,0 +1,95 @@
+"""The path of an answer, as `workflow.nodes.call_gpt4` has it: question, model, content, note; without job and desk."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+from uuid import UUID
+
+from benchmarks.evaluation.cases import EvaluatedTicket
+from config.tenants import Tenant
+from integrations.errors import HeldBack, OutsideFailure
+from integrations.values import Usage
+from workflow.attempt import Attempt
+from workflow.content import Content
+from workflow.enhancement import Enhancement
+from workflow.note import to_html
+from workflow.ports import Model
+from workflow.prompts import CURRENT
+from workflow.question import ModelQuestion, question_of
+
+_NO_JOB = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedTicket:
+    """What became of one question."""
+
+    case: EvaluatedTicket
+    question: ModelQuestion
+    usage: Usage
+    seconds: float
+    repaired: bool = False
+    answer: Enhancement | None = None
+    content: Content | None = None
+    note: str = ""
+    failed: str = ""
+    """Why there is no answer: refused, unusable, or the model could not be asked."""
+
+
+class _TicketOfNoJob:
+    """What a question takes of an attempt: a tenant with nothing but defaults, so with masking, and the model."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.desk = self
+
+    def wishes(self) -> Tenant:
+        return Tenant("acme")
+
+    def link_to(self, ticket_id: str) -> str:
+        return f"https://desk.acme.example/{ticket_id}"
+
+
+def question_about(case: EvaluatedTicket, model: Model, version: str = CURRENT) -> ModelQuestion:
+    """Return the question about a ticket, in a version of the prompt."""
+    return question_of(cast(Attempt, _TicketOfNoJob(model)), case.state, version=version)
+
+
+async def ask_about(case: EvaluatedTicket, model: Model, version: str = CURRENT) -> AskedTicket:
+    """Ask the model about a ticket, and make the note. Whatever it answers, and if it does not, nothing is raised."""
+    question = question_about(case, model, version)
+    paid, repaired = Usage(), False
+
+    def count(usage: Usage) -> None:
+        nonlocal paid
+        paid = paid.plus(usage)
+
+    async def note_repair(_text: str) -> None:
+        nonlocal repaired
+        repaired = True
+
+    began = time.monotonic()
+    try:
+        answer = await model.ask(question.prompt, Enhancement, count, unusable=None, on_unusable=note_repair)
+    except (OutsideFailure, HeldBack) as failure:
+        seconds = time.monotonic() - began
+        return AskedTicket(case, question, paid, seconds, repaired, failed=failure.reason)
+    seconds = time.monotonic() - began
+    content = question.content(answer.content, nothing_found=case.state["nothing_found"])
+    note = to_html(content, _NO_JOB, answer.model)
+    return AskedTicket(case, question, paid, seconds, repaired, answer.content, content, note)
+
+
+async def ask_about_all(
+    cases: Sequence[EvaluatedTicket], model: Model, version: str = CURRENT, at_once: int = 1
+) -> list[AskedTicket]:
+    """Ask about each ticket, so many at once."""
+    places = asyncio.Semaphore(at_once)
+
+    async def ask(case: EvaluatedTicket) -> AskedTicket:
+        async with places:
+            return await ask_about(case, model, version)
+
+    return list(await asyncio.gather(*map(ask, cases)))

@@ -1,0 +1,132 @@
+"""The judge, judged: answers of which it is known what is wrong with them, and what the judge finds of that."""
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.evaluation.asking import ask_about_all
+from benchmarks.evaluation.cases import EvaluatedTicket, chosen, evaluated
+from benchmarks.evaluation.figures import AskedModel, rows_of
+from benchmarks.evaluation.judge import Judgement, judged
+from benchmarks.evaluation.planted import KINDS, Plant, Planted, PlantedModel
+from benchmarks.evaluation.things import Thing, plain
+from benchmarks.report import Benchmark, Goal, Report, table
+from workflow.prompts import CURRENT
+
+ALL = 1000
+_MOST_ACCUSED, _LEAST_WRONG_FIXES = 0.05, 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedPlant:
+    """A planted answer, and what the judge says of it."""
+
+    kind: Planted
+    plant: Plant
+    judgement: Judgement
+
+    @property
+    def is_found(self) -> bool:
+        """True if the judge has found what was planted; of a right answer, if it has accused it of anything."""
+        one = self.judgement
+        if self.kind == "invention":
+            return _is_among(self.plant.invented.partition(": ")[2], one.inventions)
+        if self.kind == "wrong sources":
+            return one.wrong > 0 and one.right == 0
+        if self.kind == "wrong fix":
+            return one.fix_named is False
+        return bool(self.accusations)
+
+    @property
+    def accusations(self) -> list[str]:
+        """Of what a right answer is accused."""
+        one = self.judgement
+        # Where no find was right it tells no fix, and says that it is not sure.
+        lacks_fix = one.fix_named is False and bool(self.plant.made_of)
+        accused = {"no fix": lacks_fix, "wrong sources": one.wrong > 0, "an invention": bool(one.inventions)}
+        return [what for what, is_so in accused.items() if is_so]
+
+
+def _is_among(planted: str, things: Sequence[Thing]) -> bool:
+    wanted = plain(planted).strip("\"'«»#")
+    found = [plain(thing.text) for thing in things]
+    return any(wanted in each or (each in wanted and len(each) > 2) for each in found)
+
+
+def judge_plants(cases: Sequence[EvaluatedTicket], *, tuning: bool = False) -> list[JudgedPlant]:
+    """Return the judgements of planted answers of each kind; a wrong fix only for a ticket that has a right one."""
+    plants = []
+    for kind in KINDS:
+        some = [case for case in cases if case.asked.family or kind != "wrong fix"]
+        model = PlantedModel(kind, some, tuning=tuning)
+        for asked in asyncio.run(ask_about_all(some, model)):
+            plant = model.plants[asked.case.number]
+            plants.append(JudgedPlant(kind, plant, judged(asked, plant.made_of)))
+    return plants
+
+
+def report_of(plants: Sequence[JudgedPlant]) -> Report:
+    """Return what was found of what was planted."""
+    by_kind = {kind: [one for one in plants if one.kind == kind] for kind in KINDS}
+    found: dict[str, float] = {kind: sum(one.is_found for one in some) / len(some) for kind, some in by_kind.items()}
+    rights = by_kind["right"]
+    models = [
+        AskedModel(f"planted: {kind}", CURRENT, [one.judgement for one in some]) for kind, some in by_kind.items()
+    ]
+    rows = [
+        [kind, str(len(some)), str(sum(one.is_found for one in some)), f"{found[kind]:.3f}"]
+        for kind, some in by_kind.items()
+        if kind != "right"
+    ]
+    inventions = [_of_invention(kind, some) for kind, some in _by_invention(by_kind["invention"]).items()]
+    accused = [what for one in rights for what in one.accusations]
+    told = ", ".join(f"{accused.count(what)} of {what}" for what in dict.fromkeys(accused)) or "of nothing"
+    tells = sum(bool(one.plant.made_of) for one in rights)
+    lines = [
+        *table(["planted", "answers", "found", "part"], rows),
+        "",
+        *table(["invention", "answers", "found", "still in the note"], inventions),
+        "",
+        f"Of {len(rights)} right answers, {tells} of which tell the fix, {sum(one.is_found for one in rights)} are "
+        f"accused ({found['right']:.3f}): {told}.",
+        "",
+        *rows_of(models),
+    ]
+    goals = [
+        Goal("planted inventions that the judge finds", found["invention"], least=1.0),
+        Goal("planted wrong sources that the judge finds", found["wrong sources"], least=1.0),
+        Goal("planted wrong fixes that the judge finds", found["wrong fix"], least=_LEAST_WRONG_FIXES),
+        Goal("right answers that the judge accuses", found["right"], most=_MOST_ACCUSED),
+    ]
+    return Report(lines, found, goals=goals)
+
+
+def _by_invention(plants: Sequence[JudgedPlant]) -> dict[str, list[JudgedPlant]]:
+    by_kind: dict[str, list[JudgedPlant]] = {}
+    for one in plants:
+        by_kind.setdefault(one.plant.invented.partition(":")[0], []).append(one)
+    return dict(sorted(by_kind.items()))
+
+
+def _of_invention(kind: str, plants: Sequence[JudgedPlant]) -> list[str]:
+    in_note = [_is_among(one.plant.invented.partition(": ")[2], one.judgement.in_note) for one in plants]
+    return [kind, str(len(plants)), str(sum(one.is_found for one in plants)), str(sum(in_note))]
+
+
+def _report(folder: Path, given: argparse.Namespace) -> Report:
+    cases = evaluated(folder, chosen(given.tickets or ALL, given.seed))
+    report = report_of(judge_plants(cases))
+    families = {case.asked.family for case in cases} - {None}
+    told = f"{len(cases)} tickets of {len(families)} families that nothing was tuned on; no model was asked."
+    return Report([told, "", *report.lines], report.figures, goals=report.goals)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say which tickets are taken."""
+    parser.add_argument("--tickets", type=int, help="how many, spread over kinds and languages (default: see above)")
+    parser.add_argument("--seed", type=int, default=1, help="which ones (default: 1)")
+
+
+BENCHMARK = Benchmark("evaluation", arguments, _report, tiny=("--tickets", "16"))

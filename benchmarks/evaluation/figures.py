@@ -1,0 +1,106 @@
+"""What many judgements say together, by model and version of the prompt, with how far chance alone would move it."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, quantiles
+
+from benchmarks.evaluation.judge import Judgement
+from benchmarks.report import table
+
+_DRAWS = 1000
+_CONFIDENCES = ("high", "medium", "low")
+HEAD = (
+    "model",
+    "prompt",
+    "tickets",
+    "fix named",
+    "sources right",
+    "answers with an invention",
+    "notes with one",
+    "something left out",
+    *(f"fix named, {each}" for each in _CONFIDENCES),
+    "repaired / no answer",
+    "tokens in / out",
+    "dollars",
+    "s p50 / p95",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedModel:
+    """A model in a version of the prompt, and what was judged of it."""
+
+    model: str
+    prompt: str
+    judgements: Sequence[Judgement]
+
+    def row(self) -> list[str]:
+        """Return the cells of its row."""
+        answered = [one for one in self.judgements if not one.failed]
+        dollars = [one.dollars for one in self.judgements if one.dollars is not None]
+        seconds = [one.seconds for one in self.judgements]
+        return [
+            self.model,
+            self.prompt,
+            str(len(self.judgements)),
+            share(self.judgements, fix_named),
+            share(answered, sources_right),
+            share(answered, lambda one: float(bool(one.inventions))),
+            share(answered, lambda one: float(bool(one.in_note))),
+            share(answered, lambda one: float(one.left_out > 0)),
+            *(self._of_confidence(each) for each in _CONFIDENCES),
+            f"{sum(one.repaired for one in self.judgements)} / {len(self.judgements) - len(answered)}",
+            f"{_mean([one.input_tokens for one in answered])} / {_mean([one.output_tokens for one in answered])}",
+            f"{sum(dollars):.4f}" if dollars else "unknown",
+            f"{_at(seconds, 50):.1f} / {_at(seconds, 95):.1f}",
+        ]
+
+    def _of_confidence(self, confidence: str) -> str:
+        values = [fix_named(one) for one in self.judgements if one.confidence == confidence]
+        known = [value for value in values if value is not None]
+        return f"{fmean(known):.2f} of {len(known)}" if known else "none"
+
+
+def rows_of(models: Sequence[AskedModel]) -> list[str]:
+    """Return the table of some models."""
+    return table(HEAD, [one.row() for one in models])
+
+
+def fix_named(one: Judgement) -> float | None:
+    """Return 1 if the fix is named, 0 if not or without an answer; None for a ticket that nothing solves."""
+    if one.family is None:
+        return None
+    return float(bool(one.fix_named))
+
+
+def sources_right(one: Judgement) -> float | None:
+    """Return which part of the claims that name a source has right ones alone; None where none names any."""
+    named = one.right + one.wrong
+    return one.right / named if named else None
+
+
+def share(judgements: Sequence[Judgement], of: Callable[[Judgement], float | None]) -> str:
+    """Return the mean over the tickets that have one, and its 90 % interval."""
+    values = [value for value in map(of, judgements) if value is not None]
+    if not values:
+        return "none"
+    low, high = interval(values)
+    return f"{fmean(values):.2f} ({low:.2f} to {high:.2f})"
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return where 90 % of the means lie that are drawn again from the same values (the bootstrap's percentiles)."""
+    chance = random.Random(1)  # noqa: S311 -- the same ones each time
+    means = sorted(fmean(chance.choices(values, k=len(values))) for _ in range(_DRAWS))
+    return means[_DRAWS // 20], means[-_DRAWS // 20 - 1]
+
+
+def _mean(values: Sequence[int]) -> int:
+    return round(fmean(values)) if values else 0
+
+
+def _at(values: Sequence[float], percent: int) -> float:
+    if len(values) < 2:
+        return values[0] if values else 0.0
+    return quantiles(values, n=100, method="inclusive")[percent - 1]

@@ -1,0 +1,209 @@
+"""A model whose answers are made up, so that the judge can be judged: right ones, and three kinds of wrong ones.
+
+A right answer is made of two resolutions that the judge's ideas were written without, in the ticket's language where
+there are such ones, less what stands neither in the ticket nor in its finds. The wrong ones are that with one thing
+wrong: something invented, sources of another family, or the fix of another family, of what was found if possible.
+"""
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import cycle, takewhile
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from benchmarks.evaluation.cases import EvaluatedTicket, earlier_by_number
+from benchmarks.evaluation.truth import ideas, unseen
+from benchmarks.retrieval.methods import said
+from benchmarks.retrieval.sets import Resolved, tickets
+from integrations.values import ModelAnswer, Prompt, Structured, Usage
+from workflow import tokens
+
+Planted = Literal["right", "invention", "wrong sources", "wrong fix"]
+KINDS: Sequence[Planted] = get_args(Planted)
+_MADE_OF = 2
+_MOST_STEPS = 4
+_NONE = {"value": "", "strength": "weak"}
+_SPECIFIC = re.compile(r"\S*[\d\\_@]\S*|\S*\w/\w\S*|(?:^|(?<=\s))[/-]\w+\S*|\w+\.\w+\S*|[\"'«].*[\"'»]")
+_WORD = re.compile(r"[^\W\d_]+")
+_NAME = re.compile(r"(?<=[\w,;(] )[A-Z][^\W\d_]+|[A-Z][A-Za-z]*[A-Z][A-Za-z]*")
+# Of so many tickets: a name that fewer have is of these tickets, and no word of the trade.
+_OFTEN = 3
+_ENOUGH = 0.85
+_SENTENCE = re.compile(r"(?<=[.!?;])\s+(?=[^\W\d_])|\s+->\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """What was planted in an answer."""
+
+    made_of: frozenset[str]
+    """Ids of the tickets whose resolutions it tells."""
+    invented: str = ""
+    """Its kind, and what it is."""
+
+
+class PlantedModel:
+    """Gives answers of one kind, as `workflow.ports.Model`; `plants` tells by a ticket's number what is wrong in it."""
+
+    provider = "planted"
+    base_url = ""
+
+    def __init__(self, kind: Planted, cases: Sequence[EvaluatedTicket], *, tuning: bool = False) -> None:
+        self.name = f"planted: {kind}"
+        self.kind = kind
+        self.plants: dict[str, Plant] = {}
+        self._cases = {case.number: case for case in cases}
+        self._inventions = cycle(_inventions("tuning" if tuning else "measuring"))
+
+    def check(self) -> None:
+        """It can always be asked."""
+
+    async def ask(
+        self,
+        prompt: Prompt,
+        answer_type: type[Structured],
+        on_paid: Callable[[Usage], None],
+        *,
+        unusable: str | None,  # noqa: ARG002 -- as the port has it; no answer is unusable
+        on_unusable: Callable[[str], Awaitable[None]],  # noqa: ARG002
+    ) -> ModelAnswer[Structured]:
+        """Return the answer for the ticket in the prompt."""
+        asked = json.loads(prompt.user)
+        answer, plant = self._answer(self._cases[asked["ticket"]["id"]], asked)
+        self.plants[asked["ticket"]["id"]] = plant
+        told = json.dumps(answer, ensure_ascii=False)
+        usage = Usage(tokens.count(prompt.system + prompt.user), tokens.count(told))
+        on_paid(usage)
+        return ModelAnswer(answer_type.model_validate_json(told), 200, self.name, "", "stop", usage, 0)
+
+    def _answer(self, case: EvaluatedTicket, asked: Any) -> tuple[dict[str, Any], Plant]:
+        right = [source["id"] for source in asked["sources"] if case.is_right(_name(source))]
+        wrong = [source["id"] for source in asked["sources"] if not case.is_right(_name(source))]
+        chance = random.Random(case.number)  # noqa: S311 -- the same ones each time
+        made_of = _wrong_fix(case) if self.kind == "wrong fix" else _right_fix(case)
+        claims = _reworded(made_of, json.dumps(asked, ensure_ascii=False), chance)
+        language = made_of[0].language if made_of else case.asked.language
+        general = _texts()["general"][language]
+        claims = [*claims, chance.choice(general)] if claims else chance.sample(general, 2)
+        invented = ""
+        if self.kind == "invention":
+            invented, told = _invented(self._inventions, case, language)
+            claims.insert(chance.randrange(1, len(claims) + 1), told)
+        sources = right if case.asked.family else []
+        if self.kind == "wrong sources":
+            # Where all that was found is right, one that was not found at all.
+            sources = wrong[:1] or ["T99999"]
+        answer = _as_answer(claims, sources, "high" if right else "low", case.asked.subject)
+        return answer, Plant(frozenset(one.id for one in made_of), invented)
+
+
+def _name(source: Mapping[str, str]) -> str:
+    return source.get("ticket_id") or source["title"]
+
+
+def _as_answer(claims: Sequence[str], sources: Sequence[str], confidence: str, summary: str) -> dict[str, Any]:
+    return {
+        "summary": summary or "?",
+        "likely_cause": {"text": claims[0], "sources": sources},
+        "next_steps": [{"text": claim, "sources": sources} for claim in claims[1:]],
+        "sources": [],
+        "confidence": confidence,
+        "questions": [],
+        "category": _NONE,
+        "priority": _NONE,
+        "group": _NONE,
+    }
+
+
+def _right_fix(case: EvaluatedTicket) -> list[Resolved]:
+    """Return resolutions of one language, the ticket's if possible: found ones, and others that can be told whole.
+
+    None where no find is right: a model can't know the fix then.
+    """
+    found = [one for one in _found(case) if one.family == case.asked.family]
+    if case.asked.family is None or not found:
+        return []
+    others = [one for one in unseen(case.asked.family) if one not in found and _kept(one, case.known) >= _ENOUGH]
+    best = sorted([*found, *others], key=lambda one: one.language != case.asked.language)
+    return [one for one in best if one.language == best[0].language][:_MADE_OF]
+
+
+def _kept(one: Resolved, known: str) -> float:
+    """Return how much of a resolution is left without what a model could not know."""
+    whole = said(one.resolution)
+    return sum(len(each) for each in _sentences(whole) if not _unknown(each, known, one)) / len(whole)
+
+
+def _found(case: EvaluatedTicket) -> list[Resolved]:
+    return [earlier_by_number()[one.ticket_id] for one in case.similar_tickets]
+
+
+def _wrong_fix(case: EvaluatedTicket) -> list[Resolved]:
+    """Return a find that is of another family; without one the resolutions of the family with the most alike name."""
+    found = [one for one in _found(case) if one.family != case.asked.family]
+    if found:
+        return found[:1]
+    own = case.asked.family or ""
+    others = sorted(ideas().keys() - {own})
+    alike = max(
+        others, key=lambda family: len([*takewhile(lambda pair: pair[0] == pair[1], zip(family, own, strict=False))])
+    )
+    return sorted(unseen(alike), key=lambda one: one.language != case.asked.language)[:_MADE_OF]
+
+
+def _reworded(made_of: Sequence[Resolved], known: str, chance: random.Random) -> list[str]:
+    """Return the sentences of resolutions, without what a model could not know, in an order of their own."""
+    told: list[str] = []
+    for one in made_of:
+        sentences = _sentences(said(one.resolution))
+        plain = [each for each in sentences if not _unknown(each, known, one)]
+        told += plain or [_without(each, _unknown(each, known, one)) for each in sentences[:2]]
+    chance.shuffle(told)
+    # As many claims as a note shows; what is left over goes into the last.
+    return [*told[: _MOST_STEPS - 1], *([" ".join(told[_MOST_STEPS - 1 :])] if told[_MOST_STEPS - 1 :] else [])]
+
+
+def _sentences(text: str) -> list[str]:
+    return [each.strip() for each in _SENTENCE.split(text) if each.strip()]
+
+
+def _unknown(sentence: str, known: str, of: Resolved) -> list[str]:
+    """Return what of a sentence is neither known nor told by other tickets: codes, and names but German ones."""
+    codes = [each.strip(".,;:!?()\"'") for each in _SPECIFIC.findall(sentence)]
+    names = [] if of.language == "de" else [each for each in _NAME.findall(sentence) if _tickets_with()[each] < _OFTEN]
+    return [each for each in (*codes, *names) if not re.search(rf"(?<!\w){re.escape(each)}(?!\w)", known)]
+
+
+def _without(sentence: str, unknown: Sequence[str]) -> str:
+    for each in unknown:
+        sentence = re.sub(rf"(?<!\w){re.escape(each)}(?!\w)", "", sentence)
+    return " ".join(sentence.split()) or "-"
+
+
+@cache
+def _tickets_with() -> Counter[str]:
+    """Return how many earlier tickets have each word."""
+    texts = (f"{one.subject} {one.description} {one.resolution}" for one in tickets())
+    return Counter(word for text in texts for word in {*_WORD.findall(text)})
+
+
+def _invented(inventions: "cycle[tuple[str, str]]", case: EvaluatedTicket, language: str) -> tuple[str, str]:
+    kind, value = next(each for each in inventions if each[1].strip("\"'«»") not in case.known)
+    return f"{kind}: {value}", _texts()["sentences"][language][kind].format(value)
+
+
+def _inventions(half: str) -> list[tuple[str, str]]:
+    """Return them so that kinds take turns."""
+    values = _texts()[half]
+    longest = max(map(len, values.values()))
+    return [(kind, some[at % len(some)]) for at in range(longest) for kind, some in values.items()]
+
+
+@cache
+def _texts() -> dict[str, Any]:
+    return dict(json.loads(Path(__file__).with_name("planted.json").read_text("utf-8")))
