@@ -57,6 +57,7 @@ SPENDING_UNTOLD = Phrase(
     "warning",
     promised=False,
 )
+AUDIT_NOT_KEPT = Phrase("Audit record error: job_id={job_id}, not kept", "error", promised=False)
 TICKET_UPDATED = Phrase("ServiceDesk Plus ticket updated: ticket_id={ticket_id}")
 DESK_TIMEOUT = Phrase("ServiceDesk Plus API timeout", "error")
 DESK_FAILED = Phrase("ServiceDesk Plus API error: {reason}", "error")

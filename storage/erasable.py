@@ -1,19 +1,24 @@
 """What there is to erase of a ticket, a requester or a tenant: said, and counted before anything goes."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Set
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, Text, cast, func, null, or_, select, true
+from sqlalchemy import ColumnElement, Row, Select, Text, cast, exists, func, null, or_, select, true
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH, array
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage import tombstones
 from storage.copies import Passage, Ticket
-from storage.models import Job, JobState
-from storage.paging import PAGE, pages
+from storage.models import AuditRecord, Job, JobState, Tombstone
+from storage.paging import PAGE, among, pages
 from storage.session import Database
 
+HasNumbers = type[Ticket] | type[Job] | type[AuditRecord]
+"""Tables whose rows are of a ticket."""
 NOT_ENDED = (JobState.WAITING, JobState.RUNNING)
 
 
@@ -30,34 +35,37 @@ class Which:
         """True if the tenant leaves."""
         return self.ticket_id is None and self.requester is None
 
-    def names(self, model: type[Ticket] | type[Job]) -> ColumnElement[bool]:
+    def names(self, model: HasNumbers) -> ColumnElement[bool]:
         """Return True if a row is one of these, as far as it says so itself."""
         if self.requester is not None:
             return model.requester == tombstones.of_requester(self.requester)
         return true() if self.ticket_id is None else _has(model, self.ticket_id)
 
 
-def numbers(model: type[Ticket] | type[Job]) -> ColumnElement[list[str]]:
+def numbers(model: HasNumbers) -> ColumnElement[list[str]]:
     """The numbers that a row has of its ticket, which is forgotten by each of them: an array."""
-    others = [Job.desk_id, Job.display_id] if model is Job else [Ticket.display_id]
+    others = [Ticket.display_id] if issubclass(model, Ticket) else [model.desk_id, model.display_id]
     return func.array_remove(array([model.ticket_id, *others]), null(), type_=ARRAY(Text))
 
 
-def _has(model: type[Ticket] | type[Job], number: str) -> ColumnElement[bool]:
+def _has(model: HasNumbers, number: str) -> ColumnElement[bool]:
     # Each by an index of its own, or a part of the key.
-    if model is Job:
-        return or_(Job.ticket_id == number, Job.desk_id == number, Job.display_id == number)
-    return or_(Ticket.ticket_id == number, Ticket.display_id == number)
+    if issubclass(model, Ticket):
+        return or_(model.ticket_id == number, model.display_id == number)
+    return or_(model.ticket_id == number, model.desk_id == number, model.display_id == number)
 
 
 async def numbers_of(database: Database, tenant_id: str, number: str) -> set[str]:
     """A ticket's numbers, as far as rows of it tell the other one."""
     found = {number}
     async with database.tenant(tenant_id) as session:
-        for model in (Ticket, Job):
+        for model in _OF_TICKETS:
             named = select(numbers(model)).where(_has(model, number))
             found.update(*(await session.scalars(named)).all())
     return found
+
+
+_OF_TICKETS: tuple[HasNumbers, ...] = (Ticket, Job, AuditRecord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,8 @@ class Stored:
     """That have not ended."""
     unattributed: int
     """Copies and answers of which it is not known whose ticket they are of."""
+    records: int = 0
+    """Audit records, of these tickets or with one of them among the sources."""
 
 
 async def stored(database: Database, which: Which, *, page: int = PAGE) -> Stored:
@@ -81,16 +91,16 @@ async def stored(database: Database, which: Which, *, page: int = PAGE) -> Store
         copies = await count.of(Ticket.ticket_id) + await count.of(Passage.source_id)
         answers = await count.of(Job.ticket_id, Job.enhancement.is_not(None))
         not_ended = await count.of(Job.ticket_id, Job.state.in_(NOT_ENDED))
-        return Stored(copies, answers, not_ended, 0)
+        return Stored(copies, answers, not_ended, 0, await count.of(AuditRecord.at))
     ticket_ids = await numbers_of(database, which.tenant_id, which.ticket_id) if which.ticket_id else set()
     unattributed = 0
     if which.requester is not None:
-        for column, model in ((Ticket.ticket_id, Ticket), (Job.ticket_id, Job)):
+        for column, model in ((Ticket.ticket_id, Ticket), (Job.ticket_id, Job), (AuditRecord.at, AuditRecord)):
             theirs = select(numbers(model).label("numbers")).where(which.names(model))
             ticket_ids.update(*[row.numbers async for row in count.rows(column, theirs)])
         unattributed = await count.of(Ticket.ticket_id, Ticket.requester.is_(None))
         unattributed += await count.of(Job.ticket_id, Job.requester.is_(None), Job.enhancement.is_not(None))
-    copies = answers = not_ended = 0
+    copies = answers = not_ended = kept = 0
     async for those in pages(database, which.tenant_id, Ticket.ticket_id, page):
         async with database.tenant(which.tenant_id) as session:
             copied = (await session.scalars(select(numbers(Ticket)).where(those))).all()
@@ -102,7 +112,16 @@ async def stored(database: Database, which: Which, *, page: int = PAGE) -> Store
             forgotten = ticket_ids | await tombstones.among(session, tickets_of(found))
         answers += sum(job.answered and not forgotten.isdisjoint((*job.numbers, *job.named)) for job in found)
         not_ended += sum(job.not_ended and not forgotten.isdisjoint(job.numbers) for job in found)
-    return Stored(copies, answers, not_ended, unattributed)
+    async for those in pages(database, which.tenant_id, AuditRecord.at, page):
+        async with database.tenant(which.tenant_id) as session:
+            kept += len(await forgotten_records(session, those, ticket_ids))
+    return Stored(copies, answers, not_ended, unattributed, kept)
+
+
+def _numbers_in(path: str, where: InstrumentedAttribute[Any] = Job.enhancement) -> ColumnElement[list[str]]:
+    """What an answer, or what was found for one, has there."""
+    found = func.jsonb_path_query_array(where, cast(path, JSONPATH))
+    return func.coalesce(found, cast([], JSONB), type_=JSONB)
 
 
 JOBS = select(
@@ -110,18 +129,46 @@ JOBS = select(
     numbers(Job).label("numbers"),
     Job.enhancement.is_not(None).label("answered"),
     Job.state.in_(NOT_ENDED).label("not_ended"),
-    func.coalesce(
-        func.jsonb_path_query_array(Job.enhancement, cast("$.similar_tickets[*].ticket_id", JSONPATH)),
-        cast([], JSONB),
-        type_=JSONB,
-    ).label("named"),
+    # The second is what the release before has kept.
+    _numbers_in('$.sources[*] ? (@.kind == "ticket").number')
+    .op("||")(_numbers_in("$.similar_tickets[*].ticket_id"))
+    .label("named"),
 )
 """Jobs, with the numbers of its ticket and those that each one's answer calls similar."""
 
 
-def tickets_of(jobs: Sequence[Row[Any]]) -> set[str]:
-    """The tickets of jobs, and those that their answers name; by all of their numbers."""
+_RECORDS = select(
+    AuditRecord.job_id,
+    AuditRecord.at,
+    numbers(AuditRecord).label("numbers"),
+    _numbers_in('$[*] ? (@.kind == "ticket").number', AuditRecord.sources).label("named"),
+    exists().where(Tombstone.hash == AuditRecord.requester).label("of_forgotten"),
+)
+
+
+def tickets_of(jobs: Sequence[Any]) -> set[str]:
+    """The tickets of jobs or records, and those that they name; by all of their numbers."""
     return {str(number) for job in jobs for number in (*job.numbers, *job.named)}
+
+
+async def jobs_among(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """Those of these jobs that are the tenant's, with the numbers of each one's ticket."""
+    async with database.tenant(tenant_id) as session:
+        rows = await session.execute(select(Job.id, numbers(Job).label("numbers")).where(among(Job.id, job_ids)))
+        return {row.id: row.numbers for row in rows}
+
+
+async def forgotten_records(
+    session: AsyncSession, those: ColumnElement[bool], also: Set[str] = frozenset()
+) -> list[tuple[UUID, datetime]]:
+    """Return the keys of those audit records whose ticket, requester or source was forgotten, or is in `also`."""
+    found = (await session.execute(_RECORDS.where(those))).all()
+    forgotten = also | await tombstones.among(session, tickets_of(found))
+    return [
+        (each.job_id, each.at)
+        for each in found
+        if each.of_forgotten or not forgotten.isdisjoint((*each.numbers, *each.named))
+    ]
 
 
 @dataclass(frozen=True, slots=True)

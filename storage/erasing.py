@@ -15,16 +15,27 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, text, true, update
+from sqlalchemy import ColumnElement, Text, and_, cast, delete, exists, func, or_, select, text, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage import tombstones
 from storage.copies import Listing, Pass, Ticket
 from storage.documents import delete_passages
-from storage.erasable import JOBS, NOT_ENDED, Which, numbers, numbers_of, tickets_of
+from storage.erasable import JOBS, NOT_ENDED, HasNumbers, Which, forgotten_records, numbers, numbers_of, tickets_of
 from storage.jobs import FORGOTTEN, NAMED_FORGOTTEN
-from storage.models import DeliveryKey, Feedback, Job, JobEvent, JobState, Rejection, Spending, Tombstone, TombstoneKey
+from storage.models import (
+    AuditRecord,
+    DeliveryKey,
+    Feedback,
+    Job,
+    JobEvent,
+    JobState,
+    Rejection,
+    Spending,
+    Tombstone,
+    TombstoneKey,
+)
 from storage.paging import PAGE, among, pages, pages_of
 from storage.session import Database
 
@@ -58,6 +69,8 @@ class Erased:
     running: int
     """Other jobs of the tenant that workers were at: they may have read what was erased, and write it once more."""
     rows: int = 0
+    records: int = 0
+    """Audit records."""
 
 
 async def erase(
@@ -87,16 +100,10 @@ async def erase(
         await work.forget_jobs(page_of_all)
     for those in pages_of(Job.id, at_work, page):
         await work.forget_jobs(those)
+    await work.erase_records()
     running = set(at_work).intersection(await work.jobs_in(JobState.RUNNING))
     rows = await work.erase_the_rest(began if job_rows else None) if which.all else 0
-    return Erased(work.copies, work.answers, work.ended, len(running), rows)
-
-
-async def jobs_among(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
-    """Those of these jobs that are the tenant's, with the numbers of each one's ticket."""
-    async with database.tenant(tenant_id) as session:
-        rows = await session.execute(select(Job.id, numbers(Job).label("numbers")).where(among(Job.id, job_ids)))
-        return {row.id: row.numbers for row in rows}
+    return Erased(work.copies, work.answers, work.ended, len(running), rows, work.records)
 
 
 @dataclass(slots=True)
@@ -107,6 +114,7 @@ class _Erasure:
     on_ended: Callable[[Sequence[EndedJob]], None]
     copies: int = 0
     answers: int = 0
+    records: int = 0
     ended: list[EndedJob] = field(default_factory=list)
 
     @asynccontextmanager
@@ -151,17 +159,37 @@ class _Erasure:
                 forgotten = await tombstones.among(session, {number for _, both in copied for number in both})
                 theirs = [ticket_id for ticket_id, both in copied if not forgotten.isdisjoint(both)]
                 copies = await _changed(session, delete(Ticket).where(among(Ticket.ticket_id, theirs)))
+                if self.which.requester is not None:
+                    # Copies of others' tickets may name them as well: as whoever wrote one down.
+                    named = func.lower(cast(Ticket.people, Text)).contains(tombstones.fold(self.which.requester))
+                    await session.execute(update(Ticket).where(those, named).values(people=[]))
                 listed = [*theirs, *([self.which.ticket_id] if self.which.ticket_id else [])]
                 await session.execute(delete(Listing).where(Listing.collection == "t", among(Listing.item_id, listed)))
             self.copies += copies
 
     async def mark_tickets_of_jobs(self) -> None:
-        """Before copies and answers are looked through for what was forgotten: all of it is to be known by then."""
-        async for those in self.pages(Job.ticket_id):
-            async with self._alone() as session:
-                await self._mark(session, Job, those)
+        """Before copies and answers are looked through for what was forgotten: all of it is to be known by then.
 
-    async def _mark(self, session: AsyncSession, model: type[Ticket] | type[Job], those: ColumnElement[bool]) -> None:
+        A record may be all that is left of a job.
+        """
+        for column, model in ((Job.ticket_id, Job), (AuditRecord.at, AuditRecord)):
+            async for those in self.pages(column):
+                async with self._alone() as session:
+                    await self._mark(session, model, those)
+
+    async def erase_records(self) -> None:
+        """All of what was forgotten, or that have it among their sources."""
+        if self.which.all:
+            self.records += await self._erase_all(AuditRecord.at)
+            return
+        async for those in self.pages(AuditRecord.at):
+            async with self._alone() as session:
+                doomed = await forgotten_records(session, those)
+                gone = delete(AuditRecord).where(tuple_(AuditRecord.job_id, AuditRecord.at).in_(doomed))
+                records = await _changed(session, gone) if doomed else 0
+            self.records += records
+
+    async def _mark(self, session: AsyncSession, model: HasNumbers, those: ColumnElement[bool]) -> None:
         """Leave tombstones for the tickets of a requester: what says whose they are may go then."""
         if self.which.requester is not None:
             theirs = select(func.unnest(numbers(model)).label("number")).where(those, self.which.names(model))

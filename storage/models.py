@@ -17,6 +17,7 @@ class Base(MappedAsDataclass, DeclarativeBase):
         str: Text(),
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB(none_as_null=True),
+        list[dict[str, str]]: JSONB(),
         bytes: BYTEA(),
         float: Double(),
     }
@@ -109,6 +110,34 @@ class Feedback(Base):
     taken_up: Mapped[float | None] = mapped_column(REAL)
     """Which part of what the ticket's resolution says stands in the note's steps, 0 to 1."""
     taken_up_at: Mapped[datetime | None]
+
+
+class AuditRecord(Base):
+    """What a model was sent for a job, and what it answered (`storage.audit`); a job may be asked about again."""
+
+    __tablename__ = "audit_records"
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    ticket_id: Mapped[str]
+    """As the next three, as the job's row had it."""
+    desk_id: Mapped[str | None]
+    display_id: Mapped[str | None]
+    requester: Mapped[bytes | None]
+    prompt: Mapped[str]
+    model: Mapped[str]
+    host: Mapped[str]
+    masking: Mapped[str]
+    system: Mapped[str]
+    sent: Mapped[str]
+    answer: Mapped[dict[str, Any]]
+    """The validated one, with its placeholders."""
+    sources: Mapped[list[dict[str, str]]]
+    input_tokens: Mapped[int] = mapped_column(BigInteger)
+    output_tokens: Mapped[int] = mapped_column(BigInteger)
+    cost: Mapped[float | None]
+    seconds: Mapped[float]
 
 
 class DeliveryKey(Base):

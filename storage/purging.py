@@ -1,13 +1,13 @@
 """What is kept only for a time: texts first, whole rows later. In batches, each a short transaction of its own."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from storage import spending
+from storage import audit, spending
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 
 _BATCH = 500
@@ -32,12 +32,15 @@ async def purge_by_age(
     *,
     text_days: int,
     job_days: int,
-    tenant_ids: Iterable[str] = (),
+    audit_days: Mapping[str, int | None],
     batch: int = _BATCH,
     before_each: Callable[[], None] = lambda: None,
     on_failure: Callable[[str, Exception], None],
 ) -> Purged:
-    """Remove what is too old, across tenants (but for what they spent: of these); `before_each` batch is called.
+    """Remove what is too old, across tenants; `before_each` batch is called.
+
+    What tenants spent, and their audit records, go of those in `audit_days`: tenant id -> for how many days the
+    records are kept, None where that is not known.
 
     `on_failure` hears of a kind that the database refuses to purge ("answers", "tickets"); the others are purged.
 
@@ -69,12 +72,25 @@ async def purge_by_age(
     copies = await purge("tickets", text_days)
     copies += await purge("passages", text_days)
     await purge("listings", text_days)
-    for tenant_id in tenant_ids:
+    for tenant_id, days in audit_days.items():
         with stops_no_other("spending"):
             before_each()
             async with asyncio.timeout(BATCH_SECONDS):
                 await spending.purge(database, tenant_id, job_days)
+        if days is not None:
+            with stops_no_other("audit records"):
+                await _purge_records(database, tenant_id, days, batch, before_each)
     return Purged(answers, copies, await purge("jobs", job_days))
+
+
+async def _purge_records(
+    database: Database, tenant_id: str, days: int, batch: int, before_each: Callable[[], None]
+) -> None:
+    count = batch
+    while count == batch:
+        before_each()
+        async with asyncio.timeout(BATCH_SECONDS):
+            count = await audit.purge(database, tenant_id, days, batch)
 
 
 async def _one_batch(database: Database, function: str, days: int, batch: int) -> int:

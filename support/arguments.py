@@ -10,6 +10,7 @@ from config.exits import OF_COMMANDS
 FORMS = ("script", "deluge", "proxy", "token")
 STATES = ("waiting", "running", "completed", "skipped", "failed")
 MOST_RETRIED = 100
+MOST_REPLAYED = 100
 _MOST_DAYS = 3650
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
@@ -85,8 +86,15 @@ def _days(given: str) -> int:
     return number
 
 
+def _few(given: str) -> int:
+    number = _at_least_one(given)
+    if number > MOST_REPLAYED:
+        raise argparse.ArgumentTypeError(f"{given!r} is more than {MOST_REPLAYED}")
+    return number
+
+
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `check`, `jobs`, `show`, `retry`, `feedback`, `forget`, `documents`, `sync` and `signing-kit`."""
+    """Add those that look, those that change something by hand, and `signing-kit`."""
     check = _verb(verbs, "check", "see whether all that a tenant's tickets need is in order; changes nothing")
     check.add_argument("--tenant", type=tenant, metavar="ID", help="this tenant only")
     check.add_argument("--url", type=_word, metavar="URL", help="the public address of POST /webhook, for a probe")
@@ -113,6 +121,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     votes = _verb(verbs, "feedback", "tell how useful notes were, by tenant, prompt and model")
     votes.add_argument("--tenant", type=tenant, metavar="ID", help="of this tenant only")
     votes.add_argument("--days", type=_days, default=30, metavar="N", help="notes of the last N days (default: 30)")
+    _add_audit(verbs)
     forget = _verb(verbs, "forget", "erase what is stored of a ticket, of a requester, or of a tenant that leaves")
     forget.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
     which = forget.add_mutually_exclusive_group(required=True)
@@ -131,6 +140,26 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     kit.add_argument("--form", choices=FORMS, required=True, help="who signs, or a token: docs/connect says which")
     kit.add_argument("--url", type=webhook_url, metavar="URL", help="the API's address; without it a place to fill")
     kit.add_argument("--show-secret", action="store_true", help="with the secret, from the settings here")
+
+
+def _add_audit(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    audit = _verb(verbs, "audit", "export the records of what a model was sent and what it answered, oldest first")
+    audit.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
+    audit.add_argument("--ticket", type=_word, metavar="ID", help="of this ticket only; either of its numbers")
+    audit.add_argument("--job", type=job_id, metavar="JOB", help="of this job only")
+    audit.add_argument("--since", type=moment, metavar="TIME", help="answered since: 2h, 3d, or an ISO time")
+    replay = _verb(
+        verbs, "replay", "ask another prompt or model what jobs have asked, for pay, and compare the answers"
+    )
+    replay.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant, whose model it is")
+    which = replay.add_mutually_exclusive_group(required=True)
+    which.add_argument("--job", type=job_id, nargs="+", action="extend", metavar="JOB", help="what these jobs asked")
+    which.add_argument(
+        "--last", type=_few, metavar="N", help=f"what was asked the last N times, {MOST_REPLAYED} at most"
+    )
+    replay.add_argument("--model", type=_word, metavar="NAME", help="this model, where the tenant's own is")
+    replay.add_argument("--prompt", type=_word, metavar="VERSION", help="this version; else what was told then")
+    replay.set_defaults(refuse=replay.error)
 
 
 def _add_documents(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

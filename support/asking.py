@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, INTERRUPTED_EXIT, UNFORESEEN_EXIT
 from config.loading import SettingsRefused, load
@@ -26,15 +26,15 @@ def ask(work: Work) -> int:
     return ask_with(ByHandSettings, work)
 
 
-def ask_with(kind: type[Settings], work: Callable[[Database, Settings], Awaitable[int]]) -> int:
+def ask_with(kind: type[Settings], work: Callable[[Database, Settings], Awaitable[int]], **defaults: Any) -> int:
     """Run `work` on a checked database, with settings of that `kind`; its exit status.
 
-    75 when the database is away, 78 when there is something to mend.
+    `defaults` stand for settings that are not given. 75 when the database is away, 78 when there is something to mend.
     A mistake of ours is 70, so that a script does not take it for an answer about a job.
     Standard output is for what was asked for. Log lines, refusals among them, go to standard error.
     """
     try:
-        settings = load(kind)
+        settings = load(kind, **defaults)
     except SettingsRefused as refused:
         refuse_start(refused.problems, sys.stderr)
         return CONFIGURATION_EXIT

@@ -21,6 +21,8 @@ _BY_HAND = {
     "show": "support.show_job:run",
     "retry": "support.retry_jobs:run",
     "feedback": "support.feedback_figures:run",
+    "audit": "support.audit_export:run",
+    "replay": "support.replay:run",
     "forget": "support.forget:run",
     "check": "support.check.command:run",
     "documents": "support.documents.command:run",

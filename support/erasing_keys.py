@@ -11,8 +11,8 @@ from dispatch.inbox import DELIVERY
 from dispatch.queue import QueueUnreachable
 from integrations import rate
 from integrations.servicedesk import tokens as desk_tokens
-from storage import erasing, tombstones
-from storage.erasable import Which
+from storage import tombstones
+from storage.erasable import Which, jobs_among
 from storage.paging import split
 from storage.session import Database
 from workflow.ports import Kept
@@ -45,7 +45,7 @@ async def _kept_of_jobs(redis: Redis, database: Database, which: Which) -> list[
     doomed: list[str] = []
     kept = [pair for what in Kept for pair in _jobs(await _keys(redis, f"{what}:*"))]
     for some in split(kept):
-        ours = await erasing.jobs_among(database, which.tenant_id, [job_id for _, job_id in some])
+        ours = await jobs_among(database, which.tenant_id, [job_id for _, job_id in some])
         for key, job_id in some:
             if job_id in ours and (which.all or await _is_of_forgotten(redis, database, which, key, ours[job_id])):
                 doomed.append(key)

@@ -86,6 +86,7 @@ def _wanted(found: Stored, chosen: argparse.Namespace) -> bool:
         rows = [
             ("copies", str(found.copies)),
             ("answers of GPT-4", str(found.answers)),
+            ("audit records", str(found.records)),
             ("jobs that have not ended", str(found.jobs)),
         ]
         print(table(("STORED", "COUNT"), rows, None))
@@ -154,12 +155,13 @@ def _told(which: Which, found: Stored, done: _Done) -> str:
     rows = [
         ("copies", str(erased.copies)),
         ("answers of GPT-4", str(erased.answers)),
+        ("audit records", str(erased.records)),
         ("jobs ended as skipped", str(ended)),
         *([("rows of jobs", str(erased.rows))] if which.all else []),
         ("keys in Redis", "it does not answer" if done.keys is None else str(done.keys)),
     ]
     parts = [table(("ERASED", "COUNT"), rows, None)]
-    if which.ticket_id is not None and not (erased.copies or erased.answers or ended or done.keys):
+    if which.ticket_id and not (erased.copies or erased.answers or erased.records or ended or done.keys):
         parts.append(
             f"Nothing was stored of {which.ticket_id}, nor under the other number of a cloud desk's ticket. See "
             "whether it is the right one: it is forgotten from now on."
@@ -187,6 +189,7 @@ def _for_machines(which: Which, found: Stored, done: _Done) -> dict[str, Any]:
         "tenant_id": which.tenant_id,
         "copies": erased.copies,
         "answers": erased.answers,
+        "audit_records": erased.records,
         "jobs_ended": [job.job_id for job in erased.ended],
         "job_rows": erased.rows,
         "redis_keys": done.keys,

@@ -70,7 +70,15 @@ def when(moment: datetime) -> str:
 
 def as_json(value: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
     """JSON with ids as text and ISO times, and with escapes for what a terminal takes for a command or a direction."""
-    written = json.dumps(value, default=_text, indent=2, ensure_ascii=False)
+    return _harmless(json.dumps(value, default=_text, indent=2, ensure_ascii=False))
+
+
+def as_json_line(value: Mapping[str, Any]) -> str:
+    """The same in one line, for JSON Lines."""
+    return _harmless(json.dumps(value, default=_text, ensure_ascii=False))
+
+
+def _harmless(written: str) -> str:
     # The line breaks are ours: json has escaped those of the values, as it does with everything below a space.
     return "".join(
         character if character.isprintable() or character == "\n" else json.dumps(character)[1:-1]

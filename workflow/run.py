@@ -27,10 +27,11 @@ from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
 from workflow.lease import hold_lease, insist, settle
 from workflow.limit import AttemptLimit
-from workflow.ports import Desk, FeedbackLinkOf, KeptAnswers, Model, Search, Wishes, no_feedback_link
+from workflow.ports import Desk, FeedbackLinkOf, KeptAnswers, Model, Search, no_feedback_link
 from workflow.renewals import Renewals
 from workflow.stopping import outcome_of
 from workflow.turns import Turns
+from workflow.wishes import Wishes
 
 # For all claims of a worker that stops, since they are given back at one moment. What settles before may take 3 s, and
 # what closes after it 5 s; 20 s after its grace a process is ended (`worker.resources`).

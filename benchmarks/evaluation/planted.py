@@ -97,7 +97,7 @@ class PlantedModel:
         sources = right if case.asked.family else []
         if self.kind == "wrong sources":
             # Where all that was found is right, one that was not found at all.
-            sources = wrong[:1] or ["T99999"]
+            sources = wrong[:1] or ["ticket-99999"]
         answer = _as_answer(claims, sources, "high" if right else "low", case.asked.subject)
         return answer, Plant(frozenset(one.id for one in made_of), invented)
 

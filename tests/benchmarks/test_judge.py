@@ -83,7 +83,7 @@ def _judged(**said_so: Any) -> Judgement:
 
 
 def _ids() -> tuple[str, str]:
-    right, _, wrong = (f"T{one.ticket_id}" for one in CASE.similar_tickets)
+    right, _, wrong = (f"ticket-{one.ticket_id}" for one in CASE.similar_tickets)
     return right, wrong
 
 
@@ -93,7 +93,7 @@ def test_claims_are_right_wrong_or_without_a_source() -> None:
         *claims("Archive.", sources=(right,)),
         *claims("Archive more.", sources=(right, wrong)),
         *claims("Guess."),
-        *claims("Elsewhere.", sources=("T999",)),
+        *claims("Elsewhere.", sources=("ticket-999",)),
     ]
     found = _judged(likely_cause={"text": "", "sources": []}, next_steps=steps)
     assert (found.right, found.wrong, found.unsourced) == (1, 2, 1)

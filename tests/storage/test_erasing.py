@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 
+from masking.people import Person
 from storage import claims, erasing, forgotten, history, tombstones
 from storage.claims import LeaseLost
 from storage.copies import Ticket
-from storage.erasable import Stored, Which, stored
+from storage.erasable import Stored, Which, jobs_among, stored
 from storage.session import Database
 from tests.kit.postgres import NewEvent, Store, Table, claimed
 from tests.storage.copies import TEXT, WHO, answered, copies, copy
@@ -40,6 +41,19 @@ async def test_a_forgotten_ticket_leaves_no_copy_or_answer_and_another_tenants_s
     assert await copy(store.database, "7", tenant_id="globex")
     assert await tombstones.forgotten_among(store.database, "acme", ["7", "8"]) == {"7"}
     assert await tombstones.forgotten_among(store.database, "globex", ["7", "8"]) == set()
+
+
+async def test_copies_of_others_tickets_do_not_name_a_forgotten_requester_any_more(store: Store) -> None:
+    ticket = {"ticket_id": "1", "subject": "S", "description": "", "resolution": "", "status": "Closed"}
+    named = (Person("Jordan Reyes", (WHO.upper(),)), Person("Sam Okafor", ("sam@acme.example",)))
+    await history.save_ticket(store.database, "acme", ticket, "sam@acme.example", people=named)
+    await history.save_ticket(store.database, "acme", ticket | {"ticket_id": "2"}, people=named[1:])
+    await erasing.erase(store.database, Which("acme", requester=WHO))
+    rows = store.table.run("SELECT ticket_id, people::text AS people FROM tickets ORDER BY ticket_id")
+    assert [(row["ticket_id"], "Reyes" in row["people"], "Okafor" in row["people"]) for row in rows] == [
+        ("1", False, False),
+        ("2", False, True),
+    ]
 
 
 async def test_a_requester_is_known_however_the_address_is_written_and_nowhere_in_clear(store: Store) -> None:
@@ -179,7 +193,7 @@ async def test_a_copy_waits_for_an_erasure_that_is_under_way(database: Database,
 
 async def test_only_a_tenants_own_jobs_are_told_as_its(database: Database, new_event: NewEvent, waiting: UUID) -> None:
     other = await answered(database, new_event, "7", tenant_id="globex")
-    assert await erasing.jobs_among(database, "acme", [waiting, other]) == {waiting: ["12345"]}
+    assert await jobs_among(database, "acme", [waiting, other]) == {waiting: ["12345"]}
 
 
 async def test_what_is_read_at_the_same_moment_is_told_or_ended(store: Store) -> None:

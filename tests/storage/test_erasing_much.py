@@ -129,7 +129,7 @@ async def test_what_redis_has_is_found_though_the_rows_no_longer_say_whose_it_is
     own, naming, other = [await answered(database, new_event, *of) for of in (("1", WHO), ("20", ""), ("21", ""))]
     await erasing.erase(database, Which("acme", requester=WHO))
     await redis.set(f"answer:{own}", "[]")
-    await redis.set(f"unusable:{naming}", '{"ticket_id": "2"')
-    await redis.set(f"unusable:{other}", '{"ticket_id": "22"')
+    await redis.set(f"masked-unusable:{naming}", '{"ticket_id": "2"')
+    await redis.set(f"masked-unusable:{other}", '{"ticket_id": "22"')
     assert await erase_keys(redis, database, Which("acme", requester=WHO)) == 2
-    assert await redis.keys("*:*") == [f"unusable:{other}"]
+    assert await redis.keys("*:*") == [f"masked-unusable:{other}"]

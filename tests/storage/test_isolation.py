@@ -9,16 +9,17 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from devstack.postgres import Postgres
 from integrations.values import Spent
-from storage import erasing, feedback, history, rejections
+from storage import audit, erasing, feedback, history, rejections
 from storage.copies import Passage, Ticket
 from storage.erasable import Which
 from storage.feedback import Vote
-from storage.models import DeliveryKey, Feedback, Job, Rejection, Spending, Tombstone, TombstoneKey
+from storage.models import AuditRecord, DeliveryKey, Feedback, Job, Rejection, Spending, Tombstone, TombstoneKey
 from storage.session import Database
 from storage.spending import SpendingBook
 from tests.kit.postgres import TABLES, NewEvent, Store, Table, accept
+from tests.storage.exchanges import exchange
 
-MODELS = (Job, Feedback, DeliveryKey, Rejection, Spending, Ticket, Passage, TombstoneKey, Tombstone)
+MODELS = (Job, AuditRecord, Feedback, DeliveryKey, Rejection, Spending, Ticket, Passage, TombstoneKey, Tombstone)
 
 
 async def fill(database: Database, new_event: NewEvent) -> None:
@@ -26,6 +27,7 @@ async def fill(database: Database, new_event: NewEvent) -> None:
     for tenant_id in ("acme", "globex"):
         job_id = await accept(database, new_event(tenant_id=tenant_id))
         await feedback.record_vote(database, tenant_id, job_id, Vote.USEFUL, None)
+        await audit.keep(database, tenant_id, job_id, exchange())
         await rejections.record(database, tenant_id, "1", 403, "stale timestamp", proved=False)
         ticket = {"ticket_id": "1", "subject": "VPN", "description": "d", "resolution": "r", "status": "Open"}
         await history.save_ticket(database, tenant_id, ticket)

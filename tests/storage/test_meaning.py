@@ -28,7 +28,7 @@ class TwoTenants:
         self.embedders = OneEmbedder(model, "acme", "globex")
         self.search = SearchInPostgres(database, 2, embedding_of=self._asked, least=0.0)
 
-    async def _asked(self, tenant_id: str, text: str, language: str) -> AskedEmbedding | None:
+    async def _asked(self, tenant_id: str, text: str, language: str, _people: object) -> AskedEmbedding | None:
         embedder = self.embedders.of(tenant_id)
         return None if embedder is None else await embedder.asked(text, language)
 

@@ -3,12 +3,13 @@
 from sqlalchemy import select, text
 
 from devstack.postgres import Postgres
-from storage import history, listings
+from storage import audit, history, listings
 from storage.copies import Ticket
 from storage.listings import ListedItem
 from storage.purging import Purged, purge_by_age
 from storage.session import Database
 from tests.kit.postgres import Store, Table
+from tests.storage.exchanges import exchange
 
 TICKET = {"subject": "VPN", "description": "d", "resolution": "r", "status": "Open"}
 
@@ -17,8 +18,8 @@ async def purge(database: Database, batch: int = 500) -> Purged:
     def fail(kind: str, failure: Exception) -> None:
         raise AssertionError(kind) from failure
 
-    tenants = ("acme", "globex")
-    return await purge_by_age(database, text_days=30, job_days=90, tenant_ids=tenants, batch=batch, on_failure=fail)
+    days = {"acme": 10, "globex": None}
+    return await purge_by_age(database, text_days=30, job_days=90, audit_days=days, batch=batch, on_failure=fail)
 
 
 async def test_answers_go_first_then_rows_and_open_jobs_keep_all(store: Store) -> None:
@@ -92,6 +93,20 @@ async def test_what_was_spent_goes_as_rows_of_jobs_do(database: Database, table:
     assert [tuple(row.values()) for row in left] == [("acme", 2), ("globex", 2), ("left", 3)]
 
 
+async def test_audit_records_go_by_their_tenants_days_unless_those_are_not_known(store: Store) -> None:
+    for tenant_id in ("acme", "globex", "left"):
+        for days in (9, 11):
+            job_id = await store.accept(tenant_id=tenant_id)
+            await audit.keep(store.database, tenant_id, job_id, exchange())
+            change = "UPDATE audit_records SET at = now() - make_interval(days => %s) WHERE job_id = %s"
+            store.table.run(change, days, job_id)
+    await purge(store.database, batch=1)
+    counted = "SELECT tenant_id, count(*) FROM audit_records GROUP BY 1 ORDER BY 1"
+    assert [(row["tenant_id"], row["count"]) for row in store.table.run(counted)] == [
+        *(("acme", 1), ("globex", 2), ("left", 2))
+    ]
+
+
 async def keep_old_copies(database: Database, table: Table) -> None:
     """A ticket, and a solution of two passages."""
     await history.save_ticket(database, "acme", {"ticket_id": "1", **TICKET})
@@ -102,7 +117,9 @@ async def keep_old_copies(database: Database, table: Table) -> None:
 
 async def purge_all_but_tickets(database: Database) -> None:
     failed: list[str] = []
-    purged = await purge_by_age(database, text_days=30, job_days=90, on_failure=lambda kind, _: failed.append(kind))
+    purged = await purge_by_age(
+        database, text_days=30, job_days=90, audit_days={}, on_failure=lambda kind, _: failed.append(kind)
+    )
     assert (purged, failed) == (Purged(answers=0, copies=2, jobs=0), ["tickets"])
 
 

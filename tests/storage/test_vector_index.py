@@ -58,7 +58,7 @@ async def test_a_large_collection_is_searched_by_the_index_and_a_small_one_witho
     assert "USING hnsw" in made
     asked = await embedders.embedder.asked("VPN drops", "en")
 
-    async def embedding_of(_tenant_id: str, _text: str, _language: str) -> AskedEmbedding:
+    async def embedding_of(_tenant_id: str, _text: str, _language: str, _people: object) -> AskedEmbedding:
         return asked
 
     search = SearchInPostgres(database, 2, embedding_of=embedding_of, least=0.0)

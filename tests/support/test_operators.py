@@ -173,7 +173,7 @@ def test_the_note_of_a_dry_run_is_lines_of_text_behind_the_story() -> None:
     note = note_text(texts | {"next_steps": ["One", "Two"], "similar_tickets": similar}, JOB_ID, f"gpt{COMMANDS[1:]}")
     lines = note.splitlines()
     assert lines[1:] == [
-        *("Next steps", "- One", "- Two", "Similar tickets", "- #7: The same."),
+        *("Ideas of the model, not from your desk", "- One", "- Two", "From your desk", "- #7: The same."),
         *("In short: Mail <b> &amp;#27; full.", "Two lines", f"Ref {JOB_ID}"),
     ]
     assert lines[0].startswith("Enhancement (written by gpt;")

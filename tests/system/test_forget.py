@@ -53,14 +53,14 @@ def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
     answer_in_row(world, naming["id"], {"similar_tickets": [{"ticket_id": ticket_id, "relevance": subject}]})
     for job in (job_id, naming["id"], elsewhere["id"]):
         kept.set(f"answer:{job}", json.dumps([{"similar_tickets": [{"ticket_id": ticket_id}]}, "m"]))
-        kept.set(f"unusable:{job}", '{"summary": "no end')
+        kept.set(f"masked-unusable:{job}", '{"summary": "no end')
         kept.set(f"look:{job}", '{"posted_at": "x", "listed_at": "x", "unread": ["9"]}')
     wait_for(lambda: ticket_id in copied(world) and ticket_id in copied(world, "globex"))
 
     asked = forget(system, "--tenant", "acme", "--ticket", ticket_id)
     assert (asked.returncode, ticket_id in copied(world)) == (2, True)
     assert "give --yes to erase this without being asked" in asked.stderr
-    assert [line.split()[-1] for line in asked.stdout.splitlines()[1:]] == ["1", "2", "0"]
+    assert [line.split()[-1] for line in asked.stdout.splitlines()[1:]] == ["1", "2", "0", "0"]
     assert world.job(ticket_id)["enhancement"] is not None
     done = forget(system, "--tenant", "acme", "--ticket", ticket_id, "--yes", "--json", by=run)
     assert done.returncode == 0, done.stderr
@@ -68,14 +68,14 @@ def test_a_ticket_is_forgotten_in_every_store_and_does_not_come_back(
     # 0: a sync saw the tombstone and removed the copy first.
     copies = told.pop("copies")
     assert copies in (0, 1)
-    nothing = {"job_rows": 0, "others_running": 0, "unattributed": 0}
+    nothing = {"audit_records": 0, "job_rows": 0, "others_running": 0, "unattributed": 0}
     assert told == {"tenant_id": "acme", "answers": 2, "jobs_ended": [], "redis_keys": 4, **nothing}
     assert f"Erased: tenant_id=acme, copies={copies}, answers=2, jobs=0, keys=4" in done.stderr
     assert subject not in done.stdout + done.stderr
     assert (world.job(ticket_id)["enhancement"], world.job(naming["ticket_id"])["enhancement"]) == (None, None)
     assert world.job(ticket_id, "globex")["enhancement"] is not None
-    left = {f"unusable:{naming['id']}", f"answer:{elsewhere['id']}", f"unusable:{elsewhere['id']}"}
-    assert {*kept.keys("answer:*"), *kept.keys("unusable:*")} == left
+    left = {f"masked-unusable:{naming['id']}", f"answer:{elsewhere['id']}", f"masked-unusable:{elsewhere['id']}"}
+    assert {*kept.keys("answer:*"), *kept.keys("masked-unusable:*")} == left
 
     sync_twice(system)
     assert ticket_id not in copied(world)

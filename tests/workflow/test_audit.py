@@ -57,7 +57,7 @@ async def test_an_answer_leaves_a_record_of_what_was_sent_as_it_was_sent(
     assert record["input_tokens"] > 0
     assert record["output_tokens"] > 0
     ticket, document = record["sources"]
-    assert ticket == {"id": "T101", "kind": "ticket", "number": "101", "title": "Full mailbox of [PERSON_1]"}
+    assert ticket == {"id": "ticket-101", "kind": "ticket", "number": "101", "title": "Full mailbox of [PERSON_1]"}
     assert (document["kind"], document["title"]) == ("document", "Mail quotas")
     assert "Adeyemi" not in str(record)
     assert "Zo" not in str(record)

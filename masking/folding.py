@@ -11,6 +11,8 @@ _UNSEEN = re.compile(
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ud800-\udfff]"
 )
 _DASHES = dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-") | {"\u3002": ".", "\uff61": "."}
+# All but those that stay as they are.
+_CHANGING = re.compile(r"[^\n\t\x20-\x7eÀ-ÖØ-öø-ıĴ-ľŁ-ňŊ-ž„“”‘’»«€§°]")
 # Some characters become a whole phrase.
 _MOST = 4
 
@@ -31,13 +33,35 @@ def folded(text: str) -> Folded:
     """Return the text so that two ways of writing the same are the same."""
     if text.isascii() and not _UNSEEN.search(text):
         return Folded(text, range(len(text) + 1), text)
-    characters: list[str] = []
+    pieces: list[str] = []
     places: list[int] = []
-    for place, character in enumerate(text):
-        if _UNSEEN.match(character):
-            continue
-        usual = _DASHES.get(character) or unicodedata.normalize("NFKC", character)
-        usual = usual if len(usual) <= _MOST and not usual.startswith(" ") else character
-        characters += usual
+    at = 0
+    for found in _CHANGING.finditer(text):
+        place = found.start()
+        pieces.append(text[at:place])
+        places += range(at, place)
+        at = place + 1
+        usual = _usual(found[0])
+        if unicodedata.combining(found[0]) and (before := "".join(pieces[-2:])[-1:]):
+            # An accent by itself: one letter with the one before it.
+            joined = unicodedata.normalize("NFC", before + found[0])
+            usual = ""
+            if len(joined) == 1:
+                _replace_last(pieces, joined)
+        pieces.append(usual)
         places += [place] * len(usual)
-    return Folded("".join(characters), [*places, len(text)], text)
+    return Folded("".join([*pieces, text[at:]]), [*places, *range(at, len(text) + 1)], text)
+
+
+def _usual(character: str) -> str:
+    if _UNSEEN.match(character):
+        return ""
+    usual = _DASHES.get(character) or unicodedata.normalize("NFKC", character)
+    return usual if (len(usual) <= _MOST and not usual.startswith(" ")) or usual == " " else character
+
+
+def _replace_last(pieces: list[str], letter: str) -> None:
+    """Put a letter in the place of the last one."""
+    while not pieces[-1]:
+        pieces.pop()
+    pieces[-1] = pieces[-1][:-1] + letter

@@ -1,0 +1,145 @@
+"""The audit record of each job, of tenants that keep one: what a model was sent, and what it answered.
+
+It has no more than has left the house: where a tenant's texts are masked, so are those of its records. It is not bound
+to the job's row, which may be purged long before it, so it says itself of which ticket it is, and whose.
+"""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Text, bindparam, or_, select, text, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION
+
+from storage import tombstones
+from storage.jobs import FORGOTTEN
+from storage.models import AuditRecord
+from storage.paging import among
+from storage.session import Database
+
+_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ModelExchange:
+    """What a model was asked, and what it answered: as it left the house, and as it came."""
+
+    prompt: str
+    """The version of it."""
+    model: str
+    """The one that answered, as the answer names it."""
+    host: str
+    """Where it was."""
+    masking: str
+    """What was masked, as the tenant's setting had it."""
+    system: str
+    sent: str
+    answer: dict[str, Any]
+    sources: Sequence[dict[str, str]]
+    """What was found for the ticket: id, kind and title, and number of a ticket."""
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+    """In dollars, where the endpoint told it."""
+    seconds: float
+
+
+# Not of what was forgotten, be it the ticket, whoever asked, or a ticket among the sources. In a transaction that
+# shares the tenant's key: who erases comes before it, or finds it.
+_KEEP = text("""
+    INSERT INTO audit_records (tenant_id, job_id, at, ticket_id, desk_id, display_id, requester, prompt, model, host,
+        masking, system, sent, answer, sources, input_tokens, output_tokens, cost, seconds)
+    SELECT current_setting('app.tenant_id'), j.id, clock_timestamp(), j.ticket_id, j.desk_id, j.display_id,
+        j.requester, :prompt, :model, :host, :masking, :system, :sent, CAST(:answer AS jsonb), CAST(:sources AS jsonb),
+        :input_tokens, :output_tokens, :cost, :seconds
+    FROM jobs j WHERE j.id = :id AND j.reason IS DISTINCT FROM :forgotten AND NOT EXISTS (
+        SELECT FROM tombstones WHERE hash = j.requester OR hash = ANY (ARRAY(
+            SELECT sha256(k.key || convert_to('ticket' || n, 'UTF8')) FROM tombstone_keys k,
+            unnest(array_remove(ARRAY[j.ticket_id, j.desk_id, j.display_id] || :named, NULL)) n)))
+""").bindparams(
+    bindparam("named", type_=ARRAY(Text)),
+    bindparam("cost", type_=DOUBLE_PRECISION),
+    bindparam("seconds", type_=DOUBLE_PRECISION),
+    *(
+        bindparam(name, type_=Text)
+        for name in ("prompt", "model", "host", "masking", "system", "sent", "answer", "sources", "forgotten")
+    ),
+)
+_PURGE = text("""
+    DELETE FROM audit_records WHERE (job_id, at) IN (
+        SELECT job_id, at FROM audit_records WHERE at <= now() - make_interval(days => :days) ORDER BY at LIMIT :most)
+""")
+
+
+async def keep(database: Database, tenant_id: str, job_id: UUID, exchange: ModelExchange) -> None:
+    """Store the record of a job's answer, unless its ticket was forgotten, or one of its sources.
+
+    Raises one of DATABASE_FAILURES.
+    """
+    values = {name: getattr(exchange, name) for name in ModelExchange.__dataclass_fields__}
+    values |= {"answer": json.dumps(exchange.answer), "sources": json.dumps(list(exchange.sources))}
+    named = [source["number"] for source in exchange.sources if source["kind"] == "ticket"]
+    values |= {"id": job_id, "named": named, "forgotten": FORGOTTEN, "key": tombstones.new_key()}
+    await database.call_as(tenant_id, tombstones.MAKE_KEY, tombstones.SHARE_KEY, _KEEP, **values)
+
+
+async def records(
+    database: Database,
+    tenant_id: str,
+    *,
+    ticket_id: str | None = None,
+    job_id: UUID | None = None,
+    since: datetime | None = None,
+    page: int = _PAGE,
+) -> AsyncIterator[AuditRecord]:
+    """Yield a tenant's records, oldest first: of this ticket, by any of its numbers, of this job, since then.
+
+    Raises one of DATABASE_FAILURES.
+    """
+    question = select(AuditRecord).order_by(AuditRecord.at, AuditRecord.job_id).limit(page)
+    if ticket_id is not None:
+        numbers = (AuditRecord.ticket_id, AuditRecord.desk_id, AuditRecord.display_id)
+        question = question.where(or_(*(number == ticket_id for number in numbers)))
+    if job_id is not None:
+        question = question.where(AuditRecord.job_id == job_id)
+    if since is not None:
+        question = question.where(AuditRecord.at >= since)
+    rest = question
+    while True:
+        async with database.tenant(tenant_id) as session:
+            found = (await session.scalars(rest)).all()
+        for record in found:
+            yield record
+        if len(found) < page:
+            return
+        rest = question.where(tuple_(AuditRecord.at, AuditRecord.job_id) > (found[-1].at, found[-1].job_id))
+
+
+async def newest(database: Database, tenant_id: str, most: int) -> list[AuditRecord]:
+    """Return a tenant's newest records, the newest first."""
+    async with database.tenant(tenant_id) as session:
+        return [*await session.scalars(select(AuditRecord).order_by(AuditRecord.at.desc()).limit(most))]
+
+
+async def last_of_jobs(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> dict[UUID, AuditRecord]:
+    """Return the last record of each of these jobs that has one."""
+    async with database.tenant(tenant_id) as session:
+        question = select(AuditRecord).where(among(AuditRecord.job_id, job_ids)).order_by(AuditRecord.at)
+        return {record.job_id: record for record in await session.scalars(question)}
+
+
+async def is_kept(database: Database, record: AuditRecord) -> bool:
+    """Return True if the record is still there: it may have been forgotten since it was read."""
+    async with database.tenant(record.tenant_id) as session:
+        mine = (AuditRecord.job_id == record.job_id, AuditRecord.at == record.at)
+        return await session.scalar(select(AuditRecord.job_id).where(*mine)) is not None
+
+
+async def purge(database: Database, tenant_id: str, days: int, most: int) -> int:
+    """Remove at most so many of a tenant's records that are `days` old, and return how many there were."""
+    async with database.tenant(tenant_id) as session:
+        gone = await session.execute(_PURGE, {"days": days, "most": most})
+        return int(gone.rowcount)  # type: ignore[attr-defined]

@@ -1,0 +1,106 @@
+"""`ai-agents replay`: what jobs have asked is asked again, of another model or with another prompt, and compared.
+
+It works on audit records: no desk is called, and no job's row is read or written. What it pays for counts against the
+tenant's limit of the day, as what its jobs pay for does.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from config.environment import secrets_dir
+from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, NOT_DONE_EXIT
+from config.settings import WorkerSettings
+from config.tenant_directory import TenantDirectory
+from config.tenant_names import setting_suffix
+from config.tenant_reading import read_environment
+from config.tenants import Tenant
+from integrations.errors import HeldBack, Temporary
+from integrations.holds import HoldReason
+from storage import audit
+from storage.models import AuditRecord
+from storage.session import Database
+from support.asking import ask_with
+from support.replaying import Replayed, Replaying, for_machines, story
+from support.tables import as_json_line, terminal_width
+from workflow.prompts import versions
+from workflow.replay import may_be_sent_again
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Ask, and print both answers of each record as they come; the exit status.
+
+    1 where a record is missing or may not be sent, or a model gave no usable answer, 2 for a prompt that there is not,
+    75 when the model is away, 78 without a key or where its service has to be given something.
+    """
+    if chosen.prompt is not None and chosen.prompt not in versions():
+        chosen.refuse(f"no prompt has the version {chosen.prompt!r}: there are {', '.join(versions())}")
+    tenants = TenantDirectory(read_environment(secrets_dir()))
+
+    async def work(database: Database, settings: WorkerSettings) -> int:
+        tenant = tenants.get(chosen.tenant)
+        if tenant is None or not tenant.usable:
+            # Where its texts may go stands in those settings.
+            print(f"{chosen.tenant} has no usable settings here: nothing of it is sent anywhere.", file=sys.stderr)
+            return CONFIGURATION_EXIT
+        wanted = await _wanted(database, chosen)
+        records = _allowed(wanted, tenant)
+        if not records:
+            print("There is nothing to replay.", file=sys.stderr)
+            return NOT_DONE_EXIT
+        async with Replaying(database, settings, tenants, tenant, chosen.model) as replaying:
+            if not replaying.endpoint.api_key:
+                suffix = setting_suffix(tenant.id)
+                print(f"There is no key: set OPENAI_API_KEY, or OPENAI_API_KEY_{suffix}.", file=sys.stderr)
+                return CONFIGURATION_EXIT
+            status = await _replay(chosen, replaying, records)
+        is_all = len(records) == (len(wanted) if chosen.last else len(set(chosen.job)))
+        return status or (0 if is_all else NOT_DONE_EXIT)
+
+    # A tenant may have a key of its own.
+    return ask_with(WorkerSettings, work, openai_api_key="")
+
+
+async def _wanted(database: Database, chosen: argparse.Namespace) -> list[AuditRecord]:
+    """The records that were named; of jobs without one it is told."""
+    if chosen.last:
+        return await audit.newest(database, chosen.tenant, chosen.last)
+    found = await audit.last_of_jobs(database, chosen.tenant, chosen.job)
+    for job_id in dict.fromkeys(chosen.job):
+        if job_id not in found:
+            print(f"No audit record of {chosen.tenant} has the job {job_id}.", file=sys.stderr)
+    return [found[job_id] for job_id in dict.fromkeys(chosen.job) if job_id in found]
+
+
+def _allowed(records: Sequence[AuditRecord], tenant: Tenant) -> list[AuditRecord]:
+    """Those that may be sent today."""
+    allowed = [record for record in records if may_be_sent_again(record, tenant.note)]
+    if len(allowed) < len(records):
+        left_out = f"{len(records) - len(allowed)} of {len(records)} records are left out"
+        why = f"less was masked in them than MASKING_{setting_suffix(tenant.id)} says now"
+        print(f"{left_out}: {why}.", file=sys.stderr)
+    return allowed
+
+
+async def _replay(chosen: argparse.Namespace, replaying: Replaying, records: Sequence[AuditRecord]) -> int:
+    print(
+        f"Calls of {replaying.endpoint.name} at {replaying.host} that will be paid for: {len(records)}, and a second "
+        "one for each answer that has to be repaired.",
+        file=sys.stderr,
+        flush=True,
+    )
+    done: list[Replayed] = []
+    for number, record in enumerate(records):
+        try:
+            replayed = await replaying.ask(record, chosen.prompt)
+        except (HeldBack, Temporary) as stopped:
+            print(f"Stopped after {number} of {len(records)}: {stopped.reason}.", file=sys.stderr)
+            return CONFIGURATION_EXIT if stopped.reason in set(HoldReason) else AWAY_EXIT
+        if replayed is None:
+            print(f"The record of the job {record.job_id} is gone by now.", file=sys.stderr)
+            continue
+        done.append(replayed)
+        told = as_json_line(for_machines(replayed)) if chosen.json else f"{story(replayed, terminal_width())}\n"
+        # What is paid for is shown, whatever comes next.
+        print(told, flush=True)
+    return 0 if len([replayed for replayed in done if replayed.answer]) == len(records) else NOT_DONE_EXIT

@@ -1,0 +1,134 @@
+"""Audit records: what they tell, whose they are, when they go, and what is not kept in the first place."""
+
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from storage import audit, erasing
+from storage.erasable import Which, stored
+from storage.models import AuditRecord
+from tests.kit.postgres import Store
+from tests.storage.copies import WHO, answered
+from tests.storage.exchanges import exchange
+
+OTHER = "someone.else@acme.example"
+
+
+async def recorded(store: Store, ticket_id: str, *sources: str, requester: str = WHO, **changed: Any) -> UUID:
+    """A job that has its record."""
+    job_id = await answered(store.database, store.new_event, ticket_id, requester)
+    if numbers := {name: changed.pop(name) for name in ("desk_id", "display_id") if name in changed}:
+        store.table.change(job_id, **numbers)
+    await audit.keep(store.database, "acme", job_id, exchange(*sources, **changed))
+    return job_id
+
+
+async def found(store: Store, tenant_id: str = "acme", **asked: Any) -> list[AuditRecord]:
+    return [record async for record in audit.records(store.database, tenant_id, page=2, **asked)]
+
+
+def kept(store: Store) -> set[UUID]:
+    return {row["job_id"] for row in store.table.run("SELECT job_id FROM audit_records")}
+
+
+def age(store: Store, job_id: UUID, days: int) -> None:
+    store.table.run("UPDATE audit_records SET at = now() - make_interval(days => %s) WHERE job_id = %s", days, job_id)
+
+
+async def test_a_record_tells_all_that_was_asked_and_answered(store: Store) -> None:
+    job_id = await recorded(store, "7", "101", cost=None)
+    (record,) = await found(store)
+    told = asdict(exchange("101", cost=None))
+    assert {name: getattr(record, name) for name in told} == told
+    assert (record.job_id, record.ticket_id) == (job_id, "7")
+
+
+async def test_records_are_found_by_ticket_job_and_time_oldest_first(store: Store) -> None:
+    jobs = [await recorded(store, "7"), await recorded(store, "8", desk_id="9007", display_id="70")]
+    jobs.append(await recorded(store, "7"))
+    for job_id, days in zip(jobs, (5, 4, 3), strict=True):
+        age(store, job_id, days)
+    await audit.keep(store.database, "acme", jobs[0], exchange(model="m-2"))
+    assert [record.job_id for record in await found(store)] == [*jobs, jobs[0]]
+    assert [record.job_id for record in await found(store, ticket_id="7")] == [jobs[0], jobs[2], jobs[0]]
+    for number in ("8", "9007", "70"):
+        assert [record.job_id for record in await found(store, ticket_id=number)] == [jobs[1]]
+    assert [record.model for record in await found(store, job_id=jobs[0])] == ["m-1", "m-2"]
+    since = (await found(store))[1].at
+    assert [record.job_id for record in await found(store, since=since)] == [*jobs[1:], jobs[0]]
+    assert [record.job_id for record in await audit.newest(store.database, "acme", 2)] == [jobs[0], jobs[2]]
+    last = await audit.last_of_jobs(store.database, "acme", jobs[:2])
+    assert {job_id: record.model for job_id, record in last.items()} == {jobs[0]: "m-2", jobs[1]: "m-1"}
+    assert await found(store, "globex") == []
+
+
+async def test_a_record_stays_when_its_job_is_purged(store: Store) -> None:
+    job_id = await recorded(store, "7")
+    store.table.change(job_id, finished_at="now() - interval '91 days'")
+    assert await store.database.call_for_one(text("SELECT purge_jobs(90, 500)")) == 1
+    assert kept(store) == {job_id}
+
+
+async def test_records_are_purged_by_the_days_of_their_tenant(store: Store) -> None:
+    old = [await recorded(store, "7") for _ in range(3)]
+    young = await recorded(store, "8")
+    for job_id in old:
+        age(store, job_id, 31)
+    age(store, young, 29)
+    assert await audit.purge(store.database, "globex", 0, 10) == 0
+    assert [await audit.purge(store.database, "acme", 30, 2) for _ in range(3)] == [2, 1, 0]
+    assert kept(store) == {young}
+    assert await audit.purge(store.database, "acme", 0, 2) == 1
+
+
+async def test_a_forgotten_ticket_has_no_record_and_is_in_none(store: Store) -> None:
+    own, naming = await recorded(store, "7"), await recorded(store, "8", "7", "9")
+    by_other_number = await recorded(store, "70", desk_id="7")
+    other = await recorded(store, "9", "77")
+    which = Which("acme", ticket_id="7")
+    assert (await stored(store.database, which)).records == 3
+    assert (await erasing.erase(store.database, which, page=1)).records == 3
+    assert kept(store) == {other}
+    # Nor does it get one.
+    for job_id in (own, by_other_number):
+        await audit.keep(store.database, "acme", job_id, exchange())
+    await audit.keep(store.database, "acme", naming, exchange("7"))
+    assert kept(store) == {other}
+    await audit.keep(store.database, "acme", naming, exchange("9"))
+    assert kept(store) == {other, naming}
+
+
+@pytest.mark.parametrize("job_is_there", [True, False])
+async def test_a_forgotten_requester_has_no_record_though_the_job_was_purged(job_is_there: bool, store: Store) -> None:
+    own = await recorded(store, "7")
+    naming, other = await recorded(store, "8", "7", requester=OTHER), await recorded(store, "9", requester=OTHER)
+    if not job_is_there:
+        store.table.run("DELETE FROM jobs WHERE id = %s", own)
+    which = Which("acme", requester=WHO)
+    assert (await stored(store.database, which)).records == 2
+    assert (await erasing.erase(store.database, which, page=1)).records == 2
+    assert kept(store) == {other}
+    late = await answered(store.database, store.new_event, "10", WHO)
+    for job_id in (own, naming, late):
+        await audit.keep(store.database, "acme", job_id, exchange("7"))
+    await audit.keep(store.database, "acme", late, exchange())
+    assert kept(store) == {other}
+
+
+async def test_a_tenant_that_leaves_takes_its_records_with_it(store: Store) -> None:
+    await recorded(store, "7")
+    elsewhere = await answered(store.database, store.new_event, "7", tenant_id="globex")
+    await audit.keep(store.database, "globex", elsewhere, exchange())
+    which = Which("acme")
+    assert (await stored(store.database, which)).records == 1
+    assert (await erasing.erase(store.database, which)).records == 1
+    assert kept(store) == {elsewhere}
+
+
+async def test_there_is_no_record_for_a_job_of_another_tenant(store: Store) -> None:
+    job_id = await answered(store.database, store.new_event, "7")
+    await audit.keep(store.database, "globex", job_id, exchange())
+    assert kept(store) == set()

@@ -1,0 +1,31 @@
+"""Commands that read audit records, on a real Postgres and a simulated model."""
+
+import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
+from uuid import UUID
+
+from storage import audit
+from tests.config.given import ACME
+from tests.kit.postgres import Store
+from tests.kit.simulators import Simulator
+from tests.storage.exchanges import exchange
+from tests.system.by_hand import Answer, here
+
+
+async def kept(store: Store, *sources: str, ticket_id: str = "7", **changed: object) -> UUID:
+    """The id of a job of acme that has a record."""
+    job_id = await store.accept(ticket_id=ticket_id)
+    await audit.keep(store.database, "acme", job_id, exchange(*sources, **changed))
+    return job_id
+
+
+async def typed(
+    url: str, *words: str, model: Simulator | None = None, more: Mapping[str, str] = MappingProxyType({})
+) -> Answer:
+    """What a command prints, with acme's settings, and the process's model where there is one."""
+    given = ACME | {"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:1/0"}
+    if model is not None:
+        given |= {"OPENAI_BASE_URL": f"{model.url}/v1", "OPENAI_API_KEY": "sk-test"}
+    # It has an event loop of its own.
+    return await asyncio.to_thread(here, *words, **given | dict(more))
