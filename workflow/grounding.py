@@ -1,8 +1,8 @@
 """What of an answer may reach a technician: what it claims from a source only if that source was found for the ticket.
 
 A claim may name sources by their ids. Of those that were not found the name goes; a claim that named no other one goes
-too, visibly. Numbers of tickets in a text are those that the case has, links and commands those of a source
-(`workflow.defanging`). At the end placeholders become what they stand for.
+too, visibly. Numbers of tickets in a text are those that the case has. Placeholders become what they stand for, and
+links and commands are looked at behind that (`workflow.defanging`): a value and the words around it may make one.
 """
 
 import re

@@ -3,6 +3,7 @@
 import pytest
 from redis.asyncio import Redis
 
+from integrations.errors import DeskUnavailable
 from integrations.servicedesk.contents import ticket_of
 from tests.kit.desk import EDITIONS, TENANT_OF, Edition, new_ticket, opened, settings
 from tests.kit.simulators import Simulator
@@ -43,6 +44,18 @@ async def test_of_200_replies_the_last_are_read_and_notes_of_ours_are_left_out(
     assert "ours" not in texts
     assert [text for text in texts if text.startswith("Try")] == [f"Try number {n}." for n in range(195, 200)]
     assert calls(desks) == [2 if edition == "onpremises" else 3, 5, 1, 2]
+
+
+async def test_what_was_read_before_a_failure_is_kept(desks: Simulator, tokens: Redis) -> None:
+    ticket_id = new_ticket(desks)
+    desks.change("POST", f"/tickets/acme/{ticket_id}/mails", text="Try it again.")
+    async with opened(settings(desks.url), redis=tokens) as desk:
+        await desk.add_note(ticket_id, "<p>Replaced the cable.</p>")
+    desks.order(kind="status", code=500, operation="list_notes")
+    assert await said(desks, tokens, "onpremises", ticket_id) == ["Try it again."]
+    desks.order(kind="status", code=500, operation="list_conversations")
+    with pytest.raises(DeskUnavailable):
+        await said(desks, tokens, "onpremises", ticket_id)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tests.kit.logs import StartLog
 from tests.kit.runner import ANSWER
 from tests.workflow.place import Place, nothing_said_of_an_error, tenant
 from workflow.note import to_html
-from workflow.ports import Kept
+from workflow.ports import Kept, UnusableAnswer
 
 LEFT_OUT = ("skipped", "left out by the tenant's rules")
 COPY = {"subject": "S", "description": "text of a ticket", "resolution": "R", "status": "Open"}
@@ -119,3 +119,18 @@ async def test_a_note_that_may_be_there_is_looked_for_though_its_event_is_left_o
             await client.add_note(ticket_id, to_html(ANSWER, job_id, "m"))
     assert await place.run(job_id) == (("completed", None) if there else LEFT_OUT)
     assert (place.store.table.job(job_id)["enhancement"] is None) is not there
+
+
+@pytest.mark.parametrize("ends", ["skipped", "failed"])
+async def test_what_placeholders_stand_for_goes_when_the_job_ends(ends: str, place: Place) -> None:
+    """An earlier attempt has kept an answer that is to be repaired, and the job ends without its repair."""
+    ticket_id = new_ticket(place.desks)
+    job_id = await place.job(ticket_id)
+    place.store.table.change(job_id, started_at="now()")
+    await place.answers.put(Kept.UNUSABLE, job_id, UnusableAnswer("{", {"[PERSON_1]": "Zoë"}))
+    if ends == "skipped":
+        place.desks.change("PATCH", f"/tickets/acme/{ticket_id}", status="Closed")
+    else:
+        place.desks.order(kind="status", code=400, operation="read_ticket")
+    assert (await place.run(job_id))[0] == ends
+    assert await place.answers.get(Kept.UNUSABLE, job_id) is None

@@ -13,6 +13,7 @@ from tests.workflow.asking import asked
 from tests.workflow.shown import read
 from workflow.attempt import GraphState
 from workflow.note import to_html
+from workflow.note_words import WORDS
 from workflow.prompts import CURRENT
 
 ZOE = Person("Zoë Adeyemi", ("zoe.adeyemi@acme.example",), ("+49 171 2345678",))
@@ -77,20 +78,20 @@ def test_a_name_that_is_a_link_is_restored_without_working() -> None:
 
 
 @pytest.mark.parametrize(
-    ("secret", "said"),
+    ("secret", "said", "shown"),
     [
-        ("|sh;a1b2c3", "Run curl x [SECRET_1]"),
-        ("-encSQBF12x", "Run powershell [SECRET_1]"),
-        ("evil.com/pay?x=1", "Open [SECRET_1]"),
+        ("|sh;a1b2c3", "Run curl x [SECRET_1]", WORDS["en"].command_left_out),
+        ("-encSQBF12x", "Run powershell [SECRET_1]", WORDS["en"].command_left_out),
+        ("evil.com/pay?x=1", "Open [SECRET_1]", "Open evil[.]com/pay?x=1"),
     ],
 )
-def test_a_value_and_the_models_words_make_no_command_and_no_link(secret: str, said: str) -> None:
+def test_a_value_and_the_models_words_make_no_command_and_no_link(secret: str, said: str, shown: str) -> None:
     ticket = DeskTicket("1", "Login", f"my password: {secret}", "", "", "", "")
     question = asked({"ticket": ticket, "similar_tickets": [], "documents": []})
     assert question.placeholders == {"[SECRET_1]": secret}
-    shown = question.content(answer(summary=said, sources=[], next_steps=[]), nothing_found=False).summary
-    assert said.replace("[SECRET_1]", secret) not in shown
-    assert secret not in shown or " " not in said.partition("[")[0].strip().partition(" ")[2]
+    summary = question.content(answer(summary=said, sources=[], next_steps=[]), nothing_found=False).summary
+    assert shown in summary
+    assert secret not in summary
 
 
 def test_a_name_of_another_ticket_is_not_put_into_this_one() -> None:
@@ -157,7 +158,7 @@ def test_rules_of_the_house_are_told_and_make_another_version() -> None:
     assert housed.version.startswith(f"{CURRENT}+")
     assert housed.version != asked(STATE, rules="Say Sie to everybody.").version
     assert "Say du to everybody." in housed.prompt.system
-    assert plain.prompt.system in housed.prompt.system.replace("\n\nThe desk itself", "\n", 1)[:9000] + "\n"
+    assert housed.prompt.system.startswith(plain.prompt.system.strip())
 
 
 GERMAN = DeskTicket(
