@@ -35,12 +35,13 @@ _STREET = re.compile(
 # A house or a flat before the number of the street.
 _NAMED = (
     r"(?:House|Hall|Court|Building|Tower|Towers|Mill|Centre|Center|Barn|Lodge|Hospital|Campus|Cottage|Farm"
-    r"|School|College|Works|Estate|Park|Plaza|Bungalow|Manor)"
+    r"|School|College|Works|Estate|Park|Plaza|Bungalow|Manor|Vicarage|Rectory|Manse|Parsonage|Priory|Grange)"
 )
 _OF_ADDRESS = re.compile(rf"\d|(?<!\w)(?:{_NAMED}|{_KINDS})(?!\w)")
 _HOUSE = re.compile(
     rf"(?:(?:(?:Flat|Unit|Apt|Apartment|Suite|Room|Block|Plot) [\w-]{{1,6}}|(?:{_CAP} ){{1,3}}{_NAMED}), ){{1,3}}$"
 )
+_TWICE = re.compile(rf"(?<= ){_NAMED} (?=(?:{_CAP} ){{1,2}}{_NAMED},)")
 _POSTCODE = re.compile(
     r"[A-Z](?<!\w.)(?:[A-Z]?\d[A-Z\d]? ?\d[A-Z]{2}|(?:(?<=A)[LKZR]|(?<=C)[AOT]|(?<=D)[EC]|(?<=F)L|(?<=G)A"
     r"|(?<=H)I|(?<=I)[DLNA]|(?<=K)[SY]|(?<=L)A|(?<=M)[EDAINSOT]|(?<=N)[EVHJMYCD]|(?<=O)[HKR]|(?<=P)[AR]"
@@ -51,6 +52,8 @@ _PART = re.compile(
     rf"(?:\d{{1,5}}[a-zA-Z]? )?(?:{_CAP}|y|of|the|on|le|la|upon|under|de)(?: (?:{_CAP}|y|of|the|on|le|la|upon"
     rf"|under|de|\d{{1,4}}[a-z]?)){{0,4}}"
 )
+# The end of a part that begins with other words: "collect from 8 Quarry Bank", "deliver to Unit 4".
+_TAIL = re.compile(rf"(?<![\w.,/:-])(?:\d{{1,5}}[a-zA-Z]?(?: {_CAP}){{1,3}}|{_CAP} \d{{1,4}})$")
 _CELL_END = re.compile(r"[\n;|:\t(]|,(?! )")
 # A street as German has them, before its number.
 _ENDS = (
@@ -70,7 +73,8 @@ _NUMBERED = re.compile(
     + r"(?!\w|\.\d|:\d|,\d|%| ?(?:Uhr|EUR|Euro|€|MB|GB|Stück|min|Tage|x|Personen|ist|sind|geht|hat))"
 )
 _GERMAN_END = re.compile(
-    rf"(?:,? (?:Top|Whg|Haus|Stiege|Tür|App)\.? ?\d+)?(?:, |,| - | |/ )(?:[A-Z]{{1,2}}-)?\d{{4,5}} (?:{_TOWN}"
+    rf"(?: (?:OT|Ortsteil|OG) {_CAP})?(?:,? (?:Top|Whg|Haus|Stiege|Tür|App)\.? ?\d+)?"
+    rf"(?:, |,| - | |/ )(?:[A-Z]{{1,2}}-)?\d{{4,5}} (?:{_TOWN}"
     rf"|[a-zäöüß]{{3,20}})"
 )
 _PLACE = re.compile(
@@ -79,7 +83,14 @@ _PLACE = re.compile(
 _BOX = re.compile(rf"P(?<!\w.)(?:\.? ?O\.? Box|ostfach) \d[\d ]{{0,8}}(?:, ?(?:\d{{4,5}} )?{_TOWN})?")
 _FRENCH = re.compile(
     rf"\d(?<![\w.]\d)\d{{0,3}}(?: ?(?:bis|ter))?,? (?:rue|avenue|av\.|boulevard|bd|place|chemin|allée|impasse"
-    rf"|quai|route)(?: (?:de|du|des|la|le|les)| (?:l'|d')| ){{0,3}}{_CAP}(?:[ -]{_CAP}){{0,3}}(?:,? \d{{5}} {_TOWN})?"
+    rf"|quai|route)(?: (?:de|du|des|la|le|les)| (?:l'|d')| ){{0,3}}{_CAP}(?:[ -]{_CAP}){{0,3}}"
+    rf"(?:, (?:bureau|app\.?|apt|appartement|étage|bâtiment|suite) ?\w{{1,6}})?"
+    rf"(?:,? \d{{5}} {_TOWN}|, {_TOWN}(?:,? [A-Z]\d[A-Z] ?\d[A-Z]\d(?!\w))?)?"
+)
+# A line with a number, above that of the town.
+_LINED = re.compile(
+    rf"[^\W\d_](?<=\n.)[\w'’.-]{{2,30}}(?: {_CAP}){{0,3}} \d{{1,4}}(?: ?[a-z])?"
+    r"(?=\n(?:[A-Z]{1,2}-)?\d{4,5} [A-ZÄÖÜ])"
 )
 _ROMANCE = re.compile(
     rf"[VPCAR](?<!\w.)(?:ia|iale|iazza|orso|alle|/|venida|vda\.?|laza|aseo|ua) (?:(?:de|del|della|dei|la|las"
@@ -98,6 +109,8 @@ _NAMED_HOUSE = re.compile(rf"(?:{_LETTERS} ?){{1,4}}, $")
 
 def addresses(read: ReadText) -> Iterator[Located]:
     """Find addresses, each line by itself."""
+    if not read.has_digit:
+        return
     for begin, end in _spans(read.text):
         yield Located(begin, begin + len(read.text[begin:end].rstrip(" ,")), "ADDRESS")
 
@@ -122,7 +135,7 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
             _CELL_END.split(text[max(0, found.start() - 60) : found.start()])[-1].rpartition(", ")[2]
         ):
             yield (found.start() - len(street[0]), found.end())
-    for form in (_BOX, _FRENCH, _ROMANCE):
+    for form in (_BOX, _FRENCH, _ROMANCE, _LINED):
         yield from (found.span() for found in form.finditer(text))
     yield from (found.span() for found in _PLACE.finditer(text) if _is_place(text, found))
 
@@ -131,7 +144,9 @@ def _house(text: str, begin: int) -> int:
     before = _CELL_END.split(text[max(0, begin - 80) : begin])[-1]
     found = _HOUSE.search(before.rpartition(". ")[2])
     if found:
-        return begin - len(found[0])
+        # Of two houses beside each other the last one is part of it: "Tamsin Elm House Elm House, 6 Mill Lane".
+        earlier = list(_TWICE.finditer(found[0]))
+        return begin - len(found[0]) + (earlier[-1].end() if earlier else 0)
     # A house with a name, where nothing else stands before it.
     is_house = (
         _NAMED_HOUSE.fullmatch(before.lstrip(" ")) and spelled(before.split()[0]) not in first_names() | unsure_names()
@@ -151,7 +166,13 @@ def _parts_before(text: str, at: int) -> int | None:
     # A name may stand before it.
     while kept > 1 and not _OF_ADDRESS.search(parts[-kept]) and (kept > 2 or _OF_ADDRESS.search(parts[-kept + 1])):
         kept -= 1
-    return at - len(before) + before.rfind(", ".join(parts[len(parts) - kept :])) if kept else None
+    begin = before.rfind(", ".join(parts[len(parts) - kept :])) if kept else len(before)
+    # One more may end with a house's number and its street.
+    if 0 < kept < len(parts) and (tail := _TAIL.search(parts[-1 - kept])):
+        begin = before.rfind(parts[-1 - kept], 0, begin) + tail.start()
+    if twice := _TWICE.search(before, begin):
+        begin = twice.end()
+    return at - len(before) + begin if kept else None
 
 
 def _is_place(text: str, found: re.Match[str]) -> bool:

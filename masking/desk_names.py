@@ -1,32 +1,26 @@
 """The people that a desk names, found in every spelling."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from itertools import repeat
+from operator import attrgetter, ne
 
-from masking.contexts import CLOSINGS, GREETINGS, LABELS, NICKNAMES, TITLES
+from masking.contexts import NICKNAMES, TITLES
 from masking.found import Located
 from masking.lists import first_names, unsure_names, words
-from masking.people import PARTICLES, Person, logins_of, particles_of, parts_of, spelled
+from masking.people import PARTICLES, Person, logins_of, particles_of, parts_of
 from masking.reading import ReadText
+from masking.signatures import first_letters, signed
+from masking.small_names import Word, is_named, words_of
 
 _JOINTS = frozenset({" ", "-", ", ", ",", ". ", ".", "_", "'", "’", " - ", "  ", ".-"})
 _TOKEN = re.compile(r"[^\W_]+(?:[._+-][^\W_]+)*")
 _PART = re.compile(r"[^\W_]+")
 _DIGITS = re.compile(r"\d{0,4}")
 _NUMBER = re.compile(r"[+(\d](?<![\w.+].)(?:[ ]?[./()-]{0,2}[ ]?\d){4,16}(?!\w)")
-_SHORTEST_NICKNAME = 3
-
-
-class Word(NamedTuple):
-    """A word of a text, and of which of the desk's people it may be a part of the name."""
-
-    begin: int
-    end: int
-    key: str
-    """As `spelled`."""
-    is_capital: bool
-    owners: frozenset[int] = frozenset()
+_SHORTEST_NICKNAME = _SHORTEST = 3
+_NOBODY: frozenset[int] = frozenset()
 
 
 class DeskNames:
@@ -35,27 +29,40 @@ class DeskNames:
     def __init__(self, people: Iterable[Person]) -> None:
         self.names: list[str] = []
         self.parts: list[list[str]] = []
+        self.keys: list[str] = []
         self._owners: dict[str, set[int]] = {}
         self._particles: list[frozenset[str]] = []
         self._logins: set[str] = set()
         self._values: dict[str, str] = {}
         self._numbers: set[str] = set()
         self._unspaced: set[str] = set()
+        self._begins: dict[str, set[int]] = {}
         for person in people:
             self._add(person)
+        self._letters = first_letters(self.parts)
+        # Each word that may be a part of a name: the names, with an s behind them, and shorter forms that are names.
+        self._known = {key: frozenset(owners) for key, owners in self._begins.items() if _is_first(key)}
+        whole = {key: frozenset(owners) for key, owners in self._owners.items()}
+        for end in ("es", "s"):
+            self._known.update((key + end, those) for key, those in whole.items() if len(key + end) > _SHORTEST)
+        self._known.update((key, those) for key, those in whole.items() if len(key) > 1)
 
     def _add(self, person: Person) -> None:
         parts = parts_of(person.name)
         if parts and parts not in self.parts:
             for part in parts:
                 self._owners.setdefault(part, set()).add(len(self.names))
+            for part in parts:
+                for length in range(_SHORTEST_NICKNAME, len(part) - 1):
+                    self._begins.setdefault(part[:length], set()).add(len(self.names))
             for short in (short for part in parts for short in NICKNAMES.get(part, ())):
                 self._owners.setdefault(short, set()).add(len(self.names))
             self.names.append(person.name.strip())
+            self.keys.append(" ".join(sorted(set(parts))))
             self.parts.append(parts)
             self._particles.append(particles_of(person.name))
-            self._logins.update(logins_of(person.name))
-        if len(name := "".join(filter(_has_no_capital, person.name))) > 1:
+            self._logins.update(logins_of(person.name, parts))
+        if not person.name.isascii() and len(name := "".join(filter(_has_no_capital, person.name))) > 1:
             # Of a script that has neither capitals nor blanks between words: all of it stands within others.
             self._unspaced.add(name)
         for address in person.addresses:
@@ -70,12 +77,10 @@ class DeskNames:
         yield from (
             Located(at, at + len(name), "PERSON", name) for name in self._unspaced for at in _places(name, read.text)
         )
-        if self._logins:
-            for low, begin, end in read.words:
-                if len(low) > 3 and spelled(low) in self._logins:
-                    digits = _DIGITS.match(read.text, end)
-                    yield Located(begin, digits.end() if digits else end, "LOGIN")
-        if self._values:
+        for _, begin, end in self._login_names(read):
+            digits = _DIGITS.match(read.text, end)
+            yield Located(begin, digits.end() if digits else end, "LOGIN")
+        if any(value in read.low for value in self._values):
             for found in _TOKEN.finditer(read.low):
                 if kind := self._values.get(found[0]):
                     yield Located(*found.span(), kind)
@@ -83,41 +88,40 @@ class DeskNames:
                     for part in _PART.finditer(read.low, *found.span()):
                         if kind := self._values.get(part[0]):
                             yield Located(*part.span(), kind)
-        if self._numbers:
+        digits_alone = read.digits() if self._numbers and read.has_digit else ""
+        if digits_alone and any(number in digits_alone for number in self._numbers):
             for found in _NUMBER.finditer(read.text):
                 if re.sub(r"\D", "", found[0])[-7:] in self._numbers:
                     yield Located(*found.span(), "PHONE")
 
+    def _login_names(self, read: ReadText) -> list[tuple[str, int, int]]:
+        if self._logins.isdisjoint(read.keys.values()):
+            return []
+        return read.of({low for low, key in read.keys.items() if len(low) > 3 and key in self._logins})
+
     def marked(self, read: ReadText) -> list[Word]:
         """Return the words of a text, with the owners of those that are a part of a name for certain."""
-        is_small = sum(map(str.isupper, read.text)) * 50 < len(read.text)
-        found = [self._word(read, *each) for each in read.words]
+        is_small = read.capitals * 50 < len(read.text)
+        text, low, keys, known = read.text, read.low, read.keys, self._known
+        owners_of = {word: those for word, key in keys.items() if (those := known.get(key))} if known else {}
+        lows, begins, ends = zip(*read.words, strict=True) if read.words else ((), (), ())
+        are_capital = map(ne, map(text.__getitem__, begins), map(low.__getitem__, begins))
+        owners = map(owners_of.get, lows, repeat(_NOBODY))
+        found = words_of(begins, ends, map(keys.__getitem__, lows), owners, are_capital)
         kept = list(found)
-        for place, word in enumerate(found):
-            if word.owners and not word.is_capital and self._is_common(word.key):
+        owned = sorted(place for word in owners_of for place in read.places[word])
+        for place in owned:
+            word = found[place]
+            if not word.is_capital and self._is_common(word.key):
                 beside = self._beside(read, found, place)
-                if not beside and not _is_named(read, found, place, is_small=is_small):
+                if not beside and not is_named(read, found, place, is_small=is_small):
                     kept[place] = word._replace(owners=frozenset())
-        self._initials(read, kept)
+        self._initials(read, kept, owned)
+        for begin, end, those in signed(read, self.parts, self._letters):
+            for place in range(bisect_left(found, begin, key=_begin), bisect_left(found, end, key=_begin)):
+                if not kept[place].owners:
+                    kept[place] = kept[place]._replace(owners=those)
         return kept
-
-    def _word(self, read: ReadText, low: str, begin: int, end: int) -> Word:
-        key = spelled(low)
-        owners = self._owners.get(key) if len(key) > 1 else None
-        if not owners and key.endswith("s") and len(key) > 3:
-            owners = self._owners.get(key[:-1]) or self._owners.get(key.removesuffix("es"))
-        if (
-            not owners
-            and self.parts
-            and len(key) >= _SHORTEST_NICKNAME
-            and (key in first_names() or key in unsure_names())
-        ):
-            owners = {
-                at
-                for at, parts in enumerate(self.parts)
-                if any(len(part) > len(key) + 1 and part.startswith(key) for part in parts)
-            }
-        return Word(begin, end, key, read.text[begin].isupper(), frozenset(owners or ()))
 
     @staticmethod
     def _is_common(key: str) -> bool:
@@ -137,9 +141,10 @@ class DeskNames:
                     return True
         return False
 
-    def _initials(self, read: ReadText, kept: list[Word]) -> None:
+    def _initials(self, read: ReadText, kept: list[Word], owned: Sequence[int]) -> None:
         """Give their owners to initials and particles beside a part of a name."""
-        for place, word in enumerate(kept):
+        for place in owned:
+            word = kept[place]
             if not word.owners or len(word.key) < 2:
                 continue
             for step in (-1, 1):
@@ -173,6 +178,13 @@ class DeskNames:
         )
 
 
+_begin = attrgetter("begin")
+
+
+def _is_first(key: str) -> bool:
+    return key in first_names() or key in unsure_names()
+
+
 def _has_no_capital(letter: str) -> bool:
     return letter.isalpha() and letter.lower() == letter.upper() and not letter.isascii()
 
@@ -182,17 +194,3 @@ def _places(name: str, text: str) -> Iterator[int]:
     while at >= 0:
         yield at
         at = text.find(name, at + len(name))
-
-
-def _is_named(read: ReadText, found: Sequence[Word], place: int, *, is_small: bool) -> bool:
-    """Return True for a word in small letters that is a sentence by itself, or stands behind a greeting."""
-    begin, end = found[place].begin, found[place].end
-    before, after = read.text[max(0, begin - 9) : begin].rstrip(" -")[-1:], read.text[end : end + 9].lstrip(" ")[:2]
-    if before in {"", "\n", ".", "!", "?"} and after[:1] in {"", "\n", ".", "!", ",", ":"}:
-        return True
-    if after in {"'s", "’s"}:
-        return True
-    told = found[place - 1].key if place else ""
-    if told in GREETINGS or told in TITLES:
-        return after[:1] in {"", "\n", ",", "!", "."} or is_small
-    return is_small and (told in LABELS or told in CLOSINGS or told in {"user", "for", "von", "bei"})

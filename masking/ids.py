@@ -3,100 +3,145 @@
 import re
 from collections.abc import Iterator
 
-from masking.checksums import check
 from masking.found import Located
-from masking.lists import listed
+from masking.id_forms import formed
+from masking.id_labels import DOCUMENTS, IdLabel, is_bare, is_label, labels
+from masking.named_numbers import named_numbers
 from masking.reading import ReadText
-from masking.tables import cells
 from masking.things import OF_THINGS
 
-# Whose number it is: in German the begin of a word.
-_WHOSE = (
-    "employee emp staff personnel payroll worker associate badge customer client cust member membership "
-    "patient hospital"
-    " chart insurance policy subscriber beneficiary student pupil learner citizen taxpayer tax passport"
-    " driver driving national social health medicare medicaid nhs ni library reader loyalty card account acct borrower"
-    " donor donator applicant candidate resident id identity registration holder pps ppsn pension provident pf"
+_FEW, _MANY, _LONG = 3, 4, 10
+"""So many digits has a number at least, behind a label that is explicit and behind another."""
+_VALUE = (
+    r"(?P<value>(?:(?:[A-Z]{1,5}[./-]){1,2}|[A-Z]{1,6} |[A-Za-z]{1,6}[./-]{0,2})?"
+    r"\d(?:(?: (?=[A-Z]?\d|[A-Z](?!\w))|[./-])?[A-Z0-9]){2,24}(?:\([\dA]\))?|[A-Z](?: ?[A-Z0-9]){4,20})(?!\w)"
 )
-_ALONE = listed("ids alone")
-_FIRST = frozenset(_WHOSE.split()) | _ALONE
-_STARTS = tuple(sorted(listed("ids starts")))
-_ENDS = ("nummer", "nummern", "nr", "ausweis", "id")
-_GAP = (
-    r"(?:[ \t.:\#=(/|'\"]|-(?!\d)|\b(?:is|was|are|number|numbers|no|nr|id|ids|ist|lautet|war|von|of|for|full"
-    r"|should|be|wäre|korrekt"
-    r"|neu|alt|old|new|nummer|nummern|card|record|insurance|security|file|ref|reference|code|num|s|licence"
-    r"|license|holder|ident|account"
-    r"|versicherung|karte|mit|der|die|the|my|meine|his|her|ihre|seine|rejects|says|shows|again|bitte|zum"
-    r"|testen|als|ungültig|und|and)\b\.?){1,14}"
+_MARKS = r"[ \t.:\#=(/|'\"<>\[\]]|-(?!\d)"
+_IS = r"is|was|are|ist|lautet|lauten|war|sind|be|should|wäre|hier|now|jetzt|neu|alt|old|new"
+_BETWEEN = (
+    rf"{_IS}|number|numbers|no|nr|id|ids|von|vom|of|for|from|full|korrekt|nummer|nummern|card|record|insurance|security"
+    r"|file|ref|reference|code|num|licence|license|holder|ident|account|certificate|permit|versicherung|karte"
+    r"|zahl|mit|der|die|the|my|meine|his|her|ihre|seine|kind|child"
+    r"|rejects|says|shows|again|bitte|zum|testen|als|as|ungültig|und|and|last|four|on|in|app|not|found|nicht|für"
 )
-_VALUE = r"(?P<value>(?-i:[A-Za-z]{0,5}[-./ ]?\d(?:[ ./-]?[A-Z0-9]){2,22}|[A-Z](?:[ ]?[A-Z0-9]){4,20}))(?![\w])"
-_SAID = re.compile(
-    rf"(?i)[^\W\d_]+(?:-(?:nr|no|nummer|number|id|ids|karte|card|ausweis|ident))?(?!-[^\W\d_]){_GAP}{_VALUE}"
+# Behind a label that may mean something else as well, less may stand between.
+_CLOSE = rf"{_IS}|record|card|karte|account|akte|number|nummer|id|no|nr|mit|with|der|the"
+_SURE_GAP = re.compile(rf"(?i:['’]s(?= ))?(?:{_MARKS}|,(?= )|(?i:\b(?:{_BETWEEN})\b)\.?){{1,14}}{_VALUE}")
+_GAP = re.compile(rf"(?:[ :\#=('\"\[>]|-(?!\d)|(?i:\b(?:{_CLOSE})\b)\.?){{1,8}}{_VALUE}")
+# The answer is on a line by itself, in a chat behind who says it.
+_NEXT = re.compile(
+    r"[^\n\d]{0,60}\n[> \t]{0,8}(?:[^\n|;]{1,40}?[:>][ \t]{1,2})?"
+    rf"(?:(?i:it's|it is|is|das ist|ist|es ist|meine ist|mine is) )?{_VALUE}(?=[ .,!)]{{0,2}}(?:\n|$))"
 )
-# More of the same kind, behind a comma or a word that joins.
+# "The passport of the guest in 204 is C01X00T47."
+_TOLD = re.compile(
+    rf"\.?(?:[A-Z][a-z]{{1,3}}\. |[^\n.;:?!]){{0,50}}?(?:[ ,](?:is|was|ist|war|lautet|lautete|richtig|correct) |: ?)"
+    rf"{_VALUE}"
+)
+# A document's number has letters and digits, wherever it stands in the line: "wrong passport. On the document: ..."
+_DOCUMENT = re.compile(
+    r"[^\n]{0,50}?(?<![\w-])(?P<value>(?:[A-Z]{1,3}\d{6,8}|(?=[A-Z\d]{0,7}\d[A-Z])[CFGHJKLMNPRTVWXYZ\d]{9}))(?![\w-])"
+)
+# Behind a name: "our member Carl Osei (M-77201)".
+_NAMED = re.compile(rf" (?:[^\W\d_a-z][\w'’.-]{{0,20}} ){{1,3}}\({_VALUE}\)")
+# "the membership number of the club 204418"
+_OF_WHAT = re.compile(
+    r" (?i:of|for|at|on|with|auf|von|des|der|vom|im|in|beim|bei|für) (?:(?i:the|his|her|my|der|dem|den|die) )?"
+    r"[^\W\d][\w-]{1,20}"
+    rf"(?: [^\W\d][\w-]{{1,20}})? {_VALUE}"
+)
+# It stands before: "20417 is her staff number", "(20417, staff no.)".
+_BEFORE = re.compile(
+    rf"(?<![\w.,/-]){_VALUE}(?: ?[,(/] ?\(?| (?:is|ist|as|als|was|war|=|-) )"
+    r"(?:(?:his|her|my|the|their|your|our|a|an|meine|seine|ihre|die|der|das|new|neue|old|alte|correct|richtige) ){0,2}$"
+)
+# More of the same kind, behind what joins.
 _MORE = re.compile(
-    r"\s{0,2}(?:,|;|/|und|and|&|or|oder|resp\.|bzw\.)\s{1,2}(?:(?:meine|und|die|neue|alte|my|his|her|the|old"
-    r"|new|is|no|für|for)\s){0,2}(?P<value>[A-Za-z]{0,5}[-./]?\d(?:[ ./-]?[A-Z0-9]){3,22})(?!\w)"
+    r"\s{0,2}(?:\([^()\n]{0,30}\)\s{0,2})?"
+    r"(?:[,;/&.+]|->|=>|(?i:\b(?:und|and|or|oder|resp|bzw|sowie|to|auf|duplicate|not|nicht|hers|his|hat)\b)\.?)"
+    r"[\s\"']{0,2}"
+    r"(?:(?i:\b(?:meine|und|and|die|das|der|neue|neuer|neu|alte|my|his|her|hers|the|old|new|one|is|ist|no|nr|für|for|of"
+    rf"|now|jetzt|nun|to|auf|mine)\b)\.?:?[ \"']{{1,2}}){{0,4}}{_VALUE}"
 )
 _DATE = re.compile(
-    r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}-\d\d-\d\d|\d{1,2}[./]\d{4}|\d\d/\d\d|[0-9A-Fa-f]{8}-.*|(?:19"
-    r"|20)\d\d|\d{1,2}:\d\d|\d+\.\d+"
+    r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}-\d\d-\d\d|\d{1,2}[./]\d{4}|\d\d/\d\d|[0-9A-Fa-f]{8}-[0-9a-fA-F]{4}-.*"
+    r"|(?:19|20)\d\d|\d{1,2}:\d\d|\d{1,4}\.\d{1,2}"
 )
+_TWO_WORDS = re.compile(r"[A-Z]{2,6} ")
+_VERSION = re.compile(r"\d{1,8}(?:\.\d{1,8}){2,4}")
+# It counts what follows.
+_COUNT = re.compile(
+    r"\s?(?:%|€|\$|(?:users?|records?|rows?|employees|customers|clients|patients|members|students|staff|people"
+    r"|licen[cs]es"
+    r"|times|eur|euro|usd|gbp|chf|ms|sec|mb|gb|kb|days|years|hours|minutes|orders|entries|items|kunden|mitarbeiter\w*"
+    r"|patienten|mitglieder|personen|nutzer|benutzer|studenten|schüler|datensätze|einträge|mal|tage|jahre|stunden|stück"
+    r"|lizenzen|zeilen|uhr)(?![^\W_]))"
+)
+_TELEPHONE = re.compile(r"\+|0\d{1,12}[ /-]|\(0")
 _CELL = re.compile(r"(?=.*\d{2})[A-Za-z0-9][A-Za-z0-9 ./-]{2,24}")
-_COUNTRY = re.compile(r"\+\d{1,3}[ (]{0,2}$")
-# Another word before the label: the id is of that.
-_OTHER = re.compile(
-    r"(?<![^\W_])(?!user|student|person|staff|employee|patient|member|customer|tax|national|card|with|mit|und"
-    r"|and|the|my)[^\W_]{2,}[ -]$"
-)
-# With a form that little else has, or a checksum; the first character is one of few, by which it is soon found.
-_FORMS = (
-    (re.compile(r"\d(?<![\w-]\d)\d{2}-\d{2}-\d{4}(?![\w-])"), "us.ssn"),
-    (re.compile(r"[A-Z](?<!\w.)[A-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D](?!\w)"), ""),
-    (re.compile(r"7(?<![\w.].)56[. ]?\d{4}[. ]?\d{4}[. ]?\d{2}(?![\w])"), ""),
-    (re.compile(r"\d(?<![\w]\d)\d ?\d{6} ?[A-Z] ?\d{3}(?!\w)"), ""),
-    (re.compile(r"[A-Z](?<!\w.) ?\d{9}(?!\w)"), "kvnr"),
-    (re.compile(r"[\dXYZ](?<!\w.)\d{7}-?[A-HJ-NP-TV-Z](?!\w)|\d(?<!\w.)\d{7}-?[A-HJ-NP-TV-Z](?!\w)"), "es.nif"),
-    (re.compile(r"[12](?<!\w.) ?\d{2} ?(?:0[1-9]|1[0-2]) ?(?:\d{2}|2[AB]) ?\d{3} ?\d{3} ?\d{2}(?!\w)"), "fr.nir"),
-    (re.compile(r"[A-Z](?<!\w.)[A-Z]{5}\d{2}[A-EHLMPR-T]\d{2}[A-Z]\d{3}[A-Z](?!\w)"), "it.codicefiscale"),
-    (re.compile(r"[ACD](?<!\w.)(?:(?<=D)E|(?<=A)TU|(?<=C)HE-?)\d{8,9}(?!\w)"), ""),
-    (re.compile(r"\d(?<![\w.,/-]\d)\d ?\d{3} ?\d{3} ?\d{3}(?![\w]|[.,/-]\d)"), "de.idnr"),
-    (re.compile(r"\d(?<![\w.,/-]\d)\d{3} ?\d{6}(?![\w]|[.,/-]\d)"), "at.vnr"),
-    (re.compile(r"\d(?<![\w.,/-]\d)\d{2} \d{3} \d{4}(?![\w]|[.,/-]\d)"), "gb.nhs"),
-    (re.compile(r"\d(?<![\w.]\d)(?:\d{5}-\d{4}|\d{2}\.\d{3}\.\d{3}-\d{2})(?!\w)"), ""),
-)
 
 
 def ids(read: ReadText) -> Iterator[Located]:
-    """Find numbers by what is said before them, and by their form."""
-    for found in read.after(_is_label, _SAID):
-        before = read.low[max(0, found.start() - 24) : found.start()]
-        if OF_THINGS.search(before) or (found[0][:2].lower() == "id" and _OTHER.search(before)):
-            continue
-        at: re.Match[str] | None = found
-        while at:
-            value = at["value"].rstrip("./- ")
-            if sum(each.isdigit() for each in value) > 3 and not _DATE.fullmatch(value):
-                yield _id(at.start("value"), at.start("value") + len(value))
-            more = _MORE.match(read.text, at.start("value") + len(value))
-            # Another number, a telephone's for instance, may follow.
-            at = more if more and abs(len(more["value"]) - len(value)) < 2 else None
-    for cell in cells(read.text):
-        is_of_ids = any(_is_label(word) for word in re.split(r"[\W_]+", cell.head))
-        if is_of_ids and _CELL.fullmatch(read.text, cell.begin, cell.end):
+    """Find numbers by what is said beside them, and by their form."""
+    if not read.has_digit:
+        return
+    is_labelled = False
+    for label in sorted(labels(read)):
+        is_labelled = is_labelled or label.is_sure or label.is_numbered
+        if not OF_THINGS.search(read.low, max(0, label.begin - 24), label.begin):
+            yield from _said(read, label)
+    yield from map(_of, read.after(DOCUMENTS, _DOCUMENT))
+    for cell in read.cells:
+        is_one = is_label(cell.head) or (cell.is_named and is_bare(cell.head))
+        if is_one and _CELL.fullmatch(read.text, cell.begin, cell.end):
             yield _id(cell.begin, cell.end)
-    for form, rule in _FORMS:
-        for found in form.finditer(read.text):
-            before = read.low[max(0, found.start() - 24) : found.start()]
-            if (not rule or check(rule)(found[0])) and not _COUNTRY.search(before) and not OF_THINGS.search(before):
-                yield _id(*found.span())
+    yield from (_id(*span) for span in formed(read))
+    yield from (_id(*span) for span in named_numbers(read, is_labelled=is_labelled))
 
 
-def _is_label(word: str) -> bool:
-    if word in _FIRST:
+def _said(read: ReadText, label: IdLabel) -> Iterator[Located]:
+    """Find the value of a label, and more of its kind that follow."""
+    at = (_SURE_GAP if label.is_sure else _GAP).match(read.text, label.end)
+    if at and not _is_value(read, at, label):
+        at = None
+    for form in () if at else (_TOLD, _OF_WHAT, _NEXT) if label.is_sure else (_NAMED,):
+        at = at or form.match(read.text, label.end)
+        if at and (not _is_value(read, at, label) or _TELEPHONE.match(at["value"])):
+            at = None
+    if not at and label.is_numbered:
+        at = _BEFORE.search(read.text, max(0, label.begin - 50), label.begin)
+        if (
+            at
+            and _is_value(read, at, label)
+            and not OF_THINGS.search(read.low, max(0, at.start() - 24), at.start("value"))
+        ):
+            yield _of(at)
+        return
+    while at:
+        yield (value := _of(at))
+        length = value.end - value.begin
+        more = _MORE.match(read.text, value.end)
+        # Another number, a telephone's for instance, may follow.
+        is_alike = more and abs(len(more["value"].rstrip("./- ")) - length) < 2 and _is_value(read, more, label)
+        at = more if is_alike else None
+
+
+def _is_value(read: ReadText, found: re.Match[str], label: IdLabel) -> bool:
+    value = found["value"].rstrip("./- ")
+    least = _FEW if label.is_numbered else _MANY
+    if sum(each.isdigit() for each in value) < least or _DATE.fullmatch(value):
+        return False
+    if label.is_numbered:
         return True
-    return word.startswith(_STARTS) and (word.endswith(_ENDS) or word.removesuffix("s") in _STARTS)
+    if not label.is_sure and _TWO_WORDS.match(value):
+        return False
+    is_version = bool(_VERSION.fullmatch(value)) and sum(map(str.isdigit, value)) < _LONG
+    return not is_version and not _COUNT.match(read.low, found.start("value") + len(value))
+
+
+def _of(found: re.Match[str]) -> Located:
+    begin = found.start("value")
+    return _id(begin, begin + len(found["value"].rstrip("./- ")))
 
 
 def _id(begin: int, end: int) -> Located:

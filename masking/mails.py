@@ -16,7 +16,13 @@ def mails(text: str) -> Iterator[Located]:
     while at >= 0:
         local = _LOCAL.search(text, max(0, at - 64), at)
         domain = _DOMAIN.match(text, at + 1)
-        if local and domain and not _is_in_address(text, at) and (begun := local[0].lstrip("./!#$%&*=?^{|}~-")):
+        if (
+            local
+            and domain
+            and not _is_in_address(text, at)
+            and text[domain.end() : domain.end() + 2] != ":/"
+            and (begun := local[0].lstrip("./!#$%&*=?^{|}~-"))
+        ):
             begin = at - len(begun)
             yield Located(begin, domain.end(), "EMAIL")
         at = text.find("@", at + 1)

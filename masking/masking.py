@@ -4,21 +4,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from masking.accounts import accounts, cards
 from masking.addresses import addresses
+from masking.asked_secrets import asked_secrets, rows
+from masking.command_secrets import command_secrets
 from masking.desk_names import DeskNames
 from masking.folding import Folded, folded
-from masking.found import Located, settled
+from masking.found import Located, again, settled
 from masking.identities import Identities
 from masking.ids import ids
 from masking.keys import key_of
 from masking.mails import mails
+from masking.named_numbers import alike
 from masking.names import persons
 from masking.network import hosts
 from masking.people import Person
 from masking.phones import phones
 from masking.placeholders import Placeholders, looked, unchanged
 from masking.reading import ReadText, reading
-from masking.said_secrets import assigned_secrets, said_secrets
+from masking.said_secrets import assigned_secrets, near_secrets
+from masking.secret_labels import labels
 from masking.secrets import secrets
+from masking.table_secrets import secrets_of_tables
+from masking.told_secrets import told_secrets
 
 # Beyond so many values each spelling of a telephone number is one by itself: to compare two takes its time.
 _MOST_COMPARED = 500
@@ -44,11 +50,9 @@ class Masking:
         self._finder = _Finder([*people, *others], network=network) if others else self._own
         self._placeholders = Placeholders(known or {})
         self._identities = Identities()
-        self._of_others = {key_of("PERSON", each.name) for each in others} - {
-            key_of("PERSON", each.name) for each in people
-        }
-        for name in self._finder.names.names:
-            self._identities.add(key_of("PERSON", name), is_settled=True)
+        self._of_others = set(self._finder.names.keys).difference(self._own.names.keys)
+        for key in self._finder.names.keys:
+            self._identities.add(key, is_settled=True)
         for placeholder, value in (known or {}).items():
             if placeholder.startswith("[PERSON_"):
                 self._identities.add(key_of("PERSON", value))
@@ -107,22 +111,31 @@ class _Finder:
         self._network = network
 
     def finds(self, text: str) -> list[Located]:
-        return settled(self._all(reading(text)), text)
+        read = reading(text)
+        found = list(self._all(read))
+        like = list(alike(read, found))
+        sure = [each for each in like if text[each.begin].isupper()]
+        return settled([*rows(read, found), *sure, *found, *again(found, text), *like], text)
 
     def _all(self, read: ReadText) -> Iterator[Located]:
         yield from secrets(read)
         yield from mails(read.text)
-        yield from assigned_secrets(read)
+        words = list(labels(read))
+        yield from command_secrets(read)
+        yield from secrets_of_tables(read)
+        yield from assigned_secrets(read, words)
         yield from accounts(read)
         yield from cards(read)
+        yield from asked_secrets(read, words)
         yield from ids(read)
+        yield from told_secrets(read, words)
         if self._network:
             yield from hosts(read)
         yield from self.names.values(read)
         yield from phones(read)
         if self._network:
             yield from addresses(read)
-        yield from said_secrets(read)
-        for each in looked(read.text):
+        yield from near_secrets(read, words)
+        for each in looked(read.text) if read.has_digit or "SECRET" in read.text else ():
             yield Located(each.begin, each.end, "TEXT")
         yield from persons(read, self.names)

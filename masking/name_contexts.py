@@ -2,14 +2,21 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from masking import contexts as known
 from masking.name_words import NameWords
 from masking.people import PARTICLES
 
 _LIST = re.compile(r"\s?[,;/&|]\s?|\s(?:and|und|or|oder|et|y|&|sowie)\s|,\s(?:and|und)\s")
+_WORD = r"[^\W\d_][\w.'’-]{0,60}+"
+_SHORT = re.compile(rf"{_WORD}(?:[ ,]{{1,2}}{_WORD}){{0,3}}[ ,]{{0,2}}(?:\n|$|[;|(<])")
 _MOST_TITLES = 6
+_MOST_OF_A_SIGNATURE = 4
 _DEGREES = frozenset(["med", "ing", "dipl", "phil", "rer", "nat", "jur", "pol", "oec"])
+
+# All words that tell of a name behind them.
+TELLING = known.TITLES | known.SHORT_TITLES | known.ROLES | known.LABELS | known.GREETINGS | {"name", "names"}
 
 
 class NamesInContext(NameWords):
@@ -62,7 +69,7 @@ class NamesInContext(NameWords):
     def _is_short_value(self, at: int) -> bool:
         """Return True where at most four words with nothing else follow to the end of a line or a cell."""
         line = self._read.text[self._found[at].begin :][:60]
-        return bool(re.match(r"(?:[^\W\d_][\w.'’-]*[ ,]{0,2}){1,4}(?:\n|$|[;|(<])", line)) and not any(
+        return bool(_SHORT.match(line)) and not any(
             self._found[place].key in known.NEVER for place in range(at, min(at + 2, len(self._found)))
         )
 
@@ -91,36 +98,26 @@ class NamesInContext(NameWords):
 
     def _closings(self) -> None:
         """Mark who signs: behind a closing, on a short line by itself at the end, and behind a dash."""
-        at, text = 0, self._read.text
-        is_signed = 0
-        for line in text.split("\n"):
-            end = at + len(line)
-            inside = list(self._in_line(at, end))
-            keys = [self._found[place].key for place in inside]
-            if keys and keys[0] in known.CLOSINGS:
-                is_signed = 3
-                rest = next((place for place, key in enumerate(keys) if key not in known.CLOSINGS), len(keys))
-                if rest < len(keys) and len(keys) - rest <= 4:
-                    self._sign(inside[rest:], line)
-            elif keys and is_signed and len(keys) <= 4:
-                self._sign(inside, line)
-                is_signed -= 1
-            elif keys:
-                is_signed = 0
-            at = end + 1
         self._last()
+        begun = [0, *(at + 1 for at, joint in enumerate(self._joints) if "\n" in joint)]
+        is_signed = 0
+        for first, end in pairwise([*(at for at in begun if at < len(self._found)), len(self._found)]):
+            if self._found[first].key in known.CLOSINGS:
+                is_signed = 3
+                rest = next((at for at in range(first, end) if self._found[at].key not in known.CLOSINGS), end)
+                if rest < end <= rest + _MOST_OF_A_SIGNATURE:
+                    self._sign(range(rest, end))
+            elif is_signed and end <= first + _MOST_OF_A_SIGNATURE:
+                self._sign(range(first, end))
+                is_signed -= 1
+            else:
+                is_signed = 0
 
-    def _in_line(self, begin: int, end: int) -> range:
-        first = self._cursor
-        while first < len(self._found) and self._found[first].begin < begin:
-            first += 1
-        last = first
-        while last < len(self._found) and self._found[last].begin < end:
-            last += 1
-        self._cursor = last
-        return range(first, last)
-
-    def _sign(self, inside: Sequence[int], line: str) -> None:
+    def _sign(self, inside: Sequence[int]) -> None:
+        text = self._read.text
+        begin = text.rfind("\n", 0, self._found[inside[0]].begin) + 1
+        end = text.find("\n", begin)
+        line = text[begin : end if end >= 0 else len(text)]
         if any(each.isdigit() for each in line) or "@" in line:
             return
         first = inside[0]

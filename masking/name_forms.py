@@ -10,8 +10,9 @@ class NamesByForm(NamesInContext):
     """Marks what is a name by the lists, or by the words right beside it."""
 
     def _by_itself(self, at: int) -> None:
-        """Mark a first name, and a pair of which one is a name and the other could be."""
-        key, is_named = self._found[at].key, self._is_first(at)
+        """Mark a first name with a capital, and a pair of which one is a name and the other could be."""
+        key = self._found[at].key
+        is_named = self._is_first(at)
         following = at + 1 if self._joints[at] in {" ", "  "} else len(self._found)
         if is_named or (key in self._unsure and self._found[at].is_capital and self._is_told(at)):
             self._take(at, _MOST_IN_A_NAME, loose=False)
@@ -20,6 +21,7 @@ class NamesByForm(NamesInContext):
             self._found[at].is_capital
             and (key not in known.NEVER or key in self._unsure)
             and following < len(self._found)
+            and self._found[following].is_capital
             and not self._is_code(at)
         ):
             other = self._found[following]
@@ -48,8 +50,6 @@ class NamesByForm(NamesInContext):
             and self._joints[at] in {". ", ".", "'", "’"}
         ):
             self._initial(at)
-        if not self.marks[at] and not self._found[at].is_capital and key in self._firsts and key not in self._words:
-            self._small(at)
 
     def _beside_desk(self, at: int) -> None:
         """Mark what stands beside one part of a desk's name and may be another: a nickname, a name before marriage."""

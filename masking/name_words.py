@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
 
 from masking import contexts as known
-from masking.desk_names import Word
 from masking.lists import first_names, listed, surnames, unsure_names, words
 from masking.people import PARTICLES, spelled
 from masking.reading import ReadText
+from masking.small_names import Word
 
 _JOINED = frozenset({" ", "-", "'", "’", ". ", ".", "  "})
 _LOCAL = re.compile(r"[^\W_](?<![\w.'-].)[\w.'-]{0,63}(?=@)")
@@ -23,17 +22,13 @@ class NameWords:
         self._read, self._found = read, found
         self.marks = bytearray(len(found))
         self.reversed: set[int] = set()
-        self._cursor = 0
         keys = [word.key for word in found]
         self._firsts, self._unsure, self._lasts, self._words = first_names(), unsure_names(), surnames(), words()
-        german = sum(key in known.GERMAN for key in keys)
-        self._is_german = german > sum(key in known.ENGLISH for key in keys)
-        capitals = sum(map(str.isupper, read.text))
-        self._is_loud = capitals * 2 > sum(map(str.isalpha, read.text))
-        self._is_small = capitals * 100 < len(read.text)
-        self._joints = [read.text[one.end : other.begin] for one, other in pairwise(found)] + [
-            read.text[found[-1].end :] if found else ""
-        ]
+        german = sum(map(known.GERMAN.__contains__, keys))
+        self._is_german = german > sum(map(known.ENGLISH.__contains__, keys))
+        self._is_loud = read.capitals * 2 > len(read.text) - sum(map(len, read.joints))
+        self._is_small = read.capitals * 100 < len(read.text)
+        self._joints = read.joints
         self._mails = {
             part
             for local in (_LOCAL.findall(read.low) if "@" in read.low else ())
@@ -59,7 +54,7 @@ class NameWords:
         written = text[word.begin : word.end]
         if written.isupper():
             return not self._is_loud and len(written) < 5
-        return any(each.isupper() for each in written[2:]) and not written.startswith(
+        return written[2:] != written[2:].lower() and not written.startswith(
             ("Mc", "Mac", "De", "Le", "La", "Van", "O")
         )
 

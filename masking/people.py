@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import permutations
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from masking.lists import listed
 
 _BESIDE = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|[-–,|/] (?:IT|HR|external|extern)\b.*")
 _PART = re.compile(r"[^\W\d_]+")
-_UMLAUT = re.compile(r"ae|oe|(?<![aeq])ue")
+_UMLAUT = re.compile(r"([ao])e|(?<![aeq])(u)e")
 _OTHERS = "ß:ss ø:o æ:a œ:o ł:l đ:d ð:d þ:th ı:i ’:'"
 _OTHER_LETTERS = str.maketrans(dict(each.split(":") for each in _OTHERS.split()))
 # They stand in names, and are no name.
@@ -44,7 +44,19 @@ def spelled(part: str) -> str:
         small = "".join(each for each in unicodedata.normalize("NFKD", small) if not unicodedata.combining(each))
     if "ae" not in small and "oe" not in small and "ue" not in small:
         return small
-    return _UMLAUT.sub(lambda found: found[0][0], small)
+    return _UMLAUT.sub(r"\1\2", small)
+
+
+def all_spelled(words: Iterable[str]) -> dict[str, str]:
+    """Return each of some words in small letters as `spelled`, which most are already."""
+    those = list(words)
+    told = dict(zip(those, those, strict=True))
+    for word in those:
+        if not word.isascii():
+            told[word] = spelled(word)
+        elif "ae" in word or "oe" in word or "ue" in word:
+            told[word] = _UMLAUT.sub(r"\1\2", word)
+    return told
 
 
 def parts_of(name: str) -> list[str]:
@@ -61,12 +73,12 @@ def particles_of(name: str) -> frozenset[str]:
     return frozenset(part for part in map(spelled, _PART.findall(name)) if part in PARTICLES)
 
 
-def logins_of(name: str) -> Iterator[str]:
-    """Return the login names that desks make of a name, with its parts in any order, without separators.
+def logins_of(name: str, parts: Iterable[str]) -> Iterator[str]:
+    """Return the login names that desks make of a name and its parts, these in any order, without separators.
 
     Where one has a separator (`anna.schmidt`), its halves are names or initials beside one, and are found as such.
     """
-    for first, last in permutations([part for part in parts_of(name) if len(part) > 1], 2):
+    for first, last in permutations([part for part in parts if len(part) > 1], 2):
         yield from (
             made for made in (first + last, first[0] + last, last + first[0], first[:2] + last) if len(made) > 3
         )

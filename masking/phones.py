@@ -2,13 +2,18 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from masking.found import Located
 from masking.lists import listed
 from masking.reading import ReadText
-from masking.tables import cells
 from masking.things import OF_THINGS
 
+if TYPE_CHECKING:
+    from phonenumbers import PhoneNumber
+
+_NO_DIGIT = re.compile(r"\D+")
 _OF_ZERO, _OF_OTHERS = ("DE", "AT", "CH", "GB", "FR"), ("US", "ES", "DE")
 # Who pastes hundreds of numbers has them all masked, without a look at each: a look takes its time.
 _MOST_LOOKS = 100
@@ -34,7 +39,10 @@ _SAID = re.compile(
     (?P<number>[-+]?\(?[+]?\d(?:[ ]?[./()-]{0,2}[ ]?\d){1,16})(?![\w]|[.,:]\d)"""
 )
 _WEAK = listed("phones weak")
-_DIGIT = re.compile(r"\d")
+# Words that stand before other numbers too, and how many digits have to follow.
+_LEAST = dict.fromkeys(_WEAK, 6) | {"station": 4, "dial": 3, "poste": 2}
+# "Gloria x3307"
+_SHORT = re.compile(r"x(?<=[ (\n/,-]x)(?<!\d x)\d{3,5}(?=[ \t]{0,2}(?:[\n.,;)/]|$))")
 _CELL = re.compile(r"[-+(]{0,2}\d(?:[ ]?[./()-]{0,2}[ ]?\d){1,16}")
 _BESIDE = re.compile(r"(?<=\()-\d{2,5}(?=\))")
 _CALLED = re.compile(
@@ -45,6 +53,8 @@ _CALLED = re.compile(
 
 def phones(read: ReadText) -> Iterator[Located]:
     """Find numbers that are valid in one of the regions or begin with a country's code, and what is said to be one."""
+    if not read.has_digit:
+        return
     is_any, looks = False, 0
     for found in _CANDIDATE.finditer(read.text):
         if _NO_NUMBER.fullmatch(found[0]) or _VERSION.search(found[0]):
@@ -54,17 +64,18 @@ def phones(read: ReadText) -> Iterator[Located]:
             is_any = True
             is_open = found[0].startswith("(") and ")" not in found[0]
             yield _phone(found.start() + is_open, _end(read.text, found.end()))
-    for found in read.after(_LABELS.__contains__, _SAID):
+    for found in read.after(_LABELS, _SAID):
         number, word = found["number"], re.match(r"[^\W\d_]+", found[0])
-        least = 6 if word and word[0].lower() in _WEAK else 2
+        least = _LEAST.get(word[0].lower(), 2) if word else 2
         digits = sum(each.isdigit() for each in number)
         if least <= digits <= 16 and not _NO_NUMBER.fullmatch(number) and not _VERSION.search(number):
             is_any = True
             yield _phone(found.start("number"), _end(read.text, found.end("number")))
-    for cell in cells(read.text) if _DIGIT.search(read.text) else ():
+    for cell in read.cells:
         is_of_phones = any(word in _LABELS for word in re.split(r"[\W_]+", cell.head))
         if is_of_phones and _CELL.fullmatch(read.text, cell.begin, cell.end):
             yield _phone(cell.begin, cell.end)
+    yield from (_phone(*found.span()) for found in _SHORT.finditer(read.text) if found[0] not in {"x264", "x265"})
     if is_any:
         yield from (_phone(*found.span()) for found in _BESIDE.finditer(read.text))
 
@@ -87,18 +98,33 @@ def _is_number(read: ReadText, found: re.Match[str]) -> bool:
         return False
     if sum(map(str.isdigit, number)) > 15:
         return False
+    return any(_is_valid(number, told) for told in _numbers_of(number))
+
+
+def _is_valid(written: str, number: "PhoneNumber") -> bool:
+    import phonenumbers  # noqa: PLC0415
+
+    is_possible = written.startswith(("+", "(+")) and phonenumbers.is_possible_number(number)
+    return is_possible or phonenumbers.is_valid_number(number)
+
+
+def _numbers_of(written: str) -> Iterator["PhoneNumber"]:
+    """Return what a number is in each of the regions that may have it.
+
+    What begins with no country's code is put together here: to let it be read for each of them takes three times as
+    long, and of these regions none has more than a nought before it.
+    """
     import phonenumbers  # noqa: PLC0415 -- most texts have no number, and it takes a tenth of a second
 
-    for region in _regions_of(number):
-        try:
-            told = phonenumbers.parse(number, region)
-        except phonenumbers.NumberParseException:
+    regions = _regions_of(written)
+    digits = _NO_DIGIT.sub("", written)
+    for region in regions:
+        if len(regions) == 1 or not digits or "x" in written.lower():
+            with suppress(phonenumbers.NumberParseException):
+                yield phonenumbers.parse(written, region)
             continue
-        if phonenumbers.is_valid_number(told) or (
-            number.startswith(("+", "(+")) and phonenumbers.is_possible_number(told)
-        ):
-            return True
-    return False
+        code = phonenumbers.country_code_for_region(region)
+        yield phonenumbers.PhoneNumber(country_code=code, national_number=int(digits.removeprefix("0") or "0"))
 
 
 def _regions_of(number: str) -> tuple[str, ...]:
@@ -115,11 +141,7 @@ def international(written: str) -> str:
     """Return a number as it is dialled from anywhere, if one of the regions knows it; else its digits."""
     import phonenumbers  # noqa: PLC0415
 
-    for region in _regions_of(written):
-        try:
-            told = phonenumbers.parse(written, region)
-        except phonenumbers.NumberParseException:
-            continue
+    for told in _numbers_of(written):
         if phonenumbers.is_valid_number(told):
             return phonenumbers.format_number(told, phonenumbers.PhoneNumberFormat.E164) + (told.extension or "")
-    return re.sub(r"\D", "", written)
+    return _NO_DIGIT.sub("", written)

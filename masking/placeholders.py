@@ -10,18 +10,20 @@ from masking.kinds import COUNTED, KIND_OF_WORD, KINDS
 from masking.people import spelled
 
 _MARKUP = r"[\\*_`]{0,3}"
-# In brackets, with what may have become of them; or bare, the word and the number joined by something.
+# In brackets, with what may have become of them.
 _LIKE = re.compile(
     rf"""(?x)
-    [\[{{<【⟦]\s{{0,3}}{_MARKUP}\s{{0,3}}
+    [\[{{<【⟦](?:(?<=\[)(?P<unnumbered>SECRET\])|\s{{0,3}}{_MARKUP}\s{{0,3}}
         (?P<word>[^\W\d_]{{1,24}}(?:(?:-\n?|[ ])[^\W\d_]{{1,24}}){{0,2}})
         (?P<joint>[\s_\-:\#.\\*`]{{0,6}})
         (?P<number>\d{{1,6}})(?:['’]s)?{_MARKUP}\s{{0,3}}
-    [\]}}>】⟧]
-    | (?<!\w)(?P<bare>[^\W\d_]{{2,24}}|[eE]-[mM]ail)(?P<link>\\?_\s?|[ -])(?P<of>\d{{1,6}})(?![\w]|[.,:]\d)
-    | (?P<unnumbered>\[SECRET\])
+    [\]}}>】⟧])
     """
 )
+# Or bare, the word and the number joined by something: looked for from the number, which is rarer.
+_NUMBERED = re.compile(r"\d(?<=[\\_\s-]\d)\d{0,5}(?![\w]|[.,:]\d)")
+_JOINT = re.compile(r"(?:\\_\s?|(?<!\\)_\s?|[ -])$")
+_BARE = re.compile(r"(?<!\w)([^\W\d_]{2,24}|[eE]-[mM]ail)$")
 # Without brackets and without what joins the two, other words stand before a number in any text.
 _UNJOINED = frozenset(["PERSON", "EMAIL", "PHONE", "SECRET", "ADDRESS", "BANK", "LOGIN"])
 _PLACEHOLDER = re.compile(r"\[([A-Z]+)_(\d+)\]")
@@ -46,18 +48,36 @@ class Looked(NamedTuple):
 
 def looked(text: str) -> Iterator[Looked]:
     """Find what looks like a placeholder in a folded text, whether or not there is one of its number."""
+    found = [*_bracketed(text), *_bare(text)]
+    found.sort()
+    end = 0
+    for each in found:
+        if each.begin >= end:
+            end = each.end
+            yield each
+
+
+def _bracketed(text: str) -> Iterator[Looked]:
     for found in _LIKE.finditer(text):
         if found["unnumbered"]:
             yield Looked(found.start(), found.end(), None, "SECRET", is_certain=True)
             continue
-        word, joint = found["word"] or found["bare"], found["joint"] or found["link"] or ""
-        kind, number = _kind(word), int(found["number"] or found["of"])
-        is_capital, is_joined = word.isupper(), "_" in joint
-        if found["word"]:
-            if kind or (is_capital and is_joined and spelled(word) not in COUNTED):
-                yield Looked(found.start(), found.end(), number, kind, is_certain=True)
-        elif kind and (is_joined or (word[0].isupper() and word.upper() in _UNJOINED and number < 1000)):
-            yield Looked(found.start(), found.end(), number, kind, is_certain=is_joined and is_capital)
+        kind = _kind(found["word"])
+        is_told = found["word"].isupper() and "_" in found["joint"] and spelled(found["word"]) not in COUNTED
+        if kind or is_told:
+            yield Looked(*found.span(), int(found["number"]), kind, is_certain=True)
+
+
+def _bare(text: str) -> Iterator[Looked]:
+    for found in _NUMBERED.finditer(text):
+        joint = _JOINT.search(text, max(0, found.start() - 3), found.start())
+        word = _BARE.search(text, max(0, joint.start() - 25), joint.start()) if joint else None
+        if not joint or not word or not (kind := _kind(word[1])):
+            continue
+        is_joined, number = "_" in joint[0], int(found[0])
+        if is_joined or (word[1][0].isupper() and word[1].upper() in _UNJOINED and number < 1000):
+            is_certain = is_joined and word[1].isupper()
+            yield Looked(word.start(), found.end(), number, kind, is_certain)
 
 
 def _kind(word: str) -> str | None:

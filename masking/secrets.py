@@ -48,12 +48,11 @@ _FORMS = tuple(
         ),
         # datatracker.ietf.org/doc/html/rfc7617
         ("uthorization: Basic ", r"(?<=uthorization: Basic )[A-Za-z0-9+/]{8,2000}={0,2}"),
-        # learn.microsoft.com/windows/security/operating-system-security/data-protection/bitlocker/recovery-overview
-        ("-", r"(?<![\d-])(?:\d{6}-){7}\d{6}(?![\d-])|(?<![\d-])(?:\d{6} ){7}\d{6}(?![\d-])"),
     )
 )
-# Of commands: curl -u user:password, mysql -ppassword.
-_IN_COMMAND = re.compile(r"(?<=\s)(?:-u\s{1,2}[^\s:]{1,64}:|--password[= ]|-p(?=\S{4}))([^\s\"']{3,100})")
+# learn.microsoft.com/windows/security/operating-system-security/data-protection/bitlocker/recovery-overview
+_RECOVERY = re.compile(r"(?<!-)(?:\d{6}-){7}\d{6}(?![\d-])|(?:\d{6} ){7}\d{6}(?![\d-])")
+_GROUPS = 8
 _KEY_BEGIN = re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_END = re.compile(r"-----END [A-Z ]{0,30}KEY(?: BLOCK)?-----")
 # user:password@ of an address.
@@ -64,12 +63,15 @@ def secrets(read: ReadText) -> Iterator[Located]:
     """Find secrets by their form; of an address that has one, the secret alone."""
     text = read.text
     for begins, form in _FORMS:
-        if any(begin in text for begin in begins):
-            yield from (_secret(*found.span()) for found in form.finditer(text))
+        for begin in begins:
+            if begin in text:
+                yield from (_secret(*found.span()) for found in form.finditer(text))
+                break
     if "-----BEGIN" in text:
         yield from _private_keys(text)
-    if " -u" in text or " --password" in text or "mysql" in text:
-        yield from (_secret(*found.span(1)) for found in _IN_COMMAND.finditer(text))
+    if len(read.numbers) >= _GROUPS:
+        found = (_RECOVERY.match(text, begin) for begin in read.numbers)
+        yield from (_secret(*each.span()) for each in found if each)
     if "://" in text:
         yield from (_secret(*found.span(1)) for found in _IN_ADDRESS.finditer(text))
 

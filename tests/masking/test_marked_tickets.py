@@ -9,29 +9,29 @@ from masking.keys import key_of
 from masking.masking import Masking, _Finder, without_personal
 from tests.masking import measure
 
-FILES = ("en-tuning", "de-tuning", "en-held", "de-held")
-# What is true on the held half, in English and German; less is a fault that came in.
+FILES = ("en-tuning", "de-tuning", "en-held", "de-held", "en-second", "de-second")
+# What is true on the held half and the second set together, in English and German; less is a fault that came in.
 RECALL = {
     "desk_person": (1.0, 1.0),
-    "person": (0.91, 0.96),
+    "person": (0.92, 0.95),
     "email": (1.0, 1.0),
-    "phone": (0.98, 0.98),
+    "phone": (1.0, 0.99),
     "bank": (1.0, 1.0),
     "card": (1.0, 1.0),
-    "id": (0.89, 0.98),
-    "secret": (0.87, 0.98),
+    "id": (0.99, 1.0),
+    "secret": (0.99, 1.0),
     "address": (1.0, 1.0),
-    "network": (0.98, 1.0),
+    "network": (0.98, 0.99),
 }
-PRECISION = {"person": (0.88, 0.94), "desk_person": (0.88, 0.94)}
-LEAST_PRECISION = 0.93
+PRECISION = {"person": (0.89, 0.92), "desk_person": (0.89, 0.92)}
+LEAST_PRECISION = 0.94
 
 
 @pytest.mark.parametrize("kind", RECALL)
 @pytest.mark.parametrize("place", [0, 1])
 def test_as_much_is_found_in_held_tickets_as_is_told(kind: str, place: int) -> None:
-    counts = measure.of(f"{measure.LANGUAGES[place]}-held")
-    assert counts.marked[kind] > 10
+    counts = measure.of_language(measure.LANGUAGES[place])
+    assert counts.marked[kind] > 30
     assert counts.recall(kind) >= RECALL[kind][place], counts.wrong[f"missed {kind}"]
     assert counts.precision_of(measure.FITTING[kind]) >= PRECISION.get(kind, (LEAST_PRECISION,) * 2)[place]
 

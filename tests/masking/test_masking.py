@@ -71,6 +71,11 @@ def test_secrets_of_another_text_are_never_restored() -> None:
     assert "Sommer2024!" not in masking.placeholders.values()
 
 
+def test_a_value_that_was_told_once_is_found_where_nothing_tells_it() -> None:
+    masked = Masking().mask("Employee no. 20481 is locked. Password is Sommer2024! I typed Sommer2024! and 20481.")
+    assert masked == "Employee no. [ID_1] is locked. Password is [SECRET_2] I typed [SECRET_2] and [ID_1]."
+
+
 def test_what_looks_like_a_placeholder_comes_back_as_it_was() -> None:
     """Nobody has another's name put in by writing it."""
     masking = Masking([ANNA])
@@ -133,3 +138,17 @@ def test_unseen_and_wide_characters_hide_nothing(text: str) -> None:
 
 def test_an_account_of_nobody_is_no_person() -> None:
     assert Masking([Person("System"), Person("IT Service Desk")]).mask("System: the IT desk") == "System: the IT desk"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "VPN does not connect, uncommitted",
+        "Outlook login with Teams and Citrix fails",
+        "Cannot log in to SAP, Fiori shows a blank page",
+        "The VPN connects, Zeitgeist does not start",
+        "WLAN bricht ab, Roaming geht nicht",
+    ],
+)
+def test_a_sentence_about_logging_in_has_no_secret(said: str) -> None:
+    assert Masking(()).mask(said) == said
