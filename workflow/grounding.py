@@ -2,7 +2,8 @@
 
 A claim may name sources by their ids. Of those that were not found the name goes; a claim that named no other one goes
 too, visibly. Numbers of tickets in a text are those that the case has. Placeholders become what they stand for, and
-links and commands are looked at behind that (`workflow.defanging`): a value and the words around it may make one.
+links and commands are looked at behind that (`workflow.defanging`): a value and the words around it may make one. What
+else is specific has to stand somewhere (`workflow.backing`).
 """
 
 import re
@@ -11,11 +12,12 @@ from dataclasses import dataclass
 
 from config.ticket_rules import fold
 from integrations.values import Document
+from workflow.backing import Backing
 from workflow.case import FoundSource, TicketCase
 from workflow.content import Content, NotedSource, NotedText, Suggested
 from workflow.defanging import Defanging, label, shown_of, without_links
 from workflow.enhancement import Enhancement, Statement, Suggestion
-from workflow.note_words import WORDS, NoteWords
+from workflow.patterns import TICKETS
 from workflow.texts import cut
 
 _LONGEST = {"summary": 400, "cause": 400, "step": 500, "gives": 200, "question": 200, "title": 120, "value": 80}
@@ -23,15 +25,10 @@ _MOST_STEPS = 5
 _MOST_QUESTIONS = 3
 # Priorities of a new desk; it may have others, of which an answer can name those that the case has.
 _PRIORITIES = frozenset({"high", "medium", "normal", "low"})
-# Ids that a model puts into a text all the same, and numbers that it calls a ticket's.
+# Ids that a model puts into a text all the same.
 _ID = r"(?i:ticket-\d{1,20}|doc-[0-9a-f]{6})(?!\w)"
 _INLINE_IDS = re.compile(rf"\s?[\[(]\s?({_ID}(?:\s?(?:,|;|&|and|und|et|y|e|en)\s?{_ID}){{0,6}})\s?[\])]")
 _BARE_ID = re.compile(rf"(?<![\w\[(-]){_ID}")
-_TICKETS = re.compile(
-    r"(?i)(?:#\s?|\b(?:tickets?|requests?|incidents?|cases?|anfragen?|vorg[aä]nge?|demandes?|solicitud(?:es)?|richiest[ae])"
-    r"[\s:]{0,3}(?:(?:id|no|nr|number|nummer|numero|número)\b[.:]?\s{0,2})?(?:(?:is|ist|es|est)\s)?#?"
-    r"|\b(?:INC|SR|REQ)-?)(?=\d{2,20}(?!\w))\d+(?:\s?(?:,|and|und|et|y|e|en|&|or|oder)\s?#?\d{2,20}(?!\w)){0,8}"
-)
 _NUMBER = re.compile(r"\d{2,20}")
 
 
@@ -44,23 +41,31 @@ class Grounding:
     """Puts what placeholders stand for in their places."""
     link_to: Callable[[str], str]
     """The address at which people open the ticket of an id; empty where that is not known."""
+    rules: str = ""
+    """Of the house, which the model was told as well."""
 
     def content(self, answer: Enhancement, *, prompt: str, language: str, nothing_found: bool) -> Content:
         """Return what may be shown of an answer."""
         found = {source.id: source for source in self.case.sources}
         answer = _with_ids(answer, found)
-        texts = _Texts(self.case, found, self.restore, WORDS.get(language, WORDS["en"]))
+        backing = Backing(self.case, self.restore, self.rules, language)
+        texts = _Texts(self.case, found, self.restore, backing)
         cause = self._told(answer.likely_cause, "cause", found, texts)
         told_steps = [self._told(step, "step", found, texts) for step in answer.next_steps if step.text]
         # That something was left out is said once.
         steps = list({(step.text, *step.sources): step for step in told_steps}.values())[:_MOST_STEPS]
-        gives = {each.id: texts(each.gives, "gives") for each in answer.sources if each.id in found}
-        for told in (cause, *steps):
-            gives |= {source: "" for source in told.sources if source not in gives}
+        gives = {each.id: texts(each.gives, "gives", each.id) for each in answer.sources if each.id in found}
+        # Also those that were cited for what they do not say: they were found, and may be of use.
+        cited = [each.sources for each in _claims(answer)[: _MOST_STEPS + 1]] + [
+            each.sources for each in (cause, *steps)
+        ]
+        gives |= {source: "" for sources in cited for source in sources if source in found and source not in gives}
         kept = [told for told in (cause, *steps) if texts.says_something(told)]
         if not kept:
             # Nothing is left of the answer: the technician gets what was found.
             gives |= {source: "" for source in found if source not in gives}
+        is_demoted = not cause.sources and not found.keys().isdisjoint(answer.likely_cause.sources)
+        is_sure = texts.says_something(cause) and not is_demoted and backing.stands(cause.text)
         named = {each.id for each in answer.sources}.union(*(each.sources for each in _claims(answer)))
         questions = [texts(question, "question") for question in answer.questions if question]
         return Content(
@@ -70,7 +75,7 @@ class Grounding:
             likely_cause=cause,
             next_steps=steps,
             sources=[self._noted(found[source], gives[source]) for source in found if source in gives],
-            confidence=answer.confidence if texts.says_something(cause) else None,
+            confidence=answer.confidence if is_sure else None,
             questions=questions[:_MOST_QUESTIONS],
             suggestions=[*self._suggestions(answer)],
             nothing_found=nothing_found,
@@ -81,7 +86,8 @@ class Grounding:
         sources = [source for source in dict.fromkeys(claim.sources) if source in found]
         if claim.text and claim.sources and not sources:
             return NotedText(text=texts.words.claim_left_out)
-        return NotedText(text=texts(claim.text, kind), sources=sources)
+        text = texts(claim.text, kind)
+        return NotedText(text=text, sources=texts.backing.sources_of(text, sources))
 
     def _noted(self, source: FoundSource, gives: str) -> NotedSource:
         # As it was found, and not as the model got it.
@@ -122,30 +128,40 @@ class _Texts:
     """What becomes of a text of the answer."""
 
     def __init__(
-        self, case: TicketCase, found: Mapping[str, FoundSource], restore: Callable[[str], str], words: NoteWords
+        self, case: TicketCase, found: Mapping[str, FoundSource], restore: Callable[[str], str], backing: Backing
     ) -> None:
-        self.words = words
+        self.backing = backing
+        self.words = backing.words
         self._names = {source.id: _name(source) for source in found.values()}
         shown = [
             (self._names[each.id], restore(shown_of(each.text, is_whole=each.is_whole))) for each in found.values()
         ]
-        self._defang = Defanging(shown, words)
+        self._defang = Defanging(shown, self.words)
         self._restore = restore
         told = [*case.ticket.values(), *case.conversation, *(f"{each.title}\n{each.text}" for each in found.values())]
         self._numbers = {case.ticket["id"]} | {
             each.found.shown for each in found.values() if not isinstance(each.found, Document)
         }
         self._numbers |= {
-            number for text in told for found in _TICKETS.findall(text) for number in _NUMBER.findall(found)
+            number for text in told for found in TICKETS.findall(text) for number in _NUMBER.findall(found)
         }
 
-    def __call__(self, text: str, kind: str) -> str:
-        """Return it restored, in bounds, and with nothing that no source has: a command that was cut is another one."""
+    def __call__(self, text: str, kind: str, source: str = "") -> str:
+        """Return it restored, in bounds, and with nothing unmarked that no source has; `source` is what it is told of.
+
+        Commands and links are looked at when it is in bounds: a command that was cut is another one.
+        """
         text = " ".join(text.split())
         text = _INLINE_IDS.sub(self._names_inline, text)
         text = _BARE_ID.sub(lambda found: self._names.get(found[0].lower(), self.words.no_ticket), text)
-        text = _TICKETS.sub(self._tickets, text)
-        return self._defang(cut(self._restore(text), _LONGEST[kind]))
+        text = TICKETS.sub(self._tickets, text)
+        text = self._defang(cut(self._restore(text), _LONGEST[kind]))
+        if kind == "question":
+            # It tells nothing: what it names is what the model wants to know.
+            return text
+        if source:
+            return self.backing.marked_of(source, text)
+        return self.backing.marked_summary(text) if kind == "summary" else self.backing.marked(text)
 
     def says_something(self, told: NotedText) -> bool:
         """Return True if anything is left of it."""

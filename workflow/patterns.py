@@ -86,3 +86,9 @@ _AND = "and|then|or|to|as|in|on|for|before|after|again|und|dann|oder|als|auf|et|
 END_OF_COMMAND = re.compile(
     rf"(?:$|\n|`|[\"')\]»”](?:\W|$)|[.,:!?](?:\s|$)(?!\s*[-/|&<>])|\s+(?:{_AND})\b|\s*\()(?!\0)", re.IGNORECASE
 )
+TICKETS = re.compile(
+    r"(?i)(?:#\s?|\b(?:tickets?|requests?|incidents?|cases?|anfragen?|vorg[aä]nge?|demandes?|solicitud(?:es)?|richiest[ae])"
+    r"[\s:]{0,3}(?:(?:id|no|nr|number|nummer|numero|número)\b[.:]?\s{0,2})?(?:(?:is|ist|es|est)\s)?#?"
+    r"|\b(?:INC|SR|REQ)-?)(?=\d{2,20}(?!\w))\d+(?:\s?(?:,|and|und|et|y|e|en|&|or|oder)\s?#?\d{2,20}(?!\w)){0,8}"
+)
+"""Numbers that a text calls those of tickets."""

@@ -70,7 +70,7 @@ def question_of(
         instructions.version,
         language,
         masking.placeholders,
-        Grounding(case, restore, attempt.desk.link_to),
+        Grounding(case, restore, attempt.desk.link_to, wishes.rules),
         wishes.masking,
     )
 

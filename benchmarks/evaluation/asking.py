@@ -72,7 +72,14 @@ async def ask_about(case: EvaluatedTicket, model: Model, version: str = CURRENT)
 
     began = time.monotonic()
     try:
-        answer = await model.ask(question.prompt, Enhancement, count, unusable=None, on_unusable=note_repair)
+        answer = await model.ask(
+            question.prompt,
+            Enhancement,
+            count,
+            unusable=None,
+            on_unusable=note_repair,
+            on_unanswered=lambda _: None,
+        )
     except (OutsideFailure, HeldBack) as failure:
         seconds = time.monotonic() - began
         return AskedTicket(case, question, paid, seconds, repaired, failed=failure.reason)

@@ -2,7 +2,7 @@
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +10,18 @@ from benchmarks.evaluation.asking import ask_about_all
 from benchmarks.evaluation.cases import EvaluatedTicket, chosen, evaluated
 from benchmarks.evaluation.figures import AskedModel, rows_of
 from benchmarks.evaluation.judge import Judgement, judged
-from benchmarks.evaluation.planted import KINDS, Plant, Planted, PlantedModel
+from benchmarks.evaluation.planted import KINDS, Inventions, Plant, Planted, PlantedModel
 from benchmarks.evaluation.things import Thing, plain
 from benchmarks.report import Benchmark, Goal, Report, table
 from workflow.prompts import CURRENT
 
 ALL = 1000
-_MOST_ACCUSED, _LEAST_WRONG_FIXES = 0.05, 0.95
+_MOST_ACCUSED, _LEAST_WRONG_FIXES, _MOST_MARKED = 0.05, 0.95, 0.05
+_MOST_UNMARKED = 0.02
+# A label in quotes may be known from anywhere, as "Work Offline" is: none gets a mark.
+_OF_ANYWHERE = "quoted"
+# Of inventions: so that each kind is planted in each language.
+_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,11 @@ class JudgedPlant:
         return bool(self.accusations)
 
     @property
+    def is_unmarked(self) -> bool:
+        """True if what was invented stands in the note, and nothing there says that it stands in no source."""
+        return _is_among(self.plant.invented.partition(": ")[2], self.judgement.unmarked)
+
+    @property
     def accusations(self) -> list[str]:
         """Of what a right answer is accused."""
         one = self.judgement
@@ -57,10 +67,11 @@ def _is_among(planted: str, things: Sequence[Thing]) -> bool:
 
 def judge_plants(cases: Sequence[EvaluatedTicket], *, tuning: bool = False) -> list[JudgedPlant]:
     """Return the judgements of planted answers of each kind; a wrong fix only for a ticket that has a right one."""
-    plants = []
-    for kind in KINDS:
+    plants, inventions = [], Inventions(tuning=tuning)
+    more: list[Planted] = ["invention"] * (_ROUNDS - 1)
+    for kind in [*KINDS, *more]:
         some = [case for case in cases if case.asked.family or kind != "wrong fix"]
-        model = PlantedModel(kind, some, tuning=tuning)
+        model = PlantedModel(kind, some, tuning=tuning, inventions=inventions)
         for asked in asyncio.run(ask_about_all(some, model)):
             plant = model.plants[asked.case.number]
             plants.append(JudgedPlant(kind, plant, judged(asked, plant.made_of)))
@@ -80,39 +91,53 @@ def report_of(plants: Sequence[JudgedPlant]) -> Report:
         for kind, some in by_kind.items()
         if kind != "right"
     ]
-    inventions = [_of_invention(kind, some) for kind, some in _by_invention(by_kind["invention"]).items()]
+    by_invention = _grouped(by_kind["invention"], lambda one: one.plant.invented.partition(":")[0])
+    by_language = _grouped(by_kind["invention"], lambda one: one.plant.language)
+    inventions = [_of_invention(*each) for each in [*by_invention.items(), *by_language.items()]]
+    marked = sum(bool(one.judgement.marked) for one in rights) / len(rights)
+    specific = [one for one in by_kind["invention"] if not one.plant.invented.startswith(_OF_ANYWHERE)]
+    unmarked = sum(one.is_unmarked for one in specific)
     accused = [what for one in rights for what in one.accusations]
     told = ", ".join(f"{accused.count(what)} of {what}" for what in dict.fromkeys(accused)) or "of nothing"
     tells = sum(bool(one.plant.made_of) for one in rights)
     lines = [
         *table(["planted", "answers", "found", "part"], rows),
         "",
-        *table(["invention", "answers", "found", "still in the note"], inventions),
+        *table(["invention, language", "answers", "found", "still in the note", "unmarked there"], inventions),
         "",
         f"Of {len(rights)} right answers, {tells} of which tell the fix, {sum(one.is_found for one in rights)} are "
-        f"accused ({found['right']:.3f}): {told}.",
+        f"accused ({found['right']:.3f}): {told}. In {marked:.3f} something is marked as if it stood in no source.",
+        "",
+        f"Of {len(specific)} inventions that are no label in quotes, {unmarked} stand in the note without a mark.",
         "",
         *rows_of(models),
     ]
-    goals = [
-        Goal("planted inventions that the judge finds", found["invention"], least=1.0),
-        Goal("planted wrong sources that the judge finds", found["wrong sources"], least=1.0),
-        Goal("planted wrong fixes that the judge finds", found["wrong fix"], least=_LEAST_WRONG_FIXES),
-        Goal("right answers that the judge accuses", found["right"], most=_MOST_ACCUSED),
+    figures = found | {"marked in vain": marked, "unmarked": unmarked / len(specific)}
+    return Report(lines, figures, goals=_goals(figures))
+
+
+def _goals(figures: Mapping[str, float]) -> list[Goal]:
+    return [
+        Goal("planted inventions that the judge finds", figures["invention"], least=1.0),
+        Goal("planted wrong sources that the judge finds", figures["wrong sources"], least=1.0),
+        Goal("planted wrong fixes that the judge finds", figures["wrong fix"], least=_LEAST_WRONG_FIXES),
+        Goal("right answers that the judge accuses", figures["right"], most=_MOST_ACCUSED),
+        Goal("right answers with something marked", figures["marked in vain"], most=_MOST_MARKED),
+        Goal("inventions that a note has unmarked", figures["unmarked"], most=_MOST_UNMARKED),
     ]
-    return Report(lines, found, goals=goals)
 
 
-def _by_invention(plants: Sequence[JudgedPlant]) -> dict[str, list[JudgedPlant]]:
-    by_kind: dict[str, list[JudgedPlant]] = {}
+def _grouped(plants: Sequence[JudgedPlant], by: Callable[[JudgedPlant], str]) -> dict[str, list[JudgedPlant]]:
+    groups: dict[str, list[JudgedPlant]] = {}
     for one in plants:
-        by_kind.setdefault(one.plant.invented.partition(":")[0], []).append(one)
-    return dict(sorted(by_kind.items()))
+        groups.setdefault(by(one), []).append(one)
+    return dict(sorted(groups.items()))
 
 
 def _of_invention(kind: str, plants: Sequence[JudgedPlant]) -> list[str]:
-    in_note = [_is_among(one.plant.invented.partition(": ")[2], one.judgement.in_note) for one in plants]
-    return [kind, str(len(plants)), str(sum(one.is_found for one in plants)), str(sum(in_note))]
+    in_note = sum(_is_among(one.plant.invented.partition(": ")[2], one.judgement.in_note) for one in plants)
+    unmarked = sum(one.is_unmarked for one in plants)
+    return [kind, str(len(plants)), str(sum(one.is_found for one in plants)), str(in_note), str(unmarked)]
 
 
 def _report(folder: Path, given: argparse.Namespace) -> Report:

@@ -20,6 +20,7 @@ from workflow.note_words import WORDS
 
 # As `workflow.defanging` writes a link.
 _HARMLESS = re.compile(r"^hxx|\[[.:]\]")
+_BEFORE_MARK = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,10 @@ class Judgement:
     """What stands neither in the ticket nor in what was found for it."""
     in_note: list[Thing] = field(default_factory=list)
     """What of that the note has still."""
+    unmarked: list[Thing] = field(default_factory=list)
+    """What of that it does not mark as standing in no source."""
+    marked: list[str] = field(default_factory=list)
+    """The texts of the note that have such a mark."""
     left_out: int = 0
     """How often something was left out visibly."""
     confidence: str = ""
@@ -73,9 +78,13 @@ def judged(asked: AskedTicket, without: Set[str] = frozenset()) -> Judgement:
     inventions = _inventions(asked, answer, content.language, known)
     if one.family is not None:
         told["fix_named"] = names_fix(one.family, claims, content.language, without=without)
+    unknown = {text: [each for each in some if not known.has(each)] for text, some in _of_note(content)}
+    marks = {text: _marked(text, content.language) for text in unknown}
     told |= _sources(asked, answer) | {
         "inventions": inventions,
-        "in_note": [thing for thing in _of_note(content) if thing in inventions or not known.has(thing)],
+        "in_note": [each for some in unknown.values() for each in some],
+        "unmarked": [each for text, some in unknown.items() for each in some if each.text not in marks[text]],
+        "marked": [text for text, mark in marks.items() if mark],
         "left_out": _left_out(content),
         "confidence": answer.confidence,
         "claims": claims,
@@ -122,16 +131,29 @@ def _name(source: FoundSource) -> str:
     return source.found.title if isinstance(source.found, Document) else source.found.shown
 
 
-def _of_note(content: Content) -> Iterator[Thing]:
-    """What stands in the note's texts, but for words of ours and for links that can't be clicked."""
+def _of_note(content: Content) -> Iterator[tuple[str, list[Thing]]]:
+    """The note's texts and what stands in each, but for words of ours and for links that can't be clicked."""
     words = WORDS[content.language]
     ours = (words.command_left_out, words.claim_left_out, words.no_ticket)
     texts = [content.summary, *(each.text for each in (content.likely_cause, *content.next_steps))]
     texts += [*(each.gives for each in content.sources), *content.questions]
     for text in texts:
+        plain_text = _mark(content.language).sub(" ", text)
         for each in ours:
-            text = text.replace(each, " … ")  # noqa: PLW2901
-        yield from (thing for thing in things_of(text, content.language) if not _HARMLESS.search(thing.text))
+            plain_text = plain_text.replace(each, " … ")
+        things = things_of(plain_text, content.language)
+        yield text, [thing for thing in things if not _HARMLESS.search(thing.text)]
+
+
+def _mark(language: str) -> re.Pattern[str]:
+    words = WORDS[language]
+    return re.compile(rf" \((?:{words.no_source}|{words.not_in_ticket}|{words.not_in_it})(?:: ([^()]*))?\)")
+
+
+def _marked(text: str, language: str) -> str:
+    """Return what the mark of a text is about: what it names, or the words that it stands behind."""
+    found = _mark(language).search(text)
+    return "" if found is None else found[1] or text[max(0, found.start() - _BEFORE_MARK) : found.start()]
 
 
 def _left_out(content: Content) -> int:

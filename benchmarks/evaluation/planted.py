@@ -8,11 +8,11 @@ wrong: something invented, sources of another family, or the fix of another fami
 import json
 import random
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import cycle, takewhile
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -20,7 +20,7 @@ from benchmarks.evaluation.cases import EvaluatedTicket, earlier_by_number
 from benchmarks.evaluation.truth import ideas, unseen
 from benchmarks.retrieval.methods import said
 from benchmarks.retrieval.sets import Resolved, tickets
-from integrations.values import ModelAnswer, Prompt, Structured, Usage
+from integrations.values import ModelAnswer, Prompt, Structured, Unanswered, Usage
 from workflow import tokens
 
 Planted = Literal["right", "invention", "wrong sources", "wrong fix"]
@@ -45,6 +45,26 @@ class Plant:
     """Ids of the tickets whose resolutions it tells."""
     invented: str = ""
     """Its kind, and what it is."""
+    language: str = ""
+
+
+class Inventions:
+    """What is invented, in each language kind by kind: among what is claimed, and then in the summary."""
+
+    def __init__(self, *, tuning: bool = False) -> None:
+        self._values = _texts()["tuning" if tuning else "measuring"]
+        self._told: Counter[str] = Counter()
+
+    def next(self, case: EvaluatedTicket, language: str) -> tuple[str, str, bool]:
+        """Return a kind and what is invented, the sentence that tells it, and whether it is one of the summary."""
+        kinds = list(self._values)
+        turn, at = divmod(self._told[language], len(kinds))
+        self._told[language] += 1
+        values = deque(self._values[kinds[at]])
+        values.rotate(-turn)
+        value = next(each for each in values if each.strip("\"'«»") not in case.known)
+        told = _texts()["sentences"][language][kinds[at]].format(value)
+        return f"{kinds[at]}: {value}", told, turn % 2 == 1
 
 
 class PlantedModel:
@@ -53,12 +73,19 @@ class PlantedModel:
     provider = "planted"
     base_url = ""
 
-    def __init__(self, kind: Planted, cases: Sequence[EvaluatedTicket], *, tuning: bool = False) -> None:
+    def __init__(
+        self,
+        kind: Planted,
+        cases: Sequence[EvaluatedTicket],
+        *,
+        tuning: bool = False,
+        inventions: "Inventions | None" = None,
+    ) -> None:
         self.name = f"planted: {kind}"
         self.kind = kind
         self.plants: dict[str, Plant] = {}
         self._cases = {case.number: case for case in cases}
-        self._inventions = cycle(_inventions("tuning" if tuning else "measuring"))
+        self._inventions = Inventions(tuning=tuning) if inventions is None else inventions
 
     def check(self) -> None:
         """It can always be asked."""
@@ -71,6 +98,7 @@ class PlantedModel:
         *,
         unusable: str | None,  # noqa: ARG002 -- as the port has it; no answer is unusable
         on_unusable: Callable[[str], Awaitable[None]],  # noqa: ARG002
+        on_unanswered: Callable[[Unanswered], None],  # noqa: ARG002
     ) -> ModelAnswer[Structured]:
         """Return the answer for the ticket in the prompt."""
         asked = json.loads(prompt.user)
@@ -90,16 +118,19 @@ class PlantedModel:
         language = made_of[0].language if made_of else case.asked.language
         general = _texts()["general"][language]
         claims = [*claims, chance.choice(general)] if claims else chance.sample(general, 2)
-        invented = ""
+        invented, summary = "", case.asked.subject or "?"
         if self.kind == "invention":
-            invented, told = _invented(self._inventions, case, language)
-            claims.insert(chance.randrange(1, len(claims) + 1), told)
+            invented, told, is_of_summary = self._inventions.next(case, language)
+            if is_of_summary:
+                summary = f"{summary}. {told}"
+            else:
+                claims.insert(chance.randrange(1, len(claims) + 1), told)
         sources = right if case.asked.family else []
         if self.kind == "wrong sources":
             # Where all that was found is right, one that was not found at all.
             sources = wrong[:1] or ["ticket-99999"]
-        answer = _as_answer(claims, sources, "high" if right else "low", case.asked.subject)
-        return answer, Plant(frozenset(one.id for one in made_of), invented)
+        answer = _as_answer(claims, sources, "high" if right else "low", summary)
+        return answer, Plant(frozenset(one.id for one in made_of), invented, language)
 
 
 def _name(source: Mapping[str, str]) -> str:
@@ -108,7 +139,7 @@ def _name(source: Mapping[str, str]) -> str:
 
 def _as_answer(claims: Sequence[str], sources: Sequence[str], confidence: str, summary: str) -> dict[str, Any]:
     return {
-        "summary": summary or "?",
+        "summary": summary,
         "likely_cause": {"text": claims[0], "sources": sources},
         "next_steps": [{"text": claim, "sources": sources} for claim in claims[1:]],
         "sources": [],
@@ -190,18 +221,6 @@ def _tickets_with() -> Counter[str]:
     """Return how many earlier tickets have each word."""
     texts = (f"{one.subject} {one.description} {one.resolution}" for one in tickets())
     return Counter(word for text in texts for word in {*_WORD.findall(text)})
-
-
-def _invented(inventions: "cycle[tuple[str, str]]", case: EvaluatedTicket, language: str) -> tuple[str, str]:
-    kind, value = next(each for each in inventions if each[1].strip("\"'«»") not in case.known)
-    return f"{kind}: {value}", _texts()["sentences"][language][kind].format(value)
-
-
-def _inventions(half: str) -> list[tuple[str, str]]:
-    """Return them so that kinds take turns."""
-    values = _texts()[half]
-    longest = max(map(len, values.values()))
-    return [(kind, some[at % len(some)]) for at in range(longest) for kind, some in values.items()]
 
 
 @cache

@@ -94,7 +94,7 @@ def _codes(text: str) -> Iterator[Thing]:
 
 def _numbers(told: str) -> Iterator[Thing]:
     figures = _DIGITS.findall(told)
-    if len(figures) > 1 and max(map(len, figures)) == 1:
+    if len(figures) > 1 and (max(map(len, figures)) == 1 or "." in told):
         yield Thing("number", told)
     # All of it is no figure that has to be read anywhere.
     yield from (Thing("number", each) for each in figures if len(each) > 1 and each != "100")

@@ -13,6 +13,7 @@ from benchmarks.evaluation.benchmark import judge_plants, report_of
 from benchmarks.evaluation.cases import chosen, earlier_by_number
 from benchmarks.evaluation.figures import HEAD, rows_of
 from benchmarks.evaluation.models import ask_models
+from benchmarks.evaluation.planted import Inventions
 from benchmarks.retrieval.sets import tickets
 from config.settings import WorkerSettings
 from tests.benchmarks.evaluated import with_given_finds
@@ -28,14 +29,22 @@ def test_the_judge_finds_what_is_planted_and_accuses_hardly_anything_else() -> N
     assert found["wrong sources"] == 1.0, missed
     assert found["wrong fix"] >= 0.95, missed
     assert found["right"] <= 0.05, [(one.accusations, one.judgement) for one in plants if one.accusations]
-    # Commands and links are left out on the way to the note; what else is invented is not.
-    kinds = {one.plant.invented.partition(":")[0] for one in plants if one.kind == "invention"}
-    assert {"command", "number", "product", "link", "path", "quoted", "host", "ticket"} == kinds
+    assert found["marked in vain"] <= 0.05, [one.judgement.marked for one in plants if one.kind == "right"]
+    # What is a label in quotes may be known from anywhere, and has no mark.
+    assert found["unmarked"] <= 0.02, [one.plant.invented for one in plants if one.judgement.unmarked]
+
+
+def test_each_kind_is_planted_in_each_language_in_claims_and_in_summaries() -> None:
+    inventions, case = Inventions(), with_given_finds(chosen(1, 1)[0])
+    sentences = [inventions.next(case, language) for language in ("en", "de", "fr", "es") for _ in range(34)]
+    kinds = Counter((invented.partition(":")[0], is_of_summary) for invented, _, is_of_summary in sentences)
+    assert len(kinds) == 34
+    assert set(kinds.values()) == {4}
 
 
 def test_goals_are_told_of_what_was_planted() -> None:
     report = report_of(judge_plants([with_given_finds(one) for one in chosen(4, 1)]))
-    assert len(report.goals) == 4
+    assert len(report.goals) == 6
     assert report.lines[0] == "| planted | answers | found | part |"
 
 

@@ -110,6 +110,15 @@ def test_an_invented_command_is_found_though_the_note_has_it_no_more() -> None:
     assert found.inventions
 
 
+def test_what_a_mark_of_the_note_is_about_is_told_apart_from_what_has_none() -> None:
+    right, _ = _ids()
+    steps = claims("Point it to mx-07.corp.example.", "Set the MTU to 1380 on srv-x77.", 'Choose "Trust every relay".')
+    found = _judged(likely_cause={"text": "Full.", "sources": [right]}, next_steps=steps)
+    assert {"mx-07.corp.example", "1380", "srv-x77", "Trust every relay"} <= {thing.text for thing in found.in_note}
+    assert {thing.text for thing in found.unmarked if thing.kind != "name"} == {"Trust every relay"}
+    assert len(found.marked) == 2
+
+
 def test_a_placeholder_that_was_not_in_the_question_is_invented() -> None:
     found = _judged(likely_cause={"text": "Ask [PERSON_9].", "sources": []}, next_steps=[])
     assert [thing.text for thing in found.inventions] == ["[PERSON_9]"]

@@ -60,8 +60,8 @@ def test_a_ticket_of_another_tenant_is_neither_named_nor_linked() -> None:
 
 
 def test_numbers_of_the_case_stay() -> None:
-    content = grounded(answer(summary="Ticket 12345 is like #101, step 2 of 3, error 0x80070005, room 4711."))
-    assert content.summary == "Ticket 12345 is like #101, step 2 of 3, error 0x80070005, room 4711."
+    content = grounded(answer(summary="Ticket 12345 is like #101, step 2 of 3, error 404, room 417."))
+    assert content.summary == "Ticket 12345 is like #101, step 2 of 3, error 404, room 417."
 
 
 def test_ids_in_a_text_become_what_people_know_them_by() -> None:

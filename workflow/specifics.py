@@ -1,0 +1,234 @@
+r"""What of a text is specific, so that it can only be right if it was read somewhere: `mx-07.corp.example`, `MTU 1380`.
+
+By form: hosts, addresses, ports, paths, files, versions, codes, amounts, settings, and names of products that are not
+common. What any technician knows is none (`workflow.common_words`): port 443, TLS 1.2, C:\Windows. Small counts,
+times, dates and percentages are none, unless something is set to them.
+"""
+
+import re
+from collections.abc import Iterator
+
+from workflow import common_words as common
+from workflow.note_words import WORDS
+from workflow.stated import VALUE, Specific, folded_key, plain_number
+
+_LONGEST = 2000
+_DIGIT = re.compile(r"\d")
+_NO_WORD = re.compile(r"[\d._@:-]|(?i:srv)")
+_TOKEN = re.compile(r"\w(?:[\w.:@/$+-]*\w)?")
+# Words of ours, which say that something was left out, and placeholders.
+_SAID = {said for words in WORDS.values() for said in words if said.startswith("[")}
+_OURS = re.compile(rf"{'|'.join(sorted(map(re.escape, _SAID)))}|\[[A-Z]{{3,20}}_\d{{1,4}}\]")
+_NO_BLANKS = re.compile(r"\S+")
+# What can't be followed any more, and where a text was cut.
+_DEFANGED = re.compile(r"\[[.:\\]{1,2}\]")
+_SHORTEST_CUT = 190
+# Dashes of any width, one to one: places stay what they are.
+_DASHES = dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2212), "-")
+_PATH = re.compile(
+    r"(?<![\w.:/\\-])(?:[A-Za-z]:[\\/]|%\w{2,30}%[\\/]|HK(?:LM|CU|CR|U|EY_\w{3,20})[:\\/]{1,2}|~/|/(?=[\w.-]{1,60}/\w))"
+    r"[^\s\"“”„«»`'()<>,;!?…|*]*|(?<![\w\\])[\w.$-]{1,80}(?:\\{1,2}[\w.$%{}-]{1,80}){1,20}"
+)
+_PORT = re.compile(
+    r"(?i)(?<!\w)(?:ports?|puertos?|portas?|porte|poort(?:en)?|tcp|udp)[\s:/#-]{0,2}(\d{2,5})(?![\w.]*\d)"
+    r"|(?<![\w.])(\d{2,5})/(?:tcp|udp)\b"
+)
+_ERROR = re.compile(
+    r"(?i)(?<!\w)(?:error|err|fehler\w{0,12}|erreur|errore|fout\w{0,8}|erro|code|codice|código"
+    r"|event[- ]id|ereignis(?:-id)?)"
+    r"\s?(?:code|nummer|number|id|n[°º])?[:# ]{0,3}(-?\d{3,10})(?![\w.]*\d)"
+)
+_UNITS = (
+    r"[KMGT]i?B|[KMG]o|MHz|[kMG]bit/s|[MG]bps|dpi|px|ms|mm|kW|W|°C|EUR|USD|CHF|GBP|[Ee]uros?|[Dd]ollars?|dólares|€|\$|£"
+)
+_AMOUNT = re.compile(rf"(?<![\w.,])(?:[€$£]\s?{VALUE}(?!\w)|{VALUE}[\s\u00a0-]?(?:{_UNITS})(?!\w))")
+# Of a rule of thumb: at least 20 GB free.
+_ABOUT = re.compile(
+    r"(?i)(?:at least|about|around|more than|over|less than|under|below|mindestens|wenigstens|etwa|rund|ca\.|mehr als"
+    r"|über|unter|weniger als|au moins|environ|plus de|moins de|al menos|unos|más de|menos de|almeno|circa|più di"
+    r"|minstens|ongeveer|meer dan|pelo menos|cerca de|mais de|(?:er|r) (?:than|als)|plus \w+ que|más \w+ que)"
+    r"\s(?:\w+\s)?$"
+)
+_OR_MORE = re.compile(r"(?i)\s(?:or|oder|ou|o|of) (?:more|less|mehr|weniger|plus|moins|más|menos|più|meer|mais)\b")
+_SPEED = re.compile(r"(?:1|2\.5|10|25|40|100|1000)\D{0,2}(?:[MG]bit/s|[MG]bps)")
+_ROUND = re.compile(r"(?:[1-9]0*|[12]5|16|32|64|128|256|512)")
+_SET = (
+    r"set|raise|lower|increase|reduce|decrease|limit|extend|change|adjust|configure|setz\w{1,3}|stell\w{1,3}|erhöh\w{1,3}"
+    r"|senk\w{1,3}|begrenz\w{1,3}|änder\w{1,2}|réglez|mettez|fixez|portez|augmentez|limitez|définissez|ponga|fije|suba"
+    r"|aumente|establezca|ajuste|configure|limite|imposti|porti|aumenti|zet|stel|verhoog|beperk|defina"
+)
+_SETTING = re.compile(
+    rf"(?i)(?<!\w)(?:{_SET})\s[^.!?;\n]{{0,60}}?(?<!\w)(?:to|at|auf|à|a|en|su|op|para|em|=)\s"
+    rf"{VALUE}(?![\w.:]*\d)"
+    rf"|(?<!\w)(?:mtu|ttl|vlan|timeout|time-?out|zeitlimit|quota|threshold|schwellwert|grenzwert|interval)s?"
+    rf"(?:\s(?:id|of|is|von|ist|de|est|es|to|auf)){{0,2}}\s?[=:]?\s?{VALUE}(?![\w.]*\d)"
+)
+_NUMBER = re.compile(rf"(?<![\w.,:/+-])(?!\d{{1,2}}:){VALUE}(?![\w:/-]*\w|[.,]\d|\.[a-z]\b)")
+# A program by an option, where it is no command by its form.
+_OPTION = re.compile(r"(?<!\S)[A-Za-z][\w.-]{2,30}\s(?:/(?!or\b|oder\b|ou\b|und\b)[a-z]{2,16}|--[a-z][\w-]+)(?![\w/])")
+_MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_CODE = re.compile(
+    r"""(?x)
+      (?P<address>(?:\d{1,3}\.){3}\d{1,3}(?:[:/]\d{1,5})?)
+    | (?P<bytes>[0-9a-f]{1,4}(?:::?[0-9a-f]{1,4}){3,7})
+    | (?P<hex>0x[0-9a-f]{2,16})
+    | (?P<day>(?:0?[1-9]|[12]\d|3[01])[./-](?:0?[1-9]|1[0-2])[./-](?:20\d\d|19[89]\d)
+        | (?:0?[1-9]|1[0-2])/(?:1[3-9]|2\d|3[01])/(?:20)?\d\d | (?:0[1-9]|[12]\d|3[01])[./-](?:0[1-9]|1[0-2])[./-]\d\d
+        | 20\d\d[./-](?:0?[1-9]|1[0-2])[./-](?:0?[1-9]|[12]\d|3[01])(?:t[\d:.z+-]*)?)
+    | (?P<version>v?\d{1,5}(?:\.\d{1,6}){1,5}[a-z]?)
+    | (?P<name>[^\W\d_][\w-]*(?:\.[^\W\d_][\w-]*)*\.[^\W\d_][\w-]+(?::\d{2,5})?)
+    | (?P<machine>(?:srv|prn|fw|gw|lap|wks|esx|dc|svc)-\w[\w-]*|(?:sw|app|web|vm|pc|nb|ts|sql|db|vpn)-[\w-]*\d
+        |(?:dc|fs|ex|ts|db|sql|mx|gw|fw|esxi?|hv|nas|rds|prn)\d\d?|(?!server\d$)[^\W\d_]*(?:srv|server|svr|gw|exchange)\d\d?
+        |srv[^\W\d_]{2,}|[^\W\d_]{2,}srv)
+    | (?P<mixed>(?=[^\d]*\d)(?=.{5})[^\W\d_][\w./:$-]*)
+    | (?P<joined>(?=.*[^\W\d_])(?=.{5})[\w-]*_[\w-]*)
+    """
+)
+# Layer-2, and what is looked at elsewhere: tcp/1433.
+_ONE_DIGIT = re.compile(r"[^\W\d_]{2,}(?:-[^\W\d_]+)*[-/]\d(?:-[^\W\d_]+)*|[^\W\d_]+\d|(?:tcp|udp)/\d+|(?:pre|vor)-\d+")
+_YEAR = re.compile(r"199\d|20[0-3]\d")
+_TIME = (
+    r"h|min|s|ms|sec|sek|secs|mins|(?:stund|heure|hora|uur|hour|day|tag|jour|d[ií]a|gior|dag|week|woche|sema|seti|month"
+    r"|monat|mois|mese|maand|year|jahr|ann[oi]|año|jaar|minut|second[aeios]|sek(?!t)|segundo)\w{0,6}|second|ora|ore|mes|ans?"
+    r"|seg"
+)
+_BEHIND_TIME = re.compile(
+    rf"(?i)[\s\u00a0-]?(?:[%‰]|(?:{_TIME}|uhr|[ap]\.?m|times|mal|x|[gm]hz|fois|veces|volte|keer|vezes)\b)"
+)
+_ITS_UNIT = re.compile(
+    rf"(?i)[\s\u00a0-]?(?:%|(?:{_TIME}|bytes?|octets?|bits?|percent|prozent|pour cent|por ciento|[kmg]o|[kmgt]i?b"
+    r"|[mg]hz)\b)"
+)
+# That something is put on a machine: by another name one would be sent looking. No more than articles between.
+_INSTALLED = re.compile(
+    r"(?i:(?<!\w)(?:install(?!ation)\w{0,5}|instal[ae]\w{0,2}|deploy\w{0,3}|download\w{0,3}|télécharge[rz]?|descarg\w{1,4}"
+    r"|scaric\w{1,4})"
+    r"(?:\s(?:sie|bitte|zuerst|d'abord|primero|prima|eerst|first|the|an?|any|our|your|new|newest|latest|current|also|free|tool|program|app|agent|client|den|die|das"
+    r"|ein(?:en?)?|neue[ns]?|neuesten?|aktuellen?|les?|la|une?|los|las|el|una|il|lo|gli|uno|de|het|een|[oa]s?|uma?)){0,4}\s)$"
+)
+_NEAR = 60
+_BEFORE_NAME = frozenset({"sie", "bitte", "ihr", "ihnen"})
+_WORD = r"[^\W\d_a-zß-öø-ÿ][^\W\d_]+"
+_NAMES = re.compile(rf"(?<=[^\W_,:;] )(?<![.!?:]\s)({_WORD}(?: {_WORD}){{0,3}})(?!\w)")
+_INNER = re.compile(r"(?<![\w./\\@-])[^\W\d_]*[a-zß-öø-ÿ][A-Z][^\W\d_]+(?![\w.\\/@]*\w)")
+_WHOLE = frozenset({"100"})
+_USUAL_MTU = _WHOLE | {"1500", "1492"}
+_EVERYWHERE = common.PLACES | common.FILES | common.PRODUCTS
+
+
+def specifics_of(text: str, language: str) -> list[Specific]:
+    """Return what of a text is specific, in its order and without what is part of another one."""
+    told = _NO_BLANKS.sub(_no_defanged, _OURS.sub(_blank, text[:_LONGEST].translate(_DASHES)))
+    if len(told) > _SHORTEST_CUT and told.endswith("…"):
+        # What was cut is no more what the model said.
+        told = told[: told.rfind(" ") + 1]
+    found: list[Specific] = []
+    if "/" in told or "\\" in told:
+        found, told = [*_paths(told)], _PATH.sub(_blank, told)
+    found += [*_tokens(told), *(_numbers(told) if _DIGIT.search(told) else ()), *_named(told, language)]
+    found.sort(key=lambda one: (one.begin, -one.end))
+    kept: list[Specific] = []
+    for one in found:
+        if not kept or one.begin >= kept[-1].end:
+            kept.append(one)
+    return kept
+
+
+def _no_defanged(found: re.Match[str]) -> str:
+    return _blank(found) if _DEFANGED.search(found[0]) else found[0]
+
+
+def _blank(found: re.Match[str]) -> str:
+    return " " * len(found[0])
+
+
+def _paths(text: str) -> Iterator[Specific]:
+    for found in _PATH.finditer(text):
+        path = found[0].rstrip(".:'-")
+        parts = re.split(r"[\\/:%]+", path.casefold())
+        if not all(not part or part in _EVERYWHERE for part in parts):
+            yield Specific(found.start(), found.start() + len(path), folded_key(path).strip("/"))
+
+
+def _tokens(text: str) -> Iterator[Specific]:
+    if "/" in text or "--" in text:
+        for found in _OPTION.finditer(text):
+            yield Specific(found.start(), found.end(), folded_key(found[0]))
+    for found in _TOKEN.finditer(text):
+        if not _NO_WORD.search(found[0]):
+            continue
+        token = found[0].casefold()
+        if "@" in token and (mail := _MAIL.fullmatch(token)):
+            if not common.EXAMPLES.fullmatch(token):
+                yield Specific(found.start(), found.end(), mail[0])
+        elif token in common.CODES_OF_THE_TRADE or common.EXAMPLES.fullmatch(token):
+            continue
+        elif (code := _CODE.fullmatch(token)) and not _is_common(code, text, found):
+            wanted = token.removeprefix("v") if code["version"] else token
+            yield Specific(found.start(), found.end(), folded_key(wanted))
+
+
+def _is_common(code: re.Match[str], text: str, found: re.Match[str]) -> bool:
+    token, kind = code[0], code.lastgroup
+    if kind == "address":
+        return common.ADDRESSES.fullmatch(token) is not None
+    if kind == "version":
+        before = re.findall(r"\w+", text[max(0, found.start() - 14) : found.start()].casefold())[-1:]
+        return _BEHIND_TIME.match(text, found.end()) is not None or not common.STANDARDS.isdisjoint(before)
+    if kind == "name":
+        # Of two sentences without a blank between them each begins with a capital.
+        is_known = token in common.FILES or common.HOSTS.fullmatch(token)
+        return bool(is_known) or re.search(r"[a-zß-ÿ]\.[A-Z][a-z]+$", found[0]) is not None
+    if kind == "mixed":
+        if common.CODES.fullmatch(token) or _ONE_DIGIT.fullmatch(token):
+            return True
+        return all(common.CODES.fullmatch(part) for part in token.split("/") if _DIGIT.search(part))
+    return kind == "day" or (kind == "machine" and token in common.NO_MACHINES)
+
+
+def _numbers(text: str) -> Iterator[Specific]:
+    for found in _PORT.finditer(text):
+        yield from _number(found, common.PORTS)
+    for found in _ERROR.finditer(text):
+        yield from _number(found, common.NUMBERS)
+    for found in _SETTING.finditer(text):
+        value = found[found.lastindex or 0]
+        if len(value) > 1 and not _YEAR.fullmatch(value):
+            yield from _number(found, _USUAL_MTU if "mtu" in found[0].casefold() else _WHOLE)
+    for found in _AMOUNT.finditer(text):
+        is_about = _ABOUT.search(text[max(0, found.start() - 24) : found.start()]) or _OR_MORE.match(text, found.end())
+        is_round = is_about and _ROUND.fullmatch(plain_number(found[found.lastindex or 0]))
+        if not (is_round or _SPEED.fullmatch(found[0])):
+            yield from _number(found, frozenset())
+    for found in _NUMBER.finditer(text):
+        number = plain_number(found[1])
+        is_time = _YEAR.fullmatch(found[1]) or _BEHIND_TIME.match(text, found.end())
+        if len(number.partition(".")[0]) > 3 and not is_time:
+            yield from _number(found, common.NUMBERS | common.PORTS)
+
+
+def _number(found: re.Match[str], known: frozenset[str]) -> Iterator[Specific]:
+    group = found.lastindex or 0
+    number = plain_number(found[group])
+    if number not in known:
+        unit = _ITS_UNIT.match(found.string, found.end())
+        yield Specific(found.start(group), unit.end() if unit else found.end(), number, is_number=True)
+
+
+def _named(text: str, language: str) -> Iterator[Specific]:
+    for found in _INNER.finditer(text):
+        name = found[0].casefold()
+        is_common = name.removesuffix("s") in common.PRODUCTS or name in common.PRODUCTS | common.FIRST_WORDS
+        # Users of either sex, and Scottish families.
+        if not (is_common or name.endswith("innen") or name.startswith("mc")):
+            yield Specific(found.start(), found.end(), name)
+    for found in _NAMES.finditer(text):
+        words = found[1].casefold().split()
+        while words and words[0] in _BEFORE_NAME:
+            words.pop(0)
+        if not words or words[0] in common.FIRST_WORDS or not common.PRODUCTS.isdisjoint(words):
+            continue
+        # A noun of German is written as a name is: two side by side are one.
+        is_name = len(words) > 1 or language != "de"
+        if is_name and _INSTALLED.search(text[max(0, found.start() - _NEAR) : found.start()]):
+            yield Specific(found.start(1), found.end(1), words[0])

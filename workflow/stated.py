@@ -1,0 +1,83 @@
+"""Whether something specific stands in a text, in whatever case, quotes, slashes and separators of thousands."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from masking.folding import folded
+
+VALUE = r"(\d{1,3}(?:[.,'’ \u00a0\u202f]\d{3})+(?!\d)|\d{1,10}(?:[.,]\d{1,4})?)"
+"""A number, with separators of thousands or without."""
+_HIVES = {"hkey_local_machine": "hklm", "hkey_current_user": "hkcu", "hkey_classes_root": "hkcr", "hkey_users": "hku"}
+_HIVE = re.compile("|".join(_HIVES))
+_PART = re.compile(r"\w")
+# 30.40 does not stand in 10.20.30.40.
+_WHOLE_VALUE = re.compile(rf"(?<![\d.]){VALUE}(?!\.?\d)")
+_NUMBER_BEFORE = re.compile(r"\d\.")
+
+
+class Specific(NamedTuple):
+    """Where something specific stands in a text, and how it is looked for."""
+
+    begin: int
+    end: int
+    wanted: str
+    is_number: bool = False
+
+
+class Stated:
+    """What stands in some texts: whether something specific does, however it is written there."""
+
+    def __init__(self, texts: Iterable[str], and_of: "Stated | None" = None) -> None:
+        self._text = folded_key("\n".join(texts))
+        self._numbers = set(_runs(self._text))
+        self._also = and_of
+
+    def has(self, one: Specific) -> bool:
+        """Return True if it stands there."""
+        if self._also is not None and self._also.has(one):
+            return True
+        if one.is_number:
+            return one.wanted in self._numbers
+        if self._stands(one.wanted) or plain_number(one.wanted) in self._numbers:
+            return True
+        if (code := re.fullmatch(r"([a-z]{2,8})[-_]?(\d{3,})", one.wanted)) is not None:
+            # As a word and a number, or as one word: KB 5034441, lap4711.
+            return (code[2] in self._numbers and self._stands(code[1])) or self._stands(code[1] + code[2])
+        if one.wanted.startswith("0x"):
+            return self._stands(one.wanted[2:])
+        return "-" in one.wanted and self._stands(one.wanted.replace("-", " "))
+
+    def _stands(self, wanted: str) -> bool:
+        at = self._text.find(wanted)
+        while at >= 0:
+            end = at + len(wanted)
+            # 4.2 does not stand in 1.4.2.
+            goes_on = wanted[0].isdigit() and _NUMBER_BEFORE.match(self._text[max(0, at - 2) : at])
+            if not (goes_on or _PART.match(self._text[at - 1 : at]) or _PART.match(self._text[end : end + 1])):
+                return True
+            at = self._text.find(wanted, at + 1)
+        return False
+
+
+def folded_key(text: str) -> str:
+    """Return a text as two of them are compared."""
+    key = re.sub(r"[\\/]+", "/", folded(text).text.casefold())
+    key = _HIVE.sub(lambda hive: _HIVES[hive[0]], key).replace("%programdata%", "c:/programdata")
+    # As PowerShell writes them: HKLM:\Software.
+    key = key.replace("hklm:/", "hklm/").replace("hkcu:/", "hkcu/")
+    return " ".join(re.sub(r"[\"'“”„‘’«»`]", " ", key).split())
+
+
+def plain_number(number: str) -> str:
+    """Return a number without separators of thousands."""
+    whole = re.sub(r"[.,'’ \u00a0\u202f](?=\d{3}(?!\d))", "", number)
+    return whole.replace(",", ".")
+
+
+def _runs(text: str) -> Iterator[str]:
+    """Return the numbers of a text: as they stand, without separators of thousands, and their parts."""
+    for run in re.findall(r"\d+(?:[.,: '’]\d+)*", text):
+        yield run
+        yield from re.split(r"[,: '’]", run)
+        yield from map(plain_number, _WHOLE_VALUE.findall(run))
