@@ -56,9 +56,10 @@ TENANT_SETTINGS: dict[str, str] = {
     "`SECRETS_DIR` may have many lines.",
     "NOTE_IF_NOTHING_FOUND_": "Where neither ticket nor document is like it: `write` (default), a note that says so; "
     "`none`, no note, and the model is not asked.",
+    "NOTE_IF_REOPENED_": "When a ticket that has a note is reopened: `write` (default), a further note; `none`.",
     "NOTE_PROMPT_TOKENS_": "Tokens that a ticket and what was found for it may have: 8000 (default), from 1000 on; "
     "for a model with a small window. What is least useful is cut.",
-    "AUDIT_DAYS_": "Days for which a record is kept of each answer: what the model was sent, as masked as it left, "
+    "AUDIT_DAYS_": "Days for which a record is kept of each question: what the model was sent, as masked as it left, "
     "and what came ([why none by default](data.md#audit-records)). 0 (default) keeps none; 3650 at most. Where it is "
     "lowered, what is older by then goes.",
     "OPENAI_API_KEY_": "The tenant's own key for the model, in place of `OPENAI_API_KEY`.",

@@ -139,6 +139,7 @@ def _note(settings: Mapping[str, str]) -> NoteSettings:
         language="" if language == "ticket" else language,
         rules=settings.get("NOTE_RULES", ""),
         if_nothing_found=settings.get("NOTE_IF_NOTHING_FOUND", "write").lower() == "write",
+        if_reopened=settings.get("NOTE_IF_REOPENED", "write").lower() == "write",
         prompt_tokens=int(settings.get("NOTE_PROMPT_TOKENS", "8000")),
         masking=MASKINGS[settings.get("MASKING", "personal").lower()],
     )

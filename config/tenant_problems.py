@@ -206,8 +206,11 @@ def note_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
         return wrong
     if settings.get("MASKING", "personal").lower() not in MASKINGS:
         wrong.append(f"MASKING_{suffix} must be personal, all or none")
-    if settings.get("NOTE_IF_NOTHING_FOUND", "write").lower() not in ("write", "none"):
-        wrong.append(f"NOTE_IF_NOTHING_FOUND_{suffix} must be write or none")
+    wrong += [
+        f"{name}_{suffix} must be write or none"
+        for name in ("NOTE_IF_NOTHING_FOUND", "NOTE_IF_REOPENED")
+        if settings.get(name, "write").lower() not in ("write", "none")
+    ]
     if not re.fullmatch("ticket|en|de|fr|es|it|nl|pt", settings.get("NOTE_LANGUAGE", "ticket").lower()):
         wrong.append(f"NOTE_LANGUAGE_{suffix} must be ticket, or one of en, de, fr, es, it, nl, pt")
     tokens = settings.get("NOTE_PROMPT_TOKENS", "8000")

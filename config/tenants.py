@@ -76,6 +76,8 @@ class NoteSettings:
     """What the tenant adds to what the model is told: house rules, tone."""
     if_nothing_found: bool = True
     """False if a ticket for which nothing was found gets none, and no model is asked."""
+    if_reopened: bool = True
+    """False if a ticket that has a note gets no further one when it is reopened."""
     prompt_tokens: int = 8000
     """How many tokens the ticket and what was found for it may have."""
     masking: MaskingKind = "personal"

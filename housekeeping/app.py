@@ -18,6 +18,7 @@ from config.tenant_directory import TenantDirectory
 from dispatch.queue import open_redis
 from housekeeping.copying import AT_ONCE, Copying
 from housekeeping.embedding import EmbeddingTurns
+from housekeeping.left import TenantsLeft
 from housekeeping.sync import Copies
 from integrations.embeddings.embedders import Embedders
 from integrations.servicedesk.desks import Desks
@@ -69,7 +70,7 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
     # Not in line with the copies for a connection. Redis is no reason: without it the desks are only called less often.
     probed = Database(settings.database_url, application_name="ai-agents housekeeping", pool_size=1)
     readiness.ask(loop, {"database": probed.ask})
-    copying = Copying(tenants, Copies(tenants, database, desks).copy)
+    copying = Copying(tenants, Copies(tenants, database, desks, settings.job_deadline_seconds).copy)
     embedders = Embedders(tenants, settings)
     embedding = EmbeddingTurns(tenants, database, embedders.of, embedders.mask_of)
     housekeeping = _Housekeeping(settings, database, copying, embedding, tenants)
@@ -134,6 +135,7 @@ class _Housekeeping:
         self._copies = Rounds(stuck_seconds=settings.worker_stuck_seconds)
         self._purges = Rounds(stuck_seconds=settings.worker_stuck_seconds)
         self._purge_at: float | None = None
+        self._left = TenantsLeft(tenants.names)
         self.rounds = Each(self._copies, self._purges)
 
     async def lead(self) -> None:
@@ -193,6 +195,7 @@ class _Housekeeping:
                 text_days=self._settings.keep_text_days,
                 job_days=self._settings.keep_jobs_days,
                 audit_days={tenant.id: tenant.audit_days if tenant.usable else None for tenant in self._tenants.all()},
+                has_left=self._left.has_left,
                 before_each=lambda: self._purges.next_within(BATCH_SECONDS + _SILENCE_SECONDS),
                 on_failure=_say_not_purged,
             )

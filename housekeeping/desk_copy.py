@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from housekeeping.forbidden import Forbidden
 from housekeeping.pace import CopyPace
+from housekeeping.reopened import Reopened
 from integrations.errors import OutsideFailure
 from integrations.servicedesk.client import ServiceDeskPlus
 from storage.listings import Collection
@@ -16,6 +17,13 @@ from storage.session import Database
 
 UNSEEN_HOURS = 20
 """Then is read again what no list tells the tenant's rules enough of, and what the desk refused to give: once a day."""
+
+
+class CopyWishes(NamedTuple):
+    """What a tenant wants of its copies, and by what they show."""
+
+    forbidden: Forbidden
+    reopened: Reopened
 
 
 @dataclass(slots=True)
@@ -28,6 +36,7 @@ class DeskCopy:
     forbidden: Forbidden
     pace: CopyPace
     holder: Holder
+    reopened: Reopened
     languages: Sequence[str]
     oldest: datetime
     conversation: bool

@@ -4,17 +4,16 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import DeskSettings, Tenant
-from config.ticket_rules import TicketRules
-from housekeeping.desk_copy import DeskCopy, Source
+from housekeeping.desk_copy import CopyWishes, DeskCopy, Source
 from housekeeping.extent import tell_extent
 from housekeeping.forbidden import Forbidden
 from housekeeping.list_pass import ListPass
 from housekeeping.pace import CopyPace, call_seconds
 from housekeeping.reading import Reading
+from housekeeping.reopened import Reopened
 from housekeeping.solutions import SolutionSource
 from housekeeping.synced import Synced
 from housekeeping.tickets import TicketSource
@@ -41,7 +40,7 @@ async def sync_tenant(
     desk: ServiceDeskPlus,
     tenant_id: str,
     settings: DeskSettings,
-    forbidden: Forbidden,
+    wishes: CopyWishes,
     *,
     seconds: float,
     pace: CopyPace,
@@ -60,16 +59,17 @@ async def sync_tenant(
             database,
             desk,
             tenant_id,
-            forbidden,
+            wishes.forbidden,
             pace,
             holder,
+            wishes.reopened,
             settings.languages or LANGUAGES,
             datetime.now(UTC) - timedelta(days=settings.history_days),
             settings.conversation,
             a_call,
         )
         # By what is known of them already, whatever the desk answers.
-        copy.removed += await history.remove_forbidden(database, tenant_id, forbidden.names)
+        copy.removed += await history.remove_forbidden(database, tenant_id, wishes.forbidden.names)
         await tell_extent(database, tenant_id)
         await _newest(copy)
         await indexing.index_again(database, tenant_id, copy.languages, _MOST_INDEXED)
@@ -88,23 +88,27 @@ async def sync_tenant(
 class Copies:
     """Copies the desks of all tenants, each at a pace of its own that goes on from one round to the next."""
 
-    def __init__(self, tenants: TenantDirectory, database: Database, desks: Desks) -> None:
+    def __init__(self, tenants: TenantDirectory, database: Database, desks: Desks, job_deadline_seconds: int) -> None:
         self._tenants = tenants
         self._database = database
         self._desks = desks
+        self._job_deadline = job_deadline_seconds
         self._paces: dict[tuple[str, int], CopyPace] = {}
 
     async def copy(self, tenant_id: str, desk: DeskSettings, seconds: float) -> Synced:
         """Copy a tenant's desk for about so many `seconds`; as `sync_tenant`."""
         rate = desk.rate_per_minute
         pace = self._paces.setdefault((tenant_id, rate), CopyPace(rate))
-        forbidden = Forbidden(partial(self._rules_of, tenant_id))
-        client = self._desks.of(tenant_id)
-        return await sync_tenant(self._database, client, tenant_id, desk, forbidden, seconds=seconds, pace=pace)
+        forbidden = Forbidden(lambda: self._now(tenant_id).rules)
+        reopened = Reopened(
+            self._database, tenant_id, lambda: self._now(tenant_id).note.if_reopened, self._job_deadline
+        )
+        about = (self._database, self._desks.of(tenant_id), tenant_id, desk, CopyWishes(forbidden, reopened))
+        return await sync_tenant(*about, seconds=seconds, pace=pace)
 
-    def _rules_of(self, tenant_id: str) -> TicketRules:
+    def _now(self, tenant_id: str) -> Tenant:
         # One that has just left has no desk to copy either.
-        return (self._tenants.get(tenant_id) or Tenant(tenant_id)).rules
+        return self._tenants.get(tenant_id) or Tenant(tenant_id)
 
 
 async def _newest(copy: DeskCopy) -> None:

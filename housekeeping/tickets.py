@@ -1,5 +1,6 @@
 """The tickets of a desk: what its lists tell of them, and how one is copied."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -136,6 +137,7 @@ class TicketSource:
         """Read one, and copy it; the copy of one that is gone, or may not be copied, goes."""
         copy = self._copy
         await copy.turn()
+        asked_at = time.monotonic()
         try:
             ticket = await copy.desk.read_ticket(ticket_id)
         except TicketGone:
@@ -159,6 +161,7 @@ class TicketSource:
             copy.tickets += saved
             if saved:
                 await measure(copy.database, copy.tenant_id, ticket, copy.languages)
+                await copy.reopened.mind(ticket, time.monotonic() - asked_at)
             else:
                 # It was forgotten, and so is what its list told.
                 await listings.remove(copy.database, copy.tenant_id, "t", [ticket_id])

@@ -179,9 +179,9 @@ END $$;
 
 -- What the other jobs of a job's ticket say, whichever number their webhooks named: one is running; one waits, and may
 -- have posted its note; one waits, and was accepted earlier (or retried by hand, whichever came last: one order for all);
--- and the two that `claim_job` is about. Who had a job retried by hand asked for a note past what was in the ticket then:
--- for that job it counts only what has ended since, and the webhook is nobody's echo. It is one row, as the planner has
--- to know: for the thousand that it takes functions to give, a claim would read the whole of a small table.
+-- and the two that `claim_job` is about. The webhook of a job that was retried by hand is nobody's echo. It is one row, as
+-- the planner has to know: for the thousand that it takes functions to give, a claim would read the whole of a small
+-- table.
 CREATE OR REPLACE FUNCTION other_jobs_of_ticket(p_id uuid, p_echo interval, p_missing text)
 RETURNS TABLE (running boolean, posted boolean, earlier boolean, enhanced boolean, echo boolean)
 LANGUAGE sql STABLE ROWS 1 SET search_path = public, pg_temp AS $$
@@ -189,8 +189,8 @@ LANGUAGE sql STABLE ROWS 1 SET search_path = public, pg_temp AS $$
            coalesce(bool_or(o.state = 'waiting' AND o.note_attempted_at IS NOT NULL), false),
            coalesce(bool_or(o.state = 'waiting' AND (coalesce(o.retried_at, o.accepted_at), o.id)
                < (coalesce(j.retried_at, j.accepted_at), j.id)), false),
-           coalesce(bool_or((j.retried_at IS NULL OR o.finished_at > j.retried_at) AND (o.state = 'completed' OR (
-               o.state = 'failed' AND o.note_attempted_at IS NOT NULL AND o.reason IS DISTINCT FROM p_missing))), false),
+           coalesce(bool_or(o.state = 'completed' OR (o.state = 'failed' AND o.note_attempted_at IS NOT NULL
+               AND o.reason IS DISTINCT FROM p_missing)), false),
            coalesce(bool_or(j.retried_at IS NULL
                AND j.accepted_at BETWEEN o.failure_noted_at AND o.failure_noted_at + p_echo), false)
     FROM jobs j CROSS JOIN LATERAL (
@@ -444,6 +444,68 @@ BEGIN
     FROM jobs j CROSS JOIN LATERAL other_jobs_of_ticket(j.id, p_echo, p_missing) o WHERE j.id = p_id;
 END $$;
 
+-- Why a claimed job makes a further note for its ticket, which has one (docs/adr/0032): `asked` where its event says so,
+-- or a person had it retried; `reopened` where its event says so, or the ticket was seen closed since its last note, if
+-- the tenant wants one then (`p_reopened`): one job of such a kind for one closing. Null where nobody wants one, or it was
+-- asked for before the last note was begun; `p_lately` where a further one had ended within `p_apart` before it was asked
+-- for. The row says why from then on, for attempts to come and for who has it retried. No row if the claim is lost.
+CREATE OR REPLACE FUNCTION begin_refresh(
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_reopened boolean, p_apart interval, p_lately text,
+    p_missing text)
+RETURNS TABLE (why text) LANGUAGE plpgsql SECURITY DEFINER ROWS 1 SET search_path = public, pg_temp AS $$
+DECLARE
+    v_job jobs;
+    v_asked_at timestamptz;
+    v_why text;
+    v_noted_since boolean;
+    v_closed_at timestamptz;
+    v_used boolean;
+    v_lately boolean;
+BEGIN
+    SELECT j.* INTO v_job FROM jobs j
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp() FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    v_asked_at := coalesce(v_job.retried_at, v_job.accepted_at);
+    WITH others AS (
+        SELECT o.*, o.state = 'completed' OR (o.state = 'failed' AND o.note_attempted_at IS NOT NULL
+                   AND o.reason IS DISTINCT FROM p_missing) AS noted
+        FROM (
+            SELECT t.* FROM jobs t
+            WHERE t.tenant_id = p_tenant AND t.ticket_id = ANY (ARRAY[v_job.ticket_id, v_job.desk_id])
+            UNION ALL
+            SELECT d.* FROM jobs d
+            WHERE d.tenant_id = p_tenant AND d.desk_id = ANY (ARRAY[v_job.ticket_id, v_job.desk_id])
+            AND d.desk_id IS NOT NULL) o
+        WHERE o.id <> p_id
+    ), last_closed AS (
+        SELECT o.seen_closed_at FROM others o WHERE o.state = 'completed' ORDER BY o.finished_at DESC LIMIT 1
+    )
+    -- Who retries by hand has seen what ended before; a webhook may be about what a running job has read already.
+    SELECT coalesce(bool_or(o.noted AND v_asked_at <
+               CASE WHEN v_job.retried_at IS NULL THEN o.started_at ELSE o.finished_at END), false),
+           max(c.seen_closed_at),
+           coalesce(bool_or(o.refresh = 'reopened' AND o.state <> 'skipped' AND o.finished_at > c.seen_closed_at), false),
+           coalesce(bool_or(o.noted AND o.refresh IS NOT NULL AND o.finished_at > v_asked_at - p_apart), false)
+    INTO v_noted_since, v_closed_at, v_used, v_lately
+    FROM others o LEFT JOIN last_closed c ON true;
+    v_why := coalesce(v_job.refresh, CASE
+        WHEN v_job.event ~* 'refresh[^a-z]*$' THEN 'asked'
+        WHEN p_reopened AND (v_job.event ~* 'reopen(ed)?[^a-z]*$' OR (v_closed_at IS NOT NULL AND NOT v_used))
+            THEN 'reopened'
+        WHEN v_job.retried_at IS NOT NULL THEN 'asked' END);
+    IF v_noted_since AND (v_job.refresh IS NULL OR v_job.retried_at IS NOT NULL) THEN
+        v_why := NULL;
+    END IF;
+    IF v_why IS NOT NULL AND v_job.refresh IS NULL THEN
+        UPDATE jobs j SET refresh = v_why WHERE j.id = p_id;
+        PERFORM tell_event(p_tenant, p_id, p_attempt, 'refreshes', v_why);
+    END IF;
+    RETURN QUERY SELECT CASE WHEN v_why IS NOT NULL AND v_lately THEN p_lately ELSE v_why END;
+END $$;
+
 CREATE OR REPLACE FUNCTION renew_lease(p_tenant text, p_id uuid, p_token uuid, p_lease interval)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
@@ -507,6 +569,21 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM tell_event(p_tenant, p_id, p_attempt, p_what);
+    RETURN true;
+END $$;
+
+-- The attempt goes on without something, or past it: an event, and no change of the row.
+CREATE OR REPLACE FUNCTION tell_of_attempt(
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_what text, p_reason text)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM FROM jobs j
+    WHERE j.id = p_id AND j.tenant_id = p_tenant AND j.claim_token = p_token AND j.state = 'running'
+    AND j.lease_until > clock_timestamp();
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM tell_event(p_tenant, p_id, p_attempt, p_what, p_reason);
     RETURN true;
 END $$;
 
@@ -1002,6 +1079,18 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
          (SELECT count(*) AS running FROM jobs j WHERE j.state = 'running') r
 $$;
 
+-- Whether workers are at work: how many hold a job, how many jobs run, how many of these nobody holds any more, and when
+-- one was begun last, of those that run or have ended within `p_lately`.
+CREATE OR REPLACE FUNCTION signs_of_work(p_lately interval)
+RETURNS TABLE (workers bigint, running bigint, silent bigint, last_started_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT r.workers, r.running, r.silent, greatest(r.started_at, (
+        SELECT max(j.started_at) FROM jobs j WHERE j.finished_at > now() - p_lately))
+    FROM (SELECT count(DISTINCT j.lease_owner) FILTER (WHERE j.lease_until > now()) AS workers, count(*) AS running,
+                 count(*) FILTER (WHERE j.lease_until <= now()) AS silent, max(j.started_at) AS started_at
+          FROM jobs j WHERE j.state = 'running') r
+$$;
+
 -- Jobs that wait because their last attempt was held back: of which tenant, why, and how many.
 CREATE OR REPLACE FUNCTION jobs_held_back() RETURNS TABLE (tenant_id text, reason text, jobs bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -1072,6 +1161,17 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
         DELETE FROM listings t USING old o
         WHERE (t.tenant_id, t.collection, t.item_id) = (o.tenant_id, o.collection, o.item_id) RETURNING 1
     ) SELECT count(*) FROM purged
+$$;
+
+-- Which tenants have audit records, by as many steps in an index as there are tenants.
+CREATE OR REPLACE FUNCTION tenants_with_records() RETURNS TABLE (tenant_id text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH RECURSIVE found AS (
+        (SELECT r.tenant_id FROM audit_records r ORDER BY r.tenant_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT r.tenant_id FROM audit_records r WHERE r.tenant_id > f.tenant_id ORDER BY r.tenant_id LIMIT 1)
+        FROM found f WHERE f.tenant_id IS NOT NULL
+    ) SELECT f.tenant_id FROM found f WHERE f.tenant_id IS NOT NULL
 $$;
 
 -- Whole rows of jobs that ended long ago, with their events.

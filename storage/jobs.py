@@ -15,6 +15,7 @@ from storage.session import Database
 
 DUPLICATE = "duplicate webhook"
 ALREADY_ENHANCED = "already enhanced"
+REFRESHED_LATELY = "refreshed within the hour"
 FORGOTTEN = "forgotten"
 LEFT_OUT = "left out by the tenant's rules"
 NOTHING_FOUND = "nothing found"
@@ -25,7 +26,15 @@ ANOTHER_FIRST = "another job of this ticket"
 NOTE_MISSING = "ServiceDesk Plus API: note did not arrive"
 """Why a job failed whose last look found no note in the ticket."""
 WORKER_LOST = "worker lost"
+CONTEXT_INCOMPLETE = "context incomplete"
+"""An event of an attempt that went on without all that could have helped; the next two are its reasons."""
+CONTEXT_LATE = "context gathering timeout"
+CONTEXT_FAILED = "context not searched"
 RETRIED_BY_HAND = "retried by hand"
+ASKED_BY_HAND = "(by hand) refresh"
+SEEN_REOPENED = "(by its copy) reopened"
+"""The last two are events of jobs without a webhook, which none may name; their last word is read as any event's."""
+OWN_EVENTS = frozenset({ASKED_BY_HAND, SEEN_REOPENED})
 
 
 @dataclass(frozen=True, slots=True)

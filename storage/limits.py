@@ -15,6 +15,8 @@ ANOTHER_FIRST_WAIT = timedelta(seconds=15)
 """How long a job waits for another one of its ticket before it looks again."""
 ECHO = timedelta(minutes=10)
 """How long after a failure note a webhook of its ticket may be what the note itself set off."""
+REFRESH_APART = timedelta(hours=1)
+"""How long after a further note a ticket gets no other one."""
 DELIVERY_KNOWN = timedelta(minutes=10)
 """How long a delivery is known, from the first one on."""
 KEYS_KEPT = timedelta(hours=1)

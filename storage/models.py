@@ -78,6 +78,10 @@ class Job(Base):
     """The ticket's id in the desk. Null, as the next one, while the webhook's number is the only one that is known."""
     display_id: Mapped[str | None]
     """The number of it that people see."""
+    refresh: Mapped[str | None]
+    """Why it makes a further note for a ticket that has one, as its note says it: `asked` or `reopened`."""
+    seen_closed_at: Mapped[datetime | None]
+    """When its ticket was first seen closed after this job's note."""
 
 
 class JobEvent(Base):
@@ -113,7 +117,7 @@ class Feedback(Base):
 
 
 class AuditRecord(Base):
-    """What a model was sent for a job, and what it answered (`storage.audit`); a job may be asked about again."""
+    """What a model was sent for a job, and what it answered, or why not (`storage.audit`); a job may have several."""
 
     __tablename__ = "audit_records"
 
@@ -131,13 +135,16 @@ class AuditRecord(Base):
     masking: Mapped[str]
     system: Mapped[str]
     sent: Mapped[str]
-    answer: Mapped[dict[str, Any]]
-    """The validated one, with its placeholders."""
+    answer: Mapped[dict[str, Any] | None]
+    """The validated one, with its placeholders; null where no usable one came."""
     sources: Mapped[list[dict[str, str]]]
+    """What was found; of a ticket also its requester, as a keyed hash in hex, where its copy told it."""
     input_tokens: Mapped[int] = mapped_column(BigInteger)
     output_tokens: Mapped[int] = mapped_column(BigInteger)
     cost: Mapped[float | None]
     seconds: Mapped[float]
+    reason: Mapped[str | None]
+    """Why there is no answer: our own words."""
 
 
 class DeliveryKey(Base):

@@ -6,7 +6,15 @@ from typing import TypedDict
 
 from integrations.values import DeskTicket, Document, SimilarTicket
 from storage.claims import Claim
-from storage.jobs import ALREADY_ENHANCED, DRY_RUN, FORGOTTEN, LEFT_OUT, NOTHING_FOUND, OWN_FAILURE_NOTE
+from storage.jobs import (
+    ALREADY_ENHANCED,
+    DRY_RUN,
+    FORGOTTEN,
+    LEFT_OUT,
+    NOTHING_FOUND,
+    OWN_FAILURE_NOTE,
+    REFRESHED_LATELY,
+)
 from storage.session import Database
 from workflow.content import Content
 from workflow.limit import AttemptLimit
@@ -51,6 +59,8 @@ class Attempt:
     capture_messages: bool
     """True if prompt and answer go onto the GPT-4 span."""
     feedback_link_of: FeedbackLinkOf = no_feedback_link
+    refresh: str = ""
+    """Why the job makes a further note for a ticket that has one (`workflow.refreshing`); empty for a first one."""
 
     def check_notes(self, *, answered: bool) -> None:
         """Raises HeldBack while the desk takes no note, unless none is wanted; `answered` as in `Desk.check_notes`."""
@@ -77,6 +87,12 @@ class AlreadyEnhanced(NoNoteWanted):
     """
 
     reason = ALREADY_ENHANCED
+
+
+class RefreshedLately(NoNoteWanted):
+    """A further note is asked for, and the ticket had one within the hour."""
+
+    reason = REFRESHED_LATELY
 
 
 class Echo(NoNoteWanted):

@@ -4,6 +4,7 @@ from functools import partial
 
 from integrations.values import DeskTicket
 from storage import claims, history, other_jobs
+from storage.jobs import OWN_EVENTS
 from workflow.attempt import Attempt, LeftOut
 from workflow.lease import insist
 
@@ -11,11 +12,14 @@ from workflow.lease import insist
 async def refuse_event(attempt: Attempt) -> None:
     """Raise LeftOut if the event of the job's webhook is one that is left out; an absent event is an empty name.
 
+    A job without a webhook has no event of a desk.
     An answer that an earlier attempt, or a dry run, has left in the row goes first: of the ticket nothing is kept.
     """
     if not attempt.wishes().rules.ask_for("event"):
         return
     event = await insist(partial(claims.event_of, attempt.database, attempt.claim))
+    if event in OWN_EVENTS:
+        return
     if attempt.wishes().rules.leave_out({"event": event}):
         if attempt.claim.answered:
             await insist(partial(claims.erase_answer, attempt.database, attempt.claim))

@@ -16,7 +16,15 @@ from workflow.texts import cut, printable
 
 _LONGEST_MODEL = 80
 # A note is known by how it begins, in whichever language; releases before had one in English alone.
-_BEGINS = tuple(f"{words.title} ({words.author.partition('{}')[0]}" for words in WORDS.values())
+_BEGINS = tuple(
+    begin
+    for words in WORDS.values()
+    for begin in (
+        f"{words.title} ({words.author.partition('{}')[0]}",
+        words.updated_asked,
+        words.updated_reopened,
+    )
+)
 
 _MARKED = re.compile(r"Ref [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
@@ -36,15 +44,17 @@ def is_note_of(job_id: object, text: str) -> bool:
     return text.startswith(_BEGINS) and text.endswith(marker(job_id))
 
 
-def to_html(content: Content, job_id: object, model: str, *, feedback_link: str = "") -> str:
+def to_html(content: Content, job_id: object, model: str, *, feedback_link: str = "", updated_because: str = "") -> str:
     """Return the note, which names the `model` that answered.
 
-    `feedback_link` leads to where people say whether it was useful.
+    `feedback_link` leads to where people say whether it was useful. `updated_because`: for a ticket that has a note,
+    why it gets a further one, `asked` or `reopened`.
     """
     words = WORDS.get(content.language, WORDS["en"])
     sources = {source.id: source for source in content.sources}
     author = cut(printable(" ".join(model.split())), _LONGEST_MODEL).strip() or words.no_name
-    parts = [f"<b>{words.title}</b> ({_escaped(words.author.format(author))})"]
+    parts = [f"<p>{getattr(words, f'updated_{updated_because}')}</p>"] if updated_because else []
+    parts += [f"<b>{words.title}</b> ({_escaped(words.author.format(author))})"]
     if content.nothing_found:
         parts.append(f"<p>{words.nothing_found}</p>")
     parts += _cause(content, words, sources)

@@ -12,16 +12,17 @@ from observability.identifiers import bind, other_numbers
 from storage import claims
 from storage.jobs import ANOTHER_FIRST
 from storage.limits import ANOTHER_FIRST_WAIT
-from workflow.attempt import AlreadyEnhanced, Attempt, Echo
+from workflow.attempt import Attempt
 from workflow.dry_run import refuse_second_dry_run
 from workflow.lease import insist
+from workflow.refreshing import refuse_second_note
 
 
 async def read_ticket(attempt: Attempt) -> DeskTicket:
     """Return the job's ticket, which is open; its numbers are in the attempt's claim then, and in the row.
 
-    Raises what the desk does; AlreadyEnhanced, Echo or HeldBack when jobs of the ticket's other number stand in the
-    way; LeaseLost.
+    Raises what the desk does; what `refuse_second_note` does, or HeldBack, when jobs of the ticket's other number stand
+    in the way; LeaseLost.
     """
     named = attempt.claim.ticket_id
     if attempt.claim.desk_id is None:
@@ -39,10 +40,7 @@ async def _know(attempt: Attempt, desk_id: str, display_id: str) -> None:
     write = partial(claims.know_numbers, attempt.database, attempt.claim, desk_id, display_id)
     claim = attempt.claim = await insist(write)
     bind(**other_numbers(claim.ticket_id, desk_id, display_id))
-    if claim.enhanced:
-        raise AlreadyEnhanced
-    if claim.echo:
-        raise Echo
+    await refuse_second_note(attempt)
     if claim.another_first:
         raise HeldBack(ANOTHER_FIRST, ANOTHER_FIRST_WAIT.total_seconds())
     await refuse_second_dry_run(attempt)

@@ -22,12 +22,13 @@ from storage.jobs import ANOTHER_FIRST, FORGOTTEN
 from storage.limits import ANOTHER_FIRST_WAIT
 from storage.session import DATABASE_FAILURES, Database
 from storage.turns import claim_next
-from workflow.attempt import AlreadyEnhanced, Attempt, Echo
+from workflow.attempt import Attempt
 from workflow.failure_note import FAILURES_OF_GPT4, leave_failure_note
 from workflow.graph import JobGraph
 from workflow.lease import hold_lease, insist, settle
 from workflow.limit import AttemptLimit
 from workflow.ports import Desk, FeedbackLinkOf, KeptAnswers, Model, Search, no_feedback_link
+from workflow.refreshing import why_refresh
 from workflow.renewals import Renewals
 from workflow.stopping import outcome_of
 from workflow.turns import Turns
@@ -223,14 +224,14 @@ def _attempt(runner: Runner, claim: Claim) -> Attempt:
 async def _run_graph(runner: Runner, claim: Claim, prepare: Callable[[], Attempt]) -> str:
     """Run the graph within the attempt's time, and return the note's id.
 
-    Raises AlreadyEnhanced or Echo, before anything is called, for a ticket that another job's note is in; TicketGone,
-    when the copy of a ticket that was deleted is gone too.
+    Raises what `why_refresh` does, before anything is called; TicketGone, when the copy of a ticket that was
+    deleted is gone too.
     """
-    if claim.enhanced and claim.note_attempted_at is None:
-        raise AlreadyEnhanced
-    if claim.echo and claim.note_attempted_at is None:
-        raise Echo
+    why = ""
+    if claim.note_attempted_at is None:
+        why = await why_refresh(runner.database, claim, partial(runner.wishes_of, claim.tenant_id))
     attempt = prepare()
+    attempt.refresh = why
     say(phrases.WORKFLOW_INITIATED)
     async with attempt.limit.running():
         try:

@@ -40,6 +40,10 @@ class NoteWishes(Protocol):
         """True if a ticket gets a note though nothing was found for it."""
 
     @property
+    def if_reopened(self) -> bool:
+        """True if a ticket that has a note gets a further one when it is reopened."""
+
+    @property
     def prompt_tokens(self) -> int:
         """How many tokens a ticket and what was found for it may have."""
 

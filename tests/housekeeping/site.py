@@ -11,8 +11,10 @@ import httpx
 import pytest
 
 from config.ticket_rules import TicketRules
+from housekeeping.desk_copy import CopyWishes
 from housekeeping.forbidden import Forbidden
 from housekeeping.pace import CopyPace
+from housekeeping.reopened import Reopened
 from housekeeping.sync import sync_tenant
 from housekeeping.synced import Synced
 from integrations.servicedesk.client import ServiceDeskPlus
@@ -33,13 +35,15 @@ async def synced(
     *,
     tenant_id: str = "acme",
     seconds: float = 60,
+    reopened: bool = True,
     monotonic: Callable[[], float] = time.monotonic,
     **of_desk: Any,
 ) -> Synced:
     """A sync of a tenant's desk, with these settings."""
     of_tenant = settings("http://desk", rate_per_minute=FAST, **of_desk)
     forbidden, pace = Forbidden(lambda: rules or TicketRules()), CopyPace(FAST)
-    about = (desk, tenant_id, of_tenant, forbidden)
+    wishes = CopyWishes(forbidden, Reopened(database, tenant_id, lambda: reopened, 1800))
+    about = (desk, tenant_id, of_tenant, wishes)
     return await sync_tenant(database, *about, seconds=seconds, pace=pace, monotonic=monotonic)
 
 

@@ -7,6 +7,7 @@ BOUND_TO_A_CLAIM = {
     "keep_answer": "1, '{}', 'm'",
     "begin_posting": "1, interval '1 hour'",
     "end_posting": "1, 'not posted', null",
+    "tell_of_attempt": "1, 'x', 'y'",
     "complete_job": "1, '7'",
     "skip_job": "1, 'x'",
     "fail_job": "1, 'x'",
@@ -16,5 +17,6 @@ BOUND_TO_A_CLAIM = {
     "give_job_back": "1",
     "begin_failure_note": "1, '9', '1', 'x'",
     "end_failure_note": "1",
+    "begin_refresh": "1, true, interval '1 hour', 'lately', 'x'",
 }
 """With what follows tenant, job and token."""

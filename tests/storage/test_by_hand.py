@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from storage import by_hand, claims, jobs, relaying
+from storage import by_hand, claims, jobs, refreshes, relaying
 from storage.by_hand import Listed, NotRetried
 from storage.models import JobState
 from storage.session import Database
@@ -134,32 +134,36 @@ async def test_what_is_done_or_under_way_is_not_retried_and_does_not_change(stor
 
 EARLIER = "now() - interval '1 minute'"
 POSTED: Columns = {"note_attempted_at": EARLIER}
-# What another job of its ticket is once a job was retried -> is that one told of a note, and has it to wait?
-OTHERS: list[tuple[Columns, tuple[bool, bool]]] = [
-    ({"state": "completed", "finished_at": EARLIER}, (False, False)),
-    ({"state": "completed", "finished_at": "now()"}, (True, False)),
-    ({"state": "failed", "finished_at": EARLIER, **POSTED}, (False, False)),
-    ({"state": "failed", "finished_at": "now()", **POSTED}, (True, False)),
-    ({"state": "failed", "finished_at": "now()", "reason": jobs.NOTE_MISSING, **POSTED}, (False, False)),
-    ({"state": "failed", "finished_at": "now()", "failure_noted_at": EARLIER}, (False, False)),
-    ({"state": "running"}, (False, True)),
-    ({**POSTED}, (False, True)),
-    ({"accepted_at": EARLIER}, (False, True)),
+NO_NOTE = (False, None)
+# What another job of its ticket is once a job was retried -> has this one to wait, and if it is told of a note: why it
+# makes a further one all the same (None: it does not).
+OTHERS: list[tuple[Columns, bool, tuple[bool, str | None]]] = [
+    ({"state": "completed", "finished_at": EARLIER}, False, (True, "asked")),
+    ({"state": "completed", "finished_at": "now()"}, False, (True, None)),
+    ({"state": "failed", "finished_at": EARLIER, **POSTED}, False, (True, "asked")),
+    ({"state": "failed", "finished_at": "now()", **POSTED}, False, (True, None)),
+    ({"state": "failed", "finished_at": "now()", "reason": jobs.NOTE_MISSING, **POSTED}, False, NO_NOTE),
+    ({"state": "failed", "finished_at": "now()", "failure_noted_at": EARLIER}, False, NO_NOTE),
+    ({"state": "running"}, True, NO_NOTE),
+    ({**POSTED}, True, NO_NOTE),
+    ({"accepted_at": EARLIER}, True, NO_NOTE),
     # It waits for this one.
-    ({}, (False, False)),
-    ({"accepted_at": EARLIER, "retried_at": "now()"}, (False, False)),
+    ({}, False, NO_NOTE),
+    ({"accepted_at": EARLIER, "retried_at": "now()"}, False, NO_NOTE),
 ]
 
 
-@pytest.mark.parametrize(("other", "told"), OTHERS)
+@pytest.mark.parametrize(("other", "waits", "noted"), OTHERS)
 async def test_a_retried_job_goes_past_what_was_there_and_minds_what_comes_since(
-    other: Columns, told: tuple[bool, bool], store: Store
+    other: Columns, waits: bool, noted: tuple[bool, str | None], store: Store
 ) -> None:
     job_id = await store.accept(**FAILED)
     await by_hand.retry(store.database, job_id, DEADLINE)
     await store.accept(**other)
     claim = await claimed(store.database, job_id)
-    assert (claim.enhanced, claim.another_first, claim.echo) == (*told, False)
+    assert (claim.another_first, claim.echo) == (waits, False)
+    why = await refreshes.begin(store.database, claim, reopened=False) if claim.enhanced else None
+    assert (claim.enhanced, why) == noted
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from integrations.errors import NoteMissing
-from storage import by_hand, claims, leases
+from storage import by_hand, claims, leases, refreshes
 from storage.claims import Claim
 from storage.session import Database
 from tests.kit.by_id import claim_by_id
@@ -235,7 +235,7 @@ async def test_two_claims_of_one_ticket_at_the_same_moment_do_not_both_run(store
 async def test_a_job_that_failed_when_its_note_may_be_there_has_done_its_ticket(
     reason: str, done: bool, database: Database, new_event: NewEvent
 ) -> None:
-    """Unless the last look found that it is not there; who asks by hand minds no other job."""
+    """Unless the last look found that it is not there; who asks by hand gets a further note."""
     first, second = [await accept(database, new_event()) for _ in range(2)]
     held = await claimed(database, first)
     await claims.about_to_post(database, held, LEASE)
@@ -244,4 +244,6 @@ async def test_a_job_that_failed_when_its_note_may_be_there_has_done_its_ticket(
     assert (again.enhanced, again.another_first, again.echo) == (done, False, False)
     await claims.skip(database, again, "already enhanced")
     await by_hand.retry(database, second, DEADLINE)
-    assert not (await claimed(database, second)).enhanced
+    asked = await claimed(database, second)
+    assert asked.enhanced is done
+    assert not done or await refreshes.begin(database, asked, reopened=False) == "asked"

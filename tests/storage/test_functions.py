@@ -20,12 +20,13 @@ ACROSS_TENANTS = {
         "purge_passages",
         "purge_listings",
         "purge_jobs",
+        "tenants_with_records",
         "job_figures",
         "fail_lost_jobs",
         "numbers_of_job",
     ),
     *("jobs_held_back", "claim_next_job", "is_queue_full", "count_listed_jobs", "take_jobs_without_message"),
-    "put_off_deadlines",
+    *("put_off_deadlines", "signs_of_work"),
 }
 OF_THE_CALLER = {
     *("tell_event", "tell_freed", "remember_deliveries", "accept_jobs", "accept_job", "accept_late_job"),
@@ -37,9 +38,10 @@ HARMLESS = {
     *("id", "tenant_id", "ticket_id", "desk_id", "display_id", "attempt", "traceparent", "state"),
     *("waiting_since", "claimed_at", "deadline_at", "published_seconds"),
     *("started_before", "answered", "note_attempted_at", "seen_open_at", "enhanced", "echo"),
-    "another_first",
+    *("another_first", "why"),
     *("waiting", "running", "oldest_waiting_seconds", "without_outcome", "jobs"),
     "by_hand",
+    *("workers", "silent", "last_started_at"),
     *("reason", "accepted_at", "due_at", "started_at", "finished_at"),
 }
 

@@ -35,7 +35,7 @@ CALLS = {name: f"'acme', {{id}}, '{TOKEN}'{rest and ', '}{rest}" for name, rest 
     "expire_jobs": "9, 8, 'expired', '1 hour'",
 }
 SILENT = {"take_due_jobs", "unpublish_jobs", "renew_lease", "see_open", "know_numbers"}
-TELL_OF_NO_STATE = {"take_lost_jobs", "begin_failure_note", "end_failure_note"}
+TELL_OF_NO_STATE = {"begin_refresh", "tell_of_attempt", "take_lost_jobs", "begin_failure_note", "end_failure_note"}
 
 
 class Case(NamedTuple):

@@ -182,3 +182,15 @@ def test_each_language_has_all_words_and_their_places() -> None:
         for name, text in words._asdict().items():
             assert text.count("{}") == WORDS["en"]._asdict()[name].count("{}"), name
             assert not re.search(r"[<>&]", text)
+
+
+@pytest.mark.parametrize("why", ["asked", "reopened"])
+@pytest.mark.parametrize("language", WORDS)
+def test_a_further_note_begins_with_why_and_is_known_as_ours(language: str, why: str) -> None:
+    html = to_html(WHOLE.model_copy(update={"language": language}), JOB, MODEL, updated_because=why)
+    text = plain_text(html)
+    words = WORDS[language]
+    assert text.startswith(getattr(words, f"updated_{why}"))
+    assert words.title in text
+    assert is_note(text)
+    assert is_note_of(JOB, text)

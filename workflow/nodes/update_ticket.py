@@ -30,7 +30,9 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
         announce = partial(claims.about_to_post, attempt.database, claim, attempt.lease_seconds)
         about_to_post = partial(insist_shortly_before, announce, attempt.lease_seconds / 3)
         link = attempt.feedback_link_of(claim.tenant_id, claim.job_id)
-        note = to_html(state["content"], claim.job_id, state["model"], feedback_link=link)
+        note = to_html(
+            state["content"], claim.job_id, state["model"], feedback_link=link, updated_because=attempt.refresh
+        )
         try:
             note_id = await attempt.desk.add_note(claim.id_in_desk, note, about_to_post)
         except (OutsideFailure, HeldBack, TicketGone) as failure:

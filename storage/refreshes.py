@@ -1,0 +1,88 @@
+"""Further notes for a ticket that has one: why a job makes one, and what tells that a ticket was reopened."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import func, select, text
+
+from storage.claims import Claim, LeaseLost
+from storage.jobs import NOTE_MISSING, REFRESHED_LATELY, SEEN_REOPENED
+from storage.limits import REFRESH_APART
+from storage.models import Job, JobState
+from storage.session import Database
+
+_BEGIN = text("SELECT why FROM begin_refresh(:tenant, :id, :token, :attempt, :reopened, :apart, :lately, :missing)")
+# By the ticket's id alone: a number that people see may be another ticket's id. Each by an index of its own, as in
+# `other_jobs_of_ticket`.
+_JOBS = """
+    SELECT t.id, t.state, t.event, t.accepted_at, t.started_at, t.finished_at, t.seen_closed_at FROM jobs t
+    WHERE t.tenant_id = current_setting('app.tenant_id') AND t.ticket_id = :ticket
+    UNION
+    SELECT d.id, d.state, d.event, d.accepted_at, d.started_at, d.finished_at, d.seen_closed_at FROM jobs d
+    WHERE d.tenant_id = current_setting('app.tenant_id') AND d.desk_id = :ticket
+"""
+# A job that runs has read the ticket before, and its note will be there.
+_CLOSED = text(f"""
+    WITH found AS ({_JOBS})
+    UPDATE jobs SET seen_closed_at = now() WHERE id IN (
+        SELECT f.id FROM found f WHERE f.state = 'running' AND f.started_at < now() - :ago
+        UNION ALL (SELECT f.id FROM found f WHERE f.state = 'completed' AND f.finished_at < now() - :ago
+                   ORDER BY f.finished_at DESC LIMIT 1))
+""")  # noqa: S608 -- constants
+_LAST_NOTE = "SELECT f.* FROM found f WHERE f.state = 'completed' ORDER BY f.finished_at DESC LIMIT 1"
+_REOPENED = text(f"""
+    WITH found AS ({_JOBS}), last_note AS ({_LAST_NOTE})
+    SELECT n.id FROM last_note n WHERE n.seen_closed_at IS NOT NULL AND NOT EXISTS (
+        SELECT FROM found f
+        WHERE f.state IN ('waiting', 'running') OR (f.event = :event AND f.accepted_at > n.seen_closed_at))
+""")  # noqa: S608
+_NOT_WANTED = text(f"""
+    WITH found AS ({_JOBS})
+    UPDATE jobs SET seen_closed_at = NULL WHERE seen_closed_at IS NOT NULL AND id IN (SELECT f.id FROM found f)
+""")  # noqa: S608
+
+
+async def begin(database: Database, held: Claim, *, reopened: bool) -> str | None:
+    """Return why a claimed job makes a further note: `asked` or `reopened`, which its row says then.
+
+    REFRESHED_LATELY where its ticket had one within the hour; None where nobody wants one. `reopened`: the tenant wants
+    one for a ticket that was reopened. Raises LeaseLost.
+    """
+    given = {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "attempt": held.attempt}
+    limits = {"apart": REFRESH_APART, "lately": REFRESHED_LATELY, "missing": NOTE_MISSING}
+    rows = await database.call(_BEGIN, **given, **limits, reopened=reopened)
+    if not rows:
+        raise LeaseLost
+    why: str | None = rows[0]["why"]
+    return why
+
+
+async def note_closed(database: Database, tenant_id: str, ticket_id: str, seconds_ago: float) -> None:
+    """A ticket, by its id in the desk, was seen closed so many seconds ago: its last note was put there before that."""
+    async with database.tenant(tenant_id) as session:
+        await session.execute(_CLOSED, {"ticket": ticket_id, "ago": timedelta(seconds=seconds_ago)})
+
+
+async def was_reopened(database: Database, tenant_id: str, ticket_id: str) -> bool:
+    """Return True if a ticket that was just seen open was seen closed since its last note.
+
+    False while a job of it is under way, and once one was made for that reopening.
+    """
+    async with database.tenant(tenant_id) as session:
+        return await session.scalar(_REOPENED, {"ticket": ticket_id, "event": SEEN_REOPENED}) is not None
+
+
+async def forget_closing(database: Database, tenant_id: str, ticket_id: str) -> None:
+    """A ticket was seen open, and no note is wanted for that: that it was closed says nothing any more."""
+    async with database.tenant(tenant_id) as session:
+        await session.execute(_NOT_WANTED, {"ticket": ticket_id})
+
+
+async def refreshed_lately(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> datetime | None:
+    """Return when the last of these jobs that made a further note ended, if that was within the hour."""
+    made = Job.id.in_(job_ids), Job.state == JobState.COMPLETED, Job.refresh.is_not(None)
+    question = select(func.max(Job.finished_at)).where(*made, Job.finished_at > func.now() - REFRESH_APART)
+    async with database.tenant(tenant_id) as session:
+        found: datetime | None = await session.scalar(question)
+    return found

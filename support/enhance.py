@@ -1,0 +1,77 @@
+"""`ai-agents enhance`: an enhancement of a ticket at a person's word, the first one or a further one.
+
+Standard output tells the job's id; the line `Refresh asked for` goes to standard error, where the log of this command
+is.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+
+from config.exits import NOT_DONE_EXIT
+from config.settings import ByHandSettings
+from config.tenant_reading import parse_tenants, read_environment
+from dispatch.refresh import ask_for_refresh
+from storage import by_hand, refreshes
+from storage.by_hand import Listed
+from storage.jobs import ASKED_BY_HAND
+from storage.limits import REFRESH_APART
+from storage.models import JobState
+from storage.session import Database
+from support.asking import ask
+from support.tables import as_json, when
+
+
+class _NotAsked(Exception):
+    """No job is made; the text says why."""
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Make a job for the ticket that was named; the exit status, 1 if there is none to make."""
+
+    async def work(database: Database, settings: ByHandSettings) -> int:
+        try:
+            jobs = await by_hand.listed(database, tenant_id=chosen.tenant, ticket_id=chosen.ticket)
+            tenant_id = _tenant(settings, chosen, jobs)
+            await _insist_on_turn(database, tenant_id, jobs)
+        except _NotAsked as refusal:
+            print(f"Not asked for: {refusal}.", file=sys.stderr)
+            if chosen.json:
+                print(as_json({"asked": False, "why": str(refusal)}))
+            return NOT_DONE_EXIT
+        deadline = settings.job_deadline_seconds
+        job_id = await ask_for_refresh(database, tenant_id, chosen.ticket, ASKED_BY_HAND, deadline)
+        if chosen.json:
+            print(as_json({"asked": True, "job_id": job_id, "tenant_id": tenant_id, "ticket_id": chosen.ticket}))
+        else:
+            print(f"Asked for: ticket {chosen.ticket} of {tenant_id}, job {job_id}.")
+            print(f"`ai-agents show {job_id}` tells how it goes.")
+        return 0
+
+    return ask(work)
+
+
+def _tenant(settings: ByHandSettings, chosen: argparse.Namespace, jobs: Sequence[Listed]) -> str:
+    """Return the tenant whose ticket it is. Raises _NotAsked where that is not known."""
+    known, _ = parse_tenants(read_environment(settings.secrets_dir)())
+    possible = {*known, *(job.tenant_id for job in jobs)}
+    if chosen.tenant is not None:
+        if chosen.tenant not in possible:
+            raise _NotAsked(f"no tenant {chosen.tenant} is set up here")
+        return str(chosen.tenant)
+    if len(possible) != 1:
+        raise _NotAsked("whose ticket is it? Say --tenant" + (f": {', '.join(sorted(possible))}" if possible else ""))
+    return possible.pop()
+
+
+async def _insist_on_turn(database: Database, tenant_id: str, jobs: Sequence[Listed]) -> None:
+    """Raise _NotAsked where the job would wait behind another one of its ticket, or end as skipped at once."""
+    of_ticket = [job for job in jobs if job.tenant_id == tenant_id]
+    for job in of_ticket:
+        if job.state in (JobState.WAITING, JobState.RUNNING):
+            raise _NotAsked(f"job {job.id} is at this ticket; see `ai-agents show {job.id}`")
+    last = await refreshes.refreshed_lately(database, tenant_id, [job.id for job in of_ticket])
+    if last is not None:
+        again = last + REFRESH_APART + timedelta(seconds=1)
+        raise _NotAsked(f"the ticket was refreshed at {when(last)}, and may be again from {when(again)} on")

@@ -1,0 +1,119 @@
+"""A ticket that was closed after its note and is open again gets a job by its copying: once for each reopening."""
+
+from typing import Any
+
+import pytest
+
+from housekeeping.reopened import Reopened
+from integrations.values import DeskTicket
+from storage.jobs import SEEN_REOPENED
+from tests.housekeeping.site import Site
+from tests.kit.logs import StartLog
+from tests.kit.postgres import Store
+
+
+async def noted(site: Site, store: Store, **columns: Any) -> str:
+    """A ticket that has a note."""
+    ticket_id = site.new_ticket(subject="VPN is down")
+    await store.accept(ticket_id=ticket_id, **{"state": "completed", "finished_at": "now()"} | columns)
+    await site.sync()
+    return ticket_id
+
+
+async def moved(site: Site, ticket_id: str, *statuses: str) -> None:
+    """Change the ticket's status, and have it copied each time."""
+    for status in statuses:
+        site.change(ticket_id, status=status)
+        await site.sync()
+
+
+def asked(store: Store) -> list[dict[str, Any]]:
+    """Jobs that no webhook asked for."""
+    return store.table.run("SELECT * FROM jobs WHERE event = %s ORDER BY id", SEEN_REOPENED)
+
+
+@pytest.mark.usefixtures("spans")
+async def test_a_ticket_that_is_open_again_gets_a_job(site: Site, store: Store, start_log: StartLog) -> None:
+    stream = start_log()
+    ticket_id = await noted(site, store)
+    await moved(site, ticket_id, "Closed")
+    assert asked(store) == []
+    await moved(site, ticket_id, "Open")
+    (job,) = asked(store)
+    assert (job["tenant_id"], job["ticket_id"], job["state"]) == ("acme", ticket_id, "waiting")
+    assert job["published_at"] is None
+    line = f"Refresh asked for: job_id={job['id']}, ticket_id={ticket_id}, reason={SEEN_REOPENED} |"
+    assert line in stream.getvalue()
+    # Its trace begins here.
+    assert job["traceparent"].split("-")[1] in stream.getvalue()
+
+
+async def test_it_gets_one_for_each_time_that_it_is_reopened(site: Site, store: Store) -> None:
+    ticket_id = await noted(site, store)
+    await moved(site, ticket_id, "Closed", "Open", "On Hold")
+    (first,) = asked(store)
+    store.table.change(first["id"], state="completed", finished_at="now()", refresh="reopened")
+    await moved(site, ticket_id, "Open", "On Hold")
+    assert asked(store) == [store.table.job(first["id"])]
+    await moved(site, ticket_id, "Closed", "Open")
+    assert len(asked(store)) == 2
+
+
+async def test_one_without_a_note_or_never_closed_gets_none(site: Site, store: Store) -> None:
+    for columns in ({"state": "failed"}, {"tenant_id": "globex"}):
+        await moved(site, await noted(site, store, **columns), "Closed", "Open")
+    await moved(site, await noted(site, store), "On Hold", "Open")
+    assert asked(store) == []
+
+
+async def test_a_tenant_that_wants_none_gets_none_later_either(site: Site, store: Store) -> None:
+    ticket_id = await noted(site, store)
+    site.change(ticket_id, status="Closed")
+    await site.sync()
+    site.change(ticket_id, status="Open")
+    await site.sync(reopened=False)
+    await moved(site, ticket_id, "On Hold")
+    assert asked(store) == []
+
+
+async def test_one_reopening_makes_one_job_whatever_comes_of_it(site: Site, store: Store) -> None:
+    ticket_id = await noted(site, store)
+    await moved(site, ticket_id, "Closed", "Open")
+    (job,) = asked(store)
+    for state in ("skipped", "failed"):
+        store.table.change(job["id"], state=state, finished_at="now()")
+        await moved(site, ticket_id, "On Hold", "Open")
+    assert len(asked(store)) == 1
+    await moved(site, ticket_id, "Closed", "Open")
+    assert len(asked(store)) == 2
+
+
+async def test_a_ticket_that_is_closed_while_its_note_is_made_is_known_to_be(site: Site, store: Store) -> None:
+    lasts = {"lease_until": "now() + interval '1 hour'", "started_at": "now() - interval '1 minute'"}
+    ticket_id = await noted(site, store, state="running", finished_at=None, **lasts)
+    await moved(site, ticket_id, "Closed")
+    store.table.run("UPDATE jobs SET state = 'completed', finished_at = now()")
+    await moved(site, ticket_id, "Open")
+    assert len(asked(store)) == 1
+
+
+async def test_what_was_read_before_the_note_says_nothing_of_it(site: Site, store: Store) -> None:
+    """A ticket that was reopened and noted between the desk's answer and this."""
+    ticket_id = site.new_ticket(subject="VPN is down")
+    site.change(ticket_id, status="Closed")
+    closed = await site.client.read_ticket(ticket_id)
+    job_id = await store.accept(ticket_id=ticket_id, state="completed", finished_at="now()")
+    reopened = Reopened(store.database, "acme", lambda: True, 1800)
+    await reopened.mind(closed, 60)
+    assert store.table.job(job_id)["seen_closed_at"] is None
+    await reopened.mind(closed, 0)
+    assert store.table.job(job_id)["seen_closed_at"] is not None
+
+
+async def test_a_number_of_people_that_is_another_tickets_id_is_not_taken_for_it(store: Store) -> None:
+    shown_as_7 = DeskTicket("124", "VPN is down", "", "", "", "Closed", "", closed=True, display_id="7")
+    done: dict[str, Any] = {"state": "completed", "finished_at": "now() - interval '1 minute'"}
+    ours, other = [await store.accept(ticket_id=number, **done) for number in ("124", "7")]
+    await Reopened(store.database, "acme", lambda: True, 1800).mind(shown_as_7, 0)
+    assert store.table.job(ours)["seen_closed_at"] is not None
+    assert store.table.job(other)["seen_closed_at"] is None
