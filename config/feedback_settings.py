@@ -1,5 +1,6 @@
 """The settings of feedback: a link in each note to a page that asks whether it was useful. Off without them."""
 
+import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -9,12 +10,14 @@ from config.loading import LogSettings
 from config.urls import HttpUrl
 
 _SHORTEST_KEY = 32
+# What an address may have as it is, but for what ends it in a text or in HTML; the rest is escaped (RFC 3986).
+_AS_IN_A_LINK = re.compile(r"(?:[A-Za-z0-9._~:/\[\]!$&()*+,;=-]|%[0-9A-Fa-f]{2})+")
 
 
 def _page_url(url: str) -> str:
     """Return the address if a link can begin with it. Raises ValueError."""
     parts = urlsplit(url)
-    if parts.query or parts.fragment or "@" in parts.netloc or not url.isascii() or not url.isprintable():
+    if parts.query or parts.fragment or "@" in parts.netloc or not _AS_IN_A_LINK.fullmatch(url):
         raise ValueError("must be http(s)://HOST[:PORT][/PATH]")
     return url
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -92,8 +92,8 @@ class FeedbackPage:
         self._database = database
         self._free = most_at_once
         self._refusals = _Refusals(monotonic)
-        # A proxy in front may take the path of the address off, or leave it.
-        self._paths = {PATH, urlsplit(links.url).path + PATH}
+        # A proxy in front may take the path of the address off, or leave it. A request's is not escaped any more.
+        self._paths = {PATH, unquote(urlsplit(links.url).path) + PATH}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -112,7 +112,7 @@ class FeedbackPage:
 
     async def _answer(self, request: Request, texts: PageTexts) -> Response:
         """Raises _Told, or ClientDisconnect."""
-        path, slash, token = request.url.path.rpartition("/")
+        path, slash, token = str(request.scope["path"]).rpartition("/")
         if path + slash not in self._paths:
             raise _Told(404, texts.unknown)
         if request.method not in _METHODS:

@@ -16,8 +16,7 @@ async def measure(database: Database, tenant_id: str, ticket: DeskTicket, langua
     """
     if not (ticket.closed and ticket.resolution):
         return
-    numbers = [number for number in (ticket.ticket_id, ticket.display_id) if number]
-    note = await feedback.unmeasured_note(database, tenant_id, numbers)
+    note = await feedback.unmeasured_note(database, tenant_id, ticket.ticket_id)
     if note is None:
         return
     ratio = taken_up(note.steps, ticket.resolution, f"{ticket.subject}\n{ticket.description}", languages)

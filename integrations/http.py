@@ -20,6 +20,8 @@ KEPT_SECONDS = 3.0
 """How long an idle connection is used again: less than servers keep theirs (5 s and more), or a request would now and
 then meet a connection that is just being closed."""
 
+_BEFORE_SENDING = {"ConnectError", "ConnectTimeout", "PoolTimeout"}
+
 
 class AnswerTooLarge(Exception):
     """A server sent more than `LARGEST_ANSWER_BYTES`, or what may become more: compressed, though we ask for plain."""
@@ -162,6 +164,11 @@ def connection_words(failure: Exception, *, by_proxy: bool = False) -> str:
     if by_proxy and names & {"ConnectError", "ConnectTimeout"} and not of_tls:
         return PROXY_UNREACHABLE
     return "connection"
+
+
+def never_connected(failure: Exception) -> bool:
+    """Return True if a call failed before anything was sent: nobody was reached. Failures as for `connection_words`."""
+    return any(type(cause).__name__ in _BEFORE_SENDING for cause in _causes(failure))
 
 
 def _causes(failure: BaseException) -> Iterator[BaseException]:

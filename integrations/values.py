@@ -116,6 +116,21 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A question that was sent, or may have been, and that no usable answer came to."""
+
+    host: str
+    """Where it was sent."""
+    model: str
+    """The one that was asked."""
+    reason: str
+    """In our own words."""
+    usage: Usage
+    """What was paid for all the same."""
+    milliseconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Spent:
     """What a tenant's jobs have cost together."""
 

@@ -1,4 +1,4 @@
-"""The audit record of each job, of tenants that keep one: what a model was sent, and what it answered.
+"""Audit records of jobs, of tenants that keep them: what a model was sent, and what it answered, or why it did not.
 
 It has no more than has left the house: where a tenant's texts are masked, so are those of its records. It is not bound
 to the job's row, which may be purged long before it, so it says itself of which ticket it is, and whose.
@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, bindparam, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Select, Text, bindparam, func, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION
 
 from storage import tombstones
@@ -25,35 +25,44 @@ _PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class ModelExchange:
-    """What a model was asked, and what it answered: as it left the house, and as it came."""
+    """What a model was asked, and what it answered, or why it did not: as it left the house, and as it came."""
 
     prompt: str
     """The version of it."""
     model: str
-    """The one that answered, as the answer names it."""
+    """The one that answered, as the answer names it, or that was asked in vain."""
     host: str
     """Where it was."""
     masking: str
     """What was masked, as the tenant's setting had it."""
     system: str
     sent: str
-    answer: dict[str, Any]
+    answer: dict[str, Any] | None
+    """None where no usable one came."""
     sources: Sequence[dict[str, str]]
-    """What was found for the ticket: id, kind and title, and number of a ticket."""
+    """What was found for the ticket: id, kind and title, and of a ticket its number, and its `desk_id` if another."""
     input_tokens: int
     output_tokens: int
     cost: float | None
     """In dollars, where the endpoint told it."""
     seconds: float
+    reason: str | None = None
+    """Why there is no answer, in our own words."""
 
 
-# Not of what was forgotten, be it the ticket, whoever asked, or a ticket among the sources. In a transaction that
-# shares the tenant's key: who erases comes before it, or finds it.
+# Each source with whose it is, as its copy says: the copy may be gone when that person is forgotten. Not of what was
+# forgotten, be it the ticket, whoever asked, or a ticket among the sources. In a transaction that shares the tenant's
+# key: who erases comes before it, or finds it.
 _KEEP = text("""
     INSERT INTO audit_records (tenant_id, job_id, at, ticket_id, desk_id, display_id, requester, prompt, model, host,
-        masking, system, sent, answer, sources, input_tokens, output_tokens, cost, seconds)
+        masking, system, sent, answer, reason, sources, input_tokens, output_tokens, cost, seconds)
     SELECT current_setting('app.tenant_id'), j.id, clock_timestamp(), j.ticket_id, j.desk_id, j.display_id,
-        j.requester, :prompt, :model, :host, :masking, :system, :sent, CAST(:answer AS jsonb), CAST(:sources AS jsonb),
+        j.requester, :prompt, :model, :host, :masking, :system, :sent, CAST(:answer AS jsonb), :reason, (
+            SELECT coalesce(jsonb_agg(s.told || CASE WHEN t.requester IS NULL OR t.requester = '' THEN '{}' ELSE
+                jsonb_build_object('requester', encode(t.requester, 'hex')) END ORDER BY s.place), '[]')
+            FROM jsonb_array_elements(CAST(:sources AS jsonb)) WITH ORDINALITY s (told, place)
+            LEFT JOIN tickets t ON s.told ->> 'kind' = 'ticket' AND t.tenant_id = current_setting('app.tenant_id')
+                AND t.ticket_id = coalesce(s.told ->> 'desk_id', s.told ->> 'number')),
         :input_tokens, :output_tokens, :cost, :seconds
     FROM jobs j WHERE j.id = :id AND j.reason IS DISTINCT FROM :forgotten AND NOT EXISTS (
         SELECT FROM tombstones WHERE hash = j.requester OR hash = ANY (ARRAY(
@@ -65,9 +74,10 @@ _KEEP = text("""
     bindparam("seconds", type_=DOUBLE_PRECISION),
     *(
         bindparam(name, type_=Text)
-        for name in ("prompt", "model", "host", "masking", "system", "sent", "answer", "sources", "forgotten")
+        for name in ("prompt", "model", "host", "masking", "system", "sent", "answer", "reason", "sources", "forgotten")
     ),
 )
+_TENANTS = text("SELECT tenant_id FROM tenants_with_records()")
 _PURGE = text("""
     DELETE FROM audit_records WHERE (job_id, at) IN (
         SELECT job_id, at FROM audit_records WHERE at <= now() - make_interval(days => :days) ORDER BY at LIMIT :most)
@@ -75,13 +85,15 @@ _PURGE = text("""
 
 
 async def keep(database: Database, tenant_id: str, job_id: UUID, exchange: ModelExchange) -> None:
-    """Store the record of a job's answer, unless its ticket was forgotten, or one of its sources.
+    """Store what a job has asked and was answered, unless its ticket was forgotten, or one of its sources.
 
     Raises one of DATABASE_FAILURES.
     """
     values = {name: getattr(exchange, name) for name in ModelExchange.__dataclass_fields__}
-    values |= {"answer": json.dumps(exchange.answer), "sources": json.dumps(list(exchange.sources))}
-    named = [source["number"] for source in exchange.sources if source["kind"] == "ticket"]
+    answer = None if exchange.answer is None else json.dumps(exchange.answer)
+    values |= {"answer": answer, "sources": json.dumps(list(exchange.sources))}
+    numbers = ("number", "desk_id")
+    named = [source[name] for source in exchange.sources for name in numbers if name in source]
     values |= {"id": job_id, "named": named, "forgotten": FORGOTTEN, "key": tombstones.new_key()}
     await database.call_as(tenant_id, tombstones.MAKE_KEY, tombstones.SHARE_KEY, _KEEP, **values)
 
@@ -93,13 +105,17 @@ async def records(
     ticket_id: str | None = None,
     job_id: UUID | None = None,
     since: datetime | None = None,
+    days: int | None = None,
     page: int = _PAGE,
 ) -> AsyncIterator[AuditRecord]:
     """Yield a tenant's records, oldest first: of this ticket, by any of its numbers, of this job, since then.
 
+    Not those that are older than the `days` for which they are kept, if these are known: they only wait to be purged.
     Raises one of DATABASE_FAILURES.
     """
     question = select(AuditRecord).order_by(AuditRecord.at, AuditRecord.job_id).limit(page)
+    if days is not None:
+        question = question.where(_kept_for(days))
     if ticket_id is not None:
         numbers = (AuditRecord.ticket_id, AuditRecord.desk_id, AuditRecord.display_id)
         question = question.where(or_(*(number == ticket_id for number in numbers)))
@@ -118,16 +134,26 @@ async def records(
         rest = question.where(tuple_(AuditRecord.at, AuditRecord.job_id) > (found[-1].at, found[-1].job_id))
 
 
-async def newest(database: Database, tenant_id: str, most: int) -> list[AuditRecord]:
-    """Return a tenant's newest records, the newest first."""
-    async with database.tenant(tenant_id) as session:
-        return [*await session.scalars(select(AuditRecord).order_by(AuditRecord.at.desc()).limit(most))]
+def _kept_for(days: int) -> ColumnElement[bool]:
+    return AuditRecord.at > func.now() - func.make_interval(0, 0, 0, days)
 
 
-async def last_of_jobs(database: Database, tenant_id: str, job_ids: Sequence[UUID]) -> dict[UUID, AuditRecord]:
-    """Return the last record of each of these jobs that has one."""
+def _answered(days: int) -> Select[AuditRecord]:
+    return select(AuditRecord).where(AuditRecord.answer.is_not(None), _kept_for(days))
+
+
+async def newest(database: Database, tenant_id: str, most: int, *, days: int) -> list[AuditRecord]:
+    """Return a tenant's newest records with an answer, the newest first; none that is older than `days`."""
     async with database.tenant(tenant_id) as session:
-        question = select(AuditRecord).where(among(AuditRecord.job_id, job_ids)).order_by(AuditRecord.at)
+        return [*await session.scalars(_answered(days).order_by(AuditRecord.at.desc()).limit(most))]
+
+
+async def last_of_jobs(
+    database: Database, tenant_id: str, job_ids: Sequence[UUID], *, days: int
+) -> dict[UUID, AuditRecord]:
+    """Return the last record with an answer of each of these jobs that has one; none that is older than `days`."""
+    async with database.tenant(tenant_id) as session:
+        question = _answered(days).where(among(AuditRecord.job_id, job_ids)).order_by(AuditRecord.at)
         return {record.job_id: record for record in await session.scalars(question)}
 
 
@@ -136,6 +162,11 @@ async def is_kept(database: Database, record: AuditRecord) -> bool:
     async with database.tenant(record.tenant_id) as session:
         mine = (AuditRecord.job_id == record.job_id, AuditRecord.at == record.at)
         return await session.scalar(select(AuditRecord.job_id).where(*mine)) is not None
+
+
+async def tenants(database: Database) -> list[str]:
+    """Return the tenants that have records, whether there are settings of them or not."""
+    return [row["tenant_id"] for row in await database.call(_TENANTS)]
 
 
 async def purge(database: Database, tenant_id: str, days: int, most: int) -> int:

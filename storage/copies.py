@@ -57,6 +57,8 @@ class Ticket(Indexed, Base):
     """What was said in it, oldest first, where the tenant wants that copied."""
     people: Mapped[list[list[Any]]] = mapped_column(JSONB, init=False)
     """Whom the desk names for it: names, mail addresses, telephone numbers and others of each (`masking.people`)."""
+    resolution_seen_at: Mapped[datetime | None] = mapped_column(init=False)
+    """When its resolution was first read as it is; null where that was before this was kept."""
 
 
 class Passage(Indexed, Base):

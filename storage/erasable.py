@@ -84,6 +84,19 @@ class Stored:
     """Audit records, of these tickets or with one of them among the sources."""
 
 
+@dataclass(frozen=True, slots=True)
+class EndedJob:
+    """A job that was ended by this."""
+
+    job_id: UUID
+    ticket_id: str
+    traceparent: str | None
+    was_running: bool
+    desk_id: str | None
+    display_id: str | None
+    """The ticket's other number, as in the row."""
+
+
 async def stored(database: Database, which: Which, *, page: int = PAGE) -> Stored:
     """Count what `erasing.erase` would erase, going through `page` rows at a time."""
     count = _Counting(database, which.tenant_id, page)
@@ -98,6 +111,8 @@ async def stored(database: Database, which: Which, *, page: int = PAGE) -> Store
         for column, model in ((Ticket.ticket_id, Ticket), (Job.ticket_id, Job), (AuditRecord.at, AuditRecord)):
             theirs = select(numbers(model).label("numbers")).where(which.names(model))
             ticket_ids.update(*[row.numbers async for row in count.rows(column, theirs)])
+        theirs = sources_of_requester(which.requester)
+        ticket_ids.update([row.number async for row in count.rows(AuditRecord.at, theirs)])
         unattributed = await count.of(Ticket.ticket_id, Ticket.requester.is_(None))
         unattributed += await count.of(Job.ticket_id, Job.requester.is_(None), Job.enhancement.is_not(None))
     copies = answers = not_ended = kept = 0
@@ -137,11 +152,25 @@ JOBS = select(
 """Jobs, with the numbers of its ticket and those that each one's answer calls similar."""
 
 
+def sources_of_requester(address: str) -> Select[Any]:
+    """Return each `number` of the tickets of an address that audit records say they are from.
+
+    Their copies may be gone, and nothing else tells whose they were.
+    """
+    source = func.jsonb_array_elements(AuditRecord.sources).table_valued("value", joins_implicitly=True).c.value
+    told = cast(source, JSONB)
+    both = func.array_remove(array([told["number"].astext, told["desk_id"].astext]), null(), type_=ARRAY(Text))
+    theirs = told["requester"].astext == func.encode(tombstones.of_requester(address), "hex")
+    return select(func.unnest(both).label("number")).select_from(AuditRecord).where(theirs)
+
+
 _RECORDS = select(
     AuditRecord.job_id,
     AuditRecord.at,
     numbers(AuditRecord).label("numbers"),
-    _numbers_in('$[*] ? (@.kind == "ticket").number', AuditRecord.sources).label("named"),
+    _numbers_in("$[*].number", AuditRecord.sources)
+    .op("||")(_numbers_in("$[*].desk_id", AuditRecord.sources))
+    .label("named"),
     exists().where(Tombstone.hash == AuditRecord.requester).label("of_forgotten"),
 )
 

@@ -19,10 +19,10 @@ from sqlalchemy import ColumnElement, Text, and_, cast, delete, exists, func, or
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from storage import tombstones
+from storage import erasable, tombstones
 from storage.copies import Listing, Pass, Ticket
 from storage.documents import delete_passages
-from storage.erasable import JOBS, NOT_ENDED, HasNumbers, Which, forgotten_records, numbers, numbers_of, tickets_of
+from storage.erasable import JOBS, NOT_ENDED, EndedJob, HasNumbers, Which, forgotten_records, numbers
 from storage.jobs import FORGOTTEN, NAMED_FORGOTTEN
 from storage.models import (
     AuditRecord,
@@ -44,19 +44,6 @@ _SKIP = text(
     " FROM skip_forgotten_jobs(:ids, :reason) s LEFT JOIN LATERAL numbers_of_job(:tenant, s.id) n ON true"
 )
 _ASK_AGAIN = text("SELECT ask_jobs_again(:ids, :reason)")
-
-
-@dataclass(frozen=True, slots=True)
-class EndedJob:
-    """A job that was ended by this."""
-
-    job_id: UUID
-    ticket_id: str
-    traceparent: str | None
-    was_running: bool
-    desk_id: str | None
-    display_id: str | None
-    """The ticket's other number, as in the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +118,7 @@ class _Erasure:
         """Leave the tombstones of what was named, by each number that it has; the database's time."""
         stones = []
         if self.which.ticket_id is not None:
-            known = await numbers_of(self.database, self.which.tenant_id, self.which.ticket_id)
+            known = await erasable.numbers_of(self.database, self.which.tenant_id, self.which.ticket_id)
             stones += [tombstones.of_ticket(number) for number in sorted(known)]
         if self.which.requester is not None:
             stones.append(tombstones.of_requester(self.which.requester))
@@ -170,7 +157,7 @@ class _Erasure:
     async def mark_tickets_of_jobs(self) -> None:
         """Before copies and answers are looked through for what was forgotten: all of it is to be known by then.
 
-        A record may be all that is left of a job.
+        A record may be all that is left of a job, or of a copy that was found for one.
         """
         for column, model in ((Job.ticket_id, Job), (AuditRecord.at, AuditRecord)):
             async for those in self.pages(column):
@@ -194,6 +181,9 @@ class _Erasure:
         if self.which.requester is not None:
             theirs = select(func.unnest(numbers(model)).label("number")).where(those, self.which.names(model))
             await tombstones.leave_for_tickets(session, self.which.tenant_id, theirs)
+            if model is AuditRecord:
+                sources = erasable.sources_of_requester(self.which.requester).where(those)
+                await tombstones.leave_for_tickets(session, self.which.tenant_id, sources)
 
     async def forget_jobs(self, those: ColumnElement[bool]) -> None:
         """End those that have not ended, and erase the answers, of jobs of what is forgotten or that name it."""
@@ -203,7 +193,7 @@ class _Erasure:
             await session.execute(not_ended.order_by(Job.id).with_for_update())
             await self._mark(session, Job, those)
             jobs = (await session.execute(JOBS.where(those))).all()
-            forgotten = set() if self.which.all else await tombstones.among(session, tickets_of(jobs))
+            forgotten = set() if self.which.all else await tombstones.among(session, erasable.tickets_of(jobs))
             own = [job.id for job in jobs if self.which.all or not forgotten.isdisjoint(job.numbers)]
             names = [job.id for job in jobs if not forgotten.isdisjoint(job.named)]
             skipped = {"tenant": self.which.tenant_id, "ids": own, "reason": FORGOTTEN}

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+from sqlalchemy.dialects.postgresql import TEXT
 
 from storage import tombstones
 from storage.jobs import FORGOTTEN
@@ -80,24 +80,32 @@ class FeedbackFigures:
         return self.useful / self.votes if self.votes else None
 
 
-# The job's, unless its ticket was forgotten, by any of its numbers. In a transaction that shares the tenant's key.
+# The job's, if its note is in the ticket, or may be, and it was not forgotten, by any of its numbers. In a transaction
+# that shares the tenant's key.
 _OF_JOB = """
     SELECT j.id, coalesce(j.enhancement ->> 'prompt', '') AS prompt, coalesce(j.model, '') AS model FROM jobs j
-    WHERE j.id = :id AND j.reason IS DISTINCT FROM :forgotten AND NOT EXISTS (
+    WHERE j.id = :id AND (j.state = 'completed' OR j.note_attempted_at IS NOT NULL)
+    AND j.reason IS DISTINCT FROM :forgotten AND NOT EXISTS (
         SELECT FROM tombstones WHERE hash = ANY (ARRAY(
             SELECT sha256(k.key || convert_to('ticket' || n, 'UTF8')) FROM tombstone_keys k,
             unnest(array_remove(ARRAY[j.ticket_id, j.desk_id, j.display_id], NULL)) n)))
 """
+_SAME = "(excluded.prompt IN ('', f.prompt) OR f.prompt = '') AND (excluded.model IN ('', f.model) OR f.model = '')"
 _VERSION = """
     prompt = CASE WHEN excluded.prompt = '' THEN f.prompt ELSE excluded.prompt END,
     model = CASE WHEN excluded.model = '' THEN f.model ELSE excluded.model END
 """
+# Of two votes at once the second sees the first: else both would be the first one.
+_IN_TURN = text("SELECT pg_advisory_xact_lock(hashtextextended('feedback ' || CAST(:id AS uuid), 0))")
+# A job that was retried by hand may have another note than the one that was measured, or voted on.
 _VOTE = text(f"""
     WITH job AS ({_OF_JOB}), before AS (SELECT vote, reason FROM feedback WHERE job_id = :id), voted AS (
         INSERT INTO feedback AS f (tenant_id, job_id, prompt, model, vote, reason, voted_at)
         SELECT current_setting('app.tenant_id'), id, prompt, model, :vote, :reason, now() FROM job
         ON CONFLICT (job_id) DO UPDATE SET
-            vote = excluded.vote, reason = excluded.reason, voted_at = excluded.voted_at, {_VERSION}
+            vote = excluded.vote, reason = excluded.reason, voted_at = excluded.voted_at,
+            taken_up = CASE WHEN {_SAME} THEN f.taken_up END,
+            taken_up_at = CASE WHEN {_SAME} THEN f.taken_up_at END, {_VERSION}
         RETURNING prompt, model, vote)
     SELECT v.prompt, v.model, b.vote IS DISTINCT FROM v.vote AS changed FROM voted v LEFT JOIN before b ON true
 """).bindparams(bindparam("vote", type_=TEXT), bindparam("reason", type_=TEXT))  # noqa: S608 -- constants
@@ -106,25 +114,31 @@ _MEASURE = text(f"""
     INSERT INTO feedback AS f (tenant_id, job_id, prompt, model, taken_up, taken_up_at)
     SELECT current_setting('app.tenant_id'), id, prompt, model, :taken_up, now() FROM job
     ON CONFLICT (job_id) DO UPDATE SET
-        taken_up = excluded.taken_up, taken_up_at = excluded.taken_up_at, {_VERSION} WHERE f.taken_up IS NULL
+        taken_up = excluded.taken_up, taken_up_at = excluded.taken_up_at, {_VERSION}
+        WHERE f.taken_up IS NULL AND (f.vote IS NULL OR {_SAME})
     RETURNING prompt, model
 """)  # noqa: S608 -- constants
-# Each number by an index of its own, as in `other_jobs_of_ticket`. A step is a text, or says it.
+# Not where the resolution was read before the note was there: whoever closed the ticket again has left it as it was.
+# By its id in the desk alone, which a completed job has in either column: a number that people see may be another
+# ticket's id. Each by an index of its own, as in `other_jobs_of_ticket`. A step is a text, or says it.
 _UNMEASURED = text("""
     SELECT l.id AS job_id, ARRAY(
         SELECT CASE jsonb_typeof(s) WHEN 'string' THEN s #>> '{}' ELSE s ->> 'text' END
         FROM jsonb_array_elements(
             CASE jsonb_typeof(l.enhancement -> 'next_steps')
             WHEN 'array' THEN l.enhancement -> 'next_steps' ELSE '[]' END) s) AS steps
-    FROM (SELECT j.id, j.enhancement FROM (
+    FROM (SELECT j.id, j.enhancement, j.finished_at FROM (
         SELECT t.id, t.state, t.finished_at, t.enhancement FROM jobs t
-        WHERE t.tenant_id = current_setting('app.tenant_id') AND t.ticket_id = ANY (:numbers)
+        WHERE t.tenant_id = current_setting('app.tenant_id') AND t.ticket_id = :ticket
         UNION ALL
         SELECT d.id, d.state, d.finished_at, d.enhancement FROM jobs d
-        WHERE d.tenant_id = current_setting('app.tenant_id') AND d.desk_id = ANY (:numbers)) j
+        WHERE d.tenant_id = current_setting('app.tenant_id') AND d.desk_id = :ticket) j
     WHERE j.state = 'completed' AND j.enhancement IS NOT NULL ORDER BY j.finished_at DESC LIMIT 1) l
     WHERE NOT EXISTS (SELECT FROM feedback f WHERE f.job_id = l.id AND f.taken_up IS NOT NULL)
-""").bindparams(bindparam("numbers", type_=ARRAY(TEXT)))
+    AND NOT EXISTS (
+        SELECT FROM tickets c WHERE c.tenant_id = current_setting('app.tenant_id')
+        AND c.ticket_id = :ticket AND c.resolution_seen_at < l.finished_at)
+""").bindparams(bindparam("ticket", type_=TEXT))
 _FIGURES = text("""
     SELECT coalesce(nullif(f.prompt, ''), j.enhancement ->> 'prompt', '') AS prompt,
         coalesce(nullif(f.model, ''), j.model, '') AS model,
@@ -141,18 +155,22 @@ _FIGURES = text("""
 async def record_vote(
     database: Database, tenant_id: str, job_id: UUID, vote: Vote, reason: VoteReason | None
 ) -> RecordedVote | None:
-    """Store what somebody says of a job's note, in place of what was said before; None where there is no such job.
+    """Store what somebody says of a job's note, in place of what was said before; None where there is no such note.
 
-    Nor is there one of a ticket that was forgotten. Raises one of DATABASE_FAILURES.
+    Nor is there one of a ticket that was forgotten. What was measured of another note of the job goes.
+    Raises one of DATABASE_FAILURES.
     """
     values = {"vote": vote.value, "reason": None if reason is None else reason.value}
     row = await _written(database, tenant_id, _VOTE, id=job_id, **values)
     return None if row is None else RecordedVote(NoteVersion(row["prompt"], row["model"]), row["changed"])
 
 
-async def unmeasured_note(database: Database, tenant_id: str, numbers: Sequence[str]) -> UnmeasuredNote | None:
-    """Return the last completed job of a ticket, by any of its `numbers`, if its note is still to be measured."""
-    (rows,) = await database.call_as(tenant_id, _UNMEASURED, numbers=list(numbers))
+async def unmeasured_note(database: Database, tenant_id: str, ticket_id: str) -> UnmeasuredNote | None:
+    """Return the last completed job of a ticket, by its id in the desk, if its note is still to be measured.
+
+    It is not where the copy's resolution was there before the note.
+    """
+    (rows,) = await database.call_as(tenant_id, _UNMEASURED, ticket=ticket_id)
     for row in rows:
         return UnmeasuredNote(row["job_id"], [step for step in row["steps"] if step])
     return None
@@ -183,5 +201,6 @@ async def figures(database: Database, tenant_id: str, since: datetime) -> list[F
 async def _written(database: Database, tenant_id: str, statement: Any, **values: Any) -> Any:
     """The row that a statement gives beside which nobody erases; None if it gives none."""
     values |= {"forgotten": FORGOTTEN, "key": tombstones.new_key()}
-    *_, rows = await database.call_as(tenant_id, tombstones.MAKE_KEY, tombstones.SHARE_KEY, statement, **values)
+    before = (tombstones.MAKE_KEY, tombstones.SHARE_KEY, _IN_TURN)
+    *_, rows = await database.call_as(tenant_id, *before, statement, **values)
     return rows[0] if rows else None

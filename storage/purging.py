@@ -33,6 +33,7 @@ async def purge_by_age(
     text_days: int,
     job_days: int,
     audit_days: Mapping[str, int | None],
+    has_left: Callable[[str], bool] = lambda _: False,
     batch: int = _BATCH,
     before_each: Callable[[], None] = lambda: None,
     on_failure: Callable[[str, Exception], None],
@@ -40,7 +41,7 @@ async def purge_by_age(
     """Remove what is too old, across tenants; `before_each` batch is called.
 
     What tenants spent, and their audit records, go of those in `audit_days`: tenant id -> for how many days the
-    records are kept, None where that is not known.
+    records are kept, None where that is not known. Of others all records go, if the tenant `has_left`.
 
     `on_failure` hears of a kind that the database refuses to purge ("answers", "tickets"); the others are purged.
 
@@ -80,6 +81,12 @@ async def purge_by_age(
         if days is not None:
             with stops_no_other("audit records"):
                 await _purge_records(database, tenant_id, days, batch, before_each)
+    with stops_no_other("audit records"):
+        before_each()
+        async with asyncio.timeout(BATCH_SECONDS):
+            others = [tenant_id for tenant_id in await audit.tenants(database) if tenant_id not in audit_days]
+        for tenant_id in filter(has_left, others):
+            await _purge_records(database, tenant_id, 0, batch, before_each)
     return Purged(answers, copies, await purge("jobs", job_days))
 
 

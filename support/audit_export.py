@@ -4,6 +4,7 @@ import argparse
 import sys
 from typing import Any
 
+from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
 from config.tenant_directory import TenantDirectory
 from config.tenant_names import setting_suffix
@@ -14,7 +15,7 @@ from storage.session import Database
 from support.asking import ask
 from support.tables import as_json_line, table, terminal_width, when
 
-_HEAD = ("AT", "JOB", "TICKET", "PROMPT", "MASKING", "TOKENS", "DOLLARS", "SOURCES", "MODEL")
+_HEAD = ("AT", "JOB", "TICKET", "PROMPT", "MASKING", "TOKENS", "DOLLARS", "SOURCES", "ANSWER", "MODEL")
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -23,8 +24,9 @@ def run(chosen: argparse.Namespace) -> int:
     async def work(database: Database, settings: ByHandSettings) -> int:
         rows: list[tuple[str, ...]] = []
         found = False
+        days = _days(chosen.tenant, settings)
         async for record in audit.records(
-            database, chosen.tenant, ticket_id=chosen.ticket, job_id=chosen.job, since=chosen.since
+            database, chosen.tenant, ticket_id=chosen.ticket, job_id=chosen.job, since=chosen.since, days=days
         ):
             found = True
             if chosen.json:
@@ -35,16 +37,17 @@ def run(chosen: argparse.Namespace) -> int:
         if rows:
             print(table(_HEAD, rows, terminal_width()))
         elif not found:
-            print(f"No audit record matches.{_why(chosen.tenant, settings)}", file=sys.stderr)
-        return 0
+            why = f" {chosen.tenant} keeps none: see AUDIT_DAYS_{setting_suffix(chosen.tenant)}." if days == 0 else ""
+            print(f"No audit record matches.{why}", file=sys.stderr)
+        return 0 if found or chosen.job is None else NOT_DONE_EXIT
 
     return ask(work)
 
 
-def _why(tenant_id: str, settings: ByHandSettings) -> str:
+def _days(tenant_id: str, settings: ByHandSettings) -> int | None:
+    """Return for how many days the tenant's records are kept; None where that is not known here."""
     tenant = TenantDirectory(read_environment(settings.secrets_dir)).get(tenant_id)
-    keeps_none = tenant is not None and tenant.usable and not tenant.audit_days
-    return f" {tenant_id} keeps none: see AUDIT_DAYS_{setting_suffix(tenant_id)}." if keeps_none else ""
+    return tenant.audit_days if tenant is not None and tenant.usable else None
 
 
 def _cells(record: AuditRecord) -> tuple[str, ...]:
@@ -57,6 +60,7 @@ def _cells(record: AuditRecord) -> tuple[str, ...]:
         str(record.input_tokens + record.output_tokens),
         dollars(record.cost),
         str(len(record.sources)),
+        record.reason or "yes",
         f"{record.model} at {record.host}",
     )
 
@@ -67,6 +71,11 @@ def dollars(cost: float | None) -> str:
 
 
 def for_machines(record: AuditRecord) -> dict[str, Any]:
-    """Give all of it for JSON, but for the hash of whoever asked."""
+    """Give all of it for JSON, but for hashes of people."""
     names = [column.name for column in AuditRecord.__table__.columns if column.name != "requester"]
-    return {name: getattr(record, name) for name in names}
+    return {name: getattr(record, name) for name in names} | {"sources": sources_told(record)}
+
+
+def sources_told(record: AuditRecord) -> list[dict[str, str]]:
+    """Return what was found, without the hash of whose ticket it is of."""
+    return [{name: told for name, told in source.items() if name != "requester"} for source in record.sources]

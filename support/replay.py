@@ -43,7 +43,7 @@ def run(chosen: argparse.Namespace) -> int:
             # Where its texts may go stands in those settings.
             print(f"{chosen.tenant} has no usable settings here: nothing of it is sent anywhere.", file=sys.stderr)
             return CONFIGURATION_EXIT
-        wanted = await _wanted(database, chosen)
+        wanted = await _wanted(database, chosen, tenant.audit_days)
         records = _allowed(wanted, tenant)
         if not records:
             print("There is nothing to replay.", file=sys.stderr)
@@ -61,14 +61,14 @@ def run(chosen: argparse.Namespace) -> int:
     return ask_with(WorkerSettings, work, openai_api_key="")
 
 
-async def _wanted(database: Database, chosen: argparse.Namespace) -> list[AuditRecord]:
-    """The records that were named; of jobs without one it is told."""
+async def _wanted(database: Database, chosen: argparse.Namespace, days: int) -> list[AuditRecord]:
+    """The records that were named, with an answer to compare with; of jobs without one it is told."""
     if chosen.last:
-        return await audit.newest(database, chosen.tenant, chosen.last)
-    found = await audit.last_of_jobs(database, chosen.tenant, chosen.job)
+        return await audit.newest(database, chosen.tenant, chosen.last, days=days)
+    found = await audit.last_of_jobs(database, chosen.tenant, chosen.job, days=days)
     for job_id in dict.fromkeys(chosen.job):
         if job_id not in found:
-            print(f"No audit record of {chosen.tenant} has the job {job_id}.", file=sys.stderr)
+            print(f"No audit record of {chosen.tenant} with an answer has the job {job_id}.", file=sys.stderr)
     return [found[job_id] for job_id in dict.fromkeys(chosen.job) if job_id in found]
 
 

@@ -16,7 +16,7 @@ from storage.audit import is_kept
 from storage.models import AuditRecord
 from storage.session import Database
 from storage.spending import SpendingBook
-from support.audit_export import dollars
+from support.audit_export import dollars, sources_told
 from support.side_by_side import SideRow, parts_of, side_by_side
 from support.tables import when
 from workflow.enhancement import Enhancement
@@ -84,7 +84,7 @@ def story(replayed: Replayed, width: int | None) -> str:
     """Tell both answers beside each other, for people."""
     record, now = replayed.record, replayed.answer
     titles = {source["id"]: source["title"] for source in record.sources}
-    before = parts_of(record.answer, titles)
+    before = parts_of(record.answer or {}, titles)
     after = parts_of(now.content.model_dump(mode="json"), titles) if now else {}
     rows: list[SideRow] = [
         ("", ["BEFORE"], ["NOW"]),
@@ -122,7 +122,7 @@ def for_machines(replayed: Replayed) -> dict[str, Any]:
         "job_id": record.job_id,
         "ticket_id": record.ticket_id,
         "at": record.at,
-        "sources": record.sources,
+        "sources": sources_told(record),
         "before": {name: getattr(record, name) for name in told},
         "now": now,
     }

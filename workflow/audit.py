@@ -1,8 +1,9 @@
-"""Keeping a record of an answer, for tenants that want one: it is in no job's way, whatever becomes of it."""
+"""Keeping records of what a model was sent, for tenants that want them: in no job's way, whatever becomes of it."""
 
 import asyncio
+from collections.abc import Sequence
 
-from integrations.values import Document, ModelAnswer
+from integrations.values import Document, ModelAnswer, Unanswered
 from observability import phrases
 from observability.logging import say
 from storage import audit
@@ -10,43 +11,107 @@ from storage.audit import ModelExchange
 from workflow.attempt import Attempt
 from workflow.case import FoundSource
 from workflow.enhancement import Enhancement
+from workflow.ports import Kept, UnusableAnswer
 from workflow.question import ModelQuestion
 
 _SECONDS = 5.0
+# What settles before a claim is given back has 3 s together (`workflow.run`).
+_STOPPING_SECONDS = 1.0
 
 
-async def keep_record(attempt: Attempt, exchange: ModelExchange) -> None:
-    """Store what was sent and what came, if the tenant keeps records. Tried once: a failure is a line, and no more."""
-    if not attempt.wishes().audit_days:
+async def keep_records(attempt: Attempt, exchanges: Sequence[ModelExchange]) -> None:
+    """Store what was sent and what came, if the tenant keeps records. Tried once: a failure is a line, and no more.
+
+    A worker that has to stop meanwhile leaves them to the next attempt.
+    """
+    if not exchanges or not attempt.wishes().audit_days:
         return
+    unwritten = list(exchanges)
+    writing = asyncio.ensure_future(_write(attempt, unwritten))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        # What is written after all is not to be written twice: Postgres is asked to stop, and heard.
+        await asyncio.wait({writing}, timeout=_STOPPING_SECONDS)
+        writing.cancel()
+        await asyncio.wait({writing}, timeout=_STOPPING_SECONDS)
+        if not writing.done() or writing.cancelled():
+            await leave_records(attempt, unwritten)
+        raise
+
+
+async def _write(attempt: Attempt, unwritten: list[ModelExchange]) -> None:
+    """Store each, and take it out of the list then."""
     claim = attempt.claim
     try:
         async with asyncio.timeout(_SECONDS):
-            await audit.keep(attempt.database, claim.tenant_id, claim.job_id, exchange)
-    except Exception as failure:  # noqa: BLE001 -- whatever it is, the answer is committed, and its note goes on
+            while unwritten:
+                await audit.keep(attempt.database, claim.tenant_id, claim.job_id, unwritten[0])
+                del unwritten[0]
+    except Exception as failure:  # noqa: BLE001 -- whatever it is, what follows does not wait for it
         say(phrases.AUDIT_NOT_KEPT, job_id=claim.job_id, failure=failure)
 
 
-def exchange_of(question: ModelQuestion, answer: ModelAnswer[Enhancement]) -> ModelExchange:
-    """Return what was sent and what came, as it left and as it came."""
+async def leave_records(attempt: Attempt, exchanges: Sequence[ModelExchange]) -> None:
+    """Leave to the next attempt what this one can't write any more, if the tenant keeps records."""
+    if exchanges and attempt.wishes().audit_days:
+        await attempt.answers.put(Kept.RECORD, attempt.claim.job_id, list(exchanges))
+
+
+async def keep_left_records(attempt: Attempt) -> None:
+    """Store what an earlier attempt has left."""
+    job_id = attempt.claim.job_id
+    left = await attempt.answers.get(Kept.RECORD, job_id) if attempt.claim.started_before else None
+    if left:
+        await keep_records(attempt, left)
+        await attempt.answers.drop(job_id, Kept.RECORD)
+
+
+def exchanges_of(
+    attempt: Attempt,
+    question: ModelQuestion,
+    came: Sequence[ModelAnswer[Enhancement] | Unanswered],
+    unusable: UnusableAnswer | None,
+) -> list[ModelExchange]:
+    """Return for each endpoint what was sent and what came, or why nothing did; nothing if no records are kept.
+
+    `unusable`: what an earlier attempt was answered, and this is the repair of. Its sources are this one's too, since
+    an answer is made from them; what that attempt has sent is in a record of its own.
+    """
+    sources = [*(unusable.sources if unusable else ()), *sources_told(question)]
+    found = list({source["id"]: source for source in sources}.values())
+    return [_exchange(question, each, found) for each in came] if attempt.wishes().audit_days else []
+
+
+def _exchange(
+    question: ModelQuestion, came: ModelAnswer[Enhancement] | Unanswered, sources: Sequence[dict[str, str]]
+) -> ModelExchange:
     return ModelExchange(
         prompt=question.version,
-        model=answer.model,
-        host=answer.host,
+        model=came.model,
+        host=came.host,
         masking=question.masking,
         system=question.prompt.system,
         sent=question.prompt.user,
-        answer=answer.content.model_dump(mode="json"),
-        sources=[_told(source) for source in question.grounding.case.sources],
-        input_tokens=answer.usage.input_tokens,
-        output_tokens=answer.usage.output_tokens,
-        cost=answer.usage.cost,
-        seconds=answer.milliseconds / 1000,
+        answer=came.content.model_dump(mode="json") if isinstance(came, ModelAnswer) else None,
+        reason=came.reason if isinstance(came, Unanswered) else None,
+        sources=sources,
+        input_tokens=came.usage.input_tokens,
+        output_tokens=came.usage.output_tokens,
+        cost=came.usage.cost,
+        seconds=came.milliseconds / 1000,
     )
 
 
+def sources_told(question: ModelQuestion) -> list[dict[str, str]]:
+    """Return what names the sources of a question, as the model got them."""
+    return [_told(source) for source in question.grounding.case.sources]
+
+
 def _told(source: FoundSource) -> dict[str, str]:
-    """Return what names a source, as the model got it."""
-    if isinstance(source.found, Document):
+    found = source.found
+    if isinstance(found, Document):
         return {"id": source.id, "kind": "document", "title": source.title}
-    return {"id": source.id, "kind": "ticket", "number": source.found.shown, "title": source.title}
+    told = {"id": source.id, "kind": "ticket", "number": found.shown, "title": source.title}
+    # By which it may be forgotten as well.
+    return told if found.shown == found.ticket_id else told | {"desk_id": found.ticket_id}

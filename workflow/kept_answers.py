@@ -20,7 +20,7 @@ _FAILURES = (RedisError, OSError, TimeoutError, ValueError, TypeError, LookupErr
 _READ: dict[Kept, Callable[[Any], Any]] = {
     Kept.ANSWER: lambda stored: (dict(stored[0]), str(stored[1])),
     Kept.UNUSABLE: lambda stored: UnusableAnswer(**stored),
-    Kept.RECORD: lambda stored: ModelExchange(**stored),
+    Kept.RECORD: lambda stored: [ModelExchange(**each) for each in stored],
     Kept.LOOK: lambda stored: UnfinishedLook(**stored),
 }
 
@@ -37,9 +37,9 @@ class AnswersInRedis:
 
     async def put(self, what: Kept, job_id: UUID, value: Any) -> None:
         """Keep it, if Redis takes it."""
-        stored = asdict(value) if isinstance(value, (UnfinishedLook, UnusableAnswer, ModelExchange)) else value
         with suppress(*_FAILURES):
-            await self._redis.set(_key(what, job_id), json.dumps(stored, ensure_ascii=False), ex=self._seconds)
+            stored = json.dumps(value, ensure_ascii=False, default=_as_dict)
+            await self._redis.set(_key(what, job_id), stored, ex=self._seconds)
 
     async def get(self, what: Kept, job_id: UUID) -> Any:
         """Return it; None if there is none, or what is there is something else."""
@@ -53,6 +53,11 @@ class AnswersInRedis:
         """Delete it; all that is kept of the job where nothing is named."""
         with suppress(*_FAILURES):
             await self._redis.delete(*(_key(each, job_id) for each in what or Kept))
+
+
+def _as_dict(value: Any) -> dict[str, Any]:
+    """Return one of the values that are kept, as JSON has it. Raises TypeError for what is none."""
+    return asdict(value)
 
 
 def _key(what: Kept, job_id: UUID) -> str:

@@ -5,13 +5,13 @@ goes wrong are the failures of `integrations.errors`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
-from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket, Structured, Usage
+from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket, Structured, Unanswered, Usage
 from masking.people import Person
 
 FeedbackLinkOf = Callable[[str, UUID], str]
@@ -105,11 +105,14 @@ class Model(Protocol):
         *,
         unusable: str | None,
         on_unusable: Callable[[str], Awaitable[None]],
+        on_unanswered: Callable[[Unanswered], None],
     ) -> ModelAnswer[Structured]:
         """Return an answer of that type.
 
         `on_paid` hears of each call that was paid for. `on_unusable` is awaited with the text of an answer that is to
         be repaired by a second call; given as `unusable` to a later `ask`, its repair alone is asked for.
+        `on_unanswered` hears of each endpoint that got the question and gave no usable answer, before this raises or
+        asks another one.
         Raises ModelTimeout, ModelUnavailable or ModelRefused; HeldBack as `check` does.
         """
 
@@ -167,6 +170,8 @@ class UnusableAnswer:
 
     text: str
     placeholders: dict[str, str]
+    sources: list[dict[str, str]] = field(default_factory=list)
+    """What was found for its question, as an audit record tells it; none where no record is kept."""
 
 
 class Kept(StrEnum):
@@ -177,7 +182,7 @@ class Kept(StrEnum):
     UNUSABLE = "masked-unusable"
     """An UnusableAnswer, while its repair can't be had."""
     RECORD = "record"
-    """The ModelExchange of an ANSWER that is kept, for its audit record."""
+    """A list of ModelExchange whose audit records could not be written, since the worker had to stop."""
     LOOK = "look"
     """An UnfinishedLook."""
 

@@ -8,7 +8,6 @@ Where the repair can't be had now (the breaker has opened, a 429), a later `ask`
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -23,6 +22,7 @@ from integrations.breaker import Breaker
 from integrations.errors import ModelDenied, ModelRefused, ModelTimeout, ModelUnavailable, Temporary
 from integrations.holds import Hold, HoldReason
 from integrations.http import connection_words
+from integrations.model.asking import Asking
 from integrations.model.bounds import ModelAnswerTooLarge
 from integrations.model.failures import CONTENT_FILTER, classed
 from integrations.model.opening import open_openai
@@ -30,7 +30,7 @@ from integrations.model.stream import Completion, Gathered, NotAStream, read_com
 from integrations.model.wire import REFUSALS, Wire, as_body, refused_part, strip_fence
 from integrations.outward import STRAIGHT, Outward
 from integrations.text import all_storable
-from integrations.values import ModelAnswer, Prompt, Structured, Usage
+from integrations.values import ModelAnswer, Prompt, Structured, Unanswered, Usage
 
 # Each optional part of a request may be refused once, and each format but the last.
 _MOST_REFUSALS = 8
@@ -61,6 +61,7 @@ class ModelClient:
     ) -> None:
         self.name = model
         self.base_url = base_url
+        self._host = urlsplit(base_url).hostname or ""
         self._has_key = bool(api_key)
         self._idle = idle_seconds
         self._total = total_seconds
@@ -94,59 +95,71 @@ class ModelClient:
         *,
         unusable: str | None = None,
         on_unusable: Callable[[str], Awaitable[None]] = _ignore,
+        on_unanswered: Callable[[Unanswered], None] = lambda _: None,
     ) -> ModelAnswer[Structured]:
         """Return an answer of that type. Raises ModelTimeout, ModelUnavailable, ModelRefused; HeldBack as `check` does.
 
         `on_paid` hears of each paid call, also of one whose answer is unusable or breaks off. `on_unusable` is awaited
         with the text of an answer that is to be repaired; given as `unusable` to a later `ask`, its repair alone is
-        asked for.
+        asked for. `on_unanswered` hears of a question that was sent, before this raises.
         """
-        started = time.monotonic()
+        asking = Asking(on_paid)
+        try:
+            return await self._ask(asking, prompt, answer_type, unusable, on_unusable)
+        except BaseException as stopped:
+            if asking.sent:
+                on_unanswered(asking.unanswered(self._host, self.name, stopped))
+            raise
+
+    async def _ask(
+        self,
+        asking: Asking,
+        prompt: Prompt,
+        answer_type: type[Structured],
+        unusable: str | None,
+        on_unusable: Callable[[str], Awaitable[None]],
+    ) -> ModelAnswer[Structured]:
         messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
-        earlier = Usage()
         if unusable is None:
-            first = await self._complete(messages, answer_type, on_paid)
-            earlier = first.usage
-            on_paid(earlier)
+            first = await self._complete(messages, answer_type, asking)
+            asking.pay(first.usage)
             content = _usable(first, answer_type)
             if content is not None:
-                return self._answer(content, first, earlier, started)
+                return self._answer(content, first, asking)
             unusable = first.text
             await on_unusable(unusable)
         messages += self._wire.repair(unusable)
-        second = await self._complete(messages, answer_type, on_paid)
-        on_paid(second.usage)
+        second = await self._complete(messages, answer_type, asking)
+        asking.pay(second.usage)
         content = _usable(second, answer_type)
         if content is None:
             raise ModelRefused("invalid answer")
-        return self._answer(content, second, second.usage.plus(earlier), started)
+        return self._answer(content, second, asking)
 
-    def _answer(
-        self, content: Structured, completion: Completion, usage: Usage, started: float
-    ) -> ModelAnswer[Structured]:
+    def _answer(self, content: Structured, completion: Completion, asking: Asking) -> ModelAnswer[Structured]:
         return ModelAnswer(
             content,
             completion.status,
             completion.model or self.name,
             completion.response_id,
             completion.finish_reason,
-            usage,
-            round((time.monotonic() - started) * 1000),
+            asking.usage,
+            asking.milliseconds,
             round(completion.first_seconds * 1000),
-            urlsplit(self.base_url).hostname or "",
+            self._host,
         )
 
     async def _complete(
-        self, messages: list[dict[str, str]], answer_type: type[BaseModel], on_paid: Callable[[Usage], None]
+        self, messages: list[dict[str, str]], answer_type: type[BaseModel], asking: Asking
     ) -> Completion:
-        """One paid call; `on_paid` hears of one that breaks off. Raises HeldBack when somebody has to act first."""
+        """One paid call; `asking` hears of one that breaks off. Raises HeldBack when somebody has to act first."""
         with self._hold.watch():
             if not self._has_key:
                 raise ModelDenied("no key", HoldReason.KEY_REFUSED)
-            return await self._complete_with_less(messages, answer_type, on_paid)
+            return await self._complete_with_less(messages, answer_type, asking)
 
     async def _complete_with_less(
-        self, messages: list[dict[str, str]], answer_type: type[BaseModel], on_paid: Callable[[Usage], None]
+        self, messages: list[dict[str, str]], answer_type: type[BaseModel], asking: Asking
     ) -> Completion:
         """One paid call: endpoints refuse what they don't know, unpaid, and are called again without that part."""
         known = refused = self._wire.refused()
@@ -154,7 +167,7 @@ class ModelClient:
             request = self._wire.request(messages, answer_type, refused)
             try:
                 with self._breaker.watch():
-                    completion = await self._call(request, on_paid)
+                    completion = await self._call(request, asking)
             except REFUSALS as refusal:
                 part = refused_part(refusal, request)
                 if part is None:
@@ -165,21 +178,22 @@ class ModelClient:
                 return completion
         raise ModelRefused("400 Bad Request")
 
-    async def _call(self, request: dict[str, Any], on_paid: Callable[[Usage], None]) -> Completion:
+    async def _call(self, request: dict[str, Any], asking: Asking) -> Completion:
         gathered = Gathered()
         try:
-            return await self._read(request, gathered)
+            return await self._read(request, gathered, asking)
         except BaseException as stopped:
             # What came is paid for. The stream only has not come to its end, where it would say what it cost.
             usage = gathered.usage_so_far(sum(len(message["content"]) for message in request["messages"]))
             if gathered.is_whole and isinstance(stopped, Temporary):
                 return replace(gathered.completion(), usage=usage)
             if gathered.has_content:
-                on_paid(usage)
+                asking.pay(usage)
             raise
 
-    async def _read(self, request: dict[str, Any], gathered: Gathered) -> Completion:
+    async def _read(self, request: dict[str, Any], gathered: Gathered, asking: Asking) -> Completion:
         loop = asyncio.get_running_loop()
+        before, asking.sent = asking.sent, True
         idle = asyncio.timeout(self._idle)
         started = loop.time()
         first: float | None = None
@@ -211,6 +225,7 @@ class ModelClient:
         except NotAStream as failure:
             raise failure.failure from None
         except (openai.APIConnectionError, httpx2.HTTPError) as failure:
+            asking.not_sent_by(failure, before)
             raise ModelUnavailable(connection_words(failure, by_proxy=self._by_proxy)) from None
         except openai.OpenAIError as failure:
             raise classed(failure) from None

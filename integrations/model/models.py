@@ -31,7 +31,7 @@ from integrations.model.client import ModelClient
 from integrations.model.endpoints import Endpoint, Endpoints
 from integrations.model.spending import Book, SpendingLimits
 from integrations.outward import Outward
-from integrations.values import ModelAnswer, Prompt, Structured, Usage
+from integrations.values import ModelAnswer, Prompt, Structured, Unanswered, Usage
 from observability import metrics, phrases
 from observability.logging import say
 
@@ -186,6 +186,7 @@ class TenantModel:
         *,
         unusable: str | None,
         on_unusable: Callable[[str], Awaitable[None]],
+        on_unanswered: Callable[[Unanswered], None] = lambda _: None,
     ) -> ModelAnswer[Structured]:
         """Return an answer, of the fallback where the first can't.
 
@@ -206,7 +207,9 @@ class TenantModel:
                 on_paid(replace(usage, model=endpoint.name))
 
             with self._models.call(endpoint) as client:
-                return await client.ask(prompt, answer_type, paid, unusable=unusable, on_unusable=keep)
+                return await client.ask(
+                    prompt, answer_type, paid, unusable=unusable, on_unusable=keep, on_unanswered=on_unanswered
+                )
 
         first = self._models.first(self._tenant_id)
         try:

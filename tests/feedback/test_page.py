@@ -154,6 +154,16 @@ async def test_links_of_the_key_before_work_where_it_is_set(store: Store, server
     assert len(rows(store)) == 1
 
 
+@pytest.mark.parametrize("path", ["/n%C3%B6tig", "/a%20b", "/%6eotes", "/a%2Fb"])
+async def test_an_escaped_path_in_the_address_leads_to_the_page(path: str, store: Store, server: Postgres) -> None:
+    job_id = await store.accept(**NOTE)
+    async with visiting(server.url, path) as visit:
+        link = visit.link(job_id)
+        assert link.startswith(f"{visit.url}/f/")
+        assert (await visit.vote(link)).status_code == 200
+        assert (await visit.vote(link.replace(path, "/other"))).status_code == 404
+
+
 @pytest.mark.parametrize("stays", [True, False])
 async def test_a_path_in_the_address_may_be_left_or_taken_off_by_a_proxy(
     stays: bool, store: Store, server: Postgres

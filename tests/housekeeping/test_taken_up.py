@@ -55,6 +55,25 @@ async def test_a_vote_and_a_measure_are_one_row(site: Site, store: Store) -> Non
     assert (row["vote"], row["taken_up"] > 0.5, row["prompt"], row["model"]) == ("useful", True, "7", "m")
 
 
+async def test_a_resolution_from_before_the_note_is_not_what_was_done_then(site: Site, store: Store) -> None:
+    """The ticket was closed with it, reopened, and closed again with the resolution untouched."""
+    ticket_id = site.new_ticket(subject="VPN is down")
+    resolve(site, ticket_id, RESOLUTION)
+    for status in ("Closed", "Open"):
+        site.change(ticket_id, status=status)
+        await site.sync()
+    await noted(store, ticket_id)
+    # It is read once more while it is open, too.
+    for status in ("In Progress", "Closed"):
+        site.change(ticket_id, status=status)
+        await site.sync()
+    assert measured(store) == {}
+    resolve(site, ticket_id, "<p>Reset the WAN miniport in the device manager again.</p>")
+    site.change(ticket_id, status="Resolved")
+    await site.sync()
+    assert list(measured(store)) == [ticket_id]
+
+
 async def test_an_answer_that_was_purged_or_failed_is_not_measured(site: Site, store: Store) -> None:
     for columns in ({"enhancement": None}, {"state": "failed"}, {"tenant_id": "globex"}):
         ticket_id = site.new_ticket(subject="VPN is down")

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
 from integrations.model.models import Models, TenantModel
-from integrations.values import ModelAnswer, Spent, Usage
+from integrations.values import ModelAnswer, Spent, Unanswered, Usage
 from simulators.serving import serve_in_thread
 from tests.config.given import ACME, CLOUD
 from tests.integrations.endpoints import ADVICE
@@ -109,12 +109,17 @@ class Town:
         return await asked(self.models.of(tenant_id))
 
 
-async def asked(model: TenantModel, paid: list[Usage] | None = None) -> ModelAnswer[Enhancement]:
+async def asked(
+    model: TenantModel, paid: list[Usage] | None = None, in_vain: list[Unanswered] | None = None
+) -> ModelAnswer[Enhancement]:
     async def ignore(_: str) -> None:
         pass
 
     heard: list[Usage] = [] if paid is None else paid
-    return await model.ask(PROMPT, Enhancement, heard.append, unusable=None, on_unusable=ignore)
+    told: list[Unanswered] = [] if in_vain is None else in_vain
+    return await model.ask(
+        PROMPT, Enhancement, heard.append, unusable=None, on_unusable=ignore, on_unanswered=told.append
+    )
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from integrations.errors import HeldBack, ModelRefused, ModelTimeout, ModelUnavailable
-from integrations.values import Usage
+from integrations.values import Unanswered, Usage
 from tests.integrations.street import OWN, Street, asked, at, town
 from tests.kit.logs import StartLog
 
@@ -48,6 +48,20 @@ async def test_what_the_first_model_says_decides_whether_the_fallback_is_asked(
             with pytest.raises(ends):
                 await asked(its_town.models.of("acme"))
     assert [came[0] for came in street.came] == houses
+
+
+async def test_who_got_the_question_in_vain_is_told_with_why(street: Street) -> None:
+    street.says |= {"process": 503, "fallback": {"message": {"content": "", "refusal": "No."}}}
+    process = FALLBACK | {"openai_fallback_base_url": at(street, "fallback").replace("127.0.0.1", "localhost")}
+    told: list[Unanswered] = []
+    async with town(street, process, OPENAI_MODEL_ACME="small") as its_town:
+        with pytest.raises(ModelRefused):
+            await asked(its_town.models.of("acme"), in_vain=told)
+        street.says.pop("fallback")
+        await asked(its_town.models.of("acme"), in_vain=told)
+    down = ("127.0.0.1", "small", "OpenAI API: 503 Service Unavailable", 0)
+    refused = ("localhost", "spare", "OpenAI API: invalid answer", 70)
+    assert [(each.host, each.model, each.reason, each.usage.input_tokens) for each in told] == [down, refused, down]
 
 
 async def test_while_the_breaker_is_open_the_fallback_answers_and_the_first_is_left_alone(

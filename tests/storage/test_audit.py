@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -13,29 +12,11 @@ from storage.models import AuditRecord
 from tests.kit.postgres import Store
 from tests.storage.copies import WHO, answered
 from tests.storage.exchanges import exchange
-
-OTHER = "someone.else@acme.example"
-
-
-async def recorded(store: Store, ticket_id: str, *sources: str, requester: str = WHO, **changed: Any) -> UUID:
-    """A job that has its record."""
-    job_id = await answered(store.database, store.new_event, ticket_id, requester)
-    if numbers := {name: changed.pop(name) for name in ("desk_id", "display_id") if name in changed}:
-        store.table.change(job_id, **numbers)
-    await audit.keep(store.database, "acme", job_id, exchange(*sources, **changed))
-    return job_id
+from tests.storage.recorded_jobs import OTHER, age, kept, recorded
 
 
 async def found(store: Store, tenant_id: str = "acme", **asked: Any) -> list[AuditRecord]:
     return [record async for record in audit.records(store.database, tenant_id, page=2, **asked)]
-
-
-def kept(store: Store) -> set[UUID]:
-    return {row["job_id"] for row in store.table.run("SELECT job_id FROM audit_records")}
-
-
-def age(store: Store, job_id: UUID, days: int) -> None:
-    store.table.run("UPDATE audit_records SET at = now() - make_interval(days => %s) WHERE job_id = %s", days, job_id)
 
 
 async def test_a_record_tells_all_that_was_asked_and_answered(store: Store) -> None:
@@ -59,10 +40,33 @@ async def test_records_are_found_by_ticket_job_and_time_oldest_first(store: Stor
     assert [record.model for record in await found(store, job_id=jobs[0])] == ["m-1", "m-2"]
     since = (await found(store))[1].at
     assert [record.job_id for record in await found(store, since=since)] == [*jobs[1:], jobs[0]]
-    assert [record.job_id for record in await audit.newest(store.database, "acme", 2)] == [jobs[0], jobs[2]]
-    last = await audit.last_of_jobs(store.database, "acme", jobs[:2])
+    assert [record.job_id for record in await audit.newest(store.database, "acme", 2, days=9)] == [jobs[0], jobs[2]]
+    last = await audit.last_of_jobs(store.database, "acme", jobs[:2], days=9)
     assert {job_id: record.model for job_id, record in last.items()} == {jobs[0]: "m-2", jobs[1]: "m-1"}
     assert await found(store, "globex") == []
+
+
+async def test_records_that_only_wait_to_be_purged_are_not_told(store: Store) -> None:
+    old, young = await recorded(store, "7"), await recorded(store, "8")
+    age(store, old, 31)
+    assert [record.job_id for record in await found(store, days=30)] == [young]
+    assert [record.job_id for record in await audit.newest(store.database, "acme", 9, days=30)] == [young]
+    assert list(await audit.last_of_jobs(store.database, "acme", [old, young], days=30)) == [young]
+    assert await found(store, days=0) == []
+    assert len(await found(store)) == 2
+
+
+async def test_what_was_asked_in_vain_is_told_and_not_among_what_is_asked_again(store: Store) -> None:
+    job_id = await recorded(store, "7")
+    await audit.keep(store.database, "acme", job_id, exchange(answer=None, reason="content filter"))
+    assert [(bool(record.answer), record.reason) for record in await found(store)] == [
+        (True, None),
+        (False, "content filter"),
+    ]
+    (newest,) = await audit.newest(store.database, "acme", 9, days=30)
+    last = await audit.last_of_jobs(store.database, "acme", [job_id], days=30)
+    assert newest.answer
+    assert last[job_id].answer
 
 
 async def test_a_record_stays_when_its_job_is_purged(store: Store) -> None:

@@ -1,14 +1,17 @@
 """What became of notes: one row a job, of its own tenant, that goes with the job and with what is forgotten."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from psycopg import errors
 from sqlalchemy import text
 
+from devstack.postgres import Postgres
 from storage import erasing, feedback
 from storage.erasable import Which
 from storage.feedback import FeedbackFigures, NoteVersion, Vote, VoteReason
@@ -93,31 +96,81 @@ SAID = [{"text": step, "from": "ticket 9"} for step in STEPS]
 
 
 @pytest.mark.parametrize("steps", [STEPS, SAID], ids=["texts", "objects"])
-async def test_the_last_note_of_a_ticket_is_measured_once_by_any_of_its_numbers(
-    steps: list[object], store: Store
-) -> None:
-    for number in ("7", "124"):
-        assert await feedback.unmeasured_note(store.database, "acme", [number]) is None
-    earlier = "now() - interval '1 hour'"
-    await note(store, ticket_id="124", finished_at=earlier)
+async def test_the_last_note_of_a_ticket_is_measured_once(steps: list[object], store: Store) -> None:
+    """Whichever number its webhooks named; one that people see may be another ticket's id."""
+    assert await feedback.unmeasured_note(store.database, "acme", "7") is None
+    await note(store, ticket_id="7", finished_at="now() - interval '1 hour'")
     job_id = await note(store, ticket_id="124", desk_id="7", enhancement=answer("7", *steps))
-    await note(store, ticket_id="124", state="failed")
-    await note(store, ticket_id="124", tenant_id="globex")
-    for number in ("7", "124"):
-        found = await feedback.unmeasured_note(store.database, "acme", [number])
-        assert found is not None
-        assert (found.job_id, found.steps) == (job_id, STEPS)
+    await note(store, ticket_id="7", state="failed")
+    await note(store, ticket_id="7", tenant_id="globex")
+    await note(store, ticket_id="8", desk_id="9", display_id="7")
+    found = await feedback.unmeasured_note(store.database, "acme", "7")
+    assert found is not None
+    assert (found.job_id, found.steps) == (job_id, STEPS)
     assert await feedback.record_taken_up(store.database, "acme", job_id, 0.25) == NoteVersion("7", "m-1")
     assert await feedback.record_taken_up(store.database, "acme", job_id, 0.75) is None
     (row,) = rows(store)
     assert (row["taken_up"], row["vote"], row["taken_up_at"] is not None) == (0.25, None, True)
-    assert await feedback.unmeasured_note(store.database, "acme", ["7"]) is None
+    assert await feedback.unmeasured_note(store.database, "acme", "7") is None
+
+
+async def test_a_vote_on_another_note_of_the_job_takes_no_measure_along(store: Store) -> None:
+    job_id = await note(store)
+    await feedback.record_taken_up(store.database, "acme", job_id, 0.5)
+    await feedback.record_vote(store.database, "acme", job_id, Vote.USEFUL, None)
+    assert [row["taken_up"] for row in rows(store)] == [0.5]
+    store.table.change(job_id, enhancement=None)
+    await feedback.record_vote(store.database, "acme", job_id, Vote.NOT_USEFUL, None)
+    assert [row["taken_up"] for row in rows(store)] == [0.5]
+    store.table.change(job_id, enhancement=answer("8", "Reboot."))
+    await feedback.record_vote(store.database, "acme", job_id, Vote.USEFUL, None)
+    (row,) = rows(store)
+    assert (row["prompt"], row["vote"], row["taken_up"], row["taken_up_at"]) == ("8", "useful", None, None)
+
+
+async def test_a_measure_of_another_note_takes_no_vote_along(store: Store) -> None:
+    job_id = await note(store)
+    await feedback.record_vote(store.database, "acme", job_id, Vote.USEFUL, None)
+    store.table.change(job_id, model="m-2")
+    assert await feedback.record_taken_up(store.database, "acme", job_id, 0.5) is None
+    (row,) = rows(store)
+    assert (row["model"], row["vote"], row["taken_up"]) == ("m-1", "useful", None)
+
+
+async def test_the_first_votes_of_a_double_click_change_it_once(store: Store, server: Postgres) -> None:
+    """Each has begun before the other one is there: somebody else's row, which never comes, is waited for."""
+    job_id = await note(store)
+    # The tenant's first vote makes its key, for which the others wait.
+    await feedback.record_vote(store.database, "acme", await note(store), Vote.USEFUL, None)
+    vote = (store.database, "acme", job_id, Vote.USEFUL, None)
+    with psycopg.connect(server.superuser_url) as other:
+        other.execute("INSERT INTO feedback (tenant_id, job_id, prompt, model) VALUES ('acme', %s, '', '')", (job_id,))
+        both = [asyncio.create_task(feedback.record_vote(*vote)) for _ in range(2)]
+        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        while len(store.table.run(waiting)) < len(both):  # noqa: ASYNC110 -- another server's memory
+            await asyncio.sleep(0.01)
+        other.rollback()
+    assert sorted(recorded.changed for recorded in await asyncio.gather(*both) if recorded) == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("columns", "taken"),
+    [
+        *(({"state": state}, False) for state in ("waiting", "running", "failed", "skipped")),
+        ({"state": "failed", "note_attempted_at": "now()"}, True),
+        ({"state": "running", "note_attempted_at": "now()"}, True),
+    ],
+)
+async def test_a_job_without_a_note_takes_no_vote(columns: dict[str, str], taken: bool, store: Store) -> None:
+    job_id = await note(store, **columns)
+    recorded = await feedback.record_vote(store.database, "acme", job_id, Vote.USEFUL, None)
+    assert (recorded is not None, len(rows(store))) == (taken, int(taken))
 
 
 @pytest.mark.parametrize("enhancement", ['{"summary": "s"}', '{"next_steps": 3}', '{"next_steps": [3, null, {}]}'])
 async def test_an_answer_without_steps_is_no_failure(enhancement: str, store: Store) -> None:
     job_id = await note(store, ticket_id="7", enhancement=enhancement)
-    found = await feedback.unmeasured_note(store.database, "acme", ["7"])
+    found = await feedback.unmeasured_note(store.database, "acme", "7")
     assert found is not None
     assert (found.job_id, found.steps) == (job_id, [])
 
@@ -128,7 +181,7 @@ async def test_figures_are_by_prompt_and_model_and_of_one_tenant(store: Store) -
     await note(store, "8", model="m-2")
     await note(store, None)
     await note(store, tenant_id="globex")
-    unknown = await note(store, state="failed", enhancement=None, model=None)
+    unknown = await note(store, state="failed", enhancement=None, model=None, note_attempted_at="now()")
     votes = [(Vote.USEFUL, None)] * 2 + [(Vote.NOT_USEFUL, VoteReason.OTHER), (Vote.NOT_USEFUL, None)]
     for job_id, (vote, reason) in zip([*voted, unknown], [*votes, (Vote.USEFUL, None)], strict=True):
         await feedback.record_vote(store.database, "acme", job_id, vote, reason)

@@ -107,6 +107,31 @@ async def test_audit_records_go_by_their_tenants_days_unless_those_are_not_known
     ]
 
 
+async def test_all_records_go_of_a_tenant_that_has_left_and_of_no_other(store: Store) -> None:
+    for tenant_id in ("acme", "broken", "left", "left", "quiet"):
+        job_id = await store.accept(tenant_id=tenant_id)
+        await audit.keep(store.database, tenant_id, job_id, exchange())
+    assert await audit.tenants(store.database) == ["acme", "broken", "left", "quiet"]
+    asked: list[str] = []
+
+    def has_left(tenant_id: str) -> bool:
+        asked.append(tenant_id)
+        return tenant_id == "left"
+
+    failed: list[str] = []
+    await purge_by_age(
+        store.database,
+        text_days=30,
+        job_days=90,
+        audit_days={"acme": 10, "broken": None},
+        has_left=has_left,
+        batch=1,
+        on_failure=lambda kind, _: failed.append(kind),
+    )
+    assert (asked, failed) == (["left", "quiet"], [])
+    assert await audit.tenants(store.database) == ["acme", "broken", "quiet"]
+
+
 async def keep_old_copies(database: Database, table: Table) -> None:
     """A ticket, and a solution of two passages."""
     await history.save_ticket(database, "acme", {"ticket_id": "1", **TICKET})

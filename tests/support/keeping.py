@@ -23,8 +23,8 @@ async def kept(store: Store, *sources: str, ticket_id: str = "7", **changed: obj
 async def typed(
     url: str, *words: str, model: Simulator | None = None, more: Mapping[str, str] = MappingProxyType({})
 ) -> Answer:
-    """What a command prints, with acme's settings, and the process's model where there is one."""
-    given = ACME | {"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:1/0"}
+    """What a command prints, with acme's settings, and the process's model where there is one; records are kept."""
+    given = ACME | {"AUDIT_DAYS_ACME": "30"} | {"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:1/0"}
     if model is not None:
         given |= {"OPENAI_BASE_URL": f"{model.url}/v1", "OPENAI_API_KEY": "sk-test"}
     # It has an event loop of its own.

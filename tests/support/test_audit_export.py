@@ -1,10 +1,12 @@
 """`ai-agents audit`: records as a table, and as JSON Lines for who keeps them elsewhere."""
 
 import json
+from uuid import uuid4
 
 import pytest
 
 from devstack.postgres import Postgres
+from storage import history
 from tests.kit.postgres import Store
 from tests.storage.exchanges import ANSWER, SENT
 from tests.support.keeping import kept, typed
@@ -29,15 +31,49 @@ async def test_people_get_a_table_without_the_texts(store: Store, server: Postgr
     job_id = await kept(store, "101")
     done = await typed(server.url, "audit", "--tenant", "acme", "--job", str(job_id))
     head, row = done.stdout.splitlines()
-    assert head.split() == ["AT", "JOB", "TICKET", "PROMPT", "MASKING", "TOKENS", "DOLLARS", "SOURCES", "MODEL"]
-    assert row.split()[3:] == [str(job_id), "7", "2", "personal", "1020", "0.0020", "2", "m-1", "at", "model.example"]
+    names = ["AT", "JOB", "TICKET", "PROMPT", "MASKING", "TOKENS", "DOLLARS", "SOURCES", "ANSWER", "MODEL"]
+    assert head.split() == names
+    told = [str(job_id), "7", "2", "personal", "1020", "0.0020", "2", "yes", "m-1", "at", "model.example"]
+    assert row.split()[3:] == told
     assert "mailbox" not in done.stdout.lower()
+
+
+async def test_what_was_asked_in_vain_says_why_there_is_no_answer(store: Store, server: Postgres) -> None:
+    await kept(store, answer=None, reason="OpenAI API: content filter")
+    done = await typed(server.url, "audit", "--tenant", "acme")
+    assert "  OpenAI API: content filter  " in done.stdout
+    done = await typed(server.url, "audit", "--tenant", "acme", "--json")
+    told = json.loads(done.stdout)
+    assert (told["answer"], told["reason"]) == (None, "OpenAI API: content filter")
+
+
+async def test_no_hash_of_whoever_wrote_a_source_is_exported(store: Store, server: Postgres) -> None:
+    text = {"ticket_id": "101", "subject": "s", "description": "", "resolution": "r", "status": "Closed"}
+    await history.save_ticket(store.database, "acme", text, "jordan.reyes@acme.example")
+    await kept(store, "101")
+    assert "requester" in store.table.run("SELECT sources FROM audit_records")[0]["sources"][0]
+    done = await typed(server.url, "audit", "--tenant", "acme", "--json")
+    assert "requester" not in done.stdout
+
+
+async def test_a_job_without_a_record_has_a_status_of_its_own(store: Store, server: Postgres) -> None:
+    job_id = await kept(store)
+    for words, status in ((("--job", str(uuid4())), 1), (("--job", str(job_id)), 0), (("--ticket", "99"), 0)):
+        assert (await typed(server.url, "audit", "--tenant", "acme", *words)).returncode == status
+
+
+async def test_records_past_their_days_are_not_exported_where_those_are_known(store: Store, server: Postgres) -> None:
+    await kept(store)
+    store.table.run("UPDATE audit_records SET at = now() - interval '31 days'")
+    for days, lines in (("30", 0), ("32", 1), ("many", 1)):
+        done = await typed(server.url, "audit", "--tenant", "acme", "--json", more={"AUDIT_DAYS_ACME": days})
+        assert len(done.stdout.splitlines()) == lines
 
 
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({}, "No audit record matches. acme keeps none: see AUDIT_DAYS_ACME."),
+        ({"AUDIT_DAYS_ACME": "0"}, "No audit record matches. acme keeps none: see AUDIT_DAYS_ACME."),
         ({"AUDIT_DAYS_ACME": "30"}, "No audit record matches."),
         ({"AUDIT_DAYS_ACME": "many"}, "No audit record matches."),
     ],

@@ -131,7 +131,7 @@ async def test_jobs_without_a_record_and_prompts_that_there_are_not(
     missing = await typed(server.url, "replay", "--tenant", "acme", "--job", str(job_id), model=model)
     assert (missing.returncode, missing.stdout) == (1, "")
     assert missing.stderr.splitlines() == [
-        f"No audit record of acme has the job {job_id}.",
+        f"No audit record of acme with an answer has the job {job_id}.",
         "There is nothing to replay.",
     ]
     both = ("replay", "--tenant", "acme", "--job", str(job_id), str(there))
@@ -144,6 +144,18 @@ async def test_jobs_without_a_record_and_prompts_that_there_are_not(
         assert unknown.returncode == 2
         assert f"no prompt has the version '{version}': there are 2" in unknown.stderr
     assert (await typed(server.url, "replay", "--tenant", "acme", "--last", "101", model=model)).returncode == 2
+    assert asked(model) == []
+
+
+async def test_what_is_past_its_days_or_had_no_answer_is_not_asked_again(
+    store: Store, server: Postgres, model: Simulator
+) -> None:
+    old, in_vain = await kept(store), await kept(store, answer=None, reason="content filter")
+    store.table.run("UPDATE audit_records SET at = now() - interval '31 days' WHERE job_id = %s", old)
+    for words in (("--last", "9"), ("--job", str(old), str(in_vain))):
+        done = await typed(server.url, "replay", "--tenant", "acme", *words, model=model)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.endswith("There is nothing to replay.\n")
     assert asked(model) == []
 
 

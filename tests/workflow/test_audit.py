@@ -1,46 +1,18 @@
 """The record that an answer leaves: masked as it left, once, and never in the job's way."""
 
 import asyncio
-from functools import partial
-from typing import Any
 from uuid import UUID
 
 import pytest
-from langgraph.runtime import Runtime
 from redis.asyncio import Redis
 
-from config.tenants import NoteSettings, Tenant
-from integrations.values import DeskTicket, Document, SimilarTicket
-from masking.people import Person
+from config.tenants import NoteSettings
 from storage.claims import LeaseLost
 from tests.kit.logs import StartLog
-from tests.kit.model import opened
-from tests.kit.postgres import Store, attempt_at, claimed
+from tests.kit.postgres import Store
 from tests.kit.simulators import Simulator
-from workflow.attempt import GraphState
-from workflow.kept_answers import AnswersInRedis
-from workflow.nodes.call_gpt4 import call_gpt4
+from tests.workflow.recording import called, records, wait_again
 from workflow.prompts import CURRENT
-
-ZOE = Person("Zoë Adeyemi", ("zoe.adeyemi@acme.example",))
-TICKET = DeskTicket("12345", "Mailbox of Zoë Adeyemi is full", "Zoe can't write.", "", "", "", "", people=(ZOE,))
-STATE: GraphState = {
-    "ticket": TICKET,
-    "similar_tickets": [SimilarTicket("101", "Full mailbox of Zoë Adeyemi", "Raised the quota.", people=(ZOE,))],
-    "documents": [Document("Mail quotas", "Open the console.")],
-}
-
-
-async def called(store: Store, model: Simulator, redis: Redis, job_id: UUID, **wishes: Any) -> GraphState:
-    """The node, as the graph runs it, for a tenant with these wishes."""
-    claim = await claimed(store.database, job_id)
-    async with opened(model.url) as gpt4:
-        given = {"model": gpt4, "answers": AnswersInRedis(redis, 60), "wishes": partial(Tenant, "acme", **wishes)}
-        return await call_gpt4(STATE, Runtime(context=attempt_at(claim, store.database, **given)))
-
-
-def records(store: Store) -> list[dict[str, Any]]:
-    return store.table.run("SELECT * FROM audit_records")
 
 
 async def test_an_answer_leaves_a_record_of_what_was_sent_as_it_was_sent(
@@ -101,7 +73,7 @@ async def test_an_answer_that_could_not_be_committed_has_its_record_with_the_nex
     while not (model.requests(operation="chat") or under_way.done()):  # noqa: ASYNC110 -- another server's memory
         await asyncio.sleep(0.01)
     # Its claim is gone meanwhile.
-    store.table.change(waiting, state="waiting", claim_token=None, lease_owner=None, lease_until=None)
+    wait_again(store, waiting)
     with pytest.raises(LeaseLost):
         await under_way
     assert records(store) == []

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from config.tenants import NoteSettings
 from integrations.errors import DeskTimeout, OutsideFailure
-from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket, Structured, Usage
+from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket, Structured, Unanswered, Usage
 from masking.people import Person
 from observability import phrases
 from storage.session import Database
@@ -126,6 +126,7 @@ class Parrot:
         *,
         unusable: str | None,  # noqa: ARG002 -- the port's
         on_unusable: Callable[[str], Awaitable[None]],  # noqa: ARG002 -- the port's
+        on_unanswered: Callable[[Unanswered], None],  # noqa: ARG002 -- the port's
     ) -> ModelAnswer[Structured]:
         self.asked.append(prompt)
         on_paid(Usage(3, 2))

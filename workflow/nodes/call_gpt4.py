@@ -1,19 +1,20 @@
 """Ask GPT-4 for the enhancement, and commit what of its answer may be shown."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from langgraph.runtime import Runtime
 from opentelemetry.trace import SpanKind
 
 from integrations.errors import ModelRefused, OutsideFailure
-from integrations.values import ModelAnswer, Usage
+from integrations.values import ModelAnswer, Unanswered, Usage
 from observability import metrics, phrases, timing, tracing
 from observability.logging import say
 from storage import claims
 from storage.audit import ModelExchange
 from workflow import genai
 from workflow.attempt import Attempt, GraphState
-from workflow.audit import exchange_of, keep_record
+from workflow.audit import exchanges_of, keep_left_records, keep_records, leave_records, sources_told
 from workflow.content import Content, content_of
 from workflow.enhancement import Enhancement
 from workflow.lease import insist
@@ -35,21 +36,27 @@ async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
 async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
     unusable = await _unusable_answer(attempt)
     question = question_of(attempt, state, unusable.placeholders if unusable else None)
+    in_vain: list[Unanswered] = []
     request = genai.request_attributes(attempt.model, question.version)
     if attempt.capture_messages:
         request |= genai.question(question.prompt)
-    with (
-        tracing.span(tracing.GPT4, kind=SpanKind.CLIENT, attributes=request) as span,
-        timing.step("gpt4"),
-        timing.external_call("gpt4", attempt.claim.tenant_id, OutsideFailure, model=attempt.model.name),
-    ):
-        answer, repaired = await _ask(attempt, question, unusable)
-        span.set_attributes(genai.response_attributes(answer))
-        if attempt.capture_messages:
-            span.set_attributes(genai.reply(answer))
+    try:
+        with (
+            tracing.span(tracing.GPT4, kind=SpanKind.CLIENT, attributes=request) as span,
+            timing.step("gpt4"),
+            timing.external_call("gpt4", attempt.claim.tenant_id, OutsideFailure, model=attempt.model.name),
+        ):
+            answer, repaired = await _ask(attempt, question, unusable, in_vain.append)
+            span.set_attributes(genai.response_attributes(answer))
+            if attempt.capture_messages:
+                span.set_attributes(genai.reply(answer))
+    except BaseException as stopped:
+        keep = keep_records if isinstance(stopped, Exception) else leave_records
+        await keep(attempt, exchanges_of(attempt, question, in_vain, unusable))
+        raise
     content = question.content(answer.content, nothing_found=state.get("nothing_found", False))
-    exchange = exchange_of(question, answer) if attempt.wishes().audit_days else None
-    await _commit(attempt, content, answer.model, exchange)
+    exchanges = exchanges_of(attempt, question, [*in_vain, answer], unusable)
+    await _commit(attempt, content, answer.model, exchanges)
     if repaired:
         # Not before: whoever is stopped while Redis takes its time must not lose what was paid for.
         await attempt.answers.drop(attempt.claim.job_id, Kept.UNUSABLE)
@@ -78,14 +85,17 @@ async def _unusable_answer(attempt: Attempt) -> UnusableAnswer | None:
 
 
 async def _ask(
-    attempt: Attempt, question: ModelQuestion, unusable: UnusableAnswer | None
+    attempt: Attempt,
+    question: ModelQuestion,
+    unusable: UnusableAnswer | None,
+    on_unanswered: Callable[[Unanswered], None],
 ) -> tuple[ModelAnswer[Enhancement], bool]:
     """Return the answer, and True if it is the repair of an unusable one.
 
     A repair is a call of its own, which may fail for now or be held back when the unusable answer is already paid for.
     That text is then kept with what its placeholders stand for, and the next attempt asks for its repair alone: the
     repair is about the answer's form. A repair that is unusable too fails the job; a person who has it retried gets a
-    new answer.
+    new answer. `on_unanswered` as in `Model.ask`.
     """
     answers, job_id = attempt.answers, attempt.claim.job_id
     repaired = unusable is not None
@@ -93,12 +103,19 @@ async def _ask(
     async def keep(text: str) -> None:
         nonlocal repaired
         repaired = True
-        await answers.put(Kept.UNUSABLE, job_id, UnusableAnswer(text, question.placeholders))
+        sources = sources_told(question) if attempt.wishes().audit_days else []
+        await answers.put(Kept.UNUSABLE, job_id, UnusableAnswer(text, question.placeholders, sources))
 
     text = unusable.text if unusable else None
     try:
-        count = partial(_count, attempt)
-        answer = await attempt.model.ask(question.prompt, Enhancement, count, unusable=text, on_unusable=keep)
+        answer = await attempt.model.ask(
+            question.prompt,
+            Enhancement,
+            partial(_count, attempt),
+            unusable=text,
+            on_unusable=keep,
+            on_unanswered=on_unanswered,
+        )
     except ModelRefused:
         await answers.drop(job_id, Kept.UNUSABLE)
         raise
@@ -119,22 +136,21 @@ async def _kept_answer(attempt: Attempt) -> GraphState | None:
         return None
     answer, model = kept
     content = content_of(answer)
-    await _commit(attempt, content, model, await attempt.answers.get(Kept.RECORD, claim.job_id))
+    await _commit(attempt, content, model, [])
+    await keep_left_records(attempt)
     return {"content": content, "model": model}
 
 
-async def _commit(attempt: Attempt, content: Content, model: str, exchange: ModelExchange | None) -> None:
+async def _commit(attempt: Attempt, content: Content, model: str, exchanges: Sequence[ModelExchange]) -> None:
     """Write it into the row; keep it for the next attempt if the write is stopped before it is done.
 
-    Its audit record follows; of an answer that the release before kept there is none.
+    Its audit record follows, with those of endpoints that were asked in vain.
     """
     kept, job_id = content.model_dump(mode="json"), attempt.claim.job_id
     try:
         await insist(partial(claims.save_answer, attempt.database, attempt.claim, kept, model))
     except BaseException:
         await attempt.answers.put(Kept.ANSWER, job_id, (kept, model))
-        if exchange is not None:
-            await attempt.answers.put(Kept.RECORD, job_id, exchange)
+        await leave_records(attempt, exchanges)
         raise
-    if exchange is not None:
-        await keep_record(attempt, exchange)
+    await keep_records(attempt, exchanges)

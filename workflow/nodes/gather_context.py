@@ -14,7 +14,9 @@ from integrations.errors import HeldBack, OutsideFailure, TicketGone
 from integrations.values import DeskTicket, Document, SimilarTicket
 from observability import phrases, timing, tracing
 from observability.logging import say
+from storage import claims
 from storage.forgotten import is_forgotten
+from storage.jobs import CONTEXT_FAILED, CONTEXT_LATE
 from storage.session import DATABASE_FAILURES
 from workflow.attempt import Attempt, Forgotten, GraphState, NothingFound
 from workflow.lease import insist
@@ -47,6 +49,7 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
         await refuse_ticket(attempt, ticket)
         await _refuse_forgotten(attempt, ticket)
         found = _Found()
+        late = False
         try:
             async with asyncio.timeout(attempt.context_seconds):
                 await asyncio.gather(
@@ -57,6 +60,8 @@ async def gather_context(state: GraphState, runtime: Runtime[Attempt]) -> GraphS
         except TimeoutError as timeout:
             tracing.record_failure(get_current_span(), timeout, "context gathering timeout")
             say(phrases.CONTEXT_TIMEOUT, seconds=f"{attempt.context_seconds:g}")
+            late = True
+        await _tell_if_incomplete(attempt, found, late=late)
         say(
             phrases.CONTEXT_GATHERED,
             ticket_history="Yes" if found.similar_tickets else "No",
@@ -89,6 +94,14 @@ async def _refuse_forgotten(attempt: Attempt, ticket: DeskTicket) -> None:
     """Raise Forgotten before anything is done with a text that was to be erased."""
     if await insist(partial(is_forgotten, attempt.database, attempt.claim, ticket.ticket_id, ticket.requester)):
         raise Forgotten
+
+
+async def _tell_if_incomplete(attempt: Attempt, found: _Found, *, late: bool) -> None:
+    """Leave an event for support; nobody waits for a database that is away, since the job goes on without it."""
+    if late or found.similar_tickets is None or found.documents is None:
+        with suppress(*DATABASE_FAILURES):
+            reason = CONTEXT_LATE if late else CONTEXT_FAILED
+            await claims.context_incomplete(attempt.database, attempt.claim, reason)
 
 
 async def _find_tickets(attempt: Attempt, ticket: DeskTicket, found: _Found) -> None:

@@ -15,13 +15,15 @@ from storage import claims, other_jobs
 from storage.claims import Claim
 from storage.jobs import ANOTHER_FIRST
 from storage.limits import ANOTHER_FIRST_WAIT, MOST_ATTEMPTS
-from workflow.attempt import AlreadyEnhanced, Attempt, GraphState
+from workflow.attempt import Attempt, GraphState
+from workflow.audit import keep_left_records
 from workflow.content import content_of
 from workflow.dry_run import refuse_second_dry_run
 from workflow.lease import insist
 from workflow.left_out import refuse_event
 from workflow.note import is_note_of
 from workflow.ports import Kept, UnfinishedLook
+from workflow.refreshing import refuse_second_note
 
 # A hundred notes at one call a minute take less.
 _LOOK_SECONDS = 7200.0
@@ -30,15 +32,17 @@ _LOOK_SECONDS = 7200.0
 async def resume(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:  # noqa: ARG001 -- LangGraph's signature
     """Return what earlier attempts have done, so that it is not done again: the note's id, GPT-4's answer, or nothing.
 
-    Where an earlier attempt may have posted the note, that is settled first. Raises AlreadyEnhanced or LeftOut, and
-    HeldBack when that note did not come and another job of the ticket comes before this one.
+    Audit records that they could not write any more are written first.
+    Where an earlier attempt may have posted the note, that is settled first. Raises LeftOut, what `refuse_second_note`
+    does, and HeldBack when that note did not come and another job of the ticket comes before this one.
     """
     attempt = runtime.context
+    await keep_left_records(attempt)
     posted_at = attempt.claim.note_attempted_at
     if posted_at is not None and (note_id := await _note_of_earlier_attempt(attempt, posted_at)):
         return {"note_id": note_id}
-    if attempt.claim.enhanced:
-        raise AlreadyEnhanced
+    if posted_at is not None:
+        await refuse_second_note(attempt)
     if posted_at is not None and await insist(partial(other_jobs.come_first, attempt.database, attempt.claim)):
         # Its claim minded those that run only, since it may have posted; the next one minds the others too.
         raise HeldBack(ANOTHER_FIRST, ANOTHER_FIRST_WAIT.total_seconds())

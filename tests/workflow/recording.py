@@ -1,0 +1,59 @@
+"""The node that asks GPT-4, for a tenant that keeps audit records, and the records that it leaves."""
+
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from langgraph.runtime import Runtime
+from redis.asyncio import Redis
+
+from config.tenants import Tenant
+from integrations.values import DeskTicket, Document, SimilarTicket
+from masking.people import Person
+from tests.kit.model import opened
+from tests.kit.postgres import Store, attempt_at, claimed
+from tests.kit.simulators import Simulator
+from workflow.attempt import Attempt, GraphState
+from workflow.kept_answers import AnswersInRedis
+from workflow.nodes.call_gpt4 import call_gpt4
+
+ZOE = Person("Zoë Adeyemi", ("zoe.adeyemi@acme.example",))
+TICKET = DeskTicket("12345", "Mailbox of Zoë Adeyemi is full", "Zoe can't write.", "", "", "", "", people=(ZOE,))
+STATE: GraphState = {
+    "ticket": TICKET,
+    "similar_tickets": [SimilarTicket("101", "Full mailbox of Zoë Adeyemi", "Raised the quota.", people=(ZOE,))],
+    "documents": [Document("Mail quotas", "Open the console.")],
+}
+
+
+async def attempt_of(store: Store, redis: Redis, job_id: UUID, gpt4: Any, **given: Any) -> Attempt:
+    """The next attempt at the job, of a tenant that keeps records for 30 days if nothing else is given."""
+    claim = await claimed(store.database, job_id)
+    keeping = {"answers": AnswersInRedis(redis, 60), "wishes": partial(Tenant, "acme", audit_days=30)}
+    return attempt_at(claim, given.pop("database", store.database), **{"model": gpt4} | keeping | given)
+
+
+async def called(
+    store: Store,
+    model: Simulator | str,
+    redis: Redis,
+    job_id: UUID,
+    state: GraphState = STATE,
+    *,
+    idle: float = 5,
+    **wishes: Any,
+) -> GraphState:
+    """The node, as the graph runs it, for a tenant with these wishes, and a model or its address."""
+    async with opened(model if isinstance(model, str) else model.url, idle=idle) as gpt4:
+        attempt = await attempt_of(store, redis, job_id, gpt4, wishes=partial(Tenant, "acme", **wishes))
+        return await call_gpt4(state, Runtime(context=attempt))
+
+
+def records(store: Store) -> list[dict[str, Any]]:
+    """All audit records, oldest first."""
+    return store.table.run("SELECT * FROM audit_records ORDER BY at")
+
+
+def wait_again(store: Store, job_id: UUID) -> None:
+    """Let the job wait for its next attempt."""
+    store.table.change(job_id, state="waiting", claim_token=None, lease_owner=None, lease_until=None)
