@@ -3,18 +3,22 @@
 import argparse
 import asyncio
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from typing import Self
 
 from redis.asyncio import Redis
 
 from config.exits import CONFIGURATION_EXIT, UNFORESEEN_EXIT
 from config.loading import LogSettings
+from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
 from config.tenant_reading import read_environment
 from dispatch.queue import open_redis
 from observability import phrases
 from observability.logging import say, start_logging
 from support.check.desk import desk_rows
+from support.check.embeddings import EmbeddingsCheck, embeddings_not_asked
+from support.check.feedback import feedback_rows
 from support.check.findings import Finding, State
 from support.check.model import ModelCheck, model_not_asked
 from support.check.settings import Loaded, load_parts, rows_of_no_tenant, secret_rows, tenant_rows
@@ -49,13 +53,14 @@ async def _look(chosen: argparse.Namespace, loaded: Loaded) -> list[Finding]:
     if chosen.tenant is None:
         rows += rows_of_no_tenant(tenants)
     redis = open_redis(stores.redis_url, seconds=2) if stores else None
-    model = ModelCheck(tenants, loaded.worker) if loaded.worker and not chosen.no_model else None
+    paid = _Paid.of(tenants, loaded.worker) if loaded.worker and not chosen.no_model else None
     try:
         for tenant_id in [chosen.tenant] if chosen.tenant else [tenant.id for tenant in tenants.all()]:
-            rows += await _look_at_tenant(chosen, loaded, tenants, tenant_id, redis, model)
+            rows += await _look_at_tenant(chosen, loaded, tenants, tenant_id, redis, paid)
     finally:
-        if model is not None:
-            await model.close()
+        if paid is not None:
+            await paid.model.close()
+            await paid.embeddings.close()
         if redis is not None:
             await redis.aclose()
     return rows
@@ -67,7 +72,7 @@ async def _look_at_tenant(
     tenants: TenantDirectory,
     tenant_id: str,
     redis: Redis | None,
-    model: ModelCheck | None,
+    paid: "_Paid | None",
 ) -> list[Finding]:
     rows = tenant_rows(tenants, tenant_id)
     tenant = tenants.get(tenant_id)
@@ -76,12 +81,27 @@ async def _look_at_tenant(
     rows += secret_rows(tenant)
     if loaded.desks is not None:
         rows += await desk_rows(tenant, loaded.desks, redis)
-    if model is not None:
-        rows += await model.rows(tenant_id)
+    if paid is not None:
+        rows += await paid.model.rows(tenant_id)
+        rows += await paid.embeddings.rows(tenant_id)
     else:
         why = "--no-model was given" if chosen.no_model else "a setting is missing or wrong"
         rows += model_not_asked(tenant_id, why)
-    return rows + await webhook_rows(tenant, chosen.url, loaded.desks)
+        rows += embeddings_not_asked(tenant_id, why)
+    rows += await webhook_rows(tenant, chosen.url, loaded.desks)
+    return rows + await feedback_rows(tenant, loaded.worker)
+
+
+@dataclass(frozen=True, slots=True)
+class _Paid:
+    """What each look asks that may cost money."""
+
+    model: ModelCheck
+    embeddings: EmbeddingsCheck
+
+    @classmethod
+    def of(cls, tenants: TenantDirectory, settings: WorkerSettings) -> Self:
+        return cls(ModelCheck(tenants, settings), EmbeddingsCheck(tenants, settings))
 
 
 def _cells(row: Finding) -> tuple[str, str, str, str]:

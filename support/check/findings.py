@@ -41,10 +41,12 @@ CHECKS: dict[str, str] = {
     "model name": "It has the model.",
     "model answers": "The model gives the structured answer that is asked for.",
     "model first token": "Its answer begins before the silence that a job bears.",
+    "embeddings answer": "What makes the tenant's embeddings answers, for a tenant that wants them.",
     "webhook address": "The receiver answers at the address that `--url` names.",
     "webhook certificate": "Its certificate is trusted. A warning at `http://`, where nothing is encrypted.",
     "webhook clock": "Its clock is within five minutes of this machine's.",
     "webhook secret": "It takes what this process signs, or the tenant's token.",
+    "feedback page": "A link for feedback, as this process signs it for notes, leads to its page.",
 }
 """What is looked at, in the order of the rows: the name of each row, and when it is in order."""
 

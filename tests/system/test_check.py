@@ -171,6 +171,16 @@ FAULTS = [
     Planted("model name", "gpt-0 is none", OPENAI_MODEL="gpt-0"),
     Planted("model answers", "another model").model(kind="malformed"),
     Planted("model first token", "OPENAI_TIMEOUT_SECONDS", OPENAI_TIMEOUT_SECONDS="0.3").model(kind="silence"),
+    Planted("embeddings answer", "EMBEDDINGS_BASE_URL", SERVICEDESK_EMBEDDINGS_ACME="endpoint"),
+    Planted(
+        "embeddings answer",
+        "EMBEDDINGS_MODEL",
+        SERVICEDESK_EMBEDDINGS_ACME="endpoint",
+        EMBEDDINGS_BASE_URL=NOBODY,
+        EMBEDDINGS_API_KEY="sk-x",
+    ),
+    Planted("feedback page", "FEEDBACK_URL is right", FEEDBACK_URL=NOBODY),
+    Planted("feedback page", "the same FEEDBACK_KEY", FEEDBACK_KEY="another-key-" * 4),
     Planted("webhook address", "--url", url=NOBODY),
     Planted("webhook address", "POST /webhook").within(elsewhere),
     Planted("webhook secret", "same WEBHOOK_SECRET_ACME", WEBHOOK_SECRET_ACME="0123456789" * 4),
@@ -198,7 +208,7 @@ def test_without_a_fault_nothing_fails_and_one_small_answer_is_paid(quick: Syste
     assert list(rows) == list(CHECKS)
     others = {name: row["state"] for name, row in rows.items() if row["state"] != "ok"}
     in_clear = dict.fromkeys(("desk certificate", "webhook certificate"), "warning")
-    assert others == {"desk note writing": "not checked"} | in_clear
+    assert others == dict.fromkeys(("desk note writing", "embeddings answer"), "not checked") | in_clear
     assert "nothing is encrypted" in rows["desk certificate"]["seen"]
     assert len(around.gpt4_requests("ready")) == asked + 1
     told = here("check", "--tenant", "acme", "--no-model", **quick.api.environment).stdout
@@ -223,7 +233,7 @@ def test_a_planted_fault_is_the_row_that_fails(quick: System, around: World, pla
     if planted.model_fault:
         around.openai_fault(**planted.model_fault)
     # Each answer takes the simulated model 1.5 s.
-    words = () if planted.row.startswith("model") else ("--no-model",)
+    words = () if planted.row.startswith(("model", "embeddings")) else ("--no-model",)
     context: AbstractContextManager[dict[str, str]] = planted.around(quick)
     with context as settings:
         answer = check(quick, "--tenant", planted.tenant, *words, **planted.settings | settings)
