@@ -1,6 +1,7 @@
 """The statuses that our processes end with, and what each means: of a command, and of a process that serves."""
 
 NOT_DONE_EXIT = 1
+NOT_UNDERSTOOD_EXIT = 2
 UNFORESEEN_EXIT = 70
 AWAY_EXIT = 75
 CONFIGURATION_EXIT = 78
@@ -10,13 +11,27 @@ OF_COMMANDS = {
     0: "done (also when no job matches)",
     NOT_DONE_EXIT: "there is no such job, document or audit record, a job can't be tried again, a file can't be read, "
     "a desk was not copied to its end, a model gave no usable answer, or the question was not answered with y",
-    2: "the command was not understood",
+    NOT_UNDERSTOOD_EXIT: "the command was not understood, or several tenants have the ticket, or its tenant is unknown "
+    "(diagnose)",
     UNFORESEEN_EXIT: "a mistake of ours: the log line has its place",
     AWAY_EXIT: "the database is away, or Redis (forget), or the model (replay; past a day's spending limit too): try "
     "again",
     CONFIGURATION_EXIT: "a setting or the database has to be mended",
     INTERRUPTED_EXIT: "Ctrl-C",
 }
+OF_VERDICTS = {
+    code: status
+    for status, code in enumerate(
+        (
+            *("in_progress", "waiting_backlog", "no_worker", "webhook_missing", "webhook_rejected", "ticket_gone"),
+            *("model_failing", "desk_failing", "context_failing", "tenant_closed", "model_held", "rate_held"),
+            *("already_enhanced", "another_job", "left_out", "nothing_found", "dry_run", "forgotten", "note_removed"),
+            *("not_queued", "deadline_passed", "worker_lost", "database_failing", "failed"),
+        ),
+        start=3,
+    )
+} | {"delivered": 0}
+"""Of `diagnose`, by its verdict. They never change: scripts know them, and a new verdict takes the next number."""
 OF_PROCESSES = {
     0: "it was told to stop, and did",
     1: "a fault of ours: its log has an exception",

@@ -56,7 +56,7 @@ class JobSettings(LogSettings):
 
 
 class ByHandSettings(JobSettings):
-    """Settings of `ai-agents jobs`, `show`, `retry`, `feedback`, `audit` and `documents`."""
+    """Settings of `ai-agents jobs`, `show`, `retry`, `enhance`, `feedback`, `audit` and `documents`."""
 
 
 class StoreSettings(JobSettings):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from config.tenant_reading import TenantProblem, keys_after, tenants_after
+from config.tenant_reading import TenantProblem, keys_after, names_tenant, tenants_after
 from config.tenants import Tenant
 
 _REREAD_SECONDS = 5.0
@@ -37,7 +37,8 @@ class TenantDirectory:
         self._reading = threading.Lock()
         self._tenants: dict[str, Tenant] = {}
         self._keys: dict[str, str] = {}
-        self._tenants, self._keys, self.problems = self._parse(read())
+        self._values = read()
+        self._tenants, self._keys, self.problems = self._parse(self._values)
         self._all: Sequence[Tenant] = list(self._tenants.values())
         self._read_at = monotonic()
 
@@ -50,6 +51,11 @@ class TenantDirectory:
         """Each tenant, by id; the same object until a tenant or a key of the process changes."""
         self._refresh()
         return self._all
+
+    def names(self, tenant_id: str) -> bool:
+        """Return True if there is any setting of the tenant, usable or not, or nobody knows: it has not left."""
+        self._refresh()
+        return names_tenant(self._values, tenant_id)
 
     def process_key(self, name: str) -> str | None:
         """Return one of PROCESS_KEYS as it is now: empty if it is gone, None if there never was one."""
@@ -67,10 +73,11 @@ class TenantDirectory:
             return
         try:
             self._read_at = now
-            tenants, keys, problems = self._parse(self._read())
+            values = self._read()
+            tenants, keys, problems = self._parse(values)
             fresh = [problem for problem in problems if problem not in self.problems]
             changed = (tenants, keys) != (self._tenants, self._keys)
-            self._tenants, self._keys, self.problems = tenants, keys, problems
+            self._values, self._tenants, self._keys, self.problems = values, tenants, keys, problems
             if changed:
                 self._all = list(tenants.values())
         finally:

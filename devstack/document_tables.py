@@ -17,6 +17,7 @@ from pydantic_core import PydanticUndefined
 
 from api.webhook import ANSWERS
 from config import exits
+from config.diagnose_settings import DiagnoseSettings
 from config.loading import LogSettings
 from config.settings import (
     ApiSettings,
@@ -29,7 +30,7 @@ from config.settings import (
     WorkerSettings,
 )
 from config.tenant_names import TENANT_SETTINGS
-from devstack import document_limits, transitions
+from devstack import document_limits, document_verdicts, transitions
 from observability import exposition, metrics
 from support.check.findings import CHECKS
 
@@ -42,6 +43,7 @@ PROCESSES: dict[str, type[LogSettings]] = {
     "housekeeping": HousekeepingSettings,
     "signer": SignerSettings,
     "jobs, show, retry, feedback, audit, documents": ByHandSettings,
+    "diagnose": DiagnoseSettings,
     "sync": SyncSettings,
     "forget": ForgetSettings,
     "migrate": MigrateSettings,
@@ -227,6 +229,7 @@ TABLES: dict[str, Table] = {
     "runbooks": runbooks,
     "statuses": statuses,
     "exits": exit_rows,
+    "verdicts": document_verdicts.rows,
     "limits": document_limits.rows,
     "sizes": document_limits.sizes,
     "transitions": transitions.rows,

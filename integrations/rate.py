@@ -191,3 +191,13 @@ class DeskRate:
             self._redis_again_at = self._monotonic() + _WITHOUT_REDIS_SECONDS
             return None
         return bool(taken[0]), int(taken[1]) / _MICROSECONDS
+
+
+class PassingRate(DeskRate):
+    """The calls of one who only looks: let through while no job is held back, and never kept a place in the line."""
+
+    async def take(self, who: str = "", *, begun: bool = False) -> None:  # noqa: ARG002 -- it has no place
+        """Return if a call is within the rate just now. Raises HeldBack."""
+        let_through, seconds = await self._take(Standing.COPY)
+        if not let_through:
+            raise HeldBack(REASON, seconds)

@@ -29,6 +29,8 @@ CROWDED = Phrase("Too many connections: those whose senders are silent longest a
 JOB_QUEUED = Phrase("Job queued: job_id={job_id}, ticket_id={ticket_id}")
 JOB_REQUEUED = Phrase("Job requeued: job_id={job_id}, ticket_id={ticket_id}, reason={reason}", "warning")
 
+REFRESH_ASKED = Phrase("Refresh asked for: job_id={job_id}, ticket_id={ticket_id}, reason={reason}", promised=False)
+
 FEEDBACK_RECORDED = Phrase("Feedback recorded: job_id={job_id}, vote={vote}, reason={reason}", promised=False)
 FEEDBACK_REFUSED = Phrase("Feedback refused: job_id={job_id}, reason={reason}", promised=False)
 FEEDBACK_NOT_RECORDED = Phrase("Feedback error: job_id={job_id}, reason={reason}", "error", promised=False)

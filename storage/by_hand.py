@@ -24,6 +24,8 @@ _RETRY = text(
 _TENANT = text("SELECT tenant_id FROM job_state(:id)")
 _LIST = text("SELECT now() AS asked_at, l.* FROM list_jobs(:tenant, :ticket, :states, :since, :most) l")
 
+_OWNERS = text("SELECT DISTINCT l.tenant_id FROM list_jobs(NULL, :ticket, NULL, NULL, NULL) l ORDER BY 1")
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -72,6 +74,8 @@ class Details:
     model: str | None
     note_attempted_at: datetime | None
     note_id: str | None
+    refresh: str | None
+    """Why it makes a further note for a ticket that has one; None for a first one."""
     dry_run_job: UUID | None
     """Another job of the ticket whose dry run has left its answer."""
 
@@ -120,6 +124,11 @@ async def listed(
     conditions = {"tenant": tenant_id, "ticket": ticket_id, "since": since, "most": most}
     rows = await database.call(_LIST, **conditions, states=None if states is None else list(states))
     return [Listed(**row) for row in rows]
+
+
+async def owners(database: Database, ticket_id: str) -> list[str]:
+    """Name the tenants that have jobs of a ticket with this number, however many jobs each has."""
+    return [row["tenant_id"] for row in await database.call(_OWNERS, ticket=ticket_id)]
 
 
 async def details(database: Database, job_id: UUID) -> Details | None:

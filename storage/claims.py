@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, select, text, update
 
-from storage.jobs import NOTE_MISSING
+from storage.jobs import CONTEXT_INCOMPLETE, NOTE_MISSING
 from storage.limits import ECHO, LAST_LOOK, LONGEST_LIFE, MOST_ATTEMPTS, SEEN_OPEN
 from storage.models import Job
 from storage.session import Database
@@ -107,6 +107,7 @@ _SEE_OPEN = _bound("see_open")
 _KEEP_ANSWER = _bound("keep_answer", "attempt", "answer", "model")
 _BEGIN_POSTING = _bound("begin_posting", "attempt", "lease")
 _END_POSTING = _bound("end_posting", "attempt", "what", "before")
+_TELL = _bound("tell_of_attempt", "attempt", "what", "reason")
 _COMPLETE = _bound("complete_job", "attempt", "note")
 _SKIP = _bound("skip_job", "attempt", "reason")
 _FAIL = _bound("fail_job", "attempt", "reason")
@@ -158,6 +159,11 @@ async def note_not_there(database: Database, held: Claim) -> None:
 async def seen_open(database: Database, held: Claim) -> None:
     """Note that the ticket was just seen open, for the attempt that follows a hold. Raises LeaseLost."""
     await _write(database, held, _SEE_OPEN)
+
+
+async def context_incomplete(database: Database, held: Claim, reason: str) -> None:
+    """Note that the attempt goes on without all that could have helped; once. Raises LeaseLost."""
+    await _write(database, held, _TELL, what=CONTEXT_INCOMPLETE, reason=reason)
 
 
 async def may_have_posted(database: Database, held: Claim) -> bool:

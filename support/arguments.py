@@ -5,7 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from config.exits import OF_COMMANDS
+from config.exits import OF_COMMANDS, OF_VERDICTS
 
 FORMS = ("script", "deluge", "proxy", "token")
 STATES = ("waiting", "running", "completed", "skipped", "failed")
@@ -14,6 +14,7 @@ MOST_REPLAYED = 100
 _MOST_DAYS = 3650
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
+_TICKET_ID = re.compile(r"[0-9]{1,20}")
 _WEBHOOK_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~-]+)*/webhook")
 _AGO = re.compile(r"(\d{1,6})([smhd])")
 _EXIT_CODES = "\n".join(["exit status:", *(f"  {status:<3} {meaning}" for status, meaning in OF_COMMANDS.items())])
@@ -50,6 +51,12 @@ def webhook_url(given: str) -> str:
     """The address of `POST /webhook` as the desk sees it. Raises ArgumentTypeError."""
     if not _WEBHOOK_URL.fullmatch(given):
         raise argparse.ArgumentTypeError("is no address like https://api.example.com/webhook, ending in /webhook")
+    return given
+
+
+def _ticket(given: str) -> str:
+    if not _TICKET_ID.fullmatch(given):
+        raise argparse.ArgumentTypeError("is no ticket's number of 1 to 20 digits")
     return given
 
 
@@ -99,6 +106,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     check.add_argument("--tenant", type=tenant, metavar="ID", help="this tenant only")
     check.add_argument("--url", type=_word, metavar="URL", help="the public address of POST /webhook, for a probe")
     check.add_argument("--no-model", action="store_true", help="do not ask the model: no tiny call is paid")
+    _add_diagnose(verbs)
     jobs = _verb(verbs, "jobs", "list jobs, newest first")
     jobs.add_argument("--tenant", metavar="ID", help="of this tenant only")
     jobs.add_argument("--ticket", metavar="ID", help="of this ticket only; either of a cloud desk's numbers")
@@ -118,6 +126,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     retry.add_argument("--yes", action="store_true", help="with --failed: do not ask first")
     retry.set_defaults(refuse=retry.error)
+    enhance = _verb(verbs, "enhance", "have a ticket enhanced, also one that has its note: at most once an hour")
+    enhance.add_argument("--ticket", type=_ticket, metavar="ID", required=True, help="either number of the ticket")
+    enhance.add_argument("--tenant", type=tenant, metavar="ID", help="its tenant, where there are several")
     votes = _verb(verbs, "feedback", "tell how useful notes were, by tenant, prompt and model")
     votes.add_argument("--tenant", type=tenant, metavar="ID", help="of this tenant only")
     votes.add_argument("--days", type=_days, default=30, metavar="N", help="notes of the last N days (default: 30)")
@@ -140,6 +151,16 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     kit.add_argument("--form", choices=FORMS, required=True, help="who signs, or a token: docs/connect says which")
     kit.add_argument("--url", type=webhook_url, metavar="URL", help="the API's address; without it a place to fill")
     kit.add_argument("--show-secret", action="store_true", help="with the secret, from the settings here")
+
+
+def _add_diagnose(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    diagnose = _verb(verbs, "diagnose", "tell why a ticket has no enhancement, and what to do; changes nothing")
+    which = diagnose.add_mutually_exclusive_group(required=True)
+    which.add_argument("--ticket", type=_ticket, metavar="ID", help="either number of the ticket")
+    which.add_argument("--job", type=job_id, metavar="JOB", help="this job, whichever others its ticket has")
+    diagnose.add_argument("--tenant", type=tenant, metavar="ID", help="whose ticket, where several have that number")
+    by_verdict = ", ".join(f"{status} {code}" for code, status in sorted(OF_VERDICTS.items(), key=lambda one: one[1]))
+    diagnose.epilog = f"{_EXIT_CODES}\n  by its verdict: {by_verdict}"
 
 
 def _add_audit(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, INTERRUPTED_EXIT, UNFORESEEN_EXIT
@@ -13,9 +14,18 @@ from observability import phrases
 from observability.logging import refuse_start, say, start_logging
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check
 from storage.session import DATABASE_FAILURES, Database, is_away
+from support.leaving import run_within
 
-_CHECK_SECONDS = 5.0
 _AWAY = "the database does not answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a verb waits for the database: until it is checked, and in all (None: for ever)."""
+
+    check_seconds: float = 5.0
+    whole_seconds: float | None = None
+
 
 Settings = TypeVar("Settings", bound=JobSettings)
 Work = Callable[[Database, ByHandSettings], Awaitable[int]]
@@ -26,7 +36,12 @@ def ask(work: Work) -> int:
     return ask_with(ByHandSettings, work)
 
 
-def ask_with(kind: type[Settings], work: Callable[[Database, Settings], Awaitable[int]], **defaults: Any) -> int:
+def ask_with(
+    kind: type[Settings],
+    work: Callable[[Database, Settings], Awaitable[int]],
+    patience: Patience = Patience(),
+    **defaults: Any,
+) -> int:
     """Run `work` on a checked database, with settings of that `kind`; its exit status.
 
     `defaults` stand for settings that are not given. 75 when the database is away, 78 when there is something to mend.
@@ -40,25 +55,30 @@ def ask_with(kind: type[Settings], work: Callable[[Database, Settings], Awaitabl
         return CONFIGURATION_EXIT
     start_logging(settings, sys.stderr)
     try:
-        return asyncio.run(_checked(work, settings))
-    except (DatabaseUnfit, DatabaseUnreachable) as refused:
-        refuse_start([str(refused)])
-        return AWAY_EXIT if isinstance(refused, DatabaseUnreachable) else CONFIGURATION_EXIT
+        asked = _checked(work, settings, patience)
+        return asyncio.run(asked) if patience.whole_seconds is None else run_within(patience.whole_seconds, asked)
+    except (DatabaseUnfit, DatabaseUnreachable, TimeoutError) as refused:
+        refuse_start([_AWAY if isinstance(refused, TimeoutError) else str(refused)])
+        return CONFIGURATION_EXIT if isinstance(refused, DatabaseUnfit) else AWAY_EXIT
     except KeyboardInterrupt:
         return INTERRUPTED_EXIT
     except BrokenPipeError:
-        # Whoever read the output has seen enough (`| head`); the interpreter must not try to write the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stop_printing()
         return 0
     except Exception as failure:  # noqa: BLE001 -- told by its types and places, never with its message
         say(phrases.PROCESS_FAILED, failure=failure)
         return UNFORESEEN_EXIT
 
 
-async def _checked(work: Callable[[Database, Settings], Awaitable[int]], settings: Settings) -> int:
+def stop_printing() -> None:
+    """Print no more: whoever read it has seen enough (`| head`), and the interpreter must not try to write the rest."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+async def _checked(work: Callable[[Database, Settings], Awaitable[int]], settings: Settings, patience: Patience) -> int:
     database = Database(settings.database_url, application_name="ai-agents by hand", pool_size=2)
     try:
-        async with asyncio.timeout(_CHECK_SECONDS):
+        async with asyncio.timeout(patience.check_seconds):
             await check(database)
         status = await work(database, settings)
     except TimeoutError as failure:

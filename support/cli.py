@@ -20,11 +20,13 @@ _BY_HAND = {
     "jobs": "support.list_jobs:run",
     "show": "support.show_job:run",
     "retry": "support.retry_jobs:run",
+    "enhance": "support.enhance:run",
     "feedback": "support.feedback_figures:run",
     "audit": "support.audit_export:run",
     "replay": "support.replay:run",
     "forget": "support.forget:run",
     "check": "support.check.command:run",
+    "diagnose": "support.diagnose.command:run",
     "documents": "support.documents.command:run",
     "sync": "support.sync:run",
     "signing-kit": "support.signing_kit:run",
@@ -34,7 +36,7 @@ _BY_HAND = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; its exit status is 0, 75 (a server is away: try again) or 78 (something has to be mended).
 
-    The verbs for operators have 1, 2 and 70 as well: `support.arguments` says when.
+    The verbs for operators have 1, 2 and 70 as well: `support.arguments` says when. `diagnose` has one a verdict.
     """
     parser = argparse.ArgumentParser(prog="ai-agents", description="Ticket enhancement for ServiceDesk Plus.")
     verbs = parser.add_subparsers(dest="verb", required=True)

@@ -22,8 +22,8 @@ from observability import phrases, tracing
 from observability.identifiers import bound, other_numbers
 from observability.logging import say
 from storage import erasing, jobs
-from storage.erasable import Stored, Which, stored
-from storage.erasing import EndedJob, Erased
+from storage.erasable import EndedJob, Stored, Which, stored
+from storage.erasing import Erased
 from storage.jobs import Published
 from storage.session import Database
 from support.arguments import check_forget

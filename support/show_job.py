@@ -19,7 +19,7 @@ from integrations.holds import DeskHoldReason, HoldReason
 from observability.identifiers import other_numbers
 from storage import by_hand, dry_runs
 from storage.by_hand import Details, Happened
-from storage.jobs import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, FORGOTTEN, LEFT_OUT, NOTHING_FOUND
+from storage.jobs import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, FORGOTTEN, LEFT_OUT, NOTHING_FOUND, REFRESHED_LATELY
 from storage.models import JobState
 from storage.session import Database
 from support.asking import ask
@@ -53,7 +53,7 @@ def run(chosen: argparse.Namespace) -> int:
             return NOT_DONE_EXIT
         events = await by_hand.events(database, job) if chosen.events else None
         answer = await dry_runs.answer_of(database, job.tenant_id, job.id)
-        note = None if answer is None else note_text(answer, job.id, job.model or "")
+        note = None if answer is None else note_text(answer, job)
         print(as_json(for_machines(job, events, note)) if chosen.json else story(job, events, note))
         return 0
 
@@ -83,9 +83,9 @@ def story(job: Details, events: Sequence[Happened] | None = None, note: str | No
     return told if note is None else f"{told}\n\nWithout the dry run the ticket's note would be:\n\n{note}"
 
 
-def note_text(answer: dict[str, Any], job_id: UUID, model: str) -> str:
+def note_text(answer: dict[str, Any], job: Details) -> str:
     """Return the note that becomes of GPT-4's answer, as text in lines; nothing in it controls a terminal."""
-    note = to_html(content_of(answer), job_id, model)
+    note = to_html(content_of(answer), job.id, job.model or "", updated_because=job.refresh or "")
     lines = _TAGS.sub("", _ENDS_OF_LINES.sub("\n", note).replace("<li>", "- ")).split("\n")
     return "\n".join(html.unescape(line) for line in lines if line.strip())
 
@@ -107,11 +107,12 @@ def _ahead(job: Details, moment: datetime) -> str:
 
 
 def _note(job: Details) -> str:
+    further = f", a further one: {job.refresh}" if job.refresh else ""
     if job.note_id:
-        return f"in the ticket, as {job.note_id}"
+        return f"in the ticket, as {job.note_id}{further}"
     if job.note_attempted_at:
-        return f"not confirmed: posting began {_past(job, job.note_attempted_at)}"
-    return "no"
+        return f"not confirmed: posting began {_past(job, job.note_attempted_at)}{further}"
+    return f"no{further}"
 
 
 def _ended(job: Details) -> str:
@@ -152,6 +153,8 @@ def _next_of_skipped(job: Details) -> str:
     if job.reason == DRY_RUN:
         paid = "posts this answer unpaid" if job.answered else "asks GPT-4 again"
         return f"look at the note; once the tenant is live, `ai-agents retry {job.id}` {paid}"
+    if job.reason == REFRESHED_LATELY:
+        return f"nothing: a ticket is refreshed once an hour; later, `ai-agents retry {job.id}`"
     unless = {
         FORGOTTEN: "nothing: its ticket was forgotten, and no attempt would come further",
         LEFT_OUT: "nothing, unless the ticket or its tenant's rules have changed since",

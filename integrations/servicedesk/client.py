@@ -25,6 +25,7 @@ from integrations.servicedesk.contents import (
     is_number,
     is_trashed,
     items_of,
+    plain_text,
     solution_of,
     ticket_of,
 )
@@ -164,6 +165,10 @@ class ServiceDeskPlus:
         """
         look = self._notes.find(ticket_id, is_ours, since, unread=unread, on_held_back=on_held_back)
         return await look
+
+    async def has_note(self, ticket_id: str, note_id: str, is_ours: Callable[[str], bool]) -> bool:
+        """Return True if the ticket has a note of that id whose plain text `is_ours`; one call."""
+        return is_ours(plain_text(await self._notes.text(ticket_id, note_id)))
 
     async def read_conversation(self, ticket: DeskTicket, is_ours: Callable[[str], bool]) -> list[str]:
         """Return what was said in a ticket since it came, oldest first: its last mails and notes, each a call.

@@ -143,6 +143,25 @@ class DeskTokens:
         return body["access_token"], _lifetime(body.get("expires_in"))
 
 
+class NoSharedToken(Exception):
+    """There is no token in Redis, or the desk refuses that one; the text says which."""
+
+
+class LentTokens(DeskTokens):
+    """The tokens that the processes share, for one who only looks: none is fetched, kept or dropped."""
+
+    async def get(self, tenant_id: str, desk: DeskSettings) -> str:
+        """Return the shared token. Raises NoSharedToken."""
+        token = await self._shared(_name(tenant_id, desk))
+        if token is None:
+            raise NoSharedToken("its workers share no token just now, and none is fetched for a look")
+        return token
+
+    async def drop(self, tenant_id: str, desk: DeskSettings, token: str) -> None:  # noqa: ARG002 -- no token is dropped
+        """Leave the token where it is. Raises NoSharedToken, since there is no other one."""
+        raise NoSharedToken("it refuses the token that its workers share: they fetch another one")
+
+
 def _is_token(token: Any) -> bool:
     return isinstance(token, str) and _TOKEN.fullmatch(token) is not None
 

@@ -91,6 +91,7 @@ class DeskControl:
             Route(one, self._show, methods=["GET"]),
             Route(one, self._change, methods=["PATCH"]),
             Route(one, self._destroy, methods=["DELETE"]),
+            Route(f"{one}/notes", self._remove_notes, methods=["DELETE"]),
             Route(f"{one}/mails", self._send, methods=["POST"]),
             Route("/_sim/solutions/{tenant}", self._add_solution, methods=["POST"]),
             Route("/_sim/solutions/{tenant}/{solution_id}", self._change_solution, methods=["PATCH", "DELETE"]),
@@ -152,6 +153,12 @@ class DeskControl:
         desk, ticket = self._ticket(request)
         mail = desk.send(ticket, NewMail.model_validate(await read_object(request)).text)
         return JSONResponse({"id": mail.id}, status_code=201)
+
+    async def _remove_notes(self, request: Request) -> Response:
+        """As a technician does by hand."""
+        _, ticket = self._ticket(request)
+        ticket.notes.clear()
+        return Response(status_code=204)
 
     async def _destroy(self, request: Request) -> Response:
         desk, ticket = self._ticket(request)

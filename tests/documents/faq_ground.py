@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from devstack.system import System
+from tests.documents.documents import MarkdownFile
+from tests.documents.faq_diagnoses import VERDICTS, diagnosed
 from tests.documents.faq_faults import FAULTS
 from tests.documents.faults import FaqFault, FaultStage
 from tests.documents.person import FaqReader, Record
@@ -133,15 +135,20 @@ def document() -> Procedure:
 
 
 def follow(ground: Ground, document: Procedure, records: Records, fault: FaqFault) -> None:
-    """See that the document leads from a fault to its cause: by its steps, by the trace, and by the quicker way."""
+    """See that the document leads from a fault to its cause: by its steps, by the trace, and by the quicker way.
+
+    And that the one command says the same.
+    """
     with fault.inject(ground.stage) as ticket_id:
         values = {"TICKET_ID": ticket_id, "TENANT": "acme"}
+        verdict = diagnosed(ground.stage.shell, MarkdownFile(DOCUMENT), ticket_id)
         told = {start: ground.person.record(document, start, values) for start in (START, TRACE, QUICK_WAY)}
         if fault.swapped:
             other = Procedure(swapped(DOCUMENT.read_text(encoding="utf-8"), *fault.swapped))
             assert arrives(other, values, ground.person.do) != fault.cause
     records.seen[fault.name] = told
     ways = "\n".join(f"{start}: {' > '.join(record.arrival.way)}" for start, record in told.items())
+    assert verdict in VERDICTS[fault.cause]
     steps = told[START].arrival
     assert (steps.resolution, steps.cause) == (fault.resolution, fault.cause), ways
     assert told[TRACE].arrival.cause == (fault.traced or fault.cause), ways

@@ -139,7 +139,7 @@ def wrong_commands(document: MarkdownFile, example: int, cluster: TypedCluster, 
             text, expectation = (as_here(text, example, cluster.system) for text in (block.text, block.expectation))
             if re.search("curl|sha256sum|retry", text):
                 cluster.await_secret(IN_FORCE_SECONDS)
-            if "--state running waiting" in text:
+            if re.search("--state (running waiting|waiting running)", text):
                 # The second attempts of what `past_of` left behind: the document is of jobs that go on.
                 wait_for(lambda: not unfinished(world))
             if problem := what_is_wrong(session, text, expectation):

@@ -6,8 +6,9 @@ import pytest
 
 from api.rejection_recorder import RejectionRecorder
 from storage import rejections
+from storage.jobs import ASKED_BY_HAND
 from storage.session import Database
-from tests.kit.postgres import Table
+from tests.kit.postgres import Store, Table
 from tests.kit.world import wait_for
 
 
@@ -49,3 +50,47 @@ async def test_a_strangers_flood_leaves_places_for_what_is_proved(database: Data
     work = asyncio.create_task(recorder.run())
     await asyncio.to_thread(wait_for, lambda: table.run("SELECT 1 FROM rejections WHERE ticket_id = '77'"))
     work.cancel()
+
+
+async def test_what_a_tenants_webhooks_met_is_told_of_one_ticket(store: Store) -> None:
+    """Since the last one that was accepted; nothing of another tenant's."""
+    table, retired = store.table, "signature mismatch: signed with the retired secret"
+    for tenant_id, ticket_id, reason, minutes in (
+        ("acme", "1", retired, 90),
+        ("acme", "2", retired, 30),
+        ("acme", "3", "stale timestamp", 25),
+        ("acme", "1", retired, 20),
+        ("acme", None, "malformed payload", 10),
+        ("globex", "1", "token mismatch", 5),
+    ):
+        table.run(
+            "INSERT INTO rejections (tenant_id, ticket_id, status, reason, rejected_at)"
+            " VALUES (%s, %s, 403, %s, now() - make_interval(mins => %s))",
+            *(tenant_id, ticket_id, reason, minutes),
+        )
+    accepted = await store.accept(ticket_id="9")
+    table.change(accepted, accepted_at="now() - interval '1 hour'")
+    told = await rejections.receiving(store.database, "acme", ["1", "11"])
+    assert [refused.reason for refused in told.refused] == [retired, retired]
+    assert told.since is not None
+    assert 29 < (told.refused[0].at - told.since).total_seconds() / 60 + 20 < 31
+    assert [(unread.reason, unread.count) for unread in told.unread] == [("malformed payload", 1)]
+    assert told.last_accepted_at == table.job(accepted)["accepted_at"]
+    assert not told.shares_used_up
+    # What a person asked for is no webhook.
+    table.change(accepted, event=ASKED_BY_HAND)
+    told = await rejections.receiving(store.database, "acme", ["1"])
+    assert (told.last_accepted_at, told.since == told.refused[1].at) == (None, True)
+    assert [await rejections.was_refused(store.database, tenant, "3") for tenant in ("acme", "globex")] == [True, False]
+    nothing = await rejections.receiving(store.database, "initech", ["1"])
+    assert (nothing.refused, nothing.since, nothing.unread) == ([], None, [])
+
+
+async def test_an_hours_share_that_is_used_up_is_told(database: Database, table: Table) -> None:
+    question = (
+        "INSERT INTO rejections (tenant_id, status, reason) SELECT 'acme', 403, 'flood' FROM generate_series(1, %s)"
+    )
+    table.run(question, rejections.MOST_OF_ANYONE_PER_HOUR - 1)
+    assert not (await rejections.receiving(database, "acme", ["1"])).shares_used_up
+    table.run(question, 1)
+    assert (await rejections.receiving(database, "acme", ["1"])).shares_used_up

@@ -41,6 +41,7 @@ WAITING = Details(
     model=None,
     note_attempted_at=None,
     note_id=None,
+    refresh=None,
     dry_run_job=None,
 )
 FAILED = replace(WAITING, state="failed", reason="ServiceDesk Plus API error: 401", attempt=8, finished_at=NOW)
@@ -170,13 +171,17 @@ def test_the_note_of_a_dry_run_is_lines_of_text_behind_the_story() -> None:
     """What GPT-4 wrote stays text: neither markup nor a command of the terminal."""
     texts = {"summary": f"Mail <b> &amp;#27; full{COMMANDS[1:]}.\nTwo lines", "likely_cause": "", "documents": []}
     similar = [{"ticket_id": "7", "relevance": "The same."}]
-    note = note_text(texts | {"next_steps": ["One", "Two"], "similar_tickets": similar}, JOB_ID, f"gpt{COMMANDS[1:]}")
+    answer, job = texts | {"next_steps": ["One", "Two"], "similar_tickets": similar}, replace(FAILED, model="gpt")
+    note = note_text(answer, replace(job, model=f"gpt{COMMANDS[1:]}"))
     lines = note.splitlines()
     assert lines[1:] == [
         *("Ideas of the model, not from your desk", "- One", "- Two", "From your desk", "- #7: The same."),
         *("In short: Mail <b> &amp;#27; full.", "Two lines", f"Ref {JOB_ID}"),
     ]
     assert lines[0].startswith("Enhancement (written by gpt;")
+    asked = note_text(answer, replace(job, refresh="asked"))
+    assert asked.startswith("Updated because it was asked for.\nEnhancement")
+    assert "a further one: asked" in story(replace(job, refresh="asked"))
     assert story(FAILED, None, note) == f"{story(FAILED)}\n\nWithout the dry run the ticket's note would be:\n\n{note}"
     assert for_machines(FAILED, None, note) == for_machines(FAILED) | {"dry_run_note": note}
 

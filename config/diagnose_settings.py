@@ -1,0 +1,23 @@
+"""The settings of `ai-agents diagnose`: what it can't do without. The others it takes as far as they are there."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from config.settings import ByHandSettings
+from config.urls import HttpUrl
+
+
+def _without_user(url: str) -> str:
+    if "@" in urlsplit(url).netloc:
+        raise ValueError("must have no user and no password: links are printed with it")
+    return url
+
+
+class DiagnoseSettings(ByHandSettings):
+    """Settings of `ai-agents diagnose`."""
+
+    jaeger_url: Annotated[HttpUrl, AfterValidator(_without_user)] | None = Field(
+        None, description="Where people open traces, as `http://localhost:16686`: `diagnose` links a job's from there."
+    )

@@ -1,0 +1,70 @@
+"""`ai-agents diagnose`: asks everybody who knows of a ticket, and prints one verdict. It changes nothing."""
+
+import argparse
+import sys
+
+from config.diagnose_settings import DiagnoseSettings
+from config.exits import NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
+from config.tenant_directory import TenantDirectory
+from config.tenant_reading import read_environment
+from dispatch.queue import open_redis
+from observability import tracing
+from storage.session import Database
+from support.asking import Patience, ask_with, stop_printing
+from support.check.settings import load_parts
+from support.diagnose.choosing import AskedAbout, SeveralTenants, TenantNotKnown
+from support.diagnose.gathering import Gatherer
+from support.diagnose.judging import judge
+from support.diagnose.printing import for_machines, for_people
+from support.tables import as_json
+
+_REDIS_SECONDS = 0.5
+_PATIENCE = Patience(check_seconds=0.9, whole_seconds=4.0)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Print the verdict; the exit status is its own, 1 where there is no such job, 2 where it is not told whose it is.
+
+    Only the database is needed. What else a worker's settings lead to is asked as far as they are here.
+    """
+
+    async def work(database: Database, settings: DiagnoseSettings) -> int:
+        loaded, _ = load_parts()
+        tenants = TenantDirectory(read_environment(settings.secrets_dir))
+        redis = open_redis(loaded.stores.redis_url, seconds=_REDIS_SECONDS) if loaded.stores else None
+        try:
+            with tracing.untraced():
+                gatherer = Gatherer(database, redis, tenants, loaded)
+                facts = await gatherer.facts(AskedAbout(chosen.ticket, chosen.tenant, chosen.job))
+        except SeveralTenants as several:
+            print(f"Whose ticket is it? Say --tenant: {several}", file=sys.stderr)
+            if chosen.json:
+                print(as_json({"verdict": None, "tenants": several.tenants}))
+            return NOT_UNDERSTOOD_EXIT
+        except TenantNotKnown as known:
+            print(
+                f"No tenant {chosen.tenant} is known here, and it has no such job. Known are: {known}", file=sys.stderr
+            )
+            return NOT_UNDERSTOOD_EXIT
+        finally:
+            if redis is not None:
+                await redis.aclose()
+        if facts is None:
+            whose = f" of {chosen.tenant}" if chosen.tenant else ""
+            print(f"No job{whose} has the id {chosen.job}, or it was purged by age.", file=sys.stderr)
+            return NOT_DONE_EXIT
+        diagnosis = judge(facts)
+        told = for_machines if chosen.json else for_people
+        what = told(facts, diagnosis, settings.jaeger_url)
+        _print(as_json(what) if isinstance(what, dict) else what)
+        return diagnosis.verdict.status
+
+    return ask_with(DiagnoseSettings, work, _PATIENCE)
+
+
+def _print(text: str) -> None:
+    """Print it; who has read enough of it gets the exit status of the verdict all the same."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        stop_printing()

@@ -1,0 +1,26 @@
+"""What a diagnosis comes to: the verdict, a sentence for a client, and what a person does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from support.diagnose.facts import Facts
+from support.diagnose.verdicts import VerdictCode
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """The verdict; `says` can be pasted to a client, `mends` is for us, `anchor` a heading of the FAQ.
+
+    Without an anchor it is that of the verdict.
+    """
+
+    verdict: VerdictCode
+    says: str
+    mends: Sequence[str] = ()
+    anchor: str = ""
+
+
+def told(facts: Facts, verdict: VerdictCode, says: str, *mends: str, anchor: str = "") -> Diagnosis:
+    """Return the diagnosis whose sentence goes on behind the ticket's name."""
+    whose = f" of {facts.tenant_id}" if facts.tenant_id else ""
+    return Diagnosis(verdict, f"Ticket {facts.ticket_id}{whose} {says}.", [mend for mend in mends if mend], anchor)

@@ -1,0 +1,76 @@
+"""What is known of a ticket's story: what the stores say, and what desk and model answer. None: not checked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from storage.by_hand import Details, Happened, Listed
+from storage.rejections import Receiving
+from storage.signs import WorkSigns
+
+REDIS_REFUSES = "it refuses our password"
+TicketState = Literal["open", "closed", "gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSigns:
+    """How many messages wait in Redis, how many workers hold, and how many workers listen; None: it does not say.
+
+    `takes_nothing`: it has no room left in its memory, can't write to its disk, or follows another one (read-only).
+    """
+
+    waiting: int
+    held: int
+    listening: int | None
+    takes_nothing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeskLook:
+    """What the desk says. `failure`: why it could not be asked, or did not answer, in our own words.
+
+    `asked`: it was called. `ticket` and `note` are None where that was not seen; `numbers` are the ticket's, in the
+    desk and for people.
+    """
+
+    asked: bool = False
+    failure: str = ""
+    ticket: TicketState | None = None
+    note: bool | None = None
+    numbers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLook:
+    """Whether the model's server answers at all: no question is asked. `failure` as for a desk."""
+
+    asked: bool = False
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All of it. `asked_at` is the database's clock; `job` the one of the ticket's that says most."""
+
+    asked_at: datetime
+    tenant_id: str | None
+    ticket_id: str
+    job: Details | None = None
+    events: Sequence[Happened] | None = ()
+    """What happened to the job; None where the database did not tell in time."""
+    others: Sequence[Listed] = ()
+    in_inbox: bool = False
+    webhooks: Receiving | None = None
+    tenant_closed: bool | None = None
+    """True if this process finds nothing usable that the tenant's webhooks could be checked by."""
+    queue: QueueSigns | None = None
+    queue_failure: str = ""
+    """Why Redis was asked and said nothing; empty where it was not asked."""
+    work: WorkSigns | None = None
+    held: Mapping[str, int] = field(default_factory=dict)
+    """How many jobs of the tenant wait held back, by reason."""
+    most_running: int | None = None
+    """How many jobs of the tenant may run at a time, where so many do; None where it may begin another."""
+    desk: DeskLook = DeskLook()
+    model: ModelLook = ModelLook()

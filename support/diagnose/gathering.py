@@ -1,0 +1,212 @@
+"""Asking the stores, the desk and the model for the facts of one ticket, each with a time limit of its own.
+
+A part that can't be asked, or does not answer in time, is not checked: the verdict rests on the others.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import NamedTuple, TypeVar
+
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, RedisError
+
+from config.tenant_directory import TenantDirectory
+from config.tenants import Tenant
+from dispatch.inbox import Inbox
+from dispatch.queue import QueueUnreachable
+from storage import by_hand, job_figures, rejections, signs
+from storage.by_hand import Details, Happened, Listed
+from storage.models import JobState
+from storage.session import DATABASE_FAILURES, Database
+from support.check.settings import Loaded
+from support.diagnose.choosing import AskedAbout, SeveralTenants, TenantNotKnown, choose, choose_after_removal, jobs_of
+from support.diagnose.facts import REDIS_REFUSES, Facts, QueueSigns
+from support.diagnose.outside import look_at_desk, look_at_model
+from support.diagnose.queue_looks import queue_signs
+
+_STORE_SECONDS = 0.5
+_JOB_SECONDS = 1.0
+_MOST_TENANTS = 200
+
+Part = TypeVar("Part")
+
+
+class _Story(NamedTuple):
+    tenant_id: str | None
+    ticket_id: str
+    jobs: Sequence[Listed]
+    job: Details | None
+
+
+class Gatherer:
+    """Asks; `redis` is None without an address of it."""
+
+    def __init__(self, database: Database, redis: Redis | None, tenants: TenantDirectory, loaded: Loaded) -> None:
+        self._database = database
+        self._redis = redis
+        self._tenants = tenants
+        self._loaded = loaded
+
+    async def facts(self, asked: AskedAbout) -> Facts | None:
+        """Return what is known; None if there is no such job.
+
+        Raises SeveralTenants or TenantNotKnown, and TimeoutError or one of DATABASE_FAILURES where the jobs themselves
+        are not told.
+        """
+        async with asyncio.timeout(_JOB_SECONDS):
+            story = await self._story(asked)
+        if story is None:
+            return None
+        tenant_id, ticket_id, jobs, job = story
+        facts = await self._around(Facts(datetime.now(UTC), tenant_id, ticket_id, job=job), jobs)
+        other = next((number for number in facts.desk.numbers if number != ticket_id), None)
+        if job is None and other is not None:
+            # A webhook may have named the ticket's other number, which no job has told us yet.
+            jobs = await _within(self._jobs(tenant_id, other)) or []
+            facts = replace(facts, job=await _within(self._details(jobs)))
+        if asked.job_id is None:
+            facts = await self._after_removal(facts, jobs)
+        return await self._of_rows(facts, jobs)
+
+    async def _story(self, asked: AskedAbout) -> _Story | None:
+        """Return whose ticket it is, its jobs, and the one of them that says most; None if there is no such job."""
+        if asked.job_id is not None:
+            job = await by_hand.details(self._database, asked.job_id)
+            if job is None or asked.tenant_id not in (None, job.tenant_id):
+                return None
+            return _Story(job.tenant_id, job.ticket_id, await self._jobs(job.tenant_id, job.ticket_id), job)
+        ticket_id = asked.ticket_id or ""
+        tenant_id = asked.tenant_id or await self._tenant(ticket_id)
+        jobs = await self._jobs(tenant_id, ticket_id)
+        known = [tenant.id for tenant in self._tenants.all()]
+        if tenant_id is not None and known and not jobs and not self._tenants.names(tenant_id):
+            raise TenantNotKnown(", ".join(known))
+        return _Story(tenant_id, ticket_id, jobs, await self._details(jobs))
+
+    async def _after_removal(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
+        """Turn to the job that is to bring another note, where somebody has removed the one that was there."""
+        removed = next((job for job in jobs if facts.job is not None and job.id == facts.job.id), None)
+        if removed is None or removed.state != JobState.COMPLETED or facts.desk.note is not False:
+            return facts
+        later = choose_after_removal(jobs, removed)
+        job = None if later is None else await _within(by_hand.details(self._database, later.id))
+        if job is None:
+            return facts
+        tenant = self._tenants.get(job.tenant_id)
+        desk = await look_at_desk(tenant, self._loaded.desks, self._redis, facts.ticket_id, job)
+        return replace(facts, job=job, desk=desk if desk.asked else replace(facts.desk, note=None))
+
+    async def _jobs(self, tenant_id: str | None, ticket_id: str) -> list[Listed]:
+        return [] if tenant_id is None else await jobs_of(self._database, tenant_id, ticket_id)
+
+    async def _details(self, jobs: Sequence[Listed]) -> Details | None:
+        chosen = choose(jobs)
+        return None if chosen is None else await by_hand.details(self._database, chosen.id)
+
+    async def _tenant(self, ticket_id: str) -> str | None:
+        """Return whose ticket it is, by its jobs and by refused webhooks of it; None where nothing tells."""
+        known = [tenant.id for tenant in self._tenants.all()]
+        owners = set(await by_hand.owners(self._database, ticket_id))
+        await _within(self._add_refused(owners, known[:_MOST_TENANTS], ticket_id))
+        if len(owners) > 1:
+            raise SeveralTenants(sorted(owners))
+        return owners.pop() if owners else known[0] if len(known) == 1 else None
+
+    async def _add_refused(self, owners: set[str], known: Sequence[str], ticket_id: str) -> None:
+        """Add those that had a webhook of it refused, as far as the time goes."""
+        for tenant in known:
+            if tenant not in owners and await rejections.was_refused(self._database, tenant, ticket_id):
+                owners.add(tenant)
+
+    async def _around(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
+        """Add what Redis, desk and model say, and whether workers are at work; all at once."""
+        tenant = self._tenants.get(facts.tenant_id) if facts.tenant_id else None
+        loaded = self._loaded
+        rows = asyncio.gather(
+            _within(signs.signs_of_work(self._database)),
+            _within(job_figures.jobs_held_back(self._database)),
+            _within(self._limit_reached(tenant)),
+        )
+        others = asyncio.gather(
+            self._queue(),
+            _within(self._in_inbox(facts)) if self._redis is not None and not jobs else _nothing(),
+            look_at_desk(tenant, loaded.desks, self._redis, facts.ticket_id, facts.job),
+            look_at_model(tenant, loaded.worker),
+        )
+        work, held, at_limit = await rows
+        queue, in_inbox, desk, model = await others
+        of_tenant = {reason: count for (owner, reason), count in (held or {}).items() if owner == facts.tenant_id}
+        closed = None if tenant is None else not (tenant.usable or tenant.opens_webhook)
+        return replace(
+            facts,
+            tenant_closed=closed,
+            work=work,
+            held=of_tenant,
+            queue=queue[0],
+            queue_failure=queue[1],
+            in_inbox=bool(in_inbox),
+            most_running=at_limit,
+            desk=desk,
+            model=model,
+        )
+
+    async def _limit_reached(self, tenant: Tenant | None) -> int | None:
+        most = None if tenant is None else tenant.share.most_running
+        if tenant is None or most is None:
+            return None
+        running = await by_hand.listed(self._database, tenant_id=tenant.id, states=[JobState.RUNNING], most=most)
+        return most if len(running) >= most else None
+
+    async def _queue(self) -> tuple[QueueSigns | None, str]:
+        """Return what Redis says, or why it says nothing; neither, where its address is not known."""
+        if self._redis is None:
+            return None, ""
+        try:
+            async with asyncio.timeout(_STORE_SECONDS):
+                return await queue_signs(self._redis), ""
+        except AuthenticationError:
+            return None, REDIS_REFUSES
+        except (RedisError, OSError, TimeoutError):
+            return None, "it does not answer"
+
+    async def _in_inbox(self, facts: Facts) -> bool:
+        if self._redis is None or facts.tenant_id is None:
+            return False
+        events = await Inbox(self._redis).of_tenant(facts.tenant_id)
+        return any(event.ticket_id == facts.ticket_id for event in events)
+
+    async def _of_rows(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
+        """Add what became of webhooks, and the chosen job's events."""
+        job = facts.job
+        numbers = {facts.ticket_id, *facts.desk.numbers}
+        if job is not None:
+            numbers |= {number for number in (job.ticket_id, job.desk_id, job.display_id) if number}
+        webhooks, events = await asyncio.gather(
+            _nothing()
+            if facts.tenant_id is None
+            else _within(rejections.receiving(self._database, facts.tenant_id, sorted(numbers))),
+            _no_events() if job is None else _within(by_hand.events(self._database, job)),
+        )
+        others = [other for other in jobs if job is None or other.id != job.id]
+        now = facts.asked_at if job is None else job.asked_at
+        return replace(facts, asked_at=now, webhooks=webhooks, events=events, others=others)
+
+
+async def _within(part: Awaitable[Part]) -> Part | None:
+    """Return what a store says; None if it does not answer in time."""
+    try:
+        async with asyncio.timeout(_STORE_SECONDS):
+            return await part
+    except (*DATABASE_FAILURES, RedisError, OSError, TimeoutError, QueueUnreachable):
+        return None
+
+
+async def _nothing() -> None:
+    """Stand for a part that is not asked."""
+
+
+async def _no_events() -> list[Happened]:
+    """Stand for those of no job."""
+    return []

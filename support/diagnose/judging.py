@@ -1,0 +1,239 @@
+"""From facts to one verdict, as the FAQ's tree goes: webhook, queue, workers, the job itself. Nothing is asked here."""
+
+from datetime import datetime
+
+from config.tenant_names import setting_suffix
+from storage.by_hand import Details
+from storage.jobs import CONTEXT_INCOMPLETE
+from storage.models import JobState
+from support.diagnose.diagnosis import Diagnosis, told
+from support.diagnose.facts import REDIS_REFUSES, Facts
+from support.diagnose.reasons import FAILING, JobCause, cause_of, known_cause
+from support.diagnose.refusals import clock, of_refusal, of_unread, unread_since
+from support.diagnose.verdicts import VerdictCode
+from support.tables import duration
+
+MODERATE, HIGH, CRITICAL = 20, 50, 100
+_IS_THERE = "has its enhancement: the note is in the ticket"
+_LONG_SECONDS = 60.0
+_STILL_SECONDS = 15.0
+_RELAY_SECONDS = 10.0
+_RESTART = "`kubectl rollout restart deployment/ai-agents-worker -n ai-agents-production`"
+_PING = "`kubectl exec deployment/ai-agents-api -n ai-agents-production -- redis-cli -h redis PING`"
+_API_PODS = "`kubectl get pods -n ai-agents-production | grep api`"
+_PODS = "`kubectl get pods -n ai-agents-production | grep worker`"
+
+
+def judge(facts: Facts) -> Diagnosis:
+    """Return the one verdict."""
+    job = facts.job
+    if job is None:
+        return _without_job(facts)
+    if job.state == JobState.COMPLETED:
+        return _completed(facts, job)
+    if job.state in (JobState.FAILED, JobState.SKIPPED):
+        if facts.desk.note and job.note_attempted_at is not None:
+            return told(facts, VerdictCode.DELIVERED, _IS_THERE)
+        return _of_cause(facts, _cause_of_end(facts))
+    return _running(facts, job) if job.state == JobState.RUNNING else _waiting(facts, job)
+
+
+def _without_job(facts: Facts) -> Diagnosis:
+    if facts.in_inbox:
+        return told(facts, VerdictCode.IN_PROGRESS, "was taken, and waits in Redis until Postgres has it", "wait")
+    if facts.webhooks is not None and facts.webhooks.refused:
+        return of_refusal(facts, facts.webhooks)
+    if facts.desk.ticket == "gone":
+        says = "is unknown: no webhook of it came, and the desk has no ticket of that number"
+        return told(facts, VerdictCode.TICKET_GONE, says, "see that the number, and the client, are the right ones")
+    if facts.webhooks is not None and (unread := unread_since(facts.webhooks)):
+        return of_unread(facts, unread)
+    if facts.tenant_closed:
+        says = "never came to us, and a setting of the client has to be mended with us"
+        check = f"`ai-agents check --tenant {facts.tenant_id} --no-model` names the setting; mend it"
+        return told(facts, VerdictCode.TENANT_CLOSED, says, check)
+    says = "never came to us: the desk sent no webhook of it that reached us"
+    if facts.tenant_id is not None and facts.webhooks is None:
+        says = "has no job with us; whether a webhook of it was refused could not be seen"
+    return told(
+        facts,
+        VerdictCode.WEBHOOK_MISSING,
+        says,
+        f"{_API_PODS}: was one `1/1` when the ticket came? Else have it sent again",
+        "have the client see that the webhook is enabled, and its address; then have it sent again",
+        "say --tenant, to have the desk asked too"
+        if facts.tenant_id is None
+        else _another_way(facts, f"{_enhance(facts)} makes one without a webhook"),
+    )
+
+
+def _enhance(facts: Facts) -> str:
+    return f"`ai-agents enhance --tenant {facts.tenant_id} --ticket {facts.ticket_id}`"
+
+
+def _another_way(facts: Facts, way: str) -> str:
+    return (
+        "it is closed in the desk: no note is made unless it is opened again" if facts.desk.ticket == "closed" else way
+    )
+
+
+def _completed(facts: Facts, job: Details) -> Diagnosis:
+    if facts.desk.ticket == "gone":
+        return told(facts, VerdictCode.TICKET_GONE, "had its enhancement, and is in the desk no more")
+    if facts.desk.note is False:
+        says = "had its enhancement, and somebody has removed the note since"
+        return told(
+            facts, VerdictCode.NOTE_REMOVED, says, _another_way(facts, "if a new note is wanted, " + _enhance(facts))
+        )
+    if _lacks_context(facts):
+        says = "has its enhancement, and it says less: what could have helped was not found in time"
+        return told(facts, VerdictCode.CONTEXT_FAILING, says, "look at slow queries; escalate to Engineering")
+    if facts.desk.note or job.finished_at is None:
+        return told(facts, VerdictCode.DELIVERED, _IS_THERE)
+    says = f"has its enhancement: the note was put into the ticket at {clock(job.finished_at, facts.asked_at)}"
+    return told(facts, VerdictCode.DELIVERED, says)
+
+
+def _lacks_context(facts: Facts) -> bool:
+    """Return True if the last attempt that looked for what could help went on without all of it."""
+    looked = [event.what for event in facts.events or () if event.what in (CONTEXT_INCOMPLETE, "answered")]
+    return CONTEXT_INCOMPLETE in looked[-2:]
+
+
+def _of_cause(facts: Facts, cause: JobCause) -> Diagnosis:
+    """What a reason comes to, with what follows by itself or by hand."""
+    job = facts.job
+    values = {"tenant": facts.tenant_id, "ticket": facts.ticket_id, "job": job.id if job else ""}
+    mends, says = [cause.mends.format(**values)], cause.says
+    if job is not None and job.state == JobState.WAITING and cause.verdict is not VerdictCode.IN_PROGRESS:
+        is_due = job.due_at <= facts.asked_at
+        says += "; the next try comes at any moment" if is_due else f"; the next try is {_at(job.due_at, facts)}"
+        says += ", by itself"
+    elif job is not None and job.state in (JobState.FAILED, JobState.SKIPPED) and cause.retried:
+        mends.append(f"then `ai-agents retry {job.id}`" + (" (GPT-4's answer is kept)" if job.answered else ""))
+    elif cause.verdict is VerdictCode.TICKET_GONE and facts.desk.ticket == "open" and job is not None:
+        says += "; it is open now"
+        mends.append(f"if it is to be enhanced after all, `ai-agents retry {job.id}`")
+    return told(facts, cause.verdict, says, *mends, anchor=cause.anchor)
+
+
+def _at(moment: datetime, facts: Facts) -> str:
+    return f"at {moment:%H:%M:%S} UTC, in {duration((moment - facts.asked_at).total_seconds())}"
+
+
+def _cause_of_end(facts: Facts) -> JobCause:
+    """Of a job that ran out of time, what it met before that; else what its reason says."""
+    cause = cause_of(facts.job.reason if facts.job else None)
+    if cause.verdict is VerdictCode.DEADLINE_PASSED:
+        met = [known_cause(event.reason or "") for event in facts.events or ()]
+        failing = [each for each in met if each is not None and each.verdict in FAILING]
+        return failing[-1] if failing else cause
+    if cause.verdict is VerdictCode.FAILED and _lacks_context(facts):
+        says = "has no enhancement: what could help was not found in time"
+        return JobCause(VerdictCode.CONTEXT_FAILING, says, "look at slow queries; escalate to Engineering")
+    return cause
+
+
+def _running(facts: Facts, job: Details) -> Diagnosis:
+    if job.lease_until is not None and job.lease_until > facts.asked_at:
+        if facts.queue is not None and facts.queue.listening == 0:
+            # One whose places are all taken does not listen either.
+            sure = duration((job.lease_until - facts.asked_at).total_seconds())
+            says = f"is with a worker that is not heard of at the queue, attempt {job.attempt}: it is full, or gone"
+            return told(facts, VerdictCode.IN_PROGRESS, f"{says}, which is certain in {sure}", f"wait for {sure}")
+        return told(facts, VerdictCode.IN_PROGRESS, f"is being enhanced just now, attempt {job.attempt}", "wait")
+    if _redis_takes_nothing(facts):
+        return _redis_is_stuck(facts)
+    if _nobody_works(facts):
+        return _no_worker(facts, "its worker ended in the middle of it, and there is no other")
+    says = "goes on by itself: its worker fell silent, and it is queued again for the next one that is free"
+    return told(facts, VerdictCode.IN_PROGRESS, says, "wait a minute", anchor="crashing")
+
+
+def _waiting(facts: Facts, job: Details) -> Diagnosis:
+    due_for = (facts.asked_at - job.due_at).total_seconds()
+    if job.deadline_at <= facts.asked_at and facts.most_running is None:
+        return told(facts, VerdictCode.DEADLINE_PASSED, "has run out of time, and its job is about to be ended", "wait")
+    if due_for < 0:
+        cause = known_cause(job.reason or "")
+        if cause is not None:
+            return _of_cause(facts, cause)
+        return told(facts, VerdictCode.IN_PROGRESS, f"is tried {_at(job.due_at, facts)}, by itself", "wait")
+    return _not_queued(facts, job, due_for) or _in_queue(facts, job, due_for)
+
+
+def _not_queued(facts: Facts, job: Details, due_for: float) -> Diagnosis | None:
+    """Return what keeps a due job out of the queue, or None."""
+    if facts.queue_failure:
+        anchor = "redis-refuses-us" if facts.queue_failure == REDIS_REFUSES else "redis-or-both-stores-down"
+        says = f"is accepted, and waits for Redis: {facts.queue_failure}"
+        mend = "bring Redis back, a P1 incident: the job then goes on by itself"
+        return told(facts, VerdictCode.NOT_QUEUED, says, mend, anchor=anchor)
+    if _redis_takes_nothing(facts) and (job.published_at is None or _nobody_works(facts)):
+        return _redis_is_stuck(facts)
+    if job.published_at is None and due_for > _RELAY_SECONDS:
+        says = f"is accepted, and its job is not queued though it is due for {duration(due_for)}"
+        return told(facts, VerdictCode.NOT_QUEUED, says, f"{_PING}; see that the API runs")
+    return None
+
+
+def _redis_takes_nothing(facts: Facts) -> bool:
+    return facts.queue is not None and facts.queue.takes_nothing
+
+
+def _redis_is_stuck(facts: Facts) -> Diagnosis:
+    says = "is accepted, and waits for Redis, which has no room left, can't write to its disk, or is read-only"
+    mend = "escalate to Engineering as a P1: the job then goes on by itself"
+    return told(facts, VerdictCode.NOT_QUEUED, says, mend, anchor="redis-takes-nothing")
+
+
+def _in_queue(facts: Facts, job: Details, due_for: float) -> Diagnosis:
+    if _nobody_works(facts):
+        return _no_worker(facts, "no worker is there to take its job")
+    if _takes_nothing(facts, due_for):
+        says = "waits: no worker has a job, and none takes one"
+        return told(facts, VerdictCode.NO_WORKER, says, _RESTART, anchor="alive-but-taking-nothing")
+    if facts.most_running is not None:
+        says = f"waits until one of the client's jobs ends: {facts.most_running} are at work, and no more may be"
+        mend = f"wait: JOBS_MOST_RUNNING_{setting_suffix(facts.tenant_id or '')} says how many, not the workers"
+        return told(facts, VerdictCode.WAITING_BACKLOG, says, mend)
+    cause = known_cause(job.reason or "")
+    if cause is not None and cause.verdict in FAILING:
+        return _of_cause(facts, cause)
+    depth = facts.queue.waiting if facts.queue else None
+    if due_for >= _LONG_SECONDS or (depth is not None and depth >= MODERATE):
+        many = "" if depth is None else f", of which {depth} wait"
+        says = f"waits for its turn for {duration(due_for)}, behind other jobs{many}"
+        return told(facts, VerdictCode.WAITING_BACKLOG, says, *_scaled(depth))
+    return told(facts, VerdictCode.IN_PROGRESS, f"is in the queue for {duration(due_for)}, and its turn comes", "wait")
+
+
+def _scaled(depth: int | None) -> list[str]:
+    if depth is None or depth <= HIGH:
+        return ["wait, and keep an eye on it"]
+    stop = "kubectl annotate scaledobject ai-agents-worker -n ai-agents-production autoscaling.keda.sh/paused=true"
+    scale = "kubectl scale deployment/ai-agents-worker -n ai-agents-production --replicas=10"
+    return [f"`{stop} --overwrite`", f"`{scale}`", *(["a P1 incident"] if depth > CRITICAL else [])]
+
+
+def _no_worker(facts: Facts, why: str) -> Diagnosis:
+    return told(facts, VerdictCode.NO_WORKER, f"waits: {why}", f"{_PODS} tells why; it goes on by itself when one runs")
+
+
+def _nobody_works(facts: Facts) -> bool:
+    """Return True if neither a row nor Redis shows a worker; False where that can't be told."""
+    if facts.work is not None and facts.work.workers:
+        return False
+    return facts.queue is not None and facts.queue.listening == 0
+
+
+def _takes_nothing(facts: Facts, due_for: float) -> bool:
+    """Return True if no job is at work and none was begun lately, though this one is due, or many are.
+
+    A worker that has room begins a job at once.
+    """
+    is_long = facts.queue is not None and facts.queue.waiting >= MODERATE
+    if facts.work is None or facts.work.workers or (due_for < _STILL_SECONDS and not is_long):
+        return False
+    started = facts.work.last_started_at
+    return started is None or (facts.asked_at - started).total_seconds() >= _STILL_SECONDS

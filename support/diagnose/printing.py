@@ -1,0 +1,117 @@
+"""A diagnosis for people, whose first line can be pasted to a client, and for machines."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from observability import phrases
+from observability.phrases import Phrase
+from storage.models import JobState
+from support.diagnose.diagnosis import Diagnosis
+from support.diagnose.evidence import evidence, not_checked
+from support.diagnose.facts import Facts
+from support.diagnose.verdicts import FAQ, MEANINGS
+from support.show_job import trace_id
+from support.tables import clean, when
+
+_INDENT = " " * 10
+_LOGS = (
+    "kubectl logs deployment/ai-agents-{of} -n ai-agents-production --since=24h --all-pods=true --ignore-errors=true"
+)
+_OF_STATES: dict[str, tuple[str, Phrase]] = {
+    JobState.COMPLETED: ("worker", phrases.TASK_COMPLETED),
+    JobState.SKIPPED: ("worker", phrases.TASK_SKIPPED),
+    JobState.FAILED: ("worker", phrases.TASK_FAILED),
+    JobState.RUNNING: ("worker", phrases.TASK_STARTED),
+    JobState.WAITING: ("api", phrases.JOB_QUEUED),
+}
+
+_OF_EVENTS = {"held back": phrases.JOB_REQUEUED, "retried": phrases.TASK_FAILED}
+
+
+def for_people(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> str:
+    """Return the verdict, what it rests on, what to do, and where to go on."""
+    line, command = log_line(facts)
+    parts = [
+        ("verdict", [f"{diagnosis.verdict} (exit status {diagnosis.verdict.status})"]),
+        ("because", [f"{when(fact.at) if fact.at else 'now':<23}  {fact.what}" for fact in evidence(facts)]),
+        ("unchecked", not_checked(facts)),
+        ("do", diagnosis.mends or ["nothing"]),
+        ("document", [document(diagnosis)]),
+        ("trace", [part for part in _trace(facts, jaeger_url) if part]),
+        ("log", [line, command]),
+        ("others", _others(facts)),
+    ]
+    lines = [diagnosis.says, ""]
+    for name, told in parts:
+        lines += [f"{name if not number else '':<{len(_INDENT)}}{clean(each)}" for number, each in enumerate(told)]
+    return "\n".join([clean(lines[0]), *lines[1:]])
+
+
+def for_machines(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> dict[str, Any]:
+    """Return the same for JSON."""
+    line, command = log_line(facts)
+    trace, link = _trace(facts, jaeger_url)
+    job = facts.job
+    return {
+        "verdict": diagnosis.verdict.value,
+        "exit_status": diagnosis.verdict.status,
+        "says": diagnosis.says,
+        "do": list(diagnosis.mends),
+        "tenant_id": facts.tenant_id,
+        "ticket_id": facts.ticket_id,
+        "job_id": job.id if job else None,
+        "state": job.state if job else None,
+        "reason": job.reason if job else None,
+        "document": document(diagnosis),
+        "trace_id": trace or None,
+        "trace_url": link or None,
+        "log_line": line,
+        "log_command": command,
+        "because": [{"at": fact.at, "what": fact.what} for fact in evidence(facts)],
+        "not_checked": not_checked(facts),
+        "events": [asdict(event) for event in facts.events or ()],
+        "others": [{"job_id": other.id, "state": other.state, "reason": other.reason} for other in facts.others],
+    }
+
+
+def document(diagnosis: Diagnosis) -> str:
+    """Return the heading of the FAQ where it goes on."""
+    return f"{FAQ}#{diagnosis.anchor or MEANINGS[diagnosis.verdict].anchor}"
+
+
+def _trace(facts: Facts, jaeger_url: str | None) -> tuple[str, str]:
+    found = trace_id(facts.job) if facts.job else None
+    return found or "", f"{jaeger_url}/trace/{found}" if jaeger_url and found else ""
+
+
+def log_line(facts: Facts) -> tuple[str, str]:
+    """Return the line that tells it, or would have told it, and the command that finds it and those around it."""
+    job, refused = facts.job, facts.webhooks.refused if facts.webhooks else ()
+    of = "api"
+    values: dict[str, Any] = {"ticket_id": facts.ticket_id, "tenant_id": facts.tenant_id or "..."}
+    by = f'"ticket_id: {facts.ticket_id},"'
+    if job is not None:
+        of, phrase = _OF_STATES[job.state]
+        last = facts.events[-1].what if facts.events else ""
+        if last in _OF_EVENTS:
+            of, phrase = "worker", _OF_EVENTS[last]
+        by = f'"job_id: {job.id}"'
+        values |= {"job_id": job.id, "ticket_id": job.ticket_id, "reason": job.reason or "...", "seconds": ""}
+    elif refused:
+        phrase, by = phrases.WEBHOOK_REJECTED, f'"ticket_id: {refused[0].ticket_id},"'
+        values |= {"status": refused[0].status, "reason": refused[0].reason.partition(":")[0]}
+    else:
+        phrase = phrases.WEBHOOK_RECEIVED
+    line = phrase.template.format(**values)
+    if job is not None and job.state == JobState.COMPLETED:
+        line = line.removesuffix("s")
+    return line, f"{_LOGS.format(of=of)} | grep {by}"
+
+
+def _others(facts: Facts) -> Sequence[str]:
+    if not facts.others:
+        return []
+    told = [f"{job.id} {job.state}" + (f" ({job.reason})" if job.reason else "") for job in facts.others[:3]]
+    more = len(facts.others) - len(told)
+    return [", ".join(told) + (f", and {more} more: `ai-agents jobs --ticket {facts.ticket_id}`" if more > 0 else "")]

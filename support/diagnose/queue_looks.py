@@ -1,0 +1,50 @@
+"""What Redis tells of the queue."""
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from dispatch.message import QUEUE
+from dispatch.queue import UNACKED
+from support.diagnose.facts import QueueSigns
+
+# A worker that listens asks again each second: one that has not for so long is stopped, or gone without a word.
+_LISTENS_SECONDS = 10
+
+
+async def queue_signs(redis: Redis) -> QueueSigns:
+    """Ask how long the list is, who listens at it, and whether Redis takes anything.
+
+    Where it is somebody else's, only the first may be ours to ask. Raises RedisError, OSError or TimeoutError.
+    """
+    async with redis.pipeline(transaction=False) as pipeline:
+        pipeline.llen(QUEUE)
+        pipeline.hlen(UNACKED)
+        waiting, held = await pipeline.execute()
+    return QueueSigns(int(waiting), int(held), await _listening(redis), await _takes_nothing(redis))
+
+
+async def _listening(redis: Redis) -> int | None:
+    """Return how many clients wait for a message, as workers do; None where it may not be asked."""
+    try:
+        clients = await redis.client_list()
+    except ResponseError:
+        return None
+    database = str(redis.connection_pool.connection_kwargs.get("db") or 0)
+    return sum(
+        client["cmd"] == "brpop" and client["db"] == database and int(client["idle"]) <= _LISTENS_SECONDS
+        for client in clients
+    )
+
+
+async def _takes_nothing(redis: Redis) -> bool:
+    """Return True if its memory is full, its disk refuses what it writes, or it only follows another one.
+
+    False where it may not be asked.
+    """
+    try:
+        memory, disk, role = [await redis.info(part) for part in ("memory", "persistence", "replication")]
+    except ResponseError:
+        return False
+    is_full = 0 < int(memory.get("maxmemory", 0)) <= int(memory.get("used_memory", 0))
+    follows = role.get("role") == "slave" and bool(int(role.get("slave_read_only", 1)))
+    return is_full or follows or disk.get("aof_last_write_status", "ok") != "ok"

@@ -1,0 +1,198 @@
+"""What the reason in a job's row comes to: a verdict, how support says it, and what mends it.
+
+The reasons are our own words (`integrations.errors`, `integrations.holds`, `storage.jobs`, `workflow.stopping`); a test
+goes through all of them.
+"""
+
+from dataclasses import dataclass
+
+from integrations.errors import MODEL_UNAVAILABLE
+from integrations.holds import DeskHoldReason, HoldReason
+from integrations.model.spending import SPENDING_LIMIT
+from integrations.rate import REASON as RATE_LIMIT
+from storage.jobs import (
+    ALREADY_ENHANCED,
+    ANOTHER_FIRST,
+    DRY_RUN,
+    DUPLICATE,
+    FORGOTTEN,
+    LEFT_OUT,
+    NAMED_FORGOTTEN,
+    NOTE_MISSING,
+    NOTHING_FOUND,
+    OWN_FAILURE_NOTE,
+    REFRESHED_LATELY,
+    RETRIED_BY_HAND,
+    WORKER_LOST,
+)
+from support.diagnose.verdicts import VerdictCode
+
+_RETRY = "`ai-agents retry {job}`"
+_STATUS_PAGE = "look at the model's status page"
+_ASK_DESK = "ask the client whether their desk answers and whether it limits our account"
+
+
+@dataclass(frozen=True, slots=True)
+class JobCause:
+    """A verdict; `says` follows `ticket 124 of acme`, and `mends` is what a person does, empty for nothing.
+
+    `anchor`: a heading of the FAQ that says more than the verdict's own. `retried`: by hand, once it is mended.
+    """
+
+    verdict: VerdictCode
+    says: str
+    mends: str = ""
+    anchor: str = ""
+    retried: bool = True
+
+
+def _model(says: str, mends: str = _STATUS_PAGE) -> JobCause:
+    return JobCause(VerdictCode.MODEL_FAILING, f"has no enhancement: {says}", mends)
+
+
+def _desk(says: str, mends: str = _ASK_DESK) -> JobCause:
+    return JobCause(VerdictCode.DESK_FAILING, f"has no enhancement: {says}", mends)
+
+
+def _held(says: str, mends: str) -> JobCause:
+    return JobCause(VerdictCode.MODEL_HELD, f"waits for the model: {says}", mends)
+
+
+def _nobodys(verdict: VerdictCode, says: str, mends: str = "", anchor: str = "", *, retried: bool = False) -> JobCause:
+    return JobCause(verdict, says, mends, anchor, retried)
+
+
+_GOES_ON = "goes on by itself"
+CAUSES: dict[str, JobCause] = {
+    HoldReason.KEY_REFUSED: _held("its key is refused", "give the model's service a valid key (OPENAI_API_KEY)"),
+    HoldReason.OUT_OF_CREDIT: _held(
+        "the account has no credit", "add credit, or raise the limit, at the model's service"
+    ),
+    HoldReason.NOT_FOUND: _held("the service has none of that name", "mend OPENAI_MODEL, or OPENAI_BASE_URL"),
+    HoldReason.NOT_PERMITTED: _held("we may not use it from here", "ask the model's service why"),
+    SPENDING_LIMIT: _held(
+        "the tenant has spent what it may in a day", "wait until midnight UTC, or raise OPENAI_DAILY_TOKENS_<TENANT>"
+    ),
+    MODEL_UNAVAILABLE: _model("the model is down"),
+    "GPT-4 timeout": _model("the model was silent for too long"),
+    DeskHoldReason.CREDENTIALS_REFUSED: _desk("the desk refuses our key", "have the client give us a new key"),
+    DeskHoldReason.NOTES_REFUSED: _desk(
+        "the desk lets us add no notes", "have the client give our technician, or token, the right to add notes"
+    ),
+    "desk unavailable": _desk("the desk is down, as far as we see"),
+    "desk busy": _desk("the desk answers too slowly"),
+    "desk key changed": _nobodys(VerdictCode.IN_PROGRESS, f"{_GOES_ON}: the desk's key was just changed", retried=True),
+    "note may still arrive": _nobodys(
+        VerdictCode.IN_PROGRESS, f"{_GOES_ON}: the desk did not say whether it has the note, which is looked for"
+    ),
+    "ServiceDesk Plus timeout": _desk("the desk did not answer in time"),
+    "ServiceDesk Plus API: no desk configured": _desk(
+        "the workers know no desk of this tenant", "set SERVICEDESK_URL_<TENANT> and its key, where the workers run"
+    ),
+    NOTE_MISSING: _desk("the desk took the note and does not have it"),
+    RATE_LIMIT: JobCause(
+        VerdictCode.RATE_HELD,
+        "waits: the desk has had its calls of this minute",
+        "wait; if the desk bears more, raise SERVICEDESK_RATE_PER_MINUTE_<TENANT>",
+    ),
+    "tenant closed": JobCause(
+        VerdictCode.TENANT_CLOSED,
+        "waits: a setting of the client has to be mended with us",
+        "`ai-agents check --tenant {tenant} --no-model` names the setting; mend it",
+    ),
+    "database unreachable": JobCause(
+        VerdictCode.DATABASE_FAILING, "has no enhancement: our database was away", "escalate to Engineering"
+    ),
+    "ticket not found": _nobodys(VerdictCode.TICKET_GONE, "was not in the desk any more when we came to it"),
+    "ticket deleted or closed": _nobodys(VerdictCode.TICKET_GONE, "was closed or deleted before we came to it"),
+    FORGOTTEN: _nobodys(VerdictCode.FORGOTTEN, "was erased with us at somebody's word, and gets no enhancement"),
+    LEFT_OUT: _nobodys(
+        VerdictCode.LEFT_OUT,
+        "is of a kind that the client's rules leave out",
+        "if it should not be: TICKETS_ONLY_<TENANT>, TICKETS_NEVER_<TENANT>, then " + _RETRY,
+    ),
+    NOTHING_FOUND: _nobodys(
+        VerdictCode.NOTHING_FOUND, "got no enhancement: nothing was like it, and the client wants no note then"
+    ),
+    DRY_RUN: _nobodys(
+        VerdictCode.DRY_RUN,
+        "got no enhancement: the client has dry runs for now",
+        "`ai-agents show {job}` has the note; once the tenant is live, " + _RETRY,
+    ),
+    ALREADY_ENHANCED: _nobodys(
+        VerdictCode.ALREADY_ENHANCED,
+        "has its enhancement already, or may have it, by another job",
+        "have the client look for `Ref`; if a second note is wanted, " + _RETRY,
+    ),
+    REFRESHED_LATELY: _nobodys(
+        VerdictCode.ALREADY_ENHANCED,
+        "had a further note within the hour",
+        "once an hour: later, `ai-agents enhance --tenant {tenant} --ticket {ticket}`",
+    ),
+    DUPLICATE: _nobodys(VerdictCode.ANOTHER_JOB, "came twice: another job does the work of this webhook"),
+    OWN_FAILURE_NOTE: _nobodys(
+        VerdictCode.ANOTHER_JOB, "has our note that the model failed, and this webhook came of that note"
+    ),
+    ANOTHER_FIRST: _nobodys(VerdictCode.IN_PROGRESS, f"{_GOES_ON}: another job of it is at work first"),
+    RETRIED_BY_HAND: _nobodys(VerdictCode.IN_PROGRESS, f"{_GOES_ON}: it was retried by hand"),
+    NAMED_FORGOTTEN: _nobodys(
+        VerdictCode.IN_PROGRESS, f"{_GOES_ON}: GPT-4 is asked again, since its answer named what was erased"
+    ),
+    WORKER_LOST: _nobodys(VerdictCode.IN_PROGRESS, f"{_GOES_ON}: its worker ended in the middle of it"),
+    "worker lost at its last attempt": _nobodys(
+        VerdictCode.WORKER_LOST,
+        "has no enhancement: its job ended each worker that took it",
+        "do not retry it; escalate to Engineering with the job's lines",
+    ),
+    "deadline passed": JobCause(
+        VerdictCode.DEADLINE_PASSED,
+        "has no enhancement: no worker ended its job in time",
+        "see that the workers take jobs",
+    ),
+    "attempt took too long": JobCause(
+        VerdictCode.FAILED, "has no enhancement: reading what could help took too long", "look at the trace"
+    ),
+    "unexpected failure": JobCause(
+        VerdictCode.FAILED, "has no enhancement: a mistake of ours", "escalate to Engineering with the job's lines"
+    ),
+}
+"""By the whole reason; `_FAMILIES` has those that go on with what a server said."""
+_FAMILIES: tuple[tuple[str, JobCause], ...] = (
+    ("OpenAI API: 429", _model("the model's service throttles us")),
+    ("OpenAI API: 4", _model("the model's service refuses this question", "escalate to Engineering")),
+    ("OpenAI API: ", _model("the model's service fails")),
+    (
+        "ServiceDesk Plus API: 403",
+        _desk("the desk refuses it to our technician", "have the client give the technician of our key the right"),
+    ),
+    ("ServiceDesk Plus API: 429", _desk("the desk throttles us")),
+    ("ServiceDesk Plus API: connection", _desk("the desk is not reached", "see that it runs, and the way there")),
+    ("ServiceDesk Plus API: ", _desk("the desk fails")),
+)
+_ELSE = JobCause(VerdictCode.FAILED, "has no enhancement: its job failed", "look at the trace; escalate to Engineering")
+FAILING = frozenset(
+    {
+        *(
+            VerdictCode.MODEL_FAILING,
+            VerdictCode.MODEL_HELD,
+            VerdictCode.DESK_FAILING,
+            VerdictCode.RATE_HELD,
+            VerdictCode.TENANT_CLOSED,
+        ),
+        *(VerdictCode.DATABASE_FAILING, VerdictCode.CONTEXT_FAILING),
+    }
+)
+"""What an earlier attempt may have met, so that it explains why a job waits or has run out of time."""
+BEHIND_ANOTHER = frozenset({ANOTHER_FIRST, DUPLICATE, ALREADY_ENHANCED, REFRESHED_LATELY, OWN_FAILURE_NOTE})
+"""Of jobs that another one of the ticket tells more of."""
+
+
+def known_cause(reason: str) -> JobCause | None:
+    """Return what a reason comes to; None for one that is not known here."""
+    found = CAUSES.get(reason)
+    return found or next((cause for begins, cause in _FAMILIES if reason.startswith(begins)), None)
+
+
+def cause_of(reason: str | None) -> JobCause:
+    """Return what the reason of a job that has ended comes to, whatever it is."""
+    return known_cause(reason or "") or _ELSE

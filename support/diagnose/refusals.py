@@ -1,0 +1,83 @@
+"""A webhook that came and was refused: how support says it, and what mends it."""
+
+import re
+from datetime import datetime
+
+from config.tenant_names import setting_suffix
+from storage.rejections import Receiving, RefusedLately, RefusedWebhook
+from support.diagnose.diagnosis import Diagnosis, told
+from support.diagnose.facts import Facts
+from support.diagnose.verdicts import VerdictCode
+
+_SIGNED_WITH = re.compile(r"signed with (the retired secret|another tenant's secret)")
+_ROTATION = "docs/runbooks/secret-rotation.md"
+_CLOCK = "have the client set the clock of their server"
+_ANCHORS = {403: "refused-with-403", 429: "too-many-jobs-waiting", 404: "wrong-address", 405: "wrong-address"}
+
+
+def of_refusal(facts: Facts, webhooks: Receiving) -> Diagnosis:
+    """Return what the last refusal of the ticket's webhook comes to."""
+    last = webhooks.refused[0]
+    kind, _, cause = last.reason.partition(": ")
+    if kind == "tenant closed":
+        says = "has no enhancement: its webhook came, and a setting of the client has to be mended with us"
+        check = f"`ai-agents check --tenant {facts.tenant_id} --no-model` names the setting; mend it"
+        again = "then have its webhook sent again"
+        return told(facts, VerdictCode.TENANT_CLOSED, says, check, again, anchor="refused-with-403")
+    since = f"since {clock(webhooks.since or last.at, facts.asked_at)}"
+    if kind == "signature mismatch":
+        signed = _SIGNED_WITH.fullmatch(cause)
+        why = f": {signed[1]} signs it" if signed else f": {cause}" if cause else ""
+        says = f"has no enhancement. It came, but its signature was wrong {since}{why}"
+    else:
+        says = f"has no enhancement. It came, and was refused {since}: {last.reason}"
+    again = "then have its webhook sent again"
+    if _is_over(webhooks, last):
+        return told(facts, VerdictCode.WEBHOOK_REJECTED, says, "others are taken since: have its webhook sent again")
+    anchor = _ANCHORS.get(last.status, "refused-for-its-form")
+    return told(facts, VerdictCode.WEBHOOK_REJECTED, says, _mend(kind, cause, facts), again, anchor=anchor)
+
+
+def unread_since(webhooks: Receiving) -> RefusedLately | None:
+    """Return what the tenant's own webhooks are refused for by now, whichever tickets they are of; None for nothing.
+
+    A 403 may be a stranger's; the others are stored of one who has proved to be the tenant.
+    """
+    last = webhooks.last_accepted_at
+    found = [unread for unread in webhooks.unread if unread.status != 403]
+    return next((unread for unread in found if last is None or unread.last_at > last), None)
+
+
+def of_unread(facts: Facts, unread: RefusedLately) -> Diagnosis:
+    """Return what it comes to that the tenant's webhooks come without a ticket that can be read."""
+    last = clock(unread.last_at, facts.asked_at)
+    says = f"has no enhancement: webhooks of the client come, and are refused, last at {last}: {unread.reason}"
+    mends = (_mend("", "", facts), "then have its webhook sent again")
+    anchor = _ANCHORS.get(unread.status, "refused-for-its-form")
+    return told(facts, VerdictCode.WEBHOOK_REJECTED, says, *mends, anchor=anchor)
+
+
+def _is_over(webhooks: Receiving, last: RefusedWebhook) -> bool:
+    """Return True if a webhook of the tenant was accepted since, so that nothing is to be mended any more."""
+    return webhooks.last_accepted_at is not None and webhooks.last_accepted_at > last.at
+
+
+def _mend(kind: str, cause: str, facts: Facts) -> str:
+    suffix = setting_suffix(facts.tenant_id or "")
+    match kind:
+        case "signature mismatch" if "retired secret" in cause:
+            return f"have the client put the current secret into their desk (WEBHOOK_SECRET_{suffix}; {_ROTATION})"
+        case "signature mismatch" | "signature missing":
+            return f"have the client compare their desk's secret with WEBHOOK_SECRET_{suffix} ({_ROTATION})"
+        case "stale timestamp" | "timestamp missing":
+            return _CLOCK if kind == "stale timestamp" else "have the client's desk send a signed timestamp"
+        case "token mismatch" | "token missing":
+            return f"have the client compare their desk's token with WEBHOOK_TOKEN_{suffix}"
+        case "too many jobs waiting":
+            return f"ask what sends so many; Engineering may raise JOBS_MOST_WAITING_{suffix}"
+    return "have the client correct the webhook: docs/runbooks/WEBHOOK_TROUBLESHOOTING_RUNBOOK.md"
+
+
+def clock(moment: datetime, now: datetime) -> str:
+    """Return a time of today as `09:14 UTC`, and any other with its day."""
+    return f"{moment:%H:%M} UTC" if moment.date() == now.date() else f"{moment:%Y-%m-%d %H:%M} UTC"

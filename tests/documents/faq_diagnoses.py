@@ -1,0 +1,53 @@
+"""What `ai-agents diagnose` says of a fault, typed as the FAQ has it, held against the cause that its steps come to."""
+
+import json
+from collections.abc import Mapping
+
+from tests.documents.documents import MarkdownFile
+from tests.kit.kubectl.shell import Shell
+
+AWAY = "the database is away"
+_QUEUED, _WORKERS = {"not_queued", AWAY}, {"no_worker", "in_progress"}
+VERDICTS: Mapping[str, set[str]] = {
+    "Never Sent": {"webhook_missing"},
+    "API Down": {"webhook_missing"},
+    # Neither a ticket nor a tenant can be read in what misses the address.
+    "Wrong Address": {"webhook_missing"},
+    "Refused With 403": {"webhook_rejected", "tenant_closed"},
+    "Refused for Its Form": {"webhook_rejected"},
+    "Too Many Jobs Waiting": {"webhook_rejected"},
+    "Redis or Both Stores Down": _QUEUED,
+    "Redis Refuses Us": _QUEUED,
+    "Redis Takes Nothing": _QUEUED,
+    "Too Few Workers": {"waiting_backlog", "no_worker"},
+    # In its first seconds a job that nobody takes waits like any other.
+    "Alive but Taking Nothing": _WORKERS,
+    "Crashing": _WORKERS,
+    "Not Starting": {"no_worker"},
+    "No Room": {"no_worker"},
+    "Database Down": {"database_failing", AWAY},
+    "Ended at Its Deadline": {"deadline_passed"},
+    "1. GPT-4 API Timeout/Error": {"model_failing", "model_held"},
+    "2. ServiceDesk Plus API Unavailable": {"desk_failing", "tenant_closed"},
+    "3. Invalid Ticket ID": {"ticket_gone", "forgotten"},
+    "4. Context Gathering Timeout": {"context_failing"},
+    "5. Anything Else": {"worker_lost", "failed", "in_progress"},
+    # It says what became of the ticket by its other job.
+    "Another Job Has It": {"delivered", "in_progress", "already_enhanced", "another_job"},
+    "Slow but in Progress": {"in_progress"},
+    "Nothing Is Wrong": {"delivered"},
+}
+"""By the heading of a cause."""
+
+
+def diagnosed(shell: Shell, document: MarkdownFile, ticket_id: str) -> str:
+    """The verdict by the document's own command, in a pod of the API if none of the workers can be reached."""
+    (typed,) = (block.text for block in document.blocks("bash") if "ai-agents diagnose" in block.text)
+    typed = f"{typed.strip()} --json".replace("<TENANT>", "acme").replace("<TICKET_ID>", ticket_id)
+    done = shell.run(typed)
+    if not done.output and "does not answer" not in done.complaints:
+        done = shell.run(typed.replace("ai-agents-worker", "ai-agents-api"))
+    if "the database does not answer" in done.complaints:
+        return AWAY
+    assert done.output, done.complaints
+    return str(json.loads(done.output)["verdict"])

@@ -1,0 +1,90 @@
+"""What is known of a ticket, as a test says it; the rest is as of a job that was just accepted, with all well."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from storage.by_hand import Details, Happened, Listed
+from storage.rejections import Receiving, RefusedWebhook
+from storage.signs import WorkSigns
+from support.diagnose.facts import DeskLook, Facts, ModelLook, QueueSigns
+
+NOW = datetime(2026, 3, 1, 9, 30, 0, tzinfo=UTC)
+JOB_ID = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
+AT_WORK = WorkSigns(workers=1, running=3, silent=0, last_started_at=NOW - timedelta(seconds=2))
+NOBODY_AT_WORK = WorkSigns(workers=0, running=0, silent=0, last_started_at=None)
+NO_WEBHOOK = Receiving(refused=[], since=None, unread=[], last_accepted_at=None, shares_used_up=False)
+
+
+def ago(seconds: float) -> datetime:
+    """A time before now."""
+    return NOW - timedelta(seconds=seconds)
+
+
+def job(state: str, reason: str | None = None, **more: Any) -> Details:
+    """A job's row; what was accepted three seconds ago, is due and has a message."""
+    ended = state in ("completed", "failed", "skipped")
+    begun = state != "waiting"
+    row = Details(
+        asked_at=NOW,
+        id=JOB_ID,
+        tenant_id="acme",
+        ticket_id="124",
+        desk_id=None,
+        display_id=None,
+        event="ticket.created",
+        state=state,
+        attempt=1 if begun else 0,
+        reason=reason,
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        accepted_at=ago(3),
+        due_at=ago(3),
+        deadline_at=NOW + timedelta(minutes=30),
+        published_at=ago(3),
+        started_at=ago(2) if begun else None,
+        finished_at=ago(1) if ended else None,
+        lease_owner="host:1" if state == "running" else None,
+        lease_until=NOW + timedelta(seconds=40) if state == "running" else None,
+        answered=False,
+        model=None,
+        note_attempted_at=ago(1) if state == "completed" else None,
+        note_id="7" if state == "completed" else None,
+        refresh=None,
+        dry_run_job=None,
+    )
+    return replace(row, **more)
+
+
+def facts(of: Details | None = None, **more: Any) -> Facts:
+    """All that is known, where workers and servers are well."""
+    known: dict[str, Any] = {
+        "asked_at": NOW,
+        "tenant_id": "acme",
+        "ticket_id": "124",
+        "job": of,
+        "webhooks": NO_WEBHOOK,
+        "tenant_closed": False,
+        "queue": QueueSigns(waiting=3, held=3, listening=2),
+        "work": AT_WORK,
+        "desk": DeskLook(asked=True, ticket="open"),
+        "model": ModelLook(asked=True),
+    }
+    return Facts(**(known | more))
+
+
+def happened(*events: tuple[str, str | None], attempt: int = 1) -> list[Happened]:
+    """Events of an attempt, a second apart."""
+    return [Happened(ago(60 - number), attempt, what, reason) for number, (what, reason) in enumerate(events)]
+
+
+def refused(status: int, reason: str, **more: Any) -> Receiving:
+    """One webhook of the ticket that was refused ten minutes ago, and others before it since 09:14."""
+    last = RefusedWebhook(ago(600), "124", status, reason)
+    return replace(NO_WEBHOOK, refused=[last], since=ago(960), **more)
+
+
+def listed(number: int, state: str, reason: str | None = None) -> Listed:
+    """One of several jobs of a ticket."""
+    times = {"accepted_at": NOW, "due_at": NOW, "started_at": None, "finished_at": None}
+    return Listed(NOW, UUID(int=number), "acme", "124", state, 1, reason, **times)  # type: ignore[arg-type]

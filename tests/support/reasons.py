@@ -1,0 +1,73 @@
+"""Every reason that the row of a job can have, as the code writes it."""
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import storage.jobs
+from integrations import errors
+from integrations.holds import DeskHoldReason, HoldReason
+from integrations.model.spending import SPENDING_LIMIT
+from integrations.rate import REASON as RATE_LIMIT
+
+ROOT = Path(__file__).resolve().parents[2]
+PRODUCT = ("workflow", "worker", "dispatch", "integrations")
+# What is no reason of a row: lines of an attempt that lost its claim, and of one that is given back, which leaves none.
+NO_REASONS = {"claim lost", "worker stopping"}
+# What an event or the row's webhook says, and not a reason.
+OTHER_WORDS = {"ASKED_BY_HAND", "SEEN_REOPENED", "CONTEXT_INCOMPLETE", "CONTEXT_LATE", "CONTEXT_FAILED"}
+
+
+def written_reasons() -> Iterator[str]:
+    """Each reason that stands as a text where a job is held back or ended."""
+    for path in (path for room in PRODUCT for path in (ROOT / room).rglob("*.py")):
+        if "embeddings" in path.parts:
+            continue  # they hold back a search, and no job
+        text = path.read_text(encoding="utf-8")
+        names = dict(re.findall(r'^(_\w+) = "([^"]+)"', text, re.MULTILINE))
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call):
+                name = getattr(node.func, "id", "")
+                place = {"HeldBack": 0, "Outcome": 1, "Breaker": 1}.get(name)
+                given = node.args[place] if place is not None and len(node.args) > place else None
+                if isinstance(given, ast.Constant):
+                    yield str(given.value)
+                elif isinstance(given, ast.Name) and given.id in names:
+                    yield names[given.id]
+
+
+def raised_reasons() -> Iterator[str]:
+    """The reason of each failure that there is, with what a server may have said."""
+    for what in (
+        "429 Rate Limit",
+        "500 Internal Server Error",
+        "connection",
+        "invalid answer",
+        "400",
+        "content filter",
+    ):
+        yield from (errors.ModelUnavailable(what).reason, errors.ModelRefused(what).reason)
+        yield from (errors.DeskUnavailable(what).reason, errors.DeskRefused(what).reason)
+    yield from (errors.ModelTimeout(1).reason, errors.DeskTimeout().reason, errors.NoteMissing().reason)
+    yield from (errors.TicketNotFound("1").reason, errors.TicketClosed().reason, errors.TicketTrashed().reason)
+    yield from (
+        errors.NoteUnsettled(1).reason,
+        errors.DeskRefused("no desk configured").reason,
+        errors.MODEL_UNAVAILABLE,
+    )
+    yield from (errors.ModelDenied("401 Unauthorized", "x").reason, errors.DeskDenied().reason)
+
+
+def stored_reasons() -> Iterator[str]:
+    """Those that storage knows by name."""
+    for name, value in inspect.getmembers(storage.jobs):
+        if name.isupper() and isinstance(value, str) and name not in OTHER_WORDS:
+            yield value
+
+
+REASONS = sorted(
+    {*written_reasons(), *raised_reasons(), *stored_reasons(), *HoldReason, *DeskHoldReason, SPENDING_LIMIT, RATE_LIMIT}
+    - NO_REASONS
+)

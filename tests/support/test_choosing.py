@@ -1,0 +1,159 @@
+"""Whose ticket is diagnosed, and by which of its jobs, where there are many."""
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from config.settings import DeskClientSettings
+from config.tenant_directory import TenantDirectory
+from devstack.postgres import Postgres
+from storage import rejections
+from storage.by_hand import Listed
+from storage.models import JobState
+from support.check.settings import Loaded
+from support.diagnose.choosing import AskedAbout, SeveralTenants, TenantNotKnown, choose, choose_after_removal, jobs_of
+from support.diagnose.evidence import not_checked
+from support.diagnose.gathering import Gatherer
+from support.diagnose.judging import judge
+from support.diagnose.verdicts import VerdictCode
+from tests.kit.desk import new_ticket
+from tests.kit.postgres import Store, claimed
+from tests.kit.simulators import Simulator
+from tests.support.known import listed
+
+STORES: dict[str, Any] = {"database_url": "postgresql://nobody@127.0.0.1/x", "redis_url": "redis://127.0.0.1/0"}
+LOADED = Loaded(None, None, DeskClientSettings(**STORES), None)
+OLD: dict[str, Any] = {"accepted_at": "now() - interval '3 hours'", "ticket_id": "124"}
+OF_124 = AskedAbout("124", None, None)
+
+
+def gatherer(store: Store, *tenants: str, **settings: str) -> Gatherer:
+    """Of a process that knows these tenants, and no server but the database."""
+    values = {f"WEBHOOK_SECRET_{tenant.upper()}": f"secret of {tenant}, which is long" for tenant in tenants}
+    values |= settings
+    return Gatherer(store.database, None, TenantDirectory(lambda: values), LOADED)
+
+
+async def test_the_note_of_a_job_before_fifty_others_is_seen(store: Store) -> None:
+    done = await store.accept(**OLD, state="completed", finished_at="now()")
+    open_one = await store.accept(**OLD, state="waiting")
+    for _ in range(51):
+        await store.accept(ticket_id="124", state="skipped", finished_at="now()")
+    jobs = await jobs_of(store.database, "acme", "124")
+    chosen = choose(jobs)
+    assert chosen is not None
+    assert (chosen.id, chosen.state) == (done, JobState.COMPLETED)
+    assert (len(jobs), {job.id for job in jobs[-2:]}) == (52, {done, open_one})
+    facts = await gatherer(store).facts(OF_124)
+    assert facts is not None
+    assert (facts.job and facts.job.id, facts.tenant_id) == (done, "acme")
+
+
+async def test_a_tenant_whose_job_is_behind_fifty_of_another_is_seen(store: Store) -> None:
+    await store.accept(**OLD, tenant_id="globex")
+    for _ in range(51):
+        await store.accept(ticket_id="124", state="skipped", finished_at="now()")
+    with pytest.raises(SeveralTenants, match="acme, globex"):
+        await gatherer(store).facts(OF_124)
+    facts = await gatherer(store).facts(AskedAbout("124", "globex", None))
+    assert facts is not None
+    assert facts.job is not None
+    assert facts.job.tenant_id == "globex"
+
+
+async def test_a_refused_webhook_of_another_tenant_counts_beside_a_job(store: Store) -> None:
+    await store.accept(ticket_id="124")
+    await rejections.record(store.database, "globex", "124", 403, "signature mismatch", proved=False)
+    with pytest.raises(SeveralTenants, match="acme, globex"):
+        await gatherer(store, "acme", "globex").facts(OF_124)
+    facts = await gatherer(store, "acme").facts(OF_124)
+    assert facts is not None
+    assert facts.tenant_id == "acme"
+
+
+@pytest.mark.parametrize(
+    ("jobs", "next_one"),
+    [
+        ([listed(3, "running"), listed(2, "completed")], 3),
+        ([listed(3, "failed", "ServiceDesk Plus API: 403"), listed(2, "completed")], 3),
+        ([listed(3, "skipped", "already enhanced"), listed(2, "completed")], None),
+        ([listed(4, "skipped", "duplicate webhook"), listed(3, "waiting"), listed(2, "completed")], 3),
+        ([listed(2, "completed"), listed(1, "failed", "unexpected failure")], None),
+        ([listed(2, "completed"), listed(1, "waiting", "retried by hand")], 1),
+    ],
+)
+def test_after_a_note_was_removed_the_job_that_brings_another_is_judged(
+    jobs: list[Listed], next_one: int | None
+) -> None:
+    completed = next(job for job in jobs if job.state == "completed")
+    chosen = choose_after_removal(jobs, completed)
+    assert (chosen and chosen.id.int) == next_one
+
+
+async def test_a_tenant_that_has_all_the_jobs_that_it_may_is_seen(store: Store) -> None:
+    of_limit = gatherer(store, "acme", JOBS_MOST_RUNNING_ACME="2")
+    await store.accept(ticket_id="124")
+    for number, most in ((1, None), (2, 2)):
+        job_id = await store.accept(ticket_id=f"other {number}")
+        await claimed(store.database, job_id)
+        facts = await of_limit.facts(OF_124)
+        assert facts is not None
+        assert facts.most_running == most
+
+
+async def test_a_locked_table_of_events_does_not_cost_the_verdict(store: Store, server: Postgres) -> None:
+    await store.accept(ticket_id="124")
+    with psycopg.connect(server.superuser_url) as locking:
+        locking.execute("LOCK TABLE job_events IN ACCESS EXCLUSIVE MODE")
+        facts = await gatherer(store).facts(OF_124)
+    assert facts is not None
+    assert (facts.events, judge(facts).verdict) == (None, VerdictCode.IN_PROGRESS)
+    assert "events of the job: the database did not tell in time" in not_checked(facts)
+
+
+async def test_locked_jobs_are_not_waited_for(store: Store, server: Postgres) -> None:
+    with psycopg.connect(server.superuser_url) as locking:
+        locking.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(TimeoutError):
+            await gatherer(store).facts(OF_124)
+
+
+async def test_a_tenant_that_nobody_knows_is_told_as_such(store: Store) -> None:
+    with pytest.raises(TenantNotKnown, match="acme, globex"):
+        await gatherer(store, "acme", "globex").facts(AskedAbout("124", "amce", None))
+    # Where no tenant is known, or it has a job, that says nothing.
+    assert await gatherer(store).facts(AskedAbout("124", "amce", None)) is not None
+    await store.accept(ticket_id="124", tenant_id="amce")
+    assert await gatherer(store, "acme").facts(AskedAbout("124", "amce", None)) is not None
+
+
+async def test_a_job_of_another_tenant_than_the_one_named_is_not_told(store: Store) -> None:
+    job_id = await store.accept(ticket_id="124")
+    assert await gatherer(store).facts(AskedAbout(None, "globex", job_id)) is None
+    assert await gatherer(store).facts(AskedAbout(None, "acme", job_id)) is not None
+
+
+async def test_the_job_after_a_removed_note_has_a_look_of_its_own(store: Store, desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    done = await store.accept(**OLD | {"ticket_id": ticket_id}, state="completed", finished_at="now()", note_id="7")
+    of_desk = {"SERVICEDESK_URL_ACME": f"{desks.url}/acme", "SERVICEDESK_API_KEY_ACME": "acme-key"}
+    of_desk |= {"SERVICEDESK_EDITION_ACME": "onpremises", "SERVICEDESK_RATE_PER_MINUTE_ACME": "6000"}
+    of_acme = gatherer(store, "acme", **of_desk)
+    about = AskedAbout(ticket_id, "acme", None)
+    facts = await of_acme.facts(about)
+    assert facts is not None
+    assert facts.desk.failure == ""
+    assert (judge(facts).verdict, facts.desk.note) == (VerdictCode.NOTE_REMOVED, False)
+    later = await store.accept(
+        ticket_id=ticket_id, state="failed", finished_at="now()", reason="ServiceDesk Plus API: 403"
+    )
+    facts = await of_acme.facts(about)
+    assert facts is not None
+    assert facts.job is not None
+    assert (facts.job.id, facts.desk.ticket, facts.desk.note) == (later, "open", None)
+    assert judge(facts).verdict is VerdictCode.DESK_FAILING
+    assert [other.id for other in facts.others] == [done]
+    by_job = await of_acme.facts(AskedAbout(None, None, done))
+    assert by_job is not None
+    assert judge(by_job).verdict is VerdictCode.NOTE_REMOVED

@@ -1,0 +1,238 @@
+"""The verdict over every state and every reason that a row can have, and how it is printed."""
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.diagnose_settings import DiagnoseSettings
+from config.exits import OF_COMMANDS, OF_VERDICTS
+from config.loading import SettingsRefused, load
+from storage.by_hand import Details
+from storage.jobs import CONTEXT_INCOMPLETE, CONTEXT_LATE
+from storage.rejections import RefusedLately
+from support.diagnose.choosing import choose
+from support.diagnose.facts import REDIS_REFUSES, DeskLook, Facts, QueueSigns
+from support.diagnose.judging import judge
+from support.diagnose.reasons import CAUSES, known_cause
+from support.diagnose.verdicts import FAQ, MEANINGS, VerdictCode
+from tests.support.known import AT_WORK, JOB_ID, NO_WEBHOOK, NOBODY_AT_WORK, NOW, ago, facts, happened, job, listed
+from tests.support.known import refused as refused_webhook
+from tests.support.reasons import REASONS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_each_reason_that_a_row_can_have_comes_to_a_verdict(reason: str) -> None:
+    assert known_cause(reason) is not None
+    for state in ("failed", "skipped", "waiting"):
+        diagnosis = judge(facts(job(state, reason, due_at=NOW + timedelta(seconds=9))))
+        assert diagnosis.says.startswith("Ticket 124 of acme ")
+        assert "{" not in diagnosis.says + "".join(diagnosis.mends)
+
+
+def test_all_reasons_that_are_known_are_ones_that_there_are() -> None:
+    """A reason whose words have changed would else be told as any failure."""
+    assert len(REASONS) > 40
+    assert sorted(CAUSES.keys() - set(REASONS)) == []
+
+
+def test_each_verdict_has_a_status_of_its_own_and_a_heading_of_the_faq() -> None:
+    assert {verdict.value for verdict in VerdictCode} == OF_VERDICTS.keys()
+    assert MEANINGS.keys() == set(VerdictCode)
+    statuses = sorted(OF_VERDICTS.values())
+    assert (statuses[:2], OF_VERDICTS["delivered"]) == ([0, 3], 0)
+    assert len({*statuses}) == len(statuses)
+    assert not set(statuses) & (OF_COMMANDS.keys() - {0})
+    headings = re.findall(r"^#+ (.+)$", (ROOT / FAQ).read_text(encoding="utf-8"), re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert {meaning.anchor for meaning in MEANINGS.values()} <= anchors
+    told = [judge(case[0]).anchor for case in CASES]
+    assert {anchor for anchor in told if anchor} <= anchors
+
+
+AWAY: QueueSigns = QueueSigns(1, 0, 0)
+SOON: dict[str, Any] = {"due_at": NOW + timedelta(seconds=40)}
+LONG: dict[str, Any] = {"due_at": ago(90), "published_at": ago(90)}
+LATE = happened(("claimed", None), (CONTEXT_INCOMPLETE, CONTEXT_LATE), ("answered", None))
+NOT_THERE, THERE = DeskLook(asked=True, ticket="open", note=False), DeskLook(asked=True, note=True)
+RETIRED = refused_webhook(403, "signature mismatch: signed with the retired secret")
+UNREAD = replace(NO_WEBHOOK, unread=[RefusedLately(422, "malformed payload: no ticket_id", 3, ago(60))])
+FULL = QueueSigns(0, 0, 1, takes_nothing=True)
+READ_ONLY = replace(FULL, listening=0)
+GONE = DeskLook(asked=True, ticket="gone")
+DOWN = happened(("claimed", None), ("held back", "desk unavailable"), ("expired", "deadline passed"))
+CASES: list[tuple[Facts, str, str]] = [
+    (facts(job("completed"), desk=THERE), "delivered", "the note is in the ticket"),
+    (facts(job("completed"), desk=DeskLook(failure="unknown")), "delivered", "was put into the ticket at 09:29 UTC"),
+    (facts(job("completed"), desk=NOT_THERE), "note_removed", "somebody has removed"),
+    (facts(job("completed"), desk=DeskLook(asked=True, ticket="gone")), "ticket_gone", "in the desk no more"),
+    (facts(job("completed"), events=LATE), "context_failing", "it says less"),
+    (facts(job("failed", "ServiceDesk Plus timeout", note_attempted_at=NOW), desk=THERE), "delivered", "the note is"),
+    (facts(job("failed", "ServiceDesk Plus timeout")), "desk_failing", "did not answer in time"),
+    (facts(job("failed", "ServiceDesk Plus API: 403")), "desk_failing", "to our technician"),
+    (facts(job("failed", "OpenAI API: 429 Rate Limit")), "model_failing", "throttles us"),
+    (facts(job("failed", "OpenAI API: 400 Bad Request")), "model_failing", "refuses this question"),
+    (facts(job("failed", "OpenAI API: 500 Internal Server Error")), "model_failing", "service fails"),
+    (facts(job("failed", "deadline passed")), "deadline_passed", "no worker ended its job"),
+    (facts(job("failed", "deadline passed"), events=DOWN), "desk_failing", "the desk is down"),
+    (facts(job("failed", "attempt took too long")), "failed", "took too long"),
+    (facts(job("failed", "attempt took too long"), events=LATE[:2]), "context_failing", "not found in time"),
+    (facts(job("failed", "unexpected failure")), "failed", "a mistake of ours"),
+    (facts(job("failed", "words of a later release")), "failed", "its job failed"),
+    (facts(job("failed", "worker lost at its last attempt")), "worker_lost", "ended each worker"),
+    (facts(job("failed", "database unreachable")), "database_failing", "our database"),
+    (facts(job("skipped", "ticket not found")), "ticket_gone", "it is open now"),
+    (facts(job("skipped", "ticket deleted or closed"), desk=DeskLook()), "ticket_gone", "closed or deleted"),
+    (facts(job("skipped", "already enhanced"), desk=THERE), "already_enhanced", "by another job"),
+    (facts(job("skipped", "refreshed within the hour")), "already_enhanced", "within the hour"),
+    (facts(job("skipped", "duplicate webhook")), "another_job", "came twice"),
+    (facts(job("skipped", "own failure note")), "another_job", "that the model failed"),
+    (facts(job("skipped", "left out by the tenant's rules")), "left_out", "rules leave out"),
+    (facts(job("skipped", "nothing found")), "nothing_found", "nothing was like it"),
+    (facts(job("skipped", "dry run")), "dry_run", "dry runs"),
+    (facts(job("skipped", "forgotten")), "forgotten", "was erased"),
+    (facts(job("running")), "in_progress", "just now, attempt 1"),
+    (facts(job("running", lease_until=ago(1))), "in_progress", "fell silent"),
+    (facts(job("running", lease_until=ago(1)), queue=AWAY, work=NOBODY_AT_WORK), "no_worker", "there is no other"),
+    (facts(job("waiting")), "in_progress", "in the queue for 3s"),
+    (facts(job("waiting"), queue=QueueSigns(20, 4, 2)), "waiting_backlog", "of which 20 wait"),
+    (facts(job("waiting", **LONG)), "waiting_backlog", "for 1m30s"),
+    (facts(job("waiting", **LONG), queue=None), "waiting_backlog", "for 1m30s"),
+    (facts(job("waiting"), queue=AWAY, work=NOBODY_AT_WORK), "no_worker", "no worker is there"),
+    (facts(job("waiting"), queue=AWAY), "in_progress", "in the queue"),
+    (facts(job("running"), queue=AWAY), "in_progress", "not heard of at the queue, attempt 1: it is full, or gone"),
+    (facts(job("running"), queue=AWAY), "in_progress", "which is certain in 40s."),
+    (facts(job("waiting", **LONG), queue=QueueSigns(101, 4, 2), most_running=2), "waiting_backlog", "2 are at work"),
+    (facts(job("waiting", deadline_at=NOW), most_running=2), "waiting_backlog", "until one of the client's jobs ends"),
+    (facts(job("waiting"), queue=None, work=None), "in_progress", "in the queue"),
+    (facts(job("waiting", **LONG), work=NOBODY_AT_WORK), "no_worker", "none takes one"),
+    (facts(job("waiting", **LONG), work=replace(NOBODY_AT_WORK, last_started_at=ago(5))), "waiting_backlog", "turn"),
+    (facts(job("waiting", published_at=None, due_at=ago(11))), "not_queued", "not queued though"),
+    (facts(job("waiting", published_at=None)), "in_progress", "in the queue"),
+    (facts(job("waiting", **SOON)), "in_progress", "in 40s, by itself"),
+    (facts(job("waiting", "retried by hand", **SOON)), "in_progress", "retried by hand"),
+    (facts(job("waiting", "desk unavailable", **SOON)), "desk_failing", "the next try is at 09:30:40 UTC, in 40s"),
+    (facts(job("waiting", "desk unavailable")), "desk_failing", "comes at any moment, by itself"),
+    (facts(job("waiting", "desk unavailable"), queue=AWAY, work=NOBODY_AT_WORK), "no_worker", "no worker is there"),
+    (facts(job("waiting", "desk credentials refused", **SOON)), "desk_failing", "refuses our key"),
+    (facts(job("waiting", "desk rate limit", **SOON)), "rate_held", "calls of this minute"),
+    (facts(job("waiting", "model out of credit", **SOON)), "model_held", "no credit"),
+    (facts(job("waiting", "spending limit of today reached", **SOON)), "model_held", "may in a day"),
+    (facts(job("waiting", "tenant closed", **SOON)), "tenant_closed", "has to be mended with us"),
+    (facts(job("waiting", "another job of this ticket", **SOON)), "in_progress", "at work first"),
+    (facts(job("waiting", deadline_at=NOW)), "deadline_passed", "run out of time"),
+    (facts(), "webhook_missing", "never came to us"),
+    (facts(webhooks=None), "webhook_missing", "could not be seen"),
+    (facts(tenant_id=None, webhooks=None), "webhook_missing", "Ticket 124 never came"),
+    (facts(desk=DeskLook(asked=True, ticket="gone")), "ticket_gone", "the desk has no ticket of that number"),
+    (facts(webhooks=UNREAD), "webhook_rejected", "last at 09:29 UTC: malformed payload: no ticket_id."),
+    (facts(webhooks=replace(UNREAD, last_accepted_at=ago(30))), "webhook_missing", "never came"),
+    (facts(webhooks=replace(UNREAD, unread=[RefusedLately(403, "token missing", 9, NOW)])), "webhook_missing", "never"),
+    (facts(job("waiting"), queue=None, queue_failure="it does not answer"), "not_queued", "Redis: it does not"),
+    (facts(job("waiting"), queue=None, queue_failure=REDIS_REFUSES), "not_queued", "our password"),
+    (facts(job("waiting", published_at=None), queue=FULL), "not_queued", "no room left"),
+    (facts(job("waiting"), queue=READ_ONLY, work=NOBODY_AT_WORK), "not_queued", "or is read-only"),
+    (facts(job("running", lease_until=ago(1)), queue=READ_ONLY, work=NOBODY_AT_WORK), "not_queued", "or is read-only"),
+    (facts(job("waiting"), queue=FULL), "in_progress", "in the queue"),
+    (facts(webhooks=UNREAD, desk=GONE), "ticket_gone", "the desk has no ticket of that number"),
+    (facts(tenant_closed=True, desk=GONE), "ticket_gone", "the desk has no ticket of that number"),
+    (facts(webhooks=RETIRED, desk=GONE), "webhook_rejected", "the retired secret signs it"),
+    (facts(job("waiting"), queue=QueueSigns(104, 0, 1), work=NOBODY_AT_WORK), "no_worker", "none takes one"),
+    (facts(in_inbox=True), "in_progress", "waits in Redis"),
+    (facts(tenant_closed=True), "tenant_closed", "has to be mended with us"),
+    (facts(webhooks=RETIRED), "webhook_rejected", "was wrong since 09:14 UTC: the retired secret signs it."),
+    (facts(webhooks=refused_webhook(403, "signature mismatch")), "webhook_rejected", "was wrong since 09:14 UTC."),
+    (
+        facts(webhooks=refused_webhook(403, "signature mismatch: the body that was signed had other line breaks")),
+        "webhook_rejected",
+        "since 09:14 UTC: the body that was signed had other line breaks.",
+    ),
+    (facts(webhooks=refused_webhook(403, "stale timestamp")), "webhook_rejected", "09:14 UTC: stale timestamp."),
+    (facts(webhooks=refused_webhook(403, "token mismatch")), "webhook_rejected", "token mismatch"),
+    (facts(webhooks=refused_webhook(429, "too many jobs waiting")), "webhook_rejected", "too many jobs waiting"),
+    (facts(webhooks=refused_webhook(422, "malformed payload: x")), "webhook_rejected", "malformed payload: x"),
+    (facts(webhooks=refused_webhook(403, "tenant closed")), "tenant_closed", "its webhook came"),
+    (facts(job("completed"), webhooks=RETIRED), "delivered", "the note was put into the ticket"),
+]
+
+
+@pytest.mark.parametrize(("known", "verdict", "says"), CASES)
+def test_what_is_known_comes_to_one_verdict(known: Facts, verdict: str, says: str) -> None:
+    diagnosis = judge(known)
+    assert (diagnosis.verdict.value, says in diagnosis.says) == (verdict, True), diagnosis
+
+
+def test_each_verdict_is_reached_by_one_of_the_cases() -> None:
+    assert {verdict for _, verdict, _ in CASES} == OF_VERDICTS.keys()
+
+
+@pytest.mark.parametrize(
+    ("known", "mends"),
+    [
+        (facts(job("failed", "desk unavailable", answered=True)), f"then `ai-agents retry {JOB_ID}` (GPT-4's answer"),
+        (facts(job("waiting"), queue=QueueSigns(60, 4, 2)), "--replicas=10"),
+        (facts(job("waiting"), queue=QueueSigns(101, 4, 2)), "a P1 incident"),
+        (facts(job("skipped", "dry run")), f"`ai-agents show {JOB_ID}`"),
+        (facts(job("skipped", "ticket deleted or closed")), f"`ai-agents retry {JOB_ID}`"),
+        (facts(job("completed"), desk=NOT_THERE), "`ai-agents enhance --tenant acme --ticket 124`"),
+        (facts(webhooks=RETIRED), "WEBHOOK_SECRET_ACME; docs/runbooks/secret-rotation.md"),
+        (facts(webhooks=replace(RETIRED, last_accepted_at=ago(1))), "others are taken since"),
+    ],
+)
+def test_the_command_that_mends_it_can_be_pasted(known: Facts, mends: str) -> None:
+    assert mends in "\n".join(judge(known).mends)
+
+
+def test_who_waits_for_its_own_limit_is_not_told_to_have_more_workers() -> None:
+    known = facts(job("waiting", **LONG), queue=QueueSigns(101, 4, 2), most_running=2)
+    mends = "\n".join(judge(known).mends)
+    assert "JOBS_MOST_RUNNING_ACME" in mends
+    assert "kubectl" not in mends
+    assert "P1" not in mends
+
+
+@pytest.mark.parametrize("of", [None, job("completed")])
+def test_a_closed_ticket_is_not_told_to_be_enhanced(of: Details | None) -> None:
+    mends = "\n".join(judge(facts(of, desk=DeskLook(asked=True, ticket="closed", note=False))).mends)
+    assert "ai-agents enhance" not in mends
+    assert "it is closed in the desk" in mends
+
+
+@pytest.mark.parametrize("reason", ["forgotten", "worker lost at its last attempt", "ticket not found"])
+def test_what_a_retry_would_not_help_is_not_told_to_be_retried(reason: str) -> None:
+    closed = facts(job("failed" if "worker" in reason else "skipped", reason), desk=DeskLook())
+    assert "ai-agents retry" not in "\n".join(judge(closed).mends)
+
+
+def test_the_job_that_says_most_is_the_newest_one_that_was_delivered() -> None:
+    jobs = [
+        listed(6, "skipped", "already enhanced"),
+        listed(5, "failed", "unexpected failure"),
+        listed(4, "skipped", "ticket not found"),
+        listed(7, "waiting", "another job of this ticket"),
+        listed(3, "running"),
+        listed(2, "completed"),
+        listed(1, "completed"),
+    ]
+    for left, says_most in ((jobs, 2), (jobs[:5], 3), (jobs[:3], 5), (jobs[:1], 6), (jobs[2:4], 4)):
+        chosen = choose(left)
+        assert chosen is not None
+        assert chosen.id.int == says_most
+    assert choose([]) is None
+
+
+def test_a_worker_at_work_is_seen_by_its_jobs_where_redis_says_nothing() -> None:
+    known = facts(job("waiting", due_at=ago(300)), queue=None, work=AT_WORK)
+    assert judge(known).verdict is VerdictCode.WAITING_BACKLOG
+
+
+def test_a_password_for_traces_is_refused_since_links_are_printed() -> None:
+    with pytest.raises(SettingsRefused, match="JAEGER_URL"):
+        load(DiagnoseSettings, database_url="postgresql://a@b/c", jaeger_url="http://me:secret@traces:16686")
+    settings = load(DiagnoseSettings, database_url="postgresql://a@b/c", jaeger_url="http://traces:16686/")
+    assert settings.jaeger_url == "http://traces:16686"

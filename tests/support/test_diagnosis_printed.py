@@ -1,0 +1,106 @@
+"""How a diagnosis is printed: a sentence for a client, why, what to do, and where to go on; and as JSON."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from observability import phrases
+from storage.rejections import RefusedLately
+from support.cli import main
+from support.diagnose.evidence import evidence
+from support.diagnose.facts import Facts, ModelLook
+from support.diagnose.judging import judge
+from support.diagnose.printing import for_machines, for_people
+from support.diagnose.verdicts import FAQ
+from support.tables import as_json
+from tests.support.known import JOB_ID, NO_WEBHOOK, ago, facts, happened, job, listed
+from tests.support.known import refused as refused_webhook
+
+RETIRED = refused_webhook(403, "signature mismatch: signed with the retired secret")
+
+
+def test_for_people_the_first_line_is_a_sentence_and_the_rest_says_why_and_where() -> None:
+    events = happened(("accepted", None), ("claimed", None), ("failed", "ServiceDesk Plus timeout"))
+    known = facts(job("failed", "ServiceDesk Plus timeout"), events=events, others=[listed(9, "skipped", "dry run")])
+    printed = for_people(known, judge(known), "http://jaeger:16686").splitlines()
+    assert printed[0] == "Ticket 124 of acme has no enhancement: the desk did not answer in time."
+    whole = "\n".join(printed)
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    for part in (
+        "verdict   desk_failing (exit status 10)",
+        "attempt 1: begun by a worker (after",
+        "attempt 1: failed: ServiceDesk Plus timeout (after 1.0s)",
+        "now                      queue: 3 jobs wait (normal), 3 are with workers",
+        "workers: 2 listen at the queue, 1 have jobs, 3 jobs run; the last one was begun 2s ago",
+        f"          then `ai-agents retry {JOB_ID}`",
+        f"document  {FAQ}#2-servicedesk-plus-api-unavailable",
+        f"trace     {trace_id}",
+        f"          http://jaeger:16686/trace/{trace_id}",
+        f"log       Task failed: job_id={JOB_ID}, ticket_id=124, reason=ServiceDesk Plus timeout",
+        f'| grep "job_id: {JOB_ID}"',
+        "others    00000000-0000-0000-0000-000000000009 skipped (dry run)",
+    ):
+        assert part in whole
+
+
+def test_for_machines_it_is_the_same_as_json() -> None:
+    known = facts(job("completed"), queue=None, model=ModelLook(failure="a worker's settings are not here"))
+    said = json.loads(as_json(for_machines(known, judge(known), None)))
+    assert (said["verdict"], said["exit_status"], said["trace_url"]) == ("delivered", 0, None)
+    assert [part.partition(":")[0] for part in said["not_checked"]] == ["model", "queue"]
+    assert said["log_line"] == f"Task completed: job_id={JOB_ID}, duration="
+
+
+def test_a_long_story_is_cut_in_its_middle() -> None:
+    events = happened(*[("held back", f"reason {number}") for number in range(40)])
+    told = [fact.what for fact in evidence(facts(job("waiting"), events=events))]
+    assert "and 26 events more: `ai-agents show --events`" in told
+    assert [any(f"reason {number} " in what for what in told) for number in (0, 3, 4, 29, 30, 39)] == [
+        *(True, True, False, False, True, True)
+    ]
+
+
+def test_where_no_webhook_is_known_what_else_was_refused_is_told() -> None:
+    unread = [RefusedLately(422, "malformed payload: ticket_id is missing", 3, ago(7300))]
+    known = facts(webhooks=replace(NO_WEBHOOK, unread=unread, last_accepted_at=ago(7200), shares_used_up=True))
+    told = "\n".join(fact.what for fact in evidence(known))
+    assert "was refused: malformed payload: ticket_id is missing (3 since a day ago)" in told
+    assert "the last webhook of the client was accepted" in told
+    assert "than are kept: the API's log has all of them" in told
+
+
+def test_the_lines_to_look_for_are_those_of_the_log() -> None:
+    """Word for word, up to what is not known."""
+    cases: list[tuple[Facts, phrases.Phrase]] = [
+        (facts(), phrases.WEBHOOK_RECEIVED),
+        (facts(webhooks=RETIRED), phrases.WEBHOOK_REJECTED),
+        (facts(job("waiting")), phrases.JOB_QUEUED),
+        (facts(job("waiting", "x"), events=happened(("held back", "x"))), phrases.JOB_REQUEUED),
+        (facts(job("waiting", "x"), events=happened(("retried", "x"))), phrases.TASK_FAILED),
+        (facts(job("running")), phrases.TASK_STARTED),
+        (facts(job("completed")), phrases.TASK_COMPLETED),
+        (facts(job("skipped", "x")), phrases.TASK_SKIPPED),
+    ]
+    for known, phrase in cases:
+        said: dict[str, Any] = for_machines(known, judge(known), None)
+        assert said["log_line"].startswith(phrase.template.partition("{")[0])
+        assert "{" not in said["log_line"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--tenant", "acme"],
+        ["--ticket", "12a"],
+        ["--job", "7"],
+        ["--ticket", "7", "--job", str(JOB_ID)],
+        ["--ticket", "7", "--tenant", "A!"],
+    ],
+)
+def test_what_can_not_be_diagnosed_is_status_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["diagnose", *words])
+    assert (ended.value.code, capsys.readouterr().out) == (2, "")

@@ -1,0 +1,51 @@
+"""What is run for a verb that does not wait: its result, its failure, and neither where something hangs."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from support.leaving import run_within
+
+
+async def look_up(hangs: threading.Event | None = None) -> str:
+    """What a thread of the loop says; one that hangs is left behind."""
+    loop = asyncio.get_running_loop()
+    if hangs is not None:
+        loop.run_in_executor(None, hangs.wait)
+    return await loop.run_in_executor(None, lambda: "found")
+
+
+async def fail() -> None:
+    """Raise what the caller has to see."""
+    raise LookupError("of the work")
+
+
+async def hang(until: threading.Event) -> None:
+    """Stand still, whoever wants it to stop: as a driver does whose server is frozen."""
+    while not until.is_set():
+        time.sleep(0.01)  # noqa: ASYNC251 -- the loop is to stand still
+
+
+def test_a_result_and_a_failure_are_those_of_the_work() -> None:
+    assert run_within(60, look_up()) == "found"
+    with pytest.raises(LookupError, match="of the work"):
+        run_within(60, fail())
+
+
+def test_a_thread_that_hangs_does_not_hold_up_the_result() -> None:
+    hangs = threading.Event()
+    try:
+        assert run_within(60, look_up(hangs)) == "found"
+    finally:
+        hangs.set()
+
+
+def test_work_that_can_not_be_stopped_is_left_behind() -> None:
+    until = threading.Event()
+    try:
+        with pytest.raises(TimeoutError):
+            run_within(0.01, hang(until))
+    finally:
+        until.set()

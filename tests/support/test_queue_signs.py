@@ -1,0 +1,72 @@
+"""What Redis tells of the queue: how long it is, who listens at it, and whether it takes anything."""
+
+import asyncio
+from urllib.parse import urlsplit
+
+import pytest
+from redis.asyncio import Redis
+
+from devstack.free_ports import free_port
+from dispatch.queue import open_redis
+from support.diagnose.facts import QueueSigns
+from support.diagnose.queue_looks import queue_signs
+
+
+async def until(redis: Redis, signs: QueueSigns) -> None:
+    """Wait for a moment: a client's command, or its end, is on its way."""
+    for _ in range(500):
+        if await queue_signs(redis) == signs:
+            return
+        await asyncio.sleep(0.01)
+    assert await queue_signs(redis) == signs
+
+
+async def test_who_waits_for_a_message_listens_and_nobody_else(redis: Redis, redis_url: str) -> None:
+    assert await queue_signs(redis) == QueueSigns(0, 0, 0)
+    await redis.hset("unacked", "tag", "message")
+    elsewhere = open_redis(redis_url.removesuffix("/0") + "/1", seconds=5)
+    worker = open_redis(redis_url, seconds=5)
+    waits = [asyncio.ensure_future(client.brpop(["celery"], 2)) for client in (elsewhere, worker)]
+    await until(redis, QueueSigns(0, 1, 1))
+    # One takes the first of them, and the second waits.
+    await redis.lpush("celery", "one", "two")
+    assert [*(await waits[1] or ())] == ["celery", "one"]
+    assert (await queue_signs(redis)).waiting == 1
+    await worker.aclose()
+    await waits[0]
+    await elsewhere.aclose()
+    await until(redis, QueueSigns(1, 1, 0))
+
+
+async def test_a_redis_without_room_takes_nothing(redis: Redis) -> None:
+    await redis.config_set("maxmemory", "1")
+    try:
+        assert (await queue_signs(redis)).takes_nothing
+    finally:
+        await redis.config_set("maxmemory", "0")
+    assert not (await queue_signs(redis)).takes_nothing
+
+
+async def test_a_redis_that_follows_another_one_takes_nothing(redis: Redis) -> None:
+    await redis.slaveof("127.0.0.1", free_port())
+    try:
+        assert (await queue_signs(redis)).takes_nothing
+    finally:
+        await redis.slaveof()
+    assert not (await queue_signs(redis)).takes_nothing
+
+
+@pytest.mark.parametrize("rights", [["+llen", "+hlen"], ["+llen", "+hlen", "+info"]])
+async def test_where_not_all_may_be_asked_the_length_is_told_all_the_same(
+    rights: list[str], redis: Redis, redis_url: str
+) -> None:
+    """A Redis that is somebody else's is no Redis that does not answer."""
+    await redis.acl_setuser("guest", enabled=True, nopass=True, keys=["*"], commands=rights)
+    await redis.lpush("celery", "one")
+    url = urlsplit(redis_url)
+    guest = open_redis(url._replace(netloc=f"guest:any@{url.hostname}:{url.port}").geturl(), seconds=5)
+    try:
+        assert await queue_signs(guest) == QueueSigns(1, 0, None)
+    finally:
+        await guest.aclose()
+        await redis.acl_deluser("guest")

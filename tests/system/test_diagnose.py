@@ -1,0 +1,249 @@
+"""`ai-agents diagnose` on the real system: each planted cause is the verdict, for people and for machines."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from config.exits import OF_VERDICTS
+from devstack.free_ports import free_port
+from devstack.system import System
+from tests.documents.readme import blocks
+from tests.kit.loaded import LoadedPrograms
+from tests.kit.system import CLOSED, SHORT, UNUSABLE
+from tests.kit.world import World, wait_for
+from tests.system.by_hand import here, typed
+from tests.system.diagnosing import Diagnosed, ask, diagnose, done, verdict
+
+pytestmark = pytest.mark.usefixtures("untouched_logging")
+RETIRED = "r" * 12 + "etired-until-last-month"
+NOBODY = f"127.0.0.1:{free_port()}"
+JAEGER = "http://localhost:16686"
+SETTINGS = {
+    "RETIRED_WEBHOOK_SECRET_ACME": RETIRED,
+    # A key of its own: what it is refused holds no other tenant's jobs.
+    "OPENAI_API_KEY_INITECH": "sk-wrong",
+    "WORKER_CONCURRENCY": "4",
+    "JAEGER_URL": JAEGER,
+}
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
+    """A system whose worker has few places; one of its tenants is refused by its model, one can't be served."""
+    folder = tmp_path_factory.mktemp("diagnose")
+    tenants = ("acme", "globex", "initech", CLOSED)
+    settings = SHORT | UNUSABLE | SETTINGS
+    with System(
+        folder, tenants=tenants, settings=settings, openai_seconds=0.2, housekeeping=False, launch=loaded
+    ) as it:
+        yield it
+
+
+def test_a_ticket_with_its_note_is_delivered_and_the_desk_confirms(system: System, world: World) -> None:
+    ticket_id = done(world, "Mail does not arrive")
+    job, asked = world.job(ticket_id), len(world.model_requests("chat"))
+    told = diagnose(system, ticket_id)
+    # It changes nothing, and nothing is paid for.
+    assert (world.job(ticket_id), len(world.model_requests("chat"))) == (job, asked)
+    assert (told.status, told.said["verdict"], told.said["job_id"]) == (0, "delivered", str(job["id"]))
+    assert told.said["not_checked"] == []
+    assert "desk: it answers, our note is in the ticket" in told.because
+    assert "model: its server answers" in told.because
+    trace_id = job["traceparent"].split("-")[1]
+    assert told.said["trace_url"] == f"{JAEGER}/trace/{trace_id}"
+    assert told.said["log_line"] in system.workers[0].log_path.read_text(encoding="utf-8")
+    printed = ask(system, "--ticket", ticket_id).stdout.splitlines()
+    assert printed[0] == f"Ticket {ticket_id} of acme has its enhancement: the note is in the ticket."
+    assert "verdict   delivered (exit status 0)" in printed
+    assert f"          {JAEGER}/trace/{trace_id}" in printed
+
+
+def test_a_note_that_somebody_removed_is_not_called_delivered(system: System, world: World) -> None:
+    ticket_id = done(world, "Mail is gone again")
+    world.remove_notes(ticket_id)
+    told = diagnose(system, ticket_id)
+    assert (told.said["verdict"], told.said["state"]) == ("note_removed", "completed")
+    assert f"`ai-agents enhance --tenant acme --ticket {ticket_id}`" in told.said["do"][0]
+    world.delete_ticket(ticket_id)
+    assert verdict(system, ticket_id) == "ticket_gone"
+
+
+def test_a_second_webhook_does_not_hide_what_was_delivered(system: System, world: World) -> None:
+    """The newest job says `already enhanced`; by its id it is its own verdict."""
+    ticket_id = done(world, "Screen stays dark")
+    world.send_webhook(ticket_id, same_delivery_id=True)
+    assert len(world.jobs(ticket_id)) == 1
+    assert verdict(system, ticket_id) == "delivered"
+    world.post_webhook(ticket_id)
+    second = wait_for(lambda: world.job(ticket_id)["state"] == "skipped" and world.job(ticket_id))
+    told = diagnose(system, ticket_id)
+    assert told.said["verdict"] == "delivered"
+    assert [other["reason"] for other in told.said["others"]] == ["already enhanced"]
+    by_job = ask(system, "--job", str(second["id"]), "--json")
+    assert by_job.returncode == OF_VERDICTS["already_enhanced"]
+    assert "desk: it answers, the ticket is open, our note is in the ticket" in by_job.stdout
+
+
+def test_a_wrong_signature_is_told_with_its_cause_and_since_when(system: System, world: World) -> None:
+    ticket_id = world.create_ticket("Printer jams", send_webhook=False)
+    world.send_webhook(ticket_id, wrong_signature=True)
+    told = wait_for(lambda: (now := diagnose(system, ticket_id)).said["verdict"] == "webhook_rejected" and now)
+    assert "It came, but its signature was wrong since " in told.said["says"]
+    assert told.said["log_line"] == "Webhook rejected: status=403, reason=signature mismatch"
+    assert told.said["document"].endswith("#refused-with-403")
+
+
+def test_a_retired_secret_is_recognised_and_never_told(system: System, world: World) -> None:
+    ticket_id = world.create_ticket("Printer jams, old secret", send_webhook=False)
+
+    def told_of_it() -> Diagnosed | None:
+        # One cause is looked for at a time, and of what comes right after it none.
+        assert world.post_webhook(ticket_id, secret=RETIRED).status_code == 403
+        now = diagnose(system, ticket_id)
+        return now if "retired" in now.said["says"] else None
+
+    told = wait_for(told_of_it)
+    assert told is not None
+    assert told.said["says"].endswith(" UTC: the retired secret signs it.")
+    assert RETIRED not in json.dumps(told.said)
+    assert "put the current secret into their desk" in told.said["do"][0]
+
+
+def test_what_never_came_or_is_of_somebody_else_is_said(system: System, world: World) -> None:
+    silent = world.create_ticket("Nobody told us", send_webhook=False)
+    told = diagnose(system, silent)
+    assert (told.said["verdict"], told.said["job_id"]) == ("webhook_missing", None)
+    assert "the last webhook of the client was accepted" in told.because
+    assert "desk: it answers, the ticket is open" in told.because
+    assert verdict(system, "99999999") == "ticket_gone"
+    foreign = done(world, "Of acme alone", id="77001")
+    told = diagnose(system, foreign, "globex")
+    assert told.said["verdict"] == "ticket_gone"
+    assert str(world.job(foreign)["id"]) not in json.dumps(told.said)
+
+
+def test_a_number_of_two_tenants_asks_whose_ticket_it_is(system: System, world: World) -> None:
+    for tenant in ("acme", "globex"):
+        done(world, "The same number twice", tenant, id="77002")
+    answer = ask(system, "--ticket", "77002", "--json")
+    assert (answer.returncode, json.loads(answer.stdout)["tenants"]) == (2, ["acme", "globex"])
+    assert "Say --tenant: acme, globex" in answer.stderr
+    assert ask(system, "--ticket", "77002", "--tenant", "globex").returncode == 0
+    assert ask(system, "--job", "01936b2e-7c1a-7000-8000-0123456789ab").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "says", "do"), [(403, "refuses it to our technician", "the right"), (400, "the desk fails", "")]
+)
+def test_a_desk_that_refuses_the_note_is_the_cause(system: System, world: World, code: int, says: str, do: str) -> None:
+    ticket_id = world.create_ticket(f"Refused with {code}", send_webhook=False)
+    world.desk_fault(ticket_id=ticket_id, tenant="acme", operation="add_note", kind="status", code=code)
+    world.send_webhook(ticket_id)
+    job = world.ended(ticket_id)
+    told = diagnose(system, ticket_id)
+    assert (told.said["verdict"], told.said["reason"]) == ("desk_failing", job["reason"])
+    assert says in told.said["says"]
+    assert do in told.said["do"][0]
+    assert f"then `ai-agents retry {job['id']}`" in told.said["do"][1]
+    assert "attempt 1: GPT-4 has answered" in told.because
+    assert "desk: it answers" in told.because
+
+
+def test_a_desk_that_is_down_is_the_cause_and_seen_to_be_down(system: System, world: World) -> None:
+    ticket_id = world.create_ticket("The desk is down", "globex", send_webhook=False)
+    assert world.post_webhook(ticket_id, "globex").status_code == 202
+    world.ended(ticket_id, "globex")
+    other = world.create_ticket("The desk is down for this one", "globex", send_webhook=False)
+    world.desk_fault(ticket_id=other, tenant="globex", kind="status", code=500)
+    world.send_webhook(other, "globex")
+    wait_for(lambda: world.job(other, "globex").get("reason") and world.job(other, "globex")["state"] == "waiting")
+    told = diagnose(system, other, "globex")
+    assert told.said["verdict"] == "desk_failing"
+    assert "ServiceDesk Plus API: 500" in told.because
+    # The note of the first is in the row; the desk can't be asked, and the rows decide.
+    away = diagnose(system, ticket_id, "globex", SERVICEDESK_URL_GLOBEX=f"http://{NOBODY}")
+    assert (away.said["verdict"], "desk: ServiceDesk Plus API: connection" in away.because) == ("delivered", True)
+
+
+def test_a_model_that_is_down_or_refuses_the_key_is_the_cause(system: System, world: World) -> None:
+    world.openai_fault(match="The model is down", kind="status", code=500)
+    down = world.create_ticket("The model is down")
+    held = world.create_ticket("The key is wrong", "initech")
+    wait_for(lambda: world.job(down).get("reason") and world.job(down)["state"] == "waiting")
+    told = diagnose(system, down)
+    assert (told.said["verdict"], "the next try is at" in told.said["says"]) == ("model_failing", True)
+    wait_for(lambda: world.job(held, "initech").get("reason") == "model key refused")
+    told = diagnose(system, held, "initech")
+    assert told.said["verdict"] == "model_held"
+    assert "its key is refused" in told.said["says"]
+    assert "of the client's jobs wait: model key refused" in told.because
+    assert told.said["log_line"].startswith(f"Job requeued: job_id={world.job(held, 'initech')['id']}")
+
+
+@pytest.mark.parametrize(("how", "says"), [("closed", "was closed or deleted"), ("deleted", "was not in the desk")])
+def test_a_ticket_that_was_gone_before_we_came_is_expected(system: System, world: World, how: str, says: str) -> None:
+    ticket_id = world.create_ticket(f"Done before: {how}", send_webhook=False)
+    if how == "closed":
+        world.change_ticket(ticket_id, status="Closed")
+        world.send_webhook(ticket_id)
+    else:
+        world.delete_ticket(ticket_id)
+        world.post_webhook(ticket_id)
+    world.ended(ticket_id)
+    told = diagnose(system, ticket_id)
+    assert (told.said["verdict"], says in told.said["says"]) == ("ticket_gone", True)
+
+
+def test_a_tenant_that_can_not_be_served_is_closed(system: System, world: World) -> None:
+    assert world.post_webhook("5", CLOSED).status_code == 403
+    told = wait_for(lambda: (now := diagnose(system, "5", CLOSED)).said["verdict"] == "tenant_closed" and now)
+    assert f"`ai-agents check --tenant {CLOSED} --no-model`" in told.said["do"][0]
+
+
+@pytest.mark.slow
+def test_a_job_is_in_progress_behind_a_backlog_and_then_without_a_worker(system: System, world: World) -> None:
+    """Four places, a model that is silent for two seconds, and thirty tickets; then the worker is stopped."""
+    world.openai_fault(match="The model is silent", kind="silence")
+    tickets = [world.create_ticket(f"The model is silent {number}", send_webhook=False) for number in range(30)]
+    for ticket_id in tickets:
+        assert world.post_webhook(ticket_id).status_code == 202
+    wait_for(lambda: world.job(tickets[0]).get("state") == "running")
+    assert verdict(system, tickets[0]) in ("in_progress", "model_failing")
+    last = diagnose(system, tickets[-1])
+    assert last.said["verdict"] == "waiting_backlog", last.said
+    assert "jobs wait (moderate)" in last.because
+    assert "1 have jobs, 4 jobs run" in last.because
+    (worker,) = system.workers
+    worker.stop(8)
+    told = diagnose(system, tickets[-1])
+    assert (told.said["verdict"], "0 listen at the queue" in told.because) == ("no_worker", True)
+    assert "kubectl get pods -n ai-agents-production | grep worker" in told.said["do"][0]
+    world.clear_faults()
+    system.restart(worker)
+    wait_for(lambda: world.job(tickets[-1])["state"] == "completed", 60)
+
+
+def test_without_a_workers_settings_the_verdict_rests_on_the_rows(system: System, world: World) -> None:
+    """As in a pod of the API, or where Redis is away: what was not asked is said."""
+    ticket_id = done(world, "Only the database is here")
+    words = ("diagnose", "--ticket", ticket_id, "--json")
+    said = json.loads(here(*words, DATABASE_URL=system.state["database_url"]).stdout)
+    assert said["verdict"] == "delivered"
+    assert [part.partition(":")[0] for part in said["not_checked"]] == ["desk", "model", "queue"]
+    away = diagnose(system, ticket_id, REDIS_URL=f"redis://{NOBODY}/0")
+    assert away.said["verdict"] == "delivered"
+    assert "queue: Redis was asked, and it does not answer" in away.because
+    assert here(*words, DATABASE_URL=f"postgresql://a@{NOBODY}/x").returncode == 75
+
+
+def test_the_commands_of_the_document_can_be_pasted(system: System, world: World) -> None:
+    """While they stand there, on the ticket whose number they have."""
+    block = next(block for block in blocks("sh") if block.startswith("ai-agents diagnose"))
+    ticket_id = block.split("--ticket ")[1].split()[0]
+    if not world.job(ticket_id):
+        done(world, "Named in the document", id=ticket_id)
+    settings = {name: value for name, value in system.workers[0].environment.items() if name != "PATH"}
+    printed = typed(block, system.folder, **settings).stdout
+    assert "verdict   delivered (exit status 0)" in printed
+    assert '"verdict": "delivered"' in printed
