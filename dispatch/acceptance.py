@@ -25,9 +25,9 @@ from storage.jobs import Event
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 
 _DATABASE_SECONDS = 2.0
-# Of one webhook, from when it came, so that a batch that was under way counts. It is a little more, so that the failure
-# of its own batch is heard of, which tells that Postgres is away.
-_PATIENCE_SECONDS = _DATABASE_SECONDS + 0.25
+# What one webhook waits for longer than that, from when it came, so that a batch that was under way counts: the failure
+# of its own batch is heard of then, which tells that Postgres is away.
+_PATIENCE_SECONDS = 0.25
 _WHOLE_SECONDS = 3.0
 _LEAST_SECONDS = 0.25
 _MOST_RECORDED = 100
@@ -54,13 +54,22 @@ class _Row:
 
 
 class Acceptance:
-    """Where events go; one for the API process."""
+    """Where events go; one for the API process. `database_seconds`: how long Postgres may take for a batch."""
 
-    def __init__(self, database: Database, queue: JobQueue, inbox: Inbox, job_deadline_seconds: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        queue: JobQueue,
+        inbox: Inbox,
+        job_deadline_seconds: int,
+        *,
+        database_seconds: float = _DATABASE_SECONDS,
+    ) -> None:
         self._database = database
         self._queue = queue
         self._inbox = inbox
         self._deadline = job_deadline_seconds
+        self._database_seconds = database_seconds
         self._budget = Budget()
         self._rows = Gathering(self._record_all, _MOST_RECORDED)
         self.database_breaker = StoreBreaker()
@@ -84,7 +93,7 @@ class Acceptance:
 
     async def _record(self, event: Event, until: float) -> UUID | None:
         """Write the row, then publish its message. Return the job's id, or the first job's; None without Postgres."""
-        patience = asyncio.timeout(_PATIENCE_SECONDS)
+        patience = asyncio.timeout(self._database_seconds + _PATIENCE_SECONDS)
         try:
             async with patience:
                 row = await self._rows.put(event)
@@ -129,7 +138,7 @@ class Acceptance:
                 return [failure] if len(events) == 1 else await asyncio.gather(*map(alone, events))
 
         with tracing.untraced():
-            return await self._budget.within(_DATABASE_SECONDS, all_of_them())
+            return await self._budget.within(self._database_seconds, all_of_them())
 
     async def _accept(self, events: list[Event], publishes: bool) -> dict[UUID, UUID]:
         """Record events. A stale connection is tried again at once: the server was restarted, and is there."""

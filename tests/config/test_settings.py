@@ -151,6 +151,14 @@ FEEDBACK = {"FEEDBACK_URL": URL, "FEEDBACK_KEY": KEY}
         ({"FEEDBACK_URL": "hunter2", "FEEDBACK_KEY": KEY}, "FEEDBACK_URL is wrong: must begin with http"),
         ({"FEEDBACK_URL": f"{URL}/?hunter2", "FEEDBACK_KEY": KEY}, "FEEDBACK_URL is wrong: must be http(s)://HOST"),
         ({"FEEDBACK_URL": "https://a:hunter2@f", "FEEDBACK_KEY": KEY}, "FEEDBACK_URL is wrong: must be http(s)://HOST"),
+        ({"FEEDBACK_URL": URL + "/n%C3%B6tig", "FEEDBACK_KEY": KEY}, None),
+        *(
+            (
+                {"FEEDBACK_URL": f"{URL}/hunter2{odd}x", "FEEDBACK_KEY": KEY},
+                "FEEDBACK_URL is wrong: must be http(s)://H",
+            )
+            for odd in (" ", '"', "'", "<", ">", "`", "\\", "%", "%zz", "ö")
+        ),
     ],
 )
 def test_feedback_has_an_address_and_a_key_or_neither(

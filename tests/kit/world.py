@@ -101,6 +101,10 @@ class World:
         answer = self._desk.get(f"/_sim/tickets/{tenant}/{ticket_id}").raise_for_status()
         return [note["description"] for note in answer.json()["notes"]]
 
+    def remove_notes(self, ticket_id: str, tenant: str = "acme") -> None:
+        """Take all notes out of a ticket, as a technician may."""
+        self._desk.delete(f"/_sim/tickets/{tenant}/{ticket_id}/notes").raise_for_status()
+
     def feedback_link(self, ticket_id: str, tenant: str = "acme") -> str:
         """The link to the page that asks about a ticket's note."""
         (note,) = self.notes(ticket_id, tenant)
