@@ -21,6 +21,7 @@ from tests.documents.readme import ROOT
 from tests.kit.simulators import Simulator
 
 
+@pytest.mark.slow
 def test_the_judge_finds_what_is_planted_and_accuses_hardly_anything_else() -> None:
     plants = judge_plants([with_given_finds(one) for one in chosen(500, 1)])
     found = report_of(plants).figures

@@ -12,7 +12,7 @@ from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import Answer, here, job_to_come, sync_twice
 
-pytestmark = pytest.mark.usefixtures("untouched_logging")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untouched_logging")]
 
 
 @pytest.fixture(scope="module")
