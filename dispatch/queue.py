@@ -7,9 +7,10 @@ nothing of the workflow, nor of Celery.
 """
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -31,6 +32,25 @@ class QueueUnreachable(Exception):
     """Redis did not take a message, or did not answer, within a second. It may have taken it all the same."""
 
 
+class _SaysLost:
+    """A connection that tells of its loss as the client's other failures are told."""
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """Send a command. Raises redis' ConnectionError, also where uvloop found the connection closed just before."""
+        try:
+            await super().send_packed_command(command, check_health)  # type: ignore[misc]
+        except RuntimeError as closed:
+            raise RedisConnectionError("closed before it was written to") from closed
+
+
+class _PlainConnection(_SaysLost, Connection):
+    pass
+
+
+class _TlsConnection(_SaysLost, SSLConnection):
+    pass
+
+
 def open_redis(url: str, *, seconds: float = _PUBLISH_SECONDS) -> Redis:
     """A client that gives up after `seconds` instead of trying ten times.
 
@@ -45,6 +65,8 @@ def open_redis(url: str, *, seconds: float = _PUBLISH_SECONDS) -> Redis:
         decode_responses=True,
         health_check_interval=15,
     )
+    pool = client.connection_pool
+    pool.connection_class = _TlsConnection if issubclass(pool.connection_class, SSLConnection) else _PlainConnection
     return client
 
 

@@ -10,8 +10,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import uvloop
 from celery import Celery
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from devstack.free_ports import free_port
@@ -162,3 +164,19 @@ async def test_a_server_that_falls_silent_costs_its_second_once() -> None:
             assert time.monotonic() - began < 1.5
         await queue.close()
         await client.aclose()
+
+
+def test_a_connection_that_is_lost_before_a_command_is_no_failure_of_ours(redis_url: str) -> None:
+    """The loop of the processes says so in a way of its own; the queue is as unreachable as without a server."""
+
+    async def lose() -> None:
+        client = open_redis(redis_url)
+        connection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        await connection.connect()
+        connection._writer.transport.abort()
+        await asyncio.sleep(0.05)
+        with pytest.raises(RedisConnectionError):
+            await connection.send_packed_command(b"PING")
+        await client.aclose()
+
+    uvloop.run(lose())
