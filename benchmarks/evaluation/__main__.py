@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.evaluation.benchmark import ALL, JudgedPlant, arguments, judge_plants, report_of
+from benchmarks.evaluation.benchmark import ALL, JudgedPlant, arguments, at_least_one, judge_plants, report_of
 from benchmarks.evaluation.cases import chosen, evaluated
 from benchmarks.evaluation.figures import rows_of
 from benchmarks.evaluation.models import ask_models, model_settings
@@ -26,7 +26,7 @@ _TICKETS = 40
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Ask and judge; 2 with settings that have to be mended first."""
+    """Ask and judge; 1 if no model has answered, 2 with settings or words that have to be mended first."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.evaluation", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -35,7 +35,7 @@ def main(words: Sequence[str] | None = None) -> int:
         "--model", action="append", default=[], help="one to ask, several times (default: OPENAI_MODEL)"
     )
     parser.add_argument("--prompt", action="append", default=[], help=f"a version, several times (default: {CURRENT})")
-    parser.add_argument("--at-once", type=int, default=4, help="answers that are waited for (default: 4)")
+    parser.add_argument("--at-once", type=at_least_one, default=4, help="answers that are waited for (default: 4)")
     parser.add_argument("--json", type=Path, help="file for all single judgements")
     given = parser.parse_args(words)
     try:
@@ -48,6 +48,13 @@ def main(words: Sequence[str] | None = None) -> int:
         parser.error("no such version of the prompt")
     if settings is None and given.model + given.prompt:
         parser.error("to ask a model needs OPENAI_API_KEY")
+    if given.json:
+        # Before anything is paid for: what was answered must not be lost for want of a place.
+        try:
+            given.json.write_text("[]\n", "utf-8")
+        except OSError as failure:
+            parser.error(f"--json: {failure.strerror}")
+    answered = True
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         Path(folder).chmod(0o755)  # Postgres has a user of its own
         number = given.tickets or (ALL if settings is None else _TICKETS)
@@ -58,6 +65,7 @@ def main(words: Sequence[str] | None = None) -> int:
     else:
         models = given.model or [settings.openai_model]
         asked = asyncio.run(ask_models(cases, models, versions, settings, given.at_once))
+        answered = any(not each.failed for one in asked for each in one.judgements)
         failed = Counter(each.failed for one in asked for each in one.judgements if each.failed)
         lines = [*rows_of(asked), *(f"No answer, {count} times: {why}" for why, count in failed.items())]
         singles = [
@@ -66,7 +74,7 @@ def main(words: Sequence[str] | None = None) -> int:
     sys.stdout.write("\n".join((*lines, "")))
     if given.json:
         given.json.write_text(json.dumps(singles, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    return 0
+    return 0 if answered else 1
 
 
 def _told(one: JudgedPlant) -> dict[str, object]:

@@ -148,9 +148,18 @@ def _report(folder: Path, given: argparse.Namespace) -> Report:
     return Report([told, "", *report.lines], report.figures, goals=report.goals)
 
 
+def at_least_one(given: str) -> int:
+    """Return a number from 1 on. Raises ArgumentTypeError."""
+    if not (given.isascii() and given.isdecimal() and int(given) > 0):
+        raise argparse.ArgumentTypeError(f"{given!r} is no number from 1 on")
+    return int(given)
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Say which tickets are taken."""
-    parser.add_argument("--tickets", type=int, help="how many, spread over kinds and languages (default: see above)")
+    parser.add_argument(
+        "--tickets", type=at_least_one, help="how many, spread over kinds and languages (default: see above)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="which ones (default: 1)")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.evaluation.__main__ import main
 from benchmarks.evaluation.benchmark import judge_plants, report_of
 from benchmarks.evaluation.cases import chosen, earlier_by_number
 from benchmarks.evaluation.figures import HEAD, rows_of
@@ -113,3 +114,15 @@ def _run(*words: str) -> "subprocess.CompletedProcess[str]":
         timeout=120,
         check=False,
     )
+
+
+@pytest.mark.parametrize(
+    "words", [("--tickets", "0"), ("--tickets", "-3"), ("--at-once", "0"), ("--json", "/no/such/folder/file.json")]
+)
+def test_words_that_would_lose_what_is_paid_for_are_refused_first(
+    words: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert words[0] in capsys.readouterr().err

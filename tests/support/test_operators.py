@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -14,36 +14,9 @@ from storage.jobs import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, FORGOTTEN, LEFT_O
 from support.cli import main
 from support.show_job import for_machines, next_step, note_text, story
 from support.tables import as_json
+from tests.support.known import JOB_ID, NOW, job
 
-NOW = datetime(2026, 3, 1, 3, 0, 0, tzinfo=UTC)
-JOB_ID = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
-WAITING = Details(
-    asked_at=NOW,
-    id=JOB_ID,
-    tenant_id="acme",
-    ticket_id="124",
-    desk_id=None,
-    display_id=None,
-    event="ticket.created",
-    state="waiting",
-    attempt=0,
-    reason=None,
-    traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-    accepted_at=NOW - timedelta(seconds=3),
-    due_at=NOW - timedelta(seconds=3),
-    deadline_at=NOW + timedelta(minutes=30),
-    published_at=NOW - timedelta(seconds=3),
-    started_at=None,
-    finished_at=None,
-    lease_owner=None,
-    lease_until=None,
-    answered=False,
-    model=None,
-    note_attempted_at=None,
-    note_id=None,
-    refresh=None,
-    dry_run_job=None,
-)
+WAITING = job("waiting")
 FAILED = replace(WAITING, state="failed", reason="ServiceDesk Plus API error: 401", attempt=8, finished_at=NOW)
 
 
@@ -118,16 +91,16 @@ def test_a_story_tells_each_step() -> None:
     assert story(ended).splitlines()[:-1] == [
         f"Job       {JOB_ID}: failed",
         "ticket    124 of tenant acme, event ticket.created",
-        "accepted  2026-03-01 02:59:57 UTC, 3s ago",
-        "queued    2026-03-01 02:59:57 UTC, 3s ago",
-        "started   2026-03-01 02:59:58 UTC, 2s ago, attempt 8",
+        "accepted  2026-03-01 09:29:57 UTC, 3s ago",
+        "queued    2026-03-01 09:29:57 UTC, 3s ago",
+        "started   2026-03-01 09:29:58 UTC, 2s ago, attempt 8",
         "answered  yes, erased since",
-        "note      not confirmed: posting began 2026-03-01 02:59:59 UTC, 1s ago",
-        "ended     2026-03-01 03:00:00 UTC, 0s ago, 3s after it was accepted",
+        "note      not confirmed: posting began 2026-03-01 09:29:59 UTC, 1s ago",
+        "ended     2026-03-01 09:30:00 UTC, 0s ago, 3s after it was accepted",
         "reason    ServiceDesk Plus API error: 401",
-        "deadline  2026-03-01 03:30:00 UTC, in 30m00s",
+        "deadline  2026-03-01 10:00:00 UTC, in 30m00s",
         "trace     0af7651916cd43dd8448eb211c80319c",
-        "lease     host:1, until 2026-03-01 03:00:00 UTC",
+        "lease     host:1, until 2026-03-01 09:30:00 UTC",
     ]
     assert "answered  yes, by gpt-6-luna" in story(replace(ended, answered=True))
     assert "note      in the ticket, as 7" in story(replace(ended, note_id="7"))
@@ -138,12 +111,12 @@ def test_a_job_tells_its_events_behind_its_story_when_asked() -> None:
     assert story(FAILED, events).removeprefix(story(FAILED)).splitlines() == [
         *("", ""),
         "AT                       TRY  WHAT       REASON",
-        "2026-03-01 03:00:00 UTC  0    accepted",
-        "2026-03-01 03:00:00 UTC  1    held back  desk unavailable",
+        "2026-03-01 09:30:00 UTC  0    accepted",
+        "2026-03-01 09:30:00 UTC  1    held back  desk unavailable",
     ]
     told = json.loads(as_json(for_machines(FAILED, events)))
     assert told.pop("events")[1] == {
-        "at": "2026-03-01T03:00:00.000Z",
+        "at": "2026-03-01T09:30:00.000Z",
         "attempt": 1,
         "what": "held back",
         "reason": "desk unavailable",
