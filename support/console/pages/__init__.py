@@ -1,0 +1,1 @@
+"""What each address of the console shows, as plain values: a file a page."""
