@@ -1,5 +1,6 @@
 """Nothing personal leaves: what a model receives has no value of thousands of tickets that are full of them."""
 
+import asyncio
 import random
 import re
 from typing import Any
@@ -13,9 +14,11 @@ from tests.workflow.asking import asked
 from tests.workflow.personal import PersonalTicket, case_by
 from workflow.attempt import GraphState
 from workflow.enhancement import Enhancement
+from workflow.question import ModelQuestion
 
 _ROUNDS = 20
 _A_ROUND = 100
+_AT_ONCE = 8
 
 
 def state_of(case: PersonalTicket) -> GraphState:
@@ -37,16 +40,24 @@ def flat(text: str) -> str:
 async def test_no_value_of_a_ticket_is_in_what_the_model_receives(round_: int, model: Simulator) -> None:
     chance = random.Random(round_)  # noqa: S311 -- the same tickets each time
     cases = [case_by(chance) for _ in range(_A_ROUND)]
-    async with opened(model.url) as client:
-        for case in cases:
-            question = asked(state_of(case))
-            await client.ask(question.prompt, Enhancement, _ignored)
+    questions = [asked(state_of(case)) for case in cases]
+    async with opened(model.url) as client, asyncio.TaskGroup() as all_of_them:
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def ask(question: ModelQuestion) -> None:
+            async with turns:
+                await client.ask(question.prompt, Enhancement, _ignored)
+
+        for question in questions:
+            all_of_them.create_task(ask(question))
     received: list[dict[str, Any]] = model.requests(operation="chat")
-    assert len(received) == _A_ROUND
-    sent = [flat("".join(message["content"] for message in each["payload"]["messages"][1:])) for each in received]
+    texts = ["".join(message["content"] for message in each["payload"]["messages"][1:]) for each in received]
+    case_of = {question.prompt.user: case for question, case in zip(questions, cases, strict=True)}
+    # They come in any order.
+    assert sorted(texts) == sorted(case_of)
     leaks = [
         (value, case.ticket.ticket_id)
-        for case, text in zip(cases, sent, strict=True)
+        for case, text in ((case_of[text], flat(text)) for text in texts)
         for value in case.values
         if flat(value) in text
     ]
