@@ -26,9 +26,9 @@ async def tell_extent(database: Database, tenant_id: str) -> Extent:
 
 
 def tell_no_others(tenant_ids: Iterable[str]) -> None:
-    """Tell of the copies of these tenants only: one that has left must not look like one whose desk fails."""
+    """Tell of the desks of these tenants only: one that has left must not look like one whose desk fails."""
     there = set(tenant_ids)
-    for gauge in metrics.OF_COPIES:
+    for gauge in (*metrics.OF_COPIES, *metrics.OF_RECONCILING):
         for tenant_id in {sample.labels["tenant_id"] for metric in gauge.collect() for sample in metric.samples}:
             if tenant_id not in there:
                 gauge.remove(tenant_id)

@@ -1,4 +1,4 @@
-"""How fast a desk is copied: a third of its rate, and how long a round of that is."""
+"""How fast a desk is copied and its new tickets are looked for: a third of its rate; how long a round of that is."""
 
 import asyncio
 import time
@@ -36,12 +36,25 @@ class CopyPace:
     def __init__(self, rate_per_minute: int) -> None:
         self._most, self._seconds = _pace_of(rate_per_minute)
         self._calls: deque[float] = deque()
+        self._line = asyncio.Lock()
 
     async def wait(self) -> None:
-        """Return when the next call is within the share."""
-        now = time.monotonic()
-        while self._calls and now - self._calls[0] >= self._seconds:
-            self._calls.popleft()
-        if len(self._calls) >= self._most:
-            await asyncio.sleep(self._seconds - (now - self._calls[0]))
-        self._calls.append(time.monotonic())
+        """Return when the next call is within the share; those who wait have their turns as they came."""
+        async with self._line:
+            now = time.monotonic()
+            while self._calls and now - self._calls[0] >= self._seconds:
+                self._calls.popleft()
+            if len(self._calls) >= self._most:
+                await asyncio.sleep(self._seconds - (now - self._calls[0]))
+            self._calls.append(time.monotonic())
+
+
+class CopyPaces:
+    """The pace of each desk, which goes on from one round to the next: one for all that is not a job."""
+
+    def __init__(self) -> None:
+        self._paces: dict[tuple[str, int], CopyPace] = {}
+
+    def of(self, tenant_id: str, rate_per_minute: int) -> CopyPace:
+        """Return that of a tenant's desk."""
+        return self._paces.setdefault((tenant_id, rate_per_minute), CopyPace(rate_per_minute))

@@ -11,7 +11,7 @@ from housekeeping.desk_copy import CopyWishes, DeskCopy, Source
 from housekeeping.extent import tell_extent
 from housekeeping.forbidden import Forbidden
 from housekeeping.list_pass import ListPass
-from housekeeping.pace import CopyPace, call_seconds
+from housekeeping.pace import CopyPace, CopyPaces, call_seconds
 from housekeeping.reading import Reading
 from housekeeping.reopened import Reopened
 from housekeeping.solutions import SolutionSource
@@ -88,20 +88,30 @@ async def sync_tenant(
 class Copies:
     """Copies the desks of all tenants, each at a pace of its own that goes on from one round to the next."""
 
-    def __init__(self, tenants: TenantDirectory, database: Database, desks: Desks, job_deadline_seconds: int) -> None:
+    def __init__(
+        self,
+        tenants: TenantDirectory,
+        database: Database,
+        desks: Desks,
+        job_deadline_seconds: int,
+        paces: CopyPaces | None = None,
+    ) -> None:
         self._tenants = tenants
         self._database = database
         self._desks = desks
         self._job_deadline = job_deadline_seconds
-        self._paces: dict[tuple[str, int], CopyPace] = {}
+        self._paces = paces or CopyPaces()
 
     async def copy(self, tenant_id: str, desk: DeskSettings, seconds: float) -> Synced:
         """Copy a tenant's desk for about so many `seconds`; as `sync_tenant`."""
-        rate = desk.rate_per_minute
-        pace = self._paces.setdefault((tenant_id, rate), CopyPace(rate))
+        pace = self._paces.of(tenant_id, desk.rate_per_minute)
         forbidden = Forbidden(lambda: self._now(tenant_id).rules)
         reopened = Reopened(
-            self._database, tenant_id, lambda: self._now(tenant_id).note.if_reopened, self._job_deadline
+            self._database,
+            tenant_id,
+            lambda: self._now(tenant_id).note.if_reopened,
+            self._job_deadline,
+            recovers=lambda: self._now(tenant_id).recovers,
         )
         about = (self._database, self._desks.of(tenant_id), tenant_id, desk, CopyWishes(forbidden, reopened))
         return await sync_tenant(*about, seconds=seconds, pace=pace)

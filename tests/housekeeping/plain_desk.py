@@ -9,6 +9,8 @@ from integrations.servicedesk.contents import ListedSolution, ListedTicket, List
 from integrations.values import DeskTicket
 
 NOW = datetime.now(UTC)
+SOON = timedelta(minutes=-1)
+"""So long ago is what will have been created in a minute."""
 _PAGE = 10
 
 
@@ -98,3 +100,11 @@ class PlainDesk:
         about = (ticket.id, ticket.subject, "text", "", "", "Closed", "Restarted it.")
         changed = ticket.changed if self.tells else None
         return DeskTicket(*about, group=ticket.group, created_at=ticket.created, changed_at=changed)
+
+
+def add(desk: PlainDesk, *ago: timedelta) -> list[str]:
+    """Tickets that were created so long before now; their ids."""
+    numbers = range(5000 + len(desk.there), 5000 + len(desk.there) + len(ago))
+    made = [PlainTicket(number, NOW - each, NOW - each) for number, each in zip(numbers, ago, strict=True)]
+    desk.there |= {ticket.id: ticket for ticket in made}
+    return [ticket.id for ticket in made]

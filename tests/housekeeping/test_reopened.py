@@ -117,3 +117,70 @@ async def test_a_number_of_people_that_is_another_tickets_id_is_not_taken_for_it
     await Reopened(store.database, "acme", lambda: True, 1800).mind(shown_as_7, 0)
     assert store.table.job(ours)["seen_closed_at"] is not None
     assert store.table.job(other)["seen_closed_at"] is None
+
+
+async def skipped(site: Site, store: Store, **columns: Any) -> str:
+    """A ticket that is closed, and whose job was skipped for that."""
+    ticket_id = site.new_ticket(subject="VPN is down")
+    site.change(ticket_id, status="Closed")
+    ended = {"state": "skipped", "reason": "ticket deleted or closed", "finished_at": "now()"}
+    await store.accept(ticket_id=ticket_id, **ended | columns)
+    await site.sync()
+    return ticket_id
+
+
+async def test_a_ticket_that_is_open_again_after_a_skip_is_told_of_once(
+    site: Site, store: Store, start_log: StartLog
+) -> None:
+    stream = start_log()
+    ticket_id = await skipped(site, store)
+    await moved(site, ticket_id, "Open", "On Hold", "Open")
+    (line,) = [line for line in stream.getvalue().splitlines() if "Ticket reopened after a skip" in line]
+    assert f"ticket_id={ticket_id}, reconcile=report" in line
+    assert "error" not in line.lower()
+    assert asked(store) == []
+    (event,) = store.table.run("SELECT what FROM job_events WHERE what <> 'accepted'")
+    assert event["what"] == "seen open again"
+
+
+async def test_its_job_is_made_anew_where_that_is_wanted(site: Site, store: Store) -> None:
+    ticket_id = await skipped(site, store)
+    site.change(ticket_id, status="Open")
+    await site.sync(recovers=True)
+    (job,) = asked(store)
+    assert (job["ticket_id"], job["state"]) == (ticket_id, "waiting")
+    store.table.change(job["id"], state="skipped", reason="ticket deleted or closed", finished_at="now()")
+    for status in ("Closed", "Open"):
+        site.change(ticket_id, status=status)
+        await site.sync(recovers=True)
+    assert len(asked(store)) == 2
+
+
+async def test_one_that_was_told_of_gets_its_job_by_a_later_reading(site: Site, store: Store) -> None:
+    """The wish came later, or housekeeping died between the one and the other."""
+    ticket_id = await skipped(site, store)
+    await moved(site, ticket_id, "Open")
+    for status in ("On Hold", "Open"):
+        site.change(ticket_id, status=status)
+        await site.sync(recovers=True)
+    assert [job["ticket_id"] for job in asked(store)] == [ticket_id]
+    assert store.table.run("SELECT count(*) FROM job_events WHERE what = 'seen open again'") == [{"count": 1}]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"reason": "left out by the tenant's rules"},
+        {"state": "failed", "reason": "deadline passed"},
+        {"finished_at": "now() - interval '25 hours'"},
+        {"tenant_id": "globex"},
+    ],
+    ids=lambda columns: next(iter(columns)),
+)
+async def test_other_skips_are_nothing_that_a_reopening_mends(
+    columns: dict[str, Any], site: Site, store: Store
+) -> None:
+    ticket_id = await skipped(site, store, **columns)
+    site.change(ticket_id, status="Open")
+    await site.sync(recovers=True)
+    assert asked(store) == []

@@ -1,0 +1,116 @@
+"""Each desk's new tickets compared with the jobs, round by round, and what is told of it."""
+
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from config.settings import HousekeepingSettings
+from config.tenant_directory import TenantDirectory
+from config.tenants import DeskSettings, Tenant
+from dispatch.inbox import Inbox
+from housekeeping.desk_rounds import DeskRounds
+from housekeeping.missed import MissedTickets, ReconcileLimits
+from housekeeping.pace import CopyPaces
+from housekeeping.removed_notes import look_for_notes
+from integrations.servicedesk.desks import Desks
+from observability import metrics, phrases
+from observability.logging import say
+from storage import reconcile_findings, reconciling
+from storage.session import Database
+
+_RESULTS = ("missed", "recovered", "note removed", "reopened")
+
+
+class Reconciling(DeskRounds):
+    """The rounds that are under way; `stop()` it. Its calls are of the share that copying has of a desk's rate."""
+
+    span = "Reconcile"
+
+    def __init__(
+        self,
+        tenants: TenantDirectory,
+        database: Database,
+        desks: Desks,
+        inbox: Inbox,
+        paces: CopyPaces,
+        settings: HousekeepingSettings,
+        **limits: Any,
+    ) -> None:
+        super().__init__(tenants, **limits)
+        self._database = database
+        self._desks = desks
+        self._inbox = inbox
+        self._paces = paces
+        self._expected: set[str] = set()
+        # A job that is purged must not look like one that was never made.
+        # Half of it, since a desk's clock may be ahead: then a ticket looks younger than its job is.
+        hours = min(settings.reconcile_window_hours, settings.keep_jobs_days * 12)
+        interval = timedelta(seconds=settings.reconcile_interval_seconds)
+        self._limits = ReconcileLimits(interval, timedelta(hours=hours), settings.job_deadline_seconds)
+
+    async def round(self, seconds: float) -> None:
+        """As of all rounds; a tenant that left is expected anew when it comes back."""
+        self._expected &= {tenant.id for tenant in self._tenants.all() if tenant.desk is not None}
+        await super().round(seconds)
+
+    async def work(self, tenant: Tenant, desk: DeskSettings, seconds: float) -> None:
+        """Compare a tenant's new tickets with its jobs, tell what is missing, and make it where that is wanted."""
+        until = time.monotonic() + seconds
+        self._expect(tenant.id)
+        turn = self._paces.of(tenant.id, desk.rate_per_minute).wait
+        client, where = self._desks.of(tenant.id), (self._database, tenant.id)
+        missed = MissedTickets(
+            self._database, client, self._inbox, lambda: self._now(tenant.id), turn, self._limits, tenant.id
+        )
+        try:
+            if not_compared := await missed.look():
+                say(phrases.RECONCILE_INCOMPLETE, tenant_id=tenant.id, reason=not_compared)
+            await missed.recover(until)
+            metrics.RECONCILED_AT.labels(tenant.id).set_to_current_time()
+        finally:
+            # Webhooks may come, and jobs be made, while the desk's API is down: what was true before it would alarm.
+            await self._tell(tenant)
+        if state := await reconciling.load(*where):
+            about = (self._database, client, tenant.id, turn)
+            await look_for_notes(*about, after=state.notes_until, now=state.now)
+
+    def _expect(self, tenant_id: str) -> None:
+        """Show what is counted at 0, and the round's time as now, before a tenant's first is done."""
+        if tenant_id in self._expected:
+            return
+        self._expected.add(tenant_id)
+        for result in _RESULTS:
+            metrics.RECONCILE_FOUND.labels(tenant_id, result)
+        metrics.RECONCILED_AT.labels(tenant_id).set_to_current_time()
+
+    def _now(self, tenant_id: str) -> Tenant:
+        # Of one that has just left nothing is made.
+        return self._tenants.get(tenant_id) or Tenant(tenant_id)
+
+    async def _tell(self, tenant: Tenant) -> None:
+        """Tell the tenant's figures as metrics, and in a line of each hour what was found in it, if anything was."""
+        told = await reconcile_findings.figures(self._database, tenant.id)
+        if told is None:
+            return
+        metrics.MISSED_TICKETS.labels(tenant.id).set(0 if tenant.polled else told.missed)
+        metrics.MISSED_SINCE_WEBHOOK.labels(tenant.id).set(0 if tenant.polled else told.since_webhook)
+        if told.last_webhook_at is not None:
+            metrics.LAST_WEBHOOK_AT.labels(tenant.id).set(told.last_webhook_at.timestamp())
+        found = await reconcile_findings.take_found(self._database, tenant.id)
+        if found is not None and any(found[1:]):
+            since = f"{found.told_at:%Y-%m-%dT%H:%M:%SZ}"
+            say(phrases.RECONCILED, {"tenant_id": tenant.id, **found._asdict(), "since": since})
+
+    def failed(
+        self, tenant_id: str, reason: str, failure: Exception | None = None, also: Mapping[str, object] | None = None
+    ) -> None:
+        """Tell that a desk's tickets were not compared."""
+        say(phrases.RECONCILE_FAILED, tenant_id=tenant_id, reason=reason, failure=failure, also=also)
+
+    async def stop(self) -> None:
+        """End all that is under way; what is told of it is another leader's then."""
+        await super().stop()
+        self._expected.clear()
+        for gauge in metrics.OF_RECONCILING:
+            gauge.clear()

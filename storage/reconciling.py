@@ -1,0 +1,187 @@
+"""A tenant's new tickets beside its jobs: which of them no webhook has come of, and what became of them since."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import text
+
+from storage.jobs import OWN_EVENTS, Event
+from storage.limits import DELIVERY_KNOWN, MOST_RECOVERED_A_MINUTE
+from storage.session import Database
+
+_LOAD = text("""
+    SELECT now() AS now, r.since, r.compared_until, r.notes_until,
+           greatest(r.since - r.first_seen_at, interval '0') AS ahead FROM reconciliations r
+""")
+# The last webhook is looked for among all jobs once: later, among those of a day.
+_BEGIN = text("""
+    INSERT INTO reconciliations (tenant_id, since, compared_until, last_webhook_at)
+    SELECT current_setting('app.tenant_id'), coalesce(:newest, now() - interval '1 minute'), coalesce(:newest, now()), (
+        SELECT j.accepted_at FROM jobs j WHERE j.tenant_id = current_setting('app.tenant_id')
+        AND coalesce(j.event, '') <> ALL (CAST(:own AS text[])) ORDER BY j.accepted_at DESC LIMIT 1)
+    ON CONFLICT DO NOTHING
+""")
+HAS_JOB = """(
+    EXISTS (SELECT FROM jobs j WHERE j.tenant_id = m.tenant_id AND j.ticket_id IN (m.ticket_id, m.display_id))
+    OR EXISTS (SELECT FROM jobs j WHERE j.tenant_id = m.tenant_id AND j.desk_id = m.ticket_id))"""
+"""Whether a row `m` has a job by one of its numbers: each by an index of its own."""
+_NOTE_SEEN = text(f"""
+    INSERT INTO missing_webhooks (tenant_id, ticket_id, display_id, created_at, seen_at, tells_all)
+    SELECT m.tenant_id, m.ticket_id, m.display_id, m.created_at, :seen_at, m.tells_all
+    FROM (SELECT current_setting('app.tenant_id') AS tenant_id, r.* FROM jsonb_to_recordset(:tickets)
+        AS r (ticket_id text, display_id text, created_at timestamptz, tells_all boolean)) m
+    WHERE NOT {HAS_JOB}
+    ON CONFLICT DO NOTHING
+""")  # noqa: S608 -- constants
+_CAME = text(f"DELETE FROM missing_webhooks m WHERE m.missed_at IS NULL AND {HAS_JOB}")  # noqa: S608
+# A ticket of the future must not hide what comes until then.
+_COMPARED = text("UPDATE reconciliations SET compared_until = greatest(compared_until, least(:until, now()))")
+_OVERDUE = text("""
+    SELECT m.ticket_id, m.display_id, m.created_at, m.tells_all FROM missing_webhooks m
+    WHERE m.missed_at IS NULL AND NOT m.left_out AND m.seen_at <= :before AND m.created_at >= :oldest
+    ORDER BY m.created_at, m.ticket_id LIMIT :most
+""")
+_COUNT_MISSED = text(f"""
+    WITH missed AS (
+        UPDATE missing_webhooks m SET missed_at = CASE WHEN :counts = 1 THEN now() ELSE m.seen_at END
+        WHERE m.ticket_id = :ticket AND m.missed_at IS NULL AND NOT {HAS_JOB} RETURNING 1
+    ), counted AS (
+        UPDATE reconciliations SET missed = missed + :counts WHERE EXISTS (SELECT FROM missed)
+    ) SELECT 1 AS one FROM missed
+""")  # noqa: S608
+_LEAVE_OUT = text("UPDATE missing_webhooks SET left_out = true WHERE ticket_id = :ticket AND missed_at IS NULL")
+_FORGET = text("DELETE FROM missing_webhooks WHERE ticket_id = ANY (CAST(:tickets AS text[])) AND job_id IS NULL")
+_TO_RECOVER = text(f"""
+    WITH lately AS (
+        SELECT count(*) AS made, min(recovered_at) AS first_at FROM missing_webhooks
+        WHERE recovered_at > now() - interval '1 minute'
+    ), missed AS (
+        SELECT m.ticket_id, m.display_id, m.created_at, m.tells_all FROM missing_webhooks m
+        WHERE m.missed_at IS NOT NULL AND m.job_id IS NULL AND m.created_at >= :oldest AND NOT {HAS_JOB}
+        ORDER BY m.created_at, m.ticket_id LIMIT :most
+    )
+    SELECT m.*, l.made, extract(epoch FROM l.first_at + interval '1 minute' - now())::float8 AS room_in
+    FROM missed m CROSS JOIN lately l ORDER BY m.created_at, m.ticket_id
+""")  # noqa: S608
+# The row is taken and the job made in one statement: whoever else does the same waits, and then finds it taken.
+_RECOVER = text(f"""
+    WITH taken AS (
+        UPDATE missing_webhooks m SET job_id = :id, recovered_at = now()
+        WHERE m.ticket_id = :ticket AND m.missed_at IS NOT NULL AND m.job_id IS NULL AND NOT {HAS_JOB}
+        RETURNING m.tenant_id, m.ticket_id
+    ), counted AS (
+        UPDATE reconciliations SET recovered = recovered + 1 WHERE EXISTS (SELECT FROM taken)
+    )
+    SELECT a.id FROM taken t CROSS JOIN LATERAL accept_jobs(jsonb_build_array(jsonb_build_object(
+        'id', :id, 'tenant', t.tenant_id, 'ticket', t.ticket_id, 'event', CAST(:event AS text),
+        'traceparent', CAST(:traceparent AS text), 'keys', jsonb_build_array())), false, :known, :deadline) a
+""")  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """How far a tenant's tickets are compared; `now` is the database's clock, `since` and `compared_until` the desk's.
+
+    `notes_until`: the notes of jobs that ended until then were looked for. `ahead`: how much the desk's clock was ahead
+    when the tenant was first seen, at least.
+    """
+
+    now: datetime
+    since: datetime
+    compared_until: datetime
+    notes_until: datetime
+    ahead: timedelta
+
+
+class SeenTicket(NamedTuple):
+    """A ticket as the desk's list has it. `tells_all`: that is all that the tenant's rules ask for."""
+
+    ticket_id: str
+    display_id: str | None
+    created_at: datetime
+    tells_all: bool = True
+
+    @property
+    def numbers(self) -> set[str]:
+        """What a webhook may call it."""
+        return {self.ticket_id, self.display_id or self.ticket_id}
+
+
+class ToRecover(NamedTuple):
+    """Tickets whose jobs may be made now, oldest first; `more_in`: in how many seconds there is room for more."""
+
+    tickets: Sequence[SeenTicket]
+    more_in: float | None
+
+
+async def load(database: Database, tenant_id: str) -> Compared | None:
+    """How far the tenant is compared; None for one that was never seen."""
+    (rows,) = await database.call_as(tenant_id, _LOAD)
+    return Compared(**rows[0]) if rows else None
+
+
+async def begin(database: Database, tenant_id: str, newest: datetime | None) -> None:
+    """See a tenant for the first time: what is created after the desk's `newest` ticket will be compared."""
+    await database.call_as(tenant_id, _BEGIN, newest=newest, own=sorted(OWN_EVENTS))
+
+
+async def compare(
+    database: Database, tenant_id: str, tickets: Sequence[SeenTicket], *, seen_at: datetime, until: datetime
+) -> None:
+    """Note those that have no job, seen then; those of before whose webhook has come since are forgotten.
+
+    `until`: up to when, by the desk's clock, all were compared.
+    """
+    told = [each._asdict() | {"created_at": each.created_at.isoformat()} for each in tickets]
+    await database.call_as(tenant_id, _NOTE_SEEN, _CAME, _COMPARED, tickets=Jsonb(told), seen_at=seen_at, until=until)
+
+
+async def overdue(
+    database: Database, tenant_id: str, *, before: datetime, oldest: datetime, most: int
+) -> list[SeenTicket]:
+    """Tickets that were seen without a job by `before`, and not created before `oldest`: the oldest first."""
+    (rows,) = await database.call_as(tenant_id, _OVERDUE, before=before, oldest=oldest, most=most)
+    return [SeenTicket(**row) for row in rows]
+
+
+async def count_missed(database: Database, tenant_id: str, ticket_id: str, *, counts: bool) -> bool:
+    """Count its webhook as missed; return False if it has come, or was counted.
+
+    `counts`: one was to come. Else it is missed by nobody, from the moment in which it was seen.
+    """
+    (rows,) = await database.call_as(tenant_id, _COUNT_MISSED, ticket=ticket_id, counts=int(counts))
+    return bool(rows)
+
+
+async def leave_out(database: Database, tenant_id: str, ticket_id: str) -> None:
+    """The ticket is not one that gets a job."""
+    await database.call_as(tenant_id, _LEAVE_OUT, ticket=ticket_id)
+
+
+async def forget(database: Database, tenant_id: str, ticket_ids: Sequence[str]) -> None:
+    """Nothing is missed of these any more: they are gone, or were forgotten."""
+    await database.call_as(tenant_id, _FORGET, tickets=list(ticket_ids))
+
+
+async def to_recover(database: Database, tenant_id: str, oldest: datetime) -> ToRecover:
+    """Return missed tickets, created since `oldest`, for which jobs may be made within the minute's limit."""
+    (rows,) = await database.call_as(tenant_id, _TO_RECOVER, oldest=oldest, most=MOST_RECOVERED_A_MINUTE + 1)
+    if not rows:
+        return ToRecover([], None)
+    made, in_seconds = rows[0]["made"], rows[0]["room_in"]
+    room = max(0, MOST_RECOVERED_A_MINUTE - made)
+    tickets = [SeenTicket(*(row[name] for name in SeenTicket._fields)) for row in rows]
+    # The first of a whole minute's may be of just now.
+    more_in = None if len(tickets) <= room else 60.0 if in_seconds is None else max(0.0, in_seconds)
+    return ToRecover(tickets[:room], more_in)
+
+
+async def recover(database: Database, event: Event, deadline: timedelta) -> bool:
+    """Make the job of a missed ticket; return False if it has one by now. The relay publishes it."""
+    values = {"id": event.job_id, "ticket": event.ticket_id, "event": event.event, "traceparent": event.traceparent}
+    limits = {"known": DELIVERY_KNOWN, "deadline": deadline}
+    (rows,) = await database.call_as(event.tenant_id, _RECOVER, **values, **limits)
+    return bool(rows)

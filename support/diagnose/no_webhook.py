@@ -1,0 +1,64 @@
+"""A ticket of which no webhook came, as far as anybody knows: how support says it, and what mends it."""
+
+from config.tenant_names import setting_suffix
+from support.diagnose.diagnosis import Diagnosis, enhance_by_hand, told, unless_closed
+from support.diagnose.facts import Facts
+from support.diagnose.refusals import clock
+from support.diagnose.verdicts import VerdictCode
+
+_API_PODS = "`kubectl get pods -n ai-agents-production | grep api`"
+_WAIT = "wait for RECONCILE_INTERVAL_SECONDS, and look again"
+
+
+def of_no_webhook(facts: Facts) -> Diagnosis:
+    """Return what it comes to, with what reconciliation has seen of it, if it has."""
+    if facts.reconcile == "poll":
+        return _of_polled(facts)
+    says = "never came to us: the desk sent no webhook of it that reached us"
+    if facts.missing is not None:
+        says = f"never came to us: it was seen in the desk at {clock(facts.missing.seen_at, facts.asked_at)}"
+        missed_at = facts.missing.missed_at
+        says += f", and no webhook of it came by {clock(missed_at, facts.asked_at)}" if missed_at else ", without one"
+    elif facts.tenant_id is not None and facts.webhooks is None:
+        says = "has no job with us; whether a webhook of it was refused could not be seen"
+    return told(
+        facts,
+        VerdictCode.WEBHOOK_MISSING,
+        says,
+        _by_itself(facts),
+        f"{_API_PODS}: was one `1/1` when the ticket came? Else have it sent again",
+        "have the client see that the webhook is enabled, and its address; then have it sent again",
+        "say --tenant, to have the desk asked too"
+        if facts.tenant_id is None
+        else unless_closed(facts, f"{enhance_by_hand(facts)} makes one without a webhook"),
+    )
+
+
+def _by_itself(facts: Facts) -> str:
+    """Return what reconciliation does about it, as the tenant has it; empty where that is not known."""
+    name = f"RECONCILE_{setting_suffix(facts.tenant_id or '')}"
+    if facts.missing is None or facts.reconcile is None:
+        return ""
+    if facts.missing.left_out:
+        return "the client's rules leave it out, so nothing is made of it"
+    if facts.reconcile == "on":
+        made = "its job is made by itself, a minute's share at a time; wait"
+        return f"{name} is on: {made}, unless it is older than RECONCILE_WINDOW_HOURS, or was forgotten"
+    return f"{name} is report: with on, such a ticket's job is made without its webhook"
+
+
+def _of_polled(facts: Facts) -> Diagnosis:
+    """Of a tenant whose desk sends none."""
+    says = "has no job with us yet: the client's desk sends no webhook, and its new tickets are looked for"
+    if facts.missing is not None:
+        says += f"; this one was seen at {clock(facts.missing.seen_at, facts.asked_at)}"
+        if facts.missing.left_out:
+            says += ", and the client's rules leave it out"
+    return told(
+        facts,
+        VerdictCode.WEBHOOK_MISSING,
+        says,
+        _WAIT,
+        "see that housekeeping runs, and whether `Reconcile error` is in its log",
+        unless_closed(facts, f"{enhance_by_hand(facts)} makes it at once"),
+    )

@@ -1,0 +1,234 @@
+"""A webhook that never came is told after one interval; its job is made where the tenant wants that."""
+
+import io
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from redis.asyncio import Redis
+
+from config.tenants import JobShare, Tenant
+from config.ticket_rules import TicketRules, parse_names
+from dispatch.inbox import Inbox
+from dispatch.queue import open_redis
+from storage import erasing
+from storage.erasable import Which
+from storage.jobs import RECOVERED
+from tests.housekeeping.comparing import Comparing, told
+from tests.housekeeping.site import Site
+from tests.kit.logs import StartLog
+from tests.kit.postgres import Store
+
+ON = Tenant("acme", recovers=True)
+POLLED = Tenant("acme", polled=True, recovers=True)
+
+
+@pytest.fixture
+async def rounds(site: Site, redis: Redis) -> Comparing:
+    """Rounds over a desk that has a ticket, and was seen."""
+    site.new_ticket()
+    comparing = Comparing(site.client, site.database, site.table, redis)
+    assert await comparing.round() == ""
+    return comparing
+
+
+@pytest.fixture
+def stream(start_log: StartLog) -> io.StringIO:
+    return start_log()
+
+
+async def test_tickets_of_before_a_tenant_was_seen_are_nobodys_concern(rounds: Comparing) -> None:
+    rounds.tenant = ON
+    assert await rounds.round() == await rounds.after_an_interval() == ""
+    assert (rounds.rows(), rounds.made()) == ([], [])
+    # One call each: an idle tenant's desk is asked for its newest, and no more.
+    assert rounds.turns == 3
+
+
+async def test_it_is_told_once_after_an_interval_and_no_job_is_made(
+    rounds: Comparing, site: Site, stream: io.StringIO
+) -> None:
+    ticket_id = site.new_ticket()
+    await rounds.round()
+    await rounds.round()
+    assert (rounds.rows(), told(stream, "Webhook missed")) == ([ticket_id], [])
+    for _ in range(3):
+        await rounds.after_an_interval()
+    (line,) = told(stream, "Webhook missed")
+    assert f"Webhook missed: ticket_id={ticket_id}, tenant_id=acme, created=20" in line
+    assert "reconcile=report" in line
+    assert f"ticket_id: {ticket_id}, tenant_id: acme" in line
+    assert " warning " in line
+    assert "error" not in line.lower()
+    assert rounds.made() == []
+
+
+@pytest.mark.usefixtures("spans")
+async def test_its_job_is_made_where_that_is_wanted_and_its_trace_begins_there(
+    rounds: Comparing, site: Site, store: Store, stream: io.StringIO
+) -> None:
+    first, second = site.new_tickets(2)
+    await rounds.round()
+    rounds.tenant = ON
+    await rounds.after_an_interval()
+    assert rounds.made() == [first, second]
+    jobs = store.table.run("SELECT * FROM jobs ORDER BY id")
+    assert {(job["tenant_id"], job["event"], job["state"], job["published_at"]) for job in jobs} == {
+        ("acme", RECOVERED, "waiting", None)
+    }
+    traces = [job["traceparent"].split("-")[1] for job in jobs]
+    assert traces[0] != traces[1]
+    for job, trace in zip(jobs, traces, strict=True):
+        (line,) = told(stream, f"Job recovered: job_id={job['id']}, ticket_id={job['ticket_id']}")
+        assert "reason=webhook missed" in line
+        assert f"trace_id: {trace}" in line
+    await rounds.after_an_interval()
+    assert len(rounds.made()) == 2
+
+
+async def test_a_webhook_that_comes_within_the_interval_is_not_missed(
+    rounds: Comparing, site: Site, store: Store, stream: io.StringIO
+) -> None:
+    rounds.tenant = ON
+    ticket_id = site.new_ticket()
+    await rounds.round()
+    await store.accept(ticket_id=ticket_id)
+    await rounds.after_an_interval()
+    assert (rounds.rows(), rounds.made(), told(stream, "Webhook missed")) == ([], [], [])
+
+
+async def test_what_was_only_told_is_made_once_that_is_wanted(rounds: Comparing, site: Site, store: Store) -> None:
+    missed, enhanced, old = site.new_tickets(3)
+    await rounds.round()
+    await rounds.after_an_interval()
+    # A person has had a job made meanwhile; and one is older than the window by now.
+    await store.accept(ticket_id=enhanced)
+    store.table.run("UPDATE missing_webhooks SET created_at = now() - interval '25 hours' WHERE ticket_id = %s", old)
+    rounds.tenant = ON
+    await rounds.round()
+    assert rounds.made() == [missed]
+
+
+async def test_a_desk_that_is_polled_has_its_jobs_at_once_and_misses_nothing(
+    rounds: Comparing, site: Site, stream: io.StringIO
+) -> None:
+    rounds.tenant = POLLED
+    ticket_id = site.new_ticket()
+    await rounds.round()
+    assert rounds.made() == [ticket_id]
+    assert told(stream, "Webhook missed") == []
+    (line,) = told(stream, "Job recovered")
+    assert "reason=polled" in line
+
+
+async def test_tickets_that_the_rules_leave_out_are_not_missed(rounds: Comparing, site: Site) -> None:
+    rules = TicketRules(never=parse_names("group:HR"), only=parse_names("event:ticket.created"))
+    rounds.tenant = replace(ON, rules=rules)
+    site.new_ticket(group="HR")
+    wanted = site.new_ticket(group="Network")
+    await rounds.round()
+    await rounds.after_an_interval()
+    assert (rounds.rows(), rounds.made()) == ([wanted], [wanted])
+    assert site.asked_for() == set()
+
+
+async def test_one_of_which_the_list_tells_too_little_is_read_first(rounds: Comparing, site: Site) -> None:
+    site.set_desk(list_fields=False)
+    rounds.tenant = replace(ON, rules=TicketRules(never=parse_names("category:Payroll")))
+    left_out, wanted = site.new_ticket(category="Payroll"), site.new_ticket(category="Network")
+    gone, refused = site.new_tickets(2)
+    await rounds.round()
+    site.delete(gone)
+    site.desk.order(kind="status", code=403, operation="read_ticket", ticket_id=refused)
+    await rounds.after_an_interval()
+    assert rounds.made() == [wanted]
+    assert rounds.rows("left_out") == [left_out, refused]
+    assert gone not in rounds.rows()
+    site.desk.forget()
+    await rounds.after_an_interval()
+    assert site.asked_for() == set()
+
+
+async def test_a_few_are_read_in_a_round_and_the_others_in_the_next(rounds: Comparing, site: Site) -> None:
+    site.set_desk(list_fields=False)
+    rounds.tenant = replace(ON, rules=TicketRules(never=parse_names("category:Payroll")))
+    tickets = site.new_tickets(25)
+    await rounds.round()
+    await rounds.after_an_interval()
+    assert rounds.made() == tickets[:20]
+    await rounds.after_an_interval()
+    assert rounds.made() == tickets
+
+
+async def test_a_ticket_that_was_forgotten_is_never_made(rounds: Comparing, site: Site) -> None:
+    before, between, after = site.new_tickets(3)
+    await erasing.erase(site.database, Which("acme", ticket_id=before))
+    await rounds.round()
+    assert rounds.rows() == [between, after]
+    await erasing.erase(site.database, Which("acme", ticket_id=between))
+    await rounds.after_an_interval()
+    await erasing.erase(site.database, Which("acme", ticket_id=after))
+    rounds.tenant = ON
+    await rounds.round()
+    assert (rounds.made(), rounds.rows()) == ([], [])
+
+
+async def test_a_webhook_that_waits_in_redis_is_not_missed(rounds: Comparing, site: Site, store: Store) -> None:
+    rounds.tenant = ON
+    waits, missed = site.new_tickets(2)
+    await rounds.round()
+    event = store.new_event(ticket_id=waits)
+    await Inbox(rounds.redis).put(event)
+    away = open_redis("redis://127.0.0.1:1/0", seconds=0.2)
+    there, rounds.redis = rounds.redis, away
+    await rounds.after_an_interval()
+    assert rounds.made() == []
+    rounds.redis = there
+    await rounds.after_an_interval()
+    assert rounds.made() == [missed]
+    await away.aclose()
+
+
+async def test_a_minute_has_a_limit_and_the_oldest_come_first(rounds: Comparing, site: Site) -> None:
+    tickets = site.new_tickets(70)
+    await rounds.round()
+    rounds.tenant = ON
+    waits = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append((seconds, len(rounds.made())))
+        rounds.pass_by(timedelta(seconds=seconds + 1))
+
+    await rounds.after_an_interval()
+    assert rounds.made() == tickets[:60]
+    await rounds.round()
+    assert rounds.made() == tickets[:60]
+    await rounds.round(until=float("inf"), sleep=sleep)
+    assert rounds.made() == tickets
+    ((seconds, made),) = waits
+    assert 0 < seconds <= 60
+    assert made == 60
+
+
+async def test_a_tenant_that_has_its_most_jobs_waiting_gets_no_more(rounds: Comparing, site: Site) -> None:
+    tickets = site.new_tickets(3)
+    await rounds.round()
+    rounds.tenant = replace(ON, share=JobShare(most_waiting=2))
+    await rounds.after_an_interval()
+    assert rounds.made() == tickets[:2]
+    site.table.run("UPDATE jobs SET state = 'completed'")
+    await rounds.round()
+    assert rounds.made() == tickets
+
+
+async def test_a_wish_that_ends_in_the_middle_counts_at_once(rounds: Comparing, site: Site) -> None:
+    site.new_tickets(70)
+    await rounds.round()
+    rounds.tenant = ON
+
+    async def sleep(_seconds: float) -> None:
+        rounds.tenant = Tenant("acme")
+
+    rounds.pass_by(timedelta(minutes=5))
+    await rounds.round(until=float("inf"), sleep=sleep)
+    assert len(rounds.made()) == 60

@@ -1,0 +1,136 @@
+"""Webhooks that are dropped on purpose, under load: each ticket has its one note, or is named, within two rounds."""
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from devstack.surroundings import SimulatedTenant
+from devstack.system import System
+from storage.jobs import RECOVERED
+from storage.limits import MOST_RECOVERED_A_MINUTE
+from tests.kit.loaded import LoadedPrograms
+from tests.kit.system import SHORT
+from tests.kit.world import World, wait_for
+from tests.system.diagnosing import diagnose
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untouched_logging")]
+INTERVAL = 8.0
+COUNT = 120
+SETTINGS = SHORT | {
+    "RECONCILE_INTERVAL_SECONDS": f"{INTERVAL:g}",
+    "RECONCILE_ACME": "on",
+    # Once, at the start: its lists are none of the rounds'.
+    "SYNC_INTERVAL_SECONDS": "3600",
+    "WEBHOOK_MODE_INITECH": "poll",
+    # An empty setting is none: nothing opens its webhook.
+    "WEBHOOK_SECRET_INITECH": "",
+}
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
+    """`acme` has missing jobs made, `globex` has them told, `initech` is polled."""
+    folder = tmp_path_factory.mktemp("reconcile") / ".devstack"
+    tenants = ("acme", SimulatedTenant("globex", edition="cloud"), "initech")
+    with System(folder, tenants=tenants, settings=SETTINGS, openai_seconds=0.3, launch=loaded) as running:
+        wait_for(lambda: len(_seen(running)) == 3)
+        yield running
+
+
+def _seen(system: System) -> list[str]:
+    with World(system).admin() as connection:
+        return [row[0] for row in connection.execute("SELECT tenant_id FROM reconciliations")]
+
+
+def said(system: System, words: str) -> list[str]:
+    """The lines of housekeeping that have these words."""
+    assert system.housekeeping is not None
+    return [line for line in system.housekeeping.log_path.read_text("utf-8").splitlines() if words in line]
+
+
+def tickets(world: World, tenant: str, count: int, *, told_of: bool) -> list[str]:
+    return [
+        world.create_ticket(f"VPN does not connect, no. {number}", tenant, send_webhook=told_of and number % 2 == 0)
+        for number in range(count)
+    ]
+
+
+def rounds_until_made(world: World, tenant: str, made: list[str]) -> list[int]:
+    """How many rounds began after each ticket was created, until its job was made."""
+    looks = [
+        call["time"]
+        for call in world.desk_requests(tenant)
+        if call["operation"] == "list_tickets" and call["payload"]["list_info"]["start_index"] == 1
+    ]
+    question = "SELECT created_at, recovered_at FROM missing_webhooks WHERE tenant_id = %s AND ticket_id = ANY (%s)"
+    with world.admin() as connection:
+        rows = connection.execute(question, (tenant, made)).fetchall()
+    assert len(rows) == len(made)
+    return [sum(row[0].timestamp() < look < row[1].timestamp() for look in looks) for row in rows]
+
+
+def test_each_of_120_tickets_has_its_one_note_though_half_the_webhooks_are_dropped(
+    system: System, world: World
+) -> None:
+    made = tickets(world, "acme", COUNT, told_of=True)
+    dropped = made[1::2]
+    wait_for(lambda: all(world.notes(ticket_id) for ticket_id in made), seconds=120)
+    # No more than a minute may have.
+    assert len(dropped) == MOST_RECOVERED_A_MINUTE
+    assert set(rounds_until_made(world, "acme", dropped)) == {2}
+    for ticket_id in dropped:
+        (job,) = world.jobs(ticket_id)
+        assert job["event"] == RECOVERED
+        assert len([line for line in said(system, "Webhook missed") if f"ticket_id={ticket_id}," in line]) == 1
+        assert said(system, f"Job recovered: job_id={job['id']}, ticket_id={ticket_id}, reason=webhook missed")
+    assert all(world.job(ticket_id)["event"] == "ticket.created" for ticket_id in made[::2])
+    # The webhooks come late after all.
+    for ticket_id in dropped[:5]:
+        world.send_webhook(ticket_id)
+        assert world.ended(ticket_id)["reason"] == "already enhanced"
+    time.sleep(2 * INTERVAL)
+    assert [len(world.notes(ticket_id)) for ticket_id in made] == [1] * COUNT
+
+
+def test_where_it_is_only_told_each_is_named_and_none_is_made(system: System, world: World) -> None:
+    made = tickets(world, "globex", COUNT, told_of=True)
+    dropped = set(made[1::2])
+    wait_for(lambda: len(said(system, "tenant_id=globex, created=")) >= len(dropped), seconds=60)
+    time.sleep(2 * INTERVAL)
+    named = [re.findall(r"ticket_id=(\d+)", line)[0] for line in said(system, "tenant_id=globex, created=")]
+    assert sorted(named) == sorted(dropped)
+    assert all(world.jobs(ticket_id, "globex") == [] for ticket_id in dropped)
+    assert all("error" not in line.lower() for line in said(system, "Webhook missed"))
+    ticket_id = min(dropped)
+    said_of_it = diagnose(system, ticket_id, "globex").said
+    assert said_of_it["verdict"] == "webhook_missing"
+    assert "seen in the desk at" in said_of_it["says"]
+    assert any("RECONCILE_GLOBEX is report" in mend for mend in said_of_it["do"])
+
+
+def test_a_desk_that_sends_no_webhook_is_served(system: System, world: World) -> None:
+    made = tickets(world, "initech", 10, told_of=False)
+    wait_for(lambda: all(world.notes(ticket_id, "initech") for ticket_id in made), seconds=60)
+    assert [len(world.notes(ticket_id, "initech")) for ticket_id in made] == [1] * 10
+    assert said(system, "Webhook missed: ticket_id=" + made[0] + ", tenant_id=initech") == []
+    answer = world.post_webhook(made[0], "initech")
+    assert (answer.status_code, answer.json()) == (403, {"detail": "forbidden"})
+    wait_for(lambda: "reason=tenant is polled" in system.api.log_path.read_text("utf-8"))
+
+
+def test_a_leader_that_dies_in_the_middle_is_gone_on_for(system: System, world: World) -> None:
+    assert system.housekeeping is not None
+    made = tickets(world, "acme", 6, told_of=False)
+    wait_for(lambda: len(_waiting(world, made)) == len(made))
+    system.housekeeping.kill()
+    system.restart(system.housekeeping)
+    wait_for(lambda: all(world.notes(ticket_id) for ticket_id in made), seconds=90)
+    assert [len(world.notes(ticket_id)) for ticket_id in made] == [1] * len(made)
+
+
+def _waiting(world: World, made: list[str]) -> list[str]:
+    with world.admin() as connection:
+        rows = connection.execute("SELECT ticket_id FROM missing_webhooks WHERE ticket_id = ANY (%s)", (made,))
+        return [row[0] for row in rows]
