@@ -6,6 +6,7 @@ All of it takes as long for a tenant that there is not, or that is closed.
 import hmac
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from secrets import token_hex
 
@@ -14,6 +15,7 @@ from api.causes import Cause, Question
 from api.webhook_refusals import WebhookRefused
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
+from storage.known_secrets import CURRENT, PREVIOUS, TOKEN
 from webhooks.signing import TOKEN_HEADER
 
 # Secrets that nobody knows: each check tries two, so that the time it takes tells neither whether a tenant exists nor
@@ -24,6 +26,15 @@ _NOBODYS_TOKEN = token_hex(32)
 _NOBODY = Tenant("")
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """By what a webhook is its tenant's: the secret and its setting, and the bytes that it signed (None by a token)."""
+
+    setting: str
+    secret: str = field(repr=False)
+    signed: bytes | None = field(default=None, repr=False)
+
+
 def is_signed(headers: Mapping[str, str]) -> bool:
     """Return True if the signature decides: it proves more than a token, which may not make good a bad one."""
     return signature.claim_of(headers) is not None
@@ -31,13 +42,15 @@ def is_signed(headers: Mapping[str, str]) -> bool:
 
 def by_signature(
     tenants: TenantDirectory, tenant_id: str, headers: Mapping[str, str], body: bytes, ticket_id: str | None
-) -> bytes:
-    """The bytes that were signed. Raises WebhookRefused."""
+) -> Proof:
+    """What it is proved by. Raises WebhookRefused."""
     tenant = tenants.get(tenant_id) or _NOBODY
     secrets = (*tenant.webhook_secrets, *_NOBODYS_SECRETS)[:2]
     now = time.time()
     try:
-        return signature.verify(secrets, headers, body, now, require_timestamp=tenant.require_timestamp)
+        signed, number = signature.verify(secrets, headers, body, now, require_timestamp=tenant.require_timestamp)
+        previous = number > 0 or tenant.lacks_current_secret
+        return Proof(PREVIOUS if previous else CURRENT, secrets[number], signed)
     except signature.SignatureRefused as failure:
         reason, claim, cause = str(failure), failure.claim, Cause(failure.cause) if failure.cause else None
     asked = None
@@ -51,8 +64,8 @@ def by_signature(
     raise _refused(403, reason, tenant, tenant_id, ticket_id, cause, asked)
 
 
-def by_token(tenants: TenantDirectory, tenant_id: str, headers: Mapping[str, str], ticket_id: str | None) -> None:
-    """Check the token of a webhook that is not signed. Raises WebhookRefused."""
+def by_token(tenants: TenantDirectory, tenant_id: str, headers: Mapping[str, str], ticket_id: str | None) -> Proof:
+    """What a webhook that is not signed is proved by. Raises WebhookRefused."""
     tenant = tenants.get(tenant_id) or _NOBODY
     given = headers.get(TOKEN_HEADER)
     # Digests, since unequal lengths would be seen at once.
@@ -62,6 +75,7 @@ def by_token(tenants: TenantDirectory, tenant_id: str, headers: Mapping[str, str
     if not (same and tenant.webhook_token):
         cause = None if tenant.webhook_token else Cause("no token is set for the tenant")
         raise _refused(403, "token mismatch", tenant, tenant_id, ticket_id, cause)
+    return Proof(TOKEN, given)
 
 
 def _refused(
@@ -78,6 +92,8 @@ def _refused(
         return WebhookRefused(status, reason, tenant_id, ticket_id, known_tenant=True, cause=cause, asked=asked)
     if not tenant.usable:
         return WebhookRefused(403, "tenant closed", tenant_id, ticket_id, known_tenant=True, asked=asked)
+    if tenant.polled:
+        return WebhookRefused(403, "tenant is polled", tenant_id, ticket_id, known_tenant=True, asked=asked)
     return WebhookRefused(403, "unknown tenant", tenant_id, ticket_id, asked=asked)
 
 

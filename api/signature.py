@@ -79,8 +79,8 @@ def claim_of(headers: Mapping[str, str]) -> SignatureClaim | None:
 
 def verify(
     secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float, *, require_timestamp: bool = False
-) -> bytes:
-    """The bytes that one of the secrets signed. `headers` are looked up in lower case; `now` is Unix time.
+) -> tuple[bytes, int]:
+    """The bytes that one of the secrets signed, and which. `headers` are looked up in lower case; `now` is Unix time.
 
     `require_timestamp`: a signature over the body alone is refused, however good. Raises SignatureRefused. Each secret
     is tried whatever the others gave, so that the time taken tells nothing.
@@ -89,22 +89,24 @@ def verify(
     if claim is None:
         raise SignatureRefused("signature missing")
     signed = claim.prefix + body
-    if not _matches([claim.key_of(secret) for secret in secrets], signed, claim.given):
+    matching = _matching([claim.key_of(secret) for secret in secrets], signed, claim.given)
+    if not matching:
         raise SignatureRefused("signature mismatch", claim=claim)
     if claim.timestamp is None and require_timestamp:
         raise SignatureRefused("timestamp missing")
     if claim.timestamp is not None and not _recent(claim.timestamp, now):
         raise SignatureRefused("stale timestamp", cause=_clock_cause(claim.timestamp, now))
-    return signed
+    return signed, matching[0]
 
 
-def _matches(keys: Sequence[bytes], signed: bytes, given: Sequence[bytes]) -> bool:
-    matched = False
-    for key in keys:
+def _matching(keys: Sequence[bytes], signed: bytes, given: Sequence[bytes]) -> list[int]:
+    """Which of the keys have made one of the signatures."""
+    matched = [False] * len(keys)
+    for number, key in enumerate(keys):
         expected = hmac.digest(key, signed, sha256)
         for signature in given:
-            matched |= hmac.compare_digest(expected, signature)
-    return matched
+            matched[number] |= hmac.compare_digest(expected, signature)
+    return [number for number, matches in enumerate(matched) if matches]
 
 
 def _hex_signatures(header: str) -> list[bytes]:

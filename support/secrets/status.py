@@ -1,0 +1,134 @@
+"""`ai-agents secrets status`: each secret, how old it is, when it last proved a webhook, and what to do; never a value.
+
+Which secrets there are is told by the settings here; of a tenant that has none here, by what the processes have told.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from config.exits import NOT_UNDERSTOOD_EXIT
+from config.secret_files import UNREADABLE, unreadable
+from config.settings import ByHandSettings
+from config.tenant_problems import NOT_LISTED
+from config.tenant_reading import read_environment, secrets_in
+from storage import known_secrets
+from storage.known_secrets import CURRENT, LATELY_HOURS, OF_PROCESS, PREVIOUS, RETIRED, TOKEN, Remembered
+from storage.session import Database
+from support.asking import ask
+from support.secrets.telling import FINISH, last_used, still_signs, used_lately
+from support.tables import age, as_json, table, terminal_width
+
+OLD = timedelta(days=90)
+"""From this age on a secret is to be changed."""
+_RUNBOOK = "docs/runbooks/secret-rotation.md"
+_FROM_AFAR = (
+    "No secret of {tenant} is set here: this is what processes have told within two hours. What was taken away since "
+    "may be among it."
+)
+_HEAD = ("TENANT", "SECRET", "AGE", "LAST USED", f"LAST {LATELY_HOURS} H", "TO DO")
+
+
+class SecretRow(NamedTuple):
+    """One secret of a tenant; `known` is None where no process has told of it yet."""
+
+    tenant_id: str
+    setting: str
+    known: Remembered | None
+    to_do: str
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Print the table; the exit status, 2 for a tenant that nothing is known of."""
+
+    async def work(database: Database, settings: ByHandSettings) -> int:
+        values = read_environment(settings.secrets_dir)()
+        _tell_unreadable(values)
+        there = secrets_in(values)
+        by_tenant: dict[str, dict[str, str]] = {}
+        for (tenant_id, setting), secret in there.items():
+            if chosen.tenant in (None, tenant_id):
+                by_tenant.setdefault(tenant_id, {})[setting] = secret
+        rows = [row for tenant, places in by_tenant.items() for row in await _here(database, tenant, places)]
+        if not rows and chosen.tenant is not None:
+            rows = _rows(chosen.tenant, await known_secrets.last_seen(database, chosen.tenant))
+            if rows:
+                print(_FROM_AFAR.format(tenant=chosen.tenant), file=sys.stderr)
+        if not rows:
+            whose = f" of a tenant {chosen.tenant}" if chosen.tenant else ""
+            print(f"No secret{whose} is set here, and --tenant tells what processes have told.", file=sys.stderr)
+            return NOT_UNDERSTOOD_EXIT
+        print(as_json([_for_machines(row) for row in rows]) if chosen.json else _for_people(rows))
+        return 0
+
+    return ask(work)
+
+
+def _tell_unreadable(values: Mapping[str, str]) -> None:
+    """Say which files have no row since nobody can read them."""
+    for name in (name for name, value in values.items() if value == UNREADABLE):
+        print(NOT_LISTED if name == "SECRETS_DIR" else unreadable(name), file=sys.stderr)
+
+
+async def _here(database: Database, tenant_id: str, places: Mapping[str, str]) -> list[SecretRow]:
+    known = await known_secrets.remembered(database, tenant_id, places)
+    return _rows(tenant_id, {setting: known.get(setting) for setting in places})
+
+
+def _rows(tenant_id: str, known: Mapping[str, Remembered | None]) -> list[SecretRow]:
+    return [
+        SecretRow(tenant_id or OF_PROCESS, setting, one, to_do(tenant_id, setting, known))
+        for setting, one in known.items()
+    ]
+
+
+def to_do(tenant_id: str, setting: str, all_known: Mapping[str, Remembered | None]) -> str:
+    """Return what a person does about a secret of a tenant; empty for nothing. `all_known`: of all that are set."""
+    known = all_known[setting]
+    if setting == PREVIOUS:
+        return _about_previous(tenant_id, known, all_known.get(CURRENT))
+    if setting == RETIRED:
+        told = "its desk still signs with it, and is refused: have its admin set the current one"
+        return told if used_lately(known) else ""
+    if setting == CURRENT and PREVIOUS in all_known and (known is None or known.last_used_at is None):
+        return "nobody signs with it yet: have the desk's admin set it"
+    if known is None or known.asked_at - known.first_seen_at < OLD:
+        return ""
+    token = " --secret token" if setting == TOKEN else ""
+    ours = f"change it: `ai-agents secrets rotate --tenant {tenant_id}{token}`"
+    return ours if setting in (CURRENT, TOKEN) else f"change it: {_RUNBOOK}"
+
+
+def _about_previous(tenant_id: str, known: Remembered | None, new: Remembered | None) -> str:
+    if known is not None and new is not None and known.fingerprint == new.fingerprint:
+        return f"the same as the current one: `ai-agents secrets rotate --tenant {tenant_id}` was stopped, and goes on"
+    if still_signs(known, new):
+        return "its desk still signs with it: have its admin set the current one"
+    if used_lately(known):
+        return "wait: it signed within a day, though not since the current one came"
+    if new is None or new.last_used_at is None:
+        return "nobody signs with it, nor with the current one"
+    return f"nobody signs with it: {FINISH.format(tenant=tenant_id)} ends it"
+
+
+def _for_people(rows: list[SecretRow]) -> str:
+    told = []
+    for row in rows:
+        known = row.known
+        since = "unknown" if known is None else age((known.asked_at - known.first_seen_at).total_seconds())
+        uses = str(known.uses) if known is not None and row.setting.endswith(("WEBHOOK_SECRET", TOKEN)) else "-"
+        told.append((row.tenant_id, row.setting, since, last_used(known), uses, row.to_do or "nothing"))
+    return table(_HEAD, told, terminal_width())
+
+
+def _for_machines(row: SecretRow) -> dict[str, object]:
+    known = row.known
+    moments: dict[str, datetime | None] = {
+        "first_seen_at": known.first_seen_at if known else None,
+        "last_seen_at": known.last_seen_at if known else None,
+        "last_used_at": known.last_used_at if known else None,
+    }
+    uses = known.uses if known else 0
+    return {"tenant_id": row.tenant_id, "setting": row.setting, **moments, "uses": uses, "to_do": row.to_do}

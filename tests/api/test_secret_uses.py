@@ -1,0 +1,127 @@
+"""Which secret proves webhooks is counted, told to the database, and said by the job's first event."""
+
+import json
+from typing import Any
+
+import pytest
+
+from api.proof import Proof
+from api.secret_uses import SecretUses
+from config.tenant_directory import TenantDirectory
+from storage import known_secrets
+from storage.jobs import SIGNED_BY_PREVIOUS
+from storage.known_secrets import AT_ONCE, CURRENT, PREVIOUS, RETIRED, TOKEN
+from storage.session import DATABASE_FAILURES, Database
+from tests.kit.clock import Clock
+from tests.kit.postgres import Store
+from tests.kit.receiver import Receiver, raw
+from tests.kit.signing import timed
+
+NEW, OLD, GONE = "n3w-secret", "0ld-secret", "g0ne-secret"
+DESK_TOKEN = "t0ken-of-a-desk-" + "z" * 32
+SETTINGS = {
+    "WEBHOOK_SECRET_ACME": NEW,
+    "PREVIOUS_WEBHOOK_SECRET_ACME": OLD,
+    "RETIRED_WEBHOOK_SECRET_ACME": GONE,
+    "WEBHOOK_TOKEN_ACME": DESK_TOKEN,
+}
+BODY = json.dumps({"tenant_id": "acme", "ticket_id": "124"}).encode()
+
+
+async def post(receiver: Receiver, headers: dict[str, str], body: bytes = BODY) -> int:
+    status, _ = await receiver.post([body], raw({"content-type": "application/json", **headers}))
+    return status
+
+
+@pytest.mark.parametrize(
+    ("headers", "setting", "remark"),
+    [
+        (timed(NEW, BODY), CURRENT, None),
+        (timed(OLD, BODY), PREVIOUS, SIGNED_BY_PREVIOUS),
+        ({"X-ServiceDesk-Token": DESK_TOKEN}, TOKEN, None),
+    ],
+    ids=["current", "previous", "token"],
+)
+async def test_what_proves_a_webhook_is_noted(headers: dict[str, str], setting: str, remark: str | None) -> None:
+    receiver = Receiver(TenantDirectory(lambda: SETTINGS))
+    assert await post(receiver, headers) == 202
+    assert [(tenant, proof.setting, proof.secret) for tenant, proof in receiver.proofs] == [
+        ("acme", setting, SETTINGS[f"{setting}_ACME"])
+    ]
+    assert [event.remark for event in receiver.events] == [remark]
+
+
+async def test_a_check_counts_and_so_does_what_the_retired_secret_signs() -> None:
+    """The one is how a client tries the new secret; the other is refused, and recognised after the answer."""
+    receiver = Receiver(TenantDirectory(lambda: SETTINGS))
+    check = json.dumps({"tenant_id": "acme", "event": "webhook.check"}).encode()
+    assert await post(receiver, timed(NEW, check), check) == 200
+    assert await post(receiver, timed(GONE, BODY)) == 403
+    assert await post(receiver, timed("a stranger's", BODY)) == 403
+    assert [(proof.setting, proof.secret) for _, proof in receiver.proofs] == [(CURRENT, NEW), (RETIRED, GONE)]
+    assert receiver.events == []
+
+
+async def test_the_previous_secret_alone_is_not_taken_for_the_current_one() -> None:
+    """As it is left where the current one was withdrawn in the middle of a rotation."""
+    given, clock = dict(SETTINGS), Clock()
+    receiver = Receiver(TenantDirectory(lambda: given, monotonic=clock))
+    del given["WEBHOOK_SECRET_ACME"]
+    clock.now += 60
+    assert await post(receiver, timed(OLD, BODY)) == 202
+    assert [proof.setting for _, proof in receiver.proofs] == [PREVIOUS]
+
+
+async def test_uses_are_told_together_and_none_is_lost_while_the_database_is_away(store: Store) -> None:
+    uses, away = SecretUses(store.database), Database("postgresql://u:p@127.0.0.1:1/x", application_name="tests")
+    lost = SecretUses(away)
+    for one in (uses, lost):
+        for _ in range(3):
+            one.note("acme", Proof(PREVIOUS, OLD))
+        one.note("acme", Proof(CURRENT, NEW))
+    await uses.close()
+    await uses.tell()
+    known = await known_secrets.remembered(store.database, "acme", {CURRENT: NEW, PREVIOUS: OLD})
+    assert {setting: one.uses for setting, one in known.items()} == {CURRENT: 1, PREVIOUS: 3}
+    with pytest.raises(DATABASE_FAILURES):
+        await lost.tell()
+    lost._database = store.database
+    await lost.tell()
+    known = await known_secrets.remembered(store.database, "acme", {PREVIOUS: OLD})
+    assert known[PREVIOUS].uses == 6
+    await away.close()
+
+
+class LosingDatabase(Database):
+    """Whose second answer does not come."""
+
+    answers = 0
+
+    async def call(self, *given: Any, **values: Any) -> Any:
+        self.answers += 1
+        if self.answers == 2:
+            raise TimeoutError
+        return await super().call(*given, **values)
+
+
+async def test_what_was_told_is_not_told_again_when_the_next_part_gets_no_answer(store: Store, server: Any) -> None:
+    database = LosingDatabase(server.url, application_name="tests")
+    uses = SecretUses(database)
+    for number in range(AT_ONCE + 1):
+        uses.note(f"tenant-{number}", Proof(CURRENT, NEW))
+    with pytest.raises(TimeoutError):
+        await uses.tell()
+    await uses.tell()
+    await database.close()
+    told = store.table.run("SELECT sum(uses) AS uses, count(*) AS tenants FROM secret_uses")
+    assert [(row["uses"], row["tenants"]) for row in told] == [(AT_ONCE + 1, AT_ONCE + 1)]
+
+
+async def test_the_first_event_says_that_the_previous_secret_signed(store: Store) -> None:
+    """Not so where the event waited in Redis: the release before could not read it there."""
+    event = store.new_event(remark=SIGNED_BY_PREVIOUS)
+    await store.accept(event)
+    await store.accept()
+    told = store.table.run("SELECT what, reason FROM job_events ORDER BY id")
+    assert [tuple(row.values()) for row in told] == [("accepted", SIGNED_BY_PREVIOUS), ("accepted", None)]
+    assert "remark" not in event.to_json()

@@ -1,0 +1,81 @@
+"""How old each secret is: told by the leader alone, of what is set, whoever uses it."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from config.tenant_directory import TenantDirectory
+from housekeeping.secret_ages import SecretAges
+from observability import metrics
+from storage.session import DATABASE_FAILURES, Database
+from tests.kit.clock import Clock
+from tests.kit.postgres import Table
+from tests.kit.world import wait_for
+
+GIVEN = {
+    "WEBHOOK_SECRET_ACME": "new",
+    "PREVIOUS_WEBHOOK_SECRET_ACME": "old",
+    "RETIRED_WEBHOOK_SECRET_ACME": "older",
+    "SERVICEDESK_URL_ACME": "nowhere",
+    "SERVICEDESK_API_KEY_ACME": "a key",
+    "OPENAI_API_KEY_ACME": "the tenant's",
+    "OPENAI_API_KEY": "the process's",
+    "OPENAI_API_KEY_OF_SOMEBODY": "no tenant's",
+}
+
+
+@pytest.fixture(autouse=True)
+def untold() -> Iterator[None]:
+    """Nothing is told before and after."""
+    metrics.SECRET_AGE.clear()
+    yield
+    metrics.SECRET_AGE.clear()
+
+
+def told() -> dict[tuple[str, ...], float]:
+    """The series of the metric."""
+    (family,) = metrics.SECRET_AGE.collect()
+    return {tuple(sample.labels.values()): sample.value for sample in family.samples}
+
+
+async def test_each_secret_that_is_set_has_its_age_and_no_other(database: Database, table: Table) -> None:
+    """Of a closed tenant's too; a retired one opens nothing."""
+    given, clock = dict(GIVEN), Clock()
+    ages = SecretAges(database, TenantDirectory(lambda: dict(given), monotonic=clock), monotonic=clock)
+    await ages.look()
+    settings = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "SERVICEDESK_API_KEY", "OPENAI_API_KEY")
+    assert told().keys() == {("(process)", "OPENAI_API_KEY"), *(("acme", setting) for setting in settings)}
+    table.run("UPDATE known_secrets SET first_seen_at = first_seen_at - %s", timedelta(days=91))
+    clock.now += 3600
+    await ages.look()
+    assert told()["acme", "SERVICEDESK_API_KEY"] == pytest.approx(91 * 86400, abs=60)
+    given["SERVICEDESK_API_KEY_ACME"] = "another key"
+    del given["PREVIOUS_WEBHOOK_SECRET_ACME"]
+    clock.now += 15
+    await ages.look()
+    assert told()["acme", "SERVICEDESK_API_KEY"] < 60
+    assert ("acme", "PREVIOUS_WEBHOOK_SECRET") not in told()
+
+
+async def test_who_does_not_lead_any_more_tells_nothing(database: Database) -> None:
+    ages = SecretAges(database, TenantDirectory(lambda: GIVEN))
+    asked = 0
+
+    async def still_leads() -> None:
+        nonlocal asked
+        asked += 1
+
+    work = asyncio.create_task(ages.run(still_leads))
+    await asyncio.to_thread(wait_for, told)
+    work.cancel()
+    await asyncio.wait({work})
+    assert (asked, told()) == (1, {})
+
+
+async def test_a_database_that_is_away_ends_the_round_as_it_ends_the_others() -> None:
+    away = Database("postgresql://u:p@127.0.0.1:1/x", application_name="tests")
+    with pytest.raises(DATABASE_FAILURES):
+        await SecretAges(away, TenantDirectory(lambda: GIVEN)).look()
+    await away.close()

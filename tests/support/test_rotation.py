@@ -1,0 +1,395 @@
+"""`ai-agents secrets rotate` where it may write: each step, who is told what, and what a kill leaves behind."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.tenant_reading import parse_tenants, read_environment
+from config.tenants import Tenant
+from storage import known_secrets
+from storage.known_secrets import CURRENT, PREVIOUS, seen
+from storage.session import Database
+from support.secrets.cluster import RotationStep
+from support.secrets.places import read_places
+from support.secrets.steps import writes
+from tests.kit.postgres import Table
+from tests.system.by_hand import Answer, here
+
+OLD, OLDER = "the 0ld secret", "the 0lder secret"
+NOWHERE = "postgresql://u:p@127.0.0.1:1/x"
+
+
+def address(server: socket.socket) -> str:
+    return ":".join(map(str, server.getsockname()))
+
+
+class Shelf:
+    """A `SECRETS_DIR`, and the command on it."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self.path, self.url = folder / "secrets", database_url
+        self.out = folder / "new"
+        self.path.mkdir()
+        self.write(WEBHOOK_SECRET_ACME=f"{OLD}\n")
+
+    def write(self, **files: str) -> None:
+        for name, text in files.items():
+            (self.path / name).write_text(text, encoding="utf-8")
+
+    def files(self) -> dict[str, str]:
+        return {path.name: path.read_text(encoding="utf-8").strip() for path in self.path.iterdir()}
+
+    def rotate(self, *words: str, **settings: str) -> Answer:
+        given = {"SECRETS_DIR": str(self.path), "DATABASE_URL": self.url} | settings
+        return here("secrets", "rotate", "--tenant", "acme", *words, **given)
+
+    def begin(self, *words: str, **settings: str) -> Answer:
+        """Take a step that makes a new secret; it is in `out`."""
+        self.out.unlink(missing_ok=True)
+        return self.rotate(*words, "--yes", "--out", str(self.out), **settings)
+
+    @property
+    def new(self) -> str:
+        return self.out.read_text(encoding="utf-8").strip()
+
+    def writes(self, step: RotationStep, **more: str) -> list[Callable[[Path], None]]:
+        """What the step does, from the beginning on."""
+        for path in self.path.iterdir():
+            path.unlink()
+        self.write(WEBHOOK_SECRET_ACME=OLD, **more)
+        return writes(step, read_places("acme", self.path), "new")
+
+    def tenant(self) -> Tenant:
+        """As a process that starts now has it."""
+        tenants, problems = parse_tenants(read_environment(self.path)())
+        assert problems == []
+        return tenants["acme"]
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, untouched_logging: None) -> Shelf:  # noqa: ARG001 -- puts the log back
+    return Shelf(tmp_path, NOWHERE)
+
+
+@pytest.fixture
+def told(tmp_path: Path, untouched_logging: None, server: Any, table: Table) -> Shelf:  # noqa: ARG001 -- as above
+    """The same with a database."""
+    return Shelf(tmp_path, server.url)
+
+
+async def use(database: Database, shelf: Shelf, **uses: int) -> None:
+    """Let webhooks be signed, as the API tells it."""
+    places = read_of(shelf)
+    await known_secrets.know(database, [seen("acme", name, places[name], times) for name, times in uses.items()])
+
+
+def read_of(shelf: Shelf) -> dict[str, str]:
+    return {name.removesuffix("_ACME"): text for name, text in shelf.files().items()}
+
+
+async def test_a_rotation_goes_from_step_to_step_and_says_each_time_how_it_stands(
+    told: Shelf, database: Database
+) -> None:
+    begun = told.begin()
+    assert begun.returncode == 0, begun.stderr
+    assert told.files() == {"WEBHOOK_SECRET_ACME": told.new, "PREVIOUS_WEBHOOK_SECRET_ACME": OLD}
+    assert told.tenant().webhook_secrets == (told.new, OLD)
+    assert len(told.new) == 44
+    assert told.new not in begun.stdout + begun.stderr
+    assert "Both count within seconds" in begun.stdout
+    again = told.rotate("--yes", "--out", f"{told.out}2")
+    assert again.returncode == 1
+    assert "A rotation is open since 0s" in again.stderr
+    assert "It is not begun again: the old secret would end unannounced." in again.stderr
+    lost = re.search(r"`ai-agents (signing-kit [^`]*)`", again.stderr)
+    assert lost is not None
+    assert told.new in here(*lost[1].split(), SECRETS_DIR=str(told.path)).stdout
+    nobody = told.rotate("--finish", "--yes")
+    assert (nobody.returncode, "nobody has signed with the new secret yet" in nobody.stderr) == (1, True)
+    await use(database, told, **{CURRENT: 1, PREVIOUS: 4})
+    refused = told.rotate("--finish", "--yes")
+    assert refused.returncode == 1
+    assert "Not ended: the old secret still signs webhooks." in refused.stderr
+    assert "PREVIOUS_WEBHOOK_SECRET_ACME (the old one) has signed 4 webhooks of the last 24 hours" in refused.stderr
+    assert told.files().keys() == {"WEBHOOK_SECRET_ACME", "PREVIOUS_WEBHOOK_SECRET_ACME"}
+
+
+async def test_the_old_secret_is_ended_once_it_was_silent_for_a_day(
+    told: Shelf, database: Database, table: Table
+) -> None:
+    told.begin()
+    await use(database, told, **{CURRENT: 1, PREVIOUS: 4})
+    table.run("UPDATE known_secrets SET last_used_at = now() - interval '25 hours' WHERE setting = %s", PREVIOUS)
+    ended = told.rotate("--finish", "--yes")
+    assert ended.returncode == 0, ended.stderr
+    assert told.files() == {"WEBHOOK_SECRET_ACME": told.new, "RETIRED_WEBHOOK_SECRET_ACME": OLD}
+    assert (told.tenant().webhook_secrets, told.tenant().retired_secret) == ((told.new,), OLD)
+    done = told.rotate("--finish", "--yes")
+    assert (done.returncode, "No rotation of acme is open" in done.stderr) == (1, True)
+
+
+async def test_what_is_used_is_ended_by_force_alone(told: Shelf, database: Database) -> None:
+    told.begin()
+    await use(database, told, **{CURRENT: 1, PREVIOUS: 1})
+    forced = told.rotate("--finish", "--force", "--yes", "--json")
+    assert forced.returncode == 0, forced.stderr
+    said = json.loads(forced.stdout)
+    assert (said["step"], said["written"]) == ("finish", True)
+    assert said["says"][0] == "Forced: the old secret still signs webhooks."
+
+
+async def test_who_forces_an_end_is_told_why_before_the_question(told: Shelf, database: Database) -> None:
+    told.begin()
+    await use(database, told, **{CURRENT: 1, PREVIOUS: 1})
+    unanswered = told.rotate("--finish", "--force")
+    assert (unanswered.returncode, unanswered.stdout) == (2, "")
+    assert unanswered.stderr.startswith("Forced: the old secret still signs webhooks.")
+
+
+def test_without_a_database_a_rotation_begins_and_is_not_finished_but_by_force(shelf: Shelf) -> None:
+    begun = shelf.begin()
+    assert begun.returncode == 0
+    assert "Not recorded: the database does not answer" in begun.stdout
+    finish = shelf.rotate("--finish", "--yes")
+    assert (finish.returncode, "who signs with which is not known" in finish.stderr) == (75, True)
+    assert shelf.rotate("--finish", "--force", "--yes").returncode == 0
+    assert shelf.files().keys() == {"WEBHOOK_SECRET_ACME", "RETIRED_WEBHOOK_SECRET_ACME"}
+
+
+def test_who_is_tired_of_waiting_for_the_database_has_the_new_secret_by_then(shelf: Shelf) -> None:
+    """It takes a connection and says nothing; Ctrl-C."""
+    ours, theirs = pty.openpty()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = {"SECRETS_DIR": str(shelf.path), "DATABASE_URL": f"postgresql://u:p@{address(silent)}/x"}
+        with subprocess.Popen(
+            [sys.executable, "-m", "support.cli", "secrets", "rotate", "--tenant", "acme", "--leaked", "--yes"],
+            env={"PATH": os.environ["PATH"], **settings},
+            cwd=Path(__file__).parents[2],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        ) as process:
+            asked, _ = silent.accept()
+            with asked:
+                process.send_signal(signal.SIGINT)
+                assert process.wait(60) == 0
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert shelf.files()["WEBHOOK_SECRET_ACME"] in shown
+    assert "Not recorded: it was interrupted." in shown
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_leaked_secret_ends_at_once_though_the_database_has_no_address(shelf: Shelf, begun: bool) -> None:
+    """A new one takes its place, and no other one opens anything."""
+    if begun:
+        shelf.write(PREVIOUS_WEBHOOK_SECRET_ACME=OLDER)
+    ended = shelf.begin("--leaked", DATABASE_URL="")
+    assert ended.returncode == 0, ended.stderr
+    assert "Not recorded: DATABASE_URL is missing" in ended.stdout
+    assert (shelf.tenant().webhook_secrets, shelf.tenant().retired_secret) == ((shelf.new,), OLD)
+
+
+def test_a_token_has_one_place_and_ends_at_once(shelf: Shelf) -> None:
+    (shelf.path / "WEBHOOK_SECRET_ACME").unlink()
+    shelf.write(WEBHOOK_TOKEN_ACME="t0ken" * 8)
+    wrong = shelf.begin()
+    assert wrong.returncode == 2
+    assert "its webhooks bring a token, see `ai-agents secrets rotate --tenant acme --secret token`" in wrong.stderr
+    done = shelf.begin("--secret", "token")
+    assert done.returncode == 0, done.stderr
+    assert shelf.tenant().webhook_token == shelf.new
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["--secret", "token", "--yes"], 2, "WEBHOOK_TOKEN_ACME is not set here."),
+        (["--finish", "--yes"], 1, "No rotation of acme is open: one secret is valid."),
+        (["--finish", "--leaked"], 2, "not allowed with argument"),
+        (["--secret", "token", "--finish"], 2, "a token has one place"),
+        (["--force"], 2, "--force goes with --finish"),
+        (["--finish", "--out", "x"], 2, "--finish makes no new secret"),
+        (["--json"], 2, "--json needs --yes"),
+        (["--yes"], 2, "the new secret is shown at a terminal only: give --out FILE"),
+        (["--yes", "--out", os.devnull], 2, "is there already"),
+        (["--out", "/no/such/folder/x"], 2, "give --yes to do this without being asked"),
+        (["--yes", "--out", "/no/such/folder/x"], 1, "Nothing was changed: /no/such/folder/x can't be made: "),
+    ],
+)
+def test_what_is_not_done_changes_nothing(words: list[str], status: int, says: str, shelf: Shelf) -> None:
+    before = shelf.files()
+    answer = shelf.rotate(*words)
+    assert (answer.returncode, answer.stdout) == (status, "")
+    assert says in answer.stderr
+    assert shelf.files() == before
+
+
+def test_a_tenant_of_no_setting_is_told_of(shelf: Shelf) -> None:
+    answer = here("secrets", "rotate", "--tenant", "hooli", "--yes", SECRETS_DIR=str(shelf.path))
+    assert answer.returncode == 2
+    assert "WEBHOOK_SECRET_HOOLI is not set here: there is no setting of a tenant hooli." in answer.stderr
+
+
+def test_a_dry_run_tells_what_it_would_do(shelf: Shelf) -> None:
+    before = shelf.files()
+    for words in ([], ["--leaked"]):
+        answer = shelf.rotate("--dry-run", "--json", *words)
+        assert answer.returncode == 0, answer.stderr
+        said = json.loads(answer.stdout)
+        assert said["written"] is False
+        assert said["says"][0].startswith("Would ")
+    assert shelf.files() == before
+
+
+def test_where_nothing_may_be_written_it_tells_what_to_type(shelf: Shelf) -> None:
+    """In a cluster the secret is kept elsewhere; no secret stands in the commands."""
+    (shelf.path / "..data").mkdir()
+    for settings in ({}, {"SECRETS_DIR": "", "WEBHOOK_SECRET_ACME": OLD}):
+        answer = shelf.rotate(**settings)
+        assert answer.returncode == 0, answer.stderr
+        assert answer.stderr.startswith("Not written: ")
+        lines = answer.stdout.splitlines()
+        assert [line.partition("=")[0] for line in lines[:3]] == ["OLD", "OPEN", "NEW"]
+        assert "kubectl patch secret ai-agents-secrets -n ai-agents-production" in lines[3]
+        assert OLD not in answer.stdout + answer.stderr
+        unasked = shelf.rotate("--json", "--yes", **settings)
+        machine = json.loads(unasked.stdout)
+        assert (unasked.returncode, machine["written"], machine["commands"]) == (1, False, lines)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_that_is_only_read_is_not_written(shelf: Shelf) -> None:
+    shelf.path.chmod(0o500)
+    answer = shelf.begin()
+    shelf.path.chmod(0o700)
+    assert "Not written: SECRETS_DIR can't be written by this process" in answer.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of others")
+def test_a_file_of_another_user_stays_his(shelf: Shelf) -> None:
+    """One of root's own the processes could not read."""
+    os.chown(shelf.path / "WEBHOOK_SECRET_ACME", 10001, 10001)
+    assert shelf.begin().returncode == 0
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in shelf.path.iterdir()} == {(10001, 10001)}
+
+
+def test_a_file_goes_before_the_environment_and_that_is_said(shelf: Shelf) -> None:
+    (shelf.path / "WEBHOOK_SECRET_ACME").unlink()
+    begun = shelf.begin(WEBHOOK_SECRET_ACME=OLD)
+    assert begun.returncode == 0, begun.stderr
+    assert shelf.files() == {"WEBHOOK_SECRET_ACME": shelf.new, "PREVIOUS_WEBHOOK_SECRET_ACME": OLD}
+    assert "WEBHOOK_SECRET_ACME stands in the environment here, too: its file goes before it" in begun.stdout
+
+
+def test_what_the_environment_has_is_not_ended_by_a_file(shelf: Shelf) -> None:
+    """Neither later, nor at once: it would count again."""
+    kept = {"PREVIOUS_WEBHOOK_SECRET_ACME": OLDER}
+    finish = shelf.rotate("--finish", "--force", "--yes", **kept)
+    assert finish.returncode == 78
+    assert "PREVIOUS_WEBHOOK_SECRET_ACME stands in the environment: take it out there" in finish.stderr
+    leaked = shelf.begin("--leaked", **kept)
+    assert leaked.returncode == 78
+    assert "STILL VALID: PREVIOUS_WEBHOOK_SECRET_ACME of the environment." in leaked.stdout
+    assert "no other secret signs" not in leaked.stdout
+    assert shelf.files()["WEBHOOK_SECRET_ACME"] == shelf.new
+
+
+def test_what_the_environment_goes_on_with_is_not_retired(shelf: Shelf) -> None:
+    """A secret that is in use and retired closes its tenant."""
+    leaked = shelf.begin("--leaked", PREVIOUS_WEBHOOK_SECRET_ACME=OLD)
+    assert leaked.returncode == 78
+    assert shelf.files() == {"WEBHOOK_SECRET_ACME": shelf.new}
+
+
+async def test_variables_alone_are_ended_by_hand_once_nobody_signs_with_the_old_one(
+    told: Shelf, database: Database
+) -> None:
+    """As with a compose file, where there is no SECRETS_DIR."""
+    told.write(PREVIOUS_WEBHOOK_SECRET_ACME=OLDER)
+    settings = {f"{name}_ACME": secret for name, secret in read_of(told).items()} | {"SECRETS_DIR": ""}
+    await use(database, told, **{CURRENT: 1, PREVIOUS: 1})
+    refused = told.rotate("--finish", **settings)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "Not ended: the old secret has signed webhooks within a day." in refused.stderr
+    forced = told.rotate("--finish", "--force", **settings)
+    assert forced.returncode == 0
+    assert "set RETIRED_WEBHOOK_SECRET_ACME to what PREVIOUS_WEBHOOK_SECRET_ACME is, and take" in forced.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe"], ids=["empty", "no text"])
+def test_a_file_that_says_nothing_is_not_replaced(content: bytes, shelf: Shelf) -> None:
+    (shelf.path / "WEBHOOK_SECRET_ACME").write_bytes(content)
+    answer = shelf.begin()
+    assert answer.returncode == 78
+    assert "Start refused: WEBHOOK_SECRET_ACME: its file" in answer.stderr
+    assert not shelf.out.exists()
+
+
+def test_two_who_rotate_at_once_do_not_end_each_others_secret(shelf: Shelf) -> None:
+    descriptor = os.open(shelf.path, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    answer = shelf.begin()
+    os.close(descriptor)
+    assert (answer.returncode, "Somebody else has changed the secrets of acme" in answer.stderr) == (1, True)
+    assert shelf.files() == {"WEBHOOK_SECRET_ACME": OLD}
+    assert not shelf.out.exists()
+
+
+def test_files_are_as_open_as_those_before_and_no_more(shelf: Shelf) -> None:
+    shelf.path.chmod(0o755)
+    for mode, after in ((0o644, 0o644), (0o600, 0o600), (0o440, 0o640), (0o666, 0o644)):
+        shelf.write(WEBHOOK_SECRET_ACME=OLD)
+        (shelf.path / "WEBHOOK_SECRET_ACME").chmod(mode)
+        begun = shelf.begin()
+        assert begun.returncode == 0
+        assert ("every user of this machine may read the file" in begun.stdout) == bool(mode & 0o004)
+        modes = {stat.S_IMODE((shelf.path / name).stat().st_mode) for name in shelf.files()}
+        assert modes == {after}
+        assert stat.S_IMODE(shelf.out.stat().st_mode) == 0o600
+        for name in shelf.files():
+            (shelf.path / name).unlink()
+
+
+@pytest.mark.parametrize("step", [RotationStep.BEGIN, RotationStep.FINISH, RotationStep.LEAKED])
+def test_a_kill_between_two_writes_leaves_what_the_next_run_understands(step: RotationStep, shelf: Shelf) -> None:
+    """The tenant is never closed, and no secret that is not withdrawn ends."""
+    more = {} if step is RotationStep.BEGIN else {"PREVIOUS_WEBHOOK_SECRET_ACME": OLDER}
+    for done in range(len(shelf.writes(step, **more)) + 1):
+        for write in shelf.writes(step, **more)[:done]:
+            write(shelf.path)
+        # What a kill in the middle of a write leaves beside it.
+        shelf.write(**{".WEBHOOK_SECRET_ACME.new": "ha"})
+        secrets = shelf.tenant().webhook_secrets
+        assert secrets[0] in (OLD, "new")
+        assert step is not RotationStep.BEGIN or OLD in secrets
+        open_yet = step is RotationStep.BEGIN and done == 2
+        assert read_places("acme", shelf.path).is_open == (open_yet or secrets == (OLD, OLDER))
+        if step is RotationStep.BEGIN and not open_yet:
+            assert shelf.begin().returncode == 0
+            assert shelf.tenant().webhook_secrets == (shelf.new, OLD)
+            assert ".WEBHOOK_SECRET_ACME.new" not in shelf.files()
+
+
+def test_a_new_secret_that_counts_is_shown_though_the_step_came_to_no_end(shelf: Shelf) -> None:
+    """The retired one's place is taken by a folder: the leaked one has ended all the same."""
+    (shelf.path / "RETIRED_WEBHOOK_SECRET_ACME" / "x").mkdir(parents=True)
+    answer = shelf.begin("--leaked")
+    assert answer.returncode == 1
+    assert "Not done to its end: " in answer.stderr
+    assert "run this again only to end that one, too" in answer.stderr
+    assert f"The new secret is in {shelf.out}." in answer.stdout
+    assert (shelf.path / "WEBHOOK_SECRET_ACME").read_text(encoding="utf-8") == shelf.new

@@ -1,0 +1,138 @@
+"""`ai-agents secrets status`: a row for each secret, with what to do, and nothing of what it is."""
+
+import asyncio
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage import known_secrets
+from storage.known_secrets import CURRENT, PREVIOUS, RETIRED, TOKEN, Remembered, seen
+from storage.session import Database
+from support.secrets.status import to_do
+from tests.kit.postgres import Table
+from tests.support.known import NOW, ago
+from tests.system.by_hand import Answer, here
+
+SETTINGS = {
+    "WEBHOOK_SECRET_ACME": "the current 0ne",
+    "PREVIOUS_WEBHOOK_SECRET_ACME": "the previ0us one",
+    "SERVICEDESK_API_KEY_ACME": "a desk's k3y",
+    "SERVICEDESK_URL_ACME": "nowhere",
+    "WEBHOOK_TOKEN_GLOBEX": "gl0bex" * 6,
+    "OPENAI_API_KEY": "the m0del's key",
+}
+
+
+def known(setting: str, days: float, used_hours: float | None = None) -> Remembered:
+    used = None if used_hours is None else ago(used_hours * 3600)
+    return Remembered(setting, setting.encode(), ago(days * 86400), NOW, used, NOW, 1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "days", "used_hours", "is_open", "says"),
+    [
+        (CURRENT, 10, 1, False, ""),
+        (CURRENT, 90, 1, False, "change it: `ai-agents secrets rotate --tenant acme`"),
+        (CURRENT, 1, None, True, "nobody signs with it yet: have the desk's admin set it"),
+        (CURRENT, 1, 1, True, ""),
+        (CURRENT, 3, 50, True, ""),
+        (PREVIOUS, 100, 11, True, "its desk still signs with it: have its admin set the current one"),
+        (PREVIOUS, 100, 13, True, "wait: it signed within a day, though not since the current one came"),
+        (PREVIOUS, 100, 25, True, "nobody signs with it: `ai-agents secrets rotate --tenant acme --finish` ends it"),
+        (RETIRED, 100, 1, False, "its desk still signs with it, and is refused: have its admin set the current one"),
+        (RETIRED, 100, None, False, ""),
+        (TOKEN, 91, 1, False, "change it: `ai-agents secrets rotate --tenant acme --secret token`"),
+        ("SERVICEDESK_API_KEY", 89, None, False, ""),
+        ("SERVICEDESK_API_KEY", 91, None, False, "change it: docs/runbooks/secret-rotation.md"),
+    ],
+)
+def test_a_row_says_what_to_do(setting: str, days: float, used_hours: float | None, is_open: bool, says: str) -> None:
+    """The current one of an open rotation came twelve hours ago, and has signed."""
+    both = {CURRENT: known(CURRENT, 0.5, 1), PREVIOUS: known(PREVIOUS, 9)} if is_open else {}
+    assert to_do("acme", setting, {**both, setting: known(setting, days, used_hours)}) == says
+
+
+def test_an_old_secret_is_not_to_be_ended_before_somebody_signs_with_the_new_one() -> None:
+    """`--finish` would refuse."""
+    both = {CURRENT: known(CURRENT, 2), PREVIOUS: known(PREVIOUS, 9)}
+    assert to_do("acme", PREVIOUS, both) == "nobody signs with it, nor with the current one"
+
+
+async def test_a_rotation_that_was_stopped_as_it_began_has_no_old_secret(
+    told: str, database: Database, tmp_path: Path
+) -> None:
+    """The desk signs with the current one, which is in both places."""
+    for name in (CURRENT, PREVIOUS):
+        (tmp_path / f"{name}_ACME").write_text("the 0ne", encoding="utf-8")
+    await known_secrets.know(database, [seen("acme", CURRENT, "the 0ne")])
+    await known_secrets.know(database, [seen("acme", CURRENT, "the 0ne", uses=1)])
+    answer = await asked(told, "--json", SECRETS_DIR=str(tmp_path))
+    (said,) = [row["to_do"] for row in json.loads(answer.stdout) if row["setting"] == PREVIOUS]
+    assert said.startswith("the same as the current one: `ai-agents secrets rotate --tenant acme` was stopped")
+
+
+async def test_a_secret_that_nobody_can_read_is_told_of(told: str, tmp_path: Path) -> None:
+    (tmp_path / "WEBHOOK_SECRET_ACME").write_bytes(b"\xff\xfe")
+    (tmp_path / "WEBHOOK_TOKEN_ACME").write_text("t0ken" * 8, encoding="utf-8")
+    answer = await asked(told, SECRETS_DIR=str(tmp_path))
+    assert answer.returncode == 0
+    assert answer.stderr == "WEBHOOK_SECRET_ACME: its file can't be read as text\n"
+
+
+@pytest.fixture
+def told(untouched_logging: None, server: Any, table: Table) -> str:  # noqa: ARG001 -- puts the log back, and empties
+    """The database's address."""
+    return str(server.url)
+
+
+async def asked(url: str, *words: str, **settings: str) -> Answer:
+    """The same beside a loop that runs."""
+    return await asyncio.to_thread(status, url, *words, **settings)
+
+
+def status(url: str, *words: str, **settings: str) -> Answer:
+    return here("secrets", "status", *words, DATABASE_URL=url, **settings)
+
+
+async def test_each_secret_that_is_set_here_has_its_row(told: str, database: Database, table: Table) -> None:
+    """Of the processes too; one that no process has told of is there as well."""
+    await known_secrets.know(database, [seen("acme", CURRENT, SETTINGS["WEBHOOK_SECRET_ACME"], uses=7)])
+    table.run("UPDATE known_secrets SET first_seen_at = first_seen_at - %s", timedelta(days=3))
+    answer = await asked(told, **SETTINGS)
+    assert answer.returncode == 0, answer.stderr
+    rows = [line.split(maxsplit=5) for line in answer.stdout.splitlines()[1:]]
+    assert sorted((tenant, setting) for tenant, setting, *_ in rows) == [
+        ("(process)", "OPENAI_API_KEY"),
+        ("acme", PREVIOUS),
+        ("acme", "SERVICEDESK_API_KEY"),
+        ("acme", CURRENT),
+        ("globex", TOKEN),
+    ]
+    assert next(row[2:5] for row in rows if row[1] == CURRENT) == ["3d", "0s", "ago"]
+    assert all(row[2] == "unknown" for row in rows if row[1] != CURRENT)
+    assert not any(secret[:8] in answer.stdout + answer.stderr for secret in SETTINGS.values() if secret != "nowhere")
+
+
+async def test_of_a_tenant_without_settings_here_it_tells_what_processes_told(
+    told: str, database: Database, table: Table
+) -> None:
+    """From a laptop that has the database's address alone; what is told of no more is gone."""
+    await known_secrets.know(database, [seen("acme", CURRENT, "x", uses=1), seen("acme", PREVIOUS, "y", uses=2)])
+    answer = await asked(told, "--tenant", "acme", "--json")
+    assert {row["setting"]: row["uses"] for row in json.loads(answer.stdout)} == {CURRENT: 1, PREVIOUS: 2}
+    assert "No secret of acme is set here: this is what processes have told within two hours." in answer.stderr
+    table.run("UPDATE known_secrets SET last_seen_at = now() - interval '3 hours' WHERE setting = %s", PREVIOUS)
+    rows = json.loads((await asked(told, "--tenant", "acme", "--json")).stdout)
+    assert [row["setting"] for row in rows] == [CURRENT]
+    for words in ([], ["--tenant", "hooli"]):
+        nothing = await asked(told, *words)
+        assert (nothing.returncode, nothing.stdout) == (2, "")
+        assert "is set here" in nothing.stderr
+
+
+def test_without_its_database_it_is_to_be_tried_again(untouched_logging: None, tmp_path: Path) -> None:  # noqa: ARG001
+    answer = status("postgresql://u:p@127.0.0.1:1/x", SECRETS_DIR=str(tmp_path), **SETTINGS)
+    assert answer.returncode == 75

@@ -1,0 +1,161 @@
+"""A webhook secret is rotated while the system runs: who signs with what is told the same everywhere, at each step."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from config.tenant_names import TENANT_SETTINGS
+from devstack.system import System
+from storage.jobs import SIGNED_BY_PREVIOUS
+from tests.kit.loaded import LoadedPrograms
+from tests.kit.system import SHORT
+from tests.kit.world import World, wait_for
+from tests.system.by_hand import Answer, run
+from tests.system.diagnosing import diagnose
+from tests.system.outcomes import figures
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`SECRETS_DIR`."""
+    return tmp_path_factory.mktemp("secrets")
+
+
+@pytest.fixture(scope="module")
+def system(folder: Path, tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
+    """A system whose tenants have their secrets in files."""
+    settings = SHORT | {"SECRETS_DIR": str(folder)}
+    running = System(tmp_path_factory.mktemp("system"), settings=settings, openai_seconds=0.3, launch=loaded)
+    for process in (running.api, running.housekeeping, *running.workers):
+        for name in [name for name in process.environment if name.startswith(tuple(TENANT_SETTINGS))]:
+            (folder / name).write_text(process.environment.pop(name), encoding="utf-8")
+    with running:
+        yield running
+
+
+class Operator:
+    """Who rotates acme's secret, and looks."""
+
+    def __init__(self, system: System, world: World, folder: Path, out: Path) -> None:
+        self._system, self._world, self._folder, self.out = system, world, folder, out
+        self._settings = {"DATABASE_URL": system.state["database_url"], "SECRETS_DIR": str(folder)}
+
+    def rotate(self, *words: str) -> Answer:
+        return run("secrets", "rotate", "--tenant", "acme", "--yes", *words, **self._settings)
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """What `secrets status` says of acme's webhook secrets, by setting."""
+        answer = run("secrets", "status", "--tenant", "acme", "--json", **self._settings)
+        assert answer.returncode == 0, answer.stderr
+        return {row["setting"]: row for row in json.loads(answer.stdout) if "WEBHOOK" in row["setting"]}
+
+    def secret(self, setting: str = "WEBHOOK_SECRET") -> str:
+        return (self._folder / f"{setting}_ACME").read_text(encoding="utf-8")
+
+    def post(self, ticket_id: str, secret: str) -> httpx.Response:
+        return self._world.post_webhook(ticket_id, secret=secret)
+
+    def proved(self) -> dict[str, float]:
+        """What the API has counted, by secret."""
+        found = {}
+        for name, count in figures(self._system).items():
+            if told := re.fullmatch(r'ai_agents_webhooks_proved_total\{secret="(\w+)",tenant_id="acme"\}', name):
+                found[told[1]] = count
+        return found
+
+    def ages(self) -> dict[str, float]:
+        """What housekeeping tells of the age of acme's secrets, by setting."""
+        told = figures(self._system, "housekeeping").items()
+        shape = re.compile(r'ai_agents_secret_age_seconds\{setting="(\w+)",tenant_id="acme"\}')
+        return {found[1]: age for name, age in told if (found := shape.fullmatch(name))}
+
+
+@pytest.fixture
+def operator(system: System, world: World, folder: Path, tmp_path: Path) -> Operator:
+    return Operator(system, world, folder, tmp_path / "new")
+
+
+def test_a_rotation_is_told_the_same_by_events_metrics_diagnosis_and_status(
+    operator: Operator, system: System, world: World
+) -> None:
+    """Begun, signed with both, finished, and signed with the old one again."""
+    old = operator.secret()
+    before = world.create_ticket()
+    assert world.ended(before)["state"] == "completed"
+    begun = operator.rotate("--out", str(operator.out))
+    assert begun.returncode == 0, begun.stderr
+    new = operator.out.read_text(encoding="utf-8").strip()
+    wait_for(lambda: operator.post("999001", new).status_code == 202)
+    late = world.create_ticket(send_webhook=False)
+    assert operator.post(late, old).status_code == 202
+    assert SIGNED_BY_PREVIOUS in diagnose(system, late).because
+    assert SIGNED_BY_PREVIOUS not in diagnose(system, before).because
+    job = str(world.ended(late)["id"])
+    shown = run("show", job, "--events", DATABASE_URL=system.state["database_url"]).stdout
+    assert shown.count(f"{SIGNED_BY_PREVIOUS}") == 2
+    assert operator.proved() == {"current": 2.0, "previous": 1.0}
+    wait_for(lambda: operator.status()["PREVIOUS_WEBHOOK_SECRET"]["last_used_at"])
+    told = operator.status()
+    assert told["PREVIOUS_WEBHOOK_SECRET"]["to_do"].startswith("its desk still signs with it")
+    # The old one has signed the first webhook too, when it was the current one.
+    assert (told["PREVIOUS_WEBHOOK_SECRET"]["uses"], told["WEBHOOK_SECRET"]["uses"]) == (2, 1)
+    assert not any(value in json.dumps(told) for value in (old, new, old[:8], new[:8]))
+    wait_for(lambda: "PREVIOUS_WEBHOOK_SECRET" in operator.ages())
+    assert operator.ages()["PREVIOUS_WEBHOOK_SECRET"] > operator.ages()["WEBHOOK_SECRET"]
+    assert operator.rotate("--finish").returncode == 1
+    assert operator.rotate("--finish", "--force").returncode == 0
+    wait_for(lambda: operator.post("999002", old).status_code == 403)
+    refused_is_told(operator, system, world, old)
+
+
+def refused_is_told(operator: Operator, system: System, world: World, old: str) -> None:
+    """What the retired secret signs is refused, counted, and told of in each place."""
+    ticket = world.create_ticket(send_webhook=False)
+
+    def diagnosed() -> bool:
+        assert operator.post(ticket, old).status_code == 403
+        return "signed with the retired secret" in diagnose(system, ticket).because
+
+    wait_for(diagnosed)
+    assert operator.proved()["retired"] >= 1
+    wait_for(lambda: "and is refused" in operator.status()["RETIRED_WEBHOOK_SECRET"]["to_do"])
+    wait_for(lambda: operator.ages().keys() >= {"WEBHOOK_SECRET"} and "PREVIOUS_WEBHOOK_SECRET" not in operator.ages())
+    assert "RETIRED_WEBHOOK_SECRET" not in operator.ages()
+    log = system.api.log_path.read_text(encoding="utf-8")
+    assert not any(operator.secret(name) in log for name in ("WEBHOOK_SECRET", "RETIRED_WEBHOOK_SECRET"))
+
+
+def test_a_leaked_secret_ends_and_the_new_one_is_shown_at_the_terminal_once(operator: Operator, system: System) -> None:
+    """Asked first, and answered by a person; what is printed is what counts from then on."""
+    leaked = operator.secret()
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "support.cli", "secrets", "rotate", "--tenant", "acme", "--leaked"]
+    settings = {"DATABASE_URL": system.state["database_url"], "SECRETS_DIR": operator._settings["SECRETS_DIR"]}
+    with subprocess.Popen(
+        words,
+        env={"PATH": os.environ["PATH"], **settings},
+        cwd=Path(__file__).parents[2],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+    ) as process:
+        os.close(theirs)
+        os.write(ours, b"y\n")
+        assert process.wait(60) == 0
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert shown.count(operator.secret()) == 1
+    wait_for(lambda: operator.post("999003", leaked).status_code == 403)
+    assert operator.post("999004", operator.secret()).status_code == 202
+    assert operator.secret("RETIRED_WEBHOOK_SECRET") == leaked
