@@ -1,111 +1,97 @@
-"""What desk and model say, within a second or so: the desk is read, and the model's server is not asked a question."""
+"""Who looks at desk and model: this process, or housekeeping for one that has neither credentials nor a way there."""
 
-import asyncio
-from dataclasses import dataclass
-from functools import partial
+from typing import Protocol
 
-import httpx
+from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from config.settings import DeskClientSettings, WorkerSettings
-from config.tenants import Tenant
-from integrations.breaker import Breaker
-from integrations.errors import HeldBack, OutsideFailure, TicketGone
-from integrations.http import connection_words, open_client
-from integrations.outward import Outward
-from integrations.rate import PassingRate
-from integrations.servicedesk.calls import Limits
-from integrations.servicedesk.client import ServiceDeskPlus
-from integrations.servicedesk.tokens import LentTokens, NoSharedToken
+from config.tenant_directory import TenantDirectory
+from dispatch.asking import LookAsker, NotAnswered
+from integrations.looks import DESK_LOOK, MODEL_LOOK, SOUGHT, DeskLook, ModelLook, Sought
+from integrations.model.looking import look_at_model
+from integrations.servicedesk.looking import NoteMarks, look_at_desk
 from storage.by_hand import Details
 from storage.jobs import ALREADY_ENHANCED
 from storage.models import JobState
-from support.diagnose.facts import DeskLook, ModelLook, TicketState
+from support.check.settings import Loaded
 from workflow.note import is_note, is_note_of
 
-SECONDS = 1.0
 _NO_TENANT = "this process does not know the tenant"
+_NO_SETTINGS = "a worker's settings are not here"
+_UNREADABLE = "housekeeping answered what this release can't read"
+_MARKS = NoteMarks(is_note_of, is_note)
 
 
-@dataclass(slots=True)
-class _DeskSeen:
-    ticket: TicketState | None = None
-    note: bool | None = None
-    numbers: tuple[str, ...] = ()
+class Outside(Protocol):
+    """Looks within seconds, changes nothing, and never fails: what was not seen says why."""
+
+    async def desk(self, tenant_id: str | None, ticket_id: str, job: Details | None) -> DeskLook:
+        """Look for the job's note, or for the ticket."""
+
+    async def model(self, tenant_id: str | None) -> ModelLook:
+        """See whether the server of the tenant's model answers."""
 
 
-async def look_at_desk(
-    tenant: Tenant | None,
-    settings: DeskClientSettings | None,
-    redis: Redis | None,
-    ticket_id: str,
-    job: Details | None,
-) -> DeskLook:
-    """Look for the job's note, or for the ticket; each call counts against the desk's rate, and none changes anything.
+def sought_of(ticket_id: str, job: Details | None) -> Sought:
+    """Return what is looked for in the desk: the job's note, where it may be there, or the ticket."""
+    if job is None:
+        return Sought(ticket_id)
+    number = job.desk_id or job.ticket_id
+    completed = job.state == JobState.COMPLETED
+    if completed or job.note_attempted_at:
+        note_id = job.note_id if completed else None
+        return Sought(number, job.id, job.note_attempted_at, note_id or None)
+    return Sought(number, any_note=job.reason == ALREADY_ENHANCED)
 
-    A cloud desk is asked with the token that the workers share. What was seen before a failure counts.
-    """
-    if tenant is None or tenant.desk is None:
-        return DeskLook(failure=_NO_TENANT if tenant is None else "this process has no desk of the tenant")
-    if settings is None:
-        return DeskLook(failure="a worker's settings are not here")
-    seen, asked, failure = _DeskSeen(), True, ""
-    async with open_client(connections=2, outward=Outward.to_desks(settings)) as http:
-        rate = PassingRate(tenant.id, tenant.desk.rate_per_minute, redis)
-        limits = Limits(Breaker(f"desk of {tenant.id}", "desk unavailable"), rate, 1)
-        tokens = LentTokens(http, redis, SECONDS)
-        desk = ServiceDeskPlus(tenant, http, tokens, SECONDS, limits)
+
+class LooksItself:
+    """For a command, which has a worker's settings as far as they are `loaded`."""
+
+    def __init__(self, tenants: TenantDirectory, loaded: Loaded, redis: Redis | None) -> None:
+        self._tenants = tenants
+        self._loaded = loaded
+        self._redis = redis
+
+    async def desk(self, tenant_id: str | None, ticket_id: str, job: Details | None) -> DeskLook:
+        """Look for the job's note, or for the ticket."""
+        tenant = self._tenants.get(tenant_id) if tenant_id else None
+        if tenant is None or self._loaded.desks is None:
+            return DeskLook(failure=_NO_TENANT if tenant is None else _NO_SETTINGS)
+        return await look_at_desk(tenant, self._loaded.desks, self._redis, sought_of(ticket_id, job), _MARKS)
+
+    async def model(self, tenant_id: str | None) -> ModelLook:
+        """See whether the server of the tenant's model answers."""
+        tenant = self._tenants.get(tenant_id) if tenant_id else None
+        if tenant is None or self._loaded.worker is None:
+            return ModelLook(failure=_NO_TENANT if tenant is None else _NO_SETTINGS)
+        return await look_at_model(tenant, self._loaded.worker)
+
+
+class HasHousekeepingLook:
+    """For the console."""
+
+    def __init__(self, asking: LookAsker) -> None:
+        self._asking = asking
+
+    async def desk(self, tenant_id: str | None, ticket_id: str, job: Details | None) -> DeskLook:
+        """Look for the job's note, or for the ticket."""
+        if tenant_id is None:
+            return DeskLook(failure=_NO_TENANT)
+        about = SOUGHT.dump_json(sought_of(ticket_id, job), exclude_defaults=True).decode()
         try:
-            async with asyncio.timeout(SECONDS):
-                if tenant.desk.edition == "cloud":
-                    # Before a call is taken from the rate.
-                    await tokens.get(tenant.id, tenant.desk)
-                await _look(desk, seen, ticket_id, job)
-        except TicketGone:
-            seen.ticket = "gone"
-        except HeldBack as held:
-            asked, failure = False, f"jobs have the desk's calls of this minute ({held.reason})"
-        except NoSharedToken as none:
-            asked, failure = False, str(none)
-        except OutsideFailure as failed:
-            failure = failed.reason
-        except TimeoutError:
-            failure = f"it did not answer within {SECONDS:g} s"
-    return DeskLook(asked, failure, seen.ticket, seen.note, seen.numbers)
+            return DESK_LOOK.validate_json(await self._asking.ask("desk", tenant_id, about))
+        except NotAnswered as why:
+            return DeskLook(failure=str(why))
+        except ValidationError:
+            return DeskLook(failure=_UNREADABLE)
 
-
-async def _look(desk: ServiceDeskPlus, seen: _DeskSeen, ticket_id: str, job: Details | None) -> None:
-    """See into `seen` what there is. Raises what the desk does."""
-    desk_id = await desk.id_of((job.desk_id or job.ticket_id) if job else ticket_id)
-    if job is not None and job.state == JobState.COMPLETED and job.note_id:
-        # One call, where all is well.
-        seen.note = await desk.has_note(desk_id, job.note_id, partial(is_note_of, job.id)) or None
-        if seen.note:
-            return
-    ticket = await desk.read_ticket(desk_id)
-    seen.ticket = "closed" if ticket.closed else "open"
-    seen.numbers = tuple(filter(None, (ticket.ticket_id, ticket.display_id)))
-    if job is not None and (job.note_attempted_at or job.state == JobState.COMPLETED):
-        found = await desk.find_note(desk_id, partial(is_note_of, job.id), job.note_attempted_at)
-        seen.note = found is not None
-    elif job is not None and job.reason == ALREADY_ENHANCED:
-        seen.note = await desk.find_note(desk_id, is_note) is not None
-
-
-async def look_at_model(tenant: Tenant | None, settings: WorkerSettings | None) -> ModelLook:
-    """See whether the model's server answers: without a key and without a question, so that nothing is paid for."""
-    if tenant is None or settings is None or tenant.model.withdrawn:
-        return ModelLook(failure=_NO_TENANT if tenant is None else "a worker's settings are not here")
-    url = f"{tenant.model.base_url or settings.openai_base_url}/models"
-    try:
-        async with (
-            asyncio.timeout(SECONDS),
-            open_client(connections=1, outward=Outward.to_models(settings)) as http,
-            http.stream("GET", url, timeout=SECONDS),
-        ):
-            return ModelLook(asked=True)
-    except (TimeoutError, httpx.TimeoutException):
-        return ModelLook(asked=True, failure=f"it did not answer within {SECONDS:g} s")
-    except (httpx.HTTPError, httpx.InvalidURL) as failure:
-        words = connection_words(failure) if isinstance(failure, httpx.HTTPError) else "no address"
-        return ModelLook(asked=True, failure=words)
+    async def model(self, tenant_id: str | None) -> ModelLook:
+        """See whether the server of the tenant's model answers."""
+        if tenant_id is None:
+            return ModelLook(failure=_NO_TENANT)
+        try:
+            return MODEL_LOOK.validate_json(await self._asking.ask("model", tenant_id))
+        except NotAnswered as why:
+            return ModelLook(failure=str(why))
+        except ValidationError:
+            return ModelLook(failure=_UNREADABLE)

@@ -1,14 +1,27 @@
 """What Redis tells of the queue."""
 
+import asyncio
+
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from dispatch.message import QUEUE
 from dispatch.queue import UNACKED
-from support.diagnose.facts import QueueSigns
+from support.diagnose.facts import REDIS_REFUSES, QueueSigns
 
 # A worker that listens asks again each second: one that has not for so long is stopped, or gone without a word.
 _LISTENS_SECONDS = 10
+
+
+async def look_at_queue(redis: Redis, seconds: float) -> tuple[QueueSigns | None, str]:
+    """Return what Redis says within so many seconds, or why it says nothing."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await queue_signs(redis), ""
+    except AuthenticationError:
+        return None, REDIS_REFUSES
+    except (RedisError, OSError, TimeoutError):
+        return None, "it does not answer"
 
 
 async def queue_signs(redis: Redis) -> QueueSigns:

@@ -8,18 +8,20 @@ from redis.asyncio import Redis
 from config.settings import DeskClientSettings
 from config.tenants import Tenant
 from integrations.errors import HeldBack
+from integrations.looks import DeskLook, Sought
 from integrations.rate import DeskRate
-from support.diagnose.facts import DeskLook
-from support.diagnose.outside import look_at_desk
+from integrations.servicedesk.looking import NoteMarks, look_at_desk
 from tests.kit.desk import TENANT_OF, Edition, new_ticket, opened, settings
 from tests.kit.simulators import Simulator
+from workflow.note import is_note, is_note_of
 
 
 async def look(desks: Simulator, redis: Redis, edition: Edition, ticket_id: str, **changed: Any) -> DeskLook:
     """What is seen of a ticket without a job."""
     tenant = Tenant(TENANT_OF[edition], desk=settings(desks.url, edition, **changed))
     stores: dict[str, Any] = {"database_url": "postgresql://nobody@127.0.0.1/x", "redis_url": "redis://127.0.0.1/0"}
-    return await look_at_desk(tenant, DeskClientSettings(**stores), redis, ticket_id, None)
+    marks = NoteMarks(is_note_of, is_note)
+    return await look_at_desk(tenant, DeskClientSettings(**stores), redis, Sought(ticket_id), marks)
 
 
 async def everything(redis: Redis) -> dict[str, Any]:

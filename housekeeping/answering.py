@@ -1,0 +1,108 @@
+"""Looking at a desk or a model for the console, which has no way out to them and no credentials (`dispatch.asking`).
+
+Each housekeeping process answers, whether it leads or not, and whatever the database does.
+"""
+
+import asyncio
+
+from pydantic import ValidationError
+from redis.asyncio import Redis
+
+from config.settings import HousekeepingSettings
+from config.tenant_directory import TenantDirectory
+from config.tenants import DeskSettings, Tenant
+from dispatch.asking import LookQuestion, LookQuestions
+from dispatch.queue import QueueUnreachable
+from integrations.looks import DESK_LOOK, MODEL_LOOK, SOUGHT, DeskLook, ModelLook
+from integrations.model.looking import look_at_model
+from integrations.rate import LocalBucket, Pace, Standing
+from integrations.servicedesk.looking import NoteMarks, look_at_desk
+from observability import phrases, tracing
+from observability.logging import say
+from workflow.note import is_note, is_note_of
+
+_AT_ONCE = 4
+# After each, so that a flood of questions makes no more than eight looks in a second.
+_PAUSE_SECONDS = 0.5
+_WITHOUT_REDIS_SECONDS = 5.0
+_LOOKS_SHARE = 3
+# That for a note and for its ticket, where the note is not at once found.
+_CALLS_OF_A_LOOK = 3
+_MARKS = NoteMarks(is_note_of, is_note)
+_UNKNOWN = "housekeeping does not know the tenant"
+
+
+class Answering:
+    """Answers questions, a few at once.
+
+    Looks at a desk make a third of its calls at most, but for the first few, and each call takes its turn behind all
+    jobs.
+    """
+
+    def __init__(
+        self,
+        tenants: TenantDirectory,
+        settings: HousekeepingSettings,
+        redis: Redis,
+    ) -> None:
+        self._tenants = tenants
+        self._settings = settings
+        self._redis = redis
+        self._questions = LookQuestions(redis)
+        self._looks: dict[str, tuple[DeskSettings, LocalBucket]] = {}
+
+    async def run(self) -> None:
+        """Answer until this is cancelled. It never fails."""
+        with tracing.untraced():
+            async with asyncio.TaskGroup() as all_of_them:
+                for _ in range(_AT_ONCE):
+                    all_of_them.create_task(self._answer_each())
+
+    async def _answer_each(self) -> None:
+        while True:
+            try:
+                question = await self._questions.take()
+                if question is None:
+                    continue
+                answer = await self._look(question)
+                if answer is not None:
+                    await self._questions.answer(question, answer)
+                await asyncio.sleep(_PAUSE_SECONDS)
+            except QueueUnreachable:
+                # Without a line: who asks is told, and those who need Redis for jobs have said it.
+                await asyncio.sleep(_WITHOUT_REDIS_SECONDS)
+            except Exception as failure:  # noqa: BLE001 -- one odd question must not end the others
+                say(phrases.LOOK_FAILED, reason="unexpected failure", failure=failure)
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _look(self, question: LookQuestion) -> str | None:
+        """Return what was seen, as JSON; None for a question that can't be read."""
+        tenant = self._tenants.get(question.tenant_id)
+        if question.kind == "model":
+            model = ModelLook(failure=_UNKNOWN) if tenant is None else await look_at_model(tenant, self._settings)
+            return MODEL_LOOK.dump_json(model).decode()
+        try:
+            sought = SOUGHT.validate_json(question.about)
+        except ValidationError:
+            return None
+        if tenant is None:
+            desk = DeskLook(failure=_UNKNOWN)
+        elif not self._may_look(tenant):
+            desk = DeskLook(failure="others have looked at this desk often just now")
+        else:
+            desk = await look_at_desk(tenant, self._settings, self._redis, sought, _MARKS)
+        return DESK_LOOK.dump_json(desk).decode()
+
+    def _may_look(self, tenant: Tenant) -> bool:
+        if tenant.desk is None:
+            return True
+        made = self._looks.get(tenant.id)
+        if made is None or made[0] != tenant.desk:
+            bucket = LocalBucket(pace_of_looks(tenant.desk.rate_per_minute))
+            self._looks[tenant.id] = made = (tenant.desk, bucket)
+        return made[1].take(0.0, Standing.COPY)[0]
+
+
+def pace_of_looks(calls_per_minute: int) -> Pace:
+    """Return how often a desk with that rate is looked at."""
+    return Pace(60.0 * _LOOKS_SHARE * _CALLS_OF_A_LOOK / calls_per_minute, _AT_ONCE)

@@ -1,0 +1,229 @@
+"""A job's spans as its events tell them: where no trace was kept, its story in the database still has the times.
+
+The names are those of its trace. What no event marks stays together, under a name that says so: when context was
+gathered is told only where it was incomplete or GPT-4 has answered, and when a retry was due only of the last one, by
+the row.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from observability.tracing import CONTEXT, GPT4, QUEUE, SERVICEDESK_UPDATE, WEBHOOK, WORKER
+from storage import jobs
+from storage.by_hand import Details, Happened
+
+REFRESH = "Refresh"
+"""In place of the webhook, of a job that none asked for: a further note was wanted."""
+RECOVER = "Recover"
+"""The same of one whose webhook never came: its ticket was found in the desk."""
+PAUSE = "Pause"
+"""From the end of an attempt until the next one is due: nothing waits for a worker then."""
+PAUSE_AND_QUEUE = "Pause and Queue"
+CONTEXT_AND_GPT4 = "Context and GPT-4"
+
+Ending = Literal["ok", "failed", "held"]
+
+_FELL_SILENT = "its worker fell silent"
+_PUBLISHED_AGAIN = "its message was lost, and published again"
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineSpan:
+    """Something that lasted.
+
+    `attempt`: the one that it belongs to, of a wait the one that it is for; what was held back or given back does not
+    count, so that a number may come again. `end`: None while it goes on; the same as `start` where only the moment is
+    known. `state`: `ok` also while it goes on, and where the ticket is expectedly skipped; `held`: put off, and no
+    failure. `words`: how it ended, in our own words, as the span in a trace has them; may be empty. `level`: 1 for a
+    step of the Worker that stands before it, else 0.
+    """
+
+    name: str
+    attempt: int
+    start: datetime
+    end: datetime | None = None
+    state: Ending = "ok"
+    words: str = ""
+    level: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A job's life. `spans` are in their order; all of it is between `start` and `end`, which is now while one goes on.
+
+    `goes_on`: the job has not ended.
+    """
+
+    spans: Sequence[TimelineSpan]
+    start: datetime
+    end: datetime
+    goes_on: bool
+
+
+def timeline(job: Details, events: Sequence[Happened], now: datetime) -> Timeline:
+    """Make the spans of a job's row and its events, which come oldest first; `now` is by the database's clock."""
+    story = _Spans(job)
+    for event in events:
+        story.take(event)
+    spans = story.told()
+    times = [moment for span in spans for moment in (span.start, span.end) if moment is not None]
+    goes_on = any(span.end is None for span in spans)
+    return Timeline(spans, min(times), max([*times, now] if goes_on else times), goes_on)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How an event ends an attempt, or a wait; `waits`: another attempt follows."""
+
+    state: Ending
+    words: str = "{reason}"
+    waits: bool = False
+
+
+_ENDS = {
+    "completed": _End("ok", "completed"),
+    "skipped": _End("ok"),
+    "failed": _End("failed"),
+    "expired": _End("failed"),
+    "retried": _End("failed", waits=True),
+    "looked for once more": _End("failed", waits=True),
+    "held back": _End("held", "held back: {reason}", waits=True),
+    "given back": _End("held", "given back", waits=True),
+    "recovered": _End("failed", waits=True),
+}
+
+
+class _Spans:
+    """Those so far; of these at most one wait goes on, or one Worker with one step."""
+
+    def __init__(self, job: Details) -> None:
+        self._job = job
+        asked_by = RECOVER if job.event == jobs.RECOVERED else REFRESH if job.event in jobs.OWN_EVENTS else WEBHOOK
+        self._spans = [TimelineSpan(asked_by, 0, job.accepted_at, job.accepted_at)]
+        self._worker: int | None = None
+        self._step: int | None = None
+        self._wait: int | None = self._add(QUEUE, 1, job.accepted_at)
+        self._answered = False
+        self._posted = False
+
+    def take(self, event: Happened) -> None:
+        """Go on with what has happened; an event of a later release is passed over."""
+        if event.what in _ENDS:
+            self._take_end(event, _ENDS[event.what])
+            return
+        match event.what:
+            case "claimed":
+                self._claim(event)
+            case "retried by hand":
+                self._wait = self._add(QUEUE, 1, event.at, words=event.what)
+            case "published again":
+                self._change(self._wait, words=_PUBLISHED_AGAIN)
+            case "leaving a failure note":
+                words = "a note with context only"
+                self._add(SERVICEDESK_UPDATE, event.attempt, event.at, end=event.at, words=words, level=1)
+            case "failure note not left":
+                self._change(len(self._spans) - 1, end=event.at, state="failed", words=event.what)
+            case _:
+                self._take_of_attempt(event)
+
+    def told(self) -> list[TimelineSpan]:
+        """Return the spans, the last wait told apart by when the row says that the job was due."""
+        waits = [place for place, span in enumerate(self._spans) if span.name in (QUEUE, PAUSE_AND_QUEUE)]
+        last = waits[-1]
+        wait, due_at = self._spans[last], self._job.due_at
+        if wait.name == QUEUE:
+            parts = [wait]
+        elif due_at <= wait.start:
+            parts = [replace(wait, name=QUEUE)]
+        elif due_at <= (wait.end or self._job.asked_at):
+            parts = [TimelineSpan(PAUSE, wait.attempt, wait.start, due_at), replace(wait, name=QUEUE, start=due_at)]
+        elif last == len(self._spans) - 1:
+            parts = [replace(wait, name=PAUSE)]
+        else:
+            # The row has the time of a later claim, from a worker that fell silent.
+            parts = [wait]
+        return [*self._spans[:last], *parts, *self._spans[last + 1 :]]
+
+    def _claim(self, event: Happened) -> None:
+        self._end_worker(event.at, "failed", _FELL_SILENT)
+        self._change(self._wait, attempt=event.attempt)
+        self._end_wait(event.at)
+        self._worker = self._add(WORKER, event.attempt, event.at)
+        self._begin_step(event)
+
+    def _take_of_attempt(self, event: Happened) -> None:
+        match event.what:
+            case "refreshes":
+                self._change(self._worker, words=f"a further note: {event.reason}")
+            case jobs.CONTEXT_INCOMPLETE:
+                self._change(self._step, name=CONTEXT)
+                self._end_step(event.at, "failed", event.reason or "")
+                self._begin_step(event, GPT4)
+            case "asked" if self._step is not None and self._spans[self._step].name == CONTEXT_AND_GPT4:
+                self._change(self._step, name=CONTEXT)
+                self._end_step(event.at)
+                self._begin_step(event, GPT4)
+            case "answered":
+                self._answered = True
+                self._end_step(event.at)
+                self._begin_step(event)
+            case "posting":
+                self._posted = True
+            case "not posted":
+                self._posted = False
+            case "note not there":
+                self._posted = False
+                self._end_step(event.at, "failed", event.what)
+                self._begin_step(event)
+
+    def _take_end(self, event: Happened, ending: _End) -> None:
+        words = ending.words.format(reason=event.reason or "")
+        # What is put off does not count as an attempt; whoever waits has not begun the next one.
+        counts = self._worker is None or not (ending.state == "held" or event.reason == jobs.NAMED_FORGOTTEN)
+        self._end_worker(event.at, ending.state, words)
+        self._end_wait(event.at, ending.state, words)
+        if event.reason == jobs.NAMED_FORGOTTEN:
+            self._answered = False
+        if ending.waits:
+            name = QUEUE if event.what == "given back" else PAUSE_AND_QUEUE
+            self._wait = self._add(name, event.attempt + counts, event.at)
+
+    def _begin_step(self, event: Happened, name: str = "") -> None:
+        """Begin what follows: the ticket is turned to where GPT-4 has answered, or the note may be there."""
+        name = name or (SERVICEDESK_UPDATE if self._posted or self._answered else CONTEXT_AND_GPT4)
+        self._step = self._add(name, event.attempt, event.at, level=1)
+
+    def _end_step(self, at: datetime, state: Ending = "ok", words: str = "") -> None:
+        self._change(self._step, end=at, state=state, words=words)
+        self._step = None
+
+    def _end_worker(self, at: datetime, state: Ending, words: str) -> None:
+        if self._worker is None:
+            return
+        if state == "ok" and self._step is not None and self._spans[self._step].name == CONTEXT_AND_GPT4:
+            # Skipped before GPT-4 was asked: whether context was sought by then, nothing tells.
+            del self._spans[self._step]
+            self._step = None
+        self._end_step(at, state, "" if state == "ok" else words)
+        told = "; ".join(filter(None, (words, self._spans[self._worker].words)))
+        self._change(self._worker, end=at, state=state, words=told)
+        self._worker = None
+
+    def _end_wait(self, at: datetime, state: Ending = "ok", words: str = "") -> None:
+        if self._wait is not None:
+            told = words or self._spans[self._wait].words
+            self._change(self._wait, end=at, state=state, words=told)
+        self._wait = None
+
+    def _add(self, name: str, attempt: int, start: datetime, **more: Any) -> int:
+        self._spans.append(TimelineSpan(name, attempt, start, **more))
+        return len(self._spans) - 1
+
+    def _change(self, place: int | None, **changes: Any) -> None:
+        if place is not None:
+            changed = replace(self._spans[place], **changes)
+            # The database's clock may have been set back, or a row was waited for: nothing ends before it begins.
+            ends_early = changed.end is not None and changed.end < changed.start
+            self._spans[place] = replace(changed, end=changed.start) if ends_early else changed

@@ -1,0 +1,107 @@
+"""Asking over Redis: the answer comes, or within two seconds it is said why not, and nothing is left of it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from devstack.free_ports import free_port
+from dispatch.asking import ANSWER, QUESTIONS, LookAsker, LookQuestion, LookQuestions, NotAnswered
+
+
+@pytest.fixture
+async def asking(redis_url: str, redis: Redis) -> AsyncIterator[LookAsker]:  # noqa: ARG001 -- emptied by it
+    """The end of who asks."""
+    opened = LookAsker(redis_url)
+    yield opened
+    await opened.close()
+
+
+async def taken(questions: LookQuestions) -> LookQuestion:
+    """The next question, however long it takes."""
+    while (question := await questions.take()) is None:
+        pass
+    return question
+
+
+async def test_a_question_is_answered_to_the_one_who_asked(asking: LookAsker, redis: Redis) -> None:
+    questions = LookQuestions(redis)
+    first = asyncio.create_task(asking.ask("desk", "acme", '{"number": "124"}'))
+    asked = await taken(questions)
+    second = asyncio.create_task(asking.ask("model", "globex"))
+    other = await taken(questions)
+    assert (asked.kind, asked.tenant_id, asked.about) == ("desk", "acme", '{"number": "124"}')
+    assert (other.kind, other.tenant_id, other.about) == ("model", "globex", "")
+    await questions.answer(other, "to the second")
+    await questions.answer(asked, "to the first")
+    assert (await first, await second) == ("to the first", "to the second")
+    assert await redis.keys() == []
+
+
+async def test_without_an_answer_it_is_said_and_the_question_is_dropped(asking: LookAsker, redis: Redis) -> None:
+    with pytest.raises(NotAnswered, match="housekeeping did not answer within 2 s"):
+        await asking.ask("model", "acme")
+    assert 0 < await redis.ttl(QUESTIONS) <= 10
+    assert await LookQuestions(redis).take() is None
+    assert await redis.llen(QUESTIONS) == 0
+
+
+async def test_an_answer_that_nobody_waits_for_any_more_goes_by_itself(redis: Redis) -> None:
+    question = LookQuestion("01936b2e-7c1a-7000-8000-0123456789ab", "model", "acme", "", 0.0)  # type: ignore[arg-type]
+    await LookQuestions(redis).answer(question, "late")
+    (key,) = [str(key) for key in await redis.keys()]
+    assert key.startswith(ANSWER)
+    assert 0 < await redis.ttl(key) <= 10
+
+
+async def test_of_a_flood_the_newest_questions_are_kept(asking: LookAsker, redis: Redis) -> None:
+    await redis.rpush(QUESTIONS, *["old"] * 500)
+    asked = asyncio.create_task(asking.ask("model", "acme"))
+    while await redis.lindex(QUESTIONS, -1) == "old" and not asked.done():  # noqa: ASYNC110 -- another server's memory
+        await asyncio.sleep(0)
+    assert await redis.llen(QUESTIONS) == 32
+    questions = LookQuestions(redis)
+    await questions.answer(await taken(questions), "answered")
+    assert await asked == "answered"
+
+
+async def test_who_would_ask_besides_many_others_is_told_so_at_once(asking: LookAsker) -> None:
+    others = [asyncio.create_task(asking.ask("model", "acme")) for _ in range(16)]
+    await asyncio.sleep(0)
+    with pytest.raises(NotAnswered, match="too many ask"):
+        await asking.ask("model", "acme")
+    for other in others:
+        other.cancel()
+    await asyncio.wait(others)
+
+
+GOOD = {"id": "01936b2e-7c1a-7000-8000-0123456789ab", "kind": "desk", "tenant_id": "acme", "about": "", "until": 4e9}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"id": "celery"},
+        {"kind": "shell"},
+        {"tenant_id": "Acme/../globex"},
+        {"about": "x" * 1001},
+        {"until": "soon"},
+        {"until": 1},
+    ],
+)
+async def test_what_is_no_question_of_ours_is_dropped(changed: dict[str, object], redis: Redis) -> None:
+    questions = LookQuestions(redis)
+    await redis.rpush(QUESTIONS, json.dumps(GOOD | changed))
+    assert await questions.take() is None
+    await redis.rpush(QUESTIONS, "no JSON", json.dumps(GOOD))
+    assert await questions.take() is None
+    assert (await taken(questions)).kind == "desk"
+
+
+async def test_without_redis_it_is_said_at_once() -> None:
+    asking = LookAsker(f"redis://127.0.0.1:{free_port()}/0")
+    with pytest.raises(NotAnswered, match="Redis does not answer"):
+        await asking.ask("model", "acme")
+    await asking.close()

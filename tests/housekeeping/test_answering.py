@@ -1,0 +1,115 @@
+"""Housekeeping looks at desks and models for the console, which has neither credentials nor a way there."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from config.settings import HousekeepingSettings
+from config.tenant_directory import TenantDirectory
+from devstack.free_ports import free_port
+from dispatch.asking import LookAsker, NotAnswered
+from housekeeping.answering import Answering, pace_of_looks
+from integrations.rate import LocalBucket, Standing
+from support.diagnose.outside import HasHousekeepingLook
+from tests.kit.desk import new_ticket, opened, settings
+from tests.kit.simulators import Simulator
+from tests.support.known import JOB_ID, NOW, job
+from workflow.content import Content
+from workflow.note import to_html
+
+Console = Callable[..., AbstractAsyncContextManager[tuple[HasHousekeepingLook, LookAsker]]]
+
+
+@pytest.fixture
+def console(redis_url: str, redis: Redis, desks: Simulator, model: Simulator) -> Console:
+    """What the console looks with, while housekeeping with these settings of acme's answers."""
+
+    @asynccontextmanager
+    async def looking(**changed: str) -> AsyncIterator[tuple[HasHousekeepingLook, LookAsker]]:
+        values = {
+            "SERVICEDESK_URL_ACME": f"{desks.url}/acme",
+            "SERVICEDESK_API_KEY_ACME": "acme-key",
+            "SERVICEDESK_RATE_PER_MINUTE_ACME": "6000",
+        } | changed
+        stores: dict[str, Any] = {"database_url": "postgresql://nobody@127.0.0.1/x", "redis_url": redis_url}
+        of_process = HousekeepingSettings(**stores, openai_base_url=f"{model.url}/v1")
+        answering = Answering(TenantDirectory(lambda: values), of_process, redis)
+        running, asking = asyncio.create_task(answering.run()), LookAsker(redis_url)
+        yield HasHousekeepingLook(asking), asking
+        running.cancel()
+        await asyncio.wait([running])
+        assert running.cancelled()
+        await asking.close()
+
+    return looking
+
+
+async def test_a_ticket_and_the_model_are_looked_at(console: Console, desks: Simulator, model: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    async with console() as (outside, _):
+        seen, server = await asyncio.gather(outside.desk("acme", ticket_id, None), outside.model("acme"))
+        gone = await outside.desk("acme", "999999", None)
+    assert (seen.asked, seen.failure, seen.ticket, seen.note, seen.numbers[0]) == (True, "", "open", None, ticket_id)
+    assert (server.asked, server.failure) == (True, "")
+    assert (gone.asked, gone.ticket) == (True, "gone")
+    assert model.requests(operation="chat") == []
+
+
+async def test_the_note_of_a_job_is_looked_for(console: Console, desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    done = job("completed", ticket_id=ticket_id, note_id="4711", note_attempted_at=NOW)
+    async with console() as (outside, _), opened(settings(desks.url)) as worker:
+        missing = await outside.desk("acme", ticket_id, done)
+        note_id = await worker.add_note(ticket_id, to_html(Content(summary="s"), JOB_ID, "m"))
+        there = await outside.desk("acme", ticket_id, job("completed", ticket_id=ticket_id, note_id=note_id))
+        by_another = await outside.desk("acme", ticket_id, job("skipped", "already enhanced", ticket_id=ticket_id))
+    assert (missing.ticket, missing.note) == ("open", False)
+    assert (there.note, by_another.note) == (True, True)
+
+
+async def test_a_look_that_fails_says_why(console: Console, desks: Simulator) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    own = {"OPENAI_BASE_URL_ACME": f"{nowhere}/v1", "OPENAI_API_KEY_ACME": "sk-of-acme"}
+    async with console(SERVICEDESK_URL_ACME=nowhere, **own) as (outside, _):
+        desk, server = await asyncio.gather(outside.desk("acme", "1", None), outside.model("acme"))
+        unknown = await outside.desk("initech", "1", None), await outside.model("initech")
+    assert (desk.asked, desk.failure) == (True, "ServiceDesk Plus API: connection")
+    assert (server.asked, bool(server.failure)) == (True, True)
+    assert [look.failure for look in unknown] == ["housekeeping does not know the tenant"] * 2
+    assert desks.requests(operation="read_ticket") == []
+
+
+async def test_a_flood_of_looks_leaves_most_of_the_desks_calls_to_jobs(console: Console, desks: Simulator) -> None:
+    ticket_id = new_ticket(desks)
+    async with console(SERVICEDESK_RATE_PER_MINUTE_ACME="60") as (outside, _):
+        looks = [await outside.desk("acme", ticket_id, None) for _ in range(8)]
+    asked = [look for look in looks if look.asked]
+    # The first four.
+    assert 0 < len(asked) < len(looks)
+    assert {look.failure for look in looks if not look.asked} == {"others have looked at this desk often just now"}
+    assert len(desks.requests(operation="read_ticket")) == len(asked)
+
+
+@pytest.mark.parametrize("per_minute", [1, 30, 60, 600])
+def test_looks_without_end_leave_two_thirds_of_the_desks_calls(per_minute: int) -> None:
+    """A look for a note is three calls."""
+    tenths = iter(range(36_001))
+    bucket = LocalBucket(pace_of_looks(per_minute), lambda: next(tenths) / 10)
+    looks = sum(bucket.take(0.0, Standing.COPY)[0] for _ in range(36_000))
+    assert 0 < looks <= 60 * per_minute / 9 + 4
+
+
+async def test_what_is_no_number_is_never_part_of_an_address(console: Console, desks: Simulator) -> None:
+    before = len(desks.requests())
+    odd = ["", "[]", '{"number": "1/../../users"}', '{"number": "1\\n"}', '{"number": "1", "note_id": "../2"}']
+    async with console() as (_, asking):
+        asked = [asking.ask("desk", "acme", about) for about in odd]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [NotAnswered] * len(odd)
+        assert len(desks.requests()) == before
+        assert json.loads(await asking.ask("desk", "acme", '{"number": "1"}'))["asked"]
