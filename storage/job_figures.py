@@ -1,4 +1,4 @@
-"""Counts and ages across tenants, for metrics."""
+"""Counts and ages across tenants, for metrics, and for pages that people look at."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,21 @@ from storage.session import Database
 
 _FIGURES = text("SELECT * FROM job_figures(:overdue)")
 _HELD_BACK = text("SELECT * FROM jobs_held_back()")
+_OPEN = text("SELECT * FROM open_jobs(:most)")
+_REASONS = text("SELECT * FROM reasons_of_waiting(:most, :pairs)")
+# As `jobs_held_back`, of the tenant's first so many that wait again.
+_HELD_BACK_OF = text("""
+    SELECT w.reason, count(*) AS jobs FROM (
+        SELECT j.id, j.reason FROM jobs j WHERE j.tenant_id = :tenant AND j.state = 'waiting' AND j.reason IS NOT NULL
+        LIMIT :most) w
+    WHERE 'held back' = (SELECT e.what FROM job_events e WHERE e.job_id = w.id ORDER BY e.id DESC LIMIT 1)
+    GROUP BY w.reason
+""")
+MOST_COUNTED = 10_000
+"""Beyond so many jobs of a kind a page does not count on."""
+MOST_A_REASON = 1_000
+"""Nor beyond so many of a tenant that wait for one reason."""
+_MOST_PAIRS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,4 +48,34 @@ async def jobs_held_back(database: Database) -> dict[tuple[str, str], int]:
     What has none is left out.
     """
     rows = await database.call(_HELD_BACK)
+    return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}
+
+
+async def held_back_of(database: Database, tenant_id: str) -> dict[str, int]:
+    """Return the same of one tenant, by reason, under row-level security: of `MOST_COUNTED` jobs that wait again."""
+    (rows,) = await database.call_as(tenant_id, _HELD_BACK_OF, most=MOST_COUNTED)
+    return {row["reason"]: row["jobs"] for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJobs:
+    """Jobs that are due and wait, and those that wait for a later time: `MOST_COUNTED` of each kind, or about that."""
+
+    waiting: int
+    later: int
+    oldest_waiting_seconds: float
+
+
+async def open_jobs(database: Database) -> OpenJobs:
+    """The same for a page: counted as far as anybody cares. Raises one of DATABASE_FAILURES."""
+    (row,) = await database.call(_OPEN, most=MOST_COUNTED)
+    return OpenJobs(**row)
+
+
+async def reasons_of_waiting(database: Database) -> dict[tuple[str, str], int]:
+    """Return how many jobs wait again by tenant and reason, `MOST_A_REASON` at most of each: held back, or tried again.
+
+    Raises one of DATABASE_FAILURES.
+    """
+    rows = await database.call(_REASONS, most=MOST_A_REASON, pairs=_MOST_PAIRS)
     return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}

@@ -8,18 +8,18 @@ from redis.asyncio import Redis
 
 from config.tenant_directory import TenantDirectory
 from storage.session import Database
-from support.check.settings import Loaded
 from support.console.visitor import Role, Visitor
+from support.diagnose.outside import Outside
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Whom a handler may ask."""
+    """Whom a handler may ask. `outside` looks at desk and model."""
 
     database: Database
     redis: Redis
     tenants: TenantDirectory
-    loaded: Loaded
+    outside: Outside
     jaeger_url: str | None = None
     job_deadline_seconds: int = 1800
 

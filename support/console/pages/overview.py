@@ -1,8 +1,63 @@
-"""The first page: a search, and how the system is."""
+"""The first page: a search, and how the system is. Its queue is a page of its own too, which the first one renews."""
 
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from storage import ends, job_figures, rejections
 from support.console.answers import Asked, Page
+from support.console.figures.asking import in_time
+from support.console.figures.failures import by_cause, is_cut
+from support.console.figures.queue import QueueView, queue_view, queue_view_of
+from support.console.figures.tenants import TenantInShort, in_short
+
+LATELY = timedelta(days=1)
+_MOST_TENANTS = 20
+"""Of more tenants, those that need a look."""
 
 
 async def overview(asked: Asked) -> Page:
     """Show the first page."""
-    return Page("overview.html", {"visitor": asked.visitor})
+    sources, visitor = asked.sources, asked.visitor
+    now = datetime.now(UTC)
+    sees_all = visitor.tenant_id is None
+    queue, causes, waiting, refused = await asyncio.gather(
+        _queue(asked),
+        in_time(ends.causes(sources.database, visitor.tenant_id, "failed", now - LATELY)),
+        in_time(job_figures.reasons_of_waiting(sources.database)) if sees_all else _nothing(),
+        in_time(rejections.refused_tenants(sources.database, now - LATELY)) if sees_all else _nothing(),
+    )
+    tenants = in_short(sources.tenants.all(), waiting, causes, refused, now) if sees_all else []
+    values = {
+        "queue": queue,
+        "still": bool(asked.query.get("still")),
+        "causes": None if causes is None else by_cause(causes, now),
+        "causes_cut": causes is not None and is_cut(causes),
+        "tenants": _first(tenants),
+        "tenant_count": len(tenants),
+        "unwell_count": sum(each.health.tone != "ok" for each in tenants),
+        "tenants_told": None not in (waiting, causes, refused),
+        "is_whole": sees_all,
+    }
+    return Page("overview.html", values)
+
+
+async def live_queue(asked: Asked) -> Page:
+    """Show the queue alone, to be put into the first page in place of what is there."""
+    return Page("queue.html", {"queue": await _queue(asked), "still": False})
+
+
+async def _queue(asked: Asked) -> QueueView:
+    sources, visitor = asked.sources, asked.visitor
+    if visitor.tenant_id is None:
+        return await queue_view(sources.database, sources.redis)
+    return await queue_view_of(sources.database, sources.redis, visitor.tenant_id)
+
+
+def _first(tenants: list[TenantInShort]) -> list[TenantInShort]:
+    if len(tenants) <= _MOST_TENANTS:
+        return tenants
+    return [each for each in tenants if each.health.tone != "ok"][:_MOST_TENANTS]
+
+
+async def _nothing() -> None:
+    """Stand for a part that is not asked for."""

@@ -1,0 +1,219 @@
+"""Who may log in to the console: tokens, and an OpenID provider.
+
+The environment and `SECRETS_DIR` are read again after a few seconds, so that a token that was deleted, or a role that
+was changed, counts at once for those who are logged in. What is wrong with one token closes that one alone.
+"""
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from config.addresses import address_problem
+from config.console_roles import ConsoleRole, RoleUnreadable, parse_role, parse_roles
+from config.secret_files import UNREADABLE, SecretFiles, unreadable
+from config.tenant_problems import NOT_LISTED, may_be_sent
+
+SHORTEST_TOKEN = 32
+FEWEST_CHARACTERS = 10
+_REREAD_SECONDS = 5.0
+_TOKEN, _ROLE, _OIDC, _DIRECTORY = "CONSOLE_TOKEN_", "CONSOLE_ROLE_", "CONSOLE_OIDC_", "SECRETS_DIR"
+ACCESS_SETTINGS: dict[str, str] = {
+    "CONSOLE_TOKEN_<NAME>": "A token to log in with, 32 characters at least (`openssl rand -base64 32`); `<NAME>` is "
+    "whose it is, and stands in the log.",
+    "CONSOLE_ROLE_<NAME>": "What that one may: `support` (all tenants), `support:acme` (of one tenant) or `operator` "
+    "(changes several jobs at once, too); `+texts` behind it: sees what a model was told.",
+    "CONSOLE_OIDC_ISSUER": "An OpenID provider to log in by, `https://login.example.com/realms/acme`: what its "
+    "tokens name as their issuer.",
+    "CONSOLE_OIDC_CLIENT_ID": "As what the console is registered there.",
+    "CONSOLE_OIDC_CLIENT_SECRET": "Its secret; unset for a public client, which has PKCE alone.",
+    "CONSOLE_OIDC_CLAIM": "The claim of the ID token that roles are read from, a text or a list of them: `groups` "
+    "(default).",
+    "CONSOLE_OIDC_ROLES": "Which of its values has which role: `desk-ops=operator+texts, acme-helpdesk=support:acme`. "
+    "Of several that somebody has the first one counts.",
+}
+"""The settings of logging in, each with what documents say of it."""
+_NAME = re.compile(r"[A-Z0-9_]{1,40}")
+_KNOWN_OIDC = {name for name in ACCESS_SETTINGS if name.startswith(_OIDC)}
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleToken:
+    """Somebody's token. `name` is as in its setting, in small letters with `-` for `_`."""
+
+    name: str
+    token: str = field(repr=False)
+    role: ConsoleRole
+
+
+@dataclass(frozen=True, slots=True)
+class OidcSettings:
+    """An OpenID provider. `roles`: values of `claim`, what counts more first."""
+
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    claim: str
+    roles: Mapping[str, ConsoleRole]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleAccess:
+    """Who may log in; `problems` has a sentence, without any value, for each setting that can't be used."""
+
+    tokens: tuple[ConsoleToken, ...] = ()
+    oidc: OidcSettings | None = None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def tenant_ids(self) -> set[str]:
+        """The tenants that roles name."""
+        roles = [token.role for token in self.tokens] + list(self.oidc.roles.values() if self.oidc else ())
+        return {role.tenant_id for role in roles if role.tenant_id is not None}
+
+
+def read_access(
+    secrets_dir: Path | None,
+    *,
+    on_problem: Callable[[str], None] = lambda _: None,
+    now: Callable[[], float] = time.time,
+) -> Callable[[], Mapping[str, str]]:
+    """A reader of the settings of logging in: the environment, with files of `secrets_dir` laid over it.
+
+    A token and its role change together, and so do the settings of the provider.
+    """
+    files = SecretFiles(secrets_dir, group=_group, secret=_is_secret, on_problem=on_problem, now=now)
+
+    def read() -> Mapping[str, str]:
+        values = {name: value.strip() for name, value in os.environ.items() if value.strip() and _group(name)}
+        values |= files.read()
+        return values | ({_DIRECTORY: UNREADABLE} if files.never_listed else {})
+
+    return read
+
+
+def _group(name: str) -> str:
+    """What a file belongs to; empty for one that is no setting of logging in."""
+    for prefix in (_TOKEN, _ROLE):
+        if name.startswith(prefix) and len(name) > len(prefix):
+            return f"token {name.removeprefix(prefix)}"
+    return "provider" if name.startswith(_OIDC) else ""
+
+
+def _is_secret(name: str) -> bool:
+    return name.startswith(_TOKEN) or name == f"{_OIDC}CLIENT_SECRET"
+
+
+class AccessDirectory:
+    """Who may log in now; may be asked in any thread. `on_problem` hears of what became unusable after the start."""
+
+    def __init__(
+        self,
+        read: Callable[[], Mapping[str, str]],
+        *,
+        on_problem: Callable[[str], None] = lambda _: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._read = read
+        self._on_problem = on_problem
+        self._monotonic = monotonic
+        self._reading = threading.Lock()
+        self._access = parse_access(read())
+        self._read_at = monotonic()
+
+    def now(self) -> ConsoleAccess:
+        """Return it, as it was some seconds ago at most."""
+        now = self._monotonic()
+        if now - self._read_at < _REREAD_SECONDS or not self._reading.acquire(blocking=False):
+            return self._access
+        try:
+            self._read_at = now
+            before, self._access = self._access, parse_access(self._read())
+        finally:
+            self._reading.release()
+        for problem in self._access.problems:
+            if problem not in before.problems:
+                self._on_problem(problem)
+        return self._access
+
+
+def parse_access(values: Mapping[str, str]) -> ConsoleAccess:
+    """Return whom `values` (setting name -> value) let in, and what is wrong with the others.
+
+    Nobody, while it is not known what `SECRETS_DIR` has: a role there may be narrower.
+    """
+    if values.get(_DIRECTORY) == UNREADABLE:
+        return ConsoleAccess(problems=(NOT_LISTED,))
+    problems: list[str] = []
+    tokens = _tokens(values, problems)
+    return ConsoleAccess(tokens, _oidc(values, problems), tuple(problems))
+
+
+def _tokens(values: Mapping[str, str], problems: list[str]) -> tuple[ConsoleToken, ...]:
+    given = {name.removeprefix(_TOKEN): value for name, value in sorted(values.items()) if name.startswith(_TOKEN)}
+    found = []
+    for suffix, token in given.items():
+        role, wrong = None, _token_problem(suffix, token, list(given.values()))
+        if wrong is None:
+            role, wrong = _role_of(suffix, values)
+        if role is None:
+            problems.append(f"{wrong}: the token lets nobody in")
+        else:
+            found.append(ConsoleToken(suffix.lower().replace("_", "-"), token, role))
+    alone = [name for name in sorted(values) if name.startswith(_ROLE) and name.removeprefix(_ROLE) not in given]
+    problems += [f"{name} is set, but {_TOKEN}{name.removeprefix(_ROLE)} is not" for name in alone]
+    return tuple(found)
+
+
+def _token_problem(suffix: str, token: str, all_of_them: list[str]) -> str | None:
+    name = f"{_TOKEN}{suffix}"
+    if token == UNREADABLE:
+        return unreadable(name)
+    if len(token) < SHORTEST_TOKEN or not may_be_sent(token) or " " in token:
+        return f"{name} must be {SHORTEST_TOKEN} characters at least, without blanks"
+    if len(set(token)) < FEWEST_CHARACTERS:
+        return f"{name} could be guessed: it has fewer than {FEWEST_CHARACTERS} different characters"
+    if all_of_them.count(token) > 1:
+        return f"{name} is another one's token too"
+    if not _NAME.fullmatch(suffix) or "ERROR" in suffix:
+        return f"{name}: a name has A-Z, 0-9 and _ only, 40 at most, and not 'ERROR', which support greps for"
+    return None
+
+
+def _role_of(suffix: str, values: Mapping[str, str]) -> tuple[ConsoleRole | None, str]:
+    name = f"{_ROLE}{suffix}"
+    text = values.get(name)
+    if text is None:
+        return None, f"{name} is missing"
+    if text == UNREADABLE:
+        return None, unreadable(name)
+    try:
+        return parse_role(text), ""
+    except RoleUnreadable as failure:
+        return None, f"{name} {failure}"
+
+
+def _oidc(values: Mapping[str, str], problems: list[str]) -> OidcSettings | None:
+    given = {name.removeprefix(_OIDC): value for name, value in values.items() if name.startswith(_OIDC)}
+    wrong = [f"{_OIDC}{name} is no setting" for name in sorted(given) if f"{_OIDC}{name}" not in _KNOWN_OIDC]
+    wrong += [unreadable(f"{_OIDC}{name}") for name, value in sorted(given.items()) if value == UNREADABLE]
+    if given:
+        needed = ("ISSUER", "CLIENT_ID", "ROLES")
+        wrong += [f"{_OIDC}{name} is missing" for name in needed if name not in given]
+    roles: Mapping[str, ConsoleRole] = {}
+    if not wrong and given:
+        if (problem := address_problem(given["ISSUER"], secure=True)) is not None:
+            wrong.append(f"{_OIDC}ISSUER {problem}")
+        try:
+            roles = parse_roles(given["ROLES"])
+        except RoleUnreadable as failure:
+            wrong.append(f"{_OIDC}ROLES {failure}")
+    problems += [f"{sentence}: nobody can log in by the provider" for sentence in wrong]
+    if wrong or not given:
+        return None
+    return OidcSettings(
+        given["ISSUER"], given["CLIENT_ID"], given.get("CLIENT_SECRET", ""), given.get("CLAIM", "groups"), roles
+    )

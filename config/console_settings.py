@@ -1,0 +1,62 @@
+"""The settings of the console's process; who may log in to it is in `config.console_access`."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from config.addresses import address_problem
+from config.console_access import FEWEST_CHARACTERS
+from config.diagnose_settings import DiagnoseSettings
+from config.feedback_settings import SigningKey
+from config.settings import HTTPS_PROXY, METRICS_PORT, NO_PROXY, StoreSettings
+from config.urls import Certificates, ProxyUrl
+
+
+def _origin(url: str) -> str:
+    """Return the address as a browser names an origin. Raises ValueError."""
+    if (problem := address_problem(url, secure=True)) is not None:
+        raise ValueError(problem)
+    if not url.isascii():
+        raise ValueError("must have the host as browsers send it: other letters as xn--...")
+    parts = urlsplit(url)
+    if parts.path.strip("/"):
+        raise ValueError("must have no path: the console has a host or a port of its own")
+    host, default = (parts.hostname or "").lower(), 443 if parts.scheme == "https" else 80
+    named = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{named}" + (f":{parts.port}" if parts.port not in (None, default) else "")
+
+
+def _not_guessed(key: str) -> str:
+    """Return a key, which lets in as whoever one likes. Raises ValueError."""
+    if len(set(key)) < FEWEST_CHARACTERS:
+        raise ValueError(f"could be guessed: it has fewer than {FEWEST_CHARACTERS} different characters")
+    return key
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+CookieKey = Annotated[SigningKey, AfterValidator(_not_guessed)]
+
+
+class ConsoleSettings(DiagnoseSettings, StoreSettings):
+    """Settings of `ai-agents console`."""
+
+    console_key: CookieKey = Field(
+        repr=False,
+        description="Signs the cookies of those who are logged in; the same for all consoles, 32 characters at least, "
+        "ten of them different.",
+    )
+    console_previous_key: CookieKey | None = Field(
+        None, repr=False, description="The key before the last change: who is logged in with it stays so."
+    )
+    console_url: Origin | None = Field(
+        None,
+        description="Where people reach the console: `https://console.example.com`, without a path. Another `Host` is "
+        "refused. Needed unless it listens on this machine alone.",
+    )
+    console_ca_bundle: Certificates | None = Field(
+        None, description="Certificates (PEM) of a private CA that signs the OpenID provider's certificate."
+    )
+    https_proxy: ProxyUrl | None = HTTPS_PROXY
+    no_proxy: str | None = NO_PROXY
+    metrics_port: int | None = METRICS_PORT

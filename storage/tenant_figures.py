@@ -1,0 +1,107 @@
+"""How one tenant does, for pages that people look at: asked in one round trip, under row-level security."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import text
+
+from storage.rejections import LAST_ACCEPTED, OF_WEBHOOKS
+from storage.session import Database
+
+MOST_COUNTED = 10_000
+"""Beyond so many jobs of a kind nobody counts on."""
+
+_NOW = text("SELECT now() AS asked_at")
+_LATELY = text("""
+    SELECT count(*) AS looked_at, count(*) FILTER (WHERE l.state = 'completed') AS completed,
+           count(*) FILTER (WHERE l.state = 'failed') AS failed, count(*) FILTER (WHERE l.state = 'skipped') AS skipped
+    FROM (SELECT j.state FROM jobs j WHERE j.tenant_id = :tenant AND j.accepted_at > now() - interval '1 day'
+          ORDER BY j.accepted_at DESC LIMIT :most) l
+""")
+_RUNNING = text("SELECT count(*) AS running FROM jobs j WHERE j.state = 'running' AND j.tenant_id = :tenant")
+# Each half by an index of its own, as in `is_queue_full`.
+_WAITING = text("""
+    SELECT count(*) AS waiting FROM (
+        SELECT FROM jobs j WHERE j.state = 'waiting' AND j.published_at IS NOT NULL
+        AND hashtext(j.tenant_id) = hashtext(:tenant) AND j.tenant_id = :tenant
+        UNION ALL
+        SELECT FROM jobs j WHERE j.state = 'waiting' AND j.published_at IS NULL
+        AND hashtext(j.tenant_id) = hashtext(:tenant) AND j.tenant_id = :tenant
+        LIMIT :most) w
+""")
+_REASONS = text("""
+    SELECT w.reason, count(*) AS jobs FROM (
+        SELECT j.reason FROM jobs j WHERE j.state = 'waiting' AND j.reason IS NOT NULL AND j.tenant_id = :tenant
+        LIMIT :most) w GROUP BY w.reason ORDER BY 2 DESC, 1
+""")
+_LAST_REFUSED = text("""
+    SELECT r.rejected_at AS at, r.status, r.reason, r.ticket_id FROM rejections r WHERE r.tenant_id = :tenant
+    ORDER BY r.rejected_at DESC LIMIT 1
+""")
+_SPENT = text("SELECT s.day, s.tokens, s.dollars FROM spending s WHERE s.tenant_id = :tenant AND s.day = current_date")
+_SYNCED = text("SELECT max(p.ended_at) AS synced_at FROM passes p WHERE p.tenant_id = :tenant")
+_QUESTIONS = (_NOW, _LATELY, _RUNNING, _WAITING, _REASONS, LAST_ACCEPTED, _LAST_REFUSED, _SPENT, _SYNCED)
+
+
+@dataclass(frozen=True, slots=True)
+class LastRefusal:
+    """The tenant's webhook that was refused last; `ticket_id` is None where it could not be read."""
+
+    at: datetime
+    status: int
+    reason: str
+    ticket_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SpentOnDay:
+    """What its jobs have cost on a day of UTC."""
+
+    day: date
+    tokens: int
+    dollars: float
+
+
+@dataclass(frozen=True, slots=True)
+class TenantFigures:
+    """A tenant's jobs and webhooks. `looked_at` is how many webhooks of the last 24 hours the next three are of.
+
+    `reasons`: why jobs wait again, and how many of them. What would be over `MOST_COUNTED` is that.
+    """
+
+    asked_at: datetime
+    looked_at: int
+    completed: int
+    failed: int
+    skipped: int
+    running: int
+    waiting: int
+    reasons: Mapping[str, int]
+    last_accepted_at: datetime | None
+    last_refused: LastRefusal | None
+    spent: SpentOnDay | None
+    synced_at: datetime | None
+
+    @property
+    def success_rate(self) -> float | None:
+        """The part of the jobs which were not skipped that is completed, 0 to 1; None without any."""
+        ended = self.completed + self.failed
+        return self.completed / ended if ended else None
+
+
+async def figures_of(database: Database, tenant_id: str) -> TenantFigures:
+    """Ask for a tenant's figures as they are now. Raises one of DATABASE_FAILURES."""
+    answers = await database.call_as(tenant_id, *_QUESTIONS, most=MOST_COUNTED, **OF_WEBHOOKS)
+    (now,), (lately,), (running,), (waiting,), reasons, (accepted,), refused, spent, (synced,) = answers
+    return TenantFigures(
+        **now,
+        **lately,
+        **running,
+        **waiting,
+        reasons={row["reason"]: row["jobs"] for row in reasons},
+        last_accepted_at=accepted["accepted_at"],
+        last_refused=LastRefusal(**refused[0]) if refused else None,
+        spent=SpentOnDay(**spent[0]) if spent else None,
+        **synced,
+    )

@@ -1,0 +1,1 @@
+"""Who may see the console: sessions, tokens and an OpenID provider."""

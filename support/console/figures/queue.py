@@ -1,0 +1,217 @@
+"""The queue and the workers, just now: what Redis says of messages, and Postgres of jobs."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from redis.asyncio import Redis
+
+from storage import job_figures, signs
+from storage.job_figures import OpenJobs
+from storage.session import Database
+from storage.signs import WorkSigns
+from storage.tenant_figures import TenantFigures, figures_of
+from support.console.figures.asking import in_time
+from support.console.figures.wording import Moment, StateWord, Tone, counted, moment
+from support.diagnose.facts import QueueSigns
+from support.diagnose.queue_looks import look_at_queue
+from support.diagnose.readings import Reading, reading_of
+from support.diagnose.reasons import known_cause
+from support.tables import duration
+
+_REDIS_SECONDS = 1.0
+_TONES: dict[Reading, Tone] = {"normal": "ok", "moderate": "info", "high": "warn", "critical": "bad"}
+_HINTS: dict[Reading, str] = {
+    "normal": "the workers keep up",
+    "moderate": "keep an eye on it",
+    "high": "more workers: docs/runbooks/high-queue-depth.md",
+    "critical": "a P1 incident: docs/runbooks/high-queue-depth.md",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number with what it counts: `12` `messages wait`."""
+
+    number: str
+    of_what: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingReason:
+    """Why jobs wait again, how many, and what a person does about it; empty for nothing."""
+
+    reason: str
+    jobs: str
+    mends: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueWarning:
+    """What is wrong: a word, and what it means."""
+
+    word: StateWord
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """The part of the page. `reading` is None where Redis did not say, of which a warning tells.
+
+    `figures` and `reasons` are None where the database did not say.
+    """
+
+    at: Moment
+    reading: StateWord | None
+    hint: str
+    warnings: list[QueueWarning]
+    messages: list[Figure]
+    figures: list[Figure] | None
+    reasons: list[WaitingReason] | None
+
+
+async def queue_view(database: Database, redis: Redis) -> QueueView:
+    """Look at all of it, for who sees every tenant."""
+    (looked, failure), open_jobs, work, reasons = await asyncio.gather(
+        look_at_queue(redis, _REDIS_SECONDS),
+        in_time(job_figures.open_jobs(database)),
+        in_time(signs.signs_of_work(database)),
+        in_time(job_figures.reasons_of_waiting(database)),
+    )
+    return _view(
+        looked,
+        failure,
+        messages=[] if looked is None else _messages(looked),
+        figures=None if open_jobs is None or work is None else _figures(open_jobs, work),
+        work=work,
+        reasons=None if reasons is None else _of_all(reasons),
+    )
+
+
+async def queue_view_of(database: Database, redis: Redis, tenant_id: str) -> QueueView:
+    """Look at it for who sees one tenant: of the queue how full it is, as a word, and else what is the tenant's."""
+    (looked, failure), figures = await asyncio.gather(
+        look_at_queue(redis, _REDIS_SECONDS), in_time(figures_of(database, tenant_id))
+    )
+    return _view(
+        looked,
+        failure,
+        messages=[],
+        figures=None if figures is None else figures_of_tenant(figures),
+        work=None,
+        reasons=None if figures is None else reasons_of_tenant(figures),
+    )
+
+
+def figures_of_tenant(figures: TenantFigures) -> list[Figure]:
+    """Return a tenant's jobs that have not ended."""
+    return [_jobs(figures.waiting, "wait", job_figures.MOST_COUNTED), _jobs(figures.running, "run")]
+
+
+def reasons_of_tenant(figures: TenantFigures) -> list[WaitingReason]:
+    """Return why its jobs wait again. Of so many that nobody counts on, each reason may have more."""
+    cut = sum(figures.reasons.values()) >= job_figures.MOST_COUNTED
+    return _waiting_reasons(figures.reasons, figures.reasons if cut else ())
+
+
+def _of_all(reasons: Mapping[tuple[str, str], int]) -> list[WaitingReason]:
+    by_reason: Counter[str] = Counter()
+    for (_, reason), count in reasons.items():
+        by_reason[reason] += count
+    cut = {reason for (_, reason), count in reasons.items() if count >= job_figures.MOST_A_REASON}
+    return _waiting_reasons(by_reason, cut)
+
+
+def _waiting_reasons(reasons: Mapping[str, int], cut: Collection[str]) -> list[WaitingReason]:
+    """Put them into words, the commonest first; of those in `cut` there are more than were counted."""
+    told = []
+    for reason, count in sorted(reasons.items(), key=lambda each: (-each[1], each[0])):
+        cause = known_cause(reason)
+        # What names a job or a ticket says nothing of many.
+        mends = "" if cause is None or "{" in cause.mends else cause.mends
+        told.append(WaitingReason(reason, f"{count:,}{' or more' if reason in cut else ''}", mends))
+    return told
+
+
+def _jobs(count: int, what: str, most: int | None = None) -> Figure:
+    """Return so many jobs that do something, of which nobody counts more than `most`."""
+    number = f"{count:,}" if most is None else counted(count, most)
+    return Figure(number, f"job {what}s" if count == 1 else f"jobs {what}")
+
+
+def _view(
+    looked: QueueSigns | None,
+    failure: str,
+    *,
+    messages: list[Figure],
+    figures: list[Figure] | None,
+    work: WorkSigns | None,
+    reasons: list[WaitingReason] | None,
+) -> QueueView:
+    now = datetime.now(UTC)
+    reading = None if looked is None else reading_of(looked.waiting)
+    warnings = [*_of_redis(looked, failure), *_of_workers(looked, work)]
+    return QueueView(
+        at=moment(now, now),
+        reading=None if reading is None else StateWord(reading, _TONES[reading]),
+        # A short queue that nobody puts anything into, or takes anything out of, is not well.
+        hint="" if reading is None or (reading == "normal" and warnings) else _HINTS[reading],
+        warnings=warnings,
+        messages=messages,
+        figures=figures,
+        reasons=reasons,
+    )
+
+
+def _messages(looked: QueueSigns) -> list[Figure]:
+    listen = "?" if looked.listening is None else f"{looked.listening:,}"
+    return [
+        Figure(f"{looked.waiting:,}", _many(looked.waiting, "message waits in Redis", "messages wait in Redis")),
+        Figure(f"{looked.held:,}", _many(looked.held, "message is with a worker", "messages are with workers")),
+        # One whose places are all taken does not listen.
+        Figure(listen, _many(looked.listening, "worker listens for more", "workers listen for more")),
+    ]
+
+
+def _figures(open_jobs: OpenJobs, work: WorkSigns) -> list[Figure]:
+    most = job_figures.MOST_COUNTED
+    oldest = duration(open_jobs.oldest_waiting_seconds) if open_jobs.waiting else "-"
+    return [
+        Figure(f"{work.workers:,}", _many(work.workers, "worker has jobs", "workers have jobs")),
+        _jobs(work.running, "run"),
+        Figure(counted(open_jobs.waiting, most), _many(open_jobs.waiting, "job is due", "jobs are due")),
+        Figure(oldest, "longest wait of those due"),
+        Figure(
+            counted(open_jobs.later, most),
+            _many(open_jobs.later, "job waits for a later time", "jobs wait for a later time"),
+        ),
+    ]
+
+
+def _many(count: int | None, one: str, more: str) -> str:
+    return one if count == 1 else more
+
+
+def _of_redis(looked: QueueSigns | None, failure: str) -> list[QueueWarning]:
+    if failure:
+        return [QueueWarning(StateWord("Redis", "bad"), f"Redis was asked, and {failure}")]
+    if looked is not None and looked.takes_nothing:
+        says = "Redis has no room left, can't write to its disk, or is read-only: no job gets into the queue"
+        return [QueueWarning(StateWord("Redis", "bad"), says)]
+    return []
+
+
+def _of_workers(looked: QueueSigns | None, work: WorkSigns | None) -> list[QueueWarning]:
+    """Return what is wrong with the workers, for who sees all of them."""
+    if work is None:
+        return []
+    warnings = []
+    if not work.workers and looked is not None and looked.listening == 0:
+        warnings.append(QueueWarning(StateWord("no worker", "bad"), "none has a job, and none listens for one"))
+    if work.silent:
+        whose = "job's worker has" if work.silent == 1 else "jobs' workers have"
+        says = f"{work.silent:,} {whose} fallen silent: queued again within seconds"
+        warnings.append(QueueWarning(StateWord("silent", "warn"), says))
+    return warnings

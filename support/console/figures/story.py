@@ -1,0 +1,207 @@
+"""One ticket's story for a page: what `diagnose` makes of it, as far as the visitor may know it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from storage.by_hand import Details, Listed
+from storage.jobs import ALREADY_ENHANCED, DUPLICATE, FORGOTTEN
+from storage.models import JobState
+from storage.rejections import RefusedLately
+from support.console.figures.tenants import own_words
+from support.console.figures.wording import Moment, StateWord, Tone, moment, state_word
+from support.diagnose.diagnosis import Diagnosis
+from support.diagnose.evidence import evidence, not_checked
+from support.diagnose.facts import Facts
+from support.diagnose.judging import judge
+from support.diagnose.printing import document, log_line
+from support.diagnose.readings import reading_of
+from support.diagnose.reasons import cause_of
+from support.diagnose.verdicts import MEANINGS, VerdictCode
+from support.show_job import trace_id
+from support.tables import duration
+
+_TONES: dict[VerdictCode, Tone] = {
+    **dict.fromkeys((VerdictCode.DELIVERED, VerdictCode.ALREADY_ENHANCED), "ok"),
+    VerdictCode.IN_PROGRESS: "info",
+    **dict.fromkeys(
+        (
+            VerdictCode.RATE_HELD,
+            VerdictCode.WAITING_BACKLOG,
+            VerdictCode.ANOTHER_JOB,
+            VerdictCode.TICKET_GONE,
+            VerdictCode.LEFT_OUT,
+            VerdictCode.NOTHING_FOUND,
+            VerdictCode.DRY_RUN,
+            VerdictCode.FORGOTTEN,
+            VerdictCode.NOTE_REMOVED,
+        ),
+        "warn",
+    ),
+}
+"""Of those that are not here something has to be mended."""
+_ENDED = (JobState.COMPLETED, JobState.SKIPPED, JobState.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceLine:
+    """One fact; `at` is None for what is seen now."""
+
+    at: Moment | None
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One job of the ticket."""
+
+    job_id: str
+    state: StateWord
+    reason: str
+    attempt: int
+    accepted: Moment
+    took: str
+    """From its webhook to its end, or until now."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryOffer:
+    """That a job can be retried, what that costs, and what speaks against it; empty for nothing."""
+
+    job_id: str
+    costs: str
+    caution: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What the page of a ticket says. `code` is the verdict's, as `diagnose --json` has it."""
+
+    tenant_id: str | None
+    ticket_id: str
+    numbers: str
+    code: VerdictCode
+    tone: Tone
+    says: str
+    means: str
+    mends: Sequence[str]
+    document: str
+    lines: Sequence[EvidenceLine]
+    unchecked: Sequence[str]
+    log_line: str
+    log_command: str
+    trace: str
+    trace_url: str
+    jobs: Sequence[JobRow]
+    job_id: str
+    """The job that the verdict is about; empty for none."""
+    retry: RetryOffer | None
+
+
+def story(facts: Facts, *, own: bool, jaeger_url: str | None) -> Story:
+    """Judge the facts and put them into words. `own`: for the tenant's own people, who see nothing of any other."""
+    if own:
+        facts = _without_causes(facts)
+    diagnosis = judge(facts)
+    shown = _of_the_tenant(facts) if own else facts
+    line, command = log_line(facts)
+    trace = (trace_id(facts.job) if facts.job else None) or ""
+    return Story(
+        tenant_id=facts.tenant_id,
+        ticket_id=facts.ticket_id,
+        numbers=_numbers(facts),
+        code=diagnosis.verdict,
+        tone=_TONES.get(diagnosis.verdict, "bad"),
+        says=_says(facts, shown, diagnosis),
+        means=MEANINGS[diagnosis.verdict].means,
+        mends=diagnosis.mends,
+        document=document(diagnosis),
+        lines=_lines(facts, shown),
+        unchecked=not_checked(facts),
+        log_line=line,
+        log_command=command,
+        trace=trace,
+        trace_url=f"{jaeger_url}/trace/{trace}" if jaeger_url and trace else "",
+        jobs=_jobs(facts),
+        job_id=str(facts.job.id) if facts.job else "",
+        retry=None if facts.job is None else retry_offer(facts.job),
+    )
+
+
+def retry_offer(job: Details) -> RetryOffer | None:
+    """Return what a retry of the job is; None where it can't be retried, or no attempt would come further."""
+    if job.state not in (JobState.FAILED, JobState.SKIPPED) or job.reason in (DUPLICATE, FORGOTTEN):
+        return None
+    cause = cause_of(job.reason)
+    caution = ""
+    if cause.verdict is VerdictCode.WORKER_LOST:
+        caution = "It ended each worker that took it: do not retry it before Engineering has looked at it."
+    elif job.reason == ALREADY_ENHANCED:
+        caution = "The ticket has its enhancement, or may have it: this makes a further note."
+    elif not cause.retried:
+        caution = "It ends like this again, unless the ticket or its tenant's rules have changed since."
+    return RetryOffer(str(job.id), costs(answered=job.answered), caution)
+
+
+def costs(*, answered: bool) -> str:
+    """Return what a retry costs."""
+    return "GPT-4's answer is kept: nothing is paid" if answered else "GPT-4 is asked again, and paid"
+
+
+def _without_causes(facts: Facts) -> Facts:
+    """Take out why a signature did not match where that tells of another tenant."""
+    webhooks = facts.webhooks
+    if webhooks is None:
+        return facts
+    refused = [replace(each, reason=own_words(each.reason)) for each in webhooks.refused]
+    # Alike in what is left of them, two lines would tell that they are not.
+    unread: dict[tuple[int, str], RefusedLately] = {}
+    for each in webhooks.unread:
+        reason = own_words(each.reason)
+        before = unread.get((each.status, reason))
+        count, last = (before.count, before.last_at) if before else (0, each.last_at)
+        told = replace(each, reason=reason, count=count + each.count, last_at=max(last, each.last_at))
+        unread[each.status, reason] = told
+    return replace(facts, webhooks=replace(webhooks, refused=refused, unread=list(unread.values())))
+
+
+def _of_the_tenant(facts: Facts) -> Facts:
+    """Take out what counts the jobs and workers of all tenants."""
+    return replace(facts, queue=None, work=None)
+
+
+def _says(facts: Facts, shown: Facts, diagnosis: Diagnosis) -> str:
+    if shown is facts:
+        return diagnosis.says
+    told = judge(shown)
+    if told.verdict is diagnosis.verdict and told.anchor == diagnosis.anchor:
+        return told.says
+    # What it rests on is not the visitor's to know.
+    return f"Ticket {facts.ticket_id} of {facts.tenant_id}: {MEANINGS[diagnosis.verdict].means}."
+
+
+def _lines(facts: Facts, shown: Facts) -> list[EvidenceLine]:
+    now = facts.asked_at
+    lines = [EvidenceLine(None if fact.at is None else moment(fact.at, now), fact.what) for fact in evidence(shown)]
+    if shown is not facts and facts.queue is not None:
+        lines.append(EvidenceLine(None, f"queue: {reading_of(facts.queue.waiting)}"))
+    return lines
+
+
+def _numbers(facts: Facts) -> str:
+    job = facts.job
+    numbers = [] if job is None else [job.ticket_id, job.desk_id, job.display_id]
+    others = [number for number in dict.fromkeys([*numbers, *facts.desk.numbers]) if number]
+    return ", ".join(number for number in others if number != facts.ticket_id)
+
+
+def _jobs(facts: Facts) -> list[JobRow]:
+    jobs: list[Details | Listed] = [*facts.others, *([facts.job] if facts.job else [])]
+    jobs.sort(key=lambda job: (job.accepted_at, job.id), reverse=True)
+    return [_job_row(job, facts) for job in jobs]
+
+
+def _job_row(job: Details | Listed, facts: Facts) -> JobRow:
+    now = facts.asked_at
+    end = job.finished_at if job.state in _ENDED and job.finished_at else now
+    took = duration((end - job.accepted_at).total_seconds())
+    return JobRow(str(job.id), state_word(job.state), job.reason or "", job.attempt, moment(job.accepted_at, now), took)

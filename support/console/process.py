@@ -1,0 +1,187 @@
+"""The console's process, put together: what `ai-agents console` runs."""
+
+import argparse
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import signal
+import socket
+from collections.abc import AsyncIterator
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from config.console_access import AccessDirectory, read_access
+from config.console_settings import ConsoleSettings
+from config.environment import secrets_dir
+from config.tenant_directory import TenantDirectory
+from dispatch.asking import LookAsker
+from dispatch.queue import open_redis
+from integrations.outward import Outward
+from observability import exposition, phrases
+from observability.logging import say
+from observability.readiness import Readiness
+from observability.start import end_loading, end_refused, start_process
+from observability.tracing import Tracing
+from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
+from storage.session import Database
+from support.console.access.address import ConsoleAddress
+from support.console.access.gate import Gate
+from support.console.access.keys import ConsoleKeys
+from support.console.access.provider import Provider
+from support.console.access.revoked import EndedSessions
+from support.console.answers import Sources
+from support.console.app import Console
+from support.console.door import ConsoleProtocol
+from support.console.places import PLACES
+from support.diagnose.outside import HasHousekeepingLook
+
+_NAME = "Console"
+_DATABASE_CONNECTIONS = 8
+_STATEMENT_SECONDS = 5.0
+_LOCK_SECONDS = 2.0
+_POOL_SECONDS = 3.0
+_REDIS_SECONDS = 1.0
+_LAST_ANSWER_SECONDS = 5.0
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Run until SIGTERM or SIGINT; the exit status is 0, or 78 with the reasons in the log.
+
+    `chosen` has `host` and `port`. A database that does not answer yet is no reason not to start: a page says so.
+    """
+    settings, tenants = start_process(ConsoleSettings, needs="nothing")
+    access = AccessDirectory(read_access(secrets_dir(), on_problem=_say), on_problem=_say)
+    if problems := _problems(chosen.host, settings, access):
+        end_refused(problems)
+    for problem in [*access.now().problems, *_unknown(access, tenants)]:
+        _say(problem)
+    try:
+        check_now(settings.database_url)
+    except DatabaseUnfit as unfit:
+        end_refused([str(unfit)])
+    except DatabaseUnreachable:
+        say(phrases.SERVER_AWAITED, server="the database")
+    try:
+        listener = _listen(chosen.host, chosen.port)
+        asyncio.run(_main(settings, tenants, access, listener))
+    except (_PortUnusable, exposition.PortUnusable) as unfit:
+        end_refused([str(unfit)])
+    return 0
+
+
+class _PortUnusable(Exception):
+    """The process can't listen so; the text says what to mend."""
+
+
+def _say(problem: str) -> None:
+    say(phrases.CONSOLE_SETTINGS, reason=problem)
+
+
+def _problems(host: str, settings: ConsoleSettings, access: AccessDirectory) -> list[str]:
+    """What keeps the process from starting."""
+    now = access.now()
+    problems = []
+    if settings.console_url is None and not _is_here(host):
+        problems.append("CONSOLE_URL is missing: it is needed where the console listens on more than this machine")
+    if not now.tokens and now.oidc is None:
+        nobody = "CONSOLE_TOKEN_<NAME> and CONSOLE_OIDC_ISSUER are missing: nobody could log in"
+        problems += now.problems or [nobody]
+    return problems
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _unknown(access: AccessDirectory, tenants: TenantDirectory) -> list[str]:
+    """What roles name and is no tenant: perhaps mistyped, and its people would see nothing."""
+    named = sorted(access.now().tenant_ids)
+    return [f"a role names the tenant {one}, which has no settings" for one in named if not tenants.names(one)]
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError, UnicodeError) as failure:
+        in_use = isinstance(failure, OSError) and failure.errno == errno.EADDRINUSE
+        what = "--port is wrong: the port is in use already" if in_use else "--host or --port can't be listened on"
+        raise _PortUnusable(what) from None
+
+
+async def _main(
+    settings: ConsoleSettings, tenants: TenantDirectory, access: AccessDirectory, listener: socket.socket
+) -> None:
+    say(phrases.PROCESS_STARTING, process=_NAME)
+    readiness = Readiness()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(Tracing("ai-agents-console").close)
+        stack.callback(exposition.serve("console", settings.metrics_port, readiness))
+        # No store among them: without one it says so in a page, which is what people look for then.
+        readiness.ask(asyncio.get_running_loop(), {})
+        console = await _open(settings, tenants, access, stack)
+        await stack.enter_async_context(served(console, listener))
+        end_loading()
+        told_to_stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+        readiness.start()
+        say(phrases.PROCESS_READY, process=_NAME)
+        await told_to_stop.wait()
+        readiness.stop()
+        say(phrases.PROCESS_STOPPING, process=_NAME)
+    say(phrases.PROCESS_STOPPED, process=_NAME)
+
+
+async def _open(
+    settings: ConsoleSettings, tenants: TenantDirectory, access: AccessDirectory, stack: contextlib.AsyncExitStack
+) -> Console:
+    """Open what the pages ask."""
+    database = Database(
+        settings.database_url,
+        application_name="ai-agents console",
+        pool_size=_DATABASE_CONNECTIONS,
+        statement_seconds=_STATEMENT_SECONDS,
+        lock_seconds=_LOCK_SECONDS,
+        pool_seconds=_POOL_SECONDS,
+    )
+    stack.push_async_callback(database.close)
+    redis = open_redis(settings.redis_url, seconds=_REDIS_SECONDS)
+    stack.push_async_callback(redis.aclose)
+    asker = LookAsker(settings.redis_url)
+    stack.push_async_callback(asker.close)
+    outside = HasHousekeepingLook(asker)
+    sources = Sources(database, redis, tenants, outside, settings.jaeger_url, settings.job_deadline_seconds)
+    keys = [key for key in (settings.console_key, settings.console_previous_key) if key is not None]
+    gate = Gate(ConsoleKeys(keys), access, EndedSessions(redis), ConsoleAddress(settings.console_url))
+    return Console(PLACES, sources, gate, provider=Provider(Outward.to_provider(settings)))
+
+
+@contextlib.asynccontextmanager
+async def served(console: Console, listener: socket.socket) -> AsyncIterator[None]:
+    """Answer over the listener; at the end, what is being answered just now still is."""
+    config = Config(
+        console,
+        log_config=None,
+        access_log=False,
+        ws="none",
+        lifespan="off",
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+    )
+    state = ServerState()
+    server = await asyncio.get_running_loop().create_server(lambda: ConsoleProtocol(config, state, {}), sock=listener)
+    try:
+        yield
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+        if state.tasks:
+            await asyncio.wait(state.tasks, timeout=_LAST_ANSWER_SECONDS)

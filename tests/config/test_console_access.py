@@ -1,0 +1,174 @@
+"""Who may log in to the console, as settings say it: each that can't be used is named, without its value."""
+
+from pathlib import Path
+
+import pytest
+
+from config.console_access import AccessDirectory, parse_access, read_access
+from config.console_roles import ConsoleRole
+from config.console_settings import ConsoleSettings
+from config.secret_files import UNREADABLE
+from config.tenant_names import TENANT_SETTINGS, owner
+from tests.kit.clock import Clock
+
+TOKEN, OTHER = "anna-0123456789-abcdefghijklmnop", "olga-0123456789-abcdefghijklmnop"
+OIDC = {
+    "CONSOLE_OIDC_ISSUER": "https://login.example.com/realms/acme",
+    "CONSOLE_OIDC_CLIENT_ID": "console",
+    "CONSOLE_OIDC_ROLES": "desk-ops=operator+texts, acme=support:acme, CN=a b = support",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "role"),
+    [
+        ("support", ConsoleRole("support")),
+        ("support:acme-eu", ConsoleRole("support", "acme-eu")),
+        ("support:acme+texts", ConsoleRole("support", "acme", reads_texts=True)),
+        ("operator+texts", ConsoleRole("operator", reads_texts=True)),
+        (" operator ", ConsoleRole("operator")),
+    ],
+)
+def test_a_role_is_read(text: str, role: ConsoleRole) -> None:
+    (token,) = parse_access({"CONSOLE_TOKEN_DESK_1": TOKEN, "CONSOLE_ROLE_DESK_1": text}).tokens
+    assert (token.name, token.role) == ("desk-1", role)
+    assert TOKEN not in repr(token)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"CONSOLE_ROLE_ANNA": "operator:acme"}, "CONSOLE_ROLE_ANNA must be support, support:TENANT or operator"),
+        ({"CONSOLE_ROLE_ANNA": "support:ACME"}, "CONSOLE_ROLE_ANNA must be"),
+        ({"CONSOLE_ROLE_ANNA": "admin"}, "CONSOLE_ROLE_ANNA must be"),
+        ({"CONSOLE_ROLE_ANNA": "support+text"}, "CONSOLE_ROLE_ANNA must be"),
+        ({"CONSOLE_ROLE_ANNA": ""}, "CONSOLE_ROLE_ANNA must be"),
+        ({"CONSOLE_ROLE_ANNA": UNREADABLE}, "CONSOLE_ROLE_ANNA: its file can't be read"),
+        ({"CONSOLE_TOKEN_ANNA": "short"}, "CONSOLE_TOKEN_ANNA must be 32 characters at least"),
+        ({"CONSOLE_TOKEN_ANNA": "a b" * 20}, "without blanks"),
+        ({"CONSOLE_TOKEN_ANNA": "ü" * 40}, "without blanks"),
+        ({"CONSOLE_TOKEN_ANNA": "ab" * 20}, "CONSOLE_TOKEN_ANNA could be guessed"),
+        ({"CONSOLE_TOKEN_ANNA": UNREADABLE}, "CONSOLE_TOKEN_ANNA: its file can't be read"),
+    ],
+)
+def test_what_is_wrong_closes_that_token_alone(values: dict[str, str], said: str) -> None:
+    access = parse_access(
+        {
+            "CONSOLE_TOKEN_ANNA": TOKEN,
+            "CONSOLE_ROLE_ANNA": "support",
+            "CONSOLE_TOKEN_OLGA": OTHER,
+            "CONSOLE_ROLE_OLGA": "operator",
+        }
+        | values
+    )
+    assert [token.name for token in access.tokens] == ["olga"]
+    (problem,) = access.problems
+    assert said in problem
+    assert "lets nobody in" in problem
+    assert not any(value and value in problem for value in values.values() if len(value) > 5)
+
+
+def test_a_token_without_a_role_two_alike_and_a_role_without_a_token_are_told() -> None:
+    alone = parse_access({"CONSOLE_TOKEN_ANNA": TOKEN, "CONSOLE_ROLE_OLGA": "operator"})
+    assert alone.problems == (
+        "CONSOLE_ROLE_ANNA is missing: the token lets nobody in",
+        "CONSOLE_ROLE_OLGA is set, but CONSOLE_TOKEN_OLGA is not",
+    )
+    roles = {"CONSOLE_ROLE_ANNA": "support", "CONSOLE_ROLE_OLGA": "operator"}
+    alike = parse_access({"CONSOLE_TOKEN_ANNA": TOKEN, "CONSOLE_TOKEN_OLGA": TOKEN} | roles)
+    assert alike.tokens == ()
+    assert len(alike.problems) == 2
+    odd = parse_access({"CONSOLE_TOKEN_MY_ERRORS": TOKEN, "CONSOLE_ROLE_MY_ERRORS": "support"})
+    assert (odd.tokens, len(odd.problems)) == ((), 1)
+
+
+def test_a_provider_is_read_with_its_values_in_their_order() -> None:
+    oidc = parse_access(OIDC).oidc
+    assert oidc is not None
+    assert list(oidc.roles) == ["desk-ops", "acme", "CN=a b"]
+    assert oidc.roles["acme"] == ConsoleRole("support", "acme")
+    assert (oidc.claim, oidc.client_secret) == ("groups", "")
+    assert parse_access(OIDC).tenant_ids == {"acme"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"CONSOLE_OIDC_ISSUER": "http://login.example.com"}, "CONSOLE_OIDC_ISSUER must begin with https://"),
+        ({"CONSOLE_OIDC_ISSUER": "https://u:p@login.example.com"}, "CONSOLE_OIDC_ISSUER must be"),
+        ({"CONSOLE_OIDC_ISSUER": ""}, "CONSOLE_OIDC_ISSUER is missing"),
+        ({"CONSOLE_OIDC_CLIENT_ID": ""}, "CONSOLE_OIDC_CLIENT_ID is missing"),
+        ({"CONSOLE_OIDC_ROLES": ""}, "CONSOLE_OIDC_ROLES is missing"),
+        ({"CONSOLE_OIDC_ROLES": "desk-ops"}, "CONSOLE_OIDC_ROLES must be VALUE=ROLE"),
+        ({"CONSOLE_OIDC_ROLES": "a=support, a=operator"}, "CONSOLE_OIDC_ROLES must name each value once"),
+        ({"CONSOLE_OIDC_ROLES": "a=root"}, "CONSOLE_OIDC_ROLES must be support"),
+        ({"CONSOLE_OIDC_CLIENT_SECRET": UNREADABLE}, "CONSOLE_OIDC_CLIENT_SECRET: its file can't be read"),
+        ({"CONSOLE_OIDC_SCOPE": "x"}, "CONSOLE_OIDC_SCOPE is no setting"),
+    ],
+)
+def test_what_is_wrong_with_the_provider_is_told_and_tokens_go_on(changed: dict[str, str], said: str) -> None:
+    values = {name: value for name, value in (OIDC | changed).items() if value}
+    access = parse_access(values | {"CONSOLE_TOKEN_ANNA": TOKEN, "CONSOLE_ROLE_ANNA": "support"})
+    assert access.oidc is None
+    assert len(access.tokens) == 1
+    assert said in access.problems[0]
+
+
+def test_a_file_that_is_deleted_or_narrowed_counts_when_it_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / "CONSOLE_TOKEN_ANNA").write_text(f"{TOKEN}\n")
+    (tmp_path / "CONSOLE_ROLE_ANNA").write_text("operator")
+    (tmp_path / "WEBHOOK_SECRET_ACME").write_text("s")
+    heard: list[str] = []
+    now, monotonic = Clock(2_000_000_000.0), Clock()
+    read = read_access(tmp_path, now=now)
+    access = AccessDirectory(read, on_problem=heard.append, monotonic=monotonic)
+    assert [token.role.kind for token in access.now().tokens] == ["operator"]
+    (tmp_path / "CONSOLE_ROLE_ANNA").write_text("support")
+    monotonic.now += 6
+    now.now += 60
+    assert [token.role.kind for token in access.now().tokens] == ["support"]
+    (tmp_path / "CONSOLE_TOKEN_ANNA").unlink()
+    monotonic.now += 4
+    assert len(access.now().tokens) == 1
+    monotonic.now += 2
+    assert access.now().tokens == ()
+    assert heard == ["CONSOLE_ROLE_ANNA is set, but CONSOLE_TOKEN_ANNA is not"]
+
+
+def test_no_setting_of_the_console_is_a_tenants() -> None:
+    names = ["CONSOLE_TOKEN_ACME", "CONSOLE_ROLE_ACME", "CONSOLE_KEY", *OIDC]
+    assert [owner(name) for name in names] == [("", "")] * len(names)
+    assert not any(prefix.startswith("CONSOLE") for prefix in TENANT_SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://Console.example.com/", "https://console.example.com"),
+        ("https://console.example.com:443", "https://console.example.com"),
+        ("https://console.example.com:8443", "https://console.example.com:8443"),
+        ("http://localhost:8010", "http://localhost:8010"),
+        ("http://[::1]:8010", "http://[::1]:8010"),
+        ("http://console.example.com", None),
+        ("https://console.example.com/ops", None),
+        ("https://user@console.example.com", None),
+        ("ftp://console.example.com", None),
+        ("https://konsole.münchen.example", None),
+    ],
+)
+def test_the_address_of_the_console_is_an_origin(url: str, origin: str | None) -> None:
+    given = {"database_url": "postgresql://a@b/c", "redis_url": "redis://r", "console_key": TOKEN}
+    if origin is None:
+        with pytest.raises(ValueError, match="console_url"):
+            ConsoleSettings.model_validate(given | {"console_url": url})
+    else:
+        settings = ConsoleSettings.model_validate(given | {"console_url": url})
+        assert settings.console_url == origin
+        assert TOKEN not in repr(settings)
+
+
+@pytest.mark.parametrize("name", ["console_key", "console_previous_key"])
+def test_a_key_that_could_be_guessed_signs_nothing(name: str) -> None:
+    given = {"database_url": "postgresql://a@b/c", "redis_url": "redis://r", "console_key": TOKEN}
+    with pytest.raises(ValueError, match="could be guessed"):
+        ConsoleSettings.model_validate(given | {name: "abcabcabc" * 4})

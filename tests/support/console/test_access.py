@@ -1,0 +1,220 @@
+"""Logging in by a token, what a session is, and how it ends."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from support.console.access.sessions import IDLE_SECONDS, LASTS_SECONDS
+from support.console.access.tokens import MOST_FAILURES, WINDOW_SECONDS
+from tests.kit.logs import StartLog
+from tests.support.console.site import KEY, LETTING_IN, OLD_KEY, TOKENS, console_site
+
+
+def asked(page: httpx.Response) -> dict[str, Any]:
+    """What the page says of who asked."""
+    assert page.status_code == 200
+    told: dict[str, Any] = json.loads(
+        page.text.partition('data-said="said">')[2].partition("</p>")[0].replace("&#34;", '"')
+    )
+    return told
+
+
+async def test_without_a_session_every_address_leads_to_the_login() -> None:
+    """What there is and what there is not alike; back to where one wanted to go."""
+    async with console_site() as site, site.browser() as browser:
+        for path in ("/tickets/acme/12345", "/nothing/here", "/failures"):
+            answer = await browser.get(path)
+            assert answer.status_code == 303
+            assert answer.headers["location"] == f"/login?next={path.replace('/', '%2F')}"
+        assert (await browser.get("/")).headers["location"] == "/login"
+        assert (await browser.client.post("/change", data={})).headers["location"] == "/login"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("ANNA", {"name": "anna", "role": "support", "tenant": None, "texts": False}),
+        ("ACME", {"name": "acme", "role": "support", "tenant": "acme", "texts": False}),
+        ("OLGA", {"name": "olga", "role": "operator", "tenant": None, "texts": True}),
+    ],
+)
+async def test_a_token_lets_in_as_what_its_role_says(name: str, told: dict[str, Any]) -> None:
+    async with console_site() as site, site.browser() as browser:
+        entered = await browser.log_in(TOKENS[name], "/?said=said")
+        assert (entered.status_code, entered.headers["location"]) == (303, "/?said=said")
+        assert asked(await browser.get("/")).items() >= told.items()
+
+
+@pytest.mark.parametrize("token", ["", "wrong", TOKENS["ANNA"][:-1], TOKENS["ANNA"] + "x", "x" * 100_000, "ü" * 40])
+async def test_another_text_lets_nobody_in(token: str) -> None:
+    async with console_site() as site, site.browser() as browser:
+        refused = await browser.log_in(token)
+        assert refused.status_code in (403, 413)
+        assert (await browser.get("/")).status_code == 303
+
+
+async def test_a_cookie_is_for_the_browser_alone_and_over_tls_for_this_host_alone() -> None:
+    async with console_site() as site, site.browser() as browser:
+        cookies = (await browser.log_in(TOKENS["ANNA"])).headers.get_list("set-cookie")
+        (session,) = [cookie for cookie in cookies if cookie.startswith("console=")]
+        assert session.split("; ")[1:] == ["HttpOnly", "Path=/", "SameSite=lax"]
+        assert TOKENS["ANNA"] not in session
+    url = "https://console.example.com"
+    async with console_site(url=url) as site, site.browser(Host="console.example.com") as browser:
+        page = await browser.get("/login")
+        (login,) = page.headers.get_list("set-cookie")
+        assert login.startswith("__Host-console-login=")
+        assert login.split("; ")[1:] == ["HttpOnly", "Path=/", "SameSite=lax", "Secure"]
+        assert page.headers["strict-transport-security"] == "max-age=31536000"
+
+
+async def test_a_session_ends_an_hour_after_the_last_page_and_after_eight_hours_at_work() -> None:
+    async with console_site() as site:
+        async with site.visitor("ANNA") as browser:
+            site.now.now += IDLE_SECONDS - 1
+            assert (await browser.get("/")).status_code == 200
+            site.now.now += IDLE_SECONDS - 1
+            assert (await browser.get("/")).status_code == 200
+            # A page that is left open asks for its parts: that is nobody at work.
+            for _ in range(4):
+                site.now.now += IDLE_SECONDS / 4
+                part = await browser.get("/", **{"HX-Request": "true"})
+            site.now.now += 1
+            part = await browser.get("/", **{"HX-Request": "true", "HX-Current-URL": f"{site.url}/failures?a=b"})
+            assert (part.status_code, part.headers["hx-redirect"]) == (401, "/login?next=%2Ffailures%3Fa%3Db")
+        async with site.visitor("ANNA") as browser:
+            for _ in range(LASTS_SECONDS // 1800 - 1):
+                site.now.now += 1800
+                assert (await browser.get("/")).status_code == 200
+            site.now.now += 1800
+            assert (await browser.get("/")).status_code == 303
+
+
+async def test_a_token_that_is_gone_changed_or_has_another_role_counts_at_once() -> None:
+    async with console_site() as site, site.visitor("ANNA") as anna, site.visitor("OLGA") as olga:
+        assert asked(await olga.get("/failures"))["texts"] is True
+        site.values["CONSOLE_ROLE_OLGA"] = "support:globex"
+        site.monotonic.now += 6
+        assert asked(await olga.get("/"))["tenant"] == "globex"
+        assert (await olga.get("/failures")).status_code == 403
+        site.values["CONSOLE_TOKEN_OLGA"] = "another-0123456789-abcdefghijklmn"
+        del site.values["CONSOLE_TOKEN_ANNA"]
+        site.monotonic.now += 6
+        assert (await olga.get("/")).status_code == 303
+        assert (await anna.get("/")).status_code == 303
+
+
+async def test_a_changed_key_ends_sessions_unless_it_is_kept_as_the_one_before() -> None:
+    async with console_site(keys=[OLD_KEY]) as site, site.visitor("ANNA") as browser:
+        cookies = dict(browser.client.cookies)
+    for keys, status in (([KEY, OLD_KEY], 200), ([KEY], 303)):
+        async with console_site(keys=keys) as site, site.browser() as browser:
+            browser.client.cookies.update(cookies)
+            assert (await browser.get("/")).status_code == status
+
+
+async def test_a_session_that_was_made_up_or_changed_is_none() -> None:
+    async with console_site() as site, site.visitor("ACME") as browser:
+        cookie = browser.client.cookies["console"]
+        for at in range(0, len(cookie), 7):
+            changed = cookie[:at] + ("A" if cookie[at] != "A" else "B") + cookie[at + 1 :]
+            # The last character of a part may have bits that say nothing.
+            if (await browser.client.get("/", headers={"Cookie": f"console={changed}"})).status_code == 200:
+                assert cookie[at + 1 : at + 2] in (".", "")
+
+
+async def test_a_new_session_begins_with_each_login_and_the_one_before_is_over(redis_url: str) -> None:
+    async with console_site(redis_url=redis_url) as site, site.visitor("ANNA") as browser:
+        before = browser.client.cookies["console"]
+        await browser.client.get("/login")
+        again = await browser.client.get("/login")
+        assert again.status_code == 303
+        # Whoever put a cookie of his own into somebody's browser does not have that one's session.
+        browser.client.cookies.delete("console-login")
+        browser.client.cookies.delete("console")
+        await browser.log_in(TOKENS["OLGA"])
+        assert browser.client.cookies["console"] != before
+
+
+async def test_after_logging_out_the_cookie_of_before_is_none(redis_url: str) -> None:
+    """At another console neither, once Redis has heard of it; and without Redis at this one."""
+    for url in (redis_url, "redis://127.0.0.1:1/0"):
+        async with console_site(redis_url=url) as site, site.visitor("ANNA") as browser:
+            cookie = browser.client.cookies["console"]
+            out = await browser.send("/logout")
+            assert (out.status_code, out.headers["location"]) == (303, "/login")
+            assert "console" not in browser.client.cookies
+            assert (await browser.client.get("/", headers={"Cookie": f"console={cookie}"})).status_code == 303
+        async with console_site(redis_url=redis_url) as other, other.browser() as stranger:
+            again = await stranger.client.get("/", headers={"Cookie": f"console={cookie}"})
+            assert again.status_code == (303 if url == redis_url else 200)
+
+
+async def test_many_failures_get_one_line_and_keep_no_right_token_out(start_log: StartLog) -> None:
+    lines = start_log()
+    async with console_site() as site, site.browser() as browser:
+        statuses = [(await browser.log_in("wrong")).status_code for _ in range(MOST_FAILURES + 5)]
+        assert statuses == [403] * MOST_FAILURES + [429] * 5
+        assert (await browser.log_in(TOKENS["ANNA"])).status_code == 303
+        site.monotonic.now += WINDOW_SECONDS
+    said = lines.getvalue()
+    assert said.count("Console login refused: reason=wrong token") == MOST_FAILURES
+    assert said.count("Console logins refused in a minute") == 1
+    assert "Console login: visitor=anna, role=support, by=token" in said
+    assert TOKENS["ANNA"] not in said
+
+
+async def test_the_login_of_another_sites_form_is_refused() -> None:
+    async with console_site() as site, site.browser() as browser:
+        for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
+            assert (await browser.log_in(TOKENS["ANNA"], **headers)).status_code == 403
+        # Nor one whose browser has not opened the login here.
+        assert (await browser.log_in(TOKENS["ANNA"], Cookie="")).status_code == 403
+        assert (await browser.log_in(TOKENS["ANNA"], Origin=site.url)).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        *("//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)", "evil", "\\\\evil", ""),
+        *("/a\r\nSet-Cookie: x=1", "/\t/evil.example", " //evil.example", "/ü", "/" + "a" * 500, "/%0d%0a\n"),
+    ],
+)
+async def test_after_the_login_one_stays_here(to: str) -> None:
+    async with console_site() as site, site.browser() as browser:
+        entered = await browser.log_in(TOKENS["ANNA"], to)
+        assert (entered.status_code, entered.headers["location"]) == (303, "/")
+        assert (await browser.client.get("/login", params={"next": to})).headers["location"] == "/"
+
+
+async def test_nobody_in_the_settings_lets_nobody_in_and_says_so() -> None:
+    async with console_site(values={}) as site, site.browser() as browser:
+        assert "Nobody can log in just now" in (await browser.get("/login")).text
+        assert (await browser.get("/login/provider")).status_code == 404
+    assert len(LETTING_IN) == 6
+
+
+async def test_a_clock_that_is_set_back_or_another_consoles_logs_nobody_out() -> None:
+    async with console_site() as site, site.visitor("ANNA") as browser:
+        site.now.now -= 30
+        assert (await browser.get("/")).status_code == 200
+        assert (await browser.send("/change")).status_code == 303
+        # Of a day to come is nothing that we have signed just now.
+        site.now.now -= 31
+        assert (await browser.get("/")).status_code == 303
+
+
+async def test_without_an_address_it_is_reached_by_each_of_this_machines_own() -> None:
+    async with console_site() as site, site.browser() as browser:
+        for host, status in (("127.0.0.5:8010", 200), ("[::1]:8010", 200), ("127.evil.example", 400), ("", 400)):
+            assert (await browser.client.get("/login", headers={"Host": host})).status_code == status
+
+
+async def test_only_what_may_be_a_tickets_number_is_in_the_line_of_a_change(start_log: StartLog) -> None:
+    lines = start_log()
+    async with console_site() as site, site.visitor("ANNA") as browser:
+        await browser.send("/change", {"ticket_id": "8" * 20})
+        await browser.send("/change", {"ticket_id": "9" * 60_000})
+    assert ("8" * 20 in lines.getvalue(), "9" * 21 in lines.getvalue()) == (True, False)

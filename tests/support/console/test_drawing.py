@@ -1,0 +1,104 @@
+"""The picture of a job: to scale, inside its frame, and the same as a table."""
+
+from datetime import timedelta
+
+import pytest
+
+from storage.by_hand import Happened
+from support.console.drawing import NARROW, WIDE, Picture, Shape, draw
+from support.timeline import Timeline, TimelineSpan, timeline
+from tests.support.known import NOW, ago, job
+
+
+def pictured(*spans: TimelineSpan, goes_on: bool = False, shape: Shape = WIDE) -> Picture:
+    end = max(span.end or NOW for span in spans)
+    return draw(Timeline(spans, min(span.start for span in spans), end, goes_on), NOW, shape)
+
+
+def test_bars_are_to_scale_one_behind_the_other() -> None:
+    picture = pictured(
+        TimelineSpan("Queue", 1, ago(100), ago(90)),
+        TimelineSpan("Worker", 1, ago(90), ago(10)),
+        TimelineSpan("Context and GPT-4", 1, ago(90), ago(50), level=1),
+        TimelineSpan("ServiceDesk Update", 1, ago(50), ago(10), level=1),
+    )
+    queue, worker, model, note = picture.bars
+    assert [bar.css for bar in picture.bars] == ["t-wait", "t-work", "t-model", "t-note"]
+    assert worker.width == pytest.approx(queue.width * 8, rel=0.01)
+    assert model.width == pytest.approx(note.width, rel=0.01)
+    assert worker.x == pytest.approx(queue.x + queue.width, abs=0.2)
+    assert [bar.lasted for bar in picture.bars] == ["10.0s", "1m20s", "40.0s", "40.0s"]
+    assert model.name_x > worker.name_x
+
+
+@pytest.mark.parametrize("seconds", [0, 0.2, 1, 45, 3600, 86_400, 40 * 86_400])
+@pytest.mark.parametrize("shape", [WIDE, NARROW])
+def test_all_is_inside_the_frame_however_long_it_took(seconds: float, shape: Shape) -> None:
+    picture = pictured(
+        TimelineSpan("Webhook", 0, ago(seconds), ago(seconds)),
+        TimelineSpan("Queue", 1, ago(seconds), NOW),
+        TimelineSpan("Worker", 1, NOW, NOW),
+        TimelineSpan("ServiceDesk Update", 1, ago(seconds), level=1),
+        shape=shape,
+    )
+    for bar in picture.bars:
+        assert bar.x >= 0
+        assert bar.width > 0
+        assert bar.x + bar.width <= shape.width
+        assert bar.y + shape.bar <= picture.height
+        # A letter is 7 units wide at most, but for a few.
+        assert (bar.lasted_x + 7 * len(bar.lasted) if shape.beside else bar.lasted_x) <= shape.width
+    assert 1 <= len(picture.ticks) <= 8
+    assert all(tick.x + 3.5 * len(tick.label) <= shape.width + 1 for tick in picture.ticks)
+
+
+def test_what_failed_was_held_or_goes_on_looks_so_and_says_so() -> None:
+    picture = pictured(
+        TimelineSpan("Worker", 1, ago(9), ago(6), "failed", "GPT-4 timeout"),
+        TimelineSpan("Worker", 2, ago(6), ago(3), "held", "held back: desk busy"),
+        TimelineSpan("Worker", 2, ago(3)),
+        goes_on=True,
+    )
+    assert [bar.css for bar in picture.bars] == ["t-failed", "t-held", "t-work"]
+    assert [row.ended.text for row in picture.rows] == ["failed", "held", "goes on"]
+    assert picture.bars[0].title == "Worker, attempt 1, 3.0s: GPT-4 timeout"
+    assert picture.bars[2].lasted == "3.0s so far"
+    assert picture.title == "What happened to the job, 9.0s so far"
+    assert "Worker, attempt 2 3.0s so far" in picture.description
+
+
+def test_a_job_that_was_held_back_for_hours_says_so() -> None:
+    events = [
+        *(Happened(ago(7200), 0, "accepted", None), Happened(ago(7199), 1, "claimed", None)),
+        Happened(ago(7198), 0, "held back", "model key refused"),
+        *(Happened(ago(9), 1, "claimed", None), Happened(ago(8), 1, "retried", "GPT-4 timeout")),
+    ]
+    row = job("waiting", "GPT-4 timeout", accepted_at=ago(7200), due_at=NOW + timedelta(seconds=1))
+    picture = draw(timeline(row, events, NOW), NOW)
+    held, pause = (bar for bar in picture.bars if bar.name.startswith(("Held", "Pause")))
+    assert (held.name, held.css, held.title) == (
+        *("Held back and Queue", "t-held"),
+        "Held back and Queue, 1h59m: model key refused",
+    )
+    assert (pause.name, pause.css) == ("Pause, attempt 2", "t-wait")
+
+
+def test_of_a_long_story_the_beginning_and_the_end_are_drawn() -> None:
+    spans = [TimelineSpan("Worker", number, ago(100 - number), ago(99 - number)) for number in range(60)]
+    picture = pictured(*spans)
+    assert (len(picture.bars), len(picture.rows), picture.left_out) == (40, 40, 20)
+    assert [picture.rows[0].attempt, picture.rows[-1].attempt] == [0, 59]
+
+
+def test_a_jobs_own_events_are_drawn() -> None:
+    row = job("completed", accepted_at=ago(60), due_at=ago(60), started_at=ago(50), finished_at=ago(5))
+    events = [
+        Happened(at, 1, what, None)
+        for at, what in ((ago(60), "accepted"), (ago(50), "claimed"), (ago(15), "answered"), (ago(5), "completed"))
+    ]
+    picture = draw(timeline(row, events, NOW), NOW + timedelta(seconds=1))
+    assert [bar.name for bar in picture.bars] == [
+        *("Webhook", "Queue", "Worker, attempt 1", "Context and GPT-4", "ServiceDesk Update")
+    ]
+    assert [bar.lasted for bar in picture.bars] == ["received", "10.0s", "45.0s", "35.0s", "10.0s"]
+    assert picture.title == "What happened to the job, 55.0s in all"

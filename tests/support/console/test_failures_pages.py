@@ -1,0 +1,233 @@
+"""What failed by cause and one by one; and retrying it: what a preview shows, and nothing else."""
+
+import re
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from storage.session import Database
+from support.arguments import MOST_RETRIED
+from support.console.answers import GoTo, NotAllowed, NotHere, NotUnderstood, Page
+from support.console.pages.failures import failures
+from support.console.pages.retrying import preview, retry_one, retry_several
+from support.console.visitor import Visitor
+from tests.kit.logs import StartLog
+from tests.kit.postgres import Store
+from tests.support.console.visits import OF_ACME, OF_GLOBEX, OPERATOR, SUPPORT, Visits, rendered
+
+BY_MODEL = {"cause:model_failing": "on"}
+DESK_TIMEOUT = "ServiceDesk Plus timeout"
+ANSWER = '{"summary": "S"}'
+OPERATOR_OF_ACME = replace(OF_ACME, role="operator")
+
+
+async def failed(store: Store, reason: str = "GPT-4 timeout", *, minutes: int = 1, **columns: Any) -> UUID:
+    ticket = columns.pop("ticket_id", str(uuid4().int)[:9])
+    ended = f"now() - interval '{minutes} minutes'"
+    return await store.accept(ticket_id=ticket, state="failed", reason=reason, finished_at=ended, **columns)
+
+
+def state(store: Store, job_id: UUID) -> str:
+    return str(store.table.job(job_id)["state"])
+
+
+@pytest.fixture
+def visits(store: Store, redis: Redis) -> Visits:
+    return Visits(store.database, redis)
+
+
+def shown(page: Page) -> list[str]:
+    """The tickets of the list, and of nobody else."""
+    return re.findall(r'<th scope="row"><a href="/tickets/[a-z]+/[0-9]+\?job=([0-9a-f-]+)">', rendered(page))
+
+
+async def test_failures_are_told_by_cause_and_each_leads_to_its_ticket(store: Store, visits: Visits) -> None:
+    model = await failed(store, "OpenAI API: 500 Internal Server Error", ticket_id="1")
+    desk = await failed(store, DESK_TIMEOUT, ticket_id="2", minutes=2)
+    late = await failed(store, f"deadline passed (last: {DESK_TIMEOUT})", ticket_id="3", minutes=3)
+    theirs = await failed(store, tenant_id="globex", minutes=4)
+    await failed(store, minutes=60 * 25)
+    page = await visits.page(failures)
+    assert shown(page) == [str(each) for each in (model, desk, late, theirs)]
+    causes = {cause.code: cause.jobs for cause in page.values["causes"]}  # type: ignore[attr-defined]
+    assert causes == {"model_failing": 2, "desk_failing": 2}
+    for query, expected in (
+        ({"cause": "desk_failing"}, [desk, late]),
+        ({"tenant": "acme", "cause": "model_failing"}, [model]),
+        ({"since": "150s"}, [model, desk]),
+        ({"state": "skipped"}, []),
+        ({"cause": "dry_run"}, []),
+    ):
+        assert shown(await visits.page(failures, query=query)) == [str(each) for each in expected], query
+
+
+async def test_one_tenants_people_see_their_own_failures_alone(store: Store, visits: Visits) -> None:
+    own = await failed(store)
+    theirs = await failed(store, "GPT-4 timeout", tenant_id="globex")
+    page = await visits.page(failures, OF_ACME)
+    assert shown(page) == [str(own)]
+    assert "globex" not in rendered(page, OF_ACME)
+    assert str(theirs) not in rendered(page, OF_ACME)
+    for tenant in ("globex", "nobody", "<b>"):
+        with pytest.raises(NotHere):
+            await visits.ask(failures, OF_ACME, query={"tenant": tenant})
+
+
+async def test_pages_follow_each_other_without_a_gap(store: Store, visits: Visits) -> None:
+    wanted = [str(await failed(store, minutes=minutes)) for minutes in range(1, 121)]
+    seen: list[str] = []
+    query = {"since": "24h", "cause": "model_failing"}
+    while True:
+        page = await visits.page(failures, query=query)
+        seen += shown(page)
+        following = str(page.values["next"])
+        if not following:
+            break
+        query = dict(part.split("=", 1) for part in following.partition("?")[2].split("&"))
+        query["before"] = query["before"].replace("%3A", ":").replace("%2B", "+")
+        assert (query["since"], query["cause"]) == ("24h", "model_failing")
+    assert seen == wanted
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"since": "yesterday"},
+        {"since": "<script>"},
+        {"since": "9999999d"},
+        {"state": "completed"},
+        {"cause": "'; DROP TABLE jobs"},
+        {"before": "x"},
+        {"before": "2026-03-01_x"},
+    ],
+)
+async def test_what_can_not_be_read_is_refused(query: dict[str, str], database: Database, redis: Redis) -> None:
+    with pytest.raises(NotUnderstood):
+        await Visits(database, redis).ask(failures, query=query)
+
+
+async def test_a_preview_shows_which_jobs_how_many_and_what_they_cost(store: Store, visits: Visits) -> None:
+    paid = await failed(store, ticket_id="1")
+    kept = await failed(store, ticket_id="2", enhancement=ANSWER, minutes=2)
+    theirs = await failed(store, tenant_id="globex", ticket_id="3", minutes=3)
+    await failed(store, DESK_TIMEOUT, ticket_id="4")
+    done = await failed(store, ticket_id="5")
+    await store.accept(ticket_id="5", state="completed", finished_at="now()")
+    page = await visits.page(preview, OPERATOR, query=BY_MODEL)
+    assert shown(page) == [str(each) for each in (paid, kept, theirs)]
+    html = rendered(page, OPERATOR)
+    for told in (
+        "Retry 3 jobs?",
+        "acme (2), globex (1)",
+        "1: GPT-4's answer is kept, nothing is paid; 2: GPT-4 is asked again, and paid",
+        "1: another job of the ticket did it, or may",
+        f'<input type="hidden" name="jobs" value="{paid},{kept},{theirs}">',
+    ):
+        assert told in html, told
+    assert [state(store, each) for each in (paid, kept, theirs, done)] == ["failed"] * 4
+
+
+async def test_a_retry_does_what_the_preview_has_shown_and_no_more(
+    store: Store, visits: Visits, start_log: StartLog
+) -> None:
+    first, second = await failed(store, ticket_id="1"), await failed(store, ticket_id="2", minutes=2)
+    page = await visits.page(preview, OPERATOR, query=BY_MODEL)
+    ids = re.findall(r'name="jobs" value="([^"]+)"', rendered(page))[0]
+    later = await failed(store, ticket_id="3")
+    await store.accept(ticket_id="2")
+    log = start_log()
+    html = await visits.html(retry_several, OPERATOR, form={"jobs": ids})
+    assert "1 job waits again" in html
+    assert "another job of the ticket did it, or may" in html
+    assert [state(store, each) for each in (first, second, later)] == ["waiting", "failed", "failed"]
+    assert f"Job requeued: job_id={first}, ticket_id=1, reason=retried by hand" in log.getvalue()
+    again = await visits.html(retry_several, OPERATOR, form={"jobs": str(first)})
+    assert "0 jobs wait again" in again
+
+
+@pytest.mark.parametrize("handler", [preview, retry_several])
+@pytest.mark.parametrize("visitor", [SUPPORT, OF_ACME])
+async def test_several_at_once_are_an_operators(handler: Any, visitor: Visitor, store: Store, visits: Visits) -> None:
+    job_id = await failed(store)
+    with pytest.raises(NotAllowed):
+        await visits.ask(handler, visitor, form={"jobs": str(job_id)}, query=BY_MODEL)
+    assert state(store, job_id) == "failed"
+    assert "/failures/preview" not in await visits.html(failures, visitor)
+
+
+async def test_an_operator_of_one_tenant_retries_that_ones_jobs_alone(store: Store, visits: Visits) -> None:
+    own, theirs = await failed(store), await failed(store, tenant_id="globex")
+    page = await visits.page(preview, OPERATOR_OF_ACME, query=BY_MODEL)
+    assert shown(page) == [str(own)]
+    with pytest.raises(NotHere):
+        await visits.ask(preview, OPERATOR_OF_ACME, query={**BY_MODEL, "tenant": "globex"})
+    unknown = uuid4()
+    form = {"jobs": f"{theirs},{unknown},{own}"}
+    html = await visits.html(retry_several, OPERATOR_OF_ACME, form=form)
+    assert "1 job waits again" in html
+    assert html.count("no job has this id") == 2
+    assert "globex" not in html
+    assert [state(store, each) for each in (own, theirs)] == ["waiting", "failed"]
+
+
+@pytest.mark.parametrize("jobs", ["", ",", "x", "1 OR 1=1", ",".join([str(UUID(int=7))] * (MOST_RETRIED + 1))])
+async def test_a_forged_list_of_jobs_is_refused(jobs: str, database: Database, redis: Redis) -> None:
+    with pytest.raises((NotUnderstood, NotHere)):
+        await Visits(database, redis).ask(retry_several, OPERATOR, form={"jobs": jobs})
+
+
+async def test_a_preview_without_a_cause_asks_for_one(store: Store, visits: Visits) -> None:
+    await failed(store)
+    html = await visits.html(preview, OPERATOR)
+    assert "Choose a cause" in html
+    assert 'name="jobs"' not in html
+
+
+@pytest.mark.parametrize("form", [{"cause:nothing": "on"}, {**BY_MODEL, "state": "skipped"}])
+async def test_a_preview_of_nothing_certain_is_refused(form: dict[str, str], database: Database, redis: Redis) -> None:
+    with pytest.raises(NotUnderstood):
+        await Visits(database, redis).ask(preview, OPERATOR, query=form)
+
+
+async def test_at_most_so_many_are_shown_at_a_time(store: Store, visits: Visits) -> None:
+    store.table.run(
+        "INSERT INTO jobs (id, tenant_id, ticket_id, state, reason, deadline_at, finished_at)"
+        " SELECT gen_random_uuid(), 'acme', n, 'failed', 'GPT-4 timeout', now(), now() - n * interval '1 second'"
+        " FROM generate_series(1, %s) n",
+        MOST_RETRIED + 1,
+    )
+    page = await visits.page(preview, OPERATOR, query=BY_MODEL)
+    assert len(shown(page)) == MOST_RETRIED
+    assert f"at most {MOST_RETRIED} at a time" in rendered(page, OPERATOR)
+
+
+@pytest.mark.parametrize("visitor", [SUPPORT, OF_ACME, OPERATOR])
+async def test_one_job_is_retried_by_whoever_sees_it(visitor: Visitor, store: Store, visits: Visits) -> None:
+    job_id = await failed(store, ticket_id="1")
+    path = {"job_id": str(job_id)}
+    assert await visits.ask(retry_one, visitor, path=path) == GoTo(f"/tickets/acme/1?job={job_id}")
+    assert state(store, job_id) == "waiting"
+    again = await visits.page(retry_one, visitor, path=path)
+    assert again.status == 409
+    assert "it is waiting already" in rendered(again, visitor)
+
+
+async def test_a_strangers_job_is_not_retried(store: Store, visits: Visits) -> None:
+    job_id = await failed(store)
+    for wanted in (str(job_id), str(uuid4()), "x", "../../"):
+        with pytest.raises(NotHere):
+            await visits.ask(retry_one, OF_GLOBEX, path={"job_id": wanted})
+    assert state(store, job_id) == "failed"
+
+
+async def test_a_retry_that_breaks_off_says_what_was_not_tried(redis: Redis, unused_tcp_port: int) -> None:
+    away = Database(f"postgresql://a:b@127.0.0.1:{unused_tcp_port}/ai_agents", application_name="tests")
+    try:
+        page = await Visits(away, redis).page(retry_several, OPERATOR, form={"jobs": str(uuid4())})
+    finally:
+        await away.close()
+    assert page.status == 503
+    assert "those that are not in the list were not tried" in rendered(page, OPERATOR)

@@ -1,0 +1,99 @@
+"""What comes from outside is text on every page: reasons, tickets, models, answers."""
+
+import json
+import re
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from redis.asyncio import Redis
+
+import support.console
+from storage import audit, rejections
+from support.console.answers import Handler, Page
+from support.console.pages.failures import failures
+from support.console.pages.overview import overview
+from support.console.pages.retrying import Tried, preview
+from support.console.pages.tenants import tenant, tenants
+from support.console.pages.texts import texts
+from support.console.pages.ticket import ticket
+from support.console.visitor import Visitor
+from tests.kit.postgres import Store
+from tests.storage.exchanges import exchange
+from tests.support.console.visits import Visits, rendered
+
+ATTACK = "'\"><script>alert(1)</script>{{7*7}}<img src=x onerror=alert(2)>"
+OLGA = Visitor("<b>olga</b>", "operator", reads_texts=True)
+TEMPLATES = sorted((Path(support.console.__file__).parent / "templates").glob("*.html"))
+PAGES: list[tuple[Handler, dict[str, dict[str, str]]]] = [
+    (overview, {}),
+    (ticket, {"path": {"tenant_id": "acme", "ticket_id": "1"}}),
+    (tenants, {}),
+    (tenant, {"path": {"tenant_id": "acme"}}),
+    (failures, {}),
+    (failures, {"query": {"cause": "failed"}}),
+    (preview, {"query": {"cause:failed": "on"}}),
+]
+
+
+@pytest.fixture
+async def hostile(store: Store) -> UUID:
+    """The id of a job of whose row each text is an attack."""
+    answer = json.dumps({"summary": ATTACK})
+    job_id = await store.accept(
+        ticket_id="1", state="failed", reason=ATTACK, finished_at="now()", enhancement=answer, model=ATTACK
+    )
+    await store.accept(ticket_id="2", reason=ATTACK)
+    store.table.run(
+        "INSERT INTO job_events (tenant_id, job_id, attempt, what, reason) VALUES ('acme', %s, 1, 'failed', %s)",
+        job_id,
+        ATTACK,
+    )
+    await rejections.record(store.database, "acme", "1", 422, ATTACK, proved=True)
+    await audit.keep(
+        store.database,
+        "acme",
+        job_id,
+        exchange(ATTACK, model=ATTACK, host=ATTACK, system=ATTACK, sent=ATTACK, answer={"summary": ATTACK}),
+    )
+    return job_id
+
+
+def assert_harmless(html: str) -> None:
+    """Nothing of the attack is markup, nor was it taken for a template."""
+    assert "<script>" not in html
+    assert "<img" not in html
+    assert ">49<" not in html
+    assert "script&gt;" in html
+
+
+@pytest.mark.parametrize(("handler", "parts"), PAGES)
+async def test_an_attack_in_a_row_stays_text(
+    handler: Handler, parts: dict[str, dict[str, str]], hostile: UUID, store: Store, redis: Redis
+) -> None:
+    html = await Visits(store.database, redis).html(handler, OLGA, **parts)
+    assert str(hostile) in html or "script&gt;" in html
+    assert_harmless(html)
+
+
+async def test_an_attack_in_a_text_stays_text(hostile: UUID, store: Store, redis: Redis) -> None:
+    assert_harmless(await Visits(store.database, redis).html(texts, OLGA, path={"job_id": str(hostile)}))
+
+
+def test_an_attack_in_a_refusal_stays_text() -> None:
+    values = {"tried": [Tried("x", "acme", ATTACK, ATTACK)], "done": 0, "broke_off": False}
+    assert_harmless(rendered(Page("retried.html", values)))
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_no_template_has_what_the_content_policy_forbids(template: Path) -> None:
+    """Neither script nor style inside, nor anything from elsewhere; and each form that changes something is guarded."""
+    text = template.read_text(encoding="utf-8")
+    assert not re.search(r"<(style|iframe|object|embed)\b|<script(?![^>]* src=)|\sstyle=|\son\w+=|javascript:", text)
+    assert "|safe" not in text.replace(" ", "")
+    assert not re.findall(r"(?:src|href|action)=\"(?:https?:)?//", text)
+    assert text.count('method="post"') == text.count("{{ csrf_field }}") + text.count("{{ login_field }}")
+
+
+def test_each_template_is_seen() -> None:
+    assert len(TEMPLATES) > 10

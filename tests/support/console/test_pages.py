@@ -1,0 +1,236 @@
+"""What the frame does with each answer of a page, and with requests that no page of ours makes."""
+
+import re
+from collections.abc import Mapping
+
+import httpx
+import pytest
+
+from support.console.forms import LARGEST_FORM_BYTES
+from tests.kit.logs import StartLog
+from tests.support.console.site import console_site
+
+JOB = "01936b2e-7c1a-7000-8000-0123456789ab"
+POLICY = {
+    "default-src": "'none'",
+    "style-src": "'self'",
+    "script-src": "'self'",
+    "img-src": "'self' data:",
+    "connect-src": "'self'",
+    "form-action": "'self'",
+    "frame-ancestors": "'none'",
+    "base-uri": "'none'",
+}
+
+
+def test_headers_of_each_answer(answers: list[httpx.Response]) -> None:
+    """No script or style but ours, no frame, nothing kept, nothing told to others."""
+    assert {answer.status_code for answer in answers} >= {200, 303, 400, 403, 404, 405}
+    for answer in answers:
+        told = answer.headers
+        policy = dict(part.split(" ", 1) for part in told["content-security-policy"].split("; "))
+        assert policy == POLICY
+        assert told["cache-control"] == "no-store"
+        assert told["x-content-type-options"] == "nosniff"
+        assert told["referrer-policy"] == "same-origin"
+        assert told["cross-origin-opener-policy"] == told["cross-origin-resource-policy"] == "same-origin"
+        assert "server" not in told
+        assert "strict-transport-security" not in told
+        # Nothing that the policy would forbid, and nothing from elsewhere.
+        assert not re.search(r"<style|<script(?! src=\"/static/)|\son\w+=|\sstyle=|https?://", answer.text)
+
+
+@pytest.fixture
+async def answers() -> list[httpx.Response]:
+    async with console_site() as site, site.visitor("ANNA") as browser, site.browser() as stranger:
+        paths = ("/", "/nothing", "/raising/not-understood", "/raising/mistake", "/failures", "/database")
+        return [
+            *[await browser.get(path) for path in paths],
+            *[await stranger.get(path) for path in ("/", "/login", "/login/provider")],
+            await browser.client.put("/"),
+            await browser.client.get("/", headers={"Host": "evil.example"}),
+        ]
+
+
+async def test_a_page_has_its_visitor_where_one_is_and_the_way_out() -> None:
+    async with console_site() as site, site.visitor("ACME") as browser:
+        page = await browser.get("/")
+        assert "acme<span" in page.text
+        assert "support of acme" in page.text
+        assert '<a href="/" aria-current="page">Overview</a>' in page.text
+        # It takes an operator, and the small site has no such place as the other.
+        assert "/failures" not in page.text
+        assert "/tenants" not in page.text
+    async with console_site() as site, site.visitor("OLGA") as browser:
+        assert '<a href="/failures">Failures</a>' in (await browser.get("/tickets/acme/1")).text
+
+
+async def test_what_a_page_shows_is_escaped_everywhere() -> None:
+    payload = "'\"><script>alert(1)</script>{{7*7}}"
+    async with console_site() as site, site.visitor("ANNA") as browser:
+        page = await browser.client.get("/", params={"said": payload})
+        assert page.text.count("&lt;script&gt;alert(1)&lt;/script&gt;{{7*7}}") == 3
+        assert "<script>alert" not in page.text
+        assert "'\"><" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/raising/not-here", 404, "There is no such thing, or it is not yours to see."),
+        ("/raising/not-understood", 400, "No ticket has such a number."),
+        ("/raising/not-allowed", 403, "This takes an operator."),
+        ("/raising/together", 503, "This took too long"),
+        ("/database", 503, "The database does not answer"),
+        ("/redis", 503, "Redis does not answer"),
+        ("/nothing", 404, "There is no such thing"),
+        ("/failures", 403, "This takes the role of an operator."),
+        ("/?a=1&a=2", 400, "It names something twice."),
+        ("/?a=%00", 400, "a character that there is not"),
+        ("/?a=%ff", 400, "not written as a browser writes it"),
+        ("/tickets/acme/1%00", 400, "a character that there is not"),
+        ("/tickets/acme/1%0a", 400, "a character that there is not"),
+        ("/tickets/acme/..%2f..%2fetc", 404, "There is no such thing"),
+        ("/static/0123456789abcdef/console.css", 404, "There is no such thing"),
+    ],
+)
+async def test_what_goes_wrong_is_a_page_that_says_so(path: str, status: int, said: str) -> None:
+    async with console_site() as site, site.visitor("ANNA") as browser:
+        answer = await browser.get(path)
+        assert (answer.status_code, said in answer.text) == (status, True), answer.text
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+async def test_a_mistake_of_ours_is_told_by_a_number_that_is_in_the_log(start_log: StartLog) -> None:
+    lines = start_log()
+    async with console_site() as site, site.visitor("ANNA") as browser:
+        answer = await browser.get("/raising/mistake")
+    assert answer.status_code == 500
+    (number,) = re.findall(r"under ([0-9a-f]{8})\.", answer.text)
+    (line,) = [line for line in lines.getvalue().splitlines() if "Console error" in line]
+    assert f"id={number}" in line
+    assert "ZeroDivisionError" in line
+    assert "secret of a ticket" not in line + answer.text
+
+
+async def test_without_the_database_redis_tells_what_waits_but_not_one_tenants_people(redis_url: str) -> None:
+    async with console_site(redis_url=redis_url) as site:
+        await site.console._sources.redis.delete("celery", "unacked")
+        await site.console._sources.redis.lpush("celery", "1", "2", "3")
+        told = "Redis answers: 3 messages wait in the queue, 0 are in workers&#39; hands."
+        for name, is_told in (("ANNA", True), ("OLGA", True), ("ACME", False)):
+            async with site.visitor(name) as browser:
+                answer = await browser.get("/database")
+                assert (answer.status_code, told.replace("&#39;", "'") in answer.text) == (503, is_told)
+        await site.console._sources.redis.delete("celery")
+
+
+async def test_a_page_that_takes_too_long_is_given_up() -> None:
+    async with console_site(page_seconds=0.1) as site, site.visitor("ANNA") as browser:
+        answer = await browser.get("/endless")
+        assert (answer.status_code, "This took too long" in answer.text) == (503, True)
+
+
+async def test_a_change_needs_the_field_of_this_session_and_a_page_of_ours(start_log: StartLog) -> None:
+    lines = start_log()
+    async with console_site() as site, site.visitor("ANNA") as browser, site.visitor("OLGA") as olga:
+        own = {"Origin": site.url, "Sec-Fetch-Site": "same-origin"}
+        place = f"/jobs/{JOB}/retry"
+        assert (await browser.send(place, {"to": "/tickets/acme/1"}, **own)).headers["location"] == "/tickets/acme/1"
+        forged: list[tuple[Mapping[str, str], Mapping[str, str]]] = [
+            ({"csrf": ""}, own),
+            ({"csrf": "0" * 32}, own),
+            ({"csrf": site.gate.sessions.csrf("another")}, own),
+            ({"csrf": "ü"}, own),
+            ({}, own | {"Origin": "https://evil.example"}),
+            ({}, own | {"Origin": site.url + ".evil.example"}),
+            ({}, own | {"Sec-Fetch-Site": "cross-site"}),
+            ({}, own | {"Sec-Fetch-Site": "same-site"}),
+        ]
+        for form, headers in forged:
+            assert (await browser.send(place, form, **headers)).status_code == 403
+        assert (await olga.client.post(place, data={"to": "/"})).status_code == 403
+        assert (await browser.client.post("/logout", data={"csrf": "0"})).status_code == 403
+        assert (await browser.get("/")).status_code == 200
+    said = lines.getvalue()
+    changes = [line for line in said.splitlines() if "Console change" in line]
+    (line,) = changes
+    assert "Console change: visitor=anna, place=/jobs/{job_id}/retry, status=303" in line
+    assert f"job_id: {JOB}" in line
+    assert said.count("Console refused: visitor=anna, place=/jobs/{job_id}/retry, reason=not from here") == len(forged)
+
+
+async def test_a_change_that_failed_is_told_of_with_what_is_not_known(start_log: StartLog) -> None:
+    lines = start_log()
+    async with console_site() as site, site.visitor("ANNA") as browser:
+        for what, status, half_done in (("mistake", 500, True), ("together", 503, True), ("not-here", 404, False)):
+            answer = await browser.send(f"/raising/{what}")
+            assert (answer.status_code, "not known whether" in answer.text) == (status, half_done)
+            assert f"place=/raising/{{what}}, status={status}" in lines.getvalue()
+
+
+async def test_a_form_is_bounded_and_is_a_form() -> None:
+    async with console_site() as site, site.visitor("ANNA") as browser:
+        assert (await browser.send("/change", {"a": "x" * LARGEST_FORM_BYTES})).status_code == 413
+        assert (await browser.client.post("/change", json={"csrf": "x"})).status_code == 415
+        assert (await browser.client.post("/change", files={"csrf": b"x"})).status_code == 415
+        assert (await browser.send("/change", {f"n{number}": "" for number in range(600)})).status_code == 400
+        assert (await browser.send("/change", {"to": "\0"})).status_code == 400
+
+
+@pytest.mark.parametrize("to", ["//evil.example", "https://evil.example/", "/a\r\nSet-Cookie: a=b", "/\\evil.example"])
+async def test_no_page_leads_out_of_the_console(to: str) -> None:
+    async with console_site() as site, site.visitor("ANNA") as browser:
+        answer = await browser.send("/change", {"to": to})
+        assert (answer.status_code, "location" in answer.headers, "set-cookie" in answer.headers) == (500, False, False)
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "FOO"])
+async def test_another_method_is_refused_with_those_that_there_are(method: str) -> None:
+    async with console_site() as site, site.visitor("ANNA") as browser:
+        answer = await browser.client.request(method, "/")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
+        for path, allowed in (("/change", "POST"), ("/logout", "POST")):
+            assert (await browser.get(path)).headers["allow"] == allowed
+        assert (await browser.client.head("/")).content == b""
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "knows"),
+    [
+        (None, "localhost:8010", True),
+        (None, "127.0.0.1", True),
+        (None, "[::1]:1", True),
+        (None, "evil.example", False),
+        (None, "localhost.evil.example", False),
+        (None, "", False),
+        ("https://console.example.com", "console.example.com", True),
+        ("https://console.example.com", "CONSOLE.example.com:443", True),
+        ("https://console.example.com", "console.example.com:8443", False),
+        ("https://console.example.com", "localhost:8010", False),
+        ("https://console.example.com:8443", "console.example.com:8443", True),
+        ("https://console.example.com:8443", "console.example.com", False),
+    ],
+)
+async def test_another_host_is_refused(url: str | None, host: str, knows: bool) -> None:
+    """A name of somebody else's that leads to this address (DNS rebinding) is not the console's."""
+    async with console_site(url=url) as site, site.browser() as browser:
+        answer = await browser.client.get("/login", headers={"Host": host})
+        assert answer.status_code == (200 if knows else 400)
+        assert ("set-cookie" in answer.headers) is knows
+
+
+async def test_files_have_their_hash_in_their_address_and_are_kept() -> None:
+    async with console_site() as site, site.browser() as browser:
+        page = (await browser.get("/login")).text
+        addresses = re.findall(r'"(/static/[0-9a-f]{16}/[a-z.]+)"', page)
+        assert {address.rpartition("/")[2] for address in addresses} == {"console.css", "htmx.min.js", "icon.svg"}
+        for address in addresses:
+            file = await browser.get(address)
+            assert file.status_code == 200
+            assert file.headers["cache-control"] == "public, max-age=31536000, immutable"
+            assert file.headers["content-type"].partition(";")[0] in ("text/css", "text/javascript", "image/svg+xml")
+            assert file.headers["x-content-type-options"] == "nosniff"
+        for path in ("/static/", "/static/..%2fapp.py", "/static/%2e%2e%2fapp.py", addresses[0] + "x"):
+            assert (await browser.get(path)).status_code == 404

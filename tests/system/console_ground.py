@@ -1,0 +1,98 @@
+"""A running system with its console, a ticket of each of two tenants, and those who have a token."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from devstack.system import System
+from support.console.answers import Place
+from support.console.places import PLACES
+from tests.kit.loaded import LoadedPrograms
+from tests.kit.system import SHORT
+from tests.kit.world import World
+
+TOKENS = {
+    "support": "support-0123456789-abcdefghijklm",
+    "acme": "acme-0123456789-abcdefghijklmnop",
+    "operator": "operator-0123456789-abcdefghijkl",
+}
+_ROLES = {"support": "support", "acme": "support:acme", "operator": "operator+texts"}
+_CSRF = re.compile(r'name="csrf" value="([0-9a-f]+)"')
+_NAMED = re.compile(r"\{(\w+)(?::\w+)?\}")
+
+
+@dataclass(frozen=True)
+class ConsoleGround:
+    """Where the console is, and what is known of one ticket of `acme` and one of `globex`, which failed."""
+
+    url: str
+    world: World
+    ticket: dict[str, str]
+    foreign: dict[str, str]
+
+    def client(self) -> httpx.Client:
+        """A browser that has not logged in."""
+        return httpx.Client(base_url=self.url, trust_env=False, timeout=30)
+
+    @contextmanager
+    def visitor(self, name: str) -> Iterator[httpx.Client]:
+        """One who has, with one of TOKENS."""
+        with self.client() as client:
+            csrf = csrf_of(client.get("/login"))
+            entered = client.post("/login", data={"token": TOKENS[name], "csrf": csrf})
+            assert entered.status_code == 303, entered.text
+            yield client
+
+    def row(self, job_id: str) -> dict[str, object]:
+        """A job of globex as its row is now."""
+        jobs = self.world.jobs(self.foreign["ticket_id"], "globex")
+        return next(row for row in jobs if str(row["id"]) == job_id)
+
+
+def csrf_of(page: httpx.Response) -> str:
+    """The field of a page's forms."""
+    found = _CSRF.search(page.text)
+    assert found, page.text
+    return found[1]
+
+
+def places(method: str) -> list[Place]:
+    """The console's places that take this method, those of logging in aside."""
+    return [place for place in PLACES if place.method == method]
+
+
+def address(place: Place, named: dict[str, str]) -> str:
+    """A place's address for a ticket or a job."""
+    return _NAMED.sub(lambda found: quote(named.get(found[1], "1"), safe=""), place.path)
+
+
+@pytest.fixture(scope="module")
+def console_ground(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[ConsoleGround]:
+    """The system, for the tests of a module."""
+    folder: Path = tmp_path_factory.mktemp("console")
+    settings = SHORT | {f"AUDIT_DAYS_{tenant}": "7" for tenant in ("ACME", "GLOBEX")}
+    system = System(folder, settings=settings, openai_seconds=0.2, console=True, launch=loaded)
+    for name, token in TOKENS.items():
+        system.console.environment[f"CONSOLE_TOKEN_{name.upper()}"] = token
+        system.console.environment[f"CONSOLE_ROLE_{name.upper()}"] = _ROLES[name]
+    with system:
+        world = World(system)
+        done = world.ended(world.create_ticket("VPN drops", id="40011"))
+        failed = world.create_ticket("Payroll of globex", "globex", send_webhook=False, id="98765432")
+        world.desk_fault(ticket_id=failed, tenant="globex", kind="status", code=400)
+        world.send_webhook(failed, "globex")
+        foreign = world.ended(failed, "globex")
+        assert foreign["state"] == "failed"
+        yield ConsoleGround(system.state["console_url"], world, known(done), known(foreign))
+        world.close()
+
+
+def known(row: dict[str, object]) -> dict[str, str]:
+    """What of a job stands in addresses."""
+    return {"job_id": str(row["id"]), "tenant_id": str(row["tenant_id"]), "ticket_id": str(row["ticket_id"])}

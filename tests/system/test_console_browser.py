@@ -1,0 +1,147 @@
+"""The console in a real browser: each page by light and by night, on a phone, by keyboard, and with axe."""
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from support.console.answers import Place
+from tests.system.console_ground import TOKENS, ConsoleGround, address, places
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}},
+    "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 900}},
+    "phone": {"color_scheme": "light", "viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True},
+    "dark phone": {"color_scheme": "dark", "viewport": {"width": 360, "height": 740}, "is_mobile": True},
+}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the browser complains of: what its policy forbids, scripts that fail, files that are not there."""
+    return []
+
+
+def opened(context: BrowserContext, complaints: list[str]) -> Page:
+    page = context.new_page()
+    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("pageerror", lambda failure: complaints.append(str(failure)))
+    return page
+
+
+def log_in(page: Page, ground: ConsoleGround, name: str) -> None:
+    page.goto(f"{ground.url}/login")
+    page.fill("#token", TOKENS[name])
+    page.click("button.first")
+    page.wait_for_url(f"{ground.url}/")
+
+
+def pages(ground: ConsoleGround) -> list[tuple[Place, str]]:
+    return [(place, address(place, ground.ticket)) for place in places("GET")]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_each_page_can_be_read_by_everybody(
+    look: str, console_ground: ConsoleGround, chromium: Browser, complaints: list[str]
+) -> None:
+    """By axe's rules; nothing is wider than the screen, and the browser has nothing to complain of."""
+    with chromium.new_context(**LOOKS[look]) as context:
+        page = opened(context, complaints)
+        page.goto(f"{console_ground.url}/login")
+        found = {"/login": violations(page)}
+        log_in(page, console_ground, "operator")
+        for place, path in pages(console_ground):
+            answer = page.goto(console_ground.url + path)
+            assert answer is not None
+            assert answer.status == 200, path
+            # A part of a page is looked at in its page.
+            if page.locator("main").count():
+                found[place.path] = violations(page)
+                width = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+                assert width <= 0, place.path
+        page.goto(f"{console_ground.url}/nothing")
+        found["an error"] = violations(page)
+    assert {path: wrong for path, wrong in found.items() if wrong} == {}
+    assert [said for said in complaints if "404" not in said] == []
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds, with the first place of each."""
+    told = Axe().run(page).response["violations"]
+    return [f"{one['id']}: {one['nodes'][0]['html'][:200]} {one['nodes'][0]['failureSummary'][:300]}" for one in told]
+
+
+def test_one_logs_in_looks_and_leaves_by_keyboard_alone(
+    console_ground: ConsoleGround, chromium: Browser, complaints: list[str]
+) -> None:
+    with chromium.new_context() as context:
+        page = opened(context, complaints)
+        page.goto(f"{console_ground.url}/tickets/acme/40011")
+        assert page.evaluate("document.activeElement.id") == "token"
+        page.keyboard.type("not the token")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("[role=alert]")
+        assert page.evaluate("document.activeElement.id") == "token"
+        page.keyboard.type(TOKENS["support"])
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Log in"
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".who")
+        assert page.url.startswith(f"{console_ground.url}/")
+        page.goto(f"{console_ground.url}/")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main"
+        page.locator(".who button").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{console_ground.url}/login")
+    # Chromium tells of each answer that says no.
+    assert [said for said in complaints if "403" not in said and "404" not in said] == []
+
+
+def test_parts_of_a_page_come_anew_and_a_session_that_is_over_leads_to_the_login(
+    console_ground: ConsoleGround, chromium: Browser, complaints: list[str]
+) -> None:
+    with chromium.new_context() as context:
+        page = opened(context, complaints)
+        log_in(page, console_ground, "operator")
+        if not page.locator("[hx-get]").count():
+            pytest.skip("no page has a live part")
+        part = page.locator("[hx-get]").first.get_attribute("hx-get")
+        with page.expect_response(f"**{part}") as again:
+            pass
+        assert again.value.status == 200
+        assert again.value.request.headers["hx-request"] == "true"
+        assert complaints == []
+        context.clear_cookies()
+        page.wait_for_url("**/login?next=*")
+
+
+def test_without_scripts_all_of_it_works(
+    console_ground: ConsoleGround, chromium: Browser, complaints: list[str]
+) -> None:
+    with chromium.new_context(java_script_enabled=False) as context:
+        page = opened(context, complaints)
+        log_in(page, console_ground, "support")
+        for _, path in pages(console_ground):
+            answer = page.goto(console_ground.url + path)
+            assert answer is not None
+            assert answer.status in (200, 403)
+        page.goto(f"{console_ground.url}/")
+        page.click(".who button")
+        page.wait_for_url(f"{console_ground.url}/login")

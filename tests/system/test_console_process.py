@@ -1,0 +1,100 @@
+"""The console as a process: what it refuses to start with, what it says, and how it goes on without its stores."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from config.exits import CONFIGURATION_EXIT
+from devstack.free_ports import free_port
+from devstack.postgres import Postgres
+from devstack.processes import Process
+from devstack.programs import Programs
+from tests.kit.loaded import LoadedPrograms
+
+TOKEN = "anna-0123456789-abcdefghijklmnop"
+
+
+@pytest.fixture
+def settings(server: Postgres, redis_url: str) -> dict[str, str]:
+    """What it needs, and no more."""
+    return {
+        "DATABASE_URL": server.url,
+        "REDIS_URL": redis_url,
+        "CONSOLE_KEY": "k0123456789" * 3,
+        "CONSOLE_TOKEN_ANNA": TOKEN,
+        "CONSOLE_ROLE_ANNA": "support:acme",
+        "CONSOLE_ROLE_NOBODY": "support",
+        "WEBHOOK_SECRET_GLOBEX": "s",
+    }
+
+
+def without(settings: dict[str, str], *names: str) -> dict[str, str]:
+    return {name: value for name, value in settings.items() if name not in names}
+
+
+def test_it_does_not_start_without_what_it_needs_and_names_all_of_it(
+    settings: dict[str, str], loaded: LoadedPrograms
+) -> None:
+    nobody = without(settings, "CONSOLE_TOKEN_ANNA", "CONSOLE_ROLE_ANNA", "CONSOLE_ROLE_NOBODY")
+    elsewhere = settings | {"CONSOLE_URL": "https://console.example.com"}
+    refused = [
+        ("console", without(settings, "CONSOLE_KEY"), ["CONSOLE_KEY is missing"]),
+        ("console", settings | {"CONSOLE_KEY": "short"}, ["CONSOLE_KEY is wrong: must be 32 characters"]),
+        ("console", settings | {"CONSOLE_KEY": "k" * 44}, ["CONSOLE_KEY is wrong: could be guessed"]),
+        ("console --port 99999", settings, ["--host or --port can't be listened on"]),
+        (
+            "console",
+            settings | {"CONSOLE_URL": "https://konsole.münchen.example"},
+            ["CONSOLE_URL is wrong: must have the host as browsers send it"],
+        ),
+        ("console --host 0.0.0.0", settings, ["CONSOLE_URL is missing"]),
+        ("console", nobody, ["CONSOLE_TOKEN_<NAME> and CONSOLE_OIDC_ISSUER are missing: nobody could log in"]),
+        (
+            "console",
+            without(settings, "CONSOLE_ROLE_ANNA"),
+            ["CONSOLE_ROLE_ANNA is missing: the token lets nobody in", "CONSOLE_ROLE_NOBODY is set, but"],
+        ),
+        ("console --host 203.0.113.1", elsewhere, ["--host or --port can't be listened on"]),
+    ]
+    for verb, given, reasons in refused:
+        status, said = loaded.run(verb, given)
+        assert status == CONFIGURATION_EXIT, said
+        assert [reason for reason in reasons if f"Start refused: {reason}" not in said] == [], said
+        assert TOKEN not in said
+
+
+@pytest.fixture
+def process(settings: dict[str, str], tmp_path: Path, loaded: LoadedPrograms) -> Iterator[Process]:
+    """One that runs, with neither of its stores there."""
+    nowhere = {"DATABASE_URL": "postgresql://app:pw@127.0.0.1:1/x", "REDIS_URL": "redis://127.0.0.1:1/0"}
+    console = Programs(tmp_path, settings | nowhere, loaded).console(free_port(), free_port())
+    console.start()
+    console.wait_ready(30)
+    yield console
+    console.stop(5)
+
+
+def test_it_starts_without_its_stores_tells_what_is_odd_and_stops_in_order(process: Process) -> None:
+    url = process.environment["CONSOLE_URL"]
+    with httpx.Client(base_url=url, trust_env=False, timeout=20) as client:
+        csrf = re.findall(r'name="csrf" value="(\w+)"', client.get("/login").text)[0]
+        assert client.post("/login", data={"token": TOKEN, "csrf": csrf}).status_code == 303
+        assert client.get("/nothing").status_code == 404
+        ready = httpx.get(f"http://127.0.0.1:{process.environment['METRICS_PORT']}/ready")
+        assert (ready.status_code, ready.json()["process"]) == (200, "working")
+        metrics = httpx.get(f"http://127.0.0.1:{process.environment['METRICS_PORT']}/metrics").text
+        assert 'ai_agents_console_logins_total{result="ok"} 1.0' in metrics
+        assert 'ai_agents_console_requests_total{place="other",status="404"} 1.0' in metrics
+    process.terminate()
+    process.wait(10)
+    assert process.returncode == 0
+    said = process.output()
+    assert "Console settings: CONSOLE_ROLE_NOBODY is set, but CONSOLE_TOKEN_NOBODY is not" in said
+    assert "Console settings: a role names the tenant acme, which has no settings" in said
+    assert "Waiting for the database" in said
+    assert "Console login: visitor=anna, role=support:acme, by=token" in said
+    assert [line for line in said.splitlines() if "rror" in line] == []
+    assert said.index("Console starting") < said.index("Console ready.") < said.index("Console stopped")
