@@ -1,5 +1,5 @@
-# One image for api, worker, housekeeping, migrate and signer: the last stage. `--target simulators` is the one that stands for
-# the outside world in development.
+# One image for api, worker, housekeeping, console, migrate and signer: the last stage. `--target simulators` is the one
+# that stands for the outside world in development.
 
 FROM docker.io/library/python:3.13-slim AS base
 
@@ -61,11 +61,11 @@ CMD ["simulators.servicedesk", "--help"]
 FROM runtime AS product
 COPY --from=source /ai-agents /usr/local/bin/ai-agents
 COPY --from=source /source /app
-# Probes and metrics: of the API, and of worker, housekeeping and signer.
+# Probes and metrics: of the API, and of worker, housekeeping, console and signer.
 ENV LOG_FORMAT=json \
     API_PROBE_PORT=8001 \
     METRICS_PORT=9464
-EXPOSE 8000 8001 8002 9464
+EXPOSE 8000 8001 8002 8010 9464
 ENTRYPOINT ["tini", "--", "ai-agents"]
 CMD ["--help"]
 ARG VERSION=development

@@ -14,6 +14,7 @@ from api import feedback_port, health, metrics_route, probes, webhook
 from api.app_state import ApiState
 from api.http_protocol import SENDER_SECONDS
 from api.rejection_recorder import RejectionRecorder
+from api.secret_uses import SecretUses
 from config.loading import SettingsRefused
 from config.settings import ApiSettings
 from config.tenant_directory import TenantDirectory
@@ -109,7 +110,7 @@ async def _open(
     app: FastAPI, settings: ApiSettings, tenants: TenantDirectory, stack: contextlib.AsyncExitStack
 ) -> None:
     """Open what the requests use, and start what runs beside them."""
-    stack.callback(Tracing("ai-agents-api").close)
+    stack.callback(Tracing("ai-agents-api", settings.traces_dir).close)
     database = Database(
         settings.database_url, application_name="ai-agents api", pool_size=_DATABASE_CONNECTIONS, traced=True
     )
@@ -121,6 +122,8 @@ async def _open(
     inbox = Inbox(redis)
     acceptance = Acceptance(database, queue, inbox, settings.job_deadline_seconds)
     rejections = RejectionRecorder(database)
+    uses = SecretUses(database)
+    stack.push_async_callback(uses.close)
     relay = Relay(
         database,
         queue,
@@ -131,9 +134,9 @@ async def _open(
             tenant.id: tenant.share.most_running for tenant in tenants.all() if tenant.share.most_running
         },
     )
-    app.state.api = ApiState(tenants, database, queue, acceptance, rejections, settings.webhook_timeout_seconds)
+    app.state.api = ApiState(tenants, database, queue, acceptance, rejections, uses, settings.webhook_timeout_seconds)
     await warn_of_eviction(redis)
-    for work in (rejections.run(), _relay_when_ready(database, relay)):
+    for work in (rejections.run(), uses.run(), _relay_when_ready(database, relay)):
         task = asyncio.create_task(work)
         task.add_done_callback(_end_if_it_failed)
         stack.push_async_callback(_stop, task)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from api.explainer import Explainer
 from api.rejection_recorder import RejectionRecorder
+from api.secret_uses import SecretUses
 from config.tenant_directory import TenantDirectory
 from dispatch.acceptance import Acceptance
 from dispatch.budget import Budget
@@ -20,6 +21,7 @@ class ApiState:
     queue: JobQueue
     acceptance: Acceptance
     rejections: RejectionRecorder
+    secret_uses: SecretUses
     sender_seconds: float
     explainer: Explainer = field(default_factory=Explainer)
     budget: Budget = field(default_factory=Budget)

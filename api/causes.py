@@ -35,6 +35,7 @@ _LAYOUTS: tuple[dict[str, Any], ...] = (
     {"indent": 2},
     {"indent": 4},
 )
+_THE_RETIRED = "the retired secret"
 _OF_ANOTHER = "signed with another tenant's secret"
 # Writing a large one anew takes long.
 _LARGEST_WRITTEN_ANEW_BYTES = 4096
@@ -50,6 +51,11 @@ class Cause:
 
     told: str
     kept: str = ""
+
+    @property
+    def is_retired(self) -> bool:
+        """True if it is that the tenant's retired secret has signed."""
+        return _THE_RETIRED in self.told
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +118,11 @@ def guesses(asked: Question) -> Iterator[Guess]:
     keys = [claim.key_of(secret) for secret in asked.secrets]
     for key in keys:
         yield Guess(key, plain)
-    yield Guess(claim.key_of(asked.retired), plain, "signed with the retired secret")
+    yield Guess(claim.key_of(asked.retired), plain, f"signed with {_THE_RETIRED}")
     for secret in asked.secrets:
         for key, words in _secret_forms(secret, claim):
             yield Guess(key, plain, f"signed with {words}")
-    for key, words in _around(asked.retired, "the retired secret"):
+    for key, words in _around(asked.retired, _THE_RETIRED):
         yield Guess(key, plain, f"signed with {words}")
     for signed, words in (*_timestamp_forms(claim, body), *_body_forms(claim.prefix, body)):
         for key in keys:

@@ -11,6 +11,7 @@ from api import proof
 from api.app_state import ApiState
 from api.body import BodyCompressed, BodyOfAnotherType, BodyTooLarge, BodyTooSlow, read_body
 from api.causes import Cause
+from api.proof import Proof
 from api.webhook_refusals import WebhookRefused
 from webhooks.bodies import LARGEST_BODY_BYTES, read_signed, read_unsigned
 from webhooks.fields import tenant_of, ticket_of
@@ -20,12 +21,12 @@ from webhooks.signing import TOKEN_HEADER
 
 @dataclass(frozen=True, slots=True)
 class ProvedWebhook:
-    """A webhook that is its tenant's; `signed` is what was signed, None where a token stood for that."""
+    """A webhook that is its tenant's."""
 
     tenant_id: str
     payload: dict[str, Any]
     body: bytes
-    signed: bytes | None
+    proof: Proof
 
 
 async def prove(request: Request, state: ApiState, addressed: str | None) -> ProvedWebhook:
@@ -46,8 +47,8 @@ async def prove(request: Request, state: ApiState, addressed: str | None) -> Pro
         tenant_id = tenant_of(payload)
     except Malformed as malformed:
         raise WebhookRefused(400, "malformed payload", cause=Cause(malformed.cause)) from None
-    signed = proof.by_signature(state.tenants, tenant_id, headers, body, ticket_of(payload))
-    return ProvedWebhook(tenant_id, payload, body, signed)
+    proved = proof.by_signature(state.tenants, tenant_id, headers, body, ticket_of(payload))
+    return ProvedWebhook(tenant_id, payload, body, proved)
 
 
 def _proved_by_token(state: ApiState, headers: Mapping[str, str], body: bytes, addressed: str | None) -> ProvedWebhook:
@@ -66,12 +67,12 @@ def _proved_by_token(state: ApiState, headers: Mapping[str, str], body: bytes, a
     claimed, ticket_id = addressed or tenant_id, ticket_of(payload)
     if claimed is None:
         raise WebhookRefused(400, "malformed payload", cause=Cause(cause))
-    proof.by_token(state.tenants, claimed, headers, ticket_id)
+    proved = proof.by_token(state.tenants, claimed, headers, ticket_id)
     if tenant_id != claimed:
         cause = "tenant_id is another one than in the address"
     if cause:
         raise WebhookRefused(400, "malformed payload", ticket_id=ticket_id, cause=Cause(cause)).proved(claimed)
-    return ProvedWebhook(claimed, payload, body, None)
+    return ProvedWebhook(claimed, payload, body, proved)
 
 
 async def _body_of(request: Request, state: ApiState, *, any_type: bool) -> bytes:

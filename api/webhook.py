@@ -29,7 +29,7 @@ from api.app_state import ApiState
 from api.causes import Cause
 from api.direct_route import DirectRoute
 from api.http_protocol import LARGEST_HEAD_BYTES
-from api.proof import by_token
+from api.proof import Proof, by_token
 from api.proved_webhook import ProvedWebhook, prove
 from api.waiting_limit import RETRY_SECONDS, insist_on_room
 from api.webhook_refusals import WebhookRefused, tell
@@ -39,7 +39,8 @@ from observability import metrics, phrases, tracing
 from observability.identifiers import bind, bound
 from observability.logging import say
 from storage.deliveries import signed_key
-from storage.jobs import Event
+from storage.jobs import SIGNED_BY_PREVIOUS, Event
+from storage.known_secrets import PREVIOUS, RETIRED
 from webhooks.bodies import LARGEST_BODY_BYTES
 from webhooks.fields import DeskWebhook, Unusable, is_check, parse, ticket_of
 from webhooks.signing import DELIVERY_HEADER
@@ -105,6 +106,7 @@ async def _receive(request: Request, addressed: str | None) -> JSONResponse:
         try:
             proved = await prove(request, state, addressed)
             tenant_id = proved.tenant_id
+            state.secret_uses.note(tenant_id, proved.proof)
             if is_check(proved.payload):
                 return _answer(span, 200, _checked(tenant_id))
             event = _event(proved, request.headers)
@@ -146,6 +148,8 @@ async def _explain(refused: WebhookRefused, state: ApiState, context: Context) -
         if refused.asked is not None:
             found = await state.explainer.cause(refused.asked)
             refused.cause, refused.explained = found or refused.cause, found is not None
+            if found is not None and found.is_retired:
+                state.secret_uses.note(refused.asked.tenant_id, Proof(RETIRED, refused.asked.retired))
     finally:
         context.run(tell, refused, state.rejections)
 
@@ -211,6 +215,7 @@ def _event(proved: ProvedWebhook, headers: Mapping[str, str]) -> Event:
         dedupe_keys=_dedupe_keys(headers, said, proved),
         traceparent=tracing.traceparent(),
         accepted_at=datetime.now(UTC),
+        remark=SIGNED_BY_PREVIOUS if proved.proof.setting == PREVIOUS else None,
     )
 
 
@@ -220,9 +225,10 @@ def _dedupe_keys(headers: Mapping[str, str], said: DeskWebhook, proved: ProvedWe
     Most schemes do not sign the id: a captured request that is sent again under another one is the same all the same.
     A desk that can't sign can't make an id for each delivery either: its headers have one text for ever.
     """
-    if proved.signed is None:
+    signed = proved.proof.signed
+    if signed is None:
         return (_content_key(said, proved),)
-    return _delivery_key(headers, said, proved), signed_key(hashlib.sha256(proved.signed).hexdigest())
+    return _delivery_key(headers, said, proved), signed_key(hashlib.sha256(signed).hexdigest())
 
 
 def _delivery_key(headers: Mapping[str, str], said: DeskWebhook, proved: ProvedWebhook) -> str:

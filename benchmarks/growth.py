@@ -12,12 +12,13 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.filled import TENANT, TICKET, Filled
 from benchmarks.proc import thread_cpu_seconds
 from benchmarks.report import Benchmark, Goal, Report, table
-from storage import by_hand, job_figures, relaying
+from storage import by_hand, ends, job_figures, relaying, tenant_figures
 
 _TENANTS = (1, 16, 1_000)
 _BATCH = 20
@@ -29,6 +30,12 @@ _MOST, _MOST_LATE, _SHOWN = 100, 500, 51
 _LISTED = 200
 
 Ask = Callable[[Filled], Awaitable[object]]
+
+
+def _day_ago() -> datetime:
+    return datetime.now(UTC) - timedelta(days=1)
+
+
 ASKED: dict[str, Ask] = {
     "due jobs without a message": lambda on: relaying.take_due(on.database, _MOST),
     "jobs whose worker fell silent": lambda on: relaying.recover(on.database, _MOST),
@@ -41,6 +48,15 @@ ASKED: dict[str, Ask] = {
     "a message that was lost": lambda on: relaying.take_without_message(on.database, _LISTED, 1),
     "jobs that wait and run, for metrics": lambda on: job_figures.job_figures(on.database),
     "jobs that are held back, for metrics": lambda on: job_figures.jobs_held_back(on.database),
+    "the console: the queue": lambda on: job_figures.open_jobs(on.database),
+    "the console: why jobs wait": lambda on: job_figures.reasons_of_waiting(on.database),
+    "the console: failures by cause": lambda on: ends.causes(on.database, None, "failed", _day_ago()),
+    "the console: the same of a tenant": lambda on: ends.causes(on.database, TENANT, "failed", _day_ago()),
+    "the console: failed jobs": lambda on: ends.ended(on.database, None, "failed", _day_ago(), most=_SHOWN),
+    "the console: the same of a tenant and a cause": lambda on: ends.ended(
+        on.database, TENANT, "failed", _day_ago(), reasons=["a reason"], most=_SHOWN
+    ),
+    "the console: a tenant's figures": lambda on: tenant_figures.figures_of(on.database, TENANT),
     "`ai-agents jobs`": lambda on: by_hand.listed(on.database, most=_SHOWN),
     "`ai-agents jobs --state failed`": lambda on: by_hand.listed(on.database, states=["failed"], most=_SHOWN),
     "`ai-agents jobs --tenant tenant-7`": lambda on: by_hand.listed(on.database, tenant_id=TENANT, most=_SHOWN),

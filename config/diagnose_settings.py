@@ -1,4 +1,4 @@
-"""The settings of `ai-agents diagnose`: what it can't do without. The others it takes as far as they are there."""
+"""The settings of `ai-agents diagnose` and `trace`: what they can't do without. Others are taken as far as given."""
 
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from config.settings import ByHandSettings
+from config.trace_settings import TraceFileSettings
 from config.urls import HttpUrl
 
 
@@ -21,3 +22,7 @@ class DiagnoseSettings(ByHandSettings):
     jaeger_url: Annotated[HttpUrl, AfterValidator(_without_user)] | None = Field(
         None, description="Where people open traces, as `http://localhost:16686`: `diagnose` links a job's from there."
     )
+
+
+class TraceSettings(TraceFileSettings, ByHandSettings):
+    """Settings of `ai-agents trace`, where it asks the database."""

@@ -10,9 +10,10 @@ INTERRUPTED_EXIT = 130
 OF_COMMANDS = {
     0: "done (also when no job matches)",
     NOT_DONE_EXIT: "there is no such job, document or audit record, a job can't be tried again, a file can't be read, "
-    "a desk was not copied to its end, a model gave no usable answer, or the question was not answered with y",
+    "a desk was not copied to its end, a model gave no usable answer, a secret was not rotated, or the question was "
+    "not answered with y",
     NOT_UNDERSTOOD_EXIT: "the command was not understood, or several tenants have the ticket, or its tenant is unknown "
-    "(diagnose)",
+    "(diagnose, secrets)",
     UNFORESEEN_EXIT: "a mistake of ours: the log line has its place",
     AWAY_EXIT: "the database is away, or Redis (forget), or the model (replay; past a day's spending limit too): try "
     "again",

@@ -12,14 +12,28 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from config.feedback_settings import FeedbackPageSettings, FeedbackSettings
 from config.loading import LogSettings
+from config.reconcile_settings import ReconcileSettings
 from config.tenant_problems import ODD_KEY, may_be_sent
+from config.trace_settings import TraceFileSettings
 from config.urls import Certificates, HttpUrl, PostgresUrl, ProxyUrl, RedisUrl
 
-_METRICS_PORT: Any = Field(
+METRICS_PORT: Any = Field(
     None,
     ge=1,
     le=65535,
     description="Port of `/metrics` and `/ready`, on all addresses; the API has `API_PROBE_PORT`.",
+)
+HTTPS_PROXY: Any = Field(
+    None,
+    repr=False,
+    description="Proxy for all calls to desks, accounts hosts, models and an OpenID provider at `https://`: "
+    "`http://HOST:PORT`, with `USER:PASSWORD@` before the host where it asks for one. In small letters too. `http://` "
+    "addresses go past it.",
+)
+NO_PROXY: Any = Field(
+    None,
+    description="Names that are called past the proxy, with commas between them: a domain with all that is below "
+    "it, an IP address, either with a port, or `*` alone for all. No ranges of addresses. This host always is.",
 )
 _SHORTEST_KEY = 32
 
@@ -56,7 +70,7 @@ class JobSettings(LogSettings):
 
 
 class ByHandSettings(JobSettings):
-    """Settings of `ai-agents jobs`, `show`, `retry`, `enhance`, `feedback`, `audit` and `documents`."""
+    """Settings of `ai-agents jobs`, `show`, `retry`, `enhance`, `feedback`, `audit`, `documents` and `secrets`."""
 
 
 class StoreSettings(JobSettings):
@@ -72,7 +86,7 @@ class ForgetSettings(StoreSettings):
     """Settings of `ai-agents forget`."""
 
 
-class ApiSettings(FeedbackPageSettings, StoreSettings):
+class ApiSettings(TraceFileSettings, FeedbackPageSettings, StoreSettings):
     """Settings of `ai-agents api`."""
 
     webhook_timeout_seconds: float = Field(
@@ -94,27 +108,18 @@ class DeskClientSettings(StoreSettings):
     servicedesk_ca_bundle: Certificates | None = Field(
         None, description="Certificates (PEM) of a private CA that signs the desks' certificates."
     )
-    https_proxy: ProxyUrl | None = Field(
-        None,
-        repr=False,
-        description="Proxy for all calls to desks, accounts hosts and models at `https://`: `http://HOST:PORT`, with "
-        "`USER:PASSWORD@` before the host where it asks for one. In small letters too. `http://` addresses go past it.",
-    )
-    no_proxy: str | None = Field(
-        None,
-        description="Names that are called past the proxy, with commas between them: a domain with all that is below "
-        "it, an IP address, either with a port, or `*` alone for all. No ranges of addresses. This host always is.",
-    )
+    https_proxy: ProxyUrl | None = HTTPS_PROXY
+    no_proxy: str | None = NO_PROXY
 
 
 class SyncSettings(DeskClientSettings):
     """Settings of `ai-agents sync`."""
 
 
-class BackgroundSettings(DeskClientSettings):
+class BackgroundSettings(TraceFileSettings, DeskClientSettings):
     """What each process needs that has no HTTP interface of its own."""
 
-    metrics_port: int | None = _METRICS_PORT
+    metrics_port: int | None = METRICS_PORT
     worker_stuck_seconds: float = Field(
         60,
         ge=1,
@@ -140,18 +145,23 @@ class EmbeddingSettings(BackgroundSettings):
     )
 
 
-class WorkerSettings(FeedbackSettings, EmbeddingSettings):
-    """Settings of `ai-agents worker` and `replay`."""
+class ModelAddressSettings(EmbeddingSettings):
+    """What each process needs that calls the server of the model."""
 
-    openai_api_key: ModelKey = Field(
-        description="Key of OpenAI or OpenRouter; not needed while each tenant with a desk has one of its own. A file "
-        "of it in `SECRETS_DIR` is read again like a tenant's."
-    )
     openai_base_url: HttpUrl = Field(
         "https://api.openai.com/v1", description="OpenRouter: `https://openrouter.ai/api/v1`."
     )
     openai_ca_bundle: Certificates | None = Field(
         None, description="Certificates (PEM) of a private CA that signs the certificate of the model's endpoint."
+    )
+
+
+class WorkerSettings(FeedbackSettings, ModelAddressSettings):
+    """Settings of `ai-agents worker` and `replay`."""
+
+    openai_api_key: ModelKey = Field(
+        description="Key of OpenAI or OpenRouter; not needed while each tenant with a desk has one of its own. A file "
+        "of it in `SECRETS_DIR` is read again like a tenant's."
     )
     openai_model: str = Field("gpt-6-luna", description="Model that is asked for; any that does chat completions.")
     openai_fallback_model: str | None = Field(
@@ -199,7 +209,7 @@ class WorkerSettings(FeedbackSettings, EmbeddingSettings):
         return seconds
 
 
-class HousekeepingSettings(EmbeddingSettings):
+class HousekeepingSettings(ReconcileSettings, ModelAddressSettings):
     """Settings of `ai-agents housekeeping`."""
 
     sync_interval_seconds: float = Field(
@@ -235,7 +245,7 @@ class SignerSettings(LogSettings):
     signer_ca_bundle: Certificates | None = Field(
         None, description="Certificates (PEM) of a private CA that signs the API's certificate."
     )
-    metrics_port: int | None = _METRICS_PORT
+    metrics_port: int | None = METRICS_PORT
 
 
 class MigrateSettings(LogSettings):

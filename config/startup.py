@@ -11,20 +11,24 @@ from config.tenants import Tenant
 
 _NEEDS: dict[str, tuple[Callable[[Tenant], bool], str]] = {
     "secret": (
-        lambda tenant: tenant.opens_webhook,
+        # The API is also what queues the jobs of desks that are polled.
+        lambda tenant: tenant.opens_webhook or tenant.polled,
         "WEBHOOK_SECRET_<TENANT> is missing: no tenant may post",
     ),
     "desk": (
         lambda tenant: tenant.desk is not None,
         "SERVICEDESK_URL_<TENANT> is missing: no tenant has a desk",
     ),
+    "nothing": (lambda tenant: tenant.opens_webhook or tenant.desk is not None, ""),
 }
+Needs = Literal["secret", "desk", "nothing"]
+"""What a process needs of a tenant at least: without `nothing`, one that has it."""
 
 
 def load_with_tenants(
-    kind: type[ProcessSettings], *, needs: Literal["secret", "desk"], on_problem: Callable[[TenantProblem], None]
+    kind: type[ProcessSettings], *, needs: Needs, on_problem: Callable[[TenantProblem], None]
 ) -> tuple[ProcessSettings, TenantDirectory]:
-    """The settings of one process and its tenants, at least one of which has what the process `needs`.
+    """The settings of one process and its tenants, at least one of which has what the process `needs`, if anything.
 
     Those whose settings are unusable are closed, and `problems` of the directory tells why; `on_problem` hears later of
     settings that became unusable, and of changed files that are not used. Raises SettingsRefused with a sentence for
@@ -39,10 +43,10 @@ def load_with_tenants(
         settings = load(kind, **not_needed(tenants))
     except SettingsRefused as refused:
         problems += refused.problems
-    if settings is not None and any(there(tenant) for tenant in tenants.all()):
+    if settings is not None and (needs == "nothing" or any(there(tenant) for tenant in tenants.all())):
         return settings, tenants
     problems += [problem.sentence for problem in tenants.problems if problem.sentence not in problems]
-    if not tenants.problems and not any(there(tenant) for tenant in tenants.all()):
+    if said and not tenants.problems and not any(there(tenant) for tenant in tenants.all()):
         problems.append(said)
     raise SettingsRefused(problems)
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from config.tenant_reading import TenantProblem, keys_after, names_tenant, tenants_after
+from config.tenant_reading import TenantProblem, keys_after, names_tenant, secrets_in, tenants_after
 from config.tenants import Tenant
 
 _REREAD_SECONDS = 5.0
@@ -61,6 +61,11 @@ class TenantDirectory:
         """Return one of PROCESS_KEYS as it is now: empty if it is gone, None if there never was one."""
         self._refresh()
         return self._keys.get(name)
+
+    def secrets(self) -> dict[tuple[str, str], str]:
+        """Return each secret that is set now, of tenants that are closed too, as `secrets_in` does."""
+        self._refresh()
+        return secrets_in(self._values)
 
     def unusable(self) -> dict[str, bool]:
         """Return by tenant id whether its settings are unusable; what can't be an id counts as the empty one."""

@@ -15,6 +15,10 @@ TENANT_SETTINGS: dict[str, str] = {
     "send an old request again (GitHub's scheme has none); `false` (default).",
     "WEBHOOK_TOKEN_": "For a desk that can't sign: what it sends as `X-ServiceDesk-Token`; 32 characters at least. "
     "Unset (default), only signed webhooks are taken.",
+    "WEBHOOK_MODE_": "`push` (default), or `poll` for a desk that can send no webhook: housekeeping looks for its new "
+    "tickets instead, and no secret is needed ([Reconcile](reconcile.md#a-desk-that-can-send-no-webhook)).",
+    "RECONCILE_": "What is done about a new ticket whose webhook never came: `report` (default), it is told; `on`, its "
+    "job is made without it ([Reconcile](reconcile.md)).",
     "SERVICEDESK_URL_": "Address of the tenant's desk: what stands before `/api/v3` (cloud, and portals on premises: "
     "with `/app/<portal>`).",
     "SERVICEDESK_EDITION_": "`onpremises` (default) or `cloud`.",
@@ -73,7 +77,7 @@ TENANT_SETTINGS: dict[str, str] = {
     "JOBS_MOST_WAITING_": "Jobs of it that wait, for whatever it is; past that a webhook is answered 429, to be sent "
     "again later. Not looked at while Postgres is away.",
 }
-SECRETS = {
+SECRETS = (
     "WEBHOOK_SECRET",
     "PREVIOUS_WEBHOOK_SECRET",
     "WEBHOOK_TOKEN",
@@ -81,14 +85,18 @@ SECRETS = {
     "SERVICEDESK_CLIENT_SECRET",
     "SERVICEDESK_REFRESH_TOKEN",
     "OPENAI_API_KEY",
-}
+)
 """Those that are withdrawn by nothing but deletion. Not a retired one: it opens nothing."""
+# Settings of a process whose names begin like one of a tenant.
+_OF_PROCESSES = ("RECONCILE_INTERVAL_SECONDS", "RECONCILE_WINDOW_HOURS")
 # Any other only says how something is done for a tenant that there is: alone it may be somebody else's variable.
 _MAKE_A_TENANT = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "WEBHOOK_TOKEN", "SERVICEDESK_")
 
 
 def owner(name: str) -> tuple[str, str]:
     """Return which setting of which tenant a name is; two empty texts for a setting of no tenant."""
+    if name in _OF_PROCESSES:
+        return "", ""
     # Longest first: no name may be taken for another one that is its beginning.
     for prefix in sorted(TENANT_SETTINGS, key=len, reverse=True):
         if name.startswith(prefix) and len(name) > len(prefix):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from config.reconcile_settings import is_polled, reconcile_problems, recovers
 from config.secret_files import UNREADABLE
 from config.tenant_problems import (
     audit_problems,
@@ -36,21 +37,24 @@ def tenant_of(tenant_id: str, settings: Mapping[str, str]) -> Tenant:
         share=_share(settings),
         note=_note(settings),
         audit_days=int(settings.get("AUDIT_DAYS", "0")),
+        polled=is_polled(settings),
+        recovers=recovers(settings),
     )
 
 
 def tenant_left(old: Tenant, settings: Mapping[str, str]) -> Tenant:
     """Return what goes on of a tenant whose settings have a problem now; nothing of one that was closed.
 
-    Its webhooks' secrets and how they are checked, its desk, its model, its tickets, its share, its notes and its audit
-    records stand by themselves.
+    Its webhooks' secrets and how they are checked, its desk, its model, its tickets, its share, its notes, its audit
+    records and what is done without a webhook stand by themselves.
     What is usable is as the settings have it now, what is not is as it was, but for secrets that are not there any
     more.
     """
     if not (old.opens_webhook or old.desk):
         return Tenant(old.id, usable=False)
-    left = replace(old, usable=False, webhook_secrets=_webhook_secrets(settings))
-    if "PREVIOUS_WEBHOOK_SECRET" in settings and settings.get("WEBHOOK_SECRET", UNREADABLE) == UNREADABLE:
+    lacks_current = settings.get("WEBHOOK_SECRET", UNREADABLE) == UNREADABLE
+    left = replace(old, usable=False, webhook_secrets=_webhook_secrets(settings), lacks_current_secret=lacks_current)
+    if "PREVIOUS_WEBHOOK_SECRET" in settings and lacks_current:
         known = (secret for secret in old.webhook_secrets if secret in left.webhook_secrets)
         left = replace(left, webhook_secrets=tuple(known))
     required = settings.get(_REQUIRE_TIMESTAMP, "false").lower()
@@ -81,6 +85,8 @@ def _with_other_parts(left: Tenant, settings: Mapping[str, str]) -> Tenant:
         left = replace(left, note=_note(settings))
     if not audit_problems(left.id, settings):
         left = replace(left, audit_days=int(settings.get("AUDIT_DAYS", "0")))
+    if not reconcile_problems(left.id, settings):
+        left = replace(left, polled=is_polled(settings), recovers=recovers(settings))
     return left
 
 

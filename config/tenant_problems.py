@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from config.addresses import address_problem
+from config.reconcile_settings import reconcile_problems
 from config.secret_files import UNREADABLE, unreadable
 from config.tenant_names import setting_suffix
 from config.tenants import EMBEDDINGS, MASKINGS
@@ -53,7 +54,7 @@ def id_problems(tenant_id: str) -> list[str]:
 
 def problems_of(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     """What is wrong with the settings (named without the tenant) of a tenant whose id is well-formed."""
-    of_webhooks_and_desk = (webhook_problems, desk_problems, model_problems)
+    of_webhooks_and_desk = (webhook_problems, reconcile_problems, desk_problems, model_problems)
     of_jobs = (ticket_problems, share_problems, note_problems, audit_problems)
     return [sentence for part in (*of_webhooks_and_desk, *of_jobs) for sentence in part(tenant_id, settings)]
 
@@ -61,7 +62,7 @@ def problems_of(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
 def webhook_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     """What is wrong with the settings (named without the tenant) that its webhooks are checked by."""
     suffix = setting_suffix(tenant_id)
-    wrong = _unreadable(suffix, settings, ("WEBHOOK_", "PREVIOUS_", "RETIRED_"))
+    wrong = _unreadable(suffix, settings, ("WEBHOOK_SECRET", "WEBHOOK_REQ", "WEBHOOK_TOKEN", "PREVIOUS_", "RETIRED_"))
     if not wrong and settings.get("WEBHOOK_REQUIRE_TIMESTAMP", "false").lower() not in ("true", "false"):
         wrong.append(f"WEBHOOK_REQUIRE_TIMESTAMP_{suffix} must be true or false")
     if "PREVIOUS_WEBHOOK_SECRET" in settings and "WEBHOOK_SECRET" not in settings:

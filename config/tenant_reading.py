@@ -77,6 +77,20 @@ def names_tenant(values: Mapping[str, str], tenant_id: str) -> bool:
     return _is_unlisted(values) or any(owner(name)[1] == tenant_id for name in values)
 
 
+def secrets_in(values: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    """Return the secrets among `values` (setting name -> value), by tenant and setting without the tenant.
+
+    The tenant is empty for PROCESS_KEYS. The one in force comes before the previous and the retired one. What can't be
+    read, or is of no tenant, is left out.
+    """
+    found = {("", name): values[name] for name in PROCESS_KEYS if name in values}
+    for tenant_id, settings in sorted(by_tenant(values).items()):
+        if is_tenant_id(tenant_id):
+            own = [name for name in (*SECRETS, "RETIRED_WEBHOOK_SECRET") if name in settings]
+            found |= {(tenant_id, name): settings[name] for name in own}
+    return {whose: secret for whose, secret in found.items() if secret != UNREADABLE}
+
+
 def _is_unlisted(values: Mapping[str, str]) -> bool:
     return values.get(_DIRECTORY) == UNREADABLE
 

@@ -109,6 +109,8 @@ class Tenant:
     """What a webhook that is not signed has to bring; empty where each has to be signed."""
     retired_secret: str = field(default="", repr=False)
     """Recognised, so that the log can say who still uses it, and never accepted."""
+    lacks_current_secret: bool = False
+    """True if the one of `webhook_secrets` is the previous one: the current one is gone, or can't be read."""
     model: ModelSettings = ModelSettings()
     rules: TicketRules = field(default_factory=TicketRules)
     dry_run: bool = False
@@ -117,6 +119,10 @@ class Tenant:
     note: NoteSettings = NoteSettings()
     audit_days: int = 0
     """How long it keeps a record of what a model was sent and answered; 0 for none."""
+    polled: bool = False
+    """True if its desk sends no webhook: its new tickets are looked for instead."""
+    recovers: bool = False
+    """True if a job is made for a new ticket whose webhook never came; else that is told, and no more."""
 
     @property
     def opens_webhook(self) -> bool:

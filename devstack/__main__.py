@@ -21,7 +21,7 @@ from devstack.surroundings import SettingsUnusable
 from devstack.system import System
 from devstack.valkey import ValkeyMissing
 
-_PORTS = ("api", "desk", "openai", "postgres", "redis")
+_PORTS = ("api", "console", "desk", "openai", "postgres", "redis")
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _REFUSALS = (
     AlreadyRunning,
@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="start everything and leave it running until Ctrl-C")
     up.add_argument("--workers", type=int, default=1, metavar="N", help="worker processes (default: 1)")
     up.add_argument("--folder", type=Path, default=PROJECT / ".devstack", help="data, logs and state.json")
+    up.add_argument("--traces", action="store_true", help="keep spans in FOLDER/traces, for `ai-agents trace`")
     up.add_argument("--openai-seconds", type=float, default=1.0, metavar="S", help="time of one GPT-4 answer")
     for name in _PORTS:
         flags = ["--port", "--api-port"] if name == "api" else [f"--{name}-port"]
@@ -77,7 +78,13 @@ def _up(options: argparse.Namespace) -> int:
         sys.stderr.write(f"already in use on this machine: port {', '.join(taken)}\n")
         return 1
     system = System(
-        options.folder, workers=options.workers, openai_seconds=options.openai_seconds, ports=ports, external=True
+        options.folder,
+        workers=options.workers,
+        openai_seconds=options.openai_seconds,
+        ports=ports,
+        external=True,
+        traces=options.traces,
+        console=True,
     )
     began = time.monotonic()
     print("Starting ...", flush=True)
@@ -96,7 +103,8 @@ def _up(options: argparse.Namespace) -> int:
 
 def _demo() -> int:
     console = Console()
-    system = System(PROJECT / ".devstack" / "demo", openai_seconds=demo.OPENAI_SECONDS, settings=demo.SETTINGS)
+    folder = PROJECT / ".devstack" / "demo"
+    system = System(folder, openai_seconds=demo.OPENAI_SECONDS, settings=demo.SETTINGS, traces=True)
     try:
         complete = demo.play(system, console)
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 import shlex
 import time
 from contextlib import nullcontext
+from pathlib import Path
 
 import httpx
 from rich.console import Console
@@ -16,12 +17,18 @@ from devstack.story import LogTail, TicketStory, follow, grep
 from devstack.summary import relative
 from devstack.system import System
 from observability import phrases
+from observability.tracing import WEBHOOK, WORKER
+from support.diagnose.choosing import AskedAbout
+from support.trace.drawing import PLAIN, draw
+from support.trace.reading import find
+from support.trace.trees import of_trace
 
 OPENAI_SECONDS = 2.0
 # The demo reads the lines for people, the less important ones too.
 SETTINGS = {"LOG_LEVEL": "INFO", "LOG_FORMAT": "text"}
 _SYNC_SECONDS = 8
 _JOB_SECONDS = 14
+_SPANS_SECONDS = 4
 _POLL_SECONDS = 0.05
 _BETWEEN_TICKETS_SECONDS = 0.4
 
@@ -56,6 +63,7 @@ def _tell(system: System, console: Console) -> bool:
         if shown is not None:
             _show_note(desk, shown, console)
             _show_lines(system, shown, console)
+            _show_trace(system, shown, console)
     for story in missing:
         _explain(system, story, console)
     if (dead := system.died()) is not None:
@@ -67,7 +75,7 @@ def closing_words() -> str:
     """Tell where to look next."""
     return (
         "\nWhere to look next:\n"
-        "  make dev         the same system, left running: write tickets in your browser\n"
+        "  make dev         the same system, left running: write tickets in your browser, and see them in the console\n"
         "  docs/running.md  how to point it at a real desk and a real key\n"
         "  CONTRIBUTING.md  how to change it\n"
         "  make test        the tests"
@@ -131,6 +139,20 @@ def _show_lines(system: System, story: TicketStory, console: Console) -> None:
     _say(console, f'\nWhat support greps for this ticket:\n\n$ grep -h "{wanted}" {shown}')
     for line in grep(wanted, paths):
         _say(console, line)
+
+
+def _show_trace(system: System, story: TicketStory, console: Console) -> None:
+    """Draw where the ticket's time went, once its spans are in the files."""
+    folder = Path(system.state["traces"])
+    asked = AskedAbout(story.ticket_id, story.tenant_id, None)
+    deadline = time.monotonic() + _SPANS_SECONDS
+    while not (found := [trace for trace in find(folder, asked) if trace.has(WEBHOOK) and trace.has(WORKER)]):
+        if time.monotonic() > deadline:
+            return
+        time.sleep(_POLL_SECONDS)
+    until = max(span.end for span in found[0].spans)
+    _say(console, f"\n$ ai-agents trace --ticket {story.ticket_id} --traces {relative(folder)}\n")
+    _say(console, draw(of_trace(found[0]), until, console.width, PLAIN))
 
 
 def _explain(system: System, story: TicketStory, console: Console) -> None:

@@ -17,7 +17,9 @@ from pydantic_core import PydanticUndefined
 
 from api.webhook import ANSWERS
 from config import exits
-from config.diagnose_settings import DiagnoseSettings
+from config.console_access import ACCESS_SETTINGS
+from config.console_settings import ConsoleSettings
+from config.diagnose_settings import DiagnoseSettings, TraceSettings
 from config.loading import LogSettings
 from config.settings import (
     ApiSettings,
@@ -42,8 +44,10 @@ PROCESSES: dict[str, type[LogSettings]] = {
     "worker": WorkerSettings,
     "housekeeping": HousekeepingSettings,
     "signer": SignerSettings,
-    "jobs, show, retry, feedback, audit, documents": ByHandSettings,
+    "console": ConsoleSettings,
+    "jobs, show, retry, feedback, audit, documents, secrets": ByHandSettings,
     "diagnose": DiagnoseSettings,
+    "trace": TraceSettings,
     "sync": SyncSettings,
     "forget": ForgetSettings,
     "migrate": MigrateSettings,
@@ -72,6 +76,11 @@ def settings(processes: Mapping[str, type[LogSettings]] = PROCESSES) -> list[Row
 def tenant_settings() -> list[Row]:
     """Give one row a setting that each tenant has."""
     return [("setting", "meaning"), *((f"`{prefix}<TENANT>`", text) for prefix, text in TENANT_SETTINGS.items())]
+
+
+def console_access() -> list[Row]:
+    """Give one row a setting of logging in to the console."""
+    return [("setting", "is"), *((f"`{name}`", text) for name, text in ACCESS_SETTINGS.items())]
 
 
 def metric_rows() -> list[Row]:
@@ -202,7 +211,7 @@ def exit_rows() -> list[Row]:
     of_commands, of_processes = exits.OF_COMMANDS, exits.OF_PROCESSES
     statuses = sorted(of_commands.keys() | of_processes.keys())
     rows = [(str(status), of_commands.get(status, ""), of_processes.get(status, "")) for status in statuses]
-    return [("status", "of a command", "of `api`, `worker`, `housekeeping` or `signer`"), *rows]
+    return [("status", "of a command", "of `api`, `worker`, `housekeeping`, `signer` or `console`"), *rows]
 
 
 def check_rows() -> list[Row]:
@@ -221,6 +230,7 @@ TABLES: dict[str, Table] = {
     "checks": check_rows,
     "settings": settings,
     "tenant settings": tenant_settings,
+    "console access": console_access,
     "metrics": metric_rows,
     "labels": label_rows,
     "operations": lambda: panels("operations.json"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from devstack.launching import Launch, start_afresh
 from devstack.processes import Process
-from devstack.surroundings import machine_environment
+from devstack.surroundings import console_environment, machine_environment
 
 PROJECT = Path(__file__).resolve().parent.parent
 # How much of GPT-4's time passes before its first token.
@@ -67,6 +67,13 @@ class Programs:
     def housekeeping(self, metrics_port: int) -> Process:
         """Make what does sync, reconciliation and purge."""
         return _with_metrics(self._product("housekeeping", says("ready"), "housekeeping"), metrics_port)
+
+    def console(self, port: int, metrics_port: int) -> Process:
+        """Make the console, ready when its login answers."""
+        address = ["--host", "127.0.0.1", "--port", str(port)]
+        process = _with_metrics(self._product("console", answers(port, "/login"), "console", *address), metrics_port)
+        process.environment.update(console_environment(port))
+        return process
 
     def migrate(self, admin_url: str) -> Process:
         """Make what brings the tables up to date, and ends; only it connects as their owner."""

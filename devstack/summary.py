@@ -16,15 +16,17 @@ def summarise(system: System, seconds: float) -> str:
         "API": f"{state['api_url']}  (its health, metrics and /docs: {state['api_probe_url']})",
         "Desk": f"{state['desk_url']}/  (write a ticket there, and see its note arrive)",
         "Feedback": f"{state['feedback_url']}  (the page behind a note's link)",
+        "Console": f"{state['console_url']}  (log in with `console_token` of {STATE_FILE})",
         "GPT-4": f"{state['openai_url']}  (simulated)",
         "Redis": state["redis_url"],
         "Postgres": f"{_without_password(state['database_url'])}  (passwords are in {STATE_FILE})",
         "Tenants": ", ".join(entry.id for entry in system.tenants),
         "Logs": f"{relative(system.logs)}/<process>.log: {', '.join(state['logs'])}",
+        "Traces": _traces(state["traces"]),
         "State, secrets": str(relative(system.folder / STATE_FILE)),
     }
     lines = [f"Everything is ready after {seconds:.1f} s.", ""]
-    lines += [f"  {name:<{_WIDTH}}  {value}" for name, value in rows.items()]
+    lines += [f"  {name:<{_WIDTH}}  {value}" for name, value in rows.items() if value]
     ticket = f'{{"tenant": "{tenant}", "subject": "VPN drops", "description": "Every few minutes."}}'
     lines += [
         "",
@@ -35,6 +37,11 @@ def summarise(system: System, seconds: float) -> str:
         "Ctrl-C ends everything.",
     ]
     return "\n".join(lines)
+
+
+def _traces(folder: str | None) -> str:
+    """Tell how a job's spans are drawn, where they are kept."""
+    return f"ai-agents trace --ticket <ID> --traces {relative(Path(folder))}" if folder else ""
 
 
 def _without_password(url: str) -> str:

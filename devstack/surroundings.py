@@ -127,6 +127,16 @@ def product_environment(
     return settings
 
 
+def console_environment(port: int) -> dict[str, str]:
+    """Return the settings of the console alone: a token, new for each start, with all rights."""
+    return {
+        "CONSOLE_URL": f"http://127.0.0.1:{port}",
+        "CONSOLE_KEY": secrets.token_urlsafe(32),
+        "CONSOLE_TOKEN_DEVELOPER": secrets.token_urlsafe(32),
+        "CONSOLE_ROLE_DEVELOPER": "operator+texts",
+    }
+
+
 def desk_config(tenants: Sequence[SimulatedTenant], webhook_url: str) -> dict[str, Any]:
     """Return the desk simulator's configuration: one desk for each tenant, which signs its webhooks."""
     return {

@@ -32,13 +32,13 @@ class System(Startable):
 
     A tenant that is only named has a desk on premises. `settings` are more environment for the product's
     processes; REDISCLI_AUTH among them is the password of the embedded Redis. `openai_seconds` is how long one answer
-    of the simulated GPT-4 takes. `ports` may fix some of `api`, `desk`, `openai`, `feedback`, `postgres` and `redis`;
-    others are free ones. With `external` the caller's DATABASE_URL (with DATABASE_ADMIN_URL) and REDIS_URL replace the
-    embedded servers; else simulated tickets never get near them. `launch` is what starts each process but those
-    servers.
+    of the simulated GPT-4 takes. `ports` may fix some of `api`, `desk`, `openai`, `feedback`, `console`, `postgres`
+    and `redis`; others are free ones. With `external` the caller's DATABASE_URL (with DATABASE_ADMIN_URL) and REDIS_URL
+    replace the embedded servers; else simulated tickets never get near them. With `traces` the processes keep their
+    spans in `<folder>/traces`. `launch` is what starts each process but those servers.
 
     Each process is an attribute from the beginning and runs after `start`. Logs stay in `<folder>/logs` after
-    the end, data does not. Raises SettingsUnusable for half a pair of database addresses.
+    the end, and so do spans; data does not. Raises SettingsUnusable for half a pair of database addresses.
     """
 
     def __init__(  # noqa: PLR0913 -- one is given; the others are choices, each by its name
@@ -50,8 +50,10 @@ class System(Startable):
         settings: Mapping[str, str] | None = None,
         openai_seconds: float = 1.0,
         housekeeping: bool = True,
+        console: bool = False,
         ports: Mapping[str, int] | None = None,
         external: bool = False,
+        traces: bool = False,
         launch: Launch = start_afresh,
     ) -> None:
         self.folder = folder.resolve()
@@ -59,8 +61,9 @@ class System(Startable):
         self.tenants = [
             tenant if isinstance(tenant, SimulatedTenant) else SimulatedTenant(tenant) for tenant in tenants
         ]
-        self._ports = {name: free_port() for name in ("api", "desk", "openai", "feedback")} | dict(ports or {})
-        self._with_housekeeping = housekeeping
+        own = ("api", "desk", "openai", "feedback", "console")
+        self._ports = {name: free_port() for name in own} | dict(ports or {})
+        self._with_housekeeping, self._with_console = housekeeping, console
         self._lock = FolderLock(self.folder)
         self._external = external_servers() if external else NO_EXTERNAL_SERVERS
         self._postgres: Postgres | None = None
@@ -77,7 +80,8 @@ class System(Startable):
                 password=(settings or {}).get("REDISCLI_AUTH"),
             )
         openai_key = f"sk-devstack-{secrets.token_hex(16)}"
-        self._settings = self._product_settings(openai_key) | dict(settings or {})
+        kept = {"TRACES_DIR": str(self.folder / "traces")} if traces else {}
+        self._settings = self._product_settings(openai_key) | kept | dict(settings or {})
         self._programs = Programs(self.logs, self._settings, launch)
         self._desk_file = self.folder / "desk.json"
         self.desk = self._programs.desk(self._ports["desk"], self._desk_file)
@@ -85,6 +89,7 @@ class System(Startable):
         self.api = self._programs.api(self._ports["api"], free_port())
         self.workers = [self._programs.worker(number, free_port()) for number in range(1, workers + 1)]
         self.housekeeping = self._programs.housekeeping(free_port())
+        self.console = self._programs.console(self._ports["console"], free_port())
 
     @property
     def postgres(self) -> Postgres:
@@ -116,6 +121,7 @@ class System(Startable):
             "api_url": self._url("api"),
             "api_probe_url": self._probe_url(),
             "feedback_url": self._settings["FEEDBACK_URL"],
+            **self._console_state(),
             "desk_url": self._url("desk"),
             "desk_key": self.tenants[0].desk_key,
             "desks": {
@@ -127,6 +133,7 @@ class System(Startable):
             "database_url": self._settings["DATABASE_URL"],
             "database_admin_url": self._admin_url(),
             "tenants": {tenant.id: tenant.webhook_secret for tenant in self.tenants},
+            "traces": self._settings.get("TRACES_DIR"),
             "metrics": {"api": f"{self._probe_url()}/metrics"} | self._metrics(),
             "logs": logs | {"migrate": str(self.logs / "migrate.log")},
             "pids": {"devstack": os.getpid()} | running,
@@ -173,7 +180,7 @@ class System(Startable):
     def configure(self, settings: Mapping[str, str]) -> None:
         """Change settings of each of the product's processes, from its next start on; later workers have them too."""
         self._settings.update(settings)
-        for process in (self.api, *self.workers, self.housekeeping):
+        for process in (self.api, *self.workers, self.housekeeping, self.console):
             process.environment.update(settings)
 
     def died(self) -> Process | None:
@@ -200,7 +207,7 @@ class System(Startable):
         write_state(self.folder, self.state)
 
     def _clean(self) -> None:
-        for data in ("postgres", "valkey", "logs"):
+        for data in ("postgres", "valkey", "logs", "traces"):
             shutil.rmtree(self.folder / data, ignore_errors=True)
         self.logs.mkdir(parents=True)
         descriptor = os.open(self._desk_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -208,7 +215,14 @@ class System(Startable):
             json.dump(desk_config(self.tenants, f"{self._url('api')}/webhook"), file)
 
     def _product_processes(self) -> list[Process]:
-        return [self.api, *self.workers, *([self.housekeeping] if self._with_housekeeping else [])]
+        beside = [(self.housekeeping, self._with_housekeeping), (self.console, self._with_console)]
+        return [self.api, *self.workers, *(process for process, runs in beside if runs)]
+
+    def _console_state(self) -> dict[str, str]:
+        if not self._with_console:
+            return {}
+        own = self.console.environment
+        return {"console_url": own["CONSOLE_URL"], "console_token": own["CONSOLE_TOKEN_DEVELOPER"]}
 
     def _metrics(self) -> dict[str, str]:
         """Where those processes show their metrics that have a port for them."""

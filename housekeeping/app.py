@@ -1,8 +1,8 @@
-"""Housekeeping: copies each desk's tickets and solutions, makes their embeddings, and purges what is too old.
+"""Housekeeping: copies desks, makes embeddings, compares new tickets with the jobs, purges, tells secrets' ages.
 
-The three go on beside each other: whatever the desks do, what is too old is purged. Accepting, working and relaying do
-without either. Of several processes one is the leader, by a lock in Postgres that ends with its connection; the others
-wait.
+The five go on beside each other: whatever the desks do, what is too old is purged. Accepting, working and relaying do
+without each of them. Of several processes one is the leader, by a lock in Postgres that ends with its connection; the
+others wait.
 """
 
 import asyncio
@@ -15,10 +15,16 @@ from collections.abc import Awaitable, Callable
 
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
+from dispatch.inbox import Inbox
 from dispatch.queue import open_redis
-from housekeeping.copying import AT_ONCE, Copying
+from housekeeping.answering import Answering
+from housekeeping.copying import Copying
+from housekeeping.desk_rounds import AT_ONCE, DeskRounds
 from housekeeping.embedding import EmbeddingTurns
 from housekeeping.left import TenantsLeft
+from housekeeping.pace import CopyPaces
+from housekeeping.reconciling import Reconciling
+from housekeeping.secret_ages import SecretAges
 from housekeeping.sync import Copies
 from integrations.embeddings.embedders import Embedders
 from integrations.servicedesk.desks import Desks
@@ -43,6 +49,7 @@ _FIRST_PURGE_SECONDS = 5.0
 # A question that is given up after 10 s, and what the driver takes for giving it up.
 _SILENCE_SECONDS = 30.0
 _LAST_LINE_SECONDS = 5.0
+_LINE_SECONDS = 60.0
 
 
 def run() -> int:
@@ -62,18 +69,20 @@ def run() -> int:
 
 async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readiness: Readiness) -> None:
     say(phrases.PROCESS_STARTING, process="Housekeeping")
-    traces = Tracing("ai-agents-housekeeping")
-    database = Database(settings.database_url, application_name="ai-agents housekeeping", pool_size=4, traced=True)
+    traces = Tracing("ai-agents-housekeeping", settings.traces_dir)
+    database = open_database(settings.database_url)
     redis = open_redis(settings.redis_url, seconds=2)
     desks = Desks(tenants, settings, redis, connections=AT_ONCE, yields=True)
     loop = asyncio.get_running_loop()
     # Not in line with the copies for a connection. Redis is no reason: without it the desks are only called less often.
     probed = Database(settings.database_url, application_name="ai-agents housekeeping", pool_size=1)
     readiness.ask(loop, {"database": probed.ask})
-    copying = Copying(tenants, Copies(tenants, database, desks, settings.job_deadline_seconds).copy)
+    paces = CopyPaces()
+    copying = Copying(tenants, Copies(tenants, database, desks, settings.job_deadline_seconds, paces).copy)
+    reconciling = Reconciling(tenants, database, desks, Inbox(redis), paces, settings)
     embedders = Embedders(tenants, settings)
     embedding = EmbeddingTurns(tenants, database, embedders.of, embedders.mask_of)
-    housekeeping = _Housekeeping(settings, database, copying, embedding, tenants)
+    housekeeping = _Housekeeping(settings, database, copying, reconciling, embedding, tenants)
     watchdog = Watchdog(
         housekeeping.rounds,
         stuck_seconds=settings.worker_stuck_seconds,
@@ -82,6 +91,7 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
     )
     watchdog.start()
     work = asyncio.create_task(_work(database, readiness, housekeeping))
+    answering = asyncio.create_task(Answering(tenants, settings, redis).run())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, work.cancel)
     try:
@@ -91,6 +101,8 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
     finally:
         readiness.stop()
         watchdog.stop()
+        answering.cancel()
+        await asyncio.wait([answering])
         await desks.close()
         await embedders.close()
         await redis.aclose()
@@ -98,6 +110,13 @@ async def _main(settings: HousekeepingSettings, tenants: TenantDirectory, readin
         await database.close()
         traces.close()
     say(phrases.PROCESS_STOPPED, process="Housekeeping")
+
+
+def open_database(url: str) -> Database:
+    """Return the pool that all of the leader's work is done with."""
+    # Many desks are in line for few connections, and who has one takes it again before those: that is no outage.
+    name = "ai-agents housekeeping"
+    return Database(url, application_name=name, pool_size=4, pool_seconds=_LINE_SECONDS, traced=True)
 
 
 def _end_stuck(reason: str) -> None:
@@ -124,6 +143,7 @@ class _Housekeeping:
         settings: HousekeepingSettings,
         database: Database,
         copying: Copying,
+        reconciling: Reconciling,
         embedding: EmbeddingTurns,
         tenants: TenantDirectory,
     ) -> None:
@@ -131,12 +151,15 @@ class _Housekeeping:
         self._tenants = tenants
         self._database = database
         self._copying = copying
+        self._reconciling = reconciling
         self._embedding = embedding
         self._copies = Rounds(stuck_seconds=settings.worker_stuck_seconds)
+        self._comparisons = Rounds(stuck_seconds=settings.worker_stuck_seconds)
         self._purges = Rounds(stuck_seconds=settings.worker_stuck_seconds)
         self._purge_at: float | None = None
         self._left = TenantsLeft(tenants.names)
-        self.rounds = Each(self._copies, self._purges)
+        self._ages = SecretAges(database, tenants)
+        self.rounds = Each(self._copies, self._comparisons, self._purges)
 
     async def lead(self) -> None:
         """Wait to be the leader, and work for as long as that lasts; again and again, until cancelled."""
@@ -145,29 +168,41 @@ class _Housekeeping:
             try:
                 # Another one may lead for ever.
                 self._copies.may_wait()
-                async with lead(self._database, "housekeeping") as still_leads, asyncio.TaskGroup() as all_three:
+                async with lead(self._database, "housekeeping") as still_leads, asyncio.TaskGroup() as all_five:
                     outage.over()
-                    all_three.create_task(self._copy(still_leads))
-                    all_three.create_task(self._embed())
-                    all_three.create_task(self._purge(still_leads))
+                    settings = self._settings
+                    all_five.create_task(
+                        self._go_round(still_leads, self._copying, self._copies, settings.sync_interval_seconds)
+                    )
+                    all_five.create_task(
+                        self._go_round(
+                            still_leads, self._reconciling, self._comparisons, settings.reconcile_interval_seconds
+                        )
+                    )
+                    all_five.create_task(self._embed())
+                    all_five.create_task(self._purge(still_leads))
+                    all_five.create_task(self._ages.run(still_leads))
             except* (*DATABASE_FAILURES, TimeoutError) as failures:
                 self._purges.may_wait()
+                self._comparisons.may_wait()
                 self._copies.next_within(_RETRY_SECONDS + _SILENCE_SECONDS)
                 outage.seen("housekeeping waits", failures.exceptions[0])
                 await asyncio.sleep(_RETRY_SECONDS)
             finally:
                 await self._copying.stop()
+                await self._reconciling.stop()
 
-    async def _copy(self, still_leads: Callable[[], Awaitable[None]]) -> None:
-        interval = self._settings.sync_interval_seconds
+    async def _go_round(
+        self, still_leads: Callable[[], Awaitable[None]], work: DeskRounds, rounds: Rounds, interval: float
+    ) -> None:
         while True:
-            self._copies.next_within(_SILENCE_SECONDS)
+            rounds.next_within(_SILENCE_SECONDS)
             await still_leads()
             next_at = time.monotonic() + interval
-            self._copies.next_within(interval)
-            await self._copying.round(interval)
+            rounds.next_within(interval)
+            await work.round(interval)
             pause = max(0.0, next_at - time.monotonic())
-            self._copies.next_within(pause)
+            rounds.next_within(pause)
             await asyncio.sleep(pause)
 
     async def _embed(self) -> None:

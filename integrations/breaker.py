@@ -19,8 +19,8 @@ REST_SECONDS = 15.0
 class Breaker:
     """Open after `most_failures` in a row that say "down"; after `rest_seconds` one call tries, then all or none.
 
-    `server` names what is called in the lines of its opening and closing, and in the metric; `reason` is what held
-    back jobs say.
+    `server` names what is called in the lines of its opening and closing, and in the metric unless it is not `shown`;
+    `reason` is what held back jobs say.
     """
 
     def __init__(
@@ -30,6 +30,7 @@ class Breaker:
         *,
         most_failures: int = MOST_FAILURES,
         rest_seconds: float = REST_SECONDS,
+        shown: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
@@ -44,7 +45,8 @@ class Breaker:
         self._trying = False
         # Calls that began before it opened or closed end after that: what they met says nothing about now.
         self._era = 0
-        metrics.BREAKER_OPEN.labels(server).set_function(lambda: float(self._open_until is not None))
+        if shown:
+            metrics.BREAKER_OPEN.labels(server).set_function(lambda: float(self._open_until is not None))
 
     def check(self) -> None:
         """Raises HeldBack when a call would not be let through now."""

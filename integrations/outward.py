@@ -11,7 +11,8 @@ from typing import Self
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined] # typeshed does not have it
 
-from config.settings import DeskClientSettings, EmbeddingSettings, WorkerSettings
+from config.console_settings import ConsoleSettings
+from config.settings import DeskClientSettings, EmbeddingSettings, ModelAddressSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Outward:
         return cls(settings.https_proxy, settings.no_proxy or "", settings.servicedesk_ca_bundle)
 
     @classmethod
-    def to_models(cls, settings: WorkerSettings) -> Self:
+    def to_models(cls, settings: ModelAddressSettings) -> Self:
         """Return how models are called."""
         return cls(settings.https_proxy, settings.no_proxy or "", settings.openai_ca_bundle)
 
@@ -40,6 +41,11 @@ class Outward:
     def to_embeddings(cls, settings: EmbeddingSettings) -> Self:
         """Return how the endpoint of embeddings is called."""
         return cls(settings.https_proxy, settings.no_proxy or "", settings.embeddings_ca_bundle)
+
+    @classmethod
+    def to_provider(cls, settings: ConsoleSettings) -> Self:
+        """Return how the console calls an OpenID provider."""
+        return cls(settings.https_proxy, settings.no_proxy or "", settings.console_ca_bundle)
 
     def by_proxy(self, url: str) -> bool:
         """Return True if a call of this address goes through the proxy. `no_proxy` is read as by Python's urllib."""

@@ -30,6 +30,7 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
     "api": (
         *_ALL,
         metrics.WEBHOOKS,
+        metrics.WEBHOOKS_PROVED,
         metrics.JOBS_QUEUED,
         metrics.JOBS_RECOVERED,
         metrics.INBOX_MOVED,
@@ -60,7 +61,18 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
         *_ENDS,
         *_CALLS,
     ),
-    "housekeeping": (*_ALL, *_CALLS, metrics.SYNCS, *metrics.OF_COPIES, metrics.PURGED, metrics.TAKEN_UP),
+    "housekeeping": (
+        *_ALL,
+        *_CALLS,
+        metrics.SYNCS,
+        *metrics.OF_COPIES,
+        metrics.SECRET_AGE,
+        metrics.RECONCILE_FOUND,
+        *metrics.OF_RECONCILING,
+        metrics.PURGED,
+        metrics.TAKEN_UP,
+    ),
+    "console": (*_ALL, metrics.CONSOLE_REQUESTS, metrics.CONSOLE_LOGINS),
     "signer": (metrics.TENANT_UNUSABLE, metrics.SIGNER_WEBHOOKS, metrics.SIGNER_WAITING, metrics.SIGNER_OLDEST),
 }
 """What each process gives: nothing at 0 that another one counts."""

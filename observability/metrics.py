@@ -19,12 +19,14 @@ _WAIT_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 900, 1800)
 
 LABELS = {
     "tenant_id": "A tenant, as the settings name it; `unknown` for webhooks that name none of them, and for settings "
-    "whose tenant id can't be one.",
+    "whose tenant id can't be one; `(process)` for a secret that is no tenant's.",
     "result": "How it ended; each metric has its own few words.",
     "outcome": "`completed`, `skipped` or `failed`, as in the row.",
     "reason": "The reason in the row and in the log line, without its numbers of tries; empty for what was completed. "
     "Of what was held back: as in `Job requeued`. Of a held model: `model key refused`, `model out of credit`, `model "
     "not found` or `model not permitted`; of a held desk: `desk credentials refused` or `desk notes not permitted`.",
+    "secret": "`current`, `previous` (while a rotation is open), `token`, or `retired`: refused, and recognised.",
+    "setting": "A secret's setting, without its tenant.",
     "why": "`webhook`: just accepted; `due`: a retry, or a store was away; `lost`: its message was lost.",
     "state": "`waiting` or `running`, as in the row.",
     "step": "`context`, `gpt4` or `update`.",
@@ -35,6 +37,8 @@ LABELS = {
     "direction": "`input` or `output`.",
     "prompt": "The version of the prompt that a note was written with; empty where it is not known, `other` past 20.",
     "vote": "`useful` or `not useful`.",
+    "place": "An address of the console, as its pages are listed: `/jobs/{job_id}`; `other` for what there is not.",
+    "status": "The status of an answer.",
     "what": "`answers`, `copies` or `jobs`.",
 }
 """Every label, and what values it has."""
@@ -60,6 +64,11 @@ WEBHOOKS = Counter(
     "ai_agents_webhooks",
     "Webhooks by what became of them: accepted, duplicate, or the reason of the refusal.",
     ["tenant_id", "result"],
+)
+WEBHOOKS_PROVED = Counter(
+    "ai_agents_webhooks_proved",
+    "Webhooks by the secret that proves them, whatever became of them; and those that the retired one signed.",
+    ["tenant_id", "secret"],
 )
 JOBS_QUEUED = Counter("ai_agents_jobs_queued", "Messages put into the list `celery`, by why.", ["why"])
 JOBS_RECOVERED = Counter("ai_agents_jobs_recovered", "Jobs that the relay made wait again: their worker fell silent.")
@@ -188,6 +197,33 @@ COPY_READ_AT = Gauge("ai_agents_copy_last_read_timestamp_seconds", "When a copy 
 OF_COPIES = (
     *(SYNCED_AT, OLDEST_COPY_SEEN_AT, COPIED_TICKETS, COPIES_TO_READ, COPIES_TO_EMBED, COPIES_REACH, COPY_READ_AT),
 )
+SECRET_AGE = Gauge(
+    "ai_agents_secret_age_seconds",
+    "How long a secret that is set has been known; of a leader alone.",
+    ["tenant_id", "setting"],
+)
+RECONCILED_AT = Gauge(
+    "ai_agents_reconcile_last_success_timestamp_seconds",
+    "When a tenant's new tickets were last compared with its jobs; before that, when that was first begun.",
+    ["tenant_id"],
+)
+RECONCILE_FOUND = Counter(
+    "ai_agents_reconcile_found",
+    "What was found, by result: missed (a webhook), recovered (a job was made), note removed, reopened (after a skip).",
+    ["tenant_id", "result"],
+)
+MISSED_TICKETS = Gauge(
+    "ai_agents_reconcile_missed_tickets",
+    "Tickets whose webhook was missed within the last hour and that have no job.",
+    ["tenant_id"],
+)
+MISSED_SINCE_WEBHOOK = Gauge(
+    "ai_agents_reconcile_missed_since_webhook", "Webhooks missed since the last one was accepted.", ["tenant_id"]
+)
+LAST_WEBHOOK_AT = Gauge(
+    "ai_agents_reconcile_last_webhook_timestamp_seconds", "When a tenant's last webhook was accepted.", ["tenant_id"]
+)
+OF_RECONCILING = (RECONCILED_AT, MISSED_TICKETS, MISSED_SINCE_WEBHOOK, LAST_WEBHOOK_AT)
 PURGED = Counter("ai_agents_purged", "Rows and texts purged by age.", ["what"])
 TAKEN_UP = Histogram(
     "ai_agents_note_taken_up_ratio",
@@ -204,6 +240,17 @@ SIGNER_WEBHOOKS = Counter(
 )
 SIGNER_WAITING = Gauge("ai_agents_signer_webhooks_waiting", "Webhooks on disk that the API has not accepted yet.")
 SIGNER_OLDEST = Gauge("ai_agents_signer_oldest_webhook_seconds", "How long the oldest of them has waited.")
+
+# -- The console ------------------------------------------------------------------------------------------------------
+CONSOLE_REQUESTS = Counter(
+    "ai_agents_console_requests", "Requests of the console's pages, by their answers.", ["place", "status"]
+)
+CONSOLE_LOGINS = Counter(
+    "ai_agents_console_logins",
+    "Logins to the console by result: ok; wrong token; too many failures; no role; not vouched for, or provider away, "
+    "of an OpenID provider; logout.",
+    ["result"],
+)
 
 # At 0 from the start, so that the first one is an increase.
 for _result in ("ok", "failed"):

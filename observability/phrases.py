@@ -29,6 +29,18 @@ CROWDED = Phrase("Too many connections: those whose senders are silent longest a
 JOB_QUEUED = Phrase("Job queued: job_id={job_id}, ticket_id={ticket_id}")
 JOB_REQUEUED = Phrase("Job requeued: job_id={job_id}, ticket_id={ticket_id}, reason={reason}", "warning")
 
+WEBHOOK_MISSED = Phrase(
+    "Webhook missed: ticket_id={ticket_id}, tenant_id={tenant_id}, created={created}, reconcile={reconcile}",
+    "warning",
+    promised=False,
+)
+JOB_RECOVERED = Phrase("Job recovered: job_id={job_id}, ticket_id={ticket_id}, reason={reason}", promised=False)
+TICKET_REOPENED = Phrase(
+    "Ticket reopened after a skip: job_id={job_id}, ticket_id={ticket_id}, reconcile={reconcile}",
+    "warning",
+    promised=False,
+)
+NOTE_REMOVED = Phrase("Note removed: job_id={job_id}, ticket_id={ticket_id}", "warning", promised=False)
 REFRESH_ASKED = Phrase("Refresh asked for: job_id={job_id}, ticket_id={ticket_id}, reason={reason}", promised=False)
 
 FEEDBACK_RECORDED = Phrase("Feedback recorded: job_id={job_id}, vote={vote}, reason={reason}", promised=False)
@@ -37,6 +49,8 @@ FEEDBACK_NOT_RECORDED = Phrase("Feedback error: job_id={job_id}, reason={reason}
 FEEDBACK_LINKS_UNKNOWN = Phrase("Feedback links that are not ours: {count}", promised=False)
 FEEDBACK_CROWDED = Phrase("Feedback page: too many connections, some are closed", "warning", promised=False)
 FEEDBACK_FAILED = Phrase("Feedback error: unexpected failure", "error", promised=False)
+
+TEXTS_READ = Phrase("Texts of a job read: job_id={job_id}, visitor={visitor}", promised=False)
 
 # -- The worker -------------------------------------------------------------------------------------------------------
 TASK_STARTED = Phrase("Task started: job_id={job_id}, ticket_id={ticket_id}")
@@ -82,6 +96,19 @@ TASK_SKIPPED = Phrase("Task skipped: job_id={job_id}, ticket_id={ticket_id}, rea
 TASK_FAILED = Phrase("Task failed: job_id={job_id}, ticket_id={ticket_id}, reason={reason}", "error")
 MESSAGE_FAILED = Phrase("Message error: job_id={job_id}, reason={reason}", "error")
 
+# -- The console ------------------------------------------------------------------------------------------------------
+CONSOLE_LOGIN = Phrase("Console login: visitor={visitor}, role={role}, by={by}", promised=False)
+CONSOLE_LOGOUT = Phrase("Console logout: visitor={visitor}", promised=False)
+CONSOLE_LOGIN_REFUSED = Phrase("Console login refused: reason={reason}", "warning", promised=False)
+CONSOLE_LOGINS_FAILING = Phrase("Console logins refused in a minute: {count} and more", "warning", promised=False)
+CONSOLE_PROVIDER_FAILED = Phrase("Console login error: the OpenID provider: {reason}", "error", promised=False)
+CONSOLE_REFUSED = Phrase(
+    "Console refused: visitor={visitor}, place={place}, reason={reason}", "warning", promised=False
+)
+CONSOLE_CHANGED = Phrase("Console change: visitor={visitor}, place={place}, status={status}", promised=False)
+CONSOLE_SETTINGS = Phrase("Console settings: {reason}", "warning", promised=False)
+CONSOLE_FAILED = Phrase("Console error: unexpected failure, id={id}", "error", promised=False)
+
 # -- The signer beside a desk -----------------------------------------------------------------------------------------
 WEBHOOK_KEPT = Phrase("Webhook kept: ticket_id={ticket_id}", promised=False)
 WEBHOOK_FORWARDED = Phrase("Webhook forwarded: ticket_id={ticket_id}", promised=False)
@@ -121,11 +148,13 @@ INBOX_USED = Phrase("Event kept in Redis until the database is back", "warning",
 INBOX_EMPTIED = Phrase("Events moved from Redis to the database: {count}", promised=False)
 REQUEST_FAILED = Phrase("Webhook error: unexpected failure", "error")
 EXPORT_FAILING = Phrase("Trace export failing: the collector does not take spans", "warning", promised=False)
+TRACES_NOT_KEPT = Phrase("Traces not kept in files: {reason}", "warning", promised=False)
 MIGRATED = Phrase("Database migrated: revision={revision}", promised=False)
 ERASED = Phrase(
     "Erased: tenant_id={tenant_id}, copies={copies}, answers={answers}, jobs={jobs}, keys={keys}", promised=False
 )
 PURGED = Phrase("Purged by age: answers={answers}, copies={copies}, jobs={jobs}", promised=False)
+SECRET_AGES_UNKNOWN = Phrase("Secret ages error: {reason}", "error", promised=False)
 PURGE_FAILED = Phrase("Purge error: what={what}, reason={reason}", "error", promised=False)
 SYNC_COMPLETED = Phrase(
     "Sync completed: tenant_id={tenant_id}, tickets={tickets}, passages={passages}, removed={removed},"
@@ -136,9 +165,17 @@ SYNC_LEFT_OUT = Phrase("Sync left out: tenant_id={tenant_id}, another process co
 SOLUTIONS_REFUSED = Phrase(
     "Solutions not copied: tenant_id={tenant_id}, reason={reason}, its tickets are", "warning", promised=False
 )
+RECONCILED = Phrase(
+    "Reconciled: tenant_id={tenant_id}, since={since}, missed={missed}, recovered={recovered},"
+    " notes_removed={notes_removed}, reopened={reopened}",
+    promised=False,
+)
+RECONCILE_INCOMPLETE = Phrase("Reconcile incomplete: tenant_id={tenant_id}, reason={reason}", "warning", promised=False)
+RECONCILE_FAILED = Phrase("Reconcile error: tenant_id={tenant_id}, reason={reason}", "error", promised=False)
 EMBEDDINGS_SENT = Phrase(
     "Embeddings: texts of tenant_id={tenant_id} are sent to {server}, model={model}", promised=False
 )
 EMBEDDINGS_FAILED = Phrase("Embeddings error: {reason}", "error", promised=False)
 EMBEDDED = Phrase("Embeddings made: tenant_id={tenant_id}, copies={copies}, left={left}", promised=False)
+LOOK_FAILED = Phrase("Look error: {reason}", "error", promised=False)
 SYNC_FAILED = Phrase("Sync error: tenant_id={tenant_id}, reason={reason}", "error", promised=False)

@@ -2,20 +2,18 @@
 
 import gc
 import sys
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from config.environment import settle_environment
 from config.exits import CONFIGURATION_EXIT
 from config.loading import ProcessSettings, SettingsRefused
-from config.startup import load_with_tenants
+from config.startup import Needs, load_with_tenants
 from config.tenant_directory import TenantDirectory
 from observability.logging import refuse_start, start_logging
 from observability.tenant_lines import follow_tenants, say_unusable
 
 
-def start_process(
-    kind: type[ProcessSettings], *, needs: Literal["secret", "desk"]
-) -> tuple[ProcessSettings, TenantDirectory]:
+def start_process(kind: type[ProcessSettings], *, needs: Needs) -> tuple[ProcessSettings, TenantDirectory]:
     """Return this process's settings and tenants, from the environment, with the log begun.
 
     Ends the process with the reasons where they are refused. First of all in a process: before the libraries are used

@@ -3,7 +3,8 @@
 Each span is made by one of the functions below, and carries the identifiers that are bound by then.
 
 The provider is always on, so that each line has a `trace_id`; spans leave the process only when
-`OTEL_EXPORTER_OTLP_ENDPOINT` (or its `_TRACES_` form) names a collector, over OTLP with HTTP and protobuf.
+`OTEL_EXPORTER_OTLP_ENDPOINT` (or its `_TRACES_` form) names a collector, over OTLP with HTTP and protobuf, or where
+`TRACES_DIR` says that they are kept in files.
 """
 
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 
 from opentelemetry import context, trace
@@ -37,6 +39,8 @@ GPT4 = "GPT-4"
 SERVICEDESK_UPDATE = "ServiceDesk Update"
 
 _FLUSH_SECONDS = 5.0
+# Who draws a trace from files waits for them.
+_INTO_FILES_MILLISECONDS = 1000
 _tracer = trace.get_tracer("ai-agents")
 _propagator = TraceContextTextMapPropagator()
 _untraced: ContextVar[bool] = ContextVar("untraced", default=False)
@@ -45,12 +49,17 @@ _untraced: ContextVar[bool] = ContextVar("untraced", default=False)
 class Tracing:
     """The trace provider of this process."""
 
-    def __init__(self, service_name: str) -> None:
+    def __init__(self, service_name: str, traces_dir: Path | None = None) -> None:
         # `service.name` and more from OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES win over ours.
         ours = Resource({SERVICE_NAME: service_name})
         self._provider = TracerProvider(resource=ours.merge(_named_by_operator()))
         if spans_leave_the_process():
             self._provider.add_span_processor(BatchSpanProcessor(Counted(OTLPSpanExporter())))
+        if traces_dir is not None:
+            from observability.trace_files import FileExporter  # noqa: PLC0415 -- only where it is asked for
+
+            files = FileExporter(traces_dir, service_name)
+            self._provider.add_span_processor(BatchSpanProcessor(files, schedule_delay_millis=_INTO_FILES_MILLISECONDS))
         trace.set_tracer_provider(self._provider)
 
     def close(self) -> None:
@@ -157,6 +166,11 @@ def context_of(traceparent_header: str | None) -> Context | None:
         return None
     found = _propagator.extract({"traceparent": traceparent_header}, context=Context())
     return found if trace.get_current_span(found).get_span_context().is_valid else None
+
+
+def own_trace() -> Context:
+    """The parent of a span that begins a trace, whatever span is open."""
+    return Context()
 
 
 def links_to(traceparent_header: str | None) -> list[Link]:

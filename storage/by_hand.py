@@ -22,6 +22,7 @@ _RETRY = text(
     " LEFT JOIN LATERAL numbers_of_job(:tenant, :id) n ON true"
 )
 _TENANT = text("SELECT tenant_id FROM job_state(:id)")
+_IS_THEIRS = text("SELECT 1 AS one FROM jobs j WHERE j.tenant_id = :tenant AND j.id = :id")
 _LIST = text("SELECT now() AS asked_at, l.* FROM list_jobs(:tenant, :ticket, :states, :since, :most) l")
 
 _OWNERS = text("SELECT DISTINCT l.tenant_id FROM list_jobs(NULL, :ticket, NULL, NULL, NULL) l ORDER BY 1")
@@ -150,12 +151,23 @@ async def details(database: Database, job_id: UUID) -> Details | None:
     return None if row is None else Details(**row)
 
 
+async def is_of(database: Database, tenant_id: str, job_id: UUID) -> bool:
+    """Return True if the tenant has this job; nothing tells whether another one has it."""
+    (found,) = await database.call_as(tenant_id, _IS_THEIRS, id=job_id)
+    return bool(found)
+
+
 async def events(database: Database, job: Details) -> list[Happened]:
     """List what happened to a job, oldest first."""
     columns = [JobEvent.__table__.c[name] for name in Happened.__dataclass_fields__]
     async with database.tenant(job.tenant_id) as session:
         rows = await session.execute(select(*columns).where(JobEvent.job_id == job.id).order_by(JobEvent.id))
     return [Happened(*row) for row in rows]
+
+
+def remark_of(events: Sequence[Happened]) -> str | None:
+    """Return what is told of a job's webhook beside that it was accepted."""
+    return next((event.reason for event in events if event.what == "accepted"), None)
 
 
 async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retried:
@@ -173,13 +185,14 @@ async def retry(database: Database, job_id: UUID, deadline_seconds: int) -> Retr
         raise NotRetried("no job has this id")
     (found,) = rows
     if not found["retried"]:
-        raise NotRetried(_why_not(found["state"]))
+        raise NotRetried(why_not(found["state"]))
     was = f"{found['state']}: {found['reason']}" if found["reason"] else str(found["state"])
     other = found["desk_id"], found["display_id"]
     return Retried(job_id, tenant_id, found["ticket_id"], found["traceparent"], was, *other)
 
 
-def _why_not(state: str) -> str:
+def why_not(state: str) -> str:
+    """Return why a job of this state can't be retried."""
     return {
         JobState.COMPLETED: "it is completed: its note is in the ticket",
         JobState.RUNNING: "it is running: a worker has it",

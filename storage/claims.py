@@ -104,7 +104,7 @@ async def _write(database: Database, held: Claim, function: TextClause, **values
 
 
 _SEE_OPEN = _bound("see_open")
-_KEEP_ANSWER = _bound("keep_answer", "attempt", "answer", "model")
+_KEEP_ANSWER = _bound("keep_answer", "attempt", "answer", "model", "took")
 _BEGIN_POSTING = _bound("begin_posting", "attempt", "lease")
 _END_POSTING = _bound("end_posting", "attempt", "what", "before")
 _TELL = _bound("tell_of_attempt", "attempt", "what", "reason")
@@ -136,9 +136,15 @@ async def erase_answer(database: Database, held: Claim) -> None:
         await session.execute(erased.values(enhancement=None))
 
 
-async def save_answer(database: Database, held: Claim, answer: dict[str, Any], model: str) -> None:
-    """Commit GPT-4's answer before anything is done with it. Raises LeaseLost."""
-    await _write(database, held, _KEEP_ANSWER, answer=json.dumps(answer), model=model)
+async def save_answer(
+    database: Database, held: Claim, answer: dict[str, Any], model: str, took_seconds: float | None = None
+) -> None:
+    """Commit GPT-4's answer before anything is done with it. Raises LeaseLost.
+
+    `took_seconds`: since it was asked for; None for one that an earlier attempt got.
+    """
+    took = None if took_seconds is None else timedelta(seconds=took_seconds)
+    await _write(database, held, _KEEP_ANSWER, answer=json.dumps(answer), model=model, took=took)
 
 
 async def about_to_post(database: Database, held: Claim, lease_seconds: float) -> None:

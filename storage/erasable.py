@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, Text, cast, exists, func, null, or_, select, true
+from sqlalchemy import ColumnElement, Row, Select, Text, case, cast, exists, func, null, or_, select, true
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH, array
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from storage import tombstones
 from storage.copies import Passage, Ticket
+from storage.jobs import OWN_EVENTS
 from storage.models import AuditRecord, Job, JobState, Tombstone
 from storage.paging import PAGE, among, pages
 from storage.session import Database
@@ -20,6 +21,8 @@ from storage.session import Database
 HasNumbers = type[Ticket] | type[Job] | type[AuditRecord]
 """Tables whose rows are of a ticket."""
 NOT_ENDED = (JobState.WAITING, JobState.RUNNING)
+EVENT_LEFT = case((Job.event.in_(OWN_EVENTS), Job.event))
+"""What the row of an erased job keeps of its event: our own words, without which it would count as a webhook's."""
 
 
 @dataclass(frozen=True, slots=True)

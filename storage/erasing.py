@@ -22,8 +22,9 @@ from sqlalchemy.orm import InstrumentedAttribute
 from storage import erasable, tombstones
 from storage.copies import Listing, Pass, Ticket
 from storage.documents import delete_passages
-from storage.erasable import JOBS, NOT_ENDED, EndedJob, HasNumbers, Which, forgotten_records, numbers
+from storage.erasable import EVENT_LEFT, JOBS, NOT_ENDED, EndedJob, HasNumbers, Which, forgotten_records, numbers
 from storage.jobs import FORGOTTEN, NAMED_FORGOTTEN
+from storage.missing_webhooks import MissingWebhook, Reconciliation
 from storage.models import (
     AuditRecord,
     DeliveryKey,
@@ -31,7 +32,9 @@ from storage.models import (
     Job,
     JobEvent,
     JobState,
+    KnownSecret,
     Rejection,
+    SecretUse,
     Spending,
     Tombstone,
     TombstoneKey,
@@ -203,7 +206,7 @@ class _Erasure:
             holds_text = and_(among(Job.id, [*own, *names]), Job.enhancement.is_not(None))
             answers = await _changed(session, update(Job).where(holds_text).values(enhancement=None))
             told = and_(among(Job.id, own), or_(Job.requester.is_not(None), Job.event.is_not(None)))
-            await session.execute(update(Job).where(told).values(requester=None, event=None))
+            await session.execute(update(Job).where(told).values(requester=None, event=EVENT_LEFT))
             await session.execute(delete(Feedback).where(among(Feedback.job_id, own)))
         self.answers += answers
         self.ended += ended
@@ -219,6 +222,10 @@ class _Erasure:
             Tombstone.hash,
             Listing.item_id,
             Pass.collection,
+            SecretUse.hour,
+            KnownSecret.setting,
+            MissingWebhook.ticket_id,
+            Reconciliation.tenant_id,
         )
         for column in others:
             await self._erase_all(column)

@@ -75,9 +75,10 @@ END $$;
 
 -- state: [*] -> waiting: accepted
 -- Record webhooks as jobs: for each its id, or the first job's for a duplicate. In one transaction, so that no delivery
--- is remembered whose job does not exist. `p_events`: a list of {id, tenant, ticket, event, traceparent, keys}, of which
--- no two have a key in common. `p_published`: the caller pushes the jobs' messages right after. Tenant by tenant in one
--- order, for the same reason as keys; whoever holds one of the keys is not waited for long, since the others wait too.
+-- is remembered whose job does not exist. `p_events`: a list of {id, tenant, ticket, event, traceparent, keys, remark}, of
+-- which no two have a key in common; the remark, which may be missing, is the first event's reason. `p_published`: the
+-- caller pushes the jobs' messages right after. Tenant by tenant in one order, for the same reason as keys; whoever holds
+-- one of the keys is not waited for long, since the others wait too.
 CREATE OR REPLACE FUNCTION accept_jobs(p_events jsonb, p_published boolean, p_known interval, p_deadline interval)
 RETURNS TABLE (id uuid, first_id uuid)
 LANGUAGE plpgsql SET search_path = public, pg_temp SET lock_timeout = '500ms' AS $$
@@ -93,7 +94,7 @@ BEGIN
         RETURN QUERY
         WITH came AS (
             SELECT e.* FROM jsonb_to_recordset(v_events)
-            AS e (id uuid, ticket text, event text, traceparent text, keys text[])
+            AS e (id uuid, ticket text, event text, traceparent text, keys text[], remark text)
         ),
         firsts AS (
             SELECT r.id, r.first_id FROM
@@ -110,7 +111,8 @@ BEGIN
             RETURNING id
         ),
         told AS (
-            INSERT INTO job_events (tenant_id, job_id, attempt, what) SELECT v_tenant, m.id, 0, 'accepted' FROM made m
+            INSERT INTO job_events (tenant_id, job_id, attempt, what, reason)
+            SELECT v_tenant, m.id, 0, 'accepted', c.remark FROM made m JOIN came c ON c.id = m.id
         )
         SELECT c.id, coalesce(f.first_id, c.id) FROM came c LEFT JOIN firsts f ON f.id = c.id;
     END LOOP;
@@ -526,8 +528,9 @@ BEGIN
 END $$;
 
 -- state: running -> running: GPT-4's answer is kept
+-- `p_took`: how long ago it was asked for; null for one that an earlier attempt got.
 CREATE OR REPLACE FUNCTION keep_answer(
-    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_answer jsonb, p_model text)
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_answer jsonb, p_model text, p_took interval)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     UPDATE jobs j SET enhancement = p_answer, model = p_model
@@ -536,9 +539,20 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
+    IF p_took IS NOT NULL THEN
+        INSERT INTO job_events (tenant_id, job_id, attempt, at, what)
+        VALUES (p_tenant, p_id, p_attempt, now() - p_took, 'asked');
+    END IF;
     PERFORM tell_event(p_tenant, p_id, p_attempt, 'answered');
     RETURN true;
 END $$;
+
+-- The release before calls this one.
+CREATE OR REPLACE FUNCTION keep_answer(
+    p_tenant text, p_id uuid, p_token uuid, p_attempt integer, p_answer jsonb, p_model text)
+RETURNS boolean LANGUAGE sql SET search_path = public, pg_temp AS $$
+    SELECT keep_answer(p_tenant, p_id, p_token, p_attempt, p_answer, p_model, NULL)
+$$;
 
 -- state: running -> running: the note is being posted, from now on it may be in the ticket
 CREATE OR REPLACE FUNCTION begin_posting(
@@ -1080,12 +1094,14 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 
 -- Whether workers are at work: how many hold a job, how many jobs run, how many of these nobody holds any more, and when
--- one was begun last, of those that run or have ended within `p_lately`.
+-- one was begun last, of those that run or were the last to end within `p_lately`: in an outage very many end at once.
 CREATE OR REPLACE FUNCTION signs_of_work(p_lately interval)
 RETURNS TABLE (workers bigint, running bigint, silent bigint, last_started_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT r.workers, r.running, r.silent, greatest(r.started_at, (
-        SELECT max(j.started_at) FROM jobs j WHERE j.finished_at > now() - p_lately))
+        SELECT max(l.started_at) FROM (
+            SELECT j.started_at FROM jobs j WHERE j.finished_at > now() - p_lately
+            ORDER BY j.finished_at DESC LIMIT 1000) l))
     FROM (SELECT count(DISTINCT j.lease_owner) FILTER (WHERE j.lease_until > now()) AS workers, count(*) AS running,
                  count(*) FILTER (WHERE j.lease_until <= now()) AS silent, max(j.started_at) AS started_at
           FROM jobs j WHERE j.state = 'running') r
@@ -1100,6 +1116,153 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     GROUP BY j.tenant_id, j.reason
 $$;
 
+-- -- Secrets ---------------------------------------------------------------------------------------------------------
+
+-- Know secrets as a process has them: a list of {tenant, setting, digest, key, uses}, of which no two of a tenant have the
+-- same digest. Of each a fingerprint is kept, the digest of its text hashed once more with the tenant's own key; `key` is
+-- a new one for a tenant that has none (both in hex). `uses`: how many webhooks it has proved since that was last told.
+-- Tenants and fingerprints in one order, lest two that tell of the same wait for each other. Since when each is known.
+CREATE OR REPLACE FUNCTION know_secrets(p_secrets jsonb)
+RETURNS TABLE (tenant_id text, setting text, first_seen_at timestamptz)
+LANGUAGE plpgsql SET search_path = public, pg_temp SET lock_timeout = '500ms' AS $$
+#variable_conflict use_column
+DECLARE
+    v_tenant text;
+    v_secrets jsonb;
+BEGIN
+    FOR v_tenant, v_secrets IN
+        SELECT s ->> 'tenant', jsonb_agg(s) FROM jsonb_array_elements(p_secrets) s GROUP BY 1 ORDER BY 1
+    LOOP
+        PERFORM set_config('app.tenant_id', v_tenant, true);
+        INSERT INTO tombstone_keys (tenant_id, key) VALUES (v_tenant, decode(v_secrets #>> '{0,key}', 'hex'))
+        ON CONFLICT DO NOTHING;
+        INSERT INTO secret_uses AS u (tenant_id, fingerprint, hour, uses)
+        SELECT v_tenant, sha256(t.key || decode(s.digest, 'hex')), date_trunc('hour', now()), s.uses
+        FROM tombstone_keys t, jsonb_to_recordset(v_secrets) AS s (digest text, uses bigint)
+        WHERE t.tenant_id = v_tenant AND s.uses > 0 ORDER BY 2
+        ON CONFLICT (tenant_id, fingerprint, hour) DO UPDATE SET uses = u.uses + excluded.uses;
+        RETURN QUERY
+        INSERT INTO known_secrets AS k (tenant_id, fingerprint, setting, last_used_at)
+        SELECT v_tenant, sha256(t.key || decode(s.digest, 'hex')), s.setting, CASE WHEN s.uses > 0 THEN now() END
+        FROM tombstone_keys t, jsonb_to_recordset(v_secrets) AS s (setting text, digest text, uses bigint)
+        WHERE t.tenant_id = v_tenant ORDER BY 2
+        ON CONFLICT (tenant_id, fingerprint) DO UPDATE
+        SET setting = excluded.setting, last_seen_at = excluded.last_seen_at,
+            last_used_at = coalesce(excluded.last_used_at, k.last_used_at)
+        RETURNING k.tenant_id, k.setting, k.first_seen_at;
+    END LOOP;
+END $$;
+
+-- For pages that people look at (the console): whatever the tables hold, each looks at so many rows and no more.
+
+-- How many jobs are due and wait, and how many wait for a later time, `p_most` at most of each kind, with a message and
+-- without; and how long the longest due one has waited (seconds).
+CREATE OR REPLACE FUNCTION open_jobs(p_most bigint)
+RETURNS TABLE (waiting bigint, later bigint, oldest_waiting_seconds double precision)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_sort = off AS $$
+BEGIN
+    RETURN QUERY
+    SELECT (SELECT count(*) FROM (
+                SELECT FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NOT NULL AND w.due_at <= now()
+                ORDER BY w.due_at LIMIT p_most) p)
+           + (SELECT count(*) FROM (
+                SELECT FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NULL AND w.due_at <= now()
+                ORDER BY w.due_at LIMIT p_most) u),
+           (SELECT count(*) FROM (
+                SELECT FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NOT NULL AND w.due_at > now()
+                ORDER BY w.due_at LIMIT p_most) p)
+           + (SELECT count(*) FROM (
+                SELECT FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NULL AND w.due_at > now()
+                ORDER BY w.due_at LIMIT p_most) u),
+           coalesce(extract(epoch FROM now() - least(
+               (SELECT min(j.due_at) FROM jobs j
+                WHERE j.state = 'waiting' AND j.published_at IS NOT NULL AND j.due_at <= now()),
+               (SELECT min(j.due_at) FROM jobs j
+                WHERE j.state = 'waiting' AND j.published_at IS NULL AND j.due_at <= now()))), 0)::double precision;
+END $$;
+
+-- Why jobs wait that were held back, or whose last attempt failed: by tenant and reason how many, `p_most` at most of
+-- each. It steps from one such pair to the next; beyond `p_pairs` of them nobody reads on.
+CREATE OR REPLACE FUNCTION reasons_of_waiting(p_most bigint, p_pairs bigint)
+RETURNS TABLE (tenant_id text, reason text, jobs bigint)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+    WITH RECURSIVE pairs AS (
+        (SELECT j.tenant_id, j.reason FROM jobs j WHERE j.state = 'waiting' AND j.reason IS NOT NULL
+         ORDER BY j.tenant_id, j.reason LIMIT 1)
+        UNION ALL
+        SELECT n.* FROM pairs p CROSS JOIN LATERAL (
+            SELECT j.tenant_id, j.reason FROM jobs j
+            WHERE j.state = 'waiting' AND j.reason IS NOT NULL AND (j.tenant_id, j.reason) > (p.tenant_id, p.reason)
+            ORDER BY j.tenant_id, j.reason LIMIT 1) n
+    )
+    SELECT p.tenant_id, p.reason, (SELECT count(*) FROM (
+        SELECT FROM jobs j WHERE j.state = 'waiting' AND j.tenant_id = p.tenant_id AND j.reason = p.reason
+        LIMIT p_most) l)
+    FROM pairs p LIMIT p_pairs
+$$;
+
+-- What jobs failed with, or were skipped for, since `p_since`: by tenant and reason how many, and when the last one
+-- ended. Of the newest `p_most`, in the order of their index: in an outage very many end at once.
+CREATE OR REPLACE FUNCTION causes_of_ends(p_state text, p_since timestamptz, p_most bigint)
+RETURNS TABLE (tenant_id text, reason text, jobs bigint, finished_at timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan SET enable_sort = off
+SET enable_bitmapscan = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT e.tenant_id, e.reason, count(*), max(e.finished_at) FROM (
+        SELECT j.tenant_id, j.reason, j.finished_at FROM jobs j
+        WHERE j.state = p_state AND j.state IN ('failed', 'skipped') AND j.finished_at >= p_since
+        ORDER BY j.finished_at DESC LIMIT p_most) e
+    GROUP BY e.tenant_id, e.reason;
+END $$;
+
+-- Tenants whose last webhook was refused since `p_since`, and of which none was accepted after it: why, and when. It steps
+-- from one tenant to the next, `p_most` of them. A job that came without a webhook has one of the events `p_own`.
+CREATE OR REPLACE FUNCTION refused_tenants(p_since timestamptz, p_own text[], p_most bigint)
+RETURNS TABLE (tenant_id text, reason text, rejected_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+    WITH RECURSIVE last AS (
+        (SELECT r.tenant_id, r.reason, r.rejected_at FROM rejections r
+         ORDER BY r.tenant_id, r.rejected_at DESC LIMIT 1)
+        UNION ALL
+        SELECT n.* FROM last l CROSS JOIN LATERAL (
+            SELECT r.tenant_id, r.reason, r.rejected_at FROM rejections r WHERE r.tenant_id > l.tenant_id
+            ORDER BY r.tenant_id, r.rejected_at DESC LIMIT 1) n
+    )
+    SELECT l.* FROM (SELECT * FROM last LIMIT p_most) l
+    WHERE l.rejected_at >= p_since AND NOT EXISTS (
+        SELECT FROM (SELECT j.event FROM jobs j WHERE j.tenant_id = l.tenant_id AND j.accepted_at > l.rejected_at
+                     ORDER BY j.accepted_at LIMIT 1000) a
+        WHERE coalesce(a.event, '') <> ALL (p_own))
+$$;
+
+-- The jobs that failed, or were skipped, since `p_since`, those that ended last first; `p_reasons`: for one of these.
+-- The next page begins behind the one that ended at `p_before`, with `p_before_id`. In the order of its index: in an outage
+-- very many end at once.
+CREATE OR REPLACE FUNCTION list_ends(
+    p_state text, p_reasons text[], p_since timestamptz, p_before timestamptz, p_before_id uuid, p_most bigint)
+RETURNS TABLE (id uuid, tenant_id text, ticket_id text, reason text, attempt integer, accepted_at timestamptz,
+               finished_at timestamptz, answered boolean)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan SET enable_sort = off
+SET enable_incremental_sort = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT j.id, j.tenant_id, j.ticket_id, j.reason, j.attempt, j.accepted_at, j.finished_at, j.enhancement IS NOT NULL
+    FROM jobs j
+    WHERE j.state = p_state AND j.state IN ('failed', 'skipped') AND j.finished_at >= p_since
+    AND (p_reasons IS NULL OR j.reason = ANY (p_reasons))
+    AND (p_before IS NULL OR (j.finished_at, j.id) < (p_before, p_before_id))
+    ORDER BY j.finished_at DESC, j.id DESC LIMIT p_most;
+END $$;
+
 -- -- Purging ---------------------------------------------------------------------------------------------------------
 -- In batches, each a short transaction of its own; a row that somebody holds just now waits for the next.
 
@@ -1110,6 +1273,10 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
         FOR UPDATE SKIP LOCKED);
     DELETE FROM rejections r WHERE r.id IN (
         SELECT o.id FROM rejections o WHERE o.rejected_at < now() - p_rejections_kept FOR UPDATE SKIP LOCKED);
+    -- As long as those: both are what support is told of webhooks that made no job.
+    DELETE FROM missing_webhooks m WHERE (m.tenant_id, m.ticket_id) IN (
+        SELECT o.tenant_id, o.ticket_id FROM missing_webhooks o WHERE o.seen_at < now() - p_rejections_kept
+        FOR UPDATE SKIP LOCKED);
 $$;
 
 -- The answers of GPT-4, of jobs that ended long ago.
@@ -1185,6 +1352,13 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     ), told AS (
         DELETE FROM job_events e USING purged p WHERE e.job_id = p.id
     ) SELECT count(*) FROM purged
+$$;
+
+-- How often secrets were used, by age; and secrets that no process has had for long.
+CREATE OR REPLACE FUNCTION purge_secrets(p_uses_kept interval, p_secrets_kept interval) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    DELETE FROM secret_uses u WHERE u.hour < now() - p_uses_kept;
+    DELETE FROM known_secrets k WHERE k.last_seen_at < now() - p_secrets_kept;
 $$;
 
 -- -- Finding ---------------------------------------------------------------------------------------------------------

@@ -31,10 +31,13 @@ CONTEXT_INCOMPLETE = "context incomplete"
 CONTEXT_LATE = "context gathering timeout"
 CONTEXT_FAILED = "context not searched"
 RETRIED_BY_HAND = "retried by hand"
+SIGNED_BY_PREVIOUS = "signed by the previous secret"
+"""What the first event of a job says of its webhook, where that is so."""
 ASKED_BY_HAND = "(by hand) refresh"
 SEEN_REOPENED = "(by its copy) reopened"
-"""The last two are events of jobs without a webhook, which none may name; their last word is read as any event's."""
-OWN_EVENTS = frozenset({ASKED_BY_HAND, SEEN_REOPENED})
+RECOVERED = "(by reconciliation) recovered"
+"""The last three are events of jobs without a webhook, which none may name; their last word is read as any event's."""
+OWN_EVENTS = frozenset({ASKED_BY_HAND, SEEN_REOPENED, RECOVERED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,13 @@ class Event:
     """What makes another delivery the same one: any of these that is known (`storage.deliveries`)."""
     traceparent: str
     accepted_at: datetime
+    remark: str | None = None
+    """What its first event says of it: our own words."""
 
     def to_json(self) -> dict[str, Any]:
-        """For the `inbox` in Redis."""
+        """For the `inbox` in Redis, but for the remark: the release before could not read it."""
         values = asdict(self)
+        del values["remark"]
         values["job_id"] = str(self.job_id)
         values["accepted_at"] = self.accepted_at.isoformat()
         return values
@@ -105,7 +111,7 @@ async def accept_all(
     firsts: dict[UUID, UUID] = {}
     deadline = timedelta(seconds=deadline_seconds)
     for apart in _without_a_common_key(events):
-        given = json.dumps([_given(event) for event in apart])
+        given = json.dumps([_given(event) | {"remark": event.remark} for event in apart])
         rows = await database.call(_ACCEPT, events=given, published=published, known=DELIVERY_KNOWN, deadline=deadline)
         firsts |= {row["id"]: row["first_id"] for row in rows}
     return firsts

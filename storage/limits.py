@@ -22,6 +22,13 @@ DELIVERY_KNOWN = timedelta(minutes=10)
 KEYS_KEPT = timedelta(hours=1)
 """How long a delivery's keys stay past their time: of an event that waited in Redis it is compared with its own."""
 REJECTIONS_KEPT = timedelta(days=7)
+"""And tickets whose webhook never came."""
+USES_KEPT = timedelta(days=7)
+"""How long it is kept how often a secret was used in an hour."""
+SECRETS_KEPT = timedelta(days=30)
+"""How long a secret that no process has any more is known: one that comes back meanwhile is as old as it was."""
+MOST_RECOVERED_A_MINUTE = 60
+"""Jobs that are made in a minute for a tenant's tickets whose webhooks never came."""
 PUBLISHED_LATELY = timedelta(seconds=3)
 """How long after a publication nobody asks where the message is: it may be on its way."""
 OVERDUE = timedelta(minutes=1)

@@ -182,6 +182,33 @@ class Spending(Base):
     dollars: Mapped[float]
 
 
+class KnownSecret(Base):
+    """A secret of a tenant, or of the processes, by a keyed fingerprint: neither its text nor a part of it."""
+
+    __tablename__ = "known_secrets"
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[bytes] = mapped_column(primary_key=True)
+    setting: Mapped[str]
+    """Where it was last seen, without the tenant: a webhook secret wanders from place to place."""
+    first_seen_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+    """When a process last had it."""
+    last_used_at: Mapped[datetime | None]
+    """When it last proved a webhook; of a retired one, when a webhook that it signed was last refused."""
+
+
+class SecretUse(Base):
+    """How many webhooks a secret has proved within an hour."""
+
+    __tablename__ = "secret_uses"
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[bytes] = mapped_column(primary_key=True)
+    hour: Mapped[datetime] = mapped_column(primary_key=True)
+    uses: Mapped[int] = mapped_column(BigInteger)
+
+
 class TombstoneKey(Base):
     """A tenant's secret, without which its tombstones say nothing: neither ids nor addresses can be tried out."""
 

@@ -79,25 +79,53 @@ _UNREAD = text(
     "SELECT status, reason, count(*) AS count, max(rejected_at) AS last_at FROM rejections WHERE tenant_id = :tenant"
     " AND ticket_id IS NULL AND rejected_at > now() - interval '1 day' GROUP BY 1, 2 ORDER BY last_at DESC LIMIT 5"
 )
+# By the reason without its cause: whoever may not know the cause must not learn it by the time, either. A desk that is
+# polled may have no webhook in very many jobs, so only the newest ones are looked through.
 _SINCE = text("""
     SELECT min(r.rejected_at) AS since FROM rejections r,
-        (SELECT x.reason, x.rejected_at FROM rejections x WHERE x.tenant_id = :tenant
+        (SELECT split_part(x.reason, ':', 1) AS kind, x.rejected_at FROM rejections x WHERE x.tenant_id = :tenant
          AND x.ticket_id = ANY (CAST(:numbers AS text[])) ORDER BY x.rejected_at DESC LIMIT 1) n
-    WHERE r.tenant_id = :tenant AND r.reason = n.reason AND r.rejected_at > coalesce((
-        SELECT max(j.accepted_at) FROM jobs j WHERE j.tenant_id = :tenant AND j.accepted_at < n.rejected_at
-        AND coalesce(j.event, '') <> ALL (CAST(:own AS text[]))), '-infinity')
+    WHERE r.tenant_id = :tenant AND split_part(r.reason, ':', 1) = n.kind AND r.rejected_at > coalesce((
+        SELECT max(l.accepted_at) FROM (
+            SELECT j.accepted_at, j.event FROM jobs j WHERE j.tenant_id = :tenant AND j.accepted_at < n.rejected_at
+            ORDER BY j.accepted_at DESC LIMIT :newest) l
+        WHERE coalesce(l.event, '') <> ALL (CAST(:own AS text[]))), '-infinity')
 """)
-_LAST_ACCEPTED = text(
-    "SELECT accepted_at FROM jobs WHERE tenant_id = :tenant AND coalesce(event, '') <> ALL (CAST(:own AS text[]))"
-    " ORDER BY accepted_at DESC LIMIT 1"
-)
+LAST_ACCEPTED = text("""
+    SELECT greatest((
+        SELECT l.accepted_at FROM (
+            SELECT j.accepted_at, j.event FROM jobs j WHERE j.tenant_id = :tenant
+            ORDER BY j.accepted_at DESC LIMIT :newest) l
+        WHERE coalesce(l.event, '') <> ALL (CAST(:own AS text[])) ORDER BY l.accepted_at DESC LIMIT 1),
+        (SELECT r.last_webhook_at FROM reconciliations r WHERE r.tenant_id = :tenant)) AS accepted_at
+""")
+"""When the tenant's last webhook was accepted; of a desk that is compared with us, what was seen of it counts, too."""
+OF_WEBHOOKS = {"own": sorted(OWN_EVENTS), "newest": 10_000}
+"""Which jobs came without a webhook, and how many of a tenant's newest are looked through for one that has."""
 _USED_UP = text(
     "SELECT 1 AS one FROM rejections WHERE tenant_id = :tenant AND rejected_at > now() - interval '1 hour'"
     " GROUP BY split_part(reason, ':', 1), position(':' IN reason) > 0 HAVING count(*) >= :most LIMIT 1"
 )
 
 
+_REFUSED_TENANTS = text("SELECT * FROM refused_tenants(:since, CAST(:own AS text[]), :most)")
+_MOST_TENANTS = 2_000
 _WAS_REFUSED = text("SELECT 1 AS one FROM rejections WHERE tenant_id = :tenant AND ticket_id = :ticket LIMIT 1")
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedTenant:
+    """A tenant whose last webhook was refused, without that one was accepted since."""
+
+    tenant_id: str
+    reason: str
+    rejected_at: datetime
+
+
+async def refused_tenants(database: Database, since: datetime) -> list[RefusedTenant]:
+    """Return the tenants whose last webhook was refused, since then."""
+    rows = await database.call(_REFUSED_TENANTS, since=since, own=OF_WEBHOOKS["own"], most=_MOST_TENANTS)
+    return [RefusedTenant(**row) for row in rows]
 
 
 async def was_refused(database: Database, tenant_id: str, ticket_id: str) -> bool:
@@ -108,13 +136,13 @@ async def was_refused(database: Database, tenant_id: str, ticket_id: str) -> boo
 
 async def receiving(database: Database, tenant_id: str, numbers: Sequence[str]) -> Receiving:
     """Ask what became of a tenant's webhooks, and of those that named a ticket by one of its numbers."""
-    questions = (_REFUSED, _SINCE, _UNREAD, _LAST_ACCEPTED, _USED_UP)
-    values = {"numbers": list(numbers), "own": sorted(OWN_EVENTS), "most": MOST_OF_ANYONE_PER_HOUR}
-    refused, since, unread, last, full = await database.call_as(tenant_id, *questions, **values)
+    questions = (_REFUSED, _SINCE, _UNREAD, LAST_ACCEPTED, _USED_UP)
+    values = {"numbers": list(numbers), "most": MOST_OF_ANYONE_PER_HOUR, **OF_WEBHOOKS}
+    refused, since, unread, (last,), full = await database.call_as(tenant_id, *questions, **values)
     return Receiving(
         refused=[RefusedWebhook(**row) for row in refused],
         since=since[0]["since"],
         unread=[RefusedLately(**row) for row in unread],
-        last_accepted_at=last[0]["accepted_at"] if last else None,
+        last_accepted_at=last["accepted_at"],
         shares_used_up=bool(full),
     )

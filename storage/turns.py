@@ -43,6 +43,9 @@ _IS_FULL = text(
 )
 
 
+_QUEUE_IS_FULL = text("SELECT is_queue_full(:tenant, :most)")
+
+
 async def is_queue_full(database: Database, event: Event, most: int) -> bool:
     """Return True if so many jobs of its tenant wait, or more, and this delivery would make one more.
 
@@ -51,6 +54,11 @@ async def is_queue_full(database: Database, event: Event, most: int) -> bool:
     keys = list(event.dedupe_keys)
     ((row,),) = await database.call_as(event.tenant_id, _IS_FULL, most=most, keys=keys)
     return bool(row["is_full"])
+
+
+async def has_room(database: Database, tenant_id: str, most: int | None) -> bool:
+    """Return True if fewer jobs of the tenant wait than may; None is for any number."""
+    return most is None or not await database.call_for_one(_QUEUE_IS_FULL, tenant=tenant_id, most=most)
 
 
 async def claim_next(database: Database, owner: str, lease_seconds: float, shares: Shares) -> Claim | None:

@@ -3,6 +3,7 @@
 import argparse
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 from config.exits import OF_COMMANDS, OF_VERDICTS
@@ -73,6 +74,10 @@ def _path(given: str) -> str:
     return given
 
 
+def _place(given: str) -> Path:
+    return Path(_path(given))
+
+
 def _address(given: str) -> str:
     if "@" not in _word(given):
         # Not quoted: it may be somebody's name.
@@ -107,6 +112,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     check.add_argument("--url", type=_word, metavar="URL", help="the public address of POST /webhook, for a probe")
     check.add_argument("--no-model", action="store_true", help="do not ask the model: no tiny call is paid")
     _add_diagnose(verbs)
+    _add_trace(verbs)
     jobs = _verb(verbs, "jobs", "list jobs, newest first")
     jobs.add_argument("--tenant", metavar="ID", help="of this tenant only")
     jobs.add_argument("--ticket", metavar="ID", help="of this ticket only; either of a cloud desk's numbers")
@@ -144,6 +150,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     forget.add_argument("--yes", action="store_true", help="do not ask first")
     forget.set_defaults(refuse=forget.error)
     _add_documents(verbs)
+    _add_secrets(verbs)
     sync = _verb(verbs, "sync", "tell how much of each desk is copied; with --tenant, copy that one to its end first")
     sync.add_argument("--tenant", type=tenant, metavar="ID", help="copy this tenant's desk, and tell of it alone")
     kit = verbs.add_parser("signing-kit", help="print what to paste into a desk so that its webhooks come")
@@ -161,6 +168,17 @@ def _add_diagnose(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     diagnose.add_argument("--tenant", type=tenant, metavar="ID", help="whose ticket, where several have that number")
     by_verdict = ", ".join(f"{status} {code}" for code, status in sorted(OF_VERDICTS.items(), key=lambda one: one[1]))
     diagnose.epilog = f"{_EXIT_CODES}\n  by its verdict: {by_verdict}"
+
+
+def _add_trace(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    trace = _verb(verbs, "trace", "draw a job's trace as a tree with times, or without one what its events tell")
+    which = trace.add_mutually_exclusive_group(required=True)
+    which.add_argument("--ticket", type=_ticket, metavar="ID", help="either number of the ticket")
+    which.add_argument("--job", type=job_id, metavar="JOB", help="this job, whichever others its ticket has")
+    trace.add_argument("--tenant", type=tenant, metavar="ID", help="whose ticket, where several have that number")
+    trace.add_argument(
+        "--traces", type=_place, metavar="PATH", help="a file of spans, or a folder of them (default: TRACES_DIR)"
+    )
 
 
 def _add_audit(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -196,6 +214,26 @@ def _add_documents(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
         if what != "list":
             verb.add_argument("paths", nargs="+", type=_path, metavar="PATH", help="files, or folders of them")
         verb.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
+
+
+def _add_secrets(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    does = "tell how old secrets are and who uses them, and rotate those of webhooks"
+    whats = verbs.add_parser("secrets", help=does, description=does).add_subparsers(dest="what", required=True)
+    status = _verb(whats, "status", "tell of each secret how old it is, when it was last used, and what to do")
+    status.add_argument("--tenant", type=tenant, metavar="ID", help="of this tenant only")
+    rotate = _verb(whats, "rotate", "make a new webhook secret beside the old one, and later end the old one")
+    rotate.add_argument("--tenant", type=tenant, metavar="ID", required=True, help="the tenant")
+    rotate.add_argument(
+        "--secret", dest="kind", choices=("webhook", "token"), default="webhook", help="which one (default: webhook)"
+    )
+    which = rotate.add_mutually_exclusive_group()
+    which.add_argument("--finish", action="store_true", help="end the old secret, once nobody signs with it any more")
+    which.add_argument("--leaked", action="store_true", help="end every secret at once: others may know it")
+    rotate.add_argument("--force", action="store_true", help="with --finish: end it though it is used")
+    rotate.add_argument("--out", type=_path, metavar="FILE", help="write the new secret into this new file")
+    rotate.add_argument("--dry-run", action="store_true", help="tell what would be done, and change nothing")
+    rotate.add_argument("--yes", action="store_true", help="do not ask first")
+    rotate.set_defaults(refuse=rotate.error)
 
 
 def _verb(

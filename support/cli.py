@@ -27,7 +27,9 @@ _BY_HAND = {
     "forget": "support.forget:run",
     "check": "support.check.command:run",
     "diagnose": "support.diagnose.command:run",
+    "trace": "support.trace.command:run",
     "documents": "support.documents.command:run",
+    "secrets": "support.secrets.command:run",
     "sync": "support.sync:run",
     "signing-kit": "support.signing_kit:run",
 }
@@ -46,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbs.add_parser("worker", help="run jobs")
     verbs.add_parser("housekeeping", help="copy tickets and solutions for context, purge what is too old")
     _add_signer(verbs)
+    console = verbs.add_parser("console", help="web pages for support and operators, behind a login")
+    console.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    console.add_argument("--port", type=int, default=8010, help="port to listen on (default: 8010)")
     verbs.add_parser("migrate", help="make or update the tables (with DATABASE_ADMIN_URL)")
     add_verbs(verbs)
     # What follows is psql's, options and all.
@@ -63,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status: int = resolve_name("housekeeping.app:run")()
         case "signer":
             status = resolve_name("signer.app:run")(chosen)
+        case "console":
+            status = resolve_name("support.console.process:run")(chosen)
         case "migrate":
             status = _migrate()
         case "psql":

@@ -7,7 +7,7 @@ goes to standard error, where the log of this command is.
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from config.exits import NOT_DONE_EXIT
@@ -25,6 +25,17 @@ from support.confirming import NotAsked, confirmed
 from support.tables import as_json, table, terminal_width
 
 _HEAD = ("JOB", "TENANT", "TICKET", "WAS")
+
+
+class OneOfATicket(Protocol):
+    """A job of which it is known whose it is."""
+
+    @property
+    def id(self) -> UUID: ...  # noqa: D102 -- as in the row
+    @property
+    def tenant_id(self) -> str: ...  # noqa: D102
+    @property
+    def ticket_id(self) -> str: ...  # noqa: D102
 
 
 class _Retries:
@@ -82,7 +93,7 @@ async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed
         if len(jobs) == most:
             print(f"These are the oldest {most}, and there are more: see --limit.", file=sys.stderr)
             break
-        if await _is_its_tickets_last(database, job):
+        if await is_its_tickets_last(database, job):
             jobs.append(job)
         else:
             left_out += 1
@@ -91,10 +102,11 @@ async def _failed(database: Database, chosen: argparse.Namespace) -> list[Listed
     return jobs
 
 
-async def _is_its_tickets_last(database: Database, job: Listed) -> bool:
+async def is_its_tickets_last(database: Database, job: OneOfATicket) -> bool:
+    """Return True if no other job of the ticket did it or may, and none failed after this one."""
     others = await by_hand.listed(database, tenant_id=job.tenant_id, ticket_id=job.ticket_id)
     states = [other.state for other in others]
-    newest_failed = next(other.id for other in others if other.state == JobState.FAILED)
+    newest_failed = next((other.id for other in others if other.state == JobState.FAILED), None)
     return newest_failed == job.id and not {JobState.COMPLETED, JobState.WAITING, JobState.RUNNING} & set(states)
 
 
@@ -127,13 +139,17 @@ async def _retry_each(
 
 async def _retry(database: Database, job_id: UUID, deadline_seconds: int, done: _Retries) -> None:
     try:
-        job = await by_hand.retry(database, job_id, deadline_seconds)
+        done.retried.append(await retry_and_tell(database, job_id, deadline_seconds))
     except NotRetried as refusal:
         done.refused.append((job_id, str(refusal)))
-        return
-    done.retried.append(job)
+
+
+async def retry_and_tell(database: Database, job_id: UUID, deadline_seconds: int) -> Retried:
+    """Let one job wait again, and say so in the log and in its trace. Raises NotRetried."""
+    job = await by_hand.retry(database, job_id, deadline_seconds)
     other = other_numbers(job.ticket_id, job.desk_id, job.display_id)
     report_apart("Retry", job, Outcome(How.RETRIED_BY_HAND, RETRIED_BY_HAND), **other)
+    return job
 
 
 def _retried(job: Retried) -> dict[str, Any]:

@@ -19,7 +19,16 @@ from integrations.holds import DeskHoldReason, HoldReason
 from observability.identifiers import other_numbers
 from storage import by_hand, dry_runs
 from storage.by_hand import Details, Happened
-from storage.jobs import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, FORGOTTEN, LEFT_OUT, NOTHING_FOUND, REFRESHED_LATELY
+from storage.jobs import (
+    ALREADY_ENHANCED,
+    DRY_RUN,
+    DUPLICATE,
+    FORGOTTEN,
+    LEFT_OUT,
+    NOTHING_FOUND,
+    REFRESHED_LATELY,
+    SIGNED_BY_PREVIOUS,
+)
 from storage.models import JobState
 from storage.session import Database
 from support.asking import ask
@@ -51,20 +60,27 @@ def run(chosen: argparse.Namespace) -> int:
         if job is None:
             print(f"No job has the id {job_id}, or it was purged by age.", file=sys.stderr)
             return NOT_DONE_EXIT
-        events = await by_hand.events(database, job) if chosen.events else None
+        happened = await by_hand.events(database, job)
+        events, remark = happened if chosen.events else None, by_hand.remark_of(happened)
         answer = await dry_runs.answer_of(database, job.tenant_id, job.id)
         note = None if answer is None else note_text(answer, job)
-        print(as_json(for_machines(job, events, note)) if chosen.json else story(job, events, note))
+        told = as_json(for_machines(job, events, note, remark)) if chosen.json else story(job, events, note, remark)
+        print(told)
         return 0
 
     return ask(work)
 
 
-def story(job: Details, events: Sequence[Happened] | None = None, note: str | None = None) -> str:
-    """What the row says, a line for each step; behind it what happened, if that was asked for, and a dry run's note."""
+def story(
+    job: Details, events: Sequence[Happened] | None = None, note: str | None = None, remark: str | None = None
+) -> str:
+    """What the row says, a line for each step; behind it what happened, if that was asked for, and a dry run's note.
+
+    `remark` is what was told of its webhook.
+    """
     lines = [
         ("ticket", _ticket(job)),
-        ("accepted", _past(job, job.accepted_at)),
+        ("accepted", _accepted(job, remark)),
         ("queued", _past(job, job.published_at) if job.published_at else "no"),
         ("started", f"{_past(job, job.started_at)}, attempt {job.attempt}" if job.started_at else "no"),
         ("answered", f"yes, by {job.model}" if job.answered else "yes, erased since" if job.model else "no"),
@@ -96,6 +112,11 @@ def _ticket(job: Details) -> str:
     parts = [f"{job.ticket_id} of tenant {job.tenant_id}"]
     parts += [known_as[name].format(number) for name, number in others.items()]
     return ", ".join([*parts, f"event {job.event}"] if job.event else parts)
+
+
+def _accepted(job: Details, remark: str | None) -> str:
+    told = _past(job, job.accepted_at)
+    return f"{told}, {remark}: the desk still had the old one" if remark == SIGNED_BY_PREVIOUS else told
 
 
 def _past(job: Details, moment: datetime) -> str:
@@ -188,11 +209,13 @@ def _next_of_running(job: Details) -> str:
     return "its worker fell silent: the relay, in the API, queues it again within seconds"
 
 
-def for_machines(job: Details, events: Sequence[Happened] | None = None, note: str | None = None) -> dict[str, Any]:
+def for_machines(
+    job: Details, events: Sequence[Happened] | None = None, note: str | None = None, remark: str | None = None
+) -> dict[str, Any]:
     """Give the same for JSON."""
     fields = asdict(job)
     del fields["asked_at"], fields["traceparent"]
-    told = {"job_id": fields.pop("id"), **fields, "trace_id": trace_id(job), "next": next_step(job)}
+    told = {"job_id": fields.pop("id"), **fields, "trace_id": trace_id(job), "next": next_step(job), "remark": remark}
     if note is not None:
         told["dry_run_note"] = note
     return told if events is None else {**told, "events": [asdict(event) for event in events]}

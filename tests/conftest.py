@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.kubernetes.rendering",
     "tests.simulators.doors",
     "tests.housekeeping.site",
+    "tests.system.console_ground",
     "tests.system.door",
     "tests.workflow.place",
     "tests.config.folder",

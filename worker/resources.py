@@ -82,7 +82,7 @@ class Resources:
     def __init__(self, settings: WorkerSettings, tenants: TenantDirectory, readiness: Readiness) -> None:
         self._settings = settings
         self._readiness = readiness
-        self._tracing = Tracing("ai-agents-worker")
+        self._tracing = Tracing("ai-agents-worker", settings.traces_dir)
         self._running: set[asyncio.Task[None]] = set()
         self._grace_is_over = False
         self._pauses_until = 0.0

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from storage import copies  # noqa: F401 -- the tables that are described there
+from storage import copies, missing_webhooks  # noqa: F401 -- the tables that are described there
 from storage.models import Base
 
 connection = context.config.attributes["connection"]

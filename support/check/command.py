@@ -21,7 +21,7 @@ from support.check.embeddings import EmbeddingsCheck, embeddings_not_asked
 from support.check.feedback import feedback_rows
 from support.check.findings import Finding, State
 from support.check.model import ModelCheck, model_not_asked
-from support.check.settings import Loaded, load_parts, rows_of_no_tenant, secret_rows, tenant_rows
+from support.check.settings import Loaded, load_parts, reconcile_rows, rows_of_no_tenant, secret_rows, tenant_rows
 from support.check.stores import postgres_rows, redis_rows
 from support.check.webhook import webhook_rows
 from support.tables import as_json, table, terminal_width
@@ -78,7 +78,7 @@ async def _look_at_tenant(
     tenant = tenants.get(tenant_id)
     if tenant is None:
         return rows
-    rows += secret_rows(tenant)
+    rows += secret_rows(tenant) + reconcile_rows(tenant)
     if loaded.desks is not None:
         rows += await desk_rows(tenant, loaded.desks, redis)
     if paid is not None:

@@ -25,6 +25,7 @@ CHECKS: dict[str, str] = {
     "redis policy": "Redis refuses writes when its memory is full, and forgets nothing.",
     "tenant settings": "Each of the tenant's settings is usable.",
     "secret strength": "The tenant's webhook secrets can't be guessed.",
+    "missing webhooks": "Tells what is done about a new ticket whose webhook never comes, or that the desk is polled.",
     "desk address": "The desk answers.",
     "desk certificate": "Its certificate is trusted. A warning at `http://`, where nothing is encrypted.",
     "desk credentials": "It takes the key, or the accounts host gives a token.",

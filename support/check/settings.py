@@ -82,7 +82,9 @@ def secret_rows(tenant: Tenant) -> list[Finding]:
     """Return whether one of the tenant's webhook secrets could be guessed."""
     rows = Findings(["secret strength"], tenant.id)
     suffix = setting_suffix(tenant.id)
-    if not tenant.webhook_secrets:
+    if tenant.polled and not tenant.opens_webhook:
+        rows.not_checked("its desk is polled, and needs none", "secret strength")
+    elif not tenant.webhook_secrets:
         rows.not_checked("this process has no webhook secret of it", "secret strength")
     elif weak := next((secret for secret in tenant.webhook_secrets if _is_weak(secret)), None):
         seen = f"one has {len(weak)} characters, {len(set(weak))} different ones"
@@ -90,6 +92,20 @@ def secret_rows(tenant: Tenant) -> list[Finding]:
         rows.failed("secret strength", seen, remedy)
     else:
         rows.ok(f"{_SHORTEST_SECRET} characters at least", "secret strength")
+    return rows.all
+
+
+def reconcile_rows(tenant: Tenant) -> list[Finding]:
+    """Return what is done about a new ticket whose webhook never comes."""
+    rows = Findings(["missing webhooks"], tenant.id)
+    name = f"RECONCILE_{setting_suffix(tenant.id)}"
+    if tenant.desk is None:
+        rows.not_checked("the tenant has no desk", "missing webhooks")
+    elif tenant.polled:
+        rows.ok("none is expected: its desk is polled", "missing webhooks")
+    else:
+        done = "are told, and their jobs made" if tenant.recovers else "are told: with on, their jobs are made too"
+        rows.ok(f"{name} is {'on' if tenant.recovers else 'report'}: they {done}", "missing webhooks")
     return rows.all
 
 

@@ -24,6 +24,8 @@ async def webhook_rows(tenant: Tenant, url: str | None, settings: DeskClientSett
     rows = Findings(NAMES, tenant.id)
     if url is None:
         rows.not_checked("no --url was given", *NAMES)
+    elif tenant.polled and not tenant.opens_webhook:
+        rows.not_checked("its desk is polled, and sends none", *NAMES)
     elif not tenant.opens_webhook:
         rows.not_checked("this process has neither a webhook secret nor a token of it", *NAMES)
     else:

@@ -15,6 +15,7 @@ from support.check.settings import load_parts
 from support.diagnose.choosing import AskedAbout, SeveralTenants, TenantNotKnown
 from support.diagnose.gathering import Gatherer
 from support.diagnose.judging import judge
+from support.diagnose.outside import LooksItself
 from support.diagnose.printing import for_machines, for_people
 from support.tables import as_json
 
@@ -34,7 +35,7 @@ def run(chosen: argparse.Namespace) -> int:
         redis = open_redis(loaded.stores.redis_url, seconds=_REDIS_SECONDS) if loaded.stores else None
         try:
             with tracing.untraced():
-                gatherer = Gatherer(database, redis, tenants, loaded)
+                gatherer = Gatherer(database, redis, tenants, LooksItself(tenants, loaded, redis))
                 facts = await gatherer.facts(AskedAbout(chosen.ticket, chosen.tenant, chosen.job))
         except SeveralTenants as several:
             print(f"Whose ticket is it? Say --tenant: {several}", file=sys.stderr)

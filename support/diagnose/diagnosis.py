@@ -20,6 +20,18 @@ class Diagnosis:
     anchor: str = ""
 
 
+def enhance_by_hand(facts: Facts) -> str:
+    """Return the command that makes a job without a webhook."""
+    return f"`ai-agents enhance --tenant {facts.tenant_id} --ticket {facts.ticket_id}`"
+
+
+def unless_closed(facts: Facts, way: str) -> str:
+    """Return a way to another note; why there is none, where the ticket is closed."""
+    return (
+        "it is closed in the desk: no note is made unless it is opened again" if facts.desk.ticket == "closed" else way
+    )
+
+
 def told(facts: Facts, verdict: VerdictCode, says: str, *mends: str, anchor: str = "") -> Diagnosis:
     """Return the diagnosis whose sentence goes on behind the ticket's name."""
     whose = f" of {facts.tenant_id}" if facts.tenant_id else ""

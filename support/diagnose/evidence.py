@@ -4,24 +4,28 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from storage.by_hand import Happened
-from storage.jobs import OWN_EVENTS
+from integrations.looks import DeskLook
+from storage.by_hand import Happened, remark_of
+from storage.job_figures import MOST_COUNTED
+from storage.jobs import OWN_EVENTS, RECOVERED, SIGNED_BY_PREVIOUS
+from storage.reconcile_findings import SeenWithoutWebhook
 from storage.rejections import Receiving
-from support.diagnose.facts import DeskLook, Facts
-from support.diagnose.judging import CRITICAL, HIGH, MODERATE
+from support.diagnose.facts import Facts
+from support.diagnose.readings import reading_of
 from support.tables import duration
 
 _FIRST, _LAST = 4, 10
 _PRECISE_SECONDS = 60
 _STEPS = {
     "claimed": "begun by a worker",
+    "asked": "GPT-4 was asked",
     "answered": "GPT-4 has answered",
     "posting": "the note is being posted",
     "completed": "the note is in the ticket",
     "retried": "failed, and is tried again",
 }
 """How an event is said, where its own word is short."""
-_READINGS = ((CRITICAL + 1, "critical"), (HIGH, "high"), (MODERATE, "moderate"), (0, "normal"))
+_FOUND = "no webhook came, and it was found in the desk"
 
 
 class Evidence(NamedTuple):
@@ -42,11 +46,24 @@ def _of_webhooks(facts: Facts) -> Iterator[Evidence]:
     if webhooks is not None:
         for refused in webhooks.refused[:3]:
             yield Evidence(refused.at, f"its webhook was refused: {refused.status} {refused.reason}")
+    if facts.missing is not None:
+        yield from _of_missing(facts.missing)
     if job is not None:
-        how = job.event if job.event in OWN_EVENTS else "its webhook was accepted"
+        own = _FOUND if job.event == RECOVERED else job.event
+        how = own if job.event in OWN_EVENTS else "its webhook was accepted"
         yield Evidence(job.accepted_at, f"{how}, as job {job.id}")
+        if remark_of(facts.events or ()) == SIGNED_BY_PREVIOUS:
+            old = "the desk still had the old one"
+            yield Evidence(job.accepted_at, f"its webhook was {SIGNED_BY_PREVIOUS}: {old}")
     elif webhooks is not None:
         yield from _of_no_webhook(webhooks)
+
+
+def _of_missing(missing: SeenWithoutWebhook) -> Iterator[Evidence]:
+    yield Evidence(missing.created_at, "it was created, by the desk's clock")
+    yield Evidence(missing.seen_at, "the desk listed it, and no webhook of it had come")
+    if missing.missed_at is not None:
+        yield Evidence(missing.missed_at, "its webhook counts as missed")
 
 
 def _of_no_webhook(webhooks: Receiving) -> Iterator[Evidence]:
@@ -83,7 +100,7 @@ def _of_now(facts: Facts) -> Iterator[Evidence]:
     if webhooks is not None and webhooks.shares_used_up and facts.job is None:
         yield Evidence(None, "more webhooks were refused in the last hour than are kept: the API's log has all of them")
     if queue is not None:
-        reading = next(word for least, word in _READINGS if queue.waiting >= least)
+        reading = reading_of(queue.waiting)
         yield Evidence(None, f"queue: {queue.waiting} jobs wait ({reading}), {queue.held} are with workers")
     if facts.queue_failure:
         yield Evidence(None, f"queue: Redis was asked, and {facts.queue_failure}")
@@ -92,7 +109,8 @@ def _of_now(facts: Facts) -> Iterator[Evidence]:
     if facts.most_running is not None:
         yield Evidence(None, f"{facts.most_running} of the client's jobs run, and no more may at a time")
     for reason, count in facts.held.items():
-        yield Evidence(None, f"{count} of the client's jobs wait: {reason}")
+        many = f"{count} or more" if count >= MOST_COUNTED else count
+        yield Evidence(None, f"{many} of the client's jobs wait: {reason}")
     if facts.desk.asked:
         yield Evidence(None, f"desk: {_desk(facts.desk)}")
     if facts.model.asked:

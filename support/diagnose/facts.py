@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from integrations.looks import DeskLook, ModelLook
 from storage.by_hand import Details, Happened, Listed
+from storage.reconcile_findings import SeenWithoutWebhook
 from storage.rejections import Receiving
 from storage.signs import WorkSigns
 
 REDIS_REFUSES = "it refuses our password"
-TicketState = Literal["open", "closed", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +28,6 @@ class QueueSigns:
 
 
 @dataclass(frozen=True, slots=True)
-class DeskLook:
-    """What the desk says. `failure`: why it could not be asked, or did not answer, in our own words.
-
-    `asked`: it was called. `ticket` and `note` are None where that was not seen; `numbers` are the ticket's, in the
-    desk and for people.
-    """
-
-    asked: bool = False
-    failure: str = ""
-    ticket: TicketState | None = None
-    note: bool | None = None
-    numbers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ModelLook:
-    """Whether the model's server answers at all: no question is asked. `failure` as for a desk."""
-
-    asked: bool = False
-    failure: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Facts:
     """All of it. `asked_at` is the database's clock; `job` the one of the ticket's that says most."""
 
@@ -62,6 +40,10 @@ class Facts:
     others: Sequence[Listed] = ()
     in_inbox: bool = False
     webhooks: Receiving | None = None
+    missing: SeenWithoutWebhook | None = None
+    """What reconciliation has seen of it, if it has no job that came of a webhook."""
+    reconcile: Literal["report", "on", "poll"] | None = None
+    """What the tenant wants done about a webhook that never came; None of a tenant that this process does not know."""
     tenant_closed: bool | None = None
     """True if this process finds nothing usable that the tenant's webhooks could be checked by."""
     queue: QueueSigns | None = None
@@ -72,5 +54,5 @@ class Facts:
     """How many jobs of the tenant wait held back, by reason."""
     most_running: int | None = None
     """How many jobs of the tenant may run at a time, where so many do; None where it may begin another."""
-    desk: DeskLook = DeskLook()
-    model: ModelLook = ModelLook()
+    desk: DeskLook = field(default_factory=DeskLook)
+    model: ModelLook = field(default_factory=ModelLook)

@@ -7,10 +7,10 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import RedisError
 
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
@@ -19,12 +19,12 @@ from dispatch.queue import QueueUnreachable
 from storage import by_hand, job_figures, rejections, signs
 from storage.by_hand import Details, Happened, Listed
 from storage.models import JobState
+from storage.reconcile_findings import seen_without_webhook
 from storage.session import DATABASE_FAILURES, Database
-from support.check.settings import Loaded
 from support.diagnose.choosing import AskedAbout, SeveralTenants, TenantNotKnown, choose, choose_after_removal, jobs_of
-from support.diagnose.facts import REDIS_REFUSES, Facts, QueueSigns
-from support.diagnose.outside import look_at_desk, look_at_model
-from support.diagnose.queue_looks import queue_signs
+from support.diagnose.facts import Facts, QueueSigns
+from support.diagnose.outside import Outside
+from support.diagnose.queue_looks import look_at_queue
 
 _STORE_SECONDS = 0.5
 _JOB_SECONDS = 1.0
@@ -41,13 +41,13 @@ class _Story(NamedTuple):
 
 
 class Gatherer:
-    """Asks; `redis` is None without an address of it."""
+    """Asks; `redis` is None without an address of it, and `outside` looks at desk and model."""
 
-    def __init__(self, database: Database, redis: Redis | None, tenants: TenantDirectory, loaded: Loaded) -> None:
+    def __init__(self, database: Database, redis: Redis | None, tenants: TenantDirectory, outside: Outside) -> None:
         self._database = database
         self._redis = redis
         self._tenants = tenants
-        self._loaded = loaded
+        self._outside = outside
 
     async def facts(self, asked: AskedAbout) -> Facts | None:
         """Return what is known; None if there is no such job.
@@ -94,8 +94,7 @@ class Gatherer:
         job = None if later is None else await _within(by_hand.details(self._database, later.id))
         if job is None:
             return facts
-        tenant = self._tenants.get(job.tenant_id)
-        desk = await look_at_desk(tenant, self._loaded.desks, self._redis, facts.ticket_id, job)
+        desk = await self._outside.desk(job.tenant_id, facts.ticket_id, job)
         return replace(facts, job=job, desk=desk if desk.asked else replace(facts.desk, note=None))
 
     async def _jobs(self, tenant_id: str | None, ticket_id: str) -> list[Listed]:
@@ -123,27 +122,28 @@ class Gatherer:
     async def _around(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
         """Add what Redis, desk and model say, and whether workers are at work; all at once."""
         tenant = self._tenants.get(facts.tenant_id) if facts.tenant_id else None
-        loaded = self._loaded
         rows = asyncio.gather(
             _within(signs.signs_of_work(self._database)),
-            _within(job_figures.jobs_held_back(self._database)),
+            _nothing()
+            if facts.tenant_id is None
+            else _within(job_figures.held_back_of(self._database, facts.tenant_id)),
             _within(self._limit_reached(tenant)),
         )
         others = asyncio.gather(
             self._queue(),
             _within(self._in_inbox(facts)) if self._redis is not None and not jobs else _nothing(),
-            look_at_desk(tenant, loaded.desks, self._redis, facts.ticket_id, facts.job),
-            look_at_model(tenant, loaded.worker),
+            self._outside.desk(facts.tenant_id, facts.ticket_id, facts.job),
+            self._outside.model(facts.tenant_id),
         )
         work, held, at_limit = await rows
         queue, in_inbox, desk, model = await others
-        of_tenant = {reason: count for (owner, reason), count in (held or {}).items() if owner == facts.tenant_id}
         closed = None if tenant is None else not (tenant.usable or tenant.opens_webhook)
         return replace(
             facts,
             tenant_closed=closed,
+            reconcile=_reconcile(tenant),
             work=work,
-            held=of_tenant,
+            held=held or {},
             queue=queue[0],
             queue_failure=queue[1],
             in_inbox=bool(in_inbox),
@@ -163,13 +163,7 @@ class Gatherer:
         """Return what Redis says, or why it says nothing; neither, where its address is not known."""
         if self._redis is None:
             return None, ""
-        try:
-            async with asyncio.timeout(_STORE_SECONDS):
-                return await queue_signs(self._redis), ""
-        except AuthenticationError:
-            return None, REDIS_REFUSES
-        except (RedisError, OSError, TimeoutError):
-            return None, "it does not answer"
+        return await look_at_queue(self._redis, _STORE_SECONDS)
 
     async def _in_inbox(self, facts: Facts) -> bool:
         if self._redis is None or facts.tenant_id is None:
@@ -183,15 +177,24 @@ class Gatherer:
         numbers = {facts.ticket_id, *facts.desk.numbers}
         if job is not None:
             numbers |= {number for number in (job.ticket_id, job.desk_id, job.display_id) if number}
-        webhooks, events = await asyncio.gather(
+        webhooks, missing, events = await asyncio.gather(
             _nothing()
             if facts.tenant_id is None
             else _within(rejections.receiving(self._database, facts.tenant_id, sorted(numbers))),
+            _nothing()
+            if facts.tenant_id is None
+            else _within(seen_without_webhook(self._database, facts.tenant_id, sorted(numbers))),
             _no_events() if job is None else _within(by_hand.events(self._database, job)),
         )
         others = [other for other in jobs if job is None or other.id != job.id]
         now = facts.asked_at if job is None else job.asked_at
-        return replace(facts, asked_at=now, webhooks=webhooks, events=events, others=others)
+        return replace(facts, asked_at=now, webhooks=webhooks, missing=missing, events=events, others=others)
+
+
+def _reconcile(tenant: Tenant | None) -> Literal["report", "on", "poll"] | None:
+    if tenant is None:
+        return None
+    return "poll" if tenant.polled else "on" if tenant.recovers else "report"
 
 
 async def _within(part: Awaitable[Part]) -> Part | None:

@@ -6,21 +6,21 @@ from config.tenant_names import setting_suffix
 from storage.by_hand import Details
 from storage.jobs import CONTEXT_INCOMPLETE
 from storage.models import JobState
-from support.diagnose.diagnosis import Diagnosis, told
+from support.diagnose.diagnosis import Diagnosis, enhance_by_hand, told, unless_closed
 from support.diagnose.facts import REDIS_REFUSES, Facts
+from support.diagnose.no_webhook import of_no_webhook
+from support.diagnose.readings import CRITICAL, HIGH, MODERATE
 from support.diagnose.reasons import FAILING, JobCause, cause_of, known_cause
 from support.diagnose.refusals import clock, of_refusal, of_unread, unread_since
 from support.diagnose.verdicts import VerdictCode
 from support.tables import duration
 
-MODERATE, HIGH, CRITICAL = 20, 50, 100
 _IS_THERE = "has its enhancement: the note is in the ticket"
 _LONG_SECONDS = 60.0
 _STILL_SECONDS = 15.0
 _RELAY_SECONDS = 10.0
 _RESTART = "`kubectl rollout restart deployment/ai-agents-worker -n ai-agents-production`"
 _PING = "`kubectl exec deployment/ai-agents-api -n ai-agents-production -- redis-cli -h redis PING`"
-_API_PODS = "`kubectl get pods -n ai-agents-production | grep api`"
 _PODS = "`kubectl get pods -n ai-agents-production | grep worker`"
 
 
@@ -41,40 +41,20 @@ def judge(facts: Facts) -> Diagnosis:
 def _without_job(facts: Facts) -> Diagnosis:
     if facts.in_inbox:
         return told(facts, VerdictCode.IN_PROGRESS, "was taken, and waits in Redis until Postgres has it", "wait")
-    if facts.webhooks is not None and facts.webhooks.refused:
-        return of_refusal(facts, facts.webhooks)
+    # A desk that is polled needs none of its webhooks.
+    webhooks = None if facts.reconcile == "poll" else facts.webhooks
+    if webhooks is not None and webhooks.refused:
+        return of_refusal(facts, webhooks)
     if facts.desk.ticket == "gone":
         says = "is unknown: no webhook of it came, and the desk has no ticket of that number"
         return told(facts, VerdictCode.TICKET_GONE, says, "see that the number, and the client, are the right ones")
-    if facts.webhooks is not None and (unread := unread_since(facts.webhooks)):
+    if webhooks is not None and (unread := unread_since(webhooks)):
         return of_unread(facts, unread)
     if facts.tenant_closed:
         says = "never came to us, and a setting of the client has to be mended with us"
         check = f"`ai-agents check --tenant {facts.tenant_id} --no-model` names the setting; mend it"
         return told(facts, VerdictCode.TENANT_CLOSED, says, check)
-    says = "never came to us: the desk sent no webhook of it that reached us"
-    if facts.tenant_id is not None and facts.webhooks is None:
-        says = "has no job with us; whether a webhook of it was refused could not be seen"
-    return told(
-        facts,
-        VerdictCode.WEBHOOK_MISSING,
-        says,
-        f"{_API_PODS}: was one `1/1` when the ticket came? Else have it sent again",
-        "have the client see that the webhook is enabled, and its address; then have it sent again",
-        "say --tenant, to have the desk asked too"
-        if facts.tenant_id is None
-        else _another_way(facts, f"{_enhance(facts)} makes one without a webhook"),
-    )
-
-
-def _enhance(facts: Facts) -> str:
-    return f"`ai-agents enhance --tenant {facts.tenant_id} --ticket {facts.ticket_id}`"
-
-
-def _another_way(facts: Facts, way: str) -> str:
-    return (
-        "it is closed in the desk: no note is made unless it is opened again" if facts.desk.ticket == "closed" else way
-    )
+    return of_no_webhook(facts)
 
 
 def _completed(facts: Facts, job: Details) -> Diagnosis:
@@ -83,7 +63,10 @@ def _completed(facts: Facts, job: Details) -> Diagnosis:
     if facts.desk.note is False:
         says = "had its enhancement, and somebody has removed the note since"
         return told(
-            facts, VerdictCode.NOTE_REMOVED, says, _another_way(facts, "if a new note is wanted, " + _enhance(facts))
+            facts,
+            VerdictCode.NOTE_REMOVED,
+            says,
+            unless_closed(facts, "if a new note is wanted, " + enhance_by_hand(facts)),
         )
     if _lacks_context(facts):
         says = "has its enhancement, and it says less: what could have helped was not found in time"

@@ -101,6 +101,10 @@ def log_line(facts: Facts) -> tuple[str, str]:
     elif refused:
         phrase, by = phrases.WEBHOOK_REJECTED, f'"ticket_id: {refused[0].ticket_id},"'
         values |= {"status": refused[0].status, "reason": refused[0].reason.partition(":")[0]}
+    elif facts.missing is not None and facts.missing.missed_at is not None and facts.reconcile != "poll":
+        of, phrase = "housekeeping", phrases.WEBHOOK_MISSED
+        created = f"{facts.missing.created_at:%Y-%m-%dT%H:%M:%SZ}"
+        values |= {"created": created, "reconcile": facts.reconcile or "..."}
     else:
         phrase = phrases.WEBHOOK_RECEIVED
     line = phrase.template.format(**values)

@@ -4,6 +4,7 @@ The reasons are our own words (`integrations.errors`, `integrations.holds`, `sto
 goes through all of them.
 """
 
+import re
 from dataclasses import dataclass
 
 from integrations.errors import MODEL_UNAVAILABLE
@@ -27,6 +28,9 @@ from storage.jobs import (
 )
 from support.diagnose.verdicts import VerdictCode
 
+DEADLINE_PASSED = "deadline passed"
+# Behind the reason of a job that nobody ended the database says what was there before (`expire_jobs`).
+_ENDED = re.compile(r"(.+?) \((?:last|before): (.+)\)", re.DOTALL)
 _RETRY = "`ai-agents retry {job}`"
 _STATUS_PAGE = "look at the model's status page"
 _ASK_DESK = "ask the client whether their desk answers and whether it limits our account"
@@ -144,7 +148,7 @@ CAUSES: dict[str, JobCause] = {
         "has no enhancement: its job ended each worker that took it",
         "do not retry it; escalate to Engineering with the job's lines",
     ),
-    "deadline passed": JobCause(
+    DEADLINE_PASSED: JobCause(
         VerdictCode.DEADLINE_PASSED,
         "has no enhancement: no worker ended its job in time",
         "see that the workers take jobs",
@@ -188,9 +192,17 @@ BEHIND_ANOTHER = frozenset({ANOTHER_FIRST, DUPLICATE, ALREADY_ENHANCED, REFRESHE
 
 
 def known_cause(reason: str) -> JobCause | None:
-    """Return what a reason comes to; None for one that is not known here."""
-    found = CAUSES.get(reason)
-    return found or next((cause for begins, cause in _FAMILIES if reason.startswith(begins)), None)
+    """Return what a reason comes to; None for one that is not known here.
+
+    Of a job that ran out of time, what it met last explains more, where that is a failure.
+    """
+    found = CAUSES.get(reason) or next((cause for begins, cause in _FAMILIES if reason.startswith(begins)), None)
+    ended = _ENDED.fullmatch(reason) if found is None else None
+    if ended is None:
+        return found
+    found, met = CAUSES.get(ended[1]), known_cause(ended[2])
+    explains = found is CAUSES[DEADLINE_PASSED] and met is not None and met.verdict in FAILING
+    return met if explains else found
 
 
 def cause_of(reason: str | None) -> JobCause:

@@ -20,6 +20,7 @@ def body(tenant_id: str) -> bytes:
         ("acme", "signature mismatch", "acme"),
         ("strict", "signature mismatch", "strict"),
         ("globex", "tenant closed", "globex"),
+        ("umbrella", "tenant is polled", "umbrella"),
         ("nobody", "unknown tenant", "unknown"),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from config.loading import SettingsRefused
-from config.settings import WorkerSettings
+from config.settings import ApiSettings, WorkerSettings
 from config.startup import load_with_tenants
 from support.check.findings import State
 from support.check.settings import load_parts
@@ -68,3 +68,17 @@ def test_a_line_break_behind_a_key_is_none_of_it(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(name, value)
     settings, tenants = load_with_tenants(WorkerSettings, needs="desk", on_problem=lambda _: None)
     assert settings.openai_api_key == tenants.process_key("OPENAI_API_KEY") == "sk"
+
+
+def test_the_api_runs_for_a_desk_that_is_polled_and_for_no_tenant_without_a_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is what queues that desk's jobs."""
+    desk = {name: value for name, value in ACME.items() if name.startswith("SERVICEDESK_")}
+    for name, value in {**COMPLETE, **desk}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsRefused, match="no tenant may post"):
+        load_with_tenants(ApiSettings, needs="secret", on_problem=lambda _: None)
+    monkeypatch.setenv("WEBHOOK_MODE_ACME", "poll")
+    _, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=lambda _: None)
+    assert [(one.id, one.polled) for one in tenants.all()] == [("acme", True)]

@@ -56,7 +56,7 @@ def test_a_current_secret_that_is_gone_is_refused_though_the_previous_one_stays(
     before = asked(tenants)
     del values["WEBHOOK_SECRET_ACME"]
     clock.now += 6
-    assert asked(tenants) == replace(before, webhook_secrets=("s3cret",), usable=False)
+    assert asked(tenants) == replace(before, webhook_secrets=("s3cret",), usable=False, lacks_current_secret=True)
     assert [problem.closed for problem in told] == [False]
     del values["PREVIOUS_WEBHOOK_SECRET_ACME"]
     clock.now += 6
@@ -81,7 +81,8 @@ def test_a_secret_that_is_gone_is_refused_whatever_else_is_wrong(gone: str, name
     secret = values.pop(gone)
     clock.now += 6
     kept = tuple(one for one in before.webhook_secrets if one != secret)
-    assert asked(tenants) == replace(before, webhook_secrets=kept, usable=False)
+    lacks = gone == "WEBHOOK_SECRET_ACME"
+    assert asked(tenants) == replace(before, webhook_secrets=kept, usable=False, lacks_current_secret=lacks)
 
 
 def test_a_secret_that_moves_to_the_other_name_lives_on() -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from config.secret_files import UNREADABLE
 from config.tenant_reading import TenantProblem, parse_tenants
 from config.tenants import ModelSettings
 from config.ticket_rules import TicketRules, parse_names
@@ -167,3 +168,50 @@ def test_a_model_key_that_is_gone_is_not_replaced_by_the_processes() -> None:
     values["OPENAI_API_KEY_ACME"] = key
     clock.now += 6
     assert (asked(tenants).model.api_key, asked(tenants).model.withdrawn, asked(tenants).usable) == ("k", False, True)
+
+
+POLLED = {name: value for name, value in ACME.items() if name.startswith("SERVICEDESK_")} | {
+    "WEBHOOK_MODE_ACME": "Poll"
+}
+
+
+def test_a_desk_that_is_polled_needs_no_secret_and_its_jobs_are_made() -> None:
+    polled = tenant(POLLED)
+    assert (polled.polled, polled.recovers, polled.opens_webhook, polled.usable) == (True, True, False, True)
+    assert tenant(POLLED | {"RECONCILE_ACME": "report"}).recovers
+    assert tenant(POLLED | {"WEBHOOK_SECRET_ACME": "s3cret"}).opens_webhook
+    told, healed = tenant(ACME), tenant(ACME | {"RECONCILE_ACME": "On"})
+    assert [(one.polled, one.recovers) for one in (told, healed)] == [(False, False), (False, True)]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (ACME | {"RECONCILE_ACME": "off"}, "RECONCILE_ACME must be report or on"),
+        (ACME | {"WEBHOOK_MODE_ACME": "pull"}, "WEBHOOK_MODE_ACME must be push or poll"),
+        (
+            {"WEBHOOK_SECRET_ACME": "s3cret", "WEBHOOK_MODE_ACME": "poll"},
+            "SERVICEDESK_URL_ACME is missing, but WEBHOOK_MODE_ACME is poll",
+        ),
+        (ACME | {"RECONCILE_ACME": UNREADABLE}, "RECONCILE_ACME: its file can't be read as text"),
+        (ACME | {"WEBHOOK_MODE_ACME": UNREADABLE}, "WEBHOOK_MODE_ACME: its file can't be read as text"),
+    ],
+    ids=["reconcile", "mode", "no desk", "unreadable", "unreadable mode"],
+)
+def test_what_is_done_without_a_webhook_is_checked_and_stays_as_it_was(values: dict[str, str], said: str) -> None:
+    assert sentences(values) == [said]
+    now = dict(ACME | {"RECONCILE_ACME": "on"})
+    tenants, clock = directory(lambda: now)
+    before = asked(tenants)
+    now.clear()
+    now |= ACME | values if "no desk" not in said and "SERVICEDESK" not in said else values
+    clock.now += 6
+    left = asked(tenants)
+    assert (left.polled, left.recovers, left.usable) == (before.polled, before.recovers, False)
+
+
+def test_settings_of_a_process_are_no_tenants() -> None:
+    """Their names begin like one of a tenant."""
+    window = {"RECONCILE_INTERVAL_SECONDS": "300", "RECONCILE_WINDOW_HOURS": "24"}
+    named = {"SERVICEDESK_URL_INTERVAL_SECONDS": "https://desk", "SERVICEDESK_API_KEY_INTERVAL_SECONDS": "k"}
+    assert tenant(named | window).id == "interval-seconds"

@@ -15,9 +15,13 @@ from tests.containers.files import BASE, OURS, ROOT, SERVICES, let_in
 IMAGE = "ai-agents:local"
 SIMULATORS = "ai-agents-simulators:local"
 NEEDED = ("redis", "postgres")
-PORTS = ("API_PORT", "PAGE_PORT", "DESK_PORT", "OPENAI_PORT", "JAEGER_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
+PORTS = (
+    *("API_PORT", "PAGE_PORT", "CONSOLE_PORT", "DESK_PORT", "OPENAI_PORT", "JAEGER_PORT"),
+    *("PROMETHEUS_PORT", "GRAFANA_PORT"),
+)
 # Without the .env of whoever runs this.
-OVERRIDE = "services:\n" + "".join(f"  {name}: {{env_file: !reset []}}\n" for name in ("api", "worker", "housekeeping"))
+_PROCESSES = ("api", "worker", "housekeeping", "console")
+OVERRIDE = "services:\n" + "".join(f"  {name}: {{env_file: !reset []}}\n" for name in _PROCESSES)
 _AS_ROOT = f"{{user: root, cap_add: [{', '.join(BECOMING)}]}}"
 
 
@@ -146,7 +150,7 @@ def stack(
     running.compose("down", "--volumes", "--timeout", "1")
     try:
         running.compose("up", "--detach", "--no-build", *there)
-        running.await_health("api", "worker", "housekeeping", "desk", "openai")
+        running.await_health(*_PROCESSES, "desk", "openai")
         yield running
     finally:
         running.compose("down", "--volumes", "--timeout", "1")

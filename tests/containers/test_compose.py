@@ -80,7 +80,7 @@ def test_the_documents_commands_work(line: str, stack: Stack) -> None:
 
 
 def test_every_line_of_ours_is_json(stack: Stack) -> None:
-    for service in ("api", "worker", "housekeeping", "migrate"):
+    for service in ("api", "worker", "housekeeping", "console", "migrate"):
         lines = stack.logs(service).splitlines()
         assert lines
         assert [line for line in lines if not line.startswith("{")] == []
@@ -131,7 +131,7 @@ def test_prometheus_sees_every_process_and_loads_the_alerts(stack: Stack) -> Non
         found = httpx.get(f"{stack.url('prometheus')}/api/v1/targets", timeout=5).json()["data"]["activeTargets"]
         return {target["labels"]["job"] for target in found if target["health"] == "up"}
 
-    eventually(lambda: up() == {"api", "worker", "housekeeping"}, 45)
+    eventually(lambda: up() == {"api", "worker", "housekeeping", "console"}, 45)
     rules = httpx.get(f"{stack.url('prometheus')}/api/v1/rules", timeout=5).json()["data"]["groups"]
     assert sum(len(group["rules"]) for group in rules) > 2
 

@@ -13,7 +13,7 @@ from config.settings import WorkerSettings
 from config.tenant_reading import parse_tenants
 from tests.containers.files import COMPOSE, COMPOSE_TEXT, OURS, ROOT, SERVICES, THEIRS, example, settings
 
-PRODUCT = ["api", "worker", "housekeeping", "migrate"]
+PRODUCT = ["api", "worker", "housekeeping", "console", "migrate"]
 VERSION = re.compile(r"docker\.io/[a-z]+/[a-z]+:v?\d+\.\d+[\d.]*")
 
 
@@ -52,12 +52,12 @@ def test_each_container_may_do_nothing_but_its_work(name: str) -> None:
 
 def test_ports_are_open_on_loopback_only_and_can_be_moved() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(ports) == 7
+    assert len(ports) == 8
     assert [port for port in ports if not re.fullmatch(r"127\.0\.0\.1:\$\{[A-Z]+_PORT:-\d+\}:\d+", port)] == []
     assert "127.0.0.1:${JAEGER_PORT:-16686}:16686" in ports
 
 
-@pytest.mark.parametrize("name", ["api", "worker", "housekeeping", "desk", "openai", "redis", "postgres"])
+@pytest.mark.parametrize("name", ["api", "worker", "housekeeping", "console", "desk", "openai", "redis", "postgres"])
 def test_each_server_has_a_health_check_and_is_started_again(name: str) -> None:
     """Through a shell: Podman's Docker interface takes the words of a `CMD` apart."""
     kind, *words = SERVICES[name]["healthcheck"]["test"]
@@ -67,7 +67,7 @@ def test_each_server_has_a_health_check_and_is_started_again(name: str) -> None:
 
 def test_the_order_of_the_start_is_by_health() -> None:
     """Migrated before anything runs; migrating waits for Postgres, and the first ticket for who takes its webhook."""
-    for name in PRODUCT[:3]:
+    for name in PRODUCT[:4]:
         waits = {other: condition["condition"] for other, condition in SERVICES[name]["depends_on"].items()}
         assert waits == {"migrate": "service_completed_successfully", "redis": "service_healthy"}
     assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
@@ -92,6 +92,7 @@ def test_each_process_has_only_the_secrets_that_it_uses(name: str) -> None:
     given = {setting for setting, value in (passed_on | settings(name, passed_on)).items() if value}
     assert not {"OWNER_PASSWORD", "POSTGRES_PASSWORD", "GRAFANA_PASSWORD"} & given
     assert ("OPENAI_API_KEY" in given) is (name == "worker")
+    assert ({"CONSOLE_KEY", "CONSOLE_TOKEN_DEVELOPER"} <= given) is (name == "console")
 
 
 @pytest.mark.parametrize("given", [{}, {"REDIS_PASSWORD": "another"}])

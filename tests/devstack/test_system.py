@@ -53,6 +53,8 @@ def test_up_runs_until_it_is_told_to_end_and_alone_in_its_folder(tmp_path: Path)
         told, complaints = first.communicate(timeout=30)
     assert (first.returncode, complaints) == (0, "")
     assert state["api_url"] in told
+    assert state["console_url"] in told
+    assert state["console_token"] not in told
     assert not [name for name, pid in state["pids"].items() if is_alive(pid)]
     assert read_state(tmp_path) is None
     assert not any(secret in told for secret in state["tenants"].values())

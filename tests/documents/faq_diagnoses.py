@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from tests.documents.documents import MarkdownFile
 from tests.kit.kubectl.shell import Shell
+from tests.system.console_reader import AWAY
 
-AWAY = "the database is away"
 _QUEUED, _WORKERS = {"not_queued", AWAY}, {"no_worker", "in_progress"}
 VERDICTS: Mapping[str, set[str]] = {
     "Never Sent": {"webhook_missing"},

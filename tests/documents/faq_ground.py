@@ -26,6 +26,7 @@ from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import QUICK, SHORT
 from tests.kit.world import World, wait_for
 from tests.system.collector import collecting
+from tests.system.console_reader import ConsoleReader
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/support/faq/faq-enhancements-not-received.md"
 START, TRACE, QUICK_WAY = "Step 1", "Step 5", "The Quicker Way"
@@ -46,10 +47,11 @@ FIRST_HALF, SECOND_HALF = FAULTS[:_HALF], FAULTS[_HALF:]
 
 @dataclass(frozen=True)
 class Ground:
-    """A running system, and the person who is asked about it."""
+    """A running system, the person who is asked about it, and what somebody else reads in the console."""
 
     stage: FaultStage
     person: FaqReader
+    console: ConsoleReader
 
 
 class Records:
@@ -106,12 +108,14 @@ def running(folder: Path, log_format: str, loaded: LoadedPrograms) -> Iterator[G
     with collecting() as collector:
         settings |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
         with System(
-            folder / "system", settings=settings, openai_seconds=0.5, housekeeping=False, launch=loaded
+            folder / "system", settings=settings, openai_seconds=0.5, housekeeping=False, console=True, launch=loaded
         ) as system:
             (folder / "shell").mkdir()
             shell = Shell(system, folder / "shell")
             world = World(system)
-            yield Ground(FaultStage(system, world, shell), FaqReader(shell, collector))
+            console = ConsoleReader(system)
+            yield Ground(FaultStage(system, world, shell), FaqReader(shell, collector), console)
+            console.close()
             world.close()
 
 
@@ -137,13 +141,14 @@ def document() -> Procedure:
 def follow(ground: Ground, document: Procedure, records: Records, fault: FaqFault) -> None:
     """See that the document leads from a fault to its cause: by its steps, by the trace, and by the quicker way.
 
-    And that the one command says the same.
+    And that the one command says the same, and the console.
     """
     with fault.inject(ground.stage) as ticket_id:
         values = {"TICKET_ID": ticket_id, "TENANT": "acme"}
         # Between two tries a job is with a worker again, which is a verdict of its own for that moment.
         shell, asked = ground.stage.shell, MarkdownFile(DOCUMENT)
         wait_for(lambda: diagnosed(shell, asked, ticket_id) in VERDICTS[fault.cause])
+        wait_for(lambda: ground.console.verdict(ticket_id) in VERDICTS[fault.cause])
         told = {start: ground.person.record(document, start, values) for start in (START, TRACE, QUICK_WAY)}
         if fault.swapped:
             other = Procedure(swapped(DOCUMENT.read_text(encoding="utf-8"), *fault.swapped))

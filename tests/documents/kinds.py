@@ -19,6 +19,8 @@ from devstack import document_tables as tables
 from observability import tracing
 from observability.identifiers import TAGS
 from support.cli import main
+from support.console.logins import PATHS
+from support.console.places import PLACES
 from tests.documents.documents import ROOT, filled
 
 PRODUCT = [
@@ -112,11 +114,12 @@ def _is_place(name: str) -> bool:
 
 
 def _is_address(name: str) -> bool:
-    """Of the API at either port, or the one that a worker has beside its metrics."""
+    """Of the API at either port, the one that a worker has beside its metrics, or of the console."""
     own = re.findall(r'PATH_INFO"\] != "(.+)"', product())
     webhooks = APIRouter()
     webhook.add_routes(webhooks)
-    paths = {*own, *_paths([*webhooks.routes, *health.router.routes, *_probes().routes])}
+    consoles = {*(place.path for place in PLACES), *PATHS}
+    paths = {*own, *consoles, *_paths([*webhooks.routes, *health.router.routes, *_probes().routes])}
     return any(re.fullmatch(re.sub(r"\{\w+\}", "[a-z0-9-]+", path), name) for path in paths)
 
 

@@ -76,7 +76,7 @@ class TypedCluster(Shell):
         super().look(reason)
         environment = self.system.workers[0].environment
         plain = {name: value for name, value in environment.items() if name.lower() in _SETTINGS}
-        plain |= {file.name: file.read_text(encoding="utf-8") for file in self.secrets.iterdir()}
+        plain |= {file.name: file.read_text(encoding="utf-8") for file in self.secrets.iterdir() if file.is_file()}
         plain["REDIS_PASSWORD"] = environment["REDISCLI_AUTH"]
         told = {"pods": self._pods, "secrets": plain, "annotations": self.annotations}
         write_state(self.folder, self.system.state | told)
@@ -157,7 +157,7 @@ def _failure(told: str) -> Failure:
 def restore(secrets: Path, values: dict[str, str]) -> bool:
     """Make the secret's files these; whether anything had to be changed."""
     changed = False
-    for file in secrets.iterdir():
+    for file in filter(Path.is_file, secrets.iterdir()):
         if file.name not in values:
             file.unlink()
             changed = True

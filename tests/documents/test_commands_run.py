@@ -46,7 +46,8 @@ IN_FORCE_SECONDS = 8.0
 def cluster(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[TypedCluster]:
     folder = tmp_path_factory.mktemp("documents")
     mounted = folder / "secrets"
-    mounted.mkdir()
+    # As in a mount of Kubernetes, into which no process of a pod writes.
+    (mounted / "..data").mkdir(parents=True)
     tools = folder / "shell"
     tools.mkdir()
     password = secrets.token_hex(32)

@@ -36,13 +36,15 @@ async def synced(
     tenant_id: str = "acme",
     seconds: float = 60,
     reopened: bool = True,
+    recovers: bool = False,
     monotonic: Callable[[], float] = time.monotonic,
     **of_desk: Any,
 ) -> Synced:
     """A sync of a tenant's desk, with these settings."""
     of_tenant = settings("http://desk", rate_per_minute=FAST, **of_desk)
     forbidden, pace = Forbidden(lambda: rules or TicketRules()), CopyPace(FAST)
-    wishes = CopyWishes(forbidden, Reopened(database, tenant_id, lambda: reopened, 1800))
+    minds = Reopened(database, tenant_id, lambda: reopened, 1800, recovers=lambda: recovers)
+    wishes = CopyWishes(forbidden, minds)
     about = (desk, tenant_id, of_tenant, wishes)
     return await sync_tenant(database, *about, seconds=seconds, pace=pace, monotonic=monotonic)
 

@@ -33,7 +33,7 @@ TOKEN = b'{"access_token": "token-1", "expires_in": 3600}'
 
 
 @dataclass
-class Outside:
+class OutsideServers:
     """Three servers behind the proxy, whose certificates a private authority signed."""
 
     proxy: ConnectProxy

@@ -25,7 +25,7 @@ from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.desks import Desks
 from integrations.servicedesk.tokens import DeskTokens
-from tests.integrations.behind_a_proxy import SERVERS, TENANTS, TOKEN, Outside
+from tests.integrations.behind_a_proxy import SERVERS, TENANTS, TOKEN, OutsideServers
 from tests.integrations.canned import CannedServer, serving, with_certificate
 from tests.integrations.endpoints import whole
 from tests.kit.desk import line_of
@@ -36,7 +36,7 @@ PASSWORD = "p%40ss-word"
 
 
 @pytest.fixture(scope="module")
-def _outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
+def _outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutsideServers]:
     authority, bundle = trustme.CA(), tmp_path_factory.mktemp("outside") / "authority.pem"
     authority.cert_pem.write_to_path(str(bundle))
     desk, accounts, model = CannedServer(), CannedServer(body=TOKEN), CannedServer(body=whole())
@@ -46,11 +46,11 @@ def _outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
             stack.enter_context(serving(server, with_certificate(authority, name)))
             proxy.outside[f"{name}:443"] = urlsplit(server.url).port or 0
         stack.enter_context(serving_proxy(proxy))
-        yield Outside(proxy, desk, accounts, model, authority, bundle)
+        yield OutsideServers(proxy, desk, accounts, model, authority, bundle)
 
 
 @pytest.fixture
-def outside(_outside: Outside) -> Outside:
+def outside(_outside: OutsideServers) -> OutsideServers:
     """The servers, which nobody has called yet, and a proxy that asks for nothing."""
     _outside.proxy.credentials = ""
     _outside.proxy.asked.clear()
@@ -60,7 +60,7 @@ def outside(_outside: Outside) -> Outside:
 
 
 async def test_desk_accounts_host_and_model_are_called_through_it_and_nothing_else_is(
-    outside: Outside, spans: InMemorySpanExporter
+    outside: OutsideServers, spans: InMemorySpanExporter
 ) -> None:
     """With credentials that it asks for, which no span has; each address in a span is the server's."""
     outside.proxy.credentials = "acme:p@ss-word"
@@ -76,7 +76,7 @@ async def test_desk_accounts_host_and_model_are_called_through_it_and_nothing_el
     assert "ss-word" not in str(told) + repr(way)
 
 
-async def test_the_desks_of_a_process_are_called_as_its_settings_say(outside: Outside) -> None:
+async def test_the_desks_of_a_process_are_called_as_its_settings_say(outside: OutsideServers) -> None:
     proxy = f"http://127.0.0.1:{outside.proxy.port}"
     settings = HousekeepingSettings(
         **SERVERS, https_proxy=proxy, no_proxy="desk.other", servicedesk_ca_bundle=outside.bundle
@@ -92,7 +92,7 @@ async def test_the_desks_of_a_process_are_called_as_its_settings_say(outside: Ou
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_what_is_named_and_this_host_and_http_go_past_it(scheme: str, outside: Outside) -> None:
+async def test_what_is_named_and_this_host_and_http_go_past_it(scheme: str, outside: OutsideServers) -> None:
     tls = with_certificate(outside.authority) if scheme == "https" else None
     with serving(CannedServer(), tls) as here, serving(CannedServer(body=whole()), tls) as model:
         assert await outside.read_ticket(outside.way(), here.url) == "S"
@@ -128,7 +128,7 @@ def test_no_proxy_names_domains_with_what_is_below_and_addresses(no_proxy: str, 
 
 @pytest.mark.parametrize("environment", ["HTTP_PROXY", "ALL_PROXY", "all_proxy"])
 async def test_another_proxy_of_the_environment_is_not_used(
-    environment: str, outside: Outside, monkeypatch: pytest.MonkeyPatch
+    environment: str, outside: OutsideServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is honoured is the setting, which may stand in a file of secrets as well."""
     for name in ("HTTPS_PROXY", "https_proxy"):
@@ -152,7 +152,7 @@ async def test_another_proxy_of_the_environment_is_not_used(
     ],
 )
 async def test_its_trouble_is_said_without_its_address_and_is_temporary(
-    trouble: str, words: str, outside: Outside, start_log: StartLog
+    trouble: str, words: str, outside: OutsideServers, start_log: StartLog
 ) -> None:
     """One that is away opens the breaker, so that jobs wait and do not fail one after the other."""
     stream = start_log()
@@ -182,7 +182,7 @@ async def test_its_trouble_is_said_without_its_address_and_is_temporary(
     assert secret not in stream.getvalue()
 
 
-async def test_a_proxy_that_speaks_tls_is_verified_by_the_same_authorities(outside: Outside) -> None:
+async def test_a_proxy_that_speaks_tls_is_verified_by_the_same_authorities(outside: OutsideServers) -> None:
     proxy = ConnectProxy(outside.proxy.outside)
     with serving_proxy(proxy, with_certificate(outside.authority)):
         way = outside.way(f"https://localhost:{proxy.port}")
@@ -190,7 +190,7 @@ async def test_a_proxy_that_speaks_tls_is_verified_by_the_same_authorities(outsi
     assert proxy.asked == ["desk.test:443", "model.test:443"]
 
 
-async def test_a_note_that_the_proxy_lets_not_out_was_surely_not_posted(outside: Outside) -> None:
+async def test_a_note_that_the_proxy_lets_not_out_was_surely_not_posted(outside: OutsideServers) -> None:
     outside.proxy.credentials = "acme:other"
     desk = DeskSettings(url="https://desk.test", edition="onpremises", api_key="key-of-acme")
     limits = Limits(Breaker("desk", "desk unavailable", most_failures=1), DeskRate("a", 9999, None), 8)

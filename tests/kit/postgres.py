@@ -25,6 +25,8 @@ from workflow.limit import AttemptLimit
 
 TABLES = (
     *("audit_records", "feedback", "jobs", "job_events", "delivery_keys", "rejections", "spending"),
+    *("known_secrets", "secret_uses"),
+    *("reconciliations", "missing_webhooks"),
     *(
         "tickets",
         "passages",

@@ -10,6 +10,7 @@ from api import webhook
 from api.app_state import ApiState
 from api.explainer import Explainer
 from api.probes import NO_TELEMETRY
+from api.proof import Proof
 from api.webhook_refusals import WebhookRefused
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
@@ -27,7 +28,10 @@ def raw(headers: Mapping[str, str]) -> Headers:
 
 
 class KnownTenants(TenantDirectory):
-    """`acme`, `strict`, which requires a timestamp, `globex`, which is closed, and `initech`, whose desk can't sign."""
+    """`acme`, `strict`, which requires a timestamp, `globex`, which is closed, and `initech`, whose desk can't sign.
+
+    And `umbrella`, whose desk sends no webhook.
+    """
 
     def __init__(self) -> None:
         super().__init__(
@@ -38,6 +42,9 @@ class KnownTenants(TenantDirectory):
                 "WEBHOOK_SECRET_GLOBEX": SECRET,
                 "SERVICEDESK_URL_GLOBEX": "nowhere",
                 "WEBHOOK_TOKEN_INITECH": TOKEN,
+                "WEBHOOK_MODE_UMBRELLA": "poll",
+                "SERVICEDESK_URL_UMBRELLA": "https://desk.umbrella.example",
+                "SERVICEDESK_API_KEY_UMBRELLA": "k",
             }
         )
 
@@ -58,6 +65,7 @@ class Receiver:
     def __init__(self, tenants: TenantDirectory | None = None, explainer: Explainer | None = None) -> None:
         self.events: list[Event] = []
         self.rejections: list[tuple[str, str | None, int, str]] = []
+        self.proofs: list[tuple[str, Proof]] = []
         self.proved = False  # the last one of these
         self.app = FastAPI(redirect_slashes=False, telemetry=NO_TELEMETRY)
         webhook.add_routes(self.app.router)
@@ -68,6 +76,7 @@ class Receiver:
             tenants or KnownTenants(),
             nothing,
             nothing,
+            fake,
             fake,
             fake,
             sender_seconds=10,
@@ -83,6 +92,10 @@ class Receiver:
         """Like `RejectionRecorder.record`."""
         self.rejections.append(cast("tuple[str, str | None, int, str]", rejection))
         self.proved = proved
+
+    def note(self, tenant_id: str, proof: Proof) -> None:
+        """Like `SecretUses.note`."""
+        self.proofs.append((tenant_id, proof))
 
     async def post(
         self,

@@ -5,9 +5,15 @@ import re
 import pytest
 
 from config.settings import ApiSettings
-from tests.kubernetes.rendering import K8S, OPERATORS, Change, Rendered
+from tests.kubernetes.network import End, may_connect
+from tests.kubernetes.rendering import K8S, OPERATORS, Change, Rendered, documents
 
 KEDA, MONITORING = "  - ../../components/keda\n", "  - ../../components/monitoring\n"
+_CONSOLE = End("10.244.0.20", "ai-agents-production", {"app": "ai-agents-console"})
+_REDIS = End("10.244.0.21", "ai-agents-production", {"app": "redis"})
+_INGRESS = End("10.244.0.1", "ingress", {"app.kubernetes.io/name": "traefik"})
+_PROMETHEUS = End("10.244.0.2", "monitoring", {"app.kubernetes.io/name": "prometheus"})
+_SECRETS = {"ai-agents-secrets": {"DATABASE_URL": "postgresql://a@b/c", "REDIS_PASSWORD": "r"}}
 _REGISTRY = re.compile(r"(?<=take the # away\.\n)((?:  # .*\n?)+)")
 
 
@@ -69,6 +75,58 @@ def test_feedback_is_a_line_that_is_commented_out(changed: Change, production: R
     # What the overlay says itself is there as before.
     assert rendered.settings().items() >= production.settings().items()
     assert "FEEDBACK_URL" not in production.settings()
+
+
+def test_the_console_is_a_line_that_is_commented_out(changed: Change, production: Rendered) -> None:
+    """At a host of its own, which is its CONSOLE_URL; it reaches the stores, and nobody but the ingress reaches it."""
+    line = "  # - ../../components/console\n"
+    rendered = changed(kustomization=[(line, line.replace("# ", ""))])
+    names_of_it = {name for _, name in names(rendered) - names(production)}
+    assert names_of_it >= {"ai-agents-console", "from-console-to-redis"}
+    container = rendered.container("ai-agents-console")
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert container["args"] == ["console", "--host", "0.0.0.0", "--port", str(ports["http"])]  # noqa: S104 -- a pod's
+    assert ports["metrics"] == int(rendered.settings()["METRICS_PORT"])
+    (rule,) = rendered.one("Ingress", "ai-agents-console")["spec"]["rules"]
+    assert rendered.settings()["CONSOLE_URL"] == f"https://{rule['host']}"
+    assert rendered.settings().items() >= production.settings().items()
+    assert "CONSOLE_URL" not in production.settings()
+    # As any other process of ours: hardened, its secrets mounted, and the authorities of Postgres with them.
+    own, other = (rendered.pod(f"ai-agents-{process}")["spec"] for process in ("console", "housekeeping"))
+    assert own["securityContext"] == other["securityContext"]
+    assert own["volumes"] == other["volumes"]
+    assert own["containers"][0]["volumeMounts"] == other["containers"][0]["volumeMounts"]
+    assert container["securityContext"] == other["containers"][0]["securityContext"]
+    assert set(rendered.environment("ai-agents-console", _SECRETS)) >= {"DATABASE_URL", "REDIS_URL", "SECRETS_DIR"}
+
+
+@pytest.mark.parametrize(
+    ("sender", "receiver", "port", "may"),
+    [
+        (_INGRESS, _CONSOLE, 8010, True),
+        (_PROMETHEUS, _CONSOLE, 9464, True),
+        (_CONSOLE, _REDIS, 6379, True),
+        (_CONSOLE, End("10.20.0.5"), 5432, True),
+        (_CONSOLE, End("10.40.0.9"), 443, False),
+        (_INGRESS, _CONSOLE, 9464, False),
+        (_PROMETHEUS, _CONSOLE, 8010, False),
+        (_CONSOLE, End("203.0.113.7"), 443, False),
+        (_CONSOLE, End("169.254.169.254"), 80, False),
+        (End("10.244.0.9", "ai-agents-production", {"app": "ai-agents-api"}), _CONSOLE, 8010, False),
+        (_CONSOLE, End("10.244.0.9", "ai-agents-production", {"app": "ai-agents-api"}), 8000, False),
+        (End("10.244.0.7", "default", {"app": "ai-agents-console"}), _REDIS, 6379, False),
+    ],
+)
+def test_the_console_reaches_the_stores_and_a_provider_where_one_is_named(
+    sender: End, receiver: End, port: int, may: bool, changed: Change
+) -> None:
+    line = "  # - ../../components/console\n"
+    policies = changed(kustomization=[(line, line.replace("# ", ""))]).of("NetworkPolicy")
+    assert may_connect(policies, sender, receiver, port) is may
+    named = [*policies, *documents(K8S / "components" / "console" / "provider.yaml")]
+    for policy in named:
+        policy["metadata"].setdefault("namespace", "ai-agents-production")
+    assert may_connect(named, sender, receiver, port) is (may or receiver.address == "10.40.0.9")
 
 
 def test_prometheus_chooses_by_one_label(changed: Change) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from config.console_settings import ConsoleSettings
 from config.loading import LogSettings, SettingsRefused, load
 from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
 from config.startup import load_with_tenants
@@ -19,7 +20,8 @@ SETTINGS: dict[str, type[LogSettings]] = {
     "housekeeping": HousekeepingSettings,
     "migrate": MigrateSettings,
 }
-KNOWN = {name.upper() for kind in SETTINGS.values() for name in kind.model_fields}
+_KINDS: list[type[LogSettings]] = [*SETTINGS.values(), ConsoleSettings]
+KNOWN = {name.upper() for kind in _KINDS for name in kind.model_fields}
 OF_OTHERS = re.compile(r"OTEL_[A-Z_]+|REDISCLI_AUTH")
 DOCUMENT = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 

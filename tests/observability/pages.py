@@ -16,7 +16,7 @@ WHOLE_RANGE = "5m"
 
 
 @dataclass(frozen=True)
-class Asked:
+class PanelQuery:
     """A query of a panel."""
 
     page: str
@@ -39,10 +39,10 @@ def panels(page: str) -> list[dict[str, Any]]:
     return [panel for panel in PAGES[page]["panels"] if panel["type"] != "row"]
 
 
-def queries() -> list[Asked]:
+def queries() -> list[PanelQuery]:
     """Every query of every panel."""
     return [
-        Asked(page, panel["title"], target["refId"], target["expr"], target["legendFormat"])
+        PanelQuery(page, panel["title"], target["refId"], target["expr"], target["legendFormat"])
         for page in PAGES
         for panel in panels(page)
         for target in panel["targets"]

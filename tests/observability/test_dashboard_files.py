@@ -15,7 +15,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from observability import exposition, metrics
 from observability.grafana.pages import files
-from tests.observability.pages import FOLDER, PAGES, ROOT, RUNBOOKS, Asked, digest, panels, queries
+from tests.observability.pages import FOLDER, PAGES, ROOT, RUNBOOKS, PanelQuery, digest, panels, queries
 from tests.observability.promtool import promtool
 
 PANELS = [pytest.param(panel, id=panel["title"]) for page in PAGES for panel in panels(page)]
@@ -112,7 +112,7 @@ def test_each_panel_says_what_is_normal_and_what_to_do_otherwise(panel: dict[str
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_each_query_asks_for_metrics_and_labels_that_there_are(query: Asked) -> None:
+def test_each_query_asks_for_metrics_and_labels_that_there_are(query: PanelQuery) -> None:
     """And names its series by labels of few values."""
     for name, selector in re.findall(r"\b((?:ai_agents|process)_\w+|up|ALERTS)\b(?:{([^}]*)})?", query.expr):
         labels = set(re.findall(r"(\w+)(?:=~|!=|!~|=)", selector))

@@ -10,7 +10,7 @@ from devstack.system import System
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
-from tests.observability.pages import Asked, queries
+from tests.observability.pages import PanelQuery, queries
 from tests.observability.prometheus import Prometheus, Series, settle, watching
 from tests.system.collector import collecting
 
@@ -112,7 +112,7 @@ def _ask_all(prometheus: Prometheus, tenant: str = ".*") -> dict[str, Series]:
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_each_query_finds_something_for_all_tenants_and_for_one(told: PanelAnswers, query: Asked) -> None:
+def test_each_query_finds_something_for_all_tenants_and_for_one(told: PanelAnswers, query: PanelQuery) -> None:
     assert told.after[str(query)]
     assert told.of_acme[str(query)]
 
@@ -154,7 +154,7 @@ def test_the_alerts_are_loaded_and_none_of_them_fails(prometheus: Prometheus, to
     assert told.after
     rules = prometheus.rules()
     alerts = [rule for rule in rules if rule["type"] == "alerting"]
-    assert len(alerts) == 17
+    assert len(alerts) == 21
     assert {rule["health"] for rule in rules} == {"ok"}
     assert {alert["annotations"]["runbook_url"].partition("/runbooks/")[0] for alert in alerts} == {"docs"}
 

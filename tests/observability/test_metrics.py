@@ -62,7 +62,7 @@ def test_each_label_is_used() -> None:
 
 def test_each_metric_is_set_somewhere() -> None:
     """In the code of a process, or in a function beside the definitions that some process calls."""
-    folders = ("api", "worker", "workflow", "signer", "housekeeping", "integrations", "observability")
+    folders = ("api", "worker", "workflow", "signer", "support", "housekeeping", "integrations", "observability")
     code = "".join(path.read_text() for folder in folders for path in (ROOT / folder).rglob("*.py"))
     used = set(re.findall(r"metrics\.(\w+)", code))
     beside = ast.parse(Path(metrics.__file__).read_text())
@@ -171,6 +171,8 @@ def test_a_breaker_shows_whether_it_is_open_and_the_newest_of_its_name_counts() 
     assert value("worker", "ai_agents_breaker_open", server=name) == 0
     with pytest.raises(DeskTimeout), old.watch():
         raise DeskTimeout
+    Breaker(name, "desk unavailable", shown=False)
+    assert value("worker", "ai_agents_breaker_open", server=name) == 1
     Breaker(name, "desk unavailable")
     assert value("worker", "ai_agents_breaker_open", server=name) == 0
 

@@ -4,7 +4,7 @@ BOUND_TO_A_CLAIM = {
     "renew_lease": "interval '1 hour'",
     "see_open": "",
     "know_numbers": "'9', '1', interval '0', 'x'",
-    "keep_answer": "1, '{}', 'm'",
+    "keep_answer": "1, '{}', 'm', '1s'",
     "begin_posting": "1, interval '1 hour'",
     "end_posting": "1, 'not posted', null",
     "tell_of_attempt": "1, 'x', 'y'",

@@ -26,12 +26,13 @@ ACROSS_TENANTS = {
         "numbers_of_job",
     ),
     *("jobs_held_back", "claim_next_job", "is_queue_full", "count_listed_jobs", "take_jobs_without_message"),
-    *("put_off_deadlines", "signs_of_work"),
+    *("put_off_deadlines", "signs_of_work", "purge_secrets"),
+    *("open_jobs", "reasons_of_waiting", "causes_of_ends", "list_ends", "refused_tenants"),
 }
 OF_THE_CALLER = {
     *("tell_event", "tell_freed", "remember_deliveries", "accept_jobs", "accept_job", "accept_late_job"),
     *("retry_job_by_hand", "skip_forgotten_jobs", "ask_jobs_again", "lock_ticket", "other_jobs_of_ticket"),
-    *("has_place", "next_turn"),
+    *("has_place", "next_turn", "know_secrets"),
     *("keep_postings", "mind_old_terms", "find_texts"),
 }
 HARMLESS = {
@@ -39,10 +40,10 @@ HARMLESS = {
     *("waiting_since", "claimed_at", "deadline_at", "published_seconds"),
     *("started_before", "answered", "note_attempted_at", "seen_open_at", "enhanced", "echo"),
     *("another_first", "why"),
-    *("waiting", "running", "oldest_waiting_seconds", "without_outcome", "jobs"),
+    *("waiting", "later", "running", "oldest_waiting_seconds", "without_outcome", "jobs"),
     "by_hand",
     *("workers", "silent", "last_started_at"),
-    *("reason", "accepted_at", "due_at", "started_at", "finished_at"),
+    *("reason", "accepted_at", "due_at", "started_at", "finished_at", "rejected_at"),
 }
 
 
@@ -109,6 +110,7 @@ async def test_what_the_functions_answer_holds_no_text_of_a_ticket_or_an_answer(
         "take_jobs_without_message(0, 9, '0', 'by hand')",
         "published_jobs(9, '0')",
         "count_published_jobs('0')",
+        "open_jobs(9)",
         f"take_lost_jobs(ARRAY['{event.job_id}'::uuid], '0', 'by hand')",
     ]
     answers: list[str] = []

@@ -9,17 +9,31 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from devstack.postgres import Postgres
 from integrations.values import Spent
-from storage import audit, erasing, feedback, history, rejections
+from storage import audit, erasing, feedback, history, known_secrets, rejections
 from storage.copies import Passage, Ticket
 from storage.erasable import Which
 from storage.feedback import Vote
-from storage.models import AuditRecord, DeliveryKey, Feedback, Job, Rejection, Spending, Tombstone, TombstoneKey
+from storage.models import (
+    AuditRecord,
+    DeliveryKey,
+    Feedback,
+    Job,
+    KnownSecret,
+    Rejection,
+    SecretUse,
+    Spending,
+    Tombstone,
+    TombstoneKey,
+)
 from storage.session import Database
 from storage.spending import SpendingBook
 from tests.kit.postgres import TABLES, NewEvent, Store, Table, accept
 from tests.storage.exchanges import exchange
 
-MODELS = (Job, AuditRecord, Feedback, DeliveryKey, Rejection, Spending, Ticket, Passage, TombstoneKey, Tombstone)
+MODELS = (
+    *(Job, AuditRecord, Feedback, DeliveryKey, Rejection, Spending, Ticket, Passage, TombstoneKey, Tombstone),
+    *(KnownSecret, SecretUse),
+)
 
 
 async def fill(database: Database, new_event: NewEvent) -> None:
@@ -35,6 +49,7 @@ async def fill(database: Database, new_event: NewEvent) -> None:
         await history.save_ticket(database, tenant_id, ticket)
         await history.save_passages(database, tenant_id, "1", "VPN", ["body"])
         await erasing.erase(database, Which(tenant_id, ticket_id="2"))
+        await known_secrets.know(database, [known_secrets.seen(tenant_id, known_secrets.CURRENT, "s", 1)])
         book = SpendingBook(database)
         book.paid(tenant_id, Spent(1))
         await book.close()

@@ -1,6 +1,7 @@
 """Refused webhooks, kept for support: by tenant, without a body, and never more than an hour's share."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -94,3 +95,19 @@ async def test_an_hours_share_that_is_used_up_is_told(database: Database, table:
     assert not (await rejections.receiving(database, "acme", ["1"])).shares_used_up
     table.run(question, 1)
     assert (await rejections.receiving(database, "acme", ["1"])).shares_used_up
+
+
+async def test_tenants_none_of_whose_webhooks_is_accepted_any_more_are_told(store: Store) -> None:
+    """A job that was made without a webhook is no sign that one was accepted."""
+    for tenant_id, status, reason in (
+        ("acme", 403, "signature mismatch"),
+        ("acme", 422, "malformed payload"),
+        ("globex", 403, "token mismatch"),
+        ("initech", 403, "stale timestamp"),
+    ):
+        await rejections.record(store.database, tenant_id, "1", status, reason, proved=True)
+    store.table.run("UPDATE rejections SET rejected_at = now() - interval '2 days' WHERE tenant_id = 'initech'")
+    store.table.change(await store.accept(), event=ASKED_BY_HAND)
+    await store.accept(tenant_id="globex")
+    (told,) = await rejections.refused_tenants(store.database, datetime.now(UTC) - timedelta(days=1))
+    assert (told.tenant_id, told.reason) == ("acme", "malformed payload")

@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from integrations.looks import DeskLook, ModelLook
 from storage.by_hand import Details, Happened, Listed
 from storage.rejections import Receiving, RefusedWebhook
 from storage.signs import WorkSigns
-from support.diagnose.facts import DeskLook, Facts, ModelLook, QueueSigns
+from support.diagnose.facts import Facts, QueueSigns
 
 NOW = datetime(2026, 3, 1, 9, 30, 0, tzinfo=UTC)
 JOB_ID = UUID("01936b2e-7c1a-7000-8000-0123456789ab")

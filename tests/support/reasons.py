@@ -17,7 +17,10 @@ PRODUCT = ("workflow", "worker", "dispatch", "integrations")
 # What is no reason of a row: lines of an attempt that lost its claim, and of one that is given back, which leaves none.
 NO_REASONS = {"claim lost", "worker stopping"}
 # What an event or the row's webhook says, and not a reason.
-OTHER_WORDS = {"ASKED_BY_HAND", "SEEN_REOPENED", "CONTEXT_INCOMPLETE", "CONTEXT_LATE", "CONTEXT_FAILED"}
+OTHER_WORDS = {
+    "SIGNED_BY_PREVIOUS",
+    *("ASKED_BY_HAND", "SEEN_REOPENED", "RECOVERED", "CONTEXT_INCOMPLETE", "CONTEXT_LATE", "CONTEXT_FAILED"),
+}
 
 
 def written_reasons() -> Iterator[str]:

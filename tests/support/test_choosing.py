@@ -16,6 +16,7 @@ from support.diagnose.choosing import AskedAbout, SeveralTenants, TenantNotKnown
 from support.diagnose.evidence import not_checked
 from support.diagnose.gathering import Gatherer
 from support.diagnose.judging import judge
+from support.diagnose.outside import LooksItself
 from support.diagnose.verdicts import VerdictCode
 from tests.kit.desk import new_ticket
 from tests.kit.postgres import Store, claimed
@@ -32,7 +33,8 @@ def gatherer(store: Store, *tenants: str, **settings: str) -> Gatherer:
     """Of a process that knows these tenants, and no server but the database."""
     values = {f"WEBHOOK_SECRET_{tenant.upper()}": f"secret of {tenant}, which is long" for tenant in tenants}
     values |= settings
-    return Gatherer(store.database, None, TenantDirectory(lambda: values), LOADED)
+    known = TenantDirectory(lambda: values)
+    return Gatherer(store.database, None, known, LooksItself(known, LOADED, None))
 
 
 async def test_the_note_of_a_job_before_fifty_others_is_seen(store: Store) -> None:

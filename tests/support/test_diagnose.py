@@ -11,11 +11,13 @@ import pytest
 from config.diagnose_settings import DiagnoseSettings
 from config.exits import OF_COMMANDS, OF_VERDICTS
 from config.loading import SettingsRefused, load
+from integrations.looks import DeskLook
 from storage.by_hand import Details
 from storage.jobs import CONTEXT_INCOMPLETE, CONTEXT_LATE
+from storage.reconcile_findings import SeenWithoutWebhook
 from storage.rejections import RefusedLately
 from support.diagnose.choosing import choose
-from support.diagnose.facts import REDIS_REFUSES, DeskLook, Facts, QueueSigns
+from support.diagnose.facts import REDIS_REFUSES, Facts, QueueSigns
 from support.diagnose.judging import judge
 from support.diagnose.reasons import CAUSES, known_cause
 from support.diagnose.verdicts import FAQ, MEANINGS, VerdictCode
@@ -65,6 +67,8 @@ UNREAD = replace(NO_WEBHOOK, unread=[RefusedLately(422, "malformed payload: no t
 FULL = QueueSigns(0, 0, 1, takes_nothing=True)
 READ_ONLY = replace(FULL, listening=0)
 GONE = DeskLook(asked=True, ticket="gone")
+SEEN = SeenWithoutWebhook(ago(700), ago(600), None, left_out=False, job_id=None)
+MISSED, LEFT = replace(SEEN, missed_at=ago(300)), replace(SEEN, left_out=True)
 DOWN = happened(("claimed", None), ("held back", "desk unavailable"), ("expired", "deadline passed"))
 CASES: list[tuple[Facts, str, str]] = [
     (facts(job("completed"), desk=THERE), "delivered", "the note is in the ticket"),
@@ -80,6 +84,10 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(job("failed", "OpenAI API: 500 Internal Server Error")), "model_failing", "service fails"),
     (facts(job("failed", "deadline passed")), "deadline_passed", "no worker ended its job"),
     (facts(job("failed", "deadline passed"), events=DOWN), "desk_failing", "the desk is down"),
+    (facts(job("failed", "deadline passed (last: desk unavailable)")), "desk_failing", "the desk is down"),
+    (facts(job("failed", "deadline passed (last: OpenAI API: 500 x (y))")), "model_failing", "service fails"),
+    (facts(job("failed", "deadline passed (last: retried by hand)")), "deadline_passed", "no worker ended its job"),
+    (facts(job("failed", "worker lost at its last attempt (before: worker lost)")), "worker_lost", "each worker"),
     (facts(job("failed", "attempt took too long")), "failed", "took too long"),
     (facts(job("failed", "attempt took too long"), events=LATE[:2]), "context_failing", "not found in time"),
     (facts(job("failed", "unexpected failure")), "failed", "a mistake of ours"),
@@ -128,6 +136,17 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(job("waiting", deadline_at=NOW)), "deadline_passed", "run out of time"),
     (facts(), "webhook_missing", "never came to us"),
     (facts(webhooks=None), "webhook_missing", "could not be seen"),
+    (
+        facts(missing=MISSED, reconcile="report"),
+        "webhook_missing",
+        "desk at 09:20 UTC, and no webhook of it came by 09:25",
+    ),
+    (facts(missing=SEEN, reconcile="report"), "webhook_missing", "seen in the desk at 09:20 UTC, without one"),
+    (facts(missing=SEEN, reconcile="poll"), "webhook_missing", "looked for; this one was seen at 09:20 UTC."),
+    (facts(missing=LEFT, reconcile="poll"), "webhook_missing", "and the client's rules leave it out."),
+    (facts(webhooks=RETIRED, reconcile="poll"), "webhook_missing", "sends no webhook, and its new tickets are looked"),
+    (facts(webhooks=RETIRED, missing=MISSED, reconcile="report"), "webhook_rejected", "the retired secret signs it"),
+    (facts(missing=MISSED, reconcile="on", desk=GONE), "ticket_gone", "the desk has no ticket of that number"),
     (facts(tenant_id=None, webhooks=None), "webhook_missing", "Ticket 124 never came"),
     (facts(desk=DeskLook(asked=True, ticket="gone")), "ticket_gone", "the desk has no ticket of that number"),
     (facts(webhooks=UNREAD), "webhook_rejected", "last at 09:29 UTC: malformed payload: no ticket_id."),

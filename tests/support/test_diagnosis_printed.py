@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from integrations.looks import ModelLook
 from observability import phrases
+from storage.jobs import RECOVERED, SIGNED_BY_PREVIOUS
+from storage.reconcile_findings import SeenWithoutWebhook
 from storage.rejections import RefusedLately
 from support.cli import main
 from support.diagnose.evidence import evidence
-from support.diagnose.facts import Facts, ModelLook
+from support.diagnose.facts import Facts
 from support.diagnose.judging import judge
 from support.diagnose.printing import for_machines, for_people
 from support.diagnose.verdicts import FAQ
@@ -18,6 +21,7 @@ from support.tables import as_json
 from tests.support.known import JOB_ID, NO_WEBHOOK, ago, facts, happened, job, listed
 from tests.support.known import refused as refused_webhook
 
+MISSED = SeenWithoutWebhook(ago(700), ago(600), ago(300), left_out=False, job_id=None)
 RETIRED = refused_webhook(403, "signature mismatch: signed with the retired secret")
 
 
@@ -53,6 +57,13 @@ def test_for_machines_it_is_the_same_as_json() -> None:
     assert said["log_line"] == f"Task completed: job_id={JOB_ID}, duration="
 
 
+def test_that_the_previous_secret_signed_is_told_beside_the_acceptance() -> None:
+    for reason, count in ((SIGNED_BY_PREVIOUS, 1), (None, 0)):
+        events = happened(("accepted", reason), ("claimed", None))
+        told = [fact.what for fact in evidence(facts(job("running"), events=events))]
+        assert sum("signed by the previous secret: the desk still had the old one" in what for what in told) == count
+
+
 def test_a_long_story_is_cut_in_its_middle() -> None:
     events = happened(*[("held back", f"reason {number}") for number in range(40)])
     told = [fact.what for fact in evidence(facts(job("waiting"), events=events))]
@@ -71,11 +82,35 @@ def test_where_no_webhook_is_known_what_else_was_refused_is_told() -> None:
     assert "than are kept: the API's log has all of them" in told
 
 
+def test_what_reconciliation_has_seen_is_told_and_a_job_that_it_made_is_called_so() -> None:
+    told = "\n".join(fact.what for fact in evidence(facts(missing=MISSED)))
+    for words in ("it was created, by the desk's clock", "no webhook of it had come", "its webhook counts as missed"):
+        assert words in told
+    recovered = facts(job("running", event=RECOVERED), missing=MISSED)
+    told = "\n".join(fact.what for fact in evidence(recovered))
+    assert f"no webhook came, and it was found in the desk, as job {JOB_ID}" in told
+    assert "its webhook was accepted" not in told
+
+
+def test_what_is_done_by_itself_about_a_missed_webhook_is_told() -> None:
+    for mode, words in (
+        ("report", "RECONCILE_ACME is report: with on"),
+        ("on", "RECONCILE_ACME is on: its job is made"),
+    ):
+        mends = judge(facts(missing=MISSED, reconcile=mode)).mends
+        assert words in mends[0]
+        assert "ai-agents enhance --tenant acme --ticket 124" in mends[-1]
+    assert "rules leave it out" in judge(facts(missing=replace(MISSED, left_out=True), reconcile="on")).mends[0]
+
+
 def test_the_lines_to_look_for_are_those_of_the_log() -> None:
     """Word for word, up to what is not known."""
     cases: list[tuple[Facts, phrases.Phrase]] = [
         (facts(), phrases.WEBHOOK_RECEIVED),
         (facts(webhooks=RETIRED), phrases.WEBHOOK_REJECTED),
+        (facts(missing=MISSED, reconcile="report"), phrases.WEBHOOK_MISSED),
+        (facts(missing=replace(MISSED, missed_at=None), reconcile="report"), phrases.WEBHOOK_RECEIVED),
+        (facts(missing=MISSED, reconcile="poll"), phrases.WEBHOOK_RECEIVED),
         (facts(job("waiting")), phrases.JOB_QUEUED),
         (facts(job("waiting", "x"), events=happened(("held back", "x"))), phrases.JOB_REQUEUED),
         (facts(job("waiting", "x"), events=happened(("retried", "x"))), phrases.TASK_FAILED),

@@ -10,7 +10,7 @@ import pytest
 
 from integrations.holds import DeskHoldReason, HoldReason
 from storage.by_hand import Details, Happened
-from storage.jobs import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, FORGOTTEN, LEFT_OUT
+from storage.jobs import ALREADY_ENHANCED, DRY_RUN, DUPLICATE, FORGOTTEN, LEFT_OUT, SIGNED_BY_PREVIOUS
 from support.cli import main
 from support.show_job import for_machines, next_step, note_text, story
 from support.tables import as_json
@@ -104,6 +104,13 @@ def test_a_story_tells_each_step() -> None:
     ]
     assert "answered  yes, by gpt-6-luna" in story(replace(ended, answered=True))
     assert "note      in the ticket, as 7" in story(replace(ended, note_id="7"))
+
+
+def test_a_job_tells_that_its_webhook_was_signed_by_the_previous_secret() -> None:
+    told = story(FAILED, None, None, SIGNED_BY_PREVIOUS)
+    assert ", 3s ago, signed by the previous secret: the desk still had the old one" in told
+    assert for_machines(FAILED, None, None, SIGNED_BY_PREVIOUS)["remark"] == SIGNED_BY_PREVIOUS
+    assert "previous secret" not in story(FAILED)
 
 
 def test_a_job_tells_its_events_behind_its_story_when_asked() -> None:

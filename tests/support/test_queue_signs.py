@@ -7,6 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from devstack.free_ports import free_port
+from dispatch.asking import LookQuestions
 from dispatch.queue import open_redis
 from support.diagnose.facts import QueueSigns
 from support.diagnose.queue_looks import queue_signs
@@ -70,3 +71,15 @@ async def test_where_not_all_may_be_asked_the_length_is_told_all_the_same(
     finally:
         await guest.aclose()
         await redis.acl_deluser("guest")
+
+
+async def test_housekeeping_that_waits_for_a_question_is_no_worker(redis: Redis, redis_url: str) -> None:
+    housekeeping = open_redis(redis_url, seconds=5)
+    asked = asyncio.ensure_future(LookQuestions(housekeeping).take())
+    for _ in range(50):
+        if any(client["cmd"].endswith("pop") for client in await redis.client_list()):
+            break
+        await asyncio.sleep(0.01)
+    assert (await queue_signs(redis)).listening == 0
+    assert await asked is None
+    await housekeeping.aclose()

@@ -1,12 +1,13 @@
 """`ai-agents diagnose` where a worker runs, and what it says of a ticket."""
 
 import json
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from config.exits import OF_VERDICTS
 from devstack.system import System
-from tests.kit.world import World
+from tests.kit.world import World, wait_for
 from tests.system.by_hand import Answer, here
+from tests.system.console_reader import ConsoleReader
 
 
 class Diagnosed(NamedTuple):
@@ -27,7 +28,24 @@ def ask(system: System, *words: str, **settings: str) -> Answer:
 
 
 def diagnose(system: System, ticket_id: str, tenant: str = "acme", **settings: str) -> Diagnosed:
-    """What it says of a ticket."""
+    """What it says of a ticket; where the system has a console, which is given no settings, that says the same."""
+    if settings or "console_url" not in system.state:
+        return diagnosed(system, ticket_id, tenant, **settings)
+    reader = ConsoleReader(system)
+
+    def agreed() -> Diagnosed | None:
+        # What changes in between is asked once more.
+        told = diagnosed(system, ticket_id, tenant)
+        return told if reader.verdict(ticket_id, tenant) == told.said["verdict"] else None
+
+    try:
+        return cast("Diagnosed", wait_for(agreed))
+    finally:
+        reader.close()
+
+
+def diagnosed(system: System, ticket_id: str, tenant: str, **settings: str) -> Diagnosed:
+    """What the command alone says."""
     answer = ask(system, "--ticket", ticket_id, "--tenant", tenant, "--json", **settings)
     assert answer.stdout, answer.stderr
     said = json.loads(answer.stdout)

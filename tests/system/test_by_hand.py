@@ -29,7 +29,9 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
     """A system as `make dev` has it in a folder; its housekeeping is started by the last test."""
     folder = tmp_path_factory.mktemp("by_hand") / ".devstack"
     settings = SHORT | {"WEBHOOK_TOKEN_ACME": TOKEN}
-    with System(folder, settings=settings, openai_seconds=0.3, housekeeping=False, launch=loaded) as running:
+    with System(
+        folder, settings=settings, openai_seconds=0.3, housekeeping=False, traces=True, launch=loaded
+    ) as running:
         yield running
         running.housekeeping.stop(8)
 
@@ -110,6 +112,7 @@ def test_commands_of_documents_do_what_these_say(system: System, world: World) -
     for told in (f"{job_id}: completed", "Task completed", "chat/completions", f"requests/{ticket_id}/notes"):
         assert told in debugged
     assert re.search(r" UTC +1 +claimed$", debugged, re.MULTILINE)
+    assert re.search(r"^[`|]- Worker .* ok .*#.* ai-agents-worker$", debugged, re.MULTILINE)
     assert not HAS_PSQL or re.search(r"^state +\| completed$", debugged, re.MULTILINE)
 
 

@@ -34,9 +34,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
     folder = tmp_path_factory.mktemp("diagnose")
     tenants = ("acme", "globex", "initech", CLOSED)
     settings = SHORT | UNUSABLE | SETTINGS
-    with System(
-        folder, tenants=tenants, settings=settings, openai_seconds=0.2, housekeeping=False, launch=loaded
-    ) as it:
+    with System(folder, tenants=tenants, settings=settings, openai_seconds=0.2, console=True, launch=loaded) as it:
         yield it
 
 

@@ -27,7 +27,7 @@ def tenant(only: str = "", never: str = "", *, dry_run: bool = False) -> Tenant:
 
 
 @dataclass
-class Place:
+class WorkSite:
     """A desk, a model and a tenant whose wishes a test changes while jobs run."""
 
     desks: Simulator
@@ -64,8 +64,8 @@ class Place:
 
 
 @pytest.fixture
-def place(desks: Simulator, model: Simulator, store: Store, redis: Redis) -> Place:
-    return Place(desks, model, store, AnswersInRedis(redis, 60))
+def place(desks: Simulator, model: Simulator, store: Store, redis: Redis) -> WorkSite:
+    return WorkSite(desks, model, store, AnswersInRedis(redis, 60))
 
 
 @contextmanager

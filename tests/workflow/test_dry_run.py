@@ -11,11 +11,11 @@ from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket, notes_of
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE
-from tests.workflow.place import Place, nothing_said_of_an_error, tenant
+from tests.workflow.place import WorkSite, nothing_said_of_an_error, tenant
 
 
 async def test_a_dry_run_pays_and_keeps_the_answer_and_going_live_posts_it_unpaid(
-    place: Place, start_log: StartLog
+    place: WorkSite, start_log: StartLog
 ) -> None:
     place.tenant = tenant(dry_run=True)
     ticket_id = new_ticket(place.desks)
@@ -34,7 +34,7 @@ async def test_a_dry_run_pays_and_keeps_the_answer_and_going_live_posts_it_unpai
     assert (row["enhancement"]["summary"] in note["description"], place.paid()) == (True, 1)
 
 
-async def test_after_a_dry_run_a_new_webhook_of_the_ticket_is_enhanced(place: Place) -> None:
+async def test_after_a_dry_run_a_new_webhook_of_the_ticket_is_enhanced(place: WorkSite) -> None:
     place.tenant = tenant(dry_run=True)
     ticket_id = new_ticket(place.desks)
     assert await place.run(await place.job(ticket_id)) == ("skipped", "dry run")
@@ -43,7 +43,7 @@ async def test_after_a_dry_run_a_new_webhook_of_the_ticket_is_enhanced(place: Pl
     assert await place.run(await place.job(ticket_id)) == ("skipped", "already enhanced")
 
 
-async def test_a_dry_run_pays_once_a_ticket_while_its_answer_is_kept(place: Place) -> None:
+async def test_a_dry_run_pays_once_a_ticket_while_its_answer_is_kept(place: WorkSite) -> None:
     """Each answer may be had as a note by hand; of two, one becomes the ticket's note."""
     place.tenant = tenant(dry_run=True)
     ticket_id = new_ticket(place.desks)
@@ -72,7 +72,7 @@ async def test_a_dry_run_pays_once_a_ticket_while_its_answer_is_kept(place: Plac
 
 
 @pytest.mark.parametrize("wishes", [tenant(dry_run=True), tenant(never="group:HR")], ids=["dry run", "left out since"])
-async def test_neither_a_dry_run_nor_a_left_out_ticket_has_a_failure_note(place: Place, wishes: Tenant) -> None:
+async def test_neither_a_dry_run_nor_a_left_out_ticket_has_a_failure_note(place: WorkSite, wishes: Tenant) -> None:
     ticket_id = new_ticket(place.desks)
     place.model.order(kind="status", code=400, param="model", times=9)
     job_id = await place.job(ticket_id)

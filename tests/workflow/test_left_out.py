@@ -10,7 +10,7 @@ from tests.kit.by_id import run_job
 from tests.kit.desk import new_ticket, notes_of
 from tests.kit.logs import StartLog
 from tests.kit.runner import ANSWER
-from tests.workflow.place import Place, nothing_said_of_an_error, tenant
+from tests.workflow.place import WorkSite, nothing_said_of_an_error, tenant
 from workflow.note import to_html
 from workflow.ports import Kept, UnusableAnswer
 
@@ -27,7 +27,7 @@ COPY = {"subject": "S", "description": "text of a ticket", "resolution": "R", "s
     ],
 )
 async def test_an_event_that_is_left_out_ends_its_job_before_the_desk_is_called(
-    place: Place, start_log: StartLog, only: str, never: str, event: str | None
+    place: WorkSite, start_log: StartLog, only: str, never: str, event: str | None
 ) -> None:
     place.tenant = tenant(only, never)
     ticket_id = new_ticket(place.desks)
@@ -51,7 +51,7 @@ async def test_an_event_that_is_left_out_ends_its_job_before_the_desk_is_called(
     ],
 )
 async def test_a_ticket_that_is_left_out_costs_one_reading_until_it_is_wanted(
-    place: Place, rules: Any, left_out: Any, mended: Any, copies_left: bool
+    place: WorkSite, rules: Any, left_out: Any, mended: Any, copies_left: bool
 ) -> None:
     """Whatever is stored of one that is never enhanced goes; a later webhook, or a retry by hand, is a new chance."""
     place.tenant = tenant(**rules)
@@ -73,7 +73,7 @@ async def test_a_ticket_that_is_left_out_costs_one_reading_until_it_is_wanted(
 
 @pytest.mark.parametrize(("group", "answers"), [("hr", True), (None, True), ("network", True), ("hr", False)])
 async def test_a_copy_from_before_the_rule_is_told_to_no_other_ticket(
-    place: Place, group: str | None, answers: bool
+    place: WorkSite, group: str | None, answers: bool
 ) -> None:
     """No sync has run since. Of a copy of which the group is not known it can't be said that it is not HR's."""
     place.tenant = tenant(never="group:HR")
@@ -90,7 +90,7 @@ async def test_a_copy_from_before_the_rule_is_told_to_no_other_ticket(
 
 
 @pytest.mark.parametrize("seen", [None, "now()"], ids=["unseen", "seen open lately"])
-async def test_a_ticket_that_was_moved_since_gpt4_answered_gets_no_note(seen: str | None, place: Place) -> None:
+async def test_a_ticket_that_was_moved_since_gpt4_answered_gets_no_note(seen: str | None, place: WorkSite) -> None:
     """A job that was held back, or is retried by hand, comes with an answer; that a ticket is open tells no group."""
     place.tenant = tenant(never="group:HR")
     ticket_id = new_ticket(place.desks, group="HR")
@@ -107,7 +107,7 @@ async def test_a_ticket_that_was_moved_since_gpt4_answered_gets_no_note(seen: st
 
 @pytest.mark.parametrize("there", [True, False])
 async def test_a_note_that_may_be_there_is_looked_for_though_its_event_is_left_out_by_now(
-    place: Place, there: bool
+    place: WorkSite, there: bool
 ) -> None:
     place.tenant = tenant(never="event:ticket.created")
     ticket_id = new_ticket(place.desks)
@@ -122,7 +122,7 @@ async def test_a_note_that_may_be_there_is_looked_for_though_its_event_is_left_o
 
 
 @pytest.mark.parametrize("ends", ["skipped", "failed"])
-async def test_what_placeholders_stand_for_goes_when_the_job_ends(ends: str, place: Place) -> None:
+async def test_what_placeholders_stand_for_goes_when_the_job_ends(ends: str, place: WorkSite) -> None:
     """An earlier attempt has kept an answer that is to be repaired, and the job ends without its repair."""
     ticket_id = new_ticket(place.desks)
     job_id = await place.job(ticket_id)

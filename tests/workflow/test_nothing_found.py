@@ -7,7 +7,7 @@ from integrations.servicedesk.contents import plain_text
 from storage import history
 from tests.kit.desk import new_ticket, notes_of
 from tests.kit.runner import ANSWER
-from tests.workflow.place import Place
+from tests.workflow.place import WorkSite
 from workflow.note import is_note_of, to_html
 
 NOTHING = "No earlier ticket and no document like it was found: this is general advice."
@@ -23,7 +23,7 @@ OTHER = COPY | {"subject": "Payslip is wrong", "description": "The sum of March.
 
 @pytest.mark.parametrize(("copy", "is_said"), [(COPY, False), (OTHER, True), (None, True)])
 async def test_where_nothing_is_like_it_the_note_says_so(
-    copy: dict[str, str] | None, is_said: bool, place: Place
+    copy: dict[str, str] | None, is_said: bool, place: WorkSite
 ) -> None:
     if copy is not None:
         await history.save_ticket(place.store.database, "acme", copy)
@@ -40,7 +40,7 @@ def test_such_a_note_is_known_as_ours_and_one_that_does_not_know_says_nothing() 
 
 @pytest.mark.parametrize(("copy", "state"), [(COPY, "completed"), (OTHER, "skipped"), (None, "skipped")])
 async def test_a_tenant_that_wants_no_note_then_gets_none_and_pays_nothing(
-    copy: dict[str, str] | None, state: str, place: Place
+    copy: dict[str, str] | None, state: str, place: WorkSite
 ) -> None:
     place.tenant = Tenant("acme", note=NoteSettings(if_nothing_found=False))
     if copy is not None:

@@ -1,5 +1,6 @@
 """Ask GPT-4 for the enhancement, and commit what of its answer may be shown."""
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -35,6 +36,7 @@ async def call_gpt4(state: GraphState, runtime: Runtime[Attempt]) -> GraphState:
 
 async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
     unusable = await _unusable_answer(attempt)
+    asked_at = time.monotonic()
     question = question_of(attempt, state, unusable.placeholders if unusable else None)
     in_vain: list[Unanswered] = []
     request = genai.request_attributes(attempt.model, question.version)
@@ -56,7 +58,7 @@ async def _enhance(attempt: Attempt, state: GraphState) -> GraphState:
         raise
     content = question.content(answer.content, nothing_found=state.get("nothing_found", False))
     exchanges = exchanges_of(attempt, question, [*in_vain, answer], unusable)
-    await _commit(attempt, content, answer.model, exchanges)
+    await _commit(attempt, content, answer.model, exchanges, asked_at)
     if repaired:
         # Not before: whoever is stopped while Redis takes its time must not lose what was paid for.
         await attempt.answers.drop(attempt.claim.job_id, Kept.UNUSABLE)
@@ -136,19 +138,22 @@ async def _kept_answer(attempt: Attempt) -> GraphState | None:
         return None
     answer, model = kept
     content = content_of(answer)
-    await _commit(attempt, content, model, [])
+    await _commit(attempt, content, model, [], None)
     await keep_left_records(attempt)
     return {"content": content, "model": model}
 
 
-async def _commit(attempt: Attempt, content: Content, model: str, exchanges: Sequence[ModelExchange]) -> None:
+async def _commit(
+    attempt: Attempt, content: Content, model: str, exchanges: Sequence[ModelExchange], asked_at: float | None
+) -> None:
     """Write it into the row; keep it for the next attempt if the write is stopped before it is done.
 
-    Its audit record follows, with those of endpoints that were asked in vain.
+    Its audit record follows, with those of endpoints that were asked in vain. `asked_at` is by `time.monotonic()`.
     """
     kept, job_id = content.model_dump(mode="json"), attempt.claim.job_id
+    took = None if asked_at is None else time.monotonic() - asked_at
     try:
-        await insist(partial(claims.save_answer, attempt.database, attempt.claim, kept, model))
+        await insist(partial(claims.save_answer, attempt.database, attempt.claim, kept, model, took))
     except BaseException:
         await attempt.answers.put(Kept.ANSWER, job_id, (kept, model))
         await leave_records(attempt, exchanges)
