@@ -16,7 +16,7 @@ def summarise(system: System, seconds: float) -> str:
         "API": f"{state['api_url']}  (its health, metrics and /docs: {state['api_probe_url']})",
         "Desk": f"{state['desk_url']}/  (write a ticket there, and see its note arrive)",
         "Feedback": f"{state['feedback_url']}  (the page behind a note's link)",
-        "Console": f"{state['console_url']}  (log in with `console_token` of {STATE_FILE})",
+        "Console": _console(state.get("console_url")),
         "GPT-4": f"{state['openai_url']}  (simulated)",
         "Redis": state["redis_url"],
         "Postgres": f"{_without_password(state['database_url'])}  (passwords are in {STATE_FILE})",
@@ -37,6 +37,11 @@ def summarise(system: System, seconds: float) -> str:
         "Ctrl-C ends everything.",
     ]
     return "\n".join(lines)
+
+
+def _console(url: str | None) -> str:
+    """Tell how to get into the console, where there is one."""
+    return f"{url}  (log in with `console_token` of {STATE_FILE})" if url else ""
 
 
 def _traces(folder: str | None) -> str:

@@ -87,7 +87,7 @@ def test_a_failed_attempt_and_the_next_are_branches_of_one_tree(system: System, 
     names = [span["name"] for span in told["spans"]]
     assert names == [
         *("Webhook", "Queue", "Worker (attempt 1)", "Context and GPT-4"),
-        *("Pause", "Queue", "Worker (attempt 2)", "Context and GPT-4", "ServiceDesk Update"),
+        *("Pause", "Queue", "Worker (attempt 2)", "Context", "GPT-4", "ServiceDesk Update"),
     ]
     assert job["attempt"] == 2
     for one in ("Worker (attempt 1)", "Worker (attempt 2)"):
