@@ -22,7 +22,7 @@ _say = logging.say
 
 
 class _NoTracing:
-    def __init__(self, service_name: str) -> None:
+    def __init__(self, service_name: str, traces_dir: object = None) -> None:
         """Nothing."""
 
     def close(self) -> None:

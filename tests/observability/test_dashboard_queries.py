@@ -154,7 +154,7 @@ def test_the_alerts_are_loaded_and_none_of_them_fails(prometheus: Prometheus, to
     assert told.after
     rules = prometheus.rules()
     alerts = [rule for rule in rules if rule["type"] == "alerting"]
-    assert len(alerts) == 21
+    assert len(alerts) == 23
     assert {rule["health"] for rule in rules} == {"ok"}
     assert {alert["annotations"]["runbook_url"].partition("/runbooks/")[0] for alert in alerts} == {"docs"}
 
