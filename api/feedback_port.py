@@ -16,8 +16,8 @@ from feedback.app import FeedbackPage
 from feedback.links import FeedbackLinks
 from observability import phrases
 from observability.logging import say
+from serving.crowd import Crowd
 from storage.session import Database
-from webhooks.crowd import Crowd
 
 _SETTING = "FEEDBACK_PORT"
 MOST_CONNECTIONS, _IN_A_RUSH = 64, 96

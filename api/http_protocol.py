@@ -12,8 +12,8 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.head_refusals import CrowdLog, HeadRefused, last_answer
-from webhooks.alarm import Alarm
-from webhooks.crowd import Crowd
+from serving.alarm import Alarm
+from serving.crowd import Crowd
 
 SENDER_SECONDS = "sender_seconds"
 """Where the application's lifespan state has the time that a head may take."""

@@ -7,11 +7,8 @@ import errno
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator
 
 import httpx
-from uvicorn.config import Config
-from uvicorn.server import ServerState
 
 from config.addresses import address_problem
 from config.settings import SignerSettings
@@ -21,6 +18,7 @@ from config.tenant_problems import is_tenant_id
 from observability import exposition, metrics, phrases
 from observability.logging import say
 from observability.start import end_loading, end_refused, start_process
+from serving.listening import served
 from signer.desk_protocol import DeskProtocol
 from signer.door import SignerDoor
 from signer.forwarding import Forwarding, open_client
@@ -75,7 +73,8 @@ async def _main(chosen: argparse.Namespace, settings: SignerSettings, tenants: T
         metrics.SIGNER_OLDEST.set_function(forwarding.oldest_seconds)
         door = SignerDoor(spool, forwarding, chosen.tenant, settings.signer_key)
         stack.callback(exposition.serve("signer", settings.metrics_port, _ready(door)))
-        await stack.enter_async_context(_served(door, _listen(chosen.host, chosen.port)))
+        listener = _listen(chosen.host, chosen.port)
+        await stack.enter_async_context(served(door.create_app(), DeskProtocol, listener, _LAST_ANSWER_SECONDS))
         end_loading()
         work = asyncio.create_task(forwarding.run())
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -121,27 +120,3 @@ def _listen(host: str, port: int) -> socket.socket:
         raise _Unfit(
             f"--port is wrong: the port {what}" if in_use else f"--host or --port is wrong: it {what}"
         ) from None
-
-
-@contextlib.asynccontextmanager
-async def _served(door: SignerDoor, listener: socket.socket) -> AsyncIterator[None]:
-    """Answer over the listener; at the end, what is being kept just now is still answered."""
-    config = Config(
-        door.create_app(),
-        log_config=None,
-        access_log=False,
-        ws="none",
-        lifespan="off",
-        # Longer than a desk's client is likely to keep its own: what is sent over one that is being closed is lost.
-        timeout_keep_alive=75,
-    )
-    state = ServerState()
-    server = await asyncio.get_running_loop().create_server(lambda: DeskProtocol(config, state, {}), sock=listener)
-    try:
-        yield
-    finally:
-        server.close()
-        for connection in list(state.connections):
-            connection.shutdown()
-        if state.tasks:
-            await asyncio.wait(state.tasks, timeout=_LAST_ANSWER_SECONDS)

@@ -1,94 +1,24 @@
-"""What stands before the signer's application: connections, bounded in number, and in the time that a head may take."""
+"""What stands before the signer's application: a desk that finds no place is told so, and so is the log."""
 
 import asyncio
-from typing import Any
-
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from typing import ClassVar
 
 from observability import phrases
 from observability.logging import say
-from webhooks.alarm import Alarm
-from webhooks.crowd import Crowd
+from serving.bounded import BoundedProtocol
 
-MOST_CONNECTIONS = 200
-_MOST_IN_A_RUSH = 300
-_HEAD_SECONDS = 10.0
-_UNHEARD_SECONDS = 10.0
 _LOST_LINE_SECONDS = 10.0
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\nretry-after: 30\r\n\r\n"
 
 
-class DeskProtocol(H11Protocol):
-    """uvicorn's plainest, which bounds the size of heads. Of too many senders the one that waits longest goes."""
+class DeskProtocol(BoundedProtocol):
+    """A connection of a desk."""
 
-    def __init__(self, *args: Any, head_seconds: float = _HEAD_SECONDS, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._head_seconds = head_seconds
-        # One for all connections of a listener.
-        self._listener = vars(self.server_state)
-        self._crowd: Crowd[DeskProtocol] = self._listener.setdefault("crowd", Crowd(MOST_CONNECTIONS, _MOST_IN_A_RUSH))
-        self._slow, self._unheard = Alarm(self.loop), Alarm(self.loop)
+    unheard_seconds: ClassVar[float] = 10.0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin; while as many as there may be are answered, a newcomer gets a 503."""
-        super().connection_made(transport)
-        if self._crowd.is_busy:
-            self._tell_lost()
-            transport.write(_BUSY)
-            transport.close()
-            return
-        self._take_place()
-        for other in self._crowd.make_room(self.loop.time()):
-            # A webhook that has begun breaks off as if the desk had left.
-            other.transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
-        self._crowd.leave(self)
-        self._slow.cancel()
-        self._unheard.cancel()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Read, and look whether a whole request is there."""
-        super().data_received(data)
-        self._take_place()
-
-    def on_response_complete(self) -> None:
-        """Go on to the next request, which may have come already."""
-        super().on_response_complete()
-        self._take_place()
-
-    def pause_writing(self) -> None:
-        """Wait for a sender that does not read its answers, but not for long."""
-        super().pause_writing()
-        self._unheard.set(_UNHEARD_SECONDS, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """Go on: it reads."""
-        super().resume_writing()
-        self._unheard.cancel()
-
-    def _take_place(self) -> None:
-        """Among those that wait for their sender, or those that are served; what has begun must go on in time."""
-        if self.transport.is_closing():
-            return
-        in_body = self.conn.their_state is h11.SEND_BODY
-        cycle: RequestResponseCycle | None = self.cycle
-        answered = cycle is None or cycle.response_complete
-        if answered or in_body:
-            self._crowd.wait(self, self.loop.time())
-        else:
-            self._crowd.serve(self)
-        # The application bounds the time of a body that it waits for.
-        if answered and (cycle is None or in_body or self.conn.trailing_data[0]):
-            self._slow.set(self._head_seconds, self.transport.close)
-        else:
-            self._slow.cancel()
-
-    def _tell_lost(self) -> None:
-        """Say once in a while that newcomers find no place: the desk may be among them, and posts once."""
+    def _send_away(self, transport: asyncio.Transport) -> None:
+        """Answer 503, and say once in a while that newcomers find no place: the desk may be among them."""
+        transport.write(_BUSY)
         now = self.loop.time()
         if now >= self._listener.get("lost_again_at", 0.0):
             self._listener["lost_again_at"] = now + _LOST_LINE_SECONDS

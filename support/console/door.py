@@ -1,87 +1,16 @@
-"""What stands before the console: connections, bounded in number, and in the time that a head may take."""
+"""What stands before the console, with its own name for what uvicorn says."""
 
-import asyncio
 import logging
 from typing import Any
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from serving.bounded import BoundedProtocol
 
-from webhooks.alarm import Alarm
-from webhooks.crowd import Crowd
-
-MOST_CONNECTIONS = 200
-_MOST_IN_A_RUSH = 300
-_HEAD_SECONDS = 10.0
-_UNHEARD_SECONDS = 30.0
 _LOG = logging.getLogger("uvicorn.error.console")
 
 
-class ConsoleProtocol(H11Protocol):
-    """uvicorn's plainest, which bounds the size of heads. Of too many browsers the one that is silent longest goes."""
+class ConsoleProtocol(BoundedProtocol):
+    """A connection of a browser."""
 
-    def __init__(self, *args: Any, head_seconds: float = _HEAD_SECONDS, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = _LOG
-        self._head_seconds = head_seconds
-        # One for all connections of a listener.
-        listener = vars(self.server_state)
-        self._crowd: Crowd[ConsoleProtocol] = listener.setdefault("crowd", Crowd(MOST_CONNECTIONS, _MOST_IN_A_RUSH))
-        self._slow, self._unheard = Alarm(self.loop), Alarm(self.loop)
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin; while as many as there may be are answered, a newcomer is sent away."""
-        super().connection_made(transport)
-        if self._crowd.is_busy:
-            transport.close()
-            return
-        self._take_place()
-        for other in self._crowd.make_room(self.loop.time()):
-            other.transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
-        self._crowd.leave(self)
-        self._slow.cancel()
-        self._unheard.cancel()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Read, and look whether a whole request is there."""
-        super().data_received(data)
-        self._take_place()
-
-    def on_response_complete(self) -> None:
-        """Go on to the next request, which may have come already."""
-        super().on_response_complete()
-        self._take_place()
-
-    def pause_writing(self) -> None:
-        """Wait for a browser that does not read its answers, but not for long."""
-        super().pause_writing()
-        self._unheard.set(_UNHEARD_SECONDS, self.transport.abort)
-        self._take_place()
-
-    def resume_writing(self) -> None:
-        """Go on: it reads."""
-        super().resume_writing()
-        self._unheard.cancel()
-        self._take_place()
-
-    def _take_place(self) -> None:
-        """Among those that wait for their browser, or those that are served; a head that began goes on in time."""
-        if self.transport.is_closing():
-            return
-        in_body = self.conn.their_state is h11.SEND_BODY
-        cycle: RequestResponseCycle | None = self.cycle
-        answered = cycle is None or cycle.response_complete
-        # Else those who ask and never read would keep everybody else out.
-        if answered or in_body or self.flow.write_paused:
-            self._crowd.wait(self, self.loop.time())
-        else:
-            self._crowd.serve(self)
-        # The application bounds the time of a form that it waits for.
-        if answered and (cycle is None or in_body or self.conn.trailing_data[0]):
-            self._slow.set(self._head_seconds, self.transport.close)
-        else:
-            self._slow.cancel()

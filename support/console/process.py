@@ -7,10 +7,6 @@ import errno
 import ipaddress
 import signal
 import socket
-from collections.abc import AsyncIterator
-
-from uvicorn.config import Config
-from uvicorn.server import ServerState
 
 from config.console_access import AccessDirectory, read_access
 from config.console_settings import ConsoleSettings
@@ -24,6 +20,7 @@ from observability.logging import say
 from observability.readiness import Readiness
 from observability.start import end_loading, end_refused, start_process
 from observability.tracing import Tracing
+from serving.listening import served
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
 from storage.session import Database
 from support.console.access.address import ConsoleAddress
@@ -125,7 +122,7 @@ async def _main(
         # No store among them: without one it says so in a page, which is what people look for then.
         readiness.ask(asyncio.get_running_loop(), {})
         console = await _open(settings, tenants, access, stack)
-        await stack.enter_async_context(served(console, listener))
+        await stack.enter_async_context(served(console, ConsoleProtocol, listener, _LAST_ANSWER_SECONDS))
         end_loading()
         told_to_stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -160,28 +157,3 @@ async def _open(
     keys = [key for key in (settings.console_key, settings.console_previous_key) if key is not None]
     gate = Gate(ConsoleKeys(keys), access, EndedSessions(redis), ConsoleAddress(settings.console_url))
     return Console(PLACES, sources, gate, provider=Provider(Outward.to_provider(settings)))
-
-
-@contextlib.asynccontextmanager
-async def served(console: Console, listener: socket.socket) -> AsyncIterator[None]:
-    """Answer over the listener; at the end, what is being answered just now still is."""
-    config = Config(
-        console,
-        log_config=None,
-        access_log=False,
-        ws="none",
-        lifespan="off",
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-    )
-    state = ServerState()
-    server = await asyncio.get_running_loop().create_server(lambda: ConsoleProtocol(config, state, {}), sock=listener)
-    try:
-        yield
-    finally:
-        server.close()
-        for connection in list(state.connections):
-            connection.shutdown()
-        if state.tasks:
-            await asyncio.wait(state.tasks, timeout=_LAST_ANSWER_SECONDS)

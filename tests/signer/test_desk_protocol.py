@@ -13,7 +13,8 @@ from uvicorn.server import ServerState
 
 from config.tenant_directory import TenantDirectory
 from devstack.free_ports import free_port
-from signer.desk_protocol import MOST_CONNECTIONS, DeskProtocol
+from serving.bounded import MOST_CONNECTIONS
+from signer.desk_protocol import DeskProtocol
 from signer.door import SignerDoor
 from signer.forwarding import Forwarding, open_client
 from signer.spool import Spool

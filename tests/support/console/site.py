@@ -13,6 +13,7 @@ import httpx
 from config.console_access import AccessDirectory
 from config.tenant_directory import TenantDirectory
 from dispatch.queue import open_redis
+from serving.listening import served
 from storage.session import Database
 from support.check.settings import Loaded
 from support.console.access.address import ConsoleAddress
@@ -22,7 +23,7 @@ from support.console.access.provider import Provider
 from support.console.access.revoked import EndedSessions
 from support.console.answers import Asked, GoTo, NotAllowed, NotHere, NotUnderstood, Page, Place, Sources
 from support.console.app import Console
-from support.console.process import served
+from support.console.door import ConsoleProtocol
 from support.diagnose.outside import LooksItself
 from tests.kit.clock import Clock
 
@@ -187,7 +188,7 @@ async def console_site(
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, kernel_keeps)
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
-        async with served(console, listener):
+        async with served(console, ConsoleProtocol, listener, 5.0):
             yield ConsoleSite(address, current, now, monotonic, console, gate, ended)
     finally:
         await redis.aclose()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from webhooks.crowd import Crowd
+from serving.crowd import Crowd
 
 
 def names(crowd: Crowd[str], now: float) -> list[str]:

@@ -1,0 +1,1 @@
+"""How a port of ours is listened to: who may connect, for how long, and who goes when there are too many."""

@@ -1,0 +1,42 @@
+"""An application that answers over a listener, beside other work of its process."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from serving.bounded import BoundedProtocol
+
+# Longer than clients and proxies keep theirs (60 s): what is sent over one that is just being closed is lost.
+_KEEP_ALIVE_SECONDS = 75
+
+
+@contextlib.asynccontextmanager
+async def served(
+    application: ASGIApp, protocol: type[BoundedProtocol], listener: socket.socket, last_answer_seconds: float
+) -> AsyncIterator[None]:
+    """Answer as the ASGI `application` does; at the end, what is being answered just now still is, for so long."""
+    config = Config(
+        application,
+        log_config=None,
+        access_log=False,
+        ws="none",
+        lifespan="off",
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+    )
+    state = ServerState()
+    server = await asyncio.get_running_loop().create_server(lambda: protocol(config, state, {}), sock=listener)
+    try:
+        yield
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+        if state.tasks:
+            await asyncio.wait(state.tasks, timeout=last_answer_seconds)
