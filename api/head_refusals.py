@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from opentelemetry.trace import SpanKind
 
-from observability import metrics, phrases, tracing
+from observability import counting, phrases, tracing
 from observability.identifiers import bound
 from observability.logging import say
 
@@ -26,7 +26,7 @@ def tell(refused: HeadRefused) -> None:
     attributes = {"http.response.status_code": refused.status}
     with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER, attributes=attributes):
         say(phrases.WEBHOOK_REJECTED, status=refused.status, reason=refused.reason)
-    metrics.webhook(refused.reason)
+    counting.webhook(refused.reason)
 
 
 def last_answer(status: int, reason: str) -> bytes:
@@ -63,7 +63,7 @@ class CrowdLog:
 
     def one_turned_away(self) -> None:
         """Say and count that a newcomer found no place."""
-        metrics.webhook("too many connections")
+        counting.webhook("too many connections")
         if self.may_tell(phrases.WEBHOOK_NOT_TAKEN):
             say(phrases.WEBHOOK_NOT_TAKEN, status=503, reason="too many connections")
 

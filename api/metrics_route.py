@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.app_state import ApiState
 from dispatch.queue import QueueUnreachable
-from observability import exposition, metrics, tracing
+from observability import counting, exposition, metrics, tracing
 from storage.job_figures import job_figures, jobs_held_back
 from storage.session import DATABASE_FAILURES
 
@@ -41,7 +41,7 @@ async def _ask_database(state: ApiState) -> None:
     metrics.JOBS.labels("running").set(running)
     metrics.OLDEST_WAITING.set(oldest)
     metrics.WITHOUT_OUTCOME.set(without)
-    metrics.held_back(held_back)
+    counting.held_back(held_back)
 
 
 async def _ask_redis(state: ApiState) -> None:

@@ -35,7 +35,7 @@ from api.waiting_limit import RETRY_SECONDS, insist_on_room
 from api.webhook_refusals import WebhookRefused, tell
 from config.tenant_problems import is_tenant_id
 from dispatch.acceptance import NotTaken, Taken
-from observability import metrics, phrases, tracing
+from observability import counting, phrases, tracing
 from observability.identifiers import bind, bound
 from observability.logging import say
 from storage.deliveries import signed_key
@@ -124,12 +124,12 @@ async def _receive(request: Request, addressed: str | None) -> JSONResponse:
         except NotTaken as failure:
             tracing.record_failure(span, failure, "no store could take the event")
             say(phrases.WEBHOOK_NOT_TAKEN, status=503, reason="database and Redis unreachable")
-            metrics.webhook("database and Redis unreachable", tenant_id)
+            counting.webhook("database and Redis unreachable", tenant_id)
             return _answer(span, 503, {"detail": "try again later"}, {"Retry-After": "30"})
         except Exception as failure:  # noqa: BLE001 -- the line must carry the identifiers, which end with this block
             tracing.record_failure(span, failure)
             say(phrases.REQUEST_FAILED, failure=failure)
-            metrics.webhook("unexpected failure", tenant_id)
+            counting.webhook("unexpected failure", tenant_id)
             return _answer(span, 500, {"detail": "unexpected failure"})
         return _answer(span, 202, _accepted(event, taken))
 
@@ -186,15 +186,15 @@ def _accepted(event: Event, taken: Taken) -> dict[str, str]:
     result = "duplicate" if taken.duplicate else "accepted"
     if taken.duplicate:
         say(phrases.WEBHOOK_DUPLICATE, job_id=taken.job_id, ticket_id=event.ticket_id)
-    metrics.webhook(result, event.tenant_id)
+    counting.webhook(result, event.tenant_id)
     # The relay of this process may be what ends it.
-    metrics.expect_outcomes(event.tenant_id, "failed")
+    counting.expect_outcomes(event.tenant_id, "failed")
     return {"job_id": str(taken.job_id), "status": result}
 
 
 def _checked(tenant_id: str) -> dict[str, str]:
     say(phrases.WEBHOOK_CHECKED, tenant_id=tenant_id)
-    metrics.webhook("checked", tenant_id)
+    counting.webhook("checked", tenant_id)
     return {"status": "verified", "tenant_id": tenant_id}
 
 

@@ -6,7 +6,7 @@ from typing import Self
 from api.causes import Cause, Question
 from api.rejection_recorder import RejectionRecorder
 from config.tenant_problems import is_tenant_id
-from observability import metrics, phrases
+from observability import counting, phrases
 from observability.logging import say
 
 
@@ -59,7 +59,7 @@ def tell(refused: WebhookRefused, rejections: RejectionRecorder) -> None:
     if refused.cause:
         also["cause"] = refused.cause.told
     say(phrases.WEBHOOK_REJECTED, status=refused.status, reason=refused.reason, also=also)
-    metrics.webhook(refused.reason, tenant_id if refused.known_tenant else None)
+    counting.webhook(refused.reason, tenant_id if refused.known_tenant else None)
     if refused.known_tenant and tenant_id is not None:
         kept = f"{refused.reason}: {refused.cause.kept or refused.cause.told}" if refused.cause else refused.reason
         proved = refused.verified or refused.explained

@@ -16,7 +16,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import integrations.http
 import storage.session
-from observability import identifiers, logging, metrics, phrases, timing, tracing
+from observability import counting, identifiers, logging, metrics, phrases, timing, tracing
 
 _say = logging.say
 
@@ -80,9 +80,9 @@ def switch_off() -> None:
             "untraced": _no_block,
         },
         metrics: {
-            **{name: _NoMetric() for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase)},
-            **dict.fromkeys(("webhook", "expect_outcomes", "job_ended", "tokens_paid"), _nothing),
+            name: _NoMetric() for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase)
         },
+        counting: dict.fromkeys(("webhook", "expect_outcomes", "job_ended", "tokens_paid"), _nothing),
         timing: {"step": _no_block, "external_call": lambda *_, **__: nullcontext(timing.Call())},
         integrations.http: {"TracedTransport": lambda transport: transport},
         storage.session: {"trace_statements": _nothing},

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from opentelemetry import trace
 
-from observability import metrics, phrases, tracing
+from observability import counting, metrics, phrases, tracing
 from observability.identifiers import bound, tags
 from observability.logging import say
 from observability.phrases import Phrase
@@ -151,7 +151,7 @@ def report(job: Told, outcome: Outcome, span: trace.Span) -> None:
     if how is How.RECOVERED:
         metrics.JOBS_RECOVERED.inc()
     if telling.state is not None and telling.state in metrics.OUTCOMES:
-        metrics.job_ended(job.tenant_id, job.job_id, telling.state.value, outcome.reason)
+        counting.job_ended(job.tenant_id, job.job_id, telling.state.value, outcome.reason)
     say(
         telling.phrase,
         job_id=job.job_id,

@@ -28,7 +28,7 @@ from housekeeping.secret_ages import SecretAges
 from housekeeping.sync import Copies
 from integrations.embeddings.embedders import Embedders
 from integrations.servicedesk.desks import Desks
-from observability import exposition, metrics, phrases, tracing
+from observability import counting, exposition, phrases, tracing
 from observability.logging import say
 from observability.outage import Outage
 from observability.readiness import Readiness
@@ -234,7 +234,7 @@ class _Housekeeping:
                 before_each=lambda: self._purges.next_within(BATCH_SECONDS + _SILENCE_SECONDS),
                 on_failure=_say_not_purged,
             )
-        metrics.purged(answers=purged.answers, copies=purged.copies, jobs=purged.jobs)
+        counting.purged(answers=purged.answers, copies=purged.copies, jobs=purged.jobs)
         if purged:
             say(phrases.PURGED, answers=purged.answers, copies=purged.copies, jobs=purged.jobs)
 

@@ -3,7 +3,7 @@
 from config.tenant_directory import TenantDirectory
 from config.tenant_problems import is_tenant_id
 from config.tenant_reading import TenantProblem
-from observability import metrics, phrases
+from observability import counting, metrics, phrases
 from observability.logging import say
 
 
@@ -12,7 +12,7 @@ def follow_tenants(tenants: TenantDirectory) -> None:
     for problem in tenants.problems:
         say_unusable(problem)
     metrics.TENANT_UNUSABLE.ask = lambda: {
-        tenant_id or metrics.UNKNOWN_TENANT: unusable for tenant_id, unusable in tenants.unusable().items()
+        tenant_id or counting.UNKNOWN_TENANT: unusable for tenant_id, unusable in tenants.unusable().items()
     }
 
 

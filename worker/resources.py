@@ -28,7 +28,7 @@ from feedback.links import FeedbackLinks
 from integrations.embeddings.embedders import Embedders
 from integrations.model.models import Models
 from integrations.servicedesk.desks import Desks
-from observability import exposition, metrics, phrases
+from observability import counting, exposition, metrics, phrases
 from observability.logging import say
 from observability.readiness import Readiness
 from observability.start import end_loading, end_refused
@@ -74,7 +74,7 @@ class Resources:
             exposition.serve("worker", settings.metrics_port, readiness)
             metrics.CONCURRENCY.set(settings.worker_concurrency)
             for tenant in tenants.all():
-                metrics.expect_outcomes(tenant.id)
+                counting.expect_outcomes(tenant.id)
             return cls(settings, tenants, readiness)
         except (exposition.PortUnusable, DatabaseUnfit) as unfit:
             end_refused([str(unfit)])

@@ -12,7 +12,7 @@ from opentelemetry.util.types import AttributeValue
 
 from dispatch.outcome import How, Outcome, record, report
 from integrations.errors import MODEL_UNAVAILABLE, TicketGone
-from observability import metrics, phrases, tracing
+from observability import counting, metrics, phrases, tracing
 from observability.identifiers import bound, other_numbers
 from observability.logging import say
 from storage import history
@@ -100,7 +100,7 @@ async def run_attempt(runner: Runner, claim: Claim) -> Outcome:
                 report(claim, wait, span)
                 return wait
             metrics.WAIT_SECONDS.observe(max(0.0, (claim.claimed_at - claim.waiting_since).total_seconds()))
-            metrics.expect_outcomes(claim.tenant_id)
+            counting.expect_outcomes(claim.tenant_id)
             with metrics.IN_FLIGHT.track_inprogress():
                 return await _run_claimed(runner, claim, span)
 

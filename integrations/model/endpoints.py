@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from integrations.model.client import ModelClient
-from observability import metrics
+from observability import counting
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Endpoints:
             self._close_if_done(opened)
         # One that is asked with another key has the same name, and what is shown is its own by now.
         for server in {endpoint.server for endpoint in gone} - {endpoint.server for endpoint in self._opened}:
-            metrics.server_gone(server)
+            counting.server_gone(server)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -17,7 +17,7 @@ from integrations.rate import DeskRate
 from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.tokens import DeskTokens
-from observability import metrics
+from observability import counting, metrics
 
 _TENANTS_SHARE = 4
 _LEAST_AT_ONCE = 4
@@ -95,7 +95,7 @@ class Desks:
         there = {tenant.id for tenant in tenants if tenant.desk is not None}
         for tenant_id in self._made.keys() - there:
             del self._made[tenant_id]
-            metrics.server_gone(_server(tenant_id))
+            counting.server_gone(_server(tenant_id))
 
     def _insist(self, tenant_id: str, desk: DeskSettings) -> None:
         """Hold back who still has a desk from before its credentials were withdrawn or exchanged."""

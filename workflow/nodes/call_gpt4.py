@@ -9,7 +9,7 @@ from opentelemetry.trace import SpanKind
 
 from integrations.errors import ModelRefused, OutsideFailure
 from integrations.values import ModelAnswer, Unanswered, Usage
-from observability import metrics, phrases, timing, tracing
+from observability import counting, phrases, timing, tracing
 from observability.logging import say
 from storage import claims
 from storage.audit import ModelExchange
@@ -127,7 +127,7 @@ async def _ask(
 def _count(attempt: Attempt, usage: Usage) -> None:
     # The model that was asked for: what an answer calls it is from outside, and may be anything.
     tokens = usage.input_tokens, usage.output_tokens
-    metrics.tokens_paid(attempt.claim.tenant_id, usage.model or attempt.model.name, tokens, usage.cost)
+    counting.tokens_paid(attempt.claim.tenant_id, usage.model or attempt.model.name, tokens, usage.cost)
 
 
 async def _kept_answer(attempt: Attempt) -> GraphState | None:
