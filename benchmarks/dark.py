@@ -79,9 +79,7 @@ def switch_off() -> None:
             "links_to": lambda _: [],
             "untraced": _no_block,
         },
-        metrics: {
-            name: _NoMetric() for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase)
-        },
+        metrics: {name: _NoMetric() for name, value in vars(metrics).items() if isinstance(value, MetricWrapperBase)},
         counting: dict.fromkeys(("webhook", "expect_outcomes", "job_ended", "tokens_paid"), _nothing),
         timing: {"step": _no_block, "external_call": lambda *_, **__: nullcontext(timing.Call())},
         integrations.http: {"TracedTransport": lambda transport: transport},
