@@ -24,6 +24,7 @@ pytest_plugins = [
     "tests.workflow.place",
     "tests.config.folder",
     "tests.feedback.visiting",
+    "tests.support.shelf",
     "tests.documents.faq_ground",
 ]
 
