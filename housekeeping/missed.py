@@ -23,7 +23,8 @@ from storage.reconciling import Compared, SeenTicket
 from storage.session import Database
 from storage.turns import has_room
 
-# Rounds begin an interval from each other by this process, and by the database not quite: on a busy machine one is late.
+# Rounds begin an interval from each other by this process, and by the database not quite: on a busy machine
+# one is late.
 _WHOLE_INTERVAL = 0.75
 _MOST_OVERDUE = 1000
 # Single tickets that are read in a round, of a desk whose list does not say what the tenant's rules ask for.
