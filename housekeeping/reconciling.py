@@ -67,7 +67,6 @@ class Reconciling(DeskRounds):
             if not_compared := await missed.look():
                 say(phrases.RECONCILE_INCOMPLETE, tenant_id=tenant.id, reason=not_compared)
             await missed.recover(until)
-            metrics.RECONCILED_AT.labels(tenant.id).set_to_current_time()
         finally:
             # Webhooks may come, and jobs be made, while the desk's API is down: what was true before it would alarm.
             await self._tell(tenant)
@@ -76,7 +75,7 @@ class Reconciling(DeskRounds):
             await look_for_notes(*about, after=state.notes_until, now=state.now)
 
     def _expect(self, tenant_id: str) -> None:
-        """Show what is counted at 0, and the round's time as now, before a tenant's first is done."""
+        """Show what is counted at 0, and as the time of the last round now, before a tenant's first is done."""
         if tenant_id in self._expected:
             return
         self._expected.add(tenant_id)
@@ -93,6 +92,8 @@ class Reconciling(DeskRounds):
         told = await reconcile_findings.figures(self._database, tenant.id)
         if told is None:
             return
+        # Of the database, so that it is the same whoever leads.
+        metrics.RECONCILED_AT.labels(tenant.id).set(told.compared_at.timestamp())
         metrics.MISSED_TICKETS.labels(tenant.id).set(0 if tenant.polled else told.missed)
         metrics.MISSED_SINCE_WEBHOOK.labels(tenant.id).set(0 if tenant.polled else told.since_webhook)
         if told.last_webhook_at is not None:

@@ -18,6 +18,8 @@ class Reconciliation(Base):
     since: Mapped[datetime]
     """By the desk's clock, as the next one: only what was created after that is compared."""
     compared_until: Mapped[datetime]
+    compared_at: Mapped[datetime]
+    """By our clock."""
     notes_until: Mapped[datetime]
     """The notes of jobs that ended until then were looked for."""
     last_webhook_at: Mapped[datetime | None]

@@ -55,8 +55,8 @@ _FIGURES = text(f"""
                AS missed,
            -- Of a desk that was polled then, none was to come.
            count(*) FILTER (WHERE m.missed_at <> m.seen_at AND m.seen_at > r.last_webhook_at) AS since_webhook,
-           r.last_webhook_at
-    FROM reconciliations r LEFT JOIN missing_webhooks m ON true GROUP BY r.last_webhook_at
+           r.last_webhook_at, r.compared_at
+    FROM reconciliations r LEFT JOIN missing_webhooks m ON true GROUP BY r.last_webhook_at, r.compared_at
 """)  # noqa: S608
 _TAKE_FOUND = text("""
     WITH before AS (
@@ -93,11 +93,15 @@ class Noted(NamedTuple):
 
 
 class ReconcileFigures(NamedTuple):
-    """Tickets that were missed within the hour and have no job, those since the last webhook, and when that came."""
+    """Tickets that were missed within the hour and have no job, those since the last webhook, and when that came.
+
+    `compared_at`: when its tickets were last compared.
+    """
 
     missed: int
     since_webhook: int
     last_webhook_at: datetime | None
+    compared_at: datetime
 
 
 class FoundInAnHour(NamedTuple):

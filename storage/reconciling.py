@@ -38,7 +38,9 @@ _NOTE_SEEN = text(f"""
 """)  # noqa: S608 -- constants
 _CAME = text(f"DELETE FROM missing_webhooks m WHERE m.missed_at IS NULL AND {HAS_JOB}")  # noqa: S608
 # A ticket of the future must not hide what comes until then.
-_COMPARED = text("UPDATE reconciliations SET compared_until = greatest(compared_until, least(:until, now()))")
+_COMPARED = text("""
+    UPDATE reconciliations SET compared_until = greatest(compared_until, least(:until, now())), compared_at = now()
+""")
 _OVERDUE = text("""
     SELECT m.ticket_id, m.display_id, m.created_at, m.tells_all FROM missing_webhooks m
     WHERE m.missed_at IS NULL AND NOT m.left_out AND m.seen_at <= :before AND m.created_at >= :oldest

@@ -141,6 +141,24 @@ async def test_the_figures_of_a_tenant(rounds: RoundsOf, desks: Simulator, store
     assert value("last_webhook_timestamp_seconds") == pytest.approx(accepted_at, abs=0.01)
 
 
+async def test_a_desk_that_stands_does_so_for_the_next_leader_too(
+    rounds: RoundsOf, table: Table, stream: io.StringIO
+) -> None:
+    await rounds.reconciling.stop()
+    (row,) = table.run("UPDATE reconciliations SET compared_at = now() - interval '2 hours' RETURNING compared_at")
+    rounds.values["SERVICEDESK_API_KEY_ACME"] = "wrong"
+    rounds.clock.now += 6
+    await rounds.round()
+    assert told(stream, "Reconcile error: tenant_id=acme")
+    assert value("last_success_timestamp_seconds") == pytest.approx(row["compared_at"].timestamp(), abs=0.01)
+    rounds.values["SERVICEDESK_API_KEY_ACME"] = "acme-key"
+    rounds.clock.now += 6
+    await rounds.round()
+    now = value("last_success_timestamp_seconds")
+    assert now is not None
+    assert now > row["compared_at"].timestamp() + 7000
+
+
 async def test_a_tenant_that_is_polled_misses_none(rounds: RoundsOf, desks: Simulator, table: Table) -> None:
     rounds.values["SERVICEDESK_API_KEY_INITECH"] = "acme-key"
     rounds.clock.now += 6

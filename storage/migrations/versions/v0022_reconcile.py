@@ -15,6 +15,7 @@ CREATE TABLE reconciliations (
     first_seen_at timestamptz NOT NULL DEFAULT now(),
     since timestamptz NOT NULL,
     compared_until timestamptz NOT NULL,
+    compared_at timestamptz NOT NULL DEFAULT now(),
     notes_until timestamptz NOT NULL DEFAULT now(),
     last_webhook_at timestamptz,
     told_at timestamptz NOT NULL DEFAULT now(),
