@@ -1,6 +1,7 @@
 """`Operations Dashboard`: whether the system keeps up now, and if not, what holds it."""
 
 from observability.grafana.failing import FAILING
+from observability.grafana.missing import MISSING
 from observability.grafana.panels import Panel, Query
 from observability.grafana.queries import API, SERVER, TENANT, WORKER, grown, named, or_zero, quantile
 from observability.grafana.slow import SLOW
@@ -238,5 +239,6 @@ SECTIONS = (
     ("Is it keeping up?", _BACKLOG),
     ("Workers and what waits for whom", _HEALTH),
     ("What fails?", FAILING),
+    ("What did not come?", MISSING),
     ("What is slow?", SLOW),
 )

@@ -7,7 +7,8 @@ nothing, while the process that counts it is asked; with no process to ask it gi
 TENANT = 'tenant_id=~"$tenant"'
 API = "ai_agents_jobs_recovered_total"
 WORKER = "ai_agents_worker_concurrency"
-"""A series that each API process, and each worker, has from its start: it shows that somebody was asked."""
+HOUSEKEEPING = "ai_agents_reconcile_last_success_timestamp_seconds"
+"""Series that each API process, each worker, and the leading housekeeping has: they show that somebody was asked."""
 SERVER = 'server=~"(desk|model) of ($tenant)|.*model.* at .*"'
 """The desks and models of the chosen tenants, and the models that belong to none, as breakers and holds call them."""
 

@@ -29,8 +29,8 @@ STEP_SECONDS = 4
 # Answers as slow as real ones; so few places that a burst has to wait; a lease after which a death is soon noticed.
 OPENAI_SECONDS = 24
 SETTINGS = {"WORKER_CONCURRENCY": "9", "LEASE_SECONDS": "10", "OPENAI_MODEL": "openai/gpt-6-luna"}
-# What technicians do with notes is seen soon.
-SETTINGS |= {"SYNC_INTERVAL_SECONDS": "10"}
+# What technicians do with notes is seen soon, and so are tickets whose webhook did not come.
+SETTINGS |= {"SYNC_INTERVAL_SECONDS": "10", "RECONCILE_INTERVAL_SECONDS": "20", "RECONCILE_GLOBEX": "on"}
 TICKETS_A_MINUTE = 24
 
 
@@ -46,6 +46,11 @@ def story(system: System, world: World) -> list[tuple[float, Callable[[], Any]]]
             for number, second in enumerate(range(60, 296, 6))
         ),
         *((second, lambda: world.post_webhook("1", secret="an old one")) for second in range(190, 260, 6)),
+        *(
+            (second, lambda tenant=tenant: world.create_ticket(tenant=tenant, send_webhook=False))
+            for second in range(150, 186, 6)
+            for tenant in ("acme", "globex")
+        ),
         (250, system.workers[1].kill),
         (262, lambda: system.restart(system.workers[1])),
         (300, lambda: world.desk_fault(kind="status", tenant="globex", operation=None, code=503)),

@@ -23,6 +23,7 @@ SETTINGS = SHORT | {
     "OPENAI_MODEL": "openai/gpt-6-luna",
     "OPENAI_DAILY_TOKENS_ACME": "100000000",
     "SYNC_INTERVAL_SECONDS": "1",
+    "RECONCILE_INTERVAL_SECONDS": "4",
 }
 REFUSED = "OpenAI API: 403 Forbidden"
 QUERIES = [pytest.param(query, id=str(query)) for query in queries()]
@@ -33,6 +34,7 @@ ZEROS = {
     *("Relay and Reconciliation B", "Relay and Reconciliation C", "Error Rate A", "Failures by Reason A"),
     *("Attempts by Result A", "Webhooks by Result A", "External API Errors A"),
     *("Holds A", "Holds B", "Jobs Held Back A"),
+    *("Webhooks Missed A", "Found by Reconciliation A", "Webhooks by Secret A"),
 }
 
 
