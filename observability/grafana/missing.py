@@ -81,11 +81,11 @@ MISSING = (
         "s",
         (
             Query(
-                'max by (tenant_id, setting) (ai_agents_secret_age_seconds{tenant_id=~"$tenant|"})',
+                'max by (tenant_id, setting) (ai_agents_secret_age_seconds{tenant_id=~"$tenant|[(]process[)]"})',
                 "{{tenant_id}} {{setting}}",
             ),
         ),
-        "under 90 days, since when it was first seen here. Those without a tenant are the processes' own.",
+        "under 90 days, since when it was first seen here. Those of `(process)` are no tenant's.",
         "`ai-agents secrets rotate` changes a webhook secret without losing one webhook; the runbook has the others.",
         _SECRETS,
         limits=(7_776_000,),
