@@ -68,7 +68,7 @@ _TAKE_FOUND = text("""
     ) SELECT * FROM before
 """)
 _ABOUT = text("""
-    SELECT m.created_at, m.seen_at, nullif(m.missed_at, m.seen_at) AS missed_at, m.left_out, m.job_id
+    SELECT m.ticket_id, m.created_at, m.seen_at, nullif(m.missed_at, m.seen_at) AS missed_at, m.left_out, m.job_id
     FROM missing_webhooks m
     WHERE m.ticket_id = ANY (CAST(:numbers AS text[])) OR m.display_id = ANY (CAST(:numbers AS text[])) LIMIT 1
 """)
@@ -118,9 +118,11 @@ class FoundInAnHour(NamedTuple):
 class SeenWithoutWebhook:
     """What is known of a ticket that the desk has listed and that no webhook had come of by then.
 
-    `missed_at` is None while one may come, and where none was to come.
+    `ticket_id` is its id in the desk, whichever number was asked for. `missed_at` is None while one may come, and where
+    none was to come.
     """
 
+    ticket_id: str
     created_at: datetime
     seen_at: datetime
     missed_at: datetime | None

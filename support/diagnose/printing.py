@@ -1,5 +1,6 @@
 """A diagnosis for people, whose first line can be pasted to a client, and for machines."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -10,6 +11,7 @@ from storage.models import JobState
 from support.diagnose.diagnosis import Diagnosis
 from support.diagnose.evidence import evidence, not_checked
 from support.diagnose.facts import Facts
+from support.diagnose.reasons import ENDED_UNHELD
 from support.diagnose.verdicts import FAQ, MEANINGS
 from support.show_job import trace_id
 from support.tables import clean, when
@@ -27,6 +29,8 @@ _OF_STATES: dict[str, tuple[str, Phrase]] = {
 }
 
 _OF_EVENTS = {"held back": phrases.JOB_REQUEUED, "retried": phrases.TASK_FAILED}
+# Behind a reason the database keeps what was there before, which no line has.
+_KEPT = re.compile(r" \((?:last|before): .*", re.DOTALL)
 
 
 def for_people(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> str:
@@ -96,15 +100,22 @@ def log_line(facts: Facts) -> tuple[str, str]:
         last = facts.events[-1].what if facts.events else ""
         if last in _OF_EVENTS:
             of, phrase = "worker", _OF_EVENTS[last]
+        elif job.state == JobState.FAILED and (last == "expired" or (job.reason or "").startswith(ENDED_UNHELD)):
+            # No worker held it: the relay has ended it, which is a part of the API.
+            of = "api"
         by = f'"job_id: {job.id}"'
-        values |= {"job_id": job.id, "ticket_id": job.ticket_id, "reason": job.reason or "...", "seconds": ""}
+        reason = _KEPT.sub("", job.reason or "...")
+        values |= {"job_id": job.id, "ticket_id": job.ticket_id, "reason": reason, "seconds": ""}
     elif refused:
         phrase, by = phrases.WEBHOOK_REJECTED, f'"ticket_id: {refused[0].ticket_id},"'
         values |= {"status": refused[0].status, "reason": refused[0].reason.partition(":")[0]}
     elif facts.missing is not None and facts.missing.missed_at is not None and facts.reconcile != "poll":
         of, phrase = "housekeeping", phrases.WEBHOOK_MISSED
+        # The desk's list names it by its id, whichever number was asked for.
+        by = f'"ticket_id: {facts.missing.ticket_id},"'
         created = f"{facts.missing.created_at:%Y-%m-%dT%H:%M:%SZ}"
-        values |= {"created": created, "reconcile": facts.reconcile or "..."}
+        mode = facts.reconcile or "..."
+        values |= {"ticket_id": facts.missing.ticket_id, "created": created, "reconcile": mode}
     else:
         phrase = phrases.WEBHOOK_RECEIVED
     line = phrase.template.format(**values)

@@ -29,6 +29,8 @@ from storage.jobs import (
 from support.diagnose.verdicts import VerdictCode
 
 DEADLINE_PASSED = "deadline passed"
+ENDED_UNHELD = "worker lost at its last attempt"
+"""What the reason of a job begins with that the relay has ended, since its worker fell silent."""
 # Behind the reason of a job that nobody ended the database says what was there before (`expire_jobs`).
 _ENDED = re.compile(r"(.+?) \((?:last|before): (.+)\)", re.DOTALL)
 _RETRY = "`ai-agents retry {job}`"
@@ -143,7 +145,7 @@ CAUSES: dict[str, JobCause] = {
         VerdictCode.IN_PROGRESS, f"{_GOES_ON}: GPT-4 is asked again, since its answer named what was erased"
     ),
     WORKER_LOST: _nobodys(VerdictCode.IN_PROGRESS, f"{_GOES_ON}: its worker ended in the middle of it"),
-    "worker lost at its last attempt": _nobodys(
+    ENDED_UNHELD: _nobodys(
         VerdictCode.WORKER_LOST,
         "has no enhancement: its job ended each worker that took it",
         "do not retry it; escalate to Engineering with the job's lines",

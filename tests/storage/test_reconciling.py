@@ -144,7 +144,7 @@ async def test_support_is_told_of_a_ticket_by_either_number(database: Database) 
     for number in ("102", "123640000000240013"):
         seen = await reconcile_findings.seen_without_webhook(database, "acme", ["7", number])
         assert seen is not None
-        assert (seen.seen_at, seen.missed_at, seen.job_id) == (NOW, None, None)
+        assert (seen.ticket_id, seen.seen_at, seen.missed_at, seen.job_id) == ("123640000000240013", NOW, None, None)
     assert await reconcile_findings.seen_without_webhook(database, "acme", ["7"]) is None
     assert await reconcile_findings.seen_without_webhook(database, "globex", ["102"]) is None
 

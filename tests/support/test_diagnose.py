@@ -67,7 +67,7 @@ UNREAD = replace(NO_WEBHOOK, unread=[RefusedLately(422, "malformed payload: no t
 FULL = QueueSigns(0, 0, 1, takes_nothing=True)
 READ_ONLY = replace(FULL, listening=0)
 GONE = DeskLook(asked=True, ticket="gone")
-SEEN = SeenWithoutWebhook(ago(700), ago(600), None, left_out=False, job_id=None)
+SEEN = SeenWithoutWebhook("124", ago(700), ago(600), None, left_out=False, job_id=None)
 MISSED, LEFT = replace(SEEN, missed_at=ago(300)), replace(SEEN, left_out=True)
 DOWN = happened(("claimed", None), ("held back", "desk unavailable"), ("expired", "deadline passed"))
 CASES: list[tuple[Facts, str, str]] = [

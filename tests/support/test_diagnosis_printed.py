@@ -21,7 +21,7 @@ from support.tables import as_json
 from tests.support.known import JOB_ID, NO_WEBHOOK, ago, facts, happened, job, listed
 from tests.support.known import refused as refused_webhook
 
-MISSED = SeenWithoutWebhook(ago(700), ago(600), ago(300), left_out=False, job_id=None)
+MISSED = SeenWithoutWebhook("124", ago(700), ago(600), ago(300), left_out=False, job_id=None)
 RETIRED = refused_webhook(403, "signature mismatch: signed with the retired secret")
 
 
@@ -122,6 +122,31 @@ def test_the_lines_to_look_for_are_those_of_the_log() -> None:
         said: dict[str, Any] = for_machines(known, judge(known), None)
         assert said["log_line"].startswith(phrase.template.partition("{")[0])
         assert "{" not in said["log_line"]
+
+
+def test_of_a_ticket_with_two_numbers_the_line_is_that_of_its_id_in_the_desk() -> None:
+    """Housekeeping names it as the desk's list does; who was told the other number looks for that line all the same."""
+    known = facts(missing=replace(MISSED, ticket_id="9000124"), reconcile="report")
+    said = for_machines(known, judge(known), None)
+    assert said["log_line"].startswith("Webhook missed: ticket_id=9000124, tenant_id=acme, ")
+    assert said["log_command"].endswith('| grep "ticket_id: 9000124,"')
+
+
+@pytest.mark.parametrize(
+    ("reason", "event", "of", "line"),
+    [
+        ("deadline passed (last: desk unavailable)", "expired", "api", "deadline passed"),
+        ("worker lost at its last attempt (before: x)", "failed", "api", "worker lost at its last attempt"),
+        ("deadline passed", "failed", "worker", "deadline passed"),
+        ("unexpected failure", "failed", "worker", "unexpected failure"),
+    ],
+)
+def test_a_failure_is_looked_for_in_the_log_of_who_ended_the_job(reason: str, event: str, of: str, line: str) -> None:
+    """The relay's, in the API, of a job that no worker held; and word for word."""
+    known = facts(job("failed", reason), events=happened(("claimed", None), (event, reason)))
+    said = for_machines(known, judge(known), None)
+    assert said["log_command"].startswith(f"kubectl logs deployment/ai-agents-{of} ")
+    assert said["log_line"] == f"Task failed: job_id={JOB_ID}, ticket_id=124, reason={line}"
 
 
 @pytest.mark.parametrize(
