@@ -132,6 +132,23 @@ def test_parts_of_a_page_come_anew_and_a_session_that_is_over_leads_to_the_login
         page.wait_for_url("**/login?next=*")
 
 
+def test_a_part_that_is_renewed_leaves_the_focus_where_it_was(
+    console_ground: ConsoleGround, chromium: Browser, complaints: list[str]
+) -> None:
+    """Else nobody would come to the link that stops it by keyboard: it would be gone every five seconds."""
+    with chromium.new_context() as context:
+        page = opened(context, complaints)
+        log_in(page, console_ground, "operator")
+        page.locator("#queue a").focus()
+        before = page.locator("#queue").element_handle()
+        assert before is not None
+        page.wait_for_function("part => !part.isConnected", arg=before)
+        assert page.evaluate("document.activeElement.textContent") == "Keep it still"
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/?still=yes")
+    assert complaints == []
+
+
 def test_without_scripts_all_of_it_works(
     console_ground: ConsoleGround, chromium: Browser, complaints: list[str]
 ) -> None:

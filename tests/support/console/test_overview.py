@@ -149,3 +149,12 @@ async def test_without_redis_what_the_database_tells_is_shown(store: Store, unus
         await redis.aclose()
     assert "Redis was asked, and it does not answer" in html
     assert "<b>1</b> job is due" in html
+
+
+async def test_what_can_be_focused_in_the_part_that_is_renewed_has_an_id(store: Store, redis: Redis) -> None:
+    """By that the focus is found again; the focus of who goes by keyboard would else be lost every five seconds."""
+    await store.accept(reason="desk unavailable", due_at="now() + interval '1 minute'")
+    html = await Visits(store.database, redis).html(live_queue)
+    can_be_focused = re.findall(r'<(?:a|button|input|select|summary)\b[^>]*>|<[^>]* tabindex="0"[^>]*>', html)
+    assert len(can_be_focused) == 2
+    assert [tag for tag in can_be_focused if ' id="' not in tag] == []
