@@ -1,17 +1,19 @@
 """A diagnosis for people, whose first line can be pasted to a client, and for machines."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from observability import phrases
 from observability.phrases import Phrase
+from storage.by_hand import Details
 from storage.models import JobState
 from support.diagnose.diagnosis import Diagnosis
 from support.diagnose.evidence import evidence, not_checked
 from support.diagnose.facts import Facts
 from support.diagnose.reasons import ENDED_UNHELD
+from support.diagnose.refusals import unread_since
 from support.diagnose.verdicts import FAQ, MEANINGS
 from support.show_job import trace_id
 from support.tables import clean, when
@@ -91,37 +93,60 @@ def _trace(facts: Facts, jaeger_url: str | None) -> tuple[str, str]:
 
 def log_line(facts: Facts) -> tuple[str, str]:
     """Return the line that tells it, or would have told it, and the command that finds it and those around it."""
-    job, refused = facts.job, facts.webhooks.refused if facts.webhooks else ()
-    of = "api"
-    values: dict[str, Any] = {"ticket_id": facts.ticket_id, "tenant_id": facts.tenant_id or "..."}
-    by = f'"ticket_id: {facts.ticket_id},"'
-    if job is not None:
-        of, phrase = _OF_STATES[job.state]
-        last = facts.events[-1].what if facts.events else ""
-        if last in _OF_EVENTS:
-            of, phrase = "worker", _OF_EVENTS[last]
-        elif job.state == JobState.FAILED and (last == "expired" or (job.reason or "").startswith(ENDED_UNHELD)):
-            # No worker held it: the relay has ended it, which is a part of the API.
-            of = "api"
-        by = f'"job_id: {job.id}"'
-        reason = _KEPT.sub("", job.reason or "...")
-        values |= {"job_id": job.id, "ticket_id": job.ticket_id, "reason": reason, "seconds": ""}
-    elif refused:
-        phrase, by = phrases.WEBHOOK_REJECTED, f'"ticket_id: {refused[0].ticket_id},"'
-        values |= {"status": refused[0].status, "reason": refused[0].reason.partition(":")[0]}
-    elif facts.missing is not None and facts.missing.missed_at is not None and facts.reconcile != "poll":
-        of, phrase = "housekeeping", phrases.WEBHOOK_MISSED
-        # The desk's list names it by its id, whichever number was asked for.
-        by = f'"ticket_id: {facts.missing.ticket_id},"'
-        created = f"{facts.missing.created_at:%Y-%m-%dT%H:%M:%SZ}"
-        mode = facts.reconcile or "..."
-        values |= {"ticket_id": facts.missing.ticket_id, "created": created, "reconcile": mode}
-    else:
-        phrase = phrases.WEBHOOK_RECEIVED
-    line = phrase.template.format(**values)
-    if job is not None and job.state == JobState.COMPLETED:
+    found = _of_no_job(facts) if facts.job is None else _of_job(facts, facts.job)
+    values = {"ticket_id": facts.ticket_id, "tenant_id": facts.tenant_id or "...", **found.values}
+    line = found.phrase.template.format(**values)
+    if found.phrase is phrases.TASK_COMPLETED:
         line = line.removesuffix("s")
-    return line, f"{_LOGS.format(of=of)} | grep {by}"
+    by = found.by or f'"ticket_id: {values["ticket_id"]},"'
+    return line, f"{_LOGS.format(of=found.of)} | grep {by}"
+
+
+class _Line(NamedTuple):
+    """In whose log it is, and what stands in it; `by` is what is looked for, the ticket's number where it is empty."""
+
+    of: str
+    phrase: Phrase
+    values: Mapping[str, object]
+    by: str = ""
+
+
+def _of_job(facts: Facts, job: Details) -> _Line:
+    of, phrase = _OF_STATES[job.state]
+    last = facts.events[-1].what if facts.events else ""
+    if last in _OF_EVENTS:
+        of, phrase = "worker", _OF_EVENTS[last]
+    elif job.state == JobState.FAILED and (last == "expired" or (job.reason or "").startswith(ENDED_UNHELD)):
+        # No worker held it: the relay has ended it, which is a part of the API.
+        of = "api"
+    reason = _KEPT.sub("", job.reason or "...")
+    values = {"job_id": job.id, "ticket_id": job.ticket_id, "reason": reason, "seconds": ""}
+    return _Line(of, phrase, values, f'"job_id: {job.id}"')
+
+
+def _of_no_job(facts: Facts) -> _Line:
+    """By what the verdict rests on, in the same order."""
+    missing = facts.missing
+    # The desk's list names it by its id, whichever number was asked for.
+    listed = {"ticket_id": missing.ticket_id} if missing is not None else {}
+    if facts.reconcile == "poll":
+        return _Line("housekeeping", phrases.JOB_RECOVERED, {**listed, "job_id": "...", "reason": "polled"})
+    if facts.webhooks is not None and facts.webhooks.refused:
+        refused = facts.webhooks.refused[0]
+        reason = refused.reason.partition(":")[0]
+        values = {"ticket_id": refused.ticket_id, "status": refused.status, "reason": reason}
+        return _Line("api", phrases.WEBHOOK_REJECTED, values)
+    unread = None if facts.webhooks is None or facts.desk.ticket == "gone" else unread_since(facts.webhooks)
+    if unread is not None:
+        # It names no ticket.
+        by = f'"Webhook rejected" | grep "tenant_id: {facts.tenant_id},"'
+        values = {"status": unread.status, "reason": unread.reason.partition(":")[0]}
+        return _Line("api", phrases.WEBHOOK_REJECTED, values, by)
+    if missing is not None and missing.missed_at is not None:
+        created = f"{missing.created_at:%Y-%m-%dT%H:%M:%SZ}"
+        values = {**listed, "created": created, "reconcile": facts.reconcile or "..."}
+        return _Line("housekeeping", phrases.WEBHOOK_MISSED, values)
+    return _Line("api", phrases.WEBHOOK_RECEIVED, {})
 
 
 def _others(facts: Facts) -> Sequence[str]:

@@ -110,7 +110,8 @@ def test_the_lines_to_look_for_are_those_of_the_log() -> None:
         (facts(webhooks=RETIRED), phrases.WEBHOOK_REJECTED),
         (facts(missing=MISSED, reconcile="report"), phrases.WEBHOOK_MISSED),
         (facts(missing=replace(MISSED, missed_at=None), reconcile="report"), phrases.WEBHOOK_RECEIVED),
-        (facts(missing=MISSED, reconcile="poll"), phrases.WEBHOOK_RECEIVED),
+        (facts(missing=MISSED, reconcile="poll"), phrases.JOB_RECOVERED),
+        (facts(webhooks=RETIRED, reconcile="poll"), phrases.JOB_RECOVERED),
         (facts(job("waiting")), phrases.JOB_QUEUED),
         (facts(job("waiting", "x"), events=happened(("held back", "x"))), phrases.JOB_REQUEUED),
         (facts(job("waiting", "x"), events=happened(("retried", "x"))), phrases.TASK_FAILED),
@@ -130,6 +131,17 @@ def test_of_a_ticket_with_two_numbers_the_line_is_that_of_its_id_in_the_desk() -
     said = for_machines(known, judge(known), None)
     assert said["log_line"].startswith("Webhook missed: ticket_id=9000124, tenant_id=acme, ")
     assert said["log_command"].endswith('| grep "ticket_id: 9000124,"')
+
+
+def test_the_line_of_webhooks_whose_ticket_can_not_be_read_is_looked_for_by_the_client() -> None:
+    """No line of a webhook that was received is there, whichever ticket it was of."""
+    unread = [RefusedLately(422, "malformed payload: ticket_id is missing", 3, ago(60))]
+    known = facts(webhooks=replace(NO_WEBHOOK, unread=unread))
+    said = for_machines(known, judge(known), None)
+    assert (said["verdict"], said["log_line"]) == (
+        *("webhook_rejected", "Webhook rejected: status=422, reason=malformed payload"),
+    )
+    assert said["log_command"].endswith('| grep "Webhook rejected" | grep "tenant_id: acme,"')
 
 
 @pytest.mark.parametrize(
