@@ -131,15 +131,19 @@ def retry_offer(job: Details) -> RetryOffer | None:
     """Return what a retry of the job is; None where it can't be retried, or no attempt would come further."""
     if job.state not in (JobState.FAILED, JobState.SKIPPED) or job.reason in (DUPLICATE, FORGOTTEN):
         return None
-    cause = cause_of(job.reason)
-    caution = ""
+    return RetryOffer(str(job.id), costs(answered=job.answered), caution(job.reason))
+
+
+def caution(reason: str | None) -> str:
+    """Return what speaks against the retry of a job that ended for this reason; empty for nothing."""
+    cause = cause_of(reason)
     if cause.verdict is VerdictCode.WORKER_LOST:
-        caution = "It ended each worker that took it: do not retry it before Engineering has looked at it."
-    elif job.reason == ALREADY_ENHANCED:
-        caution = "The ticket has its enhancement, or may have it: this makes a further note."
-    elif not cause.retried:
-        caution = "It ends like this again, unless the ticket or its tenant's rules have changed since."
-    return RetryOffer(str(job.id), costs(answered=job.answered), caution)
+        return "It ended each worker that took it: do not retry it before Engineering has looked at it."
+    if reason == ALREADY_ENHANCED:
+        return "The ticket has its enhancement, or may have it: this makes a further note."
+    return (
+        "" if cause.retried else "It ends like this again, unless the ticket or its tenant's rules have changed since."
+    )
 
 
 def costs(*, answered: bool) -> str:

@@ -15,7 +15,7 @@ from support.arguments import MOST_RETRIED
 from support.console.answers import Asked, GoTo, NotAllowed, NotHere, NotUnderstood, Page
 from support.console.figures.asking import is_silent
 from support.console.figures.failures import EndedRow, ended_row, reasons_of
-from support.console.figures.story import costs
+from support.console.figures.story import caution, costs
 from support.console.pages.asked import job_id
 from support.console.pages.failures import Chosen, behind_of, chosen, failures, written
 from support.console.pages.ticket import job_of
@@ -49,6 +49,12 @@ class Preview:
     def kept(self) -> int:
         """How many have their answer already."""
         return sum(row.answered for row in self.rows)
+
+    @property
+    def cautions(self) -> Mapping[str, int]:
+        """What speaks against it, as on a ticket's page, and of how many."""
+        told = [said for row in self.rows if (said := caution(row.reason))]
+        return {said: told.count(said) for said in sorted(set(told))}
 
     @property
     def by_tenant(self) -> Mapping[str, int]:

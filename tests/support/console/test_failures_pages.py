@@ -130,6 +130,15 @@ async def test_a_preview_shows_which_jobs_how_many_and_what_they_cost(store: Sto
     assert [state(store, each) for each in (paid, kept, theirs, done)] == ["failed"] * 4
 
 
+async def test_a_preview_says_what_speaks_against_it_as_a_tickets_page_does(store: Store, visits: Visits) -> None:
+    """Of several at once it would end as many workers."""
+    for reason in ("worker lost at its last attempt", "worker lost at its last attempt (before: x)", "GPT-4 timeout"):
+        await failed(store, reason)
+    told = "Of 2: It ended each worker that took it: do not retry it before Engineering has looked at it."
+    assert told in await visits.html(preview, OPERATOR, query={"cause:worker_lost": "on", **BY_MODEL})
+    assert '<span class="tag tag-warn">mind</span>' not in await visits.html(preview, OPERATOR, query=BY_MODEL)
+
+
 async def test_a_retry_does_what_the_preview_has_shown_and_no_more(
     store: Store, visits: Visits, start_log: StartLog
 ) -> None:
