@@ -44,6 +44,10 @@ class Facts:
     """What reconciliation has seen of it, if it has no job that came of a webhook."""
     reconcile: Literal["report", "on", "poll"] | None = None
     """What the tenant wants done about a webhook that never came; None of a tenant that this process does not know."""
+    has_rules: bool = False
+    """True if the tenant has settings that leave tickets out."""
+    forgotten: bool = False
+    """True if the ticket, of which there is no job, was erased at somebody's word."""
     tenant_closed: bool | None = None
     """True if this process finds nothing usable that the tenant's webhooks could be checked by."""
     queue: QueueSigns | None = None

@@ -21,6 +21,7 @@ from storage.by_hand import Details, Happened, Listed
 from storage.models import JobState
 from storage.reconcile_findings import seen_without_webhook
 from storage.session import DATABASE_FAILURES, Database
+from storage.tombstones import forgotten_among
 from support.diagnose.choosing import AskedAbout, SeveralTenants, TenantNotKnown, choose, choose_after_removal, jobs_of
 from support.diagnose.facts import Facts, QueueSigns
 from support.diagnose.outside import Outside
@@ -142,6 +143,7 @@ class Gatherer:
             facts,
             tenant_closed=closed,
             reconcile=_reconcile(tenant),
+            has_rules=tenant is not None and bool(tenant.rules.only or tenant.rules.never),
             work=work,
             held=held or {},
             queue=queue[0],
@@ -177,18 +179,29 @@ class Gatherer:
         numbers = {facts.ticket_id, *facts.desk.numbers}
         if job is not None:
             numbers |= {number for number in (job.ticket_id, job.desk_id, job.display_id) if number}
-        webhooks, missing, events = await asyncio.gather(
+        webhooks, missing, forgotten, events = await asyncio.gather(
             _nothing()
             if facts.tenant_id is None
             else _within(rejections.receiving(self._database, facts.tenant_id, sorted(numbers))),
             _nothing()
             if facts.tenant_id is None
             else _within(seen_without_webhook(self._database, facts.tenant_id, sorted(numbers))),
+            _nothing()
+            if facts.tenant_id is None or job is not None
+            else _within(forgotten_among(self._database, facts.tenant_id, numbers)),
             _no_events() if job is None else _within(by_hand.events(self._database, job)),
         )
         others = [other for other in jobs if job is None or other.id != job.id]
         now = facts.asked_at if job is None else job.asked_at
-        return replace(facts, asked_at=now, webhooks=webhooks, missing=missing, events=events, others=others)
+        return replace(
+            facts,
+            asked_at=now,
+            webhooks=webhooks,
+            missing=missing,
+            forgotten=bool(forgotten),
+            events=events,
+            others=others,
+        )
 
 
 def _reconcile(tenant: Tenant | None) -> Literal["report", "on", "poll"] | None:

@@ -4,13 +4,13 @@ from datetime import datetime
 
 from config.tenant_names import setting_suffix
 from storage.by_hand import Details
-from storage.jobs import CONTEXT_INCOMPLETE
+from storage.jobs import CONTEXT_INCOMPLETE, FORGOTTEN
 from storage.models import JobState
 from support.diagnose.diagnosis import Diagnosis, enhance_by_hand, told, unless_closed
 from support.diagnose.facts import REDIS_REFUSES, Facts
 from support.diagnose.no_webhook import of_no_webhook
 from support.diagnose.readings import CRITICAL, HIGH, MODERATE
-from support.diagnose.reasons import FAILING, JobCause, cause_of, known_cause
+from support.diagnose.reasons import CAUSES, FAILING, JobCause, cause_of, known_cause
 from support.diagnose.refusals import clock, of_refusal, of_unread, unread_since
 from support.diagnose.verdicts import VerdictCode
 from support.tables import duration
@@ -28,7 +28,8 @@ def judge(facts: Facts) -> Diagnosis:
     """Return the one verdict."""
     job = facts.job
     if job is None:
-        return _without_job(facts)
+        # Whatever else there is: its webhook would be taken, and its job skipped.
+        return _of_cause(facts, CAUSES[FORGOTTEN]) if facts.forgotten else _without_job(facts)
     if job.state == JobState.COMPLETED:
         return _completed(facts, job)
     if job.state in (JobState.FAILED, JobState.SKIPPED):

@@ -7,6 +7,7 @@ from support.diagnose.refusals import clock
 from support.diagnose.verdicts import VerdictCode
 
 _API_PODS = "`kubectl get pods -n ai-agents-production | grep api`"
+_LEFT_OUT = "the client's rules leave it out, or the desk does not show it to us"
 _WAIT = "wait for RECONCILE_INTERVAL_SECONDS, and look again"
 
 
@@ -36,11 +37,16 @@ def of_no_webhook(facts: Facts) -> Diagnosis:
 
 def _by_itself(facts: Facts) -> str:
     """Return what reconciliation does about it, as the tenant has it; empty where that is not known."""
-    name = f"RECONCILE_{setting_suffix(facts.tenant_id or '')}"
-    if facts.missing is None or facts.reconcile is None:
+    suffix = setting_suffix(facts.tenant_id or "")
+    name = f"RECONCILE_{suffix}"
+    if facts.reconcile is None:
         return ""
+    if facts.missing is None:
+        # What the desk's list says is enough to leave it out: nothing is kept of it then.
+        rules = f"TICKETS_ONLY_{suffix} or TICKETS_NEVER_{suffix}"
+        return f"see whether {rules} leaves it out: then no job is made of it" if facts.has_rules else ""
     if facts.missing.left_out:
-        return "the client's rules leave it out, so nothing is made of it"
+        return f"{_LEFT_OUT}, so nothing is made of it"
     if facts.reconcile == "on":
         made = "its job is made by itself, a minute's share at a time; wait"
         return f"{name} is on: {made}, unless it is older than RECONCILE_WINDOW_HOURS, or was forgotten"
@@ -53,11 +59,12 @@ def _of_polled(facts: Facts) -> Diagnosis:
     if facts.missing is not None:
         says += f"; this one was seen at {clock(facts.missing.seen_at, facts.asked_at)}"
         if facts.missing.left_out:
-            says += ", and the client's rules leave it out"
+            says += f", and {_LEFT_OUT}"
     return told(
         facts,
         VerdictCode.WEBHOOK_MISSING,
         says,
+        _by_itself(facts) if facts.missing is None else "",
         _WAIT,
         "see that housekeeping runs, and whether `Reconcile error` is in its log",
         unless_closed(facts, f"{enhance_by_hand(facts)} makes it at once"),

@@ -8,8 +8,9 @@ import pytest
 from config.settings import DeskClientSettings
 from config.tenant_directory import TenantDirectory
 from devstack.postgres import Postgres
-from storage import rejections
+from storage import erasing, rejections
 from storage.by_hand import Listed
+from storage.erasable import Which
 from storage.models import JobState
 from support.check.settings import Loaded
 from support.diagnose.choosing import AskedAbout, SeveralTenants, TenantNotKnown, choose, choose_after_removal, jobs_of
@@ -50,6 +51,17 @@ async def test_the_note_of_a_job_before_fifty_others_is_seen(store: Store) -> No
     facts = await gatherer(store).facts(OF_124)
     assert facts is not None
     assert (facts.job and facts.job.id, facts.tenant_id) == (done, "acme")
+
+
+async def test_a_ticket_without_a_job_that_was_forgotten_is_called_so(store: Store) -> None:
+    """Nothing is made of it, whatever else is mended: who is told that its webhook never came looks in vain."""
+    await erasing.erase(store.database, Which("acme", ticket_id="124"))
+    facts = await gatherer(store, "acme", TICKETS_NEVER_ACME="group:HR").facts(OF_124)
+    assert facts is not None
+    assert (facts.forgotten, facts.has_rules, judge(facts).verdict) == (True, True, VerdictCode.FORGOTTEN)
+    other = await gatherer(store, "acme").facts(AskedAbout("125", None, None))
+    assert other is not None
+    assert (other.forgotten, other.has_rules, judge(other).verdict) == (False, False, VerdictCode.WEBHOOK_MISSING)
 
 
 async def test_a_tenant_whose_job_is_behind_fifty_of_another_is_seen(store: Store) -> None:

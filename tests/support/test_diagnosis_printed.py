@@ -103,6 +103,15 @@ def test_what_is_done_by_itself_about_a_missed_webhook_is_told() -> None:
     assert "rules leave it out" in judge(facts(missing=replace(MISSED, left_out=True), reconcile="on")).mends[0]
 
 
+def test_where_rules_may_leave_a_ticket_out_that_is_told_first() -> None:
+    """Of one that the desk's list says enough of nothing is kept: to wait for it, or to blame the desk, is in vain."""
+    told = "see whether TICKETS_ONLY_ACME or TICKETS_NEVER_ACME leaves it out: then no job is made of it"
+    for mode in ("report", "on", "poll"):
+        assert judge(facts(reconcile=mode, has_rules=True)).mends[0] == told
+        assert told not in judge(facts(reconcile=mode)).mends
+        assert told not in judge(facts(reconcile=mode, has_rules=True, missing=MISSED)).mends
+
+
 def test_the_lines_to_look_for_are_those_of_the_log() -> None:
     """Word for word, up to what is not known."""
     cases: list[tuple[Facts, phrases.Phrase]] = [
