@@ -110,7 +110,11 @@ _USED_UP = text(
 
 _REFUSED_TENANTS = text("SELECT * FROM refused_tenants(:since, CAST(:own AS text[]), :most)")
 _MOST_TENANTS = 2_000
-_WAS_REFUSED = text("SELECT 1 AS one FROM rejections WHERE tenant_id = :tenant AND ticket_id = :ticket LIMIT 1")
+_HEARD_OF = text("""
+    SELECT EXISTS (SELECT FROM rejections r WHERE r.tenant_id = :tenant AND r.ticket_id = :ticket)
+        OR EXISTS (SELECT FROM missing_webhooks m WHERE m.tenant_id = :tenant AND m.job_id IS NULL
+            AND :ticket IN (m.ticket_id, m.display_id)) AS heard_of
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +132,13 @@ async def refused_tenants(database: Database, since: datetime) -> list[RefusedTe
     return [RefusedTenant(**row) for row in rows]
 
 
-async def was_refused(database: Database, tenant_id: str, ticket_id: str) -> bool:
-    """Return True if a webhook of the tenant that named this ticket was refused lately."""
-    (found,) = await database.call_as(tenant_id, _WAS_REFUSED, ticket=ticket_id)
-    return bool(found)
+async def is_heard_of(database: Database, tenant_id: str, ticket_id: str) -> bool:
+    """Return True if the tenant has a ticket of this number, as far as that is known without a job.
+
+    A webhook that named it was refused lately, or the desk has listed it and no webhook of it came.
+    """
+    ((row,),) = await database.call_as(tenant_id, _HEARD_OF, ticket=ticket_id)
+    return bool(row["heard_of"])
 
 
 async def receiving(database: Database, tenant_id: str, numbers: Sequence[str]) -> Receiving:

@@ -106,18 +106,18 @@ class Gatherer:
         return None if chosen is None else await by_hand.details(self._database, chosen.id)
 
     async def _tenant(self, ticket_id: str) -> str | None:
-        """Return whose ticket it is, by its jobs and by refused webhooks of it; None where nothing tells."""
+        """Return whose ticket it is, by its jobs, refused webhooks of it and desks' lists; None where nothing tells."""
         known = [tenant.id for tenant in self._tenants.all()]
         owners = set(await by_hand.owners(self._database, ticket_id))
-        await _within(self._add_refused(owners, known[:_MOST_TENANTS], ticket_id))
+        await _within(self._add_heard_of(owners, known[:_MOST_TENANTS], ticket_id))
         if len(owners) > 1:
             raise SeveralTenants(sorted(owners))
         return owners.pop() if owners else known[0] if len(known) == 1 else None
 
-    async def _add_refused(self, owners: set[str], known: Sequence[str], ticket_id: str) -> None:
-        """Add those that had a webhook of it refused, as far as the time goes."""
+    async def _add_heard_of(self, owners: set[str], known: Sequence[str], ticket_id: str) -> None:
+        """Add those that have it without a job, as far as the time goes."""
         for tenant in known:
-            if tenant not in owners and await rejections.was_refused(self._database, tenant, ticket_id):
+            if tenant not in owners and await rejections.is_heard_of(self._database, tenant, ticket_id):
                 owners.add(tenant)
 
     async def _around(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:

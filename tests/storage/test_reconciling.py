@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from storage import erasing, reconcile_findings, reconciling, relaying
+from storage import erasing, reconcile_findings, reconciling, rejections, relaying
 from storage.erasable import Which
 from storage.jobs import RECOVERED, Event
 from storage.limits import MOST_RECOVERED_A_MINUTE
@@ -147,6 +147,8 @@ async def test_support_is_told_of_a_ticket_by_either_number(database: Database) 
         assert (seen.ticket_id, seen.seen_at, seen.missed_at, seen.job_id) == ("123640000000240013", NOW, None, None)
     assert await reconcile_findings.seen_without_webhook(database, "acme", ["7"]) is None
     assert await reconcile_findings.seen_without_webhook(database, "globex", ["102"]) is None
+    heard_of = [await rejections.is_heard_of(database, *whose) for whose in (("acme", "102"), ("globex", "102"))]
+    assert heard_of == [True, False]
 
 
 async def test_they_go_when_refused_webhooks_do_and_with_their_tenant(store: Store) -> None:

@@ -82,7 +82,7 @@ async def test_what_a_tenants_webhooks_met_is_told_of_one_ticket(store: Store) -
     table.change(accepted, event=ASKED_BY_HAND)
     told = await rejections.receiving(store.database, "acme", ["1"])
     assert (told.last_accepted_at, told.since == told.refused[1].at) == (None, True)
-    assert [await rejections.was_refused(store.database, tenant, "3") for tenant in ("acme", "globex")] == [True, False]
+    assert [await rejections.is_heard_of(store.database, tenant, "3") for tenant in ("acme", "globex")] == [True, False]
     nothing = await rejections.receiving(store.database, "initech", ["1"])
     assert (nothing.refused, nothing.since, nothing.unread) == ([], None, [])
 

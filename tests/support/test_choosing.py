@@ -1,5 +1,6 @@
 """Whose ticket is diagnosed, and by which of its jobs, where there are many."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -8,10 +9,11 @@ import pytest
 from config.settings import DeskClientSettings
 from config.tenant_directory import TenantDirectory
 from devstack.postgres import Postgres
-from storage import erasing, rejections
+from storage import erasing, reconciling, rejections
 from storage.by_hand import Listed
 from storage.erasable import Which
 from storage.models import JobState
+from storage.reconciling import SeenTicket
 from support.check.settings import Loaded
 from support.diagnose.choosing import AskedAbout, SeveralTenants, TenantNotKnown, choose, choose_after_removal, jobs_of
 from support.diagnose.evidence import not_checked
@@ -84,6 +86,18 @@ async def test_a_refused_webhook_of_another_tenant_counts_beside_a_job(store: St
     facts = await gatherer(store, "acme").facts(OF_124)
     assert facts is not None
     assert facts.tenant_id == "acme"
+
+
+async def test_whose_ticket_it_is_that_no_webhook_came_of_is_known_by_its_desks_list(store: Store) -> None:
+    """By either number: who asks for it need not know the tenant, which is what is told first."""
+    now = datetime.now(UTC)
+    await reconciling.begin(store.database, "globex", now - timedelta(hours=1))
+    seen = [SeenTicket("9000124", "124", now)]
+    await reconciling.compare(store.database, "globex", seen, seen_at=now, until=now)
+    for number in ("124", "9000124"):
+        facts = await gatherer(store, "acme", "globex").facts(AskedAbout(number, None, None))
+        assert facts is not None
+        assert (facts.tenant_id, facts.missing is not None) == ("globex", True)
 
 
 @pytest.mark.parametrize(

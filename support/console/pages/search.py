@@ -36,7 +36,7 @@ async def _of_any_tenant(asked: Asked, ticket_id: str) -> Page | GoTo:
     known = [tenant.id for tenant in asked.sources.tenants.all()]
     owners = set(await by_hand.owners(database, ticket_id))
     if not owners:
-        await in_time(_add_refused(asked, owners, known, ticket_id))
+        await in_time(_add_heard_of(asked, owners, known, ticket_id))
     found = sorted(owners) or known
     if len(found) == 1:
         return GoTo(f"/tickets/{found[0]}/{ticket_id}")
@@ -46,8 +46,8 @@ async def _of_any_tenant(asked: Asked, ticket_id: str) -> Page | GoTo:
     return Page("search.html", values)
 
 
-async def _add_refused(asked: Asked, owners: set[str], known: Sequence[str], ticket_id: str) -> None:
-    """Add those that had a webhook of it refused, as far as the time goes."""
+async def _add_heard_of(asked: Asked, owners: set[str], known: Sequence[str], ticket_id: str) -> None:
+    """Add those that have it without a job, as far as the time goes."""
     for tenant_id in known:
-        if await rejections.was_refused(asked.sources.database, tenant_id, ticket_id):
+        if await rejections.is_heard_of(asked.sources.database, tenant_id, ticket_id):
             owners.add(tenant_id)

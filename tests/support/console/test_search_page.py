@@ -1,10 +1,13 @@
 """A search leads to the ticket, or to a choice, and tells nobody of a tenant that is not theirs."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from markupsafe import escape
 from redis.asyncio import Redis
 
-from storage import rejections
+from storage import reconciling, rejections
+from storage.reconciling import SeenTicket
 from storage.session import Database
 from support.console.answers import GoTo, NotHere
 from support.console.pages.search import search
@@ -52,6 +55,14 @@ async def test_a_number_of_several_tenants_is_a_choice(visits: Visits) -> None:
     assert "Several tenants have a ticket of this number" in html
     assert html.index('href="/tickets/acme/2"') < html.index('href="/tickets/globex/2"')
     assert await visits.ask(search, query={"q": "2", "tenant": "globex"}) == GoTo("/tickets/globex/2")
+
+
+async def test_a_number_that_a_desk_has_listed_leads_to_its_tenant(visits: Visits, database: Database) -> None:
+    """No webhook of it came, which is what people search for most."""
+    now = datetime.now(UTC)
+    await reconciling.begin(database, "globex", now - timedelta(hours=1))
+    await reconciling.compare(database, "globex", [SeenTicket("5", None, now)], seen_at=now, until=now)
+    assert await visits.ask(search, query={"q": "5"}) == GoTo("/tickets/globex/5")
 
 
 async def test_a_number_that_nobody_knows_is_a_choice_too(visits: Visits) -> None:
