@@ -142,7 +142,7 @@ def test_of_a_ticket_with_two_numbers_the_line_is_that_of_its_id_in_the_desk() -
     assert said["log_command"].endswith('| grep "ticket_id: 9000124,"')
 
 
-def test_the_line_of_webhooks_whose_ticket_can_not_be_read_is_looked_for_by_the_client() -> None:
+def test_the_line_of_webhooks_whose_ticket_can_not_be_read_is_the_clients() -> None:
     """No line of a webhook that was received is there, whichever ticket it was of."""
     unread = [RefusedLately(422, "malformed payload: ticket_id is missing", 3, ago(60))]
     known = facts(webhooks=replace(NO_WEBHOOK, unread=unread))
@@ -162,7 +162,7 @@ def test_the_line_of_webhooks_whose_ticket_can_not_be_read_is_looked_for_by_the_
         ("unexpected failure", "failed", "worker", "unexpected failure"),
     ],
 )
-def test_a_failure_is_looked_for_in_the_log_of_who_ended_the_job(reason: str, event: str, of: str, line: str) -> None:
+def test_a_failure_is_looked_for_in_the_log_of_who_ended_it(reason: str, event: str, of: str, line: str) -> None:
     """The relay's, in the API, of a job that no worker held; and word for word."""
     known = facts(job("failed", reason), events=happened(("claimed", None), (event, reason)))
     said = for_machines(known, judge(known), None)
