@@ -23,7 +23,11 @@ class SeveralTenants(Exception):
 
 
 class TenantNotKnown(Exception):
-    """The tenant that was named has no job of the ticket and no setting here: the text has those that have."""
+    """The tenant that was named has no job of the ticket and no setting here; `tenants` have."""
+
+    def __init__(self, tenants: Sequence[str]) -> None:
+        super().__init__(", ".join(tenants))
+        self.tenants = list(tenants)
 
 
 @dataclass(frozen=True, slots=True)

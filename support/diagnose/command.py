@@ -38,22 +38,17 @@ def run(chosen: argparse.Namespace) -> int:
                 gatherer = Gatherer(database, redis, tenants, LooksItself(tenants, loaded, redis))
                 facts = await gatherer.facts(AskedAbout(chosen.ticket, chosen.tenant, chosen.job))
         except SeveralTenants as several:
-            print(f"Whose ticket is it? Say --tenant: {several}", file=sys.stderr)
-            if chosen.json:
-                print(as_json({"verdict": None, "tenants": several.tenants}))
-            return NOT_UNDERSTOOD_EXIT
+            return _no_verdict(chosen, NOT_UNDERSTOOD_EXIT, f"Whose ticket is it? Say --tenant: {several}", several)
         except TenantNotKnown as known:
-            print(
-                f"No tenant {chosen.tenant} is known here, and it has no such job. Known are: {known}", file=sys.stderr
-            )
-            return NOT_UNDERSTOOD_EXIT
+            says = f"No tenant {chosen.tenant} is known here, and it has no such job. Known are: {known}"
+            return _no_verdict(chosen, NOT_UNDERSTOOD_EXIT, says, known)
         finally:
             if redis is not None:
                 await redis.aclose()
         if facts is None:
             whose = f" of {chosen.tenant}" if chosen.tenant else ""
-            print(f"No job{whose} has the id {chosen.job}, or it was purged by age.", file=sys.stderr)
-            return NOT_DONE_EXIT
+            says = f"No job{whose} has the id {chosen.job}, or it was purged by age."
+            return _no_verdict(chosen, NOT_DONE_EXIT, says)
         diagnosis = judge(facts)
         told = for_machines if chosen.json else for_people
         what = told(facts, diagnosis, settings.jaeger_url)
@@ -61,6 +56,17 @@ def run(chosen: argparse.Namespace) -> int:
         return diagnosis.verdict.status
 
     return ask_with(DiagnoseSettings, work, _PATIENCE)
+
+
+def _no_verdict(
+    chosen: argparse.Namespace, status: int, says: str, among: SeveralTenants | TenantNotKnown | None = None
+) -> int:
+    """Say why there is none, to machines as well: they find the same names whatever came out."""
+    print(says, file=sys.stderr)
+    if chosen.json:
+        tenants = [] if among is None else among.tenants
+        _print(as_json({"verdict": None, "exit_status": status, "says": says, "tenants": tenants}))
+    return status
 
 
 def _print(text: str) -> None:

@@ -83,7 +83,7 @@ class Gatherer:
         jobs = await self._jobs(tenant_id, ticket_id)
         known = [tenant.id for tenant in self._tenants.all()]
         if tenant_id is not None and known and not jobs and not self._tenants.names(tenant_id):
-            raise TenantNotKnown(", ".join(known))
+            raise TenantNotKnown(known)
         return _Story(tenant_id, ticket_id, jobs, await self._details(jobs))
 
     async def _after_removal(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
