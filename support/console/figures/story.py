@@ -120,7 +120,8 @@ def story(facts: Facts, *, own: bool, jaeger_url: str | None) -> Story:
         log_line=line,
         log_command=command,
         trace=trace,
-        trace_url=f"{jaeger_url}/trace/{trace}" if jaeger_url and trace else "",
+        # Jaeger shows the traces of all tenants to whoever comes.
+        trace_url=f"{jaeger_url}/trace/{trace}" if jaeger_url and trace and not own else "",
         jobs=_jobs(facts),
         job_id=str(facts.job.id) if facts.job else "",
         retry=None if facts.job is None else retry_offer(facts.job),

@@ -168,6 +168,18 @@ async def test_nor_by_how_the_refusals_are_put_together(store: Store, redis: Red
     assert "signature mismatch (2 since a day ago)" in pages[0][1]
 
 
+async def test_its_own_people_are_not_led_to_where_the_traces_of_all_are(
+    failed: UUID, store: Store, redis: Redis
+) -> None:
+    visits = Visits(store.database, redis)
+    job = store.table.job(failed)
+    there = at(job["tenant_id"], job["ticket_id"])
+    for visitor, is_led in ((SUPPORT, True), (OF_ACME, False)):
+        html = await visits.html(ticket, visitor, path=there)
+        assert "0af7651916cd43dd8448eb211c80319c" in html
+        assert ("jaeger.example" in html) is is_led
+
+
 async def test_its_own_people_see_of_the_queue_a_reading_alone(store: Store, redis: Redis) -> None:
     await redis.lpush(QUEUE, *["message"] * 137)
     for _ in range(3):
