@@ -1,4 +1,4 @@
-"""Environments of their own for the peers' packages, made when a benchmark needs them: `.venv-bench/<name>`."""
+"""Environments of their own, made when a benchmark needs them: `.venv-bench/<name>`, of the peers' packages or ours."""
 
 import hashlib
 import subprocess
@@ -18,7 +18,8 @@ def python_of(name: str) -> Path:
     if not stamp.exists() or stamp.read_text() != wanted:
         sys.stderr.write(f"Installing {pins.relative_to(PROJECT)} into {place.relative_to(PROJECT)} ...\n")
         _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(place))
-        _uv("pip", "sync", "--quiet", "--python", str(python), "--require-hashes", str(pins))
+        given = ("--python", str(python), "--require-hashes", "--compile-bytecode", str(pins))
+        _uv("pip", "sync", "--quiet", *given)
         stamp.write_text(wanted)
     return python
 

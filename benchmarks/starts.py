@@ -1,6 +1,7 @@
 """`python -m benchmarks.starts`: how long a process takes to be ready, what CPU that costs, and its memory then.
 
-Each is started anew several times, beside the plainest endpoint of `benchmarks.webhooks`, with servers that are there.
+Each is started anew several times, beside the plainest endpoint of `benchmarks.webhooks`, with servers that are there,
+and with what the image has: some libraries load more where more is installed (structlog rich).
 """
 
 import argparse
@@ -12,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.charts import Bar
+from benchmarks.environments import python_of
 from benchmarks.ours import Ours
 from benchmarks.proc import cpu_seconds, memory
 from benchmarks.report import Benchmark, Chart, Goal, Report, median, table
@@ -46,10 +48,13 @@ def _start(process: Process, start: Callable[[], None]) -> StartFigures:
 
 def measure(folder: Path, rounds: int) -> dict[str, list[StartFigures]]:
     """The starts of each process, by its name."""
+    python = str(python_of("image"))
     with Ours(folder / "ours", housekeeping=True) as ours:
         system = ours.system
         processes = {"API": system.api, "worker": system.workers[0], "housekeeping": system.housekeeping}
         floor = peer_process(folder, _FLOOR, system.state["redis_url"])
+        for process in (*processes.values(), floor):
+            process.command = [python, *process.command[1:]]
         found: dict[str, list[StartFigures]] = {name: [] for name in (*processes, PEERS[_FLOOR])}
         for _ in range(rounds):
             for name, process in processes.items():
