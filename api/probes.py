@@ -20,6 +20,7 @@ from uvicorn.server import ServerState
 from api import health, metrics_route, webhook
 from api.http_protocol import SENDER_SECONDS, FrontDoorProtocol
 from config.loading import SettingsRefused
+from serving.listening import send_at_once
 
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 """FastAPI's own would take a stranger's `traceparent` for the parent of our trace, and export a second time."""
@@ -59,6 +60,7 @@ async def serve(
     state = ServerState()
     vars(state).update(shared)
     given = {SENDER_SECONDS: sender_seconds}
+    send_at_once(listener)
     server = await asyncio.get_running_loop().create_server(
         lambda: FrontDoorProtocol(config, state, given), sock=listener
     )
