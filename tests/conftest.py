@@ -1,6 +1,7 @@
 """Where fixtures come from: each stands in the kit, or in its room, beside what it gives."""
 
 import gc
+from collections.abc import Generator
 
 import pytest
 
@@ -33,9 +34,13 @@ pytest_plugins = [
 gc.disable()
 
 
-def pytest_collection_finish() -> None:
-    """Collect garbage from now on."""
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect garbage from then on; xdist's own process too, which collects no tests."""
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_runtest_teardown() -> None:
