@@ -1,5 +1,6 @@
 """A look at a tenant's desk changes nothing: neither its tokens, nor the line of those that wait for its rate."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,9 +12,16 @@ from integrations.errors import HeldBack
 from integrations.looks import DeskLook, Sought
 from integrations.rate import DeskRate
 from integrations.servicedesk.looking import NoteMarks, look_at_desk
+from simulators.servicedesk import create_desk
 from tests.kit.desk import TENANT_OF, Edition, new_ticket, opened, settings
-from tests.kit.simulators import Simulator
+from tests.kit.simulators import DESKS, Simulator, simulator_of
 from workflow.note import is_note, is_note_of
+
+
+@pytest.fixture(scope="module")
+def desk_simulator() -> Iterator[Simulator]:
+    """Desks of this module alone: a test takes back tokens, and those of the others' desks are shared by all tests."""
+    yield from simulator_of(create_desk(DESKS))
 
 
 async def look(desks: Simulator, redis: Redis, edition: Edition, ticket_id: str, **changed: Any) -> DeskLook:
