@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
-from typing import Any
 
-import httpx
+import httpx2
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from integrations.outward import STRAIGHT, Outward
+from integrations.sockets import open_transport
 from integrations.statuses import status_words
 from observability import tracing
 
@@ -27,7 +27,7 @@ class AnswerTooLarge(Exception):
     """A server sent more than `LARGEST_ANSWER_BYTES`, or what may become more: compressed, though we ask for plain."""
 
 
-class TracedTransport(httpx.AsyncBaseTransport):
+class TracedTransport(httpx2.AsyncBaseTransport):
     """Sends by another transport, each request in a span, until the head of its answer is there.
 
     Named and tagged as OpenTelemetry's conventions for HTTP clients say; failed from status 400 on. The address is told
@@ -35,10 +35,10 @@ class TracedTransport(httpx.AsyncBaseTransport):
     nobody else's business.
     """
 
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, transport: httpx2.AsyncBaseTransport) -> None:
         self._transport = transport
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send it. Raises what the other transport raises."""
         if tracing.is_untraced():
             return await self._transport.handle_async_request(request)
@@ -67,24 +67,24 @@ class TracedTransport(httpx.AsyncBaseTransport):
         await self._transport.aclose()
 
 
-class ProxiedTransport(httpx.AsyncBaseTransport):
+class ProxiedTransport(httpx2.AsyncBaseTransport):
     """Sends each request by one of two transports: through the proxy, or past it."""
 
-    def __init__(self, outward: Outward, through: httpx.AsyncBaseTransport, past: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, outward: Outward, through: httpx2.AsyncBaseTransport, past: httpx2.AsyncBaseTransport) -> None:
         self._outward = outward
         self._through = through
         self._past = past
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it. Raises httpx.ProxyError where the proxy is the trouble, and else what the transports raise."""
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send it. Raises httpx2.ProxyError where the proxy is the trouble, and else what the transports raise."""
         if not self._outward.by_proxy(str(request.url)):
             return await self._past.handle_async_request(request)
         try:
             return await self._through.handle_async_request(request)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as failure:
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as failure:
             if connection_words(failure, by_proxy=True) != PROXY_UNREACHABLE:
                 raise
-            raise httpx.ProxyError("unreachable") from failure
+            raise httpx2.ProxyError("unreachable") from failure
 
     async def aclose(self) -> None:
         """Close both."""
@@ -106,31 +106,31 @@ def trust_of_proxy(outward: Outward) -> ssl.SSLContext | None:
     return trust(outward.ca_bundle) if (outward.proxy or "").startswith("https:") else None
 
 
-def open_client(*, connections: int, outward: Outward = STRAIGHT) -> httpx.AsyncClient:
+def open_client(*, connections: int, outward: Outward = STRAIGHT) -> httpx2.AsyncClient:
     """Return a client that verifies certificates and follows no redirect, which would take the credentials along.
 
     It limits only the time for connecting: each call has a limit for the whole of it.
     """
-    limits = httpx.Limits(
+    limits = httpx2.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_SECONDS
     )
-    options: dict[str, Any] = {"verify": trust(outward.ca_bundle), "trust_env": False, "limits": limits}
-    transport: httpx.AsyncBaseTransport = httpx.AsyncHTTPTransport(**options)
+    trusted = trust(outward.ca_bundle)
+    transport: httpx2.AsyncBaseTransport = open_transport(trusted, limits)
     if outward.proxy is not None:
-        to_proxy = httpx.Proxy(outward.proxy, ssl_context=trust_of_proxy(outward))
-        transport = ProxiedTransport(outward, httpx.AsyncHTTPTransport(**options, proxy=to_proxy), transport)
-    return httpx.AsyncClient(
+        to_proxy = httpx2.Proxy(outward.proxy, ssl_context=trust_of_proxy(outward))
+        transport = ProxiedTransport(outward, open_transport(trusted, limits, to_proxy), transport)
+    return httpx2.AsyncClient(
         transport=TracedTransport(transport),
         follow_redirects=False,
         trust_env=False,
-        timeout=httpx.Timeout(None, connect=10),
+        timeout=httpx2.Timeout(None, connect=10),
         headers={"Accept-Encoding": "identity"},
         # All tenants share this client, and some of them a host: a session of one must not be another's.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
     )
 
 
-async def read_bounded(response: httpx.Response) -> bytes:
+async def read_bounded(response: httpx2.Response) -> bytes:
     """Return the whole body. Raises AnswerTooLarge before more than the limit is in memory."""
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise AnswerTooLarge
@@ -150,7 +150,7 @@ PROXY_UNREACHABLE = "connection: proxy unreachable"
 def connection_words(failure: Exception, *, by_proxy: bool = False) -> str:
     """Return `connection`, and what to mend where that is known. `by_proxy`: it was a call through a proxy.
 
-    The failure is one of httpx or, of the model's client, of its like httpx2, whose classes have the same names.
+    The failure is one of httpx2.
     """
     causes = list(_causes(failure))
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):

@@ -2,7 +2,7 @@
 
 import asyncio
 
-import httpx
+import httpx2
 
 from config.settings import ModelAddressSettings
 from config.tenants import Tenant
@@ -23,8 +23,8 @@ async def look_at_model(tenant: Tenant, settings: ModelAddressSettings) -> Model
             http.stream("GET", url, timeout=LOOK_SECONDS),
         ):
             return ModelLook(asked=True)
-    except (TimeoutError, httpx.TimeoutException):
+    except (TimeoutError, httpx2.TimeoutException):
         return ModelLook(asked=True, failure=f"it did not answer within {LOOK_SECONDS:g} s")
-    except (httpx.HTTPError, httpx.InvalidURL) as failure:
-        words = connection_words(failure) if isinstance(failure, httpx.HTTPError) else "no address"
+    except (httpx2.HTTPError, httpx2.InvalidURL) as failure:
+        words = connection_words(failure) if isinstance(failure, httpx2.HTTPError) else "no address"
         return ModelLook(asked=True, failure=words)

@@ -9,7 +9,7 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 
 from config.tenants import DeskSettings
 from integrations.breaker import Breaker
@@ -63,7 +63,7 @@ class DeskCalls:
         self,
         tenant_id: str,
         desk: DeskSettings,
-        http: httpx.AsyncClient,
+        http: httpx2.AsyncClient,
         tokens: DeskTokens,
         timeout_seconds: float,
         limits: Limits,
@@ -224,13 +224,13 @@ class DeskCalls:
             ):
                 content = await read_bounded(response)
                 return decode(response.status_code, content, response.headers.get("retry-after"), posted=posted)
-        except (httpx.ConnectTimeout, httpx.PoolTimeout):
+        except (httpx2.ConnectTimeout, httpx2.PoolTimeout):
             raise DeskTimeout from None
-        except (TimeoutError, httpx.TimeoutException):
+        except (TimeoutError, httpx2.TimeoutException):
             raise DeskTimeout(outcome_unknown=posted) from None
-        except (httpx.ConnectError, httpx.ProxyError) as failure:
+        except (httpx2.ConnectError, httpx2.ProxyError) as failure:
             raise DeskUnavailable(connection_words(failure)) from None
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             raise DeskUnavailable("connection", outcome_unknown=posted) from None
         except AnswerTooLarge:
             raise DeskUnavailable("invalid answer", outcome_unknown=posted) from None

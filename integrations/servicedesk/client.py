@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-import httpx
+import httpx2
 
 from config.tenants import DeskSettings, Tenant
 from integrations.errors import (
@@ -51,7 +51,7 @@ class ServiceDeskPlus:
     def __init__(
         self,
         tenant: Tenant,
-        http: httpx.AsyncClient,
+        http: httpx2.AsyncClient,
         tokens: DeskTokens,
         timeout_seconds: float,
         limits: Limits,

@@ -13,7 +13,7 @@ import time
 import uuid
 from typing import Any
 
-import httpx
+import httpx2
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -36,7 +36,7 @@ _UNLOCK = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del'
 class DeskTokens:
     """Access tokens by tenant."""
 
-    def __init__(self, http: httpx.AsyncClient, redis: Redis | None, timeout_seconds: float) -> None:
+    def __init__(self, http: httpx2.AsyncClient, redis: Redis | None, timeout_seconds: float) -> None:
         self._http = http
         self._redis = redis
         self._timeout = timeout_seconds
@@ -132,7 +132,7 @@ class DeskTokens:
                 status, body = response.status_code, json.loads(await read_bounded(response))
         except TimeoutError:
             raise DeskTimeout from None
-        except httpx.HTTPError as failure:
+        except httpx2.HTTPError as failure:
             raise DeskUnavailable(connection_words(failure)) from None
         except (ValueError, RecursionError, AnswerTooLarge):
             raise DeskUnavailable("invalid answer") from None

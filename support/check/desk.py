@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 from redis.asyncio import Redis
 
 from config.settings import DeskClientSettings
@@ -46,7 +46,7 @@ class _Call:
         )
         self._calls = DeskCalls(tenant_id, desk, self._http, self._tokens, settings.servicedesk_timeout_seconds, limits)
 
-    async def _heard(self, response: httpx.Response) -> None:
+    async def _heard(self, response: httpx2.Response) -> None:
         self.made += 1
         self.clock_ahead = clock_ahead(response.headers.get("date"))
 

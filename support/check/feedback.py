@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-import httpx
+import httpx2
 
 from config.feedback_settings import FeedbackSettings
 from config.tenants import Tenant
@@ -26,8 +26,8 @@ async def feedback_rows(tenant: Tenant, settings: FeedbackSettings | None) -> li
     try:
         async with open_client(connections=1, outward=STRAIGHT) as http:
             status = (await http.get(links.link(tenant.id, _NO_JOB), timeout=_SECONDS)).status_code
-    except (httpx.HTTPError, httpx.InvalidURL) as failure:
-        words = connection_words(failure) if isinstance(failure, httpx.HTTPError) else "no address"
+    except (httpx2.HTTPError, httpx2.InvalidURL) as failure:
+        words = connection_words(failure) if isinstance(failure, httpx2.HTTPError) else "no address"
         remedy = "see that FEEDBACK_URL is right, and that its way leads to FEEDBACK_PORT of the API"
         rows.failed("feedback page", words, remedy)
         return rows.all

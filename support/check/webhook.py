@@ -3,7 +3,7 @@
 import json
 import time
 
-import httpx
+import httpx2
 
 from config.settings import DeskClientSettings
 from config.tenant_names import setting_suffix
@@ -40,13 +40,13 @@ async def _probe(rows: Findings, tenant: Tenant, url: str, settings: DeskClientS
     try:
         async with http, http.stream("POST", url, content=body, headers=headers, timeout=_SECONDS) as response:
             said = await _body(response)
-    except (httpx.HTTPError, httpx.InvalidURL) as failure:
-        words = connection_words(failure) if isinstance(failure, httpx.HTTPError) else "no address"
+    except (httpx2.HTTPError, httpx2.InvalidURL) as failure:
+        words = connection_words(failure) if isinstance(failure, httpx2.HTTPError) else "no address"
         if "certificate" in words:
             rows.ok("it answers", "webhook address")
             rows.failed("webhook certificate", "it is not trusted", "install the chain of its authority at the ingress")
         elif "proxy" in words:
-            rows.failed("webhook address", words, proxy_remedy(httpx.URL(url).host))
+            rows.failed("webhook address", words, proxy_remedy(httpx2.URL(url).host))
         else:
             rows.failed("webhook address", words, "see that --url is right, and that ingress and API run")
         return
@@ -54,7 +54,7 @@ async def _probe(rows: Findings, tenant: Tenant, url: str, settings: DeskClientS
     _answered(rows, tenant, response, verified=said == {"status": "verified", "tenant_id": tenant.id})
 
 
-async def _body(response: httpx.Response) -> object:
+async def _body(response: httpx2.Response) -> object:
     """Return the JSON of an answer; None for what the receiver does not say."""
     try:
         said: object = json.loads(await read_bounded(response))
@@ -70,7 +70,7 @@ def _proving_headers(tenant: Tenant, body: bytes) -> dict[str, str]:
     return signed_headers(tenant.webhook_secrets[0], body, time.time())
 
 
-def _answered(rows: Findings, tenant: Tenant, response: httpx.Response, *, verified: bool) -> None:
+def _answered(rows: Findings, tenant: Tenant, response: httpx2.Response, *, verified: bool) -> None:
     ahead = clock_ahead(response.headers.get("date"))
     clock_is_off = ahead is not None and abs(ahead) > WINDOW_SECONDS
     if ahead is None:

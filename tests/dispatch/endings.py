@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from uuid import UUID, uuid4
 
-import httpx
+import httpx2
 from redis.asyncio import Redis
 
 from dispatch.acceptance import Acceptance
@@ -69,16 +69,16 @@ class Driver:
         """An attempt whose desk answers after that, but for its call number `hangs_at`; GPT-4 refuses the ticket."""
         reached, calls = asyncio.Event(), count(1)
 
-        async def answer(_: httpx.Request) -> httpx.Response:
+        async def answer(_: httpx2.Request) -> httpx2.Response:
             await meanwhile(job_id)
             if (call := next(calls)) >= hangs_at:
                 reached.set()
             await asyncio.sleep(60 if call == hangs_at else 0)
-            return httpx.Response(200, json=TICKET)
+            return httpx2.Response(200, json=TICKET)
 
         self.model.order(kind="status", code=403)
         job_id = await self.job("12345", **columns)
-        its_desk = opened(settings("http://desk", failure_note=True), transport=httpx.MockTransport(answer))
+        its_desk = opened(settings("http://desk", failure_note=True), transport=httpx2.MockTransport(answer))
         async with its_desk as desk, model_opened(self.model.url) as gpt4:
             runner = replace(runner_on(desk, self.database, self.database), model_of=lambda _: gpt4)
             run: Awaitable[object] = run_job(runner, job_id)

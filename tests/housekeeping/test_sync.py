@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import psycopg
 import pytest
 
@@ -167,13 +167,13 @@ async def test_what_the_desk_refuses_is_asked_for_once_a_day_and_is_in_no_others
 async def test_a_ticket_in_the_trash_that_is_still_listed_leaves_no_copy(site: Site) -> None:
     body = {"id": "1", "subject": "s", "description": "d", "status": {"name": "Open"}, "is_trashed": False}
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         empty: dict[str, object] = {"response_status": {"status_code": 2000, "status": "success"}}
         if request.url.path.endswith("/requests"):
-            return httpx.Response(200, json=empty | {"requests": [body]})
-        return httpx.Response(200, json=empty | ({"request": body} if "requests" in request.url.path else {}))
+            return httpx2.Response(200, json=empty | {"requests": [body]})
+        return httpx2.Response(200, json=empty | ({"request": body} if "requests" in request.url.path else {}))
 
-    async with opened(settings("http://desk"), transport=httpx.MockTransport(answer)) as site.client:
+    async with opened(settings("http://desk"), transport=httpx2.MockTransport(answer)) as site.client:
         assert await site.sync() == Synced(1, 0, 0)
         body["is_trashed"] = True
         assert await site.sync() == Synced(0, 0, 1)

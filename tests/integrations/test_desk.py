@@ -1,6 +1,6 @@
 """ServiceDesk Plus, both editions: reading tickets, writing notes, finding them again."""
 
-import httpx
+import httpx2
 import pytest
 from redis.asyncio import Redis
 
@@ -206,11 +206,11 @@ def _desk_client_settings() -> DeskClientSettings:
 async def test_what_a_desk_lists_twice_counts_once() -> None:
     items = [{"id": str(number // 2), "status": {"name": "Open"}} for number in range(400)]
 
-    def answer(_: httpx.Request) -> httpx.Response:
+    def answer(_: httpx2.Request) -> httpx2.Response:
         status = [{"status_code": 2000, "status": "success"}]
-        return httpx.Response(200, json={"requests": items, "solutions": items, "response_status": status})
+        return httpx2.Response(200, json={"requests": items, "solutions": items, "response_status": status})
 
-    async with opened(settings("http://desk"), transport=httpx.MockTransport(answer)) as desk:
+    async with opened(settings("http://desk"), transport=httpx2.MockTransport(answer)) as desk:
         expected = [str(number) for number in range(200)]
         assert [each.ticket_id for each in (await desk.lists.tickets()).items] == expected
         assert [each.solution_id for each in (await desk.lists.solutions()).items] == expected

@@ -1,6 +1,6 @@
 """A call that fails: what it may have done all the same, and its second try with a fresh token."""
 
-import httpx
+import httpx2
 import pytest
 
 from integrations.breaker import Breaker
@@ -20,11 +20,11 @@ class TokenRefusingDesk:
     def __init__(self) -> None:
         self.notes = 0
 
-    def answer(self, request: httpx.Request) -> httpx.Response:
+    def answer(self, request: httpx2.Request) -> httpx2.Response:
         if request.url.path.endswith("/token"):
-            return httpx.Response(200, json={"access_token": f"t{self.notes}"})
+            return httpx2.Response(200, json={"access_token": f"t{self.notes}"})
         self.notes += 1
-        return httpx.Response(401) if self.notes == 1 else httpx.Response(200, json=NOTE)
+        return httpx2.Response(401) if self.notes == 1 else httpx2.Response(200, json=NOTE)
 
 
 async def test_the_second_try_with_a_fresh_token_is_within_the_rate_too() -> None:
@@ -34,7 +34,7 @@ async def test_the_second_try_with_a_fresh_token_is_within_the_rate_too() -> Non
     async def about_to_post() -> None:
         begun.append(server.notes)
 
-    desk, transport = settings("http://desk", "cloud"), httpx.MockTransport(server.answer)
+    desk, transport = settings("http://desk", "cloud"), httpx2.MockTransport(server.answer)
     # One call each four minutes.
     async with opened(desk, transport=transport, rate=DeskRate("globex", 1, None)) as hurried:
         with pytest.raises(HeldBack, match="desk rate limit"):
@@ -49,14 +49,14 @@ async def test_a_right_that_the_token_lacks_costs_one_token_an_hour() -> None:
     """Tickets are read with it, so the next one would lack that right as well."""
     clock, tokens = Clock(), list[int]()
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         if request.url.path.endswith("/token"):
             tokens.append(len(tokens))
-            return httpx.Response(200, json={"access_token": f"t{len(tokens)}"})
-        return httpx.Response(401 if request.url.path.endswith("/solutions") else 200, json={})
+            return httpx2.Response(200, json={"access_token": f"t{len(tokens)}"})
+        return httpx2.Response(401 if request.url.path.endswith("/solutions") else 200, json={})
 
     limits = Limits(Breaker("desk", "desk unavailable"), DeskRate("globex", 100_000, None), 8)
-    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
         desk = settings("http://desk", "cloud")
         calls = DeskCalls("globex", desk, http, DeskTokens(http, None, 5), 5, limits, monotonic=clock)
         for seconds, fetched in ((0, 2), (3599, 2), (1, 3)):
@@ -70,30 +70,30 @@ async def test_a_right_that_the_token_lacks_costs_one_token_an_hour() -> None:
 @pytest.mark.parametrize(
     ("failure", "kind", "unknown"),
     [
-        (httpx.ReadTimeout("?"), DeskTimeout, True),
+        (httpx2.ReadTimeout("?"), DeskTimeout, True),
         (TimeoutError(), DeskTimeout, True),
-        (httpx.ReadError("?"), DeskUnavailable, True),
-        (httpx.RemoteProtocolError("?"), DeskUnavailable, True),
-        (httpx.ConnectTimeout("?"), DeskTimeout, False),
-        (httpx.PoolTimeout("?"), DeskTimeout, False),
-        (httpx.ConnectError("?"), DeskUnavailable, False),
-        (httpx.Response(500), DeskUnavailable, True),
-        (httpx.Response(200, text="<html>"), DeskUnavailable, True),
-        (httpx.Response(200, json={}), DeskUnavailable, True),
-        (httpx.Response(200, json={"response_status": {"status": "failed"}}), DeskUnavailable, True),
-        (httpx.Response(429), DeskUnavailable, False),
+        (httpx2.ReadError("?"), DeskUnavailable, True),
+        (httpx2.RemoteProtocolError("?"), DeskUnavailable, True),
+        (httpx2.ConnectTimeout("?"), DeskTimeout, False),
+        (httpx2.PoolTimeout("?"), DeskTimeout, False),
+        (httpx2.ConnectError("?"), DeskUnavailable, False),
+        (httpx2.Response(500), DeskUnavailable, True),
+        (httpx2.Response(200, text="<html>"), DeskUnavailable, True),
+        (httpx2.Response(200, json={}), DeskUnavailable, True),
+        (httpx2.Response(200, json={"response_status": {"status": "failed"}}), DeskUnavailable, True),
+        (httpx2.Response(429), DeskUnavailable, False),
     ],
     ids=repr,
 )
 async def test_only_a_posting_that_may_have_been_done_has_an_unknown_outcome(
-    failure: Exception | httpx.Response, kind: type[Temporary], *, unknown: bool
+    failure: Exception | httpx2.Response, kind: type[Temporary], *, unknown: bool
 ) -> None:
-    def answer(_request: httpx.Request) -> httpx.Response:
+    def answer(_request: httpx2.Request) -> httpx2.Response:
         if isinstance(failure, Exception):
             raise failure
         return failure
 
-    async with opened(settings("http://desk"), transport=httpx.MockTransport(answer)) as client:
+    async with opened(settings("http://desk"), transport=httpx2.MockTransport(answer)) as client:
         for call, outcome in (
             (client.add_note("1", "x"), unknown),
             (client.read_ticket("1"), False),

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import pytest
 from prometheus_client import REGISTRY
 
@@ -74,11 +74,11 @@ async def test_calls_that_are_refused_at_the_same_time_are_told_once(
 async def test_a_refresh_token_that_was_withdrawn_holds_too_and_no_token_is_asked_for() -> None:
     asked = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         asked.append(request.url.path)
-        return httpx.Response(400, json={"error": "invalid_code"})
+        return httpx2.Response(400, json={"error": "invalid_code"})
 
-    transport = httpx.MockTransport(answer)
+    transport = httpx2.MockTransport(answer)
     async with opened(settings("http://desk", "cloud"), transport=transport, holds=holds_by(Clock())) as desk:
         for _ in range(3):
             with pytest.raises(HeldBack, match=WHY):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
 
-import httpx
+import httpx2
 import pytest
 from redis.asyncio import Redis
 
@@ -23,7 +23,7 @@ class OtherDesk:
         self._refusal = refusal
         self._pause = pause
 
-    async def answer(self, request: httpx.Request) -> httpx.Response:
+    async def answer(self, request: httpx2.Request) -> httpx2.Response:
         # In the body alone: addresses get into the logs of proxies.
         assert request.url.query == b""
         assert request.headers["accept"] == "application/vnd.manageengine.sdp.v3+json"
@@ -31,14 +31,14 @@ class OtherDesk:
         self.keys.append(key)
         await asyncio.sleep(self._pause)
         if self._refusal is not None:
-            return httpx.Response(self._refusal[0], json=self._refusal[1])
+            return httpx2.Response(self._refusal[0], json=self._refusal[1])
         if key != "request_note":
-            return httpx.Response(400, json=EXTRA_KEY_REFUSED)
-        return httpx.Response(200, json={key: {"id": "7"}, "response_status": {"status_code": 2000}})
+            return httpx2.Response(400, json=EXTRA_KEY_REFUSED)
+        return httpx2.Response(200, json={key: {"id": "7"}, "response_status": {"status_code": 2000}})
 
     @property
-    def transport(self) -> httpx.MockTransport:
-        return httpx.MockTransport(self.answer)
+    def transport(self) -> httpx2.MockTransport:
+        return httpx2.MockTransport(self.answer)
 
 
 async def test_the_other_key_is_used_once_the_first_was_refused_and_remembered() -> None:

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from redis.asyncio import Redis
 
@@ -68,12 +68,12 @@ async def test_a_note_that_does_not_say_when_it_was_written_is_read(moment: Any)
     old = {"value": "1000"}
     items = [{"id": str(number), "added_time": old} for number in range(5)] + [{"id": "7", "added_time": moment}]
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         number = request.url.path.rpartition("/")[2]
         body = {"notes": items} if number == "notes" else {"note": {"id": number, "description": f"note {number}"}}
-        return httpx.Response(200, json=body | {"response_status": {"status_code": 2000}})
+        return httpx2.Response(200, json=body | {"response_status": {"status_code": 2000}})
 
-    async with opened(settings("http://desk"), transport=httpx.MockTransport(answer)) as desk:
+    async with opened(settings("http://desk"), transport=httpx2.MockTransport(answer)) as desk:
         assert await desk.find_note("1", has("note 7"), datetime.now(UTC)) == "7"
         assert await desk.find_note("1", has("note 4"), datetime.now(UTC)) is None
 
@@ -83,7 +83,7 @@ async def test_all_pages_of_a_list_of_notes_are_looked_through(pages: int, found
     """Whatever order the desk lists them in: the newest may be on the last page. Without it nothing is sure."""
     asked = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         number = request.url.path.rpartition("/")[2]
         if number != "notes":
             body: dict[str, Any] = {"note": {"id": number, "description": "Ref 1-a" if number == "241" else "x"}}
@@ -93,9 +93,9 @@ async def test_all_pages_of_a_list_of_notes_are_looked_through(pages: int, found
             items = [{"id": str(each), "added_time": {"value": str(each)}} for each in range(start, start + 100)]
             last = len(asked) == pages
             body = {"notes": items[: 41 if last else 100], "list_info": {"has_more_rows": not last}}
-        return httpx.Response(200, json=body | {"response_status": {"status_code": 2000}})
+        return httpx2.Response(200, json=body | {"response_status": {"status_code": 2000}})
 
-    async with opened(settings("http://desk"), transport=httpx.MockTransport(answer)) as desk:
+    async with opened(settings("http://desk"), transport=httpx2.MockTransport(answer)) as desk:
         if found is not None:
             assert await desk.find_note("1", has("Ref 1-a"), datetime.now(UTC)) == found
             assert asked == [{"row_count": 100, "start_index": start} for start in (1, 101, 201)]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from redis.asyncio import Redis
 
@@ -56,11 +56,11 @@ def listing(*tickets: Any) -> dict[str, Any]:
 async def test_a_desk_that_has_not_searched_is_not_believed(answer: dict[str, Any]) -> None:
     """Else the note would be in somebody else's ticket."""
 
-    def answered(request: httpx.Request) -> httpx.Response:
+    def answered(request: httpx2.Request) -> httpx2.Response:
         token = {"access_token": "t", "expires_in": 3600}
-        return httpx.Response(200, json=token if request.url.path.endswith("/token") else answer)
+        return httpx2.Response(200, json=token if request.url.path.endswith("/token") else answer)
 
-    async with opened(settings("http://desk", "cloud"), transport=httpx.MockTransport(answered)) as desk:
+    async with opened(settings("http://desk", "cloud"), transport=httpx2.MockTransport(answered)) as desk:
         with pytest.raises(OutsideFailure, match=r"ServiceDesk Plus API: (invalid answer|400)"):
             await desk.id_of("102")
 
@@ -81,6 +81,6 @@ async def test_a_desk_that_has_not_searched_is_not_believed(answer: dict[str, An
 async def test_a_number_that_is_none_is_not_shown(told: object, shown: str) -> None:
     """It goes into lines, spans and notes."""
     body = {"request": {"id": "7", "display_id": told}, "response_status": {"status_code": 2000}}
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=body))
     async with opened(settings("http://desk"), transport=transport) as desk:
         assert (await desk.read_ticket("7")).shown == shown

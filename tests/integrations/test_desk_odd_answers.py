@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from integrations.errors import DeskUnavailable, OutsideFailure
@@ -39,13 +39,13 @@ def shown(document: Any) -> str:
     return json.dumps(document)[:60]
 
 
-def desk_with(listed: dict[str, Any], single: dict[str, Any] | None = None) -> httpx.MockTransport:
+def desk_with(listed: dict[str, Any], single: dict[str, Any] | None = None) -> httpx2.MockTransport:
     """A desk that answers a list with `listed`, and one note with `single`."""
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json=listed if request.url.path.endswith("s") else single)
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json=listed if request.url.path.endswith("s") else single)
 
-    return httpx.MockTransport(answer)
+    return httpx2.MockTransport(answer)
 
 
 @pytest.mark.parametrize("listed", NO_LISTS, ids=shown)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from integrations.errors import OutsideFailure, TicketGone
@@ -132,22 +132,22 @@ async def what_comes_of(recorded: RecordedAnswer) -> Any:
     """What the client makes of the answer; of notes, which of them it reads, in order; of a failure, its line."""
     notes_read: list[str] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         if request.url.path.endswith("/token") and recorded.kind != "token":
-            return httpx.Response(200, json={"access_token": "t"})
+            return httpx2.Response(200, json={"access_token": "t"})
         if recorded.kind == "notes" and not request.url.path.endswith("/notes"):
             notes_read.append(request.url.path.rpartition("/")[2])
             gone = next(each for each in RECORDED if each.name == "failure_not_found")
-            return httpx.Response(gone.status, json=gone.body)
-        return httpx.Response(recorded.status, json=recorded.body)
+            return httpx2.Response(gone.status, json=gone.body)
+        return httpx2.Response(recorded.status, json=recorded.body)
 
     if recorded.kind == "resolution":
         return ticket_of({"id": "1", "resolution": recorded.body["resolution"]}).resolution
     edition: Edition = "cloud" if recorded.edition == "cloud" else "onpremises"
-    transport = httpx.MockTransport(answer)
+    transport = httpx2.MockTransport(answer)
     try:
         if recorded.kind == "token":
-            tokens = DeskTokens(httpx.AsyncClient(transport=transport), None, 5)
+            tokens = DeskTokens(httpx2.AsyncClient(transport=transport), None, 5)
             return await tokens.get("globex", settings("http://desk", "cloud"))
         async with opened(settings("http://desk", edition), transport=transport) as desk:
             came = await CALLS[recorded.kind](desk)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from redis.asyncio import Redis
 
@@ -170,15 +170,15 @@ async def test_without_redis_a_process_keeps_a_token_of_its_own(desk: CloudDesk)
     assert desk.calls("token") == 1
 
 
-def accounts_host(content: bytes, asked: list[str]) -> httpx.MockTransport:
+def accounts_host(content: bytes, asked: list[str]) -> httpx2.MockTransport:
     """An accounts host that answers with that, and a desk behind it."""
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         asked.append(request.url.path)
         body = content if request.url.path.endswith("/token") else b'{"request": {"id": "1"}}'
-        return httpx.Response(200, content=body)
+        return httpx2.Response(200, content=body)
 
-    return httpx.MockTransport(answer)
+    return httpx2.MockTransport(answer)
 
 
 @pytest.mark.parametrize(
@@ -232,13 +232,13 @@ async def _locks_while_fetching(desk: DeskSettings, redis: Redis, *, taken_over:
     """The keys of locks during a fetch, which fails; it ends with its lock gone, unless another process has it."""
     locks: list[str] = []
 
-    async def answer(_request: httpx.Request) -> httpx.Response:
+    async def answer(_request: httpx2.Request) -> httpx2.Response:
         locks.extend(str(key.decode() if isinstance(key, bytes) else key) for key in await redis.keys("*:lock"))
         if taken_over:
             await redis.set(locks[0], "another's")
-        return httpx.Response(500)
+        return httpx2.Response(500)
 
-    async with opened(desk, redis=redis, transport=httpx.MockTransport(answer)) as client:
+    async with opened(desk, redis=redis, transport=httpx2.MockTransport(answer)) as client:
         with pytest.raises(DeskUnavailable):
             await client.read_ticket("1")
     assert len(await redis.keys("*:lock")) == taken_over

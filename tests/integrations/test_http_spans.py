@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
-import httpx
+import httpx2
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -13,8 +13,8 @@ from integrations.http import TracedTransport
 from observability import tracing
 
 
-def client(answer: httpx.MockTransport) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=TracedTransport(answer))
+def client(answer: httpx2.MockTransport) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=TracedTransport(answer))
 
 
 @pytest.mark.parametrize(
@@ -27,13 +27,13 @@ def client(answer: httpx.MockTransport) -> httpx.AsyncClient:
 async def test_a_request_has_a_span_with_its_address_and_without_its_query(
     asked: str, told: str, port: int, spans: InMemorySpanExporter
 ) -> None:
-    seen: list[httpx.Request] = []
+    seen: list[httpx2.Request] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         seen.append(request)
-        return httpx.Response(201)
+        return httpx2.Response(201)
 
-    async with client(httpx.MockTransport(answer)) as http:
+    async with client(httpx2.MockTransport(answer)) as http:
         await http.post(asked, content=b"text of a ticket")
     (span,) = spans.get_finished_spans()
     assert (span.name, span.kind, span.status.status_code) == ("POST", SpanKind.CLIENT, StatusCode.UNSET)
@@ -47,32 +47,32 @@ async def test_a_request_has_a_span_with_its_address_and_without_its_query(
     assert "traceparent" not in seen[0].headers
 
 
-async def refused(_: httpx.Request) -> httpx.Response:
-    return httpx.Response(429)
+async def refused(_: httpx2.Request) -> httpx2.Response:
+    return httpx2.Response(429)
 
 
-async def unreachable(_: httpx.Request) -> httpx.Response:
-    raise httpx.ConnectError("text of a stranger")
+async def unreachable(_: httpx2.Request) -> httpx2.Response:
+    raise httpx2.ConnectError("text of a stranger")
 
 
-async def silent(_: httpx.Request) -> httpx.Response:
+async def silent(_: httpx2.Request) -> httpx2.Response:
     await asyncio.sleep(60)
-    return httpx.Response(200)
+    return httpx2.Response(200)
 
 
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
         (refused, "429"),
-        (unreachable, "httpx.ConnectError"),
+        (unreachable, "httpx2.ConnectError"),
         (silent, "asyncio.exceptions.CancelledError"),
     ],
 )
 async def test_a_request_that_failed_is_red_and_quotes_nobody(
-    answer: Callable[[httpx.Request], Coroutine[None, None, httpx.Response]], told: str, spans: InMemorySpanExporter
+    answer: Callable[[httpx2.Request], Coroutine[None, None, httpx2.Response]], told: str, spans: InMemorySpanExporter
 ) -> None:
-    async with client(httpx.MockTransport(answer)) as http:
-        with suppress(httpx.ConnectError, TimeoutError):
+    async with client(httpx2.MockTransport(answer)) as http:
+        with suppress(httpx2.ConnectError, TimeoutError):
             async with asyncio.timeout(0.2):
                 await http.get("http://desk.example/")
     (span,) = spans.get_finished_spans()
@@ -82,7 +82,7 @@ async def test_a_request_that_failed_is_red_and_quotes_nobody(
 
 
 async def test_untraced_work_makes_no_span(spans: InMemorySpanExporter) -> None:
-    async with client(httpx.MockTransport(lambda _: httpx.Response(200))) as http:
+    async with client(httpx2.MockTransport(lambda _: httpx2.Response(200))) as http:
         with tracing.untraced():
             await http.get("http://desk.example/")
     assert spans.get_finished_spans() == ()

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Literal
 
-import httpx
+import httpx2
 import pytest
 from redis.asyncio import Redis
 
@@ -48,14 +48,14 @@ async def opened(
     *,
     timeout: float = 5,  # noqa: ASYNC109 -- the client's own limit is what is tested
     redis: Redis | None = None,
-    transport: httpx.AsyncBaseTransport | None = None,
+    transport: httpx2.AsyncBaseTransport | None = None,
     breaker: Breaker | None = None,
     rate: DeskRate | None = None,
     most_at_once: int = 32,
     holds: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[ServiceDeskPlus]:
     """The desk's client, over `transport` if one is given."""
-    http = open_client(connections=8) if transport is None else httpx.AsyncClient(transport=transport)
+    http = open_client(connections=8) if transport is None else httpx2.AsyncClient(transport=transport)
     tenant = Tenant(TENANT_OF[desk.edition], desk=desk)
     async with http:
         breaker = breaker or Breaker("desk", "desk unavailable")

@@ -8,7 +8,7 @@ from datetime import UTC, timedelta
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from redis.asyncio import Redis
@@ -94,14 +94,14 @@ async def test_a_note_that_may_be_there_is_looked_for_though_the_database_is_awa
     """At the deadline the desk falls silent over the note: only the row knows by now that it may be there."""
     failing = Failing(server.url, application_name="failing")
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         if request.method == "GET":
-            return httpx.Response(200, json=TICKET)
+            return httpx2.Response(200, json=TICKET)
         failing.away = True
-        raise httpx.ReadTimeout("?")
+        raise httpx2.ReadTimeout("?")
 
     table.change(waiting, enhancement=ANSWER.model_dump_json(), deadline_at="now() + interval '30 seconds'")
-    async with opened(settings("http://desk"), transport=httpx.MockTransport(answer)) as desk:
+    async with opened(settings("http://desk"), transport=httpx2.MockTransport(answer)) as desk:
         assert await run_job(runner_on(desk, failing, database), waiting)
     await failing.close()
     row = table.job(waiting)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 import pytest
 from redis.asyncio import Redis
 
@@ -51,13 +51,13 @@ async def test_its_answer_is_kept_neither_in_the_row_nor_in_redis_and_nothing_fa
 ) -> None:
     stream = start_log()
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         assert request.method == "GET"
         request_with = {"id": "12345", "subject": "S", "requester": {"email_id": "Zoe@acme.example"}}
-        return httpx.Response(200, json=TICKET | {"request": request_with})
+        return httpx2.Response(200, json=TICKET | {"request": request_with})
 
     async with (
-        desk.opened(desk.settings("http://desk"), transport=httpx.MockTransport(answer)) as its_desk,
+        desk.opened(desk.settings("http://desk"), transport=httpx2.MockTransport(answer)) as its_desk,
         gpt4.opened(model.url) as real,
     ):
         asked: Any = MeanwhileForgotten(real, lambda: erasing.erase(store.database, which))
@@ -85,7 +85,7 @@ async def test_what_an_earlier_attempt_left_in_redis_goes_when_it_is_found_forgo
     answers = AnswersInRedis(redis, 60)
     await answers.put(Kept.ANSWER, waiting, ({"summary": "the ticket's text"}, "m"))
     await answers.put(Kept.UNUSABLE, waiting, "{ the ticket's text")
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=TICKET))
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=TICKET))
     async with desk.opened(desk.settings("http://desk"), transport=transport) as its_desk:
         assert await run_job(replace(runner_on(its_desk, database, database), answers=answers), waiting)
     row = table.job(waiting)

@@ -3,7 +3,7 @@
 import asyncio
 from uuid import UUID
 
-import httpx
+import httpx2
 import pytest
 
 from config.tenants import Tenant
@@ -23,7 +23,7 @@ from tests.kit.runner import ANSWER, TICKET, runner_on
 class OneCallDesk:
     """Shows an open ticket, and takes no second call."""
 
-    def __init__(self, why: str, http: httpx.AsyncClient) -> None:
+    def __init__(self, why: str, http: httpx2.AsyncClient) -> None:
         self._why = why
         self._shown = False
         self._breaker = Breaker("desk", "desk unavailable", most_failures=1)
@@ -38,7 +38,7 @@ class OneCallDesk:
         if self._shown and self._why == "tenant closed":
             raise HeldBack("tenant closed", 10, extends_deadline=False)
 
-    async def answer(self, request: httpx.Request) -> httpx.Response:
+    async def answer(self, request: httpx2.Request) -> httpx2.Response:
         """The ticket, after which nothing works any more."""
         if self._shown:
             await asyncio.sleep(60)
@@ -50,7 +50,7 @@ class OneCallDesk:
         if self._why == "desk unavailable":
             with pytest.raises(DeskTimeout), self._breaker.watch():
                 raise DeskTimeout
-        return httpx.Response(200, json=TICKET)
+        return httpx2.Response(200, json=TICKET)
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,10 @@ async def test_only_a_desk_that_is_well_need_not_be_asked_again(
     """What may have happened to the ticket while its desk was down, nobody has seen."""
     table.change(waiting, enhancement=ANSWER.model_dump_json())
 
-    async def answer(request: httpx.Request) -> httpx.Response:
+    async def answer(request: httpx2.Request) -> httpx2.Response:
         return await desk.answer(request)
 
-    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as http:
         desk = OneCallDesk(why, http)
         assert await run_job(runner_on(desk.client, database, database), waiting)
         for other in desk.others:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 import pytest
 from langgraph.runtime import Runtime
 
@@ -32,16 +32,16 @@ class OtherKey:
         self._breaker = breaker
         self._second = second
 
-    def answer(self, request: httpx.Request) -> httpx.Response:
+    def answer(self, request: httpx2.Request) -> httpx2.Response:
         if request.method == "GET":
-            return httpx.Response(200, json=TICKET)
+            return httpx2.Response(200, json=TICKET)
         self.posts += 1
         if self.posts == 1:
             if self._second == "held back":
                 with pytest.raises(DeskTimeout), self._breaker.watch():
                     raise DeskTimeout
-            return httpx.Response(400, json=EXTRA_KEY_REFUSED)
-        raise httpx.ReadTimeout("?")
+            return httpx2.Response(400, json=EXTRA_KEY_REFUSED)
+        raise httpx2.ReadTimeout("?")
 
 
 @pytest.mark.parametrize("second", ["held back", "unknown"])
@@ -50,7 +50,7 @@ async def test_a_second_posting_decides_whether_the_note_may_be_there(second: st
     breaker = Breaker("desk", "desk unavailable", most_failures=1)
     server = OtherKey(breaker, second)
     claim = await claimed(store.database, waiting)
-    transport = httpx.MockTransport(server.answer)
+    transport = httpx2.MockTransport(server.answer)
     async with opened(settings("http://desk"), transport=transport, breaker=breaker) as desk:
         attempt = attempt_at(claim, store.database, desk=desk)
         state: GraphState = {"content": ANSWER, "model": "gpt-6-luna"}

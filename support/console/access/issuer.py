@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 from joserfc.errors import JoseError
 from joserfc.jwk import Key, KeySet
 
@@ -105,7 +105,7 @@ class Issuers:
                 if response.status_code != 200:
                     raise ProviderAway(f"answered {response.status_code}")
                 told = json.loads(await read_bounded(response))
-        except (httpx.HTTPError, TimeoutError, AnswerTooLarge) as failure:
+        except (httpx2.HTTPError, TimeoutError, AnswerTooLarge) as failure:
             raise ProviderAway(failure_words(failure)) from failure
         except (ValueError, RecursionError) as failure:
             raise ProviderAway("invalid answer") from failure
