@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from masking.folding import Folded, folded
 from workflow.note_words import WORDS, NoteWords
-from workflow.patterns import COMMAND, END_OF_COMMAND, LINK, PRODUCT
+from workflow.patterns import COMMAND, END_OF_COMMAND, LINK, MAY_HAVE_LINK, PRODUCT
 
 _LONGEST = 1500
 _LONGEST_LABEL = 60
@@ -149,7 +149,7 @@ def _links(text: str, kept: _Kept) -> str:
 
 
 def _found(text: str) -> Iterator[tuple[int, int, str]]:
-    for found in LINK.finditer(text):
+    for found in LINK.finditer(text) if MAY_HAVE_LINK.search(text) else ():
         link = found.group().rstrip(_TRAILING)
         if link and not PRODUCT.fullmatch(link):
             yield found.start(), found.start() + len(link), link
