@@ -7,6 +7,7 @@ to stop reading for each piece. anyio still connects, which is seldom: it tries 
 import asyncio
 import select
 import ssl
+import time
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -15,6 +16,8 @@ import httpx2
 
 # Of what the other side sends, before it has to wait; of what is kept to be sent in one go.
 _MOST_UNREAD, _MOST_UNSENT = 262_144, 65_536
+# The pool asks all of its idle connections whether they were closed, twice for each request.
+_LOOKED_SECONDS = 0.05
 
 
 def open_transport(
@@ -107,6 +110,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
     def __init__(self, inbound: _Inbound) -> None:
         self._inbound = inbound
         self._unsent = bytearray()
+        self._looked_at = 0.0
         self._poll = select.poll()
         self._poll.register(inbound.transport.get_extra_info("socket").fileno(), select.POLLIN)
 
@@ -172,12 +176,21 @@ class _Stream(httpcore2.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         """Return what is asked of a connection; that an idle one is readable says that the server has closed it."""
-        inbound = self._inbound
         if info == "is_readable":
-            # The loop may not have heard of it yet.
-            return inbound.has_come or inbound.has_ended or inbound.transport.is_closing() or bool(self._poll.poll(0))
+            return self._is_readable()
         names = {"client_addr": "sockname", "server_addr": "peername"}
-        return inbound.transport.get_extra_info(names.get(info, info))
+        return self._inbound.transport.get_extra_info(names.get(info, info))
+
+    def _is_readable(self) -> bool:
+        inbound = self._inbound
+        if inbound.has_come or inbound.has_ended or inbound.transport.is_closing():
+            return True
+        now = time.monotonic()
+        if now - self._looked_at < _LOOKED_SECONDS:
+            return False
+        # A loop that was held still has not heard of it yet.
+        self._looked_at = now
+        return bool(self._poll.poll(0))
 
 
 class _Backend(httpcore2.AsyncNetworkBackend):
