@@ -26,6 +26,7 @@ from integrations.model.asking import Asking
 from integrations.model.bounds import ModelAnswerTooLarge
 from integrations.model.failures import CONTENT_FILTER, classed
 from integrations.model.opening import open_openai
+from integrations.model.silence import Silence
 from integrations.model.stream import Completion, Gathered, NotAStream, read_completion
 from integrations.model.wire import REFUSALS, Wire, as_body, refused_part, strip_fence
 from integrations.outward import STRAIGHT, Outward
@@ -192,20 +193,10 @@ class ModelClient:
             raise
 
     async def _read(self, request: dict[str, Any], gathered: Gathered, asking: Asking) -> Completion:
-        loop = asyncio.get_running_loop()
         before, asking.sent = asking.sent, True
-        idle = asyncio.timeout(self._idle)
-        started = loop.time()
-        first: float | None = None
-
-        def heard() -> None:
-            nonlocal first
-            now = loop.time()
-            first = now if first is None else first
-            idle.reschedule(now + self._idle)
-
+        silence = Silence(self._idle)
         try:
-            async with asyncio.timeout(self._total), idle:
+            async with asyncio.timeout(self._total), silence:
                 # Not `chat.completions.create`, which walks through a request by its types: 0.5 ms of CPU each time.
                 response: Any = await self._client.post(
                     "/chat/completions",
@@ -214,10 +205,11 @@ class ModelClient:
                     stream=True,
                     stream_cls=AsyncStream[Any],
                 )
-                completion = await read_completion(response, gathered, heard)
-                return completion if first is None else replace(completion, first_seconds=first - started)
+                completion = await read_completion(response, gathered, silence.heard)
+                first = silence.first_heard_at
+                return completion if first is None else replace(completion, first_seconds=first - silence.began_at)
         except TimeoutError:
-            raise ModelTimeout(self._idle if idle.expired() else self._total) from None
+            raise ModelTimeout(self._idle if silence.expired() else self._total) from None
         except REFUSALS:
             raise
         except ModelAnswerTooLarge as failure:
