@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
+from typing import Any
 
 import httpx2
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from integrations.outward import STRAIGHT, Outward
-from integrations.sockets import open_transport
 from integrations.statuses import status_words
 from observability import tracing
 
@@ -114,11 +114,11 @@ def open_client(*, connections: int, outward: Outward = STRAIGHT) -> httpx2.Asyn
     limits = httpx2.Limits(
         max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_SECONDS
     )
-    trusted = trust(outward.ca_bundle)
-    transport: httpx2.AsyncBaseTransport = open_transport(trusted, limits)
+    options: dict[str, Any] = {"verify": trust(outward.ca_bundle), "trust_env": False, "limits": limits}
+    transport: httpx2.AsyncBaseTransport = httpx2.AsyncHTTPTransport(**options)
     if outward.proxy is not None:
         to_proxy = httpx2.Proxy(outward.proxy, ssl_context=trust_of_proxy(outward))
-        transport = ProxiedTransport(outward, open_transport(trusted, limits, to_proxy), transport)
+        transport = ProxiedTransport(outward, httpx2.AsyncHTTPTransport(**options, proxy=to_proxy), transport)
     return httpx2.AsyncClient(
         transport=TracedTransport(transport),
         follow_redirects=False,

@@ -53,6 +53,7 @@ class _Bounded(httpx2.AsyncByteStream):
 async def bound(response: httpx2.Response) -> None:
     """Limit what is read of an answer; a response hook, called with its head before any of its body is read.
 
+    A hook and no transport: a client with a transport of its own would go past the proxy of the environment.
     Raises ModelAnswerTooLarge for a compressed answer.
     """
     if response.headers.get("content-encoding", "identity").strip().lower() != "identity":

@@ -6,7 +6,6 @@ from openai import AsyncOpenAI, DefaultAsyncHttpx2Client
 from integrations.http import KEPT_SECONDS, trust, trust_of_proxy
 from integrations.model.bounds import PLAIN, bound
 from integrations.outward import Outward
-from integrations.sockets import open_transport
 
 
 def open_openai(
@@ -23,11 +22,11 @@ def open_openai(
         max_retries=0,
         timeout=timeout,
         http_client=DefaultAsyncHttpx2Client(
-            transport=open_transport(
-                trust(outward.ca_bundle), limits, to_proxy if outward.by_proxy(base_url) else None
-            ),
+            verify=trust(outward.ca_bundle),
             trust_env=False,
+            proxy=to_proxy if outward.by_proxy(base_url) else None,
             timeout=timeout,
+            limits=limits,
             follow_redirects=False,
             headers=PLAIN,
             event_hooks={"response": [bound]},
