@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from api import feedback_port, health, metrics_route, probes, webhook
 from api.app_state import ApiState
+from api.direct_route import DirectApplication
 from api.http_protocol import SENDER_SECONDS
 from api.rejection_recorder import RejectionRecorder
 from api.secret_uses import SecretUses
@@ -55,7 +56,7 @@ def create_app() -> FastAPI:
     except Exception as failure:  # noqa: BLE001 -- the web server would quote its text, which may have the address in it
         say(phrases.PROCESS_FAILED, failure=failure)
         sys.exit(1)
-    app = FastAPI(
+    app = DirectApplication(
         title="ai-agents",
         description="Takes signed webhooks of ServiceDesk Plus; each ticket gets an enhancement as a note.",
         lifespan=lambda app: _lifespan(app, settings, tenants, listener, for_feedback),
@@ -66,6 +67,7 @@ def create_app() -> FastAPI:
         telemetry=probes.NO_TELEMETRY,
     )
     webhook.add_routes(app.router)
+    app.short_way = webhook.PATH, webhook.receive
     app.add_exception_handler(HTTPException, webhook.refuse_address)
     app.include_router(health.router)
     if listener is None:

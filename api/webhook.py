@@ -27,7 +27,7 @@ from uuid_utils.compat import uuid7
 from api import schemas
 from api.app_state import ApiState
 from api.causes import Cause
-from api.direct_route import DirectRoute
+from api.direct_route import DirectRoute, QuickJSONResponse
 from api.http_protocol import LARGEST_HEAD_BYTES
 from api.proof import Proof, by_token
 from api.proved_webhook import ProvedWebhook, prove
@@ -45,6 +45,7 @@ from webhooks.bodies import LARGEST_BODY_BYTES
 from webhooks.fields import DeskWebhook, Unusable, is_check, parse, ticket_of
 from webhooks.signing import DELIVERY_HEADER
 
+PATH = "/webhook"
 _LONGEST_DELIVERY_ID = 200
 
 _BODY_SCHEMA = {
@@ -83,8 +84,8 @@ def add_routes(router: APIRouter) -> None:
         "route_class_override": DirectRoute,
     }
     not_found = {"model": schemas.Refused, "description": "Another address"}
-    router.add_api_route("/webhook", receive, responses=ANSWERS, **shared)
-    router.add_api_route("/webhook/{tenant_id}", receive_by_token, responses=ANSWERS | {404: not_found}, **shared)
+    router.add_api_route(PATH, receive, responses=ANSWERS, **shared)
+    router.add_api_route(PATH + "/{tenant_id}", receive_by_token, responses=ANSWERS | {404: not_found}, **shared)
 
 
 async def receive(request: Request) -> JSONResponse:
@@ -178,13 +179,13 @@ async def refuse_address(request: Request, failure: Exception) -> JSONResponse:
 
 def _answer(span: Span, status: int, body: dict[str, str], headers: dict[str, str] | None = None) -> JSONResponse:
     span.set_attribute("http.response.status_code", status)
-    return JSONResponse(body, status, headers)
+    return QuickJSONResponse(body, status, headers)
 
 
 def _accepted(event: Event, taken: Taken) -> dict[str, str]:
-    bind(job_id=str(taken.job_id))
     result = "duplicate" if taken.duplicate else "accepted"
     if taken.duplicate:
+        bind(job_id=str(taken.job_id))
         say(phrases.WEBHOOK_DUPLICATE, job_id=taken.job_id, ticket_id=event.ticket_id)
     counting.webhook(result, event.tenant_id)
     # The relay of this process may be what ends it.

@@ -104,6 +104,8 @@ def _api(host: str, port: int) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        # Nobody asks for a sender's address.
+        proxy_headers=False,
         timeout_graceful_shutdown=20,
         # Longer than proxies keep theirs (60 s): a webhook sent over a connection that is just being closed is lost.
         timeout_keep_alive=75,
