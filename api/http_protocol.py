@@ -11,6 +11,8 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from api.answer_writer import AnswerWriter
+from api.body import WHOLE_BODY
 from api.head_refusals import CrowdLog, HeadRefused, last_answer
 from serving.alarm import Alarm
 from serving.crowd import Crowd
@@ -33,13 +35,9 @@ class FrontDoorProtocol(HttpToolsProtocol):
         self._seconds = float(self.app_state.get(SENDER_SECONDS, _DEFAULT_SECONDS))
         self._head_size = 0
         self._unaccounted = 0  # bytes since the last sign that the sender gets on: an end of a head, a piece of a body
-        self._head_open = False
-        self._head_begun = False
-        self._in_body = False
-        self._over = False
-        self._reads_old_head = False
-        # One for all connections of a listener.
-        listener = vars(self.server_state)
+        self._head_open = self._head_begun = False
+        self._in_body = self._over = self._reads_old_head = False
+        listener = vars(self.server_state)  # the same for all connections
         self._crowd: Crowd[FrontDoorProtocol] = listener.setdefault("crowd", Crowd())
         self._crowd_log: CrowdLog = listener.setdefault("crowd_log", CrowdLog(self.loop.time))
         self._slow_head, self._unread, self._unheard = (Alarm(self.loop) for _ in range(3))
@@ -48,6 +46,7 @@ class FrontDoorProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin; a connection over which nothing comes is closed long before one that was used."""
         super().connection_made(transport)
+        self._answers: Any = AnswerWriter(transport)
         if self._crowd.is_busy:
             # What each may keep in memory is bounded, so that all of them are.
             self._over = True
@@ -174,6 +173,7 @@ class FrontDoorProtocol(HttpToolsProtocol):
         self._head_open = self._head_begun = False
         self._slow_head.cancel()  # the next one, in the same data perhaps, has a time of its own
         super().on_headers_complete()
+        self.cycle.transport = self._answers
         self._in_body = True
         self._unaccounted = 0
 
@@ -187,6 +187,8 @@ class FrontDoorProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self._framing():
             return
         super().on_message_complete()
+        scope: Any = self.scope
+        scope[WHOLE_BODY] = True
         self._unaccounted = 0
         self._head_open = self._in_body = False
         self._unread.cancel()
@@ -196,6 +198,7 @@ class FrontDoorProtocol(HttpToolsProtocol):
 
         Closing at once would reset the connection of a client that sends its body before it reads the answer.
         """
+        self._answers.end_answer()
         super().on_response_complete()
         self._take_place()
         if self._in_body and self.cycle.response_complete and not self.transport.is_closing():
@@ -239,10 +242,7 @@ class FrontDoorProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _answer(self, status: int, reason: str) -> None:
-        self.transport.write(last_answer(status, reason))
-        # Not closed at once: a client that still sends would see a reset connection instead of its answer.
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        self._answers.write_last(last_answer(status, reason))
         self._unread.set(_UNREAD_SECONDS, self.transport.close)
 
     def _all_answered(self) -> bool:

@@ -5,7 +5,7 @@ import contextlib
 from collections import Counter
 
 from api.proof import Proof
-from observability import metrics, tracing
+from observability import counting, metrics, tracing
 from storage import known_secrets
 from storage.known_secrets import AT_ONCE, CURRENT, PREVIOUS, RETIRED, TOKEN
 from storage.session import DATABASE_FAILURES, Database
@@ -29,7 +29,7 @@ class SecretUses:
 
     def note(self, tenant_id: str, proof: Proof) -> None:
         """Count a webhook that this proves, or that the retired secret has signed."""
-        metrics.WEBHOOKS_PROVED.labels(tenant_id, _KINDS[proof.setting]).inc()
+        counting.series(metrics.WEBHOOKS_PROVED, tenant_id, _KINDS[proof.setting]).inc()
         self._untold[tenant_id, proof.setting, proof.secret] += 1
 
     async def tell(self) -> None:

@@ -14,9 +14,10 @@ from sqlalchemy.exc import DBAPIError
 from dispatch.budget import Budget
 from dispatch.gathering import Gathering
 from dispatch.inbox import Inbox
+from dispatch.patience import Patience, WaitedTooLong
 from dispatch.queue import JobQueue, QueueUnreachable
 from dispatch.store_breaker import StoreBreaker
-from observability import metrics, phrases, tracing
+from observability import counting, metrics, phrases, tracing
 from observability.identifiers import bind
 from observability.logging import say
 from observability.outage import Outage
@@ -71,7 +72,8 @@ class Acceptance:
         self._deadline = job_deadline_seconds
         self._database_seconds = database_seconds
         self._budget = Budget()
-        self._rows = Gathering(self._record_all, _MOST_RECORDED)
+        patience = Patience(database_seconds + _PATIENCE_SECONDS)
+        self._rows = Gathering(self._record_all, _MOST_RECORDED, patience=patience)
         self.database_breaker = StoreBreaker()
         self.queue_breaker = StoreBreaker()
         self.database_outage = Outage(phrases.DATABASE_UNREACHABLE)
@@ -93,13 +95,11 @@ class Acceptance:
 
     async def _record(self, event: Event, until: float) -> UUID | None:
         """Write the row, then publish its message. Return the job's id, or the first job's; None without Postgres."""
-        patience = asyncio.timeout(self._database_seconds + _PATIENCE_SECONDS)
         try:
-            async with patience:
-                row = await self._rows.put(event)
+            row = await self._rows.put(event)
+        except WaitedTooLong:
+            return None  # others were before it: no outage, and its row may come yet, which does no harm
         except (*DATABASE_FAILURES, TimeoutError) as failure:
-            if patience.expired():
-                return None  # others were before it: no outage, and its row may come yet, which does no harm
             if not is_locked(failure):
                 self.database_breaker.failed()
             self.database_outage.seen("webhooks wait in Redis", failure)
@@ -161,8 +161,8 @@ class Acceptance:
             return False
         self.queue_breaker.worked()
         self.queue_outage.over()
-        metrics.JOBS_QUEUED.labels(why).inc()
-        say(phrases.JOB_QUEUED, job_id=job_id, ticket_id=ticket_id)
+        counting.series(metrics.JOBS_QUEUED, why).inc()
+        say(phrases.JOB_QUEUED, job_id=str(job_id), ticket_id=ticket_id)
         return True
 
     async def _leave_to_relay(self, job_id: UUID, until: float) -> None:

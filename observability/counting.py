@@ -2,7 +2,10 @@
 
 import time
 from collections.abc import Mapping
+from functools import cache
 from uuid import UUID
+
+from prometheus_client import Counter
 
 from observability import metrics
 
@@ -10,11 +13,18 @@ UNKNOWN_TENANT = "unknown"
 """Stands for the tenant where none of ours is named."""
 
 
+@cache
+def series(counter: Counter, *labels: str) -> Counter:
+    """Return one series of a counter that is never cleared: to look for it takes three times as long as to count."""
+    return counter.labels(*labels)
+
+
 def webhook(result: str, tenant_id: str | None = None) -> None:
     """Count a webhook; `tenant_id` only of a known tenant."""
-    metrics.WEBHOOKS.labels(tenant_id or UNKNOWN_TENANT, result).inc()
+    series(metrics.WEBHOOKS, tenant_id or UNKNOWN_TENANT, result).inc()
 
 
+@cache
 def expect_outcomes(tenant_id: str, *outcomes: str) -> None:
     """Show these counts at 0, or all, so that the first one is seen as an increase.
 
