@@ -21,6 +21,8 @@ from hashlib import sha256
 from webhooks.signing import SIGNATURE_HEADER, TIMESTAMP_HEADER, WINDOW_SECONDS
 
 _SIGNATURE_HEADER, _TIMESTAMP_HEADER = SIGNATURE_HEADER.lower(), TIMESTAMP_HEADER.lower()
+_STANDARD_HEADER, _GITHUBS_HEADER = "webhook-signature", "x-hub-signature-256"
+_SCHEMES = (_SIGNATURE_HEADER, _STANDARD_HEADER, _GITHUBS_HEADER)
 _MOST_SIGNATURES = 8
 _A_DAY_SECONDS = 86_400
 
@@ -56,9 +58,14 @@ class SignatureClaim:
         return _standard_key if self.standard else str.encode
 
 
+def has_claim(headers: Mapping[str, str]) -> bool:
+    """Return True if there is a header of one of the schemes."""
+    return any(name in headers for name in _SCHEMES)
+
+
 def claim_of(headers: Mapping[str, str]) -> SignatureClaim | None:
     """Read the first scheme of which there is a header, None without one; names are looked up in lower case."""
-    if (written := headers.get("webhook-signature")) is not None:
+    if (written := headers.get(_STANDARD_HEADER)) is not None:
         timestamp = headers.get("webhook-timestamp", "")
         prefix = f"{headers.get('webhook-id', '')}.{timestamp}.".encode()
         return SignatureClaim(
@@ -70,7 +77,7 @@ def claim_of(headers: Mapping[str, str]) -> SignatureClaim | None:
         return SignatureClaim(
             standard=False, written=written, given=_hex_signatures(written), timestamp=sent, prefix=prefix
         )
-    if (written := headers.get("x-hub-signature-256")) is not None:
+    if (written := headers.get(_GITHUBS_HEADER)) is not None:
         return SignatureClaim(
             standard=False, written=written, given=_hex_signatures(written), timestamp=None, prefix=b""
         )

@@ -10,18 +10,20 @@ import json
 import os
 import socket
 from functools import cache
-from uuid import UUID, uuid4
+from uuid import UUID
+
+from uuid_utils import uuid4
 
 QUEUE = "celery"
 TASK = "ai_agents.enhance"
 
-_EMBEDDED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+_EMBEDDED = json.dumps({"callbacks": None, "errbacks": None, "chain": None, "chord": None})
 
 
 def message_of(job_id: UUID, traceparent: str) -> str:
     """Return the message to be pushed; `traceparent` is the W3C header of the span that it belongs to, or nothing."""
     job = str(job_id)
-    body = base64.b64encode(f'[["{job}"], {{}}, {json.dumps(_EMBEDDED)}]'.encode()).decode()
+    body = base64.b64encode(f'[["{job}"], {{}}, {_EMBEDDED}]'.encode()).decode()
     return _template() % {"job": job, "body": body, "traceparent": traceparent, "tag": str(uuid4())}
 
 

@@ -38,10 +38,7 @@ def bind(**identifiers: str) -> None:
         block = _Block({})
         _block.set(block)
     block.bind({**block.identifiers, **identifiers})
-    span = trace.get_current_span()
-    for name in TAGS:
-        if name in identifiers:
-            span.set_attribute(name, identifiers[name])
+    trace.get_current_span().set_attributes({name: identifiers[name] for name in TAGS if name in identifiers})
 
 
 @contextmanager

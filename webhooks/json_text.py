@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 _DEEPEST = 100
@@ -21,7 +22,6 @@ _MISTAKES = {
     "Invalid \\": "a backslash inside a value",
     "Expecting value": "no value where one has to stand, or a text without quotes",
     "Extra data": "something behind the end",
-    "Unexpected UTF-8 BOM": "a byte order mark",
 }
 
 
@@ -52,18 +52,12 @@ def load(text: str, *, named_once: Sequence[str], strict: bool) -> Any:
 
     Raises Malformed; also where an object has one of the names `named_once` twice.
     """
-
-    def no_twins(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        for name in named_once:
-            if names.count(name) > 1:
-                raise Malformed(f"{name} is there twice")
-        return dict(pairs)
-
     if _too_deep(text):
         raise Malformed("nested too deep")
+    if text.startswith("\ufeff"):
+        raise Malformed("line 1 column 1: a byte order mark")
     try:
-        return json.loads(text, object_pairs_hook=no_twins, strict=strict)
+        return _decoder(tuple(named_once), strict).decode(text)
     except json.JSONDecodeError as failure:
         mistake = next((words for said, words in _MISTAKES.items() if failure.msg.startswith(said)), "no JSON")
         raise Malformed(f"line {failure.lineno} column {failure.colno}: {mistake}") from None
@@ -71,6 +65,22 @@ def load(text: str, *, named_once: Sequence[str], strict: bool) -> Any:
         raise Malformed("nested too deep") from None
     except ValueError:
         raise Malformed("a number of thousands of digits") from None
+
+
+@cache
+def _decoder(named_once: tuple[str, ...], strict: bool) -> json.JSONDecoder:
+    """One for all texts: to make it takes a quarter of the time of reading one."""
+
+    def no_twins(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            for name in named_once:
+                if names.count(name) > 1:
+                    raise Malformed(f"{name} is there twice")
+        return found
+
+    return json.JSONDecoder(object_pairs_hook=no_twins, strict=strict)
 
 
 def _too_deep(text: str) -> bool:
