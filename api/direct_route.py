@@ -33,7 +33,7 @@ class DirectRoute(APIRoute):
 class DirectApplication(FastAPI):
     """FastAPI, in which a webhook is told by its address, in front of all middleware.
 
-    That is there for what an endpoint raises or leaves open, and for addresses that have to be looked for: a tenth of
+    That is there for what an endpoint raises or leaves open, and for addresses that have to be looked for: a sixth of
     a webhook's CPU. An endpoint that takes the short way answers whatever goes wrong itself; it stands in the router
     as well, which answers other methods, and describes it.
     """
