@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from dispatch.budget import Budget
 from dispatch.gathering import Gathering
 from dispatch.inbox import Inbox
-from dispatch.patience import Patience, WaitedTooLong
+from dispatch.shared_timeout import SharedTimeout, WaitedTooLong
 from dispatch.queue import JobQueue, QueueUnreachable
 from dispatch.store_breaker import StoreBreaker
 from observability import counting, metrics, phrases, tracing
@@ -72,8 +72,8 @@ class Acceptance:
         self._deadline = job_deadline_seconds
         self._database_seconds = database_seconds
         self._budget = Budget()
-        patience = Patience(database_seconds + _PATIENCE_SECONDS)
-        self._rows = Gathering(self._record_all, _MOST_RECORDED, patience=patience)
+        timeout = SharedTimeout(database_seconds + _PATIENCE_SECONDS)
+        self._rows = Gathering(self._record_all, _MOST_RECORDED, timeout=timeout)
         self.database_breaker = StoreBreaker()
         self.queue_breaker = StoreBreaker()
         self.database_outage = Outage(phrases.DATABASE_UNREACHABLE)

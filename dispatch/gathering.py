@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import Generic, TypeVar
 
-from dispatch.patience import Patience
+from dispatch.shared_timeout import SharedTimeout
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -18,7 +18,7 @@ class Gathering(Generic[Item, Result]):
     `work` returns a result for each item, in their order, or the exception that its item alone is to get. What it
     raises is raised to all that wait by then, also to those that it was not given: they would wait for the same.
     Who has left by the time that his item's turn comes has nothing done for it. It runs in no caller's context.
-    With `patience` nobody waits for longer than that.
+    With a `timeout` nobody waits for longer than that.
     """
 
     def __init__(
@@ -26,11 +26,11 @@ class Gathering(Generic[Item, Result]):
         work: Callable[[list[Item]], Awaitable[Sequence[Result | Exception]]],
         most: int,
         *,
-        patience: Patience | None = None,
+        timeout: SharedTimeout | None = None,
     ) -> None:
         self._work = work
         self._most = most
-        self._patience = patience
+        self._timeout = timeout
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._running: asyncio.Task[None] | None = None
 
@@ -38,8 +38,8 @@ class Gathering(Generic[Item, Result]):
         """Return the result of an item. Raises what the work raised, for it or for all, and WaitedTooLong."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        if self._patience is not None:
-            self._patience.watch(future)
+        if self._timeout is not None:
+            self._timeout.watch(future)
         if self._running is None:
             self._running = asyncio.get_running_loop().create_task(self._run(), context=Context())
         return await future

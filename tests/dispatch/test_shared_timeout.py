@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from dispatch.patience import Patience, WaitedTooLong
+from dispatch.shared_timeout import SharedTimeout, WaitedTooLong
 
 SECONDS = 0.1
 
@@ -15,7 +15,7 @@ def future() -> "asyncio.Future[int]":
 
 
 async def test_each_waits_from_its_own_beginning() -> None:
-    patience, loop = Patience(SECONDS), asyncio.get_running_loop()
+    timeout, loop = SharedTimeout(SECONDS), asyncio.get_running_loop()
     ended: list[float] = []
     waits = []
 
@@ -26,7 +26,7 @@ async def test_each_waits_from_its_own_beginning() -> None:
         waits.append(one := future())
         began = loop.time()
         one.add_done_callback(partial(note, began))
-        patience.watch(one)
+        timeout.watch(one)
         await asyncio.sleep(SECONDS / 3)
     results = await asyncio.gather(*waits, return_exceptions=True)
     assert [type(result) for result in results] == [WaitedTooLong] * 3
@@ -35,10 +35,10 @@ async def test_each_waits_from_its_own_beginning() -> None:
 
 
 async def test_what_came_in_time_stays_as_it_came_and_keeps_no_other_one_waiting() -> None:
-    patience = Patience(SECONDS)
+    timeout = SharedTimeout(SECONDS)
     came, left, late = future(), future(), future()
     for one in (came, left, late):
-        patience.watch(one)
+        timeout.watch(one)
     came.set_result(7)
     left.cancel()
     with pytest.raises(WaitedTooLong):
@@ -48,12 +48,12 @@ async def test_what_came_in_time_stays_as_it_came_and_keeps_no_other_one_waiting
 
 
 async def test_one_that_comes_when_all_others_are_done_is_watched_as_well() -> None:
-    patience = Patience(SECONDS)
+    timeout = SharedTimeout(SECONDS)
     first = future()
-    patience.watch(first)
+    timeout.watch(first)
     first.set_result(1)
     await asyncio.sleep(SECONDS * 2)
     second = future()
-    patience.watch(second)
+    timeout.watch(second)
     with pytest.raises(WaitedTooLong):
         await second

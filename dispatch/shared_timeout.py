@@ -9,7 +9,7 @@ class WaitedTooLong(Exception):
     """What was waited for has not come in time; it may come yet."""
 
 
-class Patience:
+class SharedTimeout:
     """Ends the wait for each future that it watches `seconds` after it began, with WaitedTooLong.
 
     A timer for each, as `asyncio.timeout` sets it, would be 4 % of a webhook.
