@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from dispatch.budget import Budget
 from dispatch.gathering import Gathering
 from dispatch.inbox import Inbox
-from dispatch.shared_timeout import SharedTimeout, WaitedTooLong
 from dispatch.queue import JobQueue, QueueUnreachable
+from dispatch.shared_timeout import SharedTimeout, WaitedTooLong
 from dispatch.store_breaker import StoreBreaker
 from observability import counting, metrics, phrases, tracing
 from observability.identifiers import bind

@@ -8,7 +8,7 @@ HEAD = b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n"
 WAIT = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Wire(asyncio.Transport):
+class RecordingTransport(asyncio.Transport):
     """Keeps what is written to it."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Wire(asyncio.Transport):
 
 
 def test_a_head_goes_with_its_body_and_what_follows_by_itself() -> None:
-    wire = Wire()
+    wire = RecordingTransport()
     writer = AnswerWriter(wire)
     for _ in range(2):
         for data in (WAIT, HEAD, b"{}", b"more"):
@@ -33,7 +33,7 @@ def test_a_head_goes_with_its_body_and_what_follows_by_itself() -> None:
 
 
 def test_a_head_without_a_body_goes_when_its_answer_ends_or_its_connection_closes() -> None:
-    wire = Wire()
+    wire = RecordingTransport()
     writer = AnswerWriter(wire)
     writer.write(HEAD)
     assert wire.written == []
@@ -45,7 +45,7 @@ def test_a_head_without_a_body_goes_when_its_answer_ends_or_its_connection_close
 
 
 def test_an_empty_body_lets_its_head_go() -> None:
-    wire = Wire()
+    wire = RecordingTransport()
     writer = AnswerWriter(wire)
     writer.write(HEAD)
     writer.write(b"")

@@ -9,7 +9,7 @@ from serving.bounded import BoundedProtocol
 from serving.listening import served
 
 
-class _Seen(BoundedProtocol):
+class _Noted(BoundedProtocol):
     """Notes how each connection sends."""
 
     sends_at_once: bool
@@ -22,9 +22,9 @@ class _Seen(BoundedProtocol):
 
 async def test_no_part_of_an_answer_waits_for_an_acknowledgement() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
-    async with served(PlainTextResponse("here"), _Seen, listener, 1.0):
+    async with served(PlainTextResponse("here"), _Noted, listener, 1.0):
         reader, writer = await asyncio.open_connection(*listener.getsockname())
         writer.write(b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
         assert (await reader.read()).endswith(b"here")
         writer.close()
-    assert _Seen.sends_at_once
+    assert _Noted.sends_at_once
