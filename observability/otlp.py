@@ -27,6 +27,8 @@ _NO_STATUS, _FLAGS = b"\x7a\x00", b"\x85\x01"
 _KEY, _VALUE, _TEXT, _NUMBER = b"\x0a", b"\x12", b"\x0a", b"\x18"
 _KNOWN_WHETHER_REMOTE, _REMOTE = 0x100, 0x200
 _LARGEST_NUMBER = 2**63 - 1
+# A prompt does not come again; a thousand of them would be tens of megabytes, and what people wrote.
+_LONGEST_KEPT = 200
 
 
 class QuickExporter(OTLPSpanExporter):
@@ -34,10 +36,22 @@ class QuickExporter(OTLPSpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send the spans."""
-        if self._shutdown or not spans:
-            return super().export(spans)
-        sent = self._client.export(encoded(spans))
+        request = b"" if self._shutdown else _encoded_or_nothing(spans)
+        if not request or 0 < self._max_request_size < len(request):
+            return super().export(spans)  # which may know better, or says why these are not sent
+        sent = self._client.export(request)
         return SpanExportResult.SUCCESS if sent.success else SpanExportResult.FAILURE
+
+
+def _encoded_or_nothing(spans: Sequence[ReadableSpan]) -> bytes:
+    """Return the bytes of these spans, none if there are none or if one of them can't be encoded.
+
+    An exception would be heard of by nobody: it goes past the count of failed exports.
+    """
+    try:
+        return encoded(spans) if spans else b""
+    except Exception:  # noqa: BLE001 -- whatever a span may hold
+        return b""
 
 
 def encoded(spans: Sequence[ReadableSpan]) -> bytes:
@@ -74,7 +88,9 @@ def _ordinary(span: ReadableSpan) -> bytes | None:
     start, end, attributes = span.start_time, span.end_time, _attributes(span)
     if context is None or start is None or end is None or attributes is None or context.trace_state:
         return None
-    if span.events or span.links or span.status.status_code is not StatusCode.UNSET or span.dropped_attributes:
+    if span.events or span.links or span.status.status_code is not StatusCode.UNSET:
+        return None
+    if span.dropped_attributes or span.dropped_events or span.dropped_links:
         return None
     flags = _KNOWN_WHETHER_REMOTE | (_REMOTE if parent is not None and parent.is_remote else 0)
     return b"".join(
@@ -98,17 +114,18 @@ def _attributes(span: ReadableSpan) -> bytes | None:
     # A copy at once: going through them takes a lock and a look for each.
     found = cast("dict[str, Any]", span.attributes).copy()
     try:
-        return b"".join([_attribute(name, value) for name, value in found.items()])
+        return b"".join(
+            [
+                _attribute(name, value) if type(value) is str and len(value) > _LONGEST_KEPT else _kept(name, value)
+                for name, value in found.items()
+            ]
+        )
     except (TypeError, ValueError):
         return None
 
 
-@lru_cache(maxsize=1024, typed=True)
 def _attribute(name: str, value: Any) -> bytes:
-    """Return an attribute's bytes. Raises TypeError or ValueError for one that is left to the package.
-
-    Most have been there before; ids have not.
-    """
+    """Return an attribute's bytes. Raises TypeError or ValueError for one that is left to the package."""
     if isinstance(value, str):
         told = _field(_TEXT, value.encode())
     elif type(value) is int and 0 <= value <= _LARGEST_NUMBER:
@@ -116,6 +133,10 @@ def _attribute(name: str, value: Any) -> bytes:
     else:
         raise TypeError
     return _field(_ATTRIBUTES, _field(_KEY, name.encode()) + _field(_VALUE, told))
+
+
+# Most have been there before; ids have not.
+_kept = lru_cache(maxsize=1024, typed=True)(_attribute)
 
 
 def _field(number: bytes, content: bytes) -> bytes:
