@@ -13,10 +13,10 @@ _FORCED = {
 _DEFAULTS = {
     # Seconds. A collector that does not answer may delay the end of a process by no more than this.
     "OTEL_EXPORTER_OTLP_TIMEOUT": "3",
-    # Spans. To send 64 takes four times as long as to encode them, to send more hardly longer. While they are encoded
-    # nobody is answered: 2 ms for 256.
-    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "256",
 }
+# Spans. To send 64 takes four times as long as to encode them, to send more hardly longer. While they are encoded
+# nobody is answered: 2 ms for 256.
+_MOST_SENT = 256
 
 
 def settle_environment() -> None:
@@ -27,6 +27,10 @@ def settle_environment() -> None:
     os.environ.update(_FORCED)
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
+    # Of an operator's shorter queue all of it: for more than it can hold OpenTelemetry refuses to start.
+    queue = os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE", "").strip()
+    most = min(_MOST_SENT, int(queue)) if queue.isdecimal() else _MOST_SENT
+    os.environ.setdefault("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", str(most))
 
 
 def environment_with(**more: str) -> dict[str, str]:

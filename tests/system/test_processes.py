@@ -96,3 +96,14 @@ def test_a_silent_collector_is_given_seconds_unless_the_operator_gives_more() ->
     )
     assert in_a_fresh_process(program) == "3"
     assert in_a_fresh_process(program, OTEL_EXPORTER_OTLP_TIMEOUT="9") == "9"
+
+
+def test_a_shorter_queue_of_spans_than_we_would_send_at_once_lets_a_process_start() -> None:
+    program = (
+        "from config.environment import settle_environment; settle_environment();"
+        "import json, os; from observability.tracing import Tracing; Tracing('api').close();"
+        "print(json.dumps(os.environ['OTEL_BSP_MAX_EXPORT_BATCH_SIZE']))"
+    )
+    collector = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    assert in_a_fresh_process(program, **collector) == "256"
+    assert in_a_fresh_process(program, **collector, OTEL_BSP_MAX_QUEUE_SIZE="128") == "128"
