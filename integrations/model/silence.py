@@ -17,6 +17,8 @@ class Silence:
         self._loop = asyncio.get_running_loop()
         self.began_at = self._heard_at = self._loop.time()
         self.first_heard_at: float | None = None
+        # None where the end had come before the block began.
+        self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
@@ -26,7 +28,8 @@ class Silence:
     async def __aexit__(
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         await self._timeout.__aexit__(kind, failure, trace)
 
     def heard(self) -> None:

@@ -49,3 +49,21 @@ def test_what_ends_in_time_is_left_alone(new_loop: Callable[[], asyncio.Abstract
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(scenario())
+
+
+@LOOPS
+def test_one_whose_end_has_come_before_its_block_begins_ends_it_in_the_same_way(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    """A limit of less than the clock's steps, which the settings allow, or a loop that had much to do in between."""
+
+    async def scenario() -> None:
+        silence = Silence(0.01)
+        await asyncio.sleep(0.05)
+        with pytest.raises(TimeoutError):
+            async with silence:
+                await asyncio.sleep(5)
+        assert silence.expired()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(scenario())
