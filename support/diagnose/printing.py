@@ -126,6 +126,9 @@ def _of_job(facts: Facts, job: Details) -> _Line:
 
 def _of_no_job(facts: Facts) -> _Line:
     """By what the verdict rests on, in the same order."""
+    if facts.in_inbox or facts.forgotten:
+        # What came before says nothing of a webhook that was taken, and of what was erased no job is made.
+        return _Line("api", phrases.WEBHOOK_RECEIVED, {})
     missing = facts.missing
     # The desk's list names it by its id, whichever number was asked for.
     listed = {"ticket_id": missing.ticket_id} if missing is not None else {}

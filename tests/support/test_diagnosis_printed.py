@@ -121,6 +121,8 @@ def test_the_lines_to_look_for_are_those_of_the_log() -> None:
         (facts(missing=replace(MISSED, missed_at=None), reconcile="report"), phrases.WEBHOOK_RECEIVED),
         (facts(missing=MISSED, reconcile="poll"), phrases.JOB_RECOVERED),
         (facts(webhooks=RETIRED, reconcile="poll"), phrases.JOB_RECOVERED),
+        (facts(webhooks=RETIRED, in_inbox=True), phrases.WEBHOOK_RECEIVED),
+        (facts(reconcile="poll", forgotten=True), phrases.WEBHOOK_RECEIVED),
         (facts(job("waiting")), phrases.JOB_QUEUED),
         (facts(job("waiting", "x"), events=happened(("held back", "x"))), phrases.JOB_REQUEUED),
         (facts(job("waiting", "x"), events=happened(("retried", "x"))), phrases.TASK_FAILED),
