@@ -67,6 +67,8 @@ class Reconciling(DeskRounds):
             if not_compared := await missed.look():
                 say(phrases.RECONCILE_INCOMPLETE, tenant_id=tenant.id, reason=not_compared)
             await missed.recover(until)
+            # Not before: what was listed and could not be counted as missed would be noticed by nobody.
+            await reconciling.all_done(*where)
         finally:
             # Webhooks may come, and jobs be made, while the desk's API is down: what was true before it would alarm.
             await self._tell(tenant)

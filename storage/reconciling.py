@@ -38,9 +38,8 @@ _NOTE_SEEN = text(f"""
 """)  # noqa: S608 -- constants
 _CAME = text(f"DELETE FROM missing_webhooks m WHERE m.missed_at IS NULL AND {HAS_JOB}")  # noqa: S608
 # A ticket of the future must not hide what comes until then.
-_COMPARED = text("""
-    UPDATE reconciliations SET compared_until = greatest(compared_until, least(:until, now())), compared_at = now()
-""")
+_COMPARED = text("UPDATE reconciliations SET compared_until = greatest(compared_until, least(:until, now()))")
+_ALL_DONE = text("UPDATE reconciliations SET compared_at = now()")
 _OVERDUE = text("""
     SELECT m.ticket_id, m.display_id, m.created_at, m.tells_all FROM missing_webhooks m
     WHERE m.missed_at IS NULL AND NOT m.left_out AND m.seen_at <= :before AND m.created_at >= :oldest
@@ -139,6 +138,11 @@ async def compare(
     """
     told = [each._asdict() | {"created_at": each.created_at.isoformat()} for each in tickets]
     await database.call_as(tenant_id, _NOTE_SEEN, _CAME, _COMPARED, tickets=Jsonb(told), seen_at=seen_at, until=until)
+
+
+async def all_done(database: Database, tenant_id: str) -> None:
+    """The tenant's tickets are compared now, and all is done that follows of it: one that is missed is counted."""
+    await database.call_as(tenant_id, _ALL_DONE)
 
 
 async def overdue(

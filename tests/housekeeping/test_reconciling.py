@@ -2,70 +2,26 @@
 
 import io
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from typing import Any, cast
 
 import pytest
-from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from config.settings import HousekeepingSettings
-from config.tenant_directory import TenantDirectory
 from dispatch.inbox import Inbox
 from housekeeping.extent import tell_no_others
 from housekeeping.pace import CopyPaces
 from housekeeping.reconciling import Reconciling
-from integrations.servicedesk.desks import Desks
 from observability import metrics
 from storage import reconcile_findings
 from storage.jobs import ASKED_BY_HAND
 from storage.session import Database
 from tests.housekeeping.comparing import told
-from tests.kit.clock import Clock
+from tests.housekeeping.rounds import SETTINGS, RoundsOf, value
 from tests.kit.desk import new_ticket
 from tests.kit.logs import StartLog
 from tests.kit.postgres import Store, Table
 from tests.kit.simulators import Simulator
-
-_SECONDS = 30
-SETTINGS = HousekeepingSettings.model_construct(
-    reconcile_interval_seconds=300,
-    reconcile_window_hours=24,
-    keep_jobs_days=90,
-    job_deadline_seconds=1800,
-    servicedesk_timeout_seconds=5,
-    servicedesk_ca_bundle=None,
-    https_proxy=None,
-    no_proxy=None,
-)
-
-
-class RoundsOf:
-    """The rounds of tenants with these settings, which may change."""
-
-    def __init__(self, desks: Simulator, database: Database, table: Table, redis: Redis) -> None:
-        self.values = {
-            "WEBHOOK_SECRET_ACME": "s",
-            "SERVICEDESK_URL_ACME": f"{desks.url}/acme",
-            "SERVICEDESK_API_KEY_ACME": "acme-key",
-            "SERVICEDESK_RATE_PER_MINUTE_ACME": "100000",
-            "SERVICEDESK_URL_INITECH": f"{desks.url}/acme",
-            "SERVICEDESK_API_KEY_INITECH": "wrong",
-            "WEBHOOK_MODE_INITECH": "poll",
-        }
-        self.clock = Clock()
-        tenants = TenantDirectory(lambda: self.values, monotonic=self.clock)
-        self.desks = Desks(tenants, SETTINGS, redis, connections=4, yields=True)
-        about = (tenants, database, self.desks, Inbox(redis), CopyPaces(), SETTINGS)
-        self.reconciling = Reconciling(*about)
-        self._table = table
-
-    async def round(self, *, minutes: int = 5) -> None:
-        """A round, so long after the last one."""
-        ago = timedelta(minutes=minutes)
-        self._table.run("UPDATE missing_webhooks SET seen_at = seen_at - %s, missed_at = missed_at - %s", ago, ago)
-        self._table.run("UPDATE reconciliations SET told_at = told_at - %s", ago)
-        await self.reconciling.round(_SECONDS)
 
 
 @pytest.fixture
@@ -80,10 +36,6 @@ async def rounds(desks: Simulator, database: Database, table: Table, redis: Redi
 @pytest.fixture
 def stream(start_log: StartLog) -> io.StringIO:
     return start_log()
-
-
-def value(name: str, **labels: str) -> float | None:
-    return REGISTRY.get_sample_value(f"ai_agents_reconcile_{name}", {"tenant_id": "acme", **labels})
 
 
 @pytest.mark.usefixtures("spans")

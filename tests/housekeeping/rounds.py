@@ -1,0 +1,62 @@
+"""Rounds of reconciliation over several desks, and what their figures are."""
+
+from datetime import timedelta
+
+from prometheus_client import REGISTRY
+from redis.asyncio import Redis
+
+from config.settings import HousekeepingSettings
+from config.tenant_directory import TenantDirectory
+from dispatch.inbox import Inbox
+from housekeeping.pace import CopyPaces
+from housekeeping.reconciling import Reconciling
+from integrations.servicedesk.desks import Desks
+from storage.session import Database
+from tests.kit.clock import Clock
+from tests.kit.postgres import Table
+from tests.kit.simulators import Simulator
+
+_SECONDS = 30
+SETTINGS = HousekeepingSettings.model_construct(
+    reconcile_interval_seconds=300,
+    reconcile_window_hours=24,
+    keep_jobs_days=90,
+    job_deadline_seconds=1800,
+    servicedesk_timeout_seconds=5,
+    servicedesk_ca_bundle=None,
+    https_proxy=None,
+    no_proxy=None,
+)
+
+
+class RoundsOf:
+    """The rounds of tenants with these settings, which may change."""
+
+    def __init__(self, desks: Simulator, database: Database, table: Table, redis: Redis) -> None:
+        self.values = {
+            "WEBHOOK_SECRET_ACME": "s",
+            "SERVICEDESK_URL_ACME": f"{desks.url}/acme",
+            "SERVICEDESK_API_KEY_ACME": "acme-key",
+            "SERVICEDESK_RATE_PER_MINUTE_ACME": "100000",
+            "SERVICEDESK_URL_INITECH": f"{desks.url}/acme",
+            "SERVICEDESK_API_KEY_INITECH": "wrong",
+            "WEBHOOK_MODE_INITECH": "poll",
+        }
+        self.clock = Clock()
+        tenants = TenantDirectory(lambda: self.values, monotonic=self.clock)
+        self.desks = Desks(tenants, SETTINGS, redis, connections=4, yields=True)
+        about = (tenants, database, self.desks, Inbox(redis), CopyPaces(), SETTINGS)
+        self.reconciling = Reconciling(*about)
+        self._table = table
+
+    async def round(self, *, minutes: int = 5) -> None:
+        """A round, so long after the last one."""
+        ago = timedelta(minutes=minutes)
+        self._table.run("UPDATE missing_webhooks SET seen_at = seen_at - %s, missed_at = missed_at - %s", ago, ago)
+        self._table.run("UPDATE reconciliations SET told_at = told_at - %s", ago)
+        await self.reconciling.round(_SECONDS)
+
+
+def value(name: str, **labels: str) -> float | None:
+    """A figure of acme's, or of whom the labels name; None where there is none."""
+    return REGISTRY.get_sample_value(f"ai_agents_reconcile_{name}", {"tenant_id": "acme", **labels})
