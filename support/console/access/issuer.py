@@ -119,9 +119,11 @@ def _is_odd(url: object) -> bool:
     if not isinstance(url, str):
         return True
     try:
+        # Of a few that look like an address none can be made, e.g. of a name that has no form in ASCII.
+        httpx2.URL(url)
         # A provider's endpoint may have a query.
         return address_problem(urlsplit(url)._replace(query="").geturl(), secure=True) is not None
-    except ValueError:
+    except (ValueError, httpx2.InvalidURL):
         return True
 
 

@@ -34,6 +34,12 @@ async def test_a_provider_whose_keys_are_all_unknown_is_away() -> None:
         assert (await came_back(issuer, browser)).status_code == 503
 
 
+async def test_a_provider_whose_keys_are_where_no_address_can_be_made_of_is_away() -> None:
+    async with with_provider() as (_, issuer, browser):
+        issuer.told = {"jwks_uri": f"https://ä{'a' * 70}.example/keys"}
+        assert (await browser.get("/login/provider")).status_code == 503
+
+
 @pytest.mark.parametrize("subject", ["jane.doe@desk.example", "x, role=operator", "an ERROR", "terror", "\u202eanna"])
 async def test_a_subject_that_is_more_than_an_id_is_in_no_line(subject: str, start_log: StartLog) -> None:
     lines = start_log()
