@@ -8,7 +8,7 @@ import signal
 import socket
 import ssl
 
-import httpx
+import httpx2
 
 from config.addresses import address_problem
 from config.settings import SignerSettings
@@ -86,13 +86,13 @@ async def _main(chosen: argparse.Namespace, settings: SignerSettings, tenants: T
     say(phrases.PROCESS_STOPPED, process="Signer")
 
 
-def _client(settings: SignerSettings) -> httpx.AsyncClient:
+def _client(settings: SignerSettings) -> httpx2.AsyncClient:
     trusted = ssl.create_default_context()
     if settings.signer_ca_bundle is not None:
         trusted.load_verify_locations(cafile=str(settings.signer_ca_bundle))
     try:
         return open_client(trusted)
-    except (ValueError, ImportError, httpx.InvalidURL):
+    except (ValueError, ImportError, httpx2.InvalidURL):
         # Its own words would quote the address, which may have a password in it.
         raise _Unfit(
             "HTTPS_PROXY is wrong: it must be http(s)://HOST:PORT (nor may HTTP_PROXY or ALL_PROXY be)"

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 from uuid import UUID
 
-import httpx
+import httpx2
 from uuid_utils.compat import uuid7
 
 from config.tenant_directory import TenantDirectory
@@ -38,20 +38,20 @@ _SHORTEST_PAUSE_SECONDS = 0.5
 _LOOK_SECONDS = 1.0
 _LARGEST_ANSWER_BYTES = 4096
 _REST_SECONDS = 2.0
-_UNREACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
+_UNREACHED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)
 
 
-def open_client(trusted: ssl.SSLContext) -> httpx.AsyncClient:
+def open_client(trusted: ssl.SSLContext) -> httpx2.AsyncClient:
     """Return a client that follows no redirect, and takes the proxies of the environment (`HTTPS_PROXY`, `NO_PROXY`).
 
     Raises ValueError or ImportError for a proxy that can't be used.
     """
-    return httpx.AsyncClient(
+    return httpx2.AsyncClient(
         verify=trusted,
         trust_env=True,
         follow_redirects=False,
-        timeout=httpx.Timeout(ANSWER_SECONDS, connect=10),
-        limits=httpx.Limits(max_connections=2, keepalive_expiry=3),
+        timeout=httpx2.Timeout(ANSWER_SECONDS, connect=10),
+        limits=httpx2.Limits(max_connections=2, keepalive_expiry=3),
         headers={"Accept-Encoding": "identity", "User-Agent": "ai-agents-signer"},
     )
 
@@ -60,7 +60,7 @@ class Forwarding:
     """The tries of one tenant's webhooks at one address."""
 
     def __init__(
-        self, spool: Spool, tenants: TenantDirectory, tenant_id: str, url: str, client: httpx.AsyncClient
+        self, spool: Spool, tenants: TenantDirectory, tenant_id: str, url: str, client: httpx2.AsyncClient
     ) -> None:
         self._spool = spool
         self._tenants = tenants
@@ -160,7 +160,7 @@ class Forwarding:
                     taken or checked if response.is_success else is_reason(response.status_code, told.get("detail"))
                 )
                 return judge(response.status_code, self._tenant_id, by_api=by_api), wait, _job_id(told)
-        except (httpx.HTTPError, TimeoutError) as failure:
+        except (httpx2.HTTPError, TimeoutError) as failure:
             return Verdict("later", _words(failure), reached=not isinstance(failure, _UNREACHED)), 0.0, None
 
     def _failed(
@@ -201,12 +201,12 @@ class Forwarding:
             say(phrases.WEBHOOK_SET_ASIDE, ticket_id=delivery.ticket_id, reason=verdict.words, also=also)
 
 
-async def _told(response: httpx.Response) -> dict[str, Any]:
+async def _told(response: httpx2.Response) -> dict[str, Any]:
     """What the API says in its answer; nothing where it is not the API that answers."""
     try:
         async with asyncio.timeout(_REST_SECONDS):
             told = json.loads(await read_within(response.aiter_bytes(), _LARGEST_ANSWER_BYTES) or b"")
-    except (httpx.HTTPError, TimeoutError, ValueError, RecursionError):
+    except (httpx2.HTTPError, TimeoutError, ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}
 
@@ -226,8 +226,8 @@ def _words(failure: BaseException) -> str:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return "the API's certificate is not trusted: a private CA belongs into SIGNER_CA_BUNDLE"
         cause = cause.__cause__ or cause.__context__
-    if isinstance(failure, httpx.ProxyError):
+    if isinstance(failure, httpx2.ProxyError):
         return "the proxy of HTTPS_PROXY does not let it through"
-    if isinstance(failure, TimeoutError | httpx.TimeoutException):
+    if isinstance(failure, TimeoutError | httpx2.TimeoutException):
         return "no answer in time"
     return "no connection: is --to right, and the network there"
