@@ -42,7 +42,7 @@ def test_the_signer_process_loads_nothing_but_what_it_needs_beside_a_desk() -> N
     )
     heavy = {"fastapi", "langgraph", "langchain_core", "openai", "celery", "sqlalchemy", "redis", "api", "worker"}
     assert (heavy | {"dispatch", "storage", "integrations", "workflow", "housekeeping"}) & set(loaded) == set()
-    assert {"httpx", "starlette", "uvicorn"} <= set(loaded)
+    assert {"httpx2", "starlette", "uvicorn"} <= set(loaded)
 
 
 def test_the_command_loads_nothing_of_the_processes_that_it_can_start() -> None:
