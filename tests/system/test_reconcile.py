@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pytest
 
@@ -21,7 +21,7 @@ COUNT = 120
 SETTINGS = SHORT | {
     "RECONCILE_INTERVAL_SECONDS": f"{INTERVAL:g}",
     "RECONCILE_ACME": "on",
-    # Once, at the start: its lists are none of the rounds'.
+    # Once, at the start, which is waited for: its lists are none of the rounds'.
     "SYNC_INTERVAL_SECONDS": "3600",
     "WEBHOOK_MODE_INITECH": "poll",
     # An empty setting is none: nothing opens its webhook.
@@ -35,7 +35,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> 
     folder = tmp_path_factory.mktemp("reconcile") / ".devstack"
     tenants = ("acme", SimulatedTenant("globex", edition="cloud"), "initech")
     with System(folder, tenants=tenants, settings=SETTINGS, openai_seconds=0.3, launch=loaded) as running:
-        wait_for(lambda: len(_seen(running)) == 3)
+        wait_for(lambda: len(_seen(running)) == len(said(running, "Sync completed: tenant_id=")) == len(tenants))
         yield running
 
 
@@ -50,36 +50,40 @@ def said(system: System, words: str) -> list[str]:
     return [line for line in system.housekeeping.log_path.read_text("utf-8").splitlines() if words in line]
 
 
-def tickets(world: World, tenant: str, count: int, *, told_of: bool) -> list[str]:
-    return [
-        world.create_ticket(f"VPN does not connect, no. {number}", tenant, send_webhook=told_of and number % 2 == 0)
-        for number in range(count)
-    ]
+def tickets(world: World, tenant: str, count: int, *, told_of: bool) -> dict[str, float]:
+    """Create them; each with when it was there, which is later than its desk says: a round may begin in between."""
+    made: dict[str, float] = {}
+    for number in range(count):
+        subject, told = f"VPN does not connect, no. {number}", told_of and number % 2 == 0
+        made[world.create_ticket(subject, tenant, send_webhook=told)] = time.time()
+    return made
 
 
-def rounds_until_made(world: World, tenant: str, made: list[str]) -> list[int]:
-    """How many rounds began after each ticket was created, until its job was made."""
+def rounds_until_made(world: World, tenant: str, made: dict[str, float]) -> list[int]:
+    """How many rounds began after each ticket was there, until its job was made."""
     looks = [
         call["time"]
         for call in world.desk_requests(tenant)
         if call["operation"] == "list_tickets" and call["payload"]["list_info"]["start_index"] == 1
     ]
-    question = "SELECT created_at, recovered_at FROM missing_webhooks WHERE tenant_id = %s AND ticket_id = ANY (%s)"
+    question = "SELECT ticket_id, recovered_at FROM missing_webhooks WHERE tenant_id = %s AND ticket_id = ANY (%s)"
     with world.admin() as connection:
-        rows = connection.execute(question, (tenant, made)).fetchall()
+        rows = connection.execute(question, (tenant, list(made))).fetchall()
     assert len(rows) == len(made)
-    return [sum(row[0].timestamp() < look < row[1].timestamp() for look in looks) for row in rows]
+    return [sum(made[ticket_id] < look < at.timestamp() for look in looks) for ticket_id, at in rows]
 
 
 def test_each_of_120_tickets_has_its_one_note_though_half_the_webhooks_are_dropped(
     system: System, world: World
 ) -> None:
-    made = tickets(world, "acme", COUNT, told_of=True)
+    there = tickets(world, "acme", COUNT, told_of=True)
+    made = list(there)
     dropped = made[1::2]
     wait_for(lambda: all(world.notes(ticket_id) for ticket_id in made), seconds=120)
     # No more than a minute may have.
     assert len(dropped) == MOST_RECOVERED_A_MINUTE
-    assert set(rounds_until_made(world, "acme", dropped)) == {2}
+    # By the second at the latest.
+    assert set(rounds_until_made(world, "acme", {each: there[each] for each in dropped})) <= {1, 2}
     for ticket_id in dropped:
         (job,) = world.jobs(ticket_id)
         assert job["event"] == RECOVERED
@@ -95,7 +99,7 @@ def test_each_of_120_tickets_has_its_one_note_though_half_the_webhooks_are_dropp
 
 
 def test_where_it_is_only_told_each_is_named_and_none_is_made(system: System, world: World) -> None:
-    made = tickets(world, "globex", COUNT, told_of=True)
+    made = list(tickets(world, "globex", COUNT, told_of=True))
     dropped = set(made[1::2])
     wait_for(lambda: len(said(system, "tenant_id=globex, created=")) >= len(dropped), seconds=60)
     time.sleep(2 * INTERVAL)
@@ -111,7 +115,7 @@ def test_where_it_is_only_told_each_is_named_and_none_is_made(system: System, wo
 
 
 def test_a_desk_that_sends_no_webhook_is_served(system: System, world: World) -> None:
-    made = tickets(world, "initech", 10, told_of=False)
+    made = list(tickets(world, "initech", 10, told_of=False))
     wait_for(lambda: all(world.notes(ticket_id, "initech") for ticket_id in made), seconds=60)
     assert [len(world.notes(ticket_id, "initech")) for ticket_id in made] == [1] * 10
     assert said(system, "Webhook missed: ticket_id=" + made[0] + ", tenant_id=initech") == []
@@ -130,7 +134,7 @@ def test_a_leader_that_dies_in_the_middle_is_gone_on_for(system: System, world: 
     assert [len(world.notes(ticket_id)) for ticket_id in made] == [1] * len(made)
 
 
-def _waiting(world: World, made: list[str]) -> list[str]:
+def _waiting(world: World, made: Collection[str]) -> list[str]:
     with world.admin() as connection:
-        rows = connection.execute("SELECT ticket_id FROM missing_webhooks WHERE ticket_id = ANY (%s)", (made,))
+        rows = connection.execute("SELECT ticket_id FROM missing_webhooks WHERE ticket_id = ANY (%s)", (list(made),))
         return [row[0] for row in rows]
