@@ -88,6 +88,8 @@ def test_an_unknown_authority_is_given_as_a_bundle(start_log: StartLog) -> None:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         server.close()
+        # What is being closed is closed in the loop's next turns: else a later test would be told of it.
+        loop.run_until_complete(asyncio.sleep(0.1))
         loop.close()
 
 
