@@ -3,7 +3,6 @@
 In the same process and event loop, since a liveness probe must see one that stands still; with connections of its own.
 """
 
-import asyncio
 import contextlib
 import errno
 import socket
@@ -20,7 +19,7 @@ from uvicorn.server import ServerState
 from api import health, metrics_route, webhook
 from api.http_protocol import SENDER_SECONDS, FrontDoorProtocol
 from config.loading import SettingsRefused
-from serving.listening import send_at_once
+from serving.listening import accepting
 
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 """FastAPI's own would take a stranger's `traceparent` for the parent of our trace, and export a second time."""
@@ -60,15 +59,5 @@ async def serve(
     state = ServerState()
     vars(state).update(shared)
     given = {SENDER_SECONDS: sender_seconds}
-    send_at_once(listener)
-    server = await asyncio.get_running_loop().create_server(
-        lambda: FrontDoorProtocol(config, state, given), sock=listener
-    )
-    try:
+    async with accepting(lambda: FrontDoorProtocol(config, state, given), listener, state, _LAST_ANSWER_SECONDS):
         yield
-    finally:
-        server.close()
-        for connection in list(state.connections):
-            connection.shutdown()
-        if state.tasks:
-            await asyncio.wait(state.tasks, timeout=_LAST_ANSWER_SECONDS)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from starlette.types import ASGIApp
 from uvicorn.config import Config
@@ -15,13 +15,26 @@ from serving.bounded import BoundedProtocol
 _KEEP_ALIVE_SECONDS = 75
 
 
-def send_at_once(listener: socket.socket) -> None:
-    """Have its connections send what is written when it is written.
-
-    asyncio sees to that where a listener's protocol is named, which it is not here: a body would wait for the client to
-    acknowledge the head, 40 ms an answer.
-    """
+@contextlib.asynccontextmanager
+async def accepting(
+    new_protocol: Callable[[], asyncio.BaseProtocol],
+    listener: socket.socket,
+    state: ServerState,
+    last_answer_seconds: float,
+) -> AsyncIterator[None]:
+    """Take connections in the block; at its end requests that run have that long to be answered."""
+    # asyncio sees to it where a listener's protocol is named, which it is not here: a body would wait for the client
+    # to acknowledge the head, 40 ms an answer.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+    server = await asyncio.get_running_loop().create_server(new_protocol, sock=listener)
+    try:
+        yield
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+        if state.tasks:
+            await asyncio.wait(state.tasks, timeout=last_answer_seconds)
 
 
 @contextlib.asynccontextmanager
@@ -40,13 +53,5 @@ async def served(
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
     )
     state = ServerState()
-    send_at_once(listener)
-    server = await asyncio.get_running_loop().create_server(lambda: protocol(config, state, {}), sock=listener)
-    try:
+    async with accepting(lambda: protocol(config, state, {}), listener, state, last_answer_seconds):
         yield
-    finally:
-        server.close()
-        for connection in list(state.connections):
-            connection.shutdown()
-        if state.tasks:
-            await asyncio.wait(state.tasks, timeout=last_answer_seconds)
