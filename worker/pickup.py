@@ -5,6 +5,7 @@ A message is a wake-up, not an order: the id that it names is looked at only whe
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from dispatch.inbox import Inbox
@@ -14,8 +15,8 @@ from observability import metrics, phrases, tracing
 from observability.logging import say
 from observability.outage import Outage
 from storage import jobs
-from storage.session import DATABASE_FAILURES, is_away, is_locked
-from workflow.run import Runner, run_next
+from storage.models import JobState
+from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 
 _KEEP_SECONDS = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
@@ -27,10 +28,21 @@ class JobGivenBack(Exception):
 
 
 class Pickup:
-    """What happens to each message that a worker takes."""
+    """What happens to each message that a worker takes.
 
-    def __init__(self, runner: Runner, inbox: Inbox, job_deadline_seconds: int) -> None:
-        self._runner = runner
+    `run_next` runs one attempt at the job whose turn it is, and returns its outcome; None when no job is due. It raises
+    NoneMayStart, or one of DATABASE_FAILURES when no job could be claimed.
+    """
+
+    def __init__(
+        self,
+        run_next: Callable[[], Awaitable[Outcome | None]],
+        database: Database,
+        inbox: Inbox,
+        job_deadline_seconds: int,
+    ) -> None:
+        self._run_next = run_next
+        self._database = database
         self._inbox = inbox
         self._deadline = job_deadline_seconds
         self._database_outage = Outage(phrases.DATABASE_UNREACHABLE)
@@ -58,25 +70,30 @@ class Pickup:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _run_or_find(self, job_id: UUID) -> None:
-        if await run_next(self._runner) is not None:
+        if await self._run_next() is not None:
             return
-        if await jobs.state_of(self._runner.database, job_id) is not None:
-            return  # a message that came twice or late, or whose job another one has woken a worker for
+        state = await jobs.state_of(self._database, job_id) or await self._find(job_id)
+        if state is JobState.WAITING:
+            # Its row may have been made since the first look. A message that came twice or early finds nothing.
+            await self._run_next()
+
+    async def _find(self, job_id: UUID) -> JobState | None:
+        """Make a row of the job's event in the inbox, and return where the job stands.
+
+        The relays move events too: whoever takes one away tells of it.
+        """
         event = await self._inbox.get(job_id)
-        if event is None:
-            # The relay moves events too: it may have done so between the two looks.
-            if await jobs.state_of(self._runner.database, job_id) is None:
-                metrics.MESSAGES_WITHOUT_ROW.inc()
-                say(phrases.MESSAGE_FAILED, job_id=job_id, reason=_NOWHERE)
-        else:
-            first = await jobs.accept_late(self._runner.database, event, self._deadline)
-            # The relays move events too: who takes this one away tells of it.
+        if event is not None:
+            first = await jobs.accept_late(self._database, event, self._deadline)
             if await self._inbox.remove(job_id):
                 metrics.INBOX_MOVED.inc()
                 if not first:
                     report_apart(tracing.WORKER, event, Outcome(How.DUPLICATE, jobs.DUPLICATE))
-            if first:
-                await run_next(self._runner)
+        state = await jobs.state_of(self._database, job_id)
+        if state is None:
+            metrics.MESSAGES_WITHOUT_ROW.inc()
+            say(phrases.MESSAGE_FAILED, job_id=job_id, reason=_NOWHERE)
+        return state
 
 
 def _words(failure: Exception) -> str:

@@ -49,7 +49,7 @@ from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
 from workflow.ports import no_feedback_link
 from workflow.renewals import Renewals
-from workflow.run import Runner
+from workflow.run import Runner, run_next
 from workflow.turns import Turns
 
 DATABASE_CONNECTIONS = 3
@@ -168,7 +168,7 @@ class Resources:
             turns=Turns(tenants.all),
             feedback_link_of=links.link if links else no_feedback_link,
         )
-        return Pickup(runner, Inbox(redis), settings.job_deadline_seconds)
+        return Pickup(partial(run_next, runner), database, Inbox(redis), settings.job_deadline_seconds)
 
     def watch(self, consumer: QuietConsumer) -> None:
         """Watch over this worker's progress from now on: Celery is ready to take jobs."""

@@ -1,35 +1,24 @@
 """Messages whose job a worker can't claim: which of them are a job that was lost."""
 
 import io
-from typing import Any, cast
+from collections.abc import Awaitable, Callable
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
 from redis.asyncio import Redis
 
 from dispatch.inbox import Inbox
+from dispatch.outcome import How, Outcome
 from storage import claims, jobs
 from storage.jobs import Event
 from storage.session import Database
+from storage.turns import Shares, claim_next
 from tests.kit.logs import StartLog
 from tests.kit.postgres import DEADLINE, LEASE, NewEvent, claimed
 from worker.pickup import Pickup
-from workflow.renewals import Renewals
-from workflow.run import Runner
-from workflow.turns import Turns
 
 NOWHERE = "reason=its row is nowhere"
-
-
-class Found:
-    """What picking a job up needs of a runner: none of these jobs is run."""
-
-    owner = "one"
-
-    def __init__(self, database: Database) -> None:
-        self.database = self.lease_database = database
-        self.renewals = Renewals(database, LEASE)
-        self.turns = Turns(list)
 
 
 class MovedMeanwhile(Inbox):
@@ -49,15 +38,32 @@ def stream(start_log: StartLog) -> io.StringIO:
     return start_log()
 
 
-def pickup(database: Database, inbox: Inbox) -> Pickup:
-    return Pickup(cast("Runner", cast("Any", Found(database))), inbox, DEADLINE)
+async def nothing() -> None:
+    """Nothing happens meanwhile."""
+
+
+class Picked(Pickup):
+    """Claims jobs, and runs none of them: `claimed` has their ids. `meanwhile` happens after a look that found none."""
+
+    def __init__(self, database: Database, inbox: Inbox, meanwhile: Callable[[], Awaitable[object]] = nothing) -> None:
+        super().__init__(self._claim_next, database, inbox, DEADLINE)
+        self.claimed: list[UUID] = []
+        self._meanwhile = meanwhile
+
+    async def _claim_next(self) -> Outcome | None:
+        claim = await claim_next(self._database, "one", LEASE, Shares())
+        if claim is None:
+            await self._meanwhile()
+            return None
+        self.claimed.append(claim.job_id)
+        return Outcome(How.COMPLETED)
 
 
 async def test_one_whose_row_and_event_are_gone_is_told_and_acknowledged(
     database: Database, redis: Redis, stream: io.StringIO
 ) -> None:
     lost = uuid4()
-    await pickup(database, Inbox(redis)).take(lost)
+    await Picked(database, Inbox(redis)).take(lost)
     (line,) = stream.getvalue().splitlines()
     assert f"Message error: job_id={lost}, {NOWHERE}" in line
     assert f"job_id: {lost}" in line
@@ -67,16 +73,26 @@ async def test_one_that_came_twice_says_nothing(
     waiting: UUID, database: Database, redis: Redis, stream: io.StringIO
 ) -> None:
     claim = await claimed(database, waiting)
-    await pickup(database, Inbox(redis)).take(waiting)
+    await Picked(database, Inbox(redis)).take(waiting)
     await claims.complete(database, claim, "1")
-    await pickup(database, Inbox(redis)).take(waiting)
+    await Picked(database, Inbox(redis)).take(waiting)
     assert stream.getvalue() == ""
 
 
-async def test_one_whose_event_the_relay_moves_just_then_says_nothing(
+async def test_one_whose_event_the_relay_moves_just_then_is_claimed_with_this_message(
     database: Database, redis: Redis, new_event: NewEvent, stream: io.StringIO
 ) -> None:
     event = new_event()
-    await pickup(database, MovedMeanwhile(redis, database, event)).take(event.job_id)
+    picked = Picked(database, MovedMeanwhile(redis, database, event))
+    await picked.take(event.job_id)
+    assert picked.claimed == [event.job_id]
     assert NOWHERE not in stream.getvalue()
-    assert await jobs.state_of(database, event.job_id) is not None
+
+
+async def test_one_whose_row_is_made_right_after_a_worker_looked_for_a_job_is_claimed_with_this_message(
+    database: Database, redis: Redis, new_event: NewEvent
+) -> None:
+    event = new_event()
+    picked = Picked(database, Inbox(redis), partial(jobs.accept_late, database, event, DEADLINE))
+    await picked.take(event.job_id)
+    assert picked.claimed == [event.job_id]
