@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from uuid import UUID, uuid4
 
@@ -27,6 +28,7 @@ from tests.kit.postgres import DEADLINE, NewEvent, Table, accept, claimed
 from tests.kit.runner import ANSWER, TICKET, runner_on
 from tests.kit.simulators import Simulator
 from worker.pickup import Pickup
+from workflow.run import run_next
 
 RAN_OUT = "now() - interval '1 second'"
 SHORTLY = "now() + interval '8 seconds'"
@@ -195,7 +197,7 @@ async def duplicate_at_a_worker(driver: Driver) -> UUID:
     job_id = await driver.duplicate()
     async with opened(settings(driver.desks.url)) as desk:
         runner = runner_on(desk, driver.database, driver.database)
-        await Pickup(runner, Inbox(driver.redis), DEADLINE).take(job_id)
+        await Pickup(partial(run_next, runner), driver.database, Inbox(driver.redis), DEADLINE).take(job_id)
     return job_id
 
 
