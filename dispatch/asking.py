@@ -73,8 +73,14 @@ class LookAsker:
         return answer
 
     async def _ask(self, kind: Kind, tenant_id: str, about: str) -> str | None:
-        wait = ASK_SECONDS - _ON_THE_WAY_SECONDS
-        question = LookQuestion(uuid4(), kind, tenant_id, about, await _now(self._redis) + wait)
+        time = asyncio.get_running_loop().time
+        last_moment = time() + ASK_SECONDS - _ON_THE_WAY_SECONDS
+        now = await _now(self._redis)
+        # To connect may have taken its time.
+        wait = last_moment - time()
+        if wait <= 0:
+            return None
+        question = LookQuestion(uuid4(), kind, tenant_id, about, now + wait)
         async with self._redis.pipeline() as pipeline:
             pipeline.rpush(QUESTIONS, _QUESTION.dump_json(question).decode())
             # The newest: those who asked before have waited for longest, and are gone first.

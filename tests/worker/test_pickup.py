@@ -79,7 +79,7 @@ async def test_one_that_came_twice_says_nothing(
     assert stream.getvalue() == ""
 
 
-async def test_one_whose_event_the_relay_moves_just_then_is_claimed_with_this_message(
+async def test_one_whose_event_the_relay_moves_just_then_is_claimed_with_it(
     database: Database, redis: Redis, new_event: NewEvent, stream: io.StringIO
 ) -> None:
     event = new_event()
@@ -89,7 +89,7 @@ async def test_one_whose_event_the_relay_moves_just_then_is_claimed_with_this_me
     assert NOWHERE not in stream.getvalue()
 
 
-async def test_one_whose_row_is_made_right_after_a_worker_looked_for_a_job_is_claimed_with_this_message(
+async def test_one_whose_row_is_made_right_after_a_look_is_claimed_with_this_message(
     database: Database, redis: Redis, new_event: NewEvent
 ) -> None:
     event = new_event()
