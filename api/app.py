@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -17,6 +18,7 @@ from api.http_protocol import SENDER_SECONDS
 from api.rejection_recorder import RejectionRecorder
 from api.secret_uses import SecretUses
 from config.loading import SettingsRefused
+from config.own_secrets import own_secrets
 from config.settings import ApiSettings
 from config.tenant_directory import TenantDirectory
 from dispatch.acceptance import Acceptance
@@ -30,6 +32,7 @@ from observability.start import end_loading, end_refused, start_process
 from observability.tracing import Tracing
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
 from storage.session import Database
+from storage.told_secrets import telling
 from storage.waiting import wait_for_database
 
 _DATABASE_CONNECTIONS = 10
@@ -138,6 +141,7 @@ async def _open(
     )
     app.state.api = ApiState(tenants, database, queue, acceptance, rejections, uses, settings.webhook_timeout_seconds)
     await warn_of_eviction(redis)
+    await stack.enter_async_context(telling(database, partial(own_secrets, settings, tenants)))
     for work in (rejections.run(), uses.run(), _relay_when_ready(database, relay)):
         task = asyncio.create_task(work)
         task.add_done_callback(_end_if_it_failed)

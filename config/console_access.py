@@ -21,6 +21,7 @@ SHORTEST_TOKEN = 32
 FEWEST_CHARACTERS = 10
 _REREAD_SECONDS = 5.0
 _TOKEN, _ROLE, _OIDC, _DIRECTORY = "CONSOLE_TOKEN_", "CONSOLE_ROLE_", "CONSOLE_OIDC_", "SECRETS_DIR"
+_CLIENT_SECRET = f"{_OIDC}CLIENT_SECRET"
 ACCESS_SETTINGS: dict[str, str] = {
     "CONSOLE_TOKEN_<NAME>": "A token to log in with, 32 characters at least (`openssl rand -base64 32`); `<NAME>` is "
     "whose it is, and stands in the log.",
@@ -69,6 +70,14 @@ class ConsoleAccess:
     problems: tuple[str, ...] = ()
 
     @property
+    def secrets(self) -> dict[tuple[str, str], str]:
+        """What lets somebody in, by an empty tenant and the setting, as `own_secrets` has those of a process."""
+        found = {f"{_TOKEN}{one.name.upper().replace('-', '_')}": one.token for one in self.tokens}
+        if self.oidc and self.oidc.client_secret:
+            found[_CLIENT_SECRET] = self.oidc.client_secret
+        return {("", setting): secret for setting, secret in found.items()}
+
+    @property
     def tenant_ids(self) -> set[str]:
         """The tenants that roles name."""
         roles = [token.role for token in self.tokens] + list(self.oidc.roles.values() if self.oidc else ())
@@ -104,7 +113,7 @@ def _group(name: str) -> str:
 
 
 def _is_secret(name: str) -> bool:
-    return name.startswith(_TOKEN) or name == f"{_OIDC}CLIENT_SECRET"
+    return name.startswith(_TOKEN) or name == _CLIENT_SECRET
 
 
 class AccessDirectory:

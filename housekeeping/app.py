@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 
+from config.own_secrets import own_secrets
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
 from dispatch.inbox import Inbox
@@ -158,7 +159,7 @@ class _Housekeeping:
         self._purges = Rounds(stuck_seconds=settings.worker_stuck_seconds)
         self._purge_at: float | None = None
         self._left = TenantsLeft(tenants.names)
-        self._ages = SecretAges(database, tenants)
+        self._ages = SecretAges(database, lambda: own_secrets(settings, tenants) | tenants.secrets())
         self.rounds = Each(self._copies, self._comparisons, self._purges)
 
     async def lead(self) -> None:

@@ -1,36 +1,36 @@
-"""Since when each secret is there: known to the database, and told as a metric by the leader alone."""
+"""Since when each secret is there: told as a metric by the leader alone, for all processes."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
-from config.tenant_directory import TenantDirectory
 from observability import metrics, phrases, tracing
 from observability.logging import say
 from storage import known_secrets
-from storage.known_secrets import RETIRED
+from storage.known_secrets import OF_PROCESS, RETIRED
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
+from storage.told_secrets import LOOK_SECONDS, ToldSecrets
 
-_LOOK_SECONDS = 15.0
-_RECORD_SECONDS = 3600.0
 _ANSWER_SECONDS = 30.0
 
 
 class SecretAges:
-    """The secrets of all tenants and of the processes, as far as this process is given them.
+    """The `secrets` of this process (by tenant and setting), and those that other processes have told of.
 
-    What is set is looked at every some seconds, and recorded when it has changed, and once an hour.
+    A tenant's are told by the leader alone, which is given all of them.
     """
 
     def __init__(
-        self, database: Database, tenants: TenantDirectory, *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        secrets: Callable[[], Mapping[tuple[str, str], str]],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
-        self._tenants = tenants
-        self._monotonic = monotonic
-        self._recorded: dict[tuple[str, str], str] | None = None
-        self._again_at = 0.0
+        self._told = ToldSecrets(database, secrets, monotonic=monotonic)
+        self._shown: Mapping[tuple[str, str], datetime] = {}
 
     async def run(self, still_leads: Callable[[], Awaitable[None]]) -> None:
         """Look until cancelled, or until the lead is lost. Raises one of DATABASE_FAILURES, or TimeoutError."""
@@ -38,39 +38,42 @@ class SecretAges:
             while True:
                 await still_leads()
                 await self.look()
-                await asyncio.sleep(_LOOK_SECONDS)
+                await asyncio.sleep(LOOK_SECONDS)
         finally:
             # Another one tells it from now on: two that do would count twice in a sum.
-            metrics.SECRET_AGE.clear()
-            self._recorded = None
+            self._show({})
+            self._told.forget()
 
     async def look(self) -> None:
-        """Record what is set, if that is due. Raises one of DATABASE_FAILURES, or TimeoutError, if it is away."""
-        there = self._tenants.secrets()
-        now = self._monotonic()
-        if there == self._recorded and now < self._again_at:
-            return
-        seen = [known_secrets.seen(*whose, secret) for whose, secret in there.items()]
+        """Tell what is set here, and show how old all are.
+
+        Raises one of DATABASE_FAILURES, or TimeoutError, if the database is away.
+        """
+        before = self._told.since
+        await self._told.look()
         try:
             with tracing.untraced():
                 async with asyncio.timeout(_ANSWER_SECONDS):
-                    since = await known_secrets.know(self._database, seen)
-                    await known_secrets.purge(self._database)
+                    if self._told.since is not before:
+                        await known_secrets.purge(self._database)
+                    of_processes = await known_secrets.last_seen(self._database, OF_PROCESS)
         except DATABASE_FAILURES as failure:
             if is_away(failure) and not is_locked(failure):
                 raise
-            say(phrases.SECRET_AGES_UNKNOWN, reason="not recorded", failure=failure)
+            say(phrases.SECRET_AGES_UNKNOWN, reason="not read", failure=failure)
             return
-        self._recorded, self._again_at = there, now + _RECORD_SECONDS
-        _show(since)
+        own = {(OF_PROCESS, setting): known.first_seen_at for setting, known in of_processes.items()}
+        self._show({**self._told.since, **own})
 
-
-def _show(since: dict[tuple[str, str], datetime]) -> None:
-    metrics.SECRET_AGE.clear()
-    for (tenant_id, setting), moment in since.items():
-        # A retired one opens nothing, however old it is.
-        if setting != RETIRED:
-            metrics.SECRET_AGE.labels(tenant_id, setting).set_function(_age(moment.timestamp()))
+    def _show(self, since: Mapping[tuple[str, str], datetime]) -> None:
+        if since == self._shown:
+            return  # a scrape between the two lines would find none
+        metrics.SECRET_AGE.clear()
+        self._shown = since
+        for (tenant_id, setting), moment in since.items():
+            # A retired one opens nothing, however old it is.
+            if setting != RETIRED:
+                metrics.SECRET_AGE.labels(tenant_id, setting).set_function(_age(moment.timestamp()))
 
 
 def _age(since: float) -> Callable[[], float]:

@@ -22,8 +22,10 @@ OF_PROCESS = "(process)"
 """Stands for the tenant of a secret that is no tenant's; no tenant's id can be that."""
 CURRENT, PREVIOUS, RETIRED = "WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "RETIRED_WEBHOOK_SECRET"
 TOKEN = "WEBHOOK_TOKEN"  # noqa: S105 -- a setting's name
-# A webhook secret is the same one in each of its places.
-_SIGNING = (CURRENT, PREVIOUS, RETIRED)
+KEPT_KEYS = {"FEEDBACK_PREVIOUS_KEY": "FEEDBACK_KEY", "CONSOLE_PREVIOUS_KEY": "CONSOLE_KEY"}
+"""Where a process has its key from before the last change -> where it has the one that came."""
+# One that makes room for another is the same one in its new place.
+_KIND = {PREVIOUS: CURRENT, RETIRED: CURRENT} | KEPT_KEYS
 
 _KNOW = text("SELECT * FROM know_secrets(CAST(:secrets AS jsonb))")
 _PURGE = text("SELECT purge_secrets(:uses, :secrets)")
@@ -71,8 +73,8 @@ def seen(tenant_id: str, setting: str, secret: str, uses: int = 0) -> SecretSeen
 
 
 def digest(setting: str, secret: str) -> bytes:
-    """Return the hash by which the database is told of a secret: the same in each place of a webhook secret."""
-    kind = CURRENT if setting in _SIGNING else setting
+    """Return the hash by which the database is told of a secret: the same in each of its places."""
+    kind = _KIND.get(setting, setting)
     # A variable of the environment may be no UTF-8.
     return hmac.digest(f"ai-agents {kind}".encode(), secret.encode("utf-8", "surrogateescape"), sha256)
 

@@ -1,6 +1,8 @@
 """Celery's worker and consumer, without what would go raw to the stream or chatter over Redis."""
 
+import os
 import signal
+import threading
 from types import FrameType
 from typing import Any
 
@@ -13,6 +15,7 @@ from celery.worker.consumer.tasks import Tasks
 
 from observability import phrases
 from observability.logging import say
+from observability.watchdog import STUCK_EXIT
 
 
 def stop_worker(exit_status: int, why: str) -> None:
@@ -21,6 +24,13 @@ def stop_worker(exit_status: int, why: str) -> None:
         return
     setattr(state, "should_stop", exit_status)  # noqa: B010 -- typed as None where it is declared
     signals.worker_shutting_down.send(sender=None, sig=why, how="Warm", exitcode=exit_status)
+
+
+def end_after(seconds: float) -> None:
+    """End the process, after so many seconds, if it is still there then."""
+    timer = threading.Timer(seconds, os._exit, [STUCK_EXIT])
+    timer.daemon = True
+    timer.start()
 
 
 class CalmWorker(Worker):

@@ -17,6 +17,7 @@ import uvloop
 from redis import Redis
 
 from config.environment import messages_go_into_spans
+from config.own_secrets import own_secrets
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
@@ -40,11 +41,12 @@ from storage.schema import DatabaseUnfit
 from storage.search import SearchInPostgres
 from storage.session import Database
 from storage.spending import SpendingBook
+from storage.told_secrets import telling
 from storage.turns import NoneMayStart
 from storage.waiting import wait_for_database
 from worker.jobs_taken import JobsTaken
 from worker.pickup import JobGivenBack, Pickup
-from worker.process import QuietConsumer, stop_worker
+from worker.process import QuietConsumer, end_after, stop_worker
 from workflow.graph import build_graph
 from workflow.kept_answers import AnswersInRedis
 from workflow.ports import no_feedback_link
@@ -135,6 +137,7 @@ class Resources:
         # Not in line with the searches of a burst for a connection: who renews a lease does not stand there either.
         self._readiness.ask(self._loop, {"database": leases.ask, "redis": lambda: redis.llen(QUEUE)})
         await wait_for_database(database)
+        await self._stack.enter_async_context(telling(database, partial(own_secrets, settings, tenants)))
         book = SpendingBook(database)
         self._stack.push_async_callback(book.close)
         models = Models(tenants, settings, book, connections=settings.worker_concurrency)
@@ -178,7 +181,7 @@ class Resources:
 
     def _end_stuck(self, reason: str) -> None:
         # What is stuck may not hear it either, the log included.
-        _end_after(self._settings.worker_grace_seconds + 4 * _CLOSE_SECONDS)
+        end_after(self._settings.worker_grace_seconds + 4 * _CLOSE_SECONDS)
         say(phrases.WORKER_STUCK, reason=reason)
         stop_worker(STUCK_EXIT, "stuck")
 
@@ -218,7 +221,7 @@ class Resources:
         self._readiness.stop()
         self._watchdog.stop()
         # A log that takes no line holds up who speaks, this thread to begin with: all else comes before, its end too.
-        _end_after(grace + 4 * _CLOSE_SECONDS)
+        end_after(grace + 4 * _CLOSE_SECONDS)
         say(phrases.PROCESS_STOPPING, process="Worker")
 
     def _give_back_the_rest(self) -> None:
@@ -241,10 +244,3 @@ def _languages_of(tenants: TenantDirectory, tenant_id: str) -> Sequence[str]:
     """Return those that a tenant's texts may be in."""
     tenant = tenants.get(tenant_id)
     return (tenant.desk.languages if tenant and tenant.desk else ()) or LANGUAGES
-
-
-def _end_after(seconds: float) -> None:
-    """End the process, if it is still there then."""
-    timer = threading.Timer(seconds, os._exit, [STUCK_EXIT])
-    timer.daemon = True
-    timer.start()

@@ -11,6 +11,7 @@ import socket
 from config.console_access import AccessDirectory, read_access
 from config.console_settings import ConsoleSettings
 from config.environment import secrets_dir
+from config.own_secrets import own_secrets
 from config.tenant_directory import TenantDirectory
 from dispatch.asking import LookAsker
 from dispatch.queue import open_redis
@@ -23,6 +24,7 @@ from observability.tracing import Tracing
 from serving.listening import served
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
 from storage.session import Database
+from storage.told_secrets import telling
 from support.console.access.address import ConsoleAddress
 from support.console.access.gate import Gate
 from support.console.access.keys import ConsoleKeys
@@ -148,6 +150,8 @@ async def _open(
         pool_seconds=_POOL_SECONDS,
     )
     stack.push_async_callback(database.close)
+    secrets = telling(database, lambda: own_secrets(settings, tenants) | access.now().secrets)
+    await stack.enter_async_context(secrets)
     redis = open_redis(settings.redis_url, seconds=_REDIS_SECONDS)
     stack.push_async_callback(redis.aclose)
     asker = LookAsker(settings.redis_url)

@@ -1,6 +1,7 @@
 """`ai-agents secrets status`: each secret, how old it is, when it last proved a webhook, and what to do; never a value.
 
-Which secrets there are is told by the settings here; of a tenant that has none here, by what the processes have told.
+Which secrets there are is told by the settings here; of a tenant that has none here, and of what the processes have
+themselves, by what they have told.
 """
 
 import argparse
@@ -15,7 +16,16 @@ from config.settings import ByHandSettings
 from config.tenant_problems import NOT_LISTED
 from config.tenant_reading import read_environment, secrets_in
 from storage import known_secrets
-from storage.known_secrets import CURRENT, LATELY_HOURS, OF_PROCESS, PREVIOUS, RETIRED, TOKEN, Remembered
+from storage.known_secrets import (
+    CURRENT,
+    KEPT_KEYS,
+    LATELY_HOURS,
+    OF_PROCESS,
+    PREVIOUS,
+    RETIRED,
+    TOKEN,
+    Remembered,
+)
 from storage.session import Database
 from support.asking import ask
 from support.secrets.telling import FINISH, last_used, still_signs, used_lately
@@ -23,6 +33,8 @@ from support.tables import age, as_json, table, terminal_width
 
 OLD = timedelta(days=90)
 """From this age on a secret is to be changed."""
+KEPT_FOR = {"FEEDBACK_PREVIOUS_KEY": OLD, "CONSOLE_PREVIOUS_KEY": timedelta(days=1)}
+"""How long a key is kept beside the one that came: links in notes are used for so long, and sessions end sooner."""
 _RUNBOOK = "docs/runbooks/secret-rotation.md"
 _FROM_AFAR = (
     "No secret of {tenant} is set here: this is what processes have told within two hours. What was taken away since "
@@ -51,7 +63,8 @@ def run(chosen: argparse.Namespace) -> int:
         for (tenant_id, setting), secret in there.items():
             if chosen.tenant in (None, tenant_id):
                 by_tenant.setdefault(tenant_id, {})[setting] = secret
-        rows = [row for tenant, places in by_tenant.items() for row in await _here(database, tenant, places)]
+        rows = [] if chosen.tenant else await _of_processes(database, by_tenant.pop("", {}))
+        rows += [row for tenant, places in by_tenant.items() for row in await _here(database, tenant, places)]
         if not rows and chosen.tenant is not None:
             rows = _rows(chosen.tenant, await known_secrets.last_seen(database, chosen.tenant))
             if rows:
@@ -77,11 +90,14 @@ async def _here(database: Database, tenant_id: str, places: Mapping[str, str]) -
     return _rows(tenant_id, {setting: known.get(setting) for setting in places})
 
 
+async def _of_processes(database: Database, places: Mapping[str, str]) -> list[SecretRow]:
+    told: Mapping[str, Remembered | None] = await known_secrets.last_seen(database, OF_PROCESS)
+    here = await known_secrets.remembered(database, OF_PROCESS, places)
+    return _rows(OF_PROCESS, {**told, **{setting: here.get(setting) for setting in places}})
+
+
 def _rows(tenant_id: str, known: Mapping[str, Remembered | None]) -> list[SecretRow]:
-    return [
-        SecretRow(tenant_id or OF_PROCESS, setting, one, to_do(tenant_id, setting, known))
-        for setting, one in known.items()
-    ]
+    return [SecretRow(tenant_id, setting, one, to_do(tenant_id, setting, known)) for setting, one in known.items()]
 
 
 def to_do(tenant_id: str, setting: str, all_known: Mapping[str, Remembered | None]) -> str:
@@ -94,11 +110,18 @@ def to_do(tenant_id: str, setting: str, all_known: Mapping[str, Remembered | Non
         return told if used_lately(known) else ""
     if setting == CURRENT and PREVIOUS in all_known and (known is None or known.last_used_at is None):
         return "nobody signs with it yet: have the desk's admin set it"
+    if setting in KEPT_KEYS:
+        return _about_kept(setting, all_known.get(KEPT_KEYS[setting]))
     if known is None or known.asked_at - known.first_seen_at < OLD:
         return ""
     token = " --secret token" if setting == TOKEN else ""
     ours = f"change it: `ai-agents secrets rotate --tenant {tenant_id}{token}`"
     return ours if setting in (CURRENT, TOKEN) else f"change it: {_RUNBOOK}"
+
+
+def _about_kept(setting: str, new: Remembered | None) -> str:
+    needed = new is None or new.asked_at - new.first_seen_at < KEPT_FOR[setting]
+    return "" if needed else f"take it out: {_RUNBOOK}"
 
 
 def _about_previous(tenant_id: str, known: Remembered | None, new: Remembered | None) -> str:

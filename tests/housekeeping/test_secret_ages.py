@@ -9,6 +9,7 @@ import pytest
 from config.tenant_directory import TenantDirectory
 from housekeeping.secret_ages import SecretAges
 from observability import metrics
+from storage.known_secrets import know, seen
 from storage.session import DATABASE_FAILURES, Database
 from tests.kit.clock import Clock
 from tests.kit.postgres import Table
@@ -43,7 +44,7 @@ def told() -> dict[tuple[str, ...], float]:
 async def test_each_secret_that_is_set_has_its_age_and_no_other(database: Database, table: Table) -> None:
     """Of a closed tenant's too; a retired one opens nothing."""
     given, clock = dict(GIVEN), Clock()
-    ages = SecretAges(database, TenantDirectory(lambda: dict(given), monotonic=clock), monotonic=clock)
+    ages = SecretAges(database, TenantDirectory(lambda: dict(given), monotonic=clock).secrets, monotonic=clock)
     await ages.look()
     settings = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "SERVICEDESK_API_KEY", "OPENAI_API_KEY")
     assert told().keys() == {("(process)", "OPENAI_API_KEY"), *(("acme", setting) for setting in settings)}
@@ -59,8 +60,23 @@ async def test_each_secret_that_is_set_has_its_age_and_no_other(database: Databa
     assert ("acme", "PREVIOUS_WEBHOOK_SECRET") not in told()
 
 
+async def test_what_another_process_has_told_of_has_its_age_too(database: Database, table: Table) -> None:
+    """A console's token; and not for ever."""
+    await know(database, [seen("", "CONSOLE_TOKEN_ANNA", "hers")])
+    table.run("UPDATE known_secrets SET first_seen_at = first_seen_at - %s", timedelta(days=91))
+    ages = SecretAges(database, TenantDirectory(lambda: GIVEN).secrets)
+    await ages.look()
+    assert told()["(process)", "CONSOLE_TOKEN_ANNA"] == pytest.approx(91 * 86400, abs=60)
+    assert ("acme", "WEBHOOK_SECRET") in told()
+    gone = "UPDATE known_secrets SET last_seen_at = last_seen_at - interval '3 hours' WHERE setting = %s"
+    table.run(gone, "CONSOLE_TOKEN_ANNA")
+    await ages.look()
+    assert ("(process)", "CONSOLE_TOKEN_ANNA") not in told()
+    assert ("(process)", "OPENAI_API_KEY") in told()
+
+
 async def test_who_does_not_lead_any_more_tells_nothing(database: Database) -> None:
-    ages = SecretAges(database, TenantDirectory(lambda: GIVEN))
+    ages = SecretAges(database, TenantDirectory(lambda: GIVEN).secrets)
     asked = 0
 
     async def still_leads() -> None:
@@ -77,5 +93,5 @@ async def test_who_does_not_lead_any_more_tells_nothing(database: Database) -> N
 async def test_a_database_that_is_away_ends_the_round_as_it_ends_the_others() -> None:
     away = Database("postgresql://u:p@127.0.0.1:1/x", application_name="tests")
     with pytest.raises(DATABASE_FAILURES):
-        await SecretAges(away, TenantDirectory(lambda: GIVEN)).look()
+        await SecretAges(away, TenantDirectory(lambda: GIVEN).secrets).look()
     await away.close()

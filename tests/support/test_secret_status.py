@@ -133,6 +133,29 @@ async def test_of_a_tenant_without_settings_here_it_tells_what_processes_told(
         assert "is set here" in nothing.stderr
 
 
+async def test_what_processes_have_themselves_is_told_beside_what_is_set_here(told: str, database: Database) -> None:
+    """A console's token has no setting in a pod of the API."""
+    await known_secrets.know(database, [seen("", "CONSOLE_TOKEN_ANNA", "hers"), seen("", "OPENAI_API_KEY", "another")])
+    rows = json.loads((await asked(told, "--json", **SETTINGS)).stdout)
+    of_processes = {row["setting"]: row["first_seen_at"] for row in rows if row["tenant_id"] == "(process)"}
+    assert of_processes.keys() == {"CONSOLE_TOKEN_ANNA", "OPENAI_API_KEY"}
+    assert of_processes["CONSOLE_TOKEN_ANNA"]
+    assert of_processes["OPENAI_API_KEY"] is None  # the one that is set here nobody has told of
+
+
+@pytest.mark.parametrize(
+    ("setting", "current", "days", "says"),
+    [
+        ("CONSOLE_PREVIOUS_KEY", "CONSOLE_KEY", 0.9, ""),
+        ("CONSOLE_PREVIOUS_KEY", "CONSOLE_KEY", 1.1, "take it out: docs/runbooks/secret-rotation.md"),
+        ("FEEDBACK_PREVIOUS_KEY", "FEEDBACK_KEY", 89, ""),
+        ("FEEDBACK_PREVIOUS_KEY", "FEEDBACK_KEY", 91, "take it out: docs/runbooks/secret-rotation.md"),
+    ],
+)
+def test_a_key_that_is_kept_is_taken_out_in_time(setting: str, current: str, days: float, says: str) -> None:
+    assert to_do("(process)", setting, {setting: known(setting, 100), current: known(current, days)}) == says
+
+
 def test_without_its_database_it_is_to_be_tried_again(untouched_logging: None, tmp_path: Path) -> None:  # noqa: ARG001
     answer = status("postgresql://u:p@127.0.0.1:1/x", SECRETS_DIR=str(tmp_path), **SETTINGS)
     assert answer.returncode == 75

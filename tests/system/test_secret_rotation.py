@@ -16,6 +16,7 @@ import pytest
 from config.tenant_names import TENANT_SETTINGS
 from devstack.system import System
 from storage.jobs import SIGNED_BY_PREVIOUS
+from storage.known_secrets import OF_PROCESS
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
@@ -36,7 +37,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def system(folder: Path, tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
     """A system whose tenants have their secrets in files."""
     settings = SHORT | {"SECRETS_DIR": str(folder)}
-    running = System(tmp_path_factory.mktemp("system"), settings=settings, openai_seconds=0.3, launch=loaded)
+    folders = tmp_path_factory.mktemp("system")
+    running = System(folders, settings=settings, openai_seconds=0.3, launch=loaded, console=True)
     for process in (running.api, running.housekeeping, *running.workers):
         for name in [name for name in process.environment if name.startswith(tuple(TENANT_SETTINGS))]:
             (folder / name).write_text(process.environment.pop(name), encoding="utf-8")
@@ -74,10 +76,11 @@ class Operator:
                 found[told[1]] = count
         return found
 
-    def ages(self) -> dict[str, float]:
-        """What housekeeping tells of the age of acme's secrets, by setting."""
+    def ages(self, tenant_id: str = "acme") -> dict[str, float]:
+        """What housekeeping tells of the age of a tenant's secrets, by setting."""
         told = figures(self._system, "housekeeping").items()
-        shape = re.compile(r'ai_agents_secret_age_seconds\{setting="(\w+)",tenant_id="acme"\}')
+        whose = re.escape(tenant_id)
+        shape = re.compile(rf'ai_agents_secret_age_seconds\{{setting="(\w+)",tenant_id="{whose}"\}}')
         return {found[1]: age for name, age in told if (found := shape.fullmatch(name))}
 
 
@@ -117,6 +120,14 @@ def test_a_rotation_is_told_the_same_by_events_metrics_diagnosis_and_status(
     assert operator.rotate("--finish", "--force").returncode == 0
     wait_for(lambda: operator.post("999002", old).status_code == 403)
     refused_is_told(operator, system, world, old)
+
+
+def test_a_secret_that_housekeeping_is_not_given_has_its_age_too(operator: Operator) -> None:
+    """The console's key and token, told by the console; the password in an address."""
+    of_the_console = {"CONSOLE_KEY", "CONSOLE_TOKEN_DEVELOPER"}
+    everybodys = {"FEEDBACK_KEY", "OPENAI_API_KEY", "DATABASE_URL"}
+    wait_for(lambda: operator.ages(OF_PROCESS).keys() >= of_the_console | everybodys, 40)
+    assert all(0 <= age < 600 for age in operator.ages(OF_PROCESS).values())
 
 
 def refused_is_told(operator: Operator, system: System, world: World, old: str) -> None:

@@ -1,0 +1,81 @@
+"""Each process tells the database which secrets it has, so that their ages are known whichever process uses them."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
+
+from observability import phrases, tracing
+from observability.logging import say
+from storage import known_secrets
+from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
+
+LOOK_SECONDS = 15.0
+_TELL_SECONDS = 3600.0
+_ANSWER_SECONDS = 30.0
+
+
+@contextlib.asynccontextmanager
+async def telling(
+    database: Database, secrets: Callable[[], Mapping[tuple[str, str], str]]
+) -> AsyncIterator["ToldSecrets"]:
+    """Tell of the `secrets` that are set beside what the caller does; while the database is away, it is told later."""
+    told = ToldSecrets(database, secrets)
+
+    async def tell() -> None:
+        while True:
+            # Whoever accepts or works says that it is away.
+            with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
+                await told.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    task = asyncio.create_task(tell())
+    try:
+        yield told
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+class ToldSecrets:
+    """What is set is looked at every some seconds, and told when it has changed, and once an hour.
+
+    `secrets` returns each secret by tenant and setting; the tenant is empty for one of the process itself. `since` says
+    from when on each is known, as it was told last.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        secrets: Callable[[], Mapping[tuple[str, str], str]],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._secrets = secrets
+        self._monotonic = monotonic
+        self._told: Mapping[tuple[str, str], str] | None = None
+        self._again_at = 0.0
+        self.since: Mapping[tuple[str, str], datetime] = {}
+
+    async def look(self) -> None:
+        """Tell what is set, if that is due. Raises one of DATABASE_FAILURES, or TimeoutError, if it is away."""
+        there, now = self._secrets(), self._monotonic()
+        if there == self._told and now < self._again_at:
+            return
+        seen = [known_secrets.seen(*whose, secret) for whose, secret in there.items()]
+        try:
+            with tracing.untraced():
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    self.since = await known_secrets.know(self._database, seen)
+        except DATABASE_FAILURES as failure:
+            if is_away(failure) and not is_locked(failure):
+                raise
+            say(phrases.SECRET_AGES_UNKNOWN, reason="not recorded", failure=failure)
+            return
+        self._told, self._again_at = there, now + _TELL_SECONDS
+
+    def forget(self) -> None:
+        """Tell all of it at the next look."""
+        self._told = None
