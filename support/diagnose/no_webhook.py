@@ -59,7 +59,7 @@ def _of_polled(facts: Facts) -> Diagnosis:
     if facts.missing is not None:
         says += f"; this one was seen at {clock(facts.missing.seen_at, facts.asked_at)}"
         if facts.missing.left_out:
-            says += f", and {_LEFT_OUT}"
+            return _left_out(facts, f"{says}, and {_LEFT_OUT}")
     return told(
         facts,
         VerdictCode.WEBHOOK_MISSING,
@@ -68,4 +68,15 @@ def _of_polled(facts: Facts) -> Diagnosis:
         _WAIT,
         "see that housekeeping runs, and whether `Reconcile error` is in its log",
         unless_closed(facts, f"{enhance_by_hand(facts)} makes it at once"),
+    )
+
+
+def _left_out(facts: Facts, says: str) -> Diagnosis:
+    suffix = setting_suffix(facts.tenant_id or "")
+    return told(
+        facts,
+        VerdictCode.LEFT_OUT,
+        says,
+        f"if it should not be: see TICKETS_ONLY_{suffix} and TICKETS_NEVER_{suffix}, and what our key may see there",
+        unless_closed(facts, f"then {enhance_by_hand(facts)}, for it is not looked at again"),
     )

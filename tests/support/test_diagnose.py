@@ -145,7 +145,7 @@ CASES: list[tuple[Facts, str, str]] = [
     ),
     (facts(missing=SEEN, reconcile="report"), "webhook_missing", "seen in the desk at 09:20 UTC, without one"),
     (facts(missing=SEEN, reconcile="poll"), "webhook_missing", "looked for; this one was seen at 09:20 UTC."),
-    (facts(missing=LEFT, reconcile="poll"), "webhook_missing", "and the client's rules leave it out, or"),
+    (facts(missing=LEFT, reconcile="poll"), "left_out", "and the client's rules leave it out, or"),
     (facts(webhooks=RETIRED, reconcile="poll"), "webhook_missing", "sends no webhook, and its new tickets are looked"),
     (facts(webhooks=RETIRED, missing=MISSED, reconcile="report"), "webhook_rejected", "the retired secret signs it"),
     (facts(missing=MISSED, reconcile="on", desk=GONE), "ticket_gone", "the desk has no ticket of that number"),

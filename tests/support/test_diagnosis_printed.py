@@ -100,7 +100,9 @@ def test_what_is_done_by_itself_about_a_missed_webhook_is_told() -> None:
         mends = judge(facts(missing=MISSED, reconcile=mode)).mends
         assert words in mends[0]
         assert "ai-agents enhance --tenant acme --ticket 124" in mends[-1]
-    assert "rules leave it out" in judge(facts(missing=replace(MISSED, left_out=True), reconcile="on")).mends[0]
+    left_out = replace(MISSED, left_out=True)
+    assert "rules leave it out" in judge(facts(missing=left_out, reconcile="on")).mends[0]
+    assert "TICKETS_NEVER_ACME" in judge(facts(missing=left_out, reconcile="poll")).mends[0]
 
 
 def test_where_rules_may_leave_a_ticket_out_that_is_told_first() -> None:
