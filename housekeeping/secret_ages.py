@@ -1,6 +1,7 @@
 """Since when each secret is there: told as a metric by the leader alone, for all processes."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
@@ -33,11 +34,13 @@ class SecretAges:
         self._shown: Mapping[tuple[str, str], datetime] = {}
 
     async def run(self, still_leads: Callable[[], Awaitable[None]]) -> None:
-        """Look until cancelled, or until the lead is lost. Raises one of DATABASE_FAILURES, or TimeoutError."""
+        """Look until cancelled, or until the lead is lost. Raises one of DATABASE_FAILURES, or TimeoutError of that."""
         try:
             while True:
                 await still_leads()
-                await self.look()
+                # Who waits in line behind the copies for a connection looks the next time.
+                with contextlib.suppress(TimeoutError):
+                    await self.look()
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
             # Another one tells it from now on: two that do would count twice in a sum.

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -88,6 +89,32 @@ async def test_who_does_not_lead_any_more_tells_nothing(database: Database) -> N
     work.cancel()
     await asyncio.wait({work})
     assert (asked, told()) == (1, {})
+
+
+class InLine(Database):
+    """Whose connections are all in use, for longer than is waited for one."""
+
+    asked = 0
+
+    async def call(self, *_: Any, **__: Any) -> Any:
+        """Nobody gets an answer."""
+        self.asked += 1
+        raise TimeoutError
+
+
+async def test_who_waits_in_line_for_a_connection_does_not_end_the_lead() -> None:
+    """Copies of many desks go on; whether the database is away is asked over the leader's own connection."""
+    database = InLine("postgresql://u:p@127.0.0.1:1/x", application_name="tests")
+
+    async def still_leads() -> None:
+        pass
+
+    work = asyncio.create_task(SecretAges(database, TenantDirectory(lambda: GIVEN).secrets).run(still_leads))
+    await asyncio.wait({work}, timeout=0.2)
+    assert (database.asked, work.done()) == (1, False)
+    work.cancel()
+    await asyncio.wait({work})
+    await database.close()
 
 
 async def test_a_database_that_is_away_ends_the_round_as_it_ends_the_others() -> None:
