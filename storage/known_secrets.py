@@ -24,8 +24,9 @@ CURRENT, PREVIOUS, RETIRED = "WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "RETIR
 TOKEN = "WEBHOOK_TOKEN"  # noqa: S105 -- a setting's name
 KEPT_KEYS = {"FEEDBACK_PREVIOUS_KEY": "FEEDBACK_KEY", "CONSOLE_PREVIOUS_KEY": "CONSOLE_KEY"}
 """Where a process has its key from before the last change -> where it has the one that came."""
-# One that makes room for another is the same one in its new place.
+# One that makes room for another is the same one in its new place; so is somebody's token by another name.
 _KIND = {PREVIOUS: CURRENT, RETIRED: CURRENT} | KEPT_KEYS
+_NAMED_TOKEN = "CONSOLE_TOKEN_"  # noqa: S105 -- how settings begin
 
 _KNOW = text("SELECT * FROM know_secrets(CAST(:secrets AS jsonb))")
 _PURGE = text("SELECT purge_secrets(:uses, :secrets)")
@@ -38,7 +39,7 @@ _REMEMBERED = text("""
     FROM known_secrets k WHERE k.tenant_id = current_setting('app.tenant_id') ORDER BY k.last_seen_at DESC
 """)
 LATELY_HOURS = 24
-# What is set is told of once an hour; what was not told of with the others is gone.
+# What is set is told of once an hour; what was not told of for so long is gone.
 _TOLD_WITHIN = timedelta(hours=2)
 AT_ONCE = 500
 """How many secrets the database is told of in one transaction."""
@@ -74,7 +75,7 @@ def seen(tenant_id: str, setting: str, secret: str, uses: int = 0) -> SecretSeen
 
 def digest(setting: str, secret: str) -> bytes:
     """Return the hash by which the database is told of a secret: the same in each of its places."""
-    kind = _KIND.get(setting, setting)
+    kind = _NAMED_TOKEN if setting.startswith(_NAMED_TOKEN) else _KIND.get(setting, setting)
     # A variable of the environment may be no UTF-8.
     return hmac.digest(f"ai-agents {kind}".encode(), secret.encode("utf-8", "surrogateescape"), sha256)
 
@@ -112,13 +113,19 @@ async def remembered(database: Database, tenant_id: str, places: Mapping[str, st
 
 
 async def last_seen(database: Database, tenant_id: str) -> dict[str, Remembered]:
-    """Return by setting what is known of the secrets that a tenant's processes have told of last."""
+    """Return by setting what is known of the secrets that a tenant's processes have told of within two hours."""
     (rows,) = await database.call_as(tenant_id or OF_PROCESS, _REMEMBERED, hours=LATELY_HOURS)
-    found: dict[str, Remembered] = {}
+    found: dict[str, list[Remembered]] = {}
     for row in rows:
-        if rows[0]["last_seen_at"] - row["last_seen_at"] < _TOLD_WITHIN:
-            found.setdefault(row["setting"], Remembered(**row))
-    return found
+        if row["asked_at"] - row["last_seen_at"] < _TOLD_WITHIN:
+            found.setdefault(row["setting"], []).append(Remembered(**row))
+    return {setting: _oldest_in_use(told) for setting, told in found.items()}
+
+
+def _oldest_in_use(told: Iterable[Remembered]) -> Remembered:
+    """Return the oldest that was told of since the newest came: some process may not have been started anew."""
+    *older, newest = sorted(told, key=lambda one: one.first_seen_at)
+    return next((one for one in older if one.last_seen_at >= newest.first_seen_at), newest)
 
 
 async def purge(database: Database) -> None:

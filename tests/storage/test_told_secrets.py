@@ -56,6 +56,37 @@ async def test_what_nobody_tells_of_any_more_is_gone_two_hours_later(database: D
     assert (await last_seen(database, OF_PROCESS)).keys() == {"REDIS_URL"}
 
 
+async def test_what_the_last_one_told_of_is_gone_two_hours_later_too(database: Database, table: Table) -> None:
+    """Where nobody else has a secret of its own."""
+    await know(database, [seen("", KEY, "a console's")])
+    table.run("UPDATE known_secrets SET last_seen_at = last_seen_at - %s", timedelta(minutes=121))
+    assert await last_seen(database, OF_PROCESS) == {}
+
+
+@pytest.mark.parametrize(("who_tells_last", "days"), [(("new",), 0), (("old", "new"), 91)])
+async def test_a_process_that_still_has_the_old_one_counts(
+    who_tells_last: tuple[str, ...], days: int, database: Database, table: Table
+) -> None:
+    """It tells of it again after the new one came, and others tell of the new one after that."""
+    await know(database, [seen("", "REDIS_URL", "old")])
+    table.run("UPDATE known_secrets SET first_seen_at = first_seen_at - %s", timedelta(days=91))
+    for secret in ("new", *who_tells_last):
+        await know(database, [seen("", "REDIS_URL", secret)])
+    known = (await last_seen(database, OF_PROCESS))["REDIS_URL"]
+    assert (known.asked_at - known.first_seen_at).days == days
+
+
+async def test_a_token_of_the_console_keeps_its_age_when_it_is_given_another_name(
+    database: Database, table: Table
+) -> None:
+    await know(database, [seen("", "CONSOLE_TOKEN_ANNA", "hers")])
+    table.run("UPDATE known_secrets SET first_seen_at = first_seen_at - %s", timedelta(days=91))
+    await know(database, [seen("", "CONSOLE_TOKEN_NIGHT_SHIFT", "hers"), seen("", "CONSOLE_TOKEN_BERTA", "another")])
+    known = await last_seen(database, OF_PROCESS)
+    ages = {setting: (one.asked_at - one.first_seen_at).days for setting, one in known.items()}
+    assert ages == {"CONSOLE_TOKEN_NIGHT_SHIFT": 91, "CONSOLE_TOKEN_BERTA": 0}
+
+
 async def test_it_is_told_beside_what_a_process_does(database: Database) -> None:
     async with telling(database, lambda: {("", KEY): "the first"}) as told:
         await asyncio.to_thread(wait_for, lambda: told.since)
