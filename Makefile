@@ -60,7 +60,7 @@ tables: install ## Write the tables in the documents anew, from the code
 lint: install ## Check style, types and the direction of imports
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m ruff format --check .
-	@$(VENV_PYTHON) -m mypy
+	@$(VENV_PYTHON) -m mypy --num-workers auto
 	@$(VENV_PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
 containers-test: install ## Build the image, bring docker-compose.yml up with it, and see that it holds (3 minutes)

@@ -69,7 +69,10 @@ def _install(*, anew: bool) -> None:
     _UNFINISHED.touch()
     _STAMP.unlink(missing_ok=True)
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
-    subprocess.run([*pip, "--require-hashes", "--requirement", str(PINS)], cwd=PROJECT, check=True)
+    # Compiled by all cores below: pip has one.
+    subprocess.run([*pip, "--no-compile", "--require-hashes", "--requirement", str(PINS)], cwd=PROJECT, check=True)
+    # Some packages bring files of a later Python, which nobody imports.
+    subprocess.run([PYTHON, "-m", "compileall", "-qq", "-j", "0", ENVIRONMENT / "lib"], check=False)
     # The project itself in place; its build tool is among the pins.
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", "."], cwd=PROJECT, check=True)
 
