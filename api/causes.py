@@ -46,11 +46,12 @@ _CHARSETS = ("latin-1", "cp1252", "utf-16-le", "utf-8-sig")
 class Cause:
     """What was wrong, in our own words, as support is told; `kept` is stored under the tenant instead, if it is set.
 
-    What is kept names no other tenant.
+    What is kept names no other tenant. `owner`: whose secret it was signed with, if it is one other tenant's.
     """
 
     told: str
     kept: str = ""
+    owner: str = ""
 
     @property
     def is_retired(self) -> bool:
@@ -82,12 +83,13 @@ class Guess:
     signed: bytes
     told: str = ""
     kept: str = ""
+    owner: str = ""
 
 
 def cause_of(guess: Guess, reading: str) -> Cause:
     """Return what it means that a guess matches a signature that is written so (`readings`)."""
     told, kept = (" and ".join(filter(None, (words, reading))) for words in (guess.told, guess.kept or guess.told))
-    return Cause(told, kept)
+    return Cause(told, kept, guess.owner)
 
 
 def readings(claim: SignatureClaim) -> list[tuple[bytes, str]]:
@@ -128,16 +130,16 @@ def guesses(asked: Question) -> Iterator[Guess]:
         for key in keys:
             yield Guess(key, signed, words)
     others = _secrets_of_others(asked)
-    for secret, whose in others.items():
-        yield Guess(claim.key_of(secret), plain, f"signed with {whose}", _OF_ANOTHER)
+    for secret, owner in others.items():
+        yield Guess(claim.key_of(secret), plain, f"signed with {_secret_of(owner)}", _OF_ANOTHER, owner)
     if claim.timestamp is None:
         for seconds in range(-_UNSENT_TIMESTAMP_SECONDS, _UNSENT_TIMESTAMP_SECONDS + 1):
             signed = f"{int(asked.now) + seconds}.".encode() + body
             for key in keys:
                 yield Guess(key, signed, "signed with a timestamp that was not sent")
-    for secret, whose in others.items():
-        for key, words in _around(secret, whose):
-            yield Guess(key, plain, f"signed with {words}", _OF_ANOTHER)
+    for secret, owner in others.items():
+        for key, words in _around(secret, _secret_of(owner)):
+            yield Guess(key, plain, f"signed with {words}", _OF_ANOTHER, owner)
 
 
 def _around(secret: str, whose: str) -> Iterator[tuple[bytes, str]]:
@@ -217,11 +219,14 @@ def _other_bodies(body: bytes) -> Iterator[tuple[bytes, str]]:
 
 
 def _secrets_of_others(asked: Question) -> dict[str, str]:
-    """Return whose each secret of another tenant is, in words."""
-    found: dict[str, list[str]] = {}
+    """Return whose each secret of another tenant is: the tenant's id, empty for several."""
+    found: dict[str, str] = {}
     for tenant in asked.tenants.all():
         if tenant.id != asked.tenant_id:
             for secret in tenant.webhook_secrets:
-                found.setdefault(secret, []).append(tenant.id)
-    several = "a secret of several tenants"
-    return {secret: f"the secret of tenant {ids[0]}" if len(ids) == 1 else several for secret, ids in found.items()}
+                found[secret] = "" if secret in found else tenant.id
+    return found
+
+
+def _secret_of(owner: str) -> str:
+    return f"the secret of tenant {owner}" if owner else "a secret of several tenants"

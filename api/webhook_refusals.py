@@ -9,6 +9,8 @@ from config.tenant_problems import is_tenant_id
 from observability import counting, phrases
 from observability.logging import say
 
+WRONGLY_NAMED = "signed with this tenant's secret, and named for one that there is not"
+
 
 @dataclass(eq=False)
 class WebhookRefused(Exception):
@@ -64,3 +66,7 @@ def tell(refused: WebhookRefused, rejections: RejectionRecorder) -> None:
         kept = f"{refused.reason}: {refused.cause.kept or refused.cause.told}" if refused.cause else refused.reason
         proved = refused.verified or refused.explained
         rejections.record(tenant_id, refused.ticket_id, refused.status, kept, proved=proved)
+    elif refused.cause and refused.cause.owner:
+        # A tenant's own, which names it wrongly: looked for under the tenant, it would have never come.
+        kept = f"{refused.reason}: {WRONGLY_NAMED}"
+        rejections.record(refused.cause.owner, refused.ticket_id, refused.status, kept, proved=True)

@@ -189,7 +189,12 @@ def _in_queue(facts: Facts, job: Details, due_for: float) -> Diagnosis:
         many = "" if depth is None else f", of which {depth} wait"
         says = f"waits for its turn for {duration(due_for)}, behind other jobs{many}"
         return told(facts, VerdictCode.WAITING_BACKLOG, says, *_scaled(depth))
-    return told(facts, VerdictCode.IN_PROGRESS, f"is in the queue for {duration(due_for)}, and its turn comes", "wait")
+    says, mend = "and its turn comes", "wait"
+    if facts.queue is not None and facts.queue.listening == 0:
+        # A worker that is full does not listen either; which it is, is known when its leases run out.
+        says = "and no worker is heard of there: all are full, or gone, which is certain within a minute"
+        mend = f"{_PODS} tells whether they run; look again in a minute"
+    return told(facts, VerdictCode.IN_PROGRESS, f"is in the queue for {duration(due_for)}, {says}", mend)
 
 
 def _scaled(depth: int | None) -> list[str]:

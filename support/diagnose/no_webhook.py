@@ -15,7 +15,7 @@ def of_no_webhook(facts: Facts) -> Diagnosis:
     """Return what it comes to, with what reconciliation has seen of it, if it has."""
     if facts.reconcile == "poll":
         return _of_polled(facts)
-    says = "never came to us: the desk sent no webhook of it that reached us"
+    says = "never came to us: no webhook of it reached us that names the client or has their secret"
     if facts.missing is not None:
         says = f"never came to us: it was seen in the desk at {clock(facts.missing.seen_at, facts.asked_at)}"
         missed_at = facts.missing.missed_at

@@ -11,7 +11,12 @@ from support.diagnose.verdicts import VerdictCode
 
 _SIGNED_WITH = re.compile(r"signed with (the retired secret|another tenant's secret)")
 _ROTATION = "docs/runbooks/secret-rotation.md"
-_CLOCK = "have the client set the clock of their server"
+_CORRECT = "have the client correct the webhook: docs/runbooks/WEBHOOK_TROUBLESHOOTING_RUNBOOK.md"
+_MENDS = {
+    "stale timestamp": "have the client set the clock of their server",
+    "timestamp missing": "have the client's desk send a signed timestamp",
+    "unknown tenant": "have the client's webhook name the tenant `{tenant}`, just so",
+}
 _ANCHORS = {403: "refused-with-403", 429: "too-many-jobs-waiting", 404: "wrong-address", 405: "wrong-address"}
 
 
@@ -69,13 +74,11 @@ def _mend(kind: str, cause: str, facts: Facts) -> str:
             return f"have the client put the current secret into their desk (WEBHOOK_SECRET_{suffix}; {_ROTATION})"
         case "signature mismatch" | "signature missing":
             return f"have the client compare their desk's secret with WEBHOOK_SECRET_{suffix} ({_ROTATION})"
-        case "stale timestamp" | "timestamp missing":
-            return _CLOCK if kind == "stale timestamp" else "have the client's desk send a signed timestamp"
         case "token mismatch" | "token missing":
             return f"have the client compare their desk's token with WEBHOOK_TOKEN_{suffix}"
         case "too many jobs waiting":
             return f"ask what sends so many; Engineering may raise JOBS_MOST_WAITING_{suffix}"
-    return "have the client correct the webhook: docs/runbooks/WEBHOOK_TROUBLESHOOTING_RUNBOOK.md"
+    return _MENDS.get(kind, _CORRECT).format(tenant=facts.tenant_id)
 
 
 def clock(moment: datetime, now: datetime) -> str:

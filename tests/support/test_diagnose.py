@@ -114,7 +114,11 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(job("waiting", **LONG)), "waiting_backlog", "for 1m30s"),
     (facts(job("waiting", **LONG), queue=None), "waiting_backlog", "for 1m30s"),
     (facts(job("waiting"), queue=AWAY, work=NOBODY_AT_WORK), "no_worker", "no worker is there"),
-    (facts(job("waiting"), queue=AWAY), "in_progress", "in the queue"),
+    (
+        facts(job("waiting"), queue=AWAY),
+        "in_progress",
+        "for 3s, and no worker is heard of there: all are full, or gone",
+    ),
     (facts(job("running"), queue=AWAY), "in_progress", "not heard of at the queue, attempt 1: it is full, or gone"),
     (facts(job("running"), queue=AWAY), "in_progress", "which is certain in 40s."),
     (facts(job("waiting", **LONG), queue=QueueSigns(101, 4, 2), most_running=2), "waiting_backlog", "2 are at work"),
@@ -137,6 +141,15 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(job("waiting", "another job of this ticket", **SOON)), "in_progress", "at work first"),
     (facts(job("waiting", deadline_at=NOW)), "deadline_passed", "run out of time"),
     (facts(), "webhook_missing", "never came to us"),
+    (
+        facts(
+            webhooks=refused_webhook(
+                403, "unknown tenant: signed with this tenant's secret, and named for none there is"
+            )
+        ),
+        "webhook_rejected",
+        "It came, and was refused since 09:14 UTC: unknown tenant: signed with",
+    ),
     (facts(webhooks=None), "webhook_missing", "could not be seen"),
     (
         facts(missing=MISSED, reconcile="report"),

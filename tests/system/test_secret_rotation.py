@@ -18,6 +18,7 @@ from devstack.system import System
 from storage.jobs import SIGNED_BY_PREVIOUS
 from storage.known_secrets import OF_PROCESS
 from tests.kit.loaded import LoadedPrograms
+from tests.kit.signing import timed
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
 from tests.system.by_hand import Answer, run
@@ -128,6 +129,27 @@ def test_a_secret_that_housekeeping_is_not_given_has_its_age_too(operator: Opera
     everybodys = {"FEEDBACK_KEY", "OPENAI_API_KEY", "DATABASE_URL"}
     wait_for(lambda: operator.ages(OF_PROCESS).keys() >= of_the_console | everybodys, 40)
     assert all(0 <= age < 600 for age in operator.ages(OF_PROCESS).values())
+
+
+def test_a_webhook_that_names_its_tenant_wrongly_is_found_by_its_signature(
+    operator: Operator, system: System, world: World
+) -> None:
+    """The desk says `ACME_Corp`, and signs with acme's secret: support looks for it under acme."""
+    ticket = world.create_ticket(send_webhook=False)
+    body = json.dumps({"tenant_id": "ACME_Corp", "ticket_id": ticket}).encode()
+    headers = timed(operator.secret(), body)
+
+    def diagnosed() -> bool:
+        answer = httpx.post(f"{system.state['api_url']}/webhook", content=body, headers=headers, timeout=30)
+        assert answer.status_code == 403
+        return "unknown tenant: signed with this tenant's secret" in diagnose(system, ticket).said["says"]
+
+    wait_for(diagnosed)
+    told = diagnose(system, ticket).said
+    assert (told["verdict"], told["do"][0]) == (
+        "webhook_rejected",
+        "have the client's webhook name the tenant `acme`, just so",
+    )
 
 
 def refused_is_told(operator: Operator, system: System, world: World, old: str) -> None:
