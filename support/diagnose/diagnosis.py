@@ -35,4 +35,5 @@ def unless_closed(facts: Facts, way: str) -> str:
 def told(facts: Facts, verdict: VerdictCode, says: str, *mends: str, anchor: str = "") -> Diagnosis:
     """Return the diagnosis whose sentence goes on behind the ticket's name."""
     whose = f" of {facts.tenant_id}" if facts.tenant_id else ""
-    return Diagnosis(verdict, f"Ticket {facts.ticket_id}{whose} {says}.", [mend for mend in mends if mend], anchor)
+    end = "" if says.endswith("?") else "."
+    return Diagnosis(verdict, f"Ticket {facts.ticket_id}{whose} {says}{end}", [mend for mend in mends if mend], anchor)

@@ -40,6 +40,7 @@ _FROM_AFAR = (
     "No secret of {tenant} is set here: this is what processes have told within two hours. What was taken away since "
     "may be among it."
 )
+_ASK_FOR_ONE = ", and --tenant tells what processes have told."
 _HEAD = ("TENANT", "SECRET", "AGE", "LAST USED", f"LAST {LATELY_HOURS} H", "TO DO")
 
 
@@ -71,8 +72,10 @@ def run(chosen: argparse.Namespace) -> int:
                 print(_FROM_AFAR.format(tenant=chosen.tenant), file=sys.stderr)
         if not rows:
             whose = f" of a tenant {chosen.tenant}" if chosen.tenant else ""
-            print(f"No secret{whose} is set here, and --tenant tells what processes have told.", file=sys.stderr)
+            print(f"No secret{whose} is set here{_ASK_FOR_ONE}", file=sys.stderr)
             return NOT_UNDERSTOOD_EXIT
+        if not by_tenant and chosen.tenant is None:
+            print(f"No tenant's secret is set here{_ASK_FOR_ONE}", file=sys.stderr)
         print(as_json([_for_machines(row) for row in rows]) if chosen.json else _for_people(rows))
         return 0
 

@@ -189,3 +189,8 @@ def test_what_can_not_be_diagnosed_is_status_2(words: list[str], capsys: pytest.
     with pytest.raises(SystemExit) as ended:
         main(["diagnose", *words])
     assert (ended.value.code, capsys.readouterr().out) == (2, "")
+
+
+def test_a_sentence_that_asks_has_no_second_stop() -> None:
+    asks = refused_webhook(422, "ticket_id is missing: is its name spelled right?")
+    assert judge(facts(webhooks=asks)).says.endswith("spelled right?")

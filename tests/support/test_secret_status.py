@@ -141,6 +141,9 @@ async def test_what_processes_have_themselves_is_told_beside_what_is_set_here(to
     assert of_processes.keys() == {"CONSOLE_TOKEN_ANNA", "OPENAI_API_KEY"}
     assert of_processes["CONSOLE_TOKEN_ANNA"]
     assert of_processes["OPENAI_API_KEY"] is None  # the one that is set here nobody has told of
+    alone = await asked(told)
+    assert alone.stderr == "No tenant's secret is set here, and --tenant tells what processes have told.\n"
+    assert (alone.returncode, "CONSOLE_TOKEN_ANNA" in alone.stdout) == (0, True)
 
 
 @pytest.mark.parametrize(
