@@ -1242,6 +1242,52 @@ SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan
         WHERE coalesce(a.event, '') <> ALL (p_own))
 $$;
 
+-- Tickets whose webhook was missed since `p_since` and that have no job: of each tenant how many, when the last one was
+-- missed, and whether there may be more. Of its newest `p_most`, with or without a job. It steps from one tenant to the
+-- next, `p_tenants` of them.
+CREATE OR REPLACE FUNCTION missed_webhooks_of_all(p_since timestamptz, p_most bigint, p_tenants bigint)
+RETURNS TABLE (tenant_id text, missed bigint, last_at timestamptz, is_cut boolean)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+    WITH RECURSIVE tenants AS (
+        (SELECT m.tenant_id FROM missing_webhooks m WHERE m.missed_at <> m.seen_at AND m.job_id IS NULL
+         ORDER BY m.tenant_id LIMIT 1)
+        UNION ALL
+        SELECT n.tenant_id FROM tenants t CROSS JOIN LATERAL (
+            SELECT m.tenant_id FROM missing_webhooks m
+            WHERE m.missed_at <> m.seen_at AND m.job_id IS NULL AND m.tenant_id > t.tenant_id
+            ORDER BY m.tenant_id LIMIT 1) n
+    )
+    SELECT t.tenant_id, count(*) FILTER (WHERE l.is_missed), max(l.missed_at) FILTER (WHERE l.is_missed),
+           count(*) >= p_most
+    FROM (SELECT * FROM tenants LIMIT p_tenants) t CROSS JOIN LATERAL (
+        SELECT m.missed_at, NOT (
+            EXISTS (SELECT FROM jobs j WHERE j.tenant_id = m.tenant_id AND j.ticket_id IN (m.ticket_id, m.display_id))
+            OR EXISTS (SELECT FROM jobs j WHERE j.tenant_id = m.tenant_id AND j.desk_id = m.ticket_id)) AS is_missed
+        FROM missing_webhooks m
+        WHERE m.missed_at <> m.seen_at AND m.job_id IS NULL AND m.tenant_id = t.tenant_id AND m.missed_at > p_since
+        ORDER BY m.missed_at DESC LIMIT p_most) l
+    GROUP BY t.tenant_id
+$$;
+
+-- Which tenants have jobs that are due and wait, and how many: of the `p_most` that are due longest with a message, and of
+-- as many without.
+CREATE OR REPLACE FUNCTION due_jobs_of_all(p_most bigint) RETURNS TABLE (tenant_id text, jobs bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_sort = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT d.tenant_id, count(*) FROM (
+        (SELECT w.tenant_id FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NOT NULL AND w.due_at <= now()
+         ORDER BY w.due_at LIMIT p_most)
+        UNION ALL
+        (SELECT w.tenant_id FROM jobs w WHERE w.state = 'waiting' AND w.published_at IS NULL AND w.due_at <= now()
+         ORDER BY w.due_at LIMIT p_most)) d
+    GROUP BY d.tenant_id;
+END $$;
+
 -- The jobs that failed, or were skipped, since `p_since`, those that ended last first; `p_reasons`: for one of these.
 -- The next page begins behind the one that ended at `p_before`, with `p_before_id`. In the order of its index: in an outage
 -- very many end at once.

@@ -10,6 +10,7 @@ from storage.session import Database
 _FIGURES = text("SELECT * FROM job_figures(:overdue)")
 _HELD_BACK = text("SELECT * FROM jobs_held_back()")
 _OPEN = text("SELECT * FROM open_jobs(:most)")
+_DUE = text("SELECT * FROM due_jobs_of_all(:most)")
 _REASONS = text("SELECT * FROM reasons_of_waiting(:most, :pairs)")
 # As `jobs_held_back`, of the tenant's first so many that wait again.
 _HELD_BACK_OF = text("""
@@ -70,6 +71,11 @@ async def open_jobs(database: Database) -> OpenJobs:
     """The same for a page: counted as far as anybody cares. Raises one of DATABASE_FAILURES."""
     (row,) = await database.call(_OPEN, most=MOST_COUNTED)
     return OpenJobs(**row)
+
+
+async def due_jobs(database: Database) -> dict[str, int]:
+    """Return how many jobs are due and wait, by tenant, of the `MOST_COUNTED` due longest. Raises as `open_jobs`."""
+    return {row["tenant_id"]: row["jobs"] for row in await database.call(_DUE, most=MOST_COUNTED)}
 
 
 async def reasons_of_waiting(database: Database) -> dict[tuple[str, str], int]:

@@ -67,6 +67,20 @@ _TAKE_FOUND = text("""
         WHERE EXISTS (SELECT FROM before)
     ) SELECT * FROM before
 """)
+MISSED_LATELY = text(f"""
+    SELECT count(*) FILTER (WHERE l.is_missed) AS missed, max(l.missed_at) FILTER (WHERE l.is_missed) AS last_at,
+           count(*) >= :most_missed AS is_cut
+    FROM (SELECT m.missed_at, NOT {HAS_JOB} AS is_missed FROM missing_webhooks m
+          WHERE m.missed_at <> m.seen_at AND m.job_id IS NULL AND m.tenant_id = :tenant
+          AND m.missed_at > now() - interval '1 day' ORDER BY m.missed_at DESC LIMIT :most_missed) l
+""")  # noqa: S608
+"""A tenant's webhooks that were missed within the day, as `MissedLately` has them."""
+_MISSED_OF_ALL = text("SELECT * FROM missed_webhooks_of_all(:since, :most, :tenants)")
+MOST_MISSED = 1_000
+"""Of so many newest ones of a tenant a page of it looks whether a job has come of them since."""
+MOST_MISSED_OF_EACH = 100
+"""The same for a page of all tenants."""
+_MOST_TENANTS = 2_000
 _ABOUT = text("""
     SELECT m.ticket_id, m.created_at, m.seen_at, nullif(m.missed_at, m.seen_at) AS missed_at, m.left_out, m.job_id
     FROM missing_webhooks m
@@ -102,6 +116,15 @@ class ReconcileFigures(NamedTuple):
     since_webhook: int
     last_webhook_at: datetime | None
     compared_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MissedLately:
+    """Tickets whose webhook was missed and that have no job, when the last one was, and whether there may be more."""
+
+    missed: int = 0
+    last_at: datetime | None = None
+    is_cut: bool = False
 
 
 class FoundInAnHour(NamedTuple):
@@ -163,6 +186,15 @@ async def take_found(database: Database, tenant_id: str) -> FoundInAnHour | None
     """Return what was found, if the last time was an hour ago or more, and count anew; None if not."""
     (rows,) = await database.call_as(tenant_id, _TAKE_FOUND)
     return FoundInAnHour(**rows[0]) if rows else None
+
+
+async def missed_of_all(database: Database, since: datetime) -> dict[str, MissedLately]:
+    """Return what was missed since then, by tenant: for pages, `MOST_MISSED_OF_EACH`. Raises one of DATABASE_FAILURES.
+
+    What has none is left out.
+    """
+    rows = await database.call(_MISSED_OF_ALL, since=since, most=MOST_MISSED_OF_EACH, tenants=_MOST_TENANTS)
+    return {row.pop("tenant_id"): MissedLately(**row) for row in map(dict, rows) if row["missed"]}
 
 
 async def seen_without_webhook(database: Database, tenant_id: str, numbers: Sequence[str]) -> SeenWithoutWebhook | None:

@@ -6,6 +6,7 @@ from datetime import date, datetime
 
 from sqlalchemy import text
 
+from storage.reconcile_findings import MISSED_LATELY, MOST_MISSED, MissedLately
 from storage.rejections import LAST_ACCEPTED, OF_WEBHOOKS
 from storage.session import Database
 
@@ -41,7 +42,7 @@ _LAST_REFUSED = text("""
 """)
 _SPENT = text("SELECT s.day, s.tokens, s.dollars FROM spending s WHERE s.tenant_id = :tenant AND s.day = current_date")
 _SYNCED = text("SELECT max(p.ended_at) AS synced_at FROM passes p WHERE p.tenant_id = :tenant")
-_QUESTIONS = (_NOW, _LATELY, _RUNNING, _WAITING, _REASONS, LAST_ACCEPTED, _LAST_REFUSED, _SPENT, _SYNCED)
+_QUESTIONS = (_NOW, _LATELY, _RUNNING, _WAITING, _REASONS, LAST_ACCEPTED, _LAST_REFUSED, _SPENT, _SYNCED, MISSED_LATELY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class TenantFigures:
     last_refused: LastRefusal | None
     spent: SpentOnDay | None
     synced_at: datetime | None
+    missed: MissedLately
 
     @property
     def success_rate(self) -> float | None:
@@ -92,8 +94,9 @@ class TenantFigures:
 
 async def figures_of(database: Database, tenant_id: str) -> TenantFigures:
     """Ask for a tenant's figures as they are now. Raises one of DATABASE_FAILURES."""
-    answers = await database.call_as(tenant_id, *_QUESTIONS, most=MOST_COUNTED, **OF_WEBHOOKS)
-    (now,), (lately,), (running,), (waiting,), reasons, (accepted,), refused, spent, (synced,) = answers
+    values = {"most": MOST_COUNTED, "most_missed": MOST_MISSED, **OF_WEBHOOKS}
+    answers = await database.call_as(tenant_id, *_QUESTIONS, **values)
+    (now,), (lately,), (running,), (waiting,), reasons, (accepted,), refused, spent, (synced,), (missed,) = answers
     return TenantFigures(
         **now,
         **lately,
@@ -104,4 +107,5 @@ async def figures_of(database: Database, tenant_id: str) -> TenantFigures:
         last_refused=LastRefusal(**refused[0]) if refused else None,
         spent=SpentOnDay(**spent[0]) if spent else None,
         **synced,
+        missed=MissedLately(**missed),
     )

@@ -28,6 +28,7 @@ ACROSS_TENANTS = {
     *("jobs_held_back", "claim_next_job", "is_queue_full", "count_listed_jobs", "take_jobs_without_message"),
     *("put_off_deadlines", "signs_of_work", "purge_secrets"),
     *("open_jobs", "reasons_of_waiting", "causes_of_ends", "list_ends", "refused_tenants"),
+    *("missed_webhooks_of_all", "due_jobs_of_all"),
 }
 OF_THE_CALLER = {
     *("tell_event", "tell_freed", "remember_deliveries", "accept_jobs", "accept_job", "accept_late_job"),
@@ -43,6 +44,7 @@ HARMLESS = {
     *("waiting", "later", "running", "oldest_waiting_seconds", "without_outcome", "jobs"),
     "by_hand",
     *("workers", "silent", "last_started_at"),
+    *("missed", "last_at", "is_cut"),
     *("reason", "accepted_at", "due_at", "started_at", "finished_at", "rejected_at"),
 }
 
@@ -111,6 +113,7 @@ async def test_what_the_functions_answer_holds_no_text_of_a_ticket_or_an_answer(
         "published_jobs(9, '0')",
         "count_published_jobs('0')",
         "open_jobs(9)",
+        "due_jobs_of_all(9)",
         f"take_lost_jobs(ARRAY['{event.job_id}'::uuid], '0', 'by hand')",
     ]
     answers: list[str] = []
