@@ -29,6 +29,7 @@ _HINTS: dict[Reading, str] = {
     "high": "more workers: docs/runbooks/high-queue-depth.md",
     "critical": "a P1 incident: docs/runbooks/high-queue-depth.md",
 }
+_STANDS = StateWord("at a standstill", "bad"), "nobody takes what waits: docs/runbooks/worker-failures.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class QueueView:
     messages: list[Figure]
     figures: list[Figure] | None
     reasons: list[WaitingReason] | None
+    lacks: str = ""
+    """What has to be there again before anybody takes what is due: `a worker runs`; empty for nothing."""
 
 
 async def queue_view(database: Database, redis: Redis) -> QueueView:
@@ -80,29 +83,43 @@ async def queue_view(database: Database, redis: Redis) -> QueueView:
         in_time(signs.signs_of_work(database)),
         in_time(job_figures.reasons_of_waiting(database)),
     )
+    lacks = _lacks(looked, work)
     return _view(
         looked,
-        failure,
+        [*_of_redis(looked, failure), *_of_workers(looked, work)],
         messages=[] if looked is None else _messages(looked),
         figures=None if open_jobs is None or work is None else _figures(open_jobs, work),
-        work=work,
-        reasons=None if reasons is None else _of_all(reasons),
+        reasons=None if reasons is None else _of_all(reasons, lacks),
+        lacks=lacks,
+        waits=open_jobs is not None and open_jobs.waiting + open_jobs.later > 0,
     )
 
 
 async def queue_view_of(database: Database, redis: Redis, tenant_id: str) -> QueueView:
     """Look at it for who sees one tenant: of the queue how full it is, as a word, and else what is the tenant's."""
-    (looked, failure), figures = await asyncio.gather(
-        look_at_queue(redis, _REDIS_SECONDS), in_time(figures_of(database, tenant_id))
+    (looked, failure), work, figures = await asyncio.gather(
+        look_at_queue(redis, _REDIS_SECONDS),
+        in_time(signs.signs_of_work(database)),
+        in_time(figures_of(database, tenant_id)),
     )
+    lacks = _lacks(looked, work)
     return _view(
         looked,
-        failure,
+        _of_redis(looked, failure),
         messages=[],
         figures=None if figures is None else figures_of_tenant(figures),
-        work=None,
-        reasons=None if figures is None else reasons_of_tenant(figures),
+        reasons=None if figures is None else reasons_of_tenant(figures, lacks),
+        lacks=lacks,
+        waits=figures is not None and figures.waiting > 0,
     )
+
+
+async def lacking(database: Database, redis: Redis) -> str:
+    """Return what has to be there again before anybody takes a job; empty for nothing."""
+    (looked, _), work = await asyncio.gather(
+        look_at_queue(redis, _REDIS_SECONDS), in_time(signs.signs_of_work(database))
+    )
+    return _lacks(looked, work)
 
 
 def figures_of_tenant(figures: TenantFigures) -> list[Figure]:
@@ -110,27 +127,29 @@ def figures_of_tenant(figures: TenantFigures) -> list[Figure]:
     return [_jobs(figures.waiting, "wait", job_figures.MOST_COUNTED), _jobs(figures.running, "run")]
 
 
-def reasons_of_tenant(figures: TenantFigures) -> list[WaitingReason]:
+def reasons_of_tenant(figures: TenantFigures, lacks: str = "") -> list[WaitingReason]:
     """Return why its jobs wait again. Of so many that nobody counts on, each reason may have more."""
     cut = sum(figures.reasons.values()) >= job_figures.MOST_COUNTED
-    return _waiting_reasons(figures.reasons, figures.reasons if cut else ())
+    return _waiting_reasons(figures.reasons, figures.reasons if cut else (), lacks)
 
 
-def _of_all(reasons: Mapping[tuple[str, str], int]) -> list[WaitingReason]:
+def _of_all(reasons: Mapping[tuple[str, str], int], lacks: str) -> list[WaitingReason]:
     by_reason: Counter[str] = Counter()
     for (_, reason), count in reasons.items():
         by_reason[reason] += count
     cut = {reason for (_, reason), count in reasons.items() if count >= job_figures.MOST_A_REASON}
-    return _waiting_reasons(by_reason, cut)
+    return _waiting_reasons(by_reason, cut, lacks)
 
 
-def _waiting_reasons(reasons: Mapping[str, int], cut: Collection[str]) -> list[WaitingReason]:
+def _waiting_reasons(reasons: Mapping[str, int], cut: Collection[str], lacks: str) -> list[WaitingReason]:
     """Put them into words, the commonest first; of those in `cut` there are more than were counted."""
     told = []
     for reason, count in sorted(reasons.items(), key=lambda each: (-each[1], each[0])):
         cause = known_cause(reason)
         # What names a job or a ticket says nothing of many.
         mends = "" if cause is None or "{" in cause.mends else cause.mends
+        if lacks and not mends:
+            mends = f"it goes on by itself once {lacks}"
         told.append(WaitingReason(reason, f"{count:,}{' or more' if reason in cut else ''}", mends))
     return told
 
@@ -143,25 +162,30 @@ def _jobs(count: int, what: str, most: int | None = None) -> Figure:
 
 def _view(
     looked: QueueSigns | None,
-    failure: str,
+    warnings: list[QueueWarning],
     *,
     messages: list[Figure],
     figures: list[Figure] | None,
-    work: WorkSigns | None,
     reasons: list[WaitingReason] | None,
+    lacks: str,
+    waits: bool,
 ) -> QueueView:
     now = datetime.now(UTC)
     reading = None if looked is None else reading_of(looked.waiting)
-    warnings = [*_of_redis(looked, failure), *_of_workers(looked, work)]
+    word = None if reading is None else StateWord(reading, _TONES[reading])
+    # A short queue that nobody puts anything into, or takes anything out of, is not well.
+    hint = "" if reading is None or (reading == "normal" and warnings) else _HINTS[reading]
+    if looked is not None and lacks and (waits or looked.waiting or looked.held):
+        word, hint = _STANDS
     return QueueView(
         at=moment(now, now),
-        reading=None if reading is None else StateWord(reading, _TONES[reading]),
-        # A short queue that nobody puts anything into, or takes anything out of, is not well.
-        hint="" if reading is None or (reading == "normal" and warnings) else _HINTS[reading],
+        reading=word,
+        hint=hint,
         warnings=warnings,
         messages=messages,
         figures=figures,
         reasons=reasons,
+        lacks=lacks,
     )
 
 
@@ -203,12 +227,19 @@ def _of_redis(looked: QueueSigns | None, failure: str) -> list[QueueWarning]:
     return []
 
 
+def _lacks(looked: QueueSigns | None, work: WorkSigns | None) -> str:
+    """Return what keeps jobs from being taken, as far as it is known."""
+    if looked is None:
+        return "Redis answers"
+    return "a worker runs" if work is not None and not work.workers and looked.listening == 0 else ""
+
+
 def _of_workers(looked: QueueSigns | None, work: WorkSigns | None) -> list[QueueWarning]:
     """Return what is wrong with the workers, for who sees all of them."""
     if work is None:
         return []
     warnings = []
-    if not work.workers and looked is not None and looked.listening == 0:
+    if looked is not None and _lacks(looked, work):
         warnings.append(QueueWarning(StateWord("no worker", "bad"), "none has a job, and none listens for one"))
     if work.silent:
         whose = "job's worker has" if work.silent == 1 else "jobs' workers have"

@@ -3,11 +3,13 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from config.tenants import Tenant
 from storage.ends import EndCause
 from storage.job_figures import MOST_A_REASON
+from storage.job_figures import MOST_COUNTED as MOST_DUE
+from storage.reconcile_findings import MissedLately
 from storage.rejections import RefusedTenant
 from storage.tenant_figures import MOST_COUNTED, LastRefusal, TenantFigures
 from support.console.figures.failures import is_cut
@@ -17,6 +19,8 @@ from support.tables import age
 
 _GOOD_RATE = 0.95
 """As the alert on the success rate has it."""
+_MISSED_JUST_NOW = timedelta(hours=1)
+"""As the alert on missed webhooks has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,9 @@ class TenantHealth:
     """Of how many jobs the rate is."""
     last_accepted: Moment | None = None
     refused: LastRefused | None = None
+    missed: StateWord | None = None
+    """How many tickets' webhooks never came, lately; None for none."""
+    last_missed: Moment | None = None
     cost: str = "-"
     limit: str = ""
     synced: Moment | None = None
@@ -66,6 +73,10 @@ class _Signs:
     failed: int = 0
     waiting: list[str] = field(default_factory=list)
     refusal: str = ""
+    missed: StateWord | None = None
+    last_missed: str = ""
+    due: int = 0
+    """Of its jobs, while nobody takes any."""
 
 
 def own_words(reason: str) -> str:
@@ -83,8 +94,8 @@ def settings_word(tenant: Tenant) -> StateWord:
     return StateWord("closed", "bad")
 
 
-def health(tenant: Tenant, figures: TenantFigures | None, *, own: bool) -> TenantHealth:
-    """Put a tenant's figures into words. `own`: for its own people."""
+def health(tenant: Tenant, figures: TenantFigures | None, *, own: bool, lacks: str = "") -> TenantHealth:
+    """Put a tenant's figures into words. `own`: for its own people; `lacks`: as a queue's view has it."""
     said = TenantHealth(tenant.id, settings_word(tenant), _marks(tenant))
     if figures is None:
         return said
@@ -93,11 +104,13 @@ def health(tenant: Tenant, figures: TenantFigures | None, *, own: bool) -> Tenan
         said,
         told=True,
         open=figures_of_tenant(figures),
-        reasons=reasons_of_tenant(figures),
+        reasons=reasons_of_tenant(figures, lacks),
         rate=_rate(figures.success_rate),
         ended=_ended(figures),
         last_accepted=moment_or_none(figures.last_accepted_at, now),
         refused=None if figures.last_refused is None else _refused(figures.last_refused, now, own=own),
+        missed=_missed(figures.missed, now),
+        last_missed=moment_or_none(figures.missed.last_at, now),
         cost=_cost(figures),
         limit=_limit(tenant),
         synced=moment_or_none(figures.synced_at, now),
@@ -110,8 +123,14 @@ def in_short(
     causes: Sequence[EndCause] | None,
     refused: Sequence[RefusedTenant] | None,
     now: datetime,
+    *,
+    missed: Mapping[str, MissedLately] | None = None,
+    due: Mapping[str, int] | None = None,
 ) -> list[TenantInShort]:
-    """Tell of each tenant whether it needs a look, those that do first. What is None is not known."""
+    """Tell of each tenant whether it needs a look, those that do first. What is None is not known.
+
+    `due`: its jobs that are due, while nobody takes any.
+    """
     signs: defaultdict[str, _Signs] = defaultdict(_Signs)
     for cause in causes or ():
         signs[cause.tenant_id].failed += cause.jobs
@@ -120,33 +139,55 @@ def in_short(
     for each in refused or ():
         since = age((now - each.rejected_at).total_seconds())
         signs[each.tenant_id].refusal = f"its last webhook was refused {since} ago: {each.reason}"
+    for tenant_id, lately in (missed or {}).items():
+        signs[tenant_id].missed = _missed(lately, now)
+        signs[tenant_id].last_missed = moment(lately.last_at, now).ago if lately.last_at else ""
+    for tenant_id, jobs in (due or {}).items():
+        signs[tenant_id].due = jobs
     cut = is_cut(causes or ())
-    rows = [(_short(tenant, signs[tenant.id], cut=cut), signs[tenant.id].failed) for tenant in tenants]
+    due_cut = sum((due or {}).values()) >= MOST_DUE
+    rows = [(_short(each, signs[each.id], cut=cut, due_cut=due_cut), signs[each.id].failed) for each in tenants]
     order = {"bad": 0, "warn": 1, "info": 2, "ok": 3}
     rows.sort(key=lambda row: (order[row[0].health.tone], -row[1], row[0].tenant_id))
     return [row for row, _ in rows]
 
 
-def _short(tenant: Tenant, signs: _Signs, *, cut: bool) -> TenantInShort:
-    """Say it of one. `cut`: more has failed than was counted, of whichever tenants."""
+def _short(tenant: Tenant, signs: _Signs, *, cut: bool, due_cut: bool) -> TenantInShort:
+    """Say it of one. `cut`, `due_cut`: more has failed, or is due, than was counted, of whichever tenants."""
     # A desk that is polled needs no webhook.
-    refusal = "" if tenant.polled else signs.refusal
+    refusal, missed = ("", None) if tenant.polled else (signs.refusal, signs.missed)
     why = [f"{signs.failed:,}{' or more' if cut else ''} failed"] if signs.failed else []
     why += [refusal] if refusal else []
+    why += [f"{signs.due:,}{' or more' if due_cut else ''} due that nobody takes"] if signs.due else []
+    why += [f"{missed.text}, the last one {signs.last_missed}"] if missed else []
     why += signs.waiting
     if not tenant.usable:
         return TenantInShort(tenant.id, settings_word(tenant), "; ".join(["its settings have to be mended", *why]))
     if signs.failed:
         word = StateWord("failures", "bad")
+    elif signs.due:
+        word = StateWord("stands", "bad")
     elif refusal:
         word = StateWord("refused", "warn")
+    elif missed and missed.tone != "info":
+        word = StateWord("missed", "warn")
     elif signs.waiting:
         word = StateWord("waits", "warn")
-    elif cut:
-        word, why = StateWord("not counted", "info"), ["more jobs have failed lately than are counted"]
+    elif cut or due_cut:
+        more = "have failed lately" if cut else "are due"
+        word, why = StateWord("not counted", "info"), [*why, f"more jobs {more} than are counted"]
     else:
         word = StateWord("well", "ok")
     return TenantInShort(tenant.id, word, "; ".join(why))
+
+
+def _missed(lately: MissedLately, now: datetime) -> StateWord | None:
+    """Return how many were missed; of long ago it is no warning any more."""
+    if lately.last_at is None:
+        return None
+    more = " or more" if lately.is_cut else ""
+    text = f"{lately.missed:,}{more} {'webhook' if lately.missed == 1 else 'webhooks'} missed"
+    return StateWord(text, "warn" if now - lately.last_at <= _MISSED_JUST_NOW else "info")
 
 
 def _marks(tenant: Tenant) -> list[str]:

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from storage import ends, job_figures, rejections
+from storage import ends, job_figures, reconcile_findings, rejections
 from support.console.answers import Asked, Page
 from support.console.figures.asking import in_time
 from support.console.figures.failures import by_cause, is_cut
@@ -20,13 +20,17 @@ async def overview(asked: Asked) -> Page:
     sources, visitor = asked.sources, asked.visitor
     now = datetime.now(UTC)
     sees_all = visitor.tenant_id is None
-    queue, causes, waiting, refused = await asyncio.gather(
+    queue, causes, waiting, refused, missed = await asyncio.gather(
         _queue(asked),
         in_time(ends.causes(sources.database, visitor.tenant_id, "failed", now - LATELY)),
         in_time(job_figures.reasons_of_waiting(sources.database)) if sees_all else _nothing(),
         in_time(rejections.refused_tenants(sources.database, now - LATELY)) if sees_all else _nothing(),
+        in_time(reconcile_findings.missed_of_all(sources.database, now - LATELY)) if sees_all else _nothing(),
     )
-    tenants = in_short(sources.tenants.all(), waiting, causes, refused, now) if sees_all else []
+    stands = sees_all and queue.lacks
+    due = await in_time(job_figures.due_jobs(sources.database)) if stands else {}
+    of_all = sources.tenants.all() if sees_all else []
+    tenants = in_short(of_all, waiting, causes, refused, now, missed=missed, due=due)
     values = {
         "queue": queue,
         "still": bool(asked.query.get("still")),
@@ -35,7 +39,7 @@ async def overview(asked: Asked) -> Page:
         "tenants": _first(tenants),
         "tenant_count": len(tenants),
         "unwell_count": sum(each.health.tone != "ok" for each in tenants),
-        "tenants_told": None not in (waiting, causes, refused),
+        "tenants_told": None not in (waiting, causes, refused, missed, due),
         "is_whole": sees_all,
     }
     return Page("overview.html", values)

@@ -10,6 +10,7 @@ from storage.tenant_figures import figures_of
 from support.console.answers import Asked, GoTo, NotHere, Page
 from support.console.figures.asking import in_time
 from support.console.figures.failures import by_cause, is_cut
+from support.console.figures.queue import lacking
 from support.console.figures.tenants import TenantHealth, health
 from support.console.pages.asked import seen_tenant
 
@@ -43,14 +44,15 @@ async def tenant(asked: Asked) -> Page:
     own = asked.visitor.tenant_id is not None
     now = datetime.now(UTC)
     database = asked.sources.database
-    figures, causes = await asyncio.gather(
+    figures, causes, lacks = await asyncio.gather(
         in_time(figures_of(database, tenant_id)),
         in_time(ends.causes(database, tenant_id, "failed", now - timedelta(days=1))),
+        lacking(database, asked.sources.redis),
     )
     # A sentence may name a setting of another tenant.
     problems = [] if own else [each.sentence for each in asked.sources.tenants.problems if each.tenant_id == tenant_id]
     values = {
-        "tenant": health(found, figures, own=own),
+        "tenant": health(found, figures, own=own, lacks=lacks),
         "problems": problems,
         "causes": None if causes is None else by_cause(causes, now),
         "causes_cut": causes is not None and is_cut(causes),

@@ -9,11 +9,13 @@ from dispatch.message import QUEUE
 from dispatch.queue import open_redis
 from storage import rejections
 from storage.job_figures import MOST_A_REASON
+from storage.jobs import WORKER_LOST
 from storage.session import Database
 from support.console.pages.overview import live_queue, overview
+from support.console.pages.tenants import tenant
 from support.diagnose.readings import reading_of
 from tests.kit.postgres import Store
-from tests.support.console.visits import OF_ACME, OPERATOR, Visits, rendered
+from tests.support.console.visits import MISSED, OF_ACME, OF_GLOBEX, OPERATOR, SUPPORT, Visits, rendered
 
 
 @pytest.mark.parametrize(
@@ -92,6 +94,40 @@ async def test_workers_that_are_missing_or_silent_are_told(store: Store, redis: 
     assert "silent" not in await visits.html(live_queue, OF_ACME)
 
 
+async def test_without_a_worker_nothing_is_called_normal_or_well(store: Store, redis: Redis) -> None:
+    await redis.lpush(QUEUE, "message")
+    await store.accept(reason=WORKER_LOST)
+    visits = Visits(store.database, redis)
+    for visitor in (SUPPORT, OF_ACME):
+        html = await visits.html(overview, visitor)
+        assert "at a standstill</span>" in html
+        assert "normal</span>" not in html
+        assert "<td>it goes on by itself once a worker runs</td>" in html
+    html = await visits.html(overview)
+    assert '<a href="/tenants/acme">acme</a></th><td><span class="tag tag-bad">stands</span></td>' in html
+    assert "<td>1 due that nobody takes; 1 wait: worker lost</td>" in html
+    assert '<a href="/tenants/globex">globex</a></th><td><span class="tag tag-ok">well</span></td>' in html
+    # Another tenant's job waits, whose people are told of the queue alone.
+    assert "at a standstill</span>" in await visits.html(live_queue, OF_GLOBEX)
+    assert "once a worker runs" in await visits.html(tenant, OF_ACME, path={"tenant_id": "acme"})
+    await store.accept(state="running", lease_owner="w", lease_until="now() + interval '1 minute'")
+    html = await visits.html(overview)
+    assert "normal</span>" in html
+    assert "<td>nothing: it goes on by itself</td>" in html
+    assert "nobody takes" not in html
+
+
+async def test_webhooks_that_never_came_are_told_and_their_tenant_is_not_well(store: Store, redis: Redis) -> None:
+    visits = Visits(store.database, redis)
+    store.table.run(MISSED, "200", "10 minutes")
+    store.table.run(MISSED, "201", "3 hours")
+    told = '<span class="tag tag-warn">missed</span></td><td>2 webhooks missed, the last one 10m ago</td>'
+    assert told in await visits.html(overview)
+    await store.accept(ticket_id="200", state="completed", finished_at="now()")
+    html = await visits.html(overview)
+    assert '<span class="tag tag-ok">well</span></td><td>1 webhook missed, the last one 3h ago</td>' in html
+
+
 async def test_a_redis_that_takes_nothing_is_told(store: Store, redis: Redis) -> None:
     await redis.config_set("maxmemory", "1")
     try:
@@ -149,6 +185,7 @@ async def test_without_redis_what_the_database_tells_is_shown(store: Store, unus
         await redis.aclose()
     assert "Redis was asked, and it does not answer" in html
     assert "<b>1</b> job is due" in html
+    assert '<a href="/tenants/acme">acme</a></th><td><span class="tag tag-bad">stands</span></td>' in html
 
 
 async def test_what_can_be_focused_in_the_part_that_is_renewed_has_an_id(store: Store, redis: Redis) -> None:

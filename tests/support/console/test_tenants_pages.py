@@ -10,6 +10,8 @@ from config.tenants import DeskSettings, Tenant
 from storage import rejections
 from storage.ends import MOST_COUNTED, EndCause
 from storage.job_figures import MOST_A_REASON
+from storage.job_figures import MOST_COUNTED as MOST_DUE
+from storage.reconcile_findings import MissedLately
 from storage.rejections import RefusedTenant
 from storage.session import Database
 from support.console.answers import GoTo, NotHere
@@ -17,7 +19,7 @@ from support.console.figures.tenants import in_short, settings_word
 from support.console.figures.wording import StateWord
 from support.console.pages.tenants import tenant, tenants
 from tests.kit.postgres import Store
-from tests.support.console.visits import OF_ACME, OF_GLOBEX, SETTINGS, SUPPORT, Visits, rendered
+from tests.support.console.visits import MISSED, OF_ACME, OF_GLOBEX, SETTINGS, SUPPORT, Visits, rendered
 from tests.support.known import NOW, ago
 
 SIGNED_BY_ANOTHER = "signature mismatch: signed with another tenant's secret"
@@ -68,6 +70,20 @@ async def test_its_own_people_see_it_without_any_other_tenant(filled: Store, red
     assert "403 signature mismatch," in own
     for hidden in ("another tenant", "globex", "GLOBEX"):
         assert hidden not in own, hidden
+
+
+async def test_webhooks_that_never_came_are_told_on_a_tenants_page(filled: Store, redis: Redis) -> None:
+    visits = visits_of(filled, redis)
+    assert "Webhooks that never came, in 24 hours</dt><dd>none known" in await visits.html(
+        tenant, OF_ACME, path={"tenant_id": "acme"}
+    )
+    for ticket, since in (("200", "10 minutes"), ("201", "23 hours"), ("202", "25 hours")):
+        filled.table.run(MISSED, ticket, since)
+    for visitor in (SUPPORT, OF_ACME):
+        html = await visits.html(tenant, visitor, path={"tenant_id": "acme"})
+        assert '<span class="tag tag-warn">2 webhooks missed</span> the last one' in html
+    assert '<span class="tag tag-warn">2 webhooks missed</span>' in await visits.html(tenants)
+    assert "missed</span>" not in await visits.html(tenant, OF_GLOBEX, path={"tenant_id": "globex"})
 
 
 async def test_of_another_tenant_there_is_no_page(filled: Store, redis: Redis) -> None:
@@ -139,6 +155,26 @@ def test_a_tenant_none_of_whose_webhooks_is_taken_is_not_well() -> None:
     assert [(each.tenant_id, each.health.text, each.why) for each in told] == [
         ("acme", "refused", "its last webhook was refused 3m ago: signature mismatch"),
         ("polled", "well", ""),
+    ]
+
+
+def test_a_desk_that_is_polled_misses_no_webhook() -> None:
+    missed = {each: MissedLately(2, ago(180)) for each in ("acme", "polled")}
+    told = in_short([tenant_named("acme"), tenant_named("polled", polled=True)], {}, [], [], NOW, missed=missed)
+    assert [(each.tenant_id, each.health.text, each.why) for each in told] == [
+        ("acme", "missed", "2 webhooks missed, the last one 3m ago"),
+        ("polled", "well", ""),
+    ]
+    (cut,) = in_short([tenant_named("acme")], {}, [], [], NOW, missed={"acme": MissedLately(70, ago(180), is_cut=True)})
+    assert cut.why == "70 or more webhooks missed, the last one 3m ago"
+
+
+def test_jobs_that_nobody_takes_are_told_as_far_as_they_were_counted() -> None:
+    tenants = [tenant_named("few"), tenant_named("none")]
+    told = in_short(tenants, {}, [], [], NOW, due={"few": MOST_DUE})
+    assert [(each.tenant_id, each.health.text, each.why) for each in told] == [
+        ("few", "stands", "10,000 or more due that nobody takes"),
+        ("none", "not counted", "more jobs are due than are counted"),
     ]
 
 

@@ -21,6 +21,11 @@ READER = Visitor("Rita Reader", "support", reads_texts=True, account="rita")
 OF_ACME = Visitor("adam", "support", tenant_id="acme")
 OF_GLOBEX = Visitor("gwen", "support", tenant_id="globex", reads_texts=True)
 SETTINGS = {"WEBHOOK_SECRET_ACME": "a" * 32, "WEBHOOK_SECRET_GLOBEX": "g" * 32, "AUDIT_DAYS_ACME": "30"}
+MISSED = (
+    "INSERT INTO missing_webhooks (tenant_id, ticket_id, created_at, seen_at, tells_all, missed_at)"
+    " SELECT 'acme', %s, m, m - interval '5 minutes', true, m FROM (SELECT now() - CAST(%s AS interval) AS m) t"
+)
+"""A ticket of acme whose webhook was missed so long ago."""
 _FRAME = Frame(PLACES, secure=False)
 
 
