@@ -33,7 +33,9 @@ button { cursor: pointer; justify-self: start } button.quiet { background: #e4e9
 iframe { width: 100%; border: 1px solid #e8eef3; border-radius: 6px; background: #fff }
 .note + .note { margin-top: 16px }
 """
-_FRAME_STYLE = "<style>body{font:15px/1.5 system-ui,sans-serif;color:#1c2733;margin:12px}</style>"
+# The page's policy lets the frame go nowhere: a link opens a tab of its own, which knows nothing of this page.
+_FRAME_HEAD = '<base target="_blank"><style>body{font:15px/1.5 system-ui,sans-serif;color:#1c2733;margin:12px}</style>'
+_FRAME_MAY = "allow-popups allow-popups-to-escape-sandbox"
 
 
 def _text(value: str | None) -> str:
@@ -62,11 +64,11 @@ def _status_tag(ticket: StoredTicket) -> str:
 
 
 def _frame(markup: str) -> str:
-    """Return HTML from outside in a frame without scripts, forms, origin or network."""
+    """Return HTML from outside in a frame without scripts, forms, origin or network; its links open in a new tab."""
     paragraphs = markup.count("<p") + markup.count("<br") + markup.count("<h")
     height = min(640, 64 + 36 * paragraphs + 24 * (markup.count("<li") + len(markup) // 120))
-    inside = _text(_FRAME_STYLE + markup)
-    return f'<iframe sandbox="" referrerpolicy="no-referrer" height="{height}" srcdoc="{inside}"></iframe>'
+    inside = _text(_FRAME_HEAD + markup)
+    return f'<iframe sandbox="{_FRAME_MAY}" referrerpolicy="no-referrer" height="{height}" srcdoc="{inside}"></iframe>'
 
 
 def front_page(desks: list[SimulatedDesk]) -> str:

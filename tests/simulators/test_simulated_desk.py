@@ -1,5 +1,6 @@
 """The simulated desk speaks API v3 as docs/dev/outside.md tells it."""
 
+import re
 from typing import Any
 
 import httpx
@@ -175,7 +176,7 @@ def test_the_cloud_edition_has_tokens_long_ids_and_its_own_note_key(desk: httpx.
     assert "secret" not in recorded.replace("client_secret", "")
 
 
-def test_the_pages_show_a_note_only_inside_a_sandbox(desk: httpx.Client) -> None:
+def test_the_pages_show_a_note_in_a_sandbox_whose_links_open_a_tab(desk: httpx.Client) -> None:
     form = {"subject": "<script>alert(1)</script>", "description": "<img src=x onerror=alert(2)>"}
     created = desk.post("/desks/acme/tickets", data=form)
     assert created.status_code == 303
@@ -187,7 +188,8 @@ def test_the_pages_show_a_note_only_inside_a_sandbox(desk: httpx.Client) -> None
     call(desk, "POST", f"/requests/{ticket}/notes", {"note": {"description": '"><script>x</script>'}})
     page = desk.get(f"/desks/acme/tickets/{ticket}")
     assert "<script>" not in page.text
-    assert 'sandbox=""' in page.text
+    assert set(re.findall('sandbox="([^"]*)"', page.text)) == {"allow-popups allow-popups-to-escape-sandbox"}
+    assert page.text.count('srcdoc="&lt;base target=&quot;_blank&quot;&gt;') == page.text.count("<iframe ") == 2
     assert 'http-equiv="refresh"' not in page.text
     assert desk.post(f"/desks/acme/tickets/{ticket}/close").status_code == 303
     assert "Closed" in desk.get("/desks/acme").text
