@@ -1,9 +1,15 @@
 """Where fixtures come from: each stands in the kit, or in its room, beside what it gives."""
 
 import gc
+import os
 from collections.abc import Generator
 
 import pytest
+
+from tests.kit.shield import take_out
+
+# Before anything reads them: tests say themselves what they set.
+take_out(os.environ)
 
 pytest_plugins = [
     "tests.containers.stack",

@@ -1,7 +1,6 @@
 """The whole system: that it comes up, is refused twice in a folder, fails with reasons, and leaves nothing behind."""
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -14,9 +13,6 @@ from devstack.descendants import is_alive
 from devstack.processes import ProcessFailed
 from devstack.state_file import State, read_state
 from devstack.system import System
-
-EMBEDDED = not any(os.environ.get(name) for name in ("DATABASE_URL", "REDIS_URL"))
-pytestmark = pytest.mark.skipif(not EMBEDDED, reason="DATABASE_URL or REDIS_URL replaces the embedded servers")
 
 
 def up(folder: Path) -> "subprocess.Popen[str]":

@@ -1,0 +1,29 @@
+"""Which variables are settings of ours: those of somebody's shell are not to reach a test."""
+
+from collections.abc import Iterator, MutableMapping
+
+from config import console_settings, diagnose_settings, settings
+from config.console_access import ACCESS_SETTINGS
+from config.loading import LogSettings
+from config.tenant_names import owner
+
+# All that have settings of a process, so that their classes are known.
+_MODULES = (console_settings, diagnose_settings, settings)
+# Without them some machines reach neither registry nor desk.
+_OF_THE_MACHINE = {"HTTPS_PROXY", "NO_PROXY"}
+
+
+def take_out(environ: MutableMapping[str, str]) -> None:
+    """Remove each setting of a process, of a tenant and of logging in to the console."""
+    of_processes = {name.upper() for kind in _kinds(LogSettings) for name in kind.model_fields} - _OF_THE_MACHINE
+    of_access = tuple(name.partition("<")[0] for name in ACCESS_SETTINGS)
+    for name in [*environ]:
+        # pydantic reads those in small letters, too.
+        if name.upper() in of_processes or name.startswith(of_access) or owner(name)[0]:
+            del environ[name]
+
+
+def _kinds(kind: type[LogSettings]) -> Iterator[type[LogSettings]]:
+    yield kind
+    for narrower in kind.__subclasses__():
+        yield from _kinds(narrower)
