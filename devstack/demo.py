@@ -14,7 +14,7 @@ from devstack.demo_screen import Screen
 from devstack.demo_tickets import DEMO_TICKETS
 from devstack.desk_client import DeskClient, as_text
 from devstack.story import LogTail, TicketStory, follow, grep
-from devstack.summary import relative
+from devstack.summary import command, relative
 from devstack.system import System
 from observability import phrases
 from observability.tracing import WEBHOOK, WORKER
@@ -151,7 +151,7 @@ def _show_trace(system: System, story: TicketStory, console: Console) -> None:
             return
         time.sleep(_POLL_SECONDS)
     until = max(span.end for span in found[0].spans)
-    _say(console, f"\n$ ai-agents trace --ticket {story.ticket_id} --traces {relative(folder)}\n")
+    _say(console, f"\n$ {command()} trace --ticket {story.ticket_id} --traces {relative(folder)}\n")
     _say(console, draw(of_trace(found[0]), until, console.width, PLAIN))
 
 

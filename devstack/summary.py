@@ -1,5 +1,6 @@
 """What `python -m devstack up` tells when everything is ready."""
 
+import sys
 from pathlib import Path
 
 from devstack.state_file import STATE_FILE
@@ -46,13 +47,18 @@ def _console(url: str | None) -> str:
 
 def _traces(folder: str | None) -> str:
     """Tell how a job's spans are drawn, where they are kept."""
-    return f"ai-agents trace --ticket <ID> --traces {relative(Path(folder))}" if folder else ""
+    return f"{command()} trace --ticket <ID> --traces {relative(Path(folder))}" if folder else ""
 
 
 def _without_password(url: str) -> str:
     scheme, _, rest = url.partition("://")
     credentials, at, place = rest.rpartition("@")
     return f"{scheme}://{credentials.partition(':')[0]}{at}{place}"
+
+
+def command() -> Path:
+    """Return `ai-agents` as a person in this folder would type it, whose path does not have it."""
+    return relative(Path(sys.executable).with_name("ai-agents"))
 
 
 def relative(path: Path) -> Path:

@@ -156,7 +156,7 @@ KINDS = {
     ),
     "name in Kubernetes": Kind(re.compile(r"ai-agents-[a-z-]+"), _is_in_kubernetes),
     "verb of make": Kind(re.compile(r"make ([a-z-]+)(?: ARGS=.*)?"), _is_verb_of_make),
-    "command": Kind(re.compile(r"ai-agents ([a-z].*?)(?: \.\.\.)?"), _is_command),
+    "command": Kind(re.compile(r"(?:\.venv/bin/)?ai-agents ([a-z].*?)(?: \.\.\.)?"), _is_command),
     "place in the code": Kind(re.compile(rf"(?:.* )?((?:{_ROOMS})\.[\w.]+:\w+)(?: .*)?"), _is_place),
     # Not those of desks and models, nor of a container's files.
     "address": Kind(re.compile(r"(?:GET |POST )?(/(?!(?:api|app|v1|etc|tmp|var)\b)[\w./-]+)"), _is_address),

@@ -81,7 +81,7 @@ def quoted(document: MarkdownFile) -> Iterator[str]:
     yield from (mention.text.removeprefix("| ") for mention in document.mentions())
     for pattern in re.findall(r'grep (?:-\w+ )*"([^"$<]+)"', document.text):
         yield from (piece.lstrip("^") for piece in pattern.split(r"\|") if not piece.islower())
-    for typed in re.findall(r"(?<![^\s(])((?:make|ai-agents) [a-z][^|)&;\n]*)", document.script):
+    for typed in re.findall(r"(?<![^\s(])((?:make|(?:\.venv/bin/)?ai-agents) [a-z][^|)&;\n]*)", document.script):
         yield typed.strip()
 
 
@@ -119,7 +119,14 @@ def test_what_a_document_quotes_exists(document: MarkdownFile) -> None:
         *("Webhook rejected: status=404, reason=signature mismatch", "GPT-4 call status", "Webhooks by Outcome"),
         *("Task failed: reason=eaten by dragons", "AiAgentsSleepy", "ai_agents_webhook_total", "WEBHOOK_TIMEOUT"),
         *("api/webhooks.py", "ai-agents-wroker", "functions.py", ".ci/ran", "make demos", "ai-agents list"),
-        *("ai-agents jobs --all", "ai-agents jobs --state lost", "api.app:make_app", "/readyz", "GET /health/alive"),
+        *(
+            "ai-agents jobs --all",
+            ".venv/bin/ai-agents list",
+            "ai-agents jobs --state lost",
+            "api.app:make_app",
+            "/readyz",
+            "GET /health/alive",
+        ),
         *("X-ServiceDesk-Signatur: sha256=<hex>", "webhook-sign", "claim_jobs", "DeskCaller"),
     ],
 )

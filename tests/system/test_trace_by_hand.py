@@ -1,6 +1,7 @@
 """A system without a collector: its spans are in files, a command draws them, and housekeeping looks for others."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -103,7 +104,8 @@ def test_where_the_spans_are_is_told_at_the_start(system: System) -> None:
     state = read_state(system.folder)
     assert state is not None
     assert state["traces"] == folder
-    assert f"ai-agents trace --ticket <ID> --traces {folder}" in summarise(system, 1.0)
+    (typed,) = re.findall(rf"(\S+) trace --ticket <ID> --traces {folder}\n", summarise(system, 1.0))
+    assert Path(typed).is_file()
     assert {path.suffixes[-2:][0] for path in Path(folder).iterdir()} == {".traces"}
 
 
