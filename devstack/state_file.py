@@ -1,8 +1,9 @@
-"""`state.json`: what runs in a folder, for tools and tests; and that only one system runs there."""
+"""What runs in a folder: `state.json` for tools and tests, `settings.env` for a shell; and that only one does."""
 
 import fcntl
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -10,6 +11,7 @@ from typing import IO, Any
 from devstack.descendants import is_alive, started_at
 
 STATE_FILE = "state.json"
+SETTINGS_FILE = "settings.env"
 State = dict[str, Any]
 _CLOCK_SLACK_SECONDS = 5.0
 
@@ -38,13 +40,13 @@ class FolderLock:
         if living or not free:
             lock.close()
             raise AlreadyRunning(self._sentence(living))
-        (self._folder / STATE_FILE).unlink(missing_ok=True)
+        _remove(self._folder)
         self._lock = lock
 
     def release(self) -> None:
-        """Remove `state.json` and let another one run here."""
+        """Remove what `write_state` wrote and let another one run here."""
         if self._lock is not None:
-            (self._folder / STATE_FILE).unlink(missing_ok=True)
+            _remove(self._folder)
             self._lock.close()
             self._lock = None
 
@@ -67,14 +69,25 @@ def read_state(folder: Path) -> State | None:
     return state if isinstance(state, dict) else None
 
 
-def write_state(folder: Path, state: State) -> None:
-    """Write `state.json` in one step, readable by this user only, since it has secrets in it."""
-    beside = folder / f"{STATE_FILE}.new"
+def write_state(folder: Path, state: State, settings: Mapping[str, str] | None = None) -> None:
+    """Write `state.json`, and before it `settings.env` if there are settings, in the shell's syntax."""
+    if settings is not None:
+        _write(folder / SETTINGS_FILE, "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()))
+    _write(folder / STATE_FILE, json.dumps(state, indent=2) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file in one step, readable by this user only, since it has secrets in it."""
+    beside = path.with_name(f"{path.name}.new")
     beside.unlink(missing_ok=True)
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        json.dump(state, file, indent=2)
-        file.write("\n")
-    beside.replace(folder / STATE_FILE)
+        file.write(text)
+    beside.replace(path)
+
+
+def _remove(folder: Path) -> None:
+    for name in (STATE_FILE, SETTINGS_FILE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def living_pids(folder: Path) -> dict[str, int]:

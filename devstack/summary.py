@@ -1,9 +1,10 @@
 """What `python -m devstack up` tells when everything is ready."""
 
+import shlex
 import sys
 from pathlib import Path
 
-from devstack.state_file import STATE_FILE
+from devstack.state_file import SETTINGS_FILE, STATE_FILE
 from devstack.system import System
 
 _WIDTH = 14
@@ -24,6 +25,7 @@ def summarise(system: System, seconds: float) -> str:
         "Tenants": ", ".join(entry.id for entry in system.tenants),
         "Logs": f"{relative(system.logs)}/<process>.log: {', '.join(state['logs'])}",
         "Traces": _traces(state["traces"]),
+        "Settings": _settings(system.folder / SETTINGS_FILE),
         "State, secrets": str(relative(system.folder / STATE_FILE)),
     }
     lines = [f"Everything is ready after {seconds:.1f} s.", ""]
@@ -48,6 +50,11 @@ def _console(url: str | None) -> str:
 def _traces(folder: str | None) -> str:
     """Tell how a job's spans are drawn, where they are kept."""
     return f"{command()} trace --ticket <ID> --traces {relative(Path(folder))}" if folder else ""
+
+
+def _settings(path: Path) -> str:
+    """Tell how a shell gets what commands need."""
+    return f"set -a; . {shlex.quote(str(relative(path)))}; set +a  (in another terminal, before `{command()} ...`)"
 
 
 def _without_password(url: str) -> str:

@@ -199,12 +199,12 @@ class System(Startable):
         for process in self._product_processes():
             process.start()
         await_ready(self.processes, _START_SECONDS)
-        write_state(self.folder, self.state)
+        write_state(self.folder, self.state, self._settings)
 
     def _start_one(self, process: Process) -> None:
         process.start()
         process.wait_ready(_START_SECONDS)
-        write_state(self.folder, self.state)
+        write_state(self.folder, self.state, self._settings)
 
     def _clean(self) -> None:
         for data in ("postgres", "valkey", "logs", "traces"):

@@ -21,6 +21,19 @@ def test_the_state_is_readable_by_its_user_only(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
 
 
+def test_a_shell_reads_the_settings_as_they_are_until_the_end(tmp_path: Path) -> None:
+    odd = 'it\'s $HOME; `id`\n"x"'
+    lock = FolderLock(tmp_path)
+    lock.take()
+    write_state(tmp_path, {}, {"NOTE_RULES_ACME": odd, "REDIS_URL": "redis://x"})
+    file = tmp_path / "settings.env"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    read = f"set -a; . {file}; set +a; exec {sys.executable} -c \"import os; print(os.environ['NOTE_RULES_ACME'])\""
+    assert subprocess.check_output(["sh", "-c", read], text=True) == f"{odd}\n"
+    lock.release()
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
 def test_a_second_system_is_refused_while_the_first_starts_and_while_it_runs(tmp_path: Path) -> None:
     first, second = FolderLock(tmp_path), FolderLock(tmp_path)
     first.take()

@@ -52,6 +52,8 @@ def test_up_runs_until_it_is_told_to_end_and_alone_in_its_folder(tmp_path: Path)
     assert state["console_url"] in told
     assert state["console_token"] not in told
     assert not [name for name, pid in state["pids"].items() if is_alive(pid)]
+    assert f"set -a; . {tmp_path}/settings.env; set +a" in told
+    assert not (tmp_path / "settings.env").exists()
     assert read_state(tmp_path) is None
     assert not any(secret in told for secret in state["tenants"].values())
     assert all(Path(log).exists() for log in state["logs"].values())

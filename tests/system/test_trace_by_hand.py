@@ -18,7 +18,7 @@ from support.trace.command import FROM_EVENTS
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
-from tests.system.by_hand import here
+from tests.system.by_hand import here, typed
 from tests.system.collector import STEPS
 
 pytestmark = pytest.mark.usefixtures("untouched_logging")
@@ -107,6 +107,15 @@ def test_where_the_spans_are_is_told_at_the_start(system: System) -> None:
     (typed,) = re.findall(rf"(\S+) trace --ticket <ID> --traces {folder}\n", summarise(system, 1.0))
     assert Path(typed).is_file()
     assert {path.suffixes[-2:][0] for path in Path(folder).iterdir()} == {".traces"}
+
+
+def test_with_the_settings_that_the_start_names_a_command_can_ask_all(system: System, world: World) -> None:
+    ticket_id = world.create_ticket("VPN drops, asked by hand")
+    world.ended(ticket_id)
+    ((line, command),) = re.findall(r"  Settings +(.+)  \(.*`(\S+) \.\.\.`\)\n", summarise(system, 1.0))
+    asked = typed(f"{line}; {command} diagnose --tenant acme --ticket {ticket_id}", Path.cwd())
+    assert "desk: it answers, our note is in the ticket" in asked.stdout
+    assert "unchecked" not in asked.stdout
 
 
 async def test_housekeeping_looks_at_desk_and_model_for_who_has_no_way_there(system: System, world: World) -> None:
