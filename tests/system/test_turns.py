@@ -115,18 +115,21 @@ def test_a_tenant_of_weight_three_has_three_times_the_places(world: World, syste
 
 
 def test_a_limit_in_flight_holds_and_leaves_the_places_to_others(world: World, system: System, redis: Redis) -> None:
+    """Of six jobs that take four seconds and more, two at a time, the last two wait past their deadline."""
+    world.openai_fault(kind="slow_stream", seconds=1, pieces=4)
     limited = flood(world, "initech", 6)
     wait_for(lambda: jobs(world, "running").get("initech") == 2)
     # The messages of the others stay in the list, where support counts them.
     wait_for(lambda: jobs(world, "waiting").get("initech", 0) >= 2 and redis.llen("celery") >= 2)
     # What they wait for their share is not counted against their deadline.
     with world.admin() as connection:
-        connection.execute("UPDATE jobs SET deadline_at = now() + interval '1.7 s' WHERE state = 'waiting'")
+        connection.execute("UPDATE jobs SET deadline_at = now() + interval '6 s' WHERE state = 'waiting'")
     newcomer = world.create_ticket()
     assert seconds_in_queue(world, newcomer, "acme") < SOON_SECONDS
     while not all_ended(world):
         assert jobs(world, "running").get("initech", 0) <= 2
         time.sleep(0.1)
+    world.clear_faults()
     for ticket_id in limited:
         assert_one_note(world, ticket_id, "initech")
     assert "Worker stuck" not in system.workers[0].output()
