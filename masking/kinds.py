@@ -36,11 +36,3 @@ _WORDS = {
 }
 KIND_OF_WORD = {spelled(word): kind for kind, words in _WORDS.items() for word in words.split()}
 """The kind that a word of some language stands for, as `spelled`."""
-_COUNTED = """step steps ticket tickets figure fig table image screenshot page section note doc document source ref
-        reference link file line item option solution article kb case request change problem incident task version v
-        release level tier phase part chapter error code rule answer question point example attachment footnote
-        schritt bild abbildung tabelle seite abschnitt notiz dokument quelle datei zeile punkt losung fall anfrage
-        aufgabe phase teil kapitel fehler regel antwort frage beispiel anhang etape paso passo stap image figura
-        page pagina seccion fuente fichier archivo"""
-COUNTED = frozenset(spelled(word) for word in _COUNTED.split())
-"""What is counted in any text: `[Step 1]` is no placeholder."""

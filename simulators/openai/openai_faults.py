@@ -19,6 +19,7 @@ CONTENT_KINDS = frozenset(
         "malformed",
         "fenced",
         "wrong_schema",
+        "columns",
         "hostile",
         "obedient",
     }

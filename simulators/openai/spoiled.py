@@ -40,6 +40,14 @@ def _hostile(content: str) -> str:
 
 _WRONG = {"summary": ["not", "a", "text"], "next_steps": "not a list", "confidence": 0.9}
 
+_COLUMNS = "Columns: " + ", ".join(f"ID_{number}" for number in range(1, 21))
+
+
+def _with_columns(content: str) -> str:
+    document = json.loads(content)
+    return json.dumps(document | {"summary": f"{_COLUMNS}. {document['summary']}"}, ensure_ascii=False)
+
+
 _CHANGES: Mapping[str, Callable[[str], dict[str, Any]]] = {
     "empty_choices": lambda _content: {"empty": True},
     "refusal": lambda _content: {"content": None, "refusal": "I'm sorry, but I can't help with that."},
@@ -48,6 +56,7 @@ _CHANGES: Mapping[str, Callable[[str], dict[str, Any]]] = {
     "malformed": lambda content: {"content": f"Sure! Here is my advice: {content[1 : len(content) * 2 // 3]}"},
     "fenced": lambda content: {"content": f"```json\n{content}\n```"},
     "wrong_schema": lambda _content: {"content": json.dumps(_WRONG)},
+    "columns": lambda content: {"content": _with_columns(content)},
     "hostile": lambda content: {"content": _hostile(content)},
 }
 

@@ -16,11 +16,11 @@ def masking() -> Masking:
 @pytest.mark.parametrize(
     "written",
     [
-        *("[PERSON_1]", "[person_1]", "[Person 1]", "[Name 1]", "[PERSON-1]", "[PERSON 1]", "[ PERSON_1 ]", "PERSON_1"),
-        *("person_1", "Person_1", "[PERSON_\n1]", "[PERSON\n_1]", "[PERSON\\_1]", "\\[PERSON_1]".removeprefix("\\")),
+        *("[PERSON_1]", "[person_1]", "[Person 1]", "[Name 1]", "[PERSON-1]", "[PERSON 1]", "[ PERSON_1 ]"),
+        *("[PERSON_\n1]", "[PERSON\n_1]", "[PERSON\\_1]", "\\[PERSON_1]".removeprefix("\\")),
         *("[**PERSON_1**]", "[`PERSON_1`]", "[PERSON:1]", "[PERSON#1]", "[PERSON_01]", "［PERSON＿1］", "{PERSON_1}"),
         *("<PERSON_1>", "[Personne 1]", "[PERSONNE_1]", "[Persona_1]", "[Benutzer 1]", "[USER_1]", "[Mitarbeiterin_1]"),
-        *("PERSON 1", "Person 1", "PERSON-1", "[PER\u200bSON_1]", "[KUNDE_1]", "【PERSON_1】"),
+        *("[PER\u200bSON_1]", "[KUNDE_1]", "【PERSON_1】"),
     ],
 )
 def test_a_placeholder_that_a_model_changed_is_restored(masking: Masking, written: str) -> None:
@@ -32,7 +32,6 @@ def test_a_placeholder_that_a_model_changed_is_restored(masking: Masking, writte
     [
         ("**[PERSON_1]**", "**Anna Schmidt**"),
         ("[PERSON_1]'s", "Anna Schmidt's"),
-        ("[PERSON_1, EMAIL_2]", "[Anna Schmidt, jo@acme.example]"),
         ("[PERSON_1][EMAIL_2]", "Anna Schmidtjo@acme.example"),
         ("[Mail 2]", "jo@acme.example"),
         ("[E-Mail-Adresse 2]", "jo@acme.example"),
@@ -48,10 +47,20 @@ def test_what_stands_around_it_stays(masking: Masking, written: str, restored: s
     [
         *("step 1", "Step 1", "ticket 12", "[1]", "[Step 1]", "[ticket 1]", "[Figure_1]", "[STEP_1]", "error 1", "(1)"),
         *("[TICKET_1]", "column email_1", "address_2", "1. Person", "phone 2", "Host 1", "ID 3", "list[1]", "a[i_1]"),
-        *("[PERSON]", "person 1", "Personal 1", "PERSON_1_2"),
+        *(
+            "[PERSON]",
+            "person 1",
+            "Personal 1",
+            "PERSON_1_2",
+            "PERSON_1",
+            "PERSON 1",
+            "Person-1",
+            "[PERSON_1, EMAIL_2]",
+        ),
+        *("the column SECRET_3", "ID_3 is a key", "`SECRET_3`", "ID_1", "SECRET_3=x", "[FIELD_3]", "[FIELD_1]"),
     ],
 )
-def test_what_is_counted_in_any_text_is_no_placeholder(masking: Masking, text: str) -> None:
+def test_text_that_is_no_placeholder_stays(masking: Masking, text: str) -> None:
     assert masking.restore(text) == text
 
 
@@ -60,7 +69,10 @@ def test_what_is_counted_in_any_text_is_no_placeholder(masking: Masking, text: s
     [
         ("[PERSON_99]", "[a person]"),
         ("[Name 99]", "[a person]"),
-        ("EMAIL_99", "[a mail address]"),
+        ("[EMAIL_99]", "[a mail address]"),
+        ("[ID_3]", "[a personal number]"),
+        ("[PERSON_3]", "[a person]"),
+        ("[Name 3]", "[a person]"),
         ("[SECRET_12]", "[a secret]"),
         ("[SECRET]", "[a secret]"),
         ("[IBAN_4]", "[a bank account]"),
