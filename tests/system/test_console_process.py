@@ -1,6 +1,7 @@
 """The console as a process: what it refuses to start with, what it says, and how it goes on without its stores."""
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,11 @@ from devstack.postgres import Postgres
 from devstack.processes import Process
 from devstack.programs import Programs
 from tests.kit.loaded import LoadedPrograms
+from tests.system.burst import newcomers_during
+from tests.system.senders import address
 
+NEWCOMER_SECONDS = 4.0
+"""Twice what a newcomer has waited for at most on two busy cores."""
 TOKEN = "anna-0123456789-abcdefghijklmnop"
 
 
@@ -98,3 +103,23 @@ def test_it_starts_without_its_stores_tells_what_is_odd_and_stops_in_order(proce
     assert "Console login: visitor=anna, role=support:acme, by=token" in said
     assert [line for line in said.splitlines() if "rror" in line] == []
     assert said.index("Console starting") < said.index("Console ready.") < said.index("Console stopped")
+
+
+@pytest.mark.parametrize("pipelined", [200, 32])
+def test_a_burst_of_pipelined_requests_does_not_shut_newcomers_out(process: Process, pipelined: int) -> None:
+    url = process.environment["CONSOLE_URL"] + "/login"
+    visits = newcomers_during(url, pipelined)
+    assert {status for status, _ in visits} == {200}
+    assert max(seconds for _, seconds in visits) < NEWCOMER_SECONDS
+    assert httpx.get(url, trust_env=False, timeout=NEWCOMER_SECONDS).status_code == 200
+
+
+def test_a_client_that_pipelines_a_few_requests_gets_all_answers_in_order(process: Process) -> None:
+    url = process.environment["CONSOLE_URL"]
+    paths = ["/login", "/nothing", "/logout", "/nothing"] * 5
+    requests = [f"GET {path} HTTP/1.1\r\nHost: {httpx.URL(url).netloc.decode()}\r\n" for path in paths]
+    with socket.create_connection(address(url), timeout=10) as client:
+        client.sendall("\r\n".join([*requests[:-1], requests[-1] + "Connection: close\r\n", ""]).encode())
+        with client.makefile("rb") as answers:
+            statuses = re.findall(rb"HTTP/1.1 (\d+)", answers.read())
+    assert statuses == [b"200", b"303", b"405", b"303"] * 5
