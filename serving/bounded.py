@@ -56,8 +56,9 @@ class BoundedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Parse the data. A client with too many pipelined requests gets one more answer, then its connection ends."""
         super().data_received(data)
-        if self.cycle is not None and len(_HEAD_END.findall(self.conn.trailing_data[0])) > MOST_WAITING_REQUESTS:
-            self.cycle.keep_alive = False
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and len(_HEAD_END.findall(self.conn.trailing_data[0])) > MOST_WAITING_REQUESTS:
+            cycle.keep_alive = False
         self._take_place()
 
     def on_response_complete(self) -> None:

@@ -1323,6 +1323,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     DELETE FROM missing_webhooks m WHERE (m.tenant_id, m.ticket_id) IN (
         SELECT o.tenant_id, o.ticket_id FROM missing_webhooks o WHERE o.seen_at < now() - p_rejections_kept
         FOR UPDATE SKIP LOCKED);
+    DELETE FROM ended_sessions s WHERE s.id IN (
+        SELECT o.id FROM ended_sessions o WHERE o.expires_at < now() FOR UPDATE SKIP LOCKED);
 $$;
 
 -- The answers of GPT-4, of jobs that ended long ago.

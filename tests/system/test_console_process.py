@@ -3,6 +3,7 @@
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -15,8 +16,11 @@ from devstack.processes import Process
 from devstack.programs import Programs
 from tests.kit.loaded import LoadedPrograms
 from tests.system.burst import newcomers_during
+from tests.system.console_ground import csrf_of
 from tests.system.senders import address
 
+NO_DATABASE = {"DATABASE_URL": "postgresql://app:pw@127.0.0.1:1/x"}
+NO_REDIS = {"REDIS_URL": "redis://127.0.0.1:1/0"}
 NEWCOMER_SECONDS = 4.0
 """Twice what a newcomer has waited for at most on two busy cores."""
 TOKEN = "anna-0123456789-abcdefghijklmnop"
@@ -74,25 +78,69 @@ def test_it_does_not_start_without_what_it_needs_and_names_all_of_it(
 @pytest.fixture
 def process(settings: dict[str, str], tmp_path: Path, loaded: LoadedPrograms) -> Iterator[Process]:
     """One that runs, with neither of its stores there."""
-    nowhere = {"DATABASE_URL": "postgresql://app:pw@127.0.0.1:1/x", "REDIS_URL": "redis://127.0.0.1:1/0"}
-    console = Programs(tmp_path, settings | nowhere, loaded).console(free_port(), free_port())
+    with running(tmp_path, settings | NO_DATABASE | NO_REDIS, loaded) as console:
+        yield console
+
+
+@contextmanager
+def running(folder: Path, settings: dict[str, str], loaded: LoadedPrograms) -> Iterator[Process]:
+    console = Programs(folder, settings, loaded).console(free_port(), free_port())
+    console.environment["CONSOLE_KEY"] = settings["CONSOLE_KEY"]
     console.start()
-    console.wait_ready(30)
-    yield console
-    console.stop(5)
+    try:
+        console.wait_ready(30)
+        yield console
+    finally:
+        console.stop(5)
+
+
+@contextmanager
+def logged_in(console: Process) -> Iterator[httpx.Client]:
+    """A browser with a session."""
+    with httpx.Client(base_url=console.environment["CONSOLE_URL"], trust_env=False, timeout=20) as client:
+        assert client.post("/login", data={"token": TOKEN, "csrf": csrf_of(client.get("/login"))}).status_code == 303
+        yield client
+
+
+def status_with(cookies: httpx.Cookies, console: Process) -> int:
+    """What a console answers to a copy of the cookies."""
+    return httpx.get(console.environment["CONSOLE_URL"], cookies=cookies, trust_env=False, timeout=20).status_code
+
+
+def test_a_logout_counts_at_each_console_and_after_a_restart_without_redis(
+    settings: dict[str, str], tmp_path: Path, loaded: LoadedPrograms
+) -> None:
+    with running(tmp_path / "other", settings | NO_REDIS, loaded) as other:
+        with running(tmp_path / "one", settings | NO_REDIS, loaded) as console, logged_in(console) as client:
+            copied = httpx.Cookies(client.cookies)
+            assert (status_with(copied, console), status_with(copied, other)) == (200, 200)
+            out = client.post("/logout", data={"csrf": csrf_of(client.get("/"))})
+            assert (out.status_code, out.headers["location"]) == (303, "/login")
+            assert (status_with(copied, console), status_with(copied, other)) == (303, 303)
+        with running(tmp_path / "again", settings | NO_REDIS, loaded) as restarted:
+            assert status_with(copied, restarted) == 303
+
+
+def test_a_logout_without_the_database_says_that_it_did_not_count(process: Process) -> None:
+    with logged_in(process) as client:
+        page = client.get("/")
+        assert (page.status_code, "The database does not answer" in page.text) == (503, True)
+        out = client.post("/logout", data={"csrf": csrf_of(page)})
+        assert out.status_code == 503
+        assert "The logout did not count yet" in out.text
+        assert "console" not in client.cookies
+        assert client.get("/").status_code == 303
+    assert "Console logout error: not recorded: visitor=anna" in process.output()
 
 
 def test_it_starts_without_its_stores_tells_what_is_odd_and_stops_in_order(process: Process) -> None:
-    url = process.environment["CONSOLE_URL"]
-    with httpx.Client(base_url=url, trust_env=False, timeout=20) as client:
-        csrf = re.findall(r'name="csrf" value="(\w+)"', client.get("/login").text)[0]
-        assert client.post("/login", data={"token": TOKEN, "csrf": csrf}).status_code == 303
-        assert client.get("/nothing").status_code == 404
+    with logged_in(process) as client:
+        assert client.get("/nothing").status_code == 503
         ready = httpx.get(f"http://127.0.0.1:{process.environment['METRICS_PORT']}/ready")
         assert (ready.status_code, ready.json()["process"]) == (200, "working")
         metrics = httpx.get(f"http://127.0.0.1:{process.environment['METRICS_PORT']}/metrics").text
         assert 'ai_agents_console_logins_total{result="ok"} 1.0' in metrics
-        assert 'ai_agents_console_requests_total{place="other",status="404"} 1.0' in metrics
+        assert 'ai_agents_console_requests_total{place="other",status="503"} 1.0' in metrics
     process.terminate()
     process.wait(10)
     assert process.returncode == 0
@@ -101,7 +149,8 @@ def test_it_starts_without_its_stores_tells_what_is_odd_and_stops_in_order(proce
     assert "Console settings: a role names the tenant acme, which has no settings" in said
     assert "Waiting for the database" in said
     assert "Console login: visitor=anna, role=support:acme, by=token" in said
-    assert [line for line in said.splitlines() if "rror" in line] == []
+    (away,) = [line for line in said.splitlines() if "rror" in line]
+    assert "Database error: a page of the console could not be made" in away
     assert said.index("Console starting") < said.index("Console ready.") < said.index("Console stopped")
 
 
