@@ -15,6 +15,7 @@ from devstack.postgres import Postgres
 from devstack.processes import Process
 from devstack.programs import Programs
 from tests.kit.loaded import LoadedPrograms
+from tests.kit.postgres import Table
 from tests.system.burst import newcomers_during
 from tests.system.console_ground import csrf_of
 from tests.system.senders import address
@@ -172,3 +173,24 @@ def test_a_client_that_pipelines_a_few_requests_gets_all_answers_in_order(proces
         with client.makefile("rb") as answers:
             statuses = re.findall(rb"HTTP/1.1 (\d+)", answers.read())
     assert statuses == [b"200", b"303", b"405", b"303"] * 5
+
+
+@pytest.mark.parametrize(
+    ("completed", "health"), [(99, 'tag-ok">well'), (19, 'tag-ok">well'), (18, 'tag-bad">failures')]
+)
+def test_overview_and_list_call_a_tenant_well_from_a_success_rate_of_95_percent(
+    completed: int, health: str, settings: dict[str, str], table: Table, tmp_path: Path, loaded: LoadedPrograms
+) -> None:
+    ended = (
+        "INSERT INTO jobs (id, tenant_id, ticket_id, state, reason, deadline_at, finished_at)"
+        " SELECT gen_random_uuid(), 'globex', n, %s, 'GPT-4 timeout', now(), now() FROM generate_series(1, %s) n"
+    )
+    for state, jobs in (("completed", completed), ("failed", 1)):
+        table.run(ended, state, jobs)
+    with (
+        running(tmp_path, settings | {"CONSOLE_ROLE_ANNA": "support"}, loaded) as console,
+        logged_in(console) as client,
+    ):
+        for path in ("/", "/tenants"):
+            _, row = client.get(path).text.split('<a href="/tenants/globex">globex</a></th>')
+            assert row.lstrip().startswith(f'<td><span class="tag {health}</span></td>'), (path, row[:200])

@@ -1,4 +1,4 @@
-"""Console sessions that were ended by a logout; their purge."""
+"""Console sessions that were ended by a logout; and new functions."""
 
 from alembic import context, op
 
@@ -6,7 +6,7 @@ revision = "0026"
 down_revision = "0025"
 branch_labels = None
 depends_on = None
-FUNCTIONS = "c46de07fdc799e1288afa8e9b2bf5097b9d9b7c39fc83882c9fdbcb4751084dc"
+FUNCTIONS = "a5825deed7ea2c8b201b7f7a948bb9381f8d8798949113d2d2614cbff382727c"
 """The digest of `storage/functions.sql`."""
 
 # Sessions belong to no tenant. An id alone is no cookie: that is signed.
@@ -28,5 +28,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP FUNCTION IF EXISTS purge_short_lived")
+    op.execute("DROP FUNCTION IF EXISTS purge_short_lived, outcomes_of_tenants")
     op.execute("DROP TABLE ended_sessions")
