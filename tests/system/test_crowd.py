@@ -175,7 +175,7 @@ def test_without_a_port_of_their_own_the_probes_are_at_the_webhooks(door: ApiDoo
     assert door.system.state["api_probe_url"] == door.url
 
 
-def test_a_burst_of_pipelined_requests_does_not_shut_visitors_of_the_feedback_page_out(door: ApiDoor) -> None:
+def test_a_burst_of_pipelined_requests_does_not_shut_the_feedback_page(door: ApiDoor) -> None:
     visits = newcomers_during(f"{door.system.state['feedback_url']}/f/unknown", 200)
     assert {status for status, _ in visits} == {404}
     assert max(seconds for _, seconds in visits) < SOON_SECONDS
