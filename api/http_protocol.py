@@ -15,14 +15,13 @@ from api.answer_writer import AnswerWriter
 from api.body import WHOLE_BODY
 from api.head_refusals import CrowdLog, HeadRefused, last_answer
 from serving.alarm import Alarm
-from serving.crowd import Crowd
+from serving.crowd import MOST_WAITING_REQUESTS, Crowd
 
 SENDER_SECONDS = "sender_seconds"
 """Where the application's lifespan state has the time that a head may take."""
 
 LARGEST_HEAD_BYTES = 32 * 1024
 FIRST_BYTE_SECONDS = 5.0
-_MOST_WAITING_REQUESTS = 32
 _UNREAD_SECONDS = 2.0
 _DEFAULT_SECONDS = 10.0
 
@@ -106,11 +105,11 @@ class FrontDoorProtocol(HttpToolsProtocol):
         self._take_place()
 
     def _take_place(self) -> None:
-        """Among those that wait for their sender, or among those that are served."""
-        if self.pipeline or not (self._in_body or self._all_answered()):
-            self._crowd.serve(self)
-        else:
+        """Register as served, or as one that may go: it waits for its sender, or it pipelines."""
+        if self._in_body or self.pipeline or self._all_answered():
             self._crowd.wait(self, self.loop.time())
+        else:
+            self._crowd.serve(self)
 
     def _parse(self, data: bytes) -> None:
         """Parse all of it, whatever is offered in between."""
@@ -168,7 +167,7 @@ class FrontDoorProtocol(HttpToolsProtocol):
         """The head is there: the application may begin."""
         if self._reads_old_head:
             return
-        if len(self.pipeline) >= _MOST_WAITING_REQUESTS:
+        if len(self.pipeline) >= MOST_WAITING_REQUESTS:
             raise HeadRefused(429, "too many requests at once")
         self._head_open = self._head_begun = False
         self._slow_head.cancel()  # the next one, in the same data perhaps, has a time of its own

@@ -30,7 +30,7 @@ LIMITS = (
     ("The same without a page", "support.console.access.sessions:IDLE_SECONDS"),
     ("A login that has begun can be ended for", "support.console.access.gate:LOGIN_SECONDS"),
     ("Failed logins in a minute that have a line each", "support.console.access.tokens:MOST_FAILURES"),
-    ("Requests over one connection without waiting for an answer", "api.http_protocol:_MOST_WAITING_REQUESTS"),
+    ("Requests over one connection without waiting for an answer", "serving.crowd:MOST_WAITING_REQUESTS"),
     ("Silence of a new connection until it is closed", "api.http_protocol:FIRST_BYTE_SECONDS"),
     ("Wait for Postgres to take a webhook, then Redis takes it", "dispatch.acceptance:_DATABASE_SECONDS"),
     ("Wait for Redis to take it then", "dispatch.inbox:_PUT_SECONDS"),

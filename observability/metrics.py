@@ -244,7 +244,7 @@ CONSOLE_REQUESTS = Counter(
 CONSOLE_LOGINS = Counter(
     "ai_agents_console_logins",
     "Logins to the console by result: ok; wrong token; too many failures; no role; not vouched for, or provider away, "
-    "of an OpenID provider; logout.",
+    "of an OpenID provider; logout, or logout not recorded.",
     ["result"],
 )
 

@@ -99,6 +99,7 @@ MESSAGE_FAILED = Phrase("Message error: job_id={job_id}, reason={reason}", "erro
 # -- The console ------------------------------------------------------------------------------------------------------
 CONSOLE_LOGIN = Phrase("Console login: visitor={visitor}, role={role}, by={by}", promised=False)
 CONSOLE_LOGOUT = Phrase("Console logout: visitor={visitor}", promised=False)
+CONSOLE_LOGOUT_LOST = Phrase("Console logout error: not recorded: visitor={visitor}", "error", promised=False)
 CONSOLE_LOGIN_REFUSED = Phrase("Console login refused: reason={reason}", "warning", promised=False)
 CONSOLE_LOGINS_FAILING = Phrase("Console logins refused in a minute: {count} and more", "warning", promised=False)
 CONSOLE_PROVIDER_FAILED = Phrase("Console login error: the OpenID provider: {reason}", "error", promised=False)

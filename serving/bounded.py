@@ -1,17 +1,19 @@
 """What stands before a small application: connections, bounded in number, and in the time that a head may take."""
 
 import asyncio
+import re
 from typing import Any, ClassVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from serving.alarm import Alarm
-from serving.crowd import Crowd
+from serving.crowd import MOST_WAITING_REQUESTS, Crowd
 
 MOST_CONNECTIONS = 200
 _MOST_IN_A_RUSH = 300
 _HEAD_SECONDS = 10.0
+_HEAD_END = re.compile(rb"\n\r?\n")
 
 
 class BoundedProtocol(H11Protocol):
@@ -52,8 +54,11 @@ class BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read, and look whether a whole request is there."""
+        """Parse the data. A client with too many pipelined requests gets one more answer, then its connection ends."""
         super().data_received(data)
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and len(_HEAD_END.findall(self.conn.trailing_data[0])) > MOST_WAITING_REQUESTS:
+            cycle.keep_alive = False
         self._take_place()
 
     def on_response_complete(self) -> None:
@@ -83,8 +88,8 @@ class BoundedProtocol(H11Protocol):
         in_body = self.conn.their_state is h11.SEND_BODY
         cycle: RequestResponseCycle | None = self.cycle
         answered = cycle is None or cycle.response_complete
-        # Else those who ask and never read would keep everybody else out.
-        if answered or in_body or self.flow.write_paused:
+        # Clients that never read, or that pipeline, would otherwise hold all places.
+        if answered or in_body or self.flow.write_paused or self.conn.trailing_data[0]:
             self._crowd.wait(self, self.loop.time())
         else:
             self._crowd.serve(self)

@@ -4,6 +4,8 @@ from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 MOST_CONNECTIONS = 500
+MOST_WAITING_REQUESTS = 32
+"""Pipelined requests of one connection that wait for their turn."""
 _MOST_IN_A_RUSH = 750
 # Longer than the loop takes to read what has come already: a request may be among it.
 _MOMENT_SECONDS = 0.1
@@ -15,7 +17,8 @@ class Crowd(Generic[Connection]):
     """Connections that wait for their sender, the longest first, and those with a request that is being answered.
 
     A connection waits from its beginning, and again from each answer, until the whole of a request is there: a piece of
-    one does not make it younger. Times are the event loop's.
+    one does not make it younger. One with pipelined requests waits until the last of them is being answered. Times are
+    the event loop's.
     """
 
     def __init__(self, most: int = MOST_CONNECTIONS, in_a_rush: int = _MOST_IN_A_RUSH) -> None:

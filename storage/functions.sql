@@ -1221,6 +1221,17 @@ BEGIN
     GROUP BY e.tenant_id, e.reason;
 END $$;
 
+-- How many jobs of each of these tenants were completed and failed, of its newest `p_most` accepted since `p_since`.
+CREATE OR REPLACE FUNCTION outcomes_of_tenants(p_tenants text[], p_since timestamptz, p_most bigint)
+RETURNS TABLE (tenant_id text, completed bigint, failed bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT t.id, count(*) FILTER (WHERE l.state = 'completed'), count(*) FILTER (WHERE l.state = 'failed')
+    FROM unnest(p_tenants) AS t(id) CROSS JOIN LATERAL (
+        SELECT j.state FROM jobs j WHERE j.tenant_id = t.id AND j.accepted_at > p_since
+        ORDER BY j.accepted_at DESC LIMIT p_most) l
+    GROUP BY t.id
+$$;
+
 -- Tenants whose last webhook was refused since `p_since`, and of which none was accepted after it: why, and when. It steps
 -- from one tenant to the next, `p_most` of them. A job that came without a webhook has one of the events `p_own`.
 CREATE OR REPLACE FUNCTION refused_tenants(p_since timestamptz, p_own text[], p_most bigint)
@@ -1323,6 +1334,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     DELETE FROM missing_webhooks m WHERE (m.tenant_id, m.ticket_id) IN (
         SELECT o.tenant_id, o.ticket_id FROM missing_webhooks o WHERE o.seen_at < now() - p_rejections_kept
         FOR UPDATE SKIP LOCKED);
+    DELETE FROM ended_sessions s WHERE s.id IN (
+        SELECT o.id FROM ended_sessions o WHERE o.expires_at < now() FOR UPDATE SKIP LOCKED);
 $$;
 
 -- The answers of GPT-4, of jobs that ended long ago.

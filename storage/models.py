@@ -209,6 +209,15 @@ class SecretUse(Base):
     uses: Mapped[int] = mapped_column(BigInteger)
 
 
+class EndedSession(Base):
+    """A session of the console that was ended by a logout. Its signed cookie is valid until `expires_at`."""
+
+    __tablename__ = "ended_sessions"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    expires_at: Mapped[datetime]
+
+
 class TombstoneKey(Base):
     """A tenant's secret, without which its tombstones say nothing: neither ids nor addresses can be tried out."""
 

@@ -92,5 +92,5 @@ async def unpublish(database: Database, job_ids: Sequence[UUID]) -> None:
 
 
 async def purge_short_lived(database: Database) -> None:
-    """Delete delivery keys that ran out and old rejections."""
+    """Delete expired delivery keys and ended sessions, old rejections and missed webhooks."""
     await database.call(_PURGE, keys=KEYS_KEPT, rejections=REJECTIONS_KEPT)

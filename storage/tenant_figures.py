@@ -1,8 +1,8 @@
 """How one tenant does, for pages that people look at: asked in one round trip, under row-level security."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import text
 
@@ -20,6 +20,7 @@ _LATELY = text("""
     FROM (SELECT j.state FROM jobs j WHERE j.tenant_id = :tenant AND j.accepted_at > now() - interval '1 day'
           ORDER BY j.accepted_at DESC LIMIT :most) l
 """)
+_OF_TENANTS = text("SELECT * FROM outcomes_of_tenants(:tenants, now() - CAST(:lately AS interval), :most)")
 _RUNNING = text("SELECT count(*) AS running FROM jobs j WHERE j.state = 'running' AND j.tenant_id = :tenant")
 # Each half by an index of its own, as in `is_queue_full`.
 _WAITING = text("""
@@ -88,8 +89,19 @@ class TenantFigures:
     @property
     def success_rate(self) -> float | None:
         """The part of the jobs which were not skipped that is completed, 0 to 1; None without any."""
-        ended = self.completed + self.failed
-        return self.completed / ended if ended else None
+        return _rate(self.completed, self.failed)
+
+
+def _rate(completed: int, failed: int) -> float | None:
+    ended = completed + failed
+    return completed / ended if ended else None
+
+
+async def success_rates(database: Database, tenant_ids: Sequence[str]) -> dict[str, float | None]:
+    """Return the success rate of each of these tenants, as in its figures. Raises one of DATABASE_FAILURES."""
+    values = {"tenants": list(tenant_ids), "lately": timedelta(days=1), "most": MOST_COUNTED}
+    rows = await database.call(_OF_TENANTS, **values)
+    return {row["tenant_id"]: _rate(row["completed"], row["failed"]) for row in rows}
 
 
 async def figures_of(database: Database, tenant_id: str) -> TenantFigures:

@@ -112,8 +112,9 @@ class Console:
             if _plain(request.method) not in PATHS[turn.path]:
                 raise _other_method(*PATHS[turn.path])
             return await self._logins.answer(request, turn.path)
-        turn.visit = await self._gate.visit(request)
-        if turn.visit is None:
+        turn.visit = self._gate.visit(request)
+        if turn.visit is None or await self._gate.has_left(turn.visit):
+            turn.visit = None
             return self._to_login(turn)
         return await self._at_place(turn, turn.visit, self._find(turn))
 

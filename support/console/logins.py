@@ -11,8 +11,9 @@ from config.console_roles import ConsoleRole
 from observability import metrics, phrases
 from observability.logging import say
 from observability.outage import Outage
+from storage.session import DATABASE_FAILURES
 from support.console.access.address import local_path
-from support.console.access.gate import Gate
+from support.console.access.gate import Gate, OpenVisit
 from support.console.access.issuer import ProviderAway
 from support.console.access.provider import Begun, NotVouchedFor, Provider, VouchedFor
 from support.console.access.sessions import Account
@@ -24,6 +25,12 @@ from support.console.turned_away import TurnedAway
 LOGIN, LOGOUT, PROVIDER, BACK = "/login", "/logout", "/login/provider", "/login/provider/back"
 PATHS = {LOGIN: ("GET", "POST"), LOGOUT: ("POST",), PROVIDER: ("GET",), BACK: ("GET",)}
 _BEGIN_AGAIN = "It was begun in another browser, or too long ago. Log in once more; cookies have to be allowed."
+_NOT_RECORDED = "The logout did not count yet"
+_COPY_IS_VALID = (
+    "This browser is logged out. But the database does not answer, so the session itself is not ended: a copy of its "
+    "cookie in another place works again with the database, for eight hours at most. If there may be a copy, have your "
+    "token or CONSOLE_KEY changed."
+)
 _NEXT = "next"
 
 
@@ -50,7 +57,8 @@ class Logins:
     # -- By a token ---------------------------------------------------------------------------------------------------
     async def _ask(self, request: Request) -> Response:
         to = local_path(query_of(request).get(_NEXT))
-        if await self._gate.visit(request) is not None:
+        visit = self._gate.visit(request)
+        if visit is not None and not await self._gate.has_left(visit):
             return self._frame.redirect(to)
         return self._login_page(request, to)
 
@@ -162,7 +170,7 @@ class Logins:
 
     # -- Both ---------------------------------------------------------------------------------------------------------
     async def _enter(self, request: Request, account: Account, role: ConsoleRole, to: str) -> Response:
-        if (before := await self._gate.visit(request)) is not None:
+        if (before := self._gate.visit(request)) is not None:
             await self._gate.leave(before)
         response = self._frame.redirect(to)
         self._gate.enter(account, response, self._login_id(request))
@@ -180,18 +188,31 @@ class Logins:
         return True
 
     async def _log_out(self, request: Request) -> Response:
-        visit = await self._gate.visit(request)
-        response = self._frame.redirect(LOGIN)
+        visit = self._gate.visit(request)
         if visit is None:
-            return response
+            return self._frame.redirect(LOGIN)
         if not self._gate.address.is_own(request):
             raise TurnedAway(403, "Not from here", "This form was sent by another site.")
         form = await form_of(request)
         if not self._gate.sessions.is_csrf(form.get("csrf", ""), visit.session.id):
             raise TurnedAway(403, "Not from here", "The form is of another session. Load the page again.")
-        await self._gate.leave(visit, response)
+        try:
+            await self._gate.leave(visit)
+        except (*DATABASE_FAILURES, TimeoutError) as failure:
+            return self._logout_not_recorded(visit, failure)
+        response = self._frame.redirect(LOGIN)
+        self._gate.forget(response)
         metrics.CONSOLE_LOGINS.labels("logout").inc()
         say(phrases.CONSOLE_LOGOUT, visitor=visit.account)
+        return response
+
+    def _logout_not_recorded(self, visit: OpenVisit, failure: Exception) -> Response:
+        """Return a page that says what the logout did not do; the browser has no cookie after it."""
+        values = {"status": 503, "heading": _NOT_RECORDED, "sentence": _COPY_IS_VALID, "waiting": None}
+        response = self._frame.page(Around(LOGOUT), "error.html", values, 503)
+        self._gate.forget(response)
+        metrics.CONSOLE_LOGINS.labels("logout not recorded").inc()
+        say(phrases.CONSOLE_LOGOUT_LOST, visitor=visit.account, failure=failure)
         return response
 
 

@@ -22,6 +22,7 @@ from observability.readiness import Readiness
 from observability.start import end_loading, end_refused, start_process
 from observability.tracing import Tracing
 from serving.listening import served
+from storage.ended_sessions import EndedSessions
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
 from storage.session import Database
 from storage.told_secrets import telling
@@ -29,7 +30,6 @@ from support.console.access.address import ConsoleAddress
 from support.console.access.gate import Gate
 from support.console.access.keys import ConsoleKeys
 from support.console.access.provider import Provider
-from support.console.access.revoked import EndedSessions
 from support.console.answers import Sources
 from support.console.app import Console
 from support.console.door import ConsoleProtocol
@@ -159,5 +159,5 @@ async def _open(
     outside = HasHousekeepingLook(asker)
     sources = Sources(database, redis, tenants, outside, settings.jaeger_url, settings.job_deadline_seconds)
     keys = [key for key in (settings.console_key, settings.console_previous_key) if key is not None]
-    gate = Gate(ConsoleKeys(keys), access, EndedSessions(redis), ConsoleAddress(settings.console_url))
+    gate = Gate(ConsoleKeys(keys), access, EndedSessions(database), ConsoleAddress(settings.console_url))
     return Console(PLACES, sources, gate, provider=Provider(Outward.to_provider(settings)))

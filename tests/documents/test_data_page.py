@@ -10,7 +10,6 @@ from integrations import rate
 from integrations.servicedesk import tokens as desk_tokens
 from storage import missing_webhooks  # noqa: F401 -- the tables that are described there
 from storage.models import Base
-from support.console.access import revoked
 from tests.documents.readme import ROOT
 from workflow.ports import Kept
 
@@ -43,7 +42,7 @@ def test_columns_that_hold_text_from_outside_are_not_told_as_ids() -> None:
 def test_each_key_in_redis_stands_there() -> None:
     """By how it begins; tests/system/test_forget.py looks at a running system's."""
     ours = {*(f"{what}:" for what in Kept), inbox.INBOX, inbox.DELIVERY}
-    ours |= {asking.QUESTIONS, asking.ANSWER, rate.KEY, desk_tokens.KEY, revoked.KEY, QUEUE, UNACKED}
+    ours |= {asking.QUESTIONS, asking.ANSWER, rate.KEY, desk_tokens.KEY, QUEUE, UNACKED}
     told = {re.sub(r"<.*", "", name) for row in cells("In Redis") for name in re.findall(r"`([^`]+)`", row[0])}
     assert told == ours | CELERYS
 

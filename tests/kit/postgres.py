@@ -25,7 +25,7 @@ from workflow.limit import AttemptLimit
 
 TABLES = (
     *("audit_records", "feedback", "jobs", "job_events", "delivery_keys", "rejections", "spending"),
-    *("known_secrets", "secret_uses"),
+    *("known_secrets", "secret_uses", "ended_sessions"),
     *("reconciliations", "missing_webhooks"),
     *(
         "tickets",

@@ -28,7 +28,7 @@ ACROSS_TENANTS = {
     *("jobs_held_back", "claim_next_job", "is_queue_full", "count_listed_jobs", "take_jobs_without_message"),
     *("put_off_deadlines", "signs_of_work", "purge_secrets"),
     *("open_jobs", "reasons_of_waiting", "causes_of_ends", "list_ends", "refused_tenants"),
-    *("missed_webhooks_of_all", "due_jobs_of_all"),
+    *("missed_webhooks_of_all", "due_jobs_of_all", "outcomes_of_tenants"),
 }
 OF_THE_CALLER = {
     *("tell_event", "tell_freed", "remember_deliveries", "accept_jobs", "accept_job", "accept_late_job"),
@@ -44,7 +44,7 @@ HARMLESS = {
     *("waiting", "later", "running", "oldest_waiting_seconds", "without_outcome", "jobs"),
     "by_hand",
     *("workers", "silent", "last_started_at"),
-    *("missed", "last_at", "is_cut"),
+    *("missed", "last_at", "is_cut", "completed", "failed"),
     *("reason", "accepted_at", "due_at", "started_at", "finished_at", "rejected_at"),
 }
 

@@ -196,7 +196,11 @@ async def test_what_is_kept_for_a_short_time_is_deleted(accept: Accept, database
             str(days),
             days,
         )
+    table.run(
+        "INSERT INTO ended_sessions SELECT i, now() + make_interval(secs => i::int) FROM unnest('{-1, 60}'::text[]) i"
+    )
     await relaying.purge_short_lived(database)
+    assert table.run("SELECT id FROM ended_sessions") == [{"id": "60"}]
     assert len(table.run("SELECT 1 FROM delivery_keys")) == 1
     assert {row["reason"] for row in table.run("SELECT reason FROM rejections")} == {"0", "6"}
     assert len(table.run("SELECT 1 FROM jobs")) == 2

@@ -7,7 +7,7 @@ import pytest
 from storage import job_figures, rejections
 from storage.jobs import ASKED_BY_HAND, RECOVERED
 from storage.rejections import OF_WEBHOOKS
-from storage.tenant_figures import figures_of
+from storage.tenant_figures import figures_of, success_rates
 from tests.kit.postgres import Store
 
 NO_ONE_WAITS: dict[str, Any] = {"state": "completed", "finished_at": "now()"}
@@ -28,6 +28,7 @@ async def test_the_success_rate_is_of_what_ended_with_or_without_a_note(store: S
     figures = await figures_of(store.database, "acme")
     assert (figures.completed, figures.failed, figures.skipped, figures.looked_at) == (3, 1, 1, 5)
     assert figures.success_rate == pytest.approx(0.75)
+    assert await success_rates(store.database, ["acme", "globex", "hooli"]) == {"acme": 0.75, "globex": 0}
 
 
 async def test_open_jobs_are_counted_with_why_they_wait_again(store: Store) -> None:

@@ -1,7 +1,9 @@
 """The console as a process: what it refuses to start with, what it says, and how it goes on without its stores."""
 
 import re
+import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -13,7 +15,15 @@ from devstack.postgres import Postgres
 from devstack.processes import Process
 from devstack.programs import Programs
 from tests.kit.loaded import LoadedPrograms
+from tests.kit.postgres import Table
+from tests.system.burst import newcomers_during
+from tests.system.console_ground import csrf_of
+from tests.system.senders import address
 
+NO_DATABASE = {"DATABASE_URL": "postgresql://app:pw@127.0.0.1:1/x"}
+NO_REDIS = {"REDIS_URL": "redis://127.0.0.1:1/0"}
+NEWCOMER_SECONDS = 4.0
+"""Twice what a newcomer has waited for at most on two busy cores."""
 TOKEN = "anna-0123456789-abcdefghijklmnop"
 
 
@@ -69,25 +79,69 @@ def test_it_does_not_start_without_what_it_needs_and_names_all_of_it(
 @pytest.fixture
 def process(settings: dict[str, str], tmp_path: Path, loaded: LoadedPrograms) -> Iterator[Process]:
     """One that runs, with neither of its stores there."""
-    nowhere = {"DATABASE_URL": "postgresql://app:pw@127.0.0.1:1/x", "REDIS_URL": "redis://127.0.0.1:1/0"}
-    console = Programs(tmp_path, settings | nowhere, loaded).console(free_port(), free_port())
+    with running(tmp_path, settings | NO_DATABASE | NO_REDIS, loaded) as console:
+        yield console
+
+
+@contextmanager
+def running(folder: Path, settings: dict[str, str], loaded: LoadedPrograms) -> Iterator[Process]:
+    console = Programs(folder, settings, loaded).console(free_port(), free_port())
+    console.environment["CONSOLE_KEY"] = settings["CONSOLE_KEY"]
     console.start()
-    console.wait_ready(30)
-    yield console
-    console.stop(5)
+    try:
+        console.wait_ready(30)
+        yield console
+    finally:
+        console.stop(5)
+
+
+@contextmanager
+def logged_in(console: Process) -> Iterator[httpx.Client]:
+    """A browser with a session."""
+    with httpx.Client(base_url=console.environment["CONSOLE_URL"], trust_env=False, timeout=20) as client:
+        assert client.post("/login", data={"token": TOKEN, "csrf": csrf_of(client.get("/login"))}).status_code == 303
+        yield client
+
+
+def status_with(cookies: httpx.Cookies, console: Process) -> int:
+    """What a console answers to a copy of the cookies."""
+    return httpx.get(console.environment["CONSOLE_URL"], cookies=cookies, trust_env=False, timeout=20).status_code
+
+
+def test_a_logout_counts_at_each_console_and_after_a_restart_without_redis(
+    settings: dict[str, str], tmp_path: Path, loaded: LoadedPrograms
+) -> None:
+    with running(tmp_path / "other", settings | NO_REDIS, loaded) as other:
+        with running(tmp_path / "one", settings | NO_REDIS, loaded) as console, logged_in(console) as client:
+            copied = httpx.Cookies(client.cookies)
+            assert (status_with(copied, console), status_with(copied, other)) == (200, 200)
+            out = client.post("/logout", data={"csrf": csrf_of(client.get("/"))})
+            assert (out.status_code, out.headers["location"]) == (303, "/login")
+            assert (status_with(copied, console), status_with(copied, other)) == (303, 303)
+        with running(tmp_path / "again", settings | NO_REDIS, loaded) as restarted:
+            assert status_with(copied, restarted) == 303
+
+
+def test_a_logout_without_the_database_says_that_it_did_not_count(process: Process) -> None:
+    with logged_in(process) as client:
+        page = client.get("/")
+        assert (page.status_code, "The database does not answer" in page.text) == (503, True)
+        out = client.post("/logout", data={"csrf": csrf_of(page)})
+        assert out.status_code == 503
+        assert "The logout did not count yet" in out.text
+        assert "console" not in client.cookies
+        assert client.get("/").status_code == 303
+    assert "Console logout error: not recorded: visitor=anna" in process.output()
 
 
 def test_it_starts_without_its_stores_tells_what_is_odd_and_stops_in_order(process: Process) -> None:
-    url = process.environment["CONSOLE_URL"]
-    with httpx.Client(base_url=url, trust_env=False, timeout=20) as client:
-        csrf = re.findall(r'name="csrf" value="(\w+)"', client.get("/login").text)[0]
-        assert client.post("/login", data={"token": TOKEN, "csrf": csrf}).status_code == 303
-        assert client.get("/nothing").status_code == 404
+    with logged_in(process) as client:
+        assert client.get("/nothing").status_code == 503
         ready = httpx.get(f"http://127.0.0.1:{process.environment['METRICS_PORT']}/ready")
         assert (ready.status_code, ready.json()["process"]) == (200, "working")
         metrics = httpx.get(f"http://127.0.0.1:{process.environment['METRICS_PORT']}/metrics").text
         assert 'ai_agents_console_logins_total{result="ok"} 1.0' in metrics
-        assert 'ai_agents_console_requests_total{place="other",status="404"} 1.0' in metrics
+        assert 'ai_agents_console_requests_total{place="other",status="503"} 1.0' in metrics
     process.terminate()
     process.wait(10)
     assert process.returncode == 0
@@ -96,5 +150,47 @@ def test_it_starts_without_its_stores_tells_what_is_odd_and_stops_in_order(proce
     assert "Console settings: a role names the tenant acme, which has no settings" in said
     assert "Waiting for the database" in said
     assert "Console login: visitor=anna, role=support:acme, by=token" in said
-    assert [line for line in said.splitlines() if "rror" in line] == []
+    (away,) = [line for line in said.splitlines() if "rror" in line]
+    assert "Database error: a page of the console could not be made" in away
     assert said.index("Console starting") < said.index("Console ready.") < said.index("Console stopped")
+
+
+@pytest.mark.parametrize("pipelined", [200, 32])
+def test_a_burst_of_pipelined_requests_does_not_shut_newcomers_out(process: Process, pipelined: int) -> None:
+    url = process.environment["CONSOLE_URL"] + "/login"
+    visits = newcomers_during(url, pipelined)
+    assert {status for status, _ in visits} == {200}
+    assert max(seconds for _, seconds in visits) < NEWCOMER_SECONDS
+    assert httpx.get(url, trust_env=False, timeout=NEWCOMER_SECONDS).status_code == 200
+
+
+def test_a_client_that_pipelines_a_few_requests_gets_all_answers_in_order(process: Process) -> None:
+    url = process.environment["CONSOLE_URL"]
+    paths = ["/login", "/nothing", "/logout", "/nothing"] * 5
+    requests = [f"GET {path} HTTP/1.1\r\nHost: {httpx.URL(url).netloc.decode()}\r\n" for path in paths]
+    with socket.create_connection(address(url), timeout=10) as client:
+        client.sendall("\r\n".join([*requests[:-1], requests[-1] + "Connection: close\r\n", ""]).encode())
+        with client.makefile("rb") as answers:
+            statuses = re.findall(rb"HTTP/1.1 (\d+)", answers.read())
+    assert statuses == [b"200", b"303", b"405", b"303"] * 5
+
+
+@pytest.mark.parametrize(
+    ("completed", "health"), [(99, 'tag-ok">well'), (19, 'tag-ok">well'), (18, 'tag-bad">failures')]
+)
+def test_overview_and_list_call_a_tenant_well_from_a_success_rate_of_95_percent(
+    completed: int, health: str, settings: dict[str, str], table: Table, tmp_path: Path, loaded: LoadedPrograms
+) -> None:
+    ended = (
+        "INSERT INTO jobs (id, tenant_id, ticket_id, state, reason, deadline_at, finished_at)"
+        " SELECT gen_random_uuid(), 'globex', n, %s, 'GPT-4 timeout', now(), now() FROM generate_series(1, %s) n"
+    )
+    for state, jobs in (("completed", completed), ("failed", 1)):
+        table.run(ended, state, jobs)
+    with (
+        running(tmp_path, settings | {"CONSOLE_ROLE_ANNA": "support"}, loaded) as console,
+        logged_in(console) as client,
+    ):
+        for path in ("/", "/tenants"):
+            _, row = client.get(path).text.split('<a href="/tenants/globex">globex</a></th>')
+            assert row.lstrip().startswith(f'<td><span class="tag {health}</span></td>'), (path, row[:200])

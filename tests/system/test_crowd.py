@@ -12,6 +12,7 @@ import pytest
 
 from devstack.system import System
 from tests.kit.world import wait_for
+from tests.system.burst import newcomers_during
 from tests.system.door import MOST_MORE_MB, ApiDoor, opened
 from tests.system.senders import address, read_to_end, request
 
@@ -172,3 +173,9 @@ def test_without_a_port_of_their_own_the_probes_are_at_the_webhooks(door: ApiDoo
     door.system.restart(door.system.api, {"API_PROBE_PORT": ""})
     assert [httpx.get(f"{door.url}{path}").status_code for path in PROBED] == [200, 200, 200, 404, 404]
     assert door.system.state["api_probe_url"] == door.url
+
+
+def test_a_burst_of_pipelined_requests_does_not_shut_the_feedback_page(door: ApiDoor) -> None:
+    visits = newcomers_during(f"{door.system.state['feedback_url']}/f/unknown", 200)
+    assert {status for status, _ in visits} == {404}
+    assert max(seconds for _, seconds in visits) < SOON_SECONDS

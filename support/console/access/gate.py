@@ -1,16 +1,17 @@
 """Whom a request is from, and the cookies that tell it."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from config.console_access import AccessDirectory
+from storage.ended_sessions import EndedSessions
 from support.console.access.address import ConsoleAddress
 from support.console.access.keys import ConsoleKeys, NotOurs
-from support.console.access.revoked import EndedSessions
-from support.console.access.sessions import Account, LoggedIn, Sessions
+from support.console.access.sessions import LASTS_SECONDS, Account, LoggedIn, Sessions
 from support.console.visitor import Visitor
 
 LOGIN_SECONDS = 600
@@ -46,14 +47,17 @@ class Gate:
         prefix = "__Host-" if address.is_secure else ""
         self._cookie, self._login_cookie = f"{prefix}console", f"{prefix}console-login"
 
-    async def visit(self, request: Request) -> OpenVisit | None:
-        """Return who it is; None for somebody who has to log in."""
+    def visit(self, request: Request) -> OpenVisit | None:
+        """Return the visitor that the cookie names; None if there is no valid one.
+
+        Before the visitor gets anything, `has_left` must have returned False.
+        """
         try:
             session = self.sessions.read(request.cookies.get(self._cookie, ""))
         except NotOurs:
             return None
         visitor = self.sessions.visitor(session.account, self.access.now())
-        if visitor is None or await self._ended.has(session.id):
+        if visitor is None:
             return None
         return OpenVisit(visitor, session, self.sessions.csrf(session.id))
 
@@ -67,11 +71,17 @@ class Gate:
         if self.sessions.is_due(visit.session):
             self._set(response, self._cookie, self.sessions.write(visit.session))
 
-    async def leave(self, visit: OpenVisit, response: Response | None = None) -> None:
-        """End a session, its cookie too where there is a response."""
-        await self._ended.end(visit.session.id)
-        if response is not None:
-            self._clear(response, self._cookie)
+    async def has_left(self, visit: OpenVisit) -> bool:
+        """Return True if the session was ended by a logout. Raises one of DATABASE_FAILURES, or TimeoutError."""
+        return await self._ended.has(visit.session.id)
+
+    async def leave(self, visit: OpenVisit) -> None:
+        """End a session for all consoles. Raises one of DATABASE_FAILURES, or TimeoutError."""
+        await self._ended.end(visit.session.id, timedelta(seconds=LASTS_SECONDS))
+
+    def forget(self, response: Response) -> None:
+        """Delete the session's cookie in the browser."""
+        response.delete_cookie(self._cookie, path="/", secure=self.address.is_secure, httponly=True, samesite="lax")
 
     def begin_login(self, response: Response, told: dict[str, str]) -> None:
         """Have the browser keep what its login has begun with, for ten minutes."""
@@ -87,6 +97,3 @@ class Gate:
 
     def _set(self, response: Response, name: str, value: str) -> None:
         response.set_cookie(name, value, path="/", secure=self.address.is_secure, httponly=True, samesite="lax")
-
-    def _clear(self, response: Response, name: str) -> None:
-        response.delete_cookie(name, path="/", secure=self.address.is_secure, httponly=True, samesite="lax")

@@ -1,16 +1,16 @@
 """The first page: a search, and how the system is. Its queue is a page of its own too, which the first one renews."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
-from storage import ends, job_figures, reconcile_findings, rejections
+from storage import ends
 from support.console.answers import Asked, Page
 from support.console.figures.asking import in_time
 from support.console.figures.failures import by_cause, is_cut
+from support.console.figures.health import LATELY, AllHealth, TenantInShort, health_of_all
 from support.console.figures.queue import QueueView, queue_view, queue_view_of
-from support.console.figures.tenants import TenantInShort, in_short
 
-LATELY = timedelta(days=1)
 _MOST_TENANTS = 20
 """Of more tenants, those that need a look."""
 
@@ -20,17 +20,11 @@ async def overview(asked: Asked) -> Page:
     sources, visitor = asked.sources, asked.visitor
     now = datetime.now(UTC)
     sees_all = visitor.tenant_id is None
-    queue, causes, waiting, refused, missed = await asyncio.gather(
-        _queue(asked),
-        in_time(ends.causes(sources.database, visitor.tenant_id, "failed", now - LATELY)),
-        in_time(job_figures.reasons_of_waiting(sources.database)) if sees_all else _nothing(),
-        in_time(rejections.refused_tenants(sources.database, now - LATELY)) if sees_all else _nothing(),
-        in_time(reconcile_findings.missed_of_all(sources.database, now - LATELY)) if sees_all else _nothing(),
+    queue, causes = await asyncio.gather(
+        _queue(asked), in_time(ends.causes(sources.database, visitor.tenant_id, "failed", now - LATELY))
     )
-    stands = sees_all and queue.lacks
-    due = await in_time(job_figures.due_jobs(sources.database)) if stands else {}
-    of_all = sources.tenants.all() if sees_all else []
-    tenants = in_short(of_all, waiting, causes, refused, now, missed=missed, due=due)
+    health = await health_of_all(sources, causes, now, queue.lacks) if sees_all else AllHealth([], told=True)
+    tenants = health.tenants
     values = {
         "queue": queue,
         "still": bool(asked.query.get("still")),
@@ -39,7 +33,7 @@ async def overview(asked: Asked) -> Page:
         "tenants": _first(tenants),
         "tenant_count": len(tenants),
         "unwell_count": sum(each.health.tone != "ok" for each in tenants),
-        "tenants_told": None not in (waiting, causes, refused, missed, due),
+        "tenants_told": health.told,
         "is_whole": sees_all,
     }
     return Page("overview.html", values)
@@ -57,11 +51,7 @@ async def _queue(asked: Asked) -> QueueView:
     return await queue_view_of(sources.database, sources.redis, visitor.tenant_id)
 
 
-def _first(tenants: list[TenantInShort]) -> list[TenantInShort]:
+def _first(tenants: Sequence[TenantInShort]) -> Sequence[TenantInShort]:
     if len(tenants) <= _MOST_TENANTS:
         return tenants
     return [each for each in tenants if each.health.tone != "ok"][:_MOST_TENANTS]
-
-
-async def _nothing() -> None:
-    """Stand for a part that is not asked for."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from config.tenants import Tenant
 from storage import ends
@@ -10,8 +10,10 @@ from storage.tenant_figures import figures_of
 from support.console.answers import Asked, GoTo, NotHere, Page
 from support.console.figures.asking import in_time
 from support.console.figures.failures import by_cause, is_cut
+from support.console.figures.health import LATELY, health_of_all
 from support.console.figures.queue import lacking
 from support.console.figures.tenants import TenantHealth, health
+from support.console.figures.wording import StateWord
 from support.console.pages.asked import seen_tenant
 
 _PAGE = 25
@@ -27,8 +29,10 @@ async def tenants(asked: Asked) -> Page | GoTo:
     after = asked.query.get("after", "")
     behind = [tenant for tenant in _known(asked) if tenant.id > after]
     shown = behind[:_PAGE]
+    figures, in_a_word = await asyncio.gather(_healths(asked, shown), _in_a_word(asked))
     values = {
-        "tenants": await _healths(asked, shown),
+        "tenants": figures,
+        "in_a_word": in_a_word,
         "next": shown[-1].id if len(behind) > len(shown) else "",
         "is_first": not after,
     }
@@ -46,7 +50,7 @@ async def tenant(asked: Asked) -> Page:
     database = asked.sources.database
     figures, causes, lacks = await asyncio.gather(
         in_time(figures_of(database, tenant_id)),
-        in_time(ends.causes(database, tenant_id, "failed", now - timedelta(days=1))),
+        in_time(ends.causes(database, tenant_id, "failed", now - LATELY)),
         lacking(database, asked.sources.redis),
     )
     # A sentence may name a setting of another tenant.
@@ -62,6 +66,16 @@ async def tenant(asked: Asked) -> Page:
 
 def _known(asked: Asked) -> list[Tenant]:
     return sorted(asked.sources.tenants.all(), key=lambda each: each.id)
+
+
+async def _in_a_word(asked: Asked) -> dict[str, StateWord]:
+    """Return the health of each tenant as the first page shows it; empty if it is not known just now."""
+    database, now = asked.sources.database, datetime.now(UTC)
+    causes, lacks = await asyncio.gather(
+        in_time(ends.causes(database, None, "failed", now - LATELY)), lacking(database, asked.sources.redis)
+    )
+    known = await health_of_all(asked.sources, causes, now, lacks)
+    return {each.tenant_id: each.health for each in known.tenants} if known.told else {}
 
 
 async def _healths(asked: Asked, shown: Sequence[Tenant]) -> list[TenantHealth]:

@@ -5,7 +5,8 @@ import re
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -14,13 +15,13 @@ from config.console_access import AccessDirectory
 from config.tenant_directory import TenantDirectory
 from dispatch.queue import open_redis
 from serving.listening import served
+from storage.ended_sessions import EndedSessions
 from storage.session import Database
 from support.check.settings import Loaded
 from support.console.access.address import ConsoleAddress
 from support.console.access.gate import Gate
 from support.console.access.keys import ConsoleKeys
 from support.console.access.provider import Provider
-from support.console.access.revoked import EndedSessions
 from support.console.answers import Asked, GoTo, NotAllowed, NotHere, NotUnderstood, Page, Place, Sources
 from support.console.app import Console
 from support.console.door import ConsoleProtocol
@@ -101,6 +102,19 @@ SMALL_PLACES = (
 )
 
 
+class EndedInMemory(EndedSessions):
+    """For consoles without a database."""
+
+    def __init__(self) -> None:
+        self._ids: set[str] = set()
+
+    async def end(self, session_id: str, lasts: timedelta) -> None:  # noqa: ARG002 -- it ends with the test
+        self._ids.add(session_id)
+
+    async def has(self, session_id: str) -> bool:
+        return session_id in self._ids
+
+
 @dataclass
 class ConsoleSite:
     """The console, and what it is made of."""
@@ -111,7 +125,6 @@ class ConsoleSite:
     monotonic: Clock
     console: Console
     gate: Gate
-    ended: EndedSessions = field(repr=False)
 
     @asynccontextmanager
     async def browser(self, **headers: str) -> AsyncIterator["Browser"]:
@@ -176,7 +189,7 @@ async def console_site(
     access = AccessDirectory(lambda: dict(current), monotonic=monotonic)
     database = Database(database_url, application_name="tests console", pool_size=4, pool_seconds=2)
     redis = open_redis(redis_url, seconds=1)
-    ended = EndedSessions(redis, monotonic=monotonic)
+    ended = EndedInMemory() if database_url == NOWHERE else EndedSessions(database)
     gate = Gate(ConsoleKeys(keys, now=now), access, ended, ConsoleAddress(url))
     tenants = TenantDirectory(lambda: {"WEBHOOK_SECRET_ACME": "s", "WEBHOOK_SECRET_GLOBEX": "s"})
     outside = LooksItself(tenants, Loaded(None, None, None, None), redis)
@@ -189,7 +202,7 @@ async def console_site(
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
         async with served(console, ConsoleProtocol, listener, 5.0):
-            yield ConsoleSite(address, current, now, monotonic, console, gate, ended)
+            yield ConsoleSite(address, current, now, monotonic, console, gate)
     finally:
         await redis.aclose()
         await database.close()

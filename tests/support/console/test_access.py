@@ -1,14 +1,17 @@
 """Logging in by a token, what a session is, and how it ends."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from devstack.postgres import Postgres
 from support.console.access.sessions import IDLE_SECONDS, LASTS_SECONDS
 from support.console.access.tokens import MOST_FAILURES, WINDOW_SECONDS
 from tests.kit.logs import StartLog
+from tests.kit.postgres import Table
 from tests.support.console.site import KEY, LETTING_IN, OLD_KEY, TOKENS, console_site
 
 
@@ -125,8 +128,8 @@ async def test_a_session_that_was_made_up_or_changed_is_none() -> None:
                 assert cookie[at + 1 : at + 2] in (".", "")
 
 
-async def test_a_new_session_begins_with_each_login_and_the_one_before_is_over(redis_url: str) -> None:
-    async with console_site(redis_url=redis_url) as site, site.visitor("ANNA") as browser:
+async def test_a_new_session_begins_with_each_login_and_the_one_before_is_over() -> None:
+    async with console_site() as site, site.visitor("ANNA") as browser:
         before = browser.client.cookies["console"]
         await browser.client.get("/login")
         again = await browser.client.get("/login")
@@ -138,18 +141,22 @@ async def test_a_new_session_begins_with_each_login_and_the_one_before_is_over(r
         assert browser.client.cookies["console"] != before
 
 
-async def test_after_logging_out_the_cookie_of_before_is_none(redis_url: str) -> None:
-    """At another console neither, once Redis has heard of it; and without Redis at this one."""
-    for url in (redis_url, "redis://127.0.0.1:1/0"):
-        async with console_site(redis_url=url) as site, site.visitor("ANNA") as browser:
-            cookie = browser.client.cookies["console"]
-            out = await browser.send("/logout")
-            assert (out.status_code, out.headers["location"]) == (303, "/login")
-            assert "console" not in browser.client.cookies
-            assert (await browser.client.get("/", headers={"Cookie": f"console={cookie}"})).status_code == 303
-        async with console_site(redis_url=redis_url) as other, other.browser() as stranger:
-            again = await stranger.client.get("/", headers={"Cookie": f"console={cookie}"})
-            assert again.status_code == (303 if url == redis_url else 200)
+async def test_after_logging_out_no_console_takes_the_cookie(server: Postgres, table: Table) -> None:
+    """Redis is not there; the row is purged when the cookie has expired by itself."""
+    async with console_site(database_url=server.url) as site, site.visitor("ANNA") as browser:
+        cookie = browser.client.cookies["console"]
+        out = await browser.send("/logout")
+        assert (out.status_code, out.headers["location"]) == (303, "/login")
+        assert "console" not in browser.client.cookies
+        for path, to in (("/", "/login"), ("/failures", "/login?next=%2Ffailures")):
+            again = await browser.client.get(path, headers={"Cookie": f"console={cookie}"})
+            assert (again.status_code, again.headers["location"]) == (303, to)
+        assert (await browser.client.get("/login", headers={"Cookie": f"console={cookie}"})).status_code == 200
+    async with console_site(database_url=server.url) as other, other.browser() as stranger:
+        again = await stranger.client.get("/", headers={"Cookie": f"console={cookie}"})
+        assert again.status_code == 303
+    (row,) = table.run("SELECT expires_at - now() AS left FROM ended_sessions")
+    assert timedelta(hours=7) < row["left"] <= timedelta(seconds=LASTS_SECONDS)
 
 
 async def test_many_failures_get_one_line_and_keep_no_right_token_out(start_log: StartLog) -> None:

@@ -43,7 +43,8 @@ async def test_the_first_page_tells_queue_workers_causes_and_tenants(store: Stor
         "<b>1</b> job waits for a later time",
         '<a href="/failures?cause=model_failing">model failing</a>',
         "desk unavailable",
-        '<a href="/tenants/globex">globex</a></th><td><span class="tag tag-bad">failures</span></td><td>1 failed</td>',
+        '<a href="/tenants/globex">globex</a></th><td><span class="tag tag-bad">failures</span></td>',
+        "<td>1 failed, success rate 0 %</td>",
         "<td>1 wait: desk unavailable</td>",
     ):
         assert told in html, told

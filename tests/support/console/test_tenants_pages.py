@@ -15,7 +15,8 @@ from storage.reconcile_findings import MissedLately
 from storage.rejections import RefusedTenant
 from storage.session import Database
 from support.console.answers import GoTo, NotHere
-from support.console.figures.tenants import in_short, settings_word
+from support.console.figures.health import in_short
+from support.console.figures.tenants import settings_word
 from support.console.figures.wording import StateWord
 from support.console.pages.tenants import tenant, tenants
 from tests.kit.postgres import Store
