@@ -11,6 +11,7 @@ from integrations.errors import MODEL_UNAVAILABLE
 from integrations.holds import DeskHoldReason, HoldReason
 from integrations.model.spending import SPENDING_LIMIT
 from integrations.rate import REASON as RATE_LIMIT
+from integrations.rate import THROTTLED
 from storage.jobs import (
     ALREADY_ENHANCED,
     ANOTHER_FIRST,
@@ -100,6 +101,11 @@ CAUSES: dict[str, JobCause] = {
         VerdictCode.RATE_HELD,
         "waits: the desk has had its calls of this minute",
         "wait; if the desk bears more, raise SERVICEDESK_RATE_PER_MINUTE_<TENANT>",
+    ),
+    THROTTLED: JobCause(
+        VerdictCode.RATE_HELD,
+        "waits: the desk throttles our calls",
+        "wait; if it lasts, lower SERVICEDESK_RATE_PER_MINUTE_{suffix}, or have the client raise the desk's own limit",
     ),
     "tenant closed": JobCause(
         VerdictCode.TENANT_CLOSED,
