@@ -48,9 +48,10 @@ class SolutionSource:
         else:
             bodies = passages_of(solution)
             about = (copy.tenant_id, solution_id, solution.title, bodies)
-            topic = fold(solution.topic)
-            more = {"topic": topic, "expires_at": solution.expires_at}
-            await history.save_passages(copy.database, *about, **more, languages=copy.languages)
+            topic, expires_at = fold(solution.topic), solution.expires_at
+            await history.save_passages(
+                copy.database, *about, topic=topic, expires_at=expires_at, languages=copy.languages
+            )
             copy.passages += len(bodies)
         await listings.was_read(copy.database, copy.tenant_id, "p", solution_id)
 

@@ -86,14 +86,14 @@ def _html(fault: DeskFault) -> Answer:
 def _throttled(fault: DeskFault) -> Answer:
     name = "URL_ROLLING_THROTTLES_LIMIT_EXCEEDED"
     status = {"status_code": 4000, "status": "failed", "messages": [{"type": "failed", "message": name}]}
-    document: dict[str, Any] = {
+    documents: dict[str, dict[str, Any]] = {
         "title": {"error": {"title": name, "error_type": "OPERATIONAL_VALIDATION_ERROR"}},
         "object": {"response_status": status},
         "list": {"response_status": [status]},
-    }[fault.shape]
+    }
     wait = fault.retry_after if fault.wait_in == "Retry-After" else f"retry_after={fault.retry_after}"
     headers = {} if fault.retry_after is None else {fault.wait_in.lower(): str(wait)}
-    return Answer.of_json(fault.code if "code" in fault.model_fields_set else 400, document, headers)
+    return Answer.of_json(fault.code if "code" in fault.model_fields_set else 400, documents[fault.shape], headers)
 
 
 def _in_place_of_an_answer(fault: DeskFault, operation: str) -> Answer:

@@ -50,6 +50,7 @@ def raised_reasons() -> Iterator[str]:
         "connection",
         "invalid answer",
         "400",
+        "400 Bad Request (code unsupported_value, param temperature)",
         "content filter",
     ):
         yield from (errors.ModelUnavailable(what).reason, errors.ModelRefused(what).reason)
