@@ -39,9 +39,9 @@ _LATE_SECONDS = 120.0
 _WITHOUT_REDIS_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 1.0
 _MICROSECONDS = 1_000_000
-_THROTTLED_SECONDS = 60.0
+THROTTLED_SECONDS = 60.0
 # Zoho Projects locks for about 22 minutes; a longer wait is tried earlier, since the lock may be gone.
-_LONGEST_THROTTLE_SECONDS = 3600.0
+LONGEST_THROTTLE_SECONDS = 3600.0
 
 
 def keys_of(tenant_id: str) -> list[str]:
@@ -219,7 +219,7 @@ class Throttle:
 
     def begin(self, seconds: float | None) -> None:
         """Hold back all calls for the seconds that the desk asked for, or for a minute."""
-        seconds = _THROTTLED_SECONDS if seconds is None else min(max(1.0, seconds), _LONGEST_THROTTLE_SECONDS)
+        seconds = THROTTLED_SECONDS if seconds is None else min(max(1.0, seconds), LONGEST_THROTTLE_SECONDS)
         self._until = self._monotonic() + seconds
 
     def check(self) -> None:
