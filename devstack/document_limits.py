@@ -63,6 +63,8 @@ LIMITS = (
     ("A job past its tenant's spending limit looks again after", "integrations.model.spending:_LOOK_SECONDS"),
     ("A held model or desk is tried again, by one job of each worker, every", "integrations.holds:PROBE_SECONDS"),
     ("A held desk in the cloud, every", "integrations.servicedesk.desks:CLOUD_PROBE_SECONDS"),
+    ("A desk that throttles and asks for no wait is left alone for", "integrations.rate:THROTTLED_SECONDS"),
+    ("A desk that throttles is left alone at most", "integrations.rate:LONGEST_THROTTLE_SECONDS"),
     (
         "Tickets in a row whose note is refused (403), to hold a desk",
         "integrations.servicedesk.calls:MOST_REFUSED_TICKETS",

@@ -1,13 +1,13 @@
 """The solutions of a desk: its knowledge base, copied in parts that a search can tell apart."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from config.ticket_rules import fold
 from housekeeping.desk_copy import UNSEEN_HOURS, DeskCopy, TakenPage, digest
 from housekeeping.passages import passages_of
 from integrations.errors import DeskRefused
-from integrations.servicedesk.contents import ListedSolution
+from integrations.servicedesk.contents import ListedSolution, Solution
 from storage import history, listings
 from storage.listings import Collection, ListedItem
 
@@ -43,13 +43,15 @@ class SolutionSource:
         copy = self._copy
         await copy.turn()
         solution = await copy.desk.read_solution(solution_id)
-        if solution is None or copy.forbidden.bars_topic(solution.topic):
+        if solution is None or copy.forbidden.bars_topic(solution.topic) or _is_expired(solution):
             copy.removed += await history.remove_passages(copy.database, copy.tenant_id, solution_id)
         else:
             bodies = passages_of(solution)
             about = (copy.tenant_id, solution_id, solution.title, bodies)
-            topic = fold(solution.topic)
-            await history.save_passages(copy.database, *about, topic=topic, languages=copy.languages)
+            topic, expires_at = fold(solution.topic), solution.expires_at
+            await history.save_passages(
+                copy.database, *about, topic=topic, expires_at=expires_at, languages=copy.languages
+            )
             copy.passages += len(bodies)
         await listings.was_read(copy.database, copy.tenant_id, "p", solution_id)
 
@@ -57,7 +59,12 @@ class SolutionSource:
         """The desk refused to give it: what was copied stays."""
 
 
+def _is_expired(solution: Solution) -> bool:
+    return solution.expires_at is not None and solution.expires_at <= datetime.now(UTC)
+
+
 def _row(each: ListedSolution) -> ListedItem:
     # Where the list does not tell, a text may be another one though its title is the same.
     tells_all = each.changed_at is not None or each.text is not None
-    return ListedItem(each.solution_id, digest(each.title, each.topic, each.text), None, each.changed_at, tells_all)
+    told = [each.title, each.topic, each.text, *([each.expires_at] if each.expires_at else [])]
+    return ListedItem(each.solution_id, digest(*told), None, each.changed_at, tells_all)

@@ -70,6 +70,7 @@ async def sync_tenant(
         )
         # By what is known of them already, whatever the desk answers.
         copy.removed += await history.remove_forbidden(database, tenant_id, wishes.forbidden.names)
+        copy.removed += await history.remove_expired(database, tenant_id)
         await tell_extent(database, tenant_id)
         await _newest(copy)
         await indexing.index_again(database, tenant_id, copy.languages, _MOST_INDEXED)

@@ -7,6 +7,7 @@ calls that end what has begun. Without Redis each process takes a quarter of the
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ KEY = "rate:"
 PATIENCE_SECONDS = 5.0
 LONGEST_HOLD_SECONDS = 300.0
 REASON = "desk rate limit"
+THROTTLED = "desk throttled"
+"""Why a job is held back while the desk refuses calls for their rate, by its own limit."""
 # A minute, and what two calls may come closer to each other on their way than they were let through.
 _MINUTE_SECONDS = 63.0
 _BURST_SHARE = 6
@@ -36,6 +39,9 @@ _LATE_SECONDS = 120.0
 _WITHOUT_REDIS_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 1.0
 _MICROSECONDS = 1_000_000
+THROTTLED_SECONDS = 60.0
+# Zoho Projects locks for about 22 minutes; a longer wait is tried earlier, since the lock may be gone.
+LONGEST_THROTTLE_SECONDS = 3600.0
 
 
 def keys_of(tenant_id: str) -> list[str]:
@@ -201,3 +207,23 @@ class PassingRate(DeskRate):
         let_through, seconds = await self._take(Standing.COPY)
         if not let_through:
             raise HeldBack(REASON, seconds)
+
+
+class Throttle:
+    """Holds back the calls of one process to a desk that has throttled one of them."""
+
+    def __init__(self, monotonic: Callable[[], float], jitter: Callable[[float, float], float]) -> None:
+        self._monotonic = monotonic
+        self._jitter = jitter
+        self._until = -math.inf
+
+    def begin(self, seconds: float | None) -> None:
+        """Hold back all calls for the seconds that the desk asked for, or for a minute."""
+        seconds = THROTTLED_SECONDS if seconds is None else min(max(1.0, seconds), LONGEST_THROTTLE_SECONDS)
+        self._until = self._monotonic() + seconds
+
+    def check(self) -> None:
+        """Raises HeldBack while the desk throttles calls. The wait extends the job's deadline."""
+        left = self._until - self._monotonic()
+        if left > 0:
+            raise HeldBack(THROTTLED, left + self._jitter(0, left / 5))

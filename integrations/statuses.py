@@ -1,11 +1,14 @@
 """What an HTTP status says, and the `Retry-After` beside it."""
 
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 _OPENAI_WORDS = {400: "Bad Request", 429: "Rate Limit", 529: "Overloaded"}
 _LONGEST_WAIT_SECONDS = 999_999_999.0
+_IN_RATE_LIMIT = re.compile(r"retry[_-]after\W{1,9}([0-9]{1,9})", re.IGNORECASE)
 
 
 def known_status(status: int) -> int:
@@ -19,6 +22,12 @@ def status_words(status: int) -> str:
     """Return a status with fixed words of our own, such as `429 Rate Limit`."""
     known = known_status(status)
     return f"{known} {_OPENAI_WORDS.get(known) or HTTPStatus(known).phrase}"
+
+
+def retry_after_of(headers: Mapping[str, str]) -> str | None:
+    """Return `Retry-After`, or the `retry_after` that Zoho's servers may put into `X-Rate-Limit` instead."""
+    within = _IN_RATE_LIMIT.search(headers.get("x-rate-limit", "")[:1000])
+    return headers.get("retry-after") or (within[1] if within else None)
 
 
 def retry_after_seconds(header: str | None) -> float | None:

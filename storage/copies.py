@@ -80,6 +80,8 @@ class Passage(Indexed, Base):
     )
     topic: Mapped[str | None]
     """The topic of its solution, as rules have names; null where the desk has told none."""
+    expires_at: Mapped[datetime | None] = mapped_column(init=False)
+    """When its solution expires, by the desk's clock; null for never."""
 
 
 class Listing(Base):

@@ -11,6 +11,7 @@ from masking.people import Person
 from retrieval.language import LANGUAGES
 from storage import tombstones
 from storage.copies import Listing, Passage, Ticket
+from storage.documents import delete_passages
 from storage.indexing import indexed, indexed_ticket
 from storage.paging import among, split
 from storage.people import people_to_keep
@@ -150,13 +151,15 @@ async def save_passages(
     bodies: Sequence[str],
     *,
     topic: str | None = None,
+    expires_at: datetime | None = None,
     languages: Sequence[str] = LANGUAGES,
 ) -> None:
     """Replace the passages of one solution; `topic` as rules have names, `languages` as for a ticket.
 
+    No search finds them from `expires_at` on.
     Those that are as they were stay, with all that was made of them.
     """
-    source = {"tenant_id": tenant_id, "source_id": source_id, "title": title, "topic": topic}
+    source = {"tenant_id": tenant_id, "source_id": source_id, "title": title, "topic": topic, "expires_at": expires_at}
     rows = [
         {**source, "position": position, "body": body} | indexed(title, body, languages)
         for position, body in enumerate(bodies)
@@ -166,7 +169,8 @@ async def save_passages(
     async with database.tenant(tenant_id) as session:
         there = (await session.execute(select(*told).where(theirs).order_by(Passage.position))).all()
         if [each._asdict() for each in there] == [{column.key: row[column.key] for column in told} for row in rows]:
-            await session.execute(update(Passage).where(theirs).values(synced_at=func.now(), seen_at=func.now()))
+            kept = {"synced_at": func.now(), "seen_at": func.now(), "expires_at": expires_at}
+            await session.execute(update(Passage).where(theirs).values(kept))
             return
         await session.execute(delete(Passage).where(theirs))
         if rows:
@@ -178,3 +182,8 @@ async def remove_passages(database: Database, tenant_id: str, source_id: str) ->
     gone = delete(Passage).where(Passage.source_id == source_id).returning(Passage.position)
     async with database.tenant(tenant_id) as session:
         return len((await session.scalars(gone)).all())
+
+
+async def remove_expired(database: Database, tenant_id: str) -> int:
+    """Delete the passages of expired solutions; return how many there were."""
+    return await delete_passages(database, tenant_id, Passage.expires_at <= func.now())

@@ -44,7 +44,8 @@ _TICKETS = """
 _DOCUMENTS = """
     SELECT p.title, p.body AS text, {strength}
     FROM {found} JOIN passages p ON p.search_id = f.document
-    WHERE p.topic IS NULL OR p.topic <> ALL (CAST(:topics AS text[]))
+    WHERE (p.topic IS NULL OR p.topic <> ALL (CAST(:topics AS text[])))
+    AND (p.expires_at IS NULL OR p.expires_at > now())
     ORDER BY f.score DESC, p.source_id, p.position LIMIT :most
 """
 _QUESTIONS = {"t": _TICKETS, "p": _DOCUMENTS}
@@ -117,7 +118,7 @@ class SearchInPostgres:
     ) -> list[Document]:
         """Return the passages of the tenant's knowledge base that have most in common with this text, best first.
 
-        None of a solution of which the topic is one of `never_topics`, as rules have names.
+        None of a solution that has expired, or whose topic is one of `never_topics`, as rules have names.
         """
         rows = await self._find("p", tenant_id, (subject, description), people, topics=list(never_topics))
         return [Document(**row) for row in rows]

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from config.exits import NOT_DONE_EXIT
 from config.settings import ByHandSettings
+from config.tenant_names import setting_suffix
 from integrations.holds import DeskHoldReason, HoldReason
 from observability.identifiers import other_numbers
 from storage import by_hand, dry_runs
@@ -38,14 +39,15 @@ from workflow.note import to_html
 
 # The relay publishes within a second or two; past this it does not.
 _RELAY_SECONDS = 10
+_KEY = "SERVICEDESK_API_KEY_{suffix}, in the cloud SERVICEDESK_REFRESH_TOKEN_{suffix}"
 # What ends a hold of the model, or of the desk.
 _MENDS: dict[str, str] = {
     HoldReason.KEY_REFUSED: "give the model's service a valid key",
     HoldReason.OUT_OF_CREDIT: "add credit, or raise the spending limit, at the model's service",
     HoldReason.NOT_FOUND: "mend the model's name or its address",
     HoldReason.NOT_PERMITTED: "ask the model's service why it serves no request from here",
-    DeskHoldReason.CREDENTIALS_REFUSED: "give the tenant's desk a valid key",
-    DeskHoldReason.NOTES_REFUSED: "give the key or token of the tenant's desk the right to add notes",
+    DeskHoldReason.CREDENTIALS_REFUSED: f"give the tenant's desk a valid key ({_KEY})",
+    DeskHoldReason.NOTES_REFUSED: f"give the key or token of the tenant's desk ({_KEY}) the right to add notes",
 }
 _ENDS_OF_LINES = re.compile("<br>|</p>|</li>|(?=<p>)")
 _TAGS = re.compile("<[^>]*>")
@@ -191,7 +193,8 @@ def _next_of_waiting(job: Details) -> str:
     if job.deadline_at <= job.asked_at:
         return "its deadline has passed: the relay, in the API, ends it"
     if seconds < 0:
-        mend = f": {_MENDS[job.reason]}, and it goes on by itself" if job.reason in _MENDS else ""
+        mends = _MENDS.get(job.reason or "", "").format(suffix=setting_suffix(job.tenant_id))
+        mend = f": {mends}, and it goes on by itself" if mends else ""
         return f"waits for {attempt}, due in {duration(-seconds)}{mend}"
     if job.published_at is not None:
         return (

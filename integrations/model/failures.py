@@ -6,6 +6,7 @@ recorded bodies: `tests/integrations/provider_answers.py`.
 """
 
 import math
+import re
 from collections.abc import Mapping
 
 import openai
@@ -22,6 +23,21 @@ from integrations.statuses import retry_after_seconds, status_words
 CONTENT_FILTER = "content_filter"
 """The code, or `finish_reason`, of a question or an answer that the provider's filter has refused."""
 _LATER = {408, 409, 425, 429}
+_NAMED_CODES = frozenset(
+    {
+        *("unsupported_value", "unsupported_parameter", "unknown_parameter", "missing_required_parameter"),
+        *("invalid_value", "invalid_type", "invalid_json_schema", "integer_above_max_value", "integer_below_min_value"),
+        *("context_length_exceeded", "string_above_max_length", "invalid_prompt", "content_policy_violation"),
+        *("unsupported_model", "OperationNotSupported"),
+    }
+)
+_NAMED_PARAMS = frozenset(
+    {
+        *("model", "messages", "stream", "stream_options", "response_format", "reasoning_effort", "reasoning"),
+        *("max_completion_tokens", "max_tokens", "temperature", "top_p", "provider"),
+    }
+)
+"""The codes and parameters of a refusal that lines and rows may name; a server may put any text into either."""
 _NO_CREDIT = (
     "insufficient_quota",
     "credit_balance_exhausted",
@@ -62,8 +78,11 @@ _DENIED_MESSAGES = {
 """How a 403 begins that has no code of its own and is about all questions: OpenRouter's, and Azure's."""
 
 
-def of_status(status: int, retry_after: float | None = None, *codes: object) -> OutsideFailure:
-    """Return the failure that an HTTP status is, with the codes beside it: later, never, or once somebody has acted."""
+def of_status(status: int, retry_after: float | None = None, *codes: object, param: object = None) -> OutsideFailure:
+    """Return the failure that an HTTP status is, with the codes beside it: later, never, or once somebody has acted.
+
+    `param` is the part of the question that was refused.
+    """
     named = [code for code in codes if isinstance(code, str)]
     if CONTENT_FILTER in named:
         return ModelRefused("content filter")
@@ -71,16 +90,26 @@ def of_status(status: int, retry_after: float | None = None, *codes: object) -> 
     passes = status == 402 and retry_after is not None
     why = next((_DENIED_CODES[code] for code in named if code in _DENIED_CODES), _DENIED_STATUSES.get(status))
     if why is not None and not passes:
-        return ModelDenied(status_words(status), why)
+        # Without its code, a 429 for credit would read like one for too many requests.
+        code = next((code for code in named if code in _NO_CREDIT), None)
+        return ModelDenied(status_words(status) + (f" (code {code})" if code and status == 429 else ""), why)
     if passes or status in _LATER or status >= 500:
         return ModelUnavailable(status_words(status), retry_after)
-    return ModelRefused(status_words(status))
+    return ModelRefused(status_words(status) + _named_part(named, param))
 
 
-def of_error(code: object, kind: object, message: object = None) -> OutsideFailure:
-    """Return the failure that an error without an HTTP status is, from its `code`, its `type` and its `message`."""
+def _named_part(codes: list[str], param: object) -> str:
+    """Return what a refusal is about, such as ` (code unsupported_value, param temperature)`, if that is known."""
+    root = re.split(r"[.\[]", param)[0] if isinstance(param, str) else ""
+    code = next((f"code {code}" for code in codes if code in _NAMED_CODES), "")
+    told = ", ".join(filter(None, (code, f"param {root}" if root in _NAMED_PARAMS else "")))
+    return f" ({told})" if told else ""
+
+
+def of_error(code: object, kind: object, message: object = None, param: object = None) -> OutsideFailure:
+    """Return the failure that an error without an HTTP status is, from the fields of its body."""
     status = next((found for found in (_status_of(code), _status_of(kind)) if found is not None), 500)
-    return _denied_in_words(status, message) or of_status(status, None, code, kind)
+    return _denied_in_words(status, message) or of_status(status, None, code, kind, param=param)
 
 
 def _denied_in_words(status: int, message: object) -> OutsideFailure | None:
@@ -97,14 +126,15 @@ def classed(failure: openai.OpenAIError) -> OutsideFailure:
     if isinstance(failure, openai.APIStatusError):
         wait = wait_asked_for(failure.response.headers)
         denied = _denied_in_words(failure.status_code, message_of(failure))
-        return denied or of_status(failure.status_code, wait, failure.code, failure.type)
+        named = (failure.code, failure.type)
+        return denied or of_status(failure.status_code, wait, *named, param=failure.param)
     if isinstance(failure, openai.APIConnectionError):  # its timeout too: ours come first, but for connecting
         return ModelUnavailable("connection")
     if isinstance(failure, openai.APIResponseValidationError):
         return ModelRefused("invalid answer")
     if isinstance(failure, openai.APIError):
         # An error event in the middle of a stream.
-        return of_error(failure.code, failure.type, failure.message)
+        return of_error(failure.code, failure.type, failure.message, failure.param)
     return ModelRefused("invalid answer")
 
 

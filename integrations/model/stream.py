@@ -206,7 +206,7 @@ def _usage_of(said: object) -> Usage:
 def _failure(error: object) -> OutsideFailure:
     """Return what the error in a body, or in an event of a stream, says."""
     told: dict[str, object] = error if isinstance(error, dict) else {}
-    return of_error(told.get("code"), told.get("type"), told.get("message"))
+    return of_error(told.get("code"), told.get("type"), told.get("message"), told.get("param"))
 
 
 def _whole(status: int, body: bytes) -> Completion:

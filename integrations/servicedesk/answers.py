@@ -2,11 +2,12 @@
 
 `response_status` is an object on single replies and a list on list replies; 2000 is success; 3000 is a warning, and
 the operation did not happen; a code of 4000 or more inside an HTTP 200 is a failure; the real code may sit only in
-`messages[].status_code` under an outer 4000. Of several the worst counts.
+`messages[].status_code` under an outer 4000. Of several the worst counts. Throttling may come under any status: Zoho's
+names of it, such as `URL_ROLLING_THROTTLES_LIMIT_EXCEEDED`, tell it (docs/dev/outside.md).
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from integrations.errors import (
@@ -14,6 +15,7 @@ from integrations.errors import (
     DeskRefused,
     DeskUnavailable,
     OutsideFailure,
+    TicketNotFound,
 )
 from integrations.statuses import known_status, retry_after_seconds
 from integrations.text import all_storable
@@ -25,6 +27,7 @@ UNCLEAR = -1
 """In place of a code: the answer says that it failed and not why, or its code is no code."""
 
 EXTRA_KEY = "EXTRA_KEY_FOUND_IN_JSON"
+_THROTTLED = b"THROTTLES_LIMIT_EXCEEDED"
 _HTTP_OF_CODE = {
     4001: 400,
     4002: 403,
@@ -54,17 +57,19 @@ class DeskAnswer:
     body: dict[str, Any]
     retry_after: float | None
     posted: bool = False
+    throttled: bool = False
+    """True if the desk refused it for the rate of calls, whatever the status."""
 
     @property
     def succeeded(self) -> bool:
         """True if the operation happened."""
-        return 200 <= self.status < 300 and self.code in (0, SUCCESS)
+        return not self.throttled and 200 <= self.status < 300 and self.code in (0, SUCCESS)
 
     @property
     def not_found(self) -> bool:
         """True if the ticket, or what else was asked for, is not there."""
         # A 404 without one of the API's codes comes from a wrong address: no reason to call the ticket gone.
-        return self.code == NOT_FOUND or (self.status == 404 and self.code > 0)
+        return not self.throttled and (self.code == NOT_FOUND or (self.status == 404 and self.code > 0))
 
     @property
     def down(self) -> bool:
@@ -89,6 +94,8 @@ class DeskAnswer:
     @property
     def effective_status(self) -> int:
         """The HTTP status that the answer amounts to (400 for a code that we do not know), or UNCLEAR, or WARNING."""
+        if self.throttled:
+            return 429
         if self.status < 200 or self.status >= 300:
             return known_status(self.status)
         if self.code in (UNCLEAR, WARNING):
@@ -123,12 +130,32 @@ def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool
         body = all_storable(json.loads(content))
     except (ValueError, RecursionError):
         body = None
-    if isinstance(body, dict):
-        return DeskAnswer(status, _code(body), body, wait, posted)
+    known: dict[str, Any] = body if isinstance(body, dict) else {}
+    answer = DeskAnswer(status, _code(known), known, wait, posted)
+    # The text of a ticket may hold the name: of a success only what stands beside tickets counts.
+    outer = {name: value for name, value in known.items() if isinstance(value, str) or name.startswith("error")}
+    if is_throttled(json.dumps(outer).encode() if body is known and answer.succeeded else content):
+        return replace(answer, throttled=True)
+    if body is known:
+        return answer
     if 200 <= status < 300:
         # A login page or a proxy's page under 200: nothing of it can be trusted to have happened.
         raise DeskUnavailable("invalid answer", outcome_unknown=posted)
-    return DeskAnswer(status, 0, {}, wait, posted)
+    return answer
+
+
+def is_throttled(content: bytes) -> bool:
+    """Return True if an answer names one of Zoho's throttling errors."""
+    return _THROTTLED in content.upper()
+
+
+def checked(answer: DeskAnswer, ticket_id: str | None = None) -> DeskAnswer:
+    """Return the answer to a call, about a ticket where one is named. Raises what it says if it is no success."""
+    if answer.succeeded:
+        return answer
+    if ticket_id is not None and answer.not_found:
+        raise TicketNotFound(ticket_id)
+    raise answer.failure()
 
 
 def _code(body: dict[str, Any]) -> int:

@@ -20,14 +20,15 @@ from integrations.errors import (
     DeskUnavailable,
     HeldBack,
     OutsideFailure,
-    TicketNotFound,
 )
 from integrations.holds import DeskHoldReason, Hold
 from integrations.http import AnswerTooLarge, connection_words, read_bounded
-from integrations.rate import DeskRate
+from integrations.rate import DeskRate, Throttle
 from integrations.servicedesk.answers import DeskAnswer, decode
 from integrations.servicedesk.tokens import DeskTokens
+from integrations.statuses import retry_after_of
 from observability import timing
+from observability.logging import say
 
 _ACCEPT = "application/vnd.manageengine.sdp.v3+json"
 _PLACE_SECONDS = 1.0
@@ -84,6 +85,7 @@ class DeskCalls:
         self._refused_tickets: set[str] = set()
         self._jitter = jitter
         self._monotonic = monotonic
+        self._throttle = Throttle(monotonic, jitter)
         # The credentials that were last taken, for whatever call.
         self._taken: dict[str, str] = {}
         self._fresh_token_at = -_FRESH_TOKEN_SECONDS
@@ -120,6 +122,7 @@ class DeskCalls:
         """
         # Looked at first: jobs that find the desk down must not use up its rate.
         self._breaker.check()
+        self._throttle.check()
         holds = [each for each in (self._hold, self._note_hold if method == "POST" else None) if each is not None]
         for each in holds:
             each.check()
@@ -136,7 +139,16 @@ class DeskCalls:
                 for each, one in watched:
                     # What else is answered to a note may be answered to who may write none.
                     one.granted = answer.succeeded if each is self._note_hold else not answer.put_off
+        self._insist_on_rate(answer)
         return answer
+
+    def _insist_on_rate(self, answer: DeskAnswer) -> None:
+        """Raise HeldBack for a throttled call, which has done nothing."""
+        if answer.throttled:
+            failure = answer.failure()
+            say(failure.phrase, failure.values, also=failure.also)
+            self._throttle.begin(answer.retry_after)
+            self._throttle.check()
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
@@ -223,7 +235,7 @@ class DeskCalls:
                 ) as response,
             ):
                 content = await read_bounded(response)
-                return decode(response.status_code, content, response.headers.get("retry-after"), posted=posted)
+                return decode(response.status_code, content, retry_after_of(response.headers), posted=posted)
         except (httpx2.ConnectTimeout, httpx2.PoolTimeout):
             raise DeskTimeout from None
         except (TimeoutError, httpx2.TimeoutException):
@@ -234,12 +246,3 @@ class DeskCalls:
             raise DeskUnavailable("connection", outcome_unknown=posted) from None
         except AnswerTooLarge:
             raise DeskUnavailable("invalid answer", outcome_unknown=posted) from None
-
-
-def checked(answer: DeskAnswer, ticket_id: str | None = None) -> DeskAnswer:
-    """Return the answer to a call, about a ticket where one is named. Raises what it says if it is no success."""
-    if answer.succeeded:
-        return answer
-    if ticket_id is not None and answer.not_found:
-        raise TicketNotFound(ticket_id)
-    raise answer.failure()

@@ -17,8 +17,8 @@ from integrations.errors import (
     TicketClosed,
     TicketNotFound,
 )
-from integrations.servicedesk.answers import DeskAnswer
-from integrations.servicedesk.calls import DeskCalls, Limits, checked
+from integrations.servicedesk.answers import DeskAnswer, checked
+from integrations.servicedesk.calls import DeskCalls, Limits
 from integrations.servicedesk.contents import (
     Solution,
     is_closed,

@@ -4,7 +4,6 @@ Each field may be missing or of another kind than documented; texts become plain
 """
 
 import html
-import math
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -58,6 +57,7 @@ class ListedSolution(NamedTuple):
     changed_at: datetime | None = None
     text: str | None = None
     """As the desk has it; None where the list does not tell."""
+    expires_at: datetime | None = None
 
 
 class ListPage(NamedTuple, Generic[Item]):
@@ -76,6 +76,7 @@ class Solution:
     title: str
     text: str
     topic: str = ""
+    expires_at: datetime | None = None
 
 
 def items_of(answer: DeskAnswer, *keys: str) -> list[dict[str, Any]]:
@@ -170,7 +171,8 @@ def listed_solution_of(item: dict[str, Any]) -> ListedSolution:
     """Return a solution of a list."""
     text = str(item["description"]) if item.get("description") else None
     changed_at = moment_of(item.get("last_updated_time"))
-    return ListedSolution(str(item["id"]), str(item.get("title") or ""), _name(item.get("topic")), changed_at, text)
+    about = (str(item["id"]), str(item.get("title") or ""), _name(item.get("topic")))
+    return ListedSolution(*about, changed_at, text, _expiry_of(item))
 
 
 def numbers_in(listed: Sequence[ListedTicket]) -> dict[str, str]:
@@ -187,17 +189,14 @@ def solution_of(solution_id: str, body: Any) -> Solution:
         title=plain_text(str(body.get("title") or ""))[:_LONGEST_NAME],
         text=lines_of(str(body.get("description") or ""))[:_LONGEST_TEXT],
         topic=_name(body.get("topic")),
+        expires_at=_expiry_of(body),
     )
 
 
-def written_at(note: dict[str, Any]) -> float:
-    """Return when a note of a list was written, in Unix seconds.
-
-    That is `added_time` on premises, and `created_time` in the cloud and in older builds on premises. One that does not
-    say counts as the newest, so that it is read.
-    """
-    moment = moment_of(note.get("added_time") or note.get("created_time"))
-    return math.inf if moment is None else moment.timestamp()
+def _expiry_of(body: dict[str, Any]) -> datetime | None:
+    """Return the time from which a solution is expired; None without one, or with a zero in its place."""
+    expiry = moment_of(body.get("expiry_date"))
+    return expiry if expiry is not None and expiry.timestamp() > 0 else None
 
 
 def moment_of(value: Any) -> datetime | None:

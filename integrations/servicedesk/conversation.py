@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Callable
 from itertools import islice
 
 from integrations.errors import HeldBack, OutsideFailure
-from integrations.servicedesk.contents import plain_text, written_at
+from integrations.servicedesk.contents import plain_text
 from integrations.servicedesk.lists import DeskLists
-from integrations.servicedesk.notes import DeskNotes
+from integrations.servicedesk.notes import DeskNotes, written_at
 from integrations.values import DeskTicket
 from retrieval.markup import lines_of
 from retrieval.wrapping import unwrapped

@@ -11,8 +11,8 @@ from typing import Any
 
 from config.tenants import DeskSettings
 from integrations.errors import DeskRefused
-from integrations.servicedesk.answers import DeskAnswer
-from integrations.servicedesk.calls import DeskCalls, checked
+from integrations.servicedesk.answers import DeskAnswer, checked
+from integrations.servicedesk.calls import DeskCalls
 from integrations.servicedesk.contents import (
     ListedSolution,
     ListedTicket,

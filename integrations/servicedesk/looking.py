@@ -15,7 +15,7 @@ from integrations.errors import HeldBack, OutsideFailure, TicketGone
 from integrations.http import open_client
 from integrations.looks import LOOK_SECONDS, DeskLook, Sought, TicketState
 from integrations.outward import Outward
-from integrations.rate import PassingRate
+from integrations.rate import THROTTLED, PassingRate
 from integrations.servicedesk.calls import Limits
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.tokens import LentTokens, NoSharedToken
@@ -60,7 +60,10 @@ async def look_at_desk(
         except TicketGone:
             seen.ticket = "gone"
         except HeldBack as held:
-            asked, failure = False, f"jobs have the desk's calls of this minute ({held.reason})"
+            asked = held.reason == THROTTLED
+            failure = (
+                "it throttles our calls" if asked else f"jobs have the desk's calls of this minute ({held.reason})"
+            )
         except NoSharedToken as none:
             asked, failure = False, str(none)
         except OutsideFailure as failed:

@@ -1,12 +1,14 @@
 """The notes of a ticket: which there are, what each says, and whether ours is among them."""
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from integrations.errors import DeskUnavailable, HeldBack
-from integrations.servicedesk.calls import DeskCalls, checked
-from integrations.servicedesk.contents import has_more, items_of, plain_text, written_at
+from integrations.servicedesk.answers import checked
+from integrations.servicedesk.calls import DeskCalls
+from integrations.servicedesk.contents import has_more, items_of, moment_of, plain_text
 
 NOTE_KEYS = ("note", "request_note")
 """What a note is called in a body: on premises, and in the cloud. Builds differ."""
@@ -83,3 +85,13 @@ class DeskNotes:
         if not isinstance(note, dict) or not ("description" in note or note.get("id")):
             raise DeskUnavailable("invalid answer")
         return str(note.get("description") or "")
+
+
+def written_at(note: dict[str, Any]) -> float:
+    """Return when a note of a list was written, in Unix seconds.
+
+    That is `added_time` on premises, and `created_time` in the cloud and in older builds on premises. One that does not
+    say counts as the newest, so that it is read.
+    """
+    moment = moment_of(note.get("added_time") or note.get("created_time"))
+    return math.inf if moment is None else moment.timestamp()

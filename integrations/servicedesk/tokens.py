@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from config.tenants import DeskSettings
 from integrations.errors import DeskDenied, DeskRefused, DeskTimeout, DeskUnavailable
 from integrations.http import AnswerTooLarge, connection_words, read_bounded
+from integrations.servicedesk.answers import is_throttled
 
 KEY = "desk-token:"
 """How a token's key begins; the tenant's id and a colon follow."""
@@ -129,13 +130,16 @@ class DeskTokens:
                 asyncio.timeout(self._timeout),
                 self._http.stream("POST", f"{desk.accounts_url}/oauth/v2/token", data=form) as response,
             ):
-                status, body = response.status_code, json.loads(await read_bounded(response))
+                status, content = response.status_code, await read_bounded(response)
+                body = json.loads(content)
         except TimeoutError:
             raise DeskTimeout from None
         except httpx2.HTTPError as failure:
             raise DeskUnavailable(connection_words(failure)) from None
         except (ValueError, RecursionError, AnswerTooLarge):
             raise DeskUnavailable("invalid answer") from None
+        if is_throttled(content):
+            raise DeskUnavailable("429")
         if status == 429 or status >= 500:
             raise DeskUnavailable(str(status))
         if not isinstance(body, dict) or not _is_token(body.get("access_token")):

@@ -74,6 +74,7 @@ class NewSolution(BaseModel):
     description: str = ""
     topic: str = "General"
     approved: bool = True
+    expiry_ms: int | None = None
 
 
 class DeskControl:
@@ -169,6 +170,7 @@ class DeskControl:
         order = NewSolution.model_validate(await read_object(request))
         desk = self._tenancy(request.path_params["tenant"]).desk
         solution = desk.add_solution(order.title, order.description, order.topic, approved=order.approved)
+        solution.expiry_ms = order.expiry_ms
         return JSONResponse({"id": solution.id}, status_code=201)
 
     async def _change_solution(self, request: Request) -> Response:

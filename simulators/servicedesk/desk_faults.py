@@ -1,7 +1,7 @@
 """The faults a desk can be ordered to have, and how each one looks on the wire."""
 
 from collections.abc import Callable
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
@@ -26,11 +26,13 @@ class DeskFault(Fault):
     stands in place of the operation. For `slow` it says when: true (its default) at once, with a late
     answer; false only at the end of the wait. `cut` and `cut_after` always do the operation. `html` comes
     under HTTP 200 unless a `code` is given. `token_refused` is how the accounts host refuses: a 200 whose
-    `error` is the `message`.
+    `error` is the `message`. `throttled` is the error of Zoho's security filter, under 400 unless a `code` is given, in
+    one `shape`; the wait is in the header `wait_in` (docs/dev/outside.md; unproved for ServiceDesk Plus).
     """
 
     options: ClassVar = {
         "status": frozenset({"code", "retry_after", "message"}) | _PERFORMED,
+        "throttled": frozenset({"code", "retry_after", "shape", "wait_in"}),
         "silence": _PERFORMED,
         "slow": frozenset({"seconds"}) | _PERFORMED,
         "cut": frozenset(),
@@ -56,6 +58,8 @@ class DeskFault(Fault):
     location: str = "https://elsewhere.example/login"
     megabytes: int = Field(default=50, ge=1, le=50)
     performed: bool | None = None
+    shape: Literal["title", "object", "list"] = "title"
+    wait_in: Literal["Retry-After", "X-Rate-Limit"] = "Retry-After"
 
     @field_validator("operation")
     @classmethod
@@ -79,11 +83,26 @@ def _html(fault: DeskFault) -> Answer:
     return Answer.of_html(fault.code if "code" in given else 200, page)
 
 
+def _throttled(fault: DeskFault) -> Answer:
+    name = "URL_ROLLING_THROTTLES_LIMIT_EXCEEDED"
+    status = {"status_code": 4000, "status": "failed", "messages": [{"type": "failed", "message": name}]}
+    documents: dict[str, dict[str, Any]] = {
+        "title": {"error": {"title": name, "error_type": "OPERATIONAL_VALIDATION_ERROR"}},
+        "object": {"response_status": status},
+        "list": {"response_status": [status]},
+    }
+    wait = fault.retry_after if fault.wait_in == "Retry-After" else f"retry_after={fault.retry_after}"
+    headers = {} if fault.retry_after is None else {fault.wait_in.lower(): str(wait)}
+    return Answer.of_json(fault.code if "code" in fault.model_fields_set else 400, documents[fault.shape], headers)
+
+
 def _in_place_of_an_answer(fault: DeskFault, operation: str) -> Answer:
     match fault.kind:
         case "status":
             code = CODE_OF_HTTP_STATUS.get(fault.code, INTERNAL)
             answer = failure(RefusedError(code, fault.message), fault.code, fault.retry_after)
+        case "throttled":
+            answer = _throttled(fault)
         case "html":
             answer = _html(fault)
         case "inner_failure":

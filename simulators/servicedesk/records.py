@@ -57,6 +57,7 @@ class StoredSolution:
     is_public: bool
     approved: bool
     created_ms: int
+    expiry_ms: int | None = None
 
 
 @dataclass(slots=True)

@@ -184,8 +184,12 @@ def solution_in_list(solution: StoredSolution, *, texts: bool) -> Json:
 
 
 def solution_in_full(solution: StoredSolution) -> Json:
-    """Return an article of the knowledge base."""
-    return {
+    """Return an article of the knowledge base; its `expiry_date`, a time like others, if it has one.
+
+    Source: the attributes of a solution, https://www.manageengine.com/products/service-desk/sdpod-v3-api/solution/.
+    """
+    expiry = {} if solution.expiry_ms is None else {"expiry_date": moment(solution.expiry_ms)}
+    return expiry | {
         "id": solution.id,
         "title": solution.title,
         "description": solution.description,

@@ -16,7 +16,7 @@ from integrations.breaker import Breaker
 from integrations.errors import HeldBack, OutsideFailure
 from integrations.http import open_client
 from integrations.outward import Outward
-from integrations.rate import DeskRate
+from integrations.rate import THROTTLED, DeskRate
 from integrations.servicedesk.answers import DeskAnswer
 from integrations.servicedesk.calls import DeskCalls, Limits
 from integrations.servicedesk.tokens import DeskTokens
@@ -104,12 +104,15 @@ async def _look(rows: Findings, call: _Call, desk: DeskSettings, suffix: str) ->
         rows.answers("desk", desk.url)
         rows.ok("taken", "desk credentials", "desk portal")
         rows.ok(f"{desk.rate_per_minute} calls a minute, of which this look took {call.made}", "desk rate")
-        await _rights(rows, call, listed)
+        try:
+            await _rights(rows, call, listed)
+        except HeldBack as throttled:
+            _rate_failed(rows, throttled.reason, desk, suffix)
     _clock(rows, call)
 
 
 async def _rights(rows: Findings, call: _Call, listed: Any) -> None:
-    """See whether one ticket, its notes and the solutions can be read."""
+    """See whether one ticket, its notes and the solutions can be read. Raises HeldBack if the desk throttles a call."""
     ticket_id = str(listed[0].get("id", "")) if isinstance(listed, list) and listed else ""
     one = {"list_info": {"row_count": 1}}
     if ticket_id:
@@ -124,6 +127,8 @@ async def _right(rows: Findings, name: str, scope: str, read: Callable[[], Await
     try:
         await read()
     except HeldBack as held:
+        if held.reason == THROTTLED:
+            raise
         rows.not_checked(f"jobs have the desk's calls of this minute ({held.reason})", name)
     except OutsideFailure as failure:
         remedy = f"give the technician of the key the right to see it, or the cloud's token the scope {scope}"
@@ -165,7 +170,7 @@ def _first_call_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk:
     if "proxy" in what:
         rows.failed("desk address", failure.reason, proxy_remedy(urlsplit(desk.url).hostname or ""))
         return
-    if isinstance(failure, HeldBack):
+    if isinstance(failure, HeldBack) and what != THROTTLED:
         rows.not_checked(f"jobs have the desk's calls of this minute ({what})", *NAMES)
         return
     if not what or what.startswith(("connection", "5")):
@@ -185,12 +190,15 @@ def _first_call_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk:
         rows.ok("taken", "desk credentials", "desk portal")
         remedy = f"give the technician of the key the right to see requests, or the cloud's token the scope {_REQUESTS}"
         rows.failed("desk ticket", failure.reason, remedy)
-    elif what == "429":
-        remedy = f"lower SERVICEDESK_RATE_PER_MINUTE_{suffix} (now {desk.rate_per_minute})"
-        rows.failed("desk rate", failure.reason, remedy)
+    elif what in ("429", THROTTLED):
+        _rate_failed(rows, failure.reason, desk, suffix)
     else:
         remedy = f"{address} must be what stands before /api/v3, with /app/<portal> where the desk has portals"
         rows.failed("desk portal", failure.reason, remedy)
+
+
+def _rate_failed(rows: Findings, reason: str, desk: DeskSettings, suffix: str) -> None:
+    rows.failed("desk rate", reason, f"lower SERVICEDESK_RATE_PER_MINUTE_{suffix} (now {desk.rate_per_minute})")
 
 
 def _clock(rows: Findings, call: _Call) -> None:

@@ -156,4 +156,8 @@ def _failed(rows: Findings, failure: OutsideFailure, host: str, silence: float) 
         rows.not_checked(failure.reason, *NAMES[1:])
     else:
         rows.ok("it answers", "model address")
-        rows.failed("model answers", failure.reason, "see docs/connect/models.md for what its server takes")
+        rows.failed(
+            "model answers",
+            failure.reason,
+            "change OPENAI_MODEL or OPENAI_BASE_URL; docs/connect/models.md has what a server has to take",
+        )

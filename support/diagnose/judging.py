@@ -88,6 +88,7 @@ def _of_cause(facts: Facts, cause: JobCause) -> Diagnosis:
     """What a reason comes to, with what follows by itself or by hand."""
     job = facts.job
     values = {"tenant": facts.tenant_id, "ticket": facts.ticket_id, "job": job.id if job else ""}
+    values["suffix"] = setting_suffix(facts.tenant_id) if facts.tenant_id else "<TENANT>"
     mends, says = [cause.mends.format(**values)], cause.says
     if job is not None and job.state == JobState.WAITING and cause.verdict is not VerdictCode.IN_PROGRESS:
         is_due = job.due_at <= facts.asked_at

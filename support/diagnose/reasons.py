@@ -11,6 +11,7 @@ from integrations.errors import MODEL_UNAVAILABLE
 from integrations.holds import DeskHoldReason, HoldReason
 from integrations.model.spending import SPENDING_LIMIT
 from integrations.rate import REASON as RATE_LIMIT
+from integrations.rate import THROTTLED
 from storage.jobs import (
     ALREADY_ENHANCED,
     ANOTHER_FIRST,
@@ -26,6 +27,7 @@ from storage.jobs import (
     RETRIED_BY_HAND,
     WORKER_LOST,
 )
+from support.diagnose.model_refusals import OF_ADDRESS, OF_ANY, named_refusal
 from support.diagnose.verdicts import VerdictCode
 
 DEADLINE_PASSED = "deadline passed"
@@ -35,6 +37,11 @@ ENDED_UNHELD = "worker lost at its last attempt"
 _ENDED = re.compile(r"(.+?) \((?:last|before): (.+)\)", re.DOTALL)
 _RETRY = "`ai-agents retry {job}`"
 _STATUS_PAGE = "look at the model's status page"
+_KEY = "SERVICEDESK_API_KEY_{suffix} (on premises), or SERVICEDESK_REFRESH_TOKEN_{suffix} (in the cloud)"
+_NEW_KEY = (
+    "have the client give us a new key: SERVICEDESK_API_KEY_{suffix} on premises; in the cloud "
+    "SERVICEDESK_CLIENT_ID_{suffix}, SERVICEDESK_CLIENT_SECRET_{suffix} and SERVICEDESK_REFRESH_TOKEN_{suffix}"
+)
 _ASK_DESK = "ask the client whether their desk answers and whether it limits our account"
 
 
@@ -81,9 +88,9 @@ CAUSES: dict[str, JobCause] = {
     ),
     MODEL_UNAVAILABLE: _model("the model is down"),
     "GPT-4 timeout": _model("the model was silent for too long"),
-    DeskHoldReason.CREDENTIALS_REFUSED: _desk("the desk refuses our key", "have the client give us a new key"),
+    DeskHoldReason.CREDENTIALS_REFUSED: _desk("the desk refuses our key", _NEW_KEY),
     DeskHoldReason.NOTES_REFUSED: _desk(
-        "the desk lets us add no notes", "have the client give our technician, or token, the right to add notes"
+        "the desk lets us add no notes", f"have the client give the right to add notes to {_KEY}"
     ),
     "desk unavailable": _desk("the desk is down, as far as we see"),
     "desk busy": _desk("the desk answers too slowly"),
@@ -100,6 +107,11 @@ CAUSES: dict[str, JobCause] = {
         VerdictCode.RATE_HELD,
         "waits: the desk has had its calls of this minute",
         "wait; if the desk bears more, raise SERVICEDESK_RATE_PER_MINUTE_<TENANT>",
+    ),
+    THROTTLED: JobCause(
+        VerdictCode.RATE_HELD,
+        "waits: the desk throttles our calls",
+        "wait; if it lasts, lower SERVICEDESK_RATE_PER_MINUTE_{suffix}, or have the client raise the desk's own limit",
     ),
     "tenant closed": JobCause(
         VerdictCode.TENANT_CLOSED,
@@ -164,12 +176,21 @@ CAUSES: dict[str, JobCause] = {
 }
 """By the whole reason; `_FAMILIES` has those that go on with what a server said."""
 _FAMILIES: tuple[tuple[str, JobCause], ...] = (
-    ("OpenAI API: 429", _model("the model's service throttles us")),
-    ("OpenAI API: 4", _model("the model's service refuses this question", "escalate to Engineering")),
+    (
+        "OpenAI API: 429",
+        _model(
+            "the model's service throttles us for the rate of questions, and not for credit",
+            "raise the account's rate limit at the model's service, or lower WORKER_CONCURRENCY",
+        ),
+    ),
+    ("OpenAI API: 405", _model("what answers is no model's service", OF_ADDRESS)),
+    ("OpenAI API: 3", _model("what answers is no model's service", OF_ADDRESS)),
+    ("OpenAI API: 4", _model("the model's service refuses this question", OF_ANY)),
     ("OpenAI API: ", _model("the model's service fails")),
+    ("ServiceDesk Plus API: 401", _desk("the desk refuses our key", _NEW_KEY)),
     (
         "ServiceDesk Plus API: 403",
-        _desk("the desk refuses it to our technician", "have the client give the technician of our key the right"),
+        _desk("the desk refuses it to our technician", f"have the client give the right to {_KEY}"),
     ),
     ("ServiceDesk Plus API: 429", _desk("the desk throttles us")),
     ("ServiceDesk Plus API: connection", _desk("the desk is not reached", "see that it runs, and the way there")),
@@ -198,6 +219,8 @@ def known_cause(reason: str) -> JobCause | None:
 
     Of a job that ran out of time, what it met last explains more, where that is a failure.
     """
+    if named := named_refusal(reason):
+        return _model(f"the model's service refuses the question: 400 ({named[0]})", named[1])
     found = CAUSES.get(reason) or next((cause for begins, cause in _FAMILIES if reason.startswith(begins)), None)
     ended = _ENDED.fullmatch(reason) if found is None else None
     if ended is None:

@@ -77,7 +77,9 @@ MEANINGS = {
     VerdictCode.MODEL_HELD: VerdictMeaning(
         "all jobs of the model wait until somebody acts, or the day's limit is over", _GPT4
     ),
-    VerdictCode.RATE_HELD: VerdictMeaning("the desk has had its calls of this minute: the job's turn comes", _DESK),
+    VerdictCode.RATE_HELD: VerdictMeaning(
+        "the desk has had its calls of this minute, or throttles us: the job's turn comes", _DESK
+    ),
     VerdictCode.ALREADY_ENHANCED: VerdictMeaning("the ticket has its enhancement, by another job", _OTHER),
     VerdictCode.ANOTHER_JOB: VerdictMeaning("another job of the ticket has the story", _OTHER),
     VerdictCode.LEFT_OUT: VerdictMeaning("the tenant's rules leave such tickets out", _GONE),

@@ -88,9 +88,17 @@ HELD: dict[str, tuple[str, ...]] = {
         f"{COPIED}conversation_copied.py::test_in_the_cloud_notes_are_listed_among_mails_and_are_none",
     ),
     "a merged ticket": (f"{COPIED}history_copied.py::test_a_ticket_that_was_merged_goes_and_is_asked_for_once_a_day",),
-    "solutions": (f"{COPIED}solutions_copied.py::test_one_that_is_changed_is_read_again", RECORDED),
+    "solutions": (
+        f"{COPIED}solutions_copied.py::test_one_that_is_changed_is_read_again",
+        f"{COPIED}solutions_copied.py::test_an_expired_solution_is_not_copied_and_one_that_expires_is_found_no_more",
+        RECORDED,
+    ),
     "`response_status`": (f"{DESK}_answers.py::test_success_comes_as_an_object_or_as_a_list", RECORDED),
     "codes": (f"{DESK}_answers.py::test_a_code_under_200_is_the_failure_that_it_stands_for", RECORDED),
+    "throttling": (
+        f"{DESK}_answers.py::test_a_throttling_is_one_under_any_status_and_in_any_field",
+        "tests/system/test_throttled.py::test_a_throttled_job_waits_as_long_as_the_desk_asks_and_completes",
+    ),
     "a right that is missing": (
         "tests/workflow/test_desk_held.py::test_nothing_is_paid_while_notes_are_refused_and_who_has_paid_finds_out",
         "tests/housekeeping/test_sync.py::test_a_desk_that_refuses_its_solutions_is_copied_without",

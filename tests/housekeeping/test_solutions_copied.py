@@ -1,5 +1,8 @@
 """The knowledge base: all pages of it, with its topics, and what is changed or gone."""
 
+import asyncio
+import time
+
 import pytest
 
 from config.ticket_rules import TicketRules
@@ -68,3 +71,29 @@ async def test_topics_that_are_not_used_are_not_copied_and_found_no_more(databas
         site.rules = TicketRules()
         site.hours_pass(1.1)
         assert (await site.sync()).passages == 52
+
+
+@pytest.mark.parametrize("texts", [True, False])
+async def test_an_expired_solution_is_not_copied_and_one_that_expires_is_found_no_more(texts: bool, site: Site) -> None:
+    """From that moment on, whenever the next sync comes; it is copied again if its expiry is put off."""
+    site.set_desk(list_texts=texts)
+    for_ever, expired, expires = add(site, "Scanner T1"), add(site, "Scanner T2"), add(site, "Scanner T3")
+    now = round(time.time() * 1000)
+    change(site, expired, expiry_ms=now - 1000)
+    change(site, expires, expiry_ms=now + 3000)
+    assert await site.sync() == Synced(0, 2, 0)
+    assert bodies(site).keys() == {for_ever, expires}
+    search = SearchInPostgres(site.database, 2, least=0)
+
+    async def found() -> set[str]:
+        return {one.title for one in await search.documents("acme", "Scanner", "")}
+
+    assert await found() == {"Scanner T1", "Scanner T3"}
+    await asyncio.sleep(3.1 - (time.time() - now / 1000))
+    assert await found() == {"Scanner T1"}
+    assert (await site.sync()).removed == 1
+    assert bodies(site).keys() == {for_ever}
+    change(site, expires, expiry_ms=now + 3_600_000)
+    site.hours_pass(1.1)
+    assert (await site.sync()).passages == 1
+    assert await found() == {"Scanner T1", "Scanner T3"}

@@ -59,6 +59,36 @@ def test_a_code_under_200_is_the_failure_that_it_stands_for(
     assert (type(failed.failure()), line_of(failed.failure())) == (kind, f"ServiceDesk Plus API error: {shown}")
 
 
+THROTTLE = "URL_ROLLING_THROTTLES_LIMIT_EXCEEDED"
+THROTTLED: list[Any] = [
+    (400, {"error": {"title": THROTTLE}}),
+    (400, {"code": "INTERNAL_ERROR", "message": "URL_FIXED_THROTTLES_LIMIT_EXCEEDED"}),
+    (200, {"error": {"title": THROTTLE}}),
+    (200, {"response_status": [{"status_code": 4000, "status": "failed", "messages": [{"message": THROTTLE}]}]}),
+    (200, [{"title": THROTTLE}]),
+    (401, {"cause": "throttles_limit_exceeded"}),
+    (404, {"response_status": {"status_code": 4007, "messages": THROTTLE}}),
+    (503, f"<html>{THROTTLE}</html>"),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), THROTTLED)
+def test_a_throttling_is_one_under_any_status_and_in_any_field(status: int, body: Any) -> None:
+    throttled = decode(status, json.dumps(body).encode(), "7", posted=True)
+    assert (throttled.throttled, throttled.effective_status, throttled.retry_after) == (True, 429, 7)
+    others = (throttled.succeeded, throttled.not_found, throttled.unauthorized, throttled.down)
+    assert others == (False, False, False, False)
+    failure = throttled.failure()
+    assert isinstance(failure, DeskUnavailable)
+    assert (failure.reason, failure.outcome_unknown) == ("ServiceDesk Plus API: 429", False)
+
+
+@pytest.mark.parametrize("more", [{"response_status": coded(2000)}, {}])
+def test_a_ticket_about_a_throttling_is_none(more: dict[str, Any]) -> None:
+    body = {"request": {"id": "1", "subject": THROTTLE}} | more
+    assert decode(200, json.dumps(body).encode(), None).succeeded
+
+
 @pytest.mark.parametrize(
     ("statuses", "code"),
     [

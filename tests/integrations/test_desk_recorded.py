@@ -48,7 +48,7 @@ EXPECTED: dict[str, Any] = {
     "onpremises_older_note": "23",
     "onpremises_resolution": "Get resolution",
     "onpremises_solutions": [
-        ("100000000000033301", "Sample Content", "test-topic-name", None, "<b>The content to be displayed</b>"),
+        ("100000000000033301", "Sample Content", "test-topic-name", None, "<b>The content to be displayed</b>", None),
         False,
     ],
     "onpremises_solution": ("100000000000033301", "Sample Content", "The content to be displayed"),
@@ -71,7 +71,7 @@ EXPECTED: dict[str, Any] = {
     "cloud_note": "123640000000300001",
     "cloud_resolution": "changing resolution from demisto",
     "cloud_solutions": [
-        ("100000000000033301", "Sample Content", "test-topic-name", None, "<b>The content to be displayed</b>"),
+        ("100000000000033301", "Sample Content", "test-topic-name", None, "<b>The content to be displayed</b>", None),
         False,
     ],
     "cloud_solution": ("100000000000033301", "Sample Content", "The content to be displayed"),

@@ -161,6 +161,21 @@ def _set_revision(admin_url: str, revision: str) -> None:
         connection.execute("UPDATE alembic_version SET version_num = %s", (revision,))
 
 
+def test_solutions_that_were_copied_before_their_expiry_was_kept_are_read_again(empty: tuple[str, str]) -> None:
+    migrate(*empty)
+    before = import_module("storage.migrations.versions.v0027_solution_expiry").down_revision
+    with psycopg.connect(empty[0], autocommit=True) as connection:
+        connection.execute("ALTER TABLE passages DROP COLUMN expires_at")
+        connection.execute(
+            "INSERT INTO listings (tenant_id, collection, item_id, told, seen_at, read_at)"
+            " VALUES ('acme', 'p', '1', '', now(), now()), ('acme', 't', '2', '', now(), now())"
+        )
+        _set_revision(empty[0], before)
+        migrate(*empty)
+        found = connection.execute("SELECT item_id FROM listings WHERE to_read <= now()").fetchall()
+    assert found == [("1",)]
+
+
 def test_an_older_revision_is_refused(empty: tuple[str, str]) -> None:
     migrate(*empty)
     _set_revision(empty[0], "0001")

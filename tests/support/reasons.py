@@ -11,6 +11,7 @@ from integrations import errors
 from integrations.holds import DeskHoldReason, HoldReason
 from integrations.model.spending import SPENDING_LIMIT
 from integrations.rate import REASON as RATE_LIMIT
+from integrations.rate import THROTTLED
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("workflow", "worker", "dispatch", "integrations")
@@ -49,6 +50,7 @@ def raised_reasons() -> Iterator[str]:
         "connection",
         "invalid answer",
         "400",
+        "400 Bad Request (code unsupported_value, param temperature)",
         "content filter",
     ):
         yield from (errors.ModelUnavailable(what).reason, errors.ModelRefused(what).reason)
@@ -71,6 +73,8 @@ def stored_reasons() -> Iterator[str]:
 
 
 REASONS = sorted(
-    {*written_reasons(), *raised_reasons(), *stored_reasons(), *HoldReason, *DeskHoldReason, SPENDING_LIMIT, RATE_LIMIT}
+    {*written_reasons(), *raised_reasons(), *stored_reasons(), *HoldReason, *DeskHoldReason}.union(
+        {SPENDING_LIMIT, RATE_LIMIT, THROTTLED}
+    )
     - NO_REASONS
 )

@@ -34,6 +34,7 @@ def test_a_story_tells_both_numbers_of_a_ticket(numbers: tuple[str | None, str |
     assert (for_machines(job)["desk_id"], for_machines(job)["display_id"]) == numbers
 
 
+KEY = "SERVICEDESK_API_KEY_ACME, in the cloud SERVICEDESK_REFRESH_TOKEN_ACME"
 NEXT = [
     (WAITING, "in the queue for attempt 1 for 3s"),
     (replace(WAITING, attempt=2, due_at=NOW + timedelta(seconds=12)), "waits for attempt 3, due in 12s"),
@@ -43,7 +44,9 @@ NEXT = [
     ),
     *(
         (replace(WAITING, due_at=NOW + timedelta(seconds=12), reason=reason.value), f"{mend}, and it goes on by itself")
-        for reason, mend in zip(DeskHoldReason, ("desk a valid key", "the right to add notes"), strict=True)
+        for reason, mend in zip(
+            DeskHoldReason, (f"desk a valid key ({KEY})", f"({KEY}) the right to add notes"), strict=True
+        )
     ),
     (replace(WAITING, published_at=None), "the relay, in the API, queues it within seconds"),
     (

@@ -1,5 +1,8 @@
 """The fault table's rows for GPT-4."""
 
+import re
+from dataclasses import replace
+
 from tests.system.fault_table import IDLE, PLANTED, TOTAL, FaultRow, failed, openai, repaired, retried
 
 
@@ -19,6 +22,22 @@ def rows() -> list[FaultRow]:
         *(
             retried(f"GPT-4 {code}", f"{error}{code} {words}", openai("status", code=code, message=PLANTED))
             for code, words in later.items()
+        ),
+        *(
+            replace(
+                failed(
+                    f"GPT-4 400{told or ', unknown names'}",
+                    f"{error}400 Bad Request{re.escape(told)}",
+                    openai("status", code=400, message=PLANTED, word=word, param=param),
+                ),
+                reason=f"OpenAI API: 400 Bad Request{told}",
+            )
+            for told, word, param in (
+                (" (code unsupported_value, param temperature)", "unsupported_value", "temperature"),
+                (" (code context_length_exceeded, param messages)", "context_length_exceeded", "messages[1].content"),
+                (" (param model)", PLANTED, "model"),
+                ("", PLANTED, PLANTED),
+            )
         ),
         retried("GPT-4 429", error + "429 Rate Limit", openai("status", code=429, message=PLANTED)),
         retried(

@@ -161,6 +161,8 @@ FAULTS = [
     Planted("desk portal", "/app/<portal>").desk(kind="html"),
     Planted("desk portal", "/app/<portal>").desk(kind="redirect"),
     Planted("desk rate", "SERVICEDESK_RATE_PER_MINUTE_ACME").desk(kind="status", code=429),
+    Planted("desk rate", "SERVICEDESK_RATE_PER_MINUTE_ACME").desk(kind="throttled"),
+    Planted("desk rate", "SERVICEDESK_RATE_PER_MINUTE_ACME").desk(kind="throttled", operation="list_notes"),
     Planted("desk ticket", "the right").desk(kind="status", code=403, operation="list_tickets"),
     Planted("desk notes", "the right").desk(kind="status", code=403, operation="list_notes"),
     Planted("desk solutions", "SDPOnDemand.solutions.READ").desk(kind="status", code=401, operation="list_solutions"),

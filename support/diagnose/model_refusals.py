@@ -1,0 +1,35 @@
+"""The setting to change when the model's service refuses a question, by the code or the parameter that it names."""
+
+import re
+
+OF_ADDRESS = "set OPENAI_BASE_URL to what stands before /chat/completions"
+OF_ANY = (
+    "`ai-agents check --tenant {tenant}` asks a small question: if that is refused as well, change OPENAI_MODEL, "
+    "OPENAI_BASE_URL or OPENAI_API_KEY; else it is this ticket's text"
+)
+_OTHER_CHAT = "set OPENAI_MODEL to a model that does chat completions at OPENAI_BASE_URL"
+_LONGER = "set OPENAI_MODEL to a model that takes longer questions"
+_OTHER_TEXT = "set OPENAI_MODEL to a model that takes such text; no other setting helps this ticket"
+_EFFORT = "set OPENAI_MODEL to a model that takes the effort `none`"
+_PART = "set OPENAI_MODEL or OPENAI_BASE_URL to a model or a service that takes this part of the question"
+# The first that is named counts.
+_SETTINGS = {
+    "param model": _OTHER_CHAT,
+    "unsupported_model": _OTHER_CHAT,
+    "OperationNotSupported": _OTHER_CHAT,
+    "context_length_exceeded": _LONGER,
+    "string_above_max_length": _LONGER,
+    "invalid_prompt": _OTHER_TEXT,
+    "content_policy_violation": _OTHER_TEXT,
+    "param reasoning": _EFFORT,
+    "param ": _PART,
+}
+_BAD_REQUEST = re.compile(r"OpenAI API: 400 Bad Request \((.+)\)")
+
+
+def named_refusal(reason: str) -> tuple[str, str] | None:
+    """Return the code and parameter in a job's reason, and the setting to change; None where it names neither."""
+    found = _BAD_REQUEST.fullmatch(reason)
+    if found is None:
+        return None
+    return found[1], next((setting for named, setting in _SETTINGS.items() if named in found[1]), OF_ANY)

@@ -1,0 +1,94 @@
+"""A desk that throttles under another status than 429: its jobs wait, none fails, and nothing else is concluded."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from devstack.system import System
+from tests.kit.loaded import LoadedPrograms
+from tests.kit.system import SHORT, other_settings
+from tests.kit.world import World, wait_for
+from tests.system.diagnosing import diagnose
+
+THROTTLED = "desk throttled"
+SETTINGS = SHORT | {"SYNC_INTERVAL_SECONDS": "3600", "RECONCILE_INTERVAL_SECONDS": "1800"}
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
+    """A system whose housekeeping leaves its desks alone once it has copied them."""
+    folder = tmp_path_factory.mktemp("throttled")
+    tenants = ("acme", "globex", "initech")
+    with System(folder, tenants=tenants, settings=SETTINGS, openai_seconds=0.1, launch=loaded) as running:
+        wait_for(lambda: len(housekeeping_lines(running, "Sync completed: ")) == len(tenants))
+        yield running
+
+
+def worker_lines(system: System, ticket_id: str) -> list[str]:
+    """The worker's lines of a ticket."""
+    lines = system.workers[0].log_path.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if f"ticket_id: {ticket_id}," in line]
+
+
+def housekeeping_lines(system: System, words: str) -> list[str]:
+    """The lines of housekeeping that have these words."""
+    assert system.housekeeping is not None
+    return [line for line in system.housekeeping.log_path.read_text(encoding="utf-8").splitlines() if words in line]
+
+
+@pytest.mark.parametrize("operation", ["read_ticket", "add_note"])
+@pytest.mark.parametrize(
+    ("shape", "code", "wait_in"),
+    [("title", 400, "Retry-After"), ("object", 400, "X-Rate-Limit"), ("list", 503, "X-Rate-Limit")],
+)
+def test_a_throttled_job_waits_as_long_as_the_desk_asks_and_completes(
+    operation: str, shape: str, code: int, wait_in: str, system: System, world: World
+) -> None:
+    ticket_id = world.create_ticket(f"Throttled at {operation} by {shape}", send_webhook=False)
+    world.desk_fault(
+        tenant="acme",
+        operation=operation,
+        ticket_id=ticket_id,
+        kind="throttled",
+        times=1,
+        code=code,
+        shape=shape,
+        wait_in=wait_in,
+        retry_after=3,
+    )
+    world.send_webhook(ticket_id)
+    job = world.ended(ticket_id)
+    assert (job["state"], job["attempt"], len(world.notes(ticket_id))) == ("completed", 1, 1)
+    told = "\n".join(worker_lines(system, ticket_id))
+    assert "ServiceDesk Plus API error: 429" in told
+    assert "Task failed" not in told
+    asked = [request for request in world.desk_requests() if request["ticket_id"] == ticket_id]
+    refused, again, *_ = [request["time"] for request in asked if request["operation"] == operation]
+    assert 3 <= again - refused < 10
+
+
+def test_all_jobs_of_the_desk_wait_and_the_verdict_names_the_rate(system: System, world: World) -> None:
+    first, second = (world.create_ticket(f"Throttled {number}", "globex", send_webhook=False) for number in (1, 2))
+    world.desk_fault(tenant="globex", operation="read_ticket", kind="throttled", retry_after=40)
+    for ticket_id in (first, second):
+        world.send_webhook(ticket_id, "globex")
+        wait_for(lambda ticket_id=ticket_id: world.job(ticket_id, "globex").get("reason") == THROTTLED)  # type: ignore[misc]
+    job = world.job(second, "globex")
+    assert (job["state"], job["attempt"]) == ("waiting", 0)
+    assert (job["deadline_at"] - job["accepted_at"]).total_seconds() > 1830
+    asked = [request["ticket_id"] for request in world.desk_requests("globex") if request["operation"] == "read_ticket"]
+    assert asked.count(first) + asked.count(second) == 1
+    told = diagnose(system, second, "globex")
+    assert (told.said["verdict"], "the desk throttles our calls" in told.said["says"]) == ("rate_held", True)
+    assert "SERVICEDESK_RATE_PER_MINUTE_GLOBEX" in told.said["do"][0]
+
+
+def test_copying_and_comparing_wait_and_take_it_for_no_refusal(system: System, world: World) -> None:
+    assert system.housekeeping is not None
+    world.desk_fault(tenant="initech", operation="list_tickets", kind="throttled", times=1, retry_after=1)
+    with other_settings(system, system.housekeeping, {"SYNC_INTERVAL_SECONDS": "1"}):
+        told = wait_for(lambda: housekeeping_lines(system, f"error: tenant_id=initech, reason={THROTTLED}"))
+        completed = len(housekeeping_lines(system, "Sync completed: tenant_id=initech"))
+        wait_for(lambda: len(housekeeping_lines(system, "Sync completed: tenant_id=initech")) > completed)
+    assert told
+    assert not housekeeping_lines(system, "API: 400")
