@@ -6,14 +6,18 @@ the two stores.
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
+from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from dispatch.gathering import Gathering
 from dispatch.queue import QueueUnreachable
+from observability import metrics, phrases
+from observability.logging import say
 from storage.deliveries import is_signed_key
 from storage.jobs import Event
 from storage.limits import DELIVERY_KNOWN
@@ -24,6 +28,9 @@ DELIVERY = "delivery:"
 """How the delivery keys begin; the tenant's id and a colon follow."""
 _MOST_PUT = 100
 _PUT_SECONDS = 1.0
+_EVENT = TypeAdapter(Event)
+# An event of ours has less than half of it. Postgres indexes no text over 2,704 bytes.
+_LONGEST_EVENT = 2_000
 _DUPLICATE_SECONDS = round(DELIVERY_KNOWN.total_seconds())
 
 
@@ -110,10 +117,13 @@ class Inbox:
 
     async def get(self, job_id: UUID) -> Event | None:
         """The event of a job, or None."""
+        key = str(job_id)
         try:
-            return _event(await self._redis.hget(INBOX, str(job_id)))
+            value = await self._redis.hget(INBOX, key)
+            events = [] if value is None else await self._events({key: value})
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
+        return events[0] if events else None
 
     async def some(self, most: int) -> list[Event]:
         """Up to about `most` events."""
@@ -121,19 +131,27 @@ class Inbox:
             if not await self._redis.hlen(INBOX):
                 return []
             _, found = await self._redis.hscan(INBOX, count=most)
-            stored = list(found.values()) if isinstance(found, dict) else []
+            return await self._events(found if isinstance(found, dict) else {})
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
-        return [event for value in stored if (event := _event(value)) is not None]
 
     async def of_tenant(self, tenant_id: str) -> list[Event]:
         """All of one tenant."""
         try:
-            stored = [value async for _, value in self._redis.hscan_iter(INBOX, count=1000)]
+            found = [_event(key, value) async for key, value in self._redis.hscan_iter(INBOX, count=1000)]
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
-        events = [event for value in stored if (event := _event(value)) is not None]
-        return [event for event in events if event.tenant_id == tenant_id]
+        return [event for event in found if event is not None and event.tenant_id == tenant_id]
+
+    async def _events(self, found: Mapping[Any, Any]) -> list[Event]:
+        """Return the events of entries, and remove the entries that are none: nothing can be made of them."""
+        events = {key: _event(key, value) for key, value in found.items()}
+        unreadable = [key for key, event in events.items() if event is None]
+        # Of several relays and workers the one that removes an entry counts it.
+        if unreadable and (removed := await self._redis.hdel(INBOX, *unreadable)):
+            metrics.INBOX_UNREADABLE.inc(removed)
+            say(phrases.INBOX_UNREADABLE, count=removed)
+        return [event for event in events.values() if event is not None]
 
     async def remove(self, job_id: UUID) -> bool:
         """Delete the event of a job whose row is committed; return True unless another relay or worker did already."""
@@ -151,8 +169,13 @@ def _delivery(tenant_id: str, key: str) -> str:
     return f"{DELIVERY}{tenant_id}:{key}"
 
 
-def _event(stored: str | bytes | None) -> Event | None:
-    try:
-        return None if stored is None else Event.from_json(json.loads(stored))
-    except (ValueError, KeyError, TypeError, AttributeError):
+def _event(key: str, stored: str) -> Event | None:
+    """Return the event of an entry; None if it is not one, has a text that Postgres refuses, or another job's key."""
+    if len(stored) > _LONGEST_EVENT:
         return None
+    try:
+        event = _EVENT.validate_json(stored)
+    except ValidationError:
+        return None
+    texts = (event.tenant_id, event.ticket_id, event.event or "", event.traceparent, *event.dedupe_keys)
+    return event if str(event.job_id) == key and not any("\0" in text for text in texts) else None

@@ -27,6 +27,15 @@ def message_of(job_id: UUID, traceparent: str) -> str:
     return _template() % {"job": job, "body": body, "traceparent": traceparent, "tag": str(uuid4())}
 
 
+def job_id_of(message: bytes) -> UUID | None:
+    """Return the job's id of a message that was taken from the list; None if it is not a job's."""
+    try:
+        headers = json.loads(message)["headers"]
+        return UUID(headers["id"]) if headers["task"] == TASK else None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+
+
 @cache
 def _template() -> str:
     """The message with places for what differs: ids and base64, so nothing in them has to be escaped."""

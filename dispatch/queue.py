@@ -14,7 +14,7 @@ from redis.asyncio import Connection, Redis, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from dispatch.gathering import Gathering
 from dispatch.message import QUEUE, message_of
@@ -42,6 +42,14 @@ class _SaysLost:
         except RuntimeError as closed:
             raise RedisConnectionError("closed before it was written to") from closed
 
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        """Read a reply. Raises redis' ConnectionError where a master has become a replica: the new one is elsewhere."""
+        try:
+            return await super().read_response(*args, **options)  # type: ignore[misc]
+        except ReadOnlyError as refused:
+            await self.disconnect()  # type: ignore[attr-defined]
+            raise RedisConnectionError("not the master any more") from refused
+
 
 class _PlainConnection(_SaysLost, Connection):
     pass
@@ -63,6 +71,8 @@ def open_redis(url: str, *, seconds: float = _PUBLISH_SECONDS) -> Redis:
         socket_connect_timeout=min(seconds, 0.5),
         retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         decode_responses=True,
+        # A byte that is no UTF-8 fails its own value, and not the reply that it comes in.
+        encoding_errors="surrogateescape",
         health_check_interval=15,
     )
     pool = client.connection_pool

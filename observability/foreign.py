@@ -37,6 +37,14 @@ _TOLD_AGAIN_SECONDS = 60.0
 _PASSWORD_IN_URL = re.compile(r"(?<=://)[^/\s]*@")
 _BROKER_LOST = re.compile(r"Connection to broker lost|Cannot connect to|Trying again", re.IGNORECASE)
 
+_REFUSALS = {
+    "AuthenticationError": "password refused",
+    "ReadOnlyError": "it is read-only",
+    "OutOfMemoryError": "its memory is full",
+    "ResponseError": "it refuses commands",
+    "NoPermissionError": "permission refused",
+}
+
 
 def calm(handler: logging.Handler) -> None:
     """Set the levels of noisy libraries, and put the filters in front of `handler`."""
@@ -65,9 +73,8 @@ class _Fit(logging.Filter):
         message = _message(record)
         if record.name == "celery.worker.consumer.connection" or _BROKER_LOST.search(message):
             # By its type: that is all that is left of a failure here.
-            refused = "AuthenticationError" in message
-            reason = "password refused, trying again" if refused else "connection lost, trying again"
-            message = phrases.REDIS_UNREACHABLE.template.format(reason=reason)
+            reason = next((reason for name, reason in _REFUSALS.items() if name in message), "connection lost")
+            message = phrases.REDIS_UNREACHABLE.template.format(reason=f"{reason}, trying again")
             record.levelno, record.levelname = logging.ERROR, "ERROR"
             record.exc_info = None
         record.msg, record.args = _PASSWORD_IN_URL.sub("***@", message), None

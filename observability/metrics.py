@@ -71,6 +71,9 @@ JOBS_RECOVERED = Counter("ai_agents_jobs_recovered", "Jobs that the relay made w
 INBOX_MOVED = Counter(
     "ai_agents_inbox_events", "Events that waited in Redis and became rows, by the relay or a worker."
 )
+INBOX_UNREADABLE = Counter(
+    "ai_agents_inbox_unreadable", "Entries of the inbox that are no events and were removed, by the relay or a worker."
+)
 RELAYED_AT = Gauge("ai_agents_relay_last_success_timestamp_seconds", "When the relay last came round; 0 before.")
 QUEUE_DEPTH = Gauge("ai_agents_queue_depth", "Jobs that wait in the list `celery`: what LLEN says.")
 JOBS_HELD = Gauge("ai_agents_jobs_held", "Messages in workers' hands: what HLEN unacked says.")
@@ -115,6 +118,9 @@ WAIT_SECONDS = Histogram(
 MESSAGES_WITHOUT_ROW = Counter(
     "ai_agents_messages_without_row",
     "Messages whose job is in neither store: lost with the last commits of a Postgres that failed over.",
+)
+MESSAGES_UNREADABLE = Counter(
+    "ai_agents_messages_unreadable", "Messages in the list `celery` that are not a job's and were removed."
 )
 STEP_SECONDS = Histogram(
     "ai_agents_step_duration_seconds",

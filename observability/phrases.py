@@ -94,6 +94,9 @@ FAILURE_NOTE_REFUSED = Phrase(
 TASK_COMPLETED = Phrase("Task completed: job_id={job_id}, duration={seconds}s")
 TASK_SKIPPED = Phrase("Task skipped: job_id={job_id}, ticket_id={ticket_id}, reason={reason}")
 TASK_FAILED = Phrase("Task failed: job_id={job_id}, ticket_id={ticket_id}, reason={reason}", "error")
+MESSAGE_UNREADABLE = Phrase(
+    "Queue error: a message that is not a job's was removed, size={size}", "error", promised=False
+)
 MESSAGE_FAILED = Phrase("Message error: job_id={job_id}, reason={reason}", "error")
 
 # -- The console ------------------------------------------------------------------------------------------------------
@@ -146,6 +149,7 @@ DATABASE_NEWER = Phrase(
 )
 RELAY_FAILED = Phrase("Relay error: unexpected failure", "error")
 INBOX_USED = Phrase("Event kept in Redis until the database is back", "warning", promised=False)
+INBOX_UNREADABLE = Phrase("Inbox error: entries that are no events, removed: {count}", "error", promised=False)
 INBOX_EMPTIED = Phrase("Events moved from Redis to the database: {count}", promised=False)
 REQUEST_FAILED = Phrase("Webhook error: unexpected failure", "error")
 EXPORT_FAILING = Phrase("Trace export failing: the collector does not take spans", "warning", promised=False)

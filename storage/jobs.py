@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -62,18 +62,6 @@ class Event:
         values["job_id"] = str(self.job_id)
         values["accepted_at"] = self.accepted_at.isoformat()
         return values
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """The reverse of `to_json`. Raises KeyError, TypeError or ValueError on anything else."""
-        return cls(
-            **{
-                **values,
-                "job_id": UUID(values["job_id"]),
-                "dedupe_keys": tuple(values["dedupe_keys"]),
-                "accepted_at": datetime.fromisoformat(values["accepted_at"]),
-            }
-        )
 
 
 @dataclass(frozen=True, slots=True)

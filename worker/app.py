@@ -87,6 +87,9 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
         "worker_send_task_events": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # A command that Redis refuses (a master that became a replica, a full disk) is such an error, not a lost
+        # connection: without this it ends the worker.
+        "broker_channel_error_retry": True,
         "broker_transport_options": {
             **TRANSPORT,
             "socket_timeout": 5,

@@ -7,6 +7,8 @@ from redis.exceptions import RedisError
 
 from dispatch.message import QUEUE
 
+_NO_LIST = "ai-agents:no-list"
+
 
 class JobsTaken:
     """Messages are taken from the queue: a worker with room takes one within `stuck_seconds`, if jobs wait.
@@ -39,6 +41,10 @@ class JobsTaken:
 
     def _jobs_wait(self) -> bool:
         try:
+            # It changes nothing, and is refused if taking a message is: by a replica, or with a full disk or memory.
+            self._redis.lpushx(_NO_LIST, "")
             return bool(self._redis.llen(QUEUE))
         except (RedisError, OSError):
+            # The next look is over a fresh connection: the master may be elsewhere by then.
+            self._redis.close()
             return False

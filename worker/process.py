@@ -2,7 +2,9 @@
 
 import os
 import signal
+import sys
 import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -12,10 +14,13 @@ from celery.platforms import EX_OK
 from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.tasks import Tasks
+from redis.exceptions import ResponseError
 
 from observability import phrases
 from observability.logging import say
 from observability.watchdog import STUCK_EXIT
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 
 
 def stop_worker(exit_status: int, why: str) -> None:
@@ -39,6 +44,11 @@ class CalmWorker(Worker):
     SIGTERM and SIGINT both stop reserving and give running jobs their grace; a second one changes nothing, SIGKILL
     loses nothing either (the row's lease sees to that).
     """
+
+    def start(self) -> None:
+        """Run the worker, and end the process with its status, which `worker_main` drops."""
+        super().start()
+        sys.exit(self.exitcode)
 
     def emit_banner(self) -> None:
         """Say that the process starts, in the one format of the log."""
@@ -77,6 +87,29 @@ class QuietConsumer(Consumer):
         quiet = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
         kwargs["worker_options"] = (worker_options or {}) | quiet
         super().__init__(*args, **kwargs)
+
+        self._pause = _FIRST_PAUSE
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """A connection could not be used from the start."""
+        super().on_connection_error_before_connected(exc)
+        self._rest(exc)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """A connection was lost."""
+        super().on_connection_error_after_connected(exc)
+        self._rest(exc)
+
+    def _rest(self, exc: Exception) -> None:
+        """Wait before connecting again to a Redis that refuses commands: Celery waits only for one that is away."""
+        if isinstance(exc, ResponseError):
+            time.sleep(self._pause)
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+
+    def on_ready(self) -> None:
+        """Redis has taken the writes of a start."""
+        super().on_ready()
+        self._pause = _FIRST_PAUSE
 
     @property
     def takes_jobs(self) -> bool:

@@ -25,12 +25,4 @@ def enhance(job_id: str) -> None:
         say(phrases.MESSAGE_FAILED, job_id=job_id, reason="unexpected failure", failure=failure)
         # Not at once: a message that fails for good must not spin.
         time.sleep(_PAUSE_SECONDS)
-        raise Reject("unexpected failure", requeue=_is_job_id(job_id)) from None
-
-
-def _is_job_id(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
+        raise Reject("unexpected failure", requeue=True) from None

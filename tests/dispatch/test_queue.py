@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,6 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from devstack.free_ports import free_port
+from devstack.valkey import Valkey
 from dispatch.message import QUEUE, TASK
 from dispatch.queue import TRANSPORT, UNACKED, JobQueue, QueueUnreachable, open_redis
 from tests.kit.forgetful import Forgetful
@@ -180,3 +182,26 @@ def test_a_connection_that_is_lost_before_a_command_is_no_failure_of_ours(redis_
         await client.aclose()
 
     uvloop.run(lose())
+
+
+async def test_a_master_that_became_a_replica_is_left_for_the_new_one(tmp_path: Path) -> None:
+    """Its address leads to the new one, and connections that are open to the old one."""
+    with Valkey(tmp_path / "old") as old, Valkey(tmp_path / "new") as new:
+        door = Forgetful(old.url)
+        queue, client, former = JobQueue(door.url), open_redis(door.url), open_redis(old.url)
+        await queue.publish(JOB, "")
+        await client.set("key", "old")
+        await former.replicaof("127.0.0.1", 1)
+        with pytest.raises(QueueUnreachable):
+            await queue.publish(JOB, "")
+        door.lead_to(new.url)
+        await queue.publish(JOB, "")
+        assert await queue.depth() == 1
+        async with client.pipeline(transaction=False) as pipeline:
+            pipeline.set("key", "new")
+            pipeline.get("key")
+            assert await pipeline.execute() == [True, "new"]
+        await queue.close()
+        await client.aclose()
+        await former.aclose()
+        door.close()

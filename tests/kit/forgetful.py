@@ -10,8 +10,7 @@ class Forgetful:
     """A door to `url`. Once it forgot a connection, neither end hears of it, and whoever uses it is cut off."""
 
     def __init__(self, url: str) -> None:
-        behind = urlsplit(url)
-        self._behind = (behind.hostname or "", behind.port or 0)
+        self.lead_to(url)
         self._door = socket.create_server(("127.0.0.1", 0))
         self.url = f"redis://127.0.0.1:{self._door.getsockname()[1]}/0"
         self.opened = 0
@@ -21,6 +20,11 @@ class Forgetful:
     def forget(self) -> None:
         """Know none of the connections that there are."""
         self._known = []
+
+    def lead_to(self, url: str) -> None:
+        """Connect new clients to this server; the others keep theirs."""
+        behind = urlsplit(url)
+        self._behind = (behind.hostname or "", behind.port or 0)
 
     def close(self) -> None:
         """Open no more."""

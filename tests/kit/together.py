@@ -11,7 +11,18 @@ from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  
 
 ON_QUICK = frozenset(
     f"test_{name}"
-    for name in ("check", "cut_off", "endings", "full_log", "interruptions", "last_looks", "once", "outages", "starts")
+    for name in (
+        "check",
+        "cut_off",
+        "endings",
+        "full_log",
+        "interruptions",
+        "last_looks",
+        "once",
+        "outages",
+        "redis_faults",
+        "starts",
+    )
 )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tests.system.chaos import bursts
+from tests.system.chaos import bursts, failovers
 from tests.system.chaos.held import Held
 from tests.system.chaos.stage import LEASE_SECONDS, Stage
 from tests.system.chaos.vanished import NAME as VANISHED
@@ -213,6 +213,8 @@ SCENARIOS = [
     Scenario("Redis restarted with its data", _redis_away, seconds=32),
     Scenario("Redis restarted without its data", _redis_forgets),
     Scenario("Redis accepts and never answers", _redis_still),
+    Scenario("Redis fails over to its replica and back", failovers.redis_fails_over, seconds=21),
+    Scenario("Redis read-only", failovers.redis_is_read_only, seconds=12),
     Scenario("Postgres restarted", _postgres_away),
     Scenario("Redis restarted, later Postgres away", _idle_connections_die, seconds=16),
     Scenario("peer vanishes in a transaction", _peer_vanishes, seconds=14),

@@ -1,0 +1,230 @@
+"""Redis that refuses commands, and entries in it that are not ours: no worker ends, no job is lost."""
+
+import base64
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+
+from devstack.system import System
+from dispatch.message import message_of
+from tests.kit.system import other_settings
+from tests.kit.world import World, wait_for
+from tests.system.outcomes import assert_one_note, figures
+from tests.system.unreadable import IMPATIENT
+
+MESSAGES, ENTRIES = "ai_agents_messages_unreadable_total", "ai_agents_inbox_unreadable_total"
+READ_ONLY = (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"))
+REFUSALS = {
+    "read-only": READ_ONLY,
+    "no replica": (("CONFIG", "SET", "min-replicas-to-write", "1"), ("CONFIG", "SET", "min-replicas-to-write", "0")),
+    "out of memory": (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+    # Longer than the job in flight takes, and then its acknowledgement.
+    "silent": (("CLIENT", "PAUSE", "15000", "ALL"), ("PING",)),
+}
+SECRET = "do-not-print-me"
+
+
+@pytest.fixture
+def client(quick: System) -> Iterator[redis.Redis]:
+    """A client of the system's Redis."""
+    with redis.Redis.from_url(quick.state["redis_url"]) as opened:
+        yield opened
+
+
+@contextmanager
+def refusing(client: Any, refusal: tuple[tuple[str, ...], tuple[str, ...]]) -> Iterator[None]:
+    """Have Redis refuse commands in a block."""
+    begin, end = refusal
+    client.execute_command(*begin)
+    try:
+        yield
+    finally:
+        client.execute_command(*end)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_a_redis_that_refuses_writes_ends_no_process(
+    around: World, quick: System, client: redis.Redis, kind: str
+) -> None:
+    """A job in flight goes on, webhooks are accepted, and the worker takes jobs again when Redis does.
+
+    The watchdog would end a worker after 6 s, if it had a Redis to take jobs from.
+    """
+    worker, subject = quick.workers[0], f"in flight, {kind}"
+    with other_settings(quick, worker, IMPATIENT | {"WORKER_STUCK_SECONDS": "6", "WORKER_CONCURRENCY": "1"}):
+        running = {process.name: process.pid for process in (quick.api, worker)}
+        around.openai_fault(kind="slow_stream", match=subject, seconds=1, pieces=5, times=1)
+        in_flight = around.create_ticket(subject)
+        wait_for(lambda: around.gpt4_requests(subject))
+        waiting = around.create_ticket()
+        wait_for(lambda: client.llen("celery"))
+        with refusing(client, REFUSALS[kind]):
+            accepted = around.create_ticket(send_webhook=False)
+            assert around.post_webhook(accepted).status_code == 202
+            assert_one_note(around, in_flight)
+            time.sleep(8)
+        for ticket_id in (waiting, accepted):
+            assert_one_note(around, ticket_id, seconds=120)
+        assert {process.name: process.pid for process in (quick.api, worker)} == running
+
+
+def test_a_worker_that_starts_while_redis_is_read_only_waits_for_it(
+    around: World, quick: System, client: redis.Redis
+) -> None:
+    worker = quick.workers[0]
+    worker.stop()
+    with refusing(client, READ_ONLY):
+        worker.start()
+        wait_for(lambda: "Redis error: it is read-only, trying again" in worker.output())
+        time.sleep(2)
+        assert worker.running
+        assert worker.output().count("Redis error: ") < 6
+    assert_one_note(around, around.create_ticket())
+
+
+def test_a_worker_that_ends_by_itself_has_a_status_that_says_so(
+    around: World, quick: System, client: redis.Redis
+) -> None:
+    """The one command that takes messages is refused: jobs wait, and the watchdog ends the worker."""
+    worker = quick.workers[0]
+    with other_settings(quick, worker, IMPATIENT):
+        with refusing(client, (("ACL", "SETUSER", "default", "-brpop"), ("ACL", "SETUSER", "default", "+brpop"))):
+            ticket_id = around.create_ticket()
+            assert worker.wait(30) == 75
+        assert "Worker error: jobs wait and none is taken" in worker.output()
+    assert_one_note(around, ticket_id)
+
+
+def changed(part: str, value: object) -> bytes:
+    """A job's message with another value in one of its places, `properties.delivery_tag` for example."""
+    message: dict[str, Any] = json.loads(message_of(uuid4(), ""))
+    *path, last = part.split(".")
+    place = message
+    for name in path:
+        place = place[name]
+    place[last] = value
+    return json.dumps(message).encode()
+
+
+STRANGE = {
+    "word": SECRET.encode(),
+    "nothing": b"",
+    "binary": bytes(range(256)),
+    "number": b"7",
+    "huge number": b"1" * 5_000,
+    "list": b"[1, 2]",
+    "null": b"null",
+    "text": json.dumps(SECRET).encode(),
+    "megabyte": SECRET.encode() * 70_000,
+    "deep": b"[" * 200_000,
+    "object": b"{}",
+    "other task": changed("headers.task", SECRET),
+    "no task": changed("headers", {}),
+    "headers are a list": changed("headers", [SECRET]),
+    "id is no id": changed("headers.id", SECRET),
+    "id is a number": changed("headers.id", 5),
+}
+# The job can be told: it is looked for as that of any message.
+MENDED = {
+    "properties are a number": changed("properties", 5),
+    "no delivery tag": changed("properties", {}),
+    "tag is a list": changed("properties.delivery_tag", []),
+    "delivery info is text": changed("properties.delivery_info", SECRET),
+    "unknown encoding": changed("properties.body_encoding", SECRET),
+    "unknown content": changed("content-type", "application/x-python-serialize"),
+    "unknown compression": changed("headers.compression", SECRET),
+    "body is a list": changed("body", [SECRET]),
+    "body is no base64": changed("body", SECRET),
+    "body is no call": changed("body", base64.b64encode(b'{"a": 1}').decode()),
+    "limit is a number": changed("headers.timelimit", 5),
+    "due at no time": changed("headers.eta", SECRET),
+}
+
+
+def test_a_message_that_is_no_jobs_is_removed_and_counted(around: World, quick: System, client: redis.Redis) -> None:
+    worker = quick.workers[0]
+    pid, before, said = worker.pid, figures(quick, "worker"), len(worker.output())
+    for strange in (STRANGE | MENDED).values():
+        client.lpush("celery", strange)
+    wait_for(lambda: not client.llen("celery") and not client.hlen("unacked"))
+    assert_one_note(around, around.create_ticket())
+    lines = worker.output()[said:]
+    assert worker.pid == pid
+    assert SECRET not in lines
+    assert lines.count("Queue error: a message that is not a job's was removed") == len(STRANGE)
+    assert figures(quick, "worker")[MESSAGES] == before[MESSAGES] + len(STRANGE)
+    assert lines.count("reason=its row is nowhere") == len(MENDED)
+    assert "connection lost" not in lines
+
+
+def strange_entries(event: Mapping[str, Any]) -> dict[bytes, bytes]:
+    """Entries that no process of ours has written, by key; `event` is one that could be."""
+
+    def entry(**other: object) -> bytes:
+        return json.dumps(dict(event) | other).encode()
+
+    values = [b"\xff\xfe", SECRET.encode(), b"", b"[]", b"17", b"null", b"{}", b"[" * 200_000]
+    values += [json.dumps(dict(event)).replace("acme", "\u00ff").encode("latin-1")]
+    entries = {str(uuid4()).encode(): value for value in values}
+    others: list[dict[str, Any]] = [
+        {"tenant_id": 5},
+        {"ticket_id": None},
+        {"ticket_id": "1" * 5_000},
+        {"ticket_id": "\x00"},
+        {"ticket_id": "\ud800"},
+        {"dedupe_keys": "abc"},
+        {"dedupe_keys": [1]},
+        {"accepted_at": "never"},
+        {"traceparent": []},
+    ]
+    for other in others:
+        job_id = str(uuid4())
+        entries[job_id.encode()] = entry(job_id=job_id, **other)
+    return entries | {b"no id": entry(), b"\xff": entry(), str(uuid4()).encode(): entry()}
+
+
+def test_entries_of_the_inbox_that_are_no_events_do_not_stop_the_others(
+    around: World, quick: System, client: redis.Redis
+) -> None:
+    """They are removed and counted, each with one line at most."""
+    before, said = figures(quick), len(quick.api.output())
+    ticket_id = around.create_ticket(send_webhook=False)
+    quick.postgres.stop()
+    try:
+        job_id = around.post_webhook(ticket_id).json()["job_id"]
+        strange = strange_entries(json.loads(client.hget("inbox", job_id) or ""))
+        for key, value in strange.items():
+            client.hset("inbox", key, value)
+    finally:
+        quick.postgres.restart()
+    assert_one_note(around, ticket_id)
+    wait_for(lambda: not client.hlen("inbox"))
+    wait_for(lambda: figures(quick)[ENTRIES] == before[ENTRIES] + len(strange))
+    time.sleep(2)
+    lines = quick.api.output()[said:]
+    assert 1 <= lines.count("Inbox error: ") <= len(strange)
+    assert SECRET not in lines
+    assert "Relay error" not in lines
+
+
+def test_a_worker_that_finds_an_unreadable_event_goes_on(around: World, quick: System, client: redis.Redis) -> None:
+    """Its message is acknowledged: nothing tells which ticket it was for."""
+    worker = quick.workers[0]
+    job_id = uuid4()
+    quick.api.pause()
+    try:
+        client.hset("inbox", str(job_id), b"\xff")
+        client.lpush("celery", message_of(job_id, ""))
+        wait_for(lambda: f"Message error: job_id={job_id}, reason=its row is nowhere" in worker.output())
+        wait_for(lambda: not client.hlen("unacked") and not client.hlen("inbox"))
+    finally:
+        quick.api.resume()
+    assert figures(quick, "worker")[ENTRIES] >= 1
+    assert_one_note(around, around.create_ticket())
