@@ -9,7 +9,8 @@ from tests.documents.documents import ROOT, documents
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 _INSTALLS = re.compile(
-    r"\b(?:uvx|uv tool (?:install|run)|uv add|pipx (?:install|run)|(?:uv )?pip3? (?:install|download|wheel)) ([^\n`|;&)]+)"
+    r"\b(?:uvx|uv tool (?:install|run)|uv add|pipx (?:install|run)|(?:uv )?pip3? (?:install|download|wheel)) "
+    r"([^\n`|;&)]+)"
 )
 _OPTION_WITH_VALUE = ("-r", "-c", "--requirement", "--constraint", "--index-url", "--python", "--from")
 
