@@ -6,7 +6,6 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from functools import partial
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -18,7 +17,7 @@ from api.http_protocol import SENDER_SECONDS
 from api.rejection_recorder import RejectionRecorder
 from api.secret_uses import SecretUses
 from config.loading import SettingsRefused
-from config.own_secrets import own_secrets
+from config.own_secrets import names_given, not_for_the_api, own_secrets
 from config.settings import ApiSettings
 from config.tenant_directory import TenantDirectory
 from dispatch.acceptance import Acceptance
@@ -36,6 +35,7 @@ from storage.told_secrets import telling
 from storage.waiting import wait_for_database
 
 _DATABASE_CONNECTIONS = 10
+_MOST_NAMED = 10
 
 
 def create_app() -> FastAPI:
@@ -44,6 +44,9 @@ def create_app() -> FastAPI:
     A database that does not answer yet is no reason not to start: Redis can take events meanwhile.
     """
     settings, tenants = start_process(ApiSettings, needs="secret")
+    if names := not_for_the_api(names_given()):
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        say(phrases.SECRETS_NOT_NEEDED, names=", ".join(names[:_MOST_NAMED]) + more)
     port = settings.api_probe_port
     try:
         listener = None if port is None else probes.listen(port)
@@ -141,7 +144,7 @@ async def _open(
     )
     app.state.api = ApiState(tenants, database, queue, acceptance, rejections, uses, settings.webhook_timeout_seconds)
     await warn_of_eviction(redis)
-    await stack.enter_async_context(telling(database, partial(own_secrets, settings, tenants)))
+    await stack.enter_async_context(telling(database, lambda: own_secrets(settings, tenants) | tenants.secrets()))
     for work in (rejections.run(), uses.run(), _relay_when_ready(database, relay)):
         task = asyncio.create_task(work)
         task.add_done_callback(_end_if_it_failed)

@@ -1,14 +1,28 @@
 """Which of a process's settings are secrets: its keys, and the passwords that addresses have."""
 
+import contextlib
+import os
+from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
 from psycopg.conninfo import conninfo_to_dict
 
+from config.environment import secrets_dir
 from config.loading import LogSettings
 from config.tenant_directory import TenantDirectory
+from config.tenant_names import DESK_KEYS, MODEL_KEYS, owner
+from config.tenant_reading import PROCESS_KEYS
 
 _KEYS = ("embeddings_api_key", "feedback_key", "feedback_previous_key", "console_key", "console_previous_key")
 _ADDRESSES = ("redis_url", "https_proxy")
+_NEVER_OF_THE_API = (
+    *PROCESS_KEYS,
+    "EMBEDDINGS_API_KEY",
+    "CONSOLE_KEY",
+    "CONSOLE_PREVIOUS_KEY",
+    "CONSOLE_OIDC_CLIENT_SECRET",
+    "DATABASE_ADMIN_URL",
+)
 
 
 def own_secrets(settings: LogSettings, tenants: TenantDirectory) -> dict[tuple[str, str], str]:
@@ -21,6 +35,27 @@ def own_secrets(settings: LogSettings, tenants: TenantDirectory) -> dict[tuple[s
     found["database_url"] = _password_of_postgres(getattr(settings, "database_url", None))
     of_its_start = {("", name.upper()): secret for name, secret in found.items() if secret}
     return of_its_start | {whose: secret for whose, secret in tenants.secrets().items() if not whose[0]}
+
+
+def not_for_the_api(names: Iterable[str]) -> list[str]:
+    """Return those `names` of settings that are secrets which the API, open to the Internet, has no use for."""
+
+    def is_foreign(name: str) -> bool:
+        keys_of = owner(name)[0] in {*DESK_KEYS, *MODEL_KEYS}
+        return keys_of or name in _NEVER_OF_THE_API or name.startswith("CONSOLE_TOKEN_")
+
+    # A name with "error" is of no tenant and of no token, and would be found by support's grep.
+    return [name for name in sorted(names) if is_foreign(name) and "error" not in name.lower()]
+
+
+def names_given() -> set[str]:
+    """Return the names of the variables and files of `SECRETS_DIR` that this process is given and are not empty."""
+    names = {name for name, value in os.environ.items() if value.strip()}
+    folder = secrets_dir()
+    # Files that can't be listed are told of as such.
+    with contextlib.suppress(OSError):
+        names |= {path.name for path in folder.iterdir() if path.stat().st_size} if folder else set()
+    return names
 
 
 def _password(url: str | None) -> str | None:

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Literal
 
 from config.environment import secrets_dir
-from config.loading import ProcessSettings, SettingsRefused, load
+from config.loading import LogSettings, ProcessSettings, SettingsRefused, load
 from config.tenant_directory import TenantDirectory
+from config.tenant_names import ALL_KEYS, Keys
 from config.tenant_reading import TenantProblem, read_environment
 from config.tenants import Tenant
 
@@ -36,7 +37,7 @@ def load_with_tenants(
     """
     read = read_environment(secrets_dir(), on_problem=lambda sentence: on_problem(TenantProblem("", sentence)))
     there, said = _NEEDS[needs]
-    tenants = TenantDirectory(read, needs=there, on_problem=on_problem)
+    tenants = TenantDirectory(read, needs=there, keys=_keys(kind, needs), on_problem=on_problem)
     problems: list[str] = []
     settings: ProcessSettings | None = None
     try:
@@ -49,6 +50,13 @@ def load_with_tenants(
     if said and not tenants.problems and not any(there(tenant) for tenant in tenants.all()):
         problems.append(said)
     raise SettingsRefused(problems)
+
+
+def _keys(kind: type[LogSettings], needs: Needs) -> Keys:
+    """Return the kinds of tenants' keys that the process uses. Kubernetes gives it no others."""
+    if needs != "desk":
+        return ()
+    return ALL_KEYS if "openai_api_key" in kind.model_fields else ["desk"]
 
 
 def not_needed(tenants: TenantDirectory) -> dict[str, str]:

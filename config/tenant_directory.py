@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from config.tenant_names import ALL_KEYS, Keys
 from config.tenant_reading import TenantProblem, keys_after, names_tenant, secrets_in, tenants_after
 from config.tenants import Tenant
 
@@ -19,7 +20,8 @@ class TenantDirectory:
     """The tenants that are configured now, those with unusable settings among them; may be asked in any thread.
 
     `on_problem` hears of settings that became unusable; those of the start are in `problems`. `needs` tells whether a
-    tenant has what this process uses: without it the tenant is closed here.
+    tenant has what this process uses: without it the tenant is closed here. Keys of another kind than `keys` may be
+    missing.
     """
 
     def __init__(
@@ -27,11 +29,13 @@ class TenantDirectory:
         read: Callable[[], Mapping[str, str]],
         *,
         needs: Callable[[Tenant], bool] = lambda tenant: bool(tenant.opens_webhook or tenant.desk),
+        keys: Keys = ALL_KEYS,
         on_problem: Callable[[TenantProblem], None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
         self._needs = needs
+        self._keys_used = keys
         self._on_problem = on_problem
         self._monotonic = monotonic
         self._reading = threading.Lock()
@@ -91,7 +95,7 @@ class TenantDirectory:
             self._on_problem(problem)
 
     def _parse(self, values: Mapping[str, str]) -> tuple[dict[str, Tenant], dict[str, str], list[TenantProblem]]:
-        tenants, problems = tenants_after(self._tenants, values)
+        tenants, problems = tenants_after(self._tenants, values, self._keys_used)
         closed = [not self._needs(tenants.get(problem.tenant_id, Tenant(""))) for problem in problems]
         told = [replace(problem, closed=shut) for problem, shut in zip(problems, closed, strict=True)]
         keys, of_keys = keys_after(self._keys, values)

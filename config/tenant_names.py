@@ -4,7 +4,8 @@
 `acme-eu`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Literal
 
 TENANT_SETTINGS: dict[str, str] = {
     "WEBHOOK_SECRET_": "Secret that signs the tenant's webhooks.",
@@ -87,6 +88,11 @@ SECRETS = (
     "OPENAI_API_KEY",
 )
 """Those that are withdrawn by nothing but deletion. Not a retired one: it opens nothing."""
+DESK_KEYS = tuple(name for name in SECRETS if name.startswith("SERVICEDESK_"))
+MODEL_KEYS = tuple(name for name in SECRETS if name.startswith("OPENAI_"))
+Keys = Collection[Literal["desk", "model"]]
+ALL_KEYS: Keys = ("desk", "model")
+"""The kinds of tenants' keys that a process may use. The keys of other kinds may be missing where it runs."""
 # Settings of a process whose names begin like one of a tenant.
 _OF_PROCESSES = ("RECONCILE_INTERVAL_SECONDS", "RECONCILE_WINDOW_HOURS")
 # Any other only says how something is done for a tenant that there is: alone it may be somebody else's variable.

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from config.reconcile_settings import is_polled, reconcile_problems, recovers
 from config.secret_files import UNREADABLE
+from config.tenant_names import ALL_KEYS, Keys
 from config.tenant_problems import (
     audit_problems,
     desk_problems,
@@ -42,7 +43,7 @@ def tenant_of(tenant_id: str, settings: Mapping[str, str]) -> Tenant:
     )
 
 
-def tenant_left(old: Tenant, settings: Mapping[str, str]) -> Tenant:
+def tenant_left(old: Tenant, settings: Mapping[str, str], keys: Keys = ALL_KEYS) -> Tenant:
     """Return what goes on of a tenant whose settings have a problem now; nothing of one that was closed.
 
     Its webhooks' secrets and how they are checked, its desk, its model, its tickets, its share, its notes, its audit
@@ -65,15 +66,15 @@ def tenant_left(old: Tenant, settings: Mapping[str, str]) -> Tenant:
         left = replace(left, webhook_token=token, retired_secret=settings.get("RETIRED_WEBHOOK_SECRET", ""))
     elif token != old.webhook_token or left.require_timestamp:
         left = replace(left, webhook_token="")
-    return _with_other_parts(left, settings)
+    return _with_other_parts(left, settings, keys)
 
 
-def _with_other_parts(left: Tenant, settings: Mapping[str, str]) -> Tenant:
-    if not desk_problems(left.id, settings):
+def _with_other_parts(left: Tenant, settings: Mapping[str, str], keys: Keys) -> Tenant:
+    if not desk_problems(left.id, settings, keys):
         left = replace(left, desk=_desk(settings))
     elif left.desk is not None and not left.desk.credentials.items() <= settings.items():
         left = replace(left, desk=None)
-    if not model_problems(left.id, settings):
+    if not model_problems(left.id, settings, keys):
         left = replace(left, model=_model(settings))
     elif left.model.api_key and settings.get("OPENAI_API_KEY") != left.model.api_key:
         left = replace(left, model=replace(left.model, api_key="", withdrawn=True))

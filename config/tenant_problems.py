@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Mapping
+from functools import partial
 
 from config.addresses import address_problem
 from config.reconcile_settings import reconcile_problems
 from config.secret_files import UNREADABLE, unreadable
-from config.tenant_names import setting_suffix
+from config.tenant_names import ALL_KEYS, Keys, setting_suffix
 from config.tenants import EMBEDDINGS, MASKINGS
 from config.ticket_rules import RulesUnreadable, parse_names
 
 TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
-_CLOUD_NEEDS = ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "ACCOUNTS_URL")
+_NEEDED = {"onpremises": ("URL",), "cloud": ("URL", "ACCOUNTS_URL")}
+_NEEDED_KEYS = {"onpremises": ("API_KEY",), "cloud": ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")}
 # What goes into the head of a request to the desk.
 _SENT = ("API_KEY", "CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "PORTAL_ID")
 _SHORTEST_TOKEN = 32
@@ -52,11 +54,15 @@ def id_problems(tenant_id: str) -> list[str]:
     return []
 
 
-def problems_of(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
-    """What is wrong with the settings (named without the tenant) of a tenant whose id is well-formed."""
-    of_webhooks_and_desk = (webhook_problems, reconcile_problems, desk_problems, model_problems)
+def problems_of(tenant_id: str, settings: Mapping[str, str], keys: Keys = ALL_KEYS) -> list[str]:
+    """What is wrong with the settings (named without the tenant) of a tenant whose id is well-formed.
+
+    Keys of another kind than `keys` may be missing.
+    """
+    of_desk_and_model = partial(desk_problems, keys=keys), partial(model_problems, keys=keys)
     of_jobs = (ticket_problems, share_problems, note_problems, audit_problems)
-    return [sentence for part in (*of_webhooks_and_desk, *of_jobs) for sentence in part(tenant_id, settings)]
+    parts = (webhook_problems, reconcile_problems, *of_desk_and_model, *of_jobs)
+    return [sentence for part in parts for sentence in part(tenant_id, settings)]
 
 
 def webhook_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
@@ -109,7 +115,7 @@ def has_desk(settings: Mapping[str, str]) -> bool:
     return any(name.startswith("SERVICEDESK_") for name in settings)
 
 
-def desk_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
+def desk_problems(tenant_id: str, settings: Mapping[str, str], keys: Keys = ALL_KEYS) -> list[str]:
     """What is missing or wrong of its desk; nothing where it has none."""
     suffix = setting_suffix(tenant_id)
     wrong = _unreadable(suffix, settings, ("SERVICEDESK_",))
@@ -121,7 +127,7 @@ def desk_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
         wrong.append(f"SERVICEDESK_EDITION_{suffix} must be onpremises or cloud")
         needed: tuple[str, ...] = ("URL",)
     else:
-        needed = ("URL", *(_CLOUD_NEEDS if edition == "cloud" else ("API_KEY",)))
+        needed = _NEEDED[edition] + (_NEEDED_KEYS[edition] if "desk" in keys else ())
     wrong += [f"SERVICEDESK_{name}_{suffix} is missing" for name in needed if f"SERVICEDESK_{name}" not in settings]
     wrong += [
         f"SERVICEDESK_{name}_{suffix} {ODD_KEY}"
@@ -148,7 +154,7 @@ def desk_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     return wrong
 
 
-def model_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
+def model_problems(tenant_id: str, settings: Mapping[str, str], keys: Keys = ALL_KEYS) -> list[str]:
     """What is wrong with what it has of its own for the model."""
     suffix = setting_suffix(tenant_id)
     if wrong := _unreadable(suffix, settings, ("OPENAI_",)):
@@ -156,7 +162,7 @@ def model_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
     if not may_be_sent(settings.get("OPENAI_API_KEY", "")):
         wrong.append(f"OPENAI_API_KEY_{suffix} {ODD_KEY}")
     if "OPENAI_BASE_URL" in settings:
-        if "OPENAI_API_KEY" not in settings:
+        if "model" in keys and "OPENAI_API_KEY" not in settings:
             # The process's own key must not be sent there.
             wrong.append(f"OPENAI_API_KEY_{suffix} is missing, but OPENAI_BASE_URL_{suffix} is set")
         if (problem := address_problem(settings["OPENAI_BASE_URL"], secure=False)) is not None:

@@ -12,7 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config.secret_files import UNREADABLE, SecretFiles
-from config.tenant_names import SECRETS, by_tenant, owner, setting_suffix
+from config.tenant_names import (
+    ALL_KEYS,
+    DESK_KEYS,
+    MODEL_KEYS,
+    SECRETS,
+    Keys,
+    by_tenant,
+    owner,
+    setting_suffix,
+)
 from config.tenant_parts import tenant_left, tenant_of
 from config.tenant_problems import (
     NOT_LISTED,
@@ -91,26 +100,32 @@ def secrets_in(values: Mapping[str, str]) -> dict[tuple[str, str], str]:
     return {whose: secret for whose, secret in found.items() if secret != UNREADABLE}
 
 
+def keys_here(values: Mapping[str, str]) -> Keys:
+    """Return the kinds of keys that a command should find: none where webhook secrets are alone, as beside the API."""
+    kinds = {setting for _, setting in secrets_in(values)}
+    return ALL_KEYS if not kinds or kinds & {*DESK_KEYS, *MODEL_KEYS, *PROCESS_KEYS} else ()
+
+
 def _is_unlisted(values: Mapping[str, str]) -> bool:
     return values.get(_DIRECTORY) == UNREADABLE
 
 
-def parse_tenants(values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[TenantProblem]]:
+def parse_tenants(values: Mapping[str, str], keys: Keys = ALL_KEYS) -> tuple[dict[str, Tenant], list[TenantProblem]]:
     """The tenants that `values` (setting name -> value) describe, and what is wrong with the others.
 
-    One whose token is another tenant's too is there, but without it.
+    One whose token is another tenant's too is there, but without it. Keys of another kind than `keys` may be missing.
     """
-    tenants, problems = _each_alone(values)
+    tenants, problems = _each_alone(values, keys)
     return tenants, problems + _take_shared_tokens(tenants, values)
 
 
-def _each_alone(values: Mapping[str, str]) -> tuple[dict[str, Tenant], list[TenantProblem]]:
+def _each_alone(values: Mapping[str, str], keys: Keys) -> tuple[dict[str, Tenant], list[TenantProblem]]:
     if _is_unlisted(values):
         return {}, [TenantProblem("", NOT_LISTED)]
     tenants: dict[str, Tenant] = {}
     problems: list[TenantProblem] = []
     for tenant_id, settings in sorted(by_tenant(values).items()):
-        wrong = id_problems(tenant_id) or problems_of(tenant_id, settings)
+        wrong = id_problems(tenant_id) or problems_of(tenant_id, settings, keys)
         if wrong:
             problems += [TenantProblem(tenant_id, sentence) for sentence in wrong]
         else:
@@ -129,15 +144,15 @@ def _take_shared_tokens(tenants: dict[str, Tenant], values: Mapping[str, str]) -
 
 
 def tenants_after(
-    before: Mapping[str, Tenant], values: Mapping[str, str]
+    before: Mapping[str, Tenant], values: Mapping[str, str], keys: Keys = ALL_KEYS
 ) -> tuple[dict[str, Tenant], list[TenantProblem]]:
     """Return the tenants of `values`, of unusable ones what is left of those `before`, and what is wrong."""
-    tenants, problems = _each_alone(values)
+    tenants, problems = _each_alone(values, keys)
     settings = by_tenant(values)
     if _is_unlisted(values):
         return {name: Tenant(name, usable=False) for name in sorted(settings) if is_tenant_id(name)}, problems
     for tenant_id in {problem.tenant_id for problem in problems if is_tenant_id(problem.tenant_id)}:
-        tenants[tenant_id] = tenant_left(before.get(tenant_id, Tenant(tenant_id)), settings[tenant_id])
+        tenants[tenant_id] = tenant_left(before.get(tenant_id, Tenant(tenant_id)), settings[tenant_id], keys)
     for tenant in [tenants[tenant_id] for tenant_id in tenants.keys() & before.keys()]:
         own = before[tenant.id].model
         if (own.api_key or own.withdrawn) and not tenant.model.api_key:

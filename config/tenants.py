@@ -49,6 +49,11 @@ class DeskSettings:
         """The secrets that are sent to the desk, by the names of their settings (without the tenant)."""
         return {f"SERVICEDESK_{name.upper()}": getattr(self, name) for name in _CREDENTIALS[self.edition]}
 
+    @property
+    def has_keys(self) -> bool:
+        """True if the desk can be asked: a process that does not ask it may have its address alone."""
+        return all(self.credentials.values())
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:

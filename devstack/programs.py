@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from config.own_secrets import not_for_the_api
 from devstack.launching import Launch, start_afresh
 from devstack.processes import Process
 from devstack.surroundings import console_environment, machine_environment
@@ -50,13 +51,18 @@ class Programs:
     launch: Launch = field(default=start_afresh, repr=False)
 
     def api(self, port: int, probe_port: int) -> Process:
-        """Make the API, ready when it says so at its probes' port; an empty API_PROBE_PORT is for none."""
+        """Make the API, ready when it says so at its probes' port; an empty API_PROBE_PORT is for none.
+
+        As in a cluster, it has no keys of desks and models.
+        """
 
         def ready(process: Process) -> bool:
             return answers(int(process.environment["API_PROBE_PORT"] or port), "/health/ready")(process)
 
         process = self._product("api", ready, "api", "--host", "127.0.0.1", "--port", str(port))
         process.environment.setdefault("API_PROBE_PORT", str(probe_port))
+        for name in not_for_the_api(process.environment):
+            del process.environment[name]
         return process
 
     def worker(self, number: int, metrics_port: int) -> Process:

@@ -183,6 +183,11 @@ class System(Startable):
         for process in (self.api, *self.workers, self.housekeeping, self.console):
             process.environment.update(settings)
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """Return the settings of all processes of the product together."""
+        return dict(self._settings)
+
     def died(self) -> Process | None:
         """Find a process that ended without having been told to."""
         return next((process for process in self.processes if process.died), None)

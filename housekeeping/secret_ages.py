@@ -1,4 +1,4 @@
-"""Since when each secret is there: told as a metric by the leader alone, for all processes."""
+"""Ages of secrets as a metric of the leader: those that it has, and those of all processes."""
 
 import asyncio
 import contextlib
@@ -6,10 +6,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
-from observability import metrics, phrases, tracing
+from observability import counting, phrases, tracing
 from observability.logging import say
 from storage import known_secrets
-from storage.known_secrets import OF_PROCESS, RETIRED
+from storage.known_secrets import OF_PROCESS
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 from storage.told_secrets import LOOK_SECONDS, ToldSecrets
 
@@ -19,7 +19,7 @@ _ANSWER_SECONDS = 30.0
 class SecretAges:
     """The `secrets` of this process (by tenant and setting), and those that other processes have told of.
 
-    A tenant's are told by the leader alone, which is given all of them.
+    Tenants' secrets that other processes have are shown by those (`storage.told_secrets`).
     """
 
     def __init__(
@@ -71,14 +71,5 @@ class SecretAges:
     def _show(self, since: Mapping[tuple[str, str], datetime]) -> None:
         if since == self._shown:
             return  # a scrape between the two lines would find none
-        metrics.SECRET_AGE.clear()
         self._shown = since
-        for (tenant_id, setting), moment in since.items():
-            # A retired one opens nothing, however old it is.
-            if setting != RETIRED:
-                metrics.SECRET_AGE.labels(tenant_id, setting).set_function(_age(moment.timestamp()))
-
-
-def _age(since: float) -> Callable[[], float]:
-    # The database's clock may be ahead.
-    return lambda: max(0.0, time.time() - since)
+        counting.secret_ages(since)

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Mapping
-from functools import cache
+from datetime import datetime
+from functools import cache, partial
 from uuid import UUID
 
 from prometheus_client import Counter
@@ -55,6 +56,17 @@ def held_back(jobs: Mapping[tuple[str, str], int]) -> None:
     metrics.JOBS_HELD_BACK.clear()
     for labels, count in jobs.items():
         metrics.JOBS_HELD_BACK.labels(*labels).set(count)
+
+
+def secret_ages(since: Mapping[tuple[str, str], datetime]) -> None:
+    """Show since when each secret is known, by tenant and setting, and no other."""
+    metrics.SECRET_AGE.clear()
+    for (tenant_id, setting), moment in since.items():
+        # A retired one opens nothing, however old it is.
+        if setting != "RETIRED_WEBHOOK_SECRET":
+            # The database's clock may be ahead.
+            age = partial(lambda at: max(0.0, time.time() - at), moment.timestamp())
+            metrics.SECRET_AGE.labels(tenant_id, setting).set_function(age)
 
 
 def server_gone(server: str) -> None:

@@ -43,6 +43,7 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
         metrics.OLDEST_WAITING,
         metrics.WITHOUT_OUTCOME,
         metrics.FEEDBACK,
+        metrics.SECRET_AGE,
         *_ENDS,
     ),
     "worker": (
@@ -61,6 +62,7 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
         metrics.FALLBACK_ANSWERS,
         metrics.SPENDING_USED,
         metrics.MODEL_HELD,
+        metrics.SECRET_AGE,
         *_ENDS,
         *_CALLS,
     ),

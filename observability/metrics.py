@@ -201,7 +201,7 @@ OF_COPIES = (
 )
 SECRET_AGE = Gauge(
     "ai_agents_secret_age_seconds",
-    "How long a secret that is set has been known; of a leader alone.",
+    "How long a secret that is set has been known. Several processes may tell of one: take the most.",
     ["tenant_id", "setting"],
 )
 RECONCILED_AT = Gauge(

@@ -137,6 +137,9 @@ PROCESS_FAILED = Phrase("Process error: unexpected failure", "error")
 SERVER_AWAITED = Phrase("Waiting for {server}", "warning", promised=False)
 WORKER_STUCK = Phrase("Worker error: {reason}; it ends, to be started anew", "error")
 HOUSEKEEPING_STUCK = Phrase("Housekeeping error: {reason}; it ends, to be started anew", "error")
+SECRETS_NOT_NEEDED = Phrase(
+    "Secrets that this process does not need: {names}. Give it its own alone.", "warning", promised=False
+)
 TENANT_UNUSABLE = Phrase("Tenant settings unusable, the ones before stay: {reason}", "warning", promised=False)
 TENANT_CLOSED = Phrase("Tenant settings unusable, the tenant is closed: {reason}", "error", promised=False)
 DATABASE_UNREACHABLE = Phrase("Database error: {reason}", "error")

@@ -6,9 +6,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 
-from observability import phrases, tracing
+from observability import counting, phrases, tracing
 from observability.logging import say
 from storage import known_secrets
+from storage.known_secrets import OF_PROCESS
 from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
 
 LOOK_SECONDS = 15.0
@@ -20,14 +21,21 @@ _ANSWER_SECONDS = 30.0
 async def telling(
     database: Database, secrets: Callable[[], Mapping[tuple[str, str], str]]
 ) -> AsyncIterator["ToldSecrets"]:
-    """Tell of the `secrets` that are set beside what the caller does; while the database is away, it is told later."""
+    """Tell of the `secrets` that are set beside what the caller does; while the database is away, it is told later.
+
+    The ages of tenants' secrets are shown as a metric. The leader of housekeeping shows those of the processes.
+    """
     told = ToldSecrets(database, secrets)
 
     async def tell() -> None:
         while True:
             # Whoever accepts or works says that it is away.
             with contextlib.suppress(*DATABASE_FAILURES, TimeoutError):
+                before = told.since
                 await told.look()
+                if told.since is not before:
+                    of_tenants = {whose: since for whose, since in told.since.items() if whose[0] != OF_PROCESS}
+                    counting.secret_ages(of_tenants)
             await asyncio.sleep(LOOK_SECONDS)
 
     task = asyncio.create_task(tell())

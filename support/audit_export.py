@@ -46,7 +46,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 def _days(tenant_id: str, settings: ByHandSettings) -> int | None:
     """Return for how many days the tenant's records are kept; None where that is not known here."""
-    tenant = TenantDirectory(read_environment(settings.secrets_dir)).get(tenant_id)
+    tenant = TenantDirectory(read_environment(settings.secrets_dir), keys=()).get(tenant_id)
     return tenant.audit_days if tenant is not None and tenant.usable else None
 
 

@@ -54,7 +54,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 def _tenant(settings: ByHandSettings, chosen: argparse.Namespace, jobs: Sequence[Listed]) -> str:
     """Return the tenant whose ticket it is. Raises _NotAsked where that is not known."""
-    known, _ = parse_tenants(read_environment(settings.secrets_dir)())
+    known, _ = parse_tenants(read_environment(settings.secrets_dir)(), keys=())
     possible = {*known, *(job.tenant_id for job in jobs)}
     if chosen.tenant is not None:
         if chosen.tenant not in possible:

@@ -40,7 +40,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _tenant_ids(settings: ByHandSettings) -> list[str]:
-    return sorted(tenant.id for tenant in TenantDirectory(read_environment(settings.secrets_dir)).all())
+    return sorted(tenant.id for tenant in TenantDirectory(read_environment(settings.secrets_dir), keys=()).all())
 
 
 def _cells(tenant_id: str, row: FeedbackFigures) -> tuple[str, ...]:

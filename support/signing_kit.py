@@ -64,7 +64,7 @@ def _read(name: str) -> str:
 
 def _secret(tenant_id: str, form: str) -> tuple[str | None, str]:
     """Return the secret (or token) that the tenant's settings have, or None and what to do about it."""
-    tenants, _ = parse_tenants(read_environment(secrets_dir())())
+    tenants, _ = parse_tenants(read_environment(secrets_dir())(), keys=())
     tenant = tenants.get(tenant_id, Tenant(tenant_id))
     token = form == "token"
     found = tenant.webhook_token if token else next(iter(tenant.webhook_secrets), "")

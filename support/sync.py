@@ -37,7 +37,7 @@ def run(chosen: argparse.Namespace) -> int:
     """Copy a desk, if one was named, and print how much is copied; the exit status, 1 if not all of it is."""
 
     async def work(database: Database, settings: SyncSettings) -> int:
-        tenants = TenantDirectory(read_environment(settings.secrets_dir))
+        tenants = TenantDirectory(read_environment(settings.secrets_dir), keys=["desk"])
         known = {tenant.id: tenant.desk for tenant in tenants.all() if tenant.desk is not None}
         if chosen.tenant is not None and chosen.tenant not in known:
             print(f"No desk is set for {chosen.tenant}: see SERVICEDESK_URL_<TENANT>.", file=sys.stderr)

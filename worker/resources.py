@@ -20,6 +20,7 @@ from config.environment import messages_go_into_spans
 from config.own_secrets import own_secrets
 from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
+from config.tenant_names import MODEL_KEYS
 from config.tenants import Tenant
 from dispatch.eviction import warn_of_eviction
 from dispatch.inbox import Inbox
@@ -137,7 +138,7 @@ class Resources:
         # Not in line with the searches of a burst for a connection: who renews a lease does not stand there either.
         self._readiness.ask(self._loop, {"database": leases.ask, "redis": lambda: redis.llen(QUEUE)})
         await wait_for_database(database)
-        await self._stack.enter_async_context(telling(database, partial(own_secrets, settings, tenants)))
+        await self._stack.enter_async_context(telling(database, partial(_secrets, settings, tenants)))
         book = SpendingBook(database)
         self._stack.push_async_callback(book.close)
         models = Models(tenants, settings, book, connections=settings.worker_concurrency)
@@ -238,6 +239,12 @@ class Resources:
         self._tracing.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         say(phrases.PROCESS_STOPPED, process="Worker")
+
+
+def _secrets(settings: WorkerSettings, tenants: TenantDirectory) -> dict[tuple[str, str], str]:
+    """Return the secrets that the workers tell of: the leader of housekeeping tells of the desks'."""
+    keys = {whose: key for whose, key in tenants.secrets().items() if whose[1] in MODEL_KEYS}
+    return own_secrets(settings, tenants) | keys
 
 
 def _languages_of(tenants: TenantDirectory, tenant_id: str) -> Sequence[str]:

@@ -45,6 +45,8 @@ async def look_at_desk(
     """
     if tenant.desk is None:
         return DeskLook(failure="this process has no desk of the tenant")
+    if not tenant.desk.has_keys:
+        return DeskLook(failure="this process has no key of the tenant's desk: ask where a worker runs")
     seen, asked, failure = _DeskSeen(), True, ""
     async with open_client(connections=2, outward=Outward.to_desks(settings)) as http:
         rate = PassingRate(tenant.id, tenant.desk.rate_per_minute, redis)

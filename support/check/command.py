@@ -49,7 +49,7 @@ async def _look(chosen: argparse.Namespace, loaded: Loaded) -> list[Finding]:
     stores = loaded.stores
     rows = await postgres_rows(stores.database_url if stores else None)
     rows += await redis_rows(stores.redis_url if stores else None)
-    tenants = TenantDirectory(read_environment(loaded.log.secrets_dir if loaded.log else None))
+    tenants = TenantDirectory(read_environment(loaded.log.secrets_dir if loaded.log else None), keys=loaded.keys)
     if chosen.tenant is None:
         rows += rows_of_no_tenant(tenants)
     redis = open_redis(stores.redis_url, seconds=2) if stores else None
@@ -85,7 +85,7 @@ async def _look_at_tenant(
         rows += await paid.model.rows(tenant_id)
         rows += await paid.embeddings.rows(tenant_id)
     else:
-        why = "--no-model was given" if chosen.no_model else "a setting is missing or wrong"
+        why = "--no-model was given" if chosen.no_model else loaded.has_no_keys or "a setting is missing or wrong"
         rows += model_not_asked(tenant_id, why)
         rows += embeddings_not_asked(tenant_id, why)
     rows += await webhook_rows(tenant, chosen.url, loaded.desks)

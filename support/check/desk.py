@@ -80,6 +80,9 @@ async def desk_rows(tenant: Tenant, settings: DeskClientSettings, redis: Redis |
     if tenant.desk is None:
         rows.not_checked("the tenant has no desk", *NAMES)
         return rows.all
+    if not tenant.desk.has_keys:
+        rows.not_checked("no key of it is here: look where a worker runs", *NAMES)
+        return rows.all
     rows.not_checked("only a note would show it: the first job does", "desk note writing")
     call = _Call(tenant.id, tenant.desk, settings, redis)
     try:

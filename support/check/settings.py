@@ -7,8 +7,8 @@ from config.loading import LogSettings, SettingsRefused, load
 from config.settings import DeskClientSettings, StoreSettings, WorkerSettings
 from config.startup import not_needed
 from config.tenant_directory import TenantDirectory
-from config.tenant_names import setting_suffix
-from config.tenant_reading import read_environment
+from config.tenant_names import ALL_KEYS, Keys, setting_suffix
+from config.tenant_reading import keys_here, read_environment
 from config.tenants import Tenant
 from support.check.findings import Finding, Findings
 
@@ -26,6 +26,13 @@ class Loaded:
     stores: StoreSettings | None
     desks: DeskClientSettings | None
     worker: WorkerSettings | None
+    keys: Keys = ALL_KEYS
+    """The kinds of tenants' keys that should be here."""
+
+    @property
+    def has_no_keys(self) -> str:
+        """Why neither desks nor models are asked, as in a pod of the API; empty where they are."""
+        return "" if self.keys else "no key of a desk or a model is here: look where a worker runs"
 
 
 def load_parts() -> tuple[Loaded, list[Finding]]:
@@ -41,11 +48,16 @@ def load_parts() -> tuple[Loaded, list[Finding]]:
             return None
 
     log = usable(LogSettings)
-    given = not_needed(TenantDirectory(read_environment(log.secrets_dir if log else None)))
+    read = read_environment(log.secrets_dir if log else None)
+    keys = keys_here(read())
+    stores, desks = usable(StoreSettings), usable(DeskClientSettings)
     # The last one has all of the others' settings, and so all problems.
-    loaded = Loaded(log, usable(StoreSettings), usable(DeskClientSettings), usable(WorkerSettings, **given))
+    worker = usable(WorkerSettings, **not_needed(TenantDirectory(read))) if keys else None
+    loaded = Loaded(log, stores, desks, worker, keys)
     if problems:
         rows.failed("settings", "; ".join(problems), "mend what is named, where a worker runs")
+    elif loaded.has_no_keys:
+        rows.not_checked(loaded.has_no_keys, "settings")
     else:
         rows.ok("those of a worker are complete", "settings")
     return loaded, rows.all

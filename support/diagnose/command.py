@@ -31,7 +31,7 @@ def run(chosen: argparse.Namespace) -> int:
 
     async def work(database: Database, settings: DiagnoseSettings) -> int:
         loaded, _ = load_parts()
-        tenants = TenantDirectory(read_environment(settings.secrets_dir))
+        tenants = TenantDirectory(read_environment(settings.secrets_dir), keys=loaded.keys)
         redis = open_redis(loaded.stores.redis_url, seconds=_REDIS_SECONDS) if loaded.stores else None
         try:
             with tracing.untraced():

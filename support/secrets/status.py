@@ -89,8 +89,17 @@ def _tell_unreadable(values: Mapping[str, str]) -> None:
 
 
 async def _here(database: Database, tenant_id: str, places: Mapping[str, str]) -> list[SecretRow]:
+    """Return the tenant's secrets: those of these `places`, and those of other kinds that processes have told of."""
     known = await known_secrets.remembered(database, tenant_id, places)
-    return _rows(tenant_id, {setting: known.get(setting) for setting in places})
+    kinds = {_kind(setting) for setting in places}
+    told = await known_secrets.last_seen(database, tenant_id)
+    elsewhere = {setting: one for setting, one in told.items() if _kind(setting) not in kinds}
+    return _rows(tenant_id, {setting: known.get(setting) for setting in places} | elsewhere)
+
+
+def _kind(setting: str) -> str:
+    """Return which secrets it is kept with: each process has only the kinds that it uses."""
+    return next((kind for kind in ("SERVICEDESK", "OPENAI") if setting.startswith(kind)), "WEBHOOK")
 
 
 async def _of_processes(database: Database, places: Mapping[str, str]) -> list[SecretRow]:

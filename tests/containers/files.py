@@ -45,6 +45,22 @@ def example(*, commented_too: bool = False) -> dict[str, str]:
     return {name: value.strip("'") for name, value in re.findall(pattern, EXAMPLE, re.MULTILINE)}
 
 
+def example_files() -> dict[str, dict[str, str]]:
+    """What .env.example says is in files beside .env, by their names."""
+    files: dict[str, dict[str, str]] = {}
+    for name, section in re.findall(r"^# (\.env\.[a-z]+), for (.*?)(?=^# )", EXAMPLE, re.MULTILINE | re.DOTALL):
+        found = re.findall(r"^#([A-Z0-9_]+)=(.*)$", section, re.MULTILINE)
+        files[name] = {setting: value.strip("'") for setting, value in found}
+    return files
+
+
+def environment(service: str, given: dict[str, str] | None = None) -> dict[str, str]:
+    """What is not empty in a service's environment, with the files of the example, and `given` in .env."""
+    files = [example_files()[file["path"]] for file in SERVICES[service].get("env_file", [])]
+    values = {name: value for file in files for name, value in file.items()} | settings(service, given)
+    return {name: value for name, value in values.items() if value}
+
+
 def let_in() -> list[str]:
     """What .dockerignore lets into a build."""
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()

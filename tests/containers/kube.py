@@ -9,6 +9,7 @@ import yaml
 
 from devstack.free_ports import free_port
 from tests.containers.engine import BECOMING, Engine
+from tests.kubernetes.mounts import sources, write_mounted
 from tests.kubernetes.rendering import Rendered
 
 NETWORK = "ai-agents-test-kube"
@@ -18,8 +19,8 @@ SERVERS = ("redis", "postgres")
 def for_podman(workload: dict[str, Any], environment: dict[str, str], folder: Path) -> dict[str, Any]:
     """A workload without what Podman does not do as Kubernetes does.
 
-    It puts no values into variables and commands, knows neither `fsGroup` nor stateful sets, and asks over HTTP with
-    curl, which the image has not. What a stateful set claims is in `folder`.
+    It puts no values into variables and commands, knows neither `fsGroup`, stateful sets nor projected volumes, and
+    asks over HTTP with curl, which the image has not. What a stateful set claims is in `folder`.
     """
     changed = copy.deepcopy(workload)
     spec = changed["spec"]["template"]["spec"]
@@ -31,6 +32,8 @@ def for_podman(workload: dict[str, Any], environment: dict[str, str], folder: Pa
             path.chmod(0o777)
             spec["volumes"].append({"name": path.name, "hostPath": {"path": str(path), "type": "Directory"}})
     for volume in spec.get("volumes", []):
+        if volume.pop("projected", None):
+            volume["secret"] = {"secretName": joined(workload["metadata"]["name"])}
         if "secret" in volume:
             volume["secret"]["defaultMode"] = 0o444
     for container in spec["containers"]:
@@ -44,6 +47,11 @@ def for_podman(workload: dict[str, Any], environment: dict[str, str], folder: Pa
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             container.pop(probe, None)
     return changed
+
+
+def joined(workload: str) -> str:
+    """Return the name of the secret that stands for a workload's projected volume."""
+    return f"{workload}-joined"
 
 
 def begun_as_root(workload: dict[str, Any]) -> dict[str, Any]:
@@ -91,9 +99,21 @@ class Kube:
     def _mounted(self) -> list[dict[str, Any]]:
         return [*self.rendered.of("ConfigMap"), *self.rendered.of("Secret")]
 
+    def _joined(self, name: str, secrets: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
+        """Return one secret with all that a projected volume is joined from; none for a pod without one."""
+        if not sources(self.rendered, name):
+            return []
+        folder = self._folder / joined(name)
+        folder.mkdir(exist_ok=True)
+        write_mounted(self.rendered, name, secrets, folder)
+        data = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+        return [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": joined(name)}, "stringData": data}]
+
     def play(self, name: str) -> None:
         """Start what runs pods of this name, reached by its service's name."""
-        secrets = {one: self.rendered.secret(one) for one in ("ai-agents-secrets", "ai-agents-database-owner")}
+        secrets = {
+            one["metadata"]["name"]: self.rendered.secret(one["metadata"]["name"]) for one in self.rendered.of("Secret")
+        }
         (workload,) = [
             one
             for kind in ("Deployment", "StatefulSet", "Job")
@@ -102,7 +122,8 @@ class Kube:
         ]
         if name in self.as_root:
             workload = begun_as_root(workload)
-        objects = [*self._mounted(), for_podman(workload, self.rendered.environment(name, secrets), self._folder)]
+        played = for_podman(workload, self.rendered.environment(name, secrets), self._folder)
+        objects = [*self._mounted(), *self._joined(name, secrets), played]
         path = self._folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump_all(objects), encoding="utf-8")
         published = ["--publish", f"127.0.0.1:{self._port}:8080"] if name == "desk" else []

@@ -9,9 +9,21 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from config.own_secrets import not_for_the_api
 from config.settings import WorkerSettings
 from config.tenant_reading import parse_tenants
-from tests.containers.files import COMPOSE, COMPOSE_TEXT, OURS, ROOT, SERVICES, THEIRS, example, settings
+from tests.containers.files import (
+    COMPOSE,
+    COMPOSE_TEXT,
+    OURS,
+    ROOT,
+    SERVICES,
+    THEIRS,
+    environment,
+    example,
+    example_files,
+    settings,
+)
 
 PRODUCT = ["api", "worker", "housekeeping", "console", "migrate"]
 VERSION = re.compile(r"docker\.io/[a-z]+/[a-z]+:v?\d+\.\d+[\d.]*")
@@ -84,15 +96,27 @@ def test_every_mounted_file_exists_and_is_read_only_and_every_volume_is_declared
 
 @pytest.mark.parametrize("name", PRODUCT)
 def test_each_process_has_only_the_secrets_that_it_uses(name: str) -> None:
-    """Also when .env has all of them, and hands them on through `env_file`."""
+    """Also when .env and the files beside it have all of them."""
     url = urlsplit(settings(name)["DATABASE_URL"])
     assert (url.scheme, url.username, url.hostname, url.path) == ("postgresql", "ai_agents", "postgres", "/ai_agents")
-    assert ("DATABASE_ADMIN_URL" in settings(name)) is (name == "migrate")
-    passed_on = example(commented_too=True) if "env_file" in SERVICES[name] else {}
-    given = {setting for setting, value in (passed_on | settings(name, passed_on)).items() if value}
-    assert not {"OWNER_PASSWORD", "POSTGRES_PASSWORD", "GRAFANA_PASSWORD"} & given
-    assert ("OPENAI_API_KEY" in given) is (name == "worker")
-    assert ({"CONSOLE_KEY", "CONSOLE_TOKEN_DEVELOPER"} <= given) is (name == "console")
+    given = environment(name, dict.fromkeys(example(commented_too=True), "given"))
+    assert not {"OWNER_PASSWORD", "POSTGRES_PASSWORD", "GRAFANA_PASSWORD"} & set(given)
+    users = {
+        "DATABASE_ADMIN_URL": {"migrate"},
+        "WEBHOOK_SECRET_ACME": {"api"},
+        "WEBHOOK_SECRET_CONTOSO": {"api"},
+        "FEEDBACK_KEY": {"api", "worker"},
+        "SERVICEDESK_API_KEY_ACME": {"worker", "housekeeping"},
+        "SERVICEDESK_API_KEY_CONTOSO": {"worker", "housekeeping"},
+        "OPENAI_API_KEY": {"worker"},
+        "OPENAI_API_KEY_CONTOSO": {"worker"},
+        "EMBEDDINGS_API_KEY": {"worker", "housekeeping"},
+        "CONSOLE_KEY": {"console"},
+        "CONSOLE_TOKEN_DEVELOPER": {"console"},
+    }
+    assert {secret: secret in given for secret in users} == {secret: name in of for secret, of in users.items()}
+    if name == "api":
+        assert not_for_the_api(given) == []
 
 
 @pytest.mark.parametrize("given", [{}, {"REDIS_PASSWORD": "another"}])
@@ -116,37 +140,43 @@ def test_the_simulators_know_the_same_secrets() -> None:
     """What the desk signs with and what GPT-4 asks for are written in two places."""
     config = json.loads((ROOT / "simulators" / "servicedesk" / "compose.json").read_text())["desks"]["acme"]
     values = settings("worker")
-    assert config["webhook_secret"] == values["WEBHOOK_SECRET_ACME"]
+    assert config["webhook_secret"] == settings("api")["WEBHOOK_SECRET_ACME"]
     assert config["api_key"] == values["SERVICEDESK_API_KEY_ACME"]
     assert values["OPENAI_API_KEY"] in SERVICES["openai"]["command"]
 
 
 def test_as_it_stands_it_has_one_simulated_tenant() -> None:
-    tenants, problems = parse_tenants(settings("api"))
-    assert (list(tenants), problems) == (["acme"], [])
+    for name in ("api", "console"):
+        tenants, problems = parse_tenants(settings(name), keys=())
+        assert (list(tenants), problems) == (["acme"], [])
 
 
 def test_the_example_turns_it_to_a_real_desk_and_a_real_model() -> None:
     """A tenant more, the simulated one without a secret that anybody knows, and no simulated model."""
     given = example()
-    values = {name: value for name, value in (given | settings("worker", given)).items() if value}
-    tenants, problems = parse_tenants(values)
+    webhooks, problems = parse_tenants(environment("api", given), keys=())
     assert problems == []
-    real = tenants["contoso"]
-    assert real.webhook_secrets
-    assert real.desk is not None
-    assert not tenants["acme"].webhook_secrets
+    assert webhooks["contoso"].webhook_secrets
+    assert not webhooks["acme"].webhook_secrets
+    values = environment("worker", given)
+    desks, problems = parse_tenants(values)
+    assert problems == []
+    real = desks["contoso"].desk
+    assert real is not None
+    assert real.has_keys
     assert "openai:8080" not in values["OPENAI_BASE_URL"]
     assert values["OPENAI_API_KEY"] == given["OPENAI_API_KEY"]
 
 
 def test_the_example_names_every_variable_of_the_compose_file_with_its_default() -> None:
-    """And no other, but for what goes to the processes through `env_file`."""
+    """And no other, but for what is in the files beside .env; each of those is somebody's `env_file`."""
     used = dict(re.findall(r"\$\{([A-Z0-9_]+):?-([^}]*)\}", COMPOSE_TEXT))
     named = example(commented_too=True)
     assert set(used) <= set(named)
-    through = {name for name in named if name.endswith("_CONTOSO")} | {"LOG_LEVEL"}
-    assert set(named) - set(used) == through
+    assert set(named) - set(used) == {name for file in example_files().values() for name in file}
+    files = {file["path"] for service in SERVICES.values() for file in service.get("env_file", [])}
+    assert files == set(example_files())
+    assert ".env" not in files
     active = set(example())
     assert {name: named[name] for name in used if name not in active} == {
         name: default for name, default in used.items() if name not in active

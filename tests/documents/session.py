@@ -9,6 +9,7 @@ import json
 import subprocess
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from devstack.processes import Process
 from devstack.state_file import write_state
 from devstack.system import System
 from tests.kit.kubectl.shell import Shell
+from tests.kit.kubectl.state import DEPLOYMENTS, kept_in
+from tests.kubernetes.mounts import WHOLE, mounted
+from tests.kubernetes.rendering import Rendered
 
 _SETTINGS = frozenset(name for settings in PROCESSES.values() for name in settings.model_fields)
 # What is behind a pipe may hide that the part before it failed. That a grep finds nothing is an answer, no failure.
@@ -59,7 +63,7 @@ class Ran:
 
 
 class TypedCluster(Shell):
-    """The cluster with its secret; `secrets` is the directory that the processes have as SECRETS_DIR."""
+    """The cluster with its secrets; `secrets` is a directory with all of them, of which pods have their own parts."""
 
     def __init__(self, system: System, folder: Path, secrets: Path) -> None:
         super().__init__(system, folder, secrets)
@@ -104,6 +108,7 @@ class TypedCluster(Shell):
             if (name.lower() in WorkerSettings.model_fields and name not in PROCESS_KEYS) or name == "REDIS_PASSWORD"
         }
         super()._patch({**values, "data": encoded})
+        mount(self.secrets)
         if password := of_processes.pop("REDIS_PASSWORD", None):
             self.system.redis.change_password(password)
             of_processes |= {"REDISCLI_AUTH": password, "REDIS_URL": self.system.redis.url}
@@ -154,8 +159,36 @@ def _failure(told: str) -> Failure:
     return Failure(tuple(map(int, statuses.split())), command)
 
 
+def in_pod(deployment: str, secrets: Path) -> Path:
+    """Return the directory that the pods of a deployment have as SECRETS_DIR."""
+    return secrets.with_name(f"{secrets.name}-of-{deployment}")
+
+
+def mount(secrets: Path) -> None:
+    """Give the pods of each deployment those of all settings that its manifest mounts."""
+    manifests = Rendered("production")
+    every = {file.name: file.read_text(encoding="utf-8") for file in secrets.iterdir() if file.is_file()}
+    for deployment in DEPLOYMENTS:
+        folder = in_pod(deployment, secrets)
+        # As in a mount of Kubernetes, into which no process of a pod writes.
+        (folder / "..data").mkdir(parents=True, exist_ok=True)
+        keys = mounted(manifests, deployment)
+        _write(folder, {name: value for name, value in every.items() if _is_mounted(name, keys)})
+
+
+def _is_mounted(setting: str, keys: Mapping[str, set[str]]) -> bool:
+    kind, name = kept_in(setting)
+    return kind == "configmap" or bool({WHOLE, setting} & keys.get(name, set()))
+
+
 def restore(secrets: Path, values: dict[str, str]) -> bool:
-    """Make the secret's files these; whether anything had to be changed."""
+    """Make the files of all secrets these, and those of the pods; whether anything had to be changed."""
+    changed = _write(secrets, values)
+    mount(secrets)
+    return changed
+
+
+def _write(secrets: Path, values: Mapping[str, str]) -> bool:
     changed = False
     for file in filter(Path.is_file, secrets.iterdir()):
         if file.name not in values:

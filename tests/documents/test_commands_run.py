@@ -22,7 +22,7 @@ from tests.documents import commands
 from tests.documents.documents import Block, MarkdownFile, documents, lie
 from tests.documents.expectations import failed, unmet
 from tests.documents.holds import HOLDS, TypedHold
-from tests.documents.session import Session, TypedCluster, restore
+from tests.documents.session import Session, TypedCluster, in_pod, restore
 from tests.documents.traffic import Traffic
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
@@ -45,18 +45,23 @@ IN_FORCE_SECONDS = 8.0
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[TypedCluster]:
     folder = tmp_path_factory.mktemp("documents")
-    mounted = folder / "secrets"
-    # As in a mount of Kubernetes, into which no process of a pod writes.
-    (mounted / "..data").mkdir(parents=True)
+    every = folder / "secrets"
+    every.mkdir()
     tools = folder / "shell"
     tools.mkdir()
     password = secrets.token_hex(32)
-    settings = SHORT | {"SECRETS_DIR": str(mounted), "REDISCLI_AUTH": password}
+    settings = SHORT | {"REDISCLI_AUTH": password}
     system = System(folder / "system", settings=settings, openai_seconds=0.5, launch=loaded)
-    restore(mounted, tenant_files(system))
+    restore(every, tenant_files(system))
+    for process in (system.api, *system.workers, system.housekeeping):
+        own = in_pod(f"ai-agents-{process.name}", every)
+        process.environment["SECRETS_DIR"] = str(own)
+        for name in tenant_files(system):
+            # Only what is mounted is there.
+            process.environment.pop(name, None)
     with system:
         wait_for(lambda: "Sync completed: tenant_id=globex" in system.housekeeping.log_path.read_text(encoding="utf-8"))
-        yield TypedCluster(system, tools, mounted)
+        yield TypedCluster(system, tools, every)
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +73,7 @@ def world(cluster: TypedCluster) -> Iterator[World]:
 
 def tenant_files(system: System) -> dict[str, str]:
     """The settings of tenants, as Kubernetes mounts them."""
-    environment = system.workers[0].environment | system.api.environment
-    return {name: value for name, value in environment.items() if name.startswith(tuple(TENANT_SETTINGS))}
+    return {name: value for name, value in system.settings.items() if name.startswith(tuple(TENANT_SETTINGS))}
 
 
 def past_of(example: int, world: World) -> None:
@@ -94,7 +98,7 @@ def past_of(example: int, world: World) -> None:
 
 def as_here(text: str, example: int, system: System) -> str:
     """A text with what is the reader's own: tickets, addresses, keys; and fewer workers than a cluster has."""
-    state, environment = system.state, system.workers[0].environment
+    state, environment = system.state, system.settings
     key = environment["OPENAI_API_KEY"] if "OPENAI_API_KEY" in text else environment["SERVICEDESK_API_KEY_ACME"]
     own = {
         "12345": str(example),

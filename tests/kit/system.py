@@ -101,10 +101,13 @@ def around(quick: System) -> Iterator[World]:
 
 
 def desk_settings(system: System, tenant: str) -> dict[str, str]:
-    """The settings by which the API would know a tenant's desk."""
+    """The settings by which a process knows a tenant's desk."""
     ending = f"_{tenant.upper()}"
-    environment = system.api.environment.items()
-    return {name: value for name, value in environment if name.startswith("SERVICEDESK_") and name.endswith(ending)}
+    return {
+        name: value
+        for name, value in system.settings.items()
+        if name.startswith("SERVICEDESK_") and name.endswith(ending)
+    }
 
 
 @contextmanager

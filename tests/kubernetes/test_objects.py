@@ -7,6 +7,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
+from tests.kubernetes.mounts import mounted, variables
 from tests.kubernetes.rendering import K8S, OPERATORS, OVERLAYS, Object, Rendered, documents
 
 OLDEST, NEWEST = "1.32", "1.37"
@@ -56,13 +57,7 @@ def test_the_names_are_those_that_support_types(production: Rendered) -> None:
     production.one("Service", "redis")
     for name in ("ai-agents-api", "ai-agents-worker"):
         assert production.pod(name)["metadata"]["labels"]["app"] == name
-    mounted = {
-        volume["secret"]["secretName"]
-        for _, pod in production.pods()
-        for volume in pod["spec"].get("volumes", [])
-        if "secret" in volume
-    }
-    assert mounted == {"ai-agents-secrets"}
+    assert "ai-agents-secrets" in mounted(production, "ai-agents-api")
 
 
 def test_all_is_in_the_one_namespace(rendered: Rendered) -> None:
@@ -198,11 +193,13 @@ def test_the_example_for_external_secrets_makes_the_secrets_that_pods_use(produc
     """By name; all keys of the vault's entry, so that a new tenant changes nothing here."""
     example = documents(K8S / "examples" / "external-secrets.yaml")
     made = {one["spec"]["target"]["name"]: one["spec"] for one in example if one["kind"] == "ExternalSecret"}
-    used = set(re.findall(r"'(?:secretName|name)': '(ai-agents-(?:secrets|database-owner))'", str(production.objects)))
-    assert set(made) == used
+    used = {
+        secret for name, _ in production.pods() for secret in mounted(production, name) | variables(production, name)
+    }
+    assert set(made) == used | {"ai-agents-console-secrets"}
     stores = {one["metadata"]["name"] for one in example if one["kind"] == "SecretStore"}
     for spec in made.values():
         assert spec["secretStoreRef"]["name"] in stores
         assert set(spec) <= {"refreshInterval", "secretStoreRef", "target", "data", "dataFrom"}
-    assert made["ai-agents-secrets"]["dataFrom"] == [{"extract": {"key": "ai-agents/production"}}]
+    assert made["ai-agents-secrets"]["dataFrom"] == [{"extract": {"key": "ai-agents/webhooks"}}]
     assert {one["metadata"]["namespace"] for one in example} == {production.namespace}

@@ -39,6 +39,7 @@ BAD: list[tuple[str, Any]] = [
     ("securityContext.sysctls", [{"name": "kernel.msgmax", "value": "1"}]),
     *((f"securityContext.{name}", None) for name in ("runAsNonRoot", "runAsUser", "seccompProfile")),
     ("securityContext.runAsUser", 0),
+    ("volumes.0", {"name": "tmp", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}),
     ("containers.0.tty", True),
     ("containers.0.ports", [{"containerPort": 80, "hostPort": 80}]),
     ("containers.0.livenessProbe", {"httpGet": {"host": "10.0.0.1", "port": 80}}),
@@ -57,7 +58,8 @@ def breaches(spec: dict[str, Any]) -> Iterator[str]:
     if {name: context[name] for name in context.keys() - NUMBERS} != UNPRIVILEGED or not context.get("runAsUser"):
         yield "securityContext"
     for number, volume in enumerate(spec.get("volumes", [])):
-        if volume.keys() - {"name", "configMap", "emptyDir", "secret"}:
+        joined = {kind for source in volume.get("projected", {}).get("sources", []) for kind in source}
+        if volume.keys() - {"name", "configMap", "emptyDir", "secret", "projected"} or joined - {"configMap", "secret"}:
             yield f"volumes.{number}"
     for number, container in enumerate(spec["containers"]):
         found = container.keys() - CONTAINER

@@ -12,6 +12,7 @@ from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, 
 from config.startup import load_with_tenants
 from config.tenant_names import TENANT_SETTINGS
 from config.tenant_reading import TenantProblem
+from tests.kubernetes.mounts import sources, write_mounted
 from tests.kubernetes.rendering import PROCESSES, ROOT, Rendered
 
 SETTINGS: dict[str, type[LogSettings]] = {
@@ -27,7 +28,8 @@ DOCUMENT = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 
 
 def secrets_of(local: Rendered) -> dict[str, dict[str, str]]:
-    return {name: local.secret(name) for name in ("ai-agents-secrets", "ai-agents-database-owner")}
+    names = [secret["metadata"]["name"] for secret in local.of("Secret")]
+    return {name: local.secret(name) for name in names if name.startswith("ai-agents-")}
 
 
 @pytest.fixture
@@ -50,14 +52,12 @@ class MountedPod:
         environment = self._rendered.environment(f"ai-agents-{process}", self.secrets)
         spec = self._rendered.pod(f"ai-agents-{process}")["spec"]
         mounts = {one["name"]: one["mountPath"] for one in spec["containers"][0]["volumeMounts"]}
-        volumes = {one["name"]: one for one in spec["volumes"] if "secret" in one}
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir()
-        for name, volume in volumes.items():
-            assert environment["SECRETS_DIR"] == mounts[name]
+        if "secrets" in mounts:
+            assert environment["SECRETS_DIR"] == mounts["secrets"]
             environment["SECRETS_DIR"] = str(self._folder)
-            for key, value in self.secrets[volume["secret"]["secretName"]].items():
-                (self._folder / key).write_text(value, encoding="utf-8")
+            write_mounted(self._rendered, f"ai-agents-{process}", self.secrets, self._folder)
         for name, value in environment.items():
             self._monkeypatch.setenv(name, value)
 
@@ -83,15 +83,20 @@ def test_each_process_starts_with_what_it_is_given(pod: MountedPod) -> None:
 
 def test_a_key_that_is_missing_in_the_secret_is_named(pod: MountedPod) -> None:
     """By the process, where the pod itself can start; by Kubernetes, where a variable refers to the key."""
-    del pod.secrets["ai-agents-secrets"]["OPENAI_API_KEY"]
+    del pod.secrets["ai-agents-model-secrets"]["OPENAI_API_KEY"]
     pod.enter("worker")
     with pytest.raises(SettingsRefused, match="OPENAI_API_KEY is missing"):
         load_with_tenants(WorkerSettings, needs="desk", on_problem=_fail)
 
 
 def test_a_pod_whose_key_is_missing_does_not_start(rendered: Rendered) -> None:
-    """No reference is optional: `kubectl describe` then names the secret or the key."""
-    assert "optional" not in str([pod["spec"] for _, pod in rendered.pods()])
+    """`kubectl describe` then names the secret or the key. Only a key that few tenants need is optional."""
+    optional = [
+        source["secret"] for name, _ in rendered.pods() for source in sources(rendered, name) if "secret" in source
+    ]
+    items = [one["items"] for one in optional if one.get("optional")]
+    assert items == [[{"key": "EMBEDDINGS_API_KEY", "path": "EMBEDDINGS_API_KEY"}]]
+    assert str([pod["spec"] for _, pod in rendered.pods()]).count("optional") == 1
 
 
 def test_only_the_migration_has_the_owners_address(rendered: Rendered) -> None:
@@ -119,9 +124,9 @@ def test_each_key_of_a_secret_is_in_the_document(rendered: Rendered) -> None:
         if "valueFrom" in variable
     }
     assert referred <= table
-    for secret in rendered.of("Secret"):
-        if secret["metadata"]["name"].startswith("ai-agents-"):
-            for key in secret["data"]:
+    for given in [*rendered.of("Secret"), rendered.one("ConfigMap", "ai-agents-tenants")]:
+        if given["metadata"]["name"].startswith("ai-agents-"):
+            for key in given.get("data", {}):
                 prefix = next((one for one in TENANT_SETTINGS if key.startswith(one)), None)
                 assert (f"{prefix}<TENANT>" if prefix else key) in table
     assert all(key in KNOWN | {"REDIS_PASSWORD"} or key.removesuffix("<TENANT>") in TENANT_SETTINGS for key in table)
@@ -135,7 +140,7 @@ def test_secrets_are_mounted_so_that_they_change_while_a_process_runs(rendered: 
         assert "subPath" not in mount
         assert mount["mountPath"] == rendered.settings()["SECRETS_DIR"]
         (volume,) = [one for one in spec["volumes"] if one["name"] == "secrets"]
-        assert volume["secret"] == {"secretName": "ai-agents-secrets", "defaultMode": 0o440}
+        assert volume["projected"]["defaultMode"] == 0o440
         assert spec["securityContext"]["fsGroup"] > 0
 
 

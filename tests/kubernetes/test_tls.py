@@ -13,7 +13,7 @@ _REDIS = re.compile(r'(?<=docs/kubernetes.md, "TLS".\n)((?:  # .*\n)+?)(?=  # Fo
 
 def test_each_process_has_the_authorities_that_the_documents_addresses_name(production: Rendered) -> None:
     """The migration too, whose part of an upgrade brings the file along."""
-    (config,) = [one for one in production.of("ConfigMap") if FILE in one["data"]]
+    (config,) = [one for one in production.of("ConfigMap") if FILE in one.get("data", {})]
     assert config["metadata"]["labels"]["app"] == "ai-agents-migrate"
     for process in PROCESSES:
         spec = production.pod(f"ai-agents-{process}")["spec"]

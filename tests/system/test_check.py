@@ -193,7 +193,7 @@ FAULTS = [
 
 def check(system: System, *words: str, **settings: str | None) -> Answer:
     url = settings.pop("url", system.state["api_url"] + "/webhook")
-    environment = system.api.environment | {name: value or "" for name, value in settings.items()}
+    environment = system.api.environment | system.settings | {name: value or "" for name, value in settings.items()}
     where = () if url is None else ("--url", url)
     return here("check", "--json", *where, *words, **environment)
 
@@ -213,7 +213,7 @@ def test_without_a_fault_nothing_fails_and_one_small_answer_is_paid(quick: Syste
     assert others == dict.fromkeys(("desk note writing", "embeddings answer"), "not checked") | in_clear
     assert "nothing is encrypted" in rows["desk certificate"]["seen"]
     assert len(around.gpt4_requests("ready")) == asked + 1
-    told = here("check", "--tenant", "acme", "--no-model", **quick.api.environment).stdout
+    told = here("check", "--tenant", "acme", "--no-model", **quick.settings).stdout
     assert all(name in told for name in rows)
     assert len(around.gpt4_requests("ready")) == asked + 1
     assert not any(secret in told + answer.stdout for secret in quick.state["tenants"].values())
@@ -254,6 +254,6 @@ def test_without_a_tenant_that_can_be_served_not_all_is_well(
 ) -> None:
     """A worker would not start, or would serve the others only."""
     of_worker = ("DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY")
-    environment = {name: quick.api.environment[name] for name in of_worker}
+    environment = {name: quick.settings[name] for name in of_worker}
     answer = here("check", "--no-model", **environment, **settings)
     assert (answer.returncode, seen in " ".join(answer.stdout.split())) == (78, True), answer.stdout

@@ -40,7 +40,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     (folder / "sitecustomize.py").write_text(COLLECTIONS, encoding="utf-8")
     settings = {"WORKER_GRACE_SECONDS": "8", "PYTHONPATH": str(folder)}
     with System(folder, settings=settings, openai_seconds=2, workers=0, housekeeping=False) as running:
-        running.workers.append(Programs(running.logs, running.api.environment).worker(1, free_port()))
+        running.workers.append(Programs(running.logs, running.settings).worker(1, free_port()))
         yield running
         running.housekeeping.stop(8)
 

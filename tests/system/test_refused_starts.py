@@ -57,15 +57,17 @@ def test_one_start_names_what_is_wrong_with_the_process_and_with_each_tenant(ver
     status, output = loaded.run(verb, wrong)
     assert status == REFUSED
     told = {line.split("Start refused: ")[1].split(" ")[0] for line in output.splitlines()}
-    cloud = ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "ACCOUNTS_URL")
+    keys = {"SERVICEDESK_API_KEY_ACME"}
+    keys |= {f"SERVICEDESK_{name}_GLOBEX" for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")}
     assert told == {
         "DATABASE_URL",
         "REDIS_URL",
         "SERVICEDESK_URL_ACME",
-        "SERVICEDESK_API_KEY_ACME",
         "SERVICEDESK_RATE_PER_MINUTE_ACME",
-        *(f"SERVICEDESK_{name}_GLOBEX" for name in cloud),
+        "SERVICEDESK_ACCOUNTS_URL_GLOBEX",
         "WEBHOOK_SECRET_INITECH",
+        # The API calls no desk: where it runs, keys need not be.
+        *(() if verb == "api" else keys),
     }
     assert "Hunter2" not in output
     assert "s3cret" not in output

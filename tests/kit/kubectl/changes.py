@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.kit.kubectl.arguments import NotDone, parse
-from tests.kit.kubectl.state import DEPLOYMENTS, SECRET, STATEFUL_SETS, read_cluster, typed
+from tests.kit.kubectl.state import DEPLOYMENTS, STATEFUL_SETS, kept_in, read_cluster, typed
 
 _SCALED_OBJECT = "ai-agents-worker"
 _WORKLOADS = {"deployment": DEPLOYMENTS, "statefulset": STATEFUL_SETS}
@@ -92,17 +92,25 @@ def set_resources(words: list[str]) -> int:
 
 
 def patch(words: list[str]) -> int:
-    """`patch secret NAME -p '{"stringData": {...}}'`; a key with null is taken away."""
+    """`patch secret NAME -p '{"stringData": {...}}'`, or a ConfigMap; a key with null is taken away.
+
+    A key that belongs elsewhere is refused, unlike Kubernetes: no pod that needs it would get it.
+    """
     command = parse("patch", words, values="patch patch-file type")
-    if command.names != ["secret", SECRET]:
-        raise NotDone(f'Error from server (NotFound): secrets "{" ".join(command.names[1:])}" not found')
+    kind, name = command.names[0], " ".join(command.names[1:])
+    read_cluster().keys(kind, name)
     try:
         path = command.flags.get("patch-file")
         values = json.loads(Path(path).read_text(encoding="utf-8") if path else command.flags.get("patch", ""))
     except ValueError:
         raise NotDone("error: unable to parse the patch: it is no JSON") from None
-    _order("patch", secret=SECRET, values=values)
-    return _said(f"secret/{SECRET} patched")
+    keys = [key for part in ("data", "stringData") for key in values.get(part, {})]
+    if strange := [key for key in keys if kept_in(key) != (kind, name)]:
+        raise NotDone(f"error: no pod finds {', '.join(strange)} in the {kind} {name}")
+    if kind == "configmap":
+        values = {"stringData": values["data"]}
+    _order("patch", secret=name, values=values)
+    return _said(f"{kind}/{name} patched")
 
 
 def _deployment(names: list[str]) -> str:

@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 from tests.kit.kubectl.arguments import Command, NotDone, parse
-from tests.kit.kubectl.state import DEPLOYMENTS, SECRET, Cluster, Life, Pod, read_cluster
+from tests.kit.kubectl.state import DEPLOYMENTS, Cluster, Life, Pod, read_cluster
 
 _KINDS = {
-    "pod": "pods", "po": "pods", "pods": "pods", "secret": "secrets", "secrets": "secrets", "hpa": "hpa",
+    "pod": "pods", "po": "pods", "pods": "pods", "secret": "secret", "secrets": "secret", "hpa": "hpa",
+    "configmap": "configmap", "configmaps": "configmap", "cm": "configmap",
     "deployment": "deployments", "deployments": "deployments", "deploy": "deployments",
     "scaledobject": "scaledobjects", "scaledobjects": "scaledobjects", "so": "scaledobjects",
     "event": "events", "events": "events", "ev": "events",
@@ -23,8 +24,8 @@ def get(words: list[str]) -> int:
     command = parse("get", words, values="output selector sort-by", switches="watch show-labels")
     cluster = read_cluster()
     kind, names = _kind_and_names(command)
-    if kind == "secrets":
-        return _secret(cluster, command, names)
+    if kind in ("secret", "configmap"):
+        return _key(cluster, command, kind, names)
     selected = cluster.selected(command.flags.get("selector"))
     if kind == "pods" and (path := _POD_NAME.fullmatch(command.flags.get("output", ""))):
         # Sorted by restarts, where that is asked for.
@@ -78,14 +79,13 @@ def _kind_and_names(command: Command) -> tuple[str, list[str]]:
     return _KINDS[kind], [name] if slash else names
 
 
-def _secret(cluster: Cluster, command: Command, names: list[str]) -> int:
-    if names != [SECRET]:
-        raise NotDone(f'Error from server (NotFound): secrets "{" ".join(names)}" not found')
+def _key(cluster: Cluster, command: Command, kind: str, names: list[str]) -> int:
+    keys = cluster.keys(kind, " ".join(names))
     wanted = _JSONPATH.fullmatch(command.flags.get("output", ""))
     if wanted is None:
-        raise NotDone("error: this stand-in prints one key of the secret: -o jsonpath='{.data.KEY}'")
+        raise NotDone("error: this stand-in prints one key: -o jsonpath='{.data.KEY}'")
     # Kubernetes prints nothing for a key that there is not.
-    sys.stdout.write(cluster.secrets().get(wanted[1], ""))
+    sys.stdout.write(keys.get(wanted[1], ""))
     return 0
 
 

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,13 @@ from tests.kit.kubectl.arguments import NotDone
 
 PREFIX = "ai-agents-"
 DEPLOYMENTS = ("ai-agents-api", "ai-agents-worker", "ai-agents-housekeeping")
-SECRET = "ai-agents-secrets"
+_KEPT_IN = {
+    "SERVICEDESK_(API_KEY|CLIENT_|REFRESH_TOKEN).*": "ai-agents-desk-secrets",
+    "OPENAI_(FALLBACK_)?API_KEY.*|EMBEDDINGS_API_KEY": "ai-agents-model-secrets",
+    "CONSOLE_.*": "ai-agents-console-secrets",
+    "(PREVIOUS_|RETIRED_)?WEBHOOK_(SECRET|TOKEN)_.*|FEEDBACK_.*|DATABASE_URL|REDIS_.*": "ai-agents-secrets",
+}
+TENANTS = "ai-agents-tenants"
 STATEFUL_SETS = ("redis",)
 _KINDS = {
     "pod": "pod", "pods": "pod", "po": "pod",
@@ -174,13 +181,22 @@ class Cluster:
         finally:
             connection.close()
 
-    def secrets(self) -> dict[str, str]:
-        """The keys of the secret, encoded as Kubernetes gives them."""
+    def keys(self, kind: str, name: str) -> dict[str, str]:
+        """The keys of a secret, encoded as Kubernetes gives them, or of a ConfigMap. Raises NotDone."""
+        if (kind, name) not in {("configmap", TENANTS), *(("secret", known) for known in _KEPT_IN.values())}:
+            raise NotDone(f'Error from server (NotFound): {kind}s "{name}" not found')
         plain = {"DATABASE_URL": self.state["database_url"], "REDIS_URL": self.state["redis_url"]}
         for tenant, secret in self.state["tenants"].items():
             plain[f"WEBHOOK_SECRET_{tenant.upper().replace('-', '_')}"] = secret
         plain |= self.state.get("secrets", {})
-        return {name: base64.b64encode(value.encode()).decode() for name, value in sorted(plain.items())}
+        own = {key: value for key, value in sorted(plain.items()) if kept_in(key) == (kind, name)}
+        return own if kind == "configmap" else {k: base64.b64encode(v.encode()).decode() for k, v in own.items()}
+
+
+def kept_in(setting: str) -> tuple[str, str]:
+    """Return the kind and the name of the object that has this setting: a secret, or the map of tenants' others."""
+    name = next((name for pattern, name in _KEPT_IN.items() if re.fullmatch(pattern, setting)), "")
+    return ("secret", name) if name else ("configmap", TENANTS)
 
 
 def typed(word: str) -> tuple[str, str]:
