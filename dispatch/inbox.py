@@ -126,14 +126,17 @@ class Inbox:
             raise QueueUnreachable from failure
         return [event for value in stored if (event := _event(value)) is not None]
 
-    async def of_tenant(self, tenant_id: str) -> list[Event]:
-        """All of one tenant."""
+    async def all(self) -> list[Event]:
+        """All events."""
         try:
             stored = [value async for _, value in self._redis.hscan_iter(INBOX, count=1000)]
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
-        events = [event for value in stored if (event := _event(value)) is not None]
-        return [event for event in events if event.tenant_id == tenant_id]
+        return [event for value in stored if (event := _event(value)) is not None]
+
+    async def of_tenant(self, tenant_id: str) -> list[Event]:
+        """All events of one tenant."""
+        return [event for event in await self.all() if event.tenant_id == tenant_id]
 
     async def remove(self, job_id: UUID) -> bool:
         """Delete the event of a job whose row is committed; return True unless another relay or worker did already."""
