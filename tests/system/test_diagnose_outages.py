@@ -87,7 +87,7 @@ def busy(world: World) -> tuple[list[str], str]:
 
 def test_a_start_that_was_given_back_is_told_by_both_lines(system: System, world: World) -> None:
     (worker,) = system.workers
-    (given_back, _), waiting = busy(world)
+    (given_back, other), waiting = busy(world)
     worker.stop(8)
     wait_for(lambda: world.job(given_back)["state"] == "waiting")
     for ticket_id in (given_back, waiting):
@@ -95,6 +95,10 @@ def test_a_start_that_was_given_back_is_told_by_both_lines(system: System, world
         assert "none was begun" not in told.because
         ago = told.because.split("the last one was begun ")[1].split("s ago")[0]
         assert int(ago) < 15
+    world.clear_faults()
+    system.restart(worker)
+    for ticket_id in (given_back, other, waiting):
+        world.ended(ticket_id)
 
 
 def test_a_second_fault_is_named_and_an_old_hold_has_its_time(system: System, world: World) -> None:
@@ -143,6 +147,8 @@ def test_without_postgres_there_is_a_verdict_in_time_and_what_the_others_know(
     assert both.said["document"] == f"{FAQ}#redis-or-both-stores-down"
     printed = run("diagnose", "--ticket", "880088", "--tenant", "acme", **system.workers[0].environment)
     assert f"document  {FAQ}#database-down" in printed.stdout.splitlines()
+    system.postgres.restart()
+    world.ended("880088")
 
 
 def test_without_redis_there_is_a_verdict_in_time(system: System, world: World, silent: str) -> None:
@@ -157,6 +163,9 @@ def test_without_redis_there_is_a_verdict_in_time(system: System, world: World, 
         assert told.said["verdict"] == "not_queued"
         assert told.said["document"] == f"{FAQ}#redis-or-both-stores-down"
         assert timed(system, "--ticket", delivered, "--tenant", "acme", **more).said["verdict"] == "delivered"
+    system.redis.restart()
+    worker.resume()
+    world.ended(waiting)
 
 
 def test_the_document_has_a_heading_for_what_the_client_wants_so(system: System, world: World) -> None:
