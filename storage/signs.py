@@ -7,11 +7,11 @@ from sqlalchemy import text
 
 from storage.session import Database
 
-_SIGNS = text("SELECT * FROM signs_of_work(:lately)")
-# Not in the function: only the application's own role sees the names of its sessions.
-_CONNECTED = text(
-    "SELECT EXISTS (SELECT FROM pg_stat_activity"
-    " WHERE datname = current_database() AND application_name = :name) AS connected"
+# The sessions are not looked at in the function: only the application's own role sees their names.
+_SIGNS = text(
+    "SELECT s.*, EXISTS (SELECT FROM pg_stat_activity a"
+    " WHERE a.datname = current_database() AND a.application_name = :leases) AS connected"
+    " FROM signs_of_work(:lately) s"
 )
 LEASES = "ai-agents leases"
 """Application name of the sessions in which workers renew their leases: each worker has one for as long as it runs."""
@@ -40,6 +40,5 @@ class WorkSigns:
 
 async def signs_of_work(database: Database) -> WorkSigns:
     """Ask for the signs as they are now. Raises one of DATABASE_FAILURES."""
-    (row,) = await database.call(_SIGNS, lately=LATELY)
-    connected = await database.call_for_one(_CONNECTED, name=LEASES)
-    return WorkSigns(**row, connected=bool(connected))
+    (row,) = await database.call(_SIGNS, lately=LATELY, leases=LEASES)
+    return WorkSigns(**row)
