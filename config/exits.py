@@ -15,8 +15,8 @@ OF_COMMANDS = {
     NOT_UNDERSTOOD_EXIT: "the command was not understood, or several tenants have the ticket, or its tenant is unknown "
     "(diagnose, secrets)",
     UNFORESEEN_EXIT: "a mistake of ours: the log line has its place",
-    AWAY_EXIT: "the database is away, or Redis (forget), or the model (replay; past a day's spending limit too): try "
-    "again",
+    AWAY_EXIT: "the database is away (diagnose has a verdict for that), or Redis (forget), or the model (replay; past "
+    "a day's spending limit too): try again",
     CONFIGURATION_EXIT: "a setting or the database has to be mended",
     INTERRUPTED_EXIT: "Ctrl-C",
 }

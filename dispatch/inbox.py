@@ -135,13 +135,17 @@ class Inbox:
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
 
-    async def of_tenant(self, tenant_id: str) -> list[Event]:
-        """All of one tenant."""
+    async def all(self) -> list[Event]:
+        """All events."""
         try:
             found = [_event(key, value) async for key, value in self._redis.hscan_iter(INBOX, count=1000)]
         except (RedisError, OSError, TimeoutError) as failure:
             raise QueueUnreachable from failure
-        return [event for event in found if event is not None and event.tenant_id == tenant_id]
+        return [event for event in found if event is not None]
+
+    async def of_tenant(self, tenant_id: str) -> list[Event]:
+        """All events of one tenant."""
+        return [event for event in await self.all() if event.tenant_id == tenant_id]
 
     async def _events(self, found: Mapping[Any, Any]) -> list[Event]:
         """Return the events of entries, and remove the entries that are none: nothing can be made of them."""

@@ -85,6 +85,8 @@ class Stored:
     """Copies and answers of which it is not known whose ticket they are of."""
     records: int = 0
     """Audit records, of these tickets or with one of them among the sources."""
+    of_requester: bool = False
+    """True if a row has the address of the requester that was named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +111,15 @@ async def stored(database: Database, which: Which, *, page: int = PAGE) -> Store
         not_ended = await count.of(Job.ticket_id, Job.state.in_(NOT_ENDED))
         return Stored(copies, answers, not_ended, 0, await count.of(AuditRecord.at))
     ticket_ids = await numbers_of(database, which.tenant_id, which.ticket_id) if which.ticket_id else set()
-    unattributed = 0
+    unattributed, of_requester = 0, False
     if which.requester is not None:
         for column, model in ((Ticket.ticket_id, Ticket), (Job.ticket_id, Job), (AuditRecord.at, AuditRecord)):
             theirs = select(numbers(model).label("numbers")).where(which.names(model))
             ticket_ids.update(*[row.numbers async for row in count.rows(column, theirs)])
         theirs = sources_of_requester(which.requester)
         ticket_ids.update([row.number async for row in count.rows(AuditRecord.at, theirs)])
+        named = func.lower(cast(Ticket.people, Text)).contains(tombstones.fold(which.requester))
+        of_requester = bool(ticket_ids) or await count.of(Ticket.ticket_id, named) > 0
         unattributed = await count.of(Ticket.ticket_id, Ticket.requester.is_(None))
         unattributed += await count.of(Job.ticket_id, Job.requester.is_(None), Job.enhancement.is_not(None))
     copies = answers = not_ended = kept = 0
@@ -133,7 +137,7 @@ async def stored(database: Database, which: Which, *, page: int = PAGE) -> Store
     async for those in pages(database, which.tenant_id, AuditRecord.at, page):
         async with database.tenant(which.tenant_id) as session:
             kept += len(await forgotten_records(session, those, ticket_ids))
-    return Stored(copies, answers, not_ended, unattributed, kept)
+    return Stored(copies, answers, not_ended, unattributed, kept, of_requester)
 
 
 def _numbers_in(path: str, where: InstrumentedAttribute[Any] = Job.enhancement) -> ColumnElement[list[str]]:

@@ -1094,14 +1094,24 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 
 -- Whether workers are at work: how many hold a job, how many jobs run, how many of these nobody holds any more, and when
--- one was begun last, of those that run or were the last to end within `p_lately`: in an outage very many end at once.
+-- one was begun last, of those that run, and of those within `p_lately` that ended or wait again (given back, held back,
+-- tried again): of each kind the last thousand, since in an outage very many end at once.
 CREATE OR REPLACE FUNCTION signs_of_work(p_lately interval)
 RETURNS TABLE (workers bigint, running bigint, silent bigint, last_started_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT r.workers, r.running, r.silent, greatest(r.started_at, (
         SELECT max(l.started_at) FROM (
-            SELECT j.started_at FROM jobs j WHERE j.finished_at > now() - p_lately
-            ORDER BY j.finished_at DESC LIMIT 1000) l))
+            (SELECT j.started_at FROM jobs j WHERE j.finished_at > now() - p_lately
+             ORDER BY j.finished_at DESC LIMIT 1000)
+            UNION ALL
+            (SELECT j.started_at FROM jobs j
+             WHERE j.state = 'waiting' AND j.published_at IS NULL AND j.due_at > now() - p_lately
+             ORDER BY j.due_at DESC LIMIT 1000)
+            UNION ALL
+            (SELECT j.started_at FROM jobs j
+             WHERE j.state = 'waiting' AND j.published_at IS NOT NULL AND j.due_at > now() - p_lately
+             ORDER BY j.due_at DESC LIMIT 1000)) l
+        WHERE l.started_at > now() - p_lately))
     FROM (SELECT count(DISTINCT j.lease_owner) FILTER (WHERE j.lease_until > now()) AS workers, count(*) AS running,
                  count(*) FILTER (WHERE j.lease_until <= now()) AS silent, max(j.started_at) AS started_at
           FROM jobs j WHERE j.state = 'running') r

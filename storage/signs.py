@@ -7,24 +7,38 @@ from sqlalchemy import text
 
 from storage.session import Database
 
-_SIGNS = text("SELECT * FROM signs_of_work(:lately)")
-_LATELY = timedelta(minutes=10)
+# The sessions are not looked at in the function: only the application's own role sees their names.
+_SIGNS = text(
+    "SELECT s.*, EXISTS (SELECT FROM pg_stat_activity a"
+    " WHERE a.datname = current_database() AND a.application_name = :leases) AS connected"
+    " FROM signs_of_work(:lately) s"
+)
+LEASES = "ai-agents leases"
+"""Application name of the sessions in which workers renew their leases: each worker has one for as long as it runs."""
+LATELY = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkSigns:
     """How many workers hold a job, how many jobs run, and how many of these nobody holds any more.
 
-    `last_started_at`: of the jobs that run, or ended in the last ten minutes, when one was begun last.
+    `last_started_at`: when a job was begun last, of those that run and of the last ten minutes. `connected`: False if
+    no worker has a session in the database; a worker that was killed loses its sessions at once, its leases later.
     """
 
     workers: int
     running: int
     silent: int
     last_started_at: datetime | None
+    connected: bool = True
+
+    @property
+    def at_work(self) -> bool:
+        """True if a worker that is there holds a job: one that is full holds jobs, and does not listen for more."""
+        return self.workers > 0 and self.connected
 
 
 async def signs_of_work(database: Database) -> WorkSigns:
     """Ask for the signs as they are now. Raises one of DATABASE_FAILURES."""
-    (row,) = await database.call(_SIGNS, lately=_LATELY)
+    (row,) = await database.call(_SIGNS, lately=LATELY, leases=LEASES)
     return WorkSigns(**row)

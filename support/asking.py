@@ -40,11 +40,13 @@ def ask_with(
     kind: type[Settings],
     work: Callable[[Database, Settings], Awaitable[int]],
     patience: Patience = Patience(),
+    away: Callable[[Settings], Awaitable[int]] | None = None,
     **defaults: Any,
 ) -> int:
     """Run `work` on a checked database, with settings of that `kind`; its exit status.
 
     `defaults` stand for settings that are not given. 75 when the database is away, 78 when there is something to mend.
+    `away` runs in place of `work` when the database is away, and returns the exit status.
     A mistake of ours is 70, so that a script does not take it for an answer about a job.
     Standard output is for what was asked for. Log lines, refusals among them, go to standard error.
     """
@@ -55,7 +57,7 @@ def ask_with(
         return CONFIGURATION_EXIT
     start_logging(settings, sys.stderr)
     try:
-        asked = _checked(work, settings, patience)
+        asked = _checked(work, settings, patience, away)
         return asyncio.run(asked) if patience.whole_seconds is None else run_within(patience.whole_seconds, asked)
     except (DatabaseUnfit, DatabaseUnreachable, TimeoutError) as refused:
         refuse_start([_AWAY if isinstance(refused, TimeoutError) else str(refused)])
@@ -75,7 +77,23 @@ def stop_printing() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-async def _checked(work: Callable[[Database, Settings], Awaitable[int]], settings: Settings, patience: Patience) -> int:
+async def _checked(
+    work: Callable[[Database, Settings], Awaitable[int]],
+    settings: Settings,
+    patience: Patience,
+    away: Callable[[Settings], Awaitable[int]] | None,
+) -> int:
+    try:
+        return await _on_database(work, settings, patience)
+    except DatabaseUnreachable:
+        if away is None:
+            raise
+        return await away(settings)
+
+
+async def _on_database(
+    work: Callable[[Database, Settings], Awaitable[int]], settings: Settings, patience: Patience
+) -> int:
     database = Database(settings.database_url, application_name="ai-agents by hand", pool_size=2)
     try:
         async with asyncio.timeout(patience.check_seconds):

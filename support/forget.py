@@ -166,6 +166,8 @@ def _told(which: Which, found: Stored, done: _Done) -> str:
             f"Nothing was stored of {which.ticket_id}, nor under the other number of a cloud desk's ticket. See "
             "whether it is the right one: it is forgotten from now on."
         )
+    if which.requester and not found.of_requester:
+        parts.append("No stored data has this address. Check that it is the right one: it is forgotten from now on.")
     if done.keys is None:
         parts.append("Redis does not answer, and still has its part: run this again when it does.")
     if which.all and (ended or done.keys is None):

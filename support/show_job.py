@@ -29,6 +29,7 @@ from storage.jobs import (
     NOTHING_FOUND,
     REFRESHED_LATELY,
     SIGNED_BY_PREVIOUS,
+    Event,
 )
 from storage.models import JobState
 from storage.session import Database
@@ -145,7 +146,7 @@ def _ended(job: Details) -> str:
     return f"{_past(job, job.finished_at)}, {took} after it was accepted"
 
 
-def trace_id(job: Details) -> str | None:
+def trace_id(job: Details | Event) -> str | None:
     """The trace's 32 digits, out of `version-trace-span-flags`."""
     parts = (job.traceparent or "").split("-")
     return parts[1] if len(parts) == 4 else None

@@ -41,6 +41,7 @@ from storage.limits import LONGEST_LIFE
 from storage.schema import DatabaseUnfit
 from storage.search import SearchInPostgres
 from storage.session import Database
+from storage.signs import LEASES
 from storage.spending import SpendingBook
 from storage.told_secrets import telling
 from storage.turns import NoneMayStart
@@ -128,7 +129,7 @@ class Resources:
         # Claims of rows that somebody holds must not stand in the way of renewals.
         leases = Database(
             settings.database_url,
-            application_name="ai-agents leases",
+            application_name=LEASES,
             pool_size=LEASE_CONNECTIONS,
             lock_seconds=_CLAIM_LOCK_SECONDS,
         )

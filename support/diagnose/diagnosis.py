@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from support.diagnose.facts import Facts
 from support.diagnose.verdicts import VerdictCode
 
+IS_THERE = "has its enhancement: the note is in the ticket"
+
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
@@ -35,5 +37,6 @@ def unless_closed(facts: Facts, way: str) -> str:
 def told(facts: Facts, verdict: VerdictCode, says: str, *mends: str, anchor: str = "") -> Diagnosis:
     """Return the diagnosis whose sentence goes on behind the ticket's name."""
     whose = f" of {facts.tenant_id}" if facts.tenant_id else ""
+    ticket = f"Ticket {facts.ticket_id}" if facts.ticket_id else "The job's ticket"
     end = "" if says.endswith("?") else "."
-    return Diagnosis(verdict, f"Ticket {facts.ticket_id}{whose} {says}{end}", [mend for mend in mends if mend], anchor)
+    return Diagnosis(verdict, f"{ticket}{whose} {says}{end}", [mend for mend in mends if mend], anchor)

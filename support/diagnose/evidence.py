@@ -43,6 +43,8 @@ def evidence(facts: Facts) -> list[Evidence]:
 
 def _of_webhooks(facts: Facts) -> Iterator[Evidence]:
     webhooks, job = facts.webhooks, facts.job
+    if facts.inbox is not None:
+        yield Evidence(facts.inbox.accepted_at, f"its webhook was accepted, as job {facts.inbox.job_id}")
     if webhooks is not None:
         for refused in webhooks.refused[:3]:
             yield Evidence(refused.at, f"its webhook was refused: {refused.status} {refused.reason}")
@@ -95,7 +97,11 @@ def _step(event: Happened, before: datetime) -> str:
 
 def _of_now(facts: Facts) -> Iterator[Evidence]:
     webhooks, queue, work = facts.webhooks, facts.queue, facts.work
-    if facts.job is None and webhooks is not None and not webhooks.refused:
+    if facts.database_failure:
+        yield Evidence(None, f"Postgres was asked, and {facts.database_failure}")
+    if facts.inbox is not None:
+        yield Evidence(None, "Redis keeps its webhook until Postgres has it")
+    elif facts.job is None and webhooks is not None and not webhooks.refused:
         yield Evidence(None, "no webhook of it is known, neither accepted nor refused")
     if webhooks is not None and webhooks.shares_used_up and facts.job is None:
         yield Evidence(None, "more webhooks were refused in the last hour than are kept: the API's log has all of them")
@@ -124,13 +130,14 @@ def _workers(facts: Facts) -> str:
         return "not checked"
     listen = "" if queue is None or queue.listening is None else f"{queue.listening} listen at the queue, "
     silent = f", {work.silent} of which have fallen silent" if work.silent else ""
-    started = work.last_started_at
+    gone = "" if work.connected or not work.workers else ", but no worker is connected to Postgres any more"
+    started = facts.last_started_at
     last = (
         f"the last one was begun {duration((facts.asked_at - started).total_seconds())} ago"
         if started
         else "none was begun in the last ten minutes"
     )
-    return f"{listen}{work.workers} have jobs, {work.running} jobs run{silent}; {last}"
+    return f"{listen}{work.workers} have jobs, {work.running} jobs run{silent}{gone}; {last}"
 
 
 def _desk(desk: DeskLook) -> str:
@@ -143,11 +150,12 @@ def _desk(desk: DeskLook) -> str:
 def not_checked(facts: Facts) -> list[str]:
     """Return what could not be asked, each with why."""
     parts = {
+        "jobs, refused webhooks and workers": f"Postgres: {facts.database_failure}" if facts.database_failure else "",
         "desk": "" if facts.desk.asked else facts.desk.failure,
         "model": "" if facts.model.asked else facts.model.failure,
         "queue": "the address of Redis is not here" if facts.queue is None and not facts.queue_failure else "",
         "workers that listen": "Redis does not tell" if facts.queue and facts.queue.listening is None else "",
-        "jobs at work": "the database did not tell in time" if facts.work is None else "",
+        "jobs at work": "" if facts.work is not None or facts.database_failure else "the database did not tell in time",
         "events of the job": "the database did not tell in time" if facts.events is None else "",
         "refused webhooks": _why_no_webhooks(facts),
     }
@@ -155,6 +163,6 @@ def not_checked(facts: Facts) -> list[str]:
 
 
 def _why_no_webhooks(facts: Facts) -> str:
-    if facts.webhooks is not None:
+    if facts.webhooks is not None or facts.database_failure:
         return ""
     return "the database did not tell in time" if facts.tenant_id else "of tenants that this process does not know"

@@ -7,9 +7,10 @@ from typing import Literal
 
 from integrations.looks import DeskLook, ModelLook
 from storage.by_hand import Details, Happened, Listed
+from storage.jobs import Event
 from storage.reconcile_findings import SeenWithoutWebhook
 from storage.rejections import Receiving
-from storage.signs import WorkSigns
+from storage.signs import LATELY, WorkSigns
 
 REDIS_REFUSES = "it refuses our password"
 
@@ -38,7 +39,8 @@ class Facts:
     events: Sequence[Happened] | None = ()
     """What happened to the job; None where the database did not tell in time."""
     others: Sequence[Listed] = ()
-    in_inbox: bool = False
+    inbox: Event | None = None
+    """Its accepted webhook, which Redis keeps until Postgres has it."""
     webhooks: Receiving | None = None
     missing: SeenWithoutWebhook | None = None
     """What reconciliation has seen of it, if it has no job that came of a webhook."""
@@ -53,6 +55,8 @@ class Facts:
     queue: QueueSigns | None = None
     queue_failure: str = ""
     """Why Redis was asked and said nothing; empty where it was not asked."""
+    database_failure: str = ""
+    """Why Postgres said nothing at all; empty where it answers."""
     work: WorkSigns | None = None
     held: Mapping[str, int] = field(default_factory=dict)
     """How many jobs of the tenant wait held back, by reason."""
@@ -60,3 +64,12 @@ class Facts:
     """How many jobs of the tenant may run at a time, where so many do; None where it may begin another."""
     desk: DeskLook = field(default_factory=DeskLook)
     model: ModelLook = field(default_factory=ModelLook)
+
+    @property
+    def last_started_at(self) -> datetime | None:
+        """When a job was begun last, within ten minutes: this one is among them, whatever was counted before."""
+        own = [event.at for event in self.events or () if event.what == "claimed"]
+        started = [at for at in own if self.asked_at - at < LATELY]
+        if self.work is not None and self.work.last_started_at is not None:
+            started.append(self.work.last_started_at)
+        return max(started, default=None)

@@ -18,6 +18,7 @@ from dispatch.inbox import Inbox
 from dispatch.queue import QueueUnreachable
 from storage import by_hand, job_figures, rejections, signs
 from storage.by_hand import Details, Happened, Listed
+from storage.jobs import Event
 from storage.models import JobState
 from storage.reconcile_findings import seen_without_webhook
 from storage.session import DATABASE_FAILURES, Database
@@ -27,7 +28,7 @@ from support.diagnose.facts import Facts, QueueSigns
 from support.diagnose.outside import Outside
 from support.diagnose.queue_looks import look_at_queue
 
-_STORE_SECONDS = 0.5
+STORE_SECONDS = 0.5
 _JOB_SECONDS = 1.0
 _MOST_TENANTS = 200
 
@@ -65,8 +66,8 @@ class Gatherer:
         other = next((number for number in facts.desk.numbers if number != ticket_id), None)
         if job is None and other is not None:
             # A webhook may have named the ticket's other number, which no job has told us yet.
-            jobs = await _within(self._jobs(tenant_id, other)) or []
-            facts = replace(facts, job=await _within(self._details(jobs)))
+            jobs = await within(self._jobs(tenant_id, other)) or []
+            facts = replace(facts, job=await within(self._details(jobs)))
         if asked.job_id is None:
             facts = await self._after_removal(facts, jobs)
         return await self._of_rows(facts, jobs)
@@ -92,7 +93,7 @@ class Gatherer:
         if removed is None or removed.state != JobState.COMPLETED or facts.desk.note is not False:
             return facts
         later = choose_after_removal(jobs, removed)
-        job = None if later is None else await _within(by_hand.details(self._database, later.id))
+        job = None if later is None else await within(by_hand.details(self._database, later.id))
         if job is None:
             return facts
         desk = await self._outside.desk(job.tenant_id, facts.ticket_id, job)
@@ -109,7 +110,7 @@ class Gatherer:
         """Return whose ticket it is, by its jobs, refused webhooks of it and desks' lists; None where nothing tells."""
         known = [tenant.id for tenant in self._tenants.all()]
         owners = set(await by_hand.owners(self._database, ticket_id))
-        await _within(self._add_heard_of(owners, known[:_MOST_TENANTS], ticket_id))
+        await within(self._add_heard_of(owners, known[:_MOST_TENANTS], ticket_id))
         if len(owners) > 1:
             raise SeveralTenants(sorted(owners))
         return owners.pop() if owners else known[0] if len(known) == 1 else None
@@ -124,20 +125,20 @@ class Gatherer:
         """Add what Redis, desk and model say, and whether workers are at work; all at once."""
         tenant = self._tenants.get(facts.tenant_id) if facts.tenant_id else None
         rows = asyncio.gather(
-            _within(signs.signs_of_work(self._database)),
+            within(signs.signs_of_work(self._database)),
             _nothing()
             if facts.tenant_id is None
-            else _within(job_figures.held_back_of(self._database, facts.tenant_id)),
-            _within(self._limit_reached(tenant)),
+            else within(job_figures.held_back_of(self._database, facts.tenant_id)),
+            within(self._limit_reached(tenant)),
         )
         others = asyncio.gather(
             self._queue(),
-            _within(self._in_inbox(facts)) if self._redis is not None and not jobs else _nothing(),
+            within(self._inbox(facts)) if self._redis is not None and not jobs else _nothing(),
             self._outside.desk(facts.tenant_id, facts.ticket_id, facts.job),
             self._outside.model(facts.tenant_id),
         )
         work, held, at_limit = await rows
-        queue, in_inbox, desk, model = await others
+        queue, inbox, desk, model = await others
         closed = None if tenant is None else not (tenant.usable or tenant.opens_webhook)
         return replace(
             facts,
@@ -148,7 +149,7 @@ class Gatherer:
             held=held or {},
             queue=queue[0],
             queue_failure=queue[1],
-            in_inbox=bool(in_inbox),
+            inbox=inbox,
             most_running=at_limit,
             desk=desk,
             model=model,
@@ -165,13 +166,13 @@ class Gatherer:
         """Return what Redis says, or why it says nothing; neither, where its address is not known."""
         if self._redis is None:
             return None, ""
-        return await look_at_queue(self._redis, _STORE_SECONDS)
+        return await look_at_queue(self._redis, STORE_SECONDS)
 
-    async def _in_inbox(self, facts: Facts) -> bool:
+    async def _inbox(self, facts: Facts) -> Event | None:
         if self._redis is None or facts.tenant_id is None:
-            return False
+            return None
         events = await Inbox(self._redis).of_tenant(facts.tenant_id)
-        return any(event.ticket_id == facts.ticket_id for event in events)
+        return next((event for event in events if event.ticket_id == facts.ticket_id), None)
 
     async def _of_rows(self, facts: Facts, jobs: Sequence[Listed]) -> Facts:
         """Add what became of webhooks, and the chosen job's events."""
@@ -182,14 +183,14 @@ class Gatherer:
         webhooks, missing, forgotten, events = await asyncio.gather(
             _nothing()
             if facts.tenant_id is None
-            else _within(rejections.receiving(self._database, facts.tenant_id, sorted(numbers))),
+            else within(rejections.receiving(self._database, facts.tenant_id, sorted(numbers))),
             _nothing()
             if facts.tenant_id is None
-            else _within(seen_without_webhook(self._database, facts.tenant_id, sorted(numbers))),
+            else within(seen_without_webhook(self._database, facts.tenant_id, sorted(numbers))),
             _nothing()
             if facts.tenant_id is None or job is not None
-            else _within(forgotten_among(self._database, facts.tenant_id, numbers)),
-            _no_events() if job is None else _within(by_hand.events(self._database, job)),
+            else within(forgotten_among(self._database, facts.tenant_id, numbers)),
+            _no_events() if job is None else within(by_hand.events(self._database, job)),
         )
         others = [other for other in jobs if job is None or other.id != job.id]
         now = facts.asked_at if job is None else job.asked_at
@@ -210,10 +211,10 @@ def _reconcile(tenant: Tenant | None) -> Literal["report", "on", "poll"] | None:
     return "poll" if tenant.polled else "on" if tenant.recovers else "report"
 
 
-async def _within(part: Awaitable[Part]) -> Part | None:
+async def within(part: Awaitable[Part]) -> Part | None:
     """Return what a store says; None if it does not answer in time."""
     try:
-        async with asyncio.timeout(_STORE_SECONDS):
+        async with asyncio.timeout(STORE_SECONDS):
             return await part
     except (*DATABASE_FAILURES, RedisError, OSError, TimeoutError, QueueUnreachable):
         return None

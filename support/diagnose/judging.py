@@ -6,16 +6,16 @@ from config.tenant_names import setting_suffix
 from storage.by_hand import Details
 from storage.jobs import CONTEXT_INCOMPLETE, FORGOTTEN
 from storage.models import JobState
-from support.diagnose.diagnosis import Diagnosis, enhance_by_hand, told, unless_closed
+from support.diagnose.diagnosis import IS_THERE, Diagnosis, enhance_by_hand, told, unless_closed
 from support.diagnose.facts import REDIS_REFUSES, Facts
 from support.diagnose.no_webhook import of_no_webhook
+from support.diagnose.other_faults import as_of_then, mends_of, with_other_faults
 from support.diagnose.readings import CRITICAL, HIGH, MODERATE
 from support.diagnose.reasons import CAUSES, FAILING, JobCause, cause_of, known_cause
 from support.diagnose.refusals import clock, of_refusal, of_unread, unread_since
 from support.diagnose.verdicts import VerdictCode
 from support.tables import duration
 
-_IS_THERE = "has its enhancement: the note is in the ticket"
 _LONG_SECONDS = 60.0
 _STILL_SECONDS = 15.0
 _RELAY_SECONDS = 10.0
@@ -25,8 +25,14 @@ _PODS = "`kubectl get pods -n ai-agents-production | grep worker`"
 
 
 def judge(facts: Facts) -> Diagnosis:
-    """Return the one verdict."""
+    """Return the one verdict, with the other faults that are seen beside it."""
+    return with_other_faults(facts, _judge(facts))
+
+
+def _judge(facts: Facts) -> Diagnosis:
     job = facts.job
+    if facts.database_failure:
+        return _without_database(facts)
     if job is None:
         # Whatever else there is: its webhook would be taken, and its job skipped.
         return _of_cause(facts, CAUSES[FORGOTTEN]) if facts.forgotten else _without_job(facts)
@@ -34,13 +40,26 @@ def judge(facts: Facts) -> Diagnosis:
         return _completed(facts, job)
     if job.state in (JobState.FAILED, JobState.SKIPPED):
         if facts.desk.note and job.note_attempted_at is not None:
-            return told(facts, VerdictCode.DELIVERED, _IS_THERE)
+            return told(facts, VerdictCode.DELIVERED, IS_THERE)
         return _of_cause(facts, _cause_of_end(facts))
     return _running(facts, job) if job.state == JobState.RUNNING else _waiting(facts, job)
 
 
+def _without_database(facts: Facts) -> Diagnosis:
+    if facts.desk.note:
+        return told(facts, VerdictCode.DELIVERED, IS_THERE)
+    mend = "escalate to Engineering: jobs go on by themselves when Postgres answers; then look again"
+    says, anchor = "can't be looked up: our database does not answer", ""
+    if facts.inbox is not None:
+        says = "was accepted, and waits in Redis until our database answers"
+    elif facts.queue_failure:
+        says = "can't be looked up: neither our database nor Redis answers"
+        anchor = "redis-or-both-stores-down"
+    return told(facts, VerdictCode.DATABASE_FAILING, says, mend, anchor=anchor)
+
+
 def _without_job(facts: Facts) -> Diagnosis:
-    if facts.in_inbox:
+    if facts.inbox is not None:
         return told(facts, VerdictCode.IN_PROGRESS, "was taken, and waits in Redis until Postgres has it", "wait")
     # A desk that is polled needs none of its webhooks.
     webhooks = None if facts.reconcile == "poll" else facts.webhooks
@@ -73,7 +92,7 @@ def _completed(facts: Facts, job: Details) -> Diagnosis:
         says = "has its enhancement, and it says less: what could have helped was not found in time"
         return told(facts, VerdictCode.CONTEXT_FAILING, says, "look at slow queries; escalate to Engineering")
     if facts.desk.note or job.finished_at is None:
-        return told(facts, VerdictCode.DELIVERED, _IS_THERE)
+        return told(facts, VerdictCode.DELIVERED, IS_THERE)
     says = f"has its enhancement: the note was put into the ticket at {clock(job.finished_at, facts.asked_at)}"
     return told(facts, VerdictCode.DELIVERED, says)
 
@@ -87,9 +106,7 @@ def _lacks_context(facts: Facts) -> bool:
 def _of_cause(facts: Facts, cause: JobCause) -> Diagnosis:
     """What a reason comes to, with what follows by itself or by hand."""
     job = facts.job
-    values = {"tenant": facts.tenant_id, "ticket": facts.ticket_id, "job": job.id if job else ""}
-    values["suffix"] = setting_suffix(facts.tenant_id) if facts.tenant_id else "<TENANT>"
-    mends, says = [cause.mends.format(**values)], cause.says
+    mends, says = [mends_of(facts, cause)], as_of_then(facts, cause)
     if job is not None and job.state == JobState.WAITING and cause.verdict is not VerdictCode.IN_PROGRESS:
         is_due = job.due_at <= facts.asked_at
         says += "; the next try comes at any moment" if is_due else f"; the next try is {_at(job.due_at, facts)}"
@@ -120,7 +137,7 @@ def _cause_of_end(facts: Facts) -> JobCause:
 
 
 def _running(facts: Facts, job: Details) -> Diagnosis:
-    if job.lease_until is not None and job.lease_until > facts.asked_at:
+    if job.lease_until is not None and job.lease_until > facts.asked_at and not _nobody_works(facts):
         if facts.queue is not None and facts.queue.listening == 0:
             # One whose places are all taken does not listen either.
             sure = duration((job.lease_until - facts.asked_at).total_seconds())
@@ -211,8 +228,8 @@ def _no_worker(facts: Facts, why: str) -> Diagnosis:
 
 
 def _nobody_works(facts: Facts) -> bool:
-    """Return True if neither a row nor Redis shows a worker; False where that can't be told."""
-    if facts.work is not None and facts.work.workers:
+    """Return True if no worker listens and none is at work; False where Redis does not say who listens."""
+    if facts.work is not None and facts.work.at_work:
         return False
     return facts.queue is not None and facts.queue.listening == 0
 
@@ -225,5 +242,5 @@ def _takes_nothing(facts: Facts, due_for: float) -> bool:
     is_long = facts.queue is not None and facts.queue.waiting >= MODERATE
     if facts.work is None or facts.work.workers or (due_for < _STILL_SECONDS and not is_long):
         return False
-    started = facts.work.last_started_at
+    started = facts.last_started_at
     return started is None or (facts.asked_at - started).total_seconds() >= _STILL_SECONDS

@@ -54,10 +54,14 @@ class LooksItself:
 
     async def desk(self, tenant_id: str | None, ticket_id: str, job: Details | None) -> DeskLook:
         """Look for the job's note, or for the ticket."""
+        return await self.look_for(tenant_id, sought_of(ticket_id, job))
+
+    async def look_for(self, tenant_id: str | None, sought: Sought) -> DeskLook:
+        """Look for what is sought."""
         tenant = self._tenants.get(tenant_id) if tenant_id else None
         if tenant is None or self._loaded.desks is None:
             return DeskLook(failure=_NO_TENANT if tenant is None else _NO_SETTINGS)
-        return await look_at_desk(tenant, self._loaded.desks, self._redis, sought_of(ticket_id, job), _MARKS)
+        return await look_at_desk(tenant, self._loaded.desks, self._redis, sought, _MARKS)
 
     async def model(self, tenant_id: str | None) -> ModelLook:
         """See whether the server of the tenant's model answers."""

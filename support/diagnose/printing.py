@@ -65,8 +65,8 @@ def for_machines(facts: Facts, diagnosis: Diagnosis, jaeger_url: str | None) -> 
         "says": diagnosis.says,
         "do": list(diagnosis.mends),
         "tenant_id": facts.tenant_id,
-        "ticket_id": facts.ticket_id,
-        "job_id": job.id if job else None,
+        "ticket_id": facts.ticket_id or None,
+        "job_id": job.id if job else facts.inbox.job_id if facts.inbox else None,
         "state": job.state if job else None,
         "reason": job.reason if job else None,
         "document": document(diagnosis),
@@ -87,14 +87,15 @@ def document(diagnosis: Diagnosis) -> str:
 
 
 def _trace(facts: Facts, jaeger_url: str | None) -> tuple[str, str]:
-    found = trace_id(facts.job) if facts.job else None
+    known = facts.job or facts.inbox
+    found = trace_id(known) if known else None
     return found or "", f"{jaeger_url}/trace/{found}" if jaeger_url and found else ""
 
 
 def log_line(facts: Facts) -> tuple[str, str]:
     """Return the line that tells it, or would have told it, and the command that finds it and those around it."""
     found = _of_no_job(facts) if facts.job is None else _of_job(facts, facts.job)
-    values = {"ticket_id": facts.ticket_id, "tenant_id": facts.tenant_id or "...", **found.values}
+    values = {"ticket_id": facts.ticket_id or "...", "tenant_id": facts.tenant_id or "...", **found.values}
     line = found.phrase.template.format(**values)
     if found.phrase is phrases.TASK_COMPLETED:
         line = line.removesuffix("s")
@@ -126,7 +127,7 @@ def _of_job(facts: Facts, job: Details) -> _Line:
 
 def _of_no_job(facts: Facts) -> _Line:
     """By what the verdict rests on, in the same order."""
-    if facts.in_inbox or facts.forgotten:
+    if facts.inbox is not None or facts.forgotten or facts.database_failure:
         # What came before says nothing of a webhook that was taken, and of what was erased no job is made.
         return _Line("api", phrases.WEBHOOK_RECEIVED, {})
     missing = facts.missing

@@ -73,7 +73,7 @@ MEANINGS = {
         "what could have helped was not found in time: the note, if it is there, says less",
         "4-context-gathering-timeout",
     ),
-    VerdictCode.TENANT_CLOSED: VerdictMeaning("a setting of the tenant has to be mended with us", _DESK),
+    VerdictCode.TENANT_CLOSED: VerdictMeaning("a setting of the tenant has to be mended with us", "tenant-closed"),
     VerdictCode.MODEL_HELD: VerdictMeaning(
         "all jobs of the model wait until somebody acts, or the day's limit is over", _GPT4
     ),
@@ -82,17 +82,21 @@ MEANINGS = {
     ),
     VerdictCode.ALREADY_ENHANCED: VerdictMeaning("the ticket has its enhancement, by another job", _OTHER),
     VerdictCode.ANOTHER_JOB: VerdictMeaning("another job of the ticket has the story", _OTHER),
-    VerdictCode.LEFT_OUT: VerdictMeaning("the tenant's rules leave such tickets out", _GONE),
-    VerdictCode.NOTHING_FOUND: VerdictMeaning("nothing was like it, and the tenant wants no note then", _GONE),
-    VerdictCode.DRY_RUN: VerdictMeaning("the tenant has dry runs: the note was made and not left", _GONE),
-    VerdictCode.FORGOTTEN: VerdictMeaning("somebody had the ticket or its requester erased", _GONE),
+    VerdictCode.LEFT_OUT: VerdictMeaning("the tenant's rules leave such tickets out", "left-out"),
+    VerdictCode.NOTHING_FOUND: VerdictMeaning(
+        "nothing was like it, and the tenant wants no note then", "nothing-found"
+    ),
+    VerdictCode.DRY_RUN: VerdictMeaning("the tenant has dry runs: the note was made and not left", "dry-run"),
+    VerdictCode.FORGOTTEN: VerdictMeaning("somebody had the ticket or its requester erased", "forgotten"),
     VerdictCode.NOTE_REMOVED: VerdictMeaning("the note was in the ticket, and is there no more", "nothing-is-wrong"),
     VerdictCode.NOT_QUEUED: VerdictMeaning(
         "its job is due and not in the queue: Redis, or the API", "does-redis-answer"
     ),
     VerdictCode.DEADLINE_PASSED: VerdictMeaning("no worker ended its job in time", "ended-at-its-deadline"),
     VerdictCode.WORKER_LOST: VerdictMeaning("its job ended each worker that took it", "5-anything-else"),
-    VerdictCode.DATABASE_FAILING: VerdictMeaning("the workers do not reach Postgres", "database-down"),
+    VerdictCode.DATABASE_FAILING: VerdictMeaning(
+        "Postgres does not answer, or did not answer the workers", "database-down"
+    ),
     VerdictCode.FAILED: VerdictMeaning("its job failed for another reason", "5-anything-else"),
 }
 """In the order of their exit statuses, but for the first."""

@@ -19,6 +19,7 @@ from storage.jobs import Event
 from storage.migrating import migrate
 from storage.search import SearchInPostgres
 from storage.session import Database
+from storage.signs import LEASES
 from tests.kit.by_id import claim_by_id
 from workflow.attempt import Attempt
 from workflow.limit import AttemptLimit
@@ -108,6 +109,13 @@ async def database(server: Postgres, table: Table) -> AsyncIterator[Database]:  
     opened = Database(server.url, application_name="tests", pool_size=20)
     yield opened
     await opened.close()
+
+
+@pytest.fixture(scope="module")
+def worker_session(server: Postgres) -> Iterator[None]:
+    """A session as each worker has one for its leases."""
+    with psycopg.connect(server.url, application_name=LEASES, autocommit=True):
+        yield
 
 
 NewEvent = Callable[..., Event]

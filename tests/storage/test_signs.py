@@ -1,9 +1,14 @@
 """Whether workers are at work, as the rows tell it."""
 
+import asyncio
 from uuid import UUID
 
+import pytest
+
+from devstack.postgres import Postgres
+from storage import leases
 from storage.session import Database
-from storage.signs import signs_of_work
+from storage.signs import LEASES, signs_of_work
 from tests.kit.postgres import Store, Table, claimed
 
 
@@ -26,3 +31,40 @@ async def test_a_job_that_ended_lately_tells_when_one_was_begun(store: Store) ->
         ended = f"now() - interval '{minutes} minutes'"
         store.table.change(job_id, state="completed", started_at=ended, finished_at=ended)
         assert ((await signs_of_work(store.database)).last_started_at is not None) is is_told
+
+
+@pytest.mark.parametrize(("published", "due"), [(None, "now() + interval '5 minutes'"), ("now()", "now()")])
+async def test_a_job_that_waits_again_tells_when_it_was_begun(published: str | None, due: str, store: Store) -> None:
+    """Held back until later, or due and in the queue again."""
+    job_id = await store.accept()
+    await claimed(store.database, job_id)
+    store.table.change(job_id, state="waiting", lease_until=None, published_at=published, due_at=due)
+    await store.accept(ticket_id="9")
+    assert (await signs_of_work(store.database)).last_started_at == store.table.job(job_id)["started_at"]
+    store.table.change(job_id, started_at="now() - interval '11 minutes'")
+    assert (await signs_of_work(store.database)).last_started_at is None
+
+
+async def test_a_job_that_was_given_back_tells_when_it_was_begun(waiting: UUID, database: Database) -> None:
+    held = await claimed(database, waiting)
+    before = (await signs_of_work(database)).last_started_at
+    assert await leases.give_back(database, [held]) == [True]
+    assert before is not None
+    assert (await signs_of_work(database)).last_started_at == before
+
+
+async def test_a_worker_whose_sessions_have_ended_is_not_at_work(
+    waiting: UUID, database: Database, server: Postgres
+) -> None:
+    """Its leases last for longer."""
+    await claimed(database, waiting)
+    worker = Database(server.url, application_name=LEASES)
+    await worker.ask()
+    signs = await signs_of_work(database)
+    assert (signs.workers, signs.connected, signs.at_work) == (1, True, True)
+    await worker.close()
+    for _ in range(100):
+        if not (signs := await signs_of_work(database)).connected:
+            break
+        await asyncio.sleep(0.05)
+    assert (signs.workers, signs.connected, signs.at_work) == (1, False, False)

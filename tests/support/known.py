@@ -7,6 +7,7 @@ from uuid import UUID
 
 from integrations.looks import DeskLook, ModelLook
 from storage.by_hand import Details, Happened, Listed
+from storage.jobs import Event
 from storage.rejections import Receiving, RefusedWebhook
 from storage.signs import WorkSigns
 from support.diagnose.facts import Facts, QueueSigns
@@ -16,6 +17,11 @@ JOB_ID = UUID("01936b2e-7c1a-7000-8000-0123456789ab")
 AT_WORK = WorkSigns(workers=1, running=3, silent=0, last_started_at=NOW - timedelta(seconds=2))
 NOBODY_AT_WORK = WorkSigns(workers=0, running=0, silent=0, last_started_at=None)
 NO_WEBHOOK = Receiving(refused=[], since=None, unread=[], last_accepted_at=None, shares_used_up=False)
+
+EVENT = Event(
+    JOB_ID, "acme", "124", "ticket.created", (), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", NOW
+)
+"""A webhook in the inbox."""
 
 
 def ago(seconds: float) -> datetime:

@@ -21,7 +21,19 @@ from support.diagnose.facts import REDIS_REFUSES, Facts, QueueSigns
 from support.diagnose.judging import judge
 from support.diagnose.reasons import CAUSES, known_cause
 from support.diagnose.verdicts import FAQ, MEANINGS, VerdictCode
-from tests.support.known import AT_WORK, JOB_ID, NO_WEBHOOK, NOBODY_AT_WORK, NOW, ago, facts, happened, job, listed
+from tests.support.known import (
+    AT_WORK,
+    EVENT,
+    JOB_ID,
+    NO_WEBHOOK,
+    NOBODY_AT_WORK,
+    NOW,
+    ago,
+    facts,
+    happened,
+    job,
+    listed,
+)
 from tests.support.known import refused as refused_webhook
 from tests.support.reasons import REASONS
 
@@ -58,6 +70,7 @@ def test_each_verdict_has_a_status_of_its_own_and_a_heading_of_the_faq() -> None
 
 
 AWAY: QueueSigns = QueueSigns(1, 0, 0)
+KILLED = replace(AT_WORK, connected=False)
 SOON: dict[str, Any] = {"due_at": NOW + timedelta(seconds=40)}
 LONG: dict[str, Any] = {"due_at": ago(90), "published_at": ago(90)}
 LATE = happened(("claimed", None), (CONTEXT_INCOMPLETE, CONTEXT_LATE), ("answered", None))
@@ -114,6 +127,14 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(job("waiting", **LONG)), "waiting_backlog", "for 1m30s"),
     (facts(job("waiting", **LONG), queue=None), "waiting_backlog", "for 1m30s"),
     (facts(job("waiting"), queue=AWAY, work=NOBODY_AT_WORK), "no_worker", "no worker is there"),
+    (facts(job("waiting"), queue=AWAY, work=KILLED), "no_worker", "no worker is there"),
+    (facts(job("waiting"), queue=QueueSigns(1, 0, None), work=KILLED), "in_progress", "in the queue for 3s"),
+    (facts(job("running"), queue=AWAY, work=KILLED), "no_worker", "ended in the middle of it"),
+    (facts(database_failure="x"), "database_failing", "can't be looked up: our database does not answer."),
+    (facts(database_failure="x", inbox=EVENT), "database_failing", "was accepted, and waits in Redis until our"),
+    (facts(database_failure="x", queue_failure="x"), "database_failing", "neither our database nor Redis answers"),
+    (facts(database_failure="x", desk=THERE), "delivered", "the note is in the ticket"),
+    (facts(ticket_id="", database_failure="x"), "database_failing", "The job's ticket of acme can't be looked up"),
     (
         facts(job("waiting"), queue=AWAY),
         "in_progress",
@@ -177,7 +198,7 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(tenant_closed=True, desk=GONE), "ticket_gone", "the desk has no ticket of that number"),
     (facts(webhooks=RETIRED, desk=GONE), "webhook_rejected", "the retired secret signs it"),
     (facts(job("waiting"), queue=QueueSigns(104, 0, 1), work=NOBODY_AT_WORK), "no_worker", "none takes one"),
-    (facts(in_inbox=True), "in_progress", "waits in Redis"),
+    (facts(inbox=EVENT), "in_progress", "waits in Redis"),
     (facts(tenant_closed=True), "tenant_closed", "has to be mended with us"),
     (facts(webhooks=RETIRED), "webhook_rejected", "was wrong since 09:14 UTC: the retired secret signs it."),
     (facts(webhooks=refused_webhook(403, "signature mismatch")), "webhook_rejected", "was wrong since 09:14 UTC."),

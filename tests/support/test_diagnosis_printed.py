@@ -18,7 +18,7 @@ from support.diagnose.judging import judge
 from support.diagnose.printing import for_machines, for_people
 from support.diagnose.verdicts import FAQ
 from support.tables import as_json
-from tests.support.known import JOB_ID, NO_WEBHOOK, ago, facts, happened, job, listed
+from tests.support.known import EVENT, JOB_ID, NO_WEBHOOK, ago, facts, happened, job, listed
 from tests.support.known import refused as refused_webhook
 
 MISSED = SeenWithoutWebhook("124", ago(700), ago(600), ago(300), left_out=False, job_id=None)
@@ -123,7 +123,7 @@ def test_the_lines_to_look_for_are_those_of_the_log() -> None:
         (facts(missing=replace(MISSED, missed_at=None), reconcile="report"), phrases.WEBHOOK_RECEIVED),
         (facts(missing=MISSED, reconcile="poll"), phrases.JOB_RECOVERED),
         (facts(webhooks=RETIRED, reconcile="poll"), phrases.JOB_RECOVERED),
-        (facts(webhooks=RETIRED, in_inbox=True), phrases.WEBHOOK_RECEIVED),
+        (facts(webhooks=RETIRED, inbox=EVENT), phrases.WEBHOOK_RECEIVED),
         (facts(reconcile="poll", forgotten=True), phrases.WEBHOOK_RECEIVED),
         (facts(job("waiting")), phrases.JOB_QUEUED),
         (facts(job("waiting", "x"), events=happened(("held back", "x"))), phrases.JOB_REQUEUED),

@@ -232,7 +232,8 @@ def test_without_a_workers_settings_the_verdict_rests_on_the_rows(system: System
     away = diagnose(system, ticket_id, REDIS_URL=f"redis://{NOBODY}/0")
     assert away.said["verdict"] == "delivered"
     assert "queue: Redis was asked, and it does not answer" in away.because
-    assert here(*words, DATABASE_URL=f"postgresql://a@{NOBODY}/x").returncode == 75
+    lost = here(*words, DATABASE_URL=f"postgresql://a@{NOBODY}/x")
+    assert lost.returncode == OF_VERDICTS["database_failing"]
 
 
 def test_the_commands_of_the_document_can_be_pasted(system: System, world: World) -> None:

@@ -130,6 +130,19 @@ def test_a_requester_is_forgotten_with_all_tickets_old_and_new(system: System, w
     assert len(reads) <= 2
 
 
+def test_an_address_that_no_stored_data_has_is_warned_of(system: System, world: World) -> None:
+    """As a ticket of which nothing is stored; a typing mistake would else look like an erasure."""
+    row = failed_job(world, "Bonus is missing", requester="Kim.Novak@acme.example")
+    world.clear_faults()
+    wait_for(lambda: row["ticket_id"] in copied(world))
+    warning = "No stored data has this address. Check that it is the right one"
+    for address, is_warned in (("kim.nowak@acme.example", True), ("kim.novak@acme.example", False)):
+        done = forget(system, "--tenant", "acme", "--requester", address, "--yes")
+        assert done.returncode == 0, done.stderr
+        assert (warning in done.stdout) is is_warned, done.stdout
+        assert address not in done.stdout
+
+
 def test_a_job_that_runs_is_stopped_keeps_nothing_and_raises_no_alarm(
     system: System, world: World, kept: redis.Redis
 ) -> None:

@@ -231,7 +231,7 @@ def _lacks(looked: QueueSigns | None, work: WorkSigns | None) -> str:
     """Return what keeps jobs from being taken, as far as it is known."""
     if looked is None:
         return "Redis answers"
-    return "a worker runs" if work is not None and not work.workers and looked.listening == 0 else ""
+    return "a worker runs" if work is not None and not work.at_work and looked.listening == 0 else ""
 
 
 def _of_workers(looked: QueueSigns | None, work: WorkSigns | None) -> list[QueueWarning]:

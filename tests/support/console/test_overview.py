@@ -17,6 +17,8 @@ from support.diagnose.readings import reading_of
 from tests.kit.postgres import Store
 from tests.support.console.visits import MISSED, OF_ACME, OF_GLOBEX, OPERATOR, SUPPORT, Visits, rendered
 
+pytestmark = pytest.mark.usefixtures("worker_session")
+
 
 @pytest.mark.parametrize(
     ("waiting", "reading"),

@@ -27,6 +27,8 @@ from tests.support.known import job as known_job
 from tests.support.known import refused as refused_webhook
 from tests.support.reasons import REASONS
 
+pytestmark = pytest.mark.usefixtures("worker_session")
+
 
 def at(tenant_id: str, ticket_id: str) -> dict[str, str]:
     return {"tenant_id": tenant_id, "ticket_id": ticket_id}

@@ -1,0 +1,86 @@
+"""Faults beside the one that the verdict names, and the time of a refusal that is not new."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+from config.tenant_names import setting_suffix
+from integrations.holds import DeskHoldReason, HoldReason
+from storage.by_hand import Happened
+from storage.models import JobState
+from support.diagnose.diagnosis import Diagnosis
+from support.diagnose.facts import Facts
+from support.diagnose.reasons import CAUSES, JobCause, known_cause
+from support.diagnose.refusals import clock
+from support.diagnose.verdicts import VerdictCode
+
+_NEW = timedelta(minutes=1)
+"""A hold is tried every 30 s: after twice that, nothing shows whether it still holds."""
+_MODEL = {VerdictCode.MODEL_FAILING, VerdictCode.MODEL_HELD}
+_DESK = {VerdictCode.DESK_FAILING, VerdictCode.RATE_HELD, VerdictCode.TENANT_CLOSED}
+
+
+def with_other_faults(facts: Facts, found: Diagnosis) -> Diagnosis:
+    """Return the diagnosis of an open or failed job, with what the model or the desk fails at besides."""
+    job = facts.job
+    if job is None or job.state in (JobState.COMPLETED, JobState.SKIPPED) or found.verdict is VerdictCode.DELIVERED:
+        return found
+    for fault, reason in [
+        *(_of_model(facts) if found.verdict not in _MODEL else ()),
+        *(_of_desk(facts) if found.verdict not in _DESK else ()),
+    ]:
+        cause = known_cause(reason)
+        mends = "" if cause is None else mends_of(facts, cause)
+        more = [mends] if mends and mends not in found.mends else []
+        found = replace(found, says=f"{found.says} Besides, {fault}.", mends=[*found.mends, *more])
+    return found
+
+
+def mends_of(facts: Facts, cause: JobCause) -> str:
+    """Return what a person does about the cause, for this ticket."""
+    return cause.mends.format(
+        tenant=facts.tenant_id,
+        ticket=facts.ticket_id,
+        job=facts.job.id if facts.job else "",
+        suffix=setting_suffix(facts.tenant_id) if facts.tenant_id else "<TENANT>",
+    )
+
+
+def _of_model(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield each fault as a clause, with its reason."""
+    if facts.model.asked and facts.model.failure:
+        yield f"the model's server fails just now: {facts.model.failure}", ""
+        return
+    if held := _held(facts, HoldReason, until="answered"):
+        yield held
+
+
+def _of_desk(facts: Facts) -> Iterator[tuple[str, str]]:
+    if facts.desk.asked:
+        if facts.desk.failure:
+            yield f"the desk fails just now: {facts.desk.failure}", facts.desk.failure
+        return
+    if held := _held(facts, DeskHoldReason, until="asked"):
+        yield held
+
+
+def _held(facts: Facts, reasons: type[HoldReason] | type[DeskHoldReason], until: str) -> tuple[str, str] | None:
+    """Return the hold that jobs of the client wait for, or that this one met last, unless it came further since."""
+    if reason := next((reason for reason in reasons if reason in facts.held), None):
+        return f"jobs of the client wait: {reason}", reason
+    for event in reversed(facts.events or ()):
+        if event.what == until:
+            return None
+        if event.reason in set(reasons):
+            return f"it was last refused at {clock(event.at, facts.asked_at)}: {event.reason}", event.reason or ""
+    return None
+
+
+def as_of_then(facts: Facts, cause: JobCause) -> str:
+    """Return what to say of a cause: of a hold that was seen a while ago, when that was."""
+    holds = next((reason for reason in (*HoldReason, *DeskHoldReason) if CAUSES.get(reason) is cause), None)
+    seen: list[Happened] = [event for event in facts.events or () if event.reason == holds]
+    if holds is None or not seen or facts.asked_at - seen[-1].at < _NEW:
+        return cause.says
+    begins = "waits" if facts.job is not None and facts.job.state == JobState.WAITING else "has no enhancement"
+    return f"{begins}: last refused at {clock(seen[-1].at, facts.asked_at)} ({holds})"
