@@ -16,7 +16,7 @@ from integrations.errors import (
     OutsideFailure,
 )
 from integrations.statuses import known_status, retry_after_seconds
-from integrations.text import all_storable
+from integrations.text import load_json
 
 SUCCESS = 2000
 WARNING = 3000
@@ -120,8 +120,8 @@ def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool
     """Read an answer, each text in it storable. Raises DeskUnavailable for a success that is not the API's JSON."""
     wait = retry_after_seconds(retry_after)
     try:
-        body = all_storable(json.loads(content))
-    except (ValueError, RecursionError):
+        body = load_json(content)
+    except ValueError:
         body = None
     if isinstance(body, dict):
         return DeskAnswer(status, _code(body), body, wait, posted)
