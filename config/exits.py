@@ -14,7 +14,7 @@ OF_COMMANDS = {
     "not answered with y",
     NOT_UNDERSTOOD_EXIT: "the command was not understood, or several tenants have the ticket, or its tenant is unknown "
     "(diagnose, secrets)",
-    UNFORESEEN_EXIT: "a mistake of ours: the log line has its place",
+    UNFORESEEN_EXIT: "a mistake of ours: the log line has its place; or the output can't be written (a full disk)",
     AWAY_EXIT: "the database is away (diagnose has a verdict for that), or Redis (forget), or the model (replay; past "
     "a day's spending limit too): try again",
     CONFIGURATION_EXIT: "a setting or the database has to be mended",

@@ -1,9 +1,11 @@
 """Text from outside, as Postgres, JSON and a log line take it."""
 
+import json
 import re
 from typing import Any
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_DEEPEST = 100
 
 
 def storable(text: str) -> str:
@@ -11,12 +13,24 @@ def storable(text: str) -> str:
     return _UNSTORABLE.sub("", text)
 
 
-def all_storable(value: Any) -> Any:
-    """Return a decoded JSON value with all its texts and names storable. Raises RecursionError for the deepest ones."""
+def load_json(content: str | bytes) -> Any:
+    """Return a JSON value with all its texts and names storable. Raises ValueError, also if nested over 100 deep.
+
+    The depth that the json module takes differs between Python versions.
+    """
+    try:
+        return _all_storable(json.loads(content), _DEEPEST)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _all_storable(value: Any, deepest: int) -> Any:
     if isinstance(value, str):
         return storable(value)
+    if not isinstance(value, list | dict):
+        return value
+    if deepest == 0:
+        raise ValueError("nested too deep")
     if isinstance(value, list):
-        return [all_storable(item) for item in value]
-    if isinstance(value, dict):
-        return {storable(name): all_storable(item) for name, item in value.items()}
-    return value
+        return [_all_storable(item, deepest - 1) for item in value]
+    return {storable(name): _all_storable(item, deepest - 1) for name, item in value.items()}

@@ -1,7 +1,6 @@
 """Running a verb that asks the database: settings, connection, and what goes wrong with either."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from observability import phrases
 from observability.logging import refuse_start, say, start_logging
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check
 from storage.session import DATABASE_FAILURES, Database, is_away
-from support.leaving import run_within
+from support.leaving import run_within, stop_printing
 
 _AWAY = "the database does not answer"
 
@@ -72,11 +71,6 @@ def ask_with(
         return UNFORESEEN_EXIT
 
 
-def stop_printing() -> None:
-    """Print no more: whoever read it has seen enough (`| head`), and the interpreter must not try to write the rest."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 async def _checked(
     work: Callable[[Database, Settings], Awaitable[int]],
     settings: Settings,
@@ -98,7 +92,7 @@ async def _on_database(
     try:
         async with asyncio.timeout(patience.check_seconds):
             await check(database)
-        status = await work(database, settings)
+        return await work(database, settings)
     except TimeoutError as failure:
         raise DatabaseUnreachable(_AWAY) from failure
     except DATABASE_FAILURES as failure:
@@ -107,5 +101,3 @@ async def _on_database(
         raise DatabaseUnreachable(_AWAY) from failure
     finally:
         await database.close()
-    sys.stdout.flush()
-    return status

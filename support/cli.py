@@ -5,16 +5,17 @@ What a verb runs is loaded when it is chosen. Processes are named by text: the c
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pkgutil import resolve_name
 
-from config.exits import AWAY_EXIT, CONFIGURATION_EXIT
+from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, UNFORESEEN_EXIT
 from config.loading import SettingsRefused, load
 from config.settings import MigrateSettings
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging
 from observability.start import begin_loading, end_loading
 from support.arguments import add_verbs
+from support.leaving import stop_printing
 
 _BY_HAND = {
     "jobs": "support.list_jobs:run",
@@ -71,13 +72,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         case "console":
             status = resolve_name("support.console.process:run")(chosen)
         case "migrate":
-            status = _migrate()
+            status = _written(_migrate)
         case "psql":
             status = resolve_name("support.psql:run")(chosen.arguments)
         case verb:
             by_hand = resolve_name(_BY_HAND[verb])
             end_loading()
-            status = by_hand(chosen)
+            status = _written(lambda: by_hand(chosen))
+    return status
+
+
+def _written(command: Callable[[], int]) -> int:
+    """Run a command and write its buffered output; return its exit status, or 70 if the output can't be written.
+
+    If the write were left to Python's exit, its failure would turn any status into 120.
+    """
+    status = 0
+    try:
+        status = command()
+        sys.stdout.flush()
+    except OSError as failure:
+        if failure.filename is not None:
+            raise  # a file, not the output
+        stop_printing()
+        if not isinstance(failure, BrokenPipeError):
+            print(f"The output can't be written: {failure.strerror}.", file=sys.stderr)
+            return UNFORESEEN_EXIT
     return status
 
 

@@ -1,7 +1,9 @@
-"""Running a coroutine whose end is not waited for: what hangs in it does not keep the process from its own end."""
+"""Ends of a command: work that hangs, and output that can't be written, do not delay or change them."""
 
 import asyncio
 import contextlib
+import os
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
@@ -51,3 +53,8 @@ def run_within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
     finally:
         # A moment for its connections to be closed.
         thread.join(_ENDING_SECONDS)
+
+
+def stop_printing() -> None:
+    """Discard all further output: its reader has closed the pipe (`| head`), or the disk is full."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -29,8 +29,8 @@ def run(arguments: Sequence[str]) -> int:
     command = ["psql", "--dbname", make_conninfo("", **where), *arguments]
     try:
         os.execvpe(command[0], command, environment_with(**secrets))  # noqa: S606 -- no shell is wanted
-    except FileNotFoundError:
-        refuse_start(["psql is not installed"], sys.stderr)
+    except (FileNotFoundError, PermissionError):  # the latter also where PATH has an unreadable folder
+        refuse_start(["psql is not installed, or may not be run"], sys.stderr)
         return CONFIGURATION_EXIT
 
 

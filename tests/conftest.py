@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -10,6 +11,10 @@ from tests.kit.shield import take_out
 
 # Before anything reads them: tests say themselves what they set.
 take_out(os.environ)
+
+# What a shell without job control runs in the background ignores Ctrl-C, and so would the processes of tests.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = [
     "tests.containers.stack",

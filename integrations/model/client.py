@@ -7,7 +7,6 @@ Where the repair can't be had now (the breaker has opened, a 429), a later `ask`
 """
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -30,7 +29,7 @@ from integrations.model.silence import Silence
 from integrations.model.stream import Completion, Gathered, NotAStream, read_completion
 from integrations.model.wire import REFUSALS, Wire, as_body, refused_part, strip_fence
 from integrations.outward import STRAIGHT, Outward
-from integrations.text import all_storable
+from integrations.text import load_json
 from integrations.values import ModelAnswer, Prompt, Structured, Unanswered, Usage
 
 # Each optional part of a request may be refused once, and each format but the last.
@@ -235,6 +234,6 @@ def _usable(completion: Completion, answer_type: type[Structured]) -> Structured
     if completion.finish_reason == "length":
         return None
     try:
-        return answer_type.model_validate(all_storable(json.loads(strip_fence(completion.text))))
-    except (ValueError, RecursionError):
+        return answer_type.model_validate(load_json(strip_fence(completion.text)))
+    except ValueError:
         return None

@@ -18,7 +18,7 @@ from integrations.errors import (
     TicketNotFound,
 )
 from integrations.statuses import known_status, retry_after_seconds
-from integrations.text import all_storable
+from integrations.text import load_json
 
 SUCCESS = 2000
 WARNING = 3000
@@ -127,8 +127,8 @@ def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool
     """Read an answer, each text in it storable. Raises DeskUnavailable for a success that is not the API's JSON."""
     wait = retry_after_seconds(retry_after)
     try:
-        body = all_storable(json.loads(content))
-    except (ValueError, RecursionError):
+        body = load_json(content)
+    except ValueError:
         body = None
     known: dict[str, Any] = body if isinstance(body, dict) else {}
     answer = DeskAnswer(status, _code(known), known, wait, posted)

@@ -13,7 +13,7 @@ from config.tenant_reading import read_environment
 from dispatch.queue import open_redis
 from observability import tracing
 from storage.session import Database
-from support.asking import Patience, ask_with, stop_printing
+from support.asking import Patience, ask_with
 from support.check.settings import load_parts
 from support.diagnose.choosing import AskedAbout, SeveralTenants, TenantNotKnown
 from support.diagnose.facts import Facts
@@ -22,6 +22,7 @@ from support.diagnose.judging import judge
 from support.diagnose.no_database import facts_without_database
 from support.diagnose.outside import LooksItself
 from support.diagnose.printing import for_machines, for_people
+from support.leaving import stop_printing
 from support.tables import as_json
 
 _REDIS_SECONDS = 0.5

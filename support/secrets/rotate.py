@@ -20,8 +20,8 @@ from config.exits import (
 from config.loading import LogSettings, SettingsRefused, load
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging
-from support.asking import stop_printing
 from support.confirming import NotAsked, confirmed
+from support.leaving import stop_printing
 from support.secrets import asking, telling
 from support.secrets.cluster import RotationStep, commands
 from support.secrets.guards import NotRotated, insist_on_end, insist_on_no_variable, insist_on_step

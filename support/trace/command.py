@@ -8,16 +8,15 @@ from datetime import datetime
 from pathlib import Path
 
 from config.diagnose_settings import TraceSettings
-from config.exits import CONFIGURATION_EXIT, NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT, UNFORESEEN_EXIT
+from config.exits import CONFIGURATION_EXIT, NOT_DONE_EXIT, NOT_UNDERSTOOD_EXIT
 from config.loading import SettingsRefused, load
 from config.trace_settings import TraceFileSettings
-from observability import phrases
-from observability.logging import refuse_start, say, start_logging
+from observability.logging import refuse_start, start_logging
 from observability.tracing import GPT4
 from storage import by_hand
 from storage.by_hand import Details
 from storage.session import Database
-from support.asking import ask_with, stop_printing
+from support.asking import ask_with
 from support.diagnose.choosing import AskedAbout, choose, jobs_of
 from support.show_job import trace_id
 from support.tables import as_json, clean, terminal_width, when
@@ -74,15 +73,8 @@ def _tell_of_files(place: Path, asked: AskedAbout, found: Sequence[KeptTrace], *
     about = {name: shown.tag(name) or None for name in ("job_id", "tenant_id", "ticket_id")}
     others = sorted({other for trace in found if (other := trace.tag("job_id"))} - {about["job_id"] or ""})
     about |= {"trace_id": shown.trace_id, "source": f"spans of {place}"}
-    try:
-        remark = NOT_ENDED if about["job_id"] and may_go_on(shown) else ""
-        _tell(about, of_trace(shown), max(span.end for span in shown.spans), others, remark, as_machine=as_machine)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        stop_printing()
-    except OSError as failure:
-        say(phrases.PROCESS_FAILED, failure=failure)
-        return UNFORESEEN_EXIT
+    remark = NOT_ENDED if about["job_id"] and may_go_on(shown) else ""
+    _tell(about, of_trace(shown), max(span.end for span in shown.spans), others, remark, as_machine=as_machine)
     return 0
 
 

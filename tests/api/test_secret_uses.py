@@ -34,20 +34,15 @@ async def post(receiver: Receiver, headers: dict[str, str], body: bytes = BODY) 
 
 
 @pytest.mark.parametrize(
-    ("headers", "setting", "remark"),
-    [
-        (timed(NEW, BODY), CURRENT, None),
-        (timed(OLD, BODY), PREVIOUS, SIGNED_BY_PREVIOUS),
-        ({"X-ServiceDesk-Token": DESK_TOKEN}, TOKEN, None),
-    ],
+    ("setting", "remark"),
+    [(CURRENT, None), (PREVIOUS, SIGNED_BY_PREVIOUS), (TOKEN, None)],
     ids=["current", "previous", "token"],
 )
-async def test_what_proves_a_webhook_is_noted(headers: dict[str, str], setting: str, remark: str | None) -> None:
+async def test_what_proves_a_webhook_is_noted(setting: str, remark: str | None) -> None:
     receiver = Receiver(TenantDirectory(lambda: SETTINGS))
-    assert await post(receiver, headers) == 202
-    assert [(tenant, proof.setting, proof.secret) for tenant, proof in receiver.proofs] == [
-        ("acme", setting, SETTINGS[f"{setting}_ACME"])
-    ]
+    secret = SETTINGS[f"{setting}_ACME"]
+    assert await post(receiver, {"X-ServiceDesk-Token": secret} if setting == TOKEN else timed(secret, BODY)) == 202
+    assert [(tenant, proof.setting, proof.secret) for tenant, proof in receiver.proofs] == [("acme", setting, secret)]
     assert [event.remark for event in receiver.events] == [remark]
 
 

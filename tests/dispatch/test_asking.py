@@ -54,15 +54,18 @@ async def test_who_took_long_to_connect_asks_for_no_longer(redis_url: str, redis
     there = urlsplit(redis_url)
 
     async def forward(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
-        while some := await source.read(65536):
-            to.write(some)
-        to.close()
+        try:
+            while some := await source.read(65536):
+                to.write(some)
+        finally:
+            to.close()
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(1)
         answers, questions = await asyncio.open_connection(there.hostname, there.port)
-        await asyncio.gather(forward(reader, questions), forward(answers, writer))
-        await asyncio.gather(questions.wait_closed(), writer.wait_closed())
+        # A caller that gives up while an answer comes resets its connection.
+        await asyncio.gather(forward(reader, questions), forward(answers, writer), return_exceptions=True)
+        await asyncio.gather(questions.wait_closed(), writer.wait_closed(), return_exceptions=True)
         ended.set()
 
     ended = asyncio.Event()

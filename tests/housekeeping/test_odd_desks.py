@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -95,7 +95,7 @@ async def test_a_time_that_is_still_to_come_hides_no_change(sync: Sync, database
     desk = PlainDesk.of(15)
     desk.there["1014"].created = desk.there["1014"].changed = NOW + timedelta(days=900)
     await sync(desk)
-    desk.there["1000"].changed = NOW + timedelta(seconds=1)
+    desk.there["1000"].changed = datetime.now(UTC) + timedelta(seconds=1)
     assert (await sync(desk)).tickets == 1
     state = await passes.load(database, "acme", "t")
     assert state.changes_until is not None

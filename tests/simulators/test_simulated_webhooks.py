@@ -178,7 +178,8 @@ def test_a_custom_trigger_runs_a_command_with_the_ticket_in_a_file(
     assert (json.loads(told)["request"]["id"], json.loads(told)["request"]["subject"]) == (ticket, "Grüße")
 
 
-def test_a_command_that_is_not_there_is_recorded(unsigned: httpx.Client) -> None:
-    unsigned.patch("/_sim/desks/acme", json={"trigger_command": ["no-such-program"]}).raise_for_status()
+def test_a_command_that_is_not_there_is_recorded(unsigned: httpx.Client, tmp_path: Path) -> None:
+    # With its folder: the failure of one that is looked up depends on the folders in PATH.
+    unsigned.patch("/_sim/desks/acme", json={"trigger_command": [str(tmp_path / "none")]}).raise_for_status()
     ticket = unsigned.post("/_sim/tickets", json={"tenant": "acme", "subject": "x"}).json()["ticket_id"]
     assert "FileNotFoundError" in delivered(unsigned, "acme", ticket)["error"]

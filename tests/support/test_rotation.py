@@ -92,6 +92,7 @@ def test_who_is_tired_of_waiting_for_the_database_has_the_new_secret_by_then(she
     """It takes a connection and says nothing; Ctrl-C."""
     ours, theirs = pty.openpty()
     with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
         settings = {"SECRETS_DIR": str(shelf.path), "DATABASE_URL": f"postgresql://u:p@{address(silent)}/x"}
         with subprocess.Popen(
             [sys.executable, "-m", "support.cli", "secrets", "rotate", "--tenant", "acme", "--leaked", "--yes"],

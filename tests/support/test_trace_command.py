@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,15 +96,6 @@ def test_a_usual_place_that_cant_be_read_is_said(tmp_path: Path) -> None:
     told = here("trace", "--ticket", "124", TRACES_DIR=str(tmp_path / ("far" * 90)))
     assert (told.returncode, told.stdout) == (78, "")
     assert "can't be read (File name too long): the database is asked.\n" in told.stderr
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_what_cant_be_printed_is_no_answer_about_a_job(tmp_path: Path) -> None:
-    place = str(kept(tmp_path, **STORY))
-    command = [sys.executable, "-m", "support.cli", "trace", "--ticket", "124", "--traces", place]
-    with Path("/dev/full").open("wb") as full:
-        told = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert (told.returncode, "Traceback" in told.stderr) == (70, False)
 
 
 def test_a_place_that_cant_be_read_is_said(tmp_path: Path) -> None:

@@ -80,5 +80,13 @@ def test_what_is_missing_is_named() -> None:
     assert (refused.returncode, "DATABASE_URL is missing" in told) == (78, True)
 
 
+def test_one_that_may_not_be_run_is_none(tmp_path: Path) -> None:
+    """So does a folder of PATH that may not be read look."""
+    (tmp_path / "psql").touch(mode=0o600)
+    with psql("postgresql://me@host/db", path=str(tmp_path)) as refused:
+        told, _ = refused.communicate(timeout=30)
+    assert (refused.returncode, "psql is not installed, or may not be run" in told) == (78, True)
+
+
 def _arguments(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").replace("\0", " ")

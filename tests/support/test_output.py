@@ -1,0 +1,48 @@
+"""Commands whose output can't be written: the status says so, and is no answer about a job."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from devstack.postgres import Postgres
+from tests.support.spans import STORY, kept
+
+FULL = Path("/dev/full")
+KIT = "signing-kit --tenant acme --url https://api.example.com/webhook --form"
+
+
+def printed(words: str, output: int, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """Run it with buffered output, whatever this process has."""
+    return subprocess.run(
+        [sys.executable, "-m", "support.cli", *words.split()],
+        env={"PATH": os.environ["PATH"], **settings},
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    "words", ["trace --ticket 124", "jobs --json", "check", f"{KIT} token", f"{KIT} script", "migrate"]
+)
+def test_a_full_disk_is_status_70_with_its_reason(words: str, tmp_path: Path, server: Postgres) -> None:
+    settings = {"DATABASE_URL": server.url, "DATABASE_ADMIN_URL": server.admin_url}
+    with FULL.open("wb") as full:
+        told = printed(words, full.fileno(), TRACES_DIR=str(kept(tmp_path, **STORY)), **settings)
+    assert (told.returncode, "Traceback" in told.stderr, "Exception ignored" in told.stderr) == (70, False, False)
+    assert told.stderr.endswith("The output can't be written: No space left on device.\n")
+
+
+@pytest.mark.parametrize(("words", "status"), [(f"{KIT} token", 0), (f"{KIT} script", 0), ("check --json", 78)])
+def test_a_reader_that_has_left_changes_no_status(words: str, status: int) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    told = printed(words, writing)
+    os.close(writing)
+    assert (told.returncode, told.stderr) == (status, "")
