@@ -20,6 +20,7 @@ ON_QUICK = frozenset(
         "last_looks",
         "once",
         "outages",
+        "placeholders",
         "redis_faults",
         "starts",
     )
