@@ -132,9 +132,9 @@ def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool
         body = None
     known: dict[str, Any] = body if isinstance(body, dict) else {}
     answer = DeskAnswer(status, _code(known), known, wait, posted)
-    # The text of a ticket may hold the name: of a success only what stands beside tickets counts.
-    outer = {name: value for name, value in known.items() if isinstance(value, str) or name.startswith("error")}
-    if is_throttled(json.dumps(outer).encode() if body is known and answer.succeeded else content):
+    # The text of a ticket may hold the name: only what stands beside tickets counts.
+    outer = {name: each for name, each in known.items() if isinstance(each, str) or name.startswith(("error", "resp"))}
+    if is_throttled(json.dumps(outer).encode() if body is known else content):
         return replace(answer, throttled=True)
     if body is known:
         return answer

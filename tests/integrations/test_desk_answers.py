@@ -87,6 +87,8 @@ def test_a_throttling_is_one_under_any_status_and_in_any_field(status: int, body
 def test_a_ticket_about_a_throttling_is_none(more: dict[str, Any]) -> None:
     body = {"request": {"id": "1", "subject": THROTTLE}} | more
     assert decode(200, json.dumps(body).encode(), None).succeeded
+    refused = decode(400, json.dumps(body | {"response_status": coded(4001)}).encode(), None)
+    assert (refused.throttled, refused.effective_status) == (False, 400)
 
 
 @pytest.mark.parametrize(
