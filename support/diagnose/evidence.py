@@ -10,7 +10,7 @@ from storage.job_figures import MOST_COUNTED
 from storage.jobs import OWN_EVENTS, RECOVERED, SIGNED_BY_PREVIOUS
 from storage.reconcile_findings import SeenWithoutWebhook
 from storage.rejections import Receiving
-from support.diagnose.facts import Facts
+from support.diagnose.facts import Facts, nobody_works
 from support.diagnose.readings import reading_of
 from support.tables import duration
 
@@ -130,7 +130,8 @@ def _workers(facts: Facts) -> str:
         return "not checked"
     listen = "" if queue is None or queue.listening is None else f"{queue.listening} listen at the queue, "
     silent = f", {work.silent} of which have fallen silent" if work.silent else ""
-    gone = "" if work.connected or not work.workers else ", but no worker is connected to Postgres any more"
+    is_gone = work.workers and nobody_works(queue, work)
+    gone = ", but no worker is connected to Postgres any more" if is_gone else ""
     started = facts.last_started_at
     last = (
         f"the last one was begun {duration((facts.asked_at - started).total_seconds())} ago"

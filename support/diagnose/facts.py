@@ -19,6 +19,7 @@ REDIS_REFUSES = "it refuses our password"
 class QueueSigns:
     """How many messages wait in Redis, how many workers hold, and how many workers listen; None: it does not say.
 
+    `quiet`: connections of workers that have stopped listening, full or stuck. A killed worker has none.
     `takes_nothing`: it has no room left in its memory, can't write to its disk, or follows another one (read-only).
     """
 
@@ -26,6 +27,20 @@ class QueueSigns:
     held: int
     listening: int | None
     takes_nothing: bool = False
+    quiet: int = 0
+
+
+def nobody_works(queue: QueueSigns | None, work: WorkSigns | None) -> bool:
+    """Return True if no worker listens and none holds a job; False if Redis does not say who listens.
+
+    A worker counts as dead only if it has neither a session in Postgres nor a connection to Redis.
+    """
+    if queue is None or queue.listening != 0:
+        return False
+    if queue.quiet:
+        # The leases of a healthy worker may expire while Postgres is away.
+        return work is not None and not work.workers and not work.silent
+    return work is None or not work.workers or not work.connected
 
 
 @dataclass(frozen=True, slots=True)
