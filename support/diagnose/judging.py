@@ -6,7 +6,7 @@ from config.tenant_names import setting_suffix
 from storage.by_hand import Details
 from storage.jobs import CONTEXT_INCOMPLETE, FORGOTTEN
 from storage.models import JobState
-from support.diagnose.diagnosis import IS_THERE, Diagnosis, enhance_by_hand, told, unless_closed
+from support.diagnose.diagnosis import IS_THERE, SEE_WORKERS, Diagnosis, enhance_by_hand, told, unless_closed
 from support.diagnose.facts import REDIS_REFUSES, Facts, nobody_works
 from support.diagnose.no_webhook import of_no_webhook
 from support.diagnose.other_faults import as_of_then, mends_of, with_other_faults
@@ -110,13 +110,17 @@ def _of_cause(facts: Facts, cause: JobCause) -> Diagnosis:
     if job is not None and job.state == JobState.WAITING and cause.verdict is not VerdictCode.IN_PROGRESS:
         is_due = job.due_at <= facts.asked_at
         says += "; the next try comes at any moment" if is_due else f"; the next try is {_at(job.due_at, facts)}"
-        says += ", by itself"
+        says += _by_itself(facts)
     elif job is not None and job.state in (JobState.FAILED, JobState.SKIPPED) and cause.retried:
         mends.append(f"then `ai-agents retry {job.id}`" + (" (GPT-4's answer is kept)" if job.answered else ""))
     elif cause.verdict is VerdictCode.TICKET_GONE and facts.desk.ticket == "open" and job is not None:
         says += "; it is open now"
         mends.append(f"if it is to be enhanced after all, `ai-agents retry {job.id}`")
     return told(facts, cause.verdict, says, *mends, anchor=cause.anchor)
+
+
+def _by_itself(facts: Facts) -> str:
+    return "" if nobody_works(facts.queue, facts.work) else ", by itself"
 
 
 def _at(moment: datetime, facts: Facts) -> str:
@@ -160,7 +164,7 @@ def _waiting(facts: Facts, job: Details) -> Diagnosis:
         cause = known_cause(job.reason or "")
         if cause is not None:
             return _of_cause(facts, cause)
-        return told(facts, VerdictCode.IN_PROGRESS, f"is tried {_at(job.due_at, facts)}, by itself", "wait")
+        return told(facts, VerdictCode.IN_PROGRESS, f"is tried {_at(job.due_at, facts)}{_by_itself(facts)}", "wait")
     return _not_queued(facts, job, due_for) or _in_queue(facts, job, due_for)
 
 
@@ -224,7 +228,7 @@ def _scaled(depth: int | None) -> list[str]:
 
 
 def _no_worker(facts: Facts, why: str) -> Diagnosis:
-    return told(facts, VerdictCode.NO_WORKER, f"waits: {why}", f"{_PODS} tells why; it goes on by itself when one runs")
+    return told(facts, VerdictCode.NO_WORKER, f"waits: {why}", SEE_WORKERS)
 
 
 def _takes_nothing(facts: Facts, due_for: float) -> bool:

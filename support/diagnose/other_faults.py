@@ -8,8 +8,8 @@ from config.tenant_names import setting_suffix
 from integrations.holds import DeskHoldReason, HoldReason
 from storage.by_hand import Happened
 from storage.models import JobState
-from support.diagnose.diagnosis import Diagnosis
-from support.diagnose.facts import Facts
+from support.diagnose.diagnosis import SEE_WORKERS, Diagnosis
+from support.diagnose.facts import Facts, nobody_works
 from support.diagnose.reasons import CAUSES, JobCause, known_cause
 from support.diagnose.refusals import clock
 from support.diagnose.verdicts import VerdictCode
@@ -21,19 +21,30 @@ _DESK = {VerdictCode.DESK_FAILING, VerdictCode.RATE_HELD, VerdictCode.TENANT_CLO
 
 
 def with_other_faults(facts: Facts, found: Diagnosis) -> Diagnosis:
-    """Return the diagnosis of an open or failed job, with what the model or the desk fails at besides."""
+    """Return the diagnosis of an open or failed job, with the other faults of workers, model and desk."""
     job = facts.job
     if job is None or job.state in (JobState.COMPLETED, JobState.SKIPPED) or found.verdict is VerdictCode.DELIVERED:
         return found
+    if job.state == JobState.WAITING and found.verdict is not VerdictCode.NO_WORKER and _lacks_workers(facts):
+        found = _beside(found, "no worker is there to take its job", SEE_WORKERS)
     for fault, reason in [
         *(_of_model(facts) if found.verdict not in _MODEL else ()),
         *(_of_desk(facts) if found.verdict not in _DESK else ()),
     ]:
         cause = known_cause(reason)
-        mends = "" if cause is None else mends_of(facts, cause)
-        more = [mends] if mends and mends not in found.mends else []
-        found = replace(found, says=f"{found.says} Besides, {fault}.", mends=[*found.mends, *more])
+        found = _beside(found, fault, "" if cause is None else mends_of(facts, cause))
     return found
+
+
+def _beside(found: Diagnosis, fault: str, mends: str) -> Diagnosis:
+    more = [mends] if mends and mends not in found.mends else []
+    return replace(found, says=f"{found.says} Besides, {fault}.", mends=[*found.mends, *more])
+
+
+def _lacks_workers(facts: Facts) -> bool:
+    # At a Redis that is read-only workers can't listen.
+    takes_nothing = facts.queue is not None and facts.queue.takes_nothing
+    return nobody_works(facts.queue, facts.work) and not takes_nothing
 
 
 def mends_of(facts: Facts, cause: JobCause) -> str:

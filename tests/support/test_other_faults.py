@@ -1,5 +1,6 @@
 """A second fault is named beside the first, and a refusal of a while ago has its time."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from support.diagnose.judging import judge
 from tests.support.known import NOBODY_AT_WORK, NOW, ago, facts, happened, job
 
 SOON: dict[str, Any] = {"due_at": ago(-40)}
+NO_WORKER: dict[str, Any] = {"work": NOBODY_AT_WORK, "queue": QueueSigns(0, 0, 0)}
 KEY, DESK_KEY = "model key refused", "desk credentials refused"
 REFUSES = DeskLook(asked=True, failure="ServiceDesk Plus API: 401 Unauthorized")
 NOT_ASKED = DeskLook(failure="unknown")
@@ -37,6 +39,8 @@ HELD_BOTH = happened(("claimed", None), ("held back", KEY), ("claimed", None), (
             "no_worker",
             "the desk fails just now",
         ),
+        (facts(job("waiting", KEY, **SOON), **NO_WORKER), "model_held", "no worker is there to take its job"),
+        (facts(job("waiting", **SOON), **NO_WORKER), "in_progress", "no worker is there to take its job"),
     ],
 )
 def test_a_second_fault_is_named_with_what_to_do(known: Facts, verdict: str, besides: str) -> None:
@@ -55,6 +59,8 @@ def test_a_second_fault_is_named_with_what_to_do(known: Facts, verdict: str, bes
         facts(job("waiting", KEY, **SOON), held={DESK_KEY: 1}),
         facts(job("waiting", DESK_KEY, **SOON), desk=REFUSES),
         facts(job("waiting", DESK_KEY, **SOON), events=[*HELD_BOTH, *happened(("answered", None))]),
+        facts(job("waiting"), **NO_WORKER),
+        facts(job("waiting", KEY, **SOON), work=NOBODY_AT_WORK, queue=replace(NO_WORKER["queue"], takes_nothing=True)),
         facts(job("completed"), desk=REFUSES),
         facts(job("skipped", "dry run"), desk=REFUSES),
     ],
@@ -76,3 +82,9 @@ def test_a_hold_that_was_not_seen_lately_is_not_said_to_hold(state: str, reason:
     seen = Happened(ago(seconds), 1, "held back", reason if state == "waiting" else KEY)
     due = {"due_at": NOW + (NOW - ago(40))}
     assert says in judge(facts(job(state, reason, **due), events=[seen])).says
+
+
+@pytest.mark.parametrize("reason", [KEY, None])
+def test_without_a_worker_no_try_comes_by_itself(reason: str | None) -> None:
+    says = judge(facts(job("waiting", reason, **SOON), **NO_WORKER)).says
+    assert "at 09:30:40 UTC, in 40s. Besides, no worker" in says
