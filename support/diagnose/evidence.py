@@ -114,8 +114,8 @@ def _of_now(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(None, f"workers: {_workers(facts)}")
     if facts.most_running is not None:
         yield Evidence(None, f"{facts.most_running} of the client's jobs run, and no more may at a time")
-    for reason, count in facts.held.items():
-        many = f"{count} or more" if count >= MOST_COUNTED else count
+    for reason, held in facts.held.items():
+        many = f"{held.jobs} or more" if held.jobs >= MOST_COUNTED else held.jobs
         yield Evidence(None, f"{many} of the client's jobs wait: {reason}")
     if facts.desk.asked:
         yield Evidence(None, f"desk: {_desk(facts.desk)}")

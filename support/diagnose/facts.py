@@ -7,6 +7,7 @@ from typing import Literal
 
 from integrations.looks import DeskLook, ModelLook
 from storage.by_hand import Details, Happened, Listed
+from storage.job_figures import HeldJobs
 from storage.jobs import Event
 from storage.reconcile_findings import SeenWithoutWebhook
 from storage.rejections import Receiving
@@ -73,8 +74,8 @@ class Facts:
     database_failure: str = ""
     """Why Postgres said nothing at all; empty where it answers."""
     work: WorkSigns | None = None
-    held: Mapping[str, int] = field(default_factory=dict)
-    """How many jobs of the tenant wait held back, by reason."""
+    held: Mapping[str, HeldJobs] = field(default_factory=dict)
+    """Jobs of the tenant that wait held back, by reason."""
     most_running: int | None = None
     """How many jobs of the tenant may run at a time, where so many do; None where it may begin another."""
     desk: DeskLook = field(default_factory=DeskLook)

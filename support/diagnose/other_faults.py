@@ -78,13 +78,21 @@ def _of_desk(facts: Facts) -> Iterator[tuple[str, str]]:
 def _held(facts: Facts, reasons: type[HoldReason] | type[DeskHoldReason], until: str) -> tuple[str, str] | None:
     """Return the hold that jobs of the client wait for, or that this one met last, unless it came further since."""
     if reason := next((reason for reason in reasons if reason in facts.held), None):
-        return f"jobs of the client wait: {reason}", reason
+        return f"jobs of the client wait: {_held_since(facts, reason)}", reason
     for event in reversed(facts.events or ()):
         if event.what == until:
             return None
         if event.reason in set(reasons):
             return f"it was last refused at {clock(event.at, facts.asked_at)}: {event.reason}", event.reason or ""
     return None
+
+
+def _held_since(facts: Facts, reason: str) -> str:
+    """Return the reason; of a hold that is not new with the time of its last refusal."""
+    last_at = facts.held[reason].last_at
+    if facts.asked_at - last_at < _NEW:
+        return reason
+    return f"last refused at {clock(last_at, facts.asked_at)} ({reason})"
 
 
 def as_of_then(facts: Facts, cause: JobCause) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from integrations.looks import DeskLook, ModelLook
 from storage.by_hand import Happened
+from storage.job_figures import HeldJobs
 from support.diagnose.facts import Facts, QueueSigns
 from support.diagnose.judging import judge
 from tests.support.known import NOBODY_AT_WORK, NOW, ago, facts, happened, job
@@ -24,14 +25,27 @@ HELD_BOTH = happened(("claimed", None), ("held back", KEY), ("claimed", None), (
     ("known", "verdict", "besides"),
     [
         (facts(job("waiting", KEY, **SOON), desk=REFUSES), "model_held", "the desk fails just now: ServiceDesk Plus"),
-        (facts(job("waiting", DESK_KEY, **SOON), held={KEY: 3}), "desk_failing", f"jobs of the client wait: {KEY}"),
+        (
+            facts(job("waiting", DESK_KEY, **SOON), held={KEY: HeldJobs(3, NOW)}),
+            "desk_failing",
+            f"jobs of the client wait: {KEY}",
+        ),
+        (
+            facts(job("waiting", DESK_KEY, **SOON), held={KEY: HeldJobs(3, ago(10_800))}),
+            "desk_failing",
+            f"jobs of the client wait: last refused at 06:30 UTC ({KEY}).",
+        ),
         (
             facts(job("waiting", DESK_KEY, **SOON), model=MODEL_DOWN),
             "desk_failing",
             "server fails just now: connection",
         ),
         (facts(job("waiting", DESK_KEY, **SOON), events=HELD_BOTH), "desk_failing", f"refused at 09:29 UTC: {KEY}"),
-        (facts(job("waiting", KEY, **SOON), desk=NOT_ASKED, held={DESK_KEY: 1}), "model_held", f"wait: {DESK_KEY}"),
+        (
+            facts(job("waiting", KEY, **SOON), desk=NOT_ASKED, held={DESK_KEY: HeldJobs(1, NOW)}),
+            "model_held",
+            f"wait: {DESK_KEY}",
+        ),
         (facts(job("running"), desk=REFUSES), "in_progress", "the desk fails just now"),
         (facts(job("failed", "OpenAI API: 400 Bad Request"), desk=REFUSES), "model_failing", "the desk fails just now"),
         (
@@ -56,7 +70,7 @@ def test_a_second_fault_is_named_with_what_to_do(known: Facts, verdict: str, bes
     [
         facts(job("waiting", KEY, **SOON)),
         # The desk answers just now, whatever it refused before.
-        facts(job("waiting", KEY, **SOON), held={DESK_KEY: 1}),
+        facts(job("waiting", KEY, **SOON), held={DESK_KEY: HeldJobs(1, NOW)}),
         facts(job("waiting", DESK_KEY, **SOON), desk=REFUSES),
         facts(job("waiting", DESK_KEY, **SOON), events=[*HELD_BOTH, *happened(("answered", None))]),
         facts(job("waiting"), **NO_WORKER),
