@@ -117,6 +117,8 @@ def _of_now(facts: Facts) -> Iterator[Evidence]:
     for reason, held in facts.held.items():
         many = f"{held.jobs} or more" if held.jobs >= MOST_COUNTED else held.jobs
         yield Evidence(None, f"{many} of the client's jobs wait: {reason}")
+    for reason in facts.held_elsewhere:
+        yield Evidence(None, f"jobs with the same model key wait: {reason}")
     if facts.desk.asked:
         yield Evidence(None, f"desk: {_desk(facts.desk)}")
     if facts.model.asked:

@@ -76,6 +76,8 @@ class Facts:
     work: WorkSigns | None = None
     held: Mapping[str, HeldJobs] = field(default_factory=dict)
     """Jobs of the tenant that wait held back, by reason."""
+    held_elsewhere: Mapping[str, datetime] = field(default_factory=dict)
+    """When the model last held back a job of another tenant that shares the process's key, by reason."""
     most_running: int | None = None
     """How many jobs of the tenant may run at a time, where so many do; None where it may begin another."""
     desk: DeskLook = field(default_factory=DeskLook)

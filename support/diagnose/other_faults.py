@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from config.tenant_names import setting_suffix
 from integrations.holds import DeskHoldReason, HoldReason
@@ -62,7 +62,7 @@ def _of_model(facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.model.asked and facts.model.failure:
         yield f"the model's server fails just now: {facts.model.failure}", ""
         return
-    if held := _held(facts, HoldReason, until="answered"):
+    if held := _held(facts, HoldReason) or _held_elsewhere(facts) or _met(facts, HoldReason, until="answered"):
         yield held
 
 
@@ -71,14 +71,28 @@ def _of_desk(facts: Facts) -> Iterator[tuple[str, str]]:
         if facts.desk.failure:
             yield f"the desk fails just now: {facts.desk.failure}", facts.desk.failure
         return
-    if held := _held(facts, DeskHoldReason, until="asked"):
+    if held := _held(facts, DeskHoldReason) or _met(facts, DeskHoldReason, until="asked"):
         yield held
 
 
-def _held(facts: Facts, reasons: type[HoldReason] | type[DeskHoldReason], until: str) -> tuple[str, str] | None:
-    """Return the hold that jobs of the client wait for, or that this one met last, unless it came further since."""
+def _held(facts: Facts, reasons: type[HoldReason] | type[DeskHoldReason]) -> tuple[str, str] | None:
+    """Return the hold that jobs of the client wait for."""
     if reason := next((reason for reason in reasons if reason in facts.held), None):
-        return f"jobs of the client wait: {_held_since(facts, reason)}", reason
+        return f"jobs of the client wait: {_held_since(facts, reason, facts.held[reason].last_at)}", reason
+    return None
+
+
+def _held_elsewhere(facts: Facts) -> tuple[str, str] | None:
+    """Return the hold of the key that the client shares, unless the model has answered this job since."""
+    answered_at = max((event.at for event in facts.events or () if event.what == "answered"), default=None)
+    for reason, last_at in facts.held_elsewhere.items():
+        if answered_at is None or answered_at < last_at:
+            return f"jobs with the same model key wait: {_held_since(facts, reason, last_at)}", reason
+    return None
+
+
+def _met(facts: Facts, reasons: type[HoldReason] | type[DeskHoldReason], until: str) -> tuple[str, str] | None:
+    """Return the hold that this job met last, unless it came further since."""
     for event in reversed(facts.events or ()):
         if event.what == until:
             return None
@@ -87,9 +101,8 @@ def _held(facts: Facts, reasons: type[HoldReason] | type[DeskHoldReason], until:
     return None
 
 
-def _held_since(facts: Facts, reason: str) -> str:
+def _held_since(facts: Facts, reason: str, last_at: datetime) -> str:
     """Return the reason; of a hold that is not new with the time of its last refusal."""
-    last_at = facts.held[reason].last_at
     if facts.asked_at - last_at < _NEW:
         return reason
     return f"last refused at {clock(last_at, facts.asked_at)} ({reason})"

@@ -36,6 +36,16 @@ HELD_BOTH = happened(("claimed", None), ("held back", KEY), ("claimed", None), (
             f"jobs of the client wait: last refused at 06:30 UTC ({KEY}).",
         ),
         (
+            facts(job("waiting", DESK_KEY, **SOON), held_elsewhere={KEY: ago(10)}),
+            "desk_failing",
+            f"jobs with the same model key wait: {KEY}.",
+        ),
+        (
+            facts(job("waiting", DESK_KEY, **SOON), held_elsewhere={KEY: ago(300)}),
+            "desk_failing",
+            f"jobs with the same model key wait: last refused at 09:25 UTC ({KEY}).",
+        ),
+        (
             facts(job("waiting", DESK_KEY, **SOON), model=MODEL_DOWN),
             "desk_failing",
             "server fails just now: connection",
@@ -73,6 +83,7 @@ def test_a_second_fault_is_named_with_what_to_do(known: Facts, verdict: str, bes
         facts(job("waiting", KEY, **SOON), held={DESK_KEY: HeldJobs(1, NOW)}),
         facts(job("waiting", DESK_KEY, **SOON), desk=REFUSES),
         facts(job("waiting", DESK_KEY, **SOON), events=[*HELD_BOTH, *happened(("answered", None))]),
+        facts(job("waiting", DESK_KEY, **SOON), held_elsewhere={KEY: ago(90)}, events=happened(("answered", None))),
         facts(job("waiting"), **NO_WORKER),
         facts(job("waiting", KEY, **SOON), work=NOBODY_AT_WORK, queue=replace(NO_WORKER["queue"], takes_nothing=True)),
         facts(job("completed"), desk=REFUSES),
