@@ -1,6 +1,7 @@
 """Counts and ages across tenants, for metrics, and for pages that people look at."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import text
 
@@ -14,11 +15,12 @@ _DUE = text("SELECT * FROM due_jobs_of_all(:most)")
 _REASONS = text("SELECT * FROM reasons_of_waiting(:most, :pairs)")
 # As `jobs_held_back`, of the tenant's first so many that wait again.
 _HELD_BACK_OF = text("""
-    SELECT w.reason, count(*) AS jobs FROM (
+    SELECT w.reason, count(*) AS jobs, max(last.at) AS last_at FROM (
         SELECT j.id, j.reason FROM jobs j WHERE j.tenant_id = :tenant AND j.state = 'waiting' AND j.reason IS NOT NULL
         LIMIT :most) w
-    WHERE 'held back' = (SELECT e.what FROM job_events e WHERE e.job_id = w.id ORDER BY e.id DESC LIMIT 1)
-    GROUP BY w.reason
+    CROSS JOIN LATERAL (
+        SELECT e.what, e.at FROM job_events e WHERE e.job_id = w.id ORDER BY e.id DESC LIMIT 1) last
+    WHERE last.what = 'held back' GROUP BY w.reason
 """)
 MOST_COUNTED = 10_000
 """Beyond so many jobs of a kind a page does not count on."""
@@ -52,10 +54,18 @@ async def jobs_held_back(database: Database) -> dict[tuple[str, str], int]:
     return {(row["tenant_id"], row["reason"]): row["jobs"] for row in rows}
 
 
-async def held_back_of(database: Database, tenant_id: str) -> dict[str, int]:
+@dataclass(frozen=True, slots=True)
+class HeldJobs:
+    """Jobs of a tenant that wait for one reason. `last_at`: when one of them was held back last."""
+
+    jobs: int
+    last_at: datetime
+
+
+async def held_back_of(database: Database, tenant_id: str) -> dict[str, HeldJobs]:
     """Return the same of one tenant, by reason, under row-level security: of `MOST_COUNTED` jobs that wait again."""
     (rows,) = await database.call_as(tenant_id, _HELD_BACK_OF, most=MOST_COUNTED)
-    return {row["reason"]: row["jobs"] for row in rows}
+    return {row["reason"]: HeldJobs(row["jobs"], row["last_at"]) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from support.diagnose.facts import Facts
 from support.diagnose.verdicts import VerdictCode
 
+SEE_WORKERS = "`kubectl get pods -n ai-agents-production | grep worker` tells why; it goes on by itself when one runs"
 IS_THERE = "has its enhancement: the note is in the ticket"
 
 

@@ -10,7 +10,7 @@ from storage.job_figures import MOST_COUNTED
 from storage.jobs import OWN_EVENTS, RECOVERED, SIGNED_BY_PREVIOUS
 from storage.reconcile_findings import SeenWithoutWebhook
 from storage.rejections import Receiving
-from support.diagnose.facts import Facts
+from support.diagnose.facts import Facts, nobody_works
 from support.diagnose.readings import reading_of
 from support.tables import duration
 
@@ -114,9 +114,11 @@ def _of_now(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(None, f"workers: {_workers(facts)}")
     if facts.most_running is not None:
         yield Evidence(None, f"{facts.most_running} of the client's jobs run, and no more may at a time")
-    for reason, count in facts.held.items():
-        many = f"{count} or more" if count >= MOST_COUNTED else count
+    for reason, held in facts.held.items():
+        many = f"{held.jobs} or more" if held.jobs >= MOST_COUNTED else held.jobs
         yield Evidence(None, f"{many} of the client's jobs wait: {reason}")
+    for reason in facts.held_elsewhere:
+        yield Evidence(None, f"jobs with the same model key wait: {reason}")
     if facts.desk.asked:
         yield Evidence(None, f"desk: {_desk(facts.desk)}")
     if facts.model.asked:
@@ -130,7 +132,8 @@ def _workers(facts: Facts) -> str:
         return "not checked"
     listen = "" if queue is None or queue.listening is None else f"{queue.listening} listen at the queue, "
     silent = f", {work.silent} of which have fallen silent" if work.silent else ""
-    gone = "" if work.connected or not work.workers else ", but no worker is connected to Postgres any more"
+    is_gone = work.workers and nobody_works(queue, work)
+    gone = ", but no worker is connected to Postgres any more" if is_gone else ""
     started = facts.last_started_at
     last = (
         f"the last one was begun {duration((facts.asked_at - started).total_seconds())} ago"

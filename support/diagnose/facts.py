@@ -7,6 +7,7 @@ from typing import Literal
 
 from integrations.looks import DeskLook, ModelLook
 from storage.by_hand import Details, Happened, Listed
+from storage.job_figures import HeldJobs
 from storage.jobs import Event
 from storage.reconcile_findings import SeenWithoutWebhook
 from storage.rejections import Receiving
@@ -19,6 +20,7 @@ REDIS_REFUSES = "it refuses our password"
 class QueueSigns:
     """How many messages wait in Redis, how many workers hold, and how many workers listen; None: it does not say.
 
+    `quiet`: connections of workers that have stopped listening, full or stuck. A killed worker has none.
     `takes_nothing`: it has no room left in its memory, can't write to its disk, or follows another one (read-only).
     """
 
@@ -26,6 +28,20 @@ class QueueSigns:
     held: int
     listening: int | None
     takes_nothing: bool = False
+    quiet: int = 0
+
+
+def nobody_works(queue: QueueSigns | None, work: WorkSigns | None) -> bool:
+    """Return True if no worker listens and none holds a job; False if Redis does not say who listens.
+
+    A worker counts as dead only if it has neither a session in Postgres nor a connection to Redis.
+    """
+    if queue is None or queue.listening != 0:
+        return False
+    if queue.quiet:
+        # The leases of a healthy worker may expire while Postgres is away.
+        return work is not None and not work.workers and not work.silent
+    return work is None or not work.workers or not work.connected
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +74,10 @@ class Facts:
     database_failure: str = ""
     """Why Postgres said nothing at all; empty where it answers."""
     work: WorkSigns | None = None
-    held: Mapping[str, int] = field(default_factory=dict)
-    """How many jobs of the tenant wait held back, by reason."""
+    held: Mapping[str, HeldJobs] = field(default_factory=dict)
+    """Jobs of the tenant that wait held back, by reason."""
+    held_elsewhere: Mapping[str, datetime] = field(default_factory=dict)
+    """When the model last held back a job of another tenant that shares the process's key, by reason."""
     most_running: int | None = None
     """How many jobs of the tenant may run at a time, where so many do; None where it may begin another."""
     desk: DeskLook = field(default_factory=DeskLook)

@@ -16,6 +16,7 @@ from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
 from dispatch.inbox import Inbox
 from dispatch.queue import QueueUnreachable
+from integrations.holds import HoldReason
 from storage import by_hand, job_figures, rejections, signs
 from storage.by_hand import Details, Happened, Listed
 from storage.jobs import Event
@@ -31,6 +32,8 @@ from support.diagnose.queue_looks import look_at_queue
 STORE_SECONDS = 0.5
 _JOB_SECONDS = 1.0
 _MOST_TENANTS = 200
+_MOST_SHARING = 5
+_MODEL_HOLDS = frozenset(HoldReason)
 
 Part = TypeVar("Part")
 
@@ -130,6 +133,7 @@ class Gatherer:
             if facts.tenant_id is None
             else within(job_figures.held_back_of(self._database, facts.tenant_id)),
             within(self._limit_reached(tenant)),
+            _nothing() if tenant is None else within(self._held_elsewhere(tenant)),
         )
         others = asyncio.gather(
             self._queue(),
@@ -137,7 +141,7 @@ class Gatherer:
             self._outside.desk(facts.tenant_id, facts.ticket_id, facts.job),
             self._outside.model(facts.tenant_id),
         )
-        work, held, at_limit = await rows
+        work, held, at_limit, held_elsewhere = await rows
         queue, inbox, desk, model = await others
         closed = None if tenant is None else not (tenant.usable or tenant.opens_webhook)
         return replace(
@@ -147,6 +151,7 @@ class Gatherer:
             has_rules=tenant is not None and bool(tenant.rules.only or tenant.rules.never),
             work=work,
             held=held or {},
+            held_elsewhere=held_elsewhere or {},
             queue=queue[0],
             queue_failure=queue[1],
             inbox=inbox,
@@ -161,6 +166,24 @@ class Gatherer:
             return None
         running = await by_hand.listed(self._database, tenant_id=tenant.id, states=[JobState.RUNNING], most=most)
         return most if len(running) >= most else None
+
+    async def _held_elsewhere(self, tenant: Tenant) -> dict[str, datetime]:
+        """Return when the model last held back jobs of tenants that share its key, by reason.
+
+        Empty where the key is not known: it can't be seen there who has one of their own.
+        """
+        if not self._tenants.process_key("OPENAI_API_KEY"):
+            return {}
+        shared = [each for each in self._tenants.all() if not (each.model.api_key or each.model.withdrawn)]
+        same = {each.id for each in shared if each.model.name == tenant.model.name}
+        sharing = same - {tenant.id} if tenant.id in same else set()
+        waiting = await job_figures.jobs_held_back(self._database) if sharing else {}
+        found: dict[str, datetime] = {}
+        for other in sorted({of for of, reason in waiting if of in sharing and reason in _MODEL_HOLDS})[:_MOST_SHARING]:
+            for reason, held in (await job_figures.held_back_of(self._database, other)).items():
+                if reason in _MODEL_HOLDS:
+                    found[reason] = max(held.last_at, found.get(reason, held.last_at))
+        return found
 
     async def _queue(self) -> tuple[QueueSigns | None, str]:
         """Return what Redis says, or why it says nothing; neither, where its address is not known."""

@@ -6,8 +6,8 @@ from config.tenant_names import setting_suffix
 from storage.by_hand import Details
 from storage.jobs import CONTEXT_INCOMPLETE, FORGOTTEN
 from storage.models import JobState
-from support.diagnose.diagnosis import IS_THERE, Diagnosis, enhance_by_hand, told, unless_closed
-from support.diagnose.facts import REDIS_REFUSES, Facts
+from support.diagnose.diagnosis import IS_THERE, SEE_WORKERS, Diagnosis, enhance_by_hand, told, unless_closed
+from support.diagnose.facts import REDIS_REFUSES, Facts, nobody_works
 from support.diagnose.no_webhook import of_no_webhook
 from support.diagnose.other_faults import as_of_then, mends_of, with_other_faults
 from support.diagnose.readings import CRITICAL, HIGH, MODERATE
@@ -110,13 +110,17 @@ def _of_cause(facts: Facts, cause: JobCause) -> Diagnosis:
     if job is not None and job.state == JobState.WAITING and cause.verdict is not VerdictCode.IN_PROGRESS:
         is_due = job.due_at <= facts.asked_at
         says += "; the next try comes at any moment" if is_due else f"; the next try is {_at(job.due_at, facts)}"
-        says += ", by itself"
+        says += _by_itself(facts)
     elif job is not None and job.state in (JobState.FAILED, JobState.SKIPPED) and cause.retried:
         mends.append(f"then `ai-agents retry {job.id}`" + (" (GPT-4's answer is kept)" if job.answered else ""))
     elif cause.verdict is VerdictCode.TICKET_GONE and facts.desk.ticket == "open" and job is not None:
         says += "; it is open now"
         mends.append(f"if it is to be enhanced after all, `ai-agents retry {job.id}`")
     return told(facts, cause.verdict, says, *mends, anchor=cause.anchor)
+
+
+def _by_itself(facts: Facts) -> str:
+    return "" if nobody_works(facts.queue, facts.work) else ", by itself"
 
 
 def _at(moment: datetime, facts: Facts) -> str:
@@ -137,7 +141,7 @@ def _cause_of_end(facts: Facts) -> JobCause:
 
 
 def _running(facts: Facts, job: Details) -> Diagnosis:
-    if job.lease_until is not None and job.lease_until > facts.asked_at and not _nobody_works(facts):
+    if job.lease_until is not None and job.lease_until > facts.asked_at and not nobody_works(facts.queue, facts.work):
         if facts.queue is not None and facts.queue.listening == 0:
             # One whose places are all taken does not listen either.
             sure = duration((job.lease_until - facts.asked_at).total_seconds())
@@ -146,7 +150,7 @@ def _running(facts: Facts, job: Details) -> Diagnosis:
         return told(facts, VerdictCode.IN_PROGRESS, f"is being enhanced just now, attempt {job.attempt}", "wait")
     if _redis_takes_nothing(facts):
         return _redis_is_stuck(facts)
-    if _nobody_works(facts):
+    if nobody_works(facts.queue, facts.work):
         return _no_worker(facts, "its worker ended in the middle of it, and there is no other")
     says = "goes on by itself: its worker fell silent, and it is queued again for the next one that is free"
     return told(facts, VerdictCode.IN_PROGRESS, says, "wait a minute", anchor="crashing")
@@ -160,7 +164,7 @@ def _waiting(facts: Facts, job: Details) -> Diagnosis:
         cause = known_cause(job.reason or "")
         if cause is not None:
             return _of_cause(facts, cause)
-        return told(facts, VerdictCode.IN_PROGRESS, f"is tried {_at(job.due_at, facts)}, by itself", "wait")
+        return told(facts, VerdictCode.IN_PROGRESS, f"is tried {_at(job.due_at, facts)}{_by_itself(facts)}", "wait")
     return _not_queued(facts, job, due_for) or _in_queue(facts, job, due_for)
 
 
@@ -171,7 +175,7 @@ def _not_queued(facts: Facts, job: Details, due_for: float) -> Diagnosis | None:
         says = f"is accepted, and waits for Redis: {facts.queue_failure}"
         mend = "bring Redis back, a P1 incident: the job then goes on by itself"
         return told(facts, VerdictCode.NOT_QUEUED, says, mend, anchor=anchor)
-    if _redis_takes_nothing(facts) and (job.published_at is None or _nobody_works(facts)):
+    if _redis_takes_nothing(facts) and (job.published_at is None or nobody_works(facts.queue, facts.work)):
         return _redis_is_stuck(facts)
     if job.published_at is None and due_for > _RELAY_SECONDS:
         says = f"is accepted, and its job is not queued though it is due for {duration(due_for)}"
@@ -190,7 +194,7 @@ def _redis_is_stuck(facts: Facts) -> Diagnosis:
 
 
 def _in_queue(facts: Facts, job: Details, due_for: float) -> Diagnosis:
-    if _nobody_works(facts):
+    if nobody_works(facts.queue, facts.work):
         return _no_worker(facts, "no worker is there to take its job")
     if _takes_nothing(facts, due_for):
         says = "waits: no worker has a job, and none takes one"
@@ -224,14 +228,7 @@ def _scaled(depth: int | None) -> list[str]:
 
 
 def _no_worker(facts: Facts, why: str) -> Diagnosis:
-    return told(facts, VerdictCode.NO_WORKER, f"waits: {why}", f"{_PODS} tells why; it goes on by itself when one runs")
-
-
-def _nobody_works(facts: Facts) -> bool:
-    """Return True if no worker listens and none is at work; False where Redis does not say who listens."""
-    if facts.work is not None and facts.work.at_work:
-        return False
-    return facts.queue is not None and facts.queue.listening == 0
+    return told(facts, VerdictCode.NO_WORKER, f"waits: {why}", SEE_WORKERS)
 
 
 def _takes_nothing(facts: Facts, due_for: float) -> bool:

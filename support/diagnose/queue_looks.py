@@ -9,7 +9,7 @@ from dispatch.message import QUEUE
 from dispatch.queue import UNACKED
 from support.diagnose.facts import REDIS_REFUSES, QueueSigns
 
-# A worker that listens asks again each second: one that has not for so long is stopped, or gone without a word.
+# A worker that listens asks again each second: one that has not for so long is full, stopped, or gone without a word.
 _LISTENS_SECONDS = 10
 
 
@@ -33,20 +33,23 @@ async def queue_signs(redis: Redis) -> QueueSigns:
         pipeline.llen(QUEUE)
         pipeline.hlen(UNACKED)
         waiting, held = await pipeline.execute()
-    return QueueSigns(int(waiting), int(held), await _listening(redis), await _takes_nothing(redis))
+    listening, quiet = await _listening(redis)
+    return QueueSigns(int(waiting), int(held), listening, await _takes_nothing(redis), quiet)
 
 
-async def _listening(redis: Redis) -> int | None:
-    """Return how many clients wait for a message, as workers do; None where it may not be asked."""
+async def _listening(redis: Redis) -> tuple[int | None, int]:
+    """Count the clients that wait for a message, as workers do, and those that have stopped to.
+
+    None for the first if Redis does not permit the question.
+    """
     try:
         clients = await redis.client_list()
     except ResponseError:
-        return None
+        return None, 0
     database = str(redis.connection_pool.connection_kwargs.get("db") or 0)
-    return sum(
-        client["cmd"] == "brpop" and client["db"] == database and int(client["idle"]) <= _LISTENS_SECONDS
-        for client in clients
-    )
+    idle = [int(client["idle"]) for client in clients if client["cmd"] == "brpop" and client["db"] == database]
+    listening = sum(seconds <= _LISTENS_SECONDS for seconds in idle)
+    return listening, len(idle) - listening
 
 
 async def _takes_nothing(redis: Redis) -> bool:

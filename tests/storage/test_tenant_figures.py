@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from storage import job_figures, rejections
+from storage.job_figures import HeldJobs
 from storage.jobs import ASKED_BY_HAND, RECOVERED
 from storage.rejections import OF_WEBHOOKS
 from storage.tenant_figures import figures_of, success_rates
@@ -125,5 +126,6 @@ async def test_what_is_held_back_is_told_of_one_tenant(store: Store) -> None:
         store.table.run(
             "INSERT INTO job_events (tenant_id, job_id, attempt, what) VALUES (%s, %s, 1, %s)", tenant, job_id, what
         )
-    assert await job_figures.held_back_of(store.database, "acme") == {"desk unavailable": 1}
+    (event,) = store.table.run("SELECT at FROM job_events WHERE what = 'held back' AND tenant_id = 'acme'")
+    assert await job_figures.held_back_of(store.database, "acme") == {"desk unavailable": HeldJobs(1, event["at"])}
     assert await job_figures.held_back_of(store.database, "nobody") == {}

@@ -16,7 +16,7 @@ from storage.models import JobState
 from storage.reconciling import SeenTicket
 from support.check.settings import Loaded
 from support.diagnose.choosing import AskedAbout, SeveralTenants, TenantNotKnown, choose, choose_after_removal, jobs_of
-from support.diagnose.evidence import not_checked
+from support.diagnose.evidence import evidence, not_checked
 from support.diagnose.gathering import Gatherer
 from support.diagnose.judging import judge
 from support.diagnose.outside import LooksItself
@@ -185,3 +185,29 @@ async def test_the_job_after_a_removed_note_has_a_look_of_its_own(store: Store, 
     by_job = await of_acme.facts(AskedAbout(None, None, done))
     assert by_job is not None
     assert judge(by_job).verdict is VerdictCode.NOTE_REMOVED
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_named"),
+    [
+        ({"OPENAI_API_KEY": "sk-shared"}, True),
+        ({}, False),
+        ({"OPENAI_API_KEY": "sk-shared", "OPENAI_API_KEY_GLOBEX": "sk-own"}, False),
+        ({"OPENAI_API_KEY": "sk-shared", "OPENAI_API_KEY_ACME": "sk-own"}, False),
+        ({"OPENAI_API_KEY": "sk-shared", "OPENAI_MODEL_GLOBEX": "another"}, False),
+    ],
+)
+async def test_the_hold_of_a_shared_key_is_seen_without_the_other_tenant(
+    settings: dict[str, str], is_named: bool, store: Store
+) -> None:
+    held = {of: await store.accept(reason=of) for of in ("model key refused", "desk credentials refused")}
+    for job_id in held.values():
+        store.table.run(
+            "INSERT INTO job_events (tenant_id, job_id, attempt, what) VALUES ('acme', %s, 1, 'held back')", job_id
+        )
+    await store.accept(tenant_id="globex", ticket_id="124")
+    found = await gatherer(store, "acme", "globex", **settings).facts(AskedAbout("124", "globex", None))
+    assert found is not None
+    assert list(found.held_elsewhere) == (["model key refused"] if is_named else [])
+    told = judge(found).says + "".join(fact.what for fact in evidence(found))
+    assert ("with the same model key wait: model key refused" in told, "acme" in told) == (is_named, False)

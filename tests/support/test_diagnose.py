@@ -70,7 +70,9 @@ def test_each_verdict_has_a_status_of_its_own_and_a_heading_of_the_faq() -> None
 
 
 AWAY: QueueSigns = QueueSigns(1, 0, 0)
+RECONNECTING = replace(AWAY, quiet=2)
 KILLED = replace(AT_WORK, connected=False)
+SILENT = replace(KILLED, workers=0, silent=3)
 SOON: dict[str, Any] = {"due_at": NOW + timedelta(seconds=40)}
 LONG: dict[str, Any] = {"due_at": ago(90), "published_at": ago(90)}
 LATE = happened(("claimed", None), (CONTEXT_INCOMPLETE, CONTEXT_LATE), ("answered", None))
@@ -130,6 +132,11 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(job("waiting"), queue=AWAY, work=KILLED), "no_worker", "no worker is there"),
     (facts(job("waiting"), queue=QueueSigns(1, 0, None), work=KILLED), "in_progress", "in the queue for 3s"),
     (facts(job("running"), queue=AWAY, work=KILLED), "no_worker", "ended in the middle of it"),
+    (facts(job("waiting"), queue=RECONNECTING, work=KILLED), "in_progress", "all are full, or gone"),
+    (facts(job("running"), queue=RECONNECTING, work=KILLED), "in_progress", "it is full, or gone"),
+    (facts(job("running", lease_until=ago(1)), queue=RECONNECTING, work=SILENT), "in_progress", "fell silent"),
+    (facts(job("waiting"), queue=RECONNECTING, work=None), "in_progress", "all are full, or gone"),
+    (facts(job("waiting"), queue=RECONNECTING, work=NOBODY_AT_WORK), "no_worker", "no worker is there"),
     (facts(database_failure="x"), "database_failing", "can't be looked up: our database does not answer."),
     (facts(database_failure="x", inbox=EVENT), "database_failing", "was accepted, and waits in Redis until our"),
     (facts(database_failure="x", queue_failure="x"), "database_failing", "neither our database nor Redis answers"),

@@ -1,16 +1,19 @@
 """A second fault is named beside the first, and a refusal of a while ago has its time."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from integrations.looks import DeskLook, ModelLook
 from storage.by_hand import Happened
+from storage.job_figures import HeldJobs
 from support.diagnose.facts import Facts, QueueSigns
 from support.diagnose.judging import judge
 from tests.support.known import NOBODY_AT_WORK, NOW, ago, facts, happened, job
 
 SOON: dict[str, Any] = {"due_at": ago(-40)}
+NO_WORKER: dict[str, Any] = {"work": NOBODY_AT_WORK, "queue": QueueSigns(0, 0, 0)}
 KEY, DESK_KEY = "model key refused", "desk credentials refused"
 REFUSES = DeskLook(asked=True, failure="ServiceDesk Plus API: 401 Unauthorized")
 NOT_ASKED = DeskLook(failure="unknown")
@@ -22,14 +25,37 @@ HELD_BOTH = happened(("claimed", None), ("held back", KEY), ("claimed", None), (
     ("known", "verdict", "besides"),
     [
         (facts(job("waiting", KEY, **SOON), desk=REFUSES), "model_held", "the desk fails just now: ServiceDesk Plus"),
-        (facts(job("waiting", DESK_KEY, **SOON), held={KEY: 3}), "desk_failing", f"jobs of the client wait: {KEY}"),
+        (
+            facts(job("waiting", DESK_KEY, **SOON), held={KEY: HeldJobs(3, NOW)}),
+            "desk_failing",
+            f"jobs of the client wait: {KEY}",
+        ),
+        (
+            facts(job("waiting", DESK_KEY, **SOON), held={KEY: HeldJobs(3, ago(10_800))}),
+            "desk_failing",
+            f"jobs of the client wait: last refused at 06:30 UTC ({KEY}).",
+        ),
+        (
+            facts(job("waiting", DESK_KEY, **SOON), held_elsewhere={KEY: ago(10)}),
+            "desk_failing",
+            f"jobs with the same model key wait: {KEY}.",
+        ),
+        (
+            facts(job("waiting", DESK_KEY, **SOON), held_elsewhere={KEY: ago(300)}),
+            "desk_failing",
+            f"jobs with the same model key wait: last refused at 09:25 UTC ({KEY}).",
+        ),
         (
             facts(job("waiting", DESK_KEY, **SOON), model=MODEL_DOWN),
             "desk_failing",
             "server fails just now: connection",
         ),
         (facts(job("waiting", DESK_KEY, **SOON), events=HELD_BOTH), "desk_failing", f"refused at 09:29 UTC: {KEY}"),
-        (facts(job("waiting", KEY, **SOON), desk=NOT_ASKED, held={DESK_KEY: 1}), "model_held", f"wait: {DESK_KEY}"),
+        (
+            facts(job("waiting", KEY, **SOON), desk=NOT_ASKED, held={DESK_KEY: HeldJobs(1, NOW)}),
+            "model_held",
+            f"wait: {DESK_KEY}",
+        ),
         (facts(job("running"), desk=REFUSES), "in_progress", "the desk fails just now"),
         (facts(job("failed", "OpenAI API: 400 Bad Request"), desk=REFUSES), "model_failing", "the desk fails just now"),
         (
@@ -37,6 +63,8 @@ HELD_BOTH = happened(("claimed", None), ("held back", KEY), ("claimed", None), (
             "no_worker",
             "the desk fails just now",
         ),
+        (facts(job("waiting", KEY, **SOON), **NO_WORKER), "model_held", "no worker is there to take its job"),
+        (facts(job("waiting", **SOON), **NO_WORKER), "in_progress", "no worker is there to take its job"),
     ],
 )
 def test_a_second_fault_is_named_with_what_to_do(known: Facts, verdict: str, besides: str) -> None:
@@ -52,9 +80,12 @@ def test_a_second_fault_is_named_with_what_to_do(known: Facts, verdict: str, bes
     [
         facts(job("waiting", KEY, **SOON)),
         # The desk answers just now, whatever it refused before.
-        facts(job("waiting", KEY, **SOON), held={DESK_KEY: 1}),
+        facts(job("waiting", KEY, **SOON), held={DESK_KEY: HeldJobs(1, NOW)}),
         facts(job("waiting", DESK_KEY, **SOON), desk=REFUSES),
         facts(job("waiting", DESK_KEY, **SOON), events=[*HELD_BOTH, *happened(("answered", None))]),
+        facts(job("waiting", DESK_KEY, **SOON), held_elsewhere={KEY: ago(90)}, events=happened(("answered", None))),
+        facts(job("waiting"), **NO_WORKER),
+        facts(job("waiting", KEY, **SOON), work=NOBODY_AT_WORK, queue=replace(NO_WORKER["queue"], takes_nothing=True)),
         facts(job("completed"), desk=REFUSES),
         facts(job("skipped", "dry run"), desk=REFUSES),
     ],
@@ -76,3 +107,9 @@ def test_a_hold_that_was_not_seen_lately_is_not_said_to_hold(state: str, reason:
     seen = Happened(ago(seconds), 1, "held back", reason if state == "waiting" else KEY)
     due = {"due_at": NOW + (NOW - ago(40))}
     assert says in judge(facts(job(state, reason, **due), events=[seen])).says
+
+
+@pytest.mark.parametrize("reason", [KEY, None])
+def test_without_a_worker_no_try_comes_by_itself(reason: str | None) -> None:
+    says = judge(facts(job("waiting", reason, **SOON), **NO_WORKER)).says
+    assert "at 09:30:40 UTC, in 40s. Besides, no worker" in says

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from devstack.free_ports import free_port
 from dispatch.asking import LookQuestions
 from dispatch.queue import open_redis
+from support.diagnose import queue_looks
 from support.diagnose.facts import QueueSigns
 from support.diagnose.queue_looks import queue_signs
 
@@ -37,6 +38,19 @@ async def test_who_waits_for_a_message_listens_and_nobody_else(redis: Redis, red
     await waits[0]
     await elsewhere.aclose()
     await until(redis, QueueSigns(1, 1, 0))
+
+
+async def test_a_worker_that_is_full_is_quiet_until_it_is_gone(
+    redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = open_redis(redis_url, seconds=5)
+    await redis.lpush("celery", "one")
+    await worker.brpop(["celery"], 2)
+    assert await queue_signs(redis) == QueueSigns(0, 0, 1)
+    monkeypatch.setattr(queue_looks, "_LISTENS_SECONDS", -1)
+    assert await queue_signs(redis) == QueueSigns(0, 0, 0, quiet=1)
+    await worker.aclose()
+    await until(redis, QueueSigns(0, 0, 0))
 
 
 async def test_a_redis_without_room_takes_nothing(redis: Redis) -> None:

@@ -122,6 +122,27 @@ def test_a_second_fault_is_named_and_an_old_hold_has_its_time(system: System, wo
     assert "waits: last refused at " in says
     assert "UTC (model key refused); the next try" in says
     assert "its key is refused" not in says
+    system.workers[0].kill()
+    says = str(
+        wait_for(lambda: "no worker" in (told := diagnose(system, ticket_id, "initech").said["says"]) and told, 10)
+    )
+    assert "Besides, no worker is there to take its job. Besides, the desk fails just now" in says
+
+
+def test_the_hold_of_a_shared_key_is_named_where_the_desk_refuses_first(system: System, world: World) -> None:
+    world.desk_fault(tenant="globex", kind="status", code=401)
+    ticket_id = world.create_ticket("The desk refuses", "globex")
+    wait_for(lambda: world.job(ticket_id, "globex").get("reason") == "desk credentials refused")
+    assert "Besides" not in diagnose(system, ticket_id, "globex").said["says"]
+    world.openai_fault(kind="status", code=401, match="")
+    other = world.create_ticket("The model refuses")
+    wait_for(lambda: world.job(other).get("reason") == "model key refused")
+    told = diagnose(system, ticket_id, "globex")
+    assert told.said["verdict"] == "desk_failing"
+    assert "Besides, jobs with the same model key wait: model key refused" in told.said["says"]
+    assert other not in json.dumps(told.said)
+    world.clear_faults()
+    world.ended(other)
 
 
 def test_without_postgres_there_is_a_verdict_in_time_and_what_the_others_know(
@@ -190,6 +211,11 @@ def test_a_full_worker_is_waited_for_and_a_killed_one_is_known_at_once(system: S
     wait_for(lambda: "0 listen at the queue, 1 have jobs, 2 jobs run" in diagnose(system, waiting).because)
     assert diagnose(system, waiting).said["verdict"] == "in_progress"
     assert diagnose(system, running[0]).said["verdict"] == "in_progress"
+    system.postgres.restart()
+    for ticket_id in (waiting, running[0]):
+        told = diagnose(system, ticket_id)
+        assert told.said["verdict"] == "in_progress"
+        assert "no worker is connected" not in told.because
     worker.kill()
     for ticket_id in (waiting, running[0]):
         told = without_worker(system, ticket_id)

@@ -15,7 +15,7 @@ from storage.signs import WorkSigns
 from storage.tenant_figures import TenantFigures, figures_of
 from support.console.figures.asking import in_time
 from support.console.figures.wording import Moment, StateWord, Tone, counted, moment
-from support.diagnose.facts import QueueSigns
+from support.diagnose.facts import QueueSigns, nobody_works
 from support.diagnose.queue_looks import look_at_queue
 from support.diagnose.readings import Reading, reading_of
 from support.diagnose.reasons import known_cause
@@ -231,7 +231,7 @@ def _lacks(looked: QueueSigns | None, work: WorkSigns | None) -> str:
     """Return what keeps jobs from being taken, as far as it is known."""
     if looked is None:
         return "Redis answers"
-    return "a worker runs" if work is not None and not work.at_work and looked.listening == 0 else ""
+    return "a worker runs" if work is not None and nobody_works(looked, work) else ""
 
 
 def _of_workers(looked: QueueSigns | None, work: WorkSigns | None) -> list[QueueWarning]:
