@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What follows is psql's, options and all.
     psql = verbs.add_parser("psql", help="ask the database by hand, with psql", prefix_chars="\0", add_help=False)
     psql.add_argument("arguments", nargs="*", metavar="ARGUMENT")
-    chosen = parser.parse_args(arguments)
+    chosen = _chosen(parser, arguments)
     begin_loading()
     match chosen.verb:
         case "api":
@@ -80,6 +80,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             end_loading()
             status = _written(lambda: by_hand(chosen))
     return status
+
+
+def _chosen(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the parsed arguments. Raises SystemExit after a help text, or for wrong arguments."""
+    try:
+        return parser.parse_args(arguments)
+    except SystemExit as ended:
+        status = ended.code
+    raise SystemExit(_written(lambda: 0) or status)
 
 
 def _written(command: Callable[[], int]) -> int:

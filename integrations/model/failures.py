@@ -22,13 +22,14 @@ from integrations.statuses import retry_after_seconds, status_words
 
 CONTENT_FILTER = "content_filter"
 """The code, or `finish_reason`, of a question or an answer that the provider's filter has refused."""
+_RATE = "rate_limit_exceeded"
 _LATER = {408, 409, 425, 429}
 _NAMED_CODES = frozenset(
     {
         *("unsupported_value", "unsupported_parameter", "unknown_parameter", "missing_required_parameter"),
         *("invalid_value", "invalid_type", "invalid_json_schema", "integer_above_max_value", "integer_below_min_value"),
         *("context_length_exceeded", "string_above_max_length", "invalid_prompt", "content_policy_violation"),
-        *("unsupported_model", "OperationNotSupported"),
+        *("unsupported_model", "OperationNotSupported", CONTENT_FILTER),
     }
 )
 _NAMED_PARAMS = frozenset(
@@ -45,9 +46,12 @@ _NO_CREDIT = (
     "organization_usage_limit_exceeded",
     "project_spend_limit_exceeded",
     "billing_not_active",
+    "billing_hard_limit_reached",
+    "exceeded_current_quota_error",
 )
 _STATUSES = {
-    **dict.fromkeys(("rate_limit_exceeded", *_NO_CREDIT), 429),
+    **dict.fromkeys((_RATE, *_NO_CREDIT), 429),
+    CONTENT_FILTER: 400,
     "invalid_api_key": 401,
     "model_not_found": 404,
     "server_error": 500,
@@ -85,16 +89,17 @@ def of_status(status: int, retry_after: float | None = None, *codes: object, par
     """
     named = [code for code in codes if isinstance(code, str)]
     if CONTENT_FILTER in named:
-        return ModelRefused("content filter")
+        return ModelRefused(status_words(status) + _named_part(named, param))
     # OpenRouter: a 402 with a Retry-After is a budget of the moment, and passes.
     passes = status == 402 and retry_after is not None
     why = next((_DENIED_CODES[code] for code in named if code in _DENIED_CODES), _DENIED_STATUSES.get(status))
     if why is not None and not passes:
-        # Without its code, a 429 for credit would read like one for too many requests.
+        # Without its code, a status for credit would read like one for the rate, or for the question.
         code = next((code for code in named if code in _NO_CREDIT), None)
-        return ModelDenied(status_words(status) + (f" (code {code})" if code and status == 429 else ""), why)
+        return ModelDenied(status_words(status) + (f" (code {code})" if code else ""), why)
     if passes or status in _LATER or status >= 500:
-        return ModelUnavailable(status_words(status), retry_after)
+        rate = f" (code {_RATE})" if status == 429 and _RATE in named else ""
+        return ModelUnavailable(status_words(status) + rate, retry_after)
     return ModelRefused(status_words(status) + _named_part(named, param))
 
 

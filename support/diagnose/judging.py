@@ -11,7 +11,7 @@ from support.diagnose.facts import REDIS_REFUSES, Facts, nobody_works
 from support.diagnose.no_webhook import of_no_webhook
 from support.diagnose.other_faults import as_of_then, mends_of, with_other_faults
 from support.diagnose.readings import CRITICAL, HIGH, MODERATE
-from support.diagnose.reasons import CAUSES, FAILING, JobCause, cause_of, known_cause
+from support.diagnose.reasons import CAUSES, FAILING, OF_SETTING, JobCause, cause_of, known_cause
 from support.diagnose.refusals import clock, of_refusal, of_unread, unread_since
 from support.diagnose.verdicts import VerdictCode
 from support.tables import duration
@@ -72,7 +72,7 @@ def _without_job(facts: Facts) -> Diagnosis:
         return of_unread(facts, unread)
     if facts.tenant_closed:
         says = "never came to us, and a setting of the client has to be mended with us"
-        check = f"`ai-agents check --tenant {facts.tenant_id} --no-model` names the setting; mend it"
+        check = OF_SETTING.format(tenant=facts.tenant_id)
         return told(facts, VerdictCode.TENANT_CLOSED, says, check)
     return of_no_webhook(facts)
 

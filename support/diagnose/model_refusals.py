@@ -10,6 +10,10 @@ OF_ANY = (
 _OTHER_CHAT = "set OPENAI_MODEL to a model that does chat completions at OPENAI_BASE_URL"
 _LONGER = "set OPENAI_MODEL to a model that takes longer questions"
 _OTHER_TEXT = "set OPENAI_MODEL to a model that takes such text; no other setting helps this ticket"
+FILTERED = (
+    "look at the content filter of the deployment, at the model's service, and at this ticket's text; a retry helps "
+    "only once one of the two has changed"
+)
 _EFFORT = "set OPENAI_MODEL to a model that takes the effort `none`"
 _PART = "set OPENAI_MODEL or OPENAI_BASE_URL to a model or a service that takes this part of the question"
 # The first that is named counts.
@@ -24,6 +28,7 @@ _SETTINGS = {
     "param reasoning": _EFFORT,
     "param ": _PART,
 }
+_FILTERED = re.compile(r"OpenAI API: (\d+) .*\((code content_filter.*)\)")
 _BAD_REQUEST = re.compile(r"OpenAI API: 400 Bad Request \((.+)\)")
 
 
@@ -33,3 +38,9 @@ def named_refusal(reason: str) -> tuple[str, str] | None:
     if found is None:
         return None
     return found[1], next((setting for named, setting in _SETTINGS.items() if named in found[1]), OF_ANY)
+
+
+def filtered_question(reason: str) -> str | None:
+    """Return the status and code of a question that the service's content filter refused; None for another reason."""
+    found = _FILTERED.fullmatch(reason)
+    return found and f"{found[1]} ({found[2]})"

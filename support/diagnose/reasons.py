@@ -27,7 +27,7 @@ from storage.jobs import (
     RETRIED_BY_HAND,
     WORKER_LOST,
 )
-from support.diagnose.model_refusals import OF_ADDRESS, OF_ANY, named_refusal
+from support.diagnose.model_refusals import FILTERED, OF_ADDRESS, OF_ANY, filtered_question, named_refusal
 from support.diagnose.verdicts import VerdictCode
 
 DEADLINE_PASSED = "deadline passed"
@@ -36,6 +36,7 @@ ENDED_UNHELD = "worker lost at its last attempt"
 # Behind the reason of a job that nobody ended the database says what was there before (`expire_jobs`).
 _ENDED = re.compile(r"(.+?) \((?:last|before): (.+)\)", re.DOTALL)
 _RETRY = "`ai-agents retry {job}`"
+_RATE = "raise the account's rate limit at the model's service, or lower WORKER_CONCURRENCY"
 _STATUS_PAGE = "look at the model's status page"
 _KEY = "SERVICEDESK_API_KEY_{suffix} (on premises), or SERVICEDESK_REFRESH_TOKEN_{suffix} (in the cloud)"
 _NEW_KEY = (
@@ -43,6 +44,11 @@ _NEW_KEY = (
     "SERVICEDESK_CLIENT_ID_{suffix}, SERVICEDESK_CLIENT_SECRET_{suffix} and SERVICEDESK_REFRESH_TOKEN_{suffix}"
 )
 _ASK_DESK = "ask the client whether their desk answers and whether it limits our account"
+
+OF_SETTING = (
+    "`ai-agents check --tenant {tenant} --no-model` names the setting: run it in the pod of a worker, and in the API's "
+    "as well, which alone has the settings of webhooks; mend it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,7 @@ CAUSES: dict[str, JobCause] = {
     "tenant closed": JobCause(
         VerdictCode.TENANT_CLOSED,
         "waits: a setting of the client has to be mended with us",
-        "`ai-agents check --tenant {tenant} --no-model` names the setting; mend it",
+        OF_SETTING,
     ),
     "database unreachable": JobCause(
         VerdictCode.DATABASE_FAILING, "has no enhancement: our database was away", "escalate to Engineering"
@@ -177,12 +183,17 @@ CAUSES: dict[str, JobCause] = {
 """By the whole reason; `_FAMILIES` has those that go on with what a server said."""
 _FAMILIES: tuple[tuple[str, JobCause], ...] = (
     (
+        "OpenAI API: 429 Rate Limit (code rate_limit_exceeded)",
+        _model("the model's service throttles us for the rate of questions, and not for credit", _RATE),
+    ),
+    (
         "OpenAI API: 429",
         _model(
-            "the model's service throttles us for the rate of questions, and not for credit",
-            "raise the account's rate limit at the model's service, or lower WORKER_CONCURRENCY",
+            "the model's service throttles us: for the rate of questions, or for credit, which it does not say",
+            "look at both at the model's service: at the account's credit and limits of spending; and " + _RATE,
         ),
     ),
+    ("OpenAI API: content filter", _model("the content filter of the model's service refuses the answer", FILTERED)),
     ("OpenAI API: 405", _model("what answers is no model's service", OF_ADDRESS)),
     ("OpenAI API: 3", _model("what answers is no model's service", OF_ADDRESS)),
     ("OpenAI API: 4", _model("the model's service refuses this question", OF_ANY)),
@@ -219,6 +230,8 @@ def known_cause(reason: str) -> JobCause | None:
 
     Of a job that ran out of time, what it met last explains more, where that is a failure.
     """
+    if filtered := filtered_question(reason):
+        return _model(f"the content filter of the model's service refuses the question: {filtered}", FILTERED)
     if named := named_refusal(reason):
         return _model(f"the model's service refuses the question: 400 ({named[0]})", named[1])
     found = CAUSES.get(reason) or next((cause for begins, cause in _FAMILIES if reason.startswith(begins)), None)

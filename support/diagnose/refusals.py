@@ -7,6 +7,7 @@ from config.tenant_names import setting_suffix
 from storage.rejections import Receiving, RefusedLately, RefusedWebhook
 from support.diagnose.diagnosis import Diagnosis, told
 from support.diagnose.facts import Facts
+from support.diagnose.reasons import OF_SETTING
 from support.diagnose.verdicts import VerdictCode
 
 _SIGNED_WITH = re.compile(r"signed with (the retired secret|another tenant's secret)")
@@ -26,7 +27,7 @@ def of_refusal(facts: Facts, webhooks: Receiving) -> Diagnosis:
     kind, _, cause = last.reason.partition(": ")
     if kind == "tenant closed":
         says = "has no enhancement: its webhook came, and a setting of the client has to be mended with us"
-        check = f"`ai-agents check --tenant {facts.tenant_id} --no-model` names the setting; mend it"
+        check = OF_SETTING.format(tenant=facts.tenant_id)
         again = "then have its webhook sent again"
         return told(facts, VerdictCode.TENANT_CLOSED, says, check, again, anchor="refused-with-403")
     since = f"since {clock(webhooks.since or last.at, facts.asked_at)}"

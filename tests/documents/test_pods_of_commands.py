@@ -18,6 +18,8 @@ NEEDS: dict[str, set[str]] = {
     "diagnose": {"database", "redis", "desk", "model"},
     "check": {"database", "redis", "desk", "model"},
     "check --url": {"webhook"},
+    # The settings of a closed tenant are looked for in each pod.
+    "check --no-model": {"database"},
     "sync": {"database", "redis", "desk"},
     "enhance": {"database"},
     "forget": {"database", "redis"},
@@ -61,7 +63,8 @@ def verb_of(words: str) -> str:
     verb, *rest = words.split()
     if verb == "secrets":
         return f"secrets {rest[0]}"
-    return "check --url" if verb == "check" and "--url" in rest else verb
+    option = next((option for option in ("--url", "--no-model") if verb == "check" and option in rest), None)
+    return f"check {option}" if option else verb
 
 
 def lacking(text: str) -> list[str]:

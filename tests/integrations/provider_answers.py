@@ -27,6 +27,7 @@ AZURE_NETWORK = {
 }
 KEY_LIMIT = "Key limit exceeded (total limit). Manage it using https://openrouter.ai/settings/keys"
 QUOTA = "You exceeded your current quota, please check your plan and billing details."
+SUSPENDED = "Your account is suspended due to insufficient balance, please recharge your account"
 ISSUES = "https://github.com"
 ROUTER_ERRORS = "https://openrouter.ai/docs/api/reference/errors-and-debugging"
 SPENDING = "https://help.openai.com/en/articles/6614457"
@@ -93,7 +94,13 @@ ANSWERS = [
         *(_SPENT, f"{ISSUES}/BerriAI/litellm/issues/2743"),
     ),
     openai(
-        *(429, "rate_limit_exceeded", "tokens", "Rate limit reached", ModelUnavailable, _SPENT),
+        *(400, "billing_hard_limit_reached", "invalid_request_error", "Billing hard limit has been reached"),
+        *(HoldReason.OUT_OF_CREDIT, "400 Bad Request (code billing_hard_limit_reached)"),
+        f"{ISSUES}/dfinke/PowerShellAI/issues/127",
+    ),
+    openai(
+        *(429, "rate_limit_exceeded", "tokens", "Rate limit reached", ModelUnavailable),
+        "429 Rate Limit (code rate_limit_exceeded)",
         f"{ISSUES}/openai/openai-dotnet/issues/404",
     ),
     openai(
@@ -212,7 +219,21 @@ ANSWERS = [
                 },
             }
         },
-        *(ModelRefused, "content filter", f"{ISSUES}/compl-ai/compl-ai/issues/20"),
+        *(ModelRefused, "400 Bad Request (code content_filter)", f"{ISSUES}/compl-ai/compl-ai/issues/20"),
+    ),
+    ProviderAnswer(
+        "moonshot",
+        429,
+        {"error": {"message": SUSPENDED, "type": "exceeded_current_quota_error"}},
+        *(HoldReason.OUT_OF_CREDIT, "429 Rate Limit (code exceeded_current_quota_error)"),
+        f"{ISSUES}/MoonshotAI/kimi-code/pull/1857",
+    ),
+    # The same words for a minute's requests and for a plan without credit: it may pass, so it is tried again.
+    ProviderAnswer(
+        "gemini",
+        429,
+        {"error": {"code": 429, "message": QUOTA, "status": "RESOURCE_EXHAUSTED"}},
+        *(ModelUnavailable, _SPENT, f"{ISSUES}/google-gemini/gemini-cli/issues/8437"),
     ),
     ProviderAnswer(
         "local",

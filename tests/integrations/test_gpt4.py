@@ -31,15 +31,18 @@ async def test_an_answer_is_validated_and_its_cost_is_told(model: Simulator) -> 
     assert kept["stream"] is True
 
 
+RATE = "429 Rate Limit (code rate_limit_exceeded)"
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "shown", "retry_after"),
     [
-        ({"kind": "status", "code": 429, "retry_after": 7}, ModelUnavailable, "429 Rate Limit", 7.0),
-        ({"kind": "status", "code": 429, "retry_after": "soon"}, ModelUnavailable, "429 Rate Limit", None),
+        ({"kind": "status", "code": 429, "retry_after": 7}, ModelUnavailable, RATE, 7.0),
+        ({"kind": "status", "code": 429, "retry_after": "soon"}, ModelUnavailable, RATE, None),
         (
             {"kind": "status", "code": 429, "retry_after": "Wed, 04 Nov 2020 09:00:00 GMT"},
             ModelUnavailable,
-            "429 Rate Limit",
+            RATE,
             0.0,
         ),
         ({"kind": "status", "code": 408}, ModelUnavailable, "408 Request Timeout", None),
@@ -63,16 +66,16 @@ async def test_an_answer_is_validated_and_its_cost_is_told(model: Simulator) -> 
         (
             {"kind": "status", "code": 429, "retry_after_ms": 400, "retry_after": 7},
             ModelUnavailable,
-            "429 Rate Limit",
+            RATE,
             0.4,
         ),
         (
             {"kind": "status", "code": 429, "retry_after_ms": "x", "retry_after": 7},
             ModelUnavailable,
-            "429 Rate Limit",
+            RATE,
             7.0,
         ),
-        ({"kind": "status", "code": 429, "retry_after_ms": "inf"}, ModelUnavailable, "429 Rate Limit", None),
+        ({"kind": "status", "code": 429, "retry_after_ms": "inf"}, ModelUnavailable, RATE, None),
     ],
 )
 async def test_each_failure_has_its_class_and_its_line_after_one_call(

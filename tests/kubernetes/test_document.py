@@ -129,3 +129,34 @@ def test_each_file_that_is_named_exists() -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
     in_production = re.findall(r"`([a-z]+\.(?:yaml|pem))`", TEXT)
     assert [name for name in in_production if not (ROOT / "k8s" / "overlays" / "production" / name).exists()] == []
+
+
+def test_a_restart_has_ended_before_its_log_is_read() -> None:
+    """Otherwise the log may be that of the pod before."""
+    restarts = [number for number, line in enumerate(KUBECTL) if line.startswith("kubectl rollout restart")]
+    assert restarts
+    for number in restarts:
+        assert KUBECTL[number + 1].startswith(KUBECTL[number].replace(" restart ", " status "))
+
+
+def test_a_new_tenant_gets_its_address_and_its_key_at_once_and_is_checked_in_both_pods() -> None:
+    """Until both are there its settings are unusable; no command reads log lines of that moment."""
+    address, key, webhooks, *checks = KUBECTL[KUBECTL.index(_patch("newco-desk")) - 1 :][:5]
+    assert address == "kubectl apply -k k8s/overlays/production"
+    assert (key, webhooks) == (_patch("newco-desk"), _patch("newco-webhooks"))
+    assert [check.split()[2] for check in checks] == ["deployment/ai-agents-worker", "deployment/ai-agents-api"]
+    assert all(check.endswith("-- ai-agents check --tenant newco --no-model") for check in checks)
+
+
+def _patch(name: str) -> str:
+    (found,) = [line for line in KUBECTL if f"--patch-file={name}.json" in line]
+    return found
+
+
+def test_git_ignores_each_file_that_the_page_writes_into_a_clone() -> None:
+    """They have secrets, or the names of tenants."""
+    written = {"owner.env", "split.json", "moved.json"}
+    written |= set(re.findall(r"--(?:from-env|patch)-file=(\S+)", TEXT))
+    assert {"desks.env", "models.env", "newco-desk.json"} <= written
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert sorted(name for name in written if f"/{name}" not in ignored) == []

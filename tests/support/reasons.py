@@ -46,11 +46,13 @@ def raised_reasons() -> Iterator[str]:
     """The reason of each failure that there is, with what a server may have said."""
     for what in (
         "429 Rate Limit",
+        "429 Rate Limit (code rate_limit_exceeded)",
         "500 Internal Server Error",
         "connection",
         "invalid answer",
         "400",
         "400 Bad Request (code unsupported_value, param temperature)",
+        "400 Bad Request (code content_filter)",
         "content filter",
     ):
         yield from (errors.ModelUnavailable(what).reason, errors.ModelRefused(what).reason)

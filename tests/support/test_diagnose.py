@@ -85,6 +85,8 @@ GONE = DeskLook(asked=True, ticket="gone")
 SEEN = SeenWithoutWebhook("124", ago(700), ago(600), None, left_out=False, job_id=None)
 MISSED, LEFT = replace(SEEN, missed_at=ago(300)), replace(SEEN, left_out=True)
 DOWN = happened(("claimed", None), ("held back", "desk unavailable"), ("expired", "deadline passed"))
+RATE = "OpenAI API: 429 Rate Limit (code rate_limit_exceeded)"
+FILTERED = "OpenAI API: 400 Bad Request (code content_filter)"
 CASES: list[tuple[Facts, str, str]] = [
     (facts(job("completed"), desk=THERE), "delivered", "the note is in the ticket"),
     (facts(job("completed"), desk=DeskLook(failure="unknown")), "delivered", "was put into the ticket at 09:29 UTC"),
@@ -94,7 +96,14 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(job("failed", "ServiceDesk Plus timeout", note_attempted_at=NOW), desk=THERE), "delivered", "the note is"),
     (facts(job("failed", "ServiceDesk Plus timeout")), "desk_failing", "did not answer in time"),
     (facts(job("failed", "ServiceDesk Plus API: 403")), "desk_failing", "to our technician"),
-    (facts(job("failed", "OpenAI API: 429 Rate Limit")), "model_failing", "throttles us"),
+    (facts(job("failed", "OpenAI API: 429 Rate Limit")), "model_failing", "rate of questions, or for credit"),
+    (facts(job("failed", RATE)), "model_failing", "throttles us for the rate of questions, and not for credit"),
+    (
+        facts(job("failed", FILTERED)),
+        "model_failing",
+        "content filter of the model's service refuses the question: 400 (code",
+    ),
+    (facts(job("failed", "OpenAI API: content filter")), "model_failing", "service refuses the answer"),
     (facts(job("failed", "OpenAI API: 400 Bad Request")), "model_failing", "refuses this question"),
     (facts(job("failed", "OpenAI API: 500 Internal Server Error")), "model_failing", "service fails"),
     (facts(job("failed", "deadline passed")), "deadline_passed", "no worker ended its job"),
@@ -239,6 +248,9 @@ def test_each_verdict_is_reached_by_one_of_the_cases() -> None:
         (facts(job("failed", "desk unavailable", answered=True)), f"then `ai-agents retry {JOB_ID}` (GPT-4's answer"),
         (facts(job("waiting"), queue=QueueSigns(60, 4, 2)), "--replicas=10"),
         (facts(job("waiting"), queue=QueueSigns(101, 4, 2)), "a P1 incident"),
+        *((known, "and in the API's as well") for known, verdict, _ in CASES if verdict == "tenant_closed"),
+        (facts(job("failed", "OpenAI API: 429 Rate Limit")), "at the account's credit"),
+        (facts(job("failed", FILTERED)), "the content filter of the deployment"),
         (facts(job("skipped", "dry run")), f"`ai-agents show {JOB_ID}`"),
         (facts(job("skipped", "ticket deleted or closed")), f"`ai-agents retry {JOB_ID}`"),
         (facts(job("completed"), desk=NOT_THERE), "`ai-agents enhance --tenant acme --ticket 124`"),

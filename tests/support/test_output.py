@@ -29,7 +29,11 @@ def printed(words: str, output: int, **settings: str) -> "subprocess.CompletedPr
 
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 @pytest.mark.parametrize(
-    "words", ["trace --ticket 124", "jobs --json", "check", f"{KIT} token", f"{KIT} script", "migrate"]
+    "words",
+    [
+        *("trace --ticket 124", "jobs --json", "check", f"{KIT} token", f"{KIT} script", "migrate"),
+        *("--help", "check --help"),
+    ],
 )
 def test_a_full_disk_is_status_70_with_its_reason(words: str, tmp_path: Path, server: Postgres) -> None:
     settings = {"DATABASE_URL": server.url, "DATABASE_ADMIN_URL": server.admin_url}
@@ -39,7 +43,9 @@ def test_a_full_disk_is_status_70_with_its_reason(words: str, tmp_path: Path, se
     assert told.stderr.endswith("The output can't be written: No space left on device.\n")
 
 
-@pytest.mark.parametrize(("words", "status"), [(f"{KIT} token", 0), (f"{KIT} script", 0), ("check --json", 78)])
+@pytest.mark.parametrize(
+    ("words", "status"), [(f"{KIT} token", 0), (f"{KIT} script", 0), ("check --json", 78), ("--help", 0)]
+)
 def test_a_reader_that_has_left_changes_no_status(words: str, status: int) -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -14,6 +14,7 @@ def rows() -> list[FaultRow]:
     # What holds the jobs of all rows is not here: `tests/workflow/test_model_held.py` has it.
     statuses = {400: "Bad Request", 403: "Forbidden"}
     later = {408: "Request Timeout", 500: "Internal Server Error", 503: "Service Unavailable", 529: "Overloaded"}
+    rate = r"429 Rate Limit \(code rate_limit_exceeded\)"
     return [
         *(
             failed(f"GPT-4 {code}", f"{error}{code} {words}", openai("status", code=code, message=PLANTED))
@@ -39,10 +40,8 @@ def rows() -> list[FaultRow]:
                 ("", PLANTED, PLANTED),
             )
         ),
-        retried("GPT-4 429", error + "429 Rate Limit", openai("status", code=429, message=PLANTED)),
-        retried(
-            "GPT-4 429 with Retry-After", error + "429 Rate Limit", openai("status", code=429, retry_after=6), wait="6"
-        ),
+        retried("GPT-4 429", error + rate, openai("status", code=429, message=PLANTED)),
+        retried("GPT-4 429 with Retry-After", error + rate, openai("status", code=429, retry_after=6), wait="6"),
         retried("GPT-4 HTML", invalid, openai("html", message=PLANTED)),
         retried("GPT-4 without end", invalid, openai("huge", megabytes=6)),
         retried("GPT-4 HTML 502", error + "502 Bad Gateway", openai("html", code=502, message=PLANTED)),

@@ -59,17 +59,42 @@ def test_a_400_of_the_model_names_its_part_and_the_setting(
     assert "Engineering" not in str(verdict.said["do"])
 
 
-def test_too_fast_and_no_credit_are_told_apart(system: System, world: World) -> None:
-    for subject, tenant, word in (("Too fast", "acme", None), ("No credit", "globex", "insufficient_quota")):
-        world.openai_fault(match=subject, kind="status", code=429, **({"word": word} if word else {}))
-        world.create_ticket(subject, tenant, send_webhook=False, id="4290")
-    lines, verdict = told_of(system, world, "4290", "acme", "OpenAI API: 429 Rate Limit")
-    assert [line for line in lines if "OpenAI API error: 429 Rate Limit" in line and "quota" not in line]
-    assert (verdict.said["verdict"], "not for credit" in verdict.said["says"]) == ("model_failing", True)
-    assert "rate limit" in verdict.said["do"][0]
-    lines, verdict = told_of(system, world, "4290", "globex", "model out of credit")
-    assert [line for line in lines if "OpenAI API error: 429 Rate Limit (code insufficient_quota)" in line]
-    assert (verdict.said["verdict"], "no credit" in verdict.said["says"]) == ("model_held", True)
+@pytest.mark.parametrize(
+    ("status", "code", "tenant", "reason", "verdict", "says", "do"),
+    [
+        (429, "odd-word", "acme", "OpenAI API: 429 Rate Limit", "model_failing", "or for credit", "credit"),
+        (
+            *(429, "rate_limit_exceeded", "acme", "OpenAI API: 429 Rate Limit (code rate_limit_exceeded)"),
+            *("model_failing", "not for credit", "rate limit"),
+        ),
+        (
+            *(400, "content_filter", "acme", "OpenAI API: 400 Bad Request (code content_filter)", "model_failing"),
+            *("content filter of the model's service refuses the question: 400 (code", "filter of the deployment"),
+        ),
+        (429, "insufficient_quota", "globex", "model out of credit", "model_held", "no credit", "credit"),
+    ],
+)
+def test_rate_credit_and_filter_are_told_apart(
+    *,
+    status: int,
+    code: str,
+    tenant: str,
+    reason: str,
+    verdict: str,
+    says: str,
+    do: str,
+    system: System,
+    world: World,
+) -> None:
+    subject = f"Refused with {code} as {status}"
+    world.openai_fault(match=subject, kind="status", code=status, word=code)
+    ticket_id = world.create_ticket(subject, tenant, send_webhook=False)
+    lines, told = told_of(system, world, ticket_id, tenant, reason)
+    named = f"(code {code})" if code != "odd-word" else f"{status} Rate Limit"
+    assert [line for line in lines if "OpenAI API error: " in line and named in line]
+    assert "odd-" not in str(lines) + str(told.said)
+    assert (told.said["verdict"], says in told.said["says"]) == (verdict, True), told.said
+    assert do in told.said["do"][0]
 
 
 @pytest.mark.parametrize(
