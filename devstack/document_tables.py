@@ -219,9 +219,9 @@ def check_rows() -> list[Row]:
     return [("row", "in order when"), *((f"`{name}`", meaning) for name, meaning in CHECKS.items())]
 
 
-def masking_rows() -> list[Row]:
-    """Give one row a kind of personal data: how much of it is masked in the marked tickets of the tests."""
-    from tests.masking import measure  # noqa: PLC0415 -- tests are not there where this runs for nothing else
+def redaction_rows() -> list[Row]:
+    """Give a row a kind of personal data: the share of it that redaction hides in the marked texts of the tests."""
+    from tests.privacy import measure  # noqa: PLC0415 -- tests are not there where this runs for nothing else
 
     return measure.rows()
 
@@ -243,7 +243,7 @@ TABLES: dict[str, Table] = {
     "limits": document_limits.rows,
     "sizes": document_limits.sizes,
     "transitions": transitions.rows,
-    "masking": masking_rows,
+    "redaction": redaction_rows,
 }
 
 

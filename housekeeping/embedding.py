@@ -8,9 +8,9 @@ from config.tenants import Tenant
 from integrations.embeddings.embedder import Embedder
 from integrations.embeddings.failures import EmbeddingsUnavailable
 from integrations.errors import HeldBack
-from masking.people import Person
 from observability import metrics, phrases, tracing
 from observability.logging import say
+from privacy.redaction.people import Person
 from retrieval.language import LANGUAGES, languages_of
 from storage import embeddings
 from storage.embeddings import ToEmbed

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
-from masking.people import Person
+from privacy.redaction.people import Person
 
 Structured = TypeVar("Structured", bound=BaseModel)
 
@@ -41,6 +41,8 @@ class DeskTicket:
     conversation: bool | None = None
     """True if mails were sent about it since, False if not; None where the desk does not tell."""
     has_notes: bool = False
+    terms: tuple[str, ...] = field(default=(), repr=False)
+    """The desk's own names of categories, groups, services and assets: no people."""
 
     @property
     def kinds(self) -> dict[str, str]:

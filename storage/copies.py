@@ -56,7 +56,7 @@ class Ticket(Indexed, Base):
     conversation: Mapped[str]
     """What was said in it, oldest first, where the tenant wants that copied."""
     people: Mapped[list[list[Any]]] = mapped_column(JSONB, init=False)
-    """Whom the desk names for it: names, mail addresses, telephone numbers and others of each (`masking.people`)."""
+    """Whom the desk names for it: the fields of each `Person` of `privacy.redaction.people`."""
     resolution_seen_at: Mapped[datetime | None] = mapped_column(init=False)
     """When its resolution was first read as it is; null where that was before this was kept."""
 

@@ -7,7 +7,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Text, bindparam, cast, column, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
-from masking.people import Person
+from privacy.redaction.people import Person
 from retrieval.language import LANGUAGES
 from storage import tombstones
 from storage.copies import Listing, Passage, Ticket

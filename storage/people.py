@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from masking.people import Person
+from privacy.redaction.people import Person
 
 
 def people_to_keep(people: Iterable[Person]) -> list[list[Any]]:

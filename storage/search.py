@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
 from integrations.values import Document, SimilarTicket
-from masking.people import Person
+from privacy.redaction.people import Person
 from retrieval.language import LANGUAGES, languages_of
 from retrieval.strength import LEAST, strength
 from retrieval.terms import asked_terms

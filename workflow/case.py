@@ -16,7 +16,7 @@ from integrations.values import DeskTicket, Document, SimilarTicket
 from workflow import tokens
 
 Mask = Callable[..., str]
-"""`masking.Masking.mask`."""
+"""`Redaction.redact`."""
 _LONGEST_DESCRIPTION = 6000
 _LONGEST_PASSAGE = 2000
 _LONGEST_SAID = 1000

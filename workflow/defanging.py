@@ -9,7 +9,7 @@ command is left out, visibly. Ordinary words stay as they are: a name alone (ipc
 import re
 from collections.abc import Iterator, Sequence
 
-from masking.folding import Folded, folded
+from privacy.redaction.text import Folded, folded
 from workflow.note_words import WORDS, NoteWords
 from workflow.patterns import COMMAND, END_OF_COMMAND, LINK, MAY_HAVE_LINK, PRODUCT
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket, Structured, Unanswered, Usage
-from masking.people import Person
+from privacy.redaction.people import Person
 
 FeedbackLinkOf = Callable[[str, UUID], str]
 """It returns the link of a note by tenant and job; empty where feedback is off."""
@@ -166,7 +166,7 @@ class UnfinishedLook:
 
 @dataclass(frozen=True, slots=True)
 class UnusableAnswer:
-    """An answer that is to be repaired: its text, and what its placeholders stand for (`masking`)."""
+    """An answer that is to be repaired: its text, and the values of its placeholders (`privacy.redaction`)."""
 
     text: str
     placeholders: dict[str, str]

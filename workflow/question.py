@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from integrations.values import Prompt
-from masking.masking import Masking
+from privacy.redaction.redaction import Redaction
 from retrieval.language import languages_of
 from workflow.attempt import Attempt, GraphState
 from workflow.case import TicketCase, case_of
@@ -22,7 +22,7 @@ _instructions = lru_cache(1000)(Instructions)
 
 @dataclass(frozen=True, slots=True)
 class ModelQuestion:
-    """A prompt that has nothing personal in it, with what is needed to read the answer."""
+    """A prompt without personal data, with what is needed to read the answer."""
 
     prompt: Prompt
     version: str
@@ -52,15 +52,21 @@ def question_of(
     """
     wishes, ticket = attempt.wishes().note, state["ticket"]
     others = [person for each in state["similar_tickets"] for person in each.people]
-    masking = Masking(ticket.people, others=others, network=wishes.masking == "all", known=placeholders)
-    is_masked = wishes.masking != "none"
-    restore = partial(masking.restore, clean=without_links) if is_masked else str
+    redaction = Redaction(
+        ticket.people,
+        others=others,
+        network=wishes.masking == "all",
+        known=placeholders,
+        terms=[*ticket.terms, *(term for each in state["similar_tickets"] for term in (each.category, each.group))],
+    )
+    is_redacted = wishes.masking != "none"
+    restore = partial(redaction.restore, clean=without_links) if is_redacted else str
     case: TicketCase = case_of(
         ticket,
         state.get("conversation", ()),
         state["similar_tickets"],
         state["documents"],
-        masking.mask if is_masked else _as_it_is,
+        redaction.redact if is_redacted else _as_it_is,
         budget_for(attempt.model.name, wishes.prompt_tokens),
     )
     language = wanted_language(wishes.language, ticket.subject, ticket.description)
@@ -69,7 +75,7 @@ def question_of(
         instructions.prompt(case, language),
         instructions.version,
         language,
-        masking.placeholders,
+        redaction.placeholders,
         Grounding(case, restore, attempt.desk.link_to, wishes.rules),
         wishes.masking,
     )
@@ -81,5 +87,5 @@ def wanted_language(of_tenant: str, subject: str, description: str) -> str:
     return told[0] if len(told) == 1 else ""
 
 
-def _as_it_is(text: str, *, own: bool = True) -> str:  # noqa: ARG001 -- as `Masking.mask`
+def _as_it_is(text: str, *, own: bool = True) -> str:  # noqa: ARG001 -- as `Redaction.redact`
     return text

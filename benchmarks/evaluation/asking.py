@@ -39,7 +39,7 @@ class AskedTicket:
 
 
 class _TicketOfNoJob:
-    """What a question takes of an attempt: a tenant with nothing but defaults, so with masking, and the model."""
+    """What a question takes of an attempt: a tenant with nothing but defaults, so with redaction, and the model."""
 
     def __init__(self, model: Model) -> None:
         self.model = model

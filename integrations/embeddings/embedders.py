@@ -13,10 +13,10 @@ from integrations.embeddings.failures import EmbeddingsUnavailable, TextRefused
 from integrations.embeddings.local import LocalModel
 from integrations.errors import HeldBack
 from integrations.outward import Outward
-from masking.masking import without_personal
-from masking.people import Person
 from observability import phrases
 from observability.logging import say
+from privacy.redaction.people import Person
+from privacy.redaction.redaction import without_personal
 
 _WAIT_SECONDS = 5.0
 # Of a longer text the begin is embedded, as `embedder` says; what is masked may be longer than its placeholder.

@@ -13,7 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from integrations.errors import DeskUnavailable, TicketTrashed
 from integrations.servicedesk.answers import SUCCESS, DeskAnswer
-from integrations.servicedesk.people import people_of
+from integrations.servicedesk.people import people_of, terms_of
 from integrations.values import DeskTicket
 from retrieval.markup import lines_of
 from retrieval.wrapping import unwrapped
@@ -142,6 +142,7 @@ def ticket_of(body: Any, closed_statuses: Set[str] = frozenset()) -> DeskTicket:
         people=people_of(body),
         conversation=_truth(body.get("has_conversation")),
         has_notes=_is(body.get("has_notes"), truth=True),
+        terms=terms_of(body),
     )
 
 

@@ -1,12 +1,18 @@
-"""Whom a desk names for a ticket."""
+"""People and things that a desk names in a ticket."""
 
 from typing import Any
 
-from masking.people import Person
+from privacy.redaction.people import Person
 
 _ROLES = ("requester", "technician", "created_by", "on_behalf_of", "editor")
+# Attributes of a request in the vendor's v3 API; each is an object with a name, or a list of them.
+_THINGS = (
+    *("category", "subcategory", "item", "group", "site", "template"),
+    *("service_category", "assets", "configuration_items"),
+)
 _LONGEST = 300
 _MOST = 20
+_MOST_TERMS = 50
 
 
 def people_of(ticket: dict[str, Any]) -> tuple[Person, ...]:
@@ -25,3 +31,10 @@ def _person(body: dict[str, Any]) -> Person:
     # Neither login nor employee id was seen in a ticket; where they are they must not leave either.
     others = those("login_name", "employee_id")
     return Person(" ".join(name), those("email_id", "sms_mail"), those("phone", "mobile"), others)
+
+
+def terms_of(ticket: dict[str, Any]) -> tuple[str, ...]:
+    """Return the desk's own names of categories, groups, services and assets in a ticket's body, each once."""
+    values = [each for value in map(ticket.get, _THINGS) for each in (value if isinstance(value, list) else [value])]
+    names = (str(each.get("name") or "").strip()[:_LONGEST] for each in values if isinstance(each, dict))
+    return tuple(dict.fromkeys(filter(None, names)))[:_MOST_TERMS]

@@ -24,7 +24,7 @@ from support.console.places import PLACES
 from tests.documents.documents import ROOT, filled
 
 PRODUCT = [
-    *("api", "config", "dispatch", "housekeeping", "integrations", "masking"),
+    *("api", "config", "dispatch", "housekeeping", "integrations", "privacy"),
     *("observability", "signer", "storage", "support", "webhooks", "worker", "workflow"),
 ]
 _ROOMS = "|".join(PRODUCT)

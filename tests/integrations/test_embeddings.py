@@ -20,7 +20,7 @@ from integrations.embeddings.failures import EmbeddingsUnavailable, TextRefused
 from integrations.embeddings.local import LocalModel
 from integrations.errors import HeldBack
 from integrations.outward import STRAIGHT
-from masking.people import Person
+from privacy.redaction.people import Person
 from tests.config.given import ACME, CLOUD
 from tests.integrations.canned import CannedServer, serving
 from tests.kit.clock import Clock

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 
-from masking.people import Person
+from privacy.redaction.people import Person
 from storage import claims, erasing, forgotten, history, tombstones
 from storage.claims import LeaseLost
 from storage.copies import Ticket

@@ -16,7 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = (
-    *("api", "config", "dispatch", "housekeeping", "integrations", "masking"),
+    *("api", "config", "dispatch", "housekeeping", "integrations", "privacy"),
     *("observability", "signer", "storage", "support", "webhooks", "worker", "workflow"),
 )
 # Programs that somebody runs: Alembic's, and the one that writes the dashboards.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from integrations.values import DeskTicket, Document, SimilarTicket
-from masking.people import Person
+from privacy.redaction.people import Person
 
 # Not to be found in any list: the desk names them, so that they are certain.
 _FIRST = ("Zsuzsanna", "Övünç", "Þórdís", "Thanh-Mai", "Oluwaseun", "Ciarán", "Jürgen", "Grace", "Mark", "Xiu Ying")

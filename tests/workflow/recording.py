@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from config.tenants import Tenant
 from integrations.values import DeskTicket, Document, SimilarTicket
-from masking.people import Person
+from privacy.redaction.people import Person
 from tests.kit.model import opened
 from tests.kit.postgres import Store, attempt_at, claimed
 from tests.kit.simulators import Simulator

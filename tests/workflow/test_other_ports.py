@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 from config.tenants import NoteSettings
 from integrations.errors import DeskTimeout, OutsideFailure
 from integrations.values import DeskTicket, Document, ModelAnswer, Prompt, SimilarTicket, Structured, Unanswered, Usage
-from masking.people import Person
 from observability import phrases
+from privacy.redaction.people import Person
 from storage.session import Database
 from tests.kit.by_id import run_job
 from tests.kit.logs import StartLog

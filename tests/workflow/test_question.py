@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from integrations.values import DeskTicket, Document, SimilarTicket
-from masking.people import Person
+from privacy.redaction.people import Person
 from tests.kit.model import STATE
 from tests.workflow.answers import answer, claims
 from tests.workflow.asking import asked

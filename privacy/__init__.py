@@ -1,0 +1,1 @@
+"""What is personal stays inside: redaction before a model, erasure."""

@@ -1,0 +1,88 @@
+"""Bank accounts and payment cards: by their checksums, by their form, and by the words before them."""
+
+import re
+from collections.abc import Iterator
+
+from privacy.redaction.checksums import is_luhn
+from privacy.redaction.lexicon import terms
+from privacy.redaction.recognizers import Detection, pattern
+from privacy.redaction.text import ReadText
+
+# Looked at from its first digits, of which there are fewer than letters; no more than these is taken up, since what
+# begins like one may stand right before one.
+_IBAN = re.compile(r"\d(?<=[A-Za-z]{2}\d)(?<![^\W_][A-Za-z]{2}\d)\d(?=((?:[ -]?[A-Za-z0-9]){11,30})(?![^\W_]))")
+# A British sort code and the account.
+_SORTED = re.compile(r"\d(?<![\w-]\d)\d-\d\d-\d\d(?: {1,2}| ?[/,] ?)(\d{8})(?!\w)")
+# Registry of SWIFT: how long an IBAN of a country is, which is how one in a sentence ends where it does.
+_LENGTHS = (
+    "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DK18 DO28 EE20 EG29 ES24 FI18 FO18"
+    " FR27 GB22 GE22 GI23 GL18 GR27 GT28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20 LU20"
+    " LV21 LY25 MC27 MD24 ME22 MK19 MR27 MT31 MU30 NL18 NO15 PK24 PL28 PS29 PT25 QA29 RO24 RS22 SA24 SC31 SE24 SI19"
+    " SK24 SM27 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20"
+)
+_LENGTH_OF = {each[:2]: int(each[2:]) for each in _LENGTHS.split()}
+_LABELLED = pattern("accounts.labelled")
+_LABELS = terms("bank_labels")
+_OF_BANKS = pattern("accounts.of_banks")
+_NEAR = 80
+# A bank's code, with a label or beside an IBAN of its country.
+_BIC = re.compile(r"(?<!\w)[A-Z]{4}([A-Z]{2})[A-Z0-9]{2}(?:[A-Z0-9]{3})?(?!\w)")
+_OF_BIC = re.compile(r"(?:bic|swift)[^\n]{0,16}$|<bic>$")
+# The account beside the code of its bank.
+_BESIDE = re.compile(r"(?: ?[/,;|] ?|\s{1,3})(\d(?:[ -]?\d){5,16})(?![\w]|[.,-]\d)")
+_CARD = pattern("accounts.card")
+# Issuers by their first digits, with how many digits a number has: Visa, Mastercard, Amex, Diners, Discover, JCB,
+# UnionPay, Maestro (ISO/IEC 7812, as their own sites tell).
+_ISSUED = pattern("accounts.issued")
+# The digits on a card's back, behind its number.
+_BACK = pattern("accounts.back")
+_OF_CARDS = pattern("accounts.of_cards")
+
+
+def accounts(read: ReadText) -> Iterator[Detection]:
+    """Find IBANs, BICs, and labelled accounts and bank codes."""
+    if not any(map(str.isdigit, read.text)):
+        return
+    countries = set()
+    for found in _IBAN.finditer(read.text):
+        begin = found.start() - 2
+        length = _LENGTH_OF.get(read.text[begin : begin + 2].upper())
+        if length and (end := _end_of(read.text[begin : found.end(1)], length)):
+            countries.add(read.text[begin : begin + 2].upper())
+            yield Detection(begin, begin + end, "BANK")
+    for found in _BIC.finditer(read.text):
+        if found[1] in countries or _OF_BIC.search(read.low, max(0, found.start() - 24), found.start()):
+            yield Detection(*found.span(), "BANK")
+    for found in _SORTED.finditer(read.text):
+        yield Detection(found.start(), found.start() + 8, "BANK")
+        yield Detection(*found.span(1), "BANK")
+    for found in read.after(_LABELS.__contains__, _LABELLED):
+        name = str(found.lastgroup)
+        around = read.low[max(0, found.start() - _NEAR) : found.end() + _NEAR // 2]
+        if name != "account" or sum(map(str.isdigit, found[name])) > 8 or _OF_BANKS.search(around):
+            yield Detection(*found.span(name), "BANK")
+            if name == "sort" and (beside := _BESIDE.match(read.text, found.end())):
+                yield Detection(*beside.span(1), "BANK")
+
+
+def cards(read: ReadText) -> Iterator[Detection]:
+    """Find card numbers by issuer, with check digits, groups, or words about cards before them."""
+    for found in _CARD.finditer(read.text):
+        digits = re.sub(r"\D", "", found[0])
+        is_grouped = bool(found[1] or found[2]) and len(digits) >= 15
+        is_sure = is_grouped or (is_luhn(digits) and len(digits) in {15, 16})
+        is_told = _OF_CARDS.search(read.low, max(0, found.start() - 60), found.start())
+        if _ISSUED.fullmatch(digits) and (is_sure or is_told):
+            yield Detection(*found.span(), "CARD")
+            if back := _BACK.match(read.text, found.end()):
+                yield Detection(*back.span(1), "SECRET")
+
+
+def _end_of(written: str, length: int) -> int | None:
+    """Return where so many letters and digits end; None if there are fewer, or the word goes on."""
+    count = 0
+    for place, each in enumerate(written):
+        count += each.isalnum()
+        if count == length:
+            return None if written[place + 1 : place + 2].isalnum() else place + 1
+    return None

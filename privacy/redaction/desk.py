@@ -1,0 +1,204 @@
+"""The desk's own people in a text: names in every spelling, initials, login names, addresses, numbers."""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+
+from privacy.redaction.lexicon import also_names, first_names, is_known, terms, unsure_names, words
+from privacy.redaction.people import PARTICLES, Person, logins_of, particles_of, parts_of, spelled
+from privacy.redaction.recognizers import Detection, pattern
+from privacy.redaction.text import ReadText
+
+_JOINTS = frozenset({" ", "-", ", ", ",", ". ", ".", "_", "'", "’", " - ", "  ", ".-", "\n"})
+_TOKEN = re.compile(r"[^\W_]+(?:[._+-][^\W_]+)*")
+_NUMBER = re.compile(r"[+(\d](?<![\w.+].)(?:[ ]?[./()-]{0,2}[ ]?\d){4,16}(?!\w)")
+# The last words of a line: initials or a short name, where a person signs.
+_SIGN = pattern("desk.sign")
+_SIGNED_LINE = 40
+_DETERMINERS = terms("determiners") - {"an"}
+_AND, _THAT = terms("conjunctions"), terms("before_clause")
+_PART, _DIGITS = re.compile(r"[^\W_]+"), re.compile(r"\d{0,4}")
+_PASSIVE = re.compile(r"(?:ed|gez|von|done|sent|en) by $")
+_SHORTEST_NICKNAME = 3
+# Words before and behind a name in small letters.
+_BEFORE_NAME = terms("before_desk_name")
+_BEHIND_NAME = terms("behind_desk_name")
+_SAYING = terms("saying")
+
+
+class DeskPeople:
+    """The names, login names, addresses and numbers of the people that a desk names."""
+
+    def __init__(self, people: Iterable[Person]) -> None:
+        self.names: list[str] = []
+        self.parts: list[list[str]] = []
+        self.keys: list[str] = []
+        self._particles: list[frozenset[str]] = []
+        self._owners: dict[str, set[int]] = {}
+        self._logins: set[str] = set()
+        self._values: dict[str, str] = {}
+        self._numbers: set[str] = set()
+        self._unspaced: set[str] = set()
+        nicknames: dict[str, list[str]] = {}
+        for short, _, name in (each.partition(":") for each in terms("nicknames")):
+            nicknames.setdefault(name, []).append(short)
+        for person in people:
+            self._add(person, nicknames)
+
+    def _add(self, person: Person, nicknames: dict[str, list[str]]) -> None:
+        parts = parts_of(person.name)
+        if parts and parts not in self.parts:
+            owner = len(self.names)
+            for part in parts:
+                beginnings = (part[:length] for length in range(_SHORTEST_NICKNAME, len(part)))
+                shorter = [each for each in beginnings if _is_short_name(each, is_first=part == parts[0])]
+                for each in (part, f"{part}s", *shorter, *nicknames.get(part, ())):
+                    self._owners.setdefault(each, set()).add(owner)
+            self.names.append(person.name.strip())
+            self.keys.append(" ".join(sorted(set(parts))))
+            self.parts.append(parts)
+            self._particles.append(particles_of(person.name))
+            self._logins.update(logins_of(person.name, parts))
+        if not person.name.isascii() and len(name := "".join(filter(_has_no_capital, person.name))) > 1:
+            # A script without capitals and blanks: the whole name stands within other words.
+            self._unspaced.add(name)
+        self._values |= {each.lower(): "EMAIL" for each in person.addresses if "@" in each}
+        for other in filter(None, (each.strip().lower() for each in person.others)):
+            self._values[other] = "ID" if sum(map(str.isdigit, other)) * 2 >= len(other) else "LOGIN"
+        self._numbers.update(filter(None, (re.sub(r"\D", "", number)[-7:] for number in person.numbers)))
+
+    def values(self, read: ReadText) -> Iterator[Detection]:
+        """Find the values that the desk has, and the login names derived from names."""
+        for name in self._unspaced:
+            yield from (Detection(*found.span(), "PERSON", name) for found in re.finditer(name, read.text))
+        for at, key in enumerate(read.keys) if not self._logins.isdisjoint(read.keys) else ():
+            if key in self._logins and len(key) > 3:
+                end = _DIGITS.match(read.text, read.words[at][2])
+                yield Detection(read.begins[at], end.end() if end else read.words[at][2], "LOGIN")
+        for found in _TOKEN.finditer(read.low) if any(value in read.low for value in self._values) else ():
+            parts = [found] if found[0] in self._values else _PART.finditer(read.low, *found.span())
+            yield from (Detection(*part.span(), self._values[part[0]]) for part in parts if part[0] in self._values)
+        for found in _NUMBER.finditer(read.text) if self._numbers else ():
+            if re.sub(r"\D", "", found[0])[-7:] in self._numbers:
+                yield Detection(*found.span(), "PHONE")
+
+    def owners(self, read: ReadText) -> dict[int, set[int]]:
+        """Return the places of words that are a part of a name, each with the people it may name."""
+        if not self._owners:
+            return {}
+        places = {at: self._owners[key] for at, key in enumerate(read.keys) if key in self._owners}
+        owners = {at: those for at, those in places.items() if self._is_named(read, places, at)}
+        for at, those in list(owners.items()):
+            for step in (-1, 1):
+                beside, other = at, at + step
+                while 0 <= other < len(read.keys) and other not in owners and self._belongs(read, those, beside, other):
+                    owners[other] = those
+                    beside, other = other, other + step
+        for at, key in enumerate(read.keys[:-1]):
+            if read.keys[at + 1] in _SAYING and len(key) < 4 and read.text[read.begins[at] :][: len(key)].isupper():
+                those = {who for who, name in enumerate(self.parts) if _is_short_of(key, name)}
+                owners |= {at: those} if those else {}
+        for (begin, end), those in self._signed(read):
+            for place in range(bisect_left(read.begins, begin), bisect_left(read.begins, end)):
+                owners.setdefault(place, those)
+        return owners
+
+    def _is_named(self, read: ReadText, places: dict[int, set[int]], at: int) -> bool:
+        """Return False for a small word that is a name too, unless the sentence names a person: "ask mark about it"."""
+        key, (_, begin, end), count = read.keys[at], read.words[at], len(read.words)
+        is_common = len(key) < 3 or key in words() or key.removesuffix("s") in words()
+        if read.text[begin].isupper() or not is_common:
+            return len(key) > 1
+        is_beside = any(
+            other in places and read.keys[other] != key and places[other] & places[at]
+            for other in (at - 1, at + 1)
+            if min(at, other) >= 0 and max(at, other) < count and read.joints[min(at, other)] in _JOINTS
+        )
+        before = read.words[at - 1][0] if at and read.joints[at - 1].strip(" @,") == "" else ""
+        after = read.words[at + 1][0] if at + 1 < count and read.joints[at] == " " else ""
+        earlier = read.words[at - 2][0] if at > 1 else ""
+        is_begun = at == 0 or "\n" in read.joints[at - 1]
+        is_ended = at == count - 1 or bool(re.match(r"\s*\n|\s?[.!,:?(]", read.joints[at]))
+        is_initial = len(after) == 1 and any(part[0] == after for owner in places[at] for part in self.parts[owner])
+        is_listed = before in _AND and at - 2 in places and read.text[read.begins[at - 2]].isupper()
+        says = after in _BEHIND_NAME
+        is_genitive = read.text[end : end + 2] in {"'s", "’s"} or (
+            key.endswith("s") and is_begun and after in terms("it_nouns")
+        )
+        is_told = (is_begun and (is_ended or says)) or (says and after != "will" and before in _THAT)
+        if is_beside or is_initial or is_listed or is_genitive or is_told or before in _DETERMINERS:
+            return before not in _DETERMINERS or is_genitive
+        is_asked = before in terms("asking") and earlier not in _DETERMINERS and after not in {"again", "bill", "as"}
+        is_done = before == "by" and bool(_PASSIVE.search(read.low, 0, begin))
+        is_met = before in terms("greetings") or before in _BEFORE_NAME
+        return is_asked or is_done or (is_met and (is_ended or says) and earlier not in _DETERMINERS)
+
+    def _belongs(self, read: ReadText, owners: set[int], at: int, other: int) -> bool:
+        """Return True for initials and particles beside a part of a name."""
+        joint = read.joints[min(at, other)]
+        key, (_, begin, end) = read.keys[other], read.words[other]
+        if joint not in _JOINTS or joint == "\n":
+            return False
+        if joint == "-" and other > at and read.text[begin].isupper() and not is_known(key):
+            return True
+        if key in PARTICLES and other < at:
+            return any(key in self._particles[owner] for owner in owners)
+        initials = {part[0] for owner in owners for part in [*self.parts[owner], *self._particles[owner]]}
+        is_ended = not read.text[end : end + 1].isalnum()
+        if len(key) == 1:
+            has_dot, is_last = read.text[end : end + 1] == ".", other > at and read.text[end : end + 1] in {"", "\n"}
+            is_sure = read.text[begin].isupper() or joint in {".", "_"} or has_dot or is_last
+            return key in initials and is_ended and is_sure and (key != "i" or has_dot)
+        return len(key) == 2 and other < at and set(key) <= initials and joint == " " and key not in words()
+
+    def _signed(self, read: ReadText) -> Iterator[tuple[tuple[int, int], set[int]]]:
+        """Find initials and short forms at the end of a text, a paragraph or a short line."""
+        at, ended = 0, len(read.text.rstrip())
+        for line in read.text.split("\n"):
+            end = at + len(line)
+            is_last = end >= ended or read.text.startswith("\n\n", end)
+            if (is_last or len(line) < _SIGNED_LINE) and (found := _SIGN.search(read.text, max(at, end - 20), end)):
+                is_alone = found.start("sign") == at or is_last
+                if owners := self._signers(found["sign"], is_alone=is_alone):
+                    yield found.span("sign"), owners
+            at = end + 1
+
+    def _signers(self, sign: str, *, is_alone: bool) -> set[int]:
+        letters = spelled("".join(filter(str.isalpha, sign)))
+        has_capital = is_alone and sign[0].isupper()
+        is_spaced = " " in sign.strip() or sign.count(".") > 1
+        is_word = letters in words() and "." not in sign and not (len(letters) == 2 and is_alone)
+        if not letters or (is_spaced and len(letters) > 3) or ((is_word or len(letters) == 1) and not has_capital):
+            return set()
+        begins = letters[:_SHORTEST_NICKNAME] if is_alone and len(letters) > _SHORTEST_NICKNAME else letters
+        return {
+            owner
+            for owner, name in enumerate(self.parts)
+            if _is_short_of(letters, name) or (len(begins) == 3 and any(part.startswith(begins) for part in name))
+        }
+
+
+def _is_short_name(key: str, *, is_first: bool) -> bool:
+    is_name = key in first_names() or key in unsure_names() or key in also_names()
+    return is_name or (is_first and len(key) > _SHORTEST_NICKNAME and not is_known(key))
+
+
+def _is_short_of(letters: str, name: Sequence[str]) -> bool:
+    """Return True for the first letters of the parts of a name in either order, or the beginning of one of them."""
+    if len(letters) == 1:
+        return letters in {name[0][0], name[-1][0]}
+    if len(letters) >= _SHORTEST_NICKNAME and any(part.startswith(letters) for part in name):
+        return True
+    initials = "".join(part[0] for part in name)
+    if letters in {initials, initials[::-1], initials[0] + initials[-1]}:
+        return True
+    # "IMcC", "HaMu": a few letters of the first name, and some of the last.
+    first, last = name[0], name[-1]
+    return any(
+        first.startswith(letters[:cut]) and last.startswith(letters[cut:]) and cut < 4 and len(letters) - cut < 4
+        for cut in range(1, len(letters))
+    )
+
+
+def _has_no_capital(letter: str) -> bool:
+    return letter.isalpha() and letter.lower() == letter.upper() and not letter.isascii()

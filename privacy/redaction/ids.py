@@ -1,0 +1,110 @@
+"""Numbers of a person (employee, passport, social security), and dates of birth."""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+from privacy.redaction.lexicon import terms
+from privacy.redaction.recognizers import Detection, fragment, pattern, recognize, table
+from privacy.redaction.text import ReadText
+
+# Words of whom or what a number is.
+_OF_PERSON, _NUMBER_WORD = fragment("ids.of_person"), fragment("ids.number_word")
+# "employee number", "Personalnr.", "numéro de sécurité sociale", "Steuer-ID", "n° d'étudiant".
+_LABEL = fragment("ids.label")
+_LABELLED = pattern("ids.labelled")
+# With other words between: "Personalausweis zur Prüfung: L7Y3K04N9".
+_SPACED = pattern("ids.spaced")
+_NEEDS_SIGN = frozenset(["fs", "dl", "perso", "ausweis", "emp", "staff", "patient", "patientin", "badge"])
+_FIRSTS = terms("id_firsts")
+_BEGINNINGS = tuple(first for first in _FIRSTS if len(first) > 3)
+_OF_PHONE = re.compile(r"(?<![^\W_])(?:t[eé]l\w*|mobile|portable|handy|m[oó]vil)\.? $")
+_FORMS = table("ids")
+# One of these is in each number of the table.
+_GUARD = re.compile(r"\d[\d .-]{4}\d|[A-Z]{4}\d\d")
+
+DATE, _BIRTH = fragment("ids.date"), fragment("ids.birth")
+_BORN = re.compile(rf"(?i)(?<![^\W_]){_BIRTH}(?![^\W_])(?P<gap>[^\d\n]{{0,48}}\n?[^\d\n]{{0,12}})(?P<value>{DATE})")
+_BORN_HEAD = re.compile(rf"(?i)(?:.*[\s_(-])?(?:{_BIRTH}|dob)(?:[\s_).-].*)?")
+_ANY_DATE = re.compile(rf"(?i){DATE}")
+_NO_ID = pattern("ids.no_id")
+_HEAD = re.compile(rf"(?i)(?:.*[\s_(-])?(?:{_LABEL}|(?:{_OF_PERSON})(?:[ _./-]?{_NUMBER_WORD})?)(?:[\s_).:-].*)?")
+_CELL = re.compile(r"(?=[^\n]{0,14}\d)[A-Za-z]{0,4}[-./ ]?\d[\dA-Za-z ./-]{2,20}")
+_DIGIT, _BORN_FIRSTS = re.compile(r"\d"), terms("birth_firsts")
+
+
+def birth_dates(read: ReadText) -> Iterator[Detection]:
+    """Find dates that are labelled as those of a birth, by a word or by the head of a column."""
+    for begin in read.starts(_BORN_FIRSTS.__contains__):
+        # Without a digit nearby the pattern would try each length of its gap.
+        found = _BORN.match(read.text, begin) if _DIGIT.search(read.text, begin, begin + 80) else None
+        if found:
+            yield Detection(*found.span("value"), "BIRTHDATE")
+    for cell in read.cells:
+        if _BORN_HEAD.fullmatch(cell.head) and _ANY_DATE.fullmatch(read.text, cell.begin, cell.end):
+            yield Detection(cell.begin, cell.end, "BIRTHDATE")
+
+
+def ids(read: ReadText) -> Iterator[Detection]:
+    """Find numbers of a person, by a label, by their form and check digits, or by the head of a column."""
+    if _GUARD.search(read.text):
+        yield from recognize(_FORMS, read)
+    at = 0
+    for begin in read.starts(_may_begin):
+        if found := _LABELLED.match(read.text, begin) if begin >= at else None:
+            value, label = found["value"], found["label"].lower()
+            digits = sum(map(str.isdigit, value))
+            if _OF_PHONE.search(read.low, max(0, begin - 12), begin):
+                continue
+            is_bare = label in _NEEDS_SIGN and not re.search(r"[:#=]|no|nr|num", found["sign"].lower())
+            if digits > (4 if is_bare else 2) and not _NO_ID.fullmatch(value):
+                at = found.end("value")
+                yield Detection(*found.span("value"), "ID")
+                continue
+        found = _SPACED.match(read.text, begin)
+        is_thing = found and _OF_THINGS.search(read.low, begin, found.start("value"))
+        if found and sum(map(str.isdigit, found["value"])) > 3 and not is_thing:
+            yield Detection(*found.span("value"), "ID")
+    for cell in read.cells:
+        value = read.text[cell.begin : cell.end]
+        if _HEAD.fullmatch(cell.head) and _CELL.fullmatch(value) and not _NO_ID.fullmatch(value):
+            yield Detection(cell.begin, cell.end, "ID")
+
+
+@cache
+def _may_begin(word: str) -> bool:
+    return word in _FIRSTS or word.startswith(_BEGINNINGS)
+
+
+_SHAPED = re.compile(r"(?<![\w.,/:-])(?:(?:[A-Z]{1,3}-?|[A-Z] )?\d{5,12}|\d{3} \d{3} \d{4})(?![\w/-]|[.,:]\d)")
+_OF_THINGS = pattern("ids.of_things")
+_MOST_SHAPES = 8
+
+
+def alike(read: ReadText, found: Sequence[Detection]) -> Iterator[Detection]:
+    """Find numbers with the letters or first digits, and the length, of a number of a person that is known."""
+    shapes = dict.fromkeys(_shape(read.text[find.begin : find.end]) for find in found if find.kind == "ID")
+    known = [shape for shape in shapes if shape][:_MOST_SHAPES]
+    for other in _SHAPED.finditer(read.text) if known else ():
+        begin = other.start()
+        if _shape(other[0]) in known and not _OF_THINGS.search(read.low, max(0, begin - 24), begin):
+            yield Detection(*other.span(), "ID")
+
+
+def _shape(value: str) -> tuple[int, str] | None:
+    if not _SHAPED.fullmatch(value) or len(value) < 6:
+        return None
+    letters = re.match(r"[A-Z]{1,3}[ -]?", value)
+    return len(value), letters[0] if letters else " " if " " in value else value[:2]
+
+
+_BORN_BESIDE = re.compile(rf"(?i) \((?=[^)]{{0,20}}(?:19\d\d|200\d|201[0-5]))(?P<value>{DATE})[),]")
+_BESIDE = ((pattern("ids.beside"), "ID"), (_BORN_BESIDE, "BIRTHDATE"))
+
+
+def beside_names(read: ReadText, names: Sequence[Detection]) -> Iterator[Detection]:
+    """Find a number right behind the name of a person: "Halima Osman 5408 030791"."""
+    for name in names:
+        for form, kind in _BESIDE if " " in read.text[name.begin : name.end] else ():
+            if found := form.match(read.text, name.end):
+                yield Detection(*found.span("value"), kind)

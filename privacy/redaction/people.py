@@ -1,0 +1,91 @@
+"""People as a desk names them: the parts of their names, and the login names derived from these."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import permutations
+from typing import NamedTuple
+
+from privacy.redaction.lexicon import terms
+
+_BESIDE = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|[-–,|/] (?:IT|HR|external|extern)\b.*")
+_PART = re.compile(r"[^\W\d_]+")
+_UMLAUT = re.compile(r"([ao])e|(?<![aeq])(u)e")
+_OTHERS = "ß:ss ø:o æ:a œ:o ł:l đ:d ð:d þ:th ı:i ’:'"
+_OTHER_LETTERS = str.maketrans(dict(each.split(":") for each in _OTHERS.split()))
+PARTICLES = terms("particles")
+TITLES = terms("titles")
+# Shared accounts: their words are in any ticket.
+_SHARED = terms("shared_accounts")
+_MOST_PARTS = 5
+
+
+class Person(NamedTuple):
+    """A person as the desk names them."""
+
+    name: str = ""
+    addresses: tuple[str, ...] = ()
+    """Mail addresses."""
+    numbers: tuple[str, ...] = ()
+    """Telephone numbers."""
+    others: tuple[str, ...] = ()
+    """Login names and employee numbers."""
+
+
+@lru_cache(20_000)
+def spelled(part: str) -> str:
+    """Return a word so that its spellings are equal: Müller, Mueller and MULLER."""
+    small = part.lower()
+    if not small.isascii():
+        small = small.translate(_OTHER_LETTERS)
+        small = "".join(each for each in unicodedata.normalize("NFKD", small) if not unicodedata.combining(each))
+    if "ae" not in small and "oe" not in small and "ue" not in small:
+        return small
+    return _UMLAUT.sub(r"\1\2", small)
+
+
+def spelled_words(text: str) -> list[str]:
+    """Return the words of a text as `spelled`."""
+    return [spelled(part) for part in _PART.findall(text)]
+
+
+def parts_of(name: str) -> list[str]:
+    """Return the parts of a name as `spelled`, without titles and particles; none for a shared account."""
+    name = _BESIDE.sub(" ", name.partition("@")[0])
+    parts = [spelled(part) for part in _PART.findall(name.replace(".", " ").replace("_", " "))]
+    if all(part in _SHARED or part in PARTICLES for part in parts):
+        return []
+    return [part for part in parts if part not in TITLES and part not in PARTICLES][:_MOST_PARTS] or parts
+
+
+def particles_of(name: str) -> frozenset[str]:
+    """Return the particles of a name, such as von or der."""
+    return frozenset(part for part in map(spelled, _PART.findall(name)) if part in PARTICLES)
+
+
+def logins_of(name: str, parts: Iterable[str]) -> Iterator[str]:
+    """Return the login names that desks derive from a name, without separators.
+
+    The halves of one with a separator (`anna.schmidt`) are found as names.
+    """
+    for first, last in permutations([part for part in parts if len(part) > 1], 2):
+        yield from (
+            made for made in (first + last, first[0] + last, last + first[0], first[:2] + last) if len(made) > 3
+        )
+        made = (last[:5] + first[:2], last[:3] + first[:3], last[:4] + first[:2], first[:3] + last[:3])
+        yield from (each for each in made if len(each) > 5)
+    whole = _whole(name)
+    for split in range(len(whole)):
+        initials, rest = "".join(part[0] for part in whole[:split]), "".join(whole[split:])
+        if split and len(rest) > 2:
+            yield from (initials + rest, rest + initials)
+        if split < len(whole) - 1:
+            yield rest
+
+
+def _whole(name: str) -> list[str]:
+    """Return all parts of a name, particles too, the surname last."""
+    name = _BESIDE.sub(" ", name.partition("@")[0])
+    last, _, first = name.partition(",")
+    return [part for part in map(spelled, _PART.findall(f"{first} {last}")) if part not in TITLES][:_MOST_PARTS]

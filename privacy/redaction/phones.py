@@ -1,0 +1,124 @@
+"""Telephone numbers: valid ones by `phonenumbers`, and labelled ones."""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from privacy.redaction.lexicon import terms
+from privacy.redaction.recognizers import Detection, fragment, pattern
+from privacy.redaction.text import ReadText
+
+if TYPE_CHECKING:
+    from phonenumbers import PhoneNumber
+
+_THINGS = fragment("phones.things")
+_OF_THINGS = re.compile(rf"(?<![^\W_])(?:{_THINGS})[\s.:#-]{{0,3}}(?:(?:no|nr|number|nummer|tag|id)[\s.:#]{{0,3}})?$")
+_NO_DIGIT = re.compile(r"\D+")
+_OF_ZERO, _OF_OTHERS = ("DE", "AT", "CH", "GB", "FR"), ("US", "ES", "DE")
+# Of more numbers in one text each counts as one: validating a number takes time.
+_MOST_LOOKS = 100
+# The regions whose numbers are known without a country code.
+_REGIONS = ("DE", "AT", "CH", "GB", "US", "FR", "ES")
+_CANDIDATE = pattern("phones.candidate")
+_EXTENSION = re.compile(r"(?i)\s?(?:ext\.?|x|durchwahl|dw|extension)\s?\d{1,6}(?!\w)")
+_NO_NUMBER = pattern("phones.no_number")
+_VERSION = re.compile(r"\d\.\d\.\d|\d\.\d{1,2}\.\d{4}")
+_LABELS = terms("phone_labels")
+_SAID = pattern("phones.said")
+_WEAK = terms("phone_weak")
+# Words before other numbers too, and how many digits have to follow.
+_LEAST = dict.fromkeys(_WEAK, 6) | {"station": 4, "dial": 3, "poste": 2}
+# "Gloria x3307"
+_SHORT = re.compile(r"x(?<=[ (\n/,-]x)(?<!\d x)\d{3,5}(?=[ \t]{0,2}(?:[\n.,;)/]|$))")
+_CELL = re.compile(r"[-+(]{0,2}\d(?:[ ]?[./()-]{0,2}[ ]?\d){1,16}")
+_BESIDE = re.compile(r"(?<=\()-\d{2,5}(?=\))")
+_CALLED = pattern("phones.called")
+
+
+def phones(read: ReadText) -> Iterator[Detection]:
+    """Find numbers that are valid in a region or begin with a country code, labelled ones, and extensions."""
+    if any(map(str.isdigit, read.text)):
+        spans = list(_spans(read))
+        beside = _BESIDE.finditer(read.text) if spans else ()
+        short = (found for found in _SHORT.finditer(read.text) if found[0] not in {"x264", "x265"})
+        found = [*spans, *(each.span() for each in (*beside, *short))]
+        yield from (Detection(begin, end, "PHONE") for begin, end in found)
+
+
+def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
+    looks = 0
+    for found in _CANDIDATE.finditer(read.text):
+        if not (_NO_NUMBER.fullmatch(found[0]) or _VERSION.search(found[0])):
+            looks += 1
+            if looks > _MOST_LOOKS or _is_number(read, found):
+                is_open = found[0].startswith("(") and ")" not in found[0]
+                yield found.start() + is_open, _end(read.text, found.end())
+    for found in read.after(_LABELS.__contains__, _SAID):
+        number, label = found["number"], re.match(r"[^\W\d_]+", found[0].lower())
+        is_long = _LEAST.get(label[0] if label else "", 2) <= sum(map(str.isdigit, number)) <= 16
+        if is_long and not _NO_NUMBER.fullmatch(number) and not _VERSION.search(number):
+            yield found.start("number"), _end(read.text, found.end("number"))
+    for cell in read.cells:
+        is_of_phones = any(word in _LABELS for word in re.split(r"[\W_]+", cell.head))
+        if is_of_phones and _CELL.fullmatch(read.text, cell.begin, cell.end):
+            yield cell.begin, cell.end
+
+
+def _end(text: str, at: int) -> int:
+    extension = _EXTENSION.match(text, at)
+    return extension.end() if extension else at
+
+
+def _is_number(read: ReadText, found: re.Match[str]) -> bool:
+    number, before = found[0], read.low[max(0, found.start() - 60) : found.start()]
+    count, is_called = sum(map(str.isdigit, number)), bool(_CALLED.search(before))
+    is_plain, is_national = number.isdigit(), number.lstrip("( ").startswith(("0", "+"))
+    is_bare = is_plain and ((number[0] != "0" and not is_called) or count > 13)
+    is_short = not is_national and count < 9 and not is_called
+    is_of_thing = not number.startswith("+") and bool(_OF_THINGS.search(before[-30:]))
+    if is_bare or is_short or is_of_thing or count > 15:
+        return False
+    return any(_is_valid(number, told) for told in _numbers_of(number))
+
+
+def _is_valid(written: str, number: "PhoneNumber") -> bool:
+    import phonenumbers  # noqa: PLC0415
+
+    is_possible = written.startswith(("+", "(+")) and phonenumbers.is_possible_number(number)
+    return is_possible or phonenumbers.is_valid_number(number)
+
+
+def _numbers_of(written: str) -> Iterator["PhoneNumber"]:
+    """Return what a number is in each of the regions that may have it.
+
+    What begins with no country's code is put together here: to let it be read for each of them takes three times as
+    long, and of these regions none has more than a nought before it.
+    """
+    import phonenumbers  # noqa: PLC0415 -- most texts have no number, and it takes a tenth of a second
+
+    regions = _regions_of(written)
+    digits = _NO_DIGIT.sub("", written)
+    for region in regions:
+        if len(regions) == 1 or not digits or "x" in written.lower():
+            with suppress(phonenumbers.NumberParseException):
+                yield phonenumbers.parse(written, region)
+            continue
+        code = phonenumbers.country_code_for_region(region)
+        yield phonenumbers.PhoneNumber(country_code=code, national_number=int(digits.removeprefix("0") or "0"))
+
+
+def _regions_of(number: str) -> tuple[str, ...]:
+    """Return where a number may be from, by how it begins: with a country's code any region does."""
+    begun = number.lstrip("( ")
+    return _REGIONS[:1] if begun.startswith(("+", "00")) else _OF_ZERO if begun.startswith("0") else _OF_OTHERS
+
+
+def international(written: str) -> str:
+    """Return a number as it is dialled from anywhere, if one of the regions knows it; else its digits."""
+    import phonenumbers  # noqa: PLC0415
+
+    for told in _numbers_of(written):
+        if phonenumbers.is_valid_number(told):
+            return phonenumbers.format_number(told, phonenumbers.PhoneNumberFormat.E164) + (told.extension or "")
+    return _NO_DIGIT.sub("", written)

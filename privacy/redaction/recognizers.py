@@ -1,0 +1,122 @@
+"""The table of recognizers: a pattern with its evidence for and against a value of one kind."""
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from privacy.redaction.checksums import is_valid
+from privacy.redaction.text import ReadText
+
+_FILE = Path(__file__).parent / "data" / "recognizers.toml"
+_BREAK, _NAMED = re.compile(r"(?:\A|\n) {4,}"), re.compile(r"<<(\w+)>>")
+
+THRESHOLD = 0.5
+_CONTEXT_SCORE = 0.4
+_WINDOW = 60
+
+
+class Detection(NamedTuple):
+    """A value in a text. `value` is restored for it, if it is not the text at that place."""
+
+    begin: int
+    end: int
+    kind: str
+    value: str | None = None
+
+
+class Recognizer(NamedTuple):
+    """One row of a table.
+
+    A match starts with `score`. Words of `context` in the 60 characters before it add 0.4, a match of `against` there
+    removes it, and so does a `validate` that returns False. A match counts from a score of 0.5. The value is the
+    group "value", else the whole match. A text without any of the `needs` (lower case) is skipped.
+    """
+
+    kind: str
+    pattern: re.Pattern[str]
+    score: float = THRESHOLD
+    needs: tuple[str, ...] = ()
+    context: re.Pattern[str] | None = None
+    validate: Callable[[str], bool] | None = None
+    against: re.Pattern[str] | None = None
+
+
+@cache
+def _file() -> dict[str, Any]:
+    return tomllib.loads(_FILE.read_text("utf-8"))
+
+
+def fragment(name: str) -> str:
+    """Return a pattern of recognizers.toml as text: `section.name`."""
+    section, _, key = name.partition(".")
+    text = _BREAK.sub("", _file()["patterns"][section][key])
+    return _NAMED.sub(lambda found: fragment(f"{section}.{found[1]}"), text)
+
+
+def pattern(name: str) -> re.Pattern[str]:
+    """Return a pattern of recognizers.toml: `section.name`."""
+    return re.compile(fragment(name))
+
+
+def table(name: str) -> tuple[Recognizer, ...]:
+    """Return a table of recognizers.toml."""
+    return tuple(_recognizer(row) for row in _file()[name])
+
+
+def _recognizer(row: dict[str, Any]) -> Recognizer:
+    text, context, against = (_BREAK.sub("", row.get(key, "")) for key in ("pattern", "context", "against"))
+    return Recognizer(
+        row["kind"],
+        re.compile(text),
+        row.get("score", 1.0),
+        tuple(row.get("needs", ())),
+        re.compile(context) if context else None,
+        partial(is_valid, row["check"]) if "check" in row else None,
+        re.compile(against) if against else None,
+    )
+
+
+def recognize(table: Iterable[Recognizer], read: ReadText) -> Iterator[Detection]:
+    """Find the values that a table of recognizers knows."""
+    for row in table:
+        if row.needs and not any(map(read.low.__contains__, row.needs)):
+            continue
+        for found in row.pattern.finditer(read.text):
+            begin, end = found.span("value") if "value" in row.pattern.groupindex else found.span()
+            if begin < 0 or not _has_evidence(row, read.low, begin, end):
+                continue
+            if row.validate is None or row.validate(read.text[begin:end]):
+                yield Detection(begin, end, row.kind)
+
+
+def _has_evidence(row: Recognizer, low: str, begin: int, end: int) -> bool:
+    score = row.score
+    before = max(0, begin - _WINDOW)
+    if row.context and score < THRESHOLD:
+        score += _CONTEXT_SCORE if row.context.search(low, before, end) else 0
+    return score >= THRESHOLD and not (row.against and row.against.search(low, before, begin))
+
+
+def settled(finds: Iterable[Detection], text: str) -> list[Detection]:
+    """Return the finds by place, none over another: the first in the given order stays whole.
+
+    Of a later one the remaining parts stay, so that nothing that was found is shown.
+    """
+    taken = bytearray(len(text))
+    kept: list[Detection] = []
+    for find in finds:
+        begin = find.begin
+        while begin < find.end:
+            if taken[begin]:
+                begin += 1
+                continue
+            end = taken.find(1, begin, find.end)
+            end = find.end if end < 0 else end
+            if any(map(str.isalnum, text[begin:end])):
+                kept.append(find._replace(begin=begin, end=end))
+            begin = end
+        taken[find.begin : find.end] = b"\1" * (find.end - find.begin)
+    return sorted(kept)

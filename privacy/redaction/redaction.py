@@ -1,0 +1,141 @@
+"""Redaction of the texts of one model conversation, and the values back in its answer."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+
+from privacy.redaction.accounts import accounts, cards
+from privacy.redaction.desk import DeskPeople
+from privacy.redaction.identities import Identities, key_of
+from privacy.redaction.ids import alike, beside_names, birth_dates, ids
+from privacy.redaction.logins import derived, logins
+from privacy.redaction.names import persons
+from privacy.redaction.network import addresses, hosts
+from privacy.redaction.people import Person
+from privacy.redaction.phones import phones
+from privacy.redaction.placeholders import Placeholders, looked
+from privacy.redaction.recognizers import Detection, recognize, settled, table
+from privacy.redaction.secrets import secrets
+from privacy.redaction.text import Folded, folded, reading
+
+_MAILS = table("mails")
+# Beyond so many values each spelling of a telephone number is one by itself: comparing two takes its time.
+_MOST_COMPARED = 500
+_REPEATED = frozenset(["ID", "SECRET", "LOGIN"])
+_SHORTEST_REPEATED, _MOST_REPEATED = 5, 50
+
+
+class Redaction:
+    """The texts of one conversation with a model: the same value has the same placeholder in all of them.
+
+    `people` are those of the ticket, `others` those of texts that are not its own: a part of one of their names means
+    them in those texts alone. `network` hides postal addresses, IP and MAC addresses and names of hosts as well.
+    `known` are the `placeholders` of an earlier conversation. `terms` are the desk's own names of categories, groups
+    and assets, which are no people.
+    """
+
+    def __init__(
+        self,
+        people: Sequence[Person] = (),
+        *,
+        others: Sequence[Person] = (),
+        network: bool = False,
+        known: Mapping[str, str] | None = None,
+        terms: Iterable[str] = (),
+    ) -> None:
+        self._own = Finder(people, network=network, terms=terms)
+        self._finder = Finder([*people, *others], network=network, terms=terms) if others else self._own
+        self._placeholders = Placeholders(known or {})
+        self._identities = Identities()
+        self._of_others = set(self._finder.desk.keys).difference(self._own.desk.keys)
+        for key in self._finder.desk.keys:
+            self._identities.add(key, is_settled=True)
+        for placeholder, value in (known or {}).items():
+            if placeholder.startswith("[PERSON_"):
+                self._identities.add(key_of("PERSON", value))
+
+    def redact(self, text: str, *, own: bool = True) -> str:
+        """Return the text with placeholders.
+
+        `own=False` is a text of another ticket or a document: its secrets become "[SECRET]", and are never restored.
+        """
+        whole = folded(text)
+        finds = (self._own if own else self._finder).finds(whole.text)
+        return _replaced(whole, ((find, self._placeholder(find, whole, own=own)) for find in finds))
+
+    def _placeholder(self, find: Detection, whole: Folded, *, own: bool) -> str:
+        if find.kind == "SECRET" and not own:
+            return "[SECRET]"
+        written = find.value or whole.text[find.begin : find.end]
+        is_compared_slowly = find.kind == "PHONE" and len(self._placeholders.values) > _MOST_COMPARED
+        key = written if is_compared_slowly else key_of(find.kind, written)
+        if find.kind == "PERSON":
+            key, part = self._identities.of(key), key
+            if own and key in self._of_others and key != part:
+                # A person of another ticket may have that name as well: it comes back as it was written here.
+                key = f"{part} of this ticket"
+        return self._placeholders.of(find.kind, key, find.value or whole.original(find.begin, find.end))
+
+    def restore(self, text: str, clean: Callable[[str], str] = str) -> str:
+        """Return a text of the model with the values, each as `clean` returns it; invented placeholders in words."""
+        return self._placeholders.restored(text, clean)
+
+    @property
+    def placeholders(self) -> dict[str, str]:
+        """Each placeholder with the value as it was first written; a desk's person as the desk names them."""
+        return dict(self._placeholders.values)
+
+
+def without_personal(text: str, people: Iterable[Person] = (), *, network: bool = False) -> str:
+    """Return the text with the kind in place of each value, so that the same text is always the same."""
+    whole = folded(text)
+    finds = Finder(people, network=network).finds(whole.text)
+    return _replaced(whole, ((find, f"[{find.kind}]") for find in finds if find.kind != "TEXT"))
+
+
+def _replaced(whole: Folded, finds: Iterable[tuple[Detection, str]]) -> str:
+    out, at = [], 0
+    for find, placeholder in finds:
+        out += [whole.original(at, find.begin), placeholder]
+        at = find.end
+    return "".join([*out, whole.original(at, len(whole.text))])
+
+
+class Finder:
+    """Finds all values in texts about the same people."""
+
+    def __init__(self, people: Iterable[Person], *, network: bool, terms: Iterable[str] = ()) -> None:
+        self.desk = DeskPeople(people)
+        self._terms = frozenset(term.lower() for term in terms)
+        self._network = network
+
+    def finds(self, text: str) -> list[Detection]:
+        """Return the values of a folded text; what comes first here wins a place that two of them claim."""
+        read = reading(text)
+        found = [Detection(each.begin, each.end, "TEXT") for each in looked(text)]
+        found += [*accounts(read), *cards(read), *secrets(read), *recognize(_MAILS, read)]
+        found += [*birth_dates(read), *ids(read)]
+        if self._network:
+            found += hosts(read)
+        found += self.desk.values(read)
+        found += phones(read)
+        if self._network:
+            found += addresses(read)
+        found += logins(read)
+        names = list(persons(read, self.desk, found, self._terms))
+        found += derived(read, [text[each.begin : each.end] for each in names[:_MOST_REPEATED]])
+        found += names
+        return settled([*beside_names(read, names), *found, *_repeated(found, text), *alike(read, found)], text)
+
+
+def _repeated(finds: Iterable[Detection], text: str) -> Iterator[Detection]:
+    """Find a number, a secret or a login again where nothing beside it shows what it is."""
+    values = dict.fromkeys((text[find.begin : find.end], find.kind) for find in finds if find.kind in _REPEATED)
+    for value, kind in islice(values, _MOST_REPEATED):
+        if len(value) < _SHORTEST_REPEATED or (kind != "LOGIN" and not any(map(str.isdigit, value))):
+            continue
+        at = text.find(value)
+        while at >= 0:
+            end = at + len(value)
+            if not (text[at - 1 : at].isalnum() or text[end : end + 1].isalnum()):
+                yield Detection(at, end, kind)
+            at = text.find(value, end)

@@ -1,0 +1,296 @@
+"""Secrets: tokens in the forms of their issuers, labelled passwords, commands and settings, pairs with a user."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
+
+from privacy.redaction.lexicon import first_names, is_known, products, terms, words
+from privacy.redaction.people import spelled_words
+from privacy.redaction.recognizers import Detection, pattern, recognize, table
+from privacy.redaction.text import ReadText
+
+_ISSUED, _COMMANDS = table("issued"), table("commands")
+_LABEL = pattern("secrets.label")
+# The signs between a label and its secret, from the surest on; each pattern ends with the secret.
+_STRONG, _SAID, _QUOTE, _ADJACENT = map(
+    pattern, (f"secrets.{sign}" for sign in ("strong", "said", "quote", "adjacent"))
+)
+_ASKED, _AND, _PAIR, _SLASHED, _QUESTION = map(
+    pattern, (f"secrets.{name}" for name in ("asked", "and", "pair", "slashed", "question"))
+)
+_HEAD, _NO_HEAD = pattern("secrets.head"), pattern("secrets.no_head")
+# Letters with digits or signs that are a date, a path, a size; and what may be one elsewhere, but no password.
+_PLAIN_MIX, _OTHERS = pattern("secrets.plain_mix"), pattern("secrets.others")
+_CODE_WORD, _CODE_NUMBER, _NO_CODE = map(pattern, ("secrets.code_word", "secrets.code_number", "secrets.no_code"))
+_WORD_NUMBER, _OF_HASH, _TRIED = map(pattern, ("secrets.word_number", "secrets.of_hash", "secrets.tried"))
+_KEY_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
+_KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,30}KEY(?: BLOCK)?-----")
+_PHRASE = re.compile(r"(?:[ ][\w'’-]{1,20}){2,8}(?=[)\n.]| \(|$)")
+_CODE_VALUE = re.compile(r"\d[\d -]{2,14}|[A-Z0-9]{3,6}-[A-Z0-9]{3,6}(?:-[A-Z0-9]{3,6}){0,6}")
+_MIXED_CODE = re.compile(r"(?=[a-z0-9]{1,20}[A-Z])(?=[A-Za-z]{0,20}\d)[a-z0-9][A-Za-z0-9]{5,20}")
+_PAIR_SIGN = re.compile(r"[/:]\s?\S|,\s|\s(?:and|und|with|mit|et|y|con|avec)\s")
+_TOKEN = re.compile(r"(?<![^\s\"'“„«(\[,:;/|])(?=[^\s]{0,63}\d)[^\s\"'“”„«»(),;|<>]{6,64}")
+_RANDOM = re.compile(r"(?=[^\s]{0,40}\d)(?=[^\s]{0,40}[A-Za-z])[A-Za-z0-9+/_-]{20,128}={0,2}")
+_BACKUP_CODE = re.compile(r"(?=[a-z-]*\d)(?=[\d-]*[a-z])[0-9a-z]{4,6}(?:-[0-9a-z]{4,6}){1,3}")
+_GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
+_NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
+# How far behind a word for it a password, a code of letters and digits, and a code of digits may stand.
+_REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 160, 400, 90
+_SIGNS = frozenset("!#$%&*+?^~{}")
+
+
+@cache
+def _may_begin(word: str) -> bool:
+    return word in terms("secret_firsts") or word.endswith(tuple(terms("secret_ends")))
+
+
+@cache
+def _may_be_code(word: str) -> bool:
+    return word in terms("code_firsts") or word.endswith(tuple(terms("code_ends")))
+
+
+@cache
+def _may_be_question(word: str) -> bool:
+    return word in terms("question_firsts") or word.startswith(tuple(terms("question_starts")))
+
+
+def secrets(read: ReadText) -> Iterator[Detection]:
+    """Find the secrets of a text."""
+    yield from (Detection(begin, end, "SECRET") for begin, end in _spans(read) if begin < end)
+
+
+def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
+    yield from _private_keys(read.text)
+    for find in (*recognize(_ISSUED, read), *recognize(_COMMANDS, read)):
+        # A variable holds no secret; a hash begins with the same sign.
+        if not read.text.startswith(("$", "%", "{", "<"), find.begin) or read.text[find.begin + 1].isdigit():
+            yield find[:2]
+    yield from _of_cells(read)
+    yield from _answers(read)
+    yield from _tried(read)
+    labels, at = [], 0
+    for start in read.starts(_may_begin):
+        if start >= at and (found := _LABEL.match(read.text, start)):
+            if found["weak"] is None:
+                labels.append(start)
+            spans = _labelled(read, found)
+            yield from spans
+            at = max([found.end(), *(end for _, end in spans)])
+    yield from _pairs(read)
+    yield from _near(read, labels)
+    yield from _codes(read)
+
+
+def _private_keys(text: str) -> Iterator[tuple[int, int]]:
+    at = 0
+    while begin := _KEY_BEGIN.search(text, at):
+        end = _KEY_END.search(text, begin.end())
+        # One that is cut off is a secret to the end of the text.
+        at = end.end() if end else len(text)
+        yield begin.start(), at
+
+
+def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
+    """Return the secrets behind a label: behind a sign, a verb, in quotes or right beside it."""
+    is_of_thing = _is_of_things(read, label)
+    for form in (_STRONG, _SAID, _QUOTE, _ADJACENT):
+        if not (found := form.match(read.text, label.end())):
+            continue
+        name = next(name for name in _GROUPS if found[name])
+        begin, end = found.span(name)
+        if name == "group":
+            if label["digits"] and not is_of_thing:
+                return [(begin, end)]
+            end = begin + len(found[name].split(" ")[0])
+        elif name != "value":
+            is_code = (bool(_CODE_VALUE.fullmatch(found[name])) or _is_mixed(found[name])) and not is_of_thing
+            is_plain = _is_word_of_sentence(found[name]) or _is_name(found[name])
+            is_any = bool(label["any"]) and not (is_plain or found[name].startswith(_NO_VALUE))
+            if is_code or is_any:
+                return [(begin, end)]
+            continue
+        if read.text[end - 1] == ":":
+            continue
+        end = _trimmed(read.text, begin, end, is_setting="=" in read.text[label.end() : begin])
+        is_of_phrase = form is _STRONG or label[0].lower().startswith(("pass phrase", "passphrase", "phrase", "frase"))
+        if is_of_phrase and label["any"] and (phrase := _phrase_end(read, begin, end, found["gap"])):
+            return [(begin, phrase)]
+        if not is_of_thing and _is_secret(read.text[begin:end], label, form, found["gap"]):
+            return [(begin, end), *_further(read, end)]
+    if label["any"] and (asked := _ASKED.match(read.text, label.end())):
+        begin, value = asked.start("value"), asked["value"].rstrip(".,")
+        is_plain = _is_word_of_sentence(value) or _is_name(value)
+        if not is_plain and (value.lower() not in words() or asked["end"]):
+            return [(begin, begin + len(value)), *_further(read, asked.end("value"))]
+    return []
+
+
+def _phrase_end(read: ReadText, begin: int, end: int, gap: str) -> int | None:
+    """Return the end of a passphrase of several words."""
+    phrase = _PHRASE.match(read.text, end)
+    parts = [read.text[begin:end], *(phrase[0].split() if phrase else ())]
+    plain = list(map(_is_word_of_sentence, parts))
+    is_sentence = any(plain[1:2]) or (plain[0] and (sum(plain) > 1 or len(parts) < 4)) or _is_name(parts[0])
+    return phrase.end() if phrase and not is_sentence and (len(gap.split()) < 2 or len(parts) > 3) else None
+
+
+def _is_of_things(read: ReadText, label: re.Match[str]) -> bool:
+    """Return True for an error code, a postcode and the like."""
+    things, parts = terms("no_codes"), spelled_words(label["digits"] or "")
+    before = read.low[max(0, label.start() - 14) : label.start()].split()[-1:]
+    is_compound = any(parts[-1].startswith(thing) and parts[-1] != thing for thing in things) if parts else False
+    return bool(parts) and (is_compound or not things.isdisjoint([*parts[:-1], *before]))
+
+
+def _trimmed(text: str, begin: int, end: int, *, is_setting: bool = False) -> int:
+    """Return where a value ends without the signs of its sentence, or at the next setting."""
+    value = text[begin:end]
+    if is_setting and (next_one := re.search(r"[;&](?=[A-Za-z][\w ]{1,30}=)|[,;&]$", value)):
+        return begin + next_one.start()
+    value = (value if "(" in value[1:] else value.rstrip(".,;:)]}")).rstrip(".,;:'\"”“»")
+    for mark in ("/", ",", ";"):
+        head, _, rest = value.partition(mark)
+        value = head if rest and len(head) > 5 and _is_composed(head) else value
+    return begin + len(value)
+
+
+def _further(read: ReadText, end: int) -> Iterator[tuple[int, int]]:
+    """Return the secrets in a list behind one: "Summer24! and Winter25!"."""
+    end_before = end
+    while found := _AND.match(read.text, end):
+        begin, end = found.start("value"), _trimmed(read.text, *found.span("value"))
+        is_code = read.text[end_before - 1].isdigit() and read.text[begin:end].isdigit() and end - begin > 3
+        if not is_code and not _is_mixed(read.text[begin:end]):
+            return
+        yield begin, end
+
+
+def _is_word_of_sentence(value: str) -> bool:
+    small = value.lower().strip(".!?*'-,:;()")
+    return not small or small in terms("no_secret")
+
+
+def _is_name(value: str) -> bool:
+    parts = spelled_words(value)
+    return value.istitle() and bool(parts) and parts[0] in first_names()
+
+
+def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str) -> bool:
+    if len(value) < 3 or _is_word_of_sentence(value) or value.startswith(_NO_VALUE):
+        return False
+    if label["digits"]:
+        is_code = bool(_CODE_VALUE.fullmatch(value)) and (form is _STRONG or len(value) > 3)
+        return is_code or bool(_MIXED_CODE.fullmatch(value))
+    if label["weak"]:
+        return len(value) >= 8 and _is_mixed(value) and bool(re.search(r"\d.*[A-Za-z]|[a-z].*[A-Z].*\d", value))
+    parts = spelled_words(value)
+    if form is _STRONG and not gap:
+        return not (value.istitle() and parts and parts[0] in products()[0])
+    is_unheard = form is _SAID and value.isalpha() and len(value) > 4
+    is_unheard = is_unheard and parts[0] not in words() and parts[0] not in products()[0]
+    return _is_mixed(value) or is_unheard or (value.isdigit() and len(value) > 3 and (form is _SAID or not gap))
+
+
+def _is_mixed(value: str) -> bool:
+    """Return True for letters with digits or signs that are no date, version, path or size."""
+    if len(value) < 5 or sum(map(str.isalpha, value)) < 2 or value.rstrip("!?*").isalpha():
+        return False
+    named = re.fullmatch(r"([^\W\d_]+)[-_ ]?\d{1,4}", value)
+    if _PLAIN_MIX.fullmatch(value) or (named and (named[1].lower() in products()[0] or len(named[1]) < 3)):
+        return False
+    has_sign = any(sign in "!#$%&*+=?^~" for sign in value[1:-1])
+    return any(map(str.isdigit, value)) or (has_sign and not all(part in words() for part in spelled_words(value)))
+
+
+def _is_like(value: str) -> bool:
+    """Return True for a mixed value that is no code, host or name of a thing either."""
+    core = value.rstrip("!?*")
+    is_other = _OTHERS.fullmatch(value) or (_OTHERS.fullmatch(core) and (value == core or len(value) < 12))
+    return _is_mixed(value) and value.count(":") < 2 and not is_other
+
+
+def _is_joined(value: str) -> bool:
+    """Return True for parts that no list has: "Kx7-palu-92"."""
+    is_even = value.lower() == value or value.upper() == value or re.fullmatch(r"[^-_]+", value)
+    return not is_even and not any(map(is_known, spelled_words(value)))
+
+
+def _is_composed(value: str) -> bool:
+    """Return True for letters, digits and signs together, as hardly anything but a password has them."""
+    return len(value) >= 8 and any(map(str.isdigit, value)) and not _SIGNS.isdisjoint(value) and _is_like(value)
+
+
+def _codes(read: ReadText) -> Iterator[tuple[int, int]]:
+    """Find codes of digits behind a word for a PIN or a one-time code."""
+    end = -1
+    for word in read.after(_may_be_code, _CODE_WORD):
+        begin, end = max(word.end(), end), min(len(read.text), word.end() + _REACH_OF_DIGITS)
+        for found in _CODE_NUMBER.finditer(read.text, begin, end):
+            is_year = re.fullmatch(r"(?:19|20)\d\d", found[0])
+            if not is_year and not _NO_CODE.search(read.low, max(0, found.start() - 12), found.start()):
+                yield found.span()
+
+
+def _near(read: ReadText, labels: list[int]) -> Iterator[tuple[int, int]]:
+    """Find what looks like a password where the text speaks of one: "I tried Summer24! and Winter25!"."""
+    borders = [*(second for _, second in pairwise(labels)), len(read.text) + 1]
+    place = 0
+    for found in _TOKEN.finditer(read.text):
+        begin, value = found.start(), found[0].rstrip(".,:;")
+        while borders[place] <= begin:
+            place += 1
+        gap = min((abs(begin - label) for label in labels[place : place + 2]), default=_REACH_OF_CODES)
+        is_composed = _is_composed(value)
+        is_hash = _OF_HASH.search(read.low, max(0, begin - 30), begin)
+        is_random = bool(_RANDOM.fullmatch(value)) and _is_like(value) and not is_hash
+        is_named = _is_mixed(value) and (bool(_WORD_NUMBER.fullmatch(value)) or _is_joined(value))
+        is_code = gap < _REACH_OF_CODES and "code" in read.low and _BACKUP_CODE.fullmatch(value)
+        is_strange = is_composed and value.lower() != value != value.upper()
+        if is_strange or is_code or (gap < _REACH and (is_composed or is_random or is_named)):
+            yield begin, begin + len(value)
+            yield from _further(read, begin + len(value))
+
+
+def _pairs(read: ReadText) -> Iterator[tuple[int, int]]:
+    """Find the password beside a user: "user jsmith / Winter2025!", "root:toor"."""
+    for start in read.starts(terms("user_firsts").__contains__):
+        found = _PAIR.match(read.text, start) if _PAIR_SIGN.search(read.text, start, start + 100) else None
+        if found:
+            begin, value = found.start("value"), found["value"].rstrip(".,:;)")
+            is_shared = "/" in read.text[found.end("user") : begin] and found["user"].lower() in terms("roles_accounts")
+            if _is_like(value) or (is_shared and value.isalnum()):
+                yield begin, begin + len(value)
+    if any(word in read.low for word in terms("login_hints")):
+        for found in _SLASHED.finditer(read.text):
+            value = found["value"].rstrip(".,:;)")
+            if _is_like(value) and any(map(str.isdigit, value)) and any(map(str.islower, value)):
+                yield found.start("value"), found.start("value") + len(value)
+
+
+def _tried(read: ReadText) -> Iterator[tuple[int, int]]:
+    """Find what somebody typed for a password: "I tried Spring2025 and Spring2026!"."""
+    if any(word in read.low for word in terms("login_hints")):
+        for found in read.after(terms("tried_firsts").__contains__, _TRIED):
+            begin, end = found.span("value")
+            end = _trimmed(read.text, begin, end)
+            if spelled_words(found["value"])[0] not in products()[0] and _is_mixed(read.text[begin:end]):
+                yield from ((begin, end), *_further(read, end))
+
+
+def _answers(read: ReadText) -> Iterator[tuple[int, int]]:
+    """Find answers to questions that prove an identity."""
+    for found in read.after(_may_be_question, _QUESTION):
+        begin, value = found.start("value"), found["value"].rstrip()
+        parts = value.split()
+        if "?" not in value[:-1] and parts and not _is_word_of_sentence(parts[0]) and len(parts) < 5:
+            yield begin, begin + len(value)
+
+
+def _of_cells(read: ReadText) -> Iterator[tuple[int, int]]:
+    """Find the values of columns of passwords."""
+    for cell in read.cells:
+        if _HEAD.fullmatch(cell.head) and not _NO_HEAD.fullmatch(cell.head):
+            value = read.text[cell.begin : cell.end]
+            if len(value) > 2 and not _is_word_of_sentence(value) and value.strip("-*•x"):
+                yield cell.begin, cell.end

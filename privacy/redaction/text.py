@@ -1,0 +1,164 @@
+"""A text as it is compared: folded characters, lower case, words with their keys, and table cells."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+from privacy.redaction.people import spelled
+
+# Controls, blanks without width, marks of direction, and other characters that show nothing.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ud800-\udfff]"
+)
+_DASHES = dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-") | {"\u3002": ".", "\uff61": "."}
+_CHANGING = re.compile(r"[^\n\t\x20-\x7eÀ-ÖØ-öø-ıĴ-ľŁ-ňŊ-ž„“”‘’»«€§°]")
+# Some characters become a whole phrase.
+_LONGEST_FOLD = 4
+_WORD = re.compile(r"([^\W\d_]+)")
+_MOST_CELLS, _MOST_ROWS, _LONGEST_HEAD = 20, 500, 30
+_BLANKS = re.compile(r" {2,60}")
+_NO_HEAD = re.compile(r"\d{3}|@")
+
+
+class Folded(NamedTuple):
+    """The folded text, and the place of each of its characters in the original."""
+
+    text: str
+    places: Sequence[int]
+    whole: str
+
+    def original(self, begin: int, end: int) -> str:
+        """Return the original of a part."""
+        return self.whole[self.places[begin] : self.places[end]]
+
+
+def folded(text: str) -> Folded:
+    """Return the text so that two ways of writing the same are the same."""
+    if text.isascii() and not _UNSEEN.search(text):
+        return Folded(text, range(len(text) + 1), text)
+    pieces: list[str] = []
+    places: list[int] = []
+    at = 0
+    for found in _CHANGING.finditer(text):
+        place = found.start()
+        pieces.append(text[at:place])
+        places += range(at, place)
+        at = place + 1
+        usual = _usual(found[0])
+        if unicodedata.combining(found[0]) and (before := "".join(pieces[-2:])[-1:]):
+            # An accent by itself: one letter with the one before it.
+            joined = unicodedata.normalize("NFC", before + found[0])
+            usual = ""
+            if len(joined) == 1:
+                while not pieces[-1]:
+                    pieces.pop()
+                pieces[-1] = pieces[-1][:-1] + joined
+        pieces.append(usual)
+        places += [place] * len(usual)
+    return Folded("".join([*pieces, text[at:]]), [*places, *range(at, len(text) + 1)], text)
+
+
+def _usual(character: str) -> str:
+    if _UNSEEN.match(character):
+        return ""
+    usual = _DASHES.get(character) or unicodedata.normalize("NFKC", character)
+    return usual if (len(usual) <= _LONGEST_FOLD and not usual.startswith(" ")) or usual == " " else character
+
+
+class Cell(NamedTuple):
+    """A table cell, with its column's head in lower case, and the row's number."""
+
+    head: str
+    begin: int
+    end: int
+    row: int
+
+
+class ReadText(NamedTuple):
+    """A folded text and its parts; `low` has the same length, `joints[n]` is the text behind word n."""
+
+    text: str
+    low: str
+    words: list[tuple[str, int, int]]
+    joints: list[str]
+    keys: list[str]
+    """The words as names are compared, see `spelled`."""
+    cells: list[Cell]
+    begins: list[int]
+    """Where each word begins."""
+    places: dict[str, list[int]]
+    """The indexes of each word, once for each."""
+
+    def starts(self, may: Callable[[str], bool]) -> list[int]:
+        """Return the places of the words for which `may` is true, asked once for each word."""
+        return sorted(self.begins[at] for word, places in self.places.items() if may(word) for at in places)
+
+    def after(self, may: Callable[[str], bool], form: re.Pattern[str]) -> Iterator[re.Match[str]]:
+        """Find a form at each such word; a match begins behind the one before."""
+        at = 0
+        for begin in self.starts(may):
+            if begin >= at and (found := form.match(self.text, begin)):
+                at = found.end()
+                yield found
+
+
+def reading(text: str) -> ReadText:
+    """Read a folded text."""
+    low = text.lower()
+    if len(low) != len(text):
+        # The small form of one letter has two characters.
+        low = text.replace("İ", "I").lower()
+    pieces = _WORD.split(low)
+    ends = list(accumulate(map(len, pieces)))
+    found = list(zip(pieces[1::2], ends[::2], ends[1::2], strict=False))
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for at, word in enumerate(pieces[1::2]):
+        places[word].append(at)
+    key_of = {word: spelled(word) for word in places}
+    keys = [key_of[word] for word in pieces[1::2]]
+    return ReadText(text, low, found, pieces[2::2], keys, list(_cells(text)), ends[:-1:2], places)
+
+
+def _cells(text: str) -> Iterator[Cell]:
+    """Find the cells of each table: a line of words in cells, and the lines after it with as many."""
+    if "\n" not in text:
+        return
+    lines, at = [], 0
+    for line in text.split("\n"):
+        lines.append((at, line))
+        at += len(line) + 1
+    place = 0
+    while place < len(lines):
+        mark = _mark(lines[place][1])
+        heads = [each.strip().lower() for each in _split(lines[place][1], mark)] if mark else []
+        least = 2 if mark and mark in "|;\t" else 3
+        is_head = least <= len([head for head in heads if head]) and len(heads) <= _MOST_CELLS
+        place += 1
+        if not is_head or any(len(head) > _LONGEST_HEAD or _NO_HEAD.search(head) for head in heads):
+            continue
+        for row, (at, line) in enumerate(lines[place : place + _MOST_ROWS]):
+            values = _split(line, mark)
+            is_rule = mark == "|" and not set(line) - set("|-: +")
+            if len(values) != len(heads) and not is_rule:
+                break
+            place += 1
+            end = 0
+            for head, value in zip(heads, () if is_rule else values, strict=not is_rule):
+                begin = line.find(value, end)
+                end = begin + len(value)
+                if stripped := value.strip():
+                    begun = at + begin + value.find(stripped)
+                    yield Cell(head, begun, begun + len(stripped), row)
+
+
+def _mark(line: str) -> str:
+    mark = next((mark for mark in "|;\t," if line.count(mark) > (mark == ",")), "")
+    return mark or ("  " if line.count("  ") > 1 else "")
+
+
+def _split(line: str, mark: str) -> list[str]:
+    return _BLANKS.split(line.strip(" ")) if mark == "  " else line.split(mark)
