@@ -22,7 +22,6 @@ from integrations.statuses import retry_after_seconds, status_words
 
 CONTENT_FILTER = "content_filter"
 """The code, or `finish_reason`, of a question or an answer that the provider's filter has refused."""
-_RATE = "rate_limit_exceeded"
 _LATER = {408, 409, 425, 429}
 _NAMED_CODES = frozenset(
     {
@@ -50,7 +49,7 @@ _NO_CREDIT = (
     "exceeded_current_quota_error",
 )
 _STATUSES = {
-    **dict.fromkeys((_RATE, *_NO_CREDIT), 429),
+    **dict.fromkeys(("rate_limit_exceeded", *_NO_CREDIT), 429),
     CONTENT_FILTER: 400,
     "invalid_api_key": 401,
     "model_not_found": 404,
@@ -98,8 +97,7 @@ def of_status(status: int, retry_after: float | None = None, *codes: object, par
         code = next((code for code in named if code in _NO_CREDIT), None)
         return ModelDenied(status_words(status) + (f" (code {code})" if code else ""), why)
     if passes or status in _LATER or status >= 500:
-        rate = f" (code {_RATE})" if status == 429 and _RATE in named else ""
-        return ModelUnavailable(status_words(status) + rate, retry_after)
+        return ModelUnavailable(status_words(status), retry_after)
     return ModelRefused(status_words(status) + _named_part(named, param))
 
 

@@ -36,7 +36,6 @@ ENDED_UNHELD = "worker lost at its last attempt"
 # Behind the reason of a job that nobody ended the database says what was there before (`expire_jobs`).
 _ENDED = re.compile(r"(.+?) \((?:last|before): (.+)\)", re.DOTALL)
 _RETRY = "`ai-agents retry {job}`"
-_RATE = "raise the account's rate limit at the model's service, or lower WORKER_CONCURRENCY"
 _STATUS_PAGE = "look at the model's status page"
 _KEY = "SERVICEDESK_API_KEY_{suffix} (on premises), or SERVICEDESK_REFRESH_TOKEN_{suffix} (in the cloud)"
 _NEW_KEY = (
@@ -183,14 +182,11 @@ CAUSES: dict[str, JobCause] = {
 """By the whole reason; `_FAMILIES` has those that go on with what a server said."""
 _FAMILIES: tuple[tuple[str, JobCause], ...] = (
     (
-        "OpenAI API: 429 Rate Limit (code rate_limit_exceeded)",
-        _model("the model's service throttles us for the rate of questions, and not for credit", _RATE),
-    ),
-    (
         "OpenAI API: 429",
         _model(
             "the model's service throttles us: for the rate of questions, or for credit, which it does not say",
-            "look at both at the model's service: at the account's credit and limits of spending; and " + _RATE,
+            "look at both at the model's service: at the account's credit and limits of spending; and raise the "
+            "account's rate limit, or lower WORKER_CONCURRENCY",
         ),
     ),
     ("OpenAI API: content filter", _model("the content filter of the model's service refuses the answer", FILTERED)),

@@ -99,8 +99,7 @@ ANSWERS = [
         f"{ISSUES}/dfinke/PowerShellAI/issues/127",
     ),
     openai(
-        *(429, "rate_limit_exceeded", "tokens", "Rate limit reached", ModelUnavailable),
-        "429 Rate Limit (code rate_limit_exceeded)",
+        *(429, "rate_limit_exceeded", "tokens", "Rate limit reached", ModelUnavailable, _SPENT),
         f"{ISSUES}/openai/openai-dotnet/issues/404",
     ),
     openai(

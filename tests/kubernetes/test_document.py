@@ -139,7 +139,7 @@ def test_a_restart_has_ended_before_its_log_is_read() -> None:
         assert KUBECTL[number + 1].startswith(KUBECTL[number].replace(" restart ", " status "))
 
 
-def test_a_new_tenant_gets_its_address_and_its_key_at_once_and_is_checked_in_both_pods() -> None:
+def test_a_new_tenant_gets_address_and_key_at_once_and_a_check_in_both_pods() -> None:
     """Until both are there its settings are unusable; no command reads log lines of that moment."""
     address, key, webhooks, *checks = KUBECTL[KUBECTL.index(_patch("newco-desk")) - 1 :][:5]
     assert address == "kubectl apply -k k8s/overlays/production"

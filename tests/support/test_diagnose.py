@@ -85,7 +85,6 @@ GONE = DeskLook(asked=True, ticket="gone")
 SEEN = SeenWithoutWebhook("124", ago(700), ago(600), None, left_out=False, job_id=None)
 MISSED, LEFT = replace(SEEN, missed_at=ago(300)), replace(SEEN, left_out=True)
 DOWN = happened(("claimed", None), ("held back", "desk unavailable"), ("expired", "deadline passed"))
-RATE = "OpenAI API: 429 Rate Limit (code rate_limit_exceeded)"
 FILTERED = "OpenAI API: 400 Bad Request (code content_filter)"
 CASES: list[tuple[Facts, str, str]] = [
     (facts(job("completed"), desk=THERE), "delivered", "the note is in the ticket"),
@@ -97,7 +96,6 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(job("failed", "ServiceDesk Plus timeout")), "desk_failing", "did not answer in time"),
     (facts(job("failed", "ServiceDesk Plus API: 403")), "desk_failing", "to our technician"),
     (facts(job("failed", "OpenAI API: 429 Rate Limit")), "model_failing", "rate of questions, or for credit"),
-    (facts(job("failed", RATE)), "model_failing", "throttles us for the rate of questions, and not for credit"),
     (
         facts(job("failed", FILTERED)),
         "model_failing",

@@ -14,7 +14,7 @@ def rows() -> list[FaultRow]:
     # What holds the jobs of all rows is not here: `tests/workflow/test_model_held.py` has it.
     statuses = {400: "Bad Request", 403: "Forbidden"}
     later = {408: "Request Timeout", 500: "Internal Server Error", 503: "Service Unavailable", 529: "Overloaded"}
-    rate = r"429 Rate Limit \(code rate_limit_exceeded\)"
+    rate = "429 Rate Limit"
     return [
         *(
             failed(f"GPT-4 {code}", f"{error}{code} {words}", openai("status", code=code, message=PLANTED))

@@ -64,10 +64,6 @@ def test_a_400_of_the_model_names_its_part_and_the_setting(
     [
         (429, "odd-word", "acme", "OpenAI API: 429 Rate Limit", "model_failing", "or for credit", "credit"),
         (
-            *(429, "rate_limit_exceeded", "acme", "OpenAI API: 429 Rate Limit (code rate_limit_exceeded)"),
-            *("model_failing", "not for credit", "rate limit"),
-        ),
-        (
             *(400, "content_filter", "acme", "OpenAI API: 400 Bad Request (code content_filter)", "model_failing"),
             *("content filter of the model's service refuses the question: 400 (code", "filter of the deployment"),
         ),
