@@ -50,7 +50,7 @@ async def test_a_requester_of_seventy_thousand_tickets_is_forgotten(store: Store
     store.table.run(JOBS, 60_001, 60_003)
     late = await answered(store.database, store.new_event, "70001", "someone.else@acme.example", similar="69999")
     which = Which("acme", requester=WHO)
-    assert await stored(store.database, which, page=10_000) == Stored(70_000, 4, 0, 3)
+    assert await stored(store.database, which, page=10_000) == Stored(70_000, 4, 0, 3, of_requester=True)
     erased = await erasing.erase(store.database, which, page=10_000)
     assert (erased.copies, erased.answers) == (70_000, 4)
     assert store.table.job(late)["enhancement"] is None

@@ -230,7 +230,8 @@ def test_all_of_a_tenant_that_leaves_goes_and_a_second_run_takes_the_last_rows(
         with world.admin() as connection:
             found = {
                 name: connection.execute(f"SELECT count(*) FROM {name} WHERE tenant_id = 'globex'").fetchone()  # noqa: S608
-                for name in Base.metadata.tables
+                for name, table in Base.metadata.tables.items()
+                if "tenant_id" in table.columns
             }
         return {name: count[0] for name, count in found.items() if count and count[0]}
 
