@@ -1,7 +1,8 @@
 """The share of marked values that redaction hides, and the share of what it hides that was marked.
 
-`sets/` has marked texts by writers who saw neither the code nor other sets. Each was measured before anybody read it;
-docs/redaction.md has those figures for the last one, `fifth`. The engine was changed after each. `tuning` has English
+`sets/` has marked texts by writers who saw neither the code nor other sets. The engine was
+written with `first` in view, and changed after each of the others was measured and read; docs/redaction.md has the
+figures from before `fifth` was read. `tuning` has English
 and German tickets of earlier writers, with no products marked.
 """
 
