@@ -29,6 +29,7 @@ class Valkey(Server):
         *,
         port: int | None = None,
         appendonly: bool = False,
+        cluster: bool = False,
         password: str | None = None,
         log_folder: Path | None = None,
     ) -> None:
@@ -40,6 +41,7 @@ class Valkey(Server):
             "save": "",
             "appendonly": "yes" if appendonly else "no",
             "appendfsync": "everysec",
+            "cluster-enabled": "yes" if cluster else "no",
             # A queue must refuse rather than forget.
             "maxmemory-policy": "noeviction",
         }

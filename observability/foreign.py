@@ -40,6 +40,9 @@ _BROKER_LOST = re.compile(r"Connection to broker lost|Cannot connect to|Trying a
 _REFUSALS = {
     "AuthenticationError": "password refused",
     "ReadOnlyError": "it is read-only",
+    "BusyLoadingError": "it is loading its data",
+    "ClusterDownError": "its cluster is down",
+    "MasterDownError": "its master is down",
     "OutOfMemoryError": "its memory is full",
     "ResponseError": "it refuses commands",
     "NoPermissionError": "permission refused",

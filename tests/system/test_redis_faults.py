@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ import pytest
 import redis
 
 from devstack.system import System
+from devstack.valkey import Valkey
 from dispatch.message import message_of
 from tests.kit.system import other_settings
 from tests.kit.world import World, wait_for
@@ -38,6 +40,49 @@ def client(quick: System) -> Iterator[redis.Redis]:
 
 
 @contextmanager
+def without_disk(client: Any, _folder: Path) -> Iterator[None]:
+    """Have Redis answer MISCONF to writes in a block: a folder is in the place of its snapshot."""
+    in_the_way = Path(client.config_get("dir")["dir"], client.config_get("dbfilename")["dbfilename"], "folder")
+    in_the_way.mkdir(parents=True)
+    client.config_set("save", "3600 1")
+    client.bgsave()
+    try:
+        wait_for(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
+        yield
+    finally:
+        client.config_set("save", "")
+        in_the_way.rmdir()
+        in_the_way.parent.rmdir()
+
+
+@contextmanager
+def loading(client: Any, folder: Path) -> Iterator[None]:
+    """Have Redis answer LOADING in a block: it becomes the replica of its former replica, and loads slowly."""
+    with Valkey(folder) as other, redis.Redis.from_url(other.url) as its_client:
+        client.config_set("repl-diskless-sync-delay", 0)
+        its_client.config_set("repl-diskless-sync-delay", 0)
+        its_client.replicaof("127.0.0.1", client.get_connection_kwargs()["port"])
+        wait_for(lambda: its_client.info("replication")["master_link_status"] == "up")
+        its_client.replicaof("NO", "ONE")
+        fillers = {f"filler:{number}": "x" * 1000 for number in range(2000)}
+        its_client.mset(fillers)
+        # What only one of them has makes it load all.
+        client.set("filler:0", "y")
+        # 6 s in all; names and values as the tests of Redis have them (tests/integration/replication.tcl).
+        client.config_set("key-load-delay", 3000)
+        client.config_set("loading-process-events-interval-bytes", 1024)
+        client.replicaof("127.0.0.1", other.port)
+        try:
+            wait_for(lambda: client.info("persistence")["loading"])
+            yield
+            wait_for(lambda: not client.info("persistence")["loading"], seconds=30)
+        finally:
+            client.replicaof("NO", "ONE")
+            client.config_set("key-load-delay", 0)
+            client.delete(*fillers)
+
+
+@contextmanager
 def refusing(client: Any, refusal: tuple[tuple[str, ...], tuple[str, ...]]) -> Iterator[None]:
     """Have Redis refuse commands in a block."""
     begin, end = refusal
@@ -48,10 +93,13 @@ def refusing(client: Any, refusal: tuple[tuple[str, ...], tuple[str, ...]]) -> I
         client.execute_command(*end)
 
 
+STATES = {"disk full": without_disk, "loading": loading}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", REFUSALS)
+@pytest.mark.parametrize("kind", [*REFUSALS, *STATES])
 def test_a_redis_that_refuses_writes_ends_no_process(
-    around: World, quick: System, client: redis.Redis, kind: str
+    around: World, quick: System, client: redis.Redis, kind: str, tmp_path: Path
 ) -> None:
     """A job in flight goes on, webhooks are accepted, and the worker takes jobs again when Redis does.
 
@@ -65,7 +113,7 @@ def test_a_redis_that_refuses_writes_ends_no_process(
         wait_for(lambda: around.gpt4_requests(subject))
         waiting = around.create_ticket()
         wait_for(lambda: client.llen("celery"))
-        with refusing(client, REFUSALS[kind]):
+        with STATES[kind](client, tmp_path) if kind in STATES else refusing(client, REFUSALS[kind]):
             accepted = around.create_ticket(send_webhook=False)
             assert around.post_webhook(accepted).status_code == 202
             assert_one_note(around, in_flight)
@@ -86,6 +134,23 @@ def test_a_worker_that_starts_while_redis_is_read_only_waits_for_it(
         time.sleep(2)
         assert worker.running
         assert worker.output().count("Redis error: ") < 6
+    assert_one_note(around, around.create_ticket())
+
+
+def test_a_worker_that_starts_while_the_cluster_is_down_waits(around: World, quick: System, tmp_path: Path) -> None:
+    """A server without hash slots answers CLUSTERDOWN to each command that has a key."""
+    worker = quick.workers[0]
+    own = worker.environment["REDIS_URL"]
+    worker.stop()
+    try:
+        with Valkey(tmp_path, cluster=True) as other:
+            worker.environment["REDIS_URL"] = other.url
+            worker.start()
+            wait_for(lambda: "Redis error: its cluster is down, trying again" in worker.output())
+            time.sleep(3)
+            assert worker.running
+    finally:
+        quick.restart(worker, {"REDIS_URL": own})
     assert_one_note(around, around.create_ticket())
 
 
