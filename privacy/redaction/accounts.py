@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from privacy.redaction.checksums import is_luhn
 from privacy.redaction.lexicon import terms
-from privacy.redaction.recognizers import Detection, pattern
+from privacy.redaction.recognizers import Detection, fragment, pattern, recognize, table
 from privacy.redaction.text import ReadText
 
 # Looked at from its first digits, of which there are fewer than letters; no more than these is taken up, since what
@@ -13,14 +13,8 @@ from privacy.redaction.text import ReadText
 _IBAN = re.compile(r"\d(?<=[A-Za-z]{2}\d)(?<![^\W_][A-Za-z]{2}\d)\d(?=((?:[ -]?[A-Za-z0-9]){11,30})(?![^\W_]))")
 # A British sort code and the account.
 _SORTED = re.compile(r"\d(?<![\w-]\d)\d-\d\d-\d\d(?: {1,2}| ?[/,] ?)(\d{8})(?!\w)")
-# Registry of SWIFT: how long an IBAN of a country is, which is how one in a sentence ends where it does.
-_LENGTHS = (
-    "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DK18 DO28 EE20 EG29 ES24 FI18 FO18"
-    " FR27 GB22 GE22 GI23 GL18 GR27 GT28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20 LU20"
-    " LV21 LY25 MC27 MD24 ME22 MK19 MR27 MT31 MU30 NL18 NO15 PK24 PL28 PS29 PT25 QA29 RO24 RS22 SA24 SC31 SE24 SI19"
-    " SK24 SM27 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20"
-)
-_LENGTH_OF = {each[:2]: int(each[2:]) for each in _LENGTHS.split()}
+# How long an IBAN of a country is (registry of SWIFT), which is how one in a sentence ends where it does.
+_LENGTH_OF = {each[:2]: int(each[2:]) for each in fragment("accounts.lengths").split()}
 _LABELLED = pattern("accounts.labelled")
 _LABELS = terms("bank_labels")
 _OF_BANKS = pattern("accounts.of_banks")
@@ -30,9 +24,9 @@ _BIC = re.compile(r"(?<!\w)[A-Z]{4}([A-Z]{2})[A-Z0-9]{2}(?:[A-Z0-9]{3})?(?!\w)")
 _OF_BIC = re.compile(r"(?:bic|swift)[^\n]{0,16}$|<bic>$")
 # The account beside the code of its bank.
 _BESIDE = re.compile(r"(?: ?[/,;|] ?|\s{1,3})(\d(?:[ -]?\d){5,16})(?![\w]|[.,-]\d)")
+_FORMS = table("accounts")
 _CARD = pattern("accounts.card")
-# Issuers by their first digits, with how many digits a number has: Visa, Mastercard, Amex, Diners, Discover, JCB,
-# UnionPay, Maestro (ISO/IEC 7812, as their own sites tell).
+# Issuers by their first digits, with the number of digits (ISO/IEC 7812).
 _ISSUED = pattern("accounts.issued")
 # The digits on a card's back, behind its number.
 _BACK = pattern("accounts.back")
@@ -47,7 +41,9 @@ def accounts(read: ReadText) -> Iterator[Detection]:
     for found in _IBAN.finditer(read.text):
         begin = found.start() - 2
         length = _LENGTH_OF.get(read.text[begin : begin + 2].upper())
-        if length and (end := _end_of(read.text[begin : found.end(1)], length)):
+        end = _end_of(read.text[begin : found.end(1)], length) if length else None
+        # Letters of both cases are those of a token.
+        if end and (read.text[begin:][:end].isupper() or read.text[begin:][:end].islower()):
             countries.add(read.text[begin : begin + 2].upper())
             yield Detection(begin, begin + end, "BANK")
     for found in _BIC.finditer(read.text):
@@ -56,7 +52,8 @@ def accounts(read: ReadText) -> Iterator[Detection]:
     for found in _SORTED.finditer(read.text):
         yield Detection(found.start(), found.start() + 8, "BANK")
         yield Detection(*found.span(1), "BANK")
-    for found in read.after(_LABELS.__contains__, _LABELLED):
+    yield from recognize(_FORMS, read)
+    for found in read.after(_LABELS, _LABELLED):
         name = str(found.lastgroup)
         around = read.low[max(0, found.start() - _NEAR) : found.end() + _NEAR // 2]
         if name != "account" or sum(map(str.isdigit, found[name])) > 8 or _OF_BANKS.search(around):

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
 from privacy.redaction.lexicon import also_names, first_names, is_known, terms, unsure_names, words
-from privacy.redaction.people import PARTICLES, Person, logins_of, particles_of, parts_of, spelled
+from privacy.redaction.people import PARTICLES, Person, logins_of, particles_of, parts_of, spelled, spelled_words
 from privacy.redaction.recognizers import Detection, pattern
 from privacy.redaction.text import ReadText
 
@@ -14,6 +14,8 @@ _TOKEN = re.compile(r"[^\W_]+(?:[._+-][^\W_]+)*")
 _NUMBER = re.compile(r"[+(\d](?<![\w.+].)(?:[ ]?[./()-]{0,2}[ ]?\d){4,16}(?!\w)")
 # The last words of a line: initials or a short name, where a person signs.
 _SIGN = pattern("desk.sign")
+# "GS testet AutoCAD", "DF - direct": initials that begin a line.
+_LED = re.compile(r"[ \t>*-]{0,4}(?P<sign>[A-ZÄÖÜ]{2,3})(?=[ ]?[–:(|]|[ ]\d{1,2}[:.]\d\d| - | [a-zäöüß]{4,})")
 _SIGNED_LINE = 40
 _DETERMINERS = terms("determiners") - {"an"}
 _AND, _THAT = terms("conjunctions"), terms("before_clause")
@@ -33,6 +35,7 @@ class DeskPeople:
         self.names: list[str] = []
         self.parts: list[list[str]] = []
         self.keys: list[str] = []
+        self._initials: list[str] = []
         self._particles: list[frozenset[str]] = []
         self._owners: dict[str, set[int]] = {}
         self._logins: set[str] = set()
@@ -55,6 +58,7 @@ class DeskPeople:
                 for each in (part, f"{part}s", *shorter, *nicknames.get(part, ())):
                     self._owners.setdefault(each, set()).add(owner)
             self.names.append(person.name.strip())
+            self._initials.append("".join(part[0] for part in spelled_words(person.name)))
             self.keys.append(" ".join(sorted(set(parts))))
             self.parts.append(parts)
             self._particles.append(particles_of(person.name))
@@ -134,7 +138,6 @@ class DeskPeople:
         return is_asked or is_done or (is_met and (is_ended or says) and earlier not in _DETERMINERS)
 
     def _belongs(self, read: ReadText, owners: set[int], at: int, other: int) -> bool:
-        """Return True for initials and particles beside a part of a name."""
         joint = read.joints[min(at, other)]
         key, (_, begin, end) = read.keys[other], read.words[other]
         if joint not in _JOINTS or joint == "\n":
@@ -152,7 +155,6 @@ class DeskPeople:
         return len(key) == 2 and other < at and set(key) <= initials and joint == " " and key not in words()
 
     def _signed(self, read: ReadText) -> Iterator[tuple[tuple[int, int], set[int]]]:
-        """Find initials and short forms at the end of a text, a paragraph or a short line."""
         at, ended = 0, len(read.text.rstrip())
         for line in read.text.split("\n"):
             end = at + len(line)
@@ -161,6 +163,8 @@ class DeskPeople:
                 is_alone = found.start("sign") == at or is_last
                 if owners := self._signers(found["sign"], is_alone=is_alone):
                     yield found.span("sign"), owners
+            if (led := _LED.match(read.text, at, end)) and (owners := self._signers(led["sign"], is_alone=True)):
+                yield led.span("sign"), owners
             at = end + 1
 
     def _signers(self, sign: str, *, is_alone: bool) -> set[int]:
@@ -170,11 +174,14 @@ class DeskPeople:
         is_word = letters in words() and "." not in sign and not (len(letters) == 2 and is_alone)
         if not letters or (is_spaced and len(letters) > 3) or ((is_word or len(letters) == 1) and not has_capital):
             return set()
+        some = re.compile(".*".join(letters)) if len(letters) in {2, 3} and is_alone else None
         begins = letters[:_SHORTEST_NICKNAME] if is_alone and len(letters) > _SHORTEST_NICKNAME else letters
         return {
             owner
             for owner, name in enumerate(self.parts)
-            if _is_short_of(letters, name) or (len(begins) == 3 and any(part.startswith(begins) for part in name))
+            if _is_short_of(letters, name)
+            or (some and some.match(self._initials[owner]))
+            or (len(begins) == 3 and any(part.startswith(begins) for part in name))
         }
 
 

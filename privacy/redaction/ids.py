@@ -14,7 +14,7 @@ _OF_PERSON, _NUMBER_WORD = fragment("ids.of_person"), fragment("ids.number_word"
 _LABEL = fragment("ids.label")
 _LABELLED = pattern("ids.labelled")
 # With other words between: "Personalausweis zur Prüfung: L7Y3K04N9".
-_SPACED = pattern("ids.spaced")
+_SPACED, _NATIONAL = pattern("ids.spaced"), pattern("ids.national")
 _NEEDS_SIGN = frozenset(["fs", "dl", "perso", "ausweis", "emp", "staff", "patient", "patientin", "badge"])
 _FIRSTS = terms("id_firsts")
 _BEGINNINGS = tuple(first for first in _FIRSTS if len(first) > 3)
@@ -35,7 +35,7 @@ _DIGIT, _BORN_FIRSTS = re.compile(r"\d"), terms("birth_firsts")
 
 def birth_dates(read: ReadText) -> Iterator[Detection]:
     """Find dates that are labelled as those of a birth, by a word or by the head of a column."""
-    for begin in read.starts(_BORN_FIRSTS.__contains__):
+    for begin in read.starts(_BORN_FIRSTS):
         # Without a digit nearby the pattern would try each length of its gap.
         found = _BORN.match(read.text, begin) if _DIGIT.search(read.text, begin, begin + 80) else None
         if found:
@@ -49,8 +49,9 @@ def ids(read: ReadText) -> Iterator[Detection]:
     """Find numbers of a person, by a label, by their form and check digits, or by the head of a column."""
     if _GUARD.search(read.text):
         yield from recognize(_FORMS, read)
+    yield from (Detection(*each.span("value"), "ID") for each in read.after(terms("national_firsts"), _NATIONAL))
     at = 0
-    for begin in read.starts(_may_begin):
+    for begin in read.starts(filter(_may_begin, read.places)):
         if found := _LABELLED.match(read.text, begin) if begin >= at else None:
             value, label = found["value"], found["label"].lower()
             digits = sum(map(str.isdigit, value))

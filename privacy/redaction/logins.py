@@ -22,7 +22,7 @@ _FIRSTS = terms("login_firsts")
 
 def logins(read: ReadText) -> Iterator[Detection]:
     """Find login names whose label, command, path or column shows what they are."""
-    for found in read.after(_FIRSTS.__contains__, _LABELLED):
+    for found in read.after(_FIRSTS, _LABELLED):
         begin, end = _trimmed(read, *found.span("value"))
         is_signed = any(sign in found["sign"] for sign in ":=>→.")
         if _is_login(read, begin, end, is_signed=is_signed):
@@ -44,15 +44,14 @@ def _trimmed(read: ReadText, begin: int, end: int) -> tuple[int, int]:
 
 def _is_personal(value: str) -> bool:
     small = value.rpartition("\\")[2].lower()
-    is_shared = small in terms("roles_accounts") or small.startswith(("svc", "srv-", "adm-", "sa-"))
-    return not is_shared and len(small) > 1 and "." not in small[-4:-3]
+    return small not in terms("roles_accounts") and len(small) > 1 and "." not in small[-4:-3]
 
 
 def _is_login(read: ReadText, begin: int, end: int, *, is_signed: bool) -> bool:
     value = read.text[begin:end]
     name = value.rpartition("\\")[2]
     key, small = spelled(_DIGITS.sub("", name)), name.lower()
-    if not _is_personal(value) or key in products()[0] or (name.isupper() and len(name) > 8):
+    if not _is_personal(value) or key in products()[0] or (name.isupper() and name.isalpha() and len(name) > 8):
         return False
     if "\\" in value or (("." in name or "_" in name) and not key.endswith((".com", ".de"))):
         return not all(part in words() for part in small.replace("_", ".").split("."))

@@ -32,10 +32,9 @@ _THINGS = terms("things")
 _LIST = re.compile(r"\s?[,;/&|+]\s?|,\s(?:and|und|et|y)\s")
 _LABEL_SIGN = re.compile(r"[)\"* ]{0,3}(?::|\.[ .]{2,40}|=|->)[ \t\"'*]{0,24}")
 _MAC = ("Mc", "Mac", "De", "Di", "Le", "La", "Du", "O'")
-_CHAT = pattern("names.chat")
-_BEFORE_MAIL = pattern("names.before_mail")
-_RECIPIENTS = pattern("names.recipients")
-_SIGNED = pattern("names.signed")
+_CHAT, _BEFORE_MAIL, _RECIPIENTS, _SIGNED = map(
+    pattern, ("names.chat", "names.before_mail", "names.recipients", "names.signed")
+)
 _CELL = re.compile(r"(?:[^\W\d_][\w.'’-]{0,30})(?:,? ?[^\W\d_][\w.'’-]{0,30}){0,4}")
 _NAME_HEAD = re.compile(rf"(?:.*[\s_/(-])?(?:{'|'.join(sorted(terms('name_heads')))})(?:[\s_/)-].*)?")
 _OTHER_HEAD = re.compile(rf".*(?:{'|'.join(sorted(terms('other_heads')))}).*")
@@ -207,7 +206,6 @@ class _Names:
         return len(key) > 2 and (is_free or (key in surnames() and self._may(at, "FLU?wP")))
 
     def _take(self, at: int, classes: str = _ANY_NAME, most: int = _MOST_IN_A_NAME) -> None:
-        """Mark a name from a place on."""
         for taken in range(most and most + 2):
             is_initial = taken and self._may(at, "FLU?wP") and len(self.keys[at]) == 1
             is_joined = taken and self._joint(at - 1) == "-" and (self.capital[at] or len(self.keys[at]) < 6)
@@ -231,7 +229,6 @@ class _Names:
         return is_version or is_joined or follows in _words("it_nouns") or follows in _COMPANIES
 
     def _is_begun(self, at: int) -> bool:
-        """Return True at the beginning of a sentence or a line."""
         joint = self._joint(at - 1) if at else "\n"
         return "\n" in joint or joint.strip()[-1:] in {".", "!", "?"}
 
@@ -252,11 +249,17 @@ class _Names:
             kind in LAST + UNSURE + UNKNOWN and follows and follows in _NAMES and kind + follows not in {"UU", "?U"}
         )
         is_unsure_pair = kind == UNSURE and follows == UNKNOWN
+        # "Rutendo told us", "Praneeth Kolluri" beside "pkolluri".
+        is_thinking = kind == UNKNOWN and self._key(at + 1) in _words("thinking") and not is_german_noun
+        is_of_login = follows == UNKNOWN and key[:1] + self._key(at + 1) in self.read.places
         is_saint = self._key(at - 1) in _SAINTS and self._joint(at - 1) in {" ", ". "} and self.capital[at - 1]
         if kind == FIRST and not is_saint and not (follows in WORD + PRODUCT and self._is_of_thing(at)):
             self._take(at, _ANY_NAME, 4)
-        elif (is_pair and not is_german_noun) or (
-            is_unsure_pair and (key not in words() or not (self._is_begun(at) or self.is_german))
+        elif (
+            (is_pair and not is_german_noun)
+            or is_thinking
+            or is_of_login
+            or (is_unsure_pair and (key not in words() or not (self._is_begun(at) or self.is_german)))
         ):
             self._take(at, _ANY_NAME, 0 if self._is_of_thing(at + 1) else 4)
         elif self._is_in_mail(key) or (
@@ -274,7 +277,6 @@ class _Names:
         return len(key) > 2 and key not in words() and (is_last or key in self.local_parts)
 
     def _small(self, at: int, key: str) -> None:
-        """Mark a first name in small letters where the sentence shows that it is one."""
         before = self._key(at - 1) if self._joint(at - 1) in {" ", ", ", " @", " ("} else ""
         behind = self._key(at + 1) if self._joint(at) == " " else ""
         if before in _DETERMINERS or (self.read.words[at][0] != key and not before) or self.taken[self.begins[at]]:
@@ -319,12 +321,8 @@ class _Names:
         if key in _words("asking") and joint in {" ", " @"}:
             if self._key(name) in {"a", "al", "with", "mit", "bei"} and self._joint(name) == " ":
                 name += 1
-            is_surname = (
-                not self.is_german
-                and self._may(name, WORD)
-                and self.keys[name] in surnames()
-                and self.keys[name] not in _words("never")
-            )
+            is_surname = not self.is_german and self._may(name, WORD) and self.keys[name] in surnames()
+            is_surname = is_surname and self.keys[name] not in _words("never")
             if (self._may(name, _ANY_NAME if name == at + 1 else _NAMES) or is_surname) and not self._is_of_thing(name):
                 self.marked[name] = 1
                 self._take(name, _ANY_NAME, 3)
@@ -417,7 +415,6 @@ class _Names:
                 at += len(part) + 1
 
     def _births(self) -> None:
-        """Mark the name right before a date of birth and its label."""
         for begin in self.births:
             at = bisect_left(self.begins, begin) - 1
             while at >= 0 and begin - self.begins[at] < 30 and not self._may_be_born(at):
@@ -459,7 +456,6 @@ class _Names:
             at = self.marked.find(1, at + 1)
 
     def _lists(self) -> None:
-        """Mark a name in a list with another one."""
         for at in self._places():
             is_and = self._key(at + 1) in _AND and self._joint(at) == " " == self._joint(at + 1)
             other = at + 2 if is_and else at + 1
@@ -473,7 +469,6 @@ class _Names:
                 self.marked[at - 2] = 1
 
     def _grow(self) -> None:
-        """Mark the other parts of a name: whole names only."""
         for at in self._places():
             if at in self.owners or not self._goes_on(at) or self.marked[at + 1]:
                 continue

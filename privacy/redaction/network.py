@@ -9,12 +9,9 @@ from privacy.redaction.text import ReadText
 
 _ADDRESSES = table("network")
 _NAMES = re.compile(r"[^\W_]+(?:[._-][^\W_]+)*")
-_MACHINE = pattern("network.machine")
-_CODE = pattern("network.code")
-_SITED = pattern("network.sited")
-_BESIDE = pattern("network.beside")
-_HOST_HEAD = pattern("network.host_head")
-_FILE = pattern("network.file")
+_MACHINE, _CODE, _SITED, _BESIDE, _HOST_HEAD, _FILE = map(
+    pattern, (f"network.{name}" for name in ("machine", "code", "sited", "beside", "host_head", "file"))
+)
 _CELL = re.compile(r"(?=[^\n]{0,30}[\d-])[\w.-]{4,60}")
 
 

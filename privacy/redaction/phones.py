@@ -16,19 +16,20 @@ _THINGS = fragment("phones.things")
 _OF_THINGS = re.compile(rf"(?<![^\W_])(?:{_THINGS})[\s.:#-]{{0,3}}(?:(?:no|nr|number|nummer|tag|id)[\s.:#]{{0,3}})?$")
 _NO_DIGIT = re.compile(r"\D+")
 _OF_ZERO, _OF_OTHERS = ("DE", "AT", "CH", "GB", "FR"), ("US", "ES", "DE")
-# Of more numbers in one text each counts as one: validating a number takes time.
-_MOST_LOOKS = 100
+_MOST_LOOKS = 100  # validating a number takes time
 # The regions whose numbers are known without a country code.
 _REGIONS = ("DE", "AT", "CH", "GB", "US", "FR", "ES")
 _CANDIDATE = pattern("phones.candidate")
 _EXTENSION = re.compile(r"(?i)\s?(?:ext\.?|x|durchwahl|dw|extension)\s?\d{1,6}(?!\w)")
 _NO_NUMBER = pattern("phones.no_number")
+# As people group national numbers; some that are for examples are valid nowhere.
+_GROUPED = re.compile(r"\(?0\d{2,4}\)?[ /-]\d{3}[ -]?\d{3,4}")
 _VERSION = re.compile(r"\d\.\d\.\d|\d\.\d{1,2}\.\d{4}")
 _LABELS = terms("phone_labels")
 _SAID = pattern("phones.said")
 _WEAK = terms("phone_weak")
 # Words before other numbers too, and how many digits have to follow.
-_LEAST = dict.fromkeys(_WEAK, 6) | {"station": 4, "dial": 3, "poste": 2}
+_LEAST = dict.fromkeys(_WEAK, 6) | {"station": 4, "intern": 4, "dial": 3, "poste": 2}
 # "Gloria x3307"
 _SHORT = re.compile(r"x(?<=[ (\n/,-]x)(?<!\d x)\d{3,5}(?=[ \t]{0,2}(?:[\n.,;)/]|$))")
 _CELL = re.compile(r"[-+(]{0,2}\d(?:[ ]?[./()-]{0,2}[ ]?\d){1,16}")
@@ -54,7 +55,7 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
             if looks > _MOST_LOOKS or _is_number(read, found):
                 is_open = found[0].startswith("(") and ")" not in found[0]
                 yield found.start() + is_open, _end(read.text, found.end())
-    for found in read.after(_LABELS.__contains__, _SAID):
+    for found in read.after(_LABELS, _SAID):
         number, label = found["number"], re.match(r"[^\W\d_]+", found[0].lower())
         is_long = _LEAST.get(label[0] if label else "", 2) <= sum(map(str.isdigit, number)) <= 16
         if is_long and not _NO_NUMBER.fullmatch(number) and not _VERSION.search(number):
@@ -77,8 +78,12 @@ def _is_number(read: ReadText, found: re.Match[str]) -> bool:
     is_bare = is_plain and ((number[0] != "0" and not is_called) or count > 13)
     is_short = not is_national and count < 9 and not is_called
     is_of_thing = not number.startswith("+") and bool(_OF_THINGS.search(before[-30:]))
-    if is_bare or is_short or is_of_thing or count > 15:
+    if is_bare or is_of_thing or count > 15:
         return False
+    around = read.text[found.start() - 1 : found.start()], read.text[found.end() : found.end() + 1]
+    is_line = not is_plain and 7 < count < 13 and "\n" in around[0] and around[1] in {"", "\n"}
+    if is_short or is_line or _GROUPED.fullmatch(number):
+        return bool(is_line) or not is_short
     return any(_is_valid(number, told) for told in _numbers_of(number))
 
 

@@ -33,6 +33,9 @@ _PAIR_SIGN = re.compile(r"[/:]\s?\S|,\s|\s(?:and|und|with|mit|et|y|con|avec)\s")
 _TOKEN = re.compile(r"(?<![^\s\"'“„«(\[,:;/|])(?=[^\s]{0,63}\d)[^\s\"'“”„«»(),;|<>]{6,64}")
 _RANDOM = re.compile(r"(?=[^\s]{0,40}\d)(?=[^\s]{0,40}[A-Za-z])[A-Za-z0-9+/_-]{20,128}={0,2}")
 _BACKUP_CODE = re.compile(r"(?=[a-z-]*\d)(?=[\d-]*[a-z])[0-9a-z]{4,6}(?:-[0-9a-z]{4,6}){1,3}")
+_OF_PHRASE = re.compile(r"master|pass ?phrase|phrase|frase")
+_WORDS_WITH_SIGN = re.compile(r"(?<![\w*])[A-Z][a-z]{2,14}[*!#$%^+~][A-Z][a-z]{2,14}(?![\w*])")
+_OF_PHONE = re.compile(r"(?<=\d) \d{3}")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
 _NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
 # How far behind a word for it a password, a code of letters and digits, and a code of digits may stand.
@@ -69,8 +72,9 @@ def _spans(read: ReadText) -> Iterator[tuple[int, int]]:
     yield from _of_cells(read)
     yield from _answers(read)
     yield from _tried(read)
+    yield from (found.span() for found in _WORDS_WITH_SIGN.finditer(read.text))
     labels, at = [], 0
-    for start in read.starts(_may_begin):
+    for start in read.starts(filter(_may_begin, read.places)):
         if start >= at and (found := _LABEL.match(read.text, start)):
             if found["weak"] is None:
                 labels.append(start)
@@ -102,6 +106,8 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
         if name == "group":
             if label["digits"] and not is_of_thing:
                 return [(begin, end)]
+            if sum(map(str.isdigit, found[name])) > 8:
+                continue
             end = begin + len(found[name].split(" ")[0])
         elif name != "value":
             is_code = (bool(_CODE_VALUE.fullmatch(found[name])) or _is_mixed(found[name])) and not is_of_thing
@@ -110,10 +116,10 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
             if is_code or is_any:
                 return [(begin, end)]
             continue
-        if read.text[end - 1] == ":":
+        if read.text[end - 1] == ":" or _OF_PHONE.match(read.text, end):
             continue
         end = _trimmed(read.text, begin, end, is_setting="=" in read.text[label.end() : begin])
-        is_of_phrase = form is _STRONG or label[0].lower().startswith(("pass phrase", "passphrase", "phrase", "frase"))
+        is_of_phrase = form is _STRONG or bool(_OF_PHRASE.search(read.low, max(0, label.start() - 7), label.end()))
         if is_of_phrase and label["any"] and (phrase := _phrase_end(read, begin, end, found["gap"])):
             return [(begin, phrase)]
         if not is_of_thing and _is_secret(read.text[begin:end], label, form, found["gap"]):
@@ -127,7 +133,6 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
 
 
 def _phrase_end(read: ReadText, begin: int, end: int, gap: str) -> int | None:
-    """Return the end of a passphrase of several words."""
     phrase = _PHRASE.match(read.text, end)
     parts = [read.text[begin:end], *(phrase[0].split() if phrase else ())]
     plain = list(map(_is_word_of_sentence, parts))
@@ -136,7 +141,6 @@ def _phrase_end(read: ReadText, begin: int, end: int, gap: str) -> int | None:
 
 
 def _is_of_things(read: ReadText, label: re.Match[str]) -> bool:
-    """Return True for an error code, a postcode and the like."""
     things, parts = terms("no_codes"), spelled_words(label["digits"] or "")
     before = read.low[max(0, label.start() - 14) : label.start()].split()[-1:]
     is_compound = any(parts[-1].startswith(thing) and parts[-1] != thing for thing in things) if parts else False
@@ -156,7 +160,6 @@ def _trimmed(text: str, begin: int, end: int, *, is_setting: bool = False) -> in
 
 
 def _further(read: ReadText, end: int) -> Iterator[tuple[int, int]]:
-    """Return the secrets in a list behind one: "Summer24! and Winter25!"."""
     end_before = end
     while found := _AND.match(read.text, end):
         begin, end = found.start("value"), _trimmed(read.text, *found.span("value"))
@@ -186,10 +189,10 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
         return len(value) >= 8 and _is_mixed(value) and bool(re.search(r"\d.*[A-Za-z]|[a-z].*[A-Z].*\d", value))
     parts = spelled_words(value)
     if form is _STRONG and not gap:
-        return not (value.istitle() and parts and parts[0] in products()[0])
+        return not (value.istitle() and value.isalpha() and parts[0] in products()[0])
     is_unheard = form is _SAID and value.isalpha() and len(value) > 4
     is_unheard = is_unheard and parts[0] not in words() and parts[0] not in products()[0]
-    return _is_mixed(value) or is_unheard or (value.isdigit() and len(value) > 3 and (form is _SAID or not gap))
+    return _is_mixed(value) or is_unheard or (value.isdigit() and len(value) > 3 and (form is not _ADJACENT or not gap))
 
 
 def _is_mixed(value: str) -> bool:
@@ -222,9 +225,8 @@ def _is_composed(value: str) -> bool:
 
 
 def _codes(read: ReadText) -> Iterator[tuple[int, int]]:
-    """Find codes of digits behind a word for a PIN or a one-time code."""
     end = -1
-    for word in read.after(_may_be_code, _CODE_WORD):
+    for word in read.after(filter(_may_be_code, read.places), _CODE_WORD):
         begin, end = max(word.end(), end), min(len(read.text), word.end() + _REACH_OF_DIGITS)
         for found in _CODE_NUMBER.finditer(read.text, begin, end):
             is_year = re.fullmatch(r"(?:19|20)\d\d", found[0])
@@ -254,7 +256,7 @@ def _near(read: ReadText, labels: list[int]) -> Iterator[tuple[int, int]]:
 
 def _pairs(read: ReadText) -> Iterator[tuple[int, int]]:
     """Find the password beside a user: "user jsmith / Winter2025!", "root:toor"."""
-    for start in read.starts(terms("user_firsts").__contains__):
+    for start in read.starts(terms("user_firsts")):
         found = _PAIR.match(read.text, start) if _PAIR_SIGN.search(read.text, start, start + 100) else None
         if found:
             begin, value = found.start("value"), found["value"].rstrip(".,:;)")
@@ -271,7 +273,7 @@ def _pairs(read: ReadText) -> Iterator[tuple[int, int]]:
 def _tried(read: ReadText) -> Iterator[tuple[int, int]]:
     """Find what somebody typed for a password: "I tried Spring2025 and Spring2026!"."""
     if any(word in read.low for word in terms("login_hints")):
-        for found in read.after(terms("tried_firsts").__contains__, _TRIED):
+        for found in read.after(terms("tried_firsts"), _TRIED):
             begin, end = found.span("value")
             end = _trimmed(read.text, begin, end)
             if spelled_words(found["value"])[0] not in products()[0] and _is_mixed(read.text[begin:end]):
@@ -279,8 +281,7 @@ def _tried(read: ReadText) -> Iterator[tuple[int, int]]:
 
 
 def _answers(read: ReadText) -> Iterator[tuple[int, int]]:
-    """Find answers to questions that prove an identity."""
-    for found in read.after(_may_be_question, _QUESTION):
+    for found in read.after(filter(_may_be_question, read.places), _QUESTION):
         begin, value = found.start("value"), found["value"].rstrip()
         parts = value.split()
         if "?" not in value[:-1] and parts and not _is_word_of_sentence(parts[0]) and len(parts) < 5:
@@ -288,7 +289,6 @@ def _answers(read: ReadText) -> Iterator[tuple[int, int]]:
 
 
 def _of_cells(read: ReadText) -> Iterator[tuple[int, int]]:
-    """Find the values of columns of passwords."""
     for cell in read.cells:
         if _HEAD.fullmatch(cell.head) and not _NO_HEAD.fullmatch(cell.head):
             value = read.text[cell.begin : cell.end]

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -93,14 +93,14 @@ class ReadText(NamedTuple):
     places: dict[str, list[int]]
     """The indexes of each word, once for each."""
 
-    def starts(self, may: Callable[[str], bool]) -> list[int]:
-        """Return the places of the words for which `may` is true, asked once for each word."""
-        return sorted(self.begins[at] for word, places in self.places.items() if may(word) for at in places)
+    def starts(self, words: Iterable[str]) -> list[int]:
+        """Return the places of these words."""
+        return sorted(self.begins[at] for word in self.places.keys() & words for at in self.places[word])
 
-    def after(self, may: Callable[[str], bool], form: re.Pattern[str]) -> Iterator[re.Match[str]]:
+    def after(self, words: Iterable[str], form: re.Pattern[str]) -> Iterator[re.Match[str]]:
         """Find a form at each such word; a match begins behind the one before."""
         at = 0
-        for begin in self.starts(may):
+        for begin in self.starts(words):
             if begin >= at and (found := form.match(self.text, begin)):
                 at = found.end()
                 yield found

@@ -27,8 +27,8 @@ _MARK = re.compile("⟦([a-z_]+):(.*?)⟧", re.DOTALL)
 FITTING = {
     "desk_person": {"PERSON", "LOGIN"},
     "person": {"PERSON"},
-    "login": {"LOGIN", "PERSON"},
-    "login_bare": {"LOGIN", "PERSON"},
+    "login": {"LOGIN", "PERSON", "EMAIL"},
+    "login_bare": {"LOGIN", "PERSON", "EMAIL"},
     "secret": {"SECRET"},
     "phone": {"PHONE"},
     "email": {"EMAIL"},
