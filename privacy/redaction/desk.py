@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"[+(\d](?<![\w.+].)(?:[ ]?[./()-]{0,2}[ ]?\d){4,16}(?!\w)"
 # The last words of a line: initials or a short name, where a person signs.
 _SIGN = pattern("desk.sign")
 # "GS testet AutoCAD", "DF - direct": initials that begin a line.
-_LED = re.compile(r"[ \t>*-]{0,4}(?P<sign>[A-ZÄÖÜ]{2,3})(?=[ ]?[–:(|]|[ ]\d{1,2}[:.]\d\d| - | [a-zäöüß]{4,})")
+_LED = pattern("desk.led")
 _SIGNED_LINE = 40
 _DETERMINERS = terms("determiners") - {"an"}
 _AND, _THAT = terms("conjunctions"), terms("before_clause")
@@ -194,7 +194,7 @@ def _is_short_of(letters: str, name: Sequence[str]) -> bool:
     """Return True for the first letters of the parts of a name in either order, or the beginning of one of them."""
     if len(letters) == 1:
         return letters in {name[0][0], name[-1][0]}
-    if len(letters) >= _SHORTEST_NICKNAME and any(part.startswith(letters) for part in name):
+    if letters == name[0][:2] or (len(letters) > 2 and any(part.startswith(letters) for part in name)):
         return True
     initials = "".join(part[0] for part in name)
     if letters in {initials, initials[::-1], initials[0] + initials[-1]}:

@@ -11,8 +11,7 @@ from privacy.redaction.text import ReadText
 # Words of whom or what a number is.
 _OF_PERSON, _NUMBER_WORD = fragment("ids.of_person"), fragment("ids.number_word")
 # "employee number", "Personalnr.", "numéro de sécurité sociale", "Steuer-ID", "n° d'étudiant".
-_LABEL = fragment("ids.label")
-_LABELLED = pattern("ids.labelled")
+_LABEL, _LABELLED = fragment("ids.label"), pattern("ids.labelled")
 # With other words between: "Personalausweis zur Prüfung: L7Y3K04N9".
 _SPACED, _NATIONAL = pattern("ids.spaced"), pattern("ids.national")
 _NEEDS_SIGN = frozenset(["fs", "dl", "perso", "ausweis", "emp", "staff", "patient", "patientin", "badge"])
@@ -77,8 +76,7 @@ def _may_begin(word: str) -> bool:
     return word in _FIRSTS or word.startswith(_BEGINNINGS)
 
 
-_SHAPED = re.compile(r"(?<![\w.,/:-])(?:(?:[A-Z]{1,3}-?|[A-Z] )?\d{5,12}|\d{3} \d{3} \d{4})(?![\w/-]|[.,:]\d)")
-_OF_THINGS = pattern("ids.of_things")
+_SHAPED, _OF_THINGS = pattern("ids.shaped"), pattern("ids.of_things")
 _MOST_SHAPES = 8
 
 
@@ -92,10 +90,12 @@ def alike(read: ReadText, found: Sequence[Detection]) -> Iterator[Detection]:
             yield Detection(*other.span(), "ID")
 
 
-def _shape(value: str) -> tuple[int, str] | None:
+def _shape(value: str) -> tuple[int, str | int] | None:
     if not _SHAPED.fullmatch(value) or len(value) < 6:
         return None
     letters = re.match(r"[A-Z]{1,3}[ -]?", value)
+    if letters and len(value) > 8:
+        return len(value), len(letters[0])
     return len(value), letters[0] if letters else " " if " " in value else value[:2]
 
 

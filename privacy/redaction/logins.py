@@ -16,11 +16,12 @@ _PLACED = table("logins")
 _HEAD = re.compile(rf"(?i)(?:.*[\s_(-])?(?:{_LABEL}|user|login)(?:[\s_).-].*)?")
 _LOGIN = re.compile(rf"{_NAME}")
 _DIGITS = re.compile(r"\d{1,4}$")
+_BEFORE_SECRET = re.compile(rf"(?<![\w/.])(?P<value>{_NAME}) ?/ ?$")
 _BEHIND = re.compile(r"\d{0,4}")
 _FIRSTS = terms("login_firsts")
 
 
-def logins(read: ReadText) -> Iterator[Detection]:
+def logins(read: ReadText, secrets: Iterable[int] = ()) -> Iterator[Detection]:
     """Find login names whose label, command, path or column shows what they are."""
     for found in read.after(_FIRSTS, _LABELLED):
         begin, end = _trimmed(read, *found.span("value"))
@@ -30,8 +31,13 @@ def logins(read: ReadText) -> Iterator[Detection]:
     for find in recognize(_PLACED, read):
         begin, end = _trimmed(read, find.begin, find.end)
         is_path = read.text[begin - 1 : begin] in {"/", "\\"}
-        if _is_personal(read.text[begin:end]) and (is_path or read.low[begin:end] not in words()):
+        is_file = "." in read.text[end - 4 : end - 3]
+        if not is_file and _is_personal(read.text[begin:end]) and (is_path or read.low[begin:end] not in words()):
             yield Detection(begin, end, "LOGIN")
+    for begin in secrets:
+        user = _BEFORE_SECRET.search(read.text, max(0, begin - 40), begin)
+        if user and not any(part in words() for part in re.split(r"[\W_]", user["value"].lower())):
+            yield Detection(*user.span("value"), "LOGIN")
     for cell in read.cells:
         is_login = _HEAD.fullmatch(cell.head) and _LOGIN.fullmatch(read.text, cell.begin, cell.end)
         if is_login and _is_login(read, cell.begin, cell.end, is_signed=True):
@@ -44,7 +50,7 @@ def _trimmed(read: ReadText, begin: int, end: int) -> tuple[int, int]:
 
 def _is_personal(value: str) -> bool:
     small = value.rpartition("\\")[2].lower()
-    return small not in terms("roles_accounts") and len(small) > 1 and "." not in small[-4:-3]
+    return small not in terms("roles_accounts") and len(small) > 1
 
 
 def _is_login(read: ReadText, begin: int, end: int, *, is_signed: bool) -> bool:
@@ -59,7 +65,8 @@ def _is_login(read: ReadText, begin: int, end: int, *, is_signed: bool) -> bool:
     if is_signed:
         is_name = name[0].isupper() and read.text[end : end + 2].strip()[:1].isupper()
         return small not in terms("no_secret") and not is_word and not is_name
-    return name == small and key not in words() and small not in terms("no_secret") and len(name) > 4
+    is_code = name.isupper() and len(name) > 6 and not name.isalpha()
+    return (name == small or is_code) and key not in words() and small not in terms("no_secret") and len(name) > 4
 
 
 def derived(read: ReadText, names: Iterable[str]) -> Iterator[Detection]:

@@ -134,7 +134,6 @@ class _Names:
                 self.classes[at] = UNSURE if self.classes[at] == FIRST else self.classes[at]
 
     def look(self) -> None:
-        """Mark all names."""
         self._cells()
         self._chats()
         self._before_mails()
@@ -194,7 +193,6 @@ class _Names:
         )
 
     def _is_particle(self, at: int, classes: str = _ANY_NAME) -> bool:
-        """Return True for a particle, or two, before another part of a name."""
         if self._key(at) not in PARTICLES or not self._goes_on(at):
             return False
         return self._may(at + 1, classes) or self._is_particle(at + 1, classes)
@@ -251,7 +249,8 @@ class _Names:
         is_unsure_pair = kind == UNSURE and follows == UNKNOWN
         # "Rutendo told us", "Praneeth Kolluri" beside "pkolluri".
         is_thinking = kind == UNKNOWN and self._key(at + 1) in _words("thinking") and not is_german_noun
-        is_of_login = follows == UNKNOWN and key[:1] + self._key(at + 1) in self.read.places
+        is_twofold = kind + follows == UNKNOWN * 2 and not self.is_german and self._joint(at) == " "
+        is_of_login = is_twofold and not self._is_of_thing(at) and not self._is_of_thing(at + 1)
         is_saint = self._key(at - 1) in _SAINTS and self._joint(at - 1) in {" ", ". "} and self.capital[at - 1]
         if kind == FIRST and not is_saint and not (follows in WORD + PRODUCT and self._is_of_thing(at)):
             self._take(at, _ANY_NAME, 4)
@@ -333,7 +332,7 @@ class _Names:
             is_inside = at > 0 and self.capital[at - 1] and self._joint(at - 1) == " "
             is_initial = len(self.keys[at]) == 1 and (not self.capital[at] or is_inside)
             is_title = self.capital[at] or len(self.keys[at]) > 2 or self.keys[at] in {"dr", "mr", "ms"}
-            if is_title and not is_initial:
+            if is_title and not is_initial and self._text(at) != "MS":
                 self.marked[name] = 1
                 if self._goes_on(name):
                     is_family = self.classes[name] == FIRST and self._is_family_name(name + 1)
@@ -475,6 +474,7 @@ class _Names:
             is_surname = not self.is_german and self._may(at + 1, WORD) and self._is_family_name(at + 1)
             is_part = (
                 self._may(at + 1, FIRST + LAST)
+                or (self.classes[at] == FIRST and self._is_family_name(at + 1))
                 or (is_surname and self.keys[at + 1] in surnames() and at and self.marked[at - 1])
                 or (self._may(at + 1, UNSURE + UNKNOWN) and not self._is_of_thing(at + 1))
             )

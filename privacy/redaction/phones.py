@@ -19,22 +19,20 @@ _OF_ZERO, _OF_OTHERS = ("DE", "AT", "CH", "GB", "FR"), ("US", "ES", "DE")
 _MOST_LOOKS = 100  # validating a number takes time
 # The regions whose numbers are known without a country code.
 _REGIONS = ("DE", "AT", "CH", "GB", "US", "FR", "ES")
-_CANDIDATE = pattern("phones.candidate")
+_CANDIDATE, _NO_NUMBER, _SAID, _CALLED = map(
+    pattern, (f"phones.{name}" for name in ("candidate", "no_number", "said", "called"))
+)
 _EXTENSION = re.compile(r"(?i)\s?(?:ext\.?|x|durchwahl|dw|extension)\s?\d{1,6}(?!\w)")
-_NO_NUMBER = pattern("phones.no_number")
 # As people group national numbers; some that are for examples are valid nowhere.
 _GROUPED = re.compile(r"\(?0\d{2,4}\)?[ /-]\d{3}[ -]?\d{3,4}")
 _VERSION = re.compile(r"\d\.\d\.\d|\d\.\d{1,2}\.\d{4}")
-_LABELS = terms("phone_labels")
-_SAID = pattern("phones.said")
-_WEAK = terms("phone_weak")
+_LABELS, _WEAK = terms("phone_labels"), terms("phone_weak")
 # Words before other numbers too, and how many digits have to follow.
 _LEAST = dict.fromkeys(_WEAK, 6) | {"station": 4, "intern": 4, "dial": 3, "poste": 2}
 # "Gloria x3307"
 _SHORT = re.compile(r"x(?<=[ (\n/,-]x)(?<!\d x)\d{3,5}(?=[ \t]{0,2}(?:[\n.,;)/]|$))")
 _CELL = re.compile(r"[-+(]{0,2}\d(?:[ ]?[./()-]{0,2}[ ]?\d){1,16}")
 _BESIDE = re.compile(r"(?<=\()-\d{2,5}(?=\))")
-_CALLED = pattern("phones.called")
 
 
 def phones(read: ReadText) -> Iterator[Detection]:

@@ -120,7 +120,7 @@ class Finder:
         found += phones(read)
         if self._network:
             found += addresses(read)
-        found += logins(read)
+        found += logins(read, [each.begin for each in found if each.kind == "SECRET"])
         names = list(persons(read, self.desk, found, self._terms))
         found += derived(read, [text[each.begin : each.end] for each in names[:_MOST_REPEATED]])
         found += names

@@ -38,8 +38,7 @@ _WORDS_WITH_SIGN = re.compile(r"(?<![\w*])[A-Z][a-z]{2,14}[*!#$%^+~][A-Z][a-z]{2
 _OF_PHONE = re.compile(r"(?<=\d) \d{3}")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
 _NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
-# How far behind a word for it a password, a code of letters and digits, and a code of digits may stand.
-_REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 160, 400, 90
+_REACH, _REACH_OF_CODES, _REACH_OF_DIGITS = 160, 400, 90  # characters behind a word for it
 _SIGNS = frozenset("!#$%&*+?^~{}")
 
 
@@ -261,7 +260,8 @@ def _pairs(read: ReadText) -> Iterator[tuple[int, int]]:
         if found:
             begin, value = found.start("value"), found["value"].rstrip(".,:;)")
             is_shared = "/" in read.text[found.end("user") : begin] and found["user"].lower() in terms("roles_accounts")
-            if _is_like(value) or (is_shared and value.isalnum()):
+            is_cased = "/" in read.text[found.end("user") : begin] and _is_mixed(value) and value.lower() != value
+            if _is_like(value) or (is_shared and value.isalnum()) or (is_cased and len(value) > 7):
                 yield begin, begin + len(value)
     if any(word in read.low for word in terms("login_hints")):
         for found in _SLASHED.finditer(read.text):
