@@ -1,4 +1,4 @@
-"""How the signer and `ai-agents check` sign, held to a signature made by hand."""
+"""How `ai-agents check` signs, held to a signature made by hand."""
 
 import pytest
 
