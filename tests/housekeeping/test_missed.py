@@ -119,6 +119,10 @@ async def test_a_webhook_that_was_refused_with_429_is_recovered_though_others_ar
     for tenant_id, ticket_id in (("acme", refused), ("acme", "7"), ("globex", others)):
         await rejections.record_full(site.database, tenant_id, ticket_id, "too many jobs waiting: 1")
     await rejections.record(site.database, "acme", mismatched, 403, "signature mismatch", proved=True)
+    # As of a tenant that has just left.
+    rounds.tenant = Tenant("acme", share=JobShare(most_waiting=0))
+    await rounds.after_an_interval()
+    assert rounds.made() == []
     rounds.tenant = Tenant("acme", share=JobShare(most_waiting=1))
     await rounds.after_an_interval()
     assert rounds.made() == [refused]

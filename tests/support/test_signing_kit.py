@@ -170,7 +170,7 @@ def test_the_script_for_powershell_does_the_same() -> None:
         assert f"${name} = {value}\n" in text
     assert list(map(int, re.findall(r"^    (\d{3}) = ", text, re.MULTILINE))) == list(ai_agents_webhook.REMEDIES)
     assert set(re.findall(r"'(X-ServiceDesk-\w+)'", text)) == set(
-        ai_agents_webhook.signed(b"key", b"body", "delivery")
+        ai_agents_webhook.signed(b"key", b"body", "delivery", 0)
     ) - {"Content-Type"}
     # Where no parameter has a position, each gets one in their order: the desk's path would be the event's name.
     assert "[Parameter(Position = 0, ValueFromRemainingArguments = $true)] [string[]] $JsonFile\n" in text
