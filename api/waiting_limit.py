@@ -13,7 +13,6 @@ from storage.turns import is_queue_full
 
 RETRY_SECONDS = 60
 _SECONDS = 1.0
-_REASON = "too many jobs waiting"
 
 
 async def insist_on_room(state: ApiState, event: Event) -> None:
@@ -29,10 +28,9 @@ async def insist_on_room(state: ApiState, event: Event) -> None:
         if not await state.budget.within(_SECONDS, is_queue_full(state.database, event, most)):
             return
         cause = Cause(f"{most} or more of this tenant wait")
-        reason = f"{_REASON}: {cause.told}"
-        record = rejections.record_full(state.database, event.tenant_id, event.ticket_id, reason)
+        refused = WebhookRefused(429, "too many jobs waiting", ticket_id=event.ticket_id, cause=cause, is_recorded=True)
+        record = rejections.record_full(state.database, event.tenant_id, event.ticket_id, refused.answer)
         await state.budget.within(_SECONDS, record)
     except (*DATABASE_FAILURES, TimeoutError):
         return
-    refused = WebhookRefused(429, _REASON, ticket_id=event.ticket_id, cause=cause, is_recorded=True)
     raise refused.proved(event.tenant_id)

@@ -40,6 +40,7 @@ LIMITS = (
     ("Pages of a desk's new tickets that are read in a round", "housekeeping.new_tickets:MOST_PAGES"),
     ("Refused webhooks that are kept, of a tenant and a reason in an hour", "storage.rejections:MOST_PER_HOUR"),
     ("The same, of senders that proved nothing", "storage.rejections:MOST_OF_ANYONE_PER_HOUR"),
+    ("Tickets of a tenant in an hour, refused with 429, that are kept", "storage.rejections:MOST_FULL_PER_HOUR"),
     ("How often a secret was used in an hour is kept for", "storage.limits:USES_KEPT"),
     ("A secret that no process has any more is known for", "storage.limits:SECRETS_KEPT"),
     ("An old secret is in use, if it has signed a webhook within", "support.secrets.telling:QUIET"),

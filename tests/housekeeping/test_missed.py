@@ -109,7 +109,7 @@ async def test_what_was_only_told_is_made_once_that_is_wanted(rounds: Comparing,
     assert rounds.made() == [missed]
 
 
-async def test_a_webhook_that_was_refused_with_429_is_recovered_though_others_are_only_reported(
+async def test_a_webhook_refused_with_429_is_recovered_though_others_are_only_reported(
     rounds: Comparing, site: Site, stream: io.StringIO
 ) -> None:
     """By whichever number the webhook named; a refusal for another reason, or of another tenant, counts for nothing."""

@@ -125,9 +125,7 @@ def test_a_desk_that_sends_no_webhook_is_served(system: System, world: World) ->
     wait_for(lambda: "reason=tenant is polled" in system.api.log_path.read_text("utf-8"))
 
 
-def test_a_webhook_refused_with_429_that_never_comes_again_is_recovered_though_missed_ones_are_told(
-    system: System, world: World
-) -> None:
+def test_a_webhook_refused_with_429_is_recovered_though_missed_ones_are_told(system: System, world: World) -> None:
     (worker,) = system.workers
     worker.pause()
     try:
