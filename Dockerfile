@@ -1,4 +1,4 @@
-# One image for api, worker, housekeeping, console, migrate and signer: the last stage. `--target simulators` is the one
+# One image for api, worker, housekeeping, console and migrate: the last stage. `--target simulators` is the one
 # that stands for the outside world in development.
 
 FROM docker.io/library/python:3.13-slim AS base
@@ -61,7 +61,7 @@ CMD ["simulators.servicedesk", "--help"]
 FROM runtime AS product
 COPY --from=source /ai-agents /usr/local/bin/ai-agents
 COPY --from=source /source /app
-# Probes and metrics: of the API, and of worker, housekeeping, console and signer.
+# Probes and metrics: of the API, and of worker, housekeeping and console.
 ENV LOG_FORMAT=json \
     API_PROBE_PORT=8001 \
     METRICS_PORT=9464

@@ -1,8 +1,12 @@
-"""A tenant may have a limit of waiting jobs: past it a webhook is refused, to be sent again later."""
+"""Limit of a tenant's waiting jobs: past it a webhook is refused with 429.
+
+The refusal is recorded before the answer: a desk may never send it again, and then reconciliation makes the job.
+"""
 
 from api.app_state import ApiState
 from api.causes import Cause
 from api.webhook_refusals import WebhookRefused
+from storage import rejections
 from storage.jobs import Event
 from storage.session import DATABASE_FAILURES
 from storage.turns import is_queue_full
@@ -12,20 +16,21 @@ _SECONDS = 1.0
 
 
 async def insist_on_room(state: ApiState, event: Event) -> None:
-    """Ask Postgres, for a tenant with a limit alone. Raises WebhookRefused.
+    """Raise WebhookRefused if the event's tenant has a limit and has reached it.
 
-    While Postgres is away nobody counts: the event is kept, as any other one.
+    While Postgres is away the event is accepted.
     """
     tenant = state.tenants.get(event.tenant_id)
     most = tenant.share.most_waiting if tenant else None
     if most is None:
         return
     try:
-        is_full = await state.budget.within(_SECONDS, is_queue_full(state.database, event, most))
+        if not await state.budget.within(_SECONDS, is_queue_full(state.database, event, most)):
+            return
+        cause = Cause(f"{most} or more of this tenant wait")
+        refused = WebhookRefused(429, "too many jobs waiting", ticket_id=event.ticket_id, cause=cause, is_recorded=True)
+        record = rejections.record_full(state.database, event.tenant_id, event.ticket_id, refused.answer)
+        await state.budget.within(_SECONDS, record)
     except (*DATABASE_FAILURES, TimeoutError):
         return
-    if is_full:
-        cause = Cause(f"{most} or more of this tenant wait")
-        raise WebhookRefused(429, "too many jobs waiting", ticket_id=event.ticket_id, cause=cause).proved(
-            event.tenant_id
-        )
+    raise refused.proved(event.tenant_id)

@@ -17,7 +17,7 @@ class WebhookRefused(Exception):
     """A webhook that is not taken: HTTP status, reason for the log, and what the caller may know.
 
     `cause` says more of the reason, and `asked` is what it may still be searched by; `explained` once that has found
-    the cause, which proves that the sender has a secret.
+    the cause, which proves that the sender has a secret. `is_recorded`: it is in the database already.
     """
 
     status: int
@@ -30,6 +30,7 @@ class WebhookRefused(Exception):
     cause: Cause | None = None
     asked: Question | None = None
     explained: bool = False
+    is_recorded: bool = False
 
     def proved(self, tenant_id: str) -> Self:
         """Return the same, of a webhook that was proved to be this tenant's."""
@@ -62,6 +63,8 @@ def tell(refused: WebhookRefused, rejections: RejectionRecorder) -> None:
         also["cause"] = refused.cause.told
     say(phrases.WEBHOOK_REJECTED, status=refused.status, reason=refused.reason, also=also)
     counting.webhook(refused.reason, tenant_id if refused.known_tenant else None)
+    if refused.is_recorded:
+        return
     if refused.known_tenant and tenant_id is not None:
         kept = f"{refused.reason}: {refused.cause.kept or refused.cause.told}" if refused.cause else refused.reason
         proved = refused.verified or refused.explained

@@ -5,7 +5,6 @@ win over the environment. Settings of a tenant (`WEBHOOK_SECRET_<TENANT>` and it
 The keys for the model are read again as those are: `config.tenant_directory` has them as they are now.
 """
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
@@ -35,14 +34,6 @@ NO_PROXY: Any = Field(
     description="Names that are called past the proxy, with commas between them: a domain with all that is below "
     "it, an IP address, either with a port, or `*` alone for all. No ranges of addresses. This host always is.",
 )
-_SHORTEST_KEY = 32
-
-
-def _header_key(key: str) -> str:
-    """Return the key if it can stand in a header as it is. Raises ValueError."""
-    if len(key) < _SHORTEST_KEY or not key.isascii() or not key.isprintable() or " " in key:
-        raise ValueError(f"must be {_SHORTEST_KEY} characters at least, without blanks")
-    return key
 
 
 def _model_key(key: str) -> str:
@@ -223,29 +214,6 @@ class HousekeepingSettings(ReconcileSettings, ModelAddressSettings):
         "the desk last showed them, or as soon as it says that they are gone.",
     )
     keep_jobs_days: int = Field(90, ge=1, le=36500, description="The rows of jobs are purged so long after their end.")
-
-
-class SignerSettings(LogSettings):
-    """Settings of `ai-agents signer`."""
-
-    signer_key: Annotated[str, AfterValidator(_header_key)] = Field(
-        description="What the desk sends as `X-Signer-Key`, so that nobody else's webhooks are signed; 32 characters "
-        "at least."
-    )
-    signer_spool_dir: Path = Field(
-        description="Directory for webhooks that the API has not accepted yet (ids only), on a disk that outlives the "
-        "process; each tenant's signer needs its own."
-    )
-    signer_spool_megabytes: int = Field(
-        64,
-        ge=1,
-        le=10_000,
-        description="Largest size of that, at 4 KiB a webhook; past it the desk's webhooks are refused.",
-    )
-    signer_ca_bundle: Certificates | None = Field(
-        None, description="Certificates (PEM) of a private CA that signs the API's certificate."
-    )
-    metrics_port: int | None = METRICS_PORT
 
 
 class MigrateSettings(LogSettings):

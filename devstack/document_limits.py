@@ -12,14 +12,13 @@ import yaml
 K8S = Path(__file__).resolve().parents[1] / "k8s"
 # What it limits, and the constant; its name or its kind tells the unit.
 LIMITS = (
-    ("Body of a webhook, at the API and at the signer", "webhooks.bodies:LARGEST_BODY_BYTES"),
+    ("Body of a webhook", "webhooks.bodies:LARGEST_BODY_BYTES"),
     ("Headers of a request", "api.http_protocol:LARGEST_HEAD_BYTES"),
     ("Signed timestamp: clocks may be apart by", "webhooks.signing:WINDOW_SECONDS"),
     ("Why a signature does not match is looked for at most every", "api.explainer:BETWEEN_SEARCHES_SECONDS"),
     ("A ticket id, in digits", "webhooks.fields:TICKET_ID"),
     ("A tenant's id, in characters", "config.tenant_problems:TENANT_ID"),
     ("Connections and requests at once of one API process", "serving.crowd:MOST_CONNECTIONS"),
-    ("The same of a signer", "serving.bounded:MOST_CONNECTIONS"),
     ("The same of the page for feedback", "api.feedback_port:MOST_CONNECTIONS"),
     ("Votes that one API process records at once", "feedback.app:MOST_AT_ONCE"),
     ("A vote", "feedback.app:LARGEST_BODY_BYTES"),
@@ -41,6 +40,7 @@ LIMITS = (
     ("Pages of a desk's new tickets that are read in a round", "housekeeping.new_tickets:MOST_PAGES"),
     ("Refused webhooks that are kept, of a tenant and a reason in an hour", "storage.rejections:MOST_PER_HOUR"),
     ("The same, of senders that proved nothing", "storage.rejections:MOST_OF_ANYONE_PER_HOUR"),
+    ("Tickets of a tenant in an hour, refused with 429, that are kept", "storage.rejections:MOST_FULL_PER_HOUR"),
     ("How often a secret was used in an hour is kept for", "storage.limits:USES_KEPT"),
     ("A secret that no process has any more is known for", "storage.limits:SECRETS_KEPT"),
     ("An old secret is in use, if it has signed a webhook within", "support.secrets.telling:QUIET"),
@@ -77,12 +77,6 @@ LIMITS = (
     ("Wait of a statement for a lock", "storage.session:_LOCK_SECONDS"),
     ("Silence of a session in a transaction until Postgres ends it", "storage.session:_IDLE_TRANSACTION_SECONDS"),
     ("Postgres has to be at least", "storage.schema:OLDEST_POSTGRES"),
-    ("Wait of the signer for an answer of the API", "signer.forwarding:ANSWER_SECONDS"),
-    ("First pause of the signer after a failure, doubled each time", "signer.verdicts:FIRST_PAUSE_SECONDS"),
-    ("The same where a person has to mend something first", "signer.verdicts:FIRST_SLOW_PAUSE_SECONDS"),
-    ("Longest pause of the signer", "signer.verdicts:LONGEST_PAUSE_SECONDS"),
-    ("A webhook is told of as old once the signer has kept it for", "signer.forwarding:OLD_SECONDS"),
-    ("Size on disk that a webhook counts for at the signer", "signer.spool:ENTRY_BYTES"),
     (
         "Spans in the files of `TRACES_DIR`, but for the one that each process is at",
         "observability.trace_files:FOLDER_BYTES",

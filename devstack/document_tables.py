@@ -27,7 +27,6 @@ from config.settings import (
     ForgetSettings,
     HousekeepingSettings,
     MigrateSettings,
-    SignerSettings,
     SyncSettings,
     WorkerSettings,
 )
@@ -43,7 +42,6 @@ PROCESSES: dict[str, type[LogSettings]] = {
     "api": ApiSettings,
     "worker": WorkerSettings,
     "housekeeping": HousekeepingSettings,
-    "signer": SignerSettings,
     "console": ConsoleSettings,
     "jobs, show, retry, feedback, audit, documents, secrets": ByHandSettings,
     "diagnose": DiagnoseSettings,
@@ -211,7 +209,7 @@ def exit_rows() -> list[Row]:
     of_commands, of_processes = exits.OF_COMMANDS, exits.OF_PROCESSES
     statuses = sorted(of_commands.keys() | of_processes.keys())
     rows = [(str(status), of_commands.get(status, ""), of_processes.get(status, "")) for status in statuses]
-    return [("status", "of a command", "of `api`, `worker`, `housekeeping`, `signer` or `console`"), *rows]
+    return [("status", "of a command", "of `api`, `worker`, `housekeeping` or `console`"), *rows]
 
 
 def check_rows() -> list[Row]:

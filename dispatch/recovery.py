@@ -14,7 +14,7 @@ from storage.jobs import RECOVERED, Event
 from storage.reconciling import SeenTicket
 from storage.session import Database
 
-WhyRecovered = Literal["webhook missed", "polled"]
+WhyRecovered = Literal["webhook missed", "webhook refused with 429", "polled"]
 
 
 async def recover_job(

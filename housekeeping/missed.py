@@ -154,17 +154,21 @@ class MissedTickets:
     async def recover(self, until: float, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Make the jobs of missed tickets, the oldest first, within the minute's limit; stop `until` then (monotonic).
 
-        What is left is the next round's. Nothing where the tenant wants it told only, or has its most jobs waiting.
+        The rest is left to the next round. A tenant that only wants reports gets the jobs of webhooks refused with 429:
+        its desk sent them. No job is made past the tenant's limit of waiting jobs.
         """
-        while self.tenant().recovers:
+        while True:
+            everything = self.tenant().recovers
             oldest = datetime.now(UTC) - self.limits.window
-            found = await reconciling.to_recover(self.database, self.tenant_id, oldest)
+            about = (self.database, self.tenant_id, oldest)
+            found = await reconciling.to_recover(*about, only_refused=not everything)
             for ticket in await self._without_forgotten(found.tickets):
                 tenant = self.tenant()
                 most = tenant.share.most_waiting
-                if not tenant.recovers or not await has_room(self.database, self.tenant_id, most):
+                if tenant.recovers != everything or not await has_room(self.database, self.tenant_id, most):
                     return
-                why: WhyRecovered = "polled" if tenant.polled else "webhook missed"
+                why: WhyRecovered = "webhook missed" if everything else "webhook refused with 429"
+                why = "polled" if tenant.polled else why
                 deadline = self.limits.job_deadline_seconds
                 if await recover_job(self.database, self.tenant_id, ticket, why, deadline):
                     metrics.RECONCILE_FOUND.labels(self.tenant_id, "recovered").inc()

@@ -7,7 +7,7 @@ from typing import Any
 
 from config.settings import HousekeepingSettings
 from config.tenant_directory import TenantDirectory
-from config.tenants import DeskSettings, Tenant
+from config.tenants import DeskSettings, JobShare, Tenant
 from dispatch.inbox import Inbox
 from housekeeping.desk_rounds import DeskRounds
 from housekeeping.missed import MissedTickets, ReconcileLimits
@@ -86,8 +86,8 @@ class Reconciling(DeskRounds):
         metrics.RECONCILED_AT.labels(tenant_id).set_to_current_time()
 
     def _now(self, tenant_id: str) -> Tenant:
-        # Of one that has just left nothing is made.
-        return self._tenants.get(tenant_id) or Tenant(tenant_id)
+        # One that has just left gets no job.
+        return self._tenants.get(tenant_id) or Tenant(tenant_id, share=JobShare(most_waiting=0))
 
     async def _tell(self, tenant: Tenant) -> None:
         """Tell the tenant's figures as metrics, and in a line of each hour what was found in it, if anything was."""

@@ -78,7 +78,6 @@ PROCESSES: dict[str, tuple[MetricWrapperBase, ...]] = {
         metrics.TAKEN_UP,
     ),
     "console": (*_ALL, metrics.CONSOLE_REQUESTS, metrics.CONSOLE_LOGINS),
-    "signer": (metrics.TENANT_UNUSABLE, metrics.SIGNER_WEBHOOKS, metrics.SIGNER_WAITING, metrics.SIGNER_OLDEST),
 }
 """What each process gives: nothing at 0 that another one counts."""
 

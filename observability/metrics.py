@@ -234,15 +234,6 @@ TAKEN_UP = Histogram(
     buckets=(0.1, 0.25, 0.5, 0.75, 0.9, 1),
 )
 
-# -- The signer beside a desk -----------------------------------------------------------------------------------------
-SIGNER_WEBHOOKS = Counter(
-    "ai_agents_signer_webhooks",
-    "Webhooks of a desk by result: kept, refused (to the desk), forwarded, set aside; failed: a try that is repeated.",
-    ["result"],
-)
-SIGNER_WAITING = Gauge("ai_agents_signer_webhooks_waiting", "Webhooks on disk that the API has not accepted yet.")
-SIGNER_OLDEST = Gauge("ai_agents_signer_oldest_webhook_seconds", "How long the oldest of them has waited.")
-
 # -- The console ------------------------------------------------------------------------------------------------------
 CONSOLE_REQUESTS = Counter(
     "ai_agents_console_requests", "Requests of the console's pages, by their answers.", ["place", "status"]
@@ -257,7 +248,5 @@ CONSOLE_LOGINS = Counter(
 # At 0 from the start, so that the first one is an increase.
 for _result in ("ok", "failed"):
     SPAN_EXPORTS.labels(_result)
-for _result in ("kept", "refused", "forwarded", "set aside", "failed"):
-    SIGNER_WEBHOOKS.labels(_result)
 for _why in ("webhook", "due", "lost"):
     JOBS_QUEUED.labels(_why)

@@ -113,20 +113,6 @@ CONSOLE_CHANGED = Phrase("Console change: visitor={visitor}, place={place}, stat
 CONSOLE_SETTINGS = Phrase("Console settings: {reason}", "warning", promised=False)
 CONSOLE_FAILED = Phrase("Console error: unexpected failure, id={id}", "error", promised=False)
 
-# -- The signer beside a desk -----------------------------------------------------------------------------------------
-WEBHOOK_KEPT = Phrase("Webhook kept: ticket_id={ticket_id}", promised=False)
-WEBHOOK_FORWARDED = Phrase("Webhook forwarded: ticket_id={ticket_id}", promised=False)
-WEBHOOK_REFUSED = Phrase("Webhook of the desk refused: status={status}, reason={reason}", "warning", promised=False)
-WEBHOOK_LOST = Phrase("Webhook of the desk lost: status={status}, reason={reason}", "error", promised=False)
-WEBHOOK_SET_ASIDE = Phrase(
-    "Webhook set aside, not forwarded any more: ticket_id={ticket_id}, reason={reason}", "error", promised=False
-)
-WAY_WORKS = Phrase("Way to the API checked: {reason}", promised=False)
-WAY_FAILS = Phrase("Way to the API checked, error: {reason}", "error", promised=False)
-WEBHOOKS_OLD = Phrase("Webhooks wait for over a day: {reason}", "warning", promised=False)
-FORWARDING_FAILED = Phrase("Forwarding error: {reason}", "error", promised=False)
-SPOOL_FAILED = Phrase("Spool error: {reason}", "error", promised=False)
-
 # -- Processes: for the people who run them ---------------------------------------------------------------------------
 SETTINGS_REFUSED = Phrase("Start refused: {reason}", "error")
 PROCESS_STARTING = Phrase("{process} starting", promised=False)

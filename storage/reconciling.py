@@ -59,9 +59,13 @@ _TO_RECOVER = text(f"""
     WITH lately AS (
         SELECT count(*) AS made, min(recovered_at) AS first_at FROM missing_webhooks
         WHERE recovered_at > now() - interval '1 minute'
+    ), refused AS (
+        SELECT r.ticket_id FROM rejections r WHERE r.status = 429
     ), missed AS (
         SELECT m.ticket_id, m.display_id, m.created_at, m.tells_all FROM missing_webhooks m
         WHERE m.missed_at IS NOT NULL AND m.job_id IS NULL AND m.created_at >= :oldest AND NOT {HAS_JOB}
+        AND (NOT :only_refused OR m.ticket_id IN (SELECT r.ticket_id FROM refused r)
+             OR m.display_id IN (SELECT r.ticket_id FROM refused r))
         ORDER BY m.created_at, m.ticket_id LIMIT :most
     )
     SELECT m.*, l.made, extract(epoch FROM l.first_at + interval '1 minute' - now())::float8 AS room_in
@@ -172,9 +176,13 @@ async def forget(database: Database, tenant_id: str, ticket_ids: Sequence[str]) 
     await database.call_as(tenant_id, _FORGET, tickets=list(ticket_ids))
 
 
-async def to_recover(database: Database, tenant_id: str, oldest: datetime) -> ToRecover:
-    """Return missed tickets, created since `oldest`, for which jobs may be made within the minute's limit."""
-    (rows,) = await database.call_as(tenant_id, _TO_RECOVER, oldest=oldest, most=MOST_RECOVERED_A_MINUTE + 1)
+async def to_recover(database: Database, tenant_id: str, oldest: datetime, *, only_refused: bool = False) -> ToRecover:
+    """Return missed tickets, created since `oldest`, for which jobs may be made within the minute's limit.
+
+    `only_refused`: those alone whose webhook came and was refused with 429.
+    """
+    values = {"oldest": oldest, "only_refused": only_refused, "most": MOST_RECOVERED_A_MINUTE + 1}
+    (rows,) = await database.call_as(tenant_id, _TO_RECOVER, **values)
     if not rows:
         return ToRecover([], None)
     made, in_seconds = rows[0]["made"], rows[0]["room_in"]

@@ -8,11 +8,25 @@ from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from storage.jobs import OWN_EVENTS
+from storage.limits import MOST_RECOVERED_A_MINUTE
 from storage.models import Rejection
 from storage.session import Database
 
 MOST_PER_HOUR = 200
 MOST_OF_ANYONE_PER_HOUR = 50
+MOST_FULL_PER_HOUR = 60 * MOST_RECOVERED_A_MINUTE
+"""Tickets refused with 429 in an hour that are recorded: reconciliation makes no more jobs in that time."""
+_RECORD_FULL = text("""
+    WITH earlier AS (
+        DELETE FROM rejections r
+        WHERE r.ticket_id = :ticket AND r.status = 429 AND r.rejected_at > now() - interval '1 hour'
+    )
+    INSERT INTO rejections (tenant_id, ticket_id, status, reason)
+    SELECT current_setting('app.tenant_id'), CAST(:ticket AS text), 429, CAST(:reason AS text)
+    WHERE :most > (
+        SELECT count(*) FROM rejections r
+        WHERE r.ticket_id <> :ticket AND r.status = 429 AND r.rejected_at > now() - interval '1 hour')
+""")
 
 
 async def record(
@@ -37,6 +51,12 @@ async def record(
             await session.execute(
                 insert(Rejection).values(tenant_id=tenant_id, ticket_id=ticket_id, status=status, reason=reason)
             )
+
+
+async def record_full(database: Database, tenant_id: str, ticket_id: str, reason: str) -> None:
+    """Record that a proved webhook was refused with 429, in one row an hour and ticket."""
+    values = {"ticket": ticket_id, "reason": reason, "most": MOST_FULL_PER_HOUR}
+    await database.call_as(tenant_id, _RECORD_FULL, **values)
 
 
 @dataclass(frozen=True, slots=True)

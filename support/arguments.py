@@ -8,7 +8,7 @@ from uuid import UUID
 
 from config.exits import OF_COMMANDS, OF_VERDICTS
 
-FORMS = ("script", "deluge", "proxy", "token")
+FORMS = ("script", "deluge", "token")
 STATES = ("waiting", "running", "completed", "skipped", "failed")
 MOST_RETRIED = 100
 MOST_REPLAYED = 100

@@ -48,7 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     api.add_argument("--port", type=int, default=8000, help="port to listen on (default: 8000)")
     verbs.add_parser("worker", help="run jobs")
     verbs.add_parser("housekeeping", help="copy tickets and solutions for context, purge what is too old")
-    _add_signer(verbs)
     console = verbs.add_parser("console", help="web pages for support and operators, behind a login")
     console.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     console.add_argument("--port", type=int, default=8010, help="port to listen on (default: 8010)")
@@ -67,8 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         case "housekeeping":
             status: int = resolve_name("housekeeping.app:run")()
-        case "signer":
-            status = resolve_name("signer.app:run")(chosen)
         case "console":
             status = resolve_name("support.console.process:run")(chosen)
         case "migrate":
@@ -108,16 +105,6 @@ def _written(command: Callable[[], int]) -> int:
             print(f"The output can't be written: {failure.strerror}.", file=sys.stderr)
             return UNFORESEEN_EXIT
     return status
-
-
-def _add_signer(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    signer = verbs.add_parser("signer", help="sign the webhooks of a desk that can't, and forward them to the API")
-    signer.add_argument("--tenant", required=True, help="the tenant whose desk it is")
-    signer.add_argument(
-        "--to", required=True, metavar="URL", help="the API's address, e.g. https://api.example/webhook"
-    )
-    signer.add_argument("--host", default="127.0.0.1", help="address to listen on for the desk (default: 127.0.0.1)")
-    signer.add_argument("--port", type=int, default=8087, help="port to listen on for the desk (default: 8087)")
 
 
 def _api(host: str, port: int) -> int:

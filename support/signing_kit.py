@@ -23,7 +23,6 @@ _SIGNED_IN_CLEAR = (
 _IN_CLEAR = {
     "script": _SIGNED_IN_CLEAR,
     "deluge": _SIGNED_IN_CLEAR,
-    "proxy": "the signer refuses to start with another one",
     "token": "the token itself is sent, and whoever reads it on the way may send webhooks of this tenant",
 }
 """What an address without TLS means, by the form."""

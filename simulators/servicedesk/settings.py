@@ -34,8 +34,8 @@ class DeskOptions(BaseModel):
     of a request (https://help.supportcenterplus.com/portal/en/kb/articles/custom-triggers, "Every time a request is
     edited"); whether a note is an edit is not documented, so it is one here.
     `webhook_form` and `trigger_command` are what a real desk has in place of our signing: its own webhook, or a custom
-    trigger's action, a command whose `$COMPLETE_V3_JSON_FILE` is the path of a file with the ticket (on premises; in
-    the cloud the command stands for what runs Deluge). The command wins over the form, the form over `webhook_url`.
+    trigger's action, a command whose `$COMPLETE_V3_JSON_FILE` is the path of a file with the ticket (on premises).
+    The command wins over the form, the form over `webhook_url`.
     `trashed_is_missing` answers 404 for a trashed ticket instead of `is_trashed: true`: both occur.
     `history` and `articles` are how many tickets and solutions it has beside the seed, of the last `history_days`.
     Lists are as good as they can be, unless they are told otherwise: `list_order` other than `asked` is one that no

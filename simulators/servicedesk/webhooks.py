@@ -1,7 +1,7 @@
 """What a desk sends when a ticket comes or changes: once, never again; every delivery is remembered.
 
-A real desk does not sign; its script or a proxy next to it does: hex over `<timestamp>.<body>`. Where a test has no
-script, proxy or form (`simulators.servicedesk.settings`), the simulator signs in their place.
+A real desk does not sign; its script or function does: hex over `<timestamp>.<body>`. Where a test has no
+script or form (`simulators.servicedesk.settings`), the simulator signs in their place.
 """
 
 import asyncio

@@ -13,6 +13,10 @@ from support.diagnose.verdicts import VerdictCode
 _SIGNED_WITH = re.compile(r"signed with (the retired secret|another tenant's secret)")
 _ROTATION = "docs/runbooks/secret-rotation.md"
 _CORRECT = "have the client correct the webhook: docs/runbooks/WEBHOOK_TROUBLESHOOTING_RUNBOOK.md"
+_RECOVERED = (
+    "a new ticket's job is made by itself once fewer wait (docs/reconcile.md): look again after "
+    "RECONCILE_INTERVAL_SECONDS twice. For an older one have the webhook sent again"
+)
 _MENDS = {
     "stale timestamp": "have the client set the clock of their server",
     "timestamp missing": "have the client's desk send a signed timestamp",
@@ -37,9 +41,10 @@ def of_refusal(facts: Facts, webhooks: Receiving) -> Diagnosis:
         says = f"has no enhancement. It came, but its signature was wrong {since}{why}"
     else:
         says = f"has no enhancement. It came, and was refused {since}: {last.reason}"
-    again = "then have its webhook sent again"
+    again = _RECOVERED if last.status == 429 else "then have its webhook sent again"
     if _is_over(webhooks, last):
-        return told(facts, VerdictCode.WEBHOOK_REJECTED, says, "others are taken since: have its webhook sent again")
+        again = _RECOVERED if last.status == 429 else "others are taken since: have its webhook sent again"
+        return told(facts, VerdictCode.WEBHOOK_REJECTED, says, again)
     anchor = _ANCHORS.get(last.status, "refused-for-its-form")
     return told(facts, VerdictCode.WEBHOOK_REJECTED, says, _mend(kind, cause, facts), again, anchor=anchor)
 

@@ -120,9 +120,9 @@ def _text(raw: bytes) -> str:
         return raw.decode("latin-1")
 
 
-def signed(key: bytes, body: bytes, delivery: str) -> Dict[str, str]:
-    """Return the headers of a try that begins now."""
-    timestamp = str(int(time.time()))
+def signed(key: bytes, body: bytes, delivery: str, now: float) -> Dict[str, str]:
+    """Return the headers of a try that begins at this Unix time."""
+    timestamp = str(int(now))
     digest = hmac.new(key, timestamp.encode("ascii") + b"." + body, hashlib.sha256).hexdigest()
     return {
         "Content-Type": "application/json",
@@ -194,7 +194,7 @@ def announce(what: str, message: Dict[str, str]) -> bool:
     delivery = str(uuid.uuid4())
     end = time.monotonic() + MOST_SECONDS
     for pause in (*PAUSES, None):
-        taken, told, asked = post(body, signed(key, body, delivery))
+        taken, told, asked = post(body, signed(key, body, delivery, time.time()))
         left = end - time.monotonic()
         if taken or pause is None or left <= 0:
             _say("%s: %s%s" % (what, told, "" if taken else "; given up"))

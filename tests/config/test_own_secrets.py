@@ -14,8 +14,8 @@ from config.settings import WorkerSettings
 from config.tenant_directory import TenantDirectory
 from config.tenant_reading import PROCESS_KEYS
 
-# One is the owner's, for a migration; the other process knows no database.
-UNTOLD = {"DATABASE_ADMIN_URL", "SIGNER_KEY"}
+# It is the owner's, for a migration.
+UNTOLD = {"DATABASE_ADMIN_URL"}
 MAY_HAVE_A_PASSWORD = {"DATABASE_URL", "REDIS_URL", "HTTPS_PROXY"}
 
 
@@ -59,7 +59,7 @@ def test_each_address_that_may_have_a_password_is_known() -> None:
         for name in kind.model_fields
         if name in {"database_url", "database_admin_url", "redis_url"} or name.endswith("_proxy")
     }
-    assert addresses - {"NO_PROXY"} == MAY_HAVE_A_PASSWORD | UNTOLD - {"SIGNER_KEY"}
+    assert addresses - {"NO_PROXY"} == MAY_HAVE_A_PASSWORD | UNTOLD
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from tests.documents.documents import ROOT, filled
 
 PRODUCT = [
     *("api", "config", "dispatch", "housekeeping", "integrations", "privacy"),
-    *("observability", "signer", "storage", "support", "webhooks", "worker", "workflow"),
+    *("observability", "storage", "support", "webhooks", "worker", "workflow"),
 ]
 _ROOMS = "|".join(PRODUCT)
 _OTHER_SETTINGS = re.compile(

@@ -22,7 +22,7 @@ FORBIDDEN = {
     "kubectl's literals": r"--from-literal|--docker-password\b",
     "a patch with a value": r"kubectl patch secret[^\n]*-p "
     r"(?![^\n]*RATE_PER_MINUTE)(?:[^\n]*\$(?:NEW|OLD|VALUE)|(?![^\n]*null))",
-    "a header of curl": r"-H \"(?:authtoken|Authorization|X-ServiceDesk-Token|X-Signer-Key)",
+    "a header of curl": r"-H \"(?:authtoken|Authorization|X-ServiceDesk-Token)",
     "openssl's key": r"openssl\b[^|\n]*\s-(?:hmac|macopt)\b",
     "curl's user": r"curl\b[^|\n]*\s(?:-u|--user)\s",
     "docker's password": r"docker login[^\n]*(?:\s-p\s|--password[ =])",

@@ -118,7 +118,7 @@ HELD: dict[str, tuple[str, ...]] = {
     "the form": (
         f"{SIMULATED}simulated_webhooks.py::test_a_desks_own_webhook_pastes_values_into_a_text_and_signs_nothing",
         "tests/support/test_signing_kit.py::test_the_document_has_the_same_request",
-        "tests/system/test_connecting.py::test_a_desks_own_webhook_goes_to_the_proxy",
+        "tests/system/test_connecting.py::test_a_desks_own_webhook_brings_its_token",
     ),
     "values": (
         BODIES,
@@ -134,8 +134,8 @@ HELD: dict[str, tuple[str, ...]] = {
         f"{SIMULATED}simulated_webhooks.py::test_a_custom_trigger_runs_a_command_with_the_ticket_in_a_file",
     ),
     "a function": (
-        "tests/support/test_deluge_function.py::test_a_ticket_is_announced_by_its_ids_alone",
-        "tests/support/test_deluge_function.py::test_the_hash_is_the_vendors",
+        "tests/webhooks/test_signing.py::test_the_deluge_function_signs_so",
+        "tests/webhooks/test_signing.py::test_the_function_of_deluge_is_plain_hmac_in_hex",
     ),
     "a second try": (
         f"{SIMULATED}simulated_webhooks.py::test_a_desks_own_webhook_is_sent_once_whatever_comes_of_it",

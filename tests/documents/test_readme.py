@@ -4,7 +4,7 @@ import re
 
 import psycopg
 
-from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, SignerSettings, WorkerSettings
+from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
 from config.tenant_reading import parse_tenants
 from tests.documents.readme import ROOT, blocks
 
@@ -13,7 +13,7 @@ SHELL = blocks("sh")
 RUN_AGAINST_A_SYSTEM = ("grep ", "body=")
 SETTINGS = {
     name.upper()
-    for settings in (ApiSettings, WorkerSettings, HousekeepingSettings, SignerSettings, MigrateSettings)
+    for settings in (ApiSettings, WorkerSettings, HousekeepingSettings, MigrateSettings)
     for name in settings.model_fields
 }
 

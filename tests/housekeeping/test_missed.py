@@ -11,7 +11,7 @@ from config.tenants import JobShare, Tenant
 from config.ticket_rules import TicketRules, parse_names
 from dispatch.inbox import Inbox
 from dispatch.queue import open_redis
-from storage import erasing
+from storage import erasing, rejections
 from storage.erasable import Which
 from storage.jobs import RECOVERED
 from tests.housekeeping.comparing import Comparing, told
@@ -107,6 +107,31 @@ async def test_what_was_only_told_is_made_once_that_is_wanted(rounds: Comparing,
     rounds.tenant = ON
     await rounds.round()
     assert rounds.made() == [missed]
+
+
+async def test_a_webhook_refused_with_429_is_recovered_though_others_are_only_reported(
+    rounds: Comparing, site: Site, stream: io.StringIO
+) -> None:
+    """By whichever number the webhook named; a refusal for another reason, or of another tenant, counts for nothing."""
+    missed, refused, by_its_other_number, mismatched, others = site.new_tickets(5)
+    await rounds.round()
+    site.table.run("UPDATE missing_webhooks SET display_id = '7' WHERE ticket_id = %s", by_its_other_number)
+    for tenant_id, ticket_id in (("acme", refused), ("acme", "7"), ("globex", others)):
+        await rejections.record_full(site.database, tenant_id, ticket_id, "too many jobs waiting: 1")
+    await rejections.record(site.database, "acme", mismatched, 403, "signature mismatch", proved=True)
+    # As of a tenant that has just left.
+    rounds.tenant = Tenant("acme", share=JobShare(most_waiting=0))
+    await rounds.after_an_interval()
+    assert rounds.made() == []
+    rounds.tenant = Tenant("acme", share=JobShare(most_waiting=1))
+    await rounds.after_an_interval()
+    assert rounds.made() == [refused]
+    site.table.run("UPDATE jobs SET state = 'completed'")
+    for _ in range(2):
+        await rounds.after_an_interval()
+    assert rounds.made() == [refused, by_its_other_number]
+    assert len(told(stream, f"ticket_id={refused}, reason=webhook refused with 429")) == 1
+    assert all(told(stream, f"Webhook missed: ticket_id={ticket_id}") for ticket_id in (missed, mismatched, others))
 
 
 async def test_a_desk_that_is_polled_has_its_jobs_at_once_and_misses_nothing(

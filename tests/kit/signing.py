@@ -5,8 +5,26 @@ Names of headers are in lower case, as receivers look them up.
 
 import base64
 import hmac
+import json
 import time
 from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+_VECTORS = Path(__file__).resolve().parents[1] / "webhooks" / "signatures.json"
+
+
+class GoldenSignature(NamedTuple):
+    """One entry of `tests/webhooks/signatures.json`; its signature was computed by OpenSSL."""
+
+    name: str
+    secret: str
+    timestamp: str
+    body: str
+    signature: str
+
+
+GOLDEN_SIGNATURES = [GoldenSignature(**each) for each in json.loads(_VECTORS.read_text(encoding="utf-8"))]
 
 
 def mac(secret: str | bytes, signed: bytes) -> bytes:

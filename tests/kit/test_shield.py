@@ -15,7 +15,7 @@ KEPT = {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "localhost", "PATH": "/b
 @pytest.mark.parametrize(
     "name",
     [
-        *("OPENAI_BASE_URL", "feedback_port", "LOG_LEVEL", "SECRETS_DIR", "DATABASE_ADMIN_URL", "SIGNER_SPOOL_DIR"),
+        *("OPENAI_BASE_URL", "feedback_port", "LOG_LEVEL", "SECRETS_DIR", "DATABASE_ADMIN_URL"),
         *("JAEGER_URL", "CONSOLE_KEY", "WEBHOOK_SECRET_ACME", "MODE_ACME", "CONSOLE_TOKEN_JO", "CONSOLE_OIDC_ISSUER"),
     ],
 )

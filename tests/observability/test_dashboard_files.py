@@ -151,8 +151,7 @@ def test_prometheus_asks_each_kind_of_process_by_the_name_of_its_service() -> No
     """The names are what the panels' `job` and the collector's alert go by."""
     config = yaml.safe_load((ROOT / "observability" / "prometheus" / "prometheus.yaml").read_text(encoding="utf-8"))
     asked = {job["job_name"]: job["dns_sd_configs"][0] for job in config["scrape_configs"]}
-    # A signer is beside its desk, far from here.
-    assert set(asked) == set(exposition.PROCESSES) - {"signer"}
+    assert set(asked) == set(exposition.PROCESSES)
     assert all(found["names"] == [name] and found["type"] == "A" for name, found in asked.items())
     assert {found["port"] for name, found in asked.items() if name != "api"} == {9464}
 

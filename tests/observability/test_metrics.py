@@ -62,7 +62,7 @@ def test_each_label_is_used() -> None:
 
 def test_each_metric_is_set_somewhere() -> None:
     """In the code of a process, or in a function of `counting` that one calls; that it is shown is not that."""
-    rooms = ("api", "dispatch", "feedback", "worker", "workflow", "signer", "support", "housekeeping", "integrations")
+    rooms = ("api", "dispatch", "feedback", "worker", "workflow", "support", "housekeeping", "integrations")
     paths = [path for room in (*rooms, "observability") for path in (ROOT / room).rglob("*.py")]
     code = {path: path.read_text() for path in paths if path.name not in ("exposition.py", "metrics.py")}
     beside = Path(counting.__file__)

@@ -43,6 +43,25 @@ async def test_a_flood_fills_an_hours_share_of_its_own_tenant_and_reason_only(
     assert table.run("SELECT count(*) AS kept FROM rejections WHERE reason = 'flood'") == [{"kept": most + 2}]
 
 
+async def test_a_ticket_refused_with_429_has_one_row_an_hour_and_a_flood_has_an_end(
+    database: Database, table: Table
+) -> None:
+    """As many tickets as reconciliation makes jobs of in that time: each of those is recorded."""
+    table.run(
+        "INSERT INTO rejections (tenant_id, ticket_id, status, reason)"
+        " SELECT 'acme', number::text, 429, 'full' FROM generate_series(1, %s) AS number",
+        rejections.MOST_FULL_PER_HOUR - 1,
+    )
+    for tenant_id, ticket_id in (("acme", "a"), ("acme", "a"), ("acme", "b"), ("globex", "b")):
+        await rejections.record_full(database, tenant_id, ticket_id, "full")
+    question = "SELECT tenant_id, ticket_id FROM rejections WHERE ticket_id IN ('a', 'b') ORDER BY id"
+    assert [tuple(row.values()) for row in table.run(question)] == [("acme", "a"), ("globex", "b")]
+    table.run("UPDATE rejections SET rejected_at = now() - interval '61 minutes'")
+    for ticket_id in ("a", "b"):
+        await rejections.record_full(database, "acme", ticket_id, "full")
+    assert table.run("SELECT count(*) AS kept FROM rejections WHERE ticket_id IN ('a', 'b')") == [{"kept": 4}]
+
+
 async def test_a_strangers_flood_leaves_places_for_what_is_proved(database: Database, table: Table) -> None:
     recorder = RejectionRecorder(database)
     for _ in range(200):

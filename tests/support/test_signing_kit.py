@@ -4,7 +4,6 @@ import json
 import os
 import pty
 import re
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -53,7 +52,7 @@ def test_a_secret_is_shown_on_request_only(form: str, capsys: pytest.CaptureFixt
     assert own in open_
     assert other not in open_
     assert URL in open_
-    assert "PASTE-THE" not in open_.replace("PASTE-THE-SIGNER-KEY", "")
+    assert "PASTE-THE" not in open_
     assert beside == ""
     assert "Make a ticket." in open_
 
@@ -66,10 +65,9 @@ def test_nothing_is_left_to_fill_in_but_what_is_said(form: str) -> None:
     assert [line for line in text.splitlines() if len(line) > 160] == []
 
 
-@pytest.mark.parametrize("form", ["proxy", "token"])
-def test_a_desks_own_webhook_has_ids_only(form: str) -> None:
+def test_a_desks_own_webhook_has_ids_only() -> None:
     """Any other value may have a quote in it, and desks paste values as they are."""
-    (body,) = re.findall(r"Body: +(.+)", kit(form, "acme", URL, SECRET))
+    (body,) = re.findall(r"Body: +(.+)", kit("token", "acme", URL, SECRET))
     assert json.loads(body) == {"ticket_id": "$RequestID", "event": "ticket.created"}
 
 
@@ -105,23 +103,6 @@ def test_the_document_has_the_same_request(page: str, form: str) -> None:
     assert re.findall(r"```sh\n(\{\nread -rs .*?\n)```", text, re.DOTALL) == [
         kit(form, "acme", "https://api.ai-agents.com/webhook", None).split("\n\n")[2] + "\n"
     ]
-
-
-def test_the_signers_container_is_started_in_the_document_as_in_the_kit(capsys: pytest.CaptureFixture[str]) -> None:
-    """With what the image needs: it listens beyond the container, at its port, and what it keeps is in a volume."""
-    text = kit("proxy", "acme", "https://api.ai-agents.com/webhook", None)
-    (printed,) = re.findall(r"^ +(sudo install.*?0\.0\.0\.0)$", text, re.DOTALL | re.MULTILINE)
-    page = (Path(__file__).resolve().parents[2] / "docs" / "connect" / "proxy.md").read_text(encoding="utf-8")
-    (written,) = re.findall(r"```sh\n(sudo install.*?)\n```", page, re.DOTALL)
-    assert written.replace("\n  ", "\n") == re.sub(r"\n {5}(?: {2})?", r"\n", printed)
-    words = shlex.split(written.partition("registry.example.com/ai-agents \\\n")[2])
-    with pytest.raises(SystemExit):
-        main([*words, "--?"])
-    assert capsys.readouterr().err.endswith(": unrecognized arguments: --?\n")
-    assert "--publish 127.0.0.1:8087:8087 " in written
-    (folder,) = re.findall(r"SIGNER_SPOOL_DIR=(\S+)", text)
-    assert f"-m 700 {folder}\n" in written
-    assert f"--volume {folder}:{folder} " in written
 
 
 @pytest.mark.usefixtures("settings")
@@ -168,10 +149,10 @@ def test_another_address_than_a_webhooks_is_not_understood(url: str, capsys: pyt
 def test_an_address_without_tls_is_warned_of(
     form: str, url: str, said: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By what each form sends over it: the token itself, or ids and a signature; the signer refuses to start."""
+    """By what each form sends over it: the token itself, or ids and a signature."""
     out, err = shown(capsys, "--tenant", "acme", "--form", form, "--url", url)
     assert url in out
-    words = {"token": "the token itself", "proxy": "refuses to start"}.get(form, "which secret signs is not sent")
+    words = "the token itself" if form == "token" else "which secret signs is not sent"
     assert (words in err) is said
     assert err.startswith("--url must begin with https://") is said
 
@@ -189,7 +170,7 @@ def test_the_script_for_powershell_does_the_same() -> None:
         assert f"${name} = {value}\n" in text
     assert list(map(int, re.findall(r"^    (\d{3}) = ", text, re.MULTILINE))) == list(ai_agents_webhook.REMEDIES)
     assert set(re.findall(r"'(X-ServiceDesk-\w+)'", text)) == set(
-        ai_agents_webhook.signed(b"key", b"body", "delivery")
+        ai_agents_webhook.signed(b"key", b"body", "delivery", 0)
     ) - {"Content-Type"}
     # Where no parameter has a position, each gets one in their order: the desk's path would be the event's name.
     assert "[Parameter(Position = 0, ValueFromRemainingArguments = $true)] [string[]] $JsonFile\n" in text

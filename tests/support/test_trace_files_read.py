@@ -45,7 +45,7 @@ def test_one_file_is_read_as_a_folder_is(tmp_path: Path) -> None:
     folder = kept(tmp_path, **STORY)
     assert found(folder / "ai-agents-api.traces.jsonl") == [(TRACE, ["Webhook"])]
     with pytest.raises(FileNotFoundError):
-        found(folder / "ai-agents-signer.traces.jsonl")
+        found(folder / "ai-agents-housekeeping.traces.jsonl")
 
 
 def test_a_cloud_desks_ticket_is_found_by_either_number(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = (
     *("api", "config", "dispatch", "housekeeping", "integrations", "privacy"),
-    *("observability", "signer", "storage", "support", "webhooks", "worker", "workflow"),
+    *("observability", "storage", "support", "webhooks", "worker", "workflow"),
 )
 # Programs that somebody runs: Alembic's, and the one that writes the dashboards.
 _PROGRAMS = {"storage.migrations.env", "observability.grafana.__main__"}

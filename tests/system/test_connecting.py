@@ -7,22 +7,22 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from devstack.free_ports import free_port
 from devstack.surroundings import SimulatedTenant
 from devstack.system import System
 from support.arguments import FORMS
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
-from tests.kit.world import World, wait_for
+from tests.kit.world import World
 from tests.support.troubled_door import pasted
+from webhooks.signing import signed_headers
 
 pytestmark = pytest.mark.slow
 # A tenant of each edition.
@@ -62,7 +62,10 @@ def printed_kit(system: System, form: str, tenant: str) -> str:
 
 
 def assert_a_ticket_gets_its_note(world: World, tenant: str) -> None:
-    ticket = world.create_ticket(tenant=tenant)
+    assert_it_gets_its_note(world, world.create_ticket(tenant=tenant), tenant)
+
+
+def assert_it_gets_its_note(world: World, ticket: str, tenant: str) -> None:
     job = world.ended(ticket, tenant)
     assert (job["state"], job["event"]) == ("completed", "ticket.created"), world.deliveries(ticket, tenant)
     (note,) = world.notes(ticket, tenant)
@@ -79,55 +82,23 @@ def test_a_desk_on_premises_runs_the_script(system: System, world: World, tmp_pa
     assert_a_ticket_gets_its_note(world, PREMISES)
 
 
-def test_a_desk_in_the_cloud_runs_the_function(system: System, world: World, tmp_path: Path) -> None:
-    function = tmp_path / "function.dg"
-    function.write_text(pasted(printed_kit(system, "deluge", CLOUD), "announce_to_ai_agents"), encoding="utf-8")
-    deluge = [sys.executable, "-m", "tests.support.deluge", str(function), "$COMPLETE_V3_JSON_FILE"]
-    world.configure_desk(CLOUD, trigger_command=deluge)
-    assert_a_ticket_gets_its_note(world, CLOUD)
+def test_a_desk_in_the_cloud_sends_what_the_function_would(system: System, world: World) -> None:
+    """With the values that stand in it; `tests/webhooks/test_signing.py` has how it signs them."""
+    function = pasted(printed_kit(system, "deluge", CLOUD), "announce_to_ai_agents")
+    values = dict(re.findall(r'^(tenant|address|secret|event) = "(.*)";$', function, re.MULTILINE))
+    ticket = world.create_ticket(tenant=CLOUD, send_webhook=False)
+    body = json.dumps({"tenant_id": values["tenant"], "ticket_id": ticket, "event": values["event"]}).encode()
+    answer = httpx.post(values["address"], content=body, headers=signed_headers(values["secret"], body, time.time()))
+    assert (answer.status_code, "job_id" in answer.json()) == (202, True)
+    assert_it_gets_its_note(world, ticket, CLOUD)
 
 
-def form_of(text: str, **instead: str) -> dict[str, Any]:
-    """What an admin types into the desk's form: the kit's lines, with values put in `instead` of some."""
-    for theirs, ours in instead.items():
-        text = text.replace(theirs, ours)
+def form_of(text: str) -> dict[str, Any]:
+    """What an admin types into the desk's form: the kit's lines."""
     typed = re.search(r"Method: +(\S+)\n +URL: +(\S+)\n +Headers: +(.+)\n +(.+)\n +Body: +(.+)\n", text)
     assert typed is not None
     method, url, *headers, body = typed.groups()
     return {"method": method, "url": url, "headers": dict(header.split(": ") for header in headers), "body": body}
-
-
-@contextmanager
-def signer(system: System, text: str, folder: Path) -> Iterator[dict[str, str]]:
-    """The proxy, started as the kit says; what stands in the kit in place of its port and key."""
-    port, key = str(free_port()), secrets.token_hex(32)
-    (line,) = [line.strip() for line in text.splitlines() if line.strip().startswith("ai-agents signer ")]
-    (secret,) = re.findall(r"^ +(WEBHOOK_SECRET_\w+)=(\S+)$", text, re.MULTILINE)
-    own = {"SIGNER_KEY": key, "SIGNER_SPOOL_DIR": str(folder / "spool"), secret[0]: secret[1]}
-    kept = {name: value for name, value in system.api.environment.items() if not name.startswith("WEBHOOK_")}
-    command = [sys.executable, "-m", "support.cli", *shlex.split(line)[1:], "--port", port]
-    process = subprocess.Popen(command, env=kept | own, stdout=subprocess.DEVNULL)
-    try:
-        wait_for(lambda: _answers(f"http://127.0.0.1:{port}/health"))
-        yield {"8087": port, "PASTE-THE-SIGNER-KEY": key}
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url).is_success
-    except httpx.TransportError:
-        return False
-
-
-@pytest.mark.parametrize("tenant", [PREMISES, CLOUD])
-def test_a_desks_own_webhook_goes_to_the_proxy(tenant: str, system: System, world: World, tmp_path: Path) -> None:
-    text = printed_kit(system, "proxy", tenant)
-    with signer(system, text, tmp_path) as instead:
-        world.configure_desk(tenant, webhook_form=form_of(text, **instead))
-        assert_a_ticket_gets_its_note(world, tenant)
 
 
 @pytest.mark.parametrize("tenant", [PREMISES, CLOUD])

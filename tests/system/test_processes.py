@@ -35,16 +35,6 @@ def test_the_api_process_loads_no_graph_no_model_no_celery_and_no_other_process(
     assert {"fastapi", "redis", "sqlalchemy"} <= set(loaded)
 
 
-def test_the_signer_process_loads_nothing_but_what_it_needs_beside_a_desk() -> None:
-    loaded = in_a_fresh_process(
-        "import json, sys, support.cli, signer.app;"
-        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
-    )
-    heavy = {"fastapi", "langgraph", "langchain_core", "openai", "celery", "sqlalchemy", "redis", "api", "worker"}
-    assert (heavy | {"dispatch", "storage", "integrations", "workflow", "housekeeping"}) & set(loaded) == set()
-    assert {"httpx2", "starlette", "uvicorn"} <= set(loaded)
-
-
 def test_the_command_loads_nothing_of_the_processes_that_it_can_start() -> None:
     loaded = in_a_fresh_process("import json, sys, support.cli; print(json.dumps(sorted(sys.modules)))")
     assert {"fastapi", "uvicorn", "celery", "langgraph", "openai", "sqlalchemy"} & set(loaded) == set()
@@ -58,7 +48,7 @@ def test_importing_reads_no_environment_and_starts_and_ends_nothing() -> None:
 
 def test_every_room_is_imported() -> None:
     assert {name.partition(".")[0] for name in product_modules()} == set(ROOMS)
-    assert {"worker.app", "api.app", "housekeeping.app", "signer.app", "support.cli"} <= set(product_modules())
+    assert {"worker.app", "api.app", "housekeeping.app", "support.cli"} <= set(product_modules())
 
 
 SWITCHES = ["LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2"]

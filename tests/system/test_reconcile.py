@@ -24,6 +24,7 @@ SETTINGS = SHORT | {
     # Once, at the start, which is waited for: its lists are none of the rounds'.
     "SYNC_INTERVAL_SECONDS": "3600",
     "WEBHOOK_MODE_INITECH": "poll",
+    "JOBS_MOST_WAITING_HOOLI": "1",
     # An empty setting is none: nothing opens its webhook.
     "WEBHOOK_SECRET_INITECH": "",
 }
@@ -31,9 +32,9 @@ SETTINGS = SHORT | {
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, loaded: LoadedPrograms) -> Iterator[System]:
-    """`acme` has missing jobs made, `globex` has them told, `initech` is polled."""
+    """`acme` has missing jobs made, `globex` and `hooli` have them told, `initech` is polled."""
     folder = tmp_path_factory.mktemp("reconcile") / ".devstack"
-    tenants = ("acme", SimulatedTenant("globex", edition="cloud"), "initech")
+    tenants = ("acme", SimulatedTenant("globex", edition="cloud"), "initech", "hooli")
     with System(folder, tenants=tenants, settings=SETTINGS, openai_seconds=0.3, launch=loaded) as running:
         wait_for(lambda: len(_seen(running)) == len(said(running, "Sync completed: tenant_id=")) == len(tenants))
         yield running
@@ -122,6 +123,23 @@ def test_a_desk_that_sends_no_webhook_is_served(system: System, world: World) ->
     answer = world.post_webhook(made[0], "initech")
     assert (answer.status_code, answer.json()) == (403, {"detail": "forbidden"})
     wait_for(lambda: "reason=tenant is polled" in system.api.log_path.read_text("utf-8"))
+
+
+def test_a_webhook_refused_with_429_is_recovered_though_missed_ones_are_told(system: System, world: World) -> None:
+    (worker,) = system.workers
+    worker.pause()
+    try:
+        *sent, missed = [world.create_ticket(tenant="hooli", send_webhook=False) for _ in range(4)]
+        assert [world.post_webhook(each, "hooli").status_code for each in sent] == [202, 429, 429]
+    finally:
+        worker.resume()
+    wait_for(lambda: all(world.notes(each, "hooli") for each in sent), seconds=60)
+    assert [len(world.notes(each, "hooli")) for each in sent] == [1] * 3
+    for ticket_id in sent[1:]:
+        assert said(system, f"ticket_id={ticket_id}, reason=webhook refused with 429")
+    wait_for(lambda: said(system, f"Webhook missed: ticket_id={missed}, tenant_id=hooli"))
+    time.sleep(2 * INTERVAL)
+    assert world.jobs(missed, "hooli") == []
 
 
 def test_a_leader_that_dies_in_the_middle_is_gone_on_for(system: System, world: World) -> None:

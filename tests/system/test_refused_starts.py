@@ -21,16 +21,12 @@ ENOUGH = {
 }
 
 
-SIGNER = "signer --tenant acme --to https://api.example/webhook --port 0"
-
-
 @pytest.mark.parametrize(
     ("verb", "missing"),
     [
         ("api", ["DATABASE_URL", "REDIS_URL", "WEBHOOK_SECRET_<TENANT>"]),
         ("worker", ["DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "SERVICEDESK_URL_<TENANT>"]),
         ("housekeeping", ["DATABASE_URL", "REDIS_URL", "SERVICEDESK_URL_<TENANT>"]),
-        (SIGNER, ["SIGNER_KEY", "SIGNER_SPOOL_DIR", "WEBHOOK_SECRET_<TENANT>"]),
         ("migrate", ["DATABASE_URL", "DATABASE_ADMIN_URL"]),
     ],
 )
@@ -140,45 +136,17 @@ def test_a_start_that_fails_unforeseen_ends_the_process_and_quotes_nothing(verb:
     [
         ("worker", "METRICS_PORT"),
         ("housekeeping", "METRICS_PORT"),
-        (SIGNER, "METRICS_PORT"),
         ("api", "API_PROBE_PORT"),
         ("api", "FEEDBACK_PORT"),
     ],
 )
-def test_a_metrics_port_that_is_taken_is_refused(
-    verb: str, setting: str, loaded: LoadedPrograms, tmp_path: Path
-) -> None:
-    settings = ENOUGH | {"DATABASE_URL": NOWHERE} | signer_settings(tmp_path)
+def test_a_metrics_port_that_is_taken_is_refused(verb: str, setting: str, loaded: LoadedPrograms) -> None:
+    settings = ENOUGH | {"DATABASE_URL": NOWHERE}
     settings |= {"FEEDBACK_URL": "https://feedback.example.com", "FEEDBACK_KEY": "k" * 32}
     with socket.create_server(("", 0)) as other:
         status, output = loaded.run(verb, settings | {setting: str(other.getsockname()[1])})
     assert (status, f"{setting} is wrong: the port is in use already" in output) == (REFUSED, True), output
     assert output.count("Start refused: ") == 1
-
-
-def signer_settings(folder: Path) -> dict[str, str]:
-    return {"SIGNER_KEY": "k" * 32, "SIGNER_SPOOL_DIR": str(folder / "spool")}
-
-
-@pytest.mark.parametrize(
-    ("words", "change", "said"),
-    [
-        ("--to http://api.example/webhook", {}, "--to must begin with https://"),
-        ("--to https://u:Hunter2@api.example/webhook", {}, "--to must be http(s)://HOST[:PORT][/PATH]"),
-        ("--tenant ACME", {}, "--tenant must be a tenant id"),
-        ("--tenant globex", {}, "WEBHOOK_SECRET_GLOBEX is missing"),
-        ("--host 192.0.2.1", {}, "--host or --port is wrong"),
-        ("", {"SIGNER_KEY": "Hunter2"}, "SIGNER_KEY is wrong: must be 32"),
-        ("", {"HTTPS_PROXY": "ftp://Hunter2"}, "HTTPS_PROXY is wrong"),
-    ],
-)
-def test_a_signer_says_what_it_does_not_start_with(
-    words: str, change: dict[str, str], said: str, loaded: LoadedPrograms, tmp_path: Path
-) -> None:
-    settings = {"WEBHOOK_SECRET_ACME": "s3cret-of-acme"} | signer_settings(tmp_path) | change
-    status, output = loaded.run(f"{SIGNER} {words}", settings)
-    assert (status, f"Start refused: {said}" in output) == (REFUSED, True), output
-    assert "Hunter2" not in output
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,96 @@
-"""How the signer and `ai-agents check` sign, held to a signature made by hand."""
+"""Golden signatures: every signer and the receiver agree with them."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
-from tests.kit.signing import timed
+from api.signature import SignatureRefused, verify
+from support.kit import ai_agents_webhook
+from support.signing_kit import kit
+from tests.kit.signing import GOLDEN_SIGNATURES, GoldenSignature, mac, timed
 from webhooks.signing import signed_headers
 
+golden = pytest.mark.parametrize("golden", GOLDEN_SIGNATURES, ids=lambda each: each.name)
+URL = "https://api.example.com/webhook"
 
-@pytest.mark.parametrize("secret", ["s3cret", "schlüssel", "whsec_c2VjcmV0"])
-@pytest.mark.parametrize("body", [b"", b'{"ticket_id": 1}', b"\xff\n"])
-def test_the_timestamp_in_whole_seconds_and_the_body_are_signed(secret: str, body: bytes) -> None:
-    headers = {name.lower(): value for name, value in signed_headers(secret, body, 1_800_000_000.9).items()}
-    assert headers == {"content-type": "application/json"} | timed(secret, body, 1_800_000_000)
+
+def sent(golden: GoldenSignature) -> dict[str, str]:
+    return {"x-servicedesk-signature": golden.signature, "x-servicedesk-timestamp": golden.timestamp}
+
+
+@golden
+def test_check_and_the_tests_sign_so(golden: GoldenSignature) -> None:
+    body, now = golden.body.encode(), int(golden.timestamp) + 0.9
+    headers = {name.lower(): value for name, value in signed_headers(golden.secret, body, now).items()}
+    assert headers == {"content-type": "application/json"} | sent(golden)
+    assert timed(golden.secret, body, golden.timestamp) == sent(golden)
+
+
+@golden
+def test_the_python_script_signs_so(golden: GoldenSignature) -> None:
+    key, body = golden.secret.encode(), golden.body.encode()
+    headers = ai_agents_webhook.signed(key, body, "d-1", int(golden.timestamp) + 0.9)
+    named = {"content-type": "application/json", "x-servicedesk-delivery": "d-1"}
+    assert {name.lower(): value for name, value in headers.items()} == named | sent(golden)
+
+
+@golden
+def test_the_shell_commands_sign_so(golden: GoldenSignature) -> None:
+    """The lines of the kit that sign; the tests of the kit run the whole of it."""
+    lines = re.findall(r"^(?:SIGN|SIGNATURE)=.*$", kit("script", "acme", URL, None), re.MULTILINE)
+    assert len(lines) == 2
+    given = {"SECRET": golden.secret, "BODY": golden.body, "NOW": golden.timestamp, "LC_ALL": "C.UTF-8"}
+    script = "\n".join([*lines, 'printf %s "$SIGNATURE"'])
+    ran = subprocess.run(["bash", "-euc", script], env=os.environ | given, capture_output=True, text=True, check=True)
+    assert f"sha256={ran.stdout}" == golden.signature
+
+
+@golden
+def test_the_receiver_takes_it_and_nothing_else(golden: GoldenSignature) -> None:
+    secrets, body, now = ["another", golden.secret], golden.body.encode(), int(golden.timestamp)
+    assert verify(secrets, sent(golden), body, now) == (f"{golden.timestamp}.{golden.body}".encode(), 1)
+    for changed in (body + b" ", b"x" + body):
+        with pytest.raises(SignatureRefused, match="signature mismatch"):
+            verify(secrets, sent(golden), changed, now)
+
+
+@pytest.mark.parametrize("body", [b"\xff\n", b"\x00"])
+def test_bytes_that_are_no_text_are_signed_as_they_are(body: bytes) -> None:
+    headers = {name.lower(): value for name, value in signed_headers("s3cret", body, 1_800_000_000).items()}
+    assert headers == {"content-type": "application/json"} | timed("s3cret", body, 1_800_000_000)
+
+
+def test_the_deluge_function_signs_so() -> None:
+    """By its source: what it joins and in which order. Zoho's editor alone runs Deluge."""
+    expected = GOLDEN_SIGNATURES[0]
+    source = kit("deluge", "acme", URL, expected.secret)
+    values = dict(re.findall(r'^(tenant|secret|event) = "(.*)";$', source, re.MULTILINE))
+    values["ticket"] = "123640000000240013"
+    assert 'ticket = requestObj.get("id").toString();\n' in source
+    (body,) = re.findall(r"^body = (.+);$", source, re.MULTILINE)
+    parts = re.findall(r'"((?:[^"\\]|\\.)*)"|(\w+)', body)
+    joined = "".join(values[name] if name else re.sub(r"\\(.)", r"\1", text) for text, name in parts)
+    assert (joined, values["secret"]) == (expected.body, expected.secret)
+    assert "timestamp = millis.subString(0, millis.length() - 3);\n" in source
+    digest = 'zoho.encryption.hmacsha256(secret, timestamp + "." + body, "hex")'
+    assert f'headers.put("X-ServiceDesk-Signature", "sha256=" + {digest});\n' in source
+    assert 'headers.put("X-ServiceDesk-Timestamp", timestamp);\n' in source
+    assert "            parameters: body\n" in source
+
+
+def test_the_function_of_deluge_is_plain_hmac_in_hex() -> None:
+    """Example 2 of https://www.zoho.com/deluge/help/encryption/hmac-sha256.html."""
+    key, data = "sk_5Ow7B_4eC39H", b"{Order ID: 0932, Currency: USD, Amount: 2500}"
+    assert mac(key, data).hex() == "13721963e7ac439f5a2e63c261856393647f3f51b493beebf5919af4bc3de19c"
+
+
+def test_the_deluge_function_calls_nothing_but_what_the_vendor_documents() -> None:
+    """`docs/connect/deluge.md` has the sources. Deluge knows no way to wait, so that no pause is among them."""
+    source = (Path(ai_agents_webhook.__file__).parent / "ai_agents_webhook.dg").read_text(encoding="utf-8")
+    called = set(re.findall(r"([\w.]+)\(", re.sub(r'"(?:[^"\\]|\\.)*"|//.*', "", source)))
+    methods = {name.rpartition(".")[2] for name in called if "." in name}
+    assert methods == {"contains", "get", "hmacsha256", "length", "put", "subString", "toLong", "toString"}
+    assert {name for name in called if "." not in name} == {"Map", "if"}

@@ -1,1 +1,0 @@
-"""The signing proxy beside a desk."""
