@@ -14,8 +14,7 @@ _DEFAULTS = {
     # Seconds. A collector that does not answer may delay the end of a process by no more than this.
     "OTEL_EXPORTER_OTLP_TIMEOUT": "3",
 }
-# Spans. To send 64 takes four times as long as to encode them, to send more hardly longer. While they are encoded
-# nobody is answered: 2 ms for 256.
+# Spans in one export. 256 take 8 ms of CPU; in exports of 64 a span takes a quarter more.
 _MOST_SENT = 256
 
 

@@ -12,6 +12,6 @@ class TraceFileSettings(LogSettings):
 
     traces_dir: Path | None = Field(
         None,
-        description="Directory in which each process keeps its spans, beside what goes to a collector: files of OTLP "
-        "JSON, of which the oldest are deleted. `ai-agents trace` draws them.",
+        description="Directory in which each process keeps its spans, beside what goes to a collector: files of JSON, "
+        "of which the oldest are deleted. `ai-agents trace` draws them.",
     )

@@ -19,9 +19,7 @@ from devstack.system import System
 from observability import phrases
 from observability.tracing import WEBHOOK, WORKER
 from support.diagnose.choosing import AskedAbout
-from support.trace.drawing import PLAIN, draw
-from support.trace.reading import find
-from support.trace.trees import of_trace
+from support.trace import find, lines_of, tree
 
 OPENAI_SECONDS = 2.0
 # The demo reads the lines for people, the less important ones too.
@@ -146,13 +144,15 @@ def _show_trace(system: System, story: TicketStory, console: Console) -> None:
     folder = Path(system.state["traces"])
     asked = AskedAbout(story.ticket_id, story.tenant_id, None)
     deadline = time.monotonic() + _SPANS_SECONDS
-    while not (found := [trace for trace in find(folder, asked) if trace.has(WEBHOOK) and trace.has(WORKER)]):
+    while not (
+        found := [trace for trace in find(folder, asked) if {WEBHOOK, WORKER} <= {one["name"] for one in trace}]
+    ):
         if time.monotonic() > deadline:
             return
         time.sleep(_POLL_SECONDS)
-    until = max(span.end for span in found[0].spans)
+    lines = lines_of(found[0])
     _say(console, f"\n$ {command()} trace --ticket {story.ticket_id} --traces {relative(folder)}\n")
-    _say(console, draw(of_trace(found[0]), until, console.width, PLAIN))
+    console.print(tree(lines, max(line["end"] for line in lines), console.width))
 
 
 def _explain(system: System, story: TicketStory, console: Console) -> None:

@@ -17,6 +17,7 @@ from types import TracebackType
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -27,7 +28,6 @@ from opentelemetry.util.types import AttributeValue
 from config.environment import spans_leave_the_process
 from observability.export import Counted
 from observability.identifiers import tags
-from observability.otlp import QuickExporter
 from observability.rendering import exception_trail
 
 # The names that the FAQ's step 5 lists, and one for context gathering.
@@ -53,13 +53,14 @@ class Tracing:
         # `service.name` and more from OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES win over ours.
         ours = Resource({SERVICE_NAME: service_name})
         self._provider = TracerProvider(resource=ours.merge(_named_by_operator()))
-        if spans_leave_the_process():
-            self._provider.add_span_processor(BatchSpanProcessor(Counted(QuickExporter())))
         if traces_dir is not None:
             from observability.trace_files import FileExporter  # noqa: PLC0415 -- only where it is asked for
 
             files = FileExporter(traces_dir, service_name)
             self._provider.add_span_processor(BatchSpanProcessor(files, schedule_delay_millis=_INTO_FILES_MILLISECONDS))
+        # The last one, since they are closed in turn, and a silent collector takes all of the time for that.
+        if spans_leave_the_process():
+            self._provider.add_span_processor(BatchSpanProcessor(Counted(OTLPSpanExporter())))
         trace.set_tracer_provider(self._provider)
 
     def close(self) -> None:

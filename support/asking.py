@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, INTERRUPTED_EXIT, UNFORESEEN_EXIT
-from config.loading import SettingsRefused, load
+from config.loading import ProcessSettings, SettingsRefused, load
 from config.settings import ByHandSettings, JobSettings
 from observability import phrases
 from observability.logging import refuse_start, say, start_logging
@@ -49,11 +49,7 @@ def ask_with(
     A mistake of ours is 70, so that a script does not take it for an answer about a job.
     Standard output is for what was asked for. Log lines, refusals among them, go to standard error.
     """
-    try:
-        settings = load(kind, **defaults)
-    except SettingsRefused as refused:
-        refuse_start(refused.problems, sys.stderr)
-        return CONFIGURATION_EXIT
+    settings = load_or_exit(kind, **defaults)
     start_logging(settings, sys.stderr)
     try:
         asked = _checked(work, settings, patience, away)
@@ -69,6 +65,15 @@ def ask_with(
     except Exception as failure:  # noqa: BLE001 -- told by its types and places, never with its message
         say(phrases.PROCESS_FAILED, failure=failure)
         return UNFORESEEN_EXIT
+
+
+def load_or_exit(kind: type[ProcessSettings], **defaults: Any) -> ProcessSettings:
+    """Return the settings of a verb; where they are refused, log why and end with status 78."""
+    try:
+        return load(kind, **defaults)
+    except SettingsRefused as refused:
+        refuse_start(refused.problems, sys.stderr)
+        raise SystemExit(CONFIGURATION_EXIT) from None
 
 
 async def _checked(

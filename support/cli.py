@@ -28,7 +28,7 @@ _BY_HAND = {
     "forget": "support.forget:run",
     "check": "support.check.command:run",
     "diagnose": "support.diagnose.command:run",
-    "trace": "support.trace.command:run",
+    "trace": "support.trace:run",
     "documents": "support.documents.command:run",
     "secrets": "support.secrets.command:run",
     "sync": "support.sync:run",

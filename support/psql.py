@@ -9,20 +9,17 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from config.environment import environment_with
 from config.exits import CONFIGURATION_EXIT
-from config.loading import SettingsRefused, load
 from config.settings import ByHandSettings
 from observability.logging import refuse_start
+from support.asking import load_or_exit
 
 _SERVICE = "ai-agents"
 
 
 def run(arguments: Sequence[str]) -> int:
     """Become psql with these arguments, at DATABASE_URL; an exit status only if that can't be."""
-    try:
-        where = {name: str(value) for name, value in conninfo_to_dict(load(ByHandSettings).database_url).items()}
-    except SettingsRefused as refused:
-        refuse_start(refused.problems, sys.stderr)
-        return CONFIGURATION_EXIT
+    url = load_or_exit(ByHandSettings).database_url
+    where = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     secrets = {"PGPASSWORD": where.pop("password", "")}
     if key_password := where.pop("sslpassword", ""):
         secrets |= {"PGSERVICE": _SERVICE, "PGSERVICEFILE": _service_file(f"sslpassword={key_password}")}

@@ -6,7 +6,7 @@ from functools import partial
 from uuid import UUID
 
 from storage import by_hand
-from storage.by_hand import Listed
+from storage.by_hand import Details, Listed
 from storage.models import JobState
 from storage.session import Database
 from support.diagnose.reasons import BEHIND_ANOTHER
@@ -49,6 +49,15 @@ async def jobs_of(database: Database, tenant_id: str, ticket_id: str) -> list[Li
     for states in ([JobState.COMPLETED], [JobState.WAITING, JobState.RUNNING]):
         found |= {job.id: job for job in await listed(states=states, most=1)}
     return sorted(found.values(), key=lambda job: (job.accepted_at, job.id), reverse=True)
+
+
+async def find_job(database: Database, asked: AskedAbout) -> tuple[Details | None, list[Listed]]:
+    """Return the job that says most, and all jobs of the ticket if a ticket was asked about, of any tenant."""
+    jobs = [] if asked.job_id else await by_hand.listed(database, tenant_id=asked.tenant_id, ticket_id=asked.ticket_id)
+    best = choose(jobs)
+    job_id = best.id if best else asked.job_id
+    job = await by_hand.details(database, job_id) if job_id else None
+    return (None if job and asked.tenant_id not in (None, job.tenant_id) else job), jobs
 
 
 def choose(jobs: Sequence[Listed]) -> Listed | None:

@@ -2,47 +2,42 @@
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 TRACE, OTHER_TRACE = "0af7651916cd43dd8448eb211c80319c", "ab" * 16
 JOB, OTHER_JOB = "01936b2e-7c1a-7000-8000-0123456789ab", "01936b2e-7c1a-7000-8000-0123456789ac"
-BEGAN = 1_772_357_400_000_000_000
-"""2026-03-01 09:30:00 UTC, in nanoseconds."""
+BEGAN = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 
 
 def span(
     name: str, number: int, parent: int, start: float, end: float, trace: str = TRACE, **more: Any
 ) -> dict[str, Any]:
-    """A span as OTLP's JSON has it; times in seconds, `tags` and `raised` (an exception's message) beside the ids."""
+    """A span as `ReadableSpan.to_json` has it; times in seconds, `tags` and `raised` (a message) beside the ids."""
     tags = {"ticket_id": "124", "tenant_id": "acme", "job_id": JOB} | more.get("tags", {})
-    told: dict[str, Any] = {
-        "traceId": trace,
-        "spanId": f"{number:016x}",
+    failed = {"status_code": "ERROR", "description": more.get("raised")}
+    return {
         "name": name,
-        "startTimeUnixNano": str(BEGAN + round(start * 1e9)),
-        "endTimeUnixNano": str(BEGAN + round(end * 1e9)),
-        "attributes": [_pair(key, value) for key, value in tags.items() if value is not None],
-        "status": {},
+        "context": {"trace_id": f"0x{trace}", "span_id": f"0x{number:016x}", "trace_state": "[]"},
+        "parent_id": f"0x{parent:016x}" if parent else None,
+        "start_time": _written(start),
+        "end_time": _written(end),
+        "status": failed if "raised" in more else {"status_code": "UNSET"},
+        "attributes": {name: value for name, value in tags.items() if value is not None},
+        "events": [],
+        "links": [{"context": {"trace_id": f"0x{more['link']}"}}] if "link" in more else [],
     }
-    if parent:
-        told["parentSpanId"] = f"{parent:016x}"
-    if "raised" in more:
-        told["status"] = {"code": 2, "message": more["raised"]}
-        told["events"] = [{"name": "exception", "attributes": [_pair("exception.message", more["raised"])]}]
-    if "link" in more:
-        told["links"] = [{"traceId": more["link"], "spanId": "cd" * 8}]
-    return told
 
 
-def _pair(key: str, value: str | int) -> dict[str, Any]:
-    return {"key": key, "value": {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}}
+def _written(seconds: float) -> str:
+    return f"{BEGAN + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def line(process: str, *spans: Mapping[str, Any]) -> str:
-    """One export of a process."""
-    resource = {"attributes": [_pair("service.name", process)]}
-    return json.dumps({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": list(spans)}]}]}) + "\n"
+    """The lines of one export of a process."""
+    resource = {"attributes": {"service.name": process}, "schema_url": ""}
+    return "".join("\n" + json.dumps({**one, "resource": resource}) for one in spans)
 
 
 def kept(folder: Path, **lines: str) -> Path:

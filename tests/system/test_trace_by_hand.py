@@ -14,7 +14,7 @@ from devstack.summary import summarise
 from devstack.system import System
 from dispatch.asking import LookAsker
 from support.diagnose.outside import HasHousekeepingLook
-from support.trace.command import FROM_EVENTS
+from support.trace import FROM_EVENTS
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.system import SHORT
 from tests.kit.world import World, wait_for
@@ -73,7 +73,7 @@ def test_the_trace_of_a_ticket_is_drawn_from_the_files_of_all_processes(system: 
     assert spans["Worker"]["notes"] == ["outcome=completed"]
     shown = here("trace", "--job", str(job["id"]), TRACES_DIR=system.state["traces"])
     assert (shown.returncode, "VPN" in shown.stdout) == (0, False)
-    assert [line for line in shown.stdout.splitlines() if line.strip() == "outcome=completed"]
+    assert [line for line in shown.stdout.splitlines() if line.strip("│ ") == "outcome=completed"]
 
 
 def test_a_failed_attempt_and_the_next_are_branches_of_one_tree(system: System, world: World) -> None:
