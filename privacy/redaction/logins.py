@@ -36,7 +36,8 @@ def logins(read: ReadText, secrets: Iterable[int] = ()) -> Iterator[Detection]:
             yield Detection(begin, end, "LOGIN")
     for begin in secrets:
         user = _BEFORE_SECRET.search(read.text, max(0, begin - 40), begin)
-        if user and not any(part in words() for part in re.split(r"[\W_]", user["value"].lower())):
+        is_word = user and any(part in words() for part in re.split(r"[\W_]", user["value"].lower()))
+        if user and ("_" in user["value"] or not is_word):
             yield Detection(*user.span("value"), "LOGIN")
     for cell in read.cells:
         is_login = _HEAD.fullmatch(cell.head) and _LOGIN.fullmatch(read.text, cell.begin, cell.end)

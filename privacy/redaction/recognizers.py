@@ -15,7 +15,7 @@ _BREAK, _NAMED = re.compile(r"(?:\A|\n) {4,}"), re.compile(r"<<(\w+)>>")
 
 THRESHOLD = 0.5
 _CONTEXT_SCORE = 0.4
-_WINDOW = 60
+_WINDOW = 90
 
 
 class Detection(NamedTuple):
@@ -30,7 +30,7 @@ class Detection(NamedTuple):
 class Recognizer(NamedTuple):
     """One row of a table.
 
-    A match starts with `score`. Words of `context` in the 60 characters before it add 0.4, a match of `against` there
+    A match starts with `score`. Words of `context` in the 90 characters before it add 0.4, a match of `against` there
     removes it, and so does a `validate` that returns False. A match counts from a score of 0.5. The value is the
     group "value", else the whole match. A text without any of the `needs` (lower case) is skipped.
     """

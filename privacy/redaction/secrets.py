@@ -147,7 +147,6 @@ def _is_of_things(read: ReadText, label: re.Match[str]) -> bool:
 
 
 def _trimmed(text: str, begin: int, end: int, *, is_setting: bool = False) -> int:
-    """Return where a value ends without the signs of its sentence, or at the next setting."""
     value = text[begin:end]
     if is_setting and (next_one := re.search(r"[;&](?=[A-Za-z][\w ]{1,30}=)|[,;&]$", value)):
         return begin + next_one.start()
@@ -229,7 +228,7 @@ def _codes(read: ReadText) -> Iterator[tuple[int, int]]:
         begin, end = max(word.end(), end), min(len(read.text), word.end() + _REACH_OF_DIGITS)
         for found in _CODE_NUMBER.finditer(read.text, begin, end):
             is_year = re.fullmatch(r"(?:19|20)\d\d", found[0])
-            if not is_year and not _NO_CODE.search(read.low, max(0, found.start() - 12), found.start()):
+            if not is_year and not _NO_CODE.search(read.low, max(0, found.start() - 30), found.start()):
                 yield found.span()
 
 
