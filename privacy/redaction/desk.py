@@ -191,7 +191,6 @@ def _is_short_name(key: str, *, is_first: bool) -> bool:
 
 
 def _is_short_of(letters: str, name: Sequence[str]) -> bool:
-    """Return True for the first letters of the parts of a name in either order, or the beginning of one of them."""
     if len(letters) == 1:
         return letters in {name[0][0], name[-1][0]}
     if letters == name[0][:2] or (len(letters) > 2 and any(part.startswith(letters) for part in name)):

@@ -61,7 +61,6 @@ class Identities:
         return key
 
     def _known(self, part: str) -> str:
-        """Return a part without the s of a genitive, where it is known without."""
         bare = part.removesuffix("s")
         return bare if part not in self._by_part and bare in self._by_part else part
 
@@ -75,7 +74,6 @@ class Identities:
         return all(part in name or (len(part) == 1 and any(other.startswith(part) for other in name)) for part in parts)
 
     def _that_grow(self, parts: list[str]) -> str:
-        """Return who was named by some of these parts so far, if that is one."""
         few = [self._by_part.get(part, set()) for part in parts if len(part) > 1]
         those = {who for those in few if len(those) <= _MOST_OF_A_NAME for who in those}
         others = those - self._settled - self._shared

@@ -57,7 +57,7 @@ def ids(read: ReadText) -> Iterator[Detection]:
             if _OF_PHONE.search(read.low, max(0, begin - 12), begin):
                 continue
             is_bare = label in _NEEDS_SIGN and not re.search(r"[:#=]|no|nr|num", found["sign"].lower())
-            if digits > (4 if is_bare else 2) and not _NO_ID.fullmatch(value):
+            if digits > (3 if is_bare else 2) and not _NO_ID.fullmatch(value):
                 at = found.end("value")
                 yield Detection(*found.span("value"), "ID")
                 continue

@@ -67,7 +67,9 @@ def _is_login(read: ReadText, begin: int, end: int, *, is_signed: bool) -> bool:
         is_name = name[0].isupper() and read.text[end : end + 2].strip()[:1].isupper()
         return small not in terms("no_secret") and not is_word and not is_name
     is_code = name.isupper() and len(name) > 6 and not name.isalpha()
-    return (name == small or is_code) and key not in words() and small not in terms("no_secret") and len(name) > 4
+    is_code = is_code or (read.text[begin - 1] == "(" and read.text[end : end + 1] == ")")
+    is_unheard = key not in words() or any(map(str.isdigit, name))
+    return (name == small or is_code) and is_unheard and small not in terms("no_secret") and len(name) > 4
 
 
 def derived(read: ReadText, names: Iterable[str]) -> Iterator[Detection]:

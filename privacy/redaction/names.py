@@ -186,7 +186,6 @@ class _Names:
         return is_word and self.classes[at] in classes and not self.taken[self.begins[at]]
 
     def _goes_on(self, at: int) -> bool:
-        """Return True if the next word may belong to the same name: behind a blank, a hyphen or an initial."""
         joint = self._joint(at)
         return joint in {" ", "-", "'", "’", " -"} or (
             joint in {". ", "."} and len(self.keys[at]) < 3 and self.capital[at]
@@ -198,7 +197,6 @@ class _Names:
         return self._may(at + 1, classes) or self._is_particle(at + 1, classes)
 
     def _is_family_name(self, at: int) -> bool:
-        """Return True for a surname, or a word that may be one behind a first name."""
         key, allowed = self._key(at), WORD if self.is_german else WORD + PRODUCT
         is_free = self._may(at, allowed) and key not in _words("never") and key not in _words("it_nouns")
         return len(key) > 2 and (is_free or (key in surnames() and self._may(at, "FLU?wP")))

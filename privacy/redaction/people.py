@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import permutations
 from typing import NamedTuple
 
-from privacy.redaction.lexicon import terms
+from privacy.redaction.lexicon import first_names, terms
 
 _BESIDE = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|[-–,|/] (?:IT|HR|external|extern)\b.*")
 _PART = re.compile(r"[^\W\d_]+")
@@ -25,12 +25,9 @@ class Person(NamedTuple):
     """A person as the desk names them."""
 
     name: str = ""
-    addresses: tuple[str, ...] = ()
-    """Mail addresses."""
-    numbers: tuple[str, ...] = ()
-    """Telephone numbers."""
-    others: tuple[str, ...] = ()
-    """Login names and employee numbers."""
+    addresses: tuple[str, ...] = ()  # of mail
+    numbers: tuple[str, ...] = ()  # of telephones
+    others: tuple[str, ...] = ()  # login names and employee numbers
 
 
 @lru_cache(20_000)
@@ -56,7 +53,9 @@ def parts_of(name: str) -> list[str]:
     parts = [spelled(part) for part in _PART.findall(name.replace(".", " ").replace("_", " "))]
     if all(part in _SHARED or part in PARTICLES for part in parts):
         return []
-    return [part for part in parts if part not in TITLES and part not in PARTICLES][:_MOST_PARTS] or parts
+    # A "Ben" or "San" in front is a first name.
+    given = parts[:1] if parts[0] in PARTICLES and parts[0] in first_names() else []
+    return given + [part for part in parts if part not in TITLES and part not in PARTICLES][:_MOST_PARTS] or parts
 
 
 def particles_of(name: str) -> frozenset[str]:

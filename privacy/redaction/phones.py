@@ -24,7 +24,7 @@ _CANDIDATE, _NO_NUMBER, _SAID, _CALLED = map(
 )
 _EXTENSION = re.compile(r"(?i)\s?(?:ext\.?|x|durchwahl|dw|extension)\s?\d{1,6}(?!\w)")
 # As people group national numbers; some that are for examples are valid nowhere.
-_GROUPED = re.compile(r"\(?0\d{2,4}\)?[ /-]\d{3}[ -]?\d{3,4}")
+_GROUPED = re.compile(r"\(?0\d{2,4}\)?[ /-](?:\d{3}[ -]?\d{3,4}|\d{6})")
 _VERSION = re.compile(r"\d\.\d\.\d|\d\.\d{1,2}\.\d{4}")
 _LABELS, _WEAK = terms("phone_labels"), terms("phone_weak")
 # Words before other numbers too, and how many digits have to follow.

@@ -27,7 +27,9 @@ _WORD_NUMBER, _OF_HASH, _TRIED = map(pattern, ("secrets.word_number", "secrets.o
 _KEY_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,30}KEY(?: BLOCK)?-----")
 _PHRASE = re.compile(r"(?:[ ][\w'’-]{1,20}){2,8}(?=[)\n.]| \(|$)")
-_CODE_VALUE = re.compile(r"\d[\d -]{2,14}|[A-Z0-9]{3,6}-[A-Z0-9]{3,6}(?:-[A-Z0-9]{3,6}){0,6}")
+_CODE_VALUE = re.compile(
+    r"\d[\d -]{2,14}|(?=[A-Z-]{0,12}\d)[A-Z0-9]{2,6}(?:-[A-Z0-9]{2,6}){1,6}|(?=[A-Z]{0,11}\d)(?=\d{0,11}[A-Z])[A-Z0-9]{7,12}"
+)
 _MIXED_CODE = re.compile(r"(?=[a-z0-9]{1,20}[A-Z])(?=[A-Za-z]{0,20}\d)[a-z0-9][A-Za-z0-9]{5,20}")
 _PAIR_SIGN = re.compile(r"[/:]\s?\S|,\s|\s(?:and|und|with|mit|et|y|con|avec)\s")
 _TOKEN = re.compile(r"(?<![^\s\"'“„«(\[,:;/|])(?=[^\s]{0,63}\d)[^\s\"'“”„«»(),;|<>]{6,64}")
@@ -35,6 +37,7 @@ _RANDOM = re.compile(r"(?=[^\s]{0,40}\d)(?=[^\s]{0,40}[A-Za-z])[A-Za-z0-9+/_-]{2
 _BACKUP_CODE = re.compile(r"(?=[a-z-]*\d)(?=[\d-]*[a-z])[0-9a-z]{4,6}(?:-[0-9a-z]{4,6}){1,3}")
 _OF_PHRASE = re.compile(r"master|pass ?phrase|phrase|frase")
 _WORDS_WITH_SIGN = re.compile(r"(?<![\w*])[A-Z][a-z]{2,14}[*!#$%^+~][A-Z][a-z]{2,14}(?![\w*])")
+_OF_USER = re.compile(r"(?:user(?:name)?|login|benutzer(?:name)?|usuario|utilisateur)[ :=]{1,3}$")
 _OF_PHONE = re.compile(r"(?<=\d) \d{3}")
 _GROUPS = ("q1", "q2", "q3", "q4", "q5", "group", "value")
 _NO_VALUE = ("[", "<", "$", "{", "%(", "*", "/", "~", "•", "http://", "https://")
@@ -151,8 +154,8 @@ def _trimmed(text: str, begin: int, end: int, *, is_setting: bool = False) -> in
     if is_setting and (next_one := re.search(r"[;&](?=[A-Za-z][\w ]{1,30}=)|[,;&]$", value)):
         return begin + next_one.start()
     value = (value if "(" in value[1:] else value.rstrip(".,;:)]}")).rstrip(".,;:'\"”“»")
-    for mark in ("/", ",", ";"):
-        head, _, rest = value.partition(mark)
+    for mark in ("/"[is_setting:], ",", ";"):
+        head, _, rest = value.partition(mark or ",")
         value = head if rest and len(head) > 5 and _is_composed(head) else value
     return begin + len(value)
 
@@ -181,8 +184,10 @@ def _is_secret(value: str, label: re.Match[str], form: re.Pattern[str], gap: str
     if len(value) < 3 or _is_word_of_sentence(value) or value.startswith(_NO_VALUE):
         return False
     if label["digits"]:
-        is_code = bool(_CODE_VALUE.fullmatch(value)) and (form is _STRONG or len(value) > 3)
-        return is_code or bool(_MIXED_CODE.fullmatch(value))
+        is_code = bool(_CODE_VALUE.fullmatch(value)) and (
+            form is _STRONG or len(value) > 3 or label["digits"][:2] == "cv"
+        )
+        return is_code or bool(_MIXED_CODE.fullmatch(value)) or bool(_WORD_NUMBER.fullmatch(value))
     if label["weak"]:
         return len(value) >= 8 and _is_mixed(value) and bool(re.search(r"\d.*[A-Za-z]|[a-z].*[A-Z].*\d", value))
     parts = spelled_words(value)
@@ -246,6 +251,8 @@ def _near(read: ReadText, labels: list[int]) -> Iterator[tuple[int, int]]:
         is_random = bool(_RANDOM.fullmatch(value)) and _is_like(value) and not is_hash
         is_named = _is_mixed(value) and (bool(_WORD_NUMBER.fullmatch(value)) or _is_joined(value))
         is_code = gap < _REACH_OF_CODES and "code" in read.low and _BACKUP_CODE.fullmatch(value)
+        if _OF_USER.search(read.low, max(0, begin - 16), begin):
+            continue
         is_strange = is_composed and value.lower() != value != value.upper()
         if is_strange or is_code or (gap < _REACH and (is_composed or is_random or is_named)):
             yield begin, begin + len(value)
@@ -253,7 +260,6 @@ def _near(read: ReadText, labels: list[int]) -> Iterator[tuple[int, int]]:
 
 
 def _pairs(read: ReadText) -> Iterator[tuple[int, int]]:
-    """Find the password beside a user: "user jsmith / Winter2025!", "root:toor"."""
     for start in read.starts(terms("user_firsts")):
         found = _PAIR.match(read.text, start) if _PAIR_SIGN.search(read.text, start, start + 100) else None
         if found:
@@ -270,7 +276,6 @@ def _pairs(read: ReadText) -> Iterator[tuple[int, int]]:
 
 
 def _tried(read: ReadText) -> Iterator[tuple[int, int]]:
-    """Find what somebody typed for a password: "I tried Spring2025 and Spring2026!"."""
     if any(word in read.low for word in terms("login_hints")):
         for found in read.after(terms("tried_firsts"), _TRIED):
             begin, end = found.span("value")

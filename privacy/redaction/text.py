@@ -85,13 +85,10 @@ class ReadText(NamedTuple):
     low: str
     words: list[tuple[str, int, int]]
     joints: list[str]
-    keys: list[str]
-    """The words as names are compared, see `spelled`."""
+    keys: list[str]  # the words as names are compared, see `spelled`
     cells: list[Cell]
-    begins: list[int]
-    """Where each word begins."""
-    places: dict[str, list[int]]
-    """The indexes of each word, once for each."""
+    begins: list[int]  # where each word begins
+    places: dict[str, list[int]]  # the indexes of each word
 
     def starts(self, words: Iterable[str]) -> list[int]:
         """Return the places of these words."""
