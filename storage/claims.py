@@ -96,10 +96,14 @@ def _bound(function: str, *parameters: str) -> TextClause:
     return text(f"SELECT {function}({given})")
 
 
+async def _change(database: Database, held: Claim, function: TextClause, **values: Any) -> bool:
+    values |= {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "attempt": held.attempt}
+    return bool(await database.call_for_one(function, **values))
+
+
 async def _write(database: Database, held: Claim, function: TextClause, **values: Any) -> None:
     """Raises LeaseLost."""
-    values |= {"tenant": held.tenant_id, "id": held.job_id, "token": held.token, "attempt": held.attempt}
-    if not await database.call_for_one(function, **values):
+    if not await _change(database, held, function, **values):
         raise LeaseLost
 
 
@@ -114,6 +118,8 @@ _FAIL = _bound("fail_job", "attempt", "reason")
 _RETRY = _bound("retry_job_later", "attempt", "in", "reason")
 _LOOK = _bound("look_once_more", "attempt", "attempts", "in", "reason", "look")
 _HOLD = _bound("hold_job_back", "attempt", "for", "reason", "longer", "longest")
+_BEGIN_FAILURE_NOTE = _bound("begin_failure_note", "attempt", "desk_id", "display_id", "missing")
+_END_FAILURE_NOTE = _bound("end_failure_note", "attempt")
 
 
 async def load_answer(database: Database, held: Claim) -> tuple[dict[str, Any], str] | None:
@@ -219,3 +225,18 @@ async def hold_back(
     lasts = timedelta(seconds=seconds)
     values = {"for": lasts, "longer": lasts if extends_deadline else timedelta(0), "longest": LONGEST_LIFE}
     await _write(database, held, _HOLD, reason=reason, **values)
+
+
+async def may_leave_failure_note(database: Database, held: Claim) -> bool:
+    """Record that a failed job leaves its failure note now; return False if it must not.
+
+    A ticket gets one failure note, because its desk may send a webhook for each. It gets none after a retry, nor if
+    another job has, or may have, its enhancement. The ticket's numbers are those of the claim.
+    """
+    numbers = {"desk_id": held.desk_id, "display_id": held.display_id}
+    return await _change(database, held, _BEGIN_FAILURE_NOTE, **numbers, missing=NOTE_MISSING)
+
+
+async def failure_note_not_left(database: Database, held: Claim) -> None:
+    """Undo `may_leave_failure_note`: the note was not sent."""
+    await _change(database, held, _END_FAILURE_NOTE)

@@ -1,4 +1,4 @@
-"""What a dry run has left: GPT-4's answer, in the row of a job that ended without its note (docs/adr/0022)."""
+"""GPT-4's answers in the rows of jobs, above all of dry runs, which end without a note (docs/adr/0022)."""
 
 from typing import Any
 from uuid import UUID
@@ -44,4 +44,11 @@ async def answer_of(database: Database, tenant_id: str, job_id: UUID) -> dict[st
     async with database.tenant(tenant_id) as session:
         question = select(Job.enhancement).where(Job.id == job_id, Job.state == JobState.SKIPPED, Job.reason == DRY_RUN)
         answer: dict[str, Any] | None = await session.scalar(question)
+    return answer
+
+
+async def answer_in_row(database: Database, tenant_id: str, job_id: UUID) -> dict[str, Any] | None:
+    """Return GPT-4's answer of any job; None before it came and once it was purged."""
+    async with database.tenant(tenant_id) as session:
+        answer: dict[str, Any] | None = await session.scalar(select(Job.enhancement).where(Job.id == job_id))
     return answer

@@ -24,7 +24,6 @@ from storage.copies import Listing, Pass, Ticket
 from storage.documents import delete_passages
 from storage.erasable import EVENT_LEFT, JOBS, NOT_ENDED, EndedJob, HasNumbers, Which, forgotten_records, numbers
 from storage.jobs import FORGOTTEN, NAMED_FORGOTTEN
-from storage.missing_webhooks import MissingWebhook, Reconciliation
 from storage.models import (
     AuditRecord,
     DeliveryKey,
@@ -33,6 +32,8 @@ from storage.models import (
     JobEvent,
     JobState,
     KnownSecret,
+    MissingWebhook,
+    Reconciliation,
     Rejection,
     SecretUse,
     Spending,

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.util import CommandError
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from storage.schema import MIGRATIONS, DatabaseUnfit, classed, insist_on_utf8, newest_revision
+from storage.schema import MIGRATIONS, DatabaseUnfit, classed, insist_on_release, insist_on_utf8, revisions
 from storage.session import as_arguments, driver_url, session_options
 from storage.vector_index import index_embeddings
 
@@ -20,7 +19,6 @@ _OWN_FUNCTIONS = text(
     " AND pg_get_userbyid(p.proowner) = current_user"
 )
 _LOCK_SECONDS = 10.0
-_UNKNOWN_REVISION = "the tables are of before the first release, and nothing leads from there: take an empty database"
 
 
 def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK_SECONDS) -> str:
@@ -45,8 +43,10 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
             if not connection.scalar(text("SELECT count(*) FROM pg_roles WHERE rolname = :role"), {"role": role}):
                 raise DatabaseUnfit("the role of DATABASE_URL does not exist: create it first")
             revision = _revision_of(connection)
-            if int(revision or 0) > int(newest_revision()):
-                return str(revision)
+            if revision is not None:
+                insist_on_release(revision)
+                if int(revision) > int(revisions()[-1]):
+                    return revision
             quoted = engine.dialect.identifier_preparer.quote(str(role))
             config = Config(attributes={"connection": connection, "application_role": quoted})
             config.set_main_option("script_location", str(MIGRATIONS))
@@ -54,8 +54,6 @@ def migrate(admin_url: str, application_url: str, *, lock_seconds: float = _LOCK
             _apply_functions(connection, quoted)
             index_embeddings(connection, quoted)
             return str(_revision_of(connection))
-    except CommandError as failure:
-        raise DatabaseUnfit(_UNKNOWN_REVISION) from failure
     except OperationalError as failure:
         raise classed(failure, "DATABASE_ADMIN_URL") from failure
     except ProgrammingError as failure:

@@ -3,22 +3,31 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from observability import phrases
+from observability import phrases, tracing
 from observability.logging import say
-from storage import pooler
 from storage.session import INSISTED_ON, Database, session_options
 
 OLDEST_POSTGRES = 15
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 _CHECK_SECONDS = 5.0
+# A server may accept a connection and then be silent.
+_ANSWER_SECONDS = 10.0
+_PAUSE_SECONDS = 1.0
 _LOCK_NOT_AVAILABLE = "55P03"
 _MIGRATE_HINT = "run `ai-agents migrate` with DATABASE_ADMIN_URL"
+_BEFORE_RELEASE = (
+    "the database is from before 0.3.0 and can't be upgraded: drop it, create it again, and " + _MIGRATE_HINT
+)
+_POOLER_REMEDY = "connect to Postgres itself, or see docs/kubernetes.md for a pooler in session mode"
+# A busy pooler may have given the session to another client between two looks.
+_LOOKS = 5
 # What the server says to a connection that it refuses for good -> what to tell the person who set the address.
 _REFUSED = {
     "password authentication failed": " is refused: wrong password",
@@ -32,7 +41,7 @@ _REFUSED = {
     "server does not support SSL": " asks for TLS, which the server does not speak",
     "certificate verify failed": " is refused: the server's certificate is not trusted",
     "does not match host name": " is refused: the server's certificate is another host's",
-    "unsupported startup parameter": " leads to a pooler that refuses the settings of our sessions: " + pooler.REMEDY,
+    "unsupported startup parameter": " leads to a pooler that refuses the settings of our sessions: " + _POOLER_REMEDY,
     "does not exist": " names a role or a database that does not exist",
 }
 
@@ -45,14 +54,20 @@ class DatabaseUnreachable(Exception):
     """The database does not answer (yet)."""
 
 
-def newest_revision() -> str:
-    """The revision that this code needs.
+def revisions() -> list[str]:
+    """Return the revisions of this code, oldest first; it needs the last one.
 
     Revisions are numbers that count up. Each leaves the tables and functions usable for the release before it, which
     goes on working, and starting, until it is replaced.
     """
-    # By the files' names, since Alembic, which reads what is in them, would cost each start a tenth of its time.
-    return max(path.stem[1:5] for path in MIGRATIONS.glob("versions/v*.py"))
+    # From the files' names: reading them with Alembic would take a tenth of each start.
+    return sorted(path.stem[1:5] for path in MIGRATIONS.glob("versions/v*.py"))
+
+
+def insist_on_release(revision: str) -> None:
+    """Raise DatabaseUnfit for tables from before the first release."""
+    if int(revision) < int(revisions()[0]):
+        raise DatabaseUnfit(_BEFORE_RELEASE)
 
 
 async def check(database: Database) -> None:
@@ -65,8 +80,8 @@ async def check(database: Database) -> None:
             await _check_server_and_role(session)
             await _check_revision(session)
             await _check_settings(session)
-        if await pooler.shares_sessions(database):
-            raise DatabaseUnfit(f"DATABASE_URL leads to a pooler in transaction mode: {pooler.REMEDY}")
+        if await _shares_session(database):
+            raise DatabaseUnfit(f"DATABASE_URL leads to a pooler in transaction mode: {_POOLER_REMEDY}")
     except OperationalError as failure:
         raise classed(failure, "DATABASE_URL") from failure
     except PoolTimeout as failure:
@@ -88,6 +103,26 @@ def check_now(url: str) -> None:
 
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, once()).result()
+
+
+async def wait_for_database(database: Database) -> None:
+    """Return when the database can be worked with; a server that is not there yet is waited for.
+
+    Raises DatabaseUnfit when waiting would not help.
+    """
+    told = False
+    with tracing.untraced():
+        while True:
+            try:
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    await check(database)
+            except (DatabaseUnreachable, TimeoutError):
+                if not told:
+                    say(phrases.SERVER_AWAITED, server="the database")
+                    told = True
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                return
 
 
 async def _check_server_and_role(session: AsyncSession) -> None:
@@ -121,7 +156,29 @@ async def _check_settings(session: AsyncSession) -> None:
     question = text("SELECT setting FROM pg_settings WHERE name = :name")
     for name in INSISTED_ON:
         if await session.scalar(question, {"name": name}) != asked[name]:
-            raise DatabaseUnfit(f"DATABASE_URL leads to a pooler that drops {name}: {pooler.REMEDY}")
+            raise DatabaseUnfit(f"DATABASE_URL leads to a pooler that drops {name}: {_POOLER_REMEDY}")
+
+
+async def _shares_session(database: Database) -> bool:
+    """Return True if one session of the server serves two connections (PgBouncer in transaction mode).
+
+    The leader's lock and our settings need a session of our own. A pooler gives its clients process ids of its own, so
+    one look is enough to see that there is none.
+    """
+    async with database.connection() as one:
+        first = await _session_of(one)
+        raw: Any = (await one.get_raw_connection()).driver_connection
+        if raw.info.backend_pid == first:
+            return False
+        async with database.connection() as other:
+            for _ in range(_LOOKS):
+                if await _session_of(one) != first or await _session_of(other) == first:
+                    return True
+    return False
+
+
+async def _session_of(connection: AsyncConnection) -> int:
+    return int(str(await connection.scalar(text("SELECT pg_backend_pid()"))))
 
 
 async def _check_revision(session: AsyncSession) -> None:
@@ -131,7 +188,12 @@ async def _check_revision(session: AsyncSession) -> None:
         revision = await session.scalar(text("SELECT version_num FROM alembic_version"))
     except ProgrammingError as failure:
         raise DatabaseUnfit(f"the role of DATABASE_URL has no grants: {_MIGRATE_HINT}") from failure
-    needed = newest_revision()
+    insist_on_release(revision)
+    insist_on_revision(revision, revisions()[-1])
+
+
+def insist_on_revision(revision: str, needed: str) -> None:
+    """Raise DatabaseUnfit for tables that are older than `needed`; log a warning for newer ones."""
     if int(revision) > int(needed):
         # A release rolls out: until the new one has taken over, a process of this one may have to start again.
         say(phrases.DATABASE_NEWER, revision=revision, needed=needed)

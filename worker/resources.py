@@ -38,14 +38,13 @@ from observability.tracing import Tracing
 from observability.watchdog import STUCK_EXIT, Watchdog
 from retrieval.language import LANGUAGES
 from storage.limits import LONGEST_LIFE
-from storage.schema import DatabaseUnfit
+from storage.schema import DatabaseUnfit, wait_for_database
 from storage.search import SearchInPostgres
 from storage.session import Database
 from storage.signs import LEASES
 from storage.spending import SpendingBook
 from storage.told_secrets import telling
 from storage.turns import NoneMayStart
-from storage.waiting import wait_for_database
 from worker.jobs_taken import JobsTaken
 from worker.pickup import JobGivenBack, Pickup
 from worker.process import QuietConsumer, end_after, stop_worker

@@ -16,7 +16,7 @@ from integrations.errors import HeldBack, ModelRefused, ModelTimeout, ModelUnava
 from integrations.values import DeskTicket, Document, SimilarTicket
 from observability import phrases, tracing
 from observability.logging import say
-from storage import failure_notes, tombstones
+from storage import claims, tombstones
 from storage.claims import Claim
 from storage.forgotten import is_forgotten
 from storage.session import DATABASE_FAILURES
@@ -58,7 +58,7 @@ async def _leave(attempt: Attempt) -> None:
                 if await is_forgotten(attempt.database, claim, ticket.ticket_id, ticket.requester):
                     raise Forgotten
                 tickets, documents = await _found(attempt, ticket)
-                if not await failure_notes.may_leave(attempt.database, claim):
+                if not await claims.may_leave_failure_note(attempt.database, claim):
                     reason = "job was retried, or the ticket has one, or an enhancement"
                     say(phrases.FAILURE_NOTE_REFUSED, ticket_id=claim.ticket_id, reason=reason)
                     return
@@ -97,7 +97,7 @@ async def _post(attempt: Attempt, note: str, numbers: set[str]) -> None:
         await attempt.desk.add_note(attempt.claim.id_in_desk, note, about_to_post)
     except (HeldBack, Forgotten):
         # It was not even sent: nothing is in the ticket that a webhook could be the echo of.
-        await failure_notes.not_left(attempt.database, attempt.claim)
+        await claims.failure_note_not_left(attempt.database, attempt.claim)
         raise
 
 

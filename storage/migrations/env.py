@@ -2,10 +2,6 @@
 
 from alembic import context
 
-from storage import copies, missing_webhooks  # noqa: F401 -- the tables that are described there
-from storage.models import Base
-
-connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=Base.metadata, transaction_per_migration=False)
+context.configure(connection=context.config.attributes["connection"])
 with context.begin_transaction():
     context.run_migrations()

@@ -8,7 +8,6 @@ from dispatch.message import QUEUE
 from dispatch.queue import UNACKED
 from integrations import rate
 from integrations.servicedesk import tokens as desk_tokens
-from storage import missing_webhooks  # noqa: F401 -- the tables that are described there
 from storage.models import Base
 from tests.documents.readme import ROOT
 from workflow.ports import Kept

@@ -17,14 +17,16 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.dialects import postgresql
 
 from devstack.postgres import Postgres
+from storage import copies  # noqa: F401 -- tables that are described there
 from storage.migrating import migrate
 from storage.models import Base
-from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now, newest_revision
+from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now, insist_on_revision, revisions
 from storage.session import driver_url
 from tests.kit.postgres import TABLES, Table
 
 FUNCTIONS = Path(__file__).resolve().parents[2] / "storage" / "functions.sql"
 VERSIONS = [path.stem for path in FUNCTIONS.parent.glob("migrations/versions/v*.py")]
+NEWEST = revisions()[-1]
 FUNCTION = re.compile(r"^CREATE OR REPLACE FUNCTION (\w+)\(.*?AS \$\$(.*?)\$\$;", re.DOTALL | re.MULTILINE)
 
 
@@ -47,7 +49,7 @@ def test_migrating_again_changes_nothing(server: Postgres, table: Table) -> None
     question = "SELECT oid::bigint AS oid, relname FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1"
     before = table.run(question)
     assert {row["relname"] for row in before} >= set(TABLES)
-    assert migrate(server.admin_url, server.url) == newest_revision()
+    assert migrate(server.admin_url, server.url) == NEWEST
     assert table.run(question) == before
 
 
@@ -65,7 +67,7 @@ def test_migrations_at_once_from_several_places_all_succeed(empty: tuple[str, st
     ]
     ended = [(process.communicate(timeout=60)[0], process.returncode) for process in running]
     assert [status for _, status in ended] == [0, 0, 0], ended
-    assert all(f"Database migrated: revision={newest_revision()}" in output for output, _ in ended)
+    assert all(f"Database migrated: revision={NEWEST}" in output for output, _ in ended)
     check_now(empty[1])
 
 
@@ -101,11 +103,12 @@ def test_a_role_without_grants_is_refused(empty: tuple[str, str], server: Postgr
         table.run("DROP ROLE stranger")
 
 
-def test_tables_of_before_the_first_release_are_refused(empty: tuple[str, str]) -> None:
+def test_tables_from_before_the_first_release_are_refused_with_the_remedy(empty: tuple[str, str]) -> None:
     migrate(*empty)
-    _set_revision(empty[0], "0008")
-    with pytest.raises(DatabaseUnfit, match="of before the first release, and nothing leads from there"):
-        migrate(*empty)
+    _set_revision(empty[0], "0028")
+    for run in (lambda: migrate(*empty), lambda: check_now(empty[1])):
+        with pytest.raises(DatabaseUnfit, match=r"from before 0\.3\.0 and can't be upgraded: drop it, create it again"):
+            run()
 
 
 def test_the_newest_migration_has_the_digest_of_the_functions() -> None:
@@ -161,27 +164,9 @@ def _set_revision(admin_url: str, revision: str) -> None:
         connection.execute("UPDATE alembic_version SET version_num = %s", (revision,))
 
 
-def test_solutions_that_were_copied_before_their_expiry_was_kept_are_read_again(empty: tuple[str, str]) -> None:
-    migrate(*empty)
-    before = import_module("storage.migrations.versions.v0027_solution_expiry").down_revision
-    with psycopg.connect(empty[0], autocommit=True) as connection:
-        connection.execute("ALTER TABLE passages DROP COLUMN expires_at")
-        connection.execute(
-            "INSERT INTO listings (tenant_id, collection, item_id, told, seen_at, read_at)"
-            " VALUES ('acme', 'p', '1', '', now(), now()), ('acme', 't', '2', '', now(), now())"
-        )
-        _set_revision(empty[0], before)
-        migrate(*empty)
-        found = connection.execute("SELECT item_id FROM listings WHERE to_read <= now()").fetchall()
-    assert found == [("1",)]
-
-
-def test_an_older_revision_is_refused(empty: tuple[str, str]) -> None:
-    migrate(*empty)
-    _set_revision(empty[0], "0001")
-    wanted = f"at revision 0001, not {newest_revision()}: run `ai-agents migrate`"
-    with pytest.raises(DatabaseUnfit, match=wanted):
-        check_now(empty[1])
+def test_an_older_revision_of_a_release_is_refused() -> None:
+    with pytest.raises(DatabaseUnfit, match="at revision 0031, not 0032: run `ai-agents migrate`"):
+        insist_on_revision("0031", "0032")
 
 
 def test_a_newer_revision_is_worked_with_and_told_of(
@@ -192,7 +177,7 @@ def test_a_newer_revision_is_worked_with_and_told_of(
     _set_revision(empty[0], "9999")
     check_now(empty[1])
     assert migrate(*empty) == "9999"
-    assert f"Database newer than this release: revision=9999, needed={newest_revision()}" in capsys.readouterr().out
+    assert f"Database newer than this release: revision=9999, needed={NEWEST}" in capsys.readouterr().out
 
 
 def test_a_migration_needs_the_applications_role_and_names_it(empty: tuple[str, str]) -> None:

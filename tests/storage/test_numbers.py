@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from storage import by_hand, claims, failure_notes, refreshes, relaying
+from storage import by_hand, claims, refreshes, relaying
 from storage.claims import LeaseLost
 from storage.jobs import NOTE_MISSING
 from tests.kit.by_id import claim_by_id
@@ -135,7 +135,7 @@ async def test_a_failure_note_is_left_in_a_ticket_that_has_neither_one_nor_an_en
     claim = await claimed(store.database, await store.accept(ticket_id=named))
     await claims.fail(store.database, claim, "x")
     claim = replace(claim, desk_id=DESK_ID, display_id=NUMBER)
-    assert await failure_notes.may_leave(store.database, claim) is may
+    assert await claims.may_leave_failure_note(store.database, claim) is may
     row = store.table.job(claim.job_id)
     assert (row["desk_id"], row["display_id"]) == ((DESK_ID, NUMBER) if may else (None, None))
 
@@ -149,7 +149,7 @@ async def test_of_two_that_fail_at_once_one_may_leave_a_failure_note(store: Stor
         for claim in pair:
             await claims.fail(store.database, claim, "x")
         known = [replace(claim, desk_id=desk_id, display_id=shown) for claim in pair]
-        told = await asyncio.gather(*(failure_notes.may_leave(store.database, claim) for claim in known))
+        told = await asyncio.gather(*(claims.may_leave_failure_note(store.database, claim) for claim in known))
         assert sorted(told) == [False, True], number
         old = await claimed(store.database, await store.accept(ticket_id=desk_id))
         given = {"tenant": "acme", "id": old.job_id, "token": old.token, "attempt": 1}

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from devstack.postgres import Postgres
@@ -117,6 +118,25 @@ def test_a_database_that_waiting_does_not_mend_is_refused_with_the_remedy(
     """It is not migrated; tests/api/test_refusals.py has whatever else may be wrong with one."""
     status, output = loaded.run(verb, ENOUGH | {"DATABASE_URL": postgres.url})
     assert (status, "run `ai-agents migrate`" in output) == (REFUSED, True), output
+
+
+@pytest.fixture
+def old(postgres: Postgres) -> Iterator[dict[str, str]]:
+    """Tables from before 0.3.0; the addresses of the application and of the owner."""
+    with psycopg.connect(postgres.admin_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE alembic_version AS SELECT '0028' AS version_num")
+        connection.execute("GRANT USAGE ON SCHEMA public TO ai_agents")
+        connection.execute("GRANT SELECT ON alembic_version TO ai_agents")
+        yield {"DATABASE_URL": postgres.url, "DATABASE_ADMIN_URL": postgres.admin_url}
+        connection.execute("DROP TABLE alembic_version")
+
+
+@pytest.mark.parametrize("verb", ["api --port 0", "worker", "housekeeping", "migrate"])
+def test_a_database_from_before_the_first_release_is_refused_with_the_remedy(
+    verb: str, old: dict[str, str], loaded: LoadedPrograms
+) -> None:
+    status, output = loaded.run(verb, ENOUGH | old)
+    assert (status, "can't be upgraded: drop it, create it again" in output) == (REFUSED, True), output
 
 
 @pytest.mark.parametrize("verb", ["api --port 0", "worker", "housekeeping"])

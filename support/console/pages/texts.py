@@ -8,8 +8,8 @@ from typing import Any
 from observability import phrases
 from observability.logging import say
 from storage import audit
-from storage.answers import answer_in_row
 from storage.by_hand import Details
+from storage.dry_runs import answer_in_row
 from storage.models import AuditRecord
 from support.audit_export import dollars, sources_told
 from support.console.answers import Asked, NotAllowed, Page
