@@ -317,17 +317,23 @@ class _Names:
             if self._may(name, _NAMES) or is_named:
                 self._take(name, _ANY_NAME, 4)
         if key in _words("asking") and joint in {" ", " @"}:
-            if self._key(name) in {"a", "al", "with", "mit", "bei"} and self._joint(name) == " ":
-                name += 1
-            is_surname = (
-                not self.is_german
-                and self._may(name, WORD)
-                and self.keys[name] in surnames()
-                and self.keys[name] not in _words("never")
-            )
-            if (self._may(name, _ANY_NAME if name == at + 1 else _NAMES) or is_surname) and not self._is_of_thing(name):
-                self.marked[name] = 1
-                self._take(name, _ANY_NAME, 3)
+            self._asked(name)
+
+    def _asked(self, name: int) -> None:
+        """Mark the name behind a verb that takes a person, also where a preposition is between them."""
+        known = _ANY_NAME
+        if self._key(name) in {"a", "al", "with", "mit", "bei"} and self._joint(name) == " ":
+            name += 1
+            known = _NAMES
+        is_surname = (
+            not self.is_german
+            and self._may(name, WORD)
+            and self.keys[name] in surnames()
+            and self.keys[name] not in _words("never")
+        )
+        if (self._may(name, known) or is_surname) and not self._is_of_thing(name):
+            self.marked[name] = 1
+            self._take(name, _ANY_NAME, 3)
 
     def _titled(self, at: int, name: int, joint: str) -> None:
         key = self.keys[name]
