@@ -41,7 +41,7 @@ class SignerDoor:
         self._key = key.encode()
 
     def create_app(self) -> Starlette:
-        """The application of a web server."""
+        """Return the application of a web server."""
         routes = [Route("/webhook", self._receive, methods=["POST"]), Route("/health", self._health, methods=["GET"])]
         app = Starlette(routes=routes, exception_handlers={404: self._refuse_address, 405: self._refuse_address})
         # Not every desk would follow one.
@@ -65,7 +65,7 @@ class SignerDoor:
         return JSONResponse({"delivery": delivery.id, "status": "kept"}, 202)
 
     async def _read(self, request: Request) -> DeskWebhook | None:
-        """What the webhook says; None if it is a check. Raises WebhookNotKept."""
+        """Return what the webhook says; None if it is a check. Raises WebhookNotKept."""
         # As bytes: whatever comes can be compared, and in a time that tells nothing.
         if not hmac.compare_digest(request.headers.get("x-signer-key", "").encode(), self._key):
             raise WebhookNotKept(403, "the header X-Signer-Key is missing, or is not SIGNER_KEY")
@@ -122,7 +122,7 @@ def _refuse(refused: WebhookNotKept) -> JSONResponse:
 
 
 def _understood(body: bytes, tenant_id: str) -> DeskWebhook | None:
-    """What a body of the tenant's desk says; None if it is a check. Raises Malformed and Unusable."""
+    """Return what a body of the tenant's desk says; None if it is a check. Raises Malformed and Unusable."""
     payload = read_unsigned(body)
     if payload.get("tenant_id", tenant_id) != tenant_id:
         raise Malformed("tenant_id is another one than this signer signs for")

@@ -144,7 +144,7 @@ class Forwarding:
         return Verdict("later", words, slow=True, reached=False)
 
     async def _post(self, secret: str, content: dict[str, str], delivery_id: str) -> tuple[Verdict, float, str | None]:
-        """What the answer means, the seconds that it asks to wait, and the job's id if it has one."""
+        """Return what the answer means, the seconds that it asks to wait, and the job's id if it has one."""
         body = json.dumps(content).encode()
         headers = signed_headers(secret, body, time.time()) | {DELIVERY_HEADER: delivery_id}
         try:
@@ -166,7 +166,7 @@ class Forwarding:
     def _failed(
         self, delivery: Delivery, verdict: Verdict, wait: float = 0.0, failure: Exception | None = None
     ) -> None:
-        """It stays; if it was the API that would not have it, behind those that were tried less often."""
+        """Keep it; if the API refused it, behind those that were tried less often."""
         self._tries[delivery.id] = self._tries.get(delivery.id, 0) + verdict.reached
         self._failures += 1
         pause = pause_seconds(self._failures, slow=verdict.slow, jitter=random.random())  # noqa: S311 -- no secret
@@ -181,7 +181,7 @@ class Forwarding:
             self._old.seen(waiting)
 
     def _ended(self, delivery: Delivery, verdict: Verdict, job_id: str | None) -> None:
-        """It was accepted, or never will be."""
+        """Remove it: it was accepted, or never will be."""
         self._tries.pop(delivery.id, None)
         self._failures = 0
         self._send_at = self._closed_until = 0.0
@@ -202,7 +202,7 @@ class Forwarding:
 
 
 async def _told(response: httpx2.Response) -> dict[str, Any]:
-    """What the API says in its answer; nothing where it is not the API that answers."""
+    """Return what the API says in its answer; nothing where it is not the API that answers."""
     try:
         async with asyncio.timeout(_REST_SECONDS):
             told = json.loads(await read_within(response.aiter_bytes(), _LARGEST_ANSWER_BYTES) or b"")
@@ -212,7 +212,7 @@ async def _told(response: httpx2.Response) -> dict[str, Any]:
 
 
 def _job_id(told: Mapping[str, Any]) -> str | None:
-    """What the API calls the job; None if it does not say so."""
+    """Return what the API calls the job; None if it does not say so."""
     try:
         return str(UUID(told.get("job_id")))
     except (ValueError, TypeError, AttributeError):

@@ -169,7 +169,7 @@ def _probe(folder: Path) -> None:
 
 
 def _read(path: Path) -> Delivery | None:
-    """What a file says; None if it is none of ours."""
+    """Return what a file says; None if it is none of ours."""
     try:
         told = json.loads(path.read_bytes())
         delivery = Delivery(**told)

@@ -55,7 +55,7 @@ def is_reason(status: int, detail: object) -> bool:
 
 
 def judge(status: int, tenant_id: str, *, by_api: bool = True) -> Verdict:
-    """What an answer with this status means for a webhook of the tenant.
+    """Return what an answer with this status means for a webhook of the tenant.
 
     `by_api`: its body is what the API says with it. What stands in between may answer anything, and under any status.
     """
@@ -83,7 +83,7 @@ def pause_seconds(failures: int, *, slow: bool, jitter: float) -> float:
 
 
 def retry_after_seconds(header: str | None, now: float) -> float:
-    """The wait that a `Retry-After` asks for, in seconds or as a date (RFC 9110), an hour at most; 0 without one."""
+    """Return the wait of a `Retry-After`, given in seconds or as a date (RFC 9110): an hour at most; 0 without one."""
     if not header:
         return 0.0
     if header.isascii() and header.isdecimal():

@@ -46,7 +46,7 @@ class DatabaseUnreachable(Exception):
 
 
 def newest_revision() -> str:
-    """The revision that this code needs.
+    """Return the revision that this code needs.
 
     Revisions are numbers that count up. Each leaves the tables and functions usable for the release before it, which
     goes on working, and starting, until it is replaced.
@@ -74,7 +74,7 @@ async def check(database: Database) -> None:
 
 
 def check_now(url: str) -> None:
-    """The same for code that is not asynchronous, wherever it runs. Raises what `check` raises."""
+    """Check likewise from code that is not asynchronous, wherever it runs. Raises what `check` raises."""
 
     async def once() -> None:
         database = Database(url, application_name="ai-agents start", pool_size=2)
