@@ -38,7 +38,7 @@ _MOST_NAMED = 10
 
 
 def create_app() -> FastAPI:
-    """The application, from the environment. Ends the process, saying why, when its settings or database are unfit.
+    """Return the application, from the environment. Ends the process with a line when settings or database are unfit.
 
     A database that does not answer yet is no reason not to start: Redis can take events meanwhile.
     """

@@ -118,14 +118,7 @@ def guesses(asked: Question) -> Iterator[Guess]:
     claim, body = asked.claim, asked.body
     plain = claim.prefix + body
     keys = [claim.key_of(secret) for secret in asked.secrets]
-    for key in keys:
-        yield Guess(key, plain)
-    yield Guess(claim.key_of(asked.retired), plain, f"signed with {_THE_RETIRED}")
-    for secret in asked.secrets:
-        for key, words in _secret_forms(secret, claim):
-            yield Guess(key, plain, f"signed with {words}")
-    for key, words in _around(asked.retired, _THE_RETIRED):
-        yield Guess(key, plain, f"signed with {words}")
+    yield from _own_secrets(asked, plain, keys)
     for signed, words in (*_timestamp_forms(claim, body), *_body_forms(claim.prefix, body)):
         for key in keys:
             yield Guess(key, signed, words)
@@ -140,6 +133,18 @@ def guesses(asked: Question) -> Iterator[Guess]:
     for secret, owner in others.items():
         for key, words in _around(secret, _secret_of(owner)):
             yield Guess(key, plain, f"signed with {words}", _OF_ANOTHER, owner)
+
+
+def _own_secrets(asked: Question, plain: bytes, keys: list[bytes]) -> Iterator[Guess]:
+    """Make the guesses that the tenant's secrets, or what is taken for them by mistake, sign `plain`."""
+    for key in keys:
+        yield Guess(key, plain)
+    yield Guess(asked.claim.key_of(asked.retired), plain, f"signed with {_THE_RETIRED}")
+    for secret in asked.secrets:
+        for key, words in _secret_forms(secret, asked.claim):
+            yield Guess(key, plain, f"signed with {words}")
+    for key, words in _around(asked.retired, _THE_RETIRED):
+        yield Guess(key, plain, f"signed with {words}")
 
 
 def _around(secret: str, whose: str) -> Iterator[tuple[bytes, str]]:

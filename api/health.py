@@ -17,7 +17,7 @@ _CHECK_SECONDS = 1.5
 @router.get("/health")
 @probes.get("/health/live")
 async def live() -> dict[str, str]:
-    """The process answers."""
+    """Answer: the process is alive."""
     return {"status": "ok"}
 
 

@@ -135,13 +135,13 @@ class FrontDoorProtocol(HttpToolsProtocol):
             self._reads_old_head = False
 
     def _framing(self) -> list[bytes]:
-        """The headers that say where the body ends."""
+        """Return the headers that say where the body ends."""
         names = (b"content-length", b"transfer-encoding")
         return [name + b": " + value + b"\r\n" for name, value in self.headers if name in names]
 
     # -- What the parser finds ----------------------------------------------------------------------------------------
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Begin a request."""
         if self._reads_old_head:
             return
         super().on_message_begin()
@@ -149,14 +149,14 @@ class FrontDoorProtocol(HttpToolsProtocol):
         self._head_size = self._unaccounted = 0
 
     def on_url(self, url: bytes) -> None:
-        """A piece of the address."""
+        """Take a piece of the address."""
         if self._reads_old_head:
             return
         self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; after a body in chunks also a trailer, which nobody reads."""
+        """Take a header; after a body in chunks also a trailer, which nobody reads."""
         if self._reads_old_head:
             return
         self._count(len(name) + len(value) + 4)
@@ -164,7 +164,7 @@ class FrontDoorProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is there: the application may begin."""
+        """Start the application: the head is complete."""
         if self._reads_old_head:
             return
         if len(self.pipeline) >= MOST_WAITING_REQUESTS:
@@ -177,12 +177,12 @@ class FrontDoorProtocol(HttpToolsProtocol):
         self._unaccounted = 0
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
+        """Take a piece of the body."""
         self._unaccounted = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is there as a whole; or it is one whose body the parser leaves unread."""
+        """End the request; the parser may have left its body unread."""
         if self.parser.should_upgrade() and self._framing():
             return
         super().on_message_complete()

@@ -40,7 +40,7 @@ def listen(port: int, setting: str = "API_PROBE_PORT") -> socket.socket:
 
 
 def create_probes(api: FastAPI) -> FastAPI:
-    """What the port answers: the probes, `/metrics`, and what describes the API itself (`/docs`, `/openapi.json`)."""
+    """Return the port's application: probes, `/metrics`, and the API's own description (`/docs`, `/openapi.json`)."""
     app = FastAPI(title=api.title, redoc_url=None, redirect_slashes=False, telemetry=NO_TELEMETRY)
     app.state = api.state
     app.add_exception_handler(HTTPException, webhook.refuse_address)

@@ -43,7 +43,7 @@ def is_signed(headers: Mapping[str, str]) -> bool:
 def by_signature(
     tenants: TenantDirectory, tenant_id: str, headers: Mapping[str, str], body: bytes, ticket_id: str | None
 ) -> Proof:
-    """What it is proved by. Raises WebhookRefused."""
+    """Return the proof. Raises WebhookRefused."""
     tenant = tenants.get(tenant_id) or _NOBODY
     secrets = (*tenant.webhook_secrets, *_NOBODYS_SECRETS)[:2]
     now = time.time()
@@ -65,7 +65,7 @@ def by_signature(
 
 
 def by_token(tenants: TenantDirectory, tenant_id: str, headers: Mapping[str, str], ticket_id: str | None) -> Proof:
-    """What a webhook that is not signed is proved by. Raises WebhookRefused."""
+    """Return the proof of a webhook that is not signed. Raises WebhookRefused."""
     tenant = tenants.get(tenant_id) or _NOBODY
     given = headers.get(TOKEN_HEADER)
     # Digests, since unequal lengths would be seen at once.

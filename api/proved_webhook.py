@@ -30,7 +30,7 @@ class ProvedWebhook:
 
 
 async def prove(request: Request, state: ApiState, addressed: str | None) -> ProvedWebhook:
-    """The webhook, proved to be the tenant's. Raises WebhookRefused."""
+    """Return the webhook, proved to be the tenant's. Raises WebhookRefused."""
     headers = request.headers
     unsigned = not proof.is_signed(headers) and (addressed is not None or TOKEN_HEADER in headers)
     try:
@@ -52,7 +52,7 @@ async def prove(request: Request, state: ApiState, addressed: str | None) -> Pro
 
 
 def _proved_by_token(state: ApiState, headers: Mapping[str, str], body: bytes, addressed: str | None) -> ProvedWebhook:
-    """The webhook, proved by its token; `addressed` is the tenant in its address, if one is. Raises WebhookRefused."""
+    """Return the webhook, proved by its token; `addressed` is the tenant in its address. Raises WebhookRefused."""
     if proof.is_signed(headers):
         # Its tenant is in what was signed: one in the address would be a second one, which nobody signed.
         raise WebhookRefused(400, "signed webhook at a tenant's address")
@@ -76,7 +76,7 @@ def _proved_by_token(state: ApiState, headers: Mapping[str, str], body: bytes, a
 
 
 async def _body_of(request: Request, state: ApiState, *, any_type: bool) -> bytes:
-    """The body, whatever it is declared as if `any_type` is set. Raises WebhookRefused."""
+    """Return the body, whatever it is declared as if `any_type` is set. Raises WebhookRefused."""
     try:
         return await read_body(request, LARGEST_BODY_BYTES, state.sender_seconds, any_type=any_type)
     except BodyCompressed:

@@ -87,7 +87,7 @@ def claim_of(headers: Mapping[str, str]) -> SignatureClaim | None:
 def verify(
     secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float, *, require_timestamp: bool = False
 ) -> tuple[bytes, int]:
-    """The bytes that one of the secrets signed, and which. `headers` are looked up in lower case; `now` is Unix time.
+    """Return the bytes that one of the secrets signed, and its place. `headers` are in lower case; `now` is Unix time.
 
     `require_timestamp`: a signature over the body alone is refused, however good. Raises SignatureRefused. Each secret
     is tried whatever the others gave, so that the time taken tells nothing.
@@ -150,7 +150,7 @@ def _recent(timestamp: str, now: float) -> bool:
 
 
 def _clock_cause(timestamp: str, now: float) -> str:
-    """What is wrong with a timestamp that was rightly signed."""
+    """Return the problem of a timestamp that was rightly signed."""
     if not (timestamp.isascii() and timestamp.isdecimal()):
         return "timestamp is no number of seconds"
     seconds = int(timestamp[:15])

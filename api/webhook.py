@@ -136,7 +136,7 @@ async def _receive(request: Request, addressed: str | None) -> JSONResponse:
 
 
 def _address(addressed: str | None) -> dict[str, str]:
-    """The attributes of a span; what a stranger wrote is not among them."""
+    """Return the attributes of a span; what a stranger wrote is not among them."""
     if addressed is None:
         return {"http.route": "/webhook", "url.path": "/webhook"}
     path = {"url.path": f"/webhook/{addressed}"} if is_tenant_id(addressed) else {}
@@ -200,7 +200,7 @@ def _checked(tenant_id: str) -> dict[str, str]:
 
 
 def _event(proved: ProvedWebhook, headers: Mapping[str, str]) -> Event:
-    """What is to be recorded. Raises WebhookRefused."""
+    """Return the event to record. Raises WebhookRefused."""
     try:
         said = parse(proved.payload)
     except Unusable as unusable:
@@ -221,7 +221,7 @@ def _event(proved: ProvedWebhook, headers: Mapping[str, str]) -> Event:
 
 
 def _dedupe_keys(headers: Mapping[str, str], said: DeskWebhook, proved: ProvedWebhook) -> tuple[str, ...]:
-    """The delivery's id, or what makes two posts the same; and what was signed.
+    """Return the delivery's id, or what makes two posts the same; and what was signed.
 
     Most schemes do not sign the id: a captured request that is sent again under another one is the same all the same.
     A desk that can't sign can't make an id for each delivery either: its headers have one text for ever.

@@ -48,7 +48,7 @@ class Pair:
 
 @contextlib.contextmanager
 def collecting(folder: Path) -> Iterator[str]:
-    """A collector for the length of the block; its address."""
+    """Yield a collector for the length of the block; its address."""
     port = free_port()
     collector = Process(
         "collector",

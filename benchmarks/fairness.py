@@ -76,7 +76,7 @@ class _Flood:
         return [row[0] for row in self._owner.execute(_WAITED, (_OTHER, tickets)).fetchall()]
 
     def state(self) -> str:
-        """What became of the flood so far."""
+        """Return the flood's results so far."""
         question = "SELECT state, count(*) FROM jobs WHERE tenant_id = %s GROUP BY 1 ORDER BY 1"
         return ", ".join(f"{count} {state}" for state, count in self._owner.execute(question, (_FLOODS,)).fetchall())
 

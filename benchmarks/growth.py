@@ -90,7 +90,7 @@ class StatementCost:
 
 
 async def _claims(tables: Sequence[Filled], claims: int) -> dict[str, list[StatementCost]]:
-    """The costs of a claim and of a job's end, on each table."""
+    """Return the costs of a claim and of a job's end, on each table."""
     claiming, ending = ([StatementCost() for _ in tables] for _ in range(2))
     for _ in range(claims // _BATCH):
         for number, on in enumerate(tables):
@@ -100,7 +100,7 @@ async def _claims(tables: Sequence[Filled], claims: int) -> dict[str, list[State
 
 
 async def _asked(tables: Sequence[Filled], runs: int, seconds: float) -> dict[str, list[StatementCost]]:
-    """The costs of each statement on each table: of so many runs, or fewer after so many seconds."""
+    """Return the costs of each statement on each table: of so many runs, or fewer after so many seconds."""
     found = {}
     for name, ask in ASKED.items():
         for on in tables:
@@ -127,7 +127,7 @@ async def _measured(
 
 
 def measure(folder: Path, given: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
-    """The figures of each statement, for each size."""
+    """Return the figures of each statement, for each size."""
     found: dict[str, list[StatementCost]] = {}
     with ExitStack() as stack:
         tables = []

@@ -128,7 +128,7 @@ def _side_of_ours(ours: Ours) -> Contender:
 
 @contextlib.contextmanager
 def peers(folder: Path, ours: Ours, names: Sequence[str]) -> Iterator[list[Contender]]:
-    """The workers of those peers, each with a database of its own in the Redis of ours."""
+    """Yield the workers of those peers, each with a database of its own in the Redis of ours."""
     state = ours.system.state
     with contextlib.ExitStack() as stack:
         sides = []

@@ -158,7 +158,7 @@ class _Load:
             self._over.set_result(None)
 
     def _due(self, seconds: float) -> int:
-        """The number of requests that are to be sent so many seconds after the beginning."""
+        """Return the number of requests that are to be sent so many seconds after the beginning."""
         if self._plan.rate is None:
             return self._plan.requests if seconds < self._plan.seconds else self._sent
         # The first at once, and each at the moment from which its time counts.

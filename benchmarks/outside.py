@@ -119,15 +119,15 @@ class _Door(asyncio.Protocol):
         self._parser.feed_data(data)
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Begin a request."""
         self._url, self._body = b"", b""
 
     def on_url(self, url: bytes) -> None:
-        """A piece of the address."""
+        """Take a piece of the address."""
         self._url += url
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
+        """Take a piece of the body."""
         self._body += body
 
     def on_message_complete(self) -> None:

@@ -20,7 +20,7 @@ def thread_cpu_seconds(pid: int) -> float:
 
 
 def tree_cpu(pid: int) -> float:
-    """The same of a process and of those below it, also of those that have ended."""
+    """Return the CPU time of a process and of those below it, also of those that have ended."""
     return sum(sum(_times(one)) for one in (pid, *descendants(pid)))
 
 
@@ -41,7 +41,7 @@ class Memory:
 
 
 def memory(pid: int) -> Memory:
-    """The memory of a process now, and at its peak so far."""
+    """Return the memory of a process now, and at its peak so far."""
     share = _sizes(pid, "smaps_rollup")
     peak = _sizes(pid, "status")["VmHWM"]
     return Memory(share["Rss"], share["Pss"], peak)

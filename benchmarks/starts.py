@@ -47,7 +47,7 @@ def _start(process: Process, start: Callable[[], None]) -> StartFigures:
 
 
 def measure(folder: Path, rounds: int) -> dict[str, list[StartFigures]]:
-    """The starts of each process, by its name."""
+    """Return the starts of each process, by its name."""
     python = str(python_of("image"))
     with Ours(folder / "ours", housekeeping=True) as ours:
         system = ours.system

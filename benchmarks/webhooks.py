@@ -82,7 +82,7 @@ def peer_process(folder: Path, kind: str, broker: str) -> Process:
 
 @contextlib.contextmanager
 def _peers(folder: Path) -> Iterator[list[_Side]]:
-    """The peers, each in a process of its own, with a Redis of their own."""
+    """Yield the peers, each in a process of its own, with a Redis of their own."""
     with Valkey(folder / "valkey", appendonly=True) as redis, contextlib.ExitStack() as stack:
         sides = []
         for kind in PEERS:

@@ -90,7 +90,7 @@ def read_access(
     on_problem: Callable[[str], None] = lambda _: None,
     now: Callable[[], float] = time.time,
 ) -> Callable[[], Mapping[str, str]]:
-    """A reader of the settings of logging in: the environment, with files of `secrets_dir` laid over it.
+    """Return a reader of the settings of logging in: the environment, with files of `secrets_dir` laid over it.
 
     A token and its role change together, and so do the settings of the provider.
     """
@@ -105,7 +105,7 @@ def read_access(
 
 
 def _group(name: str) -> str:
-    """What a file belongs to; empty for one that is no setting of logging in."""
+    """Return what a file belongs to; empty for one that is no setting of logging in."""
     for prefix in (_TOKEN, _ROLE):
         if name.startswith(prefix) and len(name) > len(prefix):
             return f"token {name.removeprefix(prefix)}"

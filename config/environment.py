@@ -33,7 +33,7 @@ def settle_environment() -> None:
 
 
 def environment_with(**more: str) -> dict[str, str]:
-    """This process's environment and what is not empty of `more`, for a program that takes its place."""
+    """Return this process's environment and the values of `more` that are not empty, for a program in its place."""
     return dict(os.environ) | {name: value for name, value in more.items() if value}
 
 

@@ -21,7 +21,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
     """The files of `SECRETS_DIR` that are named like a setting. Empty ones count as unset, like empty variables."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        """The text of the setting's file, or None."""
+        """Return the text of the setting's file, or None."""
         folder = os.environ.get("SECRETS_DIR")
         path = Path(folder or "") / field_name.upper()
         try:

@@ -33,7 +33,7 @@ class ReconcileSettings(LogSettings):
 
 
 def reconcile_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
-    """What is wrong with a tenant's settings (named without the tenant) for webhooks that never come."""
+    """Return the problems of a tenant's settings (named without the tenant) for webhooks that never come."""
     suffix = setting_suffix(tenant_id)
     wrong = [unreadable(f"{name}_{suffix}") for name in _CHOICES if settings.get(name) == UNREADABLE]
     if wrong:

@@ -76,7 +76,7 @@ class SecretFiles:
         return self._unlisted and not self._there
 
     def read(self) -> dict[str, str]:
-        """What counts now. The first reading takes the files as they are: a process starts with what it was given.
+        """Return the settings in force. The first reading takes the files as they are.
 
         One that finds the folder and can't list it is none.
         """
@@ -102,7 +102,7 @@ class SecretFiles:
         self._values = {name: text for name, text in texts.items() if text}
 
     def _found(self) -> dict[str, _File]:
-        """The files of the folder. Raises OSError where there is none, or it can't be read."""
+        """Return the files of the folder. Raises OSError where there is none, or it can't be read."""
         if self._folder is None:
             return {}
         names = sorted(path.name for path in self._folder.iterdir() if not path.name.startswith("."))
@@ -171,7 +171,7 @@ class SecretFiles:
         return self._values.get(name, "").startswith(text)
 
     def _cut_problem(self, name: str, file: _File, now: float) -> str | None:
-        """The same for a secret of which only the beginning is left."""
+        """Return the problem of a secret of which only the beginning is left."""
         if not file.text:
             return f"{name}: its file is empty; delete it to withdraw the secret"
         if not self._is_old(name, file, now):
@@ -190,7 +190,7 @@ def unreadable(name: str) -> str:
 
 
 def _file(path: Path) -> _File | None:
-    """What is there; None where there is no file (any more)."""
+    """Return the content; None where there is no file (any more)."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return None

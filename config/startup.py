@@ -29,7 +29,7 @@ Needs = Literal["secret", "desk", "nothing"]
 def load_with_tenants(
     kind: type[ProcessSettings], *, needs: Needs, on_problem: Callable[[TenantProblem], None]
 ) -> tuple[ProcessSettings, TenantDirectory]:
-    """The settings of one process and its tenants, at least one of which has what the process `needs`, if anything.
+    """Return the settings of one process and its tenants, at least one of which has what the process `needs`.
 
     Those whose settings are unusable are closed, and `problems` of the directory tells why; `on_problem` hears later of
     settings that became unusable, and of changed files that are not used. Raises SettingsRefused with a sentence for

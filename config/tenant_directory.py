@@ -47,7 +47,7 @@ class TenantDirectory:
         self._read_at = monotonic()
 
     def get(self, tenant_id: str) -> Tenant | None:
-        """The tenant of that id, or None."""
+        """Return the tenant of that id, or None."""
         self._refresh()
         return self._tenants.get(tenant_id)
 

@@ -96,7 +96,7 @@ def _webhook_secrets(settings: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _desk(settings: Mapping[str, str]) -> DeskSettings | None:
-    """The desk of settings that have no problem; None where there is none."""
+    """Return the desk of settings that have no problem; None where there is none."""
     if not has_desk(settings):
         return None
     cloud = settings.get("SERVICEDESK_EDITION", "onpremises").lower() == "cloud"

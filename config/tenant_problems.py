@@ -36,7 +36,7 @@ def is_tenant_id(text: str) -> bool:
 
 
 def key_problems(name: str, key: str) -> list[str]:
-    """What is wrong with a key of the process itself that is read while it runs; empty if it is gone."""
+    """Return the problems of a key of the process itself that is read while it runs; empty if it is gone."""
     if key == UNREADABLE:
         return [f"{name} is wrong: its file can't be read as text"]
     if not key:
@@ -45,7 +45,7 @@ def key_problems(name: str, key: str) -> list[str]:
 
 
 def id_problems(tenant_id: str) -> list[str]:
-    """What is wrong with the id."""
+    """Return the problems of the id."""
     suffix = setting_suffix(tenant_id)
     if not TENANT_ID.fullmatch(tenant_id):
         return [f"WEBHOOK_SECRET_{suffix[:63]}: a tenant id has only a-z, 0-9 and -, at most 63 of them"]
@@ -55,7 +55,7 @@ def id_problems(tenant_id: str) -> list[str]:
 
 
 def problems_of(tenant_id: str, settings: Mapping[str, str], keys: Keys = ALL_KEYS) -> list[str]:
-    """What is wrong with the settings (named without the tenant) of a tenant whose id is well-formed.
+    """Return the problems of the settings (named without the tenant) of a tenant whose id is well-formed.
 
     Keys of another kind than `keys` may be missing.
     """
@@ -66,7 +66,7 @@ def problems_of(tenant_id: str, settings: Mapping[str, str], keys: Keys = ALL_KE
 
 
 def webhook_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
-    """What is wrong with the settings (named without the tenant) that its webhooks are checked by."""
+    """Return the problems of the settings (named without the tenant) that its webhooks are checked by."""
     suffix = setting_suffix(tenant_id)
     wrong = _unreadable(suffix, settings, ("WEBHOOK_SECRET", "WEBHOOK_REQ", "WEBHOOK_TOKEN", "PREVIOUS_", "RETIRED_"))
     if not wrong and settings.get("WEBHOOK_REQUIRE_TIMESTAMP", "false").lower() not in ("true", "false"):
@@ -96,7 +96,7 @@ def _token_problems(suffix: str, settings: Mapping[str, str]) -> list[str]:
 
 
 def shared_token(tenant_id: str, token: str, tenants: Mapping[str, Mapping[str, str]]) -> str | None:
-    """What is wrong with a tenant's token that is in use by another one of `tenants` (id -> settings) too, or None.
+    """Return the problem of a token that another one of `tenants` (id -> settings) uses too, or None.
 
     Who knows it would post as both.
     """
@@ -116,7 +116,7 @@ def has_desk(settings: Mapping[str, str]) -> bool:
 
 
 def desk_problems(tenant_id: str, settings: Mapping[str, str], keys: Keys = ALL_KEYS) -> list[str]:
-    """What is missing or wrong of its desk; nothing where it has none."""
+    """Return the problems of its desk; nothing where it has none."""
     suffix = setting_suffix(tenant_id)
     wrong = _unreadable(suffix, settings, ("SERVICEDESK_",))
     if wrong or not has_desk(settings):
@@ -155,7 +155,7 @@ def desk_problems(tenant_id: str, settings: Mapping[str, str], keys: Keys = ALL_
 
 
 def model_problems(tenant_id: str, settings: Mapping[str, str], keys: Keys = ALL_KEYS) -> list[str]:
-    """What is wrong with what it has of its own for the model."""
+    """Return the problems of its own settings for the model."""
     suffix = setting_suffix(tenant_id)
     if wrong := _unreadable(suffix, settings, ("OPENAI_",)):
         return wrong
@@ -176,7 +176,7 @@ def model_problems(tenant_id: str, settings: Mapping[str, str], keys: Keys = ALL
 
 
 def ticket_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
-    """What is wrong with the settings that say which of its tickets are enhanced, and how."""
+    """Return the problems of the settings that say which of its tickets are enhanced, and how."""
     suffix = setting_suffix(tenant_id)
     wrong = _unreadable(suffix, settings, ("TICKETS_", "CONTEXT_", "MODE"))
     for name in ("TICKETS_ONLY", "TICKETS_NEVER", "CONTEXT_WITHIN"):
@@ -191,7 +191,7 @@ def ticket_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
 
 
 def share_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
-    """What is wrong with the settings of its share of the workers."""
+    """Return the problems of the settings of its share of the workers."""
     suffix = setting_suffix(tenant_id)
     if wrong := _unreadable(suffix, settings, ("JOBS_",)):
         return wrong
@@ -206,7 +206,7 @@ def share_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
 
 
 def note_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
-    """What is wrong with the settings of its notes, and of what a model may see."""
+    """Return the problems of the settings of its notes, and of what a model may see."""
     suffix = setting_suffix(tenant_id)
     wrong = _unreadable(suffix, settings, ("NOTE_", "MASKING"))
     if wrong:
@@ -229,7 +229,7 @@ def note_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
 
 
 def audit_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
-    """What is wrong with how long its audit records are kept."""
+    """Return the problems of how long its audit records are kept."""
     suffix, days = setting_suffix(tenant_id), settings.get("AUDIT_DAYS", "0")
     if wrong := _unreadable(suffix, settings, ("AUDIT_",)):
         return wrong

@@ -44,7 +44,7 @@ def read_environment(
     on_problem: Callable[[str], None] = lambda _: None,
     now: Callable[[], float] = time.time,
 ) -> Callable[[], Mapping[str, str]]:
-    """A reader of the environment with files of `secrets_dir` laid over it: those of tenants, and PROCESS_KEYS.
+    """Return a reader of the environment with files of `secrets_dir` laid over it: those of tenants, and PROCESS_KEYS.
 
     Empty values count as unset. `SECRETS_DIR` itself is UNREADABLE while its files could never be listed. `on_problem`
     hears of changed files that are not used as they are; `now` is the time that files are stamped with.
@@ -111,7 +111,7 @@ def _is_unlisted(values: Mapping[str, str]) -> bool:
 
 
 def parse_tenants(values: Mapping[str, str], keys: Keys = ALL_KEYS) -> tuple[dict[str, Tenant], list[TenantProblem]]:
-    """The tenants that `values` (setting name -> value) describe, and what is wrong with the others.
+    """Return the tenants that `values` (setting name -> value) describe, and what is wrong with the others.
 
     One whose token is another tenant's too is there, but without it. Keys of another kind than `keys` may be missing.
     """

@@ -58,7 +58,7 @@ class TicketRules:
         return {kind: names for kind, names in self.never.items() if kind != "event"}
 
     def hidden_from(self, known: Mapping[str, str]) -> Names:
-        """The names that a ticket may not have to be context for another one, of which this is `known`."""
+        """Return the names that a ticket may not have to be context for another one, of which this is `known`."""
         own = fold_all(known)
         hidden = {kind: names - {own.get(kind, "")} for kind, names in self.within.items()}
         kinds = self.forbidden.keys() | {kind for kind, names in hidden.items() if names}

@@ -38,7 +38,7 @@ def main() -> int:
 
 
 def verdict(report: str, complaints: str = "") -> tuple[str, int]:
-    """What to tell of pip-audit's report (JSON, or nothing if it could not be made), and the exit status."""
+    """Return what to tell of pip-audit's report (JSON, or nothing if it could not be made), and the exit status."""
     try:
         packages = json.loads(report)["dependencies"]
     except (ValueError, KeyError, TypeError):

@@ -96,7 +96,7 @@ def rows(value: Callable[[str], Any] = resolve_name) -> list[tuple[str, ...]]:
 
 
 def _shown(name: str, value: Any) -> str:
-    """A value with its unit."""
+    """Return a value with its unit."""
     if isinstance(value, re.Pattern):
         (most,) = re.findall(r"\{1,(\d+)\}", value.pattern)
         return f"1 to {most}"

@@ -116,7 +116,7 @@ class Inbox:
             await pipeline.execute()
 
     async def get(self, job_id: UUID) -> Event | None:
-        """The event of a job, or None."""
+        """Return the event of a job, or None."""
         key = str(job_id)
         try:
             value = await self._redis.hget(INBOX, key)

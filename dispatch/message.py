@@ -38,7 +38,7 @@ def job_id_of(message: bytes) -> UUID | None:
 
 @cache
 def _template() -> str:
-    """The message with places for what differs: ids and base64, so nothing in them has to be escaped."""
+    """Return the message with places for what differs: ids and base64, so nothing in them has to be escaped."""
     headers: dict[str, object] = {
         "lang": "py",
         "task": TASK,

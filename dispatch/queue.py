@@ -60,7 +60,7 @@ class _TlsConnection(_SaysLost, SSLConnection):
 
 
 def open_redis(url: str, *, seconds: float = _PUBLISH_SECONDS) -> Redis:
-    """A client that gives up after `seconds` instead of trying ten times.
+    """Return a client that gives up after `seconds` instead of trying ten times.
 
     A command that finds its connection closed is sent again at once, once, over a fresh one: the server was restarted
     while the connection lay idle, and is there. One that gets no answer is not.

@@ -27,10 +27,10 @@ class StoreBreaker:
         return True
 
     def failed(self) -> None:
-        """A call failed."""
+        """Count a failed call."""
         self._failing = True
         self._next_try_at = self._monotonic() + self._rest
 
     def worked(self) -> None:
-        """A call went through."""
+        """Note a call that succeeded."""
         self._failing = False

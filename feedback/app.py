@@ -111,7 +111,7 @@ class FeedbackPage:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request, texts: PageTexts) -> Response:
-        """Raises _Told, or ClientDisconnect."""
+        """Answer a request. Raises _Told, or ClientDisconnect."""
         path, slash, token = str(request.scope["path"]).rpartition("/")
         if path + slash not in self._paths:
             raise _Told(404, texts.unknown)

@@ -94,7 +94,7 @@ class Source(Protocol):
         """Read one, and copy it. Raises OutsideFailure or HeldBack, or one of DATABASE_FAILURES."""
 
     async def hide(self, item_id: str) -> None:
-        """The desk refused to give this one."""
+        """Hide an item that the desk refused to give."""
 
 
 def digest(*told: object) -> str:

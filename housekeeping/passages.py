@@ -7,7 +7,7 @@ _MOST_PASSAGES = 20
 
 
 def passages_of(solution: Solution) -> list[str]:
-    """The text in parts of about 1500 characters, cut between words."""
+    """Return the text in parts of about 1500 characters, cut between words."""
     parts: list[str] = []
     current = ""
     for word in solution.text.split():

@@ -56,7 +56,7 @@ class SolutionSource:
         await listings.was_read(copy.database, copy.tenant_id, "p", solution_id)
 
     async def hide(self, solution_id: str) -> None:
-        """The desk refused to give it: what was copied stays."""
+        """Keep the copy of an item that the desk refused to give."""
 
 
 def _is_expired(solution: Solution) -> bool:

@@ -181,5 +181,5 @@ class TicketSource:
         return "\n\n".join(filter(None, texts))
 
     async def hide(self, ticket_id: str) -> None:
-        """The desk refused to give it: it may have been moved to another queue."""
+        """Hide a ticket that the desk refused to give: it may have been moved to another queue."""
         await history.hide_kinds(self._copy.database, self._copy.tenant_id, ticket_id)

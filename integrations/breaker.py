@@ -49,7 +49,7 @@ class Breaker:
             metrics.BREAKER_OPEN.labels(server).set_function(lambda: float(self._open_until is not None))
 
     def check(self) -> None:
-        """Raises HeldBack when a call would not be let through now."""
+        """Raise HeldBack when a call would not be let through now."""
         if self._open_until is None:
             return
         left = self._open_until - self._monotonic()

@@ -85,7 +85,7 @@ class Hold:
         return float(self._reason is reason and self._monotonic() - self._refused_at < _STALE_SECONDS)
 
     def check(self, *, pays: bool = False) -> None:
-        """Raises HeldBack when a call would not be let through now.
+        """Raise HeldBack when a call would not be let through now.
 
         `pays`: of a job that pays for something before it comes to the call. It leaves the tries to those that have
         paid already, but for one such job each ten minutes: theirs may be refused for what they alone ask for.

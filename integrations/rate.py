@@ -223,7 +223,7 @@ class Throttle:
         self._until = self._monotonic() + seconds
 
     def check(self) -> None:
-        """Raises HeldBack while the desk throttles calls. The wait extends the job's deadline."""
+        """Raise HeldBack while the desk throttles calls. The wait extends the job's deadline."""
         left = self._until - self._monotonic()
         if left > 0:
             raise HeldBack(THROTTLED, left + self._jitter(0, left / 5))

@@ -100,7 +100,7 @@ def _registry(process: str) -> CollectorRegistry:
 
 
 def of(process: str) -> bytes:
-    """The metrics of the process in Prometheus's text format."""
+    """Return the metrics of the process in Prometheus's text format."""
     return generate_latest(_registry(process))
 
 

@@ -113,7 +113,7 @@ _PROJECT = Path(__file__).resolve().parent.parent
 
 
 def _warning(record: logging.LogRecord) -> str:
-    """A warning's category, and its place if that is ours: its text may quote what a server sent."""
+    """Return a warning's category, and its place if that is ours: its text may quote what a server sent."""
     found = _WARNING.match(_message(record))
     if found is None:
         return "Warning of a library"

@@ -43,7 +43,7 @@ def bind(**identifiers: str) -> None:
 
 @contextmanager
 def bound(**identifiers: str) -> Iterator[None]:
-    """The same for a block; what was bound before comes back after it."""
+    """Bind identifiers in a block; what was bound before comes back after it."""
     before = _block.get()
     _block.set(_Block({**before.identifiers, **identifiers}))
     try:
@@ -54,7 +54,7 @@ def bound(**identifiers: str) -> Iterator[None]:
 
 
 def current() -> Mapping[str, str]:
-    """The identifiers that are bound in this context."""
+    """Return the identifiers that are bound in this context."""
     return _block.get().identifiers
 
 
@@ -64,6 +64,6 @@ def tags() -> Mapping[str, str]:
 
 
 def other_numbers(ticket_id: str, desk_id: str | None, display_id: str | None) -> dict[str, str]:
-    """The numbers of a ticket that its webhook did not name, as identifiers beside the `ticket_id`, which it did."""
+    """Return the numbers of a ticket that its webhook did not name, as identifiers beside the `ticket_id`."""
     numbers = {"desk_id": desk_id, "display_id": display_id}
     return {name: number for name, number in numbers.items() if number and number != ticket_id}

@@ -139,7 +139,7 @@ def _to_the_second(seconds: int) -> str:
 
 
 def _show_exception(_logger: Any, _method: str, event: _Event) -> _Event:
-    """A library's traceback as one line without messages."""
+    """Return a library's traceback as one line without messages."""
     failure = event.pop("exc_info", None)
     if failure is True:
         failure = sys.exc_info()

@@ -17,12 +17,12 @@ class Outage:
         self._told_at: float | None = None
 
     def seen(self, reason: str, failure: BaseException | None = None) -> None:
-        """A call failed: says so now, and once a minute as long as it goes on."""
+        """Note a failed call: log it now, and once a minute as long as it goes on."""
         now = self._monotonic()
         if self._told_at is None or now - self._told_at >= self._again:
             self._told_at = now
             say(self._phrase, reason=reason, failure=failure)
 
     def over(self) -> None:
-        """A call worked."""
+        """Note a call that worked."""
         self._told_at = None

@@ -33,11 +33,11 @@ class Readiness:
         self._loop = loop
 
     def start(self, works: Callable[[], bool] = lambda: True) -> None:
-        """The process works from now on. Probes ask `works`, which returns False while it can't reach its work."""
+        """Be ready from now on. Probes ask `works`, which returns False while it can't reach its work."""
         self._works = works
 
     def stop(self) -> None:
-        """The process ends: it takes on nothing more."""
+        """Be ready no more: the process ends."""
         self._stopping = True
 
     def __call__(self) -> tuple[bool, dict[str, str]]:

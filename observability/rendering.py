@@ -37,7 +37,7 @@ def plain(value: object, longest: int = LONGEST_VALUE) -> str:
 
 
 def _identifiers(event: MutableMapping[str, Any]) -> dict[str, str]:
-    """What is left of an event without its own fields: the well-known identifiers first, the others as given."""
+    """Return what is left of an event without its own fields: the well-known identifiers first, the others as given."""
     names = [name for name in IDENTIFIER_ORDER if name in event]
     if len(names) < len(event):
         names += [name for name in event if name not in IDENTIFIER_ORDER]
@@ -45,7 +45,7 @@ def _identifiers(event: MutableMapping[str, Any]) -> dict[str, str]:
 
 
 def render_text(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-    """The line for people (a structlog renderer)."""
+    """Return the line for people (a structlog renderer)."""
     timestamp, level, phrase = event.pop("timestamp"), event.pop("level"), event.pop("event")
     line = f"{timestamp} {level:<7} {plain(phrase, LONGEST_EVENT)}"
     identifiers = ", ".join(f"{name}: {value}" for name, value in _identifiers(event).items())
@@ -53,7 +53,7 @@ def render_text(_logger: object, _method: str, event: MutableMapping[str, Any]) 
 
 
 def render_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-    """The same line as one JSON object (a structlog renderer)."""
+    """Return the same line as one JSON object (a structlog renderer)."""
     timestamp, level, phrase = event.pop("timestamp"), event.pop("level"), event.pop("event")
     identifiers = _identifiers(event)
     line = {"timestamp": timestamp, "level": level, "event": plain(phrase, LONGEST_EVENT)}
@@ -66,7 +66,7 @@ def render_json(_logger: object, _method: str, event: MutableMapping[str, Any]) 
 
 
 def exception_trail(failure: BaseException) -> str:
-    """The exception, its causes and where it was raised, on one line, innermost call first.
+    """Return the exception, its causes and where it was raised, on one line, innermost call first.
 
     Messages are left out: a library's message may quote a row, an address with a password or a ticket.
     """

@@ -109,7 +109,7 @@ def span(
     links: list[Link] | None = None,
     attributes: Mapping[str, AttributeValue] | None = None,
 ) -> AbstractContextManager[trace.Span]:
-    """A span around a block, current inside it, that begins with this call.
+    """Open a span around a block, current inside it, that begins with this call.
 
     An exception that leaves the block is recorded on it, with its `reason` if it has one (our own words); one that
     calls itself `expected` is an outcome, and does not turn the span red.
@@ -119,7 +119,7 @@ def span(
 
 
 def call_span(name: str, attributes: Mapping[str, AttributeValue]) -> trace.Span:
-    """A span of a call to a server, a child of the current one and itself not current; who asked for it ends it."""
+    """Start the span of a call to a server: a child of the current one, not current itself. The caller ends it."""
     return _tracer.start_span(name, kind=SpanKind.CLIENT, attributes={**attributes, **tags()})
 
 
@@ -139,7 +139,7 @@ def record_failure(failed: trace.Span, failure: BaseException, reason: str | Non
 
 
 def queue_span(parent: Context | None, since: datetime, until: datetime) -> None:
-    """The span of a job's wait: from when it was there to be taken until a worker claimed it."""
+    """Record the span of a job's wait: from when it was there to be taken until a worker claimed it."""
     start, end = _nanoseconds(since), _nanoseconds(until)
     waited = _tracer.start_span(
         QUEUE,
@@ -155,13 +155,13 @@ def _nanoseconds(moment: datetime) -> int:
 
 
 def traceparent() -> str:
-    """The W3C `traceparent` of the span that is open now."""
+    """Return the W3C `traceparent` of the span that is open now."""
     current = trace.get_current_span().get_span_context()
     return f"00-{current.trace_id:032x}-{current.span_id:016x}-{current.trace_flags:02x}" if current.is_valid else ""
 
 
 def context_of(traceparent_header: str | None) -> Context | None:
-    """The trace context that a `traceparent` names; None where there is none or it is malformed."""
+    """Return the trace context that a `traceparent` names; None where there is none or it is malformed."""
     if not traceparent_header:
         return None
     found = _propagator.extract({"traceparent": traceparent_header}, context=Context())
@@ -169,19 +169,19 @@ def context_of(traceparent_header: str | None) -> Context | None:
 
 
 def own_trace() -> Context:
-    """The parent of a span that begins a trace, whatever span is open."""
+    """Return the parent of a span that begins a trace, whatever span is open."""
     return Context()
 
 
 def links_to(traceparent_header: str | None) -> list[Link]:
-    """A link to a caller's span: what a stranger sends may be mentioned, but is not the parent of our trace."""
+    """Return a link to a caller's span: what a stranger sends may be mentioned, but is not the parent of our trace."""
     parent = context_of(traceparent_header)
     return [] if parent is None else [Link(trace.get_current_span(parent).get_span_context())]
 
 
 @contextmanager
 def untraced() -> Iterator[None]:
-    """A block whose HTTP and SQL make no spans: periodic work that belongs to no job."""
+    """Run a block whose HTTP and SQL make no spans: periodic work that belongs to no job."""
     token = _untraced.set(True)
     try:
         yield

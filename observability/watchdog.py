@@ -23,7 +23,7 @@ class Progress(Protocol):
         """Why there is none, by the watchdog's clock (seconds); or None. Called in the watchdog's thread."""
 
     def start_over(self, now: float) -> None:
-        """The process was held still itself: what was seen before says nothing."""
+        """Forget the observations: the process was held still itself."""
 
 
 class Rounds:
@@ -37,11 +37,11 @@ class Rounds:
         self._forgiven_until = -math.inf
 
     def next_within(self, seconds: float) -> None:
-        """The next step begins within so many seconds."""
+        """Expect the next step within so many seconds."""
         self._missed_at = self._monotonic() + seconds + self._stuck_seconds
 
     def may_wait(self) -> None:
-        """What comes next may take for ever, and watches over itself."""
+        """Expect nothing: the next step may take for ever, and has a watch of its own."""
         self._missed_at = None
 
     def look(self, now: float) -> str | None:
@@ -51,7 +51,7 @@ class Rounds:
         return "its rounds stand still" if is_missed else None
 
     def start_over(self, now: float) -> None:
-        """The step that was under way has `stuck_seconds` more at least."""
+        """Give the current step `stuck_seconds` more at least."""
         self._forgiven_until = now + self._stuck_seconds
 
 

@@ -37,17 +37,17 @@ class Crowd(Generic[Connection]):
         return len(self._served) >= self._most
 
     def wait(self, connection: Connection, now: float) -> None:
-        """It waits for its sender, from now on or since before."""
+        """Note that a connection waits for its sender, from now on or since before."""
         self._served.discard(connection)
         self._waiting.setdefault(connection, now)
 
     def serve(self, connection: Connection) -> None:
-        """The whole of a request is there."""
+        """Note that a whole request is there."""
         self._waiting.pop(connection, None)
         self._served.add(connection)
 
     def leave(self, connection: Connection) -> None:
-        """It is closed; harmless for one that has left."""
+        """Forget a closed connection; harmless for one that has left."""
         self._waiting.pop(connection, None)
         self._served.discard(connection)
 

@@ -133,7 +133,7 @@ async def owners(database: Database, ticket_id: str) -> list[str]:
 
 
 async def details(database: Database, job_id: UUID) -> Details | None:
-    """What one row says; None when there is no such job."""
+    """Return what one row says; None when there is no such job."""
     tenant_id = await _tenant_of(database, job_id)
     if tenant_id is None:
         return None

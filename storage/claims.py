@@ -91,7 +91,7 @@ async def know_numbers(database: Database, held: Claim, desk_id: str, display_id
 
 
 def _bound(function: str, *parameters: str) -> TextClause:
-    """A call of a function that changes the claim's job and answers whether it did."""
+    """Return a call of a function that changes the claim's job and answers whether it did."""
     given = ", ".join(f":{name}" for name in ("tenant", "id", "token", *parameters))
     return text(f"SELECT {function}({given})")
 
@@ -102,7 +102,7 @@ async def _change(database: Database, held: Claim, function: TextClause, **value
 
 
 async def _write(database: Database, held: Claim, function: TextClause, **values: Any) -> None:
-    """Raises LeaseLost."""
+    """Write the change. Raises LeaseLost."""
     if not await _change(database, held, function, **values):
         raise LeaseLost
 
@@ -186,12 +186,12 @@ async def may_have_posted(database: Database, held: Claim) -> bool:
 
 
 async def complete(database: Database, held: Claim, note_id: str) -> None:
-    """The note is in the ticket. Raises LeaseLost."""
+    """Complete the job: its note is in the ticket. Raises LeaseLost."""
     await _write(database, held, _COMPLETE, note=note_id)
 
 
 async def skip(database: Database, held: Claim, reason: str) -> None:
-    """The ticket is gone or closed. Raises LeaseLost."""
+    """Skip the job: its ticket is gone or closed. Raises LeaseLost."""
     await _write(database, held, _SKIP, reason=reason)
 
 

@@ -4,7 +4,7 @@ _SIGNED = "signed:"
 
 
 def signed_key(digest: str) -> str:
-    """The key of the very bytes that were signed: it stays known for its time, whatever became of their job."""
+    """Return the key of the very bytes that were signed: it stays known for its time, whatever became of their job."""
     return _SIGNED + digest
 
 

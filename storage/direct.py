@@ -91,7 +91,7 @@ class DirectConnection:
 
 @asynccontextmanager
 async def take(engine: AsyncEngine, spans: StatementSpans | None) -> AsyncIterator[DirectConnection]:
-    """A connection of the pool for the length of the block. Raises what SQLAlchemy raises, for the block as well."""
+    """Yield a connection of the pool. Raises what SQLAlchemy raises, for the block as well."""
     try:
         lent = await engine.raw_connection()
     except psycopg.Error as failure:

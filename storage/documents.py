@@ -79,7 +79,7 @@ async def remove(database: Database, tenant_id: str, path: str) -> int:
 
 
 async def added(database: Database, tenant_id: str) -> list[AddedDocument]:
-    """The documents that are there, by their paths."""
+    """Return the documents that are there, by their paths."""
     path = func.substr(Passage.source_id, len(_FILE) + 1).label("path")
     question = (
         select(path, func.count().label("parts"), func.min(Passage.synced_at).label("added_at"))

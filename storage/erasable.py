@@ -46,7 +46,7 @@ class Which:
 
 
 def numbers(model: HasNumbers) -> ColumnElement[list[str]]:
-    """The numbers that a row has of its ticket, which is forgotten by each of them: an array."""
+    """Return the numbers that a row has of its ticket, which is forgotten by each of them: an array."""
     others = [Ticket.display_id] if issubclass(model, Ticket) else [model.desk_id, model.display_id]
     return func.array_remove(array([model.ticket_id, *others]), null(), type_=ARRAY(Text))
 
@@ -59,7 +59,7 @@ def _has(model: HasNumbers, number: str) -> ColumnElement[bool]:
 
 
 async def numbers_of(database: Database, tenant_id: str, number: str) -> set[str]:
-    """A ticket's numbers, as far as rows of it tell the other one."""
+    """Return a ticket's numbers, as far as rows of it tell the other one."""
     found = {number}
     async with database.tenant(tenant_id) as session:
         for model in _OF_TICKETS:
@@ -141,7 +141,7 @@ async def stored(database: Database, which: Which, *, page: int = PAGE) -> Store
 
 
 def _numbers_in(path: str, where: InstrumentedAttribute[Any] = Job.enhancement) -> ColumnElement[list[str]]:
-    """What an answer, or what was found for one, has there."""
+    """Return what an answer, or what was found for one, has there."""
     found = func.jsonb_path_query_array(where, cast(path, JSONPATH))
     return func.coalesce(found, cast([], JSONB), type_=JSONB)
 
@@ -183,7 +183,7 @@ _RECORDS = select(
 
 
 def tickets_of(jobs: Sequence[Any]) -> set[str]:
-    """The tickets of jobs or records, and those that they name; by all of their numbers."""
+    """Return the tickets of jobs or records, and those that they name; by all of their numbers."""
     return {str(number) for job in jobs for number in (*job.numbers, *job.named)}
 
 

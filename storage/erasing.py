@@ -110,7 +110,7 @@ class _Erasure:
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[AsyncSession]:
-        """A transaction beside which nobody copies, or erases."""
+        """Yield a transaction beside which nobody copies, or erases."""
         async with self.database.tenant(self.which.tenant_id) as session:
             await tombstones.lock(session, self.which.tenant_id, shared=False)
             yield session
@@ -214,7 +214,7 @@ class _Erasure:
         self.on_ended(ended)
 
     async def erase_the_rest(self, rows_ended_before: datetime | None) -> int:
-        """What a tenant has besides; rows of jobs that ended before this time, if there is one. How many there were."""
+        """Erase what a tenant has besides, of jobs those that ended before this time; return the count."""
         self.copies += await delete_passages(self.database, self.which.tenant_id, true())
         others = (
             DeliveryKey.key,

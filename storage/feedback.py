@@ -199,7 +199,7 @@ async def figures(database: Database, tenant_id: str, since: datetime) -> list[F
 
 
 async def _written(database: Database, tenant_id: str, statement: Any, **values: Any) -> Any:
-    """The row that a statement gives beside which nobody erases; None if it gives none."""
+    """Return the row that a statement gives beside which nobody erases; None if it gives none."""
     values |= {"forgotten": FORGOTTEN, "key": tombstones.new_key()}
     before = (tombstones.MAKE_KEY, tombstones.SHARE_KEY, _IN_TURN)
     *_, rows = await database.call_as(tenant_id, *before, statement, **values)

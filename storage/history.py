@@ -115,7 +115,7 @@ async def remove_forbidden(database: Database, tenant_id: str, forbidden: Mappin
 
 
 async def note_kinds(database: Database, tenant_id: str, listed: Mapping[str, Mapping[str, str]]) -> None:
-    """The desk has just listed these (ids with the kinds that it told of each): copies know them, beside others."""
+    """Add kinds to copies of tickets that the desk has just listed (ids with the kinds of each)."""
     told = func.jsonb_each(cast(listed, JSONB)).table_valued("ticket_id", column("kinds", JSONB)).render_derived()
     kinds = func.coalesce(Ticket.kinds, cast({}, JSONB)).op("||")(told.c.kinds)
     others = Ticket.kinds.is_distinct_from(kinds)
@@ -125,7 +125,7 @@ async def note_kinds(database: Database, tenant_id: str, listed: Mapping[str, Ma
 
 
 async def number_tickets(database: Database, tenant_id: str, listed: Mapping[str, str]) -> None:
-    """The desk has just listed these (ids with the number that people see of each): copies are known by those too."""
+    """Add numbers to copies of tickets that the desk has just listed (ids with the number that people see of each)."""
     if not listed:
         return
     both = func.unnest(cast(list(listed), ARRAY(Text)), cast(list(listed.values()), ARRAY(Text)))
@@ -137,7 +137,7 @@ async def number_tickets(database: Database, tenant_id: str, listed: Mapping[str
 
 
 async def hide_kinds(database: Database, tenant_id: str, ticket_id: str) -> None:
-    """The desk refused to show a copied ticket: its kinds are not known any more, since it may be in another queue."""
+    """Forget the kinds of a copied ticket that the desk refused to show: it may be in another queue."""
     refused = update(Ticket).where(Ticket.ticket_id == ticket_id).values(kinds=None)
     async with database.tenant(tenant_id) as session:
         await session.execute(refused)

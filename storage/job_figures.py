@@ -40,7 +40,7 @@ class JobFigures:
 
 
 async def job_figures(database: Database) -> JobFigures:
-    """The figures now. Raises one of DATABASE_FAILURES."""
+    """Return the figures now. Raises one of DATABASE_FAILURES."""
     (row,) = await database.call(_FIGURES, overdue=OVERDUE)
     return JobFigures(**row)
 
@@ -78,7 +78,7 @@ class OpenJobs:
 
 
 async def open_jobs(database: Database) -> OpenJobs:
-    """The same for a page: counted as far as anybody cares. Raises one of DATABASE_FAILURES."""
+    """Return the open jobs for a page, counted up to a limit. Raises one of DATABASE_FAILURES."""
     (row,) = await database.call(_OPEN, most=MOST_COUNTED)
     return OpenJobs(**row)
 

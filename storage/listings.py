@@ -162,7 +162,7 @@ async def adopt(database: Database, tenant_id: str, collection: Collection) -> N
 
 
 async def next_to_read(database: Database, tenant_id: str, collection: Collection, most: int) -> list[str]:
-    """The items that are to be read next: what changed last comes first."""
+    """Return the items that are to be read next: what changed last comes first."""
     (rows,) = await database.call_as(tenant_id, _NEXT, collection=collection, most=most)
     return [str(row["item_id"]) for row in rows]
 
@@ -176,13 +176,13 @@ async def was_read(
     created_at: datetime | None = None,
     changed_at: datetime | None = None,
 ) -> None:
-    """The desk gave the item; its times where it told them."""
+    """Record an item that the desk gave, with its times where it told them."""
     values = {"collection": collection, "item": item_id, "changed_at": changed_at, "created_at": created_at}
     await database.call_as(tenant_id, _READ, **values)
 
 
 async def put_off(database: Database, tenant_id: str, collection: Collection, item_id: str, *, hours: int) -> None:
-    """The desk did not give the item, as it does with what it hides from us: it is asked for again after `hours`."""
+    """Ask again after `hours` for an item that the desk did not give."""
     await database.call_as(tenant_id, _PUT_OFF, collection=collection, item=item_id, hours=hours)
 
 

@@ -44,5 +44,5 @@ def pages_of(column: InstrumentedAttribute[Any], values: Sequence[Any], size: in
 
 
 def among(column: InstrumentedAttribute[Any], values: Sequence[Any]) -> ColumnElement[bool]:
-    """The condition that the column has one of these values: one parameter, however many they are."""
+    """Return the condition that the column has one of these values: one parameter, however many they are."""
     return column == any_(literal(list(values), ARRAY(column.type)))

@@ -166,13 +166,13 @@ async def seen_open_again(
 
 
 async def noted(database: Database, tenant_id: str, *, after: datetime, until: datetime, most: int) -> list[Noted]:
-    """The newest jobs that ended with a note after the one moment and until the other, in the order of their ends."""
+    """Return the newest jobs that ended with a note after one moment and until the other, ordered by their ends."""
     (rows,) = await database.call_as(tenant_id, _NOTED, after=after, until=until, most=most)
     return [Noted(**row) for row in reversed(rows)]
 
 
 async def looked_for_notes(database: Database, tenant_id: str, until: datetime, *, removed: bool = False) -> None:
-    """The notes of jobs that ended until then need not be looked for again; count one that was `removed`."""
+    """Mark notes of jobs that ended until then as looked for; count one that was `removed`."""
     await database.call_as(tenant_id, _NOTES_UNTIL, until=until, removed=int(removed))
 
 

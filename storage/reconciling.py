@@ -145,7 +145,7 @@ async def compare(
 
 
 async def all_done(database: Database, tenant_id: str) -> None:
-    """The tenant's tickets are compared now, and all is done that follows of it: one that is missed is counted."""
+    """Record that the tenant's tickets are compared and all that follows is done; count one that is missed."""
     await database.call_as(tenant_id, _ALL_DONE)
 
 
@@ -167,7 +167,7 @@ async def count_missed(database: Database, tenant_id: str, ticket_id: str, *, co
 
 
 async def leave_out(database: Database, tenant_id: str, ticket_id: str) -> None:
-    """The ticket is not one that gets a job."""
+    """Leave out a ticket that gets no job."""
     await database.call_as(tenant_id, _LEAVE_OUT, ticket=ticket_id)
 
 

@@ -59,7 +59,7 @@ async def begin(database: Database, held: Claim, *, reopened: bool) -> str | Non
 
 
 async def note_closed(database: Database, tenant_id: str, ticket_id: str, seconds_ago: float) -> None:
-    """A ticket, by its id in the desk, was seen closed so many seconds ago: its last note was put there before that."""
+    """Record that a ticket, by its id in the desk, was seen closed so many seconds ago, after its last note."""
     async with database.tenant(tenant_id) as session:
         await session.execute(_CLOSED, {"ticket": ticket_id, "ago": timedelta(seconds=seconds_ago)})
 
@@ -74,7 +74,7 @@ async def was_reopened(database: Database, tenant_id: str, ticket_id: str) -> bo
 
 
 async def forget_closing(database: Database, tenant_id: str, ticket_id: str) -> None:
-    """A ticket was seen open, and no note is wanted for that: that it was closed says nothing any more."""
+    """Forget that a ticket was closed: it was seen open, and no note is wanted for that."""
     async with database.tenant(tenant_id) as session:
         await session.execute(_NOT_WANTED, {"ticket": ticket_id})
 

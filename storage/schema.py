@@ -89,7 +89,7 @@ async def check(database: Database) -> None:
 
 
 def check_now(url: str) -> None:
-    """The same for code that is not asynchronous, wherever it runs. Raises what `check` raises."""
+    """Check likewise from code that is not asynchronous, wherever it runs. Raises what `check` raises."""
 
     async def once() -> None:
         database = Database(url, application_name="ai-agents start", pool_size=2)

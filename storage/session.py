@@ -147,7 +147,7 @@ class Database:
 
     @asynccontextmanager
     async def tenant(self, tenant_id: str) -> AsyncIterator[AsyncSession]:
-        """A transaction that sees and writes the rows of one tenant; committed at the end of the block."""
+        """Yield a transaction that sees and writes the rows of one tenant; committed at the end of the block."""
         async with self._sessions.begin() as session:
             # As good as a part of BEGIN, which has no span either.
             with tracing.untraced():
@@ -173,13 +173,13 @@ class Database:
 
     @asynccontextmanager
     async def across_tenants(self) -> AsyncIterator[AsyncSession]:
-        """A transaction without a tenant: tables look empty in it."""
+        """Yield a transaction without a tenant: tables look empty in it."""
         async with self._sessions.begin() as session:
             yield session
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
-        """A connection of its own in autocommit, for what lives as long as a connection does."""
+        """Yield a connection of its own in autocommit, for what lives as long as a connection does."""
         async with self._engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             try:

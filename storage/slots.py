@@ -16,7 +16,7 @@ class TenantSlots:
 
     @asynccontextmanager
     async def take(self, tenant_id: str) -> AsyncIterator[None]:
-        """A slot for the length of the block."""
+        """Yield a slot for the length of the block."""
         if self._free:
             self._free -= 1
         else:

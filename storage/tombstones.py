@@ -23,12 +23,12 @@ _BY_INDEX = text("SET LOCAL enable_seqscan = off")
 
 
 def of_ticket(ticket_id: str | ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bytes]:
-    """The keyed hash of a ticket; null while the tenant has no key."""
+    """Return the keyed hash of a ticket; null while the tenant has no key."""
     return _hash("ticket", ticket_id)
 
 
 def of_requester(address: str) -> ColumnElement[bytes]:
-    """The keyed hash of a mail address, however it is written; empty for none, null while the tenant has no key."""
+    """Return the keyed hash of a mail address, however it is written; empty for none, null without a tenant's key."""
     folded = fold(address)
     return _hash("requester", folded) if folded else literal(_NOBODY)
 
@@ -107,7 +107,7 @@ async def forgotten_among(database: Database, tenant_id: str, ticket_ids: Collec
 
 
 async def among(session: AsyncSession, ticket_ids: Collection[str]) -> set[str]:
-    """The same in a transaction, from then on by indexes alone.
+    """Return the texts in a transaction, from then on by indexes alone.
 
     The planner takes a table that was empty a moment ago for a small one, and would go through all of it each time.
     """

@@ -34,7 +34,7 @@ def moment(given: str) -> datetime:
 
 
 def job_id(given: str) -> UUID:
-    """A job's id. Raises ArgumentTypeError."""
+    """Return a job's id. Raises ArgumentTypeError."""
     try:
         return UUID(given)
     except ValueError:
@@ -42,14 +42,14 @@ def job_id(given: str) -> UUID:
 
 
 def tenant(given: str) -> str:
-    """A tenant's id. Raises ArgumentTypeError."""
+    """Return a tenant's id. Raises ArgumentTypeError."""
     if not _TENANT_ID.fullmatch(given):
         raise argparse.ArgumentTypeError("a tenant's id has a-z, 0-9 and - only, at most 63 of them")
     return given
 
 
 def webhook_url(given: str) -> str:
-    """The address of `POST /webhook` as the desk sees it. Raises ArgumentTypeError."""
+    """Return the address of `POST /webhook` as the desk sees it. Raises ArgumentTypeError."""
     if not _WEBHOOK_URL.fullmatch(given):
         raise argparse.ArgumentTypeError("is no address like https://api.example.com/webhook, ending in /webhook")
     return given

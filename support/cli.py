@@ -41,22 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     The verbs for operators have 1, 2 and 70 as well: `support.arguments` says when. `diagnose` has one a verdict.
     """
-    parser = argparse.ArgumentParser(prog="ai-agents", description="Ticket enhancement for ServiceDesk Plus.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    api = verbs.add_parser("api", help="receive webhooks and relay jobs")
-    api.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    api.add_argument("--port", type=int, default=8000, help="port to listen on (default: 8000)")
-    verbs.add_parser("worker", help="run jobs")
-    verbs.add_parser("housekeeping", help="copy tickets and solutions for context, purge what is too old")
-    console = verbs.add_parser("console", help="web pages for support and operators, behind a login")
-    console.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    console.add_argument("--port", type=int, default=8010, help="port to listen on (default: 8010)")
-    verbs.add_parser("migrate", help="make or update the tables (with DATABASE_ADMIN_URL)")
-    add_verbs(verbs)
-    # What follows is psql's, options and all.
-    psql = verbs.add_parser("psql", help="ask the database by hand, with psql", prefix_chars="\0", add_help=False)
-    psql.add_argument("arguments", nargs="*", metavar="ARGUMENT")
-    chosen = _chosen(parser, arguments)
+    chosen = _chosen(build_parser(), arguments)
     begin_loading()
     match chosen.verb:
         case "api":
@@ -77,6 +62,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             end_loading()
             status = _written(lambda: by_hand(chosen))
     return status
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all verbs."""
+    parser = argparse.ArgumentParser(prog="ai-agents", description="Ticket enhancement for ServiceDesk Plus.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    api = verbs.add_parser("api", help="receive webhooks and relay jobs")
+    api.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    api.add_argument("--port", type=int, default=8000, help="port to listen on (default: 8000)")
+    verbs.add_parser("worker", help="run jobs")
+    verbs.add_parser("housekeeping", help="copy tickets and solutions for context, purge what is too old")
+    console = verbs.add_parser("console", help="web pages for support and operators, behind a login")
+    console.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    console.add_argument("--port", type=int, default=8010, help="port to listen on (default: 8010)")
+    verbs.add_parser("migrate", help="make or update the tables (with DATABASE_ADMIN_URL)")
+    add_verbs(verbs)
+    # What follows is psql's, options and all.
+    psql = verbs.add_parser("psql", help="ask the database by hand, with psql", prefix_chars="\0", add_help=False)
+    psql.add_argument("arguments", nargs="*", metavar="ARGUMENT")
+    return parser
 
 
 def _chosen(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:

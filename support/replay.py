@@ -62,7 +62,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 async def _wanted(database: Database, chosen: argparse.Namespace, days: int) -> list[AuditRecord]:
-    """The records that were named, with an answer to compare with; of jobs without one it is told."""
+    """Return the records that were named, with an answer to compare with; of jobs without one it is told."""
     if chosen.last:
         return await audit.newest(database, chosen.tenant, chosen.last, days=days)
     found = await audit.last_of_jobs(database, chosen.tenant, chosen.job, days=days)

@@ -77,7 +77,7 @@ def run(chosen: argparse.Namespace) -> int:
 def story(
     job: Details, events: Sequence[Happened] | None = None, note: str | None = None, remark: str | None = None
 ) -> str:
-    """What the row says, a line for each step; behind it what happened, if that was asked for, and a dry run's note.
+    """Return the row's story, a line a step; then the events, if they were asked for, and a dry run's note.
 
     `remark` is what was told of its webhook.
     """
@@ -147,13 +147,13 @@ def _ended(job: Details) -> str:
 
 
 def trace_id(job: Details | Event) -> str | None:
-    """The trace's 32 digits, out of `version-trace-span-flags`."""
+    """Return the trace's 32 digits, out of `version-trace-span-flags`."""
     parts = (job.traceparent or "").split("-")
     return parts[1] if len(parts) == 4 else None
 
 
 def next_step(job: Details) -> str:
-    """What follows by itself, or what a person has to do: one sentence."""
+    """Return the next step, by itself or by hand: one sentence."""
     match job.state:
         case JobState.WAITING:
             return _next_of_waiting(job)

@@ -37,7 +37,7 @@ def terminal_width() -> int | None:
 
 
 def clean(cell: str) -> str:
-    """A text with nothing that a terminal takes for a command or a direction, and no second line."""
+    """Return a text with nothing that a terminal takes for a command or a direction, and no second line."""
     # Not printable are control characters, those that turn the direction of text, and lone surrogates.
     return "".join(character if character.isprintable() else "?" for character in cell)
 
@@ -55,7 +55,7 @@ def duration(seconds: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """The same with its greatest unit only: `9s`, `3m`, `2h`, `4d`."""
+    """Return an age in its greatest unit only: `9s`, `3m`, `2h`, `4d`."""
     whole = max(0, int(seconds))
     return next(
         (f"{whole // size}{unit}" for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)) if whole >= size),
@@ -64,7 +64,7 @@ def age(seconds: float) -> str:
 
 
 def when(moment: datetime) -> str:
-    """A time for people, to the second."""
+    """Return a time for people, to the second."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
@@ -74,7 +74,7 @@ def as_json(value: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
 
 
 def as_json_line(value: Mapping[str, Any]) -> str:
-    """The same in one line, for JSON Lines."""
+    """Return the JSON in one line, for JSON Lines."""
     return _harmless(json.dumps(value, default=_text, ensure_ascii=False))
 
 

@@ -43,7 +43,7 @@ class WorkerProcess(Celery):
 
     @cached_property
     def Worker(self) -> type:  # noqa: N802 -- Celery's name
-        """A worker that writes nothing beside the log."""
+        """Return a worker that writes nothing beside the log."""
         worker: type = self.subclass_with_self("worker.process:CalmWorker")  # type: ignore[arg-type]  # a name will do
         return worker
 

@@ -23,7 +23,7 @@ class JobsTaken:
         self._waiting_since: float | None = None
 
     def picked_up(self) -> None:
-        """A message was taken from the queue."""
+        """Note a message that was taken from the queue."""
         self._waiting_since = None
 
     def look(self, now: float) -> str | None:
@@ -36,7 +36,7 @@ class JobsTaken:
         return "jobs wait and none is taken" if now - self._waiting_since >= self._stuck_seconds else None
 
     def start_over(self, now: float) -> None:  # noqa: ARG002 -- it begins to wait when it looks again
-        """The wait begins anew."""
+        """Begin the wait again."""
         self._waiting_since = None
 
     def _jobs_wait(self) -> bool:

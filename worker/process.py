@@ -63,7 +63,7 @@ class CalmWorker(Worker):
         stop_worker(EX_OK, signal.Signals(number).name)
 
     def on_consumer_ready(self, consumer: Any) -> None:
-        """The worker takes jobs from now on."""
+        """Report that the worker takes jobs."""
         signals.worker_ready.send(sender=consumer)
         say(phrases.PROCESS_READY, process="Worker")
 
@@ -91,12 +91,12 @@ class QuietConsumer(Consumer):
         self._pause = _FIRST_PAUSE
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
-        """A connection could not be used from the start."""
+        """Report a connection that could not be opened."""
         super().on_connection_error_before_connected(exc)
         self._rest(exc)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """A connection was lost."""
+        """Report a lost connection."""
         super().on_connection_error_after_connected(exc)
         self._rest(exc)
 

@@ -216,7 +216,7 @@ class Resources:
             self._running.discard(task)
 
     def start_draining(self) -> None:
-        """The worker stops: what still runs after the grace is given back. Called in a signal handler."""
+        """Begin to stop: jobs that still run after the grace are given back. Called in a signal handler."""
         grace = self._settings.worker_grace_seconds
         self._loop.call_soon_threadsafe(self._loop.call_later, grace, self._give_back_the_rest)
         self._readiness.stop()

@@ -63,7 +63,7 @@ class Attempt:
     """Why the job makes a further note for a ticket that has one (`workflow.refreshing`); empty for a first one."""
 
     def check_notes(self, *, answered: bool) -> None:
-        """Raises HeldBack while the desk takes no note, unless none is wanted; `answered` as in `Desk.check_notes`."""
+        """Raise HeldBack while the desk takes no note, unless none is wanted; `answered` as in `Desk.check_notes`."""
         if not self.wishes().dry_run:
             self.desk.check_notes(answered=answered)
 

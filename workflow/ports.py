@@ -50,7 +50,7 @@ class Desk(Protocol):
         """Return what was said in a ticket since it came, oldest first, without notes whose plain text `is_ours`."""
 
     def check_notes(self, *, answered: bool) -> None:
-        """Raises HeldBack while the desk takes no note: no use in preparing one.
+        """Raise HeldBack while the desk takes no note: no use in preparing one.
 
         `answered`: what the note will say is paid for, so that this job may find out whether the desk takes it by now.
         """
@@ -95,7 +95,7 @@ class Model(Protocol):
         """Where it is. Raises HeldBack likewise."""
 
     def check(self) -> None:
-        """Raises HeldBack while the model can't be asked: no use in preparing a question."""
+        """Raise HeldBack while the model can't be asked: no use in preparing a question."""
 
     async def ask(
         self,

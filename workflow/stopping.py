@@ -54,7 +54,7 @@ async def outcome_of(
 
 
 async def _drop_unusable(claim: Claim, answers: KeptAnswers) -> None:
-    """What an answer's placeholders stand for lives no longer than its job."""
+    """Delete what an answer's placeholders stand for: it lives no longer than its job."""
     if claim.started_before:
         await answers.drop(claim.job_id, Kept.UNUSABLE)
 

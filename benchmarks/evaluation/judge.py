@@ -132,7 +132,7 @@ def _name(source: FoundSource) -> str:
 
 
 def _of_note(content: Content) -> Iterator[tuple[str, list[Thing]]]:
-    """The note's texts and what stands in each, but for words of ours and for links that can't be clicked."""
+    """Yield the note's texts and what stands in each, but for words of ours and for links that can't be clicked."""
     words = WORDS[content.language]
     ours = (words.command_left_out, words.claim_left_out, words.no_ticket)
     texts = [content.summary, *(each.text for each in (content.likely_cause, *content.next_steps))]

@@ -88,7 +88,7 @@ class PlantedModel:
         self._inventions = Inventions(tuning=tuning) if inventions is None else inventions
 
     def check(self) -> None:
-        """It can always be asked."""
+        """Accept any question."""
 
     async def ask(
         self,

@@ -49,7 +49,7 @@ def celery_delay(broker: str) -> Callable[[Payload], object]:
 
 
 def create_app(kind: str, broker: str) -> FastAPI:
-    """The application with one of the endpoints."""
+    """Return the application with one of the endpoints."""
     app = FastAPI()
     delay = celery_delay(broker)
 

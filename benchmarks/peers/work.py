@@ -44,7 +44,7 @@ class Given:
         return cls(**json.loads(os.environ["BENCH_PEER"]))
 
     def environment(self) -> dict[str, str]:
-        """What `read` finds."""
+        """Return the values that `read` finds."""
         return {"BENCH_PEER": json.dumps(asdict(self))}
 
     @property
@@ -53,7 +53,7 @@ class Given:
         return {"authtoken": self.desk_key, "accept": "application/vnd.manageengine.sdp.v3+json"}
 
     def ticket(self, ticket_id: str) -> str:
-        """The address of a ticket."""
+        """Return the address of a ticket."""
         return f"{self.desk}/api/v3/requests/{ticket_id}"
 
 
@@ -147,11 +147,11 @@ class AsyncWork:
 
 @cache
 def blocking() -> BlockingWork:
-    """This process's."""
+    """Return this process's own."""
     return BlockingWork(Given.read())
 
 
 @cache
 def coroutines() -> AsyncWork:
-    """This process's, in its one event loop."""
+    """Return this process's own, in its one event loop."""
     return AsyncWork(Given.read())

@@ -113,7 +113,7 @@ class CopiesInPostgres:
         return asyncio.run(self._found(queries, ask))
 
     def documents(self, queries: Sequence[Incoming]) -> dict[str, list[Find]]:
-        """The same for documents, by their titles."""
+        """Return the documents' figures, by their titles."""
 
         async def ask(search: SearchInPostgres, subject: str, description: str) -> list[Find]:
             found = await search.documents(TENANT, subject, description)

@@ -35,7 +35,7 @@ Panel = dict[str, Any]
 
 
 def shown(value: float, unit: str) -> str:
-    """A value as Grafana would write it, about."""
+    """Return a value as Grafana would write it, about."""
     if unit == "percentunit":
         return f"{value * 100:.3g} %"
     if unit == "short" and value >= 10_000:
@@ -63,7 +63,7 @@ def series_of(recorded: list[dict[str, Any]]) -> list[tuple[str, list[float], li
 
 
 def limits_of(panel: Panel) -> list[tuple[float, str]]:
-    """The limits of a panel, each with its colour."""
+    """Return the limits of a panel, each with its colour."""
     steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
     if steps[0]["color"] == "red":
         return [(steps[1]["value"], COLOURS["red"])]
@@ -71,7 +71,7 @@ def limits_of(panel: Panel) -> list[tuple[float, str]]:
 
 
 def lines(axes: Axes, panel: Panel, recorded: list[dict[str, Any]]) -> None:
-    """A time series, with its limits dashed."""
+    """Draw a time series, with its limits dashed."""
     defaults = panel["fieldConfig"]["defaults"]
     top, bottom = 0.0, math.inf
     for number, (name, at, values) in enumerate(series_of(recorded)):
@@ -101,7 +101,7 @@ def lines(axes: Axes, panel: Panel, recorded: list[dict[str, Any]]) -> None:
 
 
 def figure(axes: Axes, panel: Panel, recorded: list[dict[str, Any]]) -> None:
-    """The value at the end, large, of each series that is still there."""
+    """Draw the last value, large, of each series that is still there."""
     found = series_of(recorded)
     end = max(at[-1] for _, at, _ in found)
     now = [(name, values[-1]) for name, at, values in found if at[-1] == end]
@@ -136,7 +136,7 @@ DRAWN = {"timeseries": lines, "stat": figure, "state-timeline": states}
 
 
 def draw(page: dict[str, Any], recorded: dict[str, Any], panels: dict[str, Any]) -> plt.Figure:
-    """A whole dashboard."""
+    """Return a whole dashboard."""
     height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in page["panels"]) + 1.4
     across, down = 24 * UNIT, height * ROW
     paper = plt.figure(figsize=(across / DPI, down / DPI), dpi=DPI, facecolor=PAPER)

@@ -83,7 +83,7 @@ class ModelClient:
         return self._wire.refused()
 
     def check(self) -> None:
-        """Raises HeldBack while the model is known to be down or held: no use in preparing a question."""
+        """Raise HeldBack while the model is known to be down or held: no use in preparing a question."""
         self._hold.check()
         self._breaker.check()
 

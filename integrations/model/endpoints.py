@@ -39,12 +39,12 @@ class Endpoints:
         return len(self._opened)
 
     def check(self, endpoint: Endpoint) -> None:
-        """Raises HeldBack while the endpoint is known not to answer."""
+        """Raise HeldBack while the endpoint is known not to answer."""
         self._open(endpoint).client.check()
 
     @contextmanager
     def call(self, endpoint: Endpoint) -> Iterator[ModelClient]:
-        """The client of an endpoint, which is not closed before the block is left."""
+        """Yield the client of an endpoint, which is not closed before the block is left."""
         opened = self._open(endpoint)
         opened.calls += 1
         try:

@@ -105,7 +105,7 @@ class Models:
 
     @contextmanager
     def call(self, endpoint: Endpoint) -> Iterator[ModelClient]:
-        """The client of an endpoint. After the block, what no tenant's settings name any more is closed."""
+        """Yield the client of an endpoint. After the block, what no tenant's settings name any more is closed."""
         try:
             with self.endpoints.call(endpoint) as client:
                 yield client
@@ -165,7 +165,7 @@ class TenantModel:
         return self._models.first(self._tenant_id).base_url
 
     def check(self) -> None:
-        """Raises HeldBack while neither the first nor the fallback may be asked, or the day's limit is reached."""
+        """Raise HeldBack while neither the first nor the fallback may be asked, or the day's limit is reached."""
         first, fallback = self._models.first(self._tenant_id), self._models.fallback(self._tenant_id)
         self._models.limits.check(self._tenant_id)
         try:

@@ -53,11 +53,11 @@ class SpendingLimits:
         metrics.SPENDING_USED.ask = self._used
 
     def check(self, tenant_id: str) -> None:
-        """Raises HeldBack past the tenant's limit, as far as this process knows."""
+        """Raise HeldBack past the tenant's limit, as far as this process knows."""
         self._insist(tenant_id, self._book.known(tenant_id))
 
     async def ask(self, tenant_id: str) -> None:
-        """Raises HeldBack past the tenant's limit, by what all processes have spent."""
+        """Raise HeldBack past the tenant's limit, by what all processes have spent."""
         limits = self._limits(tenant_id)
         if limits.daily_tokens is not None or limits.daily_dollars is not None:
             self._insist(tenant_id, await self._book.read(tenant_id))

@@ -92,7 +92,7 @@ class DeskCalls:
         self._places = asyncio.Semaphore(limits.most_at_once)
 
     def check_notes(self, *, answered: bool) -> None:
-        """Raises HeldBack while the desk lets us write no note. `answered`: what the note will say is paid for."""
+        """Raise HeldBack while the desk lets us write no note. `answered`: what the note will say is paid for."""
         if self._note_hold is not None:
             self._note_hold.check(pays=not answered)
 

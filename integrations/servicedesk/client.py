@@ -110,7 +110,7 @@ class ServiceDeskPlus:
         return ticket_of(body)
 
     def check_notes(self, *, answered: bool) -> None:
-        """Raises HeldBack while the desk lets us write no note. `answered`: what the note will say is paid for."""
+        """Raise HeldBack while the desk lets us write no note. `answered`: what the note will say is paid for."""
         self._calls.check_notes(answered=answered)
 
     async def add_note(

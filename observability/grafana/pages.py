@@ -26,7 +26,7 @@ Section = tuple[str, tuple[Panel, ...]]
 
 
 def files() -> dict[str, str]:
-    """The text of each file, by its name."""
+    """Return the text of each file, by its name."""
     made = {
         "operations.json": _dashboard("Operations Dashboard", "ai-agents-operations", operations.SECTIONS, "now-3h"),
         "baseline.json": _dashboard("Baseline Metrics", "ai-agents-baseline", baseline.SECTIONS, "now-24h"),

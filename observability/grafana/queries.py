@@ -25,7 +25,7 @@ def grown(metric: str, selector: str = "", by: str = "") -> str:
 
 
 def or_zero(query: str, witness: str, label: str = "") -> str:
-    """The query, or 0 if it finds nothing while `witness` is there; `label` says none then."""
+    """Return the query, or 0 if it finds nothing while `witness` is there; `label` says none then."""
     zero = f"0 * count({witness})"
     if label:
         zero = f'label_replace({zero}, "{label}", "none", "", "")'
@@ -33,17 +33,17 @@ def or_zero(query: str, witness: str, label: str = "") -> str:
 
 
 def named(query: str, label: str) -> str:
-    """The query by `label` and `reason`, with both in the label: a legend of it can say that there is none."""
+    """Return the query by `label` and `reason`, with both in the label: a legend of it can say that there is none."""
     return f'label_join({query}, "{label}", ": ", "{label}", "reason")'
 
 
 def share(part: str, whole: str) -> str:
-    """A part of a whole, 0 to 1; nothing while the whole is 0. Both by the same labels."""
+    """Return a part of a whole, 0 to 1; nothing while the whole is 0. Both by the same labels."""
     return f"({part} or 0 * ({whole})) / ({whole} > 0)"
 
 
 def quantile(q: float, histogram: str, selector: str, by: str = "") -> str:
-    """A quantile of what was observed within the window, in the histogram's unit."""
+    """Return a quantile of what was observed within the window, in the histogram's unit."""
     labels = f"le, {by}" if by else "le"
     return f"histogram_quantile({q}, sum by ({labels}) (rate({histogram}_bucket{{{selector}}}[$window])))"
 

@@ -52,7 +52,6 @@ def _contexts() -> frozenset[str]:
 
 @cache
 def _class_of(key: str) -> str:
-    """Return the class of a word by the lists."""
     is_first = key in first_names()
     if key in _words("never"):
         return WORD
@@ -316,13 +315,18 @@ class _Names:
             if self._may(name, _NAMES) or is_named:
                 self._take(name, _ANY_NAME, 4)
         if key in _words("asking") and joint in {" ", " @"}:
-            if self._key(name) in {"a", "al", "with", "mit", "bei"} and self._joint(name) == " ":
-                name += 1
-            is_surname = not self.is_german and self._may(name, WORD) and self.keys[name] in surnames()
-            is_surname = is_surname and self.keys[name] not in _words("never")
-            if (self._may(name, _ANY_NAME if name == at + 1 else _NAMES) or is_surname) and not self._is_of_thing(name):
-                self.marked[name] = 1
-                self._take(name, _ANY_NAME, 3)
+            self._asked(name)
+
+    def _asked(self, name: int) -> None:
+        known = _ANY_NAME
+        if self._key(name) in {"a", "al", "with", "mit", "bei"} and self._joint(name) == " ":
+            name += 1
+            known = _NAMES
+        is_surname = not self.is_german and self._may(name, WORD) and self.keys[name] in surnames()
+        is_surname = is_surname and self.keys[name] not in _words("never")
+        if (self._may(name, known) or is_surname) and not self._is_of_thing(name):
+            self.marked[name] = 1
+            self._take(name, _ANY_NAME, 3)
 
     def _titled(self, at: int, name: int, joint: str) -> None:
         key = self.keys[name]
@@ -384,7 +388,6 @@ class _Names:
                 self._mark(places)
 
     def _before_mails(self) -> None:
-        """Mark a name right before a mail address in brackets."""
         for mail in self.mails:
             found = _BEFORE_MAIL.search(self.read.text, max(0, mail - 120), mail)
             places = list(self._places_of(*found.span("name"))) if found else []

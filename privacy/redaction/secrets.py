@@ -124,12 +124,15 @@ def _labelled(read: ReadText, label: re.Match[str]) -> list[tuple[int, int]]:
             return [(begin, phrase)]
         if not is_of_thing and _is_secret(read.text[begin:end], label, form, found["gap"]):
             return [(begin, end), *_further(read, end)]
-    if label["any"] and (asked := _ASKED.match(read.text, label.end())):
-        begin, value = asked.start("value"), asked["value"].rstrip(".,")
-        is_plain = _is_word_of_sentence(value) or _is_name(value)
-        if not is_plain and (value.lower() not in words() or asked["end"]):
-            return [(begin, begin + len(value)), *_further(read, asked.end("value"))]
-    return []
+    return _answered(read, label.end()) if label["any"] else []
+
+
+def _answered(read: ReadText, at: int) -> list[tuple[int, int]]:
+    asked = _ASKED.match(read.text, at)
+    value = asked["value"].rstrip(".,") if asked else ""
+    if not asked or _is_word_of_sentence(value) or _is_name(value) or (value.lower() in words() and not asked["end"]):
+        return []
+    return [(asked.start("value"), asked.start("value") + len(value)), *_further(read, asked.end("value"))]
 
 
 def _phrase_end(read: ReadText, begin: int, end: int, gap: str) -> int | None:
@@ -208,14 +211,12 @@ def _is_mixed(value: str) -> bool:
 
 
 def _is_like(value: str) -> bool:
-    """Return True for a mixed value that is no code, host or name of a thing either."""
     core = value.rstrip("!?*")
     is_other = _OTHERS.fullmatch(value) or (_OTHERS.fullmatch(core) and (value == core or len(value) < 12))
     return _is_mixed(value) and value.count(":") < 2 and not is_other
 
 
 def _is_joined(value: str) -> bool:
-    """Return True for parts that no list has: "Kx7-palu-92"."""
     is_even = value.lower() == value or value.upper() == value or re.fullmatch(r"[^-_]+", value)
     return not is_even and not any(map(is_known, spelled_words(value)))
 

@@ -74,7 +74,7 @@ def _cause(tickets: list[tuple[Json, list[str]]], documents: list[tuple[Json, li
 
 
 def _suggested(context: Context, tickets: list[tuple[Json, list[str]]], field: str) -> Json:
-    """What the best ticket has in a field, if it is something else."""
+    """Return what the best ticket has in a field, if it is something else."""
     theirs = str(tickets[0][0].get(field) or "") if tickets else ""
     is_other = theirs.casefold() != str(context.ticket.get(field) or "").casefold()
     return {"value": theirs if is_other else "", "strength": "weak"}

@@ -38,7 +38,7 @@ def _body_key(desk: SimulatedDesk) -> str:
 
 
 def _shape(desk: SimulatedDesk) -> dict[str, Any]:
-    """What the shape of a note depends on."""
+    """Return what the shape of a note depends on."""
     edition = desk.settings.edition
     return {"older": edition == "cloud" or _body_key(desk) == "request_note", "edition": edition}
 

@@ -139,7 +139,7 @@ def ticket_in_list(ticket: StoredTicket, edition: Edition, fields: Sequence[str]
 
 
 def _ticket_everywhere(ticket: StoredTicket, edition: Edition) -> Json:
-    """What each answer about a ticket has. On premises people know it by its id."""
+    """Return what each answer about a ticket has. On premises people know it by its id."""
     display_id = {"display_id": ticket.display_id} if edition == "cloud" else {}
     return display_id | {
         "id": ticket.id,

@@ -186,7 +186,7 @@ class WebhookSender:
 
 
 def filled(form: WebhookForm, ticket: StoredTicket) -> str:
-    """The form's text with the ticket's values pasted in as they are: a quote in one breaks JSON, as on a real desk."""
+    """Return the form's text with the ticket's values pasted in: a quote in one breaks JSON, as on a real desk."""
     values = {
         "RequestID": ticket.id,
         "WORKORDERID": ticket.id,

@@ -90,15 +90,15 @@ class Findings:
         self._rows = {name: Finding(name, State.NOT_CHECKED, why_not, tenant_id=tenant_id) for name in names}
 
     def ok(self, seen: str, *names: str) -> None:
-        """These are in order."""
+        """Add rows that are in order."""
         self._set(State.OK, seen, "", names)
 
     def warn(self, name: str, seen: str, remedy: str) -> None:
-        """This one works, and that should be done."""
+        """Add a row that works, with what should be done."""
         self._set(State.WARNING, seen, remedy, [name])
 
     def answers(self, subject: str, url: str) -> None:
-        """The server of `url` has answered, and its certificate is trusted, if there is one."""
+        """Note that the server of `url` has answered, and its certificate is trusted, if there is one."""
         self.ok("it answers", f"{subject} address")
         name = f"{subject} certificate"
         if url.lower().startswith("https:"):
@@ -108,7 +108,7 @@ class Findings:
             self.warn(name, "there is none: at an http:// address nothing is encrypted", remedy)
 
     def failed(self, name: str, seen: str, remedy: str) -> None:
-        """This one is not, and that is to be done."""
+        """Add a row that is not in order, with what is to be done."""
         self._set(State.FAILED, seen, remedy, [name])
 
     def not_checked(self, why: str, *names: str) -> None:

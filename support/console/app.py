@@ -217,7 +217,7 @@ def _other_method(*allowed: str) -> TurnedAway:
 
 
 def _ids(named: Mapping[str, str]) -> dict[str, str]:
-    """What of an address or a form may stand in a line: ids that are well-formed."""
+    """Return what of an address or a form may stand in a line: ids that are well-formed."""
     return {name: value for name, value in named.items() if _is_id(name, value)}
 
 

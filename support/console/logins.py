@@ -217,7 +217,7 @@ class Logins:
 
 
 def _login(login_id: str) -> str:
-    """What the form of a login is bound to; no session has such an id."""
+    """Return what the form of a login is bound to; no session has such an id."""
     return f"login {login_id}"
 
 

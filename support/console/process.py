@@ -79,7 +79,7 @@ def _say(problem: str) -> None:
 
 
 def _problems(host: str, settings: ConsoleSettings, access: AccessDirectory) -> list[str]:
-    """What keeps the process from starting."""
+    """Return the reasons that keep the process from starting."""
     now = access.now()
     problems = []
     if settings.console_url is None and not _is_here(host):
@@ -98,7 +98,7 @@ def _is_here(host: str) -> bool:
 
 
 def _unknown(access: AccessDirectory, tenants: TenantDirectory) -> list[str]:
-    """What roles name and is no tenant: perhaps mistyped, and its people would see nothing."""
+    """Return what roles name and is no tenant: perhaps mistyped, and its people would see nothing."""
     named = sorted(access.now().tenant_ids)
     return [f"a role names the tenant {one}, which has no settings" for one in named if not tenants.names(one)]
 

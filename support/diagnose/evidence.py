@@ -96,7 +96,7 @@ def _step(event: Happened, before: datetime) -> str:
 
 
 def _of_now(facts: Facts) -> Iterator[Evidence]:
-    webhooks, queue, work = facts.webhooks, facts.queue, facts.work
+    webhooks = facts.webhooks
     if facts.database_failure:
         yield Evidence(None, f"Postgres was asked, and {facts.database_failure}")
     if facts.inbox is not None:
@@ -105,13 +105,7 @@ def _of_now(facts: Facts) -> Iterator[Evidence]:
         yield Evidence(None, "no webhook of it is known, neither accepted nor refused")
     if webhooks is not None and webhooks.shares_used_up and facts.job is None:
         yield Evidence(None, "more webhooks were refused in the last hour than are kept: the API's log has all of them")
-    if queue is not None:
-        reading = reading_of(queue.waiting)
-        yield Evidence(None, f"queue: {queue.waiting} jobs wait ({reading}), {queue.held} are with workers")
-    if facts.queue_failure:
-        yield Evidence(None, f"queue: Redis was asked, and {facts.queue_failure}")
-    if work is not None:
-        yield Evidence(None, f"workers: {_workers(facts)}")
+    yield from _of_queue_and_workers(facts)
     if facts.most_running is not None:
         yield Evidence(None, f"{facts.most_running} of the client's jobs run, and no more may at a time")
     for reason, held in facts.held.items():
@@ -124,6 +118,17 @@ def _of_now(facts: Facts) -> Iterator[Evidence]:
     if facts.model.asked:
         failure = facts.model.failure
         yield Evidence(None, f"model: {failure or 'its server answers (no question was asked)'}")
+
+
+def _of_queue_and_workers(facts: Facts) -> Iterator[Evidence]:
+    queue = facts.queue
+    if queue is not None:
+        reading = reading_of(queue.waiting)
+        yield Evidence(None, f"queue: {queue.waiting} jobs wait ({reading}), {queue.held} are with workers")
+    if facts.queue_failure:
+        yield Evidence(None, f"queue: Redis was asked, and {facts.queue_failure}")
+    if facts.work is not None:
+        yield Evidence(None, f"workers: {_workers(facts)}")
 
 
 def _workers(facts: Facts) -> str:

@@ -104,7 +104,7 @@ def _lacks_context(facts: Facts) -> bool:
 
 
 def _of_cause(facts: Facts, cause: JobCause) -> Diagnosis:
-    """What a reason comes to, with what follows by itself or by hand."""
+    """Return what a reason comes to, with what follows by itself or by hand."""
     job = facts.job
     mends, says = [mends_of(facts, cause)], as_of_then(facts, cause)
     if job is not None and job.state == JobState.WAITING and cause.verdict is not VerdictCode.IN_PROGRESS:

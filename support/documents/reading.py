@@ -15,7 +15,7 @@ _LARGEST = 100 * 1024 * 1024
 
 
 def files_at(path: Path) -> Iterator[Path | tuple[Path, str]]:
-    """The file, or those in a folder and below it that are of a kind that can be read; hidden ones are left out.
+    """Yield the file, or those in a folder and below it that are of a kind that can be read; hidden ones are left out.
 
     In the place of a folder that can't be looked through comes its path with the reason. Links to folders are not
     followed.

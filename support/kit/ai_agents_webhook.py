@@ -77,7 +77,7 @@ def secret() -> bytes:
 
 
 def _check_url() -> None:
-    """Raises NotSent for what is no address."""
+    """Raise NotSent for what is no address."""
     if "PASTE-" in URL:
         raise NotSent("URL is not filled in, at the top of this script")
     try:
@@ -151,7 +151,7 @@ def post(body: bytes, headers: Dict[str, str]) -> Tuple[bool, str, float]:
 
 
 def _refusal(refused: urllib.error.HTTPError) -> str:
-    """The status, what to mend, and what the answer says in its own words."""
+    """Return the status, what to mend, and what the answer says in its own words."""
     told = "%d" % refused.code
     if refused.code in REMEDIES:
         told += ": " + REMEDIES[refused.code]
@@ -166,7 +166,7 @@ def _refusal(refused: urllib.error.HTTPError) -> str:
 
 
 def _told(text: str) -> Dict[str, object]:
-    """What an answer says; nothing if it is no JSON object."""
+    """Return what an answer says; nothing if it is no JSON object."""
     try:
         told = json.loads(text)
     except (ValueError, RecursionError):

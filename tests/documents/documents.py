@@ -2,7 +2,6 @@
 
 import re
 import textwrap
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,30 +18,14 @@ _PLACES = {
     "<JOB_ID>": "01936b2e-7c1a-7000-8000-0123456789ab",
     "<WORKER_POD>": "ai-agents-worker-7d9f-x2x4z",
 }
-_EXPECTATION = re.compile(r"\s*Expect (.+)")
-
-
-@dataclass(frozen=True)
-class Mention:
-    """Something between back quotes, and the line that it stands in (from 1)."""
-
-    text: str
-    line: int
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced code block; `expectation` is the paragraph below it from behind the word `Expect`, or empty."""
+    """A fenced code block."""
 
     language: str
     text: str
-    line: int
-    expectation: str
-
-    @property
-    def only_names(self) -> bool:
-        """True if it sets names for later blocks and prints nothing."""
-        return all(re.match(r"[A-Za-z_]+=", line) for line in self.text.splitlines())
 
 
 @dataclass(frozen=True)
@@ -58,7 +41,7 @@ class MarkdownFile:
 
     @property
     def is_for_support(self) -> bool:
-        """True if the stricter rules for those who work from it at night hold: each command says what to expect."""
+        """True for what support works from: the pages of the FAQ and the runbooks."""
         return self.name.startswith(("docs/support/", "docs/runbooks/"))
 
     @property
@@ -72,28 +55,17 @@ class MarkdownFile:
 
     def blocks(self, language: str = "") -> list[Block]:
         """The code blocks of a language, or all."""
-        text = self.text
-        return [
-            Block(
-                found[2],
-                textwrap.dedent(found[3]),
-                text.count("\n", 0, found.start()) + 1,
-                _expectation(text[found.end() :]),
-            )
-            for found in _FENCE.finditer(text)
-            if language in ("", found[2])
-        ]
+        found = [Block(block[2], textwrap.dedent(block[3])) for block in _FENCE.finditer(self.text)]
+        return [block for block in found if language in ("", block.language)]
 
     @property
     def script(self) -> str:
         """All of its commands, as one shell session, so that names which are set stay set."""
         return filled("\n".join(block.text for block in self.blocks() if block.language in ("sh", "bash")))
 
-    def mentions(self) -> Iterator[Mention]:
+    def mentions(self) -> list[str]:
         """Everything between back quotes outside code blocks."""
-        for number, line in enumerate(self.prose.splitlines(), 1):
-            for found in _MENTION.finditer(line):
-                yield Mention(found[1], number)
+        return _MENTION.findall(self.prose)
 
     def links(self) -> list[str]:
         """The targets of its links."""
@@ -102,12 +74,6 @@ class MarkdownFile:
     def anchors(self) -> set[str]:
         """What `#...` may name, as GitHub makes it from the headings."""
         return {anchor(heading) for heading in _HEADING.findall(self.prose)}
-
-
-def _expectation(below: str) -> str:
-    paragraph = re.split(r"\n\s*\n", below.lstrip("\n"), maxsplit=1)[0]
-    found = _EXPECTATION.match(paragraph)
-    return found[1] if found else ""
 
 
 def filled(text: str) -> str:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 
 from tests.documents.documents import MarkdownFile
-from tests.kit.kubectl.shell import Shell
+from tests.kit.faq_runner import Shell
 from tests.system.console_reader import AWAY
 
 _AWAY = {"database_failing", AWAY}

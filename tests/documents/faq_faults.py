@@ -48,7 +48,7 @@ FAULTS = [
     ),
     FaqFault("API crash-looping", pod_faults.api_crash_loop, WEBHOOK, "API Down"),
     FaqFault("API scaled to nothing", pod_faults.no_api, WEBHOOK, "API Down"),
-    FaqFault("wrong secret", faults.wrong_secret, WEBHOOK, "Refused With 403", swapped=(1, 2), json=True),
+    FaqFault("wrong secret", faults.wrong_secret, WEBHOOK, "Refused With 403", json=True),
     FaqFault(
         "wrong secret, while a rollout waits for its image",
         pod_faults.while_a_rollout_waits(faults.wrong_secret, "api", "ImagePullBackOff"),
@@ -60,7 +60,7 @@ FAULTS = [
     FaqFault("markup for an event", faults.wrong_body(MARKUP), WEBHOOK, "Refused for Its Form"),
     FaqFault("too many jobs waiting", faults.too_many_waiting, WEBHOOK, "Too Many Jobs Waiting"),
     FaqFault("wrong address", faults.wrong_address, WEBHOOK, "Wrong Address", json=True),
-    FaqFault("healthy", faults.healthy, DELIVERED, "Nothing Is Wrong", swapped=(2, 3), json=True),
+    FaqFault("healthy", faults.healthy, DELIVERED, "Nothing Is Wrong", json=True),
     FaqFault("GPT-4 timeout", gpt4("silence"), FAILURE, GPT4, json=True),
     FaqFault("GPT-4 429", gpt4("status", code=429), FAILURE, GPT4),
     FaqFault("desk timeout", desk("silence", "read_ticket"), FAILURE, DESK),

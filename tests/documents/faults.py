@@ -9,7 +9,7 @@ from typing import Any
 
 from devstack.processes import Process
 from devstack.system import System
-from tests.kit.kubectl.shell import Shell
+from tests.kit.faq_runner import Shell
 from tests.kit.system import other_settings
 from tests.kit.world import World, wait_for
 
@@ -48,8 +48,7 @@ class FaultStage:
 
     def roll_out(self, name: str) -> None:
         """A new pod of `api` or `worker` takes the old one's place, whose lines go with it."""
-        done = self.shell.run(f"kubectl rollout restart deployment/ai-agents-{name} -n ai-agents-production")
-        assert done.status == 0, done
+        self.shell.replace({"api": self.system.api, "worker": self.worker}[name])
 
 
 Inject = Callable[[FaultStage], AbstractContextManager[str]]
@@ -59,8 +58,7 @@ Inject = Callable[[FaultStage], AbstractContextManager[str]]
 class FaqFault:
     """What to do to the system (it answers with the ticket that a client asks about), and where support must arrive.
 
-    `quick` is where the quicker way ends, if elsewhere, and `traced` where the trace leads. `swapped` are two steps
-    that must not change places: with them the other way round the document leads elsewhere. `json` is for faults that
+    `quick` is where the quicker way ends, if elsewhere, and `traced` where the trace leads. `json` is for faults that
     are tried with the other log format too.
     """
 
@@ -70,7 +68,6 @@ class FaqFault:
     cause: str
     quick: str | None = None
     traced: str | None = None
-    swapped: tuple[int, int] | None = None
     json: bool = False
 
 

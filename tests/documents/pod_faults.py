@@ -49,12 +49,11 @@ def api_crash_loop(stage: FaultStage) -> Iterator[str]:
 @contextmanager
 def no_api(stage: FaultStage) -> Iterator[str]:
     """Somebody scaled the API to nothing."""
-    done = stage.shell.run("kubectl scale deployment/ai-agents-api -n ai-agents-production --replicas=0")
-    assert done.status == 0, done
+    stage.system.api.stop(8)
     try:
         yield stage.world.create_ticket()
     finally:
-        stage.shell.run("kubectl scale deployment/ai-agents-api -n ai-agents-production --replicas=1")
+        stage.system.restart(stage.system.api)
 
 
 @contextmanager
@@ -78,11 +77,12 @@ def worker_waits(state: str) -> Inject:
     @contextmanager
     def inject(stage: FaultStage) -> Iterator[str]:
         stage.worker.stop(5)
-        stage.shell.hold(stage.worker, state)
+        stage.shell.held[stage.worker.name] = state
         ticket_id = stage.queued()
         try:
             yield ticket_id
         finally:
+            del stage.shell.held[stage.worker.name]
             stage.system.restart(stage.worker)
         stage.world.ended(ticket_id)
 
@@ -104,12 +104,12 @@ def while_a_rollout_waits(inject: Inject, deployment: str, state: str) -> Inject
 @contextmanager
 def no_worker(stage: FaultStage) -> Iterator[str]:
     """Somebody scaled the workers to nothing."""
-    stage.shell.run("kubectl scale deployment/ai-agents-worker -n ai-agents-production --replicas=0")
+    stage.worker.stop(8)
     ticket_id = stage.queued()
     try:
         yield ticket_id
     finally:
-        stage.shell.run("kubectl scale deployment/ai-agents-worker -n ai-agents-production --replicas=1")
+        stage.system.restart(stage.worker)
     stage.world.ended(ticket_id)
 
 

@@ -6,7 +6,7 @@ import psycopg
 
 from config.settings import ApiSettings, HousekeepingSettings, MigrateSettings, WorkerSettings
 from config.tenant_reading import parse_tenants
-from tests.documents.readme import ROOT, blocks
+from tests.documents.readme import blocks
 
 SHELL = blocks("sh")
 # Blocks that tests/system/test_by_hand.py runs against a running system.
@@ -27,12 +27,6 @@ def test_each_command_is_of_a_kind_that_a_test_looks_after() -> None:
     """A new kind of command needs a test of its own."""
     known = ("make ", "ai-agents ", "export ", *RUN_AGAINST_A_SYSTEM)
     assert [block for block in SHELL if not block.startswith(known)] == []
-
-
-def test_the_readme_is_short_and_begins_with_the_demo_and_the_tests() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert len(readme.splitlines()) < 150
-    assert re.findall(r"^```(?!$)(.*\n.*)$", readme, re.MULTILINE)[:2] == ["sh\nmake demo", "sh\nmake test"]
 
 
 def test_each_exported_setting_exists_and_makes_usable_tenants() -> None:

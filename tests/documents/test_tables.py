@@ -57,19 +57,3 @@ def test_support_has_a_remedy_for_each_exit_status_of_a_worker_that_crashed() ->
     page = tables.ROOT / "docs" / "support" / "faq" / "troubleshooting-worker-crashes.md"
     told = re.findall(r"^\| `(?:Error|OOMKilled)`, (\d+) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(map(int, told)) == sorted(exits.OF_PROCESSES.keys() - {0, 3, 143})
-
-
-def test_the_page_for_developers_counts_the_files_that_it_lists() -> None:
-    page = (tables.ROOT / "docs" / "dev" / "adding.md").read_text(encoding="utf-8")
-    counted = re.findall(r"^## [^\n]*: (\d) files$(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
-    assert len(counted) > 5
-    for said, section in counted:
-        assert len(re.findall(r"^\| (?!file |---)", section, re.MULTILINE)) == int(said), section
-
-
-def test_each_alert_says_the_numbers_of_its_rule() -> None:
-    """In its summary, which the table repeats."""
-    for rule in tables._rules():
-        said = re.findall(r"\d+", re.sub(r"\{\{.*?\}\}", "", rule["annotations"]["summary"]))
-        asked = re.findall(r"\d+", f"{rule['expr']} {rule['for']}")
-        assert [number for number in said if number not in asked] == [], rule["alert"]

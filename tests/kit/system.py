@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -63,10 +62,11 @@ def world(outside: World) -> Iterator[World]:
 
 
 @pytest.fixture(scope="module")
-def support(system: System, tmp_path_factory: pytest.TempPathFactory) -> Support:
+def support(system: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Support]:
     """A support person at a shell."""
-    folder: Path = tmp_path_factory.mktemp("bin")
-    return Support(system, folder)
+    person = Support(system, tmp_path_factory.mktemp("bin"))
+    yield person
+    person.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from devstack.system import System
-from tests.kit.kubectl.shell import Shell
+from tests.kit.faq_runner import Shell
 
 STEP_1 = 'kubectl logs deployment/ai-agents-api -n ai-agents-production --since=24h | grep "ticket_id: <TICKET_ID>"'
 STEP_2 = (
@@ -14,8 +14,6 @@ STEP_3 = "kubectl exec -it deployment/ai-agents-api -n ai-agents-production -- r
 STEP_4 = 'kubectl logs deployment/ai-agents-worker -n ai-agents-production --since=24h | grep "job_id: <JOB_ID>"'
 CAUSE_3 = "kubectl logs deployment/ai-agents-worker -n ai-agents-production --tail=50 | grep -i error"
 CAUSE_4 = 'kubectl logs deployment/ai-agents-worker -n ai-agents-production --since=24h | grep "ticket_id: <TICKET_ID>"'
-# kubectl's complaint about a terminal, which a test has not.
-_NO_TERMINAL = "Unable to use a TTY - input is not a terminal or the right kind of file\n"
 
 
 class Support:
@@ -24,10 +22,14 @@ class Support:
     def __init__(self, system: System, folder: Path) -> None:
         self._shell = Shell(system, folder)
 
+    def close(self) -> None:
+        """End the shell."""
+        self._shell.close()
+
     def type(self, command: str, *, ticket_id: str = "", job_id: str = "") -> list[str]:
         """Run a command of the FAQ with its places filled in; the lines that it prints."""
         done = self._shell.run(command.replace("<TICKET_ID>", ticket_id).replace("<JOB_ID>", job_id))
-        assert done.complaints.replace(_NO_TERMINAL, "") == "", done
+        assert done.complaints == "", done
         return done.lines
 
     def job_of(self, ticket_id: str) -> str:

@@ -45,6 +45,7 @@ def test_thirty_healthy_jobs_from_the_first_line_of_each_process_to_its_last(log
         assert support.type(faq.STEP_3) == ["0"]
         assert support.type(faq.CAUSE_3) == []
         world.close()
+        support.close()
     logs = {path.stem: path.read_text(encoding="utf-8") for path in system.logs.glob("*.log")}
     assert {"api", "worker", "housekeeping", "migrate"} <= set(logs)
     for name in ("api", "worker", "housekeeping", "migrate"):

@@ -110,7 +110,7 @@ class Sessions:
 
 
 def _provider(oidc: OidcSettings) -> str:
-    """What a session by the provider is bound to: another claim's values mean something else."""
+    """Return what a session by the provider is bound to: another claim's values mean something else."""
     return "\0".join((oidc.issuer, oidc.client_id, oidc.claim))
 
 

@@ -1,0 +1,44 @@
+"""The password of Redis is changed while webhooks come in, in the steps of the runbook for secrets."""
+
+import secrets
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from redis import AuthenticationError, Redis
+
+from devstack.system import System
+from tests.kit.loaded import LoadedPrograms
+from tests.kit.system import SHORT
+from tests.kit.world import World
+from tests.system.traffic import Traffic
+
+
+@pytest.mark.slow
+def test_the_password_of_redis_is_rotated_and_no_job_is_lost(tmp_path: Path, loaded: LoadedPrograms) -> None:
+    """The old one is refused then, and each job has its note."""
+    password = secrets.token_hex(32)
+    settings = SHORT | {"REDISCLI_AUTH": secrets.token_hex(32)}
+    with (
+        System(tmp_path, settings=settings, openai_seconds=0.5, launch=loaded) as system,
+        closing(World(system)) as world,
+    ):
+        old = system.redis.url
+        with closing(Traffic(world)) as traffic:
+            traffic.await_more(3)
+            # Both are valid until Redis starts anew.
+            with Redis.from_url(old) as client:
+                client.execute_command("ACL", "SETUSER", "default", f">{password}")
+            system.redis.change_password(password)
+            system.configure({"REDISCLI_AUTH": password, "REDIS_URL": system.redis.url})
+            for process in (system.api, *system.workers, system.housekeeping):
+                system.restart(process)
+                traffic.await_more(3)
+            system.restart(system.redis.process)
+            traffic.await_more(3)
+        with pytest.raises(AuthenticationError), Redis.from_url(old) as client:
+            client.ping()
+        with Redis.from_url(system.redis.url) as client:
+            assert client.ping()
+        assert [ticket for ticket in traffic.taken if world.ended(ticket)["state"] != "completed"] == []
+        assert {len(world.notes(ticket)) for ticket in traffic.taken} == {1}
