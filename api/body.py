@@ -10,8 +10,6 @@ from webhooks.bodies import read_within
 
 _MOST_DRAINED_BYTES = 16 * 1024 * 1024
 _DRAIN_SILENCE_SECONDS = 1.0
-WHOLE_BODY = "ai_agents.whole_body"
-"""Where the scope of a request says True if its body has come as a whole, so that nobody has to be waited for."""
 _UNSPECIFIC = ("", "*/*", "text/plain", "text/json", "application/octet-stream", "application/x-www-form-urlencoded")
 
 
@@ -50,8 +48,7 @@ async def read_body(request: Request, limit: int, seconds: float, *, any_type: b
             await _drain(stream, seconds)
         raise BodyTooLarge
     try:
-        # A timer for what need not be waited for would be 3 % of a webhook.
-        async with contextlib.nullcontext() if request.scope.get(WHOLE_BODY) else asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds):
             body = await read_within(stream, limit)
     except TimeoutError:
         raise BodyTooSlow from None

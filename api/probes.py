@@ -3,27 +3,18 @@
 In the same process and event loop, since a liveness probe must see one that stands still; with connections of its own.
 """
 
-import contextlib
 import errno
 import socket
-from collections.abc import AsyncIterator, Mapping
-from types import MappingProxyType
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
-from uvicorn.config import Config
-from uvicorn.server import ServerState
 
 from api import health, metrics_route, webhook
-from api.http_protocol import SENDER_SECONDS, FrontDoorProtocol
 from config.loading import SettingsRefused
-from serving.listening import accepting
 
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 """FastAPI's own would take a stranger's `traceparent` for the parent of our trace, and export a second time."""
-_LAST_ANSWER_SECONDS = 3.0
 
 
 def listen(port: int, setting: str = "API_PROBE_PORT") -> socket.socket:
@@ -48,16 +39,3 @@ def create_probes(api: FastAPI) -> FastAPI:
     app.include_router(metrics_route.router)
     app.openapi = api.openapi  # type: ignore[method-assign]  # FastAPI's documented way
     return app
-
-
-@contextlib.asynccontextmanager
-async def serve(
-    app: ASGIApp, listener: socket.socket, sender_seconds: float, shared: Mapping[str, object] = MappingProxyType({})
-) -> AsyncIterator[None]:
-    """Answer over the listener, which is closed at the end. `shared`: what its connections have in common."""
-    config = Config(app, log_config=None, access_log=False, ws="none", lifespan="off", timeout_keep_alive=75)
-    state = ServerState()
-    vars(state).update(shared)
-    given = {SENDER_SECONDS: sender_seconds}
-    async with accepting(lambda: FrontDoorProtocol(config, state, given), listener, state, _LAST_ANSWER_SECONDS):
-        yield

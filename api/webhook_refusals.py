@@ -3,10 +3,14 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
+from opentelemetry.trace import SpanKind
+
 from api.causes import Cause, Question
 from api.rejection_recorder import RejectionRecorder
+from api.server import Port
 from config.tenant_problems import is_tenant_id
-from observability import counting, phrases
+from observability import counting, phrases, tracing
+from observability.identifiers import bound
 from observability.logging import say
 
 WRONGLY_NAMED = "signed with this tenant's secret, and named for one that there is not"
@@ -70,3 +74,21 @@ def tell(refused: WebhookRefused, rejections: RejectionRecorder) -> None:
         # A tenant's own, which names it wrongly: looked for under the tenant, it would have never come.
         kept = f"{refused.reason}: {WRONGLY_NAMED}"
         rejections.record(refused.cause.owner, refused.ticket_id, refused.status, kept, proved=True)
+
+
+class WebhookPort(Port):
+    """A port where each refused request may be a lost webhook: it is logged and counted as one."""
+
+    def __init__(self, seconds: float = 10.0) -> None:
+        super().__init__(seconds, crowded=phrases.CROWDED)
+
+    def log_refused(self, status: int, reason: str) -> None:
+        attributes = {"http.response.status_code": status}
+        with bound(), tracing.span(tracing.WEBHOOK, kind=SpanKind.SERVER, attributes=attributes):
+            say(phrases.WEBHOOK_REJECTED, status=status, reason=reason)
+        counting.webhook(reason)
+
+    def log_turned_away(self) -> None:
+        counting.webhook("too many connections")
+        if self.is_due(phrases.WEBHOOK_NOT_TAKEN):
+            say(phrases.WEBHOOK_NOT_TAKEN, status=503, reason="too many connections")

@@ -10,6 +10,7 @@ import ssl
 
 import httpx2
 
+from api.server import serve
 from config.addresses import address_problem
 from config.settings import SignerSettings
 from config.tenant_directory import TenantDirectory
@@ -18,8 +19,7 @@ from config.tenant_problems import is_tenant_id
 from observability import exposition, metrics, phrases
 from observability.logging import say
 from observability.start import end_loading, end_refused, start_process
-from serving.listening import served
-from signer.desk_protocol import DeskProtocol
+from signer.desk_port import DeskPort
 from signer.door import SignerDoor
 from signer.forwarding import Forwarding, open_client
 from signer.spool import Spool, SpoolUnfit
@@ -74,7 +74,7 @@ async def _main(chosen: argparse.Namespace, settings: SignerSettings, tenants: T
         door = SignerDoor(spool, forwarding, chosen.tenant, settings.signer_key)
         stack.callback(exposition.serve("signer", settings.metrics_port, _ready(door)))
         listener = _listen(chosen.host, chosen.port)
-        await stack.enter_async_context(served(door.create_app(), DeskProtocol, listener, _LAST_ANSWER_SECONDS))
+        await stack.enter_async_context(serve(door.create_app(), listener, DeskPort(), _LAST_ANSWER_SECONDS))
         end_loading()
         work = asyncio.create_task(forwarding.run())
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -31,11 +31,11 @@ class OneOfATicket(Protocol):
     """A job of which it is known whose it is."""
 
     @property
-    def id(self) -> UUID: ...  # noqa: D102 -- as in the row
+    def id(self) -> UUID: ...
     @property
-    def tenant_id(self) -> str: ...  # noqa: D102
+    def tenant_id(self) -> str: ...
     @property
-    def ticket_id(self) -> str: ...  # noqa: D102
+    def ticket_id(self) -> str: ...
 
 
 class _Retries:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import httpx
 
-from api import feedback_port, probes
-from serving import bounded, crowd
+from api import feedback_port
+from api.server import MOST_CONNECTIONS, serve
+from api.webhook_refusals import WebhookPort
+from support.console import process
 from tests.feedback.visiting import NOWHERE, visiting
 from tests.kit.receiver import Receiver
 from tests.support.console.site import console_site
@@ -65,8 +67,8 @@ async def served_port(kind: str) -> AsyncIterator[ServedPort]:
 async def _webhooks() -> AsyncIterator[ServedPort]:
     listener = socket.create_server(("127.0.0.1", 0), backlog=1000)
     host, port = listener.getsockname()
-    async with probes.serve(Receiver().app, listener, HEAD_SECONDS):
-        yield ServedPort(host, port, "/nothing", 404, crowd.MOST_CONNECTIONS, 5)
+    async with serve(Receiver().app, listener, WebhookPort(HEAD_SECONDS)):
+        yield ServedPort(host, port, "/nothing", 404, MOST_CONNECTIONS, 5)
 
 
 @contextlib.asynccontextmanager
@@ -80,7 +82,7 @@ async def _feedback() -> AsyncIterator[ServedPort]:
 async def _console() -> AsyncIterator[ServedPort]:
     async with console_site() as site:
         address = httpx.URL(site.url)
-        yield ServedPort(address.host, address.port or 80, "/login", 200, bounded.MOST_CONNECTIONS, 10)
+        yield ServedPort(address.host, address.port or 80, "/login", 200, process.MOST_CONNECTIONS, 10)
 
 
 PORTS = {"webhooks": _webhooks, "feedback": _feedback, "console": _console}

@@ -2,19 +2,17 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.config import Config
-from uvicorn.server import ServerState
 
+from api.server import serve
 from config.tenant_directory import TenantDirectory
-from devstack.free_ports import free_port
-from serving.bounded import MOST_CONNECTIONS
-from signer.desk_protocol import DeskProtocol
+from signer.desk_port import MOST_CONNECTIONS, DeskPort
 from signer.door import SignerDoor
 from signer.forwarding import Forwarding, open_client
 from signer.spool import Spool
@@ -42,10 +40,8 @@ async def silent(_scope: Scope, receive: Receive, _send: Send) -> None:
 @contextlib.asynccontextmanager
 async def door(app: ASGIApp, head_seconds: float = 10.0) -> AsyncIterator[Door]:
     """A server, and how to connect to it and send something; connections are closed at the end."""
-    config, state, port = Config(app, log_config=None, lifespan="off", ws="none"), ServerState(), free_port()
-    server = await asyncio.get_running_loop().create_server(
-        lambda: DeskProtocol(config, state, {}, head_seconds=head_seconds), "127.0.0.1", port
-    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
 
     @contextlib.asynccontextmanager
     async def connect(sent: bytes) -> AsyncIterator[Streams]:
@@ -56,10 +52,8 @@ async def door(app: ASGIApp, head_seconds: float = 10.0) -> AsyncIterator[Door]:
         finally:
             writer.close()
 
-    try:
+    async with serve(app, listener, DeskPort(head_seconds), 0.1):
         yield connect
-    finally:
-        server.close()
 
 
 @pytest.mark.parametrize(
