@@ -10,12 +10,11 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from api import feedback_port, health, metrics_route, probes, webhook
+from api import feedback_port, health, webhook
 from api.app_state import ApiState
-from api.rejection_recorder import RejectionRecorder
 from api.secret_uses import SecretUses
 from api.server import PORT, serve
-from api.webhook_refusals import WebhookPort
+from api.webhook_refusals import RejectionRecorder, WebhookPort
 from config.loading import SettingsRefused
 from config.own_secrets import names_given, not_for_the_api, own_secrets
 from config.settings import ApiSettings
@@ -49,7 +48,7 @@ def create_app() -> FastAPI:
         say(phrases.SECRETS_NOT_NEEDED, names=", ".join(names[:_MOST_NAMED]) + more)
     port = settings.api_probe_port
     try:
-        listener = None if port is None else probes.listen(port)
+        listener = None if port is None else health.listen(port)
         for_feedback = feedback_port.listen(settings)
     except SettingsRefused as refused:
         end_refused(refused.problems)
@@ -70,14 +69,13 @@ def create_app() -> FastAPI:
         openapi_url=None,
         # A redirect would name whatever host the sender named, and a webhook is not sent twice.
         redirect_slashes=False,
-        telemetry=probes.NO_TELEMETRY,
+        telemetry=health.NO_TELEMETRY,
     )
     webhook.add_routes(app.router)
     app.add_exception_handler(HTTPException, webhook.refuse_address)
     app.include_router(health.router)
     if listener is None:
         app.include_router(health.probes)
-        app.include_router(metrics_route.router)
     return app
 
 
@@ -98,7 +96,7 @@ async def _lifespan(
             if listener is not None:
                 # Until the requests that run have ended: that is before this stack is unwound.
                 port = WebhookPort(settings.webhook_timeout_seconds)
-                await stack.enter_async_context(serve(probes.create_probes(app), listener, port))
+                await stack.enter_async_context(serve(health.create_probes(app), listener, port))
         except Exception as failure:  # noqa: BLE001 -- as above
             say(phrases.PROCESS_FAILED, failure=failure)
             raise _StartFailed from None

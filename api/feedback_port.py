@@ -7,7 +7,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 
-from api import probes
+from api import health
 from api.server import Crowd, Port
 from api.server import serve as serve_port
 from config.settings import ApiSettings
@@ -25,7 +25,7 @@ _SECONDS = 3.0
 
 def listen(settings: ApiSettings) -> socket.socket | None:
     """Take the port, if feedback is on. Raises SettingsRefused."""
-    return None if FeedbackLinks.of(settings) is None else probes.listen(settings.feedback_port, _SETTING)
+    return None if FeedbackLinks.of(settings) is None else health.listen(settings.feedback_port, _SETTING)
 
 
 @contextlib.asynccontextmanager

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
 import httptools
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -22,13 +23,10 @@ from uvicorn.server import ServerState
 from observability import phrases
 from observability.logging import say
 
-PORT = "port"
-"""Key of the port's `Port` in the application's lifespan state."""
-
+PORT = "port"  # key of the `Port` in the application's lifespan state
 MOST_CONNECTIONS = 500
 MOST_IN_A_RUSH = 750
-MOST_WAITING_REQUESTS = 32
-"""Pipelined requests of one connection that wait for their turn."""
+MOST_WAITING_REQUESTS = 32  # pipelined, of one connection
 LARGEST_HEAD_BYTES = 32 * 1024
 FIRST_BYTE_SECONDS = 5.0
 # Longer than clients and proxies keep theirs (60 s): a request over a connection that is just being closed is lost.
@@ -36,7 +34,7 @@ KEEP_ALIVE_SECONDS = 75
 _UNREAD_SECONDS = 2.0
 # Longer than the loop takes to read data that has arrived: a request may be in it.
 _MOMENT_SECONDS = 0.1
-_CROWDED_LINE_SECONDS = 10.0
+_LINE_SECONDS = 10.0
 
 Connection = TypeVar("Connection", bound=Hashable)
 
@@ -44,8 +42,8 @@ Connection = TypeVar("Connection", bound=Hashable)
 class Crowd(Generic[Connection]):
     """Connections that wait for their sender, the longest first, and those whose request is being answered.
 
-    A connection waits from its beginning, and again from each answer, until a request is complete: a piece of one does
-    not make it younger. One with pipelined requests waits too. Times are the event loop's.
+    A connection waits from its beginning, and again from each answer, until a request is complete. One with pipelined
+    requests waits too. Times are the event loop's.
     """
 
     def __init__(self, most: int = MOST_CONNECTIONS, in_a_rush: int = MOST_IN_A_RUSH) -> None:
@@ -90,20 +88,18 @@ class Crowd(Generic[Connection]):
 class Port:
     """The connections of one listener, and the log lines about them.
 
-    `seconds` limits the time of a head, and of an answer that is not read. `crowded` is logged, at most every ten
-    seconds, when a connection is closed for a newcomer.
+    `seconds`: of a head, or an answer that is not read. `crowded`: logged when a connection is closed for a newcomer.
     """
 
     seconds: float = 10.0
     crowd: "Crowd[LimitedProtocol]" = field(default_factory=Crowd)
     crowded: phrases.Phrase | None = None
-    _logged: dict[phrases.Phrase, float] = field(default_factory=dict)
+    _next: dict[phrases.Phrase, float] = field(default_factory=dict)
 
     def log_refused(self, status: int, reason: str) -> None:
         """Log a request that was refused before the application got it; a plain port does not."""
 
     def log_turned_away(self) -> None:
-        """Log a newcomer that found no place."""
         self.log_crowded()
 
     def log_crowded(self) -> None:
@@ -111,19 +107,15 @@ class Port:
             say(self.crowded)
 
     def is_due(self, phrase: phrases.Phrase) -> bool:
-        """Return True once in ten seconds for each phrase."""
-        now = time.monotonic()
-        if now - self._logged.get(phrase, -_CROWDED_LINE_SECONDS) < _CROWDED_LINE_SECONDS:
-            return False
-        self._logged[phrase] = now
-        return True
+        """Return True at most every ten seconds for each phrase."""
+        is_due = time.monotonic() >= self._next.get(phrase, 0.0)
+        if is_due:
+            self._next[phrase] = time.monotonic() + _LINE_SECONDS
+        return is_due
 
 
 class AnswerWriter:
-    """A transport that sends the head of an answer together with the body.
-
-    uvicorn writes them apart, and uvloop sends each at once: 6 % of the CPU of a webhook.
-    """
+    """A transport that sends an answer's head with its body: uvloop's two calls are 6 % of the webhooks a second."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -144,10 +136,6 @@ class AnswerWriter:
     def close(self) -> None:
         self.end_answer()
         self._transport.close()
-
-
-class RequestRefused(Exception):
-    """A request that is refused before the application gets it: status and reason."""
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -221,7 +209,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self._parse(data)
         except httptools.HttpParserError as error:
             cause = error.__context__
-            self._refuse(*(cause.args if isinstance(cause, RequestRefused) else (400, "malformed request")))
+            refused = cause if isinstance(cause, HTTPException) else HTTPException(400, "malformed request")
+            self._refuse(refused.status_code, refused.detail)
         else:
             if self._pending > LARGEST_HEAD_BYTES:
                 self._refuse(431, "headers too large")
@@ -232,10 +221,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._take_place()
 
     def _parse(self, data: bytes) -> None:
-        """Parse all of it, and pass over offers of another protocol, such as HTTP/2 by curl and Java (RFC 9110, 7.8).
-
-        The parser stops behind the head of such a request. A new one continues; a body's framing is repeated to it.
-        """
+        """Parse all of it, and pass over offers of HTTP/2 (RFC 9110, 7.8), as curl and Java make them."""
         while data:
             try:
                 self.parser.feed_data(data)
@@ -243,6 +229,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 data = data[upgrade.args[0] :]
             else:
                 return
+            # The parser stops behind the head of an offer. A new one continues, with the framing of the body.
             self.parser = httptools.HttpRequestParser(self)
             if self._in_body:
                 self._resuming = True
@@ -264,9 +251,9 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._resuming:
             return
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > LARGEST_HEAD_BYTES:
-            raise RequestRefused(431, "headers too large")
+            raise HTTPException(431, "headers too large")
         if len(self.pipeline) >= MOST_WAITING_REQUESTS:
-            raise RequestRefused(429, "too many requests at once")
+            raise HTTPException(429, "too many requests at once")
         self._head_open = self._head_begun = False
         self._stop("head")  # the next head, in the same data perhaps, has a time of its own
         super().on_headers_complete()
@@ -288,19 +275,15 @@ class LimitedProtocol(HttpToolsProtocol):
         self._stop("unread")
 
     def on_response_complete(self) -> None:
-        """Continue with the next request. The rest of an unread body is awaited for a moment only.
-
-        An immediate close would reset the connection of a client that sends its body before it reads the answer.
-        """
         self._answers.end_answer()
         super().on_response_complete()
         self._take_place()
         if self._in_body and self.cycle.response_complete and not self.transport.is_closing():
+            # A close at once would reset the connection of a client that sends all before it reads the answer.
             self._unset_keepalive_if_required()
             self._start("unread", _UNREAD_SECONDS, self.transport.close)
 
     def _head_too_slow(self) -> None:
-        self._stop("head")
         if self._head_begun:
             self._refuse(408, "headers too slow")
         else:  # nothing but empty lines
@@ -312,7 +295,7 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self._over = True
         answered = self._all_answered()
-        if self._in_body and answered:
+        if self._in_body and self.cycle.response_started:
             self.transport.close()
         elif self._in_body and not self.pipeline:
             # The application awaits this body, and logs that it is incomplete.
@@ -336,8 +319,7 @@ class LimitedProtocol(HttpToolsProtocol):
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n{again}\r\n{body}".encode()
         )
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        self.transport.write_eof()
         self._start("unread", _UNREAD_SECONDS, self.transport.close)
 
     def _all_answered(self) -> bool:
@@ -349,16 +331,9 @@ class LimitedProtocol(HttpToolsProtocol):
 async def serve(
     app: ASGIApp, listener: socket.socket, port: Port, last_answer_seconds: float = 3.0
 ) -> AsyncIterator[None]:
-    """Serve the application beside other work of the process; at the end, running requests have a last while."""
+    """Serve the application beside other work of the process; `last_answer_seconds` are for requests that run then."""
     config = Config(
-        app,
-        log_config=None,
-        access_log=False,
-        ws="none",
-        lifespan="off",
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        app, log_config=None, access_log=False, ws="none", proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_SECONDS
     )
     state = ServerState()
     # asyncio sets this only where a listener names its protocol. Without it a body waits 40 ms for an acknowledgement.

@@ -13,7 +13,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.routing import BaseRoute
 
-from api import health, probes, webhook
+from api import health, webhook
 from config.tenant_names import TENANT_SETTINGS
 from devstack import document_tables as tables
 from observability import tracing
@@ -125,7 +125,7 @@ def _is_address(name: str) -> bool:
 
 @cache
 def _probes() -> FastAPI:
-    return probes.create_probes(FastAPI())
+    return health.create_probes(FastAPI())
 
 
 def _paths(routes: Iterable[BaseRoute]) -> Iterator[str]:
