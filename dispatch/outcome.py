@@ -104,13 +104,13 @@ class Told(Protocol):
     """What names the job that an outcome is told of: a claim, an event, or a published job."""
 
     @property
-    def job_id(self) -> UUID: ...  # noqa: D102 -- as in the row
+    def job_id(self) -> UUID: ...
     @property
-    def tenant_id(self) -> str: ...  # noqa: D102
+    def tenant_id(self) -> str: ...
     @property
-    def ticket_id(self) -> str: ...  # noqa: D102
+    def ticket_id(self) -> str: ...
     @property
-    def traceparent(self) -> str | None: ...  # noqa: D102
+    def traceparent(self) -> str | None: ...
 
 
 async def record(database: Database, claim: Claim, outcome: Outcome) -> None:
