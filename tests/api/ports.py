@@ -51,7 +51,7 @@ class ServedPort:
     async def visit(self) -> tuple[int, float]:
         """Status and seconds of a visitor's request over a connection of its own."""
         began = time.monotonic()
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
             answer = await client.get(f"http://{self.host}:{self.port}{self.path}")
         return answer.status_code, time.monotonic() - began
 
