@@ -10,7 +10,9 @@ from starlette.responses import PlainTextResponse
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from api.server import PORT, LimitedProtocol, Port, serve
+from api.server import PORT, Crowd, LimitedProtocol, Port, serve
+from api.webhook_refusals import WebhookPort
+from tests.kit.logs import StartLog
 
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
 Exchange = Callable[[list[bytes]], Awaitable[bytes]]
@@ -143,3 +145,29 @@ async def test_no_part_of_an_answer_waits_for_an_acknowledgement() -> None:
         assert (await reader.read()).endswith(b"here")
         writer.close()
     assert listener.sends_at_once
+
+
+async def never(_scope: Any, receive: Any, _send: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def test_while_all_places_are_served_newcomers_get_503_and_one_line(start_log: StartLog) -> None:
+    stream, port = start_log(), WebhookPort()
+    port.crowd = Crowd(3, 5)
+    listener = socket.create_server(("127.0.0.1", 0))
+    async with serve(never, listener, port, 0.1):
+        served = [await asyncio.open_connection(*listener.getsockname()) for _ in range(3)]
+        for _, writer in served:
+            writer.write(GET + b"\r\n")
+        await asyncio.sleep(0.2)
+        for _ in range(2):
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            answer = await asyncio.wait_for(reader.read(), 5)
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"retry-after: 30\r\n" in answer
+            served.append((reader, writer))
+        for _, writer in served:
+            writer.close()
+            await writer.wait_closed()
+    assert stream.getvalue().count("status=503, reason=too many connections") == 1
