@@ -80,9 +80,9 @@ async def _feedback() -> AsyncIterator[ServedPort]:
 
 @contextlib.asynccontextmanager
 async def _console() -> AsyncIterator[ServedPort]:
-    async with console_site() as site:
+    async with console_site(head_seconds=HEAD_SECONDS) as site:
         address = httpx.URL(site.url)
-        yield ServedPort(address.host, address.port or 80, "/login", 200, process.MOST_CONNECTIONS, 10)
+        yield ServedPort(address.host, address.port or 80, "/login", 200, process.MOST_CONNECTIONS, 5)
 
 
 PORTS = {"webhooks": _webhooks, "feedback": _feedback, "console": _console}

@@ -180,6 +180,7 @@ async def console_site(
     provider: Callable[[Clock, Clock], Provider] | None = None,
     page_seconds: float = 15.0,
     kernel_keeps: int | None = None,
+    head_seconds: float = 10.0,
 ) -> AsyncIterator[ConsoleSite]:
     """Serve it. Settings of logging in are `values`, and may be changed while it runs.
 
@@ -201,7 +202,7 @@ async def console_site(
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, kernel_keeps)
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
-        async with serve(console, listener, console_port(), 5.0):
+        async with serve(console, listener, console_port(head_seconds), 5.0):
             yield ConsoleSite(address, current, now, monotonic, console, gate)
     finally:
         await redis.aclose()
