@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import httptools
 from starlette.exceptions import HTTPException
@@ -24,17 +24,16 @@ from observability import phrases
 from observability.logging import say
 
 PORT = "port"  # key of the `Port` in the application's lifespan state
-MOST_CONNECTIONS = 500
-MOST_IN_A_RUSH = 750
+WHOLE_BODY = "whole_body"  # key of a request's scope: True if its body has arrived
+MOST_CONNECTIONS, MOST_IN_A_RUSH = 500, 750
 MOST_WAITING_REQUESTS = 32  # pipelined, of one connection
 LARGEST_HEAD_BYTES = 32 * 1024
 FIRST_BYTE_SECONDS = 5.0
 # Longer than clients and proxies keep theirs (60 s): a request over a connection that is just being closed is lost.
 KEEP_ALIVE_SECONDS = 75
-_UNREAD_SECONDS = 2.0
+_UNREAD_SECONDS, _LINE_SECONDS = 2.0, 10.0
 # Longer than the loop takes to read data that has arrived: a request may be in it.
 _MOMENT_SECONDS = 0.1
-_LINE_SECONDS = 10.0
 
 Connection = TypeVar("Connection", bound=Hashable)
 
@@ -270,6 +269,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and self._framing():  # an offer; the body is still to come
             return
         super().on_message_complete()
+        cast("dict[str, Any]", self.scope)[WHOLE_BODY] = True
         self._pending = 0
         self._head_open = self._in_body = False
         self._stop("unread")
