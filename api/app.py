@@ -10,12 +10,11 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from api import feedback_port, health, metrics_route, probes, webhook
+from api import feedback_port, health, webhook
 from api.app_state import ApiState
-from api.direct_route import DirectApplication
-from api.http_protocol import SENDER_SECONDS
-from api.rejection_recorder import RejectionRecorder
 from api.secret_uses import SecretUses
+from api.server import PORT, serve
+from api.webhook_refusals import RejectionRecorder, WebhookPort
 from config.loading import SettingsRefused
 from config.own_secrets import names_given, not_for_the_api, own_secrets
 from config.settings import ApiSettings
@@ -48,7 +47,7 @@ def create_app() -> FastAPI:
         say(phrases.SECRETS_NOT_NEEDED, names=", ".join(names[:_MOST_NAMED]) + more)
     port = settings.api_probe_port
     try:
-        listener = None if port is None else probes.listen(port)
+        listener = None if port is None else health.listen(port)
         for_feedback = feedback_port.listen(settings)
     except SettingsRefused as refused:
         end_refused(refused.problems)
@@ -61,7 +60,7 @@ def create_app() -> FastAPI:
     except Exception as failure:  # noqa: BLE001 -- the web server would quote its text, which may have the address in it
         say(phrases.PROCESS_FAILED, failure=failure)
         sys.exit(1)
-    app = DirectApplication(
+    app = FastAPI(
         title="ai-agents",
         description="Takes signed webhooks of ServiceDesk Plus; each ticket gets an enhancement as a note.",
         lifespan=lambda app: _lifespan(app, settings, tenants, listener, for_feedback),
@@ -69,15 +68,13 @@ def create_app() -> FastAPI:
         openapi_url=None,
         # A redirect would name whatever host the sender named, and a webhook is not sent twice.
         redirect_slashes=False,
-        telemetry=probes.NO_TELEMETRY,
+        telemetry=health.NO_TELEMETRY,
     )
     webhook.add_routes(app.router)
-    app.short_way = webhook.PATH, webhook.receive
     app.add_exception_handler(HTTPException, webhook.refuse_address)
     app.include_router(health.router)
     if listener is None:
         app.include_router(health.probes)
-        app.include_router(metrics_route.router)
     return app
 
 
@@ -88,7 +85,7 @@ async def _lifespan(
     tenants: TenantDirectory,
     listener: socket.socket | None,
     for_feedback: socket.socket | None,
-) -> AsyncIterator[dict[str, float]]:
+) -> AsyncIterator[dict[str, WebhookPort]]:
     """Open everything, run the relay beside the requests, and close in reverse."""
     say(phrases.PROCESS_STARTING, process="API")
     async with contextlib.AsyncExitStack() as stack:
@@ -97,14 +94,13 @@ async def _lifespan(
             await stack.enter_async_context(feedback_port.serve(settings, tenants, for_feedback))
             if listener is not None:
                 # Until the requests that run have ended: that is before this stack is unwound.
-                await stack.enter_async_context(
-                    probes.serve(probes.create_probes(app), listener, settings.webhook_timeout_seconds)
-                )
+                port = WebhookPort(settings.webhook_timeout_seconds)
+                await stack.enter_async_context(serve(health.create_probes(app), listener, port))
         except Exception as failure:  # noqa: BLE001 -- as above
             say(phrases.PROCESS_FAILED, failure=failure)
             raise _StartFailed from None
         say(phrases.PROCESS_READY, process="API")
-        yield {SENDER_SECONDS: settings.webhook_timeout_seconds}
+        yield {PORT: WebhookPort(settings.webhook_timeout_seconds)}
         say(phrases.PROCESS_STOPPING, process="API")
     say(phrases.PROCESS_STOPPED, process="API")
 

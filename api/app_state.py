@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from api.explainer import Explainer
-from api.rejection_recorder import RejectionRecorder
+from api.causes import Explainer
 from api.secret_uses import SecretUses
+from api.webhook_refusals import RejectionRecorder
 from config.tenant_directory import TenantDirectory
 from dispatch.acceptance import Acceptance
 from dispatch.budget import Budget

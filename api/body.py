@@ -6,59 +6,49 @@ from collections.abc import AsyncIterator
 
 from starlette.requests import ClientDisconnect, Request
 
+from api.causes import Cause
+from api.server import WHOLE_BODY
+from api.webhook_refusals import WebhookRefused
 from webhooks.bodies import read_within
 
 _MOST_DRAINED_BYTES = 16 * 1024 * 1024
 _DRAIN_SILENCE_SECONDS = 1.0
-WHOLE_BODY = "ai_agents.whole_body"
-"""Where the scope of a request says True if its body has come as a whole, so that nobody has to be waited for."""
 _UNSPECIFIC = ("", "*/*", "text/plain", "text/json", "application/octet-stream", "application/x-www-form-urlencoded")
 
 
-class BodyTooLarge(Exception):
-    """The body is larger than the limit."""
-
-
-class BodyCompressed(Exception):
-    """The body is in a coding that would have to be undone first, and could then have any size."""
-
-
-class BodyOfAnotherType(Exception):
-    """The body is declared as something else than JSON."""
-
-
-class BodyTooSlow(Exception):
-    """The body did not come in time."""
-
-
 async def read_body(request: Request, limit: int, seconds: float, *, any_type: bool = False) -> bytes:
-    """Return the body; with `any_type` whatever it is declared as.
+    """Return the body; with `any_type` of any content type. Raises WebhookRefused.
 
-    Raises BodyCompressed or BodyOfAnotherType before anything is read, BodyTooLarge above `limit` bytes, BodyTooSlow
-    after `seconds`, and starlette's ClientDisconnect. What a client still sends of a body that is too large is read
-    and thrown away, within a bound: otherwise it would see a reset connection instead of its 413. A client that waits
-    for `100 Continue` sends nothing yet, and has its 413 at once.
+    The rest of a body that is too large is read and dropped, within a bound: otherwise its client would see a reset
+    connection instead of the 413. A client that waits for `100 Continue` sends nothing yet, and gets the 413 at once.
     """
     if _compressed(request):
-        raise BodyCompressed
+        raise WebhookRefused(415, "compressed body", cause=Cause("send it as it is"))
     if not any_type and not _may_be_json(request.headers.get("content-type", "")):
-        raise BodyOfAnotherType
+        raise WebhookRefused(415, "unsupported content type")
     stream = request.stream()
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced[:12]) > limit:
-        if "expect" not in request.headers:
-            await _drain(stream, seconds)
-        raise BodyTooLarge
     try:
-        # A timer for what need not be waited for would be 3 % of a webhook.
-        async with contextlib.nullcontext() if request.scope.get(WHOLE_BODY) else asyncio.timeout(seconds):
-            body = await read_within(stream, limit)
+        if announced.isdecimal() and int(announced[:12]) > limit:
+            if "expect" in request.headers:
+                raise _too_large(limit)
+            body = None
+        else:
+            # A timer would be 3 % of a webhook.
+            async with contextlib.nullcontext() if request.scope.get(WHOLE_BODY) else asyncio.timeout(seconds):
+                body = await read_within(stream, limit)
     except TimeoutError:
-        raise BodyTooSlow from None
+        raise WebhookRefused(408, "body too slow") from None
+    except ClientDisconnect:
+        raise WebhookRefused(400, "body incomplete") from None
     if body is None:
         await _drain(stream, seconds)
-        raise BodyTooLarge
+        raise _too_large(limit)
     return body
+
+
+def _too_large(limit: int) -> WebhookRefused:
+    return WebhookRefused(413, "body too large", cause=Cause(f"more than {limit // 1024} KiB, send ids only"))
 
 
 def _may_be_json(content_type: str) -> bool:

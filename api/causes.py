@@ -1,20 +1,30 @@
 """Why a signature does not match, where that can be told without doubt: for support, and never for the caller.
 
 What the sender may have signed, with what, and how it may have written the result, is tried in turn: each such guess
-is one HMAC. One that matches is a proof, since nobody gets there without the secret.
+is one HMAC. One that matches is a proof, since nobody gets there without the secret. The search is bounded: a flood of
+bad signatures must cost next to nothing.
 """
 
+import asyncio
 import base64
 import binascii
+import hmac
 import json
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from api.signature import SignatureClaim
 from config.tenant_directory import TenantDirectory
 
+MOST_GUESSES = 2000
+SEARCH_SECONDS = 0.025
+BETWEEN_SEARCHES_SECONDS = 0.5
+# So many take a few milliseconds at most: others are served in between.
+_AT_ONCE = 8
 _TIMESTAMPS_APART_SECONDS = 5
 _UNSENT_TIMESTAMP_SECONDS = 30
 _HEX = re.compile(r"[0-9A-Fa-f]{64}")
@@ -235,3 +245,54 @@ def _secrets_of_others(asked: Question) -> dict[str, str]:
 
 def _secret_of(owner: str) -> str:
     return f"the secret of tenant {owner}" if owner else "a secret of several tenants"
+
+
+class Explainer:
+    """Searches, one at a time; what comes meanwhile or right after it has no cause. `now` is in seconds.
+
+    A search may take `search_seconds` of its thread's time.
+    """
+
+    def __init__(
+        self,
+        between_seconds: float = BETWEEN_SEARCHES_SECONDS,
+        search_seconds: float = SEARCH_SECONDS,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._between = between_seconds
+        self._seconds = search_seconds
+        self._now = now
+        self._searches = False
+        self._next_at = now()
+
+    async def cause(self, asked: Question) -> Cause | None:
+        """Return the cause if it can be told without doubt, and if there is time to look for it."""
+        if self._searches or self._now() < self._next_at:
+            return None
+        self._searches = True
+        self._next_at = self._now() + self._between
+        try:
+            return await _search(asked, self._seconds)
+        finally:
+            self._searches = False
+
+
+async def _search(asked: Question, seconds: float) -> Cause | None:
+    """Guess for so many seconds of this thread's time, and `MOST_GUESSES` at most."""
+    digests = readings(asked.claim)
+    to_come = islice(guesses(asked), MOST_GUESSES)
+    spent = 0.0
+    while spent < seconds:
+        began = time.thread_time()
+        tried = 0
+        for guess in islice(to_come, _AT_ONCE):
+            tried += 1
+            digest = hmac.digest(guess.key, guess.signed, "sha256")
+            for given, reading in digests:
+                if (guess.told or reading) and hmac.compare_digest(digest, given):
+                    return cause_of(guess, reading)
+        if tried < _AT_ONCE:
+            return None
+        spent += time.thread_time() - began
+        await asyncio.sleep(0)
+    return None

@@ -5,18 +5,16 @@ It has connections of its own, to senders and to the database, and few of both.
 
 import contextlib
 import socket
-import time
 from collections.abc import AsyncIterator
 
-from api import probes
-from api.head_refusals import CrowdLog, HeadRefused
+from api import health
+from api.server import Crowd, Port
+from api.server import serve as serve_port
 from config.settings import ApiSettings
 from config.tenant_directory import TenantDirectory
 from feedback.app import FeedbackPage
 from feedback.links import FeedbackLinks
 from observability import phrases
-from observability.logging import say
-from serving.crowd import Crowd
 from storage.session import Database
 
 _SETTING = "FEEDBACK_PORT"
@@ -25,25 +23,9 @@ _DATABASE_CONNECTIONS = 2
 _SECONDS = 3.0
 
 
-class _PageCrowdLog(CrowdLog):
-    """Nobody waits for what is no HTTP here, and no webhook is lost: of a crowd a line is enough."""
-
-    def one_refused(self, refused: HeadRefused) -> None:
-        """Say nothing."""
-
-    def one_closed(self) -> None:
-        """Say that a connection was closed for a newcomer."""
-        if self.may_tell(phrases.FEEDBACK_CROWDED):
-            say(phrases.FEEDBACK_CROWDED)
-
-    def one_turned_away(self) -> None:
-        """Say so of a newcomer that found no place."""
-        self.one_closed()
-
-
 def listen(settings: ApiSettings) -> socket.socket | None:
     """Take the port, if feedback is on. Raises SettingsRefused."""
-    return None if FeedbackLinks.of(settings) is None else probes.listen(settings.feedback_port, _SETTING)
+    return None if FeedbackLinks.of(settings) is None else health.listen(settings.feedback_port, _SETTING)
 
 
 @contextlib.asynccontextmanager
@@ -61,10 +43,11 @@ async def serve(settings: ApiSettings, tenants: TenantDirectory, listener: socke
         lock_seconds=_SECONDS,
         pool_seconds=_SECONDS,
     )
-    shared = {"crowd": Crowd(MOST_CONNECTIONS, _IN_A_RUSH), "crowd_log": _PageCrowdLog(time.monotonic)}
+    # No line of what is no HTTP: no webhook is lost here.
+    port = Port(settings.webhook_timeout_seconds, Crowd(MOST_CONNECTIONS, _IN_A_RUSH), phrases.FEEDBACK_CROWDED)
     page = FeedbackPage(links, tenants, database)
     try:
-        async with probes.serve(page, listener, settings.webhook_timeout_seconds, shared):
+        async with serve_port(page, listener, port):
             yield
     finally:
         await database.close()

@@ -1,17 +1,33 @@
-"""`/health` for the world; liveness and readiness for who runs the process: `/health/live`, `/health/ready`."""
+"""`/health` for the world; liveness, readiness and `/metrics` for operators, if set at a port of their own.
+
+A flood at the webhooks' port does not reach that port. It is in the same process and event loop, since a liveness
+probe must see one that stands still; with connections of its own.
+"""
 
 import asyncio
+import errno
+import math
+import socket
+from contextlib import suppress
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.telemetry import TelemetryConfig
+from starlette.exceptions import HTTPException
 
+from api import webhook
 from api.app_state import ApiState
+from config.loading import SettingsRefused
 from dispatch.queue import QueueUnreachable
-from observability import tracing
+from observability import counting, exposition, metrics, tracing
+from storage.job_figures import job_figures, jobs_held_back
 from storage.session import DATABASE_FAILURES
 
 router = APIRouter()
 probes = APIRouter(include_in_schema=False)
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""FastAPI's own would take a stranger's `traceparent` for the parent of our trace, and export a second time."""
 _CHECK_SECONDS = 1.5
+_FIGURES_SECONDS = 2.0
 
 
 @router.get("/health")
@@ -51,3 +67,64 @@ async def _redis_answers(state: ApiState) -> bool:
     except (QueueUnreachable, TimeoutError):
         return False
     return True
+
+
+@probes.get("/metrics")
+async def figures(request: Request) -> Response:
+    """Everything in Prometheus's text format. What a store that is away would say is NaN, not an old number."""
+    state: ApiState = request.app.state.api
+    with tracing.untraced():
+        await asyncio.gather(_ask_database(state), _ask_redis(state))
+    return Response(exposition.of("api"), media_type=exposition.CONTENT_TYPE)
+
+
+async def _ask_database(state: ApiState) -> None:
+    held_back: dict[tuple[str, str], int] = {}
+    try:
+        now = await state.budget.within(_FIGURES_SECONDS, job_figures(state.database))
+        waiting, running = float(now.waiting), float(now.running)
+        oldest, without = now.oldest_waiting_seconds, float(now.without_outcome)
+    except (*DATABASE_FAILURES, TimeoutError):
+        waiting = running = oldest = without = math.nan
+    else:
+        # By itself: with a million jobs held it takes too long, and the others are then wanted most.
+        with suppress(*DATABASE_FAILURES, TimeoutError):
+            held_back = await state.budget.within(_FIGURES_SECONDS, jobs_held_back(state.database))
+    metrics.JOBS.labels("waiting").set(waiting)
+    metrics.JOBS.labels("running").set(running)
+    metrics.OLDEST_WAITING.set(oldest)
+    metrics.WITHOUT_OUTCOME.set(without)
+    counting.held_back(held_back)
+
+
+async def _ask_redis(state: ApiState) -> None:
+    try:
+        async with asyncio.timeout(_FIGURES_SECONDS):
+            depth, held = float(await state.queue.depth()), float(await state.queue.held())
+    except (QueueUnreachable, TimeoutError):
+        depth = held = math.nan
+    metrics.QUEUE_DEPTH.set(depth)
+    metrics.JOBS_HELD.set(held)
+
+
+def listen(port: int, setting: str = "API_PROBE_PORT") -> socket.socket:
+    """Take the port that a setting names, on all addresses, of IPv6 too; nothing is answered before `serve`.
+
+    Raises SettingsRefused.
+    """
+    both = socket.has_dualstack_ipv6()
+    try:
+        return socket.create_server(("", port), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both)
+    except OSError as failure:
+        what = "is in use already" if failure.errno == errno.EADDRINUSE else "can't be listened on"
+        raise SettingsRefused([f"{setting} is wrong: the port {what}"]) from failure
+
+
+def create_probes(api: FastAPI) -> FastAPI:
+    """Return the routes of probes, `/metrics`, `/docs` and `/openapi.json`."""
+    app = FastAPI(title=api.title, redoc_url=None, redirect_slashes=False, telemetry=NO_TELEMETRY)
+    app.state = api.state
+    app.add_exception_handler(HTTPException, webhook.refuse_address)
+    app.include_router(probes)
+    app.openapi = api.openapi  # type: ignore[method-assign]  # FastAPI's documented way
+    return app

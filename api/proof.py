@@ -9,13 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from secrets import token_hex
+from typing import Any
+
+from fastapi import Request
 
 from api import signature
+from api.body import read_body
 from api.causes import Cause, Question
 from api.webhook_refusals import WebhookRefused
 from config.tenant_directory import TenantDirectory
 from config.tenants import Tenant
 from storage.known_secrets import CURRENT, PREVIOUS, TOKEN
+from webhooks.bodies import LARGEST_BODY_BYTES, read_signed, read_unsigned
+from webhooks.fields import tenant_of, ticket_of
+from webhooks.json_text import Malformed
 from webhooks.signing import TOKEN_HEADER
 
 # Secrets that nobody knows: each check tries two, so that the time it takes tells neither whether a tenant exists nor
@@ -24,6 +31,7 @@ _NOBODYS_SECRETS = (token_hex(32), token_hex(32))
 _NOBODYS_RETIRED = token_hex(32)
 _NOBODYS_TOKEN = token_hex(32)
 _NOBODY = Tenant("")
+_TOKEN_HEADER = TOKEN_HEADER.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,7 @@ def by_signature(
 def by_token(tenants: TenantDirectory, tenant_id: str, headers: Mapping[str, str], ticket_id: str | None) -> Proof:
     """Return the proof of a webhook that is not signed. Raises WebhookRefused."""
     tenant = tenants.get(tenant_id) or _NOBODY
-    given = headers.get(TOKEN_HEADER)
+    given = headers.get(_TOKEN_HEADER)
     # Digests, since unequal lengths would be seen at once.
     same = hmac.compare_digest(_digest(given or ""), _digest(tenant.webhook_token or _NOBODYS_TOKEN))
     if given is None:
@@ -99,3 +107,63 @@ def _refused(
 
 def _digest(text: str) -> bytes:
     return sha256(text.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedWebhook:
+    """A webhook that is its tenant's."""
+
+    tenant_id: str
+    payload: dict[str, Any]
+    body: bytes
+    proof: Proof
+    headers: Mapping[str, str]
+
+
+async def prove(request: Request, tenants: TenantDirectory, seconds: float, addressed: str | None) -> ProvedWebhook:
+    """Read a webhook and return it, proved to be the tenant's; `seconds` are for its body. Raises WebhookRefused."""
+    # The first of a name counts. A dictionary, since Starlette's searches a list for each of a dozen names.
+    headers = dict(reversed(request.headers.items()))
+    unsigned = not is_signed(headers) and (addressed is not None or _TOKEN_HEADER in headers)
+    try:
+        body = await read_body(request, LARGEST_BODY_BYTES, seconds, any_type=unsigned)
+    except WebhookRefused as refused:
+        if unsigned and addressed is not None:
+            by_token(tenants, addressed, headers, None)
+            raise refused.proved(addressed) from None
+        raise
+    if unsigned or addressed is not None:
+        return _proved_by_token(tenants, headers, body, addressed)
+    try:
+        payload = read_signed(body)
+        tenant_id = tenant_of(payload)
+    except Malformed as malformed:
+        raise WebhookRefused(400, "malformed payload", cause=Cause(malformed.cause)) from None
+    proved = by_signature(tenants, tenant_id, headers, body, ticket_of(payload))
+    return ProvedWebhook(tenant_id, payload, body, proved, headers)
+
+
+def _proved_by_token(
+    tenants: TenantDirectory, headers: Mapping[str, str], body: bytes, addressed: str | None
+) -> ProvedWebhook:
+    """Return the webhook, proved by its token; `addressed`: the tenant in its address. Raises WebhookRefused."""
+    if is_signed(headers):
+        # Its tenant is in what was signed: one in the address would be a second one, which nobody signed.
+        raise WebhookRefused(400, "signed webhook at a tenant's address")
+    payload: dict[str, Any] = {}
+    tenant_id, cause = addressed, ""
+    try:
+        payload = read_unsigned(body)
+        if addressed is None or "tenant_id" in payload:
+            tenant_id = tenant_of(payload)
+    except Malformed as malformed:
+        cause = malformed.cause
+    claimed, ticket_id = addressed or tenant_id, ticket_of(payload)
+    if claimed is None:
+        raise WebhookRefused(400, "malformed payload", cause=Cause(cause))
+    proved = by_token(tenants, claimed, headers, ticket_id)
+    if tenant_id != claimed:
+        cause = "tenant_id is another one than in the address"
+    if cause:
+        raise WebhookRefused(400, "malformed payload", ticket_id=ticket_id, cause=Cause(cause)).proved(claimed)
+    return ProvedWebhook(claimed, payload, body, proved, headers)

@@ -24,8 +24,6 @@ _QUIET = {
     "langsmith": logging.ERROR,
     "uvicorn": logging.INFO,
     "uvicorn.access": logging.ERROR,
-    # Warns of requests that are none, which strangers may send as fast as they like.
-    "uvicorn.error.console": logging.ERROR,
     # Celery tells of each task that it received or finished; our own lines do that.
     "celery": logging.WARNING,
     "celery.worker.strategy": logging.WARNING,

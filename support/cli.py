@@ -118,7 +118,7 @@ def _api(host: str, port: int) -> int:
     uvicorn.run(
         "api.app:create_app",
         factory=True,
-        http="api.http_protocol:FrontDoorProtocol",
+        http="api.server:LimitedProtocol",
         ws="none",
         host=host,
         port=port,

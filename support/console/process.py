@@ -8,6 +8,7 @@ import ipaddress
 import signal
 import socket
 
+from api.server import Crowd, Port, serve
 from config.console_access import AccessDirectory, read_access
 from config.console_settings import ConsoleSettings
 from config.environment import secrets_dir
@@ -21,7 +22,6 @@ from observability.logging import say
 from observability.readiness import Readiness
 from observability.start import end_loading, end_refused, start_process
 from observability.tracing import Tracing
-from serving.listening import served
 from storage.ended_sessions import EndedSessions
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check_now
 from storage.session import Database
@@ -32,7 +32,6 @@ from support.console.access.keys import ConsoleKeys
 from support.console.access.provider import Provider
 from support.console.answers import Sources
 from support.console.app import Console
-from support.console.door import ConsoleProtocol
 from support.console.places import PLACES
 from support.diagnose.outside import HasHousekeepingLook
 
@@ -42,6 +41,8 @@ _STATEMENT_SECONDS = 5.0
 _LOCK_SECONDS = 2.0
 _POOL_SECONDS = 3.0
 _REDIS_SECONDS = 1.0
+MOST_CONNECTIONS = 200
+_MOST_IN_A_RUSH = 300
 _LAST_ANSWER_SECONDS = 5.0
 
 
@@ -113,6 +114,11 @@ def _listen(host: str, port: int) -> socket.socket:
         raise _PortUnusable(what) from None
 
 
+def console_port(seconds: float = 10.0) -> Port:
+    """Return the limits of the console's port."""
+    return Port(seconds, Crowd(MOST_CONNECTIONS, _MOST_IN_A_RUSH))
+
+
 async def _main(
     settings: ConsoleSettings, tenants: TenantDirectory, access: AccessDirectory, listener: socket.socket
 ) -> None:
@@ -124,7 +130,7 @@ async def _main(
         # No store among them: without one it says so in a page, which is what people look for then.
         readiness.ask(asyncio.get_running_loop(), {})
         console = await _open(settings, tenants, access, stack)
-        await stack.enter_async_context(served(console, ConsoleProtocol, listener, _LAST_ANSWER_SECONDS))
+        await stack.enter_async_context(serve(console, listener, console_port(), _LAST_ANSWER_SECONDS))
         end_loading()
         told_to_stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):

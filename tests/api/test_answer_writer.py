@@ -2,7 +2,7 @@
 
 import asyncio
 
-from api.answer_writer import AnswerWriter
+from api.server import AnswerWriter
 
 HEAD = b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n"
 WAIT = b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
-from api.body import BodyTooLarge, read_body
+from api.body import read_body
+from api.webhook_refusals import WebhookRefused
 
 
 class Client:
@@ -40,22 +41,22 @@ async def test_a_body_in_parts_is_put_together_up_to_the_limit() -> None:
 
 async def test_a_body_that_is_too_large_is_read_to_its_end_before_it_is_refused() -> None:
     client = Client(b"abc", b"de", b"f" * 1000, b"g")
-    with pytest.raises(BodyTooLarge):
+    with pytest.raises(WebhookRefused, match="body too large"):
         await read_body(client.request, 4, 10)
     assert client.read == 4
 
 
 async def test_a_client_that_sends_for_ever_is_not_read_for_ever() -> None:
     client = Client(*[b"x" * 1024 * 1024] * 40)
-    with pytest.raises(BodyTooLarge):
+    with pytest.raises(WebhookRefused, match="body too large"):
         await read_body(client.request, 4, 10)
     assert client.read < 20
 
 
 async def test_a_client_that_leaves_is_told_from_one_that_sends_too_much() -> None:
-    with pytest.raises(ClientDisconnect):
+    with pytest.raises(WebhookRefused, match="body incomplete"):
         await read_body(Client(b"ab", leaves=True).request, 4, 10)
-    with pytest.raises(BodyTooLarge):
+    with pytest.raises(WebhookRefused, match="body too large"):
         await read_body(Client(b"abcde", b"f", leaves=True).request, 4, 10)
 
 
@@ -67,6 +68,6 @@ async def test_an_announced_size_is_refused_without_waiting_for_a_body_that_does
     for headers, most in (([], 3.0), ([(b"expect", b"100-continue")], 0.5)):
         began = time.monotonic()
         head = [(b"content-length", b"10000000"), *headers]
-        with pytest.raises(BodyTooLarge):
+        with pytest.raises(WebhookRefused, match="body too large"):
             await read_body(Request({"type": "http", "method": "POST", "headers": head}, silence), 4, 10)
         assert time.monotonic() - began < most

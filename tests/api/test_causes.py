@@ -11,8 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.causes import Cause, Question
-from api.explainer import SEARCH_SECONDS, Explainer
+from api.causes import SEARCH_SECONDS, Cause, Explainer, Question
 from api.signature import claim_of
 from api.webhook_refusals import WRONGLY_NAMED
 from config.tenant_directory import TenantDirectory

@@ -28,7 +28,7 @@ from devstack.surroundings import machine_environment
 # What the processes load, but for the rooms `worker` and `support`: Celery's application is for a worker alone, and
 # what `python -m` runs must not be there before.
 _LOADED = (
-    *("api.app", "api.http_protocol", "housekeeping.app", "storage.migrating", "support.arguments"),
+    *("api.app", "api.server", "housekeeping.app", "storage.migrating", "support.arguments"),
     *("integrations.model.models", "workflow.graph", "workflow.run", "workflow.kept_answers", "storage.spending"),
     *("celery.apps.worker", "celery.bin.celery", "celery.concurrency.thread", "celery.worker.components"),
     *("celery.worker.consumer", "kombu.transport.redis", "sqlalchemy.dialects.postgresql.psycopg"),

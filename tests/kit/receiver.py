@@ -8,8 +8,8 @@ from starlette.exceptions import HTTPException
 
 from api import webhook
 from api.app_state import ApiState
-from api.explainer import Explainer
-from api.probes import NO_TELEMETRY
+from api.causes import Explainer
+from api.health import NO_TELEMETRY
 from api.proof import Proof
 from api.webhook_refusals import WebhookRefused
 from config.tenant_directory import TenantDirectory

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import httpx
 
+from api.server import serve
 from config.console_access import AccessDirectory
 from config.tenant_directory import TenantDirectory
 from dispatch.queue import open_redis
-from serving.listening import served
 from storage.ended_sessions import EndedSessions
 from storage.session import Database
 from support.check.settings import Loaded
@@ -24,7 +24,7 @@ from support.console.access.keys import ConsoleKeys
 from support.console.access.provider import Provider
 from support.console.answers import Asked, GoTo, NotAllowed, NotHere, NotUnderstood, Page, Place, Sources
 from support.console.app import Console
-from support.console.door import ConsoleProtocol
+from support.console.process import console_port
 from support.diagnose.outside import LooksItself
 from tests.kit.clock import Clock
 
@@ -180,6 +180,7 @@ async def console_site(
     provider: Callable[[Clock, Clock], Provider] | None = None,
     page_seconds: float = 15.0,
     kernel_keeps: int | None = None,
+    head_seconds: float = 10.0,
 ) -> AsyncIterator[ConsoleSite]:
     """Serve it. Settings of logging in are `values`, and may be changed while it runs.
 
@@ -201,7 +202,7 @@ async def console_site(
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, kernel_keeps)
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
-        async with served(console, ConsoleProtocol, listener, 5.0):
+        async with serve(console, listener, console_port(head_seconds), 5.0):
             yield ConsoleSite(address, current, now, monotonic, console, gate)
     finally:
         await redis.aclose()

@@ -5,7 +5,7 @@ import contextlib
 import re
 import socket
 
-from serving.bounded import MOST_CONNECTIONS
+from support.console.process import MOST_CONNECTIONS
 from tests.kit.logs import StartLog
 from tests.support.console.site import ConsoleSite, console_site
 

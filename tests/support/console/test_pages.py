@@ -186,7 +186,7 @@ async def test_no_page_leads_out_of_the_console(to: str) -> None:
         assert (answer.status_code, "location" in answer.headers, "set-cookie" in answer.headers) == (500, False, False)
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "FOO"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
 async def test_another_method_is_refused_with_those_that_there_are(method: str) -> None:
     async with console_site() as site, site.visitor("ANNA") as browser:
         answer = await browser.client.request(method, "/")
@@ -194,6 +194,11 @@ async def test_another_method_is_refused_with_those_that_there_are(method: str) 
         for path, allowed in (("/change", "POST"), ("/logout", "POST")):
             assert (await browser.get(path)).headers["allow"] == allowed
         assert (await browser.client.head("/")).content == b""
+
+
+async def test_a_method_that_no_standard_has_is_no_request() -> None:
+    async with console_site() as site, site.visitor("ANNA") as browser:
+        assert (await browser.client.request("FOO", "/")).status_code == 400
 
 
 @pytest.mark.parametrize(

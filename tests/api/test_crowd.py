@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.crowd import Crowd
+from api.server import Crowd
 
 
 def names(crowd: Crowd[str], now: float) -> list[str]:

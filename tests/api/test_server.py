@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from starlette.responses import PlainTextResponse
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from api.http_protocol import SENDER_SECONDS, FrontDoorProtocol
+from api.server import PORT, Crowd, LimitedProtocol, Port, serve
+from api.webhook_refusals import WebhookPort
+from tests.kit.logs import StartLog
 
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
 Exchange = Callable[[list[bytes]], Awaitable[bytes]]
@@ -32,8 +35,8 @@ async def exchange() -> AsyncIterator[Exchange]:
     """Sends the parts over one connection, a moment after each other; all that comes within half a second."""
     loop = asyncio.get_running_loop()
     config = Config(echo, log_config=None, access_log=False, ws="none", lifespan="off", timeout_keep_alive=75)
-    state = ServerState()
-    server = await loop.create_server(lambda: FrontDoorProtocol(config, state, {}), "127.0.0.1", 0)
+    state, limits = ServerState(), Port()
+    server = await loop.create_server(lambda: LimitedProtocol(config, state, {PORT: limits}), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
 
     async def send(parts: list[bytes]) -> bytes:
@@ -105,7 +108,7 @@ async def test_a_sender_that_reads_no_answer_is_not_waited_for_for_ever() -> Non
     loop = asyncio.get_running_loop()
     config = Config(flood, log_config=None, access_log=False, ws="none", lifespan="off", timeout_keep_alive=75)
     state = ServerState()
-    server = await loop.create_server(lambda: FrontDoorProtocol(config, state, {SENDER_SECONDS: 0.3}), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: LimitedProtocol(config, state, {PORT: Port(0.3)}), "127.0.0.1", 0)
     with socket.create_connection(server.sockets[0].getsockname()[:2]) as silent:
         silent.sendall(GET + b"\r\n")
         for _ in range(50):
@@ -120,3 +123,51 @@ async def flood(_scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"transfer-encoding", b"chunked")]})
     for _ in range(100):
         await send({"type": "http.response.body", "body": bytes(1_000_000), "more_body": True})
+
+
+class NotingListener(socket.socket):
+    """Notes how the last connection sends."""
+
+    sends_at_once = False
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        connection, address = super().accept()
+        self.sends_at_once = bool(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        return connection, address
+
+
+async def test_no_part_of_an_answer_waits_for_an_acknowledgement() -> None:
+    listener = NotingListener()
+    listener.bind(("127.0.0.1", 0))
+    async with serve(PlainTextResponse("here"), listener, Port(), 1.0):
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).endswith(b"here")
+        writer.close()
+    assert listener.sends_at_once
+
+
+async def never(_scope: Any, receive: Any, _send: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def test_while_all_places_are_served_newcomers_get_503_and_one_line(start_log: StartLog) -> None:
+    stream, port = start_log(), WebhookPort()
+    port.crowd = Crowd(3, 5)
+    listener = socket.create_server(("127.0.0.1", 0))
+    async with serve(never, listener, port, 0.1):
+        served = [await asyncio.open_connection(*listener.getsockname()) for _ in range(3)]
+        for _, writer in served:
+            writer.write(GET + b"\r\n")
+        await asyncio.sleep(0.2)
+        for _ in range(2):
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            answer = await asyncio.wait_for(reader.read(), 5)
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"retry-after: 30\r\n" in answer
+            served.append((reader, writer))
+        for _, writer in served:
+            writer.close()
+            await writer.wait_closed()
+    assert stream.getvalue().count("status=503, reason=too many connections") == 1

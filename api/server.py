@@ -1,0 +1,350 @@
+"""Connection limits of a port: how many connections, and how much, how long and how often each may send.
+
+uvicorn's protocol keeps a head of any length and waits for its end for ever (ADR 5). Of too many connections, the one
+that has kept the server waiting longest is closed (ADR 11).
+"""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Generic, TypeVar, cast
+
+import httptools
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from observability import phrases
+from observability.logging import say
+
+PORT = "port"  # key of the `Port` in the application's lifespan state
+WHOLE_BODY = "whole_body"  # key of a request's scope: True if its body has arrived
+MOST_CONNECTIONS, MOST_IN_A_RUSH = 500, 750
+MOST_WAITING_REQUESTS = 32  # pipelined, of one connection
+LARGEST_HEAD_BYTES = 32 * 1024
+FIRST_BYTE_SECONDS = 5.0
+# Longer than clients and proxies keep theirs (60 s): a request over a connection that is just being closed is lost.
+KEEP_ALIVE_SECONDS = 75
+_UNREAD_SECONDS, _LINE_SECONDS = 2.0, 10.0
+# Longer than the loop takes to read data that has arrived: a request may be in it.
+_MOMENT_SECONDS = 0.1
+
+Connection = TypeVar("Connection", bound=Hashable)
+
+
+class Crowd(Generic[Connection]):
+    """Connections that wait for their sender, the longest first, and those whose request is being answered.
+
+    A connection waits from its beginning, and again from each answer, until a request is complete. One with pipelined
+    requests waits too. Times are the event loop's.
+    """
+
+    def __init__(self, most: int = MOST_CONNECTIONS, in_a_rush: int = MOST_IN_A_RUSH) -> None:
+        self._most = most
+        self._in_a_rush = in_a_rush
+        self._served: set[Connection] = set()
+        self._waiting: dict[Connection, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._served) + len(self._waiting)
+
+    @property
+    def is_busy(self) -> bool:
+        return len(self._served) >= self._most
+
+    def wait(self, connection: Connection, now: float) -> None:
+        self._served.discard(connection)
+        self._waiting.setdefault(connection, now)
+
+    def serve(self, connection: Connection) -> None:
+        self._waiting.pop(connection, None)
+        self._served.add(connection)
+
+    def leave(self, connection: Connection) -> None:
+        self._waiting.pop(connection, None)
+        self._served.discard(connection)
+
+    def make_room(self, now: float) -> Iterator[Connection]:
+        """Remove and yield the connections to close.
+
+        A connection that has waited for less than 0.1 s is spared, except in a rush.
+        """
+        while self._waiting and len(self) > self._most:
+            connection, since = next(iter(self._waiting.items()))
+            if now - since < _MOMENT_SECONDS and len(self) <= self._in_a_rush:
+                return
+            self.leave(connection)
+            yield connection
+
+
+@dataclass(eq=False)
+class Port:
+    """The connections of one listener, and the log lines about them.
+
+    `seconds`: of a head, or an answer that is not read. `crowded`: logged when a connection is closed for a newcomer.
+    """
+
+    seconds: float = 10.0
+    crowd: "Crowd[LimitedProtocol]" = field(default_factory=Crowd)
+    crowded: phrases.Phrase | None = None
+    _next: dict[phrases.Phrase, float] = field(default_factory=dict)
+
+    def log_refused(self, status: int, reason: str) -> None:
+        """Log a request that was refused before the application got it; a plain port does not."""
+
+    def log_turned_away(self) -> None:
+        self.log_crowded()
+
+    def log_crowded(self) -> None:
+        if self.crowded is not None and self.is_due(self.crowded):
+            say(self.crowded)
+
+    def is_due(self, phrase: phrases.Phrase) -> bool:
+        """Return True at most every ten seconds for each phrase."""
+        is_due = time.monotonic() >= self._next.get(phrase, 0.0)
+        if is_due:
+            self._next[phrase] = time.monotonic() + _LINE_SECONDS
+        return is_due
+
+
+class AnswerWriter:
+    """A transport that sends an answer's head with its body: uvloop's two calls are 6 % of the webhooks a second."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        if not self._head and data.startswith(b"HTTP/1.1 ") and data[9:12] != b"100":
+            self._head = data
+        else:
+            self._transport.write(self._head + data)
+            self._head = b""
+
+    def end_answer(self) -> None:
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        self.end_answer()
+        self._transport.close()
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 protocol with limits."""
+
+    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(config, server_state, app_state, **kwargs)
+        self._port: Port = app_state[PORT]
+        self._pending = 0  # bytes since the last end of a head or piece of a body
+        self._head_open = self._head_begun = self._in_body = self._resuming = self._over = False
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def _start(self, timer: str, seconds: float, call: Callable[[], object]) -> None:
+        if timer not in self._timers:
+            self._timers[timer] = self.loop.call_later(seconds, call)
+
+    def _stop(self, timer: str) -> None:
+        if (handle := self._timers.pop(timer, None)) is not None:
+            handle.cancel()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a place, or send 503 while all places are taken by requests that are being answered."""
+        super().connection_made(transport)
+        self._answers: Any = AnswerWriter(transport)
+        now, crowd = self.loop.time(), self._port.crowd
+        if crowd.is_busy:
+            self._over = True
+            self._port.log_turned_away()
+            self._answer(503, "try again later")
+            return
+        crowd.wait(self, now)
+        for other in crowd.make_room(now):
+            # The application sees a client that left.
+            self._port.log_crowded()
+            other.transport.abort()
+        self.timeout_keep_alive_task = self.loop.call_later(FIRST_BYTE_SECONDS, self.timeout_keep_alive_handler)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._port.crowd.leave(self)
+        for timer in self._timers.values():
+            timer.cancel()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._start("unheard", self._port.seconds, self.transport.abort)
+        self._take_place()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop("unheard")
+        self._take_place()
+
+    def _take_place(self) -> None:
+        """Register the connection as served, or as one that may be closed for a newcomer."""
+        if self.transport.is_closing():
+            return
+        if self._in_body or self.pipeline or self._all_answered() or self.flow.write_paused:
+            self._port.crowd.wait(self, self.loop.time())
+        else:
+            self._port.crowd.serve(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._over:
+            return
+        self._unset_keepalive_if_required()
+        self._pending += len(data)
+        self._head_open = self._head_open or not self._in_body
+        try:
+            self._parse(data)
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            refused = cause if isinstance(cause, HTTPException) else HTTPException(400, "malformed request")
+            self._refuse(refused.status_code, refused.detail)
+        else:
+            if self._pending > LARGEST_HEAD_BYTES:
+                self._refuse(431, "headers too large")
+        if self._head_open and not self._over:
+            self._start("head", self._port.seconds, self._head_too_slow)
+        else:
+            self._stop("head")
+        self._take_place()
+
+    def _parse(self, data: bytes) -> None:
+        """Parse all of it, and pass over offers of HTTP/2 (RFC 9110, 7.8), as curl and Java make them."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+            else:
+                return
+            # The parser stops behind the head of an offer. A new one continues, with the framing of the body.
+            self.parser = httptools.HttpRequestParser(self)
+            if self._in_body:
+                self._resuming = True
+                self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(self._framing()) + b"\r\n")
+                self._resuming = False
+
+    def _framing(self) -> list[bytes]:
+        names = (b"content-length", b"transfer-encoding")
+        return [name + b": " + value + b"\r\n" for name, value in self.scope["headers"] if name in names]
+
+    def on_message_begin(self) -> None:
+        if self._resuming:
+            return
+        super().on_message_begin()
+        self._head_open = self._head_begun = True
+        self._pending = 0
+
+    def on_headers_complete(self) -> None:
+        if self._resuming:
+            return
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > LARGEST_HEAD_BYTES:
+            raise HTTPException(431, "headers too large")
+        if len(self.pipeline) >= MOST_WAITING_REQUESTS:
+            raise HTTPException(429, "too many requests at once")
+        self._head_open = self._head_begun = False
+        self._stop("head")  # the next head, in the same data perhaps, has a time of its own
+        super().on_headers_complete()
+        self.cycle.transport = self._answers
+        self.headers = []  # trailers are dropped
+        self._in_body = True
+        self._pending = 0
+
+    def on_body(self, body: bytes) -> None:
+        self._pending = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self.parser.should_upgrade() and self._framing():  # an offer; the body is still to come
+            return
+        super().on_message_complete()
+        cast("dict[str, Any]", self.scope)[WHOLE_BODY] = True
+        self._pending = 0
+        self._head_open = self._in_body = False
+        self._stop("unread")
+
+    def on_response_complete(self) -> None:
+        self._answers.end_answer()
+        super().on_response_complete()
+        self._take_place()
+        if self._in_body and self.cycle.response_complete and not self.transport.is_closing():
+            # A close at once would reset the connection of a client that sends all before it reads the answer.
+            self._unset_keepalive_if_required()
+            self._start("unread", _UNREAD_SECONDS, self.transport.close)
+
+    def _head_too_slow(self) -> None:
+        if self._head_begun:
+            self._refuse(408, "headers too slow")
+        else:  # nothing but empty lines
+            self.transport.close()
+
+    def _refuse(self, status: int, reason: str) -> None:
+        """End the connection: with one line, and with an answer unless it could be taken for another request's."""
+        if self._over or self.transport.is_closing():
+            return
+        self._over = True
+        answered = self._all_answered()
+        if self._in_body and self.cycle.response_started:
+            self.transport.close()
+        elif self._in_body and not self.pipeline:
+            # The application awaits this body, and logs that it is incomplete.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self._answer(400, "malformed request")
+        else:
+            self._port.log_refused(status, reason)
+            if answered:
+                self._answer(status, reason)
+            elif self._in_body:
+                self.transport.close()
+            else:
+                self.cycle.keep_alive = False
+
+    def _answer(self, status: int, reason: str) -> None:
+        """Send a last answer. The close comes later: a client that still sends would see a reset instead."""
+        body = f'{{"detail":"{reason}"}}'
+        again = "retry-after: 30\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
+        self.transport.write(
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n{again}\r\n{body}".encode()
+        )
+        self.transport.write_eof()
+        self._start("unread", _UNREAD_SECONDS, self.transport.close)
+
+    def _all_answered(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    app: ASGIApp, listener: socket.socket, port: Port, last_answer_seconds: float = 3.0
+) -> AsyncIterator[None]:
+    """Serve the application beside other work of the process; `last_answer_seconds` are for requests that run then."""
+    config = Config(
+        app, log_config=None, access_log=False, ws="none", proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_SECONDS
+    )
+    state = ServerState()
+    # asyncio sets this only where a listener names its protocol. Without it a body waits 40 ms for an acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: LimitedProtocol(config, state, {PORT: port}), sock=listener)
+    try:
+        yield
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+        if state.tasks:
+            await asyncio.wait(state.tasks, timeout=last_answer_seconds)

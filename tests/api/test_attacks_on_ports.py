@@ -1,0 +1,179 @@
+"""Attacks of ADR 5 and ADR 11 on each port: senders that keep to no rule are cut off, and visitors are answered."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from tests.api.ports import PORTS, ServedPort, served_port
+
+SOON_SECONDS = 2.0
+MOST_SENT = 64 * 1024 * 1024
+CHUNKED = "Transfer-Encoding: chunked"
+H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__")
+Raw = Callable[[ServedPort], bytes]
+
+
+def open_head(port: ServedPort) -> bytes:
+    return port.request().removesuffix(b"\r\n")
+
+
+NEVER_ENDING: dict[str, tuple[Raw, bytes]] = {
+    "headers": (open_head, b"X-Odd: " + b"x" * 1_000 + b"\r\n"),
+    "a header": (lambda port: open_head(port) + b"X-Odd: ", b"x" * 65_536),
+    "an address": (lambda _: b"GET /", b"x" * 65_536),
+    "empty lines": (lambda _: b"", b"\r\n" * 6_000),
+    "a body": (lambda port: port.request(length=10**12), b"x" * 65_536),
+    "chunks": (lambda port: port.request(CHUNKED), b"10000\r\n" + b"x" * 65_536 + b"\r\n"),
+    "the size of a chunk": (lambda port: port.request(CHUNKED) + b"1;", b"x" * 65_536),
+    "trailers": (lambda port: port.request(CHUNKED) + b"0\r\n", b"X-Odd: 1\r\n" * 6_000),
+    "a refused form": (lambda port: port.request(method="POST", length=10**12), b"x" * 65_536),
+}
+SLOW: dict[str, tuple[Raw, bytes]] = {
+    "nothing": (lambda _: b"", b""),
+    "empty lines": (lambda _: b"", b"\r\n"),
+    "an address": (lambda _: b"GET /", b"x"),
+    "headers": (open_head, b"X-Odd: 1\r\n"),
+    "silence in the headers": (open_head, b""),
+    "the next head": (lambda port: port.request() + open_head(port), b"X-Odd: 1\r\n"),
+    "a body": (lambda port: port.request(length=1_000), b"x"),
+    "silence in a body": (lambda port: port.request(length=1_000), b""),
+}
+NO_HTTP: dict[str, Raw] = {
+    "bytes": lambda _: bytes(range(128, 256)) * 4 + b"\r\n\r\n",
+    "TLS": lambda _: b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 64 + b"\r\n\r\n",
+    "another protocol": lambda _: b"SSH-2.0-OpenSSH_9.9\r\n\r\n",
+    "no version": lambda port: port.request().replace(b"HTTP/1.1", b"HTTP/x"),
+    "two lengths": lambda port: port.request("Content-Length: 2", length=3) + b"xx",
+    "a length that is none": lambda port: port.request("Content-Length: ten"),
+    "a negative length": lambda port: port.request("Content-Length: -1"),
+    "a header without a name": lambda port: port.request(": x"),
+    "a control character": lambda port: port.request("X-Odd: a\0b"),
+}
+CROWDS: dict[str, Raw] = {
+    "nothing": lambda _: b"",
+    "one byte": lambda _: b"G",
+    "half a head": open_head,
+    "half a body": lambda port: port.request(method="POST", length=100) + b"x",
+    "a request, and stay": lambda port: port.request(),
+    "a request and half of the next": lambda port: port.request() + open_head(port),
+    "five requests at once": lambda port: port.request() * 5,
+}
+
+
+@pytest.fixture(params=PORTS)
+async def port(request: pytest.FixtureRequest) -> AsyncIterator[ServedPort]:
+    async with served_port(request.param) as served:
+        yield served
+
+
+async def cut_off(port: ServedPort, first: bytes, part: bytes, pause: float) -> float:
+    """Send for ever without reading; the seconds until the connection ends."""
+    began, sent = time.monotonic(), 0
+    async with port.connect(first) as (_, writer):
+        while not writer.transport.is_closing() and sent < MOST_SENT:
+            writer.write(part)
+            sent += len(part)
+            with contextlib.suppress(ConnectionError):
+                await writer.drain()
+            await asyncio.sleep(pause)
+    return time.monotonic() - began
+
+
+async def cut_off_in_silence(port: ServedPort, first: bytes, part: bytes) -> float:
+    """Send a part every 0.2 s; the seconds until the server ends the connection."""
+    began = time.monotonic()
+    async with port.connect(first) as (reader, writer), asyncio.timeout(30):
+        while not reader.at_eof():
+            with contextlib.suppress(ConnectionError):
+                writer.write(part)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(reader.read(65_536), 0.2)
+    return time.monotonic() - began
+
+
+async def test_senders_that_never_end_and_never_listen_are_cut_off(port: ServedPort) -> None:
+    senders = [cut_off(port, raw(port), part, 0.005) for raw, part in NEVER_ENDING.values()]
+    lasted = dict(zip(NEVER_ENDING, await asyncio.gather(*senders), strict=True))
+    assert max(lasted.values()) < port.seconds + 3, lasted
+    assert (await port.visit())[0] == port.status
+
+
+async def test_slow_senders_are_not_awaited_for_ever_and_a_used_connection_is_kept(port: ServedPort) -> None:
+    async with port.connect(port.request()) as (kept, _):
+        senders = [cut_off_in_silence(port, raw(port), part) for raw, part in SLOW.values()]
+        lasted = dict(zip(SLOW, await asyncio.gather(*senders), strict=True))
+        assert max(lasted.values()) < port.seconds + 2, lasted
+        assert (await kept.read(65_536)).startswith(f"HTTP/1.1 {port.status} ".encode())
+        assert not kept.at_eof()
+
+
+@pytest.mark.parametrize("kind", NO_HTTP)
+async def test_what_is_no_http_is_refused_and_the_connection_ends(kind: str, port: ServedPort) -> None:
+    async with port.connect(NO_HTTP[kind](port)) as (reader, _), asyncio.timeout(10):
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_client_that_pipelines_a_few_requests_is_answered_in_order(port: ServedPort) -> None:
+    other = port.request().replace(port.path.encode(), b"/other", 1)
+    last = port.request("Connection: close")
+    async with port.connect((port.request() + other) * 10 + last) as (reader, _), asyncio.timeout(10):
+        answers = await reader.read()
+    statuses = [int(part[:3]) for part in answers.split(b"HTTP/1.1 ")[1:]]
+    assert len(statuses) == 21
+    assert set(statuses[::2]) == {port.status}
+
+
+async def test_too_many_requests_over_one_connection_end_it(port: ServedPort) -> None:
+    async with port.connect(port.request() * 500) as (reader, _), asyncio.timeout(10):
+        answers = (await reader.read()).count(f"HTTP/1.1 {port.status} ".encode())
+    assert 0 < answers < 500
+
+
+@pytest.mark.parametrize("kind", CROWDS)
+async def test_a_crowd_keeps_no_visitor_out(kind: str, port: ServedPort) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(port.most + 10):
+            await stack.enter_async_context(port.connect(CROWDS[kind](port)))
+        await asyncio.sleep(0.2)
+        visits = [await port.visit() for _ in range(3)]
+    assert {status for status, _ in visits} == {port.status}
+    assert max(seconds for _, seconds in visits) < SOON_SECONDS
+
+
+async def test_a_crowd_that_pipelines_without_end_keeps_no_visitor_out(port: ServedPort) -> None:
+    """Each connection sends 200 requests at once, and reads its answers.
+
+    Time is that of this process, which is sender and server: a busy machine may take longer.
+    """
+
+    async def read(reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(65_536):
+                pass
+
+    async with contextlib.AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(port.connect()) for _ in range(port.most + 50)]
+        readers = [asyncio.create_task(read(reader)) for reader, _ in opened]
+        for _, writer in opened:
+            writer.write(port.request() * 200)
+        began = time.process_time()
+        visits = await asyncio.gather(*(port.visit() for _ in range(10)))
+        took = time.process_time() - began
+        for task in readers:
+            task.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+    assert {status for status, _ in visits} == {port.status}
+    assert took < 2 * SOON_SECONDS
+
+
+async def test_an_offer_of_http_2_is_passed_over_and_the_request_behind_it_is_answered(port: ServedPort) -> None:
+    last = port.request("Connection: close")
+    for offered in (port.request(*H2C), port.request(*H2C, method="GET", length=3) + b"abc"):
+        async with port.connect(offered + last) as (reader, _), asyncio.timeout(10):
+            answers = await reader.read()
+        assert answers.count(f"HTTP/1.1 {port.status} ".encode()) == 2, answers

@@ -1,1 +1,0 @@
-"""Who may connect, for how long, and who goes."""
