@@ -166,6 +166,7 @@ def test_solutions_that_were_copied_before_their_expiry_was_kept_are_read_again(
     before = import_module("storage.migrations.versions.v0027_solution_expiry").down_revision
     with psycopg.connect(empty[0], autocommit=True) as connection:
         connection.execute("ALTER TABLE passages DROP COLUMN expires_at")
+        connection.execute("DROP INDEX jobs_done_of_tenant")
         connection.execute(
             "INSERT INTO listings (tenant_id, collection, item_id, told, seen_at, read_at)"
             " VALUES ('acme', 'p', '1', '', now(), now()), ('acme', 't', '2', '', now(), now())"
