@@ -29,7 +29,7 @@ DELIVERY = "delivery:"
 _MOST_PUT = 100
 _PUT_SECONDS = 1.0
 _EVENT = TypeAdapter(Event)
-# An event of ours has less than half of it. Postgres indexes no text over 2,704 bytes.
+# Bytes. An event of ours has less than half of it. Postgres indexes no text over 2,704.
 _LONGEST_EVENT = 2_000
 _DUPLICATE_SECONDS = round(DELIVERY_KNOWN.total_seconds())
 
@@ -151,11 +151,20 @@ class Inbox:
         """Return the events of entries, and remove the entries that are none: nothing can be made of them."""
         events = {key: _event(key, value) for key, value in found.items()}
         unreadable = [key for key, event in events.items() if event is None]
+        if unreadable:
+            await self.discard(unreadable)
+        return [event for event in events.values() if event is not None]
+
+    async def discard(self, keys: Sequence[Any]) -> None:
+        """Remove entries of which no job can be made."""
+        try:
+            removed = await self._redis.hdel(INBOX, *keys)
+        except (RedisError, OSError, TimeoutError) as failure:
+            raise QueueUnreachable from failure
         # Of several relays and workers the one that removes an entry counts it.
-        if unreadable and (removed := await self._redis.hdel(INBOX, *unreadable)):
+        if removed:
             metrics.INBOX_UNREADABLE.inc(removed)
             say(phrases.INBOX_UNREADABLE, count=removed)
-        return [event for event in events.values() if event is not None]
 
     async def remove(self, job_id: UUID) -> bool:
         """Delete the event of a job whose row is committed; return True unless another relay or worker did already."""
@@ -175,11 +184,12 @@ def _delivery(tenant_id: str, key: str) -> str:
 
 def _event(key: str, stored: str) -> Event | None:
     """Return the event of an entry; None if it is not one, has a text that Postgres refuses, or another job's key."""
-    if len(stored) > _LONGEST_EVENT:
+    if len(stored.encode(errors="replace")) > _LONGEST_EVENT:
         return None
     try:
         event = _EVENT.validate_json(stored)
     except ValidationError:
         return None
-    texts = (event.tenant_id, event.ticket_id, event.event or "", event.traceparent, *event.dedupe_keys)
-    return event if str(event.job_id) == key and not any("\0" in text for text in texts) else None
+    named = (event.tenant_id, event.ticket_id, *event.dedupe_keys)
+    storable = not any("\0" in text for text in (*named, event.event or "", event.traceparent))
+    return event if str(event.job_id) == key and storable and event.dedupe_keys and all(named) else None

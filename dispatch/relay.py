@@ -29,7 +29,7 @@ from observability.identifiers import other_numbers
 from observability.logging import say
 from storage import jobs, relaying
 from storage.jobs import RETRIED_BY_HAND, Published
-from storage.session import DATABASE_FAILURES, Database, is_away, is_locked
+from storage.session import DATABASE_FAILURES, Database, is_away, is_locked, is_refused
 
 _PAUSE_SECONDS = 1.0
 # The server gives a statement that waits for a lock a second more.
@@ -188,9 +188,11 @@ class Relay:
             try:
                 first = await jobs.accept_late(self._database, event, self._deadline)
             except DATABASE_FAILURES as failure:
-                if not is_locked(failure):
+                if is_refused(failure):
+                    await self._inbox.discard([str(event.job_id)])
+                elif not is_locked(failure):
                     raise
-                continue  # its delivery is just being recorded, or somebody vanished while doing that
+                continue  # it has no job, or its delivery is just being recorded, or somebody vanished while doing that
             if not await self._inbox.remove(event.job_id):
                 continue
             moved += 1

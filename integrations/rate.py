@@ -218,9 +218,9 @@ class Throttle:
         self._until = -math.inf
 
     def begin(self, seconds: float | None) -> None:
-        """Hold back all calls for the seconds that the desk asked for, or for a minute."""
+        """Hold back all calls for the seconds that the desk asked for, or for a minute; never shorten a hold."""
         seconds = THROTTLED_SECONDS if seconds is None else min(max(1.0, seconds), LONGEST_THROTTLE_SECONDS)
-        self._until = self._monotonic() + seconds
+        self._until = max(self._until, self._monotonic() + seconds)
 
     def check(self) -> None:
         """Raise HeldBack while the desk throttles calls. The wait extends the job's deadline."""

@@ -25,9 +25,9 @@ def status_words(status: int) -> str:
 
 
 def retry_after_of(headers: Mapping[str, str]) -> str | None:
-    """Return `Retry-After`, or the `retry_after` that Zoho's servers may put into `X-Rate-Limit` instead."""
-    within = _IN_RATE_LIMIT.search(headers.get("x-rate-limit", "")[:1000])
-    return headers.get("retry-after") or (within[1] if within else None)
+    """Return `Retry-After`, or, if that names no wait, the `retry_after` in `X-Rate-Limit` of Zoho's servers."""
+    plain, within = headers.get("retry-after"), _IN_RATE_LIMIT.search(headers.get("x-rate-limit", "")[:1000])
+    return plain if within is None or retry_after_seconds(plain) else within[1]
 
 
 def retry_after_seconds(header: str | None) -> float | None:

@@ -88,6 +88,7 @@ class Document:
     text: str
     strength: float = field(default=0.0, compare=False)
     """As for a similar ticket."""
+    expires_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

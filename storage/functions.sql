@@ -1231,14 +1231,19 @@ BEGIN
     GROUP BY e.tenant_id, e.reason;
 END $$;
 
--- How many jobs of each of these tenants were completed and failed, of its newest `p_most` accepted since `p_since`.
+-- How many jobs of each of these tenants were completed and failed, of the newest `p_most` that ended so since `p_since`;
+-- of those tenants alone of which one failed.
 CREATE OR REPLACE FUNCTION outcomes_of_tenants(p_tenants text[], p_since timestamptz, p_most bigint)
 RETURNS TABLE (tenant_id text, completed bigint, failed bigint)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp SET enable_sort = off SET enable_bitmapscan = off AS $$
     SELECT t.id, count(*) FILTER (WHERE l.state = 'completed'), count(*) FILTER (WHERE l.state = 'failed')
     FROM unnest(p_tenants) AS t(id) CROSS JOIN LATERAL (
-        SELECT j.state FROM jobs j WHERE j.tenant_id = t.id AND j.accepted_at > p_since
-        ORDER BY j.accepted_at DESC LIMIT p_most) l
+        SELECT j.state FROM jobs j
+        WHERE j.tenant_id = t.id AND j.state IN ('completed', 'failed') AND j.finished_at >= p_since
+        ORDER BY j.finished_at DESC LIMIT p_most) l
+    WHERE EXISTS (SELECT FROM jobs f WHERE f.tenant_id = t.id AND f.state = 'failed'
+                  AND f.state IN ('failed', 'skipped') AND f.finished_at >= p_since)
     GROUP BY t.id
 $$;
 

@@ -42,7 +42,7 @@ _TICKETS = """
     ORDER BY f.score DESC, t.ticket_id LIMIT :most
 """
 _DOCUMENTS = """
-    SELECT p.title, p.body AS text, {strength}
+    SELECT p.title, p.body AS text, p.expires_at, {strength}
     FROM {found} JOIN passages p ON p.search_id = f.document
     WHERE (p.topic IS NULL OR p.topic <> ALL (CAST(:topics AS text[])))
     AND (p.expires_at IS NULL OR p.expires_at > now())

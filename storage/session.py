@@ -81,6 +81,12 @@ def is_locked(failure: Exception) -> bool:
     return isinstance(failure, DBAPIError) and getattr(failure.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
+def is_refused(failure: Exception) -> bool:
+    """Return True if the values of the statement are at fault: classes 22 (data), 23 (constraint), 54 (too long)."""
+    state = str(getattr(getattr(failure, "orig", None), "sqlstate", None))
+    return isinstance(failure, DataError) or state.startswith(("22", "23", "54"))
+
+
 def _insist_on_silence(
     connection: AdaptedConnection, entry: ConnectionPoolEntry, _checked_out: PoolProxiedConnection
 ) -> None:

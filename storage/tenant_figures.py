@@ -15,10 +15,14 @@ MOST_COUNTED = 10_000
 
 _NOW = text("SELECT now() AS asked_at")
 _LATELY = text("""
-    SELECT count(*) AS looked_at, count(*) FILTER (WHERE l.state = 'completed') AS completed,
-           count(*) FILTER (WHERE l.state = 'failed') AS failed, count(*) FILTER (WHERE l.state = 'skipped') AS skipped
-    FROM (SELECT j.state FROM jobs j WHERE j.tenant_id = :tenant AND j.accepted_at > now() - interval '1 day'
-          ORDER BY j.accepted_at DESC LIMIT :most) l
+    SELECT count(*) FILTER (WHERE l.state = 'completed') AS completed,
+           count(*) FILTER (WHERE l.state = 'failed') AS failed,
+           (SELECT count(*) FROM (
+               SELECT FROM jobs s WHERE s.tenant_id = :tenant AND s.state = 'skipped'
+               AND s.state IN ('failed', 'skipped') AND s.finished_at >= now() - interval '1 day'
+               LIMIT :most) s) AS skipped
+    FROM (SELECT j.state FROM jobs j WHERE j.tenant_id = :tenant AND j.state IN ('completed', 'failed')
+          AND j.finished_at >= now() - interval '1 day' ORDER BY j.finished_at DESC LIMIT :most) l
 """)
 _OF_TENANTS = text("SELECT * FROM outcomes_of_tenants(:tenants, now() - CAST(:lately AS interval), :most)")
 _RUNNING = text("SELECT count(*) AS running FROM jobs j WHERE j.state = 'running' AND j.tenant_id = :tenant")
@@ -67,13 +71,12 @@ class SpentOnDay:
 
 @dataclass(frozen=True, slots=True)
 class TenantFigures:
-    """A tenant's jobs and webhooks. `looked_at` is how many webhooks of the last 24 hours the next three are of.
+    """A tenant's jobs and webhooks. The first three: of the jobs that ended within 24 hours, the newest.
 
     `reasons`: why jobs wait again, and how many of them. What would be over `MOST_COUNTED` is that.
     """
 
     asked_at: datetime
-    looked_at: int
     completed: int
     failed: int
     skipped: int
@@ -89,19 +92,18 @@ class TenantFigures:
     @property
     def success_rate(self) -> float | None:
         """The part of the jobs which were not skipped that is completed, 0 to 1; None without any."""
-        return _rate(self.completed, self.failed)
+        ended = self.completed + self.failed
+        return self.completed / ended if ended else None
 
 
-def _rate(completed: int, failed: int) -> float | None:
-    ended = completed + failed
-    return completed / ended if ended else None
+async def outcomes(database: Database, tenant_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Return how many jobs were completed and failed, as in its figures, of each tenant of which one failed.
 
-
-async def success_rates(database: Database, tenant_ids: Sequence[str]) -> dict[str, float | None]:
-    """Return the success rate of each of these tenants, as in its figures. Raises one of DATABASE_FAILURES."""
+    Raises one of DATABASE_FAILURES.
+    """
     values = {"tenants": list(tenant_ids), "lately": timedelta(days=1), "most": MOST_COUNTED}
     rows = await database.call(_OF_TENANTS, **values)
-    return {row["tenant_id"]: _rate(row["completed"], row["failed"]) for row in rows}
+    return {row["tenant_id"]: (row["completed"], row["failed"]) for row in rows}
 
 
 async def figures_of(database: Database, tenant_id: str) -> TenantFigures:

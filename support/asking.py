@@ -1,6 +1,7 @@
 """Running a verb that asks the database: settings, connection, and what goes wrong with either."""
 
 import asyncio
+import errno
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from observability import phrases
 from observability.logging import refuse_start, say, start_logging
 from storage.schema import DatabaseUnfit, DatabaseUnreachable, check
 from storage.session import DATABASE_FAILURES, Database, is_away
-from support.leaving import run_within, stop_printing
+from support.leaving import run_within
 
 _AWAY = "the database does not answer"
 
@@ -59,10 +60,9 @@ def ask_with(
         return CONFIGURATION_EXIT if isinstance(refused, DatabaseUnfit) else AWAY_EXIT
     except KeyboardInterrupt:
         return INTERRUPTED_EXIT
-    except BrokenPipeError:
-        stop_printing()
-        return 0
-    except Exception as failure:  # noqa: BLE001 -- told by its types and places, never with its message
+    except Exception as failure:  # told by its types and places, never with its message
+        if isinstance(failure, OSError) and failure.errno in (errno.EPIPE, errno.ENOSPC):
+            raise  # the output can't be written: `support.cli` has the status
         say(phrases.PROCESS_FAILED, failure=failure)
         return UNFORESEEN_EXIT
 

@@ -7,6 +7,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pkgutil import resolve_name
+from typing import NoReturn
 
 from config.exits import AWAY_EXIT, CONFIGURATION_EXIT, UNFORESEEN_EXIT
 from config.loading import SettingsRefused, load
@@ -41,7 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     The verbs for operators have 1, 2 and 70 as well: `support.arguments` says when. `diagnose` has one a verdict.
     """
-    chosen = _chosen(build_parser(), arguments)
+    if sys.stdout is None:
+        print("The output can't be written: it is closed.", file=sys.stderr)
+        return UNFORESEEN_EXIT
+    chosen = build_parser().parse_args(arguments)
     begin_loading()
     match chosen.verb:
         case "api":
@@ -64,9 +68,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """Prints help as other output is: argparse ignores that it can't be written."""
+
+    def print_help(self, file: object = None) -> NoReturn:  # noqa: ARG002 -- argparse's signature
+        def show() -> int:
+            print(self.format_help(), end="")
+            return 0
+
+        raise SystemExit(_written(show))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all verbs."""
-    parser = argparse.ArgumentParser(prog="ai-agents", description="Ticket enhancement for ServiceDesk Plus.")
+    parser: argparse.ArgumentParser = _Parser(prog="ai-agents", description="Ticket enhancement for ServiceDesk Plus.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     api = verbs.add_parser("api", help="receive webhooks and relay jobs")
     api.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
@@ -82,15 +97,6 @@ def build_parser() -> argparse.ArgumentParser:
     psql = verbs.add_parser("psql", help="ask the database by hand, with psql", prefix_chars="\0", add_help=False)
     psql.add_argument("arguments", nargs="*", metavar="ARGUMENT")
     return parser
-
-
-def _chosen(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Return the parsed arguments. Raises SystemExit after a help text, or for wrong arguments."""
-    try:
-        return parser.parse_args(arguments)
-    except SystemExit as ended:
-        status = ended.code
-    raise SystemExit(_written(lambda: 0) or status)
 
 
 def _written(command: Callable[[], int]) -> int:

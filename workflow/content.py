@@ -1,7 +1,7 @@
 """What a note says: an answer of which only that is left that may reach a technician. It is kept in the job's row."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -35,6 +35,8 @@ class NotedSource(_KeptPart):
     link: str = ""
     """Where people open the ticket; empty where that is not known."""
     gives: str = ""
+    expires_at: datetime | None = None
+    """When a document expires: no note cites it from then on."""
 
 
 class Suggested(_KeptPart):

@@ -9,6 +9,8 @@ else is specific has to stand somewhere (`workflow.backing`).
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from config.ticket_rules import fold
 from integrations.values import Document
@@ -17,6 +19,7 @@ from workflow.case import FoundSource, TicketCase
 from workflow.content import Content, NotedSource, NotedText, Suggested
 from workflow.defanging import Defanging, label, shown_of, without_links
 from workflow.enhancement import Enhancement, Statement, Suggestion
+from workflow.note_words import WORDS
 from workflow.patterns import TICKETS
 from workflow.texts import cut
 
@@ -94,7 +97,8 @@ class Grounding:
         found = source.found
         title = cut(without_links(found.title if isinstance(found, Document) else found.subject), _LONGEST["title"])
         if isinstance(found, Document):
-            return NotedSource(id=source.id, kind="document", title=title or source.id, gives=gives)
+            shown = title or source.id
+            return NotedSource(id=source.id, kind="document", title=shown, gives=gives, expires_at=found.expires_at)
         return NotedSource(
             id=source.id,
             kind="ticket",
@@ -122,6 +126,31 @@ class Grounding:
     def _suggested(self, name: str, said: Suggestion) -> Suggested:
         value = without_links(self.restore(cut(said.value, _LONGEST["value"])))
         return Suggested.model_validate({"field": name, "value": value, "strength": said.strength})
+
+
+def without_expired(content: Content, now: datetime) -> Content:
+    """Return what may still be shown once documents have expired since the answer was committed."""
+    expired = {each.id: label(each.title) for each in content.sources if each.expires_at and each.expires_at <= now}
+    if not expired:
+        return content
+    left_out = WORDS.get(content.language, WORDS["en"]).claim_left_out
+
+    def told(claim: NotedText) -> NotedText:
+        sources = [each for each in claim.sources if each not in expired]
+        # Behind a link or a command, or in the text itself, its name says what is from there.
+        if (claim.sources and not sources) or any(name in claim.text for name in expired.values()):
+            return NotedText(text=left_out)
+        return NotedText(text=claim.text, sources=sources)
+
+    cause, steps = told(content.likely_cause), [told(step) for step in content.next_steps]
+    changed: dict[str, Any] = {
+        "likely_cause": cause,
+        "next_steps": list({(step.text, *step.sources): step for step in steps}.values()),
+        "sources": [each for each in content.sources if each.id not in expired],
+        "confidence": content.confidence if cause == content.likely_cause else None,
+        "left_out": content.left_out + len(expired),
+    }
+    return content.model_copy(update=changed)
 
 
 class _Texts:

@@ -38,6 +38,7 @@ _NAMED_PARAMS = frozenset(
     }
 )
 """The codes and parameters of a refusal that lines and rows may name; a server may put any text into either."""
+_RATE = "rate_limit_exceeded"
 _NO_CREDIT = (
     "insufficient_quota",
     "credit_balance_exhausted",
@@ -49,7 +50,7 @@ _NO_CREDIT = (
     "exceeded_current_quota_error",
 )
 _STATUSES = {
-    **dict.fromkeys(("rate_limit_exceeded", *_NO_CREDIT), 429),
+    **dict.fromkeys((_RATE, *_NO_CREDIT), 429),
     CONTENT_FILTER: 400,
     "invalid_api_key": 401,
     "model_not_found": 404,
@@ -97,7 +98,10 @@ def of_status(status: int, retry_after: float | None = None, *codes: object, par
         code = next((code for code in named if code in _NO_CREDIT), None)
         return ModelDenied(status_words(status) + (f" (code {code})" if code else ""), why)
     if passes or status in _LATER or status >= 500:
-        return ModelUnavailable(status_words(status), retry_after)
+        unavailable = ModelUnavailable(status_words(status), retry_after)
+        if status == 429 and _RATE in named:
+            unavailable.reason += f" (code {_RATE})"  # in the row alone: the line is the FAQ's
+        return unavailable
     return ModelRefused(status_words(status) + _named_part(named, param))
 
 

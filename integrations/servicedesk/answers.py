@@ -2,8 +2,8 @@
 
 `response_status` is an object on single replies and a list on list replies; 2000 is success; 3000 is a warning, and
 the operation did not happen; a code of 4000 or more inside an HTTP 200 is a failure; the real code may sit only in
-`messages[].status_code` under an outer 4000. Of several the worst counts. Throttling may come under any status: Zoho's
-names of it, such as `URL_ROLLING_THROTTLES_LIMIT_EXCEEDED`, tell it (docs/dev/outside.md).
+`messages[].status_code` under an outer 4000. Of several the worst counts. Throttling is a 429, or under any status the
+code 4015 or one of Zoho's names, such as `URL_ROLLING_THROTTLES_LIMIT_EXCEEDED` (docs/dev/outside.md).
 """
 
 import json
@@ -27,7 +27,11 @@ UNCLEAR = -1
 """In place of a code: the answer says that it failed and not why, or its code is no code."""
 
 EXTRA_KEY = "EXTRA_KEY_FOUND_IN_JSON"
+_THROTTLED_CODES = frozenset({429, 4015})
 _THROTTLED = b"THROTTLES_LIMIT_EXCEEDED"
+_TEXTS = frozenset({"request", "note", "request_note", "solution", "notification"})
+_TEXTS |= {f"{name}s" for name in _TEXTS} | {"conversations"}
+"""The names of tickets and the like, whose texts may contain the name of a throttling error."""
 _HTTP_OF_CODE = {
     4001: 400,
     4002: 403,
@@ -132,9 +136,9 @@ def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool
         body = None
     known: dict[str, Any] = body if isinstance(body, dict) else {}
     answer = DeskAnswer(status, _code(known), known, wait, posted)
-    # The text of a ticket may hold the name: only what stands beside tickets counts.
-    outer = {name: each for name, each in known.items() if isinstance(each, str) or name.startswith(("error", "resp"))}
-    if is_throttled(json.dumps(outer).encode() if body is known else content):
+    outer = content if body is None else json.dumps(_without_texts(body)).encode()
+    by_name = not (answer.succeeded and answer.code == SUCCESS) and is_throttled(outer)
+    if by_name or not _THROTTLED_CODES.isdisjoint((status, answer.code)):
         return replace(answer, throttled=True)
     if body is known:
         return answer
@@ -147,6 +151,14 @@ def decode(status: int, content: bytes, retry_after: str | None, *, posted: bool
 def is_throttled(content: bytes) -> bool:
     """Return True if an answer names one of Zoho's throttling errors."""
     return _THROTTLED in content.upper()
+
+
+def _without_texts(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_texts(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _without_texts(each) for name, each in value.items() if name not in _TEXTS}
+    return value
 
 
 def checked(answer: DeskAnswer, ticket_id: str | None = None) -> DeskAnswer:

@@ -11,6 +11,7 @@ from simulators.servicedesk.desk_operations import OPERATIONS
 from simulators.servicedesk.envelope import (
     CODE_OF_HTTP_STATUS,
     INTERNAL,
+    RATE_LIMIT,
     RefusedError,
     failure,
     warning,
@@ -26,8 +27,8 @@ class DeskFault(Fault):
     stands in place of the operation. For `slow` it says when: true (its default) at once, with a late
     answer; false only at the end of the wait. `cut` and `cut_after` always do the operation. `html` comes
     under HTTP 200 unless a `code` is given. `token_refused` is how the accounts host refuses: a 200 whose
-    `error` is the `message`. `throttled` is the error of Zoho's security filter, under 400 unless a `code` is given, in
-    one `shape`; the wait is in the header `wait_in` (docs/dev/outside.md; unproved for ServiceDesk Plus).
+    `error` is the `message`. `throttled` is the error of Zoho's security filter, or the API's own (`shape` code), under
+    400 unless a `code` is given; the wait is in the header `wait_in` (docs/dev/outside.md; unproved under a 400).
     """
 
     options: ClassVar = {
@@ -58,7 +59,7 @@ class DeskFault(Fault):
     location: str = "https://elsewhere.example/login"
     megabytes: int = Field(default=50, ge=1, le=50)
     performed: bool | None = None
-    shape: Literal["title", "object", "list"] = "title"
+    shape: Literal["title", "object", "list", "code"] = "title"
     wait_in: Literal["Retry-After", "X-Rate-Limit"] = "Retry-After"
 
     @field_validator("operation")
@@ -90,6 +91,7 @@ def _throttled(fault: DeskFault) -> Answer:
         "title": {"error": {"title": name, "error_type": "OPERATIONAL_VALIDATION_ERROR"}},
         "object": {"response_status": status},
         "list": {"response_status": [status]},
+        "code": {"response_status": {"status_code": RATE_LIMIT, "status": "failed"}},
     }
     wait = fault.retry_after if fault.wait_in == "Retry-After" else f"retry_after={fault.retry_after}"
     headers = {} if fault.retry_after is None else {fault.wait_in.lower(): str(wait)}

@@ -193,7 +193,7 @@ def _first_call_failed(rows: Findings, failure: OutsideFailure | HeldBack, desk:
         rows.ok("taken", "desk credentials", "desk portal")
         remedy = f"give the technician of the key the right to see requests, or the cloud's token the scope {_REQUESTS}"
         rows.failed("desk ticket", failure.reason, remedy)
-    elif what in ("429", THROTTLED):
+    elif what == THROTTLED:
         _rate_failed(rows, failure.reason, desk, suffix)
     else:
         remedy = f"{address} must be what stands before /api/v3, with /app/<portal> where the desk has portals"

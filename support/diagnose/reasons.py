@@ -180,13 +180,17 @@ CAUSES: dict[str, JobCause] = {
     ),
 }
 """By the whole reason; `_FAMILIES` has those that go on with what a server said."""
+_FASTER = "raise the account's rate limit, or lower WORKER_CONCURRENCY"
 _FAMILIES: tuple[tuple[str, JobCause], ...] = (
+    (
+        "OpenAI API: 429 Rate Limit (code rate_limit_exceeded)",
+        _model("the model's service throttles us for the rate of questions", f"at the model's service, {_FASTER}"),
+    ),
     (
         "OpenAI API: 429",
         _model(
             "the model's service throttles us: for the rate of questions, or for credit, which it does not say",
-            "look at both at the model's service: at the account's credit and limits of spending; and raise the "
-            "account's rate limit, or lower WORKER_CONCURRENCY",
+            f"look at both at the model's service: at the account's credit and limits of spending; and {_FASTER}",
         ),
     ),
     ("OpenAI API: content filter", _model("the content filter of the model's service refuses the answer", FILTERED)),

@@ -18,6 +18,8 @@ from dispatch.inbox import Inbox
 from dispatch.queue import QueueUnreachable, open_redis
 from storage.jobs import Event
 
+LONG = "".join(map(chr, range(0x4E00, 0x4E00 + 1_300)))
+"""3,900 bytes, which no index takes."""
 EVENT = Event(
     job_id=UUID("01936b2e-7c1a-7000-8000-0123456789ab"),
     tenant_id="acme",
@@ -88,6 +90,18 @@ async def test_nothing_in_the_hash_can_stop_the_others(redis: Redis) -> None:
     await inbox.put(EVENT)
     assert await inbox.some(10) == [EVENT]
     assert await inbox.get(uuid7()) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"dedupe_keys": []}, {"dedupe_keys": [""]}, {"dedupe_keys": [LONG]}]
+    + [{name: value} for name in ("tenant_id", "ticket_id") for value in ("", LONG)],
+    ids=lambda other: str(other)[:30],
+)
+async def test_an_event_that_postgres_would_refuse_is_removed(other: dict[str, object], redis: Redis) -> None:
+    await redis.hset("inbox", str(EVENT.job_id), json.dumps(EVENT.to_json() | other, ensure_ascii=False))
+    assert await Inbox(redis).some(10) == []
+    assert await redis.hlen("inbox") == 0
 
 
 async def test_all_of_many_events_are_found_in_the_end(redis: Redis) -> None:

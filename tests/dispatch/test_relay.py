@@ -149,6 +149,22 @@ async def test_events_that_waited_in_redis_are_told_of_once_whoever_moves_them(
     assert told(stream, "Job queued") == []
 
 
+async def test_an_event_that_postgres_refuses_is_removed_and_the_others_move(
+    redis: Redis, new_event: NewEvent, table: Table, replicas: list[Relay], start_log: StartLog
+) -> None:
+    stream = start_log()
+    table.run("ALTER TABLE jobs ADD CONSTRAINT none_of_it CHECK (ticket_id <> 'refused')")
+    try:
+        for ticket_id in ("1", "refused", "2", "refused", "3"):
+            await Inbox(redis).put(new_event(ticket_id=ticket_id))
+        assert await replicas[0].once()
+    finally:
+        table.run("ALTER TABLE jobs DROP CONSTRAINT none_of_it")
+    assert {row["ticket_id"] for row in table.run("SELECT ticket_id FROM jobs")} == {"1", "2", "3"}
+    assert await redis.hlen("inbox") == 0
+    assert len(told(stream, "Inbox error: entries that are no events, removed: 1")) == 2
+
+
 async def test_an_event_whose_message_is_not_there_is_published_once(
     redis: Redis, new_event: NewEvent, table: Table, replicas: list[Relay], start_log: StartLog
 ) -> None:

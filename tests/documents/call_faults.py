@@ -46,8 +46,8 @@ def desk(kind: str, operation: str, **fault: Any) -> Inject:
     return inject
 
 
-def key_refused(refused: Inject) -> Inject:
-    """With that fault our key is refused: the job is held, and does not come again before somebody has looked."""
+def held_by(refused: Inject) -> Inject:
+    """With that fault the job is held, and does not come again before somebody has looked."""
     due = b"UPDATE jobs SET due_at = now() + interval '1 minute' * %s WHERE ticket_id = %s AND state = 'waiting'"
 
     @contextmanager
@@ -64,5 +64,5 @@ def key_refused(refused: Inject) -> Inject:
     return inject
 
 
-GPT4_KEY_REFUSED = key_refused(gpt4("status", code=401, times=1))
-DESK_KEY_REFUSED = key_refused(desk("status", "read_ticket", code=401))
+GPT4_KEY_REFUSED = held_by(gpt4("status", code=401, times=1))
+DESK_KEY_REFUSED = held_by(desk("status", "read_ticket", code=401))

@@ -29,7 +29,7 @@ VERDICTS: Mapping[str, set[str]] = {
     "Database Down": _AWAY,
     "Ended at Its Deadline": {"deadline_passed"},
     "1. GPT-4 API Timeout/Error": {"model_failing", "model_held"},
-    "2. ServiceDesk Plus API Unavailable": {"desk_failing", "tenant_closed"},
+    "2. ServiceDesk Plus API Unavailable": {"desk_failing", "rate_held", "tenant_closed"},
     "3. Invalid Ticket ID": {"ticket_gone", "forgotten"},
     "4. Context Gathering Timeout": {"context_failing"},
     "5. Anything Else": {"worker_lost", "failed", "in_progress"},

@@ -1,7 +1,7 @@
 """The faults of the FAQ's list, and the headings of the FAQ where support must arrive."""
 
 from tests.documents import call_faults, faults, lease_faults, outages, pod_faults
-from tests.documents.call_faults import desk, gpt4
+from tests.documents.call_faults import desk, gpt4, held_by
 from tests.documents.faults import FaqFault, gone
 from tests.kit.world import World
 
@@ -65,7 +65,7 @@ FAULTS = [
     FaqFault("GPT-4 429", gpt4("status", code=429), FAILURE, GPT4),
     FaqFault("desk timeout", desk("silence", "read_ticket"), FAILURE, DESK),
     FaqFault("desk 500", desk("status", "add_note", code=500), FAILURE, DESK, json=True),
-    FaqFault("desk throttles", desk("status", "read_ticket", code=429), FAILURE, DESK),
+    FaqFault("desk throttles", held_by(desk("status", "read_ticket", code=429)), FAILURE, DESK),
     FaqFault("tenant closed in a worker", faults.tenant_closed_in_worker, FAILURE, DESK),
     FaqFault("ticket deleted", gone(delete), FAILURE, GONE, json=True),
     FaqFault("ticket closed", gone(close), FAILURE, GONE),

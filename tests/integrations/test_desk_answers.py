@@ -10,6 +10,7 @@ import pytest
 from integrations.errors import DeskDenied, DeskRefused, DeskUnavailable, OutsideFailure
 from integrations.servicedesk.answers import UNCLEAR, DeskAnswer, decode
 from integrations.servicedesk.contents import plain_text
+from integrations.statuses import retry_after_of
 from tests.kit.desk import line_of
 
 ODD_ZONES = (
@@ -69,6 +70,13 @@ THROTTLED: list[Any] = [
     (401, {"cause": "throttles_limit_exceeded"}),
     (404, {"response_status": {"status_code": 4007, "messages": THROTTLE}}),
     (503, f"<html>{THROTTLE}</html>"),
+    (400, {"response_status": coded(4015)}),
+    (400, {"response_status": [coded(4000, 4015)]}),
+    (200, {"response_status": coded(4000, 4015)}),
+    *((400, {name: {"title": THROTTLE}}) for name in ("details", "message", "status", "Error", "exception")),
+    (400, {"data": {"error": {"title": THROTTLE}}}),
+    (400, {"messages": [{"message": THROTTLE}]}),
+    (400, {"operation": {"result": {"message": THROTTLE}}}),
 ]
 
 
@@ -87,8 +95,11 @@ def test_a_throttling_is_one_under_any_status_and_in_any_field(status: int, body
 def test_a_ticket_about_a_throttling_is_none(more: dict[str, Any]) -> None:
     body = {"request": {"id": "1", "subject": THROTTLE}} | more
     assert decode(200, json.dumps(body).encode(), None).succeeded
-    refused = decode(400, json.dumps(body | {"response_status": coded(4001)}).encode(), None)
-    assert (refused.throttled, refused.effective_status) == (False, 400)
+    if more:
+        assert decode(200, json.dumps(more | {"subject": THROTTLE, "error": THROTTLE}).encode(), None).succeeded
+    for echoed in (body, {"data": body}, {"notes": [THROTTLE]}):
+        refused = decode(400, json.dumps(echoed | {"response_status": coded(4001)}).encode(), None)
+        assert (refused.throttled, refused.effective_status) == (False, 400)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +218,20 @@ def test_a_retry_after_as_seconds_or_date_is_kept(header: str | None, seconds: f
     failure = answer(429, coded(4000, 4015), header).failure()
     assert isinstance(failure, DeskUnavailable)
     assert failure.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("plain", "within", "wait"),
+    [
+        *(("7", "5", "7"), ("soon", "5", "5"), ("0", "5", "5"), ("", "5", "5"), (None, "5", "5")),
+        *(("0", None, "0"), ("soon", None, "soon"), (None, None, None)),
+    ],
+)
+def test_the_wait_in_x_rate_limit_counts_where_retry_after_names_none(
+    plain: str | None, within: str | None, wait: str | None
+) -> None:
+    named = {"retry-after": plain, "x-rate-limit": within and f"retry_after={within}"}
+    assert retry_after_of({name: value for name, value in named.items() if value is not None}) == wait
 
 
 def test_a_retry_after_in_the_future_is_the_time_until_then() -> None:

@@ -81,7 +81,7 @@ async def test_a_right_that_the_token_lacks_costs_one_token_an_hour() -> None:
         (httpx2.Response(200, text="<html>"), DeskUnavailable, True),
         (httpx2.Response(200, json={}), DeskUnavailable, True),
         (httpx2.Response(200, json={"response_status": {"status": "failed"}}), DeskUnavailable, True),
-        (httpx2.Response(429), DeskUnavailable, False),
+        (httpx2.Response(408), DeskUnavailable, False),
     ],
     ids=repr,
 )

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable, OutsideFailure
+from integrations.errors import DeskRefused, DeskTimeout, DeskUnavailable, HeldBack, OutsideFailure
 from tests.kit.desk import EDITIONS, Edition, line_of, new_ticket, notes_of, opened, settings
+from tests.kit.logs import StartLog
 from tests.kit.simulators import Simulator
 
 TIMEOUT = "ServiceDesk Plus API timeout"
@@ -15,7 +16,7 @@ ERROR = "ServiceDesk Plus API error: "
 FAULTS: list[tuple[dict[str, Any], type[OutsideFailure], str]] = [
     ({"kind": "silence"}, DeskTimeout, TIMEOUT),
     ({"kind": "slow", "seconds": 2}, DeskTimeout, TIMEOUT),
-    ({"kind": "status", "code": 429}, DeskUnavailable, ERROR + "429"),
+    ({"kind": "status", "code": 408}, DeskUnavailable, ERROR + "408"),
     ({"kind": "status", "code": 500}, DeskUnavailable, ERROR + "500"),
     ({"kind": "status", "code": 503}, DeskUnavailable, ERROR + "503"),
     ({"kind": "status", "code": 400}, DeskRefused, ERROR + "400"),
@@ -61,6 +62,31 @@ async def test_each_failure_of_a_writing_is_told_and_the_note_is_posted_once(
     assert len(notes_of(desks, ticket_id)) == (1 if fault["kind"] in done_all_the_same else 0)
 
 
+@EDITIONS
+@pytest.mark.parametrize("operation", ["read_ticket", "add_note"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "throttled", "shape": "code"},
+        {"kind": "throttled", "shape": "object"},
+        {"kind": "status", "code": 429},
+        {"kind": "inner_failure", "inner_code": 4015},
+    ],
+    ids=str,
+)
+async def test_a_throttled_call_holds_the_calls_of_the_desk(
+    fault: dict[str, Any], operation: str, edition: Edition, desks: Simulator, tokens: Redis, start_log: StartLog
+) -> None:
+    ticket_id, log = new_ticket(desks, edition), start_log()
+    desks.order(operation=operation, **fault)
+    async with opened(settings(desks.url, edition), redis=tokens) as desk:
+        for _ in range(2):
+            with pytest.raises(HeldBack, match="desk throttled") as held:
+                await (desk.add_note(ticket_id, "x") if operation == "add_note" else desk.read_open_ticket(ticket_id))
+            assert held.value.extends_deadline
+    assert log.getvalue().count(ERROR + "429") == len(desks.requests(operation=operation)) == 1
+
+
 async def test_of_an_answer_without_end_only_some_megabytes_are_read(desks: Simulator) -> None:
     ticket_id = new_ticket(desks)
     desks.order(kind="huge", megabytes=50, operation="read_ticket")
@@ -74,7 +100,7 @@ async def test_of_an_answer_without_end_only_some_megabytes_are_read(desks: Simu
 
 
 @pytest.mark.parametrize(("header", "seconds"), [(7, 7.0), ("soon", None), (None, None)])
-@pytest.mark.parametrize("code", [429, 503])
+@pytest.mark.parametrize("code", [408, 503])
 async def test_retry_after_goes_along(code: int, header: Any, seconds: float | None, desks: Simulator) -> None:
     ticket_id = new_ticket(desks)
     desks.order(kind="status", code=code, **({} if header is None else {"retry_after": header}))

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from integrations.errors import OutsideFailure, TicketGone
+from integrations.errors import HeldBack, OutsideFailure, TicketGone
 from integrations.servicedesk.client import ServiceDeskPlus
 from integrations.servicedesk.contents import is_closed, ticket_of
 from integrations.servicedesk.tokens import DeskTokens
@@ -82,7 +82,7 @@ EXPECTED: dict[str, Any] = {
     "failure_already_in_the_trash": ERROR + "400",
     "failure_forbidden": ERROR + "403",
     "failure_internal": ERROR + "500",
-    "failure_rate": ERROR + "429",
+    "failure_rate": "held back: desk throttled",
     "failure_expired_key": ERROR + "401",
     "failure_license": ERROR + "400",
     "failure_extra_key": ERROR + "400",
@@ -153,6 +153,8 @@ async def what_comes_of(recorded: RecordedAnswer) -> Any:
             came = await CALLS[recorded.kind](desk)
     except OutsideFailure as failure:
         return line_of(failure)
+    except HeldBack as held:
+        return str(held)
     except TicketGone as gone:
         return gone.phrase.template.format(**gone.values)
     return notes_read if recorded.kind == "notes" else came

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from dispatch.queue import open_redis
 from integrations.errors import HeldBack
-from integrations.rate import LONGEST_HOLD_SECONDS, DeskRate, LocalBucket, Pace, Standing
+from integrations.rate import LONGEST_HOLD_SECONDS, DeskRate, LocalBucket, Pace, Standing, Throttle
 from tests.kit.clock import Clock
 
 
@@ -145,3 +145,16 @@ async def test_a_redis_that_came_back_is_used_again(redis: Redis, redis_url: str
     await rate.take()
     assert await redis.keys() == ["rate:acme"]
     await client.aclose()
+
+
+@pytest.mark.parametrize("later", [None, 5, 1320])
+def test_a_second_throttled_call_does_not_shorten_the_hold(later: float | None) -> None:
+    clock = Clock()
+    throttle = Throttle(clock, lambda _low, _high: 0)
+    throttle.begin(1320)
+    throttle.begin(later)
+    clock.now += 1319
+    with pytest.raises(HeldBack, match="desk throttled"):
+        throttle.check()
+    clock.now += 1
+    throttle.check()

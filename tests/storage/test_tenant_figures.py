@@ -8,7 +8,7 @@ from storage import job_figures, rejections
 from storage.job_figures import HeldJobs
 from storage.jobs import ASKED_BY_HAND, RECOVERED
 from storage.rejections import OF_WEBHOOKS
-from storage.tenant_figures import figures_of, success_rates
+from storage.tenant_figures import figures_of, outcomes
 from tests.kit.postgres import Store
 
 NO_ONE_WAITS: dict[str, Any] = {"state": "completed", "finished_at": "now()"}
@@ -22,14 +22,19 @@ async def test_a_tenant_without_anything_has_figures_of_nothing(store: Store) ->
 
 
 async def test_the_success_rate_is_of_what_ended_with_or_without_a_note(store: Store) -> None:
-    for state in ("completed", "completed", "completed", "failed", "skipped"):
+    """By when it ended: what was accepted before that day counts, what ended before it does not."""
+    long_ago: dict[str, Any] = {"accepted_at": "now() - interval '3 days'"}
+    for state in ("completed", "completed", "failed", "skipped"):
         await store.accept(state=state, finished_at="now()")
-    await store.accept(state="failed", finished_at="now()", accepted_at="now() - interval '25 hours'")
-    await store.accept(tenant_id="globex", state="failed", finished_at="now()")
+    await store.accept(state="completed", finished_at="now() - interval '23 hours'", **long_ago)
+    await store.accept(state="failed", finished_at="now() - interval '25 hours'", **long_ago)
+    await store.accept(tenant_id="globex", state="failed", finished_at="now()", **long_ago)
+    await store.accept(tenant_id="initech", state="completed", finished_at="now()")
     figures = await figures_of(store.database, "acme")
-    assert (figures.completed, figures.failed, figures.skipped, figures.looked_at) == (3, 1, 1, 5)
+    assert (figures.completed, figures.failed, figures.skipped) == (3, 1, 1)
     assert figures.success_rate == pytest.approx(0.75)
-    assert await success_rates(store.database, ["acme", "globex", "hooli"]) == {"acme": 0.75, "globex": 0}
+    asked = ["acme", "globex", "hooli", "initech"]
+    assert await outcomes(store.database, asked) == {"acme": (3, 1), "globex": (0, 1)}
 
 
 async def test_open_jobs_are_counted_with_why_they_wait_again(store: Store) -> None:

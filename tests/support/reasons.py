@@ -46,6 +46,7 @@ def raised_reasons() -> Iterator[str]:
     """The reason of each failure that there is, with what a server may have said."""
     for what in (
         "429 Rate Limit",
+        "429 Rate Limit (code rate_limit_exceeded)",
         "500 Internal Server Error",
         "connection",
         "invalid answer",

@@ -85,6 +85,7 @@ GONE = DeskLook(asked=True, ticket="gone")
 SEEN = SeenWithoutWebhook("124", ago(700), ago(600), None, left_out=False, job_id=None)
 MISSED, LEFT = replace(SEEN, missed_at=ago(300)), replace(SEEN, left_out=True)
 DOWN = happened(("claimed", None), ("held back", "desk unavailable"), ("expired", "deadline passed"))
+RATE = "OpenAI API: 429 Rate Limit"
 FILTERED = "OpenAI API: 400 Bad Request (code content_filter)"
 CASES: list[tuple[Facts, str, str]] = [
     (facts(job("completed"), desk=THERE), "delivered", "the note is in the ticket"),
@@ -95,7 +96,8 @@ CASES: list[tuple[Facts, str, str]] = [
     (facts(job("failed", "ServiceDesk Plus timeout", note_attempted_at=NOW), desk=THERE), "delivered", "the note is"),
     (facts(job("failed", "ServiceDesk Plus timeout")), "desk_failing", "did not answer in time"),
     (facts(job("failed", "ServiceDesk Plus API: 403")), "desk_failing", "to our technician"),
-    (facts(job("failed", "OpenAI API: 429 Rate Limit")), "model_failing", "rate of questions, or for credit"),
+    (facts(job("failed", RATE)), "model_failing", "rate of questions, or for credit"),
+    (facts(job("failed", f"{RATE} (code rate_limit_exceeded)")), "model_failing", "for the rate of questions"),
     (
         facts(job("failed", FILTERED)),
         "model_failing",
@@ -247,7 +249,11 @@ def test_each_verdict_is_reached_by_one_of_the_cases() -> None:
         (facts(job("waiting"), queue=QueueSigns(60, 4, 2)), "--replicas=10"),
         (facts(job("waiting"), queue=QueueSigns(101, 4, 2)), "a P1 incident"),
         *((known, "and in the API's as well") for known, verdict, _ in CASES if verdict == "tenant_closed"),
-        (facts(job("failed", "OpenAI API: 429 Rate Limit")), "at the account's credit"),
+        (facts(job("failed", RATE)), "at the account's credit"),
+        (
+            facts(job("failed", f"{RATE} (code rate_limit_exceeded)")),
+            "at the model's service, raise the account's rate",
+        ),
         (facts(job("failed", FILTERED)), "the content filter of the deployment"),
         (facts(job("skipped", "dry run")), f"`ai-agents show {JOB_ID}`"),
         (facts(job("skipped", "ticket deleted or closed")), f"`ai-agents retry {JOB_ID}`"),

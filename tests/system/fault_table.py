@@ -73,7 +73,8 @@ def reason_of(phrase: str) -> str:
 
 def failed_line(phrase: str, words: str) -> str:
     """The line that ends an attempt that failed with that phrase."""
-    return f"Task failed: job_id=<J>, ticket_id=<T>, reason={reason_of(phrase)}; {words}"
+    reason = rf"{reason_of(phrase)}(?: \(code rate_limit_exceeded\))?"
+    return f"Task failed: job_id=<J>, ticket_id=<T>, reason={reason}; {words}"
 
 
 def retried(

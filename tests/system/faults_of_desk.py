@@ -27,7 +27,10 @@ _SETTLED = str(SETTLE)
 
 
 def rows() -> list[FaultRow]:
-    """Every fault of the desk but a 401, which would hold the jobs of all rows: `tests/workflow/test_desk_held.py`."""
+    """Every fault of the desk but those that hold the jobs of all rows.
+
+    401: `tests/workflow/test_desk_held.py`; 429: `tests/system/test_throttled.py`.
+    """
     return [*_reading(), *_gone(), *_noting(), *_finding(), *_cloud(), *_tokens()]
 
 
@@ -46,13 +49,12 @@ def _reading() -> list[FaultRow]:
         return desk("inner_failure", read, inner_code=code, message=PLANTED)
 
     return [
-        *(again(f"{code}", f"{_ERROR}{code}", desk("status", read, code=code)) for code in (429, 500, 502, 503, 504)),
-        again("429 with Retry-After", _ERROR + "429", desk("status", read, code=429, retry_after=4), wait="4"),
+        *(again(f"{code}", f"{_ERROR}{code}", desk("status", read, code=code)) for code in (500, 502, 503, 504)),
+        again("503 with Retry-After", _ERROR + "503", desk("status", read, code=503, retry_after=4), wait="4"),
         *(ended(f"{code}", f"{_ERROR}{code}", desk("status", read, code=code, message=PLANTED)) for code in (400, 403)),
         *(ended(f"4000 with {code}", _ERROR + "400", inner(code)) for code in (4001, 4012, 4014, 4016, 4021)),
         ended("4000 with 4002", _ERROR + "403", inner(4002)),
         again("4000 with 4004", _ERROR + "500", inner(4004)),
-        again("4000 with 4015", _ERROR + "429", inner(4015)),
         ended("warning", _ERROR + "3000", desk("warning", read, message=PLANTED)),
         ended("redirect", _ERROR + "302", desk("redirect", read, location=f"https://{PLANTED}.example/")),
         ended("HTML 404", _ERROR + "404", desk("html", read, code=404, message=PLANTED)),
@@ -102,9 +104,9 @@ def _noting() -> list[FaultRow]:
         return failed(f"note: {name}", phrase, fault)
 
     return [
-        posted_again("429", _ERROR + "429", desk("status", add, code=429), wait="2"),
+        posted_again("408", _ERROR + "408", desk("status", add, code=408), wait="2"),
         *(posted_again(f"{code}", f"{_ERROR}{code}", desk("status", add, code=code)) for code in (500, 503)),
-        posted_again("429 with Retry-After", _ERROR + "429", desk("status", add, code=429, retry_after=4), wait="4"),
+        posted_again("408 with Retry-After", _ERROR + "408", desk("status", add, code=408, retry_after=4), wait="4"),
         posted_again("4000 with 4004", _ERROR + "500", desk("inner_failure", add, message=PLANTED)),
         posted_again("HTML", _ERROR + "invalid answer", desk("html", add, message=PLANTED)),
         posted_again("silence", _TIMEOUT, desk("silence", add)),
@@ -135,7 +137,7 @@ def _finding() -> list[FaultRow]:
 
     return [
         twice("500", _ERROR + "500", desk("status", "list_notes", message=PLANTED)),
-        twice("429", _ERROR + "429", desk("status", "list_notes", code=429)),
+        twice("408", _ERROR + "408", desk("status", "list_notes", code=408)),
         twice("HTML", _ERROR + "invalid answer", desk("html", "list_notes", message=PLANTED)),
         twice("silence", _TIMEOUT, desk("silence", "list_notes")),
         twice("4000 with 4004", _ERROR + "500", desk("inner_failure", "list_notes")),
@@ -151,7 +153,7 @@ def _cloud() -> list[FaultRow]:
     rows = [
         retried("read: 500", _ERROR + "500", desk("status", "read_ticket"), calls=1),
         retried("read: silence", _TIMEOUT, desk("silence", "read_ticket"), calls=1),
-        retried("note: 429", _ERROR + "429", desk("status", "add_note", code=429), calls=1, then=(KEPT, UPDATED)),
+        retried("note: 408", _ERROR + "408", desk("status", "add_note", code=408), calls=1, then=(KEPT, UPDATED)),
         replace(lost, name="note stored: cut before the answer"),
         repaired("read: 401 once", desk("status", "read_ticket", code=401), calls=1),
         repaired("note: 401 once", desk("status", "add_note", code=401), calls=1),

@@ -14,6 +14,7 @@ from devstack.free_ports import free_port
 from devstack.postgres import Postgres
 from devstack.processes import Process
 from devstack.programs import Programs
+from storage.tenant_figures import MOST_COUNTED
 from tests.kit.loaded import LoadedPrograms
 from tests.kit.postgres import Table
 from tests.system.burst import newcomers_during
@@ -176,17 +177,31 @@ def test_a_client_that_pipelines_a_few_requests_gets_all_answers_in_order(proces
 
 
 @pytest.mark.parametrize(
-    ("completed", "health"), [(99, 'tag-ok">well'), (19, 'tag-ok">well'), (18, 'tag-bad">failures')]
+    ("completed", "failed", "health"),
+    [
+        *(((99, 0), (1, 0), 'tag-ok">well'), ((19, 0), (1, 0), 'tag-ok">well'), ((18, 0), (1, 0), 'tag-bad">failures')),
+        *(((99, 25), (1, 0), 'tag-ok">well'), ((100, 0), (50, 25), 'tag-bad">failures')),
+    ],
+    ids=str,
 )
 def test_overview_and_list_call_a_tenant_well_from_a_success_rate_of_95_percent(
-    completed: int, health: str, settings: dict[str, str], table: Table, tmp_path: Path, loaded: LoadedPrograms
+    completed: tuple[int, int],
+    failed: tuple[int, int],
+    health: str,
+    settings: dict[str, str],
+    table: Table,
+    tmp_path: Path,
+    loaded: LoadedPrograms,
 ) -> None:
+    """Of the jobs that ended within a day, however many hours ago they were accepted, and whoever else's failed."""
     ended = (
-        "INSERT INTO jobs (id, tenant_id, ticket_id, state, reason, deadline_at, finished_at)"
-        " SELECT gen_random_uuid(), 'globex', n, %s, 'GPT-4 timeout', now(), now() FROM generate_series(1, %s) n"
+        "INSERT INTO jobs (id, tenant_id, ticket_id, state, reason, deadline_at, accepted_at, finished_at)"
+        " SELECT gen_random_uuid(), %s, n, %s, 'GPT-4 timeout', now(), now() - %s * interval '1 hour',"
+        " now() - %s * interval '1 hour' FROM generate_series(1, %s) n"
     )
-    for state, jobs in (("completed", completed), ("failed", 1)):
-        table.run(ended, state, jobs)
+    for state, (jobs, hours) in (("completed", completed), ("failed", failed)):
+        table.run(ended, "globex", state, hours, 1, jobs)
+    table.run(ended, "acme", "failed", 1, 0, MOST_COUNTED)
     with (
         running(tmp_path, settings | {"CONSOLE_ROLE_ANNA": "support"}, loaded) as console,
         logged_in(console) as client,

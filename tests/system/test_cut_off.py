@@ -19,7 +19,7 @@ from tests.system.outcomes import assert_one_note, log_of
 
 def test_a_peer_that_holds_one_tenants_delivery_holds_up_nobodys_retries(around: World, quick: System) -> None:
     """The relay has an event to move whose delivery is locked; another tenant's ten retries are due."""
-    around.desk_fault(tenant="globex", operation="read_ticket", kind="status", code=429, times=10)
+    around.desk_fault(tenant="globex", operation="read_ticket", kind="status", code=408, times=10)
     with stopped_while_it_accepts(quick.state["database_url"], "acme", "held"):
         mine = around.create_ticket(send_webhook=False)
         waits = keep_in_redis(quick, mine, "held")

@@ -55,7 +55,17 @@ def test_a_note_rests_on_a_solution_until_it_expires(system: System, world: Worl
     system.housekeeping.stop(8)
     asked = asked_with(world, "Zeppelin hangar door stuck, monday")
     assert ("green knob" in asked, "brass wheel" in asked) == (True, False)
-    time.sleep(max(0.0, ends + 0.5 - time.time()))
+    # One whose answer cites it waits until it has expired.
+    held = world.create_ticket("Zeppelin hangar door stuck, held", send_webhook=False)
+    wait = round(ends - time.time()) + 1
+    world.desk_fault(kind="throttled", operation="add_note", ticket_id=held, times=1, retry_after=wait)
+    world.send_webhook(held)
+    wait_for(lambda: world.job(held).get("reason") == "desk throttled")
+    assert world.ended(held)["state"] == "completed"
+    assert time.time() > ends
+    assert "green knob" in str(world.gpt4_requests("Zeppelin hangar door stuck, held"))
+    (note,) = world.notes(held)
+    assert ("green knob" in note, "new way" in note, "left out" in note) == (False, False, True)
     asked = asked_with(world, "Zeppelin hangar door stuck, tuesday")
     assert "Zeppelin hangar door stuck, tuesday" in asked
     assert "green knob" not in asked

@@ -40,7 +40,7 @@ FOREIGN = (
     "forged",
     "elsewhere",
 )
-FOREIGN += ("response_status", "EXTRA_KEY", "rate_limit_exceeded", "Access Denied", "invalid_", "[31m", "very long")
+FOREIGN += ("response_status", "EXTRA_KEY", "Access Denied", "invalid_", "[31m", "very long")
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 from uuid import uuid4
 
@@ -246,12 +247,19 @@ def strange_entries(event: Mapping[str, Any]) -> dict[bytes, bytes]:
         {"ticket_id": "\ud800"},
         {"dedupe_keys": "abc"},
         {"dedupe_keys": [1]},
+        {"dedupe_keys": []},
+        {"tenant_id": ""},
         {"accepted_at": "never"},
         {"traceparent": []},
     ]
     for other in others:
         job_id = str(uuid4())
         entries[job_id.encode()] = entry(job_id=job_id, **other)
+    for name in ("tenant_id", "ticket_id"):
+        # No index takes it: 3,900 bytes that can't be compressed.
+        long = "".join(map(chr, Random(0).choices(range(0x4E00, 0x9FFF), k=1_300)))  # noqa: S311
+        given = dict(event) | {"job_id": str(uuid4()), name: long}
+        entries[given["job_id"].encode()] = json.dumps(given, ensure_ascii=False).encode()
     return entries | {b"no id": entry(), b"\xff": entry(), str(uuid4()).encode(): entry()}
 
 

@@ -62,6 +62,10 @@ def test_a_400_of_the_model_names_its_part_and_the_setting(
 @pytest.mark.parametrize(
     ("status", "code", "tenant", "reason", "verdict", "says", "do"),
     [
+        (
+            *(429, "rate_limit_exceeded", "acme", "OpenAI API: 429 Rate Limit (code rate_limit_exceeded)"),
+            *("model_failing", "throttles us for the rate of questions", "raise the account's rate limit"),
+        ),
         (429, "odd-word", "acme", "OpenAI API: 429 Rate Limit", "model_failing", "or for credit", "credit"),
         (
             *(400, "content_filter", "acme", "OpenAI API: 400 Bad Request (code content_filter)", "model_failing"),
@@ -86,8 +90,9 @@ def test_rate_credit_and_filter_are_told_apart(
     world.openai_fault(match=subject, kind="status", code=status, word=code)
     ticket_id = world.create_ticket(subject, tenant, send_webhook=False)
     lines, told = told_of(system, world, ticket_id, tenant, reason)
-    named = f"(code {code})" if code != "odd-word" else f"{status} Rate Limit"
-    assert [line for line in lines if "OpenAI API error: " in line and named in line]
+    # With a code behind it the line would not be the FAQ's.
+    named = f"{status} Rate Limit " if code in ("odd-word", "rate_limit_exceeded") else f"(code {code})"
+    assert [line for line in lines if "OpenAI API error: " in line and named in line and "Limit (code r" not in line]
     assert "odd-" not in str(lines) + str(told.said)
     assert (told.said["verdict"], says in told.said["says"]) == (verdict, True), told.said
     assert do in told.said["do"][0]

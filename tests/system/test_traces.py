@@ -120,7 +120,7 @@ def test_a_failed_attempt_is_red_and_the_retry_belongs_to_the_same_trace(traced:
     gpt4 = next(span for span in named("GPT-4") if span.status == 2)
     assert gpt4.parent_id == first.span_id
     assert gpt4.events["exception"]["exception.type"].endswith("ModelUnavailable")
-    assert gpt4.events["exception"]["exception.message"] == "OpenAI API: 429 Rate Limit"
+    assert gpt4.events["exception"]["exception.message"] == "OpenAI API: 429 Rate Limit (code rate_limit_exceeded)"
     assert first.events["exception"]["exception.stacktrace"]
 
 

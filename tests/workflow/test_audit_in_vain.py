@@ -50,7 +50,8 @@ async def test_a_refused_request_has_a_record_and_a_tenant_without_days_has_none
         model.order(kind="status", code=429, times=1)
         with pytest.raises(OutsideFailure):
             await called(store, model, redis, waiting, **wishes)
-        assert [record["reason"] for record in records(store)] == ["OpenAI API: 429 Rate Limit"] * kept
+        reason = "OpenAI API: 429 Rate Limit (code rate_limit_exceeded)"
+        assert [record["reason"] for record in records(store)] == [reason] * kept
         wait_again(store, waiting)
 
 

@@ -1,6 +1,7 @@
 """What of an answer may be shown: only what it names was found, each claim with its source, the rest visibly out."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,10 +11,13 @@ from tests.kit.model import BARE, STATE, case_in
 from tests.workflow.answers import answer, claims, grounded
 from tests.workflow.shown import read
 from workflow.attempt import GraphState
+from workflow.content import content_of
+from workflow.grounding import without_expired
 from workflow.note import to_html
 from workflow.note_words import WORDS
 
 EN = WORDS["en"]
+NOW = datetime(2026, 11, 4, 9, tzinfo=UTC)
 DOCUMENT = case_in(STATE).sources[1].id
 
 
@@ -186,3 +190,26 @@ def test_suggestions_are_names_that_the_desk_has_and_the_ticket_has_not(said: di
     text = read(to_html(content, "j", "m")).text
     assert [each for each in shown if each not in text] == []
     assert ("Suggested:" in text) is bool(shown)
+
+
+def test_a_document_that_has_expired_since_is_cited_no_more() -> None:
+    """As one that was not found: a claim of its own goes, another one keeps its other sources."""
+    expiring = replace(STATE["documents"][0], expires_at=NOW)
+    state: GraphState = STATE | {"documents": [expiring]}
+    cause = {"text": "The quota is full.", "sources": [DOCUMENT]}
+    steps = [{"text": "Raise it.", "sources": [DOCUMENT]}, {"text": "Wait.", "sources": ["ticket-101", DOCUMENT]}]
+    steps += [
+        {"text": f"Look into {DOCUMENT}.", "sources": []},
+        {"text": f"See ({DOCUMENT}).", "sources": ["ticket-101"]},
+    ]
+    kept = grounded(answer(likely_cause=cause, next_steps=steps), state)
+    content = content_of(kept.model_dump(mode="json"))
+    assert without_expired(content, NOW - timedelta(seconds=1)) == content
+    shown = without_expired(content, NOW)
+    assert (shown.likely_cause.text, shown.confidence, shown.left_out) == (EN.claim_left_out, None, 1)
+    assert [(step.text, step.sources) for step in shown.next_steps] == [
+        (EN.claim_left_out, []),
+        ("Wait.", ["ticket-101"]),
+    ]
+    assert "Mail quotas" in read(to_html(content, "j", "m")).text
+    assert "Mail quotas" not in read(to_html(shown, "j", "m")).text

@@ -1,6 +1,7 @@
 """Put the note into the ticket."""
 
 import time
+from datetime import UTC, datetime
 from functools import partial
 
 from langgraph.runtime import Runtime
@@ -12,6 +13,7 @@ from observability import phrases, timing, tracing
 from observability.logging import say
 from storage import claims
 from workflow.attempt import Attempt, DryRun, GraphState, LeftOut
+from workflow.grounding import without_expired
 from workflow.lease import insist, insist_shortly_before
 from workflow.left_out import minds_ticket, refuse_ticket
 from workflow.note import to_html
@@ -30,9 +32,9 @@ async def update_ticket(state: GraphState, runtime: Runtime[Attempt]) -> GraphSt
         announce = partial(claims.about_to_post, attempt.database, claim, attempt.lease_seconds)
         about_to_post = partial(insist_shortly_before, announce, attempt.lease_seconds / 3)
         link = attempt.feedback_link_of(claim.tenant_id, claim.job_id)
-        note = to_html(
-            state["content"], claim.job_id, state["model"], feedback_link=link, updated_because=attempt.refresh
-        )
+        # The desk may have held the job for hours since its answer was committed.
+        content = without_expired(state["content"], datetime.now(UTC))
+        note = to_html(content, claim.job_id, state["model"], feedback_link=link, updated_because=attempt.refresh)
         try:
             note_id = await attempt.desk.add_note(claim.id_in_desk, note, about_to_post)
         except (OutsideFailure, HeldBack, TicketGone) as failure:

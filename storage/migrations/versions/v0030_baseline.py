@@ -9,7 +9,7 @@ revision = "0030"
 down_revision = None
 branch_labels = None
 depends_on = None
-FUNCTIONS = "2a8f7607f87dd9db957a121b63e6bd43cac3737524238d052dda916500334f06"
+FUNCTIONS = "50303468c6eb989192a0b549dce197b8f9f364fd9897ab5f9336c30b18283deb"
 """The digest of `storage/functions.sql`. From 0.3.0 on a change of that file takes the next number."""
 
 # Row-level security is forced, so it holds for the owner too. The owner's policy lets the functions that run as the

@@ -54,6 +54,8 @@ CREATE INDEX jobs_ended_with_text ON jobs (finished_at) WHERE finished_at IS NOT
 CREATE INDEX jobs_failed ON jobs (accepted_at DESC) WHERE state = 'failed';
 CREATE INDEX jobs_not_done ON jobs (state, finished_at, id) WHERE state IN ('failed', 'skipped');
 CREATE INDEX jobs_not_done_of_tenant ON jobs (tenant_id, state, finished_at, id) WHERE state IN ('failed', 'skipped');
+CREATE INDEX jobs_done_of_tenant ON jobs (tenant_id, finished_at DESC) INCLUDE (state)
+    WHERE state IN ('completed', 'failed');
 
 CREATE TABLE job_events (
     job_id uuid NOT NULL,

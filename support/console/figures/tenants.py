@@ -112,9 +112,9 @@ def _rate(rate: float | None) -> StateWord:
 
 
 def _ended(figures: TenantFigures) -> str:
-    newest = f"the newest {MOST_COUNTED:,} of " if figures.looked_at >= MOST_COUNTED else ""
+    newest = f"the newest {MOST_COUNTED:,} of " if figures.completed + figures.failed >= MOST_COUNTED else ""
     parts = f"{figures.completed:,} completed, {figures.failed:,} failed, {figures.skipped:,} skipped"
-    return f"{parts}: of {newest}those accepted within 24 hours"
+    return f"{parts}: of {newest}those that ended within 24 hours"
 
 
 def _refused(refusal: LastRefusal, now: datetime, *, own: bool) -> LastRefused:

@@ -23,7 +23,7 @@ async def overview(asked: Asked) -> Page:
     queue, causes = await asyncio.gather(
         _queue(asked), in_time(ends.causes(sources.database, visitor.tenant_id, "failed", now - LATELY))
     )
-    health = await health_of_all(sources, causes, now, queue.lacks) if sees_all else AllHealth([], told=True)
+    health = await health_of_all(sources, now, queue.lacks) if sees_all else AllHealth([], told=True)
     tenants = health.tenants
     values = {
         "queue": queue,

@@ -71,10 +71,7 @@ def _known(asked: Asked) -> list[Tenant]:
 async def _in_a_word(asked: Asked) -> dict[str, StateWord]:
     """Return the health of each tenant as the first page shows it; empty if it is not known just now."""
     database, now = asked.sources.database, datetime.now(UTC)
-    causes, lacks = await asyncio.gather(
-        in_time(ends.causes(database, None, "failed", now - LATELY)), lacking(database, asked.sources.redis)
-    )
-    known = await health_of_all(asked.sources, causes, now, lacks)
+    known = await health_of_all(asked.sources, now, await lacking(database, asked.sources.redis))
     return {each.tenant_id: each.health for each in known.tenants} if known.told else {}
 
 

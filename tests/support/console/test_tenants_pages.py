@@ -8,12 +8,12 @@ from redis.asyncio import Redis
 
 from config.tenants import DeskSettings, Tenant
 from storage import rejections
-from storage.ends import MOST_COUNTED, EndCause
 from storage.job_figures import MOST_A_REASON
 from storage.job_figures import MOST_COUNTED as MOST_DUE
 from storage.reconcile_findings import MissedLately
 from storage.rejections import RefusedTenant
 from storage.session import Database
+from storage.tenant_figures import MOST_COUNTED
 from support.console.answers import GoTo, NotHere
 from support.console.figures.health import in_short
 from support.console.figures.tenants import settings_word
@@ -47,7 +47,7 @@ async def test_a_tenants_page_tells_its_health(filled: Store, redis: Redis) -> N
     for told in (
         "<b>75 %</b> success rate",
         "under 95 %",
-        "3 completed, 1 failed, 0 skipped: of those accepted within 24 hours",
+        "3 completed, 1 failed, 0 skipped: of those that ended within 24 hours",
         "<b>1</b> job waits",
         "model out of credit",
         "add credit",
@@ -126,7 +126,7 @@ async def test_unusable_settings_are_told(
 def test_a_tenant_that_works_on_settings_of_before_is_told_so() -> None:
     before = Tenant("acme", webhook_secrets=("s" * 32,), usable=False)
     assert settings_word(before) == StateWord("in part", "warn")
-    (short,) = in_short([before], {}, [], [], NOW)
+    (short,) = in_short([before], {}, {}, [], NOW)
     assert short.why == "its settings have to be mended"
     # One that is polled needs no secret, and has its jobs made by its desk.
     desk = DeskSettings("http://desk", "onpremises")
@@ -152,7 +152,7 @@ def tenant_named(tenant_id: str, **more: Any) -> Tenant:
 
 def test_a_tenant_none_of_whose_webhooks_is_taken_is_not_well() -> None:
     refused = [RefusedTenant(each, "signature mismatch", ago(180)) for each in ("acme", "polled")]
-    told = in_short([tenant_named("acme"), tenant_named("polled", polled=True)], {}, [], refused, NOW)
+    told = in_short([tenant_named("acme"), tenant_named("polled", polled=True)], {}, {}, refused, NOW)
     assert [(each.tenant_id, each.health.text, each.why) for each in told] == [
         ("acme", "refused", "its last webhook was refused 3m ago: signature mismatch"),
         ("polled", "well", ""),
@@ -161,31 +161,31 @@ def test_a_tenant_none_of_whose_webhooks_is_taken_is_not_well() -> None:
 
 def test_a_desk_that_is_polled_misses_no_webhook() -> None:
     missed = {each: MissedLately(2, ago(180)) for each in ("acme", "polled")}
-    told = in_short([tenant_named("acme"), tenant_named("polled", polled=True)], {}, [], [], NOW, missed=missed)
+    told = in_short([tenant_named("acme"), tenant_named("polled", polled=True)], {}, {}, [], NOW, missed=missed)
     assert [(each.tenant_id, each.health.text, each.why) for each in told] == [
         ("acme", "missed", "2 webhooks missed, the last one 3m ago"),
         ("polled", "well", ""),
     ]
-    (cut,) = in_short([tenant_named("acme")], {}, [], [], NOW, missed={"acme": MissedLately(70, ago(180), is_cut=True)})
+    (cut,) = in_short([tenant_named("acme")], {}, {}, [], NOW, missed={"acme": MissedLately(70, ago(180), is_cut=True)})
     assert cut.why == "70 or more webhooks missed, the last one 3m ago"
 
 
 def test_jobs_that_nobody_takes_are_told_as_far_as_they_were_counted() -> None:
     tenants = [tenant_named("few"), tenant_named("none")]
-    told = in_short(tenants, {}, [], [], NOW, due={"few": MOST_DUE})
+    told = in_short(tenants, {}, {}, [], NOW, due={"few": MOST_DUE})
     assert [(each.tenant_id, each.health.text, each.why) for each in told] == [
         ("few", "stands", "10,000 or more due that nobody takes"),
         ("none", "not counted", "more jobs are due than are counted"),
     ]
 
 
-def test_what_was_not_counted_to_its_end_is_told_so() -> None:
-    """In an outage of one tenant nobody says of another one that it is well, nor that all of it was counted."""
+def test_each_tenants_failures_are_counted_by_themselves() -> None:
+    """In an outage of one tenant another one is as it is."""
     tenants = [tenant_named(each) for each in ("few", "many", "none")]
-    causes = [EndCause(each, "GPT-4 timeout", jobs, NOW) for each, jobs in (("few", 1), ("many", MOST_COUNTED - 1))]
-    told = in_short(tenants, {("many", "desk busy"): MOST_A_REASON}, causes, [], NOW)
+    ended = {"few": (1, 19), "many": (1, MOST_COUNTED - 1)}
+    told = in_short(tenants, {("many", "desk busy"): MOST_A_REASON}, ended, [], NOW)
     assert [(each.tenant_id, each.health.text, each.why) for each in told] == [
-        ("many", "failures", "9,999 or more failed; 1,000 or more wait: desk busy"),
-        ("few", "failures", "1 or more failed"),
-        ("none", "not counted", "more jobs have failed lately than are counted"),
+        ("many", "failures", "9,999 or more failed, success rate 0 %; 1,000 or more wait: desk busy"),
+        ("few", "failures", "19 failed, success rate 5 %"),
+        ("none", "well", ""),
     ]

@@ -222,7 +222,7 @@ SCENARIOS = [
     Scenario("Redis killed in a batch of webhooks", bursts.redis_dies),
     Scenario("API killed in a batch of webhooks", bursts.api_dies, seconds=14),
     Scenario("desk silent", partial(_desk, {"kind": "silence"}), seconds=26),
-    Scenario("desk throttles (429)", partial(_desk, {"kind": "status", "code": 429})),
+    Scenario("desk throttles (429)", partial(_desk, {"kind": "status", "code": 429, "retry_after": 2})),
     Scenario("desk cuts after it took the note", partial(_desk, {"kind": "cut_after", "operation": "add_note"})),
     Scenario("desk answers 500", partial(_desk, {"kind": "status", "code": 500}), seconds=27),
     Scenario("GPT-4 silent", partial(_openai, {"kind": "silence"}), seconds=29),
