@@ -34,10 +34,11 @@ def run(chosen: argparse.Namespace) -> int:
     asked, why = AskedAbout(chosen.ticket, chosen.tenant, chosen.job), "has no span of it"
     if place := chosen.traces or load_or_exit(TraceFileSettings).traces_dir:
         try:
-            if traces := find(place, asked):
-                return _tell_files(traces, f"spans of {place}, kept when they end", is_json=chosen.json)
+            traces = find(place, asked)
         except OSError as failure:
-            why = f"can't be read ({failure.strerror})"
+            traces, why = [], f"can't be read ({failure.strerror})"
+        if traces:
+            return _tell_files(traces, f"spans of {place}, kept when they end", is_json=chosen.json)
         print(f"{clean(str(place))} {why}: the database is asked.", file=sys.stderr)
     return ask_with(TraceSettings, lambda database, _: _tell_events(database, asked, is_json=chosen.json))
 
