@@ -33,7 +33,7 @@ from api.proof import Proof, by_token
 from api.proved_webhook import ProvedWebhook, prove
 from api.waiting_limit import RETRY_SECONDS, insist_on_room
 from api.webhook_refusals import WebhookRefused, tell
-from config.tenant_problems import is_tenant_id
+from config.tenant_names import is_tenant_id
 from dispatch.acceptance import NotTaken, Taken
 from observability import counting, phrases, tracing
 from observability.identifiers import bind, bound

@@ -5,7 +5,7 @@ from typing import Self
 
 from api.causes import Cause, Question
 from api.rejection_recorder import RejectionRecorder
-from config.tenant_problems import is_tenant_id
+from config.tenant_names import is_tenant_id
 from observability import counting, phrases
 from observability.logging import say
 

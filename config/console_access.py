@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from config.addresses import address_problem
+from config.addresses import address_problem, may_be_sent
 from config.console_roles import ConsoleRole, RoleUnreadable, parse_role, parse_roles
-from config.secret_files import UNREADABLE, SecretFiles, unreadable
-from config.tenant_problems import NOT_LISTED, may_be_sent
+from config.secret_files import NOT_LISTED, UNREADABLE, SecretFiles, unreadable
 
 SHORTEST_TOKEN = 32
 FEWEST_CHARACTERS = 10

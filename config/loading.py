@@ -51,6 +51,11 @@ class LogSettings(BaseSettings):
     secrets_dir: Path | None = Field(
         None, description="Directory with one file a setting, named like it; wins over the environment."
     )
+    tenants_file: Path | None = Field(
+        None,
+        description="`tenants.toml`: what tenants have beside addresses and secrets "
+        "([settings of a tenant](#settings-of-a-tenant)). Read again while a process runs.",
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -1,15 +1,8 @@
-"""How webhooks that never come are noticed: housekeeping's settings of it, and what each tenant has, checked."""
-
-from collections.abc import Mapping
+"""How webhooks that never come are noticed: housekeeping's settings of it."""
 
 from pydantic import Field
 
 from config.loading import LogSettings
-from config.secret_files import UNREADABLE, unreadable
-from config.tenant_names import setting_suffix
-
-_CHOICES = {"WEBHOOK_MODE": ("push", "poll"), "RECONCILE": ("report", "on")}
-"""A tenant's settings, each with its values, the default first."""
 
 
 class ReconcileSettings(LogSettings):
@@ -30,29 +23,3 @@ class ReconcileSettings(LogSettings):
         description="How old a ticket may be whose webhook is missed, for its job to be made; not beyond "
         "half of `KEEP_JOBS_DAYS`.",
     )
-
-
-def reconcile_problems(tenant_id: str, settings: Mapping[str, str]) -> list[str]:
-    """What is wrong with a tenant's settings (named without the tenant) for webhooks that never come."""
-    suffix = setting_suffix(tenant_id)
-    wrong = [unreadable(f"{name}_{suffix}") for name in _CHOICES if settings.get(name) == UNREADABLE]
-    if wrong:
-        return wrong
-    wrong = [
-        f"{name}_{suffix} must be {' or '.join(choices)}"
-        for name, choices in _CHOICES.items()
-        if settings.get(name, choices[0]).lower() not in choices
-    ]
-    if is_polled(settings) and not any(name.startswith("SERVICEDESK_") for name in settings):
-        wrong.append(f"SERVICEDESK_URL_{suffix} is missing, but WEBHOOK_MODE_{suffix} is poll")
-    return wrong
-
-
-def is_polled(settings: Mapping[str, str]) -> bool:
-    """Return True if the tenant's desk sends no webhook, by its settings."""
-    return settings.get("WEBHOOK_MODE", "push").lower() == "poll"
-
-
-def recovers(settings: Mapping[str, str]) -> bool:
-    """Return True if a job is to be made where the webhook never came."""
-    return is_polled(settings) or settings.get("RECONCILE", "report").lower() == "on"

@@ -1,7 +1,7 @@
 """The settings of each process, read once at its start, each one named and checked.
 
 A process asks only for what it uses (`load(ApiSettings)`). Files in `SECRETS_DIR` are named like the settings and
-win over the environment. Settings of a tenant (`WEBHOOK_SECRET_<TENANT>` and its siblings) are in `config.tenants`.
+win over the environment. Settings of a tenant are in `config.tenants`.
 The keys for the model are read again as those are: `config.tenant_directory` has them as they are now.
 """
 
@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from config.addresses import ODD_KEY, may_be_sent
 from config.feedback_settings import FeedbackPageSettings, FeedbackSettings
 from config.loading import LogSettings
 from config.reconcile_settings import ReconcileSettings
-from config.tenant_problems import ODD_KEY, may_be_sent
 from config.trace_settings import TraceFileSettings
 from config.urls import Certificates, HttpUrl, PostgresUrl, ProxyUrl, RedisUrl
 
@@ -65,7 +65,7 @@ class JobSettings(LogSettings):
         1800,
         gt=0,
         description="A job that has not ended by then is failed; waits for a desk's rate, for a tenant's "
-        "`JOBS_MOST_RUNNING_`, or for somebody who has to act, are not counted, up to a day.",
+        "`jobs.most_running`, or for somebody who has to act, are not counted, up to a day.",
     )
 
 
@@ -133,7 +133,7 @@ class EmbeddingSettings(BackgroundSettings):
 
     embeddings_base_url: HttpUrl | None = Field(
         None,
-        description="Where tenants with `SERVICEDESK_EMBEDDINGS_<TENANT>=endpoint` have theirs from, and their texts "
+        description="Where tenants with `servicedesk.embeddings` of `endpoint` have theirs from, and their texts "
         "are sent: `https://api.openai.com/v1`.",
     )
     embeddings_api_key: ModelKey | None = Field(None, description="Its key.")

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from devstack import surroundings
 from devstack.free_ports import free_port
 from devstack.launching import Launch, start_afresh
 from devstack.postgres import Postgres
@@ -31,7 +32,8 @@ class System(Startable):
     """Servers, simulators and processes of the system, in one folder.
 
     A tenant that is only named has a desk on premises. `settings` are more environment for the product's
-    processes; REDISCLI_AUTH among them is the password of the embedded Redis. `openai_seconds` is how long one answer
+    processes; REDISCLI_AUTH among them is the password of the embedded Redis. `tenant_keys` are keys of `tenants.toml`
+    (`acme.note.rules`) besides the desks'. `openai_seconds` is how long one answer
     of the simulated GPT-4 takes. `ports` may fix some of `api`, `desk`, `openai`, `feedback`, `console`, `postgres`
     and `redis`; others are free ones. With `external` the caller's DATABASE_URL (with DATABASE_ADMIN_URL) and REDIS_URL
     replace the embedded servers; else simulated tickets never get near them. With `traces` the processes keep their
@@ -48,6 +50,7 @@ class System(Startable):
         tenants: Sequence[str | SimulatedTenant] = ("acme", "globex"),
         workers: int = 1,
         settings: Mapping[str, str] | None = None,
+        tenant_keys: Mapping[str, object] | None = None,
         openai_seconds: float = 1.0,
         housekeeping: bool = True,
         console: bool = False,
@@ -81,6 +84,9 @@ class System(Startable):
             )
         openai_key = f"sk-devstack-{secrets.token_hex(16)}"
         kept = {"TRACES_DIR": str(self.folder / "traces")} if traces else {}
+        self._tenants_file = self.folder / "tenants.toml"
+        kept["TENANTS_FILE"] = str(self._tenants_file)
+        self._tenant_keys = surroundings.tenant_keys(self._url("desk"), self.tenants) | dict(tenant_keys or {})
         self._settings = self._product_settings(openai_key) | kept | dict(settings or {})
         self._programs = Programs(self.logs, self._settings, launch)
         self._desk_file = self.folder / "desk.json"
@@ -183,6 +189,14 @@ class System(Startable):
         for process in (self.api, *self.workers, self.housekeeping, self.console):
             process.environment.update(settings)
 
+    def write_tenants(self, keys: Mapping[str, object] | None = None) -> None:
+        """Write `tenants.toml`, with these keys changed from now on (None removes one); it is read while it runs."""
+        self._tenant_keys |= keys or {}
+        told = {path: value for path, value in self._tenant_keys.items() if value is not None}
+        beside = self._tenants_file.with_name("tenants.toml.new")
+        beside.write_text(f"# Made by the devstack.\n{surroundings.toml_of(told)}", encoding="utf-8")
+        beside.replace(self._tenants_file)
+
     @property
     def settings(self) -> dict[str, str]:
         """Return the settings of all processes of the product together."""
@@ -218,6 +232,7 @@ class System(Startable):
         descriptor = os.open(self._desk_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(desk_config(self.tenants, f"{self._url('api')}/webhook"), file)
+        self.write_tenants()
 
     def _product_processes(self) -> list[Process]:
         beside = [(self.housekeeping, self._with_housekeeping), (self.console, self._with_console)]

@@ -13,8 +13,7 @@ import httpx2
 from config.addresses import address_problem
 from config.settings import SignerSettings
 from config.tenant_directory import TenantDirectory
-from config.tenant_names import setting_suffix
-from config.tenant_problems import is_tenant_id
+from config.tenant_names import is_tenant_id, setting_suffix
 from observability import exposition, metrics, phrases
 from observability.logging import say
 from observability.start import end_loading, end_refused, start_process

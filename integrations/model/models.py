@@ -76,7 +76,7 @@ class Models:
         if own.withdrawn:
             return None
         base_url = own.base_url or process.openai_base_url
-        name = own.name or process.openai_model
+        name = own.model or process.openai_model
         server = f"model at {urlsplit(base_url).hostname}"
         if own.api_key:
             server = f"model of {tenant.id}"

@@ -71,7 +71,7 @@ def test_a_line_break_behind_a_key_is_none_of_it(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_api_runs_for_a_desk_that_is_polled_and_for_no_tenant_without_a_way(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It is what queues that desk's jobs."""
     desk = {name: value for name, value in ACME.items() if name.startswith("SERVICEDESK_")}
@@ -79,6 +79,7 @@ def test_the_api_runs_for_a_desk_that_is_polled_and_for_no_tenant_without_a_way(
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingsRefused, match="no tenant may post"):
         load_with_tenants(ApiSettings, needs="secret", on_problem=lambda _: None)
-    monkeypatch.setenv("WEBHOOK_MODE_ACME", "poll")
+    (tmp_path / "file.toml").write_text("acme.webhook.mode = 'poll'")
+    monkeypatch.setenv("TENANTS_FILE", str(tmp_path / "file.toml"))
     _, tenants = load_with_tenants(ApiSettings, needs="secret", on_problem=lambda _: None)
     assert [(one.id, one.polled) for one in tenants.all()] == [("acme", True)]

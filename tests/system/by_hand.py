@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+from config.tenants_file import TENANTS_TOML
 from devstack.system import System
 from support.cli import main
 from tests.kit.world import World, wait_for
@@ -34,12 +36,24 @@ def run(*words: str, **settings: str) -> Answer:
 
 
 def here(*words: str, **settings: str) -> Answer:
-    """The same without the start of a process, for tests that put logging back (`untouched_logging`)."""
+    """The same without the start of a process, for tests that put logging back (`untouched_logging`).
+
+    TENANTS_TOML among the settings is the text of that file.
+    """
     printed, complained = io.StringIO(), io.StringIO()
     status: Any
-    with pytest.MonkeyPatch.context() as patched, redirect_stdout(printed), redirect_stderr(complained):
+    with (
+        pytest.MonkeyPatch.context() as patched,
+        TemporaryDirectory() as patched_folder,
+        redirect_stdout(printed),
+        redirect_stderr(complained),
+    ):
         for name in [*os.environ]:
             patched.delenv(name)
+        if TENANTS_TOML in settings:
+            file = Path(patched_folder) / TENANTS_TOML
+            file.write_text(f"# Of a test.\n{settings.pop(TENANTS_TOML)}", encoding="utf-8")
+            settings["TENANTS_FILE"] = str(file)
         for name, value in settings.items():
             patched.setenv(name, value)
         patched.setattr(sys, "stdin", io.StringIO())
