@@ -41,7 +41,7 @@ MODEL_KEYS = tuple(name for name in SECRETS if name.startswith("OPENAI_"))
 Keys = Collection[Literal["desk", "model"]]
 ALL_KEYS: Keys = ("desk", "model")
 """The kinds of tenants' keys that a process may use. The keys of other kinds may be missing where it runs."""
-_TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
+TENANT_ID = re.compile(r"[a-z0-9-]{1,63}")
 # Settings of a process whose names begin like one of a tenant.
 _OF_PROCESSES = ("RECONCILE_INTERVAL_SECONDS", "RECONCILE_WINDOW_HOURS")
 # Longest first: no name may be taken for another one that is its beginning.
@@ -81,11 +81,11 @@ def by_tenant(values: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 def is_tenant_id(text: str) -> bool:
     """Return True if it may stand in log lines, where support greps for `error`, and in labels."""
-    return _TENANT_ID.fullmatch(text) is not None and "error" not in text
+    return TENANT_ID.fullmatch(text) is not None and "error" not in text
 
 
 def id_problem(tenant_id: str) -> str | None:
     """Return what is wrong with the id."""
-    if not _TENANT_ID.fullmatch(tenant_id):
+    if not TENANT_ID.fullmatch(tenant_id):
         return "a tenant id has only a-z, 0-9 and -, at most 63 of them"
     return None if is_tenant_id(tenant_id) else "a tenant id must not contain 'error', since support greps for it"

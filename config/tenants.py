@@ -22,6 +22,7 @@ class DeskSettings(ServiceDeskSection):
     rate_per_minute: int = 60
     api_key: str = Field("", repr=False)
     client_id: str = Field("", repr=False)
+    accounts_url: str = ""
     client_secret: str = Field("", repr=False)
     refresh_token: str = Field("", repr=False)
 

@@ -137,6 +137,12 @@ def tenant_keys(desk_url: str, tenants: Sequence[SimulatedTenant]) -> dict[str, 
     return keys
 
 
+def parted(settings: Mapping[str, object]) -> tuple[dict[str, str], dict[str, object]]:
+    """Return the variables of `settings`, and those that are keys of `tenants.toml`, named by their path."""
+    keys = {name: value for name, value in settings.items() if "." in name}
+    return {name: str(value) for name, value in settings.items() if name not in keys}, keys
+
+
 def toml_of(keys: Mapping[str, object]) -> str:
     """Return TOML with a line for each path (`acme.note.rules`); JSON's texts, numbers and lists are TOML's too."""
     return "".join(f"{path} = {json.dumps(value, ensure_ascii=False)}\n" for path, value in keys.items())

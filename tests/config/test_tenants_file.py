@@ -74,8 +74,8 @@ def test_infinity_is_no_amount() -> None:
     ("path", "told"),
     [
         ("note.langage", "is no setting; near: note.language"),
-        ("note.language", "is no setting"),
-        ("audit", "is no setting"),
+        ("colour", "is no setting"),
+        ("audit", "is no setting; near: audit_days"),
         ("servicedesk.url", "belongs in the environment or SECRETS_DIR, as SERVICEDESK_URL_ACME"),
         ("servicedesk.api_key", "belongs in the environment or SECRETS_DIR, as SERVICEDESK_API_KEY_ACME"),
         ("webhook.secret", "belongs in the environment or SECRETS_DIR, as WEBHOOK_SECRET_ACME"),

@@ -1,5 +1,6 @@
 """What holds a tenant's jobs until somebody acts, and what the runbook's command shows of it then."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tests.kit.world import World, wait_for
@@ -13,7 +14,7 @@ class TypedHold:
     """
 
     heading: str
-    settings: dict[str, str]
+    settings: Mapping[str, object]
     reason: str
     promised: tuple[str, ...]
     ours: str = ""
@@ -33,7 +34,7 @@ class TypedHold:
 HOLDS = (
     TypedHold(
         "AiAgentsSpendingLimitReached",
-        {"OPENAI_DAILY_TOKENS_ACME": "1"},
+        {"acme.openai.daily_tokens": 1},
         "spending limit of today reached",
         ("tenant_id=",),
         "acme",

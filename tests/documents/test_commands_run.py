@@ -17,6 +17,7 @@ import pytest
 from redis import AuthenticationError, Redis
 
 from config.tenant_names import TENANT_SETTINGS
+from devstack.surroundings import parted
 from devstack.system import System
 from tests.documents import commands
 from tests.documents.documents import Block, MarkdownFile, documents, lie
@@ -176,12 +177,15 @@ def test_where_jobs_are_held_the_runbooks_command_shows_it(
 ) -> None:
     """And what is mended (a new key, a limit that is gone) begins without a hold."""
     (block,) = blocks_below(f"## {hold.heading}", FAILURES)
-    restore(cluster.secrets, tenant_files(cluster.system) | hold.settings)
+    variables, keys = parted(hold.settings)
+    restore(cluster.secrets, tenant_files(cluster.system) | variables)
+    cluster.system.write_tenants(keys)
     time.sleep(IN_FORCE_SECONDS)
     wait_for(lambda: hold.holds(world))
     with closing(Session(cluster)) as session:
         shown = session.run(block.text).output
     restore(cluster.secrets, tenant_files(cluster.system))
+    cluster.system.write_tenants(dict.fromkeys(keys))
     time.sleep(IN_FORCE_SECONDS)
     assert [words for words in hold.shown if words not in shown] == []
     assert [words for words in hold.promised if f"`{words}" not in block.expectation] == []

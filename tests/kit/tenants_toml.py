@@ -8,7 +8,7 @@ from devstack.surroundings import toml_of
 
 def filed(values: Mapping[str, str], keys: Mapping[str, object]) -> dict[str, str]:
     """Return `values` with these keys of the file (`acme.note.rules`) on top of those that it has; None removes one."""
-    lines = dict(line.split(" = ", 1) for line in values.get(TENANTS_TOML, "").splitlines())
+    lines = dict(line.split(" = ", 1) for line in values.get(TENANTS_TOML, "").splitlines() if not line.startswith("#"))
     text = toml_of({path: value for path, value in keys.items() if value is not None})
     new = dict(line.split(" = ", 1) for line in text.splitlines())
     kept = {path: value for path, value in lines.items() if path not in keys} | new
