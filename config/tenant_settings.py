@@ -48,7 +48,7 @@ Count = Annotated[int, Field(ge=1, le=999_999_999)]
 """As many as an integer of Postgres takes."""
 
 
-class Section(BaseModel):
+class TenantSection(BaseModel):
     """A table of the file. An unknown key is an error, and messages have no values."""
 
     model_config = ConfigDict(
@@ -61,7 +61,7 @@ class Section(BaseModel):
     )
 
 
-class WebhookSection(Section):
+class WebhookSection(TenantSection):
     """How its webhooks are checked."""
 
     require_timestamp: bool = False
@@ -72,7 +72,7 @@ class WebhookSection(Section):
     needed ([Reconcile](reconcile.md#a-desk-that-can-send-no-webhook))."""
 
 
-class ServiceDeskSection(Section):
+class ServiceDeskSection(TenantSection):
     """How its desk is called, and what is copied from there."""
 
     portal_id: Sendable = ""
@@ -100,7 +100,7 @@ class ServiceDeskSection(Section):
     """More names of statuses that mean closed."""
 
 
-class TicketsSection(Section):
+class TicketsSection(TenantSection):
     """Which of its tickets are enhanced."""
 
     only: dict[EventOrKind, frozenset[Name]] = {}
@@ -111,7 +111,7 @@ class TicketsSection(Section):
     `{ group = ["HR"], template = ["Dismissal"] }`."""
 
 
-class ContextSection(Section):
+class ContextSection(TenantSection):
     """What is found for its tickets."""
 
     within: dict[Kind, frozenset[Name]] = {}
@@ -121,7 +121,7 @@ class ContextSection(Section):
     """Topics of solutions that are not used as context."""
 
 
-class NoteSection(Section):
+class NoteSection(TenantSection):
     """How its notes are made."""
 
     language: Literal["ticket", "en", "de", "fr", "es", "it", "nl", "pt"] = "ticket"
@@ -138,7 +138,7 @@ class NoteSection(Section):
     is cut."""
 
 
-class OpenAISection(Section):
+class OpenAISection(TenantSection):
     """Its own model, and what its jobs may spend."""
 
     base_url: Address = ""
@@ -151,7 +151,7 @@ class OpenAISection(Section):
     """The same in dollars, of an endpoint that tells what each answer cost (OpenRouter)."""
 
 
-class JobShare(Section):
+class JobShare(TenantSection):
     """Its share of the workers."""
 
     weight: Annotated[float, Field(ge=0.001, lt=1000)] = 1
@@ -163,7 +163,7 @@ class JobShare(Section):
     looked at while Postgres is away."""
 
 
-class TenantSettings(Section):
+class TenantSettings(TenantSection):
     """One tenant's table of `tenants.toml`."""
 
     mode: Literal["live", "dry-run"] = "live"
@@ -189,7 +189,7 @@ class TenantSettings(Section):
 
 def _fields() -> Iterator[tuple[str, FieldInfo]]:
     for name, field in TenantSettings.model_fields.items():
-        if isinstance(field.default, Section):
+        if isinstance(field.default, TenantSection):
             yield from ((f"{name}.{key}", inner) for key, inner in type(field.default).model_fields.items())
         else:
             yield name, field

@@ -55,7 +55,7 @@ def product() -> str:
 @cache
 def code() -> str:
     """The same with what the database does, what is deployed, and what stands for the outside; with names of files."""
-    kinds = {".py", ".sql", ".yaml", ".conf", ".env", ".json", ".txt", ".dg"}
+    kinds = {".py", ".sql", ".yaml", ".conf", ".env", ".json", ".toml", ".txt", ".dg"}
     folders = [ROOT / name for name in (*PRODUCT, "k8s", "devstack", "simulators")]
     paths = [path for folder in folders for path in sorted(folder.rglob("*")) if path.suffix in kinds]
     paths += [ROOT / name for name in ("docker-compose.yml", "Dockerfile", "pyproject.toml")]
@@ -72,7 +72,7 @@ def _is_metric(name: str) -> bool:
 
 
 def _is_setting(name: str) -> bool:
-    of_tenants = any(name.startswith(prefix) for prefix in TENANT_SETTINGS)
+    of_tenants = any(name.startswith(prefix) for prefix in (*TENANT_SETTINGS, "TENANTS_DIR", "PREVIOUS_"))
     known = name.lower() in {field for one in tables.PROCESSES.values() for field in one.model_fields}
     other = _OTHER_SETTINGS.fullmatch(name) is not None
     return of_tenants or known or other or re.search(rf"\b{name}\b", product()) is not None
