@@ -9,6 +9,7 @@ one for ever: a secret is withdrawn by deleting its file, and that counts at onc
 can't be read stays as it was.
 """
 
+import os
 import stat
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ LONG_SECONDS = 60.0
 """After so long nobody is in the middle of writing any more: no file holds others back for longer."""
 UNREADABLE = "\0"
 """Stands for a file that can't be read, where nothing was read before: unset might be a laxer value."""
+DIRECTORY = "SECRETS_DIR"
 NOT_LISTED = "SECRETS_DIR can't be listed: this process must be able to read it"
 """What is wrong while its files could never be listed."""
 
@@ -78,6 +80,14 @@ class SecretFiles:
     def never_listed(self) -> bool:
         """True if the folder is there, and nobody knows yet which files it has: each reading has failed."""
         return self._unlisted and not self._there
+
+    def over_environment(self) -> dict[str, str]:
+        """Return variables of the environment with the files laid over them; those whose group is empty are left out.
+
+        An empty one counts as unset. `SECRETS_DIR` itself is UNREADABLE while its files could never be listed.
+        """
+        values = {name: value.strip() for name, value in os.environ.items() if value.strip() and self._group(name)}
+        return values | self.read() | ({DIRECTORY: UNREADABLE} if self.never_listed else {})
 
     def read(self) -> dict[str, str]:
         """What counts now. The first reading takes the files as they are: a process starts with what it was given.

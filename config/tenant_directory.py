@@ -42,9 +42,9 @@ class TenantDirectory:
         self._reading = threading.Lock()
         self._tenants: dict[str, Tenant] = {}
         self._keys: dict[str, str] = {}
-        self._tables: Tables = {}
+        self._tables: Tables | None = None
         self.file_problem: str | None = None
-        """Why `tenants.toml` is not used as it is; its last good version counts, at the start none."""
+        """Why `tenants.toml` is not used as it is: its last good version counts, else all tenants are closed."""
         self._values = read()
         self._tenants, self._keys, self.problems = self._parse(self._values)
         self._all: Sequence[Tenant] = list(self._tenants.values())

@@ -6,7 +6,6 @@ webhooks are checked by, its desk, its model. While nobody knows what `SECRETS_D
 tenant's own may stand there.
 """
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from typing import Any
 
 from config.addresses import ODD_KEY, address_problem, may_be_sent
 from config.environment import tenants_file
-from config.secret_files import NOT_LISTED, UNREADABLE, SecretFiles, unreadable
+from config.secret_files import DIRECTORY, NOT_LISTED, UNREADABLE, SecretFiles, unreadable
 from config.tenant_names import (
     ALL_KEYS,
     DESK_KEYS,
@@ -33,7 +32,6 @@ from config.tenants import DeskSettings, ModelSettings, NoteSettings, Tenant
 from config.tenants_file import TENANTS_TOML, FileUnusable, Tables, has_path, settings_of, tables_in
 from config.ticket_rules import TicketRules
 
-_DIRECTORY = "SECRETS_DIR"
 PROCESS_KEYS = ("OPENAI_API_KEY", "OPENAI_FALLBACK_API_KEY")
 """Settings of the process itself that are read again like those of tenants, since their keys are rotated too."""
 _SIGN = ("WEBHOOK_SECRET", "PREVIOUS_WEBHOOK_SECRET", "RETIRED_WEBHOOK_SECRET")
@@ -50,9 +48,8 @@ def read_environment(
 ) -> Callable[[], Mapping[str, str]]:
     """A reader of the environment with files of `secrets_dir` laid over it: those of tenants, and PROCESS_KEYS.
 
-    The text of the file that TENANTS_FILE names is TENANTS_TOML. Empty values count as unset. `SECRETS_DIR` itself is
-    UNREADABLE while its files could never be listed. `on_problem` hears of changed files that are not used as they
-    are; `now` is the time that files are stamped with.
+    TENANTS_TOML is the text of the file that TENANTS_FILE names. `on_problem` hears of changed files that are not used
+    as they are; `now` is the time that files are stamped with.
     """
     files = SecretFiles(
         secrets_dir,
@@ -62,21 +59,18 @@ def read_environment(
         now=now,
     )
     path = tenants_file()
-    table_files = SecretFiles(
-        path and path.parent,
+    file = SecretFiles(
+        path.parent if path else None,
         setting="TENANTS_FILE",
-        group=lambda name: name if path and name == path.name else "",
+        group=lambda name: name if path is not None and name == path.name else "",
         secret=lambda _: False,
         on_problem=on_problem,
         now=now,
     )
 
     def read() -> Mapping[str, str]:
-        values = {name: value.strip() for name, value in os.environ.items() if value.strip()}
-        values |= files.read()
-        if path is not None:
-            values[TENANTS_TOML] = table_files.read().get(path.name, UNREADABLE)
-        return values | ({_DIRECTORY: UNREADABLE} if files.never_listed else {})
+        of_file = {TENANTS_TOML: file.read().get(path.name, UNREADABLE)} if path else {}
+        return files.over_environment() | of_file
 
     return read
 
@@ -127,7 +121,7 @@ def keys_here(values: Mapping[str, str]) -> Keys:
 
 
 def _is_unlisted(values: Mapping[str, str]) -> bool:
-    return values.get(_DIRECTORY) == UNREADABLE
+    return values.get(DIRECTORY) == UNREADABLE
 
 
 def parse_tenants(values: Mapping[str, str], keys: Keys = ALL_KEYS) -> tuple[dict[str, Tenant], list[TenantProblem]]:
@@ -143,15 +137,19 @@ def parse_tenants(values: Mapping[str, str], keys: Keys = ALL_KEYS) -> tuple[dic
 
 
 def tenants_after(
-    before: Mapping[str, Tenant], values: Mapping[str, str], tables: Tables, keys: Keys = ALL_KEYS
+    before: Mapping[str, Tenant], values: Mapping[str, str], tables: Tables | None, keys: Keys = ALL_KEYS
 ) -> tuple[dict[str, Tenant], list[TenantProblem]]:
-    """Return the tenants of `values` and `tables`, of unusable ones what is left of those `before`, and problems."""
+    """Return the tenants of `values` and `tables`, of unusable ones what is left of those `before`, and problems.
+
+    All are closed while there never were usable tables (None): one may ask for more to be masked.
+    """
     variables = by_tenant(values)
-    if _is_unlisted(values):
-        ids = filter(is_tenant_id, sorted(variables.keys() | tables.keys()))
-        return {name: Tenant(name, usable=False) for name in ids}, [TenantProblem("", NOT_LISTED)]
+    if tables is None or _is_unlisted(values):
+        ids = filter(is_tenant_id, sorted(variables.keys() | (tables or {}).keys()))
+        problems = [TenantProblem("", NOT_LISTED)] if _is_unlisted(values) else []
+        return {name: Tenant(name, usable=False) for name in ids}, problems
     tenants: dict[str, Tenant] = {}
-    problems: list[TenantProblem] = []
+    problems = []
     for tenant_id in sorted(variables.keys() | tables.keys()):
         own = variables.get(tenant_id, {})
         if (wrong_id := id_problem(tenant_id)) is not None:

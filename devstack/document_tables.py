@@ -66,7 +66,7 @@ def settings(processes: Mapping[str, type[LogSettings]] = PROCESSES) -> list[Row
         for name, field in kind.model_fields.items():
             given = "required" if field.default is PydanticUndefined else f"`{field.default}`"
             default = "" if field.default is None else given
-            found.setdefault(name.upper(), (default, str(field.description), []))[2].append(process)
+            found.setdefault(name.upper(), (default, " ".join(str(field.description).split()), []))[2].append(process)
     rows = [
         (f"`{name}`", "all" if len(users) == len(processes) else ", ".join(users), default, description)
         for name, (default, description, users) in found.items()
@@ -81,7 +81,7 @@ def tenant_settings() -> list[Row]:
 
 def tenant_keys() -> list[Row]:
     """Give one row a key of `tenants.toml`, by its path below the tenant's table."""
-    rows = [("key", "default", "meaning")]
+    rows: list[Row] = [("key", "default", "meaning")]
     for path, field in FIELDS.items():
         default = json.dumps(field.get_default(), default=list) if field.default is not None else ""
         rows.append(

@@ -9,14 +9,16 @@ from config.settings import ApiSettings, WorkerSettings
 from config.startup import load_with_tenants
 from support.check.findings import State
 from support.check.settings import load_parts
-from tests.config.given import ACME, CLOUD
+from tests.config.given import ACME
 
 COMPLETE = {"DATABASE_URL": "postgresql://app:pw@db:5432/ai_agents", "REDIS_URL": "redis://redis:6379/0"}
+
+DESK_OF_GLOBEX = {"SERVICEDESK_URL_GLOBEX": "https://desk.globex.example", "SERVICEDESK_API_KEY_GLOBEX": "k"}
 
 
 @pytest.mark.parametrize(
     ("tenants", "needed"),
-    [({}, True), ({"OPENAI_API_KEY_ACME": "k"}, False), (CLOUD | {"OPENAI_API_KEY_ACME": "k"}, True)],
+    [({}, True), ({"OPENAI_API_KEY_ACME": "k"}, False), ({**DESK_OF_GLOBEX, "OPENAI_API_KEY_ACME": "k"}, True)],
     ids=["no own key", "each its own", "one without"],
 )
 def test_the_models_key_is_needed_unless_each_tenant_with_a_desk_has_its_own(

@@ -155,6 +155,17 @@ def test_a_process_does_not_start_with_an_invalid_file(
     assert load_with_tenants(ApiSettings, needs="secret", on_problem=lambda _: None)[1].problems == []
 
 
+def test_without_a_good_version_of_the_file_all_tenants_are_closed() -> None:
+    """Commands do not end for it, as processes do: one tenant's table may ask for more to be masked."""
+    values = ACME | {TENANTS_TOML: "acme.masking ="}
+    tenants, clock = directory(lambda: values)
+    assert asked(tenants) == Tenant("acme", usable=False)
+    assert parse_tenants(values)[0] == {}
+    values |= filed({}, {"acme.masking": "all"})
+    clock.now += 6
+    assert (asked(tenants).note.masking, asked(tenants).usable) == ("all", True)
+
+
 def test_a_file_counts_when_it_is_written_and_stays_while_it_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
