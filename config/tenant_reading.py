@@ -160,7 +160,7 @@ def tenants_after(
         tenants[tenant_id] = tenant
         problems += [TenantProblem(tenant_id, sentence) for sentence in sentences]
     for tenant in list(tenants.values()):
-        if sentence := _shared_token(tenant.id, tenant.webhook_token, variables):
+        if tenant.webhook_token and (sentence := _shared_token(tenant.id, tenant.webhook_token, variables)):
             tenants[tenant.id] = replace(tenant, webhook_token="", usable=False)
             problems.append(TenantProblem(tenant.id, sentence))
     return tenants, problems
@@ -282,7 +282,7 @@ def _shared_token(tenant_id: str, token: str, tenants: Mapping[str, Variables]) 
         f"{name}_{setting_suffix(other)}"
         for other, variables in sorted(tenants.items())
         for name in ("WEBHOOK_TOKEN", *_SIGN)
-        if token and other != tenant_id and variables.get(name) == token
+        if other != tenant_id and variables.get(name) == token
     ]
     wrong = f"WEBHOOK_TOKEN_{setting_suffix(tenant_id)} is off: it is the same as {', '.join(holders)}"
     return wrong if holders else None
